@@ -1,0 +1,101 @@
+"""Every error bostruct raises, and the sentences they are written in.
+
+The house sentence is "`{name}` must {condition}, got {value}. {way out}". Each type
+derives from `BostructError` and from the builtin a caller would catch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class BostructError(Exception):
+    """Base of all errors raised by bostruct."""
+
+
+class InputError(BostructError, ValueError):
+    """A value that cannot be used, refused before anything is computed or written."""
+
+
+class ShapeError(InputError):
+    """A tensor of the wrong shape."""
+
+
+class SpaceError(InputError):
+    """A search space that contains no structure, or cannot be sampled."""
+
+
+class DeviceError(BostructError, RuntimeError):
+    """A device that this machine or this build of torch does not have."""
+
+
+class NotFittedError(BostructError, RuntimeError):
+    """A model asked for something that it can only do after `fit`."""
+
+
+class LogError(BostructError, OSError):
+    """A run folder that cannot be read or written."""
+
+
+class MismatchError(LogError):
+    """A run folder that belongs to a different campaign."""
+
+
+class LockedError(LogError):
+    """A run folder in which another process is writing."""
+
+
+def must(name: str, condition: str, value: object, way_out: str = "") -> str:
+    """Return the house sentence for a value that was refused.
+
+    >>> must("kappa", "be positive", -1.0, "Try 1.0.")
+    '`kappa` must be positive, got -1.0. Try 1.0.'
+    """
+    return f"`{name}` must {condition}, got {value}. {way_out}".rstrip()
+
+
+def check_positive(name: str, value: float, way_out: str = "") -> float:
+    """Return `value` if it is finite and greater than zero.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(must(name, "be positive and finite", value, way_out))
+    return value
+
+
+def check_count(name: str, value: int, least: int = 1, way_out: str = "") -> int:
+    """Return `value` if it is an integer of at least `least`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        condition = f"be an integer of at least {least}"
+        raise InputError(must(name, condition, repr(value), way_out))
+    return value
+
+
+def check_shape(
+    name: str, value: torch.Tensor, shape: Sequence[int | None], way_out: str = ""
+) -> torch.Tensor:
+    """Return `value` if its shape is `shape` (None matches any size).
+
+    Raises:
+        ShapeError: they are not.
+    """
+    found = tuple(value.shape)
+    fits = len(found) == len(shape) and all(
+        want is None or want == size for want, size in zip(shape, found, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("*" if want is None else str(want) for want in shape)
+        condition = f"have shape [{wanted}]"
+        raise ShapeError(must(name, condition, list(found), way_out))
+    return value
