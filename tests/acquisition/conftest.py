@@ -1,0 +1,121 @@
+"""A model with a posterior known in closed form, and its draws.
+
+Notation
+    mu(X)     2 + 0.3 sin(3 X).sum()                 eV
+    k(X, X')  s(X) s(X') exp(-|X - X'|² / 2)         eV²,  s(X) = 0.1 + 0.05 |X|²
+"""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from botorch.models.model import Model
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from botorch.sampling.normal import SobolQMCNormalSampler
+from gpytorch.distributions import MultivariateNormal
+from linear_operator import to_linear_operator
+
+from bostruct import acquisition as module
+
+
+class Known(Model):
+    """`sign` times a Gaussian process over energies."""
+
+    num_outputs = 1
+    batch_shape = torch.Size()
+
+    def __init__(self, sign=1.0):
+        super().__init__()
+        self.sign = sign
+
+    def mean(self, X):
+        return self.sign * (2.0 + 0.3 * torch.sin(3.0 * X).sum(-1))
+
+    def covariance(self, X):
+        s = 0.1 + 0.05 * X.square().sum(-1)
+        gap = (X.unsqueeze(-2) - X.unsqueeze(-3)).square().sum(-1)
+        return s.unsqueeze(-1) * s.unsqueeze(-2) * torch.exp(-0.5 * gap)
+
+    def sigma(self, X):
+        return 0.1 + 0.05 * X.square().sum(-1)
+
+    def posterior(self, X, posterior_transform=None, **kwargs):
+        covariance = to_linear_operator(self.covariance(X))
+        return GPyTorchPosterior(MultivariateNormal(self.mean(X), covariance))
+
+    def reflected(self, X, samples, seed):
+        """Return a sampler whose normal draws have the opposite sign."""
+        sampler = SobolQMCNormalSampler(torch.Size([samples]), seed=seed)
+        sampler(self.posterior(X))
+        sampler.base_samples = -sampler.base_samples
+        return sampler
+
+    def draw(self, X, samples):
+        """Return `[samples, q]` of `X [q, d]`, from a generator of its own."""
+        generator = torch.Generator().manual_seed(7)
+        root = torch.linalg.cholesky(self.covariance(X))
+        normal = torch.randn(
+            samples, X.shape[0], generator=generator, dtype=torch.float64
+        )
+        return self.mean(X) + normal @ root.mT
+
+
+SINGLE = [
+    module.LowerConfidenceBound(kappa=1.5),
+    module.ExpectedImprovement(),
+    module.LogExpectedImprovement(),
+    module.ProbabilityOfImprovement(),
+    module.LogProbabilityOfImprovement(),
+    module.StandardDeviation(),
+]
+JOINT = [
+    module.qLowerConfidenceBound(kappa=1.5),
+    module.qExpectedImprovement(),
+    module.qLogExpectedImprovement(),
+    module.qNoisyExpectedImprovement(),
+    module.qLogNoisyExpectedImprovement(),
+    # A wide step: the test of the gradient resolves it.
+    module.qProbabilityOfImprovement(width=0.02),
+    module.qStandardDeviation(),
+]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One model, what was observed, and the candidates."""
+
+    model: Known
+    flipped: Known
+    best: float
+    observed: torch.Tensor  # [5, 2]
+    X: torch.Tensor  # [4, 2, 2]
+
+
+@pytest.fixture
+def setting():
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        uniform = torch.rand(*shape, 2, generator=generator, dtype=torch.float64)
+        return 4.0 * uniform - 2.0
+
+    return Setting(Known(), Known(-1.0), 1.7, draw(5), draw(4, 2))
+
+
+def name(acquisition):
+    return type(acquisition).__name__
+
+
+@pytest.fixture(params=SINGLE, ids=name)
+def single(request):
+    return request.param
+
+
+@pytest.fixture(params=JOINT, ids=name)
+def joint(request):
+    return request.param
+
+
+@pytest.fixture(params=SINGLE + JOINT, ids=name)
+def each(request):
+    return request.param
