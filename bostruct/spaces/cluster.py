@@ -1,0 +1,312 @@
+"""Free clusters and molecules: X are the positions of all atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import (
+    InputError,
+    SpaceError,
+    check_count,
+    check_positive,
+    check_shape,
+    must,
+)
+from bostruct.spaces import moves
+from bostruct.spaces.formula import element_radii, pair_distances, parse
+from bostruct.spaces.packing import centred, confined, distances, separated
+from bostruct.spaces.sampling import compact
+from bostruct.spaces.space import Move
+from bostruct.structures import SYMBOLS, Structures
+
+ROUNDS = 20
+"""Times that samples which came out wrong are drawn again."""
+
+ROUNDING = 1e-9
+"""Relative. A distance or radius that is met up to rounding is met."""
+
+SAME = 0.05
+"""In bonds: structures whose sorted distances differ by less are the same."""
+
+APART = 30
+"""Steps of pushing atoms apart after a move."""
+
+SNUG = 0.85
+"""In bonds: atoms are pushed apart to this distance after a move."""
+
+DENSEST = 0.7405
+"""The part of space that equal spheres can fill."""
+
+
+@final
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Cluster:
+    """All structures of one formula in a sphere about the origin.
+
+    The coordinates X `[..., 3a]` are the positions in Å, atom after atom in the order
+    of the formula. Samples, encoded structures and moved ones have their centre of
+    geometry at the origin.
+
+    Args:
+        formula: as ASE reads it: "Cu15", "Au5Cu10", "(H2O)3".
+        radii: radii in Å by element, where the covalent ones are not meant: two atoms
+            that touch are the sum of their radii apart. For Lennard-Jones atoms of
+            σ = 1 Å use `{"Ar": 0.56}`.
+        minimum_distance: Å, for all pairs, or by pair as in `{"Cu-Au": 2.0}`; a pair
+            that is not given may come as close as `closeness` times its bond.
+        radius: Å, of the sphere that holds all atoms; by default roomy enough for
+            elongated isomers.
+        closeness: see `minimum_distance`.
+
+    Attributes:
+        formula: as given.
+        numbers: `[a]` int64.
+        radii: `[a]` Å.
+        minimum: `[a, a]` Å, the minimum distance of each pair, zero on the diagonal.
+        radius: Å.
+
+    Raises:
+        InputError: an argument cannot be used.
+        SpaceError: no structure fits.
+    """
+
+    formula: str
+    numbers: Tensor
+    radii: Tensor
+    minimum: Tensor
+    radius: float
+
+    def __init__(
+        self,
+        formula: str,
+        *,
+        radii: Mapping[str, float] | None = None,
+        minimum_distance: Mapping[str, float] | float | None = None,
+        radius: float | None = None,
+        closeness: float = 0.7,
+    ) -> None:
+        numbers = parse(formula)
+        each = element_radii(numbers, radii)
+        check_positive("closeness", closeness, "It is a fraction of a bond, say 0.7.")
+        if closeness > 1:
+            condition = "be at most 1, the length of a bond"
+            raise InputError(must("closeness", condition, closeness))
+        minimum = pair_distances(numbers, each, minimum_distance, closeness)
+        if radius is None:
+            radius = _roomy(each)
+        else:
+            check_positive("radius", radius, "It is a length in Å.")
+        for name, value in {
+            "formula": formula,
+            "numbers": numbers,
+            "radii": each,
+            "minimum": minimum,
+            "radius": float(radius),
+        }.items():
+            object.__setattr__(self, name, value)
+        self._check_room()
+
+    def __repr__(self) -> str:
+        return f"Cluster({self.formula!r}, radius={self.radius:.2f})"
+
+    @property
+    def dimension(self) -> int:
+        """The number of coordinates, three for each atom."""
+        return 3 * len(self.numbers)
+
+    @property
+    def bond(self) -> Tensor:
+        """The length of a bond of each pair, `[a, a]` Å, zero on the diagonal.
+
+        It is the sum of the radii, or a little more than the minimum distance.
+        """
+        sums = self.radii.unsqueeze(0) + self.radii.unsqueeze(1)
+        return torch.maximum(sums, 1.05 * self.minimum).fill_diagonal_(0.0)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return random compact clusters, `[n, d]` float64 on the CPU.
+
+        Raises:
+            SpaceError: the sphere is so tight that none could be made.
+        """
+        check_count("n", n, 0)
+        P = self._sample(n, generator)
+        if P is None:
+            raise self._too_small()
+        return P.cpu().flatten(-2)
+
+    def decode(self, X: Tensor) -> Structures:
+        """Return the structures at X `[..., d]`, row-major, differentiable in X."""
+        check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
+        a = len(self.numbers)
+        P = X.reshape(-1, 3)
+        b = P.shape[0] // a
+        device = X.device
+        return Structures.unchecked(
+            positions=P,
+            numbers=self.numbers.to(device).repeat(b),
+            cell=X.new_zeros(b, 3, 3),
+            pbc=torch.zeros(b, 3, dtype=torch.bool, device=device),
+            index=torch.arange(b, device=device).repeat_interleave(a),
+            fixed=torch.zeros(b * a, dtype=torch.bool, device=device),
+            tags=torch.zeros(b * a, dtype=torch.int64, device=device),
+        )
+
+    def encode(self, structures: Structures) -> Tensor:
+        """Return the coordinates of structures of this formula, `[b, d]`.
+
+        Their atoms may stand in any order; equal ones keep theirs.
+
+        Raises:
+            InputError: a structure has another formula.
+        """
+        a = len(self.numbers)
+        device = structures.device
+        own = self.numbers.to(device)
+        fits = bool((structures.counts == a).all())
+        if fits:
+            theirs = structures.numbers.reshape(-1, a)
+            source = theirs.argsort(dim=-1, stable=True)  # [b, a]
+            target = own.argsort(stable=True)  # [a]
+            fits = bool((theirs.gather(-1, source) == own[target]).all())
+        if not fits:
+            condition = f"all be {self.formula}"
+            found = ", ".join(sorted(set(structures.formulas())))
+            raise InputError(must("structures", condition, found))
+        order = torch.empty_like(source)
+        order[:, target] = source
+        P = structures.positions.reshape(-1, a, 3)
+        P = P.gather(1, order.unsqueeze(-1).expand(-1, -1, 3))
+        return centred(P).flatten(-2)
+
+    def contains(self, X: Tensor) -> Tensor:
+        """Return whether all atoms are in the sphere and none too close, `[...]`."""
+        P = self._positions(X)
+        slack = max(ROUNDING, 8 * torch.finfo(X.dtype).eps)
+        limit = self.radius * (1 + slack)
+        inside = (torch.linalg.vector_norm(P, dim=-1) <= limit).all(-1)
+        apart = distances(P) >= self.minimum.to(X) * (1 - slack)
+        return inside & apart.flatten(-2).all(-1)
+
+    def project(self, X: Tensor) -> Tensor:
+        """Return X `[..., d]` with atoms outside the sphere moved onto it."""
+        return confined(self._positions(X), self.radius).flatten(-2)
+
+    def same(self, A: Tensor, B: Tensor) -> Tensor:
+        """Return whether A and B `[..., d]`, broadcast, are one structure, `[...]`.
+
+        Turned, mirrored and shifted copies are, and those with equal atoms exchanged.
+        """
+        difference = self.fingerprint(A) - self.fingerprint(B)
+        return difference.abs().amax(-1) < self.tolerance
+
+    @property
+    def tolerance(self) -> float:
+        """Å. Fingerprints of one structure differ by less everywhere."""
+        return SAME * 2 * float(self.radii.mean())
+
+    def fingerprint(self, X: Tensor) -> Tensor:
+        """Return the distances of each kind of pair, sorted, `[..., a(a-1)/2]` Å."""
+        D = distances(self._positions(X))
+        a = len(self.numbers)
+        kinds = self.numbers.unsqueeze(0) * 1000 + self.numbers.unsqueeze(1)
+        kinds = torch.minimum(kinds, kinds.T)
+        one, two = torch.triu_indices(a, a, 1)
+        kind = kinds[one, two]
+        parts = [
+            D[..., one[kind == k], two[kind == k]].sort(-1).values
+            for k in kind.unique().tolist()
+        ]
+        return torch.cat(parts, -1)
+
+    def moves(self) -> Mapping[str, Move]:
+        """Return the random changes of clusters, by name.
+
+        "permute" (several species), "relocate", "rattle" and "twist". What they return
+        lies inside the space wherever what they were given did.
+        """
+        found: dict[str, Move] = {}
+        if len(self.numbers.unique()) > 1:
+            found["permute"] = partial(self._move, "permute")
+        found["rattle"] = partial(self._move, "rattle")
+        found["relocate"] = partial(self._move, "relocate")
+        found["twist"] = partial(self._move, "twist")
+        return found
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the space, as JSON values."""
+        numbers = self.numbers.tolist()
+        symbols = [SYMBOLS[number] for number in numbers]
+        least: dict[str, float] = {}
+        for i, one in enumerate(symbols):
+            for j in range(i):
+                name = "-".join(sorted((one, symbols[j])))
+                least[name] = float(self.minimum[i, j])
+        return {
+            "kind": "cluster",
+            "formula": self.formula,
+            "radii": dict(sorted(zip(symbols, self.radii.tolist(), strict=True))),
+            "minimum_distance": dict(sorted(least.items())),
+            "radius": self.radius,
+        }
+
+    def _positions(self, X: Tensor) -> Tensor:
+        return X.unflatten(-1, (len(self.numbers), 3))
+
+    def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
+        P = self._positions(X)
+        bond = self.bond.to(X)
+        if name == "permute":
+            moved = moves.permute(P, self.numbers.to(X.device), generator)
+        elif name == "rattle":
+            moved = moves.rattle(P, bond, generator)
+        elif name == "relocate":
+            moved = moves.relocate(P, bond, generator)
+        else:
+            moved = moves.twist(P, generator)
+        wanted = torch.maximum(SNUG * bond, 1.02 * self.minimum.to(X))
+        moved = separated(centred(moved), wanted, self.radius, APART).flatten(-2)
+        return torch.where(self.contains(moved).unsqueeze(-1), moved, X)
+
+    def _sample(self, n: int, generator: torch.Generator) -> Tensor | None:
+        """Return clusters `[n, a, 3]`, or None if some could not be made."""
+        bond = self.bond.to(generator.device)
+        P = torch.zeros(n, len(self.numbers), 3, dtype=torch.float64)
+        missing = torch.arange(n)
+        for _ in range(ROUNDS):
+            if not len(missing):
+                break
+            found, whole = compact(len(missing), bond, self.radius, generator)
+            good = (whole & self.contains(found.flatten(-2))).cpu()
+            P[missing[good]] = found.cpu()[good]
+            missing = missing[~good]
+        return None if len(missing) else P
+
+    def _check_room(self) -> None:
+        """Refuse a sphere that cannot hold the atoms."""
+        if self.minimum.max() > 2 * self.radius or self._sample(4, _trial()) is None:
+            raise self._too_small()
+
+    def _too_small(self) -> SpaceError:
+        condition = (
+            f"be large enough for {self.formula} with atoms at least "
+            f"{float(self.minimum[self.minimum > 0].min()):.2f} Å apart"
+        )
+        way_out = "Give a larger `radius`, or a smaller `minimum_distance`."
+        return SpaceError(must("radius", condition, f"{self.radius:.2f} Å", way_out))
+
+
+def _roomy(radii: Tensor) -> float:
+    """Return the default radius of the sphere: a compact cluster fills some 15 % of it."""
+    tight = (radii.pow(3).sum() / 0.64) ** (1 / 3)
+    return float(2 * radii.max() + 1.2 * tight)
+
+
+def _trial() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

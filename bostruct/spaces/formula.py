@@ -1,0 +1,123 @@
+"""Reading what a user writes: formulas, radii and distances by element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import InputError, check_positive, must
+from bostruct.structures import SYMBOLS, covalent_radii
+
+MOST_ATOMS = 1000
+"""All pairs of atoms are kept at once; beyond this they would fill the memory."""
+
+
+def parse(formula: str) -> Tensor:
+    """Return the atomic numbers of a formula in the order written, `[a]` int64.
+
+    Formulas read as in ASE: "Cu15", "Au5Cu10", "(H2O)3".
+
+    Raises:
+        InputError: the formula cannot be read, is empty, too large, or names an
+            element that does not exist.
+    """
+    from ase.formula import Formula
+
+    way_out = "Write it as ASE does: 'Cu15', 'Au5Cu10', '(H2O)3'."
+    condition = "be a chemical formula"
+    if not isinstance(formula, str):
+        raise InputError(must("formula", condition, repr(formula), way_out))
+    try:
+        tree = Formula(formula)
+    except ValueError as error:
+        raise InputError(must("formula", condition, repr(formula), way_out)) from error
+    count = tree.count()
+    unknown = sorted(symbol for symbol in count if symbol not in SYMBOLS[1:])
+    if unknown:
+        condition = "name elements that exist"
+        raise InputError(must("formula", condition, repr(unknown[0]), way_out))
+    total = sum(count.values())
+    if total < 2:
+        condition = "hold at least two atoms"
+        raise InputError(must("formula", condition, repr(formula), way_out))
+    if total > MOST_ATOMS:
+        condition = f"hold at most {MOST_ATOMS} atoms"
+        raise InputError(must("formula", condition, f"{total} in {formula!r}"))
+    return torch.tensor([SYMBOLS.index(symbol) for symbol in tree])
+
+
+def element_radii(numbers: Tensor, given: Mapping[str, float] | None) -> Tensor:
+    """Return the radius of each atom, `[a]` Å: the one given, else the covalent one.
+
+    Raises:
+        InputError: a radius is given for an element that is not in the formula, is
+            not positive, or is needed and not known.
+    """
+    given = dict(given or {})
+    present = sorted({SYMBOLS[number] for number in numbers.tolist()})
+    for symbol, radius in given.items():
+        if symbol not in present:
+            condition = f"name elements of the formula ({', '.join(present)})"
+            raise InputError(must("radii", condition, repr(symbol)))
+        check_positive(f"radii[{symbol!r}]", radius, "It is a length in Å.")
+    radii = torch.empty(numbers.shape, dtype=torch.float64)
+    for symbol in present:
+        number = torch.tensor(SYMBOLS.index(symbol))
+        known = given.get(symbol)
+        if known is None:
+            try:
+                known = float(covalent_radii(number))
+            except InputError as error:
+                condition = f"give a radius for {symbol}, which has no known one"
+                way_out = f"Pass radii={{{symbol!r}: 1.5}} in Å."
+                raise InputError(must("radii", condition, "none", way_out)) from error
+        radii[numbers == number] = known
+    return radii
+
+
+def pair_distances(
+    numbers: Tensor,
+    radii: Tensor,
+    given: Mapping[str, float] | float | None,
+    closeness: float,
+) -> Tensor:
+    """Return the minimum distance of each pair of atoms, `[a, a]` Å, zero for itself.
+
+    Args:
+        numbers: `[a]`.
+        radii: `[a]` Å.
+        given: one distance for all pairs, or some by name ("Cu-Au") in any order.
+        closeness: the others are this fraction of the sum of the radii.
+
+    Raises:
+        InputError: a distance is not positive, or names a pair that does not occur.
+    """
+    least = closeness * (radii.unsqueeze(0) + radii.unsqueeze(1))
+    if isinstance(given, Mapping):
+        for name, value in given.items():
+            check_positive(f"minimum_distance[{name!r}]", value, "It is in Å.")
+            ends = [_number(symbol, name, numbers) for symbol in _ends(name)]
+            one, two = numbers == ends[0], numbers == ends[1]
+            pair = one.unsqueeze(0) & two.unsqueeze(1)
+            least[pair | pair.T] = value
+    elif given is not None:
+        least.fill_(check_positive("minimum_distance", given, "It is in Å."))
+    return least.fill_diagonal_(0.0)
+
+
+def _ends(name: str) -> list[str]:
+    ends = name.split("-") if isinstance(name, str) else []
+    if len(ends) != 2:
+        condition = "name pairs of elements, such as 'Cu-Au'"
+        raise InputError(must("minimum_distance", condition, repr(name)))
+    return ends
+
+
+def _number(symbol: str, name: str, numbers: Tensor) -> int:
+    present = sorted({SYMBOLS[number] for number in numbers.tolist()})
+    if symbol not in present:
+        condition = f"name pairs of elements of the formula ({', '.join(present)})"
+        raise InputError(must("minimum_distance", condition, repr(name)))
+    return SYMBOLS.index(symbol)

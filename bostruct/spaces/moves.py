@@ -1,0 +1,138 @@
+"""Random changes of many clusters at once.
+
+Every function takes positions P `[n, a, 3]` Å and a generator, and changes each cluster
+on its own. None of them looks after overlaps or the region: `Cluster` does, once, for
+all of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from bostruct.spaces.packing import centred, distances
+
+SHAKE = (0.05, 0.35)
+"""Range of the standard deviation of a rattle, in bonds, drawn log-uniformly."""
+
+LOOSENESS = 0.7
+"""Temperature, in neighbors, at which loose atoms are preferred."""
+
+SITES = 16
+"""Surface sites that are looked at for each atom that is relocated."""
+
+CLOSE = 1.3
+"""Atoms closer than this times their bond are neighbors; the count is smoothed."""
+
+
+def rattle(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
+    """Shake all atoms, each cluster by its own strength."""
+    n, a, _ = P.shape
+    low, high = (math.log(value) for value in SHAKE)
+    strength = torch.exp(low + (high - low) * _uniform((n, 1, 1), P, generator))
+    length = bond.sum() / (a * (a - 1))
+    return P + strength * length * _normal(P.shape, P, generator)
+
+
+def relocate(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
+    """Move one loosely bound atom of each cluster to a random place on the surface.
+
+    The place is where a sphere that comes in from outside along a random direction
+    first touches; of several such places those with many neighbors are preferred.
+    """
+    n, a, _ = P.shape
+    each = torch.arange(n, device=P.device)
+    loose = -_coordination(distances(P), bond)  # [n, a]
+    atom = _pick(loose / LOOSENESS, generator)  # [n]
+    touch = bond[atom]  # [n, a] Å, zero for the atom itself
+    others = P.clone()
+    centre = (P.sum(1) - P[each, atom]) / (a - 1)  # [n, 3]
+    others = P - centre.unsqueeze(1)
+    u = _normal((n, SITES, 3), P, generator)
+    u = u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+    # on the ray x = s u, atom j at p is touched at s = u.p + sqrt(t² - |p|² + (u.p)²)
+    along = u @ others.mT  # [n, sites, a]
+    square = touch.square() - others.square().sum(-1)  # [n, a]
+    inside = square.unsqueeze(1) + along.square()
+    hit = (inside > 0) & (touch > 0).unsqueeze(1)
+    reach = torch.where(hit, along + inside.clamp(min=0).sqrt(), -torch.inf)
+    s = reach.amax(-1, keepdim=True)  # [n, sites, 1]
+    missed = s.isinf()
+    site = torch.where(missed, 0.0, s) * u  # [n, sites, 3]
+    D = torch.cdist(site, others, compute_mode="donot_use_mm_for_euclid_dist")
+    D = torch.where((touch > 0).unsqueeze(1), D, torch.inf)
+    count = _coordination(D, touch.unsqueeze(1))
+    count = torch.where(missed.squeeze(-1), -torch.inf, count)
+    chosen = _pick(count / LOOSENESS, generator)
+    moved = P.clone()
+    moved[each, atom] = site[each, chosen] + centre
+    return moved
+
+
+def twist(P: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn one half of each cluster against the other, about the line between them."""
+    n, a, _ = P.shape
+    axis = _normal((n, 3), P, generator)
+    axis = axis / torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
+    angle = 2 * math.pi * _uniform((n, 1, 1), P, generator)
+    P = centred(P)
+    height = (P @ axis.unsqueeze(-1)).squeeze(-1)  # [n, a] Å
+    # the plane passes between two atoms: 1 to a - 1 of them lie above it
+    few = max(a // 4, 1)
+    above = few + (_uniform((n, 1), P, generator) * (a - 2 * few + 1)).floor()
+    rank = height.argsort(-1, descending=True).argsort(-1)
+    upper = (rank < above).unsqueeze(-1)
+    # Rodrigues: x cos + (k x x) sin + k (k.x) (1 - cos)
+    k = axis.unsqueeze(1).expand_as(P)
+    cross = torch.linalg.cross(k, P)
+    turned = P * angle.cos() + cross * angle.sin()
+    turned = turned + k * height.unsqueeze(-1) * (1 - angle.cos())
+    return torch.where(upper, turned, P)
+
+
+def permute(P: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
+    """Exchange unlike atoms: one pair, sometimes two or three."""
+    n, a, _ = P.shape
+    each = torch.arange(n, device=P.device)
+    unlike = (numbers.unsqueeze(0) != numbers.unsqueeze(1)).to(P.dtype).log()
+    P = P.clone()
+    pairs = 1 + (3 * _uniform((n,), P, generator) ** 3).floor()
+    for step in range(3):
+        one = _pick(P.new_zeros(n, a), generator)
+        two = _pick(unlike[one], generator)
+        two = torch.where(pairs > step, two, one)
+        first, second = P[each, one], P[each, two]
+        P[each, one], P[each, two] = second, first
+    return P
+
+
+def _coordination(D: Tensor, bond: Tensor) -> Tensor:
+    """Return a smooth count of neighbors, `[..., a]`."""
+    gap = D / bond.clamp(min=1e-6)
+    count = torch.sigmoid((CLOSE - gap) / 0.05)
+    return torch.where(bond > 0, count, 0.0).sum(-1)
+
+
+def _pick(weight: Tensor, generator: torch.Generator) -> Tensor:
+    """Return one column per row, with probability ∝ exp(weight), `[n]` int64."""
+    # the largest of weights with Gumbel noise is distributed so
+    u = _uniform(tuple(weight.shape), weight, generator).clamp(min=1e-300)
+    return (weight - (-u.log()).clamp(min=1e-300).log()).argmax(-1)
+
+
+def _uniform(
+    shape: tuple[int, ...], like: Tensor, generator: torch.Generator
+) -> Tensor:
+    drawn = torch.rand(
+        shape, generator=generator, device=generator.device, dtype=torch.float64
+    )
+    return drawn.to(like)
+
+
+def _normal(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
+    drawn = torch.randn(
+        shape, generator=generator, device=generator.device, dtype=torch.float64
+    )
+    return drawn.to(like)

@@ -1,0 +1,66 @@
+"""Geometry of many small clusters at once: distances, pushing apart, gathering.
+
+Notation
+    P   [n, a, 3]   Å   positions
+    D   [n, a, a]   Å   distances, zero on the diagonal
+    W   [a, a]      Å   wanted distances: atoms closer than that push each other away
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+TINY = 1e-12
+"""Å. Keeps the direction between coincident atoms finite."""
+
+
+def distances(P: Tensor) -> Tensor:
+    """Return the distances between all atoms, `[..., a, a]` Å."""
+    # not through matrix products: those lose half of the digits
+    return torch.cdist(P, P, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def centred(P: Tensor) -> Tensor:
+    """Return positions `[..., a, 3]` with their mean at the origin."""
+    return P - P.mean(-2, keepdim=True)
+
+
+def confined(P: Tensor, radius: float) -> Tensor:
+    """Return positions `[..., a, 3]` with those outside moved onto the sphere."""
+    far = torch.linalg.vector_norm(P, dim=-1, keepdim=True).clamp(min=TINY)
+    return P * (radius / far).clamp(max=1.0)
+
+
+def pushed(P: Tensor, W: Tensor, share: float = 0.5) -> Tensor:
+    """Return positions after every pair that is too close has moved apart once.
+
+    Each end moves by `share` of what the pair lacks.
+    """
+    D = distances(P)
+    # w_ij = share (W_ij - d_ij)+ / d_ij;  step_i = sum_j w_ij (p_i - p_j)
+    w = (W - D).clamp_(min=0).mul_(share).div_(D.clamp_(min=TINY))
+    return P * (1 + w.sum(-1, keepdim=True)) - w @ P
+
+
+def separated(P: Tensor, W: Tensor, radius: float, steps: int) -> Tensor:
+    """Return positions pushed apart for some steps, centred, inside the sphere."""
+    for _ in range(steps):
+        P = confined(centred(pushed(P, W)), radius)
+    return P
+
+
+def connected(D: Tensor, link: Tensor) -> Tensor:
+    """Return whether each cluster is of one piece, `[n]` bool.
+
+    Args:
+        D: `[n, a, a]` Å.
+        link: `[a, a]` Å, atoms closer than this hold together.
+    """
+    reach = (D <= link).to(torch.float32)
+    a = D.shape[-1]
+    steps = 1
+    while steps < a - 1:  # paths of twice the length each time
+        reach = (reach @ reach > 0).to(torch.float32)
+        steps *= 2
+    return (reach[..., 0, :] > 0).all(-1)

@@ -1,0 +1,13 @@
+"""Structures as tensors.
+
+Atoms of ASE or pymatgen enter; frozen ragged batches of positions, species, cells and
+labels leave, with the neighbor lists and the same-structure test that others build on.
+"""
+
+from bostruct.structures.convert import covalent_radii as covalent_radii
+from bostruct.structures.convert import from_ase as from_ase
+from bostruct.structures.convert import to_ase as to_ase
+from bostruct.structures.neighbors import Neighbors as Neighbors
+from bostruct.structures.neighbors import neighbors as neighbors
+from bostruct.structures.structures import Structures as Structures
+from bostruct.structures.elements import SYMBOLS as SYMBOLS

@@ -1,0 +1,297 @@
+"""A frozen batch of structures of any sizes, as tensors.
+
+Notation
+    b   structures in the batch
+    n   atoms of all of them together
+    The atoms of one structure are contiguous; `index` says which structure each
+    atom belongs to. Lattice vectors are the rows of `cell`, as in ASE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import InputError, ShapeError, check_shape, must
+from bostruct.structures.elements import SYMBOLS, formula
+
+FLAT = 1e-6
+"""Å³, Å², Å: periodic lattice vectors that span less than this span nothing."""
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Structures:
+    """A batch of structures; every tensor is on one device.
+
+    Attributes:
+        positions: `[n, 3]` Å, floating point; the other real tensors share its dtype.
+        numbers: `[n]` int64, atomic numbers.
+        cell: `[b, 3, 3]` Å, rows are lattice vectors; zeros where there is none.
+        pbc: `[b, 3]` bool, along which lattice vectors a structure repeats.
+        index: `[n]` int64, sorted: the structure each atom belongs to.
+        fixed: `[n]` bool, atoms that must not move.
+        tags: `[n]` int64, the user's own labels.
+        energy: `[b]` eV, NaN where unknown; or None.
+        forces: `[n, 3]` eV/Å, NaN where unknown; or None.
+    """
+
+    positions: Tensor
+    numbers: Tensor
+    cell: Tensor
+    pbc: Tensor
+    index: Tensor
+    fixed: Tensor
+    tags: Tensor
+    energy: Tensor | None = None
+    forces: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        _check_types(self)
+        _check_values(self)
+
+    @classmethod
+    def unchecked(cls, **values: Tensor | None) -> Structures:
+        """Build without validation, for tensors that are known to fit.
+
+        Inner loops use this: it neither waits for the device nor looks at a value.
+        """
+        self = object.__new__(cls)
+        for field in fields(cls):
+            object.__setattr__(self, field.name, values.get(field.name))
+        return self
+
+    @classmethod
+    def cat(cls, parts: Sequence[Structures]) -> Structures:
+        """Return one batch of all structures in `parts`, in that order.
+
+        Where some parts know energies or forces and others do not, the others
+        become NaN.
+
+        Raises:
+            InputError: there are no parts.
+        """
+        if not parts:
+            raise InputError(must("parts", "hold at least one batch", "none"))
+        if len(parts) == 1:
+            return parts[0]
+        offset = 0
+        index = []
+        for part in parts:
+            index.append(part.index + offset)
+            offset += len(part)
+        values: dict[str, Tensor | None] = {
+            name: torch.cat([getattr(part, name) for part in parts])
+            for name in ("positions", "numbers", "cell", "pbc", "fixed", "tags")
+        }
+        for name in ("energy", "forces"):
+            if any(getattr(part, name) is not None for part in parts):
+                values[name] = torch.cat([_known(part, name) for part in parts])
+        return cls.unchecked(index=torch.cat(index), **values)
+
+    def __len__(self) -> int:
+        return self.cell.shape[0]
+
+    def __iter__(self) -> Iterator[Structures]:
+        return iter(self.split())
+
+    def __repr__(self) -> str:
+        names = self.formulas()
+        shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+        return f"Structures({len(self)}: {shown})"
+
+    @property
+    def counts(self) -> Tensor:
+        """Atoms of each structure, `[b]` int64."""
+        return torch.bincount(self.index, minlength=len(self))
+
+    @property
+    def device(self) -> torch.device:
+        """The device all tensors are on."""
+        return self.positions.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of all real tensors."""
+        return self.positions.dtype
+
+    def to(
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Structures:
+        """Return the batch on another device, or in another real dtype."""
+        values: dict[str, Tensor | None] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                real = value.is_floating_point()
+                value = value.to(device=device, dtype=dtype if real else None)
+            values[field.name] = value
+        return Structures.unchecked(**values)
+
+    def __getitem__(self, key: int | slice | Sequence[int] | Tensor) -> Structures:
+        """Return a batch of the selected structures, in the order asked for.
+
+        Args:
+            key: a position (negative counts from the end), a slice, positions, or a
+                boolean tensor `[b]`. Positions may repeat.
+
+        Raises:
+            InputError: a position does not exist.
+        """
+        chosen = self._chosen(key)  # [m]
+        counts = self.counts
+        start = counts.cumsum(0) - counts
+        size = counts[chosen]
+        index = torch.repeat_interleave(size)  # [atoms of the selection]
+        place = torch.arange(index.numel(), device=self.device)
+        atoms = place + (start[chosen] - (size.cumsum(0) - size))[index]
+        values: dict[str, Tensor | None] = {"index": index}
+        for name in ("positions", "numbers", "fixed", "tags", "forces"):
+            value = getattr(self, name)
+            values[name] = None if value is None else value[atoms]
+        for name in ("cell", "pbc", "energy"):
+            value = getattr(self, name)
+            values[name] = None if value is None else value[chosen]
+        return Structures.unchecked(**values)
+
+    def split(self) -> list[Structures]:
+        """Return each structure as a batch of its own."""
+        counts = self.counts.tolist()
+        columns: dict[str, list[Any]] = {}
+        for name in ("positions", "numbers", "fixed", "tags", "forces"):
+            value = getattr(self, name)
+            columns[name] = (
+                [None] * len(self) if value is None else list(value.split(counts))
+            )
+        for name in ("cell", "pbc", "energy"):
+            value = getattr(self, name)
+            columns[name] = (
+                [None] * len(self) if value is None else list(value.split(1))
+            )
+        return [
+            Structures.unchecked(
+                index=self.index.new_zeros(count),
+                **{name: column[i] for name, column in columns.items()},
+            )
+            for i, count in enumerate(counts)
+        ]
+
+    def formulas(self) -> list[str]:
+        """Return the formula of each structure, in Hill order."""
+        counts = self.counts.tolist()
+        return [formula(part) for part in _runs(self.numbers.tolist(), counts)]
+
+    def symbols(self) -> list[str]:
+        """Return the chemical symbol of each atom."""
+        return [SYMBOLS[number] for number in self.numbers.tolist()]
+
+    def without_results(self) -> Structures:
+        """Return the same structures without energies and forces."""
+        return replace(self, energy=None, forces=None)
+
+    def _chosen(self, key: int | slice | Sequence[int] | Tensor) -> Tensor:
+        """Return the positions that `key` selects, `[m]` int64."""
+        size = len(self)
+        every = torch.arange(size, device=self.device)
+        if isinstance(key, slice):
+            return every[key]
+        wanted = torch.as_tensor(key, device=self.device)
+        if wanted.dtype == torch.bool:
+            return every[check_shape("key", wanted, [size], "One bool per structure.")]
+        wanted = wanted.reshape(-1).to(torch.int64)
+        outside = (wanted < -size) | (wanted >= size)
+        if outside.any():
+            condition = f"be from {-size} to {size - 1}"
+            raise InputError(must("key", condition, wanted[outside][0].item()))
+        return wanted % size
+
+
+def _known(part: Structures, name: str) -> Tensor:
+    """Return the energies or forces of `part`, NaN where it has none."""
+    value: Tensor | None = getattr(part, name)
+    if value is not None:
+        return value
+    like = part.positions if name == "forces" else part.cell[:, 0, 0]
+    return torch.full_like(like, torch.nan)
+
+
+def _runs(values: list[int], counts: list[int]) -> Iterator[list[int]]:
+    start = 0
+    for count in counts:
+        yield values[start : start + count]
+        start += count
+
+
+def _check_shapes(s: Structures) -> None:
+    check_shape("positions", s.positions, [None, 3], "Cartesian, in Å.")
+    check_shape("cell", s.cell, [None, 3, 3], "Rows are lattice vectors, in Å.")
+    n, b = s.positions.shape[0], s.cell.shape[0]
+    for name in ("numbers", "index", "fixed", "tags"):
+        check_shape(name, getattr(s, name), [n], "One per atom.")
+    check_shape("pbc", s.pbc, [b, 3], "One per lattice vector.")
+    if s.energy is not None:
+        check_shape("energy", s.energy, [b], "One per structure, in eV.")
+    if s.forces is not None:
+        check_shape("forces", s.forces, [n, 3], "One row per atom, in eV/Å.")
+
+
+def _check_types(s: Structures) -> None:
+    if not s.positions.is_floating_point():
+        condition = "be of a floating-point dtype"
+        raise InputError(must("positions", condition, s.positions.dtype))
+    real = s.positions.dtype
+    dtypes = dict.fromkeys(("numbers", "index", "tags"), torch.int64)
+    dtypes |= dict.fromkeys(("pbc", "fixed"), torch.bool)
+    dtypes |= dict.fromkeys(("cell", "energy", "forces"), real)
+    for name, dtype in dtypes.items():
+        value: Tensor | None = getattr(s, name)
+        if value is None:
+            continue
+        if value.dtype != dtype:
+            raise InputError(must(name, f"be of dtype {dtype}", value.dtype))
+        if value.device != s.positions.device:
+            condition = f"be on {s.positions.device} as the positions are"
+            raise InputError(must(name, condition, value.device))
+
+
+def _check_values(s: Structures) -> None:
+    if not s.positions.isfinite().all():
+        raise InputError(must("positions", "be finite", "NaN or infinity"))
+    if not s.cell.isfinite().all():
+        raise InputError(must("cell", "be finite", "NaN or infinity"))
+    wrong = (s.numbers < 0) | (s.numbers >= len(SYMBOLS))
+    if wrong.any():
+        condition = f"be atomic numbers from 0 to {len(SYMBOLS) - 1}"
+        raise InputError(must("numbers", condition, s.numbers[wrong][0].item()))
+    _check_index(s.index, len(s))
+    if s.pbc.any() and (_span(s.cell, s.pbc) < FLAT).any():
+        condition = "have independent lattice vectors where `pbc` is true"
+        raise InputError(must("cell", condition, "vectors that are zero or parallel"))
+
+
+def _check_index(index: Tensor, b: int) -> None:
+    if (index[1:] < index[:-1]).any():
+        raise InputError(must("index", "be sorted", "a decreasing one"))
+    outside = (index < 0) | (index >= b)
+    if outside.any():
+        condition = f"be from 0 to {b - 1}, one number for each cell"
+        raise InputError(must("index", condition, index[outside][0].item()))
+    empty = torch.bincount(index, minlength=b) == 0
+    if empty.any():
+        way_out = f"Structure {int(empty.nonzero()[0])} has no atoms."
+        raise ShapeError(must("index", "give every structure an atom", "none", way_out))
+
+
+def _span(cell: Tensor, pbc: Tensor) -> Tensor:
+    """Return the length, area or volume that the periodic vectors span, `[b]`."""
+    eye = torch.eye(3, dtype=cell.dtype, device=cell.device)
+    rows = torch.where(pbc.unsqueeze(-1), cell, 0)
+    gram = rows @ rows.mT + eye * (~pbc).unsqueeze(-1)
+    return torch.linalg.det(gram).clamp(min=0).sqrt()
