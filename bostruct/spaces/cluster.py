@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, final
 
 import torch
@@ -23,10 +24,16 @@ from bostruct.spaces.formula import element_radii, pair_distances, parse
 from bostruct.spaces.packing import centred, confined, distances, separated
 from bostruct.spaces.sampling import compact
 from bostruct.spaces.space import Move
-from bostruct.structures import SYMBOLS, Structures
+from bostruct.structures import SYMBOLS, Structures, profile
+
+TRIAL = 8
+"""Samples that must succeed when a space is made."""
 
 ROUNDS = 20
-"""Times that samples which came out wrong are drawn again."""
+"""Times that trial samples which came out wrong are drawn again."""
+
+PATIENCE = 500
+"""The same for samples that are asked for: what the trial found possible is found."""
 
 ROUNDING = 1e-9
 """Relative. A distance or radius that is met up to rounding is met."""
@@ -34,14 +41,14 @@ ROUNDING = 1e-9
 SAME = 0.05
 """In bonds: structures whose sorted distances differ by less are the same."""
 
-APART = 30
+APART = 12
 """Steps of pushing atoms apart after a move."""
 
 SNUG = 0.85
 """In bonds: atoms are pushed apart to this distance after a move."""
 
-DENSEST = 0.7405
-"""The part of space that equal spheres can fill."""
+LARGEST = 1 << 24
+"""Numbers compared in one go; bounds the memory of `same` to some 100 MB."""
 
 
 @final
@@ -120,7 +127,7 @@ class Cluster:
         """The number of coordinates, three for each atom."""
         return 3 * len(self.numbers)
 
-    @property
+    @cached_property
     def bond(self) -> Tensor:
         """The length of a bond of each pair, `[a, a]` Å, zero on the diagonal.
 
@@ -136,10 +143,10 @@ class Cluster:
             SpaceError: the sphere is so tight that none could be made.
         """
         check_count("n", n, 0)
-        P = self._sample(n, generator)
+        P = self._sample(n, generator, PATIENCE)
         if P is None:
             raise self._too_small()
-        return P.cpu().flatten(-2)
+        return P.flatten(-2)
 
     def decode(self, X: Tensor) -> Structures:
         """Return the structures at X `[..., d]`, row-major, differentiable in X."""
@@ -203,41 +210,30 @@ class Cluster:
 
         Turned, mirrored and shifted copies are, and those with equal atoms exchanged.
         """
-        difference = self.fingerprint(A) - self.fingerprint(B)
-        return difference.abs().amax(-1) < self.tolerance
+        return _close(self.fingerprint(A), self.fingerprint(B), self.tolerance)
 
-    @property
+    @cached_property
     def tolerance(self) -> float:
         """Å. Fingerprints of one structure differ by less everywhere."""
         return SAME * 2 * float(self.radii.mean())
 
     def fingerprint(self, X: Tensor) -> Tensor:
-        """Return the distances of each kind of pair, sorted, `[..., a(a-1)/2]` Å."""
-        D = distances(self._positions(X))
-        a = len(self.numbers)
-        kinds = self.numbers.unsqueeze(0) * 1000 + self.numbers.unsqueeze(1)
-        kinds = torch.minimum(kinds, kinds.T)
-        one, two = torch.triu_indices(a, a, 1)
-        kind = kinds[one, two]
-        parts = [
-            D[..., one[kind == k], two[kind == k]].sort(-1).values
-            for k in kind.unique().tolist()
-        ]
-        return torch.cat(parts, -1)
+        """Return what stays the same when X `[..., d]` turns, `[..., f]` Å.
+
+        See `bostruct.structures.profile`.
+        """
+        return profile(distances(self._positions(X)), self.numbers)
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of clusters, by name.
 
-        "permute" (several species), "relocate", "rattle" and "twist". What they return
-        lies inside the space wherever what they were given did.
+        "permute" (several species only), "rattle", "relocate" and "twist". Where a move
+        fails to stay in the space, it returns what it was given.
         """
-        found: dict[str, Move] = {}
-        if len(self.numbers.unique()) > 1:
-            found["permute"] = partial(self._move, "permute")
-        found["rattle"] = partial(self._move, "rattle")
-        found["relocate"] = partial(self._move, "relocate")
-        found["twist"] = partial(self._move, "twist")
-        return found
+        names = ["rattle", "relocate", "twist"]
+        if len(set(self.numbers.tolist())) > 1:
+            names.insert(0, "permute")
+        return {name: partial(self._move, name) for name in names}
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the space, as JSON values."""
@@ -272,17 +268,19 @@ class Cluster:
             moved = moves.twist(P, generator)
         wanted = torch.maximum(SNUG * bond, 1.02 * self.minimum.to(X))
         moved = separated(centred(moved), wanted, self.radius, APART).flatten(-2)
-        return torch.where(self.contains(moved).unsqueeze(-1), moved, X)
+        stays = self.contains(moved).unsqueeze(-1)
+        return torch.where(stays, moved, self.project(X))
 
-    def _sample(self, n: int, generator: torch.Generator) -> Tensor | None:
+    def _sample(
+        self, n: int, generator: torch.Generator, rounds: int
+    ) -> Tensor | None:
         """Return clusters `[n, a, 3]`, or None if some could not be made."""
-        bond = self.bond.to(generator.device)
         P = torch.zeros(n, len(self.numbers), 3, dtype=torch.float64)
         missing = torch.arange(n)
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             if not len(missing):
                 break
-            found, whole = compact(len(missing), bond, self.radius, generator)
+            found, whole = compact(len(missing), self.bond, self.radius, generator)
             good = (whole & self.contains(found.flatten(-2))).cpu()
             P[missing[good]] = found.cpu()[good]
             missing = missing[~good]
@@ -290,7 +288,9 @@ class Cluster:
 
     def _check_room(self) -> None:
         """Refuse a sphere that cannot hold the atoms."""
-        if self.minimum.max() > 2 * self.radius or self._sample(4, _trial()) is None:
+        trial = torch.Generator().manual_seed(0)
+        wide = bool(self.minimum.max() > 2 * self.radius)
+        if wide or self._sample(TRIAL, trial, ROUNDS) is None:
             raise self._too_small()
 
     def _too_small(self) -> SpaceError:
@@ -308,5 +308,17 @@ def _roomy(radii: Tensor) -> float:
     return float(2 * radii.max() + 1.2 * tight)
 
 
-def _trial() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def _close(A: Tensor, B: Tensor, tolerance: float) -> Tensor:
+    """Return whether A and B `[..., f]`, broadcast, agree everywhere, `[...]`."""
+    shape = torch.broadcast_shapes(A.shape, B.shape)
+    if math.prod(shape) <= LARGEST or shape[:-1].numel() <= 1:
+        return (A - B).abs().amax(-1) < tolerance
+    long = next(i for i, size in enumerate(shape) if size > 1)
+    half = shape[long] // 2
+    sizes = (half, shape[long] - half)
+    parts = zip(
+        A.expand(shape).split(sizes, long),
+        B.expand(shape).split(sizes, long),
+        strict=True,
+    )
+    return torch.cat([_close(one, two, tolerance) for one, two in parts], long)

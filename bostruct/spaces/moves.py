@@ -47,7 +47,6 @@ def relocate(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
     loose = -_coordination(distances(P), bond)  # [n, a]
     atom = _pick(loose / LOOSENESS, generator)  # [n]
     touch = bond[atom]  # [n, a] Å, zero for the atom itself
-    others = P.clone()
     centre = (P.sum(1) - P[each, atom]) / (a - 1)  # [n, 3]
     others = P - centre.unsqueeze(1)
     u = _normal((n, SITES, 3), P, generator)

@@ -14,6 +14,12 @@ from torch import Tensor
 TINY = 1e-12
 """Å. Keeps the direction between coincident atoms finite."""
 
+BRIM = 0.98
+"""Part of the sphere used while pushing, so that centring leaves no atom outside."""
+
+PORTION = 1 << 16
+"""Distances worked on at a time."""
+
 
 def distances(P: Tensor) -> Tensor:
     """Return the distances between all atoms, `[..., a, a]` Å."""
@@ -26,7 +32,7 @@ def centred(P: Tensor) -> Tensor:
     return P - P.mean(-2, keepdim=True)
 
 
-def confined(P: Tensor, radius: float) -> Tensor:
+def confined(P: Tensor, radius: float | Tensor) -> Tensor:
     """Return positions `[..., a, 3]` with those outside moved onto the sphere."""
     far = torch.linalg.vector_norm(P, dim=-1, keepdim=True).clamp(min=TINY)
     return P * (radius / far).clamp(max=1.0)
@@ -35,19 +41,27 @@ def confined(P: Tensor, radius: float) -> Tensor:
 def pushed(P: Tensor, W: Tensor, share: float = 0.5) -> Tensor:
     """Return positions after every pair that is too close has moved apart once.
 
-    Each end moves by `share` of what the pair lacks.
+    Each end moves by `share` of what the pair lacks; the centre stays where it is.
     """
-    D = distances(P)
-    # w_ij = share (W_ij - d_ij)+ / d_ij;  step_i = sum_j w_ij (p_i - p_j)
-    w = (W - D).clamp_(min=0).mul_(share).div_(D.clamp_(min=TINY))
-    return P * (1 + w.sum(-1, keepdim=True)) - w @ P
+    # w_ij = (W_ij / d_ij - 1)+;  step_i = share sum_j w_ij (p_i - p_j)
+    w = (W / distances(P).clamp_(min=TINY)).sub_(1).clamp_(min=0)
+    here = P * (1 + share * w.sum(-1, keepdim=True))
+    return torch.baddbmm(here, w, P, alpha=-share)
 
 
 def separated(P: Tensor, W: Tensor, radius: float, steps: int) -> Tensor:
     """Return positions pushed apart for some steps, centred, inside the sphere."""
-    for _ in range(steps):
-        P = confined(centred(pushed(P, W)), radius)
-    return P
+    parts = [centred(part) for part in portions(P)]
+    for i, part in enumerate(parts):
+        for _ in range(steps):
+            part = confined(pushed(part, W), BRIM * radius)
+        parts[i] = centred(part)
+    return torch.cat(parts)
+
+
+def portions(P: Tensor) -> tuple[Tensor, ...]:
+    """Return positions in portions whose distances fit into a processor's cache."""
+    return P.split(max(PORTION // P.shape[-2] ** 2, 1))
 
 
 def connected(D: Tensor, link: Tensor) -> Tensor:

@@ -7,7 +7,10 @@ labels leave, with the neighbor lists and the same-structure test that others bu
 from bostruct.structures.convert import covalent_radii as covalent_radii
 from bostruct.structures.convert import from_ase as from_ase
 from bostruct.structures.convert import to_ase as to_ase
+from bostruct.structures.elements import SYMBOLS as SYMBOLS
 from bostruct.structures.neighbors import Neighbors as Neighbors
 from bostruct.structures.neighbors import neighbors as neighbors
+from bostruct.structures.same import fingerprint as fingerprint
+from bostruct.structures.same import profile as profile
+from bostruct.structures.same import same as same
 from bostruct.structures.structures import Structures as Structures
-from bostruct.structures.elements import SYMBOLS as SYMBOLS
