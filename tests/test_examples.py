@@ -1,0 +1,46 @@
+"""Every example runs in a folder of its own, in under a minute, without a warning."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# What each leaves behind.
+FILES = {
+    "first_campaign": ["first_campaign/campaign.db", "first_campaign/best.xyz"],
+    "own_evaluator": ["own_evaluator/campaign.db"],
+    "read_posteriors": ["read_posteriors/predictions.png"],
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(path, tmp_path):
+    run = subprocess.run(
+        [sys.executable, str(path)],
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,  # twice what an example may take on an idle machine
+        stdin=subprocess.DEVNULL,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    assert run.stdout
+    for name in FILES[path.stem]:
+        assert (tmp_path / "runs" / name).stat().st_size > 0, name
+
+
+def test_campaign_files_hold_a_campaign():
+    """Each file of `campaigns/` is one that `bostruct run` takes."""
+    from bostruct.campaign.file import load
+
+    paths = sorted((ROOT / "campaigns").glob("*.py"))
+    assert paths
+    for path in paths:
+        assert load(path).description()["space"]

@@ -1,0 +1,145 @@
+"""`import bostruct` changes nothing in the process, and costs little.
+
+Importing botorch by itself does change things: linear_operator's and gpytorch's solver
+settings (the log-likelihood of an exact GP of 1200 rows then differs by 1 per point),
+and, through scipy, two warning filters. What is compared here is therefore strict: a
+process that has imported torch and gpytorch, before and after it imports bostruct,
+which imports botorch. A process that had imported botorch first keeps its settings.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+SNAPSHOT = """
+import json, locale, logging, os, random, signal, sys, threading, warnings
+import gpytorch, linear_operator, numpy, torch
+
+def snapshot():
+    settings = {
+        f"{module.__name__}.{kind.__name__}.{name}": repr(value)
+        for module in (linear_operator.settings, gpytorch.settings)
+        for kind in vars(module).values() if isinstance(kind, type)
+        for name, value in vars(kind).items()
+        if not name.startswith("__") and not callable(value)
+        and not isinstance(value, (classmethod, staticmethod, property))
+    }
+    return settings | {
+        "default dtype": repr(torch.get_default_dtype()),
+        "default device": repr(torch.get_default_device()),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "gradients": torch.is_grad_enabled(),
+        "matmul": torch.get_float32_matmul_precision(),
+        "torch generator": torch.get_rng_state().tolist(),
+        "numpy generator": repr(numpy.random.get_state()),
+        "random generator": repr(random.getstate()),
+        "torch print": repr(torch._tensor_str.PRINT_OPTS),
+        "numpy print": repr(numpy.get_printoptions()),
+        "numpy errors": repr(numpy.geterr()),
+        "filters": repr(warnings.filters),
+        "showwarning": repr(warnings.showwarning),
+        "root handlers": repr(logging.root.handlers),
+        "root level": logging.root.level,
+        "log class": repr(logging.getLoggerClass()),
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "home": sorted(os.listdir(os.environ["HOME"])),
+        "here": sorted(os.listdir()),
+        "path": sys.path[:],
+        "hooks": repr([sys.excepthook, sys.displayhook, sys.getrecursionlimit()]),
+        "signals": repr([signal.getsignal(s) for s in (2, 15)]),
+        "locale": repr(locale.setlocale(locale.LC_ALL)),
+        "thread count": threading.active_count(),
+    }
+"""
+
+# Small, and needed to hand a campaign around; everything else waits for its first use.
+ALLOWED = {"bostruct", "cloudpickle", "pebble", "safetensors"}
+BASE = (
+    "import torch, gpytorch, botorch, botorch.models, botorch.acquisition.monte_carlo, "
+    "botorch.acquisition.logei, botorch.posteriors"
+)
+TRIES = 3
+# Of the time that torch, gpytorch and botorch take; about 0.1 s is expected of 3 s.
+SHARE = 0.5
+
+
+def python(script, folder):
+    """Run `script` in a process with an empty home, in an empty folder."""
+    home, here = folder / "home", folder / "here"
+    home.mkdir(exist_ok=True)
+    here.mkdir(exist_ok=True)
+    environment = {**os.environ, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["PYTHONPATH"] = str(ROOT)
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=here,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert run.stderr == ""
+    return json.loads(run.stdout)
+
+
+@pytest.mark.parametrize("first", ["", "import botorch"])
+def test_import_changes_nothing(first, tmp_path):
+    changed = python(
+        f"""{SNAPSHOT}
+{first}
+before = snapshot()
+import bostruct
+after = snapshot()
+keys = [key for key in after if before.get(key) != after[key]]
+print(json.dumps({{key: (before.get(key), after[key]) for key in keys}}))
+""",
+        tmp_path,
+    )
+    if first:  # then scipy may come with us
+        changed.pop("filters", None)
+    assert changed == {}
+
+
+def test_import_brings_no_heavy_package(tmp_path):
+    """ASE, pymatgen, matplotlib and the like are imported when they are first used."""
+    new = python(
+        f"""{BASE}
+import json, sys
+before = {{name.partition(".")[0] for name in sys.modules}}
+import bostruct
+after = {{name.partition(".")[0] for name in sys.modules}}
+print(json.dumps(sorted(after - before - sys.stdlib_module_names)))
+""",
+        tmp_path,
+    )
+    assert {name for name in new if not name.startswith("_")} <= ALLOWED
+
+
+def test_import_takes_no_longer_than_its_dependencies(tmp_path):
+    """The best of a few tries, as the machine may be busy."""
+    shares = []
+    for _ in range(TRIES):
+        theirs, ours = python(
+            f"""
+import json, time
+start = time.perf_counter()
+{BASE}
+middle = time.perf_counter()
+import bostruct
+print(json.dumps([middle - start, time.perf_counter() - middle]))
+""",
+            tmp_path,
+        )
+        shares.append(ours / theirs)
+        if shares[-1] < SHARE:
+            return
+    pytest.fail(f"import bostruct takes {shares} of what its dependencies take")

@@ -1,0 +1,154 @@
+"""Imports inside bostruct go one way, lazy and type-checking ones included.
+
+A module may import from the lines below its own and from its own folder. Modules on
+one line are strangers. ase and pymatgen appear where structures and energies come from
+or go to, and nowhere else. The tests mirror the tree one to one.
+"""
+
+import ast
+import graphlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "bostruct"
+
+LAYERS = [
+    {"cli", "bench", "testing"},
+    {"campaign"},
+    {"candidates", "surrogates", "evaluators"},
+    {"acquisition", "spaces", "descriptors"},
+    {"structures", "uncertainty"},
+    {"errors", "quiet"},
+]
+HEIGHT = {name: -i for i, layer in enumerate(LAYERS) for name in layer}
+
+# ase reads and writes files in the log and for `bostruct export`.
+OUTSIDE = ("ase", "pymatgen")
+OUTSIDE_ALLOWED = (
+    "bostruct.structures.convert",
+    "bostruct.evaluators",
+    "bostruct.spaces",
+    "bostruct.campaign.atoms",
+    "bostruct.cli",
+    "bostruct.bench",
+)
+
+# Test files that test many modules at once.
+WHOLE: set[str] = set()
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(module):
+    """Yield `(name, line, inside a function)` of every import of a module."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, functions)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *filter(None, [base])])
+            # `from bostruct.x import y` imports the module y, or x for its name y.
+            names = [
+                name if (name := f"{base}.{alias.name}") in MODULES else base
+                for alias in node.names
+            ]
+        else:
+            continue
+        for name in names:
+            yield name, node.lineno, id(node) in inside
+
+
+def part(module):
+    """Return the folder or file below `bostruct` that a module belongs to."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def is_own(name):
+    return name.split(".")[0] == "bostruct"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "bostruct"])
+def test_imports_go_down(module):
+    here = part(module)
+    assert here in HEIGHT, f"give `{here}` a line in LAYERS"
+    for name, line, lazy in imports(module):
+        if not is_own(name):
+            continue
+        where = f"{MODULES[module]}:{line}: import of {name}"
+        there = part(name)
+        assert not lazy, f"{where} inside a function is a cycle in disguise"
+        assert there, f"{where}: import the module that defines the name"
+        assert there == here or HEIGHT[there] < HEIGHT[here], where
+
+
+def test_there_are_no_cycles():
+    graph = {
+        module: {name for name, _, _ in imports(module) if name in MODULES} - {module}
+        for module in MODULES
+    }
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_ase_and_pymatgen_stay_at_the_border(module):
+    if module.startswith(OUTSIDE_ALLOWED):
+        return
+    for name, line, _ in imports(module):
+        where = f"{MODULES[module]}:{line}: import of {name}"
+        assert name.split(".")[0] not in OUTSIDE, where
+
+
+def test_tests_mirror_the_tree():
+    """A test file tests the module of its name; `__init__` files need none."""
+    tests = {
+        path.relative_to(ROOT / "tests").as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    modules = {
+        path.relative_to(PACKAGE).with_name(f"test_{path.name}").as_posix()
+        for path in MODULES.values()
+        if path.name != "__init__.py"
+    }
+    project = {name for name in tests if "/" not in name}
+    assert modules - tests == set(), "modules without a test file"
+    assert tests - modules - project - WHOLE == set(), "test files without a module"
+
+
+def test_a_lazy_import_is_seen(tmp_path, monkeypatch):
+    """The test tests: relative, lazy and type-checking imports are found."""
+    path = tmp_path / "probe.py"
+    path.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "from ..structures import Structures\n"
+        "if TYPE_CHECKING:\n    import bostruct.campaign\n"
+        "def f():\n    from bostruct import cli\n"
+    )
+    monkeypatch.setitem(MODULES, "bostruct.spaces.probe", path)
+    monkeypatch.setitem(MODULES, "bostruct.cli", path)
+    found = set(imports("bostruct.spaces.probe"))
+    assert found == {
+        ("typing", 1, False),
+        ("bostruct.structures", 2, False),
+        ("bostruct.campaign", 4, False),
+        ("bostruct.cli", 6, True),
+    }
