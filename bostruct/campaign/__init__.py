@@ -1,0 +1,14 @@
+"""The loop and its log.
+
+The parts of a search enter, put together as a `Campaign`; a run folder leaves, in which
+every question, every posterior and every answer is kept. `ask` and `tell` are durable,
+`run` is a loop over them, and a killed campaign goes on where it was.
+"""
+
+from bostruct.campaign.campaign import Campaign as Campaign
+from bostruct.campaign.executors import InProcess as InProcess
+from bostruct.campaign.executors import Workers as Workers
+from bostruct.campaign.log import Log as Log
+from bostruct.campaign.records import Step as Step
+from bostruct.campaign.records import Trial as Trial
+from bostruct.campaign.stop import Evaluations as Evaluations

@@ -1,0 +1,159 @@
+"""ASE's side of the log: rows of ase.db, and files in ASE's formats.
+
+`db.connection` is internal to ASE; a test pins what is used of it. Through it the row
+of ase.db and our own are one transaction. ASE is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bostruct.campaign.folder import database
+from bostruct.campaign.log import Log
+from bostruct.campaign.records import Trial
+from bostruct.errors import InputError, LogError, must
+from bostruct.structures import to_ase
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+NEEDS_CELL = ("cif", "espresso-in", "lammps-data", "vasp", "vasp-xdatcar")
+
+VACUUM = 7.5
+"""Å around a cluster, in a format that cannot do without a cell."""
+
+
+class Rows:
+    """The ase.db of a campaign, written through the log's own connection."""
+
+    def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
+        import ase.db
+
+        self._db = ase.db.connect(str(file), type="db", use_lock_file=False)
+        self._db.connection = connection
+        self._db.change_count = 0
+        with self._db.managed_connection():
+            pass  # makes ASE's tables where they are missing
+
+    def write(self, trial: Trial) -> int:
+        """Write a finished trial inside the open transaction; return its id."""
+        self._db.change_count = 0  # else ASE commits at the 5000th row
+        found: int = self._db.write(
+            atoms(trial), trial=trial.number, step=trial.step, origin=trial.origin
+        )
+        return found
+
+    def read(self, row: int) -> Atoms:
+        """Return the structure of one row."""
+        found: Atoms = self._db.get_atoms(id=row)
+        return found
+
+
+def atoms(trial: Trial) -> Atoms:
+    """Return the structure of a trial with its energy and forces, if it has them.
+
+    Raises:
+        LogError: the log was opened without the space that decodes it.
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    if trial.structures is None:
+        raise LogError(
+            f"trial {trial.number} has coordinates but no structure: "
+            "open the log through its campaign, Campaign.read(folder)."
+        )
+    found = to_ase(trial.structures)[0]
+    if trial.energy is not None:
+        from_evaluator: dict[str, Any] = {"energy": trial.energy}
+        if trial.forces is not None:
+            from_evaluator["forces"] = trial.forces.numpy()
+        found.calc = SinglePointCalculator(found, **from_evaluator)
+    return found
+
+
+def export(images: Sequence[Atoms], file: Path) -> None:
+    """Write structures to a file whose suffix says the format.
+
+    Raises:
+        InputError: ASE cannot write that format.
+        LogError: the file cannot be written.
+    """
+    import ase.io
+    from ase.io.formats import UnknownFileTypeError
+
+    try:
+        kind = ase.io.formats.filetype(str(file), read=False)
+        known = ase.io.formats.ioformats[kind]
+    except (UnknownFileTypeError, KeyError) as error:
+        raise InputError(_unknown(file)) from error
+    if not known.can_write:
+        raise InputError(_unknown(file))
+    if len(images) > 1 and known.single:
+        condition = "be a format that holds many structures"
+        way_out = "extxyz and db do; or export the best one alone."
+        raise InputError(must("out", condition, file.name, way_out))
+    if kind in NEEDS_CELL:
+        images = [_boxed(image) for image in images]
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "db":
+            file.unlink(missing_ok=True)  # ASE would append
+        ase.io.write(str(file), list(images), format=kind)
+    except OSError as error:
+        raise LogError(f"could not write {file}: {error.strerror or error}") from error
+
+
+def _boxed(image: Atoms) -> Atoms:
+    if image.cell.rank == 3:
+        return image
+    boxed = image.copy()
+    boxed.calc = image.calc
+    boxed.center(vacuum=VACUUM)
+    return boxed
+
+
+def _unknown(file: Path) -> str:
+    way_out = "For example best.extxyz, best.cif, POSCAR or all.db."
+    return must("out", "have a suffix of a format ASE writes", file.name, way_out)
+
+
+def matches(row: Atoms, trial: Trial) -> str:
+    """Return what of an ase.db row differs from its trial, "" if nothing does."""
+    mine = atoms(trial)
+    if len(row) != len(mine) or (row.numbers != mine.numbers).any():
+        return "species"
+    # Decoding again may differ in the last bit on another machine.
+    if not np.allclose(row.positions, mine.positions, rtol=0, atol=1e-9):
+        return "positions"
+    if not np.allclose(row.cell, mine.cell, rtol=0, atol=1e-9):
+        return "cell"
+    if row.calc is None or row.calc.results.get("energy") != trial.energy:
+        return "energy"
+    if trial.forces is not None:
+        forces = torch.as_tensor(np.array(row.calc.results.get("forces", ())))
+        if not torch.equal(forces, trial.forces):
+            return "forces"
+    return ""
+
+
+def images(log: Log, every: bool = False) -> list[Atoms]:
+    """Return the best structure of a log, or every one with an energy, from ase.db.
+
+    Raises:
+        LogError: there is none.
+    """
+    query = "SELECT row FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
+        "number" if every else "energy, number LIMIT 1"
+    )
+    ids = [row["row"] for row in log.rows(query)]
+    if not ids:
+        raise LogError(f"{log.folder} has no energy yet: there is nothing to export.")
+    with log.reading() as connection:
+        rows = Rows(database(log.folder), connection)
+        return [rows.read(i) for i in ids]

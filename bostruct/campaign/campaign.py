@@ -1,0 +1,286 @@
+"""The campaign: parts put together, and the loop over them.
+
+`ask` and `tell` are the core, `run` is a loop over them. The campaign is the only
+object that changes, and its state is its log: whatever is killed, wherever, the next
+start continues as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+from bostruct.acquisition import Acquisition, LowerConfidenceBound
+from bostruct.campaign.description import differences
+from bostruct.campaign.device import resolve
+from bostruct.campaign.executors import InProcess
+from bostruct.campaign.folder import check_writable, inspect
+from bostruct.campaign.ledger import Ledger
+from bostruct.campaign.log import Log
+from bostruct.campaign.loop import ended, loop
+from bostruct.campaign.parts import (
+    Finder,
+    Parts,
+    Surrogate,
+    check_executor,
+    check_stop,
+)
+from bostruct.campaign.progress import Line
+from bostruct.campaign.records import Trial
+from bostruct.campaign.session import Session
+from bostruct.campaign.stop import Evaluations, Stop
+from bostruct.candidates import Search
+from bostruct.errors import InputError, LogError, MismatchError, check_count, must
+from bostruct.evaluators import Evaluation, Evaluator, Failure
+from bostruct.spaces import Space
+from bostruct.surrogates import LocalGP
+
+LARGEST_SEED = 2**63 - 1
+"""SQLite's largest integer."""
+
+
+@final
+class Campaign:
+    """A search for the most stable structure in a space.
+
+    Args:
+        space: What may be proposed.
+        evaluator: What it costs to know.
+        surrogate: What is believed; `LocalGP()` by default.
+        acquisition: What a look is worth; `LowerConfidenceBound(kappa=1.0)` by default.
+        search: How candidates are found; `Search()` by default.
+        stop: When it ends, `Evaluations(100)` by default; not part of its identity.
+        initial: Random structures before there is a surrogate.
+        batch: Structures chosen together in a step.
+        executor: Where energies are computed; not part of its identity. In this
+            process by default; `Workers` for several at once or a time limit.
+
+    Raises:
+        InputError: a part cannot do its work, or cannot say what it is.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        evaluator: Evaluator,
+        surrogate: Surrogate | None = None,
+        acquisition: Acquisition | None = None,
+        search: Finder | None = None,
+        stop: Stop | None = None,
+        *,
+        initial: int = 5,
+        batch: int = 1,
+        executor: Executor | None = None,
+    ) -> None:
+        self.parts = Parts(
+            space=space,
+            evaluator=evaluator,
+            surrogate=LocalGP() if surrogate is None else surrogate,
+            acquisition=(
+                LowerConfidenceBound(kappa=1.0) if acquisition is None else acquisition
+            ),
+            search=Search() if search is None else search,
+            initial=check_count("initial", initial),
+            batch=check_count("batch", batch),
+        )
+        self.stop = check_stop(Evaluations(100) if stop is None else stop)
+        self.executor = check_executor(executor)
+        self._session: Session | None = None
+        self._folder: Path | None = None
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the campaign beside its seed, ready for JSON."""
+        return self.parts.description()
+
+    def check(self, folder: str | Path, seed: int = 0, device: str = "auto") -> bool:
+        """Look whether the campaign can run in a folder; change nothing.
+
+        Returns:
+            Whether it has been started there.
+
+        Raises:
+            InputError: the seed or the device is none.
+            DeviceError: there is no such device here.
+            LogError: the folder holds something else, or cannot be written.
+            MismatchError: it holds another campaign; the message says what differs.
+        """
+        if check_count("seed", seed, 0) > LARGEST_SEED:
+            raise InputError(must("seed", f"be at most {LARGEST_SEED}", seed))
+        resolve(device)
+        started = inspect(Path(folder))
+        if started:
+            self._compare(Log(folder), seed)
+        check_writable(Path(folder))
+        return started
+
+    def _compare(self, log: Log, seed: int | None) -> None:
+        there, here = log.description, self.description()
+        if seed is not None:
+            there, here = {**there, "seed": log.seed}, {**here, "seed": seed}
+        found = differences(there, here)
+        if found:
+            raise MismatchError(
+                f"{log.folder} holds another campaign: {'; '.join(found)}. "
+                "Take another folder, or run the campaign that was started there."
+            )
+
+    def open(self, folder: str | Path, seed: int = 0, device: str = "auto") -> Self:
+        """Open the run folder for `ask` and `tell`; use it in a `with` statement.
+
+        Args:
+            folder: The run folder; a new one is made, one of this campaign continued.
+            seed: Of all that is random; part of the campaign's identity.
+            device: For the tensor work: auto, cpu or cuda.
+
+        Raises:
+            LockedError: another process writes there.
+            BostructError: as `check` does.
+        """
+        if self._session is not None:
+            condition = "be closed before it is opened"
+            raise LogError(must("campaign", condition, f"open in {self._folder}"))
+        self.check(folder, seed, device)
+        on = resolve(device)
+        ledger = Ledger(
+            folder,
+            self.description(),
+            seed,
+            space=self.parts.space,
+            surrogate=self.parts.surrogate,
+            device=str(on),
+        )
+        try:
+            self._compare(ledger, seed)  # someone may have been faster
+        except MismatchError:
+            ledger.close("failed", "another campaign")
+            raise
+        self._session = Session(self.parts, ledger, on)
+        self._folder = Path(folder)
+        return self
+
+    def close(self, status: str = "paused", reason: str = "") -> None:
+        """Close the run folder; the log stays readable through `log`."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            session.ledger.close(status, reason)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        try:
+            self.close("failed", f"{kind.__name__}: {error}")
+        except LogError:
+            if not issubclass(kind, LogError):
+                raise  # else the first error says why
+
+    @property
+    def log(self) -> Log:
+        """The log of the folder that was opened last.
+
+        Raises:
+            LogError: none was.
+        """
+        if self._session is not None:
+            return self._session.ledger
+        if self._folder is None:
+            raise LogError(
+                "no folder was opened yet: run the campaign or read(folder)."
+            )
+        return Log(self._folder, self.parts.space, self.parts.surrogate)
+
+    def read(self, folder: str | Path) -> Log:
+        """Return the log in a folder of this campaign, for reading; of any seed.
+
+        Raises:
+            LogError: there is none.
+            MismatchError: it is that of another campaign.
+        """
+        log = Log(folder, self.parts.space, self.parts.surrogate)
+        self._compare(log, None)
+        return log
+
+    @property
+    def _open(self) -> Session:
+        if self._session is None:
+            message = "the campaign is not open: use `with campaign.open(folder):`."
+            raise LogError(message)
+        return self._session
+
+    def ask(self, q: int | None = None) -> list[Trial]:
+        """Return the next structures to evaluate; they are on disk before.
+
+        What an interrupted session asked for and never learnt comes first, then what
+        is left of the last step; only then a new step is planned. So fewer than `q`
+        may come back, never none.
+
+        Args:
+            q: At most so many; the campaign's batch by default.
+
+        Raises:
+            SpaceError: no structure is left that was not asked for.
+        """
+        count = self.parts.batch if q is None else check_count("q", q)
+        queue = self._open.queue() or self._open.plan(count)
+        return self._open.hand_out(queue[:count])
+
+    def tell(self, trial: Trial | str, outcome: Evaluation | Failure) -> None:
+        """Record what came of a trial; it is on disk when this returns.
+
+        Args:
+            trial: What `ask` returned, in this session or an earlier one, or its key.
+            outcome: What is known now. An energy that cannot be true is recorded as a
+                failure.
+
+        Raises:
+            InputError: there is no such trial, or it has an outcome already.
+        """
+        self._open.tell(trial, outcome)
+
+    def abandon(self, trial: Trial | str, reason: str = "abandoned") -> None:
+        """Record that the energy of a trial will not be asked for any more.
+
+        Raises:
+            InputError: there is no such trial, or it has an outcome already.
+        """
+        self._open.abandon(trial, reason)
+
+    def run(
+        self,
+        folder: str | Path,
+        seed: int = 0,
+        device: str = "auto",
+        *,
+        executor: Executor | None = None,
+        stop: Stop | None = None,
+        progress: bool | None = None,
+    ) -> Log:
+        """Search until a stop rule ends it; on the same folder again, resume.
+
+        Args:
+            folder: The run folder.
+            seed: Of all that is random.
+            device: For the tensor work: auto, cpu or cuda.
+            executor: Where energies are computed, instead of the campaign's own.
+            stop: When it ends, instead of the campaign's own rule.
+            progress: Whether to show a progress line; None shows it on a terminal.
+
+        Returns:
+            The log.
+        """
+        place = check_executor(executor) or self.executor or InProcess()
+        rule = self.stop if stop is None else check_stop(stop)
+        with self.open(folder, seed, device), ended(place), Line(progress) as line:
+            reason = loop(self._open, place, rule, line)
+            self.close("finished", reason)
+        return self.log

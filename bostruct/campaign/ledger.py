@@ -1,0 +1,318 @@
+"""The log of a campaign, for writing: what is on disk before an energy is asked for.
+
+Order: the array file first, then one transaction with the step, its trials and the
+file's sha256, then the energy is asked for, then one transaction with the outcome. So
+an unreferenced file may exist and is swept; a row without its file cannot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bostruct.campaign import arrays, durable, records
+from bostruct.campaign.atoms import Rows
+from bostruct.campaign.description import canonical
+from bostruct.campaign.folder import (
+    POSTERIORS,
+    UNFINISHED,
+    database,
+    file_system,
+    inspect,
+    is_network,
+)
+from bostruct.campaign.lock import Lock
+from bostruct.campaign.log import Log
+from bostruct.campaign.parts import Surrogate
+from bostruct.campaign.plan import Planned
+from bostruct.campaign.records import Trial
+from bostruct.campaign.schema import FORMAT, TABLES, UNITS, versions
+from bostruct.errors import InputError, LogError, must
+from bostruct.evaluators import Evaluation, Failure
+from bostruct.spaces import Space
+
+Value = str | int | float | bytes | None
+"""What SQLite holds."""
+
+
+class Ledger(Log):
+    """The log in one run folder, held by its only writer.
+
+    Args:
+        folder: The run folder; made if it does not exist.
+        description: Of the campaign, for a new log.
+        seed: Of the campaign, for a new log.
+        space: Decodes the coordinates.
+        surrogate: Rebuilds the posteriors.
+        device: On which the tensor work is done; for the record.
+
+    Raises:
+        LockedError: another process writes there.
+        LogError: the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        description: dict[str, Any],
+        seed: int,
+        *,
+        space: Space,
+        surrogate: Surrogate,
+        device: str,
+    ) -> None:
+        path = Path(folder)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(path)
+        except OSError as error:
+            if isinstance(error, LogError):
+                raise
+            message = f"could not write in {path}: {error.strerror or error}"
+            raise LogError(message) from error
+        try:
+            if not inspect(path):
+                _create(path, description, seed)
+            super().__init__(path, space, surrogate)
+            self._start(device)
+        except BaseException:
+            self._disconnect()
+            self._lock.release()
+            raise
+        self._seconds = 0.0  # of writing, not yet in the log itself
+
+    def _start(self, device: str) -> None:
+        file = database(self.folder)
+        self._session = 0
+        try:
+            # One connection for our tables and ASE's: they commit together.
+            connection = sqlite3.connect(file, timeout=20, isolation_level=None)
+            self._connection = connection
+            journal = _journal(connection, self.folder)
+            self._rows = Rows(file, connection)
+        except sqlite3.Error as error:
+            raise LogError(f"could not open {file}: {error}") from error
+        with durable.transaction(connection):
+            cursor = connection.execute(
+                "INSERT INTO bostruct_session "
+                "(host, pid, device, journal, versions, started) VALUES (?,?,?,?,?,?)",
+                (
+                    socket.gethostname(),
+                    os.getpid(),
+                    device,
+                    journal,
+                    canonical(versions()),
+                    time.time(),
+                ),
+            )
+            self._session = int(cursor.lastrowid or 0)
+            self._identity = f"{canonical(self.description)}|{self.seed}"
+            for trial in self.trials("running"):
+                self._set(trial.number, **self._again(trial))
+        self._sweep()
+
+    def _again(self, trial: Trial) -> dict[str, Any]:
+        """Return what changes of a trial that a killed session left running."""
+        attempt = trial.attempt + 1
+        x = records.pack(trial.X) or b""
+        new = records.key(self._identity, trial.number, x, attempt)
+        return {"state": "planned", "attempt": attempt, "key": new}
+
+    def _sweep(self) -> None:
+        """Remove posterior files that no step refers to."""
+        query = "SELECT file FROM bostruct_posterior"
+        kept = {str(row["file"]) for row in self.rows(query)}
+        for file in (self.folder / POSTERIORS).iterdir():
+            if file.name.startswith("step-") and file.name not in kept:
+                file.unlink()
+
+    def add(self, planned: Planned) -> list[Trial]:
+        """Record a step before any of its energies is asked for; return its trials."""
+        start = time.perf_counter()
+        steps = self.rows("SELECT count(*) AS n FROM bostruct_step")[0]["n"]
+        first = self.rows("SELECT count(*) AS n FROM bostruct_trial")[0]["n"]
+        if planned.step != steps:
+            condition = f"be the next step, {steps}"
+            raise InputError(must("step", condition, planned.step))
+        data = b""
+        if planned.tensors is not None:
+            data = arrays.pack(planned.tensors, planned.header)
+            durable.write(self.folder / POSTERIORS / arrays.name(planned.step), data)
+        with durable.transaction(self._open):
+            self._add_step(planned, data)
+            for i in range(len(planned.X)):
+                self._add_trial(planned, i, first + i)
+        self._seconds += time.perf_counter() - start
+        return self.trials()[first:]
+
+    def _add_step(self, planned: Planned, data: bytes) -> None:
+        row = {
+            "number": planned.step,
+            "session": self._session,
+            "kind": planned.kind,
+            "known": canonical(planned.known),
+            "hyperparameters": canonical(planned.hyperparameters),
+            "planned": time.time(),
+            "seconds_fit": planned.seconds_fit,
+            "seconds_search": planned.seconds_search,
+        }
+        row["checksum"] = records.checksum(row)
+        self._insert("bostruct_step", row)
+        if planned.tensors is not None:
+            posterior = {
+                "step": planned.step,
+                "file": arrays.name(planned.step),
+                "bytes": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+            }
+            self._insert("bostruct_posterior", posterior)
+
+    def _add_trial(self, planned: Planned, i: int, number: int) -> None:
+        x = records.pack(planned.X[i]) or b""
+        values = planned.predictions[i] if planned.predictions else {}
+        row = {
+            "number": number,
+            "step": planned.step,
+            "key": records.key(self._identity, number, x, 1),
+            "attempt": 1,
+            "state": "planned",
+            "origin": planned.origins[i],
+            "x": x,
+            **values,
+        }
+        self._insert("bostruct_trial", {**row, "checksum": ""})
+        self._set(number)
+
+    def _insert(self, table: str, row: dict[str, Any]) -> None:
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        query = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        self._open.execute(query, tuple(row.values()))
+
+    def _set(self, number: int, **values: Value) -> None:
+        """Change a trial inside the open transaction, and its checksum with it."""
+        query = "SELECT * FROM bostruct_trial WHERE number = ?"
+        row = {**dict(self.rows(query, number)[0]), **values}
+        values["checksum"] = records.checksum(row)
+        names = ", ".join(f"{name} = ?" for name in values)
+        query = f"UPDATE bostruct_trial SET {names} WHERE number = ?"
+        self._open.execute(query, (*values.values(), number))
+
+    def run(self, trials: Sequence[Trial]) -> None:
+        """Record that the energies of planned trials are being asked for."""
+        planned = [trial for trial in trials if trial.state == "planned"]
+        if not planned:
+            return
+        with durable.transaction(self._open):
+            for trial in planned:
+                self._set(trial.number, state="running")
+
+    def finish(self, number: int, outcome: Evaluation | Failure) -> None:
+        """Record what came of a trial."""
+        start = time.perf_counter()
+        values: dict[str, Any] = {"seconds": outcome.seconds, "finished": time.time()}
+        query = "SELECT * FROM bostruct_trial WHERE number = ?"
+        trial = self._decoded([records.trial(self.rows(query, number)[0])])[0]
+        with durable.transaction(self._open):
+            if isinstance(outcome, Failure):
+                values |= {
+                    "state": "failed",
+                    "reason": outcome.reason,
+                    "retryable": int(outcome.retryable),
+                }
+            else:
+                done = replace(trial, energy=outcome.energy, forces=outcome.forces)
+                values |= {
+                    "state": "done",
+                    "energy": outcome.energy,
+                    "forces": records.pack(outcome.forces),
+                    "properties": canonical(dict(outcome.properties)),
+                    "provenance": canonical(dict(outcome.provenance)),
+                    "row": self._rows.write(done),
+                }
+            self._set(number, **values)
+            self._account(trial.step)
+        self._seconds += time.perf_counter() - start
+
+    def _account(self, step: int) -> None:
+        """Charge a step for the time of writing so far, inside the transaction."""
+        query = (
+            "UPDATE bostruct_step SET seconds_log = seconds_log + ? WHERE number = ?"
+        )
+        self._open.execute(query, (self._seconds, step))
+        self._seconds = 0.0
+
+    def abandon(self, number: int, reason: str) -> None:
+        """Record that the energy of a trial will not be asked for."""
+        with durable.transaction(self._open):
+            self._set(number, state="abandoned", reason=reason)
+
+    def close(self, status: str = "paused", reason: str = "") -> None:
+        """Record how the session ended, and let others write."""
+        if self._connection is None:
+            return
+        try:
+            with durable.transaction(self._open):
+                self._open.execute(
+                    "UPDATE bostruct_session SET ended = ?, status = ?, reason = ? "
+                    "WHERE number = ?",
+                    (time.time(), status, reason, self._session),
+                )
+        finally:
+            self._disconnect()
+            self._lock.release()
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise LogError(f"the log in {self.folder} is closed: open it again.")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            connection.close()
+            self._connection = None
+
+
+def _create(folder: Path, description: dict[str, Any], seed: int) -> None:
+    """Make the database of a new campaign: under another name until it is whole."""
+    new = folder / UNFINISHED
+    for leftover in folder.glob(UNFINISHED + "*"):
+        leftover.unlink()
+    (folder / POSTERIORS).mkdir(exist_ok=True)
+    connection = sqlite3.connect(new, isolation_level=None)
+    try:
+        Rows(new, connection)
+        row = (1, FORMAT, canonical(description), seed, json.dumps(UNITS), time.time())
+        with durable.transaction(connection):
+            for statement in TABLES.split(";\n"):
+                connection.execute(statement)
+            query = "INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)"
+            connection.execute(query, row)
+    except sqlite3.Error as error:
+        raise LogError(f"could not write {new}: {error}") from error
+    finally:
+        connection.close()
+    os.replace(new, database(folder))
+    durable.sync_folder(folder)
+    durable.sync_folder(folder.absolute().parent)
+
+
+def _journal(connection: sqlite3.Connection, folder: Path) -> str:
+    """Set how SQLite makes transactions last; return the mode, and why."""
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if is_network(folder):
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = DELETE")
+        return f"DELETE, EXCLUSIVE: {file_system(folder)} is a network file system"
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    return str(mode).upper()

@@ -1,0 +1,123 @@
+"""One driver for each run folder.
+
+The lock is the operating system's (POSIX record lock on `campaign.lock`): it ends with
+the process that holds it, however that ends, and child processes do not inherit it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from bostruct.errors import LockedError
+
+FILE = "campaign.lock"
+_held: dict[Path, Lock] = {}
+"""The locks of this process, which the operating system would grant twice."""
+
+
+class Lock:
+    """The right to write in a run folder.
+
+    Args:
+        folder: The run folder, which exists.
+
+    Raises:
+        LockedError: another process, or another campaign of this one, has it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder.resolve() / FILE
+        if self.path in _held:
+            raise LockedError(_sentence(folder, _myself()))
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._take(folder)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        _held[self.path] = self
+
+    def _take(self, folder: Path, tries: int = 5) -> None:
+        for attempt in range(tries):
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                owner = _owner(self.path)
+                if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
+                    # No locks on this file system: names and hosts must do.
+                    if _alive(owner):
+                        raise LockedError(_sentence(folder, owner)) from error
+                    break
+                if attempt == tries - 1:
+                    raise LockedError(_sentence(folder, owner)) from error
+                time.sleep(0.1)  # someone may just be looking, as `running` does
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(_myself()).encode(), 0)
+
+    def release(self) -> None:
+        """Let others write."""
+        if _held.pop(self.path, None) is self:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+
+
+def running(folder: Path) -> bool:
+    """Return whether a process, this one included, is writing in the folder."""
+    path = folder.resolve() / FILE
+    if path in _held:
+        return True
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
+            return _alive(_owner(path))
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _myself() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    try:
+        owner = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _alive(owner: dict[str, Any]) -> bool:
+    if not owner:
+        return False
+    if owner.get("host") != socket.gethostname():
+        return True  # it cannot be asked; better to refuse
+    try:
+        os.kill(int(owner["pid"]), 0)
+    except (ProcessLookupError, KeyError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sentence(folder: Path, owner: dict[str, Any]) -> str:
+    who = f"process {owner.get('pid', '?')} on {owner.get('host', 'an unknown host')}"
+    return (
+        f"{folder} is being written by {who}. Wait for it or stop it, or take another "
+        f"folder. If that process no longer exists, delete {folder / FILE}."
+    )

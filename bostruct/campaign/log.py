@@ -1,0 +1,208 @@
+"""The log of a campaign, for reading: what was asked, why, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bostruct.campaign import arrays, records
+from bostruct.campaign.description import canonical
+from bostruct.campaign.folder import POSTERIORS, connect, database, inspect
+from bostruct.campaign.parts import Model, Surrogate
+from bostruct.campaign.records import Step, Trial
+from bostruct.campaign.schema import FORMAT
+from bostruct.errors import InputError, LogError, must
+from bostruct.spaces import Space
+from bostruct.structures import Structures
+
+STEPS = """
+SELECT s.*, p.file, p.sha256 FROM bostruct_step s
+LEFT JOIN bostruct_posterior p ON p.step = s.number ORDER BY s.number
+"""
+
+
+class Log:
+    """The log in one run folder.
+
+    Args:
+        folder: The run folder.
+        space: Decodes the coordinates; without it trials have no structures.
+        surrogate: Rebuilds the posteriors; without it `posterior` is refused.
+
+    Raises:
+        LogError: there is no campaign in the folder, or a newer bostruct wrote it.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        space: Space | None = None,
+        surrogate: Surrogate | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.space = space
+        self.surrogate = surrogate
+        self._connection: sqlite3.Connection | None = None
+        if not inspect(self.folder):
+            raise LogError(f"{self.folder} holds no campaign.")
+        row = self.rows("SELECT * FROM bostruct_campaign")[0]
+        if row["format"] > FORMAT:
+            raise LogError(
+                f"{self.folder} has log format {row['format']}, this bostruct reads "
+                f"up to {FORMAT}. Update bostruct."
+            )
+        self.seed: int = row["seed"]
+        self.description: dict[str, Any] = json.loads(row["description"])
+        self.created: float = row["created"]
+
+    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Return the rows of a query; a problem is a `LogError`."""
+        try:
+            with self.reading() as connection:
+                cursor = connection.cursor()
+                cursor.row_factory = sqlite3.Row
+                return cursor.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            message = f"could not read {database(self.folder)}: {error}"
+            raise LogError(message) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection: the writer's own, or one that is closed after."""
+        if self._connection is not None:
+            yield self._connection
+            return
+        connection = connect(self.folder)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def trials(self, *states: str) -> list[Trial]:
+        """Return the trials in the order asked, those in the given states if any."""
+        found = self.rows("SELECT * FROM bostruct_trial ORDER BY number")
+        chosen = [row for row in found if not states or row["state"] in states]
+        return self._decoded([records.trial(row) for row in chosen])
+
+    def _decoded(self, trials: list[Trial]) -> list[Trial]:
+        if self.space is None or not trials:
+            return trials
+        decoded = self.space.decode(torch.stack([trial.X for trial in trials]))
+        return [replace(trial, structures=decoded[i]) for i, trial in enumerate(trials)]
+
+    def steps(self) -> list[Step]:
+        """Return all steps."""
+        return [records.step(row) for row in self.rows(STEPS)]
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return who wrote the log when, and with which versions."""
+        found = self.rows("SELECT * FROM bostruct_session ORDER BY number")
+        return [{**dict(row), "versions": json.loads(row["versions"])} for row in found]
+
+    def structures(self) -> Structures:
+        """Return what was evaluated, with energies and forces: training data."""
+        trials = self.trials("done")
+        if self.space is None or not trials:
+            condition = "have a space and at least one energy"
+            raise LogError(must("log", condition, f"{len(trials)} energies"))
+        return labelled(trials, self.space)
+
+    def path(self, step: int) -> Path:
+        """Return the posterior file of a step.
+
+        Raises:
+            InputError: there is no such step, or it had no surrogate.
+        """
+        query = "SELECT file FROM bostruct_posterior WHERE step = ?"
+        found = self.rows(query, step)
+        if not found:
+            query = "SELECT step FROM bostruct_posterior ORDER BY step"
+            have = [row["step"] for row in self.rows(query)]
+            known = f"{have[0]} to {have[-1]}" if have else "none yet"
+            way_out = f"Steps with one: {known}; the first are random."
+            raise InputError(must("step", "be one with a posterior", step, way_out))
+        return self.folder / POSTERIORS / str(found[0]["file"])
+
+    def arrays(self, step: int) -> dict[str, Tensor]:
+        """Return what is logged of a step's posterior; names in `arrays.py`.
+
+        Raises:
+            LogError: the file is missing, or is not what was written.
+        """
+        return self._load(step)[0]
+
+    def origins(self, step: int) -> list[str]:
+        """Return which generator proposed each candidate of a step."""
+        return [str(origin) for origin in self._load(step)[1]["origins"]]
+
+    def posterior(self, step: int) -> Model:
+        """Return the surrogate of a step as it was: a fitted model that predicts.
+
+        Raises:
+            InputError: the step had no surrogate.
+            LogError: the log was opened without one, or its file is damaged.
+        """
+        if self.surrogate is None:
+            raise LogError(
+                "the log was opened without a surrogate: "
+                "open it through its campaign, Campaign.read(folder)."
+            )
+        state = arrays.model_state(self.arrays(step))
+        return self.surrogate.restore(state, self.space)
+
+    def _load(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        path = self.path(step)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            message = f"could not read {path}: {error.strerror or error}"
+            raise LogError(message) from error
+        query = "SELECT sha256 FROM bostruct_posterior WHERE step = ?"
+        if hashlib.sha256(data).hexdigest() != self.rows(query, step)[0]["sha256"]:
+            raise LogError(f"{path} is not what was written: its sha256 differs.")
+        return arrays.unpack(data, str(path))
+
+    def fingerprint(self) -> str:
+        """Return a digest of all that does not depend on time, host or versions.
+
+        Two runs of one campaign, interrupted or not, have the same one.
+        """
+        columns = (
+            "number, step, state, origin, candidate, x, mean, variance, observed, "
+            "acquisition, energy, forces, reason"
+        )
+        trials = f"SELECT {columns} FROM bostruct_trial ORDER BY number"
+        posteriors = "SELECT step, sha256 FROM bostruct_posterior ORDER BY step"
+        steps = "SELECT number, kind, known, hyperparameters FROM bostruct_step"
+        digest = hashlib.sha256(f"{canonical(self.description)}{self.seed}".encode())
+        for query in (trials, posteriors, f"{steps} ORDER BY number"):
+            for row in self.rows(query):
+                digest.update(records.checksum(dict(row)).encode())
+        return digest.hexdigest()
+
+
+def labelled(trials: list[Trial], space: Space) -> Structures:
+    """Return the structures of finished trials with their energies and forces.
+
+    Where a force is unknown it is NaN; where all are, there are none.
+    """
+    decoded = space.decode(torch.stack([trial.X for trial in trials]))
+    energy = decoded.positions.new_tensor([trial.energy for trial in trials])
+    if all(trial.forces is None for trial in trials):
+        return replace(decoded, energy=energy)
+    parts = [
+        decoded.positions.new_full((int(count), 3), torch.nan)
+        if trial.forces is None
+        else trial.forces.to(decoded.positions)
+        for trial, count in zip(trials, decoded.counts, strict=True)
+    ]
+    return replace(decoded, energy=energy, forces=torch.cat(parts))

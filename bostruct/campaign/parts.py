@@ -1,0 +1,171 @@
+"""What a campaign is made of: the shapes of its parts, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from torch import Tensor
+
+from bostruct.acquisition import Acquisition
+from bostruct.campaign.description import canonical
+from bostruct.campaign.stop import Stop
+from bostruct.candidates import Candidates
+from bostruct.errors import InputError, must
+from bostruct.evaluators import Evaluator
+from bostruct.spaces import Space
+from bostruct.structures import Structures
+
+NEEDS = {
+    "space": "decode",
+    "evaluator": "__call__",
+    "surrogate": "fit",
+    "acquisition": "build",
+    "search": "__call__",
+}
+"""The parts of a campaign, and the method that each cannot do without."""
+
+
+class Model(Protocol):
+    """A fitted surrogate: a BoTorch model that can be written down."""
+
+    def posterior(
+        self, X: Tensor, *, observation_noise: bool = False
+    ) -> GPyTorchPosterior:
+        """Return the joint posterior of energies at X `[..., q, d]`, eV."""
+        ...
+
+    def condition_on_observations(self, X: Tensor, Y: Tensor) -> Model:
+        """Return the model that has also seen Y `[q, 1]` eV at X `[q, d]`."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that `restore` needs to rebuild it exactly."""
+        ...
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return what was fitted, and its log marginal likelihood."""
+        ...
+
+
+class Surrogate(Protocol):
+    """What is believed, described before there is data."""
+
+    def fit(self, structures: Structures, space: Space | None = None) -> Model:
+        """Return the model of structures with energies; the same for the same data."""
+        ...
+
+    def restore(
+        self, tensors: Mapping[str, Tensor], space: Space | None = None
+    ) -> Model:
+        """Return the model whose `state` was written down."""
+        ...
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the surrogate, ready for JSON."""
+        ...
+
+
+class Finder(Protocol):
+    """How candidates are found."""
+
+    def __call__(
+        self,
+        value: Callable[[Tensor], Tensor],
+        space: Space,
+        known: Tensor,
+        energies: Tensor,
+        generator: torch.Generator,
+    ) -> Candidates:
+        """Return structures of large value, given X `[t, d]` known and energies."""
+        ...
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the search, ready for JSON."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a step is made with.
+
+    Args:
+        space: What may be proposed.
+        evaluator: What it costs to know.
+        surrogate: What is believed.
+        acquisition: What a look is worth.
+        search: How candidates are found.
+        initial: Random structures before there is a surrogate.
+        batch: Structures chosen together in a step.
+    """
+
+    space: Space
+    evaluator: Evaluator
+    surrogate: Surrogate
+    acquisition: Acquisition
+    search: Finder
+    initial: int
+    batch: int
+
+    def __post_init__(self) -> None:
+        for name, method in NEEDS.items():
+            check_part(name, getattr(self, name), method)
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the campaign, ready for JSON."""
+        parts = {name: getattr(self, name).description() for name in NEEDS}
+        return {**parts, "initial": self.initial, "batch": self.batch}
+
+
+def check_part(name: str, part: object, method: str) -> None:
+    """Refuse a part that cannot do its work, or cannot say what it is.
+
+    Raises:
+        InputError: it cannot.
+    """
+    described = callable(getattr(part, "description", None))
+    if isinstance(part, type) or not (described and hasattr(part, method)):
+        way_out = f"Take one from bostruct, or write `description` and `{method}`."
+        if name == "evaluator":
+            way_out = (
+                "Wrap a function in bostruct.evaluators.Function, an ASE calculator "
+                "class in bostruct.evaluators.Calculator."
+            )
+        kind = part if isinstance(part, type) else type(part)
+        article = "an" if name[0] in "ae" else "a"
+        raise InputError(must(name, f"be {article} {name}", kind.__name__, way_out))
+    try:
+        canonical(part.description())  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        condition = "have a description that JSON can hold"
+        raise InputError(must(name, condition, str(error))) from error
+
+
+def check_stop(stop: object) -> Stop:
+    """Return the stop rule.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(stop, Stop):
+        way_out = "For example bostruct.stop.Evaluations(100)."
+        raise InputError(must("stop", "be a stop rule", type(stop).__name__, way_out))
+    return stop
+
+
+def check_executor(executor: object) -> Executor | None:
+    """Return the executor; anything with `submit` will do.
+
+    Raises:
+        InputError: it has none.
+    """
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        way_out = "For example bostruct.executors.Workers(2)."
+        found = type(executor).__name__
+        condition = "be a concurrent.futures.Executor"
+        raise InputError(must("executor", condition, found, way_out))
+    return executor  # type: ignore[return-value]

@@ -1,0 +1,161 @@
+"""What a step asks for, and why: a pure function of the log, the seed and the step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from bostruct.campaign.arrays import offload
+from bostruct.campaign.log import labelled
+from bostruct.campaign.parts import Model
+from bostruct.campaign.records import OPEN, Trial
+from bostruct.campaign.schema import FORMAT
+from bostruct.campaign.streams import isolated, stream
+from bostruct.campaign.value import Task, Value, choice, fresh
+from bostruct.candidates import Candidates
+
+LEAST = 2
+"""Energies without which there is nothing to fit."""
+
+PROBES = 64
+"""Fixed structures at which every posterior is compared with what it was."""
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """One step as it is written down before any of its energies is asked for.
+
+    Args:
+        step: Its number.
+        kind: "random" without a surrogate, "model" with one.
+        X: `[q, d]` what is asked for, float64 on the CPU.
+        origins: The generator of each.
+        known: The trials the surrogate was trained on.
+        hyperparameters: Of the surrogate.
+        predictions: Of each trial, by the names of the columns in the log.
+        tensors: Of the posterior file, named as in `arrays.py`; None without one.
+        header: Of the posterior file.
+        seconds_fit: Wall time of the fit.
+        seconds_search: Wall time of the search, the choice and the predictions.
+    """
+
+    step: int
+    kind: str
+    X: Tensor
+    origins: list[str]
+    known: list[int] = field(default_factory=list)
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    predictions: list[dict[str, float]] = field(default_factory=list)
+    tensors: Mapping[str, Tensor] | None = None
+    header: Mapping[str, object] = field(default_factory=dict)
+    seconds_fit: float = 0.0
+    seconds_search: float = 0.0
+
+
+def plan(task: Task, trials: Sequence[Trial]) -> Planned:
+    """Return what a step asks for.
+
+    Args:
+        task: The step. Without a surrogate the first one asks for `initial` trials.
+        trials: All trials so far in the order asked.
+    """
+    known = [trial for trial in trials if trial.state == "done"]
+    if len(known) < LEAST:
+        start = time.perf_counter()
+        seen = [trial.X for trial in trials]
+        count = task.q if trials else task.parts.initial
+        X = fresh(task.parts.space, count, task.stream("initial"), seen)
+        seconds = time.perf_counter() - start
+        origins = ["random"] * len(X)
+        return Planned(task.step, "random", X, origins, seconds_search=seconds)
+    with isolated(task.device, task.seed, task.step, "global"):
+        return _with_model(task, trials, known)
+
+
+def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Planned:
+    start = _now(task.device)
+    space = task.parts.space
+    structures = labelled(known, space).to(device=task.device)
+    model = task.parts.surrogate.fit(structures, space)
+    fitted = _now(task.device)
+    X = torch.stack([trial.X for trial in known]).to(task.device)
+    energies = X.new_tensor([trial.energy for trial in known])
+    value = Value(task, model, X, energies)
+    pending = [trial.X for trial in trials if trial.state in OPEN]
+    if pending:
+        value = value.after(torch.stack(pending).to(task.device))
+    candidates = task.parts.search(value, space, X, energies, task.stream("search"))
+    seen = torch.stack([trial.X for trial in trials]).to(task.device)
+    candidates, chosen, values = choice(task, candidates, value, seen)
+    tensors = offload(_tensors(task, model, candidates, chosen, known))
+    planned = Planned(
+        step=task.step,
+        kind="model",
+        X=tensors["candidates.X"][chosen].double(),
+        origins=[candidates.origin[i] for i in chosen],
+        known=[trial.number for trial in known],
+        hyperparameters=dict(sorted(model.hyperparameters().items())),
+        predictions=[
+            {"candidate": i, "acquisition": worth, **_prediction(tensors, i)}
+            for i, worth in zip(chosen, values, strict=True)
+        ],
+        tensors=tensors,
+        header={
+            "format": FORMAT,
+            "step": task.step,
+            "origins": list(candidates.origin),
+        },
+    )
+    end = _now(task.device)
+    return replace(planned, seconds_fit=fitted - start, seconds_search=end - fitted)
+
+
+def _tensors(
+    task: Task,
+    model: Model,
+    candidates: Candidates,
+    chosen: list[int],
+    known: list[Trial],
+) -> dict[str, Tensor]:
+    """Return what is kept of the posterior, on its device; names as in `arrays.py`."""
+    tensors = {f"model.{name}": value for name, value in model.state().items()}
+    probe = task.parts.space.sample(PROBES, stream(task.seed, "probe"))
+    X_probe = probe.to(task.device)
+    with torch.no_grad():
+        at_probe = model.posterior(X_probe.unsqueeze(-2))
+        latent = model.posterior(candidates.X.unsqueeze(-2))
+        observed = model.posterior(candidates.X.unsqueeze(-2), observation_noise=True)
+        if chosen:
+            joint = model.posterior(candidates.X[chosen])
+            tensors["chosen.covariance"] = joint.distribution.covariance_matrix
+    return {
+        **tensors,
+        "candidates.X": candidates.X,
+        "candidates.mean": latent.mean.flatten(),
+        "candidates.variance": latent.variance.flatten(),
+        "candidates.observed": observed.variance.flatten(),
+        "candidates.acquisition": candidates.value,
+        "candidates.steps": candidates.steps,
+        "candidates.converged": candidates.converged,
+        "chosen.index": torch.tensor(chosen, dtype=torch.int64),
+        "probe.X": X_probe,
+        "probe.mean": at_probe.mean.flatten(),
+        "probe.variance": at_probe.variance.flatten(),
+        "known": torch.tensor([trial.number for trial in known], dtype=torch.int64),
+    }
+
+
+def _prediction(tensors: Mapping[str, Tensor], i: int) -> dict[str, float]:
+    names = ("mean", "variance", "observed")
+    return {name: float(tensors[f"candidates.{name}"][i]) for name in names}
+
+
+def _now(device: torch.device) -> float:
+    """Return the time once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

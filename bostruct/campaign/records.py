@@ -1,0 +1,170 @@
+"""Rows of the log as values: `Trial` and `Step`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bostruct.campaign.description import canonical
+from bostruct.structures import Structures
+
+OPEN = ("planned", "running")
+"""States of a trial whose energy is still to be asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One structure whose energy is asked for, and what came of it.
+
+    Args:
+        number: In the order in which energies are asked for, from 0.
+        step: The step that chose it.
+        key: The same in every run of the same campaign; another one per attempt.
+        attempt: From 1; one more each time a killed campaign asks again.
+        state: planned, running, done, failed or abandoned.
+        origin: The generator that proposed the structure.
+        X: `[d]` its coordinates in the space.
+        candidate: Its row among the candidates of its step; None if it is random.
+        mean: Predicted before the energy was asked for, eV; None without a surrogate.
+        variance: Of the latent energy, eV².
+        observed: Variance of the energy as it would be observed, eV².
+        acquisition: The value for which it was chosen.
+        energy: eV, once it is done.
+        forces: `[a, 3]` eV/Å, where they are known.
+        properties: Further numbers by name.
+        provenance: What made the energy.
+        reason: Why it failed.
+        retryable: Whether the same call may succeed another time.
+        seconds: Wall time of the evaluator.
+        structures: The one structure, on the CPU; None in a log without a space.
+    """
+
+    number: int
+    step: int
+    key: str
+    attempt: int
+    state: str
+    origin: str
+    X: Tensor
+    candidate: int | None = None
+    mean: float | None = None
+    variance: float | None = None
+    observed: float | None = None
+    acquisition: float | None = None
+    energy: float | None = None
+    forces: Tensor | None = None
+    properties: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    retryable: bool = False
+    seconds: float = 0.0
+    structures: Structures | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether an energy or a failure was recorded."""
+        return self.state in ("done", "failed")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what was believed, and what it cost.
+
+    Args:
+        number: From 0, the first random structures.
+        kind: "random" without a surrogate, "model" with one.
+        known: The trials the surrogate was trained on.
+        hyperparameters: Of the surrogate; with its log marginal likelihood.
+        seconds: Wall time of fit, search and log.
+        file: Of the posterior, in the folder `posteriors`; "" without a surrogate.
+        sha256: Of that file.
+    """
+
+    number: int
+    kind: str
+    known: tuple[int, ...]
+    hyperparameters: Mapping[str, float]
+    seconds: Mapping[str, float]
+    file: str = ""
+    sha256: str = ""
+
+
+def pack(values: Tensor | None) -> bytes | None:
+    """Return float64 numbers as bytes, bit for bit."""
+    if values is None:
+        return None
+    return values.detach().cpu().double().numpy().astype("<f8").tobytes()
+
+
+def unpack(blob: bytes | None, columns: int | None = None) -> Tensor | None:
+    """Return what `pack` packed, `[d]` or `[a, columns]`."""
+    if blob is None:
+        return None
+    values = torch.from_numpy(np.frombuffer(blob, "<f8").astype(np.float64))
+    return values if columns is None else values.reshape(-1, columns)
+
+
+def key(identity: str, number: int, x: bytes, attempt: int) -> str:
+    """Return the key of one attempt at one trial."""
+    text = f"{identity}|{number}|".encode() + x
+    return f"{hashlib.sha256(text).hexdigest()[:24]}-{attempt}"
+
+
+def checksum(row: Mapping[str, Any], but: tuple[str, ...] = ()) -> str:
+    """Return the checksum of a row, of every column except `but`."""
+    digest = hashlib.sha256()
+    for name in sorted(row.keys()):
+        if name in ("checksum", *but):
+            continue
+        value = row[name]
+        text = value.hex() if isinstance(value, bytes) else canonical(value)
+        digest.update(f"{name}={text}\n".encode())
+    return digest.hexdigest()
+
+
+def trial(row: sqlite3.Row) -> Trial:
+    """Return a row of `bostruct_trial` as a value."""
+    x = unpack(row["x"])
+    assert x is not None
+    return Trial(
+        number=row["number"],
+        step=row["step"],
+        key=row["key"],
+        attempt=row["attempt"],
+        state=row["state"],
+        origin=row["origin"],
+        X=x,
+        candidate=row["candidate"],
+        mean=row["mean"],
+        variance=row["variance"],
+        observed=row["observed"],
+        acquisition=row["acquisition"],
+        energy=row["energy"],
+        forces=unpack(row["forces"], 3),
+        properties=json.loads(row["properties"]),
+        provenance=json.loads(row["provenance"]),
+        reason=row["reason"],
+        retryable=bool(row["retryable"]),
+        seconds=row["seconds"],
+    )
+
+
+def step(row: sqlite3.Row) -> Step:
+    """Return a row of `bostruct_step` joined with its posterior as a value."""
+    return Step(
+        number=row["number"],
+        kind=row["kind"],
+        known=tuple(json.loads(row["known"])),
+        hyperparameters=json.loads(row["hyperparameters"]),
+        seconds={part: row[f"seconds_{part}"] for part in ("fit", "search", "log")},
+        file=row["file"] or "",
+        sha256=row["sha256"] or "",
+    )

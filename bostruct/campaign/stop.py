@@ -1,0 +1,197 @@
+"""When a campaign ends: rules that are asked before every evaluation.
+
+Rules are joined with `|`: the first that holds ends the run. They are not part of a
+campaign's identity; a finished campaign goes on when its rule is made more generous.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from bostruct.errors import InputError, check_count, check_positive, must
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a stop rule may look at.
+
+    Args:
+        energies: Of the finished evaluations in the order in which they were asked
+            for, eV; None where one failed.
+        seconds: Since this run was started.
+    """
+
+    energies: tuple[float | None, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def best(self) -> int | None:
+        """The index of the lowest energy, or None."""
+        found = [(e, i) for i, e in enumerate(self.energies) if e is not None]
+        return min(found)[1] if found else None
+
+
+@runtime_checkable
+class Stop(Protocol):
+    """One rule."""
+
+    def reason(self, progress: Progress) -> str | None:
+        """Return why the campaign ends here, or None."""
+        ...
+
+    def room(self, progress: Progress) -> int | None:
+        """Return how many more evaluations may be started, or None for any number."""
+        ...
+
+    def __or__(self, other: Stop) -> Stop:
+        """Return the rule that ends the run when either of the two does."""
+        ...
+
+
+@dataclass(frozen=True)
+class Either:
+    """Ends the run when one of its rules does."""
+
+    rules: tuple[Stop, ...]
+
+    def reason(self, progress: Progress) -> str | None:
+        """Return the reason of the first rule that has one."""
+        reasons = (rule.reason(progress) for rule in self.rules)
+        return next((reason for reason in reasons if reason), None)
+
+    def room(self, progress: Progress) -> int | None:
+        """Return the room of the tightest rule."""
+        rooms = [rule.room(progress) for rule in self.rules]
+        return min((room for room in rooms if room is not None), default=None)
+
+    def __or__(self, other: Stop) -> Stop:
+        """Return the rule that also ends with `other`."""
+        return either(self, other)
+
+
+def either(first: Stop, second: Stop) -> Stop:
+    """Return the rule that ends the run when one of the two does."""
+    rules: list[Stop] = []
+    for rule in (first, second):
+        rules.extend(rule.rules if isinstance(rule, Either) else (rule,))
+    return Either(tuple(rules))
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """Ends after `n` evaluations; those that failed and the first random ones count.
+
+    >>> Evaluations(2).reason(Progress((1.0, None)))
+    '2 evaluations'
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_count("evaluations", self.n)
+
+    def reason(self, progress: Progress) -> str | None:
+        """Return the count once it is reached."""
+        reached = len(progress.energies) >= self.n
+        return f"{len(progress.energies)} evaluations" if reached else None
+
+    def room(self, progress: Progress) -> int | None:
+        """Return how many are left."""
+        return max(self.n - len(progress.energies), 0)
+
+    __or__ = either
+
+
+@dataclass(frozen=True)
+class WallTime:
+    """Ends `seconds` after this run was started.
+
+    What is being evaluated then is waited for: leave room for one evaluation.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        check_positive("seconds", self.seconds)
+
+    def reason(self, progress: Progress) -> str | None:
+        """Return the wall time once it has passed."""
+        passed = progress.seconds >= self.seconds
+        return f"{progress.seconds:.0f} s of wall time" if passed else None
+
+    def room(self, progress: Progress) -> int | None:
+        """Return None: time sets no number."""
+        return None
+
+    __or__ = either
+
+
+@dataclass(frozen=True)
+class EnergyReached:
+    """Ends with the first energy at or below `energy` eV."""
+
+    energy: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.energy):
+            way_out = "Give the energy in eV at which you are content."
+            raise InputError(must("energy", "be finite", self.energy, way_out))
+
+    def reason(self, progress: Progress) -> str | None:
+        """Return the best energy once it is low enough."""
+        best = progress.best
+        if best is None:
+            return None
+        energy = progress.energies[best]
+        reached = energy is not None and energy <= self.energy
+        return f"an energy of {energy:.6g} eV" if reached else None
+
+    def room(self, progress: Progress) -> int | None:
+        """Return None: an energy sets no number."""
+        return None
+
+    __or__ = either
+
+
+@dataclass(frozen=True)
+class NoImprovement:
+    """Ends when the last `n` evaluations found no energy lower by `tolerance` eV.
+
+    Args:
+        n: Evaluations since the last improvement, failed ones counted.
+        tolerance: A smaller gain is no improvement, eV.
+    """
+
+    n: int
+    tolerance: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_count("n", self.n)
+        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            condition = "be finite and not negative"
+            raise InputError(must("tolerance", condition, self.tolerance, "In eV."))
+
+    def reason(self, progress: Progress) -> str | None:
+        """Return the count once nothing better was found for so long."""
+        best, since = math.inf, 0
+        for energy in progress.energies:
+            since += 1
+            if energy is not None and energy < best - self.tolerance:
+                best, since = energy, 0
+        stale = math.isfinite(best) and since >= self.n
+        return f"{since} evaluations without improvement" if stale else None
+
+    def room(self, progress: Progress) -> int | None:
+        """Return None: it is asked again after every evaluation."""
+        return None
+
+    __or__ = either
+
+
+def limit(rule: Stop, n: int) -> Stop:
+    """Return `rule` with its number of evaluations set to `n`."""
+    rules = rule.rules if isinstance(rule, Either) else (rule,)
+    kept = tuple(rule for rule in rules if not isinstance(rule, Evaluations))
+    return Either((*kept, Evaluations(n))) if kept else Evaluations(n)

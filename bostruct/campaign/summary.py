@@ -1,0 +1,138 @@
+"""What a log amounts to: where the campaign stands, and how honest its σ was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bostruct.campaign.lock import running
+from bostruct.campaign.log import Log
+from bostruct.campaign.records import OPEN, Step, Trial
+
+LAST = 5
+"""Steps that `show` prints."""
+
+
+def summary(log: Log) -> dict[str, Any]:
+    """Return where a campaign stands, ready for JSON.
+
+    Energies are in eV and in the order in which they were asked for, None where an
+    evaluation failed; `evaluation` counts them from 1, `step` from 0, the first random
+    structures.
+    """
+    trials, steps, sessions = log.trials(), log.steps(), log.sessions()
+    finished = [trial for trial in trials if trial.finished]
+    last = sessions[-1] if sessions else {}
+    status, reason = _status(log, last)
+    return {
+        "status": status,
+        "reason": reason,
+        "folder": str(log.folder),
+        "seed": log.seed,
+        "evaluations": len(finished),
+        "failures": sum(trial.state == "failed" for trial in finished),
+        "pending": sum(trial.state in OPEN for trial in trials),
+        "abandoned": sum(trial.state == "abandoned" for trial in trials),
+        "energies": [trial.energy for trial in finished],
+        "best": best(finished),
+        "calibration": calibration(finished),
+        "seconds": seconds(steps, finished),
+        "steps": [_step(step, trials) for step in steps[-LAST:]],
+        "sessions": len(sessions),
+        "device": last.get("device"),
+        "journal": last.get("journal"),
+        "versions": last.get("versions"),
+        "description": log.description,
+    }
+
+
+def best(finished: Sequence[Trial]) -> dict[str, Any] | None:
+    """Return the lowest energy with its evaluation, counted from 1, and its step."""
+    found = [(t.energy, i, t) for i, t in enumerate(finished) if t.energy is not None]
+    if not found:
+        return None
+    energy, i, trial = min(found, key=lambda item: item[:2])
+    return {
+        "energy": energy,
+        "evaluation": i + 1,
+        "step": trial.step,
+        "trial": trial.number,
+        "origin": trial.origin,
+    }
+
+
+def calibration(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Return how the energies lie in what was predicted before they were known.
+
+    With z = (E - mean) / σ and σ² the variance of an observed energy: the mean of z²,
+    1 where σ is right, and the shares within 1 σ and 2 σ, 0.68 and 0.95 if Gaussian.
+    """
+    squares = [
+        (trial.energy - trial.mean) ** 2 / trial.observed
+        for trial in trials
+        if trial.energy is not None
+        and trial.mean is not None
+        and trial.observed is not None
+        and trial.observed > 0
+    ]
+    n = len(squares)
+    if n == 0:
+        return {"n": 0, "z2": None, "within_1sigma": None, "within_2sigma": None}
+    return {
+        "n": n,
+        "z2": math.fsum(squares) / n,
+        "within_1sigma": sum(square <= 1 for square in squares) / n,
+        "within_2sigma": sum(square <= 4 for square in squares) / n,
+    }
+
+
+def seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float]:
+    """Return where the time went, in s."""
+    parts = {
+        part: math.fsum(step.seconds[part] for step in steps)
+        for part in ("fit", "search", "log")
+    }
+    evaluate = math.fsum(trial.seconds for trial in finished)
+    return {
+        "fit": parts["fit"],
+        "search": parts["search"],
+        "evaluate": evaluate,
+        "log": parts["log"],
+    }
+
+
+def _status(log: Log, last: Mapping[str, Any]) -> tuple[str, str]:
+    if running(log.folder):
+        host, pid = last.get("host"), last.get("pid")
+        return "running", f"process {pid} on {host}"
+    if not last or last["ended"] is None:
+        return "interrupted", "run the same command again to go on"
+    return str(last["status"]), str(last["reason"])
+
+
+def _step(step: Step, trials: Sequence[Trial]) -> dict[str, Any]:
+    mine = [trial for trial in trials if trial.step == step.number]
+    return {
+        "step": step.number,
+        "kind": step.kind,
+        "trained_on": len(step.known),
+        "hyperparameters": {
+            name: value if math.isfinite(value) else None
+            for name, value in step.hyperparameters.items()
+        },
+        "seconds": dict(step.seconds),
+        "trials": [
+            {
+                "trial": trial.number,
+                "state": trial.state,
+                "origin": trial.origin,
+                "mean": trial.mean,
+                "sigma": None if trial.observed is None else trial.observed**0.5,
+                "acquisition": trial.acquisition,
+                "energy": trial.energy,
+                "reason": trial.reason,
+            }
+            for trial in mine
+        ],
+    }

@@ -1,0 +1,166 @@
+"""The acquisition as a search sees it, and the choice of a batch by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bostruct.campaign.parts import Model, Parts
+from bostruct.campaign.streams import number, stream
+from bostruct.candidates import Candidates, choose
+from bostruct.spaces import Space
+
+TRIES = 20
+"""Rounds of random sampling before a space counts as exhausted."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step to be planned.
+
+    Args:
+        parts: What the campaign is made of.
+        seed: Of the campaign.
+        device: Of the tensor work.
+        step: Its number.
+        q: How many trials it chooses.
+    """
+
+    parts: Parts
+    seed: int
+    device: torch.device
+    step: int
+    q: int
+
+    def stream(self, purpose: str) -> torch.Generator:
+        """Return the generator of this step for one purpose."""
+        return stream(self.seed, self.step, purpose)
+
+
+class Value:
+    """The acquisition: `X [b, d] -> [b]`, larger is better.
+
+    Args:
+        task: The step.
+        model: What is believed.
+        known: `[t, d]` what was evaluated.
+        energies: `[t]` eV.
+        pending: `[p, d]` what is being evaluated; for the joint forms.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: Model,
+        known: Tensor,
+        energies: Tensor,
+        pending: Tensor | None = None,
+    ) -> None:
+        self._task, self._model = task, model
+        self._known, self._energies, self._pending = known, energies, pending
+        self._function = task.parts.acquisition.build(
+            model,
+            float(energies.min()),
+            observed=known,
+            pending=pending,
+            seed=number(task.seed, task.step, "acquisition", bits=31),
+        )
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return the acquisition of each structure, with its gradient if asked for."""
+        values: Tensor = self._function(X.unsqueeze(-2))
+        return values
+
+    def after(self, X: Tensor) -> Value:
+        """Return the acquisition once `X [k, d]` are being evaluated.
+
+        The joint forms take them as pending; for the others the model believes its own
+        mean there, which leaves the mean as it is and shrinks σ around them.
+        """
+        model, pending = self._model, None
+        if self._task.parts.acquisition.joint:
+            pending = X if self._pending is None else torch.cat([self._pending, X])
+        else:
+            with torch.no_grad():
+                believed = model.posterior(X).mean
+                model = model.condition_on_observations(X, believed)
+        return Value(self._task, model, self._known, self._energies, pending)
+
+
+def fresh(
+    space: Space, count: int, generator: torch.Generator, seen: Sequence[Tensor]
+) -> Tensor:
+    """Return up to `count` random structures that are new, `[<= count, d]`."""
+    found: list[Tensor] = []
+    for _ in range(TRIES):
+        X = space.sample(count - len(found), generator)
+        for x, valid in zip(X, space.contains(X), strict=True):
+            others = [*seen, *found]
+            if valid and not (others and space.same(x, torch.stack(others)).any()):
+                found.append(x)
+        if len(found) == count:
+            break
+    empty = torch.zeros(0, space.dimension, dtype=torch.float64)
+    return torch.stack(found) if found else empty
+
+
+def choice(
+    task: Task, candidates: Candidates, value: Value, seen: Tensor
+) -> tuple[Candidates, list[int], list[float]]:
+    """Choose `q` candidates one after the other, each as if the others were pending.
+
+    Where too few may be chosen, random structures that are new take their place.
+
+    Args:
+        task: The step.
+        candidates: What the search found.
+        value: The acquisition.
+        seen: `[t, d]` what was asked for before.
+
+    Returns:
+        The candidates, random ones added; the rows chosen; their values when chosen.
+    """
+    chosen: list[int] = []
+    values: list[float] = []
+    current = candidates
+    while len(chosen) < task.q:
+        taken = torch.cat([seen, candidates.X[chosen]])
+        picks = choose(current, 1, space=task.parts.space, seen=taken)
+        if len(picks) == 0:
+            missing = task.q - len(chosen)
+            candidates = _with_random(task, candidates, value, taken, missing)
+            rows = range(len(current.X), len(candidates.X))
+            chosen.extend(rows)
+            values.extend(candidates.value[len(current.X) :].tolist())
+            break
+        pick = int(picks[0])
+        chosen.append(pick)
+        values.append(float(current.value[pick]))
+        if len(chosen) < task.q:
+            value = value.after(candidates.X[pick : pick + 1])
+            with torch.no_grad():
+                current = replace(current, value=value(candidates.X))
+    return candidates, chosen, values
+
+
+def _with_random(
+    task: Task, candidates: Candidates, value: Value, taken: Tensor, count: int
+) -> Candidates:
+    """Return the candidates with up to `count` new random structures behind them."""
+    seen = list(taken.cpu())
+    X = fresh(task.parts.space, count, task.stream("fallback"), seen).to(candidates.X)
+    n = len(X)
+    if n == 0:
+        return candidates
+    with torch.no_grad():
+        worth = value(X)
+    return Candidates(
+        X=torch.cat([candidates.X, X]),
+        value=torch.cat([candidates.value, worth]),
+        origin=[*candidates.origin, *["random"] * n],
+        steps=torch.cat([candidates.steps, candidates.steps.new_zeros(n)]),
+        converged=torch.cat([candidates.converged, candidates.converged.new_ones(n)]),
+    )

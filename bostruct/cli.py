@@ -1,0 +1,167 @@
+"""The command line: run, show, export, verify."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+
+from bostruct.campaign import atoms, file, stop
+from bostruct.campaign import show as text
+from bostruct.campaign.log import Log
+from bostruct.campaign.rebuild import rebuild
+from bostruct.campaign.summary import summary
+from bostruct.campaign.verify import verify as check
+from bostruct.errors import BostructError, LogError, check_count
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Bayesian-optimization structure search.",
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The run folder.")]
+
+
+def sentence(command: Callable[P, None]) -> Callable[P, None]:
+    """Let a command end with one sentence on stderr and exit code 2, or 130."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except BostructError as error:
+            typer.echo(f"bostruct: {error}", err=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            message = "bostruct: interrupted. Run the same command again to go on."
+            typer.echo(message, err=True)
+            raise typer.Exit(130) from error
+
+    return wrapped
+
+
+@app.command()
+@sentence
+def run(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A campaign file.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="The run folder. [default: runs/FILE-SEED]"),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of all that is random. [default: that of the folder, or 0]"),
+    ] = None,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many, instead of what the file says."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Of the tensor work: auto, cpu or cuda.")
+    ] = "auto",
+) -> None:
+    """Run the campaign in FILE; on the same folder again, resume it."""
+    if evaluations is not None:
+        check_count("evaluations", evaluations)
+    campaign = file.load(path)
+    if seed is None:
+        seed = _seed(folder)
+    if folder is None:
+        folder = Path("runs") / f"{path.stem}-{seed}"
+    rule = campaign.stop
+    if evaluations is not None:
+        rule = stop.limit(rule, evaluations)
+    log = campaign.run(folder, seed, device, stop=rule)
+    typer.echo(text.ending(summary(log)))
+
+
+@app.command()
+@sentence
+def show(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show where the campaign in DIR stands."""
+    found = summary(Log(folder))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False, indent=1))
+    else:
+        typer.echo(text.show(found))
+
+
+@app.command()
+@sentence
+def export(
+    folder: Folder,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The suffix says the format.")
+    ],
+    every: Annotated[
+        bool, typer.Option("--all", help="All energies, not the best one alone.")
+    ] = False,
+) -> None:
+    """Write the best structure in DIR to OUT, in any format of ASE."""
+    log = Log(folder)
+    images = atoms.images(log, every)
+    atoms.export(images, out)
+    count = f"{len(images)} structures" if every else "the best structure"
+    typer.echo(f"{out}: {count} of {folder}")
+
+
+@app.command()
+@sentence
+def verify(
+    folder: Folder,
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", metavar="FILE", help="Its campaign file, for parts of your own."
+        ),
+    ] = None,
+) -> None:
+    """Read the log in DIR again and compare every posterior with what it was."""
+    if path is not None:
+        log = file.load(path).read(folder)
+    else:
+        log = Log(folder)
+        parts = {name: rebuild(name, log.description[name]) for name in _PARTS}
+        log = Log(folder, **parts)
+    verdict = check(log)
+    for problem in (*verdict.problems, *verdict.skipped):
+        typer.echo(problem, err=True)
+    typer.echo(
+        f"{folder}: {verdict.trials} trials and {verdict.posteriors} posteriors read, "
+        f"{verdict.rebuilt} rebuilt and compared, {len(verdict.problems)} problems"
+    )
+    if not verdict.good:
+        raise typer.Exit(1)
+
+
+_PARTS = ("space", "surrogate")
+
+
+def _seed(folder: Path | None) -> int:
+    """Return the seed of the campaign in a folder, 0 if there is none."""
+    if folder is None:
+        return 0
+    try:
+        return Log(folder).seed
+    except LogError:
+        return 0
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="bostruct")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""A plain Python function as an evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bostruct.errors import InputError, must
+from bostruct.evaluators.evaluator import Evaluation, Failure
+from bostruct.evaluators.identity import name, plain
+from bostruct.structures import Structures, to_ase
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of one `ase.Atoms`.
+
+    Args:
+        function: Returns the energy in eV, or the energy and the forces in eV/Å, or an
+            `Evaluation` or `Failure`. What it raises becomes a failure.
+        arguments: Keyword arguments of the function; part of the campaign's identity.
+
+    >>> Function(len).description()
+    {'kind': 'Function', 'function': 'builtins.len', 'arguments': {}}
+    """
+
+    function: Callable[..., Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            way_out = "It takes one ase.Atoms and returns its energy in eV."
+            found = type(self.function).__name__
+            raise InputError(must("function", "be callable", found, way_out))
+
+    def __call__(self, structures: Structures) -> Evaluation | Failure:
+        """Return what the function says of one structure."""
+        answer = self.function(to_ase(structures)[0], **self.arguments)
+        if isinstance(answer, Evaluation | Failure):
+            return answer
+        if isinstance(answer, tuple):
+            energy, forces = answer
+            return Evaluation(
+                energy, None if forces is None else torch.as_tensor(forces)
+            )
+        return Evaluation(answer)
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the evaluator, ready for JSON."""
+        return {
+            "kind": "Function",
+            "function": name(self.function),
+            "arguments": plain(self.arguments),
+        }
