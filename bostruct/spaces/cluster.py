@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -199,7 +198,7 @@ class Cluster:
         limit = self.radius * (1 + slack)
         inside = (torch.linalg.vector_norm(P, dim=-1) <= limit).all(-1)
         apart = distances(P) >= self.minimum.to(X) * (1 - slack)
-        return inside & apart.flatten(-2).all(-1)
+        return torch.logical_and(inside, apart.flatten(-2).all(-1))
 
     def project(self, X: Tensor) -> Tensor:
         """Return X `[..., d]` with atoms outside the sphere moved onto it."""
@@ -253,7 +252,7 @@ class Cluster:
         }
 
     def _positions(self, X: Tensor) -> Tensor:
-        return X.unflatten(-1, (len(self.numbers), 3))
+        return X.reshape(*X.shape[:-1], len(self.numbers), 3)
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
         P = self._positions(X)
@@ -271,9 +270,7 @@ class Cluster:
         stays = self.contains(moved).unsqueeze(-1)
         return torch.where(stays, moved, self.project(X))
 
-    def _sample(
-        self, n: int, generator: torch.Generator, rounds: int
-    ) -> Tensor | None:
+    def _sample(self, n: int, generator: torch.Generator, rounds: int) -> Tensor | None:
         """Return clusters `[n, a, 3]`, or None if some could not be made."""
         P = torch.zeros(n, len(self.numbers), 3, dtype=torch.float64)
         missing = torch.arange(n)
@@ -303,22 +300,19 @@ class Cluster:
 
 
 def _roomy(radii: Tensor) -> float:
-    """Return the default radius of the sphere: a compact cluster fills some 15 % of it."""
+    """Return the default radius of the sphere: far more than a compact one."""
     tight = (radii.pow(3).sum() / 0.64) ** (1 / 3)
     return float(2 * radii.max() + 1.2 * tight)
 
 
 def _close(A: Tensor, B: Tensor, tolerance: float) -> Tensor:
     """Return whether A and B `[..., f]`, broadcast, agree everywhere, `[...]`."""
-    shape = torch.broadcast_shapes(A.shape, B.shape)
-    if math.prod(shape) <= LARGEST or shape[:-1].numel() <= 1:
+    shape = tuple(torch.broadcast_shapes(A.shape, B.shape))  # type: ignore[no-untyped-call]
+    A, B = A.expand(shape), B.expand(shape)
+    if A.numel() <= LARGEST or A.dim() == 1:
         return (A - B).abs().amax(-1) < tolerance
-    long = next(i for i, size in enumerate(shape) if size > 1)
-    half = shape[long] // 2
-    sizes = (half, shape[long] - half)
-    parts = zip(
-        A.expand(shape).split(sizes, long),
-        B.expand(shape).split(sizes, long),
-        strict=True,
-    )
-    return torch.cat([_close(one, two, tolerance) for one, two in parts], long)
+    if len(A) == 1:
+        return _close(A[0], B[0], tolerance).unsqueeze(0)
+    half = len(A) // 2
+    first = _close(A[:half], B[:half], tolerance)
+    return torch.cat([first, _close(A[half:], B[half:], tolerance)])

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from bostruct.spaces.draw import direction, normal, pick, uniform
 from bostruct.spaces.packing import centred, distances
 
 SHAKE = (0.05, 0.35)
@@ -31,9 +32,9 @@ def rattle(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
     """Shake all atoms, each cluster by its own strength."""
     n, a, _ = P.shape
     low, high = (math.log(value) for value in SHAKE)
-    strength = torch.exp(low + (high - low) * _uniform((n, 1, 1), P, generator))
+    strength = torch.exp(low + (high - low) * uniform((n, 1, 1), generator).to(P))
     length = bond.sum() / (a * (a - 1))
-    return P + strength * length * _normal(P.shape, P, generator)
+    return P + strength * length * normal((n, a, 3), generator).to(P)
 
 
 def relocate(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
@@ -45,12 +46,11 @@ def relocate(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
     n, a, _ = P.shape
     each = torch.arange(n, device=P.device)
     loose = -_coordination(distances(P), bond)  # [n, a]
-    atom = _pick(loose / LOOSENESS, generator)  # [n]
+    atom = pick(loose / LOOSENESS, generator)  # [n]
     touch = bond[atom]  # [n, a] Å, zero for the atom itself
     centre = (P.sum(1) - P[each, atom]) / (a - 1)  # [n, 3]
     others = P - centre.unsqueeze(1)
-    u = _normal((n, SITES, 3), P, generator)
-    u = u / torch.linalg.vector_norm(u, dim=-1, keepdim=True)
+    u = direction((n, SITES), generator).to(P)
     # on the ray x = s u, atom j at p is touched at s = u.p + sqrt(t² - |p|² + (u.p)²)
     along = u @ others.mT  # [n, sites, a]
     square = touch.square() - others.square().sum(-1)  # [n, a]
@@ -64,7 +64,7 @@ def relocate(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
     D = torch.where((touch > 0).unsqueeze(1), D, torch.inf)
     count = _coordination(D, touch.unsqueeze(1))
     count = torch.where(missed.squeeze(-1), -torch.inf, count)
-    chosen = _pick(count / LOOSENESS, generator)
+    chosen = pick(count / LOOSENESS, generator)
     moved = P.clone()
     moved[each, atom] = site[each, chosen] + centre
     return moved
@@ -73,14 +73,13 @@ def relocate(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
 def twist(P: Tensor, generator: torch.Generator) -> Tensor:
     """Turn one half of each cluster against the other, about the line between them."""
     n, a, _ = P.shape
-    axis = _normal((n, 3), P, generator)
-    axis = axis / torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
-    angle = 2 * math.pi * _uniform((n, 1, 1), P, generator)
+    axis = direction((n,), generator).to(P)
+    angle = 2 * math.pi * uniform((n, 1, 1), generator).to(P)
     P = centred(P)
     height = (P @ axis.unsqueeze(-1)).squeeze(-1)  # [n, a] Å
     # the plane passes between two atoms: 1 to a - 1 of them lie above it
     few = max(a // 4, 1)
-    above = few + (_uniform((n, 1), P, generator) * (a - 2 * few + 1)).floor()
+    above = few + (uniform((n, 1), generator).to(P) * (a - 2 * few + 1)).floor()
     rank = height.argsort(-1, descending=True).argsort(-1)
     upper = (rank < above).unsqueeze(-1)
     # Rodrigues: x cos + (k x x) sin + k (k.x) (1 - cos)
@@ -97,10 +96,10 @@ def permute(P: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
     each = torch.arange(n, device=P.device)
     unlike = (numbers.unsqueeze(0) != numbers.unsqueeze(1)).to(P.dtype).log()
     P = P.clone()
-    pairs = 1 + (3 * _uniform((n,), P, generator) ** 3).floor()
+    pairs = 1 + (3 * uniform((n,), generator).to(P) ** 3).floor()
     for step in range(3):
-        one = _pick(P.new_zeros(n, a), generator)
-        two = _pick(unlike[one], generator)
+        one = pick(P.new_zeros(n, a), generator)
+        two = pick(unlike[one], generator)
         two = torch.where(pairs > step, two, one)
         first, second = P[each, one], P[each, two]
         P[each, one], P[each, two] = second, first
@@ -112,26 +111,3 @@ def _coordination(D: Tensor, bond: Tensor) -> Tensor:
     gap = D / bond.clamp(min=1e-6)
     count = torch.sigmoid((CLOSE - gap) / 0.05)
     return torch.where(bond > 0, count, 0.0).sum(-1)
-
-
-def _pick(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Return one column per row, with probability ∝ exp(weight), `[n]` int64."""
-    # the largest of weights with Gumbel noise is distributed so
-    u = _uniform(tuple(weight.shape), weight, generator).clamp(min=1e-300)
-    return (weight - (-u.log()).clamp(min=1e-300).log()).argmax(-1)
-
-
-def _uniform(
-    shape: tuple[int, ...], like: Tensor, generator: torch.Generator
-) -> Tensor:
-    drawn = torch.rand(
-        shape, generator=generator, device=generator.device, dtype=torch.float64
-    )
-    return drawn.to(like)
-
-
-def _normal(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
-    drawn = torch.randn(
-        shape, generator=generator, device=generator.device, dtype=torch.float64
-    )
-    return drawn.to(like)

@@ -24,7 +24,8 @@ PORTION = 1 << 16
 def distances(P: Tensor) -> Tensor:
     """Return the distances between all atoms, `[..., a, a]` Å."""
     # not through matrix products: those lose half of the digits
-    return torch.cdist(P, P, compute_mode="donot_use_mm_for_euclid_dist")
+    D: Tensor = torch.cdist(P, P, compute_mode="donot_use_mm_for_euclid_dist")
+    return D
 
 
 def centred(P: Tensor) -> Tensor:
@@ -34,8 +35,8 @@ def centred(P: Tensor) -> Tensor:
 
 def confined(P: Tensor, radius: float | Tensor) -> Tensor:
     """Return positions `[..., a, 3]` with those outside moved onto the sphere."""
-    far = torch.linalg.vector_norm(P, dim=-1, keepdim=True).clamp(min=TINY)
-    return P * (radius / far).clamp(max=1.0)
+    far: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
+    return P * (radius / far.clamp(min=TINY)).clamp(max=1.0)
 
 
 def pushed(P: Tensor, W: Tensor, share: float = 0.5) -> Tensor:
@@ -51,17 +52,24 @@ def pushed(P: Tensor, W: Tensor, share: float = 0.5) -> Tensor:
 
 def separated(P: Tensor, W: Tensor, radius: float, steps: int) -> Tensor:
     """Return positions pushed apart for some steps, centred, inside the sphere."""
-    parts = [centred(part) for part in portions(P)]
-    for i, part in enumerate(parts):
+    found = []
+    for part in portions(P):
+        moved = centred(part)
         for _ in range(steps):
-            part = confined(pushed(part, W), BRIM * radius)
-        parts[i] = centred(part)
-    return torch.cat(parts)
+            moved = confined(pushed(moved, W), BRIM * radius)
+        found.append(centred(moved))
+    return torch.cat(found) if found else P
 
 
-def portions(P: Tensor) -> tuple[Tensor, ...]:
-    """Return positions in portions whose distances fit into a processor's cache."""
-    return P.split(max(PORTION // P.shape[-2] ** 2, 1))
+def portions(P: Tensor, atoms: int | None = None) -> list[Tensor]:
+    """Return rows in portions whose distances fit into a processor's cache.
+
+    Args:
+        P: `[n, ...]`.
+        atoms: a, by default the second dimension of P.
+    """
+    rows = max(PORTION // (atoms or P.shape[1]) ** 2, 1)
+    return [P[low : low + rows] for low in range(0, len(P), rows)]
 
 
 def connected(D: Tensor, link: Tensor) -> Tensor:
@@ -71,7 +79,7 @@ def connected(D: Tensor, link: Tensor) -> Tensor:
         D: `[n, a, a]` Å.
         link: `[a, a]` Å, atoms closer than this hold together.
     """
-    reach = (D <= link).to(torch.float32)
+    reach = (link >= D).to(torch.float32)
     a = D.shape[-1]
     steps = 1
     while steps < a - 1:  # paths of twice the length each time

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bostruct.spaces.draw import direction, normal, uniform
 from bostruct.spaces.packing import (
     BRIM,
     centred,
@@ -31,8 +32,8 @@ GATHER = 32
 SETTLE = 10
 """Steps in which they are only pushed apart."""
 
-PULL = 0.12
-"""Part of the way to the centre that atoms are drawn in the first step."""
+PULL = (0.05, 0.15)
+"""Range of the part of the way to the centre that atoms are drawn in the first step."""
 
 ELONGATION = 0.2
 """Standard deviation of the logarithms of the axes of the ellipsoid."""
@@ -62,33 +63,29 @@ def compact(
         positions `[n, a, 3]` Å, centred, and `[n]` bool.
     """
     a = bond.shape[0]
-    device = generator.device
-    draw = {"generator": generator, "device": device, "dtype": torch.float64}
-    bond = bond.to(device)
-    axes = torch.exp(ELONGATION * torch.randn(n, 1, 3, **draw))
+    bond = bond.to(generator.device)
+    axes = torch.exp(ELONGATION * normal((n, 1, 3), generator))
     axes = axes / axes.log().mean(-1, keepdim=True).exp()  # of volume 1
-    least, most = DENSITY
-    density = least + (most - least) * torch.rand(n, 1, 1, **draw)
-    # volume of the atoms: spheres that touch at the mean bond
-    half = bond.sum() / (2 * a * max(a - 1, 1))
+    density = _between(DENSITY, n, generator)
+    stretch = _between(STRETCH, n, generator)
+    pull = _between(PULL, n, generator) / axes**2  # so that the shape stays
+    # radius of a sphere of the volume of the atoms, which touch at the mean bond
+    half = bond.sum() / (2 * a * (a - 1))
     size = half * (a / density) ** (1 / 3)  # [n, 1, 1] Å
-    low, high = STRETCH
-    stretch = low + (high - low) * torch.rand(n, 1, 1, **draw)
-    P = confined(_ball(n, a, draw) * size * axes, BRIM * radius)
+    inside = uniform((n, a, 1), generator) ** (1 / 3)
+    P = direction((n, a), generator) * inside * size * axes
     # clusters of shorter bonds are larger ones, made smaller
     P, room = P / stretch, BRIM * radius / stretch
-    parts = portions(P)
-    ends = zip(parts, _like(axes, parts), _like(room, parts), strict=True)
-    made = [_gathered(part, bond, shape, limit) for part, shape, limit in ends]
+    parts = zip(portions(P), portions(pull, a), portions(room, a), strict=True)
+    made = [_gathered(part, bond, draw, limit) for part, draw, limit in parts]
     P = torch.cat(made) * stretch
     whole = [connected(distances(part), LINK * bond) for part in portions(P)]
     return P, torch.cat(whole)
 
 
-def _gathered(P: Tensor, bond: Tensor, axes: Tensor, room: Tensor) -> Tensor:
+def _gathered(P: Tensor, bond: Tensor, pull: Tensor, room: Tensor) -> Tensor:
     """Return positions drawn together and pushed apart, centred."""
-    P = centred(P)
-    pull = PULL / axes**2  # more along the short axes, so that the shape stays
+    P = confined(centred(P), room)
     for step in range(GATHER + SETTLE):
         if step < GATHER:
             P = P * (1 - (1 - step / GATHER) * pull).clamp(min=0.8)
@@ -96,13 +93,7 @@ def _gathered(P: Tensor, bond: Tensor, axes: Tensor, room: Tensor) -> Tensor:
     return centred(P)
 
 
-def _like(values: Tensor, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return values.split([len(part) for part in parts])
-
-
-def _ball(n: int, a: int, draw: dict[str, object]) -> Tensor:
-    """Return points uniform in the unit ball, `[n, a, 3]`."""
-    P: Tensor = torch.randn(n, a, 3, **draw)  # type: ignore[call-overload]
-    P = P / torch.linalg.vector_norm(P, dim=-1, keepdim=True)
-    u: Tensor = torch.rand(n, a, 1, **draw)  # type: ignore[call-overload]
-    return P * u ** (1 / 3)
+def _between(limits: tuple[float, float], n: int, generator: torch.Generator) -> Tensor:
+    """Return numbers uniform between limits, `[n, 1, 1]`."""
+    low, high = limits
+    return low + (high - low) * uniform((n, 1, 1), generator)

@@ -6,7 +6,9 @@ labels leave, with the neighbor lists and the same-structure test that others bu
 
 from bostruct.structures.convert import covalent_radii as covalent_radii
 from bostruct.structures.convert import from_ase as from_ase
+from bostruct.structures.convert import from_pymatgen as from_pymatgen
 from bostruct.structures.convert import to_ase as to_ase
+from bostruct.structures.convert import to_pymatgen as to_pymatgen
 from bostruct.structures.elements import SYMBOLS as SYMBOLS
 from bostruct.structures.neighbors import Neighbors as Neighbors
 from bostruct.structures.neighbors import neighbors as neighbors

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 UNKNOWN_RADIUS = 0.2
 """Å. ASE's value for elements whose covalent radius is not known."""
 
+FLAT_CELL = 1e-6
+"""Å³. A cell of less volume has no reciprocal cell to speak of."""
+
 
 def covalent_radii(numbers: Tensor) -> Tensor:
     """Return the covalent radius of each atom, in the shape of `numbers`, in Å.
@@ -62,10 +65,8 @@ def from_ase(
     Raises:
         InputError: there are no atoms, or a constraint is not `FixAtoms`.
     """
-    images = [atoms] if hasattr(atoms, "get_atomic_numbers") else list(atoms)
     parts = []
-    for image in images:
-        fixed = _fixed(image)
+    for image in _listed(atoms, "get_atomic_numbers"):
         energy, forces = _results(image)
         parts.append(
             {
@@ -73,7 +74,7 @@ def from_ase(
                 "numbers": image.get_atomic_numbers(),
                 "cell": np.array(image.cell),
                 "pbc": np.array(image.pbc),
-                "fixed": fixed,
+                "fixed": _fixed(image),
                 "tags": image.get_tags(),
                 "energy": energy,
                 "forces": forces,
@@ -110,6 +111,122 @@ def to_ase(structures: Structures) -> list[Atoms]:
             atoms.calc = SinglePointCalculator(atoms, **known)
         images.append(atoms)
     return images
+
+
+def from_pymatgen(
+    objects: Structure | Molecule | Sequence[Structure | Molecule],
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float64,
+) -> Structures:
+    """Return pymatgen's structures and molecules as one batch.
+
+    Atoms whose selective dynamics are false in all directions are fixed; tags are the
+    site property "tags"; energies and forces are the property "energy" and the site
+    property "forces", as `to_pymatgen` writes them. Oxidation states are dropped.
+
+    Args:
+        objects: one `Structure` or `Molecule`, or a sequence of them.
+        device: where the tensors go.
+        dtype: of the real tensors.
+
+    Raises:
+        InputError: there are no atoms, a site is disordered or no element, or an atom
+            may move in some directions only.
+    """
+    parts = []
+    for item in _listed(objects, "cart_coords"):
+        a = len(item)
+        lattice = getattr(item, "lattice", None)
+        site = item.site_properties
+        parts.append(
+            {
+                "positions": item.cart_coords,
+                "numbers": [_number(one) for one in item],
+                "cell": np.zeros((3, 3)) if lattice is None else lattice.matrix,
+                "pbc": (False,) * 3 if lattice is None else lattice.pbc,
+                "fixed": _frozen(site.get("selective_dynamics", [None] * a)),
+                "tags": [tag or 0 for tag in site.get("tags", [0] * a)],
+                "energy": item.properties.get("energy"),
+                "forces": site.get("forces"),
+            }
+        )
+    return _batch(parts, device, dtype)
+
+
+def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
+    """Return each structure as pymatgen's `Structure`, or `Molecule` without a cell.
+
+    Raises:
+        InputError: a structure holds the placeholder X, or a cell that spans no volume,
+            which pymatgen cannot represent.
+    """
+    from pymatgen.core import Lattice, Molecule, Structure
+
+    found: list[Structure | Molecule] = []
+    for one in _arrays(structures):
+        numbers = one["numbers"].tolist()
+        if 0 in numbers:
+            raise InputError(must("numbers", "be elements for pymatgen", "X (0)"))
+        species = [SYMBOLS[number] for number in numbers]
+        site: dict[str, Any] = {"tags": one["tags"].tolist()}
+        if one["fixed"].any():
+            site["selective_dynamics"] = [[not fixed] * 3 for fixed in one["fixed"]]
+        if one["forces"] is not None:
+            site["forces"] = one["forces"].tolist()
+        known = {} if one["energy"] is None else {"energy": one["energy"]}
+        cell = one["cell"]
+        if not cell.any():
+            found.append(
+                Molecule(
+                    species, one["positions"], site_properties=site, properties=known
+                )
+            )
+            continue
+        if abs(np.linalg.det(cell)) < FLAT_CELL:
+            condition = "span a volume, or be zero, for pymatgen"
+            way_out = "Complete the cell along the directions without periodicity."
+            raise InputError(must("cell", condition, cell.tolist(), way_out))
+        found.append(
+            Structure(
+                Lattice(cell, pbc=tuple(one["pbc"].tolist())),
+                species,
+                one["positions"],
+                coords_are_cartesian=True,
+                site_properties=site,
+                properties=known,
+            )
+        )
+    return found
+
+
+def _listed(objects: Any, sign: str) -> list[Any]:  # noqa: ANN401  theirs, or lists
+    """Return one object, known by an attribute, or a sequence of them, as a list."""
+    return [objects] if hasattr(objects, sign) else list(objects)
+
+
+def _number(site: Any) -> int:  # noqa: ANN401  pymatgen's PeriodicSite or Site
+    """Return the atomic number of a site."""
+    condition = "be ordered sites of one element"
+    if not site.is_ordered:
+        way_out = "Choose one of its orderings."
+        raise InputError(must("objects", condition, site.species_string, way_out))
+    number = getattr(site.specie, "Z", 0)
+    if not site.specie.symbol.isalpha() or not 0 < number < len(SYMBOLS):
+        raise InputError(must("objects", condition, site.species_string))
+    return int(number)
+
+
+def _frozen(dynamics: Sequence[Any]) -> list[bool]:
+    """Return which atoms are fixed, from pymatgen's selective dynamics."""
+    fixed = []
+    for moves in dynamics:
+        free = [True] * 3 if moves is None else [bool(move) for move in moves]
+        if any(free) and not all(free):
+            condition = "be all true or all false for each atom"
+            way_out = "Only whole atoms can be fixed."
+            raise InputError(must("selective_dynamics", condition, free, way_out))
+        fixed.append(not any(free))
+    return fixed
 
 
 def _fixed(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -294,4 +294,5 @@ def _span(cell: Tensor, pbc: Tensor) -> Tensor:
     eye = torch.eye(3, dtype=cell.dtype, device=cell.device)
     rows = torch.where(pbc.unsqueeze(-1), cell, 0)
     gram = rows @ rows.mT + eye * (~pbc).unsqueeze(-1)
-    return torch.linalg.det(gram).clamp(min=0).sqrt()
+    squared: Tensor = torch.linalg.det(gram)
+    return squared.clamp(min=0).sqrt()
