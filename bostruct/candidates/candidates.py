@@ -1,0 +1,85 @@
+"""What was considered, and the choice among it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, final
+
+import torch
+from torch import Tensor
+
+
+class Judges(Protocol):
+    """What the choice needs to know of a space."""
+
+    def contains(self, X: Tensor) -> Tensor:
+        """Return whether X `[..., d]` may be proposed, `[...]`."""
+        ...
+
+    def same(self, A: Tensor, B: Tensor) -> Tensor:
+        """Return whether A and B `[..., d]` are one structure, `[...]`."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Structures that a search considered.
+
+    Attributes:
+        X: `[c, d]`.
+        value: `[c]`, what a look at each is worth; larger is better.
+        origin: how each was generated, c names.
+        steps: `[c]` int64, relaxation steps.
+        converged: `[c]` bool.
+    """
+
+    X: Tensor
+    value: Tensor
+    origin: Sequence[str]
+    steps: Tensor
+    converged: Tensor
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+    @classmethod
+    def cat(cls, parts: Sequence[Candidates]) -> Candidates:
+        """Return all candidates of several searches, in that order."""
+        return cls(
+            X=torch.cat([part.X for part in parts]),
+            value=torch.cat([part.value for part in parts]),
+            origin=[name for part in parts for name in part.origin],
+            steps=torch.cat([part.steps for part in parts]),
+            converged=torch.cat([part.converged for part in parts]),
+        )
+
+
+def choose(
+    candidates: Candidates, q: int, *, space: Judges, seen: Tensor | None = None
+) -> Tensor:
+    """Return the rows of the q best candidates that are new, best first, `[<= q]`.
+
+    Left out are values that are not finite, structures outside the space or with
+    atoms too close, those that are the same as one in `seen`, and those that are
+    the same as a better one.
+
+    Args:
+        candidates: c of them.
+        q: the most to return.
+        space: says what may be proposed, and what is the same.
+        seen: `[t, d]`, evaluated or pending.
+    """
+    X, value = candidates.X, candidates.value
+    allowed = value.isfinite() & X.isfinite().all(-1)
+    allowed &= space.contains(X.nan_to_num())
+    order = value.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
+    taken: list[int] = []
+    for row in order[allowed[order]].tolist():
+        if len(taken) == q:
+            break
+        others = X[taken] if seen is None else torch.cat((seen.to(X), X[taken]))
+        if not len(others) or not bool(space.same(X[row], others).any()):
+            taken.append(row)
+    return torch.tensor(taken, dtype=torch.int64, device=X.device)

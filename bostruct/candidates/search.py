@@ -1,0 +1,144 @@
+"""The search for the next structure: basin hopping on the acquisition, in batches.
+
+A surrogate that is good to some meV per atom knows the most stable structure long
+before it has been evaluated; what is missing is to find it there. So the
+acquisition is searched as one would search an energy: many structures are perturbed
+and relaxed at once, the best of all so far are perturbed again, round after round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, final
+
+import torch
+from torch import Tensor
+
+from bostruct.candidates.candidates import Candidates, Judges, choose
+from bostruct.candidates.relax import Value, relax
+from bostruct.errors import InputError, check_count, check_positive, must
+
+
+class Region(Judges, Protocol):
+    """What the search needs to know of a space."""
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return random structures `[n, d]`, on the CPU."""
+        ...
+
+    def project(self, X: Tensor) -> Tensor:
+        """Return X `[..., d]` put back into the region."""
+        ...
+
+    def moves(self) -> Mapping[str, Any]:
+        """Return random changes by name: X `[n, d]`, generator to X `[n, d]`."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class Search:
+    """Basin hopping on the acquisition in batches.
+
+    Attributes:
+        candidates: structures relaxed at once.
+        rounds: batches; each but the first perturbs the best of all before it.
+        parents: how many of the best are perturbed.
+        fresh: share of the first batch that is random; the rest are perturbed copies
+            of the lowest energies known.
+        steps: the most relaxation steps.
+        tolerance: eV/Å, largest gradient component of a relaxed structure.
+        step: Å, largest change of a coordinate in one relaxation step.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+
+    candidates: int = 32
+    rounds: int = 5
+    parents: int = 12
+    fresh: float = 0.5
+    steps: int = 80
+    tolerance: float = 0.05
+    step: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "rounds", "parents", "steps"):
+            check_count(name, getattr(self, name))
+        for name in ("tolerance", "step"):
+            check_positive(name, getattr(self, name))
+        if not 0 <= self.fresh <= 1:
+            raise InputError(must("fresh", "be a share between 0 and 1", self.fresh))
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the search, as JSON values."""
+        return {"search": "basin hopping"} | asdict(self)
+
+    def __call__(
+        self,
+        value: Value,
+        space: Region,
+        known: Tensor,
+        energies: Tensor,
+        generator: torch.Generator,
+    ) -> Candidates:
+        """Return every structure that was relaxed, with its value.
+
+        Args:
+            value: the acquisition, X `[b, d]` to `[b]`, larger is better.
+            space: gives samples and moves.
+            known: `[t, d]` structures evaluated so far.
+            energies: `[t]` eV, theirs.
+            generator: on the CPU; all randomness comes from it.
+        """
+        lowest = energies.argsort(stable=True)[: self.parents]
+        random = (
+            self.candidates if not len(lowest) else round(self.fresh * self.candidates)
+        )
+        starts = space.sample(random, generator).to(known)
+        perturbed, names = _perturbed(
+            space, known[lowest], self.candidates - random, generator
+        )
+        starts = torch.cat((starts, perturbed))
+        pool = self._relaxed(value, space, starts, ["random"] * random + names)
+        for _ in range(self.rounds - 1):
+            best = choose(pool, self.parents, space=space)
+            parents = pool.X[best] if len(best) else starts
+            starts, names = _perturbed(space, parents, self.candidates, generator)
+            pool = Candidates.cat((pool, self._relaxed(value, space, starts, names)))
+        return pool
+
+    def _relaxed(
+        self, value: Value, space: Region, X: Tensor, origin: list[str]
+    ) -> Candidates:
+        end = relax(
+            value,
+            X,
+            tolerance=self.tolerance,
+            steps=self.steps,
+            step=self.step,
+            project=space.project,
+        )
+        return Candidates(end.X, end.value, origin, end.steps, end.converged)
+
+
+def _perturbed(
+    space: Region, parents: Tensor, count: int, generator: torch.Generator
+) -> tuple[Tensor, list[str]]:
+    """Return `count` changed copies of parents `[p, d]`, and the names of the moves.
+
+    Parents and moves are drawn evenly and apart from each other.
+    """
+    moves = space.moves()
+    names = list(moves)
+    which = torch.randint(len(names), (count,), generator=generator)
+    whom = torch.arange(count) % max(len(parents), 1)
+    X = parents[whom.to(parents.device)] if count else parents[:0]
+    changed = X.clone()
+    for k, name in enumerate(names):
+        rows = (which == k).nonzero().squeeze(-1)
+        if len(rows):
+            there = rows.to(X.device)
+            changed[there] = moves[name](X[there].cpu(), generator).to(X)
+    return changed, [names[k] for k in which.tolist()]

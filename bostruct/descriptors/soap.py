@@ -1,0 +1,263 @@
+"""The local power spectrum of smoothly truncated neighbor densities.
+
+Notation
+    n   atoms of all structures            k   places for neighbors, padded
+    s   species x radial functions         m   spherical harmonics, (l_max + 1)^2
+    f   features, (l_max + 1) s (s + 1) / 2
+    V   [n, k, 3]   Å   vectors from an atom to its neighbors
+    C   [n, s, m]   1   expansion of the density around an atom
+    P   [n, f]      1   power spectrum, of unit length
+
+    C_i,snlm   = sum_j [s_j = s] R_n(r_ij) Y_lm(r_ij / |r_ij|) + [s_i = s] c_n [l = 0]
+    P_i,nn'l   = sum_m C_i,nlm C_i,n'lm / (2 l + 1),   P <- P / |P|
+
+This is SOAP (Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), eqs. 28-33) with
+neighbors that are points rather than Gaussians, and radial functions that are the same
+for every l. Distances are taken in units of the cut-off, so that the descriptor is
+the same for a structure and its enlarged copy. The atom itself enters as in SOAP, as a
+constant along the functions' values at the origin; its `center` weight sets how much
+of the kernel is two-body and how much three-body. The factor 1 / (2 l + 1) damps
+angular detail.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from bostruct.descriptors.harmonics import Harmonics
+from bostruct.descriptors.radial import Radial
+from bostruct.errors import InputError, check_count, check_positive, must
+from bostruct.structures import Structures, neighbors
+
+DENSE = 40  # atoms: up to here looking at all pairs beats searching for neighbors
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """A descriptor and how it changes when one neighbor moves.
+
+    Attributes:
+        features: `[n, f]`.
+        center: `[p]`, the atom whose environment changes.
+        other: `[p]`, the neighbor that moves.
+        slopes: `[p, 3, f]` 1/Å, derivative of `features[center]` with respect to the
+            vector from `center` to `other`. Moving `center` has the opposite effect.
+    """
+
+    features: Tensor
+    center: Tensor
+    other: Tensor
+    slopes: Tensor
+
+
+@final
+@dataclass(frozen=True)
+class SOAP:
+    """A smooth, normalised local power spectrum.
+
+    Attributes:
+        species: atomic numbers that may occur, each once.
+        cutoff: Å; value, slope and curvature vanish there.
+        radial: number of radial functions.
+        angular: largest degree l of the spherical harmonics.
+        center: weight of the atom itself against its neighbors.
+
+    Raises:
+        InputError: a number is out of range, or a species is repeated or missing.
+    """
+
+    species: tuple[int, ...]
+    cutoff: float
+    radial: int = 5
+    angular: int = 4
+    center: float = 45.0
+
+    def __post_init__(self) -> None:
+        check_positive("cutoff", self.cutoff, "Give a length in Å.")
+        check_count("radial", self.radial)
+        check_count("angular", self.angular, least=0)
+        check_positive("center", self.center)
+        if not self.species or len(set(self.species)) != len(self.species):
+            condition = "name each atomic number once"
+            raise InputError(must("species", condition, self.species))
+
+    @property
+    def size(self) -> int:
+        """The number of features f."""
+        s = len(self.species) * self.radial
+        return (self.angular + 1) * s * (s + 1) // 2
+
+    def __call__(self, structures: Structures) -> Tensor:
+        """Return the features `[n, f]`, twice differentiable in the positions.
+
+        Raises:
+            InputError: a species is not among those of the descriptor.
+        """
+        place = self.place(structures.numbers)  # [n]
+        _, vectors, kind, _ = self._table(structures, place)
+        r, u = _polar(vectors)
+        C = self._expand(self._radial(r), self._harmonics(u), kind, place)
+        P = self._power(C)
+        return P / torch.linalg.vector_norm(P, dim=-1, keepdim=True)
+
+    def slopes(self, structures: Structures) -> Slopes:
+        """Return the features and their derivative for every pair.
+
+        Raises:
+            InputError: a species is not among those of the descriptor.
+        """
+        place = self.place(structures.numbers)
+        other, vectors, kind, mask = self._table(structures, place)
+        r, u = _polar(vectors)
+        R, dR = self._radial.gradient(r)  # [radial, n k]
+        Y, dY = self._harmonics.gradient(u)  # [m, n k], [3, m, n k]
+        C = self._expand(R, Y, kind, place)
+        P = self._power(C)
+        length = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
+        P = P / length
+        real = mask.flatten() & (r < 1)
+        center, column = real.view_as(mask).nonzero(as_tuple=True)
+        R, dR, Y, dY, u, r = (x[..., real] for x in (R, dR, Y, dY, u, r))
+        # d(R Y)/dr = R' Y u + R (1 - u u^T) dY/du / r
+        tangential = (dY - u.unsqueeze(1) * (u.unsqueeze(1) * dY).sum(0)) / r
+        dC = torch.einsum("np,mp,xp->pxnm", dR, Y, u)
+        dC += torch.einsum("np,xmp->pxnm", R, tangential)
+        dP = self._power_slopes(dC / self.cutoff, C[center], kind[center, column])
+        along = (dP @ P[center].unsqueeze(-1)).squeeze(-1)  # [p, 3]
+        dP = (dP - along.unsqueeze(-1) * P[center].unsqueeze(1)) / length[center, None]
+        return Slopes(P, center, other[center, column], dP)
+
+    def place(self, numbers: Tensor) -> Tensor:
+        """Return the position of each atomic number in `species`, `[n]`.
+
+        Raises:
+            InputError: a number is not among them.
+        """
+        known = torch.tensor(self.species, device=numbers.device)
+        equal = numbers.unsqueeze(-1) == known
+        if not bool(equal.any(-1).all()):
+            unknown = sorted(set(numbers.tolist()) - set(self.species))
+            way_out = f"The descriptor was made for {list(self.species)}."
+            condition = "be among the descriptor's species"
+            raise InputError(must("numbers", condition, unknown, way_out))
+        return equal.to(torch.int64).argmax(-1)
+
+    def _table(
+        self, structures: Structures, place: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return other `[n, k]`, V `[n, k, 3]` in cut-offs, species, mask `[n, k]`."""
+        dense = _all_pairs(structures)
+        positions = structures.positions
+        if dense is not None:
+            other, shift, mask = dense, None, torch.ones_like(dense, dtype=torch.bool)
+        else:
+            other, shift, mask = neighbors(structures, self.cutoff).padded()
+        vectors = positions[other] - positions.unsqueeze(1)  # [n, k, 3]
+        if shift is not None:
+            vectors = vectors + shift @ structures.cell[structures.index]
+            beyond = vectors.new_tensor([2 * self.cutoff, 0.0, 0.0])
+            vectors = torch.where(mask.unsqueeze(-1), vectors, beyond)
+        return other, vectors / self.cutoff, place[other], mask
+
+    def _expand(self, R: Tensor, Y: Tensor, kind: Tensor, place: Tensor) -> Tensor:
+        """Return C `[n, s, m]` from R `[radial, n k]`, Y `[m, n k]`."""
+        n, k = kind.shape
+        R = R.view(self.radial, n, k).transpose(0, 1)  # [n, radial, k]
+        size = len(self.species)
+        if size > 1:
+            hot = torch.nn.functional.one_hot(kind, size).to(R)  # [n, k, species]
+            R = (hot.permute(0, 2, 1).unsqueeze(2) * R.unsqueeze(1)).flatten(1, 2)
+        C = R @ Y.view(-1, n, k).permute(1, 2, 0)
+        own = torch.nn.functional.one_hot(place, size).to(C)  # [n, species]
+        constant = (own.unsqueeze(-1) * self._origin.to(C)).flatten(1)  # [n, s]
+        first = C[..., :1] + constant.unsqueeze(-1)
+        return torch.cat((first, C[..., 1:]), -1)
+
+    def _power(self, C: Tensor) -> Tensor:
+        """Return the power spectrum `[n, f]`, not yet normalised."""
+        grams = [
+            c @ c.transpose(-1, -2) / (2 * ell + 1)
+            for ell, c in enumerate(C.split(self._orders, -1))
+        ]
+        return self._pack(torch.stack(grams, -3))
+
+    def _power_slopes(self, dC: Tensor, C: Tensor, kind: Tensor) -> Tensor:
+        """Return dP `[p, 3, f]` from dC `[p, 3, radial, m]` of a neighbor's species."""
+        p, s = C.shape[:2]
+        row = kind.unsqueeze(-1) * self.radial
+        row = row + torch.arange(self.radial, device=kind.device)  # [p, radial]
+        where = row[:, None, None, :, None]
+        grams = []
+        pieces = zip(dC.split(self._orders, -1), C.split(self._orders, -1), strict=True)
+        for ell, (d, c) in enumerate(pieces):
+            product = d.flatten(1, 2) @ c.transpose(-1, -2) / (2 * ell + 1)
+            grams.append(product.view(p, 3, self.radial, s))
+        block = torch.stack(grams, 2)  # [p, 3, l, radial, s]
+        if len(self.species) > 1:
+            full = block.new_zeros(p, 3, self.angular + 1, s, s)
+            block = full.scatter(-2, where.expand_as(block), block)
+        return self._pack(block + block.transpose(-1, -2))
+
+    def _pack(self, grams: Tensor) -> Tensor:
+        """Keep one of two equal halves of symmetric `[..., l, s, s]`, norm unchanged."""
+        where, weight = self._packing(grams.device)
+        return grams.flatten(-3).index_select(-1, where) * weight.to(grams)
+
+    def _packing(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        s = len(self.species) * self.radial
+        row, column = torch.triu_indices(s, s, device=device)
+        ell = torch.arange(self.angular + 1, device=device).unsqueeze(-1)
+        weight = torch.where(row == column, 1.0, math.sqrt(2))
+        return (ell * s * s + row * s + column).flatten(), weight.repeat(len(ell))
+
+    @property
+    def _orders(self) -> list[int]:
+        return [2 * ell + 1 for ell in range(self.angular + 1)]
+
+    @cached_property
+    def _radial(self) -> Radial:
+        return Radial(1.0, self.radial)
+
+    @cached_property
+    def _harmonics(self) -> Harmonics:
+        return Harmonics(self.angular)
+
+    @cached_property
+    def _origin(self) -> Tensor:
+        """What the atom itself adds to the l = 0 coefficients, `[radial]`."""
+        value = self._radial(torch.zeros(1, dtype=torch.float64)).squeeze(-1)
+        return self.center * value / value.norm() / math.sqrt(4 * math.pi)
+
+
+def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return distances `[n k]` and unit vectors `[3, n k]`."""
+    flat = vectors.flatten(0, 1)
+    r = torch.linalg.vector_norm(flat, dim=-1)
+    return r, (flat / r.unsqueeze(-1)).T
+
+
+def _all_pairs(structures: Structures) -> Tensor | None:
+    """Return all other atoms of each atom's structure, or None where that is wasteful.
+
+    Only for isolated structures of one size: then no search is needed, and pairs
+    beyond the cut-off simply add nothing.
+    """
+    n, b = structures.positions.shape[0], len(structures)
+    a = n // b
+    if a * b != n or not 1 < a <= DENSE or bool(structures.pbc.any()):
+        return None
+    index = structures.index.view(b, a)
+    if not bool((index == index[:, :1]).all()):
+        return None
+    atom = torch.arange(a, device=index.device)
+    others = torch.arange(a - 1, device=index.device).expand(a, -1)
+    others = others + (others >= atom.unsqueeze(-1))  # [a, a - 1]
+    first = torch.arange(b, device=index.device) * a
+    return (first.view(-1, 1, 1) + others).flatten(0, 1)

@@ -1,0 +1,117 @@
+"""Any model, conditioned on further observations.
+
+Notation
+    x, X    [..., q, d], [..., t, d]   asked about, observed
+    C                                  the model's own posterior covariance
+    mean(x) + C(x, X) (C(X, X) + noise)^-1 (Y - mean(X))
+    C(x, x) - C(x, X) (C(X, X) + noise)^-1 C(X, x)
+
+An update of rank t that takes the model's posterior as the prior; it holds for every
+model with a joint posterior, and shrinks the variance at X to that of the noise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from botorch.acquisition.objective import PosteriorTransform
+from botorch.models.model import FantasizeMixin, Model
+from botorch.posteriors import GPyTorchPosterior, Posterior
+from gpytorch.distributions import MultivariateNormal
+from torch import Tensor
+
+from bostruct.errors import ShapeError, must
+
+JITTER = 1e-10  # of the mean variance, added where a factorisation needs it
+
+
+@final
+class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
+    """A model and what it was told after it had been fitted.
+
+    Args:
+        model: gives joint posteriors.
+        X: `[..., t, d]`.
+        Y: `[..., t, 1]` eV; further leading dimensions are fantasies.
+        noise: `[..., t]` eV², variances of Y.
+
+    Raises:
+        ShapeError: X and Y do not belong together.
+    """
+
+    def __init__(self, model: Model, X: Tensor, Y: Tensor, noise: Tensor) -> None:
+        super().__init__()
+        if Y.shape[-2:] != (*X.shape[-2:-1], 1):
+            condition = f"have shape [..., {X.shape[-2]}, 1]"
+            raise ShapeError(must("Y", condition, list(Y.shape)))
+        self.model, self.X, self.Y, self.noise = model, X, Y.squeeze(-1), noise
+
+    @property
+    def num_outputs(self) -> int:
+        """Energies only: 1."""
+        return 1
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """The leading dimensions of what was told."""
+        return self.Y.shape[:-1]
+
+    def posterior(
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: PosteriorTransform | None = None,
+    ) -> Posterior:
+        """Return the joint posterior of q energies at X `[..., q, d]`."""
+        q, t = X.shape[-2], self.X.shape[-2]
+        batch = torch.broadcast_shapes(X.shape[:-2], self.X.shape[:-2])
+        asked, told = X.expand(*batch, *X.shape[-2:]), self.X.expand(*batch, t, -1)
+        before = self.model.posterior(torch.cat((asked, told), -2))
+        mean, C = before.mean.squeeze(-1), before.distribution.covariance_matrix
+        noise = self.noise.expand(*batch, t)
+        noise = noise + JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
+        factor = torch.linalg.cholesky(C[..., q:, q:] + torch.diag_embed(noise))
+        root = torch.linalg.solve_triangular(factor, C[..., q:, :q], upper=False)
+        news = (self.Y - mean[..., q:]).unsqueeze(-1)
+        news = torch.linalg.solve_triangular(factor, news, upper=False)
+        mean = mean[..., :q] + (root.transpose(-1, -2) @ news).squeeze(-1)
+        C = C[..., :q, :q] - root.transpose(-1, -2) @ root
+        if observation_noise is not False:
+            given = None if observation_noise is True else observation_noise
+            C = C + torch.diag_embed(_noise(self.model, asked, given))
+        gaussian = MultivariateNormal(mean, C.expand(*mean.shape, q))
+        posterior = GPyTorchPosterior(gaussian)
+        if posterior_transform is not None:
+            return posterior_transform(posterior)
+        return posterior
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: Any
+    ) -> Conditioned:
+        """Return the model that has also been told Y `[..., t, 1]` at X."""
+        return Conditioned(self, X, Y, _noise(self, X, noise))
+
+
+def condition(
+    model: Model, X: Tensor, Y: Tensor, noise: Tensor | None = None
+) -> Conditioned:
+    """Return `model` told energies Y `[..., t, 1]` eV at X `[..., t, d]`.
+
+    Args:
+        model: gives joint posteriors, latent and observed.
+        X: coordinates.
+        Y: energies; further leading dimensions are fantasies.
+        noise: variances of Y, eV²; by default the model's own.
+    """
+    return Conditioned(model, X, Y, _noise(model, X, noise))
+
+
+def _noise(model: Model, X: Tensor, noise: Tensor | None) -> Tensor:
+    if noise is not None:
+        return noise.squeeze(-1) if noise.shape[-1:] == (1,) else noise
+    with torch.no_grad():
+        observed = model.posterior(X, observation_noise=True).variance
+        own: Tensor = (observed - model.posterior(X).variance).squeeze(-1)
+    return own.clamp(min=0)

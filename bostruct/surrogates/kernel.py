@@ -1,0 +1,115 @@
+"""Covariances between sums over local environments.
+
+Notation
+    p     [f]      1    features of an environment, of unit length
+    k     1             k(p, p') = [same species] (p . p')^power
+    Z     [m, f]   1    features of the inducing environments
+    P     [n, f]   1    features of all atoms of a batch
+
+The energy of a structure is the sum of a Gaussian process over its atoms, so its
+covariance with an inducing environment is a sum of k over atoms, and a force is minus
+the derivative of that sum. Everything here is in units of the signal variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from bostruct.descriptors import Slopes
+
+CHUNK = 4096  # pairs whose kernel slopes are in memory at once
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Inducing:
+    """The environments through which a sparse process sees the world.
+
+    Attributes:
+        features: `[m, f]`, sorted by species.
+        place: `[m]`, the position of each one's species in the descriptor's list.
+        factor: `[m, m]`, lower Cholesky factor of the kernel between them.
+        power: exponent of the kernel.
+    """
+
+    features: Tensor
+    place: Tensor
+    factor: Tensor
+    power: int
+
+    def __len__(self) -> int:
+        return self.features.shape[0]
+
+    def energies(self, P: Tensor, place: Tensor, index: Tensor, b: int) -> Tensor:
+        """Return the covariances `[b, m]` of b energies with the inducing set.
+
+        Args:
+            P: `[n, f]` features.
+            place: `[n]` species.
+            index: `[n]` structure of each atom.
+            b: number of structures.
+        """
+        parts = []
+        for atoms, block in self._blocks(place):
+            K = (P[atoms] @ self.features[block].T) ** self.power
+            total = K.new_zeros(b, K.shape[1])
+            parts.append(total.index_add(0, index[atoms], K))
+        return torch.cat(parts, -1)
+
+    def environments(self, P: Tensor, place: Tensor) -> Tensor:
+        """Return the kernel `[n, m]` of single environments with the inducing set."""
+        every = torch.arange(P.shape[0], device=P.device)
+        return self.energies(P, place, every, P.shape[0])
+
+    def forces(self, slopes: Slopes, place: Tensor) -> Tensor:
+        """Return the covariances `[n, 3, m]` 1/Å of all force components."""
+        dot = slopes.features @ self.features.T
+        steep = self.power * dot ** (self.power - 1)
+        steep = steep * (place.unsqueeze(-1) == self.place)  # [n, m]
+        forces = steep.new_zeros(*slopes.features.shape[:1], 3, len(self))
+        for start in range(0, slopes.center.shape[0], CHUNK):
+            pairs = slice(start, start + CHUNK)
+            center, other = slopes.center[pairs], slopes.other[pairs]
+            slope = slopes.slopes[pairs] @ self.features.T  # [p, 3, m]
+            slope *= steep[center].unsqueeze(1)
+            forces.index_add_(0, center, slope)
+            forces.index_add_(0, other, slope, alpha=-1.0)
+        return forces
+
+    def whiten(self, K: Tensor) -> Tensor:
+        """Return the Nyström features K L^-T of covariances K `[..., m]`.
+
+        Their inner products are K_xs K_s^-1 K_sx, eq. 57-59 of Digital Discovery 4,
+        2654 (2025) with the Cholesky root in place of the spectral one.
+        """
+        rows = K.reshape(-1, K.shape[-1])
+        solved = torch.linalg.solve_triangular(self.factor, rows.T, upper=False)
+        return solved.T.reshape(K.shape)
+
+    def _blocks(self, place: Tensor) -> Iterator[tuple[Tensor | slice, slice]]:
+        species, counts = torch.unique_consecutive(self.place, return_counts=True)
+        start = 0
+        for kind, count in zip(species.tolist(), counts.tolist(), strict=True):
+            atoms: Tensor | slice = (place == kind).nonzero().squeeze(-1)
+            yield atoms, slice(start, start + count)
+            start += count
+
+
+def between(P: Tensor, place: Tensor, power: int) -> Tensor:
+    """Return the covariances `[..., q, q]` between q energies of a atoms each.
+
+    Args:
+        P: `[..., q, a, f]`; rows of zeros stand for no atom.
+        place: `[..., q, a]`.
+        power: exponent of the kernel.
+    """
+    q, a = P.shape[-3:-1]
+    flat, kind = P.flatten(-3, -2), place.flatten(-2)
+    K = (flat @ flat.transpose(-1, -2)) ** power
+    K = K * (kind.unsqueeze(-1) == kind.unsqueeze(-2))
+    return K.unflatten(-1, (q, a)).sum(-1).unflatten(-2, (q, a)).sum(-2)

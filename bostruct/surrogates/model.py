@@ -1,0 +1,333 @@
+"""A fitted sparse Gaussian process over local environments, as a BoTorch model.
+
+Notation
+    b, q, a   structures, structures asked about jointly, atoms of one
+    phi       [.., m]   1    Nyström features of an energy (or a force component)
+    s, e, f             eV, eV, eV/Å   signal, noise of energies (per root atom), forces
+    A         [m, m]    1/eV²   1 / s² + F^T D^-1 F, from the training rows F
+    w         [m]       eV   mean of the weights
+    mean       = prior + phi . w
+    covariance = phi^T A^-1 phi' + s² (k(x, x') - phi . phi')
+
+The second term is what the inducing environments cannot see: without it the variance
+vanishes far from them (subset of regressors); with it, it is that of the deterministic
+training conditional and returns to the prior's (eqs. 7 and 57-59 of Digital Discovery
+4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), eq. 20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, final
+
+import torch
+from botorch.acquisition.objective import PosteriorTransform
+from botorch.models.model import FantasizeMixin, Model
+from botorch.posteriors import GPyTorchPosterior, Posterior
+from gpytorch.distributions import MultivariateNormal
+from torch import Tensor
+
+from bostruct.descriptors import SOAP
+from bostruct.errors import NotFittedError
+from bostruct.structures import Structures
+from bostruct.surrogates.conditioned import JITTER, Conditioned, condition
+from bostruct.surrogates.kernel import Inducing, between
+from bostruct.surrogates.pairs import Repulsion
+from bostruct.surrogates.surrogate import Decodes
+from bostruct.uncertainty import Prediction
+
+CHUNK = 256  # structures whose features are in memory at once in `predict`
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """All numbers that a fitted model consists of; saved and restored as they are.
+
+    Attributes:
+        radii: `[species]` Å.
+        constants: `[species]` eV, mean energy of an atom of each species.
+        inducing: `[m, f]` features of the inducing environments.
+        place: `[m]` their species.
+        factor: `[m, m]` Cholesky factor of the kernel between them.
+        precision: `[m, m]` 1/eV, Cholesky factor of A.
+        weights: `[m]` eV, w.
+        signal: eV, s.
+        energy_noise: eV, e.
+        force_noise: eV/Å, f.
+        log_marginal_likelihood: at these values.
+    """
+
+    radii: Tensor
+    constants: Tensor
+    inducing: Tensor
+    place: Tensor
+    factor: Tensor
+    precision: Tensor
+    weights: Tensor
+    signal: Tensor
+    energy_noise: Tensor
+    force_noise: Tensor
+    log_marginal_likelihood: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the attributes by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def to(self, device: torch.device | str) -> Fit:
+        """Return the same numbers on another device."""
+        moved = {name: value.to(device) for name, value in self.tensors().items()}
+        return Fit(**moved)
+
+
+@final
+class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
+    """What `LocalGP.fit` returns. Deterministic, and never changes.
+
+    Args:
+        soap: the descriptor.
+        power: exponent of the kernel.
+        repulsion: the pair prior, or None.
+        fit: the numbers.
+        space: gives structures to coordinates; None if only `predict` is needed.
+    """
+
+    def __init__(
+        self,
+        soap: SOAP,
+        power: int,
+        repulsion: Repulsion | None,
+        fit: Fit,
+        space: Decodes | None = None,
+    ) -> None:
+        super().__init__()
+        self.soap, self.power, self.repulsion = soap, power, repulsion
+        self.fit, self.space = fit, space
+        self.inducing = Inducing(fit.inducing, fit.place, fit.factor, power)
+
+    @property
+    def num_outputs(self) -> int:
+        """Energies only: 1."""
+        return 1
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """One model, no batch."""
+        return torch.Size()
+
+    def posterior(
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: PosteriorTransform | None = None,
+    ) -> Posterior:
+        """Return the joint posterior of q energies in eV, differentiable in X.
+
+        Args:
+            X: `[..., q, d]` coordinates of structures of one composition.
+            output_indices: not used, there is one output.
+            observation_noise: whether to add the noise of a measured energy, or a
+                tensor `[..., q]` of noise variances, eV².
+            posterior_transform: applied last.
+
+        Raises:
+            NotFittedError: the model was fitted without a space.
+        """
+        if self.space is None:
+            raise NotFittedError(
+                "`posterior` must have a space to decode X with, got none. "
+                "Fit with `fit(structures, space)`, or call `predict(structures)`."
+            )
+        shape = X.shape[:-1]  # [..., q]
+        structures = self.space.decode(X)
+        P, place = self._features(structures)
+        mean, phi = self._means(structures, P, place)
+        a = structures.positions.shape[0] // len(structures)
+        pairs = between(
+            P.view(*shape, a, -1), place.view(*shape, a), self.power
+        )  # [..., q, q]
+        C = self._covariance(pairs, phi.view(*shape, -1))
+        if isinstance(observation_noise, Tensor):
+            noise = observation_noise.reshape(*observation_noise.shape[: len(shape)])
+            C = C + torch.diag_embed(noise.expand(shape))
+        elif observation_noise:
+            noise = (self.fit.energy_noise**2 * a).expand(shape)
+            C = C + torch.diag_embed(noise)
+        posterior = GPyTorchPosterior(MultivariateNormal(mean.view(shape), C))
+        if posterior_transform is not None:
+            return posterior_transform(posterior)
+        return posterior
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: Any
+    ) -> Conditioned:
+        """Return the model that has also been told energies Y `[..., t, 1]` at X.
+
+        Hyperparameters and inducing environments stay; see `Conditioned`.
+        """
+        return condition(self, X, Y, noise)
+
+    def predict(
+        self,
+        structures: Structures,
+        *,
+        covariance: bool = False,
+        force_variance: bool = False,
+    ) -> Prediction:
+        """Return energies, forces and uncertainties of any structures.
+
+        Args:
+            structures: b structures of n atoms in total, of the trained species.
+            covariance: also the latent covariance `[b, b]` between the energies.
+            force_variance: also the latent variance `[n, 3]` of each force.
+
+        Raises:
+            InputError: a species the model was not trained on.
+        """
+        parts = [
+            self._predict(structures[start : start + CHUNK], force_variance)
+            for start in range(0, len(structures), CHUNK)
+        ]
+        joined = {
+            field.name: torch.cat([getattr(part, field.name) for part in parts])
+            for field in fields(Prediction)
+            if getattr(parts[0], field.name) is not None
+        }
+        prediction = Prediction(**joined)
+        if covariance:
+            return replace(prediction, covariance=self._joint(structures))
+        return prediction
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the model exactly."""
+        soap = self.soap
+        repulsion = self.repulsion
+        wall = (
+            [0.0, 0.0] if repulsion is None else [repulsion.strength, repulsion.reach]
+        )
+        sizes = [soap.radial, soap.angular, self.power]
+        return self.fit.tensors() | {
+            "species": torch.tensor(soap.species),
+            "sizes": torch.tensor(sizes),
+            "cutoff": torch.tensor([soap.cutoff, soap.center], dtype=torch.float64),
+            "repulsion": torch.tensor(wall, dtype=torch.float64),
+        }
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the fitted numbers a person wants to see, units in the names."""
+        fit = self.fit
+        found = {
+            "signal_eV": float(fit.signal),
+            "energy_noise_eV_per_root_atom": float(fit.energy_noise),
+            "force_noise_eV_per_angstrom": float(fit.force_noise),
+            "log_marginal_likelihood": float(fit.log_marginal_likelihood),
+            "inducing_environments": float(len(self.inducing)),
+            "cutoff_angstrom": self.soap.cutoff,
+        }
+        for number, value in zip(self.soap.species, fit.constants, strict=True):
+            found[f"energy_per_atom_of_Z{number}_eV"] = float(value)
+        return found
+
+    def _features(self, structures: Structures) -> tuple[Tensor, Tensor]:
+        return self.soap(structures), self.soap.place(structures.numbers)
+
+    def _prior(self, structures: Structures, place: Tensor) -> Tensor:
+        """Return the prior mean `[b]` eV."""
+        energy = self.fit.constants.new_zeros(len(structures))
+        energy = energy.index_add(0, structures.index, self.fit.constants[place])
+        if self.repulsion is None:
+            return energy
+        return energy + self.repulsion(structures, self.fit.radii[place])
+
+    def _means(
+        self, structures: Structures, P: Tensor, place: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the means `[b]` eV and Nyström features `[b, m]` of energies."""
+        K = self.inducing.energies(P, place, structures.index, len(structures))
+        phi = self.inducing.whiten(K)
+        return self._prior(structures, place) + phi @ self.fit.weights, phi
+
+    def _covariance(self, pairs: Tensor, phi: Tensor) -> Tensor:
+        """Return the latent covariance `[..., q, q]` eV² from the kernel and phi."""
+        flat = phi.reshape(-1, phi.shape[-1]).T
+        psi = torch.linalg.solve_triangular(self.fit.precision, flat, upper=False)
+        psi = psi.T.reshape(phi.shape)
+        unseen = pairs - phi @ phi.transpose(-1, -2)
+        if phi.shape[-2] == 1:
+            unseen = unseen.clamp(min=0)
+        C = self.fit.signal**2 * unseen + psi @ psi.transpose(-1, -2)
+        return C + JITTER * torch.diag_embed(C.diagonal(dim1=-2, dim2=-1))
+
+    def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
+        moving = structures.positions.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            P, place = self._features(replace(structures, positions=moving))
+            where = replace(structures, positions=moving)
+            mean, phi = self._means(where, P, place)
+            (slope,) = torch.autograd.grad(mean.sum(), moving)
+        P, phi = P.detach(), phi.detach()
+        counts = structures.counts
+        padded, kinds = _pad(P, place, counts)
+        pairs = between(padded.unsqueeze(1), kinds.unsqueeze(1), self.power)
+        C = self._covariance(pairs, phi.unsqueeze(-2))
+        K = self.inducing.environments(P, place)
+        local = self.fit.constants[place] + self.inducing.whiten(K) @ self.fit.weights
+        spread = self._force_variances(structures) if force_variance else None
+        return Prediction(
+            mean=mean.detach(),
+            variance=C.flatten(),
+            noise=self.fit.energy_noise**2 * counts,
+            forces=-slope,
+            local=local,
+            force_variance=spread,
+        )
+
+    def _joint(self, structures: Structures) -> Tensor:
+        """Return the latent covariance `[b, b]` between all energies."""
+        with torch.no_grad():
+            P, place = self._features(structures)
+            _, phi = self._means(structures, P, place)
+            padded, kinds = _pad(P, place, structures.counts)
+            return self._covariance(between(padded, kinds, self.power), phi)
+
+    def _force_variances(self, structures: Structures) -> Tensor:
+        return torch.cat([self._force_variance(one) for one in structures])
+
+    def _force_variance(self, one: Structures) -> Tensor:
+        """Return the latent variance of each force component, `[a, 3]` (eV/Å)².
+
+        With g = dP/dx, [a, f], of one coordinate x and D_ij = P_i . P_j, the prior is
+        sum_ij z (z - 1) D^(z-2) (g_i . P_j)(P_i . g_j) + z D^(z-1) g_i . g_j.
+        """
+        slopes, place = self.soap.slopes(one), self.soap.place(one.numbers)
+        a, z = one.positions.shape[0], self.power
+        phi = self.inducing.whiten(self.inducing.forces(slopes, place)).flatten(0, 1)
+        g = slopes.slopes.new_zeros(a, a, 3, slopes.features.shape[-1])
+        pair = (slopes.center, slopes.other)
+        g.index_put_(pair, slopes.slopes, accumulate=True)
+        own = (slopes.center, slopes.center)
+        g.index_put_(own, -slopes.slopes, accumulate=True)
+        g = g.permute(1, 2, 0, 3).flatten(0, 1)  # [3 a, a, f]
+        P = slopes.features
+        same = (place.unsqueeze(-1) == place).to(P)
+        D = P @ P.T
+        ahead = g @ P.T  # [3 a, i, j] = g_i . P_j
+        bent = z * (z - 1) * D ** max(z - 2, 0) * same
+        prior = (bent * ahead * ahead.transpose(-1, -2)).sum((-1, -2))
+        prior += ((g @ g.transpose(-1, -2)) * (z * D ** (z - 1) * same)).sum((-1, -2))
+        psi = torch.linalg.solve_triangular(self.fit.precision, phi.T, upper=False)
+        unseen = (prior - phi.square().sum(-1)).clamp(min=0)
+        variance = self.fit.signal**2 * unseen + psi.square().sum(0)
+        return variance.view(a, 3)
+
+
+def _pad(P: Tensor, place: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return features `[b, a, f]` and species `[b, a]`; missing atoms are zeros."""
+    sizes = counts.tolist()
+    rows = torch.nn.utils.rnn.pad_sequence(list(P.split(sizes)), batch_first=True)
+    kinds = torch.nn.utils.rnn.pad_sequence(
+        list(place.split(sizes)), batch_first=True, padding_value=-1
+    )
+    return rows, kinds

@@ -1,0 +1,61 @@
+"""A repulsive pair energy that keeps unseen short distances high.
+
+Notation
+    r     [p]   Å    distances
+    d     [p]   Å    `reach` times the sum of the two atoms' radii
+    E     [b]   eV   sum over pairs of strength (d / r - 1)^3 where r < d
+
+Two derivatives are continuous at r = d, and the energy is exactly zero beyond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import check_positive
+from bostruct.structures import Structures, neighbors
+
+
+@final
+@dataclass(frozen=True)
+class Repulsion:
+    """Pair repulsion below a fraction of the bond length.
+
+    Attributes:
+        strength: eV, the energy of a pair at half the distance d.
+        reach: d over the sum of the two radii.
+
+    Raises:
+        InputError: either is not positive.
+    """
+
+    strength: float = 200.0
+    reach: float = 0.8
+
+    def __post_init__(self) -> None:
+        check_positive("strength", self.strength, "It is an energy in eV.")
+        check_positive("reach", self.reach, "It is a fraction of the bond length.")
+
+    def __call__(self, structures: Structures, radii: Tensor) -> Tensor:
+        """Return E `[b]`, differentiable in the positions.
+
+        Args:
+            structures: b structures of n atoms in total.
+            radii: `[n]` Å.
+        """
+        energy = structures.positions.new_zeros(len(structures))
+        cutoff = 2 * self.reach * float(radii.max())
+        pairs = neighbors(structures, cutoff, half=True)
+        vectors = pairs.vectors(structures.positions, structures.cell)
+        r = torch.linalg.vector_norm(vectors, dim=-1)
+        d = self.reach * (radii[pairs.center] + radii[pairs.other])
+        excess = (d / r.clamp(min=SMALLEST) - 1).clamp(min=0)
+        return energy.index_add(0, pairs.structure, self.strength * excess**3)
+
+
+SMALLEST = 1e-3
+"""Å; closer atoms are as bad as this, and the energy stays finite."""
