@@ -64,7 +64,7 @@ def snapshot():
 ALLOWED = {"bostruct", "cloudpickle", "pebble", "safetensors"}
 BASE = (
     "import torch, gpytorch, botorch, botorch.models, botorch.acquisition.monte_carlo, "
-    "botorch.acquisition.logei, botorch.posteriors"
+    "botorch.acquisition.logei, botorch.optim, botorch.posteriors"
 )
 TRIES = 3
 # Of the time that torch, gpytorch and botorch take; about 0.1 s is expected of 3 s.

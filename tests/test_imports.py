@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bostruct"
 
 LAYERS = [
+    {"__main__"},
     {"cli", "bench", "testing"},
     {"campaign"},
     {"candidates", "surrogates", "evaluators"},
@@ -119,7 +120,7 @@ def test_ase_and_pymatgen_stay_at_the_border(module):
 
 
 def test_tests_mirror_the_tree():
-    """A test file tests the module of its name; `__init__` files need none."""
+    """A test file tests the module of its name; `__init__` and `__main__` need none."""
     tests = {
         path.relative_to(ROOT / "tests").as_posix()
         for path in (ROOT / "tests").rglob("test_*.py")
@@ -127,7 +128,7 @@ def test_tests_mirror_the_tree():
     modules = {
         path.relative_to(PACKAGE).with_name(f"test_{path.name}").as_posix()
         for path in MODULES.values()
-        if path.name != "__init__.py"
+        if path.name not in ("__init__.py", "__main__.py")
     }
     project = {name for name in tests if "/" not in name}
     assert modules - tests == set(), "modules without a test file"
