@@ -23,7 +23,6 @@ from bostruct.campaign.loop import ended, loop
 from bostruct.campaign.parts import (
     Finder,
     Parts,
-    Surrogate,
     check_executor,
     check_stop,
 )
@@ -35,7 +34,7 @@ from bostruct.candidates import Search
 from bostruct.errors import InputError, LogError, MismatchError, check_count, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.spaces import Space
-from bostruct.surrogates import LocalGP
+from bostruct.surrogates import LocalGP, Surrogate
 
 LARGEST_SEED = 2**63 - 1
 """SQLite's largest integer."""

@@ -31,13 +31,13 @@ from bostruct.campaign.folder import (
 )
 from bostruct.campaign.lock import Lock
 from bostruct.campaign.log import Log
-from bostruct.campaign.parts import Surrogate
 from bostruct.campaign.plan import Planned
 from bostruct.campaign.records import Trial
 from bostruct.campaign.schema import FORMAT, TABLES, UNITS, versions
 from bostruct.errors import InputError, LogError, must
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.spaces import Space
+from bostruct.surrogates import Surrogate
 
 Value = str | int | float | bytes | None
 """What SQLite holds."""

@@ -17,12 +17,12 @@ from torch import Tensor
 from bostruct.campaign import arrays, records
 from bostruct.campaign.description import canonical
 from bostruct.campaign.folder import POSTERIORS, connect, database, inspect
-from bostruct.campaign.parts import Model, Surrogate
 from bostruct.campaign.records import Step, Trial
 from bostruct.campaign.schema import FORMAT
 from bostruct.errors import InputError, LogError, must
 from bostruct.spaces import Space
 from bostruct.structures import Structures
+from bostruct.surrogates import FittedModel, Surrogate
 
 STEPS = """
 SELECT s.*, p.file, p.sha256 FROM bostruct_step s
@@ -144,7 +144,7 @@ class Log:
         """Return which generator proposed each candidate of a step."""
         return [str(origin) for origin in self._load(step)[1]["origins"]]
 
-    def posterior(self, step: int) -> Model:
+    def posterior(self, step: int) -> FittedModel:
         """Return the surrogate of a step as it was: a fitted model that predicts.
 
         Raises:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from botorch.posteriors.gpytorch import GPyTorchPosterior
 from torch import Tensor
 
 from bostruct.acquisition import Acquisition
@@ -18,7 +17,7 @@ from bostruct.candidates import Candidates
 from bostruct.errors import InputError, must
 from bostruct.evaluators import Evaluator
 from bostruct.spaces import Space
-from bostruct.structures import Structures
+from bostruct.surrogates import Surrogate
 
 NEEDS = {
     "space": "decode",
@@ -28,46 +27,6 @@ NEEDS = {
     "search": "__call__",
 }
 """The parts of a campaign, and the method that each cannot do without."""
-
-
-class Model(Protocol):
-    """A fitted surrogate: a BoTorch model that can be written down."""
-
-    def posterior(
-        self, X: Tensor, *, observation_noise: bool = False
-    ) -> GPyTorchPosterior:
-        """Return the joint posterior of energies at X `[..., q, d]`, eV."""
-        ...
-
-    def condition_on_observations(self, X: Tensor, Y: Tensor) -> Model:
-        """Return the model that has also seen Y `[q, 1]` eV at X `[q, d]`."""
-        ...
-
-    def state(self) -> dict[str, Tensor]:
-        """Return all that `restore` needs to rebuild it exactly."""
-        ...
-
-    def hyperparameters(self) -> dict[str, float]:
-        """Return what was fitted, and its log marginal likelihood."""
-        ...
-
-
-class Surrogate(Protocol):
-    """What is believed, described before there is data."""
-
-    def fit(self, structures: Structures, space: Space | None = None) -> Model:
-        """Return the model of structures with energies; the same for the same data."""
-        ...
-
-    def restore(
-        self, tensors: Mapping[str, Tensor], space: Space | None = None
-    ) -> Model:
-        """Return the model whose `state` was written down."""
-        ...
-
-    def description(self) -> dict[str, Any]:
-        """Return what identifies the surrogate, ready for JSON."""
-        ...
 
 
 class Finder(Protocol):

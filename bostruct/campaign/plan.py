@@ -11,12 +11,12 @@ from torch import Tensor
 
 from bostruct.campaign.arrays import offload
 from bostruct.campaign.log import labelled
-from bostruct.campaign.parts import Model
 from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.schema import FORMAT
 from bostruct.campaign.streams import isolated, stream
 from bostruct.campaign.value import Task, Value, choice, fresh
 from bostruct.candidates import Candidates
+from bostruct.surrogates import FittedModel
 
 LEAST = 2
 """Energies without which there is nothing to fit."""
@@ -116,7 +116,7 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
 
 def _tensors(
     task: Task,
-    model: Model,
+    model: FittedModel,
     candidates: Candidates,
     chosen: list[int],
     known: list[Trial],

@@ -1,7 +1,7 @@
 """Parts of a campaign from their descriptions, for reading a log without its file.
 
-A description names its class in "kind" and holds the arguments that make it. What is
-made must describe itself the same way, else it is not used.
+A description names its class and holds the arguments that make it. A space that is made
+must describe itself the same way, else it is not used.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ def rebuild(part: str, description: Mapping[str, Any]) -> Any | None:  # noqa: A
         description: What its `description()` returned.
     """
     arguments = dict(description)
-    kind = getattr(FOLDERS[part], str(arguments.pop("kind", "")), None)
+    name = str(arguments.pop("kind", arguments.pop(part, ""))).lower()
+    folder = vars(FOLDERS[part])
+    kinds = [folder[each] for each in sorted(folder) if each.lower() == name]
+    kind = kinds[0] if kinds else None
     if not isinstance(kind, type):
         return None
+    if part == "surrogate":
+        return kind()  # `restore` takes all it needs from the state
     try:
         made: Any = kind(**arguments)
     except (TypeError, ValueError):

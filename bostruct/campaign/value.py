@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bostruct.campaign.parts import Model, Parts
+from bostruct.campaign.parts import Parts
 from bostruct.campaign.streams import number, stream
 from bostruct.candidates import Candidates, choose
 from bostruct.spaces import Space
+from bostruct.surrogates import FittedModel, condition
 
 TRIES = 20
 """Rounds of random sampling before a space counts as exhausted."""
@@ -54,7 +55,7 @@ class Value:
     def __init__(
         self,
         task: Task,
-        model: Model,
+        model: FittedModel,
         known: Tensor,
         energies: Tensor,
         pending: Tensor | None = None,
@@ -86,7 +87,7 @@ class Value:
         else:
             with torch.no_grad():
                 believed = model.posterior(X).mean
-                model = model.condition_on_observations(X, believed)
+                model = condition(model, X, believed)
         return Value(self._task, model, self._known, self._energies, pending)
 
 

@@ -12,9 +12,9 @@ from bostruct.campaign.arrays import model_state
 from bostruct.campaign.atoms import Rows
 from bostruct.campaign.folder import POSTERIORS, connect, database
 from bostruct.campaign.log import Log
-from bostruct.campaign.parts import Surrogate
 from bostruct.campaign.records import Trial
 from bostruct.errors import LogError
+from bostruct.surrogates import Surrogate
 
 TOLERANCE = 1e-10
 """eV, and relative: a rebuilt posterior repeats what the step predicted."""
