@@ -10,7 +10,7 @@ import bostruct as bo
 campaign = bo.Campaign(
     space=bo.spaces.Cluster("Cu6"),
     evaluator=bo.evaluators.Calculator(EMT),
-    stop=bo.stop.Evaluations(12),
+    stop=bo.stop.Evaluations(10),
 )
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Morse:
 campaign = bo.Campaign(
     space=bo.spaces.Cluster("Ag6", minimum_distance=1.5),
     evaluator=Morse(),
-    stop=bo.stop.Evaluations(12),
+    stop=bo.stop.Evaluations(10),
 )
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import bostruct as bo
 campaign = bo.Campaign(
     space=bo.spaces.Cluster("Cu6"),
     evaluator=bo.evaluators.Calculator(EMT),
-    stop=bo.stop.Evaluations(14),
+    stop=bo.stop.Evaluations(12),
 )
 
 
