@@ -111,6 +111,16 @@ def test_follows_the_dtype_of_its_input(each, setting):
     assert function(X).dtype == torch.float32
 
 
+def test_follows_the_device_of_its_input(each, setting, device):
+    X = candidates(each, setting)
+    function = each.build(
+        setting.model, setting.best, observed=setting.observed.to(device)
+    )
+    value = function(X.to(device))
+    assert value.device.type == device.type
+    torch.testing.assert_close(value.cpu(), build(each, setting)(X))
+
+
 def test_gradient_matches_central_differences(each, setting):
     function = build(each, setting)
     X = candidates(each, setting).clone().requires_grad_()
