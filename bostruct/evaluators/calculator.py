@@ -29,7 +29,7 @@ class Calculator:
     Args:
         factory: A calculator class, or a function that returns a calculator. Not a
             calculator: workers could not share it.
-        forces: Whether to ask for forces as well. Without them the surrogate learns
+        with_forces: Whether to ask for forces as well. Without them the surrogate learns
             from energies alone.
         maximum_energy: A larger |energy| is a failure, eV per atom.
         maximum_force: A larger force on an atom is a failure, eV/Å.
@@ -44,7 +44,7 @@ class Calculator:
         self,
         factory: Callable[..., Any],
         *,
-        forces: bool = True,
+        with_forces: bool = True,
         maximum_energy: float = MAXIMUM_ENERGY,
         maximum_force: float = MAXIMUM_FORCE,
         **arguments: object,
@@ -61,7 +61,7 @@ class Calculator:
             condition = "be a calculator class or a function"
             raise InputError(must("factory", condition, found, way_out))
         self.factory = factory
-        self.forces = forces
+        self.with_forces = with_forces
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
         self.maximum_force = check_positive("maximum_force", maximum_force)
         self.arguments = arguments
@@ -75,7 +75,7 @@ class Calculator:
         atoms.calc = self._calculator
         energy = atoms.get_potential_energy()
         forces = None
-        if self.forces:
+        if self.with_forces:
             try:
                 forces = atoms.get_forces(apply_constraint=False)
             except NotImplementedError:  # ASE's PropertyNotImplementedError is one
@@ -98,7 +98,7 @@ class Calculator:
             "kind": "Calculator",
             "factory": name(self.factory),
             "arguments": plain(self.arguments),
-            "forces": self.forces,
+            "with_forces": self.with_forces,
             "maximum_energy": self.maximum_energy,
             "maximum_force": self.maximum_force,
         }

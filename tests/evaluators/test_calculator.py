@@ -1,0 +1,142 @@
+import pickle
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator as ASECalculator
+from ase.calculators.calculator import all_changes
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+from ase.constraints import FixAtoms
+
+from bostruct.errors import InputError
+from bostruct.evaluators import Calculator, Evaluation, Failure, evaluate
+from bostruct.structures import from_ase
+
+PAIR = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.5]])
+
+
+class Broken(ASECalculator):
+    """Answers what it is told to."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, energy=0.0, forces=((0.0,) * 3,) * 2):
+        super().__init__()
+        self.answer = {"energy": energy, "forces": np.array(forces)}
+
+    def calculate(self, atoms=None, properties=(), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results = dict(self.answer)
+
+
+class EnergyOnly(ASECalculator):
+    implemented_properties = ("energy",)
+
+    def calculate(self, atoms=None, properties=(), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results = {"energy": 1.5}
+
+
+def test_emt_agrees_with_ase():
+    found = Calculator(EMT)(from_ase([PAIR]))
+    atoms = PAIR.copy()
+    atoms.calc = EMT()
+    assert found.energy == atoms.get_potential_energy()
+    assert np.array_equal(found.forces, atoms.get_forces())
+    assert found.provenance == {"calculator": "ase.calculators.emt.EMT"}
+
+
+def test_forces_on_fixed_atoms_are_those_of_the_potential():
+    atoms = PAIR.copy()
+    atoms.set_constraint(FixAtoms([0]))
+    found = Calculator(EMT)(from_ase([atoms]))
+    assert found.forces[0].norm() > 0.1
+
+
+def test_arguments_reach_the_calculator():
+    near = Calculator(LennardJones, sigma=1.0, epsilon=2.0, rc=100.0, smooth=False)
+    far = Calculator(LennardJones, sigma=1.0, epsilon=1.0, rc=100.0, smooth=False)
+    one = from_ase([Atoms("Ar2", positions=[[0, 0, 0], [0, 0, 1.3]])])
+    assert near(one).energy == pytest.approx(2 * far(one).energy)
+
+
+def test_made_once_and_never_sent():
+    made = []
+
+    def factory():
+        made.append(1)
+        return EMT()
+
+    evaluator = Calculator(factory)
+    assert made == []
+    evaluator(from_ase([PAIR]))
+    evaluator(from_ase([PAIR]))
+    assert made == [1]
+    copy = cloudpickle.loads(cloudpickle.dumps(evaluator))
+    assert copy._calculator is None
+    assert evaluator._calculator is not None
+    assert pickle.loads(pickle.dumps(Calculator(EMT))).factory is EMT
+
+
+def test_without_forces():
+    assert Calculator(EMT, with_forces=False)(from_ase([PAIR])).forces is None
+    found = Calculator(EnergyOnly)(from_ase([PAIR]))
+    assert isinstance(found, Evaluation)
+    assert found.forces is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"energy": np.nan}, "energy is not finite"),
+        ({"energy": 1e9}, "energy is absurd"),
+        ({"forces": np.full((2, 3), np.inf)}, "not finite"),
+        ({"forces": np.full((2, 3), 1e6)}, "forces are absurd"),
+        ({"forces": np.zeros((1, 3))}, "wrong shape"),
+    ],
+)
+def test_what_cannot_be_true_is_a_failure(arguments, reason):
+    found = evaluate(Calculator(Broken, **arguments), from_ase([PAIR]))
+    assert isinstance(found, Failure)
+    assert reason in found.reason
+
+
+def test_own_limits_hold_in_the_guard_too():
+    generous = Calculator(Broken, energy=1e9, maximum_energy=1e10)
+    assert evaluate(generous, from_ase([PAIR])).energy == 1e9
+    strict = Calculator(Broken, energy=10.0, maximum_energy=1.0)
+    assert "absurd" in evaluate(strict, from_ase([PAIR])).reason
+    strict = Calculator(Broken, forces=np.ones((2, 3)), maximum_force=1.0)
+    assert "absurd" in evaluate(strict, from_ase([PAIR])).reason
+
+
+def test_an_unknown_element_is_a_failure():
+    found = evaluate(Calculator(EMT), from_ase([Atoms("Xe")]))
+    assert "NotImplementedError: No EMT-potential for Xe" in found.reason
+
+
+def test_description():
+    found = Calculator(LennardJones, sigma=2.0).description()
+    assert found["arguments"] == {"sigma": 2.0}
+    assert found != Calculator(LennardJones).description()
+
+
+@pytest.mark.parametrize("factory", [EMT(), None, "EMT"])
+def test_refuses_what_is_no_factory(factory):
+    with pytest.raises(InputError, match="`factory` must be a calculator class"):
+        Calculator(factory)
+
+
+def test_refuses_limits_that_are_none():
+    with pytest.raises(InputError, match="`maximum_force` must be positive"):
+        Calculator(EMT, maximum_force=0.0)
+    with pytest.raises(InputError, match="`maximum_energy` must be positive"):
+        Calculator(EMT, maximum_energy=-1.0)
+
+
+def test_a_float32_structure():
+    found = Calculator(EMT)(from_ase([PAIR], dtype=torch.float32))
+    assert found.forces.dtype == torch.float64

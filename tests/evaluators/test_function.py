@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from ase import Atoms
+
+from bostruct.errors import InputError
+from bostruct.evaluators import Evaluation, Failure, Function, evaluate
+from bostruct.structures import from_ase
+
+PAIR = from_ase([Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.5]])])
+
+
+def energy(atoms, scale=1.0):
+    return scale * len(atoms)
+
+
+def test_energy_alone():
+    found = Function(energy)(PAIR)
+    assert found.energy == 2.0
+    assert found.forces is None
+
+
+def test_arguments_are_passed_and_described():
+    evaluator = Function(energy, {"scale": 3.0})
+    assert evaluator(PAIR).energy == 6.0
+    assert evaluator.description()["arguments"] == {"scale": 3.0}
+
+
+def test_energy_and_forces():
+    found = Function(lambda atoms: (1.0, -atoms.positions))(PAIR)
+    assert np.array_equal(found.forces, [[0, 0, 0], [0, 0, -2.5]])
+    assert Function(lambda atoms: (1.0, None))(PAIR).forces is None
+
+
+def test_outcomes_pass():
+    assert Function(lambda atoms: Failure("no"))(PAIR) == Failure("no")
+    assert Function(lambda atoms: Evaluation(2.0, seconds=7.0))(PAIR).seconds == 7.0
+
+
+@pytest.mark.parametrize("answer", [(1.0, None, 3), (), None, "low", (1.0, [[1, 2]])])
+def test_other_answers_are_failures(answer):
+    assert isinstance(evaluate(Function(lambda atoms: answer), PAIR), Failure)
+
+
+def test_refuses_what_cannot_be_called():
+    with pytest.raises(InputError, match="`function` must be callable, got float"):
+        Function(3.0)
