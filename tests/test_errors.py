@@ -1,0 +1,54 @@
+import math
+
+import pytest
+import torch
+
+from bostruct import errors
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        (errors.InputError, ValueError),
+        (errors.ShapeError, ValueError),
+        (errors.SpaceError, ValueError),
+        (errors.DeviceError, RuntimeError),
+        (errors.NotFittedError, RuntimeError),
+        (errors.LogError, OSError),
+        (errors.MismatchError, OSError),
+        (errors.LockedError, OSError),
+    ],
+)
+def test_caught_as_ours_and_as_the_builtin(kind, builtin):
+    with pytest.raises(builtin, match="why"):
+        raise kind("why")
+    assert issubclass(kind, errors.BostructError)
+
+
+def test_house_sentence():
+    assert errors.must("n", "be even", 3) == "`n` must be even, got 3."
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_refuses_what_is_not_positive(value):
+    with pytest.raises(
+        errors.InputError, match=r"`x` must be positive and finite, got"
+    ):
+        errors.check_positive("x", value)
+    assert errors.check_positive("x", 0.5) == 0.5
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "2", None])
+def test_refuses_what_is_no_count(value):
+    with pytest.raises(errors.InputError, match="`n` must be an integer of at least 1"):
+        errors.check_count("n", value)
+    assert errors.check_count("n", 0, least=0) == 0
+
+
+def test_refuses_another_shape():
+    positions = torch.zeros(4, 2)
+    with pytest.raises(
+        errors.ShapeError, match=r"shape \[\*, 3\], got \[4, 2\]. In Å."
+    ):
+        errors.check_shape("positions", positions, [None, 3], "In Å.")
+    assert errors.check_shape("positions", positions, [4, None]) is positions
