@@ -262,7 +262,7 @@ class Cluster:
         elif name == "rattle":
             moved = moves.rattle(P, bond, generator)
         elif name == "relocate":
-            moved = moves.relocate(P, bond, generator)
+            moved = moves.relocate(P, bond, self.radius, generator)
         else:
             moved = moves.twist(P, generator)
         wanted = torch.maximum(SNUG * bond, 1.02 * self.minimum.to(X))

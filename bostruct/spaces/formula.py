@@ -55,6 +55,9 @@ def element_radii(numbers: Tensor, given: Mapping[str, float] | None) -> Tensor:
         InputError: a radius is given for an element that is not in the formula, is
             not positive, or is needed and not known.
     """
+    if given is not None and not isinstance(given, Mapping):
+        condition = "be a mapping from elements to lengths in Å"
+        raise InputError(must("radii", condition, repr(given), "Try {'Ar': 0.56}."))
     given = dict(given or {})
     present = sorted({SYMBOLS[number] for number in numbers.tolist()})
     for symbol, radius in given.items():

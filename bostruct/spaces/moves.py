@@ -37,11 +37,14 @@ def rattle(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
     return P + strength * length * normal((n, a, 3), generator).to(P)
 
 
-def relocate(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
+def relocate(
+    P: Tensor, bond: Tensor, radius: float, generator: torch.Generator
+) -> Tensor:
     """Move one loosely bound atom of each cluster to a random place on the surface.
 
     The place is where a sphere that comes in from outside along a random direction
-    first touches; of several such places those with many neighbors are preferred.
+    first touches; of several such places those with many neighbors are preferred, and
+    those further than `radius` from the origin avoided.
     """
     n, a, _ = P.shape
     each = torch.arange(n, device=P.device)
@@ -63,7 +66,8 @@ def relocate(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
     D = torch.cdist(site, others, compute_mode="donot_use_mm_for_euclid_dist")
     D = torch.where((touch > 0).unsqueeze(1), D, torch.inf)
     count = _coordination(D, touch.unsqueeze(1))
-    count = torch.where(missed.squeeze(-1), -torch.inf, count)
+    far = torch.linalg.vector_norm(site + centre.unsqueeze(1), dim=-1) > radius
+    count = torch.where(missed.squeeze(-1) | far, -torch.inf, count)
     chosen = pick(count / LOOSENESS, generator)
     moved = P.clone()
     moved[each, atom] = site[each, chosen] + centre

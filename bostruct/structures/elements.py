@@ -18,14 +18,12 @@ SYMBOLS: tuple[str, ...] = tuple(_TABLE.split())
 
 
 def formula(numbers: Iterable[int]) -> str:
-    """Return the formula in Hill order, as `Atoms.get_chemical_formula` writes it.
+    """Return the formula as `Atoms.get_chemical_formula` writes it: C, H, then A to Z.
 
     >>> formula([1, 8, 1])
     'H2O'
     """
     count = Counter(SYMBOLS[number] for number in numbers)
-    order = sorted(count)
-    if "C" in count:
-        first = [symbol for symbol in ("C", "H") if symbol in count]
-        order = first + [symbol for symbol in order if symbol not in first]
+    first = [symbol for symbol in ("C", "H") if symbol in count]
+    order = first + sorted(symbol for symbol in count if symbol not in first)
     return "".join(f"{s}{count[s] if count[s] > 1 else ''}" for s in order)

@@ -184,7 +184,7 @@ class Structures:
         ]
 
     def formulas(self) -> list[str]:
-        """Return the formula of each structure, in Hill order."""
+        """Return the formula of each structure, as ASE writes it."""
         counts = self.counts.tolist()
         return [formula(part) for part in _runs(self.numbers.tolist(), counts)]
 

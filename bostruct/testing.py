@@ -1,0 +1,160 @@
+"""Contract tests: what every implementation of an interface must do.
+
+Subclass one in a test file, give it a fixture, and pytest runs the whole suite:
+
+    class TestCluster(SpaceContract):
+        @pytest.fixture
+        def space(self):
+            return Cluster("Cu15")
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import torch
+from torch import Tensor
+
+from bostruct.spaces import Space
+
+ROUNDING = 1e-10
+"""Å. Two ways of computing the same coordinates in float64 differ by less."""
+
+
+def stream(seed: int) -> torch.Generator:
+    """Return a generator with a seed."""
+    return torch.Generator().manual_seed(seed)
+
+
+class SpaceContract:
+    """What every space must do; subclasses give a fixture `space`."""
+
+    def test_describes_its_atoms(self, space: Space) -> None:
+        """Species and radii belong together."""
+        assert space.numbers.dtype == torch.int64
+        assert space.numbers.shape == space.radii.shape
+        assert (space.radii > 0).all()
+        assert space.dimension > 0
+
+    def test_samples_are_inside(self, space: Space) -> None:
+        """What is sampled may be proposed."""
+        X = space.sample(24, stream(0))
+        assert X.shape == (24, space.dimension)
+        assert X.dtype == torch.float64
+        assert space.contains(X).all()
+
+    def test_no_samples_are_none(self, space: Space) -> None:
+        """An empty request gets an empty answer."""
+        assert space.sample(0, stream(0)).shape == (0, space.dimension)
+
+    def test_same_stream_same_samples(self, space: Space) -> None:
+        """Samples depend on the generator alone, and on nothing before."""
+        first = space.sample(5, stream(3))
+        space.sample(2, stream(4))
+        assert torch.equal(first, space.sample(5, stream(3)))
+
+    def test_samples_differ(self, space: Space) -> None:
+        """Neither structures nor streams repeat."""
+        X = space.sample(8, stream(0))
+        assert len(X.unique(dim=0)) == 8
+        assert not torch.equal(X, space.sample(8, stream(1)))
+
+    def test_decodes_row_major(self, space: Space) -> None:
+        """Leading dimensions run as they do in memory."""
+        X = space.sample(6, stream(0))
+        flat = space.decode(X)
+        folded = space.decode(X.reshape(2, 3, -1))
+        assert len(flat) == len(folded) == 6
+        assert torch.equal(flat.positions, folded.positions)
+        assert torch.equal(flat[3].positions, space.decode(X[3]).positions)
+
+    def test_decode_follows_its_input(self, space: Space) -> None:
+        """Dtype is the input's."""
+        X = space.sample(2, stream(0)).to(torch.float32)
+        assert space.decode(X).dtype == torch.float32
+        assert space.project(X).dtype == torch.float32
+
+    def test_encode_inverts_decode(self, space: Space) -> None:
+        """What was sampled survives a round trip."""
+        X = space.sample(6, stream(0))
+        back = space.encode(space.decode(X))
+        torch.testing.assert_close(back, X, rtol=0, atol=ROUNDING)
+
+    def test_decode_is_differentiable(self, space: Space) -> None:
+        """Gradients with respect to positions reach X, and are right."""
+        X = space.sample(2, stream(0))
+        weight = torch.randn(
+            space.decode(X).positions.shape, generator=stream(1), dtype=X.dtype
+        )
+
+        def energy(X: Tensor) -> Tensor:
+            return (weight * space.decode(X).positions).sin().sum()
+
+        X.requires_grad_()
+        (slope,) = torch.autograd.grad(energy(X), X)
+        along = torch.randn(X.shape, generator=stream(2), dtype=X.dtype)
+        step = 1e-5 * along
+        with torch.no_grad():
+            secant = (energy(X + step) - energy(X - step)) / 2e-5
+        torch.testing.assert_close((slope * along).sum(), secant, rtol=1e-5, atol=1e-6)
+
+    def test_projecting_keeps_what_is_inside(self, space: Space) -> None:
+        """Nothing that is inside moves."""
+        X = space.sample(6, stream(0))
+        torch.testing.assert_close(space.project(X), X, rtol=0, atol=ROUNDING)
+
+    def test_projecting_twice_is_once(self, space: Space) -> None:
+        """What was outside is inside, and stays."""
+        X = 5 * space.sample(6, stream(0))
+        inside = space.project(X)
+        torch.testing.assert_close(space.project(inside), inside, rtol=0, atol=ROUNDING)
+
+    def test_does_not_contain_nonsense(self, space: Space) -> None:
+        """Coordinates that are not numbers stand for nothing."""
+        X = space.sample(2, stream(0))
+        X[0, 0] = torch.nan
+        assert space.contains(X).tolist() == [False, True]
+
+    def test_knows_itself(self, space: Space) -> None:
+        """`same` is reflexive, and compares by broadcasting."""
+        X = space.sample(4, stream(0))
+        table = space.same(X.unsqueeze(1), X.unsqueeze(0))
+        assert table.shape == (4, 4)
+        assert table.diagonal().all()
+        assert torch.equal(table, table.T)
+
+    def test_moves_stay_inside(self, space: Space) -> None:
+        """Moves lead from the space into the space, and somewhere else."""
+        X = space.sample(24, stream(0))
+        for name, move in space.moves().items():
+            moved = move(X, stream(1))
+            assert moved.shape == X.shape, name
+            assert space.contains(moved).all(), name
+            assert not torch.equal(moved, X), name
+
+    def test_moves_depend_on_the_stream_alone(self, space: Space) -> None:
+        """Equal generators move equally, and what is moved is left as it was."""
+        X = space.sample(6, stream(0))
+        before = X.clone()
+        assert list(space.moves()) == list(space.moves())
+        for name, move in space.moves().items():
+            assert torch.equal(move(X, stream(1)), move(X, stream(1))), name
+            assert torch.equal(X, before), name
+
+    def test_moves_of_nothing(self, space: Space) -> None:
+        """An empty batch moves to an empty batch."""
+        X = space.sample(0, stream(0))
+        for move in space.moves().values():
+            assert move(X, stream(1)).shape == X.shape
+
+    def test_description_is_json(self, space: Space) -> None:
+        """The identity survives being written down."""
+        description = space.description()
+        assert json.loads(json.dumps(description, allow_nan=False)) == description
+
+    def test_travels_to_other_processes(self, space: Space) -> None:
+        """A pickled copy is the same space."""
+        copy: Space = pickle.loads(pickle.dumps(space))
+        assert copy.description() == space.description()
+        assert torch.equal(copy.sample(2, stream(0)), space.sample(2, stream(0)))

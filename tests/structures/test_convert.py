@@ -1,0 +1,223 @@
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, fcc111, molecule
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms, FixedLine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Molecule, Structure
+
+from bostruct.errors import InputError
+from bostruct.structures import (
+    Structures,
+    covalent_radii,
+    from_ase,
+    from_pymatgen,
+    to_ase,
+    to_pymatgen,
+)
+
+REAL = st.floats(-50, 50, allow_nan=False, width=64)
+
+
+@st.composite
+def structures(draw, placeholder=True, wires=True):
+    """Atoms of any kind, with any cell that is possible."""
+    a = draw(st.integers(1, 5))
+    least = 0 if placeholder else 1
+    numbers = draw(st.lists(st.integers(least, 118), min_size=a, max_size=a))
+    positions = np.array(draw(st.lists(REAL, min_size=3 * a, max_size=3 * a)))
+    pbc = draw(st.tuples(st.booleans(), st.booleans(), st.booleans()))
+    if draw(st.booleans()) or any(pbc):
+        lengths = draw(st.tuples(*[st.floats(1, 30)] * 3))
+        skew = np.array(draw(st.lists(st.floats(-3, 3), min_size=9, max_size=9)))
+        cell = np.diag(lengths) + np.triu(skew.reshape(3, 3), 1)
+        if wires:
+            cell[~np.array(pbc)] *= draw(st.sampled_from([0, 1]))
+    else:
+        cell = np.zeros((3, 3))
+    atoms = Atoms(
+        numbers=numbers, positions=positions.reshape(a, 3), cell=cell, pbc=pbc
+    )
+    atoms.set_tags(draw(st.lists(st.integers(-9, 9), min_size=a, max_size=a)))
+    fixed = [i for i in range(a) if draw(st.booleans())]
+    if fixed:
+        atoms.set_constraint(FixAtoms(indices=fixed))
+    known = {}
+    if draw(st.booleans()):
+        known["energy"] = draw(REAL)
+    if draw(st.booleans()):
+        known["forces"] = np.array(draw(st.lists(REAL, min_size=3 * a, max_size=3 * a)))
+        known["forces"] = known["forces"].reshape(a, 3)
+    if known:
+        atoms.calc = SinglePointCalculator(atoms, **known)
+    return atoms
+
+
+def assert_equal(one, two, atol=0.0):
+    assert one.numbers.tolist() == two.numbers.tolist()
+    np.testing.assert_allclose(one.positions, two.positions, rtol=0, atol=atol)
+    np.testing.assert_allclose(one.cell, two.cell, rtol=0, atol=atol)
+    assert one.pbc.tolist() == two.pbc.tolist()
+    assert one.get_tags().tolist() == two.get_tags().tolist()
+    assert fixed(one) == fixed(two)
+    for name in ("energy", "forces"):
+        results = [{} if x.calc is None else x.calc.results for x in (one, two)]
+        assert (name in results[0]) == (name in results[1])
+        if name in results[0]:
+            assert np.array_equal(results[0][name], results[1][name])
+
+
+def fixed(atoms):
+    return [i for c in atoms.constraints for i in c.get_indices().tolist()]
+
+
+@given(st.lists(structures(), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=60)
+def test_round_trip_through_ase(images):
+    batch = from_ase(images)
+    assert len(batch) == len(images)
+    for one, two in zip(images, to_ase(batch), strict=True):
+        assert_equal(one, two)
+
+
+@given(st.lists(structures(placeholder=False, wires=False), min_size=1, max_size=3))
+@settings(deadline=None, max_examples=60)
+def test_round_trip_through_pymatgen(images):
+    batch = from_ase(images)
+    back = to_ase(from_pymatgen(to_pymatgen(batch)))
+    for one, two in zip(images, back, strict=True):
+        assert_equal(one, two, atol=1e-10)
+
+
+def test_reads_results_that_are_stored_and_no_others():
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=0)
+    atoms.calc = EMT()
+    assert from_ase(atoms).energy is None  # nothing is calculated
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    batch = from_ase([atoms, molecule("H2O")])
+    assert batch.energy[0] == energy
+    assert batch.energy[1].isnan()
+    assert np.array_equal(batch.forces[:4].numpy(), forces)
+    assert batch.forces[4:].isnan().all()
+    atoms.positions[0] += 0.1
+    assert from_ase(atoms).energy is None  # stale
+    assert atoms.calc.results  # and left as it was
+
+
+def test_results_of_calculators_that_do_not_check():
+    class Simple:
+        results = {"energy": -1.5}
+
+    atoms = molecule("H2")
+    atoms.calc = Simple()
+    assert from_ase(atoms).energy.tolist() == [-1.5]
+
+
+def test_follows_device_and_dtype():
+    batch = from_ase(molecule("H2O"), device="cpu", dtype=torch.float32)
+    assert batch.dtype == batch.cell.dtype == torch.float32
+    assert batch.formulas() == ["H2O"]
+
+
+def test_gradients_do_not_hinder():
+    batch = from_ase(molecule("H2O"))
+    values = vars(batch) | {"positions": batch.positions.requires_grad_()}
+    assert len(to_ase(Structures(**values))) == 1
+
+
+def test_pymatgen_kinds():
+    crystal, gas = to_pymatgen(
+        from_ase([bulk("NaCl", "rocksalt", 5.6), molecule("CO")])
+    )
+    assert isinstance(crystal, Structure)
+    assert isinstance(gas, Molecule)
+    slab = fcc111("Cu", (1, 1, 2), vacuum=5)
+    slab.set_constraint(FixAtoms(mask=slab.get_tags() == 2))
+    (found,) = to_pymatgen(from_ase(slab))
+    assert found.lattice.pbc == (True, True, False)
+    assert found.site_properties["selective_dynamics"] == [[False] * 3, [True] * 3]
+    assert found.site_properties["tags"] == [2, 1]
+
+
+def test_pymatgen_isotopes_and_missing_properties():
+    lattice = Lattice.cubic(4)
+    one = Structure(lattice, ["D"], [[0, 0, 0]])
+    two = Structure(
+        lattice,
+        ["Cu"],
+        [[0, 0, 0]],
+        site_properties={"selective_dynamics": [None], "tags": [None]},
+    )
+    batch = from_pymatgen([one, two])
+    assert batch.numbers.tolist() == [1, 29]
+    assert batch.tags.tolist() == [0, 0]
+    assert not batch.fixed.any()
+
+
+def test_covalent_radii():
+    radii = covalent_radii(torch.tensor([[29, 1]]))
+    assert radii.tolist() == [[1.32, 0.31]]
+    assert radii.dtype == torch.float64
+    with pytest.raises(InputError, match="radius is known, got X. Give its radius"):
+        covalent_radii(torch.tensor([0]))
+
+
+def _line():
+    atoms = molecule("H2O")
+    atoms.set_constraint(FixedLine(0, [0, 0, 1]))
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("atoms", "match"),
+    [
+        ([], "at least one structure, got none"),
+        ([Atoms("Cu"), Atoms()], "at least one atom each, got 0. Structure 1"),
+        (_line(), "`constraints` must be FixAtoms, got FixedLine"),
+        (Atoms("Cu", positions=[[0, 0, np.nan]]), "`positions` must be finite"),
+        (Atoms("Cu", pbc=True), "independent lattice vectors"),
+    ],
+)
+def test_refuses_from_ase(atoms, match):
+    with pytest.raises(InputError, match=match):
+        from_ase(atoms)
+
+
+CELL = Lattice.cubic(4)
+
+
+@pytest.mark.parametrize(
+    ("item", "match"),
+    [
+        (
+            Structure(CELL, [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]]),
+            "ordered sites of one element, got .*Choose one",
+        ),
+        (Structure(CELL, ["X"], [[0, 0, 0]]), "ordered sites of one element, got X"),
+        (
+            Structure(
+                CELL,
+                ["Cu"],
+                [[0, 0, 0]],
+                site_properties={"selective_dynamics": [[True, False, True]]},
+            ),
+            "all true or all false for each atom",
+        ),
+    ],
+)
+def test_refuses_from_pymatgen(item, match):
+    with pytest.raises(InputError, match=match):
+        from_pymatgen(item)
+
+
+def test_refuses_to_pymatgen():
+    with pytest.raises(InputError, match=r"elements for pymatgen, got X \(0\)"):
+        to_pymatgen(from_ase(Atoms("X")))
+    wire = Atoms("Cu", cell=[2, 0, 0], pbc=[True, False, False])
+    with pytest.raises(InputError, match="span a volume, or be zero"):
+        to_pymatgen(from_ase(wire))
