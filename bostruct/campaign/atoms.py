@@ -18,7 +18,6 @@ from bostruct.campaign.folder import database
 from bostruct.campaign.log import Log
 from bostruct.campaign.records import Trial
 from bostruct.errors import InputError, LogError, must
-from bostruct.structures import to_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -63,12 +62,7 @@ def atoms(trial: Trial) -> Atoms:
     """
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    if trial.structures is None:
-        raise LogError(
-            f"trial {trial.number} has coordinates but no structure: "
-            "open the log through its campaign, Campaign.read(folder)."
-        )
-    found = to_ase(trial.structures)[0]
+    found = trial.atoms
     if trial.energy is not None:
         from_evaluator: dict[str, Any] = {"energy": trial.energy}
         if trial.forces is not None:

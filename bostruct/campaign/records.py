@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.description import canonical
-from bostruct.structures import Structures
+from bostruct.errors import LogError
+from bostruct.structures import Structures, to_ase
 
 OPEN = ("planned", "running")
 """States of a trial whose energy is still to be asked for."""
@@ -72,6 +73,20 @@ class Trial:
     def finished(self) -> bool:
         """Whether an energy or a failure was recorded."""
         return self.state in ("done", "failed")
+
+    @property
+    def atoms(self) -> Any:  # noqa: ANN401 - ASE is not imported here
+        """The structure as `ase.Atoms`, without energy.
+
+        Raises:
+            LogError: the log was opened without the space that decodes it.
+        """
+        if self.structures is None:
+            raise LogError(
+                f"trial {self.number} has coordinates but no structure: "
+                "open the log through its campaign, Campaign.read(folder)."
+            )
+        return to_ase(self.structures)[0]
 
 
 @dataclass(frozen=True)

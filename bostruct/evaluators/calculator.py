@@ -29,7 +29,7 @@ class Calculator:
     Args:
         factory: A calculator class, or a function that returns a calculator. Not a
             calculator: workers could not share it.
-        with_forces: Whether to ask for forces as well. Without them the surrogate learns
+        with_forces: Whether to ask for forces too; without them the surrogate learns
             from energies alone.
         maximum_energy: A larger |energy| is a failure, eV per atom.
         maximum_force: A larger force on an atom is a failure, eV/Å.

@@ -1,0 +1,352 @@
+import math
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+
+from bostruct.campaign import Campaign, Log, executors, stop
+from bostruct.campaign.ledger import Ledger
+from bostruct.campaign.summary import summary
+from bostruct.candidates import Search
+from bostruct.errors import (
+    DeviceError,
+    InputError,
+    LockedError,
+    LogError,
+    MismatchError,
+    SpaceError,
+)
+from bostruct.evaluators import Evaluation, Failure, Function
+from bostruct.surrogates import LocalGP
+from tests.campaign import processes
+from tests.campaign.standin import GP, Box, Points, campaign, counting, energy
+
+KILLS = 20
+
+
+def recorded(folder):
+    """Return the structures whose energy is on disk."""
+    try:
+        log = Log(folder)
+    except LogError:
+        return set()
+    return {trial.X.numpy().tobytes().hex() for trial in log.trials("done")}
+
+
+def lines(file):
+    return file.read_text().split() if file.exists() else []
+
+
+def test_killed_twenty_times_it_ends_with_the_same_log(tmp_path):
+    """SIGKILL at random moments; nothing that was recorded is asked for again."""
+    n = 60
+    whole = counting(tmp_path / "whole", n).run(tmp_path / "uninterrupted")
+    folder, calls = tmp_path / "run", tmp_path / "calls"
+    moments = random.Random(0)
+    kills = 0
+    while kills < KILLS:
+        known, before = recorded(folder), len(lines(calls))
+        process = processes.start(processes.run, folder, calls, n)
+        wanted = before + moments.choice([0, 1, 1, 2, 3])
+        deadline = time.monotonic() + 60
+        while len(lines(calls)) < wanted and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.05))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
+        kills += 1
+        assert known.isdisjoint(lines(calls)[before:])
+    known, before = recorded(folder), len(lines(calls))
+    assert 0 < len(known) < n
+    log = counting(calls, n).run(folder)
+    assert known.isdisjoint(lines(calls)[before:])
+    assert len(log.sessions()) > KILLS // 2
+    assert log.fingerprint() == whole.fingerprint()
+    for mine, other in zip(log.trials(), whole.trials(), strict=True):
+        assert torch.equal(mine.X, other.X)
+        assert mine.energy == other.energy
+        assert (mine.mean, mine.observed) == (other.mean, other.observed)
+        assert mine.acquisition == other.acquisition
+    for step in log.steps()[1:]:
+        mine, other = log.arrays(step.number), whole.arrays(step.number)
+        assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+def test_a_run_goes_on_as_if_it_had_never_ended(tmp_path):
+    """In pieces of any size, batches included."""
+    whole = campaign(n=14, batch=3).run(tmp_path / "whole").fingerprint()
+    for n in (1, 3, 5, 6, 10, 14):
+        log = campaign(n=n, batch=3).run(tmp_path / "run")
+        assert len(log.trials("done")) == n
+    assert len(log.trials("planned")) == 2  # the rest of the last step
+    assert log.fingerprint() == whole
+
+
+def test_the_seed_makes_the_run(tmp_path):
+    runs = [
+        campaign(n=7).run(tmp_path / str(i), seed=seed).fingerprint()
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_the_global_generators_have_no_part_in_it(tmp_path):
+    fingerprints = set()
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        fingerprints.add(campaign(n=7).run(tmp_path / str(seed)).fingerprint())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert len(fingerprints) == 1
+
+
+def test_defaults():
+    made = Campaign(Box(), Function(energy))
+    assert made.parts.surrogate == LocalGP()
+    assert made.parts.search == Search()
+    assert made.parts.acquisition.description()["kappa"] == 1.0
+    assert made.stop == stop.Evaluations(100)
+    assert (made.parts.initial, made.parts.batch) == (5, 1)
+
+
+def test_ask_and_tell_from_outside(tmp_path):
+    mine = campaign(batch=2)
+    with mine.open(tmp_path / "run", seed=3) as opened:
+        assert opened is mine
+        asked = [trial for _ in range(4) for trial in opened.ask(1)]
+        assert [trial.number for trial in asked] == [0, 1, 2, 3]
+        assert {trial.step for trial in asked} == {0}
+        for trial in asked:
+            opened.tell(trial, Evaluation(float(trial.number), seconds=2.0))
+        pair = opened.ask()
+        assert [trial.step for trial in pair] == [1, 1]
+        # More may be asked for while these are out; their places count as taken.
+        more = opened.ask(1)
+        assert more[0].step == 2
+        assert not bool(Box().same(more[0].X, pair[0].X))
+        opened.tell(pair[0].key, Failure("the queue was closed", retryable=True))
+        opened.abandon(pair[1], "too long")
+        opened.tell(more[0], Evaluation(-3.0))
+    log = mine.log
+    states = [trial.state for trial in log.trials()]
+    assert states == ["done"] * 4 + ["failed", "abandoned", "done"]
+    assert log.trials("failed")[0].retryable
+    found = summary(log)
+    assert found["status"] == "paused"
+    assert found["energies"] == [0.0, 1.0, 2.0, 3.0, None, -3.0]
+    assert found["best"]["evaluation"] == 6
+    assert found["seconds"]["evaluate"] == 8.0
+
+
+def test_ask_comes_back_with_what_was_never_told(tmp_path):
+    mine = campaign()
+    with mine.open(tmp_path / "run") as opened:
+        first = opened.ask(3)
+        opened.tell(first[1], Evaluation(1.0))
+    with mine.open(tmp_path / "run") as opened:
+        again = opened.ask(9)
+        assert [trial.number for trial in again] == [0, 2, 3]
+        assert [trial.attempt for trial in again] == [2, 2, 1]
+        assert again[0].key != first[0].key
+        opened.tell(first[0], Evaluation(2.0))  # a late result of the first attempt
+        opened.tell(again[1].key, Evaluation(3.0))
+    assert [trial.energy for trial in mine.log.trials()] == [2.0, 1.0, 3.0, None]
+
+
+def test_ask_and_tell_make_the_same_log_as_run(tmp_path):
+    mine = campaign(n=9)
+    whole = mine.run(tmp_path / "whole").fingerprint()
+    for _ in range(9):
+        with mine.open(tmp_path / "run") as opened:
+            (trial,) = opened.ask()
+            value, forces = energy(trial.atoms)
+            opened.tell(trial, Evaluation(value, torch.tensor(forces)))
+    assert mine.log.fingerprint() == whole
+
+
+def test_tell_refuses(tmp_path):
+    mine = campaign()
+    with mine.open(tmp_path / "run") as opened:
+        first, second = opened.ask(2)
+        opened.tell(first, Evaluation(1.0))
+        with pytest.raises(InputError, match="`trial` must be one without an outcome"):
+            opened.tell(first, Evaluation(1.0))
+        with pytest.raises(InputError, match="`trial` must be one without an outcome"):
+            opened.abandon(first)
+        with pytest.raises(InputError, match="`trial` must be one of this campaign"):
+            opened.tell("0123-1", Evaluation(1.0))
+        with pytest.raises(InputError, match="`outcome` must be an Evaluation"):
+            opened.tell(second, 1.0)
+        opened.tell(second, Evaluation(math.nan))
+        with pytest.raises(InputError, match="`q` must be an integer"):
+            opened.ask(0)
+    assert [trial.state for trial in mine.log.trials()][:2] == ["done", "failed"]
+
+
+def test_what_needs_an_open_folder_says_so(tmp_path):
+    mine = campaign()
+    with pytest.raises(LogError, match="the campaign is not open"):
+        mine.ask()
+    with pytest.raises(LogError, match="no folder was opened yet"):
+        _ = mine.log
+    with (
+        mine.open(tmp_path / "run"),
+        pytest.raises(LogError, match="`campaign` must be closed before"),
+    ):
+        mine.open(tmp_path / "other")
+    mine.close()  # closing twice is fine
+
+
+def test_failures_are_data(tmp_path):
+    answers = iter([1.0, math.nan, None, 2.0, "x", 3.0, (1.0, [[0.0, 0.0]]), 4.0])
+
+    def unsteady(atoms):
+        answer = next(answers)
+        if answer is None:
+            raise RuntimeError("SCF did not converge")
+        return answer
+
+    log = campaign(Function(unsteady), n=8).run(tmp_path / "run")
+    found = summary(log)
+    assert found["energies"] == [1.0, None, None, 2.0, None, 3.0, None, 4.0]
+    assert found["failures"] == 4
+    reasons = [trial.reason for trial in log.trials("failed")]
+    assert "not finite" in reasons[0]
+    assert reasons[1] == "the evaluator raised RuntimeError: SCF did not converge"
+    assert log.steps()[-1].known == (0, 3, 5)
+    assert log.structures().energy.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_all_fail(tmp_path):
+    def never(atoms):
+        raise ValueError("no licence")
+
+    log = campaign(Function(never), n=6).run(tmp_path / "run")
+    assert summary(log)["failures"] == 6
+    assert {step.kind for step in log.steps()} == {"random"}
+    with pytest.raises(LogError, match="at least one energy"):
+        log.structures()
+
+
+def test_stop_rules_end_it(tmp_path):
+    rule = stop.EnergyReached(1e9) | stop.Evaluations(100)
+    log = campaign(stop=rule).run(tmp_path / "a")
+    assert len(log.trials("done")) == 1
+    assert len(log.trials("planned")) == 3
+    assert "energy of" in summary(log)["reason"]
+    log = campaign().run(tmp_path / "b", stop=stop.WallTime(1e-9))
+    assert log.trials() == []
+    log = campaign().run(tmp_path / "c", stop=stop.NoImprovement(3))
+    assert "without improvement" in summary(log)["reason"]
+
+
+def test_an_exhausted_space(tmp_path):
+    mine = campaign(space=Points(6), n=50)
+    with pytest.raises(SpaceError, match="nothing left to ask for"):
+        mine.run(tmp_path / "run")
+    assert len(mine.log.trials("done")) == 6
+    assert summary(mine.log)["status"] == "failed"
+
+
+def test_another_campaign_is_refused(tmp_path, folder):
+    shutil.copytree(folder, tmp_path / "before")
+    with pytest.raises(MismatchError, match=r"space\.edge is 6\.0 there and 7\.0 here"):
+        campaign(space=Box(7.0)).run(folder)
+    with pytest.raises(MismatchError, match="seed is 0 there and 1 here"):
+        campaign().run(folder, seed=1)
+    with pytest.raises(MismatchError, match="batch is 1 there and 2 here"):
+        campaign(batch=2).read(folder)
+    assert unchanged(folder, tmp_path / "before")
+
+
+def unchanged(one, other):
+    names = sorted(path.relative_to(one) for path in one.rglob("*"))
+    assert names == sorted(path.relative_to(other) for path in other.rglob("*"))
+    return all(
+        (one / name).read_bytes() == (other / name).read_bytes()
+        for name in names
+        if (one / name).is_file()
+    )
+
+
+def test_another_campaign_that_was_faster(tmp_path, monkeypatch):
+    """Between the look and the lock someone else may start."""
+    mine = campaign(space=Box(7.0))
+    monkeypatch.setattr(Campaign, "check", lambda *_: True)
+    with pytest.raises(MismatchError, match="holds another campaign"):
+        mine.open(_started(tmp_path))
+    assert mine._session is None
+
+
+def _started(tmp_path):
+    folder = tmp_path / "run"
+    other = campaign()
+    Ledger(
+        folder, other.description(), 0, space=Box(), surrogate=GP(), device="cpu"
+    ).close()
+    return folder
+
+
+def test_refused_before_anything_is_written(tmp_path, monkeypatch):
+    folder = tmp_path / "new" / "run"
+    with pytest.raises(InputError, match="`seed` must be an integer of at least 0"):
+        campaign().run(folder, seed=-1)
+    with pytest.raises(InputError, match="`seed` must be at most"):
+        campaign().run(folder, seed=2**63)
+    with pytest.raises(InputError, match="`stop` must be a stop rule, got int"):
+        campaign().run(folder, stop=3)
+    with pytest.raises(InputError, match="`executor` must be a concurrent"):
+        campaign().run(folder, executor=3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="`device` must be one that exists"):
+        campaign().run(folder, device="cuda")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["initial", "batch"])
+def test_refuses_counts_that_are_none(name):
+    with pytest.raises(InputError, match=f"`{name}` must be an integer"):
+        campaign(**{name: 0})
+
+
+def test_a_second_driver_is_refused(tmp_path):
+    mine = campaign()
+    with mine.open(tmp_path / "run"), pytest.raises(LockedError, match="being written"):
+        campaign().open(tmp_path / "run")
+    campaign(n=1).run(tmp_path / "run")
+
+
+def test_the_first_error_is_the_one_that_is_seen(tmp_path):
+    mine = campaign()
+    with pytest.raises(ZeroDivisionError), mine.open(tmp_path / "run"):
+        _ = 1 / 0
+    assert summary(mine.log)["reason"] == "ZeroDivisionError: division by zero"
+
+
+def test_reading_while_it_runs(tmp_path):
+    seen = []
+
+    def looking(atoms):
+        log = Log(tmp_path / "run")
+        seen.append((len(log.trials()), summary(log)["status"]))
+        return 1.0
+
+    campaign(Function(looking), n=6).run(tmp_path / "run")
+    assert seen == [(4, "running")] * 4 + [(5, "running"), (6, "running")]
+
+
+def test_executor_of_the_campaign(tmp_path):
+    used = []
+
+    class Mine(executors.InProcess.__bases__[0]):
+        def submit(self, fn, /, *args, **kwargs):
+            used.append(fn)
+            return executors.InProcess().submit(fn, *args, **kwargs)
+
+    campaign(n=3, executor=Mine()).run(tmp_path / "run")
+    assert len(used) == 3  # all of the first step that there is room for

@@ -1,0 +1,106 @@
+import errno
+import os
+import sqlite3
+
+import pytest
+
+from bostruct.campaign import durable
+from bostruct.campaign.verify import verify
+from bostruct.errors import LogError
+from tests.campaign import processes
+from tests.campaign.standin import counting
+
+
+@pytest.fixture
+def connection():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE t (x)")
+    yield connection
+    connection.close()
+
+
+def rows(connection):
+    return [row[0] for row in connection.execute("SELECT x FROM t")]
+
+
+def test_a_file_is_written_whole(tmp_path):
+    durable.write(tmp_path / "a", b"first")
+    durable.write(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"second"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    durable.write(tmp_path / "a", b"first")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LogError, match=r"could not write .*a: No space left on device"):
+        durable.write(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_transaction_lasts_or_is_undone(connection):
+    with durable.transaction(connection):
+        connection.execute("INSERT INTO t VALUES (1)")
+    with pytest.raises(KeyError), durable.transaction(connection):
+        connection.execute("INSERT INTO t VALUES (2)")
+        raise KeyError
+    assert rows(connection) == [1]
+    assert not connection.in_transaction
+
+
+def test_a_failed_transaction_says_so(connection, monkeypatch):
+    with (
+        pytest.raises(LogError, match="could not write the log: no such table: u"),
+        durable.transaction(connection),
+    ):
+        connection.execute("INSERT INTO u VALUES (2)")
+
+    def full(_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(durable, "commit", full)
+    with (
+        pytest.raises(LogError, match="disk is full. Nothing recorded was lost"),
+        durable.transaction(connection),
+    ):
+        connection.execute("INSERT INTO t VALUES (3)")
+    assert rows(connection) == []
+
+
+def test_a_failed_rollback_does_not_hide_the_error():
+    class Gone:
+        in_transaction = True
+
+        def execute(self, query):
+            raise sqlite3.OperationalError(f"disk I/O error at {query}")
+
+    with (
+        pytest.raises(LogError, match="disk I/O error at BEGIN"),
+        durable.transaction(Gone()),
+    ):
+        pass
+
+
+def test_killed_at_every_durable_step(tmp_path):
+    """Whatever is the last thing that lasts, the next run ends with the same log."""
+    n, parts = 4, {"initial": 2, "batch": 2}
+    whole = counting(tmp_path / "whole", n, **parts).run(tmp_path / "run").fingerprint()
+    for step in range(200):
+        folder, calls = tmp_path / f"run{step}", tmp_path / f"calls{step}"
+        code = processes.call(processes.die_at, step, folder, calls, n, parts)
+        assert code in (0, processes.DIED)
+        log = counting(calls, n, **parts).run(folder)
+        assert log.fingerprint() == whole
+        assert verify(log).good
+        asked = calls.read_text().split()
+        assert len(set(asked)) == n
+        # At most the one that was running is asked for again.
+        assert len(asked) <= n + 1
+        if code == 0:
+            break
+    assert 20 < step < 150

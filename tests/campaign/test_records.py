@@ -1,0 +1,56 @@
+import torch
+
+from bostruct.campaign import records
+
+
+def test_numbers_are_packed_bit_for_bit():
+    X = torch.tensor([0.1, -0.0, 1e-300, torch.pi], dtype=torch.float64)
+    found = records.unpack(records.pack(X))
+    assert torch.equal(found, X)
+    assert torch.signbit(found[1])
+    assert records.unpack(records.pack(X.reshape(2, 2)), 2).shape == (2, 2)
+    assert records.pack(None) is None
+    assert records.unpack(None) is None
+
+
+def test_what_is_unpacked_can_be_written():
+    found = records.unpack(records.pack(torch.zeros(2)))
+    found += 1
+
+
+def test_keys_differ_where_they_must():
+    keys = {
+        records.key(*given)
+        for given in [
+            ("a", 0, b"x", 1),
+            ("b", 0, b"x", 1),
+            ("a", 1, b"x", 1),
+            ("a", 0, b"y", 1),
+            ("a", 0, b"x", 2),
+        ]
+    }
+    assert len(keys) == 5
+    first, second = records.key("a", 0, b"x", 1), records.key("a", 0, b"x", 2)
+    assert first.rpartition("-")[0] == second.rpartition("-")[0]
+
+
+def test_a_checksum_sees_every_column():
+    row = {"a": 1.5, "b": b"\0\1", "c": None, "checksum": "x"}
+    whole = records.checksum(row)
+    assert whole == records.checksum({**row, "checksum": "y"})
+    for change in ({"a": 1.5000000000000002}, {"b": b"\0\2"}, {"c": ""}):
+        assert whole != records.checksum({**row, **change})
+    assert records.checksum(row, ("a",)) == records.checksum({**row, "a": 2}, ("a",))
+
+
+def test_values_of_a_log(log):
+    trials, steps = log.trials(), log.steps()
+    assert [trial.number for trial in trials] == list(range(8))
+    assert [trial.step for trial in trials] == [0, 0, 0, 0, 1, 2, 3, 4]
+    assert all(trial.finished for trial in trials)
+    assert trials[0].mean is None
+    assert trials[4].observed > trials[4].variance > 0
+    assert trials[0].forces.shape == (3, 3)
+    assert [step.kind for step in steps] == ["random", *["model"] * 4]
+    assert steps[4].known == tuple(range(7))
+    assert steps[0].file == ""
