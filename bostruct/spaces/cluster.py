@@ -19,7 +19,7 @@ from bostruct.errors import (
     must,
 )
 from bostruct.spaces import moves
-from bostruct.spaces.formula import element_radii, pair_distances, parse
+from bostruct.spaces.formula import element_radii, length, pair_distances, parse
 from bostruct.spaces.packing import centred, confined, distances, separated
 from bostruct.spaces.sampling import compact
 from bostruct.spaces.space import Move
@@ -106,8 +106,7 @@ class Cluster:
         minimum = pair_distances(numbers, each, minimum_distance, closeness)
         if radius is None:
             radius = _roomy(each)
-        else:
-            check_positive("radius", radius, "It is a length in Å.")
+        length("radius", radius)
         for name, value in {
             "formula": formula,
             "numbers": numbers,

@@ -48,6 +48,18 @@ def parse(formula: str) -> Tensor:
     return torch.tensor([SYMBOLS.index(symbol) for symbol in tree])
 
 
+def length(name: str, value: float) -> float:
+    """Return `value` if it is a length.
+
+    Raises:
+        InputError: it is no number, or not positive and finite.
+    """
+    way_out = "It is a length in Å."
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(must(name, "be a number", repr(value), way_out))
+    return check_positive(name, value, way_out)
+
+
 def element_radii(numbers: Tensor, given: Mapping[str, float] | None) -> Tensor:
     """Return the radius of each atom, `[a]` Å: the one given, else the covalent one.
 
@@ -64,7 +76,7 @@ def element_radii(numbers: Tensor, given: Mapping[str, float] | None) -> Tensor:
         if symbol not in present:
             condition = f"name elements of the formula ({', '.join(present)})"
             raise InputError(must("radii", condition, repr(symbol)))
-        check_positive(f"radii[{symbol!r}]", radius, "It is a length in Å.")
+        length(f"radii[{symbol!r}]", radius)
     radii = torch.empty(numbers.shape, dtype=torch.float64)
     for symbol in present:
         number = torch.tensor(SYMBOLS.index(symbol))
@@ -100,13 +112,13 @@ def pair_distances(
     least = closeness * (radii.unsqueeze(0) + radii.unsqueeze(1))
     if isinstance(given, Mapping):
         for name, value in given.items():
-            check_positive(f"minimum_distance[{name!r}]", value, "It is in Å.")
+            length(f"minimum_distance[{name!r}]", value)
             ends = [_number(symbol, name, numbers) for symbol in _ends(name)]
             one, two = numbers == ends[0], numbers == ends[1]
             pair = one.unsqueeze(0) & two.unsqueeze(1)
             least[pair | pair.T] = value
     elif given is not None:
-        least.fill_(check_positive("minimum_distance", given, "It is in Å."))
+        least.fill_(length("minimum_distance", given))
     return least.fill_diagonal_(0.0)
 
 

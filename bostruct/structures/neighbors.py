@@ -121,15 +121,19 @@ def neighbors(
     index = structures.index
     points = _points(structures, cutoff)
     order, row, start, size = _runs(points, index, len(structures), cutoff)
+    # one row per direction: sums over rows are fast, sums over triples are not
+    there, here = points.place.T.contiguous(), points.wrapped.T.contiguous()
     found: list[tuple[Tensor, Tensor]] = []
     for run, offset in _expand(size):
         i = row[run]
         g = order[start[run] + offset]
-        distance = (points.place[g] - points.wrapped[i]).square().sum(-1)
-        near = (distance < cutoff**2) & (points.real[g] != i)
+        between = there.index_select(1, g) - here.index_select(1, i)  # [3, p]
+        close = between.square_().sum(0) < cutoff**2
+        i, g = i[close], g[close]
+        kept = points.real[g] != i
         if half:
-            near &= _later(points, i, g)
-        found.append((i[near], g[near]))
+            kept &= _later(points, i, g)
+        found.append((i[kept], g[kept]))
     center = torch.cat([i for i, _ in found])
     point = torch.cat([g for _, g in found])
     other = points.atom[point]

@@ -238,6 +238,7 @@ def test_description_is_canonical():
         ("Cu3", {"radii": {"Au": 1.0}}, InputError, r"elements of the formula \(Cu\)"),
         ("Cu3", {"radii": {"Cu": -1.0}}, InputError, "must be positive and finite"),
         ("Cu3", {"radii": 1.3}, InputError, "`radii` must be a mapping"),
+        ("Cu3", {"radius": "7"}, InputError, "`radius` must be a number, got '7'"),
         ("Cu3", {"radius": 0}, InputError, "`radius` must be positive"),
         ("Cu3", {"radius": math.nan}, InputError, "`radius` must be positive"),
         ("Cu3", {"closeness": 0}, InputError, "`closeness` must be positive"),

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -110,11 +112,8 @@ def test_reads_results_that_are_stored_and_no_others():
 
 
 def test_results_of_calculators_that_do_not_check():
-    class Simple:
-        results = {"energy": -1.5}
-
     atoms = molecule("H2")
-    atoms.calc = Simple()
+    atoms.calc = SimpleNamespace(results={"energy": -1.5})
     assert from_ase(atoms).energy.tolist() == [-1.5]
 
 
@@ -163,7 +162,7 @@ def test_covalent_radii():
     radii = covalent_radii(torch.tensor([[29, 1]]))
     assert radii.tolist() == [[1.32, 0.31]]
     assert radii.dtype == torch.float64
-    with pytest.raises(InputError, match="radius is known, got X. Give its radius"):
+    with pytest.raises(InputError, match=r"radius is known, got X\. Give its radius"):
         covalent_radii(torch.tensor([0]))
 
 
