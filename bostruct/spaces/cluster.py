@@ -290,9 +290,10 @@ class Cluster:
             raise self._too_small()
 
     def _too_small(self) -> SpaceError:
+        most = float(self.minimum.max())
         condition = (
-            f"be large enough for {self.formula} with atoms at least "
-            f"{float(self.minimum[self.minimum > 0].min()):.2f} Å apart"
+            f"be large enough for {self.formula} with minimum distances up to "
+            f"{most:.2f} Å"
         )
         way_out = "Give a larger `radius`, or a smaller `minimum_distance`."
         return SpaceError(must("radius", condition, f"{self.radius:.2f} Å", way_out))
@@ -306,7 +307,7 @@ def _roomy(radii: Tensor) -> float:
 
 def _close(A: Tensor, B: Tensor, tolerance: float) -> Tensor:
     """Return whether A and B `[..., f]`, broadcast, agree everywhere, `[...]`."""
-    shape = tuple(torch.broadcast_shapes(A.shape, B.shape))  # type: ignore[no-untyped-call]
+    shape = (A[..., :1] + B[..., :1]).shape[:-1] + A.shape[-1:]
     A, B = A.expand(shape), B.expand(shape)
     if A.numel() <= LARGEST or A.dim() == 1:
         return (A - B).abs().amax(-1) < tolerance

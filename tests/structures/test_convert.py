@@ -8,7 +8,7 @@ from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixedLine
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Molecule, Structure
 
@@ -22,6 +22,13 @@ from bostruct.structures import (
     to_pymatgen,
 )
 
+# slow machines draw slowly; the same examples every time
+SETTINGS = settings(
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 REAL = st.floats(-50, 50, allow_nan=False, width=64)
 
 
@@ -78,7 +85,7 @@ def fixed(atoms):
 
 
 @given(st.lists(structures(), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=60)
+@SETTINGS
 def test_round_trip_through_ase(images):
     batch = from_ase(images)
     assert len(batch) == len(images)
@@ -87,7 +94,7 @@ def test_round_trip_through_ase(images):
 
 
 @given(st.lists(structures(placeholder=False, wires=False), min_size=1, max_size=3))
-@settings(deadline=None, max_examples=60)
+@SETTINGS
 def test_round_trip_through_pymatgen(images):
     batch = from_ase(images)
     back = to_ase(from_pymatgen(to_pymatgen(batch)))
