@@ -3,9 +3,9 @@
 Importing botorch by itself does change things: linear_operator's and gpytorch's solver
 settings (the log-likelihood of an exact GP of 1200 rows then differs by 1 per point),
 and, through scipy and threadpoolctl, two warning filters and an environment variable.
-What is compared here is therefore strict: a process that has imported torch and gpytorch,
-before and after it imports bostruct, which imports botorch. A process that had imported
-botorch first keeps its settings.
+What is compared here is therefore strict: a process that has imported torch and
+gpytorch, before and after it imports bostruct, which imports botorch. A process that
+had imported botorch first keeps its settings.
 """
 
 import json
