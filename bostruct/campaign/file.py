@@ -63,5 +63,6 @@ def _line(error: BaseException, path: Path) -> int | str:
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
+    here = path.absolute()
+    lines = [f.lineno for f in frames if Path(f.filename).absolute() == here]
     return (lines[-1] if lines else None) or "?"

@@ -73,20 +73,20 @@ class Ledger(Log):
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(path)
+            try:
+                if not inspect(path):
+                    _create(path, description, seed)
+                super().__init__(path, space, surrogate)
+                self._start(device)
+            except BaseException:
+                self._disconnect()
+                self._lock.release()
+                raise
         except OSError as error:
             if isinstance(error, LogError):
                 raise
             message = f"could not write in {path}: {error.strerror or error}"
             raise LogError(message) from error
-        try:
-            if not inspect(path):
-                _create(path, description, seed)
-            super().__init__(path, space, surrogate)
-            self._start(device)
-        except BaseException:
-            self._disconnect()
-            self._lock.release()
-            raise
         self._seconds = 0.0  # of writing, not yet in the log itself
 
     def _start(self, device: str) -> None:

@@ -1,0 +1,130 @@
+import sqlite3
+from dataclasses import replace
+
+import ase.db
+import ase.io
+import numpy as np
+import pytest
+
+from bostruct.campaign import atoms, durable, stop
+from bostruct.campaign.atoms import Rows
+from bostruct.campaign.log import Log
+from bostruct.errors import InputError, LogError
+from tests.campaign.standin import campaign
+
+
+def test_rows_and_our_tables_are_one_transaction(tmp_path, log):
+    """This pins what is used of ASE's internals: `db.connection`, `change_count`."""
+    file = tmp_path / "new.db"
+    connection = sqlite3.connect(file, isolation_level=None)
+    rows = Rows(file, connection)
+    connection.execute("CREATE TABLE ours (x)")
+    trial = log.trials("done")[0]
+    undone(connection, lambda: rows.write(trial))
+    assert connection.execute("SELECT count(*) FROM systems").fetchone() == (0,)
+    rows._db.change_count = 4999  # ASE would commit at the next row
+    undone(connection, lambda: rows.write(trial))
+    assert connection.execute("SELECT count(*) FROM systems").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM ours").fetchone() == (0,)
+    with durable.transaction(connection):
+        row = rows.write(trial)
+        connection.execute("INSERT INTO ours VALUES (1)")
+    assert rows.read(row).get_potential_energy() == trial.energy
+    connection.close()
+
+
+def undone(connection, write):
+    """Write something of each in a transaction that fails."""
+    connection.execute("BEGIN")
+    write()
+    connection.execute("INSERT INTO ours VALUES (1)")
+    connection.execute("ROLLBACK")
+
+
+def test_ase_reads_the_log(folder, log):
+    with ase.db.connect(folder / "campaign.db") as db:
+        rows = list(db.select())
+    trials = log.trials("done")
+    assert [row.energy for row in rows] == [trial.energy for trial in trials]
+    assert [row.trial for row in rows] == list(range(8))
+    assert [row.step for row in rows] == [trial.step for trial in trials]
+    assert rows[-1].origin == "drawn"
+    found = rows[3].toatoms()
+    assert np.array_equal(found.positions, trials[3].structures.positions)
+    assert np.array_equal(found.get_forces(), trials[3].forces)
+
+
+def test_atoms_of_a_trial(folder, log):
+    trial = log.trials()[0]
+    found = atoms.atoms(trial)
+    assert found.get_potential_energy() == trial.energy
+    assert trial.atoms.calc is None
+    assert atoms.atoms(replace(trial, energy=None)).calc is None
+    with pytest.raises(LogError, match="trial 0 has coordinates but no structure"):
+        atoms.atoms(Log(folder).trials()[0])
+
+
+def test_matches_sees_every_part(log):
+    trial = log.trials()[0]
+    same = atoms.atoms(trial)
+    assert atoms.matches(same, trial) == ""
+    assert atoms.matches(same[:2], trial) == "species"
+    moved = same.copy()
+    moved.calc = same.calc
+    moved.positions[0, 0] += 1e-6
+    assert atoms.matches(moved, trial) == "positions"
+    celled = same.copy()
+    celled.cell = [1, 1, 1]
+    assert atoms.matches(celled, trial) == "cell"
+    assert atoms.matches(same.copy(), trial) == "energy"
+    assert atoms.matches(same, replace(trial, energy=0.5)) == "energy"
+    assert atoms.matches(same, replace(trial, forces=trial.forces + 1)) == "forces"
+
+
+def test_images_are_the_best_or_all(log):
+    energies = [trial.energy for trial in log.trials("done")]
+    (best,) = atoms.images(log)
+    assert best.get_potential_energy() == min(energies)
+    every = atoms.images(log, every=True)
+    assert [image.get_potential_energy() for image in every] == energies
+
+
+def test_no_images_without_energies(tmp_path):
+    log = campaign().run(tmp_path / "run", stop=stop.WallTime(1e-9))
+    with pytest.raises(LogError, match="has no energy yet"):
+        atoms.images(log)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.extxyz", "a.xyz", "a.cif", "POSCAR", "a.db", "a.traj", "a.json"]
+)
+def test_export_writes_what_ase_reads(tmp_path, log, name):
+    file = tmp_path / "new" / name
+    for _ in range(2):  # again: replaced, not appended to
+        atoms.export(atoms.images(log), file)
+    found = ase.io.read(file, index=":")
+    assert len(found) == 1
+    assert found[0].get_chemical_formula() == "Cu3"
+
+
+def test_export_all(tmp_path, log):
+    atoms.export(atoms.images(log, every=True), tmp_path / "all.extxyz")
+    assert len(ase.io.read(tmp_path / "all.extxyz", index=":")) == 8
+
+
+@pytest.mark.parametrize("name", ["a.nonsense", "nonsense", "a.gpaw-out"])
+def test_export_refuses_formats_ase_cannot_write(tmp_path, log, name):
+    with pytest.raises(InputError, match="`out` must have a suffix of a format"):
+        atoms.export(atoms.images(log), tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_export_refuses_many_in_a_format_for_one(tmp_path, log):
+    with pytest.raises(InputError, match="`out` must be a format that holds many"):
+        atoms.export(atoms.images(log, every=True), tmp_path / "POSCAR")
+
+
+def test_export_says_where_it_could_not_write(tmp_path, log):
+    (tmp_path / "file").touch()
+    with pytest.raises(LogError, match="could not write"):
+        atoms.export(atoms.images(log), tmp_path / "file" / "a.extxyz")

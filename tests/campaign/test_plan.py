@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
+from bostruct.campaign.plan import plan
+from bostruct.campaign.records import Trial
+from bostruct.campaign.value import Task
+from tests.campaign.standin import campaign
+
+CPU = torch.device("cpu")
+
+
+def task(step, q=1, seed=0, **arguments):
+    return Task(campaign(**arguments).parts, seed, CPU, step, q)
+
+
+def trial(number, X, energy=None, state="done"):
+    return Trial(number, 0, f"k{number}-1", 1, state, "random", X, energy=energy)
+
+
+@pytest.fixture
+def known(log):
+    return log.trials()
+
+
+def test_the_first_step_is_random():
+    found = plan(task(0), [])
+    assert (found.kind, len(found.X), found.tensors) == ("random", 4, None)
+    assert torch.equal(found.X, plan(task(0), []).X)
+    assert not torch.equal(found.X, plan(task(0, seed=1), []).X)
+
+
+def test_without_two_energies_it_stays_random(known):
+    for trials in (known[:1], [trial(0, known[0].X, state="failed")] * 4):
+        found = plan(task(1, q=2), trials)
+        assert (found.kind, len(found.X)) == ("random", 2)
+    assert plan(task(1), known[:2]).kind == "model"
+
+
+def test_a_step_is_a_pure_function(known):
+    one, two = plan(task(5, 2), known), plan(task(5, 2), known)
+    assert torch.equal(one.X, two.X)
+    assert one.predictions == two.predictions
+    assert one.tensors.keys() == two.tensors.keys()
+    assert all(
+        torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors
+    )
+    assert not torch.equal(one.X, plan(task(6, 2), known).X)
+
+
+def test_what_is_written_down(known):
+    found = plan(task(5, 2), known)
+    assert found.X.dtype == torch.float64
+    assert found.known == list(range(8))
+    assert "log_marginal_likelihood" in found.hyperparameters
+    assert found.header["origins"] == ["drawn"] * 8
+    assert found.seconds_fit >= 0
+    assert found.seconds_search > 0
+    assert {"mean", "variance", "observed", "acquisition", "candidate"} == set(
+        found.predictions[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "acquisition", [ExpectedImprovement(), qLowerConfidenceBound(samples=16)]
+)
+def test_other_acquisitions(known, acquisition):
+    found = plan(task(5, 3, acquisition=acquisition), known)
+    assert len({tuple(x.tolist()) for x in found.X}) == 3
+
+
+def test_pending_trials_are_not_asked_for_again(known):
+    first = plan(task(5), known)
+    waiting = [*known, trial(8, first.X[0], state="running")]
+    again = plan(task(5), waiting)
+    assert not torch.equal(first.X, again.X)
+    assert again.known == list(range(8))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_it_is_the_same(known):
+    parts = campaign().parts
+    here = plan(Task(parts, 0, CPU, 5, 2), known)
+    there = plan(Task(parts, 0, torch.device("cuda"), 5, 2), known)
+    assert there.X.device == CPU
+    torch.testing.assert_close(here.X, there.X)
+    for name in here.tensors:
+        assert there.tensors[name].device == CPU
+        torch.testing.assert_close(here.tensors[name], there.tensors[name])

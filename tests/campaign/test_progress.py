@@ -1,0 +1,37 @@
+import io
+
+from rich.console import Console
+
+from bostruct.campaign.progress import Line, text
+from bostruct.campaign.stop import Progress
+from tests.campaign.standin import campaign
+
+
+def test_text():
+    assert text(Progress(), None) == "0 evaluations, 0 s"
+    found = text(Progress((1.0, None, 0.5), 12.3), 97)
+    assert found == "3 of 100 evaluations (1 failed), best 0.5000 eV at 3, 12 s"
+    assert text(Progress((None,)), 0) == "1 of 1 evaluations (1 failed), 0 s"
+
+
+def test_quiet_where_there_is_no_terminal(tmp_path, capfd):
+    campaign(n=3).run(tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_line_on_a_terminal():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    with Line(console=console) as line:
+        line.show(Progress((1.0,), 2.0), 9)
+        console.print("")
+    assert out.getvalue()
+    out = io.StringIO()
+    with Line(False, Console(file=out, force_terminal=True)) as line:
+        line.show(Progress((1.0,), 2.0), 9)
+    assert out.getvalue() == ""
+
+
+def test_asked_for_without_a_terminal(tmp_path, capfd):
+    campaign(n=3).run(tmp_path / "run", progress=True)
+    assert capfd.readouterr().out == ""

@@ -1,0 +1,21 @@
+import sqlite3
+
+from bostruct.campaign import schema
+
+
+def test_tables_have_names_of_their_own():
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(schema.TABLES)
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
+    connection.close()
+    own = [name for name in names if not name.startswith("sqlite_")]
+    assert len(own) == 6
+    assert all(name.startswith("bostruct_") for name in own)
+
+
+def test_versions(monkeypatch):
+    found = schema.versions()
+    assert found["torch"]
+    assert set(schema.PACKAGES) < set(found)
+    monkeypatch.setattr(schema, "PACKAGES", ("absent-package",))
+    assert schema.versions()["absent-package"] == "not installed"

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from bostruct.campaign.ledger import Ledger
+from bostruct.campaign.session import Session
+from bostruct.errors import InputError, SpaceError
+from bostruct.evaluators import Evaluation, Failure
+from tests.campaign.standin import Points, campaign
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def make(**arguments):
+        parts = campaign(**arguments).parts
+        ledger = Ledger(
+            tmp_path / "run",
+            parts.description(),
+            0,
+            space=parts.space,
+            surrogate=parts.surrogate,
+            device="cpu",
+        )
+        made.append(ledger)
+        return Session(parts, ledger, torch.device("cpu"))
+
+    yield make
+    for ledger in made:
+        ledger.close()
+
+
+def test_what_is_planned_is_handed_out_once(make):
+    session = make()
+    assert session.queue() == []
+    planned = session.plan(1)
+    assert [trial.number for trial in session.queue()] == [0, 1, 2, 3]
+    session.hand_out(planned[:3])
+    assert [trial.number for trial in session.queue()] == [3]
+    states = [trial.state for trial in session.ledger.trials()]
+    assert states == ["running"] * 3 + ["planned"]
+
+
+def test_energies_are_in_the_order_asked(make):
+    session = make()
+    trials = session.plan(1)
+    session.tell(trials[2], Evaluation(2.0))
+    session.tell(trials[0], Failure("no"))
+    session.tell(trials[3], Evaluation(3.0))
+    assert session.energies() == (None, 2.0, 3.0)
+
+
+def test_refuses(make):
+    session = make()
+    first, second, *_ = session.plan(1)
+    session.abandon(first, "no")
+    with pytest.raises(InputError, match="`trial` must be one without an outcome"):
+        session.abandon(first, "no")
+    session.tell(first, Evaluation(1.0))  # it came after all
+    with pytest.raises(InputError, match="without an outcome, got 0, done"):
+        session.tell(first, Evaluation(1.0))
+    with pytest.raises(InputError, match="`outcome` must be an Evaluation or a Fail"):
+        session.tell(second, None)
+    with pytest.raises(InputError, match="`trial` must be one of this campaign"):
+        session.tell("nonsense", Failure("x"))
+
+
+def test_an_exhausted_space(make):
+    session = make(space=Points(2))
+    for trial in session.plan(1):
+        session.tell(trial, Evaluation(1.0))
+    with pytest.raises(SpaceError, match="every structure found in the space has"):
+        session.plan(1)

@@ -1,0 +1,100 @@
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from bostruct.campaign import stop
+from bostruct.campaign.ledger import Ledger
+from bostruct.campaign.log import Log
+from bostruct.campaign.summary import best, calibration, summary
+from tests.campaign import processes
+from tests.campaign.standin import GP, Box, campaign
+
+
+def test_what_a_finished_campaign_says(log):
+    found = json.loads(json.dumps(summary(log), allow_nan=False))
+    assert found["status"] == "finished"
+    assert found["reason"] == "8 evaluations"
+    assert (found["seed"], found["evaluations"], found["failures"]) == (0, 8, 0)
+    assert len(found["energies"]) == 8
+    energy = min(found["energies"])
+    evaluation = found["energies"].index(energy) + 1
+    assert found["best"]["energy"] == energy
+    assert found["best"]["evaluation"] == evaluation
+    assert found["best"]["step"] == log.trials()[evaluation - 1].step
+    assert set(found["seconds"]) == {"fit", "search", "evaluate", "log"}
+    assert all(value > 0 for value in found["seconds"].values())
+    assert found["calibration"]["n"] == 4
+    assert len(found["steps"]) == 5
+    assert found["steps"][-1]["trained_on"] == 7
+
+
+def test_calibration_by_hand(log):
+    trial = log.trials()[0]
+
+    def off(z, energy=1.0):
+        return replace(trial, energy=energy, mean=energy - 0.5 * z, observed=0.25)
+
+    found = calibration([off(0.5), off(-1.5), off(3.0), trial, off(1.0, 2.0)])
+    assert found["n"] == 4
+    assert found["z2"] == pytest.approx((0.25 + 2.25 + 9 + 1) / 4)
+    assert found["within_1sigma"] == 0.5
+    assert found["within_2sigma"] == 0.75
+
+
+def test_no_calibration_without_predictions(log):
+    trial = log.trials()[0]
+    nothing = {"n": 0, "z2": None, "within_1sigma": None, "within_2sigma": None}
+    assert calibration([trial]) == nothing
+    failed = replace(trial, energy=None, mean=1.0, observed=1.0)
+    assert calibration([failed]) == nothing
+
+
+def test_sigma_is_that_of_an_observed_energy(log):
+    """Latent variance and noise together are what an energy can be held against."""
+    trials = [trial for trial in log.trials() if trial.mean is not None]
+    squares = [(t.energy - t.mean) ** 2 / t.observed for t in trials]
+    expected = math.fsum(squares) / len(squares)
+    assert summary(log)["calibration"]["z2"] == pytest.approx(expected)
+
+
+def test_the_best_of_none(log):
+    assert best([]) is None
+    assert best([replace(log.trials()[0], energy=None)]) is None
+
+
+def test_status_of_a_campaign_that_was_killed(tmp_path):
+    folder = tmp_path / "run"
+    assert processes.call(processes.die_at, 20, folder, tmp_path / "c", 9, {}) == 77
+    found = summary(_log(folder))
+    assert found["status"] == "interrupted"
+    assert "again" in found["reason"]
+
+
+def _log(folder):
+    return Log(folder, Box(), GP())
+
+
+def test_status_before_the_first_session(tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ledger, "_start", broken)
+    with pytest.raises(KeyboardInterrupt):
+        campaign().open(tmp_path / "run")
+    found = summary(_log(tmp_path / "run"))
+    assert found["status"] == "interrupted"
+    assert found["best"] is None
+    assert found["device"] is None
+
+
+def test_pending_and_abandoned(tmp_path):
+    mine = campaign()
+    with mine.open(tmp_path / "run") as opened:
+        first, *_ = opened.ask(2)
+        opened.abandon(first)
+    found = summary(mine.log)
+    assert (found["pending"], found["abandoned"], found["evaluations"]) == (3, 1, 0)
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(3))
+    assert summary(log)["evaluations"] == 3
