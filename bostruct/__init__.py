@@ -1,0 +1,25 @@
+"""Bayesian-optimization structure search for atomistic modeling.
+
+Notation
+    b structures, n atoms in total, a atoms of one structure, d coordinates,
+    q joint candidates, t training structures, f features, s samples
+eV, Å, eV/Å; cell rows are lattice vectors. Energies: lower is better; utilities and
+acquisition values: larger is better.
+"""
+
+from bostruct import quiet as quiet
+
+# isort: split
+
+from bostruct import acquisition as acquisition
+from bostruct import campaign as campaign
+from bostruct import candidates as candidates
+from bostruct import evaluators as evaluators
+from bostruct import spaces as spaces
+from bostruct import structures as structures
+from bostruct import surrogates as surrogates
+from bostruct import uncertainty as uncertainty
+from bostruct.campaign import Campaign as Campaign
+from bostruct.campaign import executors as executors
+from bostruct.campaign import stop as stop
+from bostruct.structures import Structures as Structures
