@@ -70,7 +70,8 @@ class Radial:
         weight = torch.from_numpy(weights) * self.cutoff / 2 * r**2
         factor = torch.linalg.cholesky((raw * weight) @ raw.T)
         identity = torch.eye(self.count, dtype=x.dtype)
-        return torch.linalg.solve_triangular(factor, identity, upper=False)
+        inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
+        return inverse
 
 
 def _chebyshev(x: Tensor, count: int) -> Tensor:

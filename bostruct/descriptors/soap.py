@@ -105,7 +105,8 @@ class SOAP:
         r, u = _polar(vectors)
         C = self._expand(self._radial(r), self._harmonics(u), kind, place)
         P = self._power(C)
-        return P / torch.linalg.vector_norm(P, dim=-1, keepdim=True)
+        length: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
+        return P / length
 
     def slopes(self, structures: Structures) -> Slopes:
         """Return the features and their derivative for every pair.
@@ -206,7 +207,7 @@ class SOAP:
         return self._pack(block + block.transpose(-1, -2))
 
     def _pack(self, grams: Tensor) -> Tensor:
-        """Keep one of two equal halves of symmetric `[..., l, s, s]`, norm unchanged."""
+        """Keep one of the equal halves of symmetric `[..., l, s, s]`, same norm."""
         where, weight = self._packing(grams.device)
         return grams.flatten(-3).index_select(-1, where) * weight.to(grams)
 
@@ -233,7 +234,8 @@ class SOAP:
     def _origin(self) -> Tensor:
         """What the atom itself adds to the l = 0 coefficients, `[radial]`."""
         value = self._radial(torch.zeros(1, dtype=torch.float64)).squeeze(-1)
-        return self.center * value / value.norm() / math.sqrt(4 * math.pi)
+        length = float(torch.linalg.vector_norm(value))
+        return value * (self.center / length / math.sqrt(4 * math.pi))
 
 
 def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
