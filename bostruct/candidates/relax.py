@@ -67,8 +67,16 @@ class _Batch:
 
     def keep(self, rows: Tensor) -> _Batch:
         """Return the rows given by a boolean `[b]`."""
-        one = (x[rows] for x in (self.row, self.X, self.f, self.g, self.limit))
-        return _Batch(*one, self.S[:, rows], self.Y[:, rows], self.rho[:, rows])
+        return _Batch(
+            row=self.row[rows],
+            X=self.X[rows],
+            f=self.f[rows],
+            g=self.g[rows],
+            limit=self.limit[rows],
+            S=self.S[:, rows],
+            Y=self.Y[:, rows],
+            rho=self.rho[:, rows],
+        )
 
 
 def relax(
@@ -132,7 +140,7 @@ def relax(
 
 
 def _evaluate(value: Value, X: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what is minimised, infinite where the value is not finite, and its slope."""
+    """Return minus the value, infinite where it is not finite, and its slope."""
     moving = X.detach().requires_grad_()
     with torch.enable_grad():
         f = -value(moving)

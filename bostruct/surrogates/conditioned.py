@@ -12,7 +12,7 @@ model with a joint posterior, and shrinks the variance at X to that of the noise
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform
@@ -88,7 +88,7 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
         return posterior
 
     def condition_on_observations(
-        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: Any
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
     ) -> Conditioned:
         """Return the model that has also been told Y `[..., t, 1]` at X."""
         return Conditioned(self, X, Y, _noise(self, X, noise))

@@ -8,7 +8,8 @@ Notation
     y ~ N(0, s² F F^T + D),  D = e² for energy rows, f² for force rows
 
 With A = 1 / s² + G_E / e² + G_F / f² and the matrix determinant lemma,
-    -2 log p = sum_k (y_k . y_k / d_k + N_k log d_k) - v^T A^-1 v + log |s² A| + N log 2π
+    -2 log p = sum_k (y_k . y_k / d_k + N_k log d_k) - v^T A^-1 v
+               + log |s² A| + N log 2π
 where v = v_E / e² + v_F / f² and d_k = e², f². Its cost does not depend on the number
 of structures. This is the evidence of the deterministic training conditional:
 Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), section 5.
@@ -17,8 +18,9 @@ Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), section 5.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import gpytorch
 import torch
@@ -127,7 +129,7 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         return torch.stack(terms).sum()
 
 
-def _reader(name: str) -> Any:
+def _reader(name: str) -> Callable[[Hyperparameters], Tensor]:
     return lambda module: module.value(name)
 
 
@@ -154,10 +156,11 @@ def log_marginal_likelihood(
     explained = torch.linalg.solve_triangular(factor, v.unsqueeze(-1), upper=False)
     misfit = energies.square / e**2 + forces.square / f**2 - explained.square().sum()
     volume = 2 * factor.diagonal().log().sum() + 2 * len(factor) * s.log()
-    noise = 2 * energies.count * e.log() + 2 * forces.count * f.log()
+    noise: Tensor = 2 * energies.count * e.log() + 2 * forces.count * f.log()
     noise = noise + energies.scale + forces.scale
     count = energies.count + forces.count
-    return -(misfit + volume + noise + count * math.log(2 * math.pi)) / 2
+    total: Tensor = misfit + volume + noise + count * math.log(2 * math.pi)
+    return -total / 2
 
 
 def maximise(

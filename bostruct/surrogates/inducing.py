@@ -21,6 +21,7 @@ def choose(
     *,
     count: int,
     tolerance: float,
+    preferred: int,
     pool: int,
 ) -> Inducing:
     """Return at most `count` of the environments P as an inducing set.
@@ -32,18 +33,23 @@ def choose(
         count: the most to take.
         tolerance: stop when every environment is explained up to this variance, in
             units of the signal variance.
+        preferred: so many of the first environments are exhausted before the others.
         pool: the most environments to look at; more are thinned out evenly.
     """
     if P.shape[0] > pool:
         every = torch.arange(pool, device=P.device)
         kept = torch.div(every * P.shape[0], pool, rounding_mode="floor")
         P, place = P[kept], place[kept]
+        preferred = int((kept < preferred).sum())
     left = (P.square().sum(-1)) ** power  # [n] variance not yet explained
     count = min(count, P.shape[0])
     columns = P.new_zeros(count, P.shape[0])
     taken: list[int] = []
     for step in range(count):
-        pivot = int(left.argmax())
+        pivot = int(left[:preferred].argmax())
+        if not float(left[pivot]) > tolerance:
+            preferred = len(left)
+            pivot = int(left.argmax())
         if not float(left[pivot]) > tolerance:
             break
         column = (P @ P[pivot]) ** power * (place == place[pivot])

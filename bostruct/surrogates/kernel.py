@@ -88,7 +88,7 @@ class Inducing:
         2654 (2025) with the Cholesky root in place of the spectral one.
         """
         rows = K.reshape(-1, K.shape[-1])
-        solved = torch.linalg.solve_triangular(self.factor, rows.T, upper=False)
+        solved: Tensor = torch.linalg.solve_triangular(self.factor, rows.T, upper=False)
         return solved.T.reshape(K.shape)
 
     def _blocks(self, place: Tensor) -> Iterator[tuple[Tensor | slice, slice]]:
@@ -110,6 +110,7 @@ def between(P: Tensor, place: Tensor, power: int) -> Tensor:
     """
     q, a = P.shape[-3:-1]
     flat, kind = P.flatten(-3, -2), place.flatten(-2)
-    K = (flat @ flat.transpose(-1, -2)) ** power
+    K = (flat @ flat.transpose(-1, -2)).pow(power)
     K = K * (kind.unsqueeze(-1) == kind.unsqueeze(-2))
-    return K.unflatten(-1, (q, a)).sum(-1).unflatten(-2, (q, a)).sum(-2)
+    blocks: Tensor = K.unflatten(-1, (q, a)).sum(-1).unflatten(-2, (q, a))
+    return blocks.sum(-2)

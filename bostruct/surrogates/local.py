@@ -7,7 +7,7 @@ beyond the structures themselves; the cost of a prediction does not depend on th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, final
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from bostruct.descriptors import SOAP
 from bostruct.errors import InputError, check_count, check_positive, must
 from bostruct.structures import Structures, covalent_radii
+from bostruct.surrogates.data import Observations, observations
 from bostruct.surrogates.evidence import (
     NAMES,
     Hyperparameters,
@@ -31,9 +32,9 @@ from bostruct.surrogates.pairs import Repulsion
 from bostruct.surrogates.surrogate import Decodes
 
 REACH = 1.9  # default cut-off in units of the longest bond: past the second shell
-CHUNK = 8192  # pairs of atoms whose descriptor slopes are in memory at once
 POOL = 16384  # training environments that may become inducing ones
-VIOLENT = 3.0  # forces and energies above so many medians are trusted less
+SHAKE = 0.035  # of the cut-off: a fifteenth of a bond
+REPULSION = Repulsion()
 
 
 @final
@@ -65,7 +66,7 @@ class LocalGP:
     power: int = 3
     inducing: int = 500
     tolerance: float = 1e-7
-    repulsion: Repulsion | None = Repulsion()
+    repulsion: Repulsion | None = REPULSION
     hyperparameters: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -95,31 +96,18 @@ class LocalGP:
         Raises:
             InputError: an energy is missing, or there is no structure.
         """
-        structures = _checked(structures)
         species, radii = _radii(structures, space)
         cutoff = self.cutoff or REACH * 2 * float(radii.max())
         soap = SOAP(species, cutoff, self.radial, self.angular, self.center)
         place = soap.place(structures.numbers)
         radii = radii.to(structures.positions)
-        target = _less_prior(structures, self.repulsion, radii[place])
-        trust = _trust(target)
-        constants = _constants(target, place, len(species), trust)
-        index = target.index
-        shift = constants.new_zeros(len(target)).index_add(0, index, constants[place])
-        target = replace(target, energy=target.energy - shift)
+        data = observations(structures, self.repulsion, radii[place])
+        data, constants = data.centred(place, len(species))
         with torch.no_grad():
-            P = torch.cat([soap(part) for part, _ in _chunks(target, trust, cutoff)])
-            inducing = choose(
-                P,
-                place,
-                self.power,
-                count=self.inducing,
-                tolerance=self.tolerance,
-                pool=POOL,
-            )
-            energies, forces = _statistics(soap, inducing, target, trust)
-        fitted = self._hyperparameters(energies, forces, target)
-        s, e, f, evidence = (value.to(P) for value in fitted)
+            inducing = self._inducing(soap, data)
+            energies, forces = _statistics(soap, inducing, data)
+        fitted = self._hyperparameters(energies, forces, data)
+        s, e, f, evidence = (value.to(energies.gram) for value in fitted)
         factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
         moment = energies.moment / e**2 + forces.moment / f**2
         weights = torch.cholesky_solve(moment.unsqueeze(-1), factor).squeeze(-1)
@@ -150,28 +138,41 @@ class LocalGP:
         fit = Fit(**{name: state[name] for name in Fit.__dataclass_fields__})
         return LocalModel(soap, power, repulsion, fit, space)
 
+    def _inducing(self, soap: SOAP, data: Observations) -> Inducing:
+        """Return the inducing environments: those of the data, then shaken ones.
+
+        Forces say how energies change when atoms move, which environments of the data
+        alone cannot express while there are few; where there is room left, those of a
+        shaken copy of every structure are added.
+        """
+        place = soap.place(data.structures.numbers)
+        P = torch.cat([soap(part.structures) for part in data.chunks()])
+        preferred = len(P)
+        if preferred < self.inducing:
+            shaken = _shaken(data.structures, SHAKE * soap.cutoff)
+            P = torch.cat((P, soap(shaken)))
+            place = place.repeat(2)
+        return choose(
+            P,
+            place,
+            self.power,
+            count=self.inducing,
+            tolerance=self.tolerance,
+            preferred=preferred,
+            pool=POOL,
+        )
+
     def _hyperparameters(
-        self, energies: Rows, forces: Rows, target: Structures
+        self, energies: Rows, forces: Rows, data: Observations
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return signal, energy noise, force noise, log marginal likelihood."""
-        found = Hyperparameters(_force_scale(target), 1.0)
+        found = Hyperparameters(data.force_scale(), 1.0)
         if self.hyperparameters is not None:
             found.set(self.hyperparameters)
-        evidence = maximise(energies, forces, found, move=self.hyperparameters is None)
+        free = self.hyperparameters is None
+        evidence = maximise(energies, forces, found, move=free)
         s, e, f = (found.value(name).detach() for name in NAMES)
         return s, e, f, evidence
-
-
-def _checked(structures: Structures) -> Structures:
-    if len(structures) == 0:
-        raise InputError(must("structures", "hold at least one structure", "none"))
-    if structures.energy is None or not bool(structures.energy.isfinite().all()):
-        way_out = "Leave out structures that have none, or compute them first."
-        raise InputError(must("energy", "be known and finite", "missing", way_out))
-    if structures.forces is None:
-        nothing = torch.full_like(structures.positions, torch.nan)
-        return replace(structures, forces=nothing)
-    return structures
 
 
 def _radii(
@@ -189,99 +190,33 @@ def _radii(
     return tuple(numbers.tolist()), radii
 
 
-def _less_prior(
-    structures: Structures, repulsion: Repulsion | None, radii: Tensor
-) -> Structures:
-    """Return the structures with what the pair prior explains taken off."""
-    if repulsion is None:
-        return structures
-    moving = structures.positions.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        energy = repulsion(replace(structures, positions=moving), radii)
-        (slope,) = torch.autograd.grad(energy.sum(), moving)
-    assert structures.energy is not None and structures.forces is not None
-    return replace(
-        structures,
-        energy=structures.energy - energy.detach(),
-        forces=structures.forces + slope,
-    )
-
-
-def _trust(structures: Structures) -> Tensor:
-    """Return the factor `[b]` on the noise of each structure, at least 1.
-
-    Structures whose largest force, or energy per atom above the lowest, is many times
-    the median say little about the low minima that are searched for, and an
-    exploded one must not spoil the fit.
-    """
-    assert structures.energy is not None and structures.forces is not None
-    per_atom = structures.energy / structures.counts
-    height = per_atom - per_atom.min()
-    size = torch.linalg.vector_norm(structures.forces.nan_to_num(), dim=-1)
-    largest = torch.zeros_like(height).scatter_reduce(0, structures.index, size, "amax")
-    factor = torch.ones_like(height)
-    for value in (height, largest):
-        typical = value.median() if len(value) > 2 else value.max()
-        if float(typical) > 0:
-            factor = torch.maximum(factor, value / (VIOLENT * typical))
-    return factor
-
-
-def _constants(
-    structures: Structures, place: Tensor, species: int, trust: Tensor
-) -> Tensor:
-    """Return the mean energy of an atom of each species `[species]` eV.
-
-    Least squares of the energies on the composition, the shortest solution where the
-    composition does not vary.
-    """
-    assert structures.energy is not None
-    rows = torch.nn.functional.one_hot(place, species).to(structures.energy)
-    counts = rows.new_zeros(len(structures), species)
-    counts = counts.index_add(0, structures.index, rows) / trust.unsqueeze(-1)
-    return torch.linalg.pinv(counts) @ (structures.energy / trust)
-
-
-def _chunks(
-    structures: Structures, trust: Tensor, cutoff: float
-) -> Iterator[tuple[Structures, Tensor]]:
-    """Yield parts of the batch small enough for the memory, with their trust."""
-    largest = int(structures.counts.max())
-    each = max(1, CHUNK // (largest * min(largest, 64)))
-    for start in range(0, len(structures), each):
-        part = slice(start, start + each)
-        yield structures[part], trust[part]
+def _shaken(structures: Structures, size: float) -> Structures:
+    """Return the structures with every coordinate moved by some `size` Å at random."""
+    generator = torch.Generator().manual_seed(0)
+    shape = structures.positions.shape
+    noise = torch.randn(shape, dtype=torch.float64, generator=generator) * size
+    moved = structures.positions + noise.to(structures.positions)
+    return replace(structures, positions=moved)
 
 
 def _statistics(
-    soap: SOAP, inducing: Inducing, structures: Structures, trust: Tensor
+    soap: SOAP, inducing: Inducing, data: Observations
 ) -> tuple[Rows, Rows]:
     """Return the statistics of all energy rows and of all force rows."""
     energies = forces = Rows.none(len(inducing), inducing.features)
-    for part, factor in _chunks(structures, trust, soap.cutoff):
-        assert part.energy is not None and part.forces is not None
-        place = soap.place(part.numbers)
+    for part in data.chunks():
+        structures, trust = part.structures, part.trust.square()
+        place = soap.place(structures.numbers)
         known = part.forces.isfinite().flatten()
         if bool(known.any()):
-            slopes = soap.slopes(part)
+            slopes = soap.slopes(structures)
             P = slopes.features
             K = inducing.forces(slopes, place).flatten(0, 1)[known]
-            noise = factor.square()[part.index].repeat_interleave(3)[known]
+            noise = trust[structures.index].repeat_interleave(3)[known]
             forces = forces.add(inducing.whiten(K), part.forces.flatten()[known], noise)
         else:
-            P = soap(part)
-        K = inducing.energies(P, place, part.index, len(part))
-        noise = factor.square() * part.counts
+            P = soap(structures)
+        K = inducing.energies(P, place, structures.index, len(structures))
+        noise = trust * structures.counts
         energies = energies.add(inducing.whiten(K), part.energy, noise)
     return energies, forces
-
-
-def _force_scale(structures: Structures) -> float:
-    """Return the typical force, eV/Å; from the spread of energies without forces."""
-    assert structures.energy is not None and structures.forces is not None
-    known = structures.forces[structures.forces.isfinite()]
-    scale = float(known.square().mean().sqrt()) if known.numel() else 0.0
-    if not scale > 0:
-        spread = structures.energy / structures.counts.sqrt()
-        scale = float(spread.square().mean().sqrt())
-    return scale if scale > 0 else 1.0

@@ -17,9 +17,8 @@ training conditional and returns to the prior's (eqs. 7 and 57-59 of Digital Dis
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, final
+from typing import final
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform
@@ -161,7 +160,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         return posterior
 
     def condition_on_observations(
-        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: Any
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
     ) -> Conditioned:
         """Return the model that has also been told energies Y `[..., t, 1]` at X.
 
@@ -257,7 +256,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         unseen = pairs - phi @ phi.transpose(-1, -2)
         if phi.shape[-2] == 1:
             unseen = unseen.clamp(min=0)
-        C = self.fit.signal**2 * unseen + psi @ psi.transpose(-1, -2)
+        C: Tensor = self.fit.signal**2 * unseen + psi @ psi.transpose(-1, -2)
         return C + JITTER * torch.diag_embed(C.diagonal(dim1=-2, dim2=-1))
 
     def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
@@ -319,7 +318,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         prior += ((g @ g.transpose(-1, -2)) * (z * D ** (z - 1) * same)).sum((-1, -2))
         psi = torch.linalg.solve_triangular(self.fit.precision, phi.T, upper=False)
         unseen = (prior - phi.square().sum(-1)).clamp(min=0)
-        variance = self.fit.signal**2 * unseen + psi.square().sum(0)
+        variance: Tensor = self.fit.signal**2 * unseen + psi.square().sum(0)
         return variance.view(a, 3)
 
 

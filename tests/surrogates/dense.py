@@ -1,0 +1,150 @@
+"""Small labelled clusters, and the dense Gaussian process written out."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from ase.calculators.emt import EMT
+from ase.optimize import BFGS
+
+from bostruct.structures import from_ase, to_ase
+
+
+def labelled(X, space, steps=0, seed=0):
+    """Return the structures at X, a little relaxed and shaken, with EMT results."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for atoms in to_ase(space.decode(X)):
+        atoms.calc = EMT()
+        BFGS(atoms, logfile=None).run(fmax=0.01, steps=steps)
+        atoms.positions += rng.uniform(-0.1, 0.1, atoms.positions.shape)
+        atoms.get_potential_energy()
+        atoms.get_forces()
+        found.append(atoms)
+    return from_ase(found)
+
+
+def energies_only(structures):
+    return replace(structures, forces=None)
+
+
+class Dense:
+    """The Gaussian process LocalGP stands for, with every matrix in memory.
+
+    k(A, B) = s² sum_ij [species] (P_i . P_j)^power; force rows by differentiating the
+    descriptor, one row at a time.
+    """
+
+    def __init__(self, model, train, forces=True):
+        self.model = model
+        fit = model.fit
+        rows, y, noise = self.rows(train, forces), [], []
+        prior = self.prior(train)
+        y.append(train.energy - prior[0])
+        noise.append(fit.energy_noise**2 * train.counts * self.trust**2)
+        if forces:
+            y.append((train.forces - prior[1]).flatten())
+            noise.append(fit.force_noise**2 * torch.ones_like(y[-1]))
+        self.train, self.y = rows, torch.cat(y)
+        K = fit.signal**2 * self.kernel(rows, rows) + torch.diag(torch.cat(noise))
+        self.factor = torch.linalg.cholesky(K)
+
+    trust = 1.0
+
+    def prior(self, structures):
+        positions = structures.positions.clone().requires_grad_()
+        moved = replace(structures, positions=positions)
+        place = self.model.soap.place(structures.numbers)
+        energy = self.model._prior(moved, place)
+        if not energy.requires_grad:
+            return energy, torch.zeros_like(positions)
+        (slope,) = torch.autograd.grad(energy.sum(), positions)
+        return energy.detach(), -slope
+
+    def rows(self, structures, forces):
+        """Return environments, species, and d(environment)/d(row) with its atom.
+
+        A row is a linear functional of the process: a list of (P, dP, species) per
+        structure, where dP `[3a, a, f]` are the descriptor's derivatives.
+        """
+        found = []
+        for one in structures:
+            soap = self.model.soap
+            place = soap.place(one.numbers)
+            P = soap(one)
+
+            def features(positions, one=one):
+                return self.model.soap(replace(one, positions=positions))
+
+            dP = None
+            if forces:
+                dP = torch.autograd.functional.jacobian(features, one.positions)
+                dP = -dP.permute(2, 3, 0, 1).flatten(0, 1)  # [3a, a, f]; force = -slope
+            found.append((P, dP, place))
+        return found
+
+    def kernel(self, left, right):
+        z = self.model.power
+        blocks = {}
+        for which in ("EE", "EF", "FE", "FF"):
+            rows = []
+            for P, dP, a in left:
+                row = []
+                for Q, dQ, b in right:
+                    same = (a[:, None] == b[None]).to(P)
+                    D = P @ Q.T
+                    if which == "EE":
+                        row.append((D**z * same).sum().view(1, 1))
+                        continue
+                    if (which[0] == "F" and dP is None) or (
+                        which[1] == "F" and dQ is None
+                    ):
+                        continue
+                    first = z * D ** (z - 1) * same
+                    if which == "EF":
+                        row.append(
+                            torch.einsum("ij,if,xjf->x", first, P, dQ).view(1, -1)
+                        )
+                    elif which == "FE":
+                        row.append(
+                            torch.einsum("ij,xif,jf->x", first, dP, Q).view(-1, 1)
+                        )
+                    else:
+                        second = z * (z - 1) * D ** (z - 2) * same
+                        ahead = torch.einsum("xif,jf->xij", dP, Q)
+                        behind = torch.einsum("if,yjf->yij", P, dQ)
+                        block = torch.einsum("ij,xij,yij->xy", second, ahead, behind)
+                        block += torch.einsum("ij,xif,yjf->xy", first, dP, dQ)
+                        row.append(block)
+                if row:
+                    rows.append(torch.cat(row, 1))
+            if rows:
+                blocks[which] = torch.cat(rows, 0)
+        top = [blocks[k] for k in ("EE", "EF") if k in blocks]
+        K = torch.cat(top, 1)
+        low = [blocks[k] for k in ("FE", "FF") if k in blocks]
+        return torch.cat([K, torch.cat(low, 1)]) if low else K
+
+    def predict(self, structures, forces=False):
+        """Return means and covariance of energies (and forces) together."""
+        rows, s = self.rows(structures, forces), self.model.fit.signal
+        prior = self.prior(structures)
+        mean = prior[0]
+        if forces:
+            mean = torch.cat((mean, prior[1].flatten()))
+        cross = s**2 * self.kernel(rows, self.train)
+        root = torch.linalg.solve_triangular(self.factor, cross.T, upper=False)
+        news = torch.linalg.solve_triangular(
+            self.factor, self.y.unsqueeze(-1), upper=False
+        )
+        mean = mean + (root.T @ news).squeeze(-1)
+        return mean, s**2 * self.kernel(rows, rows) - root.T @ root
+
+    def log_evidence(self):
+        news = torch.linalg.solve_triangular(
+            self.factor, self.y.unsqueeze(-1), upper=False
+        )
+        volume = 2 * self.factor.diagonal().log().sum()
+        n = len(self.y)
+        return -(news.square().sum() + volume + n * math.log(2 * math.pi)) / 2

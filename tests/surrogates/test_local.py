@@ -1,0 +1,344 @@
+"""LocalGP against the dense process it approximates, and what users lean on."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from bostruct.descriptors import SOAP
+from bostruct.errors import InputError
+from bostruct.spaces import Cluster
+from bostruct.structures import Structures, from_ase
+from bostruct.surrogates import LocalGP, local
+from bostruct.surrogates.data import observations
+from bostruct.surrogates.evidence import precision
+from bostruct.surrogates.inducing import choose
+from bostruct.surrogates.model import LocalModel
+from tests.surrogates.dense import Dense, energies_only, labelled
+
+DENSE = 1e-8  # relative; what is left of 1e-16 after the condition of the kernel
+EXACT = 1e-10
+
+# fixed deviations: signal eV, energy noise eV per root atom, force noise eV/Å
+DEVIATIONS = (2.0, 0.02, 0.05)
+
+
+def all_inducing(**arguments):
+    """Return a description that takes every environment that is not a copy."""
+    return LocalGP(
+        inducing=10_000, tolerance=1e-15, hyperparameters=DEVIATIONS, **arguments
+    )
+
+
+@pytest.fixture(params=["one species", "two species"])
+def both(request, data, mixed):
+    return data if request.param == "one species" else mixed
+
+
+def calm(structures):
+    """Return the structures without violent ones, which are trusted less."""
+    size = torch.linalg.vector_norm(structures.forces, dim=-1)
+    largest = torch.zeros(len(structures), dtype=size.dtype)
+    largest = largest.scatter_reduce(0, structures.index, size, "amax")
+    height = structures.energy - structures.energy.min()
+    keep = (largest < 2 * largest.median()) & (height < 2 * height.median())
+    return structures[keep]
+
+
+def test_equals_the_dense_process_on_energies(both):
+    train, test = calm(both)[:12], both[-6:]
+    model = all_inducing().fit(energies_only(train))
+    dense = Dense(model, train, forces=False)
+    mean, covariance = dense.predict(test)
+    found = model.predict(test, covariance=True)
+    relative(found.mean, mean)
+    relative(found.variance, covariance.diagonal())
+    relative(found.covariance, covariance)
+    relative(model.fit.log_marginal_likelihood, dense.log_evidence())
+
+
+def test_equals_the_dense_process_on_forces_where_the_inducing_set_spans(data):
+    """With power 1 the features span the kernel's space, whatever the rows are."""
+    gp = LocalGP(
+        radial=2,
+        angular=1,
+        power=1,
+        inducing=500,
+        tolerance=1e-13,
+        hyperparameters=(20.0, 0.02, 0.05),
+    )
+    train, test = calm(data)[:10], data[-5:]
+    model = gp.fit(train)
+    assert len(model.inducing) == model.soap.size
+    dense = Dense(model, train)
+    mean, covariance = dense.predict(test, forces=True)
+    found = model.predict(test, force_variance=True)
+    b = len(test)
+    torch.testing.assert_close(found.mean, mean[:b], rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(found.forces.flatten(), mean[b:], rtol=1e-6, atol=1e-7)
+    variance = covariance.diagonal()
+    torch.testing.assert_close(found.variance, variance[:b], rtol=1e-4, atol=1e-8)
+    found_forces = found.force_variance.flatten()
+    torch.testing.assert_close(found_forces, variance[b:], rtol=1e-4, atol=1e-8)
+
+
+def test_converges_to_the_dense_process_with_forces(data):
+    """As the inducing set grows beyond the environments of the data."""
+    train, test = calm(data)[:3], data[-6:]
+    gp = LocalGP(hyperparameters=DEVIATIONS)
+    model = gp.fit(train)
+    mean, covariance = Dense(model, train).predict(test)
+    shaken = [local._shaken(train, 0.02 * k) for k in range(12)]
+    pool = torch.cat([model.soap(structures) for structures in shaken])
+    place = torch.zeros(len(pool), dtype=torch.int64)
+    errors, spreads = [], []
+    for count in (10, 40, 160):
+        inducing = choose(
+            pool, place, 3, count=count, tolerance=1e-10, preferred=18, pool=10_000
+        )
+        found = refit(model, train, inducing).predict(test)
+        errors.append((found.mean - mean).abs().mean())
+        spreads.append((found.variance / covariance.diagonal()).log().abs().mean())
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+    assert errors[2] < 0.01 * mean.std()
+    assert spreads[0] > 5 * spreads[1] > 25 * spreads[2]
+
+
+def test_more_data_never_increases_the_variance(data):
+    """At fixed hyperparameters and inducing environments."""
+    test = data[-8:]
+    gp = LocalGP(inducing=30, hyperparameters=DEVIATIONS)
+    few, many = calm(data)[:10], calm(data)[:16]
+    model = gp.fit(few)
+    before = model.predict(test, force_variance=True)
+    more = refit(model, many)
+    after = more.predict(test, force_variance=True)
+    assert (after.variance <= before.variance * (1 + EXACT)).all()
+    assert (after.force_variance <= before.force_variance * (1 + EXACT)).all()
+
+
+def refit(model, structures, inducing=None):
+    """Return the model told other data, with the same deviations; all trusted."""
+    fit, inducing = model.fit, inducing or model.inducing
+    place = model.soap.place(structures.numbers)
+    data = observations(structures, model.repulsion, fit.radii[place])
+    counts = structures.counts.to(data.energy)
+    energy = data.energy - counts * fit.constants
+    data = replace(data, trust=torch.ones_like(data.trust), energy=energy)
+    energies, forces = local._statistics(model.soap, inducing, data)
+    A = precision(energies, forces, fit.signal, fit.energy_noise, fit.force_noise)
+    factor = torch.linalg.cholesky(A)
+    moment = energies.moment / fit.energy_noise**2 + forces.moment / fit.force_noise**2
+    weights = torch.cholesky_solve(moment.unsqueeze(-1), factor).squeeze(-1)
+    told = replace(
+        fit,
+        precision=factor,
+        weights=weights,
+        inducing=inducing.features,
+        place=inducing.place,
+        factor=inducing.factor,
+    )
+    return LocalModel(model.soap, model.power, model.repulsion, told)
+
+
+def test_far_from_the_data_the_deviation_is_the_priors(data):
+    """A chain and lone atoms are unlike anything in compact clusters of copper."""
+    model = LocalGP(radial=6, center=1.0, power=8).fit(data)
+    strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
+    P, _ = model._features(strange)
+    same = (P @ P.T).pow(8).sum()
+    prior = model.fit.signal**2 * same
+    variance = model.predict(strange).variance
+    assert variance / prior > 0.5
+    near = model.predict(data[:1]).variance
+    assert near / prior < 1e-3
+
+
+def test_variance_of_subset_of_regressors_would_vanish_there(data):
+    """The trap: without the second term σ is smallest where nothing is known."""
+    model = LocalGP(radial=6, center=1.0, power=8, inducing=20).fit(data)
+    strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
+    P, place = model._features(strange)
+    _, phi = model._means(strange, P, place)
+    psi = torch.linalg.solve_triangular(model.fit.precision, phi.T, upper=False)
+    assert psi.square().sum() < 0.5 * model.predict(strange).variance
+
+
+def test_coincident_and_symmetric_environments_do_not_break_it(data):
+    ring = Atoms("Cu6")
+    angles = torch.arange(6) * torch.pi / 3
+    ring.positions[:, 0] = 2.5 * angles.cos()
+    ring.positions[:, 1] = 2.5 * angles.sin()
+    copies = []
+    for shift in (0.0, 1e-9, 1e-6):
+        atoms = ring.copy()
+        atoms.positions[0, 2] += shift
+        atoms.calc = EMT()
+        atoms.get_potential_energy()
+        atoms.get_forces()
+        copies.append(atoms)
+    train = Structures.cat([from_ase(copies), data[:3], data[:3], from_ase(copies)])
+    model = LocalGP(tolerance=1e-12).fit(train)
+    found = model.predict(train)
+    assert found.mean.isfinite().all()
+    assert (found.variance >= 0).all()
+    assert (found.mean - train.energy).abs().max() < 0.1
+
+
+def test_one_and_two_structures_are_enough(data):
+    for count in (1, 2):
+        found = LocalGP().fit(data[:count]).predict(data[:5])
+        assert found.mean.isfinite().all()
+        assert (found.variance > 0).all()
+        torch.testing.assert_close(
+            found.mean[:count], data.energy[:count], atol=0.3, rtol=0
+        )
+
+
+def test_exploded_structure_does_not_spoil_the_fit(data):
+    burst = data[:1]
+    burst = replace(
+        burst, energy=burst.energy + 1e4, forces=burst.forces * 1e5, fixed=burst.fixed
+    )
+    test = data[-10:]
+    clean = LocalGP().fit(data[:25]).predict(test)
+    dirty = LocalGP().fit(Structures.cat([data[1:25], burst])).predict(test)
+    error = (clean.mean - test.energy).abs().mean()
+    assert (dirty.mean - test.energy).abs().mean() < 3 * error
+
+
+def test_sizes_and_missing_forces_mix(data):
+    small = labelled(*small_clusters(), steps=3)
+    some = replace(data[:10], forces=None)
+    train = Structures.cat([data[10:20], some, small])
+    found = LocalGP().fit(train).predict(train)
+    per_atom = (found.mean - train.energy).abs() / train.counts
+    assert per_atom.mean() < 0.05
+
+
+def small_clusters():
+    space = Cluster("Cu4")
+    return space.sample(6, torch.Generator().manual_seed(5)), space
+
+
+def test_periodic_structures():
+    found = []
+    for scale in (0.97, 1.0, 1.03):
+        atoms = bulk("Cu", cubic=True)
+        atoms.set_cell(atoms.cell * scale, scale_atoms=True)
+        atoms.rattle(0.05, seed=1)
+        atoms.calc = EMT()
+        atoms.get_potential_energy()
+        atoms.get_forces()
+        found.append(atoms)
+    train = from_ase(found)
+    model = LocalGP().fit(train)
+    prediction = model.predict(train)
+    assert (prediction.mean - train.energy).abs().max() < 0.05
+    doubled = model.predict(from_ase(found[1] * (1, 1, 2)))
+    torch.testing.assert_close(
+        doubled.mean[0], 2 * prediction.mean[1], atol=1e-8, rtol=0
+    )
+    # identical environments err together: the deviation doubles, not the variance
+    torch.testing.assert_close(
+        doubled.variance[0], 4 * prediction.variance[1], rtol=1e-6, atol=1e-12
+    )
+
+
+def test_forces_are_the_slope_of_the_mean(data):
+    model, one = LocalGP().fit(data[:20]), data[25:26]
+    h = 1e-4
+    for atom, axis in ((0, 0), (3, 2)):
+        ends = []
+        for sign in (1, -1):
+            positions = one.positions.clone()
+            positions[atom, axis] += sign * h
+            ends.append(model.predict(replace(one, positions=positions)).mean)
+        slope = (ends[0] - ends[1]) / (2 * h)
+        found = model.predict(one).forces[atom, axis]
+        torch.testing.assert_close(found, -slope[0], atol=1e-5, rtol=1e-5)
+
+
+def test_local_energies_sum_to_the_energy_without_the_pair_prior(data):
+    model = LocalGP(repulsion=None).fit(data[:20])
+    found = model.predict(data[20:30])
+    sums = torch.zeros(10, dtype=torch.float64)
+    sums = sums.index_add(0, data[20:30].index, found.local)
+    torch.testing.assert_close(sums, found.mean, atol=1e-8, rtol=0)
+
+
+def test_is_calibrated_and_accurate_on_held_out_clusters(data):
+    """Coverage of 14 of 20 held-out energies within 1σ has probability 0.68 each;
+    fewer than 8, or a mean z² of 4, would happen by chance less than once in 1,000."""
+    found = LocalGP().fit(data[:20]).predict(data[20:])
+    test = data[20:]
+    z = (found.mean - test.energy) / found.observed.sqrt()
+    assert (found.mean - test.energy).abs().mean() / 6 < 0.02
+    assert (z.abs() < 1).sum() >= 8
+    assert z.square().mean() < 4
+
+
+def test_same_data_same_model(data):
+    one, other = (LocalGP().fit(data[:12]).state() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_state_restores_the_model_exactly(data, space):
+    gp = LocalGP()
+    model = gp.fit(data[:12], space)
+    state = {name: value.clone() for name, value in model.state().items()}
+    again = gp.restore(state, space)
+    found, expected = again.predict(data), model.predict(data)
+    assert torch.equal(found.mean, expected.mean)
+    assert torch.equal(found.variance, expected.variance)
+    assert again.hyperparameters() == model.hyperparameters()
+
+
+def test_length_scale_of_the_space_is_used(data):
+    wide = Cluster("Cu6", radii={"Cu": 2.64})
+    model = LocalGP().fit(data[:5], wide)
+    assert model.soap.cutoff == pytest.approx(1.9 * 2 * 2.64)
+    assert LocalGP(cutoff=3.0).fit(data[:5], wide).soap.cutoff == 3.0
+
+
+def test_cost_of_a_structure_is_linear_in_their_number(data, monkeypatch):
+    """Counted, not timed: each structure's slopes are computed once."""
+    rows = []
+    original = SOAP.slopes
+
+    def counting(self, structures):
+        rows.append(len(structures))
+        return original(self, structures)
+
+    monkeypatch.setattr(SOAP, "slopes", counting)
+    LocalGP(inducing=20).fit(data[:10])
+    LocalGP(inducing=20).fit(data[:30])
+    assert sum(rows) == 40
+
+
+def test_description_is_json():
+    assert json.loads(json.dumps(LocalGP().description()))["surrogate"] == "LocalGP"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"cutoff": -1.0}, "`cutoff` must be positive"),
+        ({"power": 0}, "`power` must be an integer"),
+        ({"inducing": 0}, "`inducing` must be an integer"),
+        ({"tolerance": 1.0}, r"`tolerance` must be in \[0, 1\)"),
+        ({"hyperparameters": (1.0, 0.0, 1.0)}, "`hyperparameters` must be positive"),
+    ],
+)
+def test_refuses(arguments, match):
+    with pytest.raises(InputError, match=match):
+        LocalGP(**arguments)
+
+
+def relative(found, expected):
+    size = expected.abs().max()
+    assert (found - expected).abs().max() < DENSE * size
