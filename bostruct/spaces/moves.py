@@ -95,18 +95,22 @@ def twist(P: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def permute(P: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
-    """Exchange unlike atoms: one pair, sometimes two or three."""
+    """Exchange unlike atoms: one pair, sometimes two or three that share no atom."""
     n, a, _ = P.shape
     each = torch.arange(n, device=P.device)
-    unlike = (numbers.unsqueeze(0) != numbers.unsqueeze(1)).to(P.dtype).log()
+    unlike = numbers.unsqueeze(0) != numbers.unsqueeze(1)  # [a, a]
+    free = torch.ones(n, a, dtype=torch.bool, device=P.device)
     P = P.clone()
     pairs = 1 + (3 * uniform((n,), generator).to(P) ** 3).floor()
     for step in range(3):
-        one = pick(P.new_zeros(n, a), generator)
-        two = pick(unlike[one], generator)
-        two = torch.where(pairs > step, two, one)
+        able = free & (free.unsqueeze(1) & unlike).any(-1)  # has a partner left
+        one = pick(torch.where(able, 0.0, -torch.inf).to(P), generator)
+        fitting = free & unlike[one] & able.any(-1, keepdim=True)
+        two = pick(torch.where(fitting, 0.0, -torch.inf).to(P), generator)
+        two = torch.where((pairs > step) & fitting.any(-1), two, one)
         first, second = P[each, one], P[each, two]
         P[each, one], P[each, two] = second, first
+        free[each, one] = free[each, two] = False
     return P
 
 

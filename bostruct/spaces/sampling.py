@@ -56,7 +56,8 @@ def compact(
     Args:
         n: how many.
         bond: `[a, a]` Å, the length of a bond of each pair; zero on the diagonal.
-        radius: Å, of the sphere that holds all atoms.
+        radius: Å, of the sphere the atoms are gathered in. Once centred, a few may
+            stick out.
         generator: of the randomness.
 
     Returns:
@@ -64,6 +65,9 @@ def compact(
     """
     a = bond.shape[0]
     bond = bond.to(generator.device)
+    if n == 0:
+        empty = bond.new_zeros(0, a, 3)
+        return empty, torch.zeros(0, dtype=torch.bool, device=bond.device)
     axes = torch.exp(ELONGATION * normal((n, 1, 3), generator))
     axes = axes / axes.log().mean(-1, keepdim=True).exp()  # of volume 1
     density = _between(DENSITY, n, generator)

@@ -131,16 +131,6 @@ def test_radii_set_the_length_scale():
     assert space.radius < 3
 
 
-def test_asks_for_radii_that_are_not_known(monkeypatch):
-    def unknown(numbers):
-        raise InputError("unknown")
-
-    monkeypatch.setattr("bostruct.spaces.formula.covalent_radii", unknown)
-    with pytest.raises(InputError, match=r"must give a radius for Md.*'Md': 1.5"):
-        Cluster("Md3")
-    assert Cluster("Md2", radii={"Md": 1.7}).radii.tolist() == [1.7, 1.7]
-
-
 def test_encodes_atoms_in_any_order():
     space = Cluster("Au2Cu3")
     X = space.sample(3, stream(0))
@@ -226,15 +216,7 @@ def test_description_is_canonical():
 @pytest.mark.parametrize(
     ("formula", "options", "error", "match"),
     [
-        ("", {}, InputError, "`formula` must hold at least two atoms, got ''"),
-        ("Cu", {}, InputError, "`formula` must hold at least two atoms, got 'Cu'"),
-        ("Cu0", {}, InputError, "at least two atoms"),
-        ("Xx5", {}, InputError, "must name elements that exist, got 'Xx'.*Cu15"),
-        ("X3", {}, InputError, "must name elements that exist, got 'X'"),
-        ("Cu-5", {}, InputError, "must be a chemical formula, got 'Cu-5'"),
-        ("cu15", {}, InputError, "must be a chemical formula, got 'cu15'"),
-        (15, {}, InputError, "must be a chemical formula, got 15"),
-        ("Cu100000", {}, InputError, "at most 1000 atoms, got 100000"),
+        ("Cu", {}, InputError, "must hold at least two atoms, got 'Cu'"),
         ("Cu3", {"radii": {"Au": 1.0}}, InputError, r"elements of the formula \(Cu\)"),
         ("Cu3", {"radii": {"Cu": -1.0}}, InputError, "must be positive and finite"),
         ("Cu3", {"radii": 1.3}, InputError, "`radii` must be a mapping"),
@@ -285,12 +267,11 @@ def test_says_when_sampling_fails(monkeypatch):
         space.sample(1, stream(0))
 
 
-@pytest.mark.gpu
-def test_works_on_a_gpu():
+def test_follows_the_device(device):
     space = Cluster("Au3Cu4")
     X = space.sample(8, stream(0))
-    there = X.cuda()
-    assert space.decode(there).device.type == "cuda"
+    there = X.to(device)
+    assert space.decode(there).device.type == device.type
     assert space.contains(there).all()
     assert space.same(there, there).all()
     for move in space.moves().values():
