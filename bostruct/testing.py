@@ -124,6 +124,18 @@ class SpaceContract:
         assert table.diagonal().all()
         assert torch.equal(table, table.T)
 
+    def test_a_smaller_scale_is_stricter(self, space: Space) -> None:
+        """`same` tells more apart the smaller its scale, and never a structure itself.
+
+        What is shaken by 0.01 Å is no longer the same once the scale allows far less.
+        """
+        X = space.sample(4, stream(0))
+        shaken = X + 0.01 * torch.randn(X.shape, generator=stream(1), dtype=X.dtype)
+        assert torch.equal(space.same(X, shaken, scale=1.0), space.same(X, shaken))
+        assert not space.same(X, shaken, scale=1e-6).any()
+        assert space.same(X, X, scale=1e-6).all()
+        assert space.same(X, shaken, scale=1e6).all()
+
     def test_moves_stay_inside(self, space: Space) -> None:
         """Moves lead from the space into the space, and somewhere else."""
         X = space.sample(24, stream(0))

@@ -203,12 +203,18 @@ class Cluster:
         """Return X `[..., d]` with atoms outside the sphere moved onto it."""
         return confined(self._positions(X), self.radius).flatten(-2)
 
-    def same(self, A: Tensor, B: Tensor) -> Tensor:
+    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., d]`, broadcast, are one structure, `[...]`.
 
         Turned, mirrored and shifted copies are, and those with equal atoms exchanged.
+        `scale` multiplies how far they may differ: below 1 is stricter.
+
+        Raises:
+            InputError: the scale is not positive.
         """
-        return _close(self.fingerprint(A), self.fingerprint(B), self.tolerance)
+        check_positive("scale", scale, "It multiplies the tolerance.")
+        tolerance = scale * self.tolerance
+        return _close(self.fingerprint(A), self.fingerprint(B), tolerance)
 
     @cached_property
     def tolerance(self) -> float:

@@ -58,8 +58,11 @@ class Space(Protocol):
         """Return X `[..., d]` with every atom back inside the region."""
         ...
 
-    def same(self, A: Tensor, B: Tensor) -> Tensor:
-        """Return whether A and B, `[..., d]` broadcast, are one structure, `[...]`."""
+    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
+        """Return whether A and B, `[..., d]` broadcast, are one structure, `[...]`.
+
+        `scale` multiplies how far they may differ: below 1 is stricter.
+        """
         ...
 
     def moves(self) -> Mapping[str, Move]:

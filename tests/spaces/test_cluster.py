@@ -174,6 +174,17 @@ def test_same_ignores_how_a_structure_is_written():
     assert space.same(X, shaken).all()
 
 
+def test_same_with_a_scale():
+    space = Cluster("Cu2")
+    A, B = torch.tensor([[0, 0, 0, 2.5, 0, 0], [0, 0, 0, 2.6, 0, 0]]).double()
+    assert space.tolerance == pytest.approx(0.132)
+    assert space.same(A, B)
+    assert not space.same(A, B, scale=0.5)
+    assert space.same(A, B, scale=0.8)
+    with pytest.raises(InputError, match="`scale` must be positive and finite"):
+        space.same(A, B, scale=0)
+
+
 def test_same_sees_one_atom_in_a_large_cluster():
     space = Cluster("Cu55")
     X = space.sample(16, stream(0))
