@@ -9,6 +9,8 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
+STRICT = 0.2  # of the tolerance: how close a look is a look at the same structure
+
 
 class Judges(Protocol):
     """What the choice needs to know of a space."""
@@ -17,8 +19,11 @@ class Judges(Protocol):
         """Return whether X `[..., d]` may be proposed, `[...]`."""
         ...
 
-    def same(self, A: Tensor, B: Tensor) -> Tensor:
-        """Return whether A and B `[..., d]` are one structure, `[...]`."""
+    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
+        """Return whether A and B `[..., d]` are one structure, `[...]`.
+
+        `scale` multiplies the tolerance.
+        """
         ...
 
 
@@ -63,7 +68,9 @@ def choose(
 
     Left out are values that are not finite, structures outside the space or with
     atoms too close, those that are the same as one in `seen`, and those that are
-    the same as a better one.
+    the same as a better one. What has been evaluated is recognised more strictly than
+    what is about to be: a structure may be looked at again closer to its minimum, but
+    not again and again.
 
     Args:
         candidates: c of them.
@@ -79,7 +86,11 @@ def choose(
     for row in order[allowed[order]].tolist():
         if len(taken) == q:
             break
-        others = X[taken] if seen is None else torch.cat((seen.to(X), X[taken]))
-        if not len(others) or not bool(space.same(X[row], others).any()):
-            taken.append(row)
+        if taken and bool(space.same(X[row], X[taken]).any()):
+            continue
+        if seen is not None and len(seen):
+            old = space.same(X[row], seen.to(X), scale=STRICT)
+            if bool(old.any()):
+                continue
+        taken.append(row)
     return torch.tensor(taken, dtype=torch.int64, device=X.device)

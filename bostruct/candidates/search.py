@@ -8,7 +8,7 @@ and relaxed at once, the best of all so far are perturbed again, round after rou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, final
 
@@ -105,7 +105,8 @@ class Search:
         for _ in range(self.rounds - 1):
             best = choose(pool, self.parents, space=space)
             parents = pool.X[best] if len(best) else starts
-            starts, names = _perturbed(space, parents, self.candidates, generator)
+            paid = [pool.origin[row] for row in best.tolist()]
+            starts, names = _perturbed(space, parents, self.candidates, generator, paid)
             pool = Candidates.cat((pool, self._relaxed(value, space, starts, names)))
         return pool
 
@@ -124,17 +125,25 @@ class Search:
 
 
 def _perturbed(
-    space: Region, parents: Tensor, count: int, generator: torch.Generator
+    space: Region,
+    parents: Tensor,
+    count: int,
+    generator: torch.Generator,
+    paid: Sequence[str] = (),
 ) -> tuple[Tensor, list[str]]:
     """Return `count` changed copies of parents `[p, d]`, and the names of the moves.
 
-    Parents and moves are drawn evenly and apart from each other.
+    Parents take turns. A move is drawn the more often the more of the best so far it
+    has made, `paid` being their origins; none is ever given up.
     """
+    if not count:
+        return parents[:0], []
     moves = space.moves()
     names = list(moves)
-    which = torch.randint(len(names), (count,), generator=generator)
-    whom = torch.arange(count) % max(len(parents), 1)
-    X = parents[whom.to(parents.device)] if count else parents[:0]
+    weights = torch.tensor([1.0 + list(paid).count(name) for name in names])
+    which = torch.multinomial(weights, count, replacement=True, generator=generator)
+    whom = torch.arange(count) % len(parents)
+    X = parents[whom.to(parents.device)]
     changed = X.clone()
     for k, name in enumerate(names):
         rows = (which == k).nonzero().squeeze(-1)
