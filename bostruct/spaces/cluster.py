@@ -20,7 +20,7 @@ from bostruct.errors import (
 )
 from bostruct.spaces import moves
 from bostruct.spaces.formula import element_radii, length, pair_distances, parse
-from bostruct.spaces.packing import centred, confined, distances, separated
+from bostruct.spaces.packing import centred, distances, held, separated
 from bostruct.spaces.sampling import compact
 from bostruct.spaces.space import Move
 from bostruct.structures import SYMBOLS, Structures, profile
@@ -200,8 +200,13 @@ class Cluster:
         return torch.logical_and(inside, apart.flatten(-2).all(-1))
 
     def project(self, X: Tensor) -> Tensor:
-        """Return X `[..., d]` with atoms outside the sphere moved onto it."""
-        return confined(self._positions(X), self.radius).flatten(-2)
+        """Return X `[..., d]` centred, with atoms outside the sphere moved onto it.
+
+        Centring shifts a cluster as a whole. Whoever minimises a function that does
+        not depend on where the cluster is may do this after every step: gradients stay
+        the same, and differences of them have no part along the shift.
+        """
+        return held(self._positions(X), self.radius).flatten(-2)
 
     def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., d]`, broadcast, are one structure, `[...]`.

@@ -17,6 +17,9 @@ TINY = 1e-12
 BRIM = 0.98
 """Part of the sphere used while pushing, so that centring leaves no atom outside."""
 
+CENTRINGS = 4
+"""Rounds of finding the centre of a cluster of which some atoms lie outside."""
+
 PORTION = 1 << 16
 """Distances worked on at a time."""
 
@@ -37,6 +40,37 @@ def confined(P: Tensor, radius: float | Tensor) -> Tensor:
     """Return positions `[..., a, 3]` with those outside moved onto the sphere."""
     far: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
     return P * (radius / far.clamp(min=TINY)).clamp(max=1.0)
+
+
+def held(P: Tensor, radius: float) -> Tensor:
+    """Return positions `[..., a, 3]` centred, with those outside moved onto the sphere.
+
+    Where to put the sphere is the question: an atom that has flown off must not drag
+    it along. The centre c that leaves the confined atoms centred solves
+
+        sum_i confined(p_i - c) = 0
+
+    and minimises a Huber loss of the distances, so that far atoms count by their
+    direction only. What is centred and inside already stays as it is.
+    """
+    middle = centred(P)
+    brim = radius * (1 + 8 * torch.finfo(P.dtype).eps)
+    inside = _extent(middle) <= brim
+    if P.device.type == "cpu" and inside.all():  # elsewhere it would have to wait
+        return middle
+    P = P - P.median(-2, keepdim=True).values
+    for _ in range(CENTRINGS):
+        P = P - confined(P, radius).mean(-2, keepdim=True)
+    P = centred(confined(P, radius))
+    # rounds that were too few leave a little outside: shrink, which keeps the centre
+    P = P * (radius / _extent(P).clamp(min=TINY)).clamp(max=1.0)
+    return torch.where(inside, middle, P)
+
+
+def _extent(P: Tensor) -> Tensor:
+    """Return how far out the furthest atom is, `[..., 1, 1]` Å."""
+    far: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
+    return far.amax(-2, keepdim=True)
 
 
 def pushed(P: Tensor, W: Tensor, share: float = 0.5) -> Tensor:

@@ -55,7 +55,11 @@ class Space(Protocol):
         ...
 
     def project(self, X: Tensor) -> Tensor:
-        """Return X `[..., d]` with every atom back inside the region."""
+        """Return X `[..., d]` with every atom back inside the region.
+
+        It may be applied after every step of a relaxation: what is inside keeps its
+        place, or is shifted as a whole where the energy does not notice.
+        """
         ...
 
     def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:

@@ -109,6 +109,47 @@ def test_contains_the_sphere_and_its_border():
     assert space.contains(space.project(at)).all()
 
 
+def test_projecting_centres():
+    space = Cluster("Au2Cu4")
+    X = space.sample(4, stream(0))
+    shifted = (X.reshape(4, 6, 3) + torch.tensor([9.0, -2, 5])).flatten(1)
+    assert not space.contains(shifted).any()
+    torch.testing.assert_close(space.project(shifted), X)
+
+
+def test_projecting_after_every_step_does_not_disturb_a_relaxation():
+    """Its steps are the same as without; what flew off is brought back."""
+    space = Cluster("Ar7", radii={"Ar": 0.56})
+    start = space.sample(8, stream(0))
+
+    def energy(X):
+        D = distances(X.reshape(-1, 7, 3)) + 1e3 * torch.eye(7)
+        return (4 * (D**-12 - D**-6)).sum((1, 2)) / 2
+
+    def relaxed(project):
+        X = start.clone()
+        old = None
+        for _ in range(60):  # Barzilai and Borwein's: X and slope must be a pair
+            X.requires_grad_()
+            (slope,) = torch.autograd.grad(energy(X).sum(), X)
+            X = X.detach()
+            step = torch.full((8, 1), 1e-3, dtype=X.dtype)
+            if old is not None:
+                s, y = X - old[0], slope - old[1]
+                step = (s * s).sum(1, True) / (s * y).sum(1, True).abs().clamp(
+                    min=1e-12
+                )
+            change = step * slope
+            change *= (0.1 / change.abs().amax(1, True)).clamp(max=1)
+            old = X, slope
+            X = project(X - change)
+        return X
+
+    free, held = relaxed(lambda X: X), relaxed(space.project)
+    assert (energy(free) < -10).all()
+    torch.testing.assert_close(energy(held), energy(free), rtol=1e-6, atol=1e-6)
+
+
 def test_contains_no_close_pairs():
     space = Cluster("AuCu2", minimum_distance={"Cu-Au": 2.5, "Cu-Cu": 1.5})
     X = torch.tensor([0, 0, 0, 2.6, 0, 0, 2.6, 1.6, 0]).repeat(3, 1)

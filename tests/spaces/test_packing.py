@@ -6,6 +6,7 @@ from bostruct.spaces.packing import (
     confined,
     connected,
     distances,
+    held,
     portions,
     pushed,
     separated,
@@ -41,6 +42,28 @@ def test_confined_moves_only_what_is_outside():
     turned = torch.linalg.cross(inside, P)
     assert turned.abs().max() < 1e-12
     assert confined(torch.zeros(1, 2, 3), 1.0).eq(0).all()
+
+
+def test_held_is_centred_and_inside():
+    for size in (0.5, 2, 30):
+        P = size * random(6, 9, 3) + 7
+        inside = held(P, 3.0)
+        assert inside.mean(1).abs().max() < 1e-12
+        assert inside.norm(dim=-1).max() <= 3 + 1e-12
+        torch.testing.assert_close(held(inside, 3.0), inside, rtol=0, atol=1e-12)
+    small = 0.1 * random(6, 9, 3)
+    torch.testing.assert_close(held(small + 7, 3.0), centred(small))
+
+
+def test_an_atom_that_flew_off_does_not_drag_the_others():
+    P = centred(random(1, 9, 3).clamp(-1, 1))
+    P[0, 0] = torch.tensor([1e6, 0, 0])
+    inside = held(P, 5.0)
+    rest = distances(P)[0, 1:, 1:]
+    torch.testing.assert_close(distances(inside)[0, 1:, 1:], rest, rtol=1e-3, atol=0)
+    # the nine are centred, so the others are 5 / 8 Å off
+    assert inside[0, 0, 0] == pytest.approx(5, abs=1e-3)
+    assert inside[0, 1:, 0].mean() == pytest.approx(-5 / 8, abs=1e-3)
 
 
 def test_pushed_moves_both_ends_of_a_close_pair():
