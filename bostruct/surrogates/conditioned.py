@@ -19,6 +19,7 @@ from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import GPyTorchPosterior, Posterior
 from gpytorch.distributions import MultivariateNormal
+from linear_operator import to_linear_operator
 from torch import Tensor
 
 from bostruct.errors import ShapeError, must
@@ -39,6 +40,8 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
     Raises:
         ShapeError: X and Y do not belong together.
     """
+
+    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
 
     def __init__(self, model: Model, X: Tensor, Y: Tensor, noise: Tensor) -> None:
         super().__init__()
@@ -70,7 +73,8 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
         asked, told = X.expand(*batch, *X.shape[-2:]), self.X.expand(*batch, t, -1)
         before = self.model.posterior(torch.cat((asked, told), -2))
         mean, C = before.mean.squeeze(-1), before.distribution.covariance_matrix
-        noise = self.noise.expand(*batch, t)
+        shape = torch.broadcast_shapes(self.noise.shape, (*C.shape[:-2], t))
+        noise = self.noise.expand(shape)
         noise = noise + JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
         factor = torch.linalg.cholesky(C[..., q:, q:] + torch.diag_embed(noise))
         root = torch.linalg.solve_triangular(factor, C[..., q:, :q], upper=False)
@@ -80,8 +84,10 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
         C = C[..., :q, :q] - root.transpose(-1, -2) @ root
         if observation_noise is not False:
             given = None if observation_noise is True else observation_noise
-            C = C + torch.diag_embed(_noise(self.model, asked, given))
-        gaussian = MultivariateNormal(mean, C.expand(*mean.shape, q))
+            noise = _noise(self.model, asked, given)
+            C = C + torch.diag_embed(noise.expand(*noise.shape[:-1], q))
+        covariance = to_linear_operator(C.expand(*mean.shape, q))
+        gaussian = MultivariateNormal(mean, covariance)
         posterior = GPyTorchPosterior(gaussian)
         if posterior_transform is not None:
             return posterior_transform(posterior)
@@ -108,9 +114,19 @@ def condition(
     return Conditioned(model, X, Y, _noise(model, X, noise))
 
 
+def variances(noise: Tensor, q: int) -> Tensor:
+    """Return noise variances `[..., q]` that may have come as BoTorch's `[..., q, 1]`.
+
+    What was one number, or one for each batch, comes back as `[..., 1]`.
+    """
+    if noise.dim() > 1 and noise.shape[-1] == 1 and noise.shape[-2] in (1, q):
+        return noise.squeeze(-1)
+    return noise if noise.dim() else noise.unsqueeze(-1)
+
+
 def _noise(model: Model, X: Tensor, noise: Tensor | None) -> Tensor:
     if noise is not None:
-        return noise.squeeze(-1) if noise.shape[-1:] == (1,) else noise
+        return variances(noise, X.shape[-2])
     with torch.no_grad():
         observed = model.posterior(X, observation_noise=True).variance
         own: Tensor = (observed - model.posterior(X).variance).squeeze(-1)

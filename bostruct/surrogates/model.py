@@ -25,17 +25,24 @@ from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import GPyTorchPosterior, Posterior
 from gpytorch.distributions import MultivariateNormal
+from linear_operator import to_linear_operator
 from torch import Tensor
 
 from bostruct.descriptors import SOAP
 from bostruct.errors import NotFittedError
 from bostruct.structures import Structures
-from bostruct.surrogates.conditioned import JITTER, Conditioned, condition
+from bostruct.surrogates.conditioned import (
+    JITTER,
+    Conditioned,
+    condition,
+    variances,
+)
 from bostruct.surrogates.kernel import Inducing, between
 from bostruct.surrogates.pairs import Repulsion
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.uncertainty import Prediction
 
+ROUNDING = 1e-14  # of the prior variance: what the difference of two such may lose
 CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 
@@ -91,6 +98,8 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         fit: the numbers.
         space: gives structures to coordinates; None if only `predict` is needed.
     """
+
+    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
 
     def __init__(
         self,
@@ -149,12 +158,13 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         )  # [..., q, q]
         C = self._covariance(pairs, phi.view(*shape, -1))
         if isinstance(observation_noise, Tensor):
-            noise = observation_noise.reshape(*observation_noise.shape[: len(shape)])
+            noise = variances(observation_noise, shape[-1])
             C = C + torch.diag_embed(noise.expand(shape))
         elif observation_noise:
             noise = (self.fit.energy_noise**2 * a).expand(shape)
             C = C + torch.diag_embed(noise)
-        posterior = GPyTorchPosterior(MultivariateNormal(mean.view(shape), C))
+        gaussian = MultivariateNormal(mean.view(shape), to_linear_operator(C))
+        posterior = GPyTorchPosterior(gaussian)
         if posterior_transform is not None:
             return posterior_transform(posterior)
         return posterior
@@ -257,7 +267,9 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         if phi.shape[-2] == 1:
             unseen = unseen.clamp(min=0)
         C: Tensor = self.fit.signal**2 * unseen + psi @ psi.transpose(-1, -2)
-        return C + JITTER * torch.diag_embed(C.diagonal(dim1=-2, dim2=-1))
+        own, prior = C.diagonal(dim1=-2, dim2=-1), pairs.diagonal(dim1=-2, dim2=-1)
+        lost = ROUNDING * self.fit.signal**2 * prior
+        return C + torch.diag_embed(JITTER * own + lost)
 
     def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
         moving = structures.positions.detach().clone().requires_grad_()
