@@ -123,7 +123,7 @@ def relax(
     taken = torch.zeros(b, dtype=torch.int64, device=X.device)
     converged = torch.zeros(b, dtype=torch.bool, device=X.device)
     for turn in range(steps):
-        rest = batch.g.abs().amax(-1) < tolerance
+        rest = _rests(batch, tolerance)
         moving = ~rest & batch.f.isfinite() & (batch.limit > SMALLEST * step)
         if turn % LOOK == 0:
             count = int(moving.sum())
@@ -134,8 +134,7 @@ def relax(
                     break
         taken[batch.row] += moving
         _advance(batch, value, moving, turn % HISTORY, step, project)
-    rest = batch.g.abs().amax(-1) < tolerance
-    _store(batch, end_X, end_f, converged, rest)
+    _store(batch, end_X, end_f, converged, _rests(batch, tolerance))
     return Relaxed(end_X, -end_f, taken, converged)
 
 
@@ -148,6 +147,10 @@ def _evaluate(value: Value, X: Tensor) -> tuple[Tensor, Tensor]:
     f = f.detach()
     sound = f.isfinite() & g.isfinite().all(-1)
     return torch.where(sound, f, torch.inf), torch.where(sound.unsqueeze(-1), g, 0)
+
+
+def _rests(batch: _Batch, tolerance: float) -> Tensor:
+    return batch.f.isfinite() & (batch.g.abs().amax(-1) < tolerance)
 
 
 def _store(
