@@ -1,10 +1,11 @@
 """Real spherical harmonics as polynomials on the unit sphere.
 
 Notation
-    u     [3, p]         1   unit vectors
-    M     [k, p]         1   monomials x^a y^b z^c of degree 0 ... l_max
-    C     [(l+1)^2, k]   1   coefficients of the harmonics in the monomials
-    Y     [(l+1)^2, p]   1   Y_00, Y_1-1, Y_10, Y_11, Y_2-2, ...
+    u     [3, p]             1   unit vectors
+    M     [k, p]             1   monomials x^a y^b z^c, by degree 0 ... l_max
+    C     [(l+1)^2, k]       1   coefficients of the harmonics in the monomials
+    D     [3, (l+1)^2, k']   1   of their derivatives, in the monomials below l_max
+    Y     [(l+1)^2, p]       1   Y_00, Y_1-1, Y_10, Y_11, Y_2-2, ...
 
 Orthonormal on the sphere, so that the addition theorem reads
 sum_m Y_lm(u) Y_lm(v) = (2 l + 1) / (4 pi) P_l(u . v).
@@ -15,7 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -28,6 +30,7 @@ Exponents = tuple[int, int, int]
 Polynomial = Mapping[Exponents, float]
 
 
+@final
 @dataclass(frozen=True)
 class Harmonics:
     """Real spherical harmonics up to degree `degree`.
@@ -44,74 +47,96 @@ class Harmonics:
             raise InputError(must("degree", condition, self.degree))
 
     def __call__(self, u: Tensor) -> Tensor:
-        """Return Y `[(l+1)^2, p]` of unit vectors `u` `[3, p]`. Differentiable."""
-        return self._matrix(u) @ self._monomials(u)
+        """Return Y `[(l+1)^2, p]` of `u` `[3, p]`. Twice differentiable."""
+        Y: Tensor = _Evaluate.apply(u, self.degree)  # type: ignore[no-untyped-call]
+        return Y
 
     def gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return Y `[(l+1)^2, p]` and dY/du `[3, (l+1)^2, p]`.
 
         The derivative is that of the polynomial, not yet projected on the sphere.
         """
-        monomials, matrix = self._monomials(u), self._matrix(u)
-        slopes = [
-            matrix[:, order != 0]
-            * order[order != 0]
-            @ monomials.index_select(0, lower[order != 0])
-            for order, lower in self._derivatives(u.device)
-        ]
-        return matrix @ monomials, torch.stack(slopes)
-
-    def _monomials(self, u: Tensor) -> Tensor:
-        levels = [torch.ones_like(u[:1])]
-        for parent, axis in self._recursion(u.device):
-            levels.append(levels[-1].index_select(0, parent) * u.index_select(0, axis))
-        return torch.cat(levels)
-
-    def _matrix(self, like: Tensor) -> Tensor:
-        return self._coefficients.to(like)
-
-    @cached_property
-    def _exponents(self) -> list[Exponents]:
-        return [
-            (a, b, degree - a - b)
-            for degree in range(self.degree + 1)
-            for a in range(degree, -1, -1)
-            for b in range(degree - a, -1, -1)
-        ]
-
-    @cached_property
-    def _coefficients(self) -> Tensor:
-        place = {exponents: k for k, exponents in enumerate(self._exponents)}
-        matrix = torch.zeros((self.degree + 1) ** 2, len(place), dtype=torch.float64)
-        for row, polynomial in enumerate(_polynomials(self.degree)):
-            for exponents, value in polynomial.items():
-                matrix[row, place[exponents]] = value
-        return matrix
-
-    def _recursion(self, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-        """For each degree, which lower monomial times which coordinate gives it."""
-        steps = []
-        for degree in range(1, self.degree + 1):
-            below = [e for e in self._exponents if sum(e) == degree - 1]
-            here = [e for e in self._exponents if sum(e) == degree]
-            axis = [next(k for k in range(3) if e[k]) for e in here]
-            parent = [below.index(_less(e, k)) for e, k in zip(here, axis, strict=True)]
-            steps.append((_indices(parent, device), _indices(axis, device)))
-        return steps
-
-    def _derivatives(self, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-        """For each axis, the power of it in each monomial and the monomial below."""
-        place = {exponents: k for k, exponents in enumerate(self._exponents)}
-        found = []
-        for k in range(3):
-            order = [e[k] for e in self._exponents]
-            lower = [place[_less(e, k)] if e[k] else 0 for e in self._exponents]
-            found.append((_indices(order, device), _indices(lower, device)))
-        return found
+        tables = _tables(self.degree, u.device, u.dtype)
+        M = _monomials(u, tables)
+        return tables.C @ M, tables.D @ M[: tables.D.shape[-1]]
 
 
-def _indices(values: list[int], device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=torch.long, device=device)
+@final
+class _Evaluate(torch.autograd.Function):
+    """Y = C M(u) with the derivative in closed form: two products, no scatter."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, degree: int) -> Tensor:  # noqa: ANN401 - torch's
+        tables = _tables(degree, u.device, u.dtype)
+        M = _monomials(u, tables)
+        ctx.save_for_backward(u, M[: tables.D.shape[-1]])
+        ctx.degree = degree
+        return tables.C @ M
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        u, low = ctx.saved_tensors
+        tables = _tables(ctx.degree, u.device, u.dtype)
+        count = low.shape[0]
+        if torch.is_grad_enabled():  # someone wants to differentiate this again
+            low = _monomials(u, tables)[:count]
+        pulled = tables.D.transpose(1, 2).flatten(0, 1) @ g  # [3 k', p]
+        return (pulled.view(3, count, -1) * low).sum(1), None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """What does not depend on u."""
+
+    C: Tensor
+    D: Tensor
+    recursion: list[tuple[Tensor, Tensor]]  # parent and coordinate, by degree
+
+
+@lru_cache(maxsize=32)
+def _tables(degree: int, device: torch.device, dtype: torch.dtype) -> _Tables:
+    exponents = _exponents(degree)
+    place = {e: k for k, e in enumerate(exponents)}
+    below = max(1, sum(sum(e) < degree for e in exponents))
+    C = torch.zeros((degree + 1) ** 2, len(place), dtype=torch.float64)
+    D = torch.zeros(3, (degree + 1) ** 2, below, dtype=torch.float64)
+    for row, polynomial in enumerate(_polynomials(degree)):
+        for e, value in polynomial.items():
+            C[row, place[e]] = value
+            for axis in range(3):
+                if e[axis]:
+                    D[axis, row, place[_less(e, axis)]] += value * e[axis]
+    recursion = [
+        (indices.to(device), axes.to(device))
+        for indices, axes in (_recursion(ell) for ell in range(1, degree + 1))
+    ]
+    return _Tables(C.to(device, dtype), D.to(device, dtype), recursion)
+
+
+def _monomials(u: Tensor, tables: _Tables) -> Tensor:
+    levels = [torch.ones_like(u[:1])]
+    for parent, axis in tables.recursion:
+        levels.append(levels[-1].index_select(0, parent) * u.index_select(0, axis))
+    return torch.cat(levels)
+
+
+def _exponents(degree: int) -> list[Exponents]:
+    return [e for ell in range(degree + 1) for e in _of_degree(ell)]
+
+
+def _of_degree(ell: int) -> list[Exponents]:
+    return [
+        (a, b, ell - a - b) for a in range(ell, -1, -1) for b in range(ell - a, -1, -1)
+    ]
+
+
+def _recursion(ell: int) -> tuple[Tensor, Tensor]:
+    """Return which monomial of degree ell - 1 times which coordinate gives each."""
+    below, here = _of_degree(ell - 1), _of_degree(ell)
+    axis = [next(k for k in range(3) if e[k]) for e in here]
+    parent = [below.index(_less(e, k)) for e, k in zip(here, axis, strict=True)]
+    return torch.tensor(parent), torch.tensor(axis)
 
 
 def _less(exponents: Exponents, axis: int) -> Exponents:

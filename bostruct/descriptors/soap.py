@@ -33,9 +33,7 @@ from torch import Tensor
 from bostruct.descriptors.harmonics import Harmonics
 from bostruct.descriptors.radial import Radial
 from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.structures import Structures, neighbors
-
-DENSE = 40  # atoms: up to here looking at all pairs beats searching for neighbors
+from bostruct.structures import Structures, all_pairs, neighbors
 
 
 @final
@@ -154,7 +152,7 @@ class SOAP:
         self, structures: Structures, place: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return other `[n, k]`, V `[n, k, 3]` in cut-offs, species, mask `[n, k]`."""
-        dense = _all_pairs(structures)
+        dense = all_pairs(structures)
         positions = structures.positions
         if dense is not None:
             other, shift, mask = dense, None, torch.ones_like(dense, dtype=torch.bool)
@@ -243,23 +241,3 @@ def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
     flat = vectors.flatten(0, 1)
     r = torch.linalg.vector_norm(flat, dim=-1)
     return r, (flat / r.unsqueeze(-1)).T
-
-
-def _all_pairs(structures: Structures) -> Tensor | None:
-    """Return all other atoms of each atom's structure, or None where that is wasteful.
-
-    Only for isolated structures of one size: then no search is needed, and pairs
-    beyond the cut-off simply add nothing.
-    """
-    n, b = structures.positions.shape[0], len(structures)
-    a = n // b
-    if a * b != n or not 1 < a <= DENSE or bool(structures.pbc.any()):
-        return None
-    index = structures.index.view(b, a)
-    if not bool((index == index[:, :1]).all()):
-        return None
-    atom = torch.arange(a, device=index.device)
-    others = torch.arange(a - 1, device=index.device).expand(a, -1)
-    others = others + (others >= atom.unsqueeze(-1))  # [a, a - 1]
-    first = torch.arange(b, device=index.device) * a
-    return (first.view(-1, 1, 1) + others).flatten(0, 1)

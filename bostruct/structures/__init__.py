@@ -11,6 +11,7 @@ from bostruct.structures.convert import to_ase as to_ase
 from bostruct.structures.convert import to_pymatgen as to_pymatgen
 from bostruct.structures.elements import SYMBOLS as SYMBOLS
 from bostruct.structures.neighbors import Neighbors as Neighbors
+from bostruct.structures.neighbors import all_pairs as all_pairs
 from bostruct.structures.neighbors import neighbors as neighbors
 from bostruct.structures.same import fingerprint as fingerprint
 from bostruct.structures.same import profile as profile

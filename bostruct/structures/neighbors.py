@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import final
 
 import torch
@@ -27,6 +28,9 @@ from bostruct.structures.structures import Structures
 
 CHUNK = 1 << 20
 """Candidate pairs looked at in one go; bounds the memory to about 100 MB."""
+
+SMALL = 40
+"""Atoms of a structure up to which looking at all pairs beats searching for some."""
 
 WHOLE = 128
 """Points up to which a structure is searched whole rather than through bins."""
@@ -98,6 +102,31 @@ class Neighbors:
             shift[self.center, column] = self.shift
         mask = torch.arange(k, device=counts.device) < counts.unsqueeze(-1)
         return other, shift, mask
+
+
+def all_pairs(structures: Structures) -> Tensor | None:
+    """Return all other atoms of each atom's structure, `[n, a - 1]`, if that is cheap.
+
+    It is for isolated structures of one small size, and spares the search: whatever
+    vanishes beyond a cutoff may as well be summed over all pairs. None otherwise.
+    """
+    n, b = structures.positions.shape[0], len(structures)
+    a = n // b if b else 0
+    if a * b != n or not 1 < a <= SMALL or bool(structures.pbc.any()):
+        return None
+    sizes = structures.index.view(b, a)
+    if not bool((sizes == sizes[:, :1]).all()):
+        return None
+    return _others(b, a, structures.device)
+
+
+@lru_cache(maxsize=64)
+def _others(b: int, a: int, device: torch.device) -> Tensor:
+    atom = torch.arange(a, device=device)
+    others = torch.arange(a - 1, device=device).expand(a, -1)
+    others = others + (others >= atom.unsqueeze(-1))  # [a, a - 1]
+    first = torch.arange(b, device=device) * a
+    return (first.view(-1, 1, 1) + others).flatten(0, 1)
 
 
 def neighbors(

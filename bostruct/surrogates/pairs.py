@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import check_positive
-from bostruct.structures import Structures, neighbors
+from bostruct.structures import Structures, all_pairs, neighbors
 
 
 @final
@@ -47,14 +47,25 @@ class Repulsion:
             structures: b structures of n atoms in total.
             radii: `[n]` Å.
         """
-        energy = structures.positions.new_zeros(len(structures))
+        positions = structures.positions
+        energy = positions.new_zeros(len(structures))
+        others = all_pairs(structures)
+        if others is not None:
+            r = torch.linalg.vector_norm(
+                positions[others] - positions.unsqueeze(1), dim=-1
+            )
+            d = self.reach * (radii[others] + radii.unsqueeze(1))
+            return self._wall(r, d).view(len(structures), -1).sum(-1) / 2
         cutoff = 2 * self.reach * float(radii.max())
         pairs = neighbors(structures, cutoff, half=True)
         vectors = pairs.vectors(structures.positions, structures.cell)
         r = torch.linalg.vector_norm(vectors, dim=-1)
         d = self.reach * (radii[pairs.center] + radii[pairs.other])
+        return energy.index_add(0, pairs.structure, self._wall(r, d))
+
+    def _wall(self, r: Tensor, d: Tensor) -> Tensor:
         excess = (d / r.clamp(min=SMALLEST) - 1).clamp(min=0)
-        return energy.index_add(0, pairs.structure, self.strength * excess**3)
+        return self.strength * excess.pow(3)
 
 
 SMALLEST = 1e-3

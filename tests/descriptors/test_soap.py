@@ -1,5 +1,6 @@
 """The power spectrum: invariances, smoothness, derivatives, and an established SOAP."""
 
+import importlib
 from dataclasses import replace
 
 import dscribe.descriptors
@@ -10,10 +11,10 @@ from ase import Atoms
 from ase.build import bulk
 
 from bostruct.descriptors import SOAP
-from bostruct.descriptors import soap as module
 from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
 
+NEIGHBORS = importlib.import_module("bostruct.structures.neighbors")
 EXACT = 1e-11  # rounding of sums over neighbors
 SECANT = 1e-7  # central differences, step 1e-5 Å
 CUTOFF = 4.0
@@ -97,7 +98,7 @@ def test_all_pairs_equal_the_neighbor_list(monkeypatch):
     structures = from_ase([cluster(seed=s) for s in range(3)])
     soap = SOAP((29, 79), CUTOFF)
     dense, slopes = soap(structures), soap.slopes(structures)
-    monkeypatch.setattr(module, "DENSE", 0)
+    monkeypatch.setattr(NEIGHBORS, "SMALL", 0)
     close(soap(structures), dense)
     sparse = soap.slopes(structures)
     close(sparse.features, slopes.features)
@@ -147,7 +148,7 @@ def test_slopes_are_the_gradient(case):
 @pytest.mark.parametrize("dense", [0, 40])
 def test_smooth_when_a_neighbor_crosses_the_cutoff(monkeypatch, dense):
     """Value and slope are continuous; the curvature stays bounded."""
-    monkeypatch.setattr(module, "DENSE", dense)
+    monkeypatch.setattr(NEIGHBORS, "SMALL", dense)
     soap = SOAP((29,), CUTOFF)
 
     def at(distance):

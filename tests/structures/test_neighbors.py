@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bostruct.errors import InputError
-from bostruct.structures import Structures, from_ase, neighbors
+from bostruct.structures import Structures, all_pairs, from_ase, neighbors
 
 MODULE = importlib.import_module("bostruct.structures.neighbors")
 
@@ -213,3 +213,27 @@ def test_agrees_on_a_gpu():
     images = [bulk("Cu") * (3, 3, 3), molecule("CH4"), bulk("Cu") * (6, 6, 6)]
     batch: Structures = from_ase(images, device="cuda")
     assert listed(neighbors(batch, 5.0)) == reference(images, 5.0)
+
+
+def test_all_pairs_are_the_neighbors_within_any_distance():
+    rng = np.random.default_rng(0)
+    images = [Atoms("Cu5", rng.normal(size=(5, 3)) * 2) for _ in range(3)]
+    structures = from_ase(images)
+    others = all_pairs(structures)
+    found = neighbors(structures, 100.0).padded()[0]
+    assert torch.equal(others.sort(-1).values, found.sort(-1).values)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [Atoms("Cu2"), Atoms("Cu3"), Atoms("Cu")],
+        [Atoms("Cu2"), Atoms("Cu4")],
+        [bulk("Cu") * (2, 1, 1)],
+        [Atoms("Cu")],
+        [Atoms("Cu64")],
+    ],
+    ids=["two sizes", "sizes that add up", "periodic", "one atom", "large"],
+)
+def test_all_pairs_are_not_for_everything(images):
+    assert all_pairs(from_ase(images)) is None
