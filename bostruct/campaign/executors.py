@@ -6,15 +6,16 @@ that hangs or crashes there is a failed trial, not the end of the campaign.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import math
 import multiprocessing
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from multiprocessing import connection
 from typing import Any, ParamSpec, TypeVar, final
 
 import cloudpickle
@@ -126,8 +127,8 @@ def _exit(code: int) -> str:
 
 def _pool(count: int) -> ProcessPool:
     if sys.platform == "win32":
-        context = multiprocessing.get_context("spawn")
-        return ProcessPool(max_workers=count, context=context)
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPool(max_workers=count, initializer=_start, context=spawn)
     # Not fork: torch's threads and locks would not survive it. The server of forks
     # imports torch once, so that a worker which replaces a dead one starts at once.
     server = multiprocessing.get_context("forkserver")
@@ -138,9 +139,14 @@ def _pool(count: int) -> ProcessPool:
 def _start() -> None:
     """Prepare a worker: it must not outlive the campaign that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the campaign
-    if sys.platform == "linux":
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _call(function: bytes, arguments: bytes) -> bytes:

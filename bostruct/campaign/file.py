@@ -6,6 +6,7 @@ import importlib.util
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 import cloudpickle
 
@@ -22,9 +23,34 @@ def load(path: Path) -> Campaign:
     Raises:
         InputError: there is no such file, it fails, or it has no campaign or several.
     """
+    module = execute(path)
+    found = {
+        id(value): name
+        for name, value in vars(module).items()
+        if isinstance(value, Campaign)
+    }
+    if len(found) != 1:
+        names = ", ".join(found.values()) or "none"
+        way_out = "Write `campaign = bostruct.Campaign(space=..., evaluator=...)`."
+        condition = "make exactly one Campaign at module level"
+        raise InputError(must(path.name, condition, names, way_out))
+    campaign = vars(module)[next(iter(found.values()))]
+    assert isinstance(campaign, Campaign)
+    return campaign
+
+
+def execute(path: Path, kind: str = "campaign file") -> ModuleType:
+    """Return a Python file as a module whose functions and classes travel to workers.
+
+    Args:
+        path: Of the file; what is under `if __name__ == "__main__"` is not run.
+        kind: What it is called if it fails.
+
+    Raises:
+        InputError: there is no such file, or it fails.
+    """
     if not path.is_file():
-        way_out = "It is a Python file that makes a bostruct.Campaign."
-        raise InputError(must("file", "exist", str(path), way_out))
+        raise InputError(must("file", "exist", str(path), f"It is a Python {kind}."))
     spec = importlib.util.spec_from_file_location(MODULE, path)
     if spec is None or spec.loader is None:
         way_out = "Its name must end in .py."
@@ -42,21 +68,9 @@ def load(path: Path) -> Campaign:
     except (Exception, SystemExit) as error:
         what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
         where = f"{path}, line {_line(error, path)}"
-        raise InputError(f"{where}: the campaign file failed: {what}") from error
+        raise InputError(f"{where}: the {kind} failed: {what}") from error
     cloudpickle.register_pickle_by_value(module)  # workers cannot import it
-    found = {
-        id(value): name
-        for name, value in vars(module).items()
-        if isinstance(value, Campaign)
-    }
-    if len(found) != 1:
-        names = ", ".join(found.values()) or "none"
-        way_out = "Write `campaign = bostruct.Campaign(space=..., evaluator=...)`."
-        condition = "make exactly one Campaign at module level"
-        raise InputError(must(path.name, condition, names, way_out))
-    campaign = vars(module)[next(iter(found.values()))]
-    assert isinstance(campaign, Campaign)
-    return campaign
+    return module
 
 
 def _line(error: BaseException, path: Path) -> int | str:

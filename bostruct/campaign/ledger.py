@@ -8,7 +8,6 @@ an unreferenced file may exist and is swept; a row without its file cannot.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import socket
 import sqlite3
@@ -18,22 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bostruct.campaign import arrays, durable, records
+import torch
+
+from bostruct.campaign import arrays, database, durable, records
 from bostruct.campaign.atoms import Rows
 from bostruct.campaign.description import canonical
-from bostruct.campaign.folder import (
-    POSTERIORS,
-    UNFINISHED,
-    database,
-    file_system,
-    inspect,
-    is_network,
-)
+from bostruct.campaign.folder import DATABASE, POSTERIORS, inspect
 from bostruct.campaign.lock import Lock
 from bostruct.campaign.log import Log
 from bostruct.campaign.plan import Planned
 from bostruct.campaign.records import Trial
-from bostruct.campaign.schema import FORMAT, TABLES, UNITS, versions
+from bostruct.campaign.schema import versions
 from bostruct.errors import InputError, LogError, must
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.spaces import Space
@@ -75,7 +69,7 @@ class Ledger(Log):
             self._lock = Lock(path)
             try:
                 if not inspect(path):
-                    _create(path, description, seed)
+                    database.create(path, description, seed)
                 super().__init__(path, space, surrogate)
                 self._start(device)
             except BaseException:
@@ -90,24 +84,26 @@ class Ledger(Log):
         self._seconds = 0.0  # of writing, not yet in the log itself
 
     def _start(self, device: str) -> None:
-        file = database(self.folder)
+        file = self.folder / DATABASE
         self._session = 0
         try:
             # One connection for our tables and ASE's: they commit together.
             connection = sqlite3.connect(file, timeout=20, isolation_level=None)
             self._connection = connection
-            journal = _journal(connection, self.folder)
+            journal = database.journal(connection, self.folder)
             self._rows = Rows(file, connection)
         except sqlite3.Error as error:
             raise LogError(f"could not open {file}: {error}") from error
         with durable.transaction(connection):
             cursor = connection.execute(
                 "INSERT INTO bostruct_session "
-                "(host, pid, device, journal, versions, started) VALUES (?,?,?,?,?,?)",
+                "(host, pid, device, threads, journal, versions, started) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     socket.gethostname(),
                     os.getpid(),
                     device,
+                    torch.get_num_threads(),
                     journal,
                     canonical(versions()),
                     time.time(),
@@ -280,39 +276,3 @@ class Ledger(Log):
         if connection is not None:
             connection.close()
             self._connection = None
-
-
-def _create(folder: Path, description: dict[str, Any], seed: int) -> None:
-    """Make the database of a new campaign: under another name until it is whole."""
-    new = folder / UNFINISHED
-    for leftover in folder.glob(UNFINISHED + "*"):
-        leftover.unlink()
-    (folder / POSTERIORS).mkdir(exist_ok=True)
-    connection = sqlite3.connect(new, isolation_level=None)
-    try:
-        Rows(new, connection)
-        row = (1, FORMAT, canonical(description), seed, json.dumps(UNITS), time.time())
-        with durable.transaction(connection):
-            for statement in TABLES.split(";\n"):
-                connection.execute(statement)
-            query = "INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)"
-            connection.execute(query, row)
-    except sqlite3.Error as error:
-        raise LogError(f"could not write {new}: {error}") from error
-    finally:
-        connection.close()
-    os.replace(new, database(folder))
-    durable.sync_folder(folder)
-    durable.sync_folder(folder.absolute().parent)
-
-
-def _journal(connection: sqlite3.Connection, folder: Path) -> str:
-    """Set how SQLite makes transactions last; return the mode, and why."""
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    if is_network(folder):
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = DELETE")
-        return f"DELETE, EXCLUSIVE: {file_system(folder)} is a network file system"
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    return str(mode).upper()

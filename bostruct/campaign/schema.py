@@ -26,6 +26,7 @@ CREATE TABLE bostruct_session (
     host TEXT NOT NULL,
     pid INTEGER NOT NULL,
     device TEXT NOT NULL,
+    threads INTEGER NOT NULL,  -- torch's; another number may change the last digits
     journal TEXT NOT NULL,  -- SQLite's journal mode, and why
     versions TEXT NOT NULL,  -- JSON: package to version
     started REAL NOT NULL,

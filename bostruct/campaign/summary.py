@@ -41,6 +41,7 @@ def summary(log: Log) -> dict[str, Any]:
         "steps": [_step(step, trials) for step in steps[-LAST:]],
         "sessions": len(sessions),
         "device": last.get("device"),
+        "threads": last.get("threads"),
         "journal": last.get("journal"),
         "versions": last.get("versions"),
         "description": log.description,

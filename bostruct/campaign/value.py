@@ -127,11 +127,12 @@ def choice(
     chosen: list[int] = []
     values: list[float] = []
     current = candidates
+    alike = torch.zeros_like(candidates.value, dtype=torch.bool)
     while len(chosen) < task.q:
-        taken = torch.cat([seen, candidates.X[chosen]])
-        picks = choose(current, 1, space=task.parts.space, seen=taken)
+        picks = choose(current, 1, space=task.parts.space, seen=seen)
         if len(picks) == 0:
             missing = task.q - len(chosen)
+            taken = torch.cat([seen, candidates.X[chosen]])
             candidates = _with_random(task, candidates, value, taken, missing)
             rows = range(len(current.X), len(candidates.X))
             chosen.extend(rows)
@@ -142,8 +143,10 @@ def choice(
         values.append(float(current.value[pick]))
         if len(chosen) < task.q:
             value = value.after(candidates.X[pick : pick + 1])
+            alike |= task.parts.space.same(candidates.X, candidates.X[pick])
             with torch.no_grad():
-                current = replace(current, value=value(candidates.X))
+                worth = value(candidates.X).masked_fill(alike, -torch.inf)
+            current = replace(current, value=worth)
     return candidates, chosen, values
 
 

@@ -58,8 +58,8 @@ class Box:
     def project(self, X):
         return X.clamp(0, self.edge)
 
-    def same(self, A, B):
-        return (features(A) - features(B)).abs().amax(-1) < 1e-6
+    def same(self, A, B, scale=1.0):
+        return (features(A) - features(B)).abs().amax(-1) < 1e-6 * scale
 
     def moves(self):
         return {}

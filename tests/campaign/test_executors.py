@@ -1,10 +1,13 @@
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 from pebble import ProcessExpired
@@ -139,3 +142,51 @@ def test_ctrl_c_ends_the_workers(tmp_path):
     assert time.monotonic() - start < 30
     assert executor._pool is None
     assert [trial.state for trial in mine.log.trials()] == ["running"] * 4
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from bostruct.campaign.executors import Workers
+from bostruct.evaluators import Function
+from tests.campaign.standin import campaign
+
+def hang(atoms):
+    Path("worker").write_text(str(os.getpid()))
+    time.sleep(300)
+
+if __name__ == "__main__":
+    campaign(Function(hang), executor=Workers(1)).run("run")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_do_not_outlive_a_campaign_that_is_killed(tmp_path):
+    root = Path(__file__).parent.parent.parent
+    (tmp_path / "mine.py").write_text(ORPHAN)
+    process = subprocess.Popen(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+    )
+    file = tmp_path / "worker"
+    wait_for(lambda: file.exists() and file.read_text())
+    worker = int(file.read_text())
+    process.kill()
+    process.wait()
+    wait_for(lambda: not alive(worker))
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(pid):
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+    return "\nState:\tZ" not in status

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bostruct.campaign import durable
-from bostruct.campaign import ledger as module
+from bostruct.campaign import database, durable
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.log import Log
 from bostruct.campaign.plan import Planned
@@ -122,11 +121,11 @@ def test_an_error_while_opening_frees_the_folder(tmp_path, monkeypatch):
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_journal", broken)
+        patch.setattr(database, "journal", broken)
         with pytest.raises(LogError, match=r"could not open .*: disk I/O error"):
             open_ledger(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "Rows", broken)
+        patch.setattr(database, "Rows", broken)
         with pytest.raises(LogError, match=r"could not write .*new: disk I/O error"):
             open_ledger(tmp_path / "new")
     open_ledger(tmp_path).close()
