@@ -1,0 +1,99 @@
+"""The choice among candidates, on a line where everything can be counted."""
+
+import math
+
+import pytest
+import torch
+
+from bostruct.candidates import Candidates, choose
+
+
+class Line:
+    """Points between -10 and 10; those closer than 0.1 are the same."""
+
+    def contains(self, X):
+        return (X.abs() <= 10).all(-1)
+
+    def same(self, A, B, scale=1.0):
+        return (A - B).abs().amax(-1) < 0.1 * scale
+
+
+def made(places, values, origin="random"):
+    X = torch.tensor(places, dtype=torch.float64).view(-1, 1)
+    b = len(X)
+    return Candidates(
+        X=X,
+        value=torch.tensor(values, dtype=torch.float64),
+        origin=[origin] * b,
+        steps=torch.arange(b),
+        converged=torch.ones(b, dtype=torch.bool),
+    )
+
+
+def chosen(places, values, q, seen=None):
+    if seen is not None:
+        seen = torch.tensor(seen, dtype=torch.float64).view(-1, 1)
+    found = choose(made(places, values), q, space=Line(), seen=seen)
+    assert found.dtype == torch.int64
+    return found.tolist()
+
+
+def test_best_first():
+    assert chosen([1, 2, 3, 4], [0.1, 0.4, -1.0, 0.2], 3) == [1, 3, 0]
+
+
+def test_fewer_than_asked_for():
+    assert chosen([1, 2], [0.0, 1.0], 5) == [1, 0]
+    assert chosen([1, 2], [0.0, 1.0], 0) == []
+    assert chosen([], [], 2) == []
+
+
+def test_of_equal_ones_the_best_is_taken():
+    assert chosen([1.0, 5.0, 1.01, 0.99], [1.0, 0.5, 2.0, 0.1], 4) == [2, 1]
+
+
+def test_ties_go_to_the_first():
+    assert chosen([1, 2, 3], [1.0, 1.0, 1.0], 2) == [0, 1]
+
+
+def test_what_was_seen_is_left_out():
+    places, values = [1.0, 2.0, 3.0], [3.0, 2.0, 1.0]
+    assert chosen(places, values, 3, seen=[1.0, 3.0]) == [1]
+    assert chosen(places, values, 3, seen=[1.0, 2.0, 3.0]) == []
+    assert chosen(places, values, 3, seen=[]) == [0, 1, 2]
+
+
+def test_broken_and_outside_ones_are_left_out():
+    places = [11.0, math.nan, math.inf, -math.inf, 2.0, -10.5]
+    assert chosen(places, [9.0, 8.0, 7.0, 6.0, 1.0, 5.0], 6) == [4]
+
+
+def test_values_that_are_not_finite_are_left_out():
+    values = [math.nan, math.inf, -math.inf, -5.0]
+    assert chosen([1, 2, 3, 4], values, 4) == [3]
+
+
+def test_seen_may_have_another_dtype(device):
+    X = made([1, 2], [1.0, 0.5])
+    moved = Candidates(X.X.to(device), X.value.to(device), X.origin, X.steps, X.steps)
+    seen = torch.tensor([[1.0]], dtype=torch.float32)
+    found = choose(moved, 2, space=Line(), seen=seen)
+    assert found.tolist() == [1]
+    assert found.device.type == device.type
+
+
+def test_chain_of_neighbors():
+    """1.00 and 1.16 are both the same as 1.08, but not as each other."""
+    assert chosen([1.0, 1.08, 1.16], [1.0, 2.0, 0.5], 3) == [1]
+    assert chosen([1.0, 1.08, 1.16], [2.0, 1.0, 0.5], 3) == [0, 2]
+
+
+def test_parts_are_joined_in_order():
+    first, second = made([1, 2], [0.1, 0.2]), made([3], [0.3], origin="rattle")
+    both = Candidates.cat([first, second])
+    assert len(both) == 3
+    assert both.X.flatten().tolist() == [1, 2, 3]
+    assert both.value.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert list(both.origin) == ["random", "random", "rattle"]
+    assert both.steps.tolist() == [0, 1, 0]
+    assert both.converged.all()
