@@ -1,4 +1,4 @@
-"""The command line: run, show, export, verify."""
+"""The command line: run, show, export, verify, bench."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
+from bostruct.bench import command
 from bostruct.campaign import atoms, file, stop
 from bostruct.campaign import show as text
 from bostruct.campaign.log import Log
@@ -143,6 +144,59 @@ def verify(
     )
     if not verdict.good:
         raise typer.Exit(1)
+
+
+@app.command()
+@sentence
+def bench(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TASKS]...",
+            help="Names, all, or Python files. [default: lj7 lj13 cu15]",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 20,
+    evaluations: Annotated[
+        int, typer.Option(help="A campaign that needs more has failed.")
+    ] = 100,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the results.")
+    ] = Path("runs/bench"),
+    jobs: Annotated[
+        int, typer.Option(help="Runs at the same time, each on one core.")
+    ] = 1,
+    effort: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="quick, default, thorough or one of a file; may be repeated."
+        ),
+    ] = None,
+    baseline_evaluations: Annotated[
+        int, typer.Option(help="Cap of random search and basin hopping; 0: without.")
+    ] = 1000,
+    device: Annotated[
+        str, typer.Option(help="Of the tensor work: auto, cpu or cuda.")
+    ] = "cpu",
+    names: Annotated[
+        bool, typer.Option("--list", help="Print the named tasks, run nothing.")
+    ] = False,
+) -> None:
+    """Count the energies until the known answer; on the same DIR again, go on."""
+    if names:
+        command.show()
+        return
+    options = command.Options(
+        words=tasks or [],
+        efforts=effort or ["default"],
+        seeds=seeds,
+        evaluations=evaluations,
+        baseline_evaluations=baseline_evaluations,
+        jobs=jobs,
+        device=device,
+        out=out,
+    )
+    command.run(options)
 
 
 _PARTS = ("space", "surrogate")

@@ -1,0 +1,96 @@
+"""The method that is ours: a campaign, as a user would run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+from bostruct.bench.method import place
+from bostruct.bench.run import PARTS, Run
+from bostruct.bench.setting import SETTINGS, Setting
+from bostruct.bench.task import Task
+from bostruct.campaign import Campaign, Log, stop
+from bostruct.campaign.folder import inspect
+from bostruct.errors import LogError, check_count
+
+
+@final
+@dataclass(frozen=True)
+class Campaigns:
+    """A campaign in a run folder for each seed, which `bostruct show` reads as well.
+
+    Args:
+        setting: What differs from the defaults.
+        cap: Evaluations, the first random ones and failed ones counted.
+        device: Of the tensor work.
+    """
+
+    setting: Setting = SETTINGS["default"]
+    cap: int = 100
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_count("evaluations", self.cap)
+
+    @property
+    def name(self) -> str:
+        """In the results."""
+        own = self.setting.name
+        return "bostruct" if own == "default" else f"bostruct {own}"
+
+    def folder(self, task: Task) -> Path:
+        """Return the task's folder, or one in it for other settings."""
+        own = self.setting.name
+        return Path(task.name) if own == "default" else Path(task.name, own)
+
+    def read(self, task: Task, seed: int, out: Path) -> Run:
+        """Return what the log holds.
+
+        Raises:
+            LogError: the folder holds something else.
+            MismatchError: it holds another campaign.
+        """
+        folder = place(self, task, seed, out)
+        if not inspect(folder):
+            return self._run(task, seed)
+        return self._logged(task, seed, self._campaign(task).read(folder))
+
+    def run(self, task: Task, seed: int, out: Path) -> Run:
+        """Run the campaign until the task is solved or the cap is reached.
+
+        An error that is not about the folder ends the run, which has failed.
+
+        Raises:
+            LogError: the folder cannot be used.
+        """
+        found = self.read(task, seed, out)
+        if found.finished:
+            return found
+        folder = place(self, task, seed, out)
+        rule = stop.EnergyReached(task.target) | stop.Evaluations(self.cap)
+        campaign = self._campaign(task)
+        reason = ""
+        try:
+            campaign.run(folder, seed, self.device, stop=rule, progress=False)
+        except LogError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a part may fail in any way
+            reason = f"{type(error).__name__}: {error}"
+        return replace(self.read(task, seed, out), reason=reason)
+
+    def _campaign(self, task: Task) -> Campaign:
+        return Campaign(task.space(), task.evaluator, **self.setting.arguments)
+
+    def _run(self, task: Task, seed: int) -> Run:
+        return Run(task.name, self.name, seed, self.cap, task.target)
+
+    def _logged(self, task: Task, seed: int, log: Log) -> Run:
+        trials = [trial for trial in log.trials() if trial.finished]
+        last = max((t.step for t in trials[: self.cap]), default=-1)
+        steps = [s for s in log.steps() if s.kind == "model" and s.number <= last]
+        return replace(
+            self._run(task, seed),
+            energies=tuple(trial.energy for trial in trials),
+            seconds=tuple(tuple(s.seconds[part] for part in PARTS) for s in steps),
+        )

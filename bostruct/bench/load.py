@@ -1,0 +1,65 @@
+"""From what a command line says to tasks and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from bostruct.bench.setting import SETTINGS, Setting
+from bostruct.bench.task import Task
+from bostruct.bench.tasks import TASKS
+from bostruct.campaign import file
+from bostruct.errors import InputError, must
+
+T = TypeVar("T", Task, Setting)
+
+DEFAULT = ("lj7", "lj13", "cu15")
+"""The tasks that are run where none is named."""
+
+ALL = "all"
+"""Stands for all named tasks."""
+
+
+def load(
+    words: Sequence[str], efforts: Sequence[str] = ("default",)
+) -> tuple[list[Task], list[Setting]]:
+    """Return the tasks and settings meant, each once and in order.
+
+    Args:
+        words: Names of tasks, "all", or Python files that hold tasks and settings.
+        efforts: Names of settings, of ours or of the files.
+
+    Raises:
+        InputError: something is not there.
+    """
+    tasks: list[Task] = []
+    settings: dict[str, Setting] = dict(SETTINGS)
+    for word in words or DEFAULT:
+        if word.endswith(".py") or "/" in word:
+            values = vars(file.execute(Path(word), "task file")).values()
+            found, own = _instances(values, Task), _instances(values, Setting)
+            if not found and not own:
+                way_out = "Write `mine = bostruct.bench.Task(name=..., ...)`."
+                condition = "make a Task or a Setting at module level"
+                raise InputError(must(word, condition, "none", way_out))
+            tasks.extend(found)
+            settings.update({setting.name: setting for setting in own})
+        elif word == ALL:
+            tasks.extend(TASKS.values())
+        else:
+            tasks.append(_named("task", word, TASKS, " or a file, mytask.py"))
+    chosen = [_named("effort", name, settings) for name in efforts]
+    return list(dict.fromkeys(tasks)), list(dict.fromkeys(chosen))
+
+
+def _instances(values: Iterable[object], kind: type[T]) -> list[T]:
+    found = {id(value): value for value in values if isinstance(value, kind)}
+    return list(found.values())
+
+
+def _named(kind: str, name: str, known: Mapping[str, T], other: str = "") -> T:
+    if name not in known:
+        condition = f"be one of {', '.join(known)}{other}"
+        raise InputError(must(kind, condition, repr(name)))
+    return known[name]

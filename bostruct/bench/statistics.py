@@ -1,0 +1,112 @@
+"""What a few runs say of many: shares with their intervals, and counts with a cap.
+
+Notation
+    k, n   runs that succeeded, runs
+    z      quantile of the standard normal distribution; 1.96 for 95 %
+
+A count is the number of evaluations to success, None where a run did not succeed within
+its cap; such a run counts as the cap, so that a figure can only be too good by as much
+as the cap is too small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bostruct.errors import InputError, check_count, must
+
+Z = 1.959963984540054
+"""Two-sided 95 %."""
+
+Count = int | None
+"""Evaluations to success, None without."""
+
+
+def wilson(k: int, n: int, z: float = Z) -> tuple[float, float]:
+    """Return Wilson's score interval of a share of k in n.
+
+    With p = k / n, the ends are the solutions p' of (p - p')^2 = z^2 p' (1 - p') / n
+    (E. B. Wilson, J. Am. Stat. Assoc. 22, 209 (1927)). Nothing is known of no runs.
+
+    >>> [round(end, 3) for end in wilson(20, 20)]
+    [0.839, 1.0]
+
+    Raises:
+        InputError: k is not between 0 and n.
+    """
+    check_count("n", n, 0)
+    if not 0 <= k <= n:
+        raise InputError(must("k", f"be between 0 and {n}", k))
+    if n == 0:
+        return 0.0, 1.0
+    share = k / n
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    low = 0.0 if k == 0 else (centre - half) / scale
+    high = 1.0 if k == n else (centre + half) / scale
+    return low, high
+
+
+def percentile(counts: Sequence[Count], share: float, cap: int) -> float | None:
+    """Return the count that a share of the runs stays within, failures at the cap.
+
+    Between two runs it is interpolated linearly; None of no runs.
+
+    >>> percentile([10, 20, None], 0.5, cap=100), percentile([1, None], 0.5, cap=100)
+    (20.0, 50.5)
+
+    Raises:
+        InputError: the share is not between 0 and 1, or a count is above the cap.
+    """
+    if not 0 <= share <= 1:
+        raise InputError(must("share", "be between 0 and 1", share))
+    values = [cap if count is None else count for count in counts]
+    if any(value > cap for value in values):
+        condition = f"be at most the cap, {cap}"
+        raise InputError(must("counts", condition, max(values)))
+    return float(np.quantile(values, share)) if values else None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The share of runs that succeeded within a number of evaluations.
+
+    Attributes:
+        evaluations: from 0 to the cap, where the share changes.
+        share: at each.
+        low: of its Wilson interval.
+        high: of its Wilson interval.
+    """
+
+    evaluations: tuple[int, ...]
+    share: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def curve(counts: Sequence[Count], cap: int, z: float = Z) -> Curve:
+    """Return the success curve of at least one run.
+
+    >>> curve([3, 7, 3, None], cap=10).share
+    (0.0, 0.5, 0.75, 0.75)
+
+    Raises:
+        InputError: there are no runs.
+    """
+    n = len(counts)
+    check_count("runs", n, 1)
+    solved = sorted(count for count in counts if count is not None and count <= cap)
+    at = sorted({0, *solved, cap})
+    known = [sum(count <= end for count in solved) for end in at]
+    bands = [wilson(k, n, z) for k in known]
+    return Curve(
+        evaluations=tuple(at),
+        share=tuple(k / n for k in known),
+        low=tuple(low for low, _ in bands),
+        high=tuple(high for _, high in bands),
+    )

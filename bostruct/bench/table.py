@@ -1,0 +1,72 @@
+"""The results on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bostruct.bench.results import Results, Row
+
+COLUMNS = ("task", "method", "solved", "95 %", "median", "90th", "s/step", "of it")
+
+
+def table(results: Results) -> RenderableType:
+    """Return the summary as a table, with what there is to say about it."""
+    grid = Table(*COLUMNS)
+    for column in grid.columns[2:]:
+        column.justify = "right"
+    rows = results.rows()
+    before = ""
+    for row in rows:
+        if before and row.task != before:
+            grid.add_section()
+        grid.add_row("" if row.task == before else row.task, row.method, *cells(row))
+        before = row.task
+    return Group(grid, *(Text(note) for note in notes(results, rows)))
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return the figures of a row as text."""
+    split = ""
+    if row.fit is not None and row.search is not None and row.log is not None:
+        split = f"{row.fit:.2f} + {row.search:.2f} + {row.log:.2f}"
+    interval = f"{row.low:.2f} to {row.high:.2f}" if row.runs else ""
+    return (
+        f"{row.solved} of {row.runs}",
+        interval,
+        evaluations(row.median, row),
+        evaluations(row.p90, row),
+        "" if row.step is None else f"{row.step:.2f}",
+        split,
+    )
+
+
+def evaluations(count: float | None, row: Row) -> str:
+    """Return a percentile; where it is a run that failed, say that it is more."""
+    if count is None:
+        return ""
+    failed = count >= row.cap and row.solved < row.runs
+    return f">{row.cap}" if failed else f"{count:g}"
+
+
+def notes(results: Results, rows: Sequence[Row]) -> list[str]:
+    """Return what the figures mean, and what is to be known about them."""
+    found = [
+        "Evaluations to success, median and 90th percentile, failed runs counted as the"
+        " cap; s/step: median own time in a step, and means of fit + search + log."
+    ]
+    unfinished = sum(row.unfinished for row in rows)
+    if unfinished:
+        found.append(
+            f"{unfinished} runs have not ended and do not count: those that succeed "
+            "end first, so the figures look better than they are."
+        )
+    found.extend(
+        f"{run.task}, {run.method}, seed {run.seed} ended early: {run.reason}"
+        for run in results.runs
+        if run.reason
+    )
+    return found

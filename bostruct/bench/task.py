@@ -1,0 +1,89 @@
+"""A problem with a known answer.
+
+A task of your own is a few lines in a Python file, `mytask.py`:
+
+    from ase.calculators.emt import EMT
+    import bostruct as bo
+    from bostruct.bench import Task
+
+    pt6 = Task(
+        name="pt6",
+        space=lambda: bo.spaces.Cluster("Pt6"),
+        evaluator=bo.evaluators.Calculator(EMT),
+        reference=9.6045,
+        tolerance=0.05,
+        source="the lowest of 200 relaxed random clusters",
+    )
+
+and `bostruct bench mytask.py --seeds 20` runs it, beside the named ones if they are
+given too. A file may hold several tasks. It may also hold a `Setting`, a campaign with
+other parts than the default ones, which `--effort` selects by its name:
+
+    narrow = bo.bench.Setting("narrow", {"search": bo.candidates.Search(parents=3)})
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from bostruct.errors import InputError, check_positive, must
+from bostruct.evaluators import Evaluator
+from bostruct.spaces import Space
+
+
+def check_name(name: str) -> str:
+    """Return `name` if a folder can have it.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) is None:
+        way_out = "It names a folder: letters, digits and - _ . + will do."
+        raise InputError(must("name", "be the name of a folder", repr(name), way_out))
+    return name
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A space and an evaluator whose lowest energy is known.
+
+    Args:
+        name: Of its folder and in the results.
+        space: Makes the space; called once in each process.
+        evaluator: The true energy.
+        reference: The lowest energy known, eV.
+        tolerance: An energy this much above the reference solves the task, eV.
+        source: Where the reference comes from.
+
+    Raises:
+        InputError: a name that is no name of a folder, or a number out of range.
+    """
+
+    name: str
+    space: Callable[[], Space]
+    evaluator: Evaluator
+    reference: float
+    tolerance: float = 0.05
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not math.isfinite(self.reference):
+            way_out = "It is the lowest energy known, in eV."
+            raise InputError(must("reference", "be finite", self.reference, way_out))
+        check_positive("tolerance", self.tolerance, "It is in eV.")
+        if not callable(self.space):
+            way_out = "For example `lambda: bostruct.spaces.Cluster('Cu15')`."
+            found = type(self.space).__name__
+            condition = "be a function that makes a space"
+            raise InputError(must("space", condition, found, way_out))
+
+    @property
+    def target(self) -> float:
+        """The highest energy that solves the task, eV."""
+        return self.reference + self.tolerance

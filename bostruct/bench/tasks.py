@@ -1,0 +1,81 @@
+"""Named tasks, and the way from what a command line says to tasks and settings.
+
+Lennard-Jones and Morse energies are in units of ε and lengths in units of σ or of the
+pair's equilibrium distance; they stand for eV and Å.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from bostruct.bench.task import Task
+from bostruct.evaluators import Calculator
+from bostruct.spaces import Cluster
+
+LENNARD_JONES = (
+    "Cambridge Cluster Database; D. J. Wales and J. P. K. Doye, "
+    "J. Phys. Chem. A 101, 5111 (1997)"
+)
+MORSE = (
+    "Cambridge Cluster Database, rho0 = 6; J. P. K. Doye and D. J. Wales, "
+    "J. Chem. Soc., Faraday Trans. 93, 4233 (1997)"
+)
+HOPPING = "basin hopping with the true energy, several walks agree"
+
+
+def emt() -> Any:  # noqa: ANN401 - ASE
+    """Return ASE's effective-medium calculator."""
+    from ase.calculators.emt import EMT
+
+    return EMT()
+
+
+def lennard_jones() -> Any:  # noqa: ANN401 - ASE
+    """Return the Lennard-Jones problem of the literature: ASE's default cuts it off."""
+    from ase.calculators.lj import LennardJones
+
+    return LennardJones(sigma=1.0, epsilon=1.0, rc=100.0, smooth=False)
+
+
+def morse() -> Any:  # noqa: ANN401 - ASE
+    """Return the Morse potential of range ρ0 = 6."""
+    from ase.calculators.morse import MorsePotential
+
+    return MorsePotential(epsilon=1.0, r0=1.0, rho0=6.0, rcut1=50.0, rcut2=60.0)
+
+
+def _lj(n: int, reference: float) -> Task:
+    space = partial(Cluster, f"Ar{n}", radii={"Ar": 0.56})
+    evaluator = Calculator(lennard_jones)
+    return Task(f"lj{n}", space, evaluator, reference, 0.05, LENNARD_JONES)
+
+
+def _morse(n: int, reference: float) -> Task:
+    space = partial(Cluster, f"Ar{n}", radii={"Ar": 0.5})
+    return Task(f"morse{n}", space, Calculator(morse), reference, 0.05, MORSE)
+
+
+def _emt(
+    formula: str, reference: float, tolerance: float = 0.04, source: str = HOPPING
+) -> Task:
+    space = partial(Cluster, formula)
+    return Task(formula.lower(), space, Calculator(emt), reference, tolerance, source)
+
+
+TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        _lj(7, -16.505384),
+        _lj(13, -44.326801),
+        _lj(19, -72.659782),
+        _lj(26, -108.315616),
+        _morse(13, -42.439863),
+        _emt("Cu8", 7.3055),
+        _emt("Cu13", 9.3614),
+        _emt("Cu15", 10.6575),
+        _emt("Au10", 5.6181),
+    )
+}
+"""The named tasks."""
