@@ -19,35 +19,12 @@ from bostruct.errors import (
     must,
 )
 from bostruct.spaces import moves
+from bostruct.spaces.alike import ROUNDING, SAME, close
 from bostruct.spaces.formula import element_radii, length, pair_distances, parse
-from bostruct.spaces.packing import centred, distances, held, separated
-from bostruct.spaces.sampling import compact
+from bostruct.spaces.packing import APART, SNUG, centred, distances, held, separated
+from bostruct.spaces.sampling import PATIENCE, ROUNDS, TRIAL, compact, insist
 from bostruct.spaces.space import Move
 from bostruct.structures import SYMBOLS, Structures, profile
-
-TRIAL = 8
-"""Samples that must succeed when a space is made."""
-
-ROUNDS = 20
-"""Times that trial samples which came out wrong are drawn again."""
-
-PATIENCE = 500
-"""The same for samples that are asked for: what the trial found possible is found."""
-
-ROUNDING = 1e-9
-"""Relative. A distance or radius that is met up to rounding is met."""
-
-SAME = 0.05
-"""In bonds: structures whose sorted distances differ by less are the same."""
-
-APART = 12
-"""Steps of pushing atoms apart after a move."""
-
-SNUG = 0.85
-"""In bonds: atoms are pushed apart to this distance after a move."""
-
-LARGEST = 1 << 24
-"""Numbers compared in one go; bounds the memory of `same` to some 100 MB."""
 
 
 @final
@@ -141,10 +118,10 @@ class Cluster:
             SpaceError: the sphere is so tight that none could be made.
         """
         check_count("n", n, 0)
-        P = self._sample(n, generator, PATIENCE)
-        if P is None:
+        X = self._sample(n, generator, PATIENCE)
+        if X is None:
             raise self._too_small()
-        return P.flatten(-2)
+        return X
 
     def decode(self, X: Tensor) -> Structures:
         """Return the structures at X `[..., d]`, row-major, differentiable in X."""
@@ -219,7 +196,7 @@ class Cluster:
         """
         check_positive("scale", scale, "It multiplies the tolerance.")
         tolerance = scale * self.tolerance
-        return _close(self.fingerprint(A), self.fingerprint(B), tolerance)
+        return close(self.fingerprint(A), self.fingerprint(B), tolerance)
 
     @cached_property
     def tolerance(self) -> float:
@@ -281,17 +258,14 @@ class Cluster:
         return torch.where(stays, moved, self.project(X))
 
     def _sample(self, n: int, generator: torch.Generator, rounds: int) -> Tensor | None:
-        """Return clusters `[n, a, 3]`, or None if some could not be made."""
-        P = torch.zeros(n, len(self.numbers), 3, dtype=torch.float64)
-        missing = torch.arange(n)
-        for _ in range(rounds):
-            if not len(missing):
-                break
-            found, whole = compact(len(missing), self.bond, self.radius, generator)
-            good = (whole & self.contains(found.flatten(-2))).cpu()
-            P[missing[good]] = found.cpu()[good]
-            missing = missing[~good]
-        return None if len(missing) else P
+        """Return clusters `[n, d]`, or None if some could not be made."""
+
+        def draw(count: int) -> tuple[Tensor, Tensor]:
+            X, whole = compact(count, self.bond, self.radius, generator)
+            X = X.flatten(-2)
+            return X, whole & self.contains(X)
+
+        return insist(n, self.dimension, draw, rounds)
 
     def _check_room(self) -> None:
         """Refuse a sphere that cannot hold the atoms."""
@@ -314,16 +288,3 @@ def _roomy(radii: Tensor) -> float:
     """Return the default radius of the sphere: far more than a compact one."""
     tight = (radii.pow(3).sum() / 0.64) ** (1 / 3)
     return float(2 * radii.max() + 1.2 * tight)
-
-
-def _close(A: Tensor, B: Tensor, tolerance: float) -> Tensor:
-    """Return whether A and B `[..., f]`, broadcast, agree everywhere, `[...]`."""
-    shape = (A[..., :1] + B[..., :1]).shape[:-1] + A.shape[-1:]
-    A, B = A.expand(shape), B.expand(shape)
-    if A.numel() <= LARGEST or A.dim() == 1:
-        return (A - B).abs().amax(-1) < tolerance
-    if len(A) == 1:
-        return _close(A[0], B[0], tolerance).unsqueeze(0)
-    half = len(A) // 2
-    first = _close(A[:half], B[:half], tolerance)
-    return torch.cat([first, _close(A[half:], B[half:], tolerance)])

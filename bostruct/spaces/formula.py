@@ -14,14 +14,14 @@ MOST_ATOMS = 1000
 """All pairs of atoms are kept at once; beyond this they would fill the memory."""
 
 
-def parse(formula: str) -> Tensor:
+def parse(formula: str, least: int = 2) -> Tensor:
     """Return the atomic numbers of a formula in the order written, `[a]` int64.
 
     Formulas read as in ASE: "Cu15", "Au5Cu10", "(H2O)3".
 
     Raises:
-        InputError: the formula cannot be read, is empty, too large, or names an
-            element that does not exist.
+        InputError: the formula cannot be read, holds less than `least` atoms or too
+            many, or names an element that does not exist.
     """
     from ase.formula import Formula
 
@@ -39,13 +39,14 @@ def parse(formula: str) -> Tensor:
         condition = "name elements that exist"
         raise InputError(must("formula", condition, repr(unknown[0]), way_out))
     total = sum(count.values())
-    if total < 2:
-        condition = "hold at least two atoms"
+    if total < least:
+        condition = f"hold at least {least} atoms"
         raise InputError(must("formula", condition, repr(formula), way_out))
     if total > MOST_ATOMS:
         condition = f"hold at most {MOST_ATOMS} atoms"
         raise InputError(must("formula", condition, f"{total} in {formula!r}"))
-    return torch.tensor([SYMBOLS.index(symbol) for symbol in tree])
+    numbers = [SYMBOLS.index(symbol) for symbol in tree]
+    return torch.tensor(numbers, dtype=torch.int64)
 
 
 def length(name: str, value: float) -> float:
@@ -64,8 +65,8 @@ def element_radii(numbers: Tensor, given: Mapping[str, float] | None) -> Tensor:
     """Return the radius of each atom, `[a]` Å: the one given, else the covalent one.
 
     Raises:
-        InputError: a radius is given for an element that is not in the formula, is
-            not positive, or is needed and not known.
+        InputError: a radius is given for an element that does not occur, is not
+            positive, or is needed and not known.
     """
     if given is not None and not isinstance(given, Mapping):
         condition = "be a mapping from elements to lengths in Å"
@@ -74,7 +75,7 @@ def element_radii(numbers: Tensor, given: Mapping[str, float] | None) -> Tensor:
     present = sorted({SYMBOLS[number] for number in numbers.tolist()})
     for symbol, radius in given.items():
         if symbol not in present:
-            condition = f"name elements of the formula ({', '.join(present)})"
+            condition = f"name elements that occur ({', '.join(present)})"
             raise InputError(must("radii", condition, repr(symbol)))
         length(f"radii[{symbol!r}]", radius)
     radii = torch.empty(numbers.shape, dtype=torch.float64)
@@ -133,6 +134,6 @@ def _ends(name: str) -> list[str]:
 def _number(symbol: str, name: str, numbers: Tensor) -> int:
     present = sorted({SYMBOLS[number] for number in numbers.tolist()})
     if symbol not in present:
-        condition = f"name pairs of elements of the formula ({', '.join(present)})"
+        condition = f"name pairs of elements that occur ({', '.join(present)})"
         raise InputError(must("minimum_distance", condition, repr(name)))
     return SYMBOLS.index(symbol)

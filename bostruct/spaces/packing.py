@@ -20,6 +20,12 @@ BRIM = 0.98
 CENTRINGS = 4
 """Rounds of finding the centre of a cluster of which some atoms lie outside."""
 
+APART = 12
+"""Steps of pushing atoms apart after a move."""
+
+SNUG = 0.85
+"""In bonds: atoms are pushed apart to this distance after a move."""
+
 PORTION = 1 << 16
 """Distances worked on at a time."""
 

@@ -12,6 +12,8 @@ other: cheap to relax, and unlike each other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,15 @@ from bostruct.spaces.packing import (
     portions,
     pushed,
 )
+
+TRIAL = 8
+"""Samples that must succeed when a space is made."""
+
+ROUNDS = 20
+"""Times that trial samples which came out wrong are drawn again."""
+
+PATIENCE = 500
+"""The same for samples that are asked for: what the trial found possible is found."""
 
 GATHER = 32
 """Steps in which atoms are drawn together and pushed apart."""
@@ -85,6 +96,29 @@ def compact(
     P = torch.cat(made) * stretch
     whole = [connected(distances(part), LINK * bond) for part in portions(P)]
     return P, torch.cat(whole)
+
+
+def insist(
+    n: int, d: int, draw: Callable[[int], tuple[Tensor, Tensor]], rounds: int
+) -> Tensor | None:
+    """Return n good samples `[n, d]` on the CPU, or None if some could not be made.
+
+    Args:
+        n: how many.
+        d: numbers in each.
+        draw: takes a count, returns samples `[count, d]` and which are good `[count]`.
+        rounds: times that those which came out wrong are drawn again.
+    """
+    X = torch.zeros(n, d, dtype=torch.float64)
+    missing = torch.arange(n)
+    for _ in range(rounds):
+        if not len(missing):
+            break
+        found, good = draw(len(missing))
+        good = good.cpu()
+        X[missing[good]] = found.cpu()[good]
+        missing = missing[~good]
+    return None if len(missing) else X
 
 
 def _gathered(P: Tensor, bond: Tensor, pull: Tensor, room: Tensor) -> Tensor:

@@ -25,9 +25,9 @@ def test_atoms_stand_in_the_order_written(formula, numbers):
 @pytest.mark.parametrize(
     ("formula", "match"),
     [
-        ("", "`formula` must hold at least two atoms, got ''"),
-        ("Cu", "`formula` must hold at least two atoms, got 'Cu'"),
-        ("Cu0", "at least two atoms"),
+        ("", "`formula` must hold at least 2 atoms, got ''"),
+        ("Cu", "`formula` must hold at least 2 atoms, got 'Cu'"),
+        ("Cu0", "at least 2 atoms"),
         ("Xx5", "must name elements that exist, got 'Xx'.*Cu15"),
         ("X3", "must name elements that exist, got 'X'"),
         ("Cu-5", "must be a chemical formula, got 'Cu-5'"),
@@ -63,7 +63,7 @@ def test_radii_are_covalent_unless_given():
     ("given", "match"),
     [
         (1.3, r"`radii` must be a mapping from elements.*\{'Ar': 0.56\}"),
-        ({"Ag": 1.0}, r"must name elements of the formula \(Au, Cu\), got 'Ag'"),
+        ({"Ag": 1.0}, r"must name elements that occur \(Au, Cu\), got 'Ag'"),
         ({"Cu": -1.0}, r"`radii\['Cu'\]` must be positive and finite"),
     ],
 )
@@ -101,7 +101,7 @@ def test_distances_by_pair():
         ({"Cu-Cu": 0}, r"`minimum_distance\['Cu-Cu'\]` must be positive and finite"),
         ({"Cu": 2}, "must name pairs of elements, such as 'Cu-Au', got 'Cu'"),
         ({7: 2}, "must name pairs of elements, such as 'Cu-Au', got 7"),
-        ({"Cu-Ag": 2}, r"elements of the formula \(Au, Cu\), got 'Cu-Ag'"),
+        ({"Cu-Ag": 2}, r"elements that occur \(Au, Cu\), got 'Cu-Ag'"),
     ],
 )
 def test_refuses_distances(given, match):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bostruct.spaces.packing import connected, distances
-from bostruct.spaces.sampling import LINK, compact
+from bostruct.spaces.sampling import LINK, compact, insist
 from bostruct.testing import stream
 
 
@@ -55,3 +55,19 @@ def test_none_are_none():
     P, whole = compact(0, bonds(4), 30.0, stream(0))
     assert P.shape == (0, 4, 3)
     assert whole.shape == (0,)
+
+
+def test_insists_until_all_are_good():
+    asked = []
+
+    def draw(count):
+        asked.append(count)
+        X = torch.arange(count).double().unsqueeze(1) + 10 * len(asked)
+        return X, torch.arange(count) % 2 == 0
+
+    X = insist(5, 1, draw, 9)
+    assert asked == [5, 2, 1]
+    # rows 0, 2, 4 of the first; then row 0 of two; then row 0 of one
+    assert X.flatten().tolist() == [10, 20, 12, 30, 14]
+    assert insist(5, 1, draw, 2) is None
+    assert insist(0, 1, draw, 1).shape == (0, 1)
