@@ -26,6 +26,9 @@ from bostruct.errors import InputError, check_count, must
 T = TypeVar("T")
 P = ParamSpec("P")
 
+PRELOADED = ["bostruct.campaign.executors", "ase.calculators.calculator"]
+"""What workers need, imported once: no worker spends its time limit on it."""
+
 _functions: dict[str, Callable[..., Any]] = {}
 """In a worker: what it was sent, so that a calculator is made once in each process."""
 
@@ -132,7 +135,7 @@ def _pool(count: int) -> ProcessPool:
     # Not fork: torch's threads and locks would not survive it. The server of forks
     # imports torch once, so that a worker which replaces a dead one starts at once.
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["bostruct.evaluators"])
+    server.set_forkserver_preload(PRELOADED)
     return ProcessPool(max_workers=count, initializer=_start, context=server)
 
 

@@ -111,7 +111,7 @@ class Ledger(Log):
             )
             self._session = int(cursor.lastrowid or 0)
             self._identity = f"{canonical(self.description)}|{self.seed}"
-            for trial in self.trials("running"):
+            for trial in self.undecoded("running"):
                 self._set(trial.number, **self._again(trial))
         self._sweep()
 
@@ -147,7 +147,7 @@ class Ledger(Log):
             for i in range(len(planned.X)):
                 self._add_trial(planned, i, first + i)
         self._seconds += time.perf_counter() - start
-        return self.trials()[first:]
+        return self.undecoded()[first:]
 
     def _add_step(self, planned: Planned, data: bytes) -> None:
         row = {
@@ -215,7 +215,7 @@ class Ledger(Log):
         start = time.perf_counter()
         values: dict[str, Any] = {"seconds": outcome.seconds, "finished": time.time()}
         query = "SELECT * FROM bostruct_trial WHERE number = ?"
-        trial = self._decoded([records.trial(self.rows(query, number)[0])])[0]
+        trial = self.decoded([records.trial(self.rows(query, number)[0])])[0]
         with durable.transaction(self._open):
             if isinstance(outcome, Failure):
                 values |= {

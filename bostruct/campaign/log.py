@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -89,13 +89,18 @@ class Log:
 
     def trials(self, *states: str) -> list[Trial]:
         """Return the trials in the order asked, those in the given states if any."""
+        return self.decoded(self.undecoded(*states))
+
+    def undecoded(self, *states: str) -> list[Trial]:
+        """Return the same without their structures, which take longest."""
         found = self.rows("SELECT * FROM bostruct_trial ORDER BY number")
         chosen = [row for row in found if not states or row["state"] in states]
-        return self._decoded([records.trial(row) for row in chosen])
+        return [records.trial(row) for row in chosen]
 
-    def _decoded(self, trials: list[Trial]) -> list[Trial]:
+    def decoded(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return trials with their structures, if the log has a space."""
         if self.space is None or not trials:
-            return trials
+            return list(trials)
         decoded = self.space.decode(torch.stack([trial.X for trial in trials]))
         return [replace(trial, structures=decoded[i]) for i, trial in enumerate(trials)]
 
@@ -110,7 +115,7 @@ class Log:
 
     def structures(self) -> Structures:
         """Return what was evaluated, with energies and forces: training data."""
-        trials = self.trials("done")
+        trials = self.undecoded("done")
         if self.space is None or not trials:
             condition = "have a space and at least one energy"
             raise LogError(must("log", condition, f"{len(trials)} energies"))

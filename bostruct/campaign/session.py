@@ -35,7 +35,7 @@ class Session:
 
     def queue(self) -> list[Trial]:
         """Return the trials that are planned and not handed out."""
-        trials = self.ledger.trials(*OPEN)
+        trials = self.ledger.undecoded(*OPEN)
         return [trial for trial in trials if trial.number not in self._out]
 
     def plan(self, q: int) -> list[Trial]:
@@ -45,7 +45,7 @@ class Session:
             SpaceError: no structure is left that was not asked for.
         """
         ledger = self.ledger
-        step, trials = len(ledger.steps()), ledger.trials()
+        step, trials = len(ledger.steps()), ledger.undecoded()
         task = Task(self.parts, ledger.seed, self.device, step, q)
         planned = plan(task, trials)
         if len(planned.X) == 0:
@@ -56,10 +56,10 @@ class Session:
         return ledger.add(planned)
 
     def hand_out(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Record that the energies of planned trials are being asked for."""
+        """Record that energies are asked for; return the trials with structures."""
         self.ledger.run(trials)
         self._out.update(trial.number for trial in trials)
-        return list(trials)
+        return self.ledger.decoded(trials)
 
     def tell(self, trial: Trial | str, outcome: Evaluation | Failure) -> None:
         """Record what came of a trial."""
@@ -95,7 +95,7 @@ class Session:
         key = trial if isinstance(trial, str) else trial.key
         # A late result of an earlier attempt is as good as that of the last one.
         wanted = key.rpartition("-")[0]
-        for found in self.ledger.trials():
+        for found in self.ledger.undecoded():
             if found.key.rpartition("-")[0] == wanted:
                 return found
         raise InputError(must("trial", "be one of this campaign", repr(key)))

@@ -21,7 +21,7 @@ def summary(log: Log) -> dict[str, Any]:
     evaluation failed; `evaluation` counts them from 1, `step` from 0, the first random
     structures.
     """
-    trials, steps, sessions = log.trials(), log.steps(), log.sessions()
+    trials, steps, sessions = log.undecoded(), log.steps(), log.sessions()
     finished = [trial for trial in trials if trial.finished]
     last = sessions[-1] if sessions else {}
     status, reason = _status(log, last)

@@ -64,7 +64,7 @@ def verify(log: Log) -> Verdict:
     for step in steps:
         try:
             tensors = log.arrays(step.number)
-            problems += _chosen(step.number, tensors, log.trials())
+            problems += _chosen(step.number, tensors, log.undecoded())
             if log.surrogate is not None and log.space is not None:
                 problems += _rebuild(log, log.surrogate, step.number, tensors)
                 rebuilt += 1
@@ -84,7 +84,7 @@ def verify(log: Log) -> Verdict:
     for file in sorted((log.folder / POSTERIORS).glob("step-*")):
         if file.name not in files:
             skipped.append(f"{file.name} belongs to no step: the next run removes it")
-    trials = len(log.trials())
+    trials = len(log.undecoded())
     return Verdict(tuple(problems), tuple(skipped), trials, len(steps), rebuilt)
 
 

@@ -110,12 +110,12 @@ def difficult(file, atoms):
 
 def test_whatever_a_worker_does_the_campaign_goes_on(tmp_path):
     evaluator = Function(lambda atoms: difficult(tmp_path / "calls", atoms))
-    executor = Workers(1, time_limit=1.0)
+    executor = Workers(1, time_limit=6.0)
     log = campaign(evaluator, n=8, executor=executor).run(tmp_path / "run")
     reasons = [trial.reason for trial in log.trials("failed")]
     assert reasons == [
         "the process of the evaluator died: killed by SIGSEGV",
-        "the evaluator took longer than the time limit of 1 s",
+        "the evaluator took longer than the time limit of 6 s",
         "the process of the evaluator died: exit code 5",
         "the process of the evaluator died: killed by SIGKILL",
     ]
