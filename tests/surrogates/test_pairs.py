@@ -1,0 +1,133 @@
+"""The pair wall: its shape, its ends, its slope."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+
+from bostruct.errors import InputError
+from bostruct.structures import Structures, from_ase
+from bostruct.surrogates import Repulsion
+
+R = 1.32  # radius of every atom in these tests, Å
+D = 0.8 * 2 * R
+
+
+def pair(r):
+    return from_ase(Atoms("Cu2", positions=[[0, 0, 0], [0, 0, float(r)]]))
+
+
+def wall(structures, repulsion=None, radius=R):
+    radii = torch.full(structures.positions.shape[:1], radius, dtype=torch.float64)
+    return (repulsion or Repulsion())(structures, radii)
+
+
+def slopes(r):
+    """Return the energy of a pair and its first two derivatives."""
+    one = pair(r)
+    z = one.positions[1, 2].clone().requires_grad_()
+    positions = one.positions.clone()
+    positions[1, 2] = z
+    energy = wall(replace(one, positions=positions)).sum()
+    (first,) = torch.autograd.grad(energy, z, create_graph=True)
+    (second,) = torch.autograd.grad(first, z)
+    return [float(x.detach()) for x in (energy, first, second)]
+
+
+def test_energy_at_half_the_distance_is_the_strength():
+    found = wall(pair(D / 2))
+    torch.testing.assert_close(found, torch.tensor([200.0]).double())
+    other = wall(pair(0.5 * 0.6 * 2 * R), Repulsion(strength=7.0, reach=0.6))
+    torch.testing.assert_close(other, torch.tensor([7.0]).double())
+
+
+def test_is_exactly_zero_beyond():
+    for r in (D, 1.0001 * D, 2 * D, 50.0):
+        assert float(wall(pair(r))) == 0.0
+
+
+def test_two_derivatives_vanish_at_the_end():
+    """E ~ strength (1 - r/d)^3: each order of a small gap is as it should be."""
+    for gap in (1e-3, 1e-5):
+        energy, first, second = slopes(D * (1 - gap))
+        assert energy == pytest.approx(200 * gap**3, rel=0.01)
+        assert first == pytest.approx(-600 * gap**2 / D, rel=0.01)
+        assert second == pytest.approx(1200 * gap / D**2, rel=0.02)
+
+
+@pytest.mark.parametrize("r", [0.3, 1.0, 1.7, 0.999 * D])
+def test_derivatives_match_central_differences(r):
+    h = 1e-5
+    _, first, second = slopes(r)
+    low, high = slopes(r - h), slopes(r + h)
+    assert first == pytest.approx((high[0] - low[0]) / (2 * h), rel=1e-5, abs=1e-7)
+    assert second == pytest.approx((high[1] - low[1]) / (2 * h), rel=1e-5, abs=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_coincident_atoms_are_finite():
+    one = pair(0.0)
+    positions = one.positions.clone().requires_grad_()
+    energy = wall(replace(one, positions=positions))
+    (slope,) = torch.autograd.grad(energy.sum(), positions)
+    assert energy.isfinite().all()
+    assert energy > wall(pair(0.01))
+    assert slope.isfinite().all()
+
+
+def test_batch_is_the_sum_of_pairs_with_their_own_radii():
+    generator = torch.Generator().manual_seed(0)
+    parts, expected, radii = [], [], []
+    for size in (2, 5, 3):
+        P = 2 * torch.rand(size, 3, dtype=torch.float64, generator=generator)
+        r = 0.6 + torch.rand(size, dtype=torch.float64, generator=generator)
+        parts.append(from_ase(Atoms(f"Cu{size}", positions=P.numpy())))
+        radii.append(r)
+        total = 0.0
+        for i in range(size):
+            for j in range(i):
+                d = 0.8 * (r[i] + r[j])
+                distance = (P[i] - P[j]).norm()
+                total += 200 * float((d / distance - 1).clamp(min=0)) ** 3
+        expected.append(total)
+    found = Repulsion()(Structures.cat(parts), torch.cat(radii))
+    torch.testing.assert_close(found, torch.tensor(expected).double())
+
+
+def test_periodic_images_repel():
+    """A squeezed crystal: the energy per atom does not depend on the cell."""
+    squeezed = bulk("Cu", "fcc", a=2.6)  # nearest neighbors at 1.84 Å < d
+    primitive, cubic = from_ase(squeezed), from_ase(squeezed * (2, 3, 1))
+    one = wall(primitive)
+    near = 2.6 / 2**0.5
+    expected = 6 * 200 * (D / near - 1) ** 3  # 12 neighbors, each shared by two
+    assert float(one) == pytest.approx(expected)
+    assert float(wall(cubic)) == pytest.approx(6 * expected)
+
+
+def test_a_lone_atom_feels_nothing(device):
+    one = from_ase(Atoms("Cu"), device=device)
+    radii = torch.full((1,), R, dtype=torch.float64, device=device)
+    found = Repulsion()(one, radii)
+    assert found.tolist() == [0.0]
+    assert found.device.type == device.type
+
+
+def test_follows_the_dtype():
+    one = pair(1.0).to(dtype=torch.float32)
+    found = Repulsion()(one, torch.full((2,), R, dtype=torch.float32))
+    assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"strength": 0.0}, "`strength` must be positive .* energy in eV"),
+        ({"reach": -1.0}, "`reach` must be positive .* fraction of the bond"),
+    ],
+)
+def test_refuses(arguments, match):
+    with pytest.raises(InputError, match=match):
+        Repulsion(**arguments)
