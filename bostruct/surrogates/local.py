@@ -117,7 +117,7 @@ class LocalGP:
             inducing=inducing.features,
             place=inducing.place,
             factor=inducing.factor,
-            precision=factor,
+            precision=factor.contiguous(),  # as it comes back from a file
             weights=weights,
             signal=s,
             energy_noise=e,
