@@ -74,11 +74,11 @@ def bench(
         for task in tasks
         for method in methods
     ]
-    runs = [method.read(task, seed, folder) for task, method, seed in wanted]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LogError(f"could not make {folder}: {error.strerror or error}") from error
+    runs = [method.read(task, seed, folder) for task, method, seed in wanted]
     executor: Executor = InProcess() if jobs == 1 else Workers(jobs)
     Results(tasks, runs).write(folder)
     try:

@@ -45,8 +45,8 @@ def success(results: Results, out: Path) -> None:
         for task, axes in zip(results.tasks, panels, strict=True):
             for i, method in enumerate(results.methods):
                 _curve(axes, results, task.name, method, i)
-            _logarithmic(axes)
-            axes.set_xlim(1, max(run.cap for run in results.runs))
+            _logarithmic(axes, 1.0)
+            axes.set_xlim(1, 1.1 * max(run.cap for run in results.runs))
             axes.set_ylim(0, 1.02)
             axes.set_xlabel("energy evaluations")
         for axes in panels[::COLUMNS]:
@@ -115,7 +115,7 @@ def _curve(axes: Any, results: Results, task: str, method: str, i: int) -> None:
 
 def _effort(axes: Any, rows: Sequence[Row]) -> None:  # noqa: ANN401 - matplotlib
     rows = sorted(rows, key=lambda row: row.step or 0.0)
-    at = [row.step for row in rows]
+    at = [row.step or 0.0 for row in rows]
     axes.plot(at, [row.median for row in rows], "o-", color=COLOURS[0], label="median")
     axes.plot(
         at, [row.p90 for row in rows], "s--", color=COLOURS[1], label="90th percentile"
@@ -125,18 +125,18 @@ def _effort(axes: Any, rows: Sequence[Row]) -> None:  # noqa: ANN401 - matplotli
         axes.annotate(
             name, (row.step, row.median), (0, -9), textcoords="offset points", size=6
         )
-    _logarithmic(axes)
+    _logarithmic(axes, 1.0, 2.0, 5.0)
     axes.set_xlim(at[0] / 2, at[-1] * 2)
     axes.set_ylim(0, 1.1 * max(row.p90 or 0.0 for row in rows))
     axes.set_xlabel("own time in a step (s)")
 
 
-def _logarithmic(axes: Any) -> None:  # noqa: ANN401 - matplotlib
-    """Make the x axis logarithmic, with plain numbers at 1, 2, 5, 10, ..."""
+def _logarithmic(axes: Any, *digits: float) -> None:  # noqa: ANN401 - matplotlib
+    """Make the x axis logarithmic, with plain numbers where the first digit is one."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=digits))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

@@ -4,7 +4,7 @@ A task of your own is a few lines in a Python file, `mytask.py`:
 
     from ase.calculators.emt import EMT
     import bostruct as bo
-    from bostruct.bench import Task
+    from bostruct.bench import Setting, Task
 
     pt6 = Task(
         name="pt6",
@@ -19,7 +19,7 @@ and `bostruct bench mytask.py --seeds 20` runs it, beside the named ones if they
 given too. A file may hold several tasks. It may also hold a `Setting`, a campaign with
 other parts than the default ones, which `--effort` selects by its name:
 
-    narrow = bo.bench.Setting("narrow", {"search": bo.candidates.Search(parents=3)})
+    narrow = Setting("narrow", {"search": bo.candidates.Search(parents=3)})
 """
 
 from __future__ import annotations

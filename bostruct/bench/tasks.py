@@ -1,4 +1,4 @@
-"""Named tasks, and the way from what a command line says to tasks and settings.
+"""Named tasks.
 
 Lennard-Jones and Morse energies are in units of ε and lengths in units of σ or of the
 pair's equilibrium distance; they stand for eV and Å.
@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from bostruct import spaces
 from bostruct.bench.task import Task
 from bostruct.evaluators import Calculator
-from bostruct.spaces import Cluster
+from bostruct.spaces import Cluster, Space
 
 LENNARD_JONES = (
     "Cambridge Cluster Database; D. J. Wales and J. P. K. Doye, "
@@ -21,6 +22,14 @@ LENNARD_JONES = (
 MORSE = (
     "Cambridge Cluster Database, rho0 = 6; J. P. K. Doye and D. J. Wales, "
     "J. Chem. Soc., Faraday Trans. 93, 4233 (1997)"
+)
+AU5CU10 = (
+    "basin hopping with exchanges of unlike atoms: 52,631 relaxations in 550 s, 311 "
+    "walks of at least 80 hops, 121 of them there"
+)
+AU8CU8 = (
+    "basin hopping with exchanges of unlike atoms: 21,024 relaxations in 400 s, 96 "
+    "walks of at least 80 hops, 2 of them there"
 )
 HOPPING = "basin hopping with the true energy, several walks agree"
 
@@ -64,6 +73,20 @@ def _emt(
     return Task(formula.lower(), space, Calculator(emt), reference, tolerance, source)
 
 
+def nickel() -> Space:
+    """Return the space of five nickel atoms on two fixed layers of Au(100)."""
+    from ase.build import fcc100
+    from ase.constraints import FixAtoms
+
+    slab = fcc100("Au", (3, 3, 2), vacuum=5.0)
+    slab.set_constraint(FixAtoms(range(len(slab))))
+    space: Space = SURFACE(slab, "Ni5")
+    return space
+
+
+SURFACE: Any = getattr(spaces, "Surface", None)
+
+
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
@@ -76,6 +99,10 @@ TASKS: Mapping[str, Task] = {
         _emt("Cu13", 9.3614),
         _emt("Cu15", 10.6575),
         _emt("Au10", 5.6181),
+        _emt("Au5Cu10", 8.980409, 0.015, source=AU5CU10),
+        _emt("Au8Cu8", 8.674517, 0.016, source=AU8CU8),
+        Task("ni5_au100", nickel, Calculator(emt), 9.8433, 0.04, HOPPING),
     )
+    if task.name != "ni5_au100" or SURFACE is not None
 }
 """The named tasks."""

@@ -1,0 +1,107 @@
+import math
+
+import pytest
+
+from bostruct.bench.statistics import Z, curve, percentile, wilson
+from bostruct.errors import InputError
+
+
+# R. G. Newcombe, Statistics in Medicine 17, 857 (1998), table I, method 3.
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_as_published(k, n, low, high):
+    assert wilson(k, n) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(n - k, n) == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (3, 7), (19, 20), (999, 1000)])
+def test_wilson_solves_its_equation(k, n):
+    for end in wilson(k, n):
+        left = (k / n - end) ** 2
+        assert left == pytest.approx(Z**2 * end * (1 - end) / n, abs=1e-12)
+
+
+def test_wilson_of_nothing_knows_nothing():
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_wilson_all_or_none_in_closed_form():
+    assert wilson(20, 20) == (pytest.approx(20 / (20 + Z**2)), 1.0)
+    assert wilson(0, 20) == (0.0, pytest.approx(Z**2 / (20 + Z**2)))
+
+
+def test_wilson_refuses():
+    with pytest.raises(InputError, match="`k` must be between 0 and 3, got 4"):
+        wilson(4, 3)
+    with pytest.raises(InputError, match="`n` must be an integer of at least 0"):
+        wilson(0, -1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "share", "expected"),
+    [
+        ([5], 0.5, 5),
+        ([3, 1, 2], 0.5, 2),
+        ([1, 2, 3, 4], 0.5, 2.5),
+        ([1, None, 2], 0.5, 2),
+        ([1, None], 0.5, 50.5),
+        ([None, None, 1], 0.5, 100),
+        (list(range(1, 12)), 0.9, 10),
+        ([*range(1, 11), None], 0.9, 10),
+        ([*range(1, 10), None, None], 0.9, 100),
+        ([4, 9], 0.0, 4),
+        ([4, None], 1.0, 100),
+    ],
+)
+def test_percentile_with_failures_at_the_cap(counts, share, expected):
+    assert percentile(counts, share, cap=100) == pytest.approx(expected)
+
+
+def test_percentile_of_nothing():
+    assert percentile([], 0.5, cap=10) is None
+
+
+def test_percentile_refuses():
+    with pytest.raises(InputError, match="`share` must be between 0 and 1, got 50"):
+        percentile([1], 50, cap=10)
+    with pytest.raises(
+        InputError, match="`counts` must be at most the cap, 10, got 11"
+    ):
+        percentile([11, 2], 0.5, cap=10)
+
+
+def test_curve_steps_where_runs_succeed():
+    found = curve([3, 7, 3, None], cap=10)
+    assert found.evaluations == (0, 3, 7, 10)
+    assert found.share == (0, 0.5, 0.75, 0.75)
+    assert (found.low[1], found.high[1]) == wilson(2, 4)
+    assert all(
+        low <= share <= high
+        for low, share, high in zip(found.low, found.share, found.high, strict=True)
+    )
+
+
+def test_curve_is_right_everywhere():
+    counts = [1, 4, 4, None, 9, 10]
+    found = curve(counts, cap=10)
+    for n in range(11):
+        within = sum(count is not None and count <= n for count in counts)
+        i = max(i for i, at in enumerate(found.evaluations) if at <= n)
+        assert math.isclose(found.share[i], within / len(counts))
+
+
+def test_curve_of_failures_alone():
+    found = curve([None, None], cap=5)
+    assert (found.evaluations, found.share) == ((0, 5), (0, 0))
+
+
+def test_curve_needs_runs():
+    with pytest.raises(InputError, match="`runs` must be an integer of at least 1"):
+        curve([], cap=5)
