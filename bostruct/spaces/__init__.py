@@ -8,3 +8,4 @@ random changes that suit them.
 from bostruct.spaces.cluster import Cluster as Cluster
 from bostruct.spaces.space import Move as Move
 from bostruct.spaces.space import Space as Space
+from bostruct.spaces.surface import Surface as Surface

@@ -247,7 +247,8 @@ class Cluster:
         if name == "permute":
             moved = moves.permute(P, self.numbers.to(X.device), generator)
         elif name == "rattle":
-            moved = moves.rattle(P, bond, generator)
+            a = len(self.numbers)
+            moved = moves.rattle(P, bond.sum() / (a * (a - 1)), generator)
         elif name == "relocate":
             moved = moves.relocate(P, bond, self.radius, generator)
         else:

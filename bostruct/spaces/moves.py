@@ -28,12 +28,11 @@ CLOSE = 1.3
 """Atoms closer than this times their bond are neighbors; the count is smoothed."""
 
 
-def rattle(P: Tensor, bond: Tensor, generator: torch.Generator) -> Tensor:
-    """Shake all atoms, each cluster by its own strength."""
+def rattle(P: Tensor, length: float | Tensor, generator: torch.Generator) -> Tensor:
+    """Shake all atoms, each structure by its own part of the length of a bond."""
     n, a, _ = P.shape
     low, high = (math.log(value) for value in SHAKE)
     strength = torch.exp(low + (high - low) * uniform((n, 1, 1), generator).to(P))
-    length = bond.sum() / (a * (a - 1))
     return P + strength * length * normal((n, a, 3), generator).to(P)
 
 

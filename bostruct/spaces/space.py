@@ -30,12 +30,18 @@ class Space(Protocol):
 
     @property
     def numbers(self) -> Tensor:
-        """Atomic numbers of the atoms that are proposed, `[a]` int64, in order."""
+        """Atomic numbers of all atoms of a decoded structure, `[a]` int64, in order.
+
+        Atoms that never move are among them.
+        """
         ...
 
     @property
     def radii(self) -> Tensor:
-        """Half the length of a bond of each of these atoms with its like, `[a]` Å."""
+        """Half the length of a bond of each of these atoms with its like, `[a]` Å.
+
+        Equal atoms have equal radii: a surrogate looks them up by atomic number.
+        """
         ...
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:

@@ -23,7 +23,7 @@ def moved_atoms(before, after):
 
 
 def test_rattle_has_many_strengths(P):
-    step = moves.rattle(P, BOND, stream(1)) - P
+    step = moves.rattle(P, 2.5, stream(1)) - P
     strength = step.square().mean((1, 2)).sqrt() / 2.5
     low, high = moves.SHAKE
     assert 0.5 * low < strength.min() < 2 * low
@@ -84,7 +84,7 @@ def test_permute_with_one_odd_atom_moves_it_once(P):
 @pytest.mark.parametrize(
     "move",
     [
-        lambda P, g: moves.rattle(P, BOND, g),
+        lambda P, g: moves.rattle(P, 2.5, g),
         lambda P, g: moves.relocate(P, BOND, 9.0, g),
         moves.twist,
         lambda P, g: moves.permute(P, NUMBERS, g),
