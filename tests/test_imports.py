@@ -16,7 +16,8 @@ PACKAGE = ROOT / "bostruct"
 
 LAYERS = [
     {"__main__"},
-    {"cli", "bench", "testing"},
+    {"cli"},
+    {"bench", "testing"},
     {"campaign"},
     {"candidates", "surrogates", "evaluators"},
     {"acquisition", "spaces", "descriptors"},

@@ -49,12 +49,12 @@ def test_everything_in_one_run(tmp_path):
 
 def test_the_second_call_goes_on(tmp_path):
     tasks = [task("a", -99.0), task("b")]
-    whole = bench(tasks, methods(), 3, tmp_path / "whole")
-    bench(tasks[:1], methods(cap=6), 1, tmp_path / "parts")
-    parts = bench(tasks, methods(), 3, tmp_path / "parts")
+    whole = bench(tasks, methods(8), 2, tmp_path / "whole")
+    bench(tasks[:1], methods(6), 1, tmp_path / "parts")
+    parts = bench(tasks, methods(8), 2, tmp_path / "parts")
     assert energies(parts) == energies(whole)
     times = os.stat(tmp_path / "parts" / "a" / "seed-000" / "campaign.db").st_mtime_ns
-    bench(tasks, methods(), 3, tmp_path / "parts")
+    bench(tasks, methods(8), 2, tmp_path / "parts")
     after = os.stat(tmp_path / "parts" / "a" / "seed-000" / "campaign.db").st_mtime_ns
     assert after == times, "what has ended is read, not run"
 
@@ -77,19 +77,19 @@ class Stops:
 
 
 def test_an_interrupted_run_leaves_everything_and_goes_on(tmp_path):
-    stops = Stops(30)
+    stops = Stops(15)
     chain = Task("chain", task().space, stops, -99.0)
     ended = []
     with pytest.raises(KeyboardInterrupt):
-        bench([chain], [Campaigns(DEFAULT, 12)], 4, tmp_path / "x", end=ended.append)
+        bench([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "x", end=ended.append)
     (row,) = ended[0].rows()
     assert (row.runs, row.unfinished) == (2, 2)
     data = json.loads((tmp_path / "x" / "results.json").read_text())
-    assert [len(run["energies"]) for run in data["runs"]] == [12, 12, 5, 0]
+    assert [len(run["energies"]) for run in data["runs"]] == [6, 6, 2, 0]
     assert (tmp_path / "x" / "success.png").is_file()
     assert (tmp_path / "x" / "summary.csv").is_file()
-    again = bench([chain], [Campaigns(DEFAULT, 12)], 4, tmp_path / "x")
-    whole = bench([chain], [Campaigns(DEFAULT, 12)], 4, tmp_path / "whole")
+    again = bench([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "x")
+    whole = bench([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "whole")
     assert energies(again) == energies(whole)
 
 
