@@ -69,7 +69,7 @@ class Campaign:
         search: Finder | None = None,
         stop: Stop | None = None,
         *,
-        initial: int = 5,
+        initial: int = 2,
         batch: int = 1,
         executor: Executor | None = None,
     ) -> None:

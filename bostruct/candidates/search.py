@@ -43,7 +43,9 @@ class Search:
 
     Attributes:
         candidates: structures relaxed at once.
-        rounds: batches; each but the first perturbs the best of all before it.
+        rounds: the most batches; each but the first perturbs the best of all before it.
+        patience: batches in a row that find nothing better, after which it ends.
+        gain: eV, what counts as better.
         parents: how many of the best are perturbed.
         fresh: share of the first batch that is random; the rest are perturbed copies
             of the lowest energies known.
@@ -56,7 +58,9 @@ class Search:
     """
 
     candidates: int = 32
-    rounds: int = 5
+    rounds: int = 8
+    patience: int = 2
+    gain: float = 1e-3
     parents: int = 12
     fresh: float = 0.5
     steps: int = 80
@@ -64,9 +68,9 @@ class Search:
     step: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "rounds", "parents", "steps"):
+        for name in ("candidates", "rounds", "patience", "parents", "steps"):
             check_count(name, getattr(self, name))
-        for name in ("tolerance", "step"):
+        for name in ("tolerance", "step", "gain"):
             check_positive(name, getattr(self, name))
         if not 0 <= self.fresh <= 1:
             raise InputError(must("fresh", "be a share between 0 and 1", self.fresh))
@@ -102,8 +106,14 @@ class Search:
         )
         starts = torch.cat((starts, perturbed))
         pool = self._relaxed(value, space, starts, ["random"] * random + names)
+        top, idle = -torch.inf, 0
         for _ in range(self.rounds - 1):
             best = choose(pool, self.parents, space=space)
+            reached = float(pool.value[best[0]]) if len(best) else -torch.inf
+            idle = 0 if reached > top + self.gain else idle + 1
+            top = max(top, reached)
+            if idle == self.patience:
+                break
             parents = pool.X[best] if len(best) else starts
             paid = [pool.origin[row] for row in best.tolist()]
             starts, names = _perturbed(space, parents, self.candidates, generator, paid)

@@ -83,6 +83,9 @@ class Rows:
 class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     """Signal and noise standard deviations, with priors in units of the data.
 
+    The noises stand for what the model cannot represent, so they do not vanish with
+    noiseless data: below `least` a model would be certain of its own error.
+
     Args:
         force: eV/Å, typical size of the forces (or a stand-in where there are none).
         length: Å, over which energies change.
@@ -95,11 +98,13 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     def __init__(self, force: float, length: float) -> None:
         super().__init__()
         typical = {
-            "signal": (force * length, 2.0),
-            "energy_noise": (0.01 * force * length, 1.5),
-            "force_noise": (0.03 * force, 1.5),
+            "signal": (force * length, 2.0, 1e-3),
+            "energy_noise": (0.01 * force * length, 1.5, 0.2),
+            "force_noise": (0.03 * force, 1.5, 0.3),
         }
-        for name, (start, width) in typical.items():
+        self.least: dict[str, float] = {}
+        for name, (start, width, least) in typical.items():
+            self.least[name] = start * least
             raw = torch.nn.Parameter(torch.tensor(math.log(start), dtype=torch.float64))
             self.register_parameter(f"raw_{name}", raw)
             positive = Positive(transform=torch.exp, inv_transform=torch.log)
@@ -188,6 +193,11 @@ def maximise(
 
     with exact():
         if move:
-            scipy_minimize(closure, parameters, options={"maxiter": ITERATIONS})
+            bounds = {
+                f"raw_{name}": (math.log(value), None)
+                for name, value in start.least.items()
+            }
+            options = {"maxiter": ITERATIONS}
+            scipy_minimize(closure, parameters, bounds=bounds, options=options)
         with torch.no_grad():
             return log_marginal_likelihood(energies, forces, *values())

@@ -111,7 +111,7 @@ def test_defaults():
     assert made.parts.search == Search()
     assert made.parts.acquisition.description()["kappa"] == 1.0
     assert made.stop == stop.Evaluations(100)
-    assert (made.parts.initial, made.parts.batch) == (5, 1)
+    assert (made.parts.initial, made.parts.batch) == (2, 1)
 
 
 def test_ask_and_tell_from_outside(tmp_path):
