@@ -153,6 +153,20 @@ def test_finds_the_deviations_that_were_drawn_with():
     assert force == pytest.approx(0.2, rel=0.15)
 
 
+def test_noises_do_not_vanish_with_noiseless_data():
+    """They stand for what the model cannot represent: see `Hyperparameters`."""
+    F, rows = random(60, 7), []
+    y = F @ random(7, seed=1)
+    for part in (slice(0, 10), slice(10, 60)):
+        none = Rows.none(7, F)
+        rows.append(none.add(F[part], y[part], torch.ones_like(y[part])))
+    hyper = Hyperparameters(1.0, 1.0)
+    maximise(*rows, hyper)
+    _, energy, force = numbers(hyper)
+    assert energy == pytest.approx(hyper.least["energy_noise"])
+    assert force == pytest.approx(hyper.least["force_noise"])
+
+
 def numbers(hyper):
     return [float(hyper.value(name).detach()) for name in NAMES]
 
