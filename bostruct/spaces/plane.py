@@ -18,6 +18,9 @@ from torch import Tensor
 
 from bostruct.spaces.packing import TINY
 
+STRAIGHT = 1e-12
+"""Of an edge: a second lattice vector leaning by less stands at right angles."""
+
 Parts = tuple[Tensor, Tensor, Tensor]
 """The components of vectors, each a tensor: faster to add up than triples."""
 
@@ -32,12 +35,14 @@ class Plane:
         lattice: `[2, 2]` Å, see L above.
         dual: `[2, 2]` 1/Å, the inverse of L.
         heights: the distances between lattice lines, Å, of either direction.
+        edges: the numbers of L in Å: the rows are (edge, 0) and (slant, rise).
     """
 
     frame: Tensor
     lattice: Tensor
     dual: Tensor
     heights: tuple[float, float]
+    edges: tuple[float, float, float]
 
     @classmethod
     def of(cls, cell: Tensor) -> Plane:
@@ -55,13 +60,16 @@ class Plane:
         lattice = (cell[:2] @ frame)[:, :2]
         dual = torch.linalg.inv(lattice)
         lines = (1 / torch.linalg.vector_norm(dual, dim=0)).tolist()
-        return cls(frame, lattice, dual, (lines[0], lines[1]))
+        edge, slant, rise = (float(lattice[i, j]) for i, j in ((0, 0), (1, 0), (1, 1)))
+        if abs(slant) < STRAIGHT * edge:
+            slant = 0.0
+        return cls(frame, lattice, dual, (lines[0], lines[1]), (edge, slant, rise))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Plane:
         """Return the plane on another device, or in another dtype."""
         tensors = (self.frame, self.lattice, self.dual)
         frame, lattice, dual = (value.to(device, dtype) for value in tensors)
-        return Plane(frame, lattice, dual, self.heights)
+        return Plane(frame, lattice, dual, self.heights, self.edges)
 
     def translations(self, reach: float) -> Tensor:
         """Return lattice translations, `[s, 2]` Å, the first of them zero.
@@ -98,14 +106,26 @@ class Plane:
             shifts: `[s, 2]` Å, see `translations`.
 
         Returns:
-            x and y `[..., f, a, s]`, and the height `[..., f, a, 1]`, in Å.
+            x and y `[..., f, a, s]`, and the height `[..., f, a, 1]`, in Å. That of the
+            first translation is wrapped.
         """
-        between = A.unsqueeze(-2) - B.unsqueeze(-3)
-        flat = between[..., :2]
-        flat = flat - (flat @ self.dual).round() @ self.lattice
-        x = flat[..., :1] - shifts[:, 0]
-        y = flat[..., 1:] - shifts[:, 1]
-        return x, y, between[..., 2:]
+        # component by component: products of many small matrices are slow
+        x, y, z = (
+            one.unsqueeze(-1) - two.unsqueeze(-2)
+            for one, two in zip(A.unbind(-1), B.unbind(-1), strict=True)
+        )
+        edge, slant, rise = self.edges  # the lattice vectors (edge, 0), (slant, rise)
+        lines = (y / rise).round_()
+        y = y - rise * lines
+        if slant:
+            x = x - slant * lines
+            x = x - edge * ((x - slant / rise * y) / edge).round_()
+        else:
+            x = x - edge * (x / edge).round_()
+        x, y, z = x.unsqueeze(-1), y.unsqueeze(-1), z.unsqueeze(-1)
+        if len(shifts) == 1:  # zero
+            return x, y, z
+        return x - shifts[:, 0], y - shifts[:, 1], z
 
 
 def norm(parts: Parts) -> Tensor:

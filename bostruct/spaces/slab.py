@@ -9,7 +9,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bostruct.errors import InputError, must
+import torch
+from torch import Tensor
+
+from bostruct.errors import InputError, SpaceError, must
+from bostruct.spaces.plane import Plane, itself, norm
 from bostruct.structures import Structures, from_ase
 
 if TYPE_CHECKING:
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 DIGITS = 6
 """Of positions in Å that count for whether two slabs are the same one."""
+
+WIDEN = "Try slab.center(vacuum=10, axis=2)."
 
 PERIODIC = "be periodic along its first two lattice vectors"
 
@@ -77,6 +83,53 @@ def heights(given: Sequence[float]) -> tuple[float, float]:
     if low >= high or high <= 0:
         raise InputError(must("region", condition, repr(given), "Try (0, 6)."))
     return low, high
+
+
+def room(slab: Structures, plane: Plane, touch: float) -> float:
+    """Return how far above the slab its cell allows atoms to be, Å.
+
+    The last lattice vector ends the cell or, where the slab repeats along it, brings
+    the next slab, which atoms should not touch; without one there is no end.
+    """
+    height = (slab.positions @ plane.frame)[:, 2]
+    top, bottom = float(height.max()), float(height.min())
+    end = float(slab.cell[0, 2] @ plane.frame[:, 2])
+    if slab.pbc[0, 2]:
+        return bottom + end - touch - top
+    return end - top if end > 0 else math.inf
+
+
+def check_images(plane: Plane, least: float) -> None:
+    """Refuse a slab on which atoms are closer than `least` Å to their own images.
+
+    Raises:
+        SpaceError: they are.
+    """
+    images = plane.translations(least)[1:]
+    across = torch.linalg.vector_norm(images, dim=-1)
+    if len(images) and across.min() < least:
+        condition = f"keep atoms {least:.2f} Å from their own images"
+        got = f"a lattice translation of {float(across.min()):.2f} Å"
+        raise SpaceError(must("slab", condition, got, "Repeat it."))
+
+
+def check_apart(slab: Structures, plane: Plane, least: Tensor) -> None:
+    """Refuse a slab of which two atoms are closer than `least` `[a, a]` Å.
+
+    Raises:
+        InputError: they are.
+    """
+    Q = slab.positions @ plane.frame
+    shifts = plane.translations(float(least.max()))
+    D = norm(plane.gaps(Q, Q, shifts))
+    D = D.masked_fill(itself(len(Q), len(Q), shifts), torch.inf).amin(-1)
+    close = (least > D).nonzero()
+    if len(close):
+        i, j = close[0].tolist()
+        one, two = (f"{k} ({slab.symbols()[k]})" for k in (i, j))
+        condition = f"have its atoms {one} and {two} {float(least[i, j]):.2f} Å apart"
+        way_out = "Mend it, or give a smaller `minimum_distance` or `closeness`."
+        raise InputError(must("slab", condition, f"{float(D[i, j]):.2f} Å", way_out))
 
 
 def digest(slab: Structures) -> str:

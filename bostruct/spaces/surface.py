@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,15 @@ from bostruct.spaces.formula import element_radii, pair_distances, parse
 from bostruct.spaces.packing import APART, SNUG
 from bostruct.spaces.plane import Plane, itself, norm
 from bostruct.spaces.sampling import PATIENCE, ROUNDS, TRIAL, insist
-from bostruct.spaces.slab import digest, heights, read
+from bostruct.spaces.slab import (
+    WIDEN,
+    check_apart,
+    check_images,
+    digest,
+    heights,
+    read,
+    room,
+)
 from bostruct.spaces.space import Move
 from bostruct.structures import SYMBOLS, Structures
 
@@ -42,6 +49,9 @@ REACH = 2.5
 
 OVERLAP = 0.3
 """In bonds: atoms of a slab that are closer are a mistake."""
+
+PACKING = 0.64
+"""Part of the volume of a random heap that its spheres fill."""
 
 BORDER = 0.1
 """In lattice vectors: atoms this far outside the cell are not wrapped into it."""
@@ -466,35 +476,23 @@ class Surface:
 
     def _region(self, given: Sequence[float] | None) -> tuple[float, float]:
         """Return the lowest and highest height above the slab, Å."""
-        top, bottom = float(self._heights.max()), float(self._heights.min())
         f, slab = len(self.free), len(self.free) - self._added
+        top = float(self._heights.max())
         touch = float(self.bond[:f].max())
-        # the last lattice vector ends the cell, or brings the next slab
-        end = float(self.slab.cell[0, 2] @ self._plane.frame[:, 2])
-        room = math.inf
-        if self.slab.pbc[0, 2]:
-            room = bottom + end - touch - top
-        elif end > 0:
-            room = end - top
-        way_out = "Try slab.center(vacuum=10, axis=2)."
+        above = room(self.slab, self._plane, touch)
         if given is None:
-            size = 2 * float(
-                (self.radii[self.free[slab:]].pow(3).sum() / 0.64) ** (1 / 3)
-            )
-            low, high = 0.0, min(touch + size, room)
+            volume = self.radii[self.free[slab:]].pow(3).sum() / PACKING
+            low, high = 0.0, min(touch + 2 * float(volume ** (1 / 3)), above)
             if high < touch:
-                condition = (
-                    f"have at least {touch:.2f} Å of vacuum above it in its cell"
-                )
-                raise SpaceError(must("slab", condition, f"{room:.2f} Å", way_out))
+                condition = f"have at least {touch:.2f} Å of vacuum above it"
+                raise SpaceError(must("slab", condition, f"{above:.2f} Å", WIDEN))
             if self._added:
                 low = min(low, self._lowest() - top)
         else:
             low, high = heights(given)
-            if high > room:
-                condition = f"end at {room:.2f} Å above the slab, inside its cell"
-                got = f"{high:.2f} Å"
-                raise SpaceError(must("region", condition, got, way_out))
+            if high > above:
+                condition = f"end at {above:.2f} Å above the slab, inside its cell"
+                raise SpaceError(must("region", condition, f"{high:.2f} Å", WIDEN))
         if slab:
             under = self._heights[self.free[:slab]].min() - self.bond[:f].mean() / 2
             low = min(low, float(under) - top)
@@ -503,40 +501,21 @@ class Surface:
     def _lowest(self) -> float:
         """Return the height of the lowest place where an atom comes to rest, Å."""
         f, start = len(self.free), len(self.free) - self._added
-        Q = self._start()
-        slab = torch.cat((torch.arange(start), torch.arange(f, len(Q))))
-        touch = self.bond[start:f][:, slab].amin(0)
-        return resting(Q[slab], touch, self._plane, GRID)
+        Q = self.slab.positions @ self._plane.frame
+        place = self.order.argsort()[: len(Q)]
+        touch = self.bond[start:f][:, place].amin(0)
+        return resting(Q, touch, self._plane, GRID)
 
     def _check_slab(self) -> None:
         """Refuse a slab whose atoms are too close to each other or to their images."""
         f, slab = len(self.free), len(self.free) - self._added
-        plane, symbols = self._plane, self.slab.symbols()
-        own = self.minimum[:, :f].diagonal()
-        images = plane.translations(float(own.max()))[1:]
-        across = torch.linalg.vector_norm(images, dim=-1)
-        if len(across) and across.min() < own.max():
-            condition = f"keep atoms {float(own.max()):.2f} Å from their own images"
-            got = f"a lattice translation of {float(across.min()):.2f} Å"
-            raise SpaceError(must("slab", condition, got, "Repeat it."))
-        Q = self.slab.positions @ plane.frame
-        each = self.radii[: len(Q)]
+        check_images(self._plane, float(self.minimum[:, :f].diagonal().max()))
+        each = self.radii[: len(self.slab.numbers)]
         least = OVERLAP * (each.unsqueeze(0) + each.unsqueeze(1))
-        place = self.order.argsort()[: len(Q)]
+        place = self.order.argsort()[: len(each)]
         least[self.free[:slab]] = self.minimum[:slab][:, place]
         least = torch.maximum(least, least.T) * (1 - ROUNDING)
-        shifts = plane.translations(float(least.max()))
-        D = norm(plane.gaps(Q, Q, shifts))
-        D = D.masked_fill(itself(len(Q), len(Q), shifts), torch.inf).amin(-1)
-        close = (least > D).nonzero()
-        if len(close):
-            i, j = close[0].tolist()
-            condition = f"have its atoms {i} ({symbols[i]}) and {j} ({symbols[j]})"
-            condition += f" at least {float(least[i, j]):.2f} Å apart"
-            way_out = "Mend it, or give a smaller `minimum_distance` or `closeness`."
-            raise InputError(
-                must("slab", condition, f"{float(D[i, j]):.2f} Å", way_out)
-            )
+        check_apart(self.slab, self._plane, least)
 
     def _too_small(self) -> SpaceError:
         low, high = self.region

@@ -41,6 +41,14 @@ def test_refuses_formulas(formula, match):
         parse(formula)
 
 
+def test_formulas_may_hold_less_where_that_is_enough():
+    assert parse("H", least=1).tolist() == [1]
+    assert parse("", least=0).shape == (0,)
+    assert parse("", least=0).dtype == torch.int64
+    with pytest.raises(InputError, match="must hold at least 1 atoms, got ''"):
+        parse("", least=1)
+
+
 def test_lengths_are_positive_numbers():
     assert length("radius", 3) == 3
     with pytest.raises(InputError, match="`radius` must be a number, got '7'"):

@@ -1,12 +1,23 @@
+import math
+
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import fcc100, molecule
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixedPlane
 
-from bostruct.errors import InputError
-from bostruct.spaces.slab import digest, heights, read
+from bostruct.errors import InputError, SpaceError
+from bostruct.spaces.plane import Plane
+from bostruct.spaces.slab import (
+    check_apart,
+    check_images,
+    digest,
+    heights,
+    read,
+    room,
+)
 from bostruct.structures import from_ase
 
 
@@ -106,3 +117,33 @@ def test_a_digest_ignores_the_last_digits_only():
     assert digest(read(one)) == digest(read(same))
     found = {digest(read(atoms)) for atoms in (one, moved, tagged)}
     assert len(found) == 3
+
+
+def plane_of(atoms):
+    return Plane.of(torch.from_numpy(np.asarray(atoms.cell)))
+
+
+def test_the_room_above_a_slab():
+    atoms = slab()
+    assert room(read(atoms), plane_of(atoms), 2.5) == pytest.approx(8)
+    atoms.pbc = True  # then the next slab must not be touched
+    assert room(read(atoms), plane_of(atoms), 2.5) == pytest.approx(13.5)
+    atoms = fcc100("Au", (2, 2, 2))
+    atoms.cell[2] = 0
+    assert room(read(atoms), plane_of(atoms), 2.5) == math.inf
+
+
+def test_atoms_keep_away_from_their_images():
+    plane = plane_of(fcc100("Au", (1, 2, 2), vacuum=8.0))
+    check_images(plane, 2.8)
+    with pytest.raises(SpaceError, match=r"2.90 Å from their own.*2.88 Å. Repeat it"):
+        check_images(plane, 2.9)
+
+
+def test_refuses_slabs_with_close_atoms():
+    atoms = slab()
+    check_apart(read(atoms), plane_of(atoms), torch.full((8, 8), 2.8))
+    atoms.positions[0] += 2 * atoms.cell[0] + [0, 0, 1.9]
+    match = r"atoms 0 \(Au\) and 4 \(Au\) 2.80 Å apart, got .* smaller `minimum_dist"
+    with pytest.raises(InputError, match=match):
+        check_apart(read(atoms), plane_of(atoms), torch.full((8, 8), 2.8))

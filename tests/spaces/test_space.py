@@ -4,8 +4,9 @@ import inspect
 
 import pytest
 import torch
+from ase.build import fcc100
 
-from bostruct.spaces import Cluster
+from bostruct.spaces import Cluster, Surface
 from bostruct.spaces.space import Move, Space
 from bostruct.testing import stream
 
@@ -17,9 +18,15 @@ VERBS = [
 FACTS = [name for name, value in vars(Space).items() if isinstance(value, property)]
 
 
-@pytest.fixture
-def space() -> Space:
-    return Cluster("AuCu2")
+SPACES = {
+    "cluster": lambda: Cluster("AuCu2"),
+    "surface": lambda: Surface(fcc100("Au", (2, 2, 2), vacuum=8), "Ni2"),
+}
+
+
+@pytest.fixture(params=SPACES)
+def space(request) -> Space:
+    return SPACES[request.param]()
 
 
 def test_a_space_has_every_verb_with_its_arguments(space):

@@ -423,14 +423,14 @@ def unfixed():
             "Ni",
             {},
             SpaceError,
-            r"2.60 Å of vacuum above it in its cell, got 1.00 Å. Try slab.center",
+            r"at least 2.60 Å of vacuum above it, got 1.00 Å. Try slab.center",
         ),
         (
             lambda: fcc111("Cu", (2, 2, 3), vacuum=2.0, periodic=True),
             "Ni",
             {},
             SpaceError,
-            "of vacuum above it in its cell, got 1",
+            "of vacuum above it, got 1",
         ),
         (
             lambda: gold((1, 1, 2)),
@@ -439,13 +439,13 @@ def unfixed():
             SpaceError,
             "keep atoms 3.00 Å from their own images.*2.88 Å. Repeat it",
         ),
-        (crowded, "Ni", {}, InputError, r"atoms 4 \(Au\) and 5 \(Au\) at least 0.82 Å"),
+        (crowded, "Ni", {}, InputError, r"atoms 4 \(Au\) and 5 \(Au\) 0.82 Å apart"),
         (
             unfixed,
             "Ni",
             {"minimum_distance": 2.9},
             InputError,
-            "at least 2.90 Å apart, got 2.88 Å. Mend it",
+            "2.90 Å apart, got 2.88 Å. Mend it",
         ),
         (
             lambda: gold((2, 2, 1)),
