@@ -7,8 +7,8 @@ everyone has. Energies are counted, not seconds: those of the tasks cost nothing
 
 from bostruct.bench.baselines import basin_hopping as basin_hopping
 from bostruct.bench.baselines import random_search as random_search
-from bostruct.bench.bench import bench as bench
 from bostruct.bench.campaigns import Campaigns as Campaigns
+from bostruct.bench.compare import compare as compare
 from bostruct.bench.results import Results as Results
 from bostruct.bench.setting import SETTINGS as SETTINGS
 from bostruct.bench.setting import Setting as Setting

@@ -88,7 +88,7 @@ class Baseline:
         if found.finished:
             return found
         counted = Counted(task.evaluator, task.target, self.cap)
-        space = task.space()
+        space = task.domain
         bond = 2 * float(space.radii.mean())
         starts = itertools.count()
         with seeded(number(seed, self.name, bits=32)):
@@ -159,7 +159,7 @@ def _hop(atoms: Any, bond: float) -> None:  # noqa: ANN401 - ASE
 
 def _identity(task: Task) -> dict[str, Any]:
     return {
-        "space": task.space().description(),
+        "space": task.domain.description(),
         "evaluator": task.evaluator.description(),
         "constants": [FMAX, STEPS, HOP, TEMPERATURE],
     }

@@ -80,7 +80,7 @@ class Campaigns:
         return replace(self.read(task, seed, out), reason=reason)
 
     def _campaign(self, task: Task) -> Campaign:
-        return Campaign(task.space(), task.evaluator, **self.setting.arguments)
+        return Campaign(task.domain, task.evaluator, **self.setting.arguments)
 
     def _run(self, task: Task, seed: int) -> Run:
         return Run(task.name, self.name, seed, self.cap, task.target)

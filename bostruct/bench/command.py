@@ -12,8 +12,8 @@ from rich.status import Status
 from rich.table import Table
 
 from bostruct.bench.baselines import basin_hopping, random_search
-from bostruct.bench.bench import bench
 from bostruct.bench.campaigns import Campaigns
+from bostruct.bench.compare import compare
 from bostruct.bench.load import load
 from bostruct.bench.method import Method
 from bostruct.bench.results import Results
@@ -73,7 +73,7 @@ def run(options: Options) -> None:
         stdout.print(f"Results are in {options.out}", soft_wrap=True)
 
     try:
-        bench(
+        compare(
             tasks,
             methods,
             options.seeds,

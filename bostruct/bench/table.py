@@ -61,8 +61,9 @@ def notes(results: Results, rows: Sequence[Row]) -> list[str]:
     unfinished = sum(row.unfinished for row in rows)
     if unfinished:
         found.append(
-            f"{unfinished} runs have not ended and do not count: those that succeed "
-            "end first, so the figures look better than they are."
+            f"{unfinished} of {len(results.runs)} runs have not ended and do not "
+            "count: those that succeed end first, so the figures look better than they "
+            "are."
         )
     found.extend(
         f"{run.task}, {run.method}, seed {run.seed} ended early: {run.reason}"

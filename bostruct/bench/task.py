@@ -28,6 +28,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 from bostruct.errors import InputError, check_positive, must
@@ -54,7 +55,7 @@ class Task:
 
     Args:
         name: Of its folder and in the results.
-        space: Makes the space; called once in each process.
+        space: Makes the space; called once.
         evaluator: The true energy.
         reference: The lowest energy known, eV.
         tolerance: An energy this much above the reference solves the task, eV.
@@ -82,6 +83,11 @@ class Task:
             found = type(self.space).__name__
             condition = "be a function that makes a space"
             raise InputError(must("space", condition, found, way_out))
+
+    @cached_property
+    def domain(self) -> Space:
+        """The space, made when it is first needed."""
+        return self.space()
 
     @property
     def target(self) -> float:

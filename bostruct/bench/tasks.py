@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bostruct import spaces
 from bostruct.bench.task import Task
 from bostruct.evaluators import Calculator
-from bostruct.spaces import Cluster, Space
+from bostruct.spaces import Cluster, Space, Surface
 
 LENNARD_JONES = (
     "Cambridge Cluster Database; D. J. Wales and J. P. K. Doye, "
@@ -80,11 +79,7 @@ def nickel() -> Space:
 
     slab = fcc100("Au", (3, 3, 2), vacuum=5.0)
     slab.set_constraint(FixAtoms(range(len(slab))))
-    space: Space = SURFACE(slab, "Ni5")
-    return space
-
-
-SURFACE: Any = getattr(spaces, "Surface", None)
+    return Surface(slab, "Ni5")
 
 
 TASKS: Mapping[str, Task] = {
@@ -103,6 +98,5 @@ TASKS: Mapping[str, Task] = {
         _emt("Au8Cu8", 8.674517, 0.016, source=AU8CU8),
         Task("ni5_au100", nickel, Calculator(emt), 9.8433, 0.04, HOPPING),
     )
-    if task.name != "ni5_au100" or SURFACE is not None
 }
 """The named tasks."""

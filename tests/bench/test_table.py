@@ -35,7 +35,7 @@ def test_a_failed_run_is_more_than_the_cap():
 
 def test_says_what_is_missing_and_what_went_wrong():
     text = " ".join(printed(results()).split())
-    assert "1 runs have not ended and do not count" in text
+    assert "1 of 7 runs have not ended and do not count" in text
     broken = replace(run(), energies=(3.0,), reason="ValueError: singular [kernel]")
     text = " ".join(printed(Results(TASKS, [broken])).split())
     assert "a, bostruct, seed 0 ended early: ValueError: singular [kernel]" in text

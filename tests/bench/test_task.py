@@ -9,6 +9,14 @@ def test_target():
     assert task(reference=-3.0).target == pytest.approx(-2.95)
 
 
+def test_the_space_is_made_once():
+    made = []
+    one = Task("a", lambda: made.append(0) or object(), task().evaluator, 0.0)
+    assert made == []
+    assert one.domain is one.domain
+    assert made == [0]
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", "a b", "x\n"])
 def test_refuses_what_is_no_name_of_a_folder(name):
     with pytest.raises(InputError, match="`name` must be the name of a folder, got"):

@@ -1,9 +1,10 @@
 import json
 import os
+import sys
 
 import pytest
 
-from bostruct.bench import Campaigns, Task, basin_hopping, bench, random_search
+from bostruct.bench import Campaigns, Task, basin_hopping, compare, random_search
 from bostruct.bench import Setting as Settings
 from bostruct.candidates import Search
 from bostruct.errors import InputError, LogError
@@ -30,7 +31,7 @@ def test_everything_in_one_run(tmp_path):
     copper = Task("cu4", lambda: Cluster("Cu4"), Calculator(EMT), 4.64, 0.1)
     tiny = Settings("default", {"search": Search(candidates=4, rounds=1), "initial": 2})
     told = []
-    results = bench(
+    results = compare(
         [copper],
         [Campaigns(tiny, 5), random_search(60), basin_hopping(60)],
         2,
@@ -49,12 +50,12 @@ def test_everything_in_one_run(tmp_path):
 
 def test_the_second_call_goes_on(tmp_path):
     tasks = [task("a", -99.0), task("b")]
-    whole = bench(tasks, methods(8), 2, tmp_path / "whole")
-    bench(tasks[:1], methods(6), 1, tmp_path / "parts")
-    parts = bench(tasks, methods(8), 2, tmp_path / "parts")
+    whole = compare(tasks, methods(8), 2, tmp_path / "whole")
+    compare(tasks[:1], methods(6), 1, tmp_path / "parts")
+    parts = compare(tasks, methods(8), 2, tmp_path / "parts")
     assert energies(parts) == energies(whole)
     times = os.stat(tmp_path / "parts" / "a" / "seed-000" / "campaign.db").st_mtime_ns
-    bench(tasks, methods(8), 2, tmp_path / "parts")
+    compare(tasks, methods(8), 2, tmp_path / "parts")
     after = os.stat(tmp_path / "parts" / "a" / "seed-000" / "campaign.db").st_mtime_ns
     assert after == times, "what has ended is read, not run"
 
@@ -81,22 +82,36 @@ def test_an_interrupted_run_leaves_everything_and_goes_on(tmp_path):
     chain = Task("chain", task().space, stops, -99.0)
     ended = []
     with pytest.raises(KeyboardInterrupt):
-        bench([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "x", end=ended.append)
+        compare([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "x", end=ended.append)
     (row,) = ended[0].rows()
     assert (row.runs, row.unfinished) == (2, 2)
     data = json.loads((tmp_path / "x" / "results.json").read_text())
     assert [len(run["energies"]) for run in data["runs"]] == [6, 6, 2, 0]
     assert (tmp_path / "x" / "success.png").is_file()
     assert (tmp_path / "x" / "summary.csv").is_file()
-    again = bench([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "x")
-    whole = bench([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "whole")
+    again = compare([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "x")
+    whole = compare([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "whole")
     assert energies(again) == energies(whole)
+
+
+def test_results_are_written_meanwhile(tmp_path, monkeypatch):
+    """So that a run that is killed without warning leaves them too."""
+    monkeypatch.setattr(sys.modules["bostruct.bench.compare"], "EVERY", 0.0)
+    seen = []
+
+    def tell(_):
+        data = json.loads((tmp_path / "results.json").read_text())
+        seen.append(sum(run["finished"] for run in data["runs"]))
+
+    compare([task()], [random_search(10)], 3, tmp_path, tell=tell)
+    assert seen == [0, 1, 2, 3]
+    assert (tmp_path / "success.png").is_file()
 
 
 def test_jobs_run_in_processes_and_change_nothing(tmp_path):
     tasks = [task("a", -99.0)]
-    alone = bench(tasks, methods(cap=6, baseline=20), 2, tmp_path / "alone")
-    together = bench(tasks, methods(cap=6, baseline=20), 2, tmp_path / "two", jobs=2)
+    alone = compare(tasks, methods(cap=6, baseline=20), 2, tmp_path / "alone")
+    together = compare(tasks, methods(cap=6, baseline=20), 2, tmp_path / "two", jobs=2)
     assert energies(together) == energies(alone)
 
 
@@ -106,7 +121,7 @@ def dies(atoms):
 
 def test_a_process_that_dies_is_a_run_that_failed(tmp_path):
     lost = Task("lost", task().space, Function(dies), 0.0)
-    results = bench([lost], [Campaigns(DEFAULT, 6)], 1, tmp_path, jobs=2)
+    results = compare([lost], [Campaigns(DEFAULT, 6)], 1, tmp_path, jobs=2)
     (run,) = results.runs
     assert run.finished
     assert run.reason == "its process died"
@@ -119,7 +134,7 @@ class Breaks(Draw):
 
 def test_a_run_that_breaks_is_not_the_end(tmp_path):
     setting = Settings("default", {**PARTS, "search": Breaks()})
-    results = bench([task("a", -99.0)], [Campaigns(setting, 6)], 2, tmp_path)
+    results = compare([task("a", -99.0)], [Campaigns(setting, 6)], 2, tmp_path)
     assert [run.reason for run in results.runs] == ["ValueError: singular kernel"] * 2
 
 
@@ -127,31 +142,31 @@ def test_refused_before_anything_is_written(tmp_path):
     out = tmp_path / "out"
     both = [Campaigns(DEFAULT), Campaigns(DEFAULT)]
     with pytest.raises(InputError, match="`seeds` must be an integer of at least 1"):
-        bench([task()], methods(), 0, out)
+        compare([task()], methods(), 0, out)
     with pytest.raises(InputError, match="`jobs` must be an integer of at least 1"):
-        bench([task()], methods(), 1, out, jobs=0)
+        compare([task()], methods(), 1, out, jobs=0)
     with pytest.raises(InputError, match="`tasks` must have names of their own, got c"):
-        bench([task(), task()], methods(), 1, out)
+        compare([task(), task()], methods(), 1, out)
     with pytest.raises(InputError, match="`methods` must have names of their own, got"):
-        bench([task()], both, 1, out)
+        compare([task()], both, 1, out)
     with pytest.raises(InputError, match="`tasks` must be at least one, got none"):
-        bench([], methods(), 1, out)
+        compare([], methods(), 1, out)
     assert not out.exists()
     (tmp_path / "mine").touch()
     with pytest.raises(LogError, match="is a file, not a folder"):
-        bench([task()], methods(), 1, tmp_path / "mine")
+        compare([task()], methods(), 1, tmp_path / "mine")
     with pytest.raises(
         LogError, match="is not the folder of a benchmark and not empty"
     ):
-        bench([task()], methods(), 1, tmp_path)
+        compare([task()], methods(), 1, tmp_path)
     with pytest.raises(LogError, match=r"could not make .*: Not a directory"):
-        bench([task()], methods(), 1, tmp_path / "mine" / "below")
+        compare([task()], methods(), 1, tmp_path / "mine" / "below")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_efforts_lie_side_by_side(tmp_path):
     both = [Campaigns(DEFAULT, 6), Campaigns(TINY, 6)]
-    results = bench([task("a", -99.0)], both, 1, tmp_path)
+    results = compare([task("a", -99.0)], both, 1, tmp_path)
     first, second = results.runs
     assert first.energies == second.energies, "they differ in name alone"
     assert (tmp_path / "effort.png").is_file()

@@ -6,6 +6,7 @@ the same command, and one with more seeds or a larger cap uses what is there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import replace
@@ -22,6 +23,9 @@ from bostruct.bench.task import Task
 from bostruct.campaign.executors import InProcess, Workers
 from bostruct.errors import InputError, LogError, check_count, must
 
+EVERY = 60.0
+"""s. The results are written as often while runs end, and at the end."""
+
 
 class Job(NamedTuple):
     """One run that is wanted."""
@@ -35,7 +39,7 @@ Tell = Callable[[Results], None]
 """Is told of all runs as they are."""
 
 
-def bench(
+def compare(
     tasks: Sequence[Task],
     methods: Sequence[Method],
     seeds: int,
@@ -80,22 +84,31 @@ def bench(
         raise LogError(f"could not make {folder}: {error.strerror or error}") from error
     runs = [method.read(task, seed, folder) for task, method, seed in wanted]
     executor: Executor = InProcess() if jobs == 1 else Workers(jobs)
-    Results(tasks, runs).write(folder)
+    written = _write(tasks, runs, folder)
     try:
         for _ in _complete(wanted, runs, folder, executor):
+            if time.monotonic() - written > EVERY:
+                written = _write(tasks, runs, folder)
             if tell is not None:
                 tell(Results(tasks, runs))
     finally:
         for i, (task, method, seed) in enumerate(wanted):
             if not runs[i].finished:
                 runs[i] = method.read(task, seed, folder)
+        _write(tasks, runs, folder)
         results = Results(tasks, runs)
-        results.write(folder)
-        picture.success(results, folder)
-        picture.effort(results, folder)
         if end is not None:
             end(results)
     return results
+
+
+def _write(tasks: Sequence[Task], runs: Sequence[Run], folder: Path) -> float:
+    """Write results and pictures; return when."""
+    results = Results(tasks, runs)
+    results.write(folder)
+    picture.success(results, folder)
+    picture.effort(results, folder)
+    return time.monotonic()
 
 
 def _complete(
