@@ -19,7 +19,9 @@ from bostruct.surrogates.pairs import Repulsion
 
 CHUNK = 8192  # pairs of atoms whose descriptor slopes are in memory at once
 VIOLENT = 3.0  # forces and energies above so many medians are trusted less
+CALM_FORCE, CALM_HEIGHT = 1.0, 0.1  # eV/Å, eV per atom: medians below count as these
 BURST = 5.0  # times that, a structure has exploded and is as good as left out
+QUIET = 0.05  # eV/Å: relaxed structures do not mean that nothing ever changes
 SHELLS = 64  # atoms within a cut-off, for the estimate of pairs
 
 
@@ -76,14 +78,17 @@ class Observations:
         return replace(self, energy=self.energy - counts @ means), means
 
     def force_scale(self) -> float:
-        """Return the typical force, eV/Å; a stand-in where no forces are known."""
+        """Return the typical force, eV/Å, at least `QUIET`.
+
+        Where no forces are known, the spread of the energies stands in.
+        """
         forces = self.forces / self.trust[self.structures.index].unsqueeze(-1)
         known = forces[forces.isfinite()]
         scale = float(known.square().mean().sqrt()) if known.numel() else 0.0
-        if not scale > 0:
+        if not known.numel():
             spread = self.energy / self.structures.counts.sqrt() / self.trust
             scale = float(spread.square().mean().sqrt())
-        return scale if scale > 0 else 1.0
+        return max(scale, QUIET)
 
 
 def observations(
@@ -130,8 +135,7 @@ def _trust(structures: Structures, energy: Tensor, forces: Tensor) -> Tensor:
     largest = torch.zeros_like(height)
     largest = largest.scatter_reduce(0, structures.index, size, "amax")
     factor = torch.ones_like(height)
-    for value in (height, largest):
-        typical = value.median()
-        if float(typical) > 0:
-            factor = torch.maximum(factor, value / (VIOLENT * typical))
+    for value, least in ((height, CALM_HEIGHT), (largest, CALM_FORCE)):
+        typical = value.median().clamp(min=least)
+        factor = torch.maximum(factor, value / (VIOLENT * typical))
     return factor * (factor / BURST).clamp(min=1) ** 3

@@ -65,7 +65,7 @@ class LocalGP:
     center: float = 45.0
     power: int = 3
     inducing: int = 500
-    tolerance: float = 1e-7
+    tolerance: float = 1e-6
     repulsion: Repulsion | None = REPULSION
     hyperparameters: tuple[float, float, float] | None = None
 
@@ -74,8 +74,8 @@ class LocalGP:
             check_positive("cutoff", self.cutoff, "Give a length in Å, or None.")
         check_count("power", self.power)
         check_count("inducing", self.inducing)
-        if not 0 <= self.tolerance < 1:
-            raise InputError(must("tolerance", "be in [0, 1)", self.tolerance))
+        if not 0 < self.tolerance < 1:
+            raise InputError(must("tolerance", "be between 0 and 1", self.tolerance))
         SOAP((1,), 1.0, self.radial, self.angular, self.center)
         if self.hyperparameters is not None:
             for value in self.hyperparameters:

@@ -42,6 +42,7 @@ from bostruct.surrogates.pairs import Repulsion
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.uncertainty import Prediction
 
+LEAST = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
 ROUNDING = 1e-14  # of the prior variance: what the difference of two such may lose
 CHUNK = 256  # structures whose features are in memory at once in `predict`
 
@@ -269,7 +270,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         C: Tensor = self.fit.signal**2 * unseen + psi @ psi.transpose(-1, -2)
         own, prior = C.diagonal(dim1=-2, dim2=-1), pairs.diagonal(dim1=-2, dim2=-1)
         lost = ROUNDING * self.fit.signal**2 * prior
-        return C + torch.diag_embed(JITTER * own + lost)
+        return C + torch.diag_embed(JITTER * own + lost + (LEAST - own).clamp(min=0))
 
     def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
         moving = structures.positions.detach().clone().requires_grad_()

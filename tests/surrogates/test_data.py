@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ase import Atoms
 
 from bostruct.errors import InputError
-from bostruct.structures import Structures
+from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import Repulsion
 from bostruct.surrogates import data as module
-from bostruct.surrogates.data import VIOLENT, Observations, observations
+from bostruct.surrogates.data import QUIET, VIOLENT, Observations, observations
 
 
 def radii(structures):
@@ -113,7 +114,7 @@ def test_trust_falls_with_forces_and_with_energy(data):
     sizes = torch.linalg.vector_norm(few.forces, dim=-1).view(9, 6)
     calm = replace(
         few,
-        energy=torch.linspace(0, 0.8, 9, dtype=torch.float64),
+        energy=torch.linspace(0, 2.4, 9, dtype=torch.float64),
         forces=few.forces / sizes.amax(-1).repeat_interleave(6).unsqueeze(-1),
     )
     assert torch.equal(told(calm).trust, torch.ones(9, dtype=torch.float64))
@@ -123,7 +124,7 @@ def test_trust_falls_with_forces_and_with_energy(data):
     assert found[2] == pytest.approx(4.0)
     assert (found[torch.arange(9) != 2] == 1).all()
     energy = calm.energy.clone()
-    energy[5] = 4 * VIOLENT * 0.4  # the median is 0.4
+    energy[5] = 4 * VIOLENT * 1.2  # the median is 1.2, of six atoms
     assert told(replace(calm, energy=energy)).trust[5] == pytest.approx(4.0)
 
 
@@ -159,9 +160,8 @@ def told_of(energy, forces, atoms=1):
 def test_force_scale_without_forces_is_that_of_the_energies():
     nan = torch.full((4, 3), torch.nan)
     assert told_of(torch.tensor([5.0]), nan).force_scale() == pytest.approx(2.5)
-    assert told_of(torch.tensor([0.0]), nan).force_scale() == 1.0
-    zero = torch.zeros(4, 3)
-    assert told_of(torch.tensor([0.0]), zero).force_scale() == 1.0
+    assert told_of(torch.tensor([0.0]), nan).force_scale() == QUIET
+    assert told_of(torch.tensor([5.0]), torch.zeros(4, 3)).force_scale() == QUIET
 
 
 @pytest.mark.parametrize("size", [1, 40, 100])
@@ -196,3 +196,22 @@ def test_refuses_missing_energies(data, energy):
 def test_refuses_nothing(data):
     with pytest.raises(InputError, match="`structures` must hold at least one"):
         told(data[:0])
+
+
+def test_shaken_structures_among_relaxed_ones_are_trusted():
+    """More than half relaxed, so that the median force is nearly zero."""
+    forces = torch.zeros(10, 3, dtype=torch.float64)
+    forces[7:] = 1.5
+    energy = torch.zeros(10, dtype=torch.float64)
+    energy[7:] = 0.25
+    structures = replace(from_ase([Atoms("Cu")] * 10), energy=energy, forces=forces)
+    found = observations(structures, None, torch.ones(10))
+    assert torch.equal(found.trust, torch.ones(10, dtype=torch.float64))
+
+
+def test_relaxed_structures_still_have_a_scale_of_forces():
+    structures = from_ase([Atoms("Cu")] * 3)
+    zero = torch.zeros(3, dtype=torch.float64)
+    structures = replace(structures, energy=zero, forces=torch.zeros(3, 3).double())
+    found = observations(structures, None, torch.ones(3))
+    assert found.force_scale() == QUIET

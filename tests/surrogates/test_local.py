@@ -330,7 +330,7 @@ def test_description_is_json():
         ({"cutoff": -1.0}, "`cutoff` must be positive"),
         ({"power": 0}, "`power` must be an integer"),
         ({"inducing": 0}, "`inducing` must be an integer"),
-        ({"tolerance": 1.0}, r"`tolerance` must be in \[0, 1\)"),
+        ({"tolerance": 1.0}, "`tolerance` must be between 0 and 1"),
         ({"hyperparameters": (1.0, 0.0, 1.0)}, "`hyperparameters` must be positive"),
     ],
 )
