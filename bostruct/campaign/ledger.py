@@ -159,6 +159,7 @@ class Ledger(Log):
             "planned": time.time(),
             "seconds_fit": planned.seconds_fit,
             "seconds_search": planned.seconds_search,
+            "level": planned.level,
         }
         row["checksum"] = records.checksum(row)
         self._insert("bostruct_step", row)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.arrays import offload
+from bostruct.campaign.effort import Scales
 from bostruct.campaign.log import labelled
 from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.schema import FORMAT
@@ -41,6 +42,7 @@ class Planned:
         header: Of the posterior file.
         seconds_fit: Wall time of the fit.
         seconds_search: Wall time of the search, the choice and the predictions.
+        level: How thorough the search was; see `effort`.
     """
 
     step: int
@@ -54,6 +56,7 @@ class Planned:
     header: Mapping[str, object] = field(default_factory=dict)
     seconds_fit: float = 0.0
     seconds_search: float = 0.0
+    level: int = 0
 
 
 def plan(task: Task, trials: Sequence[Trial]) -> Planned:
@@ -88,7 +91,10 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     pending = [trial.X for trial in trials if trial.state in OPEN]
     if pending:
         value = value.after(torch.stack(pending).to(task.device))
-    candidates = task.parts.search(value, space, X, energies, task.stream("search"))
+    search = task.parts.search
+    if isinstance(search, Scales):
+        search = search.at(task.level)
+    candidates = search(value, space, X, energies, task.stream("search"))
     seen = torch.stack([trial.X for trial in trials]).to(task.device)
     candidates, chosen, values = choice(task, candidates, value, seen)
     tensors = offload(_tensors(task, model, candidates, chosen, known))
@@ -109,6 +115,7 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
             "step": task.step,
             "origins": list(candidates.origin),
         },
+        level=task.level,
     )
     end = _now(task.device)
     return replace(planned, seconds_fit=fitted - start, seconds_search=end - fitted)

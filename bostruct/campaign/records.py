@@ -101,6 +101,7 @@ class Step:
         seconds: Wall time of fit, search and log.
         file: Of the posterior, in the folder `posteriors`; "" without a surrogate.
         sha256: Of that file.
+        level: How thorough the search was; see `effort`.
     """
 
     number: int
@@ -110,6 +111,7 @@ class Step:
     seconds: Mapping[str, float]
     file: str = ""
     sha256: str = ""
+    level: int = 0
 
 
 def pack(values: Tensor | None) -> bytes | None:
@@ -182,4 +184,5 @@ def step(row: sqlite3.Row) -> Step:
         seconds={part: row[f"seconds_{part}"] for part in ("fit", "search", "log")},
         file=row["file"] or "",
         sha256=row["sha256"] or "",
+        level=row["level"],
     )

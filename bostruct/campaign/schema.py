@@ -44,6 +44,7 @@ CREATE TABLE bostruct_step (
     seconds_fit REAL NOT NULL,
     seconds_search REAL NOT NULL,
     seconds_log REAL NOT NULL DEFAULT 0,
+    level INTEGER NOT NULL,  -- how thorough the search was, 0 the least
     checksum TEXT NOT NULL  -- of what does not change
 );
 CREATE TABLE bostruct_posterior (

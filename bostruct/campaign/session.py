@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 
+from bostruct.campaign.effort import level
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.parts import Parts
 from bostruct.campaign.plan import plan
@@ -45,8 +46,9 @@ class Session:
             SpaceError: no structure is left that was not asked for.
         """
         ledger = self.ledger
-        step, trials = len(ledger.steps()), ledger.undecoded()
-        task = Task(self.parts, ledger.seed, self.device, step, q)
+        steps, trials = ledger.steps(), ledger.undecoded()
+        effort = level(self.parts.search, trials, steps)
+        task = Task(self.parts, ledger.seed, self.device, len(steps), q, effort)
         planned = plan(task, trials)
         if len(planned.X) == 0:
             raise SpaceError(

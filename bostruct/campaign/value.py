@@ -28,6 +28,7 @@ class Task:
         device: Of the tensor work.
         step: Its number.
         q: How many trials it chooses.
+        level: How thorough its search is; see `effort`.
     """
 
     parts: Parts
@@ -35,6 +36,7 @@ class Task:
     device: torch.device
     step: int
     q: int
+    level: int = 0
 
     def stream(self, purpose: str) -> torch.Generator:
         """Return the generator of this step for one purpose."""

@@ -9,7 +9,7 @@ and relaxed at once, the best of all so far are perturbed again, round after rou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, final
 
 import torch
@@ -46,6 +46,7 @@ class Search:
         rounds: the most batches; each but the first perturbs the best of all before it.
         patience: batches in a row that find nothing better, after which it ends.
         gain: eV, what counts as better.
+        share: of the time of an energy that the search may take; see `at`.
         parents: how many of the best are perturbed.
         fresh: share of the first batch that is random; the rest are perturbed copies
             of the lowest energies known.
@@ -61,6 +62,7 @@ class Search:
     rounds: int = 8
     patience: int = 2
     gain: float = 1e-3
+    share: float = 0.03
     parents: int = 12
     fresh: float = 0.5
     steps: int = 80
@@ -70,10 +72,19 @@ class Search:
     def __post_init__(self) -> None:
         for name in ("candidates", "rounds", "patience", "parents", "steps"):
             check_count(name, getattr(self, name))
-        for name in ("tolerance", "step", "gain"):
+        for name in ("tolerance", "step", "gain", "share"):
             check_positive(name, getattr(self, name))
         if not 0 <= self.fresh <= 1:
             raise InputError(must("fresh", "be a share between 0 and 1", self.fresh))
+
+    def at(self, level: int) -> Search:
+        """Return the search with 2^level times the rounds and the patience.
+
+        A campaign raises the level when energies cost so much more than the search
+        that `share` of their time allows it.
+        """
+        more = 2**level
+        return replace(self, rounds=self.rounds * more, patience=self.patience * more)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
