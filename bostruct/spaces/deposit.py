@@ -103,6 +103,8 @@ def landed(
 def resting(Q: Tensor, touch: Tensor, plane: Plane, grid: int) -> float:
     """Return the height of the lowest place where an atom comes to rest, Å.
 
+    Holes through which it would fall are left out.
+
     Args:
         Q: `[a, 3]` Å, what it can touch.
         touch: `[a]` Å, the distances at which it does.
@@ -114,13 +116,14 @@ def resting(Q: Tensor, touch: Tensor, plane: Plane, grid: int) -> float:
     where = torch.cat((where, torch.zeros_like(where[:, :1])), -1)
     present = torch.ones(1, len(Q), dtype=torch.bool, device=Q.device)
     shifts = plane.translations(float(touch.max()))
-    heights = [Q[:, 2].max()]
+    heights = []
     for part in where.split(max(BUDGET // (len(Q) * len(shifts)), 1)):
         site, count = _touching(
             part[None], Q[None], touch[None], present, shifts, plane
         )
         heights.append(site[..., 2].masked_fill(count.isinf(), torch.inf).min())
-    return float(torch.stack(heights).min())
+    lowest = float(torch.stack(heights).min())
+    return lowest if math.isfinite(lowest) else float(Q[:, 2].max())
 
 
 def settled(

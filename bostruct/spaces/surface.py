@@ -78,9 +78,11 @@ class Surface:
         formula: what is on the slab, as ASE reads it: "Ni5", "CO", "Au6Cu7"; empty for
             the reconstruction of a slab with free atoms.
         region: lowest and highest height in Å of the atoms that move, above the topmost
-            atom of the slab; by default high enough for islands of several layers, and
-            low enough for trenches. With free atoms in the slab it reaches down past
-            the lowest of them.
+            atom of the slab. By default from the lowest place that an atom from above
+            reaches if bonds give way by 15 %, so that hollows and trenches count, to
+            where there is room for islands of several layers. With free atoms in the
+            slab it reaches down past the lowest of them. Atoms below the surface need
+            a region that says so.
         radii: radii in Å by element, where the covalent ones are not meant.
         minimum_distance: Å, for all pairs, or by pair as in `{"Au-Ni": 2.0}`; a pair
             that is not given may come as close as `closeness` times its bond.
@@ -487,7 +489,7 @@ class Surface:
                 condition = f"have at least {touch:.2f} Å of vacuum above it"
                 raise SpaceError(must("slab", condition, f"{above:.2f} Å", WIDEN))
             if self._added:
-                low = min(low, self._lowest() - top)
+                low = self._lowest() - top
         else:
             low, high = heights(given)
             if high > above:
@@ -499,11 +501,11 @@ class Surface:
         return low, high
 
     def _lowest(self) -> float:
-        """Return the height of the lowest place where an atom comes to rest, Å."""
+        """Return the height of the lowest place where a squeezed atom rests, Å."""
         f, start = len(self.free), len(self.free) - self._added
         Q = self.slab.positions @ self._plane.frame
         place = self.order.argsort()[: len(Q)]
-        touch = self.bond[start:f][:, place].amin(0)
+        touch = SNUG * self.bond[start:f][:, place].amin(0)
         return resting(Q, touch, self._plane, GRID)
 
     def _check_slab(self) -> None:

@@ -95,13 +95,18 @@ def test_portions_do_not_matter(monkeypatch):
 
 
 def test_the_lowest_place_is_a_hollow():
-    touch = torch.full((9,), EDGE, dtype=torch.float64)
-    # its own height counts: an atom never has to rest above the topmost of the slab
-    assert resting(LAYER, touch, PLANE, 24) == 0
-    assert resting(LAYER[:1], touch[:1], PLANE, 24) == pytest.approx(0, abs=1e-9)
+    hollow = EDGE / math.sqrt(2)
+    touch = torch.full((12,), EDGE, dtype=torch.float64)
+    assert resting(LAYER, touch[:9], PLANE, 24) == pytest.approx(hollow, abs=0.01)
     trench = torch.cat((LAYER[:3] + torch.tensor([0, 0, 5.0]), LAYER)).double()
-    lowest = resting(trench, torch.full((12,), EDGE).double(), PLANE, 24)
-    assert lowest == pytest.approx(EDGE / math.sqrt(2), abs=0.1)
+    assert resting(trench, touch, PLANE, 24) == pytest.approx(hollow, abs=0.01)
+
+
+def test_an_atom_that_falls_through_does_not_rest():
+    small = torch.full((9,), 1.0, dtype=torch.float64)  # the hollow is 1.77 Å wide
+    assert resting(LAYER, small, PLANE, 24) == pytest.approx(0, abs=0.5)
+    off = LAYER + torch.tensor([0.05, 0.05, 3.0])
+    assert resting(off, 1e-3 * small, PLANE, 24) == pytest.approx(3)
 
 
 def test_settling_moves_free_atoms_only():

@@ -322,11 +322,12 @@ def test_refuses_coordinates_of_another_size(ni5):
 
 def test_default_regions():
     flat = Surface(gold(), "Ni5").region
-    assert flat[0] == 0
+    hollow = math.sqrt((0.85 * (1.36 + 1.24)) ** 2 - 2.04**2)
+    assert flat[0] == pytest.approx(hollow, abs=0.02)
     assert 5 < flat[1] <= 8
     assert Surface(gold(vacuum=5.0), "Ni5").region[1] == pytest.approx(5)
     # the lower terrace is part of the surface, and so are free layers
-    assert Surface(stepped(), "Ni").region[0] == pytest.approx(-0.5, abs=0.3)
+    assert Surface(stepped(), "Ni").region[0] == pytest.approx(hollow - 2.04, abs=0.02)
     free = Surface(gold((2, 2, 3), free=2), "Ni")
     assert free.region[0] == pytest.approx(-3.4, abs=0.1)
     assert Surface(gold((2, 2, 3), free=1), "Ni", region=(1, 4)).region[0] < -1
