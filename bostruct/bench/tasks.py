@@ -24,11 +24,11 @@ MORSE = (
 )
 AU5CU10 = (
     "basin hopping with exchanges of unlike atoms: 52,631 relaxations in 550 s, 311 "
-    "walks of at least 80 hops, 121 of them there"
+    "walks of at least 80 hops, 121 of them there; the next isomers are 4 and 8 meV up"
 )
 AU8CU8 = (
-    "basin hopping with exchanges of unlike atoms: 21,024 relaxations in 400 s, 96 "
-    "walks of at least 80 hops, 2 of them there"
+    "basin hopping with exchanges of unlike atoms: 58,168 relaxations in 1,206 s, two "
+    "seeds, 280 walks of at least 80 hops, 7 of them there, of both seeds"
 )
 HOPPING = "basin hopping with the true energy, several walks agree"
 
