@@ -17,10 +17,14 @@ from bostruct.campaign.schema import FORMAT
 from bostruct.campaign.streams import isolated, stream
 from bostruct.campaign.value import Task, Value, choice, fresh
 from bostruct.candidates import Candidates
+from bostruct.structures import Structures
 from bostruct.surrogates import FittedModel
 
 LEAST = 2
 """Energies without which there is nothing to fit."""
+
+REST = 0.1
+"""eV/Å. Forces below it leave some meV to be gained at the bottom of a minimum."""
 
 PROBES = 64
 """Fixed structures at which every posterior is compared with what it was."""
@@ -85,6 +89,7 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     structures = labelled(known, space).to(device=task.device)
     model = task.parts.surrogate.fit(structures, space)
     fitted = _now(task.device)
+    numbers = [trial.number for trial in known]
     X = torch.stack([trial.X for trial in known]).to(task.device)
     energies = X.new_tensor([trial.energy for trial in known])
     value = Value(task, model, X, energies)
@@ -96,14 +101,16 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
         search = search.at(task.level)
     candidates = search(value, space, X, energies, task.stream("search"))
     seen = torch.stack([trial.X for trial in trials]).to(task.device)
-    candidates, chosen, values = choice(task, candidates, value, seen)
+    calm = dict(zip(numbers, _calm(structures), strict=True))
+    resting = torch.tensor([calm.get(trial.number, True) for trial in trials])
+    candidates, chosen, values = choice(task, candidates, value, seen, resting)
     tensors = offload(_tensors(task, model, candidates, chosen, known))
     planned = Planned(
         step=task.step,
         kind="model",
         X=tensors["candidates.X"][chosen].double(),
         origins=[candidates.origin[i] for i in chosen],
-        known=[trial.number for trial in known],
+        known=numbers,
         hyperparameters=dict(sorted(model.hyperparameters().items())),
         predictions=[
             {"candidate": i, "acquisition": worth, **_prediction(tensors, i)}
@@ -119,6 +126,16 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     )
     end = _now(task.device)
     return replace(planned, seconds_fit=fitted - start, seconds_search=end - fitted)
+
+
+def _calm(structures: Structures) -> list[bool]:
+    """Return of which structures little is to be gained by another look close by."""
+    if structures.forces is None:
+        return [False] * len(structures)
+    size = structures.forces.abs().amax(-1).masked_fill(structures.fixed, 0)
+    largest = size.new_zeros(len(structures))
+    largest = largest.scatter_reduce(0, structures.index, size, "amax")
+    return (largest < REST).tolist()
 
 
 def _tensors(

@@ -111,7 +111,11 @@ def fresh(
 
 
 def choice(
-    task: Task, candidates: Candidates, value: Value, seen: Tensor
+    task: Task,
+    candidates: Candidates,
+    value: Value,
+    seen: Tensor,
+    resting: Tensor | None = None,
 ) -> tuple[Candidates, list[int], list[float]]:
     """Choose `q` candidates one after the other, each as if the others were pending.
 
@@ -122,6 +126,7 @@ def choice(
         candidates: What the search found.
         value: The acquisition.
         seen: `[t, d]` what was asked for before.
+        resting: `[t]` bool, which of it is not worth another look nearby.
 
     Returns:
         The candidates, random ones added; the rows chosen; their values when chosen.
@@ -131,7 +136,7 @@ def choice(
     current = candidates
     alike = torch.zeros_like(candidates.value, dtype=torch.bool)
     while len(chosen) < task.q:
-        picks = choose(current, 1, space=task.parts.space, seen=seen)
+        picks = choose(current, 1, space=task.parts.space, seen=seen, resting=resting)
         if len(picks) == 0:
             missing = task.q - len(chosen)
             taken = torch.cat([seen, candidates.X[chosen]])

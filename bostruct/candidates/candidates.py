@@ -62,21 +62,27 @@ class Candidates:
 
 
 def choose(
-    candidates: Candidates, q: int, *, space: Judges, seen: Tensor | None = None
+    candidates: Candidates,
+    q: int,
+    *,
+    space: Judges,
+    seen: Tensor | None = None,
+    resting: Tensor | None = None,
 ) -> Tensor:
     """Return the rows of the q best candidates that are new, best first, `[<= q]`.
 
     Left out are values that are not finite, structures outside the space or with
     atoms too close, those that are the same as one in `seen`, and those that are
-    the same as a better one. What has been evaluated is recognised more strictly than
-    what is about to be: a structure may be looked at again closer to its minimum, but
-    not again and again.
+    the same as a better one. What has been evaluated away from its minimum may be
+    looked at again closer to it: there the tolerance is stricter.
 
     Args:
         candidates: c of them.
         q: the most to return.
         space: says what may be proposed, and what is the same.
         seen: `[t, d]`, evaluated or pending.
+        resting: `[t]` bool, which of them are not worth another look nearby; none is
+            by default.
     """
     X, value = candidates.X, candidates.value
     allowed = value.isfinite() & X.isfinite().all(-1)
@@ -88,9 +94,18 @@ def choose(
             break
         if taken and bool(space.same(X[row], X[taken]).any()):
             continue
-        if seen is not None and len(seen):
-            old = space.same(X[row], seen.to(X), scale=STRICT)
-            if bool(old.any()):
-                continue
+        if _old(X[row], space, seen, resting):
+            continue
         taken.append(row)
     return torch.tensor(taken, dtype=torch.int64, device=X.device)
+
+
+def _old(x: Tensor, space: Judges, seen: Tensor | None, resting: Tensor | None) -> bool:
+    """Return whether x `[d]` is a structure that was seen."""
+    if seen is None or not len(seen):
+        return False
+    seen = seen.to(x)
+    old = space.same(x, seen, scale=STRICT)
+    if resting is not None:
+        old = old | (space.same(x, seen) & resting.to(x.device))
+    return bool(old.any())

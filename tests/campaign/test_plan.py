@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from ase import Atoms
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
-from bostruct.campaign.plan import plan
+from bostruct.campaign.plan import _calm, plan
 from bostruct.campaign.records import Trial
 from bostruct.campaign.value import Task
+from bostruct.structures import from_ase
 from tests.campaign.standin import campaign
 
 CPU = torch.device("cpu")
@@ -88,3 +92,16 @@ def test_on_cuda_it_is_the_same(known):
     for name in here.tensors:
         assert there.tensors[name].device == CPU
         torch.testing.assert_close(here.tensors[name], there.tensors[name])
+
+
+def test_what_is_at_rest_by_its_movable_atoms():
+    """Forces on fixed atoms, which stay, say nothing; unknown ones are not small."""
+    forces = torch.zeros(6, 3, dtype=torch.float64)
+    forces[1, 0] = 5.0  # fixed
+    forces[3, 2] = -0.2
+    forces[4:] = torch.nan
+    structures = from_ase([Atoms("Cu2")] * 3)
+    fixed = torch.tensor([False, True, False, False, False, False])
+    structures = replace(structures, forces=forces, fixed=fixed)
+    assert _calm(structures) == [True, False, False]
+    assert _calm(replace(structures, forces=None)) == [False] * 3

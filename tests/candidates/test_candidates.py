@@ -97,3 +97,13 @@ def test_parts_are_joined_in_order():
     assert list(both.origin) == ["random", "random", "rattle"]
     assert both.steps.tolist() == [0, 1, 0]
     assert both.converged.all()
+
+
+def test_what_rests_is_not_looked_at_again_nearby():
+    """What is away from its minimum is, unless the look is a copy."""
+    near = made([1.05], [1.0])
+    seen = torch.tensor([[1.0]], dtype=torch.float64)
+    for rests, rows in ((True, []), (False, [0])):
+        resting = torch.tensor([rests])
+        found = choose(near, 1, space=Line(), seen=seen, resting=resting)
+        assert found.tolist() == rows
