@@ -130,6 +130,15 @@ def test_the_log_does_not_depend_on_where_it_was_computed(tmp_path):
     assert summary(there)["status"] == "finished"
 
 
+@pytest.fixture
+def _ctrl_c():
+    """As on a terminal: a shell starts what runs in its background without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_ctrl_c_ends_the_workers(tmp_path):
     evaluator = Function(lambda atoms: time.sleep(60))
     executor = Workers(1)
