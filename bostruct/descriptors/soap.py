@@ -181,11 +181,10 @@ class SOAP:
 
     def _power(self, C: Tensor) -> Tensor:
         """Return the power spectrum `[n, f]`, not yet normalised."""
-        grams = [
-            c @ c.transpose(-1, -2) / (2 * ell + 1)
-            for ell, c in enumerate(C.split(self._orders, -1))
-        ]
-        return self._pack(torch.stack(grams, -3))
+        n, s, m = C.shape
+        degrees = self._degrees.to(C).unsqueeze(1)  # [l, 1, m], zero for other degrees
+        rows = (C.unsqueeze(1) * degrees).view(n, -1, m)  # one product for all degrees
+        return self._pack((rows @ C.transpose(-1, -2)).view(n, -1, s, s))
 
     def _power_slopes(self, dC: Tensor, C: Tensor, kind: Tensor) -> Tensor:
         """Return dP `[p, 3, f]` from dC `[p, 3, radial, m]` of a neighbor's species."""
@@ -206,15 +205,26 @@ class SOAP:
 
     def _pack(self, grams: Tensor) -> Tensor:
         """Keep one of the equal halves of symmetric `[..., l, s, s]`, same norm."""
-        where, weight = self._packing(grams.device)
-        return grams.flatten(-3).index_select(-1, where) * weight.to(grams)
+        where, weight = self._packing
+        where, weight = where.to(grams.device), weight.to(grams)
+        return grams.flatten(-3).index_select(-1, where) * weight
 
-    def _packing(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    @cached_property
+    def _packing(self) -> tuple[Tensor, Tensor]:
         s = len(self.species) * self.radial
-        row, column = torch.triu_indices(s, s, device=device)
-        ell = torch.arange(self.angular + 1, device=device).unsqueeze(-1)
-        weight = torch.where(row == column, 1.0, math.sqrt(2))
+        row, column = torch.triu_indices(s, s)
+        ell = torch.arange(self.angular + 1).unsqueeze(-1)
+        weight = torch.where(row == column, 1.0, math.sqrt(2)).double()
         return (ell * s * s + row * s + column).flatten(), weight.repeat(len(ell))
+
+    @cached_property
+    def _degrees(self) -> Tensor:
+        """1 / (2 l + 1) where a harmonic is of degree l, `[l, m]`."""
+        kinds = torch.arange(self.angular + 1).repeat_interleave(
+            torch.tensor(self._orders)
+        )
+        same = kinds == torch.arange(self.angular + 1).unsqueeze(-1)
+        return same.double() / (2 * kinds + 1)
 
     @property
     def _orders(self) -> list[int]:
