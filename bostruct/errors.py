@@ -30,6 +30,10 @@ class SpaceError(InputError):
     """A search space that contains no structure, or cannot be sampled."""
 
 
+class ExhaustedError(SpaceError):
+    """A search space in which everything that was found has been evaluated."""
+
+
 class DeviceError(BostructError, RuntimeError):
     """A device that this machine or this build of torch does not have."""
 

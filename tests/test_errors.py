@@ -12,6 +12,7 @@ from bostruct import errors
         (errors.InputError, ValueError),
         (errors.ShapeError, ValueError),
         (errors.SpaceError, ValueError),
+        (errors.ExhaustedError, ValueError),
         (errors.DeviceError, RuntimeError),
         (errors.NotFittedError, RuntimeError),
         (errors.LogError, OSError),

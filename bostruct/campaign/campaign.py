@@ -227,7 +227,7 @@ class Campaign:
             q: At most so many; the campaign's batch by default.
 
         Raises:
-            SpaceError: no structure is left that was not asked for.
+            ExhaustedError: no structure is left that was not asked for.
         """
         count = self.parts.batch if q is None else check_count("q", q)
         queue = self._open.queue() or self._open.plan(count)

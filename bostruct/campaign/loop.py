@@ -13,6 +13,7 @@ from bostruct.campaign.progress import Line
 from bostruct.campaign.records import Trial
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Progress, Stop
+from bostruct.errors import ExhaustedError
 from bostruct.evaluators import Evaluation, Failure, evaluate
 
 InFlight = dict[Future[Evaluation | Failure], Trial]
@@ -34,7 +35,12 @@ def loop(session: Session, executor: Executor, stop: Stop, line: Line) -> str:
         if reason and not in_flight:
             return reason
         if not reason:
-            _submit(session, executor, in_flight, room)
+            try:
+                _submit(session, executor, in_flight, room)
+            except ExhaustedError:
+                if any(energy is not None for energy in progress.energies):
+                    return "every structure that was found has been evaluated"
+                raise
         done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
         for future in done:
             session.tell(in_flight.pop(future), _outcome(future, executor))

@@ -13,7 +13,7 @@ from bostruct.campaign.parts import Parts
 from bostruct.campaign.plan import plan
 from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.value import Task
-from bostruct.errors import InputError, SpaceError, must
+from bostruct.errors import ExhaustedError, InputError, must
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.evaluators.evaluator import check, limits
 
@@ -43,7 +43,7 @@ class Session:
         """Plan the next step and return its trials, recorded.
 
         Raises:
-            SpaceError: no structure is left that was not asked for.
+            ExhaustedError: no structure is left that was not asked for.
         """
         ledger = self.ledger
         steps, trials = ledger.steps(), ledger.undecoded()
@@ -51,7 +51,7 @@ class Session:
         task = Task(self.parts, ledger.seed, self.device, len(steps), q, effort)
         planned = plan(task, trials)
         if len(planned.X) == 0:
-            raise SpaceError(
+            raise ExhaustedError(
                 "every structure found in the space has been evaluated already: "
                 "the campaign has nothing left to ask for."
             )

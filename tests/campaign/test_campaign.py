@@ -14,11 +14,11 @@ from bostruct.campaign.summary import summary
 from bostruct.candidates import Search
 from bostruct.errors import (
     DeviceError,
+    ExhaustedError,
     InputError,
     LockedError,
     LogError,
     MismatchError,
-    SpaceError,
 )
 from bostruct.evaluators import Evaluation, Failure, Function
 from bostruct.surrogates import LocalGP
@@ -246,11 +246,17 @@ def test_stop_rules_end_it(tmp_path):
 
 
 def test_an_exhausted_space(tmp_path):
+    """A campaign ends well where there is nothing left to ask for; `ask` says so."""
     mine = campaign(space=Points(6), n=50)
-    with pytest.raises(SpaceError, match="nothing left to ask for"):
-        mine.run(tmp_path / "run")
-    assert len(mine.log.trials("done")) == 6
-    assert summary(mine.log)["status"] == "failed"
+    log = mine.run(tmp_path / "run")
+    assert len(log.trials("done")) == 6
+    assert summary(log)["status"] == "finished"
+    assert summary(log)["reason"].startswith("every structure that was found")
+    with (
+        mine.open(tmp_path / "run"),
+        pytest.raises(ExhaustedError, match="nothing left to ask for"),
+    ):
+        mine.ask()
 
 
 def test_another_campaign_is_refused(tmp_path, folder):

@@ -3,7 +3,7 @@ import torch
 
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.session import Session
-from bostruct.errors import InputError, SpaceError
+from bostruct.errors import ExhaustedError, InputError
 from bostruct.evaluators import Evaluation, Failure
 from tests.campaign.standin import Points, campaign
 
@@ -69,5 +69,5 @@ def test_an_exhausted_space(make):
     session = make(space=Points(2))
     for trial in session.plan(1):
         session.tell(trial, Evaluation(1.0))
-    with pytest.raises(SpaceError, match="every structure found in the space has"):
+    with pytest.raises(ExhaustedError, match="every structure found in the space has"):
         session.plan(1)
