@@ -51,13 +51,18 @@ class Harmonics:
         Y: Tensor = _Evaluate.apply(u, self.degree)  # type: ignore[no-untyped-call]
         return Y
 
+    def pull(self, u: Tensor, g: Tensor) -> Tensor:
+        """Return the slope of sum(g Y) with respect to u, `[3, p]`, from g like Y."""
+        tables = _tables(self.degree, u.device, u.dtype)
+        return _pulled(_monomials(u, max(self.degree - 1, 0)), g, tables)
+
     def gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return Y `[(l+1)^2, p]` and dY/du `[3, (l+1)^2, p]`.
 
         The derivative is that of the polynomial, not yet projected on the sphere.
         """
         tables = _tables(self.degree, u.device, u.dtype)
-        M = _monomials(u, tables)
+        M = _monomials(u, self.degree)
         return tables.C @ M, tables.D @ M[: tables.D.shape[-1]]
 
 
@@ -68,7 +73,7 @@ class _Evaluate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, degree: int) -> Tensor:  # noqa: ANN401 - torch's
         tables = _tables(degree, u.device, u.dtype)
-        M = _monomials(u, tables)
+        M = _monomials(u, degree)
         ctx.save_for_backward(u, M[: tables.D.shape[-1]])
         ctx.degree = degree
         return tables.C @ M
@@ -77,11 +82,9 @@ class _Evaluate(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         u, low = ctx.saved_tensors
         tables = _tables(ctx.degree, u.device, u.dtype)
-        count = low.shape[0]
         if torch.is_grad_enabled():  # someone wants to differentiate this again
-            low = _monomials(u, tables)[:count]
-        pulled = tables.D.transpose(1, 2).flatten(0, 1) @ g  # [3 k', p]
-        return (pulled.view(3, count, -1) * low).sum(1), None
+            low = _monomials(u, max(ctx.degree - 1, 0))
+        return _pulled(low, g, tables), None
 
 
 @final
@@ -91,7 +94,6 @@ class _Tables:
 
     C: Tensor
     D: Tensor
-    recursion: list[tuple[Tensor, Tensor]]  # parent and coordinate, by degree
 
 
 @lru_cache(maxsize=32)
@@ -107,17 +109,26 @@ def _tables(degree: int, device: torch.device, dtype: torch.dtype) -> _Tables:
             for axis in range(3):
                 if e[axis]:
                     D[axis, row, place[_less(e, axis)]] += value * e[axis]
-    recursion = [
-        (indices.to(device), axes.to(device))
-        for indices, axes in (_recursion(ell) for ell in range(1, degree + 1))
-    ]
-    return _Tables(C.to(device, dtype), D.to(device, dtype), recursion)
+    return _Tables(C.to(device, dtype), D.to(device, dtype))
 
 
-def _monomials(u: Tensor, tables: _Tables) -> Tensor:
-    levels = [torch.ones_like(u[:1])]
-    for parent, axis in tables.recursion:
-        levels.append(levels[-1].index_select(0, parent) * u.index_select(0, axis))
+def _pulled(low: Tensor, g: Tensor, tables: _Tables) -> Tensor:
+    pulled = tables.D.transpose(1, 2).flatten(0, 1) @ g  # [3 k', p]
+    return (pulled.view(3, low.shape[0], -1) * low).sum(1)
+
+
+def _monomials(u: Tensor, degree: int) -> Tensor:
+    """Return M `[k, p]` up to `degree`, in the order of `_exponents`.
+
+    Of each degree, those with x are x times all of the degree below, those with y but
+    no x are y times the last ones below, and the last is a power of z.
+    """
+    x, y, z = u
+    level = torch.ones_like(u[:1])
+    levels = [level]
+    for ell in range(1, degree + 1):
+        level = torch.cat((x * level, y * level[-ell:], z * level[-1:]))
+        levels.append(level)
     return torch.cat(levels)
 
 
@@ -129,14 +140,6 @@ def _of_degree(ell: int) -> list[Exponents]:
     return [
         (a, b, ell - a - b) for a in range(ell, -1, -1) for b in range(ell - a, -1, -1)
     ]
-
-
-def _recursion(ell: int) -> tuple[Tensor, Tensor]:
-    """Return which monomial of degree ell - 1 times which coordinate gives each."""
-    below, here = _of_degree(ell - 1), _of_degree(ell)
-    axis = [next(k for k in range(3) if e[k]) for e in here]
-    parent = [below.index(_less(e, k)) for e, k in zip(here, axis, strict=True)]
-    return torch.tensor(parent), torch.tensor(axis)
 
 
 def _less(exponents: Exponents, axis: int) -> Exponents:
