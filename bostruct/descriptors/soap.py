@@ -278,7 +278,7 @@ class SOAP:
 
 @final
 class _Spectrum(torch.autograd.Function):
-    """`SOAP.spectrum` with its slope in closed form, which saves half of the time."""
+    """`SOAP.spectrum` with its slope in closed form rather than op by op."""
 
     @staticmethod
     def forward(
