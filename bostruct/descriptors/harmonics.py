@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -48,13 +48,14 @@ class Harmonics:
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return Y `[(l+1)^2, p]` of `u` `[3, p]`. Twice differentiable."""
-        Y: Tensor = _Evaluate.apply(u, self.degree)  # type: ignore[no-untyped-call]
-        return Y
+        return _tables(self.degree, u.device, u.dtype).C @ _monomials(u, self.degree)
 
     def pull(self, u: Tensor, g: Tensor) -> Tensor:
         """Return the slope of sum(g Y) with respect to u, `[3, p]`, from g like Y."""
-        tables = _tables(self.degree, u.device, u.dtype)
-        return _pulled(_monomials(u, max(self.degree - 1, 0)), g, tables)
+        low = _monomials(u, max(self.degree - 1, 0))  # [k', p]
+        D = _tables(self.degree, u.device, u.dtype).D
+        pulled = D.transpose(1, 2).flatten(0, 1) @ g  # [3 k', p]
+        return (pulled.view(3, low.shape[0], -1) * low).sum(1)
 
     def gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return Y `[(l+1)^2, p]` and dY/du `[3, (l+1)^2, p]`.
@@ -64,27 +65,6 @@ class Harmonics:
         tables = _tables(self.degree, u.device, u.dtype)
         M = _monomials(u, self.degree)
         return tables.C @ M, tables.D @ M[: tables.D.shape[-1]]
-
-
-@final
-class _Evaluate(torch.autograd.Function):
-    """Y = C M(u) with the derivative in closed form: two products, no scatter."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor, degree: int) -> Tensor:  # noqa: ANN401 - torch's
-        tables = _tables(degree, u.device, u.dtype)
-        M = _monomials(u, degree)
-        ctx.save_for_backward(u, M[: tables.D.shape[-1]])
-        ctx.degree = degree
-        return tables.C @ M
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        u, low = ctx.saved_tensors
-        tables = _tables(ctx.degree, u.device, u.dtype)
-        if torch.is_grad_enabled():  # someone wants to differentiate this again
-            low = _monomials(u, max(ctx.degree - 1, 0))
-        return _pulled(low, g, tables), None
 
 
 @final
@@ -110,11 +90,6 @@ def _tables(degree: int, device: torch.device, dtype: torch.dtype) -> _Tables:
                 if e[axis]:
                     D[axis, row, place[_less(e, axis)]] += value * e[axis]
     return _Tables(C.to(device, dtype), D.to(device, dtype))
-
-
-def _pulled(low: Tensor, g: Tensor, tables: _Tables) -> Tensor:
-    pulled = tables.D.transpose(1, 2).flatten(0, 1) @ g  # [3 k', p]
-    return (pulled.view(3, low.shape[0], -1) * low).sum(1)
 
 
 def _monomials(u: Tensor, degree: int) -> Tensor:

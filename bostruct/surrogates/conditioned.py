@@ -97,7 +97,7 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
     ) -> Conditioned:
         """Return the model that has also been told Y `[..., t, 1]` at X."""
-        return Conditioned(self, X, Y, _noise(self, X, noise))
+        return condition(self, X, Y, noise)
 
 
 def condition(
