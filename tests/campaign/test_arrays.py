@@ -57,7 +57,6 @@ def test_offload_copies():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_offload_from_cuda():
     tensor = torch.arange(6.0, device="cuda").reshape(2, 3)
     copies = arrays.offload({"a": tensor.T, "b": tensor * 2})

@@ -82,7 +82,6 @@ def test_pending_trials_are_not_asked_for_again(known):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_it_is_the_same(known):
     parts = campaign().parts
     here = plan(Task(parts, 0, CPU, 5, 2), known)
