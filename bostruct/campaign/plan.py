@@ -101,8 +101,8 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
         search = search.at(task.level)
     candidates = search(value, space, X, energies, task.stream("search"))
     seen = torch.stack([trial.X for trial in trials]).to(task.device)
-    calm = dict(zip(numbers, _calm(structures), strict=True))
-    resting = torch.tensor([calm.get(trial.number, True) for trial in trials])
+    rests = dict(zip(numbers, calm(structures), strict=True))
+    resting = torch.tensor([rests.get(trial.number, True) for trial in trials])
     candidates, chosen, values = choice(task, candidates, value, seen, resting)
     tensors = offload(_tensors(task, model, candidates, chosen, known))
     planned = Planned(
@@ -128,7 +128,7 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     return replace(planned, seconds_fit=fitted - start, seconds_search=end - fitted)
 
 
-def _calm(structures: Structures) -> list[bool]:
+def calm(structures: Structures) -> list[bool]:
     """Return of which structures little is to be gained by another look close by."""
     if structures.forces is None:
         return [False] * len(structures)
