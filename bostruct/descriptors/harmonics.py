@@ -50,13 +50,6 @@ class Harmonics:
         """Return Y `[(l+1)^2, p]` of `u` `[3, p]`. Twice differentiable."""
         return _tables(self.degree, u.device, u.dtype).C @ _monomials(u, self.degree)
 
-    def pull(self, u: Tensor, g: Tensor) -> Tensor:
-        """Return the slope of sum(g Y) with respect to u, `[3, p]`, from g like Y."""
-        low = _monomials(u, max(self.degree - 1, 0))  # [k', p]
-        D = _tables(self.degree, u.device, u.dtype).D
-        pulled = D.transpose(1, 2).flatten(0, 1) @ g  # [3 k', p]
-        return (pulled.view(3, low.shape[0], -1) * low).sum(1)
-
     def gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return Y `[(l+1)^2, p]` and dY/du `[3, (l+1)^2, p]`.
 

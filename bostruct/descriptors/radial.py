@@ -43,13 +43,13 @@ class Radial:
     def __call__(self, r: Tensor) -> Tensor:
         """Return R `[count, p]` at distances `r` `[p]`, zero beyond the cut-off."""
         x, t = self._scaled(r)
-        return self._matrix.to(r) @ (_chebyshev(x, self.count) * t**SMOOTHNESS)
+        return self.matrix.to(r) @ (_chebyshev(x, self.count) * t**SMOOTHNESS)
 
     def gradient(self, r: Tensor) -> tuple[Tensor, Tensor]:
         """Return R and dR/dr, `[count, p]` each."""
         x, t = self._scaled(r)
         value, slope = _chebyshev(x, self.count), _chebyshev_slope(x, self.count)
-        matrix = self._matrix.to(r)
+        matrix = self.matrix.to(r)
         wall = t**SMOOTHNESS
         ending = -SMOOTHNESS / self.cutoff * t ** (SMOOTHNESS - 1)
         return matrix @ (value * wall), matrix @ (
@@ -61,7 +61,7 @@ class Radial:
         return 2 * inside - 1, 1 - inside
 
     @cached_property
-    def _matrix(self) -> Tensor:
+    def matrix(self) -> Tensor:
         """Lower triangular map from the raw to the orthonormal functions."""
         points, weights = np.polynomial.legendre.leggauss(QUADRATURE)
         x = torch.from_numpy(points)

@@ -27,9 +27,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from bostruct.descriptors import compiled
 from bostruct.descriptors.harmonics import Harmonics
 from bostruct.descriptors.radial import Radial
 from bostruct.errors import InputError, check_count, check_positive, must
@@ -100,6 +103,8 @@ class SOAP:
         """
         place = self.place(structures.numbers)  # [n]
         _, vectors, kind, _ = self._table(structures, place)
+        if vectors.device.type != "cpu":
+            return self.spectrum(vectors, kind, place)
         P: Tensor = _Spectrum.apply(vectors, self, kind, place)  # type: ignore[no-untyped-call]
         return P
 
@@ -206,16 +211,6 @@ class SOAP:
         degrees = self._degrees.to(C).unsqueeze(1)  # [l, 1, m], zero for other degrees
         return (C.unsqueeze(1) * degrees).flatten(1, 2)
 
-    def _power_pulled(self, C: Tensor, g: Tensor) -> Tensor:
-        """Return the slope of sum(g power(C)) with respect to C, `[n, s, m]`."""
-        n, s, _ = C.shape
-        where, weight = self._packing
-        G = g.new_zeros(n, (self.angular + 1) * s * s)
-        G.index_copy_(1, where.to(g.device), g * weight.to(g))
-        G = G.view(n, -1, s, s)
-        both = (G + G.transpose(-1, -2)).transpose(1, 2).reshape(n, s, -1)
-        return both @ self._rows(C)
-
     def _power_slopes(self, dC: Tensor, C: Tensor, kind: Tensor) -> Tensor:
         """Return dP `[p, 3, f]` from dC `[p, 3, radial, m]` of a neighbor's species."""
         p, s = C.shape[:2]
@@ -244,7 +239,8 @@ class SOAP:
         s = len(self.species) * self.radial
         row, column = torch.triu_indices(s, s)
         ell = torch.arange(self.angular + 1).unsqueeze(-1)
-        weight = torch.where(row == column, 1.0, math.sqrt(2)).double()
+        weight = torch.full(row.shape, math.sqrt(2), dtype=torch.float64)
+        weight[row == column] = 1
         return (ell * s * s + row * s + column).flatten(), weight.repeat(len(ell))
 
     @cached_property
@@ -275,10 +271,20 @@ class SOAP:
         length = float(torch.linalg.vector_norm(value))
         return value * (self.center / length / math.sqrt(4 * math.pi))
 
+    def _constants(self, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:
+        """Return what the compiled loops need: own part, radial map, norms."""
+        kind = np.dtype(str(dtype).removeprefix("torch."))
+        return tuple(array.astype(kind, copy=False) for array in self._arrays)
+
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        radial = np.ascontiguousarray(self._radial.matrix.numpy())
+        return self._origin.numpy(), radial, compiled.norms(self.angular)
+
 
 @final
 class _Spectrum(torch.autograd.Function):
-    """`SOAP.spectrum` with its slope in closed form rather than op by op."""
+    """`SOAP.spectrum` and its slope by the compiled loops."""
 
     @staticmethod
     def forward(
@@ -288,34 +294,39 @@ class _Spectrum(torch.autograd.Function):
         kind: Tensor,
         place: Tensor,
     ) -> Tensor:
-        r, u = _polar(vectors)
-        R, dR = soap._radial.gradient(r)
-        Y = soap._harmonics(u)
-        C = soap._expand(R, Y, kind, place)
-        P = soap._power(C)
-        length: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
-        P = P / length
+        own, M, N = soap._constants(vectors.dtype)
+        V, kinds = vectors.detach().contiguous(), kind.contiguous()
+        P, C, length = (
+            torch.from_numpy(array)
+            for array in compiled.spectrum(
+                V.numpy(), kinds.numpy(), place.numpy(), M, own, N, len(soap.species)
+            )
+        )
         ctx.soap = soap
-        ctx.save_for_backward(vectors, kind, place, r, u, R, dR, Y, C, P, length)
+        ctx.save_for_backward(vectors, kinds, place, P, C, length)
         return P
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
-        vectors, kind, place, r, u, R, dR, Y, C, P, length = ctx.saved_tensors
+        vectors, kind, place, P, C, length = ctx.saved_tensors
         soap: SOAP = ctx.soap
         if torch.is_grad_enabled():  # someone wants to differentiate this again
             again = soap.spectrum(vectors, kind, place)
             (slope,) = torch.autograd.grad(again, vectors, g, create_graph=True)
             return slope, None, None, None
-        g = (g - P * (g * P).sum(-1, keepdim=True)) / length
-        gC = soap._power_pulled(C, g)  # [n, s, m]
-        n, k = kind.shape
-        gY = soap._by_species(R, kind).transpose(1, 2) @ gC  # [n, k, m]
-        steep = soap._by_species(dR, kind).transpose(1, 2) @ gC
-        gr = (steep * Y.view(-1, n, k).permute(1, 2, 0)).sum(-1).flatten()
-        gu = soap._harmonics.pull(u, gY.flatten(0, 1).T.contiguous())
-        slope = u * gr + (gu - u * (u * gu).sum(0)) / r  # [3, n k]
-        return slope.T.view_as(vectors), None, None, None
+        _, M, N = soap._constants(vectors.dtype)
+        slopes = compiled.slope(
+            g.contiguous().numpy(),
+            vectors.detach().contiguous().numpy(),
+            kind.numpy(),
+            M,
+            N,
+            len(soap.species),
+            P.numpy(),
+            C.numpy(),
+            length.numpy(),
+        )
+        return torch.from_numpy(slopes), None, None, None
 
 
 def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,18 +6,23 @@ Notation
     s, e, f             eV, eV, eV/Å   signal, noise of energies (per root atom), forces
     A         [m, m]    1/eV²   1 / s² + F^T D^-1 F, from the training rows F
     w         [m]       eV   mean of the weights
+    k   [.., m]   1     covariances with the inducing environments, phi = L^-1 k
+    h   [.., m]   eV    what of them the data have seen, h . h' = phi^T (s² - A^-1) phi'
+
     mean       = prior + phi . w
-    covariance = phi^T A^-1 phi' + s² (k(x, x') - phi . phi')
+    covariance = phi^T A^-1 phi' + s² (k(x, x') - phi . phi') = s² k(x, x') - h . h'
 
 The second term is what the inducing environments cannot see: without it the variance
 vanishes far from them (subset of regressors); with it, it is that of the deterministic
 training conditional and returns to the prior's (eqs. 7 and 57-59 of Digital Discovery
-4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), eq. 20).
+4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), eq. 20). The last
+form needs one product with a matrix for any number of structures.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import final
 
 import torch
@@ -43,7 +48,7 @@ from bostruct.surrogates.surrogate import Decodes
 from bostruct.uncertainty import Prediction
 
 LEAST = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
-ROUNDING = 1e-14  # of the prior variance: what the difference of two such may lose
+ROUNDING = 500  # machine epsilons of the prior variance are lost in a difference
 CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 
@@ -152,12 +157,12 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         shape = X.shape[:-1]  # [..., q]
         structures = self.space.decode(X)
         P, place = self._features(structures)
-        mean, phi = self._means(structures, P, place)
+        mean, h = self._means(structures, P, place)
         a = structures.positions.shape[0] // len(structures)
         pairs = between(
             P.view(*shape, a, -1), place.view(*shape, a), self.power
         )  # [..., q, q]
-        C = self._covariance(pairs, phi.view(*shape, -1))
+        C = self._covariance(pairs, h.view(*shape, -1))
         if isinstance(observation_noise, Tensor):
             noise = variances(observation_noise, shape[-1])
             C = C + torch.diag_embed(noise.expand(shape))
@@ -254,22 +259,27 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
     def _means(
         self, structures: Structures, P: Tensor, place: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the means `[b]` eV and Nyström features `[b, m]` of energies."""
+        """Return the means `[b]` eV and what the data have seen, h `[b, m]` eV."""
         K = self.inducing.energies(P, place, structures.index, len(structures))
-        phi = self.inducing.whiten(K)
-        return self._prior(structures, place) + phi @ self.fit.weights, phi
+        pull, seen = self._maps
+        return self._prior(structures, place) + K @ pull, K @ seen
 
-    def _covariance(self, pairs: Tensor, phi: Tensor) -> Tensor:
-        """Return the latent covariance `[..., q, q]` eV² from the kernel and phi."""
-        flat = phi.reshape(-1, phi.shape[-1]).T
-        psi = torch.linalg.solve_triangular(self.fit.precision, flat, upper=False)
-        psi = psi.T.reshape(phi.shape)
-        unseen = pairs - phi @ phi.transpose(-1, -2)
-        if phi.shape[-2] == 1:
-            unseen = unseen.clamp(min=0)
-        C: Tensor = self.fit.signal**2 * unseen + psi @ psi.transpose(-1, -2)
-        own, prior = C.diagonal(dim1=-2, dim2=-1), pairs.diagonal(dim1=-2, dim2=-1)
-        lost = ROUNDING * self.fit.signal**2 * prior
+    @cached_property
+    def _maps(self) -> tuple[Tensor, Tensor]:
+        """Return L^-T w `[m]` and S `[m, m]`: k S = h, with A = V diag(a) V^T."""
+        fit = self.fit
+        values, vectors = torch.linalg.eigh(fit.precision @ fit.precision.T)
+        shrunk = (fit.signal**2 - 1 / values).clamp(min=0).sqrt()
+        both = torch.cat((fit.weights.unsqueeze(-1), vectors * shrunk), -1)
+        both = torch.linalg.solve_triangular(fit.factor.T, both, upper=True)
+        return both[:, 0].contiguous(), both[:, 1:].contiguous()
+
+    def _covariance(self, pairs: Tensor, h: Tensor) -> Tensor:
+        """Return the latent covariance `[..., q, q]` eV² from the kernel and h."""
+        prior = self.fit.signal**2 * pairs
+        C: Tensor = prior - h @ h.transpose(-1, -2)
+        own = C.diagonal(dim1=-2, dim2=-1)
+        lost = ROUNDING * torch.finfo(h.dtype).eps * prior.diagonal(dim1=-2, dim2=-1)
         return C + torch.diag_embed(JITTER * own + lost + (LEAST - own).clamp(min=0))
 
     def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
@@ -277,15 +287,15 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         with torch.enable_grad():
             P, place = self._features(replace(structures, positions=moving))
             where = replace(structures, positions=moving)
-            mean, phi = self._means(where, P, place)
+            mean, h = self._means(where, P, place)
             (slope,) = torch.autograd.grad(mean.sum(), moving)
-        P, phi = P.detach(), phi.detach()
+        P, h = P.detach(), h.detach()
         counts = structures.counts
         padded, kinds = _pad(P, place, counts)
         pairs = between(padded.unsqueeze(1), kinds.unsqueeze(1), self.power)
-        C = self._covariance(pairs, phi.unsqueeze(-2))
+        C = self._covariance(pairs, h.unsqueeze(-2))
         K = self.inducing.environments(P, place)
-        local = self.fit.constants[place] + self.inducing.whiten(K) @ self.fit.weights
+        local = self.fit.constants[place] + K @ self._maps[0]
         spread = self._force_variances(structures) if force_variance else None
         return Prediction(
             mean=mean.detach(),
@@ -300,9 +310,9 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         """Return the latent covariance `[b, b]` between all energies."""
         with torch.no_grad():
             P, place = self._features(structures)
-            _, phi = self._means(structures, P, place)
+            _, h = self._means(structures, P, place)
             padded, kinds = _pad(P, place, structures.counts)
-            return self._covariance(between(padded, kinds, self.power), phi)
+            return self._covariance(between(padded, kinds, self.power), h)
 
     def _force_variances(self, structures: Structures) -> Tensor:
         return torch.cat([self._force_variance(one) for one in structures])
@@ -315,7 +325,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         """
         slopes, place = self.soap.slopes(one), self.soap.place(one.numbers)
         a, z = one.positions.shape[0], self.power
-        phi = self.inducing.whiten(self.inducing.forces(slopes, place)).flatten(0, 1)
+        h = self.inducing.forces(slopes, place).flatten(0, 1) @ self._maps[1]
         g = slopes.slopes.new_zeros(a, a, 3, slopes.features.shape[-1])
         pair = (slopes.center, slopes.other)
         g.index_put_(pair, slopes.slopes, accumulate=True)
@@ -329,10 +339,8 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         bent = z * (z - 1) * D ** max(z - 2, 0) * same
         prior = (bent * ahead * ahead.transpose(-1, -2)).sum((-1, -2))
         prior += ((g @ g.transpose(-1, -2)) * (z * D ** (z - 1) * same)).sum((-1, -2))
-        psi = torch.linalg.solve_triangular(self.fit.precision, phi.T, upper=False)
-        unseen = (prior - phi.square().sum(-1)).clamp(min=0)
-        variance: Tensor = self.fit.signal**2 * unseen + psi.square().sum(0)
-        return variance.view(a, 3)
+        variance: Tensor = self.fit.signal**2 * prior - h.square().sum(-1)
+        return variance.clamp(min=0).view(a, 3)
 
 
 def _pad(P: Tensor, place: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

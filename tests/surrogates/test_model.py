@@ -28,6 +28,7 @@ SMALL = LocalGP(radial=3, angular=2, inducing=40)
 EXACT = 1e-9  # eV, eV²: two orders of the same sums
 STEP = 1e-3  # Å; the mean has some 1e-9 eV of rounding, so smaller ones are worse
 SLOPE = 1e-4  # relative, of central differences with these steps
+LOST = module.ROUNDING * torch.finfo(torch.float64).eps
 
 
 @pytest.fixture(scope="module", params=["one species", "two species"])
@@ -106,7 +107,7 @@ def test_equal_structures_are_one(copper):
     assert torch.linalg.cholesky(covariance).isfinite().all()
     samples = posterior.rsample(torch.Size([64])).squeeze(-1)
     # only what rounding may hide of the prior variance tells the copies apart
-    gap = (module.ROUNDING * 36) ** 0.5 * float(model.fit.signal)
+    gap = (LOST * 36) ** 0.5 * float(model.fit.signal)
     assert (samples[:, :10] - samples[:, 10:20]).std() < 3 * gap
     assert samples.std(0).min() > 30 * gap
 
@@ -160,7 +161,7 @@ def test_force_variance_is_the_curvature_of_the_covariance(case):
         C = both.covariance
         curvature = (C[0, 0] - 2 * C[0, 1] + C[1, 1]) / (2 * h) ** 2
         # jitter and rounding on the diagonal, divided by the square of the step
-        lost = module.ROUNDING * float(model.fit.signal) ** 2 * 36
+        lost = LOST * float(model.fit.signal) ** 2 * 36
         lost += module.JITTER * float(C[0, 0])
         slack = 4 * lost / (2 * h) ** 2
         torch.testing.assert_close(found[atom, axis], curvature, rtol=1e-3, atol=slack)

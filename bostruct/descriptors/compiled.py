@@ -1,0 +1,350 @@
+"""The power spectrum and its slope as compiled loops over neighbors, for CPUs.
+
+What `SOAP.spectrum` says in tensor operations, one atom after the other, so that
+nothing leaves the cache: a third of the time or less. Notation as in `soap`, and
+
+    J, S, L   radial functions, species, largest degree
+    B [j, k]  1   T_j(2 r - 1) (1 - r)^3, before they are made orthonormal by M [j, j]
+    Q [., k]  1   d^m P_l(z) / dz^m, at l (l + 1) / 2 + m
+    A + i I   1   (x + i y)^m
+
+Y_lm = N_lm Q_lm A_m for m >= 0 and N_lm Q_lm I_|m| for m < 0, polynomials on the unit
+sphere; dQ_lm / dz = Q_l,m+1 and d(x + i y)^m / dx = m (x + i y)^(m-1).
+The functions are compiled on their first call, and kept on disk for the next process.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+compiled = njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    fastmath={"reassoc", "contract", "nsz", "arcp"},  # not those that ignore NaN
+)
+
+
+def norms(degree: int) -> Array:
+    """Return N_lm of the orthonormal real harmonics, for m >= 0, in the order of Q."""
+    values = []
+    for ell in range(degree + 1):
+        for m in range(ell + 1):
+            ratio = math.factorial(ell - m) / math.factorial(ell + m)
+            both = 2 if m else 1
+            values.append(math.sqrt(both * (2 * ell + 1) / (4 * math.pi) * ratio))
+    return np.array(values)
+
+
+@compiled
+def spectrum(
+    V: Array, kind: Array, place: Array, M: Array, own: Array, N: Array, S: int
+) -> tuple[Array, Array, Array]:
+    """Return P `[n, f]`, C `[n, s, m]` and the lengths `[n]` of P before it had one.
+
+    Args:
+        V: `[n, k, 3]` in cut-offs; those of one or more do not count.
+        kind: `[n, k]` species of the neighbors.
+        place: `[n]` species of the atoms.
+        M: `[J, J]` lower triangular, makes the radial functions orthonormal.
+        own: `[J]` what the atom itself adds.
+        N: of the harmonics, see `norms`.
+        S: how many species there are.
+    """
+    n, K, _ = V.shape
+    J, s = len(M), S * len(M)
+    L = _degree(len(N))
+    f = (L + 1) * s * (s + 1) // 2
+    C = np.empty((n, s, (L + 1) ** 2), V.dtype)
+    P = np.empty((n, f), V.dtype)
+    length = np.empty(n, V.dtype)
+    r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
+    B = np.empty((J, K), V.dtype)
+    Y = np.empty(((L + 1) ** 2, K), V.dtype)
+    Q = np.empty((len(N), K), V.dtype)
+    A, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
+    raw = np.empty((J, (L + 1) ** 2), V.dtype)
+    for i in range(n):
+        for species in range(S):
+            k = _gather(V[i], kind[i], species, r, u, who)
+            _radial(r, B, k)
+            _harmonics(u, Y, Q, A, I, N, k)
+            _expand(B, Y, M, raw, C[i, species * J : species * J + J], k)
+            if place[i] == species:
+                for j in range(J):
+                    C[i, species * J + j, 0] += own[j]
+        length[i] = _power(C[i], P[i], L)
+    return P, C, length
+
+
+@compiled
+def slope(
+    g: Array,
+    V: Array,
+    kind: Array,
+    M: Array,
+    N: Array,
+    S: int,
+    P: Array,
+    C: Array,
+    length: Array,
+) -> Array:
+    """Return the slope of sum(g P) with respect to V, `[n, k, 3]`.
+
+    Args:
+        g: `[n, f]`.
+        V: as for `spectrum`, like the next ones.
+        kind: `[n, k]`.
+        M: `[J, J]`.
+        N: of the harmonics.
+        S: how many species there are.
+        P: what `spectrum` returned, like the next ones.
+        C: `[n, s, m]`.
+        length: `[n]`.
+    """
+    n, K, _ = V.shape
+    J, L = len(M), _degree(len(N))
+    out = np.zeros((n, K, 3), V.dtype)
+    r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
+    B, dB = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
+    Y, gY = np.empty((C.shape[2], K), V.dtype), np.empty((C.shape[2], K), V.dtype)
+    Q = np.empty((len(N), K), V.dtype)
+    A, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
+    gC = np.empty(C.shape[1:], V.dtype)
+    raw = np.empty((J, C.shape[2]), V.dtype)
+    gr, gu = np.empty(K, V.dtype), np.empty((3, K), V.dtype)
+    for i in range(n):
+        _power_pulled(g[i], P[i], C[i], length[i], gC, L)
+        for species in range(S):
+            k = _gather(V[i], kind[i], species, r, u, who)
+            _radial(r, B, k)
+            _radial_slope(r, dB, k)
+            _harmonics(u, Y, Q, A, I, N, k)
+            own = gC[species * J : species * J + J]
+            _expand_pulled(own, M, raw, B, dB, Y, gY, gr, k)
+            _harmonics_pulled(gY, Q, A, I, N, gu, k)
+            for p in range(k):
+                along = u[0, p] * gu[0, p] + u[1, p] * gu[1, p] + u[2, p] * gu[2, p]
+                for x in range(3):
+                    tangential = (gu[x, p] - u[x, p] * along) / r[p]
+                    out[i, who[p], x] = u[x, p] * gr[p] + tangential
+    return out
+
+
+@compiled
+def _degree(count: int) -> int:
+    """Return L where (L + 1) (L + 2) / 2 is `count`."""
+    ell = 0
+    while (ell + 1) * (ell + 2) // 2 < count:
+        ell += 1
+    return ell
+
+
+@compiled
+def _gather(V: Array, kind: Array, species: int, r: Array, u: Array, who: Array) -> int:
+    """Put the neighbors of one species side by side; return how many there are."""
+    k = 0
+    for j in range(len(kind)):
+        if kind[j] == species:
+            x, y, z = V[j]
+            distance = math.sqrt(x * x + y * y + z * z)
+            if not distance >= 1:  # NaN goes on, to be seen at the end
+                r[k], who[k] = distance, j
+                u[0, k], u[1, k], u[2, k] = x / distance, y / distance, z / distance
+                k += 1
+    return k
+
+
+@compiled
+def _radial(r: Array, B: Array, k: int) -> None:
+    """Put T_j(2 r - 1) (1 - r)^3 into B."""
+    for p in range(k):
+        x, t = 2 * r[p] - 1, 1 - r[p]
+        before, now, wall = x, B.dtype.type(1), t * t * t  # T_-1 = T_1
+        for j in range(len(B)):
+            B[j, p] = now * wall
+            before, now = now, (2 * x * now - before)
+
+
+@compiled
+def _radial_slope(r: Array, dB: Array, k: int) -> None:
+    """Put the derivatives into dB, with T_j' = j U_(j-1)."""
+    for p in range(k):
+        x, t = 2 * r[p] - 1, 1 - r[p]
+        before, now = x, dB.dtype.type(1)
+        second, first = dB.dtype.type(-1), dB.dtype.type(0)  # U_-2, U_-1
+        wall, ending = t * t * t, 3 * t * t
+        for j in range(len(dB)):
+            dB[j, p] = 2 * j * first * wall - now * ending
+            before, now = now, (2 * x * now - before)
+            second, first = first, (2 * x * first - second)
+
+
+@compiled
+def _harmonics(
+    u: Array,
+    Y: Array,
+    Q: Array,
+    A: Array,
+    I: Array,  # noqa: E741
+    N: Array,
+    k: int,
+) -> None:
+    """Fill Y, Q, A and I for the first k of the unit vectors u `[3, k]`."""
+    L = len(A) - 1
+    A[0, :k], I[0, :k] = 1, 0
+    for m in range(1, L + 1):
+        for p in range(k):
+            A[m, p] = u[0, p] * A[m - 1, p] - u[1, p] * I[m - 1, p]
+            I[m, p] = u[0, p] * I[m - 1, p] + u[1, p] * A[m - 1, p]
+    _legendre(u[2], Q, L, k)
+    for ell in range(L + 1):
+        for m in range(ell + 1):
+            here = ell * (ell + 1) // 2 + m
+            for p in range(k):
+                Y[ell * ell + ell + m, p] = N[here] * Q[here, p] * A[m, p]
+            if m:
+                for p in range(k):
+                    Y[ell * ell + ell - m, p] = N[here] * Q[here, p] * I[m, p]
+
+
+@compiled
+def _legendre(z: Array, Q: Array, L: int, k: int) -> None:
+    """Fill Q by the recursions in l."""
+    top = 1.0  # (2 m - 1)!!
+    for m in range(L + 1):
+        top *= max(2 * m - 1, 1)
+        Q[m * (m + 1) // 2 + m, :k] = top
+        for ell in range(m + 1, L + 1):
+            here = ell * (ell + 1) // 2 + m
+            below, far = here - ell, here - 2 * ell + 1  # of l - 1 and l - 2
+            up, down = (2 * ell - 1) / (ell - m), (ell + m - 1) / (ell - m)
+            for p in range(k):
+                Q[here, p] = up * z[p] * Q[below, p]
+            if ell > m + 1:
+                for p in range(k):
+                    Q[here, p] -= down * Q[far, p]
+
+
+@compiled
+def _harmonics_pulled(
+    gY: Array,
+    Q: Array,
+    A: Array,
+    I: Array,  # noqa: E741
+    N: Array,
+    gu: Array,
+    k: int,
+) -> None:
+    """Put the slope of sum(gY Y) with respect to the unit vectors into gu `[3, k]`."""
+    gu[:, :k] = 0
+    for ell in range(1, len(A)):
+        for m in range(ell + 1):
+            here = ell * (ell + 1) // 2 + m
+            plus, minus = gY[ell * ell + ell + m], gY[ell * ell + ell - m]
+            if m == 0:
+                for p in range(k):
+                    gu[2, p] += N[here] * plus[p] * Q[here + 1, p]
+                continue
+            if m < ell:
+                for p in range(k):
+                    both = plus[p] * A[m, p] + minus[p] * I[m, p]
+                    gu[2, p] += N[here] * Q[here + 1, p] * both
+            for p in range(k):
+                weight = N[here] * m * Q[here, p]
+                gu[0, p] += weight * (plus[p] * A[m - 1, p] + minus[p] * I[m - 1, p])
+                gu[1, p] += weight * (minus[p] * A[m - 1, p] - plus[p] * I[m - 1, p])
+
+
+@compiled
+def _expand(B: Array, Y: Array, M: Array, raw: Array, C: Array, k: int) -> None:
+    """Put the expansion over the neighbors of one species into C `[j, m]`."""
+    for j in range(len(M)):
+        for h in range(len(Y)):
+            total = C.dtype.type(0)
+            for p in range(k):
+                total += B[j, p] * Y[h, p]
+            raw[j, h] = total
+    for j in range(len(M)):
+        C[j] = 0
+        for q in range(j + 1):
+            for h in range(len(Y)):
+                C[j, h] += M[j, q] * raw[q, h]
+
+
+@compiled
+def _expand_pulled(
+    gC: Array,
+    M: Array,
+    raw: Array,
+    B: Array,
+    dB: Array,
+    Y: Array,
+    gY: Array,
+    gr: Array,
+    k: int,
+) -> None:
+    """Put the slopes of sum(gC C) into gY `[m, k]` and gr `[k]`, of one species."""
+    for q in range(len(M)):
+        raw[q] = 0
+        for j in range(q, len(M)):
+            for h in range(len(Y)):
+                raw[q, h] += M[j, q] * gC[j, h]
+    gr[:k] = 0
+    for h in range(len(Y)):
+        gY[h, :k] = 0
+        for j in range(len(M)):
+            weight = raw[j, h]
+            for p in range(k):
+                gY[h, p] += weight * B[j, p]
+                gr[p] += weight * Y[h, p] * dB[j, p]
+
+
+@compiled
+def _power(C: Array, P: Array, L: int) -> float:
+    """Put the power spectrum of one atom into P `[f]`; return the length it had."""
+    s = len(C)
+    square = C.dtype.type(0)
+    e = 0
+    for ell in range(L + 1):
+        for a in range(s):
+            for b in range(a, s):
+                total = C.dtype.type(0)
+                for h in range(ell * ell, (ell + 1) * (ell + 1)):
+                    total += C[a, h] * C[b, h]
+                total *= (1.0 if a == b else math.sqrt(2.0)) / (2 * ell + 1)
+                square += total * total
+                P[e] = total
+                e += 1
+    length = math.sqrt(square)
+    for e in range(len(P)):
+        P[e] /= length
+    return length
+
+
+@compiled
+def _power_pulled(
+    g: Array, P: Array, C: Array, length: float, gC: Array, L: int
+) -> None:
+    """Put the slope of sum(g P) with respect to C into gC `[s, m]`, of one atom."""
+    s = len(C)
+    along = (g * P).sum()
+    gC[:] = 0
+    e = 0
+    for ell in range(L + 1):
+        for a in range(s):
+            for b in range(a, s):
+                weight = (g[e] - along * P[e]) / length / (2 * ell + 1)
+                weight *= 1.0 if a == b else math.sqrt(2.0)
+                for h in range(ell * ell, (ell + 1) * (ell + 1)):
+                    mine, others = C[a, h], C[b, h]
+                    gC[a, h] += weight * others
+                    gC[b, h] += weight * mine
+                e += 1
