@@ -139,6 +139,61 @@ def slope(
 
 
 @compiled
+def slopes(
+    V: Array,
+    kind: Array,
+    row: Array,
+    M: Array,
+    N: Array,
+    P: Array,
+    C: Array,
+    length: Array,
+    out: Array,
+) -> None:
+    """Put dP_i/dV_ij into out `[p, 3, f]`, which has a row for every pair that counts.
+
+    Args:
+        V: `[n, k, 3]` in cut-offs, like the next ones as for `slope`.
+        kind: `[n, k]`.
+        row: `[n, k]` where in `out` a pair is put.
+        M: `[J, J]`.
+        N: of the harmonics.
+        P: what `spectrum` returned, like the next ones.
+        C: `[n, s, m]`.
+        length: `[n]`.
+        out: filled.
+    """
+    n, K, _ = V.shape
+    J, L, S = len(M), _degree(len(N)), C.shape[1] // len(M)
+    r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
+    B, dB = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
+    Y, dY = np.empty((C.shape[2], K), V.dtype), np.empty((3, C.shape[2], K), V.dtype)
+    Q = np.empty((len(N), K), V.dtype)
+    A, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
+    dC = np.empty((J, C.shape[2]), V.dtype)
+    raw = np.empty((J, C.shape[2]), V.dtype)
+    for i in range(n):
+        for species in range(S):
+            k = _gather(V[i], kind[i], species, r, u, who)
+            _radial(r, B, k)
+            _radial_slope(r, dB, k)
+            _harmonics(u, Y, Q, A, I, N, k)
+            _harmonics_slopes(u, Q, A, I, N, dY, k)
+            for p in range(k):
+                for x in range(3):
+                    for j in range(J):
+                        for h in range(C.shape[2]):
+                            bent = dB[j, p] * u[x, p] * Y[h, p]
+                            raw[j, h] = bent + B[j, p] * dY[x, h, p] / r[p]
+                    _orthonormal(M, raw, dC)
+                    change = out[row[i, who[p]], x]
+                    _power_slope(dC, C[i], species * J, change, L)
+                    along = (change * P[i]).sum()
+                    for e in range(len(change)):
+                        change[e] = (change[e] - along * P[i, e]) / length[i]
+
+
+@compiled
 def _degree(count: int) -> int:
     """Return L where (L + 1) (L + 2) / 2 is `count`."""
     ell = 0
@@ -264,6 +319,42 @@ def _harmonics_pulled(
 
 
 @compiled
+def _harmonics_slopes(
+    u: Array,
+    Q: Array,
+    A: Array,
+    I: Array,  # noqa: E741
+    N: Array,
+    dY: Array,
+    k: int,
+) -> None:
+    """Put the slopes of Y along the sphere into dY `[3, m, k]`."""
+    dY[:, :, :k] = 0
+    for ell in range(1, len(A)):
+        for m in range(ell + 1):
+            here = ell * (ell + 1) // 2 + m
+            plus, minus = ell * ell + ell + m, ell * ell + ell - m
+            for p in range(k):
+                if m < ell:
+                    steep = N[here] * Q[here + 1, p]
+                    dY[2, minus, p] = steep * I[m, p]
+                    dY[2, plus, p] = steep * A[m, p]
+                if m:
+                    weight = N[here] * m * Q[here, p]
+                    dY[0, plus, p] = weight * A[m - 1, p]
+                    dY[1, plus, p] = -weight * I[m - 1, p]
+                    dY[0, minus, p] = weight * I[m - 1, p]
+                    dY[1, minus, p] = weight * A[m - 1, p]
+    for h in range(dY.shape[1]):
+        for p in range(k):
+            along = (
+                u[0, p] * dY[0, h, p] + u[1, p] * dY[1, h, p] + u[2, p] * dY[2, h, p]
+            )
+            for x in range(3):
+                dY[x, h, p] -= u[x, p] * along
+
+
+@compiled
 def _expand(B: Array, Y: Array, M: Array, raw: Array, C: Array, k: int) -> None:
     """Put the expansion over the neighbors of one species into C `[j, m]`."""
     for j in range(len(M)):
@@ -272,10 +363,16 @@ def _expand(B: Array, Y: Array, M: Array, raw: Array, C: Array, k: int) -> None:
             for p in range(k):
                 total += B[j, p] * Y[h, p]
             raw[j, h] = total
+    _orthonormal(M, raw, C)
+
+
+@compiled
+def _orthonormal(M: Array, raw: Array, C: Array) -> None:
+    """Put M raw `[j, m]` into C."""
     for j in range(len(M)):
         C[j] = 0
         for q in range(j + 1):
-            for h in range(len(Y)):
+            for h in range(raw.shape[1]):
                 C[j, h] += M[j, q] * raw[q, h]
 
 
@@ -347,4 +444,31 @@ def _power_pulled(
                     mine, others = C[a, h], C[b, h]
                     gC[a, h] += weight * others
                     gC[b, h] += weight * mine
+                e += 1
+
+
+@compiled
+def _power_slope(dC: Array, C: Array, start: int, dP: Array, L: int) -> None:
+    """Put the change of the power spectrum into dP `[f]`, of one atom.
+
+    Args:
+        dC: `[j, m]`, change of the rows of C from `start` on.
+        C: `[s, m]`.
+        start: the first row that changes.
+        dP: filled.
+        L: largest degree.
+    """
+    s, end = len(C), start + len(dC)
+    e = 0
+    for ell in range(L + 1):
+        for a in range(s):
+            for b in range(a, s):
+                total = C.dtype.type(0)
+                if start <= a < end:
+                    for h in range(ell * ell, (ell + 1) * (ell + 1)):
+                        total += dC[a - start, h] * C[b, h]
+                if start <= b < end:
+                    for h in range(ell * ell, (ell + 1) * (ell + 1)):
+                        total += C[a, h] * dC[b - start, h]
+                dP[e] = total * (1.0 if a == b else math.sqrt(2.0)) / (2 * ell + 1)
                 e += 1

@@ -130,6 +130,18 @@ class SOAP:
         """
         place = self.place(structures.numbers)
         other, vectors, kind, mask = self._table(structures, place)
+        if vectors.device.type == "cpu":
+            return self._compiled_slopes(other, vectors, kind, place)
+        return self._tensor_slopes(other, vectors, kind, mask, place)
+
+    def _tensor_slopes(
+        self,
+        other: Tensor,
+        vectors: Tensor,
+        kind: Tensor,
+        mask: Tensor,
+        place: Tensor,
+    ) -> Slopes:
         r, u = _polar(vectors)
         R, dR = self._radial.gradient(r)  # [radial, n k]
         Y, dY = self._harmonics.gradient(u)  # [m, n k], [3, m, n k]
@@ -148,6 +160,32 @@ class SOAP:
         along = (dP @ P[center].unsqueeze(-1)).squeeze(-1)  # [p, 3]
         dP = (dP - along.unsqueeze(-1) * P[center].unsqueeze(1)) / length[center, None]
         return Slopes(P, center, other[center, column], dP)
+
+    def _compiled_slopes(
+        self, other: Tensor, vectors: Tensor, kind: Tensor, place: Tensor
+    ) -> Slopes:
+        V, kind = vectors.detach().contiguous(), kind.contiguous()
+        own, M, N = self._constants(V.dtype)
+        near = torch.linalg.vector_norm(V, dim=-1) < 1
+        center, column = near.nonzero(as_tuple=True)
+        row = near.flatten().cumsum(0).view_as(near) - 1
+        P, C, length = compiled.spectrum(
+            V.numpy(), kind.numpy(), place.numpy(), M, own, N, len(self.species)
+        )
+        dP = V.new_empty(len(center), 3, self.size)
+        compiled.slopes(
+            V.numpy(),
+            kind.numpy(),
+            row.numpy(),
+            M,
+            N,
+            P,
+            C,
+            length,
+            dP.numpy(),
+        )
+        dP /= self.cutoff
+        return Slopes(torch.from_numpy(P), center, other[center, column], dP)
 
     def place(self, numbers: Tensor) -> Tensor:
         """Return the position of each atomic number in `species`, `[n]`.

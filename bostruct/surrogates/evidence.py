@@ -168,6 +168,26 @@ def log_marginal_likelihood(
     return -total / 2
 
 
+def slopes(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Tensor:
+    """Return the slopes `[3]` of log p(y) with the logarithms of s, e and f.
+
+    With u = A^-1 v, that with log e (or f) is
+        (y_k . y_k - 2 u . v_k + u . G_k u + tr(A^-1 G_k)) / e² - N_k
+    and that with log s the same for G = 1, y = v = 0 and N = m.
+    """
+    factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
+    v = energies.moment / e**2 + forces.moment / f**2
+    u = torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
+    covariance = torch.cholesky_inverse(factor)  # the traces ask for all of it
+    trace = covariance.diagonal().sum()
+    found = [(u.square().sum() + trace) / s**2 - len(factor)]
+    for rows, deviation in ((energies, e), (forces, f)):
+        missed = rows.square - 2 * u @ rows.moment + u @ rows.gram @ u
+        spread = (covariance * rows.gram).sum()
+        found.append((missed + spread) / deviation**2 - rows.count)
+    return torch.stack(found)
+
+
 def maximise(
     energies: Rows, forces: Rows, start: Hyperparameters, *, move: bool = True
 ) -> Tensor:
@@ -186,10 +206,16 @@ def maximise(
     count = max(energies.count + forces.count, 1)
 
     def closure() -> tuple[Tensor, list[Tensor | None]]:
-        evidence = log_marginal_likelihood(energies, forces, *values())
-        loss = -(evidence.cpu() + start.log_prior()) / count
-        slopes = torch.autograd.grad(loss, list(parameters.values()))
-        return loss, list(slopes)
+        with torch.no_grad():
+            evidence = log_marginal_likelihood(energies, forces, *values())
+            steep = slopes(energies, forces, *values())
+        prior = start.log_prior()
+        tilts = torch.autograd.grad(prior, list(parameters.values()))
+        both = [
+            -(one + tilt) / count
+            for one, tilt in zip(steep.cpu().unbind(), tilts, strict=True)
+        ]
+        return -(evidence.cpu() + prior.detach()) / count, list(both)
 
     with exact():
         if move:

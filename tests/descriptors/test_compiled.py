@@ -56,6 +56,22 @@ def test_equals_the_definition(species, radial, angular, dtype):
     assert slope.abs().max() > 1e-2 or angular == 0
 
 
+@pytest.mark.parametrize("species", [(29,), (29, 79), (1, 6, 8)])
+def test_slopes_of_pairs_equal_those_by_tensor_operations(species):
+    soap = SOAP(species, 4.0, center=2.0)
+    V, kind, place = environments(len(species))
+    other = torch.arange(NEIGHBORS).expand(ATOMS, -1)
+    mask = torch.ones_like(kind, dtype=torch.bool)
+    found = soap._compiled_slopes(other, V, kind, place)
+    expected = soap._tensor_slopes(other, V, kind, mask, place)
+    assert torch.equal(found.center, expected.center)
+    assert torch.equal(found.other, expected.other)
+    for name in ("features", "slopes"):
+        torch.testing.assert_close(
+            getattr(found, name), getattr(expected, name), rtol=0, atol=1e-12
+        )
+
+
 def test_what_lies_beyond_the_cutoff_has_no_slope():
     soap = SOAP((29,), 4.0)
     V, kind, place = environments(1)

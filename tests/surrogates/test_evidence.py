@@ -16,6 +16,7 @@ from bostruct.surrogates.evidence import (
     log_marginal_likelihood,
     maximise,
     precision,
+    slopes,
 )
 
 ROUNDING = 1e-9  # relative; two ways of adding up some thousand terms
@@ -73,6 +74,16 @@ def test_agrees_with_gpytorch():
     gaussian = gpytorch.distributions.MultivariateNormal(zero, problem.dense())
     expected = gaussian.log_prob(problem.y)
     torch.testing.assert_close(problem.value(), expected, rtol=ROUNDING, atol=1e-9)
+
+
+@pytest.mark.parametrize(("energies", "forces"), [(12, 50), (5, 0), (0, 9), (1, 2)])
+def test_slopes_are_those_of_the_density(energies, forces):
+    problem = Problem(energies, forces)
+    logs = [x.log().requires_grad_() for x in (problem.s, problem.e, problem.f)]
+    value = log_marginal_likelihood(*problem.rows, *(x.exp() for x in logs))
+    expected = torch.stack(torch.autograd.grad(value, logs))
+    found = slopes(*problem.rows, problem.s, problem.e, problem.f)
+    torch.testing.assert_close(found, expected, rtol=ROUNDING, atol=1e-9)
 
 
 def test_precision_is_that_of_the_weights():
