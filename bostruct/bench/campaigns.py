@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 from bostruct.bench.method import place
-from bostruct.bench.run import PARTS, Run
+from bostruct.bench.run import PARTS, Belief, Run
 from bostruct.bench.setting import SETTINGS, Setting
 from bostruct.bench.task import Task
 from bostruct.campaign import Campaign, Log, stop
 from bostruct.campaign.folder import inspect
+from bostruct.campaign.records import Trial
 from bostruct.errors import LogError, check_count
 
 
@@ -54,7 +56,7 @@ class Campaigns:
         folder = place(self, task, seed, out)
         if not inspect(folder):
             return self._run(task, seed)
-        return self._logged(task, seed, self._campaign(task).read(folder))
+        return self._logged(task, seed, self.log(task, seed, out))
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
         """Run the campaign until the task is solved or the cap is reached.
@@ -69,7 +71,7 @@ class Campaigns:
             return found
         folder = place(self, task, seed, out)
         rule = stop.EnergyReached(task.target) | stop.Evaluations(self.cap)
-        campaign = self._campaign(task)
+        campaign = self.campaign(task)
         reason = ""
         try:
             campaign.run(folder, seed, self.device, stop=rule, progress=False)
@@ -77,9 +79,22 @@ class Campaigns:
             raise
         except Exception as error:  # noqa: BLE001 - a part may fail in any way
             reason = f"{type(error).__name__}: {error}"
-        return replace(self.read(task, seed, out), reason=reason)
+        found = self.read(task, seed, out)
+        if not found.finished and not reason:
+            reason = str(self.log(task, seed, out).sessions()[-1]["reason"])
+        return replace(found, reason=reason)
 
-    def _campaign(self, task: Task) -> Campaign:
+    def log(self, task: Task, seed: int, out: Path) -> Log:
+        """Return the log of a run.
+
+        Raises:
+            LogError: there is none.
+            MismatchError: it is that of another campaign.
+        """
+        return self.campaign(task).read(place(self, task, seed, out))
+
+    def campaign(self, task: Task) -> Campaign:
+        """Return the campaign that a task is solved with."""
         return Campaign(task.domain, task.evaluator, **self.setting.arguments)
 
     def _run(self, task: Task, seed: int) -> Run:
@@ -92,5 +107,21 @@ class Campaigns:
         return replace(
             self._run(task, seed),
             energies=tuple(trial.energy for trial in trials),
+            beliefs=tuple(_belief(trial) for trial in trials),
             seconds=tuple(tuple(s.seconds[part] for part in PARTS) for s in steps),
         )
+
+
+def _belief(trial: Trial) -> Belief | None:
+    """Return what was expected of a trial, NaN for what is no number."""
+    if trial.candidate is None:
+        return None
+    mean, latent, observed = (
+        math.nan if value is None else value
+        for value in (trial.mean, trial.variance, trial.observed)
+    )
+    return Belief(mean, _root(latent), _root(observed))
+
+
+def _root(variance: float) -> float:
+    return math.sqrt(variance) if variance >= 0 else math.nan

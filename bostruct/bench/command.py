@@ -22,7 +22,7 @@ from bostruct.bench.tasks import TASKS
 from bostruct.campaign.device import resolve
 from bostruct.errors import check_count
 
-WIDTH = 110
+WIDTH = 120
 """Columns of the table where the output is no terminal."""
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from pebble import ProcessExpired
 
 from bostruct.bench import picture
+from bostruct.bench.failures import failures
 from bostruct.bench.method import Method, measure
 from bostruct.bench.results import JSON, Results
 from bostruct.bench.run import Run
@@ -84,27 +85,38 @@ def compare(
         raise LogError(f"could not make {folder}: {error.strerror or error}") from error
     runs = [method.read(task, seed, folder) for task, method, seed in wanted]
     executor: Executor = InProcess() if jobs == 1 else Workers(jobs)
-    written = _write(tasks, runs, folder)
+    written = _write(Results(tasks, runs), folder)
     try:
         for _ in _complete(wanted, runs, folder, executor):
             if time.monotonic() - written > EVERY:
-                written = _write(tasks, runs, folder)
+                written = _write(Results(tasks, runs), folder)
             if tell is not None:
                 tell(Results(tasks, runs))
-    finally:
-        for i, (task, method, seed) in enumerate(wanted):
-            if not runs[i].finished:
-                runs[i] = method.read(task, seed, folder)
-        _write(tasks, runs, folder)
-        results = Results(tasks, runs)
+    except BaseException:
+        results = Results(tasks, _read(wanted, runs, folder))
+        _write(results, folder)
         if end is not None:
             end(results)
+        raise
+    results = Results(tasks, _read(wanted, runs, folder))
+    _write(results, folder)  # also if the rest is interrupted
+    results = replace(results, findings=failures(results, methods, folder))
+    results.write(folder)
+    if end is not None:
+        end(results)
     return results
 
 
-def _write(tasks: Sequence[Task], runs: Sequence[Run], folder: Path) -> float:
+def _read(wanted: Sequence[Job], runs: Sequence[Run], out: Path) -> list[Run]:
+    """Return all runs, those that have not ended as they are on disk."""
+    return [
+        run if run.finished else method.read(task, seed, out)
+        for run, (task, method, seed) in zip(runs, wanted, strict=True)
+    ]
+
+
+def _write(results: Results, folder: Path) -> float:
     """Write results and pictures; return when."""
-    results = Results(tasks, runs)
     results.write(folder)
     picture.success(results, folder)
     picture.effort(results, folder)

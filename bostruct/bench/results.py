@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bostruct.bench.finding import Finding
 from bostruct.bench.run import PARTS, Run
 from bostruct.bench.statistics import Curve, curve, percentile, wilson
 from bostruct.bench.task import Task
@@ -20,7 +21,7 @@ from bostruct.campaign.durable import write
 from bostruct.campaign.schema import versions
 
 FORMAT = 1
-JSON, CSV = "results.json", "summary.csv"
+JSON, CSV, FAILURES = "results.json", "summary.csv", "failures.csv"
 
 
 @final
@@ -44,6 +45,9 @@ class Row:
         log: The same.
         step: Median of their sum over those steps, s.
         slowest: Largest of their sums, s.
+        z2: Mean z² of the energies that were predicted before they were known; median
+            over the runs that had any.
+        within: The share of them within 1 σ, likewise.
     """
 
     task: str
@@ -61,6 +65,8 @@ class Row:
     log: float | None
     step: float | None
     slowest: float | None
+    z2: float | None
+    within: float | None
 
 
 @final
@@ -71,10 +77,12 @@ class Results:
     Args:
         tasks: In order.
         runs: Of every task, method and seed.
+        findings: Why some failed or were slow; known at the end.
     """
 
     tasks: Sequence[Task]
     runs: Sequence[Run]
+    findings: Sequence[Finding] = ()
 
     @property
     def methods(self) -> list[str]:
@@ -115,22 +123,29 @@ class Results:
                 for task in self.tasks
             },
             "summary": [asdict(row) for row in self.rows()],
+            "failures": [asdict(finding) for finding in self.findings],
             "runs": [run.json() for run in self.runs],
         }
 
     def write(self, out: Path) -> None:
-        """Write `results.json` and `summary.csv`.
+        """Write `results.json`, `summary.csv` and `failures.csv`.
 
         Raises:
             LogError: they cannot be written.
         """
         text = json.dumps(self.json(), ensure_ascii=False, allow_nan=False, indent=1)
         write(out / JSON, text.encode())
-        table = io.StringIO()
-        rows = csv.DictWriter(table, [field.name for field in fields(Row)])
-        rows.writeheader()
-        rows.writerows(asdict(row) for row in self.rows())
-        write(out / CSV, table.getvalue().encode())
+        write(out / CSV, _table(Row, self.rows()))
+        write(out / FAILURES, _table(Finding, self.findings))
+
+
+def _table(kind: type, rows: Sequence[Row | Finding]) -> bytes:
+    """Return CSV with a column for each field."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, [field.name for field in fields(kind)])
+    table.writeheader()
+    table.writerows(asdict(row) for row in rows)
+    return text.getvalue().encode()
 
 
 def _row(runs: Sequence[Run]) -> Row:
@@ -160,9 +175,18 @@ def _row(runs: Sequence[Run]) -> Row:
         fit=means["fit"],
         search=means["search"],
         log=means["log"],
-        step=float(np.median(own)) if own else None,
+        step=_median(own),
         slowest=max(own, default=None),
+        z2=_median([run.z2 for run in ended]),
+        within=_median([run.within for run in ended]),
     )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    """Return the median of those that are known; None if it is none or infinite."""
+    found = [value for value in values if value is not None]
+    middle = float(np.median(found)) if found else math.inf
+    return middle if math.isfinite(middle) else None
 
 
 def _columns(

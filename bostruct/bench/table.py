@@ -8,9 +8,32 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bostruct.bench.finding import Finding
 from bostruct.bench.results import Results, Row
 
-COLUMNS = ("task", "method", "solved", "95 %", "median", "90th", "s/step", "of it")
+COLUMNS = (
+    "task",
+    "method",
+    "solved",
+    "95 %",
+    "median",
+    "90th",
+    "s/step",
+    "of it",
+    "z²",
+    "1σ",
+)
+WHY = ("task", "method", "seed", "needed", "gap, meV", "cause", "agree", "z")
+
+
+WHY_NOTE = (
+    "Runs that failed or took more than three times the median. gap: lowest energy "
+    "before, above the reference; agree: steps that say so, of those asked; z: error "
+    "of the answer's energy in σ. search: the answer was worth more than what was "
+    "chosen; model: the model was wrong about it by more than two σ; isomer: it was "
+    "not, others promised more; excluded: it could not be proposed; spoilt: no number, "
+    "or σ collapsed. More in failures.csv."
+)
 
 
 def table(results: Results) -> RenderableType:
@@ -25,15 +48,37 @@ def table(results: Results) -> RenderableType:
             grid.add_section()
         grid.add_row("" if row.task == before else row.task, row.method, *cells(row))
         before = row.task
-    return Group(grid, *(Text(note) for note in notes(results, rows)))
+    parts: list[RenderableType] = [grid, *map(Text, notes(results, rows))]
+    if results.findings:
+        parts += [why(results.findings), Text(WHY_NOTE)]
+    return Group(*parts)
+
+
+def why(findings: Sequence[Finding]) -> Table:
+    """Return why runs failed or were slow."""
+    grid = Table(*WHY)
+    for name in ("seed", "needed", "gap, meV", "agree", "z"):
+        grid.columns[WHY.index(name)].justify = "right"
+    for found in findings:
+        grid.add_row(
+            found.task,
+            found.method,
+            str(found.seed),
+            "failed" if found.evaluations is None else str(found.evaluations),
+            "" if found.gap is None else f"{1000 * found.gap:.0f}",
+            found.cause,
+            f"{found.agree} of {found.looks}" if found.looks else "",
+            "" if found.z is None else f"{found.z:+.1f}",
+        )
+    return grid
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """Return the figures of a row as text."""
     split = ""
     if row.fit is not None and row.search is not None and row.log is not None:
-        split = f"{row.fit:.2f} + {row.search:.2f} + {row.log:.2f}"
-    interval = f"{row.low:.2f} to {row.high:.2f}" if row.runs else ""
+        split = f"{row.fit:.2f}+{row.search:.2f}+{row.log:.2f}"
+    interval = f"{row.low:.2f}-{row.high:.2f}" if row.runs else ""
     return (
         f"{row.solved} of {row.runs}",
         interval,
@@ -41,6 +86,8 @@ def cells(row: Row) -> tuple[str, ...]:
         evaluations(row.p90, row),
         "" if row.step is None else f"{row.step:.2f}",
         split,
+        "" if row.z2 is None else f"{row.z2:.2f}",
+        "" if row.within is None else f"{row.within:.0%}",
     )
 
 
@@ -56,7 +103,9 @@ def notes(results: Results, rows: Sequence[Row]) -> list[str]:
     """Return what the figures mean, and what is to be known about them."""
     found = [
         "Evaluations to success, median and 90th percentile, failed runs counted as the"
-        " cap; s/step: median own time in a step, and means of fit + search + log."
+        " cap; s/step: median own time in a step, and means of fit + search + log; z²"
+        " and 1σ: mean z² and coverage of the energies predicted one step ahead, median"
+        " over runs, ideally 1 and 68%."
     ]
     unfinished = sum(row.unfinished for row in rows)
     if unfinished:

@@ -1,10 +1,14 @@
+import math
+
 import pytest
 
-from bostruct.bench import Campaigns, Setting
+from bostruct.bench import Campaigns, Setting, Task
 from bostruct.campaign import Log
+from bostruct.campaign.summary import calibration
 from bostruct.errors import InputError, LogError, MismatchError
+from bostruct.evaluators import Function
 from tests.bench.problems import DEFAULT, PARTS, TINY, task
-from tests.campaign.standin import GP, Draw, energy
+from tests.campaign.standin import GP, Draw, Points, energy
 
 
 def test_a_run_is_a_campaign_that_stops_when_the_task_is_solved(tmp_path):
@@ -17,6 +21,44 @@ def test_a_run_is_a_campaign_that_stops_when_the_task_is_solved(tmp_path):
     assert (log.seed, len(log.trials("done"))) == (1, run.evaluations)
     assert len(run.seconds) == run.evaluations - 4, "the random step has no surrogate"
     assert all(part >= 0 for parts in run.seconds for part in parts)
+
+
+def test_what_was_expected_of_each_energy_is_in_the_run(tmp_path):
+    run = Campaigns(DEFAULT, cap=8).run(task(reference=-99.0), 1, tmp_path)
+    trials = Log(tmp_path / "chain" / "seed-001").trials()
+    assert run.beliefs[:4] == (None,) * 4, "random structures"
+    for belief, trial in zip(run.beliefs[4:], trials[4:], strict=True):
+        assert belief.mean == trial.mean
+        assert belief.latent**2 == pytest.approx(trial.variance)
+        assert belief.observed**2 == pytest.approx(trial.observed)
+    assert run.z2 == pytest.approx(calibration(trials)["z2"])
+    assert run.within == calibration(trials)["within_1sigma"]
+
+
+class Lost(GP):
+    """A surrogate whose predictions are no numbers."""
+
+    def fit(self, structures, space=None):
+        model = super().fit(structures, space)
+        model.y = model.y * float("nan")
+        return model
+
+
+def test_a_prediction_that_is_no_number_is_kept_as_one(tmp_path):
+    setting = Setting("default", {**PARTS, "surrogate": Lost()})
+    run = Campaigns(setting, cap=6).run(task(reference=-99.0), 1, tmp_path)
+    assert len(run.energies) == 6, "random structures are asked for instead"
+    assert all(math.isnan(belief.mean) for belief in run.beliefs[4:])
+    assert run.z2 == math.inf
+
+
+def test_a_run_without_anything_new_to_ask_for_has_ended(tmp_path):
+    few = Task("few", lambda: Points(5), Function(energy), -99.0)
+    run = Campaigns(DEFAULT, cap=40).run(few, 0, tmp_path)
+    assert run.finished
+    assert run.evaluations is None
+    assert run.reason == "every structure that was found has been evaluated"
+    assert len(run.energies) <= 5
 
 
 def test_reading_is_the_same_and_changes_nothing(tmp_path):

@@ -45,7 +45,8 @@ def test_everything_in_one_run(tmp_path):
     random = results.rows()[1]
     assert (random.solved, random.cap) == (2, 60)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"results.json", "summary.csv", "success.png", "cu4"}
+    files = {"results.json", "summary.csv", "failures.csv", "success.png"}
+    assert names == {*files, "cu4"}
 
 
 def test_the_second_call_goes_on(tmp_path):

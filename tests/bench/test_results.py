@@ -1,10 +1,12 @@
 import csv
 import json
+from dataclasses import asdict, replace
 
 import pytest
 
+from bostruct.bench.finding import Finding
 from bostruct.bench.results import Results
-from bostruct.bench.run import Run
+from bostruct.bench.run import Belief, Run
 from bostruct.bench.statistics import wilson
 from tests.bench.problems import task
 
@@ -17,10 +19,14 @@ def run(name="a", method="bostruct", seed=0, count=None, cap=10, **more):
     return Run(name, method, seed, cap, 1.0, tuple(energies), **more)
 
 
+STEPS = {"seconds": ((1.0, 2.0, 0.5), (2.0, 4.0, 0.5))}
+GOOD, BAD = Belief(2.0, 1.0, 1.0), Belief(1.0, 1.0, 1.0)  # z = 1 and z = 2
+
+
 def results():
     runs = [
-        run(seed=0, count=4, seconds=((1.0, 2.0, 0.5), (2.0, 4.0, 0.5))),
-        run(seed=1, count=8, seconds=((3.0, 9.0, 0.5),)),
+        run(seed=0, count=4, **STEPS, beliefs=(None, GOOD, BAD)),
+        run(seed=1, count=8, seconds=((3.0, 9.0, 0.5),), beliefs=(None, BAD, BAD)),
         run(seed=2),
         Run("a", "bostruct", 3, 10, 1.0, (3.0, None)),
         run(method="random search", count=70, cap=100),
@@ -39,6 +45,7 @@ def test_rows():
     assert row.p90 == pytest.approx(9.6)
     assert (row.fit, row.search, row.log) == (2.0, 5.0, 0.5)
     assert (row.step, row.slowest) == (6.5, 12.5)
+    assert (row.z2, row.within) == ((2.5 + 4.0) / 2, 0.25)
     assert (random.median, random.step, random.fit) == (70, None, None)
     assert [(row.task, row.method) for row in others] == [
         ("b", "bostruct"),
@@ -63,7 +70,8 @@ def test_unfinished_runs_do_not_count_in_curves_either():
 
 
 def test_files(tmp_path):
-    found = results()
+    why = Finding("a", "bostruct", 2, None, "search", 2.05, 8, 6, -1.0, "in step 7")
+    found = replace(results(), findings=(why,))
     found.write(tmp_path)
     data = json.loads((tmp_path / "results.json").read_text())
     assert data == json.loads(json.dumps(found.json()))
@@ -72,6 +80,10 @@ def test_files(tmp_path):
     assert data["runs"][3]["energies"] == [3.0, None]
     assert data["runs"][3]["finished"] is False
     assert "torch" in data["versions"]
+    assert data["failures"] == [asdict(why)]
+    with (tmp_path / "failures.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["cause"], row["agree"], row["evaluations"]) == ("search", "6", "")
     with (tmp_path / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["task"], row["method"]) for row in rows] == [
@@ -82,3 +94,9 @@ def test_files(tmp_path):
     ]
     assert float(rows[0]["median"]) == 8
     assert rows[1]["step"] == ""
+
+
+def test_an_infinite_z2_is_left_open():
+    broken = run(count=2, beliefs=(Belief(float("nan"), 1.0, 1.0),))
+    (row,) = Results(TASKS[:1], [broken]).rows()
+    assert (row.z2, row.within) == (None, 0.0)

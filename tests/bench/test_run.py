@@ -1,8 +1,9 @@
 import json
+import math
 
 import pytest
 
-from bostruct.bench.run import Run
+from bostruct.bench.run import Belief, Run
 
 
 def run(energies, cap=5, **more):
@@ -49,3 +50,38 @@ def test_json():
 
 def test_own_time_is_the_sum_of_its_parts():
     assert run((), seconds=((0.5, 1.0, 0.25), (1.0, 1.0, 1.0))).own == [1.75, 3.0]
+
+
+BELIEFS = (
+    None,
+    Belief(2.0, 0.5, 1.0),  # z = 1 of an energy of 3
+    Belief(1.0, 0.5, 1.0),  # z = 2
+    Belief(3.0, 0.5, 1.0),  # the evaluator failed
+)
+
+
+def test_calibration_counts_what_was_predicted_before_it_was_known():
+    found = run((3.0, 3.0, 3.0, None), beliefs=BELIEFS)
+    assert found.squares == [1.0, 4.0]
+    assert (found.z2, found.within) == (2.5, 0.5)
+    nothing = run((3.0,))
+    assert (nothing.squares, nothing.z2, nothing.within) == ([], None, None)
+    beyond = run((3.0, 3.0, 3.0), cap=2, beliefs=BELIEFS)
+    assert beyond.squares == [1.0]
+
+
+@pytest.mark.parametrize(
+    "belief", [Belief(math.nan, 1.0, 1.0), Belief(0.0, 1.0, math.nan), Belief(1, 0, 0)]
+)
+def test_what_is_no_number_is_infinitely_wrong(belief):
+    found = run((3.0,), beliefs=(belief,))
+    assert found.squares == [math.inf]
+    assert found.within == 0.0
+    text = json.loads(json.dumps(found.json(), allow_nan=False))
+    assert text["z2"] is None
+
+
+def test_predictions_in_json():
+    (first, second, *_) = run((3.0, 3.0), beliefs=BELIEFS).json()["predictions"]
+    assert first is None
+    assert second == {"mean": 2.0, "latent": 0.5, "observed": 1.0}

@@ -3,6 +3,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from bostruct.bench import command
+from bostruct.bench.finding import Finding
 from bostruct.bench.results import Results
 from bostruct.bench.run import Run
 from bostruct.bench.table import table
@@ -11,7 +13,7 @@ from tests.bench.test_results import TASKS, results, run
 
 def printed(found):
     out = io.StringIO()
-    Console(file=out, width=100).print(table(found))
+    Console(file=out, width=command.WIDTH).print(table(found))
     return out.getvalue()
 
 
@@ -22,7 +24,8 @@ def line(text, *words):
 
 def test_figures():
     text = printed(results())
-    expected = ["2 of 3", "0.21 to 0.94", "8", "9.6", "6.50", "2.00 + 5.00 + 0.50"]
+    expected = ["2 of 3", "0.21-0.94", "8", "9.6", "6.50", "2.00+5.00+0.50"]
+    expected += ["3.25", "25%"]
     assert line(text, "bostruct", "2 of 3") == ["a", "bostruct", *expected]
     assert line(text, "random", "1 of 1")[4:6] == ["70", "70"]
 
@@ -44,4 +47,18 @@ def test_says_what_is_missing_and_what_went_wrong():
 
 def test_nothing_yet():
     text = printed(Results(TASKS, [Run("a", "bostruct", 0, 10, 1.0)]))
-    assert line(text, "bostruct")[2:] == ["0 of 0", "", "", "", "", ""]
+    assert line(text, "bostruct")[2:] == ["0 of 0", *[""] * 7]
+
+
+def test_why_runs_failed():
+    findings = (
+        Finding("a", "bostruct", 2, None, "search", 0.0456, 8, 6, -1.25),
+        Finding("a", "bostruct", 7, 90, "error", None, detail="ValueError: no"),
+    )
+    text = printed(replace(results(), findings=findings))
+    assert line(text, "search", "failed") == [
+        *("a", "bostruct", "2", "failed", "46", "search", "6 of 8", "-1.2")
+    ]
+    assert line(text, "error", "90")[4:] == ["", "error", "", ""]
+    assert "failures.csv" in text
+    assert "failures.csv" not in printed(results())
