@@ -5,7 +5,7 @@ import torch
 from ase import Atoms
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
-from bostruct.campaign.plan import _calm, plan
+from bostruct.campaign.plan import calm, plan
 from bostruct.campaign.records import Trial
 from bostruct.campaign.value import Task
 from bostruct.structures import from_ase
@@ -102,5 +102,5 @@ def test_what_is_at_rest_by_its_movable_atoms():
     structures = from_ase([Atoms("Cu2")] * 3)
     fixed = torch.tensor([False, True, False, False, False, False])
     structures = replace(structures, forces=forces, fixed=fixed)
-    assert _calm(structures) == [True, False, False]
-    assert _calm(replace(structures, forces=None)) == [False] * 3
+    assert calm(structures) == [True, False, False]
+    assert calm(replace(structures, forces=None)) == [False] * 3
