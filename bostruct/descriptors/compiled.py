@@ -6,9 +6,9 @@ nothing leaves the cache: a third of the time or less. Notation as in `soap`, an
     J, S, L   radial functions, species, largest degree
     B [j, k]  1   T_j(2 r - 1) (1 - r)^3, before they are made orthonormal by M [j, j]
     Q [., k]  1   d^m P_l(z) / dz^m, at l (l + 1) / 2 + m
-    A + i I   1   (x + i y)^m
+    X + i I   1   (x + i y)^m
 
-Y_lm = N_lm Q_lm A_m for m >= 0 and N_lm Q_lm I_|m| for m < 0, polynomials on the unit
+Y_lm = N_lm Q_lm X_m for m >= 0 and N_lm Q_lm I_|m| for m < 0, polynomials on the unit
 sphere; dQ_lm / dz = Q_l,m+1 and d(x + i y)^m / dx = m (x + i y)^(m-1).
 The functions are compiled on their first call, and kept on disk for the next process.
 """
@@ -45,7 +45,7 @@ def norms(degree: int) -> Array:
 
 @compiled
 def spectrum(
-    V: Array, kind: Array, place: Array, M: Array, own: Array, N: Array, S: int
+    V: Array, kind: Array, place: Array, M: Array, own: Array, N: Array, A: Array
 ) -> tuple[Array, Array, Array]:
     """Return P `[n, f]`, C `[n, s, m]` and the lengths `[n]` of P before it had one.
 
@@ -56,10 +56,11 @@ def spectrum(
         M: `[J, J]` lower triangular, makes the radial functions orthonormal.
         own: `[J]` what the atom itself adds.
         N: of the harmonics, see `norms`.
-        S: how many species there are.
+        A: `[S, S]` mixes species.
     """
     n, K, _ = V.shape
-    J, s = len(M), S * len(M)
+    J, S = len(M), len(A)
+    s = S * J
     L = _degree(len(N))
     f = (L + 1) * s * (s + 1) // 2
     C = np.empty((n, s, (L + 1) ** 2), V.dtype)
@@ -69,17 +70,18 @@ def spectrum(
     B = np.empty((J, K), V.dtype)
     Y = np.empty(((L + 1) ** 2, K), V.dtype)
     Q = np.empty((len(N), K), V.dtype)
-    A, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
+    X, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
     raw = np.empty((J, (L + 1) ** 2), V.dtype)
     for i in range(n):
         for species in range(S):
             k = _gather(V[i], kind[i], species, r, u, who)
             _radial(r, B, k)
-            _harmonics(u, Y, Q, A, I, N, k)
+            _harmonics(u, Y, Q, X, I, N, k)
             _expand(B, Y, M, raw, C[i, species * J : species * J + J], k)
             if place[i] == species:
                 for j in range(J):
                     C[i, species * J + j, 0] += own[j]
+        _mix(A, C[i])
         length[i] = _power(C[i], P[i], L)
     return P, C, length
 
@@ -91,7 +93,7 @@ def slope(
     kind: Array,
     M: Array,
     N: Array,
-    S: int,
+    A: Array,
     P: Array,
     C: Array,
     length: Array,
@@ -104,7 +106,7 @@ def slope(
         kind: `[n, k]`.
         M: `[J, J]`.
         N: of the harmonics.
-        S: how many species there are.
+        A: `[S, S]` mixes species.
         P: what `spectrum` returned, like the next ones.
         C: `[n, s, m]`.
         length: `[n]`.
@@ -116,20 +118,21 @@ def slope(
     B, dB = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
     Y, gY = np.empty((C.shape[2], K), V.dtype), np.empty((C.shape[2], K), V.dtype)
     Q = np.empty((len(N), K), V.dtype)
-    A, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
+    X, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
     gC = np.empty(C.shape[1:], V.dtype)
     raw = np.empty((J, C.shape[2]), V.dtype)
     gr, gu = np.empty(K, V.dtype), np.empty((3, K), V.dtype)
     for i in range(n):
         _power_pulled(g[i], P[i], C[i], length[i], gC, L)
-        for species in range(S):
+        _mix(A, gC)  # A is symmetric
+        for species in range(len(A)):
             k = _gather(V[i], kind[i], species, r, u, who)
             _radial(r, B, k)
             _radial_slope(r, dB, k)
-            _harmonics(u, Y, Q, A, I, N, k)
+            _harmonics(u, Y, Q, X, I, N, k)
             own = gC[species * J : species * J + J]
             _expand_pulled(own, M, raw, B, dB, Y, gY, gr, k)
-            _harmonics_pulled(gY, Q, A, I, N, gu, k)
+            _harmonics_pulled(gY, Q, X, I, N, gu, k)
             for p in range(k):
                 along = u[0, p] * gu[0, p] + u[1, p] * gu[1, p] + u[2, p] * gu[2, p]
                 for x in range(3):
@@ -145,6 +148,7 @@ def slopes(
     row: Array,
     M: Array,
     N: Array,
+    A: Array,
     P: Array,
     C: Array,
     length: Array,
@@ -158,27 +162,29 @@ def slopes(
         row: `[n, k]` where in `out` a pair is put.
         M: `[J, J]`.
         N: of the harmonics.
+        A: `[S, S]` mixes species.
         P: what `spectrum` returned, like the next ones.
         C: `[n, s, m]`.
         length: `[n]`.
         out: filled.
     """
     n, K, _ = V.shape
-    J, L, S = len(M), _degree(len(N)), C.shape[1] // len(M)
+    J, L = len(M), _degree(len(N))
     r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
     B, dB = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
     Y, dY = np.empty((C.shape[2], K), V.dtype), np.empty((3, C.shape[2], K), V.dtype)
     Q = np.empty((len(N), K), V.dtype)
-    A, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
+    X, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
+    gram = np.empty((L + 1, J, C.shape[1]), V.dtype)
     dC = np.empty((J, C.shape[2]), V.dtype)
     raw = np.empty((J, C.shape[2]), V.dtype)
     for i in range(n):
-        for species in range(S):
+        for species in range(len(A)):
             k = _gather(V[i], kind[i], species, r, u, who)
             _radial(r, B, k)
             _radial_slope(r, dB, k)
-            _harmonics(u, Y, Q, A, I, N, k)
-            _harmonics_slopes(u, Q, A, I, N, dY, k)
+            _harmonics(u, Y, Q, X, I, N, k)
+            _harmonics_slopes(u, Q, X, I, N, dY, k)
             for p in range(k):
                 for x in range(3):
                     for j in range(J):
@@ -187,7 +193,7 @@ def slopes(
                             raw[j, h] = bent + B[j, p] * dY[x, h, p] / r[p]
                     _orthonormal(M, raw, dC)
                     change = out[row[i, who[p]], x]
-                    _power_slope(dC, C[i], species * J, change, L)
+                    _power_slope(dC, C[i], A[species], gram, change, L)
                     along = (change * P[i]).sum()
                     for e in range(len(change)):
                         change[e] = (change[e] - along * P[i, e]) / length[i]
@@ -247,24 +253,24 @@ def _harmonics(
     u: Array,
     Y: Array,
     Q: Array,
-    A: Array,
+    X: Array,
     I: Array,  # noqa: E741
     N: Array,
     k: int,
 ) -> None:
-    """Fill Y, Q, A and I for the first k of the unit vectors u `[3, k]`."""
-    L = len(A) - 1
-    A[0, :k], I[0, :k] = 1, 0
+    """Fill Y, Q, X and I for the first k of the unit vectors u `[3, k]`."""
+    L = len(X) - 1
+    X[0, :k], I[0, :k] = 1, 0
     for m in range(1, L + 1):
         for p in range(k):
-            A[m, p] = u[0, p] * A[m - 1, p] - u[1, p] * I[m - 1, p]
-            I[m, p] = u[0, p] * I[m - 1, p] + u[1, p] * A[m - 1, p]
+            X[m, p] = u[0, p] * X[m - 1, p] - u[1, p] * I[m - 1, p]
+            I[m, p] = u[0, p] * I[m - 1, p] + u[1, p] * X[m - 1, p]
     _legendre(u[2], Q, L, k)
     for ell in range(L + 1):
         for m in range(ell + 1):
             here = ell * (ell + 1) // 2 + m
             for p in range(k):
-                Y[ell * ell + ell + m, p] = N[here] * Q[here, p] * A[m, p]
+                Y[ell * ell + ell + m, p] = N[here] * Q[here, p] * X[m, p]
             if m:
                 for p in range(k):
                     Y[ell * ell + ell - m, p] = N[here] * Q[here, p] * I[m, p]
@@ -292,7 +298,7 @@ def _legendre(z: Array, Q: Array, L: int, k: int) -> None:
 def _harmonics_pulled(
     gY: Array,
     Q: Array,
-    A: Array,
+    X: Array,
     I: Array,  # noqa: E741
     N: Array,
     gu: Array,
@@ -300,7 +306,7 @@ def _harmonics_pulled(
 ) -> None:
     """Put the slope of sum(gY Y) with respect to the unit vectors into gu `[3, k]`."""
     gu[:, :k] = 0
-    for ell in range(1, len(A)):
+    for ell in range(1, len(X)):
         for m in range(ell + 1):
             here = ell * (ell + 1) // 2 + m
             plus, minus = gY[ell * ell + ell + m], gY[ell * ell + ell - m]
@@ -310,19 +316,19 @@ def _harmonics_pulled(
                 continue
             if m < ell:
                 for p in range(k):
-                    both = plus[p] * A[m, p] + minus[p] * I[m, p]
+                    both = plus[p] * X[m, p] + minus[p] * I[m, p]
                     gu[2, p] += N[here] * Q[here + 1, p] * both
             for p in range(k):
                 weight = N[here] * m * Q[here, p]
-                gu[0, p] += weight * (plus[p] * A[m - 1, p] + minus[p] * I[m - 1, p])
-                gu[1, p] += weight * (minus[p] * A[m - 1, p] - plus[p] * I[m - 1, p])
+                gu[0, p] += weight * (plus[p] * X[m - 1, p] + minus[p] * I[m - 1, p])
+                gu[1, p] += weight * (minus[p] * X[m - 1, p] - plus[p] * I[m - 1, p])
 
 
 @compiled
 def _harmonics_slopes(
     u: Array,
     Q: Array,
-    A: Array,
+    X: Array,
     I: Array,  # noqa: E741
     N: Array,
     dY: Array,
@@ -330,7 +336,7 @@ def _harmonics_slopes(
 ) -> None:
     """Put the slopes of Y along the sphere into dY `[3, m, k]`."""
     dY[:, :, :k] = 0
-    for ell in range(1, len(A)):
+    for ell in range(1, len(X)):
         for m in range(ell + 1):
             here = ell * (ell + 1) // 2 + m
             plus, minus = ell * ell + ell + m, ell * ell + ell - m
@@ -338,13 +344,13 @@ def _harmonics_slopes(
                 if m < ell:
                     steep = N[here] * Q[here + 1, p]
                     dY[2, minus, p] = steep * I[m, p]
-                    dY[2, plus, p] = steep * A[m, p]
+                    dY[2, plus, p] = steep * X[m, p]
                 if m:
                     weight = N[here] * m * Q[here, p]
-                    dY[0, plus, p] = weight * A[m - 1, p]
+                    dY[0, plus, p] = weight * X[m - 1, p]
                     dY[1, plus, p] = -weight * I[m - 1, p]
                     dY[0, minus, p] = weight * I[m - 1, p]
-                    dY[1, minus, p] = weight * A[m - 1, p]
+                    dY[1, minus, p] = weight * X[m - 1, p]
     for h in range(dY.shape[1]):
         for p in range(k):
             along = (
@@ -364,6 +370,22 @@ def _expand(B: Array, Y: Array, M: Array, raw: Array, C: Array, k: int) -> None:
                 total += B[j, p] * Y[h, p]
             raw[j, h] = total
     _orthonormal(M, raw, C)
+
+
+@compiled
+def _mix(A: Array, C: Array) -> None:
+    """Replace C `[s, m]` by A C, over species."""
+    S = len(A)
+    J = len(C) // S
+    mixed = np.empty(S, C.dtype)
+    for j in range(J):
+        for h in range(C.shape[1]):
+            for t in range(S):
+                mixed[t] = 0
+                for u in range(S):
+                    mixed[t] += A[t, u] * C[u * J + j, h]
+            for t in range(S):
+                C[t * J + j, h] = mixed[t]
 
 
 @compiled
@@ -448,27 +470,31 @@ def _power_pulled(
 
 
 @compiled
-def _power_slope(dC: Array, C: Array, start: int, dP: Array, L: int) -> None:
+def _power_slope(
+    dC: Array, C: Array, weight: Array, gram: Array, dP: Array, L: int
+) -> None:
     """Put the change of the power spectrum into dP `[f]`, of one atom.
 
     Args:
-        dC: `[j, m]`, change of the rows of C from `start` on.
+        dC: `[j, m]`, change of what one neighbor adds, before species are mixed.
         C: `[s, m]`.
-        start: the first row that changes.
+        weight: `[S]` what of it goes to each species.
+        gram: `[l, j, s]`, room for products of dC and C.
         dP: filled.
         L: largest degree.
     """
-    s, end = len(C), start + len(dC)
+    J, s = dC.shape[0], len(C)
     e = 0
     for ell in range(L + 1):
+        for j in range(J):
+            for b in range(s):
+                total = C.dtype.type(0)
+                for h in range(ell * ell, (ell + 1) * (ell + 1)):
+                    total += dC[j, h] * C[b, h]
+                gram[ell, j, b] = total / (2 * ell + 1)
         for a in range(s):
             for b in range(a, s):
-                total = C.dtype.type(0)
-                if start <= a < end:
-                    for h in range(ell * ell, (ell + 1) * (ell + 1)):
-                        total += dC[a - start, h] * C[b, h]
-                if start <= b < end:
-                    for h in range(ell * ell, (ell + 1) * (ell + 1)):
-                        total += C[a, h] * dC[b - start, h]
-                dP[e] = total * (1.0 if a == b else math.sqrt(2.0)) / (2 * ell + 1)
+                total = weight[a // J] * gram[ell, a % J, b]
+                total += weight[b // J] * gram[ell, b % J, a]
+                dP[e] = total if a == b else total * math.sqrt(2.0)
                 e += 1

@@ -8,7 +8,7 @@ Notation
     C   [n, s, m]   1   expansion of the density around an atom
     P   [n, f]      1   power spectrum, of unit length
 
-    C_i,snlm   = sum_j [s_j = s] R_n(r_ij) Y_lm(r_ij / |r_ij|) + [s_i = s] c_n [l = 0]
+    C_i,snlm   = sum_j A_s,sj R_n(r_ij) Y_lm(r_ij / |r_ij|) + A_s,si c_n [l = 0]
     P_i,nn'l   = sum_m C_i,nlm C_i,n'lm / (2 l + 1),   P <- P / |P|
 
 This is SOAP (Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), eqs. 28-33) with
@@ -17,7 +17,9 @@ for every l. Distances are taken in units of the cut-off, so that the descriptor
 the same for a structure and its enlarged copy. The atom itself enters as in SOAP, as a
 constant along the functions' values at the origin; its `center` weight sets how much
 of the kernel is two-body and how much three-body. The factor 1 / (2 l + 1) damps
-angular detail.
+angular detail. A is the root of the similarity of the species, 1 for a species with
+itself and `alchemy` for any two: De, Bartók, Csányi and Ceriotti, Phys. Chem. Chem.
+Phys. 18, 13754 (2016), eq. 17. At 0 species have nothing in common.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ class SOAP:
         radial: number of radial functions.
         angular: largest degree l of the spherical harmonics.
         center: weight of the atom itself against its neighbors.
+        alchemy: similarity of two different species, from 0 to below 1.
 
     Raises:
         InputError: a number is out of range, or a species is repeated or missing.
@@ -79,12 +82,16 @@ class SOAP:
     radial: int = 5
     angular: int = 4
     center: float = 45.0
+    alchemy: float = 0.0
 
     def __post_init__(self) -> None:
         check_positive("cutoff", self.cutoff, "Give a length in Å.")
         check_count("radial", self.radial)
         check_count("angular", self.angular, least=0)
         check_positive("center", self.center)
+        if not 0 <= self.alchemy < 1:
+            condition = "be a similarity from 0 to below 1"
+            raise InputError(must("alchemy", condition, self.alchemy))
         if not self.species or len(set(self.species)) != len(self.species):
             condition = "name each atomic number once"
             raise InputError(must("species", condition, self.species))
@@ -156,7 +163,10 @@ class SOAP:
         tangential = (dY - u.unsqueeze(1) * (u.unsqueeze(1) * dY).sum(0)) / r
         dC = torch.einsum("np,mp,xp->pxnm", dR, Y, u)
         dC += torch.einsum("np,xmp->pxnm", R, tangential)
-        dP = self._power_slopes(dC / self.cutoff, C[center], kind[center, column])
+        dC = dC.flatten(-2).unsqueeze(-2)  # [p, 3, 1, radial m]
+        mixed = self._mixing.to(dC)[kind[center, column]]  # [p, species]
+        dC = (mixed[:, None, :, None] * dC).view(*dC.shape[:2], *C.shape[1:])
+        dP = self._power_slopes(dC / self.cutoff, C[center])
         along = (dP @ P[center].unsqueeze(-1)).squeeze(-1)  # [p, 3]
         dP = (dP - along.unsqueeze(-1) * P[center].unsqueeze(1)) / length[center, None]
         return Slopes(P, center, other[center, column], dP)
@@ -165,12 +175,12 @@ class SOAP:
         self, other: Tensor, vectors: Tensor, kind: Tensor, place: Tensor
     ) -> Slopes:
         V, kind = vectors.detach().contiguous(), kind.contiguous()
-        own, M, N = self._constants(V.dtype)
+        own, M, N, A = self._constants(V.dtype)
         near = torch.linalg.vector_norm(V, dim=-1) < 1
         center, column = near.nonzero(as_tuple=True)
         row = near.flatten().cumsum(0).view_as(near) - 1
         P, C, length = compiled.spectrum(
-            V.numpy(), kind.numpy(), place.numpy(), M, own, N, len(self.species)
+            V.numpy(), kind.numpy(), place.numpy(), M, own, N, A
         )
         dP = V.new_empty(len(center), 3, self.size)
         compiled.slopes(
@@ -179,6 +189,7 @@ class SOAP:
             row.numpy(),
             M,
             N,
+            A,
             P,
             C,
             length,
@@ -227,7 +238,8 @@ class SOAP:
         own = torch.nn.functional.one_hot(place, size).to(C)  # [n, species]
         constant = (own.unsqueeze(-1) * self._origin.to(C)).flatten(1)  # [n, s]
         first = C[..., :1] + constant.unsqueeze(-1)
-        return torch.cat((first, C[..., 1:]), -1)
+        C = torch.cat((first, C[..., 1:]), -1)
+        return (self._mixing.to(C) @ C.view(n, size, -1)).view_as(C)
 
     def _by_species(self, R: Tensor, kind: Tensor) -> Tensor:
         """Return R `[radial, n k]` as `[n, s, k]`, zero for other species."""
@@ -249,21 +261,14 @@ class SOAP:
         degrees = self._degrees.to(C).unsqueeze(1)  # [l, 1, m], zero for other degrees
         return (C.unsqueeze(1) * degrees).flatten(1, 2)
 
-    def _power_slopes(self, dC: Tensor, C: Tensor, kind: Tensor) -> Tensor:
-        """Return dP `[p, 3, f]` from dC `[p, 3, radial, m]` of a neighbor's species."""
-        p, s = C.shape[:2]
-        row = kind.unsqueeze(-1) * self.radial
-        row = row + torch.arange(self.radial, device=kind.device)  # [p, radial]
-        where = row[:, None, None, :, None]
+    def _power_slopes(self, dC: Tensor, C: Tensor) -> Tensor:
+        """Return dP `[p, 3, f]` from dC `[p, 3, s, m]` and C `[p, s, m]`."""
         grams = []
         pieces = zip(dC.split(self._orders, -1), C.split(self._orders, -1), strict=True)
         for ell, (d, c) in enumerate(pieces):
             product = d.flatten(1, 2) @ c.transpose(-1, -2) / (2 * ell + 1)
-            grams.append(product.view(p, 3, self.radial, s))
-        block = torch.stack(grams, 2)  # [p, 3, l, radial, s]
-        if len(self.species) > 1:
-            full = block.new_zeros(p, 3, self.angular + 1, s, s)
-            block = full.scatter(-2, where.expand_as(block), block)
+            grams.append(product.view(len(C), 3, C.shape[1], C.shape[1]))
+        block = torch.stack(grams, 2)  # [p, 3, l, s, s]
         return self._pack(block + block.transpose(-1, -2))
 
     def _pack(self, grams: Tensor) -> Tensor:
@@ -295,6 +300,15 @@ class SOAP:
         return [2 * ell + 1 for ell in range(self.angular + 1)]
 
     @cached_property
+    def _mixing(self) -> Tensor:
+        """A, `[species, species]`: the root of (1 - alchemy) 1 + alchemy 11^T."""
+        size = len(self.species)
+        apart = math.sqrt(1 - self.alchemy)
+        common = (math.sqrt(1 + (size - 1) * self.alchemy) - apart) / size
+        whole = torch.full((size, size), common, dtype=torch.float64)
+        return whole + apart * torch.eye(size, dtype=torch.float64)
+
+    @cached_property
     def _radial(self) -> Radial:
         return Radial(1.0, self.radial)
 
@@ -310,14 +324,15 @@ class SOAP:
         return value * (self.center / length / math.sqrt(4 * math.pi))
 
     def _constants(self, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:
-        """Return what the compiled loops need: own part, radial map, norms."""
+        """Return what the compiled loops need: own part, radial map, norms, A."""
         kind = np.dtype(str(dtype).removeprefix("torch."))
         return tuple(array.astype(kind, copy=False) for array in self._arrays)
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         radial = np.ascontiguousarray(self._radial.matrix.numpy())
-        return self._origin.numpy(), radial, compiled.norms(self.angular)
+        norms = compiled.norms(self.angular)
+        return self._origin.numpy(), radial, norms, self._mixing.numpy()
 
 
 @final
@@ -332,12 +347,12 @@ class _Spectrum(torch.autograd.Function):
         kind: Tensor,
         place: Tensor,
     ) -> Tensor:
-        own, M, N = soap._constants(vectors.dtype)
+        own, M, N, A = soap._constants(vectors.dtype)
         V, kinds = vectors.detach().contiguous(), kind.contiguous()
         P, C, length = (
             torch.from_numpy(array)
             for array in compiled.spectrum(
-                V.numpy(), kinds.numpy(), place.numpy(), M, own, N, len(soap.species)
+                V.numpy(), kinds.numpy(), place.numpy(), M, own, N, A
             )
         )
         ctx.soap = soap
@@ -352,14 +367,14 @@ class _Spectrum(torch.autograd.Function):
             again = soap.spectrum(vectors, kind, place)
             (slope,) = torch.autograd.grad(again, vectors, g, create_graph=True)
             return slope, None, None, None
-        _, M, N = soap._constants(vectors.dtype)
+        _, M, N, A = soap._constants(vectors.dtype)
         slopes = compiled.slope(
             g.contiguous().numpy(),
             vectors.detach().contiguous().numpy(),
             kind.numpy(),
             M,
             N,
-            len(soap.species),
+            A,
             P.numpy(),
             C.numpy(),
             length.numpy(),

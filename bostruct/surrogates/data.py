@@ -44,18 +44,25 @@ class Observations:
 
     def chunks(self) -> Iterator[Observations]:
         """Yield parts of the batch that are small enough for the memory."""
-        counts = self.structures.counts
-        largest = int(counts.max())
+        largest = int(self.structures.counts.max())
         each = max(1, CHUNK // (largest * min(largest, SHELLS)))
-        atoms = torch.split(self.forces, counts.tolist())
         for start in range(0, len(self.structures), each):
-            part = slice(start, start + each)
-            yield Observations(
-                self.structures[part],
-                self.energy[part],
-                torch.cat(atoms[part]),
-                self.trust[part],
-            )
+            yield self.part(slice(start, start + each))
+
+    def part(self, rows: slice) -> Observations:
+        """Return some of the structures."""
+        atoms = torch.split(self.forces, self.structures.counts.tolist())
+        return Observations(
+            self.structures[rows],
+            self.energy[rows],
+            torch.cat(atoms[rows]),
+            self.trust[rows],
+        )
+
+    def thinned(self, count: int) -> Observations:
+        """Return at most `count` structures, evenly over all, the last among them."""
+        step = -(-len(self.structures) // count)
+        return self.part(slice((len(self.structures) - 1) % step, None, step))
 
     def centred(self, place: Tensor, species: int) -> tuple[Observations, Tensor]:
         """Take off the mean energy of an atom of each species.

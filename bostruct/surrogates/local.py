@@ -35,6 +35,8 @@ REACH = 1.9  # default cut-off in units of the longest bond: past the second she
 POOL = 16384  # training environments that may become inducing ones
 SHAKE = 0.035  # of the cut-off: a fifteenth of a bond
 REPULSION = Repulsion()
+ALCHEMY = (0.0, 0.5, 0.8, 0.95)  # similarities of species that are considered
+JUDGES, SKETCH = 24, 100  # structures, and environments of a species, that decide
 
 
 @final
@@ -48,7 +50,9 @@ class LocalGP:
         angular: largest degree of its spherical harmonics.
         center: weight of the atom itself in its descriptor.
         power: exponent of the dot-product kernel.
-        inducing: the most inducing environments.
+        inducing: the most inducing environments, for each species.
+        alchemy: similarity of two different species, from 0 to below 1: what is learnt
+            around one is believed around the other. None takes the most probable.
         tolerance: environments explained up to this share of the signal variance are
             not taken as inducing ones.
         repulsion: the pair prior, or None.
@@ -65,6 +69,7 @@ class LocalGP:
     center: float = 45.0
     power: int = 3
     inducing: int = 500
+    alchemy: float | None = None
     tolerance: float = 1e-6
     repulsion: Repulsion | None = REPULSION
     hyperparameters: tuple[float, float, float] | None = None
@@ -76,7 +81,7 @@ class LocalGP:
         check_count("inducing", self.inducing)
         if not 0 < self.tolerance < 1:
             raise InputError(must("tolerance", "be between 0 and 1", self.tolerance))
-        SOAP((1,), 1.0, self.radial, self.angular, self.center)
+        self._soap((1,), 1.0, self.alchemy or 0.0)
         if self.hyperparameters is not None:
             for value in self.hyperparameters:
                 check_positive("hyperparameters", value, "They are three deviations.")
@@ -98,14 +103,14 @@ class LocalGP:
         """
         species, radii = _radii(structures, space)
         cutoff = self.cutoff or REACH * 2 * float(radii.max())
-        soap = SOAP(species, cutoff, self.radial, self.angular, self.center)
+        soap = self._soap(species, cutoff, self.alchemy or 0.0)
         place = soap.place(structures.numbers)
         radii = radii.to(structures.positions)
         data = observations(structures, self.repulsion, radii[place])
         data, constants = data.centred(place, len(species))
-        with torch.no_grad():
-            inducing = self._inducing(soap, data)
-            energies, forces = _statistics(soap, inducing, data)
+        if self.alchemy is None and len(species) > 1:
+            soap = self._likeliest(soap, data)
+        inducing, energies, forces = self._seen(soap, data, self.inducing)
         fitted = self._hyperparameters(energies, forces, data)
         s, e, f, evidence = (value.to(energies.gram) for value in fitted)
         factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
@@ -131,14 +136,40 @@ class LocalGP:
     ) -> LocalModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         radial, angular, power = state["sizes"].tolist()
-        cutoff, center = state["cutoff"].tolist()
-        soap = SOAP(tuple(state["species"].tolist()), cutoff, radial, angular, center)
+        cutoff, center, alchemy = state["cutoff"].tolist()
+        species = tuple(state["species"].tolist())
+        soap = SOAP(species, cutoff, radial, angular, center, alchemy)
         strength, reach = state["repulsion"].tolist()
         repulsion = Repulsion(strength, reach) if strength else None
         fit = Fit(**{name: state[name] for name in Fit.__dataclass_fields__})
         return LocalModel(soap, power, repulsion, fit, space)
 
-    def _inducing(self, soap: SOAP, data: Observations) -> Inducing:
+    def _soap(self, species: tuple[int, ...], cutoff: float, alchemy: float) -> SOAP:
+        return SOAP(species, cutoff, self.radial, self.angular, self.center, alchemy)
+
+    def _likeliest(self, soap: SOAP, data: Observations) -> SOAP:
+        """Return the descriptor with the similarity that the data make most probable.
+
+        A few of the structures, seen through a few environments, tell it.
+        """
+        few = data.thinned(JUDGES)
+        found = []
+        for alchemy in ALCHEMY:
+            tried = replace(soap, alchemy=alchemy)
+            _, energies, forces = self._seen(tried, few, min(SKETCH, self.inducing))
+            evidence = self._hyperparameters(energies, forces, few)[-1]
+            found.append((float(evidence), tried))
+        return max(found, key=lambda pair: pair[0])[1]
+
+    def _seen(
+        self, soap: SOAP, data: Observations, count: int
+    ) -> tuple[Inducing, Rows, Rows]:
+        """Return inducing environments, and what of the data is seen through them."""
+        with torch.no_grad():
+            inducing = self._inducing(soap, data, count * len(soap.species))
+            return (inducing, *_statistics(soap, inducing, data))
+
+    def _inducing(self, soap: SOAP, data: Observations, count: int) -> Inducing:
         """Return the inducing environments: those of the data, then shaken ones.
 
         Forces say how energies change when atoms move, which environments of the data
@@ -148,7 +179,7 @@ class LocalGP:
         place = soap.place(data.structures.numbers)
         P = torch.cat([soap(part.structures) for part in data.chunks()])
         preferred = len(P)
-        if preferred < self.inducing:
+        if preferred < count:
             shaken = _shaken(data.structures, SHAKE * soap.cutoff)
             P = torch.cat((P, soap(shaken)))
             place = place.repeat(2)
@@ -156,7 +187,7 @@ class LocalGP:
             P,
             place,
             self.power,
-            count=self.inducing,
+            count=count,
             tolerance=self.tolerance,
             preferred=preferred,
             pool=POOL,

@@ -226,7 +226,9 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         return self.fit.tensors() | {
             "species": torch.tensor(soap.species),
             "sizes": torch.tensor(sizes),
-            "cutoff": torch.tensor([soap.cutoff, soap.center], dtype=torch.float64),
+            "cutoff": torch.tensor(
+                [soap.cutoff, soap.center, soap.alchemy], dtype=torch.float64
+            ),
             "repulsion": torch.tensor(wall, dtype=torch.float64),
         }
 
@@ -240,6 +242,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             "log_marginal_likelihood": float(fit.log_marginal_likelihood),
             "inducing_environments": float(len(self.inducing)),
             "cutoff_angstrom": self.soap.cutoff,
+            "alchemy": self.soap.alchemy,
         }
         for number, value in zip(self.soap.species, fit.constants, strict=True):
             found[f"energy_per_atom_of_Z{number}_eV"] = float(value)

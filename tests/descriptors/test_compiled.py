@@ -27,17 +27,15 @@ def environments(species, seed=0):
 
 
 def run(soap, V, kind, place):
-    own, M, N = soap._constants(V.dtype)
-    return compiled.spectrum(
-        V.numpy(), kind.numpy(), place.numpy(), M, own, N, len(soap.species)
-    )
+    own, M, N, A = soap._constants(V.dtype)
+    return compiled.spectrum(V.numpy(), kind.numpy(), place.numpy(), M, own, N, A)
 
 
 @pytest.mark.parametrize("dtype", EXACT)
 @pytest.mark.parametrize("species", [(29,), (29, 79), (1, 6, 8)])
 @pytest.mark.parametrize(("radial", "angular"), [(1, 0), (2, 1), (5, 4), (4, 7)])
 def test_equals_the_definition(species, radial, angular, dtype):
-    soap = SOAP(species, 4.0, radial, angular, center=2.0)
+    soap = SOAP(species, 4.0, radial, angular, center=2.0, alchemy=0.7)
     V, kind, place = environments(len(species))
     expected = soap.spectrum(V, kind, place)
     P, C, length = run(soap, V.to(dtype), kind, place)
@@ -47,9 +45,9 @@ def test_equals_the_definition(species, radial, angular, dtype):
     g = torch.randn_like(expected)
     moving = V.clone().requires_grad_()
     (slope,) = torch.autograd.grad(soap.spectrum(moving, kind, place), moving, g)
-    _, M, N = soap._constants(dtype)
+    _, M, N, A = soap._constants(dtype)
     arrays = (g.to(dtype).numpy(), V.to(dtype).numpy(), kind.numpy())
-    found = compiled.slope(*arrays, M, N, len(species), P, C, length)
+    found = compiled.slope(*arrays, M, N, A, P, C, length)
     torch.testing.assert_close(
         torch.from_numpy(found).double(), slope, rtol=0, atol=100 * EXACT[dtype]
     )
@@ -58,7 +56,7 @@ def test_equals_the_definition(species, radial, angular, dtype):
 
 @pytest.mark.parametrize("species", [(29,), (29, 79), (1, 6, 8)])
 def test_slopes_of_pairs_equal_those_by_tensor_operations(species):
-    soap = SOAP(species, 4.0, center=2.0)
+    soap = SOAP(species, 4.0, center=2.0, alchemy=0.7)
     V, kind, place = environments(len(species))
     other = torch.arange(NEIGHBORS).expand(ATOMS, -1)
     mask = torch.ones_like(kind, dtype=torch.bool)
@@ -76,9 +74,9 @@ def test_what_lies_beyond_the_cutoff_has_no_slope():
     soap = SOAP((29,), 4.0)
     V, kind, place = environments(1)
     P, C, length = run(soap, V, kind, place)
-    _, M, N = soap._constants(V.dtype)
+    _, M, N, A = soap._constants(V.dtype)
     slope = compiled.slope(
-        np.ones_like(P), V.numpy(), kind.numpy(), M, N, 1, P, C, length
+        np.ones_like(P), V.numpy(), kind.numpy(), M, N, A, P, C, length
     )
     beyond = V.norm(dim=-1).numpy() >= 1
     assert beyond.any()

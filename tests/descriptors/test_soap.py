@@ -41,10 +41,12 @@ CASES = {
 }
 
 
-@pytest.fixture(params=list(CASES))
+@pytest.fixture(params=[*CASES, "alike"])
 def case(request):
-    atoms, species = CASES[request.param]
-    return atoms, SOAP(species, CUTOFF)
+    name = "cluster" if request.param == "alike" else request.param
+    atoms, species = CASES[name]
+    alchemy = 0.8 if request.param == "alike" else 0.0
+    return atoms, SOAP(species, CUTOFF, alchemy=alchemy)
 
 
 def test_one_row_of_unit_length_per_atom(case):
@@ -85,6 +87,19 @@ def test_supercell_repeats_the_rows():
 def test_enlarged_copy_with_enlarged_cutoff_is_the_same():
     small, large = SOAP((11, 17), CUTOFF), SOAP((11, 17), 1.7 * CUTOFF)
     close(large(from_ase(salt(1.7))), small(from_ase(salt(1.0))))
+
+
+def test_alchemy_is_the_similarity_of_two_species():
+    """Kernels of densities add up species by species: with s.A.A.s' between them."""
+    first, second = cluster("Cu2", 4, 1.2), cluster("Cu2", 4, 1.2)
+    second.symbols[1] = "Au"
+    dots = []
+    for alchemy in (0.0, 0.6, 1 - 1e-9):
+        soap = SOAP((29, 79), CUTOFF, center=1e-9, alchemy=alchemy)
+        one, other = soap(from_ase([first, second])).view(2, 2, -1)[:, 0]
+        dots.append(float(one @ other))
+    # one neighbor each: the spectrum is a square, so its product is alchemy squared
+    assert dots == pytest.approx([0, 0.36, 1], abs=1e-7)
 
 
 def test_batch_equals_one_by_one():
@@ -241,6 +256,8 @@ def test_refuses_species_it_was_not_made_for():
         ({"radial": 0}, "`radial` must be an integer of at least 1"),
         ({"angular": -1}, "`angular` must be an integer of at least 0"),
         ({"center": -3.0}, "`center` must be positive"),
+        ({"alchemy": 1.0}, "`alchemy` must be a similarity from 0 to below 1, got 1.0"),
+        ({"alchemy": -0.1}, "`alchemy` must be a similarity from 0"),
     ],
 )
 def test_refuses(arguments, match):

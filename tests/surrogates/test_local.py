@@ -49,6 +49,28 @@ def calm(structures):
     return structures[keep]
 
 
+def test_species_are_as_alike_as_the_data_say(alloy):
+    """Gold and copper that do not differ, and then have nothing in common."""
+    X = alloy.sample(16, torch.Generator().manual_seed(3))
+    structures = alloy.decode(X)
+    blind = structures.numbers.clone().fill_(29)
+    one = labelled(X, Cluster("Cu6"), steps=0)
+    same = replace(one, numbers=structures.numbers)
+    assert set(blind.tolist()) == {29}
+    assert LocalGP().fit(same, alloy).soap.alchemy == max(local.ALCHEMY)
+    gold = (structures.numbers == 79).to(one.forces)
+    centre = structures.positions.view(16, 6, 3)[:, gold.view(16, 6)[0] > 0].mean(1)
+    pull = structures.positions - centre[structures.index]
+    energy = pull.square().sum(-1) * gold / 2
+    apart = replace(
+        same,
+        energy=torch.zeros(16, dtype=gold.dtype).index_add(0, same.index, energy),
+        forces=-pull * gold.unsqueeze(-1),
+    )
+    assert LocalGP().fit(apart, alloy).soap.alchemy < max(local.ALCHEMY)
+    assert LocalGP(alchemy=0.3).fit(apart, alloy).soap.alchemy == 0.3
+
+
 def test_equals_the_dense_process_on_energies(both):
     train, test = calm(both)[:12], both[-6:]
     model = all_inducing().fit(energies_only(train))
