@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 from pebble import ProcessExpired
 
-from bostruct.bench import picture
+from bostruct.bench.effort import effort
 from bostruct.bench.failures import failures
 from bostruct.bench.method import Method, measure
 from bostruct.bench.results import JSON, Results
 from bostruct.bench.run import Run
+from bostruct.bench.success import success
 from bostruct.bench.task import Task
 from bostruct.campaign.executors import InProcess, Workers
 from bostruct.errors import InputError, LogError, check_count, must
@@ -118,8 +119,8 @@ def _read(wanted: Sequence[Job], runs: Sequence[Run], out: Path) -> list[Run]:
 def _write(results: Results, folder: Path) -> float:
     """Write results and pictures; return when."""
     results.write(folder)
-    picture.success(results, folder)
-    picture.effort(results, folder)
+    success(results, folder)
+    effort(results, folder)
     return time.monotonic()
 
 

@@ -22,6 +22,9 @@ from bostruct.errors import InputError, check_count, must
 Z = 1.959963984540054
 """Two-sided 95 %."""
 
+TAIL = 0.025
+"""Of each side."""
+
 Count = int | None
 """Evaluations to success, None without."""
 
@@ -70,6 +73,31 @@ def percentile(counts: Sequence[Count], share: float, cap: int) -> float | None:
         condition = f"be at most the cap, {cap}"
         raise InputError(must("counts", condition, max(values)))
     return float(np.quantile(values, share)) if values else None
+
+
+def median_interval(counts: Sequence[Count], cap: int) -> tuple[float, float]:
+    """Return a 95 % interval of the median, failures at the cap; no fewer are meant.
+
+    Between the k-th smallest and the k-th largest of n counts lies the median of all
+    runs there could be, unless it is below the first or above the second of them, each
+    with the probability that fewer than k of n fair coins show heads; k is the largest
+    for which this is at most 2.5 % (H. A. David and H. N. Nagaraja, Order Statistics,
+    2003). Fewer than six runs give their whole range.
+
+    >>> median_interval([3, 4, 4, 5, 5, 6, 7, 9, 20, None], cap=100)
+    (4.0, 20.0)
+
+    Raises:
+        InputError: there are no runs.
+    """
+    n = check_count("runs", len(counts), 1)
+    values = sorted(cap if count is None else count for count in counts)
+    k, below = 0, 0.5**n
+    while below <= TAIL:
+        k += 1
+        below += math.comb(n, k) * 0.5**n
+    k = max(k, 1)
+    return float(values[k - 1]), float(values[n - k])
 
 
 @dataclass(frozen=True)

@@ -3,58 +3,55 @@ import matplotlib.pyplot as plt
 import pytest
 
 from bostruct.bench import picture
-from bostruct.bench.results import Results
-from bostruct.bench.run import Run
-from bostruct.bench.task import Task
-from tests.bench.test_results import TASKS, results, run
-
-STEPS = {"seconds": ((1.0, 1.0, 1.0),)}
-
-
-def pixels(path):
-    return matplotlib.image.imread(path)
+from bostruct.errors import LogError
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_success_has_a_panel_for_each_task(count, tmp_path):
-    tasks = [
-        Task(f"t{i}", TASKS[0].space, TASKS[0].evaluator, 0.95) for i in range(count)
-    ]
-    runs = [run(task.name, m, count=7) for task in tasks for m in ("one", "two")]
-    picture.success(Results(tasks, runs), tmp_path)
-    found = pixels(tmp_path / "success.png")
-    height, width = found.shape[:2]
-    assert width == 300 * max(min(count, 3) * 2.9, 4.2)
-    assert height == pytest.approx(300 * ((count > 3) + 1) * 2.3 + 150)
+def test_three_panels_are_as_wide_as_a_page(count, tmp_path):
+    titles = [f"t{i}" for i in range(count)]
+    with picture.panels(titles, tmp_path / "p.png") as found:
+        for axes in found:
+            axes.plot([1, 2], [3, 4], label="a line")
+    height, width = matplotlib.image.imread(tmp_path / "p.png").shape[:2]
+    assert width == pytest.approx(300 * max(min(count, 3) * 2.4, 3.6))
+    assert height == pytest.approx(300 * ((count > 3) + 1) * 2.0 + 150)
+    assert [axes.get_title(loc="left") for axes in found] == titles
     assert plt.get_fignums() == [], "no figure is left open"
+    (legend,) = found[0].figure.legends
+    assert [text.get_text() for text in legend.texts] == ["a line"], "named once"
 
 
-def test_curves_bands_and_legend_are_drawn(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(picture, "_save", lambda figure, path: drawn.append(figure))
-    picture.success(results(), tmp_path)
-    left, right = drawn[0].axes
-    assert [axes.get_title(loc="left") for axes in (left, right)] == ["a", "b"]
-    assert left.get_xscale() == "log"
-    assert left.get_xlabel() == "energy evaluations"
-    assert left.get_ylabel() == "share of runs solved"
-    solid = [line for line in left.lines if not line.get_label().startswith("_")]
-    assert [line.get_label() for line in solid] == ["bostruct", "random search"]
-    assert solid[0].get_ydata()[-1] == pytest.approx(2 / 3)
-    assert len(left.collections) == 2
-    (legend,) = drawn[0].legends
-    assert [text.get_text() for text in legend.texts] == ["bostruct", "random search"]
+def test_the_legend_stays_inside(tmp_path):
+    with picture.panels(["a", "b", "c"], tmp_path / "p.png") as found:
+        for i in range(7):
+            found[0].plot([1, 2], label=f"bostruct thorough {i}")
+    figure = found[0].figure
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
 
 
-def test_effort_needs_two_efforts_of_one_task(tmp_path):
-    one = Results(TASKS, [run(count=4, **STEPS), run(method="random search", count=9)])
-    assert not picture.effort(one, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    quick = run(method="bostruct quick", count=9, seconds=((0.1, 0.1, 0.1),))
-    assert picture.effort(Results(TASKS, [*one.runs, quick]), tmp_path)
-    assert pixels(tmp_path / "effort.png").shape[1] == 300 * 4.2
+def test_axes_are_named_where_nothing_is_beside_or_below(tmp_path):
+    with picture.panels(["a", "b", "c", "d"], tmp_path / "p.png") as found:
+        picture.label(found, "x", "y")
+    assert [axes.get_xlabel() for axes in found] == ["", "x", "x", "x"]
+    assert [axes.get_ylabel() for axes in found] == ["y", "", "", "y"]
 
 
-def test_nothing_yet_is_a_picture_too(tmp_path):
-    picture.success(Results(TASKS, [Run("a", "bostruct", 0, 10, 1.0)]), tmp_path)
-    assert (tmp_path / "success.png").is_file()
+def test_logarithmic_axes_have_plain_numbers(tmp_path):
+    with picture.panels(["a"], tmp_path / "p.png") as (axes,):
+        axes.set_xscale("log")
+        axes.set_xlim(1, 100)
+        picture.logarithmic(axes.xaxis, 1.0, 5.0)
+    shown = [text.get_text() for text in axes.get_xticklabels()]
+    assert [text for text in shown if text in ["1", "5", "10", "50", "100"]] == [
+        *("1", "5", "10", "50", "100")
+    ]
+
+
+def test_refuses_a_file_that_cannot_be_written(tmp_path):
+    with (
+        pytest.raises(LogError, match="could not write"),
+        picture.panels(["a"], tmp_path / "none" / "p.png"),
+    ):
+        pass

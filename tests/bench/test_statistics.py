@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bostruct.bench.statistics import Z, curve, percentile, wilson
+from bostruct.bench.statistics import Z, curve, median_interval, percentile, wilson
 from bostruct.errors import InputError
 
 
@@ -105,3 +105,23 @@ def test_curve_of_failures_alone():
 def test_curve_needs_runs():
     with pytest.raises(InputError, match="`runs` must be an integer of at least 1"):
         curve([], cap=5)
+
+
+# Ranks of the 95 % interval, as in any table of the sign test.
+@pytest.mark.parametrize(
+    ("n", "low", "high"), [(6, 1, 6), (10, 2, 9), (20, 6, 15), (30, 10, 21)]
+)
+def test_the_interval_of_the_median_lies_between_two_ranks(n, low, high):
+    counts = list(range(n, 0, -1))
+    assert median_interval(counts, cap=100) == (low, high)
+
+
+def test_failed_runs_and_few_runs_widen_the_interval_of_the_median():
+    assert median_interval([5] * 12 + [None] * 8, cap=100) == (5, 100)
+    assert median_interval([3, 4], cap=100) == (3, 4)
+    assert median_interval([3], cap=100) == (3, 3)
+
+
+def test_refuses_the_median_of_no_runs():
+    with pytest.raises(InputError, match="`runs` must be an integer of at least 1"):
+        median_interval([], cap=100)

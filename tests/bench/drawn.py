@@ -1,0 +1,19 @@
+"""Panels of a picture, kept for a look after they were written."""
+
+from contextlib import contextmanager
+
+from bostruct.bench import picture
+
+
+def keep(module, monkeypatch):
+    """Return a list that the panels of the next picture of a module will be in."""
+    found = []
+
+    @contextmanager
+    def kept(titles, path):
+        with picture.panels(titles, path) as drawn:
+            found.extend(drawn)
+            yield drawn
+
+    monkeypatch.setattr(module, "panels", kept)
+    return found
