@@ -20,6 +20,7 @@ from bostruct import structures as structures
 from bostruct import surrogates as surrogates
 from bostruct import uncertainty as uncertainty
 from bostruct.campaign import Campaign as Campaign
+from bostruct.campaign import Check as Check
 from bostruct.campaign import executors as executors
 from bostruct.campaign import stop as stop
 from bostruct.structures import Structures as Structures

@@ -101,7 +101,8 @@ class Campaigns:
         return Run(task.name, self.name, seed, self.cap, task.target)
 
     def _logged(self, task: Task, seed: int, log: Log) -> Run:
-        trials = [trial for trial in log.trials() if trial.finished]
+        finished = [trial for trial in log.trials() if trial.finished]
+        trials = [trial for trial in finished if not trial.given]
         last = max((t.step for t in trials[: self.cap]), default=-1)
         steps = [s for s in log.steps() if s.kind == "model" and s.number <= last]
         return replace(

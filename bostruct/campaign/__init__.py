@@ -6,9 +6,11 @@ every question, every posterior and every answer is kept. `ask` and `tell` are d
 """
 
 from bostruct.campaign.campaign import Campaign as Campaign
+from bostruct.campaign.check import Check as Check
 from bostruct.campaign.executors import InProcess as InProcess
 from bostruct.campaign.executors import Workers as Workers
 from bostruct.campaign.log import Log as Log
+from bostruct.campaign.records import Checked as Checked
 from bostruct.campaign.records import Step as Step
 from bostruct.campaign.records import Trial as Trial
 from bostruct.campaign.stop import Evaluations as Evaluations

@@ -8,11 +8,13 @@ start continues as if nothing had happened.
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
 from bostruct.acquisition import Acquisition, LowerConfidenceBound
+from bostruct.campaign.check import Check, suited
 from bostruct.campaign.description import differences
 from bostruct.campaign.device import resolve
 from bostruct.campaign.executors import InProcess
@@ -29,6 +31,7 @@ from bostruct.campaign.parts import (
 from bostruct.campaign.progress import Line
 from bostruct.campaign.records import Trial
 from bostruct.campaign.session import Session
+from bostruct.campaign.start import LEAST, Given, bring
 from bostruct.campaign.stop import Evaluations, Stop
 from bostruct.candidates import Search
 from bostruct.errors import InputError, LogError, MismatchError, check_count, must
@@ -51,13 +54,19 @@ class Campaign:
         acquisition: What a look is worth; `LowerConfidenceBound(kappa=1.0)` by default.
         search: How candidates are found; `Search()` by default.
         stop: When it ends, `Evaluations(100)` by default; not part of its identity.
-        initial: Random structures before there is a surrogate.
+        start: Structures to begin with: `ase.Atoms`, `Structures`, or files that ASE
+            reads, all their frames. Those that carry an energy are data and are never
+            evaluated; the others are evaluated first.
+        initial: Random structures before there is a surrogate; by default as many as
+            `start` leaves missing to two.
         batch: Structures chosen together in a step.
+        check: How `run` relaxes the best structures with the evaluator at the end.
         executor: Where energies are computed; not part of its identity. In this
             process by default; `Workers` for several at once or a time limit.
 
     Raises:
-        InputError: a part cannot do its work, or cannot say what it is.
+        InputError: a part cannot do its work, or cannot say what it is; or a structure
+            to start from is not one of the space.
     """
 
     def __init__(
@@ -69,11 +78,13 @@ class Campaign:
         search: Finder | None = None,
         stop: Stop | None = None,
         *,
-        initial: int = 2,
+        start: Given | None = None,
+        initial: int | None = None,
         batch: int = 1,
+        check: Check | None = None,
         executor: Executor | None = None,
     ) -> None:
-        self.parts = Parts(
+        parts = Parts(
             space=space,
             evaluator=evaluator,
             surrogate=LocalGP() if surrogate is None else surrogate,
@@ -81,9 +92,16 @@ class Campaign:
                 LowerConfidenceBound(kappa=1.0) if acquisition is None else acquisition
             ),
             search=Search() if search is None else search,
-            initial=check_count("initial", initial),
+            initial=LEAST if initial is None else check_count("initial", initial),
             batch=check_count("batch", batch),
+            check=suited(check, evaluator),
         )
+        if start is not None:
+            brought = bring(start, space, evaluator)
+            missing = max(0, LEAST - brought.useful)
+            count = missing if initial is None else parts.initial
+            parts = replace(parts, start=brought, initial=count)
+        self.parts = parts
         self.stop = check_stop(Evaluations(100) if stop is None else stop)
         self.executor = check_executor(executor)
         self._session: Session | None = None
@@ -152,10 +170,13 @@ class Campaign:
         )
         try:
             self._compare(ledger, seed)  # someone may have been faster
+            self._session = Session(self.parts, ledger, on)
         except MismatchError:
             ledger.close("failed", "another campaign")
             raise
-        self._session = Session(self.parts, ledger, on)
+        except BaseException:
+            ledger.close("failed", "could not be opened")
+            raise
         self._folder = Path(folder)
         return self
 

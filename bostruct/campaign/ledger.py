@@ -13,7 +13,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from bostruct.campaign.folder import DATABASE, POSTERIORS, inspect
 from bostruct.campaign.lock import Lock
 from bostruct.campaign.log import Log
 from bostruct.campaign.plan import Planned
-from bostruct.campaign.records import Trial
+from bostruct.campaign.records import Checked, Trial
 from bostruct.campaign.schema import versions
 from bostruct.errors import InputError, LogError, must
 from bostruct.evaluators import Evaluation, Failure
@@ -131,7 +131,10 @@ class Ledger(Log):
                 file.unlink()
 
     def add(self, planned: Planned) -> list[Trial]:
-        """Record a step before any of its energies is asked for; return its trials."""
+        """Record a step before any of its energies is asked for; return its trials.
+
+        What was given with its outcome is finished at once.
+        """
         start = time.perf_counter()
         steps = self.rows("SELECT count(*) AS n FROM bostruct_step")[0]["n"]
         first = self.rows("SELECT count(*) AS n FROM bostruct_trial")[0]["n"]
@@ -146,6 +149,8 @@ class Ledger(Log):
             self._add_step(planned, data)
             for i in range(len(planned.X)):
                 self._add_trial(planned, i, first + i)
+                if planned.outcomes:
+                    self._finish(first + i, planned.outcomes[i])
         self._seconds += time.perf_counter() - start
         return self.undecoded()[first:]
 
@@ -175,11 +180,12 @@ class Ledger(Log):
     def _add_trial(self, planned: Planned, i: int, number: int) -> None:
         x = records.pack(planned.X[i]) or b""
         values = planned.predictions[i] if planned.predictions else {}
+        attempt = 0 if planned.outcomes else 1
         row = {
             "number": number,
             "step": planned.step,
-            "key": records.key(self._identity, number, x, 1),
-            "attempt": 1,
+            "key": records.key(self._identity, number, x, attempt),
+            "attempt": attempt,
             "state": "planned",
             "origin": planned.origins[i],
             "x": x,
@@ -214,29 +220,33 @@ class Ledger(Log):
     def finish(self, number: int, outcome: Evaluation | Failure) -> None:
         """Record what came of a trial."""
         start = time.perf_counter()
+        with durable.transaction(self._open):
+            self._account(self._finish(number, outcome))
+        self._seconds += time.perf_counter() - start
+
+    def _finish(self, number: int, outcome: Evaluation | Failure) -> int:
+        """Record what came of a trial inside the open transaction; return its step."""
         values: dict[str, Any] = {"seconds": outcome.seconds, "finished": time.time()}
         query = "SELECT * FROM bostruct_trial WHERE number = ?"
         trial = self.decoded([records.trial(self.rows(query, number)[0])])[0]
-        with durable.transaction(self._open):
-            if isinstance(outcome, Failure):
-                values |= {
-                    "state": "failed",
-                    "reason": outcome.reason,
-                    "retryable": int(outcome.retryable),
-                }
-            else:
-                done = replace(trial, energy=outcome.energy, forces=outcome.forces)
-                values |= {
-                    "state": "done",
-                    "energy": outcome.energy,
-                    "forces": records.pack(outcome.forces),
-                    "properties": canonical(dict(outcome.properties)),
-                    "provenance": canonical(dict(outcome.provenance)),
-                    "row": self._rows.write(done),
-                }
-            self._set(number, **values)
-            self._account(trial.step)
-        self._seconds += time.perf_counter() - start
+        if isinstance(outcome, Failure):
+            values |= {
+                "state": "failed",
+                "reason": outcome.reason,
+                "retryable": int(outcome.retryable),
+            }
+        else:
+            done = replace(trial, energy=outcome.energy, forces=outcome.forces)
+            values |= {
+                "state": "done",
+                "energy": outcome.energy,
+                "forces": records.pack(outcome.forces),
+                "properties": canonical(dict(outcome.properties)),
+                "provenance": canonical(dict(outcome.provenance)),
+                "row": self._rows.write(done),
+            }
+        self._set(number, **values)
+        return trial.step
 
     def _account(self, step: int) -> None:
         """Charge a step for the time of writing so far, inside the transaction."""
@@ -245,6 +255,13 @@ class Ledger(Log):
         )
         self._open.execute(query, (self._seconds, step))
         self._seconds = 0.0
+
+    def report(self, checked: Sequence[Checked]) -> None:
+        """Record how far the final check is."""
+        text = canonical([asdict(each) for each in checked])
+        query = "UPDATE bostruct_session SET checked = ? WHERE number = ?"
+        with durable.transaction(self._open):
+            self._open.execute(query, (text, self._session))
 
     def abandon(self, number: int, reason: str) -> None:
         """Record that the energy of a trial will not be asked for."""

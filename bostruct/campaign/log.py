@@ -17,7 +17,7 @@ from torch import Tensor
 from bostruct.campaign import arrays, records
 from bostruct.campaign.description import canonical
 from bostruct.campaign.folder import POSTERIORS, connect, database, inspect
-from bostruct.campaign.records import Step, Trial
+from bostruct.campaign.records import Checked, Step, Trial
 from bostruct.campaign.schema import FORMAT
 from bostruct.errors import InputError, LogError, must
 from bostruct.spaces import Space
@@ -113,8 +113,14 @@ class Log:
         found = self.rows("SELECT * FROM bostruct_session ORDER BY number")
         return [{**dict(row), "versions": json.loads(row["versions"])} for row in found]
 
+    def checked(self) -> list[Checked]:
+        """Return how far the last check of the best structures is; none without one."""
+        texts = [session.get("checked") for session in self.sessions()]
+        last = next((text for text in reversed(texts) if text), "[]")
+        return [Checked(**each) for each in json.loads(last)]
+
     def structures(self) -> Structures:
-        """Return what was evaluated, with energies and forces: training data."""
+        """Return all with a known energy, and their forces: training data."""
         trials = self.undecoded("done")
         if self.space is None or not trials:
             condition = "have a space and at least one energy"

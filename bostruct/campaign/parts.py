@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from bostruct.acquisition import Acquisition
+from bostruct.campaign.check import Check
 from bostruct.campaign.description import canonical
+from bostruct.campaign.start import Start
 from bostruct.campaign.stop import Stop
 from bostruct.candidates import Candidates
 from bostruct.errors import InputError, must
@@ -60,6 +62,8 @@ class Parts:
         search: How candidates are found.
         initial: Random structures before there is a surrogate.
         batch: Structures chosen together in a step.
+        start: What the user brought along.
+        check: How the best structures are relaxed at the end.
     """
 
     space: Space
@@ -69,6 +73,8 @@ class Parts:
     search: Finder
     initial: int
     batch: int
+    start: Start | None = None
+    check: Check | None = None
 
     def __post_init__(self) -> None:
         for name, method in NEEDS.items():
@@ -77,7 +83,12 @@ class Parts:
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign, ready for JSON."""
         parts = {name: getattr(self, name).description() for name in NEEDS}
-        return {**parts, "initial": self.initial, "batch": self.batch}
+        parts |= {"initial": self.initial, "batch": self.batch}
+        for name in ("start", "check"):  # absent where a campaign has none
+            part = getattr(self, name)
+            if part is not None:
+                parts[name] = part.description()
+        return parts
 
 
 def check_part(name: str, part: object, method: str) -> None:

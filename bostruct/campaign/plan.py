@@ -14,14 +14,13 @@ from bostruct.campaign.effort import Scales
 from bostruct.campaign.log import labelled
 from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.schema import FORMAT
+from bostruct.campaign.start import LEAST, Start
 from bostruct.campaign.streams import isolated, stream
 from bostruct.campaign.value import Task, Value, choice, fresh
 from bostruct.candidates import Candidates
+from bostruct.evaluators import Evaluation, Failure
 from bostruct.structures import Structures
 from bostruct.surrogates import FittedModel
-
-LEAST = 2
-"""Energies without which there is nothing to fit."""
 
 REST = 0.1
 """eV/Å. Forces below it leave some meV to be gained at the bottom of a minimum."""
@@ -36,10 +35,10 @@ class Planned:
 
     Args:
         step: Its number.
-        kind: "random" without a surrogate, "model" with one.
+        kind: As in `records.Step`.
         X: `[q, d]` what is asked for, float64 on the CPU.
         origins: The generator of each.
-        known: The trials the surrogate was trained on.
+        known: The trials that the choice was made from.
         hyperparameters: Of the surrogate.
         predictions: Of each trial, by the names of the columns in the log.
         tensors: Of the posterior file, named as in `arrays.py`; None without one.
@@ -47,6 +46,7 @@ class Planned:
         seconds_fit: Wall time of the fit.
         seconds_search: Wall time of the search, the choice and the predictions.
         level: How thorough the search was; see `effort`.
+        outcomes: Of trials that were given with theirs, and are not asked for.
     """
 
     step: int
@@ -61,26 +61,49 @@ class Planned:
     seconds_fit: float = 0.0
     seconds_search: float = 0.0
     level: int = 0
+    outcomes: Sequence[Evaluation | Failure] = ()
 
 
 def plan(task: Task, trials: Sequence[Trial]) -> Planned:
     """Return what a step asks for.
 
     Args:
-        task: The step. Without a surrogate the first one asks for `initial` trials.
+        task: The step. The first one asks for what the user gave without energies and
+            `initial` random structures, if any are to be asked for.
         trials: All trials so far in the order asked.
     """
     known = [trial for trial in trials if trial.state == "done"]
-    if len(known) < LEAST:
-        start = time.perf_counter()
-        seen = [trial.X for trial in trials]
-        count = task.q if trials else task.parts.initial
-        X = fresh(task.parts.space, count, task.stream("initial"), seen)
-        seconds = time.perf_counter() - start
-        origins = ["random"] * len(X)
-        return Planned(task.step, "random", X, origins, seconds_search=seconds)
+    first = all(trial.given for trial in trials)
+    mine = torch.zeros(0, task.parts.space.dimension, dtype=torch.float64)
+    if first and task.parts.start is not None:
+        mine = task.parts.start.X
+    count = task.parts.initial if first else task.q
+    if len(known) < LEAST or (first and len(mine) + count):
+        return _without_model(task, trials, mine, count)
     with isolated(task.device, task.seed, task.step, "global"):
         return _with_model(task, trials, known)
+
+
+def given(start: Start) -> Planned:
+    """Return the step of the structures that came with their energies."""
+    origins = ["start"] * len(start.data)
+    return Planned(0, "given", start.data, origins, outcomes=start.outcomes)
+
+
+def _without_model(
+    task: Task, trials: Sequence[Trial], mine: Tensor, count: int
+) -> Planned:
+    """Return a step of structures of the user and random ones."""
+    start = time.perf_counter()
+    seen = [trial.X for trial in trials]
+    X = fresh(task.parts.space, count, task.stream("initial"), [*seen, *mine])
+    return Planned(
+        step=task.step,
+        kind="start" if len(mine) else "random",
+        X=torch.cat([mine, X]),
+        origins=["start"] * len(mine) + ["random"] * len(X),
+        seconds_search=time.perf_counter() - start,
+    )
 
 
 def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Planned:

@@ -29,9 +29,11 @@ class Trial:
         number: In the order in which energies are asked for, from 0.
         step: The step that chose it.
         key: The same in every run of the same campaign; another one per attempt.
-        attempt: From 1; one more each time a killed campaign asks again.
+        attempt: From 1; one more each time a killed campaign asks again. 0 if it was
+            given with its energy and never asked for.
         state: planned, running, done, failed or abandoned.
-        origin: The generator that proposed the structure.
+        origin: The generator that proposed the structure; "start" if the user gave it,
+            "check" in the relaxation of a good one.
         X: `[d]` its coordinates in the space.
         candidate: Its row among the candidates of its step; None if it is random.
         mean: Predicted before the energy was asked for, eV; None without a surrogate.
@@ -75,6 +77,11 @@ class Trial:
         return self.state in ("done", "failed")
 
     @property
+    def given(self) -> bool:
+        """Whether it was given with its energy, and never asked for."""
+        return self.attempt == 0
+
+    @property
     def atoms(self) -> Any:  # noqa: ANN401 - ASE is not imported here
         """The structure as `ase.Atoms`, without energy.
 
@@ -94,9 +101,12 @@ class Step:
     """One step: what was believed, and what it cost.
 
     Args:
-        number: From 0, the first random structures.
-        kind: "random" without a surrogate, "model" with one.
-        known: The trials the surrogate was trained on.
+        number: From 0, what the user gave or the first random structures.
+        kind: "given" for structures that came with their energies, "start" for those
+            of the user that are evaluated first, "random" without a surrogate, "model"
+            with one, "check" for a step of a relaxation with the evaluator.
+        known: The trials the surrogate was trained on; in a check those of the
+            relaxation so far.
         hyperparameters: Of the surrogate; with its log marginal likelihood.
         seconds: Wall time of fit, search and log.
         file: Of the posterior, in the folder `posteriors`; "" without a surrogate.
@@ -112,6 +122,31 @@ class Step:
     file: str = ""
     sha256: str = ""
     level: int = 0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check with the evaluator found of one of the best structures.
+
+    Args:
+        trial: Where its relaxation began.
+        energy: There, eV.
+        evaluations: That the relaxation took so far.
+        relaxed: The trial where it ended, or is; the lowest one unless converged.
+        relaxed_energy: There, eV.
+        force: The largest force on a movable atom there, eV/Å; None if unknown.
+        converged: Whether that is below the tolerance.
+        state: "converged", or why not, for a person.
+    """
+
+    trial: int
+    energy: float
+    evaluations: int
+    relaxed: int
+    relaxed_energy: float
+    force: float | None
+    converged: bool
+    state: str
 
 
 def pack(values: Tensor | None) -> bytes | None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 
-FORMAT = 1
-"""Of the tables and the posterior files. A reader refuses a larger one."""
+FORMAT = 2
+"""Of the tables and the posterior files. A reader refuses a larger one.
+
+2: steps of the kinds given, start and check, trials with attempt 0, and what a check
+found with its session. A folder of format 1 has none of these and goes on.
+"""
 
 UNITS = {"energy": "eV", "length": "Å", "force": "eV/Å", "time": "s"}
 
@@ -32,13 +36,15 @@ CREATE TABLE bostruct_session (
     started REAL NOT NULL,
     ended REAL,  -- NULL while it runs, and where it was killed
     status TEXT NOT NULL DEFAULT 'running',  -- running, finished, paused, failed
-    reason TEXT NOT NULL DEFAULT ''
+    reason TEXT NOT NULL DEFAULT '',
+    checked TEXT  -- JSON: how far the final check is
 );
 CREATE TABLE bostruct_step (
     number INTEGER PRIMARY KEY,
     session INTEGER NOT NULL REFERENCES bostruct_session (number),
-    kind TEXT NOT NULL CHECK (kind IN ('random', 'model')),
-    known TEXT NOT NULL,  -- JSON: the trials the surrogate was trained on
+    kind TEXT NOT NULL
+        CHECK (kind IN ('given', 'start', 'random', 'model', 'check')),
+    known TEXT NOT NULL,  -- JSON: the trials that the choice was made from
     hyperparameters TEXT NOT NULL,  -- JSON
     planned REAL NOT NULL,  -- s since 1970
     seconds_fit REAL NOT NULL,
@@ -57,7 +63,7 @@ CREATE TABLE bostruct_trial (
     number INTEGER PRIMARY KEY,
     step INTEGER NOT NULL REFERENCES bostruct_step (number),
     key TEXT NOT NULL UNIQUE,
-    attempt INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,  -- 0: given with its energy, never asked for
     state TEXT NOT NULL
         CHECK (state IN ('planned', 'running', 'done', 'failed', 'abandoned')),
     origin TEXT NOT NULL,  -- the generator that proposed it

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import final
 
 import torch
 
+from bostruct.campaign.check import Check, without_forces
 from bostruct.campaign.effort import level
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.parts import Parts
-from bostruct.campaign.plan import plan
+from bostruct.campaign.plan import given, plan
 from bostruct.campaign.records import OPEN, Trial
+from bostruct.campaign.relaxations import Relaxations
+from bostruct.campaign.stop import Progress
 from bostruct.campaign.value import Task
 from bostruct.errors import ExhaustedError, InputError, must
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.evaluators.evaluator import check, limits
+
+FINISHED = """
+SELECT t.energy, t.attempt, t.seconds, t.step, s.kind FROM bostruct_trial t
+JOIN bostruct_step s ON s.number = t.step
+WHERE t.state IN ('done', 'failed') ORDER BY t.number
+"""
 
 
 @final
@@ -33,6 +43,9 @@ class Session:
         self.ledger = ledger
         self.device = device
         self._out: set[int] = set()  # handed out in this session
+        start = parts.start
+        if start is not None and len(start.data) and not ledger.steps():
+            ledger.add(given(start))
 
     def queue(self) -> list[Trial]:
         """Return the trials that are planned and not handed out."""
@@ -47,7 +60,8 @@ class Session:
         """
         ledger = self.ledger
         steps, trials = ledger.steps(), ledger.undecoded()
-        effort = level(self.parts.search, trials, steps)
+        asked = [trial for trial in trials if not trial.given]
+        effort = level(self.parts.search, asked, steps)
         task = Task(self.parts, ledger.seed, self.device, len(steps), q, effort)
         planned = plan(task, trials)
         if len(planned.X) == 0:
@@ -56,6 +70,67 @@ class Session:
                 "the campaign has nothing left to ask for."
             )
         return ledger.add(planned)
+
+    def due(self) -> bool:
+        """Return whether a check comes before the next step of the search.
+
+        That is where one has begun, or where the last step brought the evaluations of
+        the search past a multiple of `every`.
+        """
+        check = self.parts.check
+        if check is None or not self.ledger.steps():
+            return False
+        if self._relaxations(check).begun:
+            return True
+        rows = [row for row in self.ledger.rows(FINISHED) if row["attempt"]]
+        searched = [row["step"] for row in rows if row["kind"] != "check"]
+        if check.every is None or not searched:
+            return False
+        before = len(searched) - searched.count(max(searched))
+        return len(searched) // check.every > before // check.every
+
+    def plan_check(self) -> list[Trial]:
+        """Plan the next step of the check; return its trial, or none if it is through.
+
+        Raises:
+            InputError: the evaluator has no forces.
+        """
+        check = self.parts.check
+        if check is None:
+            return []
+        self.require_forces()
+        found = self._relaxations(check)
+        planned = found.next()
+        self.ledger.report(found.report())
+        return [] if planned is None else self.ledger.add(planned)
+
+    def checks(self) -> list[Trial]:
+        """Return the trials of a check that are planned and not handed out."""
+        kinds = {step.number: step.kind for step in self.ledger.steps()}
+        return [trial for trial in self.queue() if kinds[trial.step] == "check"]
+
+    def conclude(self) -> None:
+        """Record how far the check is, at the end of a run."""
+        if self.parts.check is not None:
+            self.ledger.report(self._relaxations(self.parts.check).report())
+
+    def require_forces(self) -> None:
+        """Refuse to go on without the forces that a check needs.
+
+        Raises:
+            InputError: the evaluator returned none.
+        """
+        query = (
+            "SELECT number FROM bostruct_trial WHERE state = 'done' "
+            "AND attempt > 0 AND forces IS NULL LIMIT 1"
+        )
+        found = self.ledger.rows(query) if self.parts.check is not None else []
+        if found:
+            raise InputError(without_forces(f"none for trial {found[0]['number']}"))
+
+    def _relaxations(self, check: Check) -> Relaxations:
+        steps, trials = self.ledger.steps(), self.ledger.undecoded()
+        return Relaxations(check, self.parts.space, steps, trials)
 
     def hand_out(self, trials: Sequence[Trial]) -> list[Trial]:
         """Record that energies are asked for; return the trials with structures."""
@@ -85,13 +160,24 @@ class Session:
             raise InputError(must("trial", condition, f"{found.number}, {found.state}"))
         self.ledger.abandon(found.number, reason)
 
-    def energies(self) -> tuple[float | None, ...]:
-        """Return the energies so far in the order asked, None where one failed."""
-        query = (
-            "SELECT energy FROM bostruct_trial "
-            "WHERE state IN ('done', 'failed') ORDER BY number"
+    def progress(self, seconds: float) -> Progress:
+        """Return what a stop rule looks at, `seconds` after the run was started."""
+        rows = self.ledger.rows(FINISHED)
+        asked = [row for row in rows if row["attempt"]]
+        known = [row["energy"] for row in rows if not row["attempt"]]
+        checks = (i for i, row in enumerate(asked) if row["kind"] == "check")
+        return Progress(
+            energies=tuple(row["energy"] for row in asked),
+            seconds=seconds,
+            checks=frozenset(checks),
+            given=min((e for e in known if e is not None), default=None),
         )
-        return tuple(row["energy"] for row in self.ledger.rows(query))
+
+    def seconds(self) -> float:
+        """Return what an evaluation takes, s; 0 before there is one."""
+        rows = self.ledger.rows(FINISHED)
+        found = [row["seconds"] for row in rows if row["attempt"]]
+        return median(found) if found else 0.0
 
     def _find(self, trial: Trial | str) -> Trial:
         key = trial if isinstance(trial, str) else trial.key

@@ -15,11 +15,14 @@ def ending(summary: Summary) -> str:
     if best is None:
         lines.append(f"No energy in {summary['evaluations']} evaluations.")
     else:
+        count = f"{summary['evaluations']} ({summary['failures']} failed)"
         lines.append(
-            f"Best energy {best['energy']:.6f} eV, evaluation {best['evaluation']} of "
-            f"{summary['evaluations']} ({summary['failures']} failed), "
-            f"step {best['step']}."
+            f"Best energy {best['energy']:.6f} eV, given; {count} evaluations."
+            if best["evaluation"] is None
+            else f"Best energy {best['energy']:.6f} eV, evaluation "
+            f"{best['evaluation']} of {count}, step {best['step']}."
         )
+    lines += [f"Check: {line}." for line in _check(summary["check"])]
     lines.append(f"Ended by {summary['reason']}.")
     folder = summary["folder"]
     lines.append(f"Results are in {folder}")
@@ -39,8 +42,9 @@ def show(summary: Summary) -> str:
         f"status       {summary['status']}{reason}",
         f"seed         {summary['seed']}",
         f"evaluations  {summary['evaluations']}, {summary['failures']} failed, "
-        f"{summary['pending']} pending",
+        f"{summary['pending']} pending{_given(summary)}",
         f"best         {_best(summary['best'])}",
+        *(f"check        {line}" for line in _check(summary["check"])),
         f"calibration  {_quality(quality)}",
         "seconds      "
         + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()),
@@ -49,6 +53,10 @@ def show(summary: Summary) -> str:
         "step  trial  origin        predicted         energy      error/σ",
     ]
     for step in summary["steps"]:
+        if step["kind"] == "given":
+            count = len(step["trials"])
+            lines.append(f"{step['step']:4d}  {count} structures given with energies")
+            continue
         lines += [_trial(step["step"], trial) for trial in step["trials"]]
     return "\n".join(lines)
 
@@ -56,9 +64,36 @@ def show(summary: Summary) -> str:
 def _best(best: Mapping[str, Any] | None) -> str:
     if best is None:
         return "none yet"
+    if best["evaluation"] is None:
+        return f"{best['energy']:.6f} eV, given"
     return (
         f"{best['energy']:.6f} eV, evaluation {best['evaluation']}, "
         f"step {best['step']}, {best['origin']}"
+    )
+
+
+def _given(summary: Summary) -> str:
+    """Return how many structures came with their energies, "" without any."""
+    refused = f" ({summary['refused']} refused)" if summary["refused"] else ""
+    return f"; {summary['given']} given{refused}" if summary["given"] or refused else ""
+
+
+def _check(check: Mapping[str, Any] | None) -> list[str]:
+    """Return what was checked, a line for each structure."""
+    if check is None:
+        return []
+    if not check["structures"]:
+        return ["not begun"]
+    return [_checked(each, check["tolerance"]) for each in check["structures"]]
+
+
+def _checked(each: Mapping[str, Any], tolerance: float) -> str:
+    change = "" if each["relaxed"] == each["trial"] else f" at trial {each['relaxed']}"
+    force = "unknown" if each["force"] is None else f"{each['force']:.3f} eV/Å"
+    return (
+        f"trial {each['trial']}, {each['energy']:.6f} -> "
+        f"{each['relaxed_energy']:.6f} eV{change}, {each['evaluations']} evaluations, "
+        f"largest force {force} (tolerance {tolerance:g}), {each['state']}"
     )
 
 

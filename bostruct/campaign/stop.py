@@ -19,12 +19,16 @@ class Progress:
 
     Args:
         energies: Of the finished evaluations in the order in which they were asked
-            for, eV; None where one failed.
+            for, eV; None where one failed. What the user gave is not among them.
         seconds: Since this run was started.
+        checks: Which of them were steps of a relaxation in a check.
+        given: The lowest energy that the user gave, eV; None without one.
     """
 
     energies: tuple[float | None, ...] = ()
     seconds: float = 0.0
+    checks: frozenset[int] = frozenset()
+    given: float | None = None
 
     @property
     def best(self) -> int | None:
@@ -81,7 +85,7 @@ def either(first: Stop, second: Stop) -> Stop:
 
 @dataclass(frozen=True)
 class Evaluations:
-    """Ends after `n` evaluations; those that failed and the first random ones count.
+    """Ends after `n` evaluations; failed ones count, the first ones, those of a check.
 
     >>> Evaluations(2).reason(Progress((1.0, None)))
     '2 evaluations'
@@ -159,6 +163,9 @@ class EnergyReached:
 class NoImprovement:
     """Ends when the last `n` evaluations found no energy lower by `tolerance` eV.
 
+    Lower than all before, those that the user gave included. The evaluations of a check
+    are not counted, but the search has to find lower energies than theirs.
+
     Args:
         n: Evaluations since the last improvement, failed ones counted.
         tolerance: A smaller gain is no improvement, eV.
@@ -175,8 +182,11 @@ class NoImprovement:
 
     def reason(self, progress: Progress) -> str | None:
         """Return the count once nothing better was found for so long."""
-        best, since = math.inf, 0
-        for energy in progress.energies:
+        best, since = math.inf if progress.given is None else progress.given, 0
+        for i, energy in enumerate(progress.energies):
+            if i in progress.checks:
+                best = best if energy is None else min(best, energy)
+                continue
             since += 1
             if energy is not None and energy < best - self.tolerance:
                 best, since = energy, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bostruct.campaign.lock import running
@@ -18,11 +19,12 @@ def summary(log: Log) -> dict[str, Any]:
     """Return where a campaign stands, ready for JSON.
 
     Energies are in eV and in the order in which they were asked for, None where an
-    evaluation failed; `evaluation` counts them from 1, `step` from 0, the first random
-    structures.
+    evaluation failed; `evaluation` counts them from 1, and is None where the best
+    structure was given with its energy; `step` counts from 0.
     """
     trials, steps, sessions = log.undecoded(), log.steps(), log.sessions()
-    finished = [trial for trial in trials if trial.finished]
+    finished = [trial for trial in trials if trial.finished and not trial.given]
+    given = [trial for trial in trials if trial.given]
     last = sessions[-1] if sessions else {}
     status, reason = _status(log, last)
     return {
@@ -30,12 +32,15 @@ def summary(log: Log) -> dict[str, Any]:
         "reason": reason,
         "folder": str(log.folder),
         "seed": log.seed,
+        "given": sum(trial.state == "done" for trial in given),
+        "refused": sum(trial.state == "failed" for trial in given),
         "evaluations": len(finished),
         "failures": sum(trial.state == "failed" for trial in finished),
         "pending": sum(trial.state in OPEN for trial in trials),
         "abandoned": sum(trial.state == "abandoned" for trial in trials),
         "energies": [trial.energy for trial in finished],
-        "best": best(finished),
+        "best": best(finished, given),
+        "check": _check(log),
         "calibration": calibration(finished),
         "seconds": seconds(steps, finished),
         "steps": [_step(step, trials) for step in steps[-LAST:]],
@@ -48,15 +53,19 @@ def summary(log: Log) -> dict[str, Any]:
     }
 
 
-def best(finished: Sequence[Trial]) -> dict[str, Any] | None:
+def best(
+    finished: Sequence[Trial], given: Sequence[Trial] = ()
+) -> dict[str, Any] | None:
     """Return the lowest energy with its evaluation, counted from 1, and its step."""
-    found = [(t.energy, i, t) for i, t in enumerate(finished) if t.energy is not None]
+    places: list[tuple[int | None, Trial]] = [(None, trial) for trial in given]
+    places += [(i + 1, trial) for i, trial in enumerate(finished)]
+    found = [(t.energy, t.number, i, t) for i, t in places if t.energy is not None]
     if not found:
         return None
-    energy, i, trial = min(found, key=lambda item: item[:2])
+    energy, _, evaluation, trial = min(found, key=lambda item: item[:2])
     return {
         "energy": energy,
-        "evaluation": i + 1,
+        "evaluation": evaluation,
         "step": trial.step,
         "trial": trial.number,
         "origin": trial.origin,
@@ -100,6 +109,19 @@ def seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float
         "search": parts["search"],
         "evaluate": evaluate,
         "log": parts["log"],
+    }
+
+
+def _check(log: Log) -> dict[str, Any] | None:
+    """Return how far the check of the best structures is; None without one."""
+    wanted = log.description.get("check")
+    if wanted is None:
+        return None
+    found = log.checked()
+    return {
+        "tolerance": wanted["tolerance"],
+        "converged": sum(each.converged for each in found),
+        "structures": [asdict(each) for each in found],
     }
 
 

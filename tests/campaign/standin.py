@@ -9,7 +9,9 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
+from ase.calculators.singlepoint import SinglePointCalculator
 from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
@@ -17,7 +19,7 @@ from gpytorch.distributions import MultivariateNormal
 from bostruct.campaign import Campaign, stop
 from bostruct.candidates import Candidates
 from bostruct.evaluators import Function
-from bostruct.structures import Structures
+from bostruct.structures import Structures, to_ase
 
 ATOMS = 3
 NOISE = 1e-4
@@ -66,6 +68,13 @@ class Box:
 
     def description(self):
         return {"kind": "Box", "edge": self.edge}
+
+
+class Wells(Box):
+    """A box in which structures are the same if no distance differs by 0.05 Å."""
+
+    def same(self, A, B, scale=1.0):
+        return (features(A) - features(B)).abs().amax(-1) < 0.05 * scale
 
 
 class Points(Box):
@@ -173,13 +182,16 @@ class Draw:
 
 def energy(atoms):
     """Return a sum of double wells over the distances, and its forces."""
-    vectors = atoms.positions[:, None] - atoms.positions[None]
-    distances = (vectors**2).sum(-1) ** 0.5
-    total = 0.0
+    total, forces = 0.0, np.zeros((len(atoms), 3))
     for i in range(len(atoms)):
         for j in range(i):
-            total += math.cos(2 * distances[i, j]) + 0.1 * distances[i, j]
-    return total, -0.1 * vectors.sum(1)
+            vector = atoms.positions[i] - atoms.positions[j]
+            distance = math.sqrt(vector @ vector)
+            total += math.cos(2 * distance) + 0.1 * distance
+            slope = (-2 * math.sin(2 * distance) + 0.1) * vector / distance
+            forces[i] -= slope
+            forces[j] += slope
+    return total, forces
 
 
 def counted(file, atoms):
@@ -202,6 +214,20 @@ def campaign(evaluator=None, n=12, **arguments):
         "initial": 4,
     }
     return Campaign(**{**parts, **arguments})
+
+
+def start(*energies, seed=9, space=None):
+    """Return random structures as `ase.Atoms`; those with a number carry it."""
+    space = space or Box()
+    X = space.sample(len(energies), torch.Generator().manual_seed(seed))
+    images = to_ase(space.decode(X))
+    for image, value in zip(images, energies, strict=True):
+        if value is True:
+            found, forces = energy(image)
+            image.calc = SinglePointCalculator(image, energy=found, forces=forces)
+        elif value is not None:
+            image.calc = SinglePointCalculator(image, energy=value)
+    return images
 
 
 def counting(file, n=12, **arguments):

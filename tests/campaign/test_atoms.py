@@ -128,3 +128,29 @@ def test_export_says_where_it_could_not_write(tmp_path, log):
     (tmp_path / "file").touch()
     with pytest.raises(LogError, match="could not write"):
         atoms.export(atoms.images(log), tmp_path / "file" / "a.extxyz")
+
+
+def test_listed_says_where_each_came_from(tmp_path, log):
+    images = atoms.images(log, every=True)
+    atoms.export(images[:2], tmp_path / "a.extxyz")
+    found = atoms.listed([images[0], tmp_path / "a.extxyz"])
+    file = tmp_path / "a.extxyz"
+    places = ["index 0", f"index 0 of {file}", f"index 1 of {file}"]
+    assert [place for place, _ in found] == places
+    assert [place for place, _ in atoms.listed(images[0])] == ["index 0"]
+    assert len(atoms.listed(str(file))) == 2
+    assert len(atoms.listed(log.structures())) == 8
+
+
+def test_listed_refuses(tmp_path):
+    (tmp_path / "a.extxyz").write_text("no structure\n")
+    with pytest.raises(
+        InputError, match=r"`start` must be a file that ASE can read, g"
+    ):
+        atoms.listed(tmp_path / "a.extxyz")
+    with pytest.raises(InputError, match=r"got .*absent\.cif, which is no file"):
+        atoms.listed([tmp_path / "absent.cif"])
+    with pytest.raises(InputError, match=r"a list of them, got int"):
+        atoms.listed(3)
+    with pytest.raises(InputError, match=r"a list of them, got list"):
+        atoms.listed([[]])

@@ -5,12 +5,15 @@ import shutil
 import signal
 import time
 
+import ase.db
 import pytest
 import torch
 
-from bostruct.campaign import Campaign, Log, executors, stop
+from bostruct.campaign import Campaign, Check, Log, atoms, executors, stop
 from bostruct.campaign.ledger import Ledger
+from bostruct.campaign.show import ending, show
 from bostruct.campaign.summary import summary
+from bostruct.campaign.verify import verify
 from bostruct.candidates import Search
 from bostruct.errors import (
     DeviceError,
@@ -23,7 +26,15 @@ from bostruct.errors import (
 from bostruct.evaluators import Evaluation, Failure, Function
 from bostruct.surrogates import LocalGP
 from tests.campaign import processes
-from tests.campaign.standin import GP, Box, Points, campaign, counting, energy
+from tests.campaign.standin import (
+    GP,
+    Box,
+    Points,
+    campaign,
+    counting,
+    energy,
+    start,
+)
 
 KILLS = 20
 
@@ -356,3 +367,93 @@ def test_executor_of_the_campaign(tmp_path):
 
     campaign(n=3, executor=Mine()).run(tmp_path / "run")
     assert len(used) == 3  # all of the first step that there is room for
+
+
+def test_what_is_given_is_learnt_from_and_not_counted(tmp_path):
+    mine = campaign(n=5, start=start(True, None, 1e9, True, None), initial=None)
+    log = mine.run(tmp_path / "run")
+    trials = log.trials()
+    assert [trial.given for trial in trials] == [True] * 3 + [False] * 5
+    states = ["done", "failed", "done"] + ["done"] * 5
+    assert [trial.state for trial in trials] == states
+    assert [trial.origin for trial in trials[:5]] == ["start"] * 5
+    assert "the energy is absurd" in trials[1].reason
+    assert [step.kind for step in log.steps()] == ["given", "start"] + ["model"] * 3
+    assert log.steps()[2].known == (0, 2, 3, 4)
+    found = summary(log)
+    assert (found["given"], found["refused"], found["evaluations"]) == (2, 1, 5)
+    assert found["energies"] == [trial.energy for trial in trials[3:]]
+    assert found["failures"] == 0
+    assert log.structures().energy.tolist()[0] == trials[0].energy
+    whole = campaign(n=5, start=start(True, None, 1e9, True, None), initial=None)
+    for n in (1, 3, 5):
+        part = whole.run(tmp_path / "parts", stop=stop.Evaluations(n))
+    assert part.fingerprint() == log.fingerprint()
+
+
+def test_given_energies_alone_need_no_random_ones(tmp_path):
+    log = campaign(n=3, start=start(True, True), initial=None).run(tmp_path / "run")
+    assert [step.kind for step in log.steps()] == ["given"] + ["model"] * 3
+
+
+def test_the_best_one_may_be_given(tmp_path):
+    log = campaign(n=3, start=start(-50.0, True), initial=None).run(tmp_path / "run")
+    best = summary(log)["best"]
+    assert (best["energy"], best["evaluation"], best["origin"]) == (-50, None, "start")
+    assert "best         -50.000000 eV, given" in show(summary(log))
+    assert "Best energy -50.000000 eV, given; 3 (0 failed)" in ending(summary(log))
+    assert "; 2 given\n" in show(summary(log))
+    assert "   0  2 structures given with energies" in show(summary(log))
+    (image,) = atoms.images(log)
+    assert image.get_potential_energy() == -50.0
+    assert verify(log).good
+    with ase.db.connect(tmp_path / "run" / "campaign.db") as db:
+        assert next(row.energy for row in db.select(given=True)) == -50.0
+        assert len(list(db.select(given=False))) == 3
+
+
+def test_another_start_is_another_campaign(tmp_path):
+    campaign(n=2, start=start(True, None)).run(tmp_path / "run")
+    with pytest.raises(MismatchError, match=r"start\.sha256 is .* there and .* here"):
+        campaign(n=2, start=start(True, None, seed=8)).run(tmp_path / "run")
+    with pytest.raises(MismatchError, match=r"start is .* there and absent here"):
+        campaign(n=2).run(tmp_path / "run")
+    with pytest.raises(MismatchError, match="check is absent there"):
+        campaign(n=2, start=start(True, None), check=Check()).run(tmp_path / "run")
+    campaign(n=3, start=start(True, None)).run(tmp_path / "run")
+
+
+def test_given_structures_that_could_not_be_written(tmp_path, monkeypatch):
+    """The folder is free again, and the next start writes them."""
+    mine = campaign(n=2, start=start(True, True), initial=None)
+
+    def full(*_):
+        raise LogError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "add", full)
+        with pytest.raises(LogError, match="the disk is full"):
+            mine.run(tmp_path / "run")
+    assert summary(mine.read(tmp_path / "run"))["status"] == "failed"
+    assert mine.run(tmp_path / "run").trials("done")[0].given
+
+
+def test_a_campaign_goes_on_from_the_folder_of_another(tmp_path):
+    """Its database is a file of structures like others."""
+    first = campaign(n=6).run(tmp_path / "a")
+    mine = campaign(n=2, start=tmp_path / "a" / "campaign.db", initial=None)
+    log = mine.run(tmp_path / "b")
+    energies = [trial.energy for trial in first.trials("done")]
+    assert [t.energy for t in log.trials("done") if t.given] == energies
+
+
+def test_ask_begins_with_the_structures_of_the_user(tmp_path):
+    mine = campaign(start=start(None, None, True), initial=None)
+    with mine.open(tmp_path / "run") as opened:
+        asked = opened.ask(9)
+        assert [trial.origin for trial in asked] == ["start"] * 2
+        opened.tell(asked[0], Evaluation(1.0))
+        (more,) = opened.ask(1)
+        assert more.mean is not None
+        with pytest.raises(InputError, match="`trial` must be one without an outcome"):
+            opened.tell(mine.log.trials()[0], Evaluation(1.0))

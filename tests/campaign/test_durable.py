@@ -4,11 +4,11 @@ import sqlite3
 
 import pytest
 
-from bostruct.campaign import durable
+from bostruct.campaign import Check, durable
 from bostruct.campaign.verify import verify
 from bostruct.errors import LogError
 from tests.campaign import processes
-from tests.campaign.standin import counting
+from tests.campaign.standin import counting, start
 
 
 @pytest.fixture
@@ -85,21 +85,75 @@ def test_a_failed_rollback_does_not_hide_the_error():
         pass
 
 
-def test_killed_at_every_durable_step(tmp_path):
+PLAIN = {"initial": 2, "batch": 2}
+# Steps given, start, model, check, check, model; see the test of their kinds.
+CHECKED = {
+    "initial": 1,
+    "start": start(True, None, 1e9, True),
+    "check": Check(tolerance=1e-6, steps=2, every=3),
+}
+
+
+def test_kinds_of_steps(tmp_path):
+    log = counting(tmp_path / "calls", 6, **CHECKED).run(tmp_path / "run")
+    kinds = [step.kind for step in log.steps()]
+    assert kinds == ["given", "start", "model", "check", "check", "model"]
+
+
+class Killed(BaseException):
+    """As if the process had been killed: nothing is committed any more."""
+
+
+def test_ended_at_every_transaction_of_a_check(tmp_path, monkeypatch):
+    """Given structures, starting ones, steps of a check: the same log each time."""
+    whole = counting(tmp_path / "c", 6, **CHECKED).run(tmp_path / "run").fingerprint()
+    for step in range(2, 60):
+        folder, calls = tmp_path / f"run{step}", tmp_path / f"calls{step}"
+        left = [step]
+
+        def commit(connection, left=left):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            connection.execute("COMMIT")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(durable, "commit", commit)
+            try:
+                counting(calls, 6, **CHECKED).run(folder)
+            except Killed:
+                ended = False
+            else:
+                ended = True
+        log = counting(calls, 6, **CHECKED).run(folder)
+        assert log.fingerprint() == whole
+        made = calls.read_text().split()
+        assert len(set(made)) == 6
+        assert len(made) <= 7
+        if ended:
+            break
+    assert 20 < step < 59
+
+
+@pytest.mark.parametrize(
+    ("n", "parts", "first"),
+    [(4, PLAIN, 0), pytest.param(6, CHECKED, 12, marks=pytest.mark.slow)],
+    ids=["plain", "checked"],
+)
+def test_killed_at_every_durable_step(tmp_path, n, parts, first):
     """Whatever is the last thing that lasts, the next run ends with the same log."""
-    n, parts = 4, {"initial": 2, "batch": 2}
     whole = counting(tmp_path / "whole", n, **parts).run(tmp_path / "run").fingerprint()
-    for step in range(200):
+    for step in range(first, 200):
         folder, calls = tmp_path / f"run{step}", tmp_path / f"calls{step}"
         code = processes.call(processes.die_at, step, folder, calls, n, parts)
         assert code in (0, processes.DIED)
         log = counting(calls, n, **parts).run(folder)
         assert log.fingerprint() == whole
         assert verify(log).good
-        asked = calls.read_text().split()
-        assert len(set(asked)) == n
+        made = calls.read_text().split()
+        assert len(set(made)) == n
         # At most the one that was running is asked for again.
-        assert len(asked) <= n + 1
+        assert len(made) <= n + 1
         if code == 0:
             break
     assert 20 < step < 150

@@ -1,10 +1,16 @@
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from bostruct.campaign import Check
 from bostruct.campaign.log import Log, labelled
-from bostruct.errors import InputError, LogError, ShapeError
+from bostruct.campaign.show import show
+from bostruct.campaign.summary import summary
+from bostruct.campaign.verify import verify
+from bostruct.errors import InputError, LogError, MismatchError, ShapeError
 from tests.campaign.standin import GP, Box, campaign
 
 
@@ -126,3 +132,35 @@ def test_a_space_that_does_not_fit(folder):
 
     with pytest.raises(ShapeError, match="`X` must have shape"):
         Log(folder, Other()).trials()
+
+
+FORMAT_1 = Path(__file__).with_name("format1.sql")
+
+
+def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path):
+    """It was written before structures could be given and checked."""
+    old = tmp_path / "old"
+    (old / "posteriors").mkdir(parents=True)
+    connection = sqlite3.connect(old / "campaign.db")
+    connection.executescript(FORMAT_1.read_text(encoding="utf-8"))
+    connection.close()
+    log = Log(old, Box(), GP())
+    assert len(log.trials("done")) == 5
+    assert not any(trial.given for trial in log.trials())
+    assert log.checked() == []
+    assert "finished, 5 evaluations" in show(summary(log))
+    assert not [p for p in verify(log).problems if "could not read" not in p]
+    log = campaign(n=7, initial=2).run(old)
+    whole = campaign(n=7, initial=2).run(tmp_path / "new")
+    for mine, other in zip(log.trials(), whole.trials(), strict=True):
+        torch.testing.assert_close(mine.X, other.X)
+        assert mine.energy == pytest.approx(other.energy)
+    with pytest.raises(MismatchError, match="check is absent there"):
+        campaign(initial=2, check=Check()).run(old)
+
+
+def test_what_a_check_found(tmp_path):
+    log = campaign(n=10, check=Check(tolerance=10.0)).run(tmp_path / "run")
+    (found,) = log.checked()
+    assert found.energy == min(trial.energy for trial in log.trials("done"))
+    assert (found.state, found.evaluations) == ("converged", 0)

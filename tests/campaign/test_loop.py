@@ -3,10 +3,13 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from bostruct.campaign import stop
+from bostruct.campaign import Check, stop
 from bostruct.campaign.executors import Workers
 from bostruct.campaign.loop import ended
-from tests.campaign.standin import campaign
+from bostruct.campaign.summary import summary
+from bostruct.errors import InputError
+from bostruct.evaluators import Function
+from tests.campaign.standin import Points, Wells, campaign, energy
 
 
 class Reversed(Executor):
@@ -80,3 +83,125 @@ def test_ended_stops_workers():
     assert executor._pool is None
     with pytest.raises(ZeroDivisionError), ended(executor):
         _ = 1 / 0
+
+
+def kinds(log):
+    return [step.kind for step in log.steps()]
+
+
+def test_the_check_stays_within_the_evaluations(tmp_path):
+    """And what it does not need the search may use."""
+    check = Check(tolerance=0.2, steps=4)
+    log = campaign(n=16, check=check).run(tmp_path / "run")
+    found = kinds(log)
+    assert len(log.trials("done")) == 16
+    first = found.index("check")
+    finished = [trial for trial in log.trials() if trial.step < first]
+    assert len(finished) == 12  # a quarter is left for it
+    (checked,) = log.checked()
+    assert checked.state == "converged" or "not converged" in checked.state
+    assert {trial.origin for trial in log.trials() if trial.mean is None} == {
+        "random",
+        "check",
+    }
+    assert log.steps()[-1].known[-1] == 14, "what it found is learnt from"
+
+
+def test_a_check_that_the_budget_cut_goes_on_with_a_larger_one(tmp_path):
+    check = Check(tolerance=1e-6, steps=8)
+    log = campaign(n=8, check=check).run(tmp_path / "run")
+    assert kinds(log)[-2:] == ["check", "check"]
+    assert log.checked()[0].state == "not converged yet"
+    root = log.steps()[-1].known[0]
+    log = campaign(n=14, check=check).run(tmp_path / "run")
+    more = [step for step in log.steps() if step.kind == "check"][2:]
+    assert more[0].known[0] == root
+    assert log.checked()[0].evaluations >= 4
+    assert len(log.trials("done")) == 14
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [stop.EnergyReached(1.5), stop.NoImprovement(3, 0.1)],
+    ids=["energy", "stale"],
+)
+def test_a_check_after_other_rules_goes_on_down(tmp_path, rule):
+    mine = campaign(stop=rule, check=Check(tolerance=1e-3), space=Wells())
+    log = mine.run(tmp_path / "run")
+    (checked,) = log.checked()
+    assert kinds(log)[-1] == "check"
+    assert checked.evaluations > 0
+    assert checked.relaxed_energy < checked.energy
+    assert "check" not in kinds(log)[: -checked.evaluations]
+    before = log.fingerprint()
+    assert mine.run(tmp_path / "run").fingerprint() == before
+    assert mine.log.checked() == [checked]
+
+
+def test_no_check_when_the_time_is_up(tmp_path):
+    rule = stop.WallTime(1e-9) | stop.EnergyReached(1e9)
+    mine = campaign(n=4, check=Check())
+    mine.run(tmp_path / "run", stop=stop.Evaluations(2))
+    log = mine.run(tmp_path / "run", stop=rule)
+    assert "check" not in kinds(log)
+    assert log.checked()[0].state == "not relaxed yet"
+
+
+def test_checks_while_it_searches(tmp_path):
+    check = Check(tolerance=1e-6, steps=2, every=5)
+    log = campaign(n=24, check=check).run(tmp_path / "run")
+    found = kinds(log)
+    searched = 0
+    for step in log.steps():
+        before = searched
+        searched += 0 if step.kind == "check" else (4 if step.number == 0 else 1)
+        crossed = searched // 5 > before // 5
+        if crossed and step.number + 1 < len(found):
+            assert found[step.number + 1] == "check"
+    assert found.count("check") > 4
+
+
+def test_a_check_ends_where_the_evaluator_fails(tmp_path):
+    calls = []
+
+    def failing(atoms):
+        calls.append(1)
+        if len(calls) > 6:
+            raise RuntimeError("the queue was closed")
+        return energy(atoms)
+
+    rule = stop.EnergyReached(-9.0) | stop.NoImprovement(4, 0.5)
+    mine = campaign(Function(failing), stop=rule, check=Check(best=2, tolerance=1e-6))
+    log = mine.run(tmp_path / "run")
+    assert summary(log)["status"] == "finished"
+    states = [each.state for each in log.checked()]
+    assert len(states) == 2
+    assert all("failed, the evaluator raised RuntimeError" in s for s in states)
+    assert [t.origin for t in log.trials("failed")].count("check") == 2
+
+
+def test_an_evaluator_that_turns_out_to_have_no_forces(tmp_path):
+    mine = campaign(Function(lambda atoms: 1.0), check=Check())
+    for count in (1, 1):  # the second time before anything is evaluated
+        with pytest.raises(
+            InputError, match="forces for the check, got none for trial"
+        ):
+            mine.run(tmp_path / "run")
+        assert len(mine.log.trials("done")) == count
+
+
+def test_a_check_with_parallel_evaluations(tmp_path):
+    mine = campaign(n=16, batch=4, check=Check(tolerance=1e-6, steps=4))
+    whole = mine.run(tmp_path / "a").fingerprint()
+    with ThreadPoolExecutor(4) as threads:
+        log = mine.run(tmp_path / "b", executor=threads)
+    assert log.fingerprint() == whole
+
+
+def test_an_exhausted_space_is_checked(tmp_path):
+    mine = campaign(space=Points(5), n=50, check=Check(tolerance=1e-3))
+    log = mine.run(tmp_path / "run")
+    assert summary(log)["reason"].startswith("every structure that was found")
+    assert "check" in kinds(log)
+    before = log.fingerprint()
+    assert mine.run(tmp_path / "run").fingerprint() == before

@@ -5,11 +5,11 @@ import torch
 from ase import Atoms
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
-from bostruct.campaign.plan import calm, plan
+from bostruct.campaign.plan import calm, given, plan
 from bostruct.campaign.records import Trial
 from bostruct.campaign.value import Task
 from bostruct.structures import from_ase
-from tests.campaign.standin import campaign
+from tests.campaign.standin import campaign, start
 
 CPU = torch.device("cpu")
 
@@ -104,3 +104,29 @@ def test_what_is_at_rest_by_its_movable_atoms():
     structures = replace(structures, forces=forces, fixed=fixed)
     assert calm(structures) == [True, False, False]
     assert calm(replace(structures, forces=None)) == [False] * 3
+
+
+def test_what_the_user_gave_comes_first():
+    """Structures to evaluate, then random ones; none where two are enough."""
+    found = plan(task(0, start=start(None, None, None), initial=None), [])
+    assert (found.kind, found.origins) == ("start", ["start"] * 3)
+    one = plan(task(0, start=start(None), initial=None), [])
+    assert one.origins == ["start", "random"]
+    more = plan(task(0, start=start(None), initial=3), [])
+    assert more.origins == ["start"] + ["random"] * 3
+
+
+def test_given_energies_are_used_from_the_first_step():
+    mine = task(1, start=start(True, True, True), initial=None)
+    step = given(mine.parts.start)
+    assert (step.kind, step.origins, len(step.outcomes)) == ("given", ["start"] * 3, 3)
+    trials = [
+        replace(trial(i, x, outcome.energy), attempt=0)
+        for i, (x, outcome) in enumerate(zip(step.X, step.outcomes, strict=True))
+    ]
+    found = plan(mine, trials)
+    assert (found.kind, found.known) == ("model", [0, 1, 2])
+    mine = task(1, start=start(True, True, None), initial=None)
+    assert plan(mine, trials[:2]).origins == ["start"]
+    mine = task(1, start=start(True, True), initial=2)
+    assert plan(mine, trials[:2]).origins == ["random"] * 2

@@ -47,7 +47,7 @@ def test_energies_are_in_the_order_asked(make):
     session.tell(trials[2], Evaluation(2.0))
     session.tell(trials[0], Failure("no"))
     session.tell(trials[3], Evaluation(3.0))
-    assert session.energies() == (None, 2.0, 3.0)
+    assert session.progress(1.0).energies == (None, 2.0, 3.0)
 
 
 def test_refuses(make):

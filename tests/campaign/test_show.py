@@ -1,5 +1,7 @@
+import json
 import math
 
+from bostruct.campaign import Check
 from bostruct.campaign.show import ending, show
 from bostruct.campaign.stop import WallTime
 from bostruct.campaign.summary import summary
@@ -41,3 +43,21 @@ def test_failures_show_their_reason(tmp_path):
 def test_a_network_file_system_is_said(log):
     found = {**summary(log), "journal": "DELETE, EXCLUSIVE: nfs4 is a network"}
     assert "Journal DELETE, EXCLUSIVE: nfs4 is a network." in ending(found)
+
+
+def test_a_check_shows_what_it_found(tmp_path):
+    mine = campaign(n=12, check=Check(tolerance=1e-6, steps=3))
+    log = mine.run(tmp_path / "run", stop=WallTime(1e-9))
+    assert "check        not begun" in show(summary(log))
+    log = mine.run(tmp_path / "run")
+    (checked,) = log.checked()
+    (line,) = [x for x in show(summary(log)).splitlines() if x.startswith("check ")]
+    assert f"trial {checked.trial}, {checked.energy:.6f} -> " in line
+    assert f"{checked.relaxed_energy:.6f} eV at trial {checked.relaxed}" in line
+    assert f"{checked.evaluations} evaluations, largest force " in line
+    assert line.endswith(f"eV/Å (tolerance 1e-06), {checked.state}")
+    assert f"Check: trial {checked.trial}, " in ending(summary(log))
+    found = json.loads(json.dumps(summary(log), allow_nan=False))["check"]
+    assert (found["tolerance"], found["converged"]) == (1e-6, 0)
+    assert found["structures"][0]["trial"] == checked.trial
+    assert summary(campaign(n=1).run(tmp_path / "none"))["check"] is None

@@ -15,6 +15,19 @@ from bostruct.campaign.stop import (
 from bostruct.errors import InputError
 
 
+def test_what_was_given_and_checked_is_not_counted():
+    rule = NoImprovement(2)
+    assert rule.reason(Progress((5.0, 4.0), given=3.0)) == (
+        "2 evaluations without improvement"
+    )
+    assert rule.reason(Progress((5.0, 2.0), given=3.0)) is None
+    assert rule.reason(Progress((5.0, 6.0), checks=frozenset({1}))) is None
+    after = Progress((5.0, 4.0, 1.0, None, 2.0), checks=frozenset({2, 3}))
+    assert rule.reason(after) is None  # one evaluation since, and none lower
+    more = Progress((*after.energies, 1.5), checks=after.checks)
+    assert rule.reason(more) == "2 evaluations without improvement"
+
+
 def test_best_is_the_first_of_the_lowest():
     assert Progress().best is None
     assert Progress((None,)).best is None

@@ -1,0 +1,60 @@
+"""Which atom is which, in a structure that came from elsewhere."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bostruct.structures import Structures
+
+NEAR = 0.2
+"""Å. An atom and the place the space has for it are closer; no two atoms are."""
+
+
+def order(given: Structures, made: Structures) -> Tensor | None:
+    """Return the atom of `given` that each atom of `made` is, `[a]`; None if unclear.
+
+    Both are one structure of the same species. Atoms of a periodic one may stand in
+    any image of the cell; one without periodicity may be shifted as a whole.
+    """
+    P, Q = given.positions, made.positions
+    if not made.pbc.any():
+        P = P - P.mean(0) + Q.mean(0)
+    D = shortest(P.unsqueeze(0) - Q.unsqueeze(1), made.cell[0], made.pbc[0]).norm(dim=2)
+    unlike = made.numbers.unsqueeze(1) != given.numbers
+    far, which = D.masked_fill(unlike, torch.inf).min(1)
+    clear = bool((far < NEAR).all()) and len(which.unique()) == len(P)
+    return which if clear else None
+
+
+def shortest(V: Tensor, cell: Tensor, pbc: Tensor) -> Tensor:
+    """Return vectors `[..., 3]` less the lattice vectors in them, the short ones exact.
+
+    Args:
+        V: Å.
+        cell: `[3, 3]` Å, rows are lattice vectors; may be zero where not periodic.
+        pbc: `[3]` bool.
+    """
+    times = (V @ torch.linalg.pinv(cell)).round() * pbc
+    short: Tensor = V - times @ cell
+    return short
+
+
+def whole(structures: Structures) -> Tensor:
+    """Return the positions `[a, 3]` of one structure, not cut by the cell's borders.
+
+    Each atom is put into the image that is nearest to those before it, the nearest
+    atom first: a molecule in a periodic box stays as it is, or becomes whole again.
+    """
+    P = structures.positions
+    V = shortest(P.unsqueeze(0) - P.unsqueeze(1), structures.cell[0], structures.pbc[0])
+    D = V.norm(dim=-1)  # [a, a], from row to column
+    placed = P.clone()
+    done = torch.zeros(len(P), dtype=torch.bool, device=P.device)
+    done[0] = True
+    for _ in range(len(P) - 1):
+        gaps = D.masked_fill(~done.unsqueeze(1) | done, torch.inf)
+        i, j = divmod(int(gaps.argmin()), len(P))
+        placed[j] = placed[i] + V[i, j]
+        done[j] = True
+    return placed
