@@ -102,7 +102,7 @@ def test_tight_spheres_can_be_sampled():
 
 
 def test_contains_the_sphere_and_its_border():
-    space = Cluster("Cu2", radius=3.0)
+    space = Cluster("Cu2", radius=3.0, gap=9)
     at = torch.tensor([[-3.0, 0, 0, 3.0, 0, 0], [-3.1, 0, 0, 2.9, 0, 0]])
     assert space.contains(at).tolist() == [True, False]
     assert space.contains(at.double()).tolist() == [True, False]
