@@ -169,7 +169,8 @@ def bench(
     effort: Annotated[
         list[str] | None,
         typer.Option(
-            help="quick, default, thorough or one of a file; may be repeated."
+            help="quick, default, thorough, without-MOVE or one of a file; "
+            "may be repeated."
         ),
     ] = None,
     baseline_evaluations: Annotated[

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from bostruct.bench.setting import SETTINGS, Setting
+from bostruct.bench.setting import SETTINGS, WITHOUT, Setting, setting
 from bostruct.bench.task import Task
 from bostruct.bench.tasks import TASKS
 from bostruct.campaign import file
@@ -28,14 +28,14 @@ def load(
 
     Args:
         words: Names of tasks, "all", or Python files that hold tasks and settings.
-        efforts: Names of settings, of ours or of the files.
+        efforts: Names of settings, of ours or of the files; see `setting`.
 
     Raises:
         InputError: something is not there.
     """
     tasks: list[Task] = []
     settings: dict[str, Setting] = dict(SETTINGS)
-    for word in words or DEFAULT:
+    for word in words:
         if word.endswith(".py") or "/" in word:
             values = vars(file.execute(Path(word), "task file")).values()
             found, own = _instances(values, Task), _instances(values, Setting)
@@ -44,13 +44,20 @@ def load(
                 condition = "make a Task or a Setting at module level"
                 raise InputError(must(word, condition, "none", way_out))
             tasks.extend(found)
-            settings.update({setting.name: setting for setting in own})
+            settings.update({one.name: one for one in own})
         elif word == ALL:
             tasks.extend(TASKS.values())
         else:
             tasks.append(_named("task", word, TASKS, " or a file, mytask.py"))
-    chosen = [_named("effort", name, settings) for name in efforts]
-    return list(dict.fromkeys(tasks)), list(dict.fromkeys(chosen))
+    if not tasks:
+        tasks = [TASKS[name] for name in DEFAULT]
+    chosen = {name: _setting(name, settings) for name in efforts}
+    return list(dict.fromkeys(tasks)), list(chosen.values())
+
+
+def _setting(name: str, own: Mapping[str, Setting]) -> Setting:
+    found = own.get(name) or setting(name)
+    return found or _named("effort", name, own, f" or {WITHOUT}MOVE")
 
 
 def _instances(values: Iterable[object], kind: type[T]) -> list[T]:

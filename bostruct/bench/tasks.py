@@ -30,6 +30,11 @@ AU8CU8 = (
     "basin hopping with exchanges of unlike atoms: 58,168 relaxations in 1,206 s, two "
     "seeds, 280 walks of at least 80 hops, 7 of them there, of both seeds"
 )
+PT8_AU100 = (
+    "basin hopping: 18,482 relaxations in 695 s, two seeds, 114 walks of at least 80 "
+    "hops, 61 of them there, of both seeds; the next isomer is 152 meV up; 8 of 500 "
+    "relaxed random structures are there"
+)
 NI4_IN_AU100 = (
     "basin hopping with exchanges of unlike atoms: 36,012 relaxations in 847 s, two "
     "seeds, 172 walks of at least 80 hops, 45 of them there, of both seeds; the next "
@@ -84,6 +89,13 @@ def nickel() -> Space:
     return Surface(fcc100("Au", (3, 3, 2), vacuum=5.0), "Ni5")
 
 
+def platinum() -> Space:
+    """Return the space of eight platinum atoms on two fixed layers of Au(100)."""
+    from ase.build import fcc100
+
+    return Surface(fcc100("Au", (4, 3, 2), vacuum=8.0), "Pt8")
+
+
 def alloyed() -> Space:
     """Return the space of four nickel atoms on Au(100) with a free top layer.
 
@@ -112,6 +124,7 @@ TASKS: Mapping[str, Task] = {
         _emt("Au5Cu10", 8.980409, 0.015, source=AU5CU10),
         _emt("Au8Cu8", 8.674517, 0.016, source=AU8CU8),
         Task("ni5_au100", nickel, Calculator(emt), 9.8433, 0.04, HOPPING),
+        Task("pt8_au100", platinum, Calculator(emt), 10.459044, 0.04, PT8_AU100),
         Task("ni4_in_au100", alloyed, Calculator(emt), 7.709965, 0.015, NI4_IN_AU100),
     )
 }

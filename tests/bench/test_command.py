@@ -47,6 +47,36 @@ def test_a_task_of_a_file(here):
     assert again.stdout == done.stdout
 
 
+SURFACE = """
+from ase.build import fcc100
+from ase.calculators.emt import EMT
+import bostruct as bo
+from bostruct.bench import Setting, Task
+
+small = Task(
+    name="cu_au100",
+    space=lambda: bo.spaces.Surface(fcc100("Au", (2, 2, 1), vacuum=5.0), "Cu"),
+    evaluator=bo.evaluators.Calculator(EMT),
+    reference=6.7,
+    tolerance=0.1,
+)
+least = Setting("least", {"search": bo.candidates.Search(candidates=2, rounds=1)})
+"""
+
+
+def test_a_surface_of_a_file(here):
+    (here / "surface.py").write_text(SURFACE)
+    options = ("--effort", "least", "--seeds", 1, "--evaluations", 4, "--out", "out")
+    done = bostruct("surface.py", *options, "--baseline-evaluations", 30)
+    assert done.exit_code == 0, done.output
+    found = json.loads((here / "out" / "results.json").read_text())
+    assert [(run["method"], run["finished"]) for run in found["runs"]] == [
+        ("bostruct least", True),
+        ("random search", True),
+        ("basin hopping", True),
+    ]
+
+
 def test_without_the_others_and_with_two_efforts(here):
     done = bostruct(*RUN, "--effort", "other", "--baseline-evaluations", 0)
     assert done.exit_code == 0, done.output

@@ -48,12 +48,28 @@ def test_a_file_gives_tasks_and_settings(write):
 def test_a_file_may_hold_settings_alone(write):
     path = write("from tests.bench.problems import TINY\n")
     assert [task.name for task in load(["lj7", path], ["tiny"])[0]] == ["lj7"]
+    tasks, settings = load([path], ["tiny", "tiny"])
+    assert [task.name for task in tasks] == ["lj7", "lj13", "cu15"]
+    assert [setting.name for setting in settings] == ["tiny"]
+
+
+def test_a_file_may_replace_a_named_setting(write):
+    path = write('from bostruct.bench import Setting\na = Setting("quick")\n')
+    assert load([path], ["quick"])[1][0].arguments == {}
+
+
+def test_ablations_need_no_file():
+    (setting,) = load(["au5cu10"], ["without-permute"])[1]
+    assert setting.name == "without-permute"
+    assert setting.arguments["search"].without == ("permute",)
 
 
 def test_refuses(write):
     with pytest.raises(InputError, match=r"`task` must be one of lj7, .* or a file"):
         load(["lj8"])
     with pytest.raises(InputError, match="`effort` must be one of default, quick, tho"):
+        load([], ["tiny"])
+    with pytest.raises(InputError, match="or without-MOVE, got 'tiny'"):
         load([], ["tiny"])
     with pytest.raises(InputError, match="must make a Task or a Setting at module lev"):
         load([write("x = 1\n")])

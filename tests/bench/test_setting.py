@@ -1,7 +1,8 @@
 import pytest
 
-from bostruct.bench.setting import SETTINGS, Setting
+from bostruct.bench.setting import SETTINGS, Setting, setting
 from bostruct.campaign import Campaign
+from bostruct.candidates import Search
 from bostruct.errors import InputError
 from tests.bench.problems import task
 
@@ -12,11 +13,19 @@ def test_the_default_changes_nothing():
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_makes_a_campaign(name):
-    setting = SETTINGS[name]
-    assert setting.name == name
+    own = SETTINGS[name]
+    assert own.name == name
     defaults = Campaign(task().space(), task().evaluator).description()
-    found = Campaign(task().space(), task().evaluator, **setting.arguments)
+    found = Campaign(task().space(), task().evaluator, **own.arguments)
     assert (found.description() == defaults) is (name == "default")
+
+
+def test_a_search_may_lack_something():
+    found = setting("without-rattle+twist")
+    assert found.name == "without-rattle+twist"
+    assert found.arguments["search"] == Search(without=("rattle", "twist"))
+    assert setting("quick") is SETTINGS["quick"]
+    assert setting("much") is None
 
 
 def test_refuses_what_is_no_name_of_a_folder():
