@@ -14,6 +14,7 @@ FILES = {
     "first_campaign": ["first_campaign/campaign.db", "first_campaign/best.xyz"],
     "own_evaluator": ["own_evaluator/campaign.db"],
     "read_posteriors": ["read_posteriors/predictions.png"],
+    "start_and_check": ["start_and_check/campaign.db", "known.extxyz"],
 }
 
 
