@@ -12,14 +12,25 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from bostruct.spaces import Space
+from bostruct.spaces import Sampler, Space
 
 ROUNDING = 1e-10
 """Å. Two ways of computing the same coordinates in float64 differ by less."""
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """A space that knows several ways to make random structures."""
+
+    def generators(self) -> Mapping[str, Sampler]:
+        """Return them by name."""
+        ...
 
 
 def stream(seed: int) -> torch.Generator:
@@ -53,6 +64,25 @@ class SpaceContract:
         first = space.sample(5, stream(3))
         space.sample(2, stream(4))
         assert torch.equal(first, space.sample(5, stream(3)))
+
+    def test_every_generator_samples(self, space: Space) -> None:
+        """Whatever ways there are to make random structures, the same holds for them.
+
+        "random" is `sample`.
+        """
+        if not isinstance(space, Generates):
+            return
+        ways = space.generators()
+        assert list(ways) == list(space.generators())
+        assert torch.equal(ways["random"](3, stream(0)), space.sample(3, stream(0)))
+        for name, way in ways.items():
+            X = way(24, stream(0))
+            assert X.shape == (24, space.dimension), name
+            assert X.dtype == torch.float64, name
+            assert space.contains(X).all(), name
+            assert torch.equal(X, way(24, stream(0))), name
+            assert not torch.equal(X, way(24, stream(1))), name
+            assert way(0, stream(0)).shape == (0, space.dimension), name
 
     def test_samples_differ(self, space: Space) -> None:
         """Neither structures nor streams repeat."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -36,6 +36,15 @@ class Region(Judges, Protocol):
         ...
 
 
+@runtime_checkable
+class Generates(Protocol):
+    """A space that knows several ways to make random structures."""
+
+    def generators(self) -> Mapping[str, Any]:
+        """Return them by name: n, generator to X `[n, d]`, on the CPU."""
+        ...
+
+
 @final
 @dataclass(frozen=True)
 class Search:
@@ -48,11 +57,13 @@ class Search:
         gain: eV, what counts as better.
         share: of the time of an energy that the search may take; see `at`.
         parents: how many of the best are perturbed.
-        fresh: share of the first batch that is random; the rest are perturbed copies
-            of the lowest energies known.
+        fresh: share of the first batch that is random, as many of each kind the space
+            knows; the rest are perturbed copies of the lowest energies known.
         steps: the most relaxation steps.
         tolerance: eV/Å, largest gradient component of a relaxed structure.
         step: Å, largest change of a coordinate in one relaxation step.
+        without: names of moves and of ways to make random structures that are left
+            out: what each is worth shows where it is missing.
 
     Raises:
         InputError: a number is out of range.
@@ -68,6 +79,7 @@ class Search:
     steps: int = 80
     tolerance: float = 0.05
     step: float = 0.2
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("candidates", "rounds", "patience", "parents", "steps"):
@@ -76,6 +88,10 @@ class Search:
             check_positive(name, getattr(self, name))
         if not 0 <= self.fresh <= 1:
             raise InputError(must("fresh", "be a share between 0 and 1", self.fresh))
+        if isinstance(self.without, str):
+            got = repr(self.without)
+            raise InputError(must("without", "be names, as in ('twist',)", got))
+        object.__setattr__(self, "without", tuple(self.without))
 
     def at(self, level: int) -> Search:
         """Return the search with 2^level times the rounds and the patience.
@@ -88,7 +104,11 @@ class Search:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
-        return {"search": "basin hopping"} | asdict(self)
+        return {
+            "search": "basin hopping",
+            **asdict(self),
+            "without": list(self.without),
+        }
 
     def __call__(
         self,
@@ -106,17 +126,21 @@ class Search:
             known: `[t, d]` structures evaluated so far.
             energies: `[t]` eV, theirs.
             generator: on the CPU; all randomness comes from it.
+
+        Raises:
+            InputError: a name in `without` is none of the space's, or nothing is left.
         """
+        sources, moves = self._kept(space)
         lowest = energies.argsort(stable=True)[: self.parents]
         random = (
             self.candidates if not len(lowest) else round(self.fresh * self.candidates)
         )
-        starts = space.sample(random, generator).to(known)
-        perturbed, names = _perturbed(
-            space, known[lowest], self.candidates - random, generator
+        starts, names = _random(sources, random, generator, known)
+        perturbed, made = _perturbed(
+            moves, known[lowest], self.candidates - random, generator
         )
         starts = torch.cat((starts, perturbed))
-        pool = self._relaxed(value, space, starts, ["random"] * random + names)
+        pool = self._relaxed(value, space, starts, names + made)
         top, idle = -torch.inf, 0
         for _ in range(self.rounds - 1):
             best = choose(pool, self.parents, space=space)
@@ -127,9 +151,29 @@ class Search:
                 break
             parents = pool.X[best] if len(best) else starts
             paid = [pool.origin[row] for row in best.tolist()]
-            starts, names = _perturbed(space, parents, self.candidates, generator, paid)
+            starts, names = _perturbed(moves, parents, self.candidates, generator, paid)
             pool = Candidates.cat((pool, self._relaxed(value, space, starts, names)))
         return pool
+
+    def _kept(self, space: Region) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the space's ways to make random structures, and its moves."""
+        sources: Mapping[str, Any] = {"random": space.sample}
+        if isinstance(space, Generates):
+            sources = space.generators()
+        moves = space.moves()
+        known = (*sources, *moves)
+        for name in self.without:
+            if name not in known:
+                condition = f"name some of {', '.join(known)}"
+                raise InputError(must("without", condition, repr(name)))
+        left = [
+            {name: part[name] for name in part if name not in self.without}
+            for part in (sources, moves)
+        ]
+        if not all(left):
+            condition = "leave a move and a way to make random structures"
+            raise InputError(must("without", condition, ", ".join(self.without)))
+        return left[0], left[1]
 
     def _relaxed(
         self, value: Value, space: Region, X: Tensor, origin: list[str]
@@ -145,8 +189,17 @@ class Search:
         return Candidates(end.X, end.value, origin, end.steps, end.converged)
 
 
+def _random(
+    sources: Mapping[str, Any], count: int, generator: torch.Generator, like: Tensor
+) -> tuple[Tensor, list[str]]:
+    """Return random structures, as many of each kind, and the names of the kinds."""
+    each = {name: len(range(k, count, len(sources))) for k, name in enumerate(sources)}
+    made = [sources[name](n, generator).to(like) for name, n in each.items()]
+    return torch.cat(made), [name for name, n in each.items() for _ in range(n)]
+
+
 def _perturbed(
-    space: Region,
+    moves: Mapping[str, Any],
     parents: Tensor,
     count: int,
     generator: torch.Generator,
@@ -159,7 +212,6 @@ def _perturbed(
     """
     if not count:
         return parents[:0], []
-    moves = space.moves()
     names = list(moves)
     weights = torch.tensor([1.0 + list(paid).count(name) for name in names])
     which = torch.multinomial(weights, count, replacement=True, generator=generator)

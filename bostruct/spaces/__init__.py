@@ -7,5 +7,6 @@ random changes that suit them.
 
 from bostruct.spaces.cluster import Cluster as Cluster
 from bostruct.spaces.space import Move as Move
+from bostruct.spaces.space import Sampler as Sampler
 from bostruct.spaces.space import Space as Space
 from bostruct.spaces.surface import Surface as Surface

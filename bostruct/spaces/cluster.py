@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,8 +23,9 @@ from bostruct.spaces import moves
 from bostruct.spaces.alike import ROUNDING, SAME, close
 from bostruct.spaces.formula import element_radii, length, pair_distances, parse
 from bostruct.spaces.packing import APART, SNUG, centred, distances, held, separated
-from bostruct.spaces.sampling import PATIENCE, ROUNDS, TRIAL, compact, insist
-from bostruct.spaces.space import Move
+from bostruct.spaces.sampling import PATIENCE, ROUNDS, TRIAL, compact, insist, symmetric
+from bostruct.spaces.space import Move, Sampler
+from bostruct.spaces.whole import check_gap, whole
 from bostruct.structures import SYMBOLS, Structures, profile
 
 
@@ -46,6 +48,9 @@ class Cluster:
         radius: Å, of the sphere that holds all atoms; by default roomy enough for
             elongated isomers.
         closeness: see `minimum_distance`.
+        gap: atoms further apart than so many bonds do not hold each other, and a
+            cluster in parts is outside. By default 1.5; any where an element makes
+            molecules, which stick together over more, and has no radius of its own.
 
     Attributes:
         formula: as given.
@@ -53,6 +58,7 @@ class Cluster:
         radii: `[a]` Å.
         minimum: `[a, a]` Å, the minimum distance of each pair, zero on the diagonal.
         radius: Å.
+        gap: in bonds, infinite where any is allowed.
 
     Raises:
         InputError: an argument cannot be used.
@@ -64,6 +70,7 @@ class Cluster:
     radii: Tensor
     minimum: Tensor
     radius: float
+    gap: float
 
     def __init__(
         self,
@@ -73,6 +80,7 @@ class Cluster:
         minimum_distance: Mapping[str, float] | float | None = None,
         radius: float | None = None,
         closeness: float = 0.7,
+        gap: float | None = None,
     ) -> None:
         numbers = parse(formula)
         each = element_radii(numbers, radii)
@@ -90,6 +98,7 @@ class Cluster:
             "radii": each,
             "minimum": minimum,
             "radius": float(radius),
+            "gap": check_gap(gap, numbers, radii),
         }.items():
             object.__setattr__(self, name, value)
         self._check_room()
@@ -101,6 +110,11 @@ class Cluster:
     def dimension(self) -> int:
         """The number of coordinates, three for each atom."""
         return 3 * len(self.numbers)
+
+    @cached_property
+    def _touch(self) -> Tensor:
+        """The length of a bond of each pair, `[a, a]` Å, also on the diagonal."""
+        return self.bond + torch.eye(len(self.numbers), dtype=torch.float64)
 
     @cached_property
     def bond(self) -> Tensor:
@@ -122,6 +136,13 @@ class Cluster:
         if X is None:
             raise self._too_small()
         return X
+
+    def generators(self) -> Mapping[str, Sampler]:
+        """Return the ways to make random clusters, by name.
+
+        "random" is `sample`; "symmetric" ones have a point group drawn at random.
+        """
+        return {"random": self.sample, "symmetric": self._symmetric}
 
     def decode(self, X: Tensor) -> Structures:
         """Return the structures at X `[..., d]`, row-major, differentiable in X."""
@@ -168,13 +189,18 @@ class Cluster:
         return centred(P).flatten(-2)
 
     def contains(self, X: Tensor) -> Tensor:
-        """Return whether all atoms are in the sphere and none too close, `[...]`."""
+        """Return whether all atoms are in the sphere, none too close, in one part.
+
+        X is `[..., d]`, the result `[...]`.
+        """
         P = self._positions(X)
         slack = max(ROUNDING, 8 * torch.finfo(X.dtype).eps)
         limit = self.radius * (1 + slack)
         inside = (torch.linalg.vector_norm(P, dim=-1) <= limit).all(-1)
-        apart = distances(P) >= self.minimum.to(X) * (1 - slack)
-        return torch.logical_and(inside, apart.flatten(-2).all(-1))
+        D = distances(P)
+        apart = (self.minimum.to(X) * (1 - slack) <= D).flatten(-2).all(-1)
+        allowed: Tensor = inside & apart & whole(D, self.gap * self._touch.to(X))
+        return allowed
 
     def project(self, X: Tensor) -> Tensor:
         """Return X `[..., d]` centred, with atoms outside the sphere moved onto it.
@@ -213,10 +239,11 @@ class Cluster:
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of clusters, by name.
 
-        "permute" (several species only), "rattle", "relocate" and "twist". Where a move
-        fails to stay in the space, it returns what it was given.
+        "permute" (several species only), "rattle", "relocate", "splice" (of several
+        clusters) and "twist". Where a move fails to stay in the space, it returns what
+        it was given.
         """
-        names = ["rattle", "relocate", "twist"]
+        names = ["rattle", "relocate", "splice", "twist"]
         if len(set(self.numbers.tolist())) > 1:
             names.insert(0, "permute")
         return {name: partial(self._move, name) for name in names}
@@ -236,6 +263,7 @@ class Cluster:
             "radii": dict(sorted(zip(symbols, self.radii.tolist(), strict=True))),
             "minimum_distance": dict(sorted(least.items())),
             "radius": self.radius,
+            "gap": self.gap if math.isfinite(self.gap) else None,
         }
 
     def _positions(self, X: Tensor) -> Tensor:
@@ -251,12 +279,25 @@ class Cluster:
             moved = moves.rattle(P, bond.sum() / (a * (a - 1)), generator)
         elif name == "relocate":
             moved = moves.relocate(P, bond, self.radius, generator)
+        elif name == "splice":
+            moved = moves.splice(P, self.numbers.to(X.device), generator)
         else:
             moved = moves.twist(P, generator)
         wanted = torch.maximum(SNUG * bond, 1.02 * self.minimum.to(X))
         moved = separated(centred(moved), wanted, self.radius, APART).flatten(-2)
         stays = self.contains(moved).unsqueeze(-1)
         return torch.where(stays, moved, self.project(X))
+
+    def _symmetric(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return symmetric clusters `[n, d]`, or any where none could be made."""
+
+        def draw(count: int) -> tuple[Tensor, Tensor]:
+            X, whole = symmetric(count, self.numbers, self.bond, self.radius, generator)
+            X = X.flatten(-2)
+            return X, whole & self.contains(X)
+
+        X = insist(n, self.dimension, draw, ROUNDS)
+        return self.sample(n, generator) if X is None else X
 
     def _sample(self, n: int, generator: torch.Generator, rounds: int) -> Tensor | None:
         """Return clusters `[n, d]`, or None if some could not be made."""

@@ -93,6 +93,39 @@ def twist(P: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(upper, turned, P)
 
 
+def splice(P: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
+    """Join the upper part of each cluster to the lower part of another one.
+
+    As Deaven and Ho, Phys. Rev. Lett. 75, 288 (1995): both are turned at random and cut
+    by a plane. The other is another row, the same where there is no other. What is
+    above the plane stays, and of each species the lowest atoms of the other make up
+    for the rest, so that the composition is kept.
+    """
+    n, a, _ = P.shape
+    few = max(a // 4, 1)
+    drawn = uniform((n, 1), generator).to(P)
+    above = few + (drawn * (a - 2 * few + 1)).floor().long()  # [n, 1] atoms
+    upper = _cut(_turned(P, generator), above)
+    lower = _cut(_turned(P[mates(n, generator).to(P.device)], generator), above)
+    P = P.clone()
+    for kind in numbers.unique().tolist():
+        rows = (numbers == kind).nonzero().squeeze(-1)
+        one, other = (_falling(part[:, rows]) for part in (upper, lower))
+        stay = (one[..., 2:] > 0).sum(1, keepdim=True)  # [n, 1, 1]
+        rank = torch.arange(len(rows), device=P.device).unsqueeze(-1)
+        P[:, rows] = torch.where(rank < stay, one, other)
+    return P
+
+
+def mates(n: int, generator: torch.Generator) -> Tensor:
+    """Return another row for each of n, `[n]` int64; the same where there is no other.
+
+    All other rows are equally likely.
+    """
+    ahead = 1 + (uniform((n,), generator) * (n - 1)).floor().long()
+    return (torch.arange(n, device=ahead.device) + ahead) % max(n, 1)
+
+
 def permute(P: Tensor, numbers: Tensor, generator: torch.Generator) -> Tensor:
     """Exchange unlike atoms: one pair, sometimes two or three that share no atom."""
     n, a, _ = P.shape
@@ -118,3 +151,25 @@ def _coordination(D: Tensor, bond: Tensor) -> Tensor:
     gap = D / bond.clamp(min=1e-6)
     count = torch.sigmoid((CLOSE - gap) / 0.05)
     return torch.where(bond > 0, count, 0.0).sum(-1)
+
+
+def _turned(P: Tensor, generator: torch.Generator) -> Tensor:
+    """Return clusters turned about their centre at random, half of them mirrored."""
+    # the orthogonal part of a Gaussian matrix is uniform once signs are fixed
+    Q, R = torch.linalg.qr(normal((len(P), 3, 3), generator))
+    Q = Q * R.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+    turned: Tensor = centred(P) @ Q.to(P)
+    return turned
+
+
+def _cut(P: Tensor, above: Tensor) -> Tensor:
+    """Return clusters shifted such that `above` `[n, 1]` atoms have heights above 0."""
+    height = P[..., 2].sort(-1, descending=True).values
+    middle = (height.gather(-1, above - 1) + height.gather(-1, above)) / 2
+    return torch.cat((P[..., :2], P[..., 2:] - middle.unsqueeze(-1)), -1)
+
+
+def _falling(P: Tensor) -> Tensor:
+    """Return atoms `[n, k, 3]` in the order of falling heights."""
+    order = P[..., 2:].argsort(1, descending=True)
+    return P.gather(1, order.expand_as(P))

@@ -19,6 +19,9 @@ from bostruct.structures import Structures
 Move = Callable[[Tensor, torch.Generator], Tensor]
 """A random change, X `[n, d]` to X `[n, d]`, that stays in the space."""
 
+Sampler = Callable[[int, torch.Generator], Tensor]
+"""Makes n random structures, X `[n, d]` float64 on the CPU."""
+
 
 class Space(Protocol):
     """A set of structures one may propose, and coordinates for them."""

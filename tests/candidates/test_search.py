@@ -1,6 +1,7 @@
 """The search on acquisitions whose best structure is known."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -75,7 +76,7 @@ def test_every_candidate_is_reported(space, known):
     assert found.steps.max() <= 25
     torch.testing.assert_close(found.value, value(found.X), rtol=1e-12, atol=0)
     first = list(found.origin[:12])
-    assert first[:6] == ["random"] * 6
+    assert first[:6] == ["random"] * 3 + ["symmetric"] * 3
     assert set(found.origin[6:]) <= set(space.moves())
     assert len(set(found.origin)) > 2
 
@@ -129,7 +130,7 @@ def test_rounds_share_their_beginning(space, known):
 def test_without_known_structures_all_starts_are_random(space):
     none = torch.zeros(0, 21, dtype=torch.float64)
     found = BRIEF(value, space, none, none[:, 0], stream(0))
-    assert list(found.origin[:12]) == ["random"] * 12
+    assert list(found.origin[:12]) == ["random"] * 6 + ["symmetric"] * 6
     assert len(found) == 36
 
 
@@ -137,7 +138,40 @@ def test_without_known_structures_all_starts_are_random(space):
 def test_share_of_random_starts(space, known, fresh, random):
     one = Search(candidates=12, rounds=1, fresh=fresh, steps=1)
     found = one(value, space, *known, stream(0))
-    assert list(found.origin).count("random") == random
+    sources = [name for name in found.origin if name in space.generators()]
+    assert len(sources) == random
+    assert sources == sorted(sources)
+    assert sources.count("random") == (random + 1) // 2
+
+
+def test_a_space_may_know_one_kind_of_random_structure(space, known):
+    class Plain:
+        sample, project, moves = space.sample, space.project, space.moves
+        contains, same = space.contains, space.same
+
+    one = Search(candidates=6, rounds=1, steps=1)
+    found = one(value, Plain(), *known, stream(0))
+    assert list(found.origin[:3]) == ["random"] * 3
+    with pytest.raises(InputError, match="`without` must name some of random, rattle"):
+        Search(without=("symmetric",))(value, Plain(), *known, stream(0))
+
+
+@pytest.mark.parametrize("name", ["random", "symmetric", "rattle", "relocate", "twist"])
+def test_what_is_left_out_is_not_used(space, known, name):
+    full = Search(candidates=12, rounds=3, steps=5)
+    assert name in full(value, space, *known, stream(0)).origin
+    found = replace(full, without=(name,))(value, space, *known, stream(0))
+    assert name not in found.origin
+    assert len(set(found.origin)) > 2
+
+
+def test_refuses_to_leave_out_what_is_not_there(space, known):
+    names = "random, symmetric, rattle, relocate"
+    with pytest.raises(InputError, match=f"`without` must name some of {names}.*'rat'"):
+        Search(without=["rattle", "rat"])(value, space, *known, stream(0))
+    every = Search(without=tuple(space.moves()))
+    with pytest.raises(InputError, match="`without` must leave a move and a way"):
+        every(value, space, *known, stream(0))
 
 
 def test_perturbs_the_lowest_energies(space, known, monkeypatch):
@@ -191,6 +225,7 @@ def test_description_is_json():
     found = json.loads(json.dumps(BRIEF.description()))
     assert found["search"] == "basin hopping"
     assert found["candidates"] == 12
+    assert found["without"] == []
 
 
 @pytest.mark.parametrize(
@@ -204,6 +239,10 @@ def test_description_is_json():
         ({"step": -1.0}, "`step` must be positive"),
         ({"gain": 0.0}, "`gain` must be positive"),
         ({"patience": 0}, "`patience` must be an integer of at least 1"),
+        (
+            {"without": "twist"},
+            "`without` must be names, as in .'twist',., got 'twist'",
+        ),
         ({"fresh": 1.1}, "`fresh` must be a share between 0 and 1, got 1.1"),
     ],
 )

@@ -234,8 +234,8 @@ def test_same_sees_one_atom_in_a_large_cluster():
 
 
 def test_permutation_needs_two_species():
-    assert list(Cluster("Cu3").moves()) == ["rattle", "relocate", "twist"]
-    names = ["permute", "rattle", "relocate", "twist"]
+    assert list(Cluster("Cu3").moves()) == ["rattle", "relocate", "splice", "twist"]
+    names = ["permute", "rattle", "relocate", "splice", "twist"]
     assert list(Cluster("AuCu3").moves()) == names
 
 

@@ -3,8 +3,11 @@ import math
 import pytest
 import torch
 
+from bostruct.spaces import sampling
+from bostruct.spaces.orbits import orbits
 from bostruct.spaces.packing import connected, distances
-from bostruct.spaces.sampling import LINK, compact, insist
+from bostruct.spaces.sampling import LINK, compact, insist, symmetric
+from bostruct.spaces.symmetry import operations
 from bostruct.testing import stream
 
 
@@ -71,3 +74,44 @@ def test_insists_until_all_are_good():
     assert X.flatten().tolist() == [10, 20, 12, 30, 14]
     assert insist(5, 1, draw, 2) is None
     assert insist(0, 1, draw, 1).shape == (0, 1)
+
+
+def test_symmetric_clusters_keep_their_symmetry_but_for_the_shaking(monkeypatch):
+    numbers = torch.tensor([29] * 13)
+    shaken, whole = symmetric(64, numbers, bonds(13), 30.0, stream(0))
+    monkeypatch.setattr(sampling, "SHAKEN", 0.0)
+    P, _ = symmetric(64, numbers, bonds(13), 30.0, stream(0))
+    groups = orbits(64, numbers, stream(0)).groups
+    assert whole.double().mean() > 0.8
+    step = (shaken - P).square().mean().sqrt()
+    assert step == pytest.approx(0.03 * 2.5, rel=0.05)
+    broken = 0
+    for structure, group in zip(P, groups, strict=True):
+        moved = (operations(group).unsqueeze(1) @ structure.unsqueeze(-1)).squeeze(-1)
+        broken += int(torch.cdist(moved, structure).amin(-1).max() > 1e-3)
+    assert broken < 6  # rounding grows where atoms were thrown on top of each other
+
+
+def test_symmetric_clusters_have_bonds_and_no_overlaps():
+    numbers = torch.tensor([79] * 5 + [29] * 10)
+    P, whole = symmetric(64, numbers, bonds(15), 30.0, stream(0))
+    D = distances(P)
+    assert torch.equal(whole, connected(D, LINK * bonds(15)))
+    nearest = (D / bonds(15)).nan_to_num(math.inf)
+    assert nearest[whole].min() > 0.7
+
+
+def test_the_icosahedron_is_more_often_among_the_symmetric_ones():
+    def icosahedra(P):
+        return int(((distances(P) < 1.25).sum((1, 2)) == 13 + 2 * 42).sum())
+
+    numbers, bond = torch.tensor([18] * 13), bonds(13, 1.0)
+    symmetrical = icosahedra(symmetric(200, numbers, bond, 9.0, stream(0))[0])
+    random = icosahedra(compact(200, bond, 9.0, stream(0))[0])
+    assert symmetrical > 2 * random > 0
+
+
+def test_no_symmetric_ones_are_none():
+    P, whole = symmetric(0, torch.tensor([29] * 4), bonds(4), 30.0, stream(0))
+    assert P.shape == (0, 4, 3)
+    assert whole.shape == (0,)
