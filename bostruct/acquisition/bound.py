@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from botorch.acquisition.acquisition import AcquisitionFunction
@@ -38,12 +38,15 @@ class LowerConfidenceBound:
 
     Args:
         kappa: The weight of σ. 0 trusts the mean; larger explores.
+        adaptive: Whether a campaign takes a quarter to twice of that weight, after what
+            looks at the uncertain have paid; see `bostruct.campaign.history`.
 
     >>> LowerConfidenceBound(kappa=2.0).description()
-    {'kind': 'LowerConfidenceBound', 'kappa': 2.0}
+    {'kind': 'LowerConfidenceBound', 'kappa': 2.0, 'adaptive': True}
     """
 
     kappa: float = 1.0
+    adaptive: bool = True
     joint: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -61,6 +64,10 @@ class LowerConfidenceBound:
         """Return `X [b, 1, d] -> [b]` eV; `best`, `observed` and `seed` are unused."""
         refuse_pending(self, pending)
         return UpperConfidenceBound(model, beta=self.kappa**2, maximize=False)
+
+    def tempered(self, boldness: float) -> LowerConfidenceBound:
+        """Return the bound with that much of its weight, if it is adaptive."""
+        return replace(self, kappa=self.kappa * boldness) if self.adaptive else self
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bostruct.campaign.arrays import offload
 from bostruct.campaign.effort import Scales
+from bostruct.campaign.history import Tempers, widening
 from bostruct.campaign.log import labelled
 from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.schema import FORMAT
@@ -128,13 +129,16 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     resting = torch.tensor([rests.get(trial.number, True) for trial in trials])
     candidates, chosen, values = choice(task, candidates, value, seen, resting)
     tensors = offload(_tensors(task, model, candidates, chosen, known))
+    shown = dict(model.hyperparameters()) | {"widening": widening(trials)}
+    if isinstance(task.parts.acquisition, Tempers):
+        shown["boldness"] = task.boldness
     planned = Planned(
         step=task.step,
         kind="model",
         X=tensors["candidates.X"][chosen].double(),
         origins=[candidates.origin[i] for i in chosen],
         known=numbers,
-        hyperparameters=dict(sorted(model.hyperparameters().items())),
+        hyperparameters=dict(sorted(shown.items())),
         predictions=[
             {"candidate": i, "acquisition": worth, **_prediction(tensors, i)}
             for i, worth in zip(chosen, values, strict=True)

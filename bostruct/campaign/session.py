@@ -10,6 +10,7 @@ import torch
 
 from bostruct.campaign.check import Check, without_forces
 from bostruct.campaign.effort import level
+from bostruct.campaign.history import boldness
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.parts import Parts
 from bostruct.campaign.plan import given, plan
@@ -62,7 +63,8 @@ class Session:
         steps, trials = ledger.steps(), ledger.undecoded()
         asked = [trial for trial in trials if not trial.given]
         effort = level(self.parts.search, asked, steps)
-        task = Task(self.parts, ledger.seed, self.device, len(steps), q, effort)
+        bold = boldness(trials)
+        task = Task(self.parts, ledger.seed, self.device, len(steps), q, effort, bold)
         planned = plan(task, trials)
         if len(planned.X) == 0:
             raise ExhaustedError(

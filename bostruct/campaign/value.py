@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bostruct.acquisition import Acquisition
+from bostruct.campaign.history import Tempers
 from bostruct.campaign.parts import Parts
 from bostruct.campaign.streams import number, stream
 from bostruct.candidates import Candidates, choose
@@ -29,6 +31,7 @@ class Task:
         step: Its number.
         q: How many trials it chooses.
         level: How thorough its search is; see `effort`.
+        boldness: How much of its weight the uncertainty gets; see `history`.
     """
 
     parts: Parts
@@ -37,6 +40,13 @@ class Task:
     step: int
     q: int
     level: int = 0
+    boldness: float = 1.0
+
+    @property
+    def acquisition(self) -> Acquisition:
+        """The campaign's, tempered."""
+        own = self.parts.acquisition
+        return own.tempered(self.boldness) if isinstance(own, Tempers) else own
 
     def stream(self, purpose: str) -> torch.Generator:
         """Return the generator of this step for one purpose."""
@@ -64,7 +74,7 @@ class Value:
     ) -> None:
         self._task, self._model = task, model
         self._known, self._energies, self._pending = known, energies, pending
-        self._function = task.parts.acquisition.build(
+        self._function = task.acquisition.build(
             model,
             float(energies.min()),
             observed=known,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bostruct.acquisition import LowerConfidenceBound
 from bostruct.campaign import Check
 from bostruct.campaign.log import Log, labelled
 from bostruct.campaign.show import show
@@ -142,7 +143,9 @@ def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path):
     old = tmp_path / "old"
     (old / "posteriors").mkdir(parents=True)
     connection = sqlite3.connect(old / "campaign.db")
-    connection.executescript(FORMAT_1.read_text(encoding="utf-8"))
+    script = FORMAT_1.read_text(encoding="utf-8")
+    script = script.replace('"acquisition":{', '"acquisition":{"adaptive":false,')
+    connection.executescript(script)
     connection.close()
     log = Log(old, Box(), GP())
     assert len(log.trials("done")) == 5
@@ -150,13 +153,14 @@ def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path):
     assert log.checked() == []
     assert "finished, 5 evaluations" in show(summary(log))
     assert not [p for p in verify(log).problems if "could not read" not in p]
-    log = campaign(n=7, initial=2).run(old)
-    whole = campaign(n=7, initial=2).run(tmp_path / "new")
+    steady = LowerConfidenceBound(adaptive=False)
+    log = campaign(n=7, initial=2, acquisition=steady).run(old)
+    whole = campaign(n=7, initial=2, acquisition=steady).run(tmp_path / "new")
     for mine, other in zip(log.trials(), whole.trials(), strict=True):
         torch.testing.assert_close(mine.X, other.X)
         assert mine.energy == pytest.approx(other.energy)
     with pytest.raises(MismatchError, match="check is absent there"):
-        campaign(initial=2, check=Check()).run(old)
+        campaign(initial=2, acquisition=steady, check=Check()).run(old)
 
 
 def test_what_a_check_found(tmp_path):

@@ -1,0 +1,88 @@
+"""What the predictions of a campaign have been worth: pure functions of its log.
+
+Every structure that a model chose was predicted before its energy was known. With
+z = (E - mean) / σ, σ² the variance of an observed energy, a z far above 0 says that the
+model promised too much, and many of them that its σ is too small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol, Self, runtime_checkable
+
+from bostruct.campaign.records import Trial
+
+START = 0.5
+"""Boldness before anything is known: a model of a few structures is bold by itself."""
+
+RANGE = (0.25, 2.0)
+"""Of the boldness."""
+
+DOWN, UP = 0.7, 1.25
+"""Factors after a broken promise, and after one that was kept but did not pay."""
+
+GAIN = 1e-3
+"""eV; a lower energy is better by at least this."""
+
+RECENT = 10
+"""Predictions that the widening looks at."""
+
+BELIEF = 4.0
+"""Predictions that a σ which is right from the start is worth."""
+
+WORST = 25.0
+"""A larger z² counts as this: one exploded structure must not rule the rest."""
+
+
+@runtime_checkable
+class Tempers(Protocol):
+    """An acquisition whose weight of the uncertainty follows what it has paid."""
+
+    def tempered(self, boldness: float) -> Self:
+        """Return the acquisition with that much of its usual weight."""
+        ...
+
+
+def boldness(trials: Sequence[Trial]) -> float:
+    """Return the factor on the weight of the uncertainty in the next step.
+
+    An energy more than one σ above its prediction, and no new best, means that the
+    uncertain was looked at in vain: less of it. One as predicted, and no new best,
+    means that the model has nothing new to show where it is sure: more of it.
+
+    Args:
+        trials: All so far, in the order asked.
+    """
+    factor = START
+    for z, better in _predicted(trials):
+        if not better:
+            factor *= DOWN if z > 1 else UP
+            factor = min(max(factor, RANGE[0]), RANGE[1])
+    return factor
+
+
+def widening(trials: Sequence[Trial]) -> float:
+    """Return the factor by which σ of the next predictions had better be multiplied.
+
+    The root of the mean z² of the last predictions, together with some that are right,
+    and at least 1: a σ is never made smaller because the last looks were easy.
+
+    Args:
+        trials: All so far, in the order asked.
+    """
+    squares = [min(z * z, WORST) for z, _ in _predicted(trials)][-RECENT:]
+    mean = (BELIEF + math.fsum(squares)) / (BELIEF + len(squares))
+    return max(1.0, math.sqrt(mean))
+
+
+def _predicted(trials: Sequence[Trial]) -> Iterator[tuple[float, bool]]:
+    """Yield z of each energy that was predicted, and whether it was a new best."""
+    best = math.inf
+    for trial in trials:
+        if trial.state != "done" or trial.energy is None:
+            continue
+        if trial.mean is not None and trial.observed:
+            z = (trial.energy - trial.mean) / math.sqrt(trial.observed)
+            yield z, trial.energy < best - GAIN
+        best = min(best, trial.energy)

@@ -1,0 +1,88 @@
+"""What predictions have been worth, from trials written by hand."""
+
+import math
+
+import pytest
+import torch
+
+from bostruct.acquisition import ExpectedImprovement, LowerConfidenceBound
+from bostruct.campaign import history
+from bostruct.campaign.history import Tempers, boldness, widening
+from bostruct.campaign.records import Trial
+
+
+def trial(number, energy, mean=None, sigma=1.0, state="done"):
+    observed = None if mean is None else sigma**2
+    return Trial(
+        number=number,
+        step=number,
+        key=str(number),
+        attempt=1,
+        state=state,
+        origin="rattle",
+        X=torch.zeros(3),
+        mean=mean,
+        observed=observed,
+        energy=energy,
+    )
+
+
+def trials(*rows):
+    return [trial(i, *row) for i, row in enumerate(rows)]
+
+
+def test_nothing_known_is_the_start():
+    assert boldness([]) == history.START
+    assert boldness(trials((3.0,), (2.0,))) == history.START
+    assert widening(trials((3.0,), (2.0,))) == 1.0
+
+
+def test_broken_promises_make_it_careful_and_kept_ones_bold():
+    broken = trials((3.0,), (9.0, 2.0))
+    assert boldness(broken) == pytest.approx(history.START * history.DOWN)
+    kept = trials((3.0,), (3.1, 3.0), (3.2, 3.1))
+    assert boldness(kept) == pytest.approx(history.START * history.UP**2)
+
+
+def test_what_paid_changes_nothing():
+    assert boldness(trials((3.0,), (2.0, 0.5), (1.0, 1.0))) == history.START
+
+
+def test_boldness_stays_in_its_range():
+    low, high = history.RANGE
+    assert boldness(trials((0.0,), *[(9.0, 0.0)] * 50)) == low
+    assert boldness(trials((0.0,), *[(1.0, 1.0)] * 50)) == high
+
+
+def test_failures_and_what_was_not_predicted_do_not_count():
+    rows = trials((3.0,), (9.0, 2.0))
+    others = [trial(7, None, 1.0, state="failed"), trial(8, 2.9)]
+    assert boldness([*rows, *others]) == boldness(rows)
+    assert widening([*rows, *others]) == widening(rows)
+
+
+def test_widening_is_the_root_of_the_mean_square_with_some_belief():
+    rows = trials((0.0,), *[(1.0, 0.0, 0.5)] * 6)  # z = 2
+    expected = math.sqrt((history.BELIEF + 6 * 4) / (history.BELIEF + 6))
+    assert widening(rows) == pytest.approx(expected)
+
+
+def test_widening_never_narrows_and_one_explosion_does_not_rule():
+    assert widening(trials((0.0,), *[(0.0, 0.0)] * 20)) == 1.0
+    worst = widening(trials((0.0,), (1e6, 0.0)))
+    most = math.sqrt((history.BELIEF + history.WORST) / (history.BELIEF + 1))
+    assert worst == pytest.approx(most)
+
+
+def test_only_the_last_predictions_widen():
+    old = [(5.0, 0.0)] * 5
+    rows = trials((0.0,), *old, *[(0.5, 0.5)] * history.RECENT)
+    assert widening(rows) == 1.0
+
+
+def test_bounds_can_be_tempered_and_improvements_cannot():
+    assert isinstance(LowerConfidenceBound(), Tempers)
+    assert LowerConfidenceBound(kappa=2.0).tempered(0.5).kappa == 1.0
+    fixed = LowerConfidenceBound(kappa=2.0, adaptive=False)
+    assert fixed.tempered(0.5).kappa == 2.0
+    assert not isinstance(ExpectedImprovement(), Tempers)
