@@ -8,7 +8,7 @@ and relaxed at once, the best of all so far are perturbed again, round after rou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, final, runtime_checkable
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bostruct.candidates.candidates import Candidates, Judges, choose
-from bostruct.candidates.relax import Value, relax
+from bostruct.candidates.relax import Relaxed, Value, relax
 from bostruct.errors import InputError, check_count, check_positive, must
 
 
@@ -130,7 +130,41 @@ class Search:
         Raises:
             InputError: a name in `without` is none of the space's, or nothing is left.
         """
-        sources, moves = self._kept(space)
+        walk = self.walk(space, known, energies, generator)
+        starts = next(walk)
+        while True:
+            end = relax(
+                value,
+                starts,
+                tolerance=self.tolerance,
+                steps=self.steps,
+                step=self.step,
+                project=space.project,
+            )
+            try:
+                starts = walk.send(end)
+            except StopIteration as last:
+                found: Candidates = last.value
+                return found
+
+    def walk(
+        self,
+        space: Region,
+        known: Tensor,
+        energies: Tensor,
+        generator: torch.Generator,
+    ) -> Generator[Tensor, Relaxed, Candidates]:
+        """Search as a dialogue: yield structures, get them relaxed, return them all.
+
+        So several searches may be relaxed together. Arguments as in a call.
+
+        Yields:
+            X `[candidates, d]`, where relaxations start.
+
+        Raises:
+            InputError: a name in `without` is none of the space's, or nothing is left.
+        """
+        sources, moves = self.kept(space)
         lowest = energies.argsort(stable=True)[: self.parents]
         random = (
             self.candidates if not len(lowest) else round(self.fresh * self.candidates)
@@ -140,7 +174,7 @@ class Search:
             moves, known[lowest], self.candidates - random, generator
         )
         starts = torch.cat((starts, perturbed))
-        pool = self._relaxed(value, space, starts, names + made)
+        pool = _ended((yield starts), names + made)
         top, idle = -torch.inf, 0
         for _ in range(self.rounds - 1):
             best = choose(pool, self.parents, space=space)
@@ -152,11 +186,15 @@ class Search:
             parents = pool.X[best] if len(best) else starts
             paid = [pool.origin[row] for row in best.tolist()]
             starts, names = _perturbed(moves, parents, self.candidates, generator, paid)
-            pool = Candidates.cat((pool, self._relaxed(value, space, starts, names)))
+            pool = Candidates.cat((pool, _ended((yield starts), names)))
         return pool
 
-    def _kept(self, space: Region) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the space's ways to make random structures, and its moves."""
+    def kept(self, space: Region) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the space's ways to make random structures, and its moves.
+
+        Raises:
+            InputError: a name in `without` is none of them, or nothing is left.
+        """
         sources: Mapping[str, Any] = {"random": space.sample}
         if isinstance(space, Generates):
             sources = space.generators()
@@ -175,18 +213,9 @@ class Search:
             raise InputError(must("without", condition, ", ".join(self.without)))
         return left[0], left[1]
 
-    def _relaxed(
-        self, value: Value, space: Region, X: Tensor, origin: list[str]
-    ) -> Candidates:
-        end = relax(
-            value,
-            X,
-            tolerance=self.tolerance,
-            steps=self.steps,
-            step=self.step,
-            project=space.project,
-        )
-        return Candidates(end.X, end.value, origin, end.steps, end.converged)
+
+def _ended(end: Relaxed, origin: list[str]) -> Candidates:
+    return Candidates(end.X, end.value, origin, end.steps, end.converged)
 
 
 def _random(
