@@ -6,11 +6,11 @@ times the median of its task and method. Its cause is the first of these that ho
     error      it was ended by an error, which is quoted
     evaluator  half of its energies or more are failures
     spoilt     a prediction was no number, or z² of the last ten ran away: σ collapsed
-    unknown    no run found anything lower, so there is nothing to ask the model about
+    unknown    nothing lower is known, so there is nothing to ask the model about
 
 and otherwise what most of some of its steps say, spread over the time in which others
-had found the answer. Asked what it thinks of the lowest structure that any run found,
-relaxed with the true energy, a step may say
+had found the answer. Asked what it thinks of the answer, which is the task's own or the
+lowest structure that any run found, relaxed with the true energy, a step may say
 
     excluded   it may not be proposed: outside the space, or taken for one evaluated
     search     it is worth more than what was chosen, so the search did not find it
@@ -54,7 +54,8 @@ LOOKS = 8
 """Steps that are asked, at most."""
 
 LOWER = 1e-3
-"""eV. What lies less below the lowest energy of a run is the same."""
+"""eV. What lies less below the lowest energy of a run is the same; while nothing known
+solves the task, what lies within its tolerance is."""
 
 HALF = 0.5
 """Of the energies: more failures than that are the evaluator's."""
@@ -138,8 +139,9 @@ def _explained(
     cause, detail = suspect(run)
     if cause:
         return replace(found, cause=cause, detail=detail)
-    if known is None or lowest is None or known.energy > lowest - LOWER:
-        return replace(found, detail=run.reason or "no run found anything lower")
+    lower = LOWER if known is None or known.energy <= task.target else task.tolerance
+    if known is None or lowest is None or known.found > lowest - lower:
+        return replace(found, detail=run.reason or "nothing lower is known")
     steps = asked(log.steps(), log.undecoded(), min(median, run.cap / 2), _end(run))
     try:
         looks = [look(method.campaign(task), log, step, known) for step in steps]
@@ -148,7 +150,8 @@ def _explained(
     if not looks:
         return found
     cause, agree, last = verdict(looks)
-    above = known.energy - task.reference
+    more = "more" if last.short < 0 else "less"
+    above = 1000 * (known.energy - task.reference)
     return replace(
         found,
         cause=cause,
@@ -156,8 +159,8 @@ def _explained(
         agree=agree,
         z=last.z if math.isfinite(last.z) else None,
         detail=(
-            f"in step {last.step} the answer, {1000 * above:+.1f} meV, was worth "
-            f"{last.short:+.3f} less than what was chosen"
+            f"in step {last.step} the answer, at {above:+.1f} meV, was worth "
+            f"{abs(last.short):.3f} {more} than what was chosen"
         ),
     )
 

@@ -29,7 +29,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 from bostruct.errors import InputError, check_positive, must
 from bostruct.evaluators import Evaluator
@@ -60,6 +60,8 @@ class Task:
         reference: The lowest energy known, eV.
         tolerance: An energy this much above the reference solves the task, eV.
         source: Where the reference comes from.
+        known: Makes the structure of that energy as `ase.Atoms`, if it is to be had:
+            causes of failures are then told apart although no run has solved the task.
 
     Raises:
         InputError: a name that is no name of a folder, or a number out of range.
@@ -71,6 +73,7 @@ class Task:
     reference: float
     tolerance: float = 0.05
     source: str = ""
+    known: Callable[[], Any] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -6,13 +6,16 @@ pair's equilibrium distance; they stand for eV and Å.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bostruct.bench.task import Task
 from bostruct.evaluators import Calculator
 from bostruct.spaces import Cluster, Space, Surface
+
+MINIMA = Path(__file__).with_name("minima.extxyz")
 
 LENNARD_JONES = (
     "Cambridge Cluster Database; D. J. Wales and J. P. K. Doye, "
@@ -64,6 +67,14 @@ def morse() -> Any:  # noqa: ANN401 - ASE
     return MorsePotential(epsilon=1.0, r0=1.0, rho0=6.0, rcut1=50.0, rcut2=60.0)
 
 
+def known(name: str) -> Any:  # noqa: ANN401 - ASE
+    """Return the lowest structure of a named task as `ase.Atoms`; of some."""
+    from ase.io import iread
+
+    frames = iread(MINIMA, index=":", format="extxyz")
+    return next(atoms for atoms in frames if atoms.info["name"] == name)
+
+
 def _lj(n: int, reference: float) -> Task:
     space = partial(Cluster, f"Ar{n}", radii={"Ar": 0.56})
     evaluator = Calculator(lennard_jones)
@@ -75,11 +86,20 @@ def _morse(n: int, reference: float) -> Task:
     return Task(f"morse{n}", space, Calculator(morse), reference, 0.05, MORSE)
 
 
-def _emt(
-    formula: str, reference: float, tolerance: float = 0.04, source: str = HOPPING
-) -> Task:
+def _emt(formula: str, reference: float) -> Task:
     space = partial(Cluster, formula)
-    return Task(formula.lower(), space, Calculator(emt), reference, tolerance, source)
+    return Task(formula.lower(), space, Calculator(emt), reference, 0.04, HOPPING)
+
+
+def _own(
+    name: str,
+    space: Callable[[], Space],
+    reference: float,
+    tolerance: float,
+    source: str,
+) -> Task:
+    lowest = partial(known, name)
+    return Task(name, space, Calculator(emt), reference, tolerance, source, lowest)
 
 
 def nickel() -> Space:
@@ -121,11 +141,11 @@ TASKS: Mapping[str, Task] = {
         _emt("Cu13", 9.3614),
         _emt("Cu15", 10.6575),
         _emt("Au10", 5.6181),
-        _emt("Au5Cu10", 8.980409, 0.015, source=AU5CU10),
-        _emt("Au8Cu8", 8.674517, 0.016, source=AU8CU8),
+        _own("au5cu10", partial(Cluster, "Au5Cu10"), 8.980409, 0.015, AU5CU10),
+        _own("au8cu8", partial(Cluster, "Au8Cu8"), 8.674517, 0.016, AU8CU8),
         Task("ni5_au100", nickel, Calculator(emt), 9.8433, 0.04, HOPPING),
-        Task("pt8_au100", platinum, Calculator(emt), 10.459044, 0.04, PT8_AU100),
-        Task("ni4_in_au100", alloyed, Calculator(emt), 7.709965, 0.015, NI4_IN_AU100),
+        _own("pt8_au100", platinum, 10.459044, 0.04, PT8_AU100),
+        _own("ni4_in_au100", alloyed, 7.709965, 0.015, NI4_IN_AU100),
     )
 }
 """The named tasks."""

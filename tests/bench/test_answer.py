@@ -50,3 +50,16 @@ def test_there_is_none_without_energies(tmp_path):
     assert isinstance(lost.evaluator, Function)
     assert answer(lost, run(Campaigns(DEFAULT, 5), lost, 1, tmp_path)) is None
     assert answer(lost, []) is None
+
+
+def test_a_task_may_know_its_own(tmp_path):
+    from ase import Atoms
+
+    low = [(0, 0, 0), (1.545, 0, 0), (0.7725, 1.338, 0)]
+    own = task("own", -99.0, known=lambda: Atoms("Cu3", low))
+    found = answer(own, [])
+    assert found.energy == pytest.approx(-2.53, abs=0.02)
+    logs = run(Campaigns(DEFAULT, 6), own, 1, tmp_path)
+    assert answer(own, logs).energy == found.energy
+    far = task("far", -99.0, known=lambda: Atoms("Cu3", [(0, 0, z) for z in (0, 3, 6)]))
+    assert answer(far, logs).energy < answer(far, []).energy

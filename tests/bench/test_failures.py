@@ -107,6 +107,7 @@ def test_every_run_that_ended_badly_has_a_cause(made):
         assert one.agree > one.looks / 2
         assert one.gap > task().tolerance
         assert "in step 8 the answer" in one.detail
+        assert one.detail.endswith(" more than what was chosen")
     data = json.loads((out / "results.json").read_text())
     assert [one["cause"] for one in data["failures"]] == [
         one.cause for one in results.findings
@@ -133,7 +134,7 @@ def test_what_is_damaged_is_no_cause(made, tmp_path):
 def test_nobody_knows_better(tmp_path):
     results = compare([task(reference=-99.0)], [Campaigns(DEFAULT, 6)], 1, tmp_path)
     (found,) = results.findings
-    assert (found.cause, found.detail) == ("unknown", "no run found anything lower")
+    assert (found.cause, found.detail) == ("unknown", "nothing lower is known")
     assert found.gap == results.runs[0].best + 99.0
 
 

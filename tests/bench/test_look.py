@@ -46,7 +46,7 @@ def extreme(log, made, worst):
 def test_the_search_missed_what_it_would_have_taken(ran):
     made, log = ran(Blind())
     X = extreme(log, made, worst=False)
-    found = look(made, log, log.steps()[-1], Answer(X, -2.0))
+    found = look(made, log, log.steps()[-1], Answer(X, -2.0, -2.0))
     assert (found.step, found.cause) == (log.steps()[-1].number, "search")
     assert found.short < 0
 
@@ -58,7 +58,7 @@ def test_the_model_is_wrong_or_others_promise_more(ran, sigmas, cause):
     made, log = ran(Draw(64))
     X = extreme(log, made, worst=True)
     mean, sigma = model_at(log, X)
-    found = look(made, log, log.steps()[-1], Answer(X, mean + sigmas * sigma))
+    found = look(made, log, log.steps()[-1], Answer(X, mean + sigmas * sigma, mean))
     assert found.cause == cause
     assert found.z == pytest.approx(sigmas, rel=1e-6)
     chosen = log.trials()[-1].acquisition
@@ -71,4 +71,4 @@ def test_what_may_not_be_proposed_is_excluded(ran):
     step = log.steps()[-1]
     seen = log.trials()[0].X
     for X in (seen, seen + 10.0):  # evaluated, outside the box
-        assert look(made, log, step, Answer(X, -2.0)).cause == "excluded"
+        assert look(made, log, step, Answer(X, -2.0, -2.0)).cause == "excluded"

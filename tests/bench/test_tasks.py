@@ -6,8 +6,9 @@ from ase import Atoms
 from ase.cluster import Icosahedron
 from ase.optimize import BFGS
 
+from bostruct.bench.answer import answer
 from bostruct.bench.tasks import TASKS, emt, lennard_jones, morse
-from bostruct.structures import from_ase, to_ase
+from bostruct.structures import from_ase
 
 TRIANGLE = [(0, 0, 0), (1, 0, 0), (0.5, 0.75**0.5, 0)]
 
@@ -52,23 +53,16 @@ def test_the_icosahedron_is_the_reference(name, element, calculator, bond):
     assert task.evaluator(from_ase(atoms)).energy < task.target
 
 
-def test_nickel_goes_into_the_layer_of_gold():
-    task = TASKS["ni4_in_au100"]
-    space = task.space()
-    slab = to_ase(space.decode(space.sample(1, torch.Generator().manual_seed(0))))[0]
-    side = slab.cell[0, 0] / 3
-    bottom = slab.positions[slab.constraints[0].index, 2].max()
-    layer = [(x, y) for x in range(3) for y in range(3)]
-    inside = [(0, 0), (1, 0), (2, 0), (2, 2)]
-    above = [(1.5, 0.5), (2.5, 0.5), (1.5, 2.5), (2.5, 2.5)]
-    gold = [(x, y, 1.8) for x, y in layer if (x, y) not in inside]
-    gold += [(x, y, 3.4) for x, y in above]
-    nickel = [(x, y, 1.65) for x, y in inside]
-    free = torch.tensor(gold + nickel) * torch.tensor([side, side, 1.0])
-    free[:, 2] += bottom
-    slab.positions[space.free] = free
-    slab.calc = emt()
-    BFGS(slab, logfile=None).run(fmax=1e-3, steps=100)
-    assert slab.get_potential_energy() == pytest.approx(task.reference, abs=1e-4)
-    X = space.encode(from_ase(slab))
-    assert bool(space.contains(X))
+@pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].known])
+def test_the_known_structure_has_the_reference_energy(name):
+    task = TASKS[name]
+    found = answer(task, [])
+    assert found.energy == pytest.approx(task.reference, abs=1e-5)
+    assert bool(task.domain.contains(found.X))
+
+
+def test_nickel_is_in_the_layer_of_gold():
+    atoms = TASKS["ni4_in_au100"].known()
+    heights = sorted(zip(atoms.positions[:, 2], atoms.symbols, strict=True))
+    assert [symbol for _, symbol in heights[9:13]] == ["Ni"] * 4
+    assert heights[18][0] - heights[17][0] > 1, "the gold they replace is an island"
