@@ -16,6 +16,7 @@ from bostruct.campaign.records import Step
 from bostruct.campaign.value import Task, Value
 from bostruct.candidates import Candidates, choose
 from bostruct.candidates.relax import relax
+from bostruct.surrogates import FittedModel
 
 WRONG = 2.0
 """σ. A model that is off by more believes something wrong."""
@@ -54,10 +55,7 @@ def look(campaign: Campaign, log: Log, step: Step, answer: Answer) -> Look:
     known = [trial for trial in before if trial.number in set(step.known)]
     chosen = next(trial for trial in trials if trial.step == step.number)
     model = log.posterior(step.number)
-    X = torch.stack([trial.X for trial in known])
-    energies = torch.tensor([trial.energy for trial in known], dtype=X.dtype)
-    task = Task(campaign.parts, log.seed, X.device, step.number, 1)
-    worth = _worth(Value(task, model, X, energies), campaign, answer.X)
+    worth = _worth(asked(campaign, log, step, model), campaign, answer.X)
     with torch.no_grad():
         there = model.posterior(answer.X.unsqueeze(0), observation_noise=True)
     error = answer.energy - float(there.mean)
@@ -65,7 +63,7 @@ def look(campaign: Campaign, log: Log, step: Step, answer: Answer) -> Look:
     short = (chosen.acquisition or 0.0) - worth
     alone = Candidates(
         X=answer.X.unsqueeze(0),
-        value=X.new_zeros(1),
+        value=answer.X.new_zeros(1),
         origin=["answer"],
         steps=torch.zeros(1, dtype=torch.int64),
         converged=torch.ones(1, dtype=torch.bool),
@@ -81,6 +79,22 @@ def look(campaign: Campaign, log: Log, step: Step, answer: Answer) -> Look:
     else:
         cause = "isomer" if abs(z) <= WRONG else "model"
     return Look(step.number, cause, short, z)
+
+
+def asked(campaign: Campaign, log: Log, step: Step, model: FittedModel) -> Value:
+    """Return the acquisition as it was when a step asked for its first structure."""
+    trials = {trial.number: trial for trial in log.undecoded()}
+    X = torch.stack([trials[number].X for number in step.known])
+    energies = [trials[number].energy for number in step.known]
+    task = Task(
+        campaign.parts,
+        log.seed,
+        X.device,
+        step.number,
+        1,
+        boldness=step.hyperparameters.get("boldness", 1.0),
+    )
+    return Value(task, model, X, torch.tensor(energies, dtype=X.dtype))
 
 
 def _worth(value: Value, campaign: Campaign, X: Tensor) -> float:
