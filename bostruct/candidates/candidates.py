@@ -11,6 +11,9 @@ from torch import Tensor
 
 STRICT = 0.2  # of the tolerance: how close a look is a look at the same structure
 
+BLOCK = 16
+"""Candidates that are compared at a time."""
+
 
 class Judges(Protocol):
     """What the choice needs to know of a space."""
@@ -89,23 +92,31 @@ def choose(
     allowed &= space.contains(X.nan_to_num())
     order = value.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
     taken: list[int] = []
-    for row in order[allowed[order]].tolist():
-        if len(taken) == q:
+    for rows in order[allowed[order]].split(BLOCK):
+        if len(taken) >= q:
             break
-        if taken and bool(space.same(X[row], X[taken]).any()):
-            continue
-        if _old(X[row], space, seen, resting):
-            continue
-        taken.append(row)
-    return torch.tensor(taken, dtype=torch.int64, device=X.device)
+        block = X[rows]
+        out = _old(block, space, seen, resting)
+        if taken:
+            out |= space.same(block.unsqueeze(1), X[taken]).any(-1)
+        twins = space.same(block.unsqueeze(1), block).tolist()
+        better: list[int] = []
+        for k, gone in enumerate(out.tolist()):
+            if gone or any(twins[k][other] for other in better):
+                continue
+            better.append(k)
+        taken.extend(rows[better].tolist())
+    return torch.tensor(taken[:q], dtype=torch.int64, device=X.device)
 
 
-def _old(x: Tensor, space: Judges, seen: Tensor | None, resting: Tensor | None) -> bool:
-    """Return whether x `[d]` is a structure that was seen."""
+def _old(
+    X: Tensor, space: Judges, seen: Tensor | None, resting: Tensor | None
+) -> Tensor:
+    """Return which of X `[n, d]` are structures that were seen, `[n]` bool."""
     if seen is None or not len(seen):
-        return False
-    seen = seen.to(x)
-    old = space.same(x, seen, scale=STRICT)
+        return torch.zeros(len(X), dtype=torch.bool, device=X.device)
+    seen, X = seen.to(X), X.unsqueeze(1)
+    old = space.same(X, seen, scale=STRICT)
     if resting is not None:
-        old = old | (space.same(x, seen) & resting.to(x.device))
-    return bool(old.any())
+        old = old | (space.same(X, seen) & resting.to(X.device))
+    return old.any(-1)
