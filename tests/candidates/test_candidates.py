@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bostruct.candidates import Candidates, choose
+from bostruct.candidates.candidates import STRICT
 
 
 class Line:
@@ -107,3 +108,21 @@ def test_what_rests_is_not_looked_at_again_nearby():
         resting = torch.tensor([rests])
         found = choose(near, 1, space=Line(), seen=seen, resting=resting)
         assert found.tolist() == rows
+
+
+@pytest.mark.parametrize("q", [1, 7, 40, 99])
+def test_the_choice_among_many_is_that_of_one_after_the_other(q):
+    """Candidates are compared in blocks; that must not show."""
+    random = torch.Generator().manual_seed(0)
+    places = 4 * torch.rand(90, generator=random)
+    values = torch.randn(90, generator=random)
+    seen = [0.5]
+    strict = STRICT * 0.1  # of what was seen nothing is said to be at rest
+    expected: list[int] = []
+    for row in values.argsort(descending=True).tolist():
+        place = float(places[row])
+        apart = all(abs(place - float(places[other])) >= 0.1 for other in expected)
+        if apart and all(abs(place - other) >= strict for other in seen):
+            expected.append(row)
+    assert len(expected) > 20
+    assert chosen(places.tolist(), values.tolist(), q, seen) == expected[:q]
