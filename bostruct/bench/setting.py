@@ -39,7 +39,7 @@ SETTINGS = {
     )
 }
 """Named settings, the same for all tasks: with some 20 energies of Cu15 a step of them
-takes about 2, 0.5 and 20 s of one core."""
+takes some 3, 0.5 and 30 s of one core."""
 
 WITHOUT = "without-"
 """Begins the name of a setting whose search lacks something: "without-permute"."""
