@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from bostruct.spaces.slab import (
     room,
 )
 from bostruct.spaces.space import Move
+from bostruct.spaces.whole import check_gap, whole
 from bostruct.structures import SYMBOLS, Structures
 
 if TYPE_CHECKING:
@@ -87,6 +89,9 @@ class Surface:
         minimum_distance: Å, for all pairs, or by pair as in `{"Au-Ni": 2.0}`; a pair
             that is not given may come as close as `closeness` times its bond.
         closeness: see `minimum_distance`.
+        gap: atoms further apart than so many bonds do not hold each other, and one that
+            has left the slab and what lies on it is outside. By default 1.5; any where
+            an element that moves makes molecules, and has no radius of its own.
 
     Attributes:
         slab: one structure.
@@ -98,6 +103,7 @@ class Surface:
             then fixed ones.
         order: `[a]` int64, the atoms of a structure in that order.
         region: lowest and highest height above the topmost atom of the slab, Å.
+        gap: in bonds, infinite where any is allowed.
 
     Raises:
         InputError: an argument cannot be used.
@@ -112,6 +118,7 @@ class Surface:
     order: Tensor
     minimum: Tensor
     region: tuple[float, float]
+    gap: float
 
     def __init__(
         self,
@@ -122,6 +129,7 @@ class Surface:
         radii: Mapping[str, float] | None = None,
         minimum_distance: Mapping[str, float] | float | None = None,
         closeness: float = 0.7,
+        gap: float | None = None,
     ) -> None:
         base = read(slab)
         added = parse(formula, least=0)
@@ -151,6 +159,7 @@ class Surface:
             "free": free,
             "order": order,
             "minimum": table[order[: len(free)]][:, order],
+            "gap": check_gap(gap, numbers[free], radii),
         }.items():
             object.__setattr__(self, name, value)
         self._check_slab()
@@ -269,7 +278,11 @@ class Surface:
         return P.gather(1, source.unsqueeze(-1).expand(-1, -1, 3)).flatten(-2)
 
     def contains(self, X: Tensor) -> Tensor:
-        """Return whether all atoms that move are in the region, none too close."""
+        """Return whether all atoms that move are in the region, none too close.
+
+        None may have left the slab and what lies on it, see `gap`. X is `[..., d]`, the
+        result `[...]`.
+        """
         here = self._constants(X)
         Q = self._inside(X)
         f, a = len(self.free), len(self.numbers)
@@ -282,7 +295,24 @@ class Surface:
         least = (here.minimum * (1 - slack)).unsqueeze(-1)
         D = norm(here.plane.gaps(Q[..., :f, :], Q, shifts))
         apart = (least <= D) | itself(f, a, shifts)
-        return inside & apart.flatten(-3).all(-1)
+        allowed: Tensor = inside & apart.flatten(-3).all(-1) & self._whole(Q)
+        return allowed
+
+    def _whole(self, Q: Tensor) -> Tensor:
+        """Return whether the atoms that move hang together with the slab, `[...]`."""
+        here = self._constants(Q)
+        f, a = len(self.free), len(self.numbers)
+        if not math.isfinite(self.gap):
+            return torch.ones(Q.shape[:-2], dtype=torch.bool, device=Q.device)
+        nearest = norm(here.plane.gaps(Q[..., :f, :], Q, here.around)).amin(-1)
+        D = nearest / here.bond[:f]
+        own = D[..., :f]
+        if a > f:  # the fixed part counts as one more atom
+            down = D[..., f:].amin(-1)
+            corner = torch.zeros_like(down[..., :1])
+            bottom = torch.cat((down, corner), -1).unsqueeze(-2)
+            own = torch.cat((torch.cat((own, down.unsqueeze(-1)), -1), bottom), -2)
+        return whole(own, torch.full_like(own[..., 0, :], self.gap).unsqueeze(-1))
 
     def project(self, X: Tensor) -> Tensor:
         """Return X `[..., d]` with atoms outside the region moved to its border.
@@ -363,7 +393,13 @@ class Surface:
             "region": list(self.region),
             "radii": dict(sorted(zip(symbols, self.radii.tolist(), strict=True))),
             "minimum_distance": dict(sorted(least.items())),
+            "gap": self.gap if math.isfinite(self.gap) else None,
         }
+
+    def _far(self) -> float:
+        """Return over how many Å atoms hold each other, at most."""
+        bonds = self.gap if math.isfinite(self.gap) else 0.0
+        return bonds * float(self.bond[: len(self.free)].max())
 
     @property
     def _added(self) -> int:
@@ -474,6 +510,7 @@ class Surface:
             bond=self.bond.to(device, dtype),
             minimum=self.minimum.to(device, dtype),
             near=plane.translations(float(self.minimum.max())),
+            around=plane.translations(self._far()),
         )
 
     def _region(self, given: Sequence[float] | None) -> tuple[float, float]:
@@ -550,3 +587,4 @@ class _Constants:
     bond: Tensor  # [a, a] Å, those that move first
     minimum: Tensor  # [f, a] Å, the same
     near: Tensor  # [s, 2] Å translations within the largest minimum distance
+    around: Tensor  # [s, 2] Å those over which atoms hold each other

@@ -34,7 +34,7 @@ class Repulsion:
     """
 
     strength: float = 200.0
-    reach: float = 0.8
+    reach: float = 0.9
 
     def __post_init__(self) -> None:
         check_positive("strength", self.strength, "It is an energy in eV.")

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from ase.build import fcc100
 
 from bostruct.errors import InputError
-from bostruct.spaces import Cluster
+from bostruct.spaces import Cluster, Surface
 from bostruct.spaces.whole import GAP, check_gap, whole
 
 
@@ -56,6 +57,22 @@ def test_a_cluster_in_parts_is_outside():
     assert Cluster("Cu4", **wide, gap=99).contains(far).all()
     assert "gap" in space.description()
     assert Cluster("H2O").description()["gap"] is None
+
+
+def test_an_atom_that_has_left_the_surface_is_outside():
+    slab = fcc100("Au", (2, 2, 2), vacuum=8.0)
+    space = Surface(slab, "Ni2", region=(0.0, 7.0))
+    X = space.sample(6, torch.Generator().manual_seed(0))
+    assert space.contains(X).all()
+    across = X.clone()
+    across[:, :3] += torch.tensor(slab.cell[0] - slab.cell[1])  # into another image of the cell
+    assert space.contains(across).all()
+    gone = X.clone()
+    gone[:, 2] = slab.positions[:, 2].max() + 6.9
+    assert not space.contains(gone).any()
+    free = Surface(slab, "Ni2", region=(0.0, 7.0), gap=9)
+    assert free.contains(gone).all()
+    assert Surface(slab, "CO").description()["gap"] is None
 
 
 def test_a_gap_must_be_positive():

@@ -126,7 +126,7 @@ def test_converges_to_the_dense_process_with_forces(data):
         errors.append((found.mean - mean).abs().mean())
         spreads.append((found.variance / covariance.diagonal()).log().abs().mean())
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
-    assert errors[2] < 0.01 * mean.std()
+    assert errors[2] < 0.02 * mean.std()
     assert spreads[0] > 5 * spreads[1] > 25 * spreads[2]
 
 

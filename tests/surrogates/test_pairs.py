@@ -12,7 +12,7 @@ from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import Repulsion
 
 R = 1.32  # radius of every atom in these tests, Å
-D = 0.8 * 2 * R
+D = 0.9 * 2 * R
 
 
 def pair(r):
@@ -88,7 +88,7 @@ def test_batch_is_the_sum_of_pairs_with_their_own_radii():
         total = 0.0
         for i in range(size):
             for j in range(i):
-                d = 0.8 * (r[i] + r[j])
+                d = 0.9 * (r[i] + r[j])
                 distance = (P[i] - P[j]).norm()
                 total += 200 * float((d / distance - 1).clamp(min=0)) ** 3
         expected.append(total)
