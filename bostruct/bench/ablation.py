@@ -3,7 +3,9 @@
     python -m bostruct.bench.ablation lj26 au8cu8 --seeds 16
 
 relaxes as many structures with each generator left out as with all of them, from equal
-seeds, and compares how far above the lowest energy found by any of them they are.
+seeds, and compares how far above the lowest energy found by any of them they are. With
+`--added` each is added to a search that has only the simplest ones: where one can stand
+in for the other, leaving one out says little.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ KNOWN, STEPS = 6, 8
 FINE = 0.01
 """eV or ε. How far above the lowest energy makes no difference."""
 
-FULL = "all"
-"""The search without anything left out."""
+FULL, BARE = "all", "random, rattle"
+"""What the others are compared with: everything, or these two alone."""
 
 WIDTH = 160
 """Columns of the table."""
@@ -44,15 +46,15 @@ SEARCH = Search(rounds=5, patience=5)
 @final
 @dataclass(frozen=True)
 class Worth:
-    """What leaving a generator out did.
+    """What leaving out or adding a generator did.
 
     Attributes:
-        name: of the generator; "all" if none was left out.
+        name: of the generator, or of what it is compared with.
         landscape: where.
         solved: runs that ended in the lowest energy.
         runs: how many.
-        losses: of each run, by how many doublings its shortfall was larger than with
-            all generators, on average over the rounds.
+        losses: of each run, by how many doublings its shortfall was larger than that
+            of what it is compared with, on average over the rounds.
     """
 
     name: str
@@ -66,7 +68,9 @@ def ablate(
     names: Sequence[str],
     seeds: int,
     search: Search = SEARCH,
-    without: Sequence[str] = (),
+    chosen: Sequence[str] = (),
+    *,
+    added: bool = False,
 ) -> list[Worth]:
     """Return what each generator is worth, landscape by landscape.
 
@@ -74,8 +78,9 @@ def ablate(
         names: of landscapes.
         seeds: runs of each.
         search: the one that has all generators.
-        without: generators to leave out, one at a time; all that a space has by
+        chosen: generators to leave out, one at a time; all that a space has by
             default.
+        added: whether they are added to the simplest ones instead.
 
     Raises:
         InputError: a landscape or a generator that is not there.
@@ -86,19 +91,22 @@ def ablate(
             raise InputError(must("names", condition, repr(name)))
     there = {name: generators(LANDSCAPES[name], search) for name in names}
     known = dict.fromkeys(one for own in there.values() for one in own)
-    for one in without:
+    for one in chosen:
         if one not in known:
             condition = f"be among {', '.join(known)}"
-            raise InputError(must("without", condition, repr(one)))
+            raise InputError(must("chosen", condition, repr(one)))
     found = []
     for name, own in there.items():
-        left = [one for one in own if one in (without or known)]
-        searches = {FULL: search} | {
-            one: replace(search, without=(one,)) for one in left
-        }
+        simple = [one for one in own if one in BARE.split(", ")] if added else []
+        rich = [one for one in own if one not in simple]
+        base = tuple(rich) if added else ()
+        lacks = {BARE if added else FULL: base}
+        for one in rich:
+            if one in (chosen or known):
+                lacks[one] = tuple(k for k in rich if (k != one) == added)
         curves = {
-            one: lowest(LANDSCAPES[name], lacking, seeds)
-            for one, lacking in searches.items()
+            one: lowest(LANDSCAPES[name], replace(search, without=lack), seeds)
+            for one, lack in lacks.items()
         }
         found.extend(worths(name, curves))
     return found
@@ -154,7 +162,11 @@ def lowest(landscape: Landscape, search: Search, seeds: int) -> Tensor:
 
 
 def worths(landscape: str, curves: Mapping[str, Tensor]) -> list[Worth]:
-    """Return what leaving out each generator did, from the curves of `lowest`."""
+    """Return what each search did, from its curves of `lowest`.
+
+    The first is what the others are compared with.
+    """
+    first = next(iter(curves))
     bottom = min(float(curve.min()) for curve in curves.values())
     short = {
         name: ((curve - bottom).clamp(min=FINE) / FINE).log2().mean(-1)
@@ -166,21 +178,22 @@ def worths(landscape: str, curves: Mapping[str, Tensor]) -> list[Worth]:
             landscape,
             solved=int((curve[:, -1] < bottom + FINE).sum()),
             runs=len(curve),
-            losses=tuple((short[name] - short[FULL]).tolist()),
+            losses=tuple((short[name] - short[first]).tolist()),
         )
         for name, curve in curves.items()
     ]
 
 
 def table(found: Sequence[Worth]) -> Table:
-    """Return a line for each generator: what all landscapes, and each, lost."""
+    """Return a line for each generator: what was lost everywhere, and on each."""
     landscapes = list(dict.fromkeys(worth.landscape for worth in found))
-    grid = Table("without", "lost", *landscapes)
+    added = found[0].name == BARE
+    grid = Table("with" if added else "without", "lost", *landscapes)
     for name in dict.fromkeys(worth.name for worth in found):
         own = {worth.landscape: worth for worth in found if worth.name == name}
         losses = [loss for worth in own.values() for loss in worth.losses]
         cells = [_cell(own.get(landscape)) for landscape in landscapes]
-        grid.add_row(name, "" if name == FULL else _mean(losses), *cells)
+        grid.add_row(name, "" if name in (FULL, BARE) else _mean(losses), *cells)
     return grid
 
 
@@ -188,7 +201,7 @@ def _cell(worth: Worth | None) -> str:
     if worth is None:
         return ""
     solved = f"{worth.solved}/{worth.runs}"
-    if worth.name == FULL:
+    if worth.name in (FULL, BARE):
         return solved
     return f"{math.fsum(worth.losses) / worth.runs:+.2f} {solved}"
 
@@ -209,12 +222,12 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("names", nargs="+", choices=LANDSCAPES, metavar="LANDSCAPE")
     parser.add_argument("--seeds", type=int, default=16)
-    parser.add_argument("--without", action="append", default=[], metavar="GENERATOR")
+    parser.add_argument("--only", action="append", default=[], metavar="GENERATOR")
+    parser.add_argument("--added", action="store_true")
     given = parser.parse_args(words)
     with one_thread():
-        found = ablate(
-            given.names, check_count("seeds", given.seeds), without=given.without
-        )
+        seeds = check_count("seeds", given.seeds)
+        found = ablate(given.names, seeds, chosen=given.only, added=given.added)
     Console(width=WIDTH).print(table(found))
 
 

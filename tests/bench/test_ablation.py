@@ -1,8 +1,19 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bostruct.bench import ablation
-from bostruct.bench.ablation import FULL, Worth, ablate, generators, lowest, main, table
+from bostruct.bench.ablation import (
+    BARE,
+    FULL,
+    Worth,
+    ablate,
+    generators,
+    lowest,
+    main,
+    table,
+)
 from bostruct.bench.landscapes import Gupta, Landscape, LennardJones
 from bostruct.candidates import Search
 from bostruct.errors import InputError
@@ -56,12 +67,29 @@ def test_leaves_out_one_after_the_other():
 
 
 def test_leaves_out_what_is_asked_for():
-    found = ablate(["lj7", "au2cu3"], 1, QUICK, without=["permute"])
+    found = ablate(["lj7", "au2cu3"], 1, QUICK, chosen=["permute"])
     assert [(worth.landscape, worth.name) for worth in found] == [
         ("lj7", FULL),
         ("au2cu3", FULL),
         ("au2cu3", "permute"),
     ]
+
+
+def test_adds_one_after_the_other():
+    others = ("symmetric", "relocate", "splice")
+    short = replace(QUICK, steps=3)
+    bare = lowest(SMALL["lj7"], replace(short, without=(*others, "twist")), 2)
+    twist = lowest(SMALL["lj7"], replace(short, without=others), 2)
+    assert not torch.equal(bare, twist)
+    expected = ablation.worths("lj7", {BARE: bare, "twist": twist})
+    assert ablate(["lj7"], 2, short, ["twist"], added=True) == expected
+    found = ablate(["lj7"], 1, short, added=True)
+    assert [worth.name for worth in found] == [BARE, *others, "twist"]
+
+
+def test_the_table_says_what_was_done():
+    assert table([Worth(BARE, "lj7", 0, 1, (0.0,))]).columns[0].header == "with"
+    assert table([Worth(FULL, "lj7", 0, 1, (0.0,))]).columns[0].header == "without"
 
 
 def test_the_last_of_its_kind_stays():
@@ -104,15 +132,15 @@ def test_the_mean_has_its_standard_error():
 
 
 @pytest.mark.parametrize(
-    ("names", "without", "match"),
+    ("names", "chosen", "match"),
     [
         (["lj8"], (), "`names` must be among lj7, au2cu3, got 'lj8'"),
-        (["lj7"], ["permute"], "`without` must be among random, symm.*got 'permute'"),
+        (["lj7"], ["permute"], "`chosen` must be among random, symm.*got 'permute'"),
     ],
 )
-def test_refuses(names, without, match):
+def test_refuses(names, chosen, match):
     with pytest.raises(InputError, match=match):
-        ablate(names, 1, QUICK, without)
+        ablate(names, 1, QUICK, chosen)
 
 
 def test_refuses_no_seeds():
