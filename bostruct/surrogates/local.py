@@ -35,8 +35,8 @@ REACH = 1.9  # default cut-off in units of the longest bond: past the second she
 POOL = 16384  # training environments that may become inducing ones
 SHAKE = 0.035  # of the cut-off: a fifteenth of a bond
 REPULSION = Repulsion()
-ALCHEMY = (0.0, 0.5, 0.8, 0.95)  # similarities of species that are considered
-JUDGES, SKETCH = 24, 100  # structures, and environments of a species, that decide
+ALCHEMY = {0.95: 0.8, 0.0: 0.5}  # similarities of species, and a milder one of each
+JUDGES, SKETCH = 20, 80  # structures, and environments of a species, that decide
 
 
 @final
@@ -50,7 +50,8 @@ class LocalGP:
         angular: largest degree of its spherical harmonics.
         center: weight of the atom itself in its descriptor.
         power: exponent of the dot-product kernel.
-        inducing: the most inducing environments, for each species.
+        inducing: the most inducing environments of one species; each further one adds
+            half as many.
         alchemy: similarity of two different species, from 0 to below 1: what is learnt
             around one is believed around the other. None takes the most probable.
         tolerance: environments explained up to this share of the signal variance are
@@ -150,23 +151,28 @@ class LocalGP:
     def _likeliest(self, soap: SOAP, data: Observations) -> SOAP:
         """Return the descriptor with the similarity that the data make most probable.
 
-        A few of the structures, seen through a few environments, tell it.
+        A few of the structures, seen through a few environments, tell it: whether
+        species are much alike or not at all, and whether a milder value is better.
         """
         few = data.thinned(JUDGES)
-        found = []
-        for alchemy in ALCHEMY:
+
+        def evidence(alchemy: float) -> float:
             tried = replace(soap, alchemy=alchemy)
             _, energies, forces = self._seen(tried, few, min(SKETCH, self.inducing))
-            evidence = self._hyperparameters(energies, forces, few)[-1]
-            found.append((float(evidence), tried))
-        return max(found, key=lambda pair: pair[0])[1]
+            return float(self._hyperparameters(energies, forces, few)[-1])
+
+        found = {alchemy: evidence(alchemy) for alchemy in ALCHEMY}
+        milder = ALCHEMY[max(found, key=found.__getitem__)]
+        found[milder] = evidence(milder)
+        return replace(soap, alchemy=max(found, key=found.__getitem__))
 
     def _seen(
         self, soap: SOAP, data: Observations, count: int
     ) -> tuple[Inducing, Rows, Rows]:
         """Return inducing environments, and what of the data is seen through them."""
         with torch.no_grad():
-            inducing = self._inducing(soap, data, count * len(soap.species))
+            most = count * (len(soap.species) + 1) // 2
+            inducing = self._inducing(soap, data, most)
             return (inducing, *_statistics(soap, inducing, data))
 
     def _inducing(self, soap: SOAP, data: Observations, count: int) -> Inducing:

@@ -33,8 +33,8 @@ class Repulsion:
         InputError: either is not positive.
     """
 
-    strength: float = 200.0
-    reach: float = 0.9
+    strength: float = 20.0
+    reach: float = 1.0
 
     def __post_init__(self) -> None:
         check_positive("strength", self.strength, "It is an energy in eV.")

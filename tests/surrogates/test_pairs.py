@@ -12,7 +12,7 @@ from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import Repulsion
 
 R = 1.32  # radius of every atom in these tests, Å
-D = 0.9 * 2 * R
+D = 2 * R
 
 
 def pair(r):
@@ -38,7 +38,7 @@ def slopes(r):
 
 def test_energy_at_half_the_distance_is_the_strength():
     found = wall(pair(D / 2))
-    torch.testing.assert_close(found, torch.tensor([200.0]).double())
+    torch.testing.assert_close(found, torch.tensor([20.0]).double())
     other = wall(pair(0.5 * 0.6 * 2 * R), Repulsion(strength=7.0, reach=0.6))
     torch.testing.assert_close(other, torch.tensor([7.0]).double())
 
@@ -52,9 +52,9 @@ def test_two_derivatives_vanish_at_the_end():
     """E ~ strength (1 - r/d)^3: each order of a small gap is as it should be."""
     for gap in (1e-3, 1e-5):
         energy, first, second = slopes(D * (1 - gap))
-        assert energy == pytest.approx(200 * gap**3, rel=0.01)
-        assert first == pytest.approx(-600 * gap**2 / D, rel=0.01)
-        assert second == pytest.approx(1200 * gap / D**2, rel=0.02)
+        assert energy == pytest.approx(20 * gap**3, rel=0.01)
+        assert first == pytest.approx(-60 * gap**2 / D, rel=0.01)
+        assert second == pytest.approx(120 * gap / D**2, rel=0.02)
 
 
 @pytest.mark.parametrize("r", [0.3, 1.0, 1.7, 0.999 * D])
@@ -88,9 +88,9 @@ def test_batch_is_the_sum_of_pairs_with_their_own_radii():
         total = 0.0
         for i in range(size):
             for j in range(i):
-                d = 0.9 * (r[i] + r[j])
+                d = r[i] + r[j]
                 distance = (P[i] - P[j]).norm()
-                total += 200 * float((d / distance - 1).clamp(min=0)) ** 3
+                total += 20 * float((d / distance - 1).clamp(min=0)) ** 3
         expected.append(total)
     found = Repulsion()(Structures.cat(parts), torch.cat(radii))
     torch.testing.assert_close(found, torch.tensor(expected).double())
@@ -98,11 +98,11 @@ def test_batch_is_the_sum_of_pairs_with_their_own_radii():
 
 def test_periodic_images_repel():
     """A squeezed crystal: the energy per atom does not depend on the cell."""
-    squeezed = bulk("Cu", "fcc", a=2.6)  # nearest neighbors at 1.84 Å < d
+    squeezed = bulk("Cu", "fcc", a=2.8)  # nearest neighbors at 1.98 Å < d
     primitive, cubic = from_ase(squeezed), from_ase(squeezed * (2, 3, 1))
     one = wall(primitive)
-    near = 2.6 / 2**0.5
-    expected = 6 * 200 * (D / near - 1) ** 3  # 12 neighbors, each shared by two
+    near = 2.8 / 2**0.5
+    expected = 6 * 20 * (D / near - 1) ** 3  # 12 neighbors, each shared by two
     assert float(one) == pytest.approx(expected)
     assert float(wall(cubic)) == pytest.approx(6 * expected)
 
