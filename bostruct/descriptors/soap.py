@@ -102,17 +102,26 @@ class SOAP:
         s = len(self.species) * self.radial
         return (self.angular + 1) * s * (s + 1) // 2
 
-    def __call__(self, structures: Structures) -> Tensor:
+    def __call__(self, structures: Structures, *, frozen: bool = False) -> Tensor:
         """Return the features `[n, f]`, twice differentiable in the positions.
+
+        Args:
+            structures: n atoms in total.
+            frozen: whether fixed atoms are where they are for good, and the slopes of
+                the features with their positions of no interest and perhaps wrong.
 
         Raises:
             InputError: a species is not among those of the descriptor.
         """
         place = self.place(structures.numbers)  # [n]
-        _, vectors, kind, _ = self._table(structures, place)
+        other, vectors, kind, _ = self._table(structures, place)
         if vectors.device.type != "cpu":
             return self.spectrum(vectors, kind, place)
-        P: Tensor = _Spectrum.apply(vectors, self, kind, place)  # type: ignore[no-untyped-call]
+        moving = kind
+        if frozen:
+            fixed = structures.fixed
+            moving = torch.where(fixed.unsqueeze(-1) & fixed[other], -1, kind)
+        P: Tensor = _Spectrum.apply(vectors, self, kind, place, moving)  # type: ignore[no-untyped-call]
         return P
 
     def spectrum(self, vectors: Tensor, kind: Tensor, place: Tensor) -> Tensor:
@@ -337,7 +346,7 @@ class SOAP:
 
 @final
 class _Spectrum(torch.autograd.Function):
-    """`SOAP.spectrum` and its slope by the compiled loops."""
+    """`SOAP.spectrum`, and its slope with the neighbors that are `moving`, compiled."""
 
     @staticmethod
     def forward(
@@ -346,6 +355,7 @@ class _Spectrum(torch.autograd.Function):
         soap: SOAP,
         kind: Tensor,
         place: Tensor,
+        moving: Tensor,
     ) -> Tensor:
         own, M, N, A = soap._constants(vectors.dtype)
         V, kinds = vectors.detach().contiguous(), kind.contiguous()
@@ -356,22 +366,22 @@ class _Spectrum(torch.autograd.Function):
             )
         )
         ctx.soap = soap
-        ctx.save_for_backward(vectors, kinds, place, P, C, length)
+        ctx.save_for_backward(vectors, kinds, place, moving, P, C, length)
         return P
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
-        vectors, kind, place, P, C, length = ctx.saved_tensors
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        vectors, kind, place, moving, P, C, length = ctx.saved_tensors
         soap: SOAP = ctx.soap
         if torch.is_grad_enabled():  # someone wants to differentiate this again
             again = soap.spectrum(vectors, kind, place)
             (slope,) = torch.autograd.grad(again, vectors, g, create_graph=True)
-            return slope, None, None, None
+            return slope, None, None, None, None
         _, M, N, A = soap._constants(vectors.dtype)
         slopes = compiled.slope(
             g.contiguous().numpy(),
             vectors.detach().contiguous().numpy(),
-            kind.numpy(),
+            moving.contiguous().numpy(),
             M,
             N,
             A,
@@ -379,7 +389,7 @@ class _Spectrum(torch.autograd.Function):
             C.numpy(),
             length.numpy(),
         )
-        return torch.from_numpy(slopes), None, None, None
+        return torch.from_numpy(slopes), None, None, None, None
 
 
 def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -156,7 +156,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             )
         shape = X.shape[:-1]  # [..., q]
         structures = self.space.decode(X)
-        P, place = self._features(structures)
+        P, place = self._features(structures, frozen=True)
         mean, h = self._means(structures, P, place)
         a = structures.positions.shape[0] // len(structures)
         pairs = between(
@@ -248,8 +248,10 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             found[f"energy_per_atom_of_Z{number}_eV"] = float(value)
         return found
 
-    def _features(self, structures: Structures) -> tuple[Tensor, Tensor]:
-        return self.soap(structures), self.soap.place(structures.numbers)
+    def _features(
+        self, structures: Structures, *, frozen: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        return self.soap(structures, frozen=frozen), self.soap.place(structures.numbers)
 
     def _prior(self, structures: Structures, place: Tensor) -> Tensor:
         """Return the prior mean `[b]` eV."""

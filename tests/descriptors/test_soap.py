@@ -160,6 +160,21 @@ def test_slopes_are_the_gradient(case):
     close(found.index_add(0, slopes.center, -push).detach(), expected)
 
 
+def test_what_is_frozen_has_no_slopes_and_what_moves_has_its_own():
+    soap = SOAP((11, 17), CUTOFF, alchemy=0.5)
+    structures = from_ase(salt())
+    fixed = torch.tensor([True, False, True, True])
+    structures = replace(structures, fixed=fixed)
+    weights = random_like(soap(structures))
+    slopes = []
+    for frozen in (False, True):
+        moving = structures.positions.clone().requires_grad_()
+        P = soap(replace(structures, positions=moving), frozen=frozen)
+        slopes.append(torch.autograd.grad((P * weights).sum(), moving)[0])
+    close(slopes[1][~fixed], slopes[0][~fixed])
+    assert (slopes[1] - slopes[0])[fixed].abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("dense", [0, 40])
 def test_smooth_when_a_neighbor_crosses_the_cutoff(monkeypatch, dense):
     """Value and slope are continuous; the curvature stays bounded."""
