@@ -112,9 +112,7 @@ def test_losses_are_doublings_of_the_shortfall():
 
 
 def test_the_table_has_a_line_for_each(capsys):
-    main(
-        ["lj7", "au2cu3", "--seeds", "1", "--only", "permute", "--only", "twist"]
-    )
+    main(["lj7", "au2cu3", "--seeds", "1", "--only", "permute", "--only", "twist"])
     lines = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines[3:-1]]
     assert [row[0] for row in rows] == [FULL, "twist", "permute"]
