@@ -52,7 +52,8 @@ def test_run_show_export_verify(here):
     } <= set(found)
     assert (found["status"], found["seed"], found["evaluations"]) == ("finished", 3, 6)
     assert set(found["best"]) >= {"energy", "evaluation", "step"}
-    assert set(found["calibration"]) == {"n", "z2", "within_1sigma", "within_2sigma"}
+    shares = {"within_1sigma", "within_2sigma"}
+    assert set(found["calibration"]) == {"n", "z2", "widening", *shares}
     assert set(found["seconds"]) == {"fit", "search", "evaluate", "log"}
     text = bostruct("show", "out").stdout
     assert "status       finished, 6 evaluations" in text

@@ -100,9 +100,11 @@ def _checked(each: Mapping[str, Any], tolerance: float) -> str:
 def _quality(quality: Mapping[str, Any]) -> str:
     if not quality["n"]:
         return "no prediction was tested yet"
+    wider = f", widen σ by {quality['widening']:.2f}"
     return (
         f"mean z² {quality['z2']:.2f}, within 1σ {quality['within_1sigma']:.0%}, "
         f"within 2σ {quality['within_2sigma']:.0%}, n {quality['n']}"
+        f"{wider if quality['widening'] > 1 else ''}"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from bostruct.campaign.history import widening
 from bostruct.campaign.lock import running
 from bostruct.campaign.log import Log
 from bostruct.campaign.records import OPEN, Step, Trial
@@ -77,6 +78,8 @@ def calibration(trials: Sequence[Trial]) -> dict[str, Any]:
 
     With z = (E - mean) / σ and σ² the variance of an observed energy: the mean of z²,
     1 where σ is right, and the shares within 1 σ and 2 σ, 0.68 and 0.95 if Gaussian.
+    `widening` is by how much σ had better be multiplied in the next step, see
+    `bostruct.campaign.history`.
     """
     squares = [
         (trial.energy - trial.mean) ** 2 / trial.observed
@@ -88,12 +91,14 @@ def calibration(trials: Sequence[Trial]) -> dict[str, Any]:
     ]
     n = len(squares)
     if n == 0:
-        return {"n": 0, "z2": None, "within_1sigma": None, "within_2sigma": None}
+        names = ("z2", "within_1sigma", "within_2sigma", "widening")
+        return {"n": 0, **dict.fromkeys(names)}
     return {
         "n": n,
         "z2": math.fsum(squares) / n,
         "within_1sigma": sum(square <= 1 for square in squares) / n,
         "within_2sigma": sum(square <= 4 for square in squares) / n,
+        "widening": widening(trials),
     }
 
 

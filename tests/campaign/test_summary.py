@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bostruct.campaign import stop
+from bostruct.campaign.history import BELIEF
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.log import Log
 from bostruct.campaign.summary import best, calibration, summary
@@ -41,11 +42,14 @@ def test_calibration_by_hand(log):
     assert found["z2"] == pytest.approx((0.25 + 2.25 + 9 + 1) / 4)
     assert found["within_1sigma"] == 0.5
     assert found["within_2sigma"] == 0.75
+    mean = (BELIEF + 4 * found["z2"]) / (BELIEF + 4)
+    assert found["widening"] == pytest.approx(mean**0.5)
 
 
 def test_no_calibration_without_predictions(log):
     trial = log.trials()[0]
-    nothing = {"n": 0, "z2": None, "within_1sigma": None, "within_2sigma": None}
+    names = ("z2", "within_1sigma", "within_2sigma", "widening")
+    nothing = {"n": 0, **dict.fromkeys(names)}
     assert calibration([trial]) == nothing
     failed = replace(trial, energy=None, mean=1.0, observed=1.0)
     assert calibration([failed]) == nothing
