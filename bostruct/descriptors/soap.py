@@ -38,7 +38,7 @@ from bostruct.descriptors import compiled
 from bostruct.descriptors.harmonics import Harmonics
 from bostruct.descriptors.radial import Radial
 from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.structures import Structures, all_pairs, neighbors
+from bostruct.structures import Structures, all_pairs, table
 
 
 @final
@@ -231,7 +231,7 @@ class SOAP:
         if dense is not None:
             other, shift, mask = dense, None, torch.ones_like(dense, dtype=torch.bool)
         else:
-            other, shift, mask = neighbors(structures, self.cutoff).padded()
+            other, shift, mask = table(structures, self.cutoff)
         vectors = positions[other] - positions.unsqueeze(1)  # [n, k, 3]
         if shift is not None:
             vectors = vectors + shift @ structures.cell[structures.index]

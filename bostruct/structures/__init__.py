@@ -17,3 +17,4 @@ from bostruct.structures.same import fingerprint as fingerprint
 from bostruct.structures.same import profile as profile
 from bostruct.structures.same import same as same
 from bostruct.structures.structures import Structures as Structures
+from bostruct.structures.table import table as table

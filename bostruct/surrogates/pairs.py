@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import check_positive
-from bostruct.structures import Structures, all_pairs, neighbors
+from bostruct.structures import Structures, all_pairs, table
 
 
 @final
@@ -48,20 +48,20 @@ class Repulsion:
             radii: `[n]` Å.
         """
         positions = structures.positions
-        energy = positions.new_zeros(len(structures))
         others = all_pairs(structures)
         if others is not None:
-            r = torch.linalg.vector_norm(
-                positions[others] - positions.unsqueeze(1), dim=-1
-            )
-            d = self.reach * (radii[others] + radii.unsqueeze(1))
-            return self._wall(r, d).view(len(structures), -1).sum(-1) / 2
-        cutoff = 2 * self.reach * float(radii.max())
-        pairs = neighbors(structures, cutoff, half=True)
-        vectors = pairs.vectors(structures.positions, structures.cell)
+            vectors = positions[others] - positions.unsqueeze(1)  # [n, k, 3]
+        else:
+            cutoff = 2 * self.reach * float(radii.max())
+            others, shift, mask = table(structures, cutoff)
+            vectors = positions[others] - positions.unsqueeze(1)
+            vectors = vectors + shift @ structures.cell[structures.index]
+            beyond = vectors.new_tensor([cutoff, 0.0, 0.0])
+            vectors = torch.where(mask.unsqueeze(-1), vectors, beyond)
         r = torch.linalg.vector_norm(vectors, dim=-1)
-        d = self.reach * (radii[pairs.center] + radii[pairs.other])
-        return energy.index_add(0, pairs.structure, self._wall(r, d))
+        d = self.reach * (radii[others] + radii.unsqueeze(1))
+        energy = positions.new_zeros(len(structures))
+        return energy.index_add(0, structures.index, self._wall(r, d).sum(-1) / 2)
 
     def _wall(self, r: Tensor, d: Tensor) -> Tensor:
         excess = (d / r.clamp(min=SMALLEST) - 1).clamp(min=0)
