@@ -91,7 +91,7 @@ def coverage(held: Residuals, levels: Numbers = (0.5, 0.9, 0.95)) -> Tensor:
     Raises:
         InputError: a level outside 0 to 1.
     """
-    return observed(held, levels)
+    return calibration_curve(held, levels)
 
 
 def spearman(held: Residuals) -> Tensor:
@@ -134,7 +134,7 @@ def sparsification(held: Residuals) -> Tensor:
     return (by_s - by_error).mean(-1) / by_error[..., -1]
 
 
-def observed(
+def calibration_curve(
     held: Residuals, levels: Numbers, *, definition: Definition = "interval"
 ) -> Tensor:
     """Return the share of truths that each claimed probability has caught, `[..., k]`.
@@ -210,7 +210,7 @@ def miscalibration(
     else:
         check_count("points", points, 2)
         p = torch.linspace(0, 1, points).to(held.error)
-        gap = observed(held, p, definition=definition) - p
+        gap = calibration_curve(held, p, definition=definition) - p
         start, end, width = gap[..., :-1], gap[..., 1:], p.diff()
     signed = (width * (start + end) / 2).sum(-1)
     # A straight piece that crosses zero is two triangles.

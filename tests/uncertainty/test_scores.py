@@ -7,12 +7,12 @@ from scipy import stats
 from bostruct.errors import InputError
 from bostruct.uncertainty.residuals import Residuals
 from bostruct.uncertainty.scores import (
+    calibration_curve,
     coverage,
     crps,
     dispersion,
     miscalibration,
     nll,
-    observed,
     sharpness,
     sparsification,
     spearman,
@@ -48,7 +48,7 @@ def test_curves_of_the_uncertainty_toolbox(definition, area, rms, mean):
     assert float(found.area) == pytest.approx(area, abs=5e-7)
     assert found.definition == definition
     p = torch.linspace(0, 1, 100, dtype=torch.float64)
-    gap = observed(TOOLBOX, p, definition=definition) - p
+    gap = calibration_curve(TOOLBOX, p, definition=definition) - p
     assert float(gap.square().mean().sqrt()) == pytest.approx(rms, abs=5e-7)
     assert float(gap.abs().mean()) == pytest.approx(mean, abs=5e-7)
 
@@ -61,7 +61,9 @@ def test_errors_of_zero_and_huge_errors_have_one_area():
         found = miscalibration(held)
         assert float(found.area) == pytest.approx(0.5, abs=1e-15)
         assert float(found.signed) == pytest.approx(0.5 * sign, abs=1e-15)
-        assert float((observed(held, p) - p).abs().sum() / 100) == pytest.approx(0.495)
+        assert float(
+            (calibration_curve(held, p) - p).abs().sum() / 100
+        ) == pytest.approx(0.495)
 
 
 @pytest.mark.parametrize("c", [0.5, 1.0, 2.0])
@@ -171,7 +173,7 @@ def test_refusals():
     with pytest.raises(InputError, match="`levels` must be between 0 and 1"):
         coverage(one, [90.0])
     with pytest.raises(InputError, match="`definition` must be interval or quantile"):
-        observed(one, [0.5], definition="central")
+        calibration_curve(one, [0.5], definition="central")
     with pytest.raises(InputError, match="`definition` must be interval or quantile"):
         miscalibration(one, definition="central")
     with pytest.raises(InputError, match="`points` must be an integer of at least 2"):

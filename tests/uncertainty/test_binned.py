@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bostruct.errors import InputError
-from bostruct.uncertainty.reliability import ence, ence_intercept, reliability
+from bostruct.uncertainty.binned import ence, ence_intercept, reliability
 from bostruct.uncertainty.residuals import Residuals
 
 
