@@ -13,6 +13,11 @@ from bostruct.uncertainty.calibration import Calibration as Calibration
 from bostruct.uncertainty.calibration import MonotoneMap as MonotoneMap
 from bostruct.uncertainty.calibration import calibrate as calibrate
 from bostruct.uncertainty.calibration import isotonic as isotonic
+from bostruct.uncertainty.conformal import Conformal as Conformal
+from bostruct.uncertainty.conformal import GroupedConformal as GroupedConformal
+from bostruct.uncertainty.conformal import conformal_coverage as conformal_coverage
+from bostruct.uncertainty.conformal import conformal_rank as conformal_rank
+from bostruct.uncertainty.conformal import quantile_scores as quantile_scores
 from bostruct.uncertainty.metric import Metric as Metric
 from bostruct.uncertainty.posterior import Members as Members
 from bostruct.uncertainty.prediction import Prediction as Prediction
