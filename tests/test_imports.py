@@ -22,7 +22,7 @@ LAYERS = [
     {"candidates", "surrogates", "evaluators"},
     {"acquisition", "spaces", "descriptors"},
     {"structures", "uncertainty"},
-    {"errors", "quiet"},
+    {"errors", "jit", "quiet"},
 ]
 HEIGHT = {name: -i for i, layer in enumerate(LAYERS) for name in layer}
 

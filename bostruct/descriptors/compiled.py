@@ -10,7 +10,6 @@ nothing leaves the cache: a third of the time or less. Notation as in `soap`, an
 
 Y_lm = N_lm Q_lm X_m for m >= 0 and N_lm Q_lm I_|m| for m < 0, polynomials on the unit
 sphere; dQ_lm / dz = Q_l,m+1 and d(x + i y)^m / dx = m (x + i y)^(m-1).
-The functions are compiled on their first call, and kept on disk for the next process.
 """
 
 from __future__ import annotations
@@ -19,17 +18,13 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from bostruct.jit import compiled
 
 Array = NDArray[Any]
 
-compiled = njit(
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath={"reassoc", "contract", "nsz", "arcp"},  # not those that ignore NaN
-)
+fast = compiled(fastmath={"reassoc", "contract", "nsz", "arcp"})  # NaN stays NaN
 
 
 def norms(degree: int) -> Array:
@@ -43,7 +38,7 @@ def norms(degree: int) -> Array:
     return np.array(values)
 
 
-@compiled
+@fast
 def spectrum(
     V: Array, kind: Array, place: Array, M: Array, own: Array, N: Array, A: Array
 ) -> tuple[Array, Array, Array]:
@@ -86,7 +81,7 @@ def spectrum(
     return P, C, length
 
 
-@compiled
+@fast
 def slope(
     g: Array,
     V: Array,
@@ -141,7 +136,7 @@ def slope(
     return out
 
 
-@compiled
+@fast
 def slopes(
     V: Array,
     kind: Array,
@@ -199,7 +194,7 @@ def slopes(
                         change[e] = (change[e] - along * P[i, e]) / length[i]
 
 
-@compiled
+@fast
 def _degree(count: int) -> int:
     """Return L where (L + 1) (L + 2) / 2 is `count`."""
     ell = 0
@@ -208,7 +203,7 @@ def _degree(count: int) -> int:
     return ell
 
 
-@compiled
+@fast
 def _gather(V: Array, kind: Array, species: int, r: Array, u: Array, who: Array) -> int:
     """Put the neighbors of one species side by side; return how many there are."""
     k = 0
@@ -223,7 +218,7 @@ def _gather(V: Array, kind: Array, species: int, r: Array, u: Array, who: Array)
     return k
 
 
-@compiled
+@fast
 def _radial(r: Array, B: Array, k: int) -> None:
     """Put T_j(2 r - 1) (1 - r)^3 into B."""
     for p in range(k):
@@ -234,7 +229,7 @@ def _radial(r: Array, B: Array, k: int) -> None:
             before, now = now, (2 * x * now - before)
 
 
-@compiled
+@fast
 def _radial_slope(r: Array, dB: Array, k: int) -> None:
     """Put the derivatives into dB, with T_j' = j U_(j-1)."""
     for p in range(k):
@@ -248,7 +243,7 @@ def _radial_slope(r: Array, dB: Array, k: int) -> None:
             second, first = first, (2 * x * first - second)
 
 
-@compiled
+@fast
 def _harmonics(
     u: Array,
     Y: Array,
@@ -276,7 +271,7 @@ def _harmonics(
                     Y[ell * ell + ell - m, p] = N[here] * Q[here, p] * I[m, p]
 
 
-@compiled
+@fast
 def _legendre(z: Array, Q: Array, L: int, k: int) -> None:
     """Fill Q by the recursions in l."""
     top = 1.0  # (2 m - 1)!!
@@ -294,7 +289,7 @@ def _legendre(z: Array, Q: Array, L: int, k: int) -> None:
                     Q[here, p] -= down * Q[far, p]
 
 
-@compiled
+@fast
 def _harmonics_pulled(
     gY: Array,
     Q: Array,
@@ -324,7 +319,7 @@ def _harmonics_pulled(
                 gu[1, p] += weight * (minus[p] * X[m - 1, p] - plus[p] * I[m - 1, p])
 
 
-@compiled
+@fast
 def _harmonics_slopes(
     u: Array,
     Q: Array,
@@ -360,7 +355,7 @@ def _harmonics_slopes(
                 dY[x, h, p] -= u[x, p] * along
 
 
-@compiled
+@fast
 def _expand(B: Array, Y: Array, M: Array, raw: Array, C: Array, k: int) -> None:
     """Put the expansion over the neighbors of one species into C `[j, m]`."""
     for j in range(len(M)):
@@ -372,7 +367,7 @@ def _expand(B: Array, Y: Array, M: Array, raw: Array, C: Array, k: int) -> None:
     _orthonormal(M, raw, C)
 
 
-@compiled
+@fast
 def _mix(A: Array, C: Array) -> None:
     """Replace C `[s, m]` by A C, over species."""
     S = len(A)
@@ -388,7 +383,7 @@ def _mix(A: Array, C: Array) -> None:
                 C[t * J + j, h] = mixed[t]
 
 
-@compiled
+@fast
 def _orthonormal(M: Array, raw: Array, C: Array) -> None:
     """Put M raw `[j, m]` into C."""
     for j in range(len(M)):
@@ -398,7 +393,7 @@ def _orthonormal(M: Array, raw: Array, C: Array) -> None:
                 C[j, h] += M[j, q] * raw[q, h]
 
 
-@compiled
+@fast
 def _expand_pulled(
     gC: Array,
     M: Array,
@@ -426,7 +421,7 @@ def _expand_pulled(
                 gr[p] += weight * Y[h, p] * dB[j, p]
 
 
-@compiled
+@fast
 def _power(C: Array, P: Array, L: int) -> float:
     """Put the power spectrum of one atom into P `[f]`; return the length it had."""
     s = len(C)
@@ -448,7 +443,7 @@ def _power(C: Array, P: Array, L: int) -> float:
     return length
 
 
-@compiled
+@fast
 def _power_pulled(
     g: Array, P: Array, C: Array, length: float, gC: Array, L: int
 ) -> None:
@@ -469,7 +464,7 @@ def _power_pulled(
                 e += 1
 
 
-@compiled
+@fast
 def _power_slope(
     dC: Array, C: Array, weight: Array, gram: Array, dP: Array, L: int
 ) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bostruct.errors import check_positive
+from bostruct.jit import compiled
 from bostruct.structures.neighbors import neighbors
 from bostruct.structures.structures import Structures
 
@@ -70,10 +70,7 @@ def table(structures: Structures, cutoff: float) -> tuple[Tensor, Tensor, Tensor
     return torch.from_numpy(other), torch.from_numpy(shift), mask
 
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
-
-
-@compiled
+@compiled()
 def _fill(
     P: Array,
     start: Array,
@@ -107,7 +104,7 @@ def _fill(
             found[i] = count
 
 
-@compiled
+@compiled()
 def _near(
     x: Array,
     base: Array,

@@ -65,7 +65,7 @@ def test_an_atom_that_has_left_the_surface_is_outside():
     X = space.sample(6, torch.Generator().manual_seed(0))
     assert space.contains(X).all()
     across = X.clone()
-    across[:, :3] += torch.tensor(slab.cell[0] - slab.cell[1])  # into another image of the cell
+    across[:, :3] += torch.tensor(slab.cell[0] - slab.cell[1])  # into another image
     assert space.contains(across).all()
     gone = X.clone()
     gone[:, 2] = slab.positions[:, 2].max() + 6.9
