@@ -13,6 +13,10 @@ from bostruct.uncertainty.calibration import Calibration as Calibration
 from bostruct.uncertainty.calibration import MonotoneMap as MonotoneMap
 from bostruct.uncertainty.calibration import calibrate as calibrate
 from bostruct.uncertainty.calibration import isotonic as isotonic
+from bostruct.uncertainty.committee import Consensus as Consensus
+from bostruct.uncertainty.committee import consensus as consensus
+from bostruct.uncertainty.committee import subsamples as subsamples
+from bostruct.uncertainty.committee import unbiased as unbiased
 from bostruct.uncertainty.conformal import Conformal as Conformal
 from bostruct.uncertainty.conformal import GroupedConformal as GroupedConformal
 from bostruct.uncertainty.conformal import conformal_coverage as conformal_coverage
@@ -21,7 +25,15 @@ from bostruct.uncertainty.conformal import quantile_scores as quantile_scores
 from bostruct.uncertainty.metric import Metric as Metric
 from bostruct.uncertainty.posterior import Members as Members
 from bostruct.uncertainty.prediction import Prediction as Prediction
+from bostruct.uncertainty.propagation import Ensemble as Ensemble
+from bostruct.uncertainty.propagation import Extensivity as Extensivity
+from bostruct.uncertainty.propagation import difference_variance as difference_variance
+from bostruct.uncertainty.propagation import extensivity as extensivity
+from bostruct.uncertainty.propagation import propagate as propagate
 from bostruct.uncertainty.residuals import Residuals as Residuals
+from bostruct.uncertainty.rigidity import Rigidity as Rigidity
+from bostruct.uncertainty.rigidity import prediction_rigidity as prediction_rigidity
+from bostruct.uncertainty.rigidity import structure_rows as structure_rows
 from bostruct.uncertainty.scores import Miscalibration as Miscalibration
 from bostruct.uncertainty.scores import calibration_curve as calibration_curve
 from bostruct.uncertainty.scores import coverage as coverage
@@ -33,3 +45,9 @@ from bostruct.uncertainty.scores import sharpness as sharpness
 from bostruct.uncertainty.scores import sparsification as sparsification
 from bostruct.uncertainty.scores import spearman as spearman
 from bostruct.uncertainty.source import fingerprint as fingerprint
+from bostruct.uncertainty.stratified import GroupedCalibration as GroupedCalibration
+from bostruct.uncertainty.stratified import Strata as Strata
+from bostruct.uncertainty.stratified import Stratum as Stratum
+from bostruct.uncertainty.stratified import adaptivity as adaptivity
+from bostruct.uncertainty.stratified import consistency as consistency
+from bostruct.uncertainty.stratified import quantile_labels as quantile_labels
