@@ -23,6 +23,11 @@ from bostruct.uncertainty.conformal import conformal_coverage as conformal_cover
 from bostruct.uncertainty.conformal import conformal_rank as conformal_rank
 from bostruct.uncertainty.conformal import quantile_scores as quantile_scores
 from bostruct.uncertainty.metric import Metric as Metric
+from bostruct.uncertainty.plots import calibration_page as calibration_page
+from bostruct.uncertainty.plots import draw_curve as draw_curve
+from bostruct.uncertainty.plots import draw_errors as draw_errors
+from bostruct.uncertainty.plots import draw_reliability as draw_reliability
+from bostruct.uncertainty.plots import draw_scores as draw_scores
 from bostruct.uncertainty.posterior import Members as Members
 from bostruct.uncertainty.prediction import Prediction as Prediction
 from bostruct.uncertainty.propagation import Ensemble as Ensemble
