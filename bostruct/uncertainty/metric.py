@@ -36,8 +36,10 @@ from bostruct.errors import (
     NotFittedError,
     ShapeError,
     check_positive,
+    check_shape,
     must,
 )
+from bostruct.uncertainty.cholesky import root
 from bostruct.uncertainty.memory import block_rows, check_memory, free_bytes
 from bostruct.uncertainty.moments import (
     Moments,
@@ -55,8 +57,6 @@ Offset = Literal["none", "centred", "intercept", "bias"]
 ROWS = ("energy", "force", "difference")
 KINDS = ("latent", "observed")
 OFFSETS = ("none", "centred", "intercept", "bias")
-# In units of the mean diagonal of H; tried in this order after no jitter at all.
-LADDER = tuple(1e-8 * 10.0**power for power in range(7))
 
 
 @final
@@ -184,11 +184,30 @@ class Metric:
             ShapeError: it is neither one number nor one per target.
         """
         t = len(self.moments.mean) - self.width or None
-        changed = replace(
-            self, alpha2=check_alpha2(alpha2, t, self.columns).to(self.alpha2)
-        )
-        changed.__dict__["_root"] = self._root
-        return changed
+        factor = check_alpha2(alpha2, t, self.columns).to(self.alpha2)
+        return replace(self, alpha2=factor)._rooted(*self._root)
+
+    def rooted(self, factor: Tensor) -> Metric:
+        """Return the metric with a factor of H that was found by QR, `[f, f]`.
+
+        QR of the rows themselves keeps what their squares have lost to rounding.
+
+        Raises:
+            ShapeError: it has another shape than H.
+            InputError: its diagonal is not positive, or its square is not H.
+        """
+        check_shape("factor", factor, [self.width, self.width])
+        check_weights("factor", factor.diagonal())
+        gap = float((factor @ factor.mT - self.hessian).abs().max())
+        if gap > 1e-6 * float(self.hessian.diagonal().max()):
+            wanted = "be a root of the metric's H"
+            raise InputError(must("factor", wanted, f"a difference of {gap:.3g}"))
+        return replace(self)._rooted(factor, 0.0)
+
+    def _rooted(self, factor: Tensor, jitter: float) -> Metric:
+        # In the place of the cached property; nothing is computed twice.
+        self.__dict__["_root"] = factor, jitter
+        return self
 
     def check(self, source: str) -> Metric:
         """Return the metric if it was built from this source.
@@ -222,16 +241,7 @@ class Metric:
 
     @cached_property
     def _root(self) -> tuple[Tensor, float]:
-        hessian = self.hessian
-        scale = float(hessian.diagonal().mean())
-        for jitter in (0.0, *(step * scale for step in LADDER)):
-            trial = hessian.clone()
-            trial.diagonal().add_(jitter)
-            factor, info = torch.linalg.cholesky_ex(trial)
-            if int(info) == 0:
-                return factor, jitter
-        wanted = f"give a positive H with a jitter of {LADDER[-1]:g} of its diagonal"
-        raise InputError(must("ridge", wanted, self.ridge, "Use a larger one."))
+        return root(self.hessian, self.ridge)
 
     @property
     def logdet(self) -> Tensor:

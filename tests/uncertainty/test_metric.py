@@ -385,10 +385,25 @@ def test_jitter_is_recorded_and_never_silent():
     assert metric.calibrated(2.0).jitter == metric.jitter
 
 
+def test_a_factor_may_come_from_elsewhere_if_it_is_one():
+    metric = Metric.fit(F, Y, ridge=0.3)
+    stacked = torch.cat([F, 0.3**0.5 * EYE])
+    upper = torch.linalg.qr(stacked).R
+    lower = (upper.diagonal().sign()[:, None] * upper).T
+    found = metric.rooted(lower)
+    torch.testing.assert_close(found.variance(NEW), metric.variance(NEW), **EXACT)
+    with pytest.raises(ShapeError, match=r"`factor` must have shape \[6, 6\]"):
+        metric.rooted(lower[:5])
+    with pytest.raises(InputError, match="`factor` must be positive and finite"):
+        metric.rooted(-lower)
+    with pytest.raises(InputError, match="`factor` must be a root of the metric's H"):
+        metric.rooted(1.1 * lower)
+
+
 def test_no_jitter_makes_sense_of_nonsense():
     broken = Metric.fit(F, ridge=0.3)
     broken.moments.scatter.neg_()
-    with pytest.raises(InputError, match="`ridge` must give a positive H"):
+    with pytest.raises(InputError, match="`ridge` must make H positive"):
         broken.variance(NEW)
 
 
