@@ -10,9 +10,7 @@ from bostruct.uncertainty.binned import ence as ence
 from bostruct.uncertainty.binned import ence_intercept as ence_intercept
 from bostruct.uncertainty.binned import reliability as reliability
 from bostruct.uncertainty.calibration import Calibration as Calibration
-from bostruct.uncertainty.calibration import MonotoneMap as MonotoneMap
 from bostruct.uncertainty.calibration import calibrate as calibrate
-from bostruct.uncertainty.calibration import isotonic as isotonic
 from bostruct.uncertainty.committee import Consensus as Consensus
 from bostruct.uncertainty.committee import consensus as consensus
 from bostruct.uncertainty.committee import subsamples as subsamples
@@ -22,7 +20,12 @@ from bostruct.uncertainty.conformal import GroupedConformal as GroupedConformal
 from bostruct.uncertainty.conformal import conformal_coverage as conformal_coverage
 from bostruct.uncertainty.conformal import conformal_rank as conformal_rank
 from bostruct.uncertainty.conformal import quantile_scores as quantile_scores
+from bostruct.uncertainty.exact import ExactGP as ExactGP
 from bostruct.uncertainty.metric import Metric as Metric
+from bostruct.uncertainty.monotone import MonotoneMap as MonotoneMap
+from bostruct.uncertainty.monotone import isotonic as isotonic
+from bostruct.uncertainty.nystroem import Nystroem as Nystroem
+from bostruct.uncertainty.nystroem import SparseGP as SparseGP
 from bostruct.uncertainty.plots import calibration_page as calibration_page
 from bostruct.uncertainty.plots import draw_curve as draw_curve
 from bostruct.uncertainty.plots import draw_errors as draw_errors
