@@ -284,12 +284,7 @@ class Metric:
         """
         flat, shape = self._prepare(features, rows)
         step = block_rows(2 * self.width)
-        found = [
-            torch.linalg.solve_triangular(self.factor, part.mT, upper=False)
-            .square()
-            .sum(0)
-            for part in self._blocks(flat, step, rows)
-        ]
+        found = [self._squared(part) for part in self._blocks(flat, step, rows)]
         return torch.cat(found).reshape(shape) + self.constant(rows)
 
     def variance(
@@ -511,6 +506,18 @@ class Metric:
         if self.is_centred and rows == "energy":
             return table - self.moments.mean[: self.width]
         return table
+
+    @cached_property
+    def _is_diagonal(self) -> bool:
+        return torch.equal(self.factor, self.factor.diagonal().diag())
+
+    def _squared(self, table: Tensor) -> Tensor:
+        """|L⁻¹ f|² of rows `[n, f]`, `[n]`; one solve, or none where L is diagonal."""
+        if self._is_diagonal:
+            return table.square() @ self.factor.diagonal().square().reciprocal()
+        solved = torch.linalg.solve_triangular(self.factor, table.mT, upper=False)
+        found: Tensor = solved.square().sum(0)
+        return found
 
     def _solved(self, features: Tensor, rows: Rows) -> Tensor:
         """L⁻¹ Fᵀ, `[f, n]`."""

@@ -37,6 +37,7 @@ from bostruct.uncertainty.exact import Clamped, check_kernel, clamp
 from bostruct.uncertainty.memory import check_memory, free_bytes
 from bostruct.uncertainty.metric import KINDS, Kind, Metric
 from bostruct.uncertainty.moments import check_among, check_rows
+from bostruct.uncertainty.prediction import Prediction
 
 Method = Literal["sor", "dtc", "fitc", "gap"]
 METHODS = ("sor", "dtc", "fitc", "gap")
@@ -95,7 +96,7 @@ class SparseGP:
     """A Gaussian process that knows its training rows by a few chosen points.
 
     Attributes:
-        features: from kernels to features.
+        features: from kernels to features, in the axes of the metric.
         metric: of the features of the training rows.
         coefficients: `[r]` eV, of the mean; by QR, not by normal equations.
         method: which variance, see the module.
@@ -153,15 +154,19 @@ class SparseGP:
             if diagonal is None:
                 wanted = "be given for fitc, whose noise it sets"
                 raise InputError(must("diagonal", wanted, "None"))
-            check_rows("diagonal", check_shape("diagonal", diagonal, [len(f)]))
-            rest = clamp(diagonal.to(f) - f.square().sum(1)).value
+            rest = _unknown(f, diagonal).value
             weights = 1 / (1 + rest / ridge)
         y = targets.to(f)
+        scale, rotation, coefficients = _least_squares(f, y, weights, ridge)
         metric = Metric.fit(
-            *(f, y), ridge=ridge, alpha2=alpha2, weights=weights, source=source
+            *(f @ rotation, y),
+            ridge=ridge,
+            alpha2=alpha2,
+            weights=weights,
+            source=source,
         )
-        factor, coefficients = _least_squares(f, y, weights, ridge)
-        return cls(features, metric.rooted(factor), coefficients, method)
+        features = Nystroem(features.projection @ rotation)
+        return cls(features, metric.rooted(scale.diag()), coefficients, method)
 
     def calibrated(self, alpha2: float) -> SparseGP:
         """Return the process with another a2: noise and prior are scaled alike.
@@ -209,17 +214,23 @@ class SparseGP:
         """
         check_among("kind", kind, KINDS)
         check_shape("cross", cross, [None, len(self.features.projection)])
-        f = self.features(cross)
-        found = f.new_zeros(len(f))
-        if self.method != "gap":
-            found = found + self.metric.variance(f)
-        if self.method != "sor":
-            if diagonal is None:
-                wanted = f"be given for the variance of {self.method}"
-                raise InputError(must("diagonal", wanted, "None", "sor needs none."))
-            prior = self.metric.alpha2 / self.metric.ridge
-            found = found + prior * self.difference(cross, diagonal).value
+        found = self._latent(self.features(cross), diagonal)
         return found if kind == "latent" else found + self.metric.alpha2
+
+    def predict(self, cross: Tensor, diagonal: Tensor | None = None) -> Prediction:
+        """Return mean, latent variance and noise of rows with kernels κx `[n, m]`.
+
+        One product of `[n, m]` with `[m, r]` serves the mean and the variance.
+
+        Raises:
+            ShapeError: the shapes do not fit.
+            InputError: a number is not finite, or the diagonal is needed and was not
+                given.
+        """
+        check_shape("cross", cross, [None, len(self.features.projection)])
+        f = self.features(cross)
+        noise = self.metric.alpha2.expand(len(f))
+        return Prediction(f @ self.coefficients, self._latent(f, diagonal), noise)
 
     def difference(self, cross: Tensor, diagonal: Tensor) -> Clamped:
         """κ** - f², what the chosen points do not know, and the most negative one.
@@ -228,23 +239,37 @@ class SparseGP:
             ShapeError: the shapes do not fit.
             InputError: a number is not finite.
         """
-        f = self.features(cross)
-        check_rows("diagonal", check_shape("diagonal", diagonal, [len(f)]))
-        return clamp(diagonal.to(f) - f.square().sum(1))
+        return _unknown(self.features(cross), diagonal)
+
+    def _latent(self, f: Tensor, diagonal: Tensor | None) -> Tensor:
+        found = f.new_zeros(len(f))
+        if self.method != "gap":
+            found = found + self.metric.variance(f)
+        if self.method != "sor":
+            if diagonal is None:
+                wanted = f"be given for the variance of {self.method}"
+                raise InputError(must("diagonal", wanted, "None", "sor needs none."))
+            prior = self.metric.alpha2 / self.metric.ridge
+            found = found + prior * _unknown(f, diagonal).value
+        return found
+
+
+def _unknown(f: Tensor, diagonal: Tensor) -> Clamped:
+    check_rows("diagonal", check_shape("diagonal", diagonal, [len(f)]))
+    return clamp(diagonal.to(f) - f.square().sum(1))
 
 
 def _least_squares(
     f: Tensor, y: Tensor, weights: Tensor | None, ridge: float
-) -> tuple[Tensor, Tensor]:
-    """Return L `[r, r]` with L Lᵀ = Fᵀ w F + z2 1 and the coefficients `[r]`.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return S `[r]` and V `[r, r]` of Fᵀ w F + z2 1 = V S² Vᵀ, and coefficients `[r]`.
 
-    From [F √w; √z2 1] = Q R, whose condition is the root of that of the product.
+    From [F √w; √z2 1] = Q R = Q U S Vᵀ, whose condition is the root of that of the
+    product. In features f V the metric is diagonal, and its variance costs no solve.
     """
     scale = torch.ones_like(y) if weights is None else weights.sqrt()
     r = f.shape[1]
     table = torch.cat([f * scale.unsqueeze(1), ridge**0.5 * torch.eye(r).to(f)])
     q, upper = torch.linalg.qr(table)
-    right = q[: len(f)].mT @ (scale * y).unsqueeze(1)
-    coefficients = torch.linalg.solve_triangular(upper, right, upper=True).squeeze(1)
-    sign = upper.diagonal().sign()
-    return (sign.unsqueeze(1) * upper).mT.contiguous(), coefficients
+    u, s, vh = torch.linalg.svd(upper)
+    return s, vh.mT.contiguous(), (u.mT @ (q[: len(f)].mT @ (scale * y))) / s

@@ -145,6 +145,16 @@ def test_gpytorch_predicts_fitc_unless_told_otherwise(correction, method):
     assert not torch.allclose(dtc, variance, rtol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["sor", "dtc", "fitc", "gap"])
+def test_mean_and_variance_share_their_features(method):
+    model, at = fit(method), gaussian(NEW, CHOSEN)
+    found = model.predict(at, ONES)
+    torch.testing.assert_close(found.mean, model.mean(at))
+    torch.testing.assert_close(found.variance, model.variance(at, ONES))
+    observed = model.variance(at, ONES, kind="observed")
+    torch.testing.assert_close(found.observed, observed)
+
+
 def test_more_points_leave_less_unknown():
     last = ONES
     for m in (1, 4, 8, 20):
