@@ -34,7 +34,6 @@ from torch import Tensor
 from bostruct.errors import (
     InputError,
     NotFittedError,
-    ShapeError,
     check_positive,
     check_shape,
     must,
@@ -46,6 +45,7 @@ from bostruct.uncertainty.moments import (
     check_alpha2,
     check_among,
     check_rows,
+    check_targets,
     check_weights,
 )
 from bostruct.uncertainty.prediction import Prediction
@@ -125,34 +125,21 @@ class Metric:
         check_positive("ridge", ridge, "It has the units of features squared.")
         check_among("rows", rows, ROWS)
         check_among("offset", offset, OFFSETS)
-        if features.ndim != 2:
-            found = f"shape {list(features.shape)}"
-            raise ShapeError(must("features", "have shape [n, f]", found))
-        check_rows("features", features)
-        table, t = _with_bias(features, rows, offset), 0
+        check_rows("features", check_shape("features", features, [None, None]))
+        table, t, columns = _with_bias(features, rows, offset), None, False
         width = table.shape[1]
         have = free_bytes(features.device) if memory is None else memory
-        way_out = "Use fewer features or a random projection of them."
-        check_memory("features", 4 * 8 * width**2, have, way_out)
+        way_out = "Use fewer features, a random projection of them, or shards."
+        need = 8 * (4 * width**2 + table.numel())
+        check_memory("features", need, have, way_out)
         if targets is not None:
-            if targets.ndim not in (1, 2) or len(targets) != len(features):
-                found = f"shape {list(targets.shape)}"
-                wanted = f"have shape [{len(features)}] or [{len(features)}, t]"
-                raise ShapeError(must("targets", wanted, found))
-            check_rows("targets", targets)
-            y = targets.reshape(len(targets), -1)
-            table, t = torch.cat([table.double(), y.to(table.device).double()], 1), 1
+            y = check_targets(targets, len(features)).reshape(len(targets), -1)
+            table = torch.cat([table.double(), y.to(table.device).double()], 1)
+            t, columns = y.shape[1], targets.ndim == 2
         if weights is not None:
-            if weights.shape != features.shape[:1]:
-                found = f"shape {list(weights.shape)}"
-                raise ShapeError(
-                    must("weights", f"have {len(features)} numbers", found)
-                )
-            check_weights("weights", weights)
+            check_weights("weights", check_shape("weights", weights, [len(features)]))
         moments = Moments.of(table, weights, constant=rows == "energy")
-        columns = bool(t) and targets is not None and targets.ndim == 2
-        value = check_alpha2(alpha2, table.shape[1] - width if t else None, columns)
-        value = value.to(table.device)
+        value = check_alpha2(alpha2, t, columns).to(table.device)
         return cls(moments, width, float(ridge), value, offset, source, columns)
 
     def __add__(self, other: Metric) -> Metric:

@@ -162,3 +162,16 @@ def check_alpha2(alpha2: Tensor | float, t: int | None, columns: bool) -> Tensor
         wanted = "be one number or one per column of the targets"
         raise ShapeError(must("alpha2", wanted, f"shape {list(found.shape)}"))
     return found
+
+
+def check_targets(targets: Tensor, rows: int) -> Tensor:
+    """Return targets `[n]` or `[n, t]` if they are finite and as many as the rows.
+
+    Raises:
+        ShapeError: they have another shape.
+        InputError: a number is not finite.
+    """
+    if targets.ndim not in (1, 2) or len(targets) != rows:
+        wanted = f"have shape [{rows}] or [{rows}, t]"
+        raise ShapeError(must("targets", wanted, f"shape {list(targets.shape)}"))
+    return check_rows("targets", targets)

@@ -9,6 +9,7 @@ from bostruct.uncertainty.moments import (
     check_alpha2,
     check_among,
     check_rows,
+    check_targets,
     check_weights,
 )
 
@@ -90,3 +91,13 @@ def test_a_factor_is_one_number_or_one_per_target():
         check_alpha2(torch.ones(3), 2, True)
     with pytest.raises(InputError, match="`alpha2` must be positive and finite"):
         check_alpha2(-1.0, None, False)
+
+
+def test_targets_are_as_many_as_the_rows():
+    assert check_targets(ROWS, 50) is ROWS
+    with pytest.raises(
+        ShapeError, match=r"`targets` must have shape \[3\] or \[3, t\]"
+    ):
+        check_targets(ROWS, 3)
+    with pytest.raises(InputError, match="`targets` must be finite"):
+        check_targets(ROWS * math.nan, 50)
