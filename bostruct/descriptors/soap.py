@@ -34,7 +34,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bostruct.descriptors import compiled
 from bostruct.descriptors.harmonics import Harmonics
 from bostruct.descriptors.radial import Radial
 from bostruct.errors import InputError, check_count, check_positive, must
@@ -184,6 +183,8 @@ class SOAP:
         self, other: Tensor, vectors: Tensor, kind: Tensor, place: Tensor
     ) -> Slopes:
         V, kind = vectors.detach().contiguous(), kind.contiguous()
+        from bostruct.descriptors import compiled  # numba is loaded when it is needed
+
         own, M, N, A = self._constants(V.dtype)
         near = torch.linalg.vector_norm(V, dim=-1) < 1
         center, column = near.nonzero(as_tuple=True)
@@ -339,6 +340,8 @@ class SOAP:
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
+        from bostruct.descriptors import compiled  # numba is loaded when it is needed
+
         radial = np.ascontiguousarray(self._radial.matrix.numpy())
         norms = compiled.norms(self.angular)
         return self._origin.numpy(), radial, norms, self._mixing.numpy()
@@ -357,6 +360,8 @@ class _Spectrum(torch.autograd.Function):
         place: Tensor,
         moving: Tensor,
     ) -> Tensor:
+        from bostruct.descriptors import compiled  # numba is loaded when it is needed
+
         own, M, N, A = soap._constants(vectors.dtype)
         V, kinds = vectors.detach().contiguous(), kind.contiguous()
         P, C, length = (
@@ -377,6 +382,8 @@ class _Spectrum(torch.autograd.Function):
             again = soap.spectrum(vectors, kind, place)
             (slope,) = torch.autograd.grad(again, vectors, g, create_graph=True)
             return slope, None, None, None, None
+        from bostruct.descriptors import compiled  # numba is loaded when it is needed
+
         _, M, N, A = soap._constants(vectors.dtype)
         slopes = compiled.slope(
             g.contiguous().numpy(),
