@@ -1,11 +1,13 @@
-"""Loops that are compiled on their first call, and kept on disk for later processes."""
+"""Loops that are compiled on their first call, and kept on disk for later processes.
+
+numba is loaded by that call, not by the import of a module that holds such loops.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-from numba import njit
+from functools import cached_property, update_wrapper
+from typing import Any, TypeVar, cast, final
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -15,23 +17,49 @@ def compiled(
 ) -> Callable[[Function], Function]:
     """Return a decorator that compiles a function of arrays and numbers.
 
-    Where nothing can be written, neither beside the module nor in the user's cache, it
-    is compiled in every process anew.
+    The function may call others of its module that are decorated. Where nothing can be
+    written, neither beside the module nor in the user's cache, it is compiled in every
+    process anew.
 
     Args:
         flags: more arguments of `numba.njit`.
     """
 
     def decorate(function: Function) -> Function:
-        made: Function
-        try:
-            made = _njit(function, cache=True, **flags)
-        except RuntimeError:  # numba's word for "no place for a cache"
-            made = _njit(function, **flags)
-        return made
+        return cast(Function, _Loop(function, flags))
 
     return decorate
 
 
-def _njit(function: Function, **flags: Any) -> Any:  # noqa: ANN401 - numba's
-    return njit(nogil=True, error_model="numpy", **flags)(function)
+@final
+class _Loop:
+    """A function that is compiled when it is called."""
+
+    def __init__(self, function: Callable[..., Any], flags: dict[str, Any]) -> None:
+        self._function, self._flags = function, flags
+        update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401 - the function's own
+        return self.machine(*arguments)
+
+    @cached_property
+    def machine(self) -> Callable[..., Any]:
+        """The compiled function; those it calls are compiled ones from now on."""
+        scope = self._function.__globals__
+        for name in self._function.__code__.co_names:
+            if isinstance(scope.get(name), _Loop):
+                scope[name] = scope[name].machine
+        try:
+            return _njit(self._function, cache=True, **self._flags)
+        except RuntimeError:  # numba's word for "no place for a cache"
+            return _njit(self._function, **self._flags)
+
+
+def _njit(
+    function: Callable[..., Any],
+    **flags: Any,  # noqa: ANN401 - numba's
+) -> Callable[..., Any]:
+    from numba import njit
+
+    made: Callable[..., Any] = njit(nogil=True, error_model="numpy", **flags)(function)
+    return made

@@ -34,6 +34,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bostruct.descriptors import compiled
 from bostruct.descriptors.harmonics import Harmonics
 from bostruct.descriptors.radial import Radial
 from bostruct.errors import InputError, check_count, check_positive, must
@@ -183,8 +184,6 @@ class SOAP:
         self, other: Tensor, vectors: Tensor, kind: Tensor, place: Tensor
     ) -> Slopes:
         V, kind = vectors.detach().contiguous(), kind.contiguous()
-        from bostruct.descriptors import compiled  # numba is loaded when it is needed
-
         own, M, N, A = self._constants(V.dtype)
         near = torch.linalg.vector_norm(V, dim=-1) < 1
         center, column = near.nonzero(as_tuple=True)
@@ -340,8 +339,6 @@ class SOAP:
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
-        from bostruct.descriptors import compiled  # numba is loaded when it is needed
-
         radial = np.ascontiguousarray(self._radial.matrix.numpy())
         norms = compiled.norms(self.angular)
         return self._origin.numpy(), radial, norms, self._mixing.numpy()
@@ -360,8 +357,6 @@ class _Spectrum(torch.autograd.Function):
         place: Tensor,
         moving: Tensor,
     ) -> Tensor:
-        from bostruct.descriptors import compiled  # numba is loaded when it is needed
-
         own, M, N, A = soap._constants(vectors.dtype)
         V, kinds = vectors.detach().contiguous(), kind.contiguous()
         P, C, length = (
@@ -382,8 +377,6 @@ class _Spectrum(torch.autograd.Function):
             again = soap.spectrum(vectors, kind, place)
             (slope,) = torch.autograd.grad(again, vectors, g, create_graph=True)
             return slope, None, None, None, None
-        from bostruct.descriptors import compiled  # numba is loaded when it is needed
-
         _, M, N, A = soap._constants(vectors.dtype)
         slopes = compiled.slope(
             g.contiguous().numpy(),

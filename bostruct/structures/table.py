@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import check_positive
+from bostruct.structures import images
 from bostruct.structures.neighbors import neighbors
 from bostruct.structures.structures import Structures
 
@@ -37,8 +38,6 @@ def table(structures: Structures, cutoff: float) -> tuple[Tensor, Tensor, Tensor
     largest = int(counts.max()) if len(counts) else 0
     if structures.device.type != "cpu" or largest > LARGEST:
         return neighbors(structures, cutoff).padded()
-    from bostruct.structures import images  # numba is loaded when it is needed
-
     positions = structures.positions.detach()
     cell = structures.cell.detach() * structures.pbc.unsqueeze(-1)
     inverse = torch.linalg.pinv(cell)  # a cell may have no vector along some directions
