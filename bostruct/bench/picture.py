@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bostruct.campaign.durable import write
+from bostruct.uncertainty import plots
 
 COLUMNS = 3
 PANEL = (2.4, 2.0)
@@ -21,15 +22,7 @@ ENTRY = 1.6
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Of Okabe and Ito: told apart by everyone."""
 
-SETTINGS = {
-    "font.size": 7,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+SETTINGS = plots.SETTINGS | {
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
     "lines.linewidth": 1.4,

@@ -55,7 +55,7 @@ def boldness(trials: Sequence[Trial]) -> float:
         trials: All so far, in the order asked.
     """
     factor = START
-    for z, better in _predicted(trials):
+    for z, better in predicted(trials):
         if not better:
             factor *= DOWN if z > 1 else UP
             factor = min(max(factor, RANGE[0]), RANGE[1])
@@ -71,12 +71,12 @@ def widening(trials: Sequence[Trial]) -> float:
     Args:
         trials: All so far, in the order asked.
     """
-    squares = [min(z * z, WORST) for z, _ in _predicted(trials)][-RECENT:]
+    squares = [min(z * z, WORST) for z, _ in predicted(trials)][-RECENT:]
     mean = (BELIEF + math.fsum(squares)) / (BELIEF + len(squares))
     return max(1.0, math.sqrt(mean))
 
 
-def _predicted(trials: Sequence[Trial]) -> Iterator[tuple[float, bool]]:
+def predicted(trials: Sequence[Trial]) -> Iterator[tuple[float, bool]]:
     """Yield z of each energy that was predicted, and whether it was a new best."""
     best = math.inf
     for trial in trials:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bostruct.campaign.history import widening
+from bostruct.campaign.history import predicted, widening
 from bostruct.campaign.lock import running
 from bostruct.campaign.log import Log
 from bostruct.campaign.records import OPEN, Step, Trial
@@ -81,14 +81,7 @@ def calibration(trials: Sequence[Trial]) -> dict[str, Any]:
     `widening` is by how much σ had better be multiplied in the next step, see
     `bostruct.campaign.history`.
     """
-    squares = [
-        (trial.energy - trial.mean) ** 2 / trial.observed
-        for trial in trials
-        if trial.energy is not None
-        and trial.mean is not None
-        and trial.observed is not None
-        and trial.observed > 0
-    ]
+    squares = [z * z for z, _ in predicted(trials)]
     n = len(squares)
     if n == 0:
         names = ("z2", "within_1sigma", "within_2sigma", "widening")
