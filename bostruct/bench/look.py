@@ -11,7 +11,7 @@ from torch import Tensor
 from bostruct.bench.answer import Answer
 from bostruct.campaign import Campaign, Log
 from bostruct.campaign.log import labelled
-from bostruct.campaign.plan import calm
+from bostruct.campaign.plan import calm, paying
 from bostruct.campaign.records import Step
 from bostruct.campaign.value import Task, Value
 from bostruct.candidates import Candidates, choose
@@ -72,7 +72,9 @@ def look(campaign: Campaign, log: Log, step: Step, answer: Answer) -> Look:
     numbers = [trial.number for trial in known]
     rests = dict(zip(numbers, calm(labelled(known, space)), strict=True))
     resting = torch.tensor([rests.get(trial.number, True) for trial in before])
-    if not len(choose(alone, 1, space=space, seen=seen, resting=resting)):
+    pays = paying(model, alone.X, torch.tensor([trial.energy for trial in known]))
+    again = choose(alone, 1, space=space, seen=seen, resting=resting, paying=pays)
+    if not len(again):
         cause = "excluded"
     elif not math.isfinite(short) or short < -SLACK:
         cause = "search"

@@ -26,6 +26,9 @@ from bostruct.surrogates import FittedModel
 REST = 0.1
 """eV/Å. Forces below it leave some meV to be gained at the bottom of a minimum."""
 
+PAYS = 0.02
+"""eV. So much below the lowest energy known is worth another, wherever promised."""
+
 PROBES = 64
 """Fixed structures at which every posterior is compared with what it was."""
 
@@ -127,7 +130,9 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     seen = torch.stack([trial.X for trial in trials]).to(task.device)
     rests = dict(zip(numbers, calm(structures), strict=True))
     resting = torch.tensor([rests.get(trial.number, True) for trial in trials])
-    candidates, chosen, values = choice(task, candidates, value, seen, resting)
+    candidates, chosen, values = choice(
+        task, candidates, value, seen, resting, paying(model, candidates.X, energies)
+    )
     tensors = offload(_tensors(task, model, candidates, chosen, known))
     shown = dict(model.hyperparameters()) | {"widening": widening(trials)}
     if isinstance(task.parts.acquisition, Tempers):
@@ -163,6 +168,17 @@ def calm(structures: Structures) -> list[bool]:
     largest = size.new_zeros(len(structures))
     largest = largest.scatter_reduce(0, structures.index, size, "amax")
     return (largest < REST).tolist()
+
+
+def paying(model: FittedModel, X: Tensor, energies: Tensor) -> Tensor:
+    """Return which of X `[c, d]` are worth an energy even next to one evaluated.
+
+    In a stiff potential a structure within the tolerance of a minimum may still be far
+    above it: one that the model puts well below all of `energies` `[t]` is looked at.
+    """
+    with torch.no_grad():
+        mean: Tensor = model.posterior(X.unsqueeze(-2)).mean.flatten()
+    return mean < energies.min() - PAYS
 
 
 def _tensors(

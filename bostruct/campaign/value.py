@@ -126,6 +126,7 @@ def choice(
     value: Value,
     seen: Tensor,
     resting: Tensor | None = None,
+    paying: Tensor | None = None,
 ) -> tuple[Candidates, list[int], list[float]]:
     """Choose `q` candidates one after the other, each as if the others were pending.
 
@@ -137,6 +138,7 @@ def choice(
         value: The acquisition.
         seen: `[t, d]` what was asked for before.
         resting: `[t]` bool, which of it is not worth another look nearby.
+        paying: `[c]` bool, which candidates are worth one all the same.
 
     Returns:
         The candidates, random ones added; the rows chosen; their values when chosen.
@@ -146,7 +148,14 @@ def choice(
     current = candidates
     alike = torch.zeros_like(candidates.value, dtype=torch.bool)
     while len(chosen) < task.q:
-        picks = choose(current, 1, space=task.parts.space, seen=seen, resting=resting)
+        picks = choose(
+            current,
+            1,
+            space=task.parts.space,
+            seen=seen,
+            resting=resting,
+            paying=paying,
+        )
         if len(picks) == 0:
             missing = task.q - len(chosen)
             taken = torch.cat([seen, candidates.X[chosen]])

@@ -71,13 +71,15 @@ def choose(
     space: Judges,
     seen: Tensor | None = None,
     resting: Tensor | None = None,
+    paying: Tensor | None = None,
 ) -> Tensor:
     """Return the rows of the q best candidates that are new, best first, `[<= q]`.
 
     Left out are values that are not finite, structures outside the space or with
     atoms too close, those that are the same as one in `seen`, and those that are
     the same as a better one. What has been evaluated away from its minimum may be
-    looked at again closer to it: there the tolerance is stricter.
+    looked at again closer to it: there the tolerance is stricter, and a candidate that
+    is worth an energy for what it promises is held to none, once.
 
     Args:
         candidates: c of them.
@@ -86,6 +88,8 @@ def choose(
         seen: `[t, d]`, evaluated or pending.
         resting: `[t]` bool, which of them are not worth another look nearby; none is
             by default.
+        paying: `[c]` bool, which candidates are worth an energy even where one like
+            them was evaluated away from its minimum; none is by default.
     """
     X, value = candidates.X, candidates.value
     allowed = value.isfinite() & X.isfinite().all(-1)
@@ -96,7 +100,9 @@ def choose(
         if len(taken) >= q:
             break
         block = X[rows]
-        out = _old(block, space, seen, resting)
+        out = _old(
+            block, space, seen, resting, None if paying is None else paying[rows]
+        )
         if taken:
             out |= space.same(block.unsqueeze(1), X[taken]).any(-1)
         twins = space.same(block.unsqueeze(1), block).tolist()
@@ -110,13 +116,20 @@ def choose(
 
 
 def _old(
-    X: Tensor, space: Judges, seen: Tensor | None, resting: Tensor | None
+    X: Tensor,
+    space: Judges,
+    seen: Tensor | None,
+    resting: Tensor | None,
+    paying: Tensor | None,
 ) -> Tensor:
     """Return which of X `[n, d]` are structures that were seen, `[n]` bool."""
     if seen is None or not len(seen):
         return torch.zeros(len(X), dtype=torch.bool, device=X.device)
     seen, X = seen.to(X), X.unsqueeze(1)
-    old = space.same(X, seen, scale=STRICT)
+    close = space.same(X, seen, scale=STRICT)
+    old = close.any(-1)
+    if paying is not None:
+        old &= ~paying.to(X.device) | (close.sum(-1) > 1)
     if resting is not None:
-        old = old | (space.same(X, seen) & resting.to(X.device))
-    return old.any(-1)
+        old |= (space.same(X, seen) & resting.to(X.device)).any(-1)
+    return old

@@ -5,7 +5,8 @@ import torch
 from ase import Atoms
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
-from bostruct.campaign.plan import calm, given, plan
+from bostruct.campaign.log import labelled
+from bostruct.campaign.plan import PAYS, calm, given, paying, plan
 from bostruct.campaign.records import Trial
 from bostruct.campaign.value import Task
 from bostruct.structures import from_ase
@@ -104,6 +105,19 @@ def test_what_is_at_rest_by_its_movable_atoms():
     structures = replace(structures, forces=forces, fixed=fixed)
     assert calm(structures) == [True, False, False]
     assert calm(replace(structures, forces=None)) == [False] * 3
+
+
+def test_what_is_worth_an_energy_is_well_below_all_known(known):
+    """By the model's mean, whatever its uncertainty."""
+    X = torch.stack([one.X for one in known])
+    space = campaign().parts.space
+    model = campaign().parts.surrogate.fit(labelled(known, space), space)
+    mean = model.posterior(X.unsqueeze(-2)).mean.flatten()
+    for gap, worth in ((0.9 * PAYS, False), (1.1 * PAYS, True)):
+        energies = mean.min() + gap + torch.arange(3)
+        found = paying(model, X, energies)
+        assert bool(found[mean.argmin()]) is worth
+        assert torch.equal(found, mean < energies.min() - PAYS)
 
 
 def test_what_the_user_gave_comes_first():

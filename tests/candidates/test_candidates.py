@@ -110,6 +110,31 @@ def test_what_rests_is_not_looked_at_again_nearby():
         assert found.tolist() == rows
 
 
+@pytest.mark.parametrize(
+    ("before", "rests", "pays", "rows"),
+    [
+        ([1.0], False, False, []),
+        ([1.0], False, True, [0]),
+        ([1.0], True, True, []),
+        ([1.0, 1.002], False, True, []),
+    ],
+    ids=["promises little", "promises much", "is at rest", "was looked at twice"],
+)
+def test_what_promises_much_is_looked_at_once_more(before, rests, pays, rows):
+    """In a stiff potential a minimum is far below what is as good as its copy."""
+    copy = made([1.001], [1.0])
+    seen = torch.tensor(before, dtype=torch.float64).view(-1, 1)
+    found = choose(
+        copy,
+        1,
+        space=Line(),
+        seen=seen,
+        resting=torch.tensor([rests] * len(before)),
+        paying=torch.tensor([pays]),
+    )
+    assert found.tolist() == rows
+
+
 @pytest.mark.parametrize("q", [1, 7, 40, 99])
 def test_the_choice_among_many_is_that_of_one_after_the_other(q):
     """Candidates are compared in blocks; that must not show."""
