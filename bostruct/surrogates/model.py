@@ -13,17 +13,19 @@ Notation
     covariance = phi^T A^-1 phi' + s² (k(x, x') - phi . phi') = s² k(x, x') - h . h'
 
 The second term is what the inducing environments cannot see: without it the variance
-vanishes far from them (subset of regressors); with it, it is that of the deterministic
-training conditional and returns to the prior's (eqs. 7 and 57-59 of Digital Discovery
-4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), eq. 20). The last
-form needs one product with a matrix for any number of structures.
+vanishes far from them (`variance="sor"`, subset of regressors); with it ("dtc"), it is
+that of the deterministic training conditional and returns to the prior's (eqs. 7 and
+57-59 of Digital Discovery 4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939
+(2005), eq. 20). The last form needs one product with a matrix for any number of
+structures. "fitc" predicts as "dtc" does, from weights that trust a training row by
+less as the inducing environments see less of it (the same, section 6).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import final
+from typing import Literal, final
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform
@@ -36,6 +38,7 @@ from torch import Tensor
 from bostruct.descriptors import SOAP
 from bostruct.errors import NotFittedError
 from bostruct.structures import Structures
+from bostruct.surrogates import diagonal
 from bostruct.surrogates.conditioned import (
     JITTER,
     Conditioned,
@@ -49,6 +52,8 @@ from bostruct.uncertainty import Prediction
 
 LEAST = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
 ROUNDING = 500  # machine epsilons of the prior variance are lost in a difference
+Kind = Literal["sor", "dtc", "fitc"]
+KINDS: tuple[Kind, ...] = ("sor", "dtc", "fitc")
 CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 
@@ -103,6 +108,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         repulsion: the pair prior, or None.
         fit: the numbers.
         space: gives structures to coordinates; None if only `predict` is needed.
+        variance: one of `KINDS`.
     """
 
     likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
@@ -114,10 +120,11 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         repulsion: Repulsion | None,
         fit: Fit,
         space: Decodes | None = None,
+        variance: Kind = "dtc",
     ) -> None:
         super().__init__()
         self.soap, self.power, self.repulsion = soap, power, repulsion
-        self.fit, self.space = fit, space
+        self.fit, self.space, self.variance = fit, space, variance
         self.inducing = Inducing(fit.inducing, fit.place, fit.factor, power)
 
     @property
@@ -205,12 +212,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             self._predict(structures[start : start + CHUNK], force_variance)
             for start in range(0, len(structures), CHUNK)
         ]
-        joined = {
-            field.name: torch.cat([getattr(part, field.name) for part in parts])
-            for field in fields(Prediction)
-            if getattr(parts[0], field.name) is not None
-        }
-        prediction = Prediction(**joined)
+        prediction = Prediction.cat(parts)
         if covariance:
             return replace(prediction, covariance=self._joint(structures))
         return prediction
@@ -223,14 +225,21 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             [0.0, 0.0] if repulsion is None else [repulsion.strength, repulsion.reach]
         )
         sizes = [soap.radial, soap.angular, self.power]
-        return self.fit.tensors() | {
-            "species": torch.tensor(soap.species),
-            "sizes": torch.tensor(sizes),
-            "cutoff": torch.tensor(
-                [soap.cutoff, soap.center, soap.alchemy], dtype=torch.float64
-            ),
-            "repulsion": torch.tensor(wall, dtype=torch.float64),
-        }
+        kind = {"variance": torch.tensor(KINDS.index(self.variance))}
+        if self.variance == "dtc":  # absent in what was saved before there were others
+            kind = {}
+        return (
+            self.fit.tensors()
+            | kind
+            | {
+                "species": torch.tensor(soap.species),
+                "sizes": torch.tensor(sizes),
+                "cutoff": torch.tensor(
+                    [soap.cutoff, soap.center, soap.alchemy], dtype=torch.float64
+                ),
+                "repulsion": torch.tensor(wall, dtype=torch.float64),
+            }
+        )
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers a person wants to see, units in the names."""
@@ -271,18 +280,27 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
 
     @cached_property
     def _maps(self) -> tuple[Tensor, Tensor]:
-        """Return L^-T w `[m]` and S `[m, m]`: k S = h, with A = V diag(a) V^T."""
+        """Return L^-T w `[m]` and S `[m, m]`: k S = h, with A = V diag(a) V^T.
+
+        For sor h is that of its own form, phi^T A^-1 phi' = h . h'.
+        """
         fit = self.fit
         values, vectors = torch.linalg.eigh(fit.precision @ fit.precision.T)
-        shrunk = (fit.signal**2 - 1 / values).clamp(min=0).sqrt()
+        left = 1 / values
+        known = left if self.variance == "sor" else fit.signal**2 - left
+        shrunk = known.clamp(min=0).sqrt()
         both = torch.cat((fit.weights.unsqueeze(-1), vectors * shrunk), -1)
         both = torch.linalg.solve_triangular(fit.factor.T, both, upper=True)
         return both[:, 0].contiguous(), both[:, 1:].contiguous()
 
     def _covariance(self, pairs: Tensor, h: Tensor) -> Tensor:
         """Return the latent covariance `[..., q, q]` eV² from the kernel and h."""
+        seen: Tensor = h @ h.transpose(-1, -2)
+        if self.variance == "sor":  # h is what the weights leave open
+            own = seen.diagonal(dim1=-2, dim2=-1)
+            return seen + torch.diag_embed(JITTER * own + (LEAST - own).clamp(min=0))
         prior = self.fit.signal**2 * pairs
-        C: Tensor = prior - h @ h.transpose(-1, -2)
+        C: Tensor = prior - seen
         own = C.diagonal(dim1=-2, dim2=-1)
         lost = ROUNDING * torch.finfo(h.dtype).eps * prior.diagonal(dim1=-2, dim2=-1)
         return C + torch.diag_embed(JITTER * own + lost + (LEAST - own).clamp(min=0))
@@ -296,8 +314,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             (slope,) = torch.autograd.grad(mean.sum(), moving)
         P, h = P.detach(), h.detach()
         counts = structures.counts
-        padded, kinds = _pad(P, place, counts)
-        pairs = between(padded.unsqueeze(1), kinds.unsqueeze(1), self.power)
+        pairs = diagonal.energies(P, place, counts, self.power).view(-1, 1, 1)
         C = self._covariance(pairs, h.unsqueeze(-2))
         K = self.inducing.environments(P, place)
         local = self.fit.constants[place] + K @ self._maps[0]
@@ -316,43 +333,18 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         with torch.no_grad():
             P, place = self._features(structures)
             _, h = self._means(structures, P, place)
-            padded, kinds = _pad(P, place, structures.counts)
-            return self._covariance(between(padded, kinds, self.power), h)
+            rows, kinds = diagonal.padded(P, place, structures.counts)
+            return self._covariance(between(rows, kinds, self.power), h)
 
     def _force_variances(self, structures: Structures) -> Tensor:
         return torch.cat([self._force_variance(one) for one in structures])
 
     def _force_variance(self, one: Structures) -> Tensor:
-        """Return the latent variance of each force component, `[a, 3]` (eV/Å)².
-
-        With g = dP/dx, [a, f], of one coordinate x and D_ij = P_i . P_j, the prior is
-        sum_ij z (z - 1) D^(z-2) (g_i . P_j)(P_i . g_j) + z D^(z-1) g_i . g_j.
-        """
+        """Return the latent variance of each force component, `[a, 3]` (eV/Å)²."""
         slopes, place = self.soap.slopes(one), self.soap.place(one.numbers)
-        a, z = one.positions.shape[0], self.power
         h = self.inducing.forces(slopes, place).flatten(0, 1) @ self._maps[1]
-        g = slopes.slopes.new_zeros(a, a, 3, slopes.features.shape[-1])
-        pair = (slopes.center, slopes.other)
-        g.index_put_(pair, slopes.slopes, accumulate=True)
-        own = (slopes.center, slopes.center)
-        g.index_put_(own, -slopes.slopes, accumulate=True)
-        g = g.permute(1, 2, 0, 3).flatten(0, 1)  # [3 a, a, f]
-        P = slopes.features
-        same = (place.unsqueeze(-1) == place).to(P)
-        D = P @ P.T
-        ahead = g @ P.T  # [3 a, i, j] = g_i . P_j
-        bent = z * (z - 1) * D ** max(z - 2, 0) * same
-        prior = (bent * ahead * ahead.transpose(-1, -2)).sum((-1, -2))
-        prior += ((g @ g.transpose(-1, -2)) * (z * D ** (z - 1) * same)).sum((-1, -2))
-        variance: Tensor = self.fit.signal**2 * prior - h.square().sum(-1)
-        return variance.clamp(min=0).view(a, 3)
-
-
-def _pad(P: Tensor, place: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return features `[b, a, f]` and species `[b, a]`; missing atoms are zeros."""
-    sizes = counts.tolist()
-    rows = torch.nn.utils.rnn.pad_sequence(list(P.split(sizes)), batch_first=True)
-    kinds = torch.nn.utils.rnn.pad_sequence(
-        list(place.split(sizes)), batch_first=True, padding_value=-1
-    )
-    return rows, kinds
+        variance = h.square().sum(-1)
+        if self.variance != "sor":
+            prior = diagonal.forces(slopes, place, self.power)
+            variance = self.fit.signal**2 * prior - variance
+        return variance.clamp(min=0).view(-1, 3)

@@ -113,18 +113,20 @@ class Calibration:
         """Return a prediction whose whole energy variance is calibrated.
 
         Latent variance, noise and covariance are scaled alike: scaling one of them
-        would be another model. Forces have a factor of their own, so
-        `force_variance` stays.
+        would be another model; members are moved as in `spread`. Forces have a factor
+        of their own, so `force_variance` and `member_forces` stay.
 
         Args:
             prediction: b structures.
         """
         factor, covariance = self.alpha2.to(prediction.variance), prediction.covariance
+        members = prediction.members
         return replace(
             prediction,
             variance=prediction.variance * factor,
             noise=prediction.noise * factor,
             covariance=None if covariance is None else covariance * factor,
+            members=None if members is None else self.spread(members),
         )
 
     def to_json(self) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import final
 
+import torch
 from torch import Tensor
+
+from bostruct.errors import InputError, must
+
+BY_MEMBER = ("members", "member_forces")  # structures or atoms come second
 
 
 @final
@@ -21,6 +27,8 @@ class Prediction:
         local: `[n]` eV, the share of `mean` that each atom's environment carries.
         covariance: `[b, b]` eV², latent, between the structures; if asked for.
         force_variance: `[n, 3]` (eV/Å)², latent; if asked for.
+        members: `[M, b]` eV, what each of M members says, where there are members.
+        member_forces: `[M, n, 3]` eV/Å, minus the slopes of `members`; if asked for.
     """
 
     mean: Tensor
@@ -30,8 +38,35 @@ class Prediction:
     local: Tensor | None = None
     covariance: Tensor | None = None
     force_variance: Tensor | None = None
+    members: Tensor | None = None
+    member_forces: Tensor | None = None
 
     @property
     def observed(self) -> Tensor:
         """Variance of a measured energy, latent plus noise, `[b]` eV²."""
         return self.variance + self.noise
+
+    @classmethod
+    def cat(cls, parts: Sequence[Prediction]) -> Prediction:
+        """Return one prediction of all structures in `parts`, in that order.
+
+        What the first part does not have is missing.
+
+        Raises:
+            InputError: there are no parts, or they have covariances: those between
+                structures of different parts are unknown.
+        """
+        if not parts:
+            raise InputError(must("parts", "hold at least one prediction", "none"))
+        if any(part.covariance is not None for part in parts):
+            way_out = "Ask for it once for all structures."
+            raise InputError(must("parts", "have no covariance", "some", way_out))
+        joined: dict[str, Tensor] = {
+            field.name: torch.cat(
+                [getattr(part, field.name) for part in parts],
+                dim=int(field.name in BY_MEMBER),
+            )
+            for field in fields(cls)
+            if getattr(parts[0], field.name) is not None
+        }
+        return cls(**joined)

@@ -163,11 +163,19 @@ def test_few_members_are_warned_of():
 def test_a_prediction_is_scaled_as_a_whole():
     one = torch.ones(2, dtype=torch.float64)
     forces = torch.ones(3, 3, dtype=torch.float64)
+    members = 1 + torch.tensor([[-1.0], [0.0], [1.0]]).double() * one
     prediction = Prediction(
-        one, one, 0.5 * one, covariance=torch.eye(2), force_variance=forces
+        one,
+        one,
+        0.5 * one,
+        covariance=torch.eye(2),
+        force_variance=forces,
+        members=members,
     )
     found = calibrate(gaussian(50, 2.0))
     after = found.prediction(prediction)
+    torch.testing.assert_close(after.members.mean(0), one)
+    torch.testing.assert_close(after.members.var(0), after.variance)
     torch.testing.assert_close(after.observed, found.variance(prediction.observed))
     torch.testing.assert_close(after.variance, after.covariance.diagonal().double())
     assert torch.equal(after.mean, one)

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from bostruct.errors import InputError
 from bostruct.uncertainty import Prediction
 
 
@@ -17,3 +19,32 @@ def test_what_was_not_asked_for_is_missing():
     assert found.force_variance is None
     assert found.forces is None
     assert found.local is None
+    assert found.members is None
+    assert found.member_forces is None
+
+
+def test_parts_are_joined_along_structures_and_atoms():
+    def part(b, value):
+        full = torch.full((b,), value)
+        atoms = torch.full((2 * b, 3), value)
+        members, forces = full.expand(4, b), atoms.expand(4, 2 * b, 3)
+        return Prediction(
+            full, full, full, atoms, members=members, member_forces=forces
+        )
+
+    joined = Prediction.cat([part(2, 1.0), part(3, 2.0)])
+    assert joined.mean.tolist() == [1, 1, 2, 2, 2]
+    assert joined.forces.shape == (10, 3)
+    assert joined.members.shape == (4, 5)
+    assert joined.members[3].tolist() == joined.mean.tolist()
+    assert joined.member_forces.shape == (4, 10, 3)
+    assert joined.local is None
+
+
+def test_parts_that_cannot_be_joined_are_refused():
+    with pytest.raises(InputError, match="`parts` must hold at least one prediction"):
+        Prediction.cat([])
+    zero = torch.zeros(1)
+    whole = Prediction(zero, zero, zero, covariance=torch.zeros(1, 1))
+    with pytest.raises(InputError, match="`parts` must have no covariance, got some"):
+        Prediction.cat([whole, whole])
