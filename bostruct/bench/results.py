@@ -15,10 +15,11 @@ import numpy as np
 
 from bostruct.bench.finding import Finding
 from bostruct.bench.run import PARTS, Run
-from bostruct.bench.statistics import Curve, curve, percentile, wilson
+from bostruct.bench.statistics import Curve, curve, percentile
 from bostruct.bench.task import Task
 from bostruct.campaign.durable import write
 from bostruct.campaign.schema import versions
+from bostruct.uncertainty.share import wilson
 
 FORMAT = 1
 JSON, CSV, FAILURES = "results.json", "summary.csv", "failures.csv"

@@ -21,6 +21,7 @@ from bostruct.uncertainty.conformal import conformal_coverage as conformal_cover
 from bostruct.uncertainty.conformal import conformal_rank as conformal_rank
 from bostruct.uncertainty.conformal import quantile_scores as quantile_scores
 from bostruct.uncertainty.exact import ExactGP as ExactGP
+from bostruct.uncertainty.hook import Batch as Batch
 from bostruct.uncertainty.metric import Metric as Metric
 from bostruct.uncertainty.monotone import MonotoneMap as MonotoneMap
 from bostruct.uncertainty.monotone import isotonic as isotonic
@@ -38,6 +39,7 @@ from bostruct.uncertainty.propagation import Extensivity as Extensivity
 from bostruct.uncertainty.propagation import difference_variance as difference_variance
 from bostruct.uncertainty.propagation import extensivity as extensivity
 from bostruct.uncertainty.propagation import propagate as propagate
+from bostruct.uncertainty.readout import Readout as Readout
 from bostruct.uncertainty.residuals import Residuals as Residuals
 from bostruct.uncertainty.rigidity import Rigidity as Rigidity
 from bostruct.uncertainty.rigidity import prediction_rigidity as prediction_rigidity
@@ -52,6 +54,7 @@ from bostruct.uncertainty.scores import nll as nll
 from bostruct.uncertainty.scores import sharpness as sharpness
 from bostruct.uncertainty.scores import sparsification as sparsification
 from bostruct.uncertainty.scores import spearman as spearman
+from bostruct.uncertainty.share import wilson as wilson
 from bostruct.uncertainty.source import fingerprint as fingerprint
 from bostruct.uncertainty.stratified import GroupedCalibration as GroupedCalibration
 from bostruct.uncertainty.stratified import Strata as Strata

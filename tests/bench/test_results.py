@@ -7,7 +7,7 @@ import pytest
 from bostruct.bench.finding import Finding
 from bostruct.bench.results import Results
 from bostruct.bench.run import Belief, Run
-from bostruct.bench.statistics import wilson
+from bostruct.uncertainty.share import wilson
 from tests.bench.problems import task
 
 TASKS = [task("a", reference=0.95), task("b", reference=0.95)]
