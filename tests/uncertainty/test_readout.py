@@ -1,0 +1,277 @@
+import pytest
+import torch
+
+from bostruct.errors import InputError, NotFittedError, ShapeError
+from bostruct.uncertainty import Batch, Readout
+from tests.uncertainty.networks import Atomistic, normal, perceptron, seeded
+
+X, NEW = normal(30, 4), normal(9, 4, seed=1)
+Y = X.square().sum(1) / 4
+INDEX = torch.tensor([0, 0, 0, 1, 1])
+
+
+def halves(x=X):
+    return [Batch(x[:13], Y[:13]), Batch(x[13:], Y[13:])]
+
+
+def atoms(seed, structures=8):
+    """Batches of one structure each, of 2 to 4 atoms."""
+    found = []
+    for k in range(structures):
+        positions = normal(2 + k % 3, 3, seed=seed + k)
+        index = torch.zeros(len(positions), dtype=torch.int64)
+        inputs = positions, index
+        energy, forces = normal(1, seed=k), normal(len(positions), 3, seed=k)
+        found.append(Batch(inputs, energy, index, positions, forces))
+    return found
+
+
+def test_a_linear_model_has_the_closed_form():
+    model = seeded(torch.nn.Linear(4, 1))
+    model = torch.nn.Sequential(model).eval()
+    readout = Readout.of(model, names="0")
+    metric = readout.metric(halves(), data="X", ridge=0.3)
+    F, f = (torch.cat([x, torch.ones(len(x), 1)], 1) for x in (X, NEW))
+    H = F.T @ F + 0.3 * torch.eye(5)
+    found = readout.predict(metric, Batch(NEW), covariance=True)
+    expected = f @ torch.linalg.solve(H, f.T)
+    torch.testing.assert_close(found.covariance, expected)
+    torch.testing.assert_close(found.variance, expected.diagonal())
+    assert torch.equal(found.mean, model(NEW).squeeze(1).detach())
+    assert bool((found.noise == 0).all())
+
+
+def test_it_is_the_laplace_approximation_of_the_last_layer():
+    """All weights of the last layer, GGN of e²/2: a2 = noise, z2 = prior x noise."""
+    model, noise, precision = perceptron(), 0.7, 0.2
+    parameters = {k: v for k, v in model.named_parameters() if k.startswith("2.")}
+
+    def jacobian(x):
+        def call(last):
+            return torch.func.functional_call(model, last, (x,)).squeeze(1)
+
+        slopes = torch.func.jacrev(call)(parameters)
+        return torch.cat([slopes[k].flatten(1) for k in sorted(slopes)], 1).detach()
+
+    J, j = jacobian(X), jacobian(NEW)
+    covariance = torch.linalg.inv(J.T @ J / noise + precision * torch.eye(7))
+    expected = (j @ covariance * j).sum(1)
+    readout = Readout.of(model, Batch(X))
+    assert readout.names == ("2",)
+    metric = readout.metric(halves(), data="X", ridge=precision * noise)
+    found = readout.predict(metric.calibrated(noise), Batch(NEW))
+    torch.testing.assert_close(found.variance, expected)
+
+
+def test_a_last_layer_written_in_other_coordinates_is_the_same():
+    """f -> A f, w -> A^-T w at z2 = 0 (here 1e-12): neither mean nor variance."""
+    model = perceptron(bias=False)
+    A = normal(6, 6, seed=5) + 3 * torch.eye(6, dtype=torch.float64)
+    mixed = torch.nn.Sequential(
+        *model[:2], torch.nn.Linear(6, 6, bias=False), torch.nn.Linear(6, 1, bias=False)
+    )
+    mixed = mixed.double().eval()
+    mixed[2].weight.data.copy_(A)
+    mixed[3].weight.data.copy_(model[2].weight.data @ torch.linalg.inv(A))
+    one, other = (
+        readout.predict(readout.metric(halves(), data="X", ridge=1e-12), Batch(NEW))
+        for readout in (Readout.of(m, Batch(X)) for m in (model, mixed))
+    )
+    torch.testing.assert_close(one.mean, other.mean)
+    torch.testing.assert_close(one.variance, other.variance, rtol=1e-6, atol=0)
+
+
+def test_metrics_of_parts_add_up():
+    readout = Readout.of(perceptron(), names="2")
+    first, second = (readout.metric([h], data="X", ridge=0.1) for h in halves())
+    whole = readout.metric([Batch(X)], data="X", ridge=0.1)
+    torch.testing.assert_close((first + second).hessian, whole.hessian)
+    assert (first + second).source == whole.source
+
+
+def test_without_a_ridge_it_is_a_millionth_of_the_squares():
+    readout = Readout.of(perceptron(), names="2")
+    metric = readout.metric(halves(), data="X")
+    f = readout.features(Batch(X))
+    assert metric.ridge == pytest.approx(1e-6 * float(f.square().mean()))
+    assert metric.jitter == 0
+
+
+def test_a_model_that_was_trained_on_is_refused():
+    model = perceptron()
+    readout = Readout.of(model, names="2")
+    metric = readout.metric(halves(), data="X", ridge=0.1)
+    before = readout.predict(metric, Batch(NEW)).variance
+    model[0].weight.data[0, 0] += 1e-12
+    with pytest.raises(NotFittedError, match="features have changed: build the metric"):
+        readout.predict(metric, Batch(NEW))
+    with pytest.raises(NotFittedError, match="be the model that the metric was built"):
+        readout.calibrated(metric, halves())
+    model[0].weight.data[0, 0] = perceptron()[0].weight.data[0, 0]
+    assert torch.equal(readout.predict(metric, Batch(NEW)).variance, before)
+    other = Readout.of(model, names="0")
+    with pytest.raises(NotFittedError, match="be the model that the metric was built"):
+        other.predict(metric, Batch(NEW))
+
+
+def test_calibrated_errors_are_of_the_predicted_size():
+    readout = Readout.of(perceptron(), names="2")
+    metric = readout.metric(halves(), data="X")
+    metric = readout.calibrated(metric, halves(), method="likelihood")
+    z = readout.residuals(metric, halves()).z
+    assert z.shape == (30,)
+    assert float(z.square().mean()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_forces_are_rows_too(bias):
+    """Against the rows of every structure, written out."""
+    model = Atomistic(bias)
+    readout = Readout.of(model, names="head")
+    data, new = atoms(0), atoms(50, 1)[0]
+    metric = readout.metric(data, data="", ridge=0.1, forces=True, weights=(1.0, 0.25))
+    H = 0.1 * torch.eye(metric.width, dtype=torch.float64)
+    for batch in data:
+        positions, index = batch.inputs
+
+        def f(r, index=index):
+            hidden = []
+            hook = model.head.register_forward_pre_hook(
+                lambda _, args: hidden.append(args[0].sum(0))
+            )
+            model(r, index)
+            hook.remove()
+            ones = r.new_ones(1) * len(r) if bias else r.new_ones(0)
+            return torch.cat([hidden[0], ones])
+
+        row = f(positions).detach()
+        g = torch.func.jacrev(f)(positions).flatten(1).T.detach()
+        H += torch.outer(row, row) + 0.25 * g.T @ g
+    torch.testing.assert_close(metric.hessian, H)
+    found = readout.predict(metric, new, forces=metric.calibrated(4.0))
+    r = new.positions.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(model(r, new.index).sum(), r)
+    torch.testing.assert_close(found.forces, -slope)
+    assert found.force_variance.shape == new.positions.shape
+    held = readout.residuals(metric, data, target="force")
+    assert held.n == sum(batch.positions.numel() for batch in data)
+    again = readout.calibrated(metric, data, target="force")
+    assert float(again.alpha2) == pytest.approx(float(held.z.square().mean()))
+
+
+def test_a_loss_of_energies_per_atom_has_rows_per_atom():
+    model = Atomistic()
+    readout = Readout.of(model, names="head")
+    batch = Batch((normal(5, 3, seed=3), INDEX), index=INDEX)
+    metric = readout.metric([batch], data="", ridge=0.1, reduce="mean")
+    f = readout.features(batch) / torch.tensor([[3.0], [2.0]])
+    expected = f.T @ f + 0.1 * torch.eye(6)
+    torch.testing.assert_close(metric.hessian, expected)
+
+
+def test_energies_of_atoms_are_added_up():
+    model = Atomistic()
+
+    class Local(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, positions, index):
+            return {"node_energy": self.inner.local(positions, index)}
+
+    batch = Batch((normal(5, 3, seed=3), INDEX), index=INDEX)
+    whole, local = (
+        Readout.of(model, names="head"),
+        Readout.of(Local().eval(), batch, output=lambda answer: answer["node_energy"]),
+    )
+    assert local.names == ("inner.head",)
+    a, b = (
+        readout.predict(readout.metric([batch], data="", ridge=0.1), batch)
+        for readout in (whole, local)
+    )
+    torch.testing.assert_close(a.mean, b.mean)
+    assert torch.equal(a.variance, b.variance)
+
+
+def test_several_targets_have_a_factor_each():
+    model = perceptron(outputs=2)
+    readout = Readout.of(model, names="2")
+    data = [Batch(X, torch.stack([Y, 3 * Y], 1))]
+    metric = readout.metric(data, data="X")
+    held = readout.residuals(metric, data)
+    assert held.error.shape == (2, 30)
+    metric = readout.calibrated(metric, data)
+    assert metric.alpha2.shape == (2,)
+    z2 = readout.residuals(metric, data).z.square().mean(-1)
+    torch.testing.assert_close(z2, torch.ones(2, dtype=torch.float64))
+    with pytest.raises(ShapeError, match="one energy for each structure, got shape"):
+        readout.predict(metric, Batch(NEW))
+
+
+def test_members_scatter_as_the_variance_around_the_network():
+    readout = Readout.of(perceptron(), names="2")
+    metric = readout.metric(halves(), data="X", ridge=0.1).calibrated(2.0)
+    generator = torch.Generator().manual_seed(0)
+    found = readout.predict(metric, Batch(NEW), members=4000, generator=generator)
+    assert found.members.shape == (4000, 9)
+    torch.testing.assert_close(found.members.mean(0), found.mean)
+    ratio = found.members.var(0) / found.variance
+    assert float((ratio - 1).abs().max()) < 5 * (2 / 3999) ** 0.5
+    with pytest.raises(InputError, match="One member has no spread"):
+        readout.predict(metric, Batch(NEW), members=1)
+
+
+def test_single_precision_is_summed_in_double():
+    model = perceptron().float()
+    readout = Readout.of(model, names="2")
+    metric = readout.metric([Batch(X.float())], data="X", ridge=0.1)
+    found = readout.predict(metric, Batch(NEW.float()))
+    assert metric.hessian.dtype == found.mean.dtype == found.variance.dtype
+    expected = Readout.of(perceptron(), names="2")
+    wide = expected.metric([Batch(X)], data="X", ridge=0.1)
+    double = expected.predict(wide, Batch(NEW))
+    torch.testing.assert_close(found.variance, double.variance, rtol=1e-5, atol=0)
+
+
+def test_the_model_is_left_as_it_was():
+    model = Atomistic()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    readout = Readout.of(model, names="head")
+    data = atoms(0)
+    readout.predict(
+        *(readout.metric(data, data="", forces=True), data[0]),
+        forces=readout.metric(data, data="", forces=True),
+    )
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert not any(batch.positions.requires_grad for batch in data)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_what_does_not_fit_is_refused():
+    model = perceptron()
+    readout = Readout.of(model, names="2")
+    metric = readout.metric(halves(), data="X", ridge=0.1)
+    with pytest.raises(InputError, match="`batch` must be given where the layer is no"):
+        Readout.of(model)
+    with pytest.raises(InputError, match="`batches` must hold at least one batch"):
+        readout.metric([], data="X")
+    with pytest.raises(InputError, match="`batches` must hold at least one batch"):
+        readout.residuals(metric, [])
+    with pytest.raises(InputError, match="`batches` must know the targets, got None"):
+        readout.residuals(metric, [Batch(X)])
+    with pytest.raises(InputError, match="`batches` must know the forces, got None"):
+        readout.residuals(metric, halves(), target="force")
+    with pytest.raises(InputError, match="`positions` must be given where forces are"):
+        readout.metric(halves(), data="X", forces=True)
+    with pytest.raises(ShapeError, match=r"`target` must have the shape \[30\]"):
+        readout.residuals(metric, [Batch(X, Y[:5])])
+    with pytest.raises(InputError, match="at least 8 points, got 3"):
+        readout.calibrated(metric, [Batch(X[:3], Y[:3])])
+    sums = Readout.of(model, names="2", output=lambda answer: answer.sum().reshape(1))
+    with pytest.raises(ShapeError, match="`output` must return one row for each of th"):
+        sums.predict(metric, Batch(X))
+    model.train()
+    with pytest.raises(InputError, match=r"evaluation mode.*Call `model.eval\(\)`"):
+        readout.predict(metric, Batch(NEW))
