@@ -17,17 +17,19 @@ from torch import Tensor
 from bostruct.descriptors import SOAP
 from bostruct.errors import InputError, check_count, check_positive, must
 from bostruct.structures import Structures, covalent_radii
+from bostruct.surrogates import diagonal
 from bostruct.surrogates.data import Observations, observations
 from bostruct.surrogates.evidence import (
     NAMES,
     Hyperparameters,
     Rows,
+    log_marginal_likelihood,
     maximise,
     precision,
 )
 from bostruct.surrogates.inducing import choose
 from bostruct.surrogates.kernel import Inducing
-from bostruct.surrogates.model import Fit, LocalModel
+from bostruct.surrogates.model import KINDS, Fit, Kind, LocalModel
 from bostruct.surrogates.pairs import Repulsion
 from bostruct.surrogates.surrogate import Decodes
 
@@ -59,6 +61,12 @@ class LocalGP:
         repulsion: the pair prior, or None.
         hyperparameters: standard deviations (signal eV, energy noise eV per root
             atom, force noise eV/Å) to keep fixed; None fits them.
+        variance: what is not known. "dtc": what the data leave open of what the
+            inducing environments see, and all that these do not see. "sor": the first
+            part alone; dangerous, as it vanishes far from them, where least is known,
+            so that a search never goes there. "fitc": as "dtc", and every row is
+            believed less, in the fit already, by what of it they do not see; its
+            deviations are those that are most probable without that.
 
     Raises:
         InputError: a number is out of range.
@@ -74,12 +82,16 @@ class LocalGP:
     tolerance: float = 1e-6
     repulsion: Repulsion | None = REPULSION
     hyperparameters: tuple[float, float, float] | None = None
+    variance: Kind = "dtc"
 
     def __post_init__(self) -> None:
         if self.cutoff is not None:
             check_positive("cutoff", self.cutoff, "Give a length in Å, or None.")
         check_count("power", self.power)
         check_count("inducing", self.inducing)
+        if self.variance not in KINDS:
+            condition = f"be one of {', '.join(map(repr, KINDS))}"
+            raise InputError(must("variance", condition, repr(self.variance)))
         if not 0 < self.tolerance < 1:
             raise InputError(must("tolerance", "be between 0 and 1", self.tolerance))
         self._soap((1,), 1.0, self.alchemy or 0.0)
@@ -88,8 +100,14 @@ class LocalGP:
                 check_positive("hyperparameters", value, "They are three deviations.")
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the surrogate, as JSON values."""
-        return {"surrogate": "LocalGP"} | asdict(self)
+        """Return what identifies the surrogate, as JSON values.
+
+        The default variance is not in it: campaigns older than the others go on.
+        """
+        found = {"surrogate": "LocalGP"} | asdict(self)
+        if self.variance == "dtc":
+            del found["variance"]
+        return found
 
     def fit(self, structures: Structures, space: Decodes | None = None) -> LocalModel:
         """Return the model that these energies and forces teach.
@@ -114,6 +132,11 @@ class LocalGP:
         inducing, energies, forces = self._seen(soap, data, self.inducing)
         fitted = self._hyperparameters(energies, forces, data)
         s, e, f, evidence = (value.to(energies.gram) for value in fitted)
+        if self.variance == "fitc":
+            unseen = (s / e, s / f)
+            with torch.no_grad():
+                energies, forces = _statistics(soap, inducing, data, unseen)
+                evidence = log_marginal_likelihood(energies, forces, s, e, f)
         factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
         moment = energies.moment / e**2 + forces.moment / f**2
         weights = torch.cholesky_solve(moment.unsqueeze(-1), factor).squeeze(-1)
@@ -130,7 +153,8 @@ class LocalGP:
             force_noise=f,
             log_marginal_likelihood=evidence,
         )
-        return LocalModel(soap, self.power, self.repulsion, fit, space)
+        kind = self.variance
+        return LocalModel(soap, self.power, self.repulsion, fit, space, kind)
 
     def restore(
         self, state: Mapping[str, Tensor], space: Decodes | None = None
@@ -143,7 +167,8 @@ class LocalGP:
         strength, reach = state["repulsion"].tolist()
         repulsion = Repulsion(strength, reach) if strength else None
         fit = Fit(**{name: state[name] for name in Fit.__dataclass_fields__})
-        return LocalModel(soap, power, repulsion, fit, space)
+        kind = KINDS[int(state["variance"])] if "variance" in state else "dtc"
+        return LocalModel(soap, power, repulsion, fit, space, kind)
 
     def _soap(self, species: tuple[int, ...], cutoff: float, alchemy: float) -> SOAP:
         return SOAP(species, cutoff, self.radial, self.angular, self.center, alchemy)
@@ -237,9 +262,20 @@ def _shaken(structures: Structures, size: float) -> Structures:
 
 
 def _statistics(
-    soap: SOAP, inducing: Inducing, data: Observations
+    soap: SOAP,
+    inducing: Inducing,
+    data: Observations,
+    unseen: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Rows, Rows]:
-    """Return the statistics of all energy rows and of all force rows."""
+    """Return the statistics of all energy rows and of all force rows.
+
+    Args:
+        soap: the descriptor.
+        inducing: what the rows are seen through.
+        data: the rows.
+        unseen: signal over energy noise and over force noise, for rows whose noise is
+            to hold what the inducing environments do not see of them (fitc).
+    """
     energies = forces = Rows.none(len(inducing), inducing.features)
     for part in data.chunks():
         structures, trust = part.structures, part.trust.square()
@@ -249,11 +285,33 @@ def _statistics(
             slopes = soap.slopes(structures)
             P = slopes.features
             K = inducing.forces(slopes, place).flatten(0, 1)[known]
+            phi = inducing.whiten(K)
             noise = trust[structures.index].repeat_interleave(3)[known]
-            forces = forces.add(inducing.whiten(K), part.forces.flatten()[known], noise)
+            if unseen is not None:
+                prior = _force_priors(soap, structures, inducing.power)[known]
+                noise = noise + _rest(prior, phi, unseen[1])
+            forces = forces.add(phi, part.forces.flatten()[known], noise)
         else:
             P = soap(structures)
         K = inducing.energies(P, place, structures.index, len(structures))
+        phi = inducing.whiten(K)
         noise = trust * structures.counts
-        energies = energies.add(inducing.whiten(K), part.energy, noise)
+        if unseen is not None:
+            prior = diagonal.energies(P, place, structures.counts, inducing.power)
+            noise = noise + _rest(prior, phi, unseen[0])
+        energies = energies.add(phi, part.energy, noise)
     return energies, forces
+
+
+def _force_priors(soap: SOAP, structures: Structures, power: int) -> Tensor:
+    """Return the prior variances `[3 n]` 1/Å² of all force components."""
+    found = [
+        diagonal.forces(soap.slopes(one), soap.place(one.numbers), power)
+        for one in structures
+    ]
+    return torch.cat(found)
+
+
+def _rest(prior: Tensor, phi: Tensor, ratio: Tensor) -> Tensor:
+    """Return what phi does not see of rows, in units of their noise variance."""
+    return (prior - phi.square().sum(-1)).clamp(min=0) * ratio**2

@@ -52,9 +52,10 @@ from bostruct.uncertainty import Prediction
 
 LEAST = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
 ROUNDING = 500  # machine epsilons of the prior variance are lost in a difference
+CHUNK = 256  # structures whose features are in memory at once in `predict`
+
 Kind = Literal["sor", "dtc", "fitc"]
 KINDS: tuple[Kind, ...] = ("sor", "dtc", "fitc")
-CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 
 @final
@@ -225,21 +226,17 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             [0.0, 0.0] if repulsion is None else [repulsion.strength, repulsion.reach]
         )
         sizes = [soap.radial, soap.angular, self.power]
-        kind = {"variance": torch.tensor(KINDS.index(self.variance))}
-        if self.variance == "dtc":  # absent in what was saved before there were others
-            kind = {}
-        return (
-            self.fit.tensors()
-            | kind
-            | {
-                "species": torch.tensor(soap.species),
-                "sizes": torch.tensor(sizes),
-                "cutoff": torch.tensor(
-                    [soap.cutoff, soap.center, soap.alchemy], dtype=torch.float64
-                ),
-                "repulsion": torch.tensor(wall, dtype=torch.float64),
-            }
-        )
+        found = self.fit.tensors() | {
+            "species": torch.tensor(soap.species),
+            "sizes": torch.tensor(sizes),
+            "cutoff": torch.tensor(
+                [soap.cutoff, soap.center, soap.alchemy], dtype=torch.float64
+            ),
+            "repulsion": torch.tensor(wall, dtype=torch.float64),
+        }
+        if self.variance != "dtc":  # absent in what was saved before there were others
+            found["variance"] = torch.tensor(KINDS.index(self.variance))
+        return found
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers a person wants to see, units in the names."""

@@ -46,8 +46,8 @@ class Dense:
         if forces:
             y.append((train.forces - prior[1]).flatten())
             noise.append(fit.force_noise**2 * torch.ones_like(y[-1]))
-        self.train, self.y = rows, torch.cat(y)
-        K = fit.signal**2 * self.kernel(rows, rows) + torch.diag(torch.cat(noise))
+        self.train, self.y, self.noise = rows, torch.cat(y), torch.cat(noise)
+        K = fit.signal**2 * self.kernel(rows, rows) + torch.diag(self.noise)
         self.factor = torch.linalg.cholesky(K)
 
     trust = 1.0
@@ -83,6 +83,18 @@ class Dense:
                 dP = -dP.permute(2, 3, 0, 1).flatten(0, 1)  # [3a, a, f]; force = -slope
             found.append((P, dP, place))
         return found
+
+    def features(self, structures, forces):
+        """Return the model's own Nyström features, energies first."""
+        model, place = self.model, self.model.soap.place(structures.numbers)
+        slopes = model.soap.slopes(structures)
+        K = model.inducing.energies(
+            slopes.features, place, structures.index, len(structures)
+        )
+        if forces:
+            steep = model.inducing.forces(slopes, place).flatten(0, 1)
+            K = torch.cat((K, steep))
+        return model.inducing.whiten(K)
 
     def kernel(self, left, right):
         z = self.model.power

@@ -180,14 +180,109 @@ def test_far_from_the_data_the_deviation_is_the_priors(data):
     assert near / prior < 1e-3
 
 
-def test_variance_of_subset_of_regressors_would_vanish_there(data):
-    """The trap: without the second term σ is smallest where nothing is known."""
-    model = LocalGP(radial=6, center=1.0, power=8, inducing=20).fit(data)
+def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
+    """The trap: less than what is open elsewhere, and the search never goes there."""
+    few = {"radial": 6, "center": 1.0, "power": 8, "inducing": 20}
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
-    P, place = model._features(strange)
-    _, phi = model._means(strange, P, place)
-    psi = torch.linalg.solve_triangular(model.fit.precision, phi.T, upper=False)
-    assert psi.square().sum() < 0.5 * model.predict(strange).variance
+    sor, dtc = (LocalGP(**few, variance=kind).fit(data) for kind in ("sor", "dtc"))
+    assert sor.predict(strange).variance < 0.5 * dtc.predict(strange).variance
+    assert torch.equal(sor.predict(strange).mean, dtc.predict(strange).mean)
+
+
+@pytest.mark.parametrize("count", [5, 30, 500])
+def test_sor_is_between_nothing_and_dtc(both, count):
+    train, test = both[:10], both[-10:]
+    found = []
+    for kind in ("sor", "dtc"):
+        model = LocalGP(inducing=count, variance=kind).fit(train)
+        found.append(model.predict(test, covariance=True, force_variance=True))
+    sor, dtc = found
+    slack = EXACT * dtc.variance.max()
+    assert (sor.variance > 0).all()
+    assert (sor.variance <= dtc.variance + slack).all()
+    assert (sor.force_variance >= 0).all()
+    assert (sor.force_variance <= dtc.force_variance + EXACT).all()
+    rest = dtc.covariance - sor.covariance  # what the inducing environments miss
+    assert torch.linalg.eigvalsh(rest).min() > -slack
+    torch.testing.assert_close(sor.covariance.diagonal(), sor.variance)
+
+
+def test_sor_is_its_definition(data):
+    """phi^T A^-1 phi', with every matrix written out."""
+    model = LocalGP(inducing=15, variance="sor").fit(data[:10])
+    P, place = model._features(data[-5:])
+    K = model.inducing.energies(P, place, data[-5:].index, 5)
+    phi = model.inducing.whiten(K)
+    expected = phi @ torch.cholesky_inverse(model.fit.precision) @ phi.T
+    relative(model.predict(data[-5:], covariance=True).covariance, expected)
+
+
+def test_with_all_environments_sor_is_exact_at_the_data_only(data):
+    """And fitc is exact everywhere: there is nothing that it does not see."""
+    train, test = energies_only(calm(data)[:12]), data[-6:]
+    sor, fitc = (all_inducing(variance=kind).fit(train) for kind in ("sor", "fitc"))
+    dense = Dense(sor, train, forces=False)
+    for structures, whole in ((train, True), (test, False)):
+        mean, covariance = dense.predict(structures)
+        exact = covariance.diagonal()
+        relative(sor.predict(structures).mean, mean)
+        relative(fitc.predict(structures).mean, mean)
+        relative(fitc.predict(structures).variance, exact)
+        gap = (sor.predict(structures).variance - exact).abs().max() / exact.max()
+        assert (gap < DENSE) == whole
+
+
+@pytest.mark.parametrize("forces", [False, True])
+def test_fitc_is_its_definition(both, forces):
+    """Dense: Q + diag(K - Q) + noise between the data, Q to others, K among them."""
+    train, test = calm(both)[:4], both[-5:]
+    train = train if forces else energies_only(train)
+    gp = LocalGP(inducing=12, hyperparameters=DEVIATIONS, variance="fitc")
+    model = gp.fit(train)
+    dense, s = Dense(model, train, forces), model.fit.signal
+    assert (observations(train, gp.repulsion, _radii(model, train)).trust == 1).all()
+    prior = dense.kernel(dense.train, dense.train).diagonal()
+    phi = dense.features(train, forces)
+    Q = s**2 * phi @ phi.T
+    C = Q + torch.diag(s**2 * prior - Q.diagonal() + dense.noise)
+    ours = dense.features(test, forces=False)
+    cross = s**2 * ours @ phi.T
+    mean = dense.prior(test)[0] + cross @ torch.linalg.solve(C, dense.y)
+    rows = dense.rows(test, forces=False)
+    full = s**2 * dense.kernel(rows, rows)
+    expected = full - cross @ torch.linalg.solve(C, cross.T)
+    found = model.predict(test, covariance=True)
+    relative(found.mean, mean)
+    relative(found.covariance, expected)
+    plain = replace(gp, variance="dtc").fit(train).predict(test)
+    assert (found.mean - plain.mean).abs().max() > 1e3 * DENSE * mean.abs().max()
+    gaussian = torch.distributions.MultivariateNormal(torch.zeros_like(dense.y), C)
+    evidence = gaussian.log_prob(dense.y)
+    relative(model.fit.log_marginal_likelihood, evidence)
+
+
+def _radii(model, structures):
+    return model.fit.radii[model.soap.place(structures.numbers)]
+
+
+@pytest.mark.parametrize("kind", ["sor", "fitc"])
+def test_a_kind_of_variance_survives_its_state(data, space, kind):
+    model = LocalGP(inducing=30, variance=kind).fit(data[:8], space)
+    again = LocalGP().restore(model.state(), space)
+    found, expected = (m.predict(data, force_variance=True) for m in (again, model))
+    assert again.variance == kind
+    assert torch.equal(found.mean, expected.mean)
+    assert torch.equal(found.variance, expected.variance)
+    assert torch.equal(found.force_variance, expected.force_variance)
+
+
+def test_what_was_saved_before_there_were_kinds_is_dtc(data, space):
+    """Neither state nor description of the default names it, so old runs go on."""
+    model = LocalGP(inducing=30).fit(data[:4], space)
+    assert "variance" not in model.state()
+    assert LocalGP().restore(model.state(), space).variance == "dtc"
+    assert "variance" not in LocalGP().description()
+    assert LocalGP(variance="fitc").description()["variance"] == "fitc"
 
 
 def test_coincident_and_symmetric_environments_do_not_break_it(data):
@@ -353,6 +448,7 @@ def test_description_is_json():
         ({"power": 0}, "`power` must be an integer"),
         ({"inducing": 0}, "`inducing` must be an integer"),
         ({"tolerance": 1.0}, "`tolerance` must be between 0 and 1"),
+        ({"variance": "gap"}, "`variance` must be one of 'sor', 'dtc', 'fitc', got"),
         ({"hyperparameters": (1.0, 0.0, 1.0)}, "`hyperparameters` must be positive"),
     ],
 )
