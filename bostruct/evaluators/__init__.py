@@ -2,7 +2,8 @@
 
 A structure enters; an `Evaluation` or a `Failure` leaves. Any ASE calculator is a
 `Calculator`, any function of `ase.Atoms` a `Function`; `evaluate` is the guard that
-turns whatever goes wrong into a `Failure` with a reason.
+turns whatever goes wrong into a `Failure` with a reason. `Pretrained` and `read` take
+a calculator that says how sure it is as a model to compare with.
 """
 
 from bostruct.evaluators.calculator import Calculator as Calculator
@@ -11,3 +12,6 @@ from bostruct.evaluators.evaluator import Evaluator as Evaluator
 from bostruct.evaluators.evaluator import Failure as Failure
 from bostruct.evaluators.evaluator import evaluate as evaluate
 from bostruct.evaluators.function import Function as Function
+from bostruct.evaluators.pretrained import Pretrained as Pretrained
+from bostruct.evaluators.pretrained import committee as committee
+from bostruct.evaluators.pretrained import read as read
