@@ -23,6 +23,9 @@ from bostruct.uncertainty.conformal import quantile_scores as quantile_scores
 from bostruct.uncertainty.exact import ExactGP as ExactGP
 from bostruct.uncertainty.hook import Batch as Batch
 from bostruct.uncertainty.metric import Metric as Metric
+from bostruct.uncertainty.mixture import density_gates as density_gates
+from bostruct.uncertainty.mixture import distance_gates as distance_gates
+from bostruct.uncertainty.mixture import mix as mix
 from bostruct.uncertainty.monotone import MonotoneMap as MonotoneMap
 from bostruct.uncertainty.monotone import isotonic as isotonic
 from bostruct.uncertainty.nystroem import Nystroem as Nystroem
