@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
 import torch
 from torch import Tensor
 
@@ -11,7 +15,51 @@ from bostruct.errors import InputError, must
 LADDER = tuple(1e-8 * 10.0**power for power in range(7))
 
 
-def root(matrix: Tensor, ridge: float) -> tuple[Tensor, float]:
+@final
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """Lower factor L of a positive matrix L Lᵀ; no inverse is ever formed.
+
+    Attributes:
+        lower: L, `[n, n]`.
+        jitter: what had to be added to the diagonal for L to exist; 0 as a rule.
+    """
+
+    lower: Tensor
+    jitter: float = 0.0
+
+    @property
+    def logdet(self) -> Tensor:
+        """Log det L Lᵀ = 2 Σ log L_ii, `[]`."""
+        found: Tensor = 2 * self.lower.diagonal().log().sum()
+        return found
+
+    @property
+    def inverse_trace(self) -> Tensor:
+        """Trace of (L Lᵀ)⁻¹, `[]`."""
+        return self.solved(torch.eye(len(self.lower)).to(self.lower)).square().sum()
+
+    def solved(self, table: Tensor) -> Tensor:
+        """L⁻¹ of the columns of rows `[r, n]`, `[n, r]`."""
+        found: Tensor = torch.linalg.solve_triangular(self.lower, table.mT, upper=False)
+        return found
+
+    def squared(self, table: Tensor) -> Tensor:
+        """|L⁻¹ f|² of rows `[r, n]`, `[r]`: n² products each, n where L is diagonal."""
+        if self._is_diagonal:
+            return table.square() @ self.lower.diagonal().square().reciprocal()
+        return self.solved(table).square().sum(0)
+
+    def divided(self, columns: Tensor) -> Tensor:
+        """(L Lᵀ)⁻¹ of columns `[n, t]`, `[n, t]`."""
+        return torch.cholesky_solve(columns, self.lower)
+
+    @cached_property
+    def _is_diagonal(self) -> bool:
+        return torch.equal(self.lower, self.lower.diagonal().diag())
+
+
+def root(matrix: Tensor, ridge: float) -> Factor:
     """Return the lower factor of a matrix `[n, n]`, ridge included, and its jitter.
 
     The jitter is 0, or the least of 1e-8 of the mean diagonal times 1, 10, ... 1e6 with
@@ -26,6 +74,6 @@ def root(matrix: Tensor, ridge: float) -> tuple[Tensor, float]:
         trial.diagonal().add_(jitter)
         factor, info = torch.linalg.cholesky_ex(trial)
         if int(info) == 0:
-            return factor, jitter
+            return Factor(factor, jitter)
     wanted = f"make H positive with a jitter of {LADDER[-1]:g} of its diagonal"
     raise InputError(must("ridge", wanted, ridge, "Use a larger one."))

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_positive, check_shape, must
-from bostruct.uncertainty.cholesky import root
-from bostruct.uncertainty.memory import check_memory, free_bytes
-from bostruct.uncertainty.metric import KINDS, Kind
+from bostruct.uncertainty.cholesky import Factor, root
+from bostruct.uncertainty.kinds import KINDS, Kind
+from bostruct.uncertainty.memory import block_rows, check_memory, free_bytes
 from bostruct.uncertainty.moments import check_among, check_rows
 
 
@@ -88,10 +88,11 @@ class ExactGP:
         matrix = check_kernel(kernel, memory)
         check_rows("targets", check_shape("targets", targets, [len(matrix)]))
         matrix = matrix + ridge * torch.eye(len(matrix)).to(matrix)
-        factor, jitter = root(matrix, ridge)
+        factor = root(matrix, ridge)
         y = targets.to(matrix).unsqueeze(1)
-        weights = torch.cholesky_solve(y, factor).squeeze(1)
-        return cls(factor, weights, float(ridge), float(alpha2), jitter)
+        weights = factor.divided(y).squeeze(1)
+        value = float(ridge), float(alpha2)
+        return cls(factor.lower, weights, *value, factor.jitter)
 
     def calibrated(self, alpha2: float) -> ExactGP:
         """Return the process with another a2: noise and prior are scaled alike.
@@ -114,36 +115,68 @@ class ExactGP:
         return cross.to(self.factor) @ self.coefficients
 
     def variance(
-        self, cross: Tensor, diagonal: Tensor, *, kind: Kind = "latent"
+        self,
+        cross: Tensor,
+        diagonal: Tensor,
+        *,
+        kind: Kind = "latent",
+        memory: int | None = None,
     ) -> Tensor:
         """s2 of (8), `[b]` eV², from κ* `[b, t]` and κ** `[b]`; at least 0.
 
         Args:
-            cross: κ*.
+            cross: κ*; taken block by block.
             diagonal: κ**.
             kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
+            memory: bytes that may be used; what is free, if not given.
 
         Raises:
             ShapeError: κ* has another width, or κ** another length.
-            InputError: a number is not finite, or the kind is unknown.
+            InputError: a number is not finite, the kind is unknown, or memory does not
+                suffice.
         """
         check_among("kind", kind, KINDS)
-        latent = self.alpha2 / self.ridge * self.difference(cross, diagonal).value
+        rest = self.difference(cross, diagonal, memory=memory).value
+        latent = self.alpha2 / self.ridge * rest
         return latent if kind == "latent" else latent + self.alpha2
 
-    def difference(self, cross: Tensor, diagonal: Tensor) -> Clamped:
+    def difference(
+        self, cross: Tensor, diagonal: Tensor, *, memory: int | None = None
+    ) -> Clamped:
         """κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`, and the most negative one of them.
+
+        Args:
+            cross: κ*; taken block by block.
+            diagonal: κ**.
+            memory: bytes that may be used; what is free, if not given.
 
         Raises:
             ShapeError: κ* has another width, or κ** another length.
-            InputError: a number is not finite.
+            InputError: a number is not finite, or memory does not suffice.
         """
         check_rows("cross", check_shape("cross", cross, [None, len(self.factor)]))
         check_rows("diagonal", check_shape("diagonal", diagonal, [len(cross)]))
-        solved = torch.linalg.solve_triangular(
-            self.factor, cross.to(self.factor).mT, upper=False
-        )
-        return clamp(diagonal.to(self.factor) - solved.square().sum(0))
+        factor, parts = Factor(self.factor), blocks(cross, len(self.factor), memory)
+        known = [factor.squared(part.to(self.factor)) for part in parts]
+        return clamp(diagonal.to(self.factor) - torch.cat(known))
+
+
+def blocks(cross: Tensor, width: int, memory: int | None = None) -> list[Tensor]:
+    """Return kernels `[n, m]` in parts whose features `[..., width]` are a block each.
+
+    Args:
+        cross: what is asked about.
+        width: of what is made of each row.
+        memory: bytes that may be used; what is free, if not given.
+
+    Raises:
+        InputError: one block and a number for each row do not fit into memory.
+    """
+    step = max(1, min(len(cross), block_rows(2 * width)))
+    have = free_bytes(cross.device) if memory is None else memory
+    need = 8 * (2 * step * width + 4 * len(cross))
+    check_memory("cross", need, have, "Ask about fewer rows at once.")
+    return list(cross.split(step))
 
 
 def check_kernel(kernel: Tensor, memory: int | None = None) -> Tensor:

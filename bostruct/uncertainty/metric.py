@@ -14,8 +14,9 @@ which is Bayesian ridge regression (2)-(4), a Gaussian process in weight space (
 Laplace approximation (12) when rows are gradients of predictions, and the last-layer
 variance (14) when they are the inputs of a network's last layer.
 
-A row is an `"energy"`, which a constant enters, or a `"force"` (minus the derivative of
-the features) or a `"difference"` of two energies, which none enters.
+What a row may be of is told in `kinds`. A mean costs f products for each row and a
+variance f²/2, as half a layer of a network as wide as the features: little beside what
+makes the features, much beside a mean of features that are there already.
 
 [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654. The
 last-layer form is Bigi et al., Mach. Learn.: Sci. Technol. 2024, 5, 045018.
@@ -26,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -38,7 +39,16 @@ from bostruct.errors import (
     check_shape,
     must,
 )
-from bostruct.uncertainty.cholesky import root
+from bostruct.uncertainty.cholesky import Factor, root
+from bostruct.uncertainty.kinds import (
+    KINDS,
+    OFFSETS,
+    ROWS,
+    Kind,
+    Offset,
+    Rows,
+    with_bias,
+)
 from bostruct.uncertainty.memory import block_rows, check_memory, free_bytes
 from bostruct.uncertainty.moments import (
     Moments,
@@ -49,14 +59,6 @@ from bostruct.uncertainty.moments import (
     check_weights,
 )
 from bostruct.uncertainty.prediction import Prediction
-
-Rows = Literal["energy", "force", "difference"]
-Kind = Literal["latent", "observed"]
-Offset = Literal["none", "centred", "intercept", "bias"]
-
-ROWS = ("energy", "force", "difference")
-KINDS = ("latent", "observed")
-OFFSETS = ("none", "centred", "intercept", "bias")
 
 
 @final
@@ -69,9 +71,7 @@ class Metric:
         width: f, the features, the column of ones of `offset="bias"` included.
         ridge: z2, features squared; positive.
         alpha2: a2, `[]` or one per target `[t]`, target squared.
-        offset: `"none"`; `"centred"`, the quadratic form around the mean feature, zero
-            there; `"intercept"`, the same plus a2 / Σw, a constant without penalty; or
-            `"bias"`, a column of ones under the ridge, as in a last layer with a bias.
+        offset: what happens to a constant, see `kinds`.
         source: fingerprint of the model and data that the features came from.
         columns: whether targets were given as columns `[n, t]`.
     """
@@ -112,8 +112,8 @@ class Metric:
             alpha2: a2 > 0, `[]` or `[t]`, target squared.
             weights: `[n]` > 0, l'' of (10): 1 for e²/2, 2 for e², 1/variance for a
                 Gaussian likelihood.
-            rows: what a row is, see the module.
-            offset: what happens to a constant, see the class.
+            rows: what a row is, see `kinds`.
+            offset: what happens to a constant, see `kinds`.
             source: fingerprint of what the features were computed with.
             memory: bytes that may be used; what is free, if not given.
 
@@ -126,7 +126,7 @@ class Metric:
         check_among("rows", rows, ROWS)
         check_among("offset", offset, OFFSETS)
         check_rows("features", check_shape("features", features, [None, None]))
-        table, t, columns = _with_bias(features, rows, offset), None, False
+        table, t, columns = with_bias(features, rows, offset), None, False
         width = table.shape[1]
         have = free_bytes(features.device) if memory is None else memory
         way_out = "Use fewer features, a random projection of them, or shards."
@@ -172,7 +172,7 @@ class Metric:
         """
         t = len(self.moments.mean) - self.width or None
         factor = check_alpha2(alpha2, t, self.columns).to(self.alpha2)
-        return replace(self, alpha2=factor)._rooted(*self._root)
+        return replace(self, alpha2=factor)._rooted(self._root)
 
     def rooted(self, factor: Tensor) -> Metric:
         """Return the metric with a factor of H that was found by QR, `[f, f]`.
@@ -189,11 +189,11 @@ class Metric:
         if gap > 1e-6 * float(self.hessian.diagonal().max()):
             wanted = "be a root of the metric's H"
             raise InputError(must("factor", wanted, f"a difference of {gap:.3g}"))
-        return replace(self)._rooted(factor, 0.0)
+        return replace(self)._rooted(Factor(factor))
 
-    def _rooted(self, factor: Tensor, jitter: float) -> Metric:
+    def _rooted(self, factor: Factor) -> Metric:
         # In the place of the cached property; nothing is computed twice.
-        self.__dict__["_root"] = factor, jitter
+        self.__dict__["_root"] = factor
         return self
 
     def check(self, source: str) -> Metric:
@@ -219,30 +219,26 @@ class Metric:
     @property
     def factor(self) -> Tensor:
         """L, lower Cholesky factor of H (and its jitter), `[f, f]`."""
-        return self._root[0]
+        return self._root.lower
 
     @property
     def jitter(self) -> float:
         """What had to be added to the diagonal of H for L to exist; 0 as a rule."""
-        return self._root[1]
+        return self._root.jitter
 
     @cached_property
-    def _root(self) -> tuple[Tensor, float]:
+    def _root(self) -> Factor:
         return root(self.hessian, self.ridge)
 
     @property
     def logdet(self) -> Tensor:
         """Log det H = 2 Σ log L_ii, `[]`."""
-        found: Tensor = 2 * self.factor.diagonal().log().sum()
-        return found
+        return self._root.logdet
 
     @property
     def freedom(self) -> Tensor:
         """Sum of the leverages of the training rows, tr H⁻¹ Fᵀ w F, `[]`."""
-        eye = torch.eye(self.width, dtype=self.factor.dtype, device=self.factor.device)
-        inverse = torch.linalg.solve_triangular(self.factor, eye, upper=False)
-        penalised: Tensor = (self.ridge + self.jitter) * inverse.square().sum()
-        return self.width - penalised
+        return self.width - (self.ridge + self.jitter) * self._root.inverse_trace
 
     @cached_property
     def coefficients(self) -> Tensor:
@@ -257,7 +253,7 @@ class Metric:
             )
         table = self.moments.scatter if self.is_centred else self.moments.raw
         moment = table[: self.width, self.width :]
-        found = torch.cholesky_solve(moment, self.factor)
+        found = self._root.divided(moment)
         return found if self.columns else found.squeeze(1)
 
     def quadratic(self, features: Tensor, *, rows: Rows = "energy") -> Tensor:
@@ -271,7 +267,7 @@ class Metric:
         """
         flat, shape = self._prepare(features, rows)
         step = block_rows(2 * self.width)
-        found = [self._squared(part) for part in self._blocks(flat, step, rows)]
+        found = [self._root.squared(part) for part in self._blocks(flat, step, rows)]
         return torch.cat(found).reshape(shape) + self.constant(rows)
 
     def variance(
@@ -288,7 +284,7 @@ class Metric:
             features: the features of what is predicted: for a total energy the sum
                 over its atoms, whose variance is not the sum of the atoms' variances.
             kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
-            rows: what the rows are, see the module.
+            rows: what the rows are, see `kinds`.
             noise: `[...]` what a label scatters by; a2 if not given, right for labels
                 of weight 1 (of weight w: a2 / w). Only for `"observed"`.
 
@@ -489,36 +485,12 @@ class Metric:
 
     def shifted(self, flat: Tensor, rows: Rows) -> Tensor:
         """Return rows `[n, f]` as they enter (1): with a bias, around the mean."""
-        table = _with_bias(flat, rows, self.offset).to(self.moments.mean)
+        table = with_bias(flat, rows, self.offset).to(self.moments.mean)
         if self.is_centred and rows == "energy":
             return table - self.moments.mean[: self.width]
         return table
 
-    @cached_property
-    def _is_diagonal(self) -> bool:
-        return torch.equal(self.factor, self.factor.diagonal().diag())
-
-    def _squared(self, table: Tensor) -> Tensor:
-        """|L⁻¹ f|² of rows `[n, f]`, `[n]`; one solve, or none where L is diagonal."""
-        if self._is_diagonal:
-            return table.square() @ self.factor.diagonal().square().reciprocal()
-        solved = torch.linalg.solve_triangular(self.factor, table.mT, upper=False)
-        found: Tensor = solved.square().sum(0)
-        return found
-
     def _solved(self, features: Tensor, rows: Rows) -> Tensor:
         """L⁻¹ Fᵀ, `[f, n]`."""
         flat, _ = self._prepare(features, rows)
-        table = self.shifted(flat, rows)
-        found: Tensor = torch.linalg.solve_triangular(
-            self.factor, table.mT, upper=False
-        )
-        return found
-
-
-def _with_bias(features: Tensor, rows: Rows, offset: Offset) -> Tensor:
-    if offset != "bias":
-        return features
-    value = float(rows == "energy")
-    column = features.new_full((*features.shape[:-1], 1), value)
-    return torch.cat([features, column], -1)
+        return self._root.solved(self.shifted(flat, rows))

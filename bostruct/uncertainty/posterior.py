@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import check_count
-from bostruct.uncertainty.metric import Metric, Rows
+from bostruct.uncertainty.kinds import Rows
+from bostruct.uncertainty.metric import Metric
 
 
 @final

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, check_positive, must
-from bostruct.uncertainty.metric import Metric, Rows
+from bostruct.uncertainty.kinds import Rows
+from bostruct.uncertainty.metric import Metric
 from bostruct.uncertainty.moments import check_among, check_rows
 
 Reduce = Literal["mean", "sum"]

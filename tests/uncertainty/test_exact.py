@@ -112,3 +112,13 @@ def test_what_cannot_be_used_is_refused():
         gp.variance(gaussian(NEW, X), ONES[:3])
     with pytest.raises(InputError, match="`kind` must be one of latent, observed"):
         gp.variance(gaussian(NEW, X), ONES, kind="all")
+
+
+def test_rows_are_taken_block_by_block(monkeypatch):
+    gp = ExactGP.fit(gaussian(X, X), Y, ridge=0.1)
+    whole = gp.difference(gaussian(NEW, X), ONES)
+    monkeypatch.setattr("bostruct.uncertainty.exact.block_rows", lambda _: 4)
+    parts = gp.difference(gaussian(NEW, X), ONES)
+    torch.testing.assert_close(parts.value, whole.value)
+    with pytest.raises(InputError, match=r"`cross` must need at most.*Ask about fewer"):
+        gp.variance(gaussian(NEW, X), ONES, memory=100)

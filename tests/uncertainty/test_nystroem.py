@@ -3,6 +3,7 @@
 import gpytorch
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from bostruct.errors import InputError, ShapeError
 from bostruct.uncertainty import ExactGP, Metric, Nystroem, SparseGP
@@ -223,6 +224,11 @@ def test_what_cannot_be_used_is_refused():
     with pytest.raises(ShapeError, match="`cross` must have rows of 8 numbers"):
         Nystroem.fit(kernel)(cross[:, :3])
     model = fit("dtc")
+    for ask in (model.variance, model.predict):
+        with pytest.raises(
+            InputError, match=r"`cross` must need at most.*Ask about"
+        ):
+            ask(cross, OWN, memory=100)
     with pytest.raises(InputError, match="`diagonal` must be given for the variance"):
         model.variance(cross)
     with pytest.raises(ShapeError, match=r"`diagonal` must have shape \[40\]"):
@@ -231,3 +237,26 @@ def test_what_cannot_be_used_is_refused():
         model.with_method("fitc")
     with pytest.raises(InputError, match="`kind` must be one of latent, observed"):
         model.variance(cross, OWN, kind="all")
+
+
+@pytest.mark.parametrize("method", ["sor", "dtc", "gap"])
+def test_rows_are_taken_block_by_block(method, monkeypatch):
+    model, cross = fit(method), gaussian(X, CHOSEN)
+    whole = model.predict(cross, OWN)
+    monkeypatch.setattr("bostruct.uncertainty.exact.block_rows", lambda _: 7)
+    parts = model.predict(cross, OWN)
+    torch.testing.assert_close(parts.mean, whole.mean)
+    torch.testing.assert_close(parts.variance, whole.variance)
+    torch.testing.assert_close(model.variance(cross, OWN), whole.variance)
+
+
+def test_mean_and_variance_cost_what_the_mean_costs():
+    """Counted products, not seconds: at most 1.5 times those of the mean alone."""
+    kernel, cross = gaussian(CHOSEN, CHOSEN), gaussian(X, CHOSEN)
+    model = SparseGP.fit(kernel, cross, Y, ridge=0.1)
+    count = {}
+    for name, ask in (("mean", model.mean), ("both", model.predict)):
+        with FlopCounterMode(display=False) as counter:
+            ask(cross) if name == "mean" else ask(cross, OWN)
+        count[name] = counter.get_total_flops()
+    assert 0 < count["mean"] <= count["both"] <= 1.5 * count["mean"]
