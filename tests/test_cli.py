@@ -53,7 +53,8 @@ def test_run_show_export_verify(here):
     assert (found["status"], found["seed"], found["evaluations"]) == ("finished", 3, 6)
     assert set(found["best"]) >= {"energy", "evaluation", "step"}
     shares = {"within_1sigma", "within_2sigma"}
-    assert set(found["calibration"]) == {"n", "z2", "widening", *shares}
+    assert set(found["calibration"]) >= {"n", "z2", "alpha", "conformal", *shares}
+    assert set(found["outlook"]) == {"best", "differences", "remaining", "missing"}
     assert set(found["seconds"]) == {"fit", "search", "evaluate", "log"}
     text = bostruct("show", "out").stdout
     assert "status       finished, 6 evaluations" in text

@@ -5,11 +5,18 @@ every question, every posterior and every answer is kept. `ask` and `tell` are d
 `run` is a loop over them, and a killed campaign goes on where it was.
 """
 
+from bostruct.campaign.calibration import Calibrated as Calibrated
+from bostruct.campaign.calibration import Expected as Expected
 from bostruct.campaign.campaign import Campaign as Campaign
 from bostruct.campaign.check import Check as Check
 from bostruct.campaign.executors import InProcess as InProcess
 from bostruct.campaign.executors import Workers as Workers
+from bostruct.campaign.foretold import Foretold as Foretold
 from bostruct.campaign.log import Log as Log
+from bostruct.campaign.outlook import Difference as Difference
+from bostruct.campaign.outlook import Outlook as Outlook
+from bostruct.campaign.outlook import Ranked as Ranked
+from bostruct.campaign.outlook import Remaining as Remaining
 from bostruct.campaign.records import Checked as Checked
 from bostruct.campaign.records import Step as Step
 from bostruct.campaign.records import Trial as Trial

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from bostruct.campaign.calibration import Expected
 from bostruct.campaign.folder import database
 from bostruct.campaign.log import Log
 from bostruct.campaign.records import Trial
@@ -134,6 +135,7 @@ def export(images: Sequence[Atoms], file: Path) -> None:
         InputError: ASE cannot write that format.
         LogError: the file cannot be written.
     """
+    import ase.db
     import ase.io
     from ase.io.formats import UnknownFileTypeError
 
@@ -154,7 +156,11 @@ def export(images: Sequence[Atoms], file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         if kind == "db":
             file.unlink(missing_ok=True)  # ASE would append
-        ase.io.write(str(file), list(images), format=kind)
+            with ase.db.connect(str(file)) as db:
+                for image in images:
+                    db.write(image, **image.info)
+        else:
+            ase.io.write(str(file), list(images), format=kind)
     except OSError as error:
         raise LogError(f"could not write {file}: {error.strerror or error}") from error
 
@@ -195,15 +201,41 @@ def matches(row: Atoms, trial: Trial) -> str:
 def images(log: Log, every: bool = False) -> list[Atoms]:
     """Return the best structure of a log, or every one with an energy, from ase.db.
 
+    Their `info` says which trial they were and, if they had been predicted, mean and σ
+    (raw and calibrated) and the interval of 90 %, all in eV and from before the energy
+    was known.
+
     Raises:
         LogError: there is none.
     """
-    query = "SELECT row FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
+    query = "SELECT number, row FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
         "number" if every else "energy, number LIMIT 1"
     )
-    ids = [row["row"] for row in log.rows(query)]
-    if not ids:
+    numbers = {row["number"]: row["row"] for row in log.rows(query)}
+    if not numbers:
         raise LogError(f"{log.folder} has no energy yet: there is nothing to export.")
+    trials = log.undecoded()
+    expected = {each.trial: each.expected for each in log.foretold()}
+    found = []
     with log.reading() as connection:
         rows = Rows(database(log.folder), connection)
-        return [rows.read(i) for i in ids]
+        for number, row in numbers.items():
+            image = rows.read(row)
+            image.info |= _info(trials[number], expected.get(number))
+            found.append(image)
+    return found
+
+
+def _info(trial: Trial, expected: Expected | None) -> dict[str, Any]:
+    """Return what a file says of a structure beside its energy and forces."""
+    info = {"trial": trial.number, "step": trial.step, "origin": trial.origin}
+    if expected is None:
+        return info
+    numbers = {
+        "predicted_energy": expected.mean,
+        "predicted_sigma": expected.sigma,
+        "calibrated_sigma": expected.calibrated,
+        "interval_low": expected.low,
+        "interval_high": expected.high,
+    }
+    return info | {name: each for name, each in numbers.items() if each is not None}

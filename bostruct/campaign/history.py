@@ -2,7 +2,7 @@
 
 Every structure that a model chose was predicted before its energy was known. With
 z = (E - mean) / σ, σ² the variance of an observed energy, a z far above 0 says that the
-model promised too much, and many of them that its σ is too small.
+model promised too much. What the z say of σ is in `calibration`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,6 @@ DOWN, UP = 0.7, 1.25
 
 GAIN = 1e-3
 """eV; a lower energy is better by at least this."""
-
-RECENT = 10
-"""Predictions that the widening looks at."""
-
-BELIEF = 4.0
-"""Predictions that a σ which is right from the start is worth."""
-
-WORST = 25.0
-"""A larger z² counts as this: one exploded structure must not rule the rest."""
 
 
 @runtime_checkable
@@ -60,20 +51,6 @@ def boldness(trials: Sequence[Trial]) -> float:
             factor *= DOWN if z > 1 else UP
             factor = min(max(factor, RANGE[0]), RANGE[1])
     return factor
-
-
-def widening(trials: Sequence[Trial]) -> float:
-    """Return the factor by which σ of the next predictions had better be multiplied.
-
-    The root of the mean z² of the last predictions, together with some that are right,
-    and at least 1: a σ is never made smaller because the last looks were easy.
-
-    Args:
-        trials: All so far, in the order asked.
-    """
-    squares = [min(z * z, WORST) for z, _ in predicted(trials)][-RECENT:]
-    mean = (BELIEF + math.fsum(squares)) / (BELIEF + len(squares))
-    return max(1.0, math.sqrt(mean))
 
 
 def predicted(trials: Sequence[Trial]) -> Iterator[tuple[float, bool]]:

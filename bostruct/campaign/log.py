@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign import arrays, records
+from bostruct.campaign.calibration import EPS, Calibrated, before, calibrated
 from bostruct.campaign.description import canonical
 from bostruct.campaign.folder import POSTERIORS, connect, database, inspect
+from bostruct.campaign.foretold import Foretold, foretold
 from bostruct.campaign.records import Checked, Step, Trial
 from bostruct.campaign.schema import FORMAT
 from bostruct.errors import InputError, LogError, must
@@ -119,6 +121,31 @@ class Log:
         last = next((text for text in reversed(texts) if text), "[]")
         return [Checked(**each) for each in json.loads(last)]
 
+    def calibration(self, step: int | None = None) -> Calibrated:
+        """Return what the predictions so far have been worth.
+
+        Args:
+            step: As it was planned, from the energies known then; now by default.
+
+        Raises:
+            InputError: there is no such step, or it had no surrogate.
+        """
+        if step is None:
+            return calibrated(self.undecoded())
+        self.path(step)
+        return before(self.undecoded(), self.steps()[step].known)
+
+    def foretold(self, eps: float = EPS) -> list[Foretold]:
+        """Return what was predicted of each trial before its energy was known.
+
+        Args:
+            eps: Share of the conformal intervals that may miss.
+
+        Raises:
+            InputError: eps outside 0 to 1.
+        """
+        return foretold(self.undecoded(), self.steps(), eps)
+
     def structures(self) -> Structures:
         """Return all with a known energy, and their forces: training data."""
         trials = self.undecoded("done")
@@ -160,7 +187,8 @@ class Log:
 
         Raises:
             InputError: the step had no surrogate.
-            LogError: the log was opened without one, or its file is damaged.
+            LogError: the log was opened without one, its file is damaged, or another
+                version wrote it.
         """
         if self.surrogate is None:
             raise LogError(
@@ -168,7 +196,11 @@ class Log:
                 "open it through its campaign, Campaign.read(folder)."
             )
         state = arrays.model_state(self.arrays(step))
-        return self.surrogate.restore(state, self.space)
+        try:
+            return self.surrogate.restore(state, self.space)
+        except (KeyError, RuntimeError, ValueError) as error:
+            found = f"{type(error).__name__}: {error}"
+            raise LogError(f"step {step}: could not be rebuilt: {found}") from error
 
     def _load(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         path = self.path(step)

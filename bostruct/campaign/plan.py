@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.arrays import offload
+from bostruct.campaign.calibration import calibrated
 from bostruct.campaign.effort import Scales
-from bostruct.campaign.history import Tempers, widening
+from bostruct.campaign.history import Tempers
 from bostruct.campaign.log import labelled
 from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.schema import FORMAT
@@ -134,7 +135,7 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
         task, candidates, value, seen, resting, paying(model, candidates.X, energies)
     )
     tensors = offload(_tensors(task, model, candidates, chosen, known))
-    shown = dict(model.hyperparameters()) | {"widening": widening(trials)}
+    shown = dict(model.hyperparameters()) | calibrated(known).numbers()
     if isinstance(task.parts.acquisition, Tempers):
         shown["boldness"] = task.boldness
     planned = Planned(

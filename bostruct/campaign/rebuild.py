@@ -7,12 +7,25 @@ must describe itself the same way, else it is not used.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bostruct import spaces, surrogates
 from bostruct.campaign.description import differences
+from bostruct.campaign.log import Log
 
 FOLDERS = {"space": spaces, "surrogate": surrogates}
+
+
+def reopen(folder: str | Path) -> Log:
+    """Return the log in a folder with those parts that its description makes.
+
+    Raises:
+        LogError: there is none, or a newer bostruct wrote it.
+    """
+    described = Log(folder).description
+    parts = {part: rebuild(part, described[part]) for part in FOLDERS}
+    return Log(folder, **parts)
 
 
 def rebuild(part: str, description: Mapping[str, Any]) -> Any | None:  # noqa: ANN401

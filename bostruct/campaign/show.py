@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Summary = Mapping[str, Any]
@@ -35,7 +35,7 @@ def ending(summary: Summary) -> str:
 
 def show(summary: Summary) -> str:
     """Return where a campaign stands."""
-    seconds, quality = summary["seconds"], summary["calibration"]
+    seconds = summary["seconds"]
     reason = f", {summary['reason']}" if summary["reason"] else ""
     lines = [
         f"folder       {summary['folder']}",
@@ -44,13 +44,17 @@ def show(summary: Summary) -> str:
         f"evaluations  {summary['evaluations']}, {summary['failures']} failed, "
         f"{summary['pending']} pending{_given(summary)}",
         f"best         {_best(summary['best'])}",
-        *(f"check        {line}" for line in _check(summary["check"])),
-        f"calibration  {_quality(quality)}",
+        *_lines("check", _check(summary["check"])),
+        *_lines("calibration", _quality(summary["calibration"])),
+        *_lines("intervals", _intervals(summary["calibration"])),
+        *_lines("remaining", _remaining(summary["outlook"], summary["best"])),
         "seconds      "
         + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()),
         f"device       {summary['device']}, journal {summary['journal']}",
+        *_best_ones(summary["outlook"]),
         "",
-        "step  trial  origin        predicted         energy      error/σ",
+        f"step  trial  {'origin':<12}  {'predicted':<18}  calibrated  {'energy':<13}  "
+        "error/σ",
     ]
     for step in summary["steps"]:
         if step["kind"] == "given":
@@ -97,26 +101,107 @@ def _checked(each: Mapping[str, Any], tolerance: float) -> str:
     )
 
 
-def _quality(quality: Mapping[str, Any]) -> str:
+def _lines(name: str, texts: Sequence[str]) -> list[str]:
+    return [f"{name:<11}  {text}" for text in texts]
+
+
+def _quality(quality: Mapping[str, Any]) -> list[str]:
+    """Return by how much σ was wrong, as far as that is known."""
     if not quality["n"]:
-        return "no prediction was tested yet"
-    wider = f", widen σ by {quality['widening']:.2f}"
-    return (
-        f"mean z² {quality['z2']:.2f}, within 1σ {quality['within_1sigma']:.0%}, "
-        f"within 2σ {quality['within_2sigma']:.0%}, n {quality['n']}"
-        f"{wider if quality['widening'] > 1 else ''}"
+        return ["no prediction was tested yet"]
+    n, of = quality["n"], quality["alpha_of_last"]
+    if quality["alpha"] is None:
+        first = f"σ × {quality['factor']:.2f}"
+    else:
+        which = f"{n} predictions" if of == n else f"the last {of} of {n} predictions"
+        first = (
+            f"σ × {quality['alpha']:.2f} (90 %: {quality['alpha_low']:.2f} to "
+            f"{quality['alpha_high']:.2f}) by {which}"
+        )
+    shares = ", ".join(
+        f"within {k}σ {quality[name]:.0%} ({low:.0%} to {high:.0%})"
+        for k, name in ((1, "within_1sigma"), (2, "within_2sigma"))
+        for low, high in [quality[f"{name}_interval"]]
     )
+    second = f"mean z² {quality['z2']:.2f}, mean z {quality['bias']:+.2f}, {shares}"
+    return [first, second, *(f"{note}." for note in quality["notes"])]
+
+
+def _intervals(quality: Mapping[str, Any]) -> list[str]:
+    """Return how wide the conformal intervals are, and how many have held."""
+    if quality["conformal"] is None:
+        return []
+    text = f"90 %: predicted ± {quality['conformal']:.2f} σ"
+    if quality["intervals"]:
+        low, high = quality["held_interval"]
+        text += (
+            f"; {quality['held']} of {quality['intervals']} given before have held "
+            f"({low:.0%} to {high:.0%})"
+        )
+    return [text]
+
+
+def _best_ones(outlook: Mapping[str, Any]) -> list[str]:
+    """Return the best structures, with what was, and is, said of them."""
+    if not outlook["best"]:
+        return []
+    by_model = {each["trial"]: each["expected"] for each in outlook["differences"]}
+    lines = [
+        "",
+        f"trial  {'energy, eV':<16}  {'predicted before':<18}  {'90 %':<20}  "
+        f"{'above':<9}  by the last model",
+    ]
+    for each in outlook["best"]:
+        found = (each["foretold"] or {}).get("expected")
+        above = f"{each['above']:.4f}" if each["above"] else "the best"
+        line = (
+            f"{each['trial']:5d}  {each['energy']:<16.6f}  {_spread(found):<18}  "
+            f"{_ends(found):<20}  {above:<9}"
+        )
+        model = by_model.get(each["trial"])
+        if model is not None:
+            line += f"  {_spread(model)}, {_ends(model)}"
+        lines.append(line.rstrip())
+    return lines
+
+
+def _remaining(outlook: Mapping[str, Any], best: Mapping[str, Any] | None) -> list[str]:
+    """Return what is known of structures that were found and not evaluated."""
+    if outlook["missing"]:
+        return [f"not known: {outlook['missing']}"]
+    if not outlook["remaining"]:
+        return ["nothing new was found beside what was asked for"]
+    first = outlook["remaining"][0]
+    found = first["expected"]
+    text = f"lowest {_spread(found)} eV, by {first['origin']}"
+    if found["low"] is None or best is None:
+        return [text]
+    verdict = "may" if found["low"] < best["energy"] else "would not"
+    return [f"{text}; 90 %: {_ends(found)}, {verdict} be below the best"]
+
+
+def _spread(found: Mapping[str, Any] | None) -> str:
+    """Return a prediction with its calibrated σ."""
+    return "-" if found is None else f"{found['mean']:.4f} ± {found['calibrated']:.4f}"
+
+
+def _ends(found: Mapping[str, Any] | None) -> str:
+    """Return the ends of an interval."""
+    if found is None or found["low"] is None:
+        return "-"
+    return f"{found['low']:.4f} to {found['high']:.4f}"
 
 
 def _trial(step: int, trial: Mapping[str, Any]) -> str:
-    mean, sigma, energy = trial["mean"], trial["sigma"], trial["energy"]
-    predicted = "-" if mean is None else f"{mean:.4f} ± {sigma:.4f}"
+    energy, said = trial["energy"], trial["mean"] is not None
+    raw = f"{trial['mean']:.4f} ± {trial['sigma']:.4f}" if said else "-"
+    wider = f"± {trial['calibrated']:.4f}" if said else "-"
     found = trial["state"] if energy is None else f"{energy:.4f} eV"
     scaled = "-"
-    if energy is not None and mean is not None and sigma:
-        scaled = f"{(energy - mean) / sigma:+.2f}"
+    if energy is not None and said:
+        scaled = f"{(energy - trial['mean']) / trial['sigma']:+.2f}"
     line = (
-        f"{step:4d}  {trial['trial']:5d}  {trial['origin']:<12}  {predicted:<16}  "
-        f"{found:<10}  {scaled}"
+        f"{step:4d}  {trial['trial']:5d}  {trial['origin']:<12}  {raw:<18}  "
+        f"{wider:<10}  {found:<13}  {scaled}"
     )
     return f"{line}  {trial['reason']}".rstrip()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-from bostruct.campaign.history import predicted, widening
+from bostruct.campaign.calibration import Expected, calibrated
+from bostruct.campaign.foretold import Foretold
 from bostruct.campaign.lock import running
 from bostruct.campaign.log import Log
+from bostruct.campaign.outlook import Outlook
 from bostruct.campaign.records import OPEN, Step, Trial
+from bostruct.uncertainty.share import wilson
 
 LAST = 5
 """Steps that `show` prints."""
+
+NAMES = tuple(field.name for field in fields(Expected))
 
 
 def summary(log: Log) -> dict[str, Any]:
@@ -28,6 +33,8 @@ def summary(log: Log) -> dict[str, Any]:
     given = [trial for trial in trials if trial.given]
     last = sessions[-1] if sessions else {}
     status, reason = _status(log, last)
+    predictions = log.foretold()
+    expected = {each.trial: asdict(each.expected) for each in predictions}
     return {
         "status": status,
         "reason": reason,
@@ -42,9 +49,10 @@ def summary(log: Log) -> dict[str, Any]:
         "energies": [trial.energy for trial in finished],
         "best": best(finished, given),
         "check": _check(log),
-        "calibration": calibration(finished),
+        "calibration": calibrated(trials).summary() | _held(predictions),
+        "outlook": asdict(Outlook.of(log)),
         "seconds": seconds(steps, finished),
-        "steps": [_step(step, trials) for step in steps[-LAST:]],
+        "steps": [_step(step, trials, expected) for step in steps[-LAST:]],
         "sessions": len(sessions),
         "device": last.get("device"),
         "threads": last.get("threads"),
@@ -73,26 +81,11 @@ def best(
     }
 
 
-def calibration(trials: Sequence[Trial]) -> dict[str, Any]:
-    """Return how the energies lie in what was predicted before they were known.
-
-    With z = (E - mean) / σ and σ² the variance of an observed energy: the mean of z²,
-    1 where σ is right, and the shares within 1 σ and 2 σ, 0.68 and 0.95 if Gaussian.
-    `widening` is by how much σ had better be multiplied in the next step, see
-    `bostruct.campaign.history`.
-    """
-    squares = [z * z for z, _ in predicted(trials)]
-    n = len(squares)
-    if n == 0:
-        names = ("z2", "within_1sigma", "within_2sigma", "widening")
-        return {"n": 0, **dict.fromkeys(names)}
-    return {
-        "n": n,
-        "z2": math.fsum(squares) / n,
-        "within_1sigma": sum(square <= 1 for square in squares) / n,
-        "within_2sigma": sum(square <= 4 for square in squares) / n,
-        "widening": widening(trials),
-    }
+def _held(predictions: Sequence[Foretold]) -> dict[str, Any]:
+    """Return how many intervals of 90 % were given in time, and how many held."""
+    held = [each.held for each in predictions if each.held is not None]
+    share = list(wilson(sum(held), len(held))) if held else None
+    return {"intervals": len(held), "held": sum(held), "held_interval": share}
 
 
 def seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float]:
@@ -132,7 +125,9 @@ def _status(log: Log, last: Mapping[str, Any]) -> tuple[str, str]:
     return str(last["status"]), str(last["reason"])
 
 
-def _step(step: Step, trials: Sequence[Trial]) -> dict[str, Any]:
+def _step(
+    step: Step, trials: Sequence[Trial], expected: Mapping[int, Mapping[str, Any]]
+) -> dict[str, Any]:
     mine = [trial for trial in trials if trial.step == step.number]
     return {
         "step": step.number,
@@ -148,8 +143,7 @@ def _step(step: Step, trials: Sequence[Trial]) -> dict[str, Any]:
                 "trial": trial.number,
                 "state": trial.state,
                 "origin": trial.origin,
-                "mean": trial.mean,
-                "sigma": None if trial.observed is None else trial.observed**0.5,
+                **(expected.get(trial.number) or dict.fromkeys(NAMES)),
                 "acquisition": trial.acquisition,
                 "energy": trial.energy,
                 "reason": trial.reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from bostruct.campaign import atoms, records
 from bostruct.campaign.arrays import model_state
 from bostruct.campaign.atoms import Rows
+from bostruct.campaign.calibration import LOGGED, before
 from bostruct.campaign.folder import POSTERIORS, connect, database
 from bostruct.campaign.log import Log
 from bostruct.campaign.records import Trial
@@ -59,6 +61,7 @@ def verify(log: Log) -> Verdict:
         if row[0] != "ok":
             problems.append(f"{database(log.folder)}: {row[0]}")
     problems += _rows(log)
+    problems += _calibrations(log)
     steps = [step for step in log.steps() if step.file]
     rebuilt = 0
     for step in steps:
@@ -106,6 +109,30 @@ def _rows(log: Log) -> list[str]:
         "(SELECT step FROM bostruct_posterior)"
     )
     problems += [f"step {row['number']} has lost its posterior" for row in unplanned]
+    return problems
+
+
+def _calibrations(log: Log) -> list[str]:
+    """Return which steps log another calibration than what they knew gives.
+
+    Steps of older versions log none.
+    """
+    problems = []
+    trials = log.undecoded()
+    for step in log.steps():
+        there = {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED)}
+        if not there:
+            continue
+        wanted = before(trials, step.known).numbers()
+        same = there.keys() == wanted.keys() and all(
+            math.isclose(there[name], wanted[name], rel_tol=TOLERANCE)
+            for name in wanted
+        )
+        if not same:
+            problems.append(
+                f"step {step.number}: its calibration is not that of the energies "
+                "it was planned from"
+            )
     return problems
 
 

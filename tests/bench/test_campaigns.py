@@ -4,7 +4,7 @@ import pytest
 
 from bostruct.bench import Campaigns, Setting, Task
 from bostruct.campaign import Log
-from bostruct.campaign.summary import calibration
+from bostruct.campaign.calibration import calibrated
 from bostruct.errors import InputError, LogError, MismatchError
 from bostruct.evaluators import Function
 from tests.bench.problems import DEFAULT, PARTS, TINY, task
@@ -31,8 +31,8 @@ def test_what_was_expected_of_each_energy_is_in_the_run(tmp_path):
         assert belief.mean == trial.mean
         assert belief.latent**2 == pytest.approx(trial.variance)
         assert belief.observed**2 == pytest.approx(trial.observed)
-    assert run.z2 == pytest.approx(calibration(trials)["z2"])
-    assert run.within == calibration(trials)["within_1sigma"]
+    assert run.z2 == pytest.approx(calibrated(trials).z2)
+    assert run.within == calibrated(trials).within()[0]
 
 
 class Lost(GP):

@@ -112,6 +112,34 @@ def test_export_all(tmp_path, log):
     assert len(ase.io.read(tmp_path / "all.extxyz", index=":")) == 8
 
 
+def test_export_says_what_was_predicted(tmp_path):
+    log = campaign(n=15).run(tmp_path / "run")
+    images = atoms.images(log, every=True)
+    foretold = {each.trial: each.expected for each in log.foretold()}
+    atoms.export(images, tmp_path / "all.extxyz")
+    atoms.export(images, tmp_path / "all.db")
+    with ase.db.connect(tmp_path / "all.db") as db:
+        rows = [row.key_value_pairs for row in db.select()]
+    names = {"trial", "step", "origin"}
+    predicted = {"predicted_energy", "predicted_sigma", "calibrated_sigma"}
+    interval = {"interval_low", "interval_high"}
+    read = ase.io.read(tmp_path / "all.extxyz", index=":")
+    for i, (image, row) in enumerate(zip(read, rows, strict=True)):
+        info = dict(image.info)
+        expected = foretold.get(i)
+        assert info == pytest.approx(row)
+        assert (info["trial"], info["step"]) == (i, log.undecoded()[i].step)
+        if i < 4:
+            assert set(info) == names
+        else:
+            assert set(info) == names | predicted | (interval if i > 12 else set())
+            assert info["predicted_energy"] == pytest.approx(expected.mean)
+            assert info["predicted_sigma"] == pytest.approx(expected.sigma)
+            assert info["calibrated_sigma"] == pytest.approx(expected.calibrated)
+    assert info["interval_low"] == pytest.approx(expected.low)
+    assert info["interval_high"] == pytest.approx(expected.high)
+
+
 @pytest.mark.parametrize("name", ["a.nonsense", "nonsense", "a.gpaw-out"])
 def test_export_refuses_formats_ase_cannot_write(tmp_path, log, name):
     with pytest.raises(InputError, match="`out` must have a suffix of a format"):

@@ -1,13 +1,11 @@
 """What predictions have been worth, from trials written by hand."""
 
-import math
-
 import pytest
 import torch
 
 from bostruct.acquisition import ExpectedImprovement, LowerConfidenceBound
 from bostruct.campaign import history
-from bostruct.campaign.history import Tempers, boldness, widening
+from bostruct.campaign.history import Tempers, boldness
 from bostruct.campaign.records import Trial
 
 
@@ -34,7 +32,6 @@ def trials(*rows):
 def test_nothing_known_is_the_start():
     assert boldness([]) == history.START
     assert boldness(trials((3.0,), (2.0,))) == history.START
-    assert widening(trials((3.0,), (2.0,))) == 1.0
 
 
 def test_broken_promises_make_it_careful_and_kept_ones_bold():
@@ -58,26 +55,6 @@ def test_failures_and_what_was_not_predicted_do_not_count():
     rows = trials((3.0,), (9.0, 2.0))
     others = [trial(7, None, 1.0, state="failed"), trial(8, 2.9)]
     assert boldness([*rows, *others]) == boldness(rows)
-    assert widening([*rows, *others]) == widening(rows)
-
-
-def test_widening_is_the_root_of_the_mean_square_with_some_belief():
-    rows = trials((0.0,), *[(1.0, 0.0, 0.5)] * 6)  # z = 2
-    expected = math.sqrt((history.BELIEF + 6 * 4) / (history.BELIEF + 6))
-    assert widening(rows) == pytest.approx(expected)
-
-
-def test_widening_never_narrows_and_one_explosion_does_not_rule():
-    assert widening(trials((0.0,), *[(0.0, 0.0)] * 20)) == 1.0
-    worst = widening(trials((0.0,), (1e6, 0.0)))
-    most = math.sqrt((history.BELIEF + history.WORST) / (history.BELIEF + 1))
-    assert worst == pytest.approx(most)
-
-
-def test_only_the_last_predictions_widen():
-    old = [(5.0, 0.0)] * 5
-    rows = trials((0.0,), *old, *[(0.5, 0.5)] * history.RECENT)
-    assert widening(rows) == 1.0
 
 
 def test_bounds_can_be_tempered_and_improvements_cannot():

@@ -1,6 +1,8 @@
-from bostruct.campaign.rebuild import rebuild
+from bostruct.campaign import Evaluations
+from bostruct.campaign.rebuild import rebuild, reopen
 from bostruct.spaces import Cluster
 from bostruct.surrogates import LocalGP
+from tests.campaign.standin import campaign
 
 
 def test_a_space_is_rebuilt():
@@ -29,3 +31,14 @@ def test_what_would_be_another_one_is_not():
     assert rebuild("space", {**described, "formula": "Xq"}) is None
     assert rebuild("space", {**described, "colour": "red"}) is None
     assert rebuild("space", {**described, "radius": "wide"}) is None
+
+
+def test_a_log_is_opened_with_what_its_description_makes(tmp_path):
+    mine = campaign(space=Cluster("Cu3"), surrogate=LocalGP())
+    mine.run(tmp_path / "run", stop=Evaluations(1))
+    log = reopen(tmp_path / "run")
+    assert log.space.description() == Cluster("Cu3").description()
+    assert isinstance(log.surrogate, LocalGP)
+    campaign().run(tmp_path / "own", stop=Evaluations(1))
+    own = reopen(tmp_path / "own")
+    assert (own.space, own.surrogate) == (None, None)

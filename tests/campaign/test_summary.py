@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from bostruct.campaign import stop
-from bostruct.campaign.history import BELIEF
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.log import Log
-from bostruct.campaign.summary import best, calibration, summary
+from bostruct.campaign.summary import best, summary
+from bostruct.uncertainty.share import wilson
 from tests.campaign import processes
 from tests.campaign.standin import GP, Box, campaign
 
@@ -31,28 +31,22 @@ def test_what_a_finished_campaign_says(log):
     assert found["steps"][-1]["trained_on"] == 7
 
 
-def test_calibration_by_hand(log):
-    trial = log.trials()[0]
-
-    def off(z, energy=1.0):
-        return replace(trial, energy=energy, mean=energy - 0.5 * z, observed=0.25)
-
-    found = calibration([off(0.5), off(-1.5), off(3.0), trial, off(1.0, 2.0)])
-    assert found["n"] == 4
-    assert found["z2"] == pytest.approx((0.25 + 2.25 + 9 + 1) / 4)
-    assert found["within_1sigma"] == 0.5
-    assert found["within_2sigma"] == 0.75
-    mean = (BELIEF + 4 * found["z2"]) / (BELIEF + 4)
-    assert found["widening"] == pytest.approx(mean**0.5)
+def test_calibration(log):
+    found = summary(log)["calibration"]
+    expected = log.calibration()
+    assert found["z2"] == expected.z2
+    assert found["factor"] == expected.factor
+    assert (found["alpha"], found["conformal"]) == (None, None)
+    assert (found["intervals"], found["held"], found["held_interval"]) == (0, 0, None)
 
 
-def test_no_calibration_without_predictions(log):
-    trial = log.trials()[0]
-    names = ("z2", "within_1sigma", "within_2sigma", "widening")
-    nothing = {"n": 0, **dict.fromkeys(names)}
-    assert calibration([trial]) == nothing
-    failed = replace(trial, energy=None, mean=1.0, observed=1.0)
-    assert calibration([failed]) == nothing
+def test_intervals_that_have_held(tmp_path):
+    log = campaign(n=20).run(tmp_path / "run")
+    found = summary(log)["calibration"]
+    held = [each.held for each in log.foretold() if each.held is not None]
+    assert (found["intervals"], found["held"]) == (7, sum(held))
+    assert found["held_interval"] == list(wilson(sum(held), 7))
+    assert found["alpha"] == log.calibration().alpha
 
 
 def test_sigma_is_that_of_an_observed_energy(log):
@@ -60,7 +54,14 @@ def test_sigma_is_that_of_an_observed_energy(log):
     trials = [trial for trial in log.trials() if trial.mean is not None]
     squares = [(t.energy - t.mean) ** 2 / t.observed for t in trials]
     expected = math.fsum(squares) / len(squares)
-    assert summary(log)["calibration"]["z2"] == pytest.approx(expected)
+    found = summary(log)
+    assert found["calibration"]["z2"] == pytest.approx(expected)
+    (last,) = found["steps"][-1]["trials"]
+    assert last["sigma"] == math.sqrt(trials[-1].observed)
+    factor = found["steps"][-1]["hyperparameters"]["sigma_factor"]
+    assert last["calibrated"] == pytest.approx(factor * last["sigma"])
+    (random, *_) = found["steps"][0]["trials"]
+    assert (random["sigma"], random["calibrated"], random["low"]) == (None,) * 3
 
 
 def test_the_best_of_none(log):

@@ -1,10 +1,13 @@
+import json
 import random
 import sqlite3
 
 import pytest
 
+from bostruct.campaign import records
+from bostruct.campaign.description import canonical
 from bostruct.campaign.log import Log
-from bostruct.campaign.verify import verify
+from bostruct.campaign.verify import CHANGES, verify
 from bostruct.errors import LogError
 from tests.campaign.standin import GP, Box, Fitted
 
@@ -124,3 +127,23 @@ def test_without_the_parts_it_says_what_was_not_compared(folder):
 def test_unreferenced_files_are_named(log, folder):
     (folder / "posteriors" / "step-000099.safetensors").touch()
     assert "step-000099.safetensors belongs to no step" in verify(log).skipped[0]
+
+
+def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
+    """Rows whose checksums are right: what was logged does not follow from the rest."""
+    connection = sqlite3.connect(folder / "campaign.db", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    (row,) = connection.execute("SELECT * FROM bostruct_step WHERE number = 3")
+    numbers = json.loads(row["hyperparameters"])
+    for changed in ({"sigma_factor": 1.5}, {"sigma_tested": 4.0}, {"sigma_more": 1.0}):
+        new = dict(row) | {"hyperparameters": canonical(numbers | changed)}
+        new["checksum"] = records.checksum(new, CHANGES)
+        query = "UPDATE bostruct_step SET hyperparameters = ?, checksum = ? "
+        connection.execute(
+            f"{query} WHERE number = 3", (new["hyperparameters"], new["checksum"])
+        )
+        (problem,) = verify(Log(folder, Box(), GP())).problems
+        assert problem == (
+            "step 3: its calibration is not that of the energies it was planned from"
+        )
+    connection.close()
