@@ -1,4 +1,4 @@
-"""The command line: run, show, export, verify, bench."""
+"""The command line: run, show, export, verify, bench, uncertainty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bostruct.campaign.log import Log
 from bostruct.campaign.rebuild import rebuild
 from bostruct.campaign.summary import summary
 from bostruct.campaign.verify import verify as check
-from bostruct.errors import BostructError, LogError, check_count
+from bostruct.compare import command as comparison
+from bostruct.errors import BostructError, InputError, LogError, check_count, must
 
 P = ParamSpec("P")
 
@@ -27,6 +28,11 @@ app = typer.Typer(
     help="Bayesian-optimization structure search.",
     pretty_exceptions_enable=False,
 )
+
+uncertainty = typer.Typer(
+    no_args_is_help=True, help="Judge uncertainties: which error bars to believe."
+)
+app.add_typer(uncertainty, name="uncertainty")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The run folder.")]
 
@@ -198,6 +204,79 @@ def bench(
         out=out,
     )
     command.run(options)
+
+
+@uncertainty.command()
+@sentence
+def compare(
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            help="Structures with energies and forces: extxyz, ase.db, what ASE reads.",
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name, or a Python file of methods; may be repeated. [default: all]"
+        ),
+    ] = None,
+    train: Annotated[int, typer.Option(help="Structures to learn from.")] = 100,
+    calibrate: Annotated[int, typer.Option(help="Structures to calibrate with.")] = 100,
+    test: Annotated[
+        int | None, typer.Option(help="Structures to judge by. [default: the rest]")
+    ] = None,
+    shifted: Annotated[
+        list[Path] | None,
+        typer.Option(help="Structures of another kind, a file; may be repeated."),
+    ] = None,
+    shift: Annotated[
+        str,
+        typer.Option(
+            help="Without such a file, hold out what is highest in energy or largest: "
+            "energy, size or none."
+        ),
+    ] = "energy",
+    seed: Annotated[int, typer.Option(help="Of the shuffling.")] = 0,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the results.")
+    ] = Path("runs/uncertainty"),
+    names: Annotated[
+        bool, typer.Option("--list", help="Print the named methods, compare nothing.")
+    ] = False,
+) -> None:
+    """Compare what error bars are worth on DATA; on the same DIR again, go on."""
+    if names:
+        comparison.show()
+        return
+    if data is None:
+        raise InputError(must("DATA", "be a file of structures", "nothing"))
+    options = comparison.Options(
+        data=data,
+        methods=method or [],
+        train=train,
+        calibrate=calibrate,
+        test=test,
+        shifted=shifted or [],
+        shift=shift,
+        seed=seed,
+        out=out,
+    )
+    comparison.run(options)
+
+
+@uncertainty.command("data")
+@sentence
+def make(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="cu15 or au5cu10.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of the files.")
+    ] = Path("data"),
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+) -> None:
+    """Make labelled clusters to compare on: cold ones, hot ones and large ones."""
+    comparison.make(name, out, seed)
 
 
 _PARTS = ("space", "surrogate")

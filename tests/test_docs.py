@@ -17,6 +17,11 @@ from bostruct.cli import app
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands
+NESTED = {
+    f"{name} {inner}" if inner else name: command
+    for name, outer in COMMANDS.items()
+    for inner, command in getattr(outer, "commands", {"": outer}).items()
+}
 ERRORS = [
     kind
     for kind in vars(errors).values()
@@ -38,16 +43,14 @@ def command(ending):
     return found
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", NESTED)
 def test_every_command_is_in_the_readme(name):
     assert f"bostruct {name} " in README
 
 
 @pytest.mark.parametrize(
     "option",
-    sorted(
-        {o for c in COMMANDS.values() for p in c.params for o in p.opts if "--" in o}
-    ),
+    sorted({o for c in NESTED.values() for p in c.params for o in p.opts if "--" in o}),
 )
 def test_every_option_is_in_the_readme(option):
     assert option in README

@@ -3,6 +3,9 @@
 A module may import from the lines below its own and from its own folder. Modules on
 one line are strangers. ase and pymatgen appear where structures and energies come from
 or go to, and nowhere else. The tests mirror the tree one to one.
+
+compare stands above bench: it judges any surrogate on any data, with the data sets and
+the look of the pictures that bench has, and bench needs nothing of it.
 """
 
 import ast
@@ -17,6 +20,7 @@ PACKAGE = ROOT / "bostruct"
 LAYERS = [
     {"__main__"},
     {"cli"},
+    {"compare"},
     {"bench", "testing"},
     {"campaign"},
     {"candidates", "surrogates", "evaluators"},
@@ -38,6 +42,7 @@ OUTSIDE_ALLOWED = (
     "bostruct.campaign.start",
     "bostruct.cli",
     "bostruct.bench",
+    "bostruct.compare.command",
 )
 
 # Test files that test many modules at once.
