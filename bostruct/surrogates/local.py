@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bostruct.descriptors import SOAP
 from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.structures import Structures, covalent_radii
+from bostruct.structures import Structures
 from bostruct.surrogates import diagonal
 from bostruct.surrogates.data import Observations, observations
 from bostruct.surrogates.evidence import (
@@ -31,6 +31,7 @@ from bostruct.surrogates.inducing import choose
 from bostruct.surrogates.kernel import Inducing
 from bostruct.surrogates.model import KINDS, Fit, Kind, LocalModel
 from bostruct.surrogates.pairs import Repulsion
+from bostruct.surrogates.radii import species_radii
 from bostruct.surrogates.surrogate import Decodes
 
 REACH = 1.9  # default cut-off in units of the longest bond: past the second shell
@@ -120,7 +121,7 @@ class LocalGP:
         Raises:
             InputError: an energy is missing, or there is no structure.
         """
-        species, radii = _radii(structures, space)
+        species, radii = species_radii(structures, space)
         cutoff = self.cutoff or REACH * 2 * float(radii.max())
         soap = self._soap(species, cutoff, self.alchemy or 0.0)
         place = soap.place(structures.numbers)
@@ -235,21 +236,6 @@ class LocalGP:
         evidence = maximise(energies, forces, found, move=free)
         s, e, f = (found.value(name).detach() for name in NAMES)
         return s, e, f, evidence
-
-
-def _radii(
-    structures: Structures, space: Decodes | None
-) -> tuple[tuple[int, ...], Tensor]:
-    """Return the species, sorted, and the radius of each in Å."""
-    numbers = structures.numbers.cpu().unique()
-    if space is not None:
-        numbers = torch.cat((numbers, space.numbers.cpu())).unique()
-    radii = covalent_radii(numbers).to(torch.float64)
-    if space is not None:
-        for k, number in enumerate(numbers.tolist()):
-            own = space.radii.cpu()[space.numbers.cpu() == number]
-            radii[k] = own[0] if len(own) else radii[k]
-    return tuple(numbers.tolist()), radii
 
 
 def _shaken(structures: Structures, size: float) -> Structures:
