@@ -2,7 +2,7 @@
 
 Section 2.4.2 and equation (28) of Grasselli et al., Digital Discovery 4, 2654 (2025).
 The binned error is from Levi et al., Sensors 22, 5540 (2022); that it grows with the
-root of the number of bins, from Pernot, J. Chem. Phys. 159, 214102 (2023).
+root of the number of bins, from Pernot, arXiv 2305.11905 (2023).
 
 Notation
     RMV   [..., k]  target unit  root of the mean predicted variance of a bin

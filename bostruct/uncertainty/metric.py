@@ -18,8 +18,8 @@ What a row may be of is told in `kinds`. A mean costs f products for each row an
 variance f²/2, as half a layer of a network as wide as the features: little beside what
 makes the features, much beside a mean of features that are there already.
 
-[G25]: Grasselli et al., Digital Discovery 2025, 4, 2654. The
-last-layer form is Bigi et al., Mach. Learn.: Sci. Technol. 2024, 5, 045018.
+[G25]: Grasselli et al., Digital Discovery 2025, 4, 2654. The last-layer form is Bigi
+et al., Mach. Learn.: Sci. Technol. 2024, doi 10.1088/2632-2153/ad805f.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Are variances right everywhere, or only on average?
 
 Section 2.4.2 of Grasselli et al., Digital Discovery 4, 2654 (2025), after Pernot,
-J. Chem. Phys. 159, 214102 (2023): consistency asks it for each size of the predicted
-variance, adaptivity for each kind of structure. Neither implies the other.
+arXiv 2309.06240 (2023): consistency asks it for each size of the predicted variance,
+adaptivity for each kind of structure. Neither implies the other.
 
 Notation
     zeta  [n]  1   e / s
