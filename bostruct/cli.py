@@ -14,7 +14,7 @@ from bostruct.bench import command
 from bostruct.campaign import atoms, file, stop
 from bostruct.campaign import show as text
 from bostruct.campaign.log import Log
-from bostruct.campaign.rebuild import rebuild
+from bostruct.campaign.rebuild import reopen
 from bostruct.campaign.summary import summary
 from bostruct.campaign.verify import verify as check
 from bostruct.compare import command as comparison
@@ -97,7 +97,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show where the campaign in DIR stands."""
-    found = summary(Log(folder))
+    found = summary(reopen(folder))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False, indent=1))
     else:
@@ -135,12 +135,7 @@ def verify(
     ] = None,
 ) -> None:
     """Read the log in DIR again and compare every posterior with what it was."""
-    if path is not None:
-        log = file.load(path).read(folder)
-    else:
-        log = Log(folder)
-        parts = {name: rebuild(name, log.description[name]) for name in _PARTS}
-        log = Log(folder, **parts)
+    log = reopen(folder) if path is None else file.load(path).read(folder)
     verdict = check(log)
     for problem in (*verdict.problems, *verdict.skipped):
         typer.echo(problem, err=True)
@@ -277,9 +272,6 @@ def make(
 ) -> None:
     """Make labelled clusters to compare on: cold ones, hot ones and large ones."""
     comparison.make(name, out, seed)
-
-
-_PARTS = ("space", "surrogate")
 
 
 def _seed(folder: Path | None) -> int:
