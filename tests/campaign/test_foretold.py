@@ -1,15 +1,22 @@
 """Predictions as they stood at their step: nothing that came later has a part in it."""
 
+import hashlib
 import sqlite3
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch.distributions import MultivariateNormal
 
 from bostruct.campaign import Evaluations
 from bostruct.campaign.calibration import LOGGED, before
 from bostruct.campaign.foretold import foretold
 from bostruct.errors import InputError
-from tests.campaign.standin import campaign
+from bostruct.evaluators import Function
+from bostruct.uncertainty.share import wilson
+from tests.campaign.standin import GP, Box, Fitted, campaign, features
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +101,42 @@ def test_a_batch_is_predicted_from_what_was_known_before_it(tmp_path):
     log = campaign(n=16, batch=4).run(tmp_path / "run")
     tested = [found.get("sigma_tested") for found in logged(log)]
     assert tested == [None, 0, 4, 8]
+
+
+class Overconfident(Fitted):
+    """A model that is certain to half of the true σ, and right in the mean."""
+
+    def posterior(self, X, observation_noise=False, **_):
+        mean = X.new_zeros(X.shape[:-1])
+        covariance = 0.25 * torch.eye(X.shape[-2]).to(X).expand(*mean.shape, -1)
+        return GPyTorchPosterior(MultivariateNormal(mean, covariance))
+
+
+class Half(GP):
+    def fit(self, structures, space=None):
+        X = structures.positions.reshape(-1, Box.dimension)
+        return Overconfident(features(X), structures.energy)
+
+
+def noise(atoms):
+    """Return a number from a standard normal distribution that belongs to the atoms."""
+    seed = int.from_bytes(hashlib.sha256(atoms.positions.tobytes()).digest()[:4], "big")
+    return float(np.random.default_rng(seed).standard_normal())
+
+
+def test_a_surrogate_that_claims_half_the_error_is_found_out(tmp_path):
+    parts = {"evaluator": Function(noise), "surrogate": Half(), "n": 44}
+    log = campaign(**parts).run(tmp_path / "run")
+    found = log.calibration()
+    low, high = found.interval
+    assert low < 2 < high < 2 * low
+    assert replace(found, recent=40).alpha == pytest.approx(2, rel=0.2)
+    last = log.foretold()[-1].expected
+    assert last.sigma == 0.5
+    assert last.calibrated == log.calibration(log.steps()[-1].number).alpha / 2
+    held = [each.held for each in log.foretold() if each.held is not None]
+    low, high = wilson(sum(held), len(held))
+    assert low < 0.9 < high
 
 
 def test_a_folder_that_logged_no_calibration(long, tmp_path):
