@@ -23,6 +23,7 @@ from rich.console import RenderableType
 from bostruct.campaign.durable import write
 from bostruct.campaign.schema import versions
 from bostruct.compare import page, table
+from bostruct.compare.methods import sources
 from bostruct.compare.outcome import (
     FORMAT,
     QUANTITIES,
@@ -82,7 +83,7 @@ class Comparison:
 
     @property
     def notes(self) -> list[str]:
-        """How the sets came about, and what a method refused."""
+        """How the sets came about, what a method refused, and where σ is from."""
         about = self.about
         sizes = ", ".join(f"{name} {size}" for name, size in about["sizes"].items())
         found = [f"Structures: {sizes}; {about['note']}; seed {about['seed']}."]
@@ -93,7 +94,7 @@ class Comparison:
         for outcome in self.outcomes:
             for name, reason in outcome.failures.items():
                 found.append(f"{outcome.method} refused {name}: {reason}")
-        return found
+        return found + sources(self.outcomes)
 
     def json(self) -> dict[str, Any]:
         """Return all scores as JSON values; what is infinite or missing is None."""

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from bostruct.campaign import file
-from bostruct.compare.outcome import Fits
+from bostruct.compare.outcome import Fits, Outcome, identity
 from bostruct.errors import InputError, must
 from bostruct.surrogates import LocalGP
 
@@ -40,6 +40,19 @@ METHODS: Mapping[str, Named] = {
         "as dtc, and training rows are trusted by what is seen of them",
     ),
 }
+
+
+def sources(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what the variances of the named methods among these are made of.
+
+    Args:
+        outcomes: What methods said.
+    """
+    return [
+        f"σ of {one.method}: {METHODS[one.method].source}."
+        for one in outcomes
+        if one.method in METHODS and one.about == identity(METHODS[one.method].make())
+    ]
 
 
 def load(words: Sequence[str]) -> dict[str, Fits]:

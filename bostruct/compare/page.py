@@ -124,7 +124,7 @@ def _glance(figure: Any, rows: Sequence[Row], places: Sequence[str]) -> None:  #
     )
     for axes in (left, right):
         axes.set_xscale("log")
-        logarithmic(axes.xaxis, 1, 3)
+        logarithmic(axes.xaxis, *_digits(*axes.get_xlim()))
     left.set_yticks(range(len(names)), names)
     left.set_ylim(len(names) - 0.5, -0.5)
     left.set_xlabel("mean z² = error² / σ²")
@@ -165,9 +165,8 @@ def _reliability(
     edge = [min(ends) / 1.4, max(ends) * 1.4]
     axes.plot(edge, edge, color=GREY, linewidth=0.6, zorder=0)
     axes.set(xscale="log", yscale="log", xlim=edge, ylim=edge)
-    wide = edge[1] / edge[0] > 200
     for axis in (axes.xaxis, axes.yaxis):
-        logarithmic(axis, *((1,) if wide else (1, 3)))
+        logarithmic(axis, *_digits(*edge))
 
 
 def _curve(
@@ -184,6 +183,13 @@ def _curve(
         shade = colour(places, place)
         axes.plot(p, calibration_curve(held, p), color=shade, linewidth=0.9)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+
+
+def _digits(low: float, high: float) -> tuple[int, ...]:
+    """Return with which digits the labels of a logarithmic axis begin."""
+    if high / low < 12:
+        return 1, 2, 5
+    return (1, 3) if high / low < 200 else (1,)
 
 
 def _calibrated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -47,17 +48,17 @@ class Column:
 def number(value: float | None) -> str:
     """Return three digits, without an exponent where that can be read.
 
-    >>> number(0.01234), number(1234.5), number(1.5e9)
-    ('0.0123', '1234', '1.5e+09')
+    >>> number(0.0123), number(0.65), number(1234.5), number(1.5e9)
+    ('0.0123', '0.650', '1234', '1.5e+09')
     """
     if value is None:
         return MISSING
     size = abs(value)
-    if size != 0 and not 1e-3 <= size < 1e5:
+    if size == 0 or math.isinf(size):
+        return f"{value:g}"
+    if not 1e-3 <= size < 1e5:
         return f"{value:.1e}"
-    if size >= 100:
-        return f"{value:.0f}"
-    return f"{value:.3g}" if size >= 1e-3 else "0"
+    return f"{value:.0f}" if size >= 100 else f"{value:#.3g}"
 
 
 def terminal(rows: Sequence[Row], notes: Sequence[str]) -> RenderableType:
@@ -130,9 +131,8 @@ def _glance(rows: Sequence[Row]) -> list[Column]:
         found = table.get((row.method, quantity, place))
         return MISSING if found is None else text(found)
 
-    def rmse(row: Row) -> str:
-        both = (ENERGY, FORCES)
-        return ", ".join(of(row, q, TEST, lambda r: number(r.rmse)) for q in both)
+    def rmse(quantity: str) -> Cell:
+        return lambda row: of(row, quantity, TEST, lambda found: number(found.rmse))
 
     def robust(place: str) -> Cell:
         def said(found: Row) -> str:
@@ -143,13 +143,16 @@ def _glance(rows: Sequence[Row]) -> list[Column]:
     shifted = dict.fromkeys(row.place for row in rows if row.shifted)
     return [
         Column("method", lambda row: row.method),
-        Column("accurate: RMSE meV/atom, eV/Å", rmse),
-        Column("precise: σ", lambda row: of(row, ENERGY, TEST, _scored(_sharp))),
+        Column("accurate: RMSE, meV/atom", rmse(ENERGY)),
+        Column("eV/Å", rmse(FORCES)),
+        Column(
+            "precise: σ, meV/atom", lambda row: of(row, ENERGY, TEST, _scored(_sharp))
+        ),
         Column("z² in domain", robust(TEST)),
         *(Column(f"robust: z² {place}", robust(place)) for place in shifted),
-        Column("fit, s", lambda row: number(row.fit_seconds)),
+        Column("cheap: fit, s", lambda row: number(row.fit_seconds)),
         Column(
-            "cheap: ms (× cheapest)",
+            "ms (× cheapest)",
             lambda row: of(
                 row,
                 ENERGY,
@@ -171,6 +174,8 @@ def _scored(text: Scored) -> Cell:
 
 
 def _change(before: float, after: float, sign: str = "") -> str:
+    if max(abs(before), abs(after)) >= 100:
+        return f"{number(before)} → {number(after)}"
     return f"{before:{sign}.2f} → {after:{sign}.2f}"
 
 
@@ -179,7 +184,11 @@ def _sharp(scores: Scores) -> str:
 
 
 def _z2(row: Row) -> str:
-    return MISSING if row.scores is None else number(row.scores.z2)
+    return MISSING if row.scores is None else _two(row.scores.z2)
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 100 else number(value)
 
 
 def _inside(*shares: float) -> str:
@@ -194,10 +203,10 @@ BARS: Sequence[Column] = (
         "α (robust)",
         _scored(lambda s: f"{number(s.alpha)} ({number(s.alpha_robust)})"),
     ),
-    Column("z² before", _scored(lambda s: number(s.z2_before))),
+    Column("z² before", _scored(lambda s: _two(s.z2_before))),
     Column(
         "z² after",
-        _scored(lambda s: f"{number(s.z2)} ({s.z2_low:.2f}-{s.z2_high:.2f})"),
+        _scored(lambda s: f"{_two(s.z2)} ({_two(s.z2_low)}-{_two(s.z2_high)})"),
     ),
     Column(
         "ENCE (floor)",

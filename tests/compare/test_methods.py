@@ -3,7 +3,8 @@ import sys
 import pytest
 
 from bostruct.campaign import file
-from bostruct.compare.methods import METHODS, load
+from bostruct.compare.methods import METHODS, load, sources
+from bostruct.compare.outcome import Outcome, identity
 from bostruct.errors import InputError
 from bostruct.surrogates import LocalGP
 
@@ -33,6 +34,14 @@ def test_every_method_says_what_its_variance_is():
     for name, one in METHODS.items():
         assert callable(one.make().fit), name
         assert one.source, name
+
+
+def test_sources_are_those_of_the_methods_meant():
+    gp = METHODS["LocalGP-sor"]
+    mine = Outcome("LocalGP-sor", identity(gp.make()), {})
+    other = Outcome("LocalGP-sor", identity(LocalGP(cutoff=3.0)), {})
+    own = Outcome("mine", identity(gp.make()), {})
+    assert sources([other, own, mine]) == [f"σ of LocalGP-sor: {gp.source}."]
 
 
 def test_files_beside_names(mine):
