@@ -34,11 +34,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bostruct.descriptors import compiled
+from bostruct.descriptors import compiled, waves
 from bostruct.descriptors.harmonics import Harmonics
+from bostruct.descriptors.near import Base, Near
 from bostruct.descriptors.radial import Radial
 from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.structures import Structures, all_pairs, table
+from bostruct.structures import Ground, Structures, ground
 
 
 @final
@@ -102,38 +103,83 @@ class SOAP:
         s = len(self.species) * self.radial
         return (self.angular + 1) * s * (s + 1) // 2
 
-    def __call__(self, structures: Structures, *, frozen: bool = False) -> Tensor:
+    def __call__(self, structures: Structures, base: Base | None = None) -> Tensor:
         """Return the features `[n, f]`, twice differentiable in the positions.
 
         Args:
             structures: n atoms in total.
-            frozen: whether fixed atoms are where they are for good, and the slopes of
-                the features with their positions of no interest and perhaps wrong.
+            base: of these structures, see there.
+
+        Raises:
+            InputError: a species is not among those of the descriptor.
+        """
+        return self.seen(structures, base)[0]
+
+    def seen(
+        self, structures: Structures, base: Base | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the features `[n, f]`, and whether they differ from those of the base.
+
+        Args:
+            structures: n atoms in total.
+            base: of these structures, see there.
 
         Raises:
             InputError: a species is not among those of the descriptor.
         """
         place = self.place(structures.numbers)  # [n]
-        other, vectors, kind, _ = self._table(structures, place)
-        if vectors.device.type != "cpu":
-            return self.spectrum(vectors, kind, place)
-        moving = kind
-        if frozen:
-            fixed = structures.fixed
-            moving = torch.where(fixed.unsqueeze(-1) & fixed[other], -1, kind)
-        P: Tensor = _Spectrum.apply(vectors, self, kind, place, moving)  # type: ignore[no-untyped-call]
-        return P
+        near = Near.of(structures, self.cutoff, place, base)
+        if structures.device.type != "cpu":
+            P = self._defined(structures.positions, near)
+            return P, torch.ones_like(place, dtype=torch.bool)
+        P, length = _Spectrum.apply(structures.positions, self, near)  # type: ignore[no-untyped-call]
+        return P, length != 0
 
-    def spectrum(self, vectors: Tensor, kind: Tensor, place: Tensor) -> Tensor:
+    def base(self, structures: Structures) -> Base | None:
+        """Return what the fixed atoms see of each other, for as long as they stay.
+
+        It spares the better part of the work where structures are many and on one
+        slab. None where the structures share no fixed atoms.
+
+        Raises:
+            InputError: a species is not among those of the descriptor.
+        """
+        found = ground(structures)
+        if found is None or structures.device.type != "cpu":
+            return None
+        kept: dict[str, Base] = vars(self).setdefault("_kept", {})
+        last = kept.get("base")
+        if last is None or not last.ground.same(found):
+            kept["base"] = last = self._based(found)
+        return last
+
+    def _based(self, fixed: Ground) -> Base:
+        place = self.place(fixed.atoms.numbers)
+        near = Near.of(fixed.atoms, self.cutoff, place)
+        V = near.vectors(fixed.atoms.positions) / self.cutoff
+        P, _, _ = self._compiled(V, near.kind, near)
+        _, expansion, _ = self._compiled(V, near.kind, near, mixed=False)
+        return Base(fixed, expansion, P)
+
+    def spectrum(
+        self,
+        vectors: Tensor,
+        kind: Tensor,
+        place: Tensor,
+        own: Tensor | None = None,
+    ) -> Tensor:
         """Return the features `[n, f]` from the vectors to the neighbors.
 
         Args:
             vectors: `[n, k, 3]` in cut-offs.
             kind: `[n, k]` species of the neighbors.
             place: `[n]` species of the atoms.
+            own: `[n, s, m]` what atoms have without these neighbors, before species
+                mix; by default what they add themselves.
         """
         r, u = _polar(vectors)
-        C = self._expand(self._radial(r), self._harmonics(u), kind, place)
+        own = self._own(place) if own is None else own
+        C = self._expand(self._radial(r), self._harmonics(u), kind, own)
         P = self._power(C)
         length: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
         return P / length
@@ -145,23 +191,19 @@ class SOAP:
             InputError: a species is not among those of the descriptor.
         """
         place = self.place(structures.numbers)
-        other, vectors, kind, mask = self._table(structures, place)
+        near = Near.of(structures, self.cutoff, place)
+        vectors = near.vectors(structures.positions) / self.cutoff
         if vectors.device.type == "cpu":
-            return self._compiled_slopes(other, vectors, kind, place)
-        return self._tensor_slopes(other, vectors, kind, mask, place)
+            return self._compiled_slopes(near, vectors)
+        return self._tensor_slopes(near, _apart(vectors, near.mask))
 
-    def _tensor_slopes(
-        self,
-        other: Tensor,
-        vectors: Tensor,
-        kind: Tensor,
-        mask: Tensor,
-        place: Tensor,
-    ) -> Slopes:
+    def _tensor_slopes(self, near: Near, vectors: Tensor) -> Slopes:
+        other, mask, place = near.other, near.mask, near.place
+        kind = place[other]
         r, u = _polar(vectors)
         R, dR = self._radial.gradient(r)  # [radial, n k]
         Y, dY = self._harmonics.gradient(u)  # [m, n k], [3, m, n k]
-        C = self._expand(R, Y, kind, place)
+        C = self._expand(R, Y, kind, self._own(place))
         P = self._power(C)
         length = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
         P = P / length
@@ -180,17 +222,14 @@ class SOAP:
         dP = (dP - along.unsqueeze(-1) * P[center].unsqueeze(1)) / length[center, None]
         return Slopes(P, center, other[center, column], dP)
 
-    def _compiled_slopes(
-        self, other: Tensor, vectors: Tensor, kind: Tensor, place: Tensor
-    ) -> Slopes:
-        V, kind = vectors.detach().contiguous(), kind.contiguous()
-        own, M, N, A = self._constants(V.dtype)
-        near = torch.linalg.vector_norm(V, dim=-1) < 1
-        center, column = near.nonzero(as_tuple=True)
-        row = near.flatten().cumsum(0).view_as(near) - 1
-        P, C, length = compiled.spectrum(
-            V.numpy(), kind.numpy(), place.numpy(), M, own, N, A
-        )
+    def _compiled_slopes(self, near: Near, vectors: Tensor) -> Slopes:
+        V = vectors.detach().contiguous()
+        close = near.mask & ~(torch.linalg.vector_norm(V, dim=-1) >= 1)
+        kind = torch.where(close, near.kind, -1)
+        center, column = close.nonzero(as_tuple=True)
+        row = close.flatten().cumsum(0).view_as(close) - 1
+        P, C, length = self._compiled(V, kind, near)
+        _, M, N, A = self._constants(V.dtype)
         dP = V.new_empty(len(center), 3, self.size)
         compiled.slopes(
             V.numpy(),
@@ -199,13 +238,13 @@ class SOAP:
             M,
             N,
             A,
-            P,
-            C,
-            length,
+            P.numpy(),
+            C.numpy(),
+            length.numpy(),
             dP.numpy(),
         )
         dP /= self.cutoff
-        return Slopes(torch.from_numpy(P), center, other[center, column], dP)
+        return Slopes(P, center, near.other[center, column], dP)
 
     def place(self, numbers: Tensor) -> Tensor:
         """Return the position of each atomic number in `species`, `[n]`.
@@ -222,33 +261,56 @@ class SOAP:
             raise InputError(must("numbers", condition, unknown, way_out))
         return equal.to(torch.int64).argmax(-1)
 
-    def _table(
-        self, structures: Structures, place: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return other `[n, k]`, V `[n, k, 3]` in cut-offs, species, mask `[n, k]`."""
-        dense = all_pairs(structures)
-        positions = structures.positions
-        if dense is not None:
-            other, shift, mask = dense, None, torch.ones_like(dense, dtype=torch.bool)
-        else:
-            other, shift, mask = table(structures, self.cutoff)
-        vectors = positions[other] - positions.unsqueeze(1)  # [n, k, 3]
-        if shift is not None:
-            vectors = vectors + shift @ structures.cell[structures.index]
-            beyond = vectors.new_tensor([2 * self.cutoff, 0.0, 0.0])
-            vectors = torch.where(mask.unsqueeze(-1), vectors, beyond)
-        return other, vectors / self.cutoff, place[other], mask
+    def _defined(self, positions: Tensor, near: Near) -> Tensor:
+        """Return the features by tensor operations."""
+        vectors = _apart(near.vectors(positions) / self.cutoff, near.mask)
+        own = self._own(near.place).to(vectors)
+        if near.base is not None:
+            rows = near.base.rows(len(own))
+            there = near.base.expansion.to(vectors)[rows]
+            own = torch.where((rows < 0).view(-1, 1, 1), own, there)
+        return self.spectrum(vectors, near.place[near.other], near.place, own)
 
-    def _expand(self, R: Tensor, Y: Tensor, kind: Tensor, place: Tensor) -> Tensor:
+    def _compiled(
+        self, V: Tensor, kind: Tensor, near: Near, *, mixed: bool = True
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return P, C and lengths as `compiled.spectrum` does."""
+        own, M, N, A = self._constants(V.dtype)
+        if near.base is None:
+            rows = torch.full_like(near.place, -1)
+            there = V.new_empty(0, len(own) * len(A), (self.angular + 1) ** 2)
+            alone = V.new_empty(0, self.size)
+        else:
+            rows = near.base.rows(len(V))
+            there, alone = near.base.expansion, near.base.features
+        found = compiled.spectrum(
+            V.contiguous().numpy(),
+            kind.contiguous().numpy(),
+            near.place.contiguous().numpy(),
+            rows.numpy(),
+            there.numpy(),
+            alone.numpy(),
+            M,
+            own,
+            N,
+            A if mixed else np.eye(len(A), dtype=A.dtype),
+        )
+        P, C, length = (torch.from_numpy(array) for array in found)
+        return P, C, length
+
+    def _expand(self, R: Tensor, Y: Tensor, kind: Tensor, own: Tensor) -> Tensor:
         """Return C `[n, s, m]` from R `[radial, n k]`, Y `[m, n k]`."""
         n, k = kind.shape
         size = len(self.species)
-        C = self._by_species(R, kind) @ Y.view(-1, n, k).permute(1, 2, 0)
-        own = torch.nn.functional.one_hot(place, size).to(C)  # [n, species]
-        constant = (own.unsqueeze(-1) * self._origin.to(C)).flatten(1)  # [n, s]
-        first = C[..., :1] + constant.unsqueeze(-1)
-        C = torch.cat((first, C[..., 1:]), -1)
+        C = self._by_species(R, kind) @ Y.view(-1, n, k).permute(1, 2, 0) + own
         return (self._mixing.to(C) @ C.view(n, size, -1)).view_as(C)
+
+    def _own(self, place: Tensor) -> Tensor:
+        """Return what the atoms themselves add, `[n, s, m]`."""
+        origin = self._origin.to(place.device)
+        hot = torch.nn.functional.one_hot(place, len(self.species)).to(origin)
+        own = (hot.unsqueeze(-1) * origin).flatten(1).unsqueeze(-1)  # [n, s, 1]
+        return torch.nn.functional.pad(own, (0, (self.angular + 1) ** 2 - 1))
 
     def _by_species(self, R: Tensor, kind: Tensor) -> Tensor:
         """Return R `[radial, n k]` as `[n, s, k]`, zero for other species."""
@@ -340,48 +402,47 @@ class SOAP:
     @cached_property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         radial = np.ascontiguousarray(self._radial.matrix.numpy())
-        norms = compiled.norms(self.angular)
+        norms = waves.norms(self.angular)
         return self._origin.numpy(), radial, norms, self._mixing.numpy()
 
 
 @final
 class _Spectrum(torch.autograd.Function):
-    """`SOAP.spectrum`, and its slope with the neighbors that are `moving`, compiled."""
+    """`SOAP.spectrum` of positions and its slope, compiled; and the lengths.
+
+    Slopes with fixed atoms leave out what belongs to the base.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401 - torch's
-        vectors: Tensor,
+        positions: Tensor,
         soap: SOAP,
-        kind: Tensor,
-        place: Tensor,
-        moving: Tensor,
-    ) -> Tensor:
-        own, M, N, A = soap._constants(vectors.dtype)
-        V, kinds = vectors.detach().contiguous(), kind.contiguous()
-        P, C, length = (
-            torch.from_numpy(array)
-            for array in compiled.spectrum(
-                V.numpy(), kinds.numpy(), place.numpy(), M, own, N, A
-            )
-        )
-        ctx.soap = soap
-        ctx.save_for_backward(vectors, kinds, place, moving, P, C, length)
-        return P
+        near: Near,
+    ) -> tuple[Tensor, Tensor]:
+        V = (near.vectors(positions.detach()) / soap.cutoff).contiguous()
+        kind = near.kind.contiguous()
+        P, C, length = soap._compiled(V, kind, near)
+        ctx.soap, ctx.near = soap, near
+        ctx.save_for_backward(positions, V, kind, P, C, length)
+        ctx.mark_non_differentiable(length)
+        return P, length
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        vectors, kind, place, moving, P, C, length = ctx.saved_tensors
+    def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        positions, V, kind, P, C, length = ctx.saved_tensors
         soap: SOAP = ctx.soap
+        near: Near = ctx.near
         if torch.is_grad_enabled():  # someone wants to differentiate this again
-            again = soap.spectrum(vectors, kind, place)
-            (slope,) = torch.autograd.grad(again, vectors, g, create_graph=True)
-            return slope, None, None, None, None
-        _, M, N, A = soap._constants(vectors.dtype)
-        slopes = compiled.slope(
+            again = soap._defined(positions, near)
+            (twice,) = torch.autograd.grad(again, positions, g, create_graph=True)
+            return twice, None, None
+        M, N, A = soap._constants(V.dtype)[1:]
+        found = compiled.slope(
             g.contiguous().numpy(),
-            vectors.detach().contiguous().numpy(),
-            moving.contiguous().numpy(),
+            V.numpy(),
+            kind.numpy(),
+            near.other.contiguous().numpy(),
             M,
             N,
             A,
@@ -389,7 +450,13 @@ class _Spectrum(torch.autograd.Function):
             C.numpy(),
             length.numpy(),
         )
-        return torch.from_numpy(slopes), None, None, None, None
+        return torch.from_numpy(found) / soap.cutoff, None, None
+
+
+def _apart(vectors: Tensor, mask: Tensor) -> Tensor:
+    """Return vectors in cut-offs, those of no neighbor far away."""
+    beyond = vectors.new_tensor([2.0, 0.0, 0.0])
+    return torch.where(mask.unsqueeze(-1), vectors, beyond)
 
 
 def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,17 +21,23 @@ def fill(
     inverse: Array,
     images: Array,
     square: float,
+    still: Array,
     found: Array,
     other: Array,
     shift: Array,
 ) -> None:
-    """Count the neighbors of each atom into `found`, and list them if there is room."""
+    """Count the neighbors of each atom into `found`, and list them if there is room.
+
+    Atoms that are `still` do not look at each other.
+    """
     x, base = np.zeros(3), np.zeros(3)
     for s in range(len(start) - 1):
         box, back, most = cell[s], inverse[s], images[s]
         for i in range(start[s], start[s + 1]):
             count = 0
             for j in range(start[s], start[s + 1]):
+                if still[i] and still[j]:
+                    continue
                 for axis in range(3):
                     x[axis] = P[j, axis] - P[i, axis]
                 for axis in range(3):

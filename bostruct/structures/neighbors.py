@@ -80,6 +80,17 @@ class Neighbors:
         lattice = cell[self.structure]  # [p, 3, 3]
         return between + (self.shift.unsqueeze(-2) @ lattice).squeeze(-2)
 
+    def kept(self, which: Tensor) -> Neighbors:
+        """Return the pairs given by a boolean `[p]`."""
+        return Neighbors(
+            center=self.center[which],
+            other=self.other[which],
+            shift=self.shift[which],
+            structure=self.structure[which],
+            atoms=self.atoms,
+            periodic=self.periodic,
+        )
+
     def padded(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the list as a table with one row per atom.
 

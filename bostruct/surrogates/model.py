@@ -257,7 +257,8 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
     def _features(
         self, structures: Structures, *, frozen: bool = False
     ) -> tuple[Tensor, Tensor]:
-        return self.soap(structures, frozen=frozen), self.soap.place(structures.numbers)
+        base = self.soap.base(structures) if frozen else None
+        return self.soap(structures, base), self.soap.place(structures.numbers)
 
     def _prior(self, structures: Structures, place: Tensor) -> Tensor:
         """Return the prior mean `[b]` eV."""

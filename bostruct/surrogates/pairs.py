@@ -10,14 +10,15 @@ Two derivatives are continuous at r = d, and the energy is exactly zero beyond.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from bostruct.errors import check_positive
-from bostruct.structures import Structures, all_pairs, table
+from bostruct.structures import LARGEST, Structures, all_pairs, periods, table
+from bostruct.surrogates.walls import walls
 
 
 @final
@@ -47,6 +48,13 @@ class Repulsion:
             structures: b structures of n atoms in total.
             radii: `[n]` Å.
         """
+        if structures.device.type == "cpu" and int(structures.counts.max()) <= LARGEST:
+            energy: Tensor = _Walls.apply(structures.positions, self, structures, radii)  # type: ignore[no-untyped-call]
+            return energy
+        return self.sums(structures, radii)
+
+    def sums(self, structures: Structures, radii: Tensor) -> Tensor:
+        """Return the same by operations that torch differentiates."""
         positions = structures.positions
         others = all_pairs(structures)
         if others is not None:
@@ -70,3 +78,40 @@ class Repulsion:
 
 SMALLEST = 1e-3
 """Å; closer atoms are as bad as this, and the energy stays finite."""
+
+
+@final
+class _Walls(torch.autograd.Function):
+    """`Repulsion.sums` with its slope in one compiled loop."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch's
+        positions: Tensor,
+        repulsion: Repulsion,
+        structures: Structures,
+        radii: Tensor,
+    ) -> Tensor:
+        reach = (repulsion.reach * radii.detach()).contiguous()
+        energy, slope = walls(
+            positions.detach().contiguous().numpy(),
+            *periods(structures, 2 * float(reach.max())),
+            reach.numpy(),
+            repulsion.strength,
+            SMALLEST,
+        )
+        ctx.repulsion, ctx.structures, ctx.radii = repulsion, structures, radii
+        ctx.save_for_backward(positions, torch.from_numpy(slope))
+        return torch.from_numpy(energy)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        positions, slope = ctx.saved_tensors
+        structures: Structures = ctx.structures
+        if torch.is_grad_enabled():  # someone wants to differentiate this again
+            again = ctx.repulsion.sums(
+                replace(structures, positions=positions), ctx.radii
+            )
+            (slope,) = torch.autograd.grad(again, positions, g, create_graph=True)
+            return slope, None, None, None
+        return g[structures.index].unsqueeze(-1) * slope, None, None, None

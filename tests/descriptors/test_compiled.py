@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bostruct.descriptors import SOAP, compiled
-from bostruct.descriptors.harmonics import Harmonics
+from bostruct.descriptors import SOAP, Near, compiled
 
 ATOMS, NEIGHBORS = 7, 12
 EXACT = {torch.float64: 1e-12, torch.float32: 2e-5}
@@ -28,7 +27,34 @@ def environments(species, seed=0):
 
 def run(soap, V, kind, place):
     own, M, N, A = soap._constants(V.dtype)
-    return compiled.spectrum(V.numpy(), kind.numpy(), place.numpy(), M, own, N, A)
+    rows, around, alone = nothing(soap, len(V), V.dtype)
+    arrays = (x.numpy() for x in (V, kind, place, rows, around, alone))
+    return compiled.spectrum(*arrays, M, own, N, A)
+
+
+def nothing(soap, n, dtype):
+    """Return the arguments that say that no atom stands on a base."""
+    s, m = len(soap.species) * soap.radial, (soap.angular + 1) ** 2
+    rows = torch.full((n,), -1)
+    return rows, torch.zeros(0, s, m, dtype=dtype), torch.zeros(0, soap.size).to(dtype)
+
+
+def slope_of_neighbors(soap, g, V, kind, P, C, length):
+    """Return what `compiled.slope` gives if every neighbor is an atom of its own."""
+    _, M, N, A = soap._constants(V.dtype)
+    n, k = kind.shape
+    other = n + torch.arange(n * k).view(n, k)
+    rows = [torch.cat((x, x.new_zeros(n * k, *x.shape[1:]))) for x in (g, V, kind)]
+    rest = [
+        np.concatenate((x, np.zeros((n * k, *x.shape[1:]), x.dtype)))
+        for x in (P, C, length)
+    ]
+    other = torch.cat((other, torch.zeros(n * k, k, dtype=torch.int64)))
+    found = compiled.slope(*(x.numpy() for x in (*rows, other)), M, N, A, *rest)
+    own, theirs = np.split(found, [n])
+    theirs = theirs.reshape(n, k, 3)
+    np.testing.assert_allclose(own, -theirs.sum(1), atol=1e-4 * np.abs(theirs).max())
+    return theirs
 
 
 @pytest.mark.parametrize("dtype", EXACT)
@@ -45,9 +71,7 @@ def test_equals_the_definition(species, radial, angular, dtype):
     g = torch.randn_like(expected)
     moving = V.clone().requires_grad_()
     (slope,) = torch.autograd.grad(soap.spectrum(moving, kind, place), moving, g)
-    _, M, N, A = soap._constants(dtype)
-    arrays = (g.to(dtype).numpy(), V.to(dtype).numpy(), kind.numpy())
-    found = compiled.slope(*arrays, M, N, A, P, C, length)
+    found = slope_of_neighbors(soap, g.to(dtype), V.to(dtype), kind, P, C, length)
     torch.testing.assert_close(
         torch.from_numpy(found).double(), slope, rtol=0, atol=100 * EXACT[dtype]
     )
@@ -58,10 +82,11 @@ def test_equals_the_definition(species, radial, angular, dtype):
 def test_slopes_of_pairs_equal_those_by_tensor_operations(species):
     soap = SOAP(species, 4.0, center=2.0, alchemy=0.7)
     V, kind, place = environments(len(species))
-    other = torch.arange(NEIGHBORS).expand(ATOMS, -1)
+    other = (torch.arange(NEIGHBORS) % ATOMS).expand(ATOMS, -1)
     mask = torch.ones_like(kind, dtype=torch.bool)
-    found = soap._compiled_slopes(other, V, kind, place)
-    expected = soap._tensor_slopes(other, V, kind, mask, place)
+    near = Near(other, None, mask, place)
+    found = soap._compiled_slopes(near, V)
+    expected = soap._tensor_slopes(near, V)
     assert torch.equal(found.center, expected.center)
     assert torch.equal(found.other, expected.other)
     for name in ("features", "slopes"):
@@ -74,10 +99,8 @@ def test_what_lies_beyond_the_cutoff_has_no_slope():
     soap = SOAP((29,), 4.0)
     V, kind, place = environments(1)
     P, C, length = run(soap, V, kind, place)
-    _, M, N, A = soap._constants(V.dtype)
-    slope = compiled.slope(
-        np.ones_like(P), V.numpy(), kind.numpy(), M, N, A, P, C, length
-    )
+    ones = torch.ones_like(torch.from_numpy(P))
+    slope = slope_of_neighbors(soap, ones, V, kind, P, C, length)
     beyond = V.norm(dim=-1).numpy() >= 1
     assert beyond.any()
     assert not slope[beyond].any()
@@ -100,16 +123,3 @@ def test_what_is_not_a_number_is_seen():
     P, _, _ = run(soap, V, kind, place)
     assert np.isnan(P[2]).all()
     assert np.isfinite(np.delete(P, 2, 0)).all()
-
-
-def test_norms_are_those_of_the_harmonics():
-    """On the x axis Y_l0 and Y_lm are known from Q alone; l = 1 is sqrt(3 / 4 pi)."""
-    assert compiled.norms(1) == pytest.approx(
-        [math.sqrt(1 / (4 * math.pi))] + 2 * [math.sqrt(3 / (4 * math.pi))]
-    )
-    pole = torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64)
-    Y = Harmonics(6)(pole).squeeze(-1)
-    for ell in range(7):
-        assert compiled.norms(6)[ell * (ell + 1) // 2] == pytest.approx(
-            float(Y[ell * ell + ell])
-        )

@@ -5,12 +5,13 @@ import numpy as np
 from bostruct.structures.images import fill
 
 
-def run(P, cell, copies, cutoff, k):
+def run(P, cell, copies, cutoff, k, still=None):
     found = np.zeros(len(P), np.int64)
     other = np.full((len(P), k), -1)
     shift = np.zeros((len(P), k, 3))
     start = np.array([0, len(P)])
     inverse = np.linalg.pinv(cell)[None]
+    still = np.zeros(len(P), bool) if still is None else np.array(still)
     fill(
         P,
         start,
@@ -18,6 +19,7 @@ def run(P, cell, copies, cutoff, k):
         inverse,
         np.array([copies]),
         cutoff**2,
+        still,
         found,
         other,
         shift,
@@ -44,3 +46,11 @@ def test_what_is_no_number_is_near_to_be_seen_later():
     P = np.array([[0.0, 0, 0], [np.nan, 0, 0]])
     found, _, _ = run(P, np.zeros((3, 3)), [0, 0, 0], 2.0, 2)
     assert found[0] == 1
+
+
+def test_atoms_that_are_still_do_not_look_at_each_other():
+    P = np.array([[0.0, 0, 0], [1.0, 0, 0], [2.0, 0, 0]])
+    found, other, _ = run(P, np.zeros((3, 3)), [0, 0, 0], 3.0, 2, [True, False, True])
+    assert found.tolist() == [1, 2, 1]
+    assert other[:, 0].tolist() == [1, 0, 1]
+    assert other[1].tolist() == [0, 2]

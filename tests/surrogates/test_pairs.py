@@ -107,6 +107,31 @@ def test_periodic_images_repel():
     assert float(wall(cubic)) == pytest.approx(6 * expected)
 
 
+@pytest.mark.parametrize("periodic", [False, True])
+def test_the_compiled_loop_equals_operations_of_torch(periodic):
+    """Energies, slopes and the slopes of these."""
+    generator = torch.Generator().manual_seed(1)
+    atoms = bulk("NaCl", "rocksalt", a=5.0) * (1, 2, 1)
+    atoms.rattle(0.2, seed=1)
+    atoms.pbc = (periodic, periodic, False)
+    structures = from_ase([atoms, atoms[:3]])
+    n = len(structures.positions)
+    radii = 1.5 + 0.3 * torch.rand(n, dtype=torch.float64, generator=generator)
+    weights = torch.randn(n, 3, dtype=torch.float64, generator=generator)
+    found = []
+    for function in (Repulsion(), Repulsion().sums):
+        positions = structures.positions.clone().requires_grad_()
+        energy = function(replace(structures, positions=positions), radii)
+        total = (energy * torch.tensor([1.0, 3.0])).sum()
+        (plain,) = torch.autograd.grad(total, positions, retain_graph=True)
+        (slope,) = torch.autograd.grad(total, positions, create_graph=True)
+        (second,) = torch.autograd.grad((slope * weights).sum(), positions)
+        found.append((energy.detach(), plain, slope.detach(), second))
+    assert found[0][0].min() > 0.1
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-11)
+
+
 def test_a_lone_atom_feels_nothing(device):
     one = from_ase(Atoms("Cu"), device=device)
     radii = torch.full((1,), R, dtype=torch.float64, device=device)
