@@ -11,8 +11,9 @@ Calculators of ASE have no common word for an uncertainty. What is understood:
                                                  the results or as `get_...(atoms)`
     several calculators                         members, whatever they are
 
-Variances of members are formed here, with the divisor M - 1: those of MACE have the
-divisor M and, in older versions, one factor of a unit too few.
+Mean and variance of members are (17) and (18) of Grasselli et al., Digital Discovery
+2025, 4, 2654, with the divisor M - 1: variances of MACE have the divisor M and, in
+older versions, one factor of a unit too few.
 """
 
 from __future__ import annotations

@@ -47,6 +47,9 @@ JUDGES, SKETCH = 20, 80  # structures, and environments of a species, that decid
 class LocalGP:
     """Sparse Gaussian process over local environments, on energies and forces.
 
+    Equation (7) with the features of (57)-(59) of Grasselli et al., Digital Discovery
+    2025, 4, 2654; `variance` says which variance.
+
     Attributes:
         cutoff: Å; by default 1.9 times the longest bond between the species' radii.
         radial: radial functions of the descriptor.

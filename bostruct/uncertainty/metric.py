@@ -113,7 +113,7 @@ class Metric:
             weights: `[n]` > 0, l'' of (10): 1 for e²/2, 2 for e², 1/variance for a
                 Gaussian likelihood.
             rows: what a row is, see `kinds`.
-            offset: what happens to a constant, see `kinds`.
+            offset: what happens to a constant, see `kinds`; Sec. 2.1 of [G25].
             source: fingerprint of what the features were computed with.
             memory: bytes that may be used; what is free, if not given.
 

@@ -43,8 +43,9 @@ def draw_reliability(
 ) -> None:
     """Draw found over predicted errors in bins, with the band that chance allows.
 
-    The band holds 95 % of the bins if the errors are Gaussian and calibrated; the
-    title gives ENCE beside the floor that calibrated data have.
+    The diagram of section 2.4.2. The band holds 95 % of the bins if the errors are
+    Gaussian and calibrated; the title gives ENCE beside the floor that calibrated data
+    have.
 
     Args:
         axes: matplotlib's.

@@ -2,7 +2,8 @@
 
     s2(f) = a2 fᵀ (Fᵀ w F + z2 1)⁻¹ f                                     (14) of [G25]
 
-with rows f of `hook`, the inputs of the last linear layer. Nothing is trained; the
+with rows f of `hook`, the inputs of the last linear layer, and weights w = l'' of the
+loss: the Laplace approximation (12) with the curvature (10). Nothing is trained; the
 training set is read once, and a calibration set once for a2. The energy stays that of
 the network. What follows the layer must be linear (a scale and a shift may): a head
 that is not needs members.

@@ -53,7 +53,7 @@ def structure_rows(
     """Return one row for each structure, `[b, f]`: sums or means over its atoms.
 
     Variances are of such rows; to add variances of atoms would take their errors for
-    independent, and nothing here does.
+    independent, and nothing here does (Sec. 2.7 of [G25]).
 
     Args:
         features: `[n, f]`, of atoms.

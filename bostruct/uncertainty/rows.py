@@ -1,0 +1,198 @@
+"""Which formula is where: the rows of the survey and the names one calls.
+
+Numbers of equations and sections are those of Grasselli et al., Digital Discovery
+2025, 4, 2654. `page` is the text of `docs/rows.md` between its two marks:
+
+    python -m bostruct.uncertainty.rows docs/rows.md
+
+writes it anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from bostruct.errors import InputError, must
+
+MARKS = "<!-- rows -->", "<!-- end -->"
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One formula.
+
+    Attributes:
+        key: its number in this project, from U1 on.
+        title: what it is.
+        where: equations or a section of the survey, as the docstrings name them.
+        names: public names below `bostruct`, the one to begin with first.
+        use: what one does with them, in a line.
+    """
+
+    key: str
+    title: str
+    where: tuple[str, ...]
+    names: tuple[str, ...]
+    use: str
+
+
+def _row(key: str, title: str, where: str, names: str, use: str) -> Row:
+    return Row(key, title, tuple(where.split(", ")), tuple(names.split()), use)
+
+
+ROWS = (
+    _row(
+        *("U1", "metric of features", "(1)"),
+        "uncertainty.Metric.variance uncertainty.Metric.covariance",
+        "variance and covariance of any linear readout, energies and forces",
+    ),
+    _row(
+        *("U2", "Bayesian linear regression", "(2)-(4)"),
+        "uncertainty.Metric.fit uncertainty.Metric.predict uncertainty.Metric.mean",
+        "`Metric.fit(features, energies, ridge=...)`, then `predict`",
+    ),
+    _row(
+        *("U3", "Gaussian process, both spaces", "(7), (8)"),
+        "uncertainty.ExactGP uncertainty.Metric",
+        "`ExactGP` of a kernel, `Metric` of features: the same numbers",
+    ),
+    _row(
+        *("U4", "sparse Gaussian process", "(57)-(59), (7)"),
+        "uncertainty.SparseGP uncertainty.Nystroem surrogates.LocalGP",
+        "variance by name: sor, dtc, fitc or gap",
+    ),
+    _row(
+        *("U5", "centring of features", "Sec. 2.1"),
+        "uncertainty.Metric.fit",
+        '`offset="none"`, "centred", "intercept" or "bias"',
+    ),
+    _row(
+        *("U6", "Laplace approximation", "(10), (12)"),
+        "uncertainty.Metric.fit uncertainty.Readout",
+        "rows are slopes of predictions, weights are l'' of the loss",
+    ),
+    _row(
+        *("U7", "last layer of a network", "(14)"),
+        "uncertainty.Readout uncertainty.Batch",
+        "the one torch network that is there, without training",
+    ),
+    _row(
+        *("U8", "members from the last layer", "(9), (12)"),
+        "uncertainty.Members",
+        "draw members, also through a nonlinear head",
+    ),
+    _row(
+        *("U10", "committee", "(17), (18)"),
+        "uncertainty.consensus uncertainty.subsamples uncertainty.unbiased "
+        "evaluators.committee evaluators.Pretrained",
+        "mean and spread with the divisor M - 1, whoever the members are",
+    ),
+    _row(
+        *("U14", "mixture of experts", "(21), (22), (23), (25)"),
+        "uncertainty.mix uncertainty.distance_gates uncertainty.density_gates",
+        'variance "independent", "correlated" or "mixture"',
+    ),
+    _row(
+        *("U15", "calibration of variances", "(26), (27)"),
+        "uncertainty.calibrate uncertainty.Calibration",
+        "one factor from held-out data: likelihood, committee or robust",
+    ),
+    _row(
+        *("U16", "reliability diagram", "2.4.2"),
+        "uncertainty.reliability uncertainty.draw_reliability",
+        "errors against variances, bin by bin, with the band to expect",
+    ),
+    _row(
+        *("U17", "binned calibration error", "(28)"),
+        "uncertainty.ence uncertainty.ence_intercept",
+        "ENCE with its floor",
+    ),
+    _row(
+        *("U18", "calibration in strata", "2.4.2"),
+        "uncertainty.consistency uncertainty.adaptivity uncertainty.isotonic",
+        "by size of the variance, by kind of structure",
+    ),
+    _row(
+        *("U19", "scores", "2.4.3"),
+        "uncertainty.miscalibration uncertainty.calibration_curve uncertainty.nll "
+        "uncertainty.crps uncertainty.sharpness uncertainty.dispersion "
+        "uncertainty.spearman uncertainty.coverage uncertainty.sparsification",
+        "one number each, of the same `Residuals`",
+    ),
+    _row(
+        *("U20", "conformal intervals", "2.5"),
+        "uncertainty.Conformal uncertainty.GroupedConformal "
+        "uncertainty.conformal_rank uncertainty.conformal_coverage",
+        "intervals that hold in small samples, by group and by structure",
+    ),
+    _row(
+        *("U21", "comparison of methods", "2.6"),
+        "compare.compare",
+        "one table and one page; `bostruct uncertainty compare`",
+    ),
+    _row(
+        *("U22", "growth with size", "2.7"),
+        "uncertainty.extensivity uncertainty.structure_rows",
+        "how the variance of a total energy grows with its atoms",
+    ),
+    _row(
+        *("U23", "linear propagation", "(29)"),
+        "uncertainty.propagate",
+        "covariance of what is computed from energies",
+    ),
+    _row(
+        *("U24", "propagation by members", "(30)"),
+        "uncertainty.Ensemble uncertainty.difference_variance",
+        "differences, minima, fits: member by member, then the spread",
+    ),
+    _row(
+        *("U34", "prediction rigidity", "(33), (35)"),
+        "uncertainty.prediction_rigidity",
+        "what it costs the data to change a prediction",
+    ),
+    _row(
+        *("U35", "local and component rigidity", "(35)"),
+        "uncertainty.Rigidity",
+        "of atoms, and of blocks of features",
+    ),
+)
+
+
+def page() -> str:
+    """Return the table of all rows in Markdown."""
+    lines = [
+        "| row | what | in the survey | what to call | how |",
+        "|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        names = " ".join(f"`{name}`" for name in row.names)
+        where = ", ".join(
+            place if place.startswith(("(", "Sec")) else f"Sec. {place}"
+            for place in row.where
+        )
+        cells = (row.key, row.title, where, names, row.use)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def written(text: str) -> str:
+    """Return a document with the table between its marks.
+
+    Raises:
+        InputError: a mark is missing.
+    """
+    head, first, rest = text.partition(MARKS[0])
+    _, last, tail = rest.partition(MARKS[1])
+    if not (first and last):
+        raise InputError(must("text", f"have {' and '.join(MARKS)}", "neither or one"))
+    return f"{head}{first}\n{page()}\n{last}{tail}"
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,86 @@
+"""No formula without a function, no function that does not say which formula it is."""
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bostruct.errors import InputError
+from bostruct.uncertainty.rows import MARKS, ROWS, page, written
+
+PAGE = Path(__file__).parents[2] / "docs" / "rows.md"
+KEYS = [f"U{n}" for n in (*range(1, 9), *range(10, 25), 34, 35)]
+LATER = {"U11", "U12", "U13"}
+SURVEY = re.compile(r"Digital\s+Discovery\s+(2025, 4, 2654|4, 2654\s+\(2025\))")
+NAMES = sorted({(row.key, name) for row in ROWS for name in row.names})
+
+
+def find(name):
+    """The object, and the class that it is a method of or itself."""
+    folder, *path = name.split(".")
+    found = owner = importlib.import_module(f"bostruct.{folder}")
+    for part in path:
+        owner, found = found, getattr(found, part)
+    return found, owner
+
+
+def told(name):
+    """All that is written at an object: its module, its class and its methods."""
+    found, owner = find(name)
+    parts = [inspect.getmodule(found), found]
+    if inspect.isclass(owner):
+        parts.append(owner)
+    if inspect.isclass(found):
+        parts += [value for key, value in vars(found).items() if key[0] != "_"]
+        parts += [getattr(found, key) for key in vars(found) if key[0] != "_"]
+    return "\n".join(inspect.getdoc(part) or "" for part in parts)
+
+
+def test_every_row_is_there_once_and_in_order():
+    assert [row.key for row in ROWS] == [key for key in KEYS if key not in LATER]
+
+
+@pytest.mark.parametrize(("key", "name"), NAMES)
+def test_every_name_has_a_docstring_that_names_the_survey(key, name):
+    found, _ = find(name)
+    assert callable(found)
+    assert inspect.getdoc(found), f"{name} has no docstring"
+    assert SURVEY.search(told(name)), f"{name} does not name the survey"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+def test_every_equation_is_named_where_it_is(row):
+    texts = {name: told(name) for name in row.names}
+    for place in row.where:
+        assert any(place in text for text in texts.values()), place
+    for name, text in texts.items():
+        assert any(place in text for place in row.where), name
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+def test_what_is_public_is_exported(row):
+    for name in row.names:
+        folder, first, *_ = name.split(".")
+        source = inspect.getsource(importlib.import_module(f"bostruct.{folder}"))
+        assert f"import {first} as {first}" in source, name
+
+
+def test_the_page_is_that_of_the_code():
+    """Else: `python -m bostruct.uncertainty.rows docs/rows.md`."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert written(text) == text
+    assert page() in text
+
+
+def test_a_page_is_written_between_its_marks(tmp_path):
+    path = tmp_path / "rows.md"
+    path.write_text(f"before {MARKS[0]} old {MARKS[1]} after\n")
+    command = [sys.executable, "-m", "bostruct.uncertainty.rows", str(path)]
+    subprocess.run(command, check=True, cwd=PAGE.parents[1])
+    assert path.read_text() == f"before {MARKS[0]}\n{page()}\n{MARKS[1]} after\n"
+    with pytest.raises(InputError, match="`text` must have <!-- rows --> and <!-- end"):
+        written("no marks")
