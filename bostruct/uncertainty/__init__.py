@@ -22,6 +22,10 @@ from bostruct.uncertainty.conformal import conformal_rank as conformal_rank
 from bostruct.uncertainty.conformal import quantile_scores as quantile_scores
 from bostruct.uncertainty.exact import ExactGP as ExactGP
 from bostruct.uncertainty.hook import Batch as Batch
+from bostruct.uncertainty.likelihood import Shares as Shares
+from bostruct.uncertainty.likelihood import beta_nll as beta_nll
+from bostruct.uncertainty.likelihood import ensemble_variance as ensemble_variance
+from bostruct.uncertainty.likelihood import gaussian_nll as gaussian_nll
 from bostruct.uncertainty.metric import Metric as Metric
 from bostruct.uncertainty.mixture import density_gates as density_gates
 from bostruct.uncertainty.mixture import distance_gates as distance_gates
