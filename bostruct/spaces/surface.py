@@ -24,6 +24,7 @@ from bostruct.spaces import hops, moves
 from bostruct.spaces.alike import ROUNDING, SAME, close, surroundings
 from bostruct.spaces.deposit import covered, resting, settled
 from bostruct.spaces.formula import element_radii, pair_distances, parse
+from bostruct.spaces.frame import Frame
 from bostruct.spaces.packing import APART, SNUG
 from bostruct.spaces.plane import Plane, itself, norm
 from bostruct.spaces.sampling import PATIENCE, ROUNDS, TRIAL, insist
@@ -37,14 +38,11 @@ from bostruct.spaces.slab import (
     room,
 )
 from bostruct.spaces.space import Move
-from bostruct.spaces.whole import check_gap, whole
+from bostruct.spaces.whole import check_gap
 from bostruct.structures import SYMBOLS, Structures
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-MOVED = 0.1
-"""Å. Fixed atoms of an encoded structure may be off by this, cells by a thousandth."""
 
 REACH = 2.5
 """In bonds: how far atoms look when structures are compared."""
@@ -213,19 +211,7 @@ class Surface:
         """Return the structures at X `[..., d]`, row-major, differentiable in X."""
         check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
         P = X.reshape(-1, len(self.free), 3)
-        b, a = len(P), len(self.numbers)
-        here = self._constants(X)
-        fixed = here.fixed.expand(b, -1, -1)
-        positions = torch.cat((P, fixed), 1).index_select(1, here.place)
-        return Structures.unchecked(
-            positions=positions.reshape(-1, 3),
-            numbers=here.numbers.repeat(b),
-            cell=here.cell.repeat(b, 1, 1),
-            pbc=here.pbc.repeat(b, 1),
-            index=torch.arange(b, device=X.device).repeat_interleave(a),
-            fixed=here.frozen.repeat(b),
-            tags=here.tags.repeat(b),
-        )
+        return self._constants(X).decoded(P)
 
     def encode(self, structures: Structures) -> Tensor:
         """Return the coordinates of structures on this slab, `[b, d]`.
@@ -238,44 +224,8 @@ class Surface:
             InputError: a structure has another cell, other atoms, or no atom where the
                 slab has a fixed one.
         """
-        a, f, b = len(self.numbers), len(self.free), len(structures)
         here = self._constants(structures.positions)
-        counts = structures.counts
-        own = here.numbers.sort().values
-        fits = bool((counts == a).all())
-        if fits:
-            numbers = structures.numbers.reshape(b, a)
-            fits = bool((numbers.sort(-1).values == own).all())
-        if not fits:
-            condition = f"all be {self._formula()}"
-            found = ", ".join(sorted(set(structures.formulas())))
-            raise InputError(must("structures", condition, found))
-        across = here.cell[0, :2]
-        if ((structures.cell[:, :2] - across).abs() > 1e-3 * across.abs().max()).any():
-            condition = "have the lattice vectors of the slab"
-            raise InputError(must("structures", condition, "others"))
-        P = structures.positions.reshape(b, a, 3)
-        order = here.order
-        taken = torch.zeros(b, a, dtype=torch.bool, device=P.device)
-        if a > f:
-            near = here.plane.translations(2 * MOVED)
-            parts = here.plane.gaps(
-                here.fixed @ here.plane.frame, P @ here.plane.frame, near
-            )
-            D = norm(parts).amin(-1)  # [b, a - f, a]
-            unlike = here.numbers[order[f:]].unsqueeze(-1) != numbers.unsqueeze(1)
-            far, which = D.masked_fill(unlike, torch.inf).min(-1)
-            taken.scatter_(1, which, True)
-            if (far > MOVED).any() or (taken.sum(-1) != a - f).any():
-                condition = "have an atom at the place of every fixed one of the slab"
-                worst = f"one that is {float(far.max()):.2f} Å away"
-                raise InputError(must("structures", condition, worst))
-        rest = (~taken).nonzero()[:, 1].reshape(b, f)
-        theirs = numbers.gather(1, rest)
-        source = rest.gather(1, theirs.argsort(dim=-1, stable=True))
-        rank = here.numbers[order[:f]].argsort(stable=True).argsort()
-        source = source[:, rank]
-        return P.gather(1, source.unsqueeze(-1).expand(-1, -1, 3)).flatten(-2)
+        return here.encoded(structures, self._formula()).flatten(-2)
 
     def contains(self, X: Tensor) -> Tensor:
         """Return whether all atoms that move are in the region, none too close.
@@ -295,24 +245,8 @@ class Surface:
         least = (here.minimum * (1 - slack)).unsqueeze(-1)
         D = norm(here.plane.gaps(Q[..., :f, :], Q, shifts))
         apart = (least <= D) | itself(f, a, shifts)
-        allowed: Tensor = inside & apart.flatten(-3).all(-1) & self._whole(Q)
+        allowed: Tensor = inside & apart.flatten(-3).all(-1) & here.whole(Q, self.gap)
         return allowed
-
-    def _whole(self, Q: Tensor) -> Tensor:
-        """Return whether the atoms that move hang together with the slab, `[...]`."""
-        here = self._constants(Q)
-        f, a = len(self.free), len(self.numbers)
-        if not math.isfinite(self.gap):
-            return torch.ones(Q.shape[:-2], dtype=torch.bool, device=Q.device)
-        nearest = norm(here.plane.gaps(Q[..., :f, :], Q, here.around)).amin(-1)
-        D = nearest / here.bond[:f]
-        own = D[..., :f]
-        if a > f:  # the fixed part counts as one more atom
-            down = D[..., f:].amin(-1)
-            corner = torch.zeros_like(down[..., :1])
-            bottom = torch.cat((down, corner), -1).unsqueeze(-2)
-            own = torch.cat((torch.cat((own, down.unsqueeze(-1)), -1), bottom), -2)
-        return whole(own, torch.full_like(own[..., 0, :], self.gap).unsqueeze(-1))
 
     def project(self, X: Tensor) -> Tensor:
         """Return X `[..., d]` with atoms outside the region moved to its border.
@@ -479,39 +413,25 @@ class Surface:
         """The heights of the atoms of the slab, Å."""
         return (self.slab.positions @ self._plane.frame)[:, 2]
 
-    def _constants(self, like: Tensor) -> _Constants:
+    def _constants(self, like: Tensor) -> Frame:
         """Return what does not change, where `like` is and in its dtype."""
-        kept: dict[tuple[torch.device, torch.dtype], _Constants]
+        kept: dict[tuple[torch.device, torch.dtype], Frame]
         kept = vars(self).setdefault("_kept", {})
         key = (like.device, like.dtype)
         if key not in kept:
-            kept[key] = self._made(*key)
+            top, (low, high) = float(self._heights.max()), self.region
+            kept[key] = Frame.of(
+                self.slab,
+                self._plane,
+                like,
+                window=(top + low, top + high),
+                numbers=self.numbers,
+                order=self.order,
+                bond=self.bond,
+                minimum=self.minimum,
+                far=self._far(),
+            )
         return kept[key]
-
-    def _made(self, device: torch.device, dtype: torch.dtype) -> _Constants:
-        slab, order, f = self.slab, self.order, len(self.free)
-        added = torch.zeros(self._added, dtype=torch.int64)
-        fixed = slab.positions[order[f:]]
-        top = float(self._heights.max())
-        low, high = self.region
-        plane = self._plane.to(device, dtype)
-        return _Constants(
-            plane=plane,
-            window=(top + low, top + high),
-            order=order.to(device),
-            place=order.argsort().to(device),
-            numbers=self.numbers.to(device),
-            fixed=fixed.to(device, dtype),
-            level=(fixed @ self._plane.frame).to(device, dtype),
-            cell=slab.cell.to(device, dtype),
-            pbc=slab.pbc.to(device),
-            frozen=torch.cat((slab.fixed, added > 0)).to(device),
-            tags=torch.cat((slab.tags, added)).to(device),
-            bond=self.bond.to(device, dtype),
-            minimum=self.minimum.to(device, dtype),
-            near=plane.translations(float(self.minimum.max())),
-            around=plane.translations(self._far()),
-        )
 
     def _region(self, given: Sequence[float] | None) -> tuple[float, float]:
         """Return the lowest and highest height above the slab, Å."""
@@ -567,24 +487,3 @@ class Surface:
             "Give a higher `region`, a smaller `minimum_distance`, or a wider slab."
         )
         return SpaceError(must("region", condition, got, way_out))
-
-
-@dataclass(frozen=True, eq=False)
-class _Constants:
-    """What does not change from structure to structure, on one device."""
-
-    plane: Plane
-    window: tuple[float, float]  # Å, heights between which atoms move
-    order: Tensor  # [a] atoms of a structure, those that move first
-    place: Tensor  # [a] the inverse of it
-    numbers: Tensor  # [a] as in structures
-    fixed: Tensor  # [a - f, 3] Å positions
-    level: Tensor  # [a - f, 3] Å the same along the axes
-    cell: Tensor  # [1, 3, 3] Å
-    pbc: Tensor  # [1, 3]
-    frozen: Tensor  # [a] as in structures
-    tags: Tensor  # [a] as in structures
-    bond: Tensor  # [a, a] Å, those that move first
-    minimum: Tensor  # [f, a] Å, the same
-    near: Tensor  # [s, 2] Å translations within the largest minimum distance
-    around: Tensor  # [s, 2] Å those over which atoms hold each other
