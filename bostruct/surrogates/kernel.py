@@ -73,17 +73,22 @@ class Inducing:
 
     def forces(self, slopes: Slopes, place: Tensor) -> Tensor:
         """Return the covariances `[n, 3, m]` 1/Å of all force components."""
-        dot = slopes.features @ self.features.T
-        steep = self.power * dot ** (self.power - 1)
-        steep = steep * (place.unsqueeze(-1) == self.place)  # [n, m]
-        forces = steep.new_zeros(*slopes.features.shape[:1], 3, len(self))
-        for start in range(0, slopes.center.shape[0], CHUNK):
-            pairs = slice(start, start + CHUNK)
-            center, other = slopes.center[pairs], slopes.other[pairs]
-            slope = slopes.slopes[pairs] @ self.features.T  # [p, 3, m]
-            slope *= steep[center].unsqueeze(1)
-            forces.index_add_(0, center, slope)
-            forces.index_add_(0, other, slope, alpha=-1.0)
+        P, power = slopes.features, self.power
+        forces = P.new_zeros(P.shape[0], 3, len(self))
+        for atoms, block in self.blocks(place):
+            Z = self.features[block]
+            steep = P.new_zeros(P.shape[0], len(Z))
+            steep[atoms] = power * (P[atoms] @ Z.T) ** (power - 1)
+            mine = torch.zeros_like(place, dtype=torch.bool)
+            mine[atoms] = True
+            part = P.new_zeros(P.shape[0], 3, len(Z))
+            for pairs in mine[slopes.center].nonzero().squeeze(-1).split(CHUNK):
+                center, other = slopes.center[pairs], slopes.other[pairs]
+                slope = slopes.slopes[pairs] @ Z.T  # [p, 3, m]
+                slope *= steep[center].unsqueeze(1)
+                part.index_add_(0, center, slope)
+                part.index_add_(0, other, slope, alpha=-1.0)
+            forces[:, :, block] = part
         return forces
 
     def whiten(self, K: Tensor) -> Tensor:

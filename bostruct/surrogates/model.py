@@ -35,7 +35,7 @@ from gpytorch.distributions import MultivariateNormal
 from linear_operator import to_linear_operator
 from torch import Tensor
 
-from bostruct.descriptors import SOAP
+from bostruct.descriptors import SOAP, Base
 from bostruct.errors import NotFittedError
 from bostruct.structures import Structures
 from bostruct.surrogates import diagonal
@@ -164,8 +164,10 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             )
         shape = X.shape[:-1]  # [..., q]
         structures = self.space.decode(X)
-        P, place = self._features(structures, frozen=True)
-        mean, h = self._means(structures, P, place)
+        place = self.soap.place(structures.numbers)
+        base = self.soap.base(structures)
+        P, changed = self.soap.seen(structures, base)
+        mean, h = self._means(structures, P, place, base, changed)
         a = structures.positions.shape[0] // len(structures)
         pairs = between(
             P.view(*shape, a, -1), place.view(*shape, a), self.power
@@ -254,11 +256,8 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             found[f"energy_per_atom_of_Z{number}_eV"] = float(value)
         return found
 
-    def _features(
-        self, structures: Structures, *, frozen: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        base = self.soap.base(structures) if frozen else None
-        return self.soap(structures, base), self.soap.place(structures.numbers)
+    def _features(self, structures: Structures) -> tuple[Tensor, Tensor]:
+        return self.soap(structures), self.soap.place(structures.numbers)
 
     def _prior(self, structures: Structures, place: Tensor) -> Tensor:
         """Return the prior mean `[b]` eV."""
@@ -269,12 +268,34 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         return energy + self.repulsion(structures, self.fit.radii[place])
 
     def _means(
-        self, structures: Structures, P: Tensor, place: Tensor
+        self,
+        structures: Structures,
+        P: Tensor,
+        place: Tensor,
+        base: Base | None = None,
+        changed: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the means `[b]` eV and what the data have seen, h `[b, m]` eV."""
-        K = self.inducing.energies(P, place, structures.index, len(structures))
+        """Return the means `[b]` eV and what the data have seen, h `[b, m]` eV.
+
+        Atoms that have not `changed` against the base are as they are there.
+        """
+        b, index = len(structures), structures.index
+        if base is None or changed is None or bool(changed.all()):
+            K = self.inducing.energies(P, place, index, b)
+        else:
+            rows = changed.nonzero().squeeze(-1)
+            K = self.inducing.energies(P[rows], place[rows], index[rows], b)
+            rest = ~changed.view(b, -1)[:, base.ground.rows >= 0]
+            K = K + rest.to(K) @ self._below(base)
         pull, seen = self._maps
         return self._prior(structures, place) + K @ pull, K @ seen
+
+    def _below(self, base: Base) -> Tensor:
+        """Return the covariances `[g, m]` of the base's own environments."""
+        if self._kept is None or self._kept[0] is not base:
+            place = self.soap.place(base.ground.atoms.numbers)
+            self._kept = base, self.inducing.environments(base.features, place)
+        return self._kept[1]
 
     @cached_property
     def _maps(self) -> tuple[Tensor, Tensor]:

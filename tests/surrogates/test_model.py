@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ase.build import fcc100
 from botorch.acquisition import (
     LogExpectedImprovement,
     PosteriorStandardDeviation,
@@ -19,6 +20,7 @@ from botorch.sampling import SobolQMCNormalSampler
 from safetensors.torch import load, save
 
 from bostruct.errors import InputError, NotFittedError
+from bostruct.spaces import Surface
 from bostruct.structures import Structures
 from bostruct.surrogates import LocalGP
 from bostruct.surrogates import model as module
@@ -472,3 +474,29 @@ def test_is_a_fitted_model(copper):
     verbs = [name for name in vars(FittedModel) if not name.startswith("_")]
     assert verbs
     assert all(callable(getattr(model, name)) for name in verbs)
+
+
+@pytest.mark.parametrize("layers", [2, 5])
+def test_on_a_slab_the_posterior_is_what_is_predicted(layers):
+    """What the fixed atoms see of each other is put aside, and nothing is lost."""
+    space = Surface(fcc100("Au", (2, 3, layers), vacuum=6.0), "Cu2")
+    X = space.sample(6, torch.Generator().manual_seed(0))
+    structures = space.decode(X)
+    data = replace(structures, energy=torch.linspace(0, 1, 6, dtype=torch.float64))
+    model = LocalGP(inducing=40, cutoff=4.0).fit(data[:4], space)
+    moving = X.clone().requires_grad_()
+    posterior = model.posterior(moving.unsqueeze(-2))
+    mean, variance = posterior.mean.flatten(), posterior.variance.flatten()
+    expected = model.predict(structures)
+    torch.testing.assert_close(mean.detach(), expected.mean, rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        variance.detach(), expected.variance, rtol=1e-9, atol=1e-10
+    )
+    (slope,) = torch.autograd.grad(mean.sum(), moving, retain_graph=True)
+    forces = expected.forces[~structures.fixed].view(6, -1)
+    torch.testing.assert_close(slope, -forces, rtol=0, atol=1e-10)
+    (slope,) = torch.autograd.grad(variance.sum(), moving)
+    step = 1e-5 * torch.randn_like(X)
+    high, low = (model.predict(space.decode(X + s)).variance for s in (step, -step))
+    found = (slope * step).sum(-1)
+    torch.testing.assert_close(found, (high - low) / 2, rtol=1e-4, atol=1e-10)
