@@ -22,7 +22,7 @@ see `foretold`. The search itself uses neither.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -30,7 +30,7 @@ from typing import Any, final
 import torch
 from scipy.special import chdtri
 
-from bostruct.campaign.history import predicted
+from bostruct.campaign.history import score
 from bostruct.campaign.records import Trial
 from bostruct.errors import check_count
 from bostruct.uncertainty.calibration import LEAST, calibrate
@@ -251,25 +251,25 @@ class Calibrated:
         }
 
 
+def scores(trials: Sequence[Trial]) -> dict[int, float]:
+    """Return z by the number of its trial, of all that were predicted and evaluated."""
+    found = ((trial.number, score(trial)) for trial in trials)
+    return {number: z for number, z in found if z is not None}
+
+
 def calibrated(trials: Sequence[Trial]) -> Calibrated:
-    """Return what the predictions of some trials have been worth.
+    """Return what the predictions of some trials, in the order asked, were worth."""
+    return Calibrated(tuple(scores(trials).values()))
+
+
+def before(scores: Mapping[int, float], known: Iterable[int]) -> Calibrated:
+    """Return what predictions were worth to a step, from what was known to it alone.
 
     Args:
-        trials: In the order asked; those without a prediction or without an energy do
-            not count.
+        scores: z by the number of its trial, later ones too.
+        known: The trials that the step was planned from, in the order asked.
     """
-    return Calibrated(tuple(z for z, _ in predicted(trials)))
-
-
-def before(trials: Sequence[Trial], known: Sequence[int]) -> Calibrated:
-    """Return the same as a step saw it: from the outcomes known when it was planned.
-
-    Args:
-        trials: All of the campaign, in the order asked.
-        known: The trials that the step was planned from.
-    """
-    there = set(known)
-    return calibrated([trial for trial in trials if trial.number in there])
+    return Calibrated(tuple(scores[number] for number in known if number in scores))
 
 
 def needed(eps: float) -> int:

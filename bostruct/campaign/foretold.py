@@ -7,7 +7,7 @@ thing that the exchangeability of the conformal intervals is doubted for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -37,13 +37,17 @@ class Foretold:
 
 
 def foretold(
-    trials: Sequence[Trial], steps: Sequence[Step], eps: float = EPS
+    trials: Sequence[Trial],
+    steps: Sequence[Step],
+    scores: Mapping[int, float],
+    eps: float = EPS,
 ) -> list[Foretold]:
-    """Return the predictions of a campaign, in the order asked.
+    """Return what was predicted of some trials, in their order.
 
     Args:
-        trials: All of the campaign, in the order asked.
-        steps: All of its steps.
+        trials: Those without a prediction are left out.
+        steps: All of the campaign.
+        scores: Of all of its trials, see `calibration.scores`.
         eps: Share of the intervals that may miss.
 
     Raises:
@@ -56,7 +60,7 @@ def foretold(
         if trial.mean is None or not trial.observed:
             continue
         if trial.step not in seen:
-            seen[trial.step] = before(trials, known[trial.step])
+            seen[trial.step] = before(scores, known[trial.step])
         expected = seen[trial.step].expect(trial.mean, trial.observed, eps)
         found.append(Foretold(trial.number, expected, trial.energy))
     return found

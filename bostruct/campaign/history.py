@@ -8,7 +8,7 @@ model promised too much. What the z say of σ is in `calibration`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
 
 from bostruct.campaign.records import Trial
@@ -45,21 +45,20 @@ def boldness(trials: Sequence[Trial]) -> float:
     Args:
         trials: All so far, in the order asked.
     """
-    factor = START
-    for z, better in predicted(trials):
-        if not better:
+    factor, best = START, math.inf
+    for trial in trials:
+        if trial.energy is None:
+            continue
+        z = score(trial)
+        if z is not None and trial.energy >= best - GAIN:
             factor *= DOWN if z > 1 else UP
             factor = min(max(factor, RANGE[0]), RANGE[1])
+        best = min(best, trial.energy)
     return factor
 
 
-def predicted(trials: Sequence[Trial]) -> Iterator[tuple[float, bool]]:
-    """Yield z of each energy that was predicted, and whether it was a new best."""
-    best = math.inf
-    for trial in trials:
-        if trial.state != "done" or trial.energy is None:
-            continue
-        if trial.mean is not None and trial.observed:
-            z = (trial.energy - trial.mean) / math.sqrt(trial.observed)
-            yield z, trial.energy < best - GAIN
-        best = min(best, trial.energy)
+def score(trial: Trial) -> float | None:
+    """Return z of an energy that was predicted; None if one of the two is missing."""
+    if trial.energy is None or trial.mean is None or not trial.observed:
+        return None
+    return (trial.energy - trial.mean) / math.sqrt(trial.observed)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign import arrays, records
-from bostruct.campaign.calibration import EPS, Calibrated, before, calibrated
+from bostruct.campaign.calibration import EPS, Calibrated, before, calibrated, scores
 from bostruct.campaign.description import canonical
 from bostruct.campaign.folder import POSTERIORS, connect, database, inspect
 from bostruct.campaign.foretold import Foretold, foretold
@@ -133,7 +133,7 @@ class Log:
         if step is None:
             return calibrated(self.undecoded())
         self.path(step)
-        return before(self.undecoded(), self.steps()[step].known)
+        return before(scores(self.undecoded()), self.steps()[step].known)
 
     def foretold(self, eps: float = EPS) -> list[Foretold]:
         """Return what was predicted of each trial before its energy was known.
@@ -144,7 +144,8 @@ class Log:
         Raises:
             InputError: eps outside 0 to 1.
         """
-        return foretold(self.undecoded(), self.steps(), eps)
+        trials = self.undecoded()
+        return foretold(trials, self.steps(), scores(trials), eps)
 
     def structures(self) -> Structures:
         """Return all with a known energy, and their forces: training data."""

@@ -26,8 +26,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.campaign.calibration import EPS, Calibrated, Expected, calibrated
-from bostruct.campaign.foretold import Foretold
+from bostruct.campaign.calibration import EPS, Calibrated, Expected, calibrated, scores
+from bostruct.campaign.foretold import Foretold, foretold
 from bostruct.campaign.log import Log
 from bostruct.campaign.records import Trial
 from bostruct.candidates import Candidates, choose
@@ -124,9 +124,10 @@ class Outlook:
             InputError: the count is below 1, or eps outside 0 to 1.
         """
         check_count("count", count)
-        trials, steps = log.undecoded(), [step for step in log.steps() if step.file]
+        trials, steps = log.undecoded(), log.steps()
         lowest = _lowest(trials, count, log.space)
-        best = _ranked(lowest, log.foretold(eps))
+        best = _ranked(lowest, foretold(lowest, steps, scores(trials), eps))
+        steps = [step for step in steps if step.file]
         if not steps:
             return cls(best, missing="there was no step with a surrogate yet")
         if log.space is None or log.surrogate is None:
@@ -137,18 +138,12 @@ class Outlook:
             origins = log.origins(step.number)
         except LogError as error:
             return cls(best, missing=str(error))
-        differences = _differences(lowest, model, step.known, found, eps)
         seen = torch.stack([trial.X for trial in trials])
-        candidates = _candidates(tensors, origins, found, eps)
-        rows = choose(candidates, count, space=log.space, seen=seen).tolist()
-        mean, observed = (tensors[f"candidates.{k}"] for k in ("mean", "observed"))
-        remaining = tuple(
-            Remaining(
-                i, origins[i], found.expect(float(mean[i]), float(observed[i]), eps)
-            )
-            for i in rows
+        return cls(
+            best,
+            _differences(lowest, model, step.known, found, eps),
+            _remaining(tensors, origins, seen, log.space, found, count, eps),
         )
-        return cls(best, differences, remaining)
 
 
 def _lowest(trials: Sequence[Trial], count: int, space: Space | None) -> list[Trial]:
@@ -213,19 +208,31 @@ def _from_first(covariance: Tensor) -> list[float]:
     return (own + own[0] - 2 * covariance[0]).clamp(min=0).tolist()
 
 
-def _candidates(
-    tensors: Mapping[str, Tensor], origins: Sequence[str], found: Calibrated, eps: float
-) -> Candidates:
-    """Return what a search found; the lower its energy may be, the larger its value."""
+def _remaining(
+    tensors: Mapping[str, Tensor],
+    origins: Sequence[str],
+    seen: Tensor,
+    space: Space,
+    found: Calibrated,
+    count: int,
+    eps: float,
+) -> tuple[Remaining, ...]:
+    """Return the candidates that are like none that was seen `[t, d]`."""
     q = found.quantile(eps)
     width = q if math.isfinite(q) else found.factor
-    sigma = tensors["candidates.observed"].sqrt()
-    return Candidates(
+    mean, observed = tensors["candidates.mean"], tensors["candidates.observed"]
+    candidates = Candidates(
         X=tensors["candidates.X"],
-        value=width * sigma - tensors["candidates.mean"],
+        value=width * observed.sqrt() - mean,  # the lower it may be, the better
         origin=origins,
         steps=tensors["candidates.steps"],
         converged=tensors["candidates.converged"],
+    )
+    old = torch.ones(len(seen), dtype=torch.bool)  # the same, however far relaxed
+    rows = choose(candidates, count, space=space, seen=seen, resting=old)
+    return tuple(
+        Remaining(i, origins[i], found.expect(float(mean[i]), float(observed[i]), eps))
+        for i in rows.tolist()
     )
 
 

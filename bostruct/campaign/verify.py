@@ -11,7 +11,7 @@ from torch import Tensor
 from bostruct.campaign import atoms, records
 from bostruct.campaign.arrays import model_state
 from bostruct.campaign.atoms import Rows
-from bostruct.campaign.calibration import LOGGED, before
+from bostruct.campaign.calibration import LOGGED, before, scores
 from bostruct.campaign.folder import POSTERIORS, connect, database
 from bostruct.campaign.log import Log
 from bostruct.campaign.records import Trial
@@ -118,12 +118,12 @@ def _calibrations(log: Log) -> list[str]:
     Steps of older versions log none.
     """
     problems = []
-    trials = log.undecoded()
+    z = scores(log.undecoded())
     for step in log.steps():
         there = {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED)}
         if not there:
             continue
-        wanted = before(trials, step.known).numbers()
+        wanted = before(z, step.known).numbers()
         same = there.keys() == wanted.keys() and all(
             math.isclose(there[name], wanted[name], rel_tol=TOLERANCE)
             for name in wanted

@@ -15,6 +15,7 @@ from bostruct.campaign.calibration import (
     before,
     calibrated,
     needed,
+    scores,
 )
 from bostruct.errors import InputError
 from bostruct.uncertainty.calibration import LEAST
@@ -133,10 +134,10 @@ def test_needed():
 
 def test_before_knows_no_more_than_the_step():
     rows = trials((3.0,), *[(1.0, 0.0, 0.5)] * 12)
-    there = before(rows, range(10))
+    there = before(scores(rows), range(10))
     rows[11] = trial(11, 99.0, 0.0)
     rows[12] = replace(rows[12], state="running", energy=None)
-    assert before(rows, range(10)) == there
+    assert before(scores(rows), range(10)) == there
     assert there.n == 9
     assert calibrated(rows).n == 11
 

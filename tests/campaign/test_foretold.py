@@ -11,7 +11,7 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 
 from bostruct.campaign import Evaluations
-from bostruct.campaign.calibration import LOGGED, before
+from bostruct.campaign.calibration import LOGGED, before, scores
 from bostruct.campaign.foretold import foretold
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
@@ -34,12 +34,12 @@ def logged(log):
 
 
 def test_what_is_logged_is_what_was_known(long):
-    trials = long.undecoded()
+    z = scores(long.undecoded())
     for step, found in zip(long.steps(), logged(long), strict=True):
         if step.kind == "model":
-            assert found == before(trials, step.known).numbers()
+            assert found == before(z, step.known).numbers()
             assert found["sigma_tested"] == len(step.known) - 4
-            assert long.calibration(step.number) == before(trials, step.known)
+            assert long.calibration(step.number) == before(z, step.known)
         else:
             assert found == {}
     assert long.calibration().n == 16
@@ -66,7 +66,7 @@ def test_no_outcome_leaks_into_what_was_said_before(long, number):
     changed = [
         replace(t, energy=t.energy + 7.0) if t.number == number else t for t in trials
     ]
-    then, now = foretold(trials, steps), foretold(changed, steps)
+    then, now = (foretold(each, steps, scores(each)) for each in (trials, changed))
     same = [
         one.expected == other.expected for one, other in zip(then, now, strict=True)
     ]
@@ -78,7 +78,7 @@ def test_no_outcome_leaks_into_what_was_said_before(long, number):
 
 def test_energies_that_are_not_known_are_no_test(long):
     trials = [replace(t, energy=None, state="failed") for t in long.undecoded()]
-    found = foretold(trials, long.steps())
+    found = foretold(trials, long.steps(), scores(trials))
     assert len(found) == 16
     assert all(each.held is None for each in found)
     assert all(each.expected.calibrated == each.expected.sigma for each in found)
