@@ -32,7 +32,7 @@ MEANING = (
     "correlation of |error| and σ. Before → after calibration; NLL, CRPS and σ after."
 )
 VERDICTS = (
-    "honest: z² after calibration within {}-{} in domain, {}-{} on a shifted set."
+    "honest, ✓: z² after calibration within {}-{} in domain, {}-{} on a shifted set."
 ).format(*HONEST[True], *HONEST[False])
 
 
@@ -136,7 +136,7 @@ def _glance(rows: Sequence[Row]) -> list[Column]:
 
     def robust(place: str) -> Cell:
         def said(found: Row) -> str:
-            return f"{_z2(found)} {found.verdict}".strip()
+            return _z2(found) + (" ✓" if found.verdict == "honest" else "")
 
         return lambda row: of(row, ENERGY, place, said)
 
@@ -149,7 +149,7 @@ def _glance(rows: Sequence[Row]) -> list[Column]:
             "precise: σ, meV/atom", lambda row: of(row, ENERGY, TEST, _scored(_sharp))
         ),
         Column("z² in domain", robust(TEST)),
-        *(Column(f"robust: z² {place}", robust(place)) for place in shifted),
+        *(Column(f"robust: {place}", robust(place)) for place in shifted),
         Column("cheap: fit, s", lambda row: number(row.fit_seconds)),
         Column(
             "ms (× cheapest)",
@@ -161,7 +161,7 @@ def _glance(rows: Sequence[Row]) -> list[Column]:
             ),
         ),
         Column(
-            "with σ of forces, ×",
+            "σ of forces, ×",
             lambda row: of(
                 row, FORCES, TEST, lambda r: number(r.cost) if r.scores else MISSING
             ),
