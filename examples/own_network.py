@@ -1,7 +1,7 @@
 """Error bars for a network of your own, without training it again.
 
 The network is any torch module with a final linear layer; here a small one that adds up
-energies of atoms. `Readout` looks at what enters that layer: once for the training data,
+energies of atoms. `Readout` looks at what enters that layer: once for training data,
 once for data that were held out, which decide how large an error bar is. Hotter
 structures, which the network has not seen, get wider ones.
 """
