@@ -126,6 +126,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         super().__init__()
         self.soap, self.power, self.repulsion = soap, power, repulsion
         self.fit, self.space, self.variance = fit, space, variance
+        self._kept: tuple[Base, Tensor] | None = None
         self.inducing = Inducing(fit.inducing, fit.place, fit.factor, power)
 
     @property
