@@ -53,7 +53,7 @@ BELIEF = 4.0
 WORST = 25.0
 """Before `LEAST`, a larger z² counts as this."""
 
-LOGGED = "sigma_"
+LOGGED = "calibration_"
 """How the names begin that a step logs among its hyperparameters."""
 
 
@@ -223,7 +223,7 @@ class Calibrated:
         """Return what is logged with a step, before its energies are asked for."""
         found = {"factor": self.factor, "tested": float(self.n)}
         if self.interval is not None:
-            found["factor_low"], found["factor_high"] = self.interval
+            found["low"], found["high"] = self.interval
         if math.isfinite(q := self.quantile()):
             found["conformal"] = q
         return {f"{LOGGED}{name}": value for name, value in found.items()}

@@ -107,7 +107,8 @@ class Step:
             with one, "check" for a step of a relaxation with the evaluator.
         known: The trials the surrogate was trained on; in a check those of the
             relaxation so far.
-        hyperparameters: Of the surrogate; with its log marginal likelihood.
+        hyperparameters: Of the surrogate, with its log marginal likelihood; and what
+            the predictions before were worth, see `calibration`.
         seconds: Wall time of fit, search and log.
         file: Of the posterior, in the folder `posteriors`; "" without a surrogate.
         sha256: Of that file.

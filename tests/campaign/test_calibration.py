@@ -144,15 +144,18 @@ def test_before_knows_no_more_than_the_step():
 
 def test_what_a_step_logs():
     few = Calibrated((2.0,) * 3).numbers()
-    assert few == {"sigma_factor": Calibrated((2.0,) * 3).factor, "sigma_tested": 3}
+    assert few == {
+        "calibration_factor": Calibrated((2.0,) * 3).factor,
+        "calibration_tested": 3,
+    }
     many = Calibrated(normal(30))
     low, high = many.interval
     assert many.numbers() == {
-        "sigma_factor": many.alpha,
-        "sigma_factor_low": low,
-        "sigma_factor_high": high,
-        "sigma_tested": 30,
-        "sigma_conformal": many.quantile(),
+        "calibration_factor": many.alpha,
+        "calibration_low": low,
+        "calibration_high": high,
+        "calibration_tested": 30,
+        "calibration_conformal": many.quantile(),
     }
 
 

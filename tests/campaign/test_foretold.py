@@ -38,7 +38,7 @@ def test_what_is_logged_is_what_was_known(long):
     for step, found in zip(long.steps(), logged(long), strict=True):
         if step.kind == "model":
             assert found == before(z, step.known).numbers()
-            assert found["sigma_tested"] == len(step.known) - 4
+            assert found["calibration_tested"] == len(step.known) - 4
             assert long.calibration(step.number) == before(z, step.known)
         else:
             assert found == {}
@@ -99,7 +99,7 @@ def test_interrupted_and_resumed_it_says_the_same(long, tmp_path):
 
 def test_a_batch_is_predicted_from_what_was_known_before_it(tmp_path):
     log = campaign(n=16, batch=4).run(tmp_path / "run")
-    tested = [found.get("sigma_tested") for found in logged(log)]
+    tested = [found.get("calibration_tested") for found in logged(log)]
     assert tested == [None, 0, 4, 8]
 
 

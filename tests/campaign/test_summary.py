@@ -58,7 +58,7 @@ def test_sigma_is_that_of_an_observed_energy(log):
     assert found["calibration"]["z2"] == pytest.approx(expected)
     (last,) = found["steps"][-1]["trials"]
     assert last["sigma"] == math.sqrt(trials[-1].observed)
-    factor = found["steps"][-1]["hyperparameters"]["sigma_factor"]
+    factor = found["steps"][-1]["hyperparameters"]["calibration_factor"]
     assert last["calibrated"] == pytest.approx(factor * last["sigma"])
     (random, *_) = found["steps"][0]["trials"]
     assert (random["sigma"], random["calibrated"], random["low"]) == (None,) * 3

@@ -135,7 +135,11 @@ def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
     connection.row_factory = sqlite3.Row
     (row,) = connection.execute("SELECT * FROM bostruct_step WHERE number = 3")
     numbers = json.loads(row["hyperparameters"])
-    for changed in ({"sigma_factor": 1.5}, {"sigma_tested": 4.0}, {"sigma_more": 1.0}):
+    for changed in (
+        {"calibration_factor": 1.5},
+        {"calibration_tested": 4.0},
+        {"calibration_more": 1.0},
+    ):
         new = dict(row) | {"hyperparameters": canonical(numbers | changed)}
         new["checksum"] = records.checksum(new, CHANGES)
         query = "UPDATE bostruct_step SET hyperparameters = ?, checksum = ? "
