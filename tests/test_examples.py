@@ -13,6 +13,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FILES = {
     "first_campaign": ["first_campaign/campaign.db", "first_campaign/best.xyz"],
     "own_evaluator": ["own_evaluator/campaign.db"],
+    "own_method": ["own_method/energy.png", "own_method/comparison.csv"],
     "own_network": [],
     "read_posteriors": ["read_posteriors/predictions.png"],
     "start_and_check": ["start_and_check/campaign.db", "known.extxyz"],

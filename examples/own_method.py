@@ -1,0 +1,65 @@
+"""Judge an uncertainty of your own beside those that are there.
+
+A method is anything with `fit(structures)`, whose result has `predict(structures)`.
+This one is a committee of Gaussian processes on parts of the data. Run as a script, it
+is compared on small copper clusters; on data of yours,
+
+    bostruct uncertainty compare data.extxyz --method examples/own_method.py
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from bostruct.bench.datasets import Law
+from bostruct.compare import compare
+from bostruct.structures import Structures
+from bostruct.surrogates import LocalGP
+from bostruct.uncertainty import Prediction, consensus, subsamples
+
+
+@dataclass(frozen=True)
+class Committee:
+    """Gaussian processes, each trained without a share of the structures."""
+
+    members: int = 6
+
+    def fit(self, structures):
+        """Return the fitted committee."""
+        generator = torch.Generator().manual_seed(0)
+        parts = subsamples(len(structures), self.members, generator)
+        return Fitted([LocalGP().fit(structures[part]) for part in parts])
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What predicts."""
+
+    models: list
+
+    def predict(self, structures: Structures, *, force_variance=False) -> Prediction:
+        """Return means and the spread of the members."""
+        said = [model.predict(structures) for model in self.models]
+        energy = consensus(torch.stack([one.mean for one in said]))
+        forces = consensus(torch.stack([one.forces for one in said]))
+        return Prediction(
+            mean=energy.mean,
+            variance=energy.variance,
+            noise=torch.zeros_like(energy.mean),
+            forces=forces.mean,
+            force_variance=forces.variance if force_variance else None,
+        )
+
+
+committee = Committee()
+
+if __name__ == "__main__":
+    data = Law("Cu6", steps=(2, 8)).draw(60)
+    methods = {"committee": committee, "LocalGP": LocalGP()}
+    found = compare(data, methods, train=12, calibrate=20, out="runs/own_method")
+    for row in found.rows:
+        if row.scores:
+            z2 = row.scores.z2
+            print(
+                f"{row.place}, {row.quantity}, {row.method}: z² {z2:.2f}, {row.verdict}"
+            )
