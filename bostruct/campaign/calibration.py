@@ -25,7 +25,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import torch
 from scipy.special import chdtri
@@ -227,28 +227,6 @@ class Calibrated:
         if math.isfinite(q := self.quantile()):
             found["conformal"] = q
         return {f"{LOGGED}{name}": value for name, value in found.items()}
-
-    def summary(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON; None where it is not known."""
-        one, two = self.within(1.0), self.within(2.0)
-        low, high = self.interval or (None, None)
-        q = self.quantile()
-        return {
-            "n": self.n,
-            "z2": self.z2,
-            "bias": self.bias,
-            "within_1sigma": one and one[0],
-            "within_1sigma_interval": one and list(one[1:]),
-            "within_2sigma": two and two[0],
-            "within_2sigma_interval": two and list(two[1:]),
-            "alpha": self.alpha,
-            "alpha_low": low,
-            "alpha_high": high,
-            "alpha_of_last": None if self.alpha is None else len(self.last),
-            "factor": self.factor,
-            "conformal": q if math.isfinite(q) else None,
-            "notes": list(self.notes),
-        }
 
 
 def scores(trials: Sequence[Trial]) -> dict[int, float]:

@@ -7,7 +7,6 @@ that hangs or crashes there is a failed trial, not the end of the campaign.
 from __future__ import annotations
 
 import hashlib
-import math
 import multiprocessing
 import os
 import signal
@@ -21,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar, final
 import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
-from bostruct.errors import InputError, check_count, must
+from bostruct.errors import check_count, check_positive
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -67,11 +66,8 @@ class Workers(Executor):
 
     def __init__(self, count: int = 1, time_limit: float | None = None) -> None:
         check_count("count", count)
-        if time_limit is not None and not (
-            math.isfinite(time_limit) and time_limit > 0
-        ):
-            condition = "be positive and finite, or None"
-            raise InputError(must("time_limit", condition, time_limit, "In seconds."))
+        if time_limit is not None:
+            check_positive("time_limit", time_limit, "In seconds, or None.")
         self.count = count
         self.time_limit = time_limit
         self._pool: ProcessPool | None = None

@@ -1,14 +1,22 @@
-"""Which atom is which, in a structure that came from elsewhere."""
+"""Which structure is which, and which atom in one that came from elsewhere."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from bostruct.spaces import Space
 from bostruct.structures import Structures
 
 NEAR = 0.2
 """Å. An atom and the place the space has for it are closer; no two atoms are."""
+
+
+def among(space: Space, x: Tensor, others: Sequence[Tensor]) -> bool:
+    """Return whether a structure `[d]` is the same as one of the others."""
+    return bool(others) and bool(space.same(x, torch.stack(list(others))).any())
 
 
 def order(given: Structures, made: Structures) -> Tensor | None:

@@ -29,6 +29,7 @@ from torch import Tensor
 from bostruct.campaign.calibration import EPS, Calibrated, Expected, calibrated, scores
 from bostruct.campaign.foretold import Foretold, foretold
 from bostruct.campaign.log import Log
+from bostruct.campaign.match import among
 from bostruct.campaign.records import Trial
 from bostruct.candidates import Candidates, choose
 from bostruct.errors import LogError, check_count
@@ -153,10 +154,8 @@ def _lowest(trials: Sequence[Trial], count: int, space: Space | None) -> list[Tr
     for _, _, trial in sorted(done, key=lambda item: item[:2]):
         if len(found) == count:
             break
-        taken = [each.X for each in found]
-        if space and taken and bool(space.same(trial.X, torch.stack(taken)).any()):
-            continue
-        found.append(trial)
+        if space is None or not among(space, trial.X, [each.X for each in found]):
+            found.append(trial)
     return found
 
 

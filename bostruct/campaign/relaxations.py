@@ -17,6 +17,7 @@ import torch
 
 from bostruct.campaign.check import Check
 from bostruct.campaign.descent import proceed
+from bostruct.campaign.match import among
 from bostruct.campaign.plan import Planned
 from bostruct.campaign.records import Checked, Step, Trial
 from bostruct.spaces import Space
@@ -154,18 +155,12 @@ class Relaxations:
         ):
             if len(taken) == self.check.best:
                 break
-            others = [trial for other in taken for trial in other.done]
+            others = [trial.X for other in taken for trial in other.done]
             if ends[chain.root.number] is None:
-                others += [trial for trial in ends.values() if trial is not None]
-            if not self._among(chain.done[-1], others):
+                others += [trial.X for trial in ends.values() if trial is not None]
+            if not among(self.space, chain.done[-1].X, others):
                 taken.append(chain)
         return taken
-
-    def _among(self, trial: Trial, others: Sequence[Trial]) -> bool:
-        if not others:
-            return False
-        known = torch.stack([other.X for other in others])
-        return bool(self.space.same(trial.X, known).any())
 
     def _recent(self, chain: Chain) -> int:
         """Return how many evaluations it took since the last of the search."""

@@ -144,8 +144,7 @@ class Session:
         """Record what came of a trial."""
         found = self._find(trial)
         if found.finished:
-            condition = "be one without an outcome"
-            raise InputError(must("trial", condition, f"{found.number}, {found.state}"))
+            raise InputError(_over(found))
         if isinstance(outcome, Evaluation):
             atoms = len(self.parts.space.decode(found.X).positions)
             outcome = check(outcome, atoms, **limits(self.parts.evaluator))
@@ -158,8 +157,7 @@ class Session:
         """Record that the energy of a trial will not be asked for any more."""
         found = self._find(trial)
         if found.state not in OPEN:
-            condition = "be one without an outcome"
-            raise InputError(must("trial", condition, f"{found.number}, {found.state}"))
+            raise InputError(_over(found))
         self.ledger.abandon(found.number, reason)
 
     def progress(self, seconds: float) -> Progress:
@@ -189,3 +187,8 @@ class Session:
             if found.key.rpartition("-")[0] == wanted:
                 return found
         raise InputError(must("trial", "be one of this campaign", repr(key)))
+
+
+def _over(trial: Trial) -> str:
+    found = f"{trial.number}, {trial.state}"
+    return must("trial", "be one without an outcome", found)

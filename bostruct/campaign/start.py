@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.atoms import listed
-from bostruct.campaign.match import order, whole
+from bostruct.campaign.match import among, order, whole
 from bostruct.errors import InputError, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.evaluator import check, limits
@@ -201,8 +201,7 @@ def _once(space: Space, others: Sequence[Tensor], known: list[Tensor]) -> list[T
     """Return the structures that are neither known nor the same as one before."""
     taken: list[Tensor] = []
     for x in others:
-        seen = [*known, *taken]
-        if not (seen and bool(space.same(x, torch.stack(seen)).any())):
+        if not among(space, x, [*known, *taken]):
             taken.append(x)
     return taken
 

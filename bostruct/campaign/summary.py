@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from bostruct.campaign.calibration import Expected, calibrated
+from bostruct.campaign.calibration import Calibrated, Expected, calibrated
 from bostruct.campaign.foretold import Foretold
 from bostruct.campaign.lock import running
 from bostruct.campaign.log import Log
@@ -49,7 +49,7 @@ def summary(log: Log) -> dict[str, Any]:
         "energies": [trial.energy for trial in finished],
         "best": best(finished, given),
         "check": _check(log),
-        "calibration": calibrated(trials).summary() | _held(predictions),
+        "calibration": calibration(calibrated(trials), predictions),
         "outlook": asdict(Outlook.of(log)),
         "seconds": seconds(steps, finished),
         "steps": [_step(step, trials, expected) for step in steps[-LAST:]],
@@ -81,11 +81,33 @@ def best(
     }
 
 
-def _held(predictions: Sequence[Foretold]) -> dict[str, Any]:
-    """Return how many intervals of 90 % were given in time, and how many held."""
+def calibration(
+    found: Calibrated, predictions: Sequence[Foretold] = ()
+) -> dict[str, Any]:
+    """Return what predictions were worth, and how many intervals of 90 % have held."""
+    one, two = found.within(1.0), found.within(2.0)
+    low, high = found.interval or (None, None)
+    q = found.quantile()
     held = [each.held for each in predictions if each.held is not None]
-    share = list(wilson(sum(held), len(held))) if held else None
-    return {"intervals": len(held), "held": sum(held), "held_interval": share}
+    return {
+        "n": found.n,
+        "z2": found.z2,
+        "bias": found.bias,
+        "within_1sigma": one and one[0],
+        "within_1sigma_interval": one and list(one[1:]),
+        "within_2sigma": two and two[0],
+        "within_2sigma_interval": two and list(two[1:]),
+        "alpha": found.alpha,
+        "alpha_low": low,
+        "alpha_high": high,
+        "alpha_of_last": None if found.alpha is None else len(found.last),
+        "factor": found.factor,
+        "conformal": q if math.isfinite(q) else None,
+        "intervals": len(held),
+        "held": sum(held),
+        "held_interval": list(wilson(sum(held), len(held))) if held else None,
+        "notes": list(found.notes),
+    }
 
 
 def seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float]:

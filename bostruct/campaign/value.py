@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bostruct.acquisition import Acquisition
 from bostruct.campaign.history import Tempers
+from bostruct.campaign.match import among
 from bostruct.campaign.parts import Parts
 from bostruct.campaign.streams import number, stream
 from bostruct.candidates import Candidates, choose
@@ -111,8 +112,7 @@ def fresh(
     for _ in range(TRIES):
         X = space.sample(count - len(found), generator)
         for x, valid in zip(X, space.contains(X), strict=True):
-            others = [*seen, *found]
-            if valid and not (others and space.same(x, torch.stack(others)).any()):
+            if valid and not among(space, x, [*seen, *found]):
                 found.append(x)
         if len(found) == count:
             break

@@ -1,6 +1,5 @@
 """How honest σ has been, from errors that are known."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -157,11 +156,3 @@ def test_what_a_step_logs():
         "calibration_tested": 30,
         "calibration_conformal": many.quantile(),
     }
-
-
-@pytest.mark.parametrize("n", [0, 1, 8, 30])
-def test_the_summary_is_ready_for_json(n):
-    found = Calibrated(normal(n)).summary()
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert (found["n"], found["z2"] is None) == (n, n == 0)
-    assert found["alpha_of_last"] == (None if n < LEAST else min(n, RECENT))

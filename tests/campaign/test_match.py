@@ -5,9 +5,17 @@ import torch
 from ase import Atoms
 from ase.build import fcc100, molecule
 
-from bostruct.campaign.match import order, shortest, whole
+from bostruct.campaign.match import among, order, shortest, whole
 from bostruct.spaces import Cluster, Surface
 from bostruct.structures import from_ase
+
+
+def test_among():
+    space = Cluster("Cu4")
+    X = space.sample(3, torch.Generator().manual_seed(0))
+    assert among(space, X[0], [X[1], X[0]])
+    assert not among(space, X[2], [X[1], X[0]])
+    assert not among(space, X[2], [])
 
 
 def test_order_of_a_cluster_that_was_moved():

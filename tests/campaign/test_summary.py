@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from bostruct.campaign import stop
+from bostruct.campaign.calibration import Calibrated
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.log import Log
-from bostruct.campaign.summary import best, summary
+from bostruct.campaign.summary import best, calibration, summary
 from bostruct.uncertainty.share import wilson
 from tests.campaign import processes
 from tests.campaign.standin import GP, Box, campaign
@@ -29,6 +30,15 @@ def test_what_a_finished_campaign_says(log):
     assert found["calibration"]["n"] == 4
     assert len(found["steps"]) == 5
     assert found["steps"][-1]["trained_on"] == 7
+
+
+@pytest.mark.parametrize("n", [0, 1, 8, 30])
+def test_a_calibration_is_ready_for_json(n):
+    found = calibration(Calibrated(tuple(math.sin(i + 1) for i in range(n))))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["n"], found["z2"] is None) == (n, n == 0)
+    assert found["alpha_of_last"] == (None if n < 8 else min(n, 20))
+    assert (found["conformal"] is None) == (n < 9)
 
 
 def test_calibration(log):
