@@ -54,7 +54,7 @@ class Fitted:
 committee = Committee()
 
 if __name__ == "__main__":
-    data = Law("Cu6", steps=(2, 8)).draw(60)
+    data = Law("Cu7", steps=(3, 15)).draw(60)
     methods = {"committee": committee, "LocalGP": LocalGP()}
     found = compare(data, methods, train=12, calibrate=20, out="runs/own_method")
     for row in found.rows:
