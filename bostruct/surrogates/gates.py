@@ -4,7 +4,12 @@ Notation, with equation numbers of Grasselli et al., Digital Discovery 2025, 4, 
     b, n, d, c, K   structures, atoms, inputs of an atom, axes, experts
     x    [n, d]     1   inputs of the atoms, standardised descriptors
     u    [b, c]     1   means of x over the atoms of each structure, in c principal axes
-    p    [b, K]     1   gates, π_k N(u; μ_k, Σ_k) over their sum, (23)
+    d    [b, K]     1   distances to the experts, √((u - μ)ᵀ Σ⁻¹ (u - μ))
+    p    [b, K]     1   gates: softmax of sharpness / d, (22), or π N(u; μ, Σ) over the
+                        sum of all, (23)
+
+Far from everything (22) asks all experts, so that their disagreement shows; (23) asks
+the one whose Gaussian falls off most slowly.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from torch import Tensor
 from bostruct.errors import check_count
 
 ENOUGH = 8  # structures for each expert, or there are fewer experts
+NEAR = 1e-6  # distances below are not told apart
 NARROW = 0.05  # of the spread along an axis: no Gaussian is narrower
 LEAST = 1e-9  # spread of an axis along which nothing varies
 
@@ -98,12 +104,24 @@ class Gates:
 
     def log_density(self, looks: Tensor) -> Tensor:
         """Log π N(u; μ, Σ) `[b, K]` of structures `[b, d]`, for `density_gates`."""
-        u = (looks - self.center) @ self.axes
-        gap = u.unsqueeze(1) - self.means  # [b, K, c]
-        far = torch.einsum("bkc,kcd->bkd", gap, self.roots).square().sum(-1)
         volume = self.roots.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         normal = len(self.axes.T) * math.log(2 * math.pi)
-        return self.levels + volume - (far + normal) / 2
+        return self.levels + volume - (self._far(looks) + normal) / 2
+
+    def distance(self, looks: Tensor) -> Tensor:
+        """Distances d `[b, K]` of structures `[b, d]`, for `distance_gates`."""
+        return self._far(looks).clamp(min=NEAR**2).sqrt()
+
+    def log_gates(self, looks: Tensor, sharpness: float | None) -> Tensor:
+        """Log p `[b, K]`: (22) of that sharpness, or (23) where it is None."""
+        if sharpness is None:
+            return torch.log_softmax(self.log_density(looks), -1)
+        return torch.log_softmax(sharpness / self.distance(looks), -1)
+
+    def _far(self, looks: Tensor) -> Tensor:
+        u = (looks - self.center) @ self.axes
+        gap = u.unsqueeze(1) - self.means  # [b, K, c]
+        return torch.einsum("bkc,kcd->bkd", gap, self.roots).square().sum(-1)
 
 
 def looks(x: Tensor, index: Tensor, structures: int) -> Tensor:

@@ -4,7 +4,7 @@ from sklearn.mixture import GaussianMixture
 
 from bostruct.errors import InputError
 from bostruct.surrogates.gates import ENOUGH, NARROW, Gates, looks
-from bostruct.uncertainty import density_gates
+from bostruct.uncertainty import density_gates, distance_gates
 
 
 def normal(*shape, seed=0):
@@ -36,7 +36,38 @@ def test_gates_are_those_of_scikit_learn():
 def test_gates_have_slopes_in_what_they_look_at():
     found = Gates.fit(KINDS, 2, 3, seed=0)
     at = normal(4, 6, seed=2).requires_grad_()
-    torch.autograd.gradcheck(lambda x: density_gates(found.log_density(x)), at)
+    for sharpness in (None, 3.0):
+        torch.autograd.gradcheck(lambda x, s=sharpness: found.log_gates(x, s), at)
+
+
+def test_gates_are_those_of_distances_or_of_densities():
+    found = Gates.fit(KINDS, 2, 3, seed=0)
+    u = (KINDS - found.center) @ found.axes
+    for k in range(2):
+        gap = u - found.means[k]
+        inverse = found.roots[k] @ found.roots[k].T
+        expected = (gap @ inverse * gap).sum(1).sqrt()
+        torch.testing.assert_close(found.distance(KINDS)[:, k], expected)
+    p = distance_gates(found.distance(KINDS), sharpness=2.0)
+    torch.testing.assert_close(found.log_gates(KINDS, 2.0).exp(), p)
+    p = density_gates(found.log_density(KINDS))
+    torch.testing.assert_close(found.log_gates(KINDS, None).exp(), p)
+
+
+def test_far_away_all_experts_are_asked_or_one():
+    found = Gates.fit(KINDS, 2, 3, seed=0)
+    far = 100 * normal(1, 6, seed=5)
+    near, away = (found.log_gates(x, 3.0).exp().max() for x in (KINDS[:1], far))
+    assert float(near) > 0.7
+    assert float(away) < 0.6
+    assert float(found.log_gates(far, None).exp().max()) > 0.999
+
+
+def test_slopes_at_the_heart_of_an_expert_are_finite():
+    found = Gates.fit(normal(40, 2), 1, 2, seed=0)
+    heart = found.center.clone().unsqueeze(0).requires_grad_()
+    found.log_gates(heart, 3.0).sum().backward()
+    assert bool(heart.grad.isfinite().all())
 
 
 @pytest.mark.parametrize(("count", "experts"), [(1, 1), (15, 1), (16, 2), (400, 4)])
