@@ -31,8 +31,10 @@ from bostruct.uncertainty import (
 WIDTH = 7.2
 """Inches, of two columns of a journal."""
 
-COLUMNS = 4
-PANEL = 1.62
+COLUMNS = 5
+"""Panels beside each other, at most."""
+
+PANEL = 1.5
 """Inches, the height of one."""
 
 LINE = 0.17
@@ -63,8 +65,8 @@ def draw(
     mine = [one for one in outcomes if (TEST, quantity) in one.parts]
     scored = [row for row in rows if row.quantity == quantity and row.scores]
     places = list(dict.fromkeys(row.place for row in scored))
-    columns = min(len(mine), COLUMNS)
-    lines = math.ceil(len(mine) / columns)
+    lines = math.ceil(len(mine) / COLUMNS)
+    columns = math.ceil(len(mine) / lines)
     top = 0.75 + LINE * len(mine)
     with rc_context(SETTINGS):
         height = top + 2 * (PANEL * lines + 0.35) + 0.35
