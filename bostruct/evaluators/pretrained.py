@@ -19,6 +19,7 @@ older versions, one factor of a unit too few.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -95,7 +96,9 @@ class Pretrained:
     """A potential that was trained elsewhere, in the place of a surrogate.
 
     `fit` trains nothing, so a potential can be one row of a comparison with surrogates
-    that are trained. Calculators are made when they are first needed.
+    that are trained. Calculators are made when they are first needed. Where energies
+    count from other zeros than the data, as those of another code do, `aligned` finds
+    the energy of an atom of each species that makes the difference.
 
     Args:
         *factories: A calculator class, or a function that returns a calculator; several
@@ -103,6 +106,7 @@ class Pretrained:
         reader: Returns the prediction of one `ase.Atoms` with a calculator; for
             calculators that `read` does not understand.
         with_forces: Whether forces are asked for too.
+        aligned: Whether `fit` adds energies of the species to meet those of the data.
         **arguments: Passed to each factory.
 
     Raises:
@@ -114,6 +118,7 @@ class Pretrained:
         *factories: Callable[..., Any],
         reader: Callable[[Atoms], Prediction] | None = None,
         with_forces: bool = True,
+        aligned: bool = False,
         **arguments: object,
     ) -> None:
         if not factories or not all(callable(factory) for factory in factories):
@@ -123,12 +128,29 @@ class Pretrained:
         self.factories = factories
         self.reader = reader
         self.with_forces = with_forces
+        self.aligned = aligned
         self.arguments = arguments
+        self.levels: dict[int, float] = {}
         self._calculators: list[Any] = []
 
     def fit(self, structures: Structures, space: object = None) -> Pretrained:
-        """Return the potential as it is; data teach it nothing."""
-        return self
+        """Return the potential as it is, or with other zeros of its energies.
+
+        Raises:
+            InputError: it is to be aligned, and an energy is missing.
+        """
+        if not self.aligned:
+            return self
+        energy = structures.energy
+        if energy is None or not bool(energy.isfinite().all()):
+            wanted = "be known where a potential is aligned with them"
+            raise InputError(must("energy", wanted, "missing"))
+        bare = self._copy({})
+        gap = energy.cpu().double() - bare.predict(structures).mean
+        species, counts = _composition(structures)
+        levels = torch.linalg.pinv(counts) @ gap
+        found = zip(species.tolist(), levels.tolist(), strict=True)
+        return self._copy(dict(found))
 
     def predict(
         self, structures: Structures, *, covariance: bool = False
@@ -146,14 +168,14 @@ class Pretrained:
             ShapeError: members or variances have another shape than their mean.
         """
         parts = [self._one(atoms) for atoms in to_ase(structures)]
-        found = Prediction.cat(parts)
+        found = self._levelled(Prediction.cat(parts), structures)
         if not covariance:
             return found
         if found.members is None:
             wanted = "offer members for a covariance"
             raise InputError(must("calculator", wanted, "a variance alone", WAY_OUT))
         shared = torch.cov(found.members.mT).reshape(2 * [len(found.mean)])
-        return Prediction(**{**vars(found), "covariance": shared})
+        return replace(found, covariance=shared)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the potential, ready for JSON."""
@@ -163,11 +185,43 @@ class Pretrained:
             "reader": None if self.reader is None else name(self.reader),
             "arguments": plain(self.arguments),
             "with_forces": self.with_forces,
+            "aligned": self.aligned,
         }
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the calculators behind: the other process makes its own."""
         return {**self.__dict__, "_calculators": []}
+
+    def _copy(self, levels: dict[int, float]) -> Pretrained:
+        found = Pretrained(
+            *self.factories,
+            reader=self.reader,
+            with_forces=self.with_forces,
+            aligned=self.aligned,
+            **self.arguments,
+        )
+        found.levels, found._calculators = levels, self._calculators
+        return found
+
+    def _levelled(self, found: Prediction, structures: Structures) -> Prediction:
+        """Return a prediction with the energies of the species added."""
+        if not self.levels:
+            return found
+        species, counts = _composition(structures)
+        unknown = sorted(set(species.tolist()) - set(self.levels))
+        if unknown:
+            wanted = f"be of the species {sorted(self.levels)} it was aligned with"
+            raise InputError(must("structures", wanted, unknown))
+        level = counts.new_tensor([self.levels[z] for z in species.tolist()])
+        shift = counts @ level
+        place = torch.searchsorted(species, structures.numbers.cpu())
+        local, members = found.local, found.members
+        return replace(
+            found,
+            mean=found.mean + shift,
+            local=None if local is None else local + level[place],
+            members=None if members is None else members + shift,
+        )
 
     def _one(self, atoms: Atoms) -> Prediction:
         if not self._calculators:
@@ -178,6 +232,15 @@ class Pretrained:
         if self.reader is not None:
             return self.reader(atoms)
         return read(atoms, forces=self.with_forces)
+
+
+def _composition(structures: Structures) -> tuple[Tensor, Tensor]:
+    """Return the species, sorted, and how many atoms of each `[b, s]` there are."""
+    numbers, index = structures.numbers.cpu(), structures.index.cpu()
+    species, place = numbers.unique(return_inverse=True)
+    one = torch.nn.functional.one_hot(place, len(species)).double()
+    counts = one.new_zeros(len(structures), len(species)).index_add(0, index, one)
+    return species, counts
 
 
 def committee(

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,3 +226,33 @@ def test_what_does_not_fit_is_refused():
     broken = Says(energy_uncertainty=0.1, forces_uncertainty=FORCES[0, :2])
     with pytest.raises(ShapeError, match=r"give force_variance of shape \[3, 3\]"):
         read(structure(broken))
+
+
+def test_zeros_of_energies_can_be_met():
+    """Energies of atoms are added, and nothing else: what is left of errors stays."""
+    images = [structure(None), structure(None), structure(None)]
+    images[1].symbols[0] = images[2].symbols[0] = images[2].symbols[1] = "Ni"
+    images[2].positions[0, 0] = -0.3
+    wells = well(0.9), well(1.0), well(1.3)
+    plain = Pretrained(*wells, rc=8.0).predict(from_ase(images))
+    truth = plain.mean + torch.tensor([3.0, 2.0, 1.0]) * 7.0
+    truth = truth + torch.tensor([0.0, 1.0, 2.0]) * -4.0
+    structures = replace(from_ase(images), energy=truth)
+    model = Pretrained(*wells, aligned=True, rc=8.0).fit(structures)
+    assert model.levels == pytest.approx({28: -4.0, 29: 7.0})
+    found = model.predict(structures)
+    torch.testing.assert_close(found.mean, truth)
+    torch.testing.assert_close(found.members.mean(0), truth)
+    torch.testing.assert_close(found.variance, plain.variance)
+    torch.testing.assert_close(model.fit(structures).predict(structures).mean, truth)
+    assert model.description()["aligned"]
+    alone = Pretrained(*wells, aligned=True, rc=8.0).fit(structures[0])
+    with pytest.raises(InputError, match=r"of the species \[29\] it was aligned with"):
+        alone.predict(structures[1])
+    with pytest.raises(InputError, match="`energy` must be known where a potential"):
+        model.fit(structures.without_results())
+    own = Pretrained(mace, aligned=True, with_forces=False)
+    atoms = replace(from_ase(structure(None)), energy=torch.zeros(1).double())
+    found = own.fit(atoms).predict(atoms)
+    assert float(found.mean) == pytest.approx(0, abs=1e-9)
+    assert float(found.local.sum()) == pytest.approx(0, abs=1e-9)
