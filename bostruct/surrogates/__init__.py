@@ -16,6 +16,7 @@ from bostruct.surrogates.deep import MeanVariance as MeanVariance
 from bostruct.surrogates.dropout import Dropout as Dropout
 from bostruct.surrogates.lastlayer import LastLayer as LastLayer
 from bostruct.surrogates.local import LocalGP as LocalGP
+from bostruct.surrogates.mixture import Mixture as Mixture
 from bostruct.surrogates.model import LocalModel as LocalModel
 from bostruct.surrogates.network import Network as Network
 from bostruct.surrogates.pairs import Repulsion as Repulsion

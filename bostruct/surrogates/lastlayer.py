@@ -91,22 +91,7 @@ class LastLayer:
         sizes = lesson.x.shape[1], len(encoder.radii), self.network.width
         weights = Weights.draw(sizes, generator)
         weights = train(weights, self.network, lesson, squared(), generator)
-        energies, forces = statistics(encoder, weights, lesson)
-        found = Hyperparameters(float(encoder.scale), 1.0)
-        evidence = maximise(energies, forces, found)
-        s, e, f = (found.value(name).detach().to(lesson.x) for name in NAMES)
-        factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-        moment = energies.moment / e**2 + forces.moment / f**2
-        mean = torch.cholesky_solve(moment.unsqueeze(-1), factor).squeeze(-1)
-        xi = torch.randn(
-            (len(mean), self.members), generator=generator, dtype=torch.float64
-        )
-        draws = torch.linalg.solve_triangular(factor.T, xi.to(mean), upper=True)
-        if self.members:
-            draws = draws - draws.mean(1, keepdim=True)
-        fitted = Readout(
-            mean, factor.contiguous(), draws.contiguous(), s, e, f, evidence
-        )
+        fitted = readout(encoder, weights, lesson, self.members, generator)
         return BelievedModel(Laplace(encoder, weights, fitted), space)
 
     def restore(
@@ -197,6 +182,37 @@ class Laplace:
             "log_marginal_likelihood": float(readout.log_marginal_likelihood),
         }
         return found | self.encoder.hyperparameters()
+
+
+def readout(
+    encoder: Encoder,
+    weights: Weights,
+    lesson: Lesson,
+    members: int = 0,
+    generator: torch.Generator | None = None,
+) -> Readout:
+    """Return the most probable last layer of a trained network, and its posterior.
+
+    Args:
+        encoder: what comes before the network.
+        weights: of one network.
+        lesson: the data; a structure of trust t has t² of the noise variance.
+        members: draws that are kept.
+        generator: on the CPU, for them.
+    """
+    energies, forces = statistics(encoder, weights, lesson)
+    found = Hyperparameters(float(encoder.scale), 1.0)
+    evidence = maximise(energies, forces, found)
+    s, e, f = (found.value(name).detach().to(lesson.x) for name in NAMES)
+    factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
+    moment = energies.moment / e**2 + forces.moment / f**2
+    mean = torch.cholesky_solve(moment.unsqueeze(-1), factor).squeeze(-1)
+    shape = len(mean), members
+    xi = torch.randn(shape, generator=generator, dtype=torch.float64)
+    draws = torch.linalg.solve_triangular(factor.T, xi.to(mean), upper=True)
+    if members:
+        draws = draws - draws.mean(1, keepdim=True)
+    return Readout(mean, factor.contiguous(), draws.contiguous(), s, e, f, evidence)
 
 
 def statistics(encoder: Encoder, weights: Weights, lesson: Lesson) -> tuple[Rows, Rows]:
