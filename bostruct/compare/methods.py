@@ -11,7 +11,15 @@ from typing import NamedTuple
 from bostruct.campaign import file
 from bostruct.compare.outcome import Fits, Outcome, identity
 from bostruct.errors import InputError, must
-from bostruct.surrogates import LocalGP
+from bostruct.surrogates import (
+    Committee,
+    DeepEnsemble,
+    Dropout,
+    LastLayer,
+    LocalGP,
+    MeanVariance,
+    ShallowEnsemble,
+)
 
 
 class Named(NamedTuple):
@@ -38,6 +46,23 @@ METHODS: Mapping[str, Named] = {
     "LocalGP-fitc": Named(
         partial(LocalGP, variance="fitc"),
         "as dtc, and training rows are trusted by what is seen of them",
+    ),
+    "LastLayer": Named(
+        LastLayer,
+        "what the data leave open of the last layer of one network, and noise",
+    ),
+    "Committee": Named(
+        Committee, "spread of networks, each without a share of the data, and noise"
+    ),
+    "Dropout": Named(Dropout, "spread of one network with units left out, and noise"),
+    "MeanVariance": Named(
+        MeanVariance, "a second output of one network, taught by its errors"
+    ),
+    "DeepEnsemble": Named(
+        DeepEnsemble, "spread of networks, and the mean of their second outputs"
+    ),
+    "ShallowEnsemble": Named(
+        ShallowEnsemble, "spread of the last layers of one network, taught by errors"
     ),
 }
 
