@@ -18,6 +18,7 @@ from bostruct.surrogates import (
     LastLayer,
     LocalGP,
     MeanVariance,
+    Mixture,
     ShallowEnsemble,
 )
 
@@ -63,6 +64,9 @@ METHODS: Mapping[str, Named] = {
     ),
     "ShallowEnsemble": Named(
         ShallowEnsemble, "spread of the last layers of one network, taught by errors"
+    ),
+    "Mixture": Named(
+        Mixture, "last layers of networks for kinds of structures, and how they differ"
     ),
 }
 
