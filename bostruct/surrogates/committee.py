@@ -1,4 +1,7 @@
-"""Networks that differ by what they have seen, or by where they began (row U10)."""
+"""Networks that differ by what they have seen, or by where they began (row U10).
+
+Equations are those of Grasselli et al., Digital Discovery 2025, 4, 2654.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""One network, read through masks (row U10)."""
+"""One network, read through masks (row U10).
+
+Mean and variance of what is read are (17) and (18) of Grasselli et al., Digital
+Discovery 2025, 4, 2654.
+"""
 
 from __future__ import annotations
 

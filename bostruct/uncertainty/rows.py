@@ -77,8 +77,8 @@ ROWS = (
     ),
     _row(
         *("U7", "last layer of a network", "(14)"),
-        "uncertainty.Readout uncertainty.Batch",
-        "the one torch network that is there, without training",
+        "uncertainty.Readout uncertainty.Batch surrogates.LastLayer",
+        "the one torch network that is there, without training; or one that is trained",
     ),
     _row(
         *("U8", "members from the last layer", "(9), (12)"),
@@ -88,12 +88,29 @@ ROWS = (
     _row(
         *("U10", "committee", "(17), (18)"),
         "uncertainty.consensus uncertainty.subsamples uncertainty.unbiased "
-        "evaluators.committee evaluators.Pretrained",
+        "surrogates.Committee surrogates.Dropout evaluators.committee "
+        "evaluators.Pretrained",
         "mean and spread with the divisor M - 1, whoever the members are",
     ),
     _row(
+        *("U11", "mean-variance estimation", "(19)"),
+        "uncertainty.gaussian_nll uncertainty.beta_nll surrogates.MeanVariance",
+        "a network that predicts its own variance, or the likelihood for one's own",
+    ),
+    _row(
+        *("U12", "deep ensemble", "(20)"),
+        "uncertainty.ensemble_variance uncertainty.Shares surrogates.DeepEnsemble",
+        "spread of the means, and mean of the variances",
+    ),
+    _row(
+        *("U13", "shallow ensemble", "2.3.1"),
+        "surrogates.ShallowEnsemble",
+        "one network with many last layers, trained by their spread",
+    ),
+    _row(
         *("U14", "mixture of experts", "(21), (22), (23), (25)"),
-        "uncertainty.mix uncertainty.distance_gates uncertainty.density_gates",
+        "uncertainty.mix uncertainty.distance_gates uncertainty.density_gates "
+        "surrogates.Mixture",
         'variance "independent", "correlated" or "mixture"',
     ),
     _row(
