@@ -13,7 +13,8 @@ Notation, with equation numbers of [G25]
 
 The network is trained first; then only its last layer is taken as unknown, w is the
 ridge solution for it, which makes the Laplace approximation exact, and sigma, e and f
-are the most probable ones. Forces are rows like energies.
+are the most probable ones. Forces are rows like energies. Members are drawn from the
+posterior N(w, H^-1) (12).
 
 [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654; Bigi et al., Mach. Learn.:
 Sci. Technol. 2024, 5, 045018.

@@ -22,6 +22,10 @@ from bostruct.uncertainty.conformal import conformal_rank as conformal_rank
 from bostruct.uncertainty.conformal import quantile_scores as quantile_scores
 from bostruct.uncertainty.exact import ExactGP as ExactGP
 from bostruct.uncertainty.hook import Batch as Batch
+from bostruct.uncertainty.laplace import Sketch as Sketch
+from bostruct.uncertainty.laplace import curvature as curvature
+from bostruct.uncertainty.laplace import gradient_rows as gradient_rows
+from bostruct.uncertainty.laplace import laplace as laplace
 from bostruct.uncertainty.likelihood import Shares as Shares
 from bostruct.uncertainty.likelihood import beta_nll as beta_nll
 from bostruct.uncertainty.likelihood import ensemble_variance as ensemble_variance

@@ -72,7 +72,8 @@ ROWS = (
     ),
     _row(
         *("U6", "Laplace approximation", "(10), (12)"),
-        "uncertainty.Metric.fit uncertainty.Readout",
+        "uncertainty.laplace uncertainty.curvature uncertainty.gradient_rows "
+        "uncertainty.Sketch uncertainty.Metric.fit uncertainty.Readout",
         "rows are slopes of predictions, weights are l'' of the loss",
     ),
     _row(
@@ -82,7 +83,7 @@ ROWS = (
     ),
     _row(
         *("U8", "members from the last layer", "(9), (12)"),
-        "uncertainty.Members",
+        "uncertainty.Members surrogates.LastLayer",
         "draw members, also through a nonlinear head",
     ),
     _row(
