@@ -14,7 +14,7 @@ that is not needs members.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import torch
@@ -252,6 +252,19 @@ class Readout:
             covariance=metric.covariance(f) if covariance else None,
             members=drawn,
         )
+
+    def local(self, metric: Metric, batch: Batch) -> Tensor:
+        """Latent variances of what each atom adds, `[n]` eV², where layers see atoms.
+
+        They do not add up to that of the structure: errors of atoms are not
+        independent, and copies of one atom have N² times its variance.
+
+        Raises:
+            NotFittedError: the model has changed since the metric was built.
+            InputError, ShapeError: as `hook.rows`, or the model is being trained.
+        """
+        self._check(metric)
+        return metric.variance(self.features(replace(batch, index=None)))
 
     def _parts(
         self,

@@ -194,6 +194,24 @@ def test_energies_of_atoms_are_added_up():
     assert torch.equal(a.variance, b.variance)
 
 
+def test_variances_of_atoms_do_not_add():
+    """Copies far apart: N² times the variance of one, not N times."""
+    model = Atomistic()
+    readout = Readout.of(model, names="head")
+    metric = readout.metric(atoms(0), data="", ridge=0.1)
+    one = normal(2, 3, seed=3)
+    copies = torch.cat([one + 100 * k for k in range(3)])
+    numbers = [torch.zeros(len(r), dtype=torch.int64) for r in (one, copies)]
+    single = Batch((one, numbers[0]), index=numbers[0])
+    triple = Batch((copies, numbers[1]), index=numbers[1])
+    variance = readout.predict(metric, single).variance
+    whole = readout.predict(metric, triple).variance
+    torch.testing.assert_close(whole, 9 * variance)
+    local = readout.local(metric, triple)
+    torch.testing.assert_close(local, readout.local(metric, single).repeat(3))
+    assert float(local.sum()) < 0.6 * float(whole)
+
+
 def test_several_targets_have_a_factor_each():
     model = perceptron(outputs=2)
     readout = Readout.of(model, names="2")
