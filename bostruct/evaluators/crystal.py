@@ -1,0 +1,151 @@
+"""One crystal: whether it can be computed at all, and how it comes to rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+import numpy as np
+
+from bostruct.errors import InputError, ShapeError, must
+from bostruct.structures import Structures, covalent_radii, to_ase
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Relaxation = Literal["hydrostatic", "cell"]
+
+
+@final
+@dataclass(frozen=True)
+class Rest:
+    """Where a relaxation ended.
+
+    Attributes:
+        energy: Of the whole cell, eV.
+        force: The largest on an atom, eV/Å.
+        pressure: The largest stress that the relaxation was to remove, GPa.
+        steps: Steps of the optimiser.
+        reason: Why this is no rest; nothing where it is.
+    """
+
+    energy: float
+    force: float
+    pressure: float
+    steps: int
+    reason: str
+
+
+def crystal(structures: Structures, overlap: float) -> Atoms:
+    """Return the one crystal in a batch, with no atom on a face of its cell.
+
+    Args:
+        structures: Exactly one structure, periodic in three directions.
+        overlap: Least distance of two atoms, in sums of their covalent radii.
+
+    Raises:
+        ShapeError: there is not exactly one structure, or it is empty.
+        InputError: it is no crystal, or atoms overlap.
+    """
+    if len(structures) != 1:
+        condition = "hold exactly one structure"
+        raise ShapeError(must("structures", condition, len(structures)))
+    if len(structures.positions) == 0:
+        raise ShapeError(must("structures", "have atoms", "an empty structure"))
+    if not bool(structures.pbc.all()):
+        found = structures.pbc[0].tolist()
+        way_out = "Moduli and densities are of crystals."
+        condition = "be periodic in three directions"
+        raise InputError(must("structures", condition, found, way_out))
+    _refuse_overlap(structures, overlap)
+    return inside(to_ase(structures.without_results())[0])
+
+
+def _refuse_overlap(structures: Structures, overlap: float) -> None:
+    from ase.neighborlist import neighbor_list
+
+    atoms = to_ase(structures)[0]
+    radii = covalent_radii(structures.numbers).numpy()
+    i, j, d = neighbor_list("ijd", atoms, list(overlap * radii))
+    if len(d) == 0:
+        return
+    least = int(np.argmin(d))
+    symbols = atoms.get_chemical_symbols()
+    found = f"{symbols[i[least]]} and {symbols[j[least]]} at {d[least]:.2f} Å"
+    condition = f"keep atoms {overlap:g} of the sum of their covalent radii apart"
+    raise InputError(must("structures", condition, found))
+
+
+def inside(atoms: Atoms) -> Atoms:
+    """Return a crystal whose atoms are as far from the faces of the cell as can be.
+
+    An atom exactly on a face is on one side or the other by the last bit of its
+    coordinate, and changes sides as the cell is strained. Calculators have lost such
+    atoms or counted them twice. Moving the origin into the middle of the widest empty
+    slab, along each vector, changes nothing else.
+    """
+    moved = atoms.copy()
+    moved.set_constraint()
+    fractions = moved.get_scaled_positions(wrap=True)  # [n, 3]
+    ordered = np.sort(fractions, axis=0)
+    gaps = np.diff(np.vstack([ordered, ordered[:1] + 1]), axis=0)  # [n, 3]
+    # Equal gaps differ by rounding; the first of them is taken everywhere.
+    widest = np.argmax(gaps > gaps.max(axis=0) - 1e-6, axis=0)  # [3]
+    axes = np.arange(3)
+    middle = ordered[widest, axes] + gaps[widest, axes] / 2
+    moved.set_scaled_positions((fractions - middle) % 1.0)
+    return moved
+
+
+def relax(atoms: Atoms, relaxation: Relaxation, force: float, steps: int) -> Rest:
+    """Let a crystal with a calculator come to rest, in place.
+
+    Args:
+        atoms: Changed: positions, and the volume or the whole cell.
+        relaxation: "hydrostatic" keeps the cell's shape, "cell" does not.
+        force: What is left on an atom at most, and of the virial per atom, eV/Å.
+        steps: Most steps of ASE's BFGS.
+    """
+    from ase.filters import UnitCellFilter
+    from ase.optimize import BFGS
+    from ase.units import GPa
+
+    hydrostatic = relaxation == "hydrostatic"
+    freedom = UnitCellFilter(atoms, hydrostatic_strain=hydrostatic)
+    optimiser = BFGS(freedom, logfile=None)
+    optimiser.run(fmax=force, steps=steps)
+    left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    stress = atoms.get_stress()
+    mean = abs(float(stress[:3].mean()))
+    pressure = mean if hydrostatic else float(np.abs(stress).max())
+    virial = pressure * atoms.get_volume() / len(atoms)
+    reason = ""
+    # Not what the optimiser says of itself; NaN is no rest either.
+    if not (left <= 1.01 * force and virial <= 1.01 * force):
+        reason = (
+            f"the relaxation ended after {optimiser.nsteps} steps with {left:.3g} eV/Å "
+            f"on an atom and {pressure / GPa:.3g} GPa"
+        )
+    energy = float(atoms.get_potential_energy())
+    return Rest(energy, left, pressure / GPa, optimiser.nsteps, reason)
+
+
+def settle(atoms: Atoms, force: float, steps: int) -> str:
+    """Let the atoms of a fixed cell come to rest, in place; return why they did not."""
+    from ase.optimize import BFGS
+
+    optimiser = BFGS(atoms, logfile=None)
+    optimiser.run(fmax=force, steps=steps)
+    left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    if left <= 1.01 * force:
+        return ""
+    return f"atoms of a strained cell are left with {left:.3g} eV/Å"
+
+
+def strained(atoms: Atoms, strain: np.ndarray) -> Atoms:
+    """Return a crystal under a strain `[3, 3]`, with the same calculator."""
+    moved = atoms.copy()
+    cell = np.asarray(atoms.cell) @ (np.eye(3) + strain).T
+    moved.set_cell(cell, scale_atoms=True)
+    moved.calc = atoms.calc
+    return moved

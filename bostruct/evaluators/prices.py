@@ -1,0 +1,55 @@
+"""What the metal of an alloy costs, by the 2013 reference prices of pymatgen.
+
+The table is pymatgen's `costdb_elements.csv`: US dollars per kg of the element, as
+Wikipedia and Wolfram Alpha had them in September 2013. It is fixed and citable, and it
+is not what anything costs today.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Mapping
+from importlib.resources import files
+
+from bostruct.errors import InputError, must
+
+SOURCE = "2013 reference price, pymatgen's costdb_elements.csv"
+
+
+@functools.cache
+def prices() -> Mapping[str, float]:
+    """Return the price of each element in the table, 2013 US dollars per kg."""
+    # The file alone: importing pymatgen.analysis.cost takes seconds.
+    table = files("pymatgen.analysis") / "costdb_elements.csv"
+    with table.open(encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file, quotechar="|") if row]
+    return {row[0]: float(row[1]) for row in rows}
+
+
+def price(composition: Mapping[str, float]) -> float:
+    """Return what a kg of an alloy's elements costs, 2013 US dollars.
+
+    Args:
+        composition: Atoms, or atomic fractions, of each element by symbol.
+
+    Raises:
+        InputError: there are no atoms, or an element has no price in the table.
+
+    >>> round(price({"Cu": 3, "Au": 1}))
+    28134
+    """
+    from ase.data import atomic_masses, atomic_numbers
+
+    table = prices()
+    missing = [symbol for symbol in composition if symbol not in table]
+    if missing:
+        found = ", ".join(missing)
+        way_out = "The 2013 table of pymatgen has none for it."
+        condition = "hold elements with a reference price"
+        raise InputError(must("composition", condition, found, way_out))
+    masses = {s: n * atomic_masses[atomic_numbers[s]] for s, n in composition.items()}
+    total = float(sum(masses.values()))
+    if not total > 0:
+        raise InputError(must("composition", "hold atoms", "none"))
+    return float(sum(m * table[s] for s, m in masses.items())) / total
