@@ -45,7 +45,8 @@ class Network:
         center: weight of the atom itself in its descriptor.
         components: the most principal components of it that are inputs.
         width: units of each of the two hidden layers.
-        steps: of training; each looks at `batch` structures.
+        steps: of training; each looks at `batch` structures. The time of a fit hardly
+            depends on how many structures there are; from 200 on, more steps pay.
         batch: structures of a step.
         rate: largest step length of the weights (Adam, cosine decay to zero).
         repulsion: the pair prior, or None.

@@ -129,6 +129,21 @@ def test_unknown_species_are_refused(case, data):
 
 
 @pytest.mark.parametrize("name", list(FAMILY))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_follows_its_data(name, dtype, data, space, device):
+    known = data[:6].to(device, dtype)
+    model = FAMILY[name].fit(known, space)
+    X = space.encode(data[6:8]).to(device, dtype)
+    posterior = model.posterior(X)
+    posterior.rsample()
+    said = [value for value in vars(model.predict(known)).values() if value is not None]
+    for tensor in (posterior.mean, posterior.variance, *said):
+        assert tensor.dtype == dtype
+        assert tensor.device.type == device.type
+        assert tensor.isfinite().all()
+
+
+@pytest.mark.parametrize("name", list(FAMILY))
 def test_a_campaign_runs_and_can_be_verified(name, tmp_path):
     campaign = bo.Campaign(
         bo.spaces.Cluster("Cu4"),
