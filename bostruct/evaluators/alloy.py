@@ -154,9 +154,13 @@ class AlloyProperties:
         try:
             atoms = self._accepted(structures)
             calculator = self._calculator()
-            elements = self._known(sorted(set(atoms.get_chemical_symbols())))
         except InputError as error:
             return Failure(str(error))
+        try:
+            elements = self._known(sorted(set(atoms.get_chemical_symbols())))
+        except InputError as error:
+            # It is no fault of this structure.
+            return Failure(str(error), retryable=True)
         atoms.calc = calculator
         outcome = check(
             Evaluation(

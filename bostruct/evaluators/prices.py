@@ -37,7 +37,7 @@ def price(composition: Mapping[str, float]) -> float:
         InputError: there are no atoms, or an element has no price in the table.
 
     >>> round(price({"Cu": 3, "Au": 1}))
-    28134
+    23068
     """
     from ase.data import atomic_masses, atomic_numbers
 

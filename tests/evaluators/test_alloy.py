@@ -46,6 +46,18 @@ class Watched(EMT):
         Watched.margin = min(Watched.margin, near)
 
 
+class Stumbling(EMT):
+    """NaN from the third call on."""
+
+    calls = 0
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        Stumbling.calls += 1
+        if Stumbling.calls > 2:
+            self.results["forces"] = np.full((len(self.atoms), 3), np.nan)
+
+
 class Poisoned(EMT):
     """Garbage in one place, found by what is asked there."""
 
@@ -76,7 +88,7 @@ class Poisoned(EMT):
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    Watched.calls, Watched.margin = 0, 1.0
+    Watched.calls, Watched.margin, Stumbling.calls = 0, 1.0, 0
 
 
 def poisoned(where, what, **settings):
@@ -275,6 +287,14 @@ def test_what_does_not_rest_keeps_its_energy_and_its_price():
     assert "ended after 1 steps" in quarantined(found)["C44_GPa"].reason
 
 
+def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
+    found = evaluate(poisoned("everywhere", "raises"), copper())
+    assert "RuntimeError: the queue is full" in found.reason
+    stumbling = AlloyProperties(Stumbling, references=GIVEN)
+    assert isinstance(evaluate(stumbling, copper(a=3.7)), Failure)
+    assert Stumbling.calls > 2
+
+
 def test_windows_are_the_users():
     evaluator = AlloyProperties(EMT, windows={BULK: (150.0, None)})
     found = evaluator(copper())
@@ -343,6 +363,7 @@ def test_an_element_that_the_calculator_turns_out_to_lack_is_a_failure():
     found = AlloyProperties(emt)(from_ase([bulk("Fe")]))
     assert "must have the energy of Fe by itself, got " in found.reason
     assert "references={'Fe': eV per atom}" in found.reason
+    assert found.retryable  # what is wrong is not this structure
 
 
 def test_emt_is_known_without_asking():
