@@ -236,7 +236,7 @@ class AlloyProperties:
             state, constants = Curve(reason=rest.reason), Elastic(reason=rest.reason)
         else:
             state, constants = self._state(atoms), self._constants(atoms)
-        parts.append(compressed(state, volume, self.error))
+        parts.append(compressed(state, rest, volume, len(atoms), self.error))
         if self.elastic is not None:
             bulk = None if BULK in parts[-1][1] else parts[-1][0][BULK]
             parts.append(stretched(constants, bulk, self.error))

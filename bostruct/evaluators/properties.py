@@ -19,7 +19,8 @@ GRAM = 1.66053904
 """g/cm³ in an atomic mass unit per Å³; likewise."""
 
 RAISED = 0.001
-"""eV per atom. A relaxation that ends higher by more was misled by a wrong energy."""
+"""eV per atom. A relaxation that ends higher by more was misled by a wrong energy, and
+so was one that ends as far from the least energy of the equation of state."""
 
 DISAGREE = 0.02
 """Of the volume: relaxation and equation of state must agree that well."""
@@ -113,12 +114,16 @@ def rested(
     return values, dict.fromkeys((ENTHALPY, VOLUME), reason) if reason else {}
 
 
-def compressed(state: Curve, volume: float, error: float) -> Found:
-    """Return the bulk modulus.
+def compressed(
+    state: Curve, rest: Rest, volume: float, count: int, error: float
+) -> Found:
+    """Return the bulk modulus, and what the equation of state says of the rest.
 
     Args:
         state: The equation of state.
+        rest: Where the relaxation ended.
         volume: Of the cell at rest, Å³.
+        count: Of its atoms.
         error: Largest relative error that is believed.
     """
     values = {BULK: state.modulus * GPA, BULK_ERROR: state.error * GPA}
@@ -133,6 +138,14 @@ def compressed(state: Curve, volume: float, error: float) -> Found:
             f"{values[BULK]:.4g} GPa has a standard error of {values[BULK_ERROR]:.3g} "
             "GPa in the fit of the equation of state"
         )
+    if not reason and not abs(state.energy - rest.energy) <= RAISED * count:
+        apart = (rest.energy - state.energy) / count
+        # One of them is wrong, and nothing says which.
+        reason = (
+            f"the crystal at rest is {apart:.3g} eV per atom from the least energy of "
+            "its equation of state"
+        )
+        return values, {BULK: reason, ENTHALPY: reason}
     return values, {BULK: reason} if reason else {}
 
 

@@ -64,7 +64,9 @@ def test_a_relaxation_that_goes_uphill_is_not_believed():
 
 def test_every_property_has_a_window_with_the_metals_inside():
     values = rested(REST, -14.3, 47.1, 254.2, 4, -14.0)[0]
-    values |= compressed(CURVE, 47.0, 0.1)[0] | stretched(COPPER, 137.0, 0.1)[0]
+    values |= (
+        compressed(CURVE, REST, 47.0, 4, 0.1)[0] | stretched(COPPER, 137.0, 0.1)[0]
+    )
     values |= priced({"Cu": 1})[0]
     assert set(values) == set(WINDOWS)
     assert not any(outside(value, WINDOWS[name]) for name, value in values.items())
@@ -81,7 +83,7 @@ def test_a_price_that_is_not_known_is_told():
 
 
 def test_a_smooth_equation_of_state_is_believed():
-    values, doubts = compressed(CURVE, 47.0, 0.1)
+    values, doubts = compressed(CURVE, REST, 47.0, 4, 0.1)
     assert values[BULK] == pytest.approx(144.2, abs=0.1)
     assert doubts == {}
 
@@ -96,7 +98,14 @@ def test_a_smooth_equation_of_state_is_believed():
     ],
 )
 def test_an_equation_of_state_that_contradicts_itself_is_not(state, match):
-    assert match in compressed(state, 47.0, 0.1)[1][BULK]
+    assert match in compressed(state, REST, 47.0, 4, 0.1)[1][BULK]
+
+
+def test_a_rest_that_is_not_the_bottom_of_the_well_is_doubted_with_it():
+    deep = replace(REST, energy=-15.6)
+    doubts = compressed(CURVE, deep, 47.0, 4, 0.1)[1]
+    assert set(doubts) == {BULK, ENTHALPY}
+    assert "is -0.3 eV per atom from the least energy" in doubts[ENTHALPY]
 
 
 def test_constants_of_copper():

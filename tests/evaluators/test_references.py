@@ -140,6 +140,19 @@ def test_a_reference_whose_energies_are_torn_is_refused():
         of("Cu", Torn)
 
 
+def test_a_reference_that_is_not_the_bottom_of_its_well_is_refused():
+    class Deep(EMT):
+        """Too low in a hair's breadth around its rest."""
+
+        def calculate(self, *args, **kwargs):
+            super().calculate(*args, **kwargs)
+            if abs(self.atoms.get_volume() / 11.5655 - 1) < 0.01:
+                self.results["energy"] -= 0.01
+
+    with pytest.raises(InputError, match="must relax Cu by itself"):
+        of("Cu", Deep)
+
+
 @pytest.mark.parametrize(
     ("references", "match"),
     [
