@@ -5,14 +5,20 @@ Notation
     y        [rows]      eV ...   what they were measured to be, less the prior mean
     G_k      [m, m]               F^T F over rows of kind k (energies, forces)
     v_k      [m]                  F^T y over rows of kind k
-    y ~ N(0, s² F F^T + D),  D = e² for energy rows, f² for force rows
+    u_k                  1        mean of what F does not see of these rows, k - F . F
+    y ~ N(0, s² F F^T + D),  D = d_k = e² + s² u_E for energies, f² + s² u_F for forces
 
-With A = 1 / s² + G_E / e² + G_F / f² and the matrix determinant lemma,
+With A = 1 / s² + G_E / d_E + G_F / d_F and the matrix determinant lemma,
     -2 log p = sum_k (y_k . y_k / d_k + N_k log d_k) - v^T A^-1 v
                + log |s² A| + N log 2π
-where v = v_E / e² + v_F / f² and d_k = e², f². Its cost does not depend on the number
-of structures. This is the evidence of the deterministic training conditional:
-Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), section 5.
+where v = v_E / d_E + v_F / d_F. Its cost does not depend on the number of structures.
+
+With u = 0 this is the evidence of the deterministic training conditional. Its noise is
+also what F does not see, to which a prediction adds s² (k - F . F): the same twice, and
+σ is too wide by up to a half where data are smooth or many. With each row's own
+k - F . F it is the fully independent one (Quiñonero-Candela and Rasmussen, JMLR 6, 1939
+(2005), sections 5, 6). Their mean needs the same statistics, and finds nearly the
+deviations that the latter does: noises are what is left, and misfit tells of s too.
 """
 
 from __future__ import annotations
@@ -46,6 +52,8 @@ class Rows:
         square: scalar, y . y.
         count: number of rows.
         scale: scalar, sum of the logarithms of the rows' own variance factors.
+        unseen: scalar, mean of what the features do not see of the rows, in units of
+            the signal variance and of the rows' factors.
     """
 
     gram: Tensor
@@ -53,12 +61,13 @@ class Rows:
     square: Tensor
     count: int
     scale: Tensor
+    unseen: Tensor
 
     @classmethod
     def none(cls, m: int, like: Tensor) -> Rows:
         """Return the statistics of no rows."""
         zero = like.new_zeros(())
-        return cls(like.new_zeros(m, m), like.new_zeros(m), zero, 0, zero)
+        return cls(like.new_zeros(m, m), like.new_zeros(m), zero, 0, zero, zero)
 
     def add(self, features: Tensor, values: Tensor, factor: Tensor) -> Rows:
         """Return these statistics with more rows.
@@ -76,15 +85,20 @@ class Rows:
             self.square + y.square().sum(),
             self.count + y.numel(),
             self.scale + factor.log().sum(),
+            self.unseen,
         )
+
+    def variance(self, s: Tensor, noise: Tensor) -> Tensor:
+        """Return d, the variance of a row of factor 1 around its features."""
+        return noise**2 + s**2 * self.unseen
 
 
 @final
 class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     """Signal and noise standard deviations, with priors in units of the data.
 
-    The noises stand for what the model cannot represent, so they do not vanish with
-    noiseless data: below `least` a model would be certain of its own error.
+    The noises stand for what no features of the model can represent, so they do not
+    vanish with noiseless data: below `least` a model would be certain of its own error.
 
     Args:
         force: eV/Å, typical size of the forces (or a stand-in where there are none).
@@ -140,8 +154,14 @@ def _reader(name: str) -> Callable[[Hyperparameters], Tensor]:
 
 def precision(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Tensor:
     """Return A `[m, m]`, the inverse covariance of the weights given the data."""
-    A = energies.gram / e**2 + forces.gram / f**2
+    A = energies.gram / energies.variance(s, e) + forces.gram / forces.variance(s, f)
     return A + torch.diag_embed((1 / s**2).expand(A.shape[-1]))
+
+
+def moment(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Tensor:
+    """Return v `[m]`; the mean of the weights given the data is A^-1 v."""
+    mine = energies.moment / energies.variance(s, e)
+    return mine + forces.moment / forces.variance(s, f)
 
 
 def log_marginal_likelihood(
@@ -156,12 +176,13 @@ def log_marginal_likelihood(
         e: energy noise, eV.
         f: force noise, eV/Å.
     """
+    d, g = energies.variance(s, e), forces.variance(s, f)
+    v = moment(energies, forces, s, e, f)
     factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-    v = energies.moment / e**2 + forces.moment / f**2
     explained = torch.linalg.solve_triangular(factor, v.unsqueeze(-1), upper=False)
-    misfit = energies.square / e**2 + forces.square / f**2 - explained.square().sum()
+    misfit = energies.square / d + forces.square / g - explained.square().sum()
     volume = 2 * factor.diagonal().log().sum() + 2 * len(factor) * s.log()
-    noise: Tensor = 2 * energies.count * e.log() + 2 * forces.count * f.log()
+    noise: Tensor = energies.count * d.log() + forces.count * g.log()
     noise = noise + energies.scale + forces.scale
     count = energies.count + forces.count
     total: Tensor = misfit + volume + noise + count * math.log(2 * math.pi)
@@ -171,21 +192,26 @@ def log_marginal_likelihood(
 def slopes(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Tensor:
     """Return the slopes `[3]` of log p(y) with the logarithms of s, e and f.
 
-    With u = A^-1 v, that with log e (or f) is
-        (y_k . y_k - 2 u . v_k + u . G_k u + tr(A^-1 G_k)) / e² - N_k
-    and that with log s the same for G = 1, y = v = 0 and N = m.
+    With w = A^-1 v, that with log √d of a kind of rows is
+        S_k = (y_k . y_k - 2 w . v_k + w . G_k w + tr(A^-1 G_k)) / d_k - N_k
+    of which e and f have the share e² / d_E and f² / d_F, and s the rest of both, and
+    the same as S for G = 1, y = v = 0 and N = m.
     """
+    v = moment(energies, forces, s, e, f)
     factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-    v = energies.moment / e**2 + forces.moment / f**2
-    u = torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
+    w = torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
     covariance = torch.cholesky_inverse(factor)  # the traces ask for all of it
     trace = covariance.diagonal().sum()
-    found = [(u.square().sum() + trace) / s**2 - len(factor)]
+    signal = (w.square().sum() + trace) / s**2 - len(factor)
+    found = []
     for rows, deviation in ((energies, e), (forces, f)):
-        missed = rows.square - 2 * u @ rows.moment + u @ rows.gram @ u
+        d = rows.variance(s, deviation)
+        missed = rows.square - 2 * w @ rows.moment + w @ rows.gram @ w
         spread = (covariance * rows.gram).sum()
-        found.append((missed + spread) / deviation**2 - rows.count)
-    return torch.stack(found)
+        slope = (missed + spread) / d - rows.count
+        found.append(slope * deviation**2 / d)
+        signal = signal + slope * s**2 * rows.unseen / d
+    return torch.stack([signal, *found])
 
 
 def maximise(

@@ -17,7 +17,7 @@ vanishes far from them (`variance="sor"`, subset of regressors); with it ("dtc")
 that of the deterministic training conditional and returns to the prior's (eqs. 7 and
 57-59 of Digital Discovery 4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939
 (2005), eq. 20). The last form needs one product with a matrix for any number of
-structures. "fitc" predicts as "dtc" does, from weights that trust a training row by
+structures. "fitc" predicts as "dtc" does, from weights that trust each training row by
 less as the inducing environments see less of it (the same, section 6).
 """
 
@@ -365,6 +365,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         h = self.inducing.forces(slopes, place).flatten(0, 1) @ self._maps[1]
         variance = h.square().sum(-1)
         if self.variance != "sor":
-            prior = diagonal.forces(slopes, place, self.power)
-            variance = self.fit.signal**2 * prior - variance
+            every = torch.ones_like(place, dtype=torch.bool)
+            prior = diagonal.forces(slopes, place, one.counts, self.power, every)
+            variance = self.fit.signal**2 * prior.flatten() - variance
         return variance.clamp(min=0).view(-1, 3)

@@ -55,8 +55,34 @@ def test_forces_are_the_second_derivative_of_the_kernel(soap, mixed, power):
         zero = torch.zeros((), dtype=torch.float64)
         hessian = torch.autograd.functional.hessian(kernel, (zero, zero))
         expected.append(hessian[0][1])
-    found = diagonal.forces(soap.slopes(one), place, power)
-    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-8, atol=1e-10)
+    found = diagonal.forces(soap.slopes(one), place, one.counts, power, _all(one))
+    torch.testing.assert_close(
+        found, torch.stack(expected).view(-1, 3), rtol=1e-8, atol=1e-10
+    )
+
+
+def _all(structures):
+    return torch.ones_like(structures.numbers, dtype=torch.bool)
+
+
+def test_forces_on_some_atoms_are_those_among_all(soap, data, mixed):
+    """In a batch of several sizes and species, one structure asked nothing about."""
+    batch = Structures.cat([mixed[:1], _less(mixed[1:2]), data[:2]])
+    place, slopes = soap.place(batch.numbers), soap.slopes(batch)
+    alone = [
+        diagonal.forces(
+            soap.slopes(one), soap.place(one.numbers), one.counts, 3, _all(one)
+        )
+        for one in batch
+    ]
+    every = diagonal.forces(slopes, place, batch.counts, 3, _all(batch))
+    torch.testing.assert_close(every, torch.cat(alone), rtol=1e-12, atol=1e-12)
+    some = torch.zeros_like(batch.numbers, dtype=torch.bool)
+    some[[0, 3, 7, 10, 20]] = True
+    found = diagonal.forces(slopes, place, batch.counts, 3, some)
+    torch.testing.assert_close(found, every[some], rtol=1e-12, atol=1e-12)
+    none = diagonal.forces(slopes, place, batch.counts, 3, torch.zeros_like(some))
+    assert none.shape == (0, 3)
 
 
 def test_padding_belongs_to_no_species(soap, mixed):

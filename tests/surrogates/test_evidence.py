@@ -1,6 +1,7 @@
 """The marginal likelihood against the Gaussian it is the density of."""
 
 import math
+from dataclasses import replace
 
 import gpytorch
 import pytest
@@ -15,6 +16,7 @@ from bostruct.surrogates.evidence import (
     Rows,
     log_marginal_likelihood,
     maximise,
+    moment,
     precision,
     slopes,
 )
@@ -32,20 +34,23 @@ class Problem:
 
     Attributes:
         s, e, f: the deviations the values were drawn with.
+        unseen: of energies and of forces, in units of s².
     """
 
-    def __init__(self, energies=12, forces=50, m=7, seed=0):
+    def __init__(self, energies=12, forces=50, m=7, seed=0, unseen=(0.0, 0.0)):
         self.s, self.e, self.f = (torch.tensor(x).double() for x in (1.7, 0.05, 0.2))
         self.F = random(energies + forces, m, seed=seed)
         self.trust = 1 + random(energies + forces, seed=seed + 1).abs()
         kind = torch.arange(energies + forces) < energies
-        self.D = torch.where(kind, self.e**2, self.f**2) * self.trust
+        self.unseen = torch.tensor(unseen).double()
+        d, g = torch.stack((self.e, self.f)) ** 2 + self.s**2 * self.unseen
+        self.D = torch.where(kind, d, g) * self.trust
         weights = self.s * random(m, seed=seed + 2)
         noise = self.D.sqrt() * random(energies + forces, seed=seed + 3)
         self.y = self.F @ weights + noise
         self.rows = []
-        for part in (kind, ~kind):
-            rows = Rows.none(m, self.F)
+        for part, own in zip((kind, ~kind), self.unseen, strict=True):
+            rows = replace(Rows.none(m, self.F), unseen=own)
             for half in torch.arange(energies + forces)[part].chunk(3):
                 rows = rows.add(self.F[half], self.y[half], self.trust[half])
             self.rows.append(rows)
@@ -57,10 +62,14 @@ class Problem:
         return log_marginal_likelihood(*self.rows, self.s, self.e, self.f)
 
 
+UNSEEN = pytest.mark.parametrize("unseen", [(0.0, 0.0), (0.01, 0.0), (0.002, 0.05)])
+
+
+@UNSEEN
 @pytest.mark.parametrize(("energies", "forces"), [(12, 50), (5, 0), (0, 9), (1, 2)])
-def test_is_the_density_of_the_dense_gaussian(energies, forces):
+def test_is_the_density_of_the_dense_gaussian(energies, forces, unseen):
     """With rows that are trusted differently, added in parts."""
-    problem = Problem(energies, forces)
+    problem = Problem(energies, forces, unseen=unseen)
     gaussian = MultivariateNormal(
         torch.zeros(energies + forces).double(), problem.dense()
     )
@@ -76,9 +85,10 @@ def test_agrees_with_gpytorch():
     torch.testing.assert_close(problem.value(), expected, rtol=ROUNDING, atol=1e-9)
 
 
+@UNSEEN
 @pytest.mark.parametrize(("energies", "forces"), [(12, 50), (5, 0), (0, 9), (1, 2)])
-def test_slopes_are_those_of_the_density(energies, forces):
-    problem = Problem(energies, forces)
+def test_slopes_are_those_of_the_density(energies, forces, unseen):
+    problem = Problem(energies, forces, unseen=unseen)
     logs = [x.log().requires_grad_() for x in (problem.s, problem.e, problem.f)]
     value = log_marginal_likelihood(*problem.rows, *(x.exp() for x in logs))
     expected = torch.stack(torch.autograd.grad(value, logs))
@@ -86,12 +96,15 @@ def test_slopes_are_those_of_the_density(energies, forces):
     torch.testing.assert_close(found, expected, rtol=ROUNDING, atol=1e-9)
 
 
-def test_precision_is_that_of_the_weights():
-    problem = Problem()
-    A = precision(*problem.rows, problem.s, problem.e, problem.f)
+@UNSEEN
+def test_weights_are_those_of_the_dense_gaussian(unseen):
+    problem = Problem(unseen=unseen)
+    arguments = (*problem.rows, problem.s, problem.e, problem.f)
+    A, v = precision(*arguments), moment(*arguments)
     weighed = problem.F / problem.D.unsqueeze(-1)
     expected = torch.eye(7).double() / problem.s**2 + problem.F.T @ weighed
     torch.testing.assert_close(A, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(v, weighed.T @ problem.y, rtol=1e-12, atol=1e-12)
 
 
 def test_gradient_matches_finite_differences():
@@ -164,6 +177,33 @@ def test_finds_the_deviations_that_were_drawn_with():
     assert force == pytest.approx(0.2, rel=0.15)
 
 
+def test_what_features_do_not_see_is_not_taken_for_noise():
+    """Rows of which each has its own part unseen, told by the mean of these parts.
+
+    Without it the noises are what is not seen, 0.17 and 0.38 here.
+    """
+    problem = Problem(energies=400, forces=900, m=30)
+    part = random(1300, seed=7).square() * torch.where(problem.D > 0.02, 0.05, 0.01)
+    kind = torch.arange(1300) < 400
+    extra = problem.s * (part * problem.trust).sqrt() * random(1300, seed=8)
+    y = problem.y + extra
+    found = []
+    for told in (0.0, 1.0):
+        rows = []
+        for some in (kind, ~kind):
+            none = Rows.none(30, problem.F)
+            one = none.add(problem.F[some], y[some], problem.trust[some])
+            rows.append(replace(one, unseen=told * part[some].mean()))
+        hyper = Hyperparameters(force=1.0, length=1.0)
+        maximise(*rows, hyper)
+        found.append(numbers(hyper))
+    (_, energy, force), (signal, seen, felt) = found
+    assert signal == pytest.approx(1.7, rel=0.3)
+    assert energy > 2 * seen
+    assert force > 1.3 * felt
+    assert felt == pytest.approx(0.2, rel=0.4)
+
+
 def test_noises_do_not_vanish_with_noiseless_data():
     """They stand for what the model cannot represent: see `Hyperparameters`."""
     F, rows = random(60, 7), []
@@ -228,6 +268,7 @@ def test_scales_with_the_unit_of_energy():
                     part.square * unit**2,
                     part.count,
                     part.scale,
+                    part.unseen,
                 )
             )
         maximise(*rows, hyper)

@@ -15,7 +15,7 @@ from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import LocalGP, local
 from bostruct.surrogates.data import observations
-from bostruct.surrogates.evidence import precision
+from bostruct.surrogates.evidence import moment, precision
 from bostruct.surrogates.inducing import choose
 from bostruct.surrogates.model import LocalModel
 from tests.surrogates.dense import Dense, energies_only, labelled
@@ -136,9 +136,8 @@ def test_more_data_never_increases_the_variance(data):
     gp = LocalGP(inducing=30, hyperparameters=DEVIATIONS)
     few, many = calm(data)[:10], calm(data)[:16]
     model = gp.fit(few)
-    before = model.predict(test, force_variance=True)
-    more = refit(model, many)
-    after = more.predict(test, force_variance=True)
+    before = refit(model, few).predict(test, force_variance=True)
+    after = refit(model, many).predict(test, force_variance=True)
     assert (after.variance <= before.variance * (1 + EXACT)).all()
     assert (after.force_variance <= before.force_variance * (1 + EXACT)).all()
 
@@ -151,11 +150,11 @@ def refit(model, structures, inducing=None):
     counts = structures.counts.to(data.energy)
     energy = data.energy - counts * fit.constants
     data = replace(data, trust=torch.ones_like(data.trust), energy=energy)
-    energies, forces = local._statistics(model.soap, inducing, data)
-    A = precision(energies, forces, fit.signal, fit.energy_noise, fit.force_noise)
-    factor = torch.linalg.cholesky(A)
-    moment = energies.moment / fit.energy_noise**2 + forces.moment / fit.force_noise**2
-    weights = torch.cholesky_solve(moment.unsqueeze(-1), factor).squeeze(-1)
+    rows = local._statistics(model.soap, inducing, data)
+    values = (fit.signal, fit.energy_noise, fit.force_noise)
+    factor = torch.linalg.cholesky(precision(*rows, *values))
+    v = moment(*rows, *values).unsqueeze(-1)
+    weights = torch.cholesky_solve(v, factor).squeeze(-1)
     told = replace(
         fit,
         precision=factor,
@@ -263,6 +262,61 @@ def test_fitc_is_its_definition(both, forces):
 
 def _radii(model, structures):
     return model.fit.radii[model.soap.place(structures.numbers)]
+
+
+def test_what_is_not_seen_goes_with_the_statistics(both):
+    """Its mean over the rows, of which each is written out; some are trusted less."""
+    train = both[:9]
+    model = LocalGP(inducing=12, hyperparameters=DEVIATIONS).fit(train)
+    data = observations(train, model.repulsion, _radii(model, train))
+    data = replace(data, trust=torch.linspace(1, 3, 9, dtype=torch.float64))
+    energies, forces = local._statistics(model.soap, model.inducing, data, partly=True)
+    dense = Dense(model, train)
+    rest = dense.kernel(dense.train, dense.train).diagonal()
+    rest = rest - dense.features(train, forces=True).square().sum(-1)
+    trust = data.trust.square()
+    of_energies = rest[:9] / (trust * train.counts)
+    of_forces = rest[9:].view(9, -1) / trust.unsqueeze(-1)
+    relative(energies.unseen, of_energies.mean())
+    relative(forces.unseen, of_forces.mean())
+    assert energies.unseen > 0
+
+
+def test_a_few_forces_tell_what_is_not_seen_of_all(data, monkeypatch):
+    """Of 10 of 40 structures, and of 3 of 6 atoms of each."""
+    model = LocalGP(inducing=12, hyperparameters=DEVIATIONS).fit(data[:10])
+    known = observations(data, model.repulsion, _radii(model, data))
+    arguments = (model.soap, model.inducing, known)
+    _, every = local._statistics(*arguments, partly=True)
+    monkeypatch.setattr(local, "JUDGES", 10)
+    monkeypatch.setattr(local, "WITNESSES", 3)
+    _, some = local._statistics(*arguments, partly=True)
+    assert some.unseen != every.unseen
+    assert float(some.unseen) == pytest.approx(float(every.unseen), rel=0.3)
+    assert torch.equal(some.gram, every.gram)
+
+
+def test_witnesses_are_spread_evenly(data, monkeypatch):
+    monkeypatch.setattr(local, "JUDGES", 4)
+    monkeypatch.setattr(local, "WITNESSES", 2)
+    known = torch.ones(len(data.numbers), dtype=torch.bool)
+    known[:6] = False  # nothing of the first of 40 structures, half of the second
+    known[9:12] = False
+    found = local._witnesses(data, known).view(40, 6)
+    assert found.any(1).nonzero().flatten().tolist() == [1, 11, 21, 31]
+    assert found[1].nonzero().flatten().tolist() == [0, 2]
+    assert found[11].nonzero().flatten().tolist() == [0, 3]
+    assert not local._witnesses(data, torch.zeros_like(known)).any()
+
+
+def test_forces_of_one_structure_among_many_are_enough(data):
+    """However few they are, what is not seen of them is told."""
+    forces = data.forces.clone().view(40, 6, 3)
+    forces[torch.arange(40) != 7] = torch.nan
+    gp = LocalGP(inducing=30, variance="fitc")
+    found = gp.fit(replace(data, forces=forces.view(-1, 3)))
+    assert found.fit.log_marginal_likelihood.isfinite()
+    assert found.predict(data).mean.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", ["sor", "fitc"])
