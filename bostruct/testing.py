@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from bostruct.spaces import Sampler, Space
+from bostruct.spaces import Connected, Discrete, Sampler, Space
 
 ROUNDING = 1e-10
 """Å. Two ways of computing the same coordinates in float64 differ by less."""
@@ -200,3 +200,125 @@ class SpaceContract:
         copy: Space = pickle.loads(pickle.dumps(space))
         assert copy.description() == space.description()
         assert torch.equal(copy.sample(2, stream(0)), space.sample(2, stream(0)))
+
+
+class DiscreteSpace(Space, Discrete, Protocol):
+    """What `Lattice`, `Pool` and the like are."""
+
+
+class DiscreteContract(SpaceContract):
+    """What every discrete space must do; subclasses give a fixture `space`.
+
+    It is the contract of `bostruct.spaces.discrete`, and that of every space where the
+    two do not differ: no gradient flows through `decode`, members repeat in samples,
+    and `scale` has nothing to scale.
+    """
+
+    def test_samples_differ(self, space: Space) -> None:
+        """Neither all structures nor streams are equal."""
+        X = space.sample(24, stream(0))
+        assert len({tuple(row) for row in X.tolist()}) > 1
+        assert not torch.equal(X, space.sample(24, stream(1)))
+
+    def test_decode_is_differentiable(self, space: Space) -> None:
+        """It is not: what is decoded is a constant."""
+        X = space.sample(2, stream(0)).requires_grad_()
+        assert not space.decode(X).positions.requires_grad
+
+    def test_a_smaller_scale_is_stricter(self, space: Space) -> None:
+        """No scale tells a member from itself."""
+        X = space.sample(4, stream(0))
+        for scale in (1e-6, 1.0, 1e6):
+            assert torch.equal(
+                space.same(X, X.flip(0), scale), space.same(X, X.flip(0))
+            )
+            assert space.same(X, X, scale).all()
+
+    def test_moves_stay_inside(self, space: Space) -> None:
+        """Moves lead from the space into the space, and one of them somewhere else.
+
+        Symmetry may undo what a move does.
+        """
+        X = space.sample(24, stream(0))
+        for name, move in space.moves().items():
+            moved = move(X, stream(1))
+            assert moved.shape == X.shape, name
+            assert space.contains(moved).all(), name
+        every = [move(X, stream(1)) for move in space.moves().values()]
+        assert any(not torch.equal(moved, X) for moved in every)
+
+    def test_decodes_to_its_elements(self, space: DiscreteSpace) -> None:
+        """Elements are those listed, each once, in shares that `fractions` tells."""
+        X = space.canonical(space.sample(8, stream(0)))
+        structures = space.decode(X)
+        assert len(space.numbers.unique()) == len(space.numbers)
+        shares = torch.stack(
+            [
+                (one.numbers.unsqueeze(-1) == space.numbers).double().mean(0)
+                for one in structures.split()
+            ]
+        )
+        torch.testing.assert_close(space.fractions(X), shares)
+
+    def test_canonical_is_one_of_the_same(self, space: DiscreteSpace) -> None:
+        """What is the same has one name, and `same` says just that."""
+        X = space.sample(24, stream(0))
+        names = space.canonical(X)
+        assert space.contains(names).all()
+        assert torch.equal(space.canonical(names), names)
+        assert space.same(X, names).all()
+        equal = (names.unsqueeze(1) == names).all(-1)
+        assert torch.equal(space.same(X.unsqueeze(1), X), equal)
+
+    def test_lists_each_member_once(self, space: DiscreteSpace) -> None:
+        """All rows are inside, canonical and different, however they are asked for."""
+        size = space.size
+        if size is None:
+            return
+        X = torch.cat(list(space.chunks(7)))
+        assert X.shape == (size, space.dimension)
+        assert X.dtype == torch.float64
+        assert space.contains(X).all()
+        assert torch.equal(space.canonical(X), X)
+        assert len(X.unique(dim=0)) == size
+        assert torch.equal(space.rows(1, size), X[1:])
+        assert space.rows(0, 0).shape == (0, space.dimension)
+
+    def test_samples_all_that_is_listed_alike(self, space: DiscreteSpace) -> None:
+        """Members are equally probable: one seed in 10⁵ would fail a right space."""
+        size = space.size
+        if size is None or not 1 < size <= 64:
+            return
+        n = 20 * size
+        X = space.canonical(space.sample(n, stream(0)))
+        found, counts = X.unique(dim=0, return_counts=True)
+        assert len(found) == size
+        spread = ((counts - 20) ** 2 / 20).sum()
+        # χ² of size - 1 degrees of freedom, by Wilson and Hilferty's transformation
+        k = size - 1
+        z = ((spread / k) ** (1 / 3) - (1 - 2 / (9 * k))) / (2 / (9 * k)) ** 0.5
+        assert z < 4.3
+
+    def test_neighbors_are_other_members(self, space: DiscreteSpace) -> None:
+        """They are inside, canonical, different, and the relation is mutual."""
+        if not isinstance(space, Connected):
+            return
+        for x in space.canonical(space.sample(3, stream(0))):
+            near = space.neighbors(x)
+            assert near.shape[1:] == (space.dimension,)
+            assert space.contains(near).all()
+            assert torch.equal(space.canonical(near), near)
+            assert len(near.unique(dim=0)) == len(near)
+            assert not (near == x).all(-1).any()
+            for other in near[:3]:
+                assert (space.neighbors(other) == x).all(-1).any()
+
+    def test_known_quantities_follow_the_input(self, space: DiscreteSpace) -> None:
+        """They are finite, in the shape and dtype of X."""
+        X = space.sample(6, stream(0)).reshape(2, 3, -1).to(torch.float32)
+        known = space.known(X)
+        assert list(known) == list(space.known(X))
+        for name, values in known.items():
+            assert values.shape == (2, 3), name
+            assert values.dtype == torch.float32, name
+            assert values.isfinite().all(), name

@@ -6,6 +6,12 @@ random changes that suit them.
 """
 
 from bostruct.spaces.cluster import Cluster as Cluster
+from bostruct.spaces.composition import Composition as Composition
+from bostruct.spaces.discrete import Connected as Connected
+from bostruct.spaces.discrete import Discrete as Discrete
+from bostruct.spaces.lattice import Lattice as Lattice
+from bostruct.spaces.orderings import Orderings as Orderings
+from bostruct.spaces.pool import Pool as Pool
 from bostruct.spaces.space import Move as Move
 from bostruct.spaces.space import Sampler as Sampler
 from bostruct.spaces.space import Space as Space

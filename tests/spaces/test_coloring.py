@@ -1,0 +1,70 @@
+import pytest
+import torch
+from ase.build import bulk
+
+from bostruct.spaces.coloring import Coloring, Sublattice
+from bostruct.spaces.group import permutations
+from bostruct.testing import stream
+
+
+def ring(n):
+    """Return all rotations of a ring of beads."""
+    place = torch.arange(n)
+    return (place + place.unsqueeze(-1)) % n
+
+
+@pytest.mark.parametrize(
+    ("beads", "colors", "necklaces"), [(6, 2, 14), (8, 2, 36), (6, 3, 130), (9, 2, 60)]
+)
+def test_counts_necklaces(beads, colors, necklaces):
+    """OEIS A000031 and A001867."""
+    coloring = Coloring((Sublattice(tuple(range(beads)), colors, None),), ring(beads))
+    assert coloring.size == necklaces
+
+
+@pytest.mark.parametrize("counts", [None, (4, 2, 2), (8, 0, 0), (3, 3, 2)])
+def test_counts_are_those_of_brute_force(counts):
+    P = permutations(bulk("Cu", cubic=True) * (2, 1, 1), torch.ones(8).long().numpy())
+    coloring = Coloring((Sublattice(tuple(range(8)), 3, counts),), P)
+    every = torch.cat(list(coloring.labels()))
+    assert len(every) == coloring.labelings == len(every.unique(dim=0))
+    names = coloring.canonical(every)
+    assert len(names.unique(dim=0)) == coloring.size
+    # a name is the first of its images, word by word
+    for row, name in zip(every[::50], names[::50], strict=True):
+        assert name.tolist() == min(row[P].tolist())
+
+
+def test_two_sublattices():
+    """Even and odd beads of a ring of 6, which rotations by 2 keep."""
+    parts = (Sublattice((0, 2, 4), 2, (2, 1)), Sublattice((1, 3, 5), 3, None))
+    coloring = Coloring(parts, ring(6)[::2])
+    assert coloring.labelings == 3 * 27
+    assert coloring.size == 27
+    every = torch.cat(list(coloring.labels()))
+    assert len(coloring.canonical(every).unique(dim=0)) == 27
+
+
+def test_long_words_are_compared_to_their_end():
+    """With 5 letters, 40 sites take two numbers; the last sites still count."""
+    P = torch.stack([torch.arange(40), torch.arange(40)])
+    P[1, 38:] = torch.tensor([39, 38])
+    coloring = Coloring((Sublattice(tuple(range(40)), 5, None),), P)
+    C = torch.full((2, 40), 4)
+    C[0, 38], C[1, 39] = 3, 3
+    names = coloring.canonical(C)
+    assert torch.equal(names[0], names[1])
+    assert torch.equal(names[0], C[0])
+
+
+@pytest.mark.parametrize("counts", [None, (4, 4)])
+def test_classes_are_equally_probable(counts):
+    """χ² at 10⁻⁵, though most decorations lie in a few large classes."""
+    coloring = Coloring((Sublattice(tuple(range(8)), 2, counts),), ring(8))
+    n = 40 * coloring.size
+    names = coloring.canonical(coloring.sample(n, stream(0)))
+    _, found = names.unique(dim=0, return_counts=True)
+    assert len(found) == coloring.size
+    spread = float(((found - 40) ** 2 / 40).sum())
+    k = coloring.size - 1
+    assert spread < k + 4.5 * (2 * k) ** 0.5 + 10
