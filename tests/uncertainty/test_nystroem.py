@@ -225,9 +225,7 @@ def test_what_cannot_be_used_is_refused():
         Nystroem.fit(kernel)(cross[:, :3])
     model = fit("dtc")
     for ask in (model.variance, model.predict):
-        with pytest.raises(
-            InputError, match=r"`cross` must need at most.*Ask about"
-        ):
+        with pytest.raises(InputError, match=r"`cross` must need at most.*Ask about"):
             ask(cross, OWN, memory=100)
     with pytest.raises(InputError, match="`diagonal` must be given for the variance"):
         model.variance(cross)
