@@ -20,9 +20,6 @@ PRECISION = 0.01
 VACUUM = 15.0
 """Å between a slab and its images, so that it has no symmetry across them."""
 
-BLOCK = 1 << 22
-"""Pairs of sites compared at once; bounds the memory to some 100 MB."""
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -64,6 +61,7 @@ def _check_apart(parent: Atoms) -> None:
 def _crystal(parent: Atoms, kinds: Array) -> Array:
     """Return the permutations of a crystal or slab, `[g, a]`."""
     import spglib
+    from scipy.spatial import KDTree
 
     cell = np.array(parent.cell.array)
     if not parent.pbc.all():
@@ -82,12 +80,16 @@ def _crystal(parent: Atoms, kinds: Array) -> Array:
         raise InputError(must("parent", condition, parent.get_chemical_formula()))
     turned = np.einsum("gij,aj->gai", found["rotations"], F)
     turned += found["translations"][:, None]
-    rows = []
-    for part in np.array_split(turned, max(len(turned) * len(F) ** 2 // BLOCK, 1)):
-        gap = part[:, None] - F[:, None]  # [g, a, a, 3]: site p to image of q
-        gap -= np.round(gap)
-        rows.append((np.linalg.norm(gap @ cell, axis=-1)).argmin(-1))
-    return _whole(np.concatenate(rows), kinds)
+    # the nearest in fractions is the nearest, as images lie on sites
+    sites = KDTree(_wrapped(F), boxsize=1.0)
+    found_at = sites.query(_wrapped(turned).reshape(-1, 3))[1]
+    return _whole(found_at.reshape(len(turned), len(F)), kinds)
+
+
+def _wrapped(F: Array) -> Array:
+    """Return fractions from 0 to below 1; rounding may make 1 of what is below 0."""
+    inside = F % 1.0
+    return np.where(inside < 1.0, inside, 0.0)
 
 
 def _whole(P: Array, kinds: Array) -> Array:

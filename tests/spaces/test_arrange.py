@@ -53,6 +53,7 @@ def test_sqs_is_as_unlike_as_chance():
     kinds = sqs(CELL, (16, 16), ELEMENTS, 0)
     assert torch.bincount(kinds).tolist() == [16, 16]
     assert unlike(kinds) == pytest.approx(0.5, abs=0.03)
+    assert torch.equal(sqs(CELL, (16, 16), ELEMENTS, 0), kinds)
     assert sqs(CELL, (0, 32), ELEMENTS, 0).tolist() == [1] * 32
 
 
