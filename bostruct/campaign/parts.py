@@ -15,10 +15,10 @@ from bostruct.campaign.check import Check
 from bostruct.campaign.description import canonical
 from bostruct.campaign.start import Start
 from bostruct.campaign.stop import Stop
-from bostruct.candidates import Candidates
+from bostruct.candidates import Candidates, Search
 from bostruct.errors import InputError, must
 from bostruct.evaluators import Evaluator
-from bostruct.spaces import Space
+from bostruct.spaces import Discrete, Space
 from bostruct.surrogates import Surrogate
 
 NEEDS = {
@@ -79,6 +79,11 @@ class Parts:
     def __post_init__(self) -> None:
         for name, method in NEEDS.items():
             check_part(name, getattr(self, name), method)
+        if isinstance(self.search, Search) and isinstance(self.space, Discrete):
+            condition = "have coordinates that `Search` can relax"
+            way_out = "Give a `search` of your own, which tries members of the space."
+            kind = type(self.space).__name__
+            raise InputError(must("space", condition, kind, way_out))
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign, ready for JSON."""

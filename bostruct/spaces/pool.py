@@ -47,8 +47,8 @@ class Pool:
     Args:
         source: ASE's Atoms, pymatgen's structures or entries, in a list; a file that
             ASE reads, as extxyz; an ASE database; or `Structures`.
-        distinct: all are known to be different, and the search for duplicates, which
-            takes minutes for 10⁶, is left out.
+        distinct: all are known to be different, and the search for duplicates, some
+            2 ms a structure, is left out.
         closeness: atoms may come as near as this share of the sum of their radii.
         volumes: Å³ of an atom by element, where the mass density is to be known.
         price: of a kilogram by element, which makes the price known.

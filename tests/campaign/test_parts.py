@@ -1,11 +1,14 @@
 import pytest
+from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from bostruct.acquisition import LowerConfidenceBound
 from bostruct.campaign import executors, stop
 from bostruct.campaign.parts import check_executor, check_stop
+from bostruct.candidates import Search
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
+from bostruct.spaces import Pool
 from tests.campaign.standin import Box, campaign, energy
 
 
@@ -54,6 +57,15 @@ def test_refuses_a_description_that_json_cannot_hold():
 
     with pytest.raises(InputError, match="`space` must have a description that JSON"):
         campaign(space=Odd())
+
+
+def test_members_of_a_list_cannot_be_relaxed():
+    """Refused before an energy is paid for; a search of one's own may do it."""
+    pool = Pool([bulk("Cu"), bulk("Au")])
+    condition = "`space` must have coordinates that `Search` can relax, got Pool"
+    with pytest.raises(InputError, match=condition):
+        campaign(space=pool, search=Search())
+    assert campaign(space=pool).parts.space is pool
 
 
 def test_stop_and_executor():
