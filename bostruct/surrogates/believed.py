@@ -17,26 +17,16 @@ from typing import final
 import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import FantasizeMixin, Model
-from botorch.posteriors import GPyTorchPosterior, Posterior
-from gpytorch.distributions import MultivariateNormal
-from linear_operator import to_linear_operator
+from botorch.posteriors import Posterior
 from torch import Tensor
 
-from bostruct.errors import InputError, NotFittedError, must
+from bostruct.errors import InputError, must
 from bostruct.structures import Structures
 from bostruct.surrogates.belief import Belief, Believer
-from bostruct.surrogates.conditioned import (
-    JITTER,
-    Conditioned,
-    condition,
-    variances,
-)
+from bostruct.surrogates.conditioned import Conditioned, condition
+from bostruct.surrogates.joint import CHUNK, decoded, joint, noisy, slack
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.uncertainty import Prediction
-
-LEAST = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
-ROUNDING = 500  # machine epsilons of the variance are lost in a factorisation
-CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 
 @final
@@ -83,27 +73,13 @@ class BelievedModel(Model, FantasizeMixin):  # type: ignore[misc]
         Raises:
             NotFittedError: the model was fitted without a space.
         """
-        if self.space is None:
-            raise NotFittedError(
-                "`posterior` must have a space to decode X with, got none. "
-                "Fit with `fit(structures, space)`, or call `predict(structures)`."
-            )
         shape = X.shape[:-1]  # [..., q]
-        belief = self.believer.belief(self.space.decode(X))
+        belief = self.believer.belief(decoded(self.space, X))
         root = belief.root.reshape(*shape, belief.root.shape[-1])
         C = root @ root.transpose(-1, -2)
         C = C + torch.diag_embed(_own(belief).view(shape))
-        if isinstance(observation_noise, Tensor):
-            noise = variances(observation_noise, shape[-1])
-            C = C + torch.diag_embed(noise.expand(shape))
-        elif observation_noise:
-            C = C + torch.diag_embed(belief.noise.view(shape))
-        mean = belief.mean.view(shape)
-        gaussian = MultivariateNormal(mean, to_linear_operator(C))
-        posterior = GPyTorchPosterior(gaussian)
-        if posterior_transform is not None:
-            return posterior_transform(posterior)
-        return posterior
+        C = noisy(C, observation_noise, belief.noise.view(shape))
+        return joint(belief.mean.view(shape), C, posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
@@ -147,8 +123,8 @@ class BelievedModel(Model, FantasizeMixin):  # type: ignore[misc]
         found = Prediction.cat(parts)
         if covariance:
             root = torch.cat(roots)
-            joint = root @ root.T + torch.diag_embed(torch.cat(own))
-            return replace(found, covariance=joint)
+            whole = root @ root.T + torch.diag_embed(torch.cat(own))
+            return replace(found, covariance=whole)
         return found
 
     def state(self) -> dict[str, Tensor]:
@@ -187,8 +163,7 @@ class BelievedModel(Model, FantasizeMixin):  # type: ignore[misc]
 def _own(belief: Belief) -> Tensor:
     """Return the unshared variance `[b]`, and what keeps the covariance positive."""
     whole = belief.root.square().sum(-1) + belief.own
-    lost = (JITTER + ROUNDING * torch.finfo(whole.dtype).eps) * whole
-    return belief.own + lost + (LEAST - whole).clamp(min=0)
+    return belief.own + slack(whole, whole)
 
 
 def _force_variance(belief: Belief, moving: Tensor) -> Tensor:

@@ -17,14 +17,11 @@ from typing import final
 import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import FantasizeMixin, Model
-from botorch.posteriors import GPyTorchPosterior, Posterior
-from gpytorch.distributions import MultivariateNormal
-from linear_operator import to_linear_operator
+from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.errors import ShapeError, must
-
-JITTER = 1e-10  # of the mean variance, added where a factorisation needs it
+from bostruct.surrogates.joint import JITTER, joint, variances
 
 
 @final
@@ -86,12 +83,7 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
             given = None if observation_noise is True else observation_noise
             noise = _noise(self.model, asked, given)
             C = C + torch.diag_embed(noise.expand(*noise.shape[:-1], q))
-        covariance = to_linear_operator(C.expand(*mean.shape, q))
-        gaussian = MultivariateNormal(mean, covariance)
-        posterior = GPyTorchPosterior(gaussian)
-        if posterior_transform is not None:
-            return posterior_transform(posterior)
-        return posterior
+        return joint(mean, C.expand(*mean.shape, q), posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
@@ -112,16 +104,6 @@ def condition(
         noise: variances of Y, eV²; by default the model's own.
     """
     return Conditioned(model, X, Y, _noise(model, X, noise))
-
-
-def variances(noise: Tensor, q: int) -> Tensor:
-    """Return noise variances `[..., q]` that may have come as BoTorch's `[..., q, 1]`.
-
-    What was one number, or one for each batch, comes back as `[..., 1]`.
-    """
-    if noise.dim() > 1 and noise.shape[-1] == 1 and noise.shape[-2] in (1, q):
-        return noise.squeeze(-1)
-    return noise if noise.dim() else noise.unsqueeze(-1)
 
 
 def _noise(model: Model, X: Tensor, noise: Tensor | None) -> Tensor:

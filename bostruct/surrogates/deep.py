@@ -31,7 +31,13 @@ from bostruct.structures import Structures
 from bostruct.surrogates.believed import BelievedModel
 from bostruct.surrogates.crowd import Crowd
 from bostruct.surrogates.lesson import Lesson, prepare
-from bostruct.surrogates.network import NETWORK, Network, Weights, check_members
+from bostruct.surrogates.network import (
+    NETWORK,
+    Network,
+    Weights,
+    check_beta,
+    check_members,
+)
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.surrogates.training import Loss, Said, errors, say, train
 from bostruct.uncertainty import beta_nll, gaussian_nll
@@ -64,7 +70,7 @@ class MeanVariance:
     beta: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_beta(self.beta)
+        check_beta(self.beta)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
@@ -115,7 +121,7 @@ class DeepEnsemble:
 
     def __post_init__(self) -> None:
         check_members(self.members)
-        _check_beta(self.beta)
+        check_beta(self.beta)
         if self.ddof not in (0, 1):
             condition = "be 1 for the divisor M - 1 or 0 for M"
             raise InputError(must("ddof", condition, self.ddof))
@@ -210,8 +216,3 @@ def _fit(
         encoder, weights, lesson, loss, ddof=ddof, deviates=True, least=FLOOR
     )
     return BelievedModel(found, space)
-
-
-def _check_beta(beta: float) -> None:
-    if not 0 <= beta <= 1:
-        raise InputError(must("beta", "be from 0 to 1", beta, "Try 0.5."))

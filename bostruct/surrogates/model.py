@@ -30,29 +30,18 @@ from typing import Literal, final
 import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import FantasizeMixin, Model
-from botorch.posteriors import GPyTorchPosterior, Posterior
-from gpytorch.distributions import MultivariateNormal
-from linear_operator import to_linear_operator
+from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.descriptors import SOAP, Base
-from bostruct.errors import NotFittedError
 from bostruct.structures import Structures
 from bostruct.surrogates import diagonal
-from bostruct.surrogates.conditioned import (
-    JITTER,
-    Conditioned,
-    condition,
-    variances,
-)
+from bostruct.surrogates.conditioned import Conditioned, condition
+from bostruct.surrogates.joint import CHUNK, decoded, joint, noisy, slack
 from bostruct.surrogates.kernel import Inducing, between
 from bostruct.surrogates.pairs import Repulsion
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.uncertainty import Prediction
-
-LEAST = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
-ROUNDING = 500  # machine epsilons of the prior variance are lost in a difference
-CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 Kind = Literal["sor", "dtc", "fitc"]
 KINDS: tuple[Kind, ...] = ("sor", "dtc", "fitc")
@@ -158,13 +147,8 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         Raises:
             NotFittedError: the model was fitted without a space.
         """
-        if self.space is None:
-            raise NotFittedError(
-                "`posterior` must have a space to decode X with, got none. "
-                "Fit with `fit(structures, space)`, or call `predict(structures)`."
-            )
         shape = X.shape[:-1]  # [..., q]
-        structures = self.space.decode(X)
+        structures = decoded(self.space, X)
         place = self.soap.place(structures.numbers)
         base = self.soap.base(structures)
         P, changed = self.soap.seen(structures, base)
@@ -174,17 +158,8 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             P.view(*shape, a, -1), place.view(*shape, a), self.power
         )  # [..., q, q]
         C = self._covariance(pairs, h.view(*shape, -1))
-        if isinstance(observation_noise, Tensor):
-            noise = variances(observation_noise, shape[-1])
-            C = C + torch.diag_embed(noise.expand(shape))
-        elif observation_noise:
-            noise = (self.fit.energy_noise**2 * a).expand(shape)
-            C = C + torch.diag_embed(noise)
-        gaussian = MultivariateNormal(mean.view(shape), to_linear_operator(C))
-        posterior = GPyTorchPosterior(gaussian)
-        if posterior_transform is not None:
-            return posterior_transform(posterior)
-        return posterior
+        C = noisy(C, observation_noise, self.fit.energy_noise**2 * a)
+        return joint(mean.view(shape), C, posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
@@ -318,12 +293,11 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         seen: Tensor = h @ h.transpose(-1, -2)
         if self.variance == "sor":  # h is what the weights leave open
             own = seen.diagonal(dim1=-2, dim2=-1)
-            return seen + torch.diag_embed(JITTER * own + (LEAST - own).clamp(min=0))
+            return seen + torch.diag_embed(slack(own, torch.zeros_like(own)))
         prior = self.fit.signal**2 * pairs
         C: Tensor = prior - seen
         own = C.diagonal(dim1=-2, dim2=-1)
-        lost = ROUNDING * torch.finfo(h.dtype).eps * prior.diagonal(dim1=-2, dim2=-1)
-        return C + torch.diag_embed(JITTER * own + lost + (LEAST - own).clamp(min=0))
+        return C + torch.diag_embed(slack(own, prior.diagonal(dim1=-2, dim2=-1)))
 
     def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
         moving = structures.positions.detach().clone().requires_grad_()

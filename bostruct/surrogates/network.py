@@ -227,6 +227,17 @@ def check_members(members: int) -> int:
     return check_count("members", members, 2, "One member has no spread.")
 
 
+def check_beta(beta: float) -> float:
+    """Return `beta`, an exponent of `uncertainty.beta_nll`, if it is from 0 to 1.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not 0 <= beta <= 1:
+        raise InputError(must("beta", "be from 0 to 1", beta, "Try 0.5."))
+    return beta
+
+
 def check_share(name: str, value: float) -> float:
     """Return `value` if it lies between 0 and 1, both excluded.
 

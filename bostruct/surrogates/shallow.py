@@ -23,12 +23,17 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, must
 from bostruct.structures import Structures
 from bostruct.surrogates.believed import BelievedModel
 from bostruct.surrogates.crowd import Crowd
 from bostruct.surrogates.lesson import Lesson, prepare
-from bostruct.surrogates.network import NETWORK, Network, Weights, check_members
+from bostruct.surrogates.network import (
+    NETWORK,
+    Network,
+    Weights,
+    check_beta,
+    check_members,
+)
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.surrogates.training import Loss, Said, errors, train
 from bostruct.uncertainty import beta_nll
@@ -62,8 +67,7 @@ class ShallowEnsemble:
 
     def __post_init__(self) -> None:
         check_members(self.members)
-        if not 0 <= self.beta <= 1:
-            raise InputError(must("beta", "be from 0 to 1", self.beta, "Try 0.5."))
+        check_beta(self.beta)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""

@@ -15,6 +15,7 @@ from botorch.sampling import SobolQMCNormalSampler
 
 from bostruct.errors import InputError, NotFittedError
 from bostruct.surrogates import believed as module
+from bostruct.surrogates import joint
 from bostruct.surrogates.belief import Belief
 from bostruct.surrogates.believed import BelievedModel
 from bostruct.surrogates.surrogate import FittedModel
@@ -99,7 +100,7 @@ def test_a_variance_of_zero_is_lifted(space):
     model = BelievedModel(Shells(members=False, own=0.0), space)
     X = space.encode(rattled(space, 3))
     found = model.posterior(X).distribution.covariance_matrix
-    expected = torch.full((3,), module.LEAST, dtype=torch.float64)
+    expected = torch.full((3,), joint.LEAST, dtype=torch.float64)
     torch.testing.assert_close(found, torch.diag(expected))
 
 

@@ -12,7 +12,7 @@ from linear_operator import to_linear_operator
 
 from bostruct.errors import ShapeError
 from bostruct.surrogates import Conditioned, LocalGP, condition
-from bostruct.surrogates.conditioned import JITTER, variances
+from bostruct.surrogates.joint import JITTER
 
 NOISE = 0.04  # eV²
 CLOSE = 1e-8  # the update adds JITTER to the variance of what it is told
@@ -190,16 +190,6 @@ def test_noise_may_be_given(shape, q):
     expected = moments(condition(Prior(), X, Y, wide), x)
     for one, other in zip(told, expected, strict=True):
         torch.testing.assert_close(one, other)
-
-
-def test_shapes_of_noise():
-    assert variances(torch.ones(()), 3).shape == (1,)
-    assert variances(torch.ones(3), 3).shape == (3,)
-    assert variances(torch.ones(3, 1), 3).shape == (3,)
-    assert variances(torch.ones(5, 1), 1).shape == (5, 1)
-    assert variances(torch.ones(5, 1, 1), 3).shape == (5, 1)
-    assert variances(torch.ones(5, 3, 1), 3).shape == (5, 3)
-    assert variances(torch.ones(5, 3), 3).shape == (5, 3)
 
 
 def test_posterior_transform_comes_last():

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from bostruct.errors import InputError, NotFittedError
 from bostruct.spaces import Surface
 from bostruct.structures import Structures
-from bostruct.surrogates import LocalGP
+from bostruct.surrogates import LocalGP, joint
 from bostruct.surrogates import model as module
 from bostruct.surrogates.surrogate import FittedModel
 
@@ -30,7 +30,7 @@ SMALL = LocalGP(radial=3, angular=2, inducing=40)
 EXACT = 1e-9  # eV, eV²: two orders of the same sums
 STEP = 1e-3  # Å; the mean has some 1e-9 eV of rounding, so smaller ones are worse
 SLOPE = 1e-4  # relative, of central differences with these steps
-LOST = module.ROUNDING * torch.finfo(torch.float64).eps
+LOST = joint.ROUNDING * torch.finfo(torch.float64).eps
 
 
 @pytest.fixture(scope="module", params=["one species", "two species"])
@@ -164,7 +164,7 @@ def test_force_variance_is_the_curvature_of_the_covariance(case):
         curvature = (C[0, 0] - 2 * C[0, 1] + C[1, 1]) / (2 * h) ** 2
         # jitter and rounding on the diagonal, divided by the square of the step
         lost = LOST * float(model.fit.signal) ** 2 * 36
-        lost += module.JITTER * float(C[0, 0])
+        lost += joint.JITTER * float(C[0, 0])
         slack = 4 * lost / (2 * h) ** 2
         torch.testing.assert_close(found[atom, axis], curvature, rtol=1e-3, atol=slack)
         assert slack < 0.1 * found[atom, axis]
