@@ -138,6 +138,26 @@ def test_cell_relaxation_leaves_no_stress_and_is_lower():
     assert rest.energy < relax(shape, "hydrostatic", 0.002, 300).energy - 0.01
 
 
+def test_a_cell_that_changes_its_shape_comes_to_rest():
+    # CuPt-like layers: the filter's axes and the crystal's end some per cent apart.
+    a = 3.7443
+    layers = Atoms(
+        "Cu4PdAu",
+        cell=a / 2 * np.array([[0, 1, 1], [1, 2, -1], [-3, 2, -1]]),
+        pbc=True,
+        positions=a
+        / 2
+        * np.array(
+            [[0, 0, 0], [-2, 3, -1], [-2, 2, 0], [-1, 2, -1], [-1, 1, 0], [0, 2, 0]]
+        ),
+    )
+    layers = inside(layers)
+    layers.calc = EMT()
+    rest = relax(layers, "cell", 0.002, 300)
+    assert rest.reason == ""
+    assert rest.force <= 0.002
+
+
 def test_a_relaxation_that_is_cut_off_is_no_rest():
     rest = relax(alloy(), "cell", 0.002, 2)
     assert "ended after 2 steps with" in rest.reason
