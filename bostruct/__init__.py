@@ -19,6 +19,8 @@ from bostruct import spaces as spaces
 from bostruct import structures as structures
 from bostruct import surrogates as surrogates
 from bostruct import uncertainty as uncertainty
+from bostruct.acquisition import Constraint as Constraint
+from bostruct.acquisition import Objective as Objective
 from bostruct.campaign import Campaign as Campaign
 from bostruct.campaign import Check as Check
 from bostruct.campaign import executors as executors

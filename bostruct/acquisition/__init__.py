@@ -2,12 +2,14 @@
 
 A frozen description and a fitted BoTorch model enter; BoTorch's own acquisition
 function leaves, to be maximised. Energies (lower is better) become utilities (larger
-is better) here and nowhere else.
+is better) here and nowhere else. For several objectives the description gets a `Case`:
+model, goals, data and reference point.
 """
 
 from bostruct.acquisition.acquisition import Acquisition
 from bostruct.acquisition.bound import LowerConfidenceBound, qLowerConfidenceBound
 from bostruct.acquisition.deviation import StandardDeviation, qStandardDeviation
+from bostruct.acquisition.goals import Constraint, Goals, Objective
 from bostruct.acquisition.improvement import (
     ExpectedImprovement,
     LogExpectedImprovement,
@@ -15,6 +17,13 @@ from bostruct.acquisition.improvement import (
     qLogExpectedImprovement,
     qLogNoisyExpectedImprovement,
     qNoisyExpectedImprovement,
+)
+from bostruct.acquisition.pareto import (
+    Case,
+    Pareto,
+    front,
+    hypervolume,
+    reference_point,
 )
 from bostruct.acquisition.probability import (
     LogProbabilityOfImprovement,
@@ -24,12 +33,19 @@ from bostruct.acquisition.probability import (
 
 __all__ = [
     "Acquisition",
+    "Case",
+    "Constraint",
     "ExpectedImprovement",
+    "Goals",
     "LogExpectedImprovement",
     "LogProbabilityOfImprovement",
     "LowerConfidenceBound",
+    "Objective",
+    "Pareto",
     "ProbabilityOfImprovement",
     "StandardDeviation",
+    "front",
+    "hypervolume",
     "qExpectedImprovement",
     "qLogExpectedImprovement",
     "qLogNoisyExpectedImprovement",
@@ -37,4 +53,5 @@ __all__ = [
     "qNoisyExpectedImprovement",
     "qProbabilityOfImprovement",
     "qStandardDeviation",
+    "reference_point",
 ]

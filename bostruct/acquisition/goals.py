@@ -1,0 +1,330 @@
+"""What is wanted of a structure: objectives with a direction, outcomes with a bound.
+
+Notation
+    k   outcomes: every different name in the goals once
+    m   objectives
+    c   bounds of the constraints
+    Y   [..., k]   outcome space: as measured, or log10 where the objective says so
+    utility        larger is better
+    slack          the amount by which a bound is broken; not positive is feasible
+
+Measured values and bounds are raw, in the unit of the outcome. Everything a model
+learns, predicts or logs is in outcome space; utilities exist in this folder only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import InputError, check_shape, must
+
+Window = tuple[float | None, float | None]
+
+
+def check_name(name: str) -> None:
+    """Refuse an outcome without a name.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not isinstance(name, str) or not name:
+        way_out = "It is what the evaluator calls it, such as 'bulk_modulus_GPa'."
+        raise InputError(must("name", "be the name of an outcome", repr(name), way_out))
+
+
+def check_number(name: str, owner: str, value: float | None) -> None:
+    """Refuse a bound or a reference that is no finite number.
+
+    Raises:
+        InputError: it is not one.
+    """
+    if value is not None and not math.isfinite(value):
+        way_out = "In the unit of the outcome; leave it out for none."
+        raise InputError(must(name, f"be finite for {owner!r}", value, way_out))
+
+
+def check_window(owner: str, window: Window | None) -> None:
+    """Refuse a window of validity that lets nothing through.
+
+    Raises:
+        InputError: it is not two ends in rising order.
+    """
+    if window is None:
+        return
+    ends = tuple(window)
+    numbers = [end for end in ends if end is not None]
+    fits = len(ends) == 2 and all(map(math.isfinite, numbers))
+    if not fits or (len(numbers) == 2 and not numbers[0] < numbers[1]):
+        condition = f"be two ends for {owner!r}, the lower first"
+        way_out = "Raw values such as (0, 1000); None leaves an end open."
+        raise InputError(must("window", condition, window, way_out))
+
+
+@final
+@dataclass(frozen=True)
+class Objective:
+    """An outcome to make as small or as large as possible.
+
+    Args:
+        name: Of the outcome, as the evaluator or the space calls it.
+        direction: "minimize" or "maximize". There is no default.
+        unit: Of the raw value; only shown.
+        log: Whether it is learnt and judged as its log10, for what spans decades.
+        reference: The worst raw value that counts. None has it chosen from the data.
+        window: Raw values outside it are not believed; a campaign quarantines them.
+
+    Raises:
+        InputError: no name, no direction, or numbers that are none.
+
+    >>> Objective("price", "minimize", unit="EUR/kg", log=True, reference=100.0)
+    Objective(name='price', direction='minimize', unit='EUR/kg', log=True, \
+reference=100.0, window=None)
+    """
+
+    name: str
+    direction: Literal["minimize", "maximize"] | None = None
+    unit: str = ""
+    log: bool = False
+    reference: float | None = None
+    window: Window | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.direction not in ("minimize", "maximize"):
+            condition = f"be 'minimize' or 'maximize' for {self.name!r}"
+            way_out = "An objective has no direction of its own: say which is better."
+            found = repr(self.direction)
+            raise InputError(must("direction", condition, found, way_out))
+        check_number("reference", self.name, self.reference)
+        check_window(self.name, self.window)
+        if self.log:
+            check_log(self.name, "reference", self.reference)
+
+    @property
+    def sign(self) -> float:
+        """What turns an outcome into a utility: -1.0 or 1.0."""
+        return 1.0 if self.direction == "maximize" else -1.0
+
+
+@final
+@dataclass(frozen=True)
+class Constraint:
+    """An outcome that is good enough on one side of a bound, or between two.
+
+    A value equal to a bound is good enough.
+
+    Args:
+        name: Of the outcome, as the evaluator or the space calls it.
+        below: The largest raw value that is good enough.
+        above: The smallest one.
+        unit: Of the raw value; only shown.
+        window: Raw values outside it are not believed; a campaign quarantines them.
+
+    Raises:
+        InputError: no name, no bound, or bounds with nothing between them.
+
+    >>> Constraint("energy_above_hull_eV", below=0.05).slack_names
+    ('energy_above_hull_eV <= 0.05',)
+    """
+
+    name: str
+    below: float | None = None
+    above: float | None = None
+    unit: str = ""
+    window: Window | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_number("below", self.name, self.below)
+        check_number("above", self.name, self.above)
+        check_window(self.name, self.window)
+        if self.below is None and self.above is None:
+            condition = f"have a bound on {self.name!r}"
+            way_out = "Pass below=, above= or both, in raw values."
+            raise InputError(must("constraint", condition, "none", way_out))
+        low = -math.inf if self.above is None else self.above
+        high = math.inf if self.below is None else self.below
+        if not low < high:
+            condition = f"be less than `below` for {self.name!r}"
+            found = f"above={self.above}, below={self.below}"
+            way_out = "`above` is the smallest value allowed, `below` the largest."
+            raise InputError(must("above", condition, found, way_out))
+
+    @property
+    def slack_names(self) -> tuple[str, ...]:
+        """What each bound asks for, in the order of its columns in the slacks."""
+        bounds = (("<=", self.below), (">=", self.above))
+        return tuple(f"{self.name} {s} {v:g}" for s, v in bounds if v is not None)
+
+
+def check_log(name: str, what: str, value: float | None) -> None:
+    """Refuse a bound or a reference that has no logarithm.
+
+    Raises:
+        InputError: it has none.
+    """
+    if value is not None and value <= 0:
+        condition = f"be positive for {name!r}, which is judged as its log10"
+        raise InputError(must(what, condition, value, "Drop log=True otherwise."))
+
+
+@final
+@dataclass(frozen=True)
+class Goals:
+    """Objectives and constraints together: what makes one structure better.
+
+    Args:
+        objectives: At least one, each with a name of its own.
+        constraints: Each with a name of its own; it may be that of an objective.
+
+    Raises:
+        InputError: no objective, two of one name, two units of one outcome, or a bound
+            without a logarithm on an objective that is judged as one.
+
+    >>> goals = Goals((Objective("B", "maximize"),), (Constraint("H", below=0.0),))
+    >>> goals.names
+    ('B', 'H')
+    """
+
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        object.__setattr__(self, "constraints", tuple(self.constraints))
+        if not self.objectives:
+            way_out = "Such as Objective('bulk_modulus_GPa', 'maximize')."
+            raise InputError(must("objectives", "hold one at least", "none", way_out))
+        kinds: dict[str, tuple[Objective | Constraint, ...]] = {
+            "objectives": self.objectives,
+            "constraints": self.constraints,
+        }
+        for what, parts in kinds.items():
+            names = [part.name for part in parts]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                way_out = "One outcome is one of them: both bounds fit in a Constraint."
+                condition = "have a name each of its own"
+                raise InputError(must(what, condition, f"{twice} twice", way_out))
+        logs = self.logs
+        for constraint in self.constraints:
+            if constraint.name in logs:
+                check_log(constraint.name, "below", constraint.below)
+                check_log(constraint.name, "above", constraint.above)
+        self._check_units()
+
+    @property
+    def _parts(self) -> tuple[Objective | Constraint, ...]:
+        return (*self.objectives, *self.constraints)
+
+    def _check_units(self) -> None:
+        for name in self.names:
+            found = {p.unit for p in self._parts if p.name == name and p.unit}
+            if len(found) > 1:
+                condition = f"be one for {name!r}"
+                way_out = "An outcome has the unit its evaluator measures it in."
+                raise InputError(must("unit", condition, sorted(found), way_out))
+
+    @property
+    def logs(self) -> frozenset[str]:
+        """The outcomes that are learnt and judged as their log10."""
+        return frozenset(part.name for part in self.objectives if part.log)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every outcome once: the objectives in order, then those of constraints."""
+        return tuple(dict.fromkeys(part.name for part in self._parts))
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of every outcome, "" where none was given."""
+        units = dict.fromkeys(self.names, "")
+        for part in self._parts:
+            units[part.name] = units[part.name] or part.unit
+        return units
+
+    @property
+    def slack_names(self) -> tuple[str, ...]:
+        """What each column of the slacks asks for."""
+        return tuple(name for part in self.constraints for name in part.slack_names)
+
+    def outcome(self, name: str, raw: float) -> float:
+        """Return a raw value in outcome space; NaN where it has no place there."""
+        if not math.isfinite(raw):
+            return math.nan
+        if name not in self.logs:
+            return float(raw)
+        return math.log10(raw) if raw > 0 else math.nan
+
+    def outcomes(self, raw: Mapping[str, float]) -> list[float]:
+        """Return `[k]` of one structure: NaN where unknown, or without a logarithm."""
+        return [self.outcome(name, raw.get(name, math.nan)) for name in self.names]
+
+    def raw(self, Y: Tensor) -> Tensor:
+        """Return `Y [..., k]` in raw values, `[..., k]`."""
+        check_last(Y, len(self.names))
+        columns = [
+            10.0 ** Y[..., i] if name in self.logs else Y[..., i]
+            for i, name in enumerate(self.names)
+        ]
+        return torch.stack(columns, dim=-1)
+
+    def utilities(self, Y: Tensor) -> Tensor:
+        """Return `[..., m]` of `Y [..., k]`: the objectives, larger is better."""
+        check_last(Y, len(self.names))
+        signs = Y.new_tensor([part.sign for part in self.objectives])
+        return Y[..., : len(self.objectives)] * signs
+
+    def slacks(self, Y: Tensor) -> Tensor:
+        """Return `[..., c]` of `Y [..., k]`, a column per bound; <= 0 is feasible.
+
+        The sign is BoTorch's, the unit that of outcome space; below before above.
+        """
+        check_last(Y, len(self.names))
+        columns = []
+        for part in self.constraints:
+            y = Y[..., self.names.index(part.name)]
+            if part.below is not None:
+                columns.append(y - self.outcome(part.name, part.below))
+            if part.above is not None:
+                columns.append(self.outcome(part.name, part.above) - y)
+        if not columns:
+            return Y.new_zeros(*Y.shape[:-1], 0)
+        return torch.stack(columns, dim=-1)
+
+    def feasible(self, Y: Tensor) -> Tensor:
+        """Return `[...]` whether `Y [..., k]` keeps every bound.
+
+        NaN keeps none: what was not measured is not known to be good enough.
+        """
+        return (self.slacks(Y) <= 0).all(dim=-1)
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the goals, ready for JSON."""
+
+        def plain(part: Objective | Constraint) -> dict[str, Any]:
+            fields = asdict(part)
+            window = fields["window"]
+            return fields | {"window": None if window is None else list(window)}
+
+        return {
+            "objectives": [plain(part) for part in self.objectives],
+            "constraints": [plain(part) for part in self.constraints],
+        }
+
+
+def check_last(Y: Tensor, k: int) -> None:
+    """Refuse outcomes whose last axis is not the goals' `k`.
+
+    Raises:
+        ShapeError: it is not.
+    """
+    shape = [*Y.shape[:-1], k]
+    check_shape("Y", Y, shape, "A column per outcome, in the order of `names`.")

@@ -1,0 +1,165 @@
+"""Fronts, what they are worth, and what an acquisition of several objectives gets.
+
+Notation
+    Y          [t, k]   outcomes of what was evaluated, NaN where unknown
+    utilities  [t, m]   larger is better
+    reference  [m]      utilities of the point that bounds what counts from below
+
+A row is complete if every outcome is known. Only complete rows that keep every bound
+are on a front or have a hypervolume.
+
+[I11] H. Ishibuchi, N. Akedo, Y. Nojima, GECCO 2011: a tenth of the range behind
+      the worst, which BoTorch's `infer_reference_point` takes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, final, runtime_checkable
+
+from botorch.acquisition.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from botorch.utils.multi_objective.box_decompositions.dominated import (
+    DominatedPartitioning,
+)
+from botorch.utils.multi_objective.pareto import is_non_dominated
+from torch import Tensor
+
+from bostruct.acquisition.goals import Goals
+from bostruct.errors import InputError, check_shape, must
+
+# How far behind the worst value the reference stands, as a share of the range.
+MARGIN = 0.1
+
+
+def complete(Y: Tensor) -> Tensor:
+    """Return `[t]` whether every outcome of a row of `Y [t, k]` is known."""
+    return Y.isfinite().all(dim=-1)
+
+
+def front(Y: Tensor, goals: Goals) -> Tensor:
+    """Return the rows of `Y [t, k]` that no other row betters, int64, rising.
+
+    Incomplete and infeasible rows are left out. Of equal ones the first stays.
+    """
+    (rows,) = (complete(Y) & goals.feasible(Y)).nonzero(as_tuple=True)
+    return rows[is_non_dominated(goals.utilities(Y[rows]))]
+
+
+def reference_point(Y: Tensor, goals: Goals) -> Tensor:
+    """Return the utilities `[m]` behind which nothing counts.
+
+    The user's where given. Else the worst of the complete rows of `Y [t, k]`, less a
+    tenth of their range [I11]: of all rows and not of the front alone, because early
+    fronts of two or three points would leave no room for what lies beside them. Where
+    all are equal, a tenth of their size; where no row is complete, what is known of
+    that objective counts. Choose it once and keep it: hypervolumes of two reference
+    points cannot be compared.
+
+    Raises:
+        InputError: nothing is known of an objective without a reference.
+    """
+    utilities = goals.utilities(Y)  # [t, m]
+    whole = complete(Y)
+    points = []
+    for j, part in enumerate(goals.objectives):
+        if part.reference is not None:
+            points.append(part.sign * goals.outcome(part.name, part.reference))
+            continue
+        column = utilities[:, j]
+        column = column[whole] if whole.any() else column[column.isfinite()]
+        if not len(column):
+            condition = f"hold a value of {part.name!r}"
+            way_out = "Evaluate a structure first, or pass Objective(reference=...)."
+            raise InputError(must("Y", condition, "none", way_out))
+        worst = float(column.min())
+        range_ = float(column.max()) - worst
+        points.append(worst - MARGIN * (range_ or abs(worst) or 1.0))
+    return utilities.new_tensor(points)
+
+
+def hypervolume(Y: Tensor, goals: Goals, reference: Tensor) -> float:
+    """Return the volume between `reference [m]` and the front of `Y [t, k]`.
+
+    In the product of the units of outcome space; 0.0 without a feasible row.
+    """
+    check_shape("reference", reference, [len(goals.objectives)], "Utilities.")
+    utilities = goals.utilities(Y[front(Y, goals)])  # [f, m]
+    utilities = utilities[(utilities > reference).all(dim=-1)]
+    if not len(utilities):
+        return 0.0
+    if len(reference) == 1:
+        return float(utilities.max() - reference)
+    boxes = DominatedPartitioning(ref_point=reference, Y=utilities)
+    return float(boxes.compute_hypervolume())
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is believed and wanted at one step: an acquisition is built on it.
+
+    Args:
+        model: A fitted BoTorch model of the `learnt` outcomes, in their order.
+        goals: What is wanted.
+        learnt: The outcomes that the model predicts.
+        known: Of `X [..., d]` the other outcomes `[..., k - len(learnt)]`, exact, in
+            the order of the goals. None where all are learnt.
+        X: `[t, d]` what was evaluated.
+        Y: `[t, k]` its outcomes, NaN where unknown.
+        reference: `[m]` utilities, see `reference_point`.
+        pending: `[p, d]` what is being evaluated.
+        seed: Of the Monte-Carlo forms. Equal seeds give equal values.
+
+    Raises:
+        InputError: `learnt` names what is no outcome, or `known` does not match it.
+        ShapeError: a tensor of the wrong shape.
+    """
+
+    model: Model
+    goals: Goals
+    learnt: tuple[str, ...]
+    known: Callable[[Tensor], Tensor] | None
+    X: Tensor
+    Y: Tensor
+    reference: Tensor
+    pending: Tensor | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = self.goals.names
+        if len(set(self.learnt)) != len(self.learnt) or set(self.learnt) - set(names):
+            way_out = f"The goals have {list(names)}."
+            condition = "name different outcomes of the goals"
+            raise InputError(must("learnt", condition, list(self.learnt), way_out))
+        rest = [name for name in names if name not in self.learnt]
+        if (self.known is None) != (not rest):
+            condition = "be a function of X exactly if not all outcomes are learnt"
+            way_out = f"Not learnt: {rest}."
+            raise InputError(must("known", condition, self.known, way_out))
+        if self.model.num_outputs != len(self.learnt):
+            condition = f"have an output per learnt outcome, {list(self.learnt)}"
+            found = f"{self.model.num_outputs} outputs"
+            raise InputError(must("model", condition, found, "In the same order."))
+        check_shape("Y", self.Y, [len(self.X), len(names)], "A row per row of X.")
+        shape = [len(self.goals.objectives)]
+        check_shape("reference", self.reference, shape, "A utility per objective.")
+
+
+@runtime_checkable
+class Pareto(Protocol):
+    """What a look at a structure is worth for goals, written down before any data."""
+
+    @property
+    def joint(self) -> bool:
+        """Whether one value is given to `q > 1` candidates, and pending ones count."""
+        ...
+
+    def build(self, case: Case) -> AcquisitionFunction:
+        """Return BoTorch's acquisition function, to be maximised over `X [b, q, d]`."""
+        ...
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the acquisition, ready for JSON."""
+        ...
