@@ -86,6 +86,8 @@ def _forces(slopes: Slopes, place: Tensor, z: int, chosen: Tensor) -> Tensor:
 def padded(P: Tensor, place: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """Return features `[b, a, f]` and species `[b, a]`; missing atoms are zeros."""
     sizes = counts.tolist()
+    if len(set(sizes)) == 1:
+        return P.view(len(sizes), sizes[0], -1), place.view(len(sizes), -1)
     rows = torch.nn.utils.rnn.pad_sequence(list(P.split(sizes)), batch_first=True)
     kinds = torch.nn.utils.rnn.pad_sequence(
         list(place.split(sizes)), batch_first=True, padding_value=-1

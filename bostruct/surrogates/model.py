@@ -138,7 +138,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         """Return the joint posterior of q energies in eV, differentiable in X.
 
         Args:
-            X: `[..., q, d]` coordinates of structures of one composition.
+            X: `[..., q, d]` coordinates of structures of the trained species.
             output_indices: not used, there is one output.
             observation_noise: whether to add the noise of a measured energy, or a
                 tensor `[..., q]` of noise variances, eV².
@@ -153,12 +153,13 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         base = self.soap.base(structures)
         P, changed = self.soap.seen(structures, base)
         mean, h = self._means(structures, P, place, base, changed)
-        a = structures.positions.shape[0] // len(structures)
-        pairs = between(
-            P.view(*shape, a, -1), place.view(*shape, a), self.power
-        )  # [..., q, q]
+        counts = structures.counts
+        rows, kinds = diagonal.padded(P, place, counts)
+        rows, kinds = rows.view(*shape, *rows.shape[1:]), kinds.view(*shape, -1)
+        pairs = between(rows, kinds, self.power)  # [..., q, q]
         C = self._covariance(pairs, h.view(*shape, -1))
-        C = noisy(C, observation_noise, self.fit.energy_noise**2 * a)
+        own = self.fit.energy_noise**2 * counts.view(shape)
+        C = noisy(C, observation_noise, own)
         return joint(mean.view(shape), C, posterior_transform)
 
     def condition_on_observations(

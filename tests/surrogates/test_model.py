@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ase.build import fcc100
+from ase.build import bulk, fcc100
 from botorch.acquisition import (
     LogExpectedImprovement,
     PosteriorStandardDeviation,
@@ -20,7 +20,7 @@ from botorch.sampling import SobolQMCNormalSampler
 from safetensors.torch import load, save
 
 from bostruct.errors import InputError, NotFittedError
-from bostruct.spaces import Surface
+from bostruct.spaces import Pool, Surface
 from bostruct.structures import Structures
 from bostruct.surrogates import LocalGP, joint
 from bostruct.surrogates import model as module
@@ -500,3 +500,24 @@ def test_on_a_slab_the_posterior_is_what_is_predicted(layers):
     high, low = (model.predict(space.decode(X + s)).variance for s in (step, -step))
     found = (slope * step).sum(-1)
     torch.testing.assert_close(found, (high - low) / 2, rtol=1e-4, atol=1e-10)
+
+
+def test_structures_may_differ_in_composition_and_size():
+    """A joint posterior over a pool is that of its structures."""
+    cell = bulk("Cu", cubic=True, a=3.8)
+    images = [bulk("Cu"), bulk("Au"), cell.copy(), cell.copy(), cell.copy()]
+    images[2].set_chemical_symbols(["Au", "Cu", "Cu", "Cu"])
+    images[3].set_chemical_symbols(["Au", "Au", "Cu", "Cu"])
+    images[4].set_chemical_symbols(["Cu", "Au", "Au", "Au"])
+    pool = Pool(images)
+    X = pool.rows(0, 5)
+    structures = pool.decode(X)
+    energy = torch.tensor([-0.1, 0.2, 0.5, 0.3, 0.9], dtype=torch.float64)
+    model = SMALL.fit(replace(structures[:4], energy=energy[:4]), pool)
+    found = model.predict(structures, covariance=True)
+    together = model.posterior(X)
+    torch.testing.assert_close(together.mean.flatten(), found.mean)
+    C = together.distribution.covariance_matrix
+    torch.testing.assert_close(C, found.covariance)
+    alone = model.posterior(X.unsqueeze(-2), observation_noise=True)
+    torch.testing.assert_close(alone.variance.flatten(), found.variance + found.noise)
