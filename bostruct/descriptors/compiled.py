@@ -156,6 +156,7 @@ def slopes(
     V: Array,
     kind: Array,
     row: Array,
+    unit: float,
     M: Array,
     N: Array,
     A: Array,
@@ -170,6 +171,7 @@ def slopes(
         V: `[n, k, 3]` in cut-offs, like the next ones as for `slope`.
         kind: `[n, k]`.
         row: `[n, k]` where in `out` a pair is put.
+        unit: the slopes are per this many cut-offs.
         M: `[J, J]`.
         N: of the harmonics.
         A: `[S, S]` mixes species.
@@ -183,12 +185,13 @@ def slopes(
     s, many = C.shape[1:]
     r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
     R, dR = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
-    Y, dY = np.empty((K, many), V.dtype), np.empty((K, 3, many), V.dtype)
+    Y, dY = np.empty((K, many), V.dtype), np.empty((3, many, K), V.dtype)
     Q = np.empty((len(N), K), V.dtype)
     X, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
-    gram = np.empty((L + 1, J, s), V.dtype)
-    turned = np.empty((many, s), V.dtype)
-    dC = np.empty((J, many), V.dtype)
+    W, dW = np.empty((s, K), V.dtype), np.empty((s, K), V.dtype)
+    seen, turned = np.empty((s, K), V.dtype), np.empty((3, s, K), V.dtype)
+    change = np.empty((3, P.shape[1], K), V.dtype)
+    along = np.empty((3, K), V.dtype)
     end = np.empty(len(A), np.int64)
     for i in range(n):
         k = _gather(V[i], kind[i], r, u, who, end)
@@ -196,21 +199,19 @@ def slopes(
         radial_slope(r, M, dR, k)
         harmonics(u, Y, Q, X, I, N, k)
         harmonics_slopes(u, Q, X, I, N, dY, k)
-        for h in range(many):
-            for b in range(s):
-                turned[h, b] = C[i, b, h]
+        _shared(R, dR, r, A, end, W, dW)
+        _power_slopes(Y, dY, u, C[i], W, dW, seen, turned, change, L, k)
+        along[:] = 0
+        for x in range(3):
+            for e in range(P.shape[1]):
+                for p in range(k):
+                    along[x, p] += change[x, e, p] * P[i, e]
+        scale = unit / length[i]
         for p in range(k):
-            species = kind[i, who[p]]
+            mine = out[row[i, who[p]]]
             for x in range(3):
-                for j in range(J):
-                    bent, tilted = dR[j, p] * u[x, p], R[j, p] / r[p]
-                    for h in range(many):
-                        dC[j, h] = bent * Y[p, h] + tilted * dY[p, x, h]
-                change = out[row[i, who[p]], x]
-                _power_slope(dC, turned, A[species], gram, change, L)
-                along = (change * P[i]).sum()
-                for e in range(len(change)):
-                    change[e] = (change[e] - along * P[i, e]) / length[i]
+                for e in range(P.shape[1]):
+                    mine[x, e] = (change[x, e, p] - along[x, p] * P[i, e]) * scale
 
 
 @fast
@@ -327,36 +328,80 @@ def _power_pulled(
 
 
 @fast
-def _power_slope(
-    dC: Array, C: Array, weight: Array, gram: Array, dP: Array, L: int
+def _shared(
+    R: Array, dR: Array, r: Array, A: Array, end: Array, W: Array, dW: Array
 ) -> None:
-    """Put the change of the power spectrum into dP `[f]`, of one atom.
+    """Put R / r and dR, shared among all species, into W and dW `[s, k]`."""
+    J, start = len(R), 0
+    for species in range(len(end)):
+        for b in range(len(W)):
+            weight, j = A[species, b // J], b % J
+            for p in range(start, end[species]):
+                W[b, p] = weight * R[j, p] / r[p]
+                dW[b, p] = weight * dR[j, p]
+        start = end[species]
+
+
+@fast
+def _power_slopes(
+    Y: Array,
+    dY: Array,
+    u: Array,
+    C: Array,
+    W: Array,
+    dW: Array,
+    seen: Array,
+    turned: Array,
+    dP: Array,
+    L: int,
+    k: int,
+) -> None:
+    """Put the changes of the power spectrum into dP `[3, f, k]`, of one atom.
+
+    Of dC_p = dW_p Y_p u_p + W_p dY_p the products with C are outer ones, of the radial
+    parts with C Y_p and C dY_p.
 
     Args:
-        dC: `[j, m]`, change of what one neighbor adds, before species are mixed.
-        C: `[m, s]`.
-        weight: `[S]` what of it goes to each species.
-        gram: `[l, j, s]`, room for products of dC and C.
+        Y: `[k, m]` of the neighbors.
+        dY: `[3, m, k]`.
+        u: `[3, k]`.
+        C: `[s, m]`.
+        W: `[s, k]`, like the next one as from `_shared`.
+        dW: `[s, k]`.
+        seen: `[s, k]`, room for `_against`, like the next one.
+        turned: `[3, s, k]`.
         dP: filled.
         L: largest degree.
+        k: neighbors.
     """
-    J, s = dC.shape[0], C.shape[1]
-    e = 0
+    s, e = len(C), 0
+    steep = np.empty(k, C.dtype)
     for ell in range(L + 1):
-        for j in range(J):
-            gram[ell, j] = 0
-            for h in range(ell * ell, (ell + 1) * (ell + 1)):
-                part = dC[j, h] / (2 * ell + 1)
-                for b in range(s):
-                    gram[ell, j, b] += part * C[h, b]
-        for t in range(len(weight)):
-            for i in range(J):
-                a = t * J + i
-                for v in range(t, len(weight)):
-                    for j in range(i if v == t else 0, J):
-                        b = v * J + j
-                        total = (
-                            weight[t] * gram[ell, i, b] + weight[v] * gram[ell, j, a]
-                        )
-                        dP[e] = total if a == b else total * ROOT
-                        e += 1
+        _against(Y, dY, C, seen, turned, ell, k)
+        for a in range(s):
+            for b in range(a, s):
+                root = dP.dtype.type(1.0 if a == b else ROOT)
+                for p in range(k):
+                    steep[p] = dW[a, p] * seen[b, p] + dW[b, p] * seen[a, p]
+                for x in range(3):
+                    for p in range(k):
+                        on = W[a, p] * turned[x, b, p] + W[b, p] * turned[x, a, p]
+                        dP[x, e, p] = root * (u[x, p] * steep[p] + on)
+                e += 1
+
+
+@fast
+def _against(
+    Y: Array, dY: Array, C: Array, seen: Array, turned: Array, ell: int, k: int
+) -> None:
+    """Put C Y and C dY of one degree into seen `[s, k]` and turned `[3, s, k]`."""
+    for b in range(len(C)):
+        seen[b, :k] = 0
+        turned[:, b, :k] = 0
+        for h in range(ell * ell, (ell + 1) * (ell + 1)):
+            part = C[b, h] / (2 * ell + 1)
+            for p in range(k):
+                seen[b, p] += part * Y[p, h]
+            for x in range(3):
+                for p in range(k):
+                    turned[x, b, p] += part * dY[x, h, p]

@@ -235,6 +235,7 @@ class SOAP:
             V.numpy(),
             kind.numpy(),
             row.numpy(),
+            1 / self.cutoff,
             M,
             N,
             A,
@@ -243,7 +244,6 @@ class SOAP:
             length.numpy(),
             dP.numpy(),
         )
-        dP /= self.cutoff
         return Slopes(P, center, near.other[center, column], dP)
 
     def place(self, numbers: Tensor) -> Tensor:

@@ -172,27 +172,28 @@ def harmonics_slopes(
     dY: Array,
     k: int,
 ) -> None:
-    """Put the slopes of Y along the sphere into dY `[k, 3, m]`."""
-    dY[:k] = 0
+    """Put the slopes of Y along the sphere into dY `[3, m, k]`."""
+    dY[:, :, :k] = 0
     for ell in range(1, len(X)):
         for m in range(ell + 1):
             here = ell * (ell + 1) // 2 + m
             plus, minus = ell * ell + ell + m, ell * ell + ell - m
-            for p in range(k):
-                if m < ell:
+            if m < ell:
+                for p in range(k):
                     steep = N[here] * Q[here + 1, p]
-                    dY[p, 2, minus] = steep * I[m, p]
-                    dY[p, 2, plus] = steep * X[m, p]
-                if m:
+                    dY[2, minus, p] = steep * I[m, p]
+                    dY[2, plus, p] = steep * X[m, p]
+            if m:
+                for p in range(k):
                     weight = N[here] * m * Q[here, p]
-                    dY[p, 0, plus] = weight * X[m - 1, p]
-                    dY[p, 1, plus] = -weight * I[m - 1, p]
-                    dY[p, 0, minus] = weight * I[m - 1, p]
-                    dY[p, 1, minus] = weight * X[m - 1, p]
-    for p in range(k):
-        x, y, z = u[0, p], u[1, p], u[2, p]
-        for h in range(dY.shape[2]):
-            along = x * dY[p, 0, h] + y * dY[p, 1, h] + z * dY[p, 2, h]
-            dY[p, 0, h] -= x * along
-            dY[p, 1, h] -= y * along
-            dY[p, 2, h] -= z * along
+                    dY[0, plus, p] = weight * X[m - 1, p]
+                    dY[1, plus, p] = -weight * I[m - 1, p]
+                    dY[0, minus, p] = weight * I[m - 1, p]
+                    dY[1, minus, p] = weight * X[m - 1, p]
+    for h in range(dY.shape[1]):
+        for p in range(k):
+            x, y, z = u[0, p], u[1, p], u[2, p]
+            along = x * dY[0, h, p] + y * dY[1, h, p] + z * dY[2, h, p]
+            dY[0, h, p] -= x * along
+            dY[1, h, p] -= y * along
+            dY[2, h, p] -= z * along
