@@ -8,13 +8,14 @@ and relaxed at once, the best of all so far are perturbed again, round after rou
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor
 
+from bostruct.candidates.breed import drawn, perturbed, ways
 from bostruct.candidates.candidates import Candidates, Judges, choose
 from bostruct.candidates.relax import Relaxed, Value, relax
 from bostruct.errors import InputError, check_count, check_positive, must
@@ -33,15 +34,6 @@ class Region(Judges, Protocol):
 
     def moves(self) -> Mapping[str, Any]:
         """Return random changes by name: X `[n, d]`, generator to X `[n, d]`."""
-        ...
-
-
-@runtime_checkable
-class Generates(Protocol):
-    """A space that knows several ways to make random structures."""
-
-    def generators(self) -> Mapping[str, Any]:
-        """Return them by name: n, generator to X `[n, d]`, on the CPU."""
         ...
 
 
@@ -169,11 +161,11 @@ class Search:
         random = (
             self.candidates if not len(lowest) else round(self.fresh * self.candidates)
         )
-        starts, names = _random(sources, random, generator, known)
-        perturbed, made = _perturbed(
+        starts, names = drawn(sources, random, generator, known)
+        changed, made = perturbed(
             moves, known[lowest], self.candidates - random, generator
         )
-        starts = torch.cat((starts, perturbed))
+        starts = torch.cat((starts, changed))
         pool = _ended((yield starts), names + made)
         top, idle = -torch.inf, 0
         for _ in range(self.rounds - 1):
@@ -185,7 +177,7 @@ class Search:
                 break
             parents = pool.X[best] if len(best) else starts
             paid = [pool.origin[row] for row in best.tolist()]
-            starts, names = _perturbed(moves, parents, self.candidates, generator, paid)
+            starts, names = perturbed(moves, parents, self.candidates, generator, paid)
             pool = Candidates.cat((pool, _ended((yield starts), names)))
         return pool
 
@@ -195,9 +187,7 @@ class Search:
         Raises:
             InputError: a name in `without` is none of them, or nothing is left.
         """
-        sources: Mapping[str, Any] = {"random": space.sample}
-        if isinstance(space, Generates):
-            sources = space.generators()
+        sources = ways(space)
         moves = space.moves()
         known = (*sources, *moves)
         for name in self.without:
@@ -216,40 +206,3 @@ class Search:
 
 def _ended(end: Relaxed, origin: list[str]) -> Candidates:
     return Candidates(end.X, end.value, origin, end.steps, end.converged)
-
-
-def _random(
-    sources: Mapping[str, Any], count: int, generator: torch.Generator, like: Tensor
-) -> tuple[Tensor, list[str]]:
-    """Return random structures, as many of each kind, and the names of the kinds."""
-    each = {name: len(range(k, count, len(sources))) for k, name in enumerate(sources)}
-    made = [sources[name](n, generator).to(like) for name, n in each.items()]
-    return torch.cat(made), [name for name, n in each.items() for _ in range(n)]
-
-
-def _perturbed(
-    moves: Mapping[str, Any],
-    parents: Tensor,
-    count: int,
-    generator: torch.Generator,
-    paid: Sequence[str] = (),
-) -> tuple[Tensor, list[str]]:
-    """Return `count` changed copies of parents `[p, d]`, and the names of the moves.
-
-    Parents take turns. A move is drawn the more often the more of the best so far it
-    has made, `paid` being their origins; none is ever given up.
-    """
-    if not count:
-        return parents[:0], []
-    names = list(moves)
-    weights = torch.tensor([1.0 + list(paid).count(name) for name in names])
-    which = torch.multinomial(weights, count, replacement=True, generator=generator)
-    whom = torch.arange(count) % len(parents)
-    X = parents[whom.to(parents.device)]
-    changed = X.clone()
-    for k, name in enumerate(names):
-        rows = (which == k).nonzero().squeeze(-1)
-        if len(rows):
-            there = rows.to(X.device)
-            changed[there] = moves[name](X[there].cpu(), generator).to(X)
-    return changed, [names[k] for k in which.tolist()]

@@ -252,25 +252,27 @@ class Composition:
         Where an element may take some steps only, it is its next one.
         """
         check_shape("x", x, [self.dimension])
-        steps = self._counts(x)
-        found = []
-        for i, gives in enumerate(self.grid.allowed):
-            for j, takes in enumerate(self.grid.allowed):
-                less = [s for s in gives if s < steps[i]]
-                more = {s for s in takes if s > steps[j]}
-                amounts = [int(steps[i]) - s for s in reversed(less)]
-                fit = (a for a in amounts if int(steps[j]) + a in more)
-                amount = next(fit, None) if i != j else None
-                if amount is None:
-                    continue
-                row = steps.clone()
-                row[i] -= amount
-                row[j] += amount
-                if bool(self.grid.contains(row)):
-                    found.append(row)
-        if not found:
-            return empty(self.dimension).to(x)
-        return torch.stack(found).to(x) / self.grid.whole
+        steps = self._counts(x).tolist()
+        options = self.grid.allowed
+        less = [
+            [own - s for s in reversed(some) if s < own]
+            for own, some in zip(steps, options, strict=True)
+        ]
+        more = [
+            {s - own for s in some if s > own}
+            for own, some in zip(steps, options, strict=True)
+        ]
+        rows = []
+        for i, gives in enumerate(less):
+            for j, takes in enumerate(more):
+                amount = next((amount for amount in gives if amount in takes), 0)
+                if i != j and amount:
+                    row = steps.copy()
+                    row[i] -= amount
+                    row[j] += amount
+                    rows.append(row)
+        found = torch.tensor(rows, dtype=torch.int64).reshape(-1, self.dimension)
+        return found[self.grid.contains(found)].to(x) / self.grid.whole
 
     def fractions(self, X: Tensor) -> Tensor:
         """Return the composition that is decoded at X `[..., k]`, `[..., k]`."""
@@ -315,12 +317,13 @@ class Composition:
         steps = (flat * self.grid.whole).cpu()
         whole = steps.round().long()
         off = ~self.grid.contains(whole)
-        if self.continuous:
+        if self.continuous and bool(off.any()):
             low, high = self.low, self.high
             steps = project_bounded(steps / self.grid.whole, low, high)
             steps = steps * self.grid.whole
         for rows in off.nonzero().squeeze(-1).split(ROWS):
-            whole[rows] = self.grid.nearest(steps[rows])
+            if len(rows):  # none are still one part
+                whole[rows] = self.grid.nearest(steps[rows])
         return whole.reshape(X.shape).to(X.device)
 
     def _structure(self, counts: tuple[int, ...]) -> Structures:

@@ -1,0 +1,74 @@
+"""New structures from nothing, and from those that are good.
+
+What every search begins with and goes on by: random structures of each kind a space
+knows, and moves of parents, drawn the more often the more they have paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+class Samples(Protocol):
+    """A space that makes random structures."""
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return random structures `[n, d]`, on the CPU."""
+        ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """A space that knows several ways to make random structures."""
+
+    def generators(self) -> Mapping[str, Any]:
+        """Return them by name: n, generator to X `[n, d]`, on the CPU."""
+        ...
+
+
+def ways(space: Samples) -> Mapping[str, Any]:
+    """Return the space's ways to make random structures, by name."""
+    if isinstance(space, Generates):
+        return space.generators()
+    return {"random": space.sample}
+
+
+def drawn(
+    sources: Mapping[str, Any], count: int, generator: torch.Generator, like: Tensor
+) -> tuple[Tensor, list[str]]:
+    """Return random structures, as many of each kind, and the names of the kinds."""
+    each = {name: len(range(k, count, len(sources))) for k, name in enumerate(sources)}
+    made = [sources[name](n, generator).to(like) for name, n in each.items()]
+    return torch.cat(made), [name for name, n in each.items() for _ in range(n)]
+
+
+def perturbed(
+    moves: Mapping[str, Any],
+    parents: Tensor,
+    count: int,
+    generator: torch.Generator,
+    paid: Sequence[str] = (),
+) -> tuple[Tensor, list[str]]:
+    """Return `count` changed copies of parents `[p, d]`, and the names of the moves.
+
+    Parents take turns. A move is drawn the more often the more of the best so far it
+    has made, `paid` being their origins; none is ever given up.
+    """
+    if not count:
+        return parents[:0], []
+    names = list(moves)
+    weights = torch.tensor([1.0 + list(paid).count(name) for name in names])
+    which = torch.multinomial(weights, count, replacement=True, generator=generator)
+    whom = torch.arange(count) % len(parents)
+    X = parents[whom.to(parents.device)]
+    changed = X.clone()
+    for k, name in enumerate(names):
+        rows = (which == k).nonzero().squeeze(-1)
+        if len(rows):
+            there = rows.to(X.device)
+            changed[there] = moves[name](X[there].cpu(), generator).to(X)
+    return changed, [names[k] for k in which.tolist()]
