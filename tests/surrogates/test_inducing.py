@@ -4,6 +4,7 @@ import pytest
 import torch
 from linear_operator.operators import DenseLinearOperator
 
+from bostruct.surrogates import inducing
 from bostruct.surrogates.inducing import choose
 
 POWER = 2
@@ -136,3 +137,32 @@ def test_unlike_species_are_not_explained_by_each_other():
     P = random(1, 6).repeat(2, 1)
     assert len(pick(P, torch.tensor([0, 1]))) == 2
     assert len(pick(P, torch.tensor([1, 1]))) == 1
+
+
+def greedy(P, place, count):
+    """Return the rows of the greedy choice, one after the other."""
+    K = kernel(P, place)
+    rows = []
+    for _ in range(count):
+        left = K.diagonal().clone()
+        left[rows] = 0
+        rows.append(int(left.argmax()))
+        K = K - torch.outer(K[rows[-1]], K[rows[-1]]) / K[rows[-1], rows[-1]]
+    return rows
+
+
+@pytest.mark.parametrize("block", [1, 7, 64])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_blocks_take_what_one_after_the_other_takes(monkeypatch, block, share):
+    """However many are watched, and however late the others learn of it."""
+    monkeypatch.setattr(inducing, "BLOCK", block)
+    monkeypatch.setattr(inducing, "WATCHED", share)
+    P = random(400, 9) * torch.logspace(0, -1.5, 9, dtype=torch.float64)
+    P = P / P.norm(dim=-1, keepdim=True)
+    P = P * torch.linspace(1.0, 0.9, 400, dtype=torch.float64).unsqueeze(-1)  # no ties
+    place = torch.arange(400) % 2
+    expected = greedy(P, place, 50)
+    found = pick(P, place, count=50, tolerance=1e-12)
+    assert taken(P, found) == sorted(expected, key=lambda row: int(place[row]))
+    own = kernel(found.features, found.place)
+    torch.testing.assert_close(found.factor @ found.factor.T, own, rtol=0, atol=1e-12)
