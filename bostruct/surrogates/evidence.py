@@ -176,9 +176,22 @@ def log_marginal_likelihood(
         e: energy noise, eV.
         f: force noise, eV/Å.
     """
-    d, g = energies.variance(s, e), forces.variance(s, f)
     v = moment(energies, forces, s, e, f)
     factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
+    return _density(energies, forces, s, e, f, v, factor)
+
+
+def _density(
+    energies: Rows,
+    forces: Rows,
+    s: Tensor,
+    e: Tensor,
+    f: Tensor,
+    v: Tensor,
+    factor: Tensor,
+) -> Tensor:
+    """Return log p(y) from v `[m]` and the Cholesky factor `[m, m]` of A."""
+    d, g = energies.variance(s, e), forces.variance(s, f)
     explained = torch.linalg.solve_triangular(factor, v.unsqueeze(-1), upper=False)
     misfit = energies.square / d + forces.square / g - explained.square().sum()
     volume = 2 * factor.diagonal().log().sum() + 2 * len(factor) * s.log()
@@ -189,8 +202,10 @@ def log_marginal_likelihood(
     return -total / 2
 
 
-def slopes(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Tensor:
-    """Return the slopes `[3]` of log p(y) with the logarithms of s, e and f.
+def slopes(
+    energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return log p(y), and its slopes `[3]` with the logarithms of s, e and f.
 
     With w = A^-1 v, that with log √d of a kind of rows is
         S_k = (y_k . y_k - 2 w . v_k + w . G_k w + tr(A^-1 G_k)) / d_k - N_k
@@ -211,7 +226,8 @@ def slopes(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Ten
         slope = (missed + spread) / d - rows.count
         found.append(slope * deviation**2 / d)
         signal = signal + slope * s**2 * rows.unseen / d
-    return torch.stack([signal, *found])
+    density = _density(energies, forces, s, e, f, v, factor)
+    return density, torch.stack([signal, *found])
 
 
 def maximise(
@@ -233,8 +249,7 @@ def maximise(
 
     def closure() -> tuple[Tensor, list[Tensor | None]]:
         with torch.no_grad():
-            evidence = log_marginal_likelihood(energies, forces, *values())
-            steep = slopes(energies, forces, *values())
+            evidence, steep = slopes(energies, forces, *values())
         prior = start.log_prior()
         tilts = torch.autograd.grad(prior, list(parameters.values()))
         both = [
