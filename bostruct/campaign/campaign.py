@@ -27,13 +27,13 @@ from bostruct.campaign.parts import (
     Parts,
     check_executor,
     check_stop,
+    default_search,
 )
 from bostruct.campaign.progress import Line
 from bostruct.campaign.records import Trial
 from bostruct.campaign.session import Session
 from bostruct.campaign.start import LEAST, Given, bring
 from bostruct.campaign.stop import Evaluations, Stop
-from bostruct.candidates import Search
 from bostruct.errors import InputError, LogError, MismatchError, check_count, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.spaces import Space
@@ -52,7 +52,8 @@ class Campaign:
         evaluator: What it costs to know.
         surrogate: What is believed; `LocalGP()` by default.
         acquisition: What a look is worth; `LowerConfidenceBound(kappa=1.0)` by default.
-        search: How candidates are found; `Search()` by default.
+        search: How candidates are found; by default `Search()`, and in discrete spaces
+            `Pick()` for lists of up to 10⁶ members, else `Walk()`.
         stop: When it ends, `Evaluations(100)` by default; not part of its identity.
         start: Structures to begin with: `ase.Atoms`, `Structures`, or files that ASE
             reads, all their frames. Those that carry an energy are data and are never
@@ -91,7 +92,7 @@ class Campaign:
             acquisition=(
                 LowerConfidenceBound(kappa=1.0) if acquisition is None else acquisition
             ),
-            search=Search() if search is None else search,
+            search=default_search(space) if search is None else search,
             initial=LEAST if initial is None else check_count("initial", initial),
             batch=check_count("batch", batch),
             check=suited(check, evaluator),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from bostruct.campaign.check import Check
 from bostruct.campaign.description import canonical
 from bostruct.campaign.start import Start
 from bostruct.campaign.stop import Stop
-from bostruct.candidates import Candidates, Search
+from bostruct.candidates import LONGEST, Candidates, Pick, Search, Walk
 from bostruct.errors import InputError, must
 from bostruct.evaluators import Evaluator
 from bostruct.spaces import Discrete, Space
@@ -79,11 +79,12 @@ class Parts:
     def __post_init__(self) -> None:
         for name, method in NEEDS.items():
             check_part(name, getattr(self, name), method)
-        if isinstance(self.search, Search) and isinstance(self.space, Discrete):
-            condition = "have coordinates that `Search` can relax"
-            way_out = "Give a `search` of your own, which tries members of the space."
+        check_search(self.search, self.space)
+        if self.check is not None and isinstance(self.space, Discrete):
+            condition = "be None where a space has only certain structures"
             kind = type(self.space).__name__
-            raise InputError(must("space", condition, kind, way_out))
+            way_out = "Relaxed, they are no longer members; relax them afterwards."
+            raise InputError(must("check", condition, f"one for {kind}", way_out))
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign, ready for JSON."""
@@ -94,6 +95,36 @@ class Parts:
             if part is not None:
                 parts[name] = part.description()
         return parts
+
+
+def default_search(space: object) -> Finder:
+    """Return how candidates are found where nothing else is asked for."""
+    if not isinstance(space, Discrete):
+        return Search()
+    listed = space.size is not None and space.size <= LONGEST
+    found: Any = Pick() if listed else Walk()  # for discrete spaces alone
+    return cast("Finder", found)
+
+
+def check_search(search: object, space: Space) -> None:
+    """Refuse a search that cannot search in a space.
+
+    Raises:
+        InputError: it cannot.
+    """
+    kind = type(space).__name__
+    if isinstance(space, Discrete):
+        if isinstance(search, Search):
+            condition = "have coordinates that `Search` can relax"
+            way_out = "Take `Pick()`, `Walk()`, or leave `search` out."
+            raise InputError(must("space", condition, kind, way_out))
+        if isinstance(search, Pick) and space.size is None:
+            condition = "have members that `Pick` can list"
+            found = f"{kind}, whose members are too many"
+            raise InputError(must("space", condition, found, "Take `Walk()`."))
+    elif isinstance(search, Pick | Walk):
+        condition = f"be discrete for `{type(search).__name__}`"
+        raise InputError(must("space", condition, kind, "Take `Search()`."))
 
 
 def check_part(name: str, part: object, method: str) -> None:

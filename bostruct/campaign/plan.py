@@ -18,9 +18,10 @@ from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.schema import FORMAT
 from bostruct.campaign.start import LEAST, Start
 from bostruct.campaign.streams import isolated, stream
-from bostruct.campaign.value import Task, Value, choice, fresh
+from bostruct.campaign.value import Task, Value, choice, each, fresh
 from bostruct.candidates import Candidates
 from bostruct.evaluators import Evaluation, Failure
+from bostruct.spaces import Discrete
 from bostruct.structures import Structures
 from bostruct.surrogates import FittedModel
 
@@ -131,9 +132,10 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     seen = torch.stack([trial.X for trial in trials]).to(task.device)
     rests = dict(zip(numbers, calm(structures), strict=True))
     resting = torch.tensor([rests.get(trial.number, True) for trial in trials])
-    candidates, chosen, values = choice(
-        task, candidates, value, seen, resting, paying(model, candidates.X, energies)
-    )
+    again = None  # of members there is no second look: each has one energy
+    if not isinstance(space, Discrete):
+        again = paying(model, candidates.X, energies)
+    candidates, chosen, values = choice(task, candidates, value, seen, resting, again)
     tensors = offload(_tensors(task, model, candidates, chosen, known))
     shown = dict(model.hyperparameters()) | calibrated(known).numbers()
     if isinstance(task.parts.acquisition, Tempers):
@@ -177,8 +179,7 @@ def paying(model: FittedModel, X: Tensor, energies: Tensor) -> Tensor:
     In a stiff potential a structure within the tolerance of a minimum may still be far
     above it: one that the model puts well below all of `energies` `[t]` is looked at.
     """
-    with torch.no_grad():
-        mean: Tensor = model.posterior(X.unsqueeze(-2)).mean.flatten()
+    mean, _ = _posterior(model, X)
     return mean < energies.min() - PAYS
 
 
@@ -193,28 +194,41 @@ def _tensors(
     tensors = {f"model.{name}": value for name, value in model.state().items()}
     probe = task.parts.space.sample(PROBES, stream(task.seed, "probe"))
     X_probe = probe.to(task.device)
-    with torch.no_grad():
-        at_probe = model.posterior(X_probe.unsqueeze(-2))
-        latent = model.posterior(candidates.X.unsqueeze(-2))
-        observed = model.posterior(candidates.X.unsqueeze(-2), observation_noise=True)
-        if chosen:
+    mean, variance = _posterior(model, candidates.X)
+    _, observed = _posterior(model, candidates.X, noise=True)
+    probe_mean, probe_variance = _posterior(model, X_probe)
+    if chosen:
+        with torch.no_grad():
             joint = model.posterior(candidates.X[chosen])
-            tensors["chosen.covariance"] = joint.distribution.covariance_matrix
+        tensors["chosen.covariance"] = joint.distribution.covariance_matrix
     return {
         **tensors,
         "candidates.X": candidates.X,
-        "candidates.mean": latent.mean.flatten(),
-        "candidates.variance": latent.variance.flatten(),
-        "candidates.observed": observed.variance.flatten(),
+        "candidates.mean": mean,
+        "candidates.variance": variance,
+        "candidates.observed": observed,
         "candidates.acquisition": candidates.value,
         "candidates.steps": candidates.steps,
         "candidates.converged": candidates.converged,
         "chosen.index": torch.tensor(chosen, dtype=torch.int64),
         "probe.X": X_probe,
-        "probe.mean": at_probe.mean.flatten(),
-        "probe.variance": at_probe.variance.flatten(),
+        "probe.mean": probe_mean,
+        "probe.variance": probe_variance,
         "known": torch.tensor([trial.number for trial in known], dtype=torch.int64),
     }
+
+
+def _posterior(
+    model: FittedModel, X: Tensor, noise: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each of X `[c, d]`, `[c]` eV and eV²."""
+
+    def of(part: Tensor) -> Tensor:
+        found = model.posterior(part.unsqueeze(-2), observation_noise=noise)
+        return torch.stack((found.mean.flatten(), found.variance.flatten()), -1)
+
+    mean, variance = each(of, X).T.contiguous()
+    return mean, variance
 
 
 def _prediction(tensors: Mapping[str, Tensor], i: int) -> dict[str, float]:

@@ -22,7 +22,7 @@ from bostruct.campaign.match import among, order, whole
 from bostruct.errors import InputError, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.evaluator import check, limits
-from bostruct.spaces import Space
+from bostruct.spaces import Discrete, Space
 from bostruct.structures import SYMBOLS, Structures, from_ase, neighbors
 from bostruct.structures.elements import formula
 
@@ -99,6 +99,8 @@ def bring(given: Given, space: Space, evaluator: Evaluator) -> Start:
         structures = _structures(image, place)
         x, kept = _encoded(structures, space, place)
         outcome = _outcome(structures, kept, evaluator, place)
+        if outcome is not None:
+            _check_size(structures, space, x, place)
         if outcome is None:
             others.append(x)
         else:
@@ -134,10 +136,7 @@ def _encoded(
     Raises:
         InputError: it is no structure of the space.
     """
-    wanted, found = sorted(space.numbers.tolist()), sorted(structures.numbers.tolist())
-    if wanted != found:
-        condition = f"hold structures of {formula(wanted)}"
-        raise InputError(must("start", condition, f"{formula(found)}, {place}"))
+    _check_elements(structures, space, place)
     try:
         x = space.encode(structures)[0].double().cpu()
         made = space.decode(x)
@@ -150,11 +149,47 @@ def _encoded(
         raise InputError(must("start", condition, f"{place}: {error}")) from error
     if not bool(space.contains(x)):
         raise InputError(_why(space, x, place))
+    if isinstance(space, Discrete):
+        x = space.canonical(x)
     return x, order(structures, made)
+
+
+def _check_elements(structures: Structures, space: Space, place: str) -> None:
+    """Refuse a structure that is made of something else.
+
+    Raises:
+        InputError: it is.
+    """
+    wanted, found = sorted(space.numbers.tolist()), sorted(structures.numbers.tolist())
+    if isinstance(space, Discrete):
+        strange = sorted(set(found) - set(wanted))
+        if strange:
+            condition = f"hold structures of {', '.join(SYMBOLS[z] for z in wanted)}"
+            value = f"{', '.join(SYMBOLS[z] for z in strange)} in {place}"
+            raise InputError(must("start", condition, value))
+    elif wanted != found:
+        condition = f"hold structures of {formula(wanted)}"
+        raise InputError(must("start", condition, f"{formula(found)}, {place}"))
+
+
+def _check_size(structures: Structures, space: Space, x: Tensor, place: str) -> None:
+    """Refuse an energy of another cell than the one that the space has for it.
+
+    Raises:
+        InputError: it is.
+    """
+    given, made = len(structures.numbers), len(space.decode(x).numbers)
+    if given != made:
+        condition = f"have energies of the cells of the space, here of {made} atoms"
+        value = f"one of {given} atoms, {place}"
+        way_out = "Reduce it with its energy, or leave the energy out."
+        raise InputError(must("start", condition, value, way_out))
 
 
 def _why(space: Space, x: Tensor, place: str) -> str:
     """Return why a structure is not in the space."""
+    if isinstance(space, Discrete):
+        return must("start", "hold members of the space", place)
     made = space.decode(x)
     off = float((space.decode(space.project(x)).positions - made.positions).abs().max())
     if off > MOVED:

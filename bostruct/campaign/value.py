@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,11 +14,14 @@ from bostruct.campaign.match import among
 from bostruct.campaign.parts import Parts
 from bostruct.campaign.streams import number, stream
 from bostruct.candidates import Candidates, choose
-from bostruct.spaces import Space
+from bostruct.spaces import Discrete, Space
 from bostruct.surrogates import FittedModel, condition
 
 TRIES = 20
 """Rounds of random sampling before a space counts as exhausted."""
+
+CHUNK = 512
+"""Candidates that a model looks at together, of which there may be thousands."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,12 @@ class Value:
         return Value(self._task, model, self._known, self._energies, pending)
 
 
+def each(function: Callable[[Tensor], Tensor], X: Tensor) -> Tensor:
+    """Return a function of each of X `[c, d]`, `[c]`, in little memory."""
+    with torch.no_grad():
+        return torch.cat([function(part) for part in X.split(CHUNK)])
+
+
 def fresh(
     space: Space, count: int, generator: torch.Generator, seen: Sequence[Tensor]
 ) -> Tensor:
@@ -111,6 +120,8 @@ def fresh(
     found: list[Tensor] = []
     for _ in range(TRIES):
         X = space.sample(count - len(found), generator)
+        if isinstance(space, Discrete):
+            X = space.canonical(X)
         for x, valid in zip(X, space.contains(X), strict=True):
             if valid and not among(space, x, [*seen, *found]):
                 found.append(x)
@@ -170,8 +181,7 @@ def choice(
         if len(chosen) < task.q:
             value = value.after(candidates.X[pick : pick + 1])
             alike |= task.parts.space.same(candidates.X, candidates.X[pick])
-            with torch.no_grad():
-                worth = value(candidates.X).masked_fill(alike, -torch.inf)
+            worth = each(value, candidates.X).masked_fill(alike, -torch.inf)
             current = replace(current, value=worth)
     return candidates, chosen, values
 

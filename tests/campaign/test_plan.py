@@ -3,12 +3,18 @@ from dataclasses import replace
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
+from botorch.models.model import Model
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch.distributions import MultivariateNormal
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
 from bostruct.campaign.log import labelled
 from bostruct.campaign.plan import PAYS, calm, given, paying, plan
 from bostruct.campaign.records import Trial
 from bostruct.campaign.value import Task
+from bostruct.candidates import Pick
+from bostruct.spaces import Pool
 from bostruct.structures import from_ase
 from tests.campaign.standin import campaign, start
 
@@ -118,6 +124,51 @@ def test_what_is_worth_an_energy_is_well_below_all_known(known):
         found = paying(model, X, energies)
         assert bool(found[mean.argmin()]) is worth
         assert torch.equal(found, mean < energies.min() - PAYS)
+
+
+class Liar(Model):
+    """Promises 100 eV at the first member of a list, whatever was found there."""
+
+    num_outputs = 1
+    batch_shape = torch.Size([])
+
+    def fit(self, structures, space=None):
+        return self
+
+    def restore(self, tensors, space=None):
+        return self
+
+    def description(self):
+        return {"kind": "Liar"}
+
+    def posterior(self, X, observation_noise=False, **_):
+        mean = torch.where(X[..., 0] == 0, -100.0, X[..., 0])
+        C = torch.eye(X.shape[-2]).to(X).expand(*X.shape[:-1], X.shape[-2])
+        return GPyTorchPosterior(MultivariateNormal(mean, 1e-4 * C))
+
+    def condition_on_observations(self, X, Y, **_):
+        return self
+
+    def state(self):
+        return {}
+
+    def hyperparameters(self):
+        return {}
+
+
+def test_a_member_has_one_energy():
+    """It is not looked at again, with whatever forces and for whatever promise."""
+    pool = Pool([bulk(element) for element in ("Cu", "Ag", "Au", "Pt")])
+    forces = torch.full((1, 3), 9.0)
+    trials = [
+        replace(trial(i, x, 3.0 * i), forces=forces)
+        for i, x in enumerate(pool.rows(0, 2))
+    ]
+    found = plan(task(1, q=3, space=pool, surrogate=Liar(), search=Pick()), trials)
+    assert found.X.flatten().tolist() == [2.0, 3.0]
+    assert found.origins == ["listed"] * 2
+    promised = paying(Liar(), pool.rows(0, 2), torch.tensor([0.0, 3.0]))
+    assert promised.tolist() == [True, False]
 
 
 def test_what_the_user_gave_comes_first():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import fcc100
+from ase.build import bulk, fcc100
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixBondLength
@@ -13,7 +13,7 @@ from bostruct.campaign import Campaign
 from bostruct.campaign.start import bring
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator, Failure, Function
-from bostruct.spaces import Cluster, Surface
+from bostruct.spaces import Cluster, Composition, Pool, Surface
 from bostruct.structures import Structures, from_ase, to_ase
 from tests.campaign.standin import campaign
 
@@ -330,3 +330,52 @@ def test_functions_have_limits_too():
     atoms.calc = SinglePointCalculator(atoms, energy=1.0)
     found = campaign(Function(lambda a: 1.0), start=atoms).parts.start
     assert found.outcomes[0].energy == 1.0
+
+
+def alloys():
+    """A list of crystals of copper and gold of one, two and four atoms."""
+    cell = bulk("Cu", cubic=True, a=3.8)
+    ordered = [cell.copy() for _ in range(2)]
+    ordered[0].set_chemical_symbols(["Au", "Cu", "Cu", "Cu"])
+    ordered[1].set_chemical_symbols(["Au", "Au", "Cu", "Cu"])
+    return [bulk("Cu"), bulk("Au"), *ordered]
+
+
+def test_members_of_a_list_with_energies():
+    """Of any composition, turned as may be; others are asked for."""
+    pool = Pool(alloys())
+    turned = alloys()[3]
+    turned.rotate("x", "y", rotate_cell=True)
+    found = bring([compute(alloys()[2]), turned, bulk("Au")], pool, EVALUATOR)
+    assert found.data.tolist() == [[2.0]]
+    energy, forces = true(found.data[0], pool)
+    assert found.outcomes[0].energy == pytest.approx(energy)
+    assert np.allclose(found.outcomes[0].forces.numpy(), forces)
+    assert found.X.tolist() == [[3.0], [1.0]]
+
+
+def test_compositions_become_members():
+    space = Composition(["Cu", "Au"], bounds={"Cu": (0.2, 0.9)})
+    found = bring(to_ase(space.decode(torch.tensor([[0.5, 0.5]]))), space, EVALUATOR)
+    assert found.X.tolist() == [[0.5, 0.5]]
+    odd = bulk("Cu") * (3, 1, 1)
+    odd.set_chemical_symbols(["Cu", "Cu", "Au"])
+    found = bring(odd, space, EVALUATOR)
+    assert found.X.tolist() == [[21 / 32, 11 / 32]]
+    with pytest.raises(InputError, match=r"`start` must hold members of .*index 0"):
+        bring(bulk("Cu"), space, EVALUATOR)
+
+
+def test_refuses_what_is_no_member():
+    pool = Pool(alloys())
+    with pytest.raises(InputError, match=r"structures of Cu, Au, got Ni in index 1"):
+        bring([bulk("Cu"), bulk("Ni")], pool, EVALUATOR)
+    with pytest.raises(InputError, match=r"structures of the space.*be in the pool"):
+        bring(bulk("Cu", "bcc", a=2.9), pool, EVALUATOR)
+    double = compute(bulk("Cu") * (2, 1, 1))
+    double.calc.results.pop("forces")
+    condition = "`start` must have energies of the cells of the space, here of 1 atoms"
+    with pytest.raises(InputError, match=f"{condition}, got one of 2 atoms, index 0"):
+        bring(double, pool, EVALUATOR)
+    double.calc = None
+    assert bring(double, pool, EVALUATOR).X.tolist() == [[0.0]]

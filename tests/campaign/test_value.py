@@ -4,8 +4,9 @@ import torch
 from bostruct.acquisition import qLowerConfidenceBound
 from bostruct.campaign.log import labelled
 from bostruct.campaign.streams import stream
-from bostruct.campaign.value import Task, Value, choice, fresh
+from bostruct.campaign.value import CHUNK, Task, Value, choice, each, fresh
 from bostruct.candidates import Candidates
+from bostruct.spaces import Composition
 from tests.campaign.standin import Box, Points, campaign
 
 CPU = torch.device("cpu")
@@ -101,3 +102,27 @@ def test_fresh_structures_are_new():
     assert len(X.unique(dim=0)) == 4
     assert len(fresh(space, 3, stream(0), list(X[:3]))) == 1
     assert fresh(space, 3, stream(0), list(X)).shape == (0, 9)
+
+
+def test_members_are_asked_for_by_their_names():
+    """What is drawn between members is written down as the member it stands for."""
+    space = Composition(["Cu", "Pd", "Au"])
+    X = fresh(space, 5, stream(0), [])
+    assert torch.equal(space.canonical(X), X)
+    raw = space.sample(5, stream(0))
+    assert not torch.equal(space.canonical(raw), raw)
+    assert len(fresh(space, 5, stream(0), list(X))) == 5
+    assert not torch.equal(fresh(space, 5, stream(0), list(X)), X)
+
+
+def test_many_candidates_are_looked_at_in_parts():
+    sizes = []
+
+    def noted(X):
+        assert not torch.is_grad_enabled()
+        sizes.append(len(X))
+        return 2 * X.sum(-1)
+
+    X = Box().sample(2 * CHUNK + 3, stream(0))
+    assert torch.equal(each(noted, X), 2 * X.sum(-1))
+    assert sizes == [CHUNK, CHUNK, 3]
