@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 BATCH = 1024
 """Structures joined at once."""
 
+SLICE = 1 << 14
+"""Structures of a batch handed on at once; it is never taken apart into single ones."""
+
 
 def read(source: Source) -> Iterator[tuple[list[str], Structures]]:
     """Yield the structures of a source in batches, each with their names.
@@ -31,10 +34,16 @@ def read(source: Source) -> Iterator[tuple[list[str], Structures]]:
         InputError: a structure is empty or cannot be used, or the source cannot be
             read.
     """
+    if isinstance(source, Structures):
+        bare = source.without_results()
+        for start in range(0, len(bare), SLICE):
+            stop = min(start + SLICE, len(bare))
+            yield [_called(place) for place in range(start, stop)], bare[start:stop]
+        return
     names: list[str] = []
     parts: list[Structures] = []
     for place, (name, item) in enumerate(_items(source)):
-        called = name or f"structure {place}"
+        called = name or _called(place)
         names.append(called)
         parts.append(_converted(called, item))
         if len(parts) == BATCH:
@@ -44,11 +53,15 @@ def read(source: Source) -> Iterator[tuple[list[str], Structures]]:
         yield names, Structures.cat(parts)
 
 
-def _items(source: Source) -> Iterator[tuple[str, Any]]:
+def _called(place: int) -> str:
+    return f"structure {place}"
+
+
+def _items(
+    source: str | Path | Iterable[Atoms | Structure | Any],
+) -> Iterator[tuple[str, Any]]:
     """Yield each structure as it is given, with its name if it has one."""
-    if isinstance(source, Structures):
-        yield from (("", one) for one in source.without_results())
-    elif isinstance(source, str | Path):
+    if isinstance(source, str | Path):
         yield from _file(Path(source))
     else:
         if not isinstance(source, Iterable):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from ase import Atoms
@@ -10,7 +12,7 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from bostruct.errors import InputError
 from bostruct.spaces import reading
-from bostruct.structures import from_ase
+from bostruct.structures import Structures, from_ase
 
 COPPER, WATER = bulk("Cu"), molecule("H2O")
 SALT = Structure(Lattice.cubic(4), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3])
@@ -54,6 +56,22 @@ def test_comes_in_batches(monkeypatch):
     parts = [part for _, part in reading.read([COPPER] * 5)]
     assert [len(part) for part in parts] == [2, 2, 1]
     assert torch.equal(parts[2].cell[0], from_ase(COPPER).cell[0])
+
+
+def test_a_batch_is_handed_on_in_slices(monkeypatch):
+    """It is not taken apart, as a million parts would not fit into memory."""
+    monkeypatch.setattr(reading, "SLICE", 2)
+    monkeypatch.setattr(Structures, "split", None)
+    batch = from_ase([COPPER, WATER, COPPER])
+    batch = replace(batch, energy=torch.zeros(3, dtype=torch.float64))
+    parts = list(reading.read(batch))
+    assert [names for names, _ in parts] == [
+        ["structure 0", "structure 1"],
+        ["structure 2"],
+    ]
+    assert [part.formulas() for _, part in parts] == [["Cu", "H2O"], ["Cu"]]
+    assert all(part.energy is None for _, part in parts)
+    assert list(reading.read(batch[:0])) == []
 
 
 def test_refuses_by_name(tmp_path):
