@@ -9,6 +9,11 @@ model, goals, data and reference point.
 from bostruct.acquisition.acquisition import Acquisition
 from bostruct.acquisition.bound import LowerConfidenceBound, qLowerConfidenceBound
 from bostruct.acquisition.deviation import StandardDeviation, qStandardDeviation
+from bostruct.acquisition.gain import (
+    ExpectedHypervolumeImprovement,
+    qLogExpectedHypervolumeImprovement,
+    qLogNoisyExpectedHypervolumeImprovement,
+)
 from bostruct.acquisition.goals import Constraint, Goals, Objective
 from bostruct.acquisition.improvement import (
     ExpectedImprovement,
@@ -18,6 +23,7 @@ from bostruct.acquisition.improvement import (
     qLogNoisyExpectedImprovement,
     qNoisyExpectedImprovement,
 )
+from bostruct.acquisition.parego import qLogNParEGO
 from bostruct.acquisition.pareto import (
     Case,
     Pareto,
@@ -30,11 +36,13 @@ from bostruct.acquisition.probability import (
     ProbabilityOfImprovement,
     qProbabilityOfImprovement,
 )
+from bostruct.acquisition.satisfaction import qLogProbabilityOfFeasibility
 
 __all__ = [
     "Acquisition",
     "Case",
     "Constraint",
+    "ExpectedHypervolumeImprovement",
     "ExpectedImprovement",
     "Goals",
     "LogExpectedImprovement",
@@ -47,8 +55,12 @@ __all__ = [
     "front",
     "hypervolume",
     "qExpectedImprovement",
+    "qLogExpectedHypervolumeImprovement",
     "qLogExpectedImprovement",
+    "qLogNParEGO",
+    "qLogNoisyExpectedHypervolumeImprovement",
     "qLogNoisyExpectedImprovement",
+    "qLogProbabilityOfFeasibility",
     "qLowerConfidenceBound",
     "qNoisyExpectedImprovement",
     "qProbabilityOfImprovement",

@@ -12,10 +12,14 @@ import torch
 from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.sampling.normal import SobolQMCNormalSampler
-from gpytorch.distributions import MultivariateNormal
+from gpytorch.distributions import (
+    MultitaskMultivariateNormal,
+    MultivariateNormal,
+)
 from linear_operator import to_linear_operator
 
 from bostruct import acquisition as module
+from bostruct.acquisition import Case, Goals, Objective
 
 
 class Known(Model):
@@ -119,3 +123,82 @@ def joint(request):
 @pytest.fixture(params=SINGLE + JOINT, ids=name)
 def each(request):
     return request.param
+
+
+class Told(Model):
+    """Outputs that are believed to be `factor` times the first coordinates.
+
+    Their deviations are `sigma` times `factor`, and they fade over a distance of 1.
+    """
+
+    batch_shape = torch.Size()
+
+    def __init__(self, sigma, factor=1.0):
+        super().__init__()
+        self.sigma = sigma
+        self.factor = factor
+
+    @property
+    def num_outputs(self):
+        return len(self.sigma)
+
+    def posterior(self, X, posterior_transform=None, **kwargs):
+        gap = (X.unsqueeze(-2) - X.unsqueeze(-3)).square().sum(-1)
+        each = []
+        for j, sigma in enumerate(self.sigma):
+            covariance = (self.factor * sigma) ** 2 * torch.exp(-0.5 * gap)
+            mean = self.factor * X[..., j]
+            each.append(MultivariateNormal(mean, to_linear_operator(covariance)))
+        if len(each) == 1:
+            return GPyTorchPosterior(each[0])
+        joint = MultitaskMultivariateNormal.from_independent_mvns(each)
+        return GPyTorchPosterior(joint)
+
+
+STAIRS = [[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]]
+
+
+def make_case(
+    rows=STAIRS,
+    *,
+    learnt=None,
+    sigma=0.5,
+    constraints=(),
+    reference=None,
+    pending=None,
+    seed=0,
+    factor=1.0,
+    known_factor=1.0,
+    objectives=None,
+):
+    """A case whose outcomes are its coordinates: `rows` [t, k] were evaluated.
+
+    The first `learnt` outcomes are believed, the others known.
+    """
+    k = len(rows[0]) if rows else 2
+    m = k - len(constraints) if objectives is None else objectives
+    names = tuple(f"u{j}" for j in range(k))
+    goals = Goals(
+        tuple(Objective(name, "maximize") for name in names[:m]), tuple(constraints)
+    )
+    learnt = k if learnt is None else learnt
+    X = torch.tensor(rows, dtype=torch.float64).reshape(-1, k)
+    factors = X.new_tensor([factor] * learnt + [known_factor] * (k - learnt))
+    if reference is None:
+        reference = X.new_zeros(m)
+    return Case(
+        model=Told([sigma] * learnt, factor),
+        goals=goals,
+        learnt=names[:learnt],
+        known=None if learnt == k else lambda X: known_factor * X[..., learnt:],
+        X=X.nan_to_num(9.0),
+        Y=X * factors,
+        reference=reference * factors[:m],
+        pending=pending,
+        seed=seed,
+    )
+
+
+@pytest.fixture
+def case():
+    return make_case

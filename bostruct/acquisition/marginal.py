@@ -1,0 +1,178 @@
+"""Closed forms over the marginals of a posterior, one candidate at a time.
+
+Outcomes are taken as independent of each other, as the closed forms need.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from botorch.acquisition.acquisition import AcquisitionFunction
+from botorch.acquisition.analytic import LogExpectedImprovement
+from botorch.acquisition.multi_objective.analytic import ExpectedHypervolumeImprovement
+from botorch.models.model import Model
+from botorch.posteriors.posterior import Posterior
+from botorch.utils.transforms import t_batch_mode_transform
+from torch import Tensor
+
+from bostruct.acquisition.goals import Constraint
+from bostruct.acquisition.scaled import ROUNDING, Scaled
+
+# BoTorch's closed form takes no variance below 1e-9 of a utility: an exact outcome
+# would be uncertain by 3e-5 of its range. Stretched by this it is 3e-9.
+STRETCH = 1e4
+
+
+@final
+class Marginals(Posterior):  # type: ignore[misc]
+    """Means and variances `[b, 1, m]`, and nothing else."""
+
+    def __init__(self, mean: Tensor, variance: Tensor) -> None:
+        self.mean = mean
+        self.variance = variance
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers live."""
+        return self.mean.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Their format."""
+        return self.mean.dtype
+
+    def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
+        """Refuse: there is no covariance.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("Marginals have no joint distribution.")
+
+
+@final
+class Given(Model):  # type: ignore[misc]
+    """A model whose posterior was computed before: `belief`."""
+
+    def __init__(self, num_outputs: int) -> None:
+        super().__init__()
+        self.outputs = num_outputs
+        self.belief: Posterior | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        """As many as there are objectives."""
+        return self.outputs
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """None."""
+        return torch.Size()
+
+    def posterior(self, X: Tensor, *_: object, **__: object) -> Posterior | None:
+        """Return what was put there."""
+        return self.belief
+
+
+@final
+class FeasibleGain(AcquisitionFunction):  # type: ignore[misc]
+    """BoTorch's expected gain, times the probability that every bound is kept.
+
+    Args:
+        scaled: The case.
+    """
+
+    def __init__(self, scaled: Scaled) -> None:
+        super().__init__(scaled.model)
+        self.scaled = scaled
+        m = len(scaled.case.reference)
+        self.given = Given(m)
+        self.gain: AcquisitionFunction
+        if m == 1:
+            self.gain = LogExpectedImprovement(self.given, STRETCH * scaled.best())
+        else:
+            boxes = scaled.boxes(STRETCH)
+            reference = [0.0] * m
+            self.gain = ExpectedHypervolumeImprovement(self.given, reference, boxes)
+
+    @t_batch_mode_transform(expected_q=1)  # type: ignore[untyped-decorator]
+    def forward(self, X: Tensor) -> Tensor:
+        """Return `X [b, 1, d] -> [b]`, a share of the box up to the ideal point."""
+        belief = self.model.posterior(X)
+        mean, variance = belief.mean, belief.variance  # [b, 1, k]
+        spans = self.scaled.spans.to(mean) / STRETCH  # [m]
+        m = len(spans)
+        utilities = STRETCH * self.scaled.utilities(mean)
+        self.given.belief = Marginals(utilities, variance[..., :m] / spans.square())
+        gain: Tensor = self.gain(X)
+        gain = (gain.exp() if m == 1 else gain) / STRETCH**m
+        self.given.belief = None
+        return gain * self.probability(mean, variance).squeeze(-1)
+
+    def probability(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """Return `[b, 1]` how probable it is that every bound is kept.
+
+        A bound behind the reference point of its own objective is left out: what
+        breaks it gains nothing anyway, and counting it twice would be wrong.
+        """
+        total = torch.ones_like(mean[..., 0])
+        for part in self.scaled.case.goals.constraints:
+            i = self.scaled.case.goals.names.index(part.name)
+            low, high = self.ends(part)
+            mu = mean[..., i]
+            if part.name in self.scaled.case.learnt:
+                tiny = torch.finfo(mu.dtype).tiny
+                total = total * between(low, high, mu, variance[..., i].clamp_min(tiny))
+            else:
+                size = max(
+                    (abs(end) for end in (low, high) if end is not None), default=0
+                )
+                room = ROUNDING * size
+                if low is not None:
+                    total = total * (mu >= low - room)
+                if high is not None:
+                    total = total * (mu <= high + room)
+        return total
+
+    def ends(self, part: Constraint) -> tuple[float | None, float | None]:
+        """Return the bounds of a constraint that count, in outcome space."""
+        case = self.scaled.case
+        low, high = (
+            None if bound is None else case.goals.outcome(part.name, bound)
+            for bound in (part.above, part.below)
+        )
+        for objective, behind in zip(
+            case.goals.objectives, case.reference.tolist(), strict=True
+        ):
+            if objective.name != part.name:
+                continue
+            if objective.sign > 0 and low is not None and low <= behind:
+                low = None
+            if objective.sign < 0 and high is not None and -high <= behind:
+                high = None
+        return low, high
+
+
+def between(
+    low: float | None, high: float | None, mean: Tensor, variance: Tensor
+) -> Tensor:
+    """Return the normal probability of `[low, high]`, elementwise; None is open.
+
+    Two ends are taken on the side where both tails are small: nothing cancels there.
+    """
+    sigma = variance.sqrt()
+    below = None if high is None else (high - mean) / sigma
+    above = None if low is None else (mean - low) / sigma
+    if above is None:
+        return torch.ones_like(mean) if below is None else ndtr(below)
+    if below is None:
+        return ndtr(above)
+    side = above < below
+    return torch.where(side, ndtr(above) - ndtr(-below), ndtr(below) - ndtr(-above))
+
+
+def ndtr(z: Tensor) -> Tensor:
+    """Return the normal distribution function, elementwise."""
+    share: Tensor = torch.special.ndtr(z)
+    return share
