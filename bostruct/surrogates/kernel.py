@@ -21,8 +21,10 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import Slopes
+from bostruct.surrogates.spread import spread
 
 CHUNK = 4096  # pairs whose kernel slopes are in memory at once
+NEAR = 128  # of those in the cache of a CPU
 
 
 @final
@@ -75,20 +77,21 @@ class Inducing:
         """Return the covariances `[n, 3, m]` 1/Å of all force components."""
         P, power = slopes.features, self.power
         forces = P.new_zeros(P.shape[0], 3, len(self))
+        near = P.device.type == "cpu"
         for atoms, block in self.blocks(place):
             Z = self.features[block]
             steep = P.new_zeros(P.shape[0], len(Z))
             steep[atoms] = power * (P[atoms] @ Z.T) ** (power - 1)
             mine = torch.zeros_like(place, dtype=torch.bool)
             mine[atoms] = True
-            part = P.new_zeros(P.shape[0], 3, len(Z))
-            for pairs in mine[slopes.center].nonzero().squeeze(-1).split(CHUNK):
+            for pairs in _parts(mine[slopes.center], NEAR if near else CHUNK):
                 center, other = slopes.center[pairs], slopes.other[pairs]
-                slope = slopes.slopes[pairs] @ Z.T  # [p, 3, m]
-                slope *= steep[center].unsqueeze(1)
-                part.index_add_(0, center, slope)
-                part.index_add_(0, other, slope, alpha=-1.0)
-            forces[:, :, block] = part
+                slope = slopes.slopes[pairs] @ Z.T  # [p, 3, z]
+                pieces = (slope, steep, center, other, forces)
+                if near:
+                    spread(block.start, *(x.numpy() for x in pieces))
+                else:
+                    _spread(block.start, *pieces)
         return forces
 
     def whiten(self, K: Tensor) -> Tensor:
@@ -149,6 +152,29 @@ class _Sums(torch.autograd.Function):
             W *= D ** (inducing.power - 1)
             gP[atoms] = W @ inducing.features[block]
         return gP, None, None, None, None
+
+
+def _parts(mine: Tensor, chunk: int) -> Iterator[Tensor | slice]:
+    """Yield where `mine` is true, in parts of at most `chunk`."""
+    if bool(mine.all()):  # nothing to copy
+        yield from (slice(k, k + chunk) for k in range(0, len(mine), chunk))
+    else:
+        yield from mine.nonzero().squeeze(-1).split(chunk)
+
+
+def _spread(
+    start: int,
+    slope: Tensor,
+    steep: Tensor,
+    center: Tensor,
+    other: Tensor,
+    out: Tensor,
+) -> None:
+    """Do what `spread` says by operations for any device."""
+    part = out[:, :, start : start + slope.shape[-1]]
+    slope = slope * steep[center].unsqueeze(1)
+    part.index_add_(0, center, slope)
+    part.index_add_(0, other, slope, alpha=-1.0)
 
 
 def between(P: Tensor, place: Tensor, power: int) -> Tensor:

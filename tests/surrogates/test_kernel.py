@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bostruct.descriptors import SOAP
+from bostruct.descriptors import SOAP, Slopes
 from bostruct.structures import Structures
 from bostruct.surrogates import kernel
 from bostruct.surrogates.inducing import choose
@@ -116,10 +116,41 @@ def test_forces_match_central_differences(setting):
 def test_chunks_change_nothing(setting, monkeypatch, size):
     slopes = setting.soap.slopes(setting.structures)
     whole = setting.inducing.forces(slopes, setting.place)
-    assert slopes.center.shape[0] < kernel.CHUNK
-    monkeypatch.setattr(kernel, "CHUNK", size)
+    monkeypatch.setattr(kernel, "NEAR", size)
     parts = setting.inducing.forces(slopes, setting.place)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
+    monkeypatch.setattr(kernel, "NEAR", slopes.center.shape[0])
+    parts = setting.inducing.forces(slopes, setting.place)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
+
+
+def test_one_species_and_several_give_the_same(setting):
+    """Where all atoms are of one species their pairs are not picked out."""
+    some = torch.arange(18)  # of the first three structures
+    alone = setting.structures[:3]
+    assert bool((setting.place[some] != setting.place[0]).any())
+    slopes = setting.soap.slopes(alone)
+    place = setting.place[some]
+    several = setting.inducing.forces(slopes, place)
+    for kind in (0, 1):
+        block = setting.inducing.place == kind
+        part = type(setting.inducing)(
+            setting.inducing.features[block],
+            setting.inducing.place[block],
+            setting.inducing.factor[block][:, block],
+            POWER,
+        )
+        found = part.forces(slopes, place)
+        torch.testing.assert_close(several[..., block], found, rtol=0, atol=1e-13)
+        pairs = (place == kind)[slopes.center]
+        mine = Slopes(
+            slopes.features,
+            slopes.center[pairs],
+            slopes.other[pairs],
+            slopes.slopes[pairs],
+        )
+        same = part.forces(mine, torch.full_like(place, kind))
+        torch.testing.assert_close(same, found, rtol=0, atol=1e-13)
 
 
 def test_between_energies_is_the_double_sum(setting):
