@@ -29,6 +29,9 @@ from bostruct.acquisition.sampling import sampler
 from bostruct.acquisition.scaled import Scaled, uncompiled
 from bostruct.errors import check_count
 
+# With each pending candidate that joins a set, there are twice as many subsets of it.
+MOST_PENDING = 3
+
 
 @final
 @dataclass(frozen=True)
@@ -36,9 +39,10 @@ class qLogExpectedHypervolumeImprovement:  # noqa: N801 - BoTorch's prefix of th
     """Log of the expected gain of the front by `q` candidates [D20], [A23].
 
     The front is the observed one. Pending candidates join every set, and the cost
-    doubles with each: with more than three the noisy form is cheaper. Scoring takes
-    8 B x samples x candidates x boxes x objectives, several times over: chunks of 100
-    candidates are good.
+    doubles with each: more than three are counted as in the noisy form. Scoring takes
+    8 B x samples x candidates x boxes x objectives, several times over, in chunks of 5
+    to 25 candidates best, and some 10 ms a candidate for 128 samples and the 93 boxes
+    of a front of 44 points: for large pools there is the closed form.
 
     Args:
         samples: Quasi-random samples; powers of two are best.
@@ -52,7 +56,11 @@ class qLogExpectedHypervolumeImprovement:  # noqa: N801 - BoTorch's prefix of th
 
     def build(self, case: Case) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm."""
-        return improvement(Scaled(case), self.samples)
+        scaled = Scaled(case)
+        pending = scaled.pending()
+        if pending is not None and len(pending) > MOST_PENDING:
+            return noisy(scaled, self.samples)
+        return improvement(scaled, self.samples)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -80,31 +88,7 @@ class qLogNoisyExpectedHypervolumeImprovement:  # noqa: N801 - BoTorch's prefix
 
     def build(self, case: Case) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm."""
-        scaled = Scaled(case)
-        X = scaled.baseline()  # [<= t, d]
-        if not len(X):
-            return improvement(scaled, self.samples)
-        arguments = {
-            "sampler": sampler(self.samples, case.seed),
-            "X_pending": scaled.pending(),
-            **scaled.constraints(),
-        }
-        if len(case.reference) == 1:
-            return single.qLogNoisyExpectedImprovement(
-                scaled.model,
-                X,
-                objective=scaled.only(),
-                prune_baseline=False,
-                **arguments,
-            )
-        with uncompiled():
-            return logei.qLogNoisyExpectedHypervolumeImprovement(
-                scaled.model,
-                case.reference.new_zeros(len(case.reference)),
-                X,
-                objective=scaled.objective(),
-                **arguments,
-            )
+        return noisy(Scaled(case), self.samples)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -152,6 +136,34 @@ def improvement(scaled: Scaled, samples: int) -> AcquisitionFunction:
             scaled.model,
             scaled.case.reference.new_zeros(m),
             scaled.boxes(),
+            objective=scaled.objective(),
+            **arguments,
+        )
+
+
+def noisy(scaled: Scaled, samples: int) -> AcquisitionFunction:
+    """Return the log of the expected gain over what is believed of the front."""
+    X = scaled.baseline()  # [<= t, d]
+    if not len(X):
+        return improvement(scaled, samples)
+    arguments = {
+        "sampler": sampler(samples, scaled.case.seed),
+        "X_pending": scaled.pending(),
+        **scaled.constraints(),
+    }
+    if len(scaled.case.reference) == 1:
+        return single.qLogNoisyExpectedImprovement(
+            scaled.model,
+            X,
+            objective=scaled.only(),
+            prune_baseline=False,
+            **arguments,
+        )
+    with uncompiled():
+        return logei.qLogNoisyExpectedHypervolumeImprovement(
+            scaled.model,
+            scaled.case.reference.new_zeros(len(scaled.case.reference)),
+            X,
             objective=scaled.objective(),
             **arguments,
         )

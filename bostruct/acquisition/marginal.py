@@ -116,23 +116,16 @@ class FeasibleGain(AcquisitionFunction):  # type: ignore[misc]
         A bound behind the reference point of its own objective is left out: what
         breaks it gains nothing anyway, and counting it twice would be wrong.
         """
-        total = torch.ones_like(mean[..., 0])
-        for part in self.scaled.case.goals.constraints:
-            i = self.scaled.case.goals.names.index(part.name)
-            low, high = self.ends(part)
-            mu = mean[..., i]
-            if part.name in self.scaled.case.learnt:
-                tiny = torch.finfo(mu.dtype).tiny
-                total = total * between(low, high, mu, variance[..., i].clamp_min(tiny))
-            else:
-                size = max(
-                    (abs(end) for end in (low, high) if end is not None), default=0
-                )
-                room = ROUNDING * size
-                if low is not None:
-                    total = total * (mu >= low - room)
-                if high is not None:
-                    total = total * (mu <= high + room)
+        case = self.scaled.case
+        slacks = case.goals.slacks(mean) / self.scaled.slack_spans.to(mean)
+        kept = slacks[..., self.scaled.exact()] <= ROUNDING
+        total = kept.all(dim=-1).to(mean)  # [b, 1]
+        for part in case.goals.constraints:
+            if part.name in case.learnt:
+                i = case.goals.names.index(part.name)
+                tiny = torch.finfo(mean.dtype).tiny
+                spread = variance[..., i].clamp_min(tiny)
+                total = total * between(*self.ends(part), mean[..., i], spread)
         return total
 
     def ends(self, part: Constraint) -> tuple[float | None, float | None]:

@@ -183,6 +183,15 @@ def test_pending_candidates_join_every_set(case):
     torch.testing.assert_close(found, together)
 
 
+def test_many_pending_candidates_count_as_in_the_noisy_form(case):
+    """Sets of nine would have 511 subsets."""
+    generator = torch.Generator().manual_seed(0)
+    pending = 3.0 * torch.rand(8, 2, generator=generator, dtype=torch.float64)
+    found = qLogExpectedHypervolumeImprovement().build(case(pending=pending))(X)
+    noisy = qLogNoisyExpectedHypervolumeImprovement().build(case(pending=pending))
+    assert torch.equal(found, noisy(X))
+
+
 def test_closed_form_refuses_pending(case):
     with pytest.raises(InputError, match=r"`pending` must be None, got \[1, 2\]"):
         ExpectedHypervolumeImprovement().build(case(pending=X[0]))
@@ -195,6 +204,17 @@ def test_one_objective_will_do(form, case):
     value = form.build(told)(x)
     assert value[0] > value[1] > value[2]
     assert value.isfinite().all()
+
+
+@each
+@pytest.mark.parametrize("second", [0.0, 0.9, 5.0])
+def test_one_objective_with_a_constraint(form, second, case):
+    """The best row is feasible, may be, or is not: there is a value all the same."""
+    bound = (Constraint("u1", below=1.0),)
+    told = case([[1.0, 0.0], [2.0, second]], sigma=0.2, constraints=bound)
+    x = torch.tensor([[[2.5, 0.1]], [[1.9, 0.2]], [[2.6, 6.0]]]).double()
+    good, less, dear = form.build(told)(x).tolist()
+    assert good > less > dear
 
 
 @logs
