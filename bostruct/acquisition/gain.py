@@ -143,12 +143,12 @@ def improvement(scaled: Scaled, samples: int) -> AcquisitionFunction:
 
 def noisy(scaled: Scaled, samples: int) -> AcquisitionFunction:
     """Return the log of the expected gain over what is believed of the front."""
-    X = scaled.baseline()  # [<= t, d]
+    X, pending = scaled.looked_at()
     if not len(X):
         return improvement(scaled, samples)
     arguments = {
         "sampler": sampler(samples, scaled.case.seed),
-        "X_pending": scaled.pending(),
+        "X_pending": pending,
         **scaled.constraints(),
     }
     if len(scaled.case.reference) == 1:

@@ -56,14 +56,14 @@ class qLogNParEGO:  # noqa: N801 - BoTorch's prefix of the joint forms
         the gain is that of `qLogExpectedHypervolumeImprovement`.
         """
         scaled = Scaled(case)
-        X = scaled.baseline()  # [<= t, d]
+        X, pending = scaled.looked_at()
         if not len(X):
             return improvement(scaled, self.samples)
         w = weights(len(case.reference), case.seed).to(case.reference)
         objective = scaled.objective()
         arguments = {
             "sampler": sampler(self.samples, case.seed),
-            "X_pending": scaled.pending(),
+            "X_pending": pending,
             "prune_baseline": False,
             **scaled.constraints(),
         }

@@ -181,6 +181,17 @@ class Scaled:
         kept: Tensor = X[best.any(dim=0)]
         return kept
 
+    def looked_at(self) -> tuple[Tensor, Tensor | None]:
+        """Return the baseline and the pending candidates.
+
+        Without a baseline the pending ones are it: the noisy forms believe of both
+        what the model does.
+        """
+        X, pending = self.baseline(), self.pending()
+        if not len(X) and pending is not None:
+            return pending, None
+        return X, pending
+
     def pending(self) -> Tensor | None:
         """Return what is being evaluated, `[p, d]`, or None."""
         pending = self.case.pending

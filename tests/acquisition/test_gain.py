@@ -192,6 +192,15 @@ def test_many_pending_candidates_count_as_in_the_noisy_form(case):
     assert torch.equal(found, noisy(X))
 
 
+@logs
+def test_many_pending_candidates_before_there_is_a_front(form, case):
+    generator = torch.Generator().manual_seed(0)
+    pending = 3.0 * torch.rand(8, 2, generator=generator, dtype=torch.float64)
+    told = case([[-1.0, 3.0], [2.0, -2.0]], sigma=0.1, pending=pending)
+    beside, beyond = form.build(told)(X[[2]] + torch.tensor([[[-1.9]], [[1.9]]]))
+    assert beside < beyond - 1.0
+
+
 def test_closed_form_refuses_pending(case):
     with pytest.raises(InputError, match=r"`pending` must be None, got \[1, 2\]"):
         ExpectedHypervolumeImprovement().build(case(pending=X[0]))

@@ -119,6 +119,16 @@ def test_no_pending_is_none(case):
     assert Scaled(case(pending=torch.zeros(1, 2))).pending().shape == (1, 2)
 
 
+def test_pending_stand_in_for_a_baseline(case):
+    pending = torch.tensor([[2.0, 2.0]], dtype=torch.float64)
+    X, rest = Scaled(case([[NAN, 1.0]], pending=pending)).looked_at()
+    assert torch.equal(X, pending)
+    assert rest is None
+    X, rest = Scaled(case(pending=pending)).looked_at()
+    assert len(X) == 3
+    assert torch.equal(rest, pending)
+
+
 def test_nothing_is_compiled(monkeypatch):
     monkeypatch.setattr(logei, "_load_attempted", False)
     with uncompiled():
