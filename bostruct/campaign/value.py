@@ -20,7 +20,7 @@ from bostruct.surrogates import FittedModel, condition
 TRIES = 20
 """Rounds of random sampling before a space counts as exhausted."""
 
-CHUNK = 512
+CHUNK = 256
 """Candidates that a model looks at together, of which there may be thousands."""
 
 

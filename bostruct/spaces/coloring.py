@@ -29,6 +29,9 @@ from bostruct.spaces.simplex import draw_below
 BLOCK = 1 << 23
 """Numbers of an intermediate; bounds the memory to some 100 MB."""
 
+FEW = 16
+"""Permutations that are tried before all others."""
+
 DIGITS = 2**53
 """Integers below are exact in float64."""
 
@@ -99,6 +102,21 @@ class Coloring:
                 least.masked_fill_(value > first, torch.inf)
             best = least.argmin(-1)  # the first that is still zero
             found[start : start + rows] = part.gather(1, self.P[best])
+        return found
+
+    def leading(self, C: Tensor) -> Tensor:
+        """Return which of decorations `[n, s]` are the first of their class, `[n]`.
+
+        A few permutations tell it of most that are not.
+        """
+        word, same = self._words[0], torch.arange(self.P.shape[1])
+        identity = int((same == self.P).all(-1).nonzero()[0])
+        some = word[:, :: -(-len(self.P) // FEW)]
+        letters = C.double()
+        own = letters @ word[:, identity]
+        found = (letters @ some >= own.unsqueeze(-1)).all(-1)
+        rest = C[found]
+        found[found.clone()] = (self.canonical(rest) == rest).all(-1)
         return found
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -285,25 +303,22 @@ def _labels(parts: tuple[Sublattice, ...], s: int) -> Iterator[Tensor]:
         own = _words_of(parts[-1])
         sites = list(parts[-1].sites)
         for rows in base.split(max(BLOCK // (len(own) * s), 1)):
-            full = rows.repeat_interleave(len(own), 0)
-            full[:, sites] = own.repeat(len(rows), 1)
-            yield full
+            for some in own.split(max(BLOCK // s, 1)):  # one part, or one row
+                full = rows.repeat_interleave(len(some), 0)
+                full[:, sites] = some.repeat(len(rows), 1).long()
+                yield full
 
 
 def _words_of(part: Sublattice) -> Tensor:
-    """Return all decorations of one sublattice, `[·, sites]` int64, in order."""
-    rows = torch.zeros(1, 0, dtype=torch.int64)
-    counts = part.counts or (len(part.sites),) * part.options
+    """Return all decorations of one sublattice, `[·, sites]` uint8, in order."""
+    counts = torch.tensor(part.counts or (len(part.sites),) * part.options)
+    rows = torch.zeros(1, 0, dtype=torch.uint8)
+    used = torch.zeros(1, part.options, dtype=torch.int16)
     for _ in part.sites:
-        rows = torch.cat(
-            [
-                rows.repeat_interleave(part.options, 0),
-                torch.arange(part.options).repeat(len(rows)).unsqueeze(-1),
-            ],
-            -1,
-        )
-        used = torch.nn.functional.one_hot(rows, part.options).sum(1)
-        rows = rows[(used <= torch.tensor(counts)).all(-1)]
+        parent, letter = (used < counts).nonzero(as_tuple=True)
+        rows = torch.cat([rows[parent], letter.to(torch.uint8).unsqueeze(-1)], -1)
+        used = used[parent]
+        used[torch.arange(len(used)), letter] += 1
     return rows
 
 

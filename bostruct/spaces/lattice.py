@@ -305,7 +305,7 @@ class Lattice:
         """All canonical decorations, `[size, s]` uint8."""
         found = []
         for labels in self.coloring.labels():
-            kept = (self.coloring.canonical(labels) == labels).all(-1)
+            kept = self.coloring.leading(labels)
             found.append(labels[kept].to(torch.uint8))
         return torch.cat(found)
 

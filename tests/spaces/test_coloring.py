@@ -2,7 +2,8 @@ import pytest
 import torch
 from ase.build import bulk
 
-from bostruct.spaces.coloring import Coloring, Sublattice
+from bostruct.spaces import coloring as module
+from bostruct.spaces.coloring import FEW, Coloring, Sublattice
 from bostruct.spaces.group import permutations
 from bostruct.testing import stream
 
@@ -43,6 +44,38 @@ def test_two_sublattices():
     assert coloring.size == 27
     every = torch.cat(list(coloring.labels()))
     assert len(coloring.canonical(every).unique(dim=0)) == 27
+
+
+@pytest.mark.parametrize("counts", [None, (4, 2, 2)])
+def test_the_first_of_each_class_are_told(counts):
+    P = permutations(bulk("Cu", cubic=True) * (2, 1, 1), torch.ones(8).long().numpy())
+    assert len(P) > FEW
+    shuffled = P[torch.randperm(len(P), generator=stream(0))]
+    coloring = Coloring((Sublattice(tuple(range(8)), 3, counts),), shuffled)
+    every = torch.cat(list(coloring.labels()))
+    names = coloring.canonical(every)
+    assert torch.equal(coloring.leading(every), (names == every).all(-1))
+    assert int(coloring.leading(every).sum()) == coloring.size
+
+
+def test_the_first_are_told_by_their_last_sites_too():
+    P = torch.stack([torch.arange(40), torch.arange(40)])
+    P[1, 38:] = torch.tensor([39, 38])
+    coloring = Coloring((Sublattice(tuple(range(40)), 5, None),), P)
+    C = torch.full((2, 40), 4)
+    C[0, 38], C[1, 39] = 3, 3
+    assert coloring.leading(C).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("block", [1, 40, 1000])
+def test_decorations_come_in_small_blocks(monkeypatch, block):
+    parts = (Sublattice((0, 2, 4), 2, (2, 1)), Sublattice((1, 3, 5), 3, None))
+    whole = torch.cat(list(Coloring(parts, ring(6)[::2]).labels()))
+    monkeypatch.setattr(module, "BLOCK", block)
+    blocks = list(Coloring(parts, ring(6)[::2]).labels())
+    assert torch.equal(torch.cat(blocks), whole)
+    assert all(b.numel() <= max(block, 6) for b in blocks)
+    assert whole.dtype == torch.int64
 
 
 def test_long_words_are_compared_to_their_end():
