@@ -15,9 +15,10 @@ are on a front or have a hypervolume.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, final, runtime_checkable
 
+import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from botorch.utils.multi_objective.box_decompositions.dominated import (
@@ -27,6 +28,7 @@ from botorch.utils.multi_objective.pareto import is_non_dominated
 from torch import Tensor
 
 from bostruct.acquisition.goals import Goals
+from bostruct.acquisition.joined import Joined
 from bostruct.errors import InputError, check_shape, must
 
 # How far behind the worst value the reference stands, as a share of the range.
@@ -145,6 +147,28 @@ class Case:
         check_shape("Y", self.Y, [len(self.X), len(names)], "A row per row of X.")
         shape = [len(self.goals.objectives)]
         check_shape("reference", self.reference, shape, "A utility per objective.")
+
+    def believed(self, model: Model | None = None) -> Case:
+        """Return the case in which what is pending came out as the model means it.
+
+        For the forms that look at one candidate at a time: what is pending is on the
+        front of that case, so that nothing is gained twice.
+
+        Args:
+            model: This model, conditioned on those outcomes; None keeps it as it is.
+        """
+        if self.pending is None or not len(self.pending):
+            return replace(self, model=model or self.model, pending=None)
+        joined = Joined(self.model, self.known, self.learnt, self.goals.names)
+        with torch.no_grad():
+            mean = joined.posterior(self.pending.unsqueeze(-2)).mean.squeeze(-2)
+        return replace(
+            self,
+            model=model or self.model,
+            X=torch.cat([self.X, self.pending.to(self.X)]),
+            Y=torch.cat([self.Y, mean.to(self.Y)]),
+            pending=None,
+        )
 
 
 @runtime_checkable
