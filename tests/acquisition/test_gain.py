@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -246,6 +247,31 @@ def test_gradients_are_finite(form, case):
     form.build(case(learnt=1))(x).sum().backward()
     assert x.grad.isfinite().all()
     assert (x.grad != 0).any()
+
+
+def moved(told, *where):
+    """The case in another format or on another device."""
+    tensors = {name: getattr(told, name).to(*where) for name in ("X", "Y", "reference")}
+    return replace(told, **tensors)
+
+
+@each
+def test_follows_the_dtype_of_the_case(form, case):
+    low = (Constraint("u1", below=9.0),)
+    told = case(learnt=1, constraints=low, objectives=2)
+    value = form.build(moved(told, torch.float32))(X.float())
+    assert value.dtype == torch.float32
+    expected = form.build(told)(X)
+    torch.testing.assert_close(value[:3].double(), expected[:3], rtol=0.02, atol=0.02)
+
+
+@each
+def test_follows_the_device_of_the_case(form, device, case):
+    low = (Constraint("u1", below=9.0),)
+    told = case(learnt=1, constraints=low, objectives=2)
+    value = form.build(moved(told, device))(X.to(device))
+    assert value.device.type == device.type
+    torch.testing.assert_close(value.cpu(), form.build(told)(X), rtol=1e-6, atol=1e-9)
 
 
 @each
