@@ -38,7 +38,17 @@ from torch import Tensor
 from bostruct.surrogates.numerics import exact
 
 NAMES = ("signal", "energy_noise", "force_noise")
+PANEL = 96  # columns of a product that is made half
 ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
+
+
+def gram(F: Tensor) -> Tensor:
+    """Return F^T F `[m, m]` of F `[r, m]`: a half by products, and its mirror."""
+    found = F.new_zeros(F.shape[1], F.shape[1])
+    for start in range(0, len(found), PANEL):
+        panel = slice(start, start + PANEL)
+        found[start:, panel] = F[:, start:].T @ F[:, panel]
+    return found.tril() + found.tril(-1).T
 
 
 @final
@@ -80,7 +90,7 @@ class Rows:
         root = factor.sqrt()
         F, y = features / root.unsqueeze(-1), values / root
         return Rows(
-            self.gram + F.T @ F,
+            self.gram + gram(F),
             self.moment + y @ F,
             self.square + y.square().sum(),
             self.count + y.numel(),

@@ -46,7 +46,7 @@ def choose(
         preferred = int((kept < preferred).sum())
     left = (P.square().sum(-1)) ** power  # [n] variance not yet explained
     count = min(count, P.shape[0])
-    columns = P.new_zeros(count, P.shape[0])
+    columns = P.new_empty(count, P.shape[0])
     taken: list[int] = []
     while len(taken) < count:
         if not float(left[:preferred].max()) > tolerance:

@@ -36,7 +36,7 @@ from bostruct.surrogates.radii import species_radii
 from bostruct.surrogates.surrogate import Decodes
 
 REACH = 1.9  # default cut-off in units of the longest bond: past the second shell
-POOL = 16384  # training environments that may become inducing ones
+POOL = 8192  # training environments that may become inducing ones
 SHAKE = 0.035  # of the cut-off: a fifteenth of a bond
 REPULSION = Repulsion()
 ALCHEMY = {0.95: 0.8, 0.0: 0.5}  # similarities of species, and a milder one of each

@@ -14,6 +14,7 @@ from bostruct.surrogates.evidence import (
     NAMES,
     Hyperparameters,
     Rows,
+    gram,
     log_marginal_likelihood,
     maximise,
     moment,
@@ -287,6 +288,14 @@ def test_two_structures_do_not_run_away(data, count):
     noise = hyper["energy_noise_eV_per_root_atom"]
     assert 1e-4 * scale < noise < scale
     assert math.isfinite(hyper["log_marginal_likelihood"])
+
+
+@pytest.mark.parametrize("m", [1, 95, 96, 97, 250])
+def test_half_a_product_is_the_whole(m):
+    F = random(40, m)
+    found = gram(F)
+    torch.testing.assert_close(found, F.T @ F, rtol=0, atol=1e-12)
+    assert torch.equal(found, found.T)
 
 
 def test_no_rows_say_nothing():
