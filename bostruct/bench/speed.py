@@ -76,11 +76,13 @@ class Scale(NamedTuple):
 
     Args:
         train: Training structures.
+        inducing: Environments it sees through; a structure costs more with more.
         seconds: Of the fit.
         memory: GB, the most the process has held.
     """
 
     train: int
+    inducing: int
     seconds: float
     memory: float
 
@@ -173,11 +175,16 @@ def scale(train: Structures, count: int) -> Scale:
     """Return what a fit costs."""
     known = more(train, count)
     start = time.process_time()
-    LocalGP().fit(known)
+    model = LocalGP().fit(known)
     seconds = time.process_time() - start
     unit = 1 if sys.platform == "darwin" else 1024
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    return Scale(count, seconds, memory)
+    return Scale(count, len(model.inducing), seconds, memory)
+
+
+def _show(console: Console, table: Table) -> None:
+    if table.row_count:
+        console.print(table)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -203,25 +210,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{found.square:.2f}",
             f"{found.inside:.2f}",
         )
-    console.print(table)
+    _show(console, table)
     value = acquisition(LocalGP().fit(train[:RELAXED], Cluster(FORMULA)))
     table = Table("batch", "relaxations/s", "steps", "ms/structure and step")
     for batch in wanted.batches:
         rate = throughput(value, batch)
         each = f"{1e3 * rate.each:.2f}"
         table.add_row(str(batch), f"{rate.rate:.1f}", f"{rate.steps:.0f}", each)
-    console.print(table)
+    _show(console, table)
     table = Table("train", "fit s", "search s", "both s")
     for count in wanted.steps:
         fit, search = step(train, count)
         table.add_row(str(count), *(f"{x:.2f}" for x in (fit, search, fit + search)))
-    console.print(table)
-    table = Table("train", "fit s", "ms each", "most memory GB")
+    _show(console, table)
+    table = Table("train", "inducing", "fit s", "ms each", "most memory GB")
     for count in sorted(wanted.scale):
         cost = scale(train, count)
         each = f"{1e3 * cost.seconds / count:.2f}"
-        table.add_row(str(count), f"{cost.seconds:.1f}", each, f"{cost.memory:.2f}")
-    console.print(table)
+        numbers = f"{cost.seconds:.2f}", each, f"{cost.memory:.2f}"
+        table.add_row(str(count), str(cost.inducing), *numbers)
+    _show(console, table)
 
 
 if __name__ == "__main__":

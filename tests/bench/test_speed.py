@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bostruct.bench import speed
+from bostruct.surrogates import LocalGP
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,14 @@ def test_throughput_counts_every_structure():
     assert found.batch == 3
     assert found.rate > 0
     assert found.each > 0
+
+
+def test_scale_tells_what_a_fit_costs(train):
+    found = speed.scale(train, 10)
+    assert found.train == 10
+    assert found.inducing == len(LocalGP().fit(speed.more(train, 10)).inducing)
+    assert found.seconds > 0
+    assert found.memory > 0.05  # torch alone is larger
 
 
 def test_tables_are_printed(capsys):

@@ -514,3 +514,23 @@ def test_refuses(arguments, match):
 def relative(found, expected):
     size = expected.abs().max()
     assert (found - expected).abs().max() < DENSE * size
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_hundred_atoms():
+    """Three structures tell the fourth, and the search can follow the acquisition."""
+    space = Cluster("Cu200")
+    X = space.sample(4, torch.Generator().manual_seed(0))
+    structures = labelled(X, space, steps=4)
+    train, held = structures[:3], structures[3:]
+    model = LocalGP().fit(train, space)
+    found = model.predict(held)
+    spread = held.forces.abs().mean()
+    assert (found.forces - held.forces).abs().mean() < 0.2 * spread
+    missed = (found.mean - held.energy).abs() / found.observed.sqrt()
+    assert float(missed) < 4
+    x = space.encode(held).unsqueeze(-2).requires_grad_()
+    posterior = model.posterior(x)
+    (slope,) = torch.autograd.grad((posterior.mean - posterior.variance).sum(), x)
+    assert slope.isfinite().all()
+    assert slope.abs().max() > 0
