@@ -23,6 +23,9 @@ TRIES = 20
 CHUNK = 256
 """Candidates that a model looks at together, of which there may be thousands."""
 
+SHORT = 2048
+"""Candidates, the best at first, that are weighed again after each choice."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -158,6 +161,8 @@ def choice(
     values: list[float] = []
     current = candidates
     alike = torch.zeros_like(candidates.value, dtype=torch.bool)
+    first = candidates.value.nan_to_num(nan=-torch.inf)
+    short = first.argsort(descending=True, stable=True)[:SHORT].sort().values
     while len(chosen) < task.q:
         picks = choose(
             current,
@@ -181,7 +186,9 @@ def choice(
         if len(chosen) < task.q:
             value = value.after(candidates.X[pick : pick + 1])
             alike |= task.parts.space.same(candidates.X, candidates.X[pick])
-            worth = each(value, candidates.X).masked_fill(alike, -torch.inf)
+            worth = torch.full_like(candidates.value, -torch.inf)
+            worth[short] = each(value, candidates.X[short])
+            worth[alike] = -torch.inf
             current = replace(current, value=worth)
     return candidates, chosen, values
 

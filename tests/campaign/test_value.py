@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from bostruct.acquisition import qLowerConfidenceBound
+from bostruct.campaign import value as module
 from bostruct.campaign.log import labelled
 from bostruct.campaign.streams import stream
 from bostruct.campaign.value import CHUNK, Task, Value, choice, each, fresh
@@ -126,3 +127,17 @@ def test_many_candidates_are_looked_at_in_parts():
     X = Box().sample(2 * CHUNK + 3, stream(0))
     assert torch.equal(each(noted, X), 2 * X.sum(-1))
     assert sizes == [CHUNK, CHUNK, 3]
+
+
+def test_only_the_best_are_weighed_again(made, monkeypatch):
+    """What was among the worst at first is not looked at for each of a batch."""
+    task, value, X = made
+    found = candidates(Box().sample(12, stream(2)), value)
+    order = found.value.argsort(descending=True)
+    full = choice(task, found, value, X)[1]
+    monkeypatch.setattr(module, "SHORT", 1 + max(order.tolist().index(i) for i in full))
+    assert choice(task, found, value, X)[1] == full
+    monkeypatch.setattr(module, "SHORT", 3)
+    few = choice(task, found, value, X)[1]
+    assert few[0] == full[0]
+    assert set(few) == set(order[:3].tolist())
