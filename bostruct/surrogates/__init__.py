@@ -14,12 +14,17 @@ from bostruct.surrogates.crowd import Crowd as Crowd
 from bostruct.surrogates.deep import DeepEnsemble as DeepEnsemble
 from bostruct.surrogates.deep import MeanVariance as MeanVariance
 from bostruct.surrogates.dropout import Dropout as Dropout
+from bostruct.surrogates.gp import GP as GP
 from bostruct.surrogates.lastlayer import LastLayer as LastLayer
 from bostruct.surrogates.local import LocalGP as LocalGP
 from bostruct.surrogates.mixture import Mixture as Mixture
 from bostruct.surrogates.model import LocalModel as LocalModel
 from bostruct.surrogates.network import Network as Network
 from bostruct.surrogates.pairs import Repulsion as Repulsion
+from bostruct.surrogates.properties import Learner as Learner
+from bostruct.surrogates.properties import Learnt as Learnt
+from bostruct.surrogates.properties import Properties as Properties
+from bostruct.surrogates.properties import PropertyModel as PropertyModel
 from bostruct.surrogates.shallow import ShallowEnsemble as ShallowEnsemble
 from bostruct.surrogates.surrogate import FittedModel as FittedModel
 from bostruct.surrogates.surrogate import Surrogate as Surrogate

@@ -1,0 +1,144 @@
+"""Features of whole structures.
+
+Notation
+    b, f   structures, features of one
+    X      [..., d]   coordinates of a space
+    D      distance between features; about 1 between two random members
+
+What a kernel over structures needs is a distance. `Features` is a description that can
+be written down before there is a space; `prepared` looks at a sample of a space's
+members and returns a `Map`, which is all numbers, and goes with a model into the log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, final, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from bostruct.structures import Structures
+
+SAMPLE = 512  # members that are looked at
+
+
+class Source(Protocol):
+    """What features need of a space of separate structures."""
+
+    @property
+    def numbers(self) -> Tensor:
+        """Atomic numbers that may occur, `[k]`."""
+        ...
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return random members, `[n, d]`."""
+        ...
+
+    def decode(self, X: Tensor) -> Structures:
+        """Return the structures at X `[..., d]`, row-major."""
+        ...
+
+    def fractions(self, X: Tensor) -> Tensor:
+        """Return the compositions at X `[..., d]`, `[..., k]`."""
+        ...
+
+
+class Map(Protocol):
+    """Features of members of a space. It consists of numbers alone."""
+
+    @property
+    def costly(self) -> bool:
+        """Whether features are better kept than computed again."""
+        ...
+
+    def __call__(self, source: Source, X: Tensor) -> Tensor:
+        """Return the features at X `[n, d]`, `[n, f]` float64."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all numbers it consists of, by name."""
+        ...
+
+
+@runtime_checkable
+class Features(Protocol):
+    """Kinds of features, before there is a space."""
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies them, as JSON values; their "features" is a name."""
+        ...
+
+    def prepared(self, source: Source, generator: torch.Generator) -> Map:
+        """Return the map that suits a space."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> Map:
+        """Return the map with these numbers."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class Fractions:
+    """Composition: k fractions as k - 1 Cartesian coordinates of the simplex.
+
+    Fractions sum to one; in an orthonormal basis of that plane (Helmert's) none is
+    left out, distances are those between fractions, and the origin is the equimolar
+    composition.
+    """
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies them, as JSON values."""
+        return {"features": "fractions"}
+
+    def prepared(self, source: Source, generator: torch.Generator) -> Simplex:
+        """Return the map in units of the median distance between members."""
+        fractions = source.fractions(source.sample(SAMPLE, generator)).double()
+        basis = helmert(fractions.shape[-1])
+        return Simplex(basis / median(fractions @ basis))
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> Simplex:
+        """Return the map with these numbers."""
+        return Simplex(tensors["basis"])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Simplex:
+    """What `Fractions` becomes.
+
+    Attributes:
+        basis: `[k, k - 1]`, of equal norms, orthogonal, and to the sum as well.
+    """
+
+    basis: Tensor
+    costly: bool = False
+
+    def __call__(self, source: Source, X: Tensor) -> Tensor:
+        """Return the coordinates at X `[n, d]`, `[n, k - 1]`."""
+        return source.fractions(X).to(self.basis) @ self.basis
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the basis."""
+        return {"basis": self.basis}
+
+
+def helmert(k: int) -> Tensor:
+    """Return an orthonormal basis of the plane of constant sum, `[k, k - 1]`."""
+    basis = torch.zeros(k, k - 1, dtype=torch.float64)
+    for j in range(1, k):
+        basis[:j, j - 1] = 1 / math.sqrt(j * (j + 1))
+        basis[j, j - 1] = -j / math.sqrt(j * (j + 1))
+    return basis
+
+
+def median(Z: Tensor) -> float:
+    """Return the median distance between different rows of Z `[n, f]`; 1 of none."""
+    if not Z.shape[-1]:
+        return 1.0
+    D = torch.pdist(Z)
+    D = D[1e-9 * D.max() < D] if len(D) else D
+    return float(D.median()) if len(D) else 1.0

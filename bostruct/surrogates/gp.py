@@ -1,0 +1,150 @@
+"""The default learner of one property: a Gaussian process over whole structures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from bostruct.descriptors import Averaged, Features, Fractions, Map, Source
+from bostruct.errors import InputError, must
+from bostruct.spaces import Composition
+from bostruct.surrogates.header import header, read
+from bostruct.surrogates.process import Block, Process
+from bostruct.surrogates.table import features, prepared
+
+NAMED: dict[str, Features] = {"averaged": Averaged(), "fractions": Fractions()}
+"""Features that have a short name."""
+
+COMPOSITION = "fractions"
+"""Features that a value may depend on linearly at no cost."""
+
+
+@final
+@dataclass(frozen=True)
+class GP:
+    """A Gaussian process over features of whole structures.
+
+    Its kernel is a constant, a vague linear function of the composition, and a
+    squared exponential of the distance in each kind of features; how much of each, the
+    evidence tells.
+
+    Attributes:
+        features: kinds of features: "averaged" (environments), "fractions", or any
+            object of `bostruct.descriptors.Features`; one or several. By default the
+            fractions alone where the space is one of compositions, else both.
+        ard: whether each coordinate of the composition has its own length.
+        widen: whether sigma grows where the data contradict it: by the root mean
+            square of the leave-one-out errors in units of their sigma, where that is
+            above 1 (Rasmussen and Williams 2006, eqs. 5.10-5.12).
+
+    Raises:
+        InputError: there are no such features.
+    """
+
+    features: str | Features | Sequence[str | Features] | None = None
+    ard: bool = False
+    widen: bool = True
+
+    def __post_init__(self) -> None:
+        self._kinds(None)
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the learner, as JSON values."""
+        kinds = None
+        if self.features is not None:
+            kinds = [kind.description() for kind in self._kinds(None)]
+        found = {"learner": "GP", "features": kinds}
+        return found | {"ard": self.ard, "widen": self.widen}
+
+    def fit(self, X: Tensor, y: Tensor, space: Source) -> Learned:
+        """Return what values y `[t]` at X `[t, d]` teach."""
+        kinds = self._kinds(space)
+        names = [str(kind.description()["features"]) for kind in kinds]
+        maps = tuple(prepared(kind, space) for kind in kinds)
+        parts = [features(map_, space, X) for map_ in maps]
+        blocks = []
+        for name, part in zip(names, parts, strict=True):
+            linear = name == COMPOSITION
+            blocks.append(Block(name, part.shape[-1], linear, self.ard and linear))
+        Z = torch.cat(parts, -1)
+        process = Process.fit(tuple(blocks), Z, y.double(), widen=self.widen)
+        return Learned(kinds, maps, process, space)
+
+    def restore(self, state: Mapping[str, Tensor], space: Source) -> Learned:
+        """Return what `state` was taken from."""
+        told = read(state["header"])
+        blocks = tuple(Block(**block) for block in told["blocks"])
+        own = {kind.description()["features"]: kind for kind in self._kinds(None)}
+        kinds, maps = [], []
+        for i, block in enumerate(blocks):
+            kind = own.get(block.name, NAMED.get(block.name))
+            if kind is None:
+                condition = "name the features of the model that is read"
+                raise InputError(must("features", condition, repr(self.features)))
+            start = f"map{i}."
+            tensors = {
+                name.removeprefix(start): value
+                for name, value in state.items()
+                if name.startswith(start)
+            }
+            kinds.append(kind)
+            maps.append(kind.restore(tensors))
+        return Learned(tuple(kinds), tuple(maps), Process.restore(blocks, state), space)
+
+    def _kinds(self, space: Source | None) -> tuple[Features, ...]:
+        given = self.features
+        if given is None:
+            alone = isinstance(space, Composition)
+            given = ("fractions",) if alone else ("averaged", "fractions")
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            given = (given,)
+        kinds = []
+        for one in given:
+            kind = NAMED.get(one) if isinstance(one, str) else one
+            if not isinstance(kind, Features):
+                named = ", ".join(map(repr, NAMED))
+                condition = f"be one of {named}, or such an object"
+                raise InputError(must("features", condition, repr(one)))
+            kinds.append(kind)
+        if not kinds:
+            raise InputError(must("features", "name at least one kind", "none"))
+        return tuple(kinds)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a `GP` has learnt of one property.
+
+    Attributes:
+        kinds: of features.
+        maps: from X to them.
+        process: over them.
+        space: of X.
+    """
+
+    kinds: tuple[Features, ...]
+    maps: tuple[Map, ...]
+    process: Process
+    space: Source
+
+    def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean `[..., q]`, covariance `[..., q, q]` and noise `[]` at X."""
+        parts = [features(map_, self.space, X) for map_ in self.maps]
+        return self.process(torch.cat(parts, -1))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild it exactly."""
+        blocks = [asdict(block) for block in self.process.blocks]
+        found = {"header": header({"learner": "GP", "blocks": blocks})}
+        for i, map_ in enumerate(self.maps):
+            found |= {f"map{i}.{name}": value for name, value in map_.tensors().items()}
+        return found | self.process.state()
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the fitted numbers a person wants to see."""
+        return self.process.hyperparameters()

@@ -1,0 +1,88 @@
+import pytest
+import torch
+
+from bostruct.descriptors import Averaged, Fractions
+from bostruct.errors import InputError
+from bostruct.spaces import Composition
+from bostruct.surrogates import GP
+from tests.descriptors.alloys import pool
+
+AVERAGED = Averaged(cutoff=4.0, radial=3, angular=1)
+
+
+def test_of_compositions_the_fractions_alone_count():
+    space = Composition(["Cu", "Pd", "Au"], step=1 / 8)
+    X = space.rows(0, space.size)
+    learnt = GP().fit(X[::3], X[::3].square().sum(-1), space)
+    assert [block.name for block in learnt.process.blocks] == ["fractions"]
+    mean, C, _ = learnt(X.unsqueeze(1))
+    assert (mean.squeeze(1) - X.square().sum(-1)).abs().max() < 0.05
+    assert C.shape == (space.size, 1, 1)
+
+
+def test_of_orderings_the_environments_count_too():
+    space = pool(n=16)
+    learnt = GP().fit(space.rows(0, 10), torch.arange(10.0), space)
+    names = [block.name for block in learnt.process.blocks]
+    assert names == ["averaged", "fractions"]
+
+
+@pytest.mark.parametrize("features", [None, (AVERAGED, "fractions"), Fractions()])
+def test_restored_as_it_was(features):
+    space = pool(n=16)
+    X = space.rows(0, 16)
+    learnt = GP(features).fit(X[:9], X[:9, 0].cos(), space)
+    again = GP().restore(learnt.state(), space)
+    for first, second in zip(
+        learnt(X.view(4, 4, 1)), again(X.view(4, 4, 1)), strict=True
+    ):
+        assert torch.equal(first, second)
+    assert learnt.hyperparameters() == again.hyperparameters()
+
+
+def test_each_element_may_have_its_own_length():
+    space = Composition(["Cu", "Pd", "Au"], step=1 / 8)
+    X = space.rows(0, space.size)
+    learnt = GP(ard=True).fit(X[::2], X[::2, 0].square(), space)
+    again = GP().restore(learnt.state(), space)
+    assert learnt.process.blocks[0].ard
+    assert torch.equal(learnt(X.unsqueeze(1))[0], again(X.unsqueeze(1))[0])
+
+
+def test_it_describes_itself():
+    assert GP().description()["features"] is None
+    told = GP(["averaged", Fractions()]).description()
+    assert [one["features"] for one in told["features"]] == ["averaged", "fractions"]
+
+
+@pytest.mark.parametrize("features", ["soap", 3, ("averaged", None)])
+def test_unknown_features_are_refused(features):
+    with pytest.raises(InputError, match="`features` must be one of 'averaged'"):
+        GP(features)
+
+
+def test_no_features_are_refused():
+    with pytest.raises(InputError, match="`features` must name at least one kind"):
+        GP(())
+
+
+def test_features_that_a_model_has_and_the_learner_lacks_are_refused():
+    class Own:
+        def description(self):
+            return {"features": "own"}
+
+        def prepared(self, source, generator):
+            return Fractions().prepared(source, generator)
+
+        def restore(self, tensors):
+            return Fractions().restore(tensors)
+
+    space = pool()
+    X = space.rows(0, 8)
+    state = GP(Own()).fit(X, X[:, 0], space).state()
+    assert torch.equal(
+        GP(Own()).restore(state, space)(X.unsqueeze(1))[0].isnan().any(),
+        torch.tensor(False),
+    )
+    with pytest.raises(InputError, match="`features` must name the features of the"):
+        GP().restore(state, space)
