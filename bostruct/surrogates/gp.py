@@ -12,8 +12,9 @@ from torch import Tensor
 from bostruct.descriptors import Averaged, Features, Fractions, Map, Source
 from bostruct.errors import InputError, must
 from bostruct.spaces import Composition
+from bostruct.surrogates.blend import Block
 from bostruct.surrogates.header import header, read
-from bostruct.surrogates.process import Block, Process
+from bostruct.surrogates.process import Process
 from bostruct.surrogates.table import features, prepared
 
 NAMED: dict[str, Features] = {"averaged": Averaged(), "fractions": Fractions()}

@@ -10,9 +10,6 @@ Notation
     mean       = m + s K(z, Z) A^-1 y
     covariance = (s w)² (K(z, z') - K(z, Z) A^-1 K(Z, z'))
 
-    K = sum over kinds of features of a² exp(-|z - z'|² / 2 l²)
-        + 10 + 10 z . z' of compositions, a vague prior of a constant and of slopes
-
 (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1).
 GPyTorch's kernels and evidence; the factor is kept, so that any number of structures
 is one product, while GPyTorch would repeat the training set for each.
@@ -23,34 +20,24 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import final
 
 import torch
 from botorch.exceptions.warnings import OptimizationWarning
 from botorch.models import SingleTaskGP
 from botorch.optim.fit import fit_gpytorch_mll_scipy
-from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import (
-    AdditiveKernel,
-    ConstantKernel,
-    Kernel,
-    LinearKernel,
-    RBFKernel,
-    ScaleKernel,
-)
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.means import ZeroMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
+from bostruct.surrogates.blend import Blend, Block, above, around
 from bostruct.surrogates.numerics import exact
 
-VAGUE = 10.0  # variance of constant and slopes, of that of the values
-LENGTH, NOISE = 2.0, 1e-3  # most probable, in median distances and in variances
+NOISE = 1e-3  # most probable, in the variance of the values
 FLOOR = 1e-7  # of the noise
+MOST = {"raw_noise": 1e2, "raw_signal": 1e4, "raw_length": 1e3}  # where a search ends
 STEPS = 100  # of the optimiser
 FEW = 5  # values of which no misfit is told
 LEAST = 1e-10  # variance that is always left, of that of the values
@@ -67,55 +54,11 @@ NUMBERS = (
 )
 
 
-@final
-@dataclass(frozen=True)
-class Block:
-    """Some of the features, which share a kernel.
-
-    Attributes:
-        name: of these features.
-        size: how many.
-        linear: whether values may depend on them linearly, at no cost.
-        ard: whether each has its own length.
-    """
-
-    name: str
-    size: int
-    linear: bool
-    ard: bool
-
-
-def kernel(blocks: tuple[Block, ...]) -> AdditiveKernel:
-    """Return the kernel over these features, one block after the other."""
-    parts: list[Kernel] = [_fixed(ConstantKernel(), "constant")]
-    start = 0
-    for block in blocks:
-        active = tuple(range(start, start + block.size))
-        start += block.size
-        if not active:  # of one element alone
-            continue
-        rbf = RBFKernel(
-            ard_num_dims=block.size if block.ard else None,
-            active_dims=active,
-            lengthscale_prior=_around(LENGTH, 1.0),
-            lengthscale_constraint=_above(1e-2, LENGTH),
-        )
-        scaled = ScaleKernel(
-            rbf,
-            outputscale_prior=_around(1.0, 3.0),
-            outputscale_constraint=_above(1e-6, 1.0),
-        )
-        parts.append(scaled)
-        if block.linear:
-            parts.append(_fixed(LinearKernel(active_dims=active), "variance"))
-    return AdditiveKernel(*parts).double()
-
-
-def maximise(covariance: Kernel, Z: Tensor, y: Tensor) -> float:
+def maximise(covariance: Blend, Z: Tensor, y: Tensor) -> float:
     """Fit the kernel to y `[t]` at Z `[t, f]` and return the variance of the noise."""
-    prior = _around(NOISE, 3.0)
-    likelihood = GaussianLikelihood(prior, noise_constraint=_above(FLOOR, NOISE))
-    likelihood = likelihood.double()
+    prior = around(NOISE, 3.0)
+    likelihood = GaussianLikelihood(prior, noise_constraint=above(FLOOR)).double()
+    likelihood.initialize(noise=NOISE)
     model = SingleTaskGP(
         Z,
         y.unsqueeze(-1),
@@ -127,23 +70,14 @@ def maximise(covariance: Kernel, Z: Tensor, y: Tensor) -> float:
     with exact(), warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizationWarning)
         mll = ExactMarginalLogLikelihood(likelihood, model)
-        fit_gpytorch_mll_scipy(mll, options={"maxiter": STEPS})
+        bounds: dict[str, tuple[float | None, float | None]] = {
+            name: (math.log(FLOOR), math.log(most))
+            for name, _ in mll.named_parameters()
+            for end, most in MOST.items()
+            if name.endswith(end)
+        }
+        fit_gpytorch_mll_scipy(mll, bounds=bounds, options={"maxiter": STEPS})
     return float(likelihood.noise.detach())
-
-
-def _above(least: float, start: float) -> GreaterThan:
-    """Return a bound below which a logarithm never goes, and where to begin."""
-    return GreaterThan(least, torch.exp, torch.log, initial_value=start)
-
-
-def _around(mode: float, spread: float) -> LogNormalPrior:
-    """Return a prior that is normal in the logarithm, as a density of it."""
-    return LogNormalPrior(math.log(mode) + spread**2, spread)
-
-
-def _fixed(part: Kernel, name: str) -> Kernel:
-    part.initialize(**{name: torch.tensor(VAGUE, dtype=torch.float64)})
-    return part.requires_grad_(False)
 
 
 @final
@@ -159,7 +93,7 @@ class Process:
     def __init__(
         self,
         blocks: tuple[Block, ...],
-        covariance: Kernel,
+        covariance: Blend,
         numbers: Mapping[str, Tensor],
     ) -> None:
         self.blocks, self.covariance = blocks, covariance.requires_grad_(False)
@@ -179,7 +113,7 @@ class Process:
         """
         offset, scale = values.mean(), _deviation(values)
         y = (values - offset) / scale
-        covariance = kernel(blocks)
+        covariance = Blend(blocks)
         noise = Z.new_tensor(maximise(covariance, Z, y))
         with torch.no_grad():
             A = covariance(Z).to_dense() + noise * torch.eye(len(Z), dtype=Z.dtype)
@@ -197,7 +131,7 @@ class Process:
     @classmethod
     def restore(cls, blocks: tuple[Block, ...], state: Mapping[str, Tensor]) -> Process:
         """Return the process that `state` was taken from."""
-        covariance = kernel(blocks)
+        covariance = Blend(blocks)
         own = {
             name.removeprefix("kernel."): value
             for name, value in state.items()
@@ -248,13 +182,10 @@ class Process:
             "misfit": float(own["misfit"]),
             "widening": float(own["widening"]),
         }
-        scaled = [k for k in self.covariance.kernels if isinstance(k, ScaleKernel)]
-        blocks = [block for block in self.blocks if block.size]
-        for block, part in zip(blocks, scaled, strict=True):
-            signal = scale * float(part.outputscale.sqrt())
-            lengths = part.base_kernel.lengthscale.flatten()
-            found[f"signal_of_{block.name}"] = signal
-            found[f"length_of_{block.name}"] = float(lengths.log().mean().exp())
+        parts = self.covariance.signal, self.covariance.lengths()
+        for block, signal, length in zip(self.covariance.blocks, *parts, strict=True):
+            found[f"signal_of_{block.name}"] = scale * float(signal.sqrt())
+            found[f"length_of_{block.name}"] = float(length.log().mean().exp())
         return found
 
 

@@ -6,8 +6,9 @@ from botorch.models import SingleTaskGP
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.means import ZeroMean
 
+from bostruct.surrogates.blend import Block, above
 from bostruct.surrogates.numerics import exact
-from bostruct.surrogates.process import Block, Process
+from bostruct.surrogates.process import Process
 
 BLOCKS = (Block("averaged", 3, False, False), Block("fractions", 2, True, True))
 
@@ -28,7 +29,7 @@ def test_it_is_what_gpytorch_says():
     own = process.numbers
     Z, y = data()
     y = ((y - own["offset"]) / own["scale"]).unsqueeze(-1)
-    likelihood = GaussianLikelihood().double()
+    likelihood = GaussianLikelihood(noise_constraint=above(1e-9)).double()
     likelihood.initialize(noise=own["noise"])
     model = SingleTaskGP(
         Z,
