@@ -17,6 +17,12 @@ BLOCK = 64  # rows taken before all others learn of it
 WATCHED = 0.5  # of the most that is left of any: those that may be next
 
 
+def evenly(n: int, most: int) -> Tensor:
+    """Return at most so many of n rows, evenly over all."""
+    count = min(n, most)
+    return torch.div(torch.arange(count) * n, max(count, 1), rounding_mode="floor")
+
+
 def choose(
     P: Tensor,
     place: Tensor,
@@ -40,8 +46,7 @@ def choose(
         pool: the most environments to look at; more are thinned out evenly.
     """
     if P.shape[0] > pool:
-        every = torch.arange(pool, device=P.device)
-        kept = torch.div(every * P.shape[0], pool, rounding_mode="floor")
+        kept = evenly(P.shape[0], pool).to(P.device)
         P, place = P[kept], place[kept]
         preferred = int((kept < preferred).sum())
     left = (P.square().sum(-1)) ** power  # [n] variance not yet explained

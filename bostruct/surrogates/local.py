@@ -28,7 +28,7 @@ from bostruct.surrogates.evidence import (
     moment,
     precision,
 )
-from bostruct.surrogates.inducing import choose
+from bostruct.surrogates.inducing import choose, evenly
 from bostruct.surrogates.kernel import Inducing
 from bostruct.surrogates.model import KINDS, Fit, Kind, LocalModel
 from bostruct.surrogates.pairs import Repulsion
@@ -215,11 +215,18 @@ class LocalGP:
         shaken copy of every structure are added.
         """
         place = soap.place(data.structures.numbers)
-        P = torch.cat([soap(part.structures) for part in data.chunks()])
+        kept = evenly(len(place), POOL).to(place.device)
+        parts, seen = [], 0
+        for part in data.chunks():
+            found = soap(part.structures)
+            mine = kept[(kept >= seen) & (kept < seen + len(found))]
+            parts.append(found[mine - seen])
+            seen += len(found)
+        P, place = torch.cat(parts), place[kept]
         preferred = len(P)
         if preferred < count:
             shaken = _shaken(data.structures, SHAKE * soap.cutoff)
-            P = torch.cat((P, soap(shaken)))
+            P = torch.cat((P, soap(shaken)[kept]))
             place = place.repeat(2)
         return choose(
             P,

@@ -5,7 +5,7 @@ import torch
 from linear_operator.operators import DenseLinearOperator
 
 from bostruct.surrogates import inducing
-from bostruct.surrogates.inducing import choose
+from bostruct.surrogates.inducing import choose, evenly
 
 POWER = 2
 
@@ -124,6 +124,13 @@ def test_large_pools_are_thinned_evenly():
     assert all(row % 20 == 0 for row in found)
     few = taken(P, pick(P, pool=50, count=10, preferred=200))
     assert all(row < 200 for row in few)
+
+
+def test_rows_are_thinned_evenly():
+    assert evenly(5, 10).tolist() == [0, 1, 2, 3, 4]
+    assert evenly(10, 5).tolist() == [0, 2, 4, 6, 8]
+    assert evenly(10, 4).tolist() == [0, 2, 5, 7]
+    assert evenly(0, 4).tolist() == []
 
 
 def test_zero_tolerance_ends_with_everything():

@@ -516,6 +516,19 @@ def relative(found, expected):
     assert (found - expected).abs().max() < DENSE * size
 
 
+@pytest.mark.parametrize("chunk", [1, 100, 8192])
+def test_a_pool_is_the_same_in_any_chunks(data, monkeypatch, chunk):
+    """Of 240 environments every fourth may be chosen; in chunks of 1, 2 and 40."""
+    monkeypatch.setattr(local, "POOL", 60)
+    monkeypatch.setattr("bostruct.surrogates.data.CHUNK", chunk)
+    found = LocalGP(inducing=50).fit(data).inducing.features
+    P = LocalGP().fit(data[:1]).soap(data)[::4]
+    assert len(P) == 60
+    missed = (found.unsqueeze(1) - P).abs().amax(-1).amin(-1)
+    assert float(missed.max()) < 1e-12
+    assert len(found) > 30
+
+
 @pytest.mark.slow
 def test_a_cluster_of_two_hundred_atoms():
     """Three structures tell the fourth, and the search can follow the acquisition."""
