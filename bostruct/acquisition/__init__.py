@@ -9,6 +9,7 @@ model, goals, data and reference point.
 from bostruct.acquisition.acquisition import Acquisition
 from bostruct.acquisition.bound import LowerConfidenceBound, qLowerConfidenceBound
 from bostruct.acquisition.deviation import StandardDeviation, qStandardDeviation
+from bostruct.acquisition.entry import EntryProbability
 from bostruct.acquisition.gain import (
     ExpectedHypervolumeImprovement,
     qLogExpectedHypervolumeImprovement,
@@ -42,6 +43,7 @@ __all__ = [
     "Acquisition",
     "Case",
     "Constraint",
+    "EntryProbability",
     "ExpectedHypervolumeImprovement",
     "ExpectedImprovement",
     "Goals",

@@ -251,6 +251,21 @@ class Goals:
         return units
 
     @property
+    def windows(self) -> dict[str, Window]:
+        """Which raw values are believed, of the outcomes that have a window.
+
+        Where an objective and a constraint have one each, both hold.
+        """
+        found: dict[str, Window] = {}
+        for part in self._parts:
+            if part.window is not None:
+                ends = (found.get(part.name, (None, None)), part.window)
+                low = [low for low, _ in ends if low is not None]
+                high = [high for _, high in ends if high is not None]
+                found[part.name] = (max(low, default=None), min(high, default=None))
+        return found
+
+    @property
     def slack_names(self) -> tuple[str, ...]:
         """What each column of the slacks asks for."""
         return tuple(name for part in self.constraints for name in part.slack_names)

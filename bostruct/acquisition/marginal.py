@@ -5,6 +5,7 @@ Outcomes are taken as independent of each other, as the closed forms need.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import final
 
 import torch
@@ -100,18 +101,25 @@ class FeasibleGain(AcquisitionFunction):  # type: ignore[misc]
     def forward(self, X: Tensor) -> Tensor:
         """Return `X [b, 1, d] -> [b]`, a share of the box up to the ideal point."""
         belief = self.model.posterior(X)
-        mean, variance = belief.mean, belief.variance  # [b, 1, k]
+        return self.of(belief.mean, belief.variance)
+
+    def of(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """Return the same of outcomes with means and variances `[b, 1, k]`, `[b]`."""
         spans = self.scaled.spans.to(mean) / STRETCH  # [m]
         m = len(spans)
         utilities = STRETCH * self.scaled.utilities(mean)
         self.given.belief = Marginals(utilities, variance[..., :m] / spans.square())
-        gain: Tensor = self.gain(X)
+        gain: Tensor = self.gain(utilities)  # of X, which `given` does not look at
         gain = (gain.exp() if m == 1 else gain) / STRETCH**m
         self.given.belief = None
         return gain * self.probability(mean, variance).squeeze(-1)
 
-    def probability(self, mean: Tensor, variance: Tensor) -> Tensor:
+    def probability(
+        self, mean: Tensor, variance: Tensor, but: Collection[str] = ()
+    ) -> Tensor:
         """Return `[b, 1]` how probable it is that every bound is kept.
+
+        Those on learnt outcomes named in `but` are left out.
 
         A bound behind the reference point of its own objective is left out: what
         breaks it gains nothing anyway, and counting it twice would be wrong.
@@ -121,7 +129,7 @@ class FeasibleGain(AcquisitionFunction):  # type: ignore[misc]
         kept = slacks[..., self.scaled.exact()] <= ROUNDING
         total = kept.all(dim=-1).to(mean)  # [b, 1]
         for part in case.goals.constraints:
-            if part.name in case.learnt:
+            if part.name in case.learnt and part.name not in but:
                 i = case.goals.names.index(part.name)
                 tiny = torch.finfo(mean.dtype).tiny
                 spread = variance[..., i].clamp_min(tiny)

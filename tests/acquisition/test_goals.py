@@ -201,3 +201,11 @@ def test_refuses_outcomes_of_another_length():
     for function in (GOALS.utilities, GOALS.slacks, GOALS.feasible, GOALS.raw):
         with pytest.raises(ShapeError, match=r"`Y` must have shape \[2, 4\]"):
             function(torch.zeros(2, 3))
+
+
+def test_windows_of_one_outcome_both_hold():
+    goals = Goals(
+        (Objective("B", "maximize", window=(1.0, None)), Objective("x", "minimize")),
+        (Constraint("B", above=2.0, window=(0.0, 600.0)),),
+    )
+    assert goals.windows == {"B": (1.0, 600.0)}
