@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import Kernel
-from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
 VAGUE = 10.0  # variance of constant and slopes, in that of the values
@@ -58,32 +56,15 @@ class Blend(Kernel):  # type: ignore[misc]
     def __init__(self, blocks: tuple[Block, ...]) -> None:
         super().__init__()
         self.blocks = tuple(block for block in blocks if block.size)
-        zeros = torch.zeros(len(self.blocks), dtype=torch.float64)
-        self.register_parameter("raw_signal", torch.nn.Parameter(zeros))
-        self.register_constraint("raw_signal", above(1e-6))
-        self.register_prior("signal_prior", around(1.0, 3.0), _signal)
-        sizes = [block.size if block.ard else 1 for block in self.blocks]
-        start = torch.full((sum(sizes),), math.log(LENGTH), dtype=torch.float64)
-        self.register_parameter("raw_length", torch.nn.Parameter(start))
-        self.register_constraint("raw_length", above(1e-2))
-        self.register_prior("length_prior", around(LENGTH, 1.0), _length)
-        self.sizes = sizes
-
-    @property
-    def signal(self) -> Tensor:
-        """The variance a of each block, `[blocks]`."""
-        found: Tensor = self.raw_signal_constraint.transform(self.raw_signal)
-        return found
-
-    @property
-    def length(self) -> Tensor:
-        """The lengths of all blocks, one after the other, `[lengths]`."""
-        found: Tensor = self.raw_length_constraint.transform(self.raw_length)
-        return found
+        signals = torch.zeros(len(self.blocks), dtype=torch.float64)
+        self.register_parameter("log_signal", torch.nn.Parameter(signals))
+        self.sizes = [block.size if block.ard else 1 for block in self.blocks]
+        lengths = torch.full((sum(self.sizes),), math.log(LENGTH), dtype=torch.float64)
+        self.register_parameter("log_length", torch.nn.Parameter(lengths))
 
     def lengths(self) -> tuple[Tensor, ...]:
         """Return the lengths of each block."""
-        found: tuple[Tensor, ...] = self.length.split(self.sizes)
+        found: tuple[Tensor, ...] = self.log_length.exp().split(self.sizes)
         return found
 
     def forward(
@@ -94,39 +75,52 @@ class Blend(Kernel):  # type: ignore[misc]
         **_: Any,  # noqa: ANN401 - GPyTorch's
     ) -> Tensor:
         """Return the kernel `[..., n, m]`, or its diagonal `[..., n]`."""
+        if diag:
+            return (
+                self.forward(x1.unsqueeze(-2), x2.unsqueeze(-2)).squeeze(-1).squeeze(-1)
+            )
+        own = self.log_signal, self.log_length
+        return self.of(self.apart(x1, x2), self.vague(x1, x2), *own)
+
+    def apart(self, x1: Tensor, x2: Tensor) -> list[Tensor]:
+        """Return squared distances of each block, `[lengths of it, ..., n, m]`."""
         widths = [block.size for block in self.blocks]
-        parts = zip(
-            self.blocks,
-            self.signal,
-            self.lengths(),
-            x1.split(widths, -1),
-            x2.split(widths, -1),
-            strict=True,
-        )
+        found = []
+        for block, a, b in zip(
+            self.blocks, x1.split(widths, -1), x2.split(widths, -1), strict=True
+        ):
+            if block.ard:
+                D = (a.unsqueeze(-2) - b.unsqueeze(-3)).square().movedim(-1, 0)
+            else:
+                D = squared(a, b).unsqueeze(0)
+            found.append(D)
+        return found
+
+    def vague(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """Return the part of the kernel that nothing is fitted of, `[..., n, m]`."""
+        widths = [block.size for block in self.blocks]
         total = torch.full_like(x1[..., :1, :1], VAGUE)
-        total = total.squeeze(-1) if diag else total
-        for block, signal, length, a, b in parts:
-            D = self.covar_dist(a / length, b / length, diag=diag, square_dist=True)
-            total = total + signal * (-0.5 * D).exp()
+        for block, a, b in zip(
+            self.blocks, x1.split(widths, -1), x2.split(widths, -1), strict=True
+        ):
             if block.linear:
-                product = (a * b).sum(-1) if diag else a @ b.transpose(-1, -2)
-                total = total + VAGUE * product
+                total = total + VAGUE * a @ b.transpose(-1, -2)
+        return total
+
+    def of(
+        self, apart: list[Tensor], vague: Tensor, log_signal: Tensor, log_length: Tensor
+    ) -> Tensor:
+        """Return the kernel of given distances, signals and lengths."""
+        total = vague
+        weights = (-2 * log_length).exp().split(self.sizes)
+        for a, w, D in zip(log_signal.exp(), weights, apart, strict=True):
+            total = total + a * (-0.5 * torch.tensordot(w, D, 1)).exp()
         return total
 
 
-def above(least: float) -> GreaterThan:
-    """Return a bound that is approached as the logarithm falls."""
-    return GreaterThan(least, torch.exp, torch.log)
-
-
-def around(mode: float, spread: float) -> LogNormalPrior:
-    """Return a prior whose density is a normal one of the logarithm."""
-    return LogNormalPrior(math.log(mode) + spread**2, spread)
-
-
-def _signal(blend: Blend) -> Tensor:
-    return blend.signal
-
-
-def _length(blend: Blend) -> Tensor:
-    return blend.length
+def squared(a: Tensor, b: Tensor) -> Tensor:
+    """Return squared distances `[..., n, m]` of a `[..., n, f]` and b `[..., m, f]`."""
+    middle = b.reshape(-1, b.shape[-1]).mean(0)
+    a, b = a - middle, b - middle
+    own = a.square().sum(-1, keepdim=True) + b.square().sum(-1).unsqueeze(-2)
+    return (own - 2 * a @ b.transpose(-1, -2)).clamp(min=0)

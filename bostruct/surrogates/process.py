@@ -11,33 +11,35 @@ Notation
     covariance = (s w)² (K(z, z') - K(z, Z) A^-1 K(Z, z'))
 
 (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1).
-GPyTorch's kernels and evidence; the factor is kept, so that any number of structures
-is one product, while GPyTorch would repeat the training set for each.
+The numbers of the kernel are the most probable ones under priors that are normal in
+their logarithms. The kernel is one of GPyTorch's; the algebra is here, as distances do
+not change during a search, and a kept factor makes one product of any number of
+structures, while GPyTorch would repeat the training set for each.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import final
 
+import numpy as np
 import torch
-from botorch.exceptions.warnings import OptimizationWarning
-from botorch.models import SingleTaskGP
-from botorch.optim.fit import fit_gpytorch_mll_scipy
-from gpytorch.likelihoods import GaussianLikelihood
-from gpytorch.means import ZeroMean
-from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.cholesky import psd_safe_cholesky
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 
-from bostruct.surrogates.blend import Blend, Block, above, around
+from bostruct.surrogates.blend import LENGTH, Blend, Block
 from bostruct.surrogates.numerics import exact
 
-NOISE = 1e-3  # most probable, in the variance of the values
 FLOOR = 1e-7  # of the noise
-MOST = {"raw_noise": 1e2, "raw_signal": 1e4, "raw_length": 1e3}  # where a search ends
+LOG = math.log
+# of the logarithms of signals (in variances), lengths (in median distances) and noise
+MIDDLES = (0.0, LOG(LENGTH), LOG(1e-3))
+SPREADS = (3.0, 1.0, 3.0)
+LEASTS, MOSTS = (LOG(1e-6), LOG(0.1), LOG(1e-9)), (LOG(1e4), LOG(1e2), LOG(10))
+STARTS = ((LOG(2), LOG(1e-3)), (LOG(0.7), LOG(1e-5)), (LOG(5), LOG(1e-2)))
 STEPS = 100  # of the optimiser
 FEW = 5  # values of which no misfit is told
 LEAST = 1e-10  # variance that is always left, of that of the values
@@ -54,30 +56,55 @@ NUMBERS = (
 )
 
 
-def maximise(covariance: Blend, Z: Tensor, y: Tensor) -> float:
-    """Fit the kernel to y `[t]` at Z `[t, f]` and return the variance of the noise."""
-    prior = around(NOISE, 3.0)
-    likelihood = GaussianLikelihood(prior, noise_constraint=above(FLOOR)).double()
-    likelihood.initialize(noise=NOISE)
-    model = SingleTaskGP(
-        Z,
-        y.unsqueeze(-1),
-        likelihood=likelihood,
-        covar_module=covariance,
-        mean_module=ZeroMean(),
-        outcome_transform=None,
-    )
-    with exact(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", OptimizationWarning)
-        mll = ExactMarginalLogLikelihood(likelihood, model)
-        bounds: dict[str, tuple[float | None, float | None]] = {
-            name: (math.log(FLOOR), math.log(most))
-            for name, _ in mll.named_parameters()
-            for end, most in MOST.items()
-            if name.endswith(end)
-        }
-        fit_gpytorch_mll_scipy(mll, bounds=bounds, options={"maxiter": STEPS})
-    return float(likelihood.noise.detach())
+def maximise(blocks: tuple[Block, ...], Z: Tensor, y: Tensor) -> tuple[Blend, Tensor]:
+    """Return the most probable kernel and variance of the noise, of a few searches.
+
+    Args:
+        blocks: the features.
+        Z: `[t, f]` features.
+        y: `[t]` values of mean 0 and deviation 1.
+    """
+    found = Blend(blocks)
+    apart, vague = found.apart(Z, Z), found.vague(Z, Z)
+    sizes = [len(found.log_signal), len(found.log_length), 1]
+    middle, spread = _each(MIDDLES, sizes), _each(SPREADS, sizes)
+    eye = torch.eye(len(Z), dtype=Z.dtype)
+
+    def lost(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return minus the log density of values and numbers, and its slope."""
+        p = torch.from_numpy(flat.copy()).requires_grad_()
+        signal, length, noise = p.split(sizes)
+        A = found.of(apart, vague, signal, length) + (noise.exp() + FLOOR) * eye
+        factor = torch.linalg.cholesky(A)
+        inner = torch.linalg.solve_triangular(factor, y.unsqueeze(-1), upper=False)
+        value = 0.5 * inner.square().sum() + factor.diagonal().log().sum()
+        value = value + 0.5 * ((p - middle) / spread).square().sum()
+        (slope,) = torch.autograd.grad(value, p)
+        return float(value.detach()), slope.numpy()
+
+    least, most = _each(LEASTS, sizes), _each(MOSTS, sizes)
+    bounds = torch.stack((least, most), -1).numpy()
+    tried = [
+        minimize(
+            lost,
+            _each((0.0, *start), sizes).numpy(),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": STEPS},
+        )
+        for start in STARTS
+    ]
+    best = min(tried, key=lambda one: float(one.fun))
+    signal, length, noise = torch.from_numpy(best.x).split(sizes)
+    found.initialize(log_signal=signal, log_length=length)
+    return found, noise.exp().squeeze() + FLOOR
+
+
+def _each(values: tuple[float, ...], sizes: list[int]) -> Tensor:
+    """Return a value for signals, lengths and noise each, as one row."""
+    counts = torch.tensor(sizes)
+    return torch.tensor(values, dtype=torch.float64).repeat_interleave(counts)
 
 
 @final
@@ -113,8 +140,7 @@ class Process:
         """
         offset, scale = values.mean(), _deviation(values)
         y = (values - offset) / scale
-        covariance = Blend(blocks)
-        noise = Z.new_tensor(maximise(covariance, Z, y))
+        covariance, noise = maximise(blocks, Z, y)
         with torch.no_grad():
             A = covariance(Z).to_dense() + noise * torch.eye(len(Z), dtype=Z.dtype)
             factor = psd_safe_cholesky(A)
@@ -182,7 +208,7 @@ class Process:
             "misfit": float(own["misfit"]),
             "widening": float(own["widening"]),
         }
-        parts = self.covariance.signal, self.covariance.lengths()
+        parts = self.covariance.log_signal.exp(), self.covariance.lengths()
         for block, signal, length in zip(self.covariance.blocks, *parts, strict=True):
             found[f"signal_of_{block.name}"] = scale * float(signal.sqrt())
             found[f"length_of_{block.name}"] = float(length.log().mean().exp())

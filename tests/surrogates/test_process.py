@@ -3,10 +3,11 @@ import math
 import pytest
 import torch
 from botorch.models import SingleTaskGP
+from gpytorch.constraints import GreaterThan
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.means import ZeroMean
 
-from bostruct.surrogates.blend import Block, above
+from bostruct.surrogates.blend import Block
 from bostruct.surrogates.numerics import exact
 from bostruct.surrogates.process import Process
 
@@ -29,7 +30,7 @@ def test_it_is_what_gpytorch_says():
     own = process.numbers
     Z, y = data()
     y = ((y - own["offset"]) / own["scale"]).unsqueeze(-1)
-    likelihood = GaussianLikelihood(noise_constraint=above(1e-9)).double()
+    likelihood = GaussianLikelihood(noise_constraint=GreaterThan(1e-9)).double()
     likelihood.initialize(noise=own["noise"])
     model = SingleTaskGP(
         Z,
