@@ -33,6 +33,11 @@ class Source(Protocol):
         """Atomic numbers that may occur, `[k]`."""
         ...
 
+    @property
+    def radii(self) -> Tensor:
+        """Their radii, `[k]` Å."""
+        ...
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return random members, `[n, d]`."""
         ...

@@ -7,6 +7,7 @@ space leaves, with a mean, a variance that says what is not known, and their gra
 from bostruct.surrogates.belief import Belief as Belief
 from bostruct.surrogates.belief import Believer as Believer
 from bostruct.surrogates.believed import BelievedModel as BelievedModel
+from bostruct.surrogates.believing import Believing as Believing
 from bostruct.surrogates.committee import Committee as Committee
 from bostruct.surrogates.conditioned import Conditioned as Conditioned
 from bostruct.surrogates.conditioned import condition as condition
@@ -21,6 +22,7 @@ from bostruct.surrogates.mixture import Mixture as Mixture
 from bostruct.surrogates.model import LocalModel as LocalModel
 from bostruct.surrogates.network import Network as Network
 from bostruct.surrogates.pairs import Repulsion as Repulsion
+from bostruct.surrogates.peratom import PerAtom as PerAtom
 from bostruct.surrogates.properties import Learner as Learner
 from bostruct.surrogates.properties import Learnt as Learnt
 from bostruct.surrogates.properties import Properties as Properties

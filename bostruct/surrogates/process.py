@@ -23,15 +23,13 @@ import math
 from collections.abc import Mapping
 from typing import final
 
-import numpy as np
 import torch
 from linear_operator.utils.cholesky import psd_safe_cholesky
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
 from bostruct.surrogates.blend import LENGTH, Blend, Block
 from bostruct.surrogates.numerics import exact
+from bostruct.surrogates.search import density, most_probable
 
 FLOOR = 1e-7  # of the noise
 LOG = math.log
@@ -40,7 +38,6 @@ MIDDLES = (0.0, LOG(LENGTH), LOG(1e-3))
 SPREADS = (3.0, 1.0, 3.0)
 LEASTS, MOSTS = (LOG(1e-6), LOG(0.1), LOG(1e-9)), (LOG(1e4), LOG(1e2), LOG(10))
 STARTS = ((LOG(2), LOG(1e-3)), (LOG(0.7), LOG(1e-5)), (LOG(5), LOG(1e-2)))
-STEPS = 100  # of the optimiser
 FEW = 5  # values of which no misfit is told
 LEAST = 1e-10  # variance that is always left, of that of the values
 NUMBERS = (
@@ -70,33 +67,14 @@ def maximise(blocks: tuple[Block, ...], Z: Tensor, y: Tensor) -> tuple[Blend, Te
     middle, spread = _each(MIDDLES, sizes), _each(SPREADS, sizes)
     eye = torch.eye(len(Z), dtype=Z.dtype)
 
-    def lost(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Return minus the log density of values and numbers, and its slope."""
-        p = torch.from_numpy(flat.copy()).requires_grad_()
+    def lost(p: Tensor) -> Tensor:
         signal, length, noise = p.split(sizes)
         A = found.of(apart, vague, signal, length) + (noise.exp() + FLOOR) * eye
-        factor = torch.linalg.cholesky(A)
-        inner = torch.linalg.solve_triangular(factor, y.unsqueeze(-1), upper=False)
-        value = 0.5 * inner.square().sum() + factor.diagonal().log().sum()
-        value = value + 0.5 * ((p - middle) / spread).square().sum()
-        (slope,) = torch.autograd.grad(value, p)
-        return float(value.detach()), slope.numpy()
+        return density(A, y) + 0.5 * ((p - middle) / spread).square().sum()
 
-    least, most = _each(LEASTS, sizes), _each(MOSTS, sizes)
-    bounds = torch.stack((least, most), -1).numpy()
-    tried = [
-        minimize(
-            lost,
-            _each((0.0, *start), sizes).numpy(),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": STEPS},
-        )
-        for start in STARTS
-    ]
-    best = min(tried, key=lambda one: float(one.fun))
-    signal, length, noise = torch.from_numpy(best.x).split(sizes)
+    starts = [_each((0.0, *start), sizes) for start in STARTS]
+    ends = _each(LEASTS, sizes), _each(MOSTS, sizes)
+    signal, length, noise = most_probable(lost, starts, *ends).split(sizes)
     found.initialize(log_signal=signal, log_length=length)
     return found, noise.exp().squeeze() + FLOOR
 

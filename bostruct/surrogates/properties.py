@@ -7,7 +7,7 @@ Notation
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
@@ -22,6 +22,7 @@ from bostruct.descriptors import Source
 from bostruct.errors import InputError, NotFittedError, check_shape, must
 from bostruct.surrogates.gp import GP
 from bostruct.surrogates.header import header, read
+from bostruct.surrogates.peratom import PerAtom
 
 
 class Learnt(Protocol):
@@ -57,6 +58,10 @@ class Learner(Protocol):
     def description(self) -> dict[str, Any]:
         """Return what identifies the learner, as JSON values; "learner" is its name."""
         ...
+
+
+KINDS: dict[str, Callable[[], Learner]] = {"GP": GP, "PerAtom": PerAtom}
+"""Learners that read a state without having been told of it."""
 
 
 @final
@@ -109,7 +114,11 @@ class Properties:
     def restore(
         self, state: Mapping[str, Tensor], space: Source | None
     ) -> PropertyModel:
-        """Return the model that `state` was taken from; its predictions are equal."""
+        """Return the model that `state` was taken from; its predictions are equal.
+
+        Raises:
+            InputError: it has a learner of a kind that is not among those given.
+        """
         source = separate(space)
         told = read(state["header"])
         parts = []
@@ -120,9 +129,19 @@ class Properties:
                 for key in told["keys"]
                 if key.startswith(start)
             }
-            learner = self.of.get(name, self.default)
+            learner = self._reader(name, read(own["header"])["learner"])
             parts.append(learner.restore(own, source))
         return PropertyModel(Apart(tuple(parts)), tuple(told["names"]))
+
+    def _reader(self, name: str, kind: str) -> Learner:
+        """Return the learner that reads what one of that kind wrote."""
+        own = self.of.get(name, self.default)
+        if own.description()["learner"] == kind:
+            return own
+        if kind not in KINDS:
+            condition = f"name a learner of the kind that is read ({kind})"
+            raise InputError(must("of", condition, f"none for {name}"))
+        return KINDS[kind]()
 
 
 class Whole(Protocol):

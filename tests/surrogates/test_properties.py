@@ -7,6 +7,7 @@ from bostruct.descriptors import Averaged, Fractions
 from bostruct.errors import InputError, NotFittedError, ShapeError
 from bostruct.spaces import Cluster, Composition
 from bostruct.surrogates import GP, Properties
+from bostruct.surrogates.header import header
 from tests.descriptors.alloys import pool
 
 NAMES = ("stiffness", "energy")
@@ -154,6 +155,28 @@ def test_infinity_is_refused():
     Y[3, 0] = torch.inf
     with pytest.raises(InputError, match="`Y` must be finite, or NaN"):
         Properties().fit(X, Y, NAMES, SPACE)
+
+
+def test_a_state_of_an_unknown_learner_is_refused():
+    class Own:
+        def description(self):
+            return {"learner": "Own"}
+
+        def fit(self, X, y, space):
+            return self
+
+        def state(self):
+            return {"header": header({"learner": "Own"})}
+
+        def restore(self, state, space):
+            return self
+
+    X, Y = data()
+    kind = Properties(of={"energy": Own()})
+    state = kind.fit(X, Y, NAMES, SPACE).state()
+    assert isinstance(kind.restore(state, SPACE).whole.parts[1], Own)
+    with pytest.raises(InputError, match="`of` must name a learner of the kind that"):
+        Properties().restore(state, SPACE)
 
 
 def test_shapes_are_checked():
