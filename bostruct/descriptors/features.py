@@ -59,6 +59,11 @@ class Map(Protocol):
         """Whether features are better kept than computed again."""
         ...
 
+    @property
+    def size(self) -> int:
+        """The number of features f."""
+        ...
+
     def __call__(self, source: Source, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]` float64."""
         ...
@@ -121,6 +126,11 @@ class Simplex:
 
     basis: Tensor
     costly: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of coordinates k - 1."""
+        return self.basis.shape[1]
 
     def __call__(self, source: Source, X: Tensor) -> Tensor:
         """Return the coordinates at X `[n, d]`, `[n, k - 1]`."""

@@ -11,6 +11,7 @@ from bostruct.surrogates.believing import Believing as Believing
 from bostruct.surrogates.committee import Committee as Committee
 from bostruct.surrogates.conditioned import Conditioned as Conditioned
 from bostruct.surrogates.conditioned import condition as condition
+from bostruct.surrogates.correlated import Correlated as Correlated
 from bostruct.surrogates.crowd import Crowd as Crowd
 from bostruct.surrogates.deep import DeepEnsemble as DeepEnsemble
 from bostruct.surrogates.deep import MeanVariance as MeanVariance

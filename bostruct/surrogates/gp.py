@@ -63,24 +63,38 @@ class GP:
 
     def fit(self, X: Tensor, y: Tensor, space: Source) -> Learned:
         """Return what values y `[t]` at X `[t, d]` teach."""
-        kinds = self._kinds(space)
-        names = [str(kind.description()["features"]) for kind in kinds]
-        maps = tuple(prepared(kind, space) for kind in kinds)
-        parts = [features(map_, space, X) for map_ in maps]
-        blocks = []
-        for name, part in zip(names, parts, strict=True):
-            linear = name == COMPOSITION
-            blocks.append(Block(name, part.shape[-1], linear, self.ard and linear))
-        Z = torch.cat(parts, -1)
-        process = Process.fit(tuple(blocks), Z, y.double(), widen=self.widen)
-        return Learned(kinds, maps, process, space)
+        maps, blocks = self.prepared(space)
+        Z = sight(maps, space, X)
+        process = Process.fit(blocks, Z, y.double(), widen=self.widen)
+        return Learned(maps, process, space)
 
     def restore(self, state: Mapping[str, Tensor], space: Source) -> Learned:
         """Return what `state` was taken from."""
-        told = read(state["header"])
-        blocks = tuple(Block(**block) for block in told["blocks"])
+        maps, blocks = self.read(state)
+        return Learned(maps, Process.restore(blocks, state), space)
+
+    def prepared(self, space: Source) -> tuple[tuple[Map, ...], tuple[Block, ...]]:
+        """Return the maps from X to features that suit a space, and their blocks."""
+        maps, blocks = [], []
+        for kind in self._kinds(space):
+            name = str(kind.description()["features"])
+            map_ = prepared(kind, space)
+            linear = name == COMPOSITION
+            maps.append(map_)
+            blocks.append(Block(name, map_.size, linear, self.ard and linear))
+        return tuple(maps), tuple(blocks)
+
+    def read(
+        self, state: Mapping[str, Tensor]
+    ) -> tuple[tuple[Map, ...], tuple[Block, ...]]:
+        """Return the maps and blocks that `written` wrote.
+
+        Raises:
+            InputError: there are features that have no name and are not given.
+        """
+        blocks = tuple(Block(**block) for block in read(state["header"])["blocks"])
         own = {kind.description()["features"]: kind for kind in self._kinds(None)}
-        kinds, maps = [], []
+        maps = []
         for i, block in enumerate(blocks):
             kind = own.get(block.name, NAMED.get(block.name))
             if kind is None:
@@ -92,9 +106,8 @@ class GP:
                 for name, value in state.items()
                 if name.startswith(start)
             }
-            kinds.append(kind)
             maps.append(kind.restore(tensors))
-        return Learned(tuple(kinds), tuple(maps), Process.restore(blocks, state), space)
+        return tuple(maps), blocks
 
     def _kinds(self, space: Source | None) -> tuple[Features, ...]:
         given = self.features
@@ -116,34 +129,44 @@ class GP:
         return tuple(kinds)
 
 
+def sight(maps: tuple[Map, ...], space: Source, X: Tensor) -> Tensor:
+    """Return all features at X `[..., d]`, `[..., f]`."""
+    return torch.cat([features(map_, space, X) for map_ in maps], -1)
+
+
+def written(
+    maps: tuple[Map, ...], blocks: tuple[Block, ...], **told: object
+) -> dict[str, Tensor]:
+    """Return maps and blocks, and what else is told, as tensors."""
+    told |= {"blocks": [asdict(block) for block in blocks]}
+    found = {"header": header(told)}
+    for i, map_ in enumerate(maps):
+        found |= {f"map{i}.{name}": value for name, value in map_.tensors().items()}
+    return found
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Learned:
     """What a `GP` has learnt of one property.
 
     Attributes:
-        kinds: of features.
-        maps: from X to them.
+        maps: from X to features.
         process: over them.
         space: of X.
     """
 
-    kinds: tuple[Features, ...]
     maps: tuple[Map, ...]
     process: Process
     space: Source
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q]`, covariance `[..., q, q]` and noise `[]` at X."""
-        parts = [features(map_, self.space, X) for map_ in self.maps]
-        return self.process(torch.cat(parts, -1))
+        return self.process(sight(self.maps, self.space, X))
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild it exactly."""
-        blocks = [asdict(block) for block in self.process.blocks]
-        found = {"header": header({"learner": "GP", "blocks": blocks})}
-        for i, map_ in enumerate(self.maps):
-            found |= {f"map{i}.{name}": value for name, value in map_.tensors().items()}
+        found = written(self.maps, self.process.blocks, learner="GP")
         return found | self.process.state()
 
     def hyperparameters(self) -> dict[str, float]:

@@ -64,7 +64,7 @@ def maximise(blocks: tuple[Block, ...], Z: Tensor, y: Tensor) -> tuple[Blend, Te
     found = Blend(blocks)
     apart, vague = found.apart(Z, Z), found.vague(Z, Z)
     sizes = [len(found.log_signal), len(found.log_length), 1]
-    middle, spread = _each(MIDDLES, sizes), _each(SPREADS, sizes)
+    middle, spread = each(MIDDLES, sizes), each(SPREADS, sizes)
     eye = torch.eye(len(Z), dtype=Z.dtype)
 
     def lost(p: Tensor) -> Tensor:
@@ -72,14 +72,14 @@ def maximise(blocks: tuple[Block, ...], Z: Tensor, y: Tensor) -> tuple[Blend, Te
         A = found.of(apart, vague, signal, length) + (noise.exp() + FLOOR) * eye
         return density(A, y) + 0.5 * ((p - middle) / spread).square().sum()
 
-    starts = [_each((0.0, *start), sizes) for start in STARTS]
-    ends = _each(LEASTS, sizes), _each(MOSTS, sizes)
+    starts = [each((0.0, *start), sizes) for start in STARTS]
+    ends = each(LEASTS, sizes), each(MOSTS, sizes)
     signal, length, noise = most_probable(lost, starts, *ends).split(sizes)
     found.initialize(log_signal=signal, log_length=length)
     return found, noise.exp().squeeze() + FLOOR
 
 
-def _each(values: tuple[float, ...], sizes: list[int]) -> Tensor:
+def each(values: tuple[float, ...], sizes: list[int]) -> Tensor:
     """Return a value for signals, lengths and noise each, as one row."""
     counts = torch.tensor(sizes)
     return torch.tensor(values, dtype=torch.float64).repeat_interleave(counts)
@@ -116,7 +116,7 @@ class Process:
             values: `[t]`, at least one, finite.
             widen: whether a misfit beyond sigma widens it.
         """
-        offset, scale = values.mean(), _deviation(values)
+        offset, scale = values.mean(), deviation(values)
         y = (values - offset) / scale
         covariance, noise = maximise(blocks, Z, y)
         with torch.no_grad():
@@ -193,7 +193,7 @@ class Process:
         return found
 
 
-def _deviation(values: Tensor) -> Tensor:
+def deviation(values: Tensor) -> Tensor:
     """Return the deviation of values; of equal ones their size, or 1."""
     size = values.abs().max()
     size = torch.where(size > 0, size, torch.ones_like(size))

@@ -13,7 +13,7 @@ AVERAGED = Averaged(cutoff=4.0, radial=3, angular=1)
 class Counted:
     """A map that tells of how many members it was asked."""
 
-    costly = True
+    costly, size = True, 3
 
     def __init__(self, shift=0.0):
         self.shift, self.asked = shift, 0
