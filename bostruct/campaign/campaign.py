@@ -7,13 +7,14 @@ start continues as if nothing had happened.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from bostruct.acquisition import Acquisition, LowerConfidenceBound
+from bostruct.acquisition import Acquisition, Constraint, Objective, Pareto
 from bostruct.campaign.check import Check, suited
 from bostruct.campaign.description import differences
 from bostruct.campaign.device import resolve
@@ -27,7 +28,10 @@ from bostruct.campaign.parts import (
     Parts,
     check_executor,
     check_stop,
+    default_acquisition,
     default_search,
+    default_surrogate,
+    wanted,
 )
 from bostruct.campaign.progress import Line
 from bostruct.campaign.records import Trial
@@ -37,7 +41,7 @@ from bostruct.campaign.stop import Evaluations, Stop
 from bostruct.errors import InputError, LogError, MismatchError, check_count, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.spaces import Space
-from bostruct.surrogates import LocalGP, Surrogate
+from bostruct.surrogates import Properties, Surrogate
 
 LARGEST_SEED = 2**63 - 1
 """SQLite's largest integer."""
@@ -45,13 +49,15 @@ LARGEST_SEED = 2**63 - 1
 
 @final
 class Campaign:
-    """A search for the most stable structure in a space.
+    """A search for the most stable structure in a space, or for a Pareto front.
 
     Args:
         space: What may be proposed.
         evaluator: What it costs to know.
-        surrogate: What is believed; `LocalGP()` by default.
-        acquisition: What a look is worth; `LowerConfidenceBound(kappa=1.0)` by default.
+        surrogate: What is believed; `LocalGP()` by default, `Properties()` with
+            objectives.
+        acquisition: What a look is worth; `LowerConfidenceBound(kappa=1.0)` by default,
+            `EntryProbability()` with objectives.
         search: How candidates are found; by default `Search()`, and in discrete spaces
             `Pick()` for lists of up to 10⁶ members, else `Walk()`.
         stop: When it ends, `Evaluations(100)` by default; not part of its identity.
@@ -59,11 +65,16 @@ class Campaign:
             reads, all their frames. Those that carry an energy are data and are never
             evaluated; the others are evaluated first.
         initial: Random structures before there is a surrogate; by default as many as
-            `start` leaves missing to two.
+            `start` leaves missing to two; with objectives, to two more than twice the
+            elements.
         batch: Structures chosen together in a step.
         check: How `run` relaxes the best structures with the evaluator at the end.
         executor: Where energies are computed; not part of its identity. In this
             process by default; `Workers` for several at once or a time limit.
+        objectives: What is wanted instead of a low energy: outcomes that the evaluator
+            returns as properties ("energy" is one of them) or the space knows. The
+            front of all is looked for; see `bostruct.acquisition.Objective`.
+        constraints: What makes a structure good enough to be on the front.
 
     Raises:
         InputError: a part cannot do its work, or cannot say what it is; or a structure
@@ -74,8 +85,8 @@ class Campaign:
         self,
         space: Space,
         evaluator: Evaluator,
-        surrogate: Surrogate | None = None,
-        acquisition: Acquisition | None = None,
+        surrogate: Surrogate | Properties | None = None,
+        acquisition: Acquisition | Pareto | None = None,
         search: Finder | None = None,
         stop: Stop | None = None,
         *,
@@ -84,22 +95,27 @@ class Campaign:
         batch: int = 1,
         check: Check | None = None,
         executor: Executor | None = None,
+        objectives: Sequence[Objective] | None = None,
+        constraints: Sequence[Constraint] = (),
     ) -> None:
+        goals = wanted(objectives, constraints)
+        few = LEAST if goals is None else 2 * len(space.numbers) + LEAST
         parts = Parts(
             space=space,
             evaluator=evaluator,
-            surrogate=LocalGP() if surrogate is None else surrogate,
+            surrogate=default_surrogate(goals) if surrogate is None else surrogate,
             acquisition=(
-                LowerConfidenceBound(kappa=1.0) if acquisition is None else acquisition
+                default_acquisition(goals) if acquisition is None else acquisition
             ),
             search=default_search(space) if search is None else search,
-            initial=LEAST if initial is None else check_count("initial", initial),
+            initial=few if initial is None else check_count("initial", initial),
             batch=check_count("batch", batch),
             check=suited(check, evaluator),
+            goals=goals,
         )
         if start is not None:
-            brought = bring(start, space, evaluator)
-            missing = max(0, LEAST - brought.useful)
+            brought = bring(start, space, evaluator, energies=goals is None)
+            missing = max(0, few - brought.useful)
             count = missing if initial is None else parts.initial
             parts = replace(parts, start=brought, initial=count)
         self.parts = parts
@@ -267,6 +283,21 @@ class Campaign:
             InputError: there is no such trial, or it has an outcome already.
         """
         self._open.tell(trial, outcome)
+
+    def retract(self, trial: Trial | int | str, reason: str = "retracted") -> None:
+        """Take back what a trial found: it is neither learnt from nor on a front.
+
+        Its structure is not asked for again, and the log keeps the numbers.
+
+        Args:
+            trial: What `ask` returned, or `log.trials()` has, or its number or key.
+            reason: One sentence for the person who reads the log.
+
+        Raises:
+            InputError: there is no such trial, or nothing was found.
+            LogError: the folder was begun by a version that could not.
+        """
+        self._open.retract(trial, reason)
 
     def abandon(self, trial: Trial | str, reason: str = "abandoned") -> None:
         """Record that the energy of a trial will not be asked for any more.

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 from bostruct.errors import DeviceError, InputError, must
+
+
+def now(device: torch.device) -> float:
+    """Return the time, s, once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def resolve(device: str | torch.device = "auto") -> torch.device:

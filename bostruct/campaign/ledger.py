@@ -27,7 +27,7 @@ from bostruct.campaign.lock import Lock
 from bostruct.campaign.log import Log
 from bostruct.campaign.plan import Planned
 from bostruct.campaign.records import Checked, Trial
-from bostruct.campaign.schema import versions
+from bostruct.campaign.schema import OUTCOMES, versions
 from bostruct.errors import InputError, LogError, must
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.spaces import Space
@@ -193,6 +193,11 @@ class Ledger(Log):
         }
         self._insert("bostruct_trial", {**row, "checksum": ""})
         self._set(number)
+        for place, each in enumerate(planned.said[i] if planned.said else ()):
+            said = {"trial": number, "place": place, **asdict(each)}
+            said["exact"] = int(each.exact)
+            said["checksum"] = records.checksum(said)
+            self._insert("bostruct_outcome", said)
 
     def _insert(self, table: str, row: dict[str, Any]) -> None:
         names, marks = ", ".join(row), ", ".join("?" * len(row))
@@ -262,6 +267,21 @@ class Ledger(Log):
         query = "UPDATE bostruct_session SET checked = ? WHERE number = ?"
         with durable.transaction(self._open):
             self._open.execute(query, (text, self._session))
+
+    def retract(self, number: int, reason: str) -> None:
+        """Record that what a trial found is not believed any more.
+
+        Raises:
+            LogError: the folder was begun by a version that could not.
+        """
+        if self.format < OUTCOMES:
+            raise LogError(
+                f"{self.folder} has log format {self.format}, in which nothing can be "
+                f"retracted; that takes {OUTCOMES}. Start again in another folder, "
+                "with the other structures as `start`."
+            )
+        with durable.transaction(self._open):
+            self._set(number, state="retracted", reason=reason)
 
     def abandon(self, number: int, reason: str) -> None:
         """Record that the energy of a trial will not be asked for."""

@@ -8,18 +8,21 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bostruct.acquisition import Constraint, Goals, Objective
 from bostruct.campaign import arrays, records
 from bostruct.campaign.calibration import EPS, Calibrated, before, calibrated, scores
 from bostruct.campaign.description import canonical
 from bostruct.campaign.folder import POSTERIORS, connect, database, inspect
 from bostruct.campaign.foretold import Foretold, foretold
-from bostruct.campaign.records import Checked, Step, Trial
+from bostruct.campaign.outcomes import alone
+from bostruct.campaign.records import Checked, Outcome, Step, Trial
 from bostruct.campaign.schema import FORMAT
 from bostruct.errors import InputError, LogError, must
 from bostruct.spaces import Space
@@ -62,6 +65,7 @@ class Log:
                 f"{self.folder} has log format {row['format']}, this bostruct reads "
                 f"up to {FORMAT}. Update bostruct."
             )
+        self.format: int = row["format"]
         self.seed: int = row["seed"]
         self.description: dict[str, Any] = json.loads(row["description"])
         self.created: float = row["created"]
@@ -97,7 +101,42 @@ class Log:
         """Return the same without their structures, which take longest."""
         found = self.rows("SELECT * FROM bostruct_trial ORDER BY number")
         chosen = [row for row in found if not states or row["state"] in states]
-        return [records.trial(row) for row in chosen]
+        said = self._said()
+        return [
+            records.trial(row, tuple(said.get(row["number"], ()))) for row in chosen
+        ]
+
+    def told(self) -> list[Trial]:
+        """Return all trials as they were before any of them was retracted."""
+        found = self.rows("SELECT * FROM bostruct_trial ORDER BY number")
+        said = self._said()
+        return [
+            records.trial(
+                {**row, "state": "done"} if row["state"] == "retracted" else row,
+                tuple(said.get(row["number"], ())),
+            )
+            for row in map(dict, found)
+        ]
+
+    def _said(self) -> dict[int, list[Outcome]]:
+        """Return what was said of the outcomes of trials, by number."""
+        said: dict[int, list[Outcome]] = {}
+        if self.goals is not None:
+            query = "SELECT * FROM bostruct_outcome ORDER BY trial, place"
+            for row in self.rows(query):
+                said.setdefault(row["trial"], []).append(records.outcome(row))
+        return said
+
+    @cached_property
+    def goals(self) -> Goals | None:
+        """What the campaign wants other than a low energy; None without."""
+        described = self.description.get("goals")
+        if described is None:
+            return None
+        return Goals(
+            tuple(Objective(**part) for part in described["objectives"]),
+            tuple(Constraint(**part) for part in described["constraints"]),
+        )
 
     def decoded(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return trials with their structures, if the log has a space."""
@@ -121,30 +160,53 @@ class Log:
         last = next((text for text in reversed(texts) if text), "[]")
         return [Checked(**each) for each in json.loads(last)]
 
-    def calibration(self, step: int | None = None) -> Calibrated:
+    def calibration(
+        self, step: int | None = None, outcome: str | None = None
+    ) -> Calibrated:
         """Return what the predictions so far have been worth.
 
         Args:
             step: As it was planned, from the energies known then; now by default.
+            outcome: Of which of the goals' outcomes, in outcome space; of the energy
+                by default.
 
         Raises:
-            InputError: there is no such step, or it had no surrogate.
+            InputError: there is no such step, it had no surrogate, or the campaign has
+                no goal for the outcome.
         """
         if step is None:
-            return calibrated(self.undecoded())
+            return calibrated(self._of(outcome, self.undecoded()))
         self.path(step)
-        return before(scores(self.undecoded()), self.steps()[step].known)
+        return before(scores(self._of(outcome, self.told())), self.steps()[step].known)
 
-    def foretold(self, eps: float = EPS) -> list[Foretold]:
+    def _of(self, outcome: str | None, trials: list[Trial]) -> list[Trial]:
+        """Return trials with one of the goals' outcomes in the places of the energy.
+
+        Raises:
+            InputError: the campaign has no goal for it.
+        """
+        if outcome is None:
+            return trials
+        goals = self.goals
+        if goals is None or outcome not in goals.names:
+            known = "none" if goals is None else ", ".join(goals.names)
+            condition = "name an outcome that the campaign has a goal for"
+            way_out = f"It has {known}."
+            raise InputError(must("outcome", condition, repr(outcome), way_out))
+        return alone(trials, goals, outcome)
+
+    def foretold(self, eps: float = EPS, outcome: str | None = None) -> list[Foretold]:
         """Return what was predicted of each trial before its energy was known.
 
         Args:
             eps: Share of the conformal intervals that may miss.
+            outcome: Of which of the goals' outcomes, in outcome space; of the energy
+                by default.
 
         Raises:
-            InputError: eps outside 0 to 1.
+            InputError: eps outside 0 to 1, or the campaign has no goal for the outcome.
         """
-        trials = self.undecoded()
+        trials = self._of(outcome, self.told())
         return foretold(trials, self.steps(), scores(trials), eps)
 
     def structures(self) -> Structures:
@@ -228,7 +290,10 @@ class Log:
         posteriors = "SELECT step, sha256 FROM bostruct_posterior ORDER BY step"
         steps = "SELECT number, kind, known, hyperparameters FROM bostruct_step"
         digest = hashlib.sha256(f"{canonical(self.description)}{self.seed}".encode())
-        for query in (trials, posteriors, f"{steps} ORDER BY number"):
+        queries = [trials, posteriors, f"{steps} ORDER BY number"]
+        if self.goals is not None:
+            queries.append("SELECT * FROM bostruct_outcome ORDER BY trial, place")
+        for query in queries:
             for row in self.rows(query):
                 digest.update(records.checksum(dict(row)).encode())
         return digest.hexdigest()

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import Acquisition
+from bostruct.acquisition import (
+    Constraint,
+    EntryProbability,
+    Goals,
+    LowerConfidenceBound,
+    Objective,
+)
+from bostruct.campaign.aims import Aims
 from bostruct.campaign.check import Check
 from bostruct.campaign.description import canonical
+from bostruct.campaign.outcomes import ENERGY
 from bostruct.campaign.start import Start
 from bostruct.campaign.stop import Stop
 from bostruct.candidates import LONGEST, Candidates, Pick, Search, Walk
 from bostruct.errors import InputError, must
 from bostruct.evaluators import Evaluator
 from bostruct.spaces import Discrete, Space
-from bostruct.surrogates import Surrogate
+from bostruct.surrogates import LocalGP, Properties
 
 NEEDS = {
     "space": "decode",
@@ -29,6 +39,10 @@ NEEDS = {
     "search": "__call__",
 }
 """The parts of a campaign, and the method that each cannot do without."""
+
+
+WORDS = {"surrogate": ("fit", "names"), "acquisition": ("build", "case")}
+"""The parts that goals take of another kind: their method, and an argument of it."""
 
 
 class Finder(Protocol):
@@ -64,37 +78,80 @@ class Parts:
         batch: Structures chosen together in a step.
         start: What the user brought along.
         check: How the best structures are relaxed at the end.
+        goals: What is wanted other than a low energy.
     """
 
     space: Space
     evaluator: Evaluator
-    surrogate: Surrogate
-    acquisition: Acquisition
+    surrogate: Any  # a Surrogate; with goals, one of properties
+    acquisition: Any  # an Acquisition; with goals, a Pareto
     search: Finder
     initial: int
     batch: int
     start: Start | None = None
     check: Check | None = None
+    goals: Goals | None = None
 
     def __post_init__(self) -> None:
         for name, method in NEEDS.items():
             check_part(name, getattr(self, name), method)
         check_search(self.search, self.space)
+        for name, word in WORDS.items():
+            check_kind(name, getattr(self, name), word, self.goals is not None)
+        if self.goals is not None:
+            check_offered(self.evaluator, self.aims)
+            if self.check is not None:
+                condition = "be None in a campaign with objectives"
+                way_out = "It relaxes structures of low energy, which is another goal."
+                raise InputError(must("check", condition, "a Check", way_out))
         if self.check is not None and isinstance(self.space, Discrete):
             condition = "be None where a space has only certain structures"
             kind = type(self.space).__name__
             way_out = "Relaxed, they are no longer members; relax them afterwards."
             raise InputError(must("check", condition, f"one for {kind}", way_out))
 
+    @cached_property
+    def aims(self) -> Aims | None:
+        """The goals in the space; None where a low energy is all that is wanted."""
+        return None if self.goals is None else Aims(self.goals, self.space)
+
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign, ready for JSON."""
         parts = {name: getattr(self, name).description() for name in NEEDS}
         parts |= {"initial": self.initial, "batch": self.batch}
-        for name in ("start", "check"):  # absent where a campaign has none
+        for name in ("start", "check", "goals"):  # absent where a campaign has none
             part = getattr(self, name)
             if part is not None:
                 parts[name] = part.description()
         return parts
+
+
+def wanted(
+    objectives: Sequence[Objective] | None, constraints: Sequence[Constraint]
+) -> Goals | None:
+    """Return what is wanted, or None where that is a low energy.
+
+    Raises:
+        InputError: constraints alone.
+    """
+    if objectives is None:
+        if constraints:
+            condition = "come with objectives"
+            way_out = "Say what is to be made small or large, beside the bounds."
+            found = [part.name for part in constraints]
+            raise InputError(must("constraints", condition, found, way_out))
+        return None
+    return Goals(tuple(objectives), tuple(constraints))
+
+
+def default_surrogate(goals: Goals | None) -> Any:  # noqa: ANN401 - of two kinds
+    """Return what is believed where nothing else is asked for."""
+    return LocalGP() if goals is None else Properties()
+
+
+def default_acquisition(goals: Goals | None) -> Any:  # noqa: ANN401 - of two kinds
+    """Return what a look is worth where nothing else is asked for."""
+    return LowerConfidenceBound(kappa=1.0) if goals is None else EntryProbability()
 
 
 def default_search(space: object) -> Finder:
@@ -104,6 +161,48 @@ def default_search(space: object) -> Finder:
     listed = space.size is not None and space.size <= LONGEST
     found: Any = Pick() if listed else Walk()  # for discrete spaces alone
     return cast("Finder", found)
+
+
+def check_kind(name: str, part: object, word: tuple[str, str], goals: bool) -> None:
+    """Refuse a part that is for goals in a campaign without, and the other way round.
+
+    Raises:
+        InputError: it is of the other kind.
+    """
+    method, argument = word
+    able = argument in inspect.signature(getattr(part, method)).parameters
+    if able == goals:
+        return
+    kind = type(part).__name__
+    if goals:
+        condition = "be one for objectives"
+        way_out = (
+            "For example bostruct."
+            + {
+                "surrogate": "surrogates.Properties().",
+                "acquisition": "acquisition.EntryProbability().",
+            }[name]
+        )
+    else:
+        condition = "be one for the energy in a campaign without objectives"
+        way_out = "Give `objectives`, or leave it out."
+    raise InputError(must(name, condition, kind, way_out))
+
+
+def check_offered(evaluator: object, aims: Aims | None) -> None:
+    """Refuse goals that an evaluator which says what it offers has no word of.
+
+    Raises:
+        InputError: an outcome is neither offered nor known to the space.
+    """
+    offered = getattr(evaluator, "offers", None)
+    if aims is None or offered is None:
+        return
+    for name in aims.learnt:
+        if name != ENERGY and name not in offered:
+            condition = "name what the evaluator returns or the space knows"
+            way_out = f"The evaluator returns {', '.join(sorted(offered))}."
+            raise InputError(must("objectives", condition, repr(name), way_out))
 
 
 def check_search(search: object, space: Space) -> None:

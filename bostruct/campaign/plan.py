@@ -9,15 +9,17 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from bostruct.campaign.aims import Aims
 from bostruct.campaign.arrays import offload
 from bostruct.campaign.calibration import calibrated
-from bostruct.campaign.effort import Scales
+from bostruct.campaign.device import now
 from bostruct.campaign.history import Tempers
 from bostruct.campaign.log import labelled
-from bostruct.campaign.records import OPEN, Trial
+from bostruct.campaign.records import OPEN, Outcome, Trial
 from bostruct.campaign.schema import FORMAT
+from bostruct.campaign.screening import ready, screen
 from bostruct.campaign.start import LEAST, Start
-from bostruct.campaign.streams import isolated, stream
+from bostruct.campaign.streams import PROBES, isolated, stream
 from bostruct.campaign.value import Task, Value, choice, each, fresh
 from bostruct.candidates import Candidates
 from bostruct.evaluators import Evaluation, Failure
@@ -30,9 +32,6 @@ REST = 0.1
 
 PAYS = 0.02
 """eV. So much below the lowest energy known is worth another, wherever promised."""
-
-PROBES = 64
-"""Fixed structures at which every posterior is compared with what it was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +52,7 @@ class Planned:
         seconds_search: Wall time of the search, the choice and the predictions.
         level: How thorough the search was; see `effort`.
         outcomes: Of trials that were given with theirs, and are not asked for.
+        said: Of each trial, what is said of the outcomes that there are goals for.
     """
 
     step: int
@@ -68,6 +68,7 @@ class Planned:
     seconds_search: float = 0.0
     level: int = 0
     outcomes: Sequence[Evaluation | Failure] = ()
+    said: Sequence[tuple[Outcome, ...]] = ()
 
 
 def plan(task: Task, trials: Sequence[Trial]) -> Planned:
@@ -84,9 +85,13 @@ def plan(task: Task, trials: Sequence[Trial]) -> Planned:
     if first and task.parts.start is not None:
         mine = task.parts.start.X
     count = task.parts.initial if first else task.q
-    if len(known) < LEAST or (first and len(mine) + count):
+    aims = task.parts.aims
+    enough = len(known) >= LEAST if aims is None else ready(trials, aims)
+    if not enough or (first and len(mine) + count):
         return _without_model(task, trials, mine, count)
     with isolated(task.device, task.seed, task.step, "global"):
+        if aims is not None:
+            return _with_goals(task, aims, trials)
         return _with_model(task, trials, known)
 
 
@@ -103,21 +108,47 @@ def _without_model(
     start = time.perf_counter()
     seen = [trial.X for trial in trials]
     X = fresh(task.parts.space, count, task.stream("initial"), [*seen, *mine])
+    X, aims = torch.cat([mine, X]), task.parts.aims
     return Planned(
         step=task.step,
         kind="start" if len(mine) else "random",
-        X=torch.cat([mine, X]),
-        origins=["start"] * len(mine) + ["random"] * len(X),
+        X=X,
+        origins=["start"] * len(mine) + ["random"] * (len(X) - len(mine)),
+        said=[] if aims is None else aims.said(X),
         seconds_search=time.perf_counter() - start,
     )
 
 
+def _with_goals(task: Task, aims: Aims, trials: Sequence[Trial]) -> Planned:
+    start = now(task.device)
+    found = screen(task, aims, trials)
+    candidates = found.candidates
+    return Planned(
+        step=task.step,
+        kind="model",
+        X=found.tensors["candidates.X"][found.chosen].double(),
+        origins=[candidates.origin[i] for i in found.chosen],
+        known=found.known,
+        hyperparameters=dict(sorted(found.shown.items())),
+        predictions=[
+            {"candidate": i, "acquisition": worth}
+            for i, worth in zip(found.chosen, found.values, strict=True)
+        ],
+        tensors=found.tensors,
+        header=_header(task, candidates),
+        level=task.level,
+        said=found.said,
+        seconds_fit=found.seconds,
+        seconds_search=now(task.device) - start - found.seconds,
+    )
+
+
 def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Planned:
-    start = _now(task.device)
+    start = now(task.device)
     space = task.parts.space
     structures = labelled(known, space).to(device=task.device)
     model = task.parts.surrogate.fit(structures, space)
-    fitted = _now(task.device)
+    fitted = now(task.device)
     numbers = [trial.number for trial in known]
     X = torch.stack([trial.X for trial in known]).to(task.device)
     energies = X.new_tensor([trial.energy for trial in known])
@@ -125,10 +156,7 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     pending = [trial.X for trial in trials if trial.state in OPEN]
     if pending:
         value = value.after(torch.stack(pending).to(task.device))
-    search = task.parts.search
-    if isinstance(search, Scales):
-        search = search.at(task.level)
-    candidates = search(value, space, X, energies, task.stream("search"))
+    candidates = task.finder(value, space, X, energies, task.stream("search"))
     seen = torch.stack([trial.X for trial in trials]).to(task.device)
     rests = dict(zip(numbers, calm(structures), strict=True))
     resting = torch.tensor([rests.get(trial.number, True) for trial in trials])
@@ -152,15 +180,16 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
             for i, worth in zip(chosen, values, strict=True)
         ],
         tensors=tensors,
-        header={
-            "format": FORMAT,
-            "step": task.step,
-            "origins": list(candidates.origin),
-        },
+        header=_header(task, candidates),
         level=task.level,
     )
-    end = _now(task.device)
+    end = now(task.device)
     return replace(planned, seconds_fit=fitted - start, seconds_search=end - fitted)
+
+
+def _header(task: Task, candidates: Candidates) -> dict[str, object]:
+    """Return the header of the posterior file."""
+    return {"format": FORMAT, "step": task.step, "origins": list(candidates.origin)}
 
 
 def calm(structures: Structures) -> list[bool]:
@@ -234,10 +263,3 @@ def _posterior(
 def _prediction(tensors: Mapping[str, Tensor], i: int) -> dict[str, float]:
     names = ("mean", "variance", "observed")
     return {name: float(tensors[f"candidates.{name}"][i]) for name in names}
-
-
-def _now(device: torch.device) -> float:
-    """Return the time once the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -43,9 +43,11 @@ def rebuild(part: str, description: Mapping[str, Any]) -> Any | None:  # noqa: A
     if not isinstance(kind, type):
         return None
     if part == "surrogate":
-        return kind()  # `restore` takes all it needs from the state
+        made: Any = kind()  # `restore` takes all it needs from the state
+        known = str(made.description().get("surrogate", "")).lower()
+        return made if known == name else None
     try:
-        made: Any = kind(**arguments)
+        made = kind(**arguments)
     except (TypeError, ValueError):
         return None
     return None if differences(description, made.description()) else made

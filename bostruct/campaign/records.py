@@ -17,8 +17,30 @@ from bostruct.campaign.description import canonical
 from bostruct.errors import LogError
 from bostruct.structures import Structures, to_ase
 
+Row = sqlite3.Row | Mapping[str, Any]
+"""Values by the names of their columns."""
+
 OPEN = ("planned", "running")
 """States of a trial whose energy is still to be asked for."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was said of one outcome of a structure before it was evaluated.
+
+    Args:
+        name: Of the outcome, as the goals have it.
+        mean: In outcome space: as measured, or log10 where its objective is.
+        variance: Of what would be without noise.
+        observed: Of what would be measured.
+        exact: Whether the space knows it, at no cost; both variances are 0 then.
+    """
+
+    name: str
+    mean: float
+    variance: float = 0.0
+    observed: float = 0.0
+    exact: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +53,8 @@ class Trial:
         key: The same in every run of the same campaign; another one per attempt.
         attempt: From 1; one more each time a killed campaign asks again. 0 if it was
             given with its energy and never asked for.
-        state: planned, running, done, failed or abandoned.
+        state: planned, running, done, failed or abandoned; retracted if someone took
+            back what it had found, see `Campaign.retract`.
         origin: The generator that proposed the structure; "start" if the user gave it,
             "check" in the relaxation of a good one.
         X: `[d]` its coordinates in the space.
@@ -40,13 +63,14 @@ class Trial:
         variance: Of the latent energy, eV².
         observed: Variance of the energy as it would be observed, eV².
         acquisition: The value for which it was chosen.
-        energy: eV, once it is done.
+        energy: eV, once it is done; None if that was retracted, see `Log.told`.
         forces: `[a, 3]` eV/Å, where they are known.
         properties: Further numbers by name.
         provenance: What made the energy.
         reason: Why it failed.
         retryable: Whether the same call may succeed another time.
         seconds: Wall time of the evaluator.
+        said: What was said of the outcomes that the campaign has goals for.
         structures: The one structure, on the CPU; None in a log without a space.
     """
 
@@ -69,12 +93,13 @@ class Trial:
     reason: str = ""
     retryable: bool = False
     seconds: float = 0.0
+    said: tuple[Outcome, ...] = ()
     structures: Structures | None = None
 
     @property
     def finished(self) -> bool:
         """Whether an energy or a failure was recorded."""
-        return self.state in ("done", "failed")
+        return self.state in ("done", "failed", "retracted")
 
     @property
     def given(self) -> bool:
@@ -183,10 +208,17 @@ def checksum(row: Mapping[str, Any], but: tuple[str, ...] = ()) -> str:
     return digest.hexdigest()
 
 
-def trial(row: sqlite3.Row) -> Trial:
+def outcome(row: sqlite3.Row) -> Outcome:
+    """Return a row of `bostruct_outcome` as a value."""
+    numbers = (row["mean"], row["variance"], row["observed"])
+    return Outcome(row["name"], *numbers, exact=bool(row["exact"]))
+
+
+def trial(row: Row, said: tuple[Outcome, ...] = ()) -> Trial:
     """Return a row of `bostruct_trial` as a value."""
     x = unpack(row["x"])
     assert x is not None
+    believed = row["state"] != "retracted"
     return Trial(
         number=row["number"],
         step=row["step"],
@@ -200,13 +232,14 @@ def trial(row: sqlite3.Row) -> Trial:
         variance=row["variance"],
         observed=row["observed"],
         acquisition=row["acquisition"],
-        energy=row["energy"],
-        forces=unpack(row["forces"], 3),
+        energy=row["energy"] if believed else None,
+        forces=unpack(row["forces"], 3) if believed else None,
         properties=json.loads(row["properties"]),
         provenance=json.loads(row["provenance"]),
         reason=row["reason"],
         retryable=bool(row["retryable"]),
         seconds=row["seconds"],
+        said=said,
     )
 
 

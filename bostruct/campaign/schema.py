@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 
-FORMAT = 2
+FORMAT = 3
 """Of the tables and the posterior files. A reader refuses a larger one.
 
 2: steps of the kinds given, start and check, trials with attempt 0, and what a check
 found with its session. A folder of format 1 has none of these and goes on.
+3: outcomes other than the energy, and trials that were retracted. A folder of format 2
+has neither and goes on; retracting is refused there.
 """
+
+OUTCOMES = 3
+"""The first format with a table of outcomes, and with trials that can be retracted."""
 
 UNITS = {"energy": "eV", "length": "Å", "force": "eV/Å", "time": "s"}
 
@@ -65,7 +70,8 @@ CREATE TABLE bostruct_trial (
     key TEXT NOT NULL UNIQUE,
     attempt INTEGER NOT NULL,  -- 0: given with its energy, never asked for
     state TEXT NOT NULL
-        CHECK (state IN ('planned', 'running', 'done', 'failed', 'abandoned')),
+        CHECK (state IN
+            ('planned', 'running', 'done', 'failed', 'abandoned', 'retracted')),
     origin TEXT NOT NULL,  -- the generator that proposed it
     candidate INTEGER,  -- its row among the candidates of the step
     x BLOB NOT NULL,  -- float64, little endian
@@ -85,6 +91,17 @@ CREATE TABLE bostruct_trial (
     checksum TEXT NOT NULL
 );
 CREATE INDEX bostruct_trial_state ON bostruct_trial (state);
+CREATE TABLE bostruct_outcome (
+    trial INTEGER NOT NULL REFERENCES bostruct_trial (number),
+    place INTEGER NOT NULL,  -- among the outcomes of the goals
+    name TEXT NOT NULL,
+    mean REAL NOT NULL,  -- log10 where its objective is; before it was evaluated
+    variance REAL NOT NULL,  -- of what would be without noise
+    observed REAL NOT NULL,  -- of what would be measured
+    exact INTEGER NOT NULL,  -- 1: known from the space, at no cost
+    checksum TEXT NOT NULL,
+    PRIMARY KEY (trial, place)
+);
 """
 
 

@@ -23,9 +23,10 @@ from bostruct.evaluators import Evaluation, Failure
 from bostruct.evaluators.evaluator import check, limits
 
 FINISHED = """
-SELECT t.energy, t.attempt, t.seconds, t.step, s.kind FROM bostruct_trial t
-JOIN bostruct_step s ON s.number = t.step
-WHERE t.state IN ('done', 'failed') ORDER BY t.number
+SELECT CASE t.state WHEN 'done' THEN t.energy END AS energy, t.attempt, t.seconds,
+    t.step, s.kind
+FROM bostruct_trial t JOIN bostruct_step s ON s.number = t.step
+WHERE t.state IN ('done', 'failed', 'retracted') ORDER BY t.number
 """
 
 
@@ -152,6 +153,20 @@ class Session:
             kind = type(outcome).__name__
             raise InputError(must("outcome", "be an Evaluation or a Failure", kind))
         self.ledger.finish(found.number, outcome)
+
+    def retract(self, trial: Trial | int | str, reason: str) -> None:
+        """Take back what a trial found."""
+        if isinstance(trial, int):
+            every = self.ledger.undecoded()
+            if not 0 <= trial < len(every):
+                condition = f"be below {len(every)}, the number of trials"
+                raise InputError(must("trial", condition, trial))
+            trial = every[trial]
+        found = self._find(trial)
+        if found.state != "done":
+            state = f"{found.number}, {found.state}"
+            raise InputError(must("trial", "be one that found something", state))
+        self.ledger.retract(found.number, reason)
 
     def abandon(self, trial: Trial | str, reason: str) -> None:
         """Record that the energy of a trial will not be asked for any more."""

@@ -81,13 +81,16 @@ class Start:
         }
 
 
-def bring(given: Given, space: Space, evaluator: Evaluator) -> Start:
+def bring(
+    given: Given, space: Space, evaluator: Evaluator, energies: bool = True
+) -> Start:
     """Return what a user brings along, in the coordinates of a space.
 
     Args:
         given: Structures with or without energies, or files that ASE reads.
         space: What may be proposed.
         evaluator: Says which energies are absurd.
+        energies: Whether those that came with one are data; else they are evaluated.
 
     Raises:
         InputError: a file cannot be read, or a structure is not one of the space; the
@@ -98,7 +101,7 @@ def bring(given: Given, space: Space, evaluator: Evaluator) -> Start:
     for place, image in listed(given):
         structures = _structures(image, place)
         x, kept = _encoded(structures, space, place)
-        outcome = _outcome(structures, kept, evaluator, place)
+        outcome = _outcome(structures, kept, evaluator, place) if energies else None
         if outcome is not None:
             _check_size(structures, space, x, place)
         if outcome is None:

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 
 import torch
 
+PROBES = 64
+"""Fixed structures at which every posterior is compared with what it was."""
+
 
 def number(seed: int, *purpose: int | str, bits: int = 63) -> int:
     """Return an integer that depends on the seed and the purpose alone.

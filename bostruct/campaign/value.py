@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, Self, cast
 
 import torch
 from torch import Tensor
 
 from bostruct.acquisition import Acquisition
+from bostruct.campaign.effort import Scales
 from bostruct.campaign.history import Tempers
 from bostruct.campaign.match import among
-from bostruct.campaign.parts import Parts
+from bostruct.campaign.parts import Finder, Parts
 from bostruct.campaign.streams import number, stream
 from bostruct.candidates import Candidates, choose
 from bostruct.spaces import Discrete, Space
@@ -53,11 +55,31 @@ class Task:
     def acquisition(self) -> Acquisition:
         """The campaign's, tempered."""
         own = self.parts.acquisition
-        return own.tempered(self.boldness) if isinstance(own, Tempers) else own
+        if isinstance(own, Tempers):
+            own = own.tempered(self.boldness)
+        return cast("Acquisition", own)
+
+    @property
+    def finder(self) -> Finder:
+        """The campaign's search, as thorough as the step's level."""
+        own = self.parts.search
+        return own.at(self.level) if isinstance(own, Scales) else own
 
     def stream(self, purpose: str) -> torch.Generator:
         """Return the generator of this step for one purpose."""
         return stream(self.seed, self.step, purpose)
+
+
+class Looks(Protocol):
+    """An acquisition that can be asked again, with more structures pending."""
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return the acquisition of each of X `[b, d]`, larger is better."""
+        ...
+
+    def after(self, X: Tensor) -> Self:
+        """Return the acquisition once `X [k, d]` are being evaluated, too."""
+        ...
 
 
 class Value:
@@ -94,7 +116,7 @@ class Value:
         values: Tensor = self._function(X.unsqueeze(-2))
         return values
 
-    def after(self, X: Tensor) -> Value:
+    def after(self, X: Tensor) -> Self:
         """Return the acquisition once `X [k, d]` are being evaluated.
 
         The joint forms take them as pending; for the others the model believes its own
@@ -107,7 +129,7 @@ class Value:
             with torch.no_grad():
                 believed = model.posterior(X).mean
                 model = condition(model, X, believed)
-        return Value(self._task, model, self._known, self._energies, pending)
+        return type(self)(self._task, model, self._known, self._energies, pending)
 
 
 def each(function: Callable[[Tensor], Tensor], X: Tensor) -> Tensor:
@@ -137,7 +159,7 @@ def fresh(
 def choice(
     task: Task,
     candidates: Candidates,
-    value: Value,
+    value: Looks,
     seen: Tensor,
     resting: Tensor | None = None,
     paying: Tensor | None = None,
@@ -194,7 +216,7 @@ def choice(
 
 
 def _with_random(
-    task: Task, candidates: Candidates, value: Value, taken: Tensor, count: int
+    task: Task, candidates: Candidates, value: Looks, taken: Tensor, count: int
 ) -> Candidates:
     """Return the candidates with up to `count` new random structures behind them."""
     seen = list(taken.cpu())

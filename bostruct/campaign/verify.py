@@ -118,7 +118,7 @@ def _calibrations(log: Log) -> list[str]:
     Steps of older versions log none.
     """
     problems = []
-    z = scores(log.undecoded())
+    z = scores(log.told())
     for step in log.steps():
         there = {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED)}
         if not there:

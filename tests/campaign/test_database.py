@@ -20,7 +20,7 @@ def test_it_comes_into_being_as_a_whole(tmp_path):
     query = "SELECT format, description, seed, units FROM bostruct_campaign"
     found = connection.execute(query).fetchall()
     connection.close()
-    assert found[0][:3] == (2, '{"space":"x"}', 3)
+    assert found[0][:3] == (3, '{"space":"x"}', 3)
     assert '"energy": "eV"' in found[0][3]
 
 
