@@ -136,10 +136,9 @@ class Together:
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
         own, shape, q = self.numbers, X.shape[:-1], X.shape[-2]
-        B, k = own["between"], len(own["between"])
-        Z = sight(self.maps, self.space, X).reshape(
-            -1, q, sum(b.size for b in self.blocks)
-        )
+        k = len(own["between"])
+        Z = sight(self.maps, self.space, X)
+        Z = Z.reshape(-1, q, Z.shape[-1])
         every = torch.arange(k)
         with torch.no_grad():
             flat = Z.flatten(0, 1)

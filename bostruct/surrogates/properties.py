@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bostruct.descriptors import Source
 from bostruct.errors import InputError, NotFittedError, check_shape, must
+from bostruct.surrogates.conditioned import Conditioned, condition
 from bostruct.surrogates.gp import GP
 from bostruct.surrogates.header import header, read
 from bostruct.surrogates.peratom import PerAtom
@@ -269,6 +270,22 @@ class PropertyModel(Model):  # type: ignore[misc]
             gaussian = MultitaskMultivariateNormal(mean, C)
         found = GPyTorchPosterior(gaussian)
         return found if posterior_transform is None else posterior_transform(found)
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
+    ) -> Conditioned:
+        """Return the model of one property that has also been told Y `[..., t, 1]`.
+
+        Hyperparameters stay; see `Conditioned`.
+
+        Raises:
+            InputError: there are several properties.
+        """
+        if len(self.names) > 1:
+            condition_ = "be one where a model is told more values"
+            way_out = "Fit again, or give pending candidates to a joint acquisition."
+            raise InputError(must("names", condition_, ", ".join(self.names), way_out))
+        return condition(self, X, Y, noise)
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""

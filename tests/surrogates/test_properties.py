@@ -86,6 +86,18 @@ def test_a_transform_comes_last():
     assert fitted().posterior(X[:2], posterior_transform=lambda p: p.mean.sum()) != 0
 
 
+def test_one_property_can_be_told_more_and_several_cannot():
+    X, Y = data()
+    one = Properties().fit(X[::9], Y[::9, :1], NAMES[:1], SPACE)
+    noise = torch.full((2,), 1e-4, dtype=torch.float64)
+    told = one.condition_on_observations(X[1:3], Y[1:3, :1] + 1, noise)
+    found, before = told.posterior(X[1:3]), one.posterior(X[1:3])
+    assert ((found.mean - Y[1:3, :1] - 1).abs() < 0.3).all()
+    assert (found.variance < before.variance).all()
+    with pytest.raises(InputError, match="`names` must be one where"):
+        fitted().condition_on_observations(X[:2], Y[:2])
+
+
 def test_dtype_is_that_of_the_coordinates():
     X, _ = data()
     assert fitted().posterior(X[:2].float()).mean.dtype is torch.float32
