@@ -6,6 +6,7 @@ structure, for what is a property of the whole.
 """
 
 from bostruct.descriptors.averaged import Averaged as Averaged
+from bostruct.descriptors.clusters import Clusters as Clusters
 from bostruct.descriptors.features import Features as Features
 from bostruct.descriptors.features import Fractions as Fractions
 from bostruct.descriptors.features import Map as Map
