@@ -120,7 +120,7 @@ class Vectors:
             try:
                 with _hushed():
                     vector = self._space.get_cluster_vector(atoms)
-            except Exception as error:  # noqa: BLE001 - icet raises no narrower one
+            except Exception as error:  # icet raises no narrower one
                 condition = "lie on the lattice of the parent of `Clusters`"
                 found = f"{atoms.get_chemical_formula()} ({error})"
                 raise InputError(must("structures", condition, found)) from error

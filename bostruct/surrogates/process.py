@@ -92,7 +92,7 @@ class Process:
     Args:
         blocks: the features.
         covariance: fitted.
-        tensors: Z, y, noise, offset m, scale s, widening w and evidence.
+        numbers: `NUMBERS` by name: Z, L, A^-1 y, noise, m, s, w, and what was told.
     """
 
     def __init__(
