@@ -9,6 +9,7 @@ from bostruct.spaces.cluster import Cluster as Cluster
 from bostruct.spaces.composition import Composition as Composition
 from bostruct.spaces.discrete import Connected as Connected
 from bostruct.spaces.discrete import Discrete as Discrete
+from bostruct.spaces.known import atomic_volumes as atomic_volumes
 from bostruct.spaces.lattice import Lattice as Lattice
 from bostruct.spaces.orderings import Orderings as Orderings
 from bostruct.spaces.pool import Pool as Pool
