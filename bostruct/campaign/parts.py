@@ -24,7 +24,7 @@ from bostruct.campaign.check import Check
 from bostruct.campaign.description import canonical
 from bostruct.campaign.outcomes import ENERGY
 from bostruct.campaign.start import Start
-from bostruct.campaign.stop import Stop
+from bostruct.campaign.stop import Stop, check_suited
 from bostruct.candidates import LONGEST, Candidates, Pick, Search, Walk
 from bostruct.errors import InputError, must
 from bostruct.evaluators import Evaluator
@@ -99,6 +99,13 @@ class Parts:
         for name, word in WORDS.items():
             check_kind(name, getattr(self, name), word, self.goals is not None)
         if self.goals is not None:
+            if not isinstance(self.space, Discrete):
+                condition = (
+                    "be one of separate structures in a campaign with objectives"
+                )
+                way_out = "Composition, Lattice, Orderings and Pool are."
+                kind = type(self.space).__name__
+                raise InputError(must("space", condition, kind, way_out))
             check_offered(self.evaluator, self.aims)
             if self.check is not None:
                 condition = "be None in a campaign with objectives"
@@ -250,15 +257,16 @@ def check_part(name: str, part: object, method: str) -> None:
         raise InputError(must(name, condition, str(error))) from error
 
 
-def check_stop(stop: object) -> Stop:
+def check_stop(stop: object, goals: Goals | None = None) -> Stop:
     """Return the stop rule.
 
     Raises:
-        InputError: it is none.
+        InputError: it is none, or about what the campaign does not look for.
     """
     if not isinstance(stop, Stop):
         way_out = "For example bostruct.stop.Evaluations(100)."
         raise InputError(must("stop", "be a stop rule", type(stop).__name__, way_out))
+    check_suited(stop, goals)
     return stop
 
 

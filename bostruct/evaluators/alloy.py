@@ -18,7 +18,9 @@ from bostruct.evaluators.identity import name
 from bostruct.evaluators.prices import SOURCE
 from bostruct.evaluators.properties import (
     BULK,
+    ELASTIC_ERROR,
     ENTHALPY,
+    MODULI,
     RESTS,
     WINDOWS,
     compressed,
@@ -131,6 +133,12 @@ class AlloyProperties:
         self._made: Any = None
         offered = getattr(calculator.factory, "implemented_properties", None)
         _refuse_without_stress(offered)
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """The names of the properties that it returns."""
+        left_out = () if self.elastic is not None else (*MODULI, ELASTIC_ERROR)
+        return frozenset(WINDOWS) - frozenset(left_out)
 
     def refuse(self, structures: Structures) -> None:
         """Refuse what cannot be computed, without calling the calculator.

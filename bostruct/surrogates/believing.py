@@ -16,10 +16,10 @@ from typing import final
 import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import Model
-from botorch.posteriors import GPyTorchPosterior, Posterior
-from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from botorch.posteriors import Posterior
 from torch import Tensor
 
+from bostruct.surrogates.gaussian import gaussian
 from bostruct.surrogates.joint import JITTER
 
 
@@ -56,16 +56,14 @@ class Believing(Model):  # type: ignore[misc]
         posterior_transform: PosteriorTransform | None = None,
     ) -> Posterior:
         """Return the joint posterior of k properties of q structures `[..., q, d]`."""
-        q, k = X.shape[-2], self.num_outputs
+        q = X.shape[-2]
         told = self.X.to(X).expand(*X.shape[:-2], *self.X.shape)
         every = torch.cat([X, told], -2)
         before = self.model.posterior(every, output_indices)
         k = before.mean.shape[-1]
         C = before.distribution.covariance_matrix
-        noise = torch.zeros_like(before.mean)
-        if k:
-            observed = self.model.posterior(every, output_indices, True)
-            noise = (observed.variance - before.variance).clamp(min=0)
+        observed = self.model.posterior(every, output_indices, True)
+        noise = (observed.variance - before.variance).clamp(min=0)
         own = noise.flatten(-2)[..., q * k :]
         own = own + JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
         factor = torch.linalg.cholesky(C[..., q * k :, q * k :] + torch.diag_embed(own))
@@ -79,9 +77,4 @@ class Believing(Model):  # type: ignore[misc]
                 extra = observation_noise.expand(extra.shape)
             C = C + torch.diag_embed(extra.flatten(-2))
         mean = before.mean[..., :q, :]
-        if k == 1:
-            gaussian = MultivariateNormal(mean.squeeze(-1), C)
-        else:
-            gaussian = MultitaskMultivariateNormal(mean, C)
-        found = GPyTorchPosterior(gaussian)
-        return found if posterior_transform is None else posterior_transform(found)
+        return gaussian(mean, C, posterior_transform)

@@ -14,13 +14,13 @@ from typing import Any, Protocol, final
 import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import Model
-from botorch.posteriors import GPyTorchPosterior, Posterior
-from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.descriptors import Source
 from bostruct.errors import InputError, NotFittedError, check_shape, must
 from bostruct.surrogates.conditioned import Conditioned, condition
+from bostruct.surrogates.gaussian import gaussian
 from bostruct.surrogates.gp import GP
 from bostruct.surrogates.header import header, read
 from bostruct.surrogates.peratom import PerAtom
@@ -264,12 +264,7 @@ class PropertyModel(Model):  # type: ignore[misc]
             C = C + torch.diag_embed(noise.flatten(-2))
         like = X.dtype if X.dtype.is_floating_point else torch.float64
         mean, C = mean.to(X.device, like), C.to(X.device, like)
-        if mean.shape[-1] == 1:
-            gaussian = MultivariateNormal(mean.squeeze(-1), C)
-        else:
-            gaussian = MultitaskMultivariateNormal(mean, C)
-        found = GPyTorchPosterior(gaussian)
-        return found if posterior_transform is None else posterior_transform(found)
+        return gaussian(mean, C, posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
