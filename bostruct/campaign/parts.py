@@ -29,6 +29,7 @@ from bostruct.candidates import LONGEST, Candidates, Pick, Search, Walk
 from bostruct.errors import InputError, must
 from bostruct.evaluators import Evaluator
 from bostruct.spaces import Discrete, Space
+from bostruct.structures import SYMBOLS
 from bostruct.surrogates import LocalGP, Properties
 
 NEEDS = {
@@ -43,6 +44,10 @@ NEEDS = {
 
 WORDS = {"surrogate": ("fit", "names"), "acquisition": ("build", "case")}
 """The parts that goals take of another kind: their method, and an argument of it."""
+
+
+SHOWN = 16
+"""Structures that an evaluator is shown before anything runs, if it can refuse."""
 
 
 class Finder(Protocol):
@@ -107,6 +112,7 @@ class Parts:
                 kind = type(self.space).__name__
                 raise InputError(must("space", condition, kind, way_out))
             check_offered(self.evaluator, self.aims)
+            check_accepted(self.evaluator, self.space)
             if self.check is not None:
                 condition = "be None in a campaign with objectives"
                 way_out = "It relaxes structures of low energy, which is another goal."
@@ -210,6 +216,27 @@ def check_offered(evaluator: object, aims: Aims | None) -> None:
             condition = "name what the evaluator returns or the space knows"
             way_out = f"The evaluator returns {', '.join(sorted(offered))}."
             raise InputError(must("objectives", condition, repr(name), way_out))
+
+
+def check_accepted(evaluator: object, space: Space) -> None:
+    """Refuse a space whose structures the evaluator cannot compute.
+
+    An evaluator that knows its `elements` is compared with those of the space, one that
+    can `refuse` structures is shown a few.
+
+    Raises:
+        InputError: an element is missing, or a structure is refused.
+    """
+    has = getattr(evaluator, "elements", None)
+    may = [SYMBOLS[number] for number in space.numbers.tolist()]
+    if has is not None and (lacking := [symbol for symbol in may if symbol not in has]):
+        condition = "hold elements that the evaluator has"
+        way_out = f"It has {', '.join(sorted(has))}."
+        raise InputError(must("space", condition, ", ".join(lacking), way_out))
+    refuse = getattr(evaluator, "refuse", None)
+    if callable(refuse):
+        X = space.sample(SHOWN, torch.Generator().manual_seed(0))
+        refuse(space.decode(X))
 
 
 def check_search(search: object, space: Space) -> None:

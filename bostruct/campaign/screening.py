@@ -187,7 +187,7 @@ def _tensors(
         if chosen:
             joint = model.posterior(candidates.X[chosen])
             tensors["chosen.covariance"] = joint.distribution.covariance_matrix
-    marginals = each(lambda X: _marginals(model, X), candidates.X)  # [c, 3, k]
+    marginals = each(lambda X: torch.stack(model.marginals(X), 1), candidates.X)
     return {
         **tensors,
         "candidates.X": candidates.X,
@@ -203,14 +203,6 @@ def _tensors(
         "probe.variance": at_probe.variance.squeeze(-2),
         "known": torch.tensor([trial.number for trial in known], dtype=torch.int64),
     }
-
-
-def _marginals(model: PropertyModel, X: Tensor) -> Tensor:
-    """Return mean, latent and observed variance of each of X `[c, d]`, `[c, 3, k]`."""
-    latent = model.posterior(X.unsqueeze(-2))
-    observed = model.posterior(X.unsqueeze(-2), observation_noise=True)
-    parts = (latent.mean, latent.variance, observed.variance)
-    return torch.cat(parts, -2)
 
 
 def _said(

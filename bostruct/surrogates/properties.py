@@ -282,6 +282,13 @@ class PropertyModel(Model):  # type: ignore[misc]
             raise InputError(must("names", condition_, ", ".join(self.names), way_out))
         return condition(self, X, Y, noise)
 
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, latent and observed variance of each of X `[c, d]`, `[c, k]`."""
+        mean, C, noise = self.whole(X.unsqueeze(-2))
+        k = len(self.names)
+        own = C.reshape(len(X), k, k).diagonal(dim1=-2, dim2=-1)
+        return mean.squeeze(-2), own, own + noise.reshape(-1, k)
+
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
         return self.whole.state(self.names)

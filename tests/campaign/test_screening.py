@@ -10,7 +10,7 @@ from bostruct.campaign.outcomes import doubted, table
 from bostruct.campaign.screening import merit
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import AlloyProperties
-from bostruct.spaces import Cluster
+from bostruct.spaces import Cluster, Composition
 from tests.campaign.alloys import OBJECTIVES, STABLE, Alloy, campaign, space, truth
 
 
@@ -251,6 +251,25 @@ def test_an_evaluator_that_says_what_it_offers_is_asked_before(tmp_path):
     goals = (Objective("shear_modulus_GPa", "maximize"), OBJECTIVES[2])
     with pytest.raises(InputError, match="got 'shear_modulus_GPa'"):
         campaign(objectives=goals, constraints=(), evaluator=evaluator)
+
+
+def test_a_space_of_other_elements_is_refused():
+    from ase.calculators.emt import EMT
+
+    goals = {"objectives": (Objective("bulk_modulus_GPa", "maximize"), OBJECTIVES[2])}
+    goals["constraints"] = ()
+    irons = Composition(["Cu", "Fe"], step=1 / 8, price={"Cu": 6.0, "Fe": 0.1})
+    with pytest.raises(
+        InputError, match=r"hold elements that the ev.*, got Fe\. It has"
+    ):
+        campaign(space=irons, evaluator=AlloyProperties(EMT), **goals)
+    gases = Composition(["Cu", "Xe"], step=1 / 8, price={"Cu": 6.0, "Xe": 1.0})
+    free = AlloyProperties(EMT, elements=["Cu", "Xe"], references={"Cu": 0.0})
+    campaign(space=gases, evaluator=free, **goals)
+    artificial = Composition(["Cu", "Lr"], step=1 / 8, price={"Cu": 6.0, "Lr": 1.0})
+    without = AlloyProperties(EMT, elements=["Cu", "Lr"])
+    with pytest.raises(InputError, match=r"Lr.*It is structure"):
+        campaign(space=artificial, evaluator=without, **goals)
 
 
 @pytest.mark.parametrize(

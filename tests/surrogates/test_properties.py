@@ -81,6 +81,18 @@ def test_some_outputs_and_noise():
     assert torch.allclose(given, own.expand(3, 2))
 
 
+def test_marginals_are_those_of_the_posterior():
+    X, _ = data()
+    model = fitted()
+    mean, latent, observed = model.marginals(X[:7])
+    at = X[:7].unsqueeze(-2)
+    posterior = model.posterior(at)
+    noisy = model.posterior(at, observation_noise=True)
+    torch.testing.assert_close(mean, posterior.mean.squeeze(-2))
+    torch.testing.assert_close(latent, posterior.variance.squeeze(-2))
+    torch.testing.assert_close(observed, noisy.variance.squeeze(-2))
+
+
 def test_a_transform_comes_last():
     X, _ = data()
     assert fitted().posterior(X[:2], posterior_transform=lambda p: p.mean.sum()) != 0
