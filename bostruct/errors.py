@@ -74,6 +74,17 @@ def check_positive(name: str, value: float, way_out: str = "") -> float:
     return value
 
 
+def check_share(name: str, value: float, way_out: str = "") -> float:
+    """Return `value` if it lies between 0 and 1, both excluded.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not 0 < value < 1:
+        raise InputError(must(name, "be between 0 and 1", value, way_out))
+    return value
+
+
 def check_count(name: str, value: int, least: int = 1, way_out: str = "") -> int:
     """Return `value` if it is an integer of at least `least`.
 

@@ -46,6 +46,13 @@ def test_refuses_what_is_no_count(value):
     assert errors.check_count("n", 0, least=0) == 0
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.5, float("nan")])
+def test_refuses_what_is_no_share(value):
+    with pytest.raises(errors.InputError, match=r"`x` must be between 0 and 1, got"):
+        errors.check_share("x", value)
+    assert errors.check_share("x", 0.5) == 0.5
+
+
 def test_refuses_another_shape():
     positions = torch.zeros(4, 2)
     with pytest.raises(

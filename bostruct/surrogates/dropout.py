@@ -13,6 +13,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from bostruct.errors import check_share
 from bostruct.structures import Structures
 from bostruct.surrogates.believed import BelievedModel
 from bostruct.surrogates.crowd import Crowd
@@ -22,7 +23,6 @@ from bostruct.surrogates.network import (
     Network,
     Weights,
     check_members,
-    check_share,
 )
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.surrogates.training import masks, squared, train

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import SOAP
-from bostruct.errors import InputError, check_count, check_positive, must
+from bostruct.errors import InputError, check_count, check_positive, check_share, must
 from bostruct.structures import Structures
 from bostruct.surrogates import diagonal
 from bostruct.surrogates.data import Observations, observations
@@ -98,8 +98,7 @@ class LocalGP:
         if self.variance not in KINDS:
             condition = f"be one of {', '.join(map(repr, KINDS))}"
             raise InputError(must("variance", condition, repr(self.variance)))
-        if not 0 < self.tolerance < 1:
-            raise InputError(must("tolerance", "be between 0 and 1", self.tolerance))
+        check_share("tolerance", self.tolerance)
         self._soap((1,), 1.0, self.alchemy or 0.0)
         if self.hyperparameters is not None:
             for value in self.hyperparameters:

@@ -28,7 +28,7 @@ from typing import Any, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import check_count, check_positive
+from bostruct.errors import check_count, check_positive, check_share
 from bostruct.structures import Structures
 from bostruct.surrogates.belief import Belief
 from bostruct.surrogates.believed import BelievedModel
@@ -36,7 +36,7 @@ from bostruct.surrogates.encoder import Encoder
 from bostruct.surrogates.gates import Gates, looks
 from bostruct.surrogates.lastlayer import Readout, readout
 from bostruct.surrogates.lesson import Lesson, prepare
-from bostruct.surrogates.network import NETWORK, Network, Weights, check_share
+from bostruct.surrogates.network import NETWORK, Network, Weights
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.surrogates.training import squared, train
 from bostruct.uncertainty.mixture import Mode

@@ -236,14 +236,3 @@ def check_beta(beta: float) -> float:
     if not 0 <= beta <= 1:
         raise InputError(must("beta", "be from 0 to 1", beta, "Try 0.5."))
     return beta
-
-
-def check_share(name: str, value: float) -> float:
-    """Return `value` if it lies between 0 and 1, both excluded.
-
-    Raises:
-        InputError: it does not.
-    """
-    if not 0 < value < 1:
-        raise InputError(must(name, "be between 0 and 1", value))
-    return value

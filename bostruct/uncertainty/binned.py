@@ -23,7 +23,7 @@ import torch
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, must
+from bostruct.errors import InputError, check_count, check_share, must
 from bostruct.uncertainty.residuals import Residuals
 
 ONE_SIGMA = 0.6826894921370859
@@ -89,8 +89,7 @@ def reliability(
     Raises:
         InputError: more bins than points, or a level outside 0 to 1.
     """
-    if not 0 < level < 1:
-        raise InputError(must("level", "be between 0 and 1", level))
+    check_share("level", level)
     squared, s2 = _binned(held, bins)
     count = torch.tensor([part.shape[-1] for part in s2])
     mean_s2 = torch.stack([part.mean(-1) for part in s2], -1)

@@ -25,7 +25,7 @@ from typing import Any, Literal, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_count, must
+from bostruct.errors import InputError, ShapeError, check_count, check_share, must
 from bostruct.uncertainty.prediction import Prediction
 from bostruct.uncertainty.residuals import Numbers, Residuals, numbers
 
@@ -299,8 +299,7 @@ def _interval(
         raise ShapeError(
             must("held", "have shape [n]", list(held.error.shape), way_out)
         )
-    if not 0 < level < 1:
-        raise InputError(must("level", "be between 0 and 1", level))
+    check_share("level", level)
     check_count("draws", draws, 2)
     index = torch.randint(held.n, (draws, held.n), generator=generator)
     index = index.to(held.error.device)

@@ -33,7 +33,7 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_count, must
+from bostruct.errors import InputError, ShapeError, check_count, check_share, must
 from bostruct.uncertainty.calibration import read
 from bostruct.uncertainty.residuals import Numbers, Residuals, numbers, variances
 
@@ -81,8 +81,7 @@ def conformal_coverage(n: int, eps: float, level: float = 0.9) -> tuple[float, .
         InputError: no point, or eps or level outside 0 to 1.
     """
     k = conformal_rank(n, eps)
-    if not 0 < level < 1:
-        raise InputError(must("level", "be between 0 and 1", level))
+    check_share("level", level)
     if k > n:
         return 1.0, 1.0, 1.0
     tails = ((1 - level) / 2, (1 + level) / 2)
@@ -358,9 +357,7 @@ def by_label(labels: Iterable[Hashable], n: int) -> dict[Hashable, Tensor]:
 
 
 def _fraction(eps: float) -> Fraction:
-    if not 0 < eps < 1:
-        way_out = "It is the share that may miss: 0.1 for 90 % intervals."
-        raise InputError(must("eps", "be between 0 and 1", eps, way_out))
+    check_share("eps", eps, "It is the share that may miss: 0.1 for 90 % intervals.")
     return Fraction(eps).limit_denominator(FINEST)
 
 

@@ -20,7 +20,7 @@ import torch
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_count, must
+from bostruct.errors import InputError, ShapeError, check_count, check_share, must
 from bostruct.uncertainty.binned import BinnedError, ence
 from bostruct.uncertainty.calibration import LEAST, Calibration, Method, calibrate, read
 from bostruct.uncertainty.conformal import by_label
@@ -131,8 +131,7 @@ def adaptivity(
     """
     if held.error.dim() != 1:
         raise ShapeError(must("held", "have shape [n]", list(held.error.shape)))
-    if not 0 < level < 1:
-        raise InputError(must("level", "be between 0 and 1", level))
+    check_share("level", level)
     parts = by_label(labels, held.n)
     tail = (1 - level) / len(parts) / 2
     found = []

@@ -9,7 +9,6 @@ from bostruct.surrogates.network import (
     Network,
     Weights,
     check_members,
-    check_share,
 )
 
 
@@ -101,10 +100,7 @@ def test_refusals(name, value):
         Network(**{name: value})
 
 
-def test_refusals_of_shares_and_members():
+def test_refusals_of_members():
     with pytest.raises(InputError, match=r"`members` must be .* at least 2, got 1"):
         check_members(1)
-    with pytest.raises(InputError, match="`rate` must be between 0 and 1, got 1"):
-        check_share("rate", 1.0)
     assert check_members(2) == 2
-    assert check_share("rate", 0.5) == 0.5
