@@ -12,6 +12,8 @@ from bostruct.campaign.check import Check as Check
 from bostruct.campaign.executors import InProcess as InProcess
 from bostruct.campaign.executors import Workers as Workers
 from bostruct.campaign.foretold import Foretold as Foretold
+from bostruct.campaign.front import Front as Front
+from bostruct.campaign.front import Point as Point
 from bostruct.campaign.log import Log as Log
 from bostruct.campaign.outlook import Difference as Difference
 from bostruct.campaign.outlook import Outlook as Outlook
@@ -20,4 +22,5 @@ from bostruct.campaign.outlook import Remaining as Remaining
 from bostruct.campaign.records import Checked as Checked
 from bostruct.campaign.records import Step as Step
 from bostruct.campaign.records import Trial as Trial
+from bostruct.campaign.series import Series as Series
 from bostruct.campaign.stop import Evaluations as Evaluations

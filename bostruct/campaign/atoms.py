@@ -7,6 +7,7 @@ of ase.db and our own are one transaction. ASE is imported when it is first used
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 
 from bostruct.campaign.calibration import Expected
 from bostruct.campaign.folder import database
+from bostruct.campaign.front import Point
 from bostruct.campaign.log import Log
 from bostruct.campaign.records import Trial
 from bostruct.errors import InputError, LogError, must
@@ -29,6 +31,9 @@ NEEDS_CELL = ("cif", "espresso-in", "lammps-data", "vasp", "vasp-xdatcar")
 
 VACUUM = 7.5
 """Å around a cluster, in a format that cannot do without a cell."""
+
+TAKEN = ("trial", "step", "origin", "front", "feasible", "volume", "mass", "charge")
+"""Names that an outcome cannot have in a file: they say something else there."""
 
 
 class Rows:
@@ -198,32 +203,84 @@ def matches(row: Atoms, trial: Trial) -> str:
     return ""
 
 
+def formulas(log: Log, numbers: Sequence[int]) -> dict[int, str]:
+    """Return the formulas of evaluated structures by their trials, from ase.db."""
+    found: dict[int, str] = {}
+    if not numbers:
+        return found
+    with log.reading() as connection:
+        rows = Rows(database(log.folder), connection)
+        for number in numbers:
+            query = "SELECT row FROM bostruct_trial WHERE number = ?"
+            row = log.rows(query, number)[0]["row"]
+            try:
+                found[number] = rows.read(row).get_chemical_formula()
+            except KeyError:  # the row is lost: `verify` says so
+                continue
+    return found
+
+
 def images(log: Log, every: bool = False) -> list[Atoms]:
     """Return the best structure of a log, or every one with an energy, from ase.db.
 
     Their `info` says which trial they were and, if they had been predicted, mean and σ
     (raw and calibrated) and the interval of 90 %, all in eV and from before the energy
-    was known.
+    was known. Of a campaign with goals the front takes the place of the best, and
+    `info` has the outcomes that are known and believed, by name.
 
     Raises:
         LogError: there is none.
     """
     query = "SELECT number, row FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
-        "number" if every else "energy, number LIMIT 1"
+        "number" if every or log.goals else "energy, number LIMIT 1"
     )
     numbers = {row["number"]: row["row"] for row in log.rows(query)}
     if not numbers:
         raise LogError(f"{log.folder} has no energy yet: there is nothing to export.")
     trials = log.undecoded()
-    expected = {each.trial: each.expected for each in log.foretold()}
+    infos: dict[int, dict[str, Any]]
+    if log.goals is not None:
+        front = log.front()
+        points = front.evaluated if every else front.points
+        infos = {each.trial: _told(each) for each in points if each.trial in numbers}
+        if not infos:
+            raise LogError(f"{log.folder} has nothing on its front: use --all.")
+    else:
+        expected = {each.trial: each.expected for each in log.foretold()}
+        infos = {n: _info(trials[n], expected.get(n)) for n in numbers}
     found = []
     with log.reading() as connection:
         rows = Rows(database(log.folder), connection)
-        for number, row in numbers.items():
-            image = rows.read(row)
-            image.info |= _info(trials[number], expected.get(number))
+        for number, info in infos.items():
+            image = rows.read(numbers[number])
+            image.info |= info
             found.append(image)
     return found
+
+
+def _told(point: Point) -> dict[str, Any]:
+    """Return what a file says of a structure of a campaign with goals."""
+    info = {"trial": point.trial, "step": point.step, "origin": point.origin}
+    info |= {"front": point.best, "feasible": point.feasible}
+    for name, value in point.raw.items():
+        if value is not None:
+            info[_key(name)] = value
+    return info
+
+
+def _key(name: str) -> str:
+    """Return the name of an outcome as extxyz and ASE's databases can hold it."""
+    import ase.db.core
+    from ase.formula import Formula
+
+    key = re.sub(r"\W", "_", name)
+    if key in TAKEN or key in ase.db.core.reserved_keys or not key[0].isalpha():
+        return f"outcome_{key}"
+    try:
+        Formula(key, strict=True)
+    except ValueError:
+        return key
+    return f"outcome_{key}"  # ASE would look for these atoms
 
 
 def _info(trial: Trial, expected: Expected | None) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class Campaign:
             count = missing if initial is None else parts.initial
             parts = replace(parts, start=brought, initial=count)
         self.parts = parts
-        self.stop = check_stop(Evaluations(100) if stop is None else stop)
+        self.stop = check_stop(Evaluations(100) if stop is None else stop, goals)
         self.executor = check_executor(executor)
         self._session: Session | None = None
         self._folder: Path | None = None
@@ -331,7 +331,7 @@ class Campaign:
             The log.
         """
         place = check_executor(executor) or self.executor or InProcess()
-        rule = self.stop if stop is None else check_stop(stop)
+        rule = self.stop if stop is None else check_stop(stop, self.parts.goals)
         with self.open(folder, seed, device), ended(place), Line(progress) as line:
             reason = loop(self._open, place, rule, line)
             self.close("finished", reason)

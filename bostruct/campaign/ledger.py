@@ -59,8 +59,8 @@ class Ledger(Log):
         description: dict[str, Any],
         seed: int,
         *,
-        space: Space,
-        surrogate: Surrogate,
+        space: Space | None,
+        surrogate: Surrogate | None,
         device: str,
     ) -> None:
         path = Path(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +21,7 @@ from bostruct.campaign.calibration import EPS, Calibrated, before, calibrated, s
 from bostruct.campaign.description import canonical
 from bostruct.campaign.folder import POSTERIORS, connect, database, inspect
 from bostruct.campaign.foretold import Foretold, foretold
+from bostruct.campaign.front import Front
 from bostruct.campaign.outcomes import alone
 from bostruct.campaign.records import Checked, Outcome, Step, Trial
 from bostruct.campaign.schema import FORMAT
@@ -208,6 +209,24 @@ class Log:
         """
         trials = self._of(outcome, self.told())
         return foretold(trials, self.steps(), scores(trials), eps)
+
+    def front(self, reference: Mapping[str, float] | None = None) -> Front:
+        """Return the Pareto front, and how it grew.
+
+        Args:
+            reference: Raw values of all objectives behind which nothing counts; by
+                default those that the last step took.
+
+        Raises:
+            InputError: the campaign has no objectives, or the reference does not name
+                them.
+        """
+        if self.goals is None:
+            condition = "be one of a campaign with objectives"
+            found = f"that of one which looks for a low energy, {self.folder}"
+            raise InputError(must("log", condition, found))
+        trials, told = self.undecoded(), self.told()
+        return Front.of(trials, told, self.steps(), self.goals, reference)
 
     def structures(self) -> Structures:
         """Return all with a known energy, and their forces: training data."""

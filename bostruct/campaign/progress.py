@@ -61,6 +61,10 @@ def text(progress: Progress, room: int | None) -> str:
     if lost:
         parts += f" ({lost} failed)"
     best = progress.best
-    if best is not None:
+    if progress.stood is not None:
+        now = progress.stood(count)
+        parts += f", front {now.front}, feasible {now.feasible}, "
+        parts += f"hypervolume {now.hypervolume:.4g}"
+    elif best is not None:
         parts += f", best {progress.energies[best]:.4f} eV at {best + 1}"
     return f"{parts}, {progress.seconds:.0f} s"

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from statistics import median
 from typing import final
 
 import torch
+from torch import Tensor
 
 from bostruct.campaign.check import Check, without_forces
 from bostruct.campaign.effort import level
+from bostruct.campaign.front import bound
 from bostruct.campaign.history import boldness
 from bostruct.campaign.ledger import Ledger
+from bostruct.campaign.outcomes import table
 from bostruct.campaign.parts import Parts
 from bostruct.campaign.plan import given, plan
 from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.relaxations import Relaxations
+from bostruct.campaign.series import Standing, standing
 from bostruct.campaign.stop import Progress
 from bostruct.campaign.value import Task
 from bostruct.errors import ExhaustedError, InputError, must
@@ -186,7 +191,29 @@ class Session:
             seconds=seconds,
             checks=frozenset(checks),
             given=min((e for e in known if e is not None), default=None),
+            stood=self._stood(),
         )
+
+    def _stood(self) -> Callable[[int], Standing] | None:
+        """Return what says where the front stood; None in a campaign without goals.
+
+        Nothing is read or computed before it is asked, and nothing twice after.
+        """
+        goals, ledger = self.parts.goals, self.ledger
+        if goals is None:
+            return None
+
+        @cache
+        def believed() -> tuple[list[Trial], Tensor | None]:
+            trials = ledger.undecoded("done", "failed", "retracted")
+            return trials, bound(table(trials, goals), ledger.steps(), goals)[0]
+
+        @cache
+        def stood(n: int) -> Standing:
+            trials, reference = believed()
+            return standing(trials, goals, reference, n)
+
+        return stood
 
     def seconds(self) -> float:
         """Return what an evaluation takes, s; 0 before there is one."""

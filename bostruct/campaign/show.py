@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bostruct.campaign import board
+
 Summary = Mapping[str, Any]
 
 
 def ending(summary: Summary) -> str:
     """Return what is printed when a run has ended: what was found, and where it is."""
     lines = []
+    if "goals" in summary:
+        return "\n".join(board.ending(summary) + _where(summary, "front.extxyz"))
     best = summary["best"]
     if best is None:
         lines.append(f"No energy in {summary['evaluations']} evaluations.")
@@ -23,34 +27,39 @@ def ending(summary: Summary) -> str:
             f"{best['evaluation']} of {count}, step {best['step']}."
         )
     lines += [f"Check: {line}." for line in _check(summary["check"])]
-    lines.append(f"Ended by {summary['reason']}.")
+    return "\n".join(lines + _where(summary, "best.extxyz"))
+
+
+def _where(summary: Summary, out: str) -> list[str]:
+    """Return why a run ended, and what to do with what it left."""
     folder = summary["folder"]
-    lines.append(f"Results are in {folder}")
-    lines.append(f"  bostruct show {folder}")
-    lines.append(f"  bostruct export {folder} best.extxyz")
+    lines = [
+        f"Ended by {summary['reason']}.",
+        f"Results are in {folder}",
+        f"  bostruct show {folder}",
+        f"  bostruct export {folder} {out}",
+    ]
+    if "goals" in summary:
+        lines.append(f"  bostruct front {folder} --out {folder}/front")
     if str(summary["journal"]).startswith("DELETE"):
         lines.append(f"Journal {summary['journal']}.")
-    return "\n".join(lines)
+    return lines
 
 
 def show(summary: Summary) -> str:
     """Return where a campaign stands."""
-    seconds = summary["seconds"]
-    reason = f", {summary['reason']}" if summary["reason"] else ""
+    if "goals" in summary:
+        named = [f"{name:<11}  {text}" for name, text in board.head(summary)]
+        lines = [*_first(summary), *named, *_last(summary), *board.tables(summary)]
+        return "\n".join(lines)
     lines = [
-        f"folder       {summary['folder']}",
-        f"status       {summary['status']}{reason}",
-        f"seed         {summary['seed']}",
-        f"evaluations  {summary['evaluations']}, {summary['failures']} failed, "
-        f"{summary['pending']} pending{_given(summary)}",
+        *_first(summary),
         f"best         {_best(summary['best'])}",
         *_lines("check", _check(summary["check"])),
         *_lines("calibration", _quality(summary["calibration"])),
         *_lines("intervals", _intervals(summary["calibration"])),
         *_lines("remaining", _remaining(summary["outlook"], summary["best"])),
-        "seconds      "
-        + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()),
-        f"device       {summary['device']}, journal {summary['journal']}",
+        *_last(summary),
         *_best_ones(summary["outlook"]),
         "",
         f"step  trial  {'origin':<12}  {'predicted':<18}  calibrated  {'energy':<13}  "
@@ -63,6 +72,31 @@ def show(summary: Summary) -> str:
             continue
         lines += [_trial(step["step"], trial) for trial in step["trials"]]
     return "\n".join(lines)
+
+
+def _first(summary: Summary) -> list[str]:
+    """Return the lines that every campaign begins with."""
+    reason = f", {summary['reason']}" if summary["reason"] else ""
+    lines = [
+        f"folder       {summary['folder']}",
+        f"status       {summary['status']}{reason}",
+        f"seed         {summary['seed']}",
+        f"evaluations  {summary['evaluations']}, {summary['failures']} failed, "
+        f"{summary['pending']} pending{_given(summary)}",
+    ]
+    if "goals" not in summary:  # else they are told with all that is doubted
+        texts = [f"trial {t['trial']}: {t['reason']}" for t in summary["retracted"]]
+        lines += _lines("retracted", texts)
+    return lines
+
+
+def _last(summary: Summary) -> list[str]:
+    """Return the lines about time and place."""
+    seconds = summary["seconds"].items()
+    return [
+        "seconds      " + ", ".join(f"{name} {value:.1f}" for name, value in seconds),
+        f"device       {summary['device']}, journal {summary['journal']}",
+    ]
 
 
 def _best(best: Mapping[str, Any] | None) -> str:

@@ -7,9 +7,12 @@ campaign's identity; a finished campaign goes on when its rule is made more gene
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from bostruct.acquisition import Goals
+from bostruct.campaign.series import Standing
 from bostruct.errors import InputError, check_count, check_positive, must
 
 
@@ -23,12 +26,16 @@ class Progress:
         seconds: Since this run was started.
         checks: Which of them were steps of a relaxation in a check.
         given: The lowest energy that the user gave, eV; None without one.
+        stood: Where the front of a campaign with goals stood after so many evaluations,
+            always under the reference point of now; None in a campaign without. It is
+            worked out when a rule asks.
     """
 
     energies: tuple[float | None, ...] = ()
     seconds: float = 0.0
     checks: frozenset[int] = frozenset()
     given: float | None = None
+    stood: Callable[[int], Standing] | None = None
 
     @property
     def best(self) -> int | None:
@@ -198,6 +205,109 @@ class NoImprovement:
         return None
 
     __or__ = either
+
+
+@dataclass(frozen=True)
+class HypervolumeStagnation:
+    """Ends when the last `n` evaluations have hardly raised the hypervolume.
+
+    Both hypervolumes are those of the trials as they are believed now, under the
+    reference point of now. While there is no front, nothing stagnates.
+
+    Args:
+        n: Evaluations, failed ones counted.
+        gain: A smaller share of what it was before is hardly anything.
+
+    Raises:
+        InputError: `n` is no count, or the gain no positive number.
+    """
+
+    n: int
+    gain: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_count("n", self.n)
+        check_positive("gain", self.gain, "A share: 0.001 is a thousandth.")
+
+    def reason(self, progress: Progress) -> str | None:
+        """Return the gain once it is too small."""
+        count = len(progress.energies)
+        if progress.stood is None or count <= self.n:
+            return None
+        before = progress.stood(count - self.n).hypervolume
+        if before <= 0:
+            return None
+        gain = progress.stood(count).hypervolume / before - 1
+        if gain >= self.gain:
+            return None
+        return f"{self.n} evaluations that raised the hypervolume by {gain:.2%}"
+
+    def room(self, progress: Progress) -> int | None:
+        """Return None: it is asked again after every evaluation."""
+        return None
+
+    __or__ = either
+
+
+@dataclass(frozen=True)
+class Satisfied:
+    """Ends when `n` structures keep all constraints.
+
+    Of each every outcome is known, those of the objectives included.
+
+    Args:
+        n: Structures.
+
+    Raises:
+        InputError: `n` is no count.
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_count("n", self.n)
+
+    def reason(self, progress: Progress) -> str | None:
+        """Return the count once it is reached."""
+        if progress.stood is None:
+            return None
+        found = progress.stood(len(progress.energies)).feasible
+        one = found == 1
+        what = "structure that keeps" if one else "structures that keep"
+        return f"{found} {what} all constraints" if found >= self.n else None
+
+    def room(self, progress: Progress) -> int | None:
+        """Return None: it is asked again after every evaluation."""
+        return None
+
+    __or__ = either
+
+
+def check_suited(rule: Stop, goals: Goals | None) -> None:
+    """Refuse rules about what a campaign does not look for.
+
+    Args:
+        rule: When it ends; rules of your own are not looked into.
+        goals: Of the campaign; None where it looks for a low energy.
+
+    Raises:
+        InputError: a rule about energies with goals, about fronts without, or about
+            constraints where there are none.
+    """
+    for each in rule.rules if isinstance(rule, Either) else (rule,):
+        kind = type(each).__name__
+        if goals is not None and isinstance(each, EnergyReached | NoImprovement):
+            condition = "be a rule for objectives"
+            way_out = "HypervolumeStagnation, Satisfied, Evaluations and WallTime are."
+        elif goals is None and isinstance(each, HypervolumeStagnation | Satisfied):
+            condition = "be a rule for energies in a campaign without objectives"
+            way_out = "NoImprovement, EnergyReached, Evaluations and WallTime are."
+        elif isinstance(each, Satisfied) and goals and not goals.constraints:
+            condition = "be another rule in a campaign without constraints"
+            way_out = "Every structure is good enough: Evaluations counts them."
+        else:
+            continue
+        raise InputError(must("stop", condition, kind, way_out))
 
 
 def limit(rule: Stop, n: int) -> Stop:

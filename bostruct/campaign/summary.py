@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from bostruct.campaign.atoms import formulas
 from bostruct.campaign.calibration import Calibrated, Expected, calibrated
 from bostruct.campaign.foretold import Foretold
 from bostruct.campaign.lock import running
 from bostruct.campaign.log import Log
 from bostruct.campaign.outlook import Outlook
 from bostruct.campaign.records import OPEN, Step, Trial
+from bostruct.campaign.screened import screened, stepped
 from bostruct.uncertainty.share import wilson
 
 LAST = 5
@@ -26,16 +28,15 @@ def summary(log: Log) -> dict[str, Any]:
 
     Energies are in eV and in the order in which they were asked for, None where an
     evaluation failed; `evaluation` counts them from 1, and is None where the best
-    structure was given with its energy; `step` counts from 0.
+    structure was given with its energy; `step` counts from 0. Of a campaign with goals
+    there are no energies, but its front; see `screened`.
     """
     trials, steps, sessions = log.undecoded(), log.steps(), log.sessions()
     finished = [trial for trial in trials if trial.finished and not trial.given]
     given = [trial for trial in trials if trial.given]
     last = sessions[-1] if sessions else {}
     status, reason = _status(log, last)
-    predictions = log.foretold()
-    expected = {each.trial: asdict(each.expected) for each in predictions}
-    return {
+    common = {
         "status": status,
         "reason": reason,
         "folder": str(log.folder),
@@ -46,19 +47,49 @@ def summary(log: Log) -> dict[str, Any]:
         "failures": sum(trial.state == "failed" for trial in finished),
         "pending": sum(trial.state in OPEN for trial in trials),
         "abandoned": sum(trial.state == "abandoned" for trial in trials),
-        "energies": [trial.energy for trial in finished],
-        "best": best(finished, given),
-        "check": _check(log),
-        "calibration": calibration(calibrated(trials), predictions),
-        "outlook": asdict(Outlook.of(log)),
+        "retracted": [
+            {"trial": trial.number, "reason": trial.reason}
+            for trial in trials
+            if trial.state == "retracted"
+        ],
         "seconds": seconds(steps, finished),
-        "steps": [_step(step, trials, expected) for step in steps[-LAST:]],
         "sessions": len(sessions),
         "device": last.get("device"),
         "threads": last.get("threads"),
         "journal": last.get("journal"),
         "versions": last.get("versions"),
         "description": log.description,
+    }
+    if log.goals is not None:
+        return common | _screened(log, trials, steps)
+    predictions = log.foretold()
+    expected = {each.trial: asdict(each.expected) for each in predictions}
+    return common | {
+        "energies": [trial.energy for trial in finished],
+        "best": best(finished, given),
+        "check": _check(log),
+        "calibration": calibration(calibrated(trials), predictions),
+        "outlook": asdict(Outlook.of(log)),
+        "steps": [_step(step, trials, expected) for step in steps[-LAST:]],
+    }
+
+
+def _screened(
+    log: Log, trials: Sequence[Trial], steps: Sequence[Step]
+) -> dict[str, Any]:
+    """Return what only a campaign with goals has."""
+    front = log.front()
+    points = {point.trial: point for point in front.evaluated}
+    found = screened(front, formulas(log, [point.trial for point in front.points]))
+    return found | {
+        "calibration": {
+            name: calibration(log.calibration(outcome=name), log.foretold(outcome=name))
+            for name in front.learnt
+        },
+        "steps": [
+            _head(step) | {"trials": stepped(step, trials, front, points)}
+            for step in steps[-LAST:]
+        ],
     }
 
 
@@ -151,15 +182,7 @@ def _step(
     step: Step, trials: Sequence[Trial], expected: Mapping[int, Mapping[str, Any]]
 ) -> dict[str, Any]:
     mine = [trial for trial in trials if trial.step == step.number]
-    return {
-        "step": step.number,
-        "kind": step.kind,
-        "trained_on": len(step.known),
-        "hyperparameters": {
-            name: value if math.isfinite(value) else None
-            for name, value in step.hyperparameters.items()
-        },
-        "seconds": dict(step.seconds),
+    return _head(step) | {
         "trials": [
             {
                 "trial": trial.number,
@@ -172,4 +195,17 @@ def _step(
             }
             for trial in mine
         ],
+    }
+
+
+def _head(step: Step) -> dict[str, Any]:
+    return {
+        "step": step.number,
+        "kind": step.kind,
+        "trained_on": len(step.known),
+        "hyperparameters": {
+            name: value if math.isfinite(value) else None
+            for name, value in step.hyperparameters.items()
+        },
+        "seconds": dict(step.seconds),
     }

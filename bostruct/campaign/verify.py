@@ -8,18 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bostruct.campaign import atoms, records
+from bostruct.campaign import atoms, records, recount
 from bostruct.campaign.arrays import model_state
 from bostruct.campaign.atoms import Rows
 from bostruct.campaign.calibration import LOGGED, before, scores
 from bostruct.campaign.folder import POSTERIORS, connect, database
 from bostruct.campaign.log import Log
-from bostruct.campaign.records import Trial
 from bostruct.errors import LogError
 from bostruct.surrogates import Surrogate
 
 TOLERANCE = 1e-10
-"""eV, and relative: a rebuilt posterior repeats what the step predicted."""
+"""Absolute and relative: a rebuilt posterior repeats what the step predicted."""
 
 CHANGES = ("seconds_log",)
 """Columns of a step that grow after it was written."""
@@ -61,13 +60,14 @@ def verify(log: Log) -> Verdict:
         if row[0] != "ok":
             problems.append(f"{database(log.folder)}: {row[0]}")
     problems += _rows(log)
-    problems += _calibrations(log)
+    problems += recount.rows(log)
+    problems += _calibrations(log) if log.goals is None else recount.fronts(log)
     steps = [step for step in log.steps() if step.file]
     rebuilt = 0
     for step in steps:
         try:
             tensors = log.arrays(step.number)
-            problems += _chosen(step.number, tensors, log.undecoded())
+            problems += _chosen(step.number, tensors, log)
             if log.surrogate is not None and log.space is not None:
                 problems += _rebuild(log, log.surrogate, step.number, tensors)
                 rebuilt += 1
@@ -87,8 +87,8 @@ def verify(log: Log) -> Verdict:
     for file in sorted((log.folder / POSTERIORS).glob("step-*")):
         if file.name not in files:
             skipped.append(f"{file.name} belongs to no step: the next run removes it")
-    trials = len(log.undecoded())
-    return Verdict(tuple(problems), tuple(skipped), trials, len(steps), rebuilt)
+    count = len(log.undecoded())
+    return Verdict(tuple(problems), tuple(skipped), count, len(steps), rebuilt)
 
 
 def _rows(log: Log) -> list[str]:
@@ -136,13 +136,15 @@ def _calibrations(log: Log) -> list[str]:
     return problems
 
 
-def _chosen(step: int, tensors: dict[str, Tensor], trials: list[Trial]) -> list[str]:
-    """Return which trials are not the candidates that were chosen."""
+def _chosen(step: int, tensors: dict[str, Tensor], log: Log) -> list[str]:
+    """Return which trials are not the candidates that were chosen, or not as said."""
+    trials = log.undecoded()
     mine = [trial for trial in trials if trial.step == step]
     X = tensors["candidates.X"][tensors["chosen.index"]]
     if len(X) != len(mine):
         return [f"step {step} chose {len(X)} candidates and has {len(mine)} trials"]
-    return [
+    problems = [] if log.goals is None else recount.said(step, tensors, trials)
+    return problems + [
         f"trial {trial.number} is not the candidate that step {step} chose"
         for trial, x in zip(mine, X, strict=True)
         if not torch.equal(trial.X, x.to(trial.X))
@@ -163,9 +165,9 @@ def _rebuild(
             posterior = model.posterior(X.unsqueeze(-2))
             for moment in ("mean", "variance"):
                 before = tensors[f"{name}.{moment}"]
-                now = getattr(posterior, moment).flatten().to(before)
-                if not torch.allclose(now, before, rtol=TOLERANCE, atol=TOLERANCE):
-                    off = float((now - before).abs().max())
+                now = getattr(posterior, moment)
+                off = recount.differences(before, now, TOLERANCE)
+                if off is not None:
                     problems.append(
                         f"step {step}: the rebuilt posterior's {moment} at the {name} "
                         f"differs by up to {off:.1e}"

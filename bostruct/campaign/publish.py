@@ -1,0 +1,142 @@
+"""The front of a campaign as files: tables, structures, entries and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bostruct.campaign import atoms, pictures
+from bostruct.campaign.durable import write
+from bostruct.campaign.front import Front, Point
+from bostruct.campaign.log import Log
+from bostruct.campaign.outcomes import ENERGY, measured
+from bostruct.campaign.prospects import Prospect, prospects
+from bostruct.errors import LogError
+from bostruct.evaluators.entries import entries
+from bostruct.evaluators.quarantine import valid
+
+Draw = Callable[[Front, Sequence[Prospect], Path], bool]
+
+
+def publish(log: Log, out: Path) -> list[str]:
+    """Write the front of a campaign, and all that was evaluated, into a folder.
+
+    Args:
+        log: Of a campaign with goals. Opened with its space, the pictures show what
+            the last search found beside, too.
+        out: The folder; made if it does not exist. Files of the same names are
+            replaced.
+
+    Returns:
+        The names of the files that were written.
+
+    Raises:
+        LogError: nothing was evaluated yet, or the folder cannot be written.
+    """
+    front = log.front()
+    done = [point.trial for point in front.evaluated if point.state == "done"]
+    if not done:
+        message = f"{log.folder} has no evaluation yet: there is nothing to write."
+        raise LogError(message)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"could not write in {out}: {error.strerror or error}"
+        raise LogError(message) from error
+    formulas = atoms.formulas(log, done)
+    written = ["front.csv", "evaluations.csv"]
+    write(out / "front.csv", rows(front, front.points, formulas).encode())
+    everything = rows(front, front.evaluated, formulas, whole=True)
+    write(out / "evaluations.csv", everything.encode())
+    if front.points:
+        images = atoms.images(log)
+        for name in ("front.extxyz", "front.db"):
+            atoms.export(images, out / name)
+            written.append(name)
+        trials = {trial.number: trial for trial in log.undecoded()}
+        mine = [trials[point.trial] for point in front.points]
+        text = entries(
+            images,
+            [measured(trial, front.goals).get(ENERGY) for trial in mine],
+            [_known(point, valid(trials[point.trial])) for point in front.points],
+            [f"{log.folder.name}-{point.trial}" for point in front.points],
+        )
+        write(out / "entries.json", text.encode())
+        written.append("entries.json")
+    expected = prospects(log)
+    drawings: dict[str, Draw] = {
+        "pareto.png": pictures.pairs,
+        "pareto3d.png": pictures.cube,
+        "hypervolume.png": pictures.growth,
+        "parallel.png": pictures.parallel,
+    }
+    for name, draw in drawings.items():
+        if draw(front, expected, out / name):
+            written.append(name)
+    return written
+
+
+def rows(
+    front: Front,
+    points: Sequence[Point],
+    formulas: Mapping[int, str],
+    whole: bool = False,
+) -> str:
+    """Return points as CSV: what was found, and what had been predicted of it.
+
+    Outcomes are raw values. Predictions are those from before, with the calibrated σ
+    and the ends of the interval of 90 %; of an outcome that is judged as its log10
+    they are of that, and their columns say so.
+
+    Args:
+        front: Of the log.
+        points: Some of it.
+        formulas: Of the structures, by trial.
+        whole: Whether to say what became of each evaluation, too.
+    """
+    goals = front.goals
+    named = {n: f"log10_{n}" if n in goals.logs else n for n in front.learnt}
+    found = []
+    doubts: dict[int, list[str]] = {}
+    for each in front.doubted:
+        doubts.setdefault(each.trial, []).append(f"{each.name}: {each.reason}")
+
+    for point in points:
+        row: dict[str, Any] = {
+            "trial": point.trial,
+            "evaluation": point.evaluation,
+            "step": point.step,
+            "origin": point.origin,
+            "formula": formulas.get(point.trial, ""),
+        }
+        if whole:
+            row |= {"state": point.state, "feasible": point.feasible}
+            row |= {"front": point.best}
+        row |= point.raw
+        for name, label in named.items():
+            told = point.foretold.get(name)
+            row[f"{label}_predicted"] = told and told.mean
+            row[f"{label}_sigma"] = told and told.calibrated
+            row[f"{label}_low"] = told and told.low
+            row[f"{label}_high"] = told and told.high
+        if whole:
+            n = point.evaluation  # None where it came with its outcomes
+            row["hypervolume"] = n and front.series.hypervolume[n - 1]
+            row["front_size"] = n and front.series.front[n - 1]
+            row["doubted"] = "; ".join(doubts.get(point.trial, ()))
+        found.append(row)
+    text = io.StringIO()
+    if found:
+        writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)
+    return text.getvalue()
+
+
+def _known(point: Point, properties: Mapping[str, float]) -> dict[str, float]:
+    """Return all numbers that are known and believed of a structure."""
+    rest = {name: v for name, v in properties.items() if name not in point.raw}
+    return rest | {name: v for name, v in point.raw.items() if v is not None}
