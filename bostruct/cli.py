@@ -1,4 +1,4 @@
-"""The command line: run, show, export, verify, bench, uncertainty."""
+"""The command line: run, show, export, verify, bench, fronts, uncertainty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
-from bostruct.bench import command
+from bostruct.bench import command, frontier
 from bostruct.campaign import atoms, file, stop
 from bostruct.campaign import show as text
 from bostruct.campaign.log import Log
@@ -199,6 +199,9 @@ def bench(
         out=out,
     )
     command.run(options)
+
+
+app.command("fronts")(sentence(frontier.run))
 
 
 @uncertainty.command()

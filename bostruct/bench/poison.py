@@ -1,0 +1,101 @@
+"""An evaluator that is spoilt on purpose: absurd values, errors, and no numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from bostruct.errors import InputError, check_count, must
+from bostruct.evaluators import Evaluation, Evaluator, Failure
+from bostruct.structures import Structures
+
+HUGE = 100.0
+"""An absurd modulus is so many times too large, or negative."""
+
+DEEP = -50.0
+"""eV per atom: an absurd enthalpy."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Poisoned:
+    """Spoils some results of an evaluator; which, the structure and the seed decide.
+
+    So a structure that is asked for again is spoilt again, after a restart too.
+
+    Args:
+        evaluator: What is spoilt.
+        seed: Of the choice.
+        absurd: Share of results in which a modulus is a hundred times too large or
+            negative, or an enthalpy is -50 eV per atom.
+        raising: Share of calls that raise.
+        missing: Share of results whose energy is NaN.
+
+    Raises:
+        InputError: a share is not between 0 and 1, or they are more than all.
+    """
+
+    evaluator: Evaluator
+    seed: int = 0
+    absurd: float = 0.01
+    raising: float = 0.05
+    missing: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_count("seed", self.seed, 0)
+        shares = (self.absurd, self.raising, self.missing)
+        if min(shares) < 0 or sum(shares) > 1:
+            condition = "be shares of at most 1 in all"
+            raise InputError(must("absurd, raising, missing", condition, shares))
+
+    def __call__(self, structures: Structures) -> Evaluation | Failure:
+        """Return what was found, or what is told in its place."""
+        lot, kind = self._lot(structures)
+        if lot < self.raising:
+            raise RuntimeError("poisoned: the calculation crashed")
+        found = self.evaluator(structures)
+        if isinstance(found, Failure):
+            return found
+        if lot < self.raising + self.missing:
+            return replace(found, energy=math.nan)
+        if lot < self.raising + self.missing + self.absurd:
+            return replace(found, properties=spoilt(found.properties, kind))
+        return found
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the evaluator, ready for JSON."""
+        return {
+            "kind": "poisoned",
+            "of": self.evaluator.description(),
+            "seed": self.seed,
+            "shares": [self.absurd, self.raising, self.missing],
+        }
+
+    def _lot(self, structures: Structures) -> tuple[float, int]:
+        """Return a number in [0, 1), and one in 0, 1, 2, of one structure."""
+        digest = hashlib.sha256(f"poison {self.seed}".encode())
+        digest.update(structures.numbers.cpu().numpy().tobytes())
+        for part in (structures.cell, structures.positions):
+            # Rounded: the last bits may depend on how many are decoded together.
+            digest.update((part.cpu().double() * 1e4).round().long().numpy().tobytes())
+        drawn = digest.digest()
+        return int.from_bytes(drawn[:6], "big") / 2**48, drawn[6] % 3
+
+
+def spoilt(properties: Mapping[str, float], kind: int) -> dict[str, float]:
+    """Return properties with moduli and enthalpies that nothing has.
+
+    Args:
+        properties: As found.
+        kind: 0 for moduli that are too large, 1 for negative ones, 2 for enthalpies.
+    """
+    found = dict(properties)
+    for name, value in properties.items():
+        if name == "bulk_modulus_GPa" and kind < 2:
+            found[name] = HUGE * value if kind == 0 else -HUGE * value
+        if name == "mixing_enthalpy_eV_per_atom" and kind == 2:
+            found[name] = DEEP
+    return found

@@ -1,0 +1,95 @@
+"""Pictures of fronts: hypervolume and recall against evaluations, with bands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bostruct.bench.picture import COLOURS, panels
+from bostruct.bench.share import Found
+
+FRONTS = "fronts.png"
+
+BAND = (0.1, 0.9)
+"""Quantiles over the seeds."""
+
+GREYS = {"random": "#777777", "genetic": "#444444"}
+"""Of what a campaign is compared with, which is dotted."""
+
+MISSING = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)
+"""What may be left of the hypervolume: the labels of its axis."""
+
+Curves = dict[tuple[str, str], list[Found]]
+"""Of a problem and a method: what each seed found."""
+
+
+def quantiles(rows: Sequence[Sequence[float]]) -> tuple[Any, Any, Any]:
+    """Return the median and the ends of the band, as far as all rows go."""
+    length = min(map(len, rows))
+    table = np.array([row[:length] for row in rows])
+    low, middle, high = np.quantile(table, [BAND[0], 0.5, BAND[1]], axis=0)
+    return middle, low, high
+
+
+def draw(curves: Curves, out: Path) -> None:
+    """Draw two panels for each problem, `fronts.png`.
+
+    What is missing of the hypervolume, on a logarithmic axis; and the share of the true
+    front that was found, where there is a truth. Lines are medians, bands go from the
+    10th to the 90th percentile.
+
+    Raises:
+        LogError: it cannot be written.
+    """
+    screens = list(dict.fromkeys(screen for screen, _ in curves))
+    wanted = [(screen, False) for screen in screens]
+    for screen in screens:
+        if all(
+            found.recall
+            for (s, _), each in curves.items()
+            for found in each
+            if s == screen
+        ):
+            wanted.insert(wanted.index((screen, False)) + 1, (screen, True))
+    titles = [
+        f"{screen}, {'front' if recall else 'volume'}" for screen, recall in wanted
+    ]
+    methods = list(dict.fromkeys(m for _, m in curves if m not in GREYS))
+    with panels(titles, out / FRONTS) as found:
+        for (screen, recall), axes in zip(wanted, found, strict=True):
+            for (own, method), each in curves.items():
+                if own == screen:
+                    _line(axes, method, methods, each, recall)
+            axes.set_xlabel("evaluations")
+            axes.set_ylabel("share found" if recall else "hypervolume missing")
+            axes.set_xlim(left=0)
+            if recall:
+                axes.set_ylim(0, 1)
+            else:
+                axes.set_yscale("log")
+                axes.set_ylim(MISSING[-1], 1)
+                axes.set_yticks(MISSING, [f"{100 * share:g} %" for share in MISSING])
+                axes.minorticks_off()
+
+
+def _line(
+    axes: Any,  # noqa: ANN401 - matplotlib
+    method: str,
+    methods: list[str],
+    each: Sequence[Found],
+    recall: bool,
+) -> None:
+    rows = [found.recall if recall else found.volume for found in each]
+    middle, low, high = quantiles(rows)
+    if not recall:
+        middle, low, high = (
+            np.clip(1 - part, MISSING[-1] / 2, None) for part in (middle, high, low)
+        )
+    own = method in methods
+    colour = COLOURS[methods.index(method) % len(COLOURS)] if own else GREYS[method]
+    at = np.arange(1, len(middle) + 1)
+    axes.plot(at, middle, "-" if own else ":", color=colour, label=method)
+    axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
