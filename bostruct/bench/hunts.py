@@ -95,7 +95,7 @@ class Screening:
             batch=self.batch,
             objectives=screen.objectives,
             constraints=screen.constraints,
-            **dict(self.settings),
+            **{**screen.settings, **dict(self.settings)},
         )
 
     def run(

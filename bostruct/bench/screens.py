@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from bostruct.acquisition import Constraint, Goals, Objective
 from bostruct.bench.task import check_name
 from bostruct.bench.tasks import emt
+from bostruct.candidates import Walk
 from bostruct.evaluators import AlloyProperties, Evaluator, prices, valid
 from bostruct.evaluators.evaluator import Evaluation
 from bostruct.spaces import Composition, Lattice, Orderings, Space, atomic_volumes
@@ -41,6 +42,8 @@ class Screen:
         objectives: What is wanted. Windows say what is believed of a spoilt evaluator.
         constraints: What makes a structure good enough.
         about: One line for a person.
+        settings: Further arguments of `Campaign`, where its own would take too long
+            for a benchmark.
 
     Raises:
         InputError: a name that is no name of a folder, or goals that are none.
@@ -52,6 +55,7 @@ class Screen:
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     about: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -169,6 +173,7 @@ SCREENS: Mapping[str, Screen] = {
             AlloyProperties(emt, force=0.02),
             (_stable, _cheap),
             about="32 sites, 5 metals, cannot be listed: stable, cheap",
+            settings={"search": Walk(rounds=8, climbs=0)},
         ),
     )
 }

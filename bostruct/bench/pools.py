@@ -1,0 +1,152 @@
+"""What a step over a long list costs: `python -m bostruct.bench.pools`.
+
+A campaign with three objectives that are all learnt, 100 random members first, then a
+few steps; values come from a rule of composition and cost nothing. The first step makes
+the features of the whole list, which are kept; the others are the own time of a step.
+One list in a process, as the most memory that it has held is told too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bostruct.acquisition import Objective
+from bostruct.bench.method import one_thread
+from bostruct.bench.run import PARTS
+from bostruct.campaign import Campaign, stop
+from bostruct.evaluators import Evaluation
+from bostruct.spaces import Composition, Orderings, Space
+from bostruct.spaces.discrete import Discrete
+from bostruct.structures import Structures
+
+DATA = 100
+"""Members known before the first step."""
+
+STEPS = 4
+"""Steps; all but the first are counted."""
+
+OBJECTIVES = (
+    Objective("heat", "minimize"),
+    Objective("stiffness", "maximize"),
+    Objective("mass", "minimize"),
+)
+
+
+@final
+class Mixture:
+    """Three values of a composition that no two elements share, and a little more."""
+
+    def __call__(self, structures: Structures) -> Evaluation:
+        """Return them for one structure."""
+        Z = structures.numbers.double()
+        x = torch.bincount(structures.numbers) / len(Z)
+        heat = float((Z / 20).sin().mean() - (x * x).sum())
+        stiffness = float(100 + 50 * (Z / 7).cos().mean() + 20 * x.max())
+        values = {"heat": heat, "stiffness": stiffness, "mass": float(Z.log().mean())}
+        return Evaluation(heat, properties=values)
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies it."""
+        return {"kind": "mixture"}
+
+
+def orderings(atoms: int = 8) -> Space:
+    """Return the orderings of three metals with up to so many atoms: 9,808."""
+    from ase.build import bulk
+
+    return Orderings(bulk("Cu"), ["Cu", "Pd", "Au"], atoms)
+
+
+def compositions(parts: int = 27) -> Space:
+    """Return the compositions of seven metals in steps of 1/27: 1.1 million."""
+    from ase.build import bulk
+
+    elements = ["Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
+    sites = bulk("Cu").repeat((parts // 9, 3, 3))
+    return Composition(elements, step=1 / parts, parent=sites)
+
+
+SPACES: Mapping[str, Callable[..., Space]] = {
+    "orderings": orderings,
+    "compositions": compositions,
+}
+
+
+@final
+@dataclass(frozen=True)
+class Cost:
+    """What a list costs.
+
+    Args:
+        members: Of the list.
+        features: s, what the first step took longer than the others.
+        fit: s, median over the others.
+        search: s, likewise.
+        log: s, likewise.
+        step: s, of their sum.
+        memory: GB, the most that the process has held.
+    """
+
+    members: int
+    features: float
+    fit: float
+    search: float
+    log: float
+    step: float
+    memory: float
+
+
+def cost(space: Space, data: int = DATA, steps: int = STEPS, seed: int = 0) -> Cost:
+    """Return what a step of a campaign costs in a space that can be listed."""
+    assert isinstance(space, Discrete)
+    assert space.size is not None
+    campaign = Campaign(space, Mixture(), objectives=OBJECTIVES, initial=data)
+    with tempfile.TemporaryDirectory() as folder, one_thread():
+        rule = stop.Evaluations(data + steps)
+        log = campaign.run(Path(folder, "run"), seed, "cpu", stop=rule, progress=False)
+        found = [step.seconds for step in log.steps() if step.kind == "model"]
+    own = [sum(each[part] for part in PARTS) for each in found]
+    each = {part: statistics.median(s[part] for s in found[1:]) for part in PARTS}
+    step = statistics.median(own[1:])
+    return Cost(space.size, own[0] - step, **each, step=step, memory=memory())
+
+
+def memory() -> float:
+    """Return the most memory that this process has held, GB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table of one list."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("space", choices=list(SPACES))
+    parser.add_argument("--size", type=int, help="atoms of a cell, or parts of a whole")
+    parser.add_argument("--data", type=int, default=DATA)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    wanted = parser.parse_args(arguments)
+    size = [] if wanted.size is None else [wanted.size]
+    found = cost(SPACES[wanted.space](*size), wanted.data, wanted.steps)
+    table = Table(
+        *("members", "features s", "fit s", "search s", "log s", "step s", "memory GB")
+    )
+    numbers = (found.features, found.fit, found.search, found.log, found.step)
+    cells = (*(f"{number:.2f}" for number in numbers), f"{found.memory:.2f}")
+    table.add_row(f"{found.members:,}", *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

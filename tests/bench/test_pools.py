@@ -1,0 +1,35 @@
+"""The cost of long lists: that it measures what it says."""
+
+import pytest
+import torch
+
+from bostruct.bench import pools
+
+
+def test_a_million_compositions_are_that_many():
+    assert pools.compositions().size == 1_107_568
+
+
+def test_the_rule_tells_compositions_apart():
+    space = pools.compositions(9)
+    X = space.sample(20, torch.Generator().manual_seed(0))
+    found = [pools.Mixture()(one) for one in space.decode(X)]
+    for objective in pools.OBJECTIVES:
+        assert len({one.properties[objective.name] for one in found}) == 20
+
+
+def test_a_table_is_printed(capsys):
+    pytest.importorskip("icet")
+    threads = torch.get_num_threads()
+    pools.main(["orderings", "--size", "3", "--data", "8", "--steps", "3"])
+    out = capsys.readouterr().out
+    for head in ("members", "features s", "step s", "memory GB"):
+        assert head in out
+    assert torch.get_num_threads() == threads
+
+
+def test_a_cost_counts_every_step_but_the_first():
+    found = pools.cost(pools.compositions(9), data=6, steps=2)
+    assert found.members == 5005
+    assert found.step == pytest.approx(found.fit + found.search + found.log)
+    assert found.memory > 0.05  # torch alone is larger
