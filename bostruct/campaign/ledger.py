@@ -116,7 +116,7 @@ class Ledger(Log):
         self._sweep()
 
     def _again(self, trial: Trial) -> dict[str, Any]:
-        """Return what changes of a trial that a killed session left running."""
+        """Return what changes of a trial whose energy is asked for another time."""
         attempt = trial.attempt + 1
         x = records.pack(trial.X) or b""
         new = records.key(self._identity, trial.number, x, attempt)
@@ -222,6 +222,12 @@ class Ledger(Log):
             for trial in planned:
                 self._set(trial.number, state="running")
 
+    def again(self, trial: Trial, failure: Failure) -> None:
+        """Record that a trial failed and is to be asked for once more."""
+        said = {"reason": failure.reason, "retryable": 1, "seconds": failure.seconds}
+        with durable.transaction(self._open):
+            self._set(trial.number, **self._again(trial), **said)
+
     def finish(self, number: int, outcome: Evaluation | Failure) -> None:
         """Record what came of a trial."""
         start = time.perf_counter()
@@ -249,6 +255,8 @@ class Ledger(Log):
                 "properties": canonical(dict(outcome.properties)),
                 "provenance": canonical(dict(outcome.provenance)),
                 "row": self._rows.write(done),
+                "reason": "",
+                "retryable": 0,
             }
         self._set(number, **values)
         return trial.step

@@ -67,8 +67,9 @@ class Trial:
         forces: `[a, 3]` eV/Å, where they are known.
         properties: Further numbers by name.
         provenance: What made the energy.
-        reason: Why it failed.
-        retryable: Whether the same call may succeed another time.
+        reason: Why it failed, the last time if it is asked for again.
+        retryable: Whether the same call may succeed another time. A campaign asks once
+            more: of one planned it says that it has failed before.
         seconds: Wall time of the evaluator.
         said: What was said of the outcomes that the campaign has goals for.
         structures: The one structure, on the CPU; None in a log without a space.

@@ -157,6 +157,10 @@ class Session:
         elif not isinstance(outcome, Failure):
             kind = type(outcome).__name__
             raise InputError(must("outcome", "be an Evaluation or a Failure", kind))
+        elif outcome.retryable and not found.retryable:
+            self.ledger.again(found, outcome)
+            self._out.discard(found.number)
+            return
         self.ledger.finish(found.number, outcome)
 
     def retract(self, trial: Trial | int | str, reason: str) -> None:

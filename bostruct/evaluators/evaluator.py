@@ -49,7 +49,8 @@ class Failure:
 
     Args:
         reason: One sentence for the person who reads the log.
-        retryable: Whether the same call may succeed another time.
+        retryable: Whether the same call may succeed another time: a file system or a
+            license was away, say. A campaign then asks once more.
         seconds: Wall time of the call.
     """
 
@@ -101,7 +102,9 @@ def evaluate(
         # A calculator written for the shell may call sys.exit when it gives up.
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code, any error
         reason = f"the evaluator raised {type(error).__name__}: {error}"
-        return Failure(_shorten(reason), seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        # What the operating system refused, it may grant another time.
+        return Failure(_shorten(reason), isinstance(error, OSError), seconds)
     seconds = time.perf_counter() - start
     if isinstance(outcome, Evaluation):
         outcome = check(outcome, len(structures.positions), **bounds)

@@ -141,6 +141,13 @@ def test_ask_and_tell_from_outside(tmp_path):
         assert more[0].step == 2
         assert not bool(Box().same(more[0].X, pair[0].X))
         opened.tell(pair[0].key, Failure("the queue was closed", retryable=True))
+        again = opened.ask(1)[0]
+        assert (again.number, again.attempt) == (pair[0].number, 2)
+        assert (again.reason, again.key[:-2]) == (
+            "the queue was closed",
+            pair[0].key[:-2],
+        )
+        opened.tell(again, Failure("the queue was closed", retryable=True))
         opened.abandon(pair[1], "too long")
         opened.tell(more[0], Evaluation(-3.0))
     log = mine.log
@@ -152,6 +159,42 @@ def test_ask_and_tell_from_outside(tmp_path):
     assert found["energies"] == [0.0, 1.0, 2.0, 3.0, None, -3.0]
     assert found["best"]["evaluation"] == 6
     assert found["seconds"]["evaluate"] == 8.0
+
+
+def test_what_may_succeed_another_time_is_asked_for_once_more(tmp_path):
+    class Flaky:
+        def __init__(self):
+            self.calls = []
+
+        def __call__(self, structures):
+            self.calls.append(structures.positions.clone())
+            if len(self.calls) in (2, 5, 6):
+                raise OSError("stale file handle")
+            if len(self.calls) == 7:
+                raise ValueError("not converged")
+            return Evaluation(float(structures.positions.square().sum()))
+
+        def description(self):
+            return {"kind": "flaky"}
+
+    flaky = Flaky()
+    mine = campaign(evaluator=flaky)
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(6))
+    calls = flaky.calls
+    assert torch.equal(calls[1], calls[2])
+    trials = log.undecoded()
+    assert [(t.state, t.attempt) for t in trials] == [
+        ("done", 1),
+        ("done", 2),
+        ("done", 1),
+        ("failed", 2),
+        ("failed", 1),
+        ("done", 1),
+    ]
+    assert len(calls) == 8
+    assert (trials[1].reason, trials[1].retryable) == ("", False)
+    assert "stale file handle" in trials[3].reason
+    assert verify(log).good
 
 
 def test_ask_comes_back_with_what_was_never_told(tmp_path):

@@ -145,3 +145,14 @@ def test_check_alone():
 def test_protocol():
     assert isinstance(Function(len), Evaluator)
     assert not isinstance(len, Evaluator)
+
+
+def test_what_the_system_refused_may_succeed_another_time():
+    def lost(structures):
+        raise ConnectionError("the license server is away")
+
+    def wrong(structures):
+        raise ValueError("not converged")
+
+    assert evaluate(lost, None).retryable
+    assert not evaluate(wrong, None).retryable
