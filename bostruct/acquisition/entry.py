@@ -35,9 +35,10 @@ FAR, LEAST = 1e6, 1e-12
 @final
 @dataclass(frozen=True)
 class EntryProbability:
-    """Probability of entering the front [K06], and a little expected gain [Y19].
+    """Probability of entering the front [K06], and the expected gain [Y19].
 
-    Many structures enter an early front for sure; among these the gain decides. In
+    Early on, when many structures enter for sure and a missing end of the front is
+    worth much of the box, the gain decides; late it is next to nothing. In
     closed form, outcomes counting as independent of each other; with constraints it is
     the probability of entering as a feasible one, exact like the gain in
     `ExpectedHypervolumeImprovement`. What equals a point of the front does not enter.
@@ -50,11 +51,11 @@ class EntryProbability:
         InputError: the weight is not positive.
     """
 
-    gain: float = 0.01
+    gain: float = 1.0
     joint: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_positive("gain", self.gain, "Say 0.01: it decides between equals.")
+        check_positive("gain", self.gain, "It is the weight of the gain, say 1.")
 
     def build(self, case: Case) -> AcquisitionFunction:
         """Return `X [b, 1, d] -> [b]`."""

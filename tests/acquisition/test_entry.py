@@ -109,7 +109,7 @@ def test_description_and_refusals(case):
     form = EntryProbability()
     assert isinstance(form, Pareto)
     described = form.description()
-    assert described == {"kind": "EntryProbability", "gain": 0.01}
+    assert described == {"kind": "EntryProbability", "gain": 1.0}
     assert json.loads(json.dumps(described)) == described
     with pytest.raises(InputError, match="`gain` must be positive"):
         EntryProbability(0.0)
