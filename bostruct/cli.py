@@ -11,9 +11,10 @@ from typing import Annotated, ParamSpec
 import typer
 
 from bostruct.bench import command, frontier
-from bostruct.campaign import atoms, file, stop
+from bostruct.campaign import atoms, board, file, retraction, stop
 from bostruct.campaign import show as text
 from bostruct.campaign.log import Log
+from bostruct.campaign.publish import publish
 from bostruct.campaign.rebuild import reopen
 from bostruct.campaign.summary import summary
 from bostruct.campaign.verify import verify as check
@@ -35,6 +36,13 @@ uncertainty = typer.Typer(
 app.add_typer(uncertainty, name="uncertainty")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The run folder.")]
+
+CampaignFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", metavar="FILE", help="Its campaign file, for parts of your own."
+    ),
+]
 
 
 def sentence(command: Callable[P, None]) -> Callable[P, None]:
@@ -106,20 +114,59 @@ def show(
 
 @app.command()
 @sentence
+def front(
+    folder: Folder,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write tables, structures and pictures there."
+        ),
+    ] = None,
+    path: CampaignFile = None,
+) -> None:
+    """Print the Pareto front of the campaign in DIR, and with --out write it."""
+    log = reopen(folder) if path is None else file.load(path).read(folder)
+    found = log.front()
+    names = atoms.formulas(log, [point.trial for point in found.points])
+    for line in board.front(found, names):
+        typer.echo(line)
+    if out is not None:
+        written = publish(log, out)
+        typer.echo(f"{out}: {', '.join(written)}")
+
+
+@app.command()
+@sentence
+def retract(
+    folder: Folder,
+    trial: Annotated[
+        int, typer.Argument(metavar="TRIAL", help="Its number, as `show` prints it.")
+    ],
+    reason: Annotated[str, typer.Option(help="One sentence for who reads the log.")],
+) -> None:
+    """Take back what TRIAL found: nothing is learnt from it any more."""
+    retraction.retract(folder, trial, reason)
+    typer.echo(f"{folder}: trial {trial} is retracted, {reason}")
+
+
+@app.command()
+@sentence
 def export(
     folder: Folder,
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="The suffix says the format.")
     ],
     every: Annotated[
-        bool, typer.Option("--all", help="All energies, not the best one alone.")
+        bool, typer.Option("--all", help="All that was evaluated, not the best alone.")
     ] = False,
 ) -> None:
-    """Write the best structure in DIR to OUT, in any format of ASE."""
+    """Write the best structure in DIR, or its front, to OUT in any format of ASE."""
     log = Log(folder)
     images = atoms.images(log, every)
     atoms.export(images, out)
     count = f"{len(images)} structures" if every else "the best structure"
+    if log.goals is not None and not every:
+        count = f"the {len(images)} structures on the front"
     typer.echo(f"{out}: {count} of {folder}")
 
 
@@ -127,12 +174,7 @@ def export(
 @sentence
 def verify(
     folder: Folder,
-    path: Annotated[
-        Path | None,
-        typer.Option(
-            "--file", metavar="FILE", help="Its campaign file, for parts of your own."
-        ),
-    ] = None,
+    path: CampaignFile = None,
 ) -> None:
     """Read the log in DIR again and compare every posterior with what it was."""
     log = reopen(folder) if path is None else file.load(path).read(folder)

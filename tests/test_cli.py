@@ -11,9 +11,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bostruct.campaign import file
+from bostruct.campaign import file, stop
 from bostruct.campaign.log import Log
 from bostruct.cli import app
+from tests.campaign import alloys
 from tests.campaign.standin import campaign
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +69,34 @@ def test_run_show_export_verify(here):
     done = bostruct("verify", "out", "--file", "mine.py")
     assert done.exit_code == 0, done.output
     assert "6 trials and 2 posteriors read, 2 rebuilt and compared" in done.stdout
+
+
+def test_front_and_retract(here):
+    own = "from tests.campaign.alloys import campaign\nmine = campaign()\n"
+    (here / "own.py").write_text(own)
+    screened = alloys.campaign().run(here / "run", stop=stop.Evaluations(7))
+    done = bostruct("front", screened.folder)
+    assert done.exit_code == 0, done.output
+    assert "objectives   minimize price, $/kg (as log10)\n" in done.stdout
+    points = screened.front().points
+    for point in points:
+        assert f"\n{point.trial}  " in done.stdout
+    done = bostruct("front", screened.folder, "--out", "out", "--file", "own.py")
+    assert done.exit_code == 0, done.output
+    assert "out: front.csv, evaluations.csv, front.extxyz, front.db" in done.stdout
+    assert (here / "out" / "pareto3d.png").stat().st_size > 10000
+    done = bostruct("export", screened.folder, "best.extxyz")
+    assert f"the {len(points)} structures on the front of" in done.stdout
+    best = points[0].trial
+    done = bostruct("retract", screened.folder, best, "--reason", "the wrong cell")
+    assert f"trial {best} is retracted, the wrong cell" in done.stdout
+    assert f"trial {best}, retracted: the wrong cell" in (
+        bostruct("show", screened.folder).stdout
+    )
+    done = bostruct("verify", screened.folder, "--file", "own.py")
+    assert done.exit_code == 0, done.output
+    done = bostruct("retract", screened.folder, best, "--reason", "again")
+    refused(done, "must be one that found something")
 
 
 def test_the_second_run_resumes(here):

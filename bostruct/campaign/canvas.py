@@ -17,6 +17,9 @@ from bostruct.uncertainty import plots
 FRONT, FEASIBLE, INFEASIBLE, PREDICTED = "#D55E00", "#56B4E9", "0.6", "#009E73"
 """Of Okabe and Ito: told apart by everyone; the markers differ as well."""
 
+STEPS = (1, 2, 5, 10)
+"""Between the numbers at an axis."""
+
 COLUMNS = 3
 PANEL = (2.4, 2.1)
 """Inches: three beside each other are as wide as a page of two columns."""
@@ -98,7 +101,7 @@ def linear(axis: Any) -> None:  # noqa: ANN401 - matplotlib
     """Label a linear axis with four to seven numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=4, steps=(1, 2, 5, 10)))
+    axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=4, steps=STEPS))
 
 
 def logarithmic(axis: Any, low: float, high: float) -> None:  # noqa: ANN401
@@ -122,16 +125,19 @@ def decades(low: float, high: float) -> list[float]:
     >>> decades(4, 60)
     [5.0, 10.0, 20.0, 50.0]
     """
+    from matplotlib.ticker import MaxNLocator
+
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     few: list[float] = []
-    digits: tuple[tuple[float, ...], ...] = ((1,), (1, 3), (1, 2, 5))
-    for each in (*digits, (1, 1.5, 2, 3, 5, 7)):
+    for each in ((1,), (1, 3), (1, 2, 5)):
         exponents = range(first, last + 1)
         every = [round(d * 10.0**e, 12) for e in exponents for d in each]
         few = [value for value in every if low <= value <= high]
         if len(few) >= 3:
-            break
-    return few
+            return few
+    # Less than a decade: as on a linear axis.
+    places = MaxNLocator(6, min_n_ticks=4, steps=STEPS).tick_values(low, high)
+    return [round(float(value), 12) for value in places if low <= value <= high]
 
 
 def plain(value: float) -> str:

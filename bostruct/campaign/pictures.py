@@ -29,9 +29,6 @@ LABELS = {
     "predicted": "predicted, not evaluated (±σ)",
 }
 
-STEPS = (1, 2, 5, 10)
-"""Between the numbers at an axis."""
-
 BOX = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
 """Behind numbers that lines run through."""
 
@@ -366,5 +363,5 @@ def _ticks(span: tuple[float, float], log: bool) -> list[float]:
         return canvas.decades(10.0**low, 10.0**high) or [10.0**low]
     if low == high:
         return [low]
-    places = MaxNLocator(6, min_n_ticks=4, steps=STEPS).tick_values(low, high)
+    places = MaxNLocator(6, min_n_ticks=4, steps=canvas.STEPS).tick_values(low, high)
     return [round(float(value), 12) for value in places if low <= value <= high]

@@ -2,7 +2,9 @@ import shutil
 
 import pytest
 
+from bostruct.campaign import stop
 from bostruct.campaign.log import Log
+from tests.campaign import alloys
 from tests.campaign.standin import GP, Box, campaign
 
 
@@ -22,3 +24,18 @@ def folder(_once, tmp_path):
 @pytest.fixture
 def log(folder):
     return Log(folder, Box(), GP())
+
+
+@pytest.fixture(scope="session")
+def _alloys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alloys") / "run"
+    evaluator = alloys.Alloy(broken=(3,), absurd=(6,))
+    alloys.campaign(evaluator=evaluator, stop=stop.Evaluations(15)).run(folder)
+    return folder
+
+
+@pytest.fixture
+def screened(_alloys, tmp_path):
+    """The log of a campaign with goals: 15 evaluations, the 3rd failed, 6th absurd."""
+    folder = shutil.copytree(_alloys, tmp_path / "alloys")
+    return alloys.campaign().read(folder)

@@ -182,3 +182,43 @@ def test_listed_refuses(tmp_path):
         atoms.listed(3)
     with pytest.raises(InputError, match=r"a list of them, got list"):
         atoms.listed([[]])
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("bulk_modulus_GPa", "bulk_modulus_GPa"),
+        ("energy", "outcome_energy"),
+        ("volume", "outcome_volume"),
+        ("B", "outcome_B"),
+        ("CoPd", "outcome_CoPd"),
+        ("c11 / c12", "c11___c12"),
+        ("2nd", "outcome_2nd"),
+    ],
+)
+def test_outcomes_have_names_that_every_file_can_hold(name, key):
+    assert atoms._key(name) == key
+
+
+def test_the_front_takes_the_place_of_the_best(screened):
+    points = screened.front().points
+    images = atoms.images(screened)
+    assert [image.info["trial"] for image in images] == [p.trial for p in points]
+    assert all(image.info["front"] for image in images)
+    found = images[0].info
+    assert {n: found[n] for n in points[0].raw} == dict(points[0].raw)
+    every = {image.info["trial"]: image.info for image in atoms.images(screened, True)}
+    assert len(every) == 14, "one has failed"
+    assert "modulus" not in every[5], "in quarantine"
+    assert not every[5]["front"]
+
+
+def test_formulas_of_what_was_evaluated(screened):
+    found = atoms.formulas(screened, [0, 5])
+    images = {image.info["trial"]: image for image in atoms.images(screened, True)}
+    assert found == {n: images[n].get_chemical_formula() for n in (0, 5)}
+    assert atoms.formulas(screened, []) == {}
+    connection = sqlite3.connect(screened.folder / "campaign.db", isolation_level=None)
+    connection.execute("DELETE FROM systems WHERE id = 1")
+    connection.close()
+    assert atoms.formulas(screened, [0]) == {}

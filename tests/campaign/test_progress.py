@@ -3,6 +3,7 @@ import io
 from rich.console import Console
 
 from bostruct.campaign.progress import Line, text
+from bostruct.campaign.series import Standing
 from bostruct.campaign.stop import Progress
 from tests.campaign.standin import campaign
 
@@ -12,6 +13,13 @@ def test_text():
     found = text(Progress((1.0, None, 0.5), 12.3), 97)
     assert found == "3 of 100 evaluations (1 failed), best 0.5000 eV at 3, 12 s"
     assert text(Progress((None,)), 0) == "1 of 1 evaluations (1 failed), 0 s"
+
+
+def test_text_with_goals():
+    found = Progress((1.0, None), 3.0, stood=lambda n: Standing(1.23456, 7, n - 1))
+    assert text(found, 8) == (
+        "2 of 10 evaluations (1 failed), front 7, feasible 1, hypervolume 1.235, 3 s"
+    )
 
 
 def test_quiet_where_there_is_no_terminal(tmp_path, capfd):

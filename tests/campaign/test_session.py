@@ -5,6 +5,7 @@ from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.session import Session
 from bostruct.errors import ExhaustedError, InputError
 from bostruct.evaluators import Evaluation, Failure
+from tests.campaign import alloys
 from tests.campaign.standin import Points, campaign
 
 
@@ -71,3 +72,26 @@ def test_an_exhausted_space(make):
         session.tell(trial, Evaluation(1.0))
     with pytest.raises(ExhaustedError, match="every structure found in the space has"):
         session.plan(1)
+
+
+def test_progress_has_no_front_without_goals(make):
+    assert make().progress(0.0).stood is None
+
+
+def test_progress_knows_where_the_front_stood(screened, monkeypatch):
+    series = screened.front().series
+    with alloys.campaign().open(screened.folder) as run:
+        progress = run._session.progress(0.0)
+        reads = []
+        original = Ledger.undecoded
+        monkeypatch.setattr(
+            Ledger,
+            "undecoded",
+            lambda self, *states: reads.append(states) or original(self, *states),
+        )
+        found = [progress.stood(n) for n in (1, 9, 15, 15)]
+    assert len(reads) == 1, "read once, when it was first asked"
+    for n, standing in zip((1, 9, 15, 15), found, strict=True):
+        assert standing.hypervolume == pytest.approx(series.hypervolume[n - 1])
+        assert standing.front == series.front[n - 1]
+        assert standing.feasible == series.feasible[n - 1]

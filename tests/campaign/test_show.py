@@ -5,6 +5,7 @@ import pytest
 
 from bostruct.campaign import Check
 from bostruct.campaign.outlook import Outlook
+from bostruct.campaign.retraction import retract
 from bostruct.campaign.show import ending, show
 from bostruct.campaign.stop import WallTime
 from bostruct.campaign.summary import summary
@@ -130,3 +131,8 @@ def test_a_check_shows_what_it_found(tmp_path):
     assert (found["tolerance"], found["converged"]) == (1e-6, 0)
     assert found["structures"][0]["trial"] == checked.trial
     assert summary(campaign(n=1).run(tmp_path / "none"))["check"] is None
+
+
+def test_show_says_what_was_retracted(log):
+    retract(log.folder, 3, "not converged")
+    assert "retracted    trial 3: not converged\n" in show(summary(log))

@@ -3,16 +3,21 @@ import math
 import pytest
 
 from bostruct.campaign import stop
+from bostruct.campaign.series import Standing
 from bostruct.campaign.stop import (
     Either,
     EnergyReached,
     Evaluations,
+    HypervolumeStagnation,
     NoImprovement,
     Progress,
+    Satisfied,
     Stop,
     WallTime,
+    check_suited,
 )
 from bostruct.errors import InputError
+from tests.campaign import alloys, standin
 
 
 def test_what_was_given_and_checked_is_not_counted():
@@ -99,3 +104,98 @@ def test_refuses_what_is_not_finite():
         EnergyReached(math.nan)
     with pytest.raises(InputError, match="`tolerance` must be finite"):
         NoImprovement(3, tolerance=-1.0)
+
+
+def grown(*volumes, feasible=0):
+    """Return progress in which the front stood so, and what was asked of it."""
+    asked = []
+
+    def stood(n):
+        asked.append(n)
+        return Standing(volumes[n - 1], 1, feasible)
+
+    return Progress((0.0,) * len(volumes), stood=stood), asked
+
+
+def test_a_hypervolume_that_hardly_grows():
+    rule = HypervolumeStagnation(2, gain=0.1)
+    assert rule.reason(grown(1.0, 1.0)[0]) is None, "too early"
+    assert rule.reason(grown(1.0, 1.05, 1.1)[0]) is None, "a tenth is a gain"
+    assert rule.reason(grown(0.5, 1.0, 1.01, 1.09)[0]) == (
+        "2 evaluations that raised the hypervolume by 9.00%"
+    )
+    assert rule.reason(grown(0.0, 0.0, 0.0, 0.0)[0]) is None, "nothing stagnates"
+    assert rule.reason(grown(0.0, 0.0, 1.0)[0]) is None
+    assert rule.room(grown(1.0)[0]) is None
+
+
+def test_the_front_is_looked_at_where_a_rule_asks_and_nowhere_else():
+    progress, asked = grown(1.0, 2.0, 3.0, 4.0)
+    Evaluations(9).reason(progress)
+    assert asked == []
+    HypervolumeStagnation(3).reason(progress)
+    assert sorted(asked) == [1, 4]
+
+
+def test_enough_structures_keep_all_constraints():
+    rule = Satisfied(2)
+    assert rule.reason(grown(1.0, feasible=1)[0]) is None
+    found = grown(1.0, feasible=2)[0]
+    assert rule.reason(found) == "2 structures that keep all constraints"
+    assert Satisfied(1).reason(grown(1.0, feasible=1)[0]) == (
+        "1 structure that keeps all constraints"
+    )
+    assert rule.room(found) is None
+
+
+def test_without_goals_neither_ends_anything():
+    progress = Progress((1.0,) * 9)
+    assert HypervolumeStagnation(2).reason(progress) is None
+    assert Satisfied(1).reason(progress) is None
+
+
+def test_they_are_joined_like_all_rules():
+    rule = HypervolumeStagnation(1) | Satisfied(1) | Evaluations(9)
+    assert isinstance(rule, Either)
+    assert len((Satisfied(2) | rule).rules) == 4
+    assert rule.room(grown(1.0)[0]) == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        (HypervolumeStagnation, (0,), "n` must be"),
+        (HypervolumeStagnation, (3, 0.0), "gain` must be"),
+        (Satisfied, (0,), "n` must be"),
+    ],
+)
+def test_rules_of_fronts_that_make_no_sense(kind, arguments, message):
+    with pytest.raises(InputError, match=message):
+        kind(*arguments)
+
+
+@pytest.mark.parametrize("rule", [EnergyReached(-1.0), NoImprovement(9)])
+def test_rules_about_energies_are_refused_with_goals(rule, tmp_path):
+    message = "stop` must be a rule for objectives, got " + type(rule).__name__
+    with pytest.raises(InputError, match=message):
+        alloys.campaign(stop=Evaluations(9) | rule)
+    run = alloys.campaign()
+    with pytest.raises(InputError, match=message):
+        run.run(tmp_path / "run", stop=rule)
+    assert run.parts.evaluator.calls == []
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("rule", [HypervolumeStagnation(9), Satisfied(3)])
+def test_rules_about_fronts_are_refused_without_goals(rule, tmp_path):
+    message = "stop` must be a rule for energies in a campaign without objectives"
+    with pytest.raises(InputError, match=message):
+        standin.campaign(stop=rule)
+    with pytest.raises(InputError, match=message):
+        standin.campaign().run(tmp_path / "run", stop=rule)
+
+
+def test_satisfied_needs_constraints():
+    with pytest.raises(InputError, match="another rule in a campaign without const"):
+        alloys.campaign(constraints=(), stop=Satisfied(3))
+    check_suited(HypervolumeStagnation(3), alloys.campaign(constraints=()).parts.goals)

@@ -113,3 +113,17 @@ def test_pending_and_abandoned(tmp_path):
     assert (found["pending"], found["abandoned"], found["evaluations"]) == (3, 1, 0)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(3))
     assert summary(log)["evaluations"] == 3
+
+
+def test_what_a_campaign_with_goals_says(screened):
+    found = json.loads(json.dumps(summary(screened), allow_nan=False))
+    assert (found["status"], found["reason"]) == ("finished", "15 evaluations")
+    assert (found["evaluations"], found["failures"]) == (15, 1)
+    assert {"best", "energies", "outlook", "check"}.isdisjoint(found)
+    assert set(found["calibration"]) == {"enthalpy", "modulus"}
+    alpha = screened.calibration(outcome="modulus").alpha
+    assert found["calibration"]["modulus"]["alpha"] == alpha
+    assert found["front"]["points"][0]["formula"].startswith("Cu")
+    assert found["steps"][-1]["trials"][0]["outcomes"]["price"]["exact"]
+    assert found["retracted"] == []
+    assert found["description"]["goals"] == found["goals"]
