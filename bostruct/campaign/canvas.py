@@ -97,11 +97,11 @@ def label(name: str, goals: Goals) -> str:
     return f"{title(name, goals)}{arrow}"
 
 
-def linear(axis: Any) -> None:  # noqa: ANN401 - matplotlib
-    """Label a linear axis with four to seven numbers."""
+def linear(axis: Any, most: int = 6) -> None:  # noqa: ANN401 - matplotlib
+    """Label a linear axis with round numbers, in `most` intervals at most."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=4, steps=STEPS))
+    axis.set_major_locator(MaxNLocator(most, min_n_ticks=3, steps=STEPS))
 
 
 def logarithmic(axis: Any, low: float, high: float) -> None:  # noqa: ANN401
@@ -181,4 +181,5 @@ def scale(
     else:
         margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         set_("lim")(low - margin, high + margin)
-        linear(getattr(axes, f"{which}axis"))
+        # Beside each other numbers need more room than above each other.
+        linear(getattr(axes, f"{which}axis"), 4 if which == "x" else 6)

@@ -25,9 +25,12 @@ LABELS = {
     "front": "on the front",
     "feasible": "evaluated, bettered by the front",
     "infeasible": "evaluated, infeasible",
+    "bound": "bound of a constraint",
     "edge": "best of these two alone",
     "predicted": "predicted, not evaluated (±σ)",
 }
+
+BOUND = {"color": "0.3", "linewidth": 0.7, "linestyle": "--", "zorder": 1}
 
 BOX = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
 """Behind numbers that lines run through."""
@@ -58,7 +61,7 @@ def pairs(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
                 bounds = _bounds(front.goals, name)
                 draw = axes.axvline if which == "x" else axes.axhline
                 for value in bounds:
-                    draw(value, color="0.3", linewidth=0.7, linestyle="--", zorder=1)
+                    draw(value, **BOUND, label=LABELS["bound"])
                 every = [*values, *bounds]
                 canvas.scale(axes, which, name, front.goals, every)
     return True
@@ -136,16 +139,18 @@ def growth(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
             series.feasible,
             where="post",
             color="#0072B2",
-            linestyle="--",
+            linewidth=0.9,
             label="feasible",
         )
         right.set_ylabel("structures")
-        right.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        right.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=canvas.STEPS))
         for axes in (left, right):
             axes.set_xlabel("evaluations")
             axes.set_ylim(bottom=0)
             axes.set_xlim(0, len(series) + 1)
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+            axes.xaxis.set_major_locator(
+                MaxNLocator(6, integer=True, steps=canvas.STEPS)
+            )
             if random:
                 shade = {"color": "0.93", "linewidth": 0, "zorder": 0}
                 axes.axvspan(0, random + 0.5, label="before the model", **shade)
