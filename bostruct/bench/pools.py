@@ -28,6 +28,7 @@ from bostruct.acquisition import Objective
 from bostruct.bench.method import one_thread
 from bostruct.bench.run import PARTS
 from bostruct.campaign import Campaign
+from bostruct.candidates import Pick
 from bostruct.evaluators import Evaluation
 from bostruct.spaces import Composition, Orderings, Space
 from bostruct.spaces.discrete import Discrete
@@ -106,14 +107,28 @@ class Cost:
     memory: float
 
 
-def cost(space: Space, data: int = DATA, steps: int = STEPS, seed: int = 0) -> Cost:
-    """Return what a step of a campaign costs in a space that can be listed."""
+def cost(
+    space: Space, data: int = DATA, steps: int = STEPS, chunk: int | None = None
+) -> Cost:
+    """Return what a step of a campaign costs that scores a whole list.
+
+    Args:
+        space: The list.
+        data: Random members known before the first step.
+        steps: All but the first are counted.
+        chunk: Members scored at once; None leaves it to `Pick`.
+    """
     assert isinstance(space, Discrete)
     assert space.size is not None
-    campaign = Campaign(space, Mixture(), objectives=OBJECTIVES, initial=data)
+    search: Any = (
+        Pick() if chunk is None else Pick(chunk)
+    )  # of more than 10⁶ members too
+    campaign = Campaign(
+        space, Mixture(), search=search, objectives=OBJECTIVES, initial=data
+    )
     own: list[float] = []
     with tempfile.TemporaryDirectory() as folder, one_thread():
-        with campaign.open(Path(folder, "run"), seed, "cpu"):
+        with campaign.open(Path(folder, "run"), device="cpu"):
             while len(own) < steps:
                 start = time.process_time()
                 asked = campaign.ask()
@@ -142,9 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, help="atoms of a cell, or parts of a whole")
     parser.add_argument("--data", type=int, default=DATA)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--chunk", type=int, help="members scored at once")
     wanted = parser.parse_args(arguments)
     size = [] if wanted.size is None else [wanted.size]
-    found = cost(SPACES[wanted.space](*size), wanted.data, wanted.steps)
+    found = cost(SPACES[wanted.space](*size), wanted.data, wanted.steps, wanted.chunk)
     table = Table(*("members", "features s", "step s", "of it fit", "most memory GB"))
     cells = f"{found.features:.1f}", f"{found.step:.2f}", f"{found.fit:.0%}"
     table.add_row(f"{found.members:,}", *cells, f"{found.memory:.2f}")
