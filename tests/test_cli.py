@@ -69,6 +69,8 @@ def test_run_show_export_verify(here):
     done = bostruct("verify", "out", "--file", "mine.py")
     assert done.exit_code == 0, done.output
     assert "6 trials and 2 posteriors read, 2 rebuilt and compared" in done.stdout
+    done = bostruct("front", "out")
+    refused(done, "must be one of a campaign with objectives, got that of one which")
 
 
 def test_front_and_retract(here):

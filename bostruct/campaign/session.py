@@ -195,6 +195,7 @@ class Session:
             seconds=seconds,
             checks=frozenset(checks),
             given=min((e for e in known if e is not None), default=None),
+            searched=sum(row["kind"] == "model" for row in asked),
             stood=self._stood(),
         )
 

@@ -26,6 +26,7 @@ class Progress:
         seconds: Since this run was started.
         checks: Which of them were steps of a relaxation in a check.
         given: The lowest energy that the user gave, eV; None without one.
+        searched: How many of them a model chose.
         stood: Where the front of a campaign with goals stood after so many evaluations,
             always under the reference point of now; None in a campaign without. It is
             worked out when a rule asks.
@@ -35,6 +36,7 @@ class Progress:
     seconds: float = 0.0
     checks: frozenset[int] = frozenset()
     given: float | None = None
+    searched: int = 0
     stood: Callable[[int], Standing] | None = None
 
     @property
@@ -212,10 +214,11 @@ class HypervolumeStagnation:
     """Ends when the last `n` evaluations have hardly raised the hypervolume.
 
     Both hypervolumes are those of the trials as they are believed now, under the
-    reference point of now. While there is no front, nothing stagnates.
+    reference point of now. Random structures before there is a model do not count, and
+    while there is no front, nothing stagnates.
 
     Args:
-        n: Evaluations, failed ones counted.
+        n: Evaluations that a model chose, failed ones counted.
         gain: A smaller share of what it was before is hardly anything.
 
     Raises:
@@ -232,7 +235,7 @@ class HypervolumeStagnation:
     def reason(self, progress: Progress) -> str | None:
         """Return the gain once it is too small."""
         count = len(progress.energies)
-        if progress.stood is None or count <= self.n:
+        if progress.stood is None or progress.searched < self.n:
             return None
         before = progress.stood(count - self.n).hypervolume
         if before <= 0:

@@ -90,6 +90,7 @@ def test_progress_knows_where_the_front_stood(screened, monkeypatch):
             lambda self, *states: reads.append(states) or original(self, *states),
         )
         found = [progress.stood(n) for n in (1, 9, 15, 15)]
+    assert progress.searched == 11
     assert len(reads) == 1, "read once, when it was first asked"
     for n, standing in zip((1, 9, 15, 15), found, strict=True):
         assert standing.hypervolume == pytest.approx(series.hypervolume[n - 1])

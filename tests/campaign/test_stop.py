@@ -106,7 +106,7 @@ def test_refuses_what_is_not_finite():
         NoImprovement(3, tolerance=-1.0)
 
 
-def grown(*volumes, feasible=0):
+def grown(*volumes, feasible=0, random=1):
     """Return progress in which the front stood so, and what was asked of it."""
     asked = []
 
@@ -114,7 +114,8 @@ def grown(*volumes, feasible=0):
         asked.append(n)
         return Standing(volumes[n - 1], 1, feasible)
 
-    return Progress((0.0,) * len(volumes), stood=stood), asked
+    count = len(volumes)
+    return Progress((0.0,) * count, searched=count - random, stood=stood), asked
 
 
 def test_a_hypervolume_that_hardly_grows():
@@ -127,6 +128,8 @@ def test_a_hypervolume_that_hardly_grows():
     assert rule.reason(grown(0.0, 0.0, 0.0, 0.0)[0]) is None, "nothing stagnates"
     assert rule.reason(grown(0.0, 0.0, 1.0)[0]) is None
     assert rule.room(grown(1.0)[0]) is None
+    before = grown(1.0, 1.0, 1.0, 1.0, 1.0, random=4)[0]
+    assert rule.reason(before) is None, "most of these no model has chosen"
 
 
 def test_the_front_is_looked_at_where_a_rule_asks_and_nowhere_else():
