@@ -8,8 +8,8 @@ other two alone.
 EMT is a model landscape, not data on real alloys. Prices are of September 2013.
 
 An evaluation relaxes the cell and fits an equation of state, 0.3 s on one core; the
-search takes 0.7 s a step: 40 evaluations took 41 s. Of the front, 43 orderings, half are
-found after 50 evaluations and nearly all after 100.
+search takes 0.7 s a step: 40 evaluations took 41 s. Of the front, 43 orderings, half
+are found after 50 evaluations and nearly all after 100.
 """
 
 from ase.build import bulk
