@@ -22,6 +22,10 @@ GREYS = {"random": "#777777", "genetic": "#444444"}
 MISSING = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)
 """What may be left of the hypervolume: the labels of its axis."""
 
+MISSES, RECALL, SHARE = "hypervolume missing", "share found", "hypervolume found"
+KINDS, OPEN = (MISSES, RECALL), (SHARE,)
+"""Panels of a problem whose front is known, and of another."""
+
 Curves = dict[tuple[str, str], list[Found]]
 """Of a problem and a method: what each seed found."""
 
@@ -37,38 +41,37 @@ def quantiles(rows: Sequence[Sequence[float]]) -> tuple[Any, Any, Any]:
 def draw(curves: Curves, out: Path) -> None:
     """Draw two panels for each problem, `fronts.png`.
 
-    What is missing of the hypervolume, on a logarithmic axis; and the share of the true
-    front that was found, where there is a truth. Lines are medians, bands go from the
-    10th to the 90th percentile.
+    What is missing of the hypervolume, on a logarithmic axis, and the share of the true
+    front that was found; where there is no truth, the share of what all found together.
+    Lines are medians, bands go from the 10th to the 90th percentile.
 
     Raises:
         LogError: it cannot be written.
     """
     screens = list(dict.fromkeys(screen for screen, _ in curves))
-    wanted = [(screen, False) for screen in screens]
-    for screen in screens:
+    true = {
+        screen
+        for screen in screens
         if all(
-            found.recall
-            for (s, _), each in curves.items()
-            for found in each
-            if s == screen
-        ):
-            wanted.insert(wanted.index((screen, False)) + 1, (screen, True))
+            one.recall for (s, _), each in curves.items() if s == screen for one in each
+        )
+    }
+    wanted = [(s, kind) for s in screens for kind in (KINDS if s in true else OPEN)]
     titles = [
-        f"{screen}, {'front' if recall else 'volume'}" for screen, recall in wanted
+        f"{screen}, {'front' if kind == RECALL else 'volume'}"
+        for screen, kind in wanted
     ]
     methods = list(dict.fromkeys(m for _, m in curves if m not in GREYS))
     with panels(titles, out / FRONTS) as found:
-        for (screen, recall), axes in zip(wanted, found, strict=True):
+        for (screen, kind), axes in zip(wanted, found, strict=True):
             for (own, method), each in curves.items():
                 if own == screen:
-                    _line(axes, method, methods, each, recall)
+                    _line(axes, method, methods, each, kind)
             axes.set_xlabel("evaluations")
-            axes.set_ylabel("share found" if recall else "hypervolume missing")
+            axes.set_ylabel(kind)
             axes.set_xlim(left=0)
-            if recall:
-                axes.set_ylim(0, 1)
-            else:
+            axes.set_ylim(0, 1)
+            if kind == MISSES:
                 axes.set_yscale("log")
                 axes.set_ylim(MISSING[-1], 1)
                 axes.set_yticks(MISSING, [f"{100 * share:g} %" for share in MISSING])
@@ -80,11 +83,11 @@ def _line(
     method: str,
     methods: list[str],
     each: Sequence[Found],
-    recall: bool,
+    kind: str,
 ) -> None:
-    rows = [found.recall if recall else found.volume for found in each]
+    rows = [found.recall if kind == RECALL else found.volume for found in each]
     middle, low, high = quantiles(rows)
-    if not recall:
+    if kind == MISSES:
         middle, low, high = (
             np.clip(1 - part, MISSING[-1] / 2, None) for part in (middle, high, low)
         )
