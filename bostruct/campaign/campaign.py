@@ -107,7 +107,7 @@ class Campaign:
             acquisition=(
                 default_acquisition(goals) if acquisition is None else acquisition
             ),
-            search=default_search(space) if search is None else search,
+            search=default_search(space, goals) if search is None else search,
             initial=few if initial is None else check_count("initial", initial),
             batch=check_count("batch", batch),
             check=suited(check, evaluator),

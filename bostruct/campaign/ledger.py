@@ -224,7 +224,8 @@ class Ledger(Log):
 
     def again(self, trial: Trial, failure: Failure) -> None:
         """Record that a trial failed and is to be asked for once more."""
-        said = {"reason": failure.reason, "retryable": 1, "seconds": failure.seconds}
+        said: dict[str, Value] = {"reason": failure.reason, "retryable": 1}
+        said["seconds"] = failure.seconds
         with durable.transaction(self._open):
             self._set(trial.number, **self._again(trial), **said)
 

@@ -167,12 +167,14 @@ def default_acquisition(goals: Goals | None) -> Any:  # noqa: ANN401 - of two ki
     return LowerConfidenceBound(kappa=1.0) if goals is None else EntryProbability()
 
 
-def default_search(space: object) -> Finder:
+def default_search(space: object, goals: Goals | None = None) -> Finder:
     """Return how candidates are found where nothing else is asked for."""
     if not isinstance(space, Discrete):
         return Search()
     listed = space.size is not None and space.size <= LONGEST
-    found: Any = Pick() if listed else Walk()  # for discrete spaces alone
+    # Properties take little memory; environments of atoms take much.
+    pick = Pick() if goals is None else Pick(chunk=1024)
+    found: Any = pick if listed else Walk()  # for discrete spaces alone
     return cast("Finder", found)
 
 

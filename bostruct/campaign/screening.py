@@ -48,6 +48,9 @@ class Found:
     seconds: float
 
 
+MANY = 2048
+"""Members whose properties are predicted together: some MB for each hundred values."""
+
 LEAST = 2
 """Values of each learnt outcome without which there is nothing to fit."""
 
@@ -114,7 +117,7 @@ def screen(task: Task, aims: Aims, trials: Sequence[Trial]) -> Found:
         found: Tensor = joined.posterior(X.unsqueeze(-2)).mean.squeeze(-2)
         return found
 
-    reference = aims.reference(Y, each(mean, aims.members().to(X)))
+    reference = aims.reference(Y, each(mean, aims.members().to(X), MANY))
     pending = [trial.X for trial in trials if trial.state in OPEN]
     case = Case(
         model=model,
@@ -187,7 +190,7 @@ def _tensors(
         if chosen:
             joint = model.posterior(candidates.X[chosen])
             tensors["chosen.covariance"] = joint.distribution.covariance_matrix
-    marginals = each(lambda X: torch.stack(model.marginals(X), 1), candidates.X)
+    marginals = each(lambda X: torch.stack(model.marginals(X), 1), candidates.X, MANY)
     return {
         **tensors,
         "candidates.X": candidates.X,

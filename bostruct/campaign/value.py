@@ -132,10 +132,10 @@ class Value:
         return type(self)(self._task, model, self._known, self._energies, pending)
 
 
-def each(function: Callable[[Tensor], Tensor], X: Tensor) -> Tensor:
-    """Return a function of each of X `[c, d]`, `[c]`, in little memory."""
+def each(function: Callable[[Tensor], Tensor], X: Tensor, chunk: int = CHUNK) -> Tensor:
+    """Return a function of each of X `[c, d]`, `[c, ...]`, so many at a time."""
     with torch.no_grad():
-        return torch.cat([function(part) for part in X.split(CHUNK)])
+        return torch.cat([function(part) for part in X.split(chunk)])
 
 
 def fresh(
