@@ -28,6 +28,7 @@ from bostruct.acquisition import Objective
 from bostruct.bench.method import one_thread
 from bostruct.bench.run import PARTS
 from bostruct.campaign import Campaign
+from bostruct.campaign.parts import TOGETHER
 from bostruct.candidates import Pick
 from bostruct.evaluators import Evaluation
 from bostruct.spaces import Composition, Orderings, Space
@@ -116,13 +117,12 @@ def cost(
         space: The list.
         data: Random members known before the first step.
         steps: All but the first are counted.
-        chunk: Members scored at once; None leaves it to `Pick`.
+        chunk: Members scored at once; None takes as many as a campaign does.
     """
     assert isinstance(space, Discrete)
     assert space.size is not None
-    search: Any = (
-        Pick() if chunk is None else Pick(chunk)
-    )  # of more than 10⁶ members too
+    # Of more than 10⁶ members too, which a campaign does not list by itself.
+    search: Any = Pick(TOGETHER if chunk is None else chunk)
     campaign = Campaign(
         space, Mixture(), search=search, objectives=OBJECTIVES, initial=data
     )

@@ -46,6 +46,9 @@ WORDS = {"surrogate": ("fit", "names"), "acquisition": ("build", "case")}
 """The parts that goals take of another kind: their method, and an argument of it."""
 
 
+TOGETHER = 1024
+"""Members that are scored at once for their properties, which take little memory."""
+
 SHOWN = 16
 """Structures that an evaluator is shown before anything runs, if it can refuse."""
 
@@ -172,8 +175,7 @@ def default_search(space: object, goals: Goals | None = None) -> Finder:
     if not isinstance(space, Discrete):
         return Search()
     listed = space.size is not None and space.size <= LONGEST
-    # Properties take little memory; environments of atoms take much.
-    pick = Pick() if goals is None else Pick(chunk=1024)
+    pick = Pick() if goals is None else Pick(chunk=TOGETHER)
     found: Any = pick if listed else Walk()  # for discrete spaces alone
     return cast("Finder", found)
 
