@@ -27,6 +27,7 @@ def test_more_data_are_shaken_copies_with_their_own_energies(train):
     assert many.energy.unique().numel() == 12
 
 
+@pytest.mark.slow
 def test_accuracy_on_what_was_learnt_is_better_than_on_what_was_not(train):
     known = speed.accuracy(train, train, 8)
     unknown = speed.accuracy(train, speed.data(4, seed=1), 8)

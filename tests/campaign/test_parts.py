@@ -148,7 +148,9 @@ def orderings():
     ("make", "search", "batch"),
     [
         (icosahedra, None, 1),
-        (icosahedra, Walk(candidates=8, rounds=3), 2),
+        pytest.param(
+            icosahedra, Walk(candidates=8, rounds=3), 2, marks=pytest.mark.slow
+        ),
         (isomers, None, 2),
         (orderings, None, 1),
     ],
