@@ -23,7 +23,7 @@ from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
 from bostruct.acquisition.acquisition import describe, refuse_pending
-from bostruct.acquisition.marginal import FeasibleGain, ndtr
+from bostruct.acquisition.marginal import FeasibleGain, interval
 from bostruct.acquisition.pareto import Case, front
 from bostruct.acquisition.scaled import ROUNDING, Scaled
 from bostruct.errors import check_positive
@@ -85,15 +85,13 @@ class Entry(AcquisitionFunction):  # type: ignore[misc]
         far = points.new_full((points.shape[-1],), -FAR)
         if len(far) == 1:
             best = points.amax() if len(points) else far.squeeze()
-            self.boxes = torch.stack([best, -far.squeeze()]).reshape(2, 1, 1)
+            boxes = torch.stack([best, -far.squeeze()]).reshape(2, 1, 1)
         else:
-            self.boxes = FastNondominatedPartitioning(
-                far, points
-            ).get_hypercell_bounds()
+            boxes = FastNondominatedPartitioning(far, points).get_hypercell_bounds()
         low, high = bounds(scaled)
-        least = torch.maximum(self.boxes[0], low)
-        self.boxes = torch.stack([least, torch.minimum(self.boxes[1], high)])
-        self.boxes[1] = torch.maximum(self.boxes[1], self.boxes[0])
+        least = torch.maximum(boxes[0], low)
+        most = torch.maximum(torch.minimum(boxes[1], high), least)
+        self.boxes = torch.stack([least, most])
 
     @t_batch_mode_transform(expected_q=1)  # type: ignore[untyped-decorator]
     def forward(self, X: Tensor) -> Tensor:
@@ -139,9 +137,3 @@ def bounds(scaled: Scaled) -> tuple[Tensor, Tensor]:
         ends.append((low - 2 * ROUNDING, high + ROUNDING))
     both = case.reference.new_tensor(ends)
     return both[:, 0], both[:, 1]
-
-
-def interval(low: Tensor, high: Tensor) -> Tensor:
-    """Return the normal probability between two ends, where nothing cancels."""
-    upper = low > 0
-    return ndtr(torch.where(upper, -low, high)) - ndtr(torch.where(upper, -high, low))

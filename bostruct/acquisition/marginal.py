@@ -158,19 +158,25 @@ class FeasibleGain(AcquisitionFunction):  # type: ignore[misc]
 def between(
     low: float | None, high: float | None, mean: Tensor, variance: Tensor
 ) -> Tensor:
-    """Return the normal probability of `[low, high]`, elementwise; None is open.
-
-    Two ends are taken on the side where both tails are small: nothing cancels there.
-    """
+    """Return the normal probability of `[low, high]`, elementwise; None is open."""
     sigma = variance.sqrt()
     below = None if high is None else (high - mean) / sigma
     above = None if low is None else (mean - low) / sigma
+    # No infinite ends instead: the slope of what is multiplied by zero is NaN there.
     if above is None:
         return torch.ones_like(mean) if below is None else ndtr(below)
     if below is None:
         return ndtr(above)
-    side = above < below
-    return torch.where(side, ndtr(above) - ndtr(-below), ndtr(below) - ndtr(-above))
+    return interval(-above, below)
+
+
+def interval(low: Tensor, high: Tensor) -> Tensor:
+    """Return the standard normal probability between two ends, elementwise.
+
+    It is taken on the side where both tails are small: nothing cancels there.
+    """
+    upper = low > 0
+    return ndtr(torch.where(upper, -low, high)) - ndtr(torch.where(upper, -high, low))
 
 
 def ndtr(z: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bostruct.campaign.canvas import legend
 from bostruct.campaign.durable import write
 from bostruct.uncertainty import plots
 
@@ -58,7 +59,7 @@ def panels(titles: Sequence[str], path: Path) -> Iterator[list[Any]]:
         for title, axes in zip(titles, found, strict=True):
             axes.set_title(title, loc="left", fontweight="bold")
         yield found
-        _legend(figure, found)
+        legend(figure, found, ENTRY)
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=300)
     write(path, image.getvalue())
@@ -81,17 +82,3 @@ def logarithmic(axis: Any, *digits: float) -> None:  # noqa: ANN401 - matplotlib
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(LogLocator(subs=tuple(range(2, 10))))
     axis.set_minor_formatter(NullFormatter())
-
-
-def _legend(figure: Any, panels: Sequence[Any]) -> None:  # noqa: ANN401 - matplotlib
-    lines: dict[str, Any] = {}
-    for axes in panels:
-        for line, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            lines.setdefault(name, line)
-    if lines:
-        figure.legend(
-            lines.values(),
-            lines.keys(),
-            loc="outside lower center",
-            ncols=min(len(lines), int(figure.get_figwidth() / ENTRY)),
-        )

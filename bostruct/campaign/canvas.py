@@ -70,13 +70,18 @@ def figure(
             drawn.add_subplot(lines, columns, i + 1, **options) for i in range(count)
         ]
         yield panels
-        _legend(drawn, panels)
+        legend(drawn, panels)
         image = io.BytesIO()
         drawn.savefig(image, format="png", dpi=300)
     write(path, image.getvalue())
 
 
-def _legend(drawn: Any, panels: Sequence[Any]) -> None:  # noqa: ANN401 - matplotlib
+def legend(
+    drawn: Any,  # noqa: ANN401 - matplotlib
+    panels: Sequence[Any],
+    entry: float = ENTRY,
+) -> None:
+    """Put one legend below all panels, its entries so many inches wide."""
     entries: dict[str, Any] = {}
     for axes in panels:
         for each, name in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -86,7 +91,7 @@ def _legend(drawn: Any, panels: Sequence[Any]) -> None:  # noqa: ANN401 - matplo
             entries.values(),
             entries.keys(),
             loc="outside lower center",
-            ncols=max(1, min(len(entries), int(drawn.get_figwidth() / ENTRY))),
+            ncols=max(1, min(len(entries), int(drawn.get_figwidth() / entry))),
         )
 
 

@@ -22,11 +22,8 @@ from bostruct.campaign.calibration import EPS, Expected, scores
 from bostruct.campaign.foretold import foretold
 from bostruct.campaign.outcomes import Doubted, alone, doubted, table
 from bostruct.campaign.records import Step, Trial
-from bostruct.campaign.series import Series, good
+from bostruct.campaign.series import REFERENCE, Series, good
 from bostruct.errors import InputError, must
-
-LOGGED = "reference_of_"
-"""How the names begin under which a step logs the reference point."""
 
 
 @final
@@ -244,7 +241,7 @@ def bound(
                 raise InputError(must("reference", condition, wanted[name]))
         return _utilities(there, goals), "given"
     for step in reversed(steps):
-        logged = [step.hyperparameters.get(f"{LOGGED}{name}") for name in names]
+        logged = [step.hyperparameters.get(f"{REFERENCE}{name}") for name in names]
         if None not in logged:
             return _utilities([x for x in logged if x is not None], goals), "a step"
     if not _anything(Y, goals):

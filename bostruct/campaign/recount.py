@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import Goals, front, hypervolume
+from bostruct.acquisition import Goals
 from bostruct.campaign import records
 from bostruct.campaign.calibration import LOGGED, before, scores
 from bostruct.campaign.front import bound
 from bostruct.campaign.log import Log
 from bostruct.campaign.outcomes import alone, table
 from bostruct.campaign.records import Step, Trial
+from bostruct.campaign.series import logged
 
 TOLERANCE = 1e-10
 """Relative: what is counted again repeats what the step logged."""
@@ -101,8 +102,8 @@ def fronts(log: Log) -> list[str]:
 
 def _learnt(step: Step, goals: Goals) -> list[str]:
     """Return the outcomes that a step logs a calibration of: it always has a factor."""
-    logged = step.hyperparameters
-    return [name for name in goals.names if f"{LOGGED}factor_of_{name}" in logged]
+    there = step.hyperparameters
+    return [name for name in goals.names if f"{LOGGED}factor_of_{name}" in there]
 
 
 def _front(step: Step, told: Sequence[Trial], goals: Goals) -> dict[str, float]:
@@ -112,11 +113,7 @@ def _front(step: Step, told: Sequence[Trial], goals: Goals) -> dict[str, float]:
     Y = table(trials, goals)
     reference, _ = bound(Y, [step], goals)
     assert reference is not None
-    return {
-        "front": float(len(front(Y, goals))),
-        "feasible": float(goals.feasible(Y).sum()),
-        "hypervolume": hypervolume(Y, goals, reference),
-    }
+    return logged(Y, goals, reference)
 
 
 def _same(wanted: Mapping[str, float], there: Mapping[str, float]) -> bool:

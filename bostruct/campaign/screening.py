@@ -9,7 +9,7 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import Case, front, hypervolume
+from bostruct.acquisition import Case
 from bostruct.acquisition.joined import Joined
 from bostruct.campaign.aims import Aims
 from bostruct.campaign.arrays import offload
@@ -17,6 +17,7 @@ from bostruct.campaign.calibration import calibrated
 from bostruct.campaign.device import now
 from bostruct.campaign.outcomes import alone, learnable, table
 from bostruct.campaign.records import OPEN, Outcome, Trial
+from bostruct.campaign.series import REFERENCE, good, logged
 from bostruct.campaign.streams import PROBES, number, stream
 from bostruct.campaign.value import Task, choice, each
 from bostruct.candidates import Candidates
@@ -136,15 +137,9 @@ def screen(task: Task, aims: Aims, trials: Sequence[Trial]) -> Found:
     candidates, chosen, values = choice(task, candidates, worth, seen)
     tensors = offload(_tensors(task, model, candidates, chosen, known))
     said = _said(aims, tensors, chosen)
-    best = front(Y, aims.goals)
-    shown = {
-        **model.hyperparameters(),
-        "front": float(len(best)),
-        "feasible": float(aims.goals.feasible(Y).sum()),
-        "hypervolume": hypervolume(Y, aims.goals, reference),
-    }
+    shown = {**model.hyperparameters(), **logged(Y, aims.goals, reference)}
     for part, utility in zip(aims.goals.objectives, reference.tolist(), strict=True):
-        shown[f"reference_of_{part.name}"] = part.sign * utility
+        shown[f"{REFERENCE}{part.name}"] = part.sign * utility
     for name in aims.learnt:
         numbers = calibrated(alone(known, aims.goals, name)).numbers()
         shown |= {f"{key}_of_{name}": value for key, value in numbers.items()}
@@ -167,7 +162,7 @@ def merit(case: Case) -> Tensor:
     """
     goals, t = case.goals, len(case.Y)
     utilities = goals.utilities(case.Y)
-    sound = case.Y.isfinite().all(-1) & goals.feasible(case.Y)
+    sound = good(case.Y, goals)
     better = (utilities.unsqueeze(0) >= utilities.unsqueeze(1)).all(-1)
     better &= (utilities.unsqueeze(0) > utilities.unsqueeze(1)).any(-1)
     found: Tensor = (better & sound).sum(-1).to(case.Y) + t * ~sound

@@ -18,6 +18,9 @@ from bostruct.acquisition.pareto import complete
 from bostruct.campaign.outcomes import table
 from bostruct.campaign.records import Trial
 
+REFERENCE = "reference_of_"
+"""How the names begin under which a step logs the reference point."""
+
 
 class Standing(NamedTuple):
     """Where a front stands.
@@ -102,6 +105,15 @@ def standing(
     Y = table(given + [trial for trial in finished if not trial.given][:n], goals)
     volume = 0.0 if reference is None else hypervolume(Y, goals, reference)
     return Standing(volume, len(front(Y, goals)), int(good(Y, goals).sum()))
+
+
+def logged(Y: Tensor, goals: Goals, reference: Tensor) -> dict[str, float]:
+    """Return what a step logs of the front among `Y [t, k]`, by name."""
+    return {
+        "front": float(len(front(Y, goals))),
+        "feasible": float(goals.feasible(Y).sum()),
+        "hypervolume": hypervolume(Y, goals, reference),
+    }
 
 
 def good(Y: Tensor, goals: Goals) -> Tensor:
