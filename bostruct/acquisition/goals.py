@@ -118,7 +118,10 @@ reference=100.0, window=None)
 class Constraint:
     """An outcome that is good enough on one side of a bound, or between two.
 
-    A value equal to a bound is good enough.
+    A value equal to a bound is good enough. Bounds are exact, and measured values are
+    not: where structures lie on a bound by definition, and the evaluator computes that
+    as a difference, give the bound the room that the difference needs, such as
+    below=0.001 eV for below=0. (`AlloyProperties` says 0 of an element exactly.)
 
     Args:
         name: Of the outcome, as the evaluator or the space calls it.

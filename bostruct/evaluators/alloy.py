@@ -24,6 +24,7 @@ from bostruct.evaluators.properties import (
     RESTS,
     WINDOWS,
     compressed,
+    own,
     priced,
     rested,
     stretched,
@@ -51,7 +52,7 @@ class AlloyProperties:
     properties are those of the crystal at rest, by name:
 
         mixing_enthalpy_eV_per_atom   against the elements by themselves, each relaxed
-                                      once in its own crystal
+                                      once in its own crystal; exactly 0 of such one
         energy_eV_per_atom            at rest
         volume_A3_per_atom            at rest
         density_g_per_cm3             of mass, at rest
@@ -251,6 +252,8 @@ class AlloyProperties:
         for more, less in parts:
             values |= more
             doubts |= less
+        if len(set(atoms.symbols)) == 1:
+            values[ENTHALPY] = own(values[ENTHALPY], self.force)
         return values, doubts, told
 
     def _state(self, atoms: Atoms) -> Curve:

@@ -25,6 +25,13 @@ so was one that ends as far from the least energy of the equation of state."""
 DISAGREE = 0.02
 """Of the volume: relaxation and equation of state must agree that well."""
 
+SOFT = 1.0
+"""eV/Å². Few metals are softer: a relaxation that leaves a force F on an atom, or that
+much of the virial, ends about F²/SOFT above rest at most."""
+
+SINGLE = 1e-6
+"""eV per atom. What single precision leaves, however small the forces."""
+
 ENERGY = "energy_eV_per_atom"
 ENTHALPY = "mixing_enthalpy_eV_per_atom"
 VOLUME = "volume_A3_per_atom"
@@ -112,6 +119,23 @@ def rested(
         raised = (rest.energy - given) / count
         reason = f"the relaxation raised the energy by {raised:.3g} eV per atom"
     return values, dict.fromkeys((ENTHALPY, VOLUME), reason) if reason else {}
+
+
+def own(enthalpy: float, force: float) -> float:
+    """Return the mixing enthalpy of an element, exactly 0 where that is its reference.
+
+    An element mixes with nothing. The difference of two relaxations says 1e-9 or -1e-9
+    eV instead, and whether a bound at 0 is kept hung on it. An element in another
+    crystal keeps what that costs.
+
+    Args:
+        enthalpy: The energy at rest against the reference, eV per atom.
+        force: What a relaxation may leave on an atom, eV/Å.
+
+    >>> own(3e-9, 0.002), own(0.005, 0.002)
+    (0.0, 0.005)
+    """
+    return 0.0 if abs(enthalpy) <= max(force**2 / SOFT, SINGLE) else enthalpy
 
 
 def compressed(

@@ -4,12 +4,14 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.calculators.emt import EMT
 from ase.calculators.fd import FiniteDifferenceCalculator
 from ase.calculators.lj import LennardJones
 
+from bostruct.acquisition import Constraint, Goals, Objective
 from bostruct.errors import InputError
 from bostruct.evaluators import (
     AlloyProperties,
@@ -119,9 +121,26 @@ def decorated(host, guest, matrix, a):
 
 @pytest.mark.parametrize("symbol", METALS)
 def test_a_pure_element_mixes_with_nothing(symbol):
-    found = AlloyProperties(EMT)(from_ase([bulk(symbol, cubic=True)]))
-    assert valid(found)[ENTHALPY] == pytest.approx(0.0, abs=1e-5)
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_chemical_symbols([symbol] * 4)
+    found = AlloyProperties(EMT)(from_ase([atoms]))
+    assert valid(found)[ENTHALPY] == 0.0, "else a bound at 0 hangs on rounding"
     assert quarantined(found) == {}
+
+
+def test_a_pure_element_is_feasible_however_rough_the_relaxation():
+    goals = Goals((Objective(BULK, "maximize"),), (Constraint(ENTHALPY, below=0.0),))
+    atoms = bulk("Cu", cubic=True, a=4.0)
+    atoms.set_chemical_symbols(["Ag"] * 4)
+    found = AlloyProperties(EMT, force=0.02)(from_ase([atoms]))
+    Y = torch.tensor([goals.outcomes(valid(found))], dtype=torch.float64)
+    assert goals.feasible(Y).tolist() == [True]
+
+
+def test_an_element_in_another_crystal_keeps_what_that_is_worth():
+    hexagonal = bulk("Cu", "hcp", a=2.5)
+    found = AlloyProperties(EMT, relaxation="cell")(from_ase([hexagonal]))
+    assert valid(found)[ENTHALPY] == pytest.approx(-0.00094, abs=5e-5)
 
 
 # The seven fcc orderings of AuCu3 with four atoms; the last is D0_22.

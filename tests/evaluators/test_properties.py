@@ -24,6 +24,7 @@ from bostruct.evaluators.properties import (
     VOLUME,
     WINDOWS,
     compressed,
+    own,
     priced,
     rested,
     stretched,
@@ -147,3 +148,21 @@ def test_an_unstable_crystal_keeps_its_constants_but_is_no_polycrystal():
     assert {C11, C12, C44, CAUCHY} <= set(values)
     assert set(doubts) == {SHEAR, PUGH}
     assert doubts[PUGH] == "the crystal is not stable: it violates C11 > C12"
+
+
+@pytest.mark.parametrize(
+    ("enthalpy", "force", "wanted"),
+    [
+        (-4e-6, 0.002, 0.0),
+        (4.1e-6, 0.002, 4.1e-6),
+        (-4.1e-6, 0.002, -4.1e-6),
+        (1e-5, 0.02, 0.0),  # CHGNet's gold, relaxed to 0.02 eV/Å
+        (5e-7, 1e-5, 0.0),  # single precision
+        (2e-6, 1e-5, 2e-6),
+    ],
+)
+def test_an_element_is_its_reference_within_what_relaxing_leaves(
+    enthalpy, force, wanted
+):
+    assert own(enthalpy, force) == wanted
+    assert math.isnan(own(math.nan, force))
