@@ -128,7 +128,7 @@ def front(
     log = reopen(folder) if path is None else file.load(path).read(folder)
     found = log.front()
     names = atoms.formulas(log, [point.trial for point in found.points])
-    for line in board.front(found, names):
+    for line in board.front(found, names, atoms.above_hull(log)):
         typer.echo(line)
     if out is not None:
         written = publish(log, out)

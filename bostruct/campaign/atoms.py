@@ -20,8 +20,10 @@ from bostruct.campaign.calibration import Expected
 from bostruct.campaign.folder import database
 from bostruct.campaign.front import Point
 from bostruct.campaign.log import Log
+from bostruct.campaign.outcomes import measured
 from bostruct.campaign.records import Trial
 from bostruct.errors import InputError, LogError, must
+from bostruct.evaluators.hull import ENTHALPY, HEIGHT, heights
 from bostruct.structures import Structures, to_ase
 
 if TYPE_CHECKING:
@@ -220,13 +222,33 @@ def formulas(log: Log, numbers: Sequence[int]) -> dict[int, str]:
     return found
 
 
+def above_hull(log: Log) -> dict[int, float]:
+    """Return energies above the hull of all that was evaluated, eV/atom, by trial.
+
+    Of a campaign with goals whose evaluations have a mixing enthalpy, as those of
+    `AlloyProperties`; the elements are on the diagram at zero. Empty otherwise. What
+    is in quarantine or was retracted is not there and shapes no hull.
+    """
+    if log.goals is None or HEIGHT in log.goals.names:
+        return {}
+    known: dict[int, float] = {}
+    for trial in log.undecoded("done"):
+        enthalpy = measured(trial, log.goals).get(ENTHALPY)
+        if enthalpy is not None:
+            known[trial.number] = enthalpy
+    names = formulas(log, list(known))
+    found = heights(list(names.values()), [known[number] for number in names])
+    return {n: each for n, each in zip(names, found, strict=True) if each is not None}
+
+
 def images(log: Log, every: bool = False) -> list[Atoms]:
     """Return the best structure of a log, or every one with an energy, from ase.db.
 
     Their `info` says which trial they were and, if they had been predicted, mean and σ
     (raw and calibrated) and the interval of 90 %, all in eV and from before the energy
     was known. Of a campaign with goals the front takes the place of the best, and
-    `info` has the outcomes that are known and believed, by name.
+    `info` has the outcomes that are known and believed, by name, and the energy above
+    the hull where `above_hull` knows it.
 
     Raises:
         LogError: there is none.
@@ -245,6 +267,9 @@ def images(log: Log, every: bool = False) -> list[Atoms]:
         infos = {each.trial: _told(each) for each in points if each.trial in numbers}
         if not infos:
             raise LogError(f"{log.folder} has nothing on its front: use --all.")
+        for number, height in above_hull(log).items():
+            if number in infos:
+                infos[number][HEIGHT] = height
     else:
         expected = {each.trial: each.expected for each in log.foretold()}
         infos = {n: _info(trials[n], expected.get(n)) for n in numbers}

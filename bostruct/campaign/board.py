@@ -9,11 +9,14 @@ from bostruct.acquisition import Constraint, Goals, Objective
 from bostruct.campaign.front import Front
 from bostruct.campaign.labels import aim, shown, words
 from bostruct.campaign.screened import screened
+from bostruct.evaluators.hull import HEIGHT
 
 Summary = Mapping[str, Any]
 
 ROWS = 12
 """Structures of the front that `show` prints."""
+
+HULL = "(above the hull of all that was evaluated so far, the elements at 0)"
 
 LEGEND = "(by how many calibrated σ it was off what had been predicted; * is exact)"
 
@@ -63,7 +66,7 @@ def tables(summary: Summary) -> list[str]:
         if len(points) > ROWS:
             rest = f"bostruct front {summary['folder']}"
             lines.append(f"and {len(points) - ROWS} more: {rest}")
-        lines.append(LEGEND)
+        lines += _legend(points)
     rows = []
     for step in summary["steps"]:
         for trial in step["trials"]:
@@ -72,14 +75,17 @@ def tables(summary: Summary) -> list[str]:
     return [*lines, "", *aligned([titles, *rows])]
 
 
-def front(front: Front, formulas: Mapping[int, str]) -> list[str]:
+def front(
+    front: Front, formulas: Mapping[int, str], heights: Mapping[int, float]
+) -> list[str]:
     """Return a whole front as text.
 
     Args:
         front: Of a log.
         formulas: Of the structures on it, by their trials.
+        heights: Their energies above the hull, eV/atom; empty where it is not known.
     """
-    found = screened(front, formulas)
+    found = screened(front, formulas, heights)
     counts = f"{len(front.points)} structures by {len(front.series)} evaluations"
     lines = [
         *(f"objectives   {aim(part)}" for part in front.goals.objectives),
@@ -92,7 +98,7 @@ def front(front: Front, formulas: Mapping[int, str]) -> list[str]:
         lines += [f"{'':<11}  {text}" for text in _doubts(found)]
     if front.points:
         points = found["front"]["points"]
-        lines += ["", *front_table(front.goals, points), LEGEND]
+        lines += ["", *front_table(front.goals, points), *_legend(points)]
     return lines
 
 
@@ -110,20 +116,30 @@ def _volume(front: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def front_table(goals: Goals, points: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the points of a front, a line each; exact values carry a `*`.
+    """Return the points of a front, at least one, a line each; `*` is exact.
 
-    Behind each value that had been predicted stands by how many σ it was off.
+    Behind each value that had been predicted stands by how many σ it was off; the last
+    column is the energy above the hull, where that is known.
     """
     titles = ["trial", "formula"]
     for name in goals.names:
         text, unit = words(name, goals.units[name])
         titles.append(f"{text}, {unit}" if unit else text)
+    high = HEIGHT in points[0]
+    if high:
+        titles.append(", ".join(words(HEIGHT)))
     rows = []
     for point in points:
         row = [str(point["trial"]), point["formula"]]
         row += [_value(goals, name, point) for name in goals.names]
+        if high:
+            row.append(shown(point[HEIGHT]))
         rows.append(row)
     return aligned([titles, *rows])
+
+
+def _legend(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [LEGEND, HULL] if HEIGHT in points[0] else [LEGEND]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

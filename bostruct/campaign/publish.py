@@ -16,6 +16,7 @@ from bostruct.campaign.outcomes import ENERGY, measured
 from bostruct.campaign.prospects import Prospect, prospects
 from bostruct.errors import LogError
 from bostruct.evaluators.entries import entries
+from bostruct.evaluators.hull import HEIGHT
 from bostruct.evaluators.quarantine import valid
 
 Draw = Callable[[Front, Sequence[Prospect], Path], bool]
@@ -47,9 +48,11 @@ def publish(log: Log, out: Path) -> list[str]:
         message = f"could not write in {out}: {error.strerror or error}"
         raise LogError(message) from error
     formulas = atoms.formulas(log, done)
+    heights = atoms.above_hull(log)
     written = ["front.csv", "evaluations.csv"]
-    write(out / "front.csv", rows(front, front.points, formulas).encode())
-    everything = rows(front, front.evaluated, formulas, whole=True)
+    best = rows(front, front.points, formulas, heights)
+    write(out / "front.csv", best.encode())
+    everything = rows(front, front.evaluated, formulas, heights, whole=True)
     write(out / "evaluations.csv", everything.encode())
     if front.points:
         images = atoms.images(log)
@@ -83,6 +86,7 @@ def rows(
     front: Front,
     points: Sequence[Point],
     formulas: Mapping[int, str],
+    heights: Mapping[int, float],
     whole: bool = False,
 ) -> str:
     """Return points as CSV: what was found, and what had been predicted of it.
@@ -95,6 +99,7 @@ def rows(
         front: Of the log.
         points: Some of it.
         formulas: Of the structures, by trial.
+        heights: Energies above the hull, eV/atom, by trial; empty for no column.
         whole: Whether to say what became of each evaluation, too.
     """
     goals = front.goals
@@ -116,6 +121,8 @@ def rows(
             row |= {"state": point.state, "feasible": point.feasible}
             row |= {"front": point.best}
         row |= point.raw
+        if heights:
+            row[HEIGHT] = heights.get(point.trial)
         for name, label in named.items():
             told = point.foretold.get(name)
             row[f"{label}_predicted"] = told and told.mean

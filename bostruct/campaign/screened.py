@@ -9,9 +9,12 @@ from typing import Any
 from bostruct.campaign.calibration import Expected
 from bostruct.campaign.front import Front, Point
 from bostruct.campaign.records import Step, Trial
+from bostruct.evaluators.hull import HEIGHT
 
 
-def screened(front: Front, formulas: Mapping[int, str]) -> dict[str, Any]:
+def screened(
+    front: Front, formulas: Mapping[int, str], heights: Mapping[int, float]
+) -> dict[str, Any]:
     """Return what was wanted and found, ready for JSON.
 
     Outcomes found are raw values in their units; predictions are in outcome space,
@@ -20,11 +23,14 @@ def screened(front: Front, formulas: Mapping[int, str]) -> dict[str, Any]:
     Args:
         front: Of the log.
         formulas: Of the structures on it, by their trials.
+        heights: Their energies above the hull, eV/atom; empty where it is not known.
     """
     goals, series = front.goals, front.series
     described = front.description()
     for point in described["points"]:
         point["formula"] = formulas.get(point["trial"], "")
+        if heights:
+            point[HEIGHT] = heights.get(point["trial"])
     count = series.feasible[-1] if len(series) else 0
     return {
         "goals": goals.description(),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from bostruct.campaign.atoms import formulas
+from bostruct.campaign.atoms import above_hull, formulas
 from bostruct.campaign.calibration import Calibrated, Expected, calibrated
 from bostruct.campaign.foretold import Foretold
 from bostruct.campaign.lock import running
@@ -80,7 +80,8 @@ def _screened(
     """Return what only a campaign with goals has."""
     front = log.front()
     points = {point.trial: point for point in front.evaluated}
-    found = screened(front, formulas(log, [point.trial for point in front.points]))
+    names = formulas(log, [point.trial for point in front.points])
+    found = screened(front, names, above_hull(log))
     return found | {
         "calibration": {
             name: calibration(log.calibration(outcome=name), log.foretold(outcome=name))

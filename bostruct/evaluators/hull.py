@@ -6,8 +6,9 @@ is computed over a set of them, by pymatgen's `PhaseDiagram`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 ENTHALPY = "mixing_enthalpy_eV_per_atom"
 
+HEIGHT = "above_hull_eV_per_atom"
+"""What the energy above the hull is called where it is written."""
+
+ROUNDING = 1e-12
+"""eV/atom. What is less above the hull is on it."""
+
 
 def above_hull(
     structures: Structures, outcomes: Sequence[Told | Failure | None]
@@ -33,18 +40,31 @@ def above_hull(
 
     Args:
         structures: Whose compositions count.
-        outcomes: `[b]` what `AlloyProperties` said of each, or trials of a log.
+        outcomes: `[b]` what `AlloyProperties` said of each, or trials that are done.
 
     Raises:
         ShapeError: there are not as many outcomes as structures.
     """
-    entries = _entries(structures, outcomes)
-    above = torch.full((len(structures),), torch.nan, dtype=torch.float64)
+    found = heights(structures.formulas(), _enthalpies(structures, outcomes))
+    known = [math.nan if height is None else height for height in found]
+    return torch.tensor(known, dtype=torch.float64)
+
+
+def heights(
+    formulas: Sequence[str], enthalpies: Sequence[float | None]
+) -> list[float | None]:
+    """Return the same of formulas `[b]` with mixing enthalpies, eV/atom.
+
+    None where no enthalpy is known.
+    """
+    entries = _entries(formulas, enthalpies)
+    found: list[float | None] = [None] * len(formulas)
     if entries:
         diagram = _diagram(list(entries.values()))
         for i, entry in entries.items():
-            above[i] = diagram.get_e_above_hull(entry)
-    return above
+            height = float(diagram.get_e_above_hull(entry))
+            found[i] = height if height > ROUNDING else 0.0
+    return found
 
 
 def phase_diagram(
@@ -54,46 +74,53 @@ def phase_diagram(
 
     Args:
         structures: Whose compositions count.
-        outcomes: `[b]` what `AlloyProperties` said of each, or trials of a log.
+        outcomes: `[b]` what `AlloyProperties` said of each, or trials that are done.
 
     Raises:
         ShapeError: there are not as many outcomes as structures.
         InputError: no mixing enthalpy is known.
     """
-    entries = _entries(structures, outcomes)
+    entries = _entries(structures.formulas(), _enthalpies(structures, outcomes))
     if not entries:
         condition = f"hold a {ENTHALPY} that is not in quarantine"
         raise InputError(must("outcomes", condition, "none"))
     return _diagram(list(entries.values()))
 
 
-def _entries(
+def _enthalpies(
     structures: Structures, outcomes: Sequence[Told | Failure | None]
-) -> dict[int, object]:
+) -> list[float | None]:
+    """Return the mixing enthalpy of each structure, None where it is not known."""
+    if len(outcomes) != len(structures):
+        condition = f"hold one outcome for each of {len(structures)} structures"
+        raise ShapeError(must("outcomes", condition, len(outcomes)))
+    return [
+        None
+        if outcome is None or isinstance(outcome, Failure)
+        else valid(outcome).get(ENTHALPY)
+        for outcome in outcomes
+    ]
+
+
+def _entries(
+    formulas: Sequence[str], enthalpies: Sequence[float | None]
+) -> dict[int, Any]:
     """Return an entry of the phase diagram for each structure that is known."""
     from pymatgen.analysis.phase_diagram import PDEntry
     from pymatgen.core import Composition
 
-    if len(outcomes) != len(structures):
-        condition = f"hold one outcome for each of {len(structures)} structures"
-        raise ShapeError(must("outcomes", condition, len(outcomes)))
-    entries: dict[int, object] = {}
-    for i, (formula, outcome) in enumerate(
-        zip(structures.formulas(), outcomes, strict=True)
-    ):
-        if outcome is None or isinstance(outcome, Failure):
-            continue
-        enthalpy = valid(outcome).get(ENTHALPY)
+    entries: dict[int, Any] = {}
+    for i, (formula, enthalpy) in enumerate(zip(formulas, enthalpies, strict=True)):
         if enthalpy is not None:
             whole = Composition(formula)
             entries[i] = PDEntry(whole, enthalpy * whole.num_atoms)
     return entries
 
 
-def _diagram(entries: list[object]) -> PhaseDiagram:
+def _diagram(entries: list[Any]) -> PhaseDiagram:
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
-    symbols = sorted({str(e) for entry in entries for e in entry.composition})  # type: ignore[attr-defined]
+    symbols = sorted({str(e) for entry in entries for e in entry.composition})
     elements = [PDEntry(Composition(symbol), 0.0) for symbol in symbols]
     return PhaseDiagram([*entries, *elements])

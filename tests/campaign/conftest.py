@@ -39,3 +39,18 @@ def screened(_alloys, tmp_path):
     """The log of a campaign with goals: 15 evaluations, the 3rd failed, 6th absurd."""
     folder = shutil.copytree(_alloys, tmp_path / "alloys")
     return alloys.campaign().read(folder)
+
+
+@pytest.fixture(scope="session")
+def _mixed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixed") / "run"
+    evaluator = alloys.Alloy(mixing=True)
+    alloys.campaign(evaluator=evaluator, stop=stop.Evaluations(8)).run(folder)
+    return folder
+
+
+@pytest.fixture
+def mixed(_mixed, tmp_path):
+    """The log of one whose evaluations say how far they are above the hull."""
+    folder = shutil.copytree(_mixed, tmp_path / "mixed")
+    return alloys.campaign().read(folder)

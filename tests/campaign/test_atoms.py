@@ -5,11 +5,16 @@ import ase.db
 import ase.io
 import numpy as np
 import pytest
+import torch
 
+from bostruct.acquisition import Goals, Objective
 from bostruct.campaign import atoms, durable, stop
 from bostruct.campaign.atoms import Rows
 from bostruct.campaign.log import Log
+from bostruct.campaign.retraction import retract
 from bostruct.errors import InputError, LogError
+from bostruct.evaluators import above_hull
+from bostruct.evaluators.hull import HEIGHT
 from tests.campaign.standin import campaign
 
 
@@ -222,3 +227,35 @@ def test_formulas_of_what_was_evaluated(screened):
     connection.execute("DELETE FROM systems WHERE id = 1")
     connection.close()
     assert atoms.formulas(screened, [0]) == {}
+
+
+def test_energies_above_the_hull_of_all_that_was_evaluated(mixed):
+    trials = mixed.trials("done")
+    structures = mixed.space.decode(torch.stack([trial.X for trial in trials]))
+    wanted = above_hull(structures, trials).tolist()
+    found = atoms.above_hull(mixed)
+    assert list(found) == [trial.number for trial in trials]
+    assert list(found.values()) == pytest.approx(wanted)
+    assert min(wanted) == 0 < max(wanted)
+    images = atoms.images(mixed, every=True)
+    assert {each.info["trial"]: each.info[HEIGHT] for each in images} == found
+
+
+def test_what_is_not_believed_shapes_no_hull(mixed):
+    before = atoms.above_hull(mixed)
+    low = next(number for number, height in before.items() if height == 0)
+    retract(mixed.folder, low, "no")
+    after = atoms.above_hull(mixed)
+    assert set(before) - set(after) == {low}
+    assert all(after[number] <= before[number] + 1e-12 for number in after)
+
+
+def test_no_hull_without_mixing_enthalpies(screened, log):
+    assert atoms.above_hull(screened) == atoms.above_hull(log) == {}
+    image = atoms.images(screened)[0]
+    assert HEIGHT not in image.info
+
+
+def test_an_outcome_of_that_name_is_the_evaluators(mixed):
+    mixed.goals = Goals((Objective(HEIGHT, "minimize"),))
+    assert atoms.above_hull(mixed) == {}

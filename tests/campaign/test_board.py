@@ -103,13 +103,26 @@ def test_few_predictions_and_long_fronts(screened, monkeypatch):
 
 def test_a_whole_front(screened):
     front = screened.front({"enthalpy": 0.0, "modulus": 140.0, "price": 4e4})
-    lines = board.front(front, {front.points[0].trial: "Cu2Pd2"})
+    lines = board.front(front, {front.points[0].trial: "Cu2Pd2"}, {})
     text = "\n".join(lines)
     assert "reference    enthalpy 0, modulus 140.00, price 40000 (given)" in text
     assert "doubted      1 value in quarantine" in text
     assert f"{len(front.points)} structures by 15 evaluations" in text
     assert sum(line.endswith("*") for line in lines) == len(front.points)
     assert "Cu2Pd2" in text
+
+
+def test_the_energy_above_the_hull_is_the_last_column(mixed):
+    text = show(summary(mixed))
+    titles = next(line for line in text.splitlines() if line.startswith("trial"))
+    assert titles.endswith("price, $/kg  above hull, eV/atom")
+    front = mixed.front()
+    heights = {point.trial: 0.0123 for point in front.points[1:]}
+    lines = board.front(front, {}, heights)
+    assert lines[-2:] == [board.LEGEND, board.HULL]
+    lines = lines[-len(front.points) - 2 : -2]
+    assert [line.split()[-1] for line in lines] == ["-"] + ["0.01230"] * len(heights)
+    assert board.front(front, {}, {})[-1] == board.LEGEND
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -13,6 +13,7 @@ from bostruct.campaign.front import Front
 from bostruct.campaign.publish import publish, rows
 from bostruct.campaign.retraction import retract
 from bostruct.errors import LogError
+from bostruct.evaluators.hull import HEIGHT
 from tests.campaign import alloys
 from tests.campaign.test_series import GOALS
 
@@ -40,6 +41,7 @@ def test_everything_is_written_and_says_the_same(screened, tmp_path):
     front = screened.front()
     best = [point.trial for point in front.points]
     found = table((out / "front.csv").read_text())
+    assert HEIGHT not in found[0], "no evaluation has a mixing enthalpy"
     assert [int(row["trial"]) for row in found] == best
     images = ase.io.read(out / "front.extxyz", index=":")
     with ase.db.connect(out / "front.db") as db:
@@ -61,7 +63,7 @@ def test_everything_is_written_and_says_the_same(screened, tmp_path):
 
 def test_predictions_in_a_table_are_those_from_before(screened):
     front = screened.front()
-    (row,) = table(rows(front, front.points[-1:], {}))
+    (row,) = table(rows(front, front.points[-1:], {}, {}))
     told = front.points[-1].foretold["modulus"]
     assert float(row["modulus_predicted"]) == told.mean
     assert float(row["modulus_sigma"]) == told.calibrated
@@ -70,7 +72,7 @@ def test_predictions_in_a_table_are_those_from_before(screened):
 
 def test_all_evaluations_with_what_became_of_them(screened):
     front = screened.front()
-    found = table(rows(front, front.evaluated, {0: "Cu"}, whole=True))
+    found = table(rows(front, front.evaluated, {0: "Cu"}, {}, whole=True))
     assert len(found) == 15
     assert found[0]["formula"] == "Cu"
     assert found[2]["state"] == "failed"
@@ -84,8 +86,25 @@ def test_all_evaluations_with_what_became_of_them(screened):
     ]
 
 
+def test_energies_above_the_hull_are_in_every_file(mixed, tmp_path):
+    publish(mixed, tmp_path)
+    heights = atoms.above_hull(mixed)
+    found = table((tmp_path / "front.csv").read_text())
+    images = ase.io.read(tmp_path / "front.extxyz", index=":")
+    with ase.db.connect(tmp_path / "front.db") as db:
+        kept = [row.key_value_pairs for row in db.select()]
+    points = mixed.front().points
+    for point, *places in zip(
+        points, found, (image.info for image in images), kept, strict=True
+    ):
+        for place in places:
+            assert float(place[HEIGHT]) == pytest.approx(heights[point.trial])
+    rows = table((tmp_path / "evaluations.csv").read_text())
+    assert {int(r["trial"]) for r in rows if r[HEIGHT]} == set(heights)
+
+
 def test_no_rows():
-    assert rows(Front.of([], [], [], GOALS), (), {}) == ""
+    assert rows(Front.of([], [], [], GOALS), (), {}, {}) == ""
 
 
 def test_files_are_replaced_and_what_was_retracted_is_gone(screened, tmp_path):

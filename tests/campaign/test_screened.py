@@ -4,6 +4,7 @@ import pytest
 
 from bostruct.campaign.screened import screened as described
 from bostruct.campaign.screened import stepped
+from bostruct.evaluators.hull import HEIGHT
 
 
 @pytest.fixture
@@ -14,7 +15,9 @@ def points(screened):
 def test_what_was_wanted_and_found(screened):
     front = screened.front()
     best = front.points[0].trial
-    found = json.loads(json.dumps(described(front, {best: "AuCu"}), allow_nan=False))
+    found = json.loads(
+        json.dumps(described(front, {best: "AuCu"}, {}), allow_nan=False)
+    )
     assert found["goals"] == front.goals.description()
     assert found["units"] == {"enthalpy": "eV/atom", "modulus": "GPa", "price": "$/kg"}
     assert found["front"]["points"][0]["formula"] == "AuCu"
@@ -24,6 +27,14 @@ def test_what_was_wanted_and_found(screened):
     (doubt,) = found["doubted"]
     assert doubt["trial"] == 5
     assert "outside its window" in doubt["reason"]
+
+
+def test_points_have_energies_above_the_hull_where_some_are_known(screened):
+    front = screened.front()
+    best = front.points[0].trial
+    points = described(front, {}, {best: 0.02})["front"]["points"]
+    assert [each[HEIGHT] for each in points] == [0.02] + [None] * (len(points) - 1)
+    assert all(HEIGHT not in p for p in described(front, {}, {})["front"]["points"])
 
 
 def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, points):

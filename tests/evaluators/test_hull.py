@@ -4,7 +4,7 @@ from ase import Atoms
 
 from bostruct.errors import InputError, ShapeError
 from bostruct.evaluators import Evaluation, Failure
-from bostruct.evaluators.hull import ENTHALPY, above_hull, phase_diagram
+from bostruct.evaluators.hull import ENTHALPY, above_hull, heights, phase_diagram
 from bostruct.evaluators.quarantine import PREFIX
 from bostruct.structures import from_ase
 
@@ -69,3 +69,10 @@ def test_a_diagram_of_nothing_is_refused():
 def test_outcomes_belong_to_structures():
     with pytest.raises(ShapeError, match="one outcome for each of 1 structures, got 2"):
         above_hull(batch("CuAu"), [None, None])
+
+
+def test_heights_of_formulas():
+    found = heights(["CuAu", "Cu3Au", "Cu2Au2"], [-0.1, None, -0.07])
+    assert found == [0.0, None, pytest.approx(0.03)]
+    assert heights(["Cu4"], [0.01]) == [pytest.approx(0.01)], "an element alone"
+    assert heights(["CuAu"], [None]) == [None]
