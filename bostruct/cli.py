@@ -279,6 +279,12 @@ def compare(
         ),
     ] = "energy",
     seed: Annotated[int, typer.Option(help="Of the shuffling.")] = 0,
+    splits: Annotated[
+        int,
+        typer.Option(
+            help="Deal the data out as often, with seed, seed + 1 ..., and fit anew."
+        ),
+    ] = 1,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder of the results.")
     ] = Path("runs/uncertainty"),
@@ -301,6 +307,7 @@ def compare(
         shifted=shifted or [],
         shift=shift,
         seed=seed,
+        splits=splits,
         out=out,
     )
     comparison.run(options)

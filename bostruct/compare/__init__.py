@@ -7,6 +7,7 @@ calibration, in domain and away from the training data, and what they cost.
 
 from bostruct.compare.comparison import Comparison as Comparison
 from bostruct.compare.comparison import compare as compare
+from bostruct.compare.division import Division as Division
 from bostruct.compare.methods import METHODS as METHODS
 from bostruct.compare.outcome import Fits as Fits
 from bostruct.compare.outcome import Outcome as Outcome
@@ -15,3 +16,4 @@ from bostruct.compare.score import Scores as Scores
 from bostruct.compare.score import score as score
 from bostruct.compare.split import Split as Split
 from bostruct.compare.split import split as split
+from bostruct.compare.spread import Spread as Spread

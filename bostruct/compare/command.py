@@ -36,6 +36,7 @@ class Options:
         shifted: Files of structures of another kind.
         shift: How a shifted set is made where there is no such file.
         seed: Of the shuffling.
+        splits: How often the data are dealt out anew.
         out: The folder.
     """
 
@@ -47,6 +48,7 @@ class Options:
     shifted: Sequence[Path]
     shift: str
     seed: int
+    splits: int
     out: Path
 
 
@@ -72,6 +74,7 @@ def run(options: Options) -> None:
             shifted=shifted,
             shift=shift,
             seed=options.seed,
+            splits=options.splits,
             out=options.out,
             tell=line.update,
         )

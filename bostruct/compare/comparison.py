@@ -10,9 +10,7 @@ import csv
 import io
 import json
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,29 +20,17 @@ from rich.console import RenderableType
 
 from bostruct.campaign.durable import write
 from bostruct.campaign.schema import versions
-from bostruct.compare import page, table
+from bostruct.compare import page, several, sheet, table
+from bostruct.compare.division import Division, Tell, divide, made
 from bostruct.compare.methods import sources
-from bostruct.compare.outcome import (
-    FORMAT,
-    QUANTITIES,
-    UNITS,
-    Fits,
-    Outcome,
-    identity,
-    measure,
-)
-from bostruct.compare.row import Row, row
-from bostruct.compare.split import CALIBRATE, Shift, Split, split
-from bostruct.errors import BostructError, InputError, LogError, must
+from bostruct.compare.outcome import FORMAT, QUANTITIES, UNITS, Fits, Outcome
+from bostruct.compare.row import Row
+from bostruct.compare.split import Shift, split
+from bostruct.compare.spread import Spread, spreads
+from bostruct.errors import InputError, check_count, must
 from bostruct.structures import Structures
-from bostruct.surrogates import LocalGP
 
 JSON, CSV, MARKDOWN = "comparison.json", "comparison.csv", "comparison.md"
-OUTCOMES = "methods"
-"""The folder of what each method said."""
-
-Tell = Callable[[str], None]
-"""Is told the name of the method that is to come."""
 
 
 @final
@@ -53,47 +39,61 @@ class Comparison:
     """What came of all methods on one set of data.
 
     Attributes:
-        about: What tells the comparison from others, as JSON values.
-        outcomes: One for each method, in order.
+        divisions: One for each split, in order.
     """
 
-    about: Mapping[str, Any]
-    outcomes: Sequence[Outcome]
+    divisions: tuple[Division, ...]
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What tells the first split from others, as JSON values."""
+        return self.divisions[0].about
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What each method said of the first split, in order."""
+        return self.divisions[0].outcomes
 
     @cached_property
     def rows(self) -> list[Row]:
-        """A row for each set, quantity and method that has one."""
-        cheapest = min((one.predict for one in self.outcomes if one.parts), default=0.0)
-        return [
-            found
-            for quantity in QUANTITIES
-            for place in self.about["sizes"]
-            if place not in ("train", CALIBRATE)
-            for outcome in self.outcomes
-            if (found := row(outcome, place, quantity, cheapest)) is not None
-        ]
+        """A row for each split, set, quantity and method that has one."""
+        return [row for one in self.divisions for row in one.rows]
+
+    @cached_property
+    def spreads(self) -> list[Spread]:
+        """All splits together: one for each set, quantity and method."""
+        return spreads(self.rows)
 
     def table(self) -> RenderableType:
         """Return the tables for a terminal, with what there is to say about them."""
-        return table.terminal(self.rows, self.notes)
+        return sheet.terminal(self._sheets(), self.notes, self._legend())
 
     def markdown(self) -> str:
         """Return the tables as Markdown."""
-        return table.markdown(self.rows, self.notes)
+        return sheet.markdown(self._sheets(), self.notes, self._legend())
 
     @property
     def notes(self) -> list[str]:
         """How the sets came about, what a method refused, and where σ is from."""
         about = self.about
         sizes = ", ".join(f"{name} {size}" for name, size in about["sizes"].items())
-        found = [f"Structures: {sizes}; {about['note']}; seed {about['seed']}."]
-        same = {name: count for name, count in about["twins"].items() if count}
-        if same:
-            many = ", ".join(f"{count} of {name}" for name, count in same.items())
-            found.append(f"The same as a structure of the training: {many}.")
-        for outcome in self.outcomes:
-            for name, reason in outcome.failures.items():
-                found.append(f"{outcome.method} refused {name}: {reason}")
+        if len(self.divisions) == 1:
+            seeds = f"seed {about['seed']}"
+        else:
+            first, last = about["seed"], self.divisions[-1].seed
+            seeds = f"{len(self.divisions)} splits, seeds {first} to {last}"
+        found = [f"Structures: {sizes}; {about['note']}; {seeds}."]
+        for one in self.divisions:
+            same = {name: count for name, count in one.about["twins"].items() if count}
+            if same:
+                many = ", ".join(f"{count} of {name}" for name, count in same.items())
+                where = self._where(one)
+                found.append(f"The same as a structure of the training{where}: {many}.")
+        for one in self.divisions:
+            for said in one.outcomes:
+                for name, reason in said.failures.items():
+                    where = self._where(one)
+                    found.append(f"{said.method} refused {name}{where}: {reason}")
         return found + sources(self.outcomes)
 
     def json(self) -> dict[str, Any]:
@@ -103,14 +103,13 @@ class Comparison:
             "versions": versions(),
             "about": dict(self.about),
             "methods": {one.method: one.about for one in self.outcomes},
-            "failures": {
-                one.method: dict(one.failures) for one in self.outcomes if one.failures
-            },
+            "failures": _failures(self.divisions[0]),
             "units": UNITS,
-            "rows": [
-                {name: _finite(value) for name, value in one.flat().items()}
-                for one in self.rows
+            "rows": [_finite(one.flat()) for one in self.rows],
+            "splits": [
+                dict(one.about) | {"failures": _failures(one)} for one in self.divisions
             ],
+            "spreads": [_finite(one.flat()) for one in self.spreads],
         }
 
     def write(self, folder: str | Path) -> list[Path]:
@@ -119,22 +118,34 @@ class Comparison:
         Raises:
             LogError: they cannot be written.
         """
-        out = _made(Path(folder))
+        out = made(Path(folder))
         text = json.dumps(self.json(), ensure_ascii=False, allow_nan=False, indent=1)
         write(out / JSON, text.encode())
-        sheet = io.StringIO()
-        lines = csv.DictWriter(sheet, list(self.rows[0].flat()))
-        lines.writeheader()
-        lines.writerows(one.flat() for one in self.rows)
-        write(out / CSV, sheet.getvalue().encode())
+        lines = io.StringIO()
+        sink = csv.DictWriter(lines, list(self.rows[0].flat()))
+        sink.writeheader()
+        sink.writerows(one.flat() for one in self.rows)
+        write(out / CSV, lines.getvalue().encode())
         write(out / MARKDOWN, self.markdown().encode())
         paths = [out / JSON, out / CSV, out / MARKDOWN]
         for quantity in QUANTITIES:
-            if any(one.quantity == quantity and one.scores for one in self.rows):
+            drawn = next((one for one in self.divisions if one.says(quantity)), None)
+            if drawn is not None:
                 path = out / f"{quantity}.png"
-                page.draw(self.outcomes, self.rows, quantity, path)
+                page.draw(drawn.outcomes, self.rows, quantity, path)
                 paths.append(path)
         return paths
+
+    def _sheets(self) -> list[sheet.Sheet]:
+        if len(self.divisions) == 1:
+            return table.sheets(self.rows)
+        return several.sheets(self.spreads)
+
+    def _legend(self) -> tuple[str, ...]:
+        return table.LEGEND if len(self.divisions) == 1 else several.LEGEND
+
+    def _where(self, one: Division) -> str:
+        return "" if len(self.divisions) == 1 else f", seed {one.seed}"
 
 
 def compare(
@@ -147,6 +158,7 @@ def compare(
     shifted: Mapping[str, Structures] | None = None,
     shift: Shift = "energy",
     seed: int = 0,
+    splits: int = 1,
     out: str | Path | None = None,
     tell: Tell | None = None,
 ) -> Comparison:
@@ -162,117 +174,61 @@ def compare(
         shifted: Sets of another kind, by name; see `split` for what is done without.
         shift: "energy", "size" or "none".
         seed: Of the shuffling.
-        out: A folder. What a method says is on disk as soon as it is known, and is
-            taken from there next time.
+        splits: How often the data are dealt out anew, with `seed`, `seed` + 1 and so
+            on; every method is fitted anew to each.
+        out: A folder. What a method says of a split is on disk as soon as it is known,
+            and is taken from there next time.
         tell: Is told the name of each method before it is fitted.
 
     Raises:
-        InputError: there is no method, an energy is missing, there are too few
-            structures, or every method has refused them.
+        InputError: there is no method or no split, an energy is missing, there are too
+            few structures, or every method has refused them.
         LogError: the folder cannot be written, or holds something else.
     """
     if not methods:
         raise InputError(must("methods", "be at least one", "none"))
-    sets = split(
-        structures,
-        train=train,
-        calibrate=calibrate,
-        test=test,
-        shifted=shifted,
-        shift=shift,
-        seed=seed,
-    )
-    about = _about(sets, seed)
-    folder = None if out is None else _own(Path(out), about)
-    outcomes: list[Outcome] = []
-    warm = False
-    for name, method in methods.items():
-        known = None if folder is None else _known(folder, name, method)
-        if known is None:
-            warm = warm or _warmed(sets.train)
-            if tell is not None:
-                tell(name)
-            known = measure(name, method, sets)
-            if folder is not None:
-                known.write(_path(folder, name))
-        outcomes.append(known)
-    found = Comparison(about, outcomes)
+    check_count("splits", splits)
+    divisions: list[Division] = []
+    for i in range(splits):
+        sets = split(
+            structures,
+            train=train,
+            calibrate=calibrate,
+            test=test,
+            shifted=shifted,
+            shift=shift,
+            seed=seed + i,
+        )
+        root = None if out is None else Path(out)
+        told = _numbered(tell, i, splits)
+        divisions.append(divide(sets, methods, seed + i, root, told, first=i == 0))
+    found = Comparison(tuple(divisions))
     if not found.rows:
         name, reason = next(
-            (one.method, next(iter(one.failures.values()))) for one in outcomes
+            (one.method, next(iter(one.failures.values()))) for one in found.outcomes
         )
         condition = "be able to learn from these structures"
         raise InputError(must("methods", condition, f"{name}: {reason}"))
-    if folder is not None:
-        found.write(folder)
+    if out is not None:
+        found.write(out)
     return found
 
 
-def _about(sets: Split, seed: int) -> dict[str, Any]:
-    return {
-        "sizes": sets.sizes(),
-        "note": sets.note,
-        "seed": seed,
-        "twins": dict(sets.twins),
-        "digest": sets.digest(),
-    }
+def _numbered(tell: Tell | None, i: int, splits: int) -> Tell | None:
+    """Return what is told which split it is, too, if there are several."""
+    if tell is None or splits == 1:
+        return tell
+    return lambda name: tell(f"{name}, split {i + 1} of {splits}")
 
 
-def _own(folder: Path, about: Mapping[str, Any]) -> Path:
-    """Return the folder if it is new, or that of this comparison.
-
-    Raises:
-        LogError: it is not, or cannot be made.
-    """
-    path = folder / OUTCOMES / JSON
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before["digest"] != about["digest"]:
-            sizes = ", ".join(f"{name} {n}" for name, n in before["sizes"].items())
-            raise LogError(
-                f"{folder} holds a comparison on other structures ({sizes}, seed "
-                f"{before['seed']}). Take a new folder."
-            )
-        return folder
-    if folder.is_dir() and any(folder.iterdir()):
-        raise LogError(
-            f"{folder} is not the folder of a comparison and not empty. "
-            "Take an empty or a new folder."
-        )
-    _made(folder / OUTCOMES)
-    text = json.dumps(about, ensure_ascii=False, indent=1)
-    write(path, text.encode())
-    return folder
+def _failures(one: Division) -> dict[str, dict[str, str]]:
+    return {said.method: dict(said.failures) for said in one.outcomes if said.failures}
 
 
-def _known(folder: Path, name: str, method: Fits) -> Outcome | None:
-    """Return what a method has said before, None where it was another one."""
-    path = _path(folder, name)
-    if not path.is_file():
-        return None
-    found = Outcome.read(path)
-    return found if found.about == identity(method) else None
-
-
-def _warmed(train: Structures) -> bool:
-    """Let everything be compiled that is, lest the first method be timed with it."""
-    with suppress(BostructError):
-        LocalGP(inducing=8).fit(train[:3]).predict(train[:1], force_variance=True)
-    return True
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / OUTCOMES / (re.sub(r"[^\w.+-]", "_", name) + ".npz")
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise LogError(f"could not make {folder}: {reason}") from error
-    return folder
-
-
-def _finite(value: object) -> object:
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return JSON values of which none is infinite."""
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,9 @@
 """One page of plots: is σ right, for each method, before and after calibration?
 
 At the top mean z² of every method and set; below, a panel for each method with the
-reliability diagram, and one with the share of truths that intervals catch.
+reliability diagram, and one with the share of truths that intervals catch. Of several
+splits, the top shows the mean and the ends, and the panels show one: its structures are
+all different ones, while several splits have many in common.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from bostruct.campaign.durable import write
 from bostruct.compare.outcome import UNITS, Outcome
 from bostruct.compare.row import HONEST, Row
 from bostruct.compare.score import BINS, EACH
+from bostruct.compare.sheet import place_name
 from bostruct.compare.split import CALIBRATE, TEST
-from bostruct.compare.table import place_name
+from bostruct.compare.spread import geometric, spreads
 from bostruct.uncertainty import (
     Residuals,
     calibrate,
@@ -49,8 +52,8 @@ def draw(
     """Write the page of one quantity.
 
     Args:
-        outcomes: What the methods said.
-        rows: Their scores.
+        outcomes: What the methods said of the split in the panels.
+        rows: Their scores, of all splits.
         quantity: "energy" or "forces".
         path: Of the PNG file.
 
@@ -109,17 +112,20 @@ def _glance(figure: Any, rows: Sequence[Row], places: Sequence[str]) -> None:  #
     for i, place in enumerate(places):
         shift = 0.5 * ((i + 0.5) / len(places) - 0.5)
         shade, label = colour(places, place), place_name(place)
-        for row in rows:
-            if row.place != place or row.scores is None:
-                continue
-            y, found = names.index(row.method) + shift, row.scores
-            left.plot(
-                found.z2_before, y, marker="o", color=shade, fillstyle="none", ms=3
-            )
-            left.plot([found.z2_low, found.z2_high], [y, y], color=shade, linewidth=1)
-            left.plot(found.z2, y, marker="o", color=shade, ms=3)
-            ratio = found.sharpness / found.rmse
-            right.plot(ratio, y, marker="o", color=shade, ms=3)
+        for one in spreads([row for row in rows if row.place == place]):
+            y = names.index(one.method) + shift
+            before, z2 = one["z2_before"].mean, one["z2"]
+            ends = [z2.smallest, z2.largest]
+            if len(one.rows) == 1:
+                ends = [one["z2_low"].mean, one["z2_high"].mean]
+            left.plot(before, y, marker="o", color=shade, fillstyle="none", ms=3)
+            left.plot(ends, [y, y], color=shade, linewidth=1)
+            left.plot(z2.mean, y, marker="o", color=shade, ms=3)
+            ratios = [s.sharpness / s.rmse for row in one.rows if (s := row.scores)]
+            right.plot(geometric(ratios), y, marker="o", color=shade, ms=3)
+            if len(ratios) > 1:
+                ends = [min(ratios), max(ratios)]
+                right.plot(ends, [y, y], color=shade, linewidth=1)
         left.plot([], [], marker="o", color=shade, ms=3, label=label)
     left.plot(
         [], [], "o-", color=RAW, fillstyle="none", ms=3, label="before calibration"

@@ -13,6 +13,8 @@ HONEST = {True: (0.8, 1.25), False: (0.5, 2.0)}
 """Mean zeta² after calibration that passes, in domain and on a shifted set: there, a σ
 that is right to a factor √2 is worth having."""
 
+HONESTY = "honest"
+
 
 @final
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Row:
         place: The set: "test" is in domain, all others are shifted.
         quantity: "energy" or "forces".
         unit: Of the errors and deviations.
+        seed: Of the split.
         rmse: Root mean squared error.
         verdict: "honest" where mean zeta² after calibration lies in `HONEST`,
             "overconfident" above, "cautious" below, "" without variances.
@@ -39,6 +42,7 @@ class Row:
     place: str
     quantity: str
     unit: str
+    seed: int
     rmse: float
     verdict: str
     fit_seconds: float
@@ -51,6 +55,11 @@ class Row:
         """Whether the set is not one of the data that were dealt out."""
         return self.place != TEST
 
+    @property
+    def scored(self) -> bool:
+        """Whether there are variances to be judged."""
+        return self.scores is not None
+
     def flat(self) -> dict[str, Any]:
         """Return every number by name, None where there is none."""
         own = asdict(self)
@@ -58,7 +67,9 @@ class Row:
         return own | found | {"rmse": self.rmse}
 
 
-def row(outcome: Outcome, place: str, quantity: str, cheapest: float) -> Row | None:
+def row(
+    outcome: Outcome, place: str, quantity: str, cheapest: float, seed: int = 0
+) -> Row | None:
     """Return the line of one method, or None where it has nothing to say.
 
     Args:
@@ -66,6 +77,7 @@ def row(outcome: Outcome, place: str, quantity: str, cheapest: float) -> Row | N
         place: The set.
         quantity: "energy" or "forces".
         cheapest: CPU seconds that the fastest method takes for one structure.
+        seed: Of the split.
     """
     part = outcome.parts.get((place, quantity))
     scores = None
@@ -83,6 +95,7 @@ def row(outcome: Outcome, place: str, quantity: str, cheapest: float) -> Row | N
         place=place,
         quantity=quantity,
         unit=UNITS[quantity],
+        seed=seed,
         rmse=rmse,
         verdict="" if scores is None else verdict(scores.z2, place),
         fit_seconds=outcome.fit,
@@ -102,4 +115,4 @@ def verdict(z2: float, place: str) -> str:
     low, high = HONEST[place == TEST]
     if z2 > high:
         return "overconfident"
-    return "cautious" if z2 < low else "honest"
+    return "cautious" if z2 < low else HONESTY

@@ -1,25 +1,26 @@
-"""The scores as tables: on a terminal, and in Markdown."""
+"""The scores of one split as tables."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import final
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from bostruct.compare.outcome import ENERGY, FORCES
 from bostruct.compare.row import HONEST, Row
 from bostruct.compare.score import EPS, Scores
+from bostruct.compare.sheet import (
+    MISSING,
+    Column,
+    Sheet,
+    change,
+    layout,
+    number,
+    percent,
+    two,
+)
 from bostruct.compare.split import TEST
 
 Cell = Callable[[Row], str]
 Scored = Callable[[Scores], str]
-
-MISSING = "–"
 
 MEANING = (
     "σ: root mean variance; α: factor of σ from the calibration set (26), beside it "
@@ -34,96 +35,19 @@ MEANING = (
 VERDICTS = (
     "honest, ✓: z² after calibration within {}-{} in domain, {}-{} on a shifted set."
 ).format(*HONEST[True], *HONEST[False])
+LEGEND = (MEANING, VERDICTS)
 
 
-@final
-@dataclass(frozen=True)
-class Column:
-    """A heading and what stands below it."""
-
-    head: str
-    cell: Cell
-
-
-def number(value: float | None) -> str:
-    """Return three digits, without an exponent where that can be read.
-
-    >>> number(0.0123), number(0.65), number(1234.5), number(1.5e9)
-    ('0.0123', '0.650', '1234', '1.5e+09')
-    """
-    if value is None:
-        return MISSING
-    size = abs(value)
-    if size == 0 or math.isinf(size):
-        return f"{value:g}"
-    if not 1e-3 <= size < 1e5:
-        return f"{value:.1e}"
-    return f"{value:.0f}" if size >= 100 else f"{value:#.3g}"
-
-
-def terminal(rows: Sequence[Row], notes: Sequence[str]) -> RenderableType:
-    """Return the tables for a terminal.
+def sheets(rows: Sequence[Row]) -> list[Sheet]:
+    """Return the tables of one split.
 
     Args:
         rows: Of all methods, sets and quantities.
-        notes: What there is to say about the data.
     """
-    parts: list[RenderableType] = [Text(note) for note in notes]
-    for title, columns, group in _tables(rows):
-        grid = Table(*(column.head for column in columns), title=title)
-        grid.title_justify = "left"
-        for found in grid.columns[1:]:
-            found.justify = "right"
-        for one in group:
-            grid.add_row(*(column.cell(one) for column in columns))
-        parts.append(grid)
-    return Group(*parts, Text(MEANING), Text(VERDICTS))
+    return layout(rows, _glance(rows), BARS, INTERVALS)
 
 
-def markdown(rows: Sequence[Row], notes: Sequence[str]) -> str:
-    """Return the tables as Markdown.
-
-    Args:
-        rows: Of all methods, sets and quantities.
-        notes: What there is to say about the data.
-    """
-    lines = [*(f"- {note}" for note in notes), ""]
-    for title, columns, group in _tables(rows):
-        rest = "---:|" * (len(columns) - 1)
-        lines += [f"**{title}**", "", _line(column.head for column in columns)]
-        lines += [f"|---|{rest}"]
-        lines += [_line(column.cell(one) for column in columns) for one in group]
-        lines += [""]
-    return "\n".join([*lines, MEANING, "", VERDICTS, ""])
-
-
-def place_name(place: str) -> str:
-    """Return what a set is called in a heading."""
-    return "in domain" if place == TEST else f"shifted: {place}"
-
-
-def _tables(
-    rows: Sequence[Row],
-) -> list[tuple[str, Sequence[Column], Sequence[Row]]]:
-    """Return titles, columns and rows of every table."""
-    found: list[tuple[str, Sequence[Column], Sequence[Row]]] = []
-    if rows:
-        heads = list(dict.fromkeys(row.method for row in rows))
-        first = {row.method: row for row in reversed(rows)}
-        found.append(("At a glance", _glance(rows), [first[name] for name in heads]))
-    for quantity in (ENERGY, FORCES):
-        mine = [row for row in rows if row.quantity == quantity]
-        for place in dict.fromkeys(row.place for row in mine):
-            group = [row for row in mine if row.place == place]
-            title = f"{quantity.capitalize()}, {place_name(place)}, {group[0].unit}"
-            found.append((f"{title}: error bars", BARS, group))
-            scored = [row for row in group if row.scores]
-            if scored:
-                found.append((f"{title}: intervals and scores", INTERVALS, scored))
-    return found
-
-
-def _glance(rows: Sequence[Row]) -> list[Column]:
+def _glance(rows: Sequence[Row]) -> list[Column[Row]]:
     """Return columns for the desiderata: accurate, precise, robust, cheap."""
     table = {(row.method, row.quantity, row.place): row for row in rows}
 
@@ -173,29 +97,15 @@ def _scored(text: Scored) -> Cell:
     return lambda row: MISSING if row.scores is None else text(row.scores)
 
 
-def _change(before: float, after: float, sign: str = "") -> str:
-    if max(abs(before), abs(after)) >= 100:
-        return f"{number(before)} → {number(after)}"
-    return f"{before:{sign}.2f} → {after:{sign}.2f}"
-
-
 def _sharp(scores: Scores) -> str:
     return number(scores.sharpness)
 
 
 def _z2(row: Row) -> str:
-    return MISSING if row.scores is None else _two(row.scores.z2)
+    return MISSING if row.scores is None else two(row.scores.z2)
 
 
-def _two(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 100 else number(value)
-
-
-def _inside(*shares: float) -> str:
-    return " ".join(f"{100 * share:.0f}" for share in shares)
-
-
-BARS: Sequence[Column] = (
+BARS: Sequence[Column[Row]] = (
     Column("method", lambda row: row.method),
     Column("RMSE", lambda row: number(row.rmse)),
     Column("σ", _scored(_sharp)),
@@ -203,16 +113,16 @@ BARS: Sequence[Column] = (
         "α (robust)",
         _scored(lambda s: f"{number(s.alpha)} ({number(s.alpha_robust)})"),
     ),
-    Column("z² before", _scored(lambda s: _two(s.z2_before))),
+    Column("z² before", _scored(lambda s: two(s.z2_before))),
     Column(
         "z² after",
-        _scored(lambda s: f"{_two(s.z2)} ({_two(s.z2_low)}-{_two(s.z2_high)})"),
+        _scored(lambda s: f"{two(s.z2)} ({two(s.z2_low)}-{two(s.z2_high)})"),
     ),
     Column(
         "ENCE (floor)",
-        _scored(lambda s: f"{_change(s.ence_before, s.ence)} ({s.ence_floor:.2f})"),
+        _scored(lambda s: f"{change(s.ence_before, s.ence)} ({s.ence_floor:.2f})"),
     ),
-    Column("area", _scored(lambda s: _change(s.area_before, s.area, "+"))),
+    Column("area", _scored(lambda s: change(s.area_before, s.area, "+"))),
     Column("Cᵥ", _scored(lambda s: f"{s.dispersion:.2f}")),
     Column(
         "ρ",
@@ -221,21 +131,21 @@ BARS: Sequence[Column] = (
     Column("", lambda row: row.verdict),
 )
 
-INTERVALS: Sequence[Column] = (
+INTERVALS: Sequence[Column[Row]] = (
     Column("method", lambda row: row.method),
     Column(
         "inside 50 90 95 % before",
         _scored(
-            lambda s: _inside(s.inside50_before, s.inside90_before, s.inside95_before)
+            lambda s: percent(s.inside50_before, s.inside90_before, s.inside95_before)
         ),
     ),
-    Column("after", _scored(lambda s: _inside(s.inside50, s.inside90, s.inside95))),
+    Column("after", _scored(lambda s: percent(s.inside50, s.inside90, s.inside95))),
     Column(
         "conformal (band)",
         _scored(
             lambda s: (
-                f"{_inside(s.conformal)} ({_inside(s.conformal_low)}-"
-                f"{_inside(s.conformal_high)})"
+                f"{percent(s.conformal)} ({percent(s.conformal_low)}-"
+                f"{percent(s.conformal_high)})"
             )
         ),
     ),
@@ -247,8 +157,3 @@ INTERVALS: Sequence[Column] = (
     Column("CRPS", _scored(lambda s: number(s.crps))),
     Column("MAE", _scored(lambda s: number(s.mae))),
 )
-
-
-def _line(cells: object) -> str:
-    assert hasattr(cells, "__iter__")
-    return "| " + " | ".join(cells) + " |"

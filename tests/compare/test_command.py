@@ -64,6 +64,19 @@ def test_a_shifted_set_of_the_data_themselves(here):
     assert "test 15" in done.stdout
 
 
+def test_several_splits_and_more_of_them_later(here):
+    one = bostruct("compare", "data.extxyz", *SIZES)
+    assert one.exit_code == 0, one.output
+    assert "seed 0." in one.stdout
+    three = bostruct("compare", "data.extxyz", "--splits", 3, *SIZES)
+    assert three.exit_code == 0, three.output
+    assert "3 splits, seeds 0 to 2." in three.stdout
+    found = json.loads((here / "out" / "comparison.json").read_text())
+    assert [one["seed"] for one in found["splits"]] == [0, 1, 2]
+    again = bostruct("compare", "data.extxyz", *SIZES)
+    assert again.stdout == one.stdout
+
+
 def test_list(here):
     done = bostruct("compare", "--list")
     assert done.exit_code == 0
@@ -103,6 +116,8 @@ def test_refused_with_a_sentence_and_nothing_written(here):
     refused(bostruct("compare", "bad.extxyz"), "that ASE can read, got bad.extxyz.")
     refused(bostruct("compare", "data.extxyz", "--method", "x"), "`method` must be one")
     refused(bostruct("compare", "data.extxyz", "--shift", "x"), "`shift` must be one")
+    no = bostruct("compare", "data.extxyz", "--method", "mine.py", "--splits", 0)
+    refused(no, "`splits` must be an integer of at least 1, got 0.")
     message = "`structures` must be enough for 100 to train on"
     refused(bostruct("compare", "data.extxyz", "--method", "mine.py"), message)
     refused(bostruct("data", "cu99"), "`name` must be one of cu15, au5cu10")

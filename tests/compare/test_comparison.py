@@ -4,8 +4,11 @@ import json
 import pytest
 import torch
 
-from bostruct.compare import comparison, page
+from bostruct.compare import division, page
 from bostruct.compare.comparison import compare
+from bostruct.compare.outcome import measure
+from bostruct.compare.row import row as line
+from bostruct.compare.split import split
 from bostruct.errors import InputError, LogError
 from tests.compare.fakes import Fake, dimers
 
@@ -103,20 +106,97 @@ def test_the_same_command_goes_on(data, tmp_path):
 
 
 def test_what_is_known_survives_an_interruption(data, tmp_path, monkeypatch):
-    measure = comparison.measure
+    measure = division.measure
 
     def interrupted(name, method, sets):
         if name == "too sure":
             raise KeyboardInterrupt
         return measure(name, method, sets)
 
-    monkeypatch.setattr(comparison, "measure", interrupted)
+    monkeypatch.setattr(division, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare(data, METHODS, out=tmp_path / "o", **SIZES)
     monkeypatch.undo()
     told = []
     compare(data, METHODS, out=tmp_path / "o", tell=told.append, **SIZES)
     assert told == ["too sure", "shy"]
+
+
+def test_one_split_says_what_methods_say_of_it(data):
+    """No more and no less than each would say alone."""
+    found = compare(data, METHODS, seed=3, **SIZES)
+    sets = split(data, seed=3, **SIZES)
+    by_hand = [
+        line(said, place, quantity, 1.0, 3)
+        for quantity in ("energy", "forces")
+        for place in ("test", "high energy")
+        for said in (measure(name, one, sets) for name, one in METHODS.items())
+    ]
+    assert [one.scores for one in found.rows] == [one.scores for one in by_hand]
+    assert [one.rmse for one in found.rows] == [one.rmse for one in by_hand]
+    many = compare(data, METHODS, seed=3, splits=2, **SIZES)
+    assert [one.scores for one in many.rows[:12]] == [one.scores for one in found.rows]
+
+
+def test_splits_differ_and_come_again():
+    data, mine = dimers(100), {"right": Fake()}
+    sizes = {"train": 20, "calibrate": 30, "shift": "none"}
+    first, again = (compare(data, mine, splits=3, **sizes) for _ in range(2))
+    digests = [one.about["digest"] for one in first.divisions]
+    assert len(set(digests)) == 3
+    assert [one.seed for one in first.divisions] == [0, 1, 2]
+    assert [one.about["digest"] for one in again.divisions] == digests
+    assert [one.scores for one in again.rows] == [one.scores for one in first.rows]
+    rmse = [one.rmse for one in first.rows]
+    assert len(set(rmse)) == len(rmse)
+    # Each is what it is alone.
+    third = compare(data, mine, seed=2, **sizes)
+    assert [one.scores for one in third.rows] == [
+        one.scores for one in first.rows if one.seed == 2
+    ]
+    assert [len(one.rows) for one in first.spreads] == [3] * 2
+
+
+def test_more_splits_compute_the_new_ones(data, tmp_path):
+    told = []
+    two = {"right": METHODS["right"], "shy": METHODS["shy"]}
+    one = compare(data, two, out=tmp_path / "o", tell=told.append, **SIZES)
+    many = compare(data, two, splits=3, out=tmp_path / "o", tell=told.append, **SIZES)
+    assert told == [
+        "right",
+        "shy",
+        "right, split 2 of 3",
+        "shy, split 2 of 3",
+        "right, split 3 of 3",
+        "shy, split 3 of 3",
+    ]
+    assert [row.predict_ms for row in many.divisions[0].rows] == [
+        row.predict_ms for row in one.rows
+    ]
+    (tmp_path / "o" / "methods" / "seed-1" / "shy.npz").unlink()
+    compare(data, two, splits=3, out=tmp_path / "o", tell=told.append, **SIZES)
+    assert told[6:] == ["shy, split 2 of 3"]
+    values = json.loads((tmp_path / "o" / "comparison.json").read_text())
+    assert len(values["rows"]) == 3 * len(one.rows) == 24
+    assert [part["seed"] for part in values["splits"]] == [0, 1, 2]
+    spread = values["spreads"][0]
+    z2 = [r["z2"] for r in values["rows"] if r["method"] == "right"][::4]
+    assert spread["z2"][1:] == [min(z2), max(z2)]
+    assert spread["z2"][0] == pytest.approx((z2[0] * z2[1] * z2[2]) ** (1 / 3))
+    with (tmp_path / "o" / "comparison.csv").open() as file:
+        assert {line["seed"] for line in csv.DictReader(file)} == {"0", "1", "2"}
+
+
+def test_notes_name_the_split(data):
+    gold = dimers(12, numbers=(79, 79))
+    known = {"right": METHODS["right"]}
+    found = compare(data, known, splits=2, shifted={"gold": gold}, **SIZES)
+    assert found.notes[0].endswith("given; 2 splits, seeds 0 to 1.")
+    same, refused = found.notes[1:3], found.notes[3:]
+    for seed in (0, 1):
+        start = f"The same as a structure of the training, seed {seed}: "
+        assert same[seed].startswith(start)
+        assert refused[seed].startswith(f"right refused gold, seed {seed}: ")
 
 
 def test_notes_say_what_is_to_be_known(data):
@@ -143,6 +223,8 @@ def test_an_infinite_width_is_no_number_in_json(data, tmp_path):
 def test_refuses_with_a_sentence(data, tmp_path):
     with pytest.raises(InputError, match="`methods` must be at least one"):
         compare(data, {})
+    with pytest.raises(InputError, match="`splits` must be an integer of at least 1"):
+        compare(data, METHODS, splits=0)
     with pytest.raises(
         InputError, match=r"`methods` must be able to learn .* none: `n"
     ):

@@ -28,6 +28,19 @@ def test_a_page_is_as_wide_as_two_columns(found, tmp_path):
     assert len(colours) > 10
 
 
+def test_several_splits_fit_on_the_same_page(tmp_path):
+    many = compare(dimers(100), {"right": Fake()}, train=20, calibrate=30, splits=2)
+    first = many.divisions[0].rows
+    page.draw(many.outcomes, many.rows, "energy", tmp_path / "many.png")
+    page.draw(many.outcomes, first, "energy", tmp_path / "one.png")
+    both, one = (
+        matplotlib.image.imread(tmp_path / name) for name in ("many.png", "one.png")
+    )
+    assert both.shape[1] == one.shape[1]
+    assert both.shape[0] == pytest.approx(one.shape[0], abs=2)
+    assert (tmp_path / "many.png").read_bytes() != (tmp_path / "one.png").read_bytes()
+
+
 def test_a_folder_that_is_not_there(found, tmp_path):
     with pytest.raises(LogError, match="could not write"):
         page.draw(found.outcomes, found.rows, "forces", tmp_path / "no" / "f.png")

@@ -21,7 +21,9 @@ def test_a_row_says_it_all(sets):
     assert found.rmse == found.scores.rmse
     assert not found.shifted
     assert row(outcome, "high energy", "energy", 1.0).shifted
-    forces = row(outcome, "test", "forces", 1.0)
+    forces = row(outcome, "test", "forces", 1.0, seed=3)
+    assert (found.seed, forces.seed) == (0, 3)
+    assert found.scored
     assert forces.unit == "eV/Å"
     assert forces.cost == pytest.approx(outcome.force_predict / outcome.predict)
 
@@ -32,6 +34,7 @@ def test_every_number_is_in_the_flat_row(sets):
     full = row(shy, "test", "energy", 1.0)
     assert bare.scores is None
     assert bare.verdict == ""
+    assert not bare.scored
     assert list(bare.flat()) == list(full.flat())
     assert bare.flat()["rmse"] == bare.rmse
     assert bare.flat()["z2"] is None

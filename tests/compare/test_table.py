@@ -3,7 +3,7 @@ import re
 import pytest
 from rich.console import Console
 
-from bostruct.compare import table
+from bostruct.compare import sheet, table
 from bostruct.compare.comparison import compare
 from tests.compare.fakes import Fake, dimers
 
@@ -39,7 +39,7 @@ def test_markdown_has_a_table_for_each_set_and_quantity(found):
     assert "| shy | " in blocks[1]
     assert "shy" not in blocks[6]  # it has no variances of forces
     row = found.rows[0]
-    assert f"| {table.number(row.rmse)} |" in blocks[1]
+    assert f"| {sheet.number(row.rmse)} |" in blocks[1]
     assert f"{row.scores.inside90 * 100:.0f}" in blocks[2]
     assert table.MEANING in text
 
@@ -54,27 +54,3 @@ def test_the_terminal_shows_the_same(found):
     assert "Structures: train 20" in text
     assert "honest" in text
     assert "one width" in text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "–"),
-        (0.0, "0"),
-        (0.00012345, "1.2e-04"),
-        (0.012345, "0.0123"),
-        (-1.2345, "-1.23"),
-        (123.45, "123"),
-        (12345.6, "12346"),
-        (0.65, "0.650"),
-        (1.0, "1.00"),
-        (1.5e9, "1.5e+09"),
-        (float("inf"), "inf"),
-    ],
-)
-def test_numbers_have_three_digits(value, text):
-    assert table.number(value) == text
-
-
-def test_nothing_is_no_table():
-    assert table.markdown([], ["alone"]).startswith("- alone\n")
