@@ -17,6 +17,7 @@ FILES = {
     "own_method": ["own_method/energy.png", "own_method/comparison.csv"],
     "own_network": [],
     "read_posteriors": ["read_posteriors/predictions.png"],
+    "screening": ["screening/campaign.db"],
     "start_and_check": ["start_and_check/campaign.db", "known.extxyz"],
 }
 

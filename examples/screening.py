@@ -1,0 +1,53 @@
+"""A small screening: alloys of Cu, Pd and Au that are stiff, cheap and do not unmix.
+
+Price is known from the composition, exactly and at no cost; bulk modulus and mixing
+enthalpy are learnt. What was predicted of a structure before it was evaluated has an
+error bar, the σ that earlier predictions have earned. EMT is a model landscape.
+
+`bostruct front runs/screening --out front` writes all of it, with pictures.
+"""
+
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+import bostruct as bo
+
+ELEMENTS = ["Cu", "Pd", "Au"]
+PRICES = bo.evaluators.prices()
+
+campaign = bo.Campaign(
+    space=bo.spaces.Composition(
+        ELEMENTS,
+        step=1 / 8,
+        parent=bulk("Cu", cubic=True).repeat((2, 1, 1)),
+        price={element: PRICES[element] for element in ELEMENTS},
+    ),
+    evaluator=bo.evaluators.AlloyProperties(EMT),
+    objectives=[
+        bo.Objective("bulk_modulus_GPa", "maximize", unit="GPa"),
+        bo.Objective("price", "minimize", unit="$/kg", log=True),
+    ],
+    constraints=[bo.Constraint("mixing_enthalpy_eV_per_atom", below=0.0)],
+    initial=6,
+    stop=bo.stop.Evaluations(14),
+)
+
+
+def table(log: bo.campaign.Log) -> list[str]:
+    """Return a line for each structure of the front: predicted and found."""
+    formulas = {t.number: t.structures.formulas()[0] for t in log.trials("done")}
+    lines = ["formula    price, $/kg  modulus, GPa  predicted before"]
+    for point in log.front().points:
+        told = point.foretold.get("bulk_modulus_GPa")  # None of the random ones
+        before = f"{told.mean:.1f} ± {told.calibrated:.1f}" if told else "-"
+        lines.append(
+            f"{formulas[point.trial]:<9}  {point.raw['price']:11.0f}  "
+            f"{point.raw['bulk_modulus_GPa']:12.1f}  {before}"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    log = campaign.run("runs/screening", seed=0)
+    print("\n".join(table(log)))
+    print(f"hypervolume {log.front().hypervolume:.3f}")
