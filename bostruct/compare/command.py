@@ -18,8 +18,8 @@ from bostruct.compare.split import CALIBRATE, TEST, Shift
 from bostruct.errors import InputError, must
 from bostruct.structures import Structures, from_ase
 
-WIDTH = 150
-"""Columns of the tables where the output is no terminal."""
+WIDTH, WIDE = 150, 200
+"""Columns of the tables where the output is no terminal; of several splits."""
 
 
 @final
@@ -80,7 +80,7 @@ def run(options: Options) -> None:
         )
     finally:
         line.stop()
-    console = stdout()
+    console = stdout(WIDTH if options.splits == 1 else WIDE)
     console.print(found.table())
     console.print(f"Tables and plots are in {options.out}", soft_wrap=True)
 
@@ -120,10 +120,10 @@ def read(path: Path) -> Structures:
     return from_ase(frames)
 
 
-def stdout() -> Console:
+def stdout(width: int = WIDTH) -> Console:
     """Return the console of results, wide enough for them."""
     console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
+    return console if console.is_terminal else Console(width=width)
 
 
 def _keeps(constraint: object) -> bool:

@@ -134,6 +134,7 @@ def terminal(
         grid.title_justify = "left"
         for column in grid.columns[1:]:
             column.justify = "right"
+            column.overflow = "fold"  # no digit is left out on a narrow terminal
         for line in sheet.lines:
             grid.add_row(*line)
         parts.append(grid)

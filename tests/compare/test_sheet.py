@@ -55,6 +55,16 @@ def test_both_ways_to_print_have_everything():
     assert "│ 3   │   4 │" in printed
 
 
+def test_no_digit_is_left_out_on_a_narrow_terminal():
+    made = Sheet("T", ["one", "two"], [["name", "0.12345678"]])
+    console = Console(width=17)
+    with console.capture() as captured:
+        console.print(sheet.terminal([made], [], []))
+    assert "0.1234" in captured.get()
+    assert "5678" in captured.get()
+    assert "…" not in captured.get()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
