@@ -5,7 +5,7 @@ in place of 32. Needs `pip install 'bostruct[chgnet]'`, the weights are in that 
 any of its 89 elements may stand in the list. CHGNet is a model too: trained on density
 functional theory (PBE), it is known to make crystals too soft.
 
-An evaluation relaxes volume and atoms and fits an equation of state, 3 to 5 s on one
+An evaluation relaxes volume and atoms and fits an equation of state, 2 to 4 s on one
 core; elements by themselves are relaxed first, once. Prices are of September 2013.
 """
 
