@@ -14,6 +14,7 @@ from rich.text import Text
 
 from bostruct.bench.fronts import Row, fronts, named
 from bostruct.bench.hunts import Screening
+from bostruct.bench.poison import Poison
 from bostruct.bench.screens import SCREENS
 
 WIDTH = 150
@@ -42,9 +43,12 @@ def run(
     ] = None,
     batch: Annotated[int, typer.Option(help="Chosen and evaluated together.")] = 1,
     poison: Annotated[
-        bool,
-        typer.Option("--poison", help="Spoil 11 % of the results: absurd, error, NaN."),
-    ] = False,
+        Poison | None,
+        typer.Option(
+            help="Spoil 11 % of the results: absurd, error, NaN. A passing failure is "
+            "one of the call, a lasting one of the structure."
+        ),
+    ] = None,
     at: Annotated[
         list[int] | None,
         typer.Option(help="Where the table looks; may be repeated. [default: 50, 100]"),

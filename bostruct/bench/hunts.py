@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bostruct.bench.genetic import POPULATION, WEIGHTS, genetic
 from bostruct.bench.method import one_thread
-from bostruct.bench.poison import Poisoned
+from bostruct.bench.poison import Poison, Poisoned
 from bostruct.bench.screens import Screen
 from bostruct.bench.trace import Trace, logged, read
 from bostruct.campaign import Campaign, stop
@@ -56,14 +56,14 @@ class Screening:
     Args:
         initial: Random structures first; None leaves it to the campaign.
         batch: Chosen together, and evaluated together.
-        poison: Whether the evaluator is spoilt, by the seed of the run.
+        poison: Which failures spoil the evaluator, by the seed of the run; None: none.
         settings: Further arguments of `Campaign`, by name.
         label: What they are called in the results.
     """
 
     initial: int | None = None
     batch: int = 1
-    poison: bool = False
+    poison: Poison | None = None
     settings: tuple[tuple[str, Any], ...] = ()
     label: str = ""
 
@@ -83,14 +83,14 @@ class Screening:
         if self.batch > 1:
             parts.append(f"batch {self.batch}")
         if self.poison:
-            parts.append("poison")
+            parts.append(f"poison {self.poison}")
         return " ".join(parts)
 
     def campaign(self, screen: Screen, evaluator: Evaluator, seed: int) -> Campaign:
         """Return the campaign."""
         return Campaign(
             screen.domain,
-            Poisoned(evaluator, seed) if self.poison else evaluator,
+            Poisoned(evaluator, seed, self.poison) if self.poison else evaluator,
             initial=self.initial,
             batch=self.batch,
             objectives=screen.objectives,

@@ -1,16 +1,23 @@
-"""An evaluator that is spoilt on purpose: absurd values, errors, and no numbers."""
+"""An evaluator that is spoilt on purpose: absurd values, errors, and no numbers.
+
+Two kinds are told apart. A *lasting* failure is one of the structure, which does not
+converge, and comes again. A *passing* one is of the call, which its queue has killed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, final, get_args
 
 from bostruct.errors import InputError, check_count, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.structures import Structures
+
+Poison = Literal["passing", "lasting"]
 
 HUGE = 100.0
 """An absurd modulus is so many times too large, or negative."""
@@ -22,30 +29,37 @@ DEEP = -50.0
 @final
 @dataclass(frozen=True, eq=False)
 class Poisoned:
-    """Spoils some results of an evaluator; which, the structure and the seed decide.
+    """Spoils some results of an evaluator.
 
-    So a structure that is asked for again is spoilt again, after a restart too.
+    Which, the structure and the seed decide, also after a restart; where failures pass,
+    so does how often this object was asked for the structure.
 
     Args:
         evaluator: What is spoilt.
         seed: Of the choice.
+        kind: "lasting" where what is asked for again is spoilt again, or "passing".
         absurd: Share of results in which a modulus is a hundred times too large or
             negative, or an enthalpy is -50 eV per atom.
         raising: Share of calls that raise.
         missing: Share of results whose energy is NaN.
 
     Raises:
-        InputError: a share is not between 0 and 1, or they are more than all.
+        InputError: a share is not between 0 and 1, they are more than all, or there is
+            no such kind.
     """
 
     evaluator: Evaluator
     seed: int = 0
+    kind: Poison = "lasting"
     absurd: float = 0.01
     raising: float = 0.05
     missing: float = 0.05
+    _calls: Counter[bytes] = field(default_factory=Counter, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_count("seed", self.seed, 0)
+        if self.kind not in get_args(Poison):
+            raise InputError(must("kind", "be passing or lasting", repr(self.kind)))
         shares = (self.absurd, self.raising, self.missing)
         if min(shares) < 0 or sum(shares) > 1:
             condition = "be shares of at most 1 in all"
@@ -53,7 +67,7 @@ class Poisoned:
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return what was found, or what is told in its place."""
-        lot, kind = self._lot(structures)
+        lot, which = self._lot(structures)
         if lot < self.raising:
             raise RuntimeError("poisoned: the calculation crashed")
         found = self.evaluator(structures)
@@ -62,7 +76,7 @@ class Poisoned:
         if lot < self.raising + self.missing:
             return replace(found, energy=math.nan)
         if lot < self.raising + self.missing + self.absurd:
-            return replace(found, properties=spoilt(found.properties, kind))
+            return replace(found, properties=spoilt(found.properties, which))
         return found
 
     def description(self) -> dict[str, Any]:
@@ -71,17 +85,22 @@ class Poisoned:
             "kind": "poisoned",
             "of": self.evaluator.description(),
             "seed": self.seed,
+            "failures": self.kind,
             "shares": [self.absurd, self.raising, self.missing],
         }
 
     def _lot(self, structures: Structures) -> tuple[float, int]:
-        """Return a number in [0, 1), and one in 0, 1, 2, of one structure."""
+        """Return a number in [0, 1), and one in 0, 1, 2, of one call."""
         digest = hashlib.sha256(f"poison {self.seed}".encode())
         digest.update(structures.numbers.cpu().numpy().tobytes())
         for part in (structures.cell, structures.positions):
             # Rounded: the last bits may depend on how many are decoded together.
             digest.update((part.cpu().double() * 1e4).round().long().numpy().tobytes())
         drawn = digest.digest()
+        before = self._calls[drawn]
+        self._calls[drawn] += 1
+        if before and self.kind == "passing":
+            drawn = hashlib.sha256(drawn + str(before).encode()).digest()
         return int.from_bytes(drawn[:6], "big") / 2**48, drawn[6] % 3
 
 

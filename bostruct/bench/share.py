@@ -81,11 +81,10 @@ def known(trace: Trace, truth: Truth) -> Found:
     believed = front(trace.Y, goals)
     wrong = (trace.Y[believed] - true[believed]).abs() > 1e-6 * true[believed].abs()
     promised = sound & goals.feasible(trace.Y) & ~goals.feasible(true)
-    lost = [
-        place for place, good in zip(places, sound.tolist(), strict=True) if not good
-    ]
+    asked = torch.tensor(places)
     left = truth.outcomes.clone()
-    left[lost] = torch.nan
+    left[asked] = torch.nan
+    left[asked[sound]] = truth.outcomes[asked[sound]]
     reach = hypervolume(left, goals, truth.reference) / truth.volume
     return Found(
         trace,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.aims import Aims
+from bostruct.campaign.anew import anew
 from bostruct.campaign.arrays import offload
 from bostruct.campaign.calibration import calibrated
 from bostruct.campaign.device import now
@@ -157,13 +158,16 @@ def _with_model(task: Task, trials: Sequence[Trial], known: list[Trial]) -> Plan
     if pending:
         value = value.after(torch.stack(pending).to(task.device))
     candidates = task.finder(value, space, X, energies, task.stream("search"))
-    seen = torch.stack([trial.X for trial in trials]).to(task.device)
     rests = dict(zip(numbers, calm(structures), strict=True))
-    resting = torch.tensor([rests.get(trial.number, True) for trial in trials])
-    again = None  # of members there is no second look: each has one energy
-    if not isinstance(space, Discrete):
-        again = paying(model, candidates.X, energies)
-    candidates, chosen, values = choice(task, candidates, value, seen, resting, again)
+    again, pays = set(), None
+    if isinstance(space, Discrete):  # of a member there is one energy, but of failures
+        again = {trial.number for trial in anew(trials, space)}
+    else:
+        pays = paying(model, candidates.X, energies)
+    old = [trial for trial in trials if trial.number not in again]
+    seen = torch.stack([trial.X for trial in old]).to(task.device)
+    resting = torch.tensor([rests.get(trial.number, True) for trial in old])
+    candidates, chosen, values = choice(task, candidates, value, seen, resting, pays)
     tensors = offload(_tensors(task, model, candidates, chosen, known))
     shown = dict(model.hyperparameters()) | calibrated(known).numbers()
     if isinstance(task.parts.acquisition, Tempers):

@@ -12,6 +12,7 @@ from torch import Tensor
 from bostruct.acquisition import Case
 from bostruct.acquisition.joined import Joined
 from bostruct.campaign.aims import Aims
+from bostruct.campaign.anew import anew
 from bostruct.campaign.arrays import offload
 from bostruct.campaign.calibration import calibrated
 from bostruct.campaign.device import now
@@ -133,7 +134,8 @@ def screen(task: Task, aims: Aims, trials: Sequence[Trial]) -> Found:
     )
     worth = Worth(task, case, model)
     candidates = task.finder(worth, space, X, merit(case), task.stream("search"))
-    seen = torch.stack([trial.X for trial in trials]).to(X)
+    again = {trial.number for trial in anew(trials, space)}
+    seen = torch.stack([t.X for t in trials if t.number not in again]).to(X)
     candidates, chosen, values = choice(task, candidates, worth, seen)
     tensors = offload(_tensors(task, model, candidates, chosen, known))
     said = _said(aims, tensors, chosen)

@@ -49,8 +49,8 @@ class Failure:
 
     Args:
         reason: One sentence for the person who reads the log.
-        retryable: Whether the same call may succeed another time: a file system or a
-            license was away, say. A campaign then asks once more.
+        retryable: Whether the same call is worth another attempt at once: a file system
+            or a license was away, say. A campaign then asks once more.
         seconds: Wall time of the call.
     """
 

@@ -13,7 +13,8 @@ def screen():
 
 def test_names_say_what_differs_from_the_defaults():
     assert Screening().name == "bostruct"
-    assert Screening(20, 8, True).name == "bostruct initial 20 batch 8 poison"
+    name = "bostruct initial 20 batch 8 poison lasting"
+    assert Screening(20, 8, "lasting").name == name
     assert Screening(label="plain").name == "bostruct plain"
     assert (Chance().name, Genetic().name) == ("random", "genetic")
 
@@ -36,7 +37,7 @@ def test_a_campaign_leaves_its_trace_and_goes_on(screen, tmp_path):
 
 
 def test_what_is_spoilt_is_not_in_the_trace(screen, tmp_path):
-    hunt = Screening(initial=24, batch=4, poison=True)
+    hunt = Screening(initial=24, batch=4, poison="lasting")
     trace = hunt.run(screen, screen.evaluator, 0, 24, tmp_path)
     lost = ~trace.Y.isfinite().all(-1)
     assert 0 < int(lost.sum()) < 12

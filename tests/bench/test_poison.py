@@ -43,6 +43,22 @@ def test_shares_are_those_asked_for_and_last():
     assert told(1, absurd=0.2, raising=0.1, missing=0.1) != found
 
 
+def test_failures_pass_or_last():
+    screen = large()
+    structures = list(screen.domain.decode(screen.sample(60, generator())))
+    for poison in ("passing", "lasting"):
+        evaluator = Poisoned(Rule(), 0, poison, 0.0, 0.25, 0.25)
+        rounds = [[kind(evaluate(evaluator, s)) for s in structures] for _ in range(2)]
+        pairs = Counter(zip(*rounds, strict=True))
+        if poison == "lasting":
+            assert rounds[0] == rounds[1]
+        else:
+            assert 5 < sum(n for (a, b), n in pairs.items() if a != "sound" == b) < 25
+            assert 5 < sum(n for (a, b), n in pairs.items() if a == "sound" != b) < 25
+        again = Poisoned(Rule(), 0, poison, 0.0, 0.25, 0.25)
+        assert [kind(evaluate(again, s)) for s in structures] == rounds[0]
+
+
 def test_absurd_values_are_outside_every_window():
     sound = {"bulk_modulus_GPa": 140.0, ENTHALPY: -0.01, "volume_A3_per_atom": 12.0}
     assert spoilt(sound, 0) == sound | {"bulk_modulus_GPa": 14000.0}
@@ -71,5 +87,7 @@ def test_refused():
         Poisoned(Rule(), absurd=0.9, raising=0.2)
     with pytest.raises(InputError, match="be shares of at most 1 in all"):
         Poisoned(Rule(), absurd=-0.1)
+    with pytest.raises(InputError, match="`kind` must be passing or lasting, got 'x'"):
+        Poisoned(Rule(), kind="x")
     with pytest.raises(InputError, match="`seed` must be an integer"):
         Poisoned(Rule(), seed=-1)
