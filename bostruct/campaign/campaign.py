@@ -294,7 +294,7 @@ class Campaign:
             reason: One sentence for the person who reads the log.
 
         Raises:
-            InputError: there is no such trial, or nothing was found.
+            InputError: there is no such trial, it found nothing, or no reason is given.
             LogError: the folder was begun by a version that could not.
         """
         self._open.retract(trial, reason)

@@ -11,7 +11,7 @@ from bostruct.campaign.records import Trial
 from bostruct.errors import InputError, must
 
 
-def check(log: Log, number: int, reason: str) -> Trial:
+def retractable(log: Log, number: int, reason: str) -> Trial:
     """Return a trial that may be retracted.
 
     Raises:
@@ -49,7 +49,7 @@ def retract(folder: Path, number: int, reason: str) -> None:
             that could not retract.
     """
     log = reopen(folder)
-    check(log, number, reason)
+    retractable(log, number, reason)
     ledger = Ledger(
         folder,
         log.description,
@@ -60,7 +60,7 @@ def retract(folder: Path, number: int, reason: str) -> None:
     )
     status, text = "paused", f"trial {number} was retracted"
     try:
-        check(ledger, number, reason)  # someone may have been faster
+        retractable(ledger, number, reason)  # someone may have been faster
         ledger.retract(number, reason)
     except BaseException:
         status, text = "failed", f"trial {number} could not be retracted"

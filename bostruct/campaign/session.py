@@ -20,6 +20,7 @@ from bostruct.campaign.parts import Parts
 from bostruct.campaign.plan import given, plan
 from bostruct.campaign.records import OPEN, Trial
 from bostruct.campaign.relaxations import Relaxations
+from bostruct.campaign.retraction import retractable
 from bostruct.campaign.series import Standing, standing
 from bostruct.campaign.stop import Progress
 from bostruct.campaign.value import Task
@@ -165,17 +166,8 @@ class Session:
 
     def retract(self, trial: Trial | int | str, reason: str) -> None:
         """Take back what a trial found."""
-        if isinstance(trial, int):
-            every = self.ledger.undecoded()
-            if not 0 <= trial < len(every):
-                condition = f"be below {len(every)}, the number of trials"
-                raise InputError(must("trial", condition, trial))
-            trial = every[trial]
-        found = self._find(trial)
-        if found.state != "done":
-            state = f"{found.number}, {found.state}"
-            raise InputError(must("trial", "be one that found something", state))
-        self.ledger.retract(found.number, reason)
+        number = trial if isinstance(trial, int) else self._find(trial).number
+        self.ledger.retract(retractable(self.ledger, number, reason).number, reason)
 
     def abandon(self, trial: Trial | str, reason: str) -> None:
         """Record that the energy of a trial will not be asked for any more."""

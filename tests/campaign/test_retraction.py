@@ -5,7 +5,7 @@ import pytest
 
 from bostruct.campaign.ledger import Ledger
 from bostruct.campaign.log import Log
-from bostruct.campaign.retraction import check, retract
+from bostruct.campaign.retraction import retract, retractable
 from bostruct.errors import InputError, LockedError, LogError
 from tests.campaign import alloys
 from tests.campaign.standin import campaign
@@ -63,7 +63,7 @@ def test_twice_is_refused(screened):
     with pytest.raises(InputError, match="got 4, retracted"):
         retract(screened.folder, 4, "no")
     with pytest.raises(InputError, match="got 4, retracted"):
-        check(screened, 4, "no")
+        retractable(screened, 4, "no")
 
 
 def test_while_a_campaign_writes(screened):

@@ -197,7 +197,7 @@ def test_a_retracted_trial_is_no_longer_believed(tmp_path):
         mine.retract(bad, "the cell was wrong")
         with pytest.raises(InputError, match="must be one that found something"):
             mine.retract(bad)
-        with pytest.raises(InputError, match="must be below 7"):
+        with pytest.raises(InputError, match="must be 0 to 6, one of the log"):
             mine.retract(99)
     trial = log.undecoded()[bad]
     assert (trial.state, trial.reason, trial.energy) == (
