@@ -50,6 +50,7 @@ campaign = bo.Campaign(
     constraints=[
         bo.Constraint("mixing_enthalpy_eV_per_atom", below=0.0, unit="eV/atom"),
     ],
+    start=[bulk(element) for element in ELEMENTS],  # they lie on the bound
     stop=bo.stop.Evaluations(60),
 )
 
