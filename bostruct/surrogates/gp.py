@@ -38,9 +38,10 @@ class GP:
             object of `bostruct.descriptors.Features`; one or several. By default the
             fractions alone where the space is one of compositions, else both.
         ard: whether each coordinate of the composition has its own length.
-        widen: whether sigma grows where the data contradict it: by the root mean
-            square of the leave-one-out errors in units of their sigma, where that is
-            above 1 (Rasmussen and Williams 2006, eqs. 5.10-5.12).
+        widen: whether sigma is widened: by the root mean square of the leave-one-out
+            errors in units of their sigma, where that is above 1 (Rasmussen and
+            Williams 2006, eqs. 5.10-5.12), and by t / (t - p) in variances, at
+            most 2, for p numbers that were fitted to t values.
 
     Raises:
         InputError: there are no such features.

@@ -12,9 +12,11 @@ Notation
 
 (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1).
 The numbers of the kernel are the most probable ones under priors that are normal in
-their logarithms. The kernel is one of GPyTorch's; the algebra is here, as distances do
-not change during a search, and a kept factor makes one product of any number of
-structures, while GPyTorch would repeat the training set for each.
+their logarithms. As they, m and s come from the same values, left-out errors look
+smaller than errors of new values are, and w makes up for it; see `widened`. The kernel
+is one of GPyTorch's; the algebra is here, as distances do not change during a search,
+and a kept factor makes one product of any number of structures, while GPyTorch would
+repeat the training set for each.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ SPREADS = (3.0, 1.0, 3.0)
 LEASTS, MOSTS = (LOG(1e-6), LOG(0.1), LOG(1e-9)), (LOG(1e4), LOG(1e2), LOG(10))
 STARTS = ((LOG(2), LOG(1e-3)), (LOG(0.7), LOG(1e-5)), (LOG(5), LOG(1e-2)))
 FEW = 5  # values of which no misfit is told
+LEFT = 0.5  # of the values, taken to be left by what was fitted, at least
 LEAST = 1e-10  # variance that is always left, of that of the values
 NUMBERS = (
     "Z",
@@ -114,7 +117,7 @@ class Process:
             blocks: the features.
             Z: `[t, f]`.
             values: `[t]`, at least one, finite.
-            widen: whether a misfit beyond sigma widens it.
+            widen: whether sigma is widened; see `widened`.
         """
         offset, scale = values.mean(), deviation(values)
         y = (values - offset) / scale
@@ -127,8 +130,8 @@ class Process:
             evidence = -0.5 * (y @ weights + len(y) * math.log(2 * math.pi)) - logs
             own = torch.cholesky_inverse(factor).diagonal()
             misfit = (weights.square() / own).mean().sqrt()
-            enough = widen and len(y) >= FEW
-            widening = misfit.clamp(min=1.0) if enough else torch.ones_like(misfit)
+            fitted = 2 + sum(p.numel() for p in (*covariance.parameters(), noise))
+            widening = widened(misfit, len(y), fitted) if widen else misfit.new_ones(())
         found = (Z, factor, weights, noise, offset, scale, widening, misfit, evidence)
         return cls(blocks, covariance, dict(zip(NUMBERS, found, strict=True)))
 
@@ -191,6 +194,23 @@ class Process:
             found[f"signal_of_{block.name}"] = scale * float(signal.sqrt())
             found[f"length_of_{block.name}"] = float(length.log().mean().exp())
         return found
+
+
+def widened(misfit: Tensor, count: int, fitted: int) -> Tensor:
+    """Return the factor of sigma, `[]`, at least 1.
+
+    Its square is that of the misfit, where this is above 1 and there are `FEW` values,
+    times t / (t - p): as in least squares, p numbers fitted to t values take as many of
+    them to themselves. That factor is at most 1 / `LEFT`: of few values p counts for
+    less, as the priors decide most of what is fitted.
+
+    Args:
+        misfit: `[]` root mean square of left-out errors, in sigma, all numbers kept.
+        count: of the values, t.
+        fitted: numbers that were found from them, p.
+    """
+    square = misfit.square().clamp(min=1) if count >= FEW else torch.ones_like(misfit)
+    return (square * count / max(count - fitted, LEFT * count)).sqrt()
 
 
 def deviation(values: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.means import ZeroMean
 
-from bostruct.surrogates.blend import Block
+from bostruct.surrogates.blend import Blend, Block
 from bostruct.surrogates.numerics import exact
-from bostruct.surrogates.process import Process
+from bostruct.surrogates.process import FEW, Process, widened
 
 BLOCKS = (Block("averaged", 3, False, False), Block("fractions", 2, True, True))
 
@@ -112,14 +112,56 @@ def test_a_misfit_widens_sigma_and_nothing_else():
     y = torch.where(torch.arange(40) % 13 == 5, y + 30, y)
     plain = Process.fit(BLOCKS, Z, y, widen=False)
     wide = Process.fit(BLOCKS, Z, y, widen=True)
-    factor = wide.numbers["misfit"].clamp(min=1)
-    assert torch.equal(wide.numbers["widening"], factor)
+    fitted = 2 + 2 + 3 + 1  # offset and scale, signals, lengths (one block ard), noise
+    square = wide.numbers["misfit"].square().clamp(min=1) * 40 / (40 - fitted)
+    factor = wide.numbers["widening"]
+    assert torch.allclose(factor.square(), square)
     assert plain.numbers["widening"] == 1
     asked = data(9, seed=1)[0].view(3, 3, 5)
     (mean, C, noise), (mean_, C_, noise_) = plain(asked), wide(asked)
     assert torch.equal(mean, mean_)
     assert torch.equal(noise, noise_)
     assert torch.allclose(C * factor.square(), C_)
+
+
+@pytest.mark.parametrize(
+    ("misfit", "count", "square"),
+    [
+        (0.8, 70, 70 / 63),
+        (1.2, 70, 1.44 * 70 / 63),
+        (1.0, 7_000_000, 1.0),
+        (1.0, 10, 2.0),  # and not 10 / 3
+        (1.0, 7, 2.0),
+        (9.0, FEW - 1, 2.0),  # no misfit is told
+        (2.0, FEW, 8.0),
+    ],
+)
+def test_numbers_that_were_fitted_leave_fewer_values(misfit, count, square):
+    found = widened(torch.tensor(misfit, dtype=torch.float64), count, fitted=7)
+    assert math.isclose(float(found.square()), square, rel_tol=1e-5)
+
+
+def test_sigma_is_right_of_draws_of_a_known_process():
+    blocks, n = (Block("fractions", 2, True, False),), 30
+    blend = Blend(blocks).requires_grad_(False)
+    blend.initialize(log_length=torch.full((1,), math.log(0.7), dtype=torch.float64))
+    plain, wide = [], []
+    for seed in range(16):
+        generator = torch.Generator().manual_seed(seed)
+        Z = torch.randn(60, 2, dtype=torch.float64, generator=generator)
+        A = blend(Z).to_dense() + 1e-3 * torch.eye(60, dtype=torch.float64)
+        draw = torch.randn(60, dtype=torch.float64, generator=generator)
+        y = torch.linalg.cholesky(A) @ draw
+        process = Process.fit(blocks, Z[:n], y[:n], widen=True)
+        mean, C, noise = process(Z[n:].unsqueeze(1))
+        error, C = (y[n:] - mean[:, 0]).square(), C[:, 0, 0]
+        narrow = C / process.numbers["widening"].square()
+        plain.append((error / (narrow + noise)).mean())
+        wide.append((error / (C + noise)).mean())
+    before, after = torch.stack(plain), torch.stack(wide)
+    assert before.mean() > 1.25  # too few values to find the numbers of the kernel
+    assert 0.8 < after.mean() < 1.2
+    assert after.log().square().mean() < before.log().square().mean()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -154,6 +196,15 @@ def test_restored_as_it_was():
     for first, second in zip(process(asked), again(asked), strict=True):
         assert torch.equal(first, second)
     assert process.hyperparameters() == again.hyperparameters()
+
+
+def test_an_earlier_widening_is_kept():
+    state = fitted(widen=True).state()
+    assert state["widening"] > 1
+    earlier = state | {"widening": torch.ones((), dtype=torch.float64)}
+    asked = data(9, seed=1)[0].view(3, 3, 5)
+    _, C, _ = Process.restore(BLOCKS, earlier)(asked)
+    assert torch.equal(C, fitted(widen=False)(asked)[1])
 
 
 def test_features_of_one_element_are_none():
