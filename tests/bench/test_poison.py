@@ -73,7 +73,7 @@ def test_what_failed_before_still_does():
 
     screen = large()
     one = screen.domain.decode(screen.sample(1, generator()))
-    assert Poisoned(Broken(), 0, 0.0, 0.0, 0.0)(one).reason == "broken"
+    assert Poisoned(Broken(), 0, "lasting", 0.0, 0.0, 0.0)(one).reason == "broken"
 
 
 def test_it_says_what_it_is():
