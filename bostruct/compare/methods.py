@@ -50,7 +50,7 @@ METHODS: Mapping[str, Named] = {
     ),
     "LastLayer": Named(
         LastLayer,
-        "what the data leave open of the last layer of one network, and noise",
+        "what the data leave open of one network's last layer, stretched by errors",
     ),
     "Committee": Named(
         Committee, "spread of networks, each without a share of the data, and noise"

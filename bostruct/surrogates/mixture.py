@@ -34,9 +34,9 @@ from bostruct.surrogates.belief import Belief
 from bostruct.surrogates.believed import BelievedModel
 from bostruct.surrogates.encoder import Encoder
 from bostruct.surrogates.gates import Gates, looks
-from bostruct.surrogates.lastlayer import Readout, readout
 from bostruct.surrogates.lesson import Lesson, prepare
 from bostruct.surrogates.network import NETWORK, Network, Weights
+from bostruct.surrogates.readout import Readout, readout
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.surrogates.training import squared, train
 from bostruct.uncertainty.mixture import Mode
@@ -167,7 +167,7 @@ class Experts:
         hot = torch.nn.functional.one_hot(place, len(self.encoder.radii)).to(x)
         f = torch.cat((hidden, hot.expand(len(hidden), -1, -1)), -1)
         total = f.new_zeros(len(f), b, f.shape[2]).index_add(1, index, f)
-        root = torch.linalg.solve_triangular(last.factor, total.mT, upper=False).mT
+        root = last.root(total)
         y = torch.einsum("kbh,kh->bk", total, last.mean)
         mean = (gates * y).sum(-1)
         local = torch.einsum("knh,kh->nk", f, last.mean)

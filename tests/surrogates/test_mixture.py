@@ -7,9 +7,10 @@ import torch
 from bostruct.errors import InputError
 from bostruct.structures import Structures
 from bostruct.surrogates import BelievedModel, LastLayer, Mixture
-from bostruct.surrogates.lastlayer import Laplace, Readout
+from bostruct.surrogates.lastlayer import Laplace
 from bostruct.surrogates.mixture import MODES, Experts, _split
 from bostruct.surrogates.network import Network
+from bostruct.surrogates.readout import Readout
 from bostruct.uncertainty import density_gates, distance_gates, mix
 
 SMALL = Network(components=12, width=8, steps=60, radial=3, angular=2)
@@ -37,8 +38,9 @@ def experts(model, new):
     prior = whole.encoder.prior(new, place)
     rows = [value.unbind() for value in vars(whole.readout).values()]
     last = [Readout(*parts) for parts in zip(*rows, strict=True)]
+    none = x.new_zeros(len(last[0].mean), 0)
     found = [
-        Laplace(whole.encoder, weights, one).belief(new)
+        Laplace(whole.encoder, weights, one, torch.ones(()), none).belief(new)
         for weights, one in zip(_split(whole.weights), last, strict=True)
     ]
     total = x.new_zeros(len(new), x.shape[1]).index_add(0, new.index, x)
@@ -107,9 +109,13 @@ def test_forces_are_slopes_of_the_mean_and_gates_move_too(
 
 def test_one_expert_is_a_last_layer(data, space, new):
     alone = Mixture(SMALL, experts=1).fit(data, space).predict(new, covariance=True)
-    last = LastLayer(SMALL).fit(data, space).predict(new, covariance=True)
-    for name in ("mean", "variance", "noise", "forces", "local", "covariance"):
+    model = LastLayer(SMALL, inputs=0).fit(data, space)
+    last, stretch = model.predict(new, covariance=True), model.believer.alpha**2
+    for name in ("mean", "forces", "local"):
         torch.testing.assert_close(getattr(alone, name), getattr(last, name))
+    for name in ("variance", "covariance"):
+        found = stretch * getattr(alone, name)
+        torch.testing.assert_close(found, getattr(last, name), rtol=1e-6, atol=3e-8)
 
 
 def test_each_kind_has_an_expert(data, space):
