@@ -128,10 +128,11 @@ def front(
     log = reopen(folder) if path is None else file.load(path).read(folder)
     found = log.front()
     names = atoms.formulas(log, [point.trial for point in found.points])
-    for line in board.front(found, names, atoms.above_hull(log)):
+    heights = atoms.above_hull(log)
+    for line in board.front(found, names, heights):
         typer.echo(line)
     if out is not None:
-        written = publish(log, out)
+        written = publish(log, out, heights)
         typer.echo(f"{out}: {', '.join(written)}")
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, final, get_args
 
 from bostruct.errors import InputError, check_count, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
+from bostruct.evaluators.hull import ENTHALPY
 from bostruct.structures import Structures
 
 Poison = Literal["passing", "lasting"]
@@ -115,6 +116,6 @@ def spoilt(properties: Mapping[str, float], kind: int) -> dict[str, float]:
     for name, value in properties.items():
         if name == "bulk_modulus_GPa" and kind < 2:
             found[name] = HUGE * value if kind == 0 else -HUGE * value
-        if name == "mixing_enthalpy_eV_per_atom" and kind == 2:
+        if name == ENTHALPY and kind == 2:
             found[name] = DEEP
     return found

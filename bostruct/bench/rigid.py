@@ -9,6 +9,7 @@ import numpy as np
 
 from bostruct.bench.tasks import emt
 from bostruct.evaluators import Evaluation
+from bostruct.evaluators.hull import ENTHALPY
 from bostruct.structures import Structures, to_ase
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Rigid:
         energy = lowest(atoms)
         alone = sum(_element(symbol) for symbol in atoms.get_chemical_symbols())
         heat = (energy - alone) / len(atoms)
-        return Evaluation(energy, properties={"mixing_enthalpy_eV_per_atom": heat})
+        return Evaluation(energy, properties={ENTHALPY: heat})
 
     def description(self) -> dict[str, Any]:
         """Return what identifies it, as JSON values."""

@@ -22,10 +22,10 @@ from bostruct.bench.tasks import emt
 from bostruct.candidates import Walk
 from bostruct.evaluators import AlloyProperties, Evaluator, prices, valid
 from bostruct.evaluators.evaluator import Evaluation
+from bostruct.evaluators.hull import ENTHALPY
 from bostruct.spaces import Composition, Lattice, Orderings, Space, atomic_volumes
 from bostruct.spaces.discrete import Discrete
 
-ENTHALPY = "mixing_enthalpy_eV_per_atom"
 BULK = "bulk_modulus_GPa"
 DENSITY = "density_g_per_cm3"
 PRICE = "price"

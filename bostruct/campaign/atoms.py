@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,14 +241,21 @@ def above_hull(log: Log) -> dict[int, float]:
     return {n: each for n, each in zip(names, found, strict=True) if each is not None}
 
 
-def images(log: Log, every: bool = False) -> list[Atoms]:
+def images(
+    log: Log, every: bool = False, heights: Mapping[int, float] | None = None
+) -> list[Atoms]:
     """Return the best structure of a log, or every one with an energy, from ase.db.
 
     Their `info` says which trial they were and, if they had been predicted, mean and σ
     (raw and calibrated) and the interval of 90 %, all in eV and from before the energy
     was known. Of a campaign with goals the front takes the place of the best, and
     `info` has the outcomes that are known and believed, by name, and the energy above
-    the hull where `above_hull` knows it.
+    the hull where there is one.
+
+    Args:
+        log: Of the campaign.
+        every: Whether to return every structure with an energy.
+        heights: Energies above the hull, `above_hull` of the log by default.
 
     Raises:
         LogError: there is none.
@@ -267,7 +274,8 @@ def images(log: Log, every: bool = False) -> list[Atoms]:
         infos = {each.trial: _told(each) for each in points if each.trial in numbers}
         if not infos:
             raise LogError(f"{log.folder} has nothing on its front: use --all.")
-        for number, height in above_hull(log).items():
+        heights = above_hull(log) if heights is None else heights
+        for number, height in heights.items():
             if number in infos:
                 infos[number][HEIGHT] = height
     else:

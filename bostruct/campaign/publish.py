@@ -22,7 +22,9 @@ from bostruct.evaluators.quarantine import valid
 Draw = Callable[[Front, Sequence[Prospect], Path], bool]
 
 
-def publish(log: Log, out: Path) -> list[str]:
+def publish(
+    log: Log, out: Path, heights: Mapping[int, float] | None = None
+) -> list[str]:
     """Write the front of a campaign, and all that was evaluated, into a folder.
 
     Args:
@@ -30,6 +32,7 @@ def publish(log: Log, out: Path) -> list[str]:
             the last search found beside, too.
         out: The folder; made if it does not exist. Files of the same names are
             replaced.
+        heights: Energies above the hull, `atoms.above_hull` of the log by default.
 
     Returns:
         The names of the files that were written.
@@ -48,14 +51,14 @@ def publish(log: Log, out: Path) -> list[str]:
         message = f"could not write in {out}: {error.strerror or error}"
         raise LogError(message) from error
     formulas = atoms.formulas(log, done)
-    heights = atoms.above_hull(log)
+    heights = atoms.above_hull(log) if heights is None else heights
     written = ["front.csv", "evaluations.csv"]
     best = rows(front, front.points, formulas, heights)
     write(out / "front.csv", best.encode())
     everything = rows(front, front.evaluated, formulas, heights, whole=True)
     write(out / "evaluations.csv", everything.encode())
     if front.points:
-        images = atoms.images(log)
+        images = atoms.images(log, heights=heights)
         for name in ("front.extxyz", "front.db"):
             atoms.export(images, out / name)
             written.append(name)

@@ -14,12 +14,12 @@ from bostruct.evaluators.crystal import Relaxation, crystal, relax
 from bostruct.evaluators.elastic import Elastic, Symmetry, elastic
 from bostruct.evaluators.equation import Curve, curve
 from bostruct.evaluators.evaluator import Evaluation, Failure, check
+from bostruct.evaluators.hull import ENTHALPY
 from bostruct.evaluators.identity import name
 from bostruct.evaluators.prices import SOURCE
 from bostruct.evaluators.properties import (
     BULK,
     ELASTIC_ERROR,
-    ENTHALPY,
     MODULI,
     RESTS,
     WINDOWS,

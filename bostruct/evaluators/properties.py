@@ -9,6 +9,7 @@ from bostruct.errors import InputError
 from bostruct.evaluators.crystal import Rest
 from bostruct.evaluators.elastic import Elastic
 from bostruct.evaluators.equation import Curve
+from bostruct.evaluators.hull import ENTHALPY
 from bostruct.evaluators.prices import price
 from bostruct.evaluators.quarantine import Window
 
@@ -33,7 +34,6 @@ SINGLE = 1e-6
 """eV per atom. What single precision leaves, however small the forces."""
 
 ENERGY = "energy_eV_per_atom"
-ENTHALPY = "mixing_enthalpy_eV_per_atom"
 VOLUME = "volume_A3_per_atom"
 DENSITY = "density_g_per_cm3"
 PRICE = "price_usd_per_kg_2013"
