@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bostruct.compare.outcome import ENERGY, FORCES
+from bostruct.compare.glance import glance
 from bostruct.compare.row import HONEST, HONESTY
 from bostruct.compare.score import EPS
 from bostruct.compare.sheet import (
@@ -17,7 +17,6 @@ from bostruct.compare.sheet import (
     percent,
     two,
 )
-from bostruct.compare.split import TEST
 from bostruct.compare.spread import Spread
 
 Cell = Callable[[Spread], str]
@@ -47,42 +46,16 @@ def sheets(spreads: Sequence[Spread]) -> list[Sheet]:
     Args:
         spreads: Of all methods, sets and quantities.
     """
-    return layout(spreads, _glance(spreads), BARS, INTERVALS)
-
-
-def _glance(spreads: Sequence[Spread]) -> list[Column[Spread]]:
-    """Return columns for the desiderata: accurate, precise, robust, cheap."""
-    table = {(one.method, one.quantity, one.place): one for one in spreads}
-
-    def of(quantity: str, place: str, text: Cell) -> Cell:
-        def cell(one: Spread) -> str:
-            found = table.get((one.method, quantity, place))
-            return MISSING if found is None else text(found)
-
-        return cell
-
-    def cost(one: Spread) -> str:
-        return f"{number(one['predict_ms'].mean)} ({number(one['cost'].mean)})"
-
-    shifted = dict.fromkeys(one.place for one in spreads if one.shifted)
-    return [
-        Column("method", lambda one: one.method),
-        Column("accurate: RMSE, meV/atom", of(ENERGY, TEST, _range("rmse", number))),
-        Column("eV/Å", of(FORCES, TEST, _range("rmse", number))),
-        Column("precise: σ, meV/atom", of(ENERGY, TEST, _mean("sharpness", number))),
-        Column("z² in domain", of(ENERGY, TEST, _robust)),
-        *(Column(f"robust: {name}", of(ENERGY, name, _robust)) for name in shifted),
-        Column("cheap: fit, s", _mean("fit_seconds", number)),
-        Column("ms (× cheapest)", of(ENERGY, TEST, cost)),
-        Column(
-            "σ of forces, ×",
-            of(
-                FORCES,
-                TEST,
-                lambda one: number(one["cost"].mean) if one.scored else MISSING,
-            ),
-        ),
-    ]
+    first = glance(
+        spreads,
+        rmse=_range("rmse", number),
+        sharp=_mean("sharpness", number),
+        robust=_robust,
+        fit=_mean("fit_seconds", number),
+        cost=_cost,
+        forces=_mean("cost", number),
+    )
+    return layout(spreads, first, BARS, INTERVALS)
 
 
 def _mean(name: str, text: Text) -> Cell:
@@ -122,6 +95,10 @@ def _changes(name: str, sign: str = "") -> Cell:
         return change(one[f"{name}_before"].mean, one[name].mean, sign)
 
     return cell
+
+
+def _cost(one: Spread) -> str:
+    return f"{number(one['predict_ms'].mean)} ({number(one['cost'].mean)})"
 
 
 def _robust(one: Spread) -> str:

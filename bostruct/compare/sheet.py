@@ -41,6 +41,11 @@ class Line(Protocol):
         ...
 
     @property
+    def shifted(self) -> bool:
+        """Whether the set is not one of the data that were dealt out."""
+        ...
+
+    @property
     def scored(self) -> bool:
         """Whether there are variances to be judged."""
         ...

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bostruct.compare.outcome import ENERGY, FORCES
-from bostruct.compare.row import HONEST, Row
+from bostruct.compare.glance import glance
+from bostruct.compare.row import HONEST, HONESTY, Row
 from bostruct.compare.score import EPS, Scores
 from bostruct.compare.sheet import (
     MISSING,
@@ -17,7 +17,6 @@ from bostruct.compare.sheet import (
     percent,
     two,
 )
-from bostruct.compare.split import TEST
 
 Cell = Callable[[Row], str]
 Scored = Callable[[Scores], str]
@@ -44,53 +43,16 @@ def sheets(rows: Sequence[Row]) -> list[Sheet]:
     Args:
         rows: Of all methods, sets and quantities.
     """
-    return layout(rows, _glance(rows), BARS, INTERVALS)
-
-
-def _glance(rows: Sequence[Row]) -> list[Column[Row]]:
-    """Return columns for the desiderata: accurate, precise, robust, cheap."""
-    table = {(row.method, row.quantity, row.place): row for row in rows}
-
-    def of(row: Row, quantity: str, place: str, text: Cell) -> str:
-        found = table.get((row.method, quantity, place))
-        return MISSING if found is None else text(found)
-
-    def rmse(quantity: str) -> Cell:
-        return lambda row: of(row, quantity, TEST, lambda found: number(found.rmse))
-
-    def robust(place: str) -> Cell:
-        def said(found: Row) -> str:
-            return _z2(found) + (" ✓" if found.verdict == "honest" else "")
-
-        return lambda row: of(row, ENERGY, place, said)
-
-    shifted = dict.fromkeys(row.place for row in rows if row.shifted)
-    return [
-        Column("method", lambda row: row.method),
-        Column("accurate: RMSE, meV/atom", rmse(ENERGY)),
-        Column("eV/Å", rmse(FORCES)),
-        Column(
-            "precise: σ, meV/atom", lambda row: of(row, ENERGY, TEST, _scored(_sharp))
-        ),
-        Column("z² in domain", robust(TEST)),
-        *(Column(f"robust: {place}", robust(place)) for place in shifted),
-        Column("cheap: fit, s", lambda row: number(row.fit_seconds)),
-        Column(
-            "ms (× cheapest)",
-            lambda row: of(
-                row,
-                ENERGY,
-                TEST,
-                lambda r: f"{number(r.predict_ms)} ({number(r.cost)})",
-            ),
-        ),
-        Column(
-            "σ of forces, ×",
-            lambda row: of(
-                row, FORCES, TEST, lambda r: number(r.cost) if r.scores else MISSING
-            ),
-        ),
-    ]
+    first = glance(
+        rows,
+        rmse=lambda row: number(row.rmse),
+        sharp=_scored(_sharp),
+        robust=_robust,
+        fit=lambda row: number(row.fit_seconds),
+        cost=lambda row: f"{number(row.predict_ms)} ({number(row.cost)})",
+        forces=lambda row: number(row.cost),
+    )
+    return layout(rows, first, BARS, INTERVALS)
 
 
 def _scored(text: Scored) -> Cell:
@@ -101,8 +63,10 @@ def _sharp(scores: Scores) -> str:
     return number(scores.sharpness)
 
 
-def _z2(row: Row) -> str:
-    return MISSING if row.scores is None else two(row.scores.z2)
+def _robust(row: Row) -> str:
+    """Return z² after calibration, and whether it is honest."""
+    mark = " ✓" if row.verdict == HONESTY else ""
+    return f"{_scored(lambda scores: two(scores.z2))(row)}{mark}"
 
 
 BARS: Sequence[Column[Row]] = (
