@@ -28,7 +28,7 @@ def check_kappa(kappa: float) -> None:
         InputError: it is.
     """
     if not (math.isfinite(kappa) and kappa >= 0):
-        way_out = "0 trusts the mean, 1 is the default, 2 and more explore."
+        way_out = "0 trusts the mean, 1.3 is the default, 2 and more explore."
         raise InputError(must("kappa", "be finite and not negative", kappa, way_out))
 
 
@@ -45,7 +45,7 @@ class LowerConfidenceBound:
     {'kind': 'LowerConfidenceBound', 'kappa': 2.0, 'adaptive': True}
     """
 
-    kappa: float = 1.0
+    kappa: float = 1.3
     adaptive: bool = True
     joint: ClassVar[bool] = False
 
@@ -86,7 +86,7 @@ class qLowerConfidenceBound:  # noqa: N801 - BoTorch's prefix of the joint forms
         samples: Quasi-random samples; powers of two are best.
     """
 
-    kappa: float = 1.0
+    kappa: float = 1.3
     samples: int = 512
     joint: ClassVar[bool] = True
 

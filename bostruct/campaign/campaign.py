@@ -56,7 +56,7 @@ class Campaign:
         evaluator: What it costs to know.
         surrogate: What is believed; `LocalGP()` by default, `Properties()` with
             objectives.
-        acquisition: What a look is worth; `LowerConfidenceBound(kappa=1.0)` by default,
+        acquisition: What a look is worth; `LowerConfidenceBound(kappa=1.3)` by default,
             `EntryProbability()` with objectives.
         search: How candidates are found; by default `Search()`, and in discrete spaces
             `Pick()` for lists of up to 10⁶ members, else `Walk()`.

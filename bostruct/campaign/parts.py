@@ -167,7 +167,7 @@ def default_surrogate(goals: Goals | None) -> Any:  # noqa: ANN401 - of two kind
 
 def default_acquisition(goals: Goals | None) -> Any:  # noqa: ANN401 - of two kinds
     """Return what a look is worth where nothing else is asked for."""
-    return LowerConfidenceBound(kappa=1.0) if goals is None else EntryProbability()
+    return LowerConfidenceBound() if goals is None else EntryProbability()
 
 
 def default_search(space: object, goals: Goals | None = None) -> Finder:

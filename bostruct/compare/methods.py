@@ -48,6 +48,10 @@ METHODS: Mapping[str, Named] = {
         partial(LocalGP, variance="fitc"),
         "as dtc, and training rows are trusted by what is seen of them",
     ),
+    "LocalGP-pooled": Named(
+        LocalGP,
+        "as dtc, and training rows are trusted by what is seen of such on average",
+    ),
     "LastLayer": Named(
         LastLayer,
         "what the data leave open of one network's last layer, stretched by errors",

@@ -67,12 +67,14 @@ class LocalGP:
         repulsion: the pair prior, or None.
         hyperparameters: standard deviations (signal eV, energy noise eV per root
             atom, force noise eV/Å) to keep fixed; None fits them.
-        variance: what is not known. "dtc": what the data leave open of what the
-            inducing environments see, and all that these do not see. "sor": the first
-            part alone; dangerous, as it vanishes far from them, where least is known,
-            so that a search never goes there. "fitc": as "dtc", and every row is
-            believed less, in the fit already, by what of it they do not see; σ is
-            narrower and closer to the errors, and a fit takes twice as long.
+        variance: what is not known. "pooled": what the data leave open of what the
+            inducing environments see, and all that these do not see; in the fit,
+            energies and forces are believed less by what of such is not seen on
+            average. "fitc": each by what of it is not seen; a fit takes twice as long.
+            "dtc": without that, so that what is not seen counts twice, as noise too,
+            and σ is too wide by up to a half. "sor": what the data leave open alone;
+            dangerous, as it vanishes far from them, where least is known, so that a
+            search never goes there.
 
     Raises:
         InputError: a number is out of range.
@@ -88,7 +90,7 @@ class LocalGP:
     tolerance: float = 1e-6
     repulsion: Repulsion | None = REPULSION
     hyperparameters: tuple[float, float, float] | None = None
-    variance: Kind = "dtc"
+    variance: Kind = "pooled"
 
     def __post_init__(self) -> None:
         if self.cutoff is not None:
@@ -107,7 +109,7 @@ class LocalGP:
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values.
 
-        The default variance is not in it: campaigns older than the others go on.
+        "dtc" is not in it: campaigns older than the others go on with it.
         """
         found = {"surrogate": "LocalGP"} | asdict(self)
         if self.variance == "dtc":
@@ -203,7 +205,7 @@ class LocalGP:
         with torch.no_grad():
             most = count * (len(soap.species) + 1) // 2
             inducing = self._inducing(soap, data, most)
-            partly = self.variance == "fitc"
+            partly = self.variance in ("fitc", "pooled")
             return (inducing, *_statistics(soap, inducing, data, partly=partly))
 
     def _inducing(self, soap: SOAP, data: Observations, count: int) -> Inducing:

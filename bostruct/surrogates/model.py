@@ -18,7 +18,8 @@ that of the deterministic training conditional and returns to the prior's (eqs. 
 57-59 of Digital Discovery 4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939
 (2005), eq. 20). The last form needs one product with a matrix for any number of
 structures. "fitc" predicts as "dtc" does, from weights that trust each training row by
-less as the inducing environments see less of it (the same, section 6).
+less as the inducing environments see less of it (the same, section 6), "pooled" from
+weights that trust all energies and all forces by as much less as is so on average.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ from bostruct.surrogates.pairs import Repulsion
 from bostruct.surrogates.surrogate import Decodes
 from bostruct.uncertainty import Prediction
 
-Kind = Literal["sor", "dtc", "fitc"]
-KINDS: tuple[Kind, ...] = ("sor", "dtc", "fitc")
+Kind = Literal["sor", "dtc", "fitc", "pooled"]
+KINDS: tuple[Kind, ...] = ("sor", "dtc", "fitc", "pooled")
 
 
 @final
@@ -110,7 +111,7 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         repulsion: Repulsion | None,
         fit: Fit,
         space: Decodes | None = None,
-        variance: Kind = "dtc",
+        variance: Kind = "pooled",
     ) -> None:
         super().__init__()
         self.soap, self.power, self.repulsion = soap, power, repulsion

@@ -120,7 +120,7 @@ def test_defaults():
     made = Campaign(Box(), Function(energy))
     assert made.parts.surrogate == LocalGP()
     assert made.parts.search == Search()
-    assert made.parts.acquisition.description()["kappa"] == 1.0
+    assert made.parts.acquisition.description()["kappa"] == 1.3
     assert made.stop == stop.Evaluations(100)
     assert (made.parts.initial, made.parts.batch) == (2, 1)
 

@@ -46,7 +46,8 @@ def test_sources_are_those_of_the_methods_meant():
 
 def test_files_beside_names(mine):
     found = load(["LocalGP-dtc", str(mine), "LocalGP-dtc"])
-    assert found == {"LocalGP-dtc": LocalGP(), "short": LocalGP(cutoff=3.0)}
+    dtc = LocalGP(variance="dtc")
+    assert found == {"LocalGP-dtc": dtc, "short": LocalGP(cutoff=3.0)}
 
 
 def test_refuses_what_is_not_there(tmp_path, mine):

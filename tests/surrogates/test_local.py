@@ -232,18 +232,28 @@ def test_with_all_environments_sor_is_exact_at_the_data_only(data):
 
 
 @pytest.mark.parametrize("forces", [False, True])
-def test_fitc_is_its_definition(both, forces):
-    """Dense: Q + diag(K - Q) + noise between the data, Q to others, K among them."""
+@pytest.mark.parametrize("kind", ["fitc", "pooled"])
+def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
+    """Dense: Q + diag(K - Q) + noise between the data, Q to others, K among them.
+
+    The diagonal is each row's own, or the mean of its kind.
+    """
     train, test = calm(both)[:4], both[-5:]
     train = train if forces else energies_only(train)
-    gp = LocalGP(inducing=12, hyperparameters=DEVIATIONS, variance="fitc")
+    gp = LocalGP(inducing=12, hyperparameters=DEVIATIONS, variance=kind)
     model = gp.fit(train)
     dense, s = Dense(model, train, forces), model.fit.signal
     assert (observations(train, gp.repulsion, _radii(model, train)).trust == 1).all()
     prior = dense.kernel(dense.train, dense.train).diagonal()
     phi = dense.features(train, forces)
     Q = s**2 * phi @ phi.T
-    C = Q + torch.diag(s**2 * prior - Q.diagonal() + dense.noise)
+    rest = s**2 * prior - Q.diagonal()
+    if kind == "pooled":  # in units of the rows' factors, which are the atoms
+        atoms = train.counts.to(rest)
+        energies, others = rest[: len(train)], rest[len(train) :]
+        rest = torch.cat((atoms * (energies / atoms).mean(), others))
+        rest[len(train) :] = others.mean() if forces else 0.0
+    C = Q + torch.diag(rest + dense.noise)
     ours = dense.features(test, forces=False)
     cross = s**2 * ours @ phi.T
     mean = dense.prior(test)[0] + cross @ torch.linalg.solve(C, dense.y)
@@ -331,12 +341,13 @@ def test_a_kind_of_variance_survives_its_state(data, space, kind):
 
 
 def test_what_was_saved_before_there_were_kinds_is_dtc(data, space):
-    """Neither state nor description of the default names it, so old runs go on."""
-    model = LocalGP(inducing=30).fit(data[:4], space)
+    """Neither its state nor its description names it, so old runs go on."""
+    old = LocalGP(inducing=30, variance="dtc")
+    model = old.fit(data[:4], space)
     assert "variance" not in model.state()
     assert LocalGP().restore(model.state(), space).variance == "dtc"
-    assert "variance" not in LocalGP().description()
-    assert LocalGP(variance="fitc").description()["variance"] == "fitc"
+    assert "variance" not in old.description()
+    assert LocalGP().description()["variance"] == "pooled"
 
 
 def test_coincident_and_symmetric_environments_do_not_break_it(data):
@@ -502,7 +513,10 @@ def test_description_is_json():
         ({"power": 0}, "`power` must be an integer"),
         ({"inducing": 0}, "`inducing` must be an integer"),
         ({"tolerance": 1.0}, "`tolerance` must be between 0 and 1"),
-        ({"variance": "gap"}, "`variance` must be one of 'sor', 'dtc', 'fitc', got"),
+        (
+            {"variance": "gap"},
+            "`variance` must be one of 'sor', 'dtc', 'fitc', 'pooled'",
+        ),
         ({"hyperparameters": (1.0, 0.0, 1.0)}, "`hyperparameters` must be positive"),
     ],
 )
