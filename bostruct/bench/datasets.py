@@ -25,6 +25,12 @@ from bostruct.structures import Structures, from_ase, to_ase
 CEILING = 2.0
 """eV per atom. What lies higher has atoms inside each other, and is left out."""
 
+APART = 1.9
+"""Å, between atoms that are dropped into a sphere."""
+
+DROPS = 1000
+"""For each of them, at most; half of them fall outside."""
+
 
 @final
 @dataclass(frozen=True)
@@ -36,12 +42,15 @@ class Law:
         steps: Of BFGS from a random cluster, the least and the most.
         shake: Å, the most that a coordinate is moved after that.
         ceiling: eV per atom; what lies higher is left out.
+        sphere: Å, radius of a sphere that atoms are dropped into, anywhere but within
+            `APART` of each other; None for random clusters as a search begins with.
     """
 
     formula: str
     steps: tuple[int, int] = (3, 40)
     shake: float = 0.15
     ceiling: float = CEILING
+    sphere: float | None = None
 
     def draw(self, count: int, seed: int = 0) -> Structures:
         """Return `count` labelled clusters.
@@ -49,21 +58,45 @@ class Law:
         Args:
             count: How many.
             seed: Of all that is random.
+
+        Raises:
+            InputError: There is no room in the sphere.
         """
         from ase.optimize import BFGS
 
         check_count("count", count)
-        space = Cluster(self.formula)
         generator = torch.Generator().manual_seed(seed)
         found: list[Structures] = []
         while len(found) < count:
-            (atoms,) = to_ase(space.decode(space.sample(1, generator)))
+            (atoms,) = to_ase(self._begun(generator))
             atoms.calc = emt()
             low, high = self.steps
             steps = int(torch.randint(low, high + 1, (1,), generator=generator))
             BFGS(atoms, logfile=None).run(fmax=0.01, steps=steps)
             found += self.shaken(from_ase(atoms).without_results(), generator)
         return Structures.cat(found)
+
+    def _begun(self, generator: torch.Generator) -> Structures:
+        """Return one structure to be relaxed."""
+        from ase import Atoms
+
+        if self.sphere is None:
+            space = Cluster(self.formula)
+            return space.decode(space.sample(1, generator))
+        atoms = Atoms(self.formula)
+        places = torch.zeros(0, 3, dtype=torch.float64)
+        for _ in range(DROPS * len(atoms)):
+            if len(places) == len(atoms):
+                break
+            one = 2 * torch.rand(1, 3, dtype=torch.float64, generator=generator) - 1
+            free = (torch.cdist(self.sphere * one, places) > APART).all()
+            if float(one.norm()) <= 1 and bool(free):
+                places = torch.cat((places, self.sphere * one))
+        if len(places) < len(atoms):
+            condition = f"have room for {len(atoms)} atoms, {APART} Å apart"
+            raise InputError(must("sphere", condition, self.sphere))
+        atoms.positions = places.numpy()
+        return from_ase(atoms)
 
     def shaken(self, one: Structures, generator: torch.Generator) -> list[Structures]:
         """Return one structure shaken and labelled, or nothing where it lies too high.

@@ -2,7 +2,7 @@
 
 Data are made as they come in a search: random Cu15 clusters with EMT energies and
 forces, after 3 to 40 steps of BFGS, each coordinate shaken by up to 0.15 Å, energies
-below 2 eV per atom.
+below 2 eV per atom. `--sphere` begins with atoms dropped anywhere into a sphere.
 Times are CPU seconds of one core.
 """
 
@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -87,14 +88,15 @@ class Scale(NamedTuple):
     memory: float
 
 
-def data(count: int, seed: int = 0) -> Structures:
+def data(count: int, seed: int = 0, sphere: float | None = None) -> Structures:
     """Return `count` labelled clusters.
 
     Args:
         count: How many.
         seed: Of all that is random.
+        sphere: As of a `Law`.
     """
-    return LAW.draw(count, seed)
+    return replace(LAW, sphere=sphere).draw(count, seed)
 
 
 def more(structures: Structures, count: int, seed: int = 0) -> Structures:
@@ -195,10 +197,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, nargs="*", default=[20, 60, 100])
     parser.add_argument("--scale", type=int, nargs="*", default=[100, 1000])
     parser.add_argument("--held", type=int, default=HELD)
+    parser.add_argument(
+        "--sphere", type=float, help="Å; atoms of the data are dropped into it"
+    )
     wanted = parser.parse_args(arguments)
     torch.set_num_threads(1)
     console = Console()
-    train, held = data(max([RELAXED, *wanted.accuracy])), data(wanted.held, seed=1)
+    count = max([RELAXED, *wanted.accuracy])
+    train, held = (
+        data(n, seed, wanted.sphere) for seed, n in enumerate((count, wanted.held))
+    )
     step(train, 3)  # compiles, and fills caches
     table = Table("train", "MAE eV/atom", "MAE eV/Å", "z²", "within 1 σ")
     for count in wanted.accuracy:

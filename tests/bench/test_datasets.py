@@ -32,6 +32,16 @@ def test_what_lies_too_high_is_left_out():
     assert law.shaken(one, torch.Generator()) == []
 
 
+def test_atoms_are_dropped_into_a_sphere():
+    law = Law("AuCu5", steps=(1, 1), shake=0.0, sphere=5.0)
+    one = law._begun(torch.Generator().manual_seed(0))
+    assert one.formulas() == ["AuCu5"]
+    assert one.positions.norm(dim=-1).max() <= 5
+    assert torch.pdist(one.positions).min() > datasets.APART
+    spread = [each.draw(6).positions.std() for each in (law, Law("AuCu5"))]
+    assert spread[0] > 1.2 * spread[1]
+
+
 def test_hot_ones_lie_higher():
     cold, hot = Law("Cu5").draw(4), datasets.hot("Cu5").draw(4)
     assert hot.energy.mean() > cold.energy.mean()
@@ -56,3 +66,5 @@ def test_refuses_unknown_sets(tmp_path):
         datasets.write("cu16", tmp_path)
     with pytest.raises(InputError, match="`count` must be an integer"):
         Law("Cu4").draw(0)
+    with pytest.raises(InputError, match="`sphere` must have room for 4 atoms"):
+        Law("Cu4", sphere=1.0).draw(1)
