@@ -4,6 +4,11 @@ import pytest
 import torch
 
 
+def pytest_configure():
+    """Leave the other cores to the other workers."""
+    torch.set_num_threads(1)
+
+
 def pytest_runtest_setup(item):
     """Skip what needs CUDA where there is none."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
