@@ -153,7 +153,7 @@ def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path):
     assert log.checked() == []
     assert "finished, 5 evaluations" in show(summary(log))
     assert not [p for p in verify(log).problems if "could not read" not in p]
-    steady = LowerConfidenceBound(adaptive=False)
+    steady = LowerConfidenceBound(kappa=1.0, adaptive=False)
     log = campaign(n=7, initial=2, acquisition=steady).run(old)
     whole = campaign(n=7, initial=2, acquisition=steady).run(tmp_path / "new")
     for mine, other in zip(log.trials(), whole.trials(), strict=True):
