@@ -50,7 +50,7 @@ METHODS: Mapping[str, Named] = {
     ),
     "LocalGP-pooled": Named(
         LocalGP,
-        "as dtc, and training rows are trusted by what is seen of such on average",
+        "as dtc, and what is not seen of the training rows counts once, on average",
     ),
     "LastLayer": Named(
         LastLayer,

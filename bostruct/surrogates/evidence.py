@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import gpytorch
@@ -97,6 +97,10 @@ class Rows:
             self.scale + factor.log().sum(),
             self.unseen,
         )
+
+    def bare(self) -> Rows:
+        """Return these statistics as if the features saw all of the rows."""
+        return replace(self, unseen=torch.zeros_like(self.unseen))
 
     def variance(self, s: Tensor, noise: Tensor) -> Tensor:
         """Return d, the variance of a row of factor 1 around its features."""

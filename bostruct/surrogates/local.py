@@ -67,12 +67,13 @@ class LocalGP:
         repulsion: the pair prior, or None.
         hyperparameters: standard deviations (signal eV, energy noise eV per root
             atom, force noise eV/Å) to keep fixed; None fits them.
-        variance: what is not known. "pooled": what the data leave open of what the
-            inducing environments see, and all that these do not see; in the fit,
-            energies and forces are believed less by what of such is not seen on
-            average. "fitc": each by what of it is not seen; a fit takes twice as long.
-            "dtc": without that, so that what is not seen counts twice, as noise too,
-            and σ is too wide by up to a half. "sor": what the data leave open alone;
+        variance: what is not known. "dtc": what the data leave open of what the
+            inducing environments see, and all that these do not see; what they do not
+            see of the data counts as noise, too, and σ is too wide by up to a half.
+            "pooled": the mean of "dtc", and a σ for which energies and forces are
+            believed less by what of such is not seen on average, so that it counts
+            once. "fitc": each is believed less by what of it is not seen, for mean and
+            σ; a fit takes twice as long. "sor": what the data leave open alone;
             dangerous, as it vanishes far from them, where least is known, so that a
             search never goes there.
 
@@ -136,7 +137,8 @@ class LocalGP:
         data, constants = data.centred(place, len(species))
         if self.alchemy is None and len(species) > 1:
             soap = self._likeliest(soap, data)
-        inducing, energies, forces = self._seen(soap, data, self.inducing)
+        partly = self.variance in ("fitc", "pooled")
+        inducing, energies, forces = self._seen(soap, data, self.inducing, partly)
         fitted = self._hyperparameters(energies, forces, data)
         s, e, f, evidence = (value.to(energies.gram) for value in fitted)
         if self.variance == "fitc":
@@ -145,8 +147,9 @@ class LocalGP:
                 energies, forces = _statistics(soap, inducing, data, ratios=ratios)
                 evidence = log_marginal_likelihood(energies, forces, s, e, f)
         factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-        v = moment(energies, forces, s, e, f).unsqueeze(-1)
-        weights = torch.cholesky_solve(v, factor).squeeze(-1)
+        weights = _weights(factor, moment(energies, forces, s, e, f))
+        if self.variance == "pooled":
+            weights = self._weights_of_dtc(energies, forces, data)
         fit = Fit(
             radii=radii,
             constants=constants,
@@ -190,7 +193,8 @@ class LocalGP:
 
         def evidence(alchemy: float) -> float:
             tried = replace(soap, alchemy=alchemy)
-            _, energies, forces = self._seen(tried, few, min(SKETCH, self.inducing))
+            count, partly = min(SKETCH, self.inducing), self.variance == "fitc"
+            _, energies, forces = self._seen(tried, few, count, partly)
             return float(self._hyperparameters(energies, forces, few)[-1])
 
         found = {alchemy: evidence(alchemy) for alchemy in ALCHEMY}
@@ -199,13 +203,19 @@ class LocalGP:
         return replace(soap, alchemy=max(found, key=found.__getitem__))
 
     def _seen(
-        self, soap: SOAP, data: Observations, count: int
+        self, soap: SOAP, data: Observations, count: int, partly: bool
     ) -> tuple[Inducing, Rows, Rows]:
-        """Return inducing environments, and what of the data is seen through them."""
+        """Return inducing environments, and what of the data is seen through them.
+
+        Args:
+            soap: the descriptor.
+            data: all rows.
+            count: the most inducing environments of one species.
+            partly: as of `_statistics`.
+        """
         with torch.no_grad():
             most = count * (len(soap.species) + 1) // 2
             inducing = self._inducing(soap, data, most)
-            partly = self.variance in ("fitc", "pooled")
             return (inducing, *_statistics(soap, inducing, data, partly=partly))
 
     def _inducing(self, soap: SOAP, data: Observations, count: int) -> Inducing:
@@ -239,6 +249,15 @@ class LocalGP:
             pool=POOL,
         )
 
+    def _weights_of_dtc(
+        self, energies: Rows, forces: Rows, data: Observations
+    ) -> Tensor:
+        """Return the mean `[m]` eV of the weights where what is not seen is noise."""
+        rows = energies.bare(), forces.bare()
+        s, e, f, _ = (x.to(energies.gram) for x in self._hyperparameters(*rows, data))
+        factor = torch.linalg.cholesky(precision(*rows, s, e, f))
+        return _weights(factor, moment(*rows, s, e, f))
+
     def _hyperparameters(
         self, energies: Rows, forces: Rows, data: Observations
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -250,6 +269,11 @@ class LocalGP:
         evidence = maximise(energies, forces, found, move=free)
         s, e, f = (found.value(name).detach() for name in NAMES)
         return s, e, f, evidence
+
+
+def _weights(factor: Tensor, v: Tensor) -> Tensor:
+    """Return A^-1 v `[m]` from the Cholesky factor `[m, m]` of A."""
+    return torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
 
 
 def _shaken(structures: Structures, size: float) -> Structures:

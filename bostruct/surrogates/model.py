@@ -18,8 +18,9 @@ that of the deterministic training conditional and returns to the prior's (eqs. 
 57-59 of Digital Discovery 4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939
 (2005), eq. 20). The last form needs one product with a matrix for any number of
 structures. "fitc" predicts as "dtc" does, from weights that trust each training row by
-less as the inducing environments see less of it (the same, section 6), "pooled" from
-weights that trust all energies and all forces by as much less as is so on average.
+less as the inducing environments see less of it (the same, section 6); "pooled" has the
+mean of "dtc" and a covariance for which all energies and all forces are trusted by as
+much less as is so on average.
 """
 
 from __future__ import annotations

@@ -236,7 +236,8 @@ def test_with_all_environments_sor_is_exact_at_the_data_only(data):
 def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     """Dense: Q + diag(K - Q) + noise between the data, Q to others, K among them.
 
-    The diagonal is each row's own, or the mean of its kind.
+    The diagonal is each row's own, or the mean of its kind, and then the mean of the
+    energies is that without it.
     """
     train, test = calm(both)[:4], both[-5:]
     train = train if forces else energies_only(train)
@@ -256,15 +257,15 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     C = Q + torch.diag(rest + dense.noise)
     ours = dense.features(test, forces=False)
     cross = s**2 * ours @ phi.T
+    plain = replace(gp, variance="dtc").fit(train).predict(test)
     mean = dense.prior(test)[0] + cross @ torch.linalg.solve(C, dense.y)
+    assert (mean - plain.mean).abs().max() > 1e3 * DENSE * mean.abs().max()
     rows = dense.rows(test, forces=False)
     full = s**2 * dense.kernel(rows, rows)
     expected = full - cross @ torch.linalg.solve(C, cross.T)
     found = model.predict(test, covariance=True)
-    relative(found.mean, mean)
+    relative(found.mean, plain.mean if kind == "pooled" else mean)
     relative(found.covariance, expected)
-    plain = replace(gp, variance="dtc").fit(train).predict(test)
-    assert (found.mean - plain.mean).abs().max() > 1e3 * DENSE * mean.abs().max()
     gaussian = torch.distributions.MultivariateNormal(torch.zeros_like(dense.y), C)
     evidence = gaussian.log_prob(dense.y)
     relative(model.fit.log_marginal_likelihood, evidence)
@@ -338,6 +339,18 @@ def test_a_kind_of_variance_survives_its_state(data, space, kind):
     assert torch.equal(found.mean, expected.mean)
     assert torch.equal(found.variance, expected.variance)
     assert torch.equal(found.force_variance, expected.force_variance)
+
+
+def test_pooled_has_the_mean_of_dtc_and_a_narrower_deviation(both):
+    """Fitted: of hyperparameters, too, and of the similarity of species."""
+    train, test = both[:20], both[-10:]
+    one, other = (
+        LocalGP(inducing=40, variance=kind).fit(train).predict(test)
+        for kind in ("dtc", "pooled")
+    )
+    assert torch.equal(one.mean, other.mean)
+    assert torch.equal(one.forces, other.forces)
+    assert other.variance.mean() < 0.9 * one.variance.mean()
 
 
 def test_what_was_saved_before_there_were_kinds_is_dtc(data, space):
