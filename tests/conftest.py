@@ -1,12 +1,20 @@
 """What all tests share."""
 
+import os
+
 import pytest
 import torch
 
 
 def pytest_configure():
-    """Leave the other cores to the other workers."""
+    """Leave the other cores to the other workers, in processes of tests, too."""
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the file that takes longest, so that no worker ends alone with it."""
+    items.sort(key=lambda item: item.path.name != "test_examples.py")
 
 
 def pytest_runtest_setup(item):
