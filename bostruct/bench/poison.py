@@ -16,6 +16,7 @@ from typing import Any, Literal, final, get_args
 from bostruct.errors import InputError, check_count, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.hull import ENTHALPY
+from bostruct.evaluators.properties import BULK
 from bostruct.structures import Structures
 
 Poison = Literal["passing", "lasting"]
@@ -114,7 +115,7 @@ def spoilt(properties: Mapping[str, float], kind: int) -> dict[str, float]:
     """
     found = dict(properties)
     for name, value in properties.items():
-        if name == "bulk_modulus_GPa" and kind < 2:
+        if name == BULK and kind < 2:
             found[name] = HUGE * value if kind == 0 else -HUGE * value
         if name == ENTHALPY and kind == 2:
             found[name] = DEEP

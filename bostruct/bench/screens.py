@@ -23,11 +23,10 @@ from bostruct.candidates import Walk
 from bostruct.evaluators import AlloyProperties, Evaluator, prices, valid
 from bostruct.evaluators.evaluator import Evaluation
 from bostruct.evaluators.hull import ENTHALPY
+from bostruct.evaluators.properties import BULK, DENSITY
 from bostruct.spaces import Composition, Lattice, Orderings, Space, atomic_volumes
 from bostruct.spaces.discrete import Discrete
 
-BULK = "bulk_modulus_GPa"
-DENSITY = "density_g_per_cm3"
 PRICE = "price"
 
 

@@ -178,6 +178,19 @@ def moment(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Ten
     return mine + forces.moment / forces.variance(s, f)
 
 
+def posterior(
+    energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the Cholesky factor `[m, m]` of A, and the mean of the weights `[m]`."""
+    factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
+    return factor, solved(factor, moment(energies, forces, s, e, f))
+
+
+def solved(factor: Tensor, v: Tensor) -> Tensor:
+    """Return A^-1 v `[m]` from the Cholesky factor `[m, m]` of A."""
+    return torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
+
+
 def log_marginal_likelihood(
     energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor
 ) -> Tensor:
@@ -228,7 +241,7 @@ def slopes(
     """
     v = moment(energies, forces, s, e, f)
     factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-    w = torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
+    w = solved(factor, v)
     covariance = torch.cholesky_inverse(factor)  # the traces ask for all of it
     trace = covariance.diagonal().sum()
     signal = (w.square().sum() + trace) / s**2 - len(factor)

@@ -25,8 +25,7 @@ from bostruct.surrogates.evidence import (
     Rows,
     log_marginal_likelihood,
     maximise,
-    moment,
-    precision,
+    posterior,
 )
 from bostruct.surrogates.inducing import choose, evenly
 from bostruct.surrogates.kernel import Inducing
@@ -146,10 +145,9 @@ class LocalGP:
                 ratios = (s / e, s / f)
                 energies, forces = _statistics(soap, inducing, data, ratios=ratios)
                 evidence = log_marginal_likelihood(energies, forces, s, e, f)
-        factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-        weights = _weights(factor, moment(energies, forces, s, e, f))
+        factor, mean = posterior(energies, forces, s, e, f)
         if self.variance == "pooled":
-            weights = self._weights_of_dtc(energies, forces, data)
+            mean = self._mean_of_dtc(energies, forces, data)
         fit = Fit(
             radii=radii,
             constants=constants,
@@ -157,7 +155,7 @@ class LocalGP:
             place=inducing.place,
             factor=inducing.factor,
             precision=factor.contiguous(),  # as it comes back from a file
-            weights=weights,
+            weights=mean,
             signal=s,
             energy_noise=e,
             force_noise=f,
@@ -249,14 +247,11 @@ class LocalGP:
             pool=POOL,
         )
 
-    def _weights_of_dtc(
-        self, energies: Rows, forces: Rows, data: Observations
-    ) -> Tensor:
+    def _mean_of_dtc(self, energies: Rows, forces: Rows, data: Observations) -> Tensor:
         """Return the mean `[m]` eV of the weights where what is not seen is noise."""
         rows = energies.bare(), forces.bare()
         s, e, f, _ = (x.to(energies.gram) for x in self._hyperparameters(*rows, data))
-        factor = torch.linalg.cholesky(precision(*rows, s, e, f))
-        return _weights(factor, moment(*rows, s, e, f))
+        return posterior(*rows, s, e, f)[1]
 
     def _hyperparameters(
         self, energies: Rows, forces: Rows, data: Observations
@@ -269,11 +264,6 @@ class LocalGP:
         evidence = maximise(energies, forces, found, move=free)
         s, e, f = (found.value(name).detach() for name in NAMES)
         return s, e, f, evidence
-
-
-def _weights(factor: Tensor, v: Tensor) -> Tensor:
-    """Return A^-1 v `[m]` from the Cholesky factor `[m, m]` of A."""
-    return torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
 
 
 def _shaken(structures: Structures, size: float) -> Structures:

@@ -29,7 +29,8 @@ from bostruct.surrogates.evidence import (
     Rows,
     maximise,
     moment,
-    precision,
+    posterior,
+    solved,
 )
 from bostruct.surrogates.lesson import Lesson
 from bostruct.surrogates.network import Weights
@@ -85,9 +86,7 @@ def readout(
     found = Hyperparameters(float(encoder.scale), 1.0)
     evidence = maximise(energies, forces, found)
     s, e, f = (found.value(name).detach().to(lesson.x) for name in NAMES)
-    factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-    v = moment(energies, forces, s, e, f).unsqueeze(-1)
-    mean = torch.cholesky_solve(v, factor).squeeze(-1)
+    factor, mean = posterior(energies, forces, s, e, f)
     return Readout(mean, factor.contiguous(), s, e, f, evidence)
 
 
@@ -116,15 +115,13 @@ def stretch(
     for k in told:
         part = lesson.take(torch.tensor([k]))
         energies, forces = statistics(encoder, weights, part, inputs)
-        rest = H - energies.gram / e**2 - forces.gram / f**2
-        factor = torch.linalg.cholesky(rest)
-        left = (v - moment(energies, forces, s, e, f)).unsqueeze(-1)
-        mean = torch.cholesky_solve(left, factor).squeeze(-1)
-        total_f = features(weights, part.x, part.place, inputs).sum(0)
-        missed = encoder.scale * part.energy - total_f @ mean
-        spread = replace(last, factor=factor).root(total_f.unsqueeze(0))
-        square = missed.square() / (spread.square().sum() * part.trust.square())
-        total += float(square)
+        factor = torch.linalg.cholesky(H - energies.gram / e**2 - forces.gram / f**2)
+        mean = solved(factor, v - moment(energies, forces, s, e, f))
+        rest = replace(last, factor=factor, mean=mean)
+        t = features(weights, part.x, part.place, inputs).sum(0, keepdim=True)
+        missed = encoder.scale * part.energy - t @ rest.mean
+        variance = rest.root(t).square().sum() * part.trust.square()
+        total += float(missed.square() / variance)
     return H.new_tensor(total / (BELIEF + len(told))).sqrt()
 
 
