@@ -7,7 +7,7 @@ eV, Å, eV/Å; cell rows are lattice vectors. Energies: lower is better; utiliti
 acquisition values: larger is better.
 """
 
-from bostruct import quiet as quiet
+from bostruct.runtime import botorch_import as botorch_import
 
 # isort: split
 
@@ -15,14 +15,15 @@ from bostruct import acquisition as acquisition
 from bostruct import campaign as campaign
 from bostruct import candidates as candidates
 from bostruct import evaluators as evaluators
+from bostruct import objectives as objectives
 from bostruct import spaces as spaces
 from bostruct import structures as structures
 from bostruct import surrogates as surrogates
 from bostruct import uncertainty as uncertainty
-from bostruct.acquisition import Constraint as Constraint
-from bostruct.acquisition import Objective as Objective
 from bostruct.campaign import Campaign as Campaign
 from bostruct.campaign import Check as Check
-from bostruct.campaign import executors as executors
 from bostruct.campaign import stop as stop
+from bostruct.objectives import Constraint as Constraint
+from bostruct.objectives import Objective as Objective
+from bostruct.runtime import executors as executors
 from bostruct.structures import Structures as Structures

@@ -1,6 +1,6 @@
 """`python -m bostruct`, the same as `bostruct`."""
 
-from bostruct.cli import main
+from bostruct.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -209,7 +209,7 @@ class DiscreteSpace(Space, Discrete, Protocol):
 class DiscreteContract(SpaceContract):
     """What every discrete space must do; subclasses give a fixture `space`.
 
-    It is the contract of `bostruct.spaces.discrete`, and that of every space where the
+    It is the contract of `bostruct.spaces.space`, and that of every space where the
     two do not differ: no gradient flows through `decode`, members repeat in samples,
     and `scale` has nothing to scale.
     """

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from bostruct.bench.datasets import Law
-from bostruct.compare import compare
+from bostruct.bench.uncertainty import compare
+from bostruct.bench.uncertainty.datasets import Law
 from bostruct.structures import Structures
 from bostruct.surrogates import LocalGP
 from bostruct.uncertainty import Prediction, consensus, subsamples

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from bostruct import errors
-from bostruct.cli import app
+from bostruct.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ def test_example_runs(path, tmp_path):
 
 def test_campaign_files_hold_a_campaign():
     """Each file of `campaigns/` is one that `bostruct run` takes."""
-    from bostruct.campaign.file import load
+    from bostruct.campaign.campaign_file import load
     from bostruct.errors import InputError
 
     paths = sorted((ROOT / "campaigns").glob("*.py"))

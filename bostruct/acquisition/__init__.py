@@ -6,17 +6,23 @@ is better) here and nowhere else. For several objectives the description gets a 
 model, goals, data and reference point.
 """
 
-from bostruct.acquisition.acquisition import Acquisition
-from bostruct.acquisition.bound import LowerConfidenceBound, qLowerConfidenceBound
-from bostruct.acquisition.deviation import StandardDeviation, qStandardDeviation
-from bostruct.acquisition.entry import EntryProbability
-from bostruct.acquisition.gain import (
+from bostruct.acquisition.base import Acquisition
+from bostruct.acquisition.multi_objective.context import Case, Pareto
+from bostruct.acquisition.multi_objective.feasibility import (
+    qLogProbabilityOfFeasibility,
+)
+from bostruct.acquisition.multi_objective.hypervolume_improvement import (
     ExpectedHypervolumeImprovement,
     qLogExpectedHypervolumeImprovement,
     qLogNoisyExpectedHypervolumeImprovement,
 )
-from bostruct.acquisition.goals import Constraint, Goals, Objective
-from bostruct.acquisition.improvement import (
+from bostruct.acquisition.multi_objective.parego import qLogNParEGO
+from bostruct.acquisition.multi_objective.pareto_probability import EntryProbability
+from bostruct.acquisition.single_objective.confidence_bound import (
+    LowerConfidenceBound,
+    qLowerConfidenceBound,
+)
+from bostruct.acquisition.single_objective.expected_improvement import (
     ExpectedImprovement,
     LogExpectedImprovement,
     qExpectedImprovement,
@@ -24,38 +30,28 @@ from bostruct.acquisition.improvement import (
     qLogNoisyExpectedImprovement,
     qNoisyExpectedImprovement,
 )
-from bostruct.acquisition.parego import qLogNParEGO
-from bostruct.acquisition.pareto import (
-    Case,
-    Pareto,
-    front,
-    hypervolume,
-    reference_point,
-)
-from bostruct.acquisition.probability import (
+from bostruct.acquisition.single_objective.probability_of_improvement import (
     LogProbabilityOfImprovement,
     ProbabilityOfImprovement,
     qProbabilityOfImprovement,
 )
-from bostruct.acquisition.satisfaction import qLogProbabilityOfFeasibility
+from bostruct.acquisition.single_objective.standard_deviation import (
+    StandardDeviation,
+    qStandardDeviation,
+)
 
 __all__ = [
     "Acquisition",
     "Case",
-    "Constraint",
     "EntryProbability",
     "ExpectedHypervolumeImprovement",
     "ExpectedImprovement",
-    "Goals",
     "LogExpectedImprovement",
     "LogProbabilityOfImprovement",
     "LowerConfidenceBound",
-    "Objective",
     "Pareto",
     "ProbabilityOfImprovement",
     "StandardDeviation",
-    "front",
-    "hypervolume",
     "qExpectedImprovement",
     "qLogExpectedHypervolumeImprovement",
     "qLogExpectedImprovement",
@@ -67,5 +63,4 @@ __all__ = [
     "qNoisyExpectedImprovement",
     "qProbabilityOfImprovement",
     "qStandardDeviation",
-    "reference_point",
 ]

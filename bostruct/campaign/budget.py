@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bostruct.campaign.check import Check
+from bostruct.campaign.relaxation.final_relaxation import Check
 from bostruct.campaign.stop import Progress, Stop
 
 SHARE = 4

@@ -14,16 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from bostruct.acquisition import Acquisition, Constraint, Objective, Pareto
-from bostruct.campaign.check import Check, suited
-from bostruct.campaign.description import differences
-from bostruct.campaign.device import resolve
-from bostruct.campaign.executors import InProcess
-from bostruct.campaign.folder import check_writable, inspect
-from bostruct.campaign.ledger import Ledger
-from bostruct.campaign.log import Log
-from bostruct.campaign.loop import ended, loop
-from bostruct.campaign.parts import (
+from bostruct.acquisition import Acquisition, Pareto
+from bostruct.campaign.components import (
     Finder,
     Parts,
     check_executor,
@@ -33,13 +25,22 @@ from bostruct.campaign.parts import (
     default_surrogate,
     wanted,
 )
+from bostruct.campaign.initial_structures import LEAST, Given, bring
+from bostruct.campaign.log.reader import Log
+from bostruct.campaign.log.run_folder import check_writable, inspect
+from bostruct.campaign.log.writer import Ledger
+from bostruct.campaign.loop import ended, loop
 from bostruct.campaign.progress import Line
 from bostruct.campaign.records import Trial
+from bostruct.campaign.relaxation.final_relaxation import Check, suited
 from bostruct.campaign.session import Session
-from bostruct.campaign.start import LEAST, Given, bring
 from bostruct.campaign.stop import Evaluations, Stop
 from bostruct.errors import InputError, LogError, MismatchError, check_count, must
 from bostruct.evaluators import Evaluation, Evaluator, Failure
+from bostruct.objectives import Constraint, Objective
+from bostruct.runtime.canonical_json import differences
+from bostruct.runtime.device import resolve
+from bostruct.runtime.executors import InProcess
 from bostruct.spaces import Space
 from bostruct.surrogates import Properties, Surrogate
 

@@ -9,13 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 
 from bostruct.campaign.budget import Budget, budget
-from bostruct.campaign.executors import InProcess, Workers, failed
 from bostruct.campaign.progress import Line
 from bostruct.campaign.records import Trial
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Stop
 from bostruct.errors import ExhaustedError
 from bostruct.evaluators import Evaluation, Failure, evaluate
+from bostruct.runtime.executors import InProcess, Workers, failed
 
 InFlight = dict[Future[Evaluation | Failure], Trial]
 

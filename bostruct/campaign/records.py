@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bostruct.campaign.description import canonical
 from bostruct.errors import LogError
+from bostruct.evaluators import Evaluation, Failure
+from bostruct.runtime.canonical_json import canonical
+from bostruct.spaces import Space
 from bostruct.structures import Structures, to_ase
 
 Row = sqlite3.Row | Mapping[str, Any]
@@ -256,3 +258,58 @@ def step(row: sqlite3.Row) -> Step:
         sha256=row["sha256"] or "",
         level=row["level"],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """One step as it is written down before any of its energies is asked for.
+
+    Args:
+        step: Its number.
+        kind: As in `records.Step`.
+        X: `[q, d]` what is asked for, float64 on the CPU.
+        origins: The generator of each.
+        known: The trials that the choice was made from.
+        hyperparameters: Of the surrogate.
+        predictions: Of each trial, by the names of the columns in the log.
+        tensors: Of the posterior file, named as in `arrays.py`; None without one.
+        header: Of the posterior file.
+        seconds_fit: Wall time of the fit.
+        seconds_search: Wall time of the search, the choice and the predictions.
+        level: How thorough the search was; see `effort`.
+        outcomes: Of trials that were given with theirs, and are not asked for.
+        said: Of each trial, what is said of the outcomes that there are goals for.
+    """
+
+    step: int
+    kind: str
+    X: Tensor
+    origins: list[str]
+    known: list[int] = field(default_factory=list)
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    predictions: list[dict[str, float]] = field(default_factory=list)
+    tensors: Mapping[str, Tensor] | None = None
+    header: Mapping[str, object] = field(default_factory=dict)
+    seconds_fit: float = 0.0
+    seconds_search: float = 0.0
+    level: int = 0
+    outcomes: Sequence[Evaluation | Failure] = ()
+    said: Sequence[tuple[Outcome, ...]] = ()
+
+
+def labelled(trials: list[Trial], space: Space) -> Structures:
+    """Return the structures of finished trials with their energies and forces.
+
+    Where a force is unknown it is NaN; where all are, there are none.
+    """
+    decoded = space.decode(torch.stack([trial.X for trial in trials]))
+    energy = decoded.positions.new_tensor([trial.energy for trial in trials])
+    if all(trial.forces is None for trial in trials):
+        return replace(decoded, energy=energy)
+    parts = [
+        decoded.positions.new_full((int(count), 3), torch.nan)
+        if trial.forces is None
+        else trial.forces.to(decoded.positions)
+        for trial, count in zip(trials, decoded.counts, strict=True)
+    ]
+    return replace(decoded, energy=energy, forces=torch.cat(parts))

@@ -10,23 +10,23 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.campaign.check import Check, without_forces
-from bostruct.campaign.effort import level
-from bostruct.campaign.front import bound
-from bostruct.campaign.history import boldness
-from bostruct.campaign.ledger import Ledger
-from bostruct.campaign.outcomes import table
-from bostruct.campaign.parts import Parts
-from bostruct.campaign.plan import given, plan
+from bostruct.campaign.analysis.hypervolume_history import Standing, standing
+from bostruct.campaign.analysis.outcome_table import table
+from bostruct.campaign.analysis.pareto_front import bound
+from bostruct.campaign.components import Parts
+from bostruct.campaign.log.retraction import retractable
+from bostruct.campaign.log.writer import Ledger
+from bostruct.campaign.planning.adaptive_kappa import boldness
+from bostruct.campaign.planning.batch_acquisition import Task
+from bostruct.campaign.planning.search_effort import level
+from bostruct.campaign.planning.step import given, plan
 from bostruct.campaign.records import OPEN, Trial
-from bostruct.campaign.relaxations import Relaxations
-from bostruct.campaign.retraction import retractable
-from bostruct.campaign.series import Standing, standing
+from bostruct.campaign.relaxation.final_relaxation import Check, without_forces
+from bostruct.campaign.relaxation.relaxation_state import Relaxations
 from bostruct.campaign.stop import Progress
-from bostruct.campaign.value import Task
 from bostruct.errors import ExhaustedError, InputError, must
 from bostruct.evaluators import Evaluation, Failure
-from bostruct.evaluators.evaluator import check, limits
+from bostruct.evaluators.base import check, limits
 
 FINISHED = """
 SELECT CASE t.state WHEN 'done' THEN t.energy END AS energy, t.attempt, t.seconds,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from bostruct.acquisition import Goals
-from bostruct.campaign.series import Standing
+from bostruct.campaign.analysis.hypervolume_history import Standing
 from bostruct.errors import InputError, check_count, check_positive, must
+from bostruct.objectives import Goals
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ leave, and the choice among them. `Search` relaxes them where X is continuous; `
 scores a whole list, and `Walk` goes from member to member where there is none.
 """
 
-from bostruct.candidates.candidates import Candidates as Candidates
-from bostruct.candidates.candidates import choose as choose
-from bostruct.candidates.pick import LONGEST as LONGEST
-from bostruct.candidates.pick import Pick as Pick
-from bostruct.candidates.relax import Relaxed as Relaxed
-from bostruct.candidates.relax import Value as Value
-from bostruct.candidates.relax import relax as relax
-from bostruct.candidates.search import Search as Search
-from bostruct.candidates.walk import Walk as Walk
+from bostruct.candidates.basin_hopping import Search as Search
+from bostruct.candidates.batched_lbfgs import Relaxed as Relaxed
+from bostruct.candidates.batched_lbfgs import Value as Value
+from bostruct.candidates.batched_lbfgs import relax as relax
+from bostruct.candidates.discrete_search import Walk as Walk
+from bostruct.candidates.exhaustive import LONGEST as LONGEST
+from bostruct.candidates.exhaustive import Pick as Pick
+from bostruct.candidates.selection import Candidates as Candidates
+from bostruct.candidates.selection import choose as choose

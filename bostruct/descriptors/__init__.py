@@ -5,15 +5,15 @@ unchanged by rotation, translation and the order of the atoms; or one row for ea
 structure, for what is a property of the whole.
 """
 
-from bostruct.descriptors.averaged import Averaged as Averaged
-from bostruct.descriptors.clusters import Clusters as Clusters
-from bostruct.descriptors.features import Features as Features
-from bostruct.descriptors.features import Fractions as Fractions
-from bostruct.descriptors.features import Map as Map
-from bostruct.descriptors.features import Source as Source
-from bostruct.descriptors.harmonics import Harmonics as Harmonics
-from bostruct.descriptors.near import Base as Base
-from bostruct.descriptors.near import Near as Near
-from bostruct.descriptors.radial import Radial as Radial
-from bostruct.descriptors.soap import SOAP as SOAP
-from bostruct.descriptors.soap import Slopes as Slopes
+from bostruct.descriptors.soap.neighbor_vectors import Base as Base
+from bostruct.descriptors.soap.neighbor_vectors import Near as Near
+from bostruct.descriptors.soap.radial_basis import Radial as Radial
+from bostruct.descriptors.soap.soap import SOAP as SOAP
+from bostruct.descriptors.soap.soap import Slopes as Slopes
+from bostruct.descriptors.soap.spherical_harmonics import Harmonics as Harmonics
+from bostruct.descriptors.structure.cluster_vectors import Clusters as Clusters
+from bostruct.descriptors.structure.features import Features as Features
+from bostruct.descriptors.structure.features import Fractions as Fractions
+from bostruct.descriptors.structure.features import Map as Map
+from bostruct.descriptors.structure.features import Source as Source
+from bostruct.descriptors.structure.mean_soap import Averaged as Averaged

@@ -8,14 +8,14 @@ from typing import Any, final
 import torch
 
 from bostruct.errors import InputError, check_positive, must
-from bostruct.evaluators.evaluator import (
+from bostruct.evaluators.base import (
     MAXIMUM_ENERGY,
     MAXIMUM_FORCE,
     Evaluation,
     Failure,
     check,
 )
-from bostruct.evaluators.identity import name, plain
+from bostruct.runtime.callable_name import name, plain
 from bostruct.structures import Structures, to_ase
 
 

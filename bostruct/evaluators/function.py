@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from bostruct.errors import InputError, must
-from bostruct.evaluators.evaluator import Evaluation, Failure
-from bostruct.evaluators.identity import name, plain
+from bostruct.evaluators.base import Evaluation, Failure
+from bostruct.runtime.callable_name import name, plain
 from bostruct.structures import Structures, to_ase
 
 

@@ -4,30 +4,39 @@ Structures with energies and forces enter; a BoTorch model over the coordinates 
 space leaves, with a mean, a variance that says what is not known, and their gradients.
 """
 
-from bostruct.surrogates.belief import Belief as Belief
-from bostruct.surrogates.belief import Believer as Believer
-from bostruct.surrogates.believed import BelievedModel as BelievedModel
-from bostruct.surrogates.believing import Believing as Believing
-from bostruct.surrogates.committee import Committee as Committee
-from bostruct.surrogates.conditioned import Conditioned as Conditioned
-from bostruct.surrogates.conditioned import condition as condition
-from bostruct.surrogates.correlated import Correlated as Correlated
-from bostruct.surrogates.crowd import Crowd as Crowd
-from bostruct.surrogates.deep import DeepEnsemble as DeepEnsemble
-from bostruct.surrogates.deep import MeanVariance as MeanVariance
-from bostruct.surrogates.dropout import Dropout as Dropout
-from bostruct.surrogates.gp import GP as GP
-from bostruct.surrogates.lastlayer import LastLayer as LastLayer
-from bostruct.surrogates.local import LocalGP as LocalGP
-from bostruct.surrogates.mixture import Mixture as Mixture
-from bostruct.surrogates.model import LocalModel as LocalModel
-from bostruct.surrogates.network import Network as Network
-from bostruct.surrogates.pairs import Repulsion as Repulsion
-from bostruct.surrogates.peratom import PerAtom as PerAtom
-from bostruct.surrogates.properties import Learner as Learner
-from bostruct.surrogates.properties import Learnt as Learnt
-from bostruct.surrogates.properties import Properties as Properties
-from bostruct.surrogates.properties import PropertyModel as PropertyModel
-from bostruct.surrogates.shallow import ShallowEnsemble as ShallowEnsemble
-from bostruct.surrogates.surrogate import FittedModel as FittedModel
-from bostruct.surrogates.surrogate import Surrogate as Surrogate
+from bostruct.surrogates.base import FittedModel as FittedModel
+from bostruct.surrogates.base import Surrogate as Surrogate
+from bostruct.surrogates.botorch_models.conditioned_model import Believing as Believing
+from bostruct.surrogates.botorch_models.conditioned_model import (
+    Conditioned as Conditioned,
+)
+from bostruct.surrogates.botorch_models.conditioned_model import condition as condition
+from bostruct.surrogates.botorch_models.low_rank_model import (
+    BelievedModel as BelievedModel,
+)
+from bostruct.surrogates.botorch_models.low_rank_prediction import Belief as Belief
+from bostruct.surrogates.botorch_models.low_rank_prediction import Believer as Believer
+from bostruct.surrogates.local_gp.local_gp import LocalGP as LocalGP
+from bostruct.surrogates.local_gp.model import LocalModel as LocalModel
+from bostruct.surrogates.networks.committee import Committee as Committee
+from bostruct.surrogates.networks.deep_ensemble import DeepEnsemble as DeepEnsemble
+from bostruct.surrogates.networks.deep_ensemble import MeanVariance as MeanVariance
+from bostruct.surrogates.networks.dropout import Dropout as Dropout
+from bostruct.surrogates.networks.ensemble import Crowd as Crowd
+from bostruct.surrogates.networks.last_layer import LastLayer as LastLayer
+from bostruct.surrogates.networks.mixture_of_experts import Mixture as Mixture
+from bostruct.surrogates.networks.network import Network as Network
+from bostruct.surrogates.networks.shallow_ensemble import (
+    ShallowEnsemble as ShallowEnsemble,
+)
+from bostruct.surrogates.pair_repulsion import Repulsion as Repulsion
+from bostruct.surrogates.pretrained import Pretrained as Pretrained
+from bostruct.surrogates.pretrained import committee as committee
+from bostruct.surrogates.pretrained import read as read
+from bostruct.surrogates.properties.gp import GP as GP
+from bostruct.surrogates.properties.multitask_gp import Correlated as Correlated
+from bostruct.surrogates.properties.per_atom import PerAtom as PerAtom
+from bostruct.surrogates.properties.properties import Learner as Learner
+from bostruct.surrogates.properties.properties import Learnt as Learnt
+from bostruct.surrogates.properties.properties import Properties as Properties
+from bostruct.surrogates.properties.properties import PropertyModel as PropertyModel

@@ -90,7 +90,7 @@ ROWS = (
         *("U10", "committee", "(17), (18)"),
         "uncertainty.consensus uncertainty.subsamples uncertainty.unbiased "
         "surrogates.Committee surrogates.Dropout evaluators.committee "
-        "evaluators.Pretrained",
+        "surrogates.Pretrained",
         "mean and spread with the divisor M - 1, whoever the members are",
     ),
     _row(

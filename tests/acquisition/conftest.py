@@ -19,7 +19,8 @@ from gpytorch.distributions import (
 from linear_operator import to_linear_operator
 
 from bostruct import acquisition as module
-from bostruct.acquisition import Case, Goals, Objective
+from bostruct.acquisition import Case
+from bostruct.objectives import Goals, Objective
 
 
 class Known(Model):

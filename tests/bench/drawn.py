@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from bostruct.bench import picture
+from bostruct import plotting
 
 
 def keep(module, monkeypatch):
@@ -11,7 +11,7 @@ def keep(module, monkeypatch):
 
     @contextmanager
     def kept(titles, path):
-        with picture.panels(titles, path) as drawn:
+        with plotting.panels(titles, path) as drawn:
             found.extend(drawn)
             yield drawn
 

@@ -3,7 +3,7 @@
 from ase.build import bulk
 
 import bostruct as bo
-from bostruct.bench.screens import Screen
+from bostruct.bench.multi_objective.tasks import Screen
 from bostruct.evaluators import Evaluation
 from bostruct.structures import SYMBOLS
 

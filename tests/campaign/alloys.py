@@ -4,7 +4,7 @@ import torch
 
 from bostruct import Campaign, Constraint, Objective
 from bostruct.evaluators import Evaluation, Failure
-from bostruct.evaluators.hull import ENTHALPY
+from bostruct.evaluators.alloys.convex_hull import ENTHALPY
 from bostruct.spaces import Composition
 
 PRICE = {"Cu": 6.0, "Pd": 40000.0, "Au": 50000.0}

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from bostruct.campaign import stop
-from bostruct.campaign.log import Log
+from bostruct.campaign.log.reader import Log
 from tests.campaign import alloys
 from tests.campaign.standin import GP, Box, campaign
 

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import time
 
-from bostruct.campaign import durable
+from bostruct.runtime import atomic_write
 from tests.campaign.standin import counting
 
 DIED = 77
@@ -56,7 +56,7 @@ def die_at(step, folder, file, n, arguments):
     os.replace = counted(os.replace)
     os.open = counted(os.open)
     os.mkdir = counted(os.mkdir)
-    durable.commit = counted(durable.commit)
+    atomic_write.commit = counted(atomic_write.commit)
     counting(file, n, **arguments).run(folder)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from bostruct.campaign.budget import budget
-from bostruct.campaign.check import Check
+from bostruct.campaign.relaxation.final_relaxation import Check
 from bostruct.campaign.stop import EnergyReached, Evaluations, Progress, WallTime
 
 CHECK = Check(best=1, steps=20)

@@ -9,11 +9,12 @@ import ase.db
 import pytest
 import torch
 
-from bostruct.campaign import Campaign, Check, Log, atoms, executors, stop
-from bostruct.campaign.ledger import Ledger
-from bostruct.campaign.show import ending, show
-from bostruct.campaign.summary import summary
-from bostruct.campaign.verify import verify
+from bostruct.campaign import Campaign, Check, Log, stop
+from bostruct.campaign.log.verify import verify
+from bostruct.campaign.log.writer import Ledger
+from bostruct.campaign.report import export
+from bostruct.campaign.report.summary import summary
+from bostruct.campaign.report.text import ending, show
 from bostruct.candidates import Search
 from bostruct.errors import (
     DeviceError,
@@ -24,17 +25,10 @@ from bostruct.errors import (
     MismatchError,
 )
 from bostruct.evaluators import Evaluation, Failure, Function
+from bostruct.runtime import executors
 from bostruct.surrogates import LocalGP
 from tests.campaign import processes
-from tests.campaign.standin import (
-    GP,
-    Box,
-    Points,
-    campaign,
-    counting,
-    energy,
-    start,
-)
+from tests.campaign.standin import GP, Box, Points, campaign, counting, energy, start
 
 KILLS = 20
 
@@ -447,7 +441,7 @@ def test_the_best_one_may_be_given(tmp_path):
     assert "Best energy -50.000000 eV, given; 3 (0 failed)" in ending(summary(log))
     assert "; 2 given\n" in show(summary(log))
     assert "   0  2 structures given with energies" in show(summary(log))
-    (image,) = atoms.images(log)
+    (image,) = export.images(log)
     assert image.get_potential_energy() == -50.0
     assert verify(log).good
     with ase.db.connect(tmp_path / "run" / "campaign.db") as db:

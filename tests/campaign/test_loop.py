@@ -4,11 +4,11 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from bostruct.campaign import Check, stop
-from bostruct.campaign.executors import Workers
 from bostruct.campaign.loop import ended
-from bostruct.campaign.summary import summary
+from bostruct.campaign.report.summary import summary
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
+from bostruct.runtime.executors import Workers
 from tests.campaign.standin import Points, Wells, campaign, energy
 
 

@@ -2,8 +2,8 @@ import io
 
 from rich.console import Console
 
+from bostruct.campaign.analysis.hypervolume_history import Standing
 from bostruct.campaign.progress import Line, text
-from bostruct.campaign.series import Standing
 from bostruct.campaign.stop import Progress
 from tests.campaign.standin import campaign
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bostruct.campaign.ledger import Ledger
+from bostruct.campaign.log.writer import Ledger
 from bostruct.campaign.session import Session
 from bostruct.errors import ExhaustedError, InputError
 from bostruct.evaluators import Evaluation, Failure

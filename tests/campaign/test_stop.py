@@ -3,7 +3,7 @@ import math
 import pytest
 
 from bostruct.campaign import stop
-from bostruct.campaign.series import Standing
+from bostruct.campaign.analysis.hypervolume_history import Standing
 from bostruct.campaign.stop import (
     Either,
     EnergyReached,

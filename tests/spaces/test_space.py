@@ -6,8 +6,9 @@ import pytest
 import torch
 from ase.build import fcc100
 
-from bostruct.spaces import Cluster, Surface
-from bostruct.spaces.space import Move, Space
+from bostruct.errors import InputError, SpaceError
+from bostruct.spaces import Cluster, Composition, Connected, Discrete, Surface
+from bostruct.spaces.space import Move, Space, alike, check_range, empty, spans
 from bostruct.testing import stream
 
 VERBS = [
@@ -52,3 +53,37 @@ def test_moves_are_callables_of_coordinates_and_a_generator(space):
         moved = move(X, stream(1))
         assert isinstance(moved, torch.Tensor)
         assert moved.shape == X.shape
+
+
+def test_a_type_tells_what_a_space_offers():
+    alloy = Composition(["Cu", "Au"], step=1 / 4)
+    assert isinstance(alloy, Discrete)
+    assert isinstance(alloy, Connected)
+    assert not isinstance(Cluster("Cu3"), Discrete)
+
+
+def test_spans_cover_all_once():
+    assert list(spans(7, 3)) == [(0, 3), (3, 6), (6, 7)]
+    assert list(spans(0, 3)) == []
+    with pytest.raises(InputError, match="`size` must be an integer of at least 1"):
+        next(spans(3, 0))
+    with pytest.raises(SpaceError, match="`space` must be a space that can be listed"):
+        next(spans(None, 3))
+
+
+def test_ranges_lie_in_the_list():
+    check_range(5, 0, 5)
+    check_range(5, 2, 2)
+    with pytest.raises(InputError, match="`stop` must be at most 5, got 6"):
+        check_range(5, 0, 6)
+    with pytest.raises(InputError, match="`stop` must be an integer of at least 3"):
+        check_range(5, 3, 2)
+    with pytest.raises(InputError, match="`start` must be an integer of at least 0"):
+        check_range(5, -1, 2)
+
+
+def test_rows_are_alike_up_to_rounding():
+    A = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    assert alike(A, A.double() + 1e-8).all()
+    assert alike(A.unsqueeze(1), A).tolist() == [[True, False], [False, True]]
+    assert empty(3).shape == (0, 3)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from bostruct.surrogates.lesson import prepare
+from bostruct.surrogates.networks.dataset import prepare
 from tests.surrogates.small import SMALL
 
 

@@ -1,0 +1,120 @@
+"""Fronts, what they are worth, and what an acquisition of several objectives gets.
+
+Notation
+    Y          [t, k]   outcomes of what was evaluated, NaN where unknown
+    utilities  [t, m]   larger is better
+    reference  [m]      utilities of the point that bounds what counts from below
+
+A row is complete if every outcome is known. Only complete rows that keep every bound
+are on a front or have a hypervolume.
+
+[I11] H. Ishibuchi, N. Akedo, Y. Nojima, GECCO 2011: a tenth of the range behind
+      the worst, which BoTorch's `infer_reference_point` takes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, final, runtime_checkable
+
+import torch
+from botorch.acquisition.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from torch import Tensor
+
+from bostruct.acquisition.multi_objective.deterministic_outcomes import Joined
+from bostruct.errors import InputError, check_shape, must
+from bostruct.objectives.objectives import Goals
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is believed and wanted at one step: an acquisition is built on it.
+
+    Args:
+        model: A fitted BoTorch model of the `learnt` outcomes, in their order.
+        goals: What is wanted.
+        learnt: The outcomes that the model predicts.
+        known: Of `X [..., d]` the other outcomes `[..., k - len(learnt)]`, exact, in
+            the order of the goals. None where all are learnt.
+        X: `[t, d]` what was evaluated.
+        Y: `[t, k]` its outcomes, NaN where unknown.
+        reference: `[m]` utilities, see `reference_point`.
+        pending: `[p, d]` what is being evaluated.
+        seed: Of the Monte-Carlo forms. Equal seeds give equal values.
+
+    Raises:
+        InputError: `learnt` names what is no outcome, or `known` does not match it.
+        ShapeError: a tensor of the wrong shape.
+    """
+
+    model: Model
+    goals: Goals
+    learnt: tuple[str, ...]
+    known: Callable[[Tensor], Tensor] | None
+    X: Tensor
+    Y: Tensor
+    reference: Tensor
+    pending: Tensor | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = self.goals.names
+        if len(set(self.learnt)) != len(self.learnt) or set(self.learnt) - set(names):
+            way_out = f"The goals have {list(names)}."
+            condition = "name different outcomes of the goals"
+            raise InputError(must("learnt", condition, list(self.learnt), way_out))
+        rest = [name for name in names if name not in self.learnt]
+        if (self.known is None) != (not rest):
+            condition = "be a function of X exactly if not all outcomes are learnt"
+            way_out = f"Not learnt: {rest}."
+            raise InputError(must("known", condition, self.known, way_out))
+        if self.model.num_outputs != len(self.learnt):
+            condition = f"have an output per learnt outcome, {list(self.learnt)}"
+            found = f"{self.model.num_outputs} outputs"
+            raise InputError(must("model", condition, found, "In the same order."))
+        check_shape("Y", self.Y, [len(self.X), len(names)], "A row per row of X.")
+        shape = [len(self.goals.objectives)]
+        check_shape("reference", self.reference, shape, "A utility per objective.")
+
+    def believed(self, model: Model | None = None) -> Case:
+        """Return the case in which what is pending came out as the model means it.
+
+        For the forms that look at one candidate at a time: what is pending is on the
+        front of that case, so that nothing is gained twice.
+
+        Args:
+            model: This model, conditioned on those outcomes; None keeps it as it is.
+        """
+        if self.pending is None or not len(self.pending):
+            return replace(self, model=model or self.model, pending=None)
+        joined = Joined(self.model, self.known, self.learnt, self.goals.names)
+        with torch.no_grad():
+            mean = joined.posterior(self.pending.unsqueeze(-2)).mean.squeeze(-2)
+        return replace(
+            self,
+            model=model or self.model,
+            X=torch.cat([self.X, self.pending.to(self.X)]),
+            Y=torch.cat([self.Y, mean.to(self.Y)]),
+            pending=None,
+        )
+
+
+@runtime_checkable
+class Pareto(Protocol):
+    """What a look at a structure is worth for goals, written down before any data."""
+
+    @property
+    def joint(self) -> bool:
+        """Whether one value is given to `q > 1` candidates, and pending ones count."""
+        ...
+
+    def build(self, case: Case) -> AcquisitionFunction:
+        """Return BoTorch's acquisition function, to be maximised over `X [b, q, d]`."""
+        ...
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the acquisition, ready for JSON."""
+        ...

@@ -1,0 +1,1 @@
+"""Acquisition functions of one energy to be minimized."""

@@ -1,0 +1,1 @@
+"""Causes of failed benchmark runs, told apart step by step."""

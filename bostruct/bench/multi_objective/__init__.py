@@ -1,0 +1,1 @@
+"""Benchmarks of Pareto fronts: tasks, methods, runs and recovery."""

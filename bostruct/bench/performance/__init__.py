@@ -1,0 +1,1 @@
+"""Wall time and accuracy of the default surrogate and search."""

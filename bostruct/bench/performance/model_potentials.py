@@ -1,0 +1,178 @@
+"""Energies so cheap that a search can be repeated many times.
+
+What a search makes of an acquisition that is as good as the energy itself: batched and
+differentiable, some hundred thousand structures a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Protocol, final
+
+import torch
+from torch import Tensor
+
+from bostruct.bench.single_objective.named_tasks import alloyed, platinum
+from bostruct.spaces import Cluster, Space
+from bostruct.structures import SYMBOLS
+
+GUPTA = {
+    "Ni": (0.0376, 1.070, 16.999, 1.189, 2.491),
+    "Cu": (0.0855, 1.224, 10.960, 2.278, 2.556),
+    "Pt": (0.2975, 2.695, 10.612, 4.004, 2.775),
+    "Au": (0.2061, 1.790, 10.229, 4.036, 2.884),
+}
+"""A and ξ in eV, p and q, r0 in Å: Cleri and Rosato, Phys. Rev. B 48, 22 (1993)."""
+
+SHORTEST = 0.5
+"""σ. Lennard-Jones atoms closer than this repel each other no more."""
+
+REACH, SMOOTH = 6.0, 0.2
+"""Å. Where and how softly pairs on a surface end."""
+
+FAINT = 1e-12
+"""eV². Keeps the slope of the square root finite for an atom on its own."""
+
+
+class Energy(Protocol):
+    """X `[n, d]` to eV, `[n]`, differentiable."""
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return the energy of each structure."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Landscape:
+    """A space and its energy.
+
+    Args:
+        make: Makes the space; called once.
+        potential: Takes the space, returns the energy.
+    """
+
+    make: Callable[[], Space]
+    potential: Callable[[Space], Energy]
+
+    @cached_property
+    def space(self) -> Space:
+        """The space, made when it is first needed."""
+        return self.make()
+
+    @cached_property
+    def energy(self) -> Energy:
+        """The energy."""
+        return self.potential(self.space)
+
+
+@final
+class LennardJones:
+    """Free atoms; σ and ε are 1."""
+
+    def __init__(self, space: Space) -> None:
+        a = len(space.numbers)
+        self._i, self._j = torch.triu_indices(a, a, 1)
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return the energy of each structure, ε."""
+        P = X.reshape(len(X), -1, 3)
+        square = (P[:, self._i] - P[:, self._j]).square().sum(-1)
+        sixth = square.clamp(min=SHORTEST**2) ** -3
+        energy: Tensor = 4 * (sixth.square() - sixth).sum(-1)
+        return energy
+
+
+@final
+class Gupta:
+    """Metal atoms, free or on a surface, by the second-moment approximation.
+
+    E = sum_i [ sum_j A e^(-p s) - (sum_j ξ² e^(-2 q s))^½ ],  s = r_ij / r0 - 1;
+    of unlike atoms A and ξ are geometric means, the others arithmetic ones. Energies of
+    a surface are relative to that of its fixed atoms alone.
+    """
+
+    def __init__(self, space: Space) -> None:
+        shape = space.decode(space.sample(1, torch.Generator().manual_seed(0)))
+        own = torch.tensor([GUPTA[SYMBOLS[k]] for k in space.numbers.tolist()])
+        own = own.to(torch.float64)
+        one, two = own.unsqueeze(1), own.unsqueeze(0)
+        mean, product = (one + two) / 2, (one * two).sqrt()
+        pairs = torch.cat((product[..., :2], mean[..., 2:]), -1).unsqueeze(-2)
+        self._A, self._xi, self._p, self._q, self._r0 = pairs.unbind(-1)  # [a, a, 1]
+        self._space = space
+        self._moves = (~shape.fixed).nonzero().squeeze(-1)
+        self._rests = shape.fixed.nonzero().squeeze(-1)
+        self._cell, self._pbc = shape.cell[0], shape.pbc[0]
+        steps = [torch.arange(-1, 2) if k else torch.arange(1) for k in self._pbc]
+        self._shifts = (
+            torch.cartesian_prod(*steps).to(self._cell) @ self._cell
+        )  # [s, 3]
+        self._periodic = bool(self._pbc.any())
+        P = shape.positions[self._rests]
+        _, bound = self._pairs(P.unsqueeze(0), P.unsqueeze(0), self._rests, self._rests)
+        self._bound = bound.sum(-1)  # [1, a - f]
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return the energy of each structure, eV."""
+        P = self._space.decode(X).positions.reshape(len(X), -1, 3)
+        f, g = self._moves, self._rests
+        repulsion, density = self._pairs(P[:, f], P, f, torch.arange(P.shape[1]))
+        # what an atom that rests feels is as much again
+        pushed = repulsion[..., f].sum((-1, -2)) + 2 * repulsion[..., g].sum((-1, -2))
+        there = self._bound + density[..., g].sum(-2)
+        pulled = (density.sum(-1) + FAINT).sqrt().sum(-1)
+        pulled = pulled + ((there + FAINT).sqrt() - (self._bound + FAINT).sqrt()).sum(
+            -1
+        )
+        return pushed - pulled
+
+    def _pairs(
+        self, A: Tensor, B: Tensor, one: Tensor, two: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return repulsion and squared hopping `[n, i, j]` of atoms one with two."""
+        gap = A.unsqueeze(2) - B.unsqueeze(1)
+        if self._periodic:
+            turns = (gap @ torch.linalg.inv(self._cell)).round() * self._pbc
+            gap = gap - turns @ self._cell
+        square = (gap.unsqueeze(-2) + self._shifts).square().sum(-1)  # [n, i, j, s]
+        itself = (one.unsqueeze(1) == two).unsqueeze(-1)
+        itself = itself & (self._shifts == 0).all(-1)
+        distance = square.masked_fill(itself, 1e6).sqrt()
+        place = (one.unsqueeze(1), two)
+        stretch = distance / self._r0[place] - 1
+        repulsion = self._A[place] * (-self._p[place] * stretch).exp()
+        density = self._xi[place] ** 2 * (-2 * self._q[place] * stretch).exp()
+        if self._periodic:
+            near = torch.sigmoid((REACH - distance) / SMOOTH)
+            repulsion, density = repulsion * near, density * near
+        return repulsion.sum(-1), density.sum(-1)
+
+
+def _root(square: Tensor) -> Tensor:
+    return (square + FAINT).sqrt().sum(-1)
+
+
+def _lj(n: int) -> Landscape:
+    return Landscape(partial(Cluster, f"Ar{n}", radii={"Ar": 0.56}), LennardJones)
+
+
+def _gupta(formula: str) -> Landscape:
+    return Landscape(partial(Cluster, formula), Gupta)
+
+
+LANDSCAPES: Mapping[str, Landscape] = {
+    "lj19": _lj(19),
+    "lj26": _lj(26),
+    "lj38": _lj(38),
+    "au20": _gupta("Au20"),
+    "cu30": _gupta("Cu30"),
+    "au5cu10": _gupta("Au5Cu10"),
+    "au8cu8": _gupta("Au8Cu8"),
+    "au13cu12": _gupta("Au13Cu12"),
+    "pt8_au100": Landscape(platinum, Gupta),
+    "ni4_in_au100": Landscape(alloyed, Gupta),
+}
+"""The landscapes by name; all but Lennard-Jones ones are Gupta's."""

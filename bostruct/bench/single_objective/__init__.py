@@ -1,0 +1,1 @@
+"""Benchmarks of minimum energies: tasks, methods, runs and statistics."""

@@ -1,0 +1,151 @@
+"""Named tasks.
+
+Lennard-Jones and Morse energies are in units of ε and lengths in units of σ or of the
+pair's equilibrium distance; they stand for eV and Å.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bostruct.bench.single_objective.task import Task
+from bostruct.evaluators import Calculator
+from bostruct.spaces import Cluster, Space, Surface
+
+MINIMA = Path(__file__).with_name("minima.extxyz")
+
+LENNARD_JONES = (
+    "Cambridge Cluster Database; D. J. Wales and J. P. K. Doye, "
+    "J. Phys. Chem. A 101, 5111 (1997)"
+)
+MORSE = (
+    "Cambridge Cluster Database, rho0 = 6; J. P. K. Doye and D. J. Wales, "
+    "J. Chem. Soc., Faraday Trans. 93, 4233 (1997)"
+)
+AU5CU10 = (
+    "basin hopping with exchanges of unlike atoms: 52,631 relaxations in 550 s, 311 "
+    "walks of at least 80 hops, 121 of them there; the next isomers are 4 and 8 meV up"
+)
+AU8CU8 = (
+    "basin hopping with exchanges of unlike atoms: 58,168 relaxations in 1,206 s, two "
+    "seeds, 280 walks of at least 80 hops, 7 of them there, of both seeds"
+)
+PT8_AU100 = (
+    "basin hopping: 18,482 relaxations in 695 s, two seeds, 114 walks of at least 80 "
+    "hops, 61 of them there, of both seeds; the next isomer is 152 meV up; 8 of 500 "
+    "relaxed random structures are there"
+)
+NI4_IN_AU100 = (
+    "basin hopping with exchanges of unlike atoms: 36,012 relaxations in 847 s, two "
+    "seeds, 172 walks of at least 80 hops, 45 of them there, of both seeds; the next "
+    "isomer is 22 meV up; of 500 relaxed random structures the lowest is 276 meV up"
+)
+HOPPING = "basin hopping with the true energy, several walks agree"
+
+
+def emt() -> Any:  # noqa: ANN401 - ASE
+    """Return ASE's effective-medium calculator."""
+    from ase.calculators.emt import EMT
+
+    return EMT()
+
+
+def lennard_jones() -> Any:  # noqa: ANN401 - ASE
+    """Return the Lennard-Jones problem of the literature: ASE's default cuts it off."""
+    from ase.calculators.lj import LennardJones
+
+    return LennardJones(sigma=1.0, epsilon=1.0, rc=100.0, smooth=False)
+
+
+def morse() -> Any:  # noqa: ANN401 - ASE
+    """Return the Morse potential of range ρ0 = 6."""
+    from ase.calculators.morse import MorsePotential
+
+    return MorsePotential(epsilon=1.0, r0=1.0, rho0=6.0, rcut1=50.0, rcut2=60.0)
+
+
+def known(name: str) -> Any:  # noqa: ANN401 - ASE
+    """Return the lowest structure of a named task as `ase.Atoms`; of some."""
+    from ase.io import iread
+
+    frames = iread(MINIMA, index=":", format="extxyz")
+    return next(atoms for atoms in frames if atoms.info["name"] == name)
+
+
+def _lj(n: int, reference: float) -> Task:
+    space = partial(Cluster, f"Ar{n}", radii={"Ar": 0.56})
+    evaluator = Calculator(lennard_jones)
+    return Task(f"lj{n}", space, evaluator, reference, 0.05, LENNARD_JONES)
+
+
+def _morse(n: int, reference: float) -> Task:
+    space = partial(Cluster, f"Ar{n}", radii={"Ar": 0.5})
+    return Task(f"morse{n}", space, Calculator(morse), reference, 0.05, MORSE)
+
+
+def _emt(formula: str, reference: float) -> Task:
+    space = partial(Cluster, formula)
+    return Task(formula.lower(), space, Calculator(emt), reference, 0.04, HOPPING)
+
+
+def _own(
+    name: str,
+    space: Callable[[], Space],
+    reference: float,
+    tolerance: float,
+    source: str,
+) -> Task:
+    lowest = partial(known, name)
+    return Task(name, space, Calculator(emt), reference, tolerance, source, lowest)
+
+
+def nickel() -> Space:
+    """Return the space of five nickel atoms on two fixed layers of Au(100)."""
+    from ase.build import fcc100
+
+    return Surface(fcc100("Au", (3, 3, 2), vacuum=5.0), "Ni5")
+
+
+def platinum() -> Space:
+    """Return the space of eight platinum atoms on two fixed layers of Au(100)."""
+    from ase.build import fcc100
+
+    return Surface(fcc100("Au", (4, 3, 2), vacuum=8.0), "Pt8")
+
+
+def alloyed() -> Space:
+    """Return the space of four nickel atoms on Au(100) with a free top layer.
+
+    Nickel goes into the layer, and the gold that it replaces makes an island.
+    """
+    from ase.build import fcc100
+    from ase.constraints import FixAtoms
+
+    slab = fcc100("Au", (3, 3, 2), vacuum=8.0)
+    slab.set_constraint(FixAtoms([atom.index for atom in slab if atom.tag == 2]))
+    return Surface(slab, "Ni4")
+
+
+TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        _lj(7, -16.505384),
+        _lj(13, -44.326801),
+        _lj(19, -72.659782),
+        _lj(26, -108.315616),
+        _morse(13, -42.439863),
+        _emt("Cu8", 7.3055),
+        _emt("Cu13", 9.3614),
+        _emt("Cu15", 10.6575),
+        _emt("Au10", 5.6181),
+        _own("au5cu10", partial(Cluster, "Au5Cu10"), 8.980409, 0.015, AU5CU10),
+        _own("au8cu8", partial(Cluster, "Au8Cu8"), 8.674517, 0.016, AU8CU8),
+        Task("ni5_au100", nickel, Calculator(emt), 9.8433, 0.04, HOPPING),
+        _own("pt8_au100", platinum, 10.459044, 0.04, PT8_AU100),
+        _own("ni4_in_au100", alloyed, 7.709965, 0.015, NI4_IN_AU100),
+    )
+}
+"""The named tasks."""

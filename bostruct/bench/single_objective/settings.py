@@ -1,0 +1,57 @@
+"""What a campaign is to be run with, if not with the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from bostruct.bench.single_objective.task import check_name
+from bostruct.candidates import Search
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What differs from a campaign of defaults.
+
+    Args:
+        name: Of its folder and in the results; "default" for no difference.
+        arguments: Of `bostruct.Campaign`, beside space and evaluator.
+
+    Raises:
+        InputError: a name that is no name of a folder.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+
+SETTINGS = {
+    setting.name: setting
+    for setting in (
+        Setting("default"),
+        Setting("quick", {"search": Search(candidates=8, rounds=1)}),
+        Setting("thorough", {"search": Search(rounds=30, patience=30)}),
+    )
+}
+"""Named settings, the same for all tasks: with some 20 energies of Cu15 a step of them
+takes some 3, 0.5 and 30 s of one core."""
+
+WITHOUT = "without-"
+"""Begins the name of a setting whose search lacks something: "without-permute"."""
+
+
+def setting(name: str) -> Setting | None:
+    """Return a named setting, also one without a move or a random generator.
+
+    >>> setting("without-rattle+twist").arguments["search"].without
+    ('rattle', 'twist')
+    """
+    if name.startswith(WITHOUT):
+        lacks = tuple(name.removeprefix(WITHOUT).split("+"))
+        return Setting(name, {"search": Search(without=lacks)})
+    return SETTINGS.get(name)

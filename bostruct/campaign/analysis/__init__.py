@@ -1,0 +1,1 @@
+"""Analysis of a log: z scores, calibration, predictions, Pareto fronts."""

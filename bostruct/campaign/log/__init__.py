@@ -1,0 +1,1 @@
+"""Log of a campaign: database, posterior files, reader, writer, verification."""

@@ -1,0 +1,90 @@
+"""Posterior files: one safetensors file per step, written once.
+
+Names in a file
+    model.*                  the state that rebuilds the surrogate
+    candidates.X             [c, d]
+    candidates.mean          [c] eV
+    candidates.variance      [c] eV² of the latent energy
+    candidates.observed      [c] eV² of the energy as it would be observed
+    candidates.acquisition   [c]
+    candidates.steps         [c] relaxation steps; candidates.converged [c]
+    chosen.index             [q] rows among the candidates
+    chosen.covariance        [q, q] eV², joint, latent
+    probe.X                  [p, d] fixed structures, the same in every step
+    probe.mean               [p] eV; probe.variance [p] eV²
+    known                    [t] trials the surrogate was trained on
+The header holds one JSON text: format, step, and the origin of every candidate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from bostruct.errors import LogError
+from bostruct.runtime.canonical_json import canonical
+
+HEADER = "bostruct"
+
+
+def name(step: int) -> str:
+    """Return the file name of a step's posterior.
+
+    >>> name(12)
+    'step-000012.safetensors'
+    """
+    return f"step-{step:06d}.safetensors"
+
+
+def offload(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors to the CPU, waiting for the device once and not once for each."""
+    copies: dict[str, Tensor] = {}
+    devices = set()
+    for key, tensor in tensors.items():
+        source = tensor.detach()
+        if source.device.type == "cuda":
+            copy = torch.empty(source.shape, dtype=source.dtype, pin_memory=True)
+            copies[key] = copy.copy_(source, non_blocking=True)
+            devices.add(source.device)
+        else:
+            # A copy of its own: safetensors refuses tensors that share memory.
+            copies[key] = source.clone(memory_format=torch.contiguous_format)
+    for device in devices:
+        torch.cuda.synchronize(device)
+    return copies
+
+
+def pack(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a file; equal content gives equal bytes."""
+    return safetensors.torch.save(dict(tensors), {HEADER: canonical(header)})
+
+
+def unpack(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the header of a file's bytes.
+
+    Raises:
+        LogError: they are not those of a whole file.
+    """
+    try:
+        tensors = safetensors.torch.load(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])["__metadata__"][HEADER]
+        return tensors, json.loads(header)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise LogError(f"{name} is not a whole posterior file: {error}") from error
+
+
+def model_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors that rebuild the surrogate, under its own names."""
+    prefix = "model."
+    return {
+        key.removeprefix(prefix): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefix)
+    }

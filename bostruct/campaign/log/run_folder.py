@@ -1,0 +1,159 @@
+"""What a run folder is, looked at without changing it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from bostruct.campaign.log.lock import FILE as LOCK
+from bostruct.errors import LogError
+
+DATABASE = "campaign.db"
+POSTERIORS = "posteriors"
+UNFINISHED = "campaign.db.new"
+"""The database while it is made; renamed to `DATABASE` when it is whole."""
+
+NETWORK = frozenset(
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.ceph",
+        "fuse.glusterfs",
+        "fuse.sshfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "pvfs2",
+        "smb3",
+        "smbfs",
+        "virtiofs",
+        "wekafs",
+    }
+)
+"""File systems on which SQLite's WAL is not safe."""
+
+
+def database(folder: Path) -> Path:
+    """Return where the database of a run folder is."""
+    return folder / DATABASE
+
+
+def inspect(folder: Path) -> bool:
+    """Return whether the folder holds a campaign; False if one may be started there.
+
+    Raises:
+        LogError: it is a file, or holds something else.
+    """
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise LogError(f"{folder} is a file, not a folder. Take another name.")
+    if database(folder).exists():
+        _check_ours(folder)
+        return True
+    strange = sorted(entry.name for entry in folder.iterdir() if not _leftover(entry))
+    if strange:
+        shown = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
+        raise LogError(
+            f"{folder} is not a run folder and not empty (it holds {shown}). "
+            "Take an empty or a new folder."
+        )
+    return False
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written.
+
+    Raises:
+        LogError: it, or the nearest folder above it that exists, is read-only.
+    """
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise LogError(
+            f"{folder} cannot be written: {place} is read-only for you. "
+            "Take another folder."
+        )
+    file = database(folder)
+    if file.exists() and not os.access(file, os.W_OK):
+        raise LogError(f"{file} is read-only for you. Copy the folder to go on.")
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system a folder is on, "" if unknown."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    path = folder.absolute()
+    while not path.exists():
+        path = path.parent
+    path = path.resolve()
+    best, kind = -1, ""
+    for mount in mounts:
+        fields = mount.split()
+        if len(fields) < 3:
+            continue
+        point = Path(fields[1].replace("\\040", " "))
+        if (point == path or point in path.parents) and len(point.parts) >= best:
+            best, kind = len(point.parts), fields[2]
+    return kind
+
+
+def is_network(folder: Path) -> bool:
+    """Return whether a folder is on a network file system, where WAL is not safe."""
+    return file_system(folder) in NETWORK
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """Open the database for reading, leaving no trace in the folder.
+
+    Raises:
+        LogError: there is none, or it cannot be opened.
+    """
+    file = database(folder).absolute()
+    if not file.exists():
+        raise LogError(f"{folder} holds no campaign: there is no {DATABASE} in it.")
+    beside = (file.with_name(file.name + end) for end in ("-wal", "-journal"))
+    # SQLite would make its -wal and -shm files where they are missing.
+    mode = "mode=ro" if any(path.exists() for path in beside) else "immutable=1"
+    uri = f"{file.as_uri()}?{mode}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=20, isolation_level=None)
+    except sqlite3.Error as error:
+        raise LogError(f"could not open {file}: {error}") from error
+    return connection
+
+
+def _leftover(entry: Path) -> bool:
+    """Return whether it is what an interrupted start of ours leaves behind."""
+    if entry.name == LOCK or entry.name.startswith(UNFINISHED):
+        return True
+    return entry.name == POSTERIORS and entry.is_dir() and not any(entry.iterdir())
+
+
+def _check_ours(folder: Path) -> None:
+    connection = connect(folder)
+    try:
+        query = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
+        ours = connection.execute(query).fetchone()[0]
+    except sqlite3.Error as error:
+        raise LogError(f"could not read {database(folder)}: {error}") from error
+    finally:
+        connection.close()
+    if not ours:
+        raise LogError(
+            f"{database(folder)} is a database of another program. "
+            "Take an empty or a new folder."
+        )

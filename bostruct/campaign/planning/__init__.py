@@ -1,0 +1,1 @@
+"""Planning of one step: candidates, acquisition, batch and effort."""

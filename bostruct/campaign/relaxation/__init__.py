@@ -1,0 +1,1 @@
+"""Final relaxation of the best structures with the evaluator."""

@@ -1,0 +1,1 @@
+"""Reports of a campaign: summaries, texts, plots and exported files."""

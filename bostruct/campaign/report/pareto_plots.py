@@ -1,0 +1,426 @@
+"""Pictures of a front: pairs of objectives, three at once, its growth, its points.
+
+Raw values are drawn, on logarithmic axes where an outcome is judged as its log10. What
+was evaluated is drawn as it was found; error bars belong to what was not, and are the
+calibrated σ of what is predicted of it. matplotlib is imported when something is drawn.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bostruct import plotting
+from bostruct.campaign.analysis.calibration import Expected
+from bostruct.campaign.analysis.pareto_front import Front, Point
+from bostruct.campaign.report import pareto_plots
+from bostruct.campaign.report.labels import title, words
+from bostruct.campaign.report.unevaluated_candidates import Prospect
+from bostruct.objectives import Goals
+
+LABELS = {
+    "front": "on the front",
+    "feasible": "evaluated, bettered by the front",
+    "infeasible": "evaluated, infeasible",
+    "bound": "bound of a constraint",
+    "edge": "best of these two alone",
+    "predicted": "predicted, not evaluated (±σ)",
+}
+
+BOUND = {"color": "0.3", "linewidth": 0.7, "linestyle": "--", "zorder": 1}
+
+BOX = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
+"""Behind numbers that lines run through."""
+
+Group = list[tuple[float, ...]]
+
+
+def pairs(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
+    """Draw each pair of objectives; return whether there are two.
+
+    Dashed lines are bounds of constraints. The thin line joins what is best of the two
+    objectives alone: where there are more, the front lies behind it as well.
+    """
+    names = [part.name for part in front.goals.objectives]
+    both = list(itertools.combinations(names, 2))
+    if not both:
+        return False
+    with plotting.figure(len(both), path) as panels:
+        for axes, (x, y) in zip(panels, both, strict=True):
+            groups = _groups(front, (x, y))
+            _points(axes, groups)
+            drawn = [*itertools.chain(*groups.values())]
+            drawn += _bars(axes, front.goals, prospects, (x, y))
+            _edge(axes, front.goals, groups["front"] + groups["feasible"], (x, y))
+            for which, name, values in zip(
+                "xy", (x, y), zip(*drawn, strict=True), strict=False
+            ):
+                bounds = _bounds(front.goals, name)
+                draw = axes.axvline if which == "x" else axes.axhline
+                for value in bounds:
+                    draw(value, **BOUND, label=LABELS["bound"])
+                every = [*values, *bounds]
+                pareto_plots.scale(axes, which, name, front.goals, every)
+    return True
+
+
+def cube(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
+    """Draw three objectives at once; return whether there are three."""
+    names = [part.name for part in front.goals.objectives]
+    if len(names) != 3:
+        return False
+    goals = front.goals
+    groups = {
+        kind: [_scaled(goals, names, point) for point in points]
+        for kind, points in _groups(front, names).items()
+    }
+    with plotting.figure(1, path, (4.4, 3.4), projection="3d") as (axes,):
+        said = [
+            [each.expected[name] for name in names]
+            for each in prospects
+            if all(name in each.expected for name in names)
+        ]
+        centres = [tuple(each.mean for each in trio) for trio in said]
+        every = [*itertools.chain(*groups.values()), *centres]
+        floor = min(point[2] for point in every) if every else 0.0
+        for point in groups["front"]:
+            ends = [[value, value] for value in point[:2]]
+            axes.plot(*ends, [floor, point[2]], color="0.8", linewidth=0.5, zorder=0)
+        _points(axes, groups, depthshade=False)
+        for trio, centre in zip(said, centres, strict=True):
+            for i, each in enumerate(trio):
+                line = [[value, value] for value in centre]
+                line[i] = [each.mean - each.calibrated, each.mean + each.calibrated]
+                axes.plot(*line, color=PREDICTED, linewidth=0.7)
+        if centres:
+            marks = {"marker": "D", "s": 12, "facecolor": "white"}
+            axes.scatter(
+                *zip(*centres, strict=True),
+                **marks,
+                edgecolor=PREDICTED,
+                linewidth=0.8,
+                label=LABELS["predicted"],
+                depthshade=False,
+            )
+        for which, name, values in zip("xyz", names, zip(*every, strict=True)):  # noqa: B905
+            getattr(axes, f"set_{which}label")(
+                pareto_plots.label(name, goals), labelpad=3
+            )
+            axis = getattr(axes, f"{which}axis")
+            axis.set_tick_params(pad=3 if which == "z" else 0)
+            if name in goals.logs:
+                _powers(axis, 10.0 ** min(values), 10.0 ** max(values))
+            else:
+                plotting.linear(axis)
+        axes.view_init(elev=22, azim=-58)
+        axes.set_box_aspect((1.25, 1.25, 1.0), zoom=0.98)
+    return True
+
+
+def growth(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
+    """Draw hypervolume and sizes against evaluations; return whether there is one."""
+    from matplotlib.ticker import MaxNLocator
+
+    del prospects
+    series = front.series
+    if not len(series):
+        return False
+    counts = range(1, len(series) + 1)
+    random = _first(front)
+    with plotting.figure(2, path, (2.9, 2.0)) as (left, right):
+        left.step(counts, series.hypervolume, where="post", color=FRONT)
+        left.set_ylabel("hypervolume")
+        right.step(
+            counts, series.front, where="post", color=FRONT, label=LABELS["front"]
+        )
+        right.step(
+            counts,
+            series.feasible,
+            where="post",
+            color="#0072B2",
+            linewidth=0.9,
+            label="feasible",
+        )
+        right.set_ylabel("structures")
+        right.yaxis.set_major_locator(
+            MaxNLocator(6, integer=True, steps=plotting.STEPS)
+        )
+        for axes in (left, right):
+            axes.set_xlabel("evaluations")
+            axes.set_ylim(bottom=0)
+            axes.set_xlim(0, len(series) + 1)
+            axes.xaxis.set_major_locator(
+                MaxNLocator(6, integer=True, steps=plotting.STEPS)
+            )
+            if random:
+                shade = {"color": "0.93", "linewidth": 0, "zorder": 0}
+                axes.axvspan(0, random + 0.5, label="before the model", **shade)
+    return True
+
+
+def parallel(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
+    """Draw each structure of the front as a line over its outcomes.
+
+    Up is better on the axis of an objective, and more on that of a constraint alone.
+    Return whether there is a front of two outcomes.
+    """
+    from matplotlib import colormaps
+
+    del prospects
+    goals, names = front.goals, front.goals.names
+    best = [_place(point, names) for point in front.points]
+    rest = [_place(each, names) for each in front.evaluated if not each.best]
+    lines = [_scaled(goals, names, each) for each in best if each]
+    grey = [_scaled(goals, names, each) for each in rest if each]
+    if not lines or len(names) < 2:
+        return False
+    down = {part.name for part in goals.objectives if part.direction == "minimize"}
+    columns = list(zip(*lines, *grey, strict=True))
+    spans = [(min(column), max(column)) for column in columns]
+
+    def height(i: int, value: float) -> float:
+        low, high = spans[i]
+        share = (value - low) / (high - low) if high > low else 0.5
+        return 1 - share if names[i] in down else share
+
+    with plotting.figure(1, path, (max(3.6, 1.75 * len(names)), 2.6)) as (axes,):
+        places = range(len(names))
+        first = [height(0, line[0]) for line in lines]
+        colours = colormaps["viridis_r"]
+        text = "evaluated, not on the front"
+        for line in grey:
+            heights = [height(i, value) for i, value in enumerate(line)]
+            axes.plot(places, heights, color="0.8", linewidth=0.5, label=text)
+            text = ""
+        text = f"{LABELS['front']}, by {words(names[0])[0]}"
+        for line, start in zip(lines, first, strict=True):
+            heights = [height(i, value) for i, value in enumerate(line)]
+            look = {"color": colours(start), "linewidth": 1.1, "zorder": 2.5}
+            axes.plot(places, heights, label=text, **look)
+            text = ""
+        for i, name in enumerate(names):
+            axes.axvline(i, color="0.2", linewidth=0.8, zorder=3)
+            side = 1 if i + 1 == len(names) else -1  # the last has room on the right
+            for value in _ticks(spans[i], name in goals.logs):
+                y = height(i, goals.outcome(name, value))
+                end = i + 0.015 * side
+                axes.plot([end, i], [y, y], color="0.2", linewidth=0.8, zorder=3)
+                axes.text(
+                    i + 0.03 * side,
+                    y,
+                    plotting.plain(value),
+                    horizontalalignment="left" if side > 0 else "right",
+                    verticalalignment="center",
+                    fontsize=6,
+                    bbox=BOX,
+                    zorder=4,
+                )
+        axes.set_xticks(
+            list(places), [pareto_plots.label(name, goals) for name in names]
+        )
+        axes.set_xlim(-0.25, len(names) - 0.75)
+        axes.set_ylim(-0.04, 1.04)
+        axes.set_yticks([])
+        axes.tick_params(axis="x", length=0)
+        axes.spines[["left", "bottom"]].set_visible(False)
+    return True
+
+
+def _place(point: Point, names: Sequence[str]) -> tuple[float, ...] | None:
+    """Return the raw outcomes of a point; None where one is not known."""
+    found = [point.raw[name] for name in names]
+    whole = [value for value in found if value is not None]
+    return tuple(whole) if len(whole) == len(found) else None
+
+
+def _groups(front: Front, names: Sequence[str]) -> dict[str, Group]:
+    """Return what was evaluated by what came of it, at these outcomes.
+
+    What is not known in full is drawn nowhere: it is not known to be feasible.
+    """
+    found: dict[str, Group] = {kind: [] for kind in ("infeasible", "feasible", "front")}
+    for point in front.evaluated:
+        at = _place(point, names)
+        if at is None or any(value is None for value in point.raw.values()):
+            continue
+        kind = "feasible" if point.feasible else "infeasible"
+        found["front" if point.best else kind].append(at)
+    return found
+
+
+def _points(axes: Any, groups: dict[str, Group], **options: object) -> None:  # noqa: ANN401
+    looks: dict[str, dict[str, Any]] = {
+        "infeasible": {"marker": "x", "s": 11, "color": INFEASIBLE, "linewidth": 0.8},
+        "feasible": {"marker": "o", "s": 12, "color": FEASIBLE, "linewidth": 0},
+        "front": {"marker": "s", "s": 14, "color": FRONT, "linewidth": 0},
+    }
+    for order, (kind, points) in enumerate(groups.items()):
+        if points:
+            axes.scatter(
+                *zip(*points, strict=True),
+                **looks[kind],
+                **options,
+                label=LABELS[kind],
+                zorder=3 + order,
+            )
+
+
+def _bars(
+    axes: Any,  # noqa: ANN401 - matplotlib
+    goals: Goals,
+    prospects: Sequence[Prospect],
+    names: tuple[str, str],
+) -> Group:
+    """Draw what is predicted of what was not evaluated; return the ends of its bars."""
+    ends: Group = []
+    named = False
+    for each in prospects:
+        if not all(name in each.expected for name in names):
+            continue
+        (x, dx), (y, dy) = (_raw(goals, name, each.expected[name]) for name in names)
+        axes.errorbar(
+            [x],
+            [y],
+            xerr=[[dx[0]], [dx[1]]],
+            yerr=[[dy[0]], [dy[1]]],
+            fmt="D",
+            markersize=3.2,
+            markerfacecolor="white",
+            markeredgewidth=0.8,
+            color=PREDICTED,
+            linewidth=0.7,
+            label=None if named else LABELS["predicted"],
+            zorder=6,
+        )
+        named = True
+        ends += [(x - dx[0], y - dy[0]), (x + dx[1], y + dy[1])]
+    return ends
+
+
+def _raw(
+    goals: Goals, name: str, expected: Expected
+) -> tuple[float, tuple[float, float]]:
+    """Return a prediction in raw values: its centre, and how far σ goes down and up."""
+    mean, sigma = expected.mean, expected.calibrated
+    if name not in goals.logs:
+        return mean, (sigma, sigma)
+    centre = 10.0**mean
+    return centre, (centre - 10.0 ** (mean - sigma), 10.0 ** (mean + sigma) - centre)
+
+
+def _edge(axes: Any, goals: Goals, points: Group, names: tuple[str, str]) -> None:  # noqa: ANN401
+    """Draw the steps of what is best of two objectives alone."""
+    signs = {part.name: part.sign for part in goals.objectives}
+    x, y = (signs[name] for name in names)
+    best: Group = []
+    for point in sorted(points, key=lambda p: (-x * p[0], -y * p[1])):
+        if not best or y * point[1] > y * best[-1][1]:
+            best.append(point)
+    if len(best) > 1:
+        corners = list(best[:1])
+        for before, after in itertools.pairwise(best):
+            corners += [(after[0], before[1]), after]
+        alone = len(goals.objectives) == 2
+        axes.plot(
+            *zip(*corners, strict=True),
+            color=FRONT if alone else "0.35",
+            linewidth=0.6,
+            label=None if alone else LABELS["edge"],
+            zorder=2,
+        )
+
+
+def _bounds(goals: Goals, name: str) -> list[float]:
+    found = (
+        (part.below, part.above) for part in goals.constraints if part.name == name
+    )
+    return [value for value in itertools.chain(*found) if value is not None]
+
+
+def _first(front: Front) -> int:
+    """Return how many evaluations came before the first that a model chose."""
+    for point in front.evaluated:
+        if point.foretold and point.evaluation is not None:
+            return point.evaluation - 1
+    return 0
+
+
+def _scaled(
+    goals: Goals, names: Sequence[str], point: tuple[float, ...]
+) -> tuple[float, ...]:
+    """Return raw values in outcome space, in which axes are straight."""
+    pairs = zip(names, point, strict=True)
+    return tuple(goals.outcome(name, value) for name, value in pairs)
+
+
+def _powers(axis: Any, low: float, high: float) -> None:  # noqa: ANN401 - matplotlib
+    """Label an axis of logarithms with what they are those of."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator
+
+    places = plotting.decades(low, high)
+    axis.set_major_locator(FixedLocator([math.log10(value) for value in places]))
+    axis.set_major_formatter(
+        FixedFormatter([plotting.plain(value) for value in places])
+    )
+
+
+def _ticks(span: tuple[float, float], log: bool) -> list[float]:
+    """Return round raw values within a span of outcome space."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = span
+    if log:
+        return plotting.decades(10.0**low, 10.0**high) or [10.0**low]
+    if low == high:
+        return [low]
+    places = MaxNLocator(6, min_n_ticks=4, steps=plotting.STEPS).tick_values(low, high)
+    return [round(float(value), 12) for value in places if low <= value <= high]
+
+
+FRONT, FEASIBLE, INFEASIBLE, PREDICTED = "#D55E00", "#56B4E9", "0.6", "#009E73"
+"""Of Okabe and Ito: told apart by everyone; the markers differ as well."""
+
+
+def label(name: str, goals: Goals) -> str:
+    """Return what stands at the axis of an outcome: its unit, and what is better."""
+    better = {part.name: part.direction for part in goals.objectives}.get(name)
+    arrow = {"minimize": " ↓", "maximize": " ↑", None: ""}[better]
+    return f"{title(name, goals)}{arrow}"
+
+
+def scale(
+    axes: Any,  # noqa: ANN401 - matplotlib
+    which: str,
+    name: str,
+    goals: Goals,
+    values: Sequence[float],
+) -> None:
+    """Name one axis of a panel, and make it logarithmic where its outcome is.
+
+    Args:
+        axes: The panel.
+        which: "x" or "y".
+        name: Of the outcome.
+        goals: Of the campaign.
+        values: All that is drawn along it, raw.
+    """
+    set_: Callable[[str], Callable[..., object]]
+    set_ = lambda what: getattr(axes, f"set_{which}{what}")  # noqa: E731
+    set_("label")(label(name, goals))
+    if not values:
+        return
+    low, high = min(values), max(values)
+    if name in goals.logs:
+        set_("scale")("log")
+        margin = (high / low) ** 0.06 if high > low else 1.1
+        low, high = low / margin, high * margin
+        set_("lim")(low, high)
+        plotting.logarithmic(getattr(axes, f"{which}axis"), low, high)
+    else:
+        margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+        set_("lim")(low - margin, high + margin)
+        # Beside each other numbers need more room than above each other.
+        plotting.linear(getattr(axes, f"{which}axis"), 4 if which == "x" else 6)

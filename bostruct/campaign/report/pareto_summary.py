@@ -1,0 +1,87 @@
+"""What the summary of a campaign with goals says beside that of any campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bostruct.campaign.analysis.calibration import Expected
+from bostruct.campaign.analysis.pareto_front import Front, Point
+from bostruct.campaign.records import Step, Trial
+from bostruct.evaluators.alloys.convex_hull import HEIGHT
+
+
+def screened(
+    front: Front, formulas: Mapping[int, str], heights: Mapping[int, float]
+) -> dict[str, Any]:
+    """Return what was wanted and found, ready for JSON.
+
+    Outcomes found are raw values in their units; predictions are in outcome space,
+    log10 where the objective is.
+
+    Args:
+        front: Of the log.
+        formulas: Of the structures on it, by their trials.
+        heights: Their energies above the hull, eV/atom; empty where it is not known.
+    """
+    goals, series = front.goals, front.series
+    described = front.description()
+    for point in described["points"]:
+        point["formula"] = formulas.get(point["trial"], "")
+        if heights:
+            point[HEIGHT] = heights.get(point["trial"])
+    count = series.feasible[-1] if len(series) else 0
+    return {
+        "goals": goals.description(),
+        "units": goals.units,
+        "front": described,
+        "feasible": count,
+        "feasible_share": count / len(series) if len(series) else None,
+        "doubted": [asdict(each) for each in front.doubted],
+    }
+
+
+def stepped(
+    step: Step, trials: Sequence[Trial], front: Front, points: Mapping[int, Point]
+) -> list[dict[str, Any]]:
+    """Return what was predicted and found of the trials of a step, ready for JSON.
+
+    Args:
+        step: One of the last.
+        trials: All of the log.
+        front: Of the log.
+        points: What was evaluated, by its trial.
+    """
+    return [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            "origin": trial.origin,
+            "acquisition": trial.acquisition,
+            "reason": trial.reason,
+            "outcomes": _outcomes(trial, front, points.get(trial.number)),
+        }
+        for trial in trials
+        if trial.step == step.number
+    ]
+
+
+def _outcomes(
+    trial: Trial, front: Front, point: Point | None
+) -> dict[str, dict[str, Any]]:
+    """Return prediction and outcome by name, both in outcome space."""
+    said = {each.name: each for each in trial.said}
+    found: dict[str, dict[str, Any]] = {}
+    for name in front.goals.names:
+        raw = None if point is None else point.raw[name]
+        value = None if raw is None else front.goals.outcome(name, raw)
+        exact = name in said and said[name].exact
+        told = None if point is None else point.foretold.get(name)
+        if told is None and name in said and not exact:
+            one = said[name]
+            told = Expected(one.mean, one.observed**0.5, one.observed**0.5, None, None)
+        none = dict.fromkeys(("mean", "sigma", "calibrated", "low", "high"))
+        numbers = none if told is None else asdict(told)
+        found[name] = {**numbers, "exact": exact, "found": value}
+    return found

@@ -1,0 +1,1 @@
+"""Smooth overlap of atomic positions, with gradients."""

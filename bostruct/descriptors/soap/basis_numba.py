@@ -1,0 +1,199 @@
+"""Radial functions and spherical harmonics as compiled loops over neighbors.
+
+Notation, beside that of `compiled`
+    k         neighbors of one atom, side by side
+    r, u      [k], [3, k]   distances in cut-offs, unit vectors
+    B [j, k]  1   T_j(2 r - 1) (1 - r)^3, before they are made orthonormal by M [j, j]
+    R [j, k]  1   M B
+    Q [., k]  1   d^m P_l(z) / dz^m, at l (l + 1) / 2 + m
+    X + i I   1   (x + i y)^m
+
+Y_lm = N_lm Q_lm X_m for m >= 0 and N_lm Q_lm I_|m| for m < 0, polynomials on the unit
+sphere; dQ_lm / dz = Q_l,m+1 and d(x + i y)^m / dx = m (x + i y)^(m-1).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bostruct.runtime.jit import compiled
+
+Array = NDArray[Any]
+
+fast = compiled(fastmath={"reassoc", "contract", "nsz", "arcp"})  # NaN stays NaN
+
+
+def norms(degree: int) -> Array:
+    """Return N_lm of the orthonormal real harmonics, for m >= 0, in the order of Q."""
+    values = []
+    for ell in range(degree + 1):
+        for m in range(ell + 1):
+            ratio = math.factorial(ell - m) / math.factorial(ell + m)
+            both = 2 if m else 1
+            values.append(math.sqrt(both * (2 * ell + 1) / (4 * math.pi) * ratio))
+    return np.array(values)
+
+
+@fast
+def degree(count: int) -> int:
+    """Return L where (L + 1) (L + 2) / 2 is `count`."""
+    ell = 0
+    while (ell + 1) * (ell + 2) // 2 < count:
+        ell += 1
+    return ell
+
+
+@fast
+def radial(r: Array, M: Array, R: Array, k: int) -> None:
+    """Put the orthonormal radial functions into R."""
+    for p in range(k):
+        x, t = 2 * r[p] - 1, 1 - r[p]
+        before, now, wall = x, R.dtype.type(1), t * t * t  # T_-1 = T_1
+        for j in range(len(R)):
+            R[j, p] = now * wall
+            before, now = now, (2 * x * now - before)
+    _orthonormal(M, R, k)
+
+
+@fast
+def radial_slope(r: Array, M: Array, dR: Array, k: int) -> None:
+    """Put their derivatives into dR, with T_j' = j U_(j-1)."""
+    for p in range(k):
+        x, t = 2 * r[p] - 1, 1 - r[p]
+        before, now = x, dR.dtype.type(1)
+        second, first = dR.dtype.type(-1), dR.dtype.type(0)  # U_-2, U_-1
+        wall, ending = t * t * t, 3 * t * t
+        for j in range(len(dR)):
+            dR[j, p] = 2 * j * first * wall - now * ending
+            before, now = now, (2 * x * now - before)
+            second, first = first, (2 * x * first - second)
+    _orthonormal(M, dR, k)
+
+
+@fast
+def _orthonormal(M: Array, B: Array, k: int) -> None:
+    """Replace B by M B; M is lower triangular."""
+    for j in range(len(M) - 1, -1, -1):
+        for p in range(k):
+            B[j, p] *= M[j, j]
+        for q in range(j):
+            for p in range(k):
+                B[j, p] += M[j, q] * B[q, p]
+
+
+@fast
+def harmonics(
+    u: Array,
+    Y: Array,
+    Q: Array,
+    X: Array,
+    I: Array,  # noqa: E741
+    N: Array,
+    k: int,
+) -> None:
+    """Fill Y `[k, m]`, Q, X and I for the first k of the unit vectors u `[3, k]`."""
+    L = len(X) - 1
+    X[0, :k], I[0, :k] = 1, 0
+    for m in range(1, L + 1):
+        for p in range(k):
+            X[m, p] = u[0, p] * X[m - 1, p] - u[1, p] * I[m - 1, p]
+            I[m, p] = u[0, p] * I[m - 1, p] + u[1, p] * X[m - 1, p]
+    _legendre(u[2], Q, L, k)
+    for ell in range(L + 1):
+        for m in range(ell + 1):
+            here = ell * (ell + 1) // 2 + m
+            for p in range(k):
+                Y[p, ell * ell + ell + m] = N[here] * Q[here, p] * X[m, p]
+            if m:
+                for p in range(k):
+                    Y[p, ell * ell + ell - m] = N[here] * Q[here, p] * I[m, p]
+
+
+@fast
+def _legendre(z: Array, Q: Array, L: int, k: int) -> None:
+    """Fill Q by the recursions in l."""
+    top = 1.0  # (2 m - 1)!!
+    for m in range(L + 1):
+        top *= max(2 * m - 1, 1)
+        Q[m * (m + 1) // 2 + m, :k] = top
+        for ell in range(m + 1, L + 1):
+            here = ell * (ell + 1) // 2 + m
+            below, far = here - ell, here - 2 * ell + 1  # of l - 1 and l - 2
+            up, down = (2 * ell - 1) / (ell - m), (ell + m - 1) / (ell - m)
+            for p in range(k):
+                Q[here, p] = up * z[p] * Q[below, p]
+            if ell > m + 1:
+                for p in range(k):
+                    Q[here, p] -= down * Q[far, p]
+
+
+@fast
+def harmonics_pulled(
+    gY: Array,
+    Q: Array,
+    X: Array,
+    I: Array,  # noqa: E741
+    N: Array,
+    gu: Array,
+    k: int,
+) -> None:
+    """Put the slope of sum(gY Y) with respect to the unit vectors into gu `[3, k]`."""
+    gu[:, :k] = 0
+    for ell in range(1, len(X)):
+        for m in range(ell + 1):
+            here = ell * (ell + 1) // 2 + m
+            plus, minus = ell * ell + ell + m, ell * ell + ell - m
+            if m == 0:
+                for p in range(k):
+                    gu[2, p] += N[here] * gY[p, plus] * Q[here + 1, p]
+                continue
+            if m < ell:
+                for p in range(k):
+                    both = gY[p, plus] * X[m, p] + gY[p, minus] * I[m, p]
+                    gu[2, p] += N[here] * Q[here + 1, p] * both
+            for p in range(k):
+                one, two = gY[p, plus], gY[p, minus]
+                weight = N[here] * m * Q[here, p]
+                gu[0, p] += weight * (one * X[m - 1, p] + two * I[m - 1, p])
+                gu[1, p] += weight * (two * X[m - 1, p] - one * I[m - 1, p])
+
+
+@fast
+def harmonics_slopes(
+    u: Array,
+    Q: Array,
+    X: Array,
+    I: Array,  # noqa: E741
+    N: Array,
+    dY: Array,
+    k: int,
+) -> None:
+    """Put the slopes of Y along the sphere into dY `[3, m, k]`."""
+    dY[:, :, :k] = 0
+    for ell in range(1, len(X)):
+        for m in range(ell + 1):
+            here = ell * (ell + 1) // 2 + m
+            plus, minus = ell * ell + ell + m, ell * ell + ell - m
+            if m < ell:
+                for p in range(k):
+                    steep = N[here] * Q[here + 1, p]
+                    dY[2, minus, p] = steep * I[m, p]
+                    dY[2, plus, p] = steep * X[m, p]
+            if m:
+                for p in range(k):
+                    weight = N[here] * m * Q[here, p]
+                    dY[0, plus, p] = weight * X[m - 1, p]
+                    dY[1, plus, p] = -weight * I[m - 1, p]
+                    dY[0, minus, p] = weight * I[m - 1, p]
+                    dY[1, minus, p] = weight * X[m - 1, p]
+    for h in range(dY.shape[1]):
+        for p in range(k):
+            x, y, z = u[0, p], u[1, p], u[2, p]
+            along = x * dY[0, h, p] + y * dY[1, h, p] + z * dY[2, h, p]
+            dY[0, h, p] -= x * along
+            dY[1, h, p] -= y * along
+            dY[2, h, p] -= z * along

@@ -1,0 +1,155 @@
+"""Structures as cluster vectors: averages over pairs and triplets of lattice sites.
+
+The basis of cluster expansions (Sanchez, Ducastelle and Gratias, Physica A 128, 334
+(1984)), from icet (Ångqvist et al., Adv. Theory Simul. 2, 1900015 (2019)). It sees how
+sites are occupied and nothing else: cells are brought to the parent's volume per atom.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from bostruct.descriptors.structure.features import SAMPLE, Source, median
+from bostruct.errors import InputError, check_positive, must
+from bostruct.structures import SYMBOLS, Structures, to_ase
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Cluster vectors on a lattice all of whose sites may hold every element.
+
+    Attributes:
+        parent: the primitive cell of the lattice, one structure.
+        cutoffs: Å, the longest pairs, triplets and so on, in the parent.
+
+    Raises:
+        InputError: icet is not installed, there is not one parent, or a number is out
+            of range.
+    """
+
+    parent: Structures
+    cutoffs: tuple[float, ...] = (8.0, 5.0)
+
+    def __post_init__(self) -> None:
+        if len(self.parent) != 1:
+            condition = "be one structure"
+            raise InputError(must("parent", condition, len(self.parent)))
+        for cutoff in self.cutoffs:
+            check_positive("cutoffs", cutoff, "Give lengths in Å.")
+        try:
+            import icet  # noqa: F401
+        except ImportError as error:
+            condition = "be features that need no icet, which is not installed"
+            way_out = "Run: pip install 'bostruct[alloys]'"
+            raise InputError(
+                must("features", condition, "Clusters", way_out)
+            ) from error
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies them, as JSON values."""
+        return {
+            "features": "clusters",
+            "cell": self.parent.cell[0].tolist(),
+            "positions": self.parent.positions.tolist(),
+            "cutoffs": list(self.cutoffs),
+        }
+
+    def prepared(self, source: Source, generator: torch.Generator) -> Vectors:
+        """Return the map in units of the median distance between members."""
+        X = source.sample(SAMPLE, generator).unique(dim=0)
+        one = torch.ones((), dtype=torch.float64)
+        numbers = source.numbers
+        found = Vectors(self.parent, self.cutoffs, numbers, one)
+        scale = one / median(found(source, X))
+        return Vectors(self.parent, self.cutoffs, numbers, scale)
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> Vectors:
+        """Return the map with these numbers; the parent is this one."""
+        cutoffs = tuple(tensors["cutoffs"].tolist())
+        return Vectors(self.parent, cutoffs, tensors["numbers"], tensors["scale"])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """What `Clusters` becomes.
+
+    Attributes:
+        parent: the primitive cell.
+        cutoffs: Å.
+        numbers: `[k]` elements.
+        scale: one over the median distance, so that it becomes 1.
+    """
+
+    parent: Structures
+    cutoffs: tuple[float, ...]
+    numbers: Tensor
+    scale: Tensor
+    costly: bool = True
+
+    @property
+    def size(self) -> int:
+        """The number of clusters; the empty one, which is always 1, is left out."""
+        return len(self._space) - 1
+
+    def __call__(self, source: Source, X: Tensor) -> Tensor:
+        """Return the features at X `[n, d]`, `[n, f]`."""
+        return self.of(source.decode(X))
+
+    def of(self, structures: Structures) -> Tensor:
+        """Return the features of b structures, `[b, f]`.
+
+        Raises:
+            InputError: a structure is none of the parent's lattice.
+        """
+        target = float(torch.linalg.det(self.parent.cell[0]).abs())
+        target /= len(self.parent.numbers)
+        rows = self.scale.new_zeros(len(structures), self.size)
+        for row, atoms in zip(rows, to_ase(structures), strict=True):
+            scale = (target * len(atoms) / atoms.get_volume()) ** (1 / 3)
+            atoms.set_cell(scale * atoms.cell.array, scale_atoms=True)
+            try:
+                with _hushed():
+                    vector = self._space.get_cluster_vector(atoms)
+            except Exception as error:  # icet raises no narrower one
+                condition = "lie on the lattice of the parent of `Clusters`"
+                found = f"{atoms.get_chemical_formula()} ({error})"
+                raise InputError(must("structures", condition, found)) from error
+            row.copy_(torch.from_numpy(vector[1:]))
+        return rows * self.scale
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all numbers it consists of, by name."""
+        return {
+            "cell": self.parent.cell[0],
+            "positions": self.parent.positions,
+            "cutoffs": self.scale.new_tensor(self.cutoffs),
+            "numbers": self.numbers,
+            "scale": self.scale,
+        }
+
+    @cached_property
+    def _space(self) -> Any:  # noqa: ANN401 - icet's ClusterSpace
+        from icet import ClusterSpace
+
+        elements = [SYMBOLS[number] for number in self.numbers.tolist()]
+        cell = to_ase(self.parent)[0]
+        with _hushed():
+            return ClusterSpace(cell, list(self.cutoffs), elements)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep spglib, where icet calls it, from telling how it will fail one day."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Set OLD_ERROR", DeprecationWarning)
+        yield

@@ -1,0 +1,1 @@
+"""Properties of alloys from an interatomic potential or DFT calculator."""

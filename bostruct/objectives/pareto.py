@@ -1,0 +1,89 @@
+"""Pareto front, reference point and hypervolume of evaluated outcomes.
+
+Notation
+    Y          [t, k]   outcomes of what was evaluated, NaN where unknown
+    utilities  [t, m]   larger is better
+    reference  [m]      utilities of the point that bounds what counts from below
+
+A row is complete if every outcome is known. Only complete rows that keep every bound
+are on a front or have a hypervolume.
+
+[I11] H. Ishibuchi, N. Akedo, Y. Nojima, GECCO 2011: a tenth of the range behind
+      the worst, which BoTorch's `infer_reference_point` takes too.
+"""
+
+from __future__ import annotations
+
+from botorch.utils.multi_objective.box_decompositions.dominated import (
+    DominatedPartitioning,
+)
+from botorch.utils.multi_objective.pareto import is_non_dominated
+from torch import Tensor
+
+from bostruct.errors import InputError, check_shape, must
+from bostruct.objectives.objectives import Goals
+
+# How far behind the worst value the reference stands, as a share of the range.
+MARGIN = 0.1
+
+
+def complete(Y: Tensor) -> Tensor:
+    """Return `[t]` whether every outcome of a row of `Y [t, k]` is known."""
+    return Y.isfinite().all(dim=-1)
+
+
+def front(Y: Tensor, goals: Goals) -> Tensor:
+    """Return the rows of `Y [t, k]` that no other row betters, int64, rising.
+
+    Incomplete and infeasible rows are left out. Of equal ones the first stays.
+    """
+    (rows,) = (complete(Y) & goals.feasible(Y)).nonzero(as_tuple=True)
+    return rows[is_non_dominated(goals.utilities(Y[rows]))]
+
+
+def reference_point(Y: Tensor, goals: Goals) -> Tensor:
+    """Return the utilities `[m]` behind which nothing counts.
+
+    The user's where given. Else the worst of the complete rows of `Y [t, k]`, less a
+    tenth of their range [I11]: of all rows and not of the front alone, because early
+    fronts of two or three points would leave no room for what lies beside them. Where
+    all are equal, a tenth of their size; where no row is complete, what is known of
+    that objective counts. Choose it once and keep it: hypervolumes of two reference
+    points cannot be compared.
+
+    Raises:
+        InputError: nothing is known of an objective without a reference.
+    """
+    utilities = goals.utilities(Y)  # [t, m]
+    whole = complete(Y)
+    points = []
+    for j, part in enumerate(goals.objectives):
+        if part.reference is not None:
+            points.append(part.sign * goals.outcome(part.name, part.reference))
+            continue
+        column = utilities[:, j]
+        column = column[whole] if whole.any() else column[column.isfinite()]
+        if not len(column):
+            condition = f"hold a value of {part.name!r}"
+            way_out = "Evaluate a structure first, or pass Objective(reference=...)."
+            raise InputError(must("Y", condition, "none", way_out))
+        worst = float(column.min())
+        range_ = float(column.max()) - worst
+        points.append(worst - MARGIN * (range_ or abs(worst) or 1.0))
+    return utilities.new_tensor(points)
+
+
+def hypervolume(Y: Tensor, goals: Goals, reference: Tensor) -> float:
+    """Return the volume between `reference [m]` and the front of `Y [t, k]`.
+
+    In the product of the units of outcome space; 0.0 without a feasible row.
+    """
+    check_shape("reference", reference, [len(goals.objectives)], "Utilities.")
+    utilities = goals.utilities(Y[front(Y, goals)])  # [f, m]
+    utilities = utilities[(utilities > reference).all(dim=-1)]
+    if not len(utilities):
+        return 0.0
+    if len(reference) == 1:
+        return float(utilities.max() - reference)
+    boxes = DominatedPartitioning(ref_point=reference, Y=utilities)
+    return float(boxes.compute_hypervolume())

@@ -1,0 +1,1 @@
+"""Device, random generators, executors and durable files."""

@@ -1,0 +1,170 @@
+"""Where energies are computed: any `concurrent.futures.Executor`, and two of our own.
+
+`InProcess` is the default. `Workers` computes in processes of its own: a calculator
+that hangs or crashes there is a failed trial, not the end of the campaign.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from multiprocessing import connection
+from typing import Any, ParamSpec, TypeVar, final
+
+import cloudpickle
+from pebble import ProcessExpired, ProcessPool
+
+from bostruct.errors import check_count, check_positive
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+PRELOADED = ["bostruct.runtime.executors", "ase.calculators.calculator"]
+"""What workers need, imported once: no worker spends its time limit on it."""
+
+_functions: dict[str, Callable[..., Any]] = {}
+"""In a worker: what it was sent, so that a calculator is made once in each process."""
+
+
+@final
+class InProcess(Executor):
+    """Computes in this process, one after the other."""
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Call the function now; return its result as a future."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - it belongs to the future
+            future.set_exception(error)
+        return future
+
+
+@final
+class Workers(Executor):
+    """Computes in worker processes that may die or be stopped.
+
+    The processes start with the first call and end with `shutdown`; after that the
+    next call starts new ones, so that one description in a campaign file serves many
+    runs. Functions travel by value (cloudpickle), so what a campaign file defines
+    works; a script that calls `run` needs `if __name__ == "__main__":` around it.
+
+    Args:
+        count: Number of processes.
+        time_limit: Of one call in seconds, from its start; the process that takes
+            longer is killed.
+    """
+
+    def __init__(self, count: int = 1, time_limit: float | None = None) -> None:
+        check_count("count", count)
+        if time_limit is not None:
+            check_positive("time_limit", time_limit, "In seconds, or None.")
+        self.count = count
+        self.time_limit = time_limit
+        self._pool: ProcessPool | None = None
+        self._mutex = threading.Lock()
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Call the function in a worker."""
+        function = cloudpickle.dumps(fn)
+        arguments = cloudpickle.dumps((args, kwargs))
+        with self._mutex:
+            if self._pool is None:
+                self._pool = _pool(self.count)
+            inner = self._pool.schedule(
+                _call, args=(function, arguments), timeout=self.time_limit
+            )
+        outer: Future[T] = Future()
+        outer.set_running_or_notify_cancel()
+        inner.add_done_callback(lambda done: _forward(done, outer))
+        return outer
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes; without `wait` also those that are computing."""
+        with self._mutex:
+            pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        if wait and not cancel_futures:
+            pool.close()
+        else:
+            pool.stop()
+        pool.join()
+
+
+def failed(error: BaseException, time_limit: float | None = None) -> str | None:
+    """Return why a call is lost though the executor goes on; None if it is broken."""
+    if isinstance(error, TimeoutError):
+        limit = "" if time_limit is None else f" of {time_limit:g} s"
+        return f"the evaluator took longer than the time limit{limit}"
+    if isinstance(error, ProcessExpired):
+        return f"the process of the evaluator died: {_exit(error.exitcode)}"
+    if isinstance(error, BrokenExecutor | CancelledError):
+        return None
+    return f"the executor lost the call: {type(error).__name__}: {error}"
+
+
+def _exit(code: int) -> str:
+    if code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return f"exit code {code}"
+
+
+def _pool(count: int) -> ProcessPool:
+    if sys.platform == "win32":
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPool(max_workers=count, initializer=_start, context=spawn)
+    # Not fork: torch's threads and locks would not survive it. The server of forks
+    # imports torch once, so that a worker which replaces a dead one starts at once.
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(PRELOADED)
+    return ProcessPool(max_workers=count, initializer=_start, context=server)
+
+
+def _start() -> None:
+    """Prepare a worker: it must not outlive the campaign that was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the campaign
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _call(function: bytes, arguments: bytes) -> bytes:
+    """Run in a worker. Bytes travel both ways: torch would send file descriptors."""
+    digest = hashlib.sha256(function).hexdigest()
+    if digest not in _functions:
+        _functions.clear()
+        _functions[digest] = cloudpickle.loads(function)
+    args, kwargs = cloudpickle.loads(arguments)
+    found: bytes = cloudpickle.dumps(_functions[digest](*args, **kwargs))
+    return found
+
+
+def _forward(done: Future[bytes], outer: Future[T]) -> None:
+    if done.cancelled():
+        outer.set_exception(CancelledError())
+        return
+    error = done.exception()
+    if error is not None:
+        outer.set_exception(error)
+    else:
+        outer.set_result(cloudpickle.loads(done.result()))

@@ -1,0 +1,1 @@
+"""Discrete spaces of compositions and decorated lattices."""

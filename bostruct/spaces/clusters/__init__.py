@@ -1,0 +1,1 @@
+"""Continuous spaces of free clusters."""

@@ -1,0 +1,346 @@
+"""Free clusters and molecules: X are the positions of all atoms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import (
+    InputError,
+    SpaceError,
+    check_count,
+    check_positive,
+    check_shape,
+    must,
+)
+from bostruct.spaces.clusters import moves
+from bostruct.spaces.clusters.packing import (
+    APART,
+    SNUG,
+    centred,
+    distances,
+    held,
+    separated,
+)
+from bostruct.spaces.clusters.sampling import (
+    PATIENCE,
+    ROUNDS,
+    TRIAL,
+    compact,
+    insist,
+    symmetric,
+)
+from bostruct.spaces.connectivity import check_gap, whole
+from bostruct.spaces.fingerprint_distance import ROUNDING, SAME, close
+from bostruct.spaces.formula import element_radii, length, pair_distances, parse
+from bostruct.spaces.space import Move, Sampler
+from bostruct.structures import SYMBOLS, Structures, profile
+
+
+@final
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Cluster:
+    """All structures of one formula in a sphere about the origin.
+
+    The coordinates X `[..., 3a]` are the positions in Å, atom after atom in the order
+    of the formula. Samples, encoded structures and moved ones have their centre of
+    geometry at the origin.
+
+    Args:
+        formula: as ASE reads it: "Cu15", "Au5Cu10", "(H2O)3".
+        radii: radii in Å by element, where the covalent ones are not meant: two atoms
+            that touch are the sum of their radii apart. For Lennard-Jones atoms of
+            σ = 1 Å use `{"Ar": 0.56}`.
+        minimum_distance: Å, for all pairs, or by pair as in `{"Cu-Au": 2.0}`; a pair
+            that is not given may come as close as `closeness` times its bond.
+        radius: Å, of the sphere that holds all atoms; by default roomy enough for
+            elongated isomers.
+        closeness: see `minimum_distance`.
+        gap: atoms further apart than so many bonds do not hold each other, and a
+            cluster in parts is outside. By default 1.5; any where an element makes
+            molecules, which stick together over more, and has no radius of its own.
+
+    Attributes:
+        formula: as given.
+        numbers: `[a]` int64.
+        radii: `[a]` Å.
+        minimum: `[a, a]` Å, the minimum distance of each pair, zero on the diagonal.
+        radius: Å.
+        gap: in bonds, infinite where any is allowed.
+
+    Raises:
+        InputError: an argument cannot be used.
+        SpaceError: no structure fits.
+    """
+
+    formula: str
+    numbers: Tensor
+    radii: Tensor
+    minimum: Tensor
+    radius: float
+    gap: float
+
+    def __init__(
+        self,
+        formula: str,
+        *,
+        radii: Mapping[str, float] | None = None,
+        minimum_distance: Mapping[str, float] | float | None = None,
+        radius: float | None = None,
+        closeness: float = 0.7,
+        gap: float | None = None,
+    ) -> None:
+        numbers = parse(formula)
+        each = element_radii(numbers, radii)
+        check_positive("closeness", closeness, "It is a fraction of a bond, say 0.7.")
+        if closeness > 1:
+            condition = "be at most 1, the length of a bond"
+            raise InputError(must("closeness", condition, closeness))
+        minimum = pair_distances(numbers, each, minimum_distance, closeness)
+        if radius is None:
+            radius = _roomy(each)
+        length("radius", radius)
+        for name, value in {
+            "formula": formula,
+            "numbers": numbers,
+            "radii": each,
+            "minimum": minimum,
+            "radius": float(radius),
+            "gap": check_gap(gap, numbers, radii),
+        }.items():
+            object.__setattr__(self, name, value)
+        self._check_room()
+
+    def __repr__(self) -> str:
+        return f"Cluster({self.formula!r}, radius={self.radius:.2f})"
+
+    @property
+    def dimension(self) -> int:
+        """The number of coordinates, three for each atom."""
+        return 3 * len(self.numbers)
+
+    @cached_property
+    def _touch(self) -> Tensor:
+        """The length of a bond of each pair, `[a, a]` Å, also on the diagonal."""
+        return self.bond + torch.eye(len(self.numbers), dtype=torch.float64)
+
+    @cached_property
+    def bond(self) -> Tensor:
+        """The length of a bond of each pair, `[a, a]` Å, zero on the diagonal.
+
+        It is the sum of the radii, or a little more than the minimum distance.
+        """
+        sums = self.radii.unsqueeze(0) + self.radii.unsqueeze(1)
+        return torch.maximum(sums, 1.05 * self.minimum).fill_diagonal_(0.0)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return random compact clusters, `[n, d]` float64 on the CPU.
+
+        Raises:
+            SpaceError: the sphere is so tight that none could be made.
+        """
+        check_count("n", n, 0)
+        X = self._sample(n, generator, PATIENCE)
+        if X is None:
+            raise self._too_small()
+        return X
+
+    def generators(self) -> Mapping[str, Sampler]:
+        """Return the ways to make random clusters, by name.
+
+        "random" is `sample`; "symmetric" ones have a point group drawn at random.
+        """
+        return {"random": self.sample, "symmetric": self._symmetric}
+
+    def decode(self, X: Tensor) -> Structures:
+        """Return the structures at X `[..., d]`, row-major, differentiable in X."""
+        check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
+        a = len(self.numbers)
+        P = X.reshape(-1, 3)
+        b = P.shape[0] // a
+        device = X.device
+        return Structures.unchecked(
+            positions=P,
+            numbers=self.numbers.to(device).repeat(b),
+            cell=X.new_zeros(b, 3, 3),
+            pbc=torch.zeros(b, 3, dtype=torch.bool, device=device),
+            index=torch.arange(b, device=device).repeat_interleave(a),
+            fixed=torch.zeros(b * a, dtype=torch.bool, device=device),
+            tags=torch.zeros(b * a, dtype=torch.int64, device=device),
+        )
+
+    def encode(self, structures: Structures) -> Tensor:
+        """Return the coordinates of structures of this formula, `[b, d]`.
+
+        Their atoms may stand in any order; equal ones keep theirs.
+
+        Raises:
+            InputError: a structure has another formula.
+        """
+        a = len(self.numbers)
+        device = structures.device
+        own = self.numbers.to(device)
+        fits = bool((structures.counts == a).all())
+        if fits:
+            theirs = structures.numbers.reshape(-1, a)
+            source = theirs.argsort(dim=-1, stable=True)  # [b, a]
+            target = own.argsort(stable=True)  # [a]
+            fits = bool((theirs.gather(-1, source) == own[target]).all())
+        if not fits:
+            condition = f"all be {self.formula}"
+            found = ", ".join(sorted(set(structures.formulas())))
+            raise InputError(must("structures", condition, found))
+        order = torch.empty_like(source)
+        order[:, target] = source
+        P = structures.positions.reshape(-1, a, 3)
+        P = P.gather(1, order.unsqueeze(-1).expand(-1, -1, 3))
+        return centred(P).flatten(-2)
+
+    def contains(self, X: Tensor) -> Tensor:
+        """Return whether all atoms are in the sphere, none too close, in one part.
+
+        X is `[..., d]`, the result `[...]`.
+        """
+        P = self._positions(X)
+        slack = max(ROUNDING, 8 * torch.finfo(X.dtype).eps)
+        limit = self.radius * (1 + slack)
+        inside = (torch.linalg.vector_norm(P, dim=-1) <= limit).all(-1)
+        D = distances(P)
+        apart = (self.minimum.to(X) * (1 - slack) <= D).flatten(-2).all(-1)
+        allowed: Tensor = inside & apart & whole(D, self.gap * self._touch.to(X))
+        return allowed
+
+    def project(self, X: Tensor) -> Tensor:
+        """Return X `[..., d]` centred, with atoms outside the sphere moved onto it.
+
+        Centring shifts a cluster as a whole. Whoever minimises a function that does
+        not depend on where the cluster is may do this after every step: gradients stay
+        the same, and differences of them have no part along the shift.
+        """
+        return held(self._positions(X), self.radius).flatten(-2)
+
+    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
+        """Return whether A and B `[..., d]`, broadcast, are one structure, `[...]`.
+
+        Turned, mirrored and shifted copies are, and those with equal atoms exchanged.
+        `scale` multiplies how far they may differ: below 1 is stricter.
+
+        Raises:
+            InputError: the scale is not positive.
+        """
+        check_positive("scale", scale, "It multiplies the tolerance.")
+        tolerance = scale * self.tolerance
+        return close(self.fingerprint(A), self.fingerprint(B), tolerance)
+
+    @cached_property
+    def tolerance(self) -> float:
+        """Å. Fingerprints of one structure differ by less everywhere."""
+        return SAME * 2 * float(self.radii.mean())
+
+    def fingerprint(self, X: Tensor) -> Tensor:
+        """Return what stays the same when X `[..., d]` turns, `[..., f]` Å.
+
+        See `bostruct.structures.profile`.
+        """
+        return profile(distances(self._positions(X)), self.numbers)
+
+    def moves(self) -> Mapping[str, Move]:
+        """Return the random changes of clusters, by name.
+
+        "permute" (several species only), "rattle", "relocate", "splice" (of several
+        clusters) and "twist". Where a move fails to stay in the space, it returns what
+        it was given.
+        """
+        names = ["rattle", "relocate", "splice", "twist"]
+        if len(set(self.numbers.tolist())) > 1:
+            names.insert(0, "permute")
+        return {name: partial(self._move, name) for name in names}
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the space, as JSON values."""
+        numbers = self.numbers.tolist()
+        symbols = [SYMBOLS[number] for number in numbers]
+        least: dict[str, float] = {}
+        for i, one in enumerate(symbols):
+            for j in range(i):
+                name = "-".join(sorted((one, symbols[j])))
+                least[name] = float(self.minimum[i, j])
+        return {
+            "kind": "cluster",
+            "formula": self.formula,
+            "radii": dict(sorted(zip(symbols, self.radii.tolist(), strict=True))),
+            "minimum_distance": dict(sorted(least.items())),
+            "radius": self.radius,
+            "gap": self.gap if math.isfinite(self.gap) else None,
+        }
+
+    def _positions(self, X: Tensor) -> Tensor:
+        return X.reshape(*X.shape[:-1], len(self.numbers), 3)
+
+    def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
+        P = self._positions(X)
+        bond = self.bond.to(X)
+        if name == "permute":
+            moved = moves.permute(P, self.numbers.to(X.device), generator)
+        elif name == "rattle":
+            a = len(self.numbers)
+            moved = moves.rattle(P, bond.sum() / (a * (a - 1)), generator)
+        elif name == "relocate":
+            moved = moves.relocate(P, bond, self.radius, generator)
+        elif name == "splice":
+            moved = moves.splice(P, self.numbers.to(X.device), generator)
+        else:
+            moved = moves.twist(P, generator)
+        wanted = torch.maximum(SNUG * bond, 1.02 * self.minimum.to(X))
+        moved = separated(centred(moved), wanted, self.radius, APART).flatten(-2)
+        stays = self.contains(moved).unsqueeze(-1)
+        return torch.where(stays, moved, self.project(X))
+
+    def _symmetric(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return symmetric clusters `[n, d]`, or any where none could be made."""
+
+        def draw(count: int) -> tuple[Tensor, Tensor]:
+            X, whole = symmetric(count, self.numbers, self.bond, self.radius, generator)
+            X = X.flatten(-2)
+            return X, whole & self.contains(X)
+
+        X = insist(n, self.dimension, draw, ROUNDS)
+        return self.sample(n, generator) if X is None else X
+
+    def _sample(self, n: int, generator: torch.Generator, rounds: int) -> Tensor | None:
+        """Return clusters `[n, d]`, or None if some could not be made."""
+
+        def draw(count: int) -> tuple[Tensor, Tensor]:
+            X, whole = compact(count, self.bond, self.radius, generator)
+            X = X.flatten(-2)
+            return X, whole & self.contains(X)
+
+        return insist(n, self.dimension, draw, rounds)
+
+    def _check_room(self) -> None:
+        """Refuse a sphere that cannot hold the atoms."""
+        trial = torch.Generator().manual_seed(0)
+        wide = bool(self.minimum.max() > 2 * self.radius)
+        if wide or self._sample(TRIAL, trial, ROUNDS) is None:
+            raise self._too_small()
+
+    def _too_small(self) -> SpaceError:
+        most = float(self.minimum.max())
+        condition = (
+            f"be large enough for {self.formula} with minimum distances up to "
+            f"{most:.2f} Å"
+        )
+        way_out = "Give a larger `radius`, or a smaller `minimum_distance`."
+        return SpaceError(must("radius", condition, f"{self.radius:.2f} Å", way_out))
+
+
+def _roomy(radii: Tensor) -> float:
+    """Return the default radius of the sphere: far more than a compact one."""
+    tight = (radii.pow(3).sum() / 0.64) ** (1 / 3)
+    return float(2 * radii.max() + 1.2 * tight)

@@ -1,0 +1,30 @@
+"""Distance of fingerprints, and the limits below which two structures are duplicates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ROUNDING = 1e-9
+"""Relative. A distance or a limit that is met up to rounding is met."""
+
+
+SAME = 0.05
+"""In bonds: structures whose fingerprints differ by less are the same."""
+
+
+LARGEST = 1 << 24
+"""Numbers compared in one go; bounds the memory to some 100 MB."""
+
+
+def close(A: Tensor, B: Tensor, tolerance: float) -> Tensor:
+    """Return whether A and B `[..., f]`, broadcast, agree everywhere, `[...]`."""
+    shape = (A[..., :1] + B[..., :1]).shape[:-1] + A.shape[-1:]
+    A, B = A.expand(shape), B.expand(shape)
+    if A.numel() <= LARGEST or A.dim() == 1:
+        return (A - B).abs().amax(-1) < tolerance
+    if len(A) == 1:
+        return close(A[0], B[0], tolerance).unsqueeze(0)
+    half = len(A) // 2
+    first = close(A[:half], B[:half], tolerance)
+    return torch.cat([first, close(A[half:], B[half:], tolerance)])

@@ -1,0 +1,1 @@
+"""Discrete space of listed structures."""

@@ -1,0 +1,1 @@
+"""Continuous spaces of atoms on or in a slab."""

@@ -1,0 +1,1 @@
+"""Neighbor lists of batches of structures."""

@@ -1,0 +1,107 @@
+"""Neighbors as a table with one row per atom, for batches of small structures.
+
+`neighbors` sorts atoms into bins, which pays for large structures and on a GPU. On a
+CPU a compiled loop over all pairs and images of a structure is ten times faster up to
+some hundred atoms.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bostruct.errors import check_positive
+from bostruct.structures.neighbor_lists import images_numba
+from bostruct.structures.neighbor_lists.neighbor_list import neighbors
+from bostruct.structures.structures import Structures
+
+Array = NDArray[Any]
+
+LARGEST = 512
+"""Atoms of a structure up to which looking at all pairs beats sorting into bins."""
+
+
+def table(
+    structures: Structures, cutoff: float, *, frozen: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all neighbors closer than `cutoff` Å, periodic images included.
+
+    k is the largest number of neighbors, at least 1. Unused places point at the atom
+    itself with no shift: their vector is zero, so mask before taking a norm.
+
+    Args:
+        structures: n atoms in total.
+        cutoff: Å.
+        frozen: whether pairs of two fixed atoms are left out.
+
+    Returns:
+        other `[n, k]` int64, shift `[n, k, 3]` whole lattice vectors from the atom
+        `other` to the image, mask `[n, k]` bool.
+
+    Raises:
+        InputError: the cut-off is not positive.
+    """
+    check_positive("cutoff", cutoff, "Give a length in Å.")
+    counts = structures.counts
+    largest = int(counts.max()) if len(counts) else 0
+    if structures.device.type != "cpu" or largest > LARGEST:
+        pairs = neighbors(structures, cutoff)
+        if frozen:
+            fixed = structures.fixed
+            pairs = pairs.kept(~(fixed[pairs.center] & fixed[pairs.other]))
+        return pairs.padded()
+    lattice = periods(structures, cutoff)
+    positions = structures.positions.detach()
+    arrays = (
+        positions.contiguous().numpy(),
+        *lattice,
+        float(cutoff) ** 2,
+        structures.fixed.numpy() if frozen else np.zeros(len(positions), np.bool_),
+    )
+    n = len(positions)
+    none = np.empty((n, 0), np.int64), np.empty((n, 0, 3), arrays[0].dtype)
+    found = np.zeros(n, np.int64)
+    images_numba.fill(*arrays, found, *none)
+    k = max(int(found.max()), 1) if n else 1
+    other = np.repeat(np.arange(n).reshape(-1, 1), k, axis=1)
+    shift = np.zeros((n, k, 3), arrays[0].dtype)
+    images_numba.fill(*arrays, found, other, shift)
+    mask = torch.arange(k) < torch.from_numpy(found).unsqueeze(-1)
+    return torch.from_numpy(other), torch.from_numpy(shift), mask
+
+
+def periods(structures: Structures, cutoff: float) -> tuple[Array, Array, Array, Array]:
+    """Return what loops over all pairs and images closer than `cutoff` Å need.
+
+    Returns:
+        Where each structure's atoms start, `[b + 1]`; cells `[b, 3, 3]` Å, zero along
+        what is not periodic; their inverses; how many images to look at, `[b, 3]`.
+    """
+    counts = structures.counts
+    start = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    cell = structures.cell.detach() * structures.pbc.unsqueeze(-1)
+    few = cell[:1] if bool((cell == cell[:1]).all()) else cell
+    inverse = torch.stack([_inverse(tuple(one.flatten().tolist())) for one in few])
+    inverse = inverse.to(cell)
+    density = torch.linalg.vector_norm(inverse, dim=-2)  # [.., 3] planes per Å
+    copies = torch.floor(cutoff * density + 0.5).to(torch.int64)
+    return (
+        start.numpy(),
+        cell.contiguous().numpy(),
+        inverse.expand_as(cell).contiguous().numpy(),
+        copies.expand(len(cell), -1).contiguous().numpy(),
+    )
+
+
+@lru_cache(maxsize=256)
+def _inverse(cell: tuple[float, ...]) -> Tensor:
+    """Return the inverse of a cell, which may have no vector along some directions."""
+    inverse: Tensor = torch.linalg.pinv(
+        torch.tensor(cell, dtype=torch.float64).view(3, 3)
+    )
+    return inverse

@@ -1,0 +1,1 @@
+"""BoTorch models over coordinates: posteriors, conditioning, low rank."""

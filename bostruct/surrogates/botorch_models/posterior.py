@@ -1,0 +1,125 @@
+"""What every surrogate over structures does on its way to a BoTorch posterior."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from botorch.acquisition.objective import PosteriorTransform
+from botorch.posteriors import GPyTorchPosterior, Posterior
+from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from linear_operator import to_linear_operator
+from torch import Tensor
+
+from bostruct.errors import NotFittedError
+from bostruct.structures import Structures
+from bostruct.surrogates.base import Decodes
+
+JITTER = 1e-10  # of the mean variance, added where a factorisation needs it
+LEAST = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
+ROUNDING = 500  # machine epsilons of a variance are lost in a difference or a root
+CHUNK = 256  # structures whose features are in memory at once in `predict`
+
+
+def decoded(space: Decodes | None, X: Tensor) -> Structures:
+    """Return the structures at X `[..., q, d]`, row-major.
+
+    Raises:
+        NotFittedError: there is no space.
+    """
+    if space is None:
+        raise NotFittedError(
+            "`posterior` must have a space to decode X with, got none. "
+            "Fit with `fit(structures, space)`, or call `predict(structures)`."
+        )
+    return space.decode(X)
+
+
+def slack(own: Tensor, lossy: Tensor) -> Tensor:
+    """Return what keeps a covariance positive, to be added to its diagonal, eV².
+
+    Args:
+        own: `[...]` eV², the variances.
+        lossy: `[...]` eV², what they were computed from and rounded with.
+    """
+    lost = ROUNDING * torch.finfo(lossy.dtype).eps * lossy
+    return JITTER * own + lost + (LEAST - own).clamp(min=0)
+
+
+def noisy(C: Tensor, noise: bool | Tensor, own: Tensor) -> Tensor:
+    """Return the covariance `[..., q, q]` eV² of latent or of observed energies.
+
+    Args:
+        C: `[..., q, q]` eV², latent.
+        noise: whether to add the model's own noise, or variances `[..., q]` to add.
+        own: eV², the model's own, that expands to `[..., q]`.
+    """
+    shape = C.shape[:-1]
+    if isinstance(noise, Tensor):
+        return C + torch.diag_embed(variances(noise, shape[-1]).expand(shape))
+    return C + torch.diag_embed(own.expand(shape)) if noise else C
+
+
+def variances(noise: Tensor, q: int) -> Tensor:
+    """Return noise variances `[..., q]` that may have come as BoTorch's `[..., q, 1]`.
+
+    What was one number, or one for each batch, comes back as `[..., 1]`.
+    """
+    if noise.dim() > 1 and noise.shape[-1] == 1 and noise.shape[-2] in (1, q):
+        return noise.squeeze(-1)
+    return noise if noise.dim() else noise.unsqueeze(-1)
+
+
+def joint(mean: Tensor, C: Tensor, transform: PosteriorTransform | None) -> Posterior:
+    """Return the posterior of q energies, transformed.
+
+    Args:
+        mean: `[..., q]` eV.
+        C: `[..., q, q]` eV².
+        transform: applied last, or None.
+    """
+    gaussian = MultivariateNormal(mean, to_linear_operator(C))
+    posterior = GPyTorchPosterior(gaussian)
+    return posterior if transform is None else transform(posterior)
+
+
+@final
+class One(MultivariateNormal):  # type: ignore[misc]
+    """q values of one property."""
+
+    @property
+    def variance(self) -> Tensor:
+        """The variances, `[..., q]`."""
+        return _positive(self.lazy_covariance_matrix.diagonal(dim1=-2, dim2=-1))
+
+
+@final
+class Several(MultitaskMultivariateNormal):  # type: ignore[misc]
+    """q values of k properties, structure by structure."""
+
+    @property
+    def variance(self) -> Tensor:
+        """The variances, `[..., q, k]`."""
+        own = self.lazy_covariance_matrix.diagonal(dim1=-2, dim2=-1)
+        return _positive(own).reshape(self.mean.shape)
+
+
+def gaussian(
+    mean: Tensor, C: Tensor, transform: PosteriorTransform | None
+) -> Posterior:
+    """Return the posterior of k properties of q structures, transformed.
+
+    Args:
+        mean: `[..., q, k]`.
+        C: `[..., q k, q k]`, structure by structure.
+        transform: applied last, or None.
+    """
+    lazy = to_linear_operator(C)  # torch would factorise a tensor at once
+    alone = mean.shape[-1] == 1
+    found = One(mean.squeeze(-1), lazy) if alone else Several(mean, lazy)
+    posterior = GPyTorchPosterior(found)
+    return posterior if transform is None else transform(posterior)
+
+
+def _positive(variance: Tensor) -> Tensor:
+    return variance.clamp(min=torch.finfo(variance.dtype).tiny)

@@ -1,0 +1,1 @@
+"""Sparse Gaussian process over local atomic environments."""

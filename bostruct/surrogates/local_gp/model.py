@@ -1,0 +1,354 @@
+"""A fitted sparse Gaussian process over local environments, as a BoTorch model.
+
+Notation
+    b, q, a   structures, structures asked about jointly, atoms of one
+    phi       [.., m]   1    Nyström features of an energy (or a force component)
+    s, e, f             eV, eV, eV/Å   signal, noise of energies (per root atom), forces
+    A         [m, m]    1/eV²   1 / s² + F^T D^-1 F, from the training rows F
+    w         [m]       eV   mean of the weights
+    k   [.., m]   1     covariances with the inducing environments, phi = L^-1 k
+    h   [.., m]   eV    what of them the data have seen, h . h' = phi^T (s² - A^-1) phi'
+
+    mean       = prior + phi . w
+    covariance = phi^T A^-1 phi' + s² (k(x, x') - phi . phi') = s² k(x, x') - h . h'
+
+The second term is what the inducing environments cannot see: without it the variance
+vanishes far from them (`variance="sor"`, subset of regressors); with it ("dtc"), it is
+that of the deterministic training conditional and returns to the prior's (eqs. 7 and
+57-59 of Digital Discovery 4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939
+(2005), eq. 20). The last form needs one product with a matrix for any number of
+structures. "fitc" predicts as "dtc" does, from weights that trust each training row by
+less as the inducing environments see less of it (the same, section 6); "pooled" has the
+mean of "dtc" and a covariance for which all energies and all forces are trusted by as
+much less as is so on average.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Literal, final
+
+import torch
+from botorch.acquisition.objective import PosteriorTransform
+from botorch.models.model import FantasizeMixin, Model
+from botorch.posteriors import Posterior
+from torch import Tensor
+
+from bostruct.descriptors import SOAP, Base
+from bostruct.structures import Structures
+from bostruct.surrogates.base import Decodes
+from bostruct.surrogates.botorch_models.conditioned_model import Conditioned, condition
+from bostruct.surrogates.botorch_models.posterior import (
+    CHUNK,
+    decoded,
+    joint,
+    noisy,
+    slack,
+)
+from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.kernel import Inducing, between
+from bostruct.surrogates.pair_repulsion import Repulsion
+from bostruct.uncertainty import Prediction
+
+Kind = Literal["sor", "dtc", "fitc", "pooled"]
+KINDS: tuple[Kind, ...] = ("sor", "dtc", "fitc", "pooled")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """All numbers that a fitted model consists of; saved and restored as they are.
+
+    Attributes:
+        radii: `[species]` Å.
+        constants: `[species]` eV, mean energy of an atom of each species.
+        inducing: `[m, f]` features of the inducing environments.
+        place: `[m]` their species.
+        factor: `[m, m]` Cholesky factor of the kernel between them.
+        precision: `[m, m]` 1/eV, Cholesky factor of A.
+        weights: `[m]` eV, w.
+        signal: eV, s.
+        energy_noise: eV, e.
+        force_noise: eV/Å, f.
+        log_marginal_likelihood: at these values.
+    """
+
+    radii: Tensor
+    constants: Tensor
+    inducing: Tensor
+    place: Tensor
+    factor: Tensor
+    precision: Tensor
+    weights: Tensor
+    signal: Tensor
+    energy_noise: Tensor
+    force_noise: Tensor
+    log_marginal_likelihood: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the attributes by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def to(self, device: torch.device | str) -> Fit:
+        """Return the same numbers on another device."""
+        moved = {name: value.to(device) for name, value in self.tensors().items()}
+        return Fit(**moved)
+
+
+@final
+class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
+    """What `LocalGP.fit` returns. Deterministic, and never changes.
+
+    Args:
+        soap: the descriptor.
+        power: exponent of the kernel.
+        repulsion: the pair prior, or None.
+        fit: the numbers.
+        space: gives structures to coordinates; None if only `predict` is needed.
+        variance: one of `KINDS`.
+    """
+
+    likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
+
+    def __init__(
+        self,
+        soap: SOAP,
+        power: int,
+        repulsion: Repulsion | None,
+        fit: Fit,
+        space: Decodes | None = None,
+        variance: Kind = "pooled",
+    ) -> None:
+        super().__init__()
+        self.soap, self.power, self.repulsion = soap, power, repulsion
+        self.fit, self.space, self.variance = fit, space, variance
+        self._kept: tuple[Base, Tensor] | None = None
+        self.inducing = Inducing(fit.inducing, fit.place, fit.factor, power)
+
+    @property
+    def num_outputs(self) -> int:
+        """Energies only: 1."""
+        return 1
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """One model, no batch."""
+        return torch.Size()
+
+    def posterior(
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: PosteriorTransform | None = None,
+    ) -> Posterior:
+        """Return the joint posterior of q energies in eV, differentiable in X.
+
+        Args:
+            X: `[..., q, d]` coordinates of structures of the trained species.
+            output_indices: not used, there is one output.
+            observation_noise: whether to add the noise of a measured energy, or a
+                tensor `[..., q]` of noise variances, eV².
+            posterior_transform: applied last.
+
+        Raises:
+            NotFittedError: the model was fitted without a space.
+        """
+        shape = X.shape[:-1]  # [..., q]
+        structures = decoded(self.space, X)
+        place = self.soap.place(structures.numbers)
+        base = self.soap.base(structures)
+        P, changed = self.soap.seen(structures, base)
+        mean, h = self._means(structures, P, place, base, changed)
+        counts = structures.counts
+        rows, kinds = prior_variance.padded(P, place, counts)
+        rows, kinds = rows.view(*shape, *rows.shape[1:]), kinds.view(*shape, -1)
+        pairs = between(rows, kinds, self.power)  # [..., q, q]
+        C = self._covariance(pairs, h.view(*shape, -1))
+        own = self.fit.energy_noise**2 * counts.view(shape)
+        C = noisy(C, observation_noise, own)
+        return joint(mean.view(shape), C, posterior_transform)
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
+    ) -> Conditioned:
+        """Return the model that has also been told energies Y `[..., t, 1]` at X.
+
+        Hyperparameters and inducing environments stay; see `Conditioned`.
+        """
+        return condition(self, X, Y, noise)
+
+    def predict(
+        self,
+        structures: Structures,
+        *,
+        covariance: bool = False,
+        force_variance: bool = False,
+    ) -> Prediction:
+        """Return energies, forces and uncertainties of any structures.
+
+        Args:
+            structures: b structures of n atoms in total, of the trained species.
+            covariance: also the latent covariance `[b, b]` between the energies.
+            force_variance: also the latent variance `[n, 3]` of each force.
+
+        Raises:
+            InputError: a species the model was not trained on.
+        """
+        parts = [
+            self._predict(structures[start : start + CHUNK], force_variance)
+            for start in range(0, len(structures), CHUNK)
+        ]
+        prediction = Prediction.cat(parts)
+        if covariance:
+            return replace(prediction, covariance=self._joint(structures))
+        return prediction
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the model exactly."""
+        soap = self.soap
+        repulsion = self.repulsion
+        wall = (
+            [0.0, 0.0] if repulsion is None else [repulsion.strength, repulsion.reach]
+        )
+        sizes = [soap.radial, soap.angular, self.power]
+        found = self.fit.tensors() | {
+            "species": torch.tensor(soap.species),
+            "sizes": torch.tensor(sizes),
+            "cutoff": torch.tensor(
+                [soap.cutoff, soap.center, soap.alchemy], dtype=torch.float64
+            ),
+            "repulsion": torch.tensor(wall, dtype=torch.float64),
+        }
+        if self.variance != "dtc":  # absent in what was saved before there were others
+            found["variance"] = torch.tensor(KINDS.index(self.variance))
+        return found
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the fitted numbers a person wants to see, units in the names."""
+        fit = self.fit
+        found = {
+            "signal_eV": float(fit.signal),
+            "energy_noise_eV_per_root_atom": float(fit.energy_noise),
+            "force_noise_eV_per_angstrom": float(fit.force_noise),
+            "log_marginal_likelihood": float(fit.log_marginal_likelihood),
+            "inducing_environments": float(len(self.inducing)),
+            "cutoff_angstrom": self.soap.cutoff,
+            "alchemy": self.soap.alchemy,
+        }
+        for number, value in zip(self.soap.species, fit.constants, strict=True):
+            found[f"energy_per_atom_of_Z{number}_eV"] = float(value)
+        return found
+
+    def _features(self, structures: Structures) -> tuple[Tensor, Tensor]:
+        return self.soap(structures), self.soap.place(structures.numbers)
+
+    def _prior(self, structures: Structures, place: Tensor) -> Tensor:
+        """Return the prior mean `[b]` eV."""
+        energy = self.fit.constants.new_zeros(len(structures))
+        energy = energy.index_add(0, structures.index, self.fit.constants[place])
+        if self.repulsion is None:
+            return energy
+        return energy + self.repulsion(structures, self.fit.radii[place])
+
+    def _means(
+        self,
+        structures: Structures,
+        P: Tensor,
+        place: Tensor,
+        base: Base | None = None,
+        changed: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the means `[b]` eV and what the data have seen, h `[b, m]` eV.
+
+        Atoms that have not `changed` against the base are as they are there.
+        """
+        b, index = len(structures), structures.index
+        if base is None or changed is None or bool(changed.all()):
+            K = self.inducing.energies(P, place, index, b)
+        else:
+            rows = changed.nonzero().squeeze(-1)
+            K = self.inducing.energies(P[rows], place[rows], index[rows], b)
+            rest = ~changed.view(b, -1)[:, base.ground.rows >= 0]
+            K = K + rest.to(K) @ self._below(base)
+        pull, seen = self._maps
+        return self._prior(structures, place) + K @ pull, K @ seen
+
+    def _below(self, base: Base) -> Tensor:
+        """Return the covariances `[g, m]` of the base's own environments."""
+        if self._kept is None or self._kept[0] is not base:
+            place = self.soap.place(base.ground.atoms.numbers)
+            self._kept = base, self.inducing.environments(base.features, place)
+        return self._kept[1]
+
+    @cached_property
+    def _maps(self) -> tuple[Tensor, Tensor]:
+        """Return L^-T w `[m]` and S `[m, m]`: k S = h, with A = V diag(a) V^T.
+
+        For sor h is that of its own form, phi^T A^-1 phi' = h . h'.
+        """
+        fit = self.fit
+        values, vectors = torch.linalg.eigh(fit.precision @ fit.precision.T)
+        left = 1 / values
+        known = left if self.variance == "sor" else fit.signal**2 - left
+        shrunk = known.clamp(min=0).sqrt()
+        both = torch.cat((fit.weights.unsqueeze(-1), vectors * shrunk), -1)
+        both = torch.linalg.solve_triangular(fit.factor.T, both, upper=True)
+        return both[:, 0].contiguous(), both[:, 1:].contiguous()
+
+    def _covariance(self, pairs: Tensor, h: Tensor) -> Tensor:
+        """Return the latent covariance `[..., q, q]` eV² from the kernel and h."""
+        seen: Tensor = h @ h.transpose(-1, -2)
+        if self.variance == "sor":  # h is what the weights leave open
+            own = seen.diagonal(dim1=-2, dim2=-1)
+            return seen + torch.diag_embed(slack(own, torch.zeros_like(own)))
+        prior = self.fit.signal**2 * pairs
+        C: Tensor = prior - seen
+        own = C.diagonal(dim1=-2, dim2=-1)
+        return C + torch.diag_embed(slack(own, prior.diagonal(dim1=-2, dim2=-1)))
+
+    def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
+        moving = structures.positions.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            P, place = self._features(replace(structures, positions=moving))
+            where = replace(structures, positions=moving)
+            mean, h = self._means(where, P, place)
+            (slope,) = torch.autograd.grad(mean.sum(), moving)
+        P, h = P.detach(), h.detach()
+        counts = structures.counts
+        pairs = prior_variance.energies(P, place, counts, self.power).view(-1, 1, 1)
+        C = self._covariance(pairs, h.unsqueeze(-2))
+        K = self.inducing.environments(P, place)
+        local = self.fit.constants[place] + K @ self._maps[0]
+        spread = self._force_variances(structures) if force_variance else None
+        return Prediction(
+            mean=mean.detach(),
+            variance=C.flatten(),
+            noise=self.fit.energy_noise**2 * counts,
+            forces=-slope,
+            local=local,
+            force_variance=spread,
+        )
+
+    def _joint(self, structures: Structures) -> Tensor:
+        """Return the latent covariance `[b, b]` between all energies."""
+        with torch.no_grad():
+            P, place = self._features(structures)
+            _, h = self._means(structures, P, place)
+            rows, kinds = prior_variance.padded(P, place, structures.counts)
+            return self._covariance(between(rows, kinds, self.power), h)
+
+    def _force_variances(self, structures: Structures) -> Tensor:
+        return torch.cat([self._force_variance(one) for one in structures])
+
+    def _force_variance(self, one: Structures) -> Tensor:
+        """Return the latent variance of each force component, `[a, 3]` (eV/Å)²."""
+        slopes, place = self.soap.slopes(one), self.soap.place(one.numbers)
+        h = self.inducing.forces(slopes, place).flatten(0, 1) @ self._maps[1]
+        variance = h.square().sum(-1)
+        if self.variance != "sor":
+            every = torch.ones_like(place, dtype=torch.bool)
+            prior = prior_variance.forces(slopes, place, one.counts, self.power, every)
+            variance = self.fit.signal**2 * prior.flatten() - variance
+        return variance.clamp(min=0).view(-1, 3)

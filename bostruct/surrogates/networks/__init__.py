@@ -1,0 +1,1 @@
+"""Neural-network surrogates with uncertainties."""

@@ -1,0 +1,97 @@
+"""One network, read through masks (row U10).
+
+Mean and variance of what is read are (17) and (18) of Grasselli et al., Digital
+Discovery 2025, 4, 2654.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import check_share
+from bostruct.structures import Structures
+from bostruct.surrogates.base import Decodes
+from bostruct.surrogates.botorch_models.low_rank_model import BelievedModel
+from bostruct.surrogates.networks.dataset import prepare
+from bostruct.surrogates.networks.ensemble import Crowd
+from bostruct.surrogates.networks.network import (
+    NETWORK,
+    Network,
+    Weights,
+    check_members,
+)
+from bostruct.surrogates.networks.training import masks, squared, train
+
+
+@final
+@dataclass(frozen=True)
+class Dropout:
+    """One network trained with dropout; members are what is left of it by masks.
+
+    Gal and Ghahramani, ICML 2016. In training units of both hidden layers are left out
+    at random, others for each structure. The mean is what the whole network says, and
+    members are moved so that it is theirs. The masks of the members are drawn once and
+    kept with the model, so that the posterior is a fixed function of the positions; a
+    mask is the same for all atoms, so that forces are slopes of energies. What masks do
+    to atoms adds up in an energy, and its spread is as a rule far larger than its
+    error: calibrate it.
+
+    Attributes:
+        network: how it looks and how it is trained.
+        members: M, at least 2.
+        rate: share of the units that are left out; at 0.05 the errors of held-out
+            energies of clusters were three times those at 0.02.
+
+    Raises:
+        InputError: there are fewer than 2 members, or the rate is not between 0 and 1.
+    """
+
+    network: Network = NETWORK
+    members: int = 16
+    rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_members(self.members)
+        check_share("rate", self.rate)
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the surrogate, as JSON values."""
+        own = {"members": self.members, "rate": self.rate}
+        return {"surrogate": "Dropout", "network": self.network.description()} | own
+
+    def fit(
+        self, structures: Structures, space: Decodes | None = None
+    ) -> BelievedModel:
+        """Return the model that these energies and forces teach.
+
+        Raises:
+            InputError: an energy is missing, there is no structure, or memory is short.
+        """
+        encoder, lesson = prepare(self.network, structures, space)
+        generator = torch.Generator().manual_seed(self.network.seed)
+        h, loss = self.network.width, squared()
+        sizes = lesson.x.shape[1], len(encoder.radii), h
+        weights = train(
+            Weights.draw(sizes, generator),
+            self.network,
+            lesson,
+            loss,
+            generator,
+            drop=self.rate,
+        )
+        kept = masks(2 * self.members, h, self.rate, generator)
+        kept = kept.view(2, self.members, h)
+        kept = torch.cat((kept.new_ones(2, 1, h), kept), 1)
+        found = Crowd.of(encoder, weights, lesson, loss, masks=kept)
+        return BelievedModel(found, space)
+
+    def restore(
+        self, state: Mapping[str, Tensor], space: Decodes | None = None
+    ) -> BelievedModel:
+        """Return the model that `state` was taken from; its predictions are equal."""
+        return BelievedModel(Crowd.restore(state), space)

@@ -1,0 +1,1 @@
+"""Gaussian processes of properties of whole structures."""

@@ -1,0 +1,332 @@
+"""Several properties of structures, each with its own learner.
+
+Notation
+    k, q   properties, structures asked about jointly
+    Y      [t, k]   values; NaN where unknown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, final
+
+import torch
+from botorch.acquisition.objective import PosteriorTransform
+from botorch.models.model import Model
+from botorch.posteriors import Posterior
+from torch import Tensor
+
+from bostruct.descriptors import Source
+from bostruct.errors import InputError, NotFittedError, check_shape, must
+from bostruct.surrogates.botorch_models.conditioned_model import Conditioned, condition
+from bostruct.surrogates.botorch_models.posterior import gaussian
+from bostruct.surrogates.properties.gp import GP
+from bostruct.surrogates.properties.per_atom import PerAtom
+from bostruct.surrogates.properties.state_header import header, read
+
+
+class Learnt(Protocol):
+    """What is known of one property."""
+
+    def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean `[..., q]`, covariance `[..., q, q]` and noise at X.
+
+        X is `[..., q, d]`; the noise is a variance that expands to `[..., q]`.
+        """
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild it exactly; "header" is bytes of JSON."""
+        ...
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return named numbers for people, "log_marginal_likelihood" among them."""
+        ...
+
+
+class Learner(Protocol):
+    """A description of how one property is learnt."""
+
+    def fit(self, X: Tensor, y: Tensor, space: Source) -> Learnt:
+        """Return what values y `[t]` at X `[t, d]` teach."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor], space: Source) -> Learnt:
+        """Return what `state` was taken from."""
+        ...
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the learner, as JSON values; "learner" is its name."""
+        ...
+
+
+KINDS: dict[str, Callable[[], Learner]] = {"GP": GP, "PerAtom": PerAtom}
+"""Learners that read a state without having been told of it."""
+
+
+@final
+@dataclass(frozen=True)
+class Properties:
+    """Independent properties, each learnt from the structures where it is known.
+
+    Attributes:
+        default: the learner of every property.
+        of: those of some, by name, as in `{"energy": PerAtom()}`.
+    """
+
+    default: Learner = field(default_factory=GP)
+    of: Mapping[str, Learner] = field(default_factory=dict)
+
+    def description(self) -> dict[str, Any]:
+        """Return what identifies the surrogate, as JSON values."""
+        of = {name: self.of[name].description() for name in sorted(self.of)}
+        default = self.default.description()
+        return {"surrogate": "Properties", "default": default, "of": of}
+
+    def fit(
+        self, X: Tensor, Y: Tensor, names: tuple[str, ...], space: Source | None
+    ) -> PropertyModel:
+        """Return the model that these values teach.
+
+        Args:
+            X: `[t, d]` coordinates.
+            Y: `[t, k]` values; NaN where unknown.
+            names: of the properties, k.
+            space: of X.
+
+        Raises:
+            InputError: a property without any value, or one that is infinite; a name
+                that `of` has and `names` has not; or no space of separate structures.
+            ShapeError: X, Y and names do not belong together.
+        """
+        source = checked(X, Y, names, space)
+        for name in self.of:
+            if name not in names:
+                condition = f"name properties that are learnt ({', '.join(names)})"
+                raise InputError(must("of", condition, repr(name)))
+        parts = []
+        for i, name in enumerate(names):
+            there = ~Y[:, i].isnan()
+            learner = self.of.get(name, self.default)
+            parts.append(learner.fit(X[there], Y[there, i], source))
+        return PropertyModel(Apart(tuple(parts)), tuple(names))
+
+    def restore(
+        self, state: Mapping[str, Tensor], space: Source | None
+    ) -> PropertyModel:
+        """Return the model that `state` was taken from; its predictions are equal.
+
+        Raises:
+            InputError: it has a learner of a kind that is not among those given.
+        """
+        source = separate(space)
+        told = read(state["header"])
+        parts = []
+        for i, name in enumerate(told["names"]):
+            start = f"{i}."
+            own = {
+                key.removeprefix(start): state[told["same"].get(key, key)]
+                for key in told["keys"]
+                if key.startswith(start)
+            }
+            learner = self._reader(name, read(own["header"])["learner"])
+            parts.append(learner.restore(own, source))
+        return PropertyModel(Apart(tuple(parts)), tuple(told["names"]))
+
+    def _reader(self, name: str, kind: str) -> Learner:
+        """Return the learner that reads what one of that kind wrote."""
+        own = self.of.get(name, self.default)
+        if own.description()["learner"] == kind:
+            return own
+        if kind not in KINDS:
+            condition = f"name a learner of the kind that is read ({kind})"
+            raise InputError(must("of", condition, f"none for {name}"))
+        return KINDS[kind]()
+
+
+class Whole(Protocol):
+    """What is known of all properties together."""
+
+    def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean `[..., q, k]`, covariance and noise `[..., q, k]` at X.
+
+        The covariance is `[..., q, k, q, k]`.
+        """
+        ...
+
+    def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
+        """Return the tensors that rebuild it exactly."""
+        ...
+
+    def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Return named numbers for people."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """Properties that know nothing of each other.
+
+    Attributes:
+        parts: each of them.
+    """
+
+    parts: tuple[Learnt, ...]
+
+    def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
+        found = [part(X) for part in self.parts]
+        mean = torch.stack([m for m, _, _ in found], -1)
+        C = torch.diag_embed(torch.stack([c for _, c, _ in found], -1))
+        noise = torch.stack([n.expand(X.shape[:-1]) for _, _, n in found], -1)
+        return mean, C.transpose(-3, -2), noise  # [..., q, q, k, k] before
+
+    def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
+        """Return the tensors that rebuild it exactly; equal ones are there once."""
+        found: dict[str, Tensor] = {}
+        first: dict[tuple[int, tuple[int, ...]], str] = {}
+        same, keys = {}, []
+        for i, part in enumerate(self.parts):
+            for name, value in part.state().items():
+                key = f"{i}.{name}"
+                keys.append(key)
+                place = value.data_ptr(), tuple(value.shape)
+                if value.numel() and place in first:
+                    same[key] = first[place]
+                else:
+                    first[place] = key
+                    found[key] = value
+        told = {"names": list(names), "keys": keys, "same": same}
+        return found | {"header": header(told)}
+
+    def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Return named numbers for people, and the sum of the evidences."""
+        found = {"log_marginal_likelihood": 0.0}
+        for name, part in zip(names, self.parts, strict=True):
+            own = part.hyperparameters()
+            found["log_marginal_likelihood"] += own["log_marginal_likelihood"]
+            found |= {f"{key}_of_{name}": value for key, value in own.items()}
+        return found
+
+
+@final
+class PropertyModel(Model):  # type: ignore[misc]
+    """What `Properties.fit` returns. Deterministic, and never changes.
+
+    Args:
+        whole: what is known.
+        names: of the properties.
+    """
+
+    likelihood: None = None
+
+    def __init__(self, whole: Whole, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.whole, self.names = whole, names
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of properties k."""
+        return len(self.names)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """One model, no batch."""
+        return torch.Size()
+
+    def posterior(
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: PosteriorTransform | None = None,
+    ) -> Posterior:
+        """Return the joint posterior of k properties of q structures; no gradient.
+
+        Args:
+            X: `[..., q, d]`.
+            output_indices: of the properties that are wanted; all by default.
+            observation_noise: whether to add the noise of a measured value, or
+                variances that expand to `[..., q, k]`.
+            posterior_transform: applied last.
+        """
+        mean, C, noise = self.whole(X)
+        if isinstance(observation_noise, Tensor):
+            noise = observation_noise.expand(mean.shape)
+        if output_indices is not None:
+            own = torch.tensor(output_indices, device=mean.device)
+            mean, noise = mean[..., own], noise[..., own]
+            C = C.index_select(-3, own).index_select(-1, own)
+        C = C.reshape(*mean.shape[:-2], -1, mean.shape[-2:].numel())
+        if observation_noise is not False:
+            C = C + torch.diag_embed(noise.flatten(-2))
+        like = X.dtype if X.dtype.is_floating_point else torch.float64
+        mean, C = mean.to(X.device, like), C.to(X.device, like)
+        return gaussian(mean, C, posterior_transform)
+
+    def condition_on_observations(
+        self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
+    ) -> Conditioned:
+        """Return the model of one property that has also been told Y `[..., t, 1]`.
+
+        Hyperparameters stay; see `Conditioned`.
+
+        Raises:
+            InputError: there are several properties.
+        """
+        if len(self.names) > 1:
+            condition_ = "be one where a model is told more values"
+            way_out = "Fit again, or give pending candidates to a joint acquisition."
+            raise InputError(must("names", condition_, ", ".join(self.names), way_out))
+        return condition(self, X, Y, noise)
+
+    def marginals(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, latent and observed variance of each of X `[c, d]`, `[c, k]`."""
+        mean, C, noise = self.whole(X.unsqueeze(-2))
+        k = len(self.names)
+        own = C.reshape(len(X), k, k).diagonal(dim1=-2, dim2=-1)
+        return mean.squeeze(-2), own, own + noise.reshape(-1, k)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the model exactly."""
+        return self.whole.state(self.names)
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return named numbers for people, "log_marginal_likelihood" of all."""
+        return self.whole.hyperparameters(self.names)
+
+
+def separate(space: Source | None) -> Source:
+    """Return the space.
+
+    Raises:
+        NotFittedError: there is none, or one whose structures are all of one kind.
+    """
+    if space is None or not hasattr(space, "fractions"):
+        condition = "be one of separate structures, such as Orderings or Composition"
+        raise NotFittedError(must("space", condition, type(space).__name__))
+    return space
+
+
+def checked(
+    X: Tensor, Y: Tensor, names: tuple[str, ...], space: Source | None
+) -> Source:
+    """Return the space of values that can be learnt from.
+
+    Raises:
+        InputError: a property without any value, or one that is infinite.
+        NotFittedError: no space of separate structures.
+        ShapeError: X, Y and names do not belong together.
+    """
+    source = separate(space)
+    check_shape("X", X, [None, None])
+    check_shape("Y", Y, [len(X), len(names)], "One column for each of `names`.")
+    for name, column in zip(names, Y.T, strict=True):
+        if column.isinf().any():
+            raise InputError(must("Y", "be finite, or NaN", f"infinity of {name}"))
+        if not column.isfinite().any():
+            condition = "hold at least one value of each property"
+            raise InputError(must("Y", condition, f"none of {name}"))
+    return source

@@ -1,0 +1,1 @@
+"""Calibration of predicted uncertainties, and its scores."""

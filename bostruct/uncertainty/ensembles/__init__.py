@@ -1,0 +1,1 @@
+"""Ensembles: committees, mixtures of experts, propagation."""

@@ -1,0 +1,97 @@
+"""Mean and variance of the members of a committee (row U10).
+
+Notation, with equation numbers of Grasselli et al., Digital Discovery 2025, 4, 2654
+    y   [M, ...]  eV   what each member says; energies, forces or anything else
+    m   [...]     eV   their mean, (17)
+    s2  [...]     eV²  their spread, Σ (y - m)² / (M - 1), (18)
+
+The divisor is M - 1 everywhere. Members trained on overlapping data are alike, and a
+committee can agree on a wrong answer: calibrate it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import InputError, check_count, must
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_rows
+
+
+class Consensus(NamedTuple):
+    """Mean `[...]` eV and variance `[...]` eV² (divisor M - 1) of a committee."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+def consensus(members: Tensor) -> Consensus:
+    """Return mean (17) and variance (18) of members `[M, ...]`.
+
+    In float64 and in two passes: energies may be 1e5 eV and their spread 1e-3 eV.
+
+    Raises:
+        ShapeError: there are no members.
+        InputError: there is one, or a number is not finite.
+    """
+    y = check_members(members)
+    # A mean of large numbers is rounded; what is left of it is taken out again.
+    guess = y.mean(0)
+    gap = y - guess
+    rest = gap.mean(0)
+    variance = (gap - rest).square().sum(0) / (len(y) - 1)
+    return Consensus(guess + rest, variance)
+
+
+def check_members(members: Tensor) -> Tensor:
+    """Return members `[M, ...]` in float64 if there are two of finite numbers.
+
+    Raises:
+        ShapeError: there are no members.
+        InputError: there is one, or a number is not finite.
+    """
+    check_rows("members", members)
+    check_count("members", len(members), 2, "One member has no spread.")
+    return members.to(torch.float64)
+
+
+def unbiased(variance: Tensor, members: int) -> Tensor:
+    """Return a variance of divisor M as one of divisor M - 1, `[...]`.
+
+    MACE's committee calculator and the tables of Tran et al. (Mach. Learn.: Sci.
+    Technol. 2020, 1, 025006) have the divisor M.
+
+    Raises:
+        InputError: there are fewer than 2 members, or a variance is negative.
+    """
+    check_count("members", members, 2, "One member has no spread.")
+    if not bool((variance.isfinite() & (variance >= 0)).all()):
+        wanted = "be finite and not negative"
+        raise InputError(must("variance", wanted, float(variance.min())))
+    return variance * (members / (members - 1))
+
+
+def subsamples(
+    rows: int, members: int, generator: torch.Generator, *, size: int | None = None
+) -> Tensor:
+    """Return the rows that each member is trained on, `[M, size]`, without repetition.
+
+    Args:
+        rows: n, the training rows there are.
+        members: M, at least 2.
+        generator: on the CPU.
+        size: rows of a member; (M - 1) n / M, if not given, as is usual.
+
+    Raises:
+        InputError: a number is too small, or `size` exceeds `rows`.
+    """
+    check_count("members", members, 2, "One member has no spread.")
+    check_count("rows", rows, 2)
+    size = (members - 1) * rows // members if size is None else size
+    check_count("size", size, 1)
+    if size > rows:
+        raise InputError(must("size", f"be at most the {rows} rows there are", size))
+    order = torch.rand((members, rows), generator=generator).argsort(1)
+    return order[:, :size].sort(1).values

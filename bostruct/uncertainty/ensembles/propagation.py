@@ -1,0 +1,234 @@
+"""From the uncertainty of energies to that of what is computed from them.
+
+Notation, with equation numbers of [G25]
+    y   [d]       eV   inputs, with covariance C [d, d] eV²
+    J   [k, d]         slopes of z(y)
+    z   [k]            what is asked for; its covariance is J C Jᵀ, (29)
+    Y   [M, ...]  eV   members; z is computed for each, then its spread, (30)
+
+Row U22 is Sec. 2.7 of [G25] after Kellner and Ceriotti, Mach. Learn.: Sci. Technol.
+2024, 5, 035006. [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from bostruct.errors import InputError, ShapeError, check_positive, must
+from bostruct.uncertainty.ensembles.committee import check_members, consensus
+from bostruct.uncertainty.linear_model.bayesian_linear_model import Metric
+from bostruct.uncertainty.linear_model.sufficient_statistics import (
+    check_rows,
+    check_weights,
+)
+
+
+class Propagated(NamedTuple):
+    """A value `[...]` and its covariance: `[]` for one number, `[k, k]` for k."""
+
+    value: Tensor
+    covariance: Tensor
+
+
+def propagate(
+    fn: Callable[[Tensor], Tensor], mean: Tensor, covariance: Tensor
+) -> Propagated:
+    """Return z = fn(y) and J C Jᵀ, to first order in the uncertainty, (29).
+
+    Exact if `fn` is affine. For z = exp(y) it is 0.2 % low at a standard deviation of
+    0.05 and 17 % low at 0.5: use members (`Ensemble`) where `fn` is curved.
+
+    Args:
+        fn: differentiable, `[d]` to `[k]` or `[]`.
+        mean: `[d]` y.
+        covariance: `[d, d]`, of y; latent or observed, and so is the result.
+
+    Raises:
+        ShapeError: the mean has no shape `[d]`, the covariance none of `[d, d]`, or
+            the value is neither `[]` nor `[k]`.
+        InputError: a number is not finite, or a variance is negative.
+    """
+    if mean.ndim != 1:
+        raise ShapeError(must("mean", "have shape [d]", f"shape {list(mean.shape)}"))
+    check_rows("mean", mean)
+    d = len(mean)
+    if covariance.shape != (d, d):
+        found = f"shape {list(covariance.shape)}"
+        way_out = "Independent inputs: `variance.diag()`."
+        raise ShapeError(must("covariance", f"have shape [{d}, {d}]", found, way_out))
+    check_rows("covariance", covariance)
+    if float(covariance.diagonal().min()) < 0:
+        least = float(covariance.diagonal().min())
+        raise InputError(must("covariance", "have no negative variance", least))
+    value = fn(mean)
+    if value.ndim > 1:
+        wanted, shape = "return a shape of [] or [k]", f"shape {list(value.shape)}"
+        raise ShapeError(must("fn", wanted, shape, "Flatten it."))
+    jacobian: Tensor = torch.func.jacrev(fn)(mean)
+    return Propagated(value.detach(), jacobian @ covariance @ jacobian.movedim(-1, 0))
+
+
+def difference_variance(metric: Metric, first: Tensor, second: Tensor) -> Tensor:
+    """a2 (f1 - f2)ᵀ H⁻¹ (f1 - f2), latent variance of energies' differences, `[...]`.
+
+    What two energies have in common cancels: neighbours with 0.37 eV each may differ by
+    a number known to 0.02 eV, and independent errors would make it 0.52 eV.
+
+    Args:
+        metric: of the training rows.
+        first: `[..., f]`, sums over the atoms of the first structures.
+        second: `[..., f]`, the same of the second; for a reaction, sums over its sides.
+
+    Raises:
+        ShapeError: the shapes differ, or rows are of another width.
+        InputError: a number is not finite.
+    """
+    if first.shape != second.shape:
+        wanted = f"have the shape {list(first.shape)} of the first"
+        raise ShapeError(must("second", wanted, f"shape {list(second.shape)}"))
+    return metric.variance(first.double() - second.double(), rows="difference")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Members, each of which is followed to the end of a computation.
+
+    Attributes:
+        members: `[M, ...]` of any unit, M at least 2; calibrate with `scaled` first.
+
+    Raises:
+        ShapeError: there are no members.
+        InputError: there is one, or a number is not finite.
+    """
+
+    members: Tensor
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", check_members(self.members))
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean over the members, (17), `[...]`."""
+        return consensus(self.members).mean
+
+    @property
+    def variance(self) -> Tensor:
+        """Spread of the members with the divisor M - 1, (18), `[...]`, latent."""
+        return consensus(self.members).variance
+
+    @property
+    def covariance(self) -> Tensor:
+        """Covariance between what they say, `[d, d]` for members `[M, d]`.
+
+        Raises:
+            ShapeError: the members are not `[M, d]`.
+        """
+        if self.members.ndim != 2:
+            found = f"shape {list(self.members.shape)}"
+            raise ShapeError(must("members", "have shape [M, d]", found))
+        return torch.cov(self.members.mT).reshape(2 * [self.members.shape[1]])
+
+    def scaled(self, alpha: Tensor | float) -> Ensemble:
+        """Return members m + alpha (y - m); alpha is the root of a calibration's a2.
+
+        Members are scaled before anything is computed from them (row U15, iii).
+
+        Raises:
+            InputError: alpha is not positive and finite.
+        """
+        factor = check_weights("alpha", torch.as_tensor(alpha).to(self.members))
+        centre = self.mean
+        return Ensemble(centre + factor * (self.members - centre))
+
+    def map(self, fn: Callable[[Tensor], Tensor]) -> Ensemble:
+        """Return z = fn(y) of every member, (30), `[M, ...]`.
+
+        Any function: a fit, a minimum, a free energy; it need not be differentiable.
+        """
+        return Ensemble(torch.stack([torch.as_tensor(fn(y)) for y in self.members]))
+
+    def __sub__(self, other: Ensemble) -> Ensemble:
+        """Return the differences, member by member, before any spread is taken.
+
+        Raises:
+            ShapeError: they have other members, or are about something else.
+        """
+        if self.members.shape != other.members.shape:
+            wanted = f"have members of shape {list(self.members.shape)}"
+            found = f"shape {list(other.members.shape)}"
+            raise ShapeError(must("other", wanted, found))
+        return Ensemble(self.members - other.members)
+
+
+@final
+@dataclass(frozen=True)
+class Extensivity:
+    """How the variance of a total energy grows with the number of atoms n.
+
+        s2(n) = independent n + correlated n²
+
+    Attributes:
+        independent: c1, eV²: errors of atoms that know nothing of each other.
+        correlated: c2, eV²: errors that all atoms share, per atom.
+        exponent: d log s / d log n, between 0.5 and 1 if the two are all there is.
+    """
+
+    independent: float
+    correlated: float
+    exponent: float
+
+    @property
+    def correlation(self) -> float:
+        """c2 / c1, 1 over the number of atoms whose errors are alike; inf if c1 = 0."""
+        if self.independent == 0:
+            return math.inf
+        return self.correlated / self.independent
+
+    def variance(self, atoms: float) -> float:
+        """s2 of a structure of that many atoms, eV².
+
+        Raises:
+            InputError: the number of atoms is not positive.
+        """
+        check_positive("atoms", atoms)
+        return self.independent * atoms + self.correlated * atoms**2
+
+
+def extensivity(variance: Tensor, atoms: Tensor) -> Extensivity:
+    """Fit how variances of total energies grow with size (row U22).
+
+    Least squares of relative errors, with coefficients that are not negative; the
+    exponent is the slope of a line through the logarithms.
+
+    Args:
+        variance: `[n]` eV², of total energies.
+        atoms: `[n]`, atoms of each structure, of at least two sizes.
+
+    Raises:
+        ShapeError: the two have no shape `[n]`.
+        InputError: a number is not positive and finite, or all sizes are the same.
+    """
+    if variance.ndim != 1 or atoms.shape != variance.shape or len(variance) < 2:
+        found = f"{list(variance.shape)} and {list(atoms.shape)}"
+        raise ShapeError(must("variance", "have the shape [n] of `atoms`", found))
+    s2 = check_weights("variance", variance.detach()).double().cpu()
+    n = check_weights("atoms", atoms).double().cpu()
+    if float(n.min()) == float(n.max()):
+        wanted = "hold at least two sizes"
+        raise InputError(must("atoms", wanted, f"{float(n[0]):g} throughout"))
+    # Columns in units of the largest size, lest n² outweigh n by orders of magnitude.
+    unit = float(n.max())
+    columns = torch.stack([n / unit, (n / unit).square()], 1) / s2.unsqueeze(1)
+    (c1, c2), _ = nnls((columns * s2.mean()).numpy(), torch.ones_like(s2).numpy())
+    c1, c2 = c1 * float(s2.mean()) / unit, c2 * float(s2.mean()) / unit**2
+    x, y = n.log() - n.log().mean(), s2.sqrt().log()
+    slope = float((x * (y - y.mean())).sum() / x.square().sum())
+    return Extensivity(float(c1), float(c2), slope)

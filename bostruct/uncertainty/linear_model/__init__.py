@@ -1,0 +1,1 @@
+"""Bayesian linear models on features: exact, sparse, Laplace, last layer."""

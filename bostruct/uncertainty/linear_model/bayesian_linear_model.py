@@ -1,0 +1,496 @@
+"""The metric of features behind every closed-form variance.
+
+Notation, with equation numbers of [G25]
+    F   [n, f]  1    training features, one row per training target
+    w   [n]     1    weights of the rows in the loss (second derivatives, l'')
+    z2  []      1    ridge, in units of features squared
+    H   [f, f]  1    Fᵀ w F + z2 I, no division by n
+    L   [f, f]  1    Cholesky factor of H
+    a2  []      eV²  calibration; the noise variance of a row of weight 1
+
+    variance of a noise-free prediction   s2(f) = a2 fᵀ H⁻¹ f = a2 |L⁻¹ f|²       (1)
+
+which is Bayesian ridge regression (2)-(4), a Gaussian process in weight space (7), the
+Laplace approximation (12) when rows are gradients of predictions, and the last-layer
+variance (14) when they are the inputs of a network's last layer.
+
+What a row may be of is told in `kinds`. A mean costs f products for each row and a
+variance f²/2, as half a layer of a network as wide as the features: little beside what
+makes the features, much beside a mean of features that are there already.
+
+[G25]: Grasselli et al., Digital Discovery 2025, 4, 2654. The last-layer form is Bigi
+et al., Mach. Learn.: Sci. Technol. 2024, doi 10.1088/2632-2153/ad805f.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import (
+    InputError,
+    NotFittedError,
+    check_positive,
+    check_shape,
+    must,
+)
+from bostruct.runtime.memory import block_rows, check_memory, free_bytes
+from bostruct.uncertainty.linear_model.cholesky import Factor, root
+from bostruct.uncertainty.linear_model.row_kinds import (
+    KINDS,
+    OFFSETS,
+    ROWS,
+    Kind,
+    Offset,
+    Rows,
+    with_bias,
+)
+from bostruct.uncertainty.linear_model.sufficient_statistics import (
+    Moments,
+    check_alpha2,
+    check_among,
+    check_rows,
+    check_targets,
+    check_weights,
+)
+from bostruct.uncertainty.prediction import Prediction
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """Training features as what they say about predictions (rows U1-U3, U5, U7).
+
+    Attributes:
+        moments: sums over the training rows, features first, then targets.
+        width: f, the features, the column of ones of `offset="bias"` included.
+        ridge: z2, features squared; positive.
+        alpha2: a2, `[]` or one per target `[t]`, target squared.
+        offset: what happens to a constant, see `kinds`.
+        source: fingerprint of the model and data that the features came from.
+        columns: whether targets were given as columns `[n, t]`.
+    """
+
+    moments: Moments
+    width: int
+    ridge: float
+    alpha2: Tensor
+    offset: Offset = "none"
+    source: str = ""
+    columns: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        features: Tensor,
+        targets: Tensor | None = None,
+        *,
+        ridge: float,
+        alpha2: Tensor | float = 1.0,
+        weights: Tensor | None = None,
+        rows: Rows = "energy",
+        offset: Offset = "none",
+        source: str = "",
+        memory: int | None = None,
+    ) -> Metric:
+        """Return the metric of training rows.
+
+        Energies and forces: `Metric.fit(f, e, ...) + Metric.fit(g, y, rows="force",
+        ...)`. The features of an energy are those of the loss: sums over atoms for a
+        loss of total energies, sums over atoms divided by their number for a loss of
+        energies per atom; rows asked about are sums in both cases.
+
+        Args:
+            features: `[n, f]`, any float dtype; summed in float64.
+            targets: `[n]` or `[n, t]`; without them there are variances but no means.
+            ridge: z2 > 0, features squared.
+            alpha2: a2 > 0, `[]` or `[t]`, target squared.
+            weights: `[n]` > 0, l'' of (10): 1 for e²/2, 2 for e², 1/variance for a
+                Gaussian likelihood.
+            rows: what a row is, see `kinds`.
+            offset: what happens to a constant, see `kinds`; Sec. 2.1 of [G25].
+            source: fingerprint of what the features were computed with.
+            memory: bytes that may be used; what is free, if not given.
+
+        Raises:
+            ShapeError: features are not `[n, f]`, or others do not fit to them.
+            InputError: a number is not finite, ridge, alpha2 or a weight is not
+                positive, rows or offset are unknown, or memory does not suffice.
+        """
+        check_positive("ridge", ridge, "It has the units of features squared.")
+        check_among("rows", rows, ROWS)
+        check_among("offset", offset, OFFSETS)
+        check_rows("features", check_shape("features", features, [None, None]))
+        table, t, columns = with_bias(features, rows, offset), None, False
+        width = table.shape[1]
+        have = free_bytes(features.device) if memory is None else memory
+        way_out = "Use fewer features, a random projection of them, or shards."
+        need = 8 * (4 * width**2 + table.numel())
+        check_memory("features", need, have, way_out)
+        if targets is not None:
+            y = check_targets(targets, len(features)).reshape(len(targets), -1)
+            table = torch.cat([table.double(), y.to(table.device).double()], 1)
+            t, columns = y.shape[1], targets.ndim == 2
+        if weights is not None:
+            check_weights("weights", check_shape("weights", weights, [len(features)]))
+        moments = Moments.of(table, weights, constant=rows == "energy")
+        value = check_alpha2(alpha2, t, columns).to(table.device)
+        return cls(moments, width, float(ridge), value, offset, source, columns)
+
+    def __add__(self, other: Metric) -> Metric:
+        """Return the metric of the rows of both; the ridge counts once.
+
+        Raises:
+            InputError: ridge, alpha2, offset or source differ.
+            ShapeError: features or targets have different widths.
+        """
+        for name in ("width", "ridge", "offset", "source", "columns"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                wanted = f"have the {name} {mine!r} of the metric that it is added to"
+                raise InputError(must("other", wanted, repr(theirs)))
+        if not torch.equal(self.alpha2, other.alpha2):
+            wanted = f"have the alpha2 {self.alpha2.tolist()} of the other metric"
+            way_out = "Calibrate the sum."
+            raise InputError(must("other", wanted, other.alpha2.tolist(), way_out))
+        return replace(self, moments=self.moments + other.moments)
+
+    def calibrated(self, alpha2: Tensor | float) -> Metric:
+        """Return the metric with another a2, `[]` or `[t]`, target squared.
+
+        All of (1) and, with it, of (8) is scaled, not the noise inside the inverse.
+        Energies, forces and stresses may have one each: calibrate a metric for each.
+
+        Raises:
+            InputError: it is not positive and finite.
+            ShapeError: it is neither one number nor one per target.
+        """
+        t = len(self.moments.mean) - self.width or None
+        factor = check_alpha2(alpha2, t, self.columns).to(self.alpha2)
+        return replace(self, alpha2=factor)._rooted(self._root)
+
+    def rooted(self, factor: Tensor) -> Metric:
+        """Return the metric with a factor of H that was found by QR, `[f, f]`.
+
+        QR of the rows themselves keeps what their squares have lost to rounding.
+
+        Raises:
+            ShapeError: it has another shape than H.
+            InputError: its diagonal is not positive, or its square is not H.
+        """
+        check_shape("factor", factor, [self.width, self.width])
+        check_weights("factor", factor.diagonal())
+        gap = float((factor @ factor.mT - self.hessian).abs().max())
+        if gap > 1e-6 * float(self.hessian.diagonal().max()):
+            wanted = "be a root of the metric's H"
+            raise InputError(must("factor", wanted, f"a difference of {gap:.3g}"))
+        return replace(self)._rooted(Factor(factor))
+
+    def _rooted(self, factor: Factor) -> Metric:
+        # In the place of the cached property; nothing is computed twice.
+        self.__dict__["_root"] = factor
+        return self
+
+    def check(self, source: str) -> Metric:
+        """Return the metric if it was built from this source.
+
+        Raises:
+            InputError: it was not; features of a model that has changed are not those
+                of the metric.
+        """
+        if source != self.source:
+            wanted = f"be the {self.source!r} that the metric was built from"
+            raise InputError(must("source", wanted, repr(source), "Build it anew."))
+        return self
+
+    @property
+    def hessian(self) -> Tensor:
+        """H = Fᵀ w F + z2 I, `[f, f]`, around the mean if the metric is centred."""
+        table = self.moments.scatter if self.is_centred else self.moments.raw
+        hessian = table[: self.width, : self.width].clone()
+        hessian.diagonal().add_(self.ridge)
+        return hessian
+
+    @property
+    def factor(self) -> Tensor:
+        """L, lower Cholesky factor of H (and its jitter), `[f, f]`."""
+        return self._root.lower
+
+    @property
+    def jitter(self) -> float:
+        """What had to be added to the diagonal of H for L to exist; 0 as a rule."""
+        return self._root.jitter
+
+    @cached_property
+    def _root(self) -> Factor:
+        return root(self.hessian, self.ridge)
+
+    @property
+    def logdet(self) -> Tensor:
+        """Log det H = 2 Σ log L_ii, `[]`."""
+        return self._root.logdet
+
+    @property
+    def freedom(self) -> Tensor:
+        """Sum of the leverages of the training rows, tr H⁻¹ Fᵀ w F, `[]`."""
+        return self.width - (self.ridge + self.jitter) * self._root.inverse_trace
+
+    @cached_property
+    def coefficients(self) -> Tensor:
+        """H⁻¹ Fᵀ w y, (3), `[f]` or `[f, t]`.
+
+        Raises:
+            NotFittedError: the metric was fitted without targets.
+        """
+        if len(self.moments.mean) == self.width:
+            raise NotFittedError(
+                must("metric", "have been fitted with targets", "features alone")
+            )
+        table = self.moments.scatter if self.is_centred else self.moments.raw
+        moment = table[: self.width, self.width :]
+        found = self._root.divided(moment)
+        return found if self.columns else found.squeeze(1)
+
+    def quadratic(self, features: Tensor, *, rows: Rows = "energy") -> Tensor:
+        """fᵀ H⁻¹ f of rows `[..., f]`, `[...]`; with an intercept plus 1 / Σw.
+
+        The leverage, if the rows are training rows of weight 1.
+
+        Raises:
+            ShapeError: rows are of another width than those the metric was built from.
+            InputError: a number is not finite, or `rows` is unknown.
+        """
+        flat, shape = self._prepare(features, rows)
+        step = block_rows(2 * self.width)
+        found = [self._root.squared(part) for part in self._blocks(flat, step, rows)]
+        return torch.cat(found).reshape(shape) + self.constant(rows)
+
+    def variance(
+        self,
+        features: Tensor,
+        *,
+        kind: Kind = "latent",
+        rows: Rows = "energy",
+        noise: Tensor | float | None = None,
+    ) -> Tensor:
+        """s2 of (1) for rows `[..., f]`, `[...]` or `[..., t]`, target squared.
+
+        Args:
+            features: the features of what is predicted: for a total energy the sum
+                over its atoms, whose variance is not the sum of the atoms' variances.
+            kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
+            rows: what the rows are, see `kinds`.
+            noise: `[...]` what a label scatters by; a2 if not given, right for labels
+                of weight 1 (of weight w: a2 / w). Only for `"observed"`.
+
+        Raises:
+            ShapeError: rows are of another width.
+            InputError: a number is not finite, noise negative, a kind or rows unknown.
+        """
+        check_among("kind", kind, KINDS)
+        found = self.quadratic(features, rows=rows)
+        if self.alpha2.ndim:
+            found = found.unsqueeze(-1)
+        found = self.alpha2 * found
+        if kind == "latent":
+            return found
+        return found + self._noise(noise)
+
+    def covariance(
+        self,
+        features: Tensor,
+        other: Tensor | None = None,
+        *,
+        rows: Rows = "energy",
+        other_rows: Rows | None = None,
+        memory: int | None = None,
+    ) -> Tensor:
+        """a2 fᵢᵀ H⁻¹ fⱼ, latent, `[n, m]` or `[n, m, t]`, targets squared.
+
+        Args:
+            features: `[n, f]`.
+            other: `[m, f]`; `features`, if not given.
+            rows: what the rows of `features` are.
+            other_rows: what the rows of `other` are; the same, if not given. Energies
+                with forces give covariances in eV²/Å.
+            memory: bytes that may be used; what is free, if not given.
+
+        Raises:
+            ShapeError: rows are of another width.
+            InputError: a number is not finite, rows unknown, or memory is short.
+        """
+        kinds = rows, other_rows or rows
+        n = features.numel() // max(1, features.shape[-1])
+        m = n if other is None else other.numel() // max(1, other.shape[-1])
+        t = max(1, self.alpha2.numel())
+        have = free_bytes(features.device) if memory is None else memory
+        need = 8 * (2 * n * m * t + self.width * (n + m))
+        check_memory("features", need, have, "Ask about fewer rows at once.")
+        left = self._solved(features, kinds[0])
+        right = left if other is None else self._solved(other, kinds[1])
+        found = left.mT @ right
+        if "energy" in kinds and len(set(kinds)) == 1:
+            found = found + self.constant("energy")
+        return (
+            found.unsqueeze(-1) * self.alpha2
+            if self.alpha2.ndim
+            else self.alpha2 * found
+        )
+
+    def mean(self, features: Tensor, *, rows: Rows = "energy") -> Tensor:
+        """Ridge regression on the targets, (2), `[...]` or `[..., t]`.
+
+        Raises:
+            NotFittedError: the metric was fitted without targets.
+            ShapeError: rows are of another width.
+            InputError: a number is not finite, or `rows` is unknown.
+        """
+        coefficients = self.coefficients
+        flat, shape = self._prepare(features, rows)
+        parts = [
+            part @ coefficients
+            for part in self._blocks(flat, block_rows(2 * self.width), rows)
+        ]
+        found = torch.cat(parts).reshape(*shape, *coefficients.shape[1:])
+        if self.is_centred and rows == "energy":
+            level = self.moments.mean[self.width :]
+            found = found + (level if self.columns else level[0])
+        return found
+
+    def predict(
+        self,
+        features: Tensor,
+        forces: Tensor | None = None,
+        *,
+        noise: Tensor | float | None = None,
+        covariance: bool = False,
+    ) -> Prediction:
+        """Return energies (and forces) with their latent variances and the noise.
+
+        Args:
+            features: `[b, f]`, sums over atoms.
+            forces: `[n, 3, f]` 1/Å, minus the derivative of a structure's features with
+                the positions of its atoms.
+            noise: `[]` or `[b]` eV², what an energy scatters by; a2, if not given.
+            covariance: whether the covariance between the energies is computed.
+
+        Raises:
+            NotFittedError: the metric was fitted without targets.
+            InputError: there are several targets, or a number is not finite.
+            ShapeError: rows are of another width.
+        """
+        if self.columns or self.alpha2.ndim:
+            wanted = "have one target to make a prediction of energies"
+            raise InputError(must("metric", wanted, "columns", "Use `mean`."))
+        return Prediction(
+            self.mean(features),
+            self.variance(features),
+            self._noise(noise).expand(features.shape[:-1]),
+            forces=None if forces is None else self.mean(forces, rows="force"),
+            covariance=self.covariance(features) if covariance else None,
+            force_variance=(
+                None if forces is None else self.variance(forces, rows="force")
+            ),
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all of the metric as named tensors, to be saved in any format."""
+        source = torch.frombuffer(
+            bytearray(self.source.encode() + b"\0"), dtype=torch.uint8
+        )
+        return {
+            "count": self.moments.count,
+            "weight": self.moments.weight,
+            "mean": self.moments.mean,
+            "scatter": self.moments.scatter,
+            "alpha2": self.alpha2,
+            "ridge": torch.tensor(self.ridge, dtype=torch.float64),
+            "width": torch.tensor(self.width),
+            "offset": torch.tensor(OFFSETS.index(self.offset)),
+            "columns": torch.tensor(self.columns),
+            "jitter": torch.tensor(self.jitter, dtype=torch.float64),
+            "source": source.clone(),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Tensor], source: str) -> Metric:
+        """Return the metric of a state if it was built from this source.
+
+        Raises:
+            InputError: it was built from another one, or names are missing.
+        """
+        names = (
+            *("count", "weight", "mean", "scatter", "alpha2", "ridge", "width"),
+            *("offset", "columns", "jitter", "source"),
+        )
+        missing = [name for name in names if name not in state]
+        if missing:
+            raise InputError(must("state", "be that of a metric", f"no {missing}"))
+        metric = cls(
+            Moments(*(state[name] for name in names[:4])),
+            int(state["width"]),
+            float(state["ridge"]),
+            state["alpha2"],
+            OFFSETS[int(state["offset"])],  # type: ignore[arg-type]
+            bytes(state["source"].tolist())[:-1].decode(),
+            bool(state["columns"]),
+        )
+        return metric.check(source)
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether rows are taken around the mean of the training rows.
+
+        Raises:
+            NotFittedError: they are, and there is no energy to take the mean of.
+        """
+        if self.offset not in ("centred", "intercept"):
+            return False
+        if float(self.moments.weight) <= 0:
+            wanted = "have energies to be centred"
+            way_out = "Add a metric of energies to it."
+            raise NotFittedError(must("metric", wanted, "none", way_out))
+        return True
+
+    def constant(self, rows: Rows) -> float:
+        """Leverage of an intercept without penalty: 1 / Σw, or 0 without one."""
+        if self.offset != "intercept" or rows != "energy":
+            return 0.0
+        return 1 / float(self.moments.weight)
+
+    def _noise(self, noise: Tensor | float | None) -> Tensor:
+        if noise is None:
+            return self.alpha2
+        found = torch.as_tensor(noise).to(self.alpha2)
+        if not bool((found.isfinite() & (found >= 0)).all()):
+            wanted = "be finite and not negative"
+            raise InputError(must("noise", wanted, float(found.min())))
+        return found
+
+    def _prepare(self, features: Tensor, rows: Rows) -> tuple[Tensor, torch.Size]:
+        check_among("rows", rows, ROWS)
+        check_rows("features", features, self.width - (self.offset == "bias"))
+        return features.reshape(-1, features.shape[-1]), features.shape[:-1]
+
+    def _blocks(self, flat: Tensor, step: int, rows: Rows) -> list[Tensor]:
+        return [
+            self.shifted(flat[start : start + step], rows)
+            for start in range(0, len(flat), step)
+        ]
+
+    def shifted(self, flat: Tensor, rows: Rows) -> Tensor:
+        """Return rows `[n, f]` as they enter (1): with a bias, around the mean."""
+        table = with_bias(flat, rows, self.offset).to(self.moments.mean)
+        if self.is_centred and rows == "energy":
+            return table - self.moments.mean[: self.width]
+        return table
+
+    def _solved(self, features: Tensor, rows: Rows) -> Tensor:
+        """L⁻¹ Fᵀ, `[f, n]`."""
+        flat, _ = self._prepare(features, rows)
+        return self._root.solved(self.shifted(flat, rows))

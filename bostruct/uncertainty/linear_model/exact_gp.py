@@ -1,0 +1,202 @@
+"""Gaussian-process regression in function space (row U3).
+
+Notation, with equation numbers of Grasselli et al., Digital Discovery 2025, 4, 2654
+    κ    [t, t]   1    kernel between training rows, without the prior variance
+    κ*   [b, t]   1    kernel between the rows asked about and the training rows
+    κ**  [b]      1    kernel of each row asked about with itself
+    z2   []       1    ridge; noise over prior variance
+    a2   []       eV²  noise variance; a2 / z2 is the prior variance
+
+    s2 = a2 / z2 (κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*)                                      (8)
+
+which is (7), the metric of features f with κ = fᵀ f, seen from the other side. Take the
+metric where there are fewer features than rows. Kernels that contain the prior variance
+(k = a2 / z2 κ) go with `ridge = alpha2`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import InputError, check_positive, check_shape, must
+from bostruct.runtime.memory import block_rows, check_memory, free_bytes
+from bostruct.uncertainty.linear_model.cholesky import Factor, root
+from bostruct.uncertainty.linear_model.row_kinds import KINDS, Kind
+from bostruct.uncertainty.linear_model.sufficient_statistics import (
+    check_among,
+    check_rows,
+)
+
+
+class Clamped(NamedTuple):
+    """Differences of variances, not negative, and what rounding had made of the least.
+
+    Attributes:
+        value: `[b]`, at least 0.
+        least: the most negative of them before, or 0.
+    """
+
+    value: Tensor
+    least: float
+
+
+def clamp(difference: Tensor) -> Clamped:
+    """Return differences that cannot be negative as they are without rounding."""
+    least = min(0.0, float(difference.detach().min()))
+    return Clamped(difference.clamp(min=0), least)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ExactGP:
+    """A Gaussian process that knows its training rows by their kernel.
+
+    Attributes:
+        factor: `[t, t]`, Cholesky factor of κ + z2 1.
+        coefficients: `[t]`, (κ + z2 1)⁻¹ y, eV.
+        ridge: z2.
+        alpha2: a2, eV².
+        jitter: what had to be added to the diagonal; 0 as a rule.
+    """
+
+    factor: Tensor
+    coefficients: Tensor
+    ridge: float
+    alpha2: float
+    jitter: float = 0.0
+
+    @classmethod
+    def fit(
+        cls,
+        kernel: Tensor,
+        targets: Tensor,
+        *,
+        ridge: float,
+        alpha2: float = 1.0,
+        memory: int | None = None,
+    ) -> ExactGP:
+        """Return the process of a kernel `[t, t]` and targets `[t]`, both of energies.
+
+        Raises:
+            ShapeError: the kernel is not square, or targets do not fit to it.
+            InputError: a number is not finite, ridge or alpha2 not positive, the kernel
+                not symmetric or not positive, or memory does not suffice.
+        """
+        check_positive("ridge", ridge)
+        check_positive("alpha2", alpha2)
+        matrix = check_kernel(kernel, memory)
+        check_rows("targets", check_shape("targets", targets, [len(matrix)]))
+        matrix = matrix + ridge * torch.eye(len(matrix)).to(matrix)
+        factor = root(matrix, ridge)
+        y = targets.to(matrix).unsqueeze(1)
+        weights = factor.divided(y).squeeze(1)
+        value = float(ridge), float(alpha2)
+        return cls(factor.lower, weights, *value, factor.jitter)
+
+    def calibrated(self, alpha2: float) -> ExactGP:
+        """Return the process with another a2: noise and prior are scaled alike.
+
+        To change the noise alone, inside the inverse, would be another model.
+
+        Raises:
+            InputError: it is not positive and finite.
+        """
+        return replace(self, alpha2=check_positive("alpha2", alpha2))
+
+    def mean(self, cross: Tensor) -> Tensor:
+        """κ*ᵀ (κ + z2 1)⁻¹ y, `[b]` eV, from κ* `[b, t]`.
+
+        Raises:
+            ShapeError: κ* has another width.
+            InputError: a number is not finite.
+        """
+        check_rows("cross", cross, len(self.factor))
+        return cross.to(self.factor) @ self.coefficients
+
+    def variance(
+        self,
+        cross: Tensor,
+        diagonal: Tensor,
+        *,
+        kind: Kind = "latent",
+        memory: int | None = None,
+    ) -> Tensor:
+        """s2 of (8), `[b]` eV², from κ* `[b, t]` and κ** `[b]`; at least 0.
+
+        Args:
+            cross: κ*; taken block by block.
+            diagonal: κ**.
+            kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
+            memory: bytes that may be used; what is free, if not given.
+
+        Raises:
+            ShapeError: κ* has another width, or κ** another length.
+            InputError: a number is not finite, the kind is unknown, or memory does not
+                suffice.
+        """
+        check_among("kind", kind, KINDS)
+        rest = self.difference(cross, diagonal, memory=memory).value
+        latent = self.alpha2 / self.ridge * rest
+        return latent if kind == "latent" else latent + self.alpha2
+
+    def difference(
+        self, cross: Tensor, diagonal: Tensor, *, memory: int | None = None
+    ) -> Clamped:
+        """κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`, and the most negative one of them.
+
+        Args:
+            cross: κ*; taken block by block.
+            diagonal: κ**.
+            memory: bytes that may be used; what is free, if not given.
+
+        Raises:
+            ShapeError: κ* has another width, or κ** another length.
+            InputError: a number is not finite, or memory does not suffice.
+        """
+        check_rows("cross", check_shape("cross", cross, [None, len(self.factor)]))
+        check_rows("diagonal", check_shape("diagonal", diagonal, [len(cross)]))
+        factor, parts = Factor(self.factor), blocks(cross, len(self.factor), memory)
+        known = [factor.squared(part.to(self.factor)) for part in parts]
+        return clamp(diagonal.to(self.factor) - torch.cat(known))
+
+
+def blocks(cross: Tensor, width: int, memory: int | None = None) -> list[Tensor]:
+    """Return kernels `[n, m]` in parts whose features `[..., width]` are a block each.
+
+    Args:
+        cross: what is asked about.
+        width: of what is made of each row.
+        memory: bytes that may be used; what is free, if not given.
+
+    Raises:
+        InputError: one block and a number for each row do not fit into memory.
+    """
+    step = max(1, min(len(cross), block_rows(2 * width)))
+    have = free_bytes(cross.device) if memory is None else memory
+    need = 8 * (2 * step * width + 4 * len(cross))
+    check_memory("cross", need, have, "Ask about fewer rows at once.")
+    return list(cross.split(step))
+
+
+def check_kernel(kernel: Tensor, memory: int | None = None) -> Tensor:
+    """Return a kernel `[n, n]` in float64 if it is square, finite and symmetric.
+
+    Raises:
+        ShapeError: it is not square.
+        InputError: it is not finite or not symmetric, or its factor does not fit into
+            memory.
+    """
+    check_shape("kernel", kernel, [len(kernel), len(kernel)])
+    have = free_bytes(kernel.device) if memory is None else memory
+    way_out = "Use fewer rows, or a metric of features."
+    check_memory("kernel", 4 * 8 * kernel.numel(), have, way_out)
+    check_rows("kernel", kernel)
+    matrix = kernel.detach().to(torch.float64)
+    gap, scale = float((matrix - matrix.mT).abs().max()), float(matrix.abs().max())
+    if gap > 1e-6 * scale:
+        raise InputError(must("kernel", "be symmetric", f"differences of {gap:.3g}"))
+    return (matrix + matrix.mT) / 2

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from bostruct.bench import Campaigns, Setting, Task
+from bostruct.bench.diagnosis.reference_minimum import answer
+from bostruct.candidates import Search
+from bostruct.evaluators import Calculator, Function
+from bostruct.spaces import Cluster
+from tests.bench.problems import DEFAULT, task
+
+
+def run(method, task, seeds, out):
+    for seed in range(seeds):
+        method.run(task, seed, out)
+    return [method.log(task, seed, out) for seed in range(seeds)]
+
+
+def test_it_is_the_lowest_of_all_runs_and_relaxed(tmp_path):
+    from ase.calculators.emt import EMT
+
+    copper = Task("cu3", lambda: Cluster("Cu3"), Calculator(EMT), -99.0)
+    tiny = Setting("default", {"search": Search(candidates=2, rounds=1, steps=2)})
+    logs = run(Campaigns(tiny, 3), copper, 2, tmp_path)
+    energies = [trial.energy for log in logs for trial in log.trials()]
+    found = answer(copper, logs)
+    assert found.energy < min(energies)
+    structures = copper.domain.decode(found.X.unsqueeze(0))
+    outcome = copper.evaluator(structures)
+    assert outcome.energy == pytest.approx(found.energy)
+    assert outcome.forces.abs().max() < 0.02
+
+
+def test_without_forces_it_stays_as_it_is(tmp_path):
+    def function(atoms):
+        return -float(atoms.positions[0, 0])
+
+    plain = task("plain", -99.0, function)
+    logs = run(Campaigns(DEFAULT, 6), plain, 1, tmp_path)
+    found = answer(plain, logs)
+    lowest = min(logs[0].trials(), key=lambda trial: trial.energy)
+    assert found.energy == lowest.energy
+    assert torch.equal(found.X, lowest.X)
+
+
+def test_there_is_none_without_energies(tmp_path):
+    def fails(atoms):
+        raise RuntimeError("not converged")
+
+    lost = task("lost", -99.0, fails)
+    assert isinstance(lost.evaluator, Function)
+    assert answer(lost, run(Campaigns(DEFAULT, 5), lost, 1, tmp_path)) is None
+    assert answer(lost, []) is None
+
+
+def test_a_task_may_know_its_own(tmp_path):
+    from ase import Atoms
+
+    low = [(0, 0, 0), (1.545, 0, 0), (0.7725, 1.338, 0)]
+    own = task("own", -99.0, known=lambda: Atoms("Cu3", low))
+    found = answer(own, [])
+    assert found.energy == pytest.approx(-2.53, abs=0.02)
+    logs = run(Campaigns(DEFAULT, 6), own, 1, tmp_path)
+    assert answer(own, logs).energy == found.energy
+    far = task("far", -99.0, known=lambda: Atoms("Cu3", [(0, 0, z) for z in (0, 3, 6)]))
+    assert answer(far, logs).energy < answer(far, []).energy

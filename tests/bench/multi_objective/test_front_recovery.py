@@ -1,0 +1,105 @@
+import math
+
+import pytest
+import torch
+
+from bostruct.bench.multi_objective.enumerated_front import truth
+from bostruct.bench.multi_objective.front_recovery import known, relative, scale
+from bostruct.bench.multi_objective.run import Trace
+from tests.bench.tiny import NOT_UNMIXING, large, small
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return truth(small(constraints=(NOT_UNMIXING,)), tmp_path_factory.mktemp("truth"))
+
+
+def asked(table, places, spoil=None):
+    X, Y = table.members[places], table.outcomes[places].clone()
+    if spoil is not None:
+        spoil(Y)
+    return Trace("small", "random", 0, X, Y, "x")
+
+
+def test_the_whole_table_has_the_whole_front(table):
+    found = known(asked(table, list(range(35))), table)
+    assert found.volume[-1] == pytest.approx(1.0)
+    assert found.recall[-1] == 1.0
+    assert list(found.volume) == sorted(found.volume)
+    assert (found.absurd, found.infeasible, found.reach) == (0, 0, 1.0)
+    assert found.needed(1.1) is None
+    first = found.needed(0.5)
+    assert found.volume[first - 1] >= 0.5
+    assert first == 1 or found.volume[first - 2] < 0.5
+
+
+def test_recall_is_the_share_of_the_front(table):
+    best = sorted(table.front)
+    found = known(asked(table, best), table)
+    assert found.recall == pytest.approx(
+        [(i + 1) / len(best) for i in range(len(best))]
+    )
+    assert found.volume[-1] == pytest.approx(1.0)
+
+
+def test_the_volume_is_that_of_two_rectangles(table):
+    """Of two objectives: a sum of areas, computed here by hand."""
+    goals, reference = table.screen.goals, table.reference
+    best = sorted(table.front, key=lambda i: -float(table.outcomes[i, 0]))
+    U = goals.utilities(table.outcomes[best]) - reference  # falls, rises
+    heights = torch.cat([U[:1, 1], U[1:, 1] - U[:-1, 1]])
+    area = float((U[:, 0] * heights).sum())
+    assert table.volume == pytest.approx(area)
+    one = float(U[0].prod()) / area
+    assert known(asked(table, best[:1]), table).volume[0] == pytest.approx(one)
+
+
+def test_what_failed_is_neither_found_nor_to_be_had(table):
+    best = sorted(table.front)
+
+    def fail(Y):
+        Y[0, 0] = math.nan
+
+    found = known(asked(table, best, fail), table)
+    assert found.recall[-1] == pytest.approx(1 - 1 / len(best))
+    assert found.volume[0] == 0.0
+    assert found.reach < 1
+    assert found.volume[-1] <= found.reach + 1e-12
+
+
+def test_absurd_and_infeasible_ones_are_counted(table):
+    goals = table.screen.goals
+    bad = (~goals.feasible(table.outcomes)).nonzero().flatten().tolist()[0]
+
+    def absurd(Y):
+        Y[0, 0] *= 100
+
+    assert known(asked(table, sorted(table.front), absurd), table).absurd == 1
+
+    def promise(Y):
+        Y[0, 2] = -1.0
+
+    found = known(asked(table, [bad], promise), table)
+    assert found.infeasible == 1
+    assert found.volume[-1] == 0.0, "what is true counts, not what is believed"
+
+
+def test_without_a_truth_all_searches_together_are_the_scale():
+    screen = large()
+    X = screen.sample(8, torch.Generator().manual_seed(0))
+    Y = torch.tensor(
+        [
+            screen.outcomes(x, screen.evaluator(screen.domain.decode(x.unsqueeze(0))))
+            for x in X
+        ],
+        dtype=torch.float64,
+    )
+    parts = [
+        Trace("large", name, 0, X[rows], Y[rows], "x")
+        for name, rows in (("a", slice(0, 4)), ("b", slice(4, 8)), ("c", slice(0, 8)))
+    ]
+    common = scale(parts, screen.goals)
+    shares = [relative(part, screen, common).volume[-1] for part in parts]
+    assert shares[2] == pytest.approx(1.0)
+    assert max(shares[:2]) <= 1.0
+    assert relative(parts[0], screen, common).recall == ()

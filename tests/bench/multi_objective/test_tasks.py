@@ -1,0 +1,58 @@
+import math
+
+import pytest
+import torch
+
+from bostruct.bench.multi_objective.tasks import SCREENS, Screen
+from bostruct.errors import InputError
+from bostruct.evaluators import Evaluation
+from tests.bench.tiny import GOALS, NOT_UNMIXING, Rule, large, small
+
+GENERATOR = torch.Generator
+
+
+def test_named_screens_have_the_spaces_they_say():
+    assert SCREENS["compositions"].size == 1287
+    assert SCREENS["lattice"].size is None
+    assert {s.name for s in SCREENS.values()} == set(SCREENS)
+    names = {"mixing_enthalpy_eV_per_atom", "bulk_modulus_GPa", "price"}
+    assert set(SCREENS["orderings"].goals.names) == names
+
+
+def test_orderings_are_as_many_as_the_tables_have():
+    pytest.importorskip("icet")
+    assert SCREENS["orderings"].size == 1081
+
+
+def test_outcomes_are_what_was_found_and_what_the_space_knows():
+    screen = small(constraints=(NOT_UNMIXING,))
+    X = torch.tensor([0.0, 0.5, 0.0, 0.5], dtype=torch.float64)
+    found = screen.evaluator(screen.domain.decode(X.unsqueeze(0)))
+    Y = screen.outcomes(X, found)
+    assert Y[0] == pytest.approx((138 + 167) / 2 + 9 / 4)
+    assert Y[1] == pytest.approx(float(screen.discrete.known(X)["price"].log10()))
+    lost = screen.outcomes(X, None)
+    assert math.isnan(lost[0])
+    assert lost[1] == Y[1], "the price is known of what failed too"
+    absurd = Evaluation(0.0, properties={"quarantined.bulk_modulus_GPa": -9.0})
+    assert math.isnan(screen.outcomes(X, absurd)[0])
+
+
+@pytest.mark.parametrize("screen", [small(), large()], ids=lambda s: s.name)
+def test_samples_are_different_members(screen):
+    X = screen.sample(12, GENERATOR().manual_seed(1))
+    assert torch.equal(X, screen.sample(12, GENERATOR().manual_seed(1)))
+    assert len(X.unique(dim=0)) == 12
+    assert bool(screen.domain.contains(X).all())
+    assert torch.equal(screen.discrete.canonical(X), X)
+
+
+def test_a_list_gives_no_more_than_it_has():
+    assert len(small().sample(99, GENERATOR())) == 35
+
+
+def test_refused():
+    with pytest.raises(InputError, match="be the name of a folder"):
+        Screen("a b", small().space, Rule(), GOALS)
+    with pytest.raises(InputError, match="`objectives` must hold one at least"):
+        Screen("ab", small().space, Rule(), ())

@@ -1,0 +1,37 @@
+"""The cost of long lists: that it measures what it says."""
+
+import pytest
+import torch
+
+from bostruct.bench.performance import pool_scaling
+
+
+def test_a_million_compositions_are_that_many():
+    assert pool_scaling.compositions().size == 1_107_568
+
+
+def test_the_rule_tells_compositions_apart():
+    space = pool_scaling.compositions(9)
+    X = space.sample(20, torch.Generator().manual_seed(0))
+    found = [pool_scaling.Mixture()(one) for one in space.decode(X)]
+    for objective in pool_scaling.OBJECTIVES:
+        assert len({one.properties[objective.name] for one in found}) == 20
+
+
+@pytest.mark.slow
+def test_a_table_is_printed(capsys):
+    pytest.importorskip("icet")
+    threads = torch.get_num_threads()
+    pool_scaling.main(["orderings", "--size", "3", "--data", "8", "--steps", "3"])
+    out = capsys.readouterr().out
+    for head in ("members", "features s", "step s", "most memory GB"):
+        assert head in out
+    assert torch.get_num_threads() == threads
+
+
+def test_a_cost_counts_every_step_but_the_first():
+    found = pool_scaling.cost(pool_scaling.compositions(9), data=6, steps=2)
+    assert found.members == 5005
+    assert found.step > 0
+    assert found.fit > 0
+    assert found.memory > 0.05  # torch alone is larger

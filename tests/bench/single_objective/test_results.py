@@ -1,0 +1,102 @@
+import csv
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from bostruct.bench.single_objective.finding import Finding
+from bostruct.bench.single_objective.results import Results
+from bostruct.bench.single_objective.run import Belief, Run
+from bostruct.uncertainty.calibration.wilson import wilson
+from tests.bench.problems import task
+
+TASKS = [task("a", reference=0.95), task("b", reference=0.95)]
+
+
+def run(name="a", method="bostruct", seed=0, count=None, cap=10, **more):
+    """Return a run that needs `count` evaluations, or all of its cap in vain."""
+    energies = [3.0] * cap if count is None else [3.0] * (count - 1) + [0.0]
+    return Run(name, method, seed, cap, 1.0, tuple(energies), **more)
+
+
+STEPS = {"seconds": ((1.0, 2.0, 0.5), (2.0, 4.0, 0.5))}
+GOOD, BAD = Belief(2.0, 1.0, 1.0), Belief(1.0, 1.0, 1.0)  # z = 1 and z = 2
+
+
+def results():
+    runs = [
+        run(seed=0, count=4, **STEPS, beliefs=(None, GOOD, BAD)),
+        run(seed=1, count=8, seconds=((3.0, 9.0, 0.5),), beliefs=(None, BAD, BAD)),
+        run(seed=2),
+        Run("a", "bostruct", 3, 10, 1.0, (3.0, None)),
+        run(method="random search", count=70, cap=100),
+        run("b", method="random search", cap=100),
+        run("b", count=2),
+    ]
+    return Results(TASKS, runs)
+
+
+def test_rows():
+    row, random, *others = results().rows()
+    assert (row.task, row.method, row.runs, row.unfinished) == ("a", "bostruct", 3, 1)
+    assert (row.solved, row.cap) == (2, 10)
+    assert (row.low, row.high) == wilson(2, 3)
+    assert row.median == 8
+    assert row.p90 == pytest.approx(9.6)
+    assert (row.fit, row.search, row.log) == (2.0, 5.0, 0.5)
+    assert (row.step, row.slowest) == (6.5, 12.5)
+    assert (row.z2, row.within) == ((2.5 + 4.0) / 2, 0.25)
+    assert (random.median, random.step, random.fit) == (70, None, None)
+    assert [(row.task, row.method) for row in others] == [
+        ("b", "bostruct"),
+        ("b", "random search"),
+    ]
+
+
+def test_unfinished_runs_do_not_count_in_curves_either():
+    found = results().curve("a", "bostruct")
+    assert found.evaluations == (0, 4, 8, 10)
+    assert found.share == pytest.approx((0, 1 / 3, 2 / 3, 2 / 3))
+    empty = Results(TASKS, [Run("a", "bostruct", 0, 10, 1.0)])
+    assert empty.curve("a", "bostruct") is None
+    (row,) = empty.rows()
+    assert (row.runs, row.unfinished, row.median, row.low, row.high) == (
+        0,
+        1,
+        None,
+        0,
+        1,
+    )
+
+
+def test_files(tmp_path):
+    why = Finding("a", "bostruct", 2, None, "search", 2.05, 8, 6, -1.0, "in step 7")
+    found = replace(results(), findings=(why,))
+    found.write(tmp_path)
+    data = json.loads((tmp_path / "results.json").read_text())
+    assert data == json.loads(json.dumps(found.json()))
+    assert data["tasks"]["a"] == {"reference": 0.95, "tolerance": 0.05, "source": ""}
+    assert len(data["runs"]) == 7
+    assert data["runs"][3]["energies"] == [3.0, None]
+    assert data["runs"][3]["finished"] is False
+    assert "torch" in data["versions"]
+    assert data["failures"] == [asdict(why)]
+    with (tmp_path / "failures.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["cause"], row["agree"], row["evaluations"]) == ("search", "6", "")
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["task"], row["method"]) for row in rows] == [
+        ("a", "bostruct"),
+        ("a", "random search"),
+        ("b", "bostruct"),
+        ("b", "random search"),
+    ]
+    assert float(rows[0]["median"]) == 8
+    assert rows[1]["step"] == ""
+
+
+def test_an_infinite_z2_is_left_open():
+    broken = run(count=2, beliefs=(Belief(float("nan"), 1.0, 1.0),))
+    (row,) = Results(TASKS[:1], [broken]).rows()
+    assert (row.z2, row.within) == (None, 0.0)

@@ -1,0 +1,41 @@
+import pytest
+
+from bostruct.bench.single_objective.task import Task, check_name
+from bostruct.errors import InputError
+from tests.bench.problems import task
+
+
+def test_target():
+    assert task(reference=-3.0).target == pytest.approx(-2.95)
+
+
+def test_the_space_is_made_once():
+    made = []
+    one = Task("a", lambda: made.append(0) or object(), task().evaluator, 0.0)
+    assert made == []
+    assert one.domain is one.domain
+    assert made == [0]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", "a b", "x\n"])
+def test_refuses_what_is_no_name_of_a_folder(name):
+    with pytest.raises(InputError, match="`name` must be the name of a folder, got"):
+        task(name=name)
+
+
+@pytest.mark.parametrize("name", ["lj7", "au5cu10", "A-1_b.c+d"])
+def test_accepts_names(name):
+    assert check_name(name) == name
+
+
+def test_refuses_numbers():
+    with pytest.raises(InputError, match="`reference` must be finite, got nan"):
+        task(reference=float("nan"))
+    with pytest.raises(InputError, match="`tolerance` must be positive and finite"):
+        Task("a", task().space, task().evaluator, 0.0, tolerance=0.0)
+
+
+def test_refuses_a_space_that_is_made_already():
+    space = task().space()
+    with pytest.raises(InputError, match="`space` must be a function that makes a sp"):
+        Task("a", space, task().evaluator, 0.0)

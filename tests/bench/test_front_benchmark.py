@@ -1,0 +1,109 @@
+import csv
+import json
+
+import pytest
+from tests.bench.test_trace import trace
+
+from bostruct.bench import front_benchmark as module
+from bostruct.bench.front_benchmark import fronts, named, needed
+from bostruct.bench.multi_objective.front_recovery import Found
+from bostruct.bench.multi_objective.methods import Chance, Screening
+from bostruct.bench.multi_objective.tasks import SCREENS
+from bostruct.errors import InputError, LogError
+from tests.bench.tiny import NOT_UNMIXING, large, small
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A benchmark of a list: two seeds of eight evaluations."""
+    out = tmp_path_factory.mktemp("fronts")
+    screen = small(constraints=(NOT_UNMIXING,))
+    lines = []
+    rows = fronts(
+        [screen], Screening(initial=6), 2, 8, out, at=(7, 99), tell=lines.append
+    )
+    return screen, out, rows, lines
+
+
+def test_rows_and_files(done):
+    _, out, rows, lines = done
+    assert [(row.method, row.at, row.seeds) for row in rows] == [
+        *(("bostruct initial 6", n, 2) for n in (7, 8)),
+        *(("random", n, 2) for n in (7, 8)),
+    ]
+    ours = rows[1]
+    assert 0 <= ours.low <= ours.volume <= ours.high <= 1
+    assert (ours.absurd, ours.infeasible, ours.reach) == (0, 0, 1.0)
+    assert ours.step > 0
+    assert rows[2].step is None
+    assert lines[-1] == "4 of 4 searches"
+    assert "35 of 35 members" in lines[0]
+    data = json.loads((out / module.JSON).read_text())
+    assert len(data["searches"]) == 4
+    assert len(data["searches"][0]["volume"]) == 8
+    assert data["screens"]["small"]["front"] > 1
+    with (out / module.CSV).open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+    assert (out / "fronts.png").stat().st_size > 0
+
+
+def test_the_same_command_computes_nothing_again(done, monkeypatch):
+    screen, out, rows, _ = done
+
+    def never(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr("bostruct.campaign.Campaign.run", never)
+    monkeypatch.setattr(type(screen.evaluator), "__call__", never)
+    again = fronts([screen], Screening(initial=6), 2, 8, out, at=(7, 99))
+    assert again == rows
+
+
+def test_a_space_that_is_not_listed_is_scaled_by_all_searches(tmp_path):
+    pytest.importorskip("ase_ga")
+    rows = fronts([large()], Screening(initial=21), 1, 21, tmp_path)
+    assert [row.method for row in rows] == ["bostruct initial 21", "genetic", "random"]
+    assert all(row.recall is None for row in rows)
+    assert max(row.volume for row in rows) <= 1.0
+
+
+def test_an_interrupted_one_reports_what_there_is(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Chance, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fronts([small()], Screening(initial=3), 1, 3, tmp_path)
+    data = json.loads((tmp_path / module.JSON).read_text())
+    assert [one["method"] for one in data["searches"]] == ["bostruct initial 3"]
+
+
+def test_the_median_of_seeds_that_do_not_get_there_is_unknown():
+    good = Found(trace(), (0.5, 0.96, 0.99))
+    late, bad = Found(trace(), (0.1, 0.2, 0.97)), Found(trace(), (0.1, 0.2, 0.3))
+    assert needed([good, late, bad], 0.95) == 3
+    assert needed([good, bad, bad], 0.95) is None
+
+
+def test_names():
+    assert [screen.name for screen in named([])] == list(SCREENS)
+    assert [screen.name for screen in named(["lattice", "lattice"])] == ["lattice"]
+    with pytest.raises(InputError, match="`task` must be one of orderings"):
+        named(["nothing"])
+
+
+def test_refused(tmp_path):
+    hunt = Screening()
+    for name, seeds, count, more in (
+        ("seeds", 0, 1, {}),
+        ("evaluations", 1, 0, {}),
+        ("workers", 1, 1, {"workers": 0}),
+        ("at", 1, 1, {"at": (0,)}),
+    ):
+        with pytest.raises(InputError, match=f"`{name}` must be an integer"):
+            fronts([small()], hunt, seeds, count, tmp_path, **more)
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(LogError, match="not the folder of such a benchmark"):
+        fronts([small()], hunt, 1, 1, tmp_path)
+    with pytest.raises(LogError, match="could not make"):
+        fronts([small()], hunt, 1, 1, tmp_path / "thesis.tex" / "a")

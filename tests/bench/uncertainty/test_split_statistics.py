@@ -1,0 +1,130 @@
+import math
+
+import pytest
+
+from bostruct.bench.uncertainty.method_predictions import measure
+from bostruct.bench.uncertainty.rows import row
+from bostruct.bench.uncertainty.split import split
+from bostruct.bench.uncertainty.split_statistics import (
+    Spread,
+    geometric,
+    reach,
+    spreads,
+)
+from tests.bench.uncertainty.fakes import Fake, dimers
+
+DATA = dimers(200)
+SEEDS = (3, 4, 5)
+
+
+def rows(fake, quantity="energy", place="test"):
+    """Return a row of each split, without the help of `compare`."""
+    found = []
+    for seed in SEEDS:
+        sets = split(DATA, train=10, calibrate=40, seed=seed)
+        found.append(row(measure("mine", fake, sets), place, quantity, 1.0, seed))
+    return found
+
+
+def test_means_and_ends_are_those_computed_by_hand():
+    mine = rows(Fake(error=0.1, claim=0.05))
+    found = Spread(tuple(mine))
+    rmse = [one.rmse for one in mine]
+    assert len(set(rmse)) == 3
+    assert found["rmse"].mean == pytest.approx(sum(rmse) / 3, rel=1e-12)
+    assert (found["rmse"].smallest, found["rmse"].largest) == (min(rmse), max(rmse))
+    z2 = [one.scores.z2 for one in mine]
+    by_hand = (z2[0] * z2[1] * z2[2]) ** (1 / 3)
+    assert found["z2"].mean == pytest.approx(by_hand, rel=1e-12)
+    assert by_hand < sum(z2) / 3
+    assert (found["z2"].smallest, found["z2"].largest) == (min(z2), max(z2))
+    caught = [one.scores.conformal for one in mine]
+    assert found["conformal"].mean == pytest.approx(sum(caught) / 3, rel=1e-12)
+    alpha = [one.scores.alpha for one in mine]
+    product = alpha[0] * alpha[1] * alpha[2]
+    assert found["alpha"].mean == pytest.approx(product ** (1 / 3))
+    assert found["fit_seconds"].largest == max(one.fit_seconds for one in mine)
+
+
+def test_z2_of_a_split_is_a_ratio_of_two_means_of_zeta2():
+    """So the geometric mean is that of the test sets over the calibration sets'."""
+    tests, calibrations = [], []
+    for seed in SEEDS:
+        sets = split(DATA, train=10, calibrate=40, seed=seed)
+        parts = measure("mine", Fake(), sets).parts
+        for name, values in (("test", tests), ("calibrate", calibrations)):
+            values.append(float(parts[name, "energy"].held.z.square().mean()))
+    ratio = geometric(tests) / geometric(calibrations)
+    assert Spread(tuple(rows(Fake())))["z2"].mean == pytest.approx(ratio, rel=1e-9)
+
+
+def test_counts_of_splits():
+    mine = rows(Fake(error=0.2, claim=0.1))
+    found = Spread(tuple(mine))
+    assert found.judged == 3
+    assert found.honest == sum(0.8 <= one.scores.z2 <= 1.25 for one in mine)
+    assert found.banded == sum(
+        s.conformal_low <= s.conformal <= s.conformal_high
+        for s in (one.scores for one in mine)
+    )
+    z2 = found["z2"].mean
+    assert found.verdict == ("honest" if 0.8 <= z2 <= 1.25 else found.verdict)
+    away = Spread(tuple(rows(Fake(), place="high energy")))
+    assert away.shifted
+    assert not found.shifted
+
+
+@pytest.mark.parametrize(
+    ("z2", "verdict", "honest"),
+    [((0.79, 1.26), "honest", 0), ((1.0, 2.0), "overconfident", 1)],
+)
+def test_the_verdict_is_of_the_mean(z2, verdict, honest):
+    first, second, _ = rows(Fake())
+    changed = []
+    for one, value in zip((first, second), z2, strict=True):
+        object.__setattr__(one.scores, "z2", value)
+        word = "honest" if 0.8 <= value <= 1.25 else "overconfident"
+        object.__setattr__(one, "verdict", word)
+        changed.append(one)
+    found = Spread(tuple(changed))
+    assert (found.verdict, found.honest) == (verdict, honest)
+
+
+def test_one_split_keeps_every_digit():
+    (one, *_) = rows(Fake())
+    flat = Spread((one,)).flat()
+    for name, value in one.flat().items():
+        if name in flat and isinstance(value, float) and name not in ("z2", "alpha"):
+            assert flat[name][1:] == (value, value), name
+            assert flat[name][0] == pytest.approx(value, rel=1e-14)
+
+
+def test_without_variances_there_are_errors_alone():
+    found = Spread(tuple(rows(Fake(forces=False), "forces")))
+    assert not found.scored
+    assert found.verdict == ""
+    assert (found.judged, found.honest, found.banded) == (0, 0, 0)
+    assert found["rmse"].mean > 0
+    assert found.numbers["z2"] is None
+    assert found.flat()["z2"] is None
+
+
+def test_rows_are_put_together_by_set_quantity_and_method():
+    energy, forces = rows(Fake()), rows(Fake(), "forces")
+    found = spreads([energy[0], forces[0], energy[1], forces[1], energy[2]])
+    assert [(one.quantity, len(one.rows)) for one in found] == [
+        ("energy", 3),
+        ("forces", 2),
+    ]
+    assert (found[0].method, found[0].place, found[0].unit) == (
+        "mine",
+        "test",
+        "meV/atom",
+    )
+
+
+def test_numbers_that_some_splits_lack():
+    found = reach([None, 2.0, math.inf], ratio=False)
+    assert (found.mean, found.smallest, found.largest) == (math.inf, 2.0, math.inf)
+    assert reach([None, None], ratio=True) is None
+    assert reach([0.5, 2.0], ratio=True).mean == pytest.approx(1.0)

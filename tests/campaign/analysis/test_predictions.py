@@ -1,0 +1,150 @@
+"""Predictions as they stood at their step: nothing that came later has a part in it."""
+
+import hashlib
+import sqlite3
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch.distributions import MultivariateNormal
+
+from bostruct.campaign import Evaluations
+from bostruct.campaign.analysis.calibration import LOGGED, before, scores
+from bostruct.campaign.analysis.predictions import foretold
+from bostruct.errors import InputError
+from bostruct.evaluators import Function
+from bostruct.uncertainty.calibration.wilson import wilson
+from tests.campaign.standin import GP, Box, Fitted, campaign, features
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """Return the log of a campaign with 16 predictions."""
+    return campaign(n=20).run(tmp_path_factory.mktemp("long") / "run")
+
+
+def logged(log):
+    """Return what every step logged of its calibration."""
+    return [
+        {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED)}
+        for step in log.steps()
+    ]
+
+
+def test_what_is_logged_is_what_was_known(long):
+    z = scores(long.undecoded())
+    for step, found in zip(long.steps(), logged(long), strict=True):
+        if step.kind == "model":
+            assert found == before(z, step.known).numbers()
+            assert found["calibration_tested"] == len(step.known) - 4
+            assert long.calibration(step.number) == before(z, step.known)
+        else:
+            assert found == {}
+    assert long.calibration().n == 16
+    with pytest.raises(InputError, match="`step` must be one with a posterior"):
+        long.calibration(0)
+
+
+def test_predictions_are_those_of_their_step(long):
+    found = long.foretold()
+    assert [each.trial for each in found] == list(range(4, 20))
+    for each in found:
+        trial = long.undecoded()[each.trial]
+        there = long.calibration(trial.step)
+        assert each.expected == there.expect(trial.mean, trial.observed)
+        assert each.energy == trial.energy
+        assert (each.held is None) == (there.n < 9)
+    assert sum(each.held is not None for each in found) == 7
+    assert all(each.held is None for each in long.foretold(eps=0.05))
+
+
+@pytest.mark.parametrize("number", [0, 5, 12, 19])
+def test_no_outcome_leaks_into_what_was_said_before(long, number):
+    trials, steps = long.undecoded(), long.steps()
+    changed = [
+        replace(t, energy=t.energy + 7.0) if t.number == number else t for t in trials
+    ]
+    then, now = (foretold(each, steps, scores(each)) for each in (trials, changed))
+    same = [
+        one.expected == other.expected for one, other in zip(then, now, strict=True)
+    ]
+    # One step after another: a trial is predicted from all with smaller numbers.
+    assert all(same[: max(0, number - 4 + 1)])
+    if 4 <= number < 19:
+        assert not any(same[number - 4 + 1 :])
+
+
+def test_energies_that_are_not_known_are_no_test(long):
+    trials = [replace(t, energy=None, state="failed") for t in long.undecoded()]
+    found = foretold(trials, long.steps(), scores(trials))
+    assert len(found) == 16
+    assert all(each.held is None for each in found)
+    assert all(each.expected.calibrated == each.expected.sigma for each in found)
+
+
+def test_interrupted_and_resumed_it_says_the_same(long, tmp_path):
+    """Real kills are in test_campaign: a fingerprint covers what a step logs."""
+    mine, folder = campaign(n=20), tmp_path / "run"
+    mine.run(folder, stop=Evaluations(13))
+    with mine.open(folder) as opened:
+        opened.ask()
+    log = mine.run(folder)
+    assert log.trials()[13].attempt == 2
+    assert logged(log) == logged(long)
+    assert log.foretold() == long.foretold()
+    assert log.calibration() == long.calibration()
+
+
+def test_a_batch_is_predicted_from_what_was_known_before_it(tmp_path):
+    log = campaign(n=16, batch=4).run(tmp_path / "run")
+    tested = [found.get("calibration_tested") for found in logged(log)]
+    assert tested == [None, 0, 4, 8]
+
+
+class Overconfident(Fitted):
+    """A model that is certain to half of the true σ, and right in the mean."""
+
+    def posterior(self, X, observation_noise=False, **_):
+        mean = X.new_zeros(X.shape[:-1])
+        covariance = 0.25 * torch.eye(X.shape[-2]).to(X).expand(*mean.shape, -1)
+        return GPyTorchPosterior(MultivariateNormal(mean, covariance))
+
+
+class Half(GP):
+    def fit(self, structures, space=None):
+        X = structures.positions.reshape(-1, Box.dimension)
+        return Overconfident(features(X), structures.energy)
+
+
+def noise(atoms):
+    """Return a number from a standard normal distribution that belongs to the atoms."""
+    seed = int.from_bytes(hashlib.sha256(atoms.positions.tobytes()).digest()[:4], "big")
+    return float(np.random.default_rng(seed).standard_normal())
+
+
+def test_a_surrogate_that_claims_half_the_error_is_found_out(tmp_path):
+    parts = {"evaluator": Function(noise), "surrogate": Half(), "n": 44}
+    log = campaign(**parts).run(tmp_path / "run")
+    found = log.calibration()
+    low, high = found.interval
+    assert low < 2 < high < 2 * low
+    assert replace(found, recent=40).alpha == pytest.approx(2, rel=0.2)
+    last = log.foretold()[-1].expected
+    assert last.sigma == 0.5
+    assert last.calibrated == log.calibration(log.steps()[-1].number).alpha / 2
+    held = [each.held for each in log.foretold() if each.held is not None]
+    low, high = wilson(sum(held), len(held))
+    assert low < 0.9 < high
+
+
+def test_a_folder_that_logged_no_calibration(long, tmp_path):
+    """As older versions did: it is a function of the rest of the log."""
+    log = campaign(n=9).run(tmp_path / "run")
+    connection = sqlite3.connect(log.folder / "campaign.db")
+    connection.execute("UPDATE bostruct_step SET hyperparameters = '{}'")
+    connection.commit()
+    connection.close()
+    assert log.foretold() == long.foretold()[:5]
+    assert log.calibration() == long.calibration(6)

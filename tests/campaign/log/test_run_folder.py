@@ -1,0 +1,162 @@
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bostruct.campaign.log import run_folder as folders
+from bostruct.campaign.log.run_folder import (
+    check_writable,
+    connect,
+    file_system,
+    inspect,
+    is_network,
+)
+from bostruct.errors import LogError
+from tests.campaign import processes
+from tests.campaign.standin import campaign
+
+NOBODY = 65534
+
+
+def test_what_may_be_started_and_what_goes_on(tmp_path, folder):
+    assert inspect(tmp_path / "absent") is False
+    (tmp_path / "empty").mkdir()
+    assert inspect(tmp_path / "empty") is False
+    assert inspect(folder) is True
+
+
+def test_leftovers_of_a_start_that_was_killed(tmp_path):
+    (tmp_path / "posteriors").mkdir()
+    (tmp_path / "campaign.lock").touch()
+    (tmp_path / "campaign.db.new").write_bytes(b"half")
+    (tmp_path / "campaign.db.new-journal").touch()
+    assert inspect(tmp_path) is False
+    campaign(n=1).run(tmp_path)
+    assert not (tmp_path / "campaign.db.new").exists()
+    assert not (tmp_path / "campaign.db.new-journal").exists()
+
+
+def test_foreign_folders_are_refused(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for name in "abc":
+        (tmp_path / f"z{name}").touch()
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(LogError, match=r"not a run folder and not empty \(it holds no"):
+        campaign().run(tmp_path)
+    with pytest.raises(LogError, match="is a file, not a folder"):
+        campaign().run(tmp_path / "notes.txt")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\0" * 99])
+def test_foreign_databases_are_refused(tmp_path, content):
+    (tmp_path / "campaign.db").write_bytes(content)
+    with pytest.raises(LogError, match=r"campaign\.db"):
+        campaign().run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["campaign.db"]
+
+
+def test_a_database_of_another_program_is_refused(tmp_path):
+    connection = sqlite3.connect(tmp_path / "campaign.db")
+    connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    with pytest.raises(LogError, match="is a database of another program"):
+        inspect(tmp_path)
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(LogError, match="cannot be written"):
+        check_writable(tmp_path / "file" / "run")
+
+
+def test_a_read_only_folder_is_refused(tmp_path, folder, monkeypatch):
+    """`os.access` tells of read-only mounts too; root may write elsewhere."""
+    access = os.access
+    for closed in (tmp_path, folder / "campaign.db"):
+        monkeypatch.setattr(
+            os, "access", lambda path, mode, c=closed: path != c and access(path, mode)
+        )
+        file = closed == folder / "campaign.db"
+        with pytest.raises(LogError, match="read-only for you"):
+            campaign().run(folder if file else tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def as_nobody(folder, file):
+    """End with 7 if the folder is refused for a user who may not write there."""
+    if os.geteuid() == 0:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    try:
+        processes.run(folder, file, 3)
+    except LogError as error:
+        os._exit(7 if "read-only for you" in str(error) else 1)
+
+
+def test_a_read_only_folder_is_refused_really(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    for path in (tmp_path, *tmp_path.parents):
+        if path.name.startswith(("test", "popen", "pytest")):
+            path.chmod(0o755)
+    assert processes.call(as_nobody, closed / "run", tmp_path / "calls") == 7
+    assert processes.call(as_nobody, closed, tmp_path / "calls") == 7
+    assert list(closed.iterdir()) == []
+
+
+def test_reading_leaves_no_trace(folder):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    connection = connect(folder)
+    assert connection.execute("SELECT count(*) FROM bostruct_trial").fetchone() == (8,)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM bostruct_trial")
+    connection.close()
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_nothing_to_read(tmp_path, monkeypatch, folder):
+    with pytest.raises(LogError, match=r"there is no campaign\.db in it"):
+        connect(tmp_path)
+
+    def refuse(*_, **__):
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    with pytest.raises(LogError, match=r"could not open .*: unable to open"):
+        connect(folder)
+
+
+def test_file_systems(tmp_path, monkeypatch):
+    assert file_system(tmp_path)
+    assert not is_network(Path("/dev/shm")) or file_system(Path("/dev/shm")) != "tmpfs"
+    table = f"/dev/a / ext4 rw 0 0\nhost:/b {tmp_path} nfs4 rw 0 0\nbroken\n"
+    table += f"/dev/c {tmp_path}/my\\040disk xfs rw 0 0\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: table)
+    assert file_system(tmp_path / "new" / "run") == "nfs4"
+    assert is_network(tmp_path)
+    (tmp_path / "my disk").mkdir()
+    assert file_system(tmp_path / "my disk") == "xfs"
+
+    def refuse(*_, **__):
+        raise OSError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert file_system(tmp_path) == ""
+
+
+def test_a_network_file_system(tmp_path, monkeypatch):
+    """No WAL there, one connection at a time, and the log says so."""
+    whole = campaign(n=6).run(tmp_path / "local")
+    monkeypatch.setattr(folders, "file_system", lambda _: "nfs4")
+    monkeypatch.setattr("bostruct.campaign.log.database.file_system", lambda _: "nfs4")
+    campaign(n=3).run(tmp_path / "run")
+    log = campaign(n=6).run(tmp_path / "run")
+    assert log.sessions()[-1]["journal"].startswith("DELETE, EXCLUSIVE: nfs4 is a net")
+    assert log.fingerprint() == whole.fingerprint()
+    assert not list((tmp_path / "run").glob("campaign.db-*"))
+    # A folder that was copied from a local disk changes its journal.
+    shutil.copytree(tmp_path / "local", tmp_path / "copy")
+    campaign(n=7).run(tmp_path / "copy")

@@ -1,0 +1,153 @@
+import json
+import random
+import sqlite3
+
+import pytest
+
+from bostruct.campaign import records
+from bostruct.campaign.log.reader import Log
+from bostruct.campaign.log.verify import CHANGES, verify
+from bostruct.errors import LogError
+from bostruct.runtime.canonical_json import canonical
+from tests.campaign.standin import GP, Box, Fitted
+
+
+def change(folder, *queries):
+    connection = sqlite3.connect(folder / "campaign.db", isolation_level=None)
+    for query in queries:
+        connection.execute(query)
+    connection.close()
+
+
+def test_a_good_log(log):
+    found = verify(log)
+    assert found.good
+    assert (found.trials, found.posteriors, found.rebuilt) == (8, 4, 4)
+
+
+def test_any_byte_of_a_posterior_matters(log):
+    places = random.Random(0)
+    for step in (1, 2, 3, 4):
+        path = log.path(step)
+        data = bytearray(path.read_bytes())
+        data[places.randrange(len(data))] ^= 1 << places.randrange(8)
+        path.write_bytes(data)
+    found = verify(log)
+    assert len(found.problems) == 4
+    assert all("its sha256 differs" in problem for problem in found.problems)
+
+
+@pytest.mark.parametrize("end", [0, 1, -1])
+def test_posteriors_that_were_cut_or_lost(log, end):
+    path = log.path(3)
+    path.write_bytes(path.read_bytes()[:end])
+    assert "sha256 differs" in verify(log).problems[0]
+    path.unlink()
+    assert "could not read" in verify(log).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        (
+            "UPDATE bostruct_trial SET energy = energy + 1e-9 WHERE number = 3",
+            "trial 3",
+        ),
+        ("UPDATE bostruct_trial SET x = zeroblob(72) WHERE number = 5", "trial 5"),
+        ("UPDATE bostruct_trial SET mean = 0 WHERE number = 5", "trial 5 is not what"),
+        (
+            "UPDATE bostruct_step SET known = '[]' WHERE number = 2",
+            "step 2 is not what",
+        ),
+        ("DELETE FROM bostruct_trial WHERE number = 2", "trial 2 is missing"),
+        ("DELETE FROM bostruct_trial WHERE number = 7", "chose 1 candidates and has 0"),
+        ("DELETE FROM bostruct_posterior WHERE step = 2", "step 2 has lost its post"),
+        ("UPDATE systems SET energy = 0 WHERE id = 2", "trial 1: the energy in ase.db"),
+        ("DELETE FROM systems WHERE id = 2", "trial 1: the structure"),
+        ("UPDATE systems SET positions = zeroblob(72) WHERE id = 2", "the positions"),
+    ],
+)
+def test_what_was_changed_in_the_tables(log, folder, query, problem):
+    change(folder, query)
+    found = verify(log)
+    assert not found.good
+    assert problem in " ".join(found.problems)
+
+
+def test_a_byte_of_the_database_that_holds_coordinates(log, folder):
+    file = folder / "campaign.db"
+    data = bytearray(file.read_bytes())
+    place = data.index(log.trials()[4].X.numpy().tobytes())
+    data[place + 20] ^= 4
+    file.write_bytes(data)
+    assert any("trial 4" in problem for problem in verify(log).problems)
+
+
+def test_a_database_that_was_cut(folder):
+    file = folder / "campaign.db"
+    data = file.read_bytes()
+    for length in range(0, len(data), len(data) // 16):
+        file.write_bytes(data[:length])
+        try:
+            found = verify(Log(folder, Box(), GP()))
+        except LogError:
+            continue
+        assert not found.good
+
+
+def test_a_surrogate_that_predicts_otherwise(folder):
+    class Other(GP):
+        def restore(self, tensors, space=None):
+            return Fitted(tensors["features"], tensors["energies"] + 1e-8)
+
+    found = verify(Log(folder, Box(), Other()))
+    assert len(found.problems) == 8
+    assert (
+        "step 1: the rebuilt posterior's mean at the probe differs by up to 1.0e-08"
+        in (found.problems[0])
+    )
+
+
+def test_a_surrogate_that_cannot_be_rebuilt(folder):
+    class Other(GP):
+        def restore(self, tensors, space=None):
+            return Fitted(tensors["absent"], tensors["energies"])
+
+    found = verify(Log(folder, Box(), Other()))
+    assert "step 1: could not be rebuilt: KeyError: 'absent'" in found.problems
+
+
+def test_without_the_parts_it_says_what_was_not_compared(folder):
+    found = verify(Log(folder))
+    assert found.problems == ()
+    assert not found.good
+    assert "give the campaign file" in found.skipped[0]
+
+
+def test_unreferenced_files_are_named(log, folder):
+    (folder / "posteriors" / "step-000099.safetensors").touch()
+    assert "step-000099.safetensors belongs to no step" in verify(log).skipped[0]
+
+
+def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
+    """Rows whose checksums are right: what was logged does not follow from the rest."""
+    connection = sqlite3.connect(folder / "campaign.db", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    (row,) = connection.execute("SELECT * FROM bostruct_step WHERE number = 3")
+    numbers = json.loads(row["hyperparameters"])
+    for changed in (
+        {"calibration_factor": 1.5},
+        {"calibration_tested": 4.0},
+        {"calibration_more": 1.0},
+    ):
+        new = dict(row) | {"hyperparameters": canonical(numbers | changed)}
+        new["checksum"] = records.checksum(new, CHANGES)
+        query = "UPDATE bostruct_step SET hyperparameters = ?, checksum = ? "
+        connection.execute(
+            f"{query} WHERE number = 3", (new["hyperparameters"], new["checksum"])
+        )
+        (problem,) = verify(Log(folder, Box(), GP())).problems
+        assert problem == (
+            "step 3: its calibration is not that of the energies it was planned from"
+        )
+    connection.close()

@@ -1,0 +1,208 @@
+import errno
+import resource
+import shutil
+import sqlite3
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bostruct.campaign.log import database
+from bostruct.campaign.log.reader import Log
+from bostruct.campaign.log.verify import verify
+from bostruct.campaign.log.writer import Ledger
+from bostruct.campaign.records import Planned
+from bostruct.campaign.report.summary import summary
+from bostruct.errors import InputError, LogError
+from bostruct.evaluators import Evaluation, Failure
+from bostruct.runtime import atomic_write
+from tests.campaign import processes
+from tests.campaign.standin import GP, Box, campaign, counting
+
+
+def open_ledger(folder):
+    description = campaign().description()
+    parts = {"space": Box(), "surrogate": GP(), "device": "cpu"}
+    return Ledger(folder, description, 0, **parts)
+
+
+def step(number=0, count=2):
+    X = torch.rand(count, 9, dtype=torch.float64)
+    return Planned(number, "random", X, ["random"] * count)
+
+
+def test_a_new_ledger(tmp_path):
+    ledger = open_ledger(tmp_path / "a" / "run")
+    assert ledger.trials() == []
+    assert ledger.steps() == []
+    assert summary(ledger)["status"] == "running"
+    ledger.close("finished", "it was time")
+    ledger.close()
+    log = Log(tmp_path / "a" / "run")
+    assert summary(log)["status"] == "finished"
+    assert log.sessions()[0]["versions"]["torch"]
+    assert {path.name for path in log.folder.iterdir()} == {
+        "campaign.db",
+        "campaign.lock",
+        "posteriors",
+    }
+
+
+def test_what_is_written_is_read(tmp_path):
+    ledger = open_ledger(tmp_path)
+    planned = step()
+    first, second = ledger.add(planned)
+    assert torch.equal(first.X, planned.X[0])
+    assert first.state == "planned"
+    ledger.run([first, second])
+    ledger.run(ledger.trials())  # none is planned any more
+    forces = torch.rand(3, 3, dtype=torch.float64)
+    found = Evaluation(1.25, forces, {"gap": 2.0}, 3.0, {"code": "x"})
+    ledger.finish(0, found)
+    ledger.finish(1, Failure("no", retryable=True, seconds=1.0))
+    done, failed = ledger.trials()
+    assert (done.energy, done.seconds, done.state) == (1.25, 3.0, "done")
+    assert torch.equal(done.forces, forces)
+    assert (done.properties, done.provenance) == ({"gap": 2.0}, {"code": "x"})
+    assert (failed.reason, failed.retryable, failed.state) == ("no", True, "failed")
+    assert ledger.steps()[0].seconds["log"] > 0
+    ledger.close()
+    assert verify(Log(tmp_path, Box(), GP())).good
+
+
+def test_steps_come_in_order(tmp_path):
+    ledger = open_ledger(tmp_path)
+    with pytest.raises(InputError, match="`step` must be the next step, 0, got 3"):
+        ledger.add(step(3))
+    ledger.close()
+
+
+def test_a_closed_ledger_writes_nothing(tmp_path):
+    ledger = open_ledger(tmp_path)
+    ledger.close()
+    with pytest.raises(LogError, match="is closed: open it again"):
+        ledger.add(step())
+
+
+def test_what_was_running_is_planned_again(tmp_path):
+    ledger = open_ledger(tmp_path)
+    ledger.run(ledger.add(step()))
+    keys = [trial.key for trial in ledger.trials()]
+    ledger.close()
+    ledger = open_ledger(tmp_path)
+    assert [trial.attempt for trial in ledger.trials("planned")] == [2, 2]
+    assert not set(keys) & {trial.key for trial in ledger.trials()}
+    ledger.close()
+
+
+def test_unreferenced_files_are_swept(folder):
+    posteriors = folder / "posteriors"
+    kept = sorted(path.name for path in posteriors.iterdir())
+    (posteriors / "step-000099.safetensors").write_bytes(b"x")
+    (posteriors / "step-000001.safetensors.tmp").write_bytes(b"x")
+    campaign(n=8).run(folder)
+    assert sorted(path.name for path in posteriors.iterdir()) == kept
+
+
+def test_a_newer_format_is_refused(folder):
+    change(folder, "UPDATE bostruct_campaign SET format = 99")
+    with pytest.raises(LogError, match="has log format 99, this bostruct reads"):
+        Log(folder)
+
+
+def change(folder, *queries):
+    connection = sqlite3.connect(folder / "campaign.db", isolation_level=None)
+    for query in queries:
+        connection.execute(query)
+    connection.close()
+
+
+def test_an_error_while_opening_frees_the_folder(tmp_path, monkeypatch):
+    def broken(*_):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "journal", broken)
+        with pytest.raises(LogError, match=r"could not open .*: disk I/O error"):
+            open_ledger(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "Rows", broken)
+        with pytest.raises(LogError, match=r"could not write .*new: disk I/O error"):
+            open_ledger(tmp_path / "new")
+    open_ledger(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(LogError, match="could not write in"):
+        open_ledger(tmp_path / "file" / "run")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic_write, "sync_folder", full)
+    with pytest.raises(LogError, match="No space left on device"):
+        open_ledger(tmp_path / "run")
+
+
+def limited(size, folder, file, n):
+    """Run until a file would be larger than `size`; end with 5 at a `LogError`."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        processes.run(folder, file, n)
+    except LogError as error:
+        raise SystemExit(5 if "could not" in str(error) else 1) from error
+
+
+@pytest.mark.parametrize("size", [0, 4_000, 50_000, 140_000, 200_000])
+def test_a_full_disk_leaves_a_folder_to_go_on_with(tmp_path, size):
+    whole = counting(tmp_path / "c", 8).run(tmp_path / "whole").fingerprint()
+    folder, calls = tmp_path / "run", tmp_path / "calls"
+    assert processes.call(limited, size, folder, calls, 8) == 5
+    known = [t.number for t in Log(folder).trials("done")] if size > 130_000 else []
+    if size == 200_000:
+        assert known
+    log = counting(calls, 8).run(folder)
+    assert log.fingerprint() == whole
+    assert len(set(calls.read_text().split())) == 8
+    assert verify(log).good
+
+
+def test_cut_anywhere_the_log_is_one_it_was(tmp_path):
+    """After a power cut the last writes may be missing: cut the WAL at many places."""
+    n = 6
+    whole = counting(tmp_path / "c", n).run(tmp_path / "whole")
+    code = processes.call(processes.die_at, 35, tmp_path / "run", tmp_path / "d", n, {})
+    assert code == processes.DIED
+    wal = tmp_path / "run" / "campaign.db-wal"
+    size = wal.stat().st_size
+    counts = set()
+    for cut in range(0, size + 1, size // 12):
+        folder = shutil.copytree(tmp_path / "run", tmp_path / f"cut{cut}")
+        (folder / "campaign.db-shm").unlink()
+        with (folder / "campaign.db-wal").open("r+b") as file:
+            file.truncate(cut)
+        log = counting(tmp_path / "e", n).read(folder)
+        counts.add(len(log.trials("done")))
+        for mine, other in zip(log.trials("done"), whole.trials(), strict=False):
+            assert torch.equal(mine.X, other.X)
+            assert mine.energy == other.energy
+        log = counting(tmp_path / "e", n).run(folder)
+        assert log.fingerprint() == whole.fingerprint()
+        assert verify(log).good
+    assert len(counts) > 1
+
+
+def test_numbers_that_are_not_finite(tmp_path):
+    ledger = open_ledger(tmp_path)
+    values = {"candidate": 0, "mean": 1.0, "variance": 2.0, "observed": 3.0}
+    planned = replace(
+        step(0, 1),
+        predictions=[{**values, "acquisition": float("nan")}],
+        hyperparameters={"evidence": float("inf")},
+    )
+    (trial,) = ledger.add(planned)
+    assert trial.acquisition is None
+    found = summary(ledger)["steps"][0]["hyperparameters"]
+    assert found == {"evidence": None}
+    ledger.close()

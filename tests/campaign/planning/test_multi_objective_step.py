@@ -1,0 +1,326 @@
+import sqlite3
+
+import pytest
+import torch
+
+from bostruct import Constraint, Objective, acquisition, stop, surrogates
+from bostruct.acquisition import Case
+from bostruct.campaign import Check
+from bostruct.campaign.analysis.outcome_table import doubted, table
+from bostruct.campaign.planning.multi_objective_step import merit
+from bostruct.errors import InputError, LogError
+from bostruct.evaluators import AlloyProperties
+from bostruct.objectives import Goals, front, hypervolume
+from bostruct.spaces import Cluster, Composition
+from tests.campaign.alloys import OBJECTIVES, STABLE, Alloy, campaign, space, truth
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """Eleven evaluations; the third is absurd and the sixth fails."""
+    folder = tmp_path_factory.mktemp("front") / "run"
+    return campaign(evaluator=Alloy(broken={6}, absurd={3})).run(
+        folder, stop=stop.Evaluations(11)
+    )
+
+
+def whole():
+    """Return all members and their outcomes."""
+    goals, every = Goals(OBJECTIVES, STABLE), space()
+    X = every.rows(0, every.size)
+    price = every.known(X)["price"].tolist()
+    rows = [
+        goals.outcomes(truth(x) | {"price": p})
+        for x, p in zip(X.tolist(), price, strict=True)
+    ]
+    return goals, X, X.new_tensor(rows)
+
+
+def test_the_front_is_found(tmp_path):
+    goals, X, Y = whole()
+    there = X[front(Y, goals)]
+    log = campaign().run(tmp_path / "run", stop=stop.Evaluations(24))
+    found = torch.stack([trial.X for trial in log.undecoded()])
+    hits = (there.unsqueeze(1) == found).all(-1).any(-1)
+    assert len(there) > 5
+    assert hits.double().mean() > 0.8
+    reference = Y.new_tensor([-0.2, 100.0, -5.0])
+    share = hypervolume(table(log.undecoded(), goals), goals, reference)
+    assert share > 0.99 * hypervolume(Y, goals, reference)
+
+
+def test_no_structure_is_asked_for_twice(log):
+    X = torch.stack([trial.X for trial in log.undecoded()])
+    assert len(X.unique(dim=0)) == len(X) == 11
+
+
+def test_what_is_said_before_is_in_the_log(log):
+    steps, trials = log.steps(), log.undecoded()
+    for trial in trials[:4]:
+        assert [each.name for each in trial.said] == ["price"]
+    for trial in trials[4:]:
+        assert [each.name for each in trial.said] == ["enthalpy", "modulus", "price"]
+        tensors = log.arrays(trial.step)
+        for place, each in enumerate(trial.said[:2]):
+            assert each.mean == float(
+                tensors["candidates.mean"][trial.candidate, place]
+            )
+            assert 0 < each.variance <= each.observed
+        assert trial.said[2].exact
+        assert trial.said[2].variance == 0
+    assert [step.kind for step in steps[:2]] == ["random", "model"]
+
+
+def test_a_step_says_where_the_front_stands(log):
+    goals = log.goals
+    step = log.steps()[-1]
+    known = [log.undecoded()[number] for number in step.known]
+    shown = step.hyperparameters
+    Y = table(known, goals)
+    assert shown["front"] == len(front(Y, goals))
+    assert shown["feasible"] == int(goals.feasible(Y).sum())
+    names = [part.name for part in goals.objectives]
+    ends = [shown[f"reference_of_{name}"] for name in names]
+    signs = [part.sign for part in goals.objectives]
+    reference = Y.new_tensor([s * e for s, e in zip(signs, ends, strict=True)])
+    assert shown["hypervolume"] == pytest.approx(hypervolume(Y, goals, reference))
+    assert shown["calibration_tested_of_modulus"] == len(known) - 4
+
+
+def test_the_posterior_is_rebuilt(log):
+    step = log.steps()[-1].number
+    tensors, model = log.arrays(step), log.posterior(step)
+    posterior = model.posterior(tensors["probe.X"].unsqueeze(-2))
+    torch.testing.assert_close(
+        posterior.mean.squeeze(-2), tensors["probe.mean"], rtol=1e-10, atol=1e-10
+    )
+    assert tensors["chosen.covariance"].shape == (2, 2)
+
+
+def test_what_is_absurd_shapes_nothing(log):
+    trials = log.undecoded()
+    (found,) = doubted(trials, log.goals)
+    assert (found.trial, found.name, found.value) == (2, "modulus", -2992.0)
+    Y = table(trials, log.goals)
+    assert Y[2, 1].isnan()
+    assert Y[2, 0] == trials[2].properties["enthalpy"]  # that was sound
+    assert 2 not in front(Y, log.goals)
+    assert trials[5].state == "failed"
+    assert Y[5, :2].isnan().all()
+
+
+def test_calibration_is_that_of_each_outcome(log):
+    goals, trials = log.goals, log.undecoded()
+    Y = table(trials, goals)
+    said = [t for t in trials if len(t.said) == 3 and t.state == "done"]
+    for place, name in enumerate(("enthalpy", "modulus")):
+        z = [
+            (float(Y[t.number, place]) - t.said[place].mean)
+            / t.said[place].observed ** 0.5
+            for t in said
+        ]
+        assert log.calibration(outcome=name).z == pytest.approx(tuple(z))
+        last = log.steps()[-1].number
+        assert log.calibration(last, name).n == len(z) - 1
+    foretold = log.foretold(outcome="modulus")
+    assert foretold[0].energy == Y[foretold[0].trial, 1]
+    with pytest.raises(InputError, match="`outcome` must name an outcome"):
+        log.calibration(outcome="hardness")
+
+
+def test_an_interrupted_run_is_the_same_run(tmp_path):
+    once = campaign().run(tmp_path / "once", stop=stop.Evaluations(9), seed=3)
+    for n in (2, 5, 9):
+        twice = campaign().run(tmp_path / "twice", stop=stop.Evaluations(n), seed=3)
+    assert once.fingerprint() == twice.fingerprint()
+    other = campaign().run(tmp_path / "other", stop=stop.Evaluations(9), seed=4)
+    assert once.fingerprint() != other.fingerprint()
+
+
+def test_a_batch_is_of_different_structures_that_share_the_gain(tmp_path):
+    mine = campaign(batch=4)
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(12))
+    assert [len(s.known) for s in log.steps()] == [0, 4, 8]
+    X = torch.stack([trial.X for trial in log.undecoded()])
+    assert len(X.unique(dim=0)) == 12
+
+
+def test_what_is_pending_is_believed(tmp_path):
+    mine = campaign()
+    with mine.open(tmp_path / "run"):
+        for trial in mine.ask(4):
+            mine.tell(trial, Alloy()(trial.structures))
+        first = mine.ask(1)
+        second = mine.ask(1)  # while the first is being evaluated
+        assert not torch.equal(first[0].X, second[0].X)
+        assert mine.log.steps()[-1].known == (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        acquisition.ExpectedHypervolumeImprovement(),
+        acquisition.qLogExpectedHypervolumeImprovement(16),
+        acquisition.qLogNParEGO(16),
+        acquisition.qLogProbabilityOfFeasibility(16),
+    ],
+    ids=lambda form: type(form).__name__,
+)
+def test_other_acquisitions_take_its_place(form, tmp_path):
+    mine = campaign(acquisition=form, batch=2)
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(8))
+    assert len(log.undecoded("done")) == 8
+    values = log.arrays(log.steps()[-1].number)["candidates.acquisition"]
+    assert values.isfinite().any()
+
+
+def test_one_objective_is_enough(tmp_path):
+    goals = {"objectives": OBJECTIVES[:1], "constraints": ()}
+    log = campaign(**goals).run(tmp_path / "run", stop=stop.Evaluations(14))
+    best = min(truth(x)["enthalpy"] for x in space().rows(0, 45).tolist())
+    assert table(log.undecoded(), log.goals).nan_to_num(9.0).min() == pytest.approx(
+        best
+    )
+
+
+def test_outcomes_may_be_correlated(tmp_path):
+    mine = campaign(surrogate=surrogates.Correlated())
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(6))
+    assert log.steps()[-1].hyperparameters["front"] >= 1
+
+
+def test_a_retracted_trial_is_no_longer_believed(tmp_path):
+    mine = campaign()
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(7))
+    goals = log.goals
+    bad = int(front(table(log.undecoded(), goals), goals)[0])
+    with mine.open(tmp_path / "run"):
+        mine.retract(bad, "the cell was wrong")
+        with pytest.raises(InputError, match="must be one that found something"):
+            mine.retract(bad)
+        with pytest.raises(InputError, match="must be 0 to 6, one of the log"):
+            mine.retract(99)
+    trial = log.undecoded()[bad]
+    assert (trial.state, trial.reason, trial.energy) == (
+        "retracted",
+        "the cell was wrong",
+        None,
+    )
+    assert trial.finished
+    assert log.told()[bad].energy is not None
+    assert bad not in front(table(log.undecoded(), goals), goals)
+    assert doubted(log.undecoded(), goals)[0].reason == "the cell was wrong"
+    before = log.calibration(log.steps()[-1].number, "modulus")
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(9))
+    assert len(log.undecoded()) == 9  # it counts, and is not asked for again
+    assert bad not in log.steps()[-1].known
+    assert log.calibration(log.steps()[-3].number, "modulus") == before
+
+
+def test_folders_of_before_keep_what_they_have(tmp_path):
+    mine = campaign()
+    mine.run(tmp_path / "run", stop=stop.Evaluations(2))
+    connection = sqlite3.connect(tmp_path / "run" / "campaign.db")
+    with connection:
+        connection.execute("UPDATE bostruct_campaign SET format = 2")
+    connection.close()
+    with (
+        mine.open(tmp_path / "run"),
+        pytest.raises(LogError, match="has log format 2, in which nothing can be"),
+    ):
+        mine.retract(0)
+
+
+def test_goals_nobody_measures_are_told_after_the_first_evaluations(tmp_path):
+    goals = (Objective("hardness", "maximize"), *OBJECTIVES)
+    evaluator = Alloy()
+    mine = campaign(objectives=goals, evaluator=evaluator)
+    with pytest.raises(InputError, match=r"got 'hardness'\. The evaluator returned"):
+        mine.run(tmp_path / "run", stop=stop.Evaluations(9))
+    assert len(evaluator.calls) == 4
+
+
+def test_an_evaluator_that_says_what_it_offers_is_asked_before(tmp_path):
+    from ase.calculators.emt import EMT
+
+    evaluator = AlloyProperties(EMT)
+    goals = (Objective("bulk_modulus", "maximize"), OBJECTIVES[2])
+    with pytest.raises(InputError, match=r"got 'bulk_modulus'\. The evaluator returns"):
+        campaign(objectives=goals, constraints=(), evaluator=evaluator)
+    goals = (Objective("bulk_modulus_GPa", "maximize"), OBJECTIVES[2])
+    campaign(objectives=goals, constraints=(), evaluator=evaluator)
+    goals = (Objective("shear_modulus_GPa", "maximize"), OBJECTIVES[2])
+    with pytest.raises(InputError, match="got 'shear_modulus_GPa'"):
+        campaign(objectives=goals, constraints=(), evaluator=evaluator)
+
+
+def test_a_space_of_other_elements_is_refused():
+    from ase.calculators.emt import EMT
+
+    goals = {"objectives": (Objective("bulk_modulus_GPa", "maximize"), OBJECTIVES[2])}
+    goals["constraints"] = ()
+    irons = Composition(["Cu", "Fe"], step=1 / 8, price={"Cu": 6.0, "Fe": 0.1})
+    with pytest.raises(
+        InputError, match=r"hold elements that the ev.*, got Fe\. It has"
+    ):
+        campaign(space=irons, evaluator=AlloyProperties(EMT), **goals)
+    gases = Composition(["Cu", "Xe"], step=1 / 8, price={"Cu": 6.0, "Xe": 1.0})
+    free = AlloyProperties(EMT, elements=["Cu", "Xe"], references={"Cu": 0.0})
+    campaign(space=gases, evaluator=free, **goals)
+    artificial = Composition(["Cu", "Lr"], step=1 / 8, price={"Cu": 6.0, "Lr": 1.0})
+    without = AlloyProperties(EMT, elements=["Cu", "Lr"])
+    with pytest.raises(InputError, match=r"Lr.*It is structure"):
+        campaign(space=artificial, evaluator=without, **goals)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"objectives": None}, "`constraints` must come with objectives"),
+        ({"objectives": ()}, "`objectives` must hold one at least"),
+        ({"surrogate": surrogates.LocalGP()}, r"`surrogate` must be one for obj.*Prop"),
+        (
+            {"acquisition": acquisition.LowerConfidenceBound()},
+            r"`acquisition` must be one for objectives.*EntryProbability",
+        ),
+        (
+            {"acquisition": acquisition.qLogNParEGO(), "objectives": None}
+            | {"constraints": ()},
+            "`acquisition` must be one for the energy",
+        ),
+        ({"check": Check()}, "`check` must be None in a campaign with obj"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, match):
+    with pytest.raises(InputError, match=match):
+        campaign(**changes)
+
+
+def test_structures_to_start_from_are_evaluated(tmp_path):
+    start = space().decode(torch.eye(3, dtype=torch.float64))
+    mine = campaign(start=start, initial=None)
+    log = mine.run(tmp_path / "run", stop=stop.Evaluations(4))
+    origins = [trial.origin for trial in log.undecoded()]
+    assert origins == ["start"] * 3 + ["random"] * 5
+    assert len(mine.parts.start.X) == 3
+    assert mine.parts.initial == 5  # two more than twice the elements, less these
+
+
+def test_merit_counts_what_is_better():
+    goals = Goals((Objective("a", "minimize"), Objective("b", "maximize")))
+    nan = float("nan")
+    Y = torch.tensor([[0, 1], [1, 1], [2, 0], [nan, 5], [-1, 0]], dtype=torch.float64)
+
+    class Two(torch.nn.Module):
+        num_outputs = 2
+
+    case = Case(Two(), goals, ("a", "b"), None, Y, Y, Y.new_zeros(2))
+    assert merit(case).tolist() == [0, 1, 3, 5, 0]
+    bounded = Goals(goals.objectives, (Constraint("b", above=0.5),))
+    case = Case(Two(), bounded, ("a", "b"), None, Y, Y, Y.new_zeros(2))
+    assert merit(case).tolist() == [0, 1, 7, 5, 5]
+
+
+def test_a_space_without_separate_structures_is_refused():
+    with pytest.raises(InputError, match="`space` must be one of separate"):
+        campaign(space=Cluster("Cu3"), objectives=OBJECTIVES[:1], constraints=())

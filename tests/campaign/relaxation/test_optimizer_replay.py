@@ -1,0 +1,129 @@
+import sys
+from dataclasses import replace
+
+import ase.optimize
+import numpy as np
+import pytest
+import torch
+from ase.build import fcc100
+from ase.calculators.emt import EMT
+
+from bostruct.campaign.records import Trial
+from bostruct.campaign.relaxation.optimizer_replay import proceed
+from bostruct.evaluators import Calculator
+from bostruct.spaces import Cluster, Surface
+from bostruct.structures import to_ase
+
+EVALUATOR = Calculator(EMT)
+
+
+def evaluated(space, X, number=0):
+    found = EVALUATOR(space.decode(X))
+    trial = Trial(number, number, f"k{number}-1", 1, "done", "check", X)
+    return replace(trial, energy=found.energy, forces=found.forces)
+
+
+def relaxed(space, x, tolerance, most=60):
+    """Return the trials of a relaxation that starts anew at each step."""
+    known = [evaluated(space, x)]
+    while len(known) < most:
+        X = proceed(space, known, tolerance)
+        if X is None:
+            break
+        known.append(evaluated(space, X, len(known)))
+    return known
+
+
+SLAB = Surface(fcc100("Au", (2, 2, 2), vacuum=7.0), "Ni2")
+
+
+@pytest.fixture(
+    scope="module", params=[Cluster("Cu4Au"), SLAB], ids=["cluster", "slab"]
+)
+def chain(request):
+    space = request.param
+    x = space.sample(1, torch.Generator().manual_seed(1))[0]
+    return space, relaxed(space, x, 0.02)
+
+
+def test_it_ends_where_ase_does(chain):
+    """Replayed step by step it makes the calls of one uninterrupted relaxation."""
+    space, known = chain
+    atoms = to_ase(space.decode(known[0].X))[0]
+    atoms.calc = Calls()
+    ase.optimize.BFGSLineSearch(atoms, logfile=None).run(fmax=0.02)
+    assert len(known) == len(atoms.calc.energies)
+    mine = [trial.energy for trial in known]
+    assert np.allclose(mine, atoms.calc.energies, atol=1e-8)
+
+
+class Calls:
+    """EMT; keeps the energies in the order asked for."""
+
+    def __init__(self):
+        self.energies, self.last = [], None
+
+    def get_potential_energy(self, atoms, force_consistent=False):
+        return self.results(atoms)[0]
+
+    def get_forces(self, atoms):
+        return self.results(atoms)[1].copy()
+
+    def results(self, atoms):
+        if self.last is None or not np.array_equal(self.last[0], atoms.positions):
+            free = atoms.copy()
+            free.set_constraint()
+            free.calc = EMT()
+            found = free.get_potential_energy(), free.get_forces()
+            self.energies.append(found[0])
+            self.last = (atoms.positions.copy(), found)
+        return self.last[1]
+
+
+def test_it_goes_down_to_rest_and_fixed_atoms_stay(chain):
+    space, known = chain
+    assert known[-1].energy < known[0].energy
+    made = space.decode(known[-1].X)
+    size = known[-1].forces.norm(dim=-1).masked_fill(made.fixed, 0.0)
+    assert float(size.max()) < 0.02
+    before = space.decode(known[0].X).positions
+    assert torch.equal(made.positions[made.fixed], before[made.fixed])
+
+
+def test_equal_logs_give_equal_bits(chain):
+    space, known = chain
+    again = proceed(space, known[:4], 0.02)
+    assert torch.equal(again, known[4].X)
+
+
+def test_it_starts_anew_where_the_log_has_other_structures(chain):
+    """As if another version of the optimizer had chosen them."""
+    space, known = chain
+    other = evaluated(space, known[0].X + 0.01 * torch.randn(known[0].X.shape).double())
+    found = proceed(space, [known[0], known[1], other, known[3]], 0.02)
+    assert torch.equal(found, proceed(space, [known[3]], 0.02))
+
+
+def test_at_rest_there_is_no_next_one(chain):
+    space, known = chain
+    assert proceed(space, known[-1:], 0.02) is None
+
+
+def test_a_line_search_that_fails_ends_it(chain, monkeypatch, capsys):
+    """What ASE prints of it is not for the terminal."""
+    space, known = chain
+
+    def failing(self, fmax):
+        sys.stdout.write("skip update")
+        raise RuntimeError("LineSearch failed!")
+
+    monkeypatch.setattr(ase.optimize.BFGSLineSearch, "run", failing)
+    assert proceed(space, known[:2], 0.02) is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_forces_that_lead_out_of_the_numbers_end_it():
+    space = Cluster("Cu2")
+    x = space.sample(1, torch.Generator().manual_seed(1))[0]
+    lost = replace(evaluated(space, x), forces=torch.full((2, 3), torch.nan).double())
+    assert proceed(space, [lost], 0.02) is None

@@ -1,0 +1,195 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bostruct.campaign.records import Step, Trial
+from bostruct.campaign.relaxation.final_relaxation import Check
+from bostruct.campaign.relaxation.relaxation_state import Relaxations
+from bostruct.evaluators import Function, evaluate
+from tests.campaign.standin import Wells, energy
+
+SPACE = Wells(20.0)
+
+
+def triangle(*edges):
+    """Return X of three atoms with these distances, around the middle of the box."""
+    a, b, c = edges
+    x = (a**2 + b**2 - c**2) / (2 * a)
+    P = [[0.0, 0, 0], [a, 0, 0], [x, (b**2 - x**2) ** 0.5, 0]]
+    return (torch.tensor(P).double() + 9.0).flatten()
+
+
+def evaluated(number, X, step=None, given=False):
+    found = evaluate(Function(energy), SPACE.decode(X))
+    trial = Trial(
+        number, number if step is None else step, f"k{number}", 1, "done", "x", X
+    )
+    known = replace(trial, energy=found.energy, forces=found.forces)
+    return replace(known, attempt=0) if given else known
+
+
+class Story:
+    """A log in memory: what the search found, and what a check made of it."""
+
+    def __init__(self, *found, **check):
+        self.check = Check(**check)
+        self.trials, self.steps = [], []
+        for X in found:
+            self.search(X)
+
+    def search(self, X):
+        n = len(self.trials)
+        self.trials.append(evaluated(n, X))
+        self.steps.append(Step(n, "model", (), {}, {}))
+
+    @property
+    def now(self):
+        return Relaxations(self.check, SPACE, self.steps, self.trials)
+
+    def go_on(self, most=200):
+        """Evaluate what the check asks for; return how many that were."""
+        for i in range(most):
+            planned = self.now.next()
+            if planned is None:
+                return i
+            n = len(self.trials)
+            assert planned.step == n
+            self.trials.append(evaluated(n, planned.X[0]))
+            self.steps.append(Step(n, "check", tuple(planned.known), {}, {}))
+        return most
+
+
+LOW, HIGH = triangle(1.6, 1.5, 1.7), triangle(4.6, 4.6, 4.7)
+
+
+def test_nothing_to_check():
+    empty = Story()
+    assert empty.now.next() is None
+    assert empty.now.report() == []
+    assert not empty.now.begun
+
+
+def test_the_best_one_is_relaxed():
+    story = Story(HIGH, LOW, tolerance=1e-3)
+    count = story.go_on()
+    (found,) = story.now.report()
+    assert story.now.begun
+    assert (found.trial, found.state, found.converged) == (1, "converged", True)
+    assert found.evaluations == count > 1
+    assert found.relaxed == len(story.trials) - 1
+    assert found.relaxed_energy == story.trials[-1].energy < found.energy
+    assert found.force < 1e-3
+    assert {step.known[0] for step in story.steps[2:]} == {1}
+    assert story.steps[-1].known == (1, *range(2, len(story.trials) - 1))
+
+
+def test_one_that_is_at_rest_is_left_as_it_is():
+    story = Story(HIGH, LOW, tolerance=10.0)
+    assert story.go_on() == 0
+    (found,) = story.now.report()
+    assert (found.trial, found.relaxed, found.state) == (1, 1, "converged")
+    assert not story.now.begun
+
+
+def test_structures_that_are_the_same_are_checked_once():
+    other = triangle(1.7, 1.6, 1.51)  # its atoms in another order, a little off
+    story = Story(LOW, other, HIGH, best=2)
+    story.go_on()
+    first, second = story.now.report()
+    assert {first.trial, second.trial} in ({0, 2}, {1, 2})
+
+
+def test_one_that_turns_out_as_another_gives_its_place_to_the_next():
+    """Both relax into the lowest well; the rest of its steps is not spent."""
+    near = triangle(1.5, 2.0, 2.0)
+    story = Story(near, HIGH, LOW, best=2, tolerance=1e-3)
+    story.go_on()
+    found = {each.trial: each for each in story.now.report()}
+    assert set(found) == {0, 1, 2}
+    assert found[2].state == found[1].state == "converged"
+    assert found[0].state == "the same structure as a better one"
+    assert not found[0].converged
+    assert 0 < found[0].evaluations < story.check.steps
+
+
+def test_no_more_than_the_steps_allowed():
+    story = Story(HIGH, LOW, tolerance=1e-9, steps=2)
+    assert story.go_on() == 2
+    (found,) = story.now.report()
+    assert found.state == "not converged in 2 evaluations"
+    assert found.relaxed_energy == min(trial.energy for trial in story.trials)
+    # With new energies of the search it goes on where it was.
+    story.search(triangle(3.0, 3.0, 3.0))
+    assert not story.now.begun
+    assert story.go_on() == 2
+    assert story.steps[-1].known == (1, 2, 3, 5)
+
+
+def test_no_more_than_all_the_steps_of_one_check():
+    """However many turn out as one."""
+    near = triangle(1.5, 2.0, 2.0)
+    story = Story(near, LOW, HIGH, best=2, steps=2, tolerance=1e-9)
+    assert story.go_on() <= 4
+
+
+def test_new_better_ones_are_relaxed_as_well():
+    story = Story(HIGH)
+    story.go_on()
+    story.search(LOW)
+    story.go_on()
+    (found,) = story.now.report()
+    assert (found.trial, found.state) == (story.steps[-1].known[0], "converged")
+    assert found.trial != 0
+
+
+@pytest.mark.parametrize("state", ["failed", "abandoned"])
+def test_a_failure_ends_a_relaxation(state):
+    story = Story(HIGH, LOW, best=2, tolerance=1e-3)
+    story.go_on(1)
+    lost = replace(
+        story.trials[-1], state=state, energy=None, forces=None, reason="no licence"
+    )
+    story.trials[-1] = lost
+    assert story.now.next().known[0] == 0
+    first, second = story.now.report()
+    assert first.state == f"not converged: {state}, no licence"
+    assert (first.trial, first.relaxed, first.evaluations) == (1, 1, 1)
+    assert second.state == "not relaxed yet"
+    story.go_on(1)
+    assert story.now.report()[1].state == "not converged yet"
+
+
+def test_one_that_leaves_the_space_ends():
+    tight = Wells(9.0 + 3.61)
+    story = Story(triangle(3.6, 3.6, 3.6), tolerance=1e-3)
+    now = Relaxations(story.check, tight, story.steps, story.trials)
+    assert now.next() is None
+    (found,) = now.report()
+    assert found.state.startswith("not converged: the next step leaves the space")
+
+
+def test_one_given_without_forces_is_evaluated_first():
+    story = Story(HIGH)
+    lower = replace(evaluated(1, LOW, given=True), forces=None)
+    story.trials.append(lower)
+    story.steps.append(Step(1, "given", (), {}, {}))
+    planned = story.now.next()
+    assert torch.equal(planned.X[0], LOW)
+    assert planned.known == [1]
+    assert story.now.report()[0].force is None
+    story.go_on()
+    assert story.now.report()[0].state == "converged"
+
+
+def test_fixed_atoms_may_feel_forces():
+    class Held(Wells):
+        def decode(self, X):
+            made = super().decode(X)
+            fixed = torch.tensor([True, True, True]).repeat(len(made))
+            return replace(made, fixed=fixed)
+
+    story = Story(LOW, tolerance=1e-6)
+    now = Relaxations(story.check, Held(20.0), story.steps, story.trials)
+    assert now.next() is None
+    assert now.report()[0].force == 0.0

@@ -1,0 +1,161 @@
+"""What is drawn is what was found: the points are read back from the axes."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from tests.campaign.test_front import read
+from tests.campaign.test_series import made
+
+from bostruct import Objective, plotting, stop
+from bostruct.campaign.analysis.pareto_front import Front
+from bostruct.campaign.report import pareto_plots
+from bostruct.campaign.report.unevaluated_candidates import prospects
+from tests.campaign import alloys
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The panels of the last figure."""
+    seen = []
+    original = plotting.figure
+
+    @contextmanager
+    def figure(*arguments, **options):
+        with original(*arguments, **options) as panels:
+            seen[:] = panels
+            yield panels
+
+    monkeypatch.setattr(plotting, "figure", figure)
+    return seen
+
+
+def points(axes, label):
+    """Return the points of a scatter as a set of rounded pairs."""
+    found = [each for each in axes.collections if each.get_label() == label]
+    return {
+        tuple(round(float(x), 9) for x in row)
+        for each in found
+        for row in np.asarray(each.get_offsets())
+    }
+
+
+def wanted(group, *names):
+    return {tuple(round(point.raw[n], 9) for n in names) for point in group}
+
+
+def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_path):
+    front = screened.front()
+    assert pareto_plots.pairs(front, prospects(screened, 3), tmp_path / "a.png")
+    names = [("enthalpy", "modulus"), ("enthalpy", "price"), ("modulus", "price")]
+    whole = [p for p in front.evaluated if None not in p.raw.values()]
+    bad = [p for p in whole if not p.feasible]
+    assert bad
+    for axes, pair in zip(drawn, names, strict=True):
+        assert points(axes, pareto_plots.LABELS["front"]) == wanted(front.points, *pair)
+        assert points(axes, pareto_plots.LABELS["infeasible"]) == wanted(bad, *pair)
+        rest = [p for p in whole if p.feasible and not p.best]
+        assert points(axes, pareto_plots.LABELS["feasible"]) == wanted(rest, *pair)
+    first, second, _ = drawn
+    assert (first.get_xlabel(), first.get_ylabel()) == (
+        "enthalpy (eV/atom) ↓",
+        "modulus (GPa) ↑",
+    )
+    assert (second.get_xscale(), second.get_yscale()) == ("linear", "log")
+    bounds = [line for line in first.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in bounds] == [-0.01]
+
+
+def test_error_bars_are_the_calibrated_sigma_of_what_was_not_evaluated(
+    screened, drawn, tmp_path
+):
+    found = prospects(screened, 2)
+    pareto_plots.pairs(screened.front(), found, tmp_path / "a.png")
+    bars = drawn[1].containers  # enthalpy and price
+    assert len(bars) == 2
+    for bar, each in zip(bars, found, strict=True):
+        (x,), (y,) = bar.lines[0].get_data()
+        assert x == pytest.approx(each.expected["enthalpy"].mean)
+        assert y == pytest.approx(10.0 ** each.expected["price"].mean)
+        (segment,) = bar.lines[2][0].get_segments()
+        width = segment[1][0] - segment[0][0]
+        assert width == pytest.approx(2 * each.expected["enthalpy"].calibrated)
+
+
+def test_the_thin_line_joins_what_is_best_of_two(drawn, tmp_path):
+    front = read(made((0.3, 0.1), (0.6, 0.4), (0.5, 0.45), (0.9, 0.7)))
+    pareto_plots.pairs(front, [], tmp_path / "a.png")
+    (line,) = [each for each in drawn[0].lines if each.get_linestyle() == "-"]
+    corners = list(zip(*line.get_data(), strict=True))
+    assert corners == [(0.9, 0.7), (0.6, 0.7), (0.6, 0.4), (0.3, 0.4), (0.3, 0.1)]
+
+
+def test_a_cube_of_three(screened, drawn, tmp_path):
+    front = screened.front()
+    assert pareto_plots.cube(front, prospects(screened, 3), tmp_path / "a.png")
+    (axes,) = drawn
+    assert axes.get_zlabel() == "price ($/kg) ↓"
+    best = next(
+        each
+        for each in axes.collections
+        if each.get_label() == pareto_plots.LABELS["front"]
+    )
+    xs, ys, zs = best._offsets3d
+    drawn_there = {tuple(np.round(row, 9)) for row in zip(xs, ys, zs, strict=True)}
+    assert drawn_there == {
+        tuple(
+            np.round([p.raw["enthalpy"], p.raw["modulus"], np.log10(p.raw["price"])], 9)
+        )
+        for p in front.points
+    }
+
+
+def test_growth_is_the_series(screened, drawn, tmp_path):
+    front = screened.front()
+    assert pareto_plots.growth(front, [], tmp_path / "a.png")
+    left, right = drawn
+    counts = list(range(1, 16))
+    assert list(left.lines[0].get_xdata()) == counts
+    assert tuple(left.lines[0].get_ydata()) == front.series.hypervolume
+    assert tuple(right.lines[0].get_ydata()) == front.series.front
+    assert tuple(right.lines[1].get_ydata()) == front.series.feasible
+    assert any(each.get_label() == "before the model" for each in left.patches)
+
+
+def test_lines_of_the_front_over_all_outcomes(screened, drawn, tmp_path):
+    front = screened.front()
+    assert pareto_plots.parallel(front, [], tmp_path / "a.png")
+    (axes,) = drawn
+    best = [x for x in axes.lines if x.get_linewidth() == 1.1]
+    assert len(best) == len(front.points)
+    lowest = best[0].get_ydata()  # the first has the least enthalpy: up is better
+    everyone = [x.get_ydata()[0] for x in axes.lines if len(x.get_xdata()) == 3]
+    assert lowest[0] == max(everyone) == 1.0
+    assert [text.get_text() for text in axes.get_xticklabels()] == [
+        "enthalpy (eV/atom) ↓",
+        "modulus (GPa) ↑",
+        "price ($/kg) ↓",
+    ]
+
+
+def test_what_cannot_be_drawn_is_not(tmp_path):
+    nothing = read(made())
+    assert isinstance(nothing, Front)
+    path = tmp_path / "a.png"
+    assert not pareto_plots.cube(nothing, [], path), "two objectives"
+    assert not pareto_plots.growth(nothing, [], path)
+    assert not pareto_plots.parallel(nothing, [], path)
+    assert not path.exists()
+    assert pareto_plots.pairs(nothing, [], path), "empty axes"
+
+
+def test_one_objective_has_no_pair_and_may_have_lines(tmp_path, drawn):
+    run = alloys.campaign(
+        objectives=[Objective("modulus", "maximize")], stop=stop.Evaluations(4)
+    )
+    log = run.run(tmp_path / "run")
+    front = log.front()
+    assert not pareto_plots.pairs(front, [], tmp_path / "a.png")
+    assert pareto_plots.growth(front, [], tmp_path / "a.png")
+    drew = pareto_plots.parallel(front, [], tmp_path / "b.png")
+    assert drew == bool(front.points)

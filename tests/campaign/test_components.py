@@ -1,0 +1,200 @@
+import pytest
+import torch
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.cluster import Icosahedron
+
+from bostruct.acquisition import LowerConfidenceBound
+from bostruct.campaign import Campaign, Check, stop
+from bostruct.campaign.components import check_executor, check_stop, default_search
+from bostruct.candidates import Pick, Search, Walk
+from bostruct.errors import InputError
+from bostruct.evaluators import Calculator, Function
+from bostruct.runtime import executors
+from bostruct.spaces import Cluster, Composition, Lattice, Orderings, Pool
+from bostruct.structures import to_ase
+from bostruct.surrogates import LocalGP
+from tests.campaign.standin import Box, campaign, energy
+
+
+def test_description_holds_every_part():
+    found = campaign().description()
+    assert found["space"] == {"kind": "Box", "edge": 6.0}
+    assert found["acquisition"]["kind"] == "LowerConfidenceBound"
+    assert list(found) == [
+        "space",
+        "evaluator",
+        "surrogate",
+        "acquisition",
+        "search",
+        "initial",
+        "batch",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "found"),
+    [
+        ("space", "Cu15", "str"),
+        ("space", Box, "Box"),
+        ("evaluator", energy, "function"),
+        ("evaluator", EMT(), "EMT"),
+        ("surrogate", Function(energy), "Function"),
+        ("acquisition", Box(), "Box"),
+        ("acquisition", LowerConfidenceBound, "LowerConfidenceBound"),
+        ("search", 3, "int"),
+    ],
+)
+def test_refuses_what_is_no_part(name, part, found):
+    with pytest.raises(InputError, match=f"`{name}` must be an? {name}, got {found}"):
+        campaign(**{name: part})
+
+
+def test_says_how_to_make_an_evaluator():
+    with pytest.raises(InputError, match=r"Wrap a function in bostruct\.evaluators"):
+        campaign(energy)
+
+
+def test_refuses_a_description_that_json_cannot_hold():
+    class Odd(Box):
+        def description(self):
+            return {"edge": object()}
+
+    with pytest.raises(InputError, match="`space` must have a description that JSON"):
+        campaign(space=Odd())
+
+
+def test_members_of_a_list_cannot_be_relaxed():
+    """Refused before an energy is paid for, with the name of what can search there."""
+    pool = Pool([bulk("Cu"), bulk("Au")])
+    condition = "`space` must have coordinates that `Search` can relax, got Pool"
+    with pytest.raises(InputError, match=rf"{condition}. Take `Pick\(\)`, `Walk\(\)`"):
+        campaign(space=pool, search=Search())
+    assert campaign(space=pool).parts.space is pool
+
+
+def test_each_search_has_its_spaces():
+    endless = Composition(["Cu", "Au"])
+    condition = "`space` must have members that `Pick` can list, got Composition, whose"
+    with pytest.raises(InputError, match=condition):
+        campaign(space=endless, search=Pick())
+    for search in (Pick(), Walk()):
+        name = type(search).__name__
+        condition = f"`space` must be discrete for `{name}`, got Box. Take `Search"
+        with pytest.raises(InputError, match=condition):
+            campaign(search=search)
+
+
+def test_the_search_follows_the_space():
+    crystal = bulk("Cu", cubic=True) * (2, 2, 2)
+    elements = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
+    assert isinstance(default_search(Cluster("Cu5")), Search)
+    assert isinstance(default_search(Pool([bulk("Cu"), bulk("Au")])), Pick)
+    assert isinstance(default_search(Composition(elements, step=1 / 8)), Pick)
+    assert isinstance(default_search(Composition(elements, step=1 / 32)), Pick)
+    assert isinstance(default_search(Composition(elements)), Walk)
+    assert isinstance(default_search(Lattice(crystal, {"Cu": elements})), Walk)
+    long = Composition([*elements, "Al"], step=1 / 32)
+    assert long.size > 10**6
+    assert isinstance(default_search(long), Walk)
+
+
+def test_members_are_not_relaxed_at_the_end():
+    pool = Pool([bulk("Cu"), bulk("Au")])
+    with pytest.raises(InputError, match="`check` must be None where a space has only"):
+        Campaign(pool, Calculator(EMT), check=Check())
+
+
+SMALL = LocalGP(radial=3, angular=2, inducing=40)
+
+
+class Counted:
+    """EMT, with a note of the member that it was asked about."""
+
+    def __init__(self, space):
+        self.space, self.asked, self.inner = space, [], Calculator(EMT)
+
+    def __call__(self, structures):
+        x = self.space.canonical(self.space.encode(structures))
+        self.asked.append(tuple(x.flatten().tolist()))
+        return self.inner(structures)
+
+    def description(self):
+        return self.inner.description()
+
+
+def icosahedra():
+    """30 different ways to put 6 gold atoms into an icosahedron of copper."""
+    counts = {"Cu": {"Cu": 7, "Au": 6}}
+    return Lattice(Icosahedron("Cu", 2), {"Cu": ["Cu", "Au"]}, counts=counts)
+
+
+def isomers():
+    """The same in a list, each also turned round, which makes it no other."""
+    lattice = icosahedra()
+    images = to_ase(lattice.decode(lattice.rows(0, 30)))
+    turned = [image.copy() for image in images]
+    for image in turned:
+        image.rotate(50, (1, 2, 3))
+    return Pool([*images, *turned])
+
+
+def orderings():
+    """All 10 cells of Cu5Au."""
+    share = {"Au": (1 / 6, 1 / 6)}
+    return Orderings(bulk("Cu", a=3.75), ["Cu", "Au"], 6, bounds=share)
+
+
+@pytest.mark.parametrize(
+    ("make", "search", "batch"),
+    [
+        (icosahedra, None, 1),
+        pytest.param(
+            icosahedra, Walk(candidates=8, rounds=3), 2, marks=pytest.mark.slow
+        ),
+        (isomers, None, 2),
+        (orderings, None, 1),
+    ],
+)
+def test_a_campaign_over_members(tmp_path, make, search, batch):
+    """It finds the best, asks about each once, and goes on where it was ended."""
+    space = make()
+
+    def run(folder, *ends):
+        evaluator = Counted(space)
+        parts = Campaign(space, evaluator, SMALL, search=search, batch=batch)
+        for end in ends:
+            found = parts.run(tmp_path / folder, stop=stop.Evaluations(end))
+        return found, evaluator.asked
+
+    log, asked = run("whole", 10)
+    assert len(asked) == len(set(asked)) == 10
+    every = space.decode(torch.cat(list(space.chunks())))
+    truth = min(Calculator(EMT)(one).energy for one in every)
+    best = min(trial.energy for trial in log.trials("done"))
+    assert best == pytest.approx(truth, abs=1e-9)
+    resumed, again = run("parts", 3, 7, 10)
+    assert again == asked
+    assert resumed.fingerprint() == log.fingerprint()
+
+
+def test_a_list_comes_to_its_end(tmp_path):
+    """Every member is asked about, each once, and then nothing is left."""
+    pool = isomers()
+    few = Pool(pool.decode(pool.rows(0, 5)), distinct=True)
+    evaluator = Counted(few)
+    log = Campaign(few, evaluator, SMALL, stop=stop.Evaluations(50)).run(tmp_path)
+    assert sorted(evaluator.asked) == [(0.0,), (1.0,), (2.0,), (3.0,), (4.0,)]
+    assert len(log.trials("done")) == 5
+
+
+def test_stop_and_executor():
+    rule = stop.Evaluations(3)
+    assert check_stop(rule) is rule
+    with pytest.raises(InputError, match="`stop` must be a stop rule, got int"):
+        check_stop(3)
+    assert check_executor(None) is None
+    workers = executors.Workers(1)
+    assert check_executor(workers) is workers
+    with pytest.raises(InputError, match="`executor` must be a concurrent"):
+        check_executor(3)

@@ -1,0 +1,251 @@
+"""The search on acquisitions whose best structure is known."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bostruct.candidates import Search, basin_hopping, choose
+from bostruct.errors import InputError
+from bostruct.spaces import Cluster
+
+BRIEF = Search(candidates=12, rounds=3, parents=4, steps=25, patience=9)
+
+
+def stream(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def space():
+    return Cluster("Ar7", radii={"Ar": 0.56})
+
+
+@pytest.fixture(scope="module")
+def known(space):
+    X = space.sample(6, stream(9))
+    return X, -value(X)
+
+
+def value(X):
+    """Return minus the Lennard-Jones energy, in units where the bond is 2^(1/6)."""
+    P = X.reshape(*X.shape[:-1], -1, 3)
+    i, j = torch.triu_indices(P.shape[-2], P.shape[-2], offset=1)
+    square = (P[..., i, :] - P[..., j, :]).square().sum(-1).clamp(min=0.25)
+    sixth = square**-3
+    return -4 * (sixth**2 - sixth).sum(-1)
+
+
+GLOBAL = 16.505384  # minus the energy of the pentagonal bipyramid, Lennard-Jones 7
+
+
+def test_finds_the_best_of_four_minima(space, known):
+    """LJ7 has four minima; the search must end in the best from any stream."""
+    full = Search(candidates=16, rounds=4)
+    for seed in range(3):
+        found = full(value, space, *known, stream(seed))
+        best = found.X[choose(found, 1, space=space)]
+        torch.testing.assert_close(float(value(best)), GLOBAL, atol=1e-3, rtol=0)
+
+
+def test_same_stream_same_candidates(space, known):
+    one, other = (BRIEF(value, space, *known, stream(4)) for _ in range(2))
+    assert torch.equal(one.X, other.X)
+    assert torch.equal(one.value, other.value)
+    assert list(one.origin) == list(other.origin)
+    different = BRIEF(value, space, *known, stream(5))
+    assert not torch.equal(one.X, different.X)
+
+
+def test_global_randomness_is_left_alone(space, known):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first = BRIEF(value, space, *known, stream(4))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    assert torch.equal(BRIEF(value, space, *known, stream(4)).X, first.X)
+
+
+def test_every_candidate_is_reported(space, known):
+    found = BRIEF(value, space, *known, stream(1))
+    assert len(found) == 12 * 3
+    assert found.X.shape == (36, 21)
+    assert found.steps.shape == found.converged.shape == found.value.shape == (36,)
+    assert len(found.origin) == 36
+    assert found.steps.max() <= 25
+    torch.testing.assert_close(found.value, value(found.X), rtol=1e-12, atol=0)
+    first = list(found.origin[:12])
+    assert first[:6] == ["random"] * 3 + ["symmetric"] * 3
+    assert set(found.origin[6:]) <= set(space.moves())
+    assert len(set(found.origin)) > 2
+
+
+def test_candidates_stay_in_the_region(known):
+    """The acquisition pulls everything apart; the sphere holds it."""
+    space = Cluster("Ar7", radii={"Ar": 0.56})
+
+    def apart(X):
+        return X.square().sum(-1)
+
+    found = BRIEF(apart, space, *known, stream(2))
+    length = torch.linalg.vector_norm(found.X.view(-1, 7, 3), dim=-1)
+    assert length.max() <= space.radius * (1 + 1e-12)
+    assert length.max() > 0.99 * space.radius
+
+
+def test_later_rounds_never_lose_the_best(space, known):
+    best = []
+    for rounds in (1, 2, 3, 4):
+        patient = Search(candidates=8, rounds=rounds, steps=15, patience=9)
+        found = patient(value, space, *known, stream(3))
+        best.append(found.value.max())
+        assert len(found) == 8 * rounds
+    assert best == sorted(best)
+    assert best[-1] > best[0]
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_ends_when_nothing_better_is_found(space, known, patience):
+    """No round gains a thousand eV on the first."""
+    hard = Search(candidates=4, rounds=9, steps=2, patience=patience, gain=1e3)
+    assert len(hard(value, space, *known, stream(3))) == 4 * (1 + patience)
+    calls = []
+
+    def rising(X):
+        calls.append(len(X))
+        return value(X) + len(calls)
+
+    easy = Search(candidates=4, rounds=9, steps=2, patience=patience)
+    assert len(easy(rising, space, *known, stream(3))) == 36
+
+
+def test_rounds_share_their_beginning(space, known):
+    """One more round adds candidates and changes none."""
+    short = Search(candidates=8, rounds=2, steps=5)(value, space, *known, stream(3))
+    long = Search(candidates=8, rounds=3, steps=5)(value, space, *known, stream(3))
+    assert torch.equal(long.X[:16], short.X)
+
+
+def test_without_known_structures_all_starts_are_random(space):
+    none = torch.zeros(0, 21, dtype=torch.float64)
+    found = BRIEF(value, space, none, none[:, 0], stream(0))
+    assert list(found.origin[:12]) == ["random"] * 6 + ["symmetric"] * 6
+    assert len(found) == 36
+
+
+@pytest.mark.parametrize(("fresh", "random"), [(0.0, 0), (0.25, 3), (1.0, 12)])
+def test_share_of_random_starts(space, known, fresh, random):
+    one = Search(candidates=12, rounds=1, fresh=fresh, steps=1)
+    found = one(value, space, *known, stream(0))
+    sources = [name for name in found.origin if name in space.generators()]
+    assert len(sources) == random
+    assert sources == sorted(sources)
+    assert sources.count("random") == (random + 1) // 2
+
+
+def test_a_space_may_know_one_kind_of_random_structure(space, known):
+    class Plain:
+        sample, project, moves = space.sample, space.project, space.moves
+        contains, same = space.contains, space.same
+
+    one = Search(candidates=6, rounds=1, steps=1)
+    found = one(value, Plain(), *known, stream(0))
+    assert list(found.origin[:3]) == ["random"] * 3
+    with pytest.raises(InputError, match="`without` must name some of random, rattle"):
+        Search(without=("symmetric",))(value, Plain(), *known, stream(0))
+
+
+@pytest.mark.parametrize("name", ["random", "symmetric", "rattle", "relocate", "twist"])
+def test_what_is_left_out_is_not_used(space, known, name):
+    full = Search(candidates=12, rounds=3, steps=5)
+    assert name in full(value, space, *known, stream(0)).origin
+    found = replace(full, without=(name,))(value, space, *known, stream(0))
+    assert name not in found.origin
+    assert len(set(found.origin)) > 2
+
+
+def test_refuses_to_leave_out_what_is_not_there(space, known):
+    names = "random, symmetric, rattle, relocate"
+    with pytest.raises(InputError, match=f"`without` must name some of {names}.*'rat'"):
+        Search(without=["rattle", "rat"])(value, space, *known, stream(0))
+    every = Search(without=tuple(space.moves()))
+    with pytest.raises(InputError, match="`without` must leave a move and a way"):
+        every(value, space, *known, stream(0))
+
+
+def test_perturbs_the_lowest_energies(space, known, monkeypatch):
+    X, energies = known
+    starts = []
+    relax = basin_hopping.relax
+
+    def spy(function, X, **arguments):
+        starts.append(X)
+        return relax(function, X, **arguments)
+
+    still = {"still": lambda X, generator: X}
+    monkeypatch.setattr(basin_hopping, "relax", spy)
+    monkeypatch.setattr(Cluster, "moves", lambda self: still)
+    one = Search(candidates=4, rounds=2, parents=2, fresh=0.0, steps=10)
+    found = one(value, space, X, energies, stream(0))
+    lowest = X[energies.argsort()[:2]]
+    assert torch.equal(starts[0], lowest.repeat(2, 1))
+    best = found.X[:4][choose(_head(found, 4), 2, space=space)]
+    assert torch.equal(starts[1], best.repeat(4, 1)[:4])
+
+
+def _head(found, count):
+    rows = {"X": found.X, "value": found.value, "origin": found.origin}
+    return type(found)(
+        **{name: each[:count] for name, each in rows.items()},
+        steps=found.steps[:count],
+        converged=found.converged[:count],
+    )
+
+
+def test_survives_an_acquisition_of_nonsense(space, known):
+    found = BRIEF(lambda X: X.sum(-1) * torch.nan, space, *known, stream(0))
+    assert len(found) in (12, 24, 36)
+    assert not found.value.isfinite().any()
+    assert not found.converged.any()
+    assert len(choose(found, 3, space=space)) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_follows_what_is_known(space, known, device, dtype):
+    X, energies = (part.to(device, dtype) for part in known)
+    found = Search(candidates=4, rounds=2, steps=3)(
+        value, space, X, energies, stream(0)
+    )
+    assert found.X.dtype == found.value.dtype == dtype
+    assert found.X.device.type == device.type
+
+
+def test_description_is_json():
+    found = json.loads(json.dumps(BRIEF.description()))
+    assert found["search"] == "basin hopping"
+    assert found["candidates"] == 12
+    assert found["without"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"candidates": 0}, "`candidates` must be an integer of at least 1"),
+        ({"rounds": 0}, "`rounds` must be an integer of at least 1"),
+        ({"parents": 1.5}, "`parents` must be an integer of at least 1"),
+        ({"steps": 0}, "`steps` must be an integer of at least 1"),
+        ({"tolerance": 0.0}, "`tolerance` must be positive"),
+        ({"step": -1.0}, "`step` must be positive"),
+        ({"gain": 0.0}, "`gain` must be positive"),
+        ({"patience": 0}, "`patience` must be an integer of at least 1"),
+        (
+            {"without": "twist"},
+            "`without` must be names, as in .'twist',., got 'twist'",
+        ),
+        ({"fresh": 1.1}, "`fresh` must be a share between 0 and 1, got 1.1"),
+    ],
+)
+def test_refuses(arguments, match):
+    with pytest.raises(InputError, match=match):
+        Search(**arguments)

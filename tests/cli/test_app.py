@@ -1,0 +1,54 @@
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bostruct.campaign import campaign_file
+from bostruct.campaign.log.reader import Log
+from bostruct.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+FILE = "from tests.campaign.standin import campaign\nmine = campaign(n={n})\n"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder with a campaign file, to stand in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "mine.py").write_text(FILE.format(n=6))
+    yield tmp_path
+    sys.modules.pop(campaign_file.MODULE, None)
+
+
+def bostruct(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(done, message):
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    assert done.stderr.startswith("bostruct: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
+
+
+def test_interrupted(here, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bostruct.campaign.campaign.loop", interrupt)
+    done = bostruct("run", "mine.py", "--dir", "out")
+    assert done.exit_code == 130
+    assert "interrupted. Run the same command again" in done.stderr
+
+
+def test_help_names_every_command():
+    text = bostruct("--help").stdout
+    assert all(name in text for name in ("run", "show", "export", "verify"))
+    assert bostruct().exit_code == 2
+
+
+def _done(folder):
+    return len(Log(folder).trials("done")) if (folder / "campaign.db").exists() else 0

@@ -1,0 +1,233 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase.io
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bostruct.campaign import campaign_file, stop
+from bostruct.campaign.log.reader import Log
+from bostruct.cli.app import app
+from tests.campaign import alloys
+from tests.campaign.standin import campaign
+
+ROOT = Path(__file__).parents[2]
+
+
+FILE = "from tests.campaign.standin import campaign\nmine = campaign(n={n})\n"
+
+
+SLOW = """
+import time
+from bostruct.evaluators import Function
+from tests.campaign.standin import campaign, energy
+
+def slowly(atoms):
+    time.sleep(0.02)
+    return energy(atoms)
+
+mine = campaign(Function(slowly), n=20)
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder with a campaign file, to stand in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "mine.py").write_text(FILE.format(n=6))
+    yield tmp_path
+    sys.modules.pop(campaign_file.MODULE, None)
+
+
+def bostruct(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_run_show_export_verify(here):
+    done = bostruct("run", "mine.py", "--dir", "out", "--seed", 3)
+    assert done.exit_code == 0, done.output
+    assert "Best energy" in done.stdout
+    assert "Results are in out\n" in done.stdout
+    found = json.loads(bostruct("show", "out", "--json").stdout)
+    assert {
+        "status",
+        "seed",
+        "evaluations",
+        "failures",
+        "energies",
+        "best",
+        "calibration",
+        "seconds",
+    } <= set(found)
+    assert (found["status"], found["seed"], found["evaluations"]) == ("finished", 3, 6)
+    assert set(found["best"]) >= {"energy", "evaluation", "step"}
+    shares = {"within_1sigma", "within_2sigma"}
+    assert set(found["calibration"]) >= {"n", "z2", "alpha", "conformal", *shares}
+    assert set(found["outlook"]) == {"best", "differences", "remaining", "missing"}
+    assert set(found["seconds"]) == {"fit", "search", "evaluate", "log"}
+    text = bostruct("show", "out").stdout
+    assert "status       finished, 6 evaluations" in text
+    assert bostruct("export", "out", "best.extxyz").exit_code == 0
+    assert ase.io.read("best.extxyz").get_potential_energy() == pytest.approx(
+        min(found["energies"])
+    )
+    done = bostruct("export", "out", "all.db", "--all")
+    assert "all.db: 6 structures of out" in done.stdout
+    assert len(ase.io.read("all.db", index=":")) == 6
+    done = bostruct("verify", "out", "--file", "mine.py")
+    assert done.exit_code == 0, done.output
+    assert "6 trials and 2 posteriors read, 2 rebuilt and compared" in done.stdout
+    done = bostruct("front", "out")
+    refused(done, "must be one of a campaign with objectives, got that of one which")
+
+
+def test_front_and_retract(here):
+    own = "from tests.campaign.alloys import campaign\nmine = campaign()\n"
+    (here / "own.py").write_text(own)
+    screened = alloys.campaign().run(here / "run", stop=stop.Evaluations(7))
+    done = bostruct("front", screened.folder)
+    assert done.exit_code == 0, done.output
+    assert "objectives   minimize price, $/kg (as log10)\n" in done.stdout
+    points = screened.front().points
+    for point in points:
+        assert f"\n{point.trial}  " in done.stdout
+    done = bostruct("front", screened.folder, "--out", "out", "--file", "own.py")
+    assert done.exit_code == 0, done.output
+    assert "out: front.csv, evaluations.csv, front.extxyz, front.db" in done.stdout
+    assert (here / "out" / "pareto3d.png").stat().st_size > 10000
+    done = bostruct("export", screened.folder, "best.extxyz")
+    assert f"the {len(points)} structures on the front of" in done.stdout
+    best = points[0].trial
+    done = bostruct("retract", screened.folder, best, "--reason", "the wrong cell")
+    assert f"trial {best} is retracted, the wrong cell" in done.stdout
+    assert f"trial {best}, retracted: the wrong cell" in (
+        bostruct("show", screened.folder).stdout
+    )
+    done = bostruct("verify", screened.folder, "--file", "own.py")
+    assert done.exit_code == 0, done.output
+    done = bostruct("retract", screened.folder, best, "--reason", "again")
+    refused(done, "must be one that found something")
+
+
+def test_the_second_run_resumes(here):
+    whole = campaign(n=9).run(here / "whole").fingerprint()
+    assert bostruct("run", "mine.py", "--dir", "out").exit_code == 0
+    done = bostruct("run", "mine.py", "--dir", "out", "--evaluations", 9)
+    assert "of 9 (0 failed)" in done.stdout
+    assert Log(here / "out").fingerprint() == whole
+    done = bostruct("run", "mine.py", "--dir", "out")
+    assert "Ended by 9 evaluations." in done.stdout
+
+
+def test_defaults_of_folder_and_seed(here):
+    done = bostruct("run", "mine.py", "--seed", 2, "--evaluations", 1)
+    assert "Results are in runs/mine-2" in done.stdout
+    assert bostruct("run", "mine.py", "--evaluations", 1).exit_code == 0
+    assert (here / "runs" / "mine-0").is_dir()
+    done = bostruct("run", "mine.py", "--dir", "runs/mine-2", "--evaluations", 2)
+    assert done.exit_code == 0, "the seed is that of the folder"
+
+
+def refused(done, message):
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    assert done.stderr.startswith("bostruct: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
+
+
+def test_refused_with_a_sentence_and_nothing_written(here, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (here / "none.py").write_text("x = 1\n")
+    (here / "two.py").write_text(FILE.format(n=6) + "other = campaign()\n")
+    (here / "element.py").write_text(
+        "from bostruct.spaces import Cluster\nspace = Cluster('Xq5')\n"
+    )
+    (here / "foreign").mkdir()
+    (here / "foreign" / "data").touch()
+    before = sorted(here.rglob("*"))
+    run = ("run", "mine.py", "--dir", "out")
+    refused(bostruct(*run, "--evaluations", 0), "`evaluations` must be an integer of")
+    refused(bostruct(*run, "--device", "cuda"), "`device` must be one that exists")
+    refused(bostruct(*run, "--device", "gpu"), "`device` must be auto, cpu or cuda")
+    refused(bostruct(*run, "--seed", "-1"), "`seed` must be an integer of at least 0")
+    refused(bostruct("run", "none.py"), "exactly one Campaign at module level, got non")
+    refused(bostruct("run", "two.py"), "exactly one Campaign at module level, got mine")
+    refused(bostruct("run", "element.py"), "element.py, line 2: ")
+    refused(bostruct("run", "absent.py"), "`file` must exist, got absent.py")
+    refused(bostruct("run", "mine.py", "--dir", "foreign"), "not a run folder and not")
+    refused(bostruct("run", "mine.py", "--dir", "mine.py"), "is a file, not a folder")
+    refused(bostruct("show", "foreign"), "is not a run folder")
+    refused(bostruct("show", "absent"), "absent holds no campaign")
+    refused(bostruct("export", "absent", "a.cif"), "absent holds no campaign")
+    refused(bostruct("verify", "absent"), "absent holds no campaign")
+    after = [path for path in sorted(here.rglob("*")) if "__pycache__" not in str(path)]
+    assert after == before
+
+
+def test_the_folder_of_another_campaign_is_refused(here):
+    bostruct("run", "mine.py", "--dir", "out", "--evaluations", 1)
+    before = {p: p.read_bytes() for p in (here / "out").rglob("*") if p.is_file()}
+    (here / "mine.py").write_text(FILE.replace("n={n}", "batch=2"))
+    done = bostruct("run", "mine.py", "--dir", "out")
+    refused(done, "out holds another campaign: batch is 1 there and 2 here")
+    done = bostruct("run", "mine.py", "--dir", "out", "--seed", 5)
+    refused(done, "seed is 0 there and 5 here")
+    after = {p: p.read_bytes() for p in (here / "out").rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_export_refuses_formats(here):
+    bostruct("run", "mine.py", "--dir", "out")
+    refused(bostruct("export", "out", "a.nonsense"), "`out` must have a suffix of a fo")
+
+
+def test_verify_finds_damage(here):
+    bostruct("run", "mine.py", "--dir", "out")
+    path = next((here / "out" / "posteriors").iterdir())
+    path.write_bytes(path.read_bytes()[:-3])
+    done = bostruct("verify", "out", "--file", "mine.py")
+    assert done.exit_code == 1
+    assert "its sha256 differs" in done.stderr
+    assert "1 problems" in done.stdout
+
+
+def test_verify_says_where_it_needs_the_file(here):
+    """Parts that bostruct does not have cannot be rebuilt from their descriptions."""
+    bostruct("run", "mine.py", "--dir", "out")
+    done = bostruct("verify", "out")
+    assert done.exit_code == 1
+    assert "give the campaign file" in done.stderr
+    assert "0 rebuilt and compared, 0 problems" in done.stdout
+
+
+def test_a_real_process_killed_and_started_again(here):
+    """The command as a user types it; SIGKILL in its middle, then the same again."""
+    (here / "mine.py").write_text(SLOW)
+    command = [sys.executable, "-m", "bostruct", "run", "mine.py", "--dir", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=here, env=environment)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and _done(here / "out") < 5:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 5 <= _done(here / "out") < 20
+    ended = subprocess.run(
+        command, cwd=here, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "Results are in out" in ended.stdout
+    assert ended.stderr == ""
+    other = campaign_file.load(here / "mine.py").run(here / "whole")
+    assert Log(here / "out").fingerprint() == other.fingerprint()
+
+
+def _done(folder):
+    return len(Log(folder).trials("done")) if (folder / "campaign.db").exists() else 0

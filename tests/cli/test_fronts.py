@@ -1,0 +1,78 @@
+from types import MappingProxyType
+
+import pytest
+from typer.testing import CliRunner
+
+from bostruct.bench.front_benchmark import Row
+from bostruct.bench.multi_objective.tasks import SCREENS
+from bostruct.cli import fronts
+from bostruct.cli.app import app
+from tests.bench.tiny import small
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = MappingProxyType({"small": small()})
+    monkeypatch.setattr("bostruct.bench.front_benchmark.SCREENS", table)
+    return tmp_path
+
+
+def bostruct(*arguments):
+    return CliRunner().invoke(app, ["fronts", *map(str, arguments)])
+
+
+def test_a_table_is_printed_and_files_lie_there(here):
+    options = ("--seeds", 1, "--evaluations", 4, "--initial", 3, "--at", 3)
+    done = bostruct("small", *options, "--out", "out")
+    assert done.exit_code == 0, done.output
+    for words in ("small", "bostruct initial 3", "random", "Results are in out"):
+        assert words in done.stdout
+    assert done.stderr == ""
+    names = {path.name for path in (here / "out").iterdir()}
+    assert {"fronts.json", "fronts.csv", "fronts.png", "small"} <= names
+
+
+def test_list(here):
+    done = bostruct("--list")
+    assert done.exit_code == 0
+    for name in SCREENS:
+        assert name in done.stdout
+    assert not list(here.iterdir())
+
+
+def test_refused_with_a_sentence(here):
+    done = bostruct("none")
+    assert done.exit_code == 2
+    assert "`task` must be one of small" in done.stderr
+    done = bostruct("small", "--batch", 0)
+    assert "`batch` must be an integer" in done.stderr
+
+
+def test_rows_as_a_table():
+    from rich.console import Console
+
+    row = Row(
+        screen="orderings",
+        method="bostruct",
+        seeds=10,
+        at=50,
+        volume=0.9912,
+        low=0.98,
+        high=0.999,
+        recall=0.567,
+        to95=25.5,
+        to99=None,
+        reach=1.0,
+        absurd=0,
+        infeasible=0,
+        step=1.234,
+        evaluation=0.3,
+    )
+    console = Console(width=150)
+    with console.capture() as capture:
+        console.print(fronts.table([row, row]))
+    text = capture.get()
+    for words in ("0.9912", "0.980-0.999", "57%", "25.5", "1.23"):
+        assert words in text
+    assert text.count("orderings") == 1

@@ -1,0 +1,477 @@
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, make_supercell
+from ase.calculators.emt import EMT
+from ase.calculators.fd import FiniteDifferenceCalculator
+from ase.calculators.lj import LennardJones
+
+from bostruct.errors import InputError
+from bostruct.evaluators import (
+    AlloyProperties,
+    Calculator,
+    Evaluation,
+    Evaluator,
+    Failure,
+    evaluate,
+    price,
+    quarantined,
+    valid,
+)
+from bostruct.objectives import Constraint, Goals, Objective
+from bostruct.structures import from_ase
+
+ENTHALPY = "mixing_enthalpy_eV_per_atom"
+VOLUME = "volume_A3_per_atom"
+BULK = "bulk_modulus_GPa"
+PRICE = "price_usd_per_kg_2013"
+GIVEN = {"Cu": -0.007036, "Au": -0.000135}  # EMT's, so that no reference is computed
+METALS = ("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")
+
+
+class Watched(EMT):
+    """Counts calls and remembers how near to a face of the cell an atom came."""
+
+    calls = 0
+    margin = 1.0
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        Watched.calls += 1
+        fractions = self.atoms.get_scaled_positions(wrap=False)
+        near = float(np.minimum(fractions % 1, 1 - fractions % 1).min())
+        Watched.margin = min(Watched.margin, near)
+
+
+class Stumbling(EMT):
+    """NaN from the third call on."""
+
+    calls = 0
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        Stumbling.calls += 1
+        if Stumbling.calls > 2:
+            self.results["forces"] = np.full((len(self.atoms), 3), np.nan)
+
+
+class Poisoned(EMT):
+    """Garbage in one place, found by what is asked there."""
+
+    def __init__(self, where, what):
+        super().__init__()
+        self.where, self.what = where, what
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        count = len(self.atoms)
+        volume = self.atoms.get_volume() / count
+        angles = np.abs(self.atoms.cell.angles() - 90).max()
+        place = {
+            "compressed": volume < 11.2,
+            "expanded": volume > 12.0,
+            "sheared": angles > 0.1,
+            "everywhere": True,
+        }[self.where]
+        if not place:
+            return
+        if self.what == "raises":
+            raise RuntimeError("the queue is full")
+        if self.what == "stress":
+            self.results["stress"] = self.results["stress"] + 0.3 * np.arange(6)
+        else:
+            self.results["energy"] += float(self.what) * count
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    Watched.calls, Watched.margin, Stumbling.calls = 0, 1.0, 0
+
+
+def poisoned(where, what, **settings):
+    calculator = Calculator(Poisoned, where=where, what=what)
+    return AlloyProperties(calculator, references=GIVEN, **settings)
+
+
+def emt():
+    """Of which nothing is known before it is called."""
+    return EMT()
+
+
+def copper(a=3.59):
+    return from_ase([bulk("Cu", cubic=True, a=a)])
+
+
+def ordered(symbols, a=3.7):
+    atoms = bulk("Cu", cubic=True, a=a)
+    atoms.set_chemical_symbols(symbols)
+    return atoms
+
+
+def decorated(host, guest, matrix, a):
+    atoms = make_supercell(bulk(host, a=a), matrix)
+    atoms.symbols[0] = guest
+    return from_ase([atoms])
+
+
+@pytest.mark.parametrize("symbol", METALS)
+def test_a_pure_element_mixes_with_nothing(symbol):
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_chemical_symbols([symbol] * 4)
+    found = AlloyProperties(EMT)(from_ase([atoms]))
+    assert valid(found)[ENTHALPY] == 0.0, "else a bound at 0 hangs on rounding"
+    assert quarantined(found) == {}
+
+
+def test_a_pure_element_is_feasible_however_rough_the_relaxation():
+    goals = Goals((Objective(BULK, "maximize"),), (Constraint(ENTHALPY, below=0.0),))
+    atoms = bulk("Cu", cubic=True, a=4.0)
+    atoms.set_chemical_symbols(["Ag"] * 4)
+    found = AlloyProperties(EMT, force=0.02)(from_ase([atoms]))
+    Y = torch.tensor([goals.outcomes(valid(found))], dtype=torch.float64)
+    assert goals.feasible(Y).tolist() == [True]
+
+
+def test_an_element_in_another_crystal_keeps_what_that_is_worth():
+    hexagonal = bulk("Cu", "hcp", a=2.5)
+    found = AlloyProperties(EMT, relaxation="cell")(from_ase([hexagonal]))
+    assert valid(found)[ENTHALPY] == pytest.approx(-0.00094, abs=5e-5)
+
+
+# The seven fcc orderings of AuCu3 with four atoms; the last is D0_22.
+ORDERINGS = [
+    [[1, 0, 0], [0, 1, 0], [0, 0, 4]],
+    [[1, 0, 0], [0, 2, 0], [0, 0, 2]],
+    [[1, 0, 0], [0, 2, 0], [0, 1, 2]],
+    [[1, 0, 0], [0, 4, 0], [0, 1, 1]],
+    [[1, 0, 0], [0, 4, 0], [0, 3, 1]],
+    [[2, 0, 0], [0, 2, 0], [1, 1, 1]],
+    [[2, 0, 0], [1, 2, 0], [0, 1, 1]],
+]
+
+
+@pytest.mark.parametrize(
+    "orderings", [ORDERINGS[5:], pytest.param(ORDERINGS, marks=pytest.mark.slow)]
+)
+def test_the_lowest_ordering_of_copper_and_gold(orderings):
+    evaluator = AlloyProperties(EMT, relaxation="cell")
+    found = [evaluator(decorated("Cu", "Au", m, 3.7)) for m in orderings]
+    enthalpies = [valid(one)[ENTHALPY] for one in found]
+    assert min(enthalpies) == enthalpies[-1] == pytest.approx(-0.0106, abs=5e-5)
+    assert enthalpies[-2] == pytest.approx(-0.0102, abs=5e-5)  # L1_2
+
+
+def test_the_lowest_ordering_of_copper_and_palladium():
+    evaluator = AlloyProperties(EMT, relaxation="cell")
+    layers = [[1, 0, 0], [0, 1, 0], [0, 0, 2]], [[1, 0, 0], [0, 2, 0], [0, 1, 1]]
+    found = [valid(evaluator(decorated("Cu", "Pd", m, 3.75)))[ENTHALPY] for m in layers]
+    assert found[1] == pytest.approx(-0.0354, abs=5e-5)  # L1_0
+    assert found[0] > found[1]
+
+
+def test_all_properties_of_a_cubic_alloy():
+    found = evaluate(
+        AlloyProperties(EMT, elastic="cubic"), from_ase([ordered("AuCu3")])
+    )
+    values = valid(found)
+    assert set(values) == {
+        "energy_eV_per_atom",
+        ENTHALPY,
+        VOLUME,
+        "density_g_per_cm3",
+        PRICE,
+        BULK,
+        "bulk_modulus_error_GPa",
+        "C11_GPa",
+        "C12_GPa",
+        "C44_GPa",
+        "elastic_error_GPa",
+        "shear_modulus_GPa",
+        "pugh_ratio",
+        "cauchy_pressure_GPa",
+    }
+    own = (values["C11_GPa"] + 2 * values["C12_GPa"]) / 3
+    assert own == pytest.approx(values[BULK], rel=0.02)
+    assert values["pugh_ratio"] == pytest.approx(own / values["shear_modulus_GPa"])
+    mass = (3 * 63.546 + 196.96657) / 4
+    density = 1.66053907 * mass / values[VOLUME]
+    assert values["density_g_per_cm3"] == pytest.approx(density)
+    assert values[PRICE] == pytest.approx(price({"Cu": 3, "Au": 1}))
+    assert "2013 reference price" in found.provenance["price"]
+    assert found.provenance["reference.Cu"] == "-0.007036 eV per atom"
+    assert "hydrostatic, " in found.provenance["relaxation"]
+
+
+def test_energy_and_forces_are_of_the_structure_as_it_came():
+    atoms = ordered("AuCu3", a=3.8)
+    atoms.rattle(0.05, seed=0)
+    found = AlloyProperties(EMT)(from_ase([atoms]))
+    atoms.calc = EMT()
+    assert found.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+    assert np.allclose(found.forces, atoms.get_forces(), atol=1e-9)
+    assert valid(found)["energy_eV_per_atom"] < found.energy / 4 - 0.001
+
+
+def test_a_larger_cell_of_the_same_crystal_is_the_same():
+    evaluator = AlloyProperties(EMT, elastic="cubic")
+    small = valid(evaluator(from_ase([ordered("AuCu3")])))
+    large = valid(evaluator(from_ase([ordered("AuCu3").repeat((2, 2, 1))])))
+    assert small.keys() == large.keys()
+    for name, value in small.items():
+        assert large[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+
+
+def test_no_answer_depends_on_what_was_asked_before():
+    evaluator = AlloyProperties(EMT)
+    alloy, other = from_ase([ordered("AuCu3")]), from_ase([ordered("Au2Cu2")])
+    first = evaluator(alloy)
+    evaluator(other)
+    assert evaluator(alloy).properties == first.properties
+
+
+def test_the_calculator_sees_no_atom_on_a_face_of_the_cell():
+    AlloyProperties(Watched, elastic="cubic")(from_ase([ordered("AuCu3")]))
+    assert Watched.calls > 20
+    assert Watched.margin > 0.2
+
+
+def test_garbage_in_the_equation_of_state_is_quarantined_alone():
+    for where in ("compressed", "expanded"):
+        found = evaluate(poisoned(where, -5), copper())
+        assert set(quarantined(found)) == {BULK, "bulk_modulus_error_GPa"}
+        assert {ENTHALPY, VOLUME, PRICE} <= set(valid(found))
+        assert BULK not in valid(found)
+
+
+def test_an_absurd_modulus_is_told_with_its_value():
+    class Inverted(EMT):
+        """Every well is a hill: what is lost on a face is lost at every volume."""
+
+        def calculate(self, *args, **kwargs):
+            super().calculate(*args, **kwargs)
+            volume = self.atoms.get_volume()
+            strained = abs(volume / 46.26 - 1) > 0.005
+            self.results["energy"] -= 40 * (volume / 46.26 - 1) ** 2 * 46 * strained
+
+    evaluator = AlloyProperties(Inverted, references=GIVEN)
+    found = evaluate(evaluator, copper())
+    assert quarantined(found)[BULK].value < -1000
+    assert BULK not in valid(found)
+
+
+@pytest.mark.parametrize("what", ["raises", math.nan])
+def test_what_is_lost_of_the_equation_of_state_alone_is_told(what):
+    found = evaluate(poisoned("expanded", what), copper())
+    assert BULK in quarantined(found)
+    expected = "RuntimeError: the queue is full" if what == "raises" else "not finite"
+    assert expected in quarantined(found)[BULK].reason
+    assert {ENTHALPY, VOLUME, PRICE} <= set(valid(found))
+
+
+def test_garbage_in_a_sheared_cell_is_quarantined():
+    found = evaluate(poisoned("sheared", "stress", elastic="cubic"), copper())
+    assert {"C44_GPa", "pugh_ratio"} <= set(quarantined(found))
+    assert {ENTHALPY, VOLUME, BULK} <= set(valid(found))
+    raised = evaluate(poisoned("sheared", "raises", elastic="cubic"), copper())
+    assert "the queue is full" in quarantined(raised)["C44_GPa"].reason
+    assert BULK in valid(raised)
+
+
+def test_an_absurd_energy_is_a_failure():
+    found = evaluate(poisoned("everywhere", -300), copper())
+    assert isinstance(found, Failure)
+    assert "below the window of mixing_enthalpy_eV_per_atom, -2 eV" in found.reason
+    assert isinstance(evaluate(poisoned("everywhere", math.nan), copper()), Failure)
+
+
+def test_an_absurd_enthalpy_is_quarantined_with_the_energy_it_came_from():
+    found = evaluate(poisoned("everywhere", 7), copper())
+    assert quarantined(found)[ENTHALPY].value == pytest.approx(7.0, abs=1e-3)
+    assert "rests on" in quarantined(found)["energy_eV_per_atom"].reason
+    assert {VOLUME, BULK, PRICE} <= set(valid(found))
+
+
+def test_what_does_not_rest_keeps_its_energy_and_its_price():
+    evaluator = AlloyProperties(EMT, references=GIVEN, steps=1, elastic="cubic")
+    found = evaluate(evaluator, copper(a=3.8))
+    assert isinstance(found, Evaluation)
+    assert set(valid(found)) == {PRICE}
+    assert "ended after 1 steps" in quarantined(found)[ENTHALPY].reason
+    assert "ended after 1 steps" in quarantined(found)[BULK].reason
+    assert "ended after 1 steps" in quarantined(found)["C44_GPa"].reason
+
+
+def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
+    found = evaluate(poisoned("everywhere", "raises"), copper())
+    assert "RuntimeError: the queue is full" in found.reason
+    stumbling = AlloyProperties(Stumbling, references=GIVEN)
+    assert isinstance(evaluate(stumbling, copper(a=3.7)), Failure)
+    assert Stumbling.calls > 2
+
+
+def test_windows_are_the_users():
+    evaluator = AlloyProperties(EMT, windows={BULK: (150.0, None)})
+    found = evaluator(copper())
+    assert "outside its window, 150 and more" in quarantined(found)[BULK].reason
+    assert AlloyProperties(EMT).windows[BULK] == (1.0, 600.0)
+
+
+def test_lower_symmetry_is_told_or_averaged():
+    structures = from_ase([ordered("Au2Cu2", a=3.9)])
+    refused = AlloyProperties(EMT, elastic="cubic")(structures)
+    assert "tetragonal" in quarantined(refused)["C11_GPa"].reason
+    averaged = AlloyProperties(EMT, elastic="average")(structures)
+    assert quarantined(averaged) == {}
+
+
+def test_atoms_relax_under_strain_where_asked():
+    atoms = ordered("Au2Cu2", a=3.9).repeat((2, 1, 1))
+    atoms.symbols[0] = "Cu"
+    structures = from_ase([atoms])
+    clamped = valid(AlloyProperties(EMT)(structures))
+    relaxed = valid(AlloyProperties(EMT, ions="relaxed")(structures))
+    assert relaxed[VOLUME] == clamped[VOLUME]
+    assert 0.9 * clamped[BULK] < relaxed[BULK] < clamped[BULK]
+
+
+@pytest.mark.parametrize(
+    ("atoms", "match"),
+    [
+        (bulk("Fe"), "hold elements that the calculator has, got Fe. It has Ag, Al"),
+        (Atoms("X", cell=[3] * 3, pbc=True), "that the calculator has, got X"),
+        (Atoms("Cu", cell=[3] * 3), "be periodic in three directions"),
+        (Atoms("Cu2", [[0] * 3, [1, 0, 0]], cell=[9] * 3, pbc=True), "at 1.00 Å"),
+        (Atoms("CuO", [[0] * 3, [2, 0, 0]], cell=[9] * 3, pbc=True), "got none of O"),
+    ],
+)
+def test_what_cannot_be_computed_costs_nothing(atoms, match):
+    elements = [*METALS, "O"]
+    evaluator = AlloyProperties(Watched, elements=elements)
+    found = evaluator(from_ase([atoms]))
+    assert isinstance(found, Failure)
+    assert match in found.reason
+    assert Watched.calls == 0
+    with pytest.raises(InputError, match=r"It is structure 1\.$"):
+        evaluator.refuse(from_ase([bulk("Cu"), atoms]))
+
+
+def test_a_pool_that_can_be_computed_passes_for_free():
+    AlloyProperties(Watched).refuse(from_ase([bulk("Cu"), ordered("AuCu3")]))
+    assert Watched.calls == 0
+
+
+def test_two_structures_are_a_failure():
+    found = AlloyProperties(EMT)(from_ase([bulk("Cu")] * 2))
+    assert "must hold exactly one structure" in found.reason
+
+
+def test_a_vacancy_is_no_atom():
+    atoms = ordered(["Cu", "X", "Cu", "Cu"])
+    found = AlloyProperties(emt)(from_ase([atoms]))
+    assert found.reason == (
+        "`structures` must hold atoms, got the dummy X. Leave vacant sites out."
+    )
+
+
+def test_an_element_that_the_calculator_turns_out_to_lack_is_a_failure():
+    found = AlloyProperties(emt)(from_ase([bulk("Fe")]))
+    assert "must have the energy of Fe by itself, got " in found.reason
+    assert "references={'Fe': eV per atom}" in found.reason
+    assert found.retryable  # what is wrong is not this structure
+
+
+def test_emt_is_known_without_asking():
+    assert AlloyProperties(EMT).elements >= set(METALS)
+    assert AlloyProperties(emt).elements is None
+
+
+def test_stresses_are_needed():
+    class Blind(LennardJones):
+        implemented_properties = ("energy", "forces")
+
+    def blind():
+        return Blind()
+
+    match = "`calculator` must have stresses, got one without. .*FiniteDifference"
+    with pytest.raises(InputError, match=match):
+        AlloyProperties(Blind)
+    found = AlloyProperties(blind, elements=["Cu"])(copper())
+    assert "must have stresses" in found.reason
+
+
+@pytest.mark.slow
+def test_stresses_may_be_differences():
+    def differences():
+        return FiniteDifferenceCalculator(EMT(), eps_disp=1e-5, eps_strain=1e-5)
+
+    settings = {"references": GIVEN, "force": 0.01}
+    primitive = from_ase([bulk("Cu", a=3.6)])
+    ours = valid(AlloyProperties(EMT, **settings)(primitive))
+    theirs = valid(AlloyProperties(differences, **settings)(primitive))
+    assert theirs[VOLUME] == pytest.approx(ours[VOLUME], rel=1e-3)
+    assert theirs[BULK] == pytest.approx(ours[BULK], rel=1e-2)
+
+
+def test_it_is_an_evaluator_and_travels():
+    evaluator = AlloyProperties(EMT, references={"Cu": "fcc"}, elastic="average")
+    assert isinstance(evaluator, Evaluator)
+    first = evaluator(copper())
+    copy = pickle.loads(pickle.dumps(evaluator))
+    assert copy._made is None
+    assert copy.description() == evaluator.description()
+    assert copy(copper()).properties == first.properties
+
+
+def test_the_description_tells_settings_apart_and_is_json():
+    settings = [
+        {},
+        {"relaxation": "cell"},
+        {"elastic": "cubic"},
+        {"ions": "relaxed"},
+        {"references": {"Cu": -3.5}},
+        {"elements": ["Cu"]},
+        {"windows": {BULK: (2.0, 600.0)}},
+        {"error": 0.2},
+        {"overlap": 0.5},
+        {"force": 0.01},
+        {"steps": 100},
+    ]
+    texts = [
+        json.dumps(AlloyProperties(EMT, **one).description(), allow_nan=False)
+        for one in settings
+    ]
+    assert len(set(texts)) == len(settings)
+
+
+def test_limits_are_those_of_the_calculator():
+    evaluator = AlloyProperties(Calculator(EMT, maximum_force=0.5), references=GIVEN)
+    atoms = ordered("AuCu3")
+    atoms.rattle(0.2, seed=0)
+    found = evaluate(evaluator, from_ase([atoms]))
+    assert "the forces are absurd" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"relaxation": "none"}, "`relaxation` must be one of 'hydrostatic', 'cell'"),
+        ({"elastic": "hexagonal"}, "`elastic` must be one of None, 'cubic', 'average'"),
+        ({"ions": "free"}, "`ions` must be one of 'clamped', 'relaxed', got 'free'"),
+        ({"elements": ["Cuu"]}, "`elements` must be chemical symbols, got Cuu"),
+        ({"elements": []}, "`elements` must be chemical symbols, got none"),
+        ({"error": 0.0}, "`error` must be positive"),
+        ({"overlap": -1.0}, "`overlap` must be positive"),
+        ({"force": math.nan}, "`force` must be positive"),
+        ({"steps": 0}, "`steps` must be an integer of at least 1"),
+        ({"windows": {"mass": (0, 1)}}, "`windows` must name properties, got mass"),
+        ({"references": {"Cu": "fct"}}, "`references` must name a crystal"),
+    ],
+)
+def test_settings_that_are_none_are_refused(settings, match):
+    with pytest.raises(InputError, match=match):
+        AlloyProperties(EMT, **settings)

@@ -1,0 +1,158 @@
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from bostruct.evaluators import Evaluation, Evaluator, Failure, Function, evaluate
+from bostruct.evaluators.base import check, limits
+from bostruct.structures import from_ase
+
+
+@pytest.fixture
+def structures():
+    return from_ase([Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.5]])])
+
+
+def returning(answer):
+    return lambda structures: answer
+
+
+def raising(error):
+    def evaluator(structures):
+        raise error
+
+    return evaluator
+
+
+def test_good_evaluation_is_plain_float64(structures):
+    forces = torch.ones(2, 3, dtype=torch.float32, requires_grad=True)
+    given = Evaluation(np.float32(1.5), forces, {"gap": np.float64(2)}, 0.25, {"v": 1})
+    found = evaluate(returning(given), structures)
+    assert isinstance(found, Evaluation)
+    assert found.energy == 1.5
+    assert type(found.energy) is float
+    assert found.forces.dtype == torch.float64
+    assert not found.forces.requires_grad
+    assert found.properties == {"gap": 2.0}
+    assert found.provenance == {"v": "1"}
+    assert found.seconds == 0.25
+
+
+def test_seconds_are_measured_where_none_are_given(structures):
+    assert evaluate(returning(Evaluation(1.0)), structures).seconds > 0
+    assert (
+        evaluate(returning(Evaluation(1.0, seconds=math.nan)), structures).seconds > 0
+    )
+    assert evaluate(returning(Failure("no")), structures).seconds > 0
+
+
+def test_failure_passes(structures):
+    given = Failure("not converged", retryable=True, seconds=3.0)
+    assert evaluate(returning(given), structures) is given
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("broken\nin two lines"), KeyError("x"), SystemExit(3)]
+)
+def test_what_is_raised_is_a_failure(structures, error):
+    found = evaluate(raising(error), structures)
+    assert isinstance(found, Failure)
+    assert found.reason.startswith(f"the evaluator raised {type(error).__name__}: ")
+    assert "\n" not in found.reason
+
+
+def test_ctrl_c_is_not_a_failure(structures):
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(raising(KeyboardInterrupt()), structures)
+
+
+def test_long_reasons_are_shortened(structures):
+    found = evaluate(raising(ValueError("x" * 10_000)), structures)
+    assert len(found.reason) == 500
+
+
+@pytest.mark.parametrize(
+    ("energy", "reason"),
+    [
+        (math.nan, "the energy is not finite: nan eV"),
+        (math.inf, "the energy is not finite: inf eV"),
+        (-3e6, "the energy is absurd: -3e[+]06 eV for 2 atoms"),
+        (None, "not a number"),
+        ("low", "not a number"),
+        (np.array([1.0, 2.0]), r"not a number: an array of shape \[2\]"),
+        (torch.zeros(0), r"not a number: an array of shape \[0\]"),
+    ],
+)
+def test_wrong_energies_are_failures(structures, energy, reason):
+    found = evaluate(returning(Evaluation(energy)), structures)
+    assert isinstance(found, Failure)
+    assert re.search(reason, found.reason)
+
+
+@pytest.mark.parametrize("energy", [np.array([1.0]), np.array([[1.0]]), torch.ones(1)])
+def test_arrays_of_one_number_are_numbers(structures, energy):
+    assert evaluate(returning(Evaluation(energy)), structures).energy == 1.0
+
+
+@pytest.mark.parametrize(
+    ("forces", "reason"),
+    [
+        (torch.zeros(3, 3), "wrong shape: [3, 3], not [2, 3]"),
+        (torch.zeros(6), "wrong shape: [6], not [2, 3]"),
+        (torch.tensor([[0, 0, math.nan], [0, 0, 0]]), "on 1 of 2 atoms are not finite"),
+        (torch.full((2, 3), 2e4), "the forces are absurd: 34641 eV/Å"),
+        ("none", "not a number"),
+        (object(), "not a number"),
+    ],
+)
+def test_wrong_forces_are_failures(structures, forces, reason):
+    found = evaluate(returning(Evaluation(1.0, forces)), structures)
+    assert isinstance(found, Failure)
+    assert reason in found.reason
+
+
+def test_wrong_properties_are_failures(structures):
+    found = evaluate(returning(Evaluation(1.0, properties={"gap": "wide"})), structures)
+    assert "not a number" in found.reason
+    found = evaluate(returning(Evaluation(1.0, properties=3)), structures)
+    assert "not a number" in found.reason
+
+
+@pytest.mark.parametrize("answer", [None, 1.0, (1.0, None), "done"])
+def test_wrong_types_are_failures(structures, answer):
+    found = evaluate(returning(answer), structures)
+    assert f"returned {type(answer).__name__}, not an Evaluation" in found.reason
+
+
+def test_limits(structures):
+    evaluator = returning(Evaluation(30.0, torch.full((2, 3), 1.0)))
+    assert limits(evaluator) == {"maximum_energy": 1e6, "maximum_force": 1e4}
+    assert isinstance(evaluate(evaluator, structures), Evaluation)
+    assert "absurd" in evaluate(evaluator, structures, maximum_energy=10.0).reason
+    assert "absurd" in evaluate(evaluator, structures, maximum_force=1.0).reason
+    evaluator.maximum_energy = 5.0
+    assert "absurd" in evaluate(evaluator, structures).reason
+
+
+def test_check_alone():
+    assert isinstance(check(Evaluation(1.0), 1), Evaluation)
+    assert isinstance(check(Evaluation(math.nan, seconds="x"), 1), Failure)
+
+
+def test_protocol():
+    assert isinstance(Function(len), Evaluator)
+    assert not isinstance(len, Evaluator)
+
+
+def test_what_the_system_refused_may_succeed_another_time():
+    def lost(structures):
+        raise ConnectionError("the license server is away")
+
+    def wrong(structures):
+        raise ValueError("not converged")
+
+    assert evaluate(lost, None).retryable
+    assert not evaluate(wrong, None).retryable

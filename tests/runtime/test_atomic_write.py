@@ -1,0 +1,160 @@
+import errno
+import os
+import sqlite3
+
+import pytest
+
+from bostruct.campaign import Check
+from bostruct.campaign.log.verify import verify
+from bostruct.errors import LogError
+from bostruct.runtime import atomic_write
+from tests.campaign import processes
+from tests.campaign.standin import counting, start
+
+
+@pytest.fixture
+def connection():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE t (x)")
+    yield connection
+    connection.close()
+
+
+def rows(connection):
+    return [row[0] for row in connection.execute("SELECT x FROM t")]
+
+
+def test_a_file_is_written_whole(tmp_path):
+    atomic_write.write(tmp_path / "a", b"first")
+    atomic_write.write(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"second"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    atomic_write.write(tmp_path / "a", b"first")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LogError, match=r"could not write .*a: No space left on device"):
+        atomic_write.write(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_transaction_lasts_or_is_undone(connection):
+    with atomic_write.transaction(connection):
+        connection.execute("INSERT INTO t VALUES (1)")
+    with pytest.raises(ZeroDivisionError), atomic_write.transaction(connection):
+        connection.execute(f"INSERT INTO t VALUES ({1 / 0})")
+    assert rows(connection) == [1]
+    assert not connection.in_transaction
+
+
+def test_a_failed_transaction_says_so(connection, monkeypatch):
+    with (
+        pytest.raises(LogError, match="could not write the log: no such table: u"),
+        atomic_write.transaction(connection),
+    ):
+        connection.execute("INSERT INTO u VALUES (2)")
+
+    def full(_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(atomic_write, "commit", full)
+    with (
+        pytest.raises(LogError, match=r"disk is full\. Nothing recorded was lost"),
+        atomic_write.transaction(connection),
+    ):
+        connection.execute("INSERT INTO t VALUES (3)")
+    assert rows(connection) == []
+
+
+def test_a_failed_rollback_does_not_hide_the_error():
+    class Gone:
+        in_transaction = True
+
+        def execute(self, query):
+            raise sqlite3.OperationalError(f"disk I/O error at {query}")
+
+    with (
+        pytest.raises(LogError, match="disk I/O error at BEGIN"),
+        atomic_write.transaction(Gone()),
+    ):
+        pass
+
+
+PLAIN = {"initial": 2, "batch": 2}
+# Steps given, start, model, check, check, model; see the test of their kinds.
+CHECKED = {
+    "initial": 1,
+    "start": start(True, None, 1e9, True),
+    "check": Check(tolerance=1e-6, steps=2, every=3),
+}
+
+
+def test_kinds_of_steps(tmp_path):
+    log = counting(tmp_path / "calls", 6, **CHECKED).run(tmp_path / "run")
+    kinds = [step.kind for step in log.steps()]
+    assert kinds == ["given", "start", "model", "check", "check", "model"]
+
+
+class Killed(BaseException):
+    """As if the process had been killed: nothing is committed any more."""
+
+
+def test_ended_at_every_transaction_of_a_check(tmp_path, monkeypatch):
+    """Given structures, starting ones, steps of a check: the same log each time."""
+    whole = counting(tmp_path / "c", 6, **CHECKED).run(tmp_path / "run").fingerprint()
+    for step in range(2, 60):
+        folder, calls = tmp_path / f"run{step}", tmp_path / f"calls{step}"
+        left = [step]
+
+        def commit(connection, left=left):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            connection.execute("COMMIT")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic_write, "commit", commit)
+            try:
+                counting(calls, 6, **CHECKED).run(folder)
+            except Killed:
+                ended = False
+            else:
+                ended = True
+        log = counting(calls, 6, **CHECKED).run(folder)
+        assert log.fingerprint() == whole
+        made = calls.read_text().split()
+        assert len(set(made)) == 6
+        assert len(made) <= 7
+        if ended:
+            break
+    assert 20 < step < 59
+
+
+@pytest.mark.parametrize(
+    ("n", "parts", "first"),
+    [(4, PLAIN, 0), pytest.param(6, CHECKED, 12, marks=pytest.mark.slow)],
+    ids=["plain", "checked"],
+)
+def test_killed_at_every_durable_step(tmp_path, n, parts, first):
+    """Whatever is the last thing that lasts, the next run ends with the same log."""
+    whole = counting(tmp_path / "whole", n, **parts).run(tmp_path / "run").fingerprint()
+    for step in range(first, 200):
+        folder, calls = tmp_path / f"run{step}", tmp_path / f"calls{step}"
+        code = processes.call(processes.die_at, step, folder, calls, n, parts)
+        assert code in (0, processes.DIED)
+        log = counting(calls, n, **parts).run(folder)
+        assert log.fingerprint() == whole
+        assert verify(log).good
+        made = calls.read_text().split()
+        assert len(set(made)) == n
+        # At most the one that was running is asked for again.
+        assert len(made) <= n + 1
+        if code == 0:
+            break
+    assert 20 < step < 150

@@ -1,0 +1,27 @@
+import gpytorch.settings
+import linear_operator.settings
+
+from bostruct.runtime import botorch_import
+
+
+def test_values_hold_what_botorch_changes():
+    names = {f"{kind.__name__}.{name}" for kind, name in botorch_import.values()}
+    assert {
+        "_fast_solves._default",
+        "_fast_log_prob._default",
+        "_fast_covar_root_decomposition._default",
+        "cholesky_max_tries._global_value",
+        "max_cholesky_size._global_value",
+        "max_eager_kernel_size._global_value",
+    } <= names
+
+
+def test_restore_puts_back():
+    before = botorch_import.values()
+    try:
+        linear_operator.settings.cholesky_max_tries._global_value = 17
+        gpytorch.settings.max_eager_kernel_size._global_value = 18
+        assert botorch_import.values() != before
+    finally:
+        botorch_import.restore(before)
+    assert botorch_import.values() == before

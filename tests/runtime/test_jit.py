@@ -1,0 +1,66 @@
+"""Compiled functions do what they say, with a cache and without one."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bostruct.runtime import jit
+from bostruct.runtime.jit import compiled
+
+
+def total(values):
+    found = 0.0
+    for i in range(len(values)):
+        found += values[i]
+    return found
+
+
+@compiled()
+def square(x):
+    return x * x
+
+
+@compiled()
+def sum_of_squares(values):
+    found = 0.0
+    for i in range(len(values)):
+        found += square(values[i])
+    return found
+
+
+def test_a_function_is_compiled_and_keeps_its_name():
+    made = compiled()(total)
+    assert made(np.arange(4.0)) == 6.0
+    assert made.__name__ == "total"
+    assert made.machine.signatures
+
+
+def test_compiled_functions_call_each_other():
+    assert sum_of_squares(np.arange(4.0)) == 14.0
+    assert square(3.0) == 9.0
+    assert sum_of_squares.machine.signatures
+
+
+def test_the_import_of_loops_does_not_load_numba():
+    code = "import sys, bostruct.jit, bostruct.descriptors.soap.power_spectrum_numba as c; "
+    code += "print('numba' in sys.modules, c.spectrum.__name__)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == ["False", "spectrum"]
+
+
+def test_a_function_without_a_file_is_compiled_without_a_cache():
+    """Numba finds no place for a cache there, as where nobody may write."""
+    scope = {}
+    exec("def twice(x):\n    return 2 * x", scope)
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        jit._njit(scope["twice"], cache=True)
+    assert compiled()(scope["twice"])(3.0) == 6.0
+
+
+def test_flags_reach_the_compiler():
+    made = compiled(fastmath={"contract"})(total)
+    assert made.machine.targetoptions["fastmath"] == {"contract"}

@@ -1,0 +1,21 @@
+import pytest
+
+from bostruct.errors import InputError
+from bostruct.runtime.memory import block_rows, check_memory, free_bytes
+
+
+def test_what_does_not_fit_is_refused_with_a_sentence():
+    with pytest.raises(
+        InputError, match=r"`x` must need at most the 1 GiB that are free, got 2 GiB"
+    ):
+        check_memory("x", 2 * 2**30, 2**30, "Ask for less.")
+    assert check_memory("x", 5, 5) == 5
+
+
+def test_free_memory_is_between_a_megabyte_and_a_petabyte():
+    assert 2**20 < free_bytes() < 2**50
+
+
+def test_rows_of_a_block():
+    assert block_rows(4, 64) == 2
+    assert block_rows(10**6, 64) == 1

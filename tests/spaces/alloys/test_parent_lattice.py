@@ -1,0 +1,70 @@
+import warnings
+
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from pymatgen.core import Lattice, Structure
+
+from bostruct.errors import InputError
+from bostruct.spaces.alloys.parent_lattice import (
+    hushed,
+    parent_atoms,
+    primitive,
+    supercell,
+)
+
+
+def test_reads_ase_and_pymatgen():
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    structure = Structure(atoms.cell.array, ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
+    for parent in (atoms, structure):
+        made = parent_atoms(parent)
+        assert made.get_chemical_formula() == "ClNa"
+        assert made.get_volume() == pytest.approx(5.6**3 / 4)
+        assert made.pbc.all()
+    assert parent_atoms(atoms) is not atoms
+
+
+def test_a_disordered_site_keeps_what_it_holds_most():
+    site = [{"Cu": 0.3, "Au": 0.7}]
+    made = parent_atoms(Structure(Lattice.cubic(4), site, [[0, 0, 0]]))
+    assert made.get_chemical_formula() == "Au"
+
+
+def test_the_usual_supercell():
+    assert len(supercell(None)) == 32
+    assert len(supercell(bulk("Cu"))) == 1
+
+
+def test_primitive_cells_are_not_turned():
+    cell = primitive(bulk("Cu", cubic=True) * (2, 1, 3))
+    assert len(cell) == 1
+    assert cell.get_volume() == pytest.approx(3.61**3 / 4)
+    salt = primitive(bulk("NaCl", "rocksalt", a=5.6, cubic=True))
+    assert salt.get_chemical_formula() == "ClNa"
+
+
+def test_hushes_one_warning_only():
+    with hushed(), pytest.warns(DeprecationWarning, match="another"):
+        warnings.warn("another", DeprecationWarning, stacklevel=1)
+    with hushed():
+        warnings.warn("Set OLD_ERROR_HANDLING", DeprecationWarning, stacklevel=1)
+
+
+@pytest.mark.parametrize(
+    ("parent", "match"),
+    [
+        ("Cu", "`parent` must be ASE's Atoms or pymatgen's Structure, got str"),
+        (Atoms(), "`parent` must have at least one site, got 0"),
+        (molecule("H2O"), "`parent` must repeat along three axes"),
+    ],
+)
+def test_refusals(parent, match):
+    with pytest.raises(InputError, match=match):
+        supercell(parent)
+
+
+def test_refuses_what_spglib_cannot_read():
+    twice = Atoms("Cu2", [[0, 0, 0], [0, 0, 0]], cell=[3, 3, 3], pbc=True)
+    with pytest.raises(InputError, match="`parent` must have a primitive cell"):
+        primitive(twice)

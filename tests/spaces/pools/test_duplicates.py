@@ -1,0 +1,72 @@
+import pytest
+import torch
+from ase.build import bulk, molecule
+from ase.cluster import Octahedron
+
+from bostruct.spaces.pools.duplicates import (
+    TOLERANCE,
+    equal,
+    find,
+    first_of,
+    signatures,
+)
+from bostruct.structures import from_ase
+
+
+def brass(*symbols):
+    atoms = bulk("Cu", cubic=True) * (2, 1, 1)
+    atoms.symbols[: len(symbols)] = symbols
+    return atoms
+
+
+def turned(atoms):
+    """Return another cell of the same: turned, shifted, renumbered and doubled."""
+    other = atoms.copy()
+    if other.pbc.all():
+        other = other * (1, 2, 1)
+    other.rotate(40, (1, 2, 3), rotate_cell=bool(other.pbc.any()))
+    other.positions += 0.3
+    return other[::-1]
+
+
+ALL = [brass("Zn"), brass("Zn", "Zn"), molecule("C2H6"), Octahedron("Cu", 3)]
+
+
+@pytest.mark.parametrize("atoms", ALL)
+def test_signatures_do_not_depend_on_the_cell(atoms):
+    both = from_ase([atoms, turned(atoms)])
+    S = signatures(both, both.numbers.unique())
+    torch.testing.assert_close(S[0], S[1])
+
+
+def test_finds_what_is_the_same():
+    structures = from_ase([ALL[0], ALL[1], turned(ALL[0]), ALL[2], turned(ALL[2])])
+    S = signatures(structures, structures.numbers.unique())
+    assert first_of(S, lambda p: structures[p]).tolist() == [0, 1, 0, 3, 3]
+    assert find(S[2], S).tolist() == [0, 2]
+
+
+def test_looks_closely_where_signatures_agree():
+    """Signatures made equal by hand: orderings and isomers stay apart."""
+    near, far = brass("Zn", "Zn"), brass("Zn", "Cu", "Cu", "Cu", "Zn")
+    ethanol = [molecule("CH3CH2OH"), molecule("CH3OCH3")]
+    structures = from_ase([near, far, *ethanol, turned(near)])
+    S = torch.zeros(5, 8, dtype=torch.float64)
+    assert first_of(S, lambda p: structures[p]).tolist() == [0, 1, 2, 3, 0]
+
+
+def test_a_structure_with_another_cell_or_length_is_another():
+    cell = bulk("Cu")
+    larger = bulk("Cu", a=3.7)
+    flat = cell.copy()
+    flat.pbc = [True, True, False]
+    s = from_ase([cell, larger, flat, bulk("Ag", a=3.61)])
+
+    def take(places):
+        return s[places]
+
+    assert equal(take, 0, take, 0)
+    for other in (1, 2, 3):
+        assert not equal(take, 0, take, other)
+    S = signatures(s, s.numbers.unique())
+    assert (S[0] - S[1]).abs().max() > TOLERANCE

@@ -1,0 +1,149 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import fcc100, molecule
+from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms, FixedPlane
+
+from bostruct.errors import InputError, SpaceError
+from bostruct.spaces.surfaces.periodic_plane import Plane
+from bostruct.spaces.surfaces.slab import (
+    check_apart,
+    check_images,
+    digest,
+    heights,
+    read,
+    room,
+)
+from bostruct.structures import from_ase
+
+
+def slab():
+    atoms = fcc100("Au", (2, 2, 2), vacuum=8.0)
+    atoms.info.clear()  # not everything in there can be written
+    return atoms
+
+
+def test_fixes_all_atoms_unless_told_otherwise():
+    assert read(slab()).fixed.all()
+    some = slab()
+    some.set_constraint(FixAtoms(mask=some.get_tags() == 2))
+    assert read(some).fixed.tolist() == [True] * 4 + [False] * 4
+    none = slab()
+    none.set_constraint(FixAtoms(indices=[]))
+    assert not read(none).fixed.any()
+
+
+def test_reads_files(tmp_path):
+    path = tmp_path / "slab.extxyz"
+    slab().write(path)
+    assert digest(read(path)) == digest(read(str(path))) == digest(read(slab()))
+
+
+def test_energies_are_dropped():
+    atoms = slab()
+    atoms.calc = EMT()
+    atoms.get_forces()
+    assert from_ase(atoms).energy is not None
+    assert read(atoms).energy is None
+
+
+def sideways():
+    atoms = slab()
+    atoms.pbc = (True, False, True)
+    return atoms
+
+
+def flat():
+    atoms = slab()
+    atoms.cell[1] = 2 * atoms.cell[0]
+    return atoms
+
+
+def sliding():
+    atoms = slab()
+    atoms.set_constraint(FixedPlane(0, (0, 0, 1)))
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        (7, "`slab` must be ase.Atoms or the path of a file, got 7"),
+        ("missing.xyz", "must be a file that ASE can read, got 'missing.xyz'. FileNot"),
+        (Atoms(), "`slab` must have atoms, got none"),
+        (molecule("H2O"), r"periodic along its first two lattice vectors, got pbc \["),
+        (sideways(), r"Set slab.pbc = \(True, True, False\)"),
+        (Atoms("H", pbc=True), r"`slab` must have a cell, got \[0.0, 0.0, 0.0\]"),
+        (flat(), "`cell` must have independent lattice vectors"),
+        (sliding(), "`constraints` must be FixAtoms, got FixedPlane"),
+    ],
+)
+def test_refuses(given, match):
+    with pytest.raises(InputError, match=match):
+        read(given)
+
+
+def test_refuses_files_that_are_no_structures(tmp_path):
+    path = tmp_path / "slab.xyz"
+    path.write_text("nonsense")
+    with pytest.raises(InputError, match="must be a file that ASE can read"):
+        read(path)
+
+
+def test_a_region_is_two_heights():
+    assert heights((0, 6)) == (0.0, 6.0)
+    assert heights([-2.5, np.float64(3)]) == (-2.5, 3.0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [(3, 1), (2, 2), (-3, -1), (0,), (0, 1, 2), (0, "6"), 6, "06", (0, float("inf"))],
+)
+def test_refuses_regions(given):
+    with pytest.raises(InputError, match="`region` must be two heights in Å"):
+        heights(given)
+
+
+def test_a_digest_ignores_the_last_digits_only():
+    one = slab()
+    same, moved, tagged = slab(), slab(), slab()
+    same.positions += 1e-9
+    moved.positions[3, 0] += 1e-3
+    tagged.set_tags(0)
+    assert digest(read(one)) == digest(read(same))
+    found = {digest(read(atoms)) for atoms in (one, moved, tagged)}
+    assert len(found) == 3
+
+
+def plane_of(atoms):
+    return Plane.of(torch.from_numpy(np.asarray(atoms.cell)))
+
+
+def test_the_room_above_a_slab():
+    atoms = slab()
+    assert room(read(atoms), plane_of(atoms), 2.5) == pytest.approx(8)
+    atoms.pbc = True  # then the next slab must not be touched
+    assert room(read(atoms), plane_of(atoms), 2.5) == pytest.approx(13.5)
+    atoms = fcc100("Au", (2, 2, 2))
+    atoms.cell[2] = 0
+    assert room(read(atoms), plane_of(atoms), 2.5) == math.inf
+
+
+def test_atoms_keep_away_from_their_images():
+    plane = plane_of(fcc100("Au", (1, 2, 2), vacuum=8.0))
+    check_images(plane, 2.8)
+    with pytest.raises(SpaceError, match=r"2.90 Å from their own.*2.88 Å. Repeat it"):
+        check_images(plane, 2.9)
+
+
+def test_refuses_slabs_with_close_atoms():
+    atoms = slab()
+    check_apart(read(atoms), plane_of(atoms), torch.full((8, 8), 2.8))
+    atoms.positions[0] += 2 * atoms.cell[0] + [0, 0, 1.9]
+    match = r"atoms 0 \(Au\) and 4 \(Au\) 2.80 Å apart, got .* smaller `minimum_dist"
+    with pytest.raises(InputError, match=match):
+        check_apart(read(atoms), plane_of(atoms), torch.full((8, 8), 2.8))

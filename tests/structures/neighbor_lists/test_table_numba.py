@@ -1,0 +1,76 @@
+"""The table of neighbors against ASE's list and our own."""
+
+import importlib
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, fcc100
+from ase.neighborlist import neighbor_list
+
+from bostruct.errors import InputError
+from bostruct.structures import from_ase, neighbors, table
+
+MODULE = importlib.import_module("bostruct.structures.neighbor_lists.table_numba")
+CUTOFF = 4.3
+
+
+def cases():
+    rng = np.random.default_rng(0)
+    skew = Atoms("Cu5", rng.uniform(-9, 9, (5, 3)), cell=rng.normal(size=(3, 3)) * 4)
+    slab = fcc100("Au", (2, 2, 2), vacuum=5.0)
+    slab.positions += rng.normal(size=slab.positions.shape) * 8  # into other images
+    slab.cell[2] = 0.0
+    return {
+        "cluster": Atoms("Cu7", rng.normal(size=(7, 3)) * 2.5),
+        "primitive": bulk("Cu", "fcc", a=3.6),
+        "partly periodic": Atoms(skew, pbc=(True, False, True)),
+        "slab without a third vector": slab,
+        "chain": Atoms(
+            "Cu2", [[0, 0, 0], [1, 1, 30.0]], cell=(0, 0, 3.0), pbc=(0, 0, 1)
+        ),
+        "atom": Atoms("Cu"),
+    }
+
+
+def pairs(other, shift, mask):
+    """Return the pairs as a sorted list of atom, atom and whole shifts."""
+    rows = torch.arange(len(other)).unsqueeze(-1).expand_as(other)
+    flat = torch.cat((torch.stack((rows, other), -1), shift.long()), -1)[mask]
+    return sorted(map(tuple, flat.tolist()))
+
+
+@pytest.mark.parametrize("name", cases())
+def test_equals_that_of_ase(name):
+    atoms = cases()[name]
+    i, j, S = neighbor_list("ijS", atoms, CUTOFF)
+    expected = sorted(
+        (int(a), int(b), *map(int, s)) for a, b, s in zip(i, j, S, strict=True)
+    )
+    assert pairs(*table(from_ase(atoms), CUTOFF)) == expected
+
+
+def test_a_ragged_batch_is_one_after_the_other():
+    structures = from_ase(list(cases().values()))
+    assert pairs(*table(structures, CUTOFF)) == pairs(
+        *neighbors(structures, CUTOFF).padded()
+    )
+
+
+def test_large_structures_are_sorted_into_bins(monkeypatch):
+    structures = from_ase(list(cases().values()))
+    expected = pairs(*table(structures, CUTOFF))
+    monkeypatch.setattr(MODULE, "LARGEST", 3)
+    assert pairs(*table(structures, CUTOFF)) == expected
+
+
+def test_unused_places_point_at_the_atom_itself():
+    other, shift, mask = table(from_ase(Atoms("Cu3", np.diag([0, 2, 40.0]))), CUTOFF)
+    assert other[~mask].tolist() == [2]
+    assert not shift[~mask].any()
+
+
+def test_the_cutoff_must_be_positive():
+    with pytest.raises(InputError, match="`cutoff` must be positive"):
+        table(from_ase(Atoms("Cu2", [[0, 0, 0], [0, 0, 2]])), 0.0)

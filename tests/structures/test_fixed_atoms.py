@@ -1,0 +1,71 @@
+"""The fixed atoms that structures share."""
+
+import importlib
+from dataclasses import replace
+
+import torch
+from ase import Atoms
+
+from bostruct.structures import Structures, from_ase, ground, neighbors, table
+
+MODULE = importlib.import_module("bostruct.structures.neighbor_lists.table_numba")
+
+FIXED = torch.tensor([True, False, True, False])
+
+
+def batch(count=2):
+    atoms = Atoms("AuCuPtCu", [[0, 0, 0], [1, 0, 2], [3, 0, 0], [2, 0, 2.5]])
+    atoms.cell, atoms.pbc = [6, 6, 9], (True, True, False)
+    structures = from_ase([atoms] * count)
+    P = structures.positions.clone()
+    P[-1, 2] += 0.3
+    fixed = FIXED.repeat(count)
+    return replace(structures, fixed=fixed, positions=P)
+
+
+def test_it_is_the_fixed_atoms_alone():
+    found = ground(batch())
+    assert found.rows.tolist() == [0, -1, 1, -1]
+    assert found.atoms.numbers.tolist() == [79, 78]
+    assert found.atoms.positions[:, 0].tolist() == [0.0, 3.0]
+    assert found.atoms.pbc.tolist() == [[True, True, False]]
+    assert found.atoms.fixed.all()
+
+
+def test_structures_that_do_not_agree_share_none():
+    structures = batch()
+    assert ground(structures) is not None
+    P, fixed = structures.positions.clone(), structures.fixed.clone()
+    P[4, 0] += 1e-9
+    fixed[5] = True
+    cell = structures.cell.clone()
+    cell[1] *= 1.1
+    for changed in ({"positions": P}, {"fixed": fixed}, {"cell": cell}):
+        assert ground(replace(structures, **changed)) is None
+    assert ground(Structures.cat([structures, structures[0:0]])) is not None
+    assert ground(replace(structures, fixed=torch.zeros_like(fixed))) is None
+
+
+def test_is_the_same_to_the_last_bit():
+    structures = batch()
+    one = ground(structures)
+    assert one.same(ground(batch(3)))
+    assert not one.same(ground(structures.to(dtype=torch.float32)))
+    shifted = replace(structures, positions=structures.positions + 1e-12)
+    assert not one.same(ground(shifted))
+
+
+def test_a_frozen_table_lacks_pairs_of_fixed_atoms(monkeypatch):
+    structures, found = batch(), []
+    for largest in (512, 0):
+        monkeypatch.setattr(MODULE, "LARGEST", largest)
+        other, _, mask = table(structures, 5.0, frozen=True)
+        center, column = mask.nonzero(as_tuple=True)
+        pairs = zip(center.tolist(), other[center, column].tolist(), strict=True)
+        found.append(sorted(pairs))
+    every = neighbors(structures, 5.0)
+    fixed = structures.fixed
+    kept = every.kept(~(fixed[every.center] & fixed[every.other]))
+    expected = sorted(zip(kept.center.tolist(), kept.other.tolist(), strict=True))
+    assert found == [expected, expected]
+    assert 0 < len(expected) < len(every)

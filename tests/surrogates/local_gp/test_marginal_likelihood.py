@@ -1,0 +1,304 @@
+"""The marginal likelihood against the Gaussian it is the density of."""
+
+import math
+from dataclasses import replace
+
+import gpytorch
+import pytest
+import torch
+from linear_operator import settings
+from torch.distributions import MultivariateNormal
+
+from bostruct.surrogates import LocalGP
+from bostruct.surrogates.local_gp.marginal_likelihood import (
+    NAMES,
+    Hyperparameters,
+    Rows,
+    gram,
+    log_marginal_likelihood,
+    maximise,
+    moment,
+    precision,
+    slopes,
+)
+
+ROUNDING = 1e-9  # relative; two ways of adding up some thousand terms
+
+
+def random(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+
+class Problem:
+    """Random features of energies and forces, with values drawn from the model.
+
+    Attributes:
+        s, e, f: the deviations the values were drawn with.
+        unseen: of energies and of forces, in units of s².
+    """
+
+    def __init__(self, energies=12, forces=50, m=7, seed=0, unseen=(0.0, 0.0)):
+        self.s, self.e, self.f = (torch.tensor(x).double() for x in (1.7, 0.05, 0.2))
+        self.F = random(energies + forces, m, seed=seed)
+        self.trust = 1 + random(energies + forces, seed=seed + 1).abs()
+        kind = torch.arange(energies + forces) < energies
+        self.unseen = torch.tensor(unseen).double()
+        d, g = torch.stack((self.e, self.f)) ** 2 + self.s**2 * self.unseen
+        self.D = torch.where(kind, d, g) * self.trust
+        weights = self.s * random(m, seed=seed + 2)
+        noise = self.D.sqrt() * random(energies + forces, seed=seed + 3)
+        self.y = self.F @ weights + noise
+        self.rows = []
+        for part, own in zip((kind, ~kind), self.unseen, strict=True):
+            rows = replace(Rows.none(m, self.F), unseen=own)
+            for half in torch.arange(energies + forces)[part].chunk(3):
+                rows = rows.add(self.F[half], self.y[half], self.trust[half])
+            self.rows.append(rows)
+
+    def dense(self):
+        return self.s**2 * self.F @ self.F.T + torch.diag(self.D)
+
+    def value(self):
+        return log_marginal_likelihood(*self.rows, self.s, self.e, self.f)
+
+
+UNSEEN = pytest.mark.parametrize("unseen", [(0.0, 0.0), (0.01, 0.0), (0.002, 0.05)])
+
+
+@UNSEEN
+@pytest.mark.parametrize(("energies", "forces"), [(12, 50), (5, 0), (0, 9), (1, 2)])
+def test_is_the_density_of_the_dense_gaussian(energies, forces, unseen):
+    """With rows that are trusted differently, added in parts."""
+    problem = Problem(energies, forces, unseen=unseen)
+    gaussian = MultivariateNormal(
+        torch.zeros(energies + forces).double(), problem.dense()
+    )
+    expected = gaussian.log_prob(problem.y)
+    torch.testing.assert_close(problem.value(), expected, rtol=ROUNDING, atol=1e-9)
+
+
+def test_agrees_with_gpytorch():
+    problem = Problem()
+    zero = torch.zeros_like(problem.y)
+    gaussian = gpytorch.distributions.MultivariateNormal(zero, problem.dense())
+    expected = gaussian.log_prob(problem.y)
+    torch.testing.assert_close(problem.value(), expected, rtol=ROUNDING, atol=1e-9)
+
+
+@UNSEEN
+@pytest.mark.parametrize(("energies", "forces"), [(12, 50), (5, 0), (0, 9), (1, 2)])
+def test_slopes_are_those_of_the_density(energies, forces, unseen):
+    problem = Problem(energies, forces, unseen=unseen)
+    logs = [x.log().requires_grad_() for x in (problem.s, problem.e, problem.f)]
+    value = log_marginal_likelihood(*problem.rows, *(x.exp() for x in logs))
+    expected = torch.stack(torch.autograd.grad(value, logs))
+    same, found = slopes(*problem.rows, problem.s, problem.e, problem.f)
+    assert torch.equal(same, problem.value())
+    torch.testing.assert_close(found, expected, rtol=ROUNDING, atol=1e-9)
+
+
+@UNSEEN
+def test_weights_are_those_of_the_dense_gaussian(unseen):
+    problem = Problem(unseen=unseen)
+    arguments = (*problem.rows, problem.s, problem.e, problem.f)
+    A, v = precision(*arguments), moment(*arguments)
+    weighed = problem.F / problem.D.unsqueeze(-1)
+    expected = torch.eye(7).double() / problem.s**2 + problem.F.T @ weighed
+    torch.testing.assert_close(A, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(v, weighed.T @ problem.y, rtol=1e-12, atol=1e-12)
+
+
+def test_gradient_matches_finite_differences():
+    problem = Problem()
+    inputs = [x.clone().requires_grad_() for x in (problem.s, problem.e, problem.f)]
+
+    def evidence(s, e, f):
+        return log_marginal_likelihood(*problem.rows, s, e, f)
+
+    assert torch.autograd.gradcheck(evidence, inputs)
+
+
+@pytest.mark.parametrize("count", [900, 4200])
+@pytest.mark.parametrize("fast", [True, False])
+def test_many_rows_and_any_settings_give_the_same(count, fast):
+    """GPyTorch's own value changes above 800 rows, BoTorch moves that to 4096.
+
+    Here every factorisation is of m x m. The closed form is built up row by row,
+    log p(y) = sum_i log p(y_i | y_1 .. y_i-1), by rank-one updates of the weights.
+    """
+    problem = Problem(energies=count // 10, forces=count - count // 10)
+    with (
+        settings.fast_computations(fast, fast, fast),
+        settings.max_cholesky_size(1),
+        settings.num_trace_samples(1),
+    ):
+        found = problem.value()
+        hyper = Hyperparameters(1.0, 1.0)
+        values = (float(problem.s), float(problem.e), float(problem.f))
+        hyper.set(values)
+        fixed = maximise(*problem.rows, hyper, move=False)
+    V = problem.s**2 * torch.eye(problem.F.shape[1]).double()
+    mean = torch.zeros(problem.F.shape[1]).double()
+    expected = 0.0
+    for x, y, d in zip(problem.F, problem.y, problem.D, strict=True):
+        Vx = V @ x
+        spread = x @ Vx + d
+        miss = y - x @ mean
+        expected -= float(miss**2 / spread + spread.log() + math.log(2 * math.pi)) / 2
+        mean, V = mean + Vx * miss / spread, V - torch.outer(Vx, Vx) / spread
+    assert float(found) == pytest.approx(expected, rel=ROUNDING)
+    assert float(fixed) == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_a_fit_does_not_depend_on_the_settings(data):
+    """900 force rows, with the process set to stochastic solvers."""
+    gp = LocalGP(inducing=60, radial=3, angular=2)
+    expected = gp.fit(data).state()
+    with (
+        settings.fast_computations(True, True, True),
+        settings.max_cholesky_size(1),
+        settings.cholesky_jitter(double_value=1e-2),
+    ):
+        found = gp.fit(data).state()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_finds_the_deviations_that_were_drawn_with():
+    """From 400 rows of 30 features the deviations are known to a few per cent."""
+    problem = Problem(energies=400, forces=900, m=30)
+    hyper = Hyperparameters(force=1.0, length=1.0)
+    start = maximise(*problem.rows, hyper, move=False)
+    before = start + hyper.log_prior()
+    found = maximise(*problem.rows, hyper)
+    assert found + hyper.log_prior() > before + 1
+    assert found > start
+    signal, energy, force = numbers(hyper)
+    assert signal == pytest.approx(1.7, rel=0.5)
+    assert energy == pytest.approx(0.05, rel=0.15)
+    assert force == pytest.approx(0.2, rel=0.15)
+
+
+def test_what_features_do_not_see_is_not_taken_for_noise():
+    """Rows of which each has its own part unseen, told by the mean of these parts.
+
+    Without it the noises are what is not seen, 0.17 and 0.38 here.
+    """
+    problem = Problem(energies=400, forces=900, m=30)
+    part = random(1300, seed=7).square() * torch.where(problem.D > 0.02, 0.05, 0.01)
+    kind = torch.arange(1300) < 400
+    extra = problem.s * (part * problem.trust).sqrt() * random(1300, seed=8)
+    y = problem.y + extra
+    found = []
+    for told in (0.0, 1.0):
+        rows = []
+        for some in (kind, ~kind):
+            none = Rows.none(30, problem.F)
+            one = none.add(problem.F[some], y[some], problem.trust[some])
+            rows.append(replace(one, unseen=told * part[some].mean()))
+        hyper = Hyperparameters(force=1.0, length=1.0)
+        maximise(*rows, hyper)
+        found.append(numbers(hyper))
+    (_, energy, force), (signal, seen, felt) = found
+    assert signal == pytest.approx(1.7, rel=0.3)
+    assert energy > 2 * seen
+    assert force > 1.3 * felt
+    assert felt == pytest.approx(0.2, rel=0.4)
+
+
+def test_noises_do_not_vanish_with_noiseless_data():
+    """They stand for what the model cannot represent: see `Hyperparameters`."""
+    F, rows = random(60, 7), []
+    y = F @ random(7, seed=1)
+    for part in (slice(0, 10), slice(10, 60)):
+        none = Rows.none(7, F)
+        rows.append(none.add(F[part], y[part], torch.ones_like(y[part])))
+    hyper = Hyperparameters(1.0, 1.0)
+    maximise(*rows, hyper)
+    _, energy, force = numbers(hyper)
+    assert energy == pytest.approx(hyper.least["energy_noise"])
+    assert force == pytest.approx(hyper.least["force_noise"])
+
+
+def numbers(hyper):
+    return [float(hyper.value(name).detach()) for name in NAMES]
+
+
+def test_is_at_rest_at_its_maximum():
+    problem = Problem()
+    hyper = Hyperparameters(1.0, 1.0)
+    maximise(*problem.rows, hyper)
+    values = [hyper.value(name) for name in NAMES]
+    loss = log_marginal_likelihood(*problem.rows, *values) + hyper.log_prior()
+    slopes = torch.autograd.grad(loss, list(hyper.parameters()))
+    assert max(float(slope.abs()) for slope in slopes) < 1e-2
+
+
+def test_stays_where_it_is_when_told():
+    hyper = Hyperparameters(2.0, 3.0)
+    before = numbers(hyper)
+    maximise(*Problem().rows, hyper, move=False)
+    assert numbers(hyper) == before
+
+
+def test_starts_at_the_scale_of_the_data():
+    hyper = Hyperparameters(force=2.0, length=0.5)
+    assert numbers(hyper) == pytest.approx([1.0, 0.01, 0.06])
+    hyper.set((3.0, 0.1, 0.2))
+    assert numbers(hyper) == pytest.approx([3.0, 0.1, 0.2])
+
+
+def test_prior_is_the_density_of_the_logarithms():
+    hyper = Hyperparameters(force=2.0, length=0.5)
+    expected = sum(-math.log(w) - math.log(2 * math.pi) / 2 for w in (2.0, 1.5, 1.5))
+    assert hyper.log_prior().item() == pytest.approx(expected)
+    hyper.set((1.0 * math.exp(2.0), 0.01, 0.06))  # one deviation off
+    assert hyper.log_prior().item() == pytest.approx(expected - 0.5)
+
+
+def test_scales_with_the_unit_of_energy():
+    """Values a thousand times as large have deviations a thousand times as large."""
+    problem, found = Problem(), []
+    for unit in (1.0, 1000.0):
+        hyper = Hyperparameters(unit, 1.0)
+        rows = []
+        for part in problem.rows:
+            rows.append(
+                Rows(
+                    part.gram,
+                    part.moment * unit,
+                    part.square * unit**2,
+                    part.count,
+                    part.scale,
+                    part.unseen,
+                )
+            )
+        maximise(*rows, hyper)
+        found.append(numbers(hyper)[0] / unit)
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_two_structures_do_not_run_away(data, count):
+    """The priors hold deviations that so few data say little about."""
+    found = LocalGP().fit(data[:count])
+    hyper = found.hyperparameters()
+    scale = float(data[:count].forces.square().mean().sqrt())
+    assert 0.01 * scale < hyper["signal_eV"] < 100 * scale
+    noise = hyper["energy_noise_eV_per_root_atom"]
+    assert 1e-4 * scale < noise < scale
+    assert math.isfinite(hyper["log_marginal_likelihood"])
+
+
+@pytest.mark.parametrize("m", [1, 95, 96, 97, 250])
+def test_half_a_product_is_the_whole(m):
+    F = random(40, m)
+    found = gram(F)
+    torch.testing.assert_close(found, F.T @ F, rtol=0, atol=1e-12)
+    assert torch.equal(found, found.T)
+
+
+def test_no_rows_say_nothing():
+    rows = Rows.none(4, torch.zeros(1, dtype=torch.float64))
+    one = torch.tensor(1.3).double()
+    assert float(log_marginal_likelihood(rows, rows, one, one, one)) == pytest.approx(0)

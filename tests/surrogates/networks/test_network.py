@@ -1,0 +1,101 @@
+"""The written-out network against autograd."""
+
+import pytest
+import torch
+
+from bostruct.errors import InputError
+from bostruct.surrogates.networks.network import LEVEL, Network, Weights, check_members
+
+
+def drawn(backbones=3, heads=3):
+    generator = torch.Generator().manual_seed(0)
+    weights = Weights.draw((5, 2, 7), generator, backbones=backbones, heads=heads)
+    x = torch.randn(4, 5, generator=generator, dtype=torch.float64)
+    return weights, x, torch.tensor([0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("backbones", [1, 3])
+@pytest.mark.parametrize("masked", [False, True])
+def test_slopes_are_those_of_autograd(backbones, masked):
+    weights, x, place = drawn(backbones)
+    generator = torch.Generator().manual_seed(1)
+    masks = torch.rand(2, 3, 1, 7, generator=generator, dtype=torch.float64)
+    x.requires_grad_()
+    layers = weights.hidden(x, place, tuple(masks) if masked else None)
+    local, slopes = weights.local(layers), weights.slopes(layers)
+    assert local.shape == (3, 4)
+    assert slopes.shape == (3, 4, 5)
+    for m in range(3):
+        (slope,) = torch.autograd.grad(local[m].sum(), x, retain_graph=True)
+        torch.testing.assert_close(slopes[m], slope)
+
+
+def test_members_are_networks_of_their_own():
+    weights, x, place = drawn()
+    together = weights.local(weights.hidden(x, place))
+    alone = Weights(*(value[1:2] for value in weights.parameters()))
+    torch.testing.assert_close(together[1:2], alone.local(alone.hidden(x, place)))
+    assert (together[0] - together[1]).abs().min() > 0
+
+
+def test_heads_are_columns_of_one_linear_layer():
+    weights, x, place = drawn(backbones=1)
+    layers = weights.hidden(x, place)
+    linear = torch.nn.Linear(7, 3, bias=False, dtype=torch.float64)
+    linear.weight.data = weights.last
+    torch.testing.assert_close(weights.local(layers), linear(layers.second[0]).T)
+
+
+def test_species_shift_the_first_layer():
+    weights, x, _ = drawn()
+    first, second = (
+        weights.local(weights.hidden(x, torch.full((4,), k))) for k in (0, 1)
+    )
+    assert (first - second).abs().min() > 0
+
+
+def test_deviations_are_positive_and_frozen_if_asked():
+    weights, x, place = drawn()
+    x.requires_grad_()
+    layers = weights.hidden(x, place)
+    found = weights.deviation(layers)
+    torch.testing.assert_close(found, torch.full_like(found, 0.01))
+    assert weights.level[0] == LEVEL
+    assert found.requires_grad
+    assert not weights.deviation(layers, frozen=True).requires_grad
+
+
+def test_weights_come_back_from_their_tensors():
+    weights, _, _ = drawn()
+    again = Weights.restore(weights.tensors())
+    for one, other in zip(weights.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_description_is_json():
+    assert Network(width=3).description()["width"] == 3
+    assert Network().description()["repulsion"] == {"strength": 20.0, "reach": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cutoff", -1.0),
+        ("components", 0),
+        ("width", 0),
+        ("steps", 0),
+        ("batch", 0),
+        ("rate", 0.0),
+        ("seed", -1),
+        ("radial", 0),
+    ],
+)
+def test_refusals(name, value):
+    with pytest.raises(InputError, match=f"`{name}` must be"):
+        Network(**{name: value})
+
+
+def test_refusals_of_members():
+    with pytest.raises(InputError, match=r"`members` must be .* at least 2, got 1"):
+        check_members(1)
+    assert check_members(2) == 2

@@ -1,0 +1,14 @@
+import torch
+
+from bostruct.spaces import Cluster
+from bostruct.structures import covalent_radii
+from bostruct.surrogates.species import species_radii
+
+
+def test_a_space_adds_species_and_has_its_own_radii(data, alloy):
+    assert species_radii(data, None)[0] == (29,)
+    species, radii = species_radii(data, alloy)
+    assert species == (29, 79)
+    torch.testing.assert_close(radii, covalent_radii(torch.tensor([29, 79])).double())
+    tiny = Cluster("Ar6", radii={"Ar": 0.56})
+    assert species_radii(data, tiny)[1][0] == 0.56

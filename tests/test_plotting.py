@@ -1,0 +1,133 @@
+import matplotlib.image
+import matplotlib.pyplot as plt
+import pytest
+
+from bostruct import plotting
+from bostruct.campaign.report import pareto_plots
+from bostruct.errors import LogError
+from bostruct.objectives import Constraint, Goals, Objective
+
+GOALS = Goals(
+    (
+        Objective("price", "minimize", "EUR/kg", log=True),
+        Objective("B_GPa", "maximize"),
+    ),
+    (Constraint("x", below=1.0),),
+)
+
+
+@pytest.fixture
+def axes(tmp_path):
+    with plotting.figure(1, tmp_path / "one.png") as (found,):
+        yield found
+
+
+def test_labels_say_the_unit_and_what_is_better():
+    assert pareto_plots.label("price", GOALS) == "price (EUR/kg) ↓"
+    assert pareto_plots.label("B_GPa", GOALS) == "B (GPa) ↑"
+    assert pareto_plots.label("x", GOALS) == "x"
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(4, 60), (0.011, 0.9), (100, 160), (1, 9000), (5800, 42000)]
+)
+def test_a_logarithmic_axis_has_three_to_eight_round_numbers(low, high):
+    found = plotting.decades(low, high)
+    assert 3 <= len(found) <= 8
+    assert low <= found[0] < found[-1] <= high
+
+
+def test_an_axis_is_logarithmic_where_its_outcome_is(axes):
+    pareto_plots.scale(axes, "x", "price", GOALS, [10.0, 300.0])
+    pareto_plots.scale(axes, "y", "B_GPa", GOALS, [100.0, 180.0])
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    low, high = axes.get_xlim()
+    assert low < 10 < 300 < high < 500
+    texts = [text.get_text() for text in axes.get_xticklabels()]
+    assert {"10", "100"} <= set(texts)
+    assert axes.get_ylim()[0] < 100 < 180 < axes.get_ylim()[1]
+    assert len(axes.get_yticks()) >= 3
+
+
+def test_beyond_four_decades_there_are_powers_of_ten(axes):
+    pareto_plots.scale(axes, "x", "price", GOALS, [1.0, 1e6])
+    texts = [text.get_text() for text in axes.get_xticklabels()]
+    assert any("10^" in text for text in texts)
+
+
+@pytest.mark.parametrize("values", [[], [3.0], [0.0]])
+def test_an_axis_of_few_values(axes, values):
+    pareto_plots.scale(axes, "y", "B_GPa", GOALS, values)
+    low, high = axes.get_ylim()
+    assert low < high
+    pareto_plots.scale(axes, "x", "price", GOALS, [5.0])
+    assert axes.get_xlim()[0] < 5 < axes.get_xlim()[1]
+
+
+def test_a_figure_has_each_entry_of_its_legend_once(tmp_path):
+    with plotting.figure(2, tmp_path / "two.png") as panels:
+        for each in panels:
+            each.plot([0, 1], label="a")
+    data = (tmp_path / "two.png").read_bytes()
+    assert data.startswith(b"\x89PNG")
+    (legend,) = panels[0].figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a"]
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with (
+        pytest.raises(LogError, match="could not write"),
+        plotting.figure(1, tmp_path / "none" / "one.png"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_three_panels_are_as_wide_as_a_page(count, tmp_path):
+    titles = [f"t{i}" for i in range(count)]
+    with plotting.panels(titles, tmp_path / "p.png") as found:
+        for axes in found:
+            axes.plot([1, 2], [3, 4], label="a line")
+    height, width = matplotlib.image.imread(tmp_path / "p.png").shape[:2]
+    assert width == pytest.approx(300 * max(min(count, 3) * 2.4, 3.6))
+    assert height == pytest.approx(300 * ((count > 3) + 1) * 2.0 + 150)
+    assert [axes.get_title(loc="left") for axes in found] == titles
+    assert plt.get_fignums() == [], "no figure is left open"
+    (legend,) = found[0].figure.legends
+    assert [text.get_text() for text in legend.texts] == ["a line"], "named once"
+
+
+def test_the_legend_stays_inside(tmp_path):
+    with plotting.panels(["a", "b", "c"], tmp_path / "p.png") as found:
+        for i in range(7):
+            found[0].plot([1, 2], label=f"bostruct thorough {i}")
+    figure = found[0].figure
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
+def test_axes_are_named_where_nothing_is_beside_or_below(tmp_path):
+    with plotting.panels(["a", "b", "c", "d"], tmp_path / "p.png") as found:
+        plotting.label_outer(found, "x", "y")
+    assert [axes.get_xlabel() for axes in found] == ["", "x", "x", "x"]
+    assert [axes.get_ylabel() for axes in found] == ["y", "", "", "y"]
+
+
+def test_logarithmic_axes_have_plain_numbers(tmp_path):
+    with plotting.panels(["a"], tmp_path / "p.png") as (axes,):
+        axes.set_xscale("log")
+        axes.set_xlim(1, 100)
+        plotting.log_ticks(axes.xaxis, 1.0, 5.0)
+    shown = [text.get_text() for text in axes.get_xticklabels()]
+    assert [text for text in shown if text in ["1", "5", "10", "50", "100"]] == [
+        *("1", "5", "10", "50", "100")
+    ]
+
+
+def test_refuses_a_file_that_cannot_be_written(tmp_path):
+    with (
+        pytest.raises(LogError, match="could not write"),
+        plotting.panels(["a"], tmp_path / "none" / "p.png"),
+    ):
+        pass
