@@ -7,7 +7,7 @@ model, goals, data and reference point.
 """
 
 from bostruct.acquisition.base import Acquisition
-from bostruct.acquisition.multi_objective.context import Case, Pareto
+from bostruct.acquisition.multi_objective.acquisition_context import Case, Pareto
 from bostruct.acquisition.multi_objective.feasibility import (
     qLogProbabilityOfFeasibility,
 )

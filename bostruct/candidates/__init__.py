@@ -9,8 +9,8 @@ from bostruct.candidates.basin_hopping import Search as Search
 from bostruct.candidates.batched_lbfgs import Relaxed as Relaxed
 from bostruct.candidates.batched_lbfgs import Value as Value
 from bostruct.candidates.batched_lbfgs import relax as relax
-from bostruct.candidates.discrete_search import Walk as Walk
-from bostruct.candidates.exhaustive import LONGEST as LONGEST
-from bostruct.candidates.exhaustive import Pick as Pick
+from bostruct.candidates.evolutionary_search import Walk as Walk
+from bostruct.candidates.exhaustive_search import LONGEST as LONGEST
+from bostruct.candidates.exhaustive_search import Pick as Pick
 from bostruct.candidates.selection import Candidates as Candidates
 from bostruct.candidates.selection import choose as choose

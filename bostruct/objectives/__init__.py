@@ -4,9 +4,9 @@ Names of outcomes with directions, bounds and units enter; utilities, feasibilit
 non-dominated rows and hypervolumes leave. The problem, not the method: no model.
 """
 
-from bostruct.objectives.objectives import Constraint as Constraint
-from bostruct.objectives.objectives import Goals as Goals
-from bostruct.objectives.objectives import Objective as Objective
+from bostruct.objectives.optimization_config import Constraint as Constraint
+from bostruct.objectives.optimization_config import Goals as Goals
+from bostruct.objectives.optimization_config import Objective as Objective
 from bostruct.objectives.pareto import complete as complete
 from bostruct.objectives.pareto import front as front
 from bostruct.objectives.pareto import hypervolume as hypervolume

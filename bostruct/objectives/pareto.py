@@ -21,7 +21,7 @@ from botorch.utils.multi_objective.pareto import is_non_dominated
 from torch import Tensor
 
 from bostruct.errors import InputError, check_shape, must
-from bostruct.objectives.objectives import Goals
+from bostruct.objectives.optimization_config import Goals
 
 # How far behind the worst value the reference stands, as a share of the range.
 MARGIN = 0.1

@@ -34,8 +34,8 @@ from bostruct.surrogates.pretrained import Pretrained as Pretrained
 from bostruct.surrogates.pretrained import committee as committee
 from bostruct.surrogates.pretrained import read as read
 from bostruct.surrogates.properties.gp import GP as GP
+from bostruct.surrogates.properties.intensive_property import PerAtom as PerAtom
 from bostruct.surrogates.properties.multitask_gp import Correlated as Correlated
-from bostruct.surrogates.properties.per_atom import PerAtom as PerAtom
 from bostruct.surrogates.properties.properties import Learner as Learner
 from bostruct.surrogates.properties.properties import Learnt as Learnt
 from bostruct.surrogates.properties.properties import Properties as Properties

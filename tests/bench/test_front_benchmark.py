@@ -2,7 +2,6 @@ import csv
 import json
 
 import pytest
-from tests.bench.test_trace import trace
 
 from bostruct.bench import front_benchmark as module
 from bostruct.bench.front_benchmark import fronts, named, needed
@@ -10,6 +9,7 @@ from bostruct.bench.multi_objective.front_recovery import Found
 from bostruct.bench.multi_objective.methods import Chance, Screening
 from bostruct.bench.multi_objective.tasks import SCREENS
 from bostruct.errors import InputError, LogError
+from tests.bench.multi_objective.test_run import trace
 from tests.bench.tiny import NOT_UNMIXING, large, small
 
 

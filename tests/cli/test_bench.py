@@ -130,6 +130,6 @@ def test_interrupted_it_prints_what_there_is(here, monkeypatch):
 
 
 def test_progress():
-    from tests.bench.test_results import results
+    from tests.bench.single_objective.test_results import results
 
     assert bench.progress(results()) == "6 of 7 runs"

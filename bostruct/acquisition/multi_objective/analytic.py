@@ -18,7 +18,7 @@ from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
 from bostruct.acquisition.multi_objective.normalization import ROUNDING, Scaled
-from bostruct.objectives.objectives import Constraint
+from bostruct.objectives.optimization_config import Constraint
 
 # BoTorch's closed form takes no variance below 1e-9 of a utility: an exact outcome
 # would be uncertain by 3e-5 of its range. Stretched by this it is 3e-9.

@@ -10,7 +10,7 @@ from botorch.acquisition.acquisition import AcquisitionFunction
 
 from bostruct.acquisition.base import describe
 from bostruct.acquisition.monte_carlo import sampler
-from bostruct.acquisition.multi_objective.context import Case
+from bostruct.acquisition.multi_objective.acquisition_context import Case
 from bostruct.acquisition.multi_objective.normalization import Scaled
 from bostruct.errors import InputError, check_count, must
 

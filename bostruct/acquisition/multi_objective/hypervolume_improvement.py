@@ -24,8 +24,8 @@ from botorch.acquisition.multi_objective import logei
 
 from bostruct.acquisition.base import describe, refuse_pending
 from bostruct.acquisition.monte_carlo import sampler
+from bostruct.acquisition.multi_objective.acquisition_context import Case
 from bostruct.acquisition.multi_objective.analytic import FeasibleGain
-from bostruct.acquisition.multi_objective.context import Case
 from bostruct.acquisition.multi_objective.normalization import Scaled, uncompiled
 from bostruct.errors import check_count
 

@@ -32,7 +32,7 @@ from botorch.utils.multi_objective.pareto import is_non_dominated
 from torch import Tensor
 
 from bostruct.acquisition.monte_carlo import sampler
-from bostruct.acquisition.multi_objective.context import Case
+from bostruct.acquisition.multi_objective.acquisition_context import Case
 from bostruct.acquisition.multi_objective.deterministic_outcomes import Joined
 from bostruct.objectives.pareto import complete, front
 

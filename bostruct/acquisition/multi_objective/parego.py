@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bostruct.acquisition.base import describe
 from bostruct.acquisition.monte_carlo import sampler
-from bostruct.acquisition.multi_objective.context import Case
+from bostruct.acquisition.multi_objective.acquisition_context import Case
 from bostruct.acquisition.multi_objective.hypervolume_improvement import improvement
 from bostruct.acquisition.multi_objective.normalization import Scaled
 from bostruct.errors import check_count

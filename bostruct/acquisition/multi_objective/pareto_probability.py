@@ -23,8 +23,8 @@ from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
 from bostruct.acquisition.base import describe, refuse_pending
+from bostruct.acquisition.multi_objective.acquisition_context import Case
 from bostruct.acquisition.multi_objective.analytic import FeasibleGain, interval
-from bostruct.acquisition.multi_objective.context import Case
 from bostruct.acquisition.multi_objective.normalization import ROUNDING, Scaled
 from bostruct.errors import check_positive
 from bostruct.objectives.pareto import front

@@ -32,9 +32,9 @@ import numpy as np
 from bostruct.bench.diagnosis.reference_minimum import Answer, answer
 from bostruct.bench.diagnosis.step_diagnosis import Look, look
 from bostruct.bench.single_objective.campaign_method import Campaigns
-from bostruct.bench.single_objective.finding import Finding
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.run import Run
+from bostruct.bench.single_objective.run_diagnosis import Finding
 from bostruct.bench.single_objective.statistics import percentile
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Log

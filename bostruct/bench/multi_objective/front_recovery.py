@@ -13,7 +13,7 @@ from bostruct.bench.multi_objective.enumerated_front import Truth, behind
 from bostruct.bench.multi_objective.run import Trace
 from bostruct.bench.multi_objective.tasks import Screen
 from bostruct.objectives import front, hypervolume
-from bostruct.objectives.objectives import Goals
+from bostruct.objectives.optimization_config import Goals
 
 
 @final

@@ -13,8 +13,8 @@ from typing import Any, final
 
 import numpy as np
 
-from bostruct.bench.single_objective.finding import Finding
 from bostruct.bench.single_objective.run import PARTS, Run
+from bostruct.bench.single_objective.run_diagnosis import Finding
 from bostruct.bench.single_objective.statistics import Curve, curve, percentile
 from bostruct.bench.single_objective.task import Task
 from bostruct.runtime.atomic_write import write

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bostruct.bench.single_objective.finding import Finding
 from bostruct.bench.single_objective.results import Results, Row
+from bostruct.bench.single_objective.run_diagnosis import Finding
 
 COLUMNS = (
     "task",

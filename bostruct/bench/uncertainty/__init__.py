@@ -10,7 +10,7 @@ from bostruct.bench.uncertainty.comparison import compare as compare
 from bostruct.bench.uncertainty.method_predictions import Fits as Fits
 from bostruct.bench.uncertainty.method_predictions import Outcome as Outcome
 from bostruct.bench.uncertainty.methods import METHODS as METHODS
-from bostruct.bench.uncertainty.rows import Row as Row
+from bostruct.bench.uncertainty.score_rows import Row as Row
 from bostruct.bench.uncertainty.scores import Scores as Scores
 from bostruct.bench.uncertainty.scores import score as score
 from bostruct.bench.uncertainty.split import Split as Split

@@ -32,7 +32,7 @@ from bostruct.bench.uncertainty.method_predictions import (
     Outcome,
 )
 from bostruct.bench.uncertainty.methods import sources
-from bostruct.bench.uncertainty.rows import Row
+from bostruct.bench.uncertainty.score_rows import Row
 from bostruct.bench.uncertainty.split import Shift, split
 from bostruct.bench.uncertainty.split_run import Division, Tell, divide, made
 from bostruct.bench.uncertainty.split_statistics import Spread, spreads

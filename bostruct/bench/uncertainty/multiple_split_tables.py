@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bostruct.bench.uncertainty.rows import HONEST, HONESTY
+from bostruct.bench.uncertainty.score_rows import HONEST, HONESTY
 from bostruct.bench.uncertainty.scores import EPS
 from bostruct.bench.uncertainty.split_statistics import Spread
 from bostruct.bench.uncertainty.tables import (

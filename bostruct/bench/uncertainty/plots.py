@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from bostruct.bench.uncertainty.method_predictions import UNITS, Outcome
-from bostruct.bench.uncertainty.rows import HONEST, Row
+from bostruct.bench.uncertainty.score_rows import HONEST, Row
 from bostruct.bench.uncertainty.scores import BINS, EACH
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST
 from bostruct.bench.uncertainty.split_statistics import geometric, spreads

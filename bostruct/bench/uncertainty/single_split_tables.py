@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bostruct.bench.uncertainty.rows import HONEST, HONESTY, Row
+from bostruct.bench.uncertainty.score_rows import HONEST, HONESTY, Row
 from bostruct.bench.uncertainty.scores import EPS, Scores
 from bostruct.bench.uncertainty.tables import (
     MISSING,

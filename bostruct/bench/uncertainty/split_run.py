@@ -22,7 +22,7 @@ from bostruct.bench.uncertainty.method_predictions import (
     identity,
     measure,
 )
-from bostruct.bench.uncertainty.rows import Row, row
+from bostruct.bench.uncertainty.score_rows import Row, row
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST, Split
 from bostruct.errors import BostructError, LogError
 from bostruct.runtime.atomic_write import write

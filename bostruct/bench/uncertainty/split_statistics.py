@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, final
 
-from bostruct.bench.uncertainty.rows import HONESTY, Row, verdict
+from bostruct.bench.uncertainty.score_rows import HONESTY, Row, verdict
 from bostruct.bench.uncertainty.scores import Scores
 
 RATIOS = ("alpha", "alpha_robust", "z2_before", "z2", "z2_low", "z2_high", "cost")

@@ -29,7 +29,6 @@ from bostruct.spaces.formula import element_radii, pair_distances, parse
 from bostruct.spaces.space import Move
 from bostruct.spaces.surfaces import moves
 from bostruct.spaces.surfaces.deposition import covered, resting, settled
-from bostruct.spaces.surfaces.environments import surroundings
 from bostruct.spaces.surfaces.periodic_plane import Plane, itself, norm
 from bostruct.spaces.surfaces.slab import (
     WIDEN,
@@ -41,6 +40,7 @@ from bostruct.spaces.surfaces.slab import (
     room,
 )
 from bostruct.spaces.surfaces.slab_template import Frame
+from bostruct.spaces.surfaces.surface_fingerprint import surroundings
 from bostruct.structures import SYMBOLS, Structures
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class Surface:
     def fingerprint(self, X: Tensor) -> Tensor:
         """Return the surroundings of the atoms that move at X `[..., d]`, `[..., f]` Å.
 
-        See `bostruct.spaces.surfaces.environments.surroundings`.
+        See `bostruct.spaces.surfaces.surface_fingerprint.surroundings`.
         """
         plane = self._constants(X).plane
         numbers = self.numbers[self.order]

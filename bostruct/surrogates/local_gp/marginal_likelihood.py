@@ -35,7 +35,7 @@ from gpytorch.constraints import Positive
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
-from bostruct.surrogates.numerics import exact
+from bostruct.surrogates.gpytorch_settings import exact
 
 NAMES = ("signal", "energy_noise", "force_noise")
 PANEL = 96  # columns of a product that is made half

@@ -29,7 +29,7 @@ import torch
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
-from bostruct.surrogates.numerics import exact
+from bostruct.surrogates.gpytorch_settings import exact
 from bostruct.surrogates.properties.kernel import LENGTH, Blend, Block
 from bostruct.surrogates.properties.map_estimate import density, most_probable
 

@@ -22,7 +22,7 @@ from bostruct.errors import InputError, NotFittedError, check_shape, must
 from bostruct.surrogates.botorch_models.conditioned_model import Conditioned, condition
 from bostruct.surrogates.botorch_models.posterior import gaussian
 from bostruct.surrogates.properties.gp import GP
-from bostruct.surrogates.properties.per_atom import PerAtom
+from bostruct.surrogates.properties.intensive_property import PerAtom
 from bostruct.surrogates.properties.state_header import header, read
 
 

@@ -5,9 +5,6 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from tests.bench.test_campaigns import Breaks
-from tests.bench.test_look import Blind
-from tests.bench.test_results import TASKS, run
 
 from bostruct.bench import Campaigns, Setting, compare
 from bostruct.bench.diagnosis.failures import (
@@ -21,7 +18,10 @@ from bostruct.bench.diagnosis.failures import (
 from bostruct.bench.diagnosis.step_diagnosis import Look
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.run import Belief
+from tests.bench.diagnosis.test_step_diagnosis import Blind
 from tests.bench.problems import DEFAULT, PARTS, task
+from tests.bench.single_objective.test_campaign_method import Breaks
+from tests.bench.single_objective.test_results import TASKS, run
 from tests.campaign.standin import Draw, energy
 
 RIGHT = Belief(3.0, 0.1, 0.1)

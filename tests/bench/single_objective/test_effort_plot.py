@@ -1,10 +1,10 @@
 import pytest
-from tests.bench.test_results import TASKS, run
 
 from bostruct.bench.single_objective import effort_plot as module
 from bostruct.bench.single_objective.effort_plot import effort, points
 from bostruct.bench.single_objective.results import Results
 from tests.bench.drawn import keep
+from tests.bench.single_objective.test_results import TASKS, run
 
 SLOW, QUICK = {"seconds": ((1.0, 1.0, 1.0),)}, {"seconds": ((0.1, 0.1, 0.1),)}
 RUNS = [

@@ -4,9 +4,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from bostruct.bench.single_objective.finding import Finding
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.run import Belief, Run
+from bostruct.bench.single_objective.run_diagnosis import Finding
 from bostruct.uncertainty.calibration.wilson import wilson
 from tests.bench.problems import task
 

@@ -1,11 +1,11 @@
 import pytest
-from tests.bench.test_results import TASKS, results, run
 
 from bostruct.bench.single_objective import success_plot as module
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.success_plot import success
 from tests.bench.drawn import keep
+from tests.bench.single_objective.test_results import TASKS, results, run
 
 
 def lines(axes):

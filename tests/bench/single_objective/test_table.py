@@ -2,13 +2,13 @@ import io
 from dataclasses import replace
 
 from rich.console import Console
-from tests.bench.test_results import TASKS, results, run
 
-from bostruct.bench.single_objective.finding import Finding
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.run import Run
+from bostruct.bench.single_objective.run_diagnosis import Finding
 from bostruct.bench.single_objective.table import table
 from bostruct.cli import bench
+from tests.bench.single_objective.test_results import TASKS, results, run
 
 
 def printed(found):

@@ -7,7 +7,7 @@ import torch
 from bostruct.bench.uncertainty import plots, split_run
 from bostruct.bench.uncertainty.comparison import compare
 from bostruct.bench.uncertainty.method_predictions import measure
-from bostruct.bench.uncertainty.rows import row as line
+from bostruct.bench.uncertainty.score_rows import row as line
 from bostruct.bench.uncertainty.split import split
 from bostruct.errors import InputError, LogError
 from tests.bench.uncertainty.fakes import Fake, dimers

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from bostruct.bench.uncertainty.method_predictions import measure
-from bostruct.bench.uncertainty.rows import row
+from bostruct.bench.uncertainty.score_rows import row
 from bostruct.bench.uncertainty.split import split
 from bostruct.bench.uncertainty.split_statistics import (
     Spread,

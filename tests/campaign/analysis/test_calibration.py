@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.campaign.test_history import trial, trials
 
 from bostruct.campaign.analysis.calibration import (
     BELIEF,
@@ -19,6 +18,7 @@ from bostruct.campaign.analysis.calibration import (
 )
 from bostruct.errors import InputError
 from bostruct.uncertainty.calibration.scaling import LEAST
+from tests.campaign.planning.test_adaptive_kappa import trial, trials
 
 
 def normal(n, scale=1.0, seed=0):

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.campaign.test_series import GOALS, made, random_trials
 
 from bostruct.campaign.analysis.outcome_table import table
 from bostruct.campaign.analysis.pareto_front import Front, bound
 from bostruct.campaign.records import Outcome, Step
 from bostruct.errors import InputError
 from bostruct.objectives import Goals, Objective, hypervolume
+from tests.campaign.analysis.test_hypervolume_history import GOALS, made, random_trials
 
 
 def read(trials, steps=(), goals=GOALS, **options):

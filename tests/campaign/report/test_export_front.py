@@ -6,7 +6,6 @@ import ase.db
 import ase.io
 import pytest
 from monty.json import MontyDecoder
-from tests.campaign.test_series import GOALS
 
 from bostruct import Constraint, stop
 from bostruct.campaign.analysis.pareto_front import Front
@@ -16,6 +15,7 @@ from bostruct.campaign.report.export_front import publish, rows
 from bostruct.errors import LogError
 from bostruct.evaluators.alloys.convex_hull import HEIGHT
 from tests.campaign import alloys
+from tests.campaign.analysis.test_hypervolume_history import GOALS
 
 FILES = [
     "front.csv",

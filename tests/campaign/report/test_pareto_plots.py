@@ -4,14 +4,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from tests.campaign.test_front import read
-from tests.campaign.test_series import made
 
 from bostruct import Objective, plotting, stop
 from bostruct.campaign.analysis.pareto_front import Front
 from bostruct.campaign.report import pareto_plots
 from bostruct.campaign.report.unevaluated_candidates import prospects
 from tests.campaign import alloys
+from tests.campaign.analysis.test_hypervolume_history import made
+from tests.campaign.analysis.test_pareto_front import read
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.means import ZeroMean
 
-from bostruct.surrogates.numerics import exact
+from bostruct.surrogates.gpytorch_settings import exact
 from bostruct.surrogates.properties.gp_regression import FEW, Process, widened
 from bostruct.surrogates.properties.kernel import Blend, Block
 

@@ -1,7 +1,7 @@
 import torch
 
-from bostruct.spaces.surfaces.environments import surroundings
 from bostruct.spaces.surfaces.periodic_plane import Plane
+from bostruct.spaces.surfaces.surface_fingerprint import surroundings
 from bostruct.testing import stream
 
 PLANE = Plane.of(torch.diag(torch.tensor([6.0, 6.0, 20])).double())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bostruct.errors import InputError
-from bostruct.uncertainty.rows import MARKS, ROWS, page, written
+from bostruct.uncertainty.survey_table import MARKS, ROWS, page, written
 
 PAGE = Path(__file__).parents[2] / "docs" / "rows.md"
 KEYS = [f"U{n}" for n in (*range(1, 9), *range(10, 25), 34, 35)]
@@ -69,7 +69,7 @@ def test_what_is_public_is_exported(row):
 
 
 def test_the_page_is_that_of_the_code():
-    """Else: `python -m bostruct.uncertainty.rows docs/rows.md`."""
+    """Else: `python -m bostruct.uncertainty.survey_table docs/rows.md`."""
     text = PAGE.read_text(encoding="utf-8")
     assert written(text) == text
     assert page() in text
@@ -78,7 +78,7 @@ def test_the_page_is_that_of_the_code():
 def test_a_page_is_written_between_its_marks(tmp_path):
     path = tmp_path / "rows.md"
     path.write_text(f"before {MARKS[0]} old {MARKS[1]} after\n")
-    command = [sys.executable, "-m", "bostruct.uncertainty.rows", str(path)]
+    command = [sys.executable, "-m", "bostruct.uncertainty.survey_table", str(path)]
     subprocess.run(command, check=True, cwd=PAGE.parents[1])
     assert path.read_text() == f"before {MARKS[0]}\n{page()}\n{MARKS[1]} after\n"
     with pytest.raises(InputError, match="`text` must have <!-- rows --> and <!-- end"):

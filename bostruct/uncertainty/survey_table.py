@@ -3,7 +3,7 @@
 Numbers of equations and sections are those of Grasselli et al., Digital Discovery
 2025, 4, 2654. `page` is the text of `docs/rows.md` between its two marks:
 
-    python -m bostruct.uncertainty.rows docs/rows.md
+    python -m bostruct.uncertainty.survey_table docs/rows.md
 
 writes it anew.
 """

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bostruct.acquisition.multi_objective.deterministic_outcomes import Joined
 from bostruct.errors import InputError, check_shape, must
-from bostruct.objectives.objectives import Goals
+from bostruct.objectives.optimization_config import Goals
 
 
 @final

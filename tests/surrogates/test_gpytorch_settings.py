@@ -5,7 +5,7 @@ import pytest
 import torch
 from linear_operator import settings, to_linear_operator
 
-from bostruct.surrogates.numerics import exact
+from bostruct.surrogates.gpytorch_settings import exact
 
 FLAGS = ("covar_root_decomposition", "log_prob", "solves")
 

@@ -1,6 +1,6 @@
 from dataclasses import asdict
 
-from bostruct.bench.single_objective.finding import Finding
+from bostruct.bench.single_objective.run_diagnosis import Finding
 
 
 def test_what_is_not_known_is_left_open():

@@ -1,7 +1,7 @@
 import pytest
 
 from bostruct.bench.uncertainty.method_predictions import measure
-from bostruct.bench.uncertainty.rows import row, verdict
+from bostruct.bench.uncertainty.score_rows import row, verdict
 from bostruct.bench.uncertainty.split import split
 from tests.bench.uncertainty.fakes import Fake, dimers
 
