@@ -21,7 +21,7 @@ from bostruct import structures as structures
 from bostruct import surrogates as surrogates
 from bostruct import uncertainty as uncertainty
 from bostruct.campaign import Campaign as Campaign
-from bostruct.campaign import Check as Check
+from bostruct.campaign import FinalRelaxation as FinalRelaxation
 from bostruct.campaign import stop as stop
 from bostruct.objectives import Constraint as Constraint
 from bostruct.objectives import Objective as Objective

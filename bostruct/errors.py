@@ -54,51 +54,51 @@ class LockedError(LogError):
     """A run folder in which another process is writing."""
 
 
-def must(name: str, condition: str, value: object, way_out: str = "") -> str:
+def error_message(name: str, condition: str, value: object, hint: str = "") -> str:
     """Return the house sentence for a value that was refused.
 
     >>> must("kappa", "be positive", -1.0, "Try 1.0.")
     '`kappa` must be positive, got -1.0. Try 1.0.'
     """
-    return f"`{name}` must {condition}, got {value}. {way_out}".rstrip()
+    return f"`{name}` must {condition}, got {value}. {hint}".rstrip()
 
 
-def check_positive(name: str, value: float, way_out: str = "") -> float:
+def check_positive(name: str, value: float, hint: str = "") -> float:
     """Return `value` if it is finite and greater than zero.
 
     Raises:
         InputError: it is not.
     """
     if not (math.isfinite(value) and value > 0):
-        raise InputError(must(name, "be positive and finite", value, way_out))
+        raise InputError(error_message(name, "be positive and finite", value, hint))
     return value
 
 
-def check_share(name: str, value: float, way_out: str = "") -> float:
+def check_fraction(name: str, value: float, hint: str = "") -> float:
     """Return `value` if it lies between 0 and 1, both excluded.
 
     Raises:
         InputError: it does not.
     """
     if not 0 < value < 1:
-        raise InputError(must(name, "be between 0 and 1", value, way_out))
+        raise InputError(error_message(name, "be between 0 and 1", value, hint))
     return value
 
 
-def check_count(name: str, value: int, least: int = 1, way_out: str = "") -> int:
-    """Return `value` if it is an integer of at least `least`.
+def check_count(name: str, value: int, minimum: int = 1, hint: str = "") -> int:
+    """Return `value` if it is an integer of at least `minimum`.
 
     Raises:
         InputError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        condition = f"be an integer of at least {least}"
-        raise InputError(must(name, condition, repr(value), way_out))
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        condition = f"be an integer of at least {minimum}"
+        raise InputError(error_message(name, condition, repr(value), hint))
     return value
 
 
 def check_shape(
-    name: str, value: torch.Tensor, shape: Sequence[int | None], way_out: str = ""
+    name: str, value: torch.Tensor, shape: Sequence[int | None], hint: str = ""
 ) -> torch.Tensor:
     """Return `value` if its shape is `shape` (None matches any size).
 
@@ -112,5 +112,5 @@ def check_shape(
     if not fits:
         wanted = ", ".join("*" if want is None else str(want) for want in shape)
         condition = f"have shape [{wanted}]"
-        raise ShapeError(must(name, condition, list(found), way_out))
+        raise ShapeError(error_message(name, condition, list(found), hint))
     return value

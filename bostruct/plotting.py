@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bostruct.runtime.atomic_write import write
+from bostruct.runtime.atomic_write import write_atomically
 
 BLUE, GREY = "#0072B2", "0.55"
 
 
-SIZE = 2.2  # inches, of a panel
+PANEL_WIDTH = 2.2  # inches, of a calibration diagram
 
 
-BASE_SETTINGS = {
+RC_PARAMS = {
     "font.size": 7,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -31,19 +31,19 @@ BASE_SETTINGS = {
 }
 
 
-STEPS = (1, 2, 5, 10)
+TICK_STEPS = (1, 2, 5, 10)
 """Between the numbers at an axis."""
 
-COLUMNS = 3
-PANEL = (2.4, 2.1)
+MAX_COLUMNS = 3
+PANEL_SIZE = (2.4, 2.1)
 """Inches: three beside each other are as wide as a page of two columns."""
 
-THIN, MINUS = "\u2009", "\u2212"
+THIN_SPACE, MINUS_SIGN = "\u2009", "\u2212"
 
-ENTRY = 1.7
+LEGEND_ENTRY_WIDTH = 1.7
 """Inches that an entry of the legend is wide."""
 
-SETTINGS = BASE_SETTINGS | {
+PANEL_RC_PARAMS = RC_PARAMS | {
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
     "legend.frameon": False,
@@ -55,13 +55,13 @@ SETTINGS = BASE_SETTINGS | {
 
 
 @contextmanager
-def figure(
-    count: int, path: Path, size: tuple[float, float] = PANEL, **options: object
+def saved_figure(
+    n_panels: int, path: Path, size: tuple[float, float] = PANEL_SIZE, **options: object
 ) -> Iterator[list[Any]]:
     """Lend so many panels; the figure is written to `path` after, with a legend below.
 
     Args:
-        count: Of panels, three in a row at most.
+        n_panels: Of panels, three in a row at most.
         path: A PNG of 300 dots per inch.
         size: Of a panel, inches.
         **options: Of matplotlib's `add_subplot`.
@@ -74,26 +74,26 @@ def figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(count, COLUMNS)
-    lines = math.ceil(count / columns)
+    columns = min(n_panels, MAX_COLUMNS)
+    lines = math.ceil(n_panels / columns)
     whole = (max(size[0] * columns, 3.5), size[1] * lines + 0.45)
-    with rc_context(SETTINGS):
+    with rc_context(PANEL_RC_PARAMS):
         drawn = Figure(figsize=whole, layout="constrained")
         FigureCanvasAgg(drawn)
         panels = [
-            drawn.add_subplot(lines, columns, i + 1, **options) for i in range(count)
+            drawn.add_subplot(lines, columns, i + 1, **options) for i in range(n_panels)
         ]
         yield panels
-        legend(drawn, panels)
+        add_shared_legend(drawn, panels)
         image = io.BytesIO()
         drawn.savefig(image, format="png", dpi=300)
-    write(path, image.getvalue())
+    write_atomically(path, image.getvalue())
 
 
-def legend(
-    drawn: Any,  # noqa: ANN401 - matplotlib
+def add_shared_legend(
+    fig: Any,  # noqa: ANN401 - matplotlib
     panels: Sequence[Any],
-    entry: float = ENTRY,
+    entry_width: float = LEGEND_ENTRY_WIDTH,
 ) -> None:
     """Put one legend below all panels, its entries so many inches wide."""
     entries: dict[str, Any] = {}
@@ -101,22 +101,22 @@ def legend(
         for each, name in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(name, each)
     if entries:
-        drawn.legend(
+        fig.legend(
             entries.values(),
             entries.keys(),
             loc="outside lower center",
-            ncols=max(1, min(len(entries), int(drawn.get_figwidth() / entry))),
+            ncols=max(1, min(len(entries), int(fig.get_figwidth() / entry_width))),
         )
 
 
-def linear(axis: Any, most: int = 6) -> None:  # noqa: ANN401 - matplotlib
-    """Label a linear axis with round numbers, in `most` intervals at most."""
+def set_linear_ticks(axis: Any, max_intervals: int = 6) -> None:  # noqa: ANN401 - matplotlib
+    """Label a linear axis with round numbers, in `max_intervals` intervals at most."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(most, min_n_ticks=3, steps=STEPS))
+    axis.set_major_locator(MaxNLocator(max_intervals, min_n_ticks=3, steps=TICK_STEPS))
 
 
-def logarithmic(axis: Any, low: float, high: float) -> None:  # noqa: ANN401
+def set_log_ticks(axis: Any, low: float, high: float) -> None:  # noqa: ANN401
     """Label a logarithmic axis from `low` to `high` with plain numbers, three or more.
 
     Beyond four decades with powers of ten.
@@ -125,13 +125,13 @@ def logarithmic(axis: Any, low: float, high: float) -> None:  # noqa: ANN401
 
     if high / low > 1e4:
         return  # matplotlib's own powers of ten
-    places = decades(low, high)
+    places = log_tick_values(low, high)
     axis.set_major_locator(FixedLocator(places))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def decades(low: float, high: float) -> list[float]:
+def log_tick_values(low: float, high: float) -> list[float]:
     """Return round numbers between two positive ones, few enough to be read.
 
     >>> decades(4, 60)
@@ -148,18 +148,18 @@ def decades(low: float, high: float) -> list[float]:
         if len(few) >= 3:
             return few
     # Less than a decade: as on a linear axis.
-    places = MaxNLocator(6, min_n_ticks=4, steps=STEPS).tick_values(low, high)
+    places = MaxNLocator(6, min_n_ticks=4, steps=TICK_STEPS).tick_values(low, high)
     return [round(float(value), 12) for value in places if low <= value <= high]
 
 
-def plain(value: float) -> str:
+def format_tick(value: float) -> str:
     """Return a number as it is written in a text, with thin spaces and a real minus.
 
     >>> plain(20000) == "20" + THIN + "000", plain(0.05), plain(-150.0)
     (True, '0.05', '−150')
     """
     text = f"{value:,.0f}" if abs(value) >= 10000 else f"{value:g}"
-    return text.replace(",", THIN).replace("-", MINUS)
+    return text.replace(",", THIN_SPACE).replace("-", MINUS_SIGN)
 
 
 CURVE_PANEL = (2.4, 2.0)
@@ -171,7 +171,7 @@ CURVE_ENTRY = 1.6
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Of Okabe and Ito: told apart by everyone."""
 
-CURVE_SETTINGS = BASE_SETTINGS | {
+CURVE_SETTINGS = RC_PARAMS | {
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
     "lines.linewidth": 1.4,
@@ -183,7 +183,7 @@ CURVE_SETTINGS = BASE_SETTINGS | {
 
 
 @contextmanager
-def panels(titles: Sequence[str], path: Path) -> Iterator[list[Any]]:
+def bench_panels(titles: Sequence[str], path: Path) -> Iterator[list[Any]]:
     """Lend a panel for each title; they are written to `path` after.
 
     Raises:
@@ -194,7 +194,7 @@ def panels(titles: Sequence[str], path: Path) -> Iterator[list[Any]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(len(titles), COLUMNS)
+    columns = min(len(titles), MAX_COLUMNS)
     rows = math.ceil(len(titles) / columns)
     size = (max(CURVE_PANEL[0] * columns, 3.6), CURVE_PANEL[1] * rows + 0.5)
     with rc_context(CURVE_SETTINGS):
@@ -207,18 +207,18 @@ def panels(titles: Sequence[str], path: Path) -> Iterator[list[Any]]:
         for title, axes in zip(titles, found, strict=True):
             axes.set_title(title, loc="left", fontweight="bold")
         yield found
-        legend(figure, found, CURVE_ENTRY)
+        add_shared_legend(figure, found, CURVE_ENTRY)
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=300)
-    write(path, image.getvalue())
+    write_atomically(path, image.getvalue())
 
 
 def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
     """Name the axes where no panel is below or to the left."""
     for i, axes in enumerate(panels):
-        if i + COLUMNS >= len(panels):
+        if i + MAX_COLUMNS >= len(panels):
             axes.set_xlabel(x)
-        if i % COLUMNS == 0:
+        if i % MAX_COLUMNS == 0:
             axes.set_ylabel(y)
 
 

@@ -18,14 +18,14 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from bostruct.spaces import Connected, Discrete, Sampler, Space
+from bostruct.spaces import DiscreteSpace, Sampler, Space, SupportsNeighbors
 
-ROUNDING = 1e-10
+COORDINATE_TOLERANCE = 1e-10
 """Å. Two ways of computing the same coordinates in float64 differ by less."""
 
 
 @runtime_checkable
-class Generates(Protocol):
+class SupportsGenerators(Protocol):
     """A space that knows several ways to make random structures."""
 
     def generators(self) -> Mapping[str, Sampler]:
@@ -33,7 +33,7 @@ class Generates(Protocol):
         ...
 
 
-def stream(seed: int) -> torch.Generator:
+def seeded_generator(seed: int) -> torch.Generator:
     """Return a generator with a seed."""
     return torch.Generator().manual_seed(seed)
 
@@ -44,55 +44,57 @@ class SpaceContract:
     def test_describes_its_atoms(self, space: Space) -> None:
         """Species and radii belong together."""
         assert space.numbers.dtype == torch.int64
-        assert space.numbers.shape == space.radii.shape
-        assert (space.radii > 0).all()
+        assert space.numbers.shape == space.atomic_radii.shape
+        assert (space.atomic_radii > 0).all()
         assert space.dimension > 0
 
     def test_samples_are_inside(self, space: Space) -> None:
         """What is sampled may be proposed."""
-        X = space.sample(24, stream(0))
+        X = space.sample(24, seeded_generator(0))
         assert X.shape == (24, space.dimension)
         assert X.dtype == torch.float64
         assert space.contains(X).all()
 
     def test_no_samples_are_none(self, space: Space) -> None:
         """An empty request gets an empty answer."""
-        assert space.sample(0, stream(0)).shape == (0, space.dimension)
+        assert space.sample(0, seeded_generator(0)).shape == (0, space.dimension)
 
     def test_same_stream_same_samples(self, space: Space) -> None:
         """Samples depend on the generator alone, and on nothing before."""
-        first = space.sample(5, stream(3))
-        space.sample(2, stream(4))
-        assert torch.equal(first, space.sample(5, stream(3)))
+        first = space.sample(5, seeded_generator(3))
+        space.sample(2, seeded_generator(4))
+        assert torch.equal(first, space.sample(5, seeded_generator(3)))
 
     def test_every_generator_samples(self, space: Space) -> None:
         """Whatever ways there are to make random structures, the same holds for them.
 
         "random" is `sample`.
         """
-        if not isinstance(space, Generates):
+        if not isinstance(space, SupportsGenerators):
             return
         ways = space.generators()
         assert list(ways) == list(space.generators())
-        assert torch.equal(ways["random"](3, stream(0)), space.sample(3, stream(0)))
+        assert torch.equal(
+            ways["random"](3, seeded_generator(0)), space.sample(3, seeded_generator(0))
+        )
         for name, way in ways.items():
-            X = way(24, stream(0))
+            X = way(24, seeded_generator(0))
             assert X.shape == (24, space.dimension), name
             assert X.dtype == torch.float64, name
             assert space.contains(X).all(), name
-            assert torch.equal(X, way(24, stream(0))), name
-            assert not torch.equal(X, way(24, stream(1))), name
-            assert way(0, stream(0)).shape == (0, space.dimension), name
+            assert torch.equal(X, way(24, seeded_generator(0))), name
+            assert not torch.equal(X, way(24, seeded_generator(1))), name
+            assert way(0, seeded_generator(0)).shape == (0, space.dimension), name
 
     def test_samples_differ(self, space: Space) -> None:
         """Neither structures nor streams repeat."""
-        X = space.sample(8, stream(0))
+        X = space.sample(8, seeded_generator(0))
         assert len({tuple(row) for row in X.tolist()}) == 8
-        assert not torch.equal(X, space.sample(8, stream(1)))
+        assert not torch.equal(X, space.sample(8, seeded_generator(1)))
 
     def test_decodes_row_major(self, space: Space) -> None:
         """Leading dimensions run as they do in memory."""
-        X = space.sample(6, stream(0))
+        X = space.sample(6, seeded_generator(0))
         flat = space.decode(X)
         folded = space.decode(X.reshape(2, 3, -1))
         assert len(flat) == len(folded) == 6
@@ -101,21 +103,23 @@ class SpaceContract:
 
     def test_decode_follows_its_input(self, space: Space) -> None:
         """Dtype is the input's."""
-        X = space.sample(2, stream(0)).to(torch.float32)
+        X = space.sample(2, seeded_generator(0)).to(torch.float32)
         assert space.decode(X).dtype == torch.float32
         assert space.project(X).dtype == torch.float32
 
     def test_encode_inverts_decode(self, space: Space) -> None:
         """What was sampled survives a round trip."""
-        X = space.sample(6, stream(0))
+        X = space.sample(6, seeded_generator(0))
         back = space.encode(space.decode(X))
-        torch.testing.assert_close(back, X, rtol=0, atol=ROUNDING)
+        torch.testing.assert_close(back, X, rtol=0, atol=COORDINATE_TOLERANCE)
 
     def test_decode_is_differentiable(self, space: Space) -> None:
         """Gradients with respect to positions reach X, and are right."""
-        X = space.sample(2, stream(0))
+        X = space.sample(2, seeded_generator(0))
         weight = torch.randn(
-            space.decode(X).positions.shape, generator=stream(1), dtype=X.dtype
+            space.decode(X).positions.shape,
+            generator=seeded_generator(1),
+            dtype=X.dtype,
         )
 
         def energy(X: Tensor) -> Tensor:
@@ -123,7 +127,7 @@ class SpaceContract:
 
         X.requires_grad_()
         (slope,) = torch.autograd.grad(energy(X), X)
-        along = torch.randn(X.shape, generator=stream(2), dtype=X.dtype)
+        along = torch.randn(X.shape, generator=seeded_generator(2), dtype=X.dtype)
         step = 1e-5 * along
         with torch.no_grad():
             secant = (energy(X + step) - energy(X - step)) / 2e-5
@@ -131,25 +135,29 @@ class SpaceContract:
 
     def test_projecting_keeps_what_is_inside(self, space: Space) -> None:
         """Nothing that is inside moves."""
-        X = space.sample(6, stream(0))
-        torch.testing.assert_close(space.project(X), X, rtol=0, atol=ROUNDING)
+        X = space.sample(6, seeded_generator(0))
+        torch.testing.assert_close(
+            space.project(X), X, rtol=0, atol=COORDINATE_TOLERANCE
+        )
 
     def test_projecting_twice_is_once(self, space: Space) -> None:
         """What was outside is inside, and stays."""
-        X = 5 * space.sample(6, stream(0))
+        X = 5 * space.sample(6, seeded_generator(0))
         inside = space.project(X)
-        torch.testing.assert_close(space.project(inside), inside, rtol=0, atol=ROUNDING)
+        torch.testing.assert_close(
+            space.project(inside), inside, rtol=0, atol=COORDINATE_TOLERANCE
+        )
 
     def test_does_not_contain_nonsense(self, space: Space) -> None:
         """Coordinates that are not numbers stand for nothing."""
-        X = space.sample(2, stream(0))
+        X = space.sample(2, seeded_generator(0))
         X[0, 0] = torch.nan
         assert space.contains(X).tolist() == [False, True]
 
-    def test_knows_itself(self, space: Space) -> None:
+    def test_is_duplicate_is_reflexive(self, space: Space) -> None:
         """`same` is reflexive, and compares by broadcasting."""
-        X = space.sample(4, stream(0))
-        table = space.same(X.unsqueeze(1), X.unsqueeze(0))
+        X = space.sample(4, seeded_generator(0))
+        table = space.is_duplicate(X.unsqueeze(1), X.unsqueeze(0))
         assert table.shape == (4, 4)
         assert table.diagonal().all()
         assert torch.equal(table, table.T)
@@ -159,36 +167,43 @@ class SpaceContract:
 
         What is shaken by 0.01 Å is no longer the same once the scale allows far less.
         """
-        X = space.sample(4, stream(0))
-        shaken = X + 0.01 * torch.randn(X.shape, generator=stream(1), dtype=X.dtype)
-        assert torch.equal(space.same(X, shaken, scale=1.0), space.same(X, shaken))
-        assert not space.same(X, shaken, scale=1e-6).any()
-        assert space.same(X, X, scale=1e-6).all()
-        assert space.same(X, shaken, scale=1e6).all()
+        X = space.sample(4, seeded_generator(0))
+        shaken = X + 0.01 * torch.randn(
+            X.shape, generator=seeded_generator(1), dtype=X.dtype
+        )
+        assert torch.equal(
+            space.is_duplicate(X, shaken, tolerance_scale=1.0),
+            space.is_duplicate(X, shaken),
+        )
+        assert not space.is_duplicate(X, shaken, tolerance_scale=1e-6).any()
+        assert space.is_duplicate(X, X, tolerance_scale=1e-6).all()
+        assert space.is_duplicate(X, shaken, tolerance_scale=1e6).all()
 
     def test_moves_stay_inside(self, space: Space) -> None:
         """Moves lead from the space into the space, and somewhere else."""
-        X = space.sample(24, stream(0))
+        X = space.sample(24, seeded_generator(0))
         for name, move in space.moves().items():
-            moved = move(X, stream(1))
+            moved = move(X, seeded_generator(1))
             assert moved.shape == X.shape, name
             assert space.contains(moved).all(), name
             assert not torch.equal(moved, X), name
 
     def test_moves_depend_on_the_stream_alone(self, space: Space) -> None:
         """Equal generators move equally, and what is moved is left as it was."""
-        X = space.sample(6, stream(0))
+        X = space.sample(6, seeded_generator(0))
         before = X.clone()
         assert list(space.moves()) == list(space.moves())
         for name, move in space.moves().items():
-            assert torch.equal(move(X, stream(1)), move(X, stream(1))), name
+            assert torch.equal(
+                move(X, seeded_generator(1)), move(X, seeded_generator(1))
+            ), name
             assert torch.equal(X, before), name
 
     def test_moves_of_nothing(self, space: Space) -> None:
         """An empty batch moves to an empty batch."""
-        X = space.sample(0, stream(0))
+        X = space.sample(0, seeded_generator(0))
         for move in space.moves().values():
-            assert move(X, stream(1)).shape == X.shape
+            assert move(X, seeded_generator(1)).shape == X.shape
 
     def test_description_is_json(self, space: Space) -> None:
         """The identity survives being written down."""
@@ -199,10 +214,12 @@ class SpaceContract:
         """A pickled copy is the same space."""
         copy: Space = pickle.loads(pickle.dumps(space))
         assert copy.description() == space.description()
-        assert torch.equal(copy.sample(2, stream(0)), space.sample(2, stream(0)))
+        assert torch.equal(
+            copy.sample(2, seeded_generator(0)), space.sample(2, seeded_generator(0))
+        )
 
 
-class DiscreteSpace(Space, Discrete, Protocol):
+class ListedSpace(Space, DiscreteSpace, Protocol):
     """What `Lattice`, `Pool` and the like are."""
 
 
@@ -216,40 +233,41 @@ class DiscreteContract(SpaceContract):
 
     def test_samples_differ(self, space: Space) -> None:
         """Neither all structures nor streams are equal."""
-        X = space.sample(24, stream(0))
+        X = space.sample(24, seeded_generator(0))
         assert len({tuple(row) for row in X.tolist()}) > 1
-        assert not torch.equal(X, space.sample(24, stream(1)))
+        assert not torch.equal(X, space.sample(24, seeded_generator(1)))
 
     def test_decode_is_differentiable(self, space: Space) -> None:
         """It is not: what is decoded is a constant."""
-        X = space.sample(2, stream(0)).requires_grad_()
+        X = space.sample(2, seeded_generator(0)).requires_grad_()
         assert not space.decode(X).positions.requires_grad
 
     def test_a_smaller_scale_is_stricter(self, space: Space) -> None:
         """No scale tells a member from itself."""
-        X = space.sample(4, stream(0))
+        X = space.sample(4, seeded_generator(0))
         for scale in (1e-6, 1.0, 1e6):
             assert torch.equal(
-                space.same(X, X.flip(0), scale), space.same(X, X.flip(0))
+                space.is_duplicate(X, X.flip(0), scale),
+                space.is_duplicate(X, X.flip(0)),
             )
-            assert space.same(X, X, scale).all()
+            assert space.is_duplicate(X, X, scale).all()
 
     def test_moves_stay_inside(self, space: Space) -> None:
         """Moves lead from the space into the space, and one of them somewhere else.
 
         Symmetry may undo what a move does.
         """
-        X = space.sample(24, stream(0))
+        X = space.sample(24, seeded_generator(0))
         for name, move in space.moves().items():
-            moved = move(X, stream(1))
+            moved = move(X, seeded_generator(1))
             assert moved.shape == X.shape, name
             assert space.contains(moved).all(), name
-        every = [move(X, stream(1)) for move in space.moves().values()]
+        every = [move(X, seeded_generator(1)) for move in space.moves().values()]
         assert any(not torch.equal(moved, X) for moved in every)
 
-    def test_decodes_to_its_elements(self, space: DiscreteSpace) -> None:
+    def test_composition_counts_elements(self, space: ListedSpace) -> None:
         """Elements are those listed, each once, in shares that `fractions` tells."""
-        X = space.canonical(space.sample(8, stream(0)))
+        X = space.canonical(space.sample(8, seeded_generator(0)))
         structures = space.decode(X)
         assert len(space.numbers.unique()) == len(space.numbers)
         shares = torch.stack(
@@ -258,39 +276,39 @@ class DiscreteContract(SpaceContract):
                 for one in structures.split()
             ]
         )
-        torch.testing.assert_close(space.fractions(X), shares)
+        torch.testing.assert_close(space.composition(X), shares)
 
-    def test_canonical_is_one_of_the_same(self, space: DiscreteSpace) -> None:
+    def test_canonical_is_one_of_the_same(self, space: ListedSpace) -> None:
         """What is the same has one name, and `same` says just that."""
-        X = space.sample(24, stream(0))
+        X = space.sample(24, seeded_generator(0))
         names = space.canonical(X)
         assert space.contains(names).all()
         assert torch.equal(space.canonical(names), names)
-        assert space.same(X, names).all()
+        assert space.is_duplicate(X, names).all()
         equal = (names.unsqueeze(1) == names).all(-1)
-        assert torch.equal(space.same(X.unsqueeze(1), X), equal)
+        assert torch.equal(space.is_duplicate(X.unsqueeze(1), X), equal)
 
-    def test_lists_each_member_once(self, space: DiscreteSpace) -> None:
+    def test_lists_each_member_once(self, space: ListedSpace) -> None:
         """All rows are inside, canonical and different, however they are asked for."""
         size = space.size
         if size is None:
             return
-        X = torch.cat(list(space.chunks(7)))
+        X = torch.cat(list(space.iter_members(7)))
         assert X.shape == (size, space.dimension)
         assert X.dtype == torch.float64
         assert space.contains(X).all()
         assert torch.equal(space.canonical(X), X)
         assert len(X.unique(dim=0)) == size
-        assert torch.equal(space.rows(1, size), X[1:])
-        assert space.rows(0, 0).shape == (0, space.dimension)
+        assert torch.equal(space.members(1, size), X[1:])
+        assert space.members(0, 0).shape == (0, space.dimension)
 
-    def test_samples_all_that_is_listed_alike(self, space: DiscreteSpace) -> None:
+    def test_samples_all_that_is_listed_alike(self, space: ListedSpace) -> None:
         """Members are equally probable: one seed in 10⁵ would fail a right space."""
         size = space.size
         if size is None or not 1 < size <= 64:
             return
         n = 20 * size
-        X = space.canonical(space.sample(n, stream(0)))
+        X = space.canonical(space.sample(n, seeded_generator(0)))
         found, counts = X.unique(dim=0, return_counts=True)
         assert len(found) == size
         spread = ((counts - 20) ** 2 / 20).sum()
@@ -299,11 +317,11 @@ class DiscreteContract(SpaceContract):
         z = ((spread / k) ** (1 / 3) - (1 - 2 / (9 * k))) / (2 / (9 * k)) ** 0.5
         assert z < 4.3
 
-    def test_neighbors_are_other_members(self, space: DiscreteSpace) -> None:
+    def test_neighbors_are_other_members(self, space: ListedSpace) -> None:
         """They are inside, canonical, different, and the relation is mutual."""
-        if not isinstance(space, Connected):
+        if not isinstance(space, SupportsNeighbors):
             return
-        for x in space.canonical(space.sample(3, stream(0))):
+        for x in space.canonical(space.sample(3, seeded_generator(0))):
             near = space.neighbors(x)
             assert near.shape[1:] == (space.dimension,)
             assert space.contains(near).all()
@@ -313,11 +331,11 @@ class DiscreteContract(SpaceContract):
             for other in near[:3]:
                 assert (space.neighbors(other) == x).all(-1).any()
 
-    def test_known_quantities_follow_the_input(self, space: DiscreteSpace) -> None:
+    def test_exact_properties_follow_the_input(self, space: ListedSpace) -> None:
         """They are finite, in the shape and dtype of X."""
-        X = space.sample(6, stream(0)).reshape(2, 3, -1).to(torch.float32)
-        known = space.known(X)
-        assert list(known) == list(space.known(X))
+        X = space.sample(6, seeded_generator(0)).reshape(2, 3, -1).to(torch.float32)
+        known = space.exact_properties(X)
+        assert list(known) == list(space.exact_properties(X))
         for name, values in known.items():
             assert values.shape == (2, 3), name
             assert values.dtype == torch.float32, name

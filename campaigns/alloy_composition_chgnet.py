@@ -18,7 +18,7 @@ import bostruct as bo
 from bostruct.errors import InputError
 
 ELEMENTS = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
-PRICES = bo.evaluators.prices()
+PRICES = bo.evaluators.element_prices()
 
 if find_spec("chgnet") is None:
     raise InputError(
@@ -41,16 +41,16 @@ campaign = bo.Campaign(
         parent=bulk("Cu", cubic=True).repeat((2, 1, 1)),
         price={element: PRICES[element] for element in ELEMENTS},
     ),
-    evaluator=bo.evaluators.AlloyProperties(chgnet, force=0.02, steps=100),
+    evaluator=bo.evaluators.AlloyProperties(chgnet, fmax=0.02, max_steps=100),
     objectives=[
         bo.Objective("bulk_modulus_GPa", "maximize", unit="GPa"),
         bo.Objective("density_g_per_cm3", "minimize", unit="g/cm3"),
         bo.Objective("price", "minimize", unit="$/kg", log=True),
     ],
     constraints=[
-        bo.Constraint("mixing_enthalpy_eV_per_atom", below=0.0, unit="eV/atom"),
+        bo.Constraint("mixing_enthalpy_eV_per_atom", upper=0.0, unit="eV/atom"),
     ],
-    start=[bulk(element) for element in ELEMENTS],  # they lie on the bound
+    initial_structures=[bulk(element) for element in ELEMENTS],  # they lie on the bound
     stop=bo.stop.Evaluations(60),
 )
 

@@ -19,7 +19,7 @@ from ase.calculators.emt import EMT
 import bostruct as bo
 
 ELEMENTS = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
-PRICES = bo.evaluators.prices()
+PRICES = bo.evaluators.element_prices()
 
 campaign = bo.Campaign(
     space=bo.spaces.Composition(
@@ -34,9 +34,9 @@ campaign = bo.Campaign(
         bo.Objective("price", "minimize", unit="$/kg", log=True),
     ],
     constraints=[
-        bo.Constraint("mixing_enthalpy_eV_per_atom", below=0.0, unit="eV/atom"),
+        bo.Constraint("mixing_enthalpy_eV_per_atom", upper=0.0, unit="eV/atom"),
     ],
-    start=[bulk(element) for element in ELEMENTS],  # they lie on the bound
+    initial_structures=[bulk(element) for element in ELEMENTS],  # they lie on the bound
     stop=bo.stop.Evaluations(100),
 )
 

@@ -14,7 +14,7 @@ from ase.calculators.lj import LennardJones
 import bostruct as bo
 
 campaign = bo.Campaign(
-    space=bo.spaces.Cluster("Ar13", radii={"Ar": 0.56}),
+    space=bo.spaces.Cluster("Ar13", atomic_radii={"Ar": 0.56}),
     evaluator=bo.evaluators.Calculator(
         LennardJones, sigma=1.0, epsilon=1.0, rc=100.0, smooth=False
     ),

@@ -18,13 +18,13 @@ from ase.calculators.emt import EMT
 import bostruct as bo
 
 ELEMENTS = ["Cu", "Pd", "Au"]
-PRICES = bo.evaluators.prices()
+PRICES = bo.evaluators.element_prices()
 
 campaign = bo.Campaign(
     space=bo.spaces.Orderings(
         bulk("Cu"),
         ELEMENTS,
-        atoms=6,
+        max_atoms=6,
         volumes=bo.spaces.atomic_volumes(ELEMENTS),
         price={element: PRICES[element] for element in ELEMENTS},
     ),

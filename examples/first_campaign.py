@@ -18,8 +18,8 @@ if __name__ == "__main__":
 
     for trial in log.trials("done"):
         predicted = "random"
-        if trial.mean is not None and trial.observed is not None:
-            predicted = f"{trial.mean:8.4f} ± {trial.observed**0.5:.4f}"
+        if trial.mean is not None and trial.predictive_variance is not None:
+            predicted = f"{trial.mean:8.4f} ± {trial.predictive_variance**0.5:.4f}"
         print(f"{trial.number:3d}  {trial.energy:8.4f} eV  predicted {predicted}")
 
     best = min(log.trials("done"), key=lambda trial: trial.energy)

@@ -43,7 +43,7 @@ class Morse:
 
 
 campaign = bo.Campaign(
-    space=bo.spaces.Cluster("Ag6", minimum_distance=1.5),
+    space=bo.spaces.Cluster("Ag6", min_distance=1.5),
     evaluator=Morse(),
     stop=bo.stop.Evaluations(10),
 )

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from bostruct.bench.uncertainty import compare
-from bostruct.bench.uncertainty.datasets import Law
+from bostruct.bench.uncertainty.datasets import ClusterDataset
 from bostruct.structures import Structures
 from bostruct.surrogates import LocalGP
-from bostruct.uncertainty import Prediction, consensus, subsamples
+from bostruct.uncertainty import Prediction, ensemble_mean_variance, subsample_rows
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Committee:
     def fit(self, structures):
         """Return the fitted committee."""
         generator = torch.Generator().manual_seed(0)
-        parts = subsamples(len(structures), self.members, generator)
+        parts = subsample_rows(len(structures), self.members, generator)
         return Fitted([LocalGP().fit(structures[part]) for part in parts])
 
 
@@ -40,12 +40,12 @@ class Fitted:
     def predict(self, structures: Structures, *, force_variance=False) -> Prediction:
         """Return means and the spread of the members."""
         said = [model.predict(structures) for model in self.models]
-        energy = consensus(torch.stack([one.mean for one in said]))
-        forces = consensus(torch.stack([one.forces for one in said]))
+        energy = ensemble_mean_variance(torch.stack([one.mean for one in said]))
+        forces = ensemble_mean_variance(torch.stack([one.forces for one in said]))
         return Prediction(
             mean=energy.mean,
             variance=energy.variance,
-            noise=torch.zeros_like(energy.mean),
+            noise_variance=torch.zeros_like(energy.mean),
             forces=forces.mean,
             force_variance=forces.variance if force_variance else None,
         )
@@ -54,12 +54,12 @@ class Fitted:
 committee = Committee()
 
 if __name__ == "__main__":
-    data = Law("Cu7", steps=(3, 15)).draw(60)
+    data = ClusterDataset("Cu7", bfgs_steps=(3, 15)).sample(60)
     methods = {"committee": committee, "LocalGP": LocalGP()}
-    found = compare(data, methods, train=12, calibrate=20, out="runs/own_method")
+    found = compare(data, methods, n_train=12, n_calibrate=20, out="runs/own_method")
     for row in found.rows:
         if row.scores:
             z2 = row.scores.z2
             print(
-                f"{row.place}, {row.quantity}, {row.method}: z² {z2:.2f}, {row.verdict}"
+                f"{row.dataset}, {row.quantity}, {row.method}: z² {z2:.2f}, {row.verdict}"
             )

@@ -12,7 +12,7 @@ from ase.calculators.emt import EMT
 from ase.cluster import Icosahedron
 
 import bostruct as bo
-from bostruct.uncertainty import Batch, Readout
+from bostruct.uncertainty import LastLayerLaplace, LayerBatch
 
 WIDTHS = torch.tensor([4.0, 6.0, 8.0, 11.0, 15.0, 20.0], dtype=torch.float64)  # Å²
 
@@ -50,14 +50,14 @@ def shaken(count: int, size: float, seed: int) -> list[Atoms]:
     return images
 
 
-def batch(images: list[Atoms]) -> Batch:
+def batch(images: list[Atoms]) -> LayerBatch:
     """Return what the network is asked, with the truth; forces have a slope."""
     structures = bo.structures.from_ase(images)
     known = structures.energy, structures.index, structures.positions
-    return Batch(structures.positions, *known, structures.forces)
+    return LayerBatch(structures.positions, *known, structures.forces)
 
 
-def trained(data: Batch) -> Network:
+def trained(data: LayerBatch) -> Network:
     """Return a network that was trained as one's own was: somehow."""
     torch.manual_seed(0)
     model = Network().double()
@@ -84,15 +84,17 @@ if __name__ == "__main__":
     print("100 clusters,", spread(images[:100]))
     model = trained(train)
 
-    readout = Readout.of(model, train)
-    metric = readout.metric([train], data="100 shaken icosahedra of copper")
+    readout = LastLayerLaplace.from_model(model, train)
+    metric = readout.fit([train], dataset_name="100 shaken icosahedra of copper")
     energies = readout.calibrated(metric, [held])
     forces = readout.calibrated(metric, [held], "force")
-    print(f"layer {readout.names[0]}: {metric.width} features, one of them constant")
+    print(
+        f"layer {readout.layer_names[0]}: {metric.n_features} features, one of them constant"
+    )
 
     for size in (0.1, 0.2):
         new = batch(shaken(30, size, seed=1000))
-        found = readout.predict(energies, new, forces=forces)
+        found = readout.predict(energies, new, force_model=forces)
         error = (found.mean - new.target).square().mean().sqrt()
         wide = found.variance.mean().sqrt()
         pull = (found.forces - new.forces).square().mean().sqrt()

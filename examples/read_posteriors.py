@@ -28,7 +28,7 @@ def plot(log: bo.campaign.Log, path: str) -> None:
     left.errorbar(
         [trial.energy for trial in trials],
         [trial.mean for trial in trials],
-        yerr=[trial.observed**0.5 for trial in trials],
+        yerr=[trial.predictive_variance**0.5 for trial in trials],
         fmt="o",
         capsize=2,
     )
@@ -42,7 +42,7 @@ def plot(log: bo.campaign.Log, path: str) -> None:
         right.errorbar(
             structures.energy,
             prediction.mean,
-            yerr=(prediction.variance + prediction.noise).sqrt(),
+            yerr=(prediction.variance + prediction.noise_variance).sqrt(),
             fmt="o",
             capsize=2,
             label=f"step {step}",

@@ -13,7 +13,7 @@ from ase.calculators.emt import EMT
 import bostruct as bo
 
 ELEMENTS = ["Cu", "Pd", "Au"]
-PRICES = bo.evaluators.prices()
+PRICES = bo.evaluators.element_prices()
 
 campaign = bo.Campaign(
     space=bo.spaces.Composition(
@@ -27,8 +27,8 @@ campaign = bo.Campaign(
         bo.Objective("bulk_modulus_GPa", "maximize", unit="GPa"),
         bo.Objective("price", "minimize", unit="$/kg", log=True),
     ],
-    constraints=[bo.Constraint("mixing_enthalpy_eV_per_atom", below=0.0)],
-    initial=6,
+    constraints=[bo.Constraint("mixing_enthalpy_eV_per_atom", upper=0.0)],
+    n_initial=6,
     stop=bo.stop.Evaluations(14),
 )
 
@@ -37,12 +37,12 @@ def table(log: bo.campaign.Log) -> list[str]:
     """Return a line for each structure of the front: predicted and found."""
     formulas = {t.number: t.structures.formulas()[0] for t in log.trials("done")}
     lines = ["formula    price, $/kg  modulus, GPa  predicted before"]
-    for point in log.front().points:
-        told = point.foretold.get("bulk_modulus_GPa")  # None of the random ones
-        before = f"{told.mean:.1f} ± {told.calibrated:.1f}" if told else "-"
+    for point in log.pareto_front().points:
+        told = point.predictions.get("bulk_modulus_GPa")  # None of the random ones
+        before = f"{told.mean:.1f} ± {told.calibrated_sigma:.1f}" if told else "-"
         lines.append(
-            f"{formulas[point.trial]:<9}  {point.raw['price']:11.0f}  "
-            f"{point.raw['bulk_modulus_GPa']:12.1f}  {before}"
+            f"{formulas[point.trial]:<9}  {point.raw_outcomes['price']:11.0f}  "
+            f"{point.raw_outcomes['bulk_modulus_GPa']:12.1f}  {before}"
         )
     return lines
 
@@ -50,4 +50,4 @@ def table(log: bo.campaign.Log) -> list[str]:
 if __name__ == "__main__":
     log = campaign.run("runs/screening", seed=0)
     print("\n".join(table(log)))
-    print(f"hypervolume {log.front().hypervolume:.3f}")
+    print(f"hypervolume {log.pareto_front().hypervolume:.3f}")

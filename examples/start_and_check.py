@@ -40,17 +40,17 @@ if __name__ == "__main__":
     campaign = bo.Campaign(
         space=bo.spaces.Cluster("Cu6"),
         evaluator=bo.evaluators.Calculator(EMT),
-        start=FILE,
-        check=bo.Check(best=1, tolerance=0.01),
+        initial_structures=FILE,
+        final_relaxation=bo.FinalRelaxation(n_structures=1, fmax=0.01),
         stop=bo.stop.Evaluations(10),
     )
     log = campaign.run("runs/start_and_check", seed=0)
 
     for trial in log.trials("done"):
-        kind = "given" if trial.given else "evaluated"
-        print(f"{trial.number:3d}  {trial.energy:8.4f} eV  {trial.origin:<9} {kind}")
-    for found in log.checked():
+        kind = "given" if trial.is_initial_data else "evaluated"
+        print(f"{trial.number:3d}  {trial.energy:8.4f} eV  {trial.generator:<9} {kind}")
+    for found in log.relaxations():
         print(
             f"trial {found.trial}: {found.energy:.4f} -> {found.relaxed_energy:.4f} eV"
         )
-        print(f"after {found.evaluations} evaluations, {found.state}")
+        print(f"after {found.n_evaluations} evaluations, {found.state}")

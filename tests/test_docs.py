@@ -12,11 +12,11 @@ import pytest
 import typer.main
 
 from bostruct import errors
-from bostruct.cli.app import app
+from bostruct.cli.app import typer_app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_command(typer_app).commands
 NESTED = {
     f"{name} {inner}" if inner else name: command
     for name, outer in COMMANDS.items()

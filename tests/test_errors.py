@@ -27,7 +27,7 @@ def test_caught_as_ours_and_as_the_builtin(kind, builtin):
 
 
 def test_house_sentence():
-    assert errors.must("n", "be even", 3) == "`n` must be even, got 3."
+    assert errors.error_message("n", "be even", 3) == "`n` must be even, got 3."
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
@@ -43,14 +43,14 @@ def test_refuses_what_is_not_positive(value):
 def test_refuses_what_is_no_count(value):
     with pytest.raises(errors.InputError, match="`n` must be an integer of at least 1"):
         errors.check_count("n", value)
-    assert errors.check_count("n", 0, least=0) == 0
+    assert errors.check_count("n", 0, minimum=0) == 0
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.5, float("nan")])
 def test_refuses_what_is_no_share(value):
     with pytest.raises(errors.InputError, match=r"`x` must be between 0 and 1, got"):
-        errors.check_share("x", value)
-    assert errors.check_share("x", 0.5) == 0.5
+        errors.check_fraction("x", value)
+    assert errors.check_fraction("x", 0.5) == 0.5
 
 
 def test_refuses_another_shape():

@@ -43,7 +43,7 @@ def test_example_runs(path, tmp_path):
 
 def test_campaign_files_hold_a_campaign():
     """Each file of `campaigns/` is one that `bostruct run` takes."""
-    from bostruct.campaign.campaign_file import load
+    from bostruct.campaign.campaign_file import load_campaign
     from bostruct.errors import InputError
 
     paths = sorted((ROOT / "campaigns").glob("*.py"))
@@ -51,6 +51,6 @@ def test_campaign_files_hold_a_campaign():
     for path in paths:
         if path.stem.endswith("chgnet") and find_spec("chgnet") is None:
             with pytest.raises(InputError, match="which is not installed"):
-                load(path)
+                load_campaign(path)
             continue
-        assert load(path).description()["space"]
+        assert load_campaign(path).description()["space"]

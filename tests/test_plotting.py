@@ -5,41 +5,41 @@ import pytest
 from bostruct import plotting
 from bostruct.campaign.report import pareto_plots
 from bostruct.errors import LogError
-from bostruct.objectives import Constraint, Goals, Objective
+from bostruct.objectives import Constraint, Objective, OptimizationConfig
 
-GOALS = Goals(
+GOALS = OptimizationConfig(
     (
         Objective("price", "minimize", "EUR/kg", log=True),
         Objective("B_GPa", "maximize"),
     ),
-    (Constraint("x", below=1.0),),
+    (Constraint("x", upper=1.0),),
 )
 
 
 @pytest.fixture
 def axes(tmp_path):
-    with plotting.figure(1, tmp_path / "one.png") as (found,):
+    with plotting.saved_figure(1, tmp_path / "one.png") as (found,):
         yield found
 
 
 def test_labels_say_the_unit_and_what_is_better():
-    assert pareto_plots.label("price", GOALS) == "price (EUR/kg) ↓"
-    assert pareto_plots.label("B_GPa", GOALS) == "B (GPa) ↑"
-    assert pareto_plots.label("x", GOALS) == "x"
+    assert pareto_plots.directed_axis_label("price", GOALS) == "price (EUR/kg) ↓"
+    assert pareto_plots.directed_axis_label("B_GPa", GOALS) == "B (GPa) ↑"
+    assert pareto_plots.directed_axis_label("x", GOALS) == "x"
 
 
 @pytest.mark.parametrize(
     ("low", "high"), [(4, 60), (0.011, 0.9), (100, 160), (1, 9000), (5800, 42000)]
 )
 def test_a_logarithmic_axis_has_three_to_eight_round_numbers(low, high):
-    found = plotting.decades(low, high)
+    found = plotting.log_tick_values(low, high)
     assert 3 <= len(found) <= 8
     assert low <= found[0] < found[-1] <= high
 
 
 def test_an_axis_is_logarithmic_where_its_outcome_is(axes):
-    pareto_plots.scale(axes, "x", "price", GOALS, [10.0, 300.0])
-    pareto_plots.scale(axes, "y", "B_GPa", GOALS, [100.0, 180.0])
+    pareto_plots.format_axis(axes, "x", "price", GOALS, [10.0, 300.0])
+    pareto_plots.format_axis(axes, "y", "B_GPa", GOALS, [100.0, 180.0])
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
     low, high = axes.get_xlim()
     assert low < 10 < 300 < high < 500
@@ -50,22 +50,22 @@ def test_an_axis_is_logarithmic_where_its_outcome_is(axes):
 
 
 def test_beyond_four_decades_there_are_powers_of_ten(axes):
-    pareto_plots.scale(axes, "x", "price", GOALS, [1.0, 1e6])
+    pareto_plots.format_axis(axes, "x", "price", GOALS, [1.0, 1e6])
     texts = [text.get_text() for text in axes.get_xticklabels()]
     assert any("10^" in text for text in texts)
 
 
 @pytest.mark.parametrize("values", [[], [3.0], [0.0]])
 def test_an_axis_of_few_values(axes, values):
-    pareto_plots.scale(axes, "y", "B_GPa", GOALS, values)
+    pareto_plots.format_axis(axes, "y", "B_GPa", GOALS, values)
     low, high = axes.get_ylim()
     assert low < high
-    pareto_plots.scale(axes, "x", "price", GOALS, [5.0])
+    pareto_plots.format_axis(axes, "x", "price", GOALS, [5.0])
     assert axes.get_xlim()[0] < 5 < axes.get_xlim()[1]
 
 
 def test_a_figure_has_each_entry_of_its_legend_once(tmp_path):
-    with plotting.figure(2, tmp_path / "two.png") as panels:
+    with plotting.saved_figure(2, tmp_path / "two.png") as panels:
         for each in panels:
             each.plot([0, 1], label="a")
     data = (tmp_path / "two.png").read_bytes()
@@ -77,7 +77,7 @@ def test_a_figure_has_each_entry_of_its_legend_once(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with (
         pytest.raises(LogError, match="could not write"),
-        plotting.figure(1, tmp_path / "none" / "one.png"),
+        plotting.saved_figure(1, tmp_path / "none" / "one.png"),
     ):
         pass
 
@@ -85,7 +85,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_three_panels_are_as_wide_as_a_page(count, tmp_path):
     titles = [f"t{i}" for i in range(count)]
-    with plotting.panels(titles, tmp_path / "p.png") as found:
+    with plotting.bench_panels(titles, tmp_path / "p.png") as found:
         for axes in found:
             axes.plot([1, 2], [3, 4], label="a line")
     height, width = matplotlib.image.imread(tmp_path / "p.png").shape[:2]
@@ -98,7 +98,7 @@ def test_three_panels_are_as_wide_as_a_page(count, tmp_path):
 
 
 def test_the_legend_stays_inside(tmp_path):
-    with plotting.panels(["a", "b", "c"], tmp_path / "p.png") as found:
+    with plotting.bench_panels(["a", "b", "c"], tmp_path / "p.png") as found:
         for i in range(7):
             found[0].plot([1, 2], label=f"bostruct thorough {i}")
     figure = found[0].figure
@@ -108,14 +108,14 @@ def test_the_legend_stays_inside(tmp_path):
 
 
 def test_axes_are_named_where_nothing_is_beside_or_below(tmp_path):
-    with plotting.panels(["a", "b", "c", "d"], tmp_path / "p.png") as found:
+    with plotting.bench_panels(["a", "b", "c", "d"], tmp_path / "p.png") as found:
         plotting.label_outer(found, "x", "y")
     assert [axes.get_xlabel() for axes in found] == ["", "x", "x", "x"]
     assert [axes.get_ylabel() for axes in found] == ["y", "", "", "y"]
 
 
 def test_logarithmic_axes_have_plain_numbers(tmp_path):
-    with plotting.panels(["a"], tmp_path / "p.png") as (axes,):
+    with plotting.bench_panels(["a"], tmp_path / "p.png") as (axes,):
         axes.set_xscale("log")
         axes.set_xlim(1, 100)
         plotting.log_ticks(axes.xaxis, 1.0, 5.0)
@@ -128,6 +128,6 @@ def test_logarithmic_axes_have_plain_numbers(tmp_path):
 def test_refuses_a_file_that_cannot_be_written(tmp_path):
     with (
         pytest.raises(LogError, match="could not write"),
-        plotting.panels(["a"], tmp_path / "none" / "p.png"),
+        plotting.bench_panels(["a"], tmp_path / "none" / "p.png"),
     ):
         pass

@@ -7,7 +7,10 @@ model, goals, data and reference point.
 """
 
 from bostruct.acquisition.base import Acquisition
-from bostruct.acquisition.multi_objective.acquisition_context import Case, Pareto
+from bostruct.acquisition.multi_objective.acquisition_context import (
+    AcquisitionContext,
+    MultiObjectiveAcquisition,
+)
 from bostruct.acquisition.multi_objective.feasibility import (
     qLogProbabilityOfFeasibility,
 )
@@ -17,7 +20,9 @@ from bostruct.acquisition.multi_objective.hypervolume_improvement import (
     qLogNoisyExpectedHypervolumeImprovement,
 )
 from bostruct.acquisition.multi_objective.parego import qLogNParEGO
-from bostruct.acquisition.multi_objective.pareto_probability import EntryProbability
+from bostruct.acquisition.multi_objective.pareto_probability import (
+    ParetoProbabilityOfImprovement,
+)
 from bostruct.acquisition.single_objective.confidence_bound import (
     LowerConfidenceBound,
     qLowerConfidenceBound,
@@ -42,14 +47,14 @@ from bostruct.acquisition.single_objective.standard_deviation import (
 
 __all__ = [
     "Acquisition",
-    "Case",
-    "EntryProbability",
+    "AcquisitionContext",
+    "ParetoProbabilityOfImprovement",
     "ExpectedHypervolumeImprovement",
     "ExpectedImprovement",
     "LogExpectedImprovement",
     "LogProbabilityOfImprovement",
     "LowerConfidenceBound",
-    "Pareto",
+    "MultiObjectiveAcquisition",
     "ProbabilityOfImprovement",
     "StandardDeviation",
     "qExpectedImprovement",

@@ -21,7 +21,7 @@ from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,26 +32,26 @@ class Acquisition(Protocol):
     """What a look at a structure is worth, written down before there is data."""
 
     @property
-    def joint(self) -> bool:
+    def supports_q_batch(self) -> bool:
         """Whether one value is given to `q > 1` candidates together."""
         ...
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
         """Return BoTorch's acquisition function, to be maximised over `X [b, q, d]`.
 
         Args:
             model: A fitted model whose posterior is over energies, in eV.
-            best: The lowest energy observed so far, in eV.
-            observed: `[t, d]` what was evaluated; the noisy forms need it.
-            pending: `[p, d]` what is being evaluated. The joint forms count it as
+            best_f: The lowest energy observed so far, in eV.
+            X_baseline: `[t, d]` what was evaluated; the noisy forms need it.
+            X_pending: `[p, d]` what is being evaluated. The joint forms count it as
                 part of every set; the others refuse it.
             seed: Of the Monte-Carlo forms. Equal seeds give equal values.
         """
@@ -68,7 +68,7 @@ def describe(acquisition: DataclassInstance) -> dict[str, Any]:
     return {"kind": type(acquisition).__name__, **fields}
 
 
-def lowest(best: float | Tensor) -> Tensor:
+def best_f_tensor(best_f: float | Tensor) -> Tensor:
     """Return the lowest energy so far as a float64 scalar, `[]` eV.
 
     BoTorch would make a Python float a float32 number: at 1e5 eV that is wrong by
@@ -77,24 +77,26 @@ def lowest(best: float | Tensor) -> Tensor:
     Raises:
         InputError: it is not finite, so nothing can be an improvement on it.
     """
-    value = float(best)
+    value = float(best_f)
     if not math.isfinite(value):
         way_out = "Evaluate a structure first; then pass the lowest energy, in eV."
-        raise InputError(must("best", "be a finite energy", value, way_out))
+        raise InputError(error_message("best_f", "be a finite energy", value, way_out))
     return torch.tensor(value, dtype=torch.float64)
 
 
-def refuse_pending(acquisition: object, pending: Tensor | None) -> None:
+def check_no_pending(acquisition: object, X_pending: Tensor | None) -> None:
     """Refuse pending candidates where the formula has no place for them.
 
     Raises:
         InputError: there are some.
     """
-    if pending is None or pending.numel() == 0:
+    if X_pending is None or X_pending.numel() == 0:
         return
     name = type(acquisition).__name__
     way_out = (
         f"{name} looks at one candidate at a time: condition the model on its own "
         "mean at the pending ones first, or use a joint form (q...)."
     )
-    raise InputError(must("pending", "be None", list(pending.shape), way_out))
+    raise InputError(
+        error_message("X_pending", "be None", list(X_pending.shape), way_out)
+    )

@@ -14,40 +14,40 @@ from botorch.models.model import Model
 from botorch.sampling.normal import SobolQMCNormalSampler
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
 # How many samples decide which observed structures may still be the best one.
-PRUNING_SAMPLES = 2048
+N_PRUNING_SAMPLES = 2048
 
 
-def utility(samples: Tensor, X: Tensor | None = None) -> Tensor:
+def negate_energy(samples: Tensor, X: Tensor | None = None) -> Tensor:
     """Return the utilities `[s, b, q]` of sampled energies `[s, b, q, 1]` eV."""
     return -samples[..., 0]
 
 
-def objective() -> MCAcquisitionObjective:
+def energy_objective() -> MCAcquisitionObjective:
     """Return the objective that turns energies into utilities."""
-    return GenericMCObjective(utility)
+    return GenericMCObjective(negate_energy)
 
 
-def sampler(samples: int, seed: int) -> SobolQMCNormalSampler:
+def sobol_sampler(n_samples: int, seed: int) -> SobolQMCNormalSampler:
     """Return a quasi-random normal sampler with its own seed."""
-    return SobolQMCNormalSampler(torch.Size([samples]), seed=seed)
+    return SobolQMCNormalSampler(torch.Size([n_samples]), seed=seed)
 
 
-def common(samples: int, seed: int, pending: Tensor | None) -> dict[str, Any]:
+def mc_arguments(n_samples: int, seed: int, X_pending: Tensor | None) -> dict[str, Any]:
     """Return the arguments that every Monte-Carlo form takes."""
-    if pending is not None and pending.numel() == 0:
-        pending = None
+    if X_pending is not None and X_pending.numel() == 0:
+        X_pending = None
     return {
-        "sampler": sampler(samples, seed),
-        "objective": objective(),
-        "X_pending": pending,
+        "sampler": sobol_sampler(n_samples, seed),
+        "objective": energy_objective(),
+        "X_pending": X_pending,
     }
 
 
-def baseline(
-    acquisition: object, model: Model, observed: Tensor | None, seed: int
+def pruned_baseline(
+    acquisition: object, model: Model, X_baseline: Tensor | None, seed: int
 ) -> Tensor:
     """Return the observed structures that may be the best one, `[<= t, d]`.
 
@@ -56,14 +56,16 @@ def baseline(
     Raises:
         InputError: nothing was observed.
     """
-    if observed is None or observed.numel() == 0:
+    if X_baseline is None or X_baseline.numel() == 0:
         name = type(acquisition).__name__
         way_out = f"{name} compares with what was evaluated: pass its X [t, d]."
-        raise InputError(must("observed", "hold a structure", observed, way_out))
+        raise InputError(
+            error_message("X_baseline", "hold a structure", X_baseline, way_out)
+        )
     kept: Tensor = prune_inferior_points(
         model=model,
-        X=observed,
-        objective=objective(),
-        sampler=sampler(PRUNING_SAMPLES, seed),
+        X=X_baseline,
+        objective=energy_objective(),
+        sampler=sobol_sampler(N_PRUNING_SAMPLES, seed),
     )
     return kept

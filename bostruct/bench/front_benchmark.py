@@ -21,136 +21,160 @@ from typing import Any, final
 
 import numpy as np
 
-from bostruct.bench.multi_objective.enumerated_front import Lookup, Truth, truth
-from bostruct.bench.multi_objective.front_recovery import Found, known, relative, scale
-from bostruct.bench.multi_objective.methods import Chance, Genetic, Hunt, Screening
-from bostruct.bench.multi_objective.recovery_plot import Curves, draw
-from bostruct.bench.multi_objective.run import Trace, read
-from bostruct.bench.multi_objective.tasks import SCREENS, Screen
-from bostruct.errors import InputError, LogError, check_count, must
-from bostruct.runtime.atomic_write import write
+from bostruct.bench.multi_objective.enumerated_front import (
+    EnumeratedFront,
+    TableEvaluator,
+    enumerate_front,
+)
+from bostruct.bench.multi_objective.front_recovery import (
+    FrontRecovery,
+    enumerated_recovery,
+    hypervolume_scale,
+    relative_recovery,
+)
+from bostruct.bench.multi_objective.methods import (
+    CampaignFrontMethod,
+    FrontMethod,
+    GeneticAlgorithm,
+    RandomSearch,
+)
+from bostruct.bench.multi_objective.recovery_plot import (
+    RecoveriesByMethod,
+    plot_recovery,
+)
+from bostruct.bench.multi_objective.run import FrontRun, read_run
+from bostruct.bench.multi_objective.tasks import (
+    MULTI_OBJECTIVE_TASKS,
+    MultiObjectiveTask,
+)
+from bostruct.errors import InputError, LogError, check_count, error_message
+from bostruct.runtime.atomic_write import write_atomically
 from bostruct.runtime.executors import InProcess, Workers
-from bostruct.runtime.versions import versions
+from bostruct.runtime.versions import package_versions
 
-JSON, CSV = "fronts.json", "fronts.csv"
+FRONTS_JSON, FRONTS_CSV = "fronts.json", "fronts.csv"
 
-SHARES = (0.95, 0.99)
+HYPERVOLUME_FRACTIONS = (0.95, 0.99)
 """Of the hypervolume: evaluations to these are counted."""
 
 
 @final
 @dataclass(frozen=True)
-class Row:
+class FrontSummary:
     """One method on one problem after some evaluations; medians over the seeds.
 
     Args:
-        screen: The problem.
+        task: The problem.
         method: The search.
-        seeds: How many.
-        at: After so many evaluations.
-        volume: Share of the true hypervolume, or of what all found together.
-        low: Its 10th percentile.
-        high: Its 90th percentile.
+        n_seeds: How many.
+        n_evaluations: After so many evaluations.
+        hypervolume: Share of the true hypervolume, or of what all found together.
+        hypervolume_p10: Its 10th percentile.
+        hypervolume_p90: Its 90th percentile.
         recall: Share of the true front.
-        to95: Evaluations to 95 % of the hypervolume; None where half of the seeds
+        evaluations_to_95: Evaluations to 95 % of the hypervolume; None where half of the seeds
             do not get there.
-        to99: To 99 %.
-        reach: Share of the hypervolume that was to be had.
-        absurd: Members of fronts whose outcomes are not the true ones; all seeds.
-        infeasible: Those believed to be good enough that are not; all seeds.
-        step: Own time of a step, s, median.
-        evaluation: Wall time of an evaluation, s, mean.
+        evaluations_to_99: To 99 %.
+        attainable_hypervolume: Share of the hypervolume that was to be had.
+        n_absurd: Members of fronts whose outcomes are not the true ones; all seeds.
+        n_infeasible: Those believed to be good enough that are not; all seeds.
+        step_seconds: Own time of a step, s, median.
+        evaluation_seconds: Wall time of an evaluation, s, mean.
     """
 
-    screen: str
+    task: str
     method: str
-    seeds: int
-    at: int
-    volume: float
-    low: float
-    high: float
+    n_seeds: int
+    n_evaluations: int
+    hypervolume: float
+    hypervolume_p10: float
+    hypervolume_p90: float
     recall: float | None
-    to95: float | None
-    to99: float | None
-    reach: float
-    absurd: int
-    infeasible: int
-    step: float | None
-    evaluation: float
+    evaluations_to_95: float | None
+    evaluations_to_99: float | None
+    attainable_hypervolume: float
+    n_absurd: int
+    n_infeasible: int
+    step_seconds: float | None
+    evaluation_seconds: float
 
 
-def fronts(
-    screens: Sequence[Screen],
-    hunt: Screening,
-    seeds: int,
-    evaluations: int,
+def run_front_benchmark(
+    tasks: Sequence[MultiObjectiveTask],
+    campaign_method: CampaignFrontMethod,
+    n_seeds: int,
+    n_evaluations: int,
     out: str | Path,
     *,
-    at: Sequence[int] = (50, 100),
-    workers: int = 1,
-    tell: Callable[[str], None] | None = None,
-) -> list[Row]:
+    report_at: Sequence[int] = (50, 100),
+    n_workers: int = 1,
+    on_progress: Callable[[str], None] | None = None,
+) -> list[FrontSummary]:
     """Run a campaign and what it is compared with, and write the results.
 
     Args:
-        screens: The problems.
-        hunt: The campaign.
-        seeds: How many, from 0.
-        evaluations: Of each search.
+        tasks: The problems.
+        campaign_method: The campaign.
+        n_seeds: How many, from 0.
+        n_evaluations: Of each search.
         out: The folder.
-        at: Where the rows look; the end is always one.
-        workers: Processes, of one core each.
-        tell: Is told how far it is.
+        report_at: Where the rows look; the end is always one.
+        n_workers: Processes, of one core each.
+        on_progress: Is told how far it is.
 
     Raises:
         InputError: a number is out of range.
         LogError: the folder cannot be written, or holds something else.
     """
-    check_count("seeds", seeds)
-    check_count("evaluations", evaluations)
-    check_count("workers", workers)
-    for number in at:
-        check_count("at", number)
+    check_count("n_seeds", n_seeds)
+    check_count("n_evaluations", n_evaluations)
+    check_count("n_workers", n_workers)
+    for number in report_at:
+        check_count("report_at", number)
     folder = Path(out)
     _check_folder(folder)
-    truths: dict[str, Truth] = {}
-    jobs: list[tuple[Screen, Hunt, int]] = []
-    for screen in screens:
+    truths: dict[str, EnumeratedFront] = {}
+    jobs: list[tuple[MultiObjectiveTask, FrontMethod, int]] = []
+    for screen in tasks:
         if screen.size is not None:
             name = screen.name
 
             def count(done: int, size: int, name: str = name) -> None:
-                if tell is not None:
-                    tell(f"{name}: {done} of {size} members of the table")
+                if on_progress is not None:
+                    on_progress(f"{name}: {done} of {size} members of the table")
 
-            truths[screen.name] = truth(screen, folder, workers, count)
-        others: list[Hunt] = [Chance()]
+            truths[screen.name] = enumerate_front(screen, folder, n_workers, count)
+        others: list[FrontMethod] = [RandomSearch()]
         if screen.size is None:
-            others.append(Genetic())
-        jobs += [(screen, h, s) for s in range(seeds) for h in (hunt, *others)]
+            others.append(GeneticAlgorithm())
+        jobs += [
+            (screen, h, s) for s in range(n_seeds) for h in (campaign_method, *others)
+        ]
     try:
-        for i, _ in enumerate(_all(jobs, truths, evaluations, folder, workers)):
-            if tell is not None:
-                tell(f"{i + 1} of {len(jobs)} searches")
+        for i, _ in enumerate(_run_all(jobs, truths, n_evaluations, folder, n_workers)):
+            if on_progress is not None:
+                on_progress(f"{i + 1} of {len(jobs)} searches")
     finally:
-        rows = report(screens, truths, folder, at)
+        rows = write_report(tasks, truths, folder, report_at)
     return rows
 
 
-def _all(
-    jobs: Sequence[tuple[Screen, Hunt, int]],
-    truths: dict[str, Truth],
-    count: int,
+def _run_all(
+    jobs: Sequence[tuple[MultiObjectiveTask, FrontMethod, int]],
+    enumerated_fronts: dict[str, EnumeratedFront],
+    n_evaluations: int,
     folder: Path,
-    workers: int,
-) -> Iterator[Trace]:
-    executor: Executor = InProcess() if workers == 1 else Workers(workers)
-    futures: list[Future[Trace]] = []
+    n_workers: int,
+) -> Iterator[FrontRun]:
+    executor: Executor = InProcess() if n_workers == 1 else Workers(n_workers)
+    futures: list[Future[FrontRun]] = []
     try:
         for screen, hunt, seed in jobs:
-            table = truths.get(screen.name)
-            evaluator = screen.evaluator if table is None else Lookup(table)
-            future = executor.submit(hunt.run, screen, evaluator, seed, count, folder)
+            table = enumerated_fronts.get(screen.name)
+            evaluator = screen.evaluator if table is None else TableEvaluator(table)
+            future = executor.submit(
+                hunt.run, screen, evaluator, seed, n_evaluations, folder
+            )
             if isinstance(executor, InProcess):
                 yield future.result()
             else:
@@ -162,124 +186,153 @@ def _all(
             executor.shutdown(wait=False)  # what has not ended goes on next time
 
 
-def gather(screens: Sequence[Screen], truths: dict[str, Truth], folder: Path) -> Curves:
+def collect_recoveries(
+    tasks: Sequence[MultiObjectiveTask],
+    enumerated_fronts: dict[str, EnumeratedFront],
+    folder: Path,
+) -> RecoveriesByMethod:
     """Return what every search in the folder found."""
-    curves: Curves = {}
-    for screen in screens:
+    curves: RecoveriesByMethod = {}
+    for screen in tasks:
         paths = sorted((folder / screen.name).glob("*/seed-*.json"))
-        traces = [trace for path in paths if (trace := read(path)) is not None]
+        traces = [trace for path in paths if (trace := read_run(path)) is not None]
         if not traces:
             continue
-        table = truths.get(screen.name)
-        common = None if table is not None else scale(traces, screen.goals)
+        table = enumerated_fronts.get(screen.name)
+        common = (
+            None
+            if table is not None
+            else hypervolume_scale(traces, screen.optimization_config)
+        )
         for trace in traces:
             if table is not None:
-                found = known(trace, table)
+                found = enumerated_recovery(trace, table)
             else:
                 assert common is not None
-                found = relative(trace, screen, common)
+                found = relative_recovery(trace, screen, common)
             curves.setdefault((screen.name, trace.method), []).append(found)
     return curves
 
 
-def report(
-    screens: Sequence[Screen],
-    truths: dict[str, Truth],
+def write_report(
+    tasks: Sequence[MultiObjectiveTask],
+    enumerated_fronts: dict[str, EnumeratedFront],
     folder: Path,
-    at: Sequence[int],
-) -> list[Row]:
+    report_at: Sequence[int],
+) -> list[FrontSummary]:
     """Write JSON, CSV and picture of all that is in the folder; return the rows.
 
     Raises:
         LogError: they cannot be written.
     """
-    curves = gather(screens, truths, folder)
+    curves = collect_recoveries(tasks, enumerated_fronts, folder)
     rows = [
         row
         for (screen, method), each in curves.items()
-        for row in _rows(screen, method, each, at)
+        for row in _summarize(screen, method, each, report_at)
     ]
     data = {
-        "versions": versions(),
+        "versions": package_versions(),
         "screens": {
             screen.name: {
-                "about": screen.about,
-                "goals": screen.goals.description(),
-                "front": None if table is None else len(table.front),
+                "about": screen.summary,
+                "goals": screen.optimization_config.description(),
+                "front": None if table is None else len(table.front_indices),
             }
-            for screen in screens
-            for table in [truths.get(screen.name)]
+            for screen in tasks
+            for table in [enumerated_fronts.get(screen.name)]
         },
         "summary": [asdict(row) for row in rows],
         "searches": [
             {
-                **found.trace.json(),
-                "volume": list(found.volume),
+                **found.run.json(),
+                "volume": list(found.hypervolume),
                 "recall": list(found.recall),
-                "reach": found.reach,
-                "absurd": found.absurd,
-                "infeasible": found.infeasible,
+                "reach": found.attainable_hypervolume,
+                "absurd": found.n_absurd,
+                "infeasible": found.n_infeasible,
             }
             for each in curves.values()
             for found in each
         ],
     }
-    write(folder / JSON, json.dumps(data, ensure_ascii=False, indent=1).encode())
+    write_atomically(
+        folder / FRONTS_JSON, json.dumps(data, ensure_ascii=False, indent=1).encode()
+    )
     text = io.StringIO()
-    table = csv.DictWriter(text, [field.name for field in fields(Row)])
+    table = csv.DictWriter(text, [field.name for field in fields(FrontSummary)])
     table.writeheader()
     table.writerows(asdict(row) for row in rows)
-    write(folder / CSV, text.getvalue().encode())
+    write_atomically(folder / FRONTS_CSV, text.getvalue().encode())
     if curves:
-        draw(curves, folder)
+        plot_recovery(curves, folder)
     return rows
 
 
-def _rows(
-    screen: str, method: str, each: Sequence[Found], at: Sequence[int]
-) -> Iterator[Row]:
-    last = min(len(found.trace) for found in each)
-    own = [math.fsum(parts) for found in each for parts in found.trace.seconds]
-    for n in sorted({*(n for n in at if n < last), last}):
-        volumes = [found.volume[n - 1] for found in each]
+def _summarize(
+    task: str,
+    method: str,
+    recoveries: Sequence[FrontRecovery],
+    report_at: Sequence[int],
+) -> Iterator[FrontSummary]:
+    last = min(len(found.run) for found in recoveries)
+    own = [math.fsum(parts) for found in recoveries for parts in found.run.step_seconds]
+    for n in sorted({*(n for n in report_at if n < last), last}):
+        volumes = [found.hypervolume[n - 1] for found in recoveries]
         low, middle, high = np.quantile(volumes, [0.1, 0.5, 0.9])
-        recalls = [found.recall[n - 1] for found in each if found.recall]
-        yield Row(
-            screen=screen,
+        recalls = [found.recall[n - 1] for found in recoveries if found.recall]
+        yield FrontSummary(
+            task=task,
             method=method,
-            seeds=len(each),
-            at=n,
-            volume=float(middle),
-            low=float(low),
-            high=float(high),
+            n_seeds=len(recoveries),
+            n_evaluations=n,
+            hypervolume=float(middle),
+            hypervolume_p10=float(low),
+            hypervolume_p90=float(high),
             recall=float(np.median(recalls)) if recalls else None,
-            to95=needed(each, SHARES[0]),
-            to99=needed(each, SHARES[1]),
-            reach=float(np.median([found.reach for found in each])),
-            absurd=sum(found.absurd for found in each),
-            infeasible=sum(found.infeasible for found in each),
-            step=float(np.median(own)) if own else None,
-            evaluation=float(np.mean([found.trace.energies for found in each])),
+            evaluations_to_95=median_evaluations_to(
+                recoveries, HYPERVOLUME_FRACTIONS[0]
+            ),
+            evaluations_to_99=median_evaluations_to(
+                recoveries, HYPERVOLUME_FRACTIONS[1]
+            ),
+            attainable_hypervolume=float(
+                np.median([found.attainable_hypervolume for found in recoveries])
+            ),
+            n_absurd=sum(found.n_absurd for found in recoveries),
+            n_infeasible=sum(found.n_infeasible for found in recoveries),
+            step_seconds=float(np.median(own)) if own else None,
+            evaluation_seconds=float(
+                np.mean([found.run.evaluation_seconds for found in recoveries])
+            ),
         )
 
 
-def needed(each: Sequence[Found], share: float) -> float | None:
+def median_evaluations_to(
+    recoveries: Sequence[FrontRecovery], fraction: float
+) -> float | None:
     """Return the median of the evaluations to a share; None where it is not known."""
-    counts = [found.needed(share) for found in each]
+    counts = [found.evaluations_to(fraction) for found in recoveries]
     middle = float(np.median([math.inf if c is None else c for c in counts]))
     return middle if math.isfinite(middle) else None
 
 
-def named(words: Sequence[str]) -> list[Screen]:
+def tasks_by_name(names: Sequence[str]) -> list[MultiObjectiveTask]:
     """Return problems by name; all of none.
 
     Raises:
         InputError: there is no such problem.
     """
-    for word in words:
-        if word not in SCREENS:
-            raise InputError(must("task", f"be one of {', '.join(SCREENS)}", word))
-    return [SCREENS[word] for word in dict.fromkeys(words)] or list(SCREENS.values())
+    for word in names:
+        if word not in MULTI_OBJECTIVE_TASKS:
+            raise InputError(
+                error_message(
+                    "task", f"be one of {', '.join(MULTI_OBJECTIVE_TASKS)}", word
+                )
+            )
+    return [MULTI_OBJECTIVE_TASKS[word] for word in dict.fromkeys(names)] or list(
+        MULTI_OBJECTIVE_TASKS.values()
+    )
 
 
 def _check_folder(folder: Path) -> None:
@@ -290,7 +343,7 @@ def _check_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        strange = [one for one in folder.iterdir() if not _own(one)]
+        strange = [one for one in folder.iterdir() if not _is_benchmark_path(one)]
     except OSError as error:
         raise LogError(f"could not make {folder}: {error.strerror or error}") from error
     if strange:
@@ -300,5 +353,5 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _own(one: Any) -> bool:  # noqa: ANN401 - a path
-    return one.is_dir() or one.suffix in (".json", ".csv", ".png", ".tmp")
+def _is_benchmark_path(path: Any) -> bool:  # noqa: ANN401 - a path
+    return path.is_dir() or path.suffix in (".json", ".csv", ".png", ".tmp")

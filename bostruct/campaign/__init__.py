@@ -5,22 +5,32 @@ every question, every posterior and every answer is kept. `ask` and `tell` are d
 `run` is a loop over them, and a killed campaign goes on where it was.
 """
 
-from bostruct.campaign.analysis.calibration import Calibrated as Calibrated
-from bostruct.campaign.analysis.calibration import Expected as Expected
-from bostruct.campaign.analysis.hypervolume_history import Series as Series
-from bostruct.campaign.analysis.pareto_front import Front as Front
-from bostruct.campaign.analysis.pareto_front import Point as Point
-from bostruct.campaign.analysis.predictions import Foretold as Foretold
+from bostruct.campaign.analysis.calibration import (
+    CalibratedPrediction as CalibratedPrediction,
+)
+from bostruct.campaign.analysis.calibration import (
+    OnlineCalibration as OnlineCalibration,
+)
+from bostruct.campaign.analysis.hypervolume_history import (
+    HypervolumeHistory as HypervolumeHistory,
+)
+from bostruct.campaign.analysis.pareto_front import EvaluatedPoint as EvaluatedPoint
+from bostruct.campaign.analysis.pareto_front import ParetoFront as ParetoFront
+from bostruct.campaign.analysis.predictions import LoggedPrediction as LoggedPrediction
 from bostruct.campaign.campaign import Campaign as Campaign
 from bostruct.campaign.log.reader import Log as Log
-from bostruct.campaign.records import Checked as Checked
+from bostruct.campaign.records import RelaxationReport as RelaxationReport
 from bostruct.campaign.records import Step as Step
 from bostruct.campaign.records import Trial as Trial
-from bostruct.campaign.relaxation.final_relaxation import Check as Check
-from bostruct.campaign.report.assessment import Difference as Difference
-from bostruct.campaign.report.assessment import Outlook as Outlook
-from bostruct.campaign.report.assessment import Ranked as Ranked
-from bostruct.campaign.report.assessment import Remaining as Remaining
+from bostruct.campaign.relaxation.final_relaxation import (
+    FinalRelaxation as FinalRelaxation,
+)
+from bostruct.campaign.report.assessment import Assessment as Assessment
+from bostruct.campaign.report.assessment import EnergyDifference as EnergyDifference
+from bostruct.campaign.report.assessment import RankedStructure as RankedStructure
+from bostruct.campaign.report.assessment import (
+    UnevaluatedCandidate as UnevaluatedCandidate,
+)
 from bostruct.campaign.stop import Evaluations as Evaluations
 from bostruct.runtime.executors import InProcess as InProcess
 from bostruct.runtime.executors import Workers as Workers

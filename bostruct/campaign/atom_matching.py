@@ -10,32 +10,34 @@ from torch import Tensor
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 
-NEAR = 0.2
+MATCH_TOLERANCE = 0.2
 """Å. An atom and the place the space has for it are closer; no two atoms are."""
 
 
-def among(space: Space, x: Tensor, others: Sequence[Tensor]) -> bool:
+def is_duplicate(space: Space, x: Tensor, others: Sequence[Tensor]) -> bool:
     """Return whether a structure `[d]` is the same as one of the others."""
-    return bool(others) and bool(space.same(x, torch.stack(list(others))).any())
+    return bool(others) and bool(space.is_duplicate(x, torch.stack(list(others))).any())
 
 
-def order(given: Structures, made: Structures) -> Tensor | None:
-    """Return the atom of `given` that each atom of `made` is, `[a]`; None if unclear.
+def match_atoms(structure: Structures, reference: Structures) -> Tensor | None:
+    """Return the atom of `structure` that each atom of `reference` is, `[a]`; None if unclear.
 
     Both are one structure of the same species. Atoms of a periodic one may stand in
     any image of the cell; one without periodicity may be shifted as a whole.
     """
-    P, Q = given.positions, made.positions
-    if not made.pbc.any():
+    P, Q = structure.positions, reference.positions
+    if not reference.pbc.any():
         P = P - P.mean(0) + Q.mean(0)
-    D = shortest(P.unsqueeze(0) - Q.unsqueeze(1), made.cell[0], made.pbc[0]).norm(dim=2)
-    unlike = made.numbers.unsqueeze(1) != given.numbers
+    D = minimum_image(
+        P.unsqueeze(0) - Q.unsqueeze(1), reference.cell[0], reference.pbc[0]
+    ).norm(dim=2)
+    unlike = reference.numbers.unsqueeze(1) != structure.numbers
     far, which = D.masked_fill(unlike, torch.inf).min(1)
-    clear = bool((far < NEAR).all()) and len(which.unique()) == len(P)
+    clear = bool((far < MATCH_TOLERANCE).all()) and len(which.unique()) == len(P)
     return which if clear else None
 
 
-def shortest(V: Tensor, cell: Tensor, pbc: Tensor) -> Tensor:
+def minimum_image(V: Tensor, cell: Tensor, pbc: Tensor) -> Tensor:
     """Return vectors `[..., 3]` less the lattice vectors in them, the short ones exact.
 
     Args:
@@ -48,14 +50,16 @@ def shortest(V: Tensor, cell: Tensor, pbc: Tensor) -> Tensor:
     return short
 
 
-def whole(structures: Structures) -> Tensor:
+def unwrap(structures: Structures) -> Tensor:
     """Return the positions `[a, 3]` of one structure, not cut by the cell's borders.
 
     Each atom is put into the image that is nearest to those before it, the nearest
     atom first: a molecule in a periodic box stays as it is, or becomes whole again.
     """
     P = structures.positions
-    V = shortest(P.unsqueeze(0) - P.unsqueeze(1), structures.cell[0], structures.pbc[0])
+    V = minimum_image(
+        P.unsqueeze(0) - P.unsqueeze(1), structures.cell[0], structures.pbc[0]
+    )
     D = V.norm(dim=-1)  # [a, a], from row to column
     placed = P.clone()
     done = torch.zeros(len(P), dtype=torch.bool, device=P.device)

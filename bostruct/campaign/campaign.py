@@ -14,37 +14,50 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from bostruct.acquisition import Acquisition, Pareto
+from bostruct.acquisition import Acquisition, MultiObjectiveAcquisition
 from bostruct.campaign.components import (
-    Finder,
-    Parts,
+    CampaignComponents,
+    CandidateSearch,
     check_executor,
     check_stop,
     default_acquisition,
     default_search,
     default_surrogate,
-    wanted,
+    make_optimization_config,
 )
-from bostruct.campaign.initial_structures import LEAST, Given, bring
+from bostruct.campaign.initial_structures import (
+    MIN_ENERGIES,
+    StructuresLike,
+    read_initial_structures,
+)
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.run_folder import check_writable, inspect
-from bostruct.campaign.log.writer import Ledger
-from bostruct.campaign.loop import ended, loop
-from bostruct.campaign.progress import Line
+from bostruct.campaign.log.run_folder import check_writable, has_campaign
+from bostruct.campaign.log.writer import LogWriter
+from bostruct.campaign.loop import run_loop, shutdown_on_exit
+from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import Trial
-from bostruct.campaign.relaxation.final_relaxation import Check, suited
+from bostruct.campaign.relaxation.final_relaxation import (
+    FinalRelaxation,
+    check_final_relaxation,
+)
 from bostruct.campaign.session import Session
-from bostruct.campaign.stop import Evaluations, Stop
-from bostruct.errors import InputError, LogError, MismatchError, check_count, must
+from bostruct.campaign.stop import Evaluations, StoppingCriterion
+from bostruct.errors import (
+    InputError,
+    LogError,
+    MismatchError,
+    check_count,
+    error_message,
+)
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.objectives import Constraint, Objective
-from bostruct.runtime.canonical_json import differences
-from bostruct.runtime.device import resolve
+from bostruct.runtime.canonical_json import describe_differences
+from bostruct.runtime.device import resolve_device
 from bostruct.runtime.executors import InProcess
 from bostruct.spaces import Space
-from bostruct.surrogates import Properties, Surrogate
+from bostruct.surrogates import IndependentProperties, Surrogate
 
-LARGEST_SEED = 2**63 - 1
+MAX_SEED = 2**63 - 1
 """SQLite's largest integer."""
 
 
@@ -62,14 +75,14 @@ class Campaign:
         search: How candidates are found; by default `Search()`, and in discrete spaces
             `Pick()` for lists of up to 10⁶ members, else `Walk()`.
         stop: When it ends, `Evaluations(100)` by default; not part of its identity.
-        start: Structures to begin with: `ase.Atoms`, `Structures`, or files that ASE
+        initial_structures: Structures to begin with: `ase.Atoms`, `Structures`, or files that ASE
             reads, all their frames. Those that carry an energy are data and are never
             evaluated; the others are evaluated first.
-        initial: Random structures before there is a surrogate; by default as many as
-            `start` leaves missing to two; with objectives, to two more than twice the
+        n_initial: Random structures before there is a surrogate; by default as many as
+            `initial_structures` leaves missing to two; with objectives, to two more than twice the
             elements.
-        batch: Structures chosen together in a step.
-        check: How `run` relaxes the best structures with the evaluator at the end.
+        batch_size: Structures chosen together in a step.
+        final_relaxation: How `run` relaxes the best structures with the evaluator at the end.
         executor: Where energies are computed; not part of its identity. In this
             process by default; `Workers` for several at once or a time limit.
         objectives: What is wanted instead of a low energy: outcomes that the evaluator
@@ -86,22 +99,22 @@ class Campaign:
         self,
         space: Space,
         evaluator: Evaluator,
-        surrogate: Surrogate | Properties | None = None,
-        acquisition: Acquisition | Pareto | None = None,
-        search: Finder | None = None,
-        stop: Stop | None = None,
+        surrogate: Surrogate | IndependentProperties | None = None,
+        acquisition: Acquisition | MultiObjectiveAcquisition | None = None,
+        search: CandidateSearch | None = None,
+        stop: StoppingCriterion | None = None,
         *,
-        start: Given | None = None,
-        initial: int | None = None,
-        batch: int = 1,
-        check: Check | None = None,
+        initial_structures: StructuresLike | None = None,
+        n_initial: int | None = None,
+        batch_size: int = 1,
+        final_relaxation: FinalRelaxation | None = None,
         executor: Executor | None = None,
         objectives: Sequence[Objective] | None = None,
         constraints: Sequence[Constraint] = (),
     ) -> None:
-        goals = wanted(objectives, constraints)
-        few = LEAST if goals is None else 2 * len(space.numbers) + LEAST
-        parts = Parts(
+        goals = make_optimization_config(objectives, constraints)
+        few = MIN_ENERGIES if goals is None else 2 * len(space.numbers) + MIN_ENERGIES
+        parts = CampaignComponents(
             space=space,
             evaluator=evaluator,
             surrogate=default_surrogate(goals) if surrogate is None else surrogate,
@@ -109,17 +122,19 @@ class Campaign:
                 default_acquisition(goals) if acquisition is None else acquisition
             ),
             search=default_search(space, goals) if search is None else search,
-            initial=few if initial is None else check_count("initial", initial),
-            batch=check_count("batch", batch),
-            check=suited(check, evaluator),
-            goals=goals,
+            n_initial=few if n_initial is None else check_count("n_initial", n_initial),
+            batch_size=check_count("batch_size", batch_size),
+            final_relaxation=check_final_relaxation(final_relaxation, evaluator),
+            optimization_config=goals,
         )
-        if start is not None:
-            brought = bring(start, space, evaluator, energies=goals is None)
-            missing = max(0, few - brought.useful)
-            count = missing if initial is None else parts.initial
-            parts = replace(parts, start=brought, initial=count)
-        self.parts = parts
+        if initial_structures is not None:
+            brought = read_initial_structures(
+                initial_structures, space, evaluator, use_energies=goals is None
+            )
+            missing = max(0, few - brought.n_energies)
+            count = missing if n_initial is None else parts.n_initial
+            parts = replace(parts, initial_data=brought, n_initial=count)
+        self.components = parts
         self.stop = check_stop(Evaluations(100) if stop is None else stop, goals)
         self.executor = check_executor(executor)
         self._session: Session | None = None
@@ -127,9 +142,9 @@ class Campaign:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign beside its seed, ready for JSON."""
-        return self.parts.description()
+        return self.components.description()
 
-    def check(self, folder: str | Path, seed: int = 0, device: str = "auto") -> bool:
+    def validate(self, folder: str | Path, seed: int = 0, device: str = "auto") -> bool:
         """Look whether the campaign can run in a folder; change nothing.
 
         Returns:
@@ -141,20 +156,20 @@ class Campaign:
             LogError: the folder holds something else, or cannot be written.
             MismatchError: it holds another campaign; the message says what differs.
         """
-        if check_count("seed", seed, 0) > LARGEST_SEED:
-            raise InputError(must("seed", f"be at most {LARGEST_SEED}", seed))
-        resolve(device)
-        started = inspect(Path(folder))
+        if check_count("seed", seed, 0) > MAX_SEED:
+            raise InputError(error_message("seed", f"be at most {MAX_SEED}", seed))
+        resolve_device(device)
+        started = has_campaign(Path(folder))
         if started:
-            self._compare(Log(folder), seed)
+            self._check_same_campaign(Log(folder), seed)
         check_writable(Path(folder))
         return started
 
-    def _compare(self, log: Log, seed: int | None) -> None:
+    def _check_same_campaign(self, log: Log, seed: int | None) -> None:
         there, here = log.description, self.description()
         if seed is not None:
             there, here = {**there, "seed": log.seed}, {**here, "seed": seed}
-        found = differences(there, here)
+        found = describe_differences(there, here)
         if found:
             raise MismatchError(
                 f"{log.folder} holds another campaign: {'; '.join(found)}. "
@@ -175,20 +190,22 @@ class Campaign:
         """
         if self._session is not None:
             condition = "be closed before it is opened"
-            raise LogError(must("campaign", condition, f"open in {self._folder}"))
-        self.check(folder, seed, device)
-        on = resolve(device)
-        ledger = Ledger(
+            raise LogError(
+                error_message("campaign", condition, f"open in {self._folder}")
+            )
+        self.validate(folder, seed, device)
+        on = resolve_device(device)
+        ledger = LogWriter(
             folder,
             self.description(),
             seed,
-            space=self.parts.space,
-            surrogate=self.parts.surrogate,
+            space=self.components.space,
+            surrogate=self.components.surrogate,
             device=str(on),
         )
         try:
-            self._compare(ledger, seed)  # someone may have been faster
-            self._session = Session(self.parts, ledger, on)
+            self._check_same_campaign(ledger, seed)  # someone may have been faster
+            self._session = Session(self.components, ledger, on)
         except MismatchError:
             ledger.close("failed", "another campaign")
             raise
@@ -202,7 +219,7 @@ class Campaign:
         """Close the run folder; the log stays readable through `log`."""
         if self._session is not None:
             session, self._session = self._session, None
-            session.ledger.close(status, reason)
+            session.writer.close(status, reason)
 
     def __enter__(self) -> Self:
         return self
@@ -230,12 +247,12 @@ class Campaign:
             LogError: none was.
         """
         if self._session is not None:
-            return self._session.ledger
+            return self._session.writer
         if self._folder is None:
             raise LogError(
                 "no folder was opened yet: run the campaign or read(folder)."
             )
-        return Log(self._folder, self.parts.space, self.parts.surrogate)
+        return Log(self._folder, self.components.space, self.components.surrogate)
 
     def read(self, folder: str | Path) -> Log:
         """Return the log in a folder of this campaign, for reading; of any seed.
@@ -244,12 +261,12 @@ class Campaign:
             LogError: there is none.
             MismatchError: it is that of another campaign.
         """
-        log = Log(folder, self.parts.space, self.parts.surrogate)
-        self._compare(log, None)
+        log = Log(folder, self.components.space, self.components.surrogate)
+        self._check_same_campaign(log, None)
         return log
 
     @property
-    def _open(self) -> Session:
+    def _open_session(self) -> Session:
         if self._session is None:
             message = "the campaign is not open: use `with campaign.open(folder):`."
             raise LogError(message)
@@ -268,22 +285,24 @@ class Campaign:
         Raises:
             ExhaustedError: no structure is left that was not asked for.
         """
-        count = self.parts.batch if q is None else check_count("q", q)
-        queue = self._open.queue() or self._open.plan(count)
-        return self._open.hand_out(queue[:count])
+        count = self.components.batch_size if q is None else check_count("q", q)
+        queue = self._open_session.planned_trials() or self._open_session.plan_step(
+            count
+        )
+        return self._open_session.start_evaluations(queue[:count])
 
-    def tell(self, trial: Trial | str, outcome: Evaluation | Failure) -> None:
+    def tell(self, trial: Trial | str, result: Evaluation | Failure) -> None:
         """Record what came of a trial; it is on disk when this returns.
 
         Args:
             trial: What `ask` returned, in this session or an earlier one, or its key.
-            outcome: What is known now. An energy that cannot be true is recorded as a
+            result: What is known now. An energy that cannot be true is recorded as a
                 failure.
 
         Raises:
             InputError: there is no such trial, or it has an outcome already.
         """
-        self._open.tell(trial, outcome)
+        self._open_session.tell(trial, result)
 
     def retract(self, trial: Trial | int | str, reason: str = "retracted") -> None:
         """Take back what a trial found: it is neither learnt from nor on a front.
@@ -298,7 +317,7 @@ class Campaign:
             InputError: there is no such trial, it found nothing, or no reason is given.
             LogError: the folder was begun by a version that could not.
         """
-        self._open.retract(trial, reason)
+        self._open_session.retract(trial, reason)
 
     def abandon(self, trial: Trial | str, reason: str = "abandoned") -> None:
         """Record that the energy of a trial will not be asked for any more.
@@ -306,7 +325,7 @@ class Campaign:
         Raises:
             InputError: there is no such trial, or it has an outcome already.
         """
-        self._open.abandon(trial, reason)
+        self._open_session.abandon(trial, reason)
 
     def run(
         self,
@@ -315,7 +334,7 @@ class Campaign:
         device: str = "auto",
         *,
         executor: Executor | None = None,
-        stop: Stop | None = None,
+        stop: StoppingCriterion | None = None,
         progress: bool | None = None,
     ) -> Log:
         """Search until a stop rule ends it; on the same folder again, resume.
@@ -332,8 +351,16 @@ class Campaign:
             The log.
         """
         place = check_executor(executor) or self.executor or InProcess()
-        rule = self.stop if stop is None else check_stop(stop, self.parts.goals)
-        with self.open(folder, seed, device), ended(place), Line(progress) as line:
-            reason = loop(self._open, place, rule, line)
+        rule = (
+            self.stop
+            if stop is None
+            else check_stop(stop, self.components.optimization_config)
+        )
+        with (
+            self.open(folder, seed, device),
+            shutdown_on_exit(place),
+            ProgressLine(progress) as line,
+        ):
+            reason = run_loop(self._open_session, place, rule, line)
             self.close("finished", reason)
         return self.log

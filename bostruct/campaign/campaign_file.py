@@ -11,19 +11,19 @@ from types import ModuleType
 import cloudpickle
 
 from bostruct.campaign.campaign import Campaign
-from bostruct.errors import BostructError, InputError, must
+from bostruct.errors import BostructError, InputError, error_message
 
-MODULE = "bostruct_campaign_file"
+MODULE_NAME = "bostruct_campaign_file"
 """The name of the module; so what is under `if __name__ == "__main__"` is not run."""
 
 
-def load(path: Path) -> Campaign:
+def load_campaign(path: Path) -> Campaign:
     """Return the one campaign at module level of a Python file.
 
     Raises:
         InputError: there is no such file, it fails, or it has no campaign or several.
     """
-    module = execute(path)
+    module = load_module(path)
     found = {
         id(value): name
         for name, value in vars(module).items()
@@ -33,13 +33,13 @@ def load(path: Path) -> Campaign:
         names = ", ".join(found.values()) or "none"
         way_out = "Write `campaign = bostruct.Campaign(space=..., evaluator=...)`."
         condition = "make exactly one Campaign at module level"
-        raise InputError(must(path.name, condition, names, way_out))
+        raise InputError(error_message(path.name, condition, names, way_out))
     campaign = vars(module)[next(iter(found.values()))]
     assert isinstance(campaign, Campaign)
     return campaign
 
 
-def execute(path: Path, kind: str = "campaign file") -> ModuleType:
+def load_module(path: Path, kind: str = "campaign file") -> ModuleType:
     """Return a Python file as a module whose functions and classes travel to workers.
 
     Args:
@@ -50,13 +50,15 @@ def execute(path: Path, kind: str = "campaign file") -> ModuleType:
         InputError: there is no such file, or it fails.
     """
     if not path.is_file():
-        raise InputError(must("file", "exist", str(path), f"It is a Python {kind}."))
-    spec = importlib.util.spec_from_file_location(MODULE, path)
+        raise InputError(
+            error_message("file", "exist", str(path), f"It is a Python {kind}.")
+        )
+    spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
     if spec is None or spec.loader is None:
         way_out = "Its name must end in .py."
-        raise InputError(must("file", "be a Python file", str(path), way_out))
+        raise InputError(error_message("file", "be a Python file", str(path), way_out))
     module = importlib.util.module_from_spec(spec)
-    sys.modules[MODULE] = module
+    sys.modules[MODULE_NAME] = module
     # As `python FILE` would: what lies beside the file can be imported.
     beside = str(path.absolute().parent)
     if beside not in sys.path:
@@ -64,16 +66,16 @@ def execute(path: Path, kind: str = "campaign file") -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except BostructError as error:
-        raise InputError(f"{path}, line {_line(error, path)}: {error}") from error
+        raise InputError(f"{path}, line {_error_line(error, path)}: {error}") from error
     except (Exception, SystemExit) as error:
         what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-        where = f"{path}, line {_line(error, path)}"
+        where = f"{path}, line {_error_line(error, path)}"
         raise InputError(f"{where}: the {kind} failed: {what}") from error
     cloudpickle.register_pickle_by_value(module)  # workers cannot import it
     return module
 
 
-def _line(error: BaseException, path: Path) -> int | str:
+def _error_line(error: BaseException, path: Path) -> int | str:
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__)

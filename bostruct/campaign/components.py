@@ -12,22 +12,28 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import EntryProbability, LowerConfidenceBound
+from bostruct.acquisition import LowerConfidenceBound, ParetoProbabilityOfImprovement
 from bostruct.campaign.analysis.outcome_table import ENERGY
-from bostruct.campaign.initial_structures import Start
-from bostruct.campaign.learned_objectives import Aims
-from bostruct.campaign.relaxation.final_relaxation import Check
-from bostruct.campaign.stop import Stop, check_suited
-from bostruct.candidates import LONGEST, Candidates, Pick, Search, Walk
-from bostruct.errors import InputError, must
+from bostruct.campaign.initial_structures import InitialData
+from bostruct.campaign.learned_objectives import LearnedObjectives
+from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
+from bostruct.campaign.stop import StoppingCriterion, check_criterion_suits_goals
+from bostruct.candidates import (
+    MAX_EXHAUSTIVE_MEMBERS,
+    BasinHopping,
+    Candidates,
+    EvolutionarySearch,
+    ExhaustiveSearch,
+)
+from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluator
-from bostruct.objectives import Constraint, Goals, Objective
-from bostruct.runtime.canonical_json import canonical
-from bostruct.spaces import Discrete, Space
+from bostruct.objectives import Constraint, Objective, OptimizationConfig
+from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.spaces import DiscreteSpace, Space
 from bostruct.structures import SYMBOLS
-from bostruct.surrogates import LocalGP, Properties
+from bostruct.surrogates import IndependentProperties, LocalGP
 
-NEEDS = {
+REQUIRED_METHODS = {
     "space": "decode",
     "evaluator": "__call__",
     "surrogate": "fit",
@@ -37,25 +43,28 @@ NEEDS = {
 """The parts of a campaign, and the method that each cannot do without."""
 
 
-WORDS = {"surrogate": ("fit", "names"), "acquisition": ("build", "case")}
+MULTI_OBJECTIVE_SIGNATURES = {
+    "surrogate": ("fit", "names"),
+    "acquisition": ("build", "case"),
+}
 """The parts that goals take of another kind: their method, and an argument of it."""
 
 
-TOGETHER = 1024
+PROPERTY_CHUNK_SIZE = 1024
 """Members that are scored at once for their properties, which take little memory."""
 
-SHOWN = 16
+N_VALIDATION_STRUCTURES = 16
 """Structures that an evaluator is shown before anything runs, if it can refuse."""
 
 
-class Finder(Protocol):
+class CandidateSearch(Protocol):
     """How candidates are found."""
 
     def __call__(
         self,
-        value: Callable[[Tensor], Tensor],
+        acq_function: Callable[[Tensor], Tensor],
         space: Space,
-        known: Tensor,
+        X_evaluated: Tensor,
         energies: Tensor,
         generator: torch.Generator,
     ) -> Candidates:
@@ -68,7 +77,7 @@ class Finder(Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
+class CampaignComponents:
     """What a step is made with.
 
     Args:
@@ -77,59 +86,69 @@ class Parts:
         surrogate: What is believed.
         acquisition: What a look is worth.
         search: How candidates are found.
-        initial: Random structures before there is a surrogate.
-        batch: Structures chosen together in a step.
-        start: What the user brought along.
-        check: How the best structures are relaxed at the end.
-        goals: What is wanted other than a low energy.
+        n_initial: Random structures before there is a surrogate.
+        batch_size: Structures chosen together in a step.
+        initial_data: What the user brought along.
+        final_relaxation: How the best structures are relaxed at the end.
+        optimization_config: What is wanted other than a low energy.
     """
 
     space: Space
     evaluator: Evaluator
     surrogate: Any  # a Surrogate; with goals, one of properties
     acquisition: Any  # an Acquisition; with goals, a Pareto
-    search: Finder
-    initial: int
-    batch: int
-    start: Start | None = None
-    check: Check | None = None
-    goals: Goals | None = None
+    search: CandidateSearch
+    n_initial: int
+    batch_size: int
+    initial_data: InitialData | None = None
+    final_relaxation: FinalRelaxation | None = None
+    optimization_config: OptimizationConfig | None = None
 
     def __post_init__(self) -> None:
-        for name, method in NEEDS.items():
-            check_part(name, getattr(self, name), method)
+        for name, method in REQUIRED_METHODS.items():
+            check_component(name, getattr(self, name), method)
         check_search(self.search, self.space)
-        for name, word in WORDS.items():
-            check_kind(name, getattr(self, name), word, self.goals is not None)
-        if self.goals is not None:
-            if not isinstance(self.space, Discrete):
+        for name, word in MULTI_OBJECTIVE_SIGNATURES.items():
+            check_objective_support(
+                name, getattr(self, name), word, self.optimization_config is not None
+            )
+        if self.optimization_config is not None:
+            if not isinstance(self.space, DiscreteSpace):
                 condition = (
                     "be one of separate structures in a campaign with objectives"
                 )
                 way_out = "Composition, Lattice, Orderings and Pool are."
                 kind = type(self.space).__name__
-                raise InputError(must("space", condition, kind, way_out))
-            check_offered(self.evaluator, self.aims)
-            check_accepted(self.evaluator, self.space)
-            if self.check is not None:
+                raise InputError(error_message("space", condition, kind, way_out))
+            check_properties_available(self.evaluator, self.learned_objectives)
+            check_structures_supported(self.evaluator, self.space)
+            if self.final_relaxation is not None:
                 condition = "be None in a campaign with objectives"
                 way_out = "It relaxes structures of low energy, which is another goal."
-                raise InputError(must("check", condition, "a Check", way_out))
-        if self.check is not None and isinstance(self.space, Discrete):
+                raise InputError(
+                    error_message("final_relaxation", condition, "a Check", way_out)
+                )
+        if self.final_relaxation is not None and isinstance(self.space, DiscreteSpace):
             condition = "be None where a space has only certain structures"
             kind = type(self.space).__name__
             way_out = "Relaxed, they are no longer members; relax them afterwards."
-            raise InputError(must("check", condition, f"one for {kind}", way_out))
+            raise InputError(
+                error_message("final_relaxation", condition, f"one for {kind}", way_out)
+            )
 
     @cached_property
-    def aims(self) -> Aims | None:
+    def learned_objectives(self) -> LearnedObjectives | None:
         """The goals in the space; None where a low energy is all that is wanted."""
-        return None if self.goals is None else Aims(self.goals, self.space)
+        return (
+            None
+            if self.optimization_config is None
+            else LearnedObjectives(self.optimization_config, self.space)
+        )
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign, ready for JSON."""
-        parts = {name: getattr(self, name).description() for name in NEEDS}
-        parts |= {"initial": self.initial, "batch": self.batch}
+        parts = {name: getattr(self, name).description() for name in REQUIRED_METHODS}
+        parts |= {"initial": self.n_initial, "batch": self.batch_size}
         for name in ("start", "check", "goals"):  # absent where a campaign has none
             part = getattr(self, name)
             if part is not None:
@@ -137,9 +156,9 @@ class Parts:
         return parts
 
 
-def wanted(
+def make_optimization_config(
     objectives: Sequence[Objective] | None, constraints: Sequence[Constraint]
-) -> Goals | None:
+) -> OptimizationConfig | None:
     """Return what is wanted, or None where that is a low energy.
 
     Raises:
@@ -150,43 +169,55 @@ def wanted(
             condition = "come with objectives"
             way_out = "Say what is to be made small or large, beside the bounds."
             found = [part.name for part in constraints]
-            raise InputError(must("constraints", condition, found, way_out))
+            raise InputError(error_message("constraints", condition, found, way_out))
         return None
-    return Goals(tuple(objectives), tuple(constraints))
+    return OptimizationConfig(tuple(objectives), tuple(constraints))
 
 
-def default_surrogate(goals: Goals | None) -> Any:  # noqa: ANN401 - of two kinds
+def default_surrogate(optimization_config: OptimizationConfig | None) -> Any:  # noqa: ANN401 - of two kinds
     """Return what is believed where nothing else is asked for."""
-    return LocalGP() if goals is None else Properties()
+    return LocalGP() if optimization_config is None else IndependentProperties()
 
 
-def default_acquisition(goals: Goals | None) -> Any:  # noqa: ANN401 - of two kinds
+def default_acquisition(optimization_config: OptimizationConfig | None) -> Any:  # noqa: ANN401 - of two kinds
     """Return what a look is worth where nothing else is asked for."""
-    return LowerConfidenceBound() if goals is None else EntryProbability()
+    return (
+        LowerConfidenceBound()
+        if optimization_config is None
+        else ParetoProbabilityOfImprovement()
+    )
 
 
-def default_search(space: object, goals: Goals | None = None) -> Finder:
+def default_search(
+    space: object, optimization_config: OptimizationConfig | None = None
+) -> CandidateSearch:
     """Return how candidates are found where nothing else is asked for."""
-    if not isinstance(space, Discrete):
-        return Search()
-    listed = space.size is not None and space.size <= LONGEST
-    pick = Pick() if goals is None else Pick(chunk=TOGETHER)
-    found: Any = pick if listed else Walk()  # for discrete spaces alone
-    return cast("Finder", found)
+    if not isinstance(space, DiscreteSpace):
+        return BasinHopping()
+    listed = space.size is not None and space.size <= MAX_EXHAUSTIVE_MEMBERS
+    pick = (
+        ExhaustiveSearch()
+        if optimization_config is None
+        else ExhaustiveSearch(chunk_size=PROPERTY_CHUNK_SIZE)
+    )
+    found: Any = pick if listed else EvolutionarySearch()  # for discrete spaces alone
+    return cast("CandidateSearch", found)
 
 
-def check_kind(name: str, part: object, word: tuple[str, str], goals: bool) -> None:
+def check_objective_support(
+    name: str, component: object, signature: tuple[str, str], multi_objective: bool
+) -> None:
     """Refuse a part that is for goals in a campaign without, and the other way round.
 
     Raises:
         InputError: it is of the other kind.
     """
-    method, argument = word
-    able = argument in inspect.signature(getattr(part, method)).parameters
-    if able == goals:
+    method, argument = signature
+    able = argument in inspect.signature(getattr(component, method)).parameters
+    if able == multi_objective:
         return
-    kind = type(part).__name__
-    if goals:
+    kind = type(component).__name__
+    if multi_objective:
         condition = "be one for objectives"
         way_out = (
             "For example bostruct."
@@ -198,26 +229,30 @@ def check_kind(name: str, part: object, word: tuple[str, str], goals: bool) -> N
     else:
         condition = "be one for the energy in a campaign without objectives"
         way_out = "Give `objectives`, or leave it out."
-    raise InputError(must(name, condition, kind, way_out))
+    raise InputError(error_message(name, condition, kind, way_out))
 
 
-def check_offered(evaluator: object, aims: Aims | None) -> None:
+def check_properties_available(
+    evaluator: object, learned_objectives: LearnedObjectives | None
+) -> None:
     """Refuse goals that an evaluator which says what it offers has no word of.
 
     Raises:
         InputError: an outcome is neither offered nor known to the space.
     """
     offered = getattr(evaluator, "offers", None)
-    if aims is None or offered is None:
+    if learned_objectives is None or offered is None:
         return
-    for name in aims.learnt:
+    for name in learned_objectives.learned_names:
         if name != ENERGY and name not in offered:
             condition = "name what the evaluator returns or the space knows"
             way_out = f"The evaluator returns {', '.join(sorted(offered))}."
-            raise InputError(must("objectives", condition, repr(name), way_out))
+            raise InputError(
+                error_message("objectives", condition, repr(name), way_out)
+            )
 
 
-def check_accepted(evaluator: object, space: Space) -> None:
+def check_structures_supported(evaluator: object, space: Space) -> None:
     """Refuse a space whose structures the evaluator cannot compute.
 
     An evaluator that knows its `elements` is compared with those of the space, one that
@@ -231,10 +266,10 @@ def check_accepted(evaluator: object, space: Space) -> None:
     if has is not None and (lacking := [symbol for symbol in may if symbol not in has]):
         condition = "hold elements that the evaluator has"
         way_out = f"It has {', '.join(sorted(has))}."
-        raise InputError(must("space", condition, ", ".join(lacking), way_out))
+        raise InputError(error_message("space", condition, ", ".join(lacking), way_out))
     refuse = getattr(evaluator, "refuse", None)
     if callable(refuse):
-        X = space.sample(SHOWN, torch.Generator().manual_seed(0))
+        X = space.sample(N_VALIDATION_STRUCTURES, torch.Generator().manual_seed(0))
         refuse(space.decode(X))
 
 
@@ -245,54 +280,60 @@ def check_search(search: object, space: Space) -> None:
         InputError: it cannot.
     """
     kind = type(space).__name__
-    if isinstance(space, Discrete):
-        if isinstance(search, Search):
+    if isinstance(space, DiscreteSpace):
+        if isinstance(search, BasinHopping):
             condition = "have coordinates that `Search` can relax"
             way_out = "Take `Pick()`, `Walk()`, or leave `search` out."
-            raise InputError(must("space", condition, kind, way_out))
-        if isinstance(search, Pick) and space.size is None:
+            raise InputError(error_message("space", condition, kind, way_out))
+        if isinstance(search, ExhaustiveSearch) and space.size is None:
             condition = "have members that `Pick` can list"
             found = f"{kind}, whose members are too many"
-            raise InputError(must("space", condition, found, "Take `Walk()`."))
-    elif isinstance(search, Pick | Walk):
+            raise InputError(error_message("space", condition, found, "Take `Walk()`."))
+    elif isinstance(search, ExhaustiveSearch | EvolutionarySearch):
         condition = f"be discrete for `{type(search).__name__}`"
-        raise InputError(must("space", condition, kind, "Take `Search()`."))
+        raise InputError(error_message("space", condition, kind, "Take `Search()`."))
 
 
-def check_part(name: str, part: object, method: str) -> None:
+def check_component(name: str, component: object, method: str) -> None:
     """Refuse a part that cannot do its work, or cannot say what it is.
 
     Raises:
         InputError: it cannot.
     """
-    described = callable(getattr(part, "description", None))
-    if isinstance(part, type) or not (described and hasattr(part, method)):
+    described = callable(getattr(component, "description", None))
+    if isinstance(component, type) or not (described and hasattr(component, method)):
         way_out = f"Take one from bostruct, or write `description` and `{method}`."
         if name == "evaluator":
             way_out = (
                 "Wrap a function in bostruct.evaluators.Function, an ASE calculator "
                 "class in bostruct.evaluators.Calculator."
             )
-        kind = part if isinstance(part, type) else type(part)
+        kind = component if isinstance(component, type) else type(component)
         article = "an" if name[0] in "ae" else "a"
-        raise InputError(must(name, f"be {article} {name}", kind.__name__, way_out))
+        raise InputError(
+            error_message(name, f"be {article} {name}", kind.__name__, way_out)
+        )
     try:
-        canonical(part.description())  # type: ignore[attr-defined]
+        to_canonical_json(component.description())  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
         condition = "have a description that JSON can hold"
-        raise InputError(must(name, condition, str(error))) from error
+        raise InputError(error_message(name, condition, str(error))) from error
 
 
-def check_stop(stop: object, goals: Goals | None = None) -> Stop:
+def check_stop(
+    stop: object, optimization_config: OptimizationConfig | None = None
+) -> StoppingCriterion:
     """Return the stop rule.
 
     Raises:
         InputError: it is none, or about what the campaign does not look for.
     """
-    if not isinstance(stop, Stop):
+    if not isinstance(stop, StoppingCriterion):
         way_out = "For example bostruct.stop.Evaluations(100)."
-        raise InputError(must("stop", "be a stop rule", type(stop).__name__, way_out))
-    check_suited(stop, goals)
+        raise InputError(
+            error_message("stop", "be a stop rule", type(stop).__name__, way_out)
+        )
+    check_criterion_suits_goals(stop, optimization_config)
     return stop
 
 
@@ -306,5 +347,5 @@ def check_executor(executor: object) -> Executor | None:
         way_out = "For example bostruct.executors.Workers(2)."
         found = type(executor).__name__
         condition = "be a concurrent.futures.Executor"
-        raise InputError(must("executor", condition, found, way_out))
+        raise InputError(error_message("executor", condition, found, way_out))
     return executor  # type: ignore[return-value]

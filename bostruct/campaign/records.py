@@ -15,34 +15,34 @@ from torch import Tensor
 
 from bostruct.errors import LogError
 from bostruct.evaluators import Evaluation, Failure
-from bostruct.runtime.canonical_json import canonical
+from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.spaces import Space
 from bostruct.structures import Structures, to_ase
 
-Row = sqlite3.Row | Mapping[str, Any]
+DatabaseRow = sqlite3.Row | Mapping[str, Any]
 """Values by the names of their columns."""
 
-OPEN = ("planned", "running")
+OPEN_STATES = ("planned", "running")
 """States of a trial whose energy is still to be asked for."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomePrediction:
     """What was said of one outcome of a structure before it was evaluated.
 
     Args:
         name: Of the outcome, as the goals have it.
         mean: In outcome space: as measured, or log10 where its objective is.
-        variance: Of what would be without noise.
-        observed: Of what would be measured.
-        exact: Whether the space knows it, at no cost; both variances are 0 then.
+        latent_variance: Of what would be without noise.
+        predictive_variance: Of what would be measured.
+        is_exact: Whether the space knows it, at no cost; both variances are 0 then.
     """
 
     name: str
     mean: float
-    variance: float = 0.0
-    observed: float = 0.0
-    exact: bool = False
+    latent_variance: float = 0.0
+    predictive_variance: float = 0.0
+    is_exact: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +57,13 @@ class Trial:
             given with its energy and never asked for.
         state: planned, running, done, failed or abandoned; retracted if someone took
             back what it had found, see `Campaign.retract`.
-        origin: The generator that proposed the structure; "start" if the user gave it,
+        generator: The generator that proposed the structure; "start" if the user gave it,
             "check" in the relaxation of a good one.
         X: `[d]` its coordinates in the space.
-        candidate: Its row among the candidates of its step; None if it is random.
+        candidate_index: Its row among the candidates of its step; None if it is random.
         mean: Predicted before the energy was asked for, eV; None without a surrogate.
-        variance: Of the latent energy, eV².
-        observed: Variance of the energy as it would be observed, eV².
+        latent_variance: Of the latent energy, eV².
+        predictive_variance: Variance of the energy as it would be observed, eV².
         acquisition: The value for which it was chosen.
         energy: eV, once it is done; None if that was retracted, see `Log.told`.
         forces: `[a, 3]` eV/Å, where they are known.
@@ -73,7 +73,7 @@ class Trial:
         retryable: Whether the same call may succeed another time. A campaign asks once
             more: of one planned it says that it has failed before.
         seconds: Wall time of the evaluator.
-        said: What was said of the outcomes that the campaign has goals for.
+        outcome_predictions: What was said of the outcomes that the campaign has goals for.
         structures: The one structure, on the CPU; None in a log without a space.
     """
 
@@ -82,12 +82,12 @@ class Trial:
     key: str
     attempt: int
     state: str
-    origin: str
+    generator: str
     X: Tensor
-    candidate: int | None = None
+    candidate_index: int | None = None
     mean: float | None = None
-    variance: float | None = None
-    observed: float | None = None
+    latent_variance: float | None = None
+    predictive_variance: float | None = None
     acquisition: float | None = None
     energy: float | None = None
     forces: Tensor | None = None
@@ -96,16 +96,16 @@ class Trial:
     reason: str = ""
     retryable: bool = False
     seconds: float = 0.0
-    said: tuple[Outcome, ...] = ()
+    outcome_predictions: tuple[OutcomePrediction, ...] = ()
     structures: Structures | None = None
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether an energy or a failure was recorded."""
         return self.state in ("done", "failed", "retracted")
 
     @property
-    def given(self) -> bool:
+    def is_initial_data(self) -> bool:
         """Whether it was given with its energy, and never asked for."""
         return self.attempt == 0
 
@@ -133,59 +133,59 @@ class Step:
         kind: "given" for structures that came with their energies, "start" for those
             of the user that are evaluated first, "random" without a surrogate, "model"
             with one, "check" for a step of a relaxation with the evaluator.
-        known: The trials the surrogate was trained on; in a check those of the
+        training_trials: The trials the surrogate was trained on; in a check those of the
             relaxation so far.
         hyperparameters: Of the surrogate, with its log marginal likelihood; and what
             the predictions before were worth, see `calibration`.
         seconds: Wall time of fit, search and log.
         file: Of the posterior, in the folder `posteriors`; "" without a surrogate.
         sha256: Of that file.
-        level: How thorough the search was; see `effort`.
+        effort: How thorough the search was; see `effort`.
     """
 
     number: int
     kind: str
-    known: tuple[int, ...]
+    training_trials: tuple[int, ...]
     hyperparameters: Mapping[str, float]
     seconds: Mapping[str, float]
     file: str = ""
     sha256: str = ""
-    level: int = 0
+    effort: int = 0
 
 
 @dataclass(frozen=True)
-class Checked:
+class RelaxationReport:
     """What a check with the evaluator found of one of the best structures.
 
     Args:
         trial: Where its relaxation began.
         energy: There, eV.
-        evaluations: That the relaxation took so far.
-        relaxed: The trial where it ended, or is; the lowest one unless converged.
+        n_evaluations: That the relaxation took so far.
+        relaxed_trial: The trial where it ended, or is; the lowest one unless converged.
         relaxed_energy: There, eV.
-        force: The largest force on a movable atom there, eV/Å; None if unknown.
+        max_force: The largest force on a movable atom there, eV/Å; None if unknown.
         converged: Whether that is below the tolerance.
         state: "converged", or why not, for a person.
     """
 
     trial: int
     energy: float
-    evaluations: int
-    relaxed: int
+    n_evaluations: int
+    relaxed_trial: int
     relaxed_energy: float
-    force: float | None
+    max_force: float | None
     converged: bool
     state: str
 
 
-def pack(values: Tensor | None) -> bytes | None:
+def to_bytes(values: Tensor | None) -> bytes | None:
     """Return float64 numbers as bytes, bit for bit."""
     if values is None:
         return None
     return values.detach().cpu().double().numpy().astype("<f8").tobytes()
 
 
-def unpack(blob: bytes | None, columns: int | None = None) -> Tensor | None:
+def from_bytes(blob: bytes | None, columns: int | None = None) -> Tensor | None:
     """Return what `pack` packed, `[d]` or `[a, columns]`."""
     if blob is None:
         return None
@@ -193,33 +193,35 @@ def unpack(blob: bytes | None, columns: int | None = None) -> Tensor | None:
     return values if columns is None else values.reshape(-1, columns)
 
 
-def key(identity: str, number: int, x: bytes, attempt: int) -> str:
+def trial_key(identity: str, number: int, x: bytes, attempt: int) -> str:
     """Return the key of one attempt at one trial."""
     text = f"{identity}|{number}|".encode() + x
     return f"{hashlib.sha256(text).hexdigest()[:24]}-{attempt}"
 
 
-def checksum(row: Mapping[str, Any], but: tuple[str, ...] = ()) -> str:
-    """Return the checksum of a row, of every column except `but`."""
+def row_checksum(row: Mapping[str, Any], exclude: tuple[str, ...] = ()) -> str:
+    """Return the checksum of a row, of every column except `exclude`."""
     digest = hashlib.sha256()
     for name in sorted(row.keys()):
-        if name in ("checksum", *but):
+        if name in ("checksum", *exclude):
             continue
         value = row[name]
-        text = value.hex() if isinstance(value, bytes) else canonical(value)
+        text = value.hex() if isinstance(value, bytes) else to_canonical_json(value)
         digest.update(f"{name}={text}\n".encode())
     return digest.hexdigest()
 
 
-def outcome(row: sqlite3.Row) -> Outcome:
+def outcome_from_row(row: sqlite3.Row) -> OutcomePrediction:
     """Return a row of `bostruct_outcome` as a value."""
     numbers = (row["mean"], row["variance"], row["observed"])
-    return Outcome(row["name"], *numbers, exact=bool(row["exact"]))
+    return OutcomePrediction(row["name"], *numbers, is_exact=bool(row["exact"]))
 
 
-def trial(row: Row, said: tuple[Outcome, ...] = ()) -> Trial:
+def trial_from_row(
+    row: DatabaseRow, outcome_predictions: tuple[OutcomePrediction, ...] = ()
+) -> Trial:
     """Return a row of `bostruct_trial` as a value."""
-    x = unpack(row["x"])
+    x = from_bytes(row["x"])
     assert x is not None
     believed = row["state"] != "retracted"
     return Trial(
@@ -228,76 +230,76 @@ def trial(row: Row, said: tuple[Outcome, ...] = ()) -> Trial:
         key=row["key"],
         attempt=row["attempt"],
         state=row["state"],
-        origin=row["origin"],
+        generator=row["origin"],
         X=x,
-        candidate=row["candidate"],
+        candidate_index=row["candidate"],
         mean=row["mean"],
-        variance=row["variance"],
-        observed=row["observed"],
+        latent_variance=row["variance"],
+        predictive_variance=row["observed"],
         acquisition=row["acquisition"],
         energy=row["energy"] if believed else None,
-        forces=unpack(row["forces"], 3) if believed else None,
+        forces=from_bytes(row["forces"], 3) if believed else None,
         properties=json.loads(row["properties"]),
         provenance=json.loads(row["provenance"]),
         reason=row["reason"],
         retryable=bool(row["retryable"]),
         seconds=row["seconds"],
-        said=said,
+        outcome_predictions=outcome_predictions,
     )
 
 
-def step(row: sqlite3.Row) -> Step:
+def step_from_row(row: sqlite3.Row) -> Step:
     """Return a row of `bostruct_step` joined with its posterior as a value."""
     return Step(
         number=row["number"],
         kind=row["kind"],
-        known=tuple(json.loads(row["known"])),
+        training_trials=tuple(json.loads(row["known"])),
         hyperparameters=json.loads(row["hyperparameters"]),
         seconds={part: row[f"seconds_{part}"] for part in ("fit", "search", "log")},
         file=row["file"] or "",
         sha256=row["sha256"] or "",
-        level=row["level"],
+        effort=row["level"],
     )
 
 
 @dataclass(frozen=True, eq=False)
-class Planned:
+class PlannedStep:
     """One step as it is written down before any of its energies is asked for.
 
     Args:
         step: Its number.
         kind: As in `records.Step`.
         X: `[q, d]` what is asked for, float64 on the CPU.
-        origins: The generator of each.
-        known: The trials that the choice was made from.
+        generators: The generator of each.
+        training_trials: The trials that the choice was made from.
         hyperparameters: Of the surrogate.
         predictions: Of each trial, by the names of the columns in the log.
         tensors: Of the posterior file, named as in `arrays.py`; None without one.
         header: Of the posterior file.
         seconds_fit: Wall time of the fit.
         seconds_search: Wall time of the search, the choice and the predictions.
-        level: How thorough the search was; see `effort`.
-        outcomes: Of trials that were given with theirs, and are not asked for.
-        said: Of each trial, what is said of the outcomes that there are goals for.
+        effort: How thorough the search was; see `effort`.
+        results: Of trials that were given with theirs, and are not asked for.
+        outcome_predictions: Of each trial, what is said of the outcomes that there are goals for.
     """
 
     step: int
     kind: str
     X: Tensor
-    origins: list[str]
-    known: list[int] = field(default_factory=list)
+    generators: list[str]
+    training_trials: list[int] = field(default_factory=list)
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     predictions: list[dict[str, float]] = field(default_factory=list)
     tensors: Mapping[str, Tensor] | None = None
     header: Mapping[str, object] = field(default_factory=dict)
     seconds_fit: float = 0.0
     seconds_search: float = 0.0
-    level: int = 0
-    outcomes: Sequence[Evaluation | Failure] = ()
-    said: Sequence[tuple[Outcome, ...]] = ()
+    effort: int = 0
+    results: Sequence[Evaluation | Failure] = ()
+    outcome_predictions: Sequence[tuple[OutcomePrediction, ...]] = ()
 
 
-def labelled(trials: list[Trial], space: Space) -> Structures:
+def training_structures(trials: list[Trial], space: Space) -> Structures:
     """Return the structures of finished trials with their energies and forces.
 
     Where a force is unknown it is NaN; where all are, there are none.

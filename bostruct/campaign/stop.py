@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from bostruct.campaign.analysis.hypervolume_history import Standing
-from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.objectives import Goals
+from bostruct.campaign.analysis.hypervolume_history import FrontState
+from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.objectives import OptimizationConfig
 
 
 @dataclass(frozen=True)
@@ -24,72 +24,72 @@ class Progress:
         energies: Of the finished evaluations in the order in which they were asked
             for, eV; None where one failed. What the user gave is not among them.
         seconds: Since this run was started.
-        checks: Which of them were steps of a relaxation in a check.
-        given: The lowest energy that the user gave, eV; None without one.
-        searched: How many of them a model chose.
-        stood: Where the front of a campaign with goals stood after so many evaluations,
+        relaxation_indices: Which of them were steps of a relaxation in a check.
+        lowest_initial_energy: The lowest energy that the user gave, eV; None without one.
+        n_model_evaluations: How many of them a model chose.
+        front_history: Where the front of a campaign with goals stood after so many evaluations,
             always under the reference point of now; None in a campaign without. It is
             worked out when a rule asks.
     """
 
     energies: tuple[float | None, ...] = ()
     seconds: float = 0.0
-    checks: frozenset[int] = frozenset()
-    given: float | None = None
-    searched: int = 0
-    stood: Callable[[int], Standing] | None = None
+    relaxation_indices: frozenset[int] = frozenset()
+    lowest_initial_energy: float | None = None
+    n_model_evaluations: int = 0
+    front_history: Callable[[int], FrontState] | None = None
 
     @property
-    def best(self) -> int | None:
+    def best_index(self) -> int | None:
         """The index of the lowest energy, or None."""
         found = [(e, i) for i, e in enumerate(self.energies) if e is not None]
         return min(found)[1] if found else None
 
 
 @runtime_checkable
-class Stop(Protocol):
+class StoppingCriterion(Protocol):
     """One rule."""
 
     def reason(self, progress: Progress) -> str | None:
         """Return why the campaign ends here, or None."""
         ...
 
-    def room(self, progress: Progress) -> int | None:
+    def remaining(self, progress: Progress) -> int | None:
         """Return how many more evaluations may be started, or None for any number."""
         ...
 
-    def __or__(self, other: Stop) -> Stop:
+    def __or__(self, other: StoppingCriterion) -> StoppingCriterion:
         """Return the rule that ends the run when either of the two does."""
         ...
 
 
 @dataclass(frozen=True)
-class Either:
+class AnyOf:
     """Ends the run when one of its rules does."""
 
-    rules: tuple[Stop, ...]
+    criteria: tuple[StoppingCriterion, ...]
 
     def reason(self, progress: Progress) -> str | None:
         """Return the reason of the first rule that has one."""
-        reasons = (rule.reason(progress) for rule in self.rules)
+        reasons = (rule.reason(progress) for rule in self.criteria)
         return next((reason for reason in reasons if reason), None)
 
-    def room(self, progress: Progress) -> int | None:
+    def remaining(self, progress: Progress) -> int | None:
         """Return the room of the tightest rule."""
-        rooms = [rule.room(progress) for rule in self.rules]
+        rooms = [rule.remaining(progress) for rule in self.criteria]
         return min((room for room in rooms if room is not None), default=None)
 
-    def __or__(self, other: Stop) -> Stop:
+    def __or__(self, other: StoppingCriterion) -> StoppingCriterion:
         """Return the rule that also ends with `other`."""
-        return either(self, other)
+        return any_of(self, other)
 
 
-def either(first: Stop, second: Stop) -> Stop:
+def any_of(first: StoppingCriterion, second: StoppingCriterion) -> StoppingCriterion:
     """Return the rule that ends the run when one of the two does."""
-    rules: list[Stop] = []
+    rules: list[StoppingCriterion] = []
     for rule in (first, second):
-        rules.extend(rule.rules if isinstance(rule, Either) else (rule,))
-    return Either(tuple(rules))
+        rules.extend(rule.criteria if isinstance(rule, AnyOf) else (rule,))
+    return AnyOf(tuple(rules))
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ class Evaluations:
         reached = len(progress.energies) >= self.n
         return f"{len(progress.energies)} evaluations" if reached else None
 
-    def room(self, progress: Progress) -> int | None:
+    def remaining(self, progress: Progress) -> int | None:
         """Return how many are left."""
         return max(self.n - len(progress.energies), 0)
 
-    __or__ = either
+    __or__ = any_of
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ class WallTime:
         passed = progress.seconds >= self.seconds
         return f"{progress.seconds:.0f} s of wall time" if passed else None
 
-    def room(self, progress: Progress) -> int | None:
+    def remaining(self, progress: Progress) -> int | None:
         """Return None: time sets no number."""
         return None
 
-    __or__ = either
+    __or__ = any_of
 
 
 @dataclass(frozen=True)
@@ -150,110 +150,126 @@ class EnergyReached:
     def __post_init__(self) -> None:
         if not math.isfinite(self.energy):
             way_out = "Give the energy in eV at which you are content."
-            raise InputError(must("energy", "be finite", self.energy, way_out))
+            raise InputError(error_message("energy", "be finite", self.energy, way_out))
 
     def reason(self, progress: Progress) -> str | None:
         """Return the best energy once it is low enough."""
-        best = progress.best
+        best = progress.best_index
         if best is None:
             return None
         energy = progress.energies[best]
         reached = energy is not None and energy <= self.energy
         return f"an energy of {energy:.6g} eV" if reached else None
 
-    def room(self, progress: Progress) -> int | None:
+    def remaining(self, progress: Progress) -> int | None:
         """Return None: an energy sets no number."""
         return None
 
-    __or__ = either
+    __or__ = any_of
 
 
 @dataclass(frozen=True)
 class NoImprovement:
-    """Ends when the last `n` evaluations found no energy lower by `tolerance` eV.
+    """Ends when the last `patience` evaluations found no energy lower by `min_improvement` eV.
 
     Lower than all before, those that the user gave included. The evaluations of a check
     are not counted, but the search has to find lower energies than theirs.
 
     Args:
-        n: Evaluations since the last improvement, failed ones counted.
-        tolerance: A smaller gain is no improvement, eV.
+        patience: Evaluations since the last improvement, failed ones counted.
+        min_improvement: A smaller gain is no improvement, eV.
     """
 
-    n: int
-    tolerance: float = 1e-3
+    patience: int
+    min_improvement: float = 1e-3
 
     def __post_init__(self) -> None:
-        check_count("n", self.n)
-        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+        check_count("patience", self.patience)
+        if not (math.isfinite(self.min_improvement) and self.min_improvement >= 0):
             condition = "be finite and not negative"
-            raise InputError(must("tolerance", condition, self.tolerance, "In eV."))
+            raise InputError(
+                error_message(
+                    "min_improvement", condition, self.min_improvement, "In eV."
+                )
+            )
 
     def reason(self, progress: Progress) -> str | None:
         """Return the count once nothing better was found for so long."""
-        best, since = math.inf if progress.given is None else progress.given, 0
+        best, since = (
+            math.inf
+            if progress.lowest_initial_energy is None
+            else progress.lowest_initial_energy,
+            0,
+        )
         for i, energy in enumerate(progress.energies):
-            if i in progress.checks:
+            if i in progress.relaxation_indices:
                 best = best if energy is None else min(best, energy)
                 continue
             since += 1
-            if energy is not None and energy < best - self.tolerance:
+            if energy is not None and energy < best - self.min_improvement:
                 best, since = energy, 0
-        stale = math.isfinite(best) and since >= self.n
+        stale = math.isfinite(best) and since >= self.patience
         return f"{since} evaluations without improvement" if stale else None
 
-    def room(self, progress: Progress) -> int | None:
+    def remaining(self, progress: Progress) -> int | None:
         """Return None: it is asked again after every evaluation."""
         return None
 
-    __or__ = either
+    __or__ = any_of
 
 
 @dataclass(frozen=True)
 class HypervolumeStagnation:
-    """Ends when the last `n` evaluations have hardly raised the hypervolume.
+    """Ends when the last `patience` evaluations have hardly raised the hypervolume.
 
     Both hypervolumes are those of the trials as they are believed now, under the
     reference point of now. Random structures before there is a model do not count, and
     while there is no front, nothing stagnates.
 
     Args:
-        n: Evaluations that a model chose, failed ones counted.
-        gain: A smaller share of what it was before is hardly anything.
+        patience: Evaluations that a model chose, failed ones counted.
+        min_relative_improvement: A smaller share of what it was before is hardly anything.
 
     Raises:
-        InputError: `n` is no count, or the gain no positive number.
+        InputError: `patience` is no count, or the gain no positive number.
     """
 
-    n: int
-    gain: float = 1e-3
+    patience: int
+    min_relative_improvement: float = 1e-3
 
     def __post_init__(self) -> None:
-        check_count("n", self.n)
-        check_positive("gain", self.gain, "A share: 0.001 is a thousandth.")
+        check_count("patience", self.patience)
+        check_positive(
+            "min_relative_improvement",
+            self.min_relative_improvement,
+            "A share: 0.001 is a thousandth.",
+        )
 
     def reason(self, progress: Progress) -> str | None:
         """Return the gain once it is too small."""
         count = len(progress.energies)
-        if progress.stood is None or progress.searched < self.n:
+        if (
+            progress.front_history is None
+            or progress.n_model_evaluations < self.patience
+        ):
             return None
-        before = progress.stood(count - self.n).hypervolume
+        before = progress.front_history(count - self.patience).hypervolume
         if before <= 0:
             return None
-        gain = progress.stood(count).hypervolume / before - 1
-        if gain >= self.gain:
+        gain = progress.front_history(count).hypervolume / before - 1
+        if gain >= self.min_relative_improvement:
             return None
-        return f"{self.n} evaluations that raised the hypervolume by {gain:.2%}"
+        return f"{self.patience} evaluations that raised the hypervolume by {gain:.2%}"
 
-    def room(self, progress: Progress) -> int | None:
+    def remaining(self, progress: Progress) -> int | None:
         """Return None: it is asked again after every evaluation."""
         return None
 
-    __or__ = either
+    __or__ = any_of
 
 
 @dataclass(frozen=True)
-class Satisfied:
+class FeasibleStructures:
     """Ends when `n` structures keep all constraints.
 
     Of each every outcome is known, those of the objectives included.
@@ -272,49 +288,59 @@ class Satisfied:
 
     def reason(self, progress: Progress) -> str | None:
         """Return the count once it is reached."""
-        if progress.stood is None:
+        if progress.front_history is None:
             return None
-        found = progress.stood(len(progress.energies)).feasible
+        found = progress.front_history(len(progress.energies)).n_feasible
         one = found == 1
         what = "structure that keeps" if one else "structures that keep"
         return f"{found} {what} all constraints" if found >= self.n else None
 
-    def room(self, progress: Progress) -> int | None:
+    def remaining(self, progress: Progress) -> int | None:
         """Return None: it is asked again after every evaluation."""
         return None
 
-    __or__ = either
+    __or__ = any_of
 
 
-def check_suited(rule: Stop, goals: Goals | None) -> None:
+def check_criterion_suits_goals(
+    criterion: StoppingCriterion, optimization_config: OptimizationConfig | None
+) -> None:
     """Refuse rules about what a campaign does not look for.
 
     Args:
-        rule: When it ends; rules of your own are not looked into.
-        goals: Of the campaign; None where it looks for a low energy.
+        criterion: When it ends; rules of your own are not looked into.
+        optimization_config: Of the campaign; None where it looks for a low energy.
 
     Raises:
         InputError: a rule about energies with goals, about fronts without, or about
             constraints where there are none.
     """
-    for each in rule.rules if isinstance(rule, Either) else (rule,):
+    for each in criterion.criteria if isinstance(criterion, AnyOf) else (criterion,):
         kind = type(each).__name__
-        if goals is not None and isinstance(each, EnergyReached | NoImprovement):
+        if optimization_config is not None and isinstance(
+            each, EnergyReached | NoImprovement
+        ):
             condition = "be a rule for objectives"
             way_out = "HypervolumeStagnation, Satisfied, Evaluations and WallTime are."
-        elif goals is None and isinstance(each, HypervolumeStagnation | Satisfied):
+        elif optimization_config is None and isinstance(
+            each, HypervolumeStagnation | FeasibleStructures
+        ):
             condition = "be a rule for energies in a campaign without objectives"
             way_out = "NoImprovement, EnergyReached, Evaluations and WallTime are."
-        elif isinstance(each, Satisfied) and goals and not goals.constraints:
+        elif (
+            isinstance(each, FeasibleStructures)
+            and optimization_config
+            and not optimization_config.constraints
+        ):
             condition = "be another rule in a campaign without constraints"
             way_out = "Every structure is good enough: Evaluations counts them."
         else:
             continue
-        raise InputError(must("stop", condition, kind, way_out))
+        raise InputError(error_message("stop", condition, kind, way_out))
 
 
-def limit(rule: Stop, n: int) -> Stop:
-    """Return `rule` with its number of evaluations set to `n`."""
-    rules = rule.rules if isinstance(rule, Either) else (rule,)
+def with_evaluations(criterion: StoppingCriterion, n: int) -> StoppingCriterion:
+    """Return `criterion` with its number of evaluations set to `n`."""
+    rules = criterion.criteria if isinstance(criterion, AnyOf) else (criterion,)
     kept = tuple(rule for rule in rules if not isinstance(rule, Evaluations))
-    return Either((*kept, Evaluations(n))) if kept else Evaluations(n)
+    return AnyOf((*kept, Evaluations(n))) if kept else Evaluations(n)

@@ -5,12 +5,16 @@ leave, and the choice among them. `Search` relaxes them where X is continuous; `
 scores a whole list, and `Walk` goes from member to member where there is none.
 """
 
-from bostruct.candidates.basin_hopping import Search as Search
-from bostruct.candidates.batched_lbfgs import Relaxed as Relaxed
-from bostruct.candidates.batched_lbfgs import Value as Value
+from bostruct.candidates.basin_hopping import BasinHopping as BasinHopping
+from bostruct.candidates.batched_lbfgs import AcquisitionCallable as AcquisitionCallable
+from bostruct.candidates.batched_lbfgs import RelaxationResult as RelaxationResult
 from bostruct.candidates.batched_lbfgs import relax as relax
-from bostruct.candidates.evolutionary_search import Walk as Walk
-from bostruct.candidates.exhaustive_search import LONGEST as LONGEST
-from bostruct.candidates.exhaustive_search import Pick as Pick
+from bostruct.candidates.evolutionary_search import (
+    EvolutionarySearch as EvolutionarySearch,
+)
+from bostruct.candidates.exhaustive_search import (
+    MAX_EXHAUSTIVE_MEMBERS as MAX_EXHAUSTIVE_MEMBERS,
+)
+from bostruct.candidates.exhaustive_search import ExhaustiveSearch as ExhaustiveSearch
 from bostruct.candidates.selection import Candidates as Candidates
-from bostruct.candidates.selection import choose as choose
+from bostruct.candidates.selection import select_top as select_top

@@ -15,13 +15,17 @@ from typing import Any, Protocol, final
 import torch
 from torch import Tensor
 
-from bostruct.candidates.batched_lbfgs import Relaxed, Value, relax
-from bostruct.candidates.generators import drawn, perturbed, ways
-from bostruct.candidates.selection import Candidates, Judges, choose
-from bostruct.errors import InputError, check_count, check_positive, must
+from bostruct.candidates.batched_lbfgs import (
+    AcquisitionCallable,
+    RelaxationResult,
+    relax,
+)
+from bostruct.candidates.generators import mutate, random_generators, sample_from
+from bostruct.candidates.selection import Candidates, SupportsSelection, select_top
+from bostruct.errors import InputError, check_count, check_positive, error_message
 
 
-class Region(Judges, Protocol):
+class ContinuousSearchSpace(SupportsSelection, Protocol):
     """What the search needs to know of a space."""
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -39,98 +43,108 @@ class Region(Judges, Protocol):
 
 @final
 @dataclass(frozen=True)
-class Search:
+class BasinHopping:
     """Basin hopping on the acquisition in batches.
 
     Attributes:
-        candidates: structures relaxed at once.
-        rounds: the most batches; each but the first perturbs the best of all before it.
+        n_candidates: structures relaxed at once.
+        n_rounds: the most batches; each but the first perturbs the best of all before it.
         patience: batches in a row that find nothing better, after which it ends.
-        gain: eV, what counts as better.
-        share: of the time of an energy that the search may take; see `at`.
-        parents: how many of the best are perturbed.
-        fresh: share of the first batch that is random, as many of each kind the space
+        min_improvement: eV, what counts as better.
+        max_time_fraction: of the time of an energy that the search may take; see `at`.
+        n_parents: how many of the best are perturbed.
+        random_fraction: share of the first batch that is random, as many of each kind the space
             knows; the rest are perturbed copies of the lowest energies known.
-        steps: the most relaxation steps.
-        tolerance: eV/Å, largest gradient component of a relaxed structure.
-        step: Å, largest change of a coordinate in one relaxation step.
-        without: names of moves and of ways to make random structures that are left
+        max_steps: the most relaxation steps.
+        fmax: eV/Å, largest gradient component of a relaxed structure.
+        max_step: Å, largest change of a coordinate in one relaxation step.
+        exclude: names of moves and of ways to make random structures that are left
             out: what each is worth shows where it is missing.
 
     Raises:
         InputError: a number is out of range.
     """
 
-    candidates: int = 32
-    rounds: int = 8
+    n_candidates: int = 32
+    n_rounds: int = 8
     patience: int = 2
-    gain: float = 1e-3
-    share: float = 0.03
-    parents: int = 12
-    fresh: float = 0.5
-    steps: int = 80
-    tolerance: float = 0.05
-    step: float = 0.2
-    without: tuple[str, ...] = ()
+    min_improvement: float = 1e-3
+    max_time_fraction: float = 0.03
+    n_parents: int = 12
+    random_fraction: float = 0.5
+    max_steps: int = 80
+    fmax: float = 0.05
+    max_step: float = 0.2
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("candidates", "rounds", "patience", "parents", "steps"):
             check_count(name, getattr(self, name))
         for name in ("tolerance", "step", "gain", "share"):
             check_positive(name, getattr(self, name))
-        if not 0 <= self.fresh <= 1:
-            raise InputError(must("fresh", "be a share between 0 and 1", self.fresh))
-        if isinstance(self.without, str):
-            got = repr(self.without)
-            raise InputError(must("without", "be names, as in ('twist',)", got))
-        object.__setattr__(self, "without", tuple(self.without))
+        if not 0 <= self.random_fraction <= 1:
+            raise InputError(
+                error_message(
+                    "random_fraction",
+                    "be a share between 0 and 1",
+                    self.random_fraction,
+                )
+            )
+        if isinstance(self.exclude, str):
+            got = repr(self.exclude)
+            raise InputError(
+                error_message("exclude", "be names, as in ('twist',)", got)
+            )
+        object.__setattr__(self, "without", tuple(self.exclude))
 
-    def at(self, level: int) -> Search:
+    def with_effort(self, effort: int) -> BasinHopping:
         """Return the search with 2^level times the rounds and the patience.
 
         A campaign raises the level when energies cost so much more than the search
         that `share` of their time allows it.
         """
-        more = 2**level
-        return replace(self, rounds=self.rounds * more, patience=self.patience * more)
+        more = 2**effort
+        return replace(
+            self, n_rounds=self.n_rounds * more, patience=self.patience * more
+        )
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
         return {
             "search": "basin hopping",
             **asdict(self),
-            "without": list(self.without),
+            "without": list(self.exclude),
         }
 
     def __call__(
         self,
-        value: Value,
-        space: Region,
-        known: Tensor,
+        acq_function: AcquisitionCallable,
+        space: ContinuousSearchSpace,
+        X_evaluated: Tensor,
         energies: Tensor,
         generator: torch.Generator,
     ) -> Candidates:
         """Return every structure that was relaxed, with its value.
 
         Args:
-            value: the acquisition, X `[b, d]` to `[b]`, larger is better.
+            acq_function: the acquisition, X `[b, d]` to `[b]`, larger is better.
             space: gives samples and moves.
-            known: `[t, d]` structures evaluated so far.
+            X_evaluated: `[t, d]` structures evaluated so far.
             energies: `[t]` eV, theirs.
             generator: on the CPU; all randomness comes from it.
 
         Raises:
             InputError: a name in `without` is none of the space's, or nothing is left.
         """
-        walk = self.walk(space, known, energies, generator)
+        walk = self.ask_and_tell(space, X_evaluated, energies, generator)
         starts = next(walk)
         while True:
             end = relax(
-                value,
+                acq_function,
                 starts,
-                tolerance=self.tolerance,
-                steps=self.steps,
-                step=self.step,
+                fmax=self.fmax,
+                max_steps=self.max_steps,
+                max_step=self.max_step,
                 project=space.project,
             )
             try:
@@ -139,13 +153,13 @@ class Search:
                 found: Candidates = last.value
                 return found
 
-    def walk(
+    def ask_and_tell(
         self,
-        space: Region,
-        known: Tensor,
+        space: ContinuousSearchSpace,
+        X_evaluated: Tensor,
         energies: Tensor,
         generator: torch.Generator,
-    ) -> Generator[Tensor, Relaxed, Candidates]:
+    ) -> Generator[Tensor, RelaxationResult, Candidates]:
         """Search as a dialogue: yield structures, get them relaxed, return them all.
 
         So several searches may be relaxed together. Arguments as in a call.
@@ -156,53 +170,61 @@ class Search:
         Raises:
             InputError: a name in `without` is none of the space's, or nothing is left.
         """
-        sources, moves = self.kept(space)
-        lowest = energies.argsort(stable=True)[: self.parents]
+        sources, moves = self.generators_and_moves(space)
+        lowest = energies.argsort(stable=True)[: self.n_parents]
         random = (
-            self.candidates if not len(lowest) else round(self.fresh * self.candidates)
+            self.n_candidates
+            if not len(lowest)
+            else round(self.random_fraction * self.n_candidates)
         )
-        starts, names = drawn(sources, random, generator, known)
-        changed, made = perturbed(
-            moves, known[lowest], self.candidates - random, generator
+        starts, names = sample_from(sources, random, generator, X_evaluated)
+        changed, made = mutate(
+            moves, X_evaluated[lowest], self.n_candidates - random, generator
         )
         starts = torch.cat((starts, changed))
-        pool = _ended((yield starts), names + made)
+        pool = _to_candidates((yield starts), names + made)
         top, idle = -torch.inf, 0
-        for _ in range(self.rounds - 1):
-            best = choose(pool, self.parents, space=space)
-            reached = float(pool.value[best[0]]) if len(best) else -torch.inf
-            idle = 0 if reached > top + self.gain else idle + 1
+        for _ in range(self.n_rounds - 1):
+            best = select_top(pool, self.n_parents, space=space)
+            reached = float(pool.acq_value[best[0]]) if len(best) else -torch.inf
+            idle = 0 if reached > top + self.min_improvement else idle + 1
             top = max(top, reached)
             if idle == self.patience:
                 break
             parents = pool.X[best] if len(best) else starts
-            paid = [pool.origin[row] for row in best.tolist()]
-            starts, names = perturbed(moves, parents, self.candidates, generator, paid)
-            pool = Candidates.cat((pool, _ended((yield starts), names)))
+            paid = [pool.generator_names[row] for row in best.tolist()]
+            starts, names = mutate(moves, parents, self.n_candidates, generator, paid)
+            pool = Candidates.cat((pool, _to_candidates((yield starts), names)))
         return pool
 
-    def kept(self, space: Region) -> tuple[dict[str, Any], dict[str, Any]]:
+    def generators_and_moves(
+        self, space: ContinuousSearchSpace
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the space's ways to make random structures, and its moves.
 
         Raises:
             InputError: a name in `without` is none of them, or nothing is left.
         """
-        sources = ways(space)
+        sources = random_generators(space)
         moves = space.moves()
         known = (*sources, *moves)
-        for name in self.without:
+        for name in self.exclude:
             if name not in known:
                 condition = f"name some of {', '.join(known)}"
-                raise InputError(must("without", condition, repr(name)))
+                raise InputError(error_message("exclude", condition, repr(name)))
         left = [
-            {name: part[name] for name in part if name not in self.without}
+            {name: part[name] for name in part if name not in self.exclude}
             for part in (sources, moves)
         ]
         if not all(left):
             condition = "leave a move and a way to make random structures"
-            raise InputError(must("without", condition, ", ".join(self.without)))
+            raise InputError(
+                error_message("exclude", condition, ", ".join(self.exclude))
+            )
         return left[0], left[1]
 
 
-def _ended(end: Relaxed, origin: list[str]) -> Candidates:
-    return Candidates(end.X, end.value, origin, end.steps, end.converged)
+def _to_candidates(result: RelaxationResult, generator_names: list[str]) -> Candidates:
+    return Candidates(
+        result.X, result.acq_value, generator_names, result.n_steps, result.converged
+    )

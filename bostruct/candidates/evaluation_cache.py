@@ -8,11 +8,11 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
-from bostruct.candidates.batched_lbfgs import Value
+from bostruct.candidates.batched_lbfgs import AcquisitionCallable
 from bostruct.candidates.selection import Candidates
 
 
-class Names(Protocol):
+class SupportsCanonical(Protocol):
     """A space in which what is the same has one name."""
 
     def canonical(self, X: Tensor) -> Tensor:
@@ -21,77 +21,93 @@ class Names(Protocol):
 
 
 @final
-class Asked:
+class ScoredMembers:
     """The members that were asked about, in that order; it grows with every call.
 
     Args:
-        value: the acquisition, X `[b, d]` to `[b]`, larger is better.
+        acq_function: the acquisition, X `[b, d]` to `[b]`, larger is better.
         space: names its members.
-        known: `[t, d]` evaluated before; they may be asked about, and are never the
+        X_evaluated: `[t, d]` evaluated before; they may be asked about, and are never the
             best.
-        chunk: the most members in one call of the value.
+        chunk_size: the most members in one call of the value.
     """
 
-    def __init__(self, value: Value, space: Names, known: Tensor, chunk: int) -> None:
-        self._value, self._space, self._chunk = value, space, chunk
-        self._known = set(_keys(space.canonical(known)))
-        self._rows: dict[bytes, int] = {}
-        self._old: list[bool] = []
-        self._origin: list[str] = []
-        self.X = known[:0]
-        self.value = known.new_zeros(0)
+    def __init__(
+        self,
+        acq_function: AcquisitionCallable,
+        space: SupportsCanonical,
+        X_evaluated: Tensor,
+        chunk_size: int,
+    ) -> None:
+        self._acq_function, self._space, self._chunk_size = (
+            acq_function,
+            space,
+            chunk_size,
+        )
+        self._evaluated_keys = set(_row_keys(space.canonical(X_evaluated)))
+        self._row_of_key: dict[bytes, int] = {}
+        self._is_evaluated: list[bool] = []
+        self._generator_names: list[str] = []
+        self.X = X_evaluated[:0]
+        self.acq_value = X_evaluated.new_zeros(0)
 
     def __len__(self) -> int:
-        return len(self._origin)
+        return len(self._generator_names)
 
-    def ask(self, X: Tensor, origin: Sequence[str]) -> Tensor:
+    def score(self, X: Tensor, generator_names: Sequence[str]) -> Tensor:
         """Return the rows of members `[n, d]`, asking about those that are new, `[n]`.
 
         Args:
             X: need not be canonical.
-            origin: of each.
+            generator_names: of each.
         """
         X = self._space.canonical(X.to(self.X))
         rows, new = [], []
-        for place, key in enumerate(_keys(X)):
-            row = self._rows.setdefault(key, len(self._rows))
+        for place, key in enumerate(_row_keys(X)):
+            row = self._row_of_key.setdefault(key, len(self._row_of_key))
             rows.append(row)
-            if row == len(self._origin):
+            if row == len(self._generator_names):
                 new.append(place)
-                self._origin.append(origin[place])
-                self._old.append(key in self._known)
+                self._generator_names.append(generator_names[place])
+                self._is_evaluated.append(key in self._evaluated_keys)
         if new:
             with torch.no_grad():
-                parts = [self._value(part) for part in X[new].split(self._chunk)]
+                parts = [
+                    self._acq_function(part) for part in X[new].split(self._chunk_size)
+                ]
             self.X = torch.cat([self.X, X[new]])
-            self.value = torch.cat([self.value, *(part.to(self.X) for part in parts)])
+            self.acq_value = torch.cat(
+                [self.acq_value, *(part.to(self.X) for part in parts)]
+            )
         return torch.tensor(rows, dtype=torch.int64, device=self.X.device)
 
     @property
-    def worth(self) -> Tensor:
+    def new_values(self) -> Tensor:
         """The values, minus infinity where one is known or its value not finite."""
-        old = torch.tensor(self._old, dtype=torch.bool, device=self.X.device)
-        return torch.where(self.value.isfinite() & ~old, self.value, -torch.inf)
+        old = torch.tensor(self._is_evaluated, dtype=torch.bool, device=self.X.device)
+        return torch.where(self.acq_value.isfinite() & ~old, self.acq_value, -torch.inf)
 
-    def best(self, count: int) -> Tensor:
+    def best_new(self, count: int) -> Tensor:
         """Return the rows of the best that are new, best first, `[<= count]`."""
-        worth = self.worth
+        worth = self.new_values
         order = worth.argsort(descending=True, stable=True)[:count]
         found: Tensor = order[worth[order] > -torch.inf]
         return found
 
-    def origins(self, rows: Tensor) -> list[str]:
+    def generator_names(self, rows: Tensor) -> list[str]:
         """Return how members were first come by."""
-        return [self._origin[row] for row in rows.tolist()]
+        return [self._generator_names[row] for row in rows.tolist()]
 
     def candidates(self) -> Candidates:
         """Return all of them."""
         n = len(self)
         steps = torch.zeros(n, dtype=torch.int64, device=self.X.device)
         converged = torch.ones(n, dtype=torch.bool, device=self.X.device)
-        return Candidates(self.X, self.value, list(self._origin), steps, converged)
+        return Candidates(
+            self.X, self.acq_value, list(self._generator_names), steps, converged
+        )
 
 
-def _keys(X: Tensor) -> list[bytes]:
+def _row_keys(X: Tensor) -> list[bytes]:
     """Return what canonical rows are told apart by."""
     return [row.tobytes() for row in X.detach().cpu().numpy()]

@@ -14,18 +14,23 @@ from typing import Any, Protocol, final
 import torch
 from torch import Tensor
 
-from bostruct.candidates.batched_lbfgs import Value
-from bostruct.candidates.evaluation_cache import Asked, Names
-from bostruct.candidates.generators import Samples, drawn, perturbed, ways
+from bostruct.candidates.batched_lbfgs import AcquisitionCallable
+from bostruct.candidates.evaluation_cache import ScoredMembers, SupportsCanonical
+from bostruct.candidates.generators import (
+    SupportsSampling,
+    mutate,
+    random_generators,
+    sample_from,
+)
 from bostruct.candidates.selection import Candidates
-from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.spaces import Connected
+from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.spaces import SupportsNeighbors
 
-CHUNK = 256
+SCORING_CHUNK_SIZE = 256
 """Members scored at once."""
 
 
-class Members(Names, Samples, Protocol):
+class DiscreteSearchSpace(SupportsCanonical, SupportsSampling, Protocol):
     """What the walk needs to know of a space."""
 
     def moves(self) -> Mapping[str, Any]:
@@ -35,54 +40,62 @@ class Members(Names, Samples, Protocol):
 
 @final
 @dataclass(frozen=True)
-class Walk:
+class EvolutionarySearch:
     """Evolution and descent on the acquisition, among members of a discrete space.
 
     Attributes:
-        candidates: members made in a round.
-        rounds: the most rounds; each but the first changes the best of all before it.
+        n_candidates: members made in a round.
+        n_rounds: the most rounds; each but the first changes the best of all before it.
         patience: rounds in a row that find nothing better, after which it ends.
-        gain: eV, what counts as better.
-        share: of the time of an energy that the search may take; see `at`.
-        parents: how many of the best are changed.
-        fresh: share of the first round that is random; the rest are changed copies of
+        min_improvement: eV, what counts as better.
+        max_time_fraction: of the time of an energy that the search may take; see `at`.
+        n_parents: how many of the best are changed.
+        random_fraction: share of the first round that is random; the rest are changed copies of
             the lowest energies known.
-        climbs: how many of the best, and the lowest energy known beside them, are
+        n_local_searches: how many of the best, and the lowest energy known beside them, are
             followed to where no neighbor is better, if the space knows neighbors.
-        near: the most neighbors that are looked at in each step; where there are more,
+        max_neighbors: the most neighbors that are looked at in each step; where there are more,
             as many of them are drawn.
 
     Raises:
         InputError: a number is out of range.
     """
 
-    candidates: int = 64
-    rounds: int = 16
+    n_candidates: int = 64
+    n_rounds: int = 16
     patience: int = 4
-    gain: float = 1e-3
-    share: float = 0.03
-    parents: int = 16
-    fresh: float = 0.5
-    climbs: int = 2
-    near: int = 1024
+    min_improvement: float = 1e-3
+    max_time_fraction: float = 0.03
+    n_parents: int = 16
+    random_fraction: float = 0.5
+    n_local_searches: int = 2
+    max_neighbors: int = 1024
 
     def __post_init__(self) -> None:
         for name in ("candidates", "rounds", "patience", "parents", "near"):
             check_count(name, getattr(self, name))
-        check_count("climbs", self.climbs, 0)
+        check_count("n_local_searches", self.n_local_searches, 0)
         for name in ("gain", "share"):
             check_positive(name, getattr(self, name))
-        if not 0 <= self.fresh <= 1:
-            raise InputError(must("fresh", "be a share between 0 and 1", self.fresh))
+        if not 0 <= self.random_fraction <= 1:
+            raise InputError(
+                error_message(
+                    "random_fraction",
+                    "be a share between 0 and 1",
+                    self.random_fraction,
+                )
+            )
 
-    def at(self, level: int) -> Walk:
+    def with_effort(self, effort: int) -> EvolutionarySearch:
         """Return the search with 2^level times the rounds and the patience.
 
         A campaign raises the level when energies cost so much more than the search
         that `share` of their time allows it.
         """
-        more = 2**level
-        return replace(self, rounds=self.rounds * more, patience=self.patience * more)
+        more = 2**effort
+        return replace(
+            self, n_rounds=self.n_rounds * more, patience=self.patience * more
+        )
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
@@ -90,9 +103,9 @@ class Walk:
 
     def __call__(
         self,
-        value: Value,
-        space: Members,
-        known: Tensor,
+        acq_function: AcquisitionCallable,
+        space: DiscreteSearchSpace,
+        X_evaluated: Tensor,
         energies: Tensor,
         generator: torch.Generator,
     ) -> Candidates:
@@ -101,60 +114,68 @@ class Walk:
         The lowest energies known are among them; what is new is searched for.
 
         Args:
-            value: the acquisition, X `[b, d]` to `[b]`, larger is better.
+            acq_function: the acquisition, X `[b, d]` to `[b]`, larger is better.
             space: gives samples and moves, and says what is the same.
-            known: `[t, d]` members evaluated so far.
+            X_evaluated: `[t, d]` members evaluated so far.
             energies: `[t]`, theirs; lower is better.
             generator: on the CPU; all randomness comes from it.
         """
-        asked = Asked(value, space, known, CHUNK)
-        lowest = known[energies.argsort(stable=True)[: self.parents]]
-        asked.ask(lowest, ["known"] * len(lowest))
+        asked = ScoredMembers(acq_function, space, X_evaluated, SCORING_CHUNK_SIZE)
+        lowest = X_evaluated[energies.argsort(stable=True)[: self.n_parents]]
+        asked.score(lowest, ["known"] * len(lowest))
         self._evolve(asked, space, lowest, generator)
-        if isinstance(space, Connected):
-            starts = asked.best(self.climbs).tolist()
-            if len(lowest) and self.climbs:
+        if isinstance(space, SupportsNeighbors):
+            starts = asked.best_new(self.n_local_searches).tolist()
+            if len(lowest) and self.n_local_searches:
                 starts.append(0)  # the first that was asked about
-            self._climb(asked, space, starts, generator)
+            self._local_search(asked, space, starts, generator)
         return asked.candidates()
 
     def _evolve(
-        self, asked: Asked, space: Members, lowest: Tensor, generator: torch.Generator
+        self,
+        scored: ScoredMembers,
+        space: DiscreteSearchSpace,
+        X_parents: Tensor,
+        generator: torch.Generator,
     ) -> None:
         """Ask about random members, and changed copies of the best, in rounds."""
         moves = space.moves()
-        count = self.candidates
-        random = count if not len(lowest) else round(self.fresh * count)
-        made, names = drawn(ways(space), random, generator, lowest)
-        changed, origins = perturbed(moves, lowest, count - random, generator)
-        asked.ask(torch.cat((made, changed)), names + origins)
+        count = self.n_candidates
+        random = count if not len(X_parents) else round(self.random_fraction * count)
+        made, names = sample_from(
+            random_generators(space), random, generator, X_parents
+        )
+        changed, origins = mutate(moves, X_parents, count - random, generator)
+        scored.score(torch.cat((made, changed)), names + origins)
         top, idle = -torch.inf, 0
-        for _ in range(self.rounds - 1):
-            best = asked.best(self.parents)
-            reached = float(asked.value[best[0]]) if len(best) else -torch.inf
-            idle = 0 if reached > top + self.gain else idle + 1
+        for _ in range(self.n_rounds - 1):
+            best = scored.best_new(self.n_parents)
+            reached = float(scored.acq_value[best[0]]) if len(best) else -torch.inf
+            idle = 0 if reached > top + self.min_improvement else idle + 1
             top = max(top, reached)
             if idle == self.patience:
                 break
-            parents = asked.X[best] if len(best) else asked.X
-            paid = asked.origins(best)
-            asked.ask(*perturbed(moves, parents, count, generator, paid))
+            parents = scored.X[best] if len(best) else scored.X
+            paid = scored.generator_names(best)
+            scored.score(*mutate(moves, parents, count, generator, paid))
 
-    def _climb(
+    def _local_search(
         self,
-        asked: Asked,
-        space: Connected,
-        starts: list[int],
+        scored: ScoredMembers,
+        space: SupportsNeighbors,
+        start_rows: list[int],
         generator: torch.Generator,
     ) -> None:
         """Go from each of some rows to its best neighbor until none is better."""
-        left, passed = starts, set(starts)
+        left, passed = start_rows, set(start_rows)
         while left:
             places = []
             for row in left:
-                near = self._near(space.neighbors(asked.X[row]), generator)
-                places.append(asked.ask(near, ["neighbor"] * len(near)))
-            worth = asked.worth
+                near = self._subsample_neighbors(
+                    space.neighbors(scored.X[row]), generator
+                )
+                places.append(scored.score(near, ["neighbor"] * len(near)))
+            worth = scored.new_values
             ahead = []
             for row, rows in zip(left, places, strict=True):
                 best = int(rows[worth[rows].argmax()]) if len(rows) else row
@@ -163,9 +184,9 @@ class Walk:
                     passed.add(best)
             left = ahead
 
-    def _near(self, X: Tensor, generator: torch.Generator) -> Tensor:
+    def _subsample_neighbors(self, X: Tensor, generator: torch.Generator) -> Tensor:
         """Return all neighbors `[m, d]`, or some where there are too many."""
-        if len(X) <= self.near:
+        if len(X) <= self.max_neighbors:
             return X
-        drawn = torch.randperm(len(X), generator=generator)[: self.near]
+        drawn = torch.randperm(len(X), generator=generator)[: self.max_neighbors]
         return X[drawn.sort().values.to(X.device)]

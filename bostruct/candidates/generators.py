@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-class Samples(Protocol):
+class SupportsSampling(Protocol):
     """A space that makes random structures."""
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -22,7 +22,7 @@ class Samples(Protocol):
 
 
 @runtime_checkable
-class Generates(Protocol):
+class SupportsGenerators(Protocol):
     """A space that knows several ways to make random structures."""
 
     def generators(self) -> Mapping[str, Any]:
@@ -30,38 +30,40 @@ class Generates(Protocol):
         ...
 
 
-def ways(space: Samples) -> Mapping[str, Any]:
+def random_generators(space: SupportsSampling) -> Mapping[str, Any]:
     """Return the space's ways to make random structures, by name."""
-    if isinstance(space, Generates):
+    if isinstance(space, SupportsGenerators):
         return space.generators()
     return {"random": space.sample}
 
 
-def drawn(
-    sources: Mapping[str, Any], count: int, generator: torch.Generator, like: Tensor
+def sample_from(
+    samplers: Mapping[str, Any], count: int, generator: torch.Generator, like: Tensor
 ) -> tuple[Tensor, list[str]]:
     """Return random structures, as many of each kind, and the names of the kinds."""
-    each = {name: len(range(k, count, len(sources))) for k, name in enumerate(sources)}
-    made = [sources[name](n, generator).to(like) for name, n in each.items()]
+    each = {
+        name: len(range(k, count, len(samplers))) for k, name in enumerate(samplers)
+    }
+    made = [samplers[name](n, generator).to(like) for name, n in each.items()]
     return torch.cat(made), [name for name, n in each.items() for _ in range(n)]
 
 
-def perturbed(
+def mutate(
     moves: Mapping[str, Any],
     parents: Tensor,
     count: int,
     generator: torch.Generator,
-    paid: Sequence[str] = (),
+    successful_moves: Sequence[str] = (),
 ) -> tuple[Tensor, list[str]]:
     """Return `count` changed copies of parents `[p, d]`, and the names of the moves.
 
     Parents take turns. A move is drawn the more often the more of the best so far it
-    has made, `paid` being their origins; none is ever given up.
+    has made, `successful_moves` being their origins; none is ever given up.
     """
     if not count:
         return parents[:0], []
     names = list(moves)
-    weights = torch.tensor([1.0 + list(paid).count(name) for name in names])
+    weights = torch.tensor([1.0 + list(successful_moves).count(name) for name in names])
     which = torch.multinomial(weights, count, replacement=True, generator=generator)
     whom = torch.arange(count) % len(parents)
     X = parents[whom.to(parents.device)]

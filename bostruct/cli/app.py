@@ -12,24 +12,24 @@ import typer
 from bostruct.cli import bench as benchmark
 from bostruct.cli import campaign, fronts
 from bostruct.cli import uncertainty as comparison
-from bostruct.errors import BostructError, InputError, must
+from bostruct.errors import BostructError, InputError, error_message
 
 P = ParamSpec("P")
 
-app = typer.Typer(
+typer_app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Bayesian-optimization structure search.",
     pretty_exceptions_enable=False,
 )
 
-uncertainty = typer.Typer(
+uncertainty_app = typer.Typer(
     no_args_is_help=True, help="Judge uncertainties: which error bars to believe."
 )
-app.add_typer(uncertainty, name="uncertainty")
+typer_app.add_typer(uncertainty_app, name="uncertainty")
 
 
-def sentence(command: Callable[P, None]) -> Callable[P, None]:
+def report_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Let a command end with one sentence on stderr and exit code 2, or 130."""
 
     @wraps(command)
@@ -55,12 +55,12 @@ for _command in (
     campaign.export,
     campaign.verify,
 ):
-    app.command()(sentence(_command))
+    typer_app.command()(report_errors(_command))
 
 
-@app.command()
-@sentence
-def bench(
+@typer_app.command()
+@report_errors
+def run_benchmark(
     tasks: Annotated[
         list[str] | None,
         typer.Argument(
@@ -91,17 +91,17 @@ def bench(
     device: Annotated[
         str, typer.Option(help="Of the tensor work: auto, cpu or cuda.")
     ] = "cpu",
-    names: Annotated[
+    list_only: Annotated[
         bool, typer.Option("--list", help="Print the named tasks, run nothing.")
     ] = False,
 ) -> None:
     """Count the energies until the known answer; on the same DIR again, go on."""
-    if names:
-        benchmark.show()
+    if list_only:
+        benchmark.print_tasks()
         return
-    options = benchmark.Options(
-        words=tasks or [],
-        efforts=effort or ["default"],
+    options = benchmark.EnergyBenchmarkOptions(
+        task_names=tasks or [],
+        setting_names=effort or ["default"],
         seeds=seeds,
         evaluations=evaluations,
         baseline_evaluations=baseline_evaluations,
@@ -109,15 +109,15 @@ def bench(
         device=device,
         out=out,
     )
-    benchmark.run(options)
+    benchmark.run_benchmark(options)
 
 
-app.command("fronts")(sentence(fronts.run))
+typer_app.command("fronts")(report_errors(fronts.run_fronts))
 
 
-@uncertainty.command()
-@sentence
-def compare(
+@uncertainty_app.command()
+@report_errors
+def compare_methods(
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -157,17 +157,17 @@ def compare(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder of the results.")
     ] = Path("runs/uncertainty"),
-    names: Annotated[
+    list_only: Annotated[
         bool, typer.Option("--list", help="Print the named methods, compare nothing.")
     ] = False,
 ) -> None:
     """Compare what error bars are worth on DATA; on the same DIR again, go on."""
-    if names:
-        comparison.show()
+    if list_only:
+        comparison.print_methods()
         return
     if data is None:
-        raise InputError(must("DATA", "be a file of structures", "nothing"))
-    options = comparison.Options(
+        raise InputError(error_message("DATA", "be a file of structures", "nothing"))
+    options = comparison.UncertaintyOptions(
         data=data,
         methods=method or [],
         train=train,
@@ -179,12 +179,12 @@ def compare(
         splits=splits,
         out=out,
     )
-    comparison.run(options)
+    comparison.run_comparison(options)
 
 
-@uncertainty.command("data")
-@sentence
-def make(
+@uncertainty_app.command("data")
+@report_errors
+def make_data(
     name: Annotated[str, typer.Argument(metavar="NAME", help="cu15 or au5cu10.")],
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder of the files.")
@@ -192,12 +192,12 @@ def make(
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
 ) -> None:
     """Make labelled clusters to compare on: cold ones, hot ones and large ones."""
-    comparison.make(name, out, seed)
+    comparison.make_dataset(name, out, seed)
 
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="bostruct")
+    typer_app(prog_name="bostruct")
 
 
 if __name__ == "__main__":

@@ -11,29 +11,29 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from bostruct.bench.energy_benchmark import compare
+from bostruct.bench.energy_benchmark import run_energy_benchmark
 from bostruct.bench.single_objective.baselines import basin_hopping, random_search
-from bostruct.bench.single_objective.campaign_method import Campaigns
-from bostruct.bench.single_objective.load import load
+from bostruct.bench.single_objective.campaign_method import CampaignMethod
+from bostruct.bench.single_objective.load import load_tasks_and_settings
 from bostruct.bench.single_objective.method import Method
 from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.results import Results
-from bostruct.bench.single_objective.table import table
+from bostruct.bench.single_objective.table import summary_table
 from bostruct.errors import check_count
-from bostruct.runtime.device import resolve
+from bostruct.runtime.device import resolve_device
 
-WIDTH = 120
+CONSOLE_WIDTH = 120
 """Columns of the table where the output is no terminal."""
 
 
 @final
 @dataclass(frozen=True)
-class Options:
+class EnergyBenchmarkOptions:
     """What is to be run.
 
     Args:
-        words: Tasks, or files that hold them.
-        efforts: Settings of the campaign.
+        task_names: Tasks, or files that hold them.
+        setting_names: Settings of the campaign.
         seeds: How many.
         evaluations: Cap of the campaigns.
         baseline_evaluations: Cap of the others; 0 leaves them out.
@@ -42,8 +42,8 @@ class Options:
         out: The folder.
     """
 
-    words: Sequence[str]
-    efforts: Sequence[str]
+    task_names: Sequence[str]
+    setting_names: Sequence[str]
     seeds: int
     evaluations: int
     baseline_evaluations: int
@@ -52,56 +52,60 @@ class Options:
     out: Path
 
 
-def run(options: Options) -> None:
+def run_benchmark(options: EnergyBenchmarkOptions) -> None:
     """Run the benchmark; print the table, of an interrupted one as well."""
-    tasks, settings = load(options.words, options.efforts)
-    resolve(options.device)
+    tasks, settings = load_tasks_and_settings(options.task_names, options.setting_names)
+    resolve_device(options.device)
     methods: list[Method] = [
-        Campaigns(setting, options.evaluations, options.device) for setting in settings
+        CampaignMethod(setting, options.evaluations, options.device)
+        for setting in settings
     ]
     if check_count("baseline_evaluations", options.baseline_evaluations, 0):
         methods.append(random_search(options.baseline_evaluations))
         methods.append(basin_hopping(options.baseline_evaluations))
-    stderr, stdout = Console(stderr=True), _stdout()
+    stderr, stdout = Console(stderr=True), _result_console()
     line = Status("starting", console=stderr)
     if stderr.is_terminal:
         line.start()
 
     def end(results: Results) -> None:
         line.stop()
-        stdout.print(table(results))
+        stdout.print(summary_table(results))
         stdout.print(f"Results are in {options.out}", soft_wrap=True)
 
     try:
-        compare(
+        run_energy_benchmark(
             tasks,
             methods,
             options.seeds,
             options.out,
-            jobs=options.jobs,
-            tell=lambda results: line.update(progress(results)),
-            end=end,
+            n_workers=options.jobs,
+            on_progress=lambda results: line.update(progress_text(results)),
+            on_end=end,
         )
     finally:
         line.stop()
 
 
-def progress(results: Results) -> str:
+def progress_text(results: Results) -> str:
     """Return how far it is, in one line."""
-    ended = sum(run.finished for run in results.runs)
+    ended = sum(run.is_finished for run in results.runs)
     return f"{ended} of {len(results.runs)} runs"
 
 
-def show() -> None:
+def print_tasks() -> None:
     """Print the named tasks."""
     grid = Table("task", "lowest, eV", "solved within, eV", "source")
     for task in TASKS.values():
         grid.add_row(
-            task.name, f"{task.reference:.6f}", f"{task.tolerance:g}", task.source
+            task.name,
+            f"{task.reference_energy:.6f}",
+            f"{task.tolerance:g}",
+            task.source,
         )
-    _stdout().print(grid)
+    _result_console().print(grid)
 
 
-def _stdout() -> Console:
+def _result_console() -> Console:
     console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
+    return console if console.is_terminal else Console(width=CONSOLE_WIDTH)

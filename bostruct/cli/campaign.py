@@ -10,20 +10,20 @@ import typer
 
 from bostruct.campaign import campaign_file, stop
 from bostruct.campaign.log import retraction
-from bostruct.campaign.log.from_description import reopen
+from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.verify import verify as check
+from bostruct.campaign.log.verify import verify_log as check
 from bostruct.campaign.report import export as files
 from bostruct.campaign.report import pareto_text
 from bostruct.campaign.report import text as text
-from bostruct.campaign.report.export_front import publish
-from bostruct.campaign.report.summary import summary
+from bostruct.campaign.report.export_front import write_front_files
+from bostruct.campaign.report.summary import summarize
 from bostruct.errors import LogError, check_count
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The run folder.")]
+FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The run folder.")]
 
 
-CampaignFile = Annotated[
+CampaignFileOption = Annotated[
     Path | None,
     typer.Option(
         "--file", metavar="FILE", help="Its campaign file, for parts of your own."
@@ -52,101 +52,109 @@ def run(
     """Run the campaign in FILE; on the same folder again, resume it."""
     if evaluations is not None:
         check_count("evaluations", evaluations)
-    campaign = campaign_file.load(path)
+    campaign = campaign_file.load_campaign(path)
     if seed is None:
-        seed = _seed(folder)
+        seed = _seed_of_folder(folder)
     if folder is None:
         folder = Path("runs") / f"{path.stem}-{seed}"
     rule = campaign.stop
     if evaluations is not None:
-        rule = stop.limit(rule, evaluations)
+        rule = stop.with_evaluations(rule, evaluations)
     log = campaign.run(folder, seed, device, stop=rule)
-    typer.echo(text.ending(summary(log)))
+    typer.echo(text.final_text(summarize(log)))
 
 
 def show(
-    folder: Folder,
+    folder: FolderArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show where the campaign in DIR stands."""
-    found = summary(reopen(folder))
+    found = summarize(open_log(folder))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, allow_nan=False, indent=1))
     else:
-        typer.echo(text.show(found))
+        typer.echo(text.summary_text(found))
 
 
 def front(
-    folder: Folder,
+    folder: FolderArgument,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER", help="Write tables, structures and pictures there."
         ),
     ] = None,
-    path: CampaignFile = None,
+    path: CampaignFileOption = None,
 ) -> None:
     """Print the Pareto front of the campaign in DIR, and with --out write it."""
-    log = reopen(folder) if path is None else campaign_file.load(path).read(folder)
-    found = log.front()
-    names = files.formulas(log, [point.trial for point in found.points])
-    heights = files.above_hull(log)
-    for line in pareto_text.front(found, names, heights):
+    log = (
+        open_log(folder)
+        if path is None
+        else campaign_file.load_campaign(path).read(folder)
+    )
+    found = log.pareto_front()
+    names = files.trial_formulas(log, [point.trial for point in found.points])
+    heights = files.trial_energies_above_hull(log)
+    for line in pareto_text.front_lines(found, names, heights):
         typer.echo(line)
     if out is not None:
-        written = publish(log, out, heights)
+        written = write_front_files(log, out, heights)
         typer.echo(f"{out}: {', '.join(written)}")
 
 
 def retract(
-    folder: Folder,
+    folder: FolderArgument,
     trial: Annotated[
         int, typer.Argument(metavar="TRIAL", help="Its number, as `show` prints it.")
     ],
     reason: Annotated[str, typer.Option(help="One sentence for who reads the log.")],
 ) -> None:
     """Take back what TRIAL found: nothing is learnt from it any more."""
-    retraction.retract(folder, trial, reason)
+    retraction.retract_trial(folder, trial, reason)
     typer.echo(f"{folder}: trial {trial} is retracted, {reason}")
 
 
 def export(
-    folder: Folder,
+    folder: FolderArgument,
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="The suffix says the format.")
     ],
-    every: Annotated[
+    include_all: Annotated[
         bool, typer.Option("--all", help="All that was evaluated, not the best alone.")
     ] = False,
 ) -> None:
     """Write the best structure in DIR, or its front, to OUT in any format of ASE."""
     log = Log(folder)
-    images = files.images(log, every)
-    files.export(images, out)
-    count = f"{len(images)} structures" if every else "the best structure"
-    if log.goals is not None and not every:
+    images = files.images_to_export(log, include_all)
+    files.write_structures(images, out)
+    count = f"{len(images)} structures" if include_all else "the best structure"
+    if log.optimization_config is not None and not include_all:
         count = f"the {len(images)} structures on the front"
     typer.echo(f"{out}: {count} of {folder}")
 
 
 def verify(
-    folder: Folder,
-    path: CampaignFile = None,
+    folder: FolderArgument,
+    path: CampaignFileOption = None,
 ) -> None:
     """Read the log in DIR again and compare every posterior with what it was."""
-    log = reopen(folder) if path is None else campaign_file.load(path).read(folder)
+    log = (
+        open_log(folder)
+        if path is None
+        else campaign_file.load_campaign(path).read(folder)
+    )
     verdict = check(log)
     for problem in (*verdict.problems, *verdict.skipped):
         typer.echo(problem, err=True)
     typer.echo(
-        f"{folder}: {verdict.trials} trials and {verdict.posteriors} posteriors read, "
-        f"{verdict.rebuilt} rebuilt and compared, {len(verdict.problems)} problems"
+        f"{folder}: {verdict.n_trials} trials and {verdict.n_posteriors} posteriors read, "
+        f"{verdict.n_rebuilt} rebuilt and compared, {len(verdict.problems)} problems"
     )
-    if not verdict.good:
+    if not verdict.is_valid:
         raise typer.Exit(1)
 
 
-def _seed(folder: Path | None) -> int:
+def _seed_of_folder(folder: Path | None) -> int:
     """Return the seed of the campaign in a folder, 0 if there is none."""
     if folder is None:
         return 0

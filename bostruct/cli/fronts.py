@@ -12,15 +12,19 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from bostruct.bench.front_benchmark import Row, fronts, named
-from bostruct.bench.multi_objective.fault_injection import Poison
-from bostruct.bench.multi_objective.methods import Screening
-from bostruct.bench.multi_objective.tasks import SCREENS
+from bostruct.bench.front_benchmark import (
+    FrontSummary,
+    run_front_benchmark,
+    tasks_by_name,
+)
+from bostruct.bench.multi_objective.fault_injection import FaultMode
+from bostruct.bench.multi_objective.methods import CampaignFrontMethod
+from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
 
-WIDTH = 150
+CONSOLE_WIDTH = 150
 """Columns of the table where the output is no terminal."""
 
-NOTE = (
+COLUMNS_NOTE = (
     "Medians over the seeds. volume: share of the true hypervolume, or of what all "
     "searches found together where the space cannot be listed, with its 10th and 90th "
     "percentiles; recall: share of the true front; to 95, 99 %: evaluations until so "
@@ -30,7 +34,7 @@ NOTE = (
 )
 
 
-def run(
+def run_fronts(
     tasks: Annotated[
         list[str] | None,
         typer.Argument(metavar="[TASKS]...", help="Names. [default: all]"),
@@ -43,7 +47,7 @@ def run(
     ] = None,
     batch: Annotated[int, typer.Option(help="Chosen and evaluated together.")] = 1,
     poison: Annotated[
-        Poison | None,
+        FaultMode | None,
         typer.Option(
             help="Spoil 11 % of the results: absurd, error, NaN. A passing failure is "
             "one of the call, a lasting one of the structure."
@@ -57,39 +61,39 @@ def run(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder of the results.")
     ] = Path("runs/fronts"),
-    names: Annotated[
+    list_tasks: Annotated[
         bool, typer.Option("--list", help="Print the named tasks, run nothing.")
     ] = False,
 ) -> None:
     """Count how much of known Pareto fronts is found; on the same DIR again, go on."""
-    stderr, stdout = Console(stderr=True), _stdout()
-    if names:
+    stderr, stdout = Console(stderr=True), _result_console()
+    if list_tasks:
         grid = Table("task", "what")
-        for screen in SCREENS.values():
-            grid.add_row(screen.name, screen.about)
+        for screen in MULTI_OBJECTIVE_TASKS.values():
+            grid.add_row(screen.name, screen.summary)
         stdout.print(grid)
         return
     line = Status("starting", console=stderr)
     if stderr.is_terminal:
         line.start()
     try:
-        rows = fronts(
-            named(tasks or []),
-            Screening(initial, batch, poison),
+        rows = run_front_benchmark(
+            tasks_by_name(tasks or []),
+            CampaignFrontMethod(initial, batch, poison),
             seeds,
             evaluations,
             out,
-            at=at or (50, 100),
-            workers=workers,
-            tell=line.update,
+            report_at=at or (50, 100),
+            n_workers=workers,
+            on_progress=line.update,
         )
     finally:
         line.stop()
-    stdout.print(table(rows))
+    stdout.print(front_table(rows))
     stdout.print(f"Results are in {out}", soft_wrap=True)
 
 
-def table(rows: Sequence[Row]) -> RenderableType:
+def front_table(rows: Sequence[FrontSummary]) -> RenderableType:
     """Return rows as a table, with what the columns mean."""
     names = (
         *("task", "method", "seeds", "at", "volume", "10-90 %", "recall", "to 95 %"),
@@ -101,33 +105,33 @@ def table(rows: Sequence[Row]) -> RenderableType:
         column.justify = "right"
     before = ("", "")
     for row in rows:
-        own = (row.screen, row.method)
-        if before[0] not in ("", row.screen):
+        own = (row.task, row.method)
+        if before[0] not in ("", row.task):
             grid.add_section()
         first = own != before
         grid.add_row(
-            row.screen if row.screen != before[0] else "",
+            row.task if row.task != before[0] else "",
             row.method if first else "",
-            str(row.seeds) if first else "",
-            str(row.at),
-            f"{row.volume:.4f}",
-            f"{row.low:.3f}-{row.high:.3f}",
+            str(row.n_seeds) if first else "",
+            str(row.n_evaluations),
+            f"{row.hypervolume:.4f}",
+            f"{row.hypervolume_p10:.3f}-{row.hypervolume_p90:.3f}",
             "" if row.recall is None else f"{row.recall:.0%}",
-            _count(row.to95) if first else "",
-            _count(row.to99) if first else "",
-            f"{row.reach:.3f}" if first else "",
-            str(row.absurd) if first else "",
-            str(row.infeasible) if first else "",
-            "" if row.step is None or not first else f"{row.step:.2f}",
+            _format_count(row.evaluations_to_95) if first else "",
+            _format_count(row.evaluations_to_99) if first else "",
+            f"{row.attainable_hypervolume:.3f}" if first else "",
+            str(row.n_absurd) if first else "",
+            str(row.n_infeasible) if first else "",
+            "" if row.step_seconds is None or not first else f"{row.step_seconds:.2f}",
         )
         before = own
-    return Group(grid, Text(NOTE))
+    return Group(grid, Text(COLUMNS_NOTE))
 
 
-def _count(value: float | None) -> str:
+def _format_count(value: float | None) -> str:
     return "-" if value is None else f"{value:g}"
 
 
-def _stdout() -> Console:
+def _result_console() -> Console:
     console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
+    return console if console.is_terminal else Console(width=CONSOLE_WIDTH)

@@ -13,18 +13,18 @@ from rich.table import Table
 
 from bostruct.bench.uncertainty import datasets
 from bostruct.bench.uncertainty.comparison import compare
-from bostruct.bench.uncertainty.methods import METHODS, load
-from bostruct.bench.uncertainty.split import CALIBRATE, TEST, Shift
-from bostruct.errors import InputError, must
+from bostruct.bench.uncertainty.methods import METHODS, load_methods
+from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
+from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures, from_ase
 
-WIDTH, WIDE = 150, 200
+CONSOLE_WIDTH, MULTI_SPLIT_CONSOLE_WIDTH = 150, 200
 """Columns of the tables where the output is no terminal; of several splits."""
 
 
 @final
 @dataclass(frozen=True)
-class Options:
+class UncertaintyOptions:
     """What is to be compared.
 
     Args:
@@ -52,15 +52,18 @@ class Options:
     out: Path
 
 
-def run(options: Options) -> None:
+def run_comparison(options: UncertaintyOptions) -> None:
     """Compare, and print the tables."""
-    methods = load(options.methods)
-    if options.shift not in get_args(Shift):
-        condition = f"be one of {', '.join(get_args(Shift))}"
-        raise InputError(must("shift", condition, repr(options.shift)))
-    shift: Shift = next(s for s in get_args(Shift) if s == options.shift)
-    structures = read(options.data)
-    shifted = {_name(path): read(path) for path in options.shifted}
+    methods = load_methods(options.methods)
+    if options.shift not in get_args(ShiftKind):
+        condition = f"be one of {', '.join(get_args(ShiftKind))}"
+        raise InputError(error_message("shift", condition, repr(options.shift)))
+    shift: ShiftKind = next(s for s in get_args(ShiftKind) if s == options.shift)
+    structures = read_labeled_structures(options.data)
+    shifted = {
+        _shifted_set_name(path): read_labeled_structures(path)
+        for path in options.shifted
+    }
     line = Status("starting", console=Console(stderr=True))
     if line.console.is_terminal:
         line.start()
@@ -68,38 +71,42 @@ def run(options: Options) -> None:
         found = compare(
             structures,
             methods,
-            train=options.train,
-            calibrate=options.calibrate,
-            test=options.test,
+            n_train=options.train,
+            n_calibrate=options.calibrate,
+            n_test=options.test,
             shifted=shifted,
             shift=shift,
             seed=options.seed,
-            splits=options.splits,
+            n_splits=options.splits,
             out=options.out,
-            tell=line.update,
+            on_progress=line.update,
         )
     finally:
         line.stop()
-    console = stdout(WIDTH if options.splits == 1 else WIDE)
+    console = result_console(
+        CONSOLE_WIDTH if options.splits == 1 else MULTI_SPLIT_CONSOLE_WIDTH
+    )
     console.print(found.table())
     console.print(f"Tables and plots are in {options.out}", soft_wrap=True)
 
 
-def make(name: str, out: Path, seed: int) -> None:
+def make_dataset(name: str, out: Path, seed: int) -> None:
     """Make one data set, and print what was written."""
-    for path in datasets.write(name, out, seed):
-        stdout().print(f"{path}: {len(read(path))} structures", soft_wrap=True)
+    for path in datasets.write_dataset(name, out, seed):
+        result_console().print(
+            f"{path}: {len(read_labeled_structures(path))} structures", soft_wrap=True
+        )
 
 
-def show() -> None:
+def print_methods() -> None:
     """Print the named methods."""
     grid = Table("method", "its variance")
     for name, one in METHODS.items():
         grid.add_row(name, one.source)
-    stdout().print(grid)
+    result_console().print(grid)
 
 
-def read(path: Path) -> Structures:
+def read_labeled_structures(path: Path) -> Structures:
     """Return all structures of a file that ASE reads.
 
     Raises:
@@ -109,29 +116,29 @@ def read(path: Path) -> Structures:
 
     condition = "be a file of structures that ASE can read"
     if not path.is_file():
-        raise InputError(must("data", condition, f"{path}, which is no file"))
+        raise InputError(error_message("data", condition, f"{path}, which is no file"))
     try:
         frames = ase.io.read(path, index=":")
     except Exception as error:  # foreign code, and a file of any content
         reason = f"{type(error).__name__}: {error}."
-        raise InputError(must("data", condition, str(path), reason)) from error
+        raise InputError(error_message("data", condition, str(path), reason)) from error
     for frame in frames:
-        frame.constraints = [c for c in frame.constraints if _keeps(c)]
+        frame.constraints = [c for c in frame.constraints if _is_fix_atoms(c)]
     return from_ase(frames)
 
 
-def stdout(width: int = WIDTH) -> Console:
+def result_console(width: int = CONSOLE_WIDTH) -> Console:
     """Return the console of results, wide enough for them."""
     console = Console()
     return console if console.is_terminal else Console(width=width)
 
 
-def _keeps(constraint: object) -> bool:
+def _is_fix_atoms(constraint: object) -> bool:
     """Return whether a constraint fixes whole atoms; no other one matters here."""
     return type(constraint).__name__ == "FixAtoms"
 
 
-def _name(path: Path) -> str:
+def _shifted_set_name(path: Path) -> str:
     return (
         f"shifted {path.stem}" if path.stem in ("train", CALIBRATE, TEST) else path.stem
     )

@@ -12,15 +12,17 @@ from bostruct.evaluators.alloys.alloy_properties import (
 )
 from bostruct.evaluators.alloys.convex_hull import above_hull as above_hull
 from bostruct.evaluators.alloys.convex_hull import phase_diagram as phase_diagram
-from bostruct.evaluators.alloys.prices import price as price
-from bostruct.evaluators.alloys.prices import prices as prices
-from bostruct.evaluators.alloys.property_checks import WINDOWS as WINDOWS
+from bostruct.evaluators.alloys.prices import element_prices as element_prices
+from bostruct.evaluators.alloys.prices import price_per_kg as price_per_kg
+from bostruct.evaluators.alloys.property_checks import VALID_RANGES as VALID_RANGES
 from bostruct.evaluators.base import Evaluation as Evaluation
 from bostruct.evaluators.base import Evaluator as Evaluator
 from bostruct.evaluators.base import Failure as Failure
 from bostruct.evaluators.base import evaluate as evaluate
 from bostruct.evaluators.calculator import Calculator as Calculator
 from bostruct.evaluators.function import Function as Function
-from bostruct.evaluators.quarantine import Quarantined as Quarantined
-from bostruct.evaluators.quarantine import quarantined as quarantined
-from bostruct.evaluators.quarantine import valid as valid
+from bostruct.evaluators.quarantine import QuarantinedProperty as QuarantinedProperty
+from bostruct.evaluators.quarantine import (
+    quarantined_properties as quarantined_properties,
+)
+from bostruct.evaluators.quarantine import trusted_properties as trusted_properties

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from bostruct.structures import Structures
 
-MAXIMUM_ENERGY = 1e6
+MAX_ENERGY_PER_ATOM = 1e6
 """eV per atom. All-electron total energies reach 8e5; beyond it is a broken run."""
 
-MAXIMUM_FORCE = 1e4
+MAX_FORCE = 1e4
 """eV/Å. Ten times what atoms feel at 70 % of a bond length."""
 
 
@@ -91,7 +91,7 @@ def evaluate(
             own, or `MAXIMUM_ENERGY`.
         maximum_force: Limit of the force on an atom in eV/Å; None likewise.
     """
-    bounds = limits(evaluator)
+    bounds = evaluation_limits(evaluator)
     if maximum_energy is not None:
         bounds["maximum_energy"] = maximum_energy
     if maximum_force is not None:
@@ -104,10 +104,10 @@ def evaluate(
         reason = f"the evaluator raised {type(error).__name__}: {error}"
         seconds = time.perf_counter() - start
         # What the operating system refused, it may grant another time.
-        return Failure(_shorten(reason), isinstance(error, OSError), seconds)
+        return Failure(_shorten_line(reason), isinstance(error, OSError), seconds)
     seconds = time.perf_counter() - start
     if isinstance(outcome, Evaluation):
-        outcome = check(outcome, len(structures.positions), **bounds)
+        outcome = check_evaluation(outcome, len(structures.positions), **bounds)
     elif not isinstance(outcome, Failure):
         kind = type(outcome).__name__
         reason = f"the evaluator returned {kind}, not an Evaluation or a Failure"
@@ -115,47 +115,47 @@ def evaluate(
     return outcome if outcome.seconds > 0 else replace(outcome, seconds=seconds)
 
 
-def limits(evaluator: object) -> dict[str, float]:
+def evaluation_limits(evaluator: object) -> dict[str, float]:
     """Return the limits that an evaluator sets itself, else ours."""
     return {
-        "maximum_energy": getattr(evaluator, "maximum_energy", MAXIMUM_ENERGY),
-        "maximum_force": getattr(evaluator, "maximum_force", MAXIMUM_FORCE),
+        "maximum_energy": getattr(evaluator, "maximum_energy", MAX_ENERGY_PER_ATOM),
+        "maximum_force": getattr(evaluator, "maximum_force", MAX_FORCE),
     }
 
 
-def check(
-    outcome: Evaluation,
-    atoms: int,
+def check_evaluation(
+    evaluation: Evaluation,
+    n_atoms: int,
     *,
-    maximum_energy: float = MAXIMUM_ENERGY,
-    maximum_force: float = MAXIMUM_FORCE,
+    maximum_energy: float = MAX_ENERGY_PER_ATOM,
+    maximum_force: float = MAX_FORCE,
 ) -> Evaluation | Failure:
     """Return the evaluation in plain float64 on the CPU, or why it is not data.
 
     Args:
-        outcome: What an evaluator returned.
-        atoms: The number of atoms of the structure.
+        evaluation: What an evaluator returned.
+        n_atoms: The number of atoms of the structure.
         maximum_energy: Limit of |energy| in eV per atom.
         maximum_force: Limit of the force on an atom in eV/Å.
     """
-    seconds = _seconds(outcome.seconds)
+    seconds = _positive_seconds(evaluation.seconds)
     try:
-        energy = _number(outcome.energy)
-        forces = _forces(outcome.forces)
-        properties = {str(k): _number(v) for k, v in outcome.properties.items()}
-        provenance = {str(k): str(v) for k, v in outcome.provenance.items()}
+        energy = _to_float(evaluation.energy)
+        forces = _to_cpu_forces(evaluation.forces)
+        properties = {str(k): _to_float(v) for k, v in evaluation.properties.items()}
+        provenance = {str(k): str(v) for k, v in evaluation.provenance.items()}
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"the evaluator returned something that is not a number: {error}"
-        return Failure(_shorten(reason), seconds=seconds)
-    reason = _wrong_energy(energy, atoms, maximum_energy)
+        return Failure(_shorten_line(reason), seconds=seconds)
+    reason = _invalid_energy_reason(energy, n_atoms, maximum_energy)
     if not reason and forces is not None:
-        reason = _wrong_forces(forces, atoms, maximum_force)
+        reason = _invalid_forces_reason(forces, n_atoms, maximum_force)
     if reason:
         return Failure(reason, seconds=seconds)
     return Evaluation(energy, forces, properties, seconds, provenance)
 
 
-def _seconds(value: float) -> float:
+def _positive_seconds(value: float) -> float:
     try:
         seconds = float(value)
     except (TypeError, ValueError):
@@ -163,7 +163,7 @@ def _seconds(value: float) -> float:
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
-def _number(value: object) -> float:
+def _to_float(value: object) -> float:
     if isinstance(value, int | float):
         return float(value)
     # Not float(value): numpy warns of arrays of one number and takes them.
@@ -173,31 +173,31 @@ def _number(value: object) -> float:
     return float(number)
 
 
-def _forces(value: object) -> Tensor | None:
+def _to_cpu_forces(value: object) -> Tensor | None:
     if value is None:
         return None
     forces = torch.as_tensor(value).detach()
     return forces.to(device="cpu", dtype=torch.float64).contiguous().clone()
 
 
-def _wrong_energy(energy: float, atoms: int, limit: float) -> str:
+def _invalid_energy_reason(energy: float, n_atoms: int, limit: float) -> str:
     if not math.isfinite(energy):
         return f"the energy is not finite: {energy} eV"
-    if abs(energy) > limit * atoms:
+    if abs(energy) > limit * n_atoms:
         return (
-            f"the energy is absurd: {energy:g} eV for {atoms} atoms is more than "
+            f"the energy is absurd: {energy:g} eV for {n_atoms} atoms is more than "
             f"{limit:g} eV per atom"
         )
     return ""
 
 
-def _wrong_forces(forces: Tensor, atoms: int, limit: float) -> str:
-    if tuple(forces.shape) != (atoms, 3):
+def _invalid_forces_reason(forces: Tensor, n_atoms: int, limit: float) -> str:
+    if tuple(forces.shape) != (n_atoms, 3):
         found = list(forces.shape)
-        return f"the forces have the wrong shape: {found}, not [{atoms}, 3]"
+        return f"the forces have the wrong shape: {found}, not [{n_atoms}, 3]"
     broken = int((~forces.isfinite()).any(dim=1).sum())
     if broken:
-        return f"the forces on {broken} of {atoms} atoms are not finite"
+        return f"the forces on {broken} of {n_atoms} atoms are not finite"
     largest = float(forces.norm(dim=1).max())
     if largest > limit:
         return (
@@ -207,7 +207,7 @@ def _wrong_forces(forces: Tensor, atoms: int, limit: float) -> str:
     return ""
 
 
-def _shorten(text: str, length: int = 500) -> str:
+def _shorten_line(text: str, length: int = 500) -> str:
     """Return one line of at most `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"

@@ -7,15 +7,15 @@ from typing import Any, final
 
 import torch
 
-from bostruct.errors import InputError, check_positive, must
+from bostruct.errors import InputError, check_positive, error_message
 from bostruct.evaluators.base import (
-    MAXIMUM_ENERGY,
-    MAXIMUM_FORCE,
+    MAX_ENERGY_PER_ATOM,
+    MAX_FORCE,
     Evaluation,
     Failure,
-    check,
+    check_evaluation,
 )
-from bostruct.runtime.callable_name import name, plain
+from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
 
 
@@ -45,8 +45,8 @@ class Calculator:
         factory: Callable[..., Any],
         *,
         with_forces: bool = True,
-        maximum_energy: float = MAXIMUM_ENERGY,
-        maximum_force: float = MAXIMUM_FORCE,
+        maximum_energy: float = MAX_ENERGY_PER_ATOM,
+        maximum_force: float = MAX_FORCE,
         **arguments: object,
     ) -> None:
         made = hasattr(factory, "get_potential_energy") and not isinstance(
@@ -59,7 +59,7 @@ class Calculator:
                 "that returns a calculator: each worker makes its own."
             )
             condition = "be a calculator class or a function"
-            raise InputError(must("factory", condition, found, way_out))
+            raise InputError(error_message("factory", condition, found, way_out))
         self.factory = factory
         self.with_forces = with_forces
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
@@ -83,9 +83,9 @@ class Calculator:
         outcome = Evaluation(
             energy,
             None if forces is None else torch.as_tensor(forces),
-            provenance={"calculator": name(type(self._calculator))},
+            provenance={"calculator": qualified_name(type(self._calculator))},
         )
-        return check(
+        return check_evaluation(
             outcome,
             len(atoms),
             maximum_energy=self.maximum_energy,
@@ -96,8 +96,8 @@ class Calculator:
         """Return what identifies the evaluator, ready for JSON."""
         return {
             "kind": "Calculator",
-            "factory": name(self.factory),
-            "arguments": plain(self.arguments),
+            "factory": qualified_name(self.factory),
+            "arguments": to_json_value(self.arguments),
             "with_forces": self.with_forces,
             "maximum_energy": self.maximum_energy,
             "maximum_force": self.maximum_force,

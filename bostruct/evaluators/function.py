@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 from bostruct.evaluators.base import Evaluation, Failure
-from bostruct.runtime.callable_name import name, plain
+from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
 
 
@@ -34,7 +34,7 @@ class Function:
         if not callable(self.function):
             way_out = "It takes one ase.Atoms and returns its energy in eV."
             found = type(self.function).__name__
-            raise InputError(must("function", "be callable", found, way_out))
+            raise InputError(error_message("function", "be callable", found, way_out))
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return what the function says of one structure."""
@@ -52,6 +52,6 @@ class Function:
         """Return what identifies the evaluator, ready for JSON."""
         return {
             "kind": "Function",
-            "function": name(self.function),
-            "arguments": plain(self.arguments),
+            "function": qualified_name(self.function),
+            "arguments": to_json_value(self.arguments),
         }

@@ -20,15 +20,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, final
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
-PREFIX = "quarantined."
+QUARANTINE_PREFIX = "quarantined."
 
-Window = tuple[float | None, float | None]
+ValidRange = tuple[float | None, float | None]
 """The least and the greatest value that is believed; None where there is no bound."""
 
 
-class Told(Protocol):
+class HasProperties(Protocol):
     """An `Evaluation`, or a trial of a log."""
 
     @property
@@ -44,7 +44,7 @@ class Told(Protocol):
 
 @final
 @dataclass(frozen=True)
-class Quarantined:
+class QuarantinedProperty:
     """A value that is not believed.
 
     Attributes:
@@ -56,60 +56,68 @@ class Quarantined:
     reason: str
 
 
-def valid(outcome: Told) -> dict[str, float]:
+def trusted_properties(outcome: HasProperties) -> dict[str, float]:
     """Return the properties that may be learnt from."""
     found = outcome.properties.items()
-    return {name: value for name, value in found if not name.startswith(PREFIX)}
-
-
-def quarantined(outcome: Told) -> dict[str, Quarantined]:
-    """Return the properties that may not, with the reasons."""
     return {
-        name.removeprefix(PREFIX): Quarantined(outcome.properties.get(name), reason)
-        for name, reason in outcome.provenance.items()
-        if name.startswith(PREFIX)
+        name: value for name, value in found if not name.startswith(QUARANTINE_PREFIX)
     }
 
 
-def separate(
+def quarantined_properties(outcome: HasProperties) -> dict[str, QuarantinedProperty]:
+    """Return the properties that may not, with the reasons."""
+    return {
+        name.removeprefix(QUARANTINE_PREFIX): QuarantinedProperty(
+            outcome.properties.get(name), reason
+        )
+        for name, reason in outcome.provenance.items()
+        if name.startswith(QUARANTINE_PREFIX)
+    }
+
+
+def split_quarantined(
     values: Mapping[str, float],
-    windows: Mapping[str, Window],
-    doubts: Mapping[str, str] | None = None,
-    rests: Mapping[str, Collection[str]] | None = None,
+    valid_ranges: Mapping[str, ValidRange],
+    doubt_reasons: Mapping[str, str] | None = None,
+    derived_from: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return properties and provenance in which what is not believed is set apart.
 
     Args:
         values: All that was found, by name. What is not finite is no value.
-        windows: What is believed of a property; without one, every finite number.
-        doubts: Why a property is not believed whatever its window says, or why there
+        valid_ranges: What is believed of a property; without one, every finite number.
+        doubt_reasons: Why a property is not believed whatever its window says, or why there
             is none.
-        rests: What a property is computed from: it goes into quarantine with it.
+        derived_from: What a property is computed from: it goes into quarantine with it.
 
     >>> separate({"bulk_modulus_GPa": 1761.0}, {"bulk_modulus_GPa": (1, 600)})[0]
     {'quarantined.bulk_modulus_GPa': 1761.0}
     """
-    reasons = dict(doubts or {})
+    reasons = dict(doubt_reasons or {})
     for name, value in values.items():
-        if name not in reasons and (reason := outside(value, windows.get(name))):
+        if name not in reasons and (
+            reason := range_violation(value, valid_ranges.get(name))
+        ):
             reasons[name] = reason
     spread = True
     while spread:
         spread = False
-        for name, bases in (rests or {}).items():
+        for name, bases in (derived_from or {}).items():
             broken = [base for base in bases if base in reasons]
             if broken and name in values and name not in reasons:
                 reasons[name] = f"it rests on {broken[0]}, which is in quarantine"
                 spread = True
     properties = {
-        PREFIX + name if name in reasons else name: value
+        QUARANTINE_PREFIX + name if name in reasons else name: value
         for name, value in values.items()
         if math.isfinite(value)
     }
-    return properties, {PREFIX + name: text for name, text in reasons.items()}
+    return properties, {
+        QUARANTINE_PREFIX + name: text for name, text in reasons.items()
+    }
 
 
-def outside(value: float, window: Window | None) -> str:
+def range_violation(value: float, valid_range: ValidRange | None) -> str:
     """Return why a value is not believed; nothing where it is.
 
     >>> outside(-2992.0, (1, 600))
@@ -117,7 +125,7 @@ def outside(value: float, window: Window | None) -> str:
     """
     if not math.isfinite(value):
         return f"{value} is not a number to believe"
-    least, greatest = window or (None, None)
+    least, greatest = valid_range or (None, None)
     low = least is not None and value < least
     if not low and not (greatest is not None and value > greatest):
         return ""
@@ -128,27 +136,31 @@ def outside(value: float, window: Window | None) -> str:
     return f"{value:g} is outside its window, {least:g} to {greatest:g}"
 
 
-def check_windows(
-    windows: Mapping[str, Window], defaults: Mapping[str, Window]
-) -> dict[str, Window]:
+def check_valid_ranges(
+    valid_ranges: Mapping[str, ValidRange], defaults: Mapping[str, ValidRange]
+) -> dict[str, ValidRange]:
     """Return the default windows with the user's own in their places.
 
     Raises:
         InputError: a name is not one of a property, or a window is empty.
     """
-    for name, window in windows.items():
+    for name, window in valid_ranges.items():
         if name not in defaults:
             way_out = f"Known are {', '.join(sorted(defaults))}."
-            raise InputError(must("windows", "name properties", name, way_out))
+            raise InputError(
+                error_message("valid_ranges", "name properties", name, way_out)
+            )
         try:
             least, greatest = window
         except (TypeError, ValueError) as error:
             way_out = "Give the least and the greatest value, None for no bound."
             condition = f"hold two bounds of {name}"
-            raise InputError(must("windows", condition, window, way_out)) from error
+            raise InputError(
+                error_message("valid_ranges", condition, window, way_out)
+            ) from error
         low = -math.inf if least is None else least
         high = math.inf if greatest is None else greatest
         if not low < high:
             condition = f"hold a lower and a higher bound of {name}"
-            raise InputError(must("windows", condition, window))
-    return {**defaults, **windows}
+            raise InputError(error_message("valid_ranges", condition, window))
+    return {**defaults, **valid_ranges}

@@ -5,9 +5,11 @@ non-dominated rows and hypervolumes leave. The problem, not the method: no model
 """
 
 from bostruct.objectives.optimization_config import Constraint as Constraint
-from bostruct.objectives.optimization_config import Goals as Goals
 from bostruct.objectives.optimization_config import Objective as Objective
-from bostruct.objectives.pareto import complete as complete
-from bostruct.objectives.pareto import front as front
+from bostruct.objectives.optimization_config import (
+    OptimizationConfig as OptimizationConfig,
+)
 from bostruct.objectives.pareto import hypervolume as hypervolume
-from bostruct.objectives.pareto import reference_point as reference_point
+from bostruct.objectives.pareto import infer_reference_point as infer_reference_point
+from bostruct.objectives.pareto import is_complete as is_complete
+from bostruct.objectives.pareto import pareto_front as pareto_front

@@ -23,12 +23,12 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_shape, must
+from bostruct.errors import InputError, check_shape, error_message
 
-Window = tuple[float | None, float | None]
+ValidRange = tuple[float | None, float | None]
 
 
-def check_name(name: str) -> None:
+def check_outcome_name(name: str) -> None:
     """Refuse an outcome without a name.
 
     Raises:
@@ -36,10 +36,12 @@ def check_name(name: str) -> None:
     """
     if not isinstance(name, str) or not name:
         way_out = "It is what the evaluator calls it, such as 'bulk_modulus_GPa'."
-        raise InputError(must("name", "be the name of an outcome", repr(name), way_out))
+        raise InputError(
+            error_message("name", "be the name of an outcome", repr(name), way_out)
+        )
 
 
-def check_number(name: str, owner: str, value: float | None) -> None:
+def check_finite(name: str, outcome_name: str, value: float | None) -> None:
     """Refuse a bound or a reference that is no finite number.
 
     Raises:
@@ -47,24 +49,26 @@ def check_number(name: str, owner: str, value: float | None) -> None:
     """
     if value is not None and not math.isfinite(value):
         way_out = "In the unit of the outcome; leave it out for none."
-        raise InputError(must(name, f"be finite for {owner!r}", value, way_out))
+        raise InputError(
+            error_message(name, f"be finite for {outcome_name!r}", value, way_out)
+        )
 
 
-def check_window(owner: str, window: Window | None) -> None:
+def check_valid_range(outcome_name: str, valid_range: ValidRange | None) -> None:
     """Refuse a window of validity that lets nothing through.
 
     Raises:
         InputError: it is not two ends in rising order.
     """
-    if window is None:
+    if valid_range is None:
         return
-    ends = tuple(window)
+    ends = tuple(valid_range)
     numbers = [end for end in ends if end is not None]
     fits = len(ends) == 2 and all(map(math.isfinite, numbers))
     if not fits or (len(numbers) == 2 and not numbers[0] < numbers[1]):
-        condition = f"be two ends for {owner!r}, the lower first"
+        condition = f"be two ends for {outcome_name!r}, the lower first"
         way_out = "Raw values such as (0, 1000); None leaves an end open."
-        raise InputError(must("window", condition, window, way_out))
+        raise InputError(error_message("valid_range", condition, valid_range, way_out))
 
 
 @final
@@ -78,7 +82,7 @@ class Objective:
         unit: Of the raw value; only shown.
         log: Whether it is learnt and judged as its log10, for what spans decades.
         reference: The worst raw value that counts. None has it chosen from the data.
-        window: Raw values outside it are not believed; a campaign quarantines them.
+        valid_range: Raw values outside it are not believed; a campaign quarantines them.
 
     Raises:
         InputError: no name, no direction, or numbers that are none.
@@ -93,19 +97,19 @@ reference=100.0, window=None)
     unit: str = ""
     log: bool = False
     reference: float | None = None
-    window: Window | None = None
+    valid_range: ValidRange | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        check_outcome_name(self.name)
         if self.direction not in ("minimize", "maximize"):
             condition = f"be 'minimize' or 'maximize' for {self.name!r}"
             way_out = "An objective has no direction of its own: say which is better."
             found = repr(self.direction)
-            raise InputError(must("direction", condition, found, way_out))
-        check_number("reference", self.name, self.reference)
-        check_window(self.name, self.window)
+            raise InputError(error_message("direction", condition, found, way_out))
+        check_finite("reference", self.name, self.reference)
+        check_valid_range(self.name, self.valid_range)
         if self.log:
-            check_log(self.name, "reference", self.reference)
+            check_positive_for_log(self.name, "reference", self.reference)
 
     @property
     def sign(self) -> float:
@@ -125,10 +129,10 @@ class Constraint:
 
     Args:
         name: Of the outcome, as the evaluator or the space calls it.
-        below: The largest raw value that is good enough.
-        above: The smallest one.
+        upper: The largest raw value that is good enough.
+        lower: The smallest one.
         unit: Of the raw value; only shown.
-        window: Raw values outside it are not believed; a campaign quarantines them.
+        valid_range: Raw values outside it are not believed; a campaign quarantines them.
 
     Raises:
         InputError: no name, no bound, or bounds with nothing between them.
@@ -138,36 +142,36 @@ class Constraint:
     """
 
     name: str
-    below: float | None = None
-    above: float | None = None
+    upper: float | None = None
+    lower: float | None = None
     unit: str = ""
-    window: Window | None = None
+    valid_range: ValidRange | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.name)
-        check_number("below", self.name, self.below)
-        check_number("above", self.name, self.above)
-        check_window(self.name, self.window)
-        if self.below is None and self.above is None:
+        check_outcome_name(self.name)
+        check_finite("upper", self.name, self.upper)
+        check_finite("lower", self.name, self.lower)
+        check_valid_range(self.name, self.valid_range)
+        if self.upper is None and self.lower is None:
             condition = f"have a bound on {self.name!r}"
             way_out = "Pass below=, above= or both, in raw values."
-            raise InputError(must("constraint", condition, "none", way_out))
-        low = -math.inf if self.above is None else self.above
-        high = math.inf if self.below is None else self.below
+            raise InputError(error_message("constraint", condition, "none", way_out))
+        low = -math.inf if self.lower is None else self.lower
+        high = math.inf if self.upper is None else self.upper
         if not low < high:
             condition = f"be less than `below` for {self.name!r}"
-            found = f"above={self.above}, below={self.below}"
+            found = f"above={self.lower}, below={self.upper}"
             way_out = "`above` is the smallest value allowed, `below` the largest."
-            raise InputError(must("above", condition, found, way_out))
+            raise InputError(error_message("lower", condition, found, way_out))
 
     @property
-    def slack_names(self) -> tuple[str, ...]:
+    def constraint_labels(self) -> tuple[str, ...]:
         """What each bound asks for, in the order of its columns in the slacks."""
-        bounds = (("<=", self.below), (">=", self.above))
+        bounds = (("<=", self.upper), (">=", self.lower))
         return tuple(f"{self.name} {s} {v:g}" for s, v in bounds if v is not None)
 
 
-def check_log(name: str, what: str, value: float | None) -> None:
+def check_positive_for_log(name: str, argument: str, value: float | None) -> None:
     """Refuse a bound or a reference that has no logarithm.
 
     Raises:
@@ -175,12 +179,14 @@ def check_log(name: str, what: str, value: float | None) -> None:
     """
     if value is not None and value <= 0:
         condition = f"be positive for {name!r}, which is judged as its log10"
-        raise InputError(must(what, condition, value, "Drop log=True otherwise."))
+        raise InputError(
+            error_message(argument, condition, value, "Drop log=True otherwise.")
+        )
 
 
 @final
 @dataclass(frozen=True)
-class Goals:
+class OptimizationConfig:
     """Objectives and constraints together: what makes one structure better.
 
     Args:
@@ -204,7 +210,9 @@ class Goals:
         object.__setattr__(self, "constraints", tuple(self.constraints))
         if not self.objectives:
             way_out = "Such as Objective('bulk_modulus_GPa', 'maximize')."
-            raise InputError(must("objectives", "hold one at least", "none", way_out))
+            raise InputError(
+                error_message("objectives", "hold one at least", "none", way_out)
+            )
         kinds: dict[str, tuple[Objective | Constraint, ...]] = {
             "objectives": self.objectives,
             "constraints": self.constraints,
@@ -215,114 +223,123 @@ class Goals:
             if twice:
                 way_out = "One outcome is one of them: both bounds fit in a Constraint."
                 condition = "have a name each of its own"
-                raise InputError(must(what, condition, f"{twice} twice", way_out))
-        logs = self.logs
+                raise InputError(
+                    error_message(what, condition, f"{twice} twice", way_out)
+                )
+        logs = self.log_outcomes
         for constraint in self.constraints:
             if constraint.name in logs:
-                check_log(constraint.name, "below", constraint.below)
-                check_log(constraint.name, "above", constraint.above)
+                check_positive_for_log(constraint.name, "below", constraint.upper)
+                check_positive_for_log(constraint.name, "above", constraint.lower)
         self._check_units()
 
     @property
-    def _parts(self) -> tuple[Objective | Constraint, ...]:
+    def _terms(self) -> tuple[Objective | Constraint, ...]:
         return (*self.objectives, *self.constraints)
 
     def _check_units(self) -> None:
-        for name in self.names:
-            found = {p.unit for p in self._parts if p.name == name and p.unit}
+        for name in self.outcome_names:
+            found = {p.unit for p in self._terms if p.name == name and p.unit}
             if len(found) > 1:
                 condition = f"be one for {name!r}"
                 way_out = "An outcome has the unit its evaluator measures it in."
-                raise InputError(must("unit", condition, sorted(found), way_out))
+                raise InputError(
+                    error_message("unit", condition, sorted(found), way_out)
+                )
 
     @property
-    def logs(self) -> frozenset[str]:
+    def log_outcomes(self) -> frozenset[str]:
         """The outcomes that are learnt and judged as their log10."""
         return frozenset(part.name for part in self.objectives if part.log)
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
+    def outcome_names(self) -> tuple[str, ...]:
         """Every outcome once: the objectives in order, then those of constraints."""
-        return tuple(dict.fromkeys(part.name for part in self._parts))
+        return tuple(dict.fromkeys(part.name for part in self._terms))
 
     @property
     def units(self) -> dict[str, str]:
         """The unit of every outcome, "" where none was given."""
-        units = dict.fromkeys(self.names, "")
-        for part in self._parts:
+        units = dict.fromkeys(self.outcome_names, "")
+        for part in self._terms:
             units[part.name] = units[part.name] or part.unit
         return units
 
     @property
-    def windows(self) -> dict[str, Window]:
+    def valid_ranges(self) -> dict[str, ValidRange]:
         """Which raw values are believed, of the outcomes that have a window.
 
         Where an objective and a constraint have one each, both hold.
         """
-        found: dict[str, Window] = {}
-        for part in self._parts:
-            if part.window is not None:
-                ends = (found.get(part.name, (None, None)), part.window)
+        found: dict[str, ValidRange] = {}
+        for part in self._terms:
+            if part.valid_range is not None:
+                ends = (found.get(part.name, (None, None)), part.valid_range)
                 low = [low for low, _ in ends if low is not None]
                 high = [high for _, high in ends if high is not None]
                 found[part.name] = (max(low, default=None), min(high, default=None))
         return found
 
     @property
-    def slack_names(self) -> tuple[str, ...]:
+    def constraint_labels(self) -> tuple[str, ...]:
         """What each column of the slacks asks for."""
-        return tuple(name for part in self.constraints for name in part.slack_names)
+        return tuple(
+            name for part in self.constraints for name in part.constraint_labels
+        )
 
-    def outcome(self, name: str, raw: float) -> float:
+    def transform(self, name: str, raw_value: float) -> float:
         """Return a raw value in outcome space; NaN where it has no place there."""
-        if not math.isfinite(raw):
+        if not math.isfinite(raw_value):
             return math.nan
-        if name not in self.logs:
-            return float(raw)
-        return math.log10(raw) if raw > 0 else math.nan
+        if name not in self.log_outcomes:
+            return float(raw_value)
+        return math.log10(raw_value) if raw_value > 0 else math.nan
 
-    def outcomes(self, raw: Mapping[str, float]) -> list[float]:
+    def outcome_vector(self, raw_values: Mapping[str, float]) -> list[float]:
         """Return `[k]` of one structure: NaN where unknown, or without a logarithm."""
-        return [self.outcome(name, raw.get(name, math.nan)) for name in self.names]
+        return [
+            self.transform(name, raw_values.get(name, math.nan))
+            for name in self.outcome_names
+        ]
 
-    def raw(self, Y: Tensor) -> Tensor:
+    def untransform(self, Y: Tensor) -> Tensor:
         """Return `Y [..., k]` in raw values, `[..., k]`."""
-        check_last(Y, len(self.names))
+        check_n_outcomes(Y, len(self.outcome_names))
         columns = [
-            10.0 ** Y[..., i] if name in self.logs else Y[..., i]
-            for i, name in enumerate(self.names)
+            10.0 ** Y[..., i] if name in self.log_outcomes else Y[..., i]
+            for i, name in enumerate(self.outcome_names)
         ]
         return torch.stack(columns, dim=-1)
 
     def utilities(self, Y: Tensor) -> Tensor:
         """Return `[..., m]` of `Y [..., k]`: the objectives, larger is better."""
-        check_last(Y, len(self.names))
+        check_n_outcomes(Y, len(self.outcome_names))
         signs = Y.new_tensor([part.sign for part in self.objectives])
         return Y[..., : len(self.objectives)] * signs
 
-    def slacks(self, Y: Tensor) -> Tensor:
+    def constraint_values(self, Y: Tensor) -> Tensor:
         """Return `[..., c]` of `Y [..., k]`, a column per bound; <= 0 is feasible.
 
         The sign is BoTorch's, the unit that of outcome space; below before above.
         """
-        check_last(Y, len(self.names))
+        check_n_outcomes(Y, len(self.outcome_names))
         columns = []
         for part in self.constraints:
-            y = Y[..., self.names.index(part.name)]
-            if part.below is not None:
-                columns.append(y - self.outcome(part.name, part.below))
-            if part.above is not None:
-                columns.append(self.outcome(part.name, part.above) - y)
+            y = Y[..., self.outcome_names.index(part.name)]
+            if part.upper is not None:
+                columns.append(y - self.transform(part.name, part.upper))
+            if part.lower is not None:
+                columns.append(self.transform(part.name, part.lower) - y)
         if not columns:
             return Y.new_zeros(*Y.shape[:-1], 0)
         return torch.stack(columns, dim=-1)
 
-    def feasible(self, Y: Tensor) -> Tensor:
+    def is_feasible(self, Y: Tensor) -> Tensor:
         """Return `[...]` whether `Y [..., k]` keeps every bound.
 
         NaN keeps none: what was not measured is not known to be good enough.
         """
-        return (self.slacks(Y) <= 0).all(dim=-1)
+        return (self.constraint_values(Y) <= 0).all(dim=-1)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the goals, ready for JSON."""
@@ -338,11 +355,11 @@ class Goals:
         }
 
 
-def check_last(Y: Tensor, k: int) -> None:
-    """Refuse outcomes whose last axis is not the goals' `k`.
+def check_n_outcomes(Y: Tensor, n_outcomes: int) -> None:
+    """Refuse outcomes whose last axis is not the goals' `n_outcomes`.
 
     Raises:
         ShapeError: it is not.
     """
-    shape = [*Y.shape[:-1], k]
+    shape = [*Y.shape[:-1], n_outcomes]
     check_shape("Y", Y, shape, "A column per outcome, in the order of `names`.")

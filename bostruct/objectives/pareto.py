@@ -20,28 +20,30 @@ from botorch.utils.multi_objective.box_decompositions.dominated import (
 from botorch.utils.multi_objective.pareto import is_non_dominated
 from torch import Tensor
 
-from bostruct.errors import InputError, check_shape, must
-from bostruct.objectives.optimization_config import Goals
+from bostruct.errors import InputError, check_shape, error_message
+from bostruct.objectives.optimization_config import OptimizationConfig
 
 # How far behind the worst value the reference stands, as a share of the range.
-MARGIN = 0.1
+REFERENCE_MARGIN = 0.1
 
 
-def complete(Y: Tensor) -> Tensor:
+def is_complete(Y: Tensor) -> Tensor:
     """Return `[t]` whether every outcome of a row of `Y [t, k]` is known."""
     return Y.isfinite().all(dim=-1)
 
 
-def front(Y: Tensor, goals: Goals) -> Tensor:
+def pareto_front(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
     """Return the rows of `Y [t, k]` that no other row betters, int64, rising.
 
     Incomplete and infeasible rows are left out. Of equal ones the first stays.
     """
-    (rows,) = (complete(Y) & goals.feasible(Y)).nonzero(as_tuple=True)
-    return rows[is_non_dominated(goals.utilities(Y[rows]))]
+    (rows,) = (is_complete(Y) & optimization_config.is_feasible(Y)).nonzero(
+        as_tuple=True
+    )
+    return rows[is_non_dominated(optimization_config.utilities(Y[rows]))]
 
 
-def reference_point(Y: Tensor, goals: Goals) -> Tensor:
+def infer_reference_point(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
     """Return the utilities `[m]` behind which nothing counts.
 
     The user's where given. Else the worst of the complete rows of `Y [t, k]`, less a
@@ -54,36 +56,47 @@ def reference_point(Y: Tensor, goals: Goals) -> Tensor:
     Raises:
         InputError: nothing is known of an objective without a reference.
     """
-    utilities = goals.utilities(Y)  # [t, m]
-    whole = complete(Y)
+    utilities = optimization_config.utilities(Y)  # [t, m]
+    whole = is_complete(Y)
     points = []
-    for j, part in enumerate(goals.objectives):
+    for j, part in enumerate(optimization_config.objectives):
         if part.reference is not None:
-            points.append(part.sign * goals.outcome(part.name, part.reference))
+            points.append(
+                part.sign * optimization_config.transform(part.name, part.reference)
+            )
             continue
         column = utilities[:, j]
         column = column[whole] if whole.any() else column[column.isfinite()]
         if not len(column):
             condition = f"hold a value of {part.name!r}"
             way_out = "Evaluate a structure first, or pass Objective(reference=...)."
-            raise InputError(must("Y", condition, "none", way_out))
+            raise InputError(error_message("Y", condition, "none", way_out))
         worst = float(column.min())
         range_ = float(column.max()) - worst
-        points.append(worst - MARGIN * (range_ or abs(worst) or 1.0))
+        points.append(worst - REFERENCE_MARGIN * (range_ or abs(worst) or 1.0))
     return utilities.new_tensor(points)
 
 
-def hypervolume(Y: Tensor, goals: Goals, reference: Tensor) -> float:
+def hypervolume(
+    Y: Tensor, optimization_config: OptimizationConfig, reference_point: Tensor
+) -> float:
     """Return the volume between `reference [m]` and the front of `Y [t, k]`.
 
     In the product of the units of outcome space; 0.0 without a feasible row.
     """
-    check_shape("reference", reference, [len(goals.objectives)], "Utilities.")
-    utilities = goals.utilities(Y[front(Y, goals)])  # [f, m]
-    utilities = utilities[(utilities > reference).all(dim=-1)]
+    check_shape(
+        "reference_point",
+        reference_point,
+        [len(optimization_config.objectives)],
+        "Utilities.",
+    )
+    utilities = optimization_config.utilities(
+        Y[pareto_front(Y, optimization_config)]
+    )  # [f, m]
+    utilities = utilities[(utilities > reference_point).all(dim=-1)]
     if not len(utilities):
         return 0.0
-    if len(reference) == 1:
-        return float(utilities.max() - reference)
-    boxes = DominatedPartitioning(ref_point=reference, Y=utilities)
+    if len(reference_point) == 1:
+        return float(utilities.max() - reference_point)
+    boxes = DominatedPartitioning(ref_point=reference_point, Y=utilities)
     return float(boxes.compute_hypervolume())

@@ -14,11 +14,11 @@ import warnings
 import gpytorch.settings
 import linear_operator.settings
 
-VALUES = ("_default", "_global_value", "_state")
+SETTING_ATTRIBUTES = ("_default", "_global_value", "_state")
 """Where a setting keeps its value."""
 
 
-def values() -> dict[tuple[type, str], object]:
+def read_settings() -> dict[tuple[type, str], object]:
     """Return every value that a setting of linear_operator or gpytorch holds."""
     modules = (linear_operator.settings, gpytorch.settings)
     kinds = {k for m in modules for k in vars(m).values() if isinstance(k, type)}
@@ -26,22 +26,22 @@ def values() -> dict[tuple[type, str], object]:
         (kind, name): value
         for kind in kinds
         for name, value in vars(kind).items()
-        if name in VALUES
+        if name in SETTING_ATTRIBUTES
     }
 
 
-def restore(before: dict[tuple[type, str], object]) -> None:
+def restore_settings(settings: dict[tuple[type, str], object]) -> None:
     """Put the values back."""
-    for (kind, name), value in before.items():
+    for (kind, name), value in settings.items():
         setattr(kind, name, value)
 
 
-_before = values()
-_environment = set(os.environ)
+_saved_settings = read_settings()
+_saved_environment = set(os.environ)
 with warnings.catch_warnings():
     import botorch.acquisition.monte_carlo
     import botorch.models
     import botorch.optim.core  # noqa: F401 - and scipy and threadpoolctl with them
-restore(_before)
-for _name in set(os.environ) - _environment:
+restore_settings(_saved_settings)
+for _name in set(os.environ) - _saved_environment:
     del os.environ[_name]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 
-def canonical(value: object) -> str:
+def to_canonical_json(value: object) -> str:
     """Return the one JSON text of a description.
 
     >>> canonical({"b": (1, 2), "a": 0.1})
@@ -15,28 +15,34 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def differences(there: object, here: object, name: str = "") -> list[str]:
+def describe_differences(stored: object, current: object, name: str = "") -> list[str]:
     """Return what differs between two descriptions, one phrase each.
 
     >>> differences({"seed": 0, "space": {"n": 7}}, {"seed": 1, "space": {"n": 7}})
     ['seed is 0 there and 1 here']
     """
-    if isinstance(there, Mapping) and isinstance(here, Mapping):
+    if isinstance(stored, Mapping) and isinstance(current, Mapping):
         phrases = []
-        for key in sorted({*there, *here}):
+        for key in sorted({*stored, *current}):
             path = f"{name}.{key}" if name else str(key)
-            if key not in there:
-                phrases.append(f"{path} is absent there and {_show(here[key])} here")
-            elif key not in here:
-                phrases.append(f"{path} is {_show(there[key])} there and absent here")
+            if key not in stored:
+                phrases.append(
+                    f"{path} is absent there and {_truncated_json(current[key])} here"
+                )
+            elif key not in current:
+                phrases.append(
+                    f"{path} is {_truncated_json(stored[key])} there and absent here"
+                )
             else:
-                phrases.extend(differences(there[key], here[key], path))
+                phrases.extend(describe_differences(stored[key], current[key], path))
         return phrases
-    if canonical(there) == canonical(here):
+    if to_canonical_json(stored) == to_canonical_json(current):
         return []
-    return [f"{name} is {_show(there)} there and {_show(here)} here"]
+    return [
+        f"{name} is {_truncated_json(stored)} there and {_truncated_json(current)} here"
+    ]
 
 
-def _show(value: object, length: int = 80) -> str:
-    text = canonical(value)
+def _truncated_json(value: object, length: int = 80) -> str:
+    text = to_canonical_json(value)
     return text if len(text) <= length else text[: length - 1] + "…"

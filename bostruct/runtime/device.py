@@ -6,17 +6,17 @@ import time
 
 import torch
 
-from bostruct.errors import DeviceError, InputError, must
+from bostruct.errors import DeviceError, InputError, error_message
 
 
-def now(device: torch.device) -> float:
+def synchronized_time(device: torch.device) -> float:
     """Return the time, s, once the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
-def resolve(device: str | torch.device = "auto") -> torch.device:
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """Return the device; "auto" takes CUDA where there is one.
 
     Raises:
@@ -32,16 +32,22 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
         found = torch.device(device)
     except RuntimeError as error:
         condition = "be auto, cpu or cuda"
-        raise InputError(must("device", condition, repr(device))) from error
+        raise InputError(error_message("device", condition, repr(device))) from error
     if found.type not in ("cpu", "cuda"):
-        raise InputError(must("device", "be auto, cpu or cuda", repr(str(device))))
+        raise InputError(
+            error_message("device", "be auto, cpu or cuda", repr(str(device)))
+        )
     if found.type == "cuda" and not torch.cuda.is_available():
         way_out = (
             "torch sees no CUDA device here: take cpu or auto, or install a torch "
             "that was built for your driver."
         )
-        raise DeviceError(must("device", "be one that exists", str(device), way_out))
+        raise DeviceError(
+            error_message("device", "be one that exists", str(device), way_out)
+        )
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         way_out = f"There are {torch.cuda.device_count()}, counted from 0."
-        raise DeviceError(must("device", "be one that exists", str(device), way_out))
+        raise DeviceError(
+            error_message("device", "be one that exists", str(device), way_out)
+        )
     return found

@@ -25,10 +25,10 @@ from bostruct.errors import check_count, check_positive
 T = TypeVar("T")
 P = ParamSpec("P")
 
-PRELOADED = ["bostruct.runtime.executors", "ase.calculators.calculator"]
+PRELOADED_MODULES = ["bostruct.runtime.executors", "ase.calculators.calculator"]
 """What workers need, imported once: no worker spends its time limit on it."""
 
-_functions: dict[str, Callable[..., Any]] = {}
+_function_cache: dict[str, Callable[..., Any]] = {}
 """In a worker: what it was sent, so that a calculator is made once in each process."""
 
 
@@ -59,16 +59,16 @@ class Workers(Executor):
     works; a script that calls `run` needs `if __name__ == "__main__":` around it.
 
     Args:
-        count: Number of processes.
+        max_workers: Number of processes.
         time_limit: Of one call in seconds, from its start; the process that takes
             longer is killed.
     """
 
-    def __init__(self, count: int = 1, time_limit: float | None = None) -> None:
-        check_count("count", count)
+    def __init__(self, max_workers: int = 1, time_limit: float | None = None) -> None:
+        check_count("max_workers", max_workers)
         if time_limit is not None:
             check_positive("time_limit", time_limit, "In seconds, or None.")
-        self.count = count
+        self.max_workers = max_workers
         self.time_limit = time_limit
         self._pool: ProcessPool | None = None
         self._mutex = threading.Lock()
@@ -81,13 +81,13 @@ class Workers(Executor):
         arguments = cloudpickle.dumps((args, kwargs))
         with self._mutex:
             if self._pool is None:
-                self._pool = _pool(self.count)
+                self._pool = _make_pool(self.max_workers)
             inner = self._pool.schedule(
-                _call, args=(function, arguments), timeout=self.time_limit
+                _call_in_worker, args=(function, arguments), timeout=self.time_limit
             )
         outer: Future[T] = Future()
         outer.set_running_or_notify_cancel()
-        inner.add_done_callback(lambda done: _forward(done, outer))
+        inner.add_done_callback(lambda done: _forward_result(done, outer))
         return outer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -103,19 +103,19 @@ class Workers(Executor):
         pool.join()
 
 
-def failed(error: BaseException, time_limit: float | None = None) -> str | None:
+def failure_reason(error: BaseException, time_limit: float | None = None) -> str | None:
     """Return why a call is lost though the executor goes on; None if it is broken."""
     if isinstance(error, TimeoutError):
         limit = "" if time_limit is None else f" of {time_limit:g} s"
         return f"the evaluator took longer than the time limit{limit}"
     if isinstance(error, ProcessExpired):
-        return f"the process of the evaluator died: {_exit(error.exitcode)}"
+        return f"the process of the evaluator died: {_exit_reason(error.exitcode)}"
     if isinstance(error, BrokenExecutor | CancelledError):
         return None
     return f"the executor lost the call: {type(error).__name__}: {error}"
 
 
-def _exit(code: int) -> str:
+def _exit_reason(code: int) -> str:
     if code < 0:
         try:
             return f"killed by {signal.Signals(-code).name}"
@@ -124,42 +124,46 @@ def _exit(code: int) -> str:
     return f"exit code {code}"
 
 
-def _pool(count: int) -> ProcessPool:
+def _make_pool(max_workers: int) -> ProcessPool:
     if sys.platform == "win32":
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPool(max_workers=count, initializer=_start, context=spawn)
+        return ProcessPool(
+            max_workers=max_workers, initializer=_initialize_worker, context=spawn
+        )
     # Not fork: torch's threads and locks would not survive it. The server of forks
     # imports torch once, so that a worker which replaces a dead one starts at once.
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(PRELOADED)
-    return ProcessPool(max_workers=count, initializer=_start, context=server)
+    server.set_forkserver_preload(PRELOADED_MODULES)
+    return ProcessPool(
+        max_workers=max_workers, initializer=_initialize_worker, context=server
+    )
 
 
-def _start() -> None:
+def _initialize_worker() -> None:
     """Prepare a worker: it must not outlive the campaign that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the campaign
-    threading.Thread(target=_watch, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _watch() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
 
 
-def _call(function: bytes, arguments: bytes) -> bytes:
+def _call_in_worker(function: bytes, arguments: bytes) -> bytes:
     """Run in a worker. Bytes travel both ways: torch would send file descriptors."""
     digest = hashlib.sha256(function).hexdigest()
-    if digest not in _functions:
-        _functions.clear()
-        _functions[digest] = cloudpickle.loads(function)
+    if digest not in _function_cache:
+        _function_cache.clear()
+        _function_cache[digest] = cloudpickle.loads(function)
     args, kwargs = cloudpickle.loads(arguments)
-    found: bytes = cloudpickle.dumps(_functions[digest](*args, **kwargs))
+    found: bytes = cloudpickle.dumps(_function_cache[digest](*args, **kwargs))
     return found
 
 
-def _forward(done: Future[bytes], outer: Future[T]) -> None:
+def _forward_result(done: Future[bytes], outer: Future[T]) -> None:
     if done.cancelled():
         outer.set_exception(CancelledError())
         return

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast, final
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(
+def lazy_njit(
     **flags: Any,  # noqa: ANN401 - numba's
 ) -> Callable[[Function], Function]:
     """Return a decorator that compiles a function of arrays and numbers.
@@ -26,13 +26,13 @@ def compiled(
     """
 
     def decorate(function: Function) -> Function:
-        return cast(Function, _Loop(function, flags))
+        return cast(Function, _LazyFunction(function, flags))
 
     return decorate
 
 
 @final
-class _Loop:
+class _LazyFunction:
     """A function that is compiled when it is called."""
 
     def __init__(self, function: Callable[..., Any], flags: dict[str, Any]) -> None:
@@ -40,14 +40,14 @@ class _Loop:
         update_wrapper(self, function)
 
     def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401 - the function's own
-        return self.machine(*arguments)
+        return self.compiled(*arguments)
 
     @cached_property
-    def machine(self) -> Callable[..., Any]:
+    def compiled(self) -> Callable[..., Any]:
         """The compiled function; those it calls are compiled ones from now on."""
         scope = self._function.__globals__
         for name in self._function.__code__.co_names:
-            if isinstance(scope.get(name), _Loop):
+            if isinstance(scope.get(name), _LazyFunction):
                 scope[name] = scope[name].machine
         try:
             return _njit(self._function, cache=True, **self._flags)

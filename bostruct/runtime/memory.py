@@ -10,10 +10,10 @@ import os
 
 import torch
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
 # What the functions of this folder take at once for a block of rows, unless told.
-BLOCK = 64 * 2**20  # bytes
+BLOCK_BYTES = 64 * 2**20  # bytes
 
 
 def free_bytes(device: torch.device | str = "cpu") -> int:
@@ -35,18 +35,22 @@ def free_bytes(device: torch.device | str = "cpu") -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def check_memory(name: str, need: int, have: int, way_out: str = "") -> int:
-    """Return `need` if that many bytes fit into `have`.
+def check_memory(
+    name: str, required_bytes: int, available_bytes: int, hint: str = ""
+) -> int:
+    """Return `required_bytes` if that many bytes fit into `available_bytes`.
 
     Raises:
         InputError: they do not; the sentence has both in GiB.
     """
-    if need > have:
-        condition = f"need at most the {have / 2**30:.3g} GiB that are free"
-        raise InputError(must(name, condition, f"{need / 2**30:.3g} GiB", way_out))
-    return need
+    if required_bytes > available_bytes:
+        condition = f"need at most the {available_bytes / 2**30:.3g} GiB that are free"
+        raise InputError(
+            error_message(name, condition, f"{required_bytes / 2**30:.3g} GiB", hint)
+        )
+    return required_bytes
 
 
-def block_rows(width: int, block: int = BLOCK) -> int:
-    """Return how many rows of `width` float64 numbers fit into a block of bytes."""
-    return max(1, block // (8 * max(1, width)))
+def rows_per_block(n_columns: int, block_bytes: int = BLOCK_BYTES) -> int:
+    """Return how many rows of `n_columns` float64 numbers fit into a block of bytes."""
+    return max(1, block_bytes // (8 * max(1, n_columns)))

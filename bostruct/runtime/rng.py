@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 import torch
 
-PROBES = 64
+N_PROBE_STRUCTURES = 64
 """Fixed structures at which every posterior is compared with what it was."""
 
 
-def number(seed: int, *purpose: int | str, bits: int = 63) -> int:
+def derive_seed(seed: int, *purpose: int | str, bits: int = 63) -> int:
     """Return an integer that depends on the seed and the purpose alone.
 
     >>> number(0, 1, "search") == number(0, 1, "search") != number(0, 2, "search")
@@ -29,13 +29,15 @@ def number(seed: int, *purpose: int | str, bits: int = 63) -> int:
     return int.from_bytes(digest[:8], "big") >> (64 - bits)
 
 
-def stream(seed: int, *purpose: int | str) -> torch.Generator:
+def generator_for(seed: int, *purpose: int | str) -> torch.Generator:
     """Return the generator for one purpose of one campaign, on the CPU."""
-    return torch.Generator().manual_seed(number(seed, *purpose))
+    return torch.Generator().manual_seed(derive_seed(seed, *purpose))
 
 
 @contextmanager
-def isolated(device: torch.device, seed: int, *purpose: int | str) -> Iterator[None]:
+def seeded_global_rng(
+    device: torch.device, seed: int, *purpose: int | str
+) -> Iterator[None]:
     """Seed torch's global generators for a while and put them back after.
 
     A surrogate or an acquisition that draws from the global generators then neither
@@ -43,5 +45,5 @@ def isolated(device: torch.device, seed: int, *purpose: int | str) -> Iterator[N
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(number(seed, *purpose))
+        torch.manual_seed(derive_seed(seed, *purpose))
         yield

@@ -5,13 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 
-PACKAGES = ("bostruct", "torch", "gpytorch", "botorch", "linear_operator", "ase")
+RECORDED_PACKAGES = (
+    "bostruct",
+    "torch",
+    "gpytorch",
+    "botorch",
+    "linear_operator",
+    "ase",
+)
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the versions of what the numbers depend on."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in RECORDED_PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -11,23 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 from bostruct.structures import SYMBOLS
 
-GRAMS = 1.66053906660
+DENSITY_UNIT = 1.66053906660
 """g/cm³ in u/Å³ (CODATA 2018)."""
 
-PACKING = 0.74
+CLOSE_PACKING_FRACTION = 0.74
 """Share of a close-packed crystal that touching spheres fill."""
 
 
-SIMPLE = {"fcc": 4, "bcc": 2, "diamond": 8, "sc": 1}
+ATOMS_PER_CUBIC_CELL = {"fcc": 4, "bcc": 2, "diamond": 8, "sc": 1}
 """Atoms of a cubic cell."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Known:
+class CompositionProperties:
     """What is known of a composition at no cost.
 
     Attributes:
@@ -44,7 +44,7 @@ class Known:
         for name, table in (("price", self.price), ("volumes", self.volumes)):
             _check_table(name, table, self.elements)
 
-    def at(self, fractions: Tensor) -> dict[str, Tensor]:
+    def evaluate(self, fractions: Tensor) -> dict[str, Tensor]:
         """Return all known quantities at compositions `[..., k]`, each `[...]`.
 
         "x_Cu" and the like, "price" per kilogram, "density" in g/cm³.
@@ -53,20 +53,22 @@ class Known:
             f"x_{symbol}": fractions[..., place]
             for place, symbol in enumerate(self.elements)
         }
-        masses = fractions * self._row(_masses(self.elements), fractions)  # u
+        masses = fractions * self._element_values(
+            _atomic_masses(self.elements), fractions
+        )  # u
         if self.price is not None:
-            price = self._row(self.price, fractions)
+            price = self._element_values(self.price, fractions)
             found["price"] = (masses * price).sum(-1) / masses.sum(-1)
         if self.volumes is not None:
-            volume = (fractions * self._row(self.volumes, fractions)).sum(-1)
-            found["density"] = GRAMS * masses.sum(-1) / volume
+            volume = (fractions * self._element_values(self.volumes, fractions)).sum(-1)
+            found["density"] = DENSITY_UNIT * masses.sum(-1) / volume
         return found
 
     def description(self) -> dict[str, Any]:
         """Return the tables, as JSON values."""
-        return {"price": _plain(self.price), "volumes": _plain(self.volumes)}
+        return {"price": _to_json(self.price), "volumes": _to_json(self.volumes)}
 
-    def _row(self, table: Mapping[str, float], like: Tensor) -> Tensor:
+    def _element_values(self, table: Mapping[str, float], like: Tensor) -> Tensor:
         return like.new_tensor([float(table[symbol]) for symbol in self.elements])
 
 
@@ -79,12 +81,12 @@ def check_elements(name: str, elements: Sequence[str]) -> tuple[str, ...]:
     way_out = "Name elements, as in ['Cu', 'Au']."
     condition = "be a sequence of different elements"
     if isinstance(elements, str) or not isinstance(elements, Sequence):
-        raise InputError(must(name, condition, repr(elements), way_out))
+        raise InputError(error_message(name, condition, repr(elements), way_out))
     for symbol in elements:
         if symbol not in SYMBOLS[1:]:
-            raise InputError(must(name, condition, repr(symbol), way_out))
+            raise InputError(error_message(name, condition, repr(symbol), way_out))
     if not elements or len(set(elements)) < len(elements):
-        raise InputError(must(name, condition, list(elements), way_out))
+        raise InputError(error_message(name, condition, list(elements), way_out))
     return tuple(elements)
 
 
@@ -101,24 +103,30 @@ def atomic_volumes(elements: Sequence[str]) -> dict[str, float]:
         number = atomic_numbers[symbol]
         state = reference_states[number] or {}
         a = state.get("a")
-        share = SIMPLE.get(str(state.get("symmetry")))
+        share = ATOMS_PER_CUBIC_CELL.get(str(state.get("symmetry")))
         if a is not None and share is not None:
             found[symbol] = a**3 / share
         elif a is not None and state.get("symmetry") == "hcp":
             found[symbol] = math.sqrt(3) / 4 * a**3 * state["c/a"]
         else:
-            found[symbol] = 4 / 3 * math.pi * covalent_radii[number] ** 3 / PACKING
+            found[symbol] = (
+                4 / 3 * math.pi * covalent_radii[number] ** 3 / CLOSE_PACKING_FRACTION
+            )
     return {symbol: float(volume) for symbol, volume in found.items()}
 
 
-def composition(numbers: Tensor, index: Tensor, b: int, elements: Tensor) -> Tensor:
+def element_fractions(
+    numbers: Tensor, index: Tensor, n_structures: int, elements: Tensor
+) -> Tensor:
     """Return the fractions of elements `[k]` in each of b structures, `[b, k]`."""
     hits = (numbers.unsqueeze(-1) == elements.to(numbers.device)).to(torch.float64)
-    sums = hits.new_zeros(b, len(elements)).index_add_(0, index, hits)
-    return sums / torch.bincount(index, minlength=b).clamp(min=1).unsqueeze(-1)
+    sums = hits.new_zeros(n_structures, len(elements)).index_add_(0, index, hits)
+    return sums / torch.bincount(index, minlength=n_structures).clamp(min=1).unsqueeze(
+        -1
+    )
 
 
-def _masses(elements: Sequence[str]) -> dict[str, float]:
+def _atomic_masses(elements: Sequence[str]) -> dict[str, float]:
     from ase.data import atomic_masses, atomic_numbers
 
     masses = np.array(atomic_masses)
@@ -133,18 +141,18 @@ def _check_table(
         return
     if not isinstance(table, Mapping):
         condition = "be a mapping from elements to numbers"
-        raise InputError(must(name, condition, repr(table)))
+        raise InputError(error_message(name, condition, repr(table)))
     for symbol in elements:
         value = table.get(symbol)
         if value is None:
             condition = f"hold every element ({', '.join(elements)})"
-            raise InputError(must(name, condition, f"none for {symbol}"))
+            raise InputError(error_message(name, condition, f"none for {symbol}"))
         if not (math.isfinite(value) and value > 0):
             condition = "be positive and finite"
-            raise InputError(must(f"{name}[{symbol!r}]", condition, value))
+            raise InputError(error_message(f"{name}[{symbol!r}]", condition, value))
 
 
-def _plain(table: Mapping[str, float] | None) -> dict[str, float] | None:
+def _to_json(table: Mapping[str, float] | None) -> dict[str, float] | None:
     if table is None:
         return None
     return {symbol: float(table[symbol]) for symbol in sorted(table)}

@@ -13,15 +13,19 @@ from torch import Tensor
 from bostruct.errors import check_positive
 from bostruct.structures import SYMBOLS
 
-GAP = 1.5
+DEFAULT_MAX_GAP_FACTOR = 1.5
 """In bonds: atoms further apart than that are not bonded."""
 
-LOOSE = frozenset((1, 2, 6, 7, 8, 9, 10, 15, 16, 17, 18, 34, 35, 36, 53, 54, 85, 86))
+MOLECULAR_ELEMENTS = frozenset(
+    (1, 2, 6, 7, 8, 9, 10, 15, 16, 17, 18, 34, 35, 36, 53, 54, 85, 86)
+)
 """Elements whose molecules stick together over more than a gap."""
 
 
-def check_gap(
-    gap: float | None, numbers: Tensor, radii: Mapping[str, float] | None
+def resolve_max_gap_factor(
+    max_gap_factor: float | None,
+    numbers: Tensor,
+    custom_radii: Mapping[str, float] | None,
 ) -> float:
     """Return the gap, or the usual one where none is given.
 
@@ -30,22 +34,24 @@ def check_gap(
     Raises:
         InputError: it is not positive.
     """
-    if gap is not None:
-        return check_positive("gap", gap, "It is a multiple of a bond, say 1.5.")
-    own = set() if radii is None else set(radii)
+    if max_gap_factor is not None:
+        return check_positive(
+            "max_gap_factor", max_gap_factor, "It is a multiple of a bond, say 1.5."
+        )
+    own = set() if custom_radii is None else set(custom_radii)
     kinds = set(numbers.tolist())
-    molecular = any(n in LOOSE and SYMBOLS[n] not in own for n in kinds)
-    return float("inf") if molecular else GAP
+    molecular = any(n in MOLECULAR_ELEMENTS and SYMBOLS[n] not in own for n in kinds)
+    return float("inf") if molecular else DEFAULT_MAX_GAP_FACTOR
 
 
-def whole(D: Tensor, limit: Tensor) -> Tensor:
+def is_connected(D: Tensor, max_bond_lengths: Tensor) -> Tensor:
     """Return whether all atoms hang together, `[...]`.
 
     Args:
         D: `[..., a, a]` distances, of any unit.
-        limit: `[a, a]`, atoms at most so far apart are bonded.
+        max_bond_lengths: `[a, a]`, atoms at most so far apart are bonded.
     """
-    reached = (limit >= D).to(D.dtype)
+    reached = (max_bond_lengths >= D).to(D.dtype)
     steps = 1
     while steps < D.shape[-1] - 1:
         reached = (reached @ reached).clamp(max=1)

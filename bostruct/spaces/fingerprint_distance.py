@@ -5,26 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ROUNDING = 1e-9
+RELATIVE_ROUNDING = 1e-9
 """Relative. A distance or a limit that is met up to rounding is met."""
 
 
-SAME = 0.05
+DUPLICATE_TOLERANCE = 0.05
 """In bonds: structures whose fingerprints differ by less are the same."""
 
 
-LARGEST = 1 << 24
+MAX_CHUNK_ELEMENTS = 1 << 24
 """Numbers compared in one go; bounds the memory to some 100 MB."""
 
 
-def close(A: Tensor, B: Tensor, tolerance: float) -> Tensor:
+def is_within_tolerance(A: Tensor, B: Tensor, tolerance: float) -> Tensor:
     """Return whether A and B `[..., f]`, broadcast, agree everywhere, `[...]`."""
     shape = (A[..., :1] + B[..., :1]).shape[:-1] + A.shape[-1:]
     A, B = A.expand(shape), B.expand(shape)
-    if A.numel() <= LARGEST or A.dim() == 1:
+    if A.numel() <= MAX_CHUNK_ELEMENTS or A.dim() == 1:
         return (A - B).abs().amax(-1) < tolerance
     if len(A) == 1:
-        return close(A[0], B[0], tolerance).unsqueeze(0)
+        return is_within_tolerance(A[0], B[0], tolerance).unsqueeze(0)
     half = len(A) // 2
-    first = close(A[:half], B[:half], tolerance)
-    return torch.cat([first, close(A[half:], B[half:], tolerance)])
+    first = is_within_tolerance(A[:half], B[:half], tolerance)
+    return torch.cat([first, is_within_tolerance(A[half:], B[half:], tolerance)])

@@ -21,16 +21,16 @@ def normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator, device=device, dtype=torch.float64)
 
 
-def direction(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+def unit_vectors(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Return unit vectors uniform on the sphere, `[*shape, 3]`."""
     drawn = normal((*shape, 3), generator)
     length: Tensor = torch.linalg.vector_norm(drawn, dim=-1, keepdim=True)
     return drawn / length
 
 
-def pick(weight: Tensor, generator: torch.Generator) -> Tensor:
+def sample_categorical(log_weights: Tensor, generator: torch.Generator) -> Tensor:
     """Return one column of each row, with probability ∝ exp(weight), `[...]` int64."""
     # the place of the largest weight is distributed so once Gumbel noise is added
-    drawn = uniform(tuple(weight.shape), generator).to(weight.device)
+    drawn = uniform(tuple(log_weights.shape), generator).to(log_weights.device)
     noise = -(-drawn.clamp(min=1e-300).log()).clamp(min=1e-300).log()
-    return (weight + noise).argmax(-1)
+    return (log_weights + noise).argmax(-1)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, SpaceError, check_count, must
+from bostruct.errors import InputError, SpaceError, check_count, error_message
 from bostruct.structures import Structures
 
 Move = Callable[[Tensor, torch.Generator], Tensor]
@@ -41,7 +41,7 @@ class Space(Protocol):
         ...
 
     @property
-    def radii(self) -> Tensor:
+    def atomic_radii(self) -> Tensor:
         """Half the length of a bond of each of these atoms with its like, `[a]` Å.
 
         Equal atoms have equal radii: a surrogate looks them up by atomic number.
@@ -72,10 +72,12 @@ class Space(Protocol):
         """
         ...
 
-    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
+    def is_duplicate(
+        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
+    ) -> Tensor:
         """Return whether A and B, `[..., d]` broadcast, are one structure, `[...]`.
 
-        `scale` multiplies how far they may differ: below 1 is stricter.
+        `tolerance_scale` multiplies how far they may differ: below 1 is stricter.
         """
         ...
 
@@ -88,15 +90,15 @@ class Space(Protocol):
         ...
 
 
-CHUNK = 1 << 14
+MEMBERS_PER_CHUNK = 1 << 14
 """Rows of X handed out at once."""
 
-NEAR = 1e-6
+MEMBER_TOLERANCE = 1e-6
 """Coordinates of one member differ by less, in float32 too."""
 
 
 @runtime_checkable
-class Discrete(Protocol):
+class DiscreteSpace(Protocol):
     """A space of separate members, which may be listed and know something exactly."""
 
     @property
@@ -104,7 +106,7 @@ class Discrete(Protocol):
         """How many different members `rows` lists; None where they are not listed."""
         ...
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def members(self, start: int, stop: int) -> Tensor:
         """Return members `start` to `stop` of the list, canonical, `[stop - start, d]`.
 
         Raises:
@@ -113,19 +115,19 @@ class Discrete(Protocol):
         """
         ...
 
-    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
-        """Yield all members once, in the order of `rows`, at most `size` at a time."""
+    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
+        """Yield all members once, in the order of `rows`, at most `chunk_size` at a time."""
         ...
 
     def canonical(self, X: Tensor) -> Tensor:
         """Return the row that stands for what is the same as X, `[..., d]`."""
         ...
 
-    def fractions(self, X: Tensor) -> Tensor:
+    def composition(self, X: Tensor) -> Tensor:
         """Return the composition at X `[..., d]`, `[..., k]`, in order of `numbers`."""
         ...
 
-    def known(self, X: Tensor) -> dict[str, Tensor]:
+    def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
         """Return what is exactly known at X `[..., d]` and costs nothing, each `[...]`.
 
         "x_Cu" is a fraction; "price", per kilogram, and "density", g/cm³, are there
@@ -135,7 +137,7 @@ class Discrete(Protocol):
 
 
 @runtime_checkable
-class Connected(Protocol):
+class SupportsNeighbors(Protocol):
     """A space in which members have neighbors."""
 
     def neighbors(self, x: Tensor) -> Tensor:
@@ -146,7 +148,7 @@ class Connected(Protocol):
         ...
 
 
-def check_range(size: int | None, start: int, stop: int) -> None:
+def check_member_range(size: int | None, start: int, stop: int) -> None:
     """Refuse rows that a space does not list.
 
     Raises:
@@ -156,36 +158,38 @@ def check_range(size: int | None, start: int, stop: int) -> None:
     if size is None:
         condition = "be a space that can be listed"
         way_out = "Use its samples and moves."
-        raise SpaceError(must("space", condition, "one too large to list", way_out))
+        raise SpaceError(
+            error_message("space", condition, "one too large to list", way_out)
+        )
     check_count("start", start, 0)
     check_count("stop", stop, start)
     if stop > size:
-        raise InputError(must("stop", f"be at most {size}", stop))
+        raise InputError(error_message("stop", f"be at most {size}", stop))
 
 
-def spans(size: int | None, chunk: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of at most `chunk` rows that make up `size`.
+def chunk_ranges(size: int | None, chunk_size: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of at most `chunk_size` rows that make up `size`.
 
     Raises:
         SpaceError: the space lists none.
         InputError: the chunk is empty.
     """
-    check_range(size, 0, 0)
-    check_count("size", chunk)
-    for start in range(0, size or 0, chunk):
-        yield start, min(start + chunk, size or 0)
+    check_member_range(size, 0, 0)
+    check_count("size", chunk_size)
+    for start in range(0, size or 0, chunk_size):
+        yield start, min(start + chunk_size, size or 0)
 
 
-def alike(A: Tensor, B: Tensor) -> Tensor:
+def is_same_member(A: Tensor, B: Tensor) -> Tensor:
     """Return whether canonical rows `[..., d]`, broadcast, agree, `[...]`."""
-    return ((A - B).abs() < NEAR).all(-1)
+    return ((A - B).abs() < MEMBER_TOLERANCE).all(-1)
 
 
-def index_of(symbols: tuple[str, ...]) -> Mapping[str, int]:
+def element_indices(symbols: tuple[str, ...]) -> Mapping[str, int]:
     """Return the place of each element."""
     return {symbol: place for place, symbol in enumerate(symbols)}
 
 
-def empty(d: int) -> Tensor:
+def no_members(d: int) -> Tensor:
     """Return no rows, `[0, d]`."""
     return torch.zeros(0, d, dtype=torch.float64)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 from bostruct.structures.elements import SYMBOLS
 from bostruct.structures.structures import Structures
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 UNKNOWN_RADIUS = 0.2
 """Å. ASE's value for elements whose covalent radius is not known."""
 
-FLAT_CELL = 1e-6
+MIN_CELL_VOLUME = 1e-6
 """Å³. A cell of less volume has no reciprocal cell to speak of."""
 
 
@@ -44,7 +44,9 @@ def covalent_radii(numbers: Tensor) -> Tensor:
     if missing.any():
         symbol = SYMBOLS[int(numbers[missing].flatten()[0])]
         condition = "be elements whose covalent radius is known"
-        raise InputError(must("numbers", condition, symbol, "Give its radius."))
+        raise InputError(
+            error_message("numbers", condition, symbol, "Give its radius.")
+        )
     return found
 
 
@@ -66,21 +68,21 @@ def from_ase(
         InputError: there are no atoms, or a constraint is not `FixAtoms`.
     """
     parts = []
-    for image in _listed(atoms, "get_atomic_numbers"):
-        energy, forces = _results(image)
+    for image in _as_list(atoms, "get_atomic_numbers"):
+        energy, forces = _stored_results(image)
         parts.append(
             {
                 "positions": image.get_positions(),
                 "numbers": image.get_atomic_numbers(),
                 "cell": np.array(image.cell),
                 "pbc": np.array(image.pbc),
-                "fixed": _fixed(image),
+                "fixed": _fixed_from_constraints(image),
                 "tags": image.get_tags(),
                 "energy": energy,
                 "forces": forces,
             }
         )
-    return _batch(parts, device, dtype)
+    return _build_batch(parts, device, dtype)
 
 
 def to_ase(structures: Structures) -> list[Atoms]:
@@ -94,7 +96,7 @@ def to_ase(structures: Structures) -> list[Atoms]:
     from ase.constraints import FixAtoms
 
     images = []
-    for one in _arrays(structures):
+    for one in _to_arrays(structures):
         atoms = Atoms(
             numbers=one["numbers"],
             positions=one["positions"],
@@ -134,23 +136,25 @@ def from_pymatgen(
             may move in some directions only.
     """
     parts = []
-    for item in _listed(objects, "cart_coords"):
+    for item in _as_list(objects, "cart_coords"):
         a = len(item)
         lattice = getattr(item, "lattice", None)
         site = item.site_properties
         parts.append(
             {
                 "positions": item.cart_coords,
-                "numbers": [_number(one) for one in item],
+                "numbers": [_site_atomic_number(one) for one in item],
                 "cell": np.zeros((3, 3)) if lattice is None else lattice.matrix,
                 "pbc": (False,) * 3 if lattice is None else lattice.pbc,
-                "fixed": _frozen(site.get("selective_dynamics", [None] * a)),
+                "fixed": _fixed_from_selective_dynamics(
+                    site.get("selective_dynamics", [None] * a)
+                ),
                 "tags": [tag or 0 for tag in site.get("tags", [0] * a)],
                 "energy": item.properties.get("energy"),
                 "forces": site.get("forces"),
             }
         )
-    return _batch(parts, device, dtype)
+    return _build_batch(parts, device, dtype)
 
 
 def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
@@ -163,10 +167,12 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
     from pymatgen.core import Lattice, Molecule, Structure
 
     found: list[Structure | Molecule] = []
-    for one in _arrays(structures):
+    for one in _to_arrays(structures):
         numbers = one["numbers"].tolist()
         if 0 in numbers:
-            raise InputError(must("numbers", "be elements for pymatgen", "X (0)"))
+            raise InputError(
+                error_message("numbers", "be elements for pymatgen", "X (0)")
+            )
         species = [SYMBOLS[number] for number in numbers]
         site: dict[str, Any] = {"tags": one["tags"].tolist()}
         if one["fixed"].any():
@@ -182,10 +188,10 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
                 )
             )
             continue
-        if abs(np.linalg.det(cell)) < FLAT_CELL:
+        if abs(np.linalg.det(cell)) < MIN_CELL_VOLUME:
             condition = "span a volume, or be zero, for pymatgen"
             way_out = "Complete the cell along the directions without periodicity."
-            raise InputError(must("cell", condition, cell.tolist(), way_out))
+            raise InputError(error_message("cell", condition, cell.tolist(), way_out))
         found.append(
             Structure(
                 Lattice(cell, pbc=tuple(one["pbc"].tolist())),
@@ -199,37 +205,41 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
     return found
 
 
-def _listed(objects: Any, sign: str) -> list[Any]:  # noqa: ANN401  theirs, or lists
+def _as_list(objects: Any, marker_attribute: str) -> list[Any]:  # noqa: ANN401  theirs, or lists
     """Return one object, known by an attribute, or a sequence of them, as a list."""
-    return [objects] if hasattr(objects, sign) else list(objects)
+    return [objects] if hasattr(objects, marker_attribute) else list(objects)
 
 
-def _number(site: Any) -> int:  # noqa: ANN401  pymatgen's PeriodicSite or Site
+def _site_atomic_number(site: Any) -> int:  # noqa: ANN401  pymatgen's PeriodicSite or Site
     """Return the atomic number of a site."""
     condition = "be ordered sites of one element"
     if not site.is_ordered:
         way_out = "Choose one of its orderings."
-        raise InputError(must("objects", condition, site.species_string, way_out))
+        raise InputError(
+            error_message("objects", condition, site.species_string, way_out)
+        )
     number = getattr(site.specie, "Z", 0)
     if not site.specie.symbol.isalpha() or not 0 < number < len(SYMBOLS):
-        raise InputError(must("objects", condition, site.species_string))
+        raise InputError(error_message("objects", condition, site.species_string))
     return int(number)
 
 
-def _frozen(dynamics: Sequence[Any]) -> list[bool]:
+def _fixed_from_selective_dynamics(selective_dynamics: Sequence[Any]) -> list[bool]:
     """Return which atoms are fixed, from pymatgen's selective dynamics."""
     fixed = []
-    for moves in dynamics:
+    for moves in selective_dynamics:
         free = [True] * 3 if moves is None else [bool(move) for move in moves]
         if any(free) and not all(free):
             condition = "be all true or all false for each atom"
             way_out = "Only whole atoms can be fixed."
-            raise InputError(must("selective_dynamics", condition, free, way_out))
+            raise InputError(
+                error_message("selective_dynamics", condition, free, way_out)
+            )
         fixed.append(not any(free))
     return fixed
 
 
-def _fixed(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _fixed_from_constraints(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which atoms are fixed, `[a]`."""
     from ase.constraints import FixAtoms
 
@@ -238,12 +248,12 @@ def _fixed(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.bool_]]:
         if not isinstance(constraint, FixAtoms):
             name = type(constraint).__name__
             way_out = "Remove it, or fix whole atoms."
-            raise InputError(must("constraints", "be FixAtoms", name, way_out))
+            raise InputError(error_message("constraints", "be FixAtoms", name, way_out))
         fixed[constraint.get_indices()] = True
     return fixed
 
 
-def _results(atoms: Atoms) -> tuple[float | None, Any]:
+def _stored_results(atoms: Atoms) -> tuple[float | None, Any]:
     """Return energy and forces that are stored for exactly these atoms."""
     calc = atoms.calc
     results = getattr(calc, "results", None)
@@ -255,16 +265,18 @@ def _results(atoms: Atoms) -> tuple[float | None, Any]:
     return results.get("energy"), results.get("forces")
 
 
-def _batch(
+def _build_batch(
     parts: Sequence[dict[str, Any]], device: torch.device | str, dtype: torch.dtype
 ) -> Structures:
     """Return arrays of one structure each as a batch."""
     counts = [len(part["numbers"]) for part in parts]
     if not counts:
-        raise InputError(must("atoms", "hold at least one structure", "none"))
+        raise InputError(error_message("atoms", "hold at least one structure", "none"))
     if 0 in counts:
         way_out = f"Structure {counts.index(0)} is empty."
-        raise InputError(must("atoms", "have at least one atom each", 0, way_out))
+        raise InputError(
+            error_message("atoms", "have at least one atom each", 0, way_out)
+        )
 
     def tensor(
         arrays: Sequence[Any], kind: torch.dtype, shape: tuple[int, ...]
@@ -293,7 +305,7 @@ def _batch(
     return Structures(index=index, **values)
 
 
-def _arrays(structures: Structures) -> list[dict[str, Any]]:
+def _to_arrays(structures: Structures) -> list[dict[str, Any]]:
     """Return each structure as NumPy arrays; unknown energies and forces are None."""
     found = []
     for one in structures.to("cpu", torch.float64).split():

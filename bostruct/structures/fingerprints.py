@@ -17,18 +17,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_positive, must
-from bostruct.structures.neighbor_lists.neighbor_list import neighbors
+from bostruct.errors import InputError, check_positive, error_message
+from bostruct.structures.neighbor_lists.neighbor_list import build_neighbor_list
 from bostruct.structures.structures import Structures
 
-NEAREST = 16
+MAX_NEIGHBORS_PER_SPECIES = 16
 """Neighbors of each species that an atom looks at: the first shell and more."""
 
-RANGE = 6.0
+FINGERPRINT_CUTOFF = 6.0
 """Å. How far an atom of a periodic structure looks; what is further counts as there."""
 
 
-def profile(D: Tensor, numbers: Tensor) -> Tensor:
+def distance_fingerprint(D: Tensor, numbers: Tensor) -> Tensor:
     """Return the fingerprint of clusters of one formula from their distances.
 
     Args:
@@ -51,13 +51,13 @@ def profile(D: Tensor, numbers: Tensor) -> Tensor:
         near = column.masked_fill(itself, torch.inf).sort(-1).values
         for start in kinds:
             rows = members[start]
-            width = min(len(members[to]) - (start == to), NEAREST)
+            width = min(len(members[to]) - (start == to), MAX_NEIGHBORS_PER_SPECIES)
             nearest = near[..., rows, :width].sort(-2).values
             found += [nearest.flatten(-2), mean[..., rows].sort(-1).values]
     return torch.cat(found, -1)
 
 
-def fingerprint(structures: Structures) -> Tensor:
+def structure_fingerprint(structures: Structures) -> Tensor:
     """Return the fingerprint of structures of one formula, `[b, f]` Å.
 
     Periodic and other structures do not mix: what is compared is computed differently.
@@ -68,25 +68,25 @@ def fingerprint(structures: Structures) -> Tensor:
     formulas = sorted(set(structures.formulas()))
     if len(formulas) > 1:
         found = ", ".join(formulas)
-        raise InputError(must("structures", "all have one formula", found))
+        raise InputError(error_message("structures", "all have one formula", found))
     periodic = structures.pbc.any(-1)
     if periodic.any() and not periodic.all():
         condition = "all be periodic, or none of them"
-        raise InputError(must("structures", condition, "some of each"))
+        raise InputError(error_message("structures", condition, "some of each"))
     b = len(structures)
     if not b:
         return structures.positions.new_zeros(0, 0)
     a = structures.numbers.numel() // b
-    order = _by_species(structures)
+    order = _species_order(structures)
     numbers = structures.numbers[order[:a]]
     if periodic.any():
-        return _periodic(structures, order, numbers)
+        return _periodic_fingerprint(structures, order, numbers)
     P = structures.positions[order].reshape(b, a, 3)
     D = torch.cdist(P, P, compute_mode="donot_use_mm_for_euclid_dist")
-    return profile(D, numbers)
+    return distance_fingerprint(D, numbers)
 
 
-def same(a: Structures, b: Structures, tolerance: float = 0.1) -> Tensor:
+def is_same_structure(a: Structures, b: Structures, tolerance: float = 0.1) -> Tensor:
     """Return whether the i-th structures of two batches are the same, `[b]` bool.
 
     They are if they have one formula and their fingerprints differ by less than
@@ -104,7 +104,7 @@ def same(a: Structures, b: Structures, tolerance: float = 0.1) -> Tensor:
     check_positive("tolerance", tolerance, "It is a distance in Å.")
     if len(a) != len(b):
         condition = f"hold as many structures as the other batch ({len(a)})"
-        raise InputError(must("b", condition, len(b)))
+        raise InputError(error_message("b", condition, len(b)))
     groups: dict[tuple[str, str, bool, bool], list[int]] = {}
     pbc = zip(a.pbc.any(-1).tolist(), b.pbc.any(-1).tolist(), strict=True)
     for i, key in enumerate(zip(a.formulas(), b.formulas(), pbc, strict=True)):
@@ -113,32 +113,38 @@ def same(a: Structures, b: Structures, tolerance: float = 0.1) -> Tensor:
     equal = torch.zeros(len(a), dtype=torch.bool, device=a.device)
     for (one, two, here, there), members in groups.items():
         if one == two and here == there:
-            difference = fingerprint(a[members]) - fingerprint(b[members])
+            difference = structure_fingerprint(a[members]) - structure_fingerprint(
+                b[members]
+            )
             equal[members] = difference.abs().amax(-1) < tolerance
     return equal
 
 
-def _by_species(structures: Structures) -> Tensor:
+def _species_order(structures: Structures) -> Tensor:
     """Return the atoms sorted by structure, then by species, `[n]`."""
     by_number = structures.numbers.argsort(stable=True)
     return by_number[structures.index[by_number].argsort(stable=True)]
 
 
-def _periodic(structures: Structures, order: Tensor, numbers: Tensor) -> Tensor:
+def _periodic_fingerprint(
+    structures: Structures, order: Tensor, numbers: Tensor
+) -> Tensor:
     """Return the fingerprint from neighbors within a range, `[b, f]`."""
     b, a = len(structures), numbers.numel()
-    found = neighbors(structures, RANGE)
+    found = build_neighbor_list(structures, FINGERPRINT_CUTOFF)
     vectors = found.vectors(structures.positions, structures.cell)
-    other, _, mask = found.padded()
-    far = structures.positions.new_full(other.shape, RANGE)
+    other, _, mask = found.to_padded()
+    far = structures.positions.new_full(other.shape, FINGERPRINT_CUTOFF)
     far[mask] = torch.linalg.vector_norm(vectors, dim=-1)
     kind = structures.numbers[other]  # [n, k]
     far, kind, mask = far[order], kind[order], mask[order]
     parts = []
     for to in sorted(set(numbers.tolist())):
-        near = torch.where(mask & (kind == to), far, RANGE).sort(-1).values
-        near = torch.nn.functional.pad(near, (0, NEAREST), value=RANGE)[:, :NEAREST]
-        near = near.reshape(b, a, NEAREST)
+        near = torch.where(mask & (kind == to), far, FINGERPRINT_CUTOFF).sort(-1).values
+        near = torch.nn.functional.pad(
+            near, (0, MAX_NEIGHBORS_PER_SPECIES), value=FINGERPRINT_CUTOFF
+        )[:, :MAX_NEIGHBORS_PER_SPECIES]
+        near = near.reshape(b, a, MAX_NEIGHBORS_PER_SPECIES)
         for start in sorted(set(numbers.tolist())):
             rows = numbers == start
             parts.append(near[:, rows].sort(1).values.flatten(1))

@@ -16,21 +16,27 @@ from bostruct.structures.structures import Structures
 
 @final
 @dataclass(frozen=True, eq=False)
-class Ground:
+class FixedAtoms:
     """Fixed atoms that stand in the same places in every structure.
 
     Attributes:
         atoms: these g atoms alone, one structure.
-        rows: `[a]` int64, which of them each atom of a structure is, -1 for none.
+        fixed_index: `[a]` int64, which of them each atom of a structure is, -1 for none.
     """
 
     atoms: Structures
-    rows: Tensor
+    fixed_index: Tensor
 
-    def same(self, other: Ground) -> bool:
+    def is_identical(self, other: FixedAtoms) -> bool:
         """Return whether both are one, to the last bit."""
         one, two = (
-            (x.rows, x.atoms.positions, x.atoms.numbers, x.atoms.cell, x.atoms.pbc)
+            (
+                x.fixed_index,
+                x.atoms.positions,
+                x.atoms.numbers,
+                x.atoms.cell,
+                x.atoms.pbc,
+            )
             for x in (self, other)
         )
         alike = [
@@ -42,7 +48,7 @@ class Ground:
         )
 
 
-def ground(structures: Structures) -> Ground | None:
+def shared_fixed_atoms(structures: Structures) -> FixedAtoms | None:
     """Return the fixed atoms that the structures share.
 
     None where they have none, or do not agree on which and where these are, or in
@@ -75,4 +81,4 @@ def ground(structures: Structures) -> Ground | None:
         fixed=torch.ones(g, dtype=torch.bool, device=P.device),
         tags=structures.tags.view(b, a)[0, which],
     )
-    return Ground(atoms, rows)
+    return FixedAtoms(atoms, rows)

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures, to_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-def listed(given: object) -> list[tuple[str, Atoms]]:
+def read_images(structures: object) -> list[tuple[str, Atoms]]:
     """Return structures that a user gave, each with the words for where it came from.
 
     Args:
-        given: `Structures`, `ase.Atoms`, the path of a file that ASE reads, of which
+        structures: `Structures`, `ase.Atoms`, the path of a file that ASE reads, of which
             all frames are taken, or a sequence of atoms and paths.
 
     Raises:
@@ -26,39 +26,39 @@ def listed(given: object) -> list[tuple[str, Atoms]]:
     """
     from ase import Atoms
 
-    if isinstance(given, Structures):
-        return [(f"index {i}", image) for i, image in enumerate(to_ase(given))]
-    alone = isinstance(given, str | os.PathLike | Atoms)
-    if not alone and not isinstance(given, Sequence):
-        raise InputError(_unusable(given))
-    items: Sequence[Any] = [given] if alone else given  # type: ignore[assignment]
+    if isinstance(structures, Structures):
+        return [(f"index {i}", image) for i, image in enumerate(to_ase(structures))]
+    alone = isinstance(structures, str | os.PathLike | Atoms)
+    if not alone and not isinstance(structures, Sequence):
+        raise InputError(_invalid_structures_message(structures))
+    items: Sequence[Any] = [structures] if alone else structures  # type: ignore[assignment]
     found: list[tuple[str, Atoms]] = []
     for i, item in enumerate(items):
         if isinstance(item, Atoms):
             found.append((f"index {i}", item))
         elif isinstance(item, str | os.PathLike):
             path = os.fspath(item)
-            frames = enumerate(_frames(path))
+            frames = enumerate(_read_frames(path))
             found.extend((f"index {j} of {path}", frame) for j, frame in frames)
         else:
-            raise InputError(_unusable(item))
+            raise InputError(_invalid_structures_message(item))
     return found
 
 
-def _frames(path: str) -> list[Atoms]:
+def _read_frames(path: str) -> list[Atoms]:
     import ase.io
 
     condition = "be a file that ASE can read"
     if not Path(path).is_file():
-        raise InputError(must("start", condition, f"{path}, which is no file"))
+        raise InputError(error_message("start", condition, f"{path}, which is no file"))
     try:
         found: list[Atoms] = ase.io.read(path, index=":")
     except Exception as error:  # foreign code, and a file of any content
         reason = f"{type(error).__name__}: {error}."
-        raise InputError(must("start", condition, path, reason)) from error
+        raise InputError(error_message("start", condition, path, reason)) from error
     return found
 
 
-def _unusable(given: object) -> str:
+def _invalid_structures_message(structures: object) -> str:
     condition = "be ase.Atoms, Structures, files that ASE reads, or a list of them"
-    return must("start", condition, type(given).__name__)
+    return error_message("start", condition, type(structures).__name__)

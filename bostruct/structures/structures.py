@@ -16,10 +16,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_shape, must
+from bostruct.errors import InputError, ShapeError, check_shape, error_message
 from bostruct.structures.elements import SYMBOLS, formula
 
-FLAT = 1e-6
+MIN_PERIODIC_SPAN = 1e-6
 """Å³, Å², Å: periodic lattice vectors that span less than this span nothing."""
 
 
@@ -77,7 +77,7 @@ class Structures:
             InputError: there are no parts.
         """
         if not parts:
-            raise InputError(must("parts", "hold at least one batch", "none"))
+            raise InputError(error_message("parts", "hold at least one batch", "none"))
         if len(parts) == 1:
             return parts[0]
         offset = 0
@@ -91,7 +91,9 @@ class Structures:
         }
         for name in ("energy", "forces"):
             if any(getattr(part, name) is not None for part in parts):
-                values[name] = torch.cat([_known(part, name) for part in parts])
+                values[name] = torch.cat(
+                    [_results_or_nan(part, name) for part in parts]
+                )
         return cls.unchecked(index=torch.cat(index), **values)
 
     def __len__(self) -> int:
@@ -145,7 +147,7 @@ class Structures:
         Raises:
             InputError: a position does not exist.
         """
-        chosen = self._chosen(key)  # [m]
+        chosen = self._selected_indices(key)  # [m]
         counts = self.counts
         start = counts.cumsum(0) - counts
         size = counts[chosen]
@@ -186,7 +188,9 @@ class Structures:
     def formulas(self) -> list[str]:
         """Return the formula of each structure, as ASE writes it."""
         counts = self.counts.tolist()
-        return [formula(part) for part in _runs(self.numbers.tolist(), counts)]
+        return [
+            formula(part) for part in _split_by_counts(self.numbers.tolist(), counts)
+        ]
 
     def symbols(self) -> list[str]:
         """Return the chemical symbol of each atom."""
@@ -196,7 +200,7 @@ class Structures:
         """Return the same structures without energies and forces."""
         return replace(self, energy=None, forces=None)
 
-    def _chosen(self, key: int | slice | Sequence[int] | Tensor) -> Tensor:
+    def _selected_indices(self, key: int | slice | Sequence[int] | Tensor) -> Tensor:
         """Return the positions that `key` selects, `[m]` int64."""
         size = len(self)
         every = torch.arange(size, device=self.device)
@@ -209,11 +213,11 @@ class Structures:
         outside = (wanted < -size) | (wanted >= size)
         if outside.any():
             condition = f"be from {-size} to {size - 1}"
-            raise InputError(must("key", condition, wanted[outside][0].item()))
+            raise InputError(error_message("key", condition, wanted[outside][0].item()))
         return wanted % size
 
 
-def _known(part: Structures, name: str) -> Tensor:
+def _results_or_nan(part: Structures, name: str) -> Tensor:
     """Return the energies or forces of `part`, NaN where it has none."""
     value: Tensor | None = getattr(part, name)
     if value is not None:
@@ -222,7 +226,7 @@ def _known(part: Structures, name: str) -> Tensor:
     return torch.full_like(like, torch.nan)
 
 
-def _runs(values: list[int], counts: list[int]) -> Iterator[list[int]]:
+def _split_by_counts(values: list[int], counts: list[int]) -> Iterator[list[int]]:
     start = 0
     for count in counts:
         yield values[start : start + count]
@@ -245,7 +249,7 @@ def _check_shapes(s: Structures) -> None:
 def _check_types(s: Structures) -> None:
     if not s.positions.is_floating_point():
         condition = "be of a floating-point dtype"
-        raise InputError(must("positions", condition, s.positions.dtype))
+        raise InputError(error_message("positions", condition, s.positions.dtype))
     real = s.positions.dtype
     dtypes = dict.fromkeys(("numbers", "index", "tags"), torch.int64)
     dtypes |= dict.fromkeys(("pbc", "fixed"), torch.bool)
@@ -255,41 +259,47 @@ def _check_types(s: Structures) -> None:
         if value is None:
             continue
         if value.dtype != dtype:
-            raise InputError(must(name, f"be of dtype {dtype}", value.dtype))
+            raise InputError(error_message(name, f"be of dtype {dtype}", value.dtype))
         if value.device != s.positions.device:
             condition = f"be on {s.positions.device} as the positions are"
-            raise InputError(must(name, condition, value.device))
+            raise InputError(error_message(name, condition, value.device))
 
 
 def _check_values(s: Structures) -> None:
     if not s.positions.isfinite().all():
-        raise InputError(must("positions", "be finite", "NaN or infinity"))
+        raise InputError(error_message("positions", "be finite", "NaN or infinity"))
     if not s.cell.isfinite().all():
-        raise InputError(must("cell", "be finite", "NaN or infinity"))
+        raise InputError(error_message("cell", "be finite", "NaN or infinity"))
     wrong = (s.numbers < 0) | (s.numbers >= len(SYMBOLS))
     if wrong.any():
         condition = f"be atomic numbers from 0 to {len(SYMBOLS) - 1}"
-        raise InputError(must("numbers", condition, s.numbers[wrong][0].item()))
+        raise InputError(
+            error_message("numbers", condition, s.numbers[wrong][0].item())
+        )
     _check_index(s.index, len(s))
-    if s.pbc.any() and (_span(s.cell, s.pbc) < FLAT).any():
+    if s.pbc.any() and (_periodic_span(s.cell, s.pbc) < MIN_PERIODIC_SPAN).any():
         condition = "have independent lattice vectors where `pbc` is true"
-        raise InputError(must("cell", condition, "vectors that are zero or parallel"))
+        raise InputError(
+            error_message("cell", condition, "vectors that are zero or parallel")
+        )
 
 
 def _check_index(index: Tensor, b: int) -> None:
     if (index[1:] < index[:-1]).any():
-        raise InputError(must("index", "be sorted", "a decreasing one"))
+        raise InputError(error_message("index", "be sorted", "a decreasing one"))
     outside = (index < 0) | (index >= b)
     if outside.any():
         condition = f"be from 0 to {b - 1}, one number for each cell"
-        raise InputError(must("index", condition, index[outside][0].item()))
+        raise InputError(error_message("index", condition, index[outside][0].item()))
     empty = torch.bincount(index, minlength=b) == 0
     if empty.any():
         way_out = f"Structure {int(empty.nonzero()[0])} has no atoms."
-        raise ShapeError(must("index", "give every structure an atom", "none", way_out))
+        raise ShapeError(
+            error_message("index", "give every structure an atom", "none", way_out)
+        )
 
 
-def _span(cell: Tensor, pbc: Tensor) -> Tensor:
+def _periodic_span(cell: Tensor, pbc: Tensor) -> Tensor:
     """Return the length, area or volume that the periodic vectors span, `[b]`."""
     eye = torch.eye(3, dtype=cell.dtype, device=cell.device)
     rows = torch.where(pbc.unsqueeze(-1), cell, 0)

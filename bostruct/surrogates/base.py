@@ -13,7 +13,7 @@ from bostruct.structures import Structures
 from bostruct.uncertainty import Prediction
 
 
-class Decodes(Protocol):
+class SupportsDecode(Protocol):
     """What a surrogate needs to know of a space of structures."""
 
     @property
@@ -22,7 +22,7 @@ class Decodes(Protocol):
         ...
 
     @property
-    def radii(self) -> Tensor:
+    def atomic_radii(self) -> Tensor:
         """Radii of the atoms, `[a]` Å."""
         ...
 
@@ -60,12 +60,14 @@ class FittedModel(Protocol):
 class Surrogate(Protocol):
     """A description of a model that can be written down before there is data."""
 
-    def fit(self, structures: Structures, space: Decodes | None = None) -> FittedModel:
+    def fit(
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> FittedModel:
         """Return the model that structures with energies teach."""
         ...
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
     ) -> FittedModel:
         """Return the model that `state` was taken from."""
         ...

@@ -14,7 +14,7 @@ from linear_operator import settings
 
 
 @contextmanager
-def exact() -> Iterator[None]:
+def cholesky_only() -> Iterator[None]:
     """Use Cholesky for every solve, determinant and root inside the context."""
     with ExitStack() as stack:
         stack.enter_context(

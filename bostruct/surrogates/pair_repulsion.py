@@ -17,29 +17,37 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import check_positive
-from bostruct.structures import LARGEST, Structures, all_pairs, periods, table
-from bostruct.surrogates.pair_repulsion_numba import walls
+from bostruct.structures import (
+    MAX_ATOMS_BRUTE_FORCE,
+    Structures,
+    all_pairs,
+    neighbor_table,
+    periodic_image_arrays,
+)
+from bostruct.surrogates.pair_repulsion_numba import repulsion_and_gradient
 
 
 @final
 @dataclass(frozen=True)
-class Repulsion:
+class PairRepulsion:
     """Pair repulsion below a fraction of the bond length.
 
     Attributes:
         strength: eV, the energy of a pair at half the distance d.
-        reach: d over the sum of the two radii.
+        range_factor: d over the sum of the two radii.
 
     Raises:
         InputError: either is not positive.
     """
 
     strength: float = 20.0
-    reach: float = 1.0
+    range_factor: float = 1.0
 
     def __post_init__(self) -> None:
         check_positive("strength", self.strength, "It is an energy in eV.")
-        check_positive("reach", self.reach, "It is a fraction of the bond length.")
+        check_positive(
+            "range_factor", self.range_factor, "It is a fraction of the bond length."
+        )
 
     def __call__(self, structures: Structures, radii: Tensor) -> Tensor:
         """Return E `[b]`, differentiable in the positions.
@@ -48,59 +56,66 @@ class Repulsion:
             structures: b structures of n atoms in total.
             radii: `[n]` Å.
         """
-        if structures.device.type == "cpu" and int(structures.counts.max()) <= LARGEST:
-            energy: Tensor = _Walls.apply(structures.positions, self, structures, radii)  # type: ignore[no-untyped-call]
+        if (
+            structures.device.type == "cpu"
+            and int(structures.counts.max()) <= MAX_ATOMS_BRUTE_FORCE
+        ):
+            energy: Tensor = _PairRepulsionFunction.apply(
+                structures.positions, self, structures, radii
+            )  # type: ignore[no-untyped-call]
             return energy
-        return self.sums(structures, radii)
+        return self.differentiable_energies(structures, radii)
 
-    def sums(self, structures: Structures, radii: Tensor) -> Tensor:
+    def differentiable_energies(self, structures: Structures, radii: Tensor) -> Tensor:
         """Return the same by operations that torch differentiates."""
         positions = structures.positions
         others = all_pairs(structures)
         if others is not None:
             vectors = positions[others] - positions.unsqueeze(1)  # [n, k, 3]
         else:
-            cutoff = 2 * self.reach * float(radii.max())
-            others, shift, mask = table(structures, cutoff)
+            cutoff = 2 * self.range_factor * float(radii.max())
+            others, shift, mask = neighbor_table(structures, cutoff)
             vectors = positions[others] - positions.unsqueeze(1)
             vectors = vectors + shift @ structures.cell[structures.index]
             beyond = vectors.new_tensor([cutoff, 0.0, 0.0])
             vectors = torch.where(mask.unsqueeze(-1), vectors, beyond)
         r = torch.linalg.vector_norm(vectors, dim=-1)
-        d = self.reach * (radii[others] + radii.unsqueeze(1))
+        d = self.range_factor * (radii[others] + radii.unsqueeze(1))
         energy = positions.new_zeros(len(structures))
-        return energy.index_add(0, structures.index, self._wall(r, d).sum(-1) / 2)
+        return energy.index_add(
+            0, structures.index, self._pair_energy(r, d).sum(-1) / 2
+        )
 
-    def _wall(self, r: Tensor, d: Tensor) -> Tensor:
-        excess = (d / r.clamp(min=SMALLEST) - 1).clamp(min=0)
+    def _pair_energy(self, r: Tensor, d: Tensor) -> Tensor:
+        excess = (d / r.clamp(min=MIN_DISTANCE) - 1).clamp(min=0)
         return self.strength * excess.pow(3)
 
 
-SMALLEST = 1e-3
+MIN_DISTANCE = 1e-3
 """Å; closer atoms are as bad as this, and the energy stays finite."""
 
 
 @final
-class _Walls(torch.autograd.Function):
+class _PairRepulsionFunction(torch.autograd.Function):
     """`Repulsion.sums` with its slope in one compiled loop."""
 
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401 - torch's
         positions: Tensor,
-        repulsion: Repulsion,
+        pair_repulsion: PairRepulsion,
         structures: Structures,
         radii: Tensor,
     ) -> Tensor:
-        reach = (repulsion.reach * radii.detach()).contiguous()
-        energy, slope = walls(
+        reach = (pair_repulsion.range_factor * radii.detach()).contiguous()
+        energy, slope = repulsion_and_gradient(
             positions.detach().contiguous().numpy(),
-            *periods(structures, 2 * float(reach.max())),
+            *periodic_image_arrays(structures, 2 * float(reach.max())),
             reach.numpy(),
-            repulsion.strength,
-            SMALLEST,
+            pair_repulsion.strength,
+            MIN_DISTANCE,
         )
-        ctx.repulsion, ctx.structures, ctx.radii = repulsion, structures, radii
+        ctx.repulsion, ctx.structures, ctx.radii = pair_repulsion, structures, radii
         ctx.save_for_backward(positions, torch.from_numpy(slope))
         return torch.from_numpy(energy)
 

@@ -26,22 +26,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, must
-from bostruct.runtime.callable_name import name, plain
+from bostruct.errors import InputError, ShapeError, error_message
+from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
-from bostruct.uncertainty import Prediction, consensus, unbiased
+from bostruct.uncertainty import Prediction, ensemble_mean_variance, unbiased_variance
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-SAME = 1e-4  # of an energy: sums and means of energies in single precision
+ENERGY_RTOL = 1e-4  # of an energy: sums and means of energies in single precision
 
-WAY_OUT = (
+UNCERTAINTY_HINT = (
     "Give several calculators, a committee (MACE with several models), or a `reader`."
 )
 
 
-def read(atoms: Atoms, *, forces: bool = True) -> Prediction:
+def read_uncertainty(atoms: Atoms, *, forces: bool = True) -> Prediction:
     """Return what the calculator of one structure says, with its uncertainty.
 
     The mean is the calculator's own energy. The noise is zero: what a calculator says
@@ -59,30 +59,34 @@ def read(atoms: Atoms, *, forces: bool = True) -> Prediction:
     pull = _tensor(atoms.get_forces(apply_constraint=False)) if forces else None
     results = dict(getattr(atoms.calc, "results", {}))
     count = len(atoms)
-    members = _members(atoms, results, energy)
-    variance = _deviation(atoms, results, "energy_uncertainty")
+    members = _member_energies(atoms, results, energy)
+    variance = _variance_from_std(atoms, results, "energy_uncertainty")
     if variance is None:
-        variance = _spread(atoms, results, "energy", members)
+        variance = _member_variance(atoms, results, "energy", members)
     if variance is None:
         wanted = "offer members or an uncertainty"
         found = ", ".join(sorted(results)) or "no results"
-        raise InputError(must("calculator", wanted, found, WAY_OUT))
+        raise InputError(error_message("calculator", wanted, found, UNCERTAINTY_HINT))
     spread = moved = None
     if forces:
         moved = _tensor(results.get("forces_comm"))
-        last = None if moved is not None else _ask(atoms, results, "forces_ensemble")
+        last = (
+            None
+            if moved is not None
+            else _result_or_method(atoms, results, "forces_ensemble")
+        )
         moved = moved if last is None else last.movedim(-1, 0)
         # Deviations of forces are made of the members' forces: not twice.
-        spread = _spread(atoms, results, "forces", moved)
+        spread = _member_variance(atoms, results, "forces", moved)
         if spread is None:
-            spread = _deviation(atoms, results, "forces_uncertainty")
-    return _checked(
+            spread = _variance_from_std(atoms, results, "forces_uncertainty")
+    return _validate(
         Prediction(
             torch.tensor([energy], dtype=torch.float64),
             variance.reshape(-1),
             torch.zeros(1, dtype=torch.float64),
             forces=pull,
-            local=_local(results, energy, count),
+            atomic_energies=_atomic_energies(results, energy, count),
             force_variance=spread,
             members=None if members is None else members.reshape(-1, 1),
             member_forces=moved,
@@ -92,21 +96,21 @@ def read(atoms: Atoms, *, forces: bool = True) -> Prediction:
 
 
 @final
-class Pretrained:
+class PretrainedPotential:
     """A potential that was trained elsewhere, in the place of a surrogate.
 
     `fit` trains nothing, so a potential can be one row of a comparison with surrogates
     that are trained. Calculators are made when they are first needed. Where energies
-    count from other zeros than the data, as those of another code do, `aligned` finds
+    count from other zeros than the data, as those of another code do, `shift_species_energies` finds
     the energy of an atom of each species that makes the difference.
 
     Args:
         *factories: A calculator class, or a function that returns a calculator; several
             are a committee.
-        reader: Returns the prediction of one `ase.Atoms` with a calculator; for
+        read_uncertainty: Returns the prediction of one `ase.Atoms` with a calculator; for
             calculators that `read` does not understand.
         with_forces: Whether forces are asked for too.
-        aligned: Whether `fit` adds energies of the species to meet those of the data.
+        shift_species_energies: Whether `fit` adds energies of the species to meet those of the data.
         **arguments: Passed to each factory.
 
     Raises:
@@ -116,38 +120,38 @@ class Pretrained:
     def __init__(
         self,
         *factories: Callable[..., Any],
-        reader: Callable[[Atoms], Prediction] | None = None,
+        read_uncertainty: Callable[[Atoms], Prediction] | None = None,
         with_forces: bool = True,
-        aligned: bool = False,
+        shift_species_energies: bool = False,
         **arguments: object,
     ) -> None:
         if not factories or not all(callable(factory) for factory in factories):
             wanted = "be calculator classes, or functions that return calculators"
             found = [type(factory).__name__ for factory in factories]
-            raise InputError(must("factories", wanted, found))
+            raise InputError(error_message("factories", wanted, found))
         self.factories = factories
-        self.reader = reader
+        self.read_uncertainty = read_uncertainty
         self.with_forces = with_forces
-        self.aligned = aligned
+        self.shift_species_energies = shift_species_energies
         self.arguments = arguments
-        self.levels: dict[int, float] = {}
+        self.species_shifts: dict[int, float] = {}
         self._calculators: list[Any] = []
 
-    def fit(self, structures: Structures, space: object = None) -> Pretrained:
+    def fit(self, structures: Structures, space: object = None) -> PretrainedPotential:
         """Return the potential as it is, or with other zeros of its energies.
 
         Raises:
             InputError: it is to be aligned, and an energy is missing.
         """
-        if not self.aligned:
+        if not self.shift_species_energies:
             return self
         energy = structures.energy
         if energy is None or not bool(energy.isfinite().all()):
             wanted = "be known where a potential is aligned with them"
-            raise InputError(must("energy", wanted, "missing"))
+            raise InputError(error_message("energy", wanted, "missing"))
         bare = self._copy({})
         gap = energy.cpu().double() - bare.predict(structures).mean
-        species, counts = _composition(structures)
+        species, counts = _species_counts(structures)
         levels = torch.linalg.pinv(counts) @ gap
         found = zip(species.tolist(), levels.tolist(), strict=True)
         return self._copy(dict(found))
@@ -167,13 +171,17 @@ class Pretrained:
                 members to tell a covariance.
             ShapeError: members or variances have another shape than their mean.
         """
-        parts = [self._one(atoms) for atoms in to_ase(structures)]
-        found = self._levelled(Prediction.cat(parts), structures)
+        parts = [self._predict_one(atoms) for atoms in to_ase(structures)]
+        found = self._shifted(Prediction.cat(parts), structures)
         if not covariance:
             return found
         if found.members is None:
             wanted = "offer members for a covariance"
-            raise InputError(must("calculator", wanted, "a variance alone", WAY_OUT))
+            raise InputError(
+                error_message(
+                    "calculator", wanted, "a variance alone", UNCERTAINTY_HINT
+                )
+            )
         shared = torch.cov(found.members.mT).reshape(2 * [len(found.mean)])
         return replace(found, covariance=shared)
 
@@ -181,60 +189,66 @@ class Pretrained:
         """Return what identifies the potential, ready for JSON."""
         return {
             "surrogate": "Pretrained",
-            "factories": [name(factory) for factory in self.factories],
-            "reader": None if self.reader is None else name(self.reader),
-            "arguments": plain(self.arguments),
+            "factories": [qualified_name(factory) for factory in self.factories],
+            "reader": None
+            if self.read_uncertainty is None
+            else qualified_name(self.read_uncertainty),
+            "arguments": to_json_value(self.arguments),
             "with_forces": self.with_forces,
-            "aligned": self.aligned,
+            "aligned": self.shift_species_energies,
         }
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the calculators behind: the other process makes its own."""
         return {**self.__dict__, "_calculators": []}
 
-    def _copy(self, levels: dict[int, float]) -> Pretrained:
-        found = Pretrained(
+    def _copy(self, species_shifts: dict[int, float]) -> PretrainedPotential:
+        found = PretrainedPotential(
             *self.factories,
-            reader=self.reader,
+            read_uncertainty=self.read_uncertainty,
             with_forces=self.with_forces,
-            aligned=self.aligned,
+            shift_species_energies=self.shift_species_energies,
             **self.arguments,
         )
-        found.levels, found._calculators = levels, self._calculators
+        found.species_shifts, found._calculators = species_shifts, self._calculators
         return found
 
-    def _levelled(self, found: Prediction, structures: Structures) -> Prediction:
+    def _shifted(self, prediction: Prediction, structures: Structures) -> Prediction:
         """Return a prediction with the energies of the species added."""
-        if not self.levels:
-            return found
-        species, counts = _composition(structures)
-        unknown = sorted(set(species.tolist()) - set(self.levels))
+        if not self.species_shifts:
+            return prediction
+        species, counts = _species_counts(structures)
+        unknown = sorted(set(species.tolist()) - set(self.species_shifts))
         if unknown:
-            wanted = f"be of the species {sorted(self.levels)} it was aligned with"
-            raise InputError(must("structures", wanted, unknown))
-        level = counts.new_tensor([self.levels[z] for z in species.tolist()])
+            wanted = (
+                f"be of the species {sorted(self.species_shifts)} it was aligned with"
+            )
+            raise InputError(error_message("structures", wanted, unknown))
+        level = counts.new_tensor([self.species_shifts[z] for z in species.tolist()])
         shift = counts @ level
         place = torch.searchsorted(species, structures.numbers.cpu())
-        local, members = found.local, found.members
+        local, members = prediction.atomic_energies, prediction.members
         return replace(
-            found,
-            mean=found.mean + shift,
-            local=None if local is None else local + level[place],
+            prediction,
+            mean=prediction.mean + shift,
+            atomic_energies=None if local is None else local + level[place],
             members=None if members is None else members + shift,
         )
 
-    def _one(self, atoms: Atoms) -> Prediction:
+    def _predict_one(self, atoms: Atoms) -> Prediction:
         if not self._calculators:
             self._calculators = [make(**self.arguments) for make in self.factories]
         if len(self._calculators) > 1:
-            return committee(atoms, self._calculators, forces=self.with_forces)
+            return committee_prediction(
+                atoms, self._calculators, forces=self.with_forces
+            )
         atoms.calc = self._calculators[0]
-        if self.reader is not None:
-            return self.reader(atoms)
-        return read(atoms, forces=self.with_forces)
+        if self.read_uncertainty is not None:
+            return self.read_uncertainty(atoms)
+        return read_uncertainty(atoms, forces=self.with_forces)
 
 
-def _composition(structures: Structures) -> tuple[Tensor, Tensor]:
+def _species_counts(structures: Structures) -> tuple[Tensor, Tensor]:
     """Return the species, sorted, and how many atoms of each `[b, s]` there are."""
     numbers, index = structures.numbers.cpu(), structures.index.cpu()
     species, place = numbers.unique(return_inverse=True)
@@ -243,7 +257,7 @@ def _composition(structures: Structures) -> tuple[Tensor, Tensor]:
     return species, counts
 
 
-def committee(
+def committee_prediction(
     atoms: Atoms, calculators: Sequence[Any], *, forces: bool = True
 ) -> Prediction:
     """Return mean (17) and spread (18) of several calculators of one structure.
@@ -263,9 +277,9 @@ def committee(
         if forces:
             pulls.append(image.get_forces(apply_constraint=False))
     members = torch.tensor(energies, dtype=torch.float64).unsqueeze(1)
-    energy = consensus(members)
+    energy = ensemble_mean_variance(members)
     moved = _tensor(np.stack(pulls)) if forces else None
-    force = None if moved is None else consensus(moved)
+    force = None if moved is None else ensemble_mean_variance(moved)
     return Prediction(
         energy.mean,
         energy.variance,
@@ -277,7 +291,9 @@ def committee(
     )
 
 
-def _members(atoms: Atoms, results: dict[str, Any], energy: float) -> Tensor | None:
+def _member_energies(
+    atoms: Atoms, results: dict[str, Any], energy: float
+) -> Tensor | None:
     """Return energies of members `[M]`, if there are any."""
     found = _tensor(results.get("energy_comm"))
     if found is not None:
@@ -285,41 +301,43 @@ def _members(atoms: Atoms, results: dict[str, Any], energy: float) -> Tensor | N
     found = _tensor(results.get("energies"))
     if found is not None and "energy_var" in results:
         gap = abs(float(found.mean()) - energy)
-        if found.ndim == 1 and gap <= SAME * max(1.0, abs(energy)):
+        if found.ndim == 1 and gap <= ENERGY_RTOL * max(1.0, abs(energy)):
             return found
-    last = _ask(atoms, results, "energy_ensemble")
+    last = _result_or_method(atoms, results, "energy_ensemble")
     return None if last is None else last.reshape(-1)
 
 
-def _deviation(atoms: Atoms, results: dict[str, Any], what: str) -> Tensor | None:
+def _variance_from_std(
+    atoms: Atoms, results: dict[str, Any], key: str
+) -> Tensor | None:
     """Return the square of a deviation that the calculator knows by itself."""
-    found = _ask(atoms, results, what)
+    found = _result_or_method(atoms, results, key)
     return None if found is None else found.square()
 
 
-def _spread(
-    atoms: Atoms, results: dict[str, Any], of: str, members: Tensor | None
+def _member_variance(
+    atoms: Atoms, results: dict[str, Any], quantity: str, members: Tensor | None
 ) -> Tensor | None:
     """Return the variance of members, of the divisor M - 1."""
     if members is not None and len(members) > 1:
-        return consensus(members).variance
-    biased = _tensor(results.get(f"{of}_var"))
+        return ensemble_mean_variance(members).variance
+    biased = _tensor(results.get(f"{quantity}_var"))
     if biased is None:
         return None
     count = getattr(atoms.calc, "num_models", None)
     unit = getattr(atoms.calc, "energy_units_to_eV", 1.0)
     if not isinstance(count, int) or unit != 1:
         wanted = "tell its members where its variances may have a wrong divisor or unit"
-        found = f"{of}_var alone"
-        raise InputError(must("calculator", wanted, found, "Give a `reader`."))
-    return unbiased(biased, count)
+        found = f"{quantity}_var alone"
+        raise InputError(error_message("calculator", wanted, found, "Give a `reader`."))
+    return unbiased_variance(biased, count)
 
 
-def _ask(atoms: Atoms, results: dict[str, Any], what: str) -> Tensor | None:
+def _result_or_method(atoms: Atoms, results: dict[str, Any], key: str) -> Tensor | None:
     """Return one of the results, or what a method `get_...` says, if there is one."""
-    if what in results:
-        return _tensor(results[what])
-    method = getattr(atoms.calc, f"get_{what}", None)
+    if key in results:
+        return _tensor(results[key])
+    method = getattr(atoms.calc, f"get_{key}", None)
     if method is None:
         return None
     try:
@@ -328,13 +346,15 @@ def _ask(atoms: Atoms, results: dict[str, Any], what: str) -> Tensor | None:
         return None
 
 
-def _local(results: dict[str, Any], energy: float, count: int) -> Tensor | None:
+def _atomic_energies(
+    results: dict[str, Any], energy: float, n_atoms: int
+) -> Tensor | None:
     """Return energies of atoms `[n]`, if they add up to the energy."""
     found = _tensor(results.get("energies"))
-    if found is None or found.shape != (count,):
+    if found is None or found.shape != (n_atoms,):
         return None
     gap = abs(float(found.sum()) - energy)
-    return found if gap <= SAME * max(1.0, abs(energy)) else None
+    return found if gap <= ENERGY_RTOL * max(1.0, abs(energy)) else None
 
 
 def _tensor(value: object) -> Tensor | None:
@@ -343,19 +363,21 @@ def _tensor(value: object) -> Tensor | None:
     return torch.as_tensor(np.asarray(value, dtype=np.float64))
 
 
-def _checked(found: Prediction, count: int) -> Prediction:
+def _validate(prediction: Prediction, n_atoms: int) -> Prediction:
     """Return a prediction of one structure if its numbers fit and are finite."""
     per_force = {"forces", "force_variance", "member_forces"}
-    for field, value in vars(found).items():
+    for field, value in vars(prediction).items():
         if value is None:
             continue
-        shape = (count, 3) if field in per_force else value.shape
+        shape = (n_atoms, 3) if field in per_force else value.shape
         if tuple(value.shape[-2:]) != tuple(shape[-2:]):
             wanted = f"give {field} of shape {list(shape)}"
-            raise ShapeError(must("calculator", wanted, list(value.shape)))
+            raise ShapeError(error_message("calculator", wanted, list(value.shape)))
         if not bool(value.isfinite().all()):
-            raise InputError(must("calculator", f"give a finite {field}", "another"))
-    if len(found.variance) != 1:
+            raise InputError(
+                error_message("calculator", f"give a finite {field}", "another")
+            )
+    if len(prediction.variance) != 1:
         wanted = "give one variance of the energy"
-        raise ShapeError(must("calculator", wanted, len(found.variance)))
-    return found
+        raise ShapeError(error_message("calculator", wanted, len(prediction.variance)))
+    return prediction

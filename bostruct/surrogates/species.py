@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from bostruct.structures import Structures, covalent_radii
-from bostruct.surrogates.base import Decodes
+from bostruct.surrogates.base import SupportsDecode
 
 
 def species_radii(
-    structures: Structures, space: Decodes | None
+    structures: Structures, space: SupportsDecode | None
 ) -> tuple[tuple[int, ...], Tensor]:
     """Return the species, sorted, and the radius of each in Å, `[species]`.
 
@@ -24,6 +24,6 @@ def species_radii(
     radii = covalent_radii(numbers).to(torch.float64)
     if space is not None:
         for k, number in enumerate(numbers.tolist()):
-            own = space.radii.cpu()[space.numbers.cpu() == number]
+            own = space.atomic_radii.cpu()[space.numbers.cpu() == number]
             radii[k] = own[0] if len(own) else radii[k]
     return tuple(numbers.tolist()), radii

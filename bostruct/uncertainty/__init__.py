@@ -4,45 +4,67 @@ Means, variances and data enter; calibrated predictions and scores leave. Plain
 functions and frozen classes on tensors that know no campaign.
 """
 
-from bostruct.uncertainty.calibration.conformal import Conformal as Conformal
 from bostruct.uncertainty.calibration.conformal import (
-    GroupedConformal as GroupedConformal,
+    ConformalPredictor as ConformalPredictor,
+)
+from bostruct.uncertainty.calibration.conformal import (
+    MondrianConformalPredictor as MondrianConformalPredictor,
 )
 from bostruct.uncertainty.calibration.conformal import (
     conformal_coverage as conformal_coverage,
 )
 from bostruct.uncertainty.calibration.conformal import conformal_rank as conformal_rank
 from bostruct.uncertainty.calibration.conformal import (
-    quantile_scores as quantile_scores,
+    quantile_regression_scores as quantile_regression_scores,
 )
-from bostruct.uncertainty.calibration.isotonic import MonotoneMap as MonotoneMap
-from bostruct.uncertainty.calibration.isotonic import isotonic as isotonic
-from bostruct.uncertainty.calibration.plots import calibration_page as calibration_page
-from bostruct.uncertainty.calibration.plots import draw_curve as draw_curve
-from bostruct.uncertainty.calibration.plots import draw_errors as draw_errors
+from bostruct.uncertainty.calibration.isotonic import (
+    MonotonicCalibration as MonotonicCalibration,
+)
+from bostruct.uncertainty.calibration.isotonic import fit_isotonic as fit_isotonic
+from bostruct.uncertainty.calibration.plots import (
+    calibration_figure as calibration_figure,
+)
+from bostruct.uncertainty.calibration.plots import (
+    draw_calibration_curve as draw_calibration_curve,
+)
+from bostruct.uncertainty.calibration.plots import (
+    draw_error_vs_std as draw_error_vs_std,
+)
 from bostruct.uncertainty.calibration.plots import draw_reliability as draw_reliability
-from bostruct.uncertainty.calibration.plots import draw_scores as draw_scores
-from bostruct.uncertainty.calibration.reliability import BinnedError as BinnedError
-from bostruct.uncertainty.calibration.reliability import Reliability as Reliability
+from bostruct.uncertainty.calibration.plots import draw_z_histogram as draw_z_histogram
+from bostruct.uncertainty.calibration.reliability import (
+    BinnedCalibrationError as BinnedCalibrationError,
+)
+from bostruct.uncertainty.calibration.reliability import (
+    ReliabilityDiagram as ReliabilityDiagram,
+)
 from bostruct.uncertainty.calibration.reliability import ence as ence
 from bostruct.uncertainty.calibration.reliability import (
     ence_intercept as ence_intercept,
 )
-from bostruct.uncertainty.calibration.reliability import reliability as reliability
+from bostruct.uncertainty.calibration.reliability import (
+    reliability_diagram as reliability_diagram,
+)
 from bostruct.uncertainty.calibration.residuals import Residuals as Residuals
 from bostruct.uncertainty.calibration.scaling import Calibration as Calibration
 from bostruct.uncertainty.calibration.scaling import calibrate as calibrate
-from bostruct.uncertainty.calibration.scores import Miscalibration as Miscalibration
+from bostruct.uncertainty.calibration.scores import (
+    MiscalibrationArea as MiscalibrationArea,
+)
 from bostruct.uncertainty.calibration.scores import (
     calibration_curve as calibration_curve,
 )
 from bostruct.uncertainty.calibration.scores import coverage as coverage
 from bostruct.uncertainty.calibration.scores import crps as crps
 from bostruct.uncertainty.calibration.scores import dispersion as dispersion
-from bostruct.uncertainty.calibration.scores import miscalibration as miscalibration
+from bostruct.uncertainty.calibration.scores import (
+    miscalibration_area as miscalibration_area,
+)
 from bostruct.uncertainty.calibration.scores import nll as nll
 from bostruct.uncertainty.calibration.scores import sharpness as sharpness
-from bostruct.uncertainty.calibration.scores import sparsification as sparsification
+from bostruct.uncertainty.calibration.scores import (
+    sparsification_error as sparsification_error,
+)
 from bostruct.uncertainty.calibration.scores import spearman as spearman
 from bostruct.uncertainty.calibration.stratified import (
     GroupedCalibration as GroupedCalibration,
@@ -54,15 +76,21 @@ from bostruct.uncertainty.calibration.stratified import consistency as consisten
 from bostruct.uncertainty.calibration.stratified import (
     quantile_labels as quantile_labels,
 )
-from bostruct.uncertainty.calibration.wilson import wilson as wilson
-from bostruct.uncertainty.ensembles.committee import Consensus as Consensus
-from bostruct.uncertainty.ensembles.committee import consensus as consensus
-from bostruct.uncertainty.ensembles.committee import subsamples as subsamples
-from bostruct.uncertainty.ensembles.committee import unbiased as unbiased
-from bostruct.uncertainty.ensembles.likelihood import Shares as Shares
+from bostruct.uncertainty.calibration.wilson import wilson_interval as wilson_interval
+from bostruct.uncertainty.ensembles.committee import EnsembleMoments as EnsembleMoments
+from bostruct.uncertainty.ensembles.committee import (
+    ensemble_mean_variance as ensemble_mean_variance,
+)
+from bostruct.uncertainty.ensembles.committee import subsample_rows as subsample_rows
+from bostruct.uncertainty.ensembles.committee import (
+    unbiased_variance as unbiased_variance,
+)
+from bostruct.uncertainty.ensembles.likelihood import (
+    VarianceDecomposition as VarianceDecomposition,
+)
 from bostruct.uncertainty.ensembles.likelihood import beta_nll as beta_nll
 from bostruct.uncertainty.ensembles.likelihood import (
-    ensemble_variance as ensemble_variance,
+    decompose_variance as decompose_variance,
 )
 from bostruct.uncertainty.ensembles.likelihood import gaussian_nll as gaussian_nll
 from bostruct.uncertainty.ensembles.mixture_of_experts import (
@@ -71,31 +99,49 @@ from bostruct.uncertainty.ensembles.mixture_of_experts import (
 from bostruct.uncertainty.ensembles.mixture_of_experts import (
     distance_gates as distance_gates,
 )
-from bostruct.uncertainty.ensembles.mixture_of_experts import mix as mix
+from bostruct.uncertainty.ensembles.mixture_of_experts import mix_experts as mix_experts
 from bostruct.uncertainty.ensembles.propagation import Ensemble as Ensemble
 from bostruct.uncertainty.ensembles.propagation import Extensivity as Extensivity
 from bostruct.uncertainty.ensembles.propagation import (
     difference_variance as difference_variance,
 )
-from bostruct.uncertainty.ensembles.propagation import extensivity as extensivity
+from bostruct.uncertainty.ensembles.propagation import (
+    fit_extensivity as fit_extensivity,
+)
 from bostruct.uncertainty.ensembles.propagation import propagate as propagate
-from bostruct.uncertainty.linear_model.bayesian_linear_model import Metric as Metric
+from bostruct.uncertainty.linear_model.bayesian_linear_model import (
+    BayesianLinearModel as BayesianLinearModel,
+)
 from bostruct.uncertainty.linear_model.exact_gp import ExactGP as ExactGP
-from bostruct.uncertainty.linear_model.fingerprint import fingerprint as fingerprint
-from bostruct.uncertainty.linear_model.laplace import Sketch as Sketch
-from bostruct.uncertainty.linear_model.laplace import curvature as curvature
-from bostruct.uncertainty.linear_model.laplace import gradient_rows as gradient_rows
-from bostruct.uncertainty.linear_model.laplace import laplace as laplace
-from bostruct.uncertainty.linear_model.last_layer import Readout as Readout
-from bostruct.uncertainty.linear_model.last_layer_features import Batch as Batch
-from bostruct.uncertainty.linear_model.prediction_rigidity import Rigidity as Rigidity
-from bostruct.uncertainty.linear_model.prediction_rigidity import (
-    prediction_rigidity as prediction_rigidity,
+from bostruct.uncertainty.linear_model.fingerprint import hash_tensors as hash_tensors
+from bostruct.uncertainty.linear_model.laplace import (
+    RandomProjection as RandomProjection,
+)
+from bostruct.uncertainty.linear_model.laplace import (
+    laplace_approximation as laplace_approximation,
+)
+from bostruct.uncertainty.linear_model.laplace import loss_curvature as loss_curvature
+from bostruct.uncertainty.linear_model.laplace import (
+    parameter_jacobian as parameter_jacobian,
+)
+from bostruct.uncertainty.linear_model.last_layer import (
+    LastLayerLaplace as LastLayerLaplace,
+)
+from bostruct.uncertainty.linear_model.last_layer_features import (
+    LayerBatch as LayerBatch,
 )
 from bostruct.uncertainty.linear_model.prediction_rigidity import (
-    structure_rows as structure_rows,
+    PredictionRigidity as PredictionRigidity,
+)
+from bostruct.uncertainty.linear_model.prediction_rigidity import (
+    compute_prediction_rigidity as compute_prediction_rigidity,
+)
+from bostruct.uncertainty.linear_model.prediction_rigidity import (
+    structure_features as structure_features,
 )
 from bostruct.uncertainty.linear_model.sparse_gp import Nystroem as Nystroem
 from bostruct.uncertainty.linear_model.sparse_gp import SparseGP as SparseGP
-from bostruct.uncertainty.linear_model.weight_samples import Members as Members
+from bostruct.uncertainty.linear_model.weight_samples import (
+    WeightPosteriorSamples as WeightPosteriorSamples,
+)
 from bostruct.uncertainty.prediction import Prediction as Prediction

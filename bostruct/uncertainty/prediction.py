@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
-BY_MEMBER = ("members", "member_forces")  # structures or atoms come second
+MEMBER_FIELDS = ("members", "member_forces")  # structures or atoms come second
 
 
 @final
@@ -22,9 +22,9 @@ class Prediction:
     Attributes:
         mean: `[b]` eV.
         variance: `[b]` eV², of the noise-free energy (latent).
-        noise: `[b]` eV², what a measured energy scatters around the noise-free one.
+        noise_variance: `[b]` eV², what a measured energy scatters around the noise-free one.
         forces: `[n, 3]` eV/Å, minus the slope of `mean`.
-        local: `[n]` eV, the share of `mean` that each atom's environment carries.
+        atomic_energies: `[n]` eV, the share of `mean` that each atom's environment carries.
         covariance: `[b, b]` eV², latent, between the structures; if asked for.
         force_variance: `[n, 3]` (eV/Å)², latent; if asked for.
         members: `[M, b]` eV, what each of M members says, where there are members.
@@ -33,18 +33,18 @@ class Prediction:
 
     mean: Tensor
     variance: Tensor
-    noise: Tensor
+    noise_variance: Tensor
     forces: Tensor | None = None
-    local: Tensor | None = None
+    atomic_energies: Tensor | None = None
     covariance: Tensor | None = None
     force_variance: Tensor | None = None
     members: Tensor | None = None
     member_forces: Tensor | None = None
 
     @property
-    def observed(self) -> Tensor:
+    def predictive_variance(self) -> Tensor:
         """Variance of a measured energy, latent plus noise, `[b]` eV²."""
-        return self.variance + self.noise
+        return self.variance + self.noise_variance
 
     @classmethod
     def cat(cls, parts: Sequence[Prediction]) -> Prediction:
@@ -57,14 +57,18 @@ class Prediction:
                 structures of different parts are unknown.
         """
         if not parts:
-            raise InputError(must("parts", "hold at least one prediction", "none"))
+            raise InputError(
+                error_message("parts", "hold at least one prediction", "none")
+            )
         if any(part.covariance is not None for part in parts):
             way_out = "Ask for it once for all structures."
-            raise InputError(must("parts", "have no covariance", "some", way_out))
+            raise InputError(
+                error_message("parts", "have no covariance", "some", way_out)
+            )
         joined: dict[str, Tensor] = {
             field.name: torch.cat(
                 [getattr(part, field.name) for part in parts],
-                dim=int(field.name in BY_MEMBER),
+                dim=int(field.name in MEMBER_FIELDS),
             )
             for field in fields(cls)
             if getattr(parts[0], field.name) is not None

@@ -19,8 +19,8 @@ from gpytorch.distributions import (
 from linear_operator import to_linear_operator
 
 from bostruct import acquisition as module
-from bostruct.acquisition import Case
-from bostruct.objectives import Goals, Objective
+from bostruct.acquisition import AcquisitionContext
+from bostruct.objectives import Objective, OptimizationConfig
 
 
 class Known(Model):
@@ -80,7 +80,7 @@ JOINT = [
     module.qNoisyExpectedImprovement(),
     module.qLogNoisyExpectedImprovement(),
     # A wide step: the test of the gradient resolves it.
-    module.qProbabilityOfImprovement(width=0.02),
+    module.qProbabilityOfImprovement(tau=0.02),
     module.qStandardDeviation(),
 ]
 
@@ -179,7 +179,7 @@ def make_case(
     k = len(rows[0]) if rows else 2
     m = k - len(constraints) if objectives is None else objectives
     names = tuple(f"u{j}" for j in range(k))
-    goals = Goals(
+    goals = OptimizationConfig(
         tuple(Objective(name, "maximize") for name in names[:m]), tuple(constraints)
     )
     learnt = k if learnt is None else learnt
@@ -187,15 +187,17 @@ def make_case(
     factors = X.new_tensor([factor] * learnt + [known_factor] * (k - learnt))
     if reference is None:
         reference = X.new_zeros(m)
-    return Case(
+    return AcquisitionContext(
         model=Told([sigma] * learnt, factor),
-        goals=goals,
-        learnt=names[:learnt],
-        known=None if learnt == k else lambda X: known_factor * X[..., learnt:],
+        optimization_config=goals,
+        modeled_outcomes=names[:learnt],
+        deterministic_outcomes=None
+        if learnt == k
+        else lambda X: known_factor * X[..., learnt:],
         X=X.nan_to_num(9.0),
         Y=X * factors,
-        reference=reference * factors[:m],
-        pending=pending,
+        reference_point=reference * factors[:m],
+        X_pending=pending,
         seed=seed,
     )
 

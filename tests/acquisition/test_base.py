@@ -9,8 +9,8 @@ import torch
 from botorch.acquisition import analytic, logei, monte_carlo
 
 from bostruct import acquisition as module
-from bostruct.acquisition.base import lowest
-from bostruct.acquisition.monte_carlo import baseline
+from bostruct.acquisition.base import best_f_tensor
+from bostruct.acquisition.monte_carlo import pruned_baseline
 from bostruct.errors import InputError
 
 # Central differences of step 1e-5 in float64: h² from the formula, 1e-16 / h from
@@ -72,7 +72,7 @@ def test_is_the_flipped_objective_maximised(each, setting):
     if each.joint:
         together = X
         if "Noisy" in type(each).__name__:
-            kept = baseline(each, setting.model, setting.observed, seed=3)
+            kept = pruned_baseline(each, setting.model, setting.observed, seed=3)
             arguments = arguments | {"X_baseline": kept, "prune_baseline": False}
             together = torch.cat([kept.expand(4, -1, -1), X], dim=-2)
         sampler = setting.flipped.reflected(together, each.samples, seed=3)
@@ -89,7 +89,7 @@ def test_every_public_form_is_tested():
 
 def test_is_an_acquisition(each):
     assert isinstance(each, module.Acquisition)
-    assert each.joint is type(each).__name__.startswith("q")
+    assert each.supports_q_batch is type(each).__name__.startswith("q")
 
 
 def test_description_is_json_and_names_every_field(each):
@@ -202,5 +202,5 @@ def test_refuses_a_best_that_is_no_energy(best, setting):
 
 def test_best_keeps_its_digits():
     """A Python float would become float32: 1e5 eV is then wrong by several meV."""
-    assert lowest(-123456.7891).item() == -123456.7891
-    assert lowest(torch.tensor(2.0)).dtype == torch.float64
+    assert best_f_tensor(-123456.7891).item() == -123456.7891
+    assert best_f_tensor(torch.tensor(2.0)).dtype == torch.float64

@@ -11,7 +11,7 @@ def keep(module, monkeypatch):
 
     @contextmanager
     def kept(titles, path):
-        with plotting.panels(titles, path) as drawn:
+        with plotting.bench_panels(titles, path) as drawn:
             found.extend(drawn)
             yield drawn
 

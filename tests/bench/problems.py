@@ -13,9 +13,9 @@ def task(name="chain", reference=-0.95, function=energy, **more):
     """Return a task that one in twenty random structures solves."""
     return Task(
         name=name,
-        space=Box,
+        make_space=Box,
         evaluator=Function(function),
-        reference=reference,
+        reference_energy=reference,
         tolerance=0.05,
         **more,
     )

@@ -4,9 +4,15 @@ import sys
 
 import pytest
 
-from bostruct.bench import Campaigns, Task, basin_hopping, compare, random_search
+from bostruct.bench import (
+    CampaignMethod,
+    Task,
+    basin_hopping,
+    random_search,
+    run_energy_benchmark,
+)
 from bostruct.bench import Setting as Settings
-from bostruct.candidates import Search
+from bostruct.candidates import BasinHopping
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import Function
 from bostruct.spaces import Cluster
@@ -15,7 +21,11 @@ from tests.campaign.standin import Draw
 
 
 def methods(cap=12, baseline=40):
-    return [Campaigns(DEFAULT, cap), random_search(baseline), basin_hopping(baseline)]
+    return [
+        CampaignMethod(DEFAULT, cap),
+        random_search(baseline),
+        basin_hopping(baseline),
+    ]
 
 
 def energies(results):
@@ -29,21 +39,25 @@ def test_everything_in_one_run(tmp_path):
     from bostruct.evaluators import Calculator
 
     copper = Task("cu4", lambda: Cluster("Cu4"), Calculator(EMT), 4.64, 0.1)
-    tiny = Settings("default", {"search": Search(candidates=4, rounds=1), "initial": 2})
+    tiny = Settings(
+        "default", {"search": BasinHopping(n_candidates=4, n_rounds=1), "initial": 2}
+    )
     told = []
-    results = compare(
+    results = run_energy_benchmark(
         [copper],
-        [Campaigns(tiny, 5), random_search(60), basin_hopping(60)],
+        [CampaignMethod(tiny, 5), random_search(60), basin_hopping(60)],
         2,
         tmp_path,
-        tell=lambda found: told.append(sum(run.finished for run in found.runs)),
-        end=told.append,
+        on_progress=lambda found: told.append(
+            sum(run.is_finished for run in found.runs)
+        ),
+        on_end=told.append,
     )
     assert told == [0, 1, 2, 3, 4, 5, 6, results]
-    assert [row.runs for row in results.rows()] == [2, 2, 2]
+    assert [row.n_runs for row in results.summaries()] == [2, 2, 2]
     assert results.methods == ["bostruct", "random search", "basin hopping"]
-    random = results.rows()[1]
-    assert (random.solved, random.cap) == (2, 60)
+    random = results.summaries()[1]
+    assert (random.n_solved, random.max_evaluations) == (2, 60)
     names = {path.name for path in tmp_path.iterdir()}
     files = {"results.json", "summary.csv", "failures.csv", "success.png"}
     assert names == {*files, "cu4"}
@@ -51,12 +65,12 @@ def test_everything_in_one_run(tmp_path):
 
 def test_the_second_call_goes_on(tmp_path):
     tasks = [task("a", -99.0), task("b")]
-    whole = compare(tasks, methods(8), 2, tmp_path / "whole")
-    compare(tasks[:1], methods(6), 1, tmp_path / "parts")
-    parts = compare(tasks, methods(8), 2, tmp_path / "parts")
+    whole = run_energy_benchmark(tasks, methods(8), 2, tmp_path / "whole")
+    run_energy_benchmark(tasks[:1], methods(6), 1, tmp_path / "parts")
+    parts = run_energy_benchmark(tasks, methods(8), 2, tmp_path / "parts")
     assert energies(parts) == energies(whole)
     times = os.stat(tmp_path / "parts" / "a" / "seed-000" / "campaign.db").st_mtime_ns
-    compare(tasks, methods(8), 2, tmp_path / "parts")
+    run_energy_benchmark(tasks, methods(8), 2, tmp_path / "parts")
     after = os.stat(tmp_path / "parts" / "a" / "seed-000" / "campaign.db").st_mtime_ns
     assert after == times, "what has ended is read, not run"
 
@@ -80,18 +94,28 @@ class Stops:
 
 def test_an_interrupted_run_leaves_everything_and_goes_on(tmp_path):
     stops = Stops(15)
-    chain = Task("chain", task().space, stops, -99.0)
+    chain = Task("chain", task().make_space, stops, -99.0)
     ended = []
     with pytest.raises(KeyboardInterrupt):
-        compare([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "x", end=ended.append)
+        run_energy_benchmark(
+            [chain],
+            [CampaignMethod(DEFAULT, 6)],
+            4,
+            tmp_path / "x",
+            on_end=ended.append,
+        )
     (row,) = ended[0].rows()
     assert (row.runs, row.unfinished) == (2, 2)
     data = json.loads((tmp_path / "x" / "results.json").read_text())
     assert [len(run["energies"]) for run in data["runs"]] == [6, 6, 2, 0]
     assert (tmp_path / "x" / "success.png").is_file()
     assert (tmp_path / "x" / "summary.csv").is_file()
-    again = compare([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "x")
-    whole = compare([chain], [Campaigns(DEFAULT, 6)], 4, tmp_path / "whole")
+    again = run_energy_benchmark(
+        [chain], [CampaignMethod(DEFAULT, 6)], 4, tmp_path / "x"
+    )
+    whole = run_energy_benchmark(
+        [chain], [CampaignMethod(DEFAULT, 6)], 4, tmp_path / "whole"
+    )
     assert energies(again) == energies(whole)
 
 
@@ -104,15 +128,19 @@ def test_results_are_written_meanwhile(tmp_path, monkeypatch):
         data = json.loads((tmp_path / "results.json").read_text())
         seen.append(sum(run["finished"] for run in data["runs"]))
 
-    compare([task()], [random_search(10)], 3, tmp_path, tell=tell)
+    run_energy_benchmark([task()], [random_search(10)], 3, tmp_path, on_progress=tell)
     assert seen == [0, 1, 2, 3]
     assert (tmp_path / "success.png").is_file()
 
 
 def test_jobs_run_in_processes_and_change_nothing(tmp_path):
     tasks = [task("a", -99.0)]
-    alone = compare(tasks, methods(cap=6, baseline=20), 2, tmp_path / "alone")
-    together = compare(tasks, methods(cap=6, baseline=20), 2, tmp_path / "two", jobs=2)
+    alone = run_energy_benchmark(
+        tasks, methods(cap=6, baseline=20), 2, tmp_path / "alone"
+    )
+    together = run_energy_benchmark(
+        tasks, methods(cap=6, baseline=20), 2, tmp_path / "two", n_workers=2
+    )
     assert energies(together) == energies(alone)
 
 
@@ -121,10 +149,12 @@ def dies(atoms):
 
 
 def test_a_process_that_dies_is_a_run_that_failed(tmp_path):
-    lost = Task("lost", task().space, Function(dies), 0.0)
-    results = compare([lost], [Campaigns(DEFAULT, 6)], 1, tmp_path, jobs=2)
+    lost = Task("lost", task().make_space, Function(dies), 0.0)
+    results = run_energy_benchmark(
+        [lost], [CampaignMethod(DEFAULT, 6)], 1, tmp_path, n_workers=2
+    )
     (run,) = results.runs
-    assert run.finished
+    assert run.is_finished
     assert run.reason == "its process died"
 
 
@@ -135,39 +165,41 @@ class Breaks(Draw):
 
 def test_a_run_that_breaks_is_not_the_end(tmp_path):
     setting = Settings("default", {**PARTS, "search": Breaks()})
-    results = compare([task("a", -99.0)], [Campaigns(setting, 6)], 2, tmp_path)
+    results = run_energy_benchmark(
+        [task("a", -99.0)], [CampaignMethod(setting, 6)], 2, tmp_path
+    )
     assert [run.reason for run in results.runs] == ["ValueError: singular kernel"] * 2
 
 
 def test_refused_before_anything_is_written(tmp_path):
     out = tmp_path / "out"
-    both = [Campaigns(DEFAULT), Campaigns(DEFAULT)]
+    both = [CampaignMethod(DEFAULT), CampaignMethod(DEFAULT)]
     with pytest.raises(InputError, match="`seeds` must be an integer of at least 1"):
-        compare([task()], methods(), 0, out)
+        run_energy_benchmark([task()], methods(), 0, out)
     with pytest.raises(InputError, match="`jobs` must be an integer of at least 1"):
-        compare([task()], methods(), 1, out, jobs=0)
+        run_energy_benchmark([task()], methods(), 1, out, n_workers=0)
     with pytest.raises(InputError, match="`tasks` must have names of their own, got c"):
-        compare([task(), task()], methods(), 1, out)
+        run_energy_benchmark([task(), task()], methods(), 1, out)
     with pytest.raises(InputError, match="`methods` must have names of their own, got"):
-        compare([task()], both, 1, out)
+        run_energy_benchmark([task()], both, 1, out)
     with pytest.raises(InputError, match="`tasks` must be at least one, got none"):
-        compare([], methods(), 1, out)
+        run_energy_benchmark([], methods(), 1, out)
     assert not out.exists()
     (tmp_path / "mine").touch()
     with pytest.raises(LogError, match="is a file, not a folder"):
-        compare([task()], methods(), 1, tmp_path / "mine")
+        run_energy_benchmark([task()], methods(), 1, tmp_path / "mine")
     with pytest.raises(
         LogError, match="is not the folder of a benchmark and not empty"
     ):
-        compare([task()], methods(), 1, tmp_path)
+        run_energy_benchmark([task()], methods(), 1, tmp_path)
     with pytest.raises(LogError, match=r"could not make .*: Not a directory"):
-        compare([task()], methods(), 1, tmp_path / "mine" / "below")
+        run_energy_benchmark([task()], methods(), 1, tmp_path / "mine" / "below")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_efforts_lie_side_by_side(tmp_path):
-    both = [Campaigns(DEFAULT, 6), Campaigns(TINY, 6)]
-    results = compare([task("a", -99.0)], both, 1, tmp_path)
+    both = [CampaignMethod(DEFAULT, 6), CampaignMethod(TINY, 6)]
+    results = run_energy_benchmark([task("a", -99.0)], both, 1, tmp_path)
     first, second = results.runs
     assert first.energies == second.energies, "they differ in name alone"
     assert (tmp_path / "effort.png").is_file()

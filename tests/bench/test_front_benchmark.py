@@ -4,10 +4,14 @@ import json
 import pytest
 
 from bostruct.bench import front_benchmark as module
-from bostruct.bench.front_benchmark import fronts, named, needed
-from bostruct.bench.multi_objective.front_recovery import Found
-from bostruct.bench.multi_objective.methods import Chance, Screening
-from bostruct.bench.multi_objective.tasks import SCREENS
+from bostruct.bench.front_benchmark import (
+    median_evaluations_to,
+    run_front_benchmark,
+    tasks_by_name,
+)
+from bostruct.bench.multi_objective.front_recovery import FrontRecovery
+from bostruct.bench.multi_objective.methods import CampaignFrontMethod, RandomSearch
+from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
 from bostruct.errors import InputError, LogError
 from tests.bench.multi_objective.test_run import trace
 from tests.bench.tiny import NOT_UNMIXING, large, small
@@ -19,8 +23,14 @@ def done(tmp_path_factory):
     out = tmp_path_factory.mktemp("fronts")
     screen = small(constraints=(NOT_UNMIXING,))
     lines = []
-    rows = fronts(
-        [screen], Screening(initial=6), 2, 8, out, at=(7, 99), tell=lines.append
+    rows = run_front_benchmark(
+        [screen],
+        CampaignFrontMethod(n_initial=6),
+        2,
+        8,
+        out,
+        report_at=(7, 99),
+        on_progress=lines.append,
     )
     return screen, out, rows, lines
 
@@ -38,11 +48,11 @@ def test_rows_and_files(done):
     assert rows[2].step is None
     assert lines[-1] == "4 of 4 searches"
     assert "35 of 35 members" in lines[0]
-    data = json.loads((out / module.JSON).read_text())
+    data = json.loads((out / module.FRONTS_JSON).read_text())
     assert len(data["searches"]) == 4
     assert len(data["searches"][0]["volume"]) == 8
     assert data["screens"]["small"]["front"] > 1
-    with (out / module.CSV).open(newline="") as file:
+    with (out / module.FRONTS_CSV).open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 4
     assert (out / "fronts.png").stat().st_size > 0
 
@@ -55,45 +65,54 @@ def test_the_same_command_computes_nothing_again(done, monkeypatch):
 
     monkeypatch.setattr("bostruct.campaign.Campaign.run", never)
     monkeypatch.setattr(type(screen.evaluator), "__call__", never)
-    again = fronts([screen], Screening(initial=6), 2, 8, out, at=(7, 99))
+    again = run_front_benchmark(
+        [screen], CampaignFrontMethod(n_initial=6), 2, 8, out, report_at=(7, 99)
+    )
     assert again == rows
 
 
 def test_a_space_that_is_not_listed_is_scaled_by_all_searches(tmp_path):
     pytest.importorskip("ase_ga")
-    rows = fronts([large()], Screening(initial=21), 1, 21, tmp_path)
+    rows = run_front_benchmark(
+        [large()], CampaignFrontMethod(n_initial=21), 1, 21, tmp_path
+    )
     assert [row.method for row in rows] == ["bostruct initial 21", "genetic", "random"]
     assert all(row.recall is None for row in rows)
-    assert max(row.volume for row in rows) <= 1.0
+    assert max(row.hypervolume for row in rows) <= 1.0
 
 
 def test_an_interrupted_one_reports_what_there_is(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Chance, "run", interrupted)
+    monkeypatch.setattr(RandomSearch, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fronts([small()], Screening(initial=3), 1, 3, tmp_path)
-    data = json.loads((tmp_path / module.JSON).read_text())
+        run_front_benchmark([small()], CampaignFrontMethod(n_initial=3), 1, 3, tmp_path)
+    data = json.loads((tmp_path / module.FRONTS_JSON).read_text())
     assert [one["method"] for one in data["searches"]] == ["bostruct initial 3"]
 
 
 def test_the_median_of_seeds_that_do_not_get_there_is_unknown():
-    good = Found(trace(), (0.5, 0.96, 0.99))
-    late, bad = Found(trace(), (0.1, 0.2, 0.97)), Found(trace(), (0.1, 0.2, 0.3))
-    assert needed([good, late, bad], 0.95) == 3
-    assert needed([good, bad, bad], 0.95) is None
+    good = FrontRecovery(trace(), (0.5, 0.96, 0.99))
+    late, bad = (
+        FrontRecovery(trace(), (0.1, 0.2, 0.97)),
+        FrontRecovery(trace(), (0.1, 0.2, 0.3)),
+    )
+    assert median_evaluations_to([good, late, bad], 0.95) == 3
+    assert median_evaluations_to([good, bad, bad], 0.95) is None
 
 
 def test_names():
-    assert [screen.name for screen in named([])] == list(SCREENS)
-    assert [screen.name for screen in named(["lattice", "lattice"])] == ["lattice"]
+    assert [screen.name for screen in tasks_by_name([])] == list(MULTI_OBJECTIVE_TASKS)
+    assert [screen.name for screen in tasks_by_name(["lattice", "lattice"])] == [
+        "lattice"
+    ]
     with pytest.raises(InputError, match="`task` must be one of orderings"):
-        named(["nothing"])
+        tasks_by_name(["nothing"])
 
 
 def test_refused(tmp_path):
-    hunt = Screening()
+    hunt = CampaignFrontMethod()
     for name, seeds, count, more in (
         ("seeds", 0, 1, {}),
         ("evaluations", 1, 0, {}),
@@ -101,9 +120,9 @@ def test_refused(tmp_path):
         ("at", 1, 1, {"at": (0,)}),
     ):
         with pytest.raises(InputError, match=f"`{name}` must be an integer"):
-            fronts([small()], hunt, seeds, count, tmp_path, **more)
+            run_front_benchmark([small()], hunt, seeds, count, tmp_path, **more)
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(LogError, match="not the folder of such a benchmark"):
-        fronts([small()], hunt, 1, 1, tmp_path)
+        run_front_benchmark([small()], hunt, 1, 1, tmp_path)
     with pytest.raises(LogError, match="could not make"):
-        fronts([small()], hunt, 1, 1, tmp_path / "thesis.tex" / "a")
+        run_front_benchmark([small()], hunt, 1, 1, tmp_path / "thesis.tex" / "a")

@@ -3,7 +3,7 @@
 from ase.build import bulk
 
 import bostruct as bo
-from bostruct.bench.multi_objective.tasks import Screen
+from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
 from bostruct.evaluators import Evaluation
 from bostruct.structures import SYMBOLS
 
@@ -28,11 +28,11 @@ class Rule:
 
 
 GOALS = (
-    bo.Objective("bulk_modulus_GPa", "maximize", window=(1.0, 600.0)),
+    bo.Objective("bulk_modulus_GPa", "maximize", valid_range=(1.0, 600.0)),
     bo.Objective("price", "minimize", log=True),
 )
 NOT_UNMIXING = bo.Constraint(
-    "mixing_enthalpy_eV_per_atom", below=0.0, window=(-2.0, 2.0)
+    "mixing_enthalpy_eV_per_atom", upper=0.0, valid_range=(-2.0, 2.0)
 )
 
 
@@ -43,7 +43,7 @@ def small(name="small", **more):
     def space():
         return bo.spaces.Composition(ELEMENTS, step=1 / 4, parent=cell, price=PRICE)
 
-    return Screen(name, space, Rule(), GOALS, **more)
+    return MultiObjectiveTask(name, space, Rule(), GOALS, **more)
 
 
 def large():
@@ -53,4 +53,4 @@ def large():
     def space():
         return bo.spaces.Lattice(sites, {"Cu": ELEMENTS}, price=PRICE)
 
-    return Screen("large", space, Rule(), GOALS)
+    return MultiObjectiveTask("large", space, Rule(), GOALS)

@@ -4,7 +4,7 @@ import torch
 
 from bostruct import Campaign, Constraint, Objective
 from bostruct.evaluators import Evaluation, Failure
-from bostruct.evaluators.alloys.convex_hull import ENTHALPY
+from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 from bostruct.spaces import Composition
 
 PRICE = {"Cu": 6.0, "Pd": 40000.0, "Au": 50000.0}
@@ -44,7 +44,7 @@ class Alloy:
         if len(self.calls) in self.absurd:
             found["modulus"] = -2992.0
         if self.mixing:
-            found[ENTHALPY] = found["enthalpy"]
+            found[MIXING_ENTHALPY] = found["enthalpy"]
         return Evaluation(-3.5 * len(structures.numbers), None, found, 0.01)
 
     def description(self):
@@ -53,10 +53,10 @@ class Alloy:
 
 OBJECTIVES = (
     Objective("enthalpy", "minimize", "eV/atom"),
-    Objective("modulus", "maximize", "GPa", window=(1.0, 600.0)),
+    Objective("modulus", "maximize", "GPa", valid_range=(1.0, 600.0)),
     Objective("price", "minimize", "$/kg", log=True),
 )
-STABLE = (Constraint("enthalpy", below=-0.01),)
+STABLE = (Constraint("enthalpy", upper=-0.01),)
 
 
 def campaign(**changes):

@@ -170,9 +170,9 @@ class Draw:
             found = value(X)
         return Candidates(
             X=X,
-            value=found,
-            origin=["drawn"] * len(X),
-            steps=torch.zeros(len(X), dtype=torch.int64),
+            acq_value=found,
+            generator_names=["drawn"] * len(X),
+            n_steps=torch.zeros(len(X), dtype=torch.int64),
             converged=torch.ones(len(X), dtype=torch.bool),
         )
 

@@ -9,13 +9,13 @@ import ase.db
 import pytest
 import torch
 
-from bostruct.campaign import Campaign, Check, Log, stop
-from bostruct.campaign.log.verify import verify
-from bostruct.campaign.log.writer import Ledger
+from bostruct.campaign import Campaign, FinalRelaxation, Log, stop
+from bostruct.campaign.log.verify import verify_log
+from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.report import export
-from bostruct.campaign.report.summary import summary
-from bostruct.campaign.report.text import ending, show
-from bostruct.candidates import Search
+from bostruct.campaign.report.summary import summarize
+from bostruct.campaign.report.text import final_text, summary_text
+from bostruct.candidates import BasinHopping
 from bostruct.errors import (
     DeviceError,
     ExhaustedError,
@@ -75,10 +75,16 @@ def test_killed_twenty_times_it_ends_with_the_same_log(tmp_path):
     for mine, other in zip(log.trials(), whole.trials(), strict=True):
         assert torch.equal(mine.X, other.X)
         assert mine.energy == other.energy
-        assert (mine.mean, mine.observed) == (other.mean, other.observed)
+        assert (mine.mean, mine.predictive_variance) == (
+            other.mean,
+            other.predictive_variance,
+        )
         assert mine.acquisition == other.acquisition
     for step in log.steps()[1:]:
-        mine, other = log.arrays(step.number), whole.arrays(step.number)
+        mine, other = (
+            log.posterior_tensors(step.number),
+            whole.posterior_tensors(step.number),
+        )
         assert all(torch.equal(mine[name], other[name]) for name in mine)
 
 
@@ -112,11 +118,11 @@ def test_the_global_generators_have_no_part_in_it(tmp_path):
 
 def test_defaults():
     made = Campaign(Box(), Function(energy))
-    assert made.parts.surrogate == LocalGP()
-    assert made.parts.search == Search()
-    assert made.parts.acquisition.description()["kappa"] == 1.3
+    assert made.components.surrogate == LocalGP()
+    assert made.components.search == BasinHopping()
+    assert made.components.acquisition.description()["kappa"] == 1.3
     assert made.stop == stop.Evaluations(100)
-    assert (made.parts.initial, made.parts.batch) == (2, 1)
+    assert (made.components.n_initial, made.components.batch_size) == (2, 1)
 
 
 def test_ask_and_tell_from_outside(tmp_path):
@@ -148,7 +154,7 @@ def test_ask_and_tell_from_outside(tmp_path):
     states = [trial.state for trial in log.trials()]
     assert states == ["done"] * 4 + ["failed", "abandoned", "done"]
     assert log.trials("failed")[0].retryable
-    found = summary(log)
+    found = summarize(log)
     assert found["status"] == "paused"
     assert found["energies"] == [0.0, 1.0, 2.0, 3.0, None, -3.0]
     assert found["best"]["evaluation"] == 6
@@ -176,7 +182,7 @@ def test_what_may_succeed_another_time_is_asked_for_once_more(tmp_path):
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(6))
     calls = flaky.calls
     assert torch.equal(calls[1], calls[2])
-    trials = log.undecoded()
+    trials = log.trial_records()
     assert [(t.state, t.attempt) for t in trials] == [
         ("done", 1),
         ("done", 2),
@@ -188,7 +194,7 @@ def test_what_may_succeed_another_time_is_asked_for_once_more(tmp_path):
     assert len(calls) == 8
     assert (trials[1].reason, trials[1].retryable) == ("", False)
     assert "stale file handle" in trials[3].reason
-    assert verify(log).good
+    assert verify_log(log).is_valid
 
 
 def test_ask_comes_back_with_what_was_never_told(tmp_path):
@@ -260,13 +266,13 @@ def test_failures_are_data(tmp_path):
         return answer
 
     log = campaign(Function(unsteady), n=8).run(tmp_path / "run")
-    found = summary(log)
+    found = summarize(log)
     assert found["energies"] == [1.0, None, None, 2.0, None, 3.0, None, 4.0]
     assert found["failures"] == 4
     reasons = [trial.reason for trial in log.trials("failed")]
     assert "not finite" in reasons[0]
     assert reasons[1] == "the evaluator raised RuntimeError: SCF did not converge"
-    assert log.steps()[-1].known == (0, 3, 5)
+    assert log.steps()[-1].training_trials == (0, 3, 5)
     assert log.structures().energy.tolist() == [1.0, 2.0, 3.0, 4.0]
 
 
@@ -275,7 +281,7 @@ def test_all_fail(tmp_path):
         raise ValueError("no licence")
 
     log = campaign(Function(never), n=6).run(tmp_path / "run")
-    assert summary(log)["failures"] == 6
+    assert summarize(log)["failures"] == 6
     assert {step.kind for step in log.steps()} == {"random"}
     with pytest.raises(LogError, match="at least one energy"):
         log.structures()
@@ -286,11 +292,11 @@ def test_stop_rules_end_it(tmp_path):
     log = campaign(stop=rule).run(tmp_path / "a")
     assert len(log.trials("done")) == 1
     assert len(log.trials("planned")) == 3
-    assert "energy of" in summary(log)["reason"]
+    assert "energy of" in summarize(log)["reason"]
     log = campaign().run(tmp_path / "b", stop=stop.WallTime(1e-9))
     assert log.trials() == []
     log = campaign().run(tmp_path / "c", stop=stop.NoImprovement(3))
-    assert "without improvement" in summary(log)["reason"]
+    assert "without improvement" in summarize(log)["reason"]
 
 
 def test_an_exhausted_space(tmp_path):
@@ -298,8 +304,8 @@ def test_an_exhausted_space(tmp_path):
     mine = campaign(space=Points(6), n=50)
     log = mine.run(tmp_path / "run")
     assert len(log.trials("done")) == 6
-    assert summary(log)["status"] == "finished"
-    assert summary(log)["reason"].startswith("every structure that was found")
+    assert summarize(log)["status"] == "finished"
+    assert summarize(log)["reason"].startswith("every structure that was found")
     with (
         mine.open(tmp_path / "run"),
         pytest.raises(ExhaustedError, match="nothing left to ask for"),
@@ -340,7 +346,7 @@ def test_another_campaign_that_was_faster(tmp_path, monkeypatch):
 def _started(tmp_path):
     folder = tmp_path / "run"
     other = campaign()
-    Ledger(
+    LogWriter(
         folder, other.description(), 0, space=Box(), surrogate=GP(), device="cpu"
     ).close()
     return folder
@@ -379,7 +385,7 @@ def test_the_first_error_is_the_one_that_is_seen(tmp_path):
     mine = campaign()
     with pytest.raises(ZeroDivisionError), mine.open(tmp_path / "run"):
         _ = 1 / 0
-    assert summary(mine.log)["reason"] == "ZeroDivisionError: division by zero"
+    assert summarize(mine.log)["reason"] == "ZeroDivisionError: division by zero"
 
 
 def test_reading_while_it_runs(tmp_path):
@@ -387,7 +393,7 @@ def test_reading_while_it_runs(tmp_path):
 
     def looking(atoms):
         log = Log(tmp_path / "run")
-        seen.append((len(log.trials()), summary(log)["status"]))
+        seen.append((len(log.trials()), summarize(log)["status"]))
         return 1.0
 
     campaign(Function(looking), n=6).run(tmp_path / "run")
@@ -410,14 +416,14 @@ def test_what_is_given_is_learnt_from_and_not_counted(tmp_path):
     mine = campaign(n=5, start=start(True, None, 1e9, True, None), initial=None)
     log = mine.run(tmp_path / "run")
     trials = log.trials()
-    assert [trial.given for trial in trials] == [True] * 3 + [False] * 5
+    assert [trial.is_initial_data for trial in trials] == [True] * 3 + [False] * 5
     states = ["done", "failed", "done"] + ["done"] * 5
     assert [trial.state for trial in trials] == states
-    assert [trial.origin for trial in trials[:5]] == ["start"] * 5
+    assert [trial.generator for trial in trials[:5]] == ["start"] * 5
     assert "the energy is absurd" in trials[1].reason
     assert [step.kind for step in log.steps()] == ["given", "start"] + ["model"] * 3
-    assert log.steps()[2].known == (0, 2, 3, 4)
-    found = summary(log)
+    assert log.steps()[2].training_trials == (0, 2, 3, 4)
+    found = summarize(log)
     assert (found["given"], found["refused"], found["evaluations"]) == (2, 1, 5)
     assert found["energies"] == [trial.energy for trial in trials[3:]]
     assert found["failures"] == 0
@@ -435,15 +441,17 @@ def test_given_energies_alone_need_no_random_ones(tmp_path):
 
 def test_the_best_one_may_be_given(tmp_path):
     log = campaign(n=3, start=start(-50.0, True), initial=None).run(tmp_path / "run")
-    best = summary(log)["best"]
+    best = summarize(log)["best"]
     assert (best["energy"], best["evaluation"], best["origin"]) == (-50, None, "start")
-    assert "best         -50.000000 eV, given" in show(summary(log))
-    assert "Best energy -50.000000 eV, given; 3 (0 failed)" in ending(summary(log))
-    assert "; 2 given\n" in show(summary(log))
-    assert "   0  2 structures given with energies" in show(summary(log))
-    (image,) = export.images(log)
+    assert "best         -50.000000 eV, given" in summary_text(summarize(log))
+    assert "Best energy -50.000000 eV, given; 3 (0 failed)" in final_text(
+        summarize(log)
+    )
+    assert "; 2 given\n" in summary_text(summarize(log))
+    assert "   0  2 structures given with energies" in summary_text(summarize(log))
+    (image,) = export.images_to_export(log)
     assert image.get_potential_energy() == -50.0
-    assert verify(log).good
+    assert verify_log(log).is_valid
     with ase.db.connect(tmp_path / "run" / "campaign.db") as db:
         assert next(row.energy for row in db.select(given=True)) == -50.0
         assert len(list(db.select(given=False))) == 3
@@ -456,7 +464,9 @@ def test_another_start_is_another_campaign(tmp_path):
     with pytest.raises(MismatchError, match=r"start is .* there and absent here"):
         campaign(n=2).run(tmp_path / "run")
     with pytest.raises(MismatchError, match="check is absent there"):
-        campaign(n=2, start=start(True, None), check=Check()).run(tmp_path / "run")
+        campaign(n=2, start=start(True, None), check=FinalRelaxation()).run(
+            tmp_path / "run"
+        )
     campaign(n=3, start=start(True, None)).run(tmp_path / "run")
 
 
@@ -468,11 +478,11 @@ def test_given_structures_that_could_not_be_written(tmp_path, monkeypatch):
         raise LogError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "add", full)
+        patch.setattr(LogWriter, "add", full)
         with pytest.raises(LogError, match="the disk is full"):
             mine.run(tmp_path / "run")
-    assert summary(mine.read(tmp_path / "run"))["status"] == "failed"
-    assert mine.run(tmp_path / "run").trials("done")[0].given
+    assert summarize(mine.read(tmp_path / "run"))["status"] == "failed"
+    assert mine.run(tmp_path / "run").trials("done")[0].is_initial_data
 
 
 def test_a_campaign_goes_on_from_the_folder_of_another(tmp_path):
@@ -481,14 +491,14 @@ def test_a_campaign_goes_on_from_the_folder_of_another(tmp_path):
     mine = campaign(n=2, start=tmp_path / "a" / "campaign.db", initial=None)
     log = mine.run(tmp_path / "b")
     energies = [trial.energy for trial in first.trials("done")]
-    assert [t.energy for t in log.trials("done") if t.given] == energies
+    assert [t.energy for t in log.trials("done") if t.is_initial_data] == energies
 
 
 def test_ask_begins_with_the_structures_of_the_user(tmp_path):
     mine = campaign(start=start(None, None, True), initial=None)
     with mine.open(tmp_path / "run") as opened:
         asked = opened.ask(9)
-        assert [trial.origin for trial in asked] == ["start"] * 2
+        assert [trial.generator for trial in asked] == ["start"] * 2
         opened.tell(asked[0], Evaluation(1.0))
         (more,) = opened.ask(1)
         assert more.mean is not None

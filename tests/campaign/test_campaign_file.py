@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from bostruct.campaign.campaign_file import MODULE, load
+from bostruct.campaign.campaign_file import MODULE_NAME, load_campaign
 from bostruct.errors import InputError
 from bostruct.runtime.executors import Workers
 
@@ -12,23 +12,25 @@ ONE = "from tests.campaign.standin import campaign\nmine = campaign(n=5)\n"
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.delitem(sys.modules, MODULE, raising=False)
+    monkeypatch.delitem(sys.modules, MODULE_NAME, raising=False)
 
     def write(text, name="mine.py"):
         (tmp_path / name).write_text(text)
         return tmp_path / name
 
     yield write
-    sys.modules.pop(MODULE, None)
+    sys.modules.pop(MODULE_NAME, None)
 
 
 def test_one_campaign_under_any_names(write):
-    found = load(write(ONE + "again = mine\n"))
+    found = load_campaign(write(ONE + "again = mine\n"))
     assert found.stop.n == 5
 
 
 def test_the_main_part_is_not_run(write):
-    load(write(ONE + "if __name__ == '__main__':\n    raise SystemExit('run')\n"))
+    load_campaign(
+        write(ONE + "if __name__ == '__main__':\n    raise SystemExit('run')\n")
+    )
 
 
 def test_what_lies_beside_can_be_imported(write):
@@ -37,7 +39,7 @@ def test_what_lies_beside_can_be_imported(write):
     text += (
         "from tests.campaign.standin import campaign\nc = campaign(space=Box(edge))\n"
     )
-    assert load(write(text)).parts.space.edge == 8.0
+    assert load_campaign(write(text)).components.space.edge == 8.0
 
 
 def test_what_the_file_defines_works_in_workers(write, tmp_path):
@@ -46,7 +48,7 @@ def test_what_the_file_defines_works_in_workers(write, tmp_path):
         "from bostruct.evaluators import Function\nSCALE = 3.0\n"
         "def energy(atoms):\n    return SCALE * atoms.positions.sum()\n" + text
     )
-    log = load(write(text)).run(tmp_path / "run", executor=Workers(1))
+    log = load_campaign(write(text)).run(tmp_path / "run", executor=Workers(1))
     assert len(log.trials("done")) == 2
     described = log.description["evaluator"]["function"]
     assert described == "energy", "the name of the module is no part of it"
@@ -59,19 +61,19 @@ def test_what_the_file_defines_works_in_workers(write, tmp_path):
 def test_refuses_none_and_two(write, text, names):
     message = f"`mine.py` must make exactly one Campaign at module level, got {names}"
     with pytest.raises(InputError, match=message):
-        load(write(text))
+        load_campaign(write(text))
 
 
 def test_refuses_what_is_not_there(tmp_path):
     with pytest.raises(InputError, match="`file` must exist"):
-        load(tmp_path / "absent.py")
+        load_campaign(tmp_path / "absent.py")
     with pytest.raises(InputError, match="`file` must exist"):
-        load(tmp_path)
+        load_campaign(tmp_path)
 
 
 def test_refuses_what_is_not_python(write):
     with pytest.raises(InputError, match="`file` must be a Python file"):
-        load(write("x", "mine.txt"))
+        load_campaign(write("x", "mine.txt"))
 
 
 @pytest.mark.parametrize(
@@ -89,4 +91,4 @@ def test_refuses_what_is_not_python(write):
 )
 def test_a_file_that_fails_says_where(write, text, message):
     with pytest.raises(InputError, match=message):
-        load(write(text))
+        load_campaign(write(text))

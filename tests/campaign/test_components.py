@@ -5,9 +5,9 @@ from ase.calculators.emt import EMT
 from ase.cluster import Icosahedron
 
 from bostruct.acquisition import LowerConfidenceBound
-from bostruct.campaign import Campaign, Check, stop
+from bostruct.campaign import Campaign, FinalRelaxation, stop
 from bostruct.campaign.components import check_executor, check_stop, default_search
-from bostruct.candidates import Pick, Search, Walk
+from bostruct.candidates import BasinHopping, EvolutionarySearch, ExhaustiveSearch
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator, Function
 from bostruct.runtime import executors
@@ -69,16 +69,16 @@ def test_members_of_a_list_cannot_be_relaxed():
     pool = Pool([bulk("Cu"), bulk("Au")])
     condition = "`space` must have coordinates that `Search` can relax, got Pool"
     with pytest.raises(InputError, match=rf"{condition}. Take `Pick\(\)`, `Walk\(\)`"):
-        campaign(space=pool, search=Search())
-    assert campaign(space=pool).parts.space is pool
+        campaign(space=pool, search=BasinHopping())
+    assert campaign(space=pool).components.space is pool
 
 
 def test_each_search_has_its_spaces():
     endless = Composition(["Cu", "Au"])
     condition = "`space` must have members that `Pick` can list, got Composition, whose"
     with pytest.raises(InputError, match=condition):
-        campaign(space=endless, search=Pick())
-    for search in (Pick(), Walk()):
+        campaign(space=endless, search=ExhaustiveSearch())
+    for search in (ExhaustiveSearch(), EvolutionarySearch()):
         name = type(search).__name__
         condition = f"`space` must be discrete for `{name}`, got Box. Take `Search"
         with pytest.raises(InputError, match=condition):
@@ -88,24 +88,30 @@ def test_each_search_has_its_spaces():
 def test_the_search_follows_the_space():
     crystal = bulk("Cu", cubic=True) * (2, 2, 2)
     elements = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
-    assert isinstance(default_search(Cluster("Cu5")), Search)
-    assert isinstance(default_search(Pool([bulk("Cu"), bulk("Au")])), Pick)
-    assert isinstance(default_search(Composition(elements, step=1 / 8)), Pick)
-    assert isinstance(default_search(Composition(elements, step=1 / 32)), Pick)
-    assert isinstance(default_search(Composition(elements)), Walk)
-    assert isinstance(default_search(Lattice(crystal, {"Cu": elements})), Walk)
+    assert isinstance(default_search(Cluster("Cu5")), BasinHopping)
+    assert isinstance(default_search(Pool([bulk("Cu"), bulk("Au")])), ExhaustiveSearch)
+    assert isinstance(
+        default_search(Composition(elements, step=1 / 8)), ExhaustiveSearch
+    )
+    assert isinstance(
+        default_search(Composition(elements, step=1 / 32)), ExhaustiveSearch
+    )
+    assert isinstance(default_search(Composition(elements)), EvolutionarySearch)
+    assert isinstance(
+        default_search(Lattice(crystal, {"Cu": elements})), EvolutionarySearch
+    )
     long = Composition([*elements, "Al"], step=1 / 32)
     assert long.size > 10**6
-    assert isinstance(default_search(long), Walk)
+    assert isinstance(default_search(long), EvolutionarySearch)
 
 
 def test_members_are_not_relaxed_at_the_end():
     pool = Pool([bulk("Cu"), bulk("Au")])
     with pytest.raises(InputError, match="`check` must be None where a space has only"):
-        Campaign(pool, Calculator(EMT), check=Check())
+        Campaign(pool, Calculator(EMT), final_relaxation=FinalRelaxation())
 
 
-SMALL = LocalGP(radial=3, angular=2, inducing=40)
+SMALL = LocalGP(n_max=3, l_max=2, max_inducing=40)
 
 
 class Counted:
@@ -132,7 +138,7 @@ def icosahedra():
 def isomers():
     """The same in a list, each also turned round, which makes it no other."""
     lattice = icosahedra()
-    images = to_ase(lattice.decode(lattice.rows(0, 30)))
+    images = to_ase(lattice.decode(lattice.members(0, 30)))
     turned = [image.copy() for image in images]
     for image in turned:
         image.rotate(50, (1, 2, 3))
@@ -150,7 +156,10 @@ def orderings():
     [
         (icosahedra, None, 1),
         pytest.param(
-            icosahedra, Walk(candidates=8, rounds=3), 2, marks=pytest.mark.slow
+            icosahedra,
+            EvolutionarySearch(n_candidates=8, n_rounds=3),
+            2,
+            marks=pytest.mark.slow,
         ),
         (isomers, None, 2),
         (orderings, None, 1),
@@ -162,7 +171,7 @@ def test_a_campaign_over_members(tmp_path, make, search, batch):
 
     def run(folder, *ends):
         evaluator = Counted(space)
-        parts = Campaign(space, evaluator, SMALL, search=search, batch=batch)
+        parts = Campaign(space, evaluator, SMALL, search=search, batch_size=batch)
         for end in ends:
             found = parts.run(tmp_path / folder, stop=stop.Evaluations(end))
         return found, evaluator.asked
@@ -181,7 +190,7 @@ def test_a_campaign_over_members(tmp_path, make, search, batch):
 def test_a_list_comes_to_its_end(tmp_path):
     """Every member is asked about, each once, and then nothing is left."""
     pool = isomers()
-    few = Pool(pool.decode(pool.rows(0, 5)), distinct=True)
+    few = Pool(pool.decode(pool.members(0, 5)), assume_distinct=True)
     evaluator = Counted(few)
     log = Campaign(few, evaluator, SMALL, stop=stop.Evaluations(50)).run(tmp_path)
     assert sorted(evaluator.asked) == [(0.0,), (1.0,), (2.0,), (3.0,), (4.0,)]

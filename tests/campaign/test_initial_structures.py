@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixBondLength
 
 from bostruct.campaign import Campaign
-from bostruct.campaign.initial_structures import bring
+from bostruct.campaign.initial_structures import read_initial_structures
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator, Failure, Function
 from bostruct.spaces import Cluster, Composition, Pool, Surface
@@ -66,18 +66,20 @@ def check_data(found, space=SPACE, count=3):
 
 
 def test_energies_and_forces_follow_the_order_of_the_atoms():
-    found = bring([shuffled(image) for image in images()], SPACE, EVALUATOR)
+    found = read_initial_structures(
+        [shuffled(image) for image in images()], SPACE, EVALUATOR
+    )
     check_data(found)
-    assert len(found.X) == 0
-    assert found.outcomes[1].provenance == {"start": "index 1"}
+    assert len(found.X_unevaluated) == 0
+    assert found.results[1].provenance == {"start": "index 1"}
 
 
 @pytest.mark.parametrize("name", ["a.extxyz", "a.traj", "a.db", "a.xyz", "a.json"])
 def test_files_with_energies(tmp_path, name):
     ase.io.write(tmp_path / name, [shuffled(image) for image in images()])
-    found = bring(tmp_path / name, SPACE, EVALUATOR)
+    found = read_initial_structures(tmp_path / name, SPACE, EVALUATOR)
     check_data(found)
-    where = {outcome.provenance["start"] for outcome in found.outcomes}
+    where = {outcome.provenance["start"] for outcome in found.results}
     assert f"index 2 of {tmp_path / name}" in where
 
 
@@ -90,10 +92,10 @@ def test_files_with_a_cell_around_a_cluster(tmp_path, name):
     boxed.pbc = True
     boxed.wrap()
     ase.io.write(tmp_path / name, boxed)
-    found = bring([str(tmp_path / name)], SPACE, EVALUATOR)
-    (x,) = found.X
-    assert bool(SPACE.same(x, SPACE.encode(from_ase(image))[0], 0.01))
-    assert found.outcomes == ()
+    found = read_initial_structures([str(tmp_path / name)], SPACE, EVALUATOR)
+    (x,) = found.X_unevaluated
+    assert bool(SPACE.is_duplicate(x, SPACE.encode(from_ase(image))[0], 0.01))
+    assert found.results == ()
 
 
 def test_rows_of_an_ase_database_and_files_together(tmp_path):
@@ -102,16 +104,18 @@ def test_rows_of_an_ase_database_and_files_together(tmp_path):
         db.write(one)
         db.write(two)
     ase.io.write(tmp_path / "b.extxyz", three)
-    found = bring([tmp_path / "a.db", tmp_path / "b.extxyz"], SPACE, EVALUATOR)
+    found = read_initial_structures(
+        [tmp_path / "a.db", tmp_path / "b.extxyz"], SPACE, EVALUATOR
+    )
     check_data(found)
 
 
 def test_structures_and_single_atoms():
     batch = from_ase(images())
-    check_data(bring(batch, SPACE, EVALUATOR))
-    check_data(bring(to_ase(batch)[0], SPACE, EVALUATOR), count=1)
-    bare = bring(batch.without_results(), SPACE, EVALUATOR)
-    assert (len(bare.data), len(bare.X)) == (0, 3)
+    check_data(read_initial_structures(batch, SPACE, EVALUATOR))
+    check_data(read_initial_structures(to_ase(batch)[0], SPACE, EVALUATOR), count=1)
+    bare = read_initial_structures(batch.without_results(), SPACE, EVALUATOR)
+    assert (len(bare.X_evaluated), len(bare.X_unevaluated)) == (0, 3)
 
 
 def test_on_a_surface():
@@ -126,9 +130,9 @@ def test_on_a_surface():
         moved.calc = SinglePointCalculator(moved, **moved_results(image, order))
         moved.set_constraint()
         mixed.append(moved)
-    check_data(bring(mixed, space, EVALUATOR), space)
+    check_data(read_initial_structures(mixed, space, EVALUATOR), space)
     with pytest.raises(InputError, match="index 0: `structures` must have the lattice"):
-        bring(wider(found[0]), space, EVALUATOR)
+        read_initial_structures(wider(found[0]), space, EVALUATOR)
 
 
 def moved_results(image, order):
@@ -151,7 +155,7 @@ def wider(image):
 def test_energies_without_forces():
     (image,) = images(1)
     image.calc = SinglePointCalculator(image, energy=1.5)
-    (outcome,) = bring(image, SPACE, EVALUATOR).outcomes
+    (outcome,) = read_initial_structures(image, SPACE, EVALUATOR).results
     assert (outcome.energy, outcome.forces) == (1.5, None)
 
 
@@ -159,7 +163,7 @@ def test_what_is_fixed_or_bound_does_not_matter():
     one, two = images(2)
     one.set_constraint(FixAtoms([0]))
     two.set_constraint(FixBondLength(0, 1))
-    check_data(bring([one, two], SPACE, EVALUATOR), count=2)
+    check_data(read_initial_structures([one, two], SPACE, EVALUATOR), count=2)
 
 
 def test_absurd_energies_are_failures():
@@ -167,19 +171,19 @@ def test_absurd_energies_are_failures():
     one.calc = SinglePointCalculator(one, energy=1e9)
     two.calc = SinglePointCalculator(two, energy=1.0, forces=np.full((4, 3), 1e7))
     three.calc = SinglePointCalculator(three, energy=np.inf)
-    found = bring([one, two, three], SPACE, EVALUATOR)
-    assert all(isinstance(outcome, Failure) for outcome in found.outcomes)
-    reasons = [outcome.reason for outcome in found.outcomes]
+    found = read_initial_structures([one, two, three], SPACE, EVALUATOR)
+    assert all(isinstance(outcome, Failure) for outcome in found.results)
+    reasons = [outcome.reason for outcome in found.results]
     assert "the energy is absurd" in reasons[0]
     assert "the forces are absurd" in reasons[1]
     assert "not finite" in reasons[2]
-    assert found.useful == 0
+    assert found.n_energies == 0
 
 
 def test_limits_are_those_of_the_evaluator():
     (image,) = images(1)
     evaluator = Calculator(EMT, maximum_energy=1e-3)
-    (outcome,) = bring(image, SPACE, evaluator).outcomes
+    (outcome,) = read_initial_structures(image, SPACE, evaluator).results
     assert "more than 0.001 eV per atom" in outcome.reason
 
 
@@ -187,19 +191,21 @@ def test_each_structure_is_asked_for_once():
     one, two = images(2, energies=False)
     turned = one.copy()
     turned.rotate(40, "x")
-    found = bring([one, turned, two, one], SPACE, EVALUATOR)
-    assert len(found.X) == 2
-    known = bring([one, compute(two.copy()), two], SPACE, EVALUATOR)
-    assert (len(known.data), len(known.X)) == (1, 1)
-    twice = bring([compute(two.copy()), compute(two.copy())], SPACE, EVALUATOR)
-    assert len(twice.data) == 1
+    found = read_initial_structures([one, turned, two, one], SPACE, EVALUATOR)
+    assert len(found.X_unevaluated) == 2
+    known = read_initial_structures([one, compute(two.copy()), two], SPACE, EVALUATOR)
+    assert (len(known.X_evaluated), len(known.X_unevaluated)) == (1, 1)
+    twice = read_initial_structures(
+        [compute(two.copy()), compute(two.copy())], SPACE, EVALUATOR
+    )
+    assert len(twice.X_evaluated) == 1
 
 
 def test_identity_is_the_content():
     one, two = images(2)
 
     def sha(*given):
-        return bring(given, SPACE, EVALUATOR).description()["sha256"]
+        return read_initial_structures(given, SPACE, EVALUATOR).description()["sha256"]
 
     bare = one.copy()
     other = one.copy()
@@ -238,21 +244,21 @@ def test_identity_is_the_content():
 def test_refuses_what_is_not_in_the_space(change, sentence):
     good, bad = images(2, energies=False)
     with pytest.raises(InputError, match=r"`start` must hold .*" + sentence):
-        bring([good, change(bad)], SPACE, EVALUATOR)
+        read_initial_structures([good, change(bad)], SPACE, EVALUATOR)
 
 
 def test_a_file_is_named_with_the_index_in_it(tmp_path):
     good, bad = images(2, energies=False)
     ase.io.write(tmp_path / "old.extxyz", [good, bad[:2]])
     with pytest.raises(InputError, match=r"index 1 of .*old\.extxyz"):
-        bring([good, tmp_path / "old.extxyz"], SPACE, EVALUATOR)
+        read_initial_structures([good, tmp_path / "old.extxyz"], SPACE, EVALUATOR)
 
 
 def test_refuses_forces_of_atoms_it_cannot_tell_apart():
     class Drifting:
         def __init__(self):
             self.space = SPACE
-            self.radii, self.numbers = SPACE.radii, SPACE.numbers
+            self.radii, self.numbers = SPACE.atomic_radii, SPACE.numbers
             self.dimension = SPACE.dimension
 
         def encode(self, structures):
@@ -265,11 +271,18 @@ def test_refuses_forces_of_atoms_it_cannot_tell_apart():
             return self.space.contains(X)
 
         def same(self, A, B, scale=1.0):
-            return self.space.same(A, B, scale)
+            return self.space.is_duplicate(A, B, scale)
 
     with pytest.raises(InputError, match=r"keep its atoms in the places .* index 0"):
-        bring(images(1), Drifting(), EVALUATOR)
-    assert len(bring(images(1, energies=False), Drifting(), EVALUATOR).X) == 1
+        read_initial_structures(images(1), Drifting(), EVALUATOR)
+    assert (
+        len(
+            read_initial_structures(
+                images(1, energies=False), Drifting(), EVALUATOR
+            ).X_unevaluated
+        )
+        == 1
+    )
 
 
 def test_a_space_that_does_not_say_why():
@@ -287,16 +300,16 @@ def test_a_space_that_does_not_say_why():
             return torch.full((4,), 1e-3, dtype=torch.float64)
 
     with pytest.raises(InputError, match="no atoms too close, got index 0"):
-        bring(images(1), Empty(), EVALUATOR)
+        read_initial_structures(images(1), Empty(), EVALUATOR)
 
 
 def test_refused_when_the_campaign_is_made():
     with pytest.raises(InputError, match="`start` must hold structures of Au2Cu2"):
-        Campaign(SPACE, EVALUATOR, start=Atoms("Cu4"))
+        Campaign(SPACE, EVALUATOR, initial_structures=Atoms("Cu4"))
     with pytest.raises(
         InputError, match=r"`start` must be ase\.Atoms, Structures, files"
     ):
-        Campaign(SPACE, EVALUATOR, start=3)
+        Campaign(SPACE, EVALUATOR, initial_structures=3)
 
 
 def test_as_many_random_structures_as_are_missing():
@@ -305,8 +318,8 @@ def test_as_many_random_structures_as_are_missing():
     absurd.calc = SinglePointCalculator(absurd, energy=1e9)
 
     def initial(*given, **arguments):
-        made = Campaign(SPACE, EVALUATOR, start=list(given), **arguments)
-        return made.parts.initial
+        made = Campaign(SPACE, EVALUATOR, initial_structures=list(given), **arguments)
+        return made.components.n_initial
 
     assert initial() == 2
     assert initial(bare[0]) == initial(images(1)[0]) == 1
@@ -328,8 +341,8 @@ def three():
 def test_functions_have_limits_too():
     atoms = to_ase(three())[0]
     atoms.calc = SinglePointCalculator(atoms, energy=1.0)
-    found = campaign(Function(lambda a: 1.0), start=atoms).parts.start
-    assert found.outcomes[0].energy == 1.0
+    found = campaign(Function(lambda a: 1.0), start=atoms).components.initial_data
+    assert found.results[0].energy == 1.0
 
 
 def alloys():
@@ -346,36 +359,42 @@ def test_members_of_a_list_with_energies():
     pool = Pool(alloys())
     turned = alloys()[3]
     turned.rotate("x", "y", rotate_cell=True)
-    found = bring([compute(alloys()[2]), turned, bulk("Au")], pool, EVALUATOR)
-    assert found.data.tolist() == [[2.0]]
-    energy, forces = true(found.data[0], pool)
-    assert found.outcomes[0].energy == pytest.approx(energy)
-    assert np.allclose(found.outcomes[0].forces.numpy(), forces)
-    assert found.X.tolist() == [[3.0], [1.0]]
+    found = read_initial_structures(
+        [compute(alloys()[2]), turned, bulk("Au")], pool, EVALUATOR
+    )
+    assert found.X_evaluated.tolist() == [[2.0]]
+    energy, forces = true(found.X_evaluated[0], pool)
+    assert found.results[0].energy == pytest.approx(energy)
+    assert np.allclose(found.results[0].forces.numpy(), forces)
+    assert found.X_unevaluated.tolist() == [[3.0], [1.0]]
 
 
 def test_compositions_become_members():
     space = Composition(["Cu", "Au"], bounds={"Cu": (0.2, 0.9)})
-    found = bring(to_ase(space.decode(torch.tensor([[0.5, 0.5]]))), space, EVALUATOR)
-    assert found.X.tolist() == [[0.5, 0.5]]
+    found = read_initial_structures(
+        to_ase(space.decode(torch.tensor([[0.5, 0.5]]))), space, EVALUATOR
+    )
+    assert found.X_unevaluated.tolist() == [[0.5, 0.5]]
     odd = bulk("Cu") * (3, 1, 1)
     odd.set_chemical_symbols(["Cu", "Cu", "Au"])
-    found = bring(odd, space, EVALUATOR)
-    assert found.X.tolist() == [[21 / 32, 11 / 32]]
+    found = read_initial_structures(odd, space, EVALUATOR)
+    assert found.X_unevaluated.tolist() == [[21 / 32, 11 / 32]]
     with pytest.raises(InputError, match=r"`start` must hold members of .*index 0"):
-        bring(bulk("Cu"), space, EVALUATOR)
+        read_initial_structures(bulk("Cu"), space, EVALUATOR)
 
 
 def test_refuses_what_is_no_member():
     pool = Pool(alloys())
     with pytest.raises(InputError, match=r"structures of Cu, Au, got Ni in index 1"):
-        bring([bulk("Cu"), bulk("Ni")], pool, EVALUATOR)
+        read_initial_structures([bulk("Cu"), bulk("Ni")], pool, EVALUATOR)
     with pytest.raises(InputError, match=r"structures of the space.*be in the pool"):
-        bring(bulk("Cu", "bcc", a=2.9), pool, EVALUATOR)
+        read_initial_structures(bulk("Cu", "bcc", a=2.9), pool, EVALUATOR)
     double = compute(bulk("Cu") * (2, 1, 1))
     double.calc.results.pop("forces")
     condition = "`start` must have energies of the cells of the space, here of 1 atoms"
     with pytest.raises(InputError, match=f"{condition}, got one of 2 atoms, index 0"):
-        bring(double, pool, EVALUATOR)
+        read_initial_structures(double, pool, EVALUATOR)
     double.calc = None
-    assert bring(double, pool, EVALUATOR).X.tolist() == [[0.0]]
+    assert read_initial_structures(double, pool, EVALUATOR).X_unevaluated.tolist() == [
+        [0.0]
+    ]

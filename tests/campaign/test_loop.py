@@ -3,9 +3,9 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from bostruct.campaign import Check, stop
-from bostruct.campaign.loop import ended
-from bostruct.campaign.report.summary import summary
+from bostruct.campaign import FinalRelaxation, stop
+from bostruct.campaign.loop import shutdown_on_exit
+from bostruct.campaign.report.summary import summarize
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
 from bostruct.runtime.executors import Workers
@@ -78,10 +78,10 @@ def test_no_more_is_asked_for_than_the_rule_allows(tmp_path):
 
 def test_ended_stops_workers():
     executor = Workers(1)
-    with ended(executor):
+    with shutdown_on_exit(executor):
         executor.submit(int).result(60)
     assert executor._pool is None
-    with pytest.raises(ZeroDivisionError), ended(executor):
+    with pytest.raises(ZeroDivisionError), shutdown_on_exit(executor):
         _ = 1 / 0
 
 
@@ -91,32 +91,32 @@ def kinds(log):
 
 def test_the_check_stays_within_the_evaluations(tmp_path):
     """And what it does not need the search may use."""
-    check = Check(tolerance=0.2, steps=4)
+    check = FinalRelaxation(fmax=0.2, max_steps=4)
     log = campaign(n=16, check=check).run(tmp_path / "run")
     found = kinds(log)
     assert len(log.trials("done")) == 16
     first = found.index("check")
     finished = [trial for trial in log.trials() if trial.step < first]
     assert len(finished) == 12  # a quarter is left for it
-    (checked,) = log.checked()
+    (checked,) = log.relaxations()
     assert checked.state == "converged" or "not converged" in checked.state
-    assert {trial.origin for trial in log.trials() if trial.mean is None} == {
+    assert {trial.generator for trial in log.trials() if trial.mean is None} == {
         "random",
         "check",
     }
-    assert log.steps()[-1].known[-1] == 14, "what it found is learnt from"
+    assert log.steps()[-1].training_trials[-1] == 14, "what it found is learnt from"
 
 
 def test_a_check_that_the_budget_cut_goes_on_with_a_larger_one(tmp_path):
-    check = Check(tolerance=1e-6, steps=8)
+    check = FinalRelaxation(fmax=1e-6, max_steps=8)
     log = campaign(n=8, check=check).run(tmp_path / "run")
     assert kinds(log)[-2:] == ["check", "check"]
-    assert log.checked()[0].state == "not converged yet"
-    root = log.steps()[-1].known[0]
+    assert log.relaxations()[0].state == "not converged yet"
+    root = log.steps()[-1].training_trials[0]
     log = campaign(n=14, check=check).run(tmp_path / "run")
     more = [step for step in log.steps() if step.kind == "check"][2:]
-    assert more[0].known[0] == root
-    assert log.checked()[0].evaluations >= 4
+    assert more[0].training_trials[0] == root
+    assert log.relaxations()[0].n_evaluations >= 4
     assert len(log.trials("done")) == 14
 
 
@@ -126,29 +126,29 @@ def test_a_check_that_the_budget_cut_goes_on_with_a_larger_one(tmp_path):
     ids=["energy", "stale"],
 )
 def test_a_check_after_other_rules_goes_on_down(tmp_path, rule):
-    mine = campaign(stop=rule, check=Check(tolerance=1e-3), space=Wells())
+    mine = campaign(stop=rule, check=FinalRelaxation(fmax=1e-3), space=Wells())
     log = mine.run(tmp_path / "run")
-    (checked,) = log.checked()
+    (checked,) = log.relaxations()
     assert kinds(log)[-1] == "check"
-    assert checked.evaluations > 0
+    assert checked.n_evaluations > 0
     assert checked.relaxed_energy < checked.energy
-    assert "check" not in kinds(log)[: -checked.evaluations]
+    assert "check" not in kinds(log)[: -checked.n_evaluations]
     before = log.fingerprint()
     assert mine.run(tmp_path / "run").fingerprint() == before
-    assert mine.log.checked() == [checked]
+    assert mine.log.relaxations() == [checked]
 
 
 def test_no_check_when_the_time_is_up(tmp_path):
     rule = stop.WallTime(1e-9) | stop.EnergyReached(1e9)
-    mine = campaign(n=4, check=Check())
+    mine = campaign(n=4, check=FinalRelaxation())
     mine.run(tmp_path / "run", stop=stop.Evaluations(2))
     log = mine.run(tmp_path / "run", stop=rule)
     assert "check" not in kinds(log)
-    assert log.checked()[0].state == "not relaxed yet"
+    assert log.relaxations()[0].state == "not relaxed yet"
 
 
 def test_checks_while_it_searches(tmp_path):
-    check = Check(tolerance=1e-6, steps=2, every=5)
+    check = FinalRelaxation(fmax=1e-6, max_steps=2, interval=5)
     log = campaign(n=24, check=check).run(tmp_path / "run")
     found = kinds(log)
     searched = 0
@@ -171,17 +171,19 @@ def test_a_check_ends_where_the_evaluator_fails(tmp_path):
         return energy(atoms)
 
     rule = stop.EnergyReached(-9.0) | stop.NoImprovement(4, 0.5)
-    mine = campaign(Function(failing), stop=rule, check=Check(best=2, tolerance=1e-6))
+    mine = campaign(
+        Function(failing), stop=rule, check=FinalRelaxation(n_structures=2, fmax=1e-6)
+    )
     log = mine.run(tmp_path / "run")
-    assert summary(log)["status"] == "finished"
-    states = [each.state for each in log.checked()]
+    assert summarize(log)["status"] == "finished"
+    states = [each.state for each in log.relaxations()]
     assert len(states) == 2
     assert all("failed, the evaluator raised RuntimeError" in s for s in states)
-    assert [t.origin for t in log.trials("failed")].count("check") == 2
+    assert [t.generator for t in log.trials("failed")].count("check") == 2
 
 
 def test_an_evaluator_that_turns_out_to_have_no_forces(tmp_path):
-    mine = campaign(Function(lambda atoms: 1.0), check=Check())
+    mine = campaign(Function(lambda atoms: 1.0), check=FinalRelaxation())
     for count in (1, 1):  # the second time before anything is evaluated
         with pytest.raises(
             InputError, match="forces for the check, got none for trial"
@@ -191,7 +193,7 @@ def test_an_evaluator_that_turns_out_to_have_no_forces(tmp_path):
 
 
 def test_a_check_with_parallel_evaluations(tmp_path):
-    mine = campaign(n=16, batch=4, check=Check(tolerance=1e-6, steps=4))
+    mine = campaign(n=16, batch=4, check=FinalRelaxation(fmax=1e-6, max_steps=4))
     whole = mine.run(tmp_path / "a").fingerprint()
     with ThreadPoolExecutor(4) as threads:
         log = mine.run(tmp_path / "b", executor=threads)
@@ -199,9 +201,9 @@ def test_a_check_with_parallel_evaluations(tmp_path):
 
 
 def test_an_exhausted_space_is_checked(tmp_path):
-    mine = campaign(space=Points(5), n=50, check=Check(tolerance=1e-3))
+    mine = campaign(space=Points(5), n=50, check=FinalRelaxation(fmax=1e-3))
     log = mine.run(tmp_path / "run")
-    assert summary(log)["reason"].startswith("every structure that was found")
+    assert summarize(log)["reason"].startswith("every structure that was found")
     assert "check" in kinds(log)
     before = log.fingerprint()
     assert mine.run(tmp_path / "run").fingerprint() == before

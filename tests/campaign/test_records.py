@@ -5,22 +5,22 @@ from bostruct.campaign import records
 
 def test_numbers_are_packed_bit_for_bit():
     X = torch.tensor([0.1, -0.0, 1e-300, torch.pi], dtype=torch.float64)
-    found = records.unpack(records.pack(X))
+    found = records.from_bytes(records.to_bytes(X))
     assert torch.equal(found, X)
     assert torch.signbit(found[1])
-    assert records.unpack(records.pack(X.reshape(2, 2)), 2).shape == (2, 2)
-    assert records.pack(None) is None
-    assert records.unpack(None) is None
+    assert records.from_bytes(records.to_bytes(X.reshape(2, 2)), 2).shape == (2, 2)
+    assert records.to_bytes(None) is None
+    assert records.from_bytes(None) is None
 
 
 def test_what_is_unpacked_can_be_written():
-    found = records.unpack(records.pack(torch.zeros(2)))
+    found = records.from_bytes(records.to_bytes(torch.zeros(2)))
     found += 1
 
 
 def test_keys_differ_where_they_must():
     keys = {
-        records.key(*given)
+        records.trial_key(*given)
         for given in [
             ("a", 0, b"x", 1),
             ("b", 0, b"x", 1),
@@ -30,17 +30,22 @@ def test_keys_differ_where_they_must():
         ]
     }
     assert len(keys) == 5
-    first, second = records.key("a", 0, b"x", 1), records.key("a", 0, b"x", 2)
+    first, second = (
+        records.trial_key("a", 0, b"x", 1),
+        records.trial_key("a", 0, b"x", 2),
+    )
     assert first.rpartition("-")[0] == second.rpartition("-")[0]
 
 
 def test_a_checksum_sees_every_column():
     row = {"a": 1.5, "b": b"\0\1", "c": None, "checksum": "x"}
-    whole = records.checksum(row)
-    assert whole == records.checksum({**row, "checksum": "y"})
+    whole = records.row_checksum(row)
+    assert whole == records.row_checksum({**row, "checksum": "y"})
     for change in ({"a": 1.5000000000000002}, {"b": b"\0\2"}, {"c": ""}):
-        assert whole != records.checksum({**row, **change})
-    assert records.checksum(row, ("a",)) == records.checksum({**row, "a": 2}, ("a",))
+        assert whole != records.row_checksum({**row, **change})
+    assert records.row_checksum(row, ("a",)) == records.row_checksum(
+        {**row, "a": 2}, ("a",)
+    )
 
 
 def test_values_of_a_log(log):

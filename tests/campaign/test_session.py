@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bostruct.campaign.log.writer import Ledger
+from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.session import Session
 from bostruct.errors import ExhaustedError, InputError
 from bostruct.evaluators import Evaluation, Failure
@@ -14,8 +14,8 @@ def make(tmp_path):
     made = []
 
     def make(**arguments):
-        parts = campaign(**arguments).parts
-        ledger = Ledger(
+        parts = campaign(**arguments).components
+        ledger = LogWriter(
             tmp_path / "run",
             parts.description(),
             0,
@@ -83,16 +83,16 @@ def test_progress_knows_where_the_front_stood(screened, monkeypatch):
     with alloys.campaign().open(screened.folder) as run:
         progress = run._session.progress(0.0)
         reads = []
-        original = Ledger.undecoded
+        original = LogWriter.trial_records
         monkeypatch.setattr(
-            Ledger,
+            LogWriter,
             "undecoded",
             lambda self, *states: reads.append(states) or original(self, *states),
         )
-        found = [progress.stood(n) for n in (1, 9, 15, 15)]
-    assert progress.searched == 11
+        found = [progress.front_history(n) for n in (1, 9, 15, 15)]
+    assert progress.n_model_evaluations == 11
     assert len(reads) == 1, "read once, when it was first asked"
     for n, standing in zip((1, 9, 15, 15), found, strict=True):
         assert standing.hypervolume == pytest.approx(series.hypervolume[n - 1])
-        assert standing.front == series.front[n - 1]
-        assert standing.feasible == series.feasible[n - 1]
+        assert standing.n_front == series.front[n - 1]
+        assert standing.n_feasible == series.feasible[n - 1]

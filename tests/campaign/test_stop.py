@@ -3,18 +3,18 @@ import math
 import pytest
 
 from bostruct.campaign import stop
-from bostruct.campaign.analysis.hypervolume_history import Standing
+from bostruct.campaign.analysis.hypervolume_history import FrontState
 from bostruct.campaign.stop import (
-    Either,
+    AnyOf,
     EnergyReached,
     Evaluations,
+    FeasibleStructures,
     HypervolumeStagnation,
     NoImprovement,
     Progress,
-    Satisfied,
-    Stop,
+    StoppingCriterion,
     WallTime,
-    check_suited,
+    check_criterion_suits_goals,
 )
 from bostruct.errors import InputError
 from tests.campaign import alloys, standin
@@ -22,35 +22,35 @@ from tests.campaign import alloys, standin
 
 def test_what_was_given_and_checked_is_not_counted():
     rule = NoImprovement(2)
-    assert rule.reason(Progress((5.0, 4.0), given=3.0)) == (
+    assert rule.reason(Progress((5.0, 4.0), lowest_initial_energy=3.0)) == (
         "2 evaluations without improvement"
     )
-    assert rule.reason(Progress((5.0, 2.0), given=3.0)) is None
-    assert rule.reason(Progress((5.0, 6.0), checks=frozenset({1}))) is None
-    after = Progress((5.0, 4.0, 1.0, None, 2.0), checks=frozenset({2, 3}))
+    assert rule.reason(Progress((5.0, 2.0), lowest_initial_energy=3.0)) is None
+    assert rule.reason(Progress((5.0, 6.0), relaxation_indices=frozenset({1}))) is None
+    after = Progress((5.0, 4.0, 1.0, None, 2.0), relaxation_indices=frozenset({2, 3}))
     assert rule.reason(after) is None  # one evaluation since, and none lower
-    more = Progress((*after.energies, 1.5), checks=after.checks)
+    more = Progress((*after.energies, 1.5), relaxation_indices=after.relaxation_indices)
     assert rule.reason(more) == "2 evaluations without improvement"
 
 
 def test_best_is_the_first_of_the_lowest():
-    assert Progress().best is None
-    assert Progress((None,)).best is None
-    assert Progress((3.0, None, 1.0, 1.0)).best == 2
+    assert Progress().best_index is None
+    assert Progress((None,)).best_index is None
+    assert Progress((3.0, None, 1.0, 1.0)).best_index == 2
 
 
 def test_evaluations_counts_failures():
     rule = Evaluations(3)
     assert rule.reason(Progress((1.0, None))) is None
-    assert rule.room(Progress((1.0, None))) == 1
+    assert rule.remaining(Progress((1.0, None))) == 1
     assert rule.reason(Progress((1.0, None, 2.0))) == "3 evaluations"
-    assert rule.room(Progress((1.0,) * 5)) == 0
+    assert rule.remaining(Progress((1.0,) * 5)) == 0
 
 
 def test_wall_time():
     assert WallTime(10).reason(Progress(seconds=9.9)) is None
     assert WallTime(10).reason(Progress(seconds=12)) == "12 s of wall time"
-    assert WallTime(10).room(Progress()) is None
+    assert WallTime(10).remaining(Progress()) is None
 
 
 def test_energy_reached():
@@ -58,35 +58,35 @@ def test_energy_reached():
     assert rule.reason(Progress()) is None
     assert rule.reason(Progress((0.0, None))) is None
     assert rule.reason(Progress((0.0, -1.0, 5.0))) == "an energy of -1 eV"
-    assert rule.room(Progress()) is None
+    assert rule.remaining(Progress()) is None
 
 
 def test_no_improvement():
-    rule = NoImprovement(2, tolerance=0.1)
+    rule = NoImprovement(2, min_improvement=0.1)
     assert rule.reason(Progress((None, None, None))) is None
     assert rule.reason(Progress((1.0, 2.0))) is None
     assert rule.reason(Progress((1.0, 2.0, None))) is not None
     assert rule.reason(Progress((1.0, 0.95, 0.95))) is not None
     assert rule.reason(Progress((1.0, 0.95, 0.5))) is None
-    assert rule.room(Progress()) is None
+    assert rule.remaining(Progress()) is None
 
 
 def test_rules_are_joined():
     rule = Evaluations(9) | EnergyReached(-1.0) | WallTime(5)
-    assert rule == Either((Evaluations(9), EnergyReached(-1.0), WallTime(5)))
+    assert rule == AnyOf((Evaluations(9), EnergyReached(-1.0), WallTime(5)))
     assert rule.room(Progress((1.0,))) == 8
     assert rule.reason(Progress((1.0,))) is None
     assert rule.reason(Progress((-1.0,))) == "an energy of -1 eV"
     assert (WallTime(5) | EnergyReached(1.0)).room(Progress()) is None
-    assert isinstance(rule, Stop)
+    assert isinstance(rule, StoppingCriterion)
     assert (NoImprovement(3) | rule).rules[0] == NoImprovement(3)
 
 
 def test_limit_replaces_the_number_alone():
-    assert stop.limit(Evaluations(9), 3) == Evaluations(3)
+    assert stop.with_evaluations(Evaluations(9), 3) == Evaluations(3)
     rule = EnergyReached(0.0) | Evaluations(9)
-    assert stop.limit(rule, 3) == EnergyReached(0.0) | Evaluations(3)
-    assert stop.limit(WallTime(1), 3) == WallTime(1) | Evaluations(3)
+    assert stop.with_evaluations(rule, 3) == EnergyReached(0.0) | Evaluations(3)
+    assert stop.with_evaluations(WallTime(1), 3) == WallTime(1) | Evaluations(3)
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.0, True])
@@ -103,7 +103,7 @@ def test_refuses_what_is_not_finite():
     with pytest.raises(InputError, match="`energy` must be finite"):
         EnergyReached(math.nan)
     with pytest.raises(InputError, match="`tolerance` must be finite"):
-        NoImprovement(3, tolerance=-1.0)
+        NoImprovement(3, min_improvement=-1.0)
 
 
 def grown(*volumes, feasible=0, random=1):
@@ -112,14 +112,16 @@ def grown(*volumes, feasible=0, random=1):
 
     def stood(n):
         asked.append(n)
-        return Standing(volumes[n - 1], 1, feasible)
+        return FrontState(volumes[n - 1], 1, feasible)
 
     count = len(volumes)
-    return Progress((0.0,) * count, searched=count - random, stood=stood), asked
+    return Progress(
+        (0.0,) * count, n_model_evaluations=count - random, front_history=stood
+    ), asked
 
 
 def test_a_hypervolume_that_hardly_grows():
-    rule = HypervolumeStagnation(2, gain=0.1)
+    rule = HypervolumeStagnation(2, min_relative_improvement=0.1)
     assert rule.reason(grown(1.0, 1.0)[0]) is None, "too early"
     assert rule.reason(grown(1.0, 1.05, 1.1)[0]) is None, "a tenth is a gain"
     assert rule.reason(grown(0.5, 1.0, 1.01, 1.09)[0]) == (
@@ -127,7 +129,7 @@ def test_a_hypervolume_that_hardly_grows():
     )
     assert rule.reason(grown(0.0, 0.0, 0.0, 0.0)[0]) is None, "nothing stagnates"
     assert rule.reason(grown(0.0, 0.0, 1.0)[0]) is None
-    assert rule.room(grown(1.0)[0]) is None
+    assert rule.remaining(grown(1.0)[0]) is None
     before = grown(1.0, 1.0, 1.0, 1.0, 1.0, random=4)[0]
     assert rule.reason(before) is None, "most of these no model has chosen"
 
@@ -141,27 +143,27 @@ def test_the_front_is_looked_at_where_a_rule_asks_and_nowhere_else():
 
 
 def test_enough_structures_keep_all_constraints():
-    rule = Satisfied(2)
+    rule = FeasibleStructures(2)
     assert rule.reason(grown(1.0, feasible=1)[0]) is None
     found = grown(1.0, feasible=2)[0]
     assert rule.reason(found) == "2 structures that keep all constraints"
-    assert Satisfied(1).reason(grown(1.0, feasible=1)[0]) == (
+    assert FeasibleStructures(1).reason(grown(1.0, feasible=1)[0]) == (
         "1 structure that keeps all constraints"
     )
-    assert rule.room(found) is None
+    assert rule.remaining(found) is None
 
 
 def test_without_goals_neither_ends_anything():
     progress = Progress((1.0,) * 9)
     assert HypervolumeStagnation(2).reason(progress) is None
-    assert Satisfied(1).reason(progress) is None
+    assert FeasibleStructures(1).reason(progress) is None
 
 
 def test_they_are_joined_like_all_rules():
-    rule = HypervolumeStagnation(1) | Satisfied(1) | Evaluations(9)
-    assert isinstance(rule, Either)
-    assert len((Satisfied(2) | rule).rules) == 4
-    assert rule.room(grown(1.0)[0]) == 8
+    rule = HypervolumeStagnation(1) | FeasibleStructures(1) | Evaluations(9)
+    assert isinstance(rule, AnyOf)
+    assert len((FeasibleStructures(2) | rule).rules) == 4
+    assert rule.remaining(grown(1.0)[0]) == 8
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_they_are_joined_like_all_rules():
     [
         (HypervolumeStagnation, (0,), "n` must be"),
         (HypervolumeStagnation, (3, 0.0), "gain` must be"),
-        (Satisfied, (0,), "n` must be"),
+        (FeasibleStructures, (0,), "n` must be"),
     ],
 )
 def test_rules_of_fronts_that_make_no_sense(kind, arguments, message):
@@ -185,11 +187,11 @@ def test_rules_about_energies_are_refused_with_goals(rule, tmp_path):
     run = alloys.campaign()
     with pytest.raises(InputError, match=message):
         run.run(tmp_path / "run", stop=rule)
-    assert run.parts.evaluator.calls == []
+    assert run.components.evaluator.calls == []
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("rule", [HypervolumeStagnation(9), Satisfied(3)])
+@pytest.mark.parametrize("rule", [HypervolumeStagnation(9), FeasibleStructures(3)])
 def test_rules_about_fronts_are_refused_without_goals(rule, tmp_path):
     message = "stop` must be a rule for energies in a campaign without objectives"
     with pytest.raises(InputError, match=message):
@@ -200,5 +202,8 @@ def test_rules_about_fronts_are_refused_without_goals(rule, tmp_path):
 
 def test_satisfied_needs_constraints():
     with pytest.raises(InputError, match="another rule in a campaign without const"):
-        alloys.campaign(constraints=(), stop=Satisfied(3))
-    check_suited(HypervolumeStagnation(3), alloys.campaign(constraints=()).parts.goals)
+        alloys.campaign(constraints=(), stop=FeasibleStructures(3))
+    check_criterion_suits_goals(
+        HypervolumeStagnation(3),
+        alloys.campaign(constraints=()).components.optimization_config,
+    )

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bostruct.candidates import Search, basin_hopping, choose
+from bostruct.candidates import BasinHopping, basin_hopping, select_top
 from bostruct.errors import InputError
 from bostruct.spaces import Cluster
 
-BRIEF = Search(candidates=12, rounds=3, parents=4, steps=25, patience=9)
+BRIEF = BasinHopping(n_candidates=12, n_rounds=3, n_parents=4, max_steps=25, patience=9)
 
 
 def stream(seed):
@@ -19,7 +19,7 @@ def stream(seed):
 
 @pytest.fixture(scope="module")
 def space():
-    return Cluster("Ar7", radii={"Ar": 0.56})
+    return Cluster("Ar7", atomic_radii={"Ar": 0.56})
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ GLOBAL = 16.505384  # minus the energy of the pentagonal bipyramid, Lennard-Jone
 
 def test_finds_the_best_of_four_minima(space, known):
     """LJ7 has four minima; the search must end in the best from any stream."""
-    full = Search(candidates=16, rounds=4)
+    full = BasinHopping(n_candidates=16, n_rounds=4)
     for seed in range(3):
         found = full(value, space, *known, stream(seed))
-        best = found.X[choose(found, 1, space=space)]
+        best = found.X[select_top(found, 1, space=space)]
         torch.testing.assert_close(float(value(best)), GLOBAL, atol=1e-3, rtol=0)
 
 
@@ -83,7 +83,7 @@ def test_every_candidate_is_reported(space, known):
 
 def test_candidates_stay_in_the_region(known):
     """The acquisition pulls everything apart; the sphere holds it."""
-    space = Cluster("Ar7", radii={"Ar": 0.56})
+    space = Cluster("Ar7", atomic_radii={"Ar": 0.56})
 
     def apart(X):
         return X.square().sum(-1)
@@ -97,7 +97,9 @@ def test_candidates_stay_in_the_region(known):
 def test_later_rounds_never_lose_the_best(space, known):
     best = []
     for rounds in (1, 2, 3, 4):
-        patient = Search(candidates=8, rounds=rounds, steps=15, patience=9)
+        patient = BasinHopping(
+            n_candidates=8, n_rounds=rounds, max_steps=15, patience=9
+        )
         found = patient(value, space, *known, stream(3))
         best.append(found.value.max())
         assert len(found) == 8 * rounds
@@ -108,7 +110,9 @@ def test_later_rounds_never_lose_the_best(space, known):
 @pytest.mark.parametrize("patience", [1, 2])
 def test_ends_when_nothing_better_is_found(space, known, patience):
     """No round gains a thousand eV on the first."""
-    hard = Search(candidates=4, rounds=9, steps=2, patience=patience, gain=1e3)
+    hard = BasinHopping(
+        n_candidates=4, n_rounds=9, max_steps=2, patience=patience, min_improvement=1e3
+    )
     assert len(hard(value, space, *known, stream(3))) == 4 * (1 + patience)
     calls = []
 
@@ -116,27 +120,31 @@ def test_ends_when_nothing_better_is_found(space, known, patience):
         calls.append(len(X))
         return value(X) + len(calls)
 
-    easy = Search(candidates=4, rounds=9, steps=2, patience=patience)
+    easy = BasinHopping(n_candidates=4, n_rounds=9, max_steps=2, patience=patience)
     assert len(easy(rising, space, *known, stream(3))) == 36
 
 
 def test_rounds_share_their_beginning(space, known):
     """One more round adds candidates and changes none."""
-    short = Search(candidates=8, rounds=2, steps=5)(value, space, *known, stream(3))
-    long = Search(candidates=8, rounds=3, steps=5)(value, space, *known, stream(3))
+    short = BasinHopping(n_candidates=8, n_rounds=2, max_steps=5)(
+        value, space, *known, stream(3)
+    )
+    long = BasinHopping(n_candidates=8, n_rounds=3, max_steps=5)(
+        value, space, *known, stream(3)
+    )
     assert torch.equal(long.X[:16], short.X)
 
 
 def test_without_known_structures_all_starts_are_random(space):
     none = torch.zeros(0, 21, dtype=torch.float64)
     found = BRIEF(value, space, none, none[:, 0], stream(0))
-    assert list(found.origin[:12]) == ["random"] * 6 + ["symmetric"] * 6
+    assert list(found.generator_names[:12]) == ["random"] * 6 + ["symmetric"] * 6
     assert len(found) == 36
 
 
 @pytest.mark.parametrize(("fresh", "random"), [(0.0, 0), (0.25, 3), (1.0, 12)])
 def test_share_of_random_starts(space, known, fresh, random):
-    one = Search(candidates=12, rounds=1, fresh=fresh, steps=1)
+    one = BasinHopping(n_candidates=12, n_rounds=1, random_fraction=fresh, max_steps=1)
     found = one(value, space, *known, stream(0))
     sources = [name for name in found.origin if name in space.generators()]
     assert len(sources) == random
@@ -149,16 +157,16 @@ def test_a_space_may_know_one_kind_of_random_structure(space, known):
         sample, project, moves = space.sample, space.project, space.moves
         contains, same = space.contains, space.same
 
-    one = Search(candidates=6, rounds=1, steps=1)
+    one = BasinHopping(n_candidates=6, n_rounds=1, max_steps=1)
     found = one(value, Plain(), *known, stream(0))
     assert list(found.origin[:3]) == ["random"] * 3
     with pytest.raises(InputError, match="`without` must name some of random, rattle"):
-        Search(without=("symmetric",))(value, Plain(), *known, stream(0))
+        BasinHopping(exclude=("symmetric",))(value, Plain(), *known, stream(0))
 
 
 @pytest.mark.parametrize("name", ["random", "symmetric", "rattle", "relocate", "twist"])
 def test_what_is_left_out_is_not_used(space, known, name):
-    full = Search(candidates=12, rounds=3, steps=5)
+    full = BasinHopping(n_candidates=12, n_rounds=3, max_steps=5)
     assert name in full(value, space, *known, stream(0)).origin
     found = replace(full, without=(name,))(value, space, *known, stream(0))
     assert name not in found.origin
@@ -168,8 +176,8 @@ def test_what_is_left_out_is_not_used(space, known, name):
 def test_refuses_to_leave_out_what_is_not_there(space, known):
     names = "random, symmetric, rattle, relocate"
     with pytest.raises(InputError, match=f"`without` must name some of {names}.*'rat'"):
-        Search(without=["rattle", "rat"])(value, space, *known, stream(0))
-    every = Search(without=tuple(space.moves()))
+        BasinHopping(exclude=["rattle", "rat"])(value, space, *known, stream(0))
+    every = BasinHopping(exclude=tuple(space.moves()))
     with pytest.raises(InputError, match="`without` must leave a move and a way"):
         every(value, space, *known, stream(0))
 
@@ -186,11 +194,13 @@ def test_perturbs_the_lowest_energies(space, known, monkeypatch):
     still = {"still": lambda X, generator: X}
     monkeypatch.setattr(basin_hopping, "relax", spy)
     monkeypatch.setattr(Cluster, "moves", lambda self: still)
-    one = Search(candidates=4, rounds=2, parents=2, fresh=0.0, steps=10)
+    one = BasinHopping(
+        n_candidates=4, n_rounds=2, n_parents=2, random_fraction=0.0, max_steps=10
+    )
     found = one(value, space, X, energies, stream(0))
     lowest = X[energies.argsort()[:2]]
     assert torch.equal(starts[0], lowest.repeat(2, 1))
-    best = found.X[:4][choose(_head(found, 4), 2, space=space)]
+    best = found.X[:4][select_top(_head(found, 4), 2, space=space)]
     assert torch.equal(starts[1], best.repeat(4, 1)[:4])
 
 
@@ -208,16 +218,16 @@ def test_survives_an_acquisition_of_nonsense(space, known):
     assert len(found) in (12, 24, 36)
     assert not found.value.isfinite().any()
     assert not found.converged.any()
-    assert len(choose(found, 3, space=space)) == 0
+    assert len(select_top(found, 3, space=space)) == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_follows_what_is_known(space, known, device, dtype):
     X, energies = (part.to(device, dtype) for part in known)
-    found = Search(candidates=4, rounds=2, steps=3)(
+    found = BasinHopping(n_candidates=4, n_rounds=2, max_steps=3)(
         value, space, X, energies, stream(0)
     )
-    assert found.X.dtype == found.value.dtype == dtype
+    assert found.X.dtype == found.acq_value.dtype == dtype
     assert found.X.device.type == device.type
 
 
@@ -248,4 +258,4 @@ def test_description_is_json():
 )
 def test_refuses(arguments, match):
     with pytest.raises(InputError, match=match):
-        Search(**arguments)
+        BasinHopping(**arguments)

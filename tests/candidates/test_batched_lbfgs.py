@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bostruct.candidates import relax
-from bostruct.candidates.batched_lbfgs import COMPACT
+from bostruct.candidates.batched_lbfgs import COMPACTION_FRACTION
 from bostruct.errors import InputError
 
 TIGHT = 1e-8  # gradients at rest in these tests; the functions are smooth
@@ -51,20 +51,20 @@ def test_ill_conditioned_quadratic():
     """The condition 1e4 would cost steepest descent some 1e5 steps."""
     scales = torch.logspace(0, 4, 8, dtype=torch.float64)
     centre = random(8, seed=4)
-    found = relax(valley(scales, centre), random(16, 8), tolerance=1e-6, steps=400)
+    found = relax(valley(scales, centre), random(16, 8), fmax=1e-6, max_steps=400)
     assert found.converged.all()
-    assert (found.steps < 400).all()
+    assert (found.n_steps < 400).all()
     torch.testing.assert_close(
         found.X, centre.expand_as(found.X), atol=1e-6, rtol=0
     )  # gradient 1e-6 over the least curvature 1
-    assert (found.value <= 0).all()
+    assert (found.acq_value <= 0).all()
 
 
 def test_rosenbrock_from_everywhere():
     starts = torch.tensor(
         [[-1.2, 1.0], [2.0, 2.0], [-2.0, -1.0], [0.0, 3.0]], dtype=torch.float64
     )
-    found = relax(rosenbrock, starts, tolerance=TIGHT, steps=500, step=0.5)
+    found = relax(rosenbrock, starts, fmax=TIGHT, max_steps=500, max_step=0.5)
     assert found.converged.all()
     torch.testing.assert_close(found.X, torch.ones_like(starts), atol=1e-6, rtol=0)
 
@@ -74,27 +74,27 @@ def test_every_row_finds_its_own_maximum():
     b = 40
     value = Rows(b, 5)
     value.start[::3, 1:] = value.centres[::3]  # a third is there already
-    found = relax(value, value.start, tolerance=TIGHT, steps=400, step=1.0)
+    found = relax(value, value.start, fmax=TIGHT, max_steps=400, max_step=1.0)
     assert found.converged.all()
     off = value.scales * (found.X[:, 1:] - value.centres).abs()  # the gradient
     assert (off < TIGHT).all()
     assert torch.equal(found.X[:, 0], value.start[:, 0])
-    torch.testing.assert_close(found.value, value.start[:, 0], atol=1e-10, rtol=0)
-    assert (found.steps[::3] == 0).all()
-    assert (found.steps[1::3] > 0).all()
+    torch.testing.assert_close(found.acq_value, value.start[:, 0], atol=1e-10, rtol=0)
+    assert (found.n_steps[::3] == 0).all()
+    assert (found.n_steps[1::3] > 0).all()
     sizes = [len(rows) for rows in value.evaluated]
     assert sizes[0] == b
-    assert sizes[1] < COMPACT * b
+    assert sizes[1] < COMPACTION_FRACTION * b
     assert sizes == sorted(sizes, reverse=True)
 
 
 def test_batch_equals_one_by_one():
     value = Rows(12, 4)
-    together = relax(value, value.start, steps=37)
+    together = relax(value, value.start, max_steps=37)
     for row in range(12):
-        alone = relax(value, value.start[row : row + 1], steps=37)
+        alone = relax(value, value.start[row : row + 1], max_steps=37)
         torch.testing.assert_close(alone.X[0], together.X[row], atol=1e-9, rtol=0)
-        assert alone.steps[0] == together.steps[row]
+        assert alone.n_steps[0] == together.n_steps[row]
         assert alone.converged[0] == together.converged[row]
 
 
@@ -107,10 +107,12 @@ def test_is_never_worse_than_its_start():
     starts = 4 * random(64, 6)
     least = rough(starts)
     for steps in (0, 1, 2, 5, 20):
-        found = relax(rough, starts, steps=steps, step=1.0)
-        assert (found.value >= least).all()
-        torch.testing.assert_close(found.value, rough(found.X), rtol=1e-12, atol=1e-12)
-        least = found.value  # more steps go on from where fewer ended
+        found = relax(rough, starts, max_steps=steps, max_step=1.0)
+        assert (found.acq_value >= least).all()
+        torch.testing.assert_close(
+            found.acq_value, rough(found.X), rtol=1e-12, atol=1e-12
+        )
+        least = found.acq_value  # more steps go on from where fewer ended
     assert (least > rough(starts)).all()
 
 
@@ -122,12 +124,12 @@ def test_step_limit_holds_for_every_evaluation():
         return 1e6 * X.sum(-1) - X.square().sum(-1)
 
     starts = random(5, 3)
-    found = relax(value, starts, steps=30, step=0.2)
+    found = relax(value, starts, max_steps=30, max_step=0.2)
     best = starts
     for X in seen[1:]:
         assert (X - best).abs().max() <= 0.2 * (1 + 1e-12)
         best = X  # uphill all the way: every step is kept
-    assert (found.steps == 30).all()
+    assert (found.n_steps == 30).all()
     assert not found.converged.any()
     assert (found.X - starts).abs().max() > 0.2 * 20
 
@@ -135,10 +137,10 @@ def test_step_limit_holds_for_every_evaluation():
 def test_zero_steps_only_look():
     starts = random(4, 3)
     value = valley(torch.ones(3, dtype=torch.float64), torch.zeros(3))
-    found = relax(value, starts, steps=0)
+    found = relax(value, starts, max_steps=0)
     assert torch.equal(found.X, starts)
-    assert torch.equal(found.value, value(starts))
-    assert found.steps.tolist() == [0] * 4
+    assert torch.equal(found.acq_value, value(starts))
+    assert found.n_steps.tolist() == [0] * 4
     assert not found.converged.any()
 
 
@@ -151,14 +153,14 @@ def test_start_at_rest_is_done():
 
     found = relax(value, torch.zeros(3, 2, dtype=torch.float64))
     assert found.converged.all()
-    assert found.steps.tolist() == [0, 0, 0]
+    assert found.n_steps.tolist() == [0, 0, 0]
     assert calls == [3]
 
 
 def test_empty_batch():
     found = relax(lambda X: -X.square().sum(-1), torch.zeros(0, 6))
     assert found.X.shape == (0, 6)
-    assert len(found.value) == len(found.steps) == len(found.converged) == 0
+    assert len(found.acq_value) == len(found.n_steps) == len(found.converged) == 0
 
 
 def test_projection_holds_everywhere():
@@ -174,7 +176,7 @@ def test_projection_holds_everywhere():
         seen.append(X.detach())
         return -(X - goal).square().sum(-1)
 
-    found = relax(value, 3 * random(6, 2), project=ball, steps=200, tolerance=1e-3)
+    found = relax(value, 3 * random(6, 2), project=ball, max_steps=200, fmax=1e-3)
     for X in seen:
         assert (torch.linalg.vector_norm(X, dim=-1) <= 1 + 1e-12).all()
     expected = (goal / 5).expand(6, 2)
@@ -190,14 +192,14 @@ def test_walls_of_nonsense_are_survived(poison):
         return torch.where((X.abs() > 1).any(-1), inside * 0 + poison, inside)
 
     starts = torch.tensor([[0.0, -0.9], [0.5, 0.5], [3.0, 0.0]], dtype=torch.float64)
-    found = relax(value, starts, step=0.5, steps=100, tolerance=1e-6)
+    found = relax(value, starts, max_step=0.5, max_steps=100, fmax=1e-6)
     torch.testing.assert_close(
         found.X[:2], torch.full_like(starts[:2], 0.95), atol=1e-5, rtol=0
     )
     assert found.converged.tolist() == [True, True, False]
     assert torch.equal(found.X[2], starts[2])
-    assert found.value[2] == -math.inf
-    assert found.steps[2] == 0
+    assert found.acq_value[2] == -math.inf
+    assert found.n_steps[2] == 0
 
 
 def test_gradient_that_is_no_number_is_a_wall_too():
@@ -208,10 +210,10 @@ def test_gradient_that_is_no_number_is_a_wall_too():
         return torch.where(x < 1, -(x - 2).square(), -((x - 2).abs().sqrt() * 0 + 5))
 
     starts = torch.tensor([[0.0], [2.0]], dtype=torch.float64)
-    found = relax(value, starts, steps=40)
+    found = relax(value, starts, max_steps=40)
     assert found.X.isfinite().all()
     assert found.X[0, 0] > 0.9
-    assert found.value.tolist()[1] == -math.inf
+    assert found.acq_value.tolist()[1] == -math.inf
     assert not found.converged[1]
 
 
@@ -223,9 +225,9 @@ def test_a_corner_does_not_trap_the_batch():
         return torch.where(kink, -X[:, 0].abs(), -X[:, 0].square())
 
     starts = torch.tensor([[0.7, 10.0], [0.7, 0.0]], dtype=torch.float64)
-    found = relax(corner, starts, steps=1000, tolerance=1e-6)
+    found = relax(corner, starts, max_steps=1000, fmax=1e-6)
     assert found.converged.tolist() == [False, True]
-    assert found.steps[0] < 200
+    assert found.n_steps[0] < 200
     assert found.X[0, 0].abs() < 1e-2
 
 
@@ -235,21 +237,21 @@ def test_start_is_left_as_it_was():
     found = relax(lambda X: -X.square().sum(-1), starts)
     assert torch.equal(starts.detach(), before)
     assert not found.X.requires_grad
-    assert not found.value.requires_grad
+    assert not found.acq_value.requires_grad
 
 
 def test_works_without_gradients_around_it():
     with torch.no_grad():
-        found = relax(lambda X: -X.square().sum(-1), random(3, 2), tolerance=1e-6)
+        found = relax(lambda X: -X.square().sum(-1), random(3, 2), fmax=1e-6)
     assert found.converged.all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_follows_its_input(device, dtype):
     starts = random(6, 3).to(device, dtype)
-    found = relax(lambda X: -X.square().sum(-1), starts, tolerance=1e-3)
-    assert found.X.dtype == found.value.dtype == dtype
-    for tensor in (found.X, found.value, found.steps, found.converged):
+    found = relax(lambda X: -X.square().sum(-1), starts, fmax=1e-3)
+    assert found.X.dtype == found.acq_value.dtype == dtype
+    for tensor in (found.X, found.acq_value, found.n_steps, found.converged):
         assert tensor.device.type == device.type
     assert found.converged.all()
 

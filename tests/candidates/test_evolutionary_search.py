@@ -8,12 +8,12 @@ import pytest
 import torch
 from ase.build import bulk
 
-from bostruct.candidates import Walk, choose
+from bostruct.candidates import EvolutionarySearch, select_top
 from bostruct.errors import InputError
 from bostruct.spaces import Composition, Lattice, Pool
 
 ELEMENTS = ["Al", "Ni", "Cu", "Pd", "Au"]
-BRIEF = Walk(candidates=16, rounds=4, parents=4)
+BRIEF = EvolutionarySearch(n_candidates=16, n_rounds=4, n_parents=4)
 
 
 def stream(seed):
@@ -62,7 +62,7 @@ class Planted:
 def test_finds_the_ground_state(space, none, seed):
     """Where as many random members come not half as far."""
     value = Planted(space, seed)
-    found = Walk()(value, space, *none, stream(seed))
+    found = EvolutionarySearch()(value, space, *none, stream(seed))
     assert len(found) < 5000
     assert float(found.value.max()) == pytest.approx(value.best)
     with torch.no_grad():
@@ -79,10 +79,15 @@ def test_nothing_is_asked_twice_or_outside(space, none):
     assert torch.equal(space.canonical(X), X)
     assert space.contains(X).all()
     assert len(X.unique(dim=0)) == len(X)
-    assert len(found.steps) == len(found.converged) == len(found.origin) == len(X)
+    assert (
+        len(found.n_steps)
+        == len(found.converged)
+        == len(found.generator_names)
+        == len(X)
+    )
     assert found.converged.all()
-    assert not found.steps.any()
-    names = set(found.origin)
+    assert not found.n_steps.any()
+    names = set(found.generator_names)
     assert names == {"known", "random", "flip", "swap", "block", "neighbor"}
 
 
@@ -90,7 +95,7 @@ def test_no_neighbor_is_better(space, none):
     value = Planted(space, 1)
     for known in (none[0], space.sample(3, stream(2))):
         found = BRIEF(value, space, known, none[1].new_zeros(len(known)), stream(3))
-        best = found.X[choose(found, 1, space=space, seen=known)][0]
+        best = found.X[select_top(found, 1, space=space, X_evaluated=known)][0]
         with torch.no_grad():
             around = value(space.neighbors(best))
             assert around.max() <= value(best[None])
@@ -101,10 +106,12 @@ def test_goes_on_from_the_lowest_energy(space, none):
     value = Planted(space, 0)
     known = space.sample(4, stream(2))
     energies = torch.tensor([3.0, -1.0, 2.0, 0.0], dtype=torch.float64)
-    walk = Walk(candidates=1, rounds=1, parents=1, climbs=1, fresh=1.0)
+    walk = EvolutionarySearch(
+        n_candidates=1, n_rounds=1, n_parents=1, n_local_searches=1, random_fraction=1.0
+    )
     found = walk(value, space, known, energies, stream(0))
     assert torch.equal(found.X[0], known[1])
-    assert list(found.origin[:2]) == ["known", "random"]
+    assert list(found.generator_names[:2]) == ["known", "random"]
     for near in space.neighbors(known[1]):
         assert (near == found.X).all(-1).any()
 
@@ -113,15 +120,15 @@ def test_what_is_known_is_no_answer(space):
     """With the ground state known, the search ends in the best of the others."""
     value = Planted(space, 0)
     known = space.sample(1, stream(0))
-    full = Walk()(value, space, known, torch.zeros(1), stream(0))
-    best = full.X[full.value.argmax()]
-    again = Walk()(value, space, best[None], torch.zeros(1), stream(1))
+    full = EvolutionarySearch()(value, space, known, torch.zeros(1), stream(0))
+    best = full.X[full.acq_value.argmax()]
+    again = EvolutionarySearch()(value, space, best[None], torch.zeros(1), stream(1))
     seen = space.same(again.X, best)
-    picks = choose(again, 3, space=space, seen=best[None])
+    picks = select_top(again, 3, space=space, X_evaluated=best[None])
     assert not seen[picks].any()
     top = space.neighbors(best)
     with torch.no_grad():
-        assert again.value[picks[0]] >= value(top).max()
+        assert again.acq_value[picks[0]] >= value(top).max()
 
 
 @pytest.mark.parametrize("connected", [True, False])
@@ -138,17 +145,17 @@ def test_continuous_compositions(connected):
         canonical = space.canonical
 
     listed = Composition(ELEMENTS, step=1 / 32, bounds={"Al": (0, 0.5)})
-    every = torch.cat(list(listed.chunks()))
+    every = torch.cat(list(listed.iter_members()))
     best = every[value(every).argmax()]
     empty = every[:0]
     place = space if connected else Bare()
-    found = Walk()(value, place, empty, empty[:, 0], stream(0))
+    found = EvolutionarySearch()(value, place, empty, empty[:, 0], stream(0))
     assert len(found) < 1000
     assert torch.equal(space.canonical(found.X), found.X)
     assert len(found.X.unique(dim=0)) == len(found)
-    gap = float(value(best[None]) - found.value.max())
+    gap = float(value(best[None]) - found.acq_value.max())
     if connected:
-        assert torch.equal(found.X[found.value.argmax()], best)
+        assert torch.equal(found.X[found.acq_value.argmax()], best)
     assert 0 <= gap < 0.02
 
 
@@ -162,18 +169,18 @@ def test_same_stream_same_candidates(space):
     )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one.X, other.X)
-    assert torch.equal(one.value, other.value)
-    assert list(one.origin) == list(other.origin)
+    assert torch.equal(one.acq_value, other.acq_value)
+    assert list(one.generator_names) == list(other.generator_names)
     different = BRIEF(Planted(space, 0), space, known, energies, stream(5))
     assert len(different) != len(one) or not torch.equal(one.X, different.X)
 
 
 def test_ties_are_settled_by_order(space, none):
     """On a plain nothing is gained: patience ends it, and nobody climbs."""
-    walk = Walk(candidates=8, rounds=9, patience=2)
+    walk = EvolutionarySearch(n_candidates=8, n_rounds=9, patience=2)
     flat = [walk(lambda X: 0 * X[:, 0], space, *none, stream(4)) for _ in range(2)]
     assert torch.equal(flat[0].X, flat[1].X)
-    assert choose(flat[0], 1, space=space).tolist() == [0]
+    assert select_top(flat[0], 1, space=space).tolist() == [0]
     made = [name for name in flat[0].origin if name != "neighbor"]
     assert len(made) <= 8 * 3
 
@@ -188,7 +195,7 @@ def test_survives_an_acquisition_of_nonsense(space):
             torch.zeros(3),
             stream(0),
         )
-        assert len(choose(found, 3, space=space)) == 0
+        assert len(select_top(found, 3, space=space)) == 0
         assert space.contains(found.X).all()
 
 
@@ -201,7 +208,7 @@ def test_holes_are_walked_around(space, none):
         odd = (X * primes).sum(-1) % 4 == 1
         return torch.where(odd, torch.nan, value(X))
 
-    found = Walk()(holes, space, *none, stream(0))
+    found = EvolutionarySearch()(holes, space, *none, stream(0))
     best = float(found.value[found.value.isfinite()].max())
     assert 0.8 * value.best < best <= value.best * (1 + 1e-12)
     assert found.value.isnan().any()
@@ -214,13 +221,13 @@ def test_too_many_neighbors_are_drawn_from(space, none):
     found = walk(value, space, known, torch.zeros(1), stream(0))
     first = (space.neighbors(known[0]).unsqueeze(1) == found.X).all(-1).any(0)
     assert 10 <= int(first.sum()) <= 12
-    assert walk.at(0) == walk
+    assert walk.with_effort(0) == walk
 
 
 def test_thorough_searches_take_longer(space, none):
-    walk = Walk(rounds=4, patience=2, climbs=0)
-    more = walk.at(2)
-    assert (more.rounds, more.patience, more.candidates) == (16, 8, 64)
+    walk = EvolutionarySearch(n_rounds=4, patience=2, n_local_searches=0)
+    more = walk.with_effort(2)
+    assert (more.n_rounds, more.patience, more.n_candidates) == (16, 8, 64)
     value = Planted(space, 0)
     short, long = (w(value, space, *none, stream(0)) for w in (walk, more))
     assert len(long) > len(short)
@@ -229,18 +236,20 @@ def test_thorough_searches_take_longer(space, none):
 
 def test_a_space_without_neighbors():
     pool = Pool([bulk(e) for e in ELEMENTS])
-    X = pool.rows(0, 2)
-    found = Walk()(lambda X: X[:, 0], pool, X, torch.zeros(2), stream(0))
+    X = pool.members(0, 2)
+    found = EvolutionarySearch()(lambda X: X[:, 0], pool, X, torch.zeros(2), stream(0))
     assert sorted(found.X.flatten().tolist()) == [0, 1, 2, 3, 4]
-    assert pool.name(found.X[choose(found, 1, space=pool, seen=X)]) == ["structure 4"]
+    assert pool.names_at(found.X[select_top(found, 1, space=pool, X_evaluated=X)]) == [
+        "structure 4"
+    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_follows_what_is_known(space, device, dtype):
     known = space.sample(3, stream(9)).to(device, dtype)
     found = BRIEF(lambda X: X.sum(-1), space, known, known[:, 0], stream(0))
-    assert found.X.dtype == found.value.dtype == dtype
-    assert found.X.device.type == found.steps.device.type == device.type
+    assert found.X.dtype == found.acq_value.dtype == dtype
+    assert found.X.device.type == found.n_steps.device.type == device.type
 
 
 def test_description_is_json():
@@ -265,4 +274,4 @@ def test_description_is_json():
 )
 def test_refuses(arguments, match):
     with pytest.raises(InputError, match=match):
-        Walk(**arguments)
+        EvolutionarySearch(**arguments)

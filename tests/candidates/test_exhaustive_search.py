@@ -6,7 +6,7 @@ import pytest
 import torch
 from ase.build import bulk
 
-from bostruct.candidates import Pick, choose
+from bostruct.candidates import ExhaustiveSearch, select_top
 from bostruct.errors import InputError, SpaceError
 from bostruct.spaces import Composition, Lattice, Pool
 
@@ -38,15 +38,17 @@ def stream():
 
 
 def test_finds_what_brute_force_finds(space, every):
-    found = Pick()(value, space, *none(every), stream())
+    found = ExhaustiveSearch()(value, space, *none(every), stream())
     worth = value(every)
     order = worth.argsort(descending=True)
     assert torch.equal(found.X, every[order])
-    assert torch.equal(found.value, worth[order])
-    assert set(found.origin) == {"listed"}
-    assert len(found.origin) == len(found.steps) == len(found.converged) == 969
+    assert torch.equal(found.acq_value, worth[order])
+    assert set(found.generator_names) == {"listed"}
+    assert (
+        len(found.generator_names) == len(found.n_steps) == len(found.converged) == 969
+    )
     assert found.converged.all()
-    assert not found.steps.any()
+    assert not found.n_steps.any()
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 256, 5000])
@@ -58,7 +60,9 @@ def test_chunks_change_nothing(space, every, chunk):
         sizes.append(len(X))
         return value(X)
 
-    found = Pick(chunk=chunk, keep=50)(noted, space, *none(every), stream())
+    found = ExhaustiveSearch(chunk_size=chunk, n_keep=50)(
+        noted, space, *none(every), stream()
+    )
     best = value(every).argsort(descending=True)[:50]
     assert torch.equal(found.X, every[best])
     assert sum(sizes) == 969
@@ -78,23 +82,23 @@ def test_a_long_list_comes_in_pieces(every):
     def coarse(X):
         return (4 * value(X)).round()
 
-    whole = Pick(keep=40)(coarse, Cut(969), *none(every), stream())
+    whole = ExhaustiveSearch(n_keep=40)(coarse, Cut(969), *none(every), stream())
     expected = coarse(every).argsort(descending=True, stable=True)[:40]
     assert torch.equal(whole.X, every[expected])
     assert len(coarse(whole.X).unique()) < 10
     for size in (1, 30, 100):
-        cut = Pick(keep=40)(coarse, Cut(size), *none(every), stream())
+        cut = ExhaustiveSearch(n_keep=40)(coarse, Cut(size), *none(every), stream())
         assert torch.equal(cut.X, whole.X)
-        assert torch.equal(cut.value, whole.value)
+        assert torch.equal(cut.acq_value, whole.acq_value)
 
 
 def test_what_is_known_takes_no_room(space, every):
     """Had the best all been evaluated, the next ones would still be there."""
     order = value(every).argsort(descending=True)
     known = every[order[:30]]
-    found = Pick(keep=5)(value, space, known, value(known), stream())
+    found = ExhaustiveSearch(n_keep=5)(value, space, known, value(known), stream())
     assert torch.equal(found.X, every[order[:35]])
-    picks = choose(found, 5, space=space, seen=known)
+    picks = select_top(found, 5, space=space, X_evaluated=known)
     assert torch.equal(found.X[picks], every[order[30:35]])
 
 
@@ -105,28 +109,30 @@ def test_nonsense_comes_last(space, every):
     def holes(X):
         return torch.where(X[:, 0] > 0.2, odd[(16 * X[:, 1]).long() % 3], value(X))
 
-    found = Pick(keep=60)(holes, space, *none(every), stream())
+    found = ExhaustiveSearch(n_keep=60)(holes, space, *none(every), stream())
     sound = every[every[:, 0] <= 0.2]
     best = value(sound).argsort(descending=True)[:60]
     assert torch.equal(found.X, sound[best])
-    empty = Pick()(lambda X: X[:, 0] * torch.nan, space, *none(every), stream())
-    assert len(choose(empty, 3, space=space)) == 0
+    empty = ExhaustiveSearch()(
+        lambda X: X[:, 0] * torch.nan, space, *none(every), stream()
+    )
+    assert len(select_top(empty, 3, space=space)) == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_follows_what_is_known(space, every, device, dtype):
     X = every[:2].to(device, dtype)
-    found = Pick(keep=3)(value, space, X, X[:, 0], stream())
-    assert found.X.dtype == found.value.dtype == dtype
-    assert found.X.device.type == found.steps.device.type == device.type
+    found = ExhaustiveSearch(n_keep=3)(value, space, X, X[:, 0], stream())
+    assert found.X.dtype == found.acq_value.dtype == dtype
+    assert found.X.device.type == found.n_steps.device.type == device.type
 
 
 def test_every_kind_of_list():
     lattice = Lattice(bulk("Cu", cubic=True), {"Cu": ["Cu", "Au"]})
     pool = Pool([bulk("Cu"), bulk("Au"), bulk("Cu"), bulk("Ag")])
     for space, size in ((lattice, 5), (pool, 3)):
-        X = space.rows(0, 1)
-        found = Pick()(lambda X: X.sum(-1), space, *none(X), stream())
+        X = space.members(0, 1)
+        found = ExhaustiveSearch()(lambda X: X.sum(-1), space, *none(X), stream())
         assert len(found) == size
         assert torch.equal(space.canonical(found.X), found.X)
         assert space.contains(found.X).all()
@@ -136,15 +142,15 @@ def test_refuses_a_space_that_cannot_be_listed():
     space = Composition(ELEMENTS)
     X = space.sample(1, stream())
     with pytest.raises(SpaceError, match="`space` must be a space that can be listed"):
-        Pick()(value, space, *none(X), stream())
+        ExhaustiveSearch()(value, space, *none(X), stream())
 
 
 def test_description_is_json():
-    found = json.loads(json.dumps(Pick(keep=7).description()))
+    found = json.loads(json.dumps(ExhaustiveSearch(n_keep=7).description()))
     assert found == {"search": "pick", "chunk": 256, "keep": 7}
 
 
 @pytest.mark.parametrize("name", ["chunk", "keep"])
 def test_refuses(name):
     with pytest.raises(InputError, match=f"`{name}` must be an integer of at least 1"):
-        Pick(**{name: 0})
+        ExhaustiveSearch(**{name: 0})

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from bostruct.candidates import Candidates, choose
-from bostruct.candidates.selection import STRICT
+from bostruct.candidates import Candidates, select_top
+from bostruct.candidates.selection import STRICT_TOLERANCE_SCALE
 
 
 class Line:
@@ -24,9 +24,9 @@ def made(places, values, origin="random"):
     b = len(X)
     return Candidates(
         X=X,
-        value=torch.tensor(values, dtype=torch.float64),
-        origin=[origin] * b,
-        steps=torch.arange(b),
+        acq_value=torch.tensor(values, dtype=torch.float64),
+        generator_names=[origin] * b,
+        n_steps=torch.arange(b),
         converged=torch.ones(b, dtype=torch.bool),
     )
 
@@ -34,7 +34,7 @@ def made(places, values, origin="random"):
 def chosen(places, values, q, seen=None):
     if seen is not None:
         seen = torch.tensor(seen, dtype=torch.float64).view(-1, 1)
-    found = choose(made(places, values), q, space=Line(), seen=seen)
+    found = select_top(made(places, values), q, space=Line(), X_evaluated=seen)
     assert found.dtype == torch.int64
     return found.tolist()
 
@@ -76,9 +76,11 @@ def test_values_that_are_not_finite_are_left_out():
 
 def test_seen_may_have_another_dtype(device):
     X = made([1, 2], [1.0, 0.5])
-    moved = Candidates(X.X.to(device), X.value.to(device), X.origin, X.steps, X.steps)
+    moved = Candidates(
+        X.X.to(device), X.acq_value.to(device), X.generator_names, X.n_steps, X.n_steps
+    )
     seen = torch.tensor([[1.0]], dtype=torch.float32)
-    found = choose(moved, 2, space=Line(), seen=seen)
+    found = select_top(moved, 2, space=Line(), X_evaluated=seen)
     assert found.tolist() == [1]
     assert found.device.type == device.type
 
@@ -94,9 +96,9 @@ def test_parts_are_joined_in_order():
     both = Candidates.cat([first, second])
     assert len(both) == 3
     assert both.X.flatten().tolist() == [1, 2, 3]
-    assert both.value.tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert list(both.origin) == ["random", "random", "rattle"]
-    assert both.steps.tolist() == [0, 1, 0]
+    assert both.acq_value.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert list(both.generator_names) == ["random", "random", "rattle"]
+    assert both.n_steps.tolist() == [0, 1, 0]
     assert both.converged.all()
 
 
@@ -106,7 +108,7 @@ def test_what_rests_is_not_looked_at_again_nearby():
     seen = torch.tensor([[1.0]], dtype=torch.float64)
     for rests, rows in ((True, []), (False, [0])):
         resting = torch.tensor([rests])
-        found = choose(near, 1, space=Line(), seen=seen, resting=resting)
+        found = select_top(near, 1, space=Line(), X_evaluated=seen, is_relaxed=resting)
         assert found.tolist() == rows
 
 
@@ -124,13 +126,13 @@ def test_what_promises_much_is_looked_at_once_more(before, rests, pays, rows):
     """In a stiff potential a minimum is far below what is as good as its copy."""
     copy = made([1.001], [1.0])
     seen = torch.tensor(before, dtype=torch.float64).view(-1, 1)
-    found = choose(
+    found = select_top(
         copy,
         1,
         space=Line(),
-        seen=seen,
-        resting=torch.tensor([rests] * len(before)),
-        paying=torch.tensor([pays]),
+        X_evaluated=seen,
+        is_relaxed=torch.tensor([rests] * len(before)),
+        allow_resample=torch.tensor([pays]),
     )
     assert found.tolist() == rows
 
@@ -142,7 +144,9 @@ def test_the_choice_among_many_is_that_of_one_after_the_other(q):
     places = 4 * torch.rand(90, generator=random)
     values = torch.randn(90, generator=random)
     seen = [0.5]
-    strict = STRICT * 0.1  # of what was seen nothing is said to be at rest
+    strict = (
+        STRICT_TOLERANCE_SCALE * 0.1
+    )  # of what was seen nothing is said to be at rest
     expected: list[int] = []
     for row in values.argsort(descending=True).tolist():
         place = float(places[row])

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from bostruct.campaign import campaign_file
 from bostruct.campaign.log.reader import Log
-from bostruct.cli.app import app
+from bostruct.cli.app import typer_app
 
 ROOT = Path(__file__).parents[2]
 FILE = "from tests.campaign.standin import campaign\nmine = campaign(n={n})\n"
@@ -19,11 +19,11 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
     (tmp_path / "mine.py").write_text(FILE.format(n=6))
     yield tmp_path
-    sys.modules.pop(campaign_file.MODULE, None)
+    sys.modules.pop(campaign_file.MODULE_NAME, None)
 
 
 def bostruct(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(typer_app, [str(argument) for argument in arguments])
 
 
 def refused(done, message):

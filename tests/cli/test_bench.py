@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from bostruct.bench import TASKS
 from bostruct.campaign import campaign_file
 from bostruct.cli import bench
-from bostruct.cli.app import app
+from bostruct.cli.app import typer_app
 
 FILE = """
 from bostruct.bench import Setting
@@ -24,11 +24,11 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
     (tmp_path / "mine.py").write_text(FILE)
     yield tmp_path
-    sys.modules.pop(campaign_file.MODULE, None)
+    sys.modules.pop(campaign_file.MODULE_NAME, None)
 
 
 def bostruct(*arguments):
-    return CliRunner().invoke(app, ["bench", *map(str, arguments)])
+    return CliRunner().invoke(typer_app, ["bench", *map(str, arguments)])
 
 
 RUN = ("mine.py", "--effort", "tiny", "--seeds", 2, "--evaluations", 30, "--out", "out")
@@ -90,7 +90,7 @@ def test_list(here):
     assert done.exit_code == 0
     for task in TASKS.values():
         assert task.name in done.stdout
-        assert f"{task.reference:.6f}" in done.stdout
+        assert f"{task.reference_energy:.6f}" in done.stdout
     assert [path.name for path in here.iterdir()] == ["mine.py"]
 
 
@@ -132,4 +132,4 @@ def test_interrupted_it_prints_what_there_is(here, monkeypatch):
 def test_progress():
     from tests.bench.single_objective.test_results import results
 
-    assert bench.progress(results()) == "6 of 7 runs"
+    assert bench.progress_text(results()) == "6 of 7 runs"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bostruct.campaign import campaign_file, stop
 from bostruct.campaign.log.reader import Log
-from bostruct.cli.app import app
+from bostruct.cli.app import typer_app
 from tests.campaign import alloys
 from tests.campaign.standin import campaign
 
@@ -43,11 +43,11 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
     (tmp_path / "mine.py").write_text(FILE.format(n=6))
     yield tmp_path
-    sys.modules.pop(campaign_file.MODULE, None)
+    sys.modules.pop(campaign_file.MODULE_NAME, None)
 
 
 def bostruct(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(typer_app, [str(argument) for argument in arguments])
 
 
 def test_run_show_export_verify(here):
@@ -95,7 +95,7 @@ def test_front_and_retract(here):
     done = bostruct("front", screened.folder)
     assert done.exit_code == 0, done.output
     assert "objectives   minimize price, $/kg (as log10)\n" in done.stdout
-    points = screened.front().points
+    points = screened.pareto_front().points
     for point in points:
         assert f"\n{point.trial}  " in done.stdout
     done = bostruct("front", screened.folder, "--out", "out", "--file", "own.py")
@@ -225,7 +225,7 @@ def test_a_real_process_killed_and_started_again(here):
     )
     assert "Results are in out" in ended.stdout
     assert ended.stderr == ""
-    other = campaign_file.load(here / "mine.py").run(here / "whole")
+    other = campaign_file.load_campaign(here / "mine.py").run(here / "whole")
     assert Log(here / "out").fingerprint() == other.fingerprint()
 
 

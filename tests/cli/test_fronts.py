@@ -3,10 +3,10 @@ from types import MappingProxyType
 import pytest
 from typer.testing import CliRunner
 
-from bostruct.bench.front_benchmark import Row
-from bostruct.bench.multi_objective.tasks import SCREENS
+from bostruct.bench.front_benchmark import FrontSummary
+from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
 from bostruct.cli import fronts
-from bostruct.cli.app import app
+from bostruct.cli.app import typer_app
 from tests.bench.tiny import small
 
 
@@ -19,7 +19,7 @@ def here(tmp_path, monkeypatch):
 
 
 def bostruct(*arguments):
-    return CliRunner().invoke(app, ["fronts", *map(str, arguments)])
+    return CliRunner().invoke(typer_app, ["fronts", *map(str, arguments)])
 
 
 def test_a_table_is_printed_and_files_lie_there(here):
@@ -36,7 +36,7 @@ def test_a_table_is_printed_and_files_lie_there(here):
 def test_list(here):
     done = bostruct("--list")
     assert done.exit_code == 0
-    for name in SCREENS:
+    for name in MULTI_OBJECTIVE_TASKS:
         assert name in done.stdout
     assert not list(here.iterdir())
 
@@ -52,26 +52,26 @@ def test_refused_with_a_sentence(here):
 def test_rows_as_a_table():
     from rich.console import Console
 
-    row = Row(
-        screen="orderings",
+    row = FrontSummary(
+        task="orderings",
         method="bostruct",
-        seeds=10,
-        at=50,
-        volume=0.9912,
-        low=0.98,
-        high=0.999,
+        n_seeds=10,
+        n_evaluations=50,
+        hypervolume=0.9912,
+        hypervolume_p10=0.98,
+        hypervolume_p90=0.999,
         recall=0.567,
-        to95=25.5,
-        to99=None,
-        reach=1.0,
-        absurd=0,
-        infeasible=0,
-        step=1.234,
-        evaluation=0.3,
+        evaluations_to_95=25.5,
+        evaluations_to_99=None,
+        attainable_hypervolume=1.0,
+        n_absurd=0,
+        n_infeasible=0,
+        step_seconds=1.234,
+        evaluation_seconds=0.3,
     )
     console = Console(width=150)
     with console.capture() as capture:
-        console.print(fronts.table([row, row]))
+        console.print(fronts.front_table([row, row]))
     text = capture.get()
     for words in ("0.9912", "0.980-0.999", "57%", "25.5", "1.23"):
         assert words in text

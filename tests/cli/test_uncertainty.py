@@ -10,7 +10,7 @@ from bostruct.bench.uncertainty import datasets, plots
 from bostruct.bench.uncertainty.methods import METHODS
 from bostruct.campaign import campaign_file
 from bostruct.cli import uncertainty
-from bostruct.cli.app import app
+from bostruct.cli.app import typer_app
 from bostruct.structures import to_ase
 from tests.bench.uncertainty.fakes import dimers
 
@@ -29,11 +29,11 @@ def here(tmp_path, monkeypatch):
     ase.io.write("data.extxyz", to_ase(dimers(120)))
     ase.io.write("test.db", to_ase(dimers(20, 1, 2.0)))
     yield tmp_path
-    sys.modules.pop(campaign_file.MODULE, None)
+    sys.modules.pop(campaign_file.MODULE_NAME, None)
 
 
 def bostruct(*arguments):
-    return CliRunner().invoke(app, ["uncertainty", *map(str, arguments)])
+    return CliRunner().invoke(typer_app, ["uncertainty", *map(str, arguments)])
 
 
 SIZES = ("--train", 20, "--calibrate", 30, "--method", "mine.py", "--out", "out")
@@ -86,19 +86,19 @@ def test_list(here):
 
 
 def test_data_are_made_and_can_be_compared_on(here, monkeypatch):
-    sets = {"cu15": {"cu4": (datasets.Law("Cu4", steps=(1, 2)), 12)}}
+    sets = {"cu15": {"cu4": (datasets.ClusterDataset("Cu4", bfgs_steps=(1, 2)), 12)}}
     monkeypatch.setattr(datasets, "SETS", sets)
     done = bostruct("data", "cu15", "--out", "made", "--seed", 3)
     assert done.exit_code == 0, done.output
     assert done.stdout == "made/cu4.extxyz: 12 structures\n"
-    assert len(uncertainty.read(here / "made" / "cu4.extxyz")) == 12
+    assert len(uncertainty.read_labeled_structures(here / "made" / "cu4.extxyz")) == 12
 
 
 def test_constraints_that_fix_no_atom_do_not_matter(here):
     atoms = to_ase(dimers(1))[0]
     atoms.set_constraint(FixCom())
     ase.io.write("one.traj", atoms)
-    assert not uncertainty.read(here / "one.traj").fixed.any()
+    assert not uncertainty.read_labeled_structures(here / "one.traj").fixed.any()
 
 
 def refused(done, message):

@@ -23,7 +23,7 @@ def cells(elements=("Cu", "Au"), size=4, seed=0, n=12):
 
 def pool(**arguments):
     """Return the space of these cells."""
-    return Pool(cells(**arguments), closeness=0.1)
+    return Pool(cells(**arguments), min_distance_factor=0.1)
 
 
 def turned(structures):

@@ -7,7 +7,7 @@ import torch
 from ase import Atoms
 
 from bostruct.evaluators import Evaluation, Evaluator, Failure, Function, evaluate
-from bostruct.evaluators.base import check, limits
+from bostruct.evaluators.base import check_evaluation, evaluation_limits
 from bostruct.structures import from_ase
 
 
@@ -129,7 +129,7 @@ def test_wrong_types_are_failures(structures, answer):
 
 def test_limits(structures):
     evaluator = returning(Evaluation(30.0, torch.full((2, 3), 1.0)))
-    assert limits(evaluator) == {"maximum_energy": 1e6, "maximum_force": 1e4}
+    assert evaluation_limits(evaluator) == {"maximum_energy": 1e6, "maximum_force": 1e4}
     assert isinstance(evaluate(evaluator, structures), Evaluation)
     assert "absurd" in evaluate(evaluator, structures, maximum_energy=10.0).reason
     assert "absurd" in evaluate(evaluator, structures, maximum_force=1.0).reason
@@ -138,8 +138,8 @@ def test_limits(structures):
 
 
 def test_check_alone():
-    assert isinstance(check(Evaluation(1.0), 1), Evaluation)
-    assert isinstance(check(Evaluation(math.nan, seconds="x"), 1), Failure)
+    assert isinstance(check_evaluation(Evaluation(1.0), 1), Evaluation)
+    assert isinstance(check_evaluation(Evaluation(math.nan, seconds="x"), 1), Failure)
 
 
 def test_protocol():

@@ -5,24 +5,26 @@ import pytest
 import torch
 
 from bostruct.errors import InputError, ShapeError
-from bostruct.objectives import Constraint, Goals, Objective
+from bostruct.objectives import Constraint, Objective, OptimizationConfig
 
-GOALS = Goals(
+GOALS = OptimizationConfig(
     (
         Objective("H", "minimize", unit="eV"),
-        Objective("B", "maximize", unit="GPa", reference=50.0, window=(0.0, 1000.0)),
+        Objective(
+            "B", "maximize", unit="GPa", reference=50.0, valid_range=(0.0, 1000.0)
+        ),
         Objective("price", "minimize", log=True),
     ),
     (
-        Constraint("density", below=9.0, above=2.0, unit="g/cm3"),
-        Constraint("price", below=1000.0, unit="EUR/kg"),
+        Constraint("density", upper=9.0, lower=2.0, unit="g/cm3"),
+        Constraint("price", upper=1000.0, unit="EUR/kg"),
     ),
 )
 RAW = {"H": -0.25, "B": 180.0, "price": 100.0, "density": 8.0}
 
 
 def test_names_and_units():
-    assert GOALS.names == ("H", "B", "price", "density")
+    assert GOALS.outcome_names == ("H", "B", "price", "density")
     assert GOALS.units == {
         "H": "eV",
         "B": "GPa",
@@ -32,10 +34,10 @@ def test_names_and_units():
 
 
 def test_outcomes_and_back():
-    row = GOALS.outcomes(RAW | {"of no interest": 3.0})
+    row = GOALS.outcome_vector(RAW | {"of no interest": 3.0})
     assert row == [-0.25, 180.0, 2.0, 8.0]
-    raw = GOALS.raw(torch.tensor(row, dtype=torch.float64))
-    assert raw.tolist() == [RAW[name] for name in GOALS.names]
+    raw = GOALS.untransform(torch.tensor(row, dtype=torch.float64))
+    assert raw.tolist() == [RAW[name] for name in GOALS.outcome_names]
 
 
 @pytest.mark.parametrize(
@@ -43,24 +45,26 @@ def test_outcomes_and_back():
     [("H", math.nan), ("B", math.inf), ("price", 0.0), ("price", -1.0)],
 )
 def test_what_has_no_place_is_nan(name, value):
-    row = GOALS.outcomes(RAW | {name: value})
-    assert [math.isnan(y) for y in row] == [each == name for each in GOALS.names]
+    row = GOALS.outcome_vector(RAW | {name: value})
+    assert [math.isnan(y) for y in row] == [
+        each == name for each in GOALS.outcome_names
+    ]
 
 
 def test_a_missing_outcome_is_nan():
-    assert math.isnan(GOALS.outcomes({"H": 1.0})[1])
+    assert math.isnan(GOALS.outcome_vector({"H": 1.0})[1])
 
 
 def test_utilities_are_larger_where_better():
-    Y = torch.tensor([GOALS.outcomes(RAW)], dtype=torch.float64)
+    Y = torch.tensor([GOALS.outcome_vector(RAW)], dtype=torch.float64)
     assert GOALS.utilities(Y).tolist() == [[0.25, 180.0, -2.0]]
 
 
 def test_slacks_have_a_column_per_bound():
-    Y = torch.tensor([GOALS.outcomes(RAW)], dtype=torch.float64)
-    assert GOALS.slacks(Y).tolist() == [[-1.0, -6.0, -1.0]]
+    Y = torch.tensor([GOALS.outcome_vector(RAW)], dtype=torch.float64)
+    assert GOALS.constraint_values(Y).tolist() == [[-1.0, -6.0, -1.0]]
     names = ("density <= 9", "density >= 2", "price <= 1000")
-    assert GOALS.slack_names == names
+    assert GOALS.constraint_labels == names
 
 
 @pytest.mark.parametrize(
@@ -76,19 +80,19 @@ def test_slacks_have_a_column_per_bound():
     ],
 )
 def test_feasible(change, good):
-    Y = torch.tensor([GOALS.outcomes(RAW | change)], dtype=torch.float64)
-    assert GOALS.feasible(Y).tolist() == [good]
+    Y = torch.tensor([GOALS.outcome_vector(RAW | change)], dtype=torch.float64)
+    assert GOALS.is_feasible(Y).tolist() == [good]
 
 
 def test_without_constraints_all_is_feasible():
-    goals = Goals((Objective("H", "minimize"),))
-    assert goals.slacks(torch.zeros(2, 5, 1)).shape == (2, 5, 0)
-    assert goals.feasible(torch.zeros(2, 5, 1)).all()
+    goals = OptimizationConfig((Objective("H", "minimize"),))
+    assert goals.constraint_values(torch.zeros(2, 5, 1)).shape == (2, 5, 0)
+    assert goals.is_feasible(torch.zeros(2, 5, 1)).all()
 
 
 def test_follows_dtype_and_shape(device):
     Y = torch.rand(2, 3, 4, dtype=torch.float32, device=device)
-    for value, last in ((GOALS.utilities(Y), 3), (GOALS.slacks(Y), 3)):
+    for value, last in ((GOALS.utilities(Y), 3), (GOALS.constraint_values(Y), 3)):
         assert value.shape == (2, 3, last)
         assert value.dtype == torch.float32
         assert value.device.type == device.type
@@ -98,7 +102,7 @@ def test_description_is_json_and_rebuilds_the_goals():
     text = json.dumps(GOALS.description())
     found = json.loads(text)
     assert found == GOALS.description()
-    again = Goals(
+    again = OptimizationConfig(
         tuple(
             Objective(**part | {"window": part["window"] and tuple(part["window"])})
             for part in found["objectives"]
@@ -109,8 +113,10 @@ def test_description_is_json_and_rebuilds_the_goals():
 
 
 def test_lists_will_do():
-    goals = Goals([Objective("H", "minimize")], [Constraint("B", above=0)])
-    assert goals == Goals((Objective("H", "minimize"),), (Constraint("B", above=0),))
+    goals = OptimizationConfig([Objective("H", "minimize")], [Constraint("B", lower=0)])
+    assert goals == OptimizationConfig(
+        (Objective("H", "minimize"),), (Constraint("B", lower=0),)
+    )
     assert hash(goals) == hash(goals)
 
 
@@ -127,7 +133,7 @@ def test_refuses_no_name(name):
     with pytest.raises(InputError, match="`name` must be the name of an outcome"):
         Objective(name, "minimize")
     with pytest.raises(InputError, match="`name` must be the name of an outcome"):
-        Constraint(name, below=0.0)
+        Constraint(name, upper=0.0)
 
 
 def test_refuses_a_reference_that_is_no_number():
@@ -144,13 +150,16 @@ def test_refuses_a_bound_that_is_no_number(bound):
 @pytest.mark.parametrize("window", [(1.0, 1.0), (2.0, 1.0), (0.0,), (0.0, math.nan)])
 def test_refuses_a_window_that_lets_nothing_through(window):
     with pytest.raises(InputError, match="`window` must be two ends for 'H', the"):
-        Objective("H", "minimize", window=window)
+        Objective("H", "minimize", valid_range=window)
     with pytest.raises(InputError, match="`window` must be two ends for 'H', the"):
-        Constraint("H", below=0.0, window=window)
+        Constraint("H", upper=0.0, valid_range=window)
 
 
 def test_a_window_may_be_open():
-    assert Objective("H", "minimize", window=(None, 3.0)).window == (None, 3.0)
+    assert Objective("H", "minimize", valid_range=(None, 3.0)).valid_range == (
+        None,
+        3.0,
+    )
 
 
 def test_refuses_a_constraint_without_bound():
@@ -162,20 +171,20 @@ def test_refuses_a_constraint_without_bound():
 def test_refuses_bounds_that_cross(bounds):
     below, above = bounds
     with pytest.raises(InputError, match="`above` must be less than `below` for"):
-        Constraint("H", below=below, above=above)
+        Constraint("H", upper=below, lower=above)
 
 
 def test_refuses_no_objectives():
     with pytest.raises(InputError, match="`objectives` must hold one at least"):
-        Goals((), (Constraint("H", below=0.0),))
+        OptimizationConfig((), (Constraint("H", upper=0.0),))
 
 
 def test_refuses_two_of_one_name():
     with pytest.raises(InputError, match=r"`objectives` must have .* \['H'\] twice"):
-        Goals((Objective("H", "minimize"), Objective("H", "maximize")))
-    two = (Constraint("B", below=3.0), Constraint("B", above=1.0))
+        OptimizationConfig((Objective("H", "minimize"), Objective("H", "maximize")))
+    two = (Constraint("B", upper=3.0), Constraint("B", lower=1.0))
     with pytest.raises(InputError, match=r"`constraints` must have .* \['B'\] twice"):
-        Goals((Objective("H", "minimize"),), two)
+        OptimizationConfig((Objective("H", "minimize"),), two)
 
 
 def test_refuses_what_has_no_logarithm():
@@ -186,7 +195,7 @@ def test_refuses_what_has_no_logarithm():
         with pytest.raises(
             InputError, match=f"`{bound}` must be positive for 'p', which"
         ):
-            Goals(logs, (Constraint("p", **{bound: -1.0}),))
+            OptimizationConfig(logs, (Constraint("p", **{bound: -1.0}),))
 
 
 def test_refuses_two_units_of_one_outcome():
@@ -194,18 +203,26 @@ def test_refuses_two_units_of_one_outcome():
     with pytest.raises(
         InputError, match=r"`unit` must be one for 'B', got \['GPa', 'e"
     ):
-        Goals((one,), (other,))
+        OptimizationConfig((one,), (other,))
 
 
 def test_refuses_outcomes_of_another_length():
-    for function in (GOALS.utilities, GOALS.slacks, GOALS.feasible, GOALS.raw):
+    for function in (
+        GOALS.utilities,
+        GOALS.constraint_values,
+        GOALS.is_feasible,
+        GOALS.untransform,
+    ):
         with pytest.raises(ShapeError, match=r"`Y` must have shape \[2, 4\]"):
             function(torch.zeros(2, 3))
 
 
 def test_windows_of_one_outcome_both_hold():
-    goals = Goals(
-        (Objective("B", "maximize", window=(1.0, None)), Objective("x", "minimize")),
-        (Constraint("B", above=2.0, window=(0.0, 600.0)),),
+    goals = OptimizationConfig(
+        (
+            Objective("B", "maximize", valid_range=(1.0, None)),
+            Objective("x", "minimize"),
+        ),
+        (Constraint("B", lower=2.0, valid_range=(0.0, 600.0)),),
     )
-    assert goals.windows == {"B": (1.0, 600.0)}
+    assert goals.valid_ranges == {"B": (1.0, 600.0)}

@@ -8,24 +8,24 @@ import torch
 from bostruct.errors import InputError, ShapeError
 from bostruct.objectives import (
     Constraint,
-    Goals,
     Objective,
-    front,
+    OptimizationConfig,
     hypervolume,
-    reference_point,
+    infer_reference_point,
+    pareto_front,
 )
 
 NAN = math.nan
 
 
-GOALS = Goals(
+GOALS = OptimizationConfig(
     (Objective("H", "minimize"), Objective("B", "maximize")),
-    (Constraint("price", below=10.0),),
+    (Constraint("price", upper=10.0),),
 )
 
 
 H, B = Objective("H", "minimize"), Objective("B", "maximize")
-FREE = Goals((H, B))
+FREE = OptimizationConfig((H, B))
 
 
 def tensor(rows):
@@ -33,7 +33,7 @@ def tensor(rows):
 
 
 def box(m):
-    return Goals(tuple(Objective(f"u{j}", "maximize") for j in range(m)))
+    return OptimizationConfig(tuple(Objective(f"u{j}", "maximize") for j in range(m)))
 
 
 def union(points):
@@ -61,7 +61,7 @@ def test_front():
             [-math.inf, 9.0, 1.0],
         ]
     )
-    rows = front(Y, GOALS)
+    rows = pareto_front(Y, GOALS)
     assert rows.tolist() == [0, 7]
     assert rows.dtype == torch.int64
 
@@ -69,7 +69,7 @@ def test_front():
 @pytest.mark.parametrize("rows", [[], [[NAN, 1.0, 1.0]], [[1.0, 1.0, 11.0]]])
 def test_no_front(rows):
     Y = tensor(rows).reshape(-1, 3)
-    assert front(Y, GOALS).tolist() == []
+    assert pareto_front(Y, GOALS).tolist() == []
     assert hypervolume(Y, GOALS, tensor([0.0, 0.0])) == 0.0
 
 
@@ -84,48 +84,53 @@ def test_front_is_what_nothing_betters(t):
         first = not (Y[:i] == y).all(1).any()
         if first and not betters.any():
             expected.append(i)
-    assert front(Y, box(3)).tolist() == expected
+    assert pareto_front(Y, box(3)).tolist() == expected
 
 
 def test_front_of_one_objective_is_the_best():
-    assert front(tensor([[2.0], [1.0], [1.0]]), Goals((H,))).tolist() == [1]
+    assert pareto_front(
+        tensor([[2.0], [1.0], [1.0]]), OptimizationConfig((H,))
+    ).tolist() == [1]
 
 
 def test_reference_is_a_tenth_behind_the_worst_complete_row():
     Y = tensor([[0.0, 100.0], [2.0, 50.0], [-3.0, 80.0], [7.0, NAN]])
-    assert reference_point(Y, FREE).tolist() == pytest.approx([-2.5, 45.0])
+    assert infer_reference_point(Y, FREE).tolist() == pytest.approx([-2.5, 45.0])
 
 
 def test_reference_counts_infeasible_rows():
     """Early on there may be no feasible one at all."""
     Y = tensor([[0.0, 100.0, 99.0], [2.0, 50.0, 99.0]])
-    assert reference_point(Y, GOALS).tolist() == pytest.approx([-2.2, 45.0])
+    assert infer_reference_point(Y, GOALS).tolist() == pytest.approx([-2.2, 45.0])
 
 
 def test_reference_is_the_users():
-    goals = Goals(
+    goals = OptimizationConfig(
         (
             replace(H, reference=0.5),
             Objective("price", "minimize", log=True, reference=100.0),
         )
     )
-    assert reference_point(tensor([[0.0, 1.0]]), goals).tolist() == [-0.5, -2.0]
-    assert reference_point(tensor([]).reshape(0, 2), goals).tolist() == [-0.5, -2.0]
+    assert infer_reference_point(tensor([[0.0, 1.0]]), goals).tolist() == [-0.5, -2.0]
+    assert infer_reference_point(tensor([]).reshape(0, 2), goals).tolist() == [
+        -0.5,
+        -2.0,
+    ]
 
 
 def test_reference_of_equal_rows():
     Y = tensor([[-4.0, 0.0], [-4.0, 0.0]])
-    assert reference_point(Y, FREE).tolist() == pytest.approx([3.6, -0.1])
+    assert infer_reference_point(Y, FREE).tolist() == pytest.approx([3.6, -0.1])
 
 
 def test_reference_without_a_complete_row():
     Y = tensor([[0.0, NAN], [2.0, NAN], [NAN, 50.0], [NAN, 100.0]])
-    assert reference_point(Y, FREE).tolist() == pytest.approx([-2.2, 45.0])
+    assert infer_reference_point(Y, FREE).tolist() == pytest.approx([-2.2, 45.0])
 
 
 def test_refuses_a_reference_of_nothing():
     with pytest.raises(InputError, match="`Y` must hold a value of 'B', got none"):
-        reference_point(tensor([[0.0, NAN]]), FREE)
+        infer_reference_point(tensor([[0.0, NAN]]), FREE)
 
 
 def test_hypervolume_of_two_boxes():

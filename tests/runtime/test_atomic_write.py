@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from bostruct.campaign import Check
-from bostruct.campaign.log.verify import verify
+from bostruct.campaign import FinalRelaxation
+from bostruct.campaign.log.verify import verify_log
 from bostruct.errors import LogError
 from bostruct.runtime import atomic_write
 from tests.campaign import processes
@@ -25,21 +25,21 @@ def rows(connection):
 
 
 def test_a_file_is_written_whole(tmp_path):
-    atomic_write.write(tmp_path / "a", b"first")
-    atomic_write.write(tmp_path / "a", b"second")
+    atomic_write.write_atomically(tmp_path / "a", b"first")
+    atomic_write.write_atomically(tmp_path / "a", b"second")
     assert (tmp_path / "a").read_bytes() == b"second"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
-    atomic_write.write(tmp_path / "a", b"first")
+    atomic_write.write_atomically(tmp_path / "a", b"first")
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LogError, match=r"could not write .*a: No space left on device"):
-        atomic_write.write(tmp_path / "a", b"second")
+        atomic_write.write_atomically(tmp_path / "a", b"second")
     assert (tmp_path / "a").read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
@@ -91,7 +91,7 @@ PLAIN = {"initial": 2, "batch": 2}
 CHECKED = {
     "initial": 1,
     "start": start(True, None, 1e9, True),
-    "check": Check(tolerance=1e-6, steps=2, every=3),
+    "check": FinalRelaxation(fmax=1e-6, max_steps=2, interval=3),
 }
 
 
@@ -150,7 +150,7 @@ def test_killed_at_every_durable_step(tmp_path, n, parts, first):
         assert code in (0, processes.DIED)
         log = counting(calls, n, **parts).run(folder)
         assert log.fingerprint() == whole
-        assert verify(log).good
+        assert verify_log(log).is_valid
         made = calls.read_text().split()
         assert len(set(made)) == n
         # At most the one that was running is asked for again.

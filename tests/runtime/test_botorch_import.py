@@ -5,7 +5,7 @@ from bostruct.runtime import botorch_import
 
 
 def test_values_hold_what_botorch_changes():
-    names = {f"{kind.__name__}.{name}" for kind, name in botorch_import.values()}
+    names = {f"{kind.__name__}.{name}" for kind, name in botorch_import.read_settings()}
     assert {
         "_fast_solves._default",
         "_fast_log_prob._default",
@@ -17,11 +17,11 @@ def test_values_hold_what_botorch_changes():
 
 
 def test_restore_puts_back():
-    before = botorch_import.values()
+    before = botorch_import.read_settings()
     try:
         linear_operator.settings.cholesky_max_tries._global_value = 17
         gpytorch.settings.max_eager_kernel_size._global_value = 18
-        assert botorch_import.values() != before
+        assert botorch_import.read_settings() != before
     finally:
-        botorch_import.restore(before)
-    assert botorch_import.values() == before
+        botorch_import.restore_settings(before)
+    assert botorch_import.read_settings() == before

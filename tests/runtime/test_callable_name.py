@@ -6,7 +6,7 @@ import torch
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
-from bostruct.runtime.callable_name import name, plain
+from bostruct.runtime.callable_name import qualified_name, to_json_value
 
 
 def energy(atoms, scale=1.0):
@@ -19,25 +19,27 @@ class Answer:
 
 
 def test_name_of_library_code_has_its_module():
-    assert name(EMT) == "ase.calculators.emt.EMT"
-    assert name(LennardJones) == "ase.calculators.lj.LennardJones"
+    assert qualified_name(EMT) == "ase.calculators.emt.EMT"
+    assert qualified_name(LennardJones) == "ase.calculators.lj.LennardJones"
 
 
 def test_name_does_not_depend_on_how_the_file_was_started(monkeypatch):
     names = set()
     for module in ("__main__", "__mp_main__", "bostruct_campaign_file"):
         monkeypatch.setattr(energy, "__module__", module)
-        names.add(name(energy))
+        names.add(qualified_name(energy))
     assert names == {"energy"}
 
 
 def test_name_of_partial_and_of_callable_object():
-    assert name(functools.partial(energy, scale=2)).endswith("energy(scale=2)")
-    assert name(Answer()).endswith(".Answer")
+    assert qualified_name(functools.partial(energy, scale=2)).endswith(
+        "energy(scale=2)"
+    )
+    assert qualified_name(Answer()).endswith(".Answer")
 
 
 def test_plain_is_json_and_has_no_addresses():
-    found = plain(
+    found = to_json_value(
         {
             "b": np.arange(2),
             "a": (1, 2.5),

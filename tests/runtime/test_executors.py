@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from pebble import ProcessExpired
 
-from bostruct.campaign.report.summary import summary
+from bostruct.campaign.report.summary import summarize
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
-from bostruct.runtime.executors import InProcess, Workers, failed
+from bostruct.runtime.executors import InProcess, Workers, failure_reason
 from tests.campaign.standin import campaign, energy
 
 
@@ -83,13 +83,13 @@ def test_workers_refuse():
     ],
 )
 def test_why_a_call_is_lost(error, reason):
-    found = failed(error, 3.0)
+    found = failure_reason(error, 3.0)
     assert (found is None) == (reason is None)
     assert reason is None or reason in found
 
 
 def test_a_time_limit_without_a_number():
-    assert failed(TimeoutError()).endswith("the time limit")
+    assert failure_reason(TimeoutError()).endswith("the time limit")
 
 
 def difficult(file, atoms):
@@ -127,7 +127,7 @@ def test_the_log_does_not_depend_on_where_it_was_computed(tmp_path):
     here = campaign(n=10, batch=3).run(tmp_path / "here")
     there = campaign(n=10, batch=3).run(tmp_path / "there", executor=Workers(2))
     assert here.fingerprint() == there.fingerprint()
-    assert summary(there)["status"] == "finished"
+    assert summarize(there)["status"] == "finished"
 
 
 @pytest.fixture

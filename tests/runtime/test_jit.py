@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bostruct.runtime import jit
-from bostruct.runtime.jit import compiled
+from bostruct.runtime.jit import lazy_njit
 
 
 def total(values):
@@ -17,12 +17,12 @@ def total(values):
     return found
 
 
-@compiled()
+@lazy_njit()
 def square(x):
     return x * x
 
 
-@compiled()
+@lazy_njit()
 def sum_of_squares(values):
     found = 0.0
     for i in range(len(values)):
@@ -31,7 +31,7 @@ def sum_of_squares(values):
 
 
 def test_a_function_is_compiled_and_keeps_its_name():
-    made = compiled()(total)
+    made = lazy_njit()(total)
     assert made(np.arange(4.0)) == 6.0
     assert made.__name__ == "total"
     assert made.machine.signatures
@@ -58,9 +58,9 @@ def test_a_function_without_a_file_is_compiled_without_a_cache():
     exec("def twice(x):\n    return 2 * x", scope)
     with pytest.raises(RuntimeError, match="cannot cache"):
         jit._njit(scope["twice"], cache=True)
-    assert compiled()(scope["twice"])(3.0) == 6.0
+    assert lazy_njit()(scope["twice"])(3.0) == 6.0
 
 
 def test_flags_reach_the_compiler():
-    made = compiled(fastmath={"contract"})(total)
+    made = lazy_njit(fastmath={"contract"})(total)
     assert made.machine.targetoptions["fastmath"] == {"contract"}

@@ -1,7 +1,7 @@
 import pytest
 
 from bostruct.errors import InputError
-from bostruct.runtime.memory import block_rows, check_memory, free_bytes
+from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 
 
 def test_what_does_not_fit_is_refused_with_a_sentence():
@@ -17,5 +17,5 @@ def test_free_memory_is_between_a_megabyte_and_a_petabyte():
 
 
 def test_rows_of_a_block():
-    assert block_rows(4, 64) == 2
-    assert block_rows(10**6, 64) == 1
+    assert rows_per_block(4, 64) == 2
+    assert rows_per_block(10**6, 64) == 1

@@ -2,8 +2,8 @@ from bostruct.runtime import versions
 
 
 def test_versions(monkeypatch):
-    found = versions.versions()
+    found = versions.package_versions()
     assert found["torch"]
-    assert set(versions.PACKAGES) < set(found)
+    assert set(versions.RECORDED_PACKAGES) < set(found)
     monkeypatch.setattr(versions, "PACKAGES", ("absent-package",))
-    assert versions.versions()["absent-package"] == "not installed"
+    assert versions.package_versions()["absent-package"] == "not installed"

@@ -3,26 +3,26 @@ import torch
 
 from bostruct.errors import InputError
 from bostruct.spaces.composition_properties import (
-    Known,
+    CompositionProperties,
     atomic_volumes,
     check_elements,
-    composition,
+    element_fractions,
 )
 
 
 def test_pure_elements_have_their_own_density():
     """Al 2.70, Cu 8.93, Fe 7.87, Mg 1.74, Si 2.33 g/cm³, from their crystals."""
     elements = ("Al", "Cu", "Fe", "Mg", "Si")
-    known = Known(elements, volumes=atomic_volumes(elements))
-    found = known.at(torch.eye(5, dtype=torch.float64))["density"]
+    known = CompositionProperties(elements, volumes=atomic_volumes(elements))
+    found = known.evaluate(torch.eye(5, dtype=torch.float64))["density"]
     wanted = torch.tensor([2.70, 8.93, 7.87, 1.74, 2.33]).double()
     torch.testing.assert_close(found, wanted, rtol=0.01, atol=0)
 
 
 def test_price_is_by_weight():
     """CuAu: 63.546 g at 10 and 196.967 g at 1000 a kilogram."""
-    known = Known(("Cu", "Au"), price={"Cu": 10.0, "Au": 1000.0})
-    found = known.at(torch.tensor([0.5, 0.5], dtype=torch.float64))
+    known = CompositionProperties(("Cu", "Au"), price={"Cu": 10.0, "Au": 1000.0})
+    found = known.evaluate(torch.tensor([0.5, 0.5], dtype=torch.float64))
     wanted = (63.546 * 10 + 196.966569 * 1000) / (63.546 + 196.966569)
     assert float(found["price"]) == pytest.approx(wanted)
     assert list(found) == ["x_Cu", "x_Au", "price"]
@@ -30,14 +30,16 @@ def test_price_is_by_weight():
 
 
 def test_is_differentiable():
-    known = Known(("Cu", "Au"), {"Cu": 10.0, "Au": 50.0}, {"Cu": 12.0, "Au": 17.0})
+    known = CompositionProperties(
+        ("Cu", "Au"), {"Cu": 10.0, "Au": 50.0}, {"Cu": 12.0, "Au": 17.0}
+    )
     X = torch.tensor([[0.3, 0.7]], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda X: tuple(known.at(X).values()), X)
+    assert torch.autograd.gradcheck(lambda X: tuple(known.evaluate(X).values()), X)
 
 
 def test_composition_counts_atoms():
     numbers, index = torch.tensor([29, 79, 29, 79]), torch.tensor([0, 0, 0, 1])
-    found = composition(numbers, index, 2, torch.tensor([29, 79, 47]))
+    found = element_fractions(numbers, index, 2, torch.tensor([29, 79, 47]))
     torch.testing.assert_close(
         found, torch.tensor([[2 / 3, 1 / 3, 0], [0, 1, 0]]).double()
     )
@@ -72,4 +74,4 @@ def test_refuses_what_are_no_elements(elements, found):
 )
 def test_refuses_tables_with_holes(table, match):
     with pytest.raises(InputError, match=match):
-        Known(("Cu", "Au"), table)
+        CompositionProperties(("Cu", "Au"), table)

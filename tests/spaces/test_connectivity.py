@@ -8,7 +8,11 @@ from ase.build import fcc100
 
 from bostruct.errors import InputError
 from bostruct.spaces import Cluster, Surface
-from bostruct.spaces.connectivity import GAP, check_gap, whole
+from bostruct.spaces.connectivity import (
+    DEFAULT_MAX_GAP_FACTOR,
+    is_connected,
+    resolve_max_gap_factor,
+)
 
 
 def chain(count, step=1.0):
@@ -21,28 +25,31 @@ def chain(count, step=1.0):
 def test_a_chain_hangs_together_until_a_link_breaks(count):
     P = chain(count)
     limit = torch.full((count, count), 1.2, dtype=torch.float64)
-    assert bool(whole(torch.cdist(P, P), limit))
+    assert bool(is_connected(torch.cdist(P, P), limit))
     if count > 1:
         torn = P.clone()
         torn[count // 2 :, 1] += 3.0
         both = torch.stack((torch.cdist(P, P), torch.cdist(torn, torn)))
-        assert whole(both, limit).tolist() == [True, False]
+        assert is_connected(both, limit).tolist() == [True, False]
 
 
 def test_each_pair_has_its_own_limit():
     P = chain(3, 1.5)
     limit = torch.full((3, 3), 1.6, dtype=torch.float64)
-    assert bool(whole(torch.cdist(P, P), limit))
+    assert bool(is_connected(torch.cdist(P, P), limit))
     limit[0, 1] = limit[1, 0] = 1.4
-    assert not bool(whole(torch.cdist(P, P), limit))
+    assert not bool(is_connected(torch.cdist(P, P), limit))
 
 
 def test_the_gap_is_none_where_molecules_may_stick_together():
     copper, water = torch.tensor([29, 29]), torch.tensor([1, 1, 8])
-    assert check_gap(None, copper, None) == GAP
-    assert check_gap(None, water, None) == math.inf
-    assert check_gap(None, water, {"H": 0.4, "O": 0.8}) == GAP
-    assert check_gap(2.5, water, None) == 2.5
+    assert resolve_max_gap_factor(None, copper, None) == DEFAULT_MAX_GAP_FACTOR
+    assert resolve_max_gap_factor(None, water, None) == math.inf
+    assert (
+        resolve_max_gap_factor(None, water, {"H": 0.4, "O": 0.8})
+        == DEFAULT_MAX_GAP_FACTOR
+    )
+    assert resolve_max_gap_factor(2.5, water, None) == 2.5
 
 
 def test_a_cluster_in_parts_is_outside():
@@ -54,7 +61,7 @@ def test_a_cluster_in_parts_is_outside():
     far = P.flatten(1)
     wide = {"radius": 60.0, "minimum_distance": 0.1}
     assert not Cluster("Cu4", **wide).contains(far).any()
-    assert Cluster("Cu4", **wide, gap=99).contains(far).all()
+    assert Cluster("Cu4", **wide, max_gap_factor=99).contains(far).all()
     assert "gap" in space.description()
     assert Cluster("H2O").description()["gap"] is None
 
@@ -70,11 +77,11 @@ def test_an_atom_that_has_left_the_surface_is_outside():
     gone = X.clone()
     gone[:, 2] = slab.positions[:, 2].max() + 6.9
     assert not space.contains(gone).any()
-    free = Surface(slab, "Ni2", region=(0.0, 7.0), gap=9)
+    free = Surface(slab, "Ni2", region=(0.0, 7.0), max_gap_factor=9)
     assert free.contains(gone).all()
     assert Surface(slab, "CO").description()["gap"] is None
 
 
 def test_a_gap_must_be_positive():
     with pytest.raises(InputError, match="`gap` must be positive"):
-        Cluster("Cu4", gap=0)
+        Cluster("Cu4", max_gap_factor=0)

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from bostruct.errors import InputError
-from bostruct.spaces.formula import element_radii, length, pair_distances, parse
+from bostruct.spaces.formula import (
+    check_length,
+    min_pair_distances,
+    parse_formula,
+    resolve_atomic_radii,
+)
 
 AUCU2 = torch.tensor([79, 29, 29])
 
@@ -19,7 +24,7 @@ AUCU2 = torch.tensor([79, 29, 29])
     ],
 )
 def test_atoms_stand_in_the_order_written(formula, numbers):
-    assert parse(formula).tolist() == numbers
+    assert parse_formula(formula).tolist() == numbers
 
 
 @pytest.mark.parametrize(
@@ -38,33 +43,35 @@ def test_atoms_stand_in_the_order_written(formula, numbers):
 )
 def test_refuses_formulas(formula, match):
     with pytest.raises(InputError, match=match):
-        parse(formula)
+        parse_formula(formula)
 
 
 def test_formulas_may_hold_less_where_that_is_enough():
-    assert parse("H", least=1).tolist() == [1]
-    assert parse("", least=0).shape == (0,)
-    assert parse("", least=0).dtype == torch.int64
+    assert parse_formula("H", min_atoms=1).tolist() == [1]
+    assert parse_formula("", min_atoms=0).shape == (0,)
+    assert parse_formula("", min_atoms=0).dtype == torch.int64
     with pytest.raises(InputError, match="must hold at least 1 atoms, got ''"):
-        parse("", least=1)
+        parse_formula("", min_atoms=1)
 
 
 def test_lengths_are_positive_numbers():
-    assert length("radius", 3) == 3
+    assert check_length("radius", 3) == 3
     with pytest.raises(InputError, match="`radius` must be a number, got '7'"):
-        length("radius", "7")
+        check_length("radius", "7")
     with pytest.raises(InputError, match="`radius` must be a number, got True"):
-        length("radius", True)
+        check_length("radius", True)
     for value in (0, -1.0, math.nan, math.inf):
         with pytest.raises(InputError, match="`radius` must be positive and finite"):
-            length("radius", value)
+            check_length("radius", value)
 
 
 def test_radii_are_covalent_unless_given():
-    radii = element_radii(AUCU2, {"Cu": 1.1})
+    radii = resolve_atomic_radii(AUCU2, {"Cu": 1.1})
     assert radii.dtype == torch.float64
     assert radii.tolist() == pytest.approx([1.36, 1.1, 1.1])
-    assert element_radii(AUCU2, None).tolist() == pytest.approx([1.36, 1.32, 1.32])
+    assert resolve_atomic_radii(AUCU2, None).tolist() == pytest.approx(
+        [1.36, 1.32, 1.32]
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,7 @@ def test_radii_are_covalent_unless_given():
 )
 def test_refuses_radii(given, match):
     with pytest.raises(InputError, match=match):
-        element_radii(AUCU2, given)
+        resolve_atomic_radii(AUCU2, given)
 
 
 def test_asks_for_radii_that_are_not_known(monkeypatch):
@@ -85,21 +92,21 @@ def test_asks_for_radii_that_are_not_known(monkeypatch):
         raise InputError("unknown")
 
     monkeypatch.setattr("bostruct.spaces.formula.covalent_radii", unknown)
-    numbers = parse("Md2")
+    numbers = parse_formula("Md2")
     with pytest.raises(InputError, match=r"must give a radius for Md.*'Md': 1.5"):
-        element_radii(numbers, None)
-    assert element_radii(numbers, {"Md": 1.7}).tolist() == [1.7, 1.7]
+        resolve_atomic_radii(numbers, None)
+    assert resolve_atomic_radii(numbers, {"Md": 1.7}).tolist() == [1.7, 1.7]
 
 
 def test_distances_by_pair():
-    radii = element_radii(AUCU2, None)
-    least = pair_distances(AUCU2, radii, {"Cu-Au": 2.5}, closeness=0.5)
+    radii = resolve_atomic_radii(AUCU2, None)
+    least = min_pair_distances(AUCU2, radii, {"Cu-Au": 2.5}, min_distance_factor=0.5)
     assert least[0].tolist() == pytest.approx([0, 2.5, 2.5])
     assert least[1, 2] == pytest.approx(1.32)
     assert torch.equal(least, least.T)
-    assert torch.equal(least, pair_distances(AUCU2, radii, {"Au-Cu": 2.5}, 0.5))
-    assert pair_distances(AUCU2, radii, 2, 0.5)[0].tolist() == [0, 2, 2]
-    assert pair_distances(AUCU2, radii, None, 1.0)[0, 1] == pytest.approx(2.68)
+    assert torch.equal(least, min_pair_distances(AUCU2, radii, {"Au-Cu": 2.5}, 0.5))
+    assert min_pair_distances(AUCU2, radii, 2, 0.5)[0].tolist() == [0, 2, 2]
+    assert min_pair_distances(AUCU2, radii, None, 1.0)[0, 1] == pytest.approx(2.68)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +120,6 @@ def test_distances_by_pair():
     ],
 )
 def test_refuses_distances(given, match):
-    radii = element_radii(AUCU2, None)
+    radii = resolve_atomic_radii(AUCU2, None)
     with pytest.raises(InputError, match=match):
-        pair_distances(AUCU2, radii, given, 0.7)
+        min_pair_distances(AUCU2, radii, given, 0.7)

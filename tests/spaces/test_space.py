@@ -7,9 +7,22 @@ import torch
 from ase.build import fcc100
 
 from bostruct.errors import InputError, SpaceError
-from bostruct.spaces import Cluster, Composition, Connected, Discrete, Surface
-from bostruct.spaces.space import Move, Space, alike, check_range, empty, spans
-from bostruct.testing import stream
+from bostruct.spaces import (
+    Cluster,
+    Composition,
+    DiscreteSpace,
+    SupportsNeighbors,
+    Surface,
+)
+from bostruct.spaces.space import (
+    Move,
+    Space,
+    check_member_range,
+    chunk_ranges,
+    is_same_member,
+    no_members,
+)
+from bostruct.testing import seeded_generator
 
 VERBS = [
     name
@@ -47,43 +60,43 @@ def test_a_space_has_every_fact(space):
 
 
 def test_moves_are_callables_of_coordinates_and_a_generator(space):
-    X = space.sample(2, stream(0))
+    X = space.sample(2, seeded_generator(0))
     move: Move
     for move in space.moves().values():
-        moved = move(X, stream(1))
+        moved = move(X, seeded_generator(1))
         assert isinstance(moved, torch.Tensor)
         assert moved.shape == X.shape
 
 
 def test_a_type_tells_what_a_space_offers():
     alloy = Composition(["Cu", "Au"], step=1 / 4)
-    assert isinstance(alloy, Discrete)
-    assert isinstance(alloy, Connected)
-    assert not isinstance(Cluster("Cu3"), Discrete)
+    assert isinstance(alloy, DiscreteSpace)
+    assert isinstance(alloy, SupportsNeighbors)
+    assert not isinstance(Cluster("Cu3"), DiscreteSpace)
 
 
 def test_spans_cover_all_once():
-    assert list(spans(7, 3)) == [(0, 3), (3, 6), (6, 7)]
-    assert list(spans(0, 3)) == []
+    assert list(chunk_ranges(7, 3)) == [(0, 3), (3, 6), (6, 7)]
+    assert list(chunk_ranges(0, 3)) == []
     with pytest.raises(InputError, match="`size` must be an integer of at least 1"):
-        next(spans(3, 0))
+        next(chunk_ranges(3, 0))
     with pytest.raises(SpaceError, match="`space` must be a space that can be listed"):
-        next(spans(None, 3))
+        next(chunk_ranges(None, 3))
 
 
 def test_ranges_lie_in_the_list():
-    check_range(5, 0, 5)
-    check_range(5, 2, 2)
+    check_member_range(5, 0, 5)
+    check_member_range(5, 2, 2)
     with pytest.raises(InputError, match="`stop` must be at most 5, got 6"):
-        check_range(5, 0, 6)
+        check_member_range(5, 0, 6)
     with pytest.raises(InputError, match="`stop` must be an integer of at least 3"):
-        check_range(5, 3, 2)
+        check_member_range(5, 3, 2)
     with pytest.raises(InputError, match="`start` must be an integer of at least 0"):
-        check_range(5, -1, 2)
+        check_member_range(5, -1, 2)
 
 
 def test_rows_are_alike_up_to_rounding():
     A = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
-    assert alike(A, A.double() + 1e-8).all()
-    assert alike(A.unsqueeze(1), A).tolist() == [[True, False], [False, True]]
-    assert empty(3).shape == (0, 3)
+    assert is_same_member(A, A.double() + 1e-8).all()
+    assert is_same_member(A.unsqueeze(1), A).tolist() == [[True, False], [False, True]]
+    assert no_members(3).shape == (0, 3)

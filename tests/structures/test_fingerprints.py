@@ -7,7 +7,7 @@ from ase.calculators.lj import LennardJones
 from ase.optimize import BFGS
 
 from bostruct.errors import InputError
-from bostruct.structures import fingerprint, from_ase, same
+from bostruct.structures import from_ase, is_same_structure, structure_fingerprint
 
 
 def shuffled(atoms, seed=0):
@@ -34,30 +34,30 @@ IMAGES = [
 def test_ignores_how_a_structure_is_written():
     for seed in range(3):
         one, two = from_ase(IMAGES), from_ase([shuffled(x, seed) for x in IMAGES])
-        assert same(one, two).all()
-        assert same(one, two, tolerance=1e-6).all()
+        assert is_same_structure(one, two).all()
+        assert is_same_structure(one, two, tolerance=1e-6).all()
 
 
 def test_ignores_the_choice_of_the_cell():
     cubic = bulk("Cu", cubic=True)
     skewed = make_supercell(cubic, [[1, 0, 0], [3, 1, 0], [-2, 1, 1]])
-    assert same(from_ase(cubic), from_ase(skewed)).all()
+    assert is_same_structure(from_ase(cubic), from_ase(skewed)).all()
 
 
 def test_sees_differences():
     moved = [x.copy() for x in IMAGES]
     for atoms in moved:
         atoms.positions[0] += [0.3, 0.2, 0.1]
-    assert not same(from_ase(IMAGES), from_ase(moved)).any()
+    assert not is_same_structure(from_ase(IMAGES), from_ase(moved)).any()
 
 
 def test_sees_exchanged_species():
     one = Atoms("CuAuCuAu", positions=[[0, 0, 0], [2, 0, 0], [4, 0, 0], [6, 0, 0]])
     two = Atoms("AuCuCuAu", positions=one.positions)
-    assert not same(from_ase(one), from_ase(two)).any()
+    assert not is_same_structure(from_ase(one), from_ase(two)).any()
     one.cell = two.cell = [8, 4, 4]
     one.pbc = two.pbc = True
-    assert not same(from_ase(one), from_ase(two)).any()
+    assert not is_same_structure(from_ase(one), from_ase(two)).any()
 
 
 def test_small_movements_do_not_matter():
@@ -67,7 +67,9 @@ def test_small_movements_do_not_matter():
         moved = atoms.copy()
         step = rng.uniform(-1, 1, size=(len(atoms), 3)) * 0.02
         moved.positions += step
-        change = fingerprint(from_ase(atoms)) - fingerprint(from_ase(moved))
+        change = structure_fingerprint(from_ase(atoms)) - structure_fingerprint(
+            from_ase(moved)
+        )
         assert change.abs().max() <= 2 * np.linalg.norm(step, axis=1).max() + 1e-12
 
 
@@ -83,7 +85,9 @@ def test_tells_minima_apart():
     energy = np.array([atoms.get_potential_energy() for atoms in images])
     i, j = np.triu_indices(len(images), 1)
     batch = from_ase(images)
-    found = same(batch[torch.tensor(i)], batch[torch.tensor(j)], 0.05).numpy()
+    found = is_same_structure(
+        batch[torch.tensor(i)], batch[torch.tensor(j)], 0.05
+    ).numpy()
     equal = abs(energy[i] - energy[j]) < 1e-4
     assert found.any()
     assert np.array_equal(found, equal)
@@ -93,20 +97,20 @@ def test_other_formulas_and_boundaries_are_others():
     one = from_ase([molecule("H2O"), Atoms("Cu"), molecule("CO")])
     solid = Atoms("Cu", cell=[3, 3, 3], pbc=True)
     two = from_ase([molecule("CH4"), solid, molecule("CO")])
-    assert same(one, two).tolist() == [False, False, True]
+    assert is_same_structure(one, two).tolist() == [False, False, True]
 
 
 def test_fingerprints_of_nothing():
-    assert len(fingerprint(from_ase(molecule("H2"))[[]])) == 0
+    assert len(structure_fingerprint(from_ase(molecule("H2"))[[]])) == 0
 
 
 def test_refuses():
     water, solid = molecule("H2O"), bulk("Cu")
     with pytest.raises(InputError, match="all have one formula, got CO, H2O"):
-        fingerprint(from_ase([water, molecule("CO")]))
+        structure_fingerprint(from_ase([water, molecule("CO")]))
     with pytest.raises(InputError, match="all be periodic, or none"):
-        fingerprint(from_ase([solid, Atoms("Cu")]))
+        structure_fingerprint(from_ase([solid, Atoms("Cu")]))
     with pytest.raises(InputError, match=r"as the other batch \(1\), got 2"):
-        same(from_ase(water), from_ase([water, water]))
+        is_same_structure(from_ase(water), from_ase([water, water]))
     with pytest.raises(InputError, match="`tolerance` must be positive"):
-        same(from_ase(water), from_ase(water), tolerance=0)
+        is_same_structure(from_ase(water), from_ase(water), tolerance=0)

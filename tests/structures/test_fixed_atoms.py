@@ -6,7 +6,13 @@ from dataclasses import replace
 import torch
 from ase import Atoms
 
-from bostruct.structures import Structures, from_ase, ground, neighbors, table
+from bostruct.structures import (
+    Structures,
+    build_neighbor_list,
+    from_ase,
+    neighbor_table,
+    shared_fixed_atoms,
+)
 
 MODULE = importlib.import_module("bostruct.structures.neighbor_lists.table_numba")
 
@@ -24,8 +30,8 @@ def batch(count=2):
 
 
 def test_it_is_the_fixed_atoms_alone():
-    found = ground(batch())
-    assert found.rows.tolist() == [0, -1, 1, -1]
+    found = shared_fixed_atoms(batch())
+    assert found.fixed_index.tolist() == [0, -1, 1, -1]
     assert found.atoms.numbers.tolist() == [79, 78]
     assert found.atoms.positions[:, 0].tolist() == [0.0, 3.0]
     assert found.atoms.pbc.tolist() == [[True, True, False]]
@@ -34,38 +40,40 @@ def test_it_is_the_fixed_atoms_alone():
 
 def test_structures_that_do_not_agree_share_none():
     structures = batch()
-    assert ground(structures) is not None
+    assert shared_fixed_atoms(structures) is not None
     P, fixed = structures.positions.clone(), structures.fixed.clone()
     P[4, 0] += 1e-9
     fixed[5] = True
     cell = structures.cell.clone()
     cell[1] *= 1.1
     for changed in ({"positions": P}, {"fixed": fixed}, {"cell": cell}):
-        assert ground(replace(structures, **changed)) is None
-    assert ground(Structures.cat([structures, structures[0:0]])) is not None
-    assert ground(replace(structures, fixed=torch.zeros_like(fixed))) is None
+        assert shared_fixed_atoms(replace(structures, **changed)) is None
+    assert shared_fixed_atoms(Structures.cat([structures, structures[0:0]])) is not None
+    assert (
+        shared_fixed_atoms(replace(structures, fixed=torch.zeros_like(fixed))) is None
+    )
 
 
 def test_is_the_same_to_the_last_bit():
     structures = batch()
-    one = ground(structures)
-    assert one.same(ground(batch(3)))
-    assert not one.same(ground(structures.to(dtype=torch.float32)))
+    one = shared_fixed_atoms(structures)
+    assert one.is_identical(shared_fixed_atoms(batch(3)))
+    assert not one.is_identical(shared_fixed_atoms(structures.to(dtype=torch.float32)))
     shifted = replace(structures, positions=structures.positions + 1e-12)
-    assert not one.same(ground(shifted))
+    assert not one.is_identical(shared_fixed_atoms(shifted))
 
 
 def test_a_frozen_table_lacks_pairs_of_fixed_atoms(monkeypatch):
     structures, found = batch(), []
     for largest in (512, 0):
         monkeypatch.setattr(MODULE, "LARGEST", largest)
-        other, _, mask = table(structures, 5.0, frozen=True)
+        other, _, mask = neighbor_table(structures, 5.0, skip_fixed_pairs=True)
         center, column = mask.nonzero(as_tuple=True)
         pairs = zip(center.tolist(), other[center, column].tolist(), strict=True)
         found.append(sorted(pairs))
-    every = neighbors(structures, 5.0)
+    every = build_neighbor_list(structures, 5.0)
     fixed = structures.fixed
-    kept = every.kept(~(fixed[every.center] & fixed[every.other]))
-    expected = sorted(zip(kept.center.tolist(), kept.other.tolist(), strict=True))
+    kept = every.select(~(fixed[every.center] & fixed[every.neighbor]))
+    expected = sorted(zip(kept.center.tolist(), kept.neighbor.tolist(), strict=True))
     assert found == [expected, expected]
     assert 0 < len(expected) < len(every)

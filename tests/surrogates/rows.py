@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from bostruct.surrogates.networks.dataset import prepare
+from bostruct.surrogates.networks.dataset import prepare_training_set
 from tests.surrogates.small import SMALL
 
 
@@ -25,11 +25,11 @@ def explicit(laplace, structures):
 
 def rows(laplace, structures):
     """Return rows `[r, m]` and values `[r]` over the deviations of their misfits."""
-    _, lesson = prepare(SMALL, structures, None)
+    _, lesson = prepare_training_set(SMALL, structures, None)
     last, scale = laplace.readout, laplace.encoder.scale
     f, slopes = explicit(laplace, structures)
-    e = last.energy_noise * lesson.trust * lesson.counts.sqrt()
-    d = last.force_noise * lesson.trust[lesson.index].repeat_interleave(3)
+    e = last.energy_noise * lesson.noise_factor * lesson.counts.sqrt()
+    d = last.force_noise * lesson.noise_factor[lesson.index].repeat_interleave(3)
     F = torch.cat((f / e.unsqueeze(-1), slopes / d.unsqueeze(-1)))
     return F, torch.cat(
         (scale * lesson.energy / e, scale * lesson.forces.flatten() / d)

@@ -1,5 +1,7 @@
 """A network that trains in a blink."""
 
-from bostruct.surrogates import Network
+from bostruct.surrogates import NetworkConfig
 
-SMALL = Network(radial=3, angular=2, components=12, width=8, steps=40, batch=4)
+SMALL = NetworkConfig(
+    n_max=3, l_max=2, n_components=12, width=8, n_steps=40, batch_size=4
+)

@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 from bostruct.spaces import Cluster
-from bostruct.surrogates import LocalGP, LocalModel
-from bostruct.surrogates.base import Decodes, FittedModel, Surrogate
+from bostruct.surrogates import LocalGP, LocalGPModel
+from bostruct.surrogates.base import FittedModel, SupportsDecode, Surrogate
 
 
 def verbs(protocol):
@@ -19,7 +19,7 @@ def verbs(protocol):
 
 @pytest.mark.parametrize(
     ("protocol", "made"),
-    [(Surrogate, LocalGP), (FittedModel, LocalModel), (Decodes, Cluster)],
+    [(Surrogate, LocalGP), (FittedModel, LocalGPModel), (SupportsDecode, Cluster)],
 )
 def test_signatures_agree(protocol, made):
     """What the protocol asks for is there, by the same names and in the same order."""
@@ -36,8 +36,8 @@ def test_signatures_agree(protocol, made):
 
 def test_a_space_says_what_its_atoms_are():
     space = Cluster("AuCu2")
-    assert space.numbers.shape == space.radii.shape == (3,)
+    assert space.numbers.shape == space.atomic_radii.shape == (3,)
     properties = [
-        name for name, it in vars(Decodes).items() if isinstance(it, property)
+        name for name, it in vars(SupportsDecode).items() if isinstance(it, property)
     ]
     assert sorted(properties) == ["numbers", "radii"]

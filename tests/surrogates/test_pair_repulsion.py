@@ -9,7 +9,7 @@ from ase.build import bulk
 
 from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
-from bostruct.surrogates import Repulsion
+from bostruct.surrogates import PairRepulsion
 
 R = 1.32  # radius of every atom in these tests, Å
 D = 2 * R
@@ -21,7 +21,7 @@ def pair(r):
 
 def wall(structures, repulsion=None, radius=R):
     radii = torch.full(structures.positions.shape[:1], radius, dtype=torch.float64)
-    return (repulsion or Repulsion())(structures, radii)
+    return (repulsion or PairRepulsion())(structures, radii)
 
 
 def slopes(r):
@@ -39,7 +39,7 @@ def slopes(r):
 def test_energy_at_half_the_distance_is_the_strength():
     found = wall(pair(D / 2))
     torch.testing.assert_close(found, torch.tensor([20.0]).double())
-    other = wall(pair(0.5 * 0.6 * 2 * R), Repulsion(strength=7.0, reach=0.6))
+    other = wall(pair(0.5 * 0.6 * 2 * R), PairRepulsion(strength=7.0, range_factor=0.6))
     torch.testing.assert_close(other, torch.tensor([7.0]).double())
 
 
@@ -92,7 +92,7 @@ def test_batch_is_the_sum_of_pairs_with_their_own_radii():
                 distance = (P[i] - P[j]).norm()
                 total += 20 * float((d / distance - 1).clamp(min=0)) ** 3
         expected.append(total)
-    found = Repulsion()(Structures.cat(parts), torch.cat(radii))
+    found = PairRepulsion()(Structures.cat(parts), torch.cat(radii))
     torch.testing.assert_close(found, torch.tensor(expected).double())
 
 
@@ -119,7 +119,7 @@ def test_the_compiled_loop_equals_operations_of_torch(periodic):
     radii = 1.5 + 0.3 * torch.rand(n, dtype=torch.float64, generator=generator)
     weights = torch.randn(n, 3, dtype=torch.float64, generator=generator)
     found = []
-    for function in (Repulsion(), Repulsion().sums):
+    for function in (PairRepulsion(), PairRepulsion().differentiable_energies):
         positions = structures.positions.clone().requires_grad_()
         energy = function(replace(structures, positions=positions), radii)
         total = (energy * torch.tensor([1.0, 3.0])).sum()
@@ -135,14 +135,14 @@ def test_the_compiled_loop_equals_operations_of_torch(periodic):
 def test_a_lone_atom_feels_nothing(device):
     one = from_ase(Atoms("Cu"), device=device)
     radii = torch.full((1,), R, dtype=torch.float64, device=device)
-    found = Repulsion()(one, radii)
+    found = PairRepulsion()(one, radii)
     assert found.tolist() == [0.0]
     assert found.device.type == device.type
 
 
 def test_follows_the_dtype():
     one = pair(1.0).to(dtype=torch.float32)
-    found = Repulsion()(one, torch.full((2,), R, dtype=torch.float32))
+    found = PairRepulsion()(one, torch.full((2,), R, dtype=torch.float32))
     assert found.dtype == torch.float32
 
 
@@ -155,4 +155,4 @@ def test_follows_the_dtype():
 )
 def test_refuses(arguments, match):
     with pytest.raises(InputError, match=match):
-        Repulsion(**arguments)
+        PairRepulsion(**arguments)

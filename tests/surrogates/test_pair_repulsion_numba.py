@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bostruct.surrogates.pair_repulsion_numba import walls
+from bostruct.surrogates.pair_repulsion_numba import repulsion_and_gradient
 
 
 def run(P, cell=None, images=(0, 0, 0)):
@@ -11,7 +11,7 @@ def run(P, cell=None, images=(0, 0, 0)):
     cell = np.zeros((3, 3)) if cell is None else np.array(cell, float)
     start, radii = np.array([0, len(P)]), np.full(len(P), 1.0)
     lattice = cell[None], np.linalg.pinv(cell)[None], np.array([images])
-    return walls(P, start, *lattice, radii, 20.0, 1e-3)
+    return repulsion_and_gradient(P, start, *lattice, radii, 20.0, 1e-3)
 
 
 def test_two_atoms_push_each_other_apart():

@@ -11,7 +11,11 @@ from ase.calculators.lj import LennardJones
 
 from bostruct.errors import InputError, ShapeError
 from bostruct.structures import from_ase
-from bostruct.surrogates import Pretrained, committee, read
+from bostruct.surrogates import (
+    PretrainedPotential,
+    committee_prediction,
+    read_uncertainty,
+)
 from bostruct.uncertainty import Prediction
 
 RNG = np.random.default_rng(0)
@@ -68,26 +72,26 @@ def check(found):
 @pytest.mark.parametrize("unit", [1.0, 27.2])
 def test_a_committee_of_mace(unit):
     """Trap 3: divisor M, and a unit that is not squared; members tell the truth."""
-    found = read(structure(mace(unit)))
+    found = read_uncertainty(structure(mace(unit)))
     check(found)
-    np.testing.assert_allclose(found.local, NODES)
+    np.testing.assert_allclose(found.atomic_energies, NODES)
 
 
 def test_a_committee_of_an_older_mace():
     """`energies` were members then, and there was no `energy_comm`."""
     calculator = Says(energies=ENERGIES, energy_var=ENERGIES.var(), forces_comm=FORCES)
-    found = read(structure(calculator))
+    found = read_uncertainty(structure(calculator))
     check(found)
-    assert found.local is None
+    assert found.atomic_energies is None
 
 
 def test_energies_of_atoms_are_not_members():
     """Neither alone nor beside a variance: their mean is not the energy."""
     with pytest.raises(InputError, match="offer members or an uncertainty, got en"):
-        read(structure(Says(energies=NODES)))
+        read_uncertainty(structure(Says(energies=NODES)))
     calculator = Says(energies=NODES, energy_var=ENERGIES.var())
     calculator.num_models = M
-    found = read(structure(calculator))
+    found = read_uncertainty(structure(calculator))
     assert found.members is None
     assert float(found.variance) == pytest.approx(ENERGIES.var(ddof=1))
 
@@ -96,13 +100,13 @@ def test_variances_alone_are_taken_if_divisor_and_unit_are_known():
     results = {"energy_var": ENERGIES.var(), "forces_var": FORCES.var(0)}
     calculator = Says(**results)
     calculator.num_models = M
-    found = read(structure(calculator))
+    found = read_uncertainty(structure(calculator))
     assert float(found.variance) == pytest.approx(ENERGIES.var(ddof=1))
     np.testing.assert_allclose(found.force_variance, FORCES.var(0, ddof=1))
     calculator.energy_units_to_eV = 27.2
     for unknown in (calculator, Says(**results)):
         with pytest.raises(InputError, match="tell its members where its vari"):
-            read(structure(unknown))
+            read_uncertainty(structure(unknown))
 
 
 class Upet(Says):
@@ -123,26 +127,28 @@ class Upet(Says):
 
 
 def test_deviations_are_squared_and_members_come_first():
-    found = read(structure(Upet()))
+    found = read_uncertainty(structure(Upet()))
     assert float(found.variance) == pytest.approx(0.09)
     np.testing.assert_allclose(found.members[:, 0], ENERGIES)
     np.testing.assert_allclose(found.member_forces, FORCES)
     np.testing.assert_allclose(found.force_variance, FORCES.var(0, ddof=1))
-    alone = read(structure(Says(energy_uncertainty=0.3, forces_uncertainty=FORCES[0])))
+    alone = read_uncertainty(
+        structure(Says(energy_uncertainty=0.3, forces_uncertainty=FORCES[0]))
+    )
     assert float(alone.variance) == pytest.approx(0.09)
     assert alone.members is alone.member_forces is None
     np.testing.assert_allclose(alone.force_variance, FORCES[0] ** 2)
 
 
 def test_without_forces_none_are_asked_for():
-    found = read(structure(Upet()), forces=False)
+    found = read_uncertainty(structure(Upet()), forces=False)
     assert found.forces is found.member_forces is found.force_variance is None
 
 
 def test_any_calculators_are_a_committee():
     wells = [LennardJones(epsilon=e, sigma=2.2, rc=8.0) for e in (0.9, 1.0, 1.3)]
     atoms = structure(None)
-    found = committee(atoms, wells)
+    found = committee_prediction(atoms, wells)
     energies, forces = [], []
     for well in wells:
         atoms.calc = well
@@ -156,7 +162,7 @@ def test_any_calculators_are_a_committee():
         found.force_variance, np.var(forces, axis=0, ddof=1), atol=1e-12
     )
     with pytest.raises(InputError, match="One member has no spread"):
-        committee(atoms, wells[:1], forces=False)
+        committee_prediction(atoms, wells[:1], forces=False)
 
 
 def well(epsilon):
@@ -167,7 +173,7 @@ def test_a_pretrained_committee_stands_where_a_surrogate_stands():
     images = [structure(None), structure(None)]
     images[1].positions[0, 0] = -0.4
     structures = from_ase(images)
-    model = Pretrained(well(0.9), well(1.0), well(1.3), rc=8.0)
+    model = PretrainedPotential(well(0.9), well(1.0), well(1.3), rc=8.0)
     found = model.fit(structures).predict(structures, covariance=True)
     assert isinstance(found, Prediction)
     assert found.mean.shape == (2,)
@@ -187,11 +193,11 @@ def test_it_makes_its_calculator_once_and_travels_without_it():
         return mace()
 
     structures = from_ase([structure(None)] * 3)
-    model = Pretrained(factory, with_forces=False)
+    model = PretrainedPotential(factory, with_forces=False)
     assert model.predict(structures).members.shape == (M, 3)
     assert len(made) == 1
     assert model.predict(structures).forces is None
-    plain = Pretrained(EMT, asap_cutoff=True)
+    plain = PretrainedPotential(EMT, asap_cutoff=True)
     again = pickle.loads(pickle.dumps(plain))
     assert again.description() == plain.description()
     assert plain.description()["factories"] == ["ase.calculators.emt.EMT"]
@@ -203,7 +209,7 @@ def test_a_reader_of_ones_own():
         return Prediction(mean, torch.ones(1), torch.zeros(1))
 
     structures = from_ase(structure(None))
-    model = Pretrained(EMT, reader=reader)
+    model = PretrainedPotential(EMT, read_uncertainty=reader)
     found = model.predict(structures)
     assert float(found.variance) == 1
     assert model.description()["reader"].endswith("reader")
@@ -214,18 +220,18 @@ def test_a_reader_of_ones_own():
 def test_what_does_not_fit_is_refused():
     structures = from_ase(structure(None))
     with pytest.raises(InputError, match=r"offer members or an uncertainty.*Give"):
-        Pretrained(EMT).predict(structures)
+        PretrainedPotential(EMT).predict(structures)
     with pytest.raises(InputError, match="be calculator classes, or functions"):
-        Pretrained(EMT())
+        PretrainedPotential(EMT())
     with pytest.raises(InputError, match="be calculator classes, or functions"):
-        Pretrained()
+        PretrainedPotential()
     with pytest.raises(InputError, match="give a finite variance, got another"):
-        read(structure(Says(energy_uncertainty=float("nan"))))
+        read_uncertainty(structure(Says(energy_uncertainty=float("nan"))))
     with pytest.raises(ShapeError, match="give one variance of the energy, got 2"):
-        read(structure(Says(energy_uncertainty=[0.1, 0.2])))
+        read_uncertainty(structure(Says(energy_uncertainty=[0.1, 0.2])))
     broken = Says(energy_uncertainty=0.1, forces_uncertainty=FORCES[0, :2])
     with pytest.raises(ShapeError, match=r"give force_variance of shape \[3, 3\]"):
-        read(structure(broken))
+        read_uncertainty(structure(broken))
 
 
 def test_zeros_of_energies_can_be_met():
@@ -234,25 +240,29 @@ def test_zeros_of_energies_can_be_met():
     images[1].symbols[0] = images[2].symbols[0] = images[2].symbols[1] = "Ni"
     images[2].positions[0, 0] = -0.3
     wells = well(0.9), well(1.0), well(1.3)
-    plain = Pretrained(*wells, rc=8.0).predict(from_ase(images))
+    plain = PretrainedPotential(*wells, rc=8.0).predict(from_ase(images))
     truth = plain.mean + torch.tensor([3.0, 2.0, 1.0]) * 7.0
     truth = truth + torch.tensor([0.0, 1.0, 2.0]) * -4.0
     structures = replace(from_ase(images), energy=truth)
-    model = Pretrained(*wells, aligned=True, rc=8.0).fit(structures)
-    assert model.levels == pytest.approx({28: -4.0, 29: 7.0})
+    model = PretrainedPotential(*wells, shift_species_energies=True, rc=8.0).fit(
+        structures
+    )
+    assert model.species_shifts == pytest.approx({28: -4.0, 29: 7.0})
     found = model.predict(structures)
     torch.testing.assert_close(found.mean, truth)
     torch.testing.assert_close(found.members.mean(0), truth)
     torch.testing.assert_close(found.variance, plain.variance)
     torch.testing.assert_close(model.fit(structures).predict(structures).mean, truth)
     assert model.description()["aligned"]
-    alone = Pretrained(*wells, aligned=True, rc=8.0).fit(structures[0])
+    alone = PretrainedPotential(*wells, shift_species_energies=True, rc=8.0).fit(
+        structures[0]
+    )
     with pytest.raises(InputError, match=r"of the species \[29\] it was aligned with"):
         alone.predict(structures[1])
     with pytest.raises(InputError, match="`energy` must be known where a potential"):
         model.fit(structures.without_results())
-    own = Pretrained(mace, aligned=True, with_forces=False)
+    own = PretrainedPotential(mace, shift_species_energies=True, with_forces=False)
     atoms = replace(from_ase(structure(None)), energy=torch.zeros(1).double())
     found = own.fit(atoms).predict(atoms)
     assert float(found.mean) == pytest.approx(0, abs=1e-9)
-    assert float(found.local.sum()) == pytest.approx(0, abs=1e-9)
+    assert float(found.atomic_energies.sum()) == pytest.approx(0, abs=1e-9)

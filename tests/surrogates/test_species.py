@@ -10,5 +10,5 @@ def test_a_space_adds_species_and_has_its_own_radii(data, alloy):
     species, radii = species_radii(data, alloy)
     assert species == (29, 79)
     torch.testing.assert_close(radii, covalent_radii(torch.tensor([29, 79])).double())
-    tiny = Cluster("Ar6", radii={"Ar": 0.56})
+    tiny = Cluster("Ar6", atomic_radii={"Ar": 0.56})
     assert species_radii(data, tiny)[1][0] == 0.56

@@ -8,9 +8,14 @@ from ase import Atoms
 
 from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
-from bostruct.surrogates import Repulsion
+from bostruct.surrogates import PairRepulsion
 from bostruct.surrogates import training_data as module
-from bostruct.surrogates.training_data import QUIET, VIOLENT, Observations, observations
+from bostruct.surrogates.training_data import (
+    MIN_FORCE_SCALE,
+    OUTLIER_RATIO,
+    Observations,
+    prepare_observations,
+)
 
 
 def radii(structures):
@@ -18,7 +23,7 @@ def radii(structures):
 
 
 def told(structures, repulsion=None):
-    return observations(structures, repulsion, radii(structures))
+    return prepare_observations(structures, repulsion, radii(structures))
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def squeezed(data):
 
 
 def test_takes_off_the_pair_prior(squeezed):
-    wall = Repulsion(strength=30.0, reach=0.9)
+    wall = PairRepulsion(strength=30.0, range_factor=0.9)
     found = told(squeezed, wall)
     positions = squeezed.positions.clone().requires_grad_()
     moved = replace(squeezed, positions=positions)
@@ -51,16 +56,16 @@ def test_without_a_prior_nothing_changes(squeezed):
 
 def test_works_without_gradients_around_it(squeezed):
     with torch.no_grad():
-        found = told(squeezed, Repulsion())
-    torch.testing.assert_close(found.forces, told(squeezed, Repulsion()).forces)
+        found = told(squeezed, PairRepulsion())
+    torch.testing.assert_close(found.forces, told(squeezed, PairRepulsion()).forces)
 
 
 def test_missing_forces_are_marked(data):
-    found = told(replace(data[:3], forces=None), Repulsion())
+    found = told(replace(data[:3], forces=None), PairRepulsion())
     assert found.forces.isnan().all()
     assert found.forces.shape == (18, 3)
     some = Structures.cat([data[:2], replace(data[2:3], forces=None)])
-    found = told(some, Repulsion())
+    found = told(some, PairRepulsion())
     assert found.forces[:12].isfinite().all()
     assert found.forces[12:].isnan().all()
 
@@ -71,22 +76,28 @@ def test_atoms_of_known_composition_have_their_energies(data, mixed):
     both = Structures.cat([data[:4], mixed[:4]])
     place = (both.numbers == 79).long()
     energy = torch.zeros(8, dtype=torch.float64).index_add(0, both.index, true[place])
-    found, means = told(replace(both, energy=energy)).centred(place, 2)
+    found, means = told(replace(both, energy=energy)).subtract_species_energies(
+        place, 2
+    )
     torch.testing.assert_close(means, true, rtol=1e-12, atol=1e-12)
     assert found.energy.abs().max() < 1e-12
 
 
 def test_one_composition_shares_its_energy_evenly(mixed):
     """Three of each: nothing tells gold from copper."""
-    found, means = told(mixed[:5]).centred((mixed[:5].numbers == 79).long(), 2)
+    found, means = told(mixed[:5]).subtract_species_energies(
+        (mixed[:5].numbers == 79).long(), 2
+    )
     torch.testing.assert_close(means[0], means[1])
-    trust = told(mixed[:5]).trust
+    trust = told(mixed[:5]).noise_factor
     weighed = (found.energy / trust.square()).sum()
     assert weighed.abs() < 1e-10
 
 
 def test_species_that_does_not_occur_has_no_energy(data):
-    found, means = told(data[:5]).centred(torch.ones(30, dtype=torch.int64), 3)
+    found, means = told(data[:5]).subtract_species_energies(
+        torch.ones(30, dtype=torch.int64), 3
+    )
     assert means[0] == means[2] == 0
     assert means[1] != 0
     assert found.energy.abs().max() < data[:5].energy.abs().max()
@@ -95,8 +106,8 @@ def test_species_that_does_not_occur_has_no_energy(data):
 def test_distrusted_structures_hardly_move_the_means(data):
     place = torch.zeros(len(data.numbers), dtype=torch.int64)
     burst = replace(data, energy=data.energy.index_fill(0, torch.tensor([3]), 1e6))
-    _, clean = told(data).centred(place, 1)
-    _, dirty = told(burst).centred(place, 1)
+    _, clean = told(data).subtract_species_energies(place, 1)
+    _, dirty = told(burst).subtract_species_energies(place, 1)
     torch.testing.assert_close(dirty, clean, atol=0.5, rtol=0)
     naive = burst.energy.mean() / 6
     assert (naive - clean).abs() > 1e3
@@ -104,8 +115,8 @@ def test_distrusted_structures_hardly_move_the_means(data):
 
 def test_ordinary_structures_are_trusted_fully(data):
     found = told(data)
-    assert (found.trust >= 1).all()
-    assert (found.trust == 1).sum() > len(data) // 2
+    assert (found.noise_factor >= 1).all()
+    assert (found.noise_factor == 1).sum() > len(data) // 2
 
 
 def test_trust_falls_with_forces_and_with_energy(data):
@@ -117,21 +128,21 @@ def test_trust_falls_with_forces_and_with_energy(data):
         energy=torch.linspace(0, 2.4, 9, dtype=torch.float64),
         forces=few.forces / sizes.amax(-1).repeat_interleave(6).unsqueeze(-1),
     )
-    assert torch.equal(told(calm).trust, torch.ones(9, dtype=torch.float64))
+    assert torch.equal(told(calm).noise_factor, torch.ones(9, dtype=torch.float64))
     forces = calm.forces.clone()
-    forces[12:18] *= 4 * VIOLENT
-    found = told(replace(calm, forces=forces)).trust
+    forces[12:18] *= 4 * OUTLIER_RATIO
+    found = told(replace(calm, forces=forces)).noise_factor
     assert found[2] == pytest.approx(4.0)
     assert (found[torch.arange(9) != 2] == 1).all()
     energy = calm.energy.clone()
-    energy[5] = 4 * VIOLENT * 1.2  # the median is 1.2, of six atoms
-    assert told(replace(calm, energy=energy)).trust[5] == pytest.approx(4.0)
+    energy[5] = 4 * OUTLIER_RATIO * 1.2  # the median is 1.2, of six atoms
+    assert told(replace(calm, energy=energy)).noise_factor[5] == pytest.approx(4.0)
 
 
 def test_an_exploded_structure_is_as_good_as_left_out(data):
     burst = data.energy.clone()
     burst[3] = 1e4
-    assert told(replace(data, energy=burst)).trust[3] > 1e6
+    assert told(replace(data, energy=burst)).noise_factor[3] > 1e6
 
 
 def test_force_scale():
@@ -160,14 +171,16 @@ def told_of(energy, forces, atoms=1):
 def test_force_scale_without_forces_is_that_of_the_energies():
     nan = torch.full((4, 3), torch.nan)
     assert told_of(torch.tensor([5.0]), nan).force_scale() == pytest.approx(2.5)
-    assert told_of(torch.tensor([0.0]), nan).force_scale() == QUIET
-    assert told_of(torch.tensor([5.0]), torch.zeros(4, 3)).force_scale() == QUIET
+    assert told_of(torch.tensor([0.0]), nan).force_scale() == MIN_FORCE_SCALE
+    assert (
+        told_of(torch.tensor([5.0]), torch.zeros(4, 3)).force_scale() == MIN_FORCE_SCALE
+    )
 
 
 @pytest.mark.parametrize("size", [1, 40, 100])
 def test_chunks_are_the_whole(data, mixed, monkeypatch, size):
     both = Structures.cat([data[:3], mixed[:4], data[3:5][0]])
-    found = told(both, Repulsion())
+    found = told(both, PairRepulsion())
     monkeypatch.setattr(module, "CHUNK", size)
     parts = list(found.chunks())
     assert len(parts) > 1
@@ -205,13 +218,13 @@ def test_shaken_structures_among_relaxed_ones_are_trusted():
     energy = torch.zeros(10, dtype=torch.float64)
     energy[7:] = 0.25
     structures = replace(from_ase([Atoms("Cu")] * 10), energy=energy, forces=forces)
-    found = observations(structures, None, torch.ones(10))
-    assert torch.equal(found.trust, torch.ones(10, dtype=torch.float64))
+    found = prepare_observations(structures, None, torch.ones(10))
+    assert torch.equal(found.noise_factor, torch.ones(10, dtype=torch.float64))
 
 
 def test_relaxed_structures_still_have_a_scale_of_forces():
     structures = from_ase([Atoms("Cu")] * 3)
     zero = torch.zeros(3, dtype=torch.float64)
     structures = replace(structures, energy=zero, forces=torch.zeros(3, 3).double())
-    found = observations(structures, None, torch.ones(3))
-    assert found.force_scale() == QUIET
+    found = prepare_observations(structures, None, torch.ones(3))
+    assert found.force_scale() == MIN_FORCE_SCALE

@@ -9,7 +9,7 @@ def test_a_measured_energy_scatters_by_both():
     variance = torch.tensor([0.25, 0.0], dtype=torch.float64)
     noise = torch.tensor([0.5, 0.125], dtype=torch.float64)
     found = Prediction(torch.zeros(2, dtype=torch.float64), variance, noise)
-    assert torch.equal(found.observed, torch.tensor([0.75, 0.125]).double())
+    assert torch.equal(found.predictive_variance, torch.tensor([0.75, 0.125]).double())
     assert torch.equal(found.variance, variance)
 
 
@@ -18,7 +18,7 @@ def test_what_was_not_asked_for_is_missing():
     assert found.covariance is None
     assert found.force_variance is None
     assert found.forces is None
-    assert found.local is None
+    assert found.atomic_energies is None
     assert found.members is None
     assert found.member_forces is None
 
@@ -38,7 +38,7 @@ def test_parts_are_joined_along_structures_and_atoms():
     assert joined.members.shape == (4, 5)
     assert joined.members[3].tolist() == joined.mean.tolist()
     assert joined.member_forces.shape == (4, 10, 3)
-    assert joined.local is None
+    assert joined.atomic_energies is None
 
 
 def test_parts_that_cannot_be_joined_are_refused():

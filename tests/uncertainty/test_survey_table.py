@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from bostruct.errors import InputError
-from bostruct.uncertainty.survey_table import MARKS, ROWS, page, written
+from bostruct.uncertainty.survey_table import (
+    SURVEY_ROWS,
+    TABLE_MARKERS,
+    markdown_table,
+    update_document,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "rows.md"
 KEYS = [f"U{n}" for n in (*range(1, 9), *range(10, 25), 34, 35)]
 SURVEY = re.compile(r"Digital\s+Discovery\s+(2025, 4, 2654|4, 2654\s+\(2025\))")
-NAMES = sorted({(row.key, name) for row in ROWS for name in row.names})
+NAMES = sorted({(row.key, name) for row in SURVEY_ROWS for name in row.public_names})
 
 
 def find(name):
@@ -40,7 +45,7 @@ def told(name):
 
 
 def test_every_row_is_there_once_and_in_order():
-    assert [row.key for row in ROWS] == KEYS
+    assert [row.key for row in SURVEY_ROWS] == KEYS
 
 
 @pytest.mark.parametrize(("key", "name"), NAMES)
@@ -51,7 +56,7 @@ def test_every_name_has_a_docstring_that_names_the_survey(key, name):
     assert SURVEY.search(told(name)), f"{name} does not name the survey"
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+@pytest.mark.parametrize("row", SURVEY_ROWS, ids=lambda row: row.key)
 def test_every_equation_is_named_where_it_is(row):
     texts = {name: told(name) for name in row.names}
     for place in row.where:
@@ -60,7 +65,7 @@ def test_every_equation_is_named_where_it_is(row):
         assert any(place in text for place in row.where), name
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+@pytest.mark.parametrize("row", SURVEY_ROWS, ids=lambda row: row.key)
 def test_what_is_public_is_exported(row):
     for name in row.names:
         folder, first, *_ = name.split(".")
@@ -71,15 +76,18 @@ def test_what_is_public_is_exported(row):
 def test_the_page_is_that_of_the_code():
     """Else: `python -m bostruct.uncertainty.survey_table docs/rows.md`."""
     text = PAGE.read_text(encoding="utf-8")
-    assert written(text) == text
-    assert page() in text
+    assert update_document(text) == text
+    assert markdown_table() in text
 
 
 def test_a_page_is_written_between_its_marks(tmp_path):
     path = tmp_path / "rows.md"
-    path.write_text(f"before {MARKS[0]} old {MARKS[1]} after\n")
+    path.write_text(f"before {TABLE_MARKERS[0]} old {TABLE_MARKERS[1]} after\n")
     command = [sys.executable, "-m", "bostruct.uncertainty.survey_table", str(path)]
     subprocess.run(command, check=True, cwd=PAGE.parents[1])
-    assert path.read_text() == f"before {MARKS[0]}\n{page()}\n{MARKS[1]} after\n"
+    assert (
+        path.read_text()
+        == f"before {TABLE_MARKERS[0]}\n{markdown_table()}\n{TABLE_MARKERS[1]} after\n"
+    )
     with pytest.raises(InputError, match="`text` must have <!-- rows --> and <!-- end"):
-        written("no marks")
+        update_document("no marks")

@@ -17,16 +17,19 @@ from botorch.posteriors.posterior import Posterior
 from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
-from bostruct.acquisition.multi_objective.normalization import ROUNDING, Scaled
+from bostruct.acquisition.multi_objective.normalization import (
+    ROUNDING_TOLERANCE,
+    NormalizedContext,
+)
 from bostruct.objectives.optimization_config import Constraint
 
 # BoTorch's closed form takes no variance below 1e-9 of a utility: an exact outcome
 # would be uncertain by 3e-5 of its range. Stretched by this it is 3e-9.
-STRETCH = 1e4
+UTILITY_SCALE = 1e4
 
 
 @final
-class Marginals(Posterior):  # type: ignore[misc]
+class MarginalPosterior(Posterior):  # type: ignore[misc]
     """Means and variances `[b, 1, m]`, and nothing else."""
 
     def __init__(self, mean: Tensor, variance: Tensor) -> None:
@@ -53,18 +56,18 @@ class Marginals(Posterior):  # type: ignore[misc]
 
 
 @final
-class Given(Model):  # type: ignore[misc]
-    """A model whose posterior was computed before: `belief`."""
+class PrecomputedModel(Model):  # type: ignore[misc]
+    """A model whose posterior was computed before: `precomputed_posterior`."""
 
     def __init__(self, num_outputs: int) -> None:
         super().__init__()
-        self.outputs = num_outputs
-        self.belief: Posterior | None = None
+        self.n_outputs = num_outputs
+        self.precomputed_posterior: Posterior | None = None
 
     @property
     def num_outputs(self) -> int:
         """As many as there are objectives."""
-        return self.outputs
+        return self.n_outputs
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -73,80 +76,99 @@ class Given(Model):  # type: ignore[misc]
 
     def posterior(self, X: Tensor, *_: object, **__: object) -> Posterior | None:
         """Return what was put there."""
-        return self.belief
+        return self.precomputed_posterior
 
 
 @final
-class FeasibleGain(AcquisitionFunction):  # type: ignore[misc]
+class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
     """BoTorch's expected gain, times the probability that every bound is kept.
 
     Args:
-        scaled: The case.
+        normalized: The case.
     """
 
-    def __init__(self, scaled: Scaled) -> None:
-        super().__init__(scaled.model)
-        self.scaled = scaled
-        m = len(scaled.case.reference)
-        self.given = Given(m)
-        self.gain: AcquisitionFunction
+    def __init__(self, normalized: NormalizedContext) -> None:
+        super().__init__(normalized.model)
+        self.normalized = normalized
+        m = len(normalized.context.reference_point)
+        self.precomputed_model = PrecomputedModel(m)
+        self.ehvi: AcquisitionFunction
         if m == 1:
-            self.gain = LogExpectedImprovement(self.given, STRETCH * scaled.best())
+            self.ehvi = LogExpectedImprovement(
+                self.precomputed_model, UTILITY_SCALE * normalized.best_f()
+            )
         else:
-            boxes = scaled.boxes(STRETCH)
+            boxes = normalized.box_decomposition(UTILITY_SCALE)
             reference = [0.0] * m
-            self.gain = ExpectedHypervolumeImprovement(self.given, reference, boxes)
+            self.ehvi = ExpectedHypervolumeImprovement(
+                self.precomputed_model, reference, boxes
+            )
 
     @t_batch_mode_transform(expected_q=1)  # type: ignore[untyped-decorator]
     def forward(self, X: Tensor) -> Tensor:
         """Return `X [b, 1, d] -> [b]`, a share of the box up to the ideal point."""
         belief = self.model.posterior(X)
-        return self.of(belief.mean, belief.variance)
+        return self.from_moments(belief.mean, belief.variance)
 
-    def of(self, mean: Tensor, variance: Tensor) -> Tensor:
+    def from_moments(self, mean: Tensor, variance: Tensor) -> Tensor:
         """Return the same of outcomes with means and variances `[b, 1, k]`, `[b]`."""
-        spans = self.scaled.spans.to(mean) / STRETCH  # [m]
+        spans = self.normalized.utility_ranges.to(mean) / UTILITY_SCALE  # [m]
         m = len(spans)
-        utilities = STRETCH * self.scaled.utilities(mean)
-        self.given.belief = Marginals(utilities, variance[..., :m] / spans.square())
-        gain: Tensor = self.gain(utilities)  # of X, which `given` does not look at
-        gain = (gain.exp() if m == 1 else gain) / STRETCH**m
-        self.given.belief = None
-        return gain * self.probability(mean, variance).squeeze(-1)
+        utilities = UTILITY_SCALE * self.normalized.normalized_utilities(mean)
+        self.precomputed_model.precomputed_posterior = MarginalPosterior(
+            utilities, variance[..., :m] / spans.square()
+        )
+        gain: Tensor = self.ehvi(utilities)  # of X, which `given` does not look at
+        gain = (gain.exp() if m == 1 else gain) / UTILITY_SCALE**m
+        self.precomputed_model.precomputed_posterior = None
+        return gain * self.feasibility_probability(mean, variance).squeeze(-1)
 
-    def probability(
-        self, mean: Tensor, variance: Tensor, but: Collection[str] = ()
+    def feasibility_probability(
+        self, mean: Tensor, variance: Tensor, exclude: Collection[str] = ()
     ) -> Tensor:
         """Return `[b, 1]` how probable it is that every bound is kept.
 
-        Those on learnt outcomes named in `but` are left out.
+        Those on learnt outcomes named in `exclude` are left out.
 
         A bound behind the reference point of its own objective is left out: what
         breaks it gains nothing anyway, and counting it twice would be wrong.
         """
-        case = self.scaled.case
-        slacks = case.goals.slacks(mean) / self.scaled.slack_spans.to(mean)
-        kept = slacks[..., self.scaled.exact()] <= ROUNDING
+        case = self.normalized.context
+        slacks = case.optimization_config.constraint_values(
+            mean
+        ) / self.normalized.constraint_ranges.to(mean)
+        kept = (
+            slacks[..., self.normalized.deterministic_constraints()]
+            <= ROUNDING_TOLERANCE
+        )
         total = kept.all(dim=-1).to(mean)  # [b, 1]
-        for part in case.goals.constraints:
-            if part.name in case.learnt and part.name not in but:
-                i = case.goals.names.index(part.name)
+        for part in case.optimization_config.constraints:
+            if part.name in case.modeled_outcomes and part.name not in exclude:
+                i = case.optimization_config.outcome_names.index(part.name)
                 tiny = torch.finfo(mean.dtype).tiny
                 spread = variance[..., i].clamp_min(tiny)
-                total = total * between(*self.ends(part), mean[..., i], spread)
+                total = total * interval_probability(
+                    *self.active_bounds(part), mean[..., i], spread
+                )
         return total
 
-    def ends(self, part: Constraint) -> tuple[float | None, float | None]:
+    def active_bounds(
+        self, constraint: Constraint
+    ) -> tuple[float | None, float | None]:
         """Return the bounds of a constraint that count, in outcome space."""
-        case = self.scaled.case
+        case = self.normalized.context
         low, high = (
-            None if bound is None else case.goals.outcome(part.name, bound)
-            for bound in (part.above, part.below)
+            None
+            if bound is None
+            else case.optimization_config.transform(constraint.name, bound)
+            for bound in (constraint.lower, constraint.upper)
         )
         for objective, behind in zip(
-            case.goals.objectives, case.reference.tolist(), strict=True
+            case.optimization_config.objectives,
+            case.reference_point.tolist(),
+            strict=True,
         ):
-            if objective.name != part.name:
+            if objective.name != constraint.name:
                 continue
             if objective.sign > 0 and low is not None and low <= behind:
                 low = None
@@ -155,22 +177,22 @@ class FeasibleGain(AcquisitionFunction):  # type: ignore[misc]
         return low, high
 
 
-def between(
-    low: float | None, high: float | None, mean: Tensor, variance: Tensor
+def interval_probability(
+    lower: float | None, upper: float | None, mean: Tensor, variance: Tensor
 ) -> Tensor:
     """Return the normal probability of `[low, high]`, elementwise; None is open."""
     sigma = variance.sqrt()
-    below = None if high is None else (high - mean) / sigma
-    above = None if low is None else (mean - low) / sigma
+    below = None if upper is None else (upper - mean) / sigma
+    above = None if lower is None else (mean - lower) / sigma
     # No infinite ends instead: the slope of what is multiplied by zero is NaN there.
     if above is None:
         return torch.ones_like(mean) if below is None else ndtr(below)
     if below is None:
         return ndtr(above)
-    return interval(-above, below)
+    return standard_normal_interval(-above, below)
 
 
-def interval(low: Tensor, high: Tensor) -> Tensor:
+def standard_normal_interval(low: Tensor, high: Tensor) -> Tensor:
     """Return the standard normal probability between two ends, elementwise.
 
     It is taken on the side where both tails are small: nothing cancels there.

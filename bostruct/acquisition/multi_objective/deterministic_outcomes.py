@@ -19,104 +19,113 @@ from torch import Tensor
 
 
 @final
-class JoinedPosterior(Posterior):  # type: ignore[misc]
+class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
     """A posterior over learnt outcomes, and exact numbers beside it.
 
     Args:
-        learnt: Over `[..., q, l]`.
-        exact: `[..., q, e]`.
-        order: `[l + e]` which column of `learnt | exact` each outcome is.
+        modeled: Over `[..., q, l]`.
+        deterministic: `[..., q, e]`.
+        column_order: `[l + e]` which column of `learnt | exact` each outcome is.
     """
 
-    def __init__(self, learnt: Posterior, exact: Tensor, order: Sequence[int]) -> None:
-        self.learnt = learnt
-        self.exact = exact
-        self.order = list(order)
+    def __init__(
+        self, modeled: Posterior, deterministic: Tensor, column_order: Sequence[int]
+    ) -> None:
+        self.modeled = modeled
+        self.deterministic = deterministic
+        self.column_order = list(column_order)
 
-    def _join(self, learnt: Tensor, exact: Tensor) -> Tensor:
-        exact = exact.to(learnt).expand(*learnt.shape[:-1], exact.shape[-1])
-        return torch.cat([learnt, exact], dim=-1)[..., self.order]
+    def _concatenate(self, modeled: Tensor, deterministic: Tensor) -> Tensor:
+        deterministic = deterministic.to(modeled).expand(
+            *modeled.shape[:-1], deterministic.shape[-1]
+        )
+        return torch.cat([modeled, deterministic], dim=-1)[..., self.column_order]
 
     @property
     def mean(self) -> Tensor:
         """The means, `[..., q, k]`."""
-        return self._join(self.learnt.mean, self.exact)
+        return self._concatenate(self.modeled.mean, self.deterministic)
 
     @property
     def variance(self) -> Tensor:
         """The variances, `[..., q, k]`; zero where exact."""
-        return self._join(self.learnt.variance, torch.zeros_like(self.exact))
+        return self._concatenate(
+            self.modeled.variance, torch.zeros_like(self.deterministic)
+        )
 
     def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
         """Return samples `[s, ..., q, k]`."""
-        return self._join(self.learnt.rsample(sample_shape), self.exact)
+        return self._concatenate(self.modeled.rsample(sample_shape), self.deterministic)
 
     def rsample_from_base_samples(
         self, sample_shape: torch.Size, base_samples: Tensor
     ) -> Tensor:
         """Return the samples `[s, ..., q, k]` of given normal draws."""
-        draw = self.learnt.rsample_from_base_samples
-        return self._join(draw(sample_shape, base_samples), self.exact)
+        draw = self.modeled.rsample_from_base_samples
+        return self._concatenate(draw(sample_shape, base_samples), self.deterministic)
 
     def _extended_shape(self, sample_shape: torch.Size = torch.Size()) -> torch.Size:  # noqa: B008 - BoTorch's signature
-        shape = self.learnt._extended_shape(sample_shape)
-        return torch.Size([*shape[:-1], len(self.order)])
+        shape = self.modeled._extended_shape(sample_shape)
+        return torch.Size([*shape[:-1], len(self.column_order)])
 
     @property
     def base_sample_shape(self) -> torch.Size:
         """The shape of the normal draws: those of the learnt outcomes."""
-        return torch.Size(self.learnt.base_sample_shape)
+        return torch.Size(self.modeled.base_sample_shape)
 
     @property
     def batch_range(self) -> tuple[int, int]:
         """The axes of the base samples that run over sets."""
-        start, end = self.learnt.batch_range
+        start, end = self.modeled.batch_range
         return start, end
 
     @property
     def batch_shape(self) -> torch.Size:
         """The shape of the sets."""
-        return self.exact.shape[:-2]
+        return self.deterministic.shape[:-2]
 
     @property
     def device(self) -> torch.device:
         """Where the posterior lives."""
-        return self.exact.device
+        return self.deterministic.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The number format."""
-        return self.exact.dtype
+        return self.deterministic.dtype
 
 
 @final
-class Joined(Model):  # type: ignore[misc]
+class DeterministicOutcomesModel(Model):  # type: ignore[misc]
     """A model of all `k` outcomes, made of a learnt one and exact numbers.
 
     Args:
-        model: Of the `learnt` outcomes, in their order.
-        known: `X [..., d] -> [..., e]` the others, in the order of `names`.
-        learnt: The names of the outputs of `model`.
-        names: The names of all outcomes, in the order wanted.
+        model: Of the `modeled_outcomes` outcomes, in their order.
+        deterministic_outcomes: `X [..., d] -> [..., e]` the others, in the order of `outcome_names`.
+        modeled_outcomes: The names of the outputs of `model`.
+        outcome_names: The names of all outcomes, in the order wanted.
     """
 
     def __init__(
         self,
         model: Model,
-        known: Callable[[Tensor], Tensor] | None,
-        learnt: Sequence[str],
-        names: Sequence[str],
+        deterministic_outcomes: Callable[[Tensor], Tensor] | None,
+        modeled_outcomes: Sequence[str],
+        outcome_names: Sequence[str],
     ) -> None:
         super().__init__()
         self.model = model
-        self.known = known
-        columns = [*learnt, *(name for name in names if name not in learnt)]
-        self.order = [columns.index(name) for name in names]
+        self.deterministic_outcomes = deterministic_outcomes
+        columns = [
+            *modeled_outcomes,
+            *(name for name in outcome_names if name not in modeled_outcomes),
+        ]
+        self.column_order = [columns.index(name) for name in outcome_names]
 
     @property
     def num_outputs(self) -> int:
         """All outcomes, `k`."""
-        return len(self.order)
+        return len(self.column_order)
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -133,11 +142,11 @@ class Joined(Model):  # type: ignore[misc]
     ) -> Posterior:
         """Return the posterior over the outcomes `[..., q, k]` of `X [..., q, d]`."""
         learnt = self.model.posterior(X)
-        if self.known is None:
+        if self.deterministic_outcomes is None:
             exact = X.new_zeros(*X.shape[:-1], 0)
         else:
-            exact = self.known(X).to(X)
-        posterior = JoinedPosterior(learnt, exact, self.order)
+            exact = self.deterministic_outcomes(X).to(X)
+        posterior = DeterministicOutcomesPosterior(learnt, exact, self.column_order)
         if posterior_transform is None:
             return posterior
         return posterior_transform(posterior, X)

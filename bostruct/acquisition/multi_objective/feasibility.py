@@ -9,10 +9,10 @@ from botorch.acquisition import logei
 from botorch.acquisition.acquisition import AcquisitionFunction
 
 from bostruct.acquisition.base import describe
-from bostruct.acquisition.monte_carlo import sampler
-from bostruct.acquisition.multi_objective.acquisition_context import Case
-from bostruct.acquisition.multi_objective.normalization import Scaled
-from bostruct.errors import InputError, check_count, must
+from bostruct.acquisition.monte_carlo import sobol_sampler
+from bostruct.acquisition.multi_objective.acquisition_context import AcquisitionContext
+from bostruct.acquisition.multi_objective.normalization import NormalizedContext
+from bostruct.errors import InputError, check_count, error_message
 
 
 @final
@@ -24,31 +24,31 @@ class qLogProbabilityOfFeasibility:  # noqa: N801 - BoTorch's prefix of the join
     that breaks its bound leaves less than e⁻⁴⁰.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 128
-    joint: ClassVar[bool] = True
+    n_samples: int = 128
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
-    def build(self, case: Case) -> AcquisitionFunction:
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm.
 
         Raises:
             InputError: the goals have no constraint.
         """
-        if not case.goals.constraints:
+        if not context.optimization_config.constraints:
             condition = "be given for a probability of feasibility"
             way_out = "Pass Constraint(name, below=..., above=...)."
-            raise InputError(must("constraints", condition, "none", way_out))
-        scaled = Scaled(case)
+            raise InputError(error_message("constraints", condition, "none", way_out))
+        scaled = NormalizedContext(context)
         return logei.qLogProbabilityOfFeasibility(
             scaled.model,
-            sampler=sampler(self.samples, case.seed),
-            X_pending=scaled.pending(),
-            **scaled.constraints(),
+            sampler=sobol_sampler(self.n_samples, context.seed),
+            X_pending=scaled.X_pending(),
+            **scaled.constraint_arguments(),
         )
 
     def description(self) -> dict[str, Any]:

@@ -22,15 +22,18 @@ from botorch.acquisition import logei as single
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.multi_objective import logei
 
-from bostruct.acquisition.base import describe, refuse_pending
-from bostruct.acquisition.monte_carlo import sampler
-from bostruct.acquisition.multi_objective.acquisition_context import Case
-from bostruct.acquisition.multi_objective.analytic import FeasibleGain
-from bostruct.acquisition.multi_objective.normalization import Scaled, uncompiled
+from bostruct.acquisition.base import check_no_pending, describe
+from bostruct.acquisition.monte_carlo import sobol_sampler
+from bostruct.acquisition.multi_objective.acquisition_context import AcquisitionContext
+from bostruct.acquisition.multi_objective.analytic import FeasibilityWeightedEHVI
+from bostruct.acquisition.multi_objective.normalization import (
+    NormalizedContext,
+    without_compiled_kernel,
+)
 from bostruct.errors import check_count
 
 # With each pending candidate that joins a set, there are twice as many subsets of it.
-MOST_PENDING = 3
+MAX_PENDING = 3
 
 
 @final
@@ -45,22 +48,22 @@ class qLogExpectedHypervolumeImprovement:  # noqa: N801 - BoTorch's prefix of th
     of a front of 44 points: for large pools there is the closed form.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 128
-    joint: ClassVar[bool] = True
+    n_samples: int = 128
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
-    def build(self, case: Case) -> AcquisitionFunction:
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm."""
-        scaled = Scaled(case)
-        pending = scaled.pending()
-        if pending is not None and len(pending) > MOST_PENDING:
-            return noisy(scaled, self.samples)
-        return improvement(scaled, self.samples)
+        scaled = NormalizedContext(context)
+        pending = scaled.X_pending()
+        if pending is not None and len(pending) > MAX_PENDING:
+            return log_noisy_ehvi(scaled, self.n_samples)
+        return log_ehvi(scaled, self.n_samples)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -77,18 +80,18 @@ class qLogNoisyExpectedHypervolumeImprovement:  # noqa: N801 - BoTorch's prefix
     posterior of each candidate and all that may be on the front.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 128
-    joint: ClassVar[bool] = True
+    n_samples: int = 128
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
-    def build(self, case: Case) -> AcquisitionFunction:
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm."""
-        return noisy(Scaled(case), self.samples)
+        return log_noisy_ehvi(NormalizedContext(context), self.n_samples)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -107,63 +110,70 @@ class ExpectedHypervolumeImprovement:
     too small where an objective has a bound that cuts the box.
     """
 
-    joint: ClassVar[bool] = False
+    supports_q_batch: ClassVar[bool] = False
 
-    def build(self, case: Case) -> AcquisitionFunction:
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, 1, d] -> [b]`."""
-        refuse_pending(self, case.pending)
-        return FeasibleGain(Scaled(case))
+        check_no_pending(self, context.X_pending)
+        return FeasibilityWeightedEHVI(NormalizedContext(context))
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
         return describe(self)
 
 
-def improvement(scaled: Scaled, samples: int) -> AcquisitionFunction:
+def log_ehvi(normalized: NormalizedContext, n_samples: int) -> AcquisitionFunction:
     """Return the log of the expected gain over the observed front."""
     arguments = {
-        "sampler": sampler(samples, scaled.case.seed),
-        "X_pending": scaled.pending(),
-        **scaled.constraints(),
+        "sampler": sobol_sampler(n_samples, normalized.context.seed),
+        "X_pending": normalized.X_pending(),
+        **normalized.constraint_arguments(),
     }
-    m = len(scaled.case.reference)
+    m = len(normalized.context.reference_point)
     if m == 1:
         return single.qLogExpectedImprovement(
-            scaled.model, scaled.best(), objective=scaled.only(), **arguments
+            normalized.model,
+            normalized.best_f(),
+            objective=normalized.scalar_objective(),
+            **arguments,
         )
-    with uncompiled():
+    with without_compiled_kernel():
         return logei.qLogExpectedHypervolumeImprovement(
-            scaled.model,
-            scaled.case.reference.new_zeros(m),
-            scaled.boxes(),
-            objective=scaled.objective(),
+            normalized.model,
+            normalized.context.reference_point.new_zeros(m),
+            normalized.box_decomposition(),
+            objective=normalized.multi_output_objective(),
             **arguments,
         )
 
 
-def noisy(scaled: Scaled, samples: int) -> AcquisitionFunction:
+def log_noisy_ehvi(
+    normalized: NormalizedContext, n_samples: int
+) -> AcquisitionFunction:
     """Return the log of the expected gain over what is believed of the front."""
-    X, pending = scaled.looked_at()
+    X, pending = normalized.baseline_and_pending()
     if not len(X):
-        return improvement(scaled, samples)
+        return log_ehvi(normalized, n_samples)
     arguments = {
-        "sampler": sampler(samples, scaled.case.seed),
+        "sampler": sobol_sampler(n_samples, normalized.context.seed),
         "X_pending": pending,
-        **scaled.constraints(),
+        **normalized.constraint_arguments(),
     }
-    if len(scaled.case.reference) == 1:
+    if len(normalized.context.reference_point) == 1:
         return single.qLogNoisyExpectedImprovement(
-            scaled.model,
+            normalized.model,
             X,
-            objective=scaled.only(),
+            objective=normalized.scalar_objective(),
             prune_baseline=False,
             **arguments,
         )
-    with uncompiled():
+    with without_compiled_kernel():
         return logei.qLogNoisyExpectedHypervolumeImprovement(
-            scaled.model,
-            scaled.case.reference.new_zeros(len(scaled.case.reference)),
+            normalized.model,
+            normalized.context.reference_point.new_zeros(
+                len(normalized.context.reference_point)
+            ),
             X,
-            objective=scaled.objective(),
+            objective=normalized.multi_output_objective(),
             **arguments,
         )

@@ -31,73 +31,91 @@ from botorch.utils.multi_objective.box_decompositions.non_dominated import (
 from botorch.utils.multi_objective.pareto import is_non_dominated
 from torch import Tensor
 
-from bostruct.acquisition.monte_carlo import sampler
-from bostruct.acquisition.multi_objective.acquisition_context import Case
-from bostruct.acquisition.multi_objective.deterministic_outcomes import Joined
-from bostruct.objectives.pareto import complete, front
+from bostruct.acquisition.monte_carlo import sobol_sampler
+from bostruct.acquisition.multi_objective.acquisition_context import AcquisitionContext
+from bostruct.acquisition.multi_objective.deterministic_outcomes import (
+    DeterministicOutcomesModel,
+)
+from bostruct.objectives.pareto import is_complete, pareto_front
 
 # The width of the step from good enough to not, as a share of an outcome's range. Wide
 # steps have fat tails: at BoTorch's 1e-2 a structure that is certain to break a bound
 # keeps 1e-4 of its worth, more than most others have late in a search.
-STEP = 1e-6
+CONSTRAINT_ETA = 1e-6
 # Where the outcome is exact, so is the bound, up to rounding in how it was computed.
-STEP_EXACT = 1e-12
-ROUNDING = 1e-9
+DETERMINISTIC_CONSTRAINT_ETA = 1e-12
+ROUNDING_TOLERANCE = 1e-9
 # How many samples decide which observed structures may still be on the front.
-PRUNING_SAMPLES = 256
+N_PRUNING_SAMPLES = 256
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Scaled:
+class NormalizedContext:
     """One case, in BoTorch's terms.
 
     Args:
-        case: What is believed and wanted.
+        context: What is believed and wanted.
     """
 
-    case: Case
+    context: AcquisitionContext
 
     @property
     def model(self) -> Model:
         """A model of all outcomes, the exact ones among them."""
-        case = self.case
-        if case.known is None and case.learnt == case.goals.names:
+        case = self.context
+        if (
+            case.deterministic_outcomes is None
+            and case.modeled_outcomes == case.optimization_config.outcome_names
+        ):
             return case.model
-        return Joined(case.model, case.known, case.learnt, case.goals.names)
+        return DeterministicOutcomesModel(
+            case.model,
+            case.deterministic_outcomes,
+            case.modeled_outcomes,
+            case.optimization_config.outcome_names,
+        )
 
     @cached_property
-    def spans(self) -> Tensor:
+    def utility_ranges(self) -> Tensor:
         """What each utility is divided by, `[m]`: ideal - reference.
 
         The ideal is the best of the feasible rows; else of the complete ones, else of
         all. Where nothing betters the reference, the range, or its size, stands in.
         """
-        case = self.case
-        utilities = case.goals.utilities(case.Y)  # [t, m]
-        whole = complete(case.Y)
+        case = self.context
+        utilities = case.optimization_config.utilities(case.Y)  # [t, m]
+        whole = is_complete(case.Y)
         found = []
-        for j, reference in enumerate(case.reference.tolist()):
+        for j, reference in enumerate(case.reference_point.tolist()):
             u = utilities[:, j]
             known = u.isfinite()
-            tiers = (whole & case.goals.feasible(case.Y), whole & known, known)
+            tiers = (
+                whole & case.optimization_config.is_feasible(case.Y),
+                whole & known,
+                known,
+            )
             ideals = [float(u[rows].max()) for rows in tiers if rows.any()]
             spans = [ideal - reference for ideal in ideals]
             if known.any():
                 spans.append(float(u[known].max() - u[known].min()))
             spans += [abs(reference), 1.0]
             found.append(next(span for span in spans if span > 0))
-        return case.reference.new_tensor(found)
+        return case.reference_point.new_tensor(found)
 
-    def utilities(self, Y: Tensor, X: Tensor | None = None) -> Tensor:
+    def normalized_utilities(self, Y: Tensor, X: Tensor | None = None) -> Tensor:
         """Return `[..., m]` of outcomes `Y [..., k]`: 0 at the reference, 1 ideal."""
-        reference = self.case.reference.to(Y)
-        return (self.case.goals.utilities(Y) - reference) / self.spans.to(Y)
+        reference = self.context.reference_point.to(Y)
+        return (
+            self.context.optimization_config.utilities(Y) - reference
+        ) / self.utility_ranges.to(Y)
 
     @cached_property
-    def slack_spans(self) -> Tensor:
+    def constraint_ranges(self) -> Tensor:
         """What each slack is divided by, `[c]`: the range of its outcome."""
-        slacks = self.case.goals.slacks(self.case.Y)  # [t, c]
+        slacks = self.context.optimization_config.constraint_values(
+            self.context.Y
+        )  # [t, c]
         found = []
         for column in slacks.T:
             some = column[column.isfinite()]
@@ -107,73 +125,79 @@ class Scaled:
             found.append(next(span for span in spans if span > 0))
         return slacks.new_tensor(found)
 
-    def exact(self) -> list[bool]:
+    def deterministic_constraints(self) -> list[bool]:
         """Return whether the outcome of each slack is known without a model, `[c]`."""
         return [
-            part.name not in self.case.learnt
-            for part in self.case.goals.constraints
-            for _ in part.slack_names
+            part.name not in self.context.modeled_outcomes
+            for part in self.context.optimization_config.constraints
+            for _ in part.constraint_labels
         ]
 
-    def constraints(self) -> dict[str, Any]:
+    def constraint_arguments(self) -> dict[str, Any]:
         """Return the arguments that BoTorch's Monte-Carlo forms take for constraints.
 
         `eta` is a width per bound. An exact outcome that is equal to its bound, up to
         rounding, is good enough with weight 1 and not with 1/2.
         """
-        exact = self.exact()
+        exact = self.deterministic_constraints()
         if not exact:
             return {}
-        spans = self.slack_spans.tolist()
+        spans = self.constraint_ranges.tolist()
 
         def slack(Y: Tensor, i: int) -> Tensor:
-            column: Tensor = self.case.goals.slacks(Y)[..., i] / spans[i]
-            return column - ROUNDING if exact[i] else column
+            column: Tensor = (
+                self.context.optimization_config.constraint_values(Y)[..., i] / spans[i]
+            )
+            return column - ROUNDING_TOLERANCE if exact[i] else column
 
         calls: list[Callable[[Tensor], Tensor]] = [
             partial(slack, i=i) for i in range(len(exact))
         ]
-        widths = [STEP_EXACT if sure else STEP for sure in exact]
-        return {"constraints": calls, "eta": self.case.Y.new_tensor(widths)}
+        widths = [
+            DETERMINISTIC_CONSTRAINT_ETA if sure else CONSTRAINT_ETA for sure in exact
+        ]
+        return {"constraints": calls, "eta": self.context.Y.new_tensor(widths)}
 
-    def objective(self) -> GenericMCMultiOutputObjective:
+    def multi_output_objective(self) -> GenericMCMultiOutputObjective:
         """Return what turns sampled outcomes `[s, b, q, k]` into `[s, b, q, m]`."""
-        return GenericMCMultiOutputObjective(self.utilities)
+        return GenericMCMultiOutputObjective(self.normalized_utilities)
 
-    def only(self) -> GenericMCObjective:
+    def scalar_objective(self) -> GenericMCObjective:
         """Return what turns them into `[s, b, q]` where there is one objective."""
-        return GenericMCObjective(lambda Y, X=None: self.utilities(Y)[..., 0])
+        return GenericMCObjective(
+            lambda Y, X=None: self.normalized_utilities(Y)[..., 0]
+        )
 
-    def front(self) -> Tensor:
+    def pareto_utilities(self) -> Tensor:
         """Return the observed front before the reference, `[f, m]` scaled utilities."""
-        rows = front(self.case.Y, self.case.goals)
-        utilities = self.utilities(self.case.Y[rows])
+        rows = pareto_front(self.context.Y, self.context.optimization_config)
+        utilities = self.normalized_utilities(self.context.Y[rows])
         return utilities[(utilities > 0).all(dim=-1)]
 
-    def boxes(self, stretch: float = 1.0) -> FastNondominatedPartitioning:
+    def box_decomposition(self, scale: float = 1.0) -> FastNondominatedPartitioning:
         """Return the boxes of what would be new; one, above 0, without a front."""
-        points = stretch * self.front()
+        points = scale * self.pareto_utilities()
         return FastNondominatedPartitioning(points.new_zeros(points.shape[-1]), points)
 
-    def best(self) -> Tensor:
+    def best_f(self) -> Tensor:
         """Return the best feasible scaled utility, `[]`; 0 if none betters that."""
-        points = self.front()
+        points = self.pareto_utilities()
         return points.max() if len(points) else points.new_zeros(())
 
-    def baseline(self) -> Tensor:
+    def pruned_baseline(self) -> Tensor:
         """Return the complete `X [<= t, d]` that may be on the front, in order.
 
         What is pruned is on the front of none of many posterior samples. BoTorch's own
         pruning draws its seed from the global generator; this one does not.
         """
-        X = self.case.X[complete(self.case.Y)]
+        X = self.context.X[is_complete(self.context.Y)]
         if not len(X):
             return X
-        arguments = self.constraints()
+        arguments = self.constraint_arguments()
         with torch.no_grad():
-            draw = sampler(PRUNING_SAMPLES, self.case.seed)
+            draw = sobol_sampler(N_PRUNING_SAMPLES, self.context.seed)
             Y = draw(self.model.posterior(X))  # [s, t, k]
-            utilities = self.utilities(Y)
+            utilities = self.normalized_utilities(Y)
             good = (utilities > 0).all(dim=-1)
             for slack in arguments.get("constraints", ()):
                 good &= slack(Y) <= 0
@@ -182,25 +206,25 @@ class Scaled:
         kept: Tensor = X[best.any(dim=0)]
         return kept
 
-    def looked_at(self) -> tuple[Tensor, Tensor | None]:
+    def baseline_and_pending(self) -> tuple[Tensor, Tensor | None]:
         """Return the baseline and the pending candidates.
 
         Without a baseline the pending ones are it: the noisy forms believe of both
         what the model does.
         """
-        X, pending = self.baseline(), self.pending()
+        X, pending = self.pruned_baseline(), self.X_pending()
         if not len(X) and pending is not None:
             return pending, None
         return X, pending
 
-    def pending(self) -> Tensor | None:
+    def X_pending(self) -> Tensor | None:
         """Return what is being evaluated, `[p, d]`, or None."""
-        pending = self.case.pending
+        pending = self.context.X_pending
         return None if pending is None or pending.numel() == 0 else pending
 
 
 @contextlib.contextmanager
-def uncompiled() -> Iterator[None]:
+def without_compiled_kernel() -> Iterator[None]:
     """Build a hypervolume acquisition without calling a C++ compiler.
 
     BoTorch compiles a kernel for this machine when the first one is built: a minute,

@@ -19,15 +19,15 @@ from botorch.utils.multi_objective.scalarization import get_chebyshev_scalarizat
 from torch import Tensor
 
 from bostruct.acquisition.base import describe
-from bostruct.acquisition.monte_carlo import sampler
-from bostruct.acquisition.multi_objective.acquisition_context import Case
-from bostruct.acquisition.multi_objective.hypervolume_improvement import improvement
-from bostruct.acquisition.multi_objective.normalization import Scaled
+from bostruct.acquisition.monte_carlo import sobol_sampler
+from bostruct.acquisition.multi_objective.acquisition_context import AcquisitionContext
+from bostruct.acquisition.multi_objective.hypervolume_improvement import log_ehvi
+from bostruct.acquisition.multi_objective.normalization import NormalizedContext
 from bostruct.errors import check_count
 
 # Of the posterior means at the baseline, in shares of reference to ideal: below this
 # the scalarisation would divide by rounding errors.
-FLAT = 1e-6
+MIN_MEAN_RANGE = 1e-6
 
 
 @final
@@ -40,36 +40,38 @@ class qLogNParEGO:  # noqa: N801 - BoTorch's prefix of the joint forms
     boxes.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 128
-    joint: ClassVar[bool] = True
+    n_samples: int = 128
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
-    def build(self, case: Case) -> AcquisitionFunction:
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm.
 
         While nothing observed can be on the front there is nothing to improve on, and
         the gain is that of `qLogExpectedHypervolumeImprovement`.
         """
-        scaled = Scaled(case)
-        X, pending = scaled.looked_at()
+        scaled = NormalizedContext(context)
+        X, pending = scaled.baseline_and_pending()
         if not len(X):
-            return improvement(scaled, self.samples)
-        w = weights(len(case.reference), case.seed).to(case.reference)
-        objective = scaled.objective()
+            return log_ehvi(scaled, self.n_samples)
+        w = random_simplex_weights(len(context.reference_point), context.seed).to(
+            context.reference_point
+        )
+        objective = scaled.multi_output_objective()
         arguments = {
-            "sampler": sampler(self.samples, case.seed),
+            "sampler": sobol_sampler(self.n_samples, context.seed),
             "X_pending": pending,
             "prune_baseline": False,
-            **scaled.constraints(),
+            **scaled.constraint_arguments(),
         }
         with torch.no_grad():
             Y = objective(scaled.model.posterior(X).mean)  # [<= t, m]
-        if (Y.amax(dim=0) - Y.amin(dim=0) > FLAT).all():
+        if (Y.amax(dim=0) - Y.amin(dim=0) > MIN_MEAN_RANGE).all():
             return parego.qLogNParEGO(
                 scaled.model,
                 X,
@@ -92,7 +94,7 @@ class qLogNParEGO:  # noqa: N801 - BoTorch's prefix of the joint forms
         return describe(self)
 
 
-def weights(m: int, seed: int) -> Tensor:
+def random_simplex_weights(m: int, seed: int) -> Tensor:
     """Return a uniform draw from the simplex of `m` weights, `[m]`.
 
     Exponential numbers, divided by their sum, are uniform on it.

@@ -22,20 +22,26 @@ from botorch.utils.multi_objective.box_decompositions.non_dominated import (
 from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
-from bostruct.acquisition.base import describe, refuse_pending
-from bostruct.acquisition.multi_objective.acquisition_context import Case
-from bostruct.acquisition.multi_objective.analytic import FeasibleGain, interval
-from bostruct.acquisition.multi_objective.normalization import ROUNDING, Scaled
+from bostruct.acquisition.base import check_no_pending, describe
+from bostruct.acquisition.multi_objective.acquisition_context import AcquisitionContext
+from bostruct.acquisition.multi_objective.analytic import (
+    FeasibilityWeightedEHVI,
+    standard_normal_interval,
+)
+from bostruct.acquisition.multi_objective.normalization import (
+    ROUNDING_TOLERANCE,
+    NormalizedContext,
+)
 from bostruct.errors import check_positive
-from bostruct.objectives.pareto import front
+from bostruct.objectives.pareto import pareto_front
 
 # Of the scaled objectives: where an open box ends, and the least standard deviation.
-FAR, LEAST = 1e6, 1e-12
+OPEN_BOUND, MIN_STD = 1e6, 1e-12
 
 
 @final
 @dataclass(frozen=True)
-class EntryProbability:
+class ParetoProbabilityOfImprovement:
     """Probability of entering the front [K06], and the expected gain [Y19].
 
     Early on, when many structures enter for sure and a missing end of the front is
@@ -45,23 +51,27 @@ class EntryProbability:
     `ExpectedHypervolumeImprovement`. What equals a point of the front does not enter.
 
     Args:
-        gain: The weight of the expected gain, as a share of the box between reference
+        ehvi_weight: The weight of the expected gain, as a share of the box between reference
             and ideal point, beside the probability.
 
     Raises:
         InputError: the weight is not positive.
     """
 
-    gain: float = 1.0
-    joint: ClassVar[bool] = False
+    ehvi_weight: float = 1.0
+    supports_q_batch: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_positive("gain", self.gain, "It is the weight of the gain, say 1.")
+        check_positive(
+            "ehvi_weight", self.ehvi_weight, "It is the weight of the gain, say 1."
+        )
 
-    def build(self, case: Case) -> AcquisitionFunction:
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, 1, d] -> [b]`."""
-        refuse_pending(self, case.pending)
-        return Entry(Scaled(case), self.gain)
+        check_no_pending(self, context.X_pending)
+        return ParetoProbabilityAcquisition(
+            NormalizedContext(context), self.ehvi_weight
+        )
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -69,72 +79,85 @@ class EntryProbability:
 
 
 @final
-class Entry(AcquisitionFunction):  # type: ignore[misc]
+class ParetoProbabilityAcquisition(AcquisitionFunction):  # type: ignore[misc]
     """The probability that a structure enters the front, plus its weighted gain.
 
     Args:
-        scaled: The case.
-        weight: Of the gain.
+        normalized: The case.
+        ehvi_weight: Of the gain.
     """
 
-    def __init__(self, scaled: Scaled, weight: float) -> None:
-        super().__init__(scaled.model)
-        self.scaled, self.weight = scaled, weight
-        self.gain = FeasibleGain(scaled)
-        case = scaled.case
-        points = scaled.utilities(case.Y[front(case.Y, case.goals)])  # [f, m]
-        far = points.new_full((points.shape[-1],), -FAR)
+    def __init__(self, normalized: NormalizedContext, ehvi_weight: float) -> None:
+        super().__init__(normalized.model)
+        self.normalized, self.ehvi_weight = normalized, ehvi_weight
+        self.ehvi = FeasibilityWeightedEHVI(normalized)
+        case = normalized.context
+        points = normalized.normalized_utilities(
+            case.Y[pareto_front(case.Y, case.optimization_config)]
+        )  # [f, m]
+        far = points.new_full((points.shape[-1],), -OPEN_BOUND)
         if len(far) == 1:
             best = points.amax() if len(points) else far.squeeze()
             boxes = torch.stack([best, -far.squeeze()]).reshape(2, 1, 1)
         else:
             boxes = FastNondominatedPartitioning(far, points).get_hypercell_bounds()
-        low, high = bounds(scaled)
+        low, high = objective_bounds(normalized)
         least = torch.maximum(boxes[0], low)
         most = torch.maximum(torch.minimum(boxes[1], high), least)
-        self.boxes = torch.stack([least, most])
+        self.cell_bounds = torch.stack([least, most])
 
     @t_batch_mode_transform(expected_q=1)  # type: ignore[untyped-decorator]
     def forward(self, X: Tensor) -> Tensor:
         """Return `X [b, 1, d] -> [b]`."""
         belief = self.model.posterior(X)
         mean, variance = belief.mean, belief.variance  # [b, 1, k]
-        m = self.boxes.shape[-1]
-        sigma = variance[..., :m].sqrt() / self.scaled.spans.to(mean)
+        m = self.cell_bounds.shape[-1]
+        sigma = variance[..., :m].sqrt() / self.normalized.utility_ranges.to(mean)
         # What equals a point of the front up to rounding is behind it.
-        utility = self.scaled.utilities(mean) - ROUNDING  # [b, 1, m]
-        low, high = self.boxes.to(mean)  # [boxes, m]
-        sigma = sigma.clamp_min(LEAST)
-        inside = interval((low - utility) / sigma, (high - utility) / sigma)
+        utility = (
+            self.normalized.normalized_utilities(mean) - ROUNDING_TOLERANCE
+        )  # [b, 1, m]
+        low, high = self.cell_bounds.to(mean)  # [boxes, m]
+        sigma = sigma.clamp_min(MIN_STD)
+        inside = standard_normal_interval(
+            (low - utility) / sigma, (high - utility) / sigma
+        )
         entering = inside.prod(-1).sum(-1)  # [b]
-        names = [part.name for part in self.scaled.case.goals.objectives]
-        sound = self.gain.probability(mean, variance, but=names).squeeze(-1)
-        value: Tensor = entering * sound + self.weight * self.gain.of(mean, variance)
+        names = [
+            part.name for part in self.normalized.context.optimization_config.objectives
+        ]
+        sound = self.ehvi.feasibility_probability(
+            mean, variance, exclude=names
+        ).squeeze(-1)
+        value: Tensor = entering * sound + self.ehvi_weight * self.ehvi.from_moments(
+            mean, variance
+        )
         return value
 
 
-def bounds(scaled: Scaled) -> tuple[Tensor, Tensor]:
+def objective_bounds(normalized: NormalizedContext) -> tuple[Tensor, Tensor]:
     """Return which scaled utilities keep the bounds on the objectives, `[m]` each."""
-    case = scaled.case
+    case = normalized.context
     ends = []
-    for i, objective in enumerate(case.goals.objectives):
-        low, high = -FAR, FAR
-        for part in case.goals.constraints:
+    for i, objective in enumerate(case.optimization_config.objectives):
+        low, high = -OPEN_BOUND, OPEN_BOUND
+        for part in case.optimization_config.constraints:
             if part.name != objective.name:
                 continue
-            pair = [(part.above, -FAR), (part.below, FAR)]
+            pair = [(part.lower, -OPEN_BOUND), (part.upper, OPEN_BOUND)]
             found = [
                 far * objective.sign
                 if bound is None
                 else float(
-                    objective.sign * case.goals.outcome(part.name, bound)
-                    - case.reference[i]
+                    objective.sign
+                    * case.optimization_config.transform(part.name, bound)
+                    - case.reference_point[i]
                 )
-                / float(scaled.spans[i])
+                / float(normalized.utility_ranges[i])
                 for bound, far in pair
             ]
             low, high = sorted(found)
         # What is exact equals its bound up to rounding, see `forward`.
-        ends.append((low - 2 * ROUNDING, high + ROUNDING))
-    both = case.reference.new_tensor(ends)
+        ends.append((low - 2 * ROUNDING_TOLERANCE, high + ROUNDING_TOLERANCE))
+    both = case.reference_point.new_tensor(ends)
     return both[:, 0], both[:, 1]

@@ -16,9 +16,9 @@ from botorch.acquisition.monte_carlo import qUpperConfidenceBound
 from botorch.models.model import Model
 from torch import Tensor
 
-from bostruct.acquisition.base import describe, refuse_pending
-from bostruct.acquisition.monte_carlo import common
-from bostruct.errors import InputError, check_count, must
+from bostruct.acquisition.base import check_no_pending, describe
+from bostruct.acquisition.monte_carlo import mc_arguments
+from bostruct.errors import InputError, check_count, error_message
 
 
 def check_kappa(kappa: float) -> None:
@@ -29,7 +29,9 @@ def check_kappa(kappa: float) -> None:
     """
     if not (math.isfinite(kappa) and kappa >= 0):
         way_out = "0 trusts the mean, 1.3 is the default, 2 and more explore."
-        raise InputError(must("kappa", "be finite and not negative", kappa, way_out))
+        raise InputError(
+            error_message("kappa", "be finite and not negative", kappa, way_out)
+        )
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class LowerConfidenceBound:
 
     kappa: float = 1.3
     adaptive: bool = True
-    joint: ClassVar[bool] = False
+    supports_q_batch: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_kappa(self.kappa)
@@ -55,19 +57,19 @@ class LowerConfidenceBound:
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]` eV; `best`, `observed` and `seed` are unused."""
-        refuse_pending(self, pending)
+        """Return `X [b, 1, d] -> [b]` eV; `best_f`, `X_baseline` and `seed` are unused."""
+        check_no_pending(self, X_pending)
         return UpperConfidenceBound(model, beta=self.kappa**2, maximize=False)
 
-    def tempered(self, boldness: float) -> LowerConfidenceBound:
+    def scaled(self, kappa_factor: float) -> LowerConfidenceBound:
         """Return the bound with that much of its weight, if it is adaptive."""
-        return replace(self, kappa=self.kappa * boldness) if self.adaptive else self
+        return replace(self, kappa=self.kappa * kappa_factor) if self.adaptive else self
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -83,28 +85,28 @@ class qLowerConfidenceBound:  # noqa: N801 - BoTorch's prefix of the joint forms
 
     Args:
         kappa: The weight of σ. 0 trusts the mean; larger explores.
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
     kappa: float = 1.3
-    samples: int = 512
-    joint: ClassVar[bool] = True
+    n_samples: int = 512
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_kappa(self.kappa)
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]` eV; `best` and `observed` are unused."""
-        arguments = common(self.samples, seed, pending)
+        """Return `X [b, q, d] -> [b]` eV; `best_f` and `X_baseline` are unused."""
+        arguments = mc_arguments(self.n_samples, seed, X_pending)
         return qUpperConfidenceBound(model, beta=self.kappa**2, **arguments)
 
     def description(self) -> dict[str, Any]:

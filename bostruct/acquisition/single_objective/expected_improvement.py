@@ -20,8 +20,8 @@ from botorch.exceptions.warnings import NumericsWarning
 from botorch.models.model import Model
 from torch import Tensor
 
-from bostruct.acquisition.base import describe, lowest, refuse_pending
-from bostruct.acquisition.monte_carlo import baseline, common
+from bostruct.acquisition.base import best_f_tensor, check_no_pending, describe
+from bostruct.acquisition.monte_carlo import mc_arguments, pruned_baseline
 from bostruct.errors import check_count
 
 
@@ -41,22 +41,22 @@ class ExpectedImprovement:
     unlikely, which is nearly everywhere: prefer `LogExpectedImprovement` [A23].
     """
 
-    joint: ClassVar[bool] = False
+    supports_q_batch: ClassVar[bool] = False
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]` eV; `observed` and `seed` are unused."""
-        refuse_pending(self, pending)
+        """Return `X [b, 1, d] -> [b]` eV; `X_baseline` and `seed` are unused."""
+        check_no_pending(self, X_pending)
         kind = analytic.ExpectedImprovement
         with _quiet():
-            return kind(model, best_f=lowest(best), maximize=False)
+            return kind(model, best_f=best_f_tensor(best_f), maximize=False)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -67,21 +67,21 @@ class ExpectedImprovement:
 class LogExpectedImprovement:
     """`log E[max(best - E, 0)]`, without underflow [A23]."""
 
-    joint: ClassVar[bool] = False
+    supports_q_batch: ClassVar[bool] = False
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]`; `observed` and `seed` are unused."""
-        refuse_pending(self, pending)
+        """Return `X [b, 1, d] -> [b]`; `X_baseline` and `seed` are unused."""
+        check_no_pending(self, X_pending)
         kind = analytic.LogExpectedImprovement
-        return kind(model, best_f=lowest(best), maximize=False)
+        return kind(model, best_f=best_f_tensor(best_f), maximize=False)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -93,29 +93,29 @@ class qExpectedImprovement:  # noqa: N801 - BoTorch's prefix of the joint forms
     """The joint form of `ExpectedImprovement`: of the best of `q` candidates.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 512
-    joint: ClassVar[bool] = True
+    n_samples: int = 512
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]` eV; `observed` is unused."""
-        arguments = common(self.samples, seed, pending)
+        """Return `X [b, q, d] -> [b]` eV; `X_baseline` is unused."""
+        arguments = mc_arguments(self.n_samples, seed, X_pending)
         kind = monte_carlo.qExpectedImprovement
         with _quiet():
-            return kind(model, best_f=-lowest(best), **arguments)
+            return kind(model, best_f=-best_f_tensor(best_f), **arguments)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -127,28 +127,28 @@ class qLogExpectedImprovement:  # noqa: N801 - BoTorch's prefix of the joint for
     """The joint form of `LogExpectedImprovement`: of the best of `q` candidates [A23].
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 512
-    joint: ClassVar[bool] = True
+    n_samples: int = 512
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]`; `observed` is unused."""
-        arguments = common(self.samples, seed, pending)
+        """Return `X [b, q, d] -> [b]`; `X_baseline` is unused."""
+        arguments = mc_arguments(self.n_samples, seed, X_pending)
         kind = logei.qLogExpectedImprovement
-        return kind(model, best_f=-lowest(best), **arguments)
+        return kind(model, best_f=-best_f_tensor(best_f), **arguments)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -163,27 +163,27 @@ class qNoisyExpectedImprovement:  # noqa: N801 - BoTorch's prefix of the joint f
     form compares with the posterior at what was observed instead of with `best`.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 512
-    joint: ClassVar[bool] = True
+    n_samples: int = 512
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]` eV; needs `observed`, ignores `best`."""
-        arguments = common(self.samples, seed, pending)
-        X = baseline(self, model, observed, seed)  # [<= t, d]
+        """Return `X [b, q, d] -> [b]` eV; needs `X_baseline`, ignores `best_f`."""
+        arguments = mc_arguments(self.n_samples, seed, X_pending)
+        X = pruned_baseline(self, model, X_baseline, seed)  # [<= t, d]
         kind = monte_carlo.qNoisyExpectedImprovement
         with _quiet():
             return kind(model, X, prune_baseline=False, **arguments)
@@ -200,27 +200,27 @@ class qLogNoisyExpectedImprovement:  # noqa: N801 - BoTorch's prefix of the join
     Pending candidates count as observed ones: the value is what the set adds to them.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 512
-    joint: ClassVar[bool] = True
+    n_samples: int = 512
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]`; needs `observed`, ignores `best`."""
-        arguments = common(self.samples, seed, pending)
-        X = baseline(self, model, observed, seed)  # [<= t, d]
+        """Return `X [b, q, d] -> [b]`; needs `X_baseline`, ignores `best_f`."""
+        arguments = mc_arguments(self.n_samples, seed, X_pending)
+        X = pruned_baseline(self, model, X_baseline, seed)  # [<= t, d]
         kind = logei.qLogNoisyExpectedImprovement
         return kind(model, X, prune_baseline=False, **arguments)
 

@@ -13,8 +13,8 @@ from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.models.model import Model
 from torch import Tensor
 
-from bostruct.acquisition.base import describe, lowest, refuse_pending
-from bostruct.acquisition.monte_carlo import common
+from bostruct.acquisition.base import best_f_tensor, check_no_pending, describe
+from bostruct.acquisition.monte_carlo import mc_arguments
 from bostruct.errors import check_count, check_positive
 
 
@@ -22,21 +22,21 @@ from bostruct.errors import check_count, check_positive
 class ProbabilityOfImprovement:
     """`P(E < best)` [K64]; counts how likely a gain is, not how large."""
 
-    joint: ClassVar[bool] = False
+    supports_q_batch: ClassVar[bool] = False
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]`; `observed` and `seed` are unused."""
-        refuse_pending(self, pending)
+        """Return `X [b, 1, d] -> [b]`; `X_baseline` and `seed` are unused."""
+        check_no_pending(self, X_pending)
         kind = analytic.ProbabilityOfImprovement
-        return kind(model, best_f=lowest(best), maximize=False)
+        return kind(model, best_f=best_f_tensor(best_f), maximize=False)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -47,21 +47,21 @@ class ProbabilityOfImprovement:
 class LogProbabilityOfImprovement:
     """`log P(E < best)`, without underflow."""
 
-    joint: ClassVar[bool] = False
+    supports_q_batch: ClassVar[bool] = False
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]`; `observed` and `seed` are unused."""
-        refuse_pending(self, pending)
+        """Return `X [b, 1, d] -> [b]`; `X_baseline` and `seed` are unused."""
+        check_no_pending(self, X_pending)
         kind = analytic.LogProbabilityOfImprovement
-        return kind(model, best_f=lowest(best), maximize=False)
+        return kind(model, best_f=best_f_tensor(best_f), maximize=False)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -73,31 +73,31 @@ class qProbabilityOfImprovement:  # noqa: N801 - BoTorch's prefix of the joint f
     """The joint form of `ProbabilityOfImprovement`: of any of `q` candidates.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
-        width: Of the sigmoid that replaces the step so that there is a gradient, in eV.
+        n_samples: Quasi-random samples; powers of two are best.
+        tau: Of the sigmoid that replaces the step so that there is a gradient, in eV.
     """
 
-    samples: int = 512
-    width: float = 1e-3  # eV
-    joint: ClassVar[bool] = True
+    n_samples: int = 512
+    tau: float = 1e-3  # eV
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
-        check_positive("width", self.width, "In eV; the default is 1e-3.")
+        check_count("n_samples", self.n_samples)
+        check_positive("tau", self.tau, "In eV; the default is 1e-3.")
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]`; `observed` is unused."""
-        arguments = common(self.samples, seed, pending)
+        """Return `X [b, q, d] -> [b]`; `X_baseline` is unused."""
+        arguments = mc_arguments(self.n_samples, seed, X_pending)
         kind = monte_carlo.qProbabilityOfImprovement
-        return kind(model, best_f=-lowest(best), tau=self.width, **arguments)
+        return kind(model, best_f=-best_f_tensor(best_f), tau=self.tau, **arguments)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""

@@ -11,8 +11,8 @@ from botorch.acquisition.monte_carlo import qPosteriorStandardDeviation
 from botorch.models.model import Model
 from torch import Tensor
 
-from bostruct.acquisition.base import describe, refuse_pending
-from bostruct.acquisition.monte_carlo import common
+from bostruct.acquisition.base import check_no_pending, describe
+from bostruct.acquisition.monte_carlo import mc_arguments
 from bostruct.errors import check_count
 
 
@@ -20,19 +20,19 @@ from bostruct.errors import check_count
 class StandardDeviation:
     """`σ` of the latent energy: look where least is known, whatever the energy."""
 
-    joint: ClassVar[bool] = False
+    supports_q_batch: ClassVar[bool] = False
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
         """Return `X [b, 1, d] -> [b]` eV; the other arguments are unused."""
-        refuse_pending(self, pending)
+        check_no_pending(self, X_pending)
         return PosteriorStandardDeviation(model)
 
     def description(self) -> dict[str, Any]:
@@ -45,26 +45,26 @@ class qStandardDeviation:  # noqa: N801 - BoTorch's prefix of the joint forms
     """The joint form of `StandardDeviation`: the largest of `q` deviations, on average.
 
     Args:
-        samples: Quasi-random samples; powers of two are best.
+        n_samples: Quasi-random samples; powers of two are best.
     """
 
-    samples: int = 512
-    joint: ClassVar[bool] = True
+    n_samples: int = 512
+    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("samples", self.samples)
+        check_count("n_samples", self.n_samples)
 
     def build(
         self,
         model: Model,
-        best: float,
+        best_f: float,
         *,
-        observed: Tensor | None = None,
-        pending: Tensor | None = None,
+        X_baseline: Tensor | None = None,
+        X_pending: Tensor | None = None,
         seed: int = 0,
     ) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]` eV; `best` and `observed` are unused."""
-        arguments = common(self.samples, seed, pending)
+        """Return `X [b, q, d] -> [b]` eV; `best_f` and `X_baseline` are unused."""
+        arguments = mc_arguments(self.n_samples, seed, X_pending)
         return qPosteriorStandardDeviation(model, **arguments)
 
     def description(self) -> dict[str, Any]:

@@ -9,21 +9,21 @@ import numpy as np
 
 from bostruct.bench.single_objective.named_tasks import emt
 from bostruct.evaluators import Evaluation
-from bostruct.evaluators.alloys.convex_hull import ENTHALPY
+from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 from bostruct.structures import Structures, to_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-STRAIN = 0.015
+STRAIN_STEP = 0.015
 """Of lengths, between the energies of a parabola."""
 
-ROUNDS = 3
+N_PARABOLA_FITS = 3
 """Parabolas, each around the lowest point of the one before."""
 
 
 @final
-class Rigid:
+class RigidLatticeEMT:
     """The mixing enthalpy of a crystal whose atoms stay on their sites.
 
     Nine energies an evaluation. EMT is a model landscape, not data on real alloys.
@@ -32,22 +32,26 @@ class Rigid:
     def __call__(self, structures: Structures) -> Evaluation:
         """Return the energy at the best volume, and the mixing enthalpy per atom."""
         atoms = to_ase(structures)[0]
-        energy = lowest(atoms)
-        alone = sum(_element(symbol) for symbol in atoms.get_chemical_symbols())
+        energy = energy_at_best_volume(atoms)
+        alone = sum(_element_energy(symbol) for symbol in atoms.get_chemical_symbols())
         heat = (energy - alone) / len(atoms)
-        return Evaluation(energy, properties={ENTHALPY: heat})
+        return Evaluation(energy, properties={MIXING_ENTHALPY: heat})
 
     def description(self) -> dict[str, Any]:
         """Return what identifies it, as JSON values."""
-        return {"kind": "rigid", "calculator": "EMT", "numbers": [STRAIN, ROUNDS]}
+        return {
+            "kind": "rigid",
+            "calculator": "EMT",
+            "numbers": [STRAIN_STEP, N_PARABOLA_FITS],
+        }
 
 
-def lowest(atoms: Atoms) -> float:
+def energy_at_best_volume(atoms: Atoms) -> float:
     """Return the energy at the best volume, eV; the atoms are scaled on the way."""
     atoms.calc = emt()
-    strains = np.array([-STRAIN, 0.0, STRAIN])
+    strains = np.array([-STRAIN_STEP, 0.0, STRAIN_STEP])
     energy = 0.0
-    for _ in range(ROUNDS):
+    for _ in range(N_PARABOLA_FITS):
         cell = atoms.cell.array.copy()
         energies = []
         for strain in strains:
@@ -61,8 +65,8 @@ def lowest(atoms: Atoms) -> float:
 
 
 @cache
-def _element(symbol: str) -> float:
+def _element_energy(symbol: str) -> float:
     """Return the energy of an atom in the fcc crystal of an element, eV."""
     from ase.build import bulk
 
-    return lowest(bulk(symbol, "fcc", cubic=True)) / 4
+    return energy_at_best_volume(bulk(symbol, "fcc", cubic=True)) / 4

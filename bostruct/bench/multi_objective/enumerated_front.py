@@ -18,166 +18,177 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.multi_objective.tasks import Screen
-from bostruct.bench.single_objective.method import one_thread
-from bostruct.errors import InputError, LogError, must
+from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
+from bostruct.bench.single_objective.method import single_thread
+from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure, evaluate
-from bostruct.evaluators.quarantine import PREFIX
-from bostruct.objectives import front, hypervolume
-from bostruct.runtime.atomic_write import write
-from bostruct.runtime.canonical_json import canonical
+from bostruct.evaluators.quarantine import QUARANTINE_PREFIX
+from bostruct.objectives import hypervolume, pareto_front
+from bostruct.runtime.atomic_write import write_atomically
+from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.executors import InProcess, Workers
 from bostruct.structures import Structures
 
-PART = 40
+CHUNK_SIZE = 40
 """Members evaluated by one call, and written at once."""
 
-BEHIND = 0.1
+REFERENCE_MARGIN = 0.1
 """Of the range: how far the reference point is behind the worst of all."""
 
-Row = Mapping[str, Any]
+EvaluationRecord = Mapping[str, Any]
 """What is kept of an evaluation, as JSON values."""
 
 
-def behind(utilities: Tensor) -> Tensor:
+def reference_point_from_range(utilities: Tensor) -> Tensor:
     """Return the reference point of utilities `[n, m]`, `[m]`.
 
     With every objective scaled to [0, 1] over all rows and minimised it is 1.1; the
     share of a hypervolume does not depend on the scale.
     """
     low, high = utilities.amin(0), utilities.amax(0)
-    return low - BEHIND * (high - low)
+    return low - REFERENCE_MARGIN * (high - low)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Truth:
+class EnumeratedFront:
     """All members of a problem, and what is true of each.
 
     Args:
-        screen: The problem.
-        rows: Of every member, in the order of the list.
+        task: The problem.
+        records: Of every member, in the order of the list.
     """
 
-    screen: Screen
-    rows: tuple[Row, ...]
+    task: MultiObjectiveTask
+    records: tuple[EvaluationRecord, ...]
 
     @cached_property
     def members(self) -> Tensor:
         """The members, `[n, d]`."""
-        return self.screen.discrete.rows(0, len(self.rows))
+        return self.task.discrete_space.members(0, len(self.records))
 
     @cached_property
     def outcomes(self) -> Tensor:
         """Their outcomes, `[n, k]` in outcome space, NaN where there is none."""
         found = [
-            self.screen.outcomes(x, _evaluation(row))
-            for x, row in zip(self.members, self.rows, strict=True)
+            self.task.outcomes(x, _to_evaluation(row))
+            for x, row in zip(self.members, self.records, strict=True)
         ]
         return torch.tensor(found, dtype=torch.float64)
 
     @cached_property
-    def front(self) -> frozenset[int]:
+    def front_indices(self) -> frozenset[int]:
         """The places of the members that no other betters."""
-        return frozenset(front(self.outcomes, self.screen.goals).tolist())
+        return frozenset(
+            pareto_front(self.outcomes, self.task.optimization_config).tolist()
+        )
 
     @cached_property
-    def reference(self) -> Tensor:
+    def reference_point(self) -> Tensor:
         """The reference point, utilities `[m]`."""
         whole = self.outcomes[self.outcomes.isfinite().all(-1)]
-        return behind(self.screen.goals.utilities(whole))
+        return reference_point_from_range(
+            self.task.optimization_config.utilities(whole)
+        )
 
     @cached_property
-    def volume(self) -> float:
+    def hypervolume(self) -> float:
         """The hypervolume of the front, in units of the utilities."""
-        return hypervolume(self.outcomes, self.screen.goals, self.reference)
+        return hypervolume(
+            self.outcomes, self.task.optimization_config, self.reference_point
+        )
 
     @cached_property
-    def _places(self) -> dict[tuple[float, ...], int]:
+    def _index_of_member(self) -> dict[tuple[float, ...], int]:
         return {tuple(x.tolist()): i for i, x in enumerate(self.members)}
 
-    def place(self, X: Tensor) -> int:
+    def member_index(self, X: Tensor) -> int:
         """Return the place of the member at X `[d]` in the list."""
-        return self._places[tuple(self.screen.discrete.canonical(X).tolist())]
+        return self._index_of_member[
+            tuple(self.task.discrete_space.canonical(X).tolist())
+        ]
 
-    def outcome(self, place: int) -> Evaluation | Failure:
+    def outcome(self, index: int) -> Evaluation | Failure:
         """Return what is true of a member."""
-        found = _evaluation(self.rows[place])
-        return Failure(str(self.rows[place]["reason"])) if found is None else found
+        found = _to_evaluation(self.records[index])
+        return Failure(str(self.records[index]["reason"])) if found is None else found
 
 
 @final
-class Lookup:
+class TableEvaluator:
     """An evaluator that reads the table.
 
     Args:
-        truth: The table.
+        enumerated_front: The table.
     """
 
-    def __init__(self, truth: Truth) -> None:
-        self.truth = truth
+    def __init__(self, enumerated_front: EnumeratedFront) -> None:
+        self.enumerated_front = enumerated_front
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return what is true of one structure."""
-        X = self.truth.screen.domain.encode(structures)
-        return self.truth.outcome(self.truth.place(X[0]))
+        X = self.enumerated_front.task.search_space.encode(structures)
+        return self.enumerated_front.outcome(self.enumerated_front.member_index(X[0]))
 
     def description(self) -> dict[str, Any]:
         """Return what identifies it: what the table was made with."""
-        return {"kind": "table", "of": self.truth.screen.evaluator.description()}
+        return {
+            "kind": "table",
+            "of": self.enumerated_front.task.evaluator.description(),
+        }
 
 
-def identity(screen: Screen) -> str:
+def task_digest(task: MultiObjectiveTask) -> str:
     """Return a digest of what the truth depends on."""
-    return hashlib.sha256(canonical(screen.description()).encode()).hexdigest()
+    return hashlib.sha256(to_canonical_json(task.description()).encode()).hexdigest()
 
 
-def truth(
-    screen: Screen,
+def enumerate_front(
+    task: MultiObjectiveTask,
     out: Path,
-    workers: int = 1,
-    tell: Callable[[int, int], None] | None = None,
-) -> Truth:
+    n_workers: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> EnumeratedFront:
     """Return the truth of a problem: read from `out`, or computed and written there.
 
     Args:
-        screen: Its space can be listed.
+        task: Its space can be listed.
         out: A folder that exists.
-        workers: Processes.
-        tell: Is told how many members are done, and of how many.
+        n_workers: Processes.
+        on_progress: Is told how many members are done, and of how many.
 
     Raises:
         InputError: the space cannot be listed.
         LogError: the table cannot be read or written.
     """
-    size = screen.size
+    size = task.size
     if size is None:
         condition = "have a space that can be listed"
-        raise InputError(must("screen", condition, screen.name))
-    path = out / f"{screen.name}-{identity(screen)[:10]}.json"
-    rows = _read(path)
+        raise InputError(error_message("task", condition, task.name))
+    path = out / f"{task.name}-{task_digest(task)[:10]}.json"
+    rows = _read_records(path)
     missing = [i for i in range(size) if i not in rows]
-    parts = [missing[i : i + PART] for i in range(0, len(missing), PART)]
-    executor: Executor = InProcess() if workers == 1 else Workers(workers)
+    parts = [missing[i : i + CHUNK_SIZE] for i in range(0, len(missing), CHUNK_SIZE)]
+    executor: Executor = InProcess() if n_workers == 1 else Workers(n_workers)
     try:
-        for found in _computed(screen, parts, executor):
+        for found in _compute_records(task, parts, executor):
             rows |= found
             table = [{"member": i, **rows[i]} for i in sorted(rows)]
-            write(path, json.dumps(table, allow_nan=False).encode())
-            if tell is not None:
-                tell(len(rows), size)
+            write_atomically(path, json.dumps(table, allow_nan=False).encode())
+            if on_progress is not None:
+                on_progress(len(rows), size)
     finally:
         if isinstance(executor, Workers):
             executor.shutdown(wait=False)
-    return Truth(screen, tuple(rows[i] for i in range(size)))
+    return EnumeratedFront(task, tuple(rows[i] for i in range(size)))
 
 
-def _computed(
-    screen: Screen, parts: list[list[int]], executor: Executor
-) -> Iterator[dict[int, Row]]:
-    futures: list[Future[dict[int, Row]]] = []
-    for part in parts:
-        future = executor.submit(_part, screen, part)
+def _compute_records(
+    task: MultiObjectiveTask, chunks: list[list[int]], executor: Executor
+) -> Iterator[dict[int, EvaluationRecord]]:
+    futures: list[Future[dict[int, EvaluationRecord]]] = []
+    for part in chunks:
+        future = executor.submit(_evaluate_chunk, task, part)
         if isinstance(executor, InProcess):
             yield future.result()
         else:
@@ -186,18 +197,22 @@ def _computed(
         yield future.result()
 
 
-def _part(screen: Screen, places: list[int]) -> dict[int, Row]:
+def _evaluate_chunk(
+    task: MultiObjectiveTask, indices: list[int]
+) -> dict[int, EvaluationRecord]:
     """Return the rows of some members."""
-    with one_thread():
-        return {i: _row(screen, i) for i in places}
+    with single_thread():
+        return {i: _evaluate_member(task, i) for i in indices}
 
 
-def _row(screen: Screen, place: int) -> Row:
-    X = screen.discrete.rows(place, place + 1)
-    found = evaluate(screen.evaluator, screen.domain.decode(X))
+def _evaluate_member(task: MultiObjectiveTask, index: int) -> EvaluationRecord:
+    X = task.discrete_space.members(index, index + 1)
+    found = evaluate(task.evaluator, task.search_space.decode(X))
     if isinstance(found, Failure):
         return {"reason": found.reason, "seconds": found.seconds}
-    doubts = {k: v for k, v in found.provenance.items() if k.startswith(PREFIX)}
+    doubts = {
+        k: v for k, v in found.provenance.items() if k.startswith(QUARANTINE_PREFIX)
+    }
     return {
         "energy": found.energy,
         "properties": dict(found.properties),
@@ -206,18 +221,18 @@ def _row(screen: Screen, place: int) -> Row:
     }
 
 
-def _evaluation(row: Row) -> Evaluation | None:
-    if "energy" not in row:
+def _to_evaluation(record: EvaluationRecord) -> Evaluation | None:
+    if "energy" not in record:
         return None
     return Evaluation(
-        row["energy"],
-        properties=row["properties"],
-        seconds=row["seconds"],
-        provenance=row["provenance"],
+        record["energy"],
+        properties=record["properties"],
+        seconds=record["seconds"],
+        provenance=record["provenance"],
     )
 
 
-def _read(path: Path) -> dict[int, Row]:
+def _read_records(path: Path) -> dict[int, EvaluationRecord]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -11,19 +11,23 @@ from typing import Any, Protocol, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.multi_objective.fault_injection import Poison, Poisoned
-from bostruct.bench.multi_objective.genetic import POPULATION, WEIGHTS, genetic
-from bostruct.bench.multi_objective.run import Trace, logged, read
-from bostruct.bench.multi_objective.tasks import Screen
-from bostruct.bench.single_objective.method import one_thread
+from bostruct.bench.multi_objective.fault_injection import FaultMode, FaultyEvaluator
+from bostruct.bench.multi_objective.genetic import (
+    OPERATOR_WEIGHTS,
+    POPULATION_SIZE,
+    run_genetic_algorithm,
+)
+from bostruct.bench.multi_objective.run import FrontRun, read_run, run_from_log
+from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
+from bostruct.bench.single_objective.method import single_thread
 from bostruct.campaign import Campaign, stop
 from bostruct.errors import check_count
 from bostruct.evaluators import Evaluation, Evaluator, evaluate
-from bostruct.runtime.canonical_json import canonical
-from bostruct.runtime.rng import stream
+from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.runtime.rng import generator_for
 
 
-class Hunt(Protocol):
+class FrontMethod(Protocol):
     """One way to look for a front."""
 
     @property
@@ -32,45 +36,50 @@ class Hunt(Protocol):
         ...
 
     def run(
-        self, screen: Screen, evaluator: Evaluator, seed: int, count: int, out: Path
-    ) -> Trace:
-        """Return `count` evaluations; what was finished before is read from `out`."""
+        self,
+        task: MultiObjectiveTask,
+        evaluator: Evaluator,
+        seed: int,
+        n_evaluations: int,
+        out: Path,
+    ) -> FrontRun:
+        """Return `n_evaluations` evaluations; what was finished before is read from `out`."""
         ...
 
 
-def place(out: Path, screen: Screen, name: str, seed: int) -> Path:
+def run_folder(out: Path, task: MultiObjectiveTask, name: str, seed: int) -> Path:
     """Return the folder of one run; its trace is the file of that name."""
-    return out / screen.name / name.replace(" ", "-") / f"seed-{seed:03d}"
+    return out / task.name / name.replace(" ", "-") / f"seed-{seed:03d}"
 
 
-def file(folder: Path) -> Path:
+def run_file(folder: Path) -> Path:
     """Return where the trace of a run is."""
     return folder.with_suffix(".json")
 
 
 @final
 @dataclass(frozen=True)
-class Screening:
+class CampaignFrontMethod:
     """A campaign, in a run folder of its own.
 
     Args:
-        initial: Random structures first; None leaves it to the campaign.
-        batch: Chosen together, and evaluated together.
-        poison: Which failures spoil the evaluator, by the seed of the run; None: none.
-        settings: Further arguments of `Campaign`, by name.
+        n_initial: Random structures first; None leaves it to the campaign.
+        batch_size: Chosen together, and evaluated together.
+        fault_mode: Which failures spoil the evaluator, by the seed of the run; None: none.
+        campaign_arguments: Further arguments of `Campaign`, by name.
         label: What they are called in the results.
     """
 
-    initial: int | None = None
-    batch: int = 1
-    poison: Poison | None = None
-    settings: tuple[tuple[str, Any], ...] = ()
+    n_initial: int | None = None
+    batch_size: int = 1
+    fault_mode: FaultMode | None = None
+    campaign_arguments: tuple[tuple[str, Any], ...] = ()
     label: str = ""
 
     def __post_init__(self) -> None:
-        if self.initial is not None:
-            check_count("initial", self.initial)
-        check_count("batch", self.batch)
+        if self.n_initial is not None:
+            check_count("n_initial", self.n_initial)
+        check_count("batch_size", self.batch_size)
 
     @property
     def name(self) -> str:
@@ -78,127 +87,148 @@ class Screening:
         parts = ["bostruct"]
         if self.label:
             parts.append(self.label)
-        if self.initial is not None:
-            parts.append(f"initial {self.initial}")
-        if self.batch > 1:
-            parts.append(f"batch {self.batch}")
-        if self.poison:
-            parts.append(f"poison {self.poison}")
+        if self.n_initial is not None:
+            parts.append(f"initial {self.n_initial}")
+        if self.batch_size > 1:
+            parts.append(f"batch {self.batch_size}")
+        if self.fault_mode:
+            parts.append(f"poison {self.fault_mode}")
         return " ".join(parts)
 
-    def campaign(self, screen: Screen, evaluator: Evaluator, seed: int) -> Campaign:
+    def campaign(
+        self, task: MultiObjectiveTask, evaluator: Evaluator, seed: int
+    ) -> Campaign:
         """Return the campaign."""
         return Campaign(
-            screen.domain,
-            Poisoned(evaluator, seed, self.poison) if self.poison else evaluator,
-            initial=self.initial,
-            batch=self.batch,
-            objectives=screen.objectives,
-            constraints=screen.constraints,
-            **{**screen.settings, **dict(self.settings)},
+            task.search_space,
+            FaultyEvaluator(evaluator, seed, self.fault_mode)
+            if self.fault_mode
+            else evaluator,
+            n_initial=self.n_initial,
+            batch_size=self.batch_size,
+            objectives=task.objectives,
+            constraints=task.constraints,
+            **{**task.campaign_arguments, **dict(self.campaign_arguments)},
         )
 
     def run(
-        self, screen: Screen, evaluator: Evaluator, seed: int, count: int, out: Path
-    ) -> Trace:
+        self,
+        task: MultiObjectiveTask,
+        evaluator: Evaluator,
+        seed: int,
+        n_evaluations: int,
+        out: Path,
+    ) -> FrontRun:
         """Run or resume the campaign.
 
         Raises:
             LogError: the folder cannot be used.
             MismatchError: it holds another campaign.
         """
-        folder = place(out, screen, self.name, seed)
+        folder = run_folder(out, task, self.name, seed)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        campaign = self.campaign(screen, evaluator, seed)
-        mark = digest([campaign.description(), seed])
-        found = read(file(folder))
-        if found is not None and found.identity == mark and len(found) >= count:
+        campaign = self.campaign(task, evaluator, seed)
+        mark = settings_digest([campaign.description(), seed])
+        found = read_run(run_file(folder))
+        if found is not None and found.digest == mark and len(found) >= n_evaluations:
             return found
-        with one_thread():
-            rule = stop.Evaluations(count)
+        with single_thread():
+            rule = stop.Evaluations(n_evaluations)
             log = campaign.run(folder, seed, "cpu", stop=rule, progress=False)
-        trace = logged(log, screen.name, self.name, mark)
-        trace.write(file(folder))
+        trace = run_from_log(log, task.name, self.name, mark)
+        trace.write(run_file(folder))
         return trace
 
 
 @final
 @dataclass(frozen=True)
-class Chance:
+class RandomSearch:
     """Members drawn at random, none twice."""
 
     name: str = "random"
 
     def run(
-        self, screen: Screen, evaluator: Evaluator, seed: int, count: int, out: Path
-    ) -> Trace:
+        self,
+        task: MultiObjectiveTask,
+        evaluator: Evaluator,
+        seed: int,
+        n_evaluations: int,
+        out: Path,
+    ) -> FrontRun:
         """Evaluate them."""
-        return _noted(self.name, [], screen, evaluator, seed, count, out)
+        return _run_recorded(self.name, [], task, evaluator, seed, n_evaluations, out)
 
 
 @final
 @dataclass(frozen=True)
-class Genetic:
+class GeneticAlgorithm:
     """ASE's genetic algorithm; see `genetic`."""
 
     name: str = "genetic"
 
     def run(
-        self, screen: Screen, evaluator: Evaluator, seed: int, count: int, out: Path
-    ) -> Trace:
+        self,
+        task: MultiObjectiveTask,
+        evaluator: Evaluator,
+        seed: int,
+        n_evaluations: int,
+        out: Path,
+    ) -> FrontRun:
         """Evolve."""
-        settings = [POPULATION, list(WEIGHTS)]
-        return _noted(self.name, settings, screen, evaluator, seed, count, out)
+        settings = [POPULATION_SIZE, list(OPERATOR_WEIGHTS)]
+        return _run_recorded(
+            self.name, settings, task, evaluator, seed, n_evaluations, out
+        )
 
 
-def digest(parts: Any) -> str:  # noqa: ANN401 - JSON
+def settings_digest(parts: Any) -> str:  # noqa: ANN401 - JSON
     """Return a digest of JSON values."""
-    return hashlib.sha256(canonical(parts).encode()).hexdigest()
+    return hashlib.sha256(to_canonical_json(parts).encode()).hexdigest()
 
 
-def _noted(
+def _run_recorded(
     name: str,
     settings: list[Any],
-    screen: Screen,
+    task: MultiObjectiveTask,
     evaluator: Evaluator,
     seed: int,
-    count: int,
+    n_evaluations: int,
     out: Path,
-) -> Trace:
+) -> FrontRun:
     """Return the trace of a search that is told what it asks for."""
-    folder = place(out, screen, name, seed)
-    goals = screen.goals.description()
-    parts = [screen.description(), evaluator.description(), goals, settings, seed]
-    mark = digest(parts)
-    found = read(file(folder))
-    if found is not None and found.identity == mark and len(found) >= count:
+    folder = run_folder(out, task, name, seed)
+    goals = task.optimization_config.description()
+    parts = [task.description(), evaluator.description(), goals, settings, seed]
+    mark = settings_digest(parts)
+    found = read_run(run_file(folder))
+    if found is not None and found.digest == mark and len(found) >= n_evaluations:
         return found
     X: list[Tensor] = []
     Y: list[list[float]] = []
     seconds: list[float] = []
 
     def ask(x: Tensor) -> tuple[list[float], Evaluation | None]:
-        outcome = evaluate(evaluator, screen.domain.decode(x.unsqueeze(0)))
+        outcome = evaluate(evaluator, task.search_space.decode(x.unsqueeze(0)))
         told = outcome if isinstance(outcome, Evaluation) else None
         X.append(x)
-        Y.append(screen.outcomes(x, told))
+        Y.append(task.outcomes(x, told))
         seconds.append(outcome.seconds)
         return Y[-1], told
 
-    with one_thread():
-        if name == Genetic().name:
-            genetic(screen, seed, count, ask)
+    with single_thread():
+        if name == GeneticAlgorithm().name:
+            run_genetic_algorithm(task, seed, n_evaluations, ask)
         else:
-            for x in screen.sample(count, stream(seed, name)):
+            for x in task.sample(n_evaluations, generator_for(seed, name)):
                 ask(x)
-    trace = Trace(
-        screen.name,
+    trace = FrontRun(
+        task.name,
         name,
         seed,
         torch.stack(X),
         torch.tensor(Y, dtype=torch.float64),
         mark,
-        energies=math.fsum(seconds) / len(seconds),
+        evaluation_seconds=math.fsum(seconds) / len(seconds),
     )
-    trace.write(file(folder))
+    trace.write(run_file(folder))
     return trace

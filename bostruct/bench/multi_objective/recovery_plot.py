@@ -8,37 +8,43 @@ from typing import Any
 
 import numpy as np
 
-from bostruct.bench.multi_objective.front_recovery import Found
-from bostruct.plotting import COLORS, panels
+from bostruct.bench.multi_objective.front_recovery import FrontRecovery
+from bostruct.plotting import COLORS, bench_panels
 
-FRONTS = "fronts.png"
+FRONTS_PNG = "fronts.png"
 
-BAND = (0.1, 0.9)
+BAND_QUANTILES = (0.1, 0.9)
 """Quantiles over the seeds."""
 
-GREYS = {"random": "#777777", "genetic": "#444444"}
+BASELINE_COLORS = {"random": "#777777", "genetic": "#444444"}
 """Of what a campaign is compared with, which is dotted."""
 
-MISSING = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)
+MISSING_TICKS = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)
 """What may be left of the hypervolume: the labels of its axis."""
 
-MISSES, RECALL, SHARE = "hypervolume missing", "share found", "hypervolume found"
-KINDS, OPEN = (MISSES, RECALL), (SHARE,)
+MISSING_LABEL, RECALL_LABEL, HYPERVOLUME_LABEL = (
+    "hypervolume missing",
+    "share found",
+    "hypervolume found",
+)
+ENUMERATED_PANELS, RELATIVE_PANELS = (MISSING_LABEL, RECALL_LABEL), (HYPERVOLUME_LABEL,)
 """Panels of a problem whose front is known, and of another."""
 
-Curves = dict[tuple[str, str], list[Found]]
+RecoveriesByMethod = dict[tuple[str, str], list[FrontRecovery]]
 """Of a problem and a method: what each seed found."""
 
 
-def quantiles(rows: Sequence[Sequence[float]]) -> tuple[Any, Any, Any]:
+def median_and_band(rows: Sequence[Sequence[float]]) -> tuple[Any, Any, Any]:
     """Return the median and the ends of the band, as far as all rows go."""
     length = min(map(len, rows))
     table = np.array([row[:length] for row in rows])
-    low, middle, high = np.quantile(table, [BAND[0], 0.5, BAND[1]], axis=0)
+    low, middle, high = np.quantile(
+        table, [BAND_QUANTILES[0], 0.5, BAND_QUANTILES[1]], axis=0
+    )
     return middle, low, high
 
 
-def draw(curves: Curves, out: Path) -> None:
+def plot_recovery(recoveries: RecoveriesByMethod, out: Path) -> None:
     """Draw two panels for each problem, `fronts.png`.
 
     What is missing of the hypervolume, on a logarithmic axis, and the share of the true
@@ -48,51 +54,66 @@ def draw(curves: Curves, out: Path) -> None:
     Raises:
         LogError: it cannot be written.
     """
-    screens = list(dict.fromkeys(screen for screen, _ in curves))
+    screens = list(dict.fromkeys(screen for screen, _ in recoveries))
     true = {
         screen
         for screen in screens
         if all(
-            one.recall for (s, _), each in curves.items() if s == screen for one in each
+            one.recall
+            for (s, _), each in recoveries.items()
+            if s == screen
+            for one in each
         )
     }
-    wanted = [(s, kind) for s in screens for kind in (KINDS if s in true else OPEN)]
+    wanted = [
+        (s, kind)
+        for s in screens
+        for kind in (ENUMERATED_PANELS if s in true else RELATIVE_PANELS)
+    ]
     titles = [
-        f"{screen}, {'front' if kind == RECALL else 'volume'}"
+        f"{screen}, {'front' if kind == RECALL_LABEL else 'volume'}"
         for screen, kind in wanted
     ]
-    methods = list(dict.fromkeys(m for _, m in curves if m not in GREYS))
-    with panels(titles, out / FRONTS) as found:
+    methods = list(dict.fromkeys(m for _, m in recoveries if m not in BASELINE_COLORS))
+    with bench_panels(titles, out / FRONTS_PNG) as found:
         for (screen, kind), axes in zip(wanted, found, strict=True):
-            for (own, method), each in curves.items():
+            for (own, method), each in recoveries.items():
                 if own == screen:
-                    _line(axes, method, methods, each, kind)
+                    _draw_method(axes, method, methods, each, kind)
             axes.set_xlabel("evaluations")
             axes.set_ylabel(kind)
             axes.set_xlim(left=0)
             axes.set_ylim(0, 1)
-            if kind == MISSES:
+            if kind == MISSING_LABEL:
                 axes.set_yscale("log")
-                axes.set_ylim(MISSING[-1], 1)
-                axes.set_yticks(MISSING, [f"{100 * share:g} %" for share in MISSING])
+                axes.set_ylim(MISSING_TICKS[-1], 1)
+                axes.set_yticks(
+                    MISSING_TICKS, [f"{100 * share:g} %" for share in MISSING_TICKS]
+                )
                 axes.minorticks_off()
 
 
-def _line(
+def _draw_method(
     axes: Any,  # noqa: ANN401 - matplotlib
     method: str,
     methods: list[str],
-    each: Sequence[Found],
-    kind: str,
+    recoveries: Sequence[FrontRecovery],
+    quantity: str,
 ) -> None:
-    rows = [found.recall if kind == RECALL else found.volume for found in each]
-    middle, low, high = quantiles(rows)
-    if kind == MISSES:
+    rows = [
+        found.recall if quantity == RECALL_LABEL else found.hypervolume
+        for found in recoveries
+    ]
+    middle, low, high = median_and_band(rows)
+    if quantity == MISSING_LABEL:
         middle, low, high = (
-            np.clip(1 - part, MISSING[-1] / 2, None) for part in (middle, high, low)
+            np.clip(1 - part, MISSING_TICKS[-1] / 2, None)
+            for part in (middle, high, low)
         )
     own = method in methods
-    colour = COLORS[methods.index(method) % len(COLORS)] if own else GREYS[method]
+    colour = (
+        COLORS[methods.index(method) % len(COLORS)] if own else BASELINE_COLORS[method]
+    )
     at = np.arange(1, len(middle) + 1)
     axes.plot(at, middle, "-" if own else ":", color=colour, label=method)
     axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)

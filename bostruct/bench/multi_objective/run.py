@@ -12,38 +12,38 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.single_objective.run import PARTS
+from bostruct.bench.single_objective.run import TIMED_PARTS
 from bostruct.campaign import Log
-from bostruct.campaign.analysis.outcome_table import table
+from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.errors import LogError
-from bostruct.runtime.atomic_write import write
+from bostruct.runtime.atomic_write import write_atomically
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Trace:
+class FrontRun:
     """One search.
 
     Args:
-        screen: The name of the problem.
+        task: The name of the problem.
         method: The name of the search.
         seed: Of all that was random.
         X: `[n, d]` members in the order asked for.
         Y: `[n, k]` what it believes of them, in outcome space; NaN where it failed or
             is in quarantine.
-        identity: A digest of problem and settings.
-        seconds: Own time of each step that had a surrogate, `PARTS` each.
-        energies: Mean wall time of an evaluation, s.
+        digest: A digest of problem and settings.
+        step_seconds: Own time of each step that had a surrogate, `PARTS` each.
+        evaluation_seconds: Mean wall time of an evaluation, s.
     """
 
-    screen: str
+    task: str
     method: str
     seed: int
     X: Tensor
     Y: Tensor
-    identity: str
-    seconds: tuple[tuple[float, ...], ...] = ()
-    energies: float = 0.0
+    digest: str
+    step_seconds: tuple[tuple[float, ...], ...] = ()
+    evaluation_seconds: float = 0.0
 
     def __len__(self) -> int:
         return len(self.X)
@@ -51,14 +51,14 @@ class Trace:
     def json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {
-            "screen": self.screen,
+            "screen": self.task,
             "method": self.method,
             "seed": self.seed,
-            "identity": self.identity,
+            "identity": self.digest,
             "X": self.X.tolist(),
-            "Y": [[_known(value) for value in row] for row in self.Y.tolist()],
-            "seconds": [list(parts) for parts in self.seconds],
-            "energies": self.energies,
+            "Y": [[_finite_or_none(value) for value in row] for row in self.Y.tolist()],
+            "seconds": [list(parts) for parts in self.step_seconds],
+            "energies": self.evaluation_seconds,
         }
 
     def write(self, path: Path) -> None:
@@ -68,10 +68,10 @@ class Trace:
             LogError: it cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, json.dumps(self.json(), allow_nan=False).encode())
+        write_atomically(path, json.dumps(self.json(), allow_nan=False).encode())
 
 
-def read(path: Path) -> Trace | None:
+def read_run(path: Path) -> FrontRun | None:
     """Return what a file holds; None where there is none.
 
     Raises:
@@ -79,49 +79,49 @@ def read(path: Path) -> Trace | None:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return _trace(found)
+        return _run_from_json(found)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as error:
         raise LogError(f"could not read {path}: {error}. Delete it.") from error
 
 
-def logged(log: Log, screen: str, method: str, identity: str) -> Trace:
+def run_from_log(log: Log, task: str, method: str, digest: str) -> FrontRun:
     """Return what the log of a campaign with goals holds."""
-    trials = [trial for trial in log.undecoded() if trial.finished]
-    goals = log.goals
+    trials = [trial for trial in log.trial_records() if trial.is_finished]
+    goals = log.optimization_config
     assert goals is not None
     seconds = [trial.seconds for trial in trials]
     steps = [step for step in log.steps() if step.kind == "model"]
-    return Trace(
-        screen,
+    return FrontRun(
+        task,
         method,
         log.seed,
         torch.stack([trial.X for trial in trials]),
-        table(trials, goals),
-        identity,
-        tuple(tuple(step.seconds[part] for part in PARTS) for step in steps),
+        outcome_matrix(trials, goals),
+        digest,
+        tuple(tuple(step.seconds[part] for part in TIMED_PARTS) for step in steps),
         math.fsum(seconds) / len(seconds),
     )
 
 
-def _trace(found: Mapping[str, Any]) -> Trace:
-    return Trace(
+def _run_from_json(found: Mapping[str, Any]) -> FrontRun:
+    return FrontRun(
         found["screen"],
         found["method"],
         found["seed"],
-        _tensor(found["X"]),
-        _tensor(found["Y"]),
+        _outcome_tensor(found["X"]),
+        _outcome_tensor(found["Y"]),
         found["identity"],
         tuple(tuple(parts) for parts in found["seconds"]),
         found["energies"],
     )
 
 
-def _tensor(rows: Sequence[Sequence[float | None]]) -> Tensor:
+def _outcome_tensor(rows: Sequence[Sequence[float | None]]) -> Tensor:
     filled = [[math.nan if value is None else value for value in row] for row in rows]
     return torch.tensor(filled, dtype=torch.float64)
 
 
-def _known(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None

@@ -15,34 +15,39 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.multi_objective.emt_lattice import Rigid
+from bostruct.bench.multi_objective.emt_lattice import RigidLatticeEMT
 from bostruct.bench.single_objective.named_tasks import emt
-from bostruct.bench.single_objective.task import check_name
-from bostruct.candidates import Walk
-from bostruct.evaluators import AlloyProperties, Evaluator, prices, valid
-from bostruct.evaluators.alloys.convex_hull import ENTHALPY
-from bostruct.evaluators.alloys.property_checks import BULK, DENSITY
+from bostruct.bench.single_objective.task import check_folder_name
+from bostruct.candidates import EvolutionarySearch
+from bostruct.evaluators import (
+    AlloyProperties,
+    Evaluator,
+    element_prices,
+    trusted_properties,
+)
+from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
+from bostruct.evaluators.alloys.property_checks import BULK_MODULUS, DENSITY
 from bostruct.evaluators.base import Evaluation
-from bostruct.objectives import Constraint, Goals, Objective
+from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.spaces import Composition, Lattice, Orderings, Space, atomic_volumes
-from bostruct.spaces.space import Discrete
+from bostruct.spaces.space import DiscreteSpace
 
-PRICE = "price"
+PRICE_OUTCOME = "price"
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Screen:
+class MultiObjectiveTask:
     """A discrete space, an evaluator, and goals.
 
     Args:
         name: Of its folder and in the results.
-        space: Makes the space; called once.
+        make_space: Makes the space; called once.
         evaluator: What is true.
         objectives: What is wanted. Windows say what is believed of a spoilt evaluator.
         constraints: What makes a structure good enough.
-        about: One line for a person.
-        settings: Further arguments of `Campaign`, where its own would take too long
+        summary: One line for a person.
+        campaign_arguments: Further arguments of `Campaign`, where its own would take too long
             for a benchmark.
 
     Raises:
@@ -50,68 +55,75 @@ class Screen:
     """
 
     name: str
-    space: Callable[[], Space]
+    make_space: Callable[[], Space]
     evaluator: Evaluator
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
-    about: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
+    campaign_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_name(self.name)
-        Goals(self.objectives, self.constraints)
+        check_folder_name(self.name)
+        OptimizationConfig(self.objectives, self.constraints)
 
     @cached_property
-    def goals(self) -> Goals:
+    def optimization_config(self) -> OptimizationConfig:
         """Objectives and constraints together."""
-        return Goals(self.objectives, self.constraints)
+        return OptimizationConfig(self.objectives, self.constraints)
 
     @cached_property
-    def domain(self) -> Space:
+    def search_space(self) -> Space:
         """The space, made when it is first needed."""
-        return self.space()
+        return self.make_space()
 
     @property
-    def discrete(self) -> Discrete:
+    def discrete_space(self) -> DiscreteSpace:
         """The same, as a list of members."""
-        domain = self.domain
-        assert isinstance(domain, Discrete)
+        domain = self.search_space
+        assert isinstance(domain, DiscreteSpace)
         return domain
 
     @property
     def size(self) -> int | None:
         """How many members there are; None where they cannot be listed."""
-        return self.discrete.size
+        return self.discrete_space.size
 
-    def outcomes(self, X: Tensor, found: Evaluation | None) -> list[float]:
+    def outcomes(self, X: Tensor, evaluation: Evaluation | None) -> list[float]:
         """Return the outcomes of the member at X `[d]`, `[k]` in outcome space.
 
         What the space knows is taken from it; what else was not found is NaN.
         """
-        exact = self.discrete.known(X.unsqueeze(0))
+        exact = self.discrete_space.exact_properties(X.unsqueeze(0))
         raw = {name: float(value[0]) for name, value in exact.items()}
-        if found is None:
-            told = {name: raw.get(name, math.nan) for name in self.goals.names}
-            return self.goals.outcomes(told)
-        return self.goals.outcomes({"energy": found.energy, **valid(found), **raw})
+        if evaluation is None:
+            told = {
+                name: raw.get(name, math.nan)
+                for name in self.optimization_config.outcome_names
+            }
+            return self.optimization_config.outcome_vector(told)
+        return self.optimization_config.outcome_vector(
+            {"energy": evaluation.energy, **trusted_properties(evaluation), **raw}
+        )
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return up to n different members drawn at random, `[m, d]`."""
         size = self.size
         if size is not None:
             order = torch.randperm(size, generator=generator)[:n].tolist()
-            rows = [self.discrete.rows(i, i + 1) for i in order]
+            rows = [self.discrete_space.members(i, i + 1) for i in order]
             return torch.cat(rows)
         kept: dict[tuple[float, ...], Tensor] = {}
         while len(kept) < n:
-            for x in self.discrete.canonical(self.domain.sample(n, generator)):
+            for x in self.discrete_space.canonical(
+                self.search_space.sample(n, generator)
+            ):
                 kept.setdefault(tuple(x.tolist()), x)
         return torch.stack(list(kept.values())[:n])
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the truth, ready for JSON."""
         return {
-            "space": self.domain.description(),
+            "space": self.search_space.description(),
             "evaluator": self.evaluator.description(),
         }
 
@@ -121,14 +133,14 @@ def orderings() -> Space:
     from ase.build import bulk
 
     elements = ["Cu", "Pd", "Au"]
-    volumes, table = atomic_volumes(elements), prices()
+    volumes, table = atomic_volumes(elements), element_prices()
     price = {element: table[element] for element in elements}
     return Orderings(bulk("Cu"), elements, 6, volumes=volumes, price=price)
 
 
 def compositions() -> Space:
     """Return the compositions of six metals in steps of one eighth."""
-    elements, table = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"], prices()
+    elements, table = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"], element_prices()
     price = {element: table[element] for element in elements}
     return Composition(elements, step=1 / 8, price=price)
 
@@ -137,43 +149,53 @@ def lattice() -> Space:
     """Return the decorations of 32 fcc sites with five metals."""
     from ase.build import bulk
 
-    elements, table = ["Ni", "Cu", "Pd", "Ag", "Au"], prices()
+    elements, table = ["Ni", "Cu", "Pd", "Ag", "Au"], element_prices()
     price = {element: table[element] for element in elements}
     sites = bulk("Cu", cubic=True, a=3.9).repeat(2)
     return Lattice(sites, {"Cu": elements}, price=price)
 
 
-_stable = Objective(ENTHALPY, "minimize", unit="eV/atom", window=(-2.0, 2.0))
-_stiff = Objective(BULK, "maximize", unit="GPa", window=(1.0, 600.0))
-_light = Objective(DENSITY, "minimize", unit="g/cm3", window=(0.3, 25.0))
-_cheap = Objective(PRICE, "minimize", unit="$/kg", log=True)
-_alloyed = Constraint(ENTHALPY, below=0.0, unit="eV/atom", window=(-2.0, 2.0))
+_minimize_enthalpy = Objective(
+    MIXING_ENTHALPY, "minimize", unit="eV/atom", valid_range=(-2.0, 2.0)
+)
+_maximize_bulk_modulus = Objective(
+    BULK_MODULUS, "maximize", unit="GPa", valid_range=(1.0, 600.0)
+)
+_minimize_density = Objective(
+    DENSITY, "minimize", unit="g/cm3", valid_range=(0.3, 25.0)
+)
+_minimize_price = Objective(PRICE_OUTCOME, "minimize", unit="$/kg", log=True)
+_negative_enthalpy = Constraint(
+    MIXING_ENTHALPY, upper=0.0, unit="eV/atom", valid_range=(-2.0, 2.0)
+)
 
-SCREENS: Mapping[str, Screen] = {
+MULTI_OBJECTIVE_TASKS: Mapping[str, MultiObjectiveTask] = {
     screen.name: screen
     for screen in (
-        Screen(
+        MultiObjectiveTask(
             "orderings",
             orderings,
             AlloyProperties(emt, relaxation="cell"),
-            (_stable, _stiff, _cheap),
-            about="1,081 orderings of Cu-Pd-Au: stable, stiff, cheap",
+            (_minimize_enthalpy, _maximize_bulk_modulus, _minimize_price),
+            summary="1,081 orderings of Cu-Pd-Au: stable, stiff, cheap",
         ),
-        Screen(
+        MultiObjectiveTask(
             "compositions",
             compositions,
             AlloyProperties(emt),
-            (_stiff, _light, _cheap),
-            (_alloyed,),
-            about="1,287 compositions of six metals: stiff, light, cheap, not unmixing",
+            (_maximize_bulk_modulus, _minimize_density, _minimize_price),
+            (_negative_enthalpy,),
+            summary="1,287 compositions of six metals: stiff, light, cheap, not unmixing",
         ),
-        Screen(
+        MultiObjectiveTask(
             "lattice",
             lattice,
-            Rigid(),
-            (_stable, _cheap),
-            about="32 sites, 5 metals, cannot be listed: stable, cheap",
-            settings={"search": Walk(rounds=4, climbs=0)},
+            RigidLatticeEMT(),
+            (_minimize_enthalpy, _minimize_price),
+            summary="32 sites, 5 metals, cannot be listed: stable, cheap",
+            campaign_arguments={
+                "search": EvolutionarySearch(n_rounds=4, n_local_searches=0)
+            },
         ),
     )
 }

@@ -14,11 +14,11 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.single_objective.named_tasks import alloyed, platinum
+from bostruct.bench.single_objective.named_tasks import ni4_in_au100, pt8_on_au100
 from bostruct.spaces import Cluster, Space
 from bostruct.structures import SYMBOLS
 
-GUPTA = {
+GUPTA_PARAMETERS = {
     "Ni": (0.0376, 1.070, 16.999, 1.189, 2.491),
     "Cu": (0.0855, 1.224, 10.960, 2.278, 2.556),
     "Pt": (0.2975, 2.695, 10.612, 4.004, 2.775),
@@ -26,17 +26,17 @@ GUPTA = {
 }
 """A and ξ in eV, p and q, r0 in Å: Cleri and Rosato, Phys. Rev. B 48, 22 (1993)."""
 
-SHORTEST = 0.5
+MIN_DISTANCE = 0.5
 """σ. Lennard-Jones atoms closer than this repel each other no more."""
 
-REACH, SMOOTH = 6.0, 0.2
+CUTOFF, CUTOFF_WIDTH = 6.0, 0.2
 """Å. Where and how softly pairs on a surface end."""
 
-FAINT = 1e-12
+SQRT_FLOOR = 1e-12
 """eV². Keeps the slope of the square root finite for an atom on its own."""
 
 
-class Energy(Protocol):
+class EnergyFunction(Protocol):
     """X `[n, d]` to eV, `[n]`, differentiable."""
 
     def __call__(self, X: Tensor) -> Tensor:
@@ -50,22 +50,22 @@ class Landscape:
     """A space and its energy.
 
     Args:
-        make: Makes the space; called once.
-        potential: Takes the space, returns the energy.
+        make_space: Makes the space; called once.
+        make_energy: Takes the space, returns the energy.
     """
 
-    make: Callable[[], Space]
-    potential: Callable[[Space], Energy]
+    make_space: Callable[[], Space]
+    make_energy: Callable[[Space], EnergyFunction]
 
     @cached_property
     def space(self) -> Space:
         """The space, made when it is first needed."""
-        return self.make()
+        return self.make_space()
 
     @cached_property
-    def energy(self) -> Energy:
+    def energy(self) -> EnergyFunction:
         """The energy."""
-        return self.potential(self.space)
+        return self.make_energy(self.space)
 
 
 @final
@@ -80,7 +80,7 @@ class LennardJones:
         """Return the energy of each structure, ε."""
         P = X.reshape(len(X), -1, 3)
         square = (P[:, self._i] - P[:, self._j]).square().sum(-1)
-        sixth = square.clamp(min=SHORTEST**2) ** -3
+        sixth = square.clamp(min=MIN_DISTANCE**2) ** -3
         energy: Tensor = 4 * (sixth.square() - sixth).sum(-1)
         return energy
 
@@ -96,83 +96,93 @@ class Gupta:
 
     def __init__(self, space: Space) -> None:
         shape = space.decode(space.sample(1, torch.Generator().manual_seed(0)))
-        own = torch.tensor([GUPTA[SYMBOLS[k]] for k in space.numbers.tolist()])
+        own = torch.tensor(
+            [GUPTA_PARAMETERS[SYMBOLS[k]] for k in space.numbers.tolist()]
+        )
         own = own.to(torch.float64)
         one, two = own.unsqueeze(1), own.unsqueeze(0)
         mean, product = (one + two) / 2, (one * two).sqrt()
         pairs = torch.cat((product[..., :2], mean[..., 2:]), -1).unsqueeze(-2)
         self._A, self._xi, self._p, self._q, self._r0 = pairs.unbind(-1)  # [a, a, 1]
         self._space = space
-        self._moves = (~shape.fixed).nonzero().squeeze(-1)
-        self._rests = shape.fixed.nonzero().squeeze(-1)
+        self._free_atoms = (~shape.fixed).nonzero().squeeze(-1)
+        self._fixed_atoms = shape.fixed.nonzero().squeeze(-1)
         self._cell, self._pbc = shape.cell[0], shape.pbc[0]
         steps = [torch.arange(-1, 2) if k else torch.arange(1) for k in self._pbc]
-        self._shifts = (
+        self._image_shifts = (
             torch.cartesian_prod(*steps).to(self._cell) @ self._cell
         )  # [s, 3]
         self._periodic = bool(self._pbc.any())
-        P = shape.positions[self._rests]
-        _, bound = self._pairs(P.unsqueeze(0), P.unsqueeze(0), self._rests, self._rests)
-        self._bound = bound.sum(-1)  # [1, a - f]
+        P = shape.positions[self._fixed_atoms]
+        _, bound = self._repulsion_and_hopping(
+            P.unsqueeze(0), P.unsqueeze(0), self._fixed_atoms, self._fixed_atoms
+        )
+        self._fixed_density = bound.sum(-1)  # [1, a - f]
 
     def __call__(self, X: Tensor) -> Tensor:
         """Return the energy of each structure, eV."""
         P = self._space.decode(X).positions.reshape(len(X), -1, 3)
-        f, g = self._moves, self._rests
-        repulsion, density = self._pairs(P[:, f], P, f, torch.arange(P.shape[1]))
+        f, g = self._free_atoms, self._fixed_atoms
+        repulsion, density = self._repulsion_and_hopping(
+            P[:, f], P, f, torch.arange(P.shape[1])
+        )
         # what an atom that rests feels is as much again
         pushed = repulsion[..., f].sum((-1, -2)) + 2 * repulsion[..., g].sum((-1, -2))
-        there = self._bound + density[..., g].sum(-2)
-        pulled = (density.sum(-1) + FAINT).sqrt().sum(-1)
-        pulled = pulled + ((there + FAINT).sqrt() - (self._bound + FAINT).sqrt()).sum(
-            -1
-        )
+        there = self._fixed_density + density[..., g].sum(-2)
+        pulled = (density.sum(-1) + SQRT_FLOOR).sqrt().sum(-1)
+        pulled = pulled + (
+            (there + SQRT_FLOOR).sqrt() - (self._fixed_density + SQRT_FLOOR).sqrt()
+        ).sum(-1)
         return pushed - pulled
 
-    def _pairs(
-        self, A: Tensor, B: Tensor, one: Tensor, two: Tensor
+    def _repulsion_and_hopping(
+        self, A: Tensor, B: Tensor, atoms_a: Tensor, atoms_b: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return repulsion and squared hopping `[n, i, j]` of atoms one with two."""
         gap = A.unsqueeze(2) - B.unsqueeze(1)
         if self._periodic:
             turns = (gap @ torch.linalg.inv(self._cell)).round() * self._pbc
             gap = gap - turns @ self._cell
-        square = (gap.unsqueeze(-2) + self._shifts).square().sum(-1)  # [n, i, j, s]
-        itself = (one.unsqueeze(1) == two).unsqueeze(-1)
-        itself = itself & (self._shifts == 0).all(-1)
+        square = (
+            (gap.unsqueeze(-2) + self._image_shifts).square().sum(-1)
+        )  # [n, i, j, s]
+        itself = (atoms_a.unsqueeze(1) == atoms_b).unsqueeze(-1)
+        itself = itself & (self._image_shifts == 0).all(-1)
         distance = square.masked_fill(itself, 1e6).sqrt()
-        place = (one.unsqueeze(1), two)
+        place = (atoms_a.unsqueeze(1), atoms_b)
         stretch = distance / self._r0[place] - 1
         repulsion = self._A[place] * (-self._p[place] * stretch).exp()
         density = self._xi[place] ** 2 * (-2 * self._q[place] * stretch).exp()
         if self._periodic:
-            near = torch.sigmoid((REACH - distance) / SMOOTH)
+            near = torch.sigmoid((CUTOFF - distance) / CUTOFF_WIDTH)
             repulsion, density = repulsion * near, density * near
         return repulsion.sum(-1), density.sum(-1)
 
 
-def _root(square: Tensor) -> Tensor:
-    return (square + FAINT).sqrt().sum(-1)
+def _safe_sqrt_sum(square: Tensor) -> Tensor:
+    return (square + SQRT_FLOOR).sqrt().sum(-1)
 
 
-def _lj(n: int) -> Landscape:
-    return Landscape(partial(Cluster, f"Ar{n}", radii={"Ar": 0.56}), LennardJones)
+def _lennard_jones_landscape(n: int) -> Landscape:
+    return Landscape(
+        partial(Cluster, f"Ar{n}", atomic_radii={"Ar": 0.56}), LennardJones
+    )
 
 
-def _gupta(formula: str) -> Landscape:
+def _gupta_landscape(formula: str) -> Landscape:
     return Landscape(partial(Cluster, formula), Gupta)
 
 
 LANDSCAPES: Mapping[str, Landscape] = {
-    "lj19": _lj(19),
-    "lj26": _lj(26),
-    "lj38": _lj(38),
-    "au20": _gupta("Au20"),
-    "cu30": _gupta("Cu30"),
-    "au5cu10": _gupta("Au5Cu10"),
-    "au8cu8": _gupta("Au8Cu8"),
-    "au13cu12": _gupta("Au13Cu12"),
-    "pt8_au100": Landscape(platinum, Gupta),
-    "ni4_in_au100": Landscape(alloyed, Gupta),
+    "lj19": _lennard_jones_landscape(19),
+    "lj26": _lennard_jones_landscape(26),
+    "lj38": _lennard_jones_landscape(38),
+    "au20": _gupta_landscape("Au20"),
+    "cu30": _gupta_landscape("Cu30"),
+    "au5cu10": _gupta_landscape("Au5Cu10"),
+    "au8cu8": _gupta_landscape("Au8Cu8"),
+    "au13cu12": _gupta_landscape("Au13Cu12"),
+    "pt8_au100": Landscape(pt8_on_au100, Gupta),
+    "ni4_in_au100": Landscape(ni4_in_au100, Gupta),
 }
 """The landscapes by name; all but Lennard-Jones ones are Gupta's."""

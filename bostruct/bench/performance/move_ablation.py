@@ -22,137 +22,150 @@ from rich.table import Table
 from torch import Tensor
 
 from bostruct.bench.performance.model_potentials import LANDSCAPES, Landscape
-from bostruct.bench.single_objective.method import one_thread
-from bostruct.candidates import Search, relax
-from bostruct.candidates.batched_lbfgs import Relaxed
-from bostruct.errors import InputError, check_count, must
+from bostruct.bench.single_objective.method import single_thread
+from bostruct.candidates import BasinHopping, relax
+from bostruct.candidates.batched_lbfgs import RelaxationResult
+from bostruct.errors import InputError, check_count, error_message
 
-KNOWN, STEPS = 6, 8
+N_INITIAL, INITIAL_RELAXATION_STEPS = 6, 8
 """Structures known at the start, and the steps that each was relaxed."""
 
-FINE = 0.01
+ENERGY_TOLERANCE = 0.01
 """eV or ε. How far above the lowest energy makes no difference."""
 
-FULL, BARE = "all", "random, rattle"
+ALL_GENERATORS, SIMPLE_GENERATORS = "all", "random, rattle"
 """What the others are compared with: everything, or these two alone."""
 
-WIDTH = 160
+TABLE_WIDTH = 160
 """Columns of the table."""
 
-SEARCH = Search(rounds=5, patience=5)
+ABLATION_SEARCH = BasinHopping(n_rounds=5, patience=5)
 """What is compared: so many relaxations, whatever they find."""
 
 
 @final
 @dataclass(frozen=True)
-class Worth:
+class AblationResult:
     """What leaving out or adding a generator did.
 
     Attributes:
-        name: of the generator, or of what it is compared with.
+        generator: of the generator, or of what it is compared with.
         landscape: where.
-        solved: runs that ended in the lowest energy.
-        runs: how many.
+        n_solved: runs that ended in the lowest energy.
+        n_runs: how many.
         losses: of each run, by how many doublings its shortfall was larger than that
             of what it is compared with, on average over the rounds.
     """
 
-    name: str
+    generator: str
     landscape: str
-    solved: int
-    runs: int
+    n_solved: int
+    n_runs: int
     losses: tuple[float, ...]
 
 
 def ablate(
-    names: Sequence[str],
-    seeds: int,
-    search: Search = SEARCH,
-    chosen: Sequence[str] = (),
+    landscape_names: Sequence[str],
+    n_seeds: int,
+    search: BasinHopping = ABLATION_SEARCH,
+    generator_names: Sequence[str] = (),
     *,
-    added: bool = False,
-) -> list[Worth]:
+    add_to_simple: bool = False,
+) -> list[AblationResult]:
     """Return what each generator is worth, landscape by landscape.
 
     Args:
-        names: of landscapes.
-        seeds: runs of each.
+        landscape_names: of landscapes.
+        n_seeds: runs of each.
         search: the one that has all generators.
-        chosen: generators to leave out, one at a time; all that a space has by
+        generator_names: generators to leave out, one at a time; all that a space has by
             default.
-        added: whether they are added to the simplest ones instead.
+        add_to_simple: whether they are added to the simplest ones instead.
 
     Raises:
         InputError: a landscape or a generator that is not there.
     """
-    for name in names:
+    for name in landscape_names:
         if name not in LANDSCAPES:
             condition = f"be among {', '.join(LANDSCAPES)}"
-            raise InputError(must("names", condition, repr(name)))
-    there = {name: generators(LANDSCAPES[name], search) for name in names}
+            raise InputError(error_message("landscape_names", condition, repr(name)))
+    there = {
+        name: removable_generators(LANDSCAPES[name], search) for name in landscape_names
+    }
     known = dict.fromkeys(one for own in there.values() for one in own)
-    for one in chosen:
+    for one in generator_names:
         if one not in known:
             condition = f"be among {', '.join(known)}"
-            raise InputError(must("chosen", condition, repr(one)))
+            raise InputError(error_message("generator_names", condition, repr(one)))
     found = []
     for name, own in there.items():
-        simple = [one for one in own if one in BARE.split(", ")] if added else []
+        simple = (
+            [one for one in own if one in SIMPLE_GENERATORS.split(", ")]
+            if add_to_simple
+            else []
+        )
         rich = [one for one in own if one not in simple]
-        base = tuple(rich) if added else ()
-        lacks = {BARE if added else FULL: base}
+        base = tuple(rich) if add_to_simple else ()
+        lacks = {SIMPLE_GENERATORS if add_to_simple else ALL_GENERATORS: base}
         for one in rich:
-            if one in (chosen or known):
-                lacks[one] = tuple(k for k in rich if (k != one) == added)
+            if one in (generator_names or known):
+                lacks[one] = tuple(k for k in rich if (k != one) == add_to_simple)
         curves = {
-            one: lowest(LANDSCAPES[name], replace(search, without=lack), seeds)
+            one: best_energy_history(
+                LANDSCAPES[name], replace(search, exclude=lack), n_seeds
+            )
             for one, lack in lacks.items()
         }
-        found.extend(worths(name, curves))
+        found.extend(ablation_results(name, curves))
     return found
 
 
-def generators(landscape: Landscape, search: Search) -> list[str]:
+def removable_generators(landscape: Landscape, search: BasinHopping) -> list[str]:
     """Return the names of what may be left out: never the last of its kind."""
-    kept = search.kept(landscape.space)
+    kept = search.generators_and_moves(landscape.space)
     return [name for part in kept if len(part) > 1 for name in part]
 
 
-def lowest(landscape: Landscape, search: Search, seeds: int) -> Tensor:
+def best_energy_history(
+    landscape: Landscape, search: BasinHopping, n_seeds: int
+) -> Tensor:
     """Return the lowest energy after each round of each run, `[seeds, rounds]` eV.
 
     All runs are relaxed together.
     """
     space, energy = landscape.space, landscape.energy
 
-    def relaxed(X: Tensor, steps: int) -> Relaxed:
+    def relaxed(X: Tensor, steps: int) -> RelaxationResult:
         return relax(
             lambda X: -energy(X),
             X,
-            tolerance=search.tolerance,
-            steps=steps,
-            step=search.step,
+            fmax=search.fmax,
+            max_steps=steps,
+            max_step=search.max_step,
             project=space.project,
         )
 
     walks = []
-    for seed in range(seeds):
+    for seed in range(n_seeds):
         random = torch.Generator().manual_seed(seed)
-        start = relaxed(space.sample(KNOWN, random), STEPS)
-        walks.append(search.walk(space, start.X, -start.value, random))
+        start = relaxed(space.sample(N_INITIAL, random), INITIAL_RELAXATION_STEPS)
+        walks.append(search.ask_and_tell(space, start.X, -start.acq_value, random))
     found: list[list[float]] = [[] for _ in walks]
     starts = {run: next(walk) for run, walk in enumerate(walks)}
     while starts:
-        ends = relaxed(torch.cat(list(starts.values())), search.steps)
+        ends = relaxed(torch.cat(list(starts.values())), search.max_steps)
         at = 0
         for run, X in list(starts.items()):
             rows = slice(at, at + len(X))
             at += len(X)
-            end = Relaxed(
-                ends.X[rows], ends.value[rows], ends.steps[rows], ends.converged[rows]
+            end = RelaxationResult(
+                ends.X[rows],
+                ends.acq_value[rows],
+                ends.n_steps[rows],
+                ends.converged[rows],
             )
-            inside = space.contains(end.X) & end.value.isfinite()
-            best = -float(end.value.masked_fill(~inside, -torch.inf).max())
+            inside = space.contains(end.X) & end.acq_value.isfinite()
+            best = -float(end.acq_value.masked_fill(~inside, -torch.inf).max())
             found[run].append(min([best, *found[run][-1:]]))
             try:
                 starts[run] = walks[run].send(end)
@@ -161,7 +174,9 @@ def lowest(landscape: Landscape, search: Search, seeds: int) -> Tensor:
     return torch.tensor(found, dtype=torch.float64)
 
 
-def worths(landscape: str, curves: Mapping[str, Tensor]) -> list[Worth]:
+def ablation_results(
+    landscape: str, curves: Mapping[str, Tensor]
+) -> list[AblationResult]:
     """Return what each search did, from its curves of `lowest`.
 
     The first is what the others are compared with.
@@ -169,44 +184,52 @@ def worths(landscape: str, curves: Mapping[str, Tensor]) -> list[Worth]:
     first = next(iter(curves))
     bottom = min(float(curve.min()) for curve in curves.values())
     short = {
-        name: ((curve - bottom).clamp(min=FINE) / FINE).log2().mean(-1)
+        name: ((curve - bottom).clamp(min=ENERGY_TOLERANCE) / ENERGY_TOLERANCE)
+        .log2()
+        .mean(-1)
         for name, curve in curves.items()
     }
     return [
-        Worth(
+        AblationResult(
             name,
             landscape,
-            solved=int((curve[:, -1] < bottom + FINE).sum()),
-            runs=len(curve),
+            n_solved=int((curve[:, -1] < bottom + ENERGY_TOLERANCE).sum()),
+            n_runs=len(curve),
             losses=tuple((short[name] - short[first]).tolist()),
         )
         for name, curve in curves.items()
     ]
 
 
-def table(found: Sequence[Worth]) -> Table:
+def ablation_table(results: Sequence[AblationResult]) -> Table:
     """Return a line for each generator: what was lost everywhere, and on each."""
-    landscapes = list(dict.fromkeys(worth.landscape for worth in found))
-    added = found[0].name == BARE
+    landscapes = list(dict.fromkeys(worth.landscape for worth in results))
+    added = results[0].generator == SIMPLE_GENERATORS
     grid = Table("with" if added else "without", "lost", *landscapes)
-    for name in dict.fromkeys(worth.name for worth in found):
-        own = {worth.landscape: worth for worth in found if worth.name == name}
+    for name in dict.fromkeys(worth.generator for worth in results):
+        own = {worth.landscape: worth for worth in results if worth.generator == name}
         losses = [loss for worth in own.values() for loss in worth.losses]
-        cells = [_cell(own.get(landscape)) for landscape in landscapes]
-        grid.add_row(name, "" if name in (FULL, BARE) else _mean(losses), *cells)
+        cells = [_format_cell(own.get(landscape)) for landscape in landscapes]
+        grid.add_row(
+            name,
+            ""
+            if name in (ALL_GENERATORS, SIMPLE_GENERATORS)
+            else _mean_and_standard_error(losses),
+            *cells,
+        )
     return grid
 
 
-def _cell(worth: Worth | None) -> str:
-    if worth is None:
+def _format_cell(result: AblationResult | None) -> str:
+    if result is None:
         return ""
-    solved = f"{worth.solved}/{worth.runs}"
-    if worth.name in (FULL, BARE):
+    solved = f"{result.n_solved}/{result.n_runs}"
+    if result.generator in (ALL_GENERATORS, SIMPLE_GENERATORS):
         return solved
-    return f"{math.fsum(worth.losses) / worth.runs:+.2f} {solved}"
+    return f"{math.fsum(result.losses) / result.n_runs:+.2f} {solved}"
 
 
-def _mean(losses: Sequence[float]) -> str:
+def _mean_and_standard_error(losses: Sequence[float]) -> str:
     """Return the mean and its standard error, if there is one."""
     values = torch.tensor(losses, dtype=torch.float64)
     mean = f"{float(values.mean()):+.2f}"
@@ -215,7 +238,7 @@ def _mean(losses: Sequence[float]) -> str:
     return f"{mean} ± {float(values.std()) / math.sqrt(len(values)):.2f}"
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run it from a shell."""
     parser = argparse.ArgumentParser(
         prog="python -m bostruct.bench.performance.move_ablation", description=__doc__
@@ -224,11 +247,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--only", action="append", default=[], metavar="GENERATOR")
     parser.add_argument("--added", action="store_true")
-    given = parser.parse_args(words)
-    with one_thread():
+    given = parser.parse_args(arguments)
+    with single_thread():
         seeds = check_count("seeds", given.seeds)
-        found = ablate(given.names, seeds, chosen=given.only, added=given.added)
-    Console(width=WIDTH).print(table(found))
+        found = ablate(
+            given.names, seeds, generator_names=given.only, add_to_simple=given.added
+        )
+    Console(width=TABLE_WIDTH).print(ablation_table(found))
 
 
 if __name__ == "__main__":

@@ -22,19 +22,19 @@ from rich.table import Table
 from torch import Tensor
 
 from bostruct.acquisition import LowerConfidenceBound
-from bostruct.bench.uncertainty.datasets import Law
-from bostruct.candidates import Search, relax
+from bostruct.bench.uncertainty.datasets import ClusterDataset
+from bostruct.candidates import BasinHopping, relax
 from bostruct.spaces import Cluster
 from bostruct.structures import Structures
 from bostruct.surrogates import LocalGP
-from bostruct.surrogates.local_gp.model import LocalModel
+from bostruct.surrogates.local_gp.model import LocalGPModel
 
 FORMULA = "Cu15"
-LAW = Law(FORMULA)
-HELD = 200
+SPEED_DATASET = ClusterDataset(FORMULA)
+N_TEST = 200
 """Structures that no model is trained on."""
 
-RELAXED = 100
+N_RELAXATION_TRAIN = 100
 """Training structures behind the relaxations."""
 
 
@@ -42,114 +42,118 @@ class Accuracy(NamedTuple):
     """Errors on structures that were held out.
 
     Args:
-        train: Training structures.
-        energy: Mean absolute error, eV per atom.
-        forces: Mean absolute error, eV/Å.
-        square: Mean squared error over the predicted variance.
-        inside: Share within one standard deviation.
+        n_train: Training structures.
+        energy_mae: Mean absolute error, eV per atom.
+        force_mae: Mean absolute error, eV/Å.
+        mean_z2: Mean squared error over the predicted variance.
+        coverage_1sigma: Share within one standard deviation.
     """
 
-    train: int
-    energy: float
-    forces: float
-    square: float
-    inside: float
+    n_train: int
+    energy_mae: float
+    force_mae: float
+    mean_z2: float
+    coverage_1sigma: float
 
 
 class Throughput(NamedTuple):
     """Relaxations of one batch on the acquisition.
 
     Args:
-        batch: Structures at once.
-        rate: Relaxations per second.
-        steps: Mean steps of one.
-        each: s, of one structure and step.
+        batch_size: Structures at once.
+        relaxations_per_second: Relaxations per second.
+        mean_steps: Mean steps of one.
+        seconds_per_step: s, of one structure and step.
     """
 
-    batch: int
-    rate: float
-    steps: float
-    each: float
+    batch_size: int
+    relaxations_per_second: float
+    mean_steps: float
+    seconds_per_step: float
 
 
-class Scale(NamedTuple):
+class FitCost(NamedTuple):
     """One fit.
 
     Args:
-        train: Training structures.
-        inducing: Environments it sees through; a structure costs more with more.
-        seconds: Of the fit.
-        memory: GB, the most the process has held.
+        n_train: Training structures.
+        n_inducing: Environments it sees through; a structure costs more with more.
+        fit_seconds: Of the fit.
+        peak_memory_gb: GB, the most the process has held.
     """
 
-    train: int
-    inducing: int
-    seconds: float
-    memory: float
+    n_train: int
+    n_inducing: int
+    fit_seconds: float
+    peak_memory_gb: float
 
 
-def data(count: int, seed: int = 0, sphere: float | None = None) -> Structures:
-    """Return `count` labelled clusters.
+def labeled_clusters(
+    n: int, seed: int = 0, sphere_radius: float | None = None
+) -> Structures:
+    """Return `n` labelled clusters.
 
     Args:
-        count: How many.
+        n: How many.
         seed: Of all that is random.
-        sphere: As of a `Law`.
+        sphere_radius: As of a `Law`.
     """
-    return replace(LAW, sphere=sphere).draw(count, seed)
+    return replace(SPEED_DATASET, sphere_radius=sphere_radius).sample(n, seed)
 
 
-def more(structures: Structures, count: int, seed: int = 0) -> Structures:
-    """Return `count` labelled clusters: these, and shaken copies of them."""
+def extend_with_displaced(structures: Structures, n: int, seed: int = 0) -> Structures:
+    """Return `n` labelled clusters: these, and shaken copies of them."""
     generator = torch.Generator().manual_seed(seed)
-    found = list(structures[:count])
-    while len(found) < count:
+    found = list(structures[:n])
+    while len(found) < n:
         one = structures[len(found) % len(structures)].without_results()
-        found += LAW.shaken(one, generator)
+        found += SPEED_DATASET.displace_and_label(one, generator)
     return Structures.cat(found)
 
 
-def _known(structures: Structures) -> tuple[Tensor, Tensor]:
+def _labels(structures: Structures) -> tuple[Tensor, Tensor]:
     """Return energies and forces of labelled structures."""
     assert structures.energy is not None
     assert structures.forces is not None
     return structures.energy, structures.forces
 
 
-def accuracy(train: Structures, held: Structures, count: int) -> Accuracy:
-    """Return the errors of a model trained on the first `count` structures."""
-    found = LocalGP().fit(train[:count]).predict(held)
-    energy, forces = _known(held)
+def measure_accuracy(train: Structures, test: Structures, n_train: int) -> Accuracy:
+    """Return the errors of a model trained on the first `n_train` structures."""
+    found = LocalGP().fit(train[:n_train]).predict(test)
+    energy, forces = _labels(test)
     assert found.forces is not None
     missed = found.mean - energy
-    square = missed.square() / found.observed
+    square = missed.square() / found.predictive_variance
     return Accuracy(
-        count,
-        float((missed.abs() / held.counts).mean()),
+        n_train,
+        float((missed.abs() / test.counts).mean()),
         float((found.forces - forces).abs().mean()),
         float(square.mean()),
         float((square < 1).to(missed).mean()),
     )
 
 
-def throughput(value: Callable[[Tensor], Tensor], batch: int) -> Throughput:
+def measure_throughput(
+    acquisition_function: Callable[[Tensor], Tensor], batch_size: int
+) -> Throughput:
     """Return how fast random clusters relax, to 0.05 eV/Å or 100 steps."""
     space = Cluster(FORMULA)
-    X = space.sample(batch, torch.Generator().manual_seed(1))
+    X = space.sample(batch_size, torch.Generator().manual_seed(1))
     calls = [0]
 
     def counted(X: Tensor) -> Tensor:
         calls[0] += len(X)
-        return value(X)
+        return acquisition_function(X)
 
     start = time.process_time()
     end = relax(counted, X, project=space.project)
     seconds = time.process_time() - start
-    steps = float(end.steps.double().mean())
-    return Throughput(batch, batch / seconds, steps, seconds / calls[0])
+    steps = float(end.n_steps.double().mean())
+    return Throughput(batch_size, batch_size / seconds, steps, seconds / calls[0])
 
 
-def acquisition(model: LocalModel) -> Callable[[Tensor], Tensor]:
+def default_acquisition(model: LocalGPModel) -> Callable[[Tensor], Tensor]:
     """Return the default acquisition as a search sees it."""
     function = LowerConfidenceBound().build(model, 0.0)
 
@@ -160,31 +164,31 @@ def acquisition(model: LocalModel) -> Callable[[Tensor], Tensor]:
     return value
 
 
-def step(train: Structures, count: int) -> tuple[float, float]:
+def measure_step_seconds(train: Structures, n_train: int) -> tuple[float, float]:
     """Return the seconds of a fit, and of a search that relaxes 32 candidates once."""
-    space, known = Cluster(FORMULA), train[:count]
-    energy, _ = _known(known)
+    space, known = Cluster(FORMULA), train[:n_train]
+    energy, _ = _labels(known)
     start = time.process_time()
     model = LocalGP().fit(known, space)
     fitted = time.process_time()
     generator = torch.Generator().manual_seed(0)
-    search = Search(candidates=32, rounds=1)
-    search(acquisition(model), space, space.encode(known), energy, generator)
+    search = BasinHopping(n_candidates=32, n_rounds=1)
+    search(default_acquisition(model), space, space.encode(known), energy, generator)
     return fitted - start, time.process_time() - fitted
 
 
-def scale(train: Structures, count: int) -> Scale:
+def measure_fit_cost(train: Structures, n_train: int) -> FitCost:
     """Return what a fit costs."""
-    known = more(train, count)
+    known = extend_with_displaced(train, n_train)
     start = time.process_time()
     model = LocalGP().fit(known)
     seconds = time.process_time() - start
     unit = 1 if sys.platform == "darwin" else 1024
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    return Scale(count, len(model.inducing), seconds, memory)
+    return FitCost(n_train, len(model.inducing), seconds, memory)
 
 
-def _show(console: Console, table: Table) -> None:
+def _print_table(console: Console, table: Table) -> None:
     if table.row_count:
         console.print(table)
 
@@ -196,47 +200,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 32, 128])
     parser.add_argument("--steps", type=int, nargs="*", default=[20, 60, 100])
     parser.add_argument("--scale", type=int, nargs="*", default=[100, 1000])
-    parser.add_argument("--held", type=int, default=HELD)
+    parser.add_argument("--held", type=int, default=N_TEST)
     parser.add_argument(
         "--sphere", type=float, help="Å; atoms of the data are dropped into it"
     )
     wanted = parser.parse_args(arguments)
     torch.set_num_threads(1)
     console = Console()
-    count = max([RELAXED, *wanted.accuracy])
-    train = data(count, 0, wanted.sphere)
-    held = data(wanted.held, 1, wanted.sphere)
-    step(train, 3)  # compiles, and fills caches
+    count = max([N_RELAXATION_TRAIN, *wanted.accuracy])
+    train = labeled_clusters(count, 0, wanted.sphere)
+    held = labeled_clusters(wanted.held, 1, wanted.sphere)
+    measure_step_seconds(train, 3)  # compiles, and fills caches
     table = Table("train", "MAE eV/atom", "MAE eV/Å", "z²", "within 1 σ")
     for count in wanted.accuracy:
-        found = accuracy(train, held, count)
+        found = measure_accuracy(train, held, count)
         table.add_row(
             str(count),
-            f"{found.energy:.4f}",
-            f"{found.forces:.3f}",
-            f"{found.square:.2f}",
-            f"{found.inside:.2f}",
+            f"{found.energy_mae:.4f}",
+            f"{found.force_mae:.3f}",
+            f"{found.mean_z2:.2f}",
+            f"{found.coverage_1sigma:.2f}",
         )
-    _show(console, table)
-    value = acquisition(LocalGP().fit(train[:RELAXED], Cluster(FORMULA)))
+    _print_table(console, table)
+    value = default_acquisition(
+        LocalGP().fit(train[:N_RELAXATION_TRAIN], Cluster(FORMULA))
+    )
     table = Table("batch", "relaxations/s", "steps", "ms/structure and step")
     for batch in wanted.batches:
-        rate = throughput(value, batch)
-        each = f"{1e3 * rate.each:.2f}"
-        table.add_row(str(batch), f"{rate.rate:.1f}", f"{rate.steps:.0f}", each)
-    _show(console, table)
+        rate = measure_throughput(value, batch)
+        each = f"{1e3 * rate.seconds_per_step:.2f}"
+        table.add_row(
+            str(batch),
+            f"{rate.relaxations_per_second:.1f}",
+            f"{rate.mean_steps:.0f}",
+            each,
+        )
+    _print_table(console, table)
     table = Table("train", "fit s", "search s", "both s")
     for count in wanted.steps:
-        fit, search = step(train, count)
+        fit, search = measure_step_seconds(train, count)
         table.add_row(str(count), *(f"{x:.2f}" for x in (fit, search, fit + search)))
-    _show(console, table)
+    _print_table(console, table)
     table = Table("train", "inducing", "fit s", "ms each", "most memory GB")
     for count in sorted(wanted.scale):
-        cost = scale(train, count)
-        each = f"{1e3 * cost.seconds / count:.2f}"
-        numbers = f"{cost.seconds:.2f}", each, f"{cost.memory:.2f}"
-        table.add_row(str(count), str(cost.inducing), *numbers)
-    _show(console, table)
+        cost = measure_fit_cost(train, count)
+        each = f"{1e3 * cost.fit_seconds / count:.2f}"
+        numbers = f"{cost.fit_seconds:.2f}", each, f"{cost.peak_memory_gb:.2f}"
+        table.add_row(str(count), str(cost.n_inducing), *numbers)
+    _print_table(console, table)
 
 
 if __name__ == "__main__":

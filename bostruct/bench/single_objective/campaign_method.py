@@ -7,33 +7,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from bostruct.bench.single_objective.method import place
-from bostruct.bench.single_objective.run import PARTS, Belief, Run
-from bostruct.bench.single_objective.settings import SETTINGS, Setting
+from bostruct.bench.single_objective.method import run_folder
+from bostruct.bench.single_objective.run import TIMED_PARTS, EnergyPrediction, Run
+from bostruct.bench.single_objective.settings import CAMPAIGN_SETTINGS, Setting
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Campaign, Log, stop
-from bostruct.campaign.log.run_folder import inspect
+from bostruct.campaign.log.run_folder import has_campaign
 from bostruct.campaign.records import Trial
 from bostruct.errors import LogError, check_count
 
 
 @final
 @dataclass(frozen=True)
-class Campaigns:
+class CampaignMethod:
     """A campaign in a run folder for each seed, which `bostruct show` reads as well.
 
     Args:
         setting: What differs from the defaults.
-        cap: Evaluations, the first random ones and failed ones counted.
+        max_evaluations: Evaluations, the first random ones and failed ones counted.
         device: Of the tensor work.
     """
 
-    setting: Setting = SETTINGS["default"]
-    cap: int = 100
+    setting: Setting = CAMPAIGN_SETTINGS["default"]
+    max_evaluations: int = 100
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        check_count("evaluations", self.cap)
+        check_count("evaluations", self.max_evaluations)
 
     @property
     def name(self) -> str:
@@ -53,10 +53,10 @@ class Campaigns:
             LogError: the folder holds something else.
             MismatchError: it holds another campaign.
         """
-        folder = place(self, task, seed, out)
-        if not inspect(folder):
-            return self._run(task, seed)
-        return self._logged(task, seed, self.log(task, seed, out))
+        folder = run_folder(self, task, seed, out)
+        if not has_campaign(folder):
+            return self._empty_run(task, seed)
+        return self._run_from_log(task, seed, self.log(task, seed, out))
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
         """Run the campaign until the task is solved or the cap is reached.
@@ -67,10 +67,12 @@ class Campaigns:
             LogError: the folder cannot be used.
         """
         found = self.read(task, seed, out)
-        if found.finished:
+        if found.is_finished:
             return found
-        folder = place(self, task, seed, out)
-        rule = stop.EnergyReached(task.target) | stop.Evaluations(self.cap)
+        folder = run_folder(self, task, seed, out)
+        rule = stop.EnergyReached(task.target_energy) | stop.Evaluations(
+            self.max_evaluations
+        )
         campaign = self.campaign(task)
         reason = ""
         try:
@@ -80,7 +82,7 @@ class Campaigns:
         except Exception as error:  # noqa: BLE001 - a part may fail in any way
             reason = f"{type(error).__name__}: {error}"
         found = self.read(task, seed, out)
-        if not found.finished and not reason:
+        if not found.is_finished and not reason:
             reason = str(self.log(task, seed, out).sessions()[-1]["reason"])
         return replace(found, reason=reason)
 
@@ -91,38 +93,40 @@ class Campaigns:
             LogError: there is none.
             MismatchError: it is that of another campaign.
         """
-        return self.campaign(task).read(place(self, task, seed, out))
+        return self.campaign(task).read(run_folder(self, task, seed, out))
 
     def campaign(self, task: Task) -> Campaign:
         """Return the campaign that a task is solved with."""
-        return Campaign(task.domain, task.evaluator, **self.setting.arguments)
+        return Campaign(task.search_space, task.evaluator, **self.setting.arguments)
 
-    def _run(self, task: Task, seed: int) -> Run:
-        return Run(task.name, self.name, seed, self.cap, task.target)
+    def _empty_run(self, task: Task, seed: int) -> Run:
+        return Run(task.name, self.name, seed, self.max_evaluations, task.target_energy)
 
-    def _logged(self, task: Task, seed: int, log: Log) -> Run:
-        finished = [trial for trial in log.trials() if trial.finished]
-        trials = [trial for trial in finished if not trial.given]
-        last = max((t.step for t in trials[: self.cap]), default=-1)
+    def _run_from_log(self, task: Task, seed: int, log: Log) -> Run:
+        finished = [trial for trial in log.trials() if trial.is_finished]
+        trials = [trial for trial in finished if not trial.is_initial_data]
+        last = max((t.step for t in trials[: self.max_evaluations]), default=-1)
         steps = [s for s in log.steps() if s.kind == "model" and s.number <= last]
         return replace(
-            self._run(task, seed),
+            self._empty_run(task, seed),
             energies=tuple(trial.energy for trial in trials),
-            beliefs=tuple(_belief(trial) for trial in trials),
-            seconds=tuple(tuple(s.seconds[part] for part in PARTS) for s in steps),
+            predictions=tuple(_energy_prediction(trial) for trial in trials),
+            step_seconds=tuple(
+                tuple(s.seconds[part] for part in TIMED_PARTS) for s in steps
+            ),
         )
 
 
-def _belief(trial: Trial) -> Belief | None:
+def _energy_prediction(trial: Trial) -> EnergyPrediction | None:
     """Return what was expected of a trial, NaN for what is no number."""
-    if trial.candidate is None:
+    if trial.candidate_index is None:
         return None
     mean, latent, observed = (
         math.nan if value is None else value
-        for value in (trial.mean, trial.variance, trial.observed)
+        for value in (trial.mean, trial.latent_variance, trial.predictive_variance)
     )
-    return Belief(mean, _root(latent), _root(observed))
+    return EnergyPrediction(mean, _std_or_nan(latent), _std_or_nan(observed))
 
 
-def _root(variance: float) -> float:
+def _std_or_nan(variance: float) -> float:
     return math.sqrt(variance) if variance >= 0 else math.nan

@@ -15,49 +15,51 @@ from numpy.typing import NDArray
 from bostruct.evaluators import Evaluator, Failure, evaluate
 from bostruct.structures import Structures
 
-Array = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
-class Done(Exception):  # noqa: N818 - no error
+class SearchFinished(Exception):  # noqa: N818 - no error
     """The task is solved, or the cap is reached."""
 
 
-class Lost(Exception):  # noqa: N818 - the search goes on
+class EvaluationFailed(Exception):  # noqa: N818 - the search goes on
     """The evaluator has failed: this relaxation cannot go on."""
 
 
 @final
-class Counted:
+class CountingCalculator:
     """Looks like an ASE calculator.
 
     Args:
         evaluator: The true energy.
-        target: An energy at or below it ends the search, eV.
-        cap: Of the number of calls.
+        target_energy: An energy at or below it ends the search, eV.
+        max_evaluations: Of the number of calls.
 
     Attributes:
         energies: In the order asked for, eV; None where the evaluator failed.
     """
 
-    def __init__(self, evaluator: Evaluator, target: float, cap: int) -> None:
+    def __init__(
+        self, evaluator: Evaluator, target_energy: float, max_evaluations: int
+    ) -> None:
         self.evaluator = evaluator
-        self.target = target
-        self.cap = cap
+        self.target_energy = target_energy
+        self.max_evaluations = max_evaluations
         self.energies: list[float | None] = []
         self._template: Structures | None = None
-        self._known: tuple[Array, float, Array] | None = None
+        self._last_result: tuple[FloatArray, float, FloatArray] | None = None
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Whether the task is solved, or the cap is reached."""
         last = self.energies[-1] if self.energies else None
-        solved = last is not None and last <= self.target
-        return solved or len(self.energies) >= self.cap
+        solved = last is not None and last <= self.target_energy
+        return solved or len(self.energies) >= self.max_evaluations
 
     def attach(self, structures: Structures, atoms: Any) -> Any:  # noqa: ANN401 - ASE
         """Return the atoms of one structure with this as their calculator."""
         self._template = structures
-        self._known = None
+        self._last_result = None
         atoms.calc = self
         return atoms
 
@@ -67,31 +69,33 @@ class Counted:
         force_consistent: bool = False,
     ) -> float:
         """Return the energy, eV."""
-        return self._call(atoms)[1]
+        return self._evaluate(atoms)[1]
 
-    def get_forces(self, atoms: Any) -> Array:  # noqa: ANN401 - ASE
+    def get_forces(self, atoms: Any) -> FloatArray:  # noqa: ANN401 - ASE
         """Return the forces, eV/Å."""
-        return self._call(atoms)[2].copy()
+        return self._evaluate(atoms)[2].copy()
 
-    def _call(self, atoms: Any) -> tuple[Array, float, Array]:  # noqa: ANN401 - ASE
-        positions: Array = np.array(atoms.positions, dtype=np.float64)
-        if self._known is not None and np.array_equal(self._known[0], positions):
-            return self._known
-        if len(self.energies) >= self.cap:
-            raise Done
+    def _evaluate(self, atoms: Any) -> tuple[FloatArray, float, FloatArray]:  # noqa: ANN401 - ASE
+        positions: FloatArray = np.array(atoms.positions, dtype=np.float64)
+        if self._last_result is not None and np.array_equal(
+            self._last_result[0], positions
+        ):
+            return self._last_result
+        if len(self.energies) >= self.max_evaluations:
+            raise SearchFinished
         assert self._template is not None
         there = torch.from_numpy(positions).to(self._template.positions)
         if not bool(there.isfinite().all()):
-            raise Lost
+            raise EvaluationFailed
         outcome = evaluate(self.evaluator, replace(self._template, positions=there))
         if isinstance(outcome, Failure):
             self.energies.append(None)
-            raise Lost
+            raise EvaluationFailed
         self.energies.append(outcome.energy)
-        if outcome.energy <= self.target:
-            raise Done
+        if outcome.energy <= self.target_energy:
+            raise SearchFinished
         if outcome.forces is None:
-            raise Lost
-        forces: Array = outcome.forces.numpy()
-        self._known = (positions, outcome.energy, forces)
-        return self._known
+            raise EvaluationFailed
+        forces: FloatArray = outcome.forces.numpy()
+        self._last_result = (positions, outcome.energy, forces)
+        return self._last_result

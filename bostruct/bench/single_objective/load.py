@@ -7,66 +7,71 @@ from pathlib import Path
 from typing import TypeVar
 
 from bostruct.bench.single_objective.named_tasks import TASKS
-from bostruct.bench.single_objective.settings import SETTINGS, WITHOUT, Setting, setting
+from bostruct.bench.single_objective.settings import (
+    CAMPAIGN_SETTINGS,
+    WITHOUT_PREFIX,
+    Setting,
+    named_setting,
+)
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import campaign_file
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
 T = TypeVar("T", Task, Setting)
 
-DEFAULT = ("lj7", "lj13", "cu15")
+DEFAULT_TASKS = ("lj7", "lj13", "cu15")
 """The tasks that are run where none is named."""
 
-ALL = "all"
+ALL_TASKS = "all"
 """Stands for all named tasks."""
 
 
-def load(
-    words: Sequence[str], efforts: Sequence[str] = ("default",)
+def load_tasks_and_settings(
+    names: Sequence[str], setting_names: Sequence[str] = ("default",)
 ) -> tuple[list[Task], list[Setting]]:
     """Return the tasks and settings meant, each once and in order.
 
     Args:
-        words: Names of tasks, "all", or Python files that hold tasks and settings.
-        efforts: Names of settings, of ours or of the files; see `setting`.
+        names: Names of tasks, "all", or Python files that hold tasks and settings.
+        setting_names: Names of settings, of ours or of the files; see `setting`.
 
     Raises:
         InputError: something is not there.
     """
     tasks: list[Task] = []
-    settings: dict[str, Setting] = dict(SETTINGS)
-    for word in words:
+    settings: dict[str, Setting] = dict(CAMPAIGN_SETTINGS)
+    for word in names:
         if word.endswith(".py") or "/" in word:
-            values = vars(campaign_file.execute(Path(word), "task file")).values()
-            found, own = _instances(values, Task), _instances(values, Setting)
+            values = vars(campaign_file.load_module(Path(word), "task file")).values()
+            found, own = _instances_of(values, Task), _instances_of(values, Setting)
             if not found and not own:
                 way_out = "Write `mine = bostruct.bench.Task(name=..., ...)`."
                 condition = "make a Task or a Setting at module level"
-                raise InputError(must(word, condition, "none", way_out))
+                raise InputError(error_message(word, condition, "none", way_out))
             tasks.extend(found)
             settings.update({one.name: one for one in own})
-        elif word == ALL:
+        elif word == ALL_TASKS:
             tasks.extend(TASKS.values())
         else:
-            tasks.append(_named("task", word, TASKS, " or a file, mytask.py"))
+            tasks.append(_lookup("task", word, TASKS, " or a file, mytask.py"))
     if not tasks:
-        tasks = [TASKS[name] for name in DEFAULT]
-    chosen = {name: _setting(name, settings) for name in efforts}
+        tasks = [TASKS[name] for name in DEFAULT_TASKS]
+    chosen = {name: _find_setting(name, settings) for name in setting_names}
     return list(dict.fromkeys(tasks)), list(chosen.values())
 
 
-def _setting(name: str, own: Mapping[str, Setting]) -> Setting:
-    found = own.get(name) or setting(name)
-    return found or _named("effort", name, own, f" or {WITHOUT}MOVE")
+def _find_setting(name: str, settings: Mapping[str, Setting]) -> Setting:
+    found = settings.get(name) or named_setting(name)
+    return found or _lookup("effort", name, settings, f" or {WITHOUT_PREFIX}MOVE")
 
 
-def _instances(values: Iterable[object], kind: type[T]) -> list[T]:
-    found = {id(value): value for value in values if isinstance(value, kind)}
+def _instances_of(values: Iterable[object], cls: type[T]) -> list[T]:
+    found = {id(value): value for value in values if isinstance(value, cls)}
     return list(found.values())
 
 
-def _named(kind: str, name: str, known: Mapping[str, T], other: str = "") -> T:
-    if name not in known:
-        condition = f"be one of {', '.join(known)}{other}"
-        raise InputError(must(kind, condition, repr(name)))
-    return known[name]
+def _lookup(kind: str, name: str, choices: Mapping[str, T], alternative: str = "") -> T:
+    if name not in choices:
+        condition = f"be one of {', '.join(choices)}{alternative}"
+        raise InputError(error_message(kind, condition, repr(name)))
+    return choices[name]

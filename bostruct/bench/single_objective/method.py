@@ -22,7 +22,7 @@ class Method(Protocol):
         ...
 
     @property
-    def cap(self) -> int:
+    def max_evaluations(self) -> int:
         """Evaluations after which a run has failed."""
         ...
 
@@ -39,19 +39,19 @@ class Method(Protocol):
         ...
 
 
-def place(method: Method, task: Task, seed: int, out: Path) -> Path:
+def run_folder(method: Method, task: Task, seed: int, out: Path) -> Path:
     """Return where one run lies."""
     return out / method.folder(task) / f"seed-{seed:03d}"
 
 
-def measure(method: Method, task: Task, seed: int, out: Path) -> Run:
+def run_single_threaded(method: Method, task: Task, seed: int, out: Path) -> Run:
     """Run to the end on one core."""
-    with one_thread():
+    with single_thread():
         return method.run(task, seed, out)
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Let torch use one core, so that times can be compared."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -8,29 +8,29 @@ from typing import final
 
 @final
 @dataclass(frozen=True)
-class Finding:
+class RunDiagnosis:
     """Why one run failed or was slow.
 
     Args:
         task: Its name.
         method: Its name.
         seed: Of the run.
-        evaluations: To success; None if it failed.
+        evaluations_to_success: To success; None if it failed.
         cause: See `failures`.
-        gap: Of the lowest energy before that above the reference, eV.
-        looks: Steps that were asked.
-        agree: Of these, how many say so.
-        z: Of the answer as the last of those saw it, (E - mean) / σ.
+        energy_gap: Of the lowest energy before that above the reference, eV.
+        n_diagnosed_steps: Steps that were asked.
+        n_agreeing_steps: Of these, how many say so.
+        z_score: Of the answer as the last of those saw it, (E - mean) / σ.
         detail: In words.
     """
 
     task: str
     method: str
     seed: int
-    evaluations: int | None
+    evaluations_to_success: int | None
     cause: str
-    gap: float | None
-    looks: int = 0
-    agree: int = 0
-    z: float | None = None
+    energy_gap: float | None
+    n_diagnosed_steps: int = 0
+    n_agreeing_steps: int = 0
+    z_score: float | None = None
     detail: str = ""

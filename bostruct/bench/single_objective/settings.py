@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from bostruct.bench.single_objective.task import check_name
-from bostruct.candidates import Search
+from bostruct.bench.single_objective.task import check_folder_name
+from bostruct.candidates import BasinHopping
 
 
 @final
@@ -27,31 +27,31 @@ class Setting:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        check_folder_name(self.name)
 
 
-SETTINGS = {
+CAMPAIGN_SETTINGS = {
     setting.name: setting
     for setting in (
         Setting("default"),
-        Setting("quick", {"search": Search(candidates=8, rounds=1)}),
-        Setting("thorough", {"search": Search(rounds=30, patience=30)}),
+        Setting("quick", {"search": BasinHopping(n_candidates=8, n_rounds=1)}),
+        Setting("thorough", {"search": BasinHopping(n_rounds=30, patience=30)}),
     )
 }
 """Named settings, the same for all tasks: with some 20 energies of Cu15 a step of them
 takes some 3, 0.5 and 30 s of one core."""
 
-WITHOUT = "without-"
+WITHOUT_PREFIX = "without-"
 """Begins the name of a setting whose search lacks something: "without-permute"."""
 
 
-def setting(name: str) -> Setting | None:
+def named_setting(name: str) -> Setting | None:
     """Return a named setting, also one without a move or a random generator.
 
     >>> setting("without-rattle+twist").arguments["search"].without
     ('rattle', 'twist')
     """
-    if name.startswith(WITHOUT):
-        lacks = tuple(name.removeprefix(WITHOUT).split("+"))
-        return Setting(name, {"search": Search(without=lacks)})
-    return SETTINGS.get(name)
+    if name.startswith(WITHOUT_PREFIX):
+        lacks = tuple(name.removeprefix(WITHOUT_PREFIX).split("+"))
+        return Setting(name, {"search": BasinHopping(exclude=lacks)})
+    return CAMPAIGN_SETTINGS.get(name)

@@ -17,17 +17,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bostruct.errors import InputError, check_count, must
-from bostruct.uncertainty.calibration.wilson import Z, wilson
+from bostruct.errors import InputError, check_count, error_message
+from bostruct.uncertainty.calibration.wilson import Z_95, wilson_interval
 
-TAIL = 0.025
+TAIL_PROBABILITY = 0.025
 """Of each side."""
 
-Count = int | None
+EvaluationCount = int | None
 """Evaluations to success, None without."""
 
 
-def percentile(counts: Sequence[Count], share: float, cap: int) -> float | None:
+def percentile(
+    counts: Sequence[EvaluationCount], fraction: float, max_evaluations: int
+) -> float | None:
     """Return the count that a share of the runs stays within, failures at the cap.
 
     Between two runs it is interpolated linearly; None of no runs.
@@ -38,16 +40,18 @@ def percentile(counts: Sequence[Count], share: float, cap: int) -> float | None:
     Raises:
         InputError: the share is not between 0 and 1, or a count is above the cap.
     """
-    if not 0 <= share <= 1:
-        raise InputError(must("share", "be between 0 and 1", share))
-    values = [cap if count is None else count for count in counts]
-    if any(value > cap for value in values):
-        condition = f"be at most the cap, {cap}"
-        raise InputError(must("counts", condition, max(values)))
-    return float(np.quantile(values, share)) if values else None
+    if not 0 <= fraction <= 1:
+        raise InputError(error_message("fraction", "be between 0 and 1", fraction))
+    values = [max_evaluations if count is None else count for count in counts]
+    if any(value > max_evaluations for value in values):
+        condition = f"be at most the cap, {max_evaluations}"
+        raise InputError(error_message("counts", condition, max(values)))
+    return float(np.quantile(values, fraction)) if values else None
 
 
-def median_interval(counts: Sequence[Count], cap: int) -> tuple[float, float]:
+def median_interval(
+    counts: Sequence[EvaluationCount], max_evaluations: int
+) -> tuple[float, float]:
     """Return a 95 % interval of the median, failures at the cap; no fewer are meant.
 
     Between the k-th smallest and the k-th largest of n counts lies the median of all
@@ -63,9 +67,9 @@ def median_interval(counts: Sequence[Count], cap: int) -> tuple[float, float]:
         InputError: there are no runs.
     """
     n = check_count("runs", len(counts), 1)
-    values = sorted(cap if count is None else count for count in counts)
+    values = sorted(max_evaluations if count is None else count for count in counts)
     k, below = 0, 0.5**n
-    while below <= TAIL:
+    while below <= TAIL_PROBABILITY:
         k += 1
         below += math.comb(n, k) * 0.5**n
     k = max(k, 1)
@@ -73,23 +77,25 @@ def median_interval(counts: Sequence[Count], cap: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Curve:
+class SuccessCurve:
     """The share of runs that succeeded within a number of evaluations.
 
     Attributes:
         evaluations: from 0 to the cap, where the share changes.
-        share: at each.
+        solved_fraction: at each.
         low: of its Wilson interval.
         high: of its Wilson interval.
     """
 
     evaluations: tuple[int, ...]
-    share: tuple[float, ...]
+    solved_fraction: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
 
 
-def curve(counts: Sequence[Count], cap: int, z: float = Z) -> Curve:
+def success_curve(
+    counts: Sequence[EvaluationCount], max_evaluations: int, z: float = Z_95
+) -> SuccessCurve:
     """Return the success curve of at least one run.
 
     >>> curve([3, 7, 3, None], cap=10).share
@@ -100,13 +106,15 @@ def curve(counts: Sequence[Count], cap: int, z: float = Z) -> Curve:
     """
     n = len(counts)
     check_count("runs", n, 1)
-    solved = sorted(count for count in counts if count is not None and count <= cap)
-    at = sorted({0, *solved, cap})
+    solved = sorted(
+        count for count in counts if count is not None and count <= max_evaluations
+    )
+    at = sorted({0, *solved, max_evaluations})
     known = [sum(count <= end for count in solved) for end in at]
-    bands = [wilson(k, n, z) for k in known]
-    return Curve(
+    bands = [wilson_interval(k, n, z) for k in known]
+    return SuccessCurve(
         evaluations=tuple(at),
-        share=tuple(k / n for k in known),
+        solved_fraction=tuple(k / n for k in known),
         low=tuple(low for low, _ in bands),
         high=tuple(high for _, high in bands),
     )

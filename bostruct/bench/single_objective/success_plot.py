@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from bostruct.bench.single_objective.results import Results
-from bostruct.plotting import COLORS, label_outer, log_ticks, panels
+from bostruct.plotting import COLORS, bench_panels, label_outer, log_ticks
 
-SUCCESS = "success.png"
+SUCCESS_PNG = "success.png"
 
-STYLES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)))
+LINE_STYLES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)))
 """Of campaigns, for print without colours."""
 
-OTHERS = ("#444444", "#999999", "#777777", "#bbbbbb")
+BASELINE_COLORS = ("#444444", "#999999", "#777777", "#bbbbbb")
 """Greys of what a campaign is compared with, which is dotted."""
 
-Style = Mapping[str, Any]
+LineStyle = Mapping[str, Any]
 
 
-def success(results: Results, out: Path) -> None:
+def plot_success(results: Results, out: Path) -> None:
     """Draw a panel for each task, with Wilson bands, `success.png`.
 
     A curve ends at the cap of its runs, with a bar if some have not succeeded.
@@ -28,19 +28,21 @@ def success(results: Results, out: Path) -> None:
     Raises:
         LogError: it cannot be written.
     """
-    styles = _styles(results)
-    last = max(run.cap for run in results.runs)
-    with panels([task.name for task in results.tasks], out / SUCCESS) as found:
+    styles = _method_styles(results)
+    last = max(run.max_evaluations for run in results.runs)
+    with bench_panels(
+        [task.name for task in results.tasks], out / SUCCESS_PNG
+    ) as found:
         for task, axes in zip(results.tasks, found, strict=True):
             counts = {
-                sum(run.finished for run in results.of(task.name, method))
+                sum(run.is_finished for run in results.select(task.name, method))
                 for method in results.methods
             }
             few, many = min(counts), max(counts)
             runs = f"{many} runs" if few == many else f"{few} to {many} runs"
             axes.set_title(runs, loc="right", fontsize=7)
             for method in results.methods:
-                _curve(axes, results, task.name, method, styles[method])
+                _draw_curve(axes, results, task.name, method, styles[method])
             axes.fill_between([], [], color="0.8", lw=0, label="95 % interval")
             mark = {"ls": "", "marker": "|", "color": "0.3", "ms": 7, "mew": 1.4}
             axes.plot([], [], label="cap of unsolved runs", **mark)
@@ -53,32 +55,38 @@ def success(results: Results, out: Path) -> None:
         label_outer(found, "energy evaluations", "share of runs solved")
 
 
-def _styles(results: Results) -> dict[str, Style]:
+def _method_styles(results: Results) -> dict[str, LineStyle]:
     """Return how each method is drawn: what it is compared with stays behind."""
-    own = [m for m in results.methods if any(r.seconds for r in _of(results, m))]
+    own = [
+        m
+        for m in results.methods
+        if any(r.seconds for r in _runs_of_method(results, m))
+    ]
     others = [method for method in results.methods if method not in own]
     if not own:
         own, others = others, []
-    found: dict[str, Style] = {}
+    found: dict[str, LineStyle] = {}
     for i, method in enumerate(own):
         colour = COLORS[i % len(COLORS)]
-        style = {"color": colour, "ls": STYLES[i % len(STYLES)]}
+        style = {"color": colour, "ls": LINE_STYLES[i % len(LINE_STYLES)]}
         found[method] = {**style, "zorder": 3 - 0.1 * i}  # the first one on top
     for i, method in enumerate(others):
-        colour = OTHERS[i % len(OTHERS)]
+        colour = BASELINE_COLORS[i % len(BASELINE_COLORS)]
         found[method] = {"color": colour, "ls": (0, (1, 1)), "lw": 1.2}
     return found
 
 
-def _of(results: Results, method: str) -> list[Any]:
+def _runs_of_method(results: Results, method: str) -> list[Any]:
     return [run for run in results.runs if run.method == method]
 
 
-def _curve(axes: Any, results: Results, task: str, method: str, style: Style) -> None:  # noqa: ANN401 - matplotlib
-    found = results.curve(task, method)
+def _draw_curve(
+    axes: Any, results: Results, task: str, method: str, style: LineStyle
+) -> None:  # noqa: ANN401 - matplotlib
+    found = results.success_curve(task, method)
     if found is None:
         return
-    at, share, colour = found.evaluations, found.share, style["color"]
+    at, share, colour = found.evaluations, found.solved_fraction, style["color"]
     axes.step(at, share, where="post", label=method, **style)
     # what is certain of no success at all is not drawn: it is the same of all methods
     first = next((i for i, value in enumerate(share) if value > 0), len(at))

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bostruct.bench.single_objective.results import Results, Row
-from bostruct.bench.single_objective.run_diagnosis import Finding
+from bostruct.bench.single_objective.results import MethodSummary, Results
+from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
 
-COLUMNS = (
+SUMMARY_COLUMNS = (
     "task",
     "method",
     "solved",
@@ -23,10 +23,19 @@ COLUMNS = (
     "z²",
     "1σ",
 )
-WHY = ("task", "method", "seed", "needed", "gap, meV", "cause", "agree", "z")
+FAILURE_COLUMNS = (
+    "task",
+    "method",
+    "seed",
+    "needed",
+    "gap, meV",
+    "cause",
+    "agree",
+    "z",
+)
 
 
-WHY_NOTE = (
+FAILURE_NOTE = (
     "Runs that failed or took more than three times the median. gap: lowest energy "
     "before, above the reference; agree: steps that say so, of those asked; z: error "
     "of the answer's energy in σ. search: the answer was worth more than what was "
@@ -36,70 +45,80 @@ WHY_NOTE = (
 )
 
 
-def table(results: Results) -> RenderableType:
+def summary_table(results: Results) -> RenderableType:
     """Return the summary as a table, with what there is to say about it."""
-    grid = Table(*COLUMNS)
+    grid = Table(*SUMMARY_COLUMNS)
     for column in grid.columns[2:]:
         column.justify = "right"
-    rows = results.rows()
+    rows = results.summaries()
     before = ""
     for row in rows:
         if before and row.task != before:
             grid.add_section()
-        grid.add_row("" if row.task == before else row.task, row.method, *cells(row))
+        grid.add_row(
+            "" if row.task == before else row.task, row.method, *format_cells(row)
+        )
         before = row.task
-    parts: list[RenderableType] = [grid, *map(Text, notes(results, rows))]
-    if results.findings:
-        parts += [why(results.findings), Text(WHY_NOTE)]
+    parts: list[RenderableType] = [grid, *map(Text, summary_notes(results, rows))]
+    if results.diagnoses:
+        parts += [failure_table(results.diagnoses), Text(FAILURE_NOTE)]
     return Group(*parts)
 
 
-def why(findings: Sequence[Finding]) -> Table:
+def failure_table(diagnoses: Sequence[RunDiagnosis]) -> Table:
     """Return why runs failed or were slow."""
-    grid = Table(*WHY)
+    grid = Table(*FAILURE_COLUMNS)
     for name in ("seed", "needed", "gap, meV", "agree", "z"):
-        grid.columns[WHY.index(name)].justify = "right"
-    for found in findings:
+        grid.columns[FAILURE_COLUMNS.index(name)].justify = "right"
+    for found in diagnoses:
         grid.add_row(
             found.task,
             found.method,
             str(found.seed),
-            "failed" if found.evaluations is None else str(found.evaluations),
-            "" if found.gap is None else f"{1000 * found.gap:.0f}",
+            "failed"
+            if found.evaluations_to_success is None
+            else str(found.evaluations_to_success),
+            "" if found.energy_gap is None else f"{1000 * found.energy_gap:.0f}",
             found.cause,
-            f"{found.agree} of {found.looks}" if found.looks else "",
-            "" if found.z is None else f"{found.z:+.1f}",
+            f"{found.n_agreeing_steps} of {found.n_diagnosed_steps}"
+            if found.n_diagnosed_steps
+            else "",
+            "" if found.z_score is None else f"{found.z_score:+.1f}",
         )
     return grid
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def format_cells(row: MethodSummary) -> tuple[str, ...]:
     """Return the figures of a row as text."""
     split = ""
-    if row.fit is not None and row.search is not None and row.log is not None:
-        split = f"{row.fit:.2f}+{row.search:.2f}+{row.log:.2f}"
-    interval = f"{row.low:.2f}-{row.high:.2f}" if row.runs else ""
+    if (
+        row.fit_seconds is not None
+        and row.search_seconds is not None
+        and row.log_seconds is not None
+    ):
+        split = f"{row.fit_seconds:.2f}+{row.search_seconds:.2f}+{row.log_seconds:.2f}"
+    interval = f"{row.solved_low:.2f}-{row.solved_high:.2f}" if row.n_runs else ""
     return (
-        f"{row.solved} of {row.runs}",
+        f"{row.n_solved} of {row.n_runs}",
         interval,
-        evaluations(row.median, row),
-        evaluations(row.p90, row),
-        "" if row.step is None else f"{row.step:.2f}",
+        format_evaluations(row.median_evaluations, row),
+        format_evaluations(row.p90_evaluations, row),
+        "" if row.median_step_seconds is None else f"{row.median_step_seconds:.2f}",
         split,
         "" if row.z2 is None else f"{row.z2:.2f}",
-        "" if row.within is None else f"{row.within:.0%}",
+        "" if row.coverage_1sigma is None else f"{row.coverage_1sigma:.0%}",
     )
 
 
-def evaluations(count: float | None, row: Row) -> str:
+def format_evaluations(count: float | None, row: MethodSummary) -> str:
     """Return a percentile; where it is a run that failed, say that it is more."""
     if count is None:
         return ""
-    failed = count >= row.cap and row.solved < row.runs
-    return f">{row.cap}" if failed else f"{count:g}"
+    failed = count >= row.max_evaluations and row.n_solved < row.n_runs
+    return f">{row.max_evaluations}" if failed else f"{count:g}"
 
 
-def notes(results: Results, rows: Sequence[Row]) -> list[str]:
+def summary_notes(results: Results, rows: Sequence[MethodSummary]) -> list[str]:
     """Return what the figures mean, and what is to be known about them."""
     found = [
         "Evaluations to success, median and 90th percentile, failed runs counted as the"
@@ -107,7 +126,7 @@ def notes(results: Results, rows: Sequence[Row]) -> list[str]:
         " and 1σ: mean z² and coverage of the energies predicted one step ahead, median"
         " over runs, ideally 1 and 68%."
     ]
-    unfinished = sum(row.unfinished for row in rows)
+    unfinished = sum(row.n_unfinished for row in rows)
     if unfinished:
         found.append(
             f"{unfinished} of {len(results.runs)} runs have not ended and do not "

@@ -31,12 +31,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
 
-from bostruct.errors import InputError, check_positive, must
+from bostruct.errors import InputError, check_positive, error_message
 from bostruct.evaluators import Evaluator
 from bostruct.spaces import Space
 
 
-def check_name(name: str) -> str:
+def check_folder_name(name: str) -> str:
     """Return `name` if a folder can have it.
 
     Raises:
@@ -44,7 +44,9 @@ def check_name(name: str) -> str:
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) is None:
         way_out = "It names a folder: letters, digits and - _ . + will do."
-        raise InputError(must("name", "be the name of a folder", repr(name), way_out))
+        raise InputError(
+            error_message("name", "be the name of a folder", repr(name), way_out)
+        )
     return name
 
 
@@ -55,12 +57,12 @@ class Task:
 
     Args:
         name: Of its folder and in the results.
-        space: Makes the space; called once.
+        make_space: Makes the space; called once.
         evaluator: The true energy.
-        reference: The lowest energy known, eV.
+        reference_energy: The lowest energy known, eV.
         tolerance: An energy this much above the reference solves the task, eV.
         source: Where the reference comes from.
-        known: Makes the structure of that energy as `ase.Atoms`, if it is to be had:
+        make_reference_structure: Makes the structure of that energy as `ase.Atoms`, if it is to be had:
             causes of failures are then told apart although no run has solved the task.
 
     Raises:
@@ -68,31 +70,35 @@ class Task:
     """
 
     name: str
-    space: Callable[[], Space]
+    make_space: Callable[[], Space]
     evaluator: Evaluator
-    reference: float
+    reference_energy: float
     tolerance: float = 0.05
     source: str = ""
-    known: Callable[[], Any] | None = None
+    make_reference_structure: Callable[[], Any] | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.name)
-        if not math.isfinite(self.reference):
+        check_folder_name(self.name)
+        if not math.isfinite(self.reference_energy):
             way_out = "It is the lowest energy known, in eV."
-            raise InputError(must("reference", "be finite", self.reference, way_out))
+            raise InputError(
+                error_message(
+                    "reference_energy", "be finite", self.reference_energy, way_out
+                )
+            )
         check_positive("tolerance", self.tolerance, "It is in eV.")
-        if not callable(self.space):
+        if not callable(self.make_space):
             way_out = "For example `lambda: bostruct.spaces.Cluster('Cu15')`."
-            found = type(self.space).__name__
+            found = type(self.make_space).__name__
             condition = "be a function that makes a space"
-            raise InputError(must("space", condition, found, way_out))
+            raise InputError(error_message("make_space", condition, found, way_out))
 
     @cached_property
-    def domain(self) -> Space:
+    def search_space(self) -> Space:
         """The space, made when it is first needed."""
-        return self.space()
+        return self.make_space()
 
     @property
-    def target(self) -> float:
+    def target_energy(self) -> float:
         """The highest energy that solves the task, eV."""
-        return self.reference + self.tolerance
+        return self.reference_energy + self.tolerance

@@ -7,13 +7,17 @@ calibration, in domain and away from the training data, and what they cost.
 
 from bostruct.bench.uncertainty.comparison import Comparison as Comparison
 from bostruct.bench.uncertainty.comparison import compare as compare
-from bostruct.bench.uncertainty.method_predictions import Fits as Fits
-from bostruct.bench.uncertainty.method_predictions import Outcome as Outcome
+from bostruct.bench.uncertainty.method_predictions import (
+    MethodPredictions as MethodPredictions,
+)
+from bostruct.bench.uncertainty.method_predictions import SupportsFit as SupportsFit
 from bostruct.bench.uncertainty.methods import METHODS as METHODS
-from bostruct.bench.uncertainty.score_rows import Row as Row
+from bostruct.bench.uncertainty.score_rows import ScoreRow as ScoreRow
 from bostruct.bench.uncertainty.scores import Scores as Scores
-from bostruct.bench.uncertainty.scores import score as score
-from bostruct.bench.uncertainty.split import Split as Split
-from bostruct.bench.uncertainty.split import split as split
-from bostruct.bench.uncertainty.split_run import Division as Division
-from bostruct.bench.uncertainty.split_statistics import Spread as Spread
+from bostruct.bench.uncertainty.scores import compute_scores as compute_scores
+from bostruct.bench.uncertainty.split import DataSplit as DataSplit
+from bostruct.bench.uncertainty.split import split_structures as split_structures
+from bostruct.bench.uncertainty.split_run import SplitRun as SplitRun
+from bostruct.bench.uncertainty.split_statistics import (
+    SplitStatistics as SplitStatistics,
+)

@@ -4,153 +4,161 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bostruct.bench.uncertainty.score_rows import HONEST, HONESTY
-from bostruct.bench.uncertainty.scores import EPS
-from bostruct.bench.uncertainty.split_statistics import Spread
+from bostruct.bench.uncertainty.score_rows import CALIBRATED, CALIBRATED_RANGE
+from bostruct.bench.uncertainty.scores import CONFORMAL_MISCOVERAGE
+from bostruct.bench.uncertainty.split_statistics import SplitStatistics
 from bostruct.bench.uncertainty.tables import (
     MISSING,
     Column,
-    Sheet,
-    change,
-    glance,
-    layout,
-    number,
-    percent,
-    two,
+    ScoreTable,
+    build_tables,
+    format_change,
+    format_number,
+    format_percent,
+    format_two_decimals,
+    overview_columns,
 )
 
-Cell = Callable[[Spread], str]
-Text = Callable[[float], str]
+StatisticsCell = Callable[[SplitStatistics], str]
+NumberFormatter = Callable[[float], str]
 
-MEANING = (
+STATISTICS_COLUMNS_LEGEND = (
     "Means over the splits; in brackets from the smallest to the largest. σ: root "
     "mean variance; α: factor of σ from the calibration set (26), and the robust one. "
     "z²: mean squared error over variance, ideally 1; means of z² and α are geometric. "
     "ENCE (28) beside its floor for calibrated data. area: signed miscalibration area, "
     "negative is overconfident. inside: share of truths within the 50, 90, 95 % "
-    f"intervals. conformal: share within conformal {1 - EPS:.0%} intervals, and in how "
+    f"intervals. conformal: share within conformal {1 - CONFORMAL_MISCOVERAGE:.0%} intervals, and in how "
     "many splits within the band that chance allows; ± their mean half width, beside "
     "it that of intervals of one width. Cᵥ: sd(σ) / mean(σ); ρ: Spearman correlation "
     "of |error| and σ. Before → after calibration; NLL, CRPS and σ after."
 )
-VERDICTS = (
+STATISTICS_VERDICT_LEGEND = (
     "honest, ✓: the mean of z² after calibration within {}-{} in domain, {}-{} on a "
     "shifted set; behind it in how many splits it is."
-).format(*HONEST[True], *HONEST[False])
-LEGEND = (MEANING, VERDICTS)
+).format(*CALIBRATED_RANGE[True], *CALIBRATED_RANGE[False])
+STATISTICS_LEGEND = (STATISTICS_COLUMNS_LEGEND, STATISTICS_VERDICT_LEGEND)
 
 
-def sheets(spreads: Sequence[Spread]) -> list[Sheet]:
+def statistics_tables(statistics: Sequence[SplitStatistics]) -> list[ScoreTable]:
     """Return the tables of several splits.
 
     Args:
-        spreads: Of all methods, sets and quantities.
+        statistics: Of all methods, sets and quantities.
     """
-    first = glance(
-        spreads,
-        rmse=_range("rmse", number),
-        sharp=_mean("sharpness", number),
-        robust=_robust,
-        fit=_mean("fit_seconds", number),
-        cost=_cost,
-        forces=_mean("cost", number),
+    first = overview_columns(
+        statistics,
+        rmse=_range_cell("rmse", format_number),
+        sharpness=_mean_cell("sharpness", format_number),
+        z2=_statistics_z2_cell,
+        fit=_mean_cell("fit_seconds", format_number),
+        cost=_cost_cell,
+        force_cost=_mean_cell("cost", format_number),
     )
-    return layout(spreads, first, BARS, INTERVALS)
+    return build_tables(
+        statistics, first, STATISTICS_ERROR_BAR_COLUMNS, STATISTICS_INTERVAL_COLUMNS
+    )
 
 
-def _mean(name: str, text: Text) -> Cell:
+def _mean_cell(name: str, formatter: NumberFormatter) -> StatisticsCell:
     """Return what writes the mean of a number."""
 
-    def cell(one: Spread) -> str:
-        value = one.numbers[name]
-        return MISSING if value is None else text(value.mean)
+    def cell(one: SplitStatistics) -> str:
+        value = one.ranges[name]
+        return MISSING if value is None else formatter(value.mean)
 
     return cell
 
 
-def _range(name: str, text: Text) -> Cell:
+def _range_cell(name: str, formatter: NumberFormatter) -> StatisticsCell:
     """Return what writes the mean of a number and its ends."""
 
-    def cell(one: Spread) -> str:
-        value = one.numbers[name]
+    def cell(one: SplitStatistics) -> str:
+        value = one.ranges[name]
         if value is None:
             return MISSING
-        return f"{text(value.mean)} ({text(value.smallest)}-{text(value.largest)})"
+        return f"{formatter(value.mean)} ({formatter(value.smallest)}-{formatter(value.largest)})"
 
     return cell
 
 
-def _means(text: Text, *names: str) -> Cell:
+def _means_cell(formatter: NumberFormatter, *names: str) -> StatisticsCell:
     """Return what writes several means beside each other."""
-    cells = [_mean(name, text) for name in names]
+    cells = [_mean_cell(name, formatter) for name in names]
     return lambda one: " ".join(cell(one) for cell in cells)
 
 
-def _changes(name: str, sign: str = "") -> Cell:
+def _change_cell(name: str, sign: str = "") -> StatisticsCell:
     """Return what writes a mean before and after calibration."""
 
-    def cell(one: Spread) -> str:
-        if not one.scored:
+    def cell(one: SplitStatistics) -> str:
+        if not one.has_scores:
             return MISSING
-        return change(one[f"{name}_before"].mean, one[name].mean, sign)
+        return format_change(one[f"{name}_before"].mean, one[name].mean, sign)
 
     return cell
 
 
-def _cost(one: Spread) -> str:
-    return f"{number(one['predict_ms'].mean)} ({number(one['cost'].mean)})"
+def _cost_cell(statistics: SplitStatistics) -> str:
+    return f"{format_number(statistics['predict_ms'].mean)} ({format_number(statistics['cost'].mean)})"
 
 
-def _robust(one: Spread) -> str:
+def _statistics_z2_cell(statistics: SplitStatistics) -> str:
     """Return z² after calibration, what it says, and in how many splits."""
-    if not one.scored:
+    if not statistics.has_scores:
         return MISSING
-    mark = " ✓" if one.verdict == HONESTY else ""
-    return f"{_range('z2', two)(one)}{mark} {one.honest}/{one.judged}"
+    mark = " ✓" if statistics.verdict == CALIBRATED else ""
+    return f"{_range_cell('z2', format_two_decimals)(statistics)}{mark} {statistics.n_calibrated}/{statistics.n_scored}"
 
 
-def _ence(one: Spread) -> str:
-    if not one.scored:
+def _ence_cell(statistics: SplitStatistics) -> str:
+    if not statistics.has_scores:
         return MISSING
-    return f"{_changes('ence')(one)} ({one['ence_floor'].mean:.2f})"
+    return f"{_change_cell('ence')(statistics)} ({statistics['ence_floor'].mean:.2f})"
 
 
-def _band(one: Spread) -> str:
-    low, high = one["conformal_low"].mean, one["conformal_high"].mean
-    return f"{one.banded}/{one.judged} ({percent(low)}-{percent(high)})"
+def _conformal_band_cell(statistics: SplitStatistics) -> str:
+    low, high = statistics["conformal_low"].mean, statistics["conformal_high"].mean
+    return f"{statistics.n_in_band}/{statistics.n_scored} ({format_percent(low)}-{format_percent(high)})"
 
 
-def _said(one: Spread) -> str:
-    return f"{one.verdict} {one.honest}/{one.judged}" if one.scored else ""
+def _verdict_cell(statistics: SplitStatistics) -> str:
+    return (
+        f"{statistics.verdict} {statistics.n_calibrated}/{statistics.n_scored}"
+        if statistics.has_scores
+        else ""
+    )
 
 
-BARS: Sequence[Column[Spread]] = (
+STATISTICS_ERROR_BAR_COLUMNS: Sequence[Column[SplitStatistics]] = (
     Column("method", lambda one: one.method),
-    Column("RMSE", _range("rmse", number)),
-    Column("σ", _mean("sharpness", number)),
-    Column("α", _range("alpha", number)),
-    Column("robust", _mean("alpha_robust", number)),
-    Column("z² before", _mean("z2_before", two)),
-    Column("z² after", _range("z2", two)),
-    Column("ENCE (floor)", _ence),
-    Column("area", _changes("area", "+")),
-    Column("Cᵥ", _mean("dispersion", two)),
-    Column("ρ", _mean("spearman", two)),
-    Column("", _said),
+    Column("RMSE", _range_cell("rmse", format_number)),
+    Column("σ", _mean_cell("sharpness", format_number)),
+    Column("α", _range_cell("alpha", format_number)),
+    Column("robust", _mean_cell("alpha_robust", format_number)),
+    Column("z² before", _mean_cell("z2_before", format_two_decimals)),
+    Column("z² after", _range_cell("z2", format_two_decimals)),
+    Column("ENCE (floor)", _ence_cell),
+    Column("area", _change_cell("area", "+")),
+    Column("Cᵥ", _mean_cell("dispersion", format_two_decimals)),
+    Column("ρ", _mean_cell("spearman", format_two_decimals)),
+    Column("", _verdict_cell),
 )
 
-INTERVALS: Sequence[Column[Spread]] = (
+STATISTICS_INTERVAL_COLUMNS: Sequence[Column[SplitStatistics]] = (
     Column("method", lambda one: one.method),
     Column(
         "inside 50 90 95 % before",
-        _means(percent, "inside50_before", "inside90_before", "inside95_before"),
+        _means_cell(
+            format_percent, "inside50_before", "inside90_before", "inside95_before"
+        ),
     ),
-    Column("after", _means(percent, "inside50", "inside90", "inside95")),
-    Column("conformal", _range("conformal", percent)),
-    Column("in the band", _band),
-    Column("±", _mean("half_width", number)),
-    Column("one width", _mean("half_width_plain", number)),
-    Column("NLL", _mean("nll", number)),
-    Column("CRPS", _range("crps", number)),
-    Column("MAE", _mean("mae", number)),
+    Column("after", _means_cell(format_percent, "inside50", "inside90", "inside95")),
+    Column("conformal", _range_cell("conformal", format_percent)),
+    Column("in the band", _conformal_band_cell),
+    Column("±", _mean_cell("half_width", format_number)),
+    Column("one width", _mean_cell("half_width_plain", format_number)),
+    Column("NLL", _mean_cell("nll", format_number)),
+    Column("CRPS", _range_cell("crps", format_number)),
+    Column("MAE", _mean_cell("mae", format_number)),
 )

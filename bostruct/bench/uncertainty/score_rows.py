@@ -5,25 +5,30 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, final
 
-from bostruct.bench.uncertainty.method_predictions import FORCES, MILLI, UNITS, Outcome
-from bostruct.bench.uncertainty.scores import Scores, score
+from bostruct.bench.uncertainty.method_predictions import (
+    FORCES,
+    MILLI,
+    UNITS,
+    MethodPredictions,
+)
+from bostruct.bench.uncertainty.scores import Scores, compute_scores
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST
 
-HONEST = {True: (0.8, 1.25), False: (0.5, 2.0)}
+CALIBRATED_RANGE = {True: (0.8, 1.25), False: (0.5, 2.0)}
 """Mean zeta² after calibration that passes, in domain and on a shifted set: there, a σ
 that is right to a factor √2 is worth having."""
 
-HONESTY = "honest"
+CALIBRATED = "honest"
 
 
 @final
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One method on one set.
 
     Attributes:
         method: Its name.
-        place: The set: "test" is in domain, all others are shifted.
+        dataset: The set: "test" is in domain, all others are shifted.
         quantity: "energy" or "forces".
         unit: Of the errors and deviations.
         seed: Of the split.
@@ -39,7 +44,7 @@ class Row:
     """
 
     method: str
-    place: str
+    dataset: str
     quantity: str
     unit: str
     seed: int
@@ -51,68 +56,72 @@ class Row:
     scores: Scores | None
 
     @property
-    def shifted(self) -> bool:
+    def is_shifted(self) -> bool:
         """Whether the set is not one of the data that were dealt out."""
-        return self.place != TEST
+        return self.dataset != TEST
 
     @property
-    def scored(self) -> bool:
+    def has_scores(self) -> bool:
         """Whether there are variances to be judged."""
         return self.scores is not None
 
-    def flat(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return every number by name, None where there is none."""
         own = asdict(self)
         found = own.pop("scores") or {field.name: None for field in fields(Scores)}
         return own | found | {"rmse": self.rmse}
 
 
-def row(
-    outcome: Outcome, place: str, quantity: str, cheapest: float, seed: int = 0
-) -> Row | None:
+def score_row(
+    predictions: MethodPredictions,
+    dataset: str,
+    quantity: str,
+    min_predict_seconds: float,
+    seed: int = 0,
+) -> ScoreRow | None:
     """Return the line of one method, or None where it has nothing to say.
 
     Args:
-        outcome: What the method said.
-        place: The set.
+        predictions: What the method said.
+        dataset: The set.
         quantity: "energy" or "forces".
-        cheapest: CPU seconds that the fastest method takes for one structure.
+        min_predict_seconds: CPU seconds that the fastest method takes for one structure.
         seed: Of the split.
     """
-    part = outcome.parts.get((place, quantity))
+    part = predictions.set_residuals.get((dataset, quantity))
     scores = None
-    rmse = outcome.force_rmse.get(place) if quantity == FORCES else None
+    rmse = predictions.force_rmse.get(dataset) if quantity == FORCES else None
     if part is not None:
-        scores = score(outcome.parts[CALIBRATE, quantity], part)
+        scores = compute_scores(predictions.set_residuals[CALIBRATE, quantity], part)
         rmse = scores.rmse
-    if rmse is None or not outcome.parts:
+    if rmse is None or not predictions.set_residuals:
         return None
-    seconds, unit = outcome.predict, cheapest
-    if quantity == FORCES and outcome.force_predict is not None:
-        seconds, unit = outcome.force_predict, outcome.predict
-    return Row(
-        method=outcome.method,
-        place=place,
+    seconds, unit = predictions.predict_seconds, min_predict_seconds
+    if quantity == FORCES and predictions.force_predict_seconds is not None:
+        seconds, unit = predictions.force_predict_seconds, predictions.predict_seconds
+    return ScoreRow(
+        method=predictions.method,
+        dataset=dataset,
         quantity=quantity,
         unit=UNITS[quantity],
         seed=seed,
         rmse=rmse,
-        verdict="" if scores is None else verdict(scores.z2, place),
-        fit_seconds=outcome.fit,
+        verdict="" if scores is None else calibration_verdict(scores.z2, dataset),
+        fit_seconds=predictions.fit_seconds,
         predict_ms=MILLI * seconds,
         cost=seconds / unit if unit > 0 else 1.0,
         scores=scores,
     )
 
 
-def verdict(z2: float, place: str) -> str:
+def calibration_verdict(z2: float, dataset: str) -> str:
     """Return in a word what mean zeta² after calibration says.
 
     Args:
         z2: 1.
-        place: The set.
+        dataset: The set.
     """
-    low, high = HONEST[place == TEST]
+    low, high = CALIBRATED_RANGE[dataset == TEST]
     if z2 > high:
         return "overconfident"
-    return "cautious" if z2 < low else HONESTY
+    return "cautious" if z2 < low else CALIBRATED

@@ -21,33 +21,33 @@ import torch
 from scipy.stats import betabinom
 from torch import Tensor
 
-from bostruct.bench.uncertainty.method_predictions import Part
+from bostruct.bench.uncertainty.method_predictions import SetResiduals
 from bostruct.uncertainty import (
-    Conformal,
+    ConformalPredictor,
     calibrate,
     conformal_rank,
     coverage,
     crps,
     dispersion,
     ence,
-    miscalibration,
+    miscalibration_area,
     nll,
     sharpness,
     spearman,
 )
 
-LEVELS = (0.5, 0.9, 0.95)
-EPS = 0.1
+COVERAGE_LEVELS = (0.5, 0.9, 0.95)
+CONFORMAL_MISCOVERAGE = 0.1
 """Conformal intervals may miss as many."""
 
-BAND = 0.95
+CONFIDENCE_LEVEL = 0.95
 """Of confidence intervals and of the band of the conformal coverage."""
 
-BINS = 10
-EACH = 10
+MAX_BINS = 10
+MIN_POINTS_PER_BIN = 10
 """Points that a bin is to hold: smaller sets have fewer bins."""
 
-DRAWS = 2000
+N_BOOTSTRAP = 2000
 """Resamples behind a confidence interval."""
 
 
@@ -60,8 +60,8 @@ class Scores:
     `before` has the variances as they were predicted, all else the calibrated ones.
 
     Attributes:
-        structures: How many.
-        n: Points.
+        n_structures: How many.
+        n_points: Points.
         rmse: Root mean squared error.
         mae: Mean absolute error.
         alpha: (26), the factor of σ from the calibration set.
@@ -73,9 +73,9 @@ class Scores:
         ence_before: (28).
         ence: The same after.
         ence_floor: What calibrated Gaussian errors would give.
-        bins: Of the ENCE.
-        area_before: Signed miscalibration area of intervals; negative: overconfident.
-        area: The same after.
+        n_bins: Of the ENCE.
+        miscalibration_area_before: Signed miscalibration area of intervals; negative: overconfident.
+        miscalibration_area: The same after.
         sharpness_before: Root mean variance.
         sharpness: The same after.
         dispersion: C_v, sd(σ) / mean(σ).
@@ -84,23 +84,23 @@ class Scores:
         crps_before: Continuous ranked probability score.
         crps: The same after.
         spearman: Rank correlation of |error| and σ; None if all σ are equal.
-        inside50_before: Share within the central 50 % interval, likewise below.
-        inside90_before: 90 %.
-        inside95_before: 95 %.
-        inside50: After calibration, likewise below.
-        inside90: 90 %.
-        inside95: 95 %.
-        conformal: Share within conformal 90 % intervals of width proportional to σ.
-        conformal_low: Lower end of what 95 % of all calibration and test sets of these
+        coverage_50_before: Share within the central 50 % interval, likewise below.
+        coverage_90_before: 90 %.
+        coverage_95_before: 95 %.
+        coverage_50: After calibration, likewise below.
+        coverage_90: 90 %.
+        coverage_95: 95 %.
+        conformal_coverage: Share within conformal 90 % intervals of width proportional to σ.
+        conformal_coverage_low: Lower end of what 95 % of all calibration and test sets of these
             sizes would give if they were exchangeable.
-        conformal_high: Upper end.
-        half_width: Mean half width of these intervals.
-        half_width_plain: That of conformal intervals of one width, without σ.
-        floored: Variances that had been lifted to the floor.
+        conformal_coverage_high: Upper end.
+        conformal_half_width: Mean half width of these intervals.
+        unnormalized_half_width: That of conformal intervals of one width, without σ.
+        n_floored: Variances that had been lifted to the floor.
     """
 
-    structures: int
-    n: int
+    n_structures: int
+    n_points: int
     rmse: float
     mae: float
     alpha: float
@@ -112,9 +112,9 @@ class Scores:
     ence_before: float
     ence: float
     ence_floor: float
-    bins: int
-    area_before: float
-    area: float
+    n_bins: int
+    miscalibration_area_before: float
+    miscalibration_area: float
     sharpness_before: float
     sharpness: float
     dispersion: float
@@ -123,53 +123,60 @@ class Scores:
     crps_before: float
     crps: float
     spearman: float | None
-    inside50_before: float
-    inside90_before: float
-    inside95_before: float
-    inside50: float
-    inside90: float
-    inside95: float
-    conformal: float
-    conformal_low: float
-    conformal_high: float
-    half_width: float
-    half_width_plain: float
-    floored: int
+    coverage_50_before: float
+    coverage_90_before: float
+    coverage_95_before: float
+    coverage_50: float
+    coverage_90: float
+    coverage_95: float
+    conformal_coverage: float
+    conformal_coverage_low: float
+    conformal_coverage_high: float
+    conformal_half_width: float
+    unnormalized_half_width: float
+    n_floored: int
 
 
-def score(calibration: Part, judged: Part) -> Scores:
+def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
     """Return what variances are worth on one set, calibrated on another.
 
     Args:
         calibration: Residuals that the factor and the intervals come from.
-        judged: Residuals of the same quantity on the set to be judged.
+        test: Residuals of the same quantity on the set to be judged.
 
     Raises:
         InputError: fewer than 8 points to calibrate with or 2 to judge.
     """
-    raw = judged.held
-    factor = calibrate(calibration.held)
+    raw = test.residuals
+    factor = calibrate(calibration.residuals)
     after = raw.scaled(factor.alpha2)
-    low, high = _interval(calibration, judged)
-    bins = max(1, min(BINS, raw.n // EACH))
+    low, high = _z2_confidence_interval(calibration, test)
+    bins = max(1, min(MAX_BINS, raw.n_points // MIN_POINTS_PER_BIN))
     error = ence(after, bins)
-    inside_before, inside = coverage(raw, LEVELS), coverage(after, LEVELS)
-    rank = float(spearman(raw))
-    own = Conformal.of(
-        calibration.held, normalised=True, structure=calibration.structure.double()
+    inside_before, inside = (
+        coverage(raw, COVERAGE_LEVELS),
+        coverage(after, COVERAGE_LEVELS),
     )
-    plain = Conformal.of(calibration.held, structure=calibration.structure.double())
-    multiple = own.quantile(EPS)
+    rank = float(spearman(raw))
+    own = ConformalPredictor.from_residuals(
+        calibration.residuals,
+        normalized=True,
+        structure_ids=calibration.structure_index.double(),
+    )
+    plain = ConformalPredictor.from_residuals(
+        calibration.residuals, structure_ids=calibration.structure_index.double()
+    )
+    multiple = own.quantile(CONFORMAL_MISCOVERAGE)
     caught = (raw.z.abs() <= multiple).double()
-    b = int(judged.structure.unique().numel())
-    least, most = band(own.units, b)
+    b = int(test.structure_index.unique().numel())
+    least, most = conformal_coverage_band(own.n_units, b)
     return Scores(
-        structures=b,
-        n=raw.n,
+        n_structures=b,
+        n_points=raw.n_points,
         rmse=float(raw.error.square().mean().sqrt()),
         mae=float(raw.error.abs().mean()),
         alpha=float(factor.alpha),
-        alpha_robust=float(calibrate(calibration.held, "absolute").alpha),
+        alpha_robust=float(calibrate(calibration.residuals, "absolute").alpha),
         z2_before=float(raw.z.square().mean()),
         z2=float(after.z.square().mean()),
         z2_low=low,
@@ -177,9 +184,9 @@ def score(calibration: Part, judged: Part) -> Scores:
         ence_before=float(ence(raw, bins).value),
         ence=float(error.value),
         ence_floor=error.floor,
-        bins=bins,
-        area_before=float(miscalibration(raw).signed),
-        area=float(miscalibration(after).signed),
+        n_bins=bins,
+        miscalibration_area_before=float(miscalibration_area(raw).signed_area),
+        miscalibration_area=float(miscalibration_area(after).signed_area),
         sharpness_before=float(sharpness(raw)),
         sharpness=float(sharpness(after)),
         dispersion=float(dispersion(raw)),
@@ -188,22 +195,24 @@ def score(calibration: Part, judged: Part) -> Scores:
         crps_before=float(crps(raw)),
         crps=float(crps(after)),
         spearman=rank if math.isfinite(rank) else None,
-        inside50_before=float(inside_before[0]),
-        inside90_before=float(inside_before[1]),
-        inside95_before=float(inside_before[2]),
-        inside50=float(inside[0]),
-        inside90=float(inside[1]),
-        inside95=float(inside[2]),
-        conformal=float(_by_structure(caught, judged.structure)[0].mean()),
-        conformal_low=least,
-        conformal_high=most,
-        half_width=multiple * float(raw.std.mean()),
-        half_width_plain=plain.quantile(EPS),
-        floored=raw.floored,
+        coverage_50_before=float(inside_before[0]),
+        coverage_90_before=float(inside_before[1]),
+        coverage_95_before=float(inside_before[2]),
+        coverage_50=float(inside[0]),
+        coverage_90=float(inside[1]),
+        coverage_95=float(inside[2]),
+        conformal_coverage=float(
+            _structure_means(caught, test.structure_index)[0].mean()
+        ),
+        conformal_coverage_low=least,
+        conformal_coverage_high=most,
+        conformal_half_width=multiple * float(raw.std.mean()),
+        unnormalized_half_width=plain.quantile(CONFORMAL_MISCOVERAGE),
+        n_floored=raw.n_floored,
     )
 
 
-def band(units: int, judged: int) -> tuple[float, float]:
+def conformal_coverage_band(n_calibration: int, n_test: int) -> tuple[float, float]:
     """Return between which shares 95 % of conformal coverages lie, by chance alone.
 
     The coverage of one calibration set is drawn from Beta(k, n + 1 - k), and the number
@@ -212,44 +221,52 @@ def band(units: int, judged: int) -> tuple[float, float]:
     bound of the scatter.
 
     Args:
-        units: n, structures that the intervals come from.
-        judged: Structures that they are judged by.
+        n_calibration: n, structures that the intervals come from.
+        n_test: Structures that they are judged by.
 
     Raises:
         InputError: there are none to calibrate with.
     """
-    k = conformal_rank(units, EPS)
-    if k > units:
+    k = conformal_rank(n_calibration, CONFORMAL_MISCOVERAGE)
+    if k > n_calibration:
         return 1.0, 1.0
-    law = betabinom(judged, k, units + 1 - k)
-    tails = ((1 - BAND) / 2, (1 + BAND) / 2)
-    low, high = (float(law.ppf(tail)) / judged for tail in tails)
+    law = betabinom(n_test, k, n_calibration + 1 - k)
+    tails = ((1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2)
+    low, high = (float(law.ppf(tail)) / n_test for tail in tails)
     return low, high
 
 
-def _interval(calibration: Part, judged: Part) -> tuple[float, float]:
+def _z2_confidence_interval(
+    calibration: SetResiduals, test: SetResiduals
+) -> tuple[float, float]:
     """Return the 95 % interval of mean zeta² after calibration.
 
     Structures of both sets are resampled, and the ratio of their mean zeta² is taken.
     """
     generator = torch.Generator().manual_seed(0)
-    ratio = _resampled(judged, generator) / _resampled(calibration, generator)
-    tails = ratio.new_tensor([(1 - BAND) / 2, (1 + BAND) / 2])
+    ratio = _bootstrap_mean_z2(test, generator) / _bootstrap_mean_z2(
+        calibration, generator
+    )
+    tails = ratio.new_tensor([(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     low, high = torch.quantile(ratio, tails).tolist()
     return low, high
 
 
-def _resampled(part: Part, generator: torch.Generator) -> Tensor:
+def _bootstrap_mean_z2(
+    set_residuals: SetResiduals, generator: torch.Generator
+) -> Tensor:
     """Return the mean zeta² of resamples of the structures, `[DRAWS]`."""
-    mean, count = _by_structure(part.held.z.square(), part.structure)
+    mean, count = _structure_means(
+        set_residuals.residuals.z.square(), set_residuals.structure_index
+    )
     b = len(mean)
-    drawn = torch.randint(b, (DRAWS, b), generator=generator)
+    drawn = torch.randint(b, (N_BOOTSTRAP, b), generator=generator)
     total: Tensor = (mean * count)[drawn].sum(-1)
     return total / count[drawn].sum(-1)
 
 
-def _by_structure(value: Tensor, structure: Tensor) -> tuple[Tensor, Tensor]:
+def _structure_means(value: Tensor, structure_index: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean of each structure and its number of points, `[b]` each."""
-    _, place, count = structure.unique(return_inverse=True, return_counts=True)
+    _, place, count = structure_index.unique(return_inverse=True, return_counts=True)
     total = value.new_zeros(len(count)).index_add(0, place, value)
     return total / count, count.to(value)

@@ -4,120 +4,146 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bostruct.bench.uncertainty.score_rows import HONEST, HONESTY, Row
-from bostruct.bench.uncertainty.scores import EPS, Scores
+from bostruct.bench.uncertainty.score_rows import CALIBRATED, CALIBRATED_RANGE, ScoreRow
+from bostruct.bench.uncertainty.scores import CONFORMAL_MISCOVERAGE, Scores
 from bostruct.bench.uncertainty.tables import (
     MISSING,
     Column,
-    Sheet,
-    change,
-    glance,
-    layout,
-    number,
-    percent,
-    two,
+    ScoreTable,
+    build_tables,
+    format_change,
+    format_number,
+    format_percent,
+    format_two_decimals,
+    overview_columns,
 )
 
-Cell = Callable[[Row], str]
-Scored = Callable[[Scores], str]
+RowCell = Callable[[ScoreRow], str]
+ScoresFormatter = Callable[[Scores], str]
 
-MEANING = (
+SPLIT_COLUMNS_LEGEND = (
     "σ: root mean variance; α: factor of σ from the calibration set (26), beside it "
     "the robust one. z²: mean squared error over variance, ideally 1, with a 95 % "
     "interval. ENCE (28) beside its floor for calibrated data. area: signed "
     "miscalibration area, negative is overconfident. inside: share of truths within "
-    f"the 50, 90, 95 % intervals. conformal: share within conformal {1 - EPS:.0%} "
+    f"the 50, 90, 95 % intervals. conformal: share within conformal {1 - CONFORMAL_MISCOVERAGE:.0%} "
     "intervals, beside the band that chance allows; ± their mean half width, in "
     "brackets that of intervals of one width. Cᵥ: sd(σ) / mean(σ); ρ: Spearman "
     "correlation of |error| and σ. Before → after calibration; NLL, CRPS and σ after."
 )
-VERDICTS = (
+SPLIT_VERDICT_LEGEND = (
     "honest, ✓: z² after calibration within {}-{} in domain, {}-{} on a shifted set."
-).format(*HONEST[True], *HONEST[False])
-LEGEND = (MEANING, VERDICTS)
+).format(*CALIBRATED_RANGE[True], *CALIBRATED_RANGE[False])
+SPLIT_LEGEND = (SPLIT_COLUMNS_LEGEND, SPLIT_VERDICT_LEGEND)
 
 
-def sheets(rows: Sequence[Row]) -> list[Sheet]:
+def split_tables(rows: Sequence[ScoreRow]) -> list[ScoreTable]:
     """Return the tables of one split.
 
     Args:
         rows: Of all methods, sets and quantities.
     """
-    first = glance(
+    first = overview_columns(
         rows,
-        rmse=lambda row: number(row.rmse),
-        sharp=_scored(_sharp),
-        robust=_robust,
-        fit=lambda row: number(row.fit_seconds),
-        cost=lambda row: f"{number(row.predict_ms)} ({number(row.cost)})",
-        forces=lambda row: number(row.cost),
+        rmse=lambda row: format_number(row.rmse),
+        sharpness=_scores_cell(_format_sharpness),
+        z2=_z2_cell,
+        fit=lambda row: format_number(row.fit_seconds),
+        cost=lambda row: f"{format_number(row.predict_ms)} ({format_number(row.cost)})",
+        force_cost=lambda row: format_number(row.cost),
     )
-    return layout(rows, first, BARS, INTERVALS)
+    return build_tables(rows, first, SPLIT_ERROR_BAR_COLUMNS, SPLIT_INTERVAL_COLUMNS)
 
 
-def _scored(text: Scored) -> Cell:
-    return lambda row: MISSING if row.scores is None else text(row.scores)
+def _scores_cell(formatter: ScoresFormatter) -> RowCell:
+    return lambda row: MISSING if row.scores is None else formatter(row.scores)
 
 
-def _sharp(scores: Scores) -> str:
-    return number(scores.sharpness)
+def _format_sharpness(scores: Scores) -> str:
+    return format_number(scores.sharpness)
 
 
-def _robust(row: Row) -> str:
+def _z2_cell(row: ScoreRow) -> str:
     """Return z² after calibration, and whether it is honest."""
-    mark = " ✓" if row.verdict == HONESTY else ""
-    return f"{_scored(lambda scores: two(scores.z2))(row)}{mark}"
+    mark = " ✓" if row.verdict == CALIBRATED else ""
+    return f"{_scores_cell(lambda scores: format_two_decimals(scores.z2))(row)}{mark}"
 
 
-BARS: Sequence[Column[Row]] = (
+SPLIT_ERROR_BAR_COLUMNS: Sequence[Column[ScoreRow]] = (
     Column("method", lambda row: row.method),
-    Column("RMSE", lambda row: number(row.rmse)),
-    Column("σ", _scored(_sharp)),
+    Column("RMSE", lambda row: format_number(row.rmse)),
+    Column("σ", _scores_cell(_format_sharpness)),
     Column(
         "α (robust)",
-        _scored(lambda s: f"{number(s.alpha)} ({number(s.alpha_robust)})"),
+        _scores_cell(
+            lambda s: f"{format_number(s.alpha)} ({format_number(s.alpha_robust)})"
+        ),
     ),
-    Column("z² before", _scored(lambda s: two(s.z2_before))),
+    Column("z² before", _scores_cell(lambda s: format_two_decimals(s.z2_before))),
     Column(
         "z² after",
-        _scored(lambda s: f"{two(s.z2)} ({two(s.z2_low)}-{two(s.z2_high)})"),
+        _scores_cell(
+            lambda s: (
+                f"{format_two_decimals(s.z2)} ({format_two_decimals(s.z2_low)}-{format_two_decimals(s.z2_high)})"
+            )
+        ),
     ),
     Column(
         "ENCE (floor)",
-        _scored(lambda s: f"{change(s.ence_before, s.ence)} ({s.ence_floor:.2f})"),
+        _scores_cell(
+            lambda s: f"{format_change(s.ence_before, s.ence)} ({s.ence_floor:.2f})"
+        ),
     ),
-    Column("area", _scored(lambda s: change(s.area_before, s.area, "+"))),
-    Column("Cᵥ", _scored(lambda s: f"{s.dispersion:.2f}")),
+    Column(
+        "area",
+        _scores_cell(
+            lambda s: format_change(
+                s.miscalibration_area_before, s.miscalibration_area, "+"
+            )
+        ),
+    ),
+    Column("Cᵥ", _scores_cell(lambda s: f"{s.dispersion:.2f}")),
     Column(
         "ρ",
-        _scored(lambda s: MISSING if s.spearman is None else f"{s.spearman:.2f}"),
+        _scores_cell(lambda s: MISSING if s.spearman is None else f"{s.spearman:.2f}"),
     ),
     Column("", lambda row: row.verdict),
 )
 
-INTERVALS: Sequence[Column[Row]] = (
+SPLIT_INTERVAL_COLUMNS: Sequence[Column[ScoreRow]] = (
     Column("method", lambda row: row.method),
     Column(
         "inside 50 90 95 % before",
-        _scored(
-            lambda s: percent(s.inside50_before, s.inside90_before, s.inside95_before)
+        _scores_cell(
+            lambda s: format_percent(
+                s.coverage_50_before, s.coverage_90_before, s.coverage_95_before
+            )
         ),
     ),
-    Column("after", _scored(lambda s: percent(s.inside50, s.inside90, s.inside95))),
+    Column(
+        "after",
+        _scores_cell(
+            lambda s: format_percent(s.coverage_50, s.coverage_90, s.coverage_95)
+        ),
+    ),
     Column(
         "conformal (band)",
-        _scored(
+        _scores_cell(
             lambda s: (
-                f"{percent(s.conformal)} ({percent(s.conformal_low)}-"
-                f"{percent(s.conformal_high)})"
+                f"{format_percent(s.conformal_coverage)} ({format_percent(s.conformal_coverage_low)}-"
+                f"{format_percent(s.conformal_coverage_high)})"
             )
         ),
     ),
     Column(
         "± (one width)",
-        _scored(lambda s: f"{number(s.half_width)} ({number(s.half_width_plain)})"),
+        _scores_cell(
+            lambda s: (
+                f"{format_number(s.conformal_half_width)} ({format_number(s.unnormalized_half_width)})"
+            )
+        ),
     ),
-    Column("NLL", _scored(lambda s: number(s.nll))),
-    Column("CRPS", _scored(lambda s: number(s.crps))),
-    Column("MAE", _scored(lambda s: number(s.mae))),
+    Column("NLL", _scores_cell(lambda s: format_number(s.nll))),
+    Column("CRPS", _scores_cell(lambda s: format_number(s.crps))),
+    Column("MAE", _scores_cell(lambda s: format_number(s.mae))),
 )

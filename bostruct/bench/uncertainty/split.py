@@ -15,48 +15,48 @@ from typing import Literal, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, must
-from bostruct.structures import Structures, fingerprint
-from bostruct.uncertainty.calibration.scaling import LEAST
+from bostruct.errors import InputError, check_count, error_message
+from bostruct.structures import Structures, structure_fingerprint
+from bostruct.uncertainty.calibration.scaling import MIN_POINTS
 
-Shift = Literal["energy", "size", "none"]
+ShiftKind = Literal["energy", "size", "none"]
 
 CALIBRATE, TEST = "calibrate", "test"
 """The sets in domain, beside the training one."""
 
-SHARE = 0.2
+SHIFTED_FRACTION = 0.2
 """Of the data are taken away as shifted."""
 
-FEWEST = 10
+MIN_SET_SIZE = 10
 """Structures without which a set says nothing."""
 
-ALIKE = 0.1
+DUPLICATE_TOLERANCE = 0.1
 """Å. Structures whose fingerprints differ by less are the same; see `same`."""
 
-BLOCK = 4096
+CHUNK_SIZE = 4096
 """Structures whose fingerprints are compared with those of the training at once."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Split:
+class DataSplit:
     """Sets of structures that have no structure in common.
 
     Attributes:
         train: What models learn from.
         sets: What they are asked about: "calibrate", "test" and the shifted ones by
             name, all with energies.
-        note: How the shifted ones were made.
-        twins: How many structures of each set are the same as one of the training.
+        shift_note: How the shifted ones were made.
+        n_duplicates: How many structures of each set are the same as one of the training.
     """
 
     train: Structures
     sets: Mapping[str, Structures]
-    note: str
-    twins: Mapping[str, int]
+    shift_note: str
+    n_duplicates: Mapping[str, int]
 
     @property
-    def shifted(self) -> list[str]:
+    def shifted_names(self) -> list[str]:
         """Names of the shifted sets."""
         return [name for name in self.sets if name not in (CALIBRATE, TEST)]
 
@@ -78,16 +78,16 @@ class Split:
         return found.hexdigest()[:16]
 
 
-def split(
+def split_structures(
     structures: Structures,
     *,
-    train: int = 100,
-    calibrate: int = 100,
-    test: int | None = None,
+    n_train: int = 100,
+    n_calibrate: int = 100,
+    n_test: int | None = None,
     shifted: Mapping[str, Structures] | None = None,
-    shift: Shift = "energy",
+    shift: ShiftKind = "energy",
     seed: int = 0,
-) -> Split:
+) -> DataSplit:
     """Return data dealt out at random.
 
     Without `shifted`, a fifth of the data is taken away first: those of the highest
@@ -96,9 +96,9 @@ def split(
 
     Args:
         structures: With energies, and forces where there are any.
-        train: How many to learn from.
-        calibrate: How many to find factors and intervals from.
-        test: How many to judge by, at most; the rest by default.
+        n_train: How many to learn from.
+        n_calibrate: How many to find factors and intervals from.
+        n_test: How many to judge by, at most; the rest by default.
         shifted: Sets of another kind, by name.
         shift: How to make one from the data; "none" makes none.
         seed: Of the shuffling.
@@ -107,62 +107,62 @@ def split(
         InputError: an energy is missing, there are too few structures, or a number or
             a name is not one that can be used.
     """
-    check_count("train", train, 2)
+    check_count("n_train", n_train, 2)
     way_out = "Fewer do not tell how large a factor is."
-    check_count("calibrate", calibrate, LEAST, way_out)
-    if test is not None:
-        check_count("test", test, FEWEST, "Fewer say nothing.")
-    if shift not in get_args(Shift):
-        condition = f"be one of {', '.join(get_args(Shift))}"
-        raise InputError(must("shift", condition, repr(shift)))
-    _check_labels("structures", structures)
+    check_count("n_calibrate", n_calibrate, MIN_POINTS, way_out)
+    if n_test is not None:
+        check_count("n_test", n_test, MIN_SET_SIZE, "Fewer say nothing.")
+    if shift not in get_args(ShiftKind):
+        condition = f"be one of {', '.join(get_args(ShiftKind))}"
+        raise InputError(error_message("shift", condition, repr(shift)))
+    _check_has_energies("structures", structures)
     others = dict(shifted or {})
     for name, part in others.items():
         if name in (CALIBRATE, TEST, "train"):
             condition = "have other names than train, calibrate and test"
-            raise InputError(must("shifted", condition, repr(name)))
-        _check_labels(f"shifted {name}", part)
-        if len(part) < FEWEST:
-            condition = f"hold at least {FEWEST} structures"
-            raise InputError(must(f"shifted {name}", condition, len(part)))
+            raise InputError(error_message("shifted", condition, repr(name)))
+        _check_has_energies(f"shifted {name}", part)
+        if len(part) < MIN_SET_SIZE:
+            condition = f"hold at least {MIN_SET_SIZE} structures"
+            raise InputError(error_message(f"shifted {name}", condition, len(part)))
     keep, note = torch.arange(len(structures)), f"shifted: {', '.join(others)}, given"
     if not others:
-        keep, away, name, note = _away(structures, shift)
+        keep, away, name, note = _take_shifted(structures, shift)
         if name:
             others[name] = structures[away]
-    order = keep[_shuffled(len(keep), seed)]
-    if len(order) < train + calibrate + FEWEST:
-        wanted = f"{train} to train on, {calibrate} to calibrate and {FEWEST} to test"
+    order = keep[_random_permutation(len(keep), seed)]
+    if len(order) < n_train + n_calibrate + MIN_SET_SIZE:
+        wanted = f"{n_train} to train on, {n_calibrate} to calibrate and {MIN_SET_SIZE} to test"
         found = f"{len(order)} in domain"
         way_out = "Ask for fewer with `train` and `calibrate`."
         condition = f"be enough for {wanted}"
-        raise InputError(must("structures", condition, found, way_out))
-    left = order[train + calibrate :][:test]
+        raise InputError(error_message("structures", condition, found, way_out))
+    left = order[n_train + n_calibrate :][:n_test]
     sets = {
-        CALIBRATE: structures[order[train : train + calibrate]],
+        CALIBRATE: structures[order[n_train : n_train + n_calibrate]],
         TEST: structures[left],
     } | others
-    learnt = structures[order[:train]]
-    same = {name: twins(learnt, part) for name, part in sets.items()}
-    return Split(learnt, sets, note, same)
+    learnt = structures[order[:n_train]]
+    same = {name: count_duplicates(learnt, part) for name, part in sets.items()}
+    return DataSplit(learnt, sets, note, same)
 
 
-def twins(train: Structures, other: Structures) -> int:
+def count_duplicates(train: Structures, other: Structures) -> int:
     """Return how many of `other` are the same as a structure of `train`."""
     found = 0
-    mine = _groups(train)
-    for key, members in _groups(other).items():
+    mine = _indices_by_formula(train)
+    for key, members in _indices_by_formula(other).items():
         if key not in mine:
             continue
-        there = fingerprint(train[mine[key]])
-        for start in range(0, len(members), BLOCK):
-            here = fingerprint(other[members[start : start + BLOCK]])
+        there = structure_fingerprint(train[mine[key]])
+        for start in range(0, len(members), CHUNK_SIZE):
+            here = structure_fingerprint(other[members[start : start + CHUNK_SIZE]])
             apart = torch.cdist(here, there, p=torch.inf)
-            found += int((apart.amin(-1) < ALIKE).sum())
+            found += int((apart.amin(-1) < DUPLICATE_TOLERANCE).sum())
     return found
 
 
-def _groups(structures: Structures) -> dict[tuple[str, bool], list[int]]:
+def _indices_by_formula(structures: Structures) -> dict[tuple[str, bool], list[int]]:
     """Return where structures stand that can be compared with each other."""
     found: dict[tuple[str, bool], list[int]] = {}
     pbc = structures.pbc.any(-1).tolist()
@@ -171,7 +171,9 @@ def _groups(structures: Structures) -> dict[tuple[str, bool], list[int]]:
     return found
 
 
-def _away(structures: Structures, shift: Shift) -> tuple[Tensor, Tensor, str, str]:
+def _take_shifted(
+    structures: Structures, shift: ShiftKind
+) -> tuple[Tensor, Tensor, str, str]:
     """Return what stays, what is shifted, its name, and how that was decided."""
     b = len(structures)
     every = torch.arange(b)
@@ -179,12 +181,12 @@ def _away(structures: Structures, shift: Shift) -> tuple[Tensor, Tensor, str, st
         return every, every[:0], "", "no shifted set"
     counts = structures.counts
     if shift == "energy":
-        height = _height(structures)
+        height = _energy_above_composition_fit(structures)
         order = height.argsort(stable=True)
-        edge = b - max(FEWEST, round(SHARE * b))
+        edge = b - max(MIN_SET_SIZE, round(SHIFTED_FRACTION * b))
         if edge <= 0:
-            condition = f"be more than {FEWEST} for a shifted set"
-            raise InputError(must("structures", condition, b))
+            condition = f"be more than {MIN_SET_SIZE} for a shifted set"
+            raise InputError(error_message("structures", condition, b))
         limit = float(height[order[edge]])
         note = (
             f"high energy: the {b - edge} of {b} structures that lie highest, "
@@ -195,14 +197,14 @@ def _away(structures: Structures, shift: Shift) -> tuple[Tensor, Tensor, str, st
     if len(sizes) == 1:
         condition = "have different sizes for `shift` size"
         found = f"{int(sizes[0])} atoms each"
-        raise InputError(must("structures", condition, found, "Take energy."))
+        raise InputError(error_message("structures", condition, found, "Take energy."))
     above = held.flip(0).cumsum(0).flip(0)  # structures of each size and larger ones
-    enough = (above >= max(FEWEST, SHARE * b)).nonzero().flatten()
+    enough = (above >= max(MIN_SET_SIZE, SHIFTED_FRACTION * b)).nonzero().flatten()
     place = max(1, int(enough[-1]) if len(enough) else 1)
     away = counts >= sizes[place]
-    if int(away.sum()) < FEWEST:
-        condition = f"have {FEWEST} that are larger than others for `shift` size"
-        raise InputError(must("structures", condition, int(away.sum())))
+    if int(away.sum()) < MIN_SET_SIZE:
+        condition = f"have {MIN_SET_SIZE} that are larger than others for `shift` size"
+        raise InputError(error_message("structures", condition, int(away.sum())))
     note = (
         f"large: the {int(away.sum())} of {b} structures of {int(sizes[place])} and "
         "more atoms"
@@ -210,7 +212,7 @@ def _away(structures: Structures, shift: Shift) -> tuple[Tensor, Tensor, str, st
     return every[~away], every[away], "large", note
 
 
-def _height(structures: Structures) -> Tensor:
+def _energy_above_composition_fit(structures: Structures) -> Tensor:
     """Return energies per atom less those that the composition explains, `[b]` eV."""
     assert structures.energy is not None
     species = structures.numbers.unique()
@@ -222,11 +224,11 @@ def _height(structures: Structures) -> Tensor:
     return left.squeeze(-1) / structures.counts
 
 
-def _shuffled(count: int, seed: int) -> Tensor:
+def _random_permutation(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
-def _check_labels(name: str, structures: Structures) -> None:
+def _check_has_energies(name: str, structures: Structures) -> None:
     energy = structures.energy
     missing = len(structures)
     if energy is not None:
@@ -236,4 +238,4 @@ def _check_labels(name: str, structures: Structures) -> None:
         way_out = (
             "ASE reads them as `energy` and `forces`; leave out those that failed."
         )
-        raise InputError(must(name, "have energies", found, way_out))
+        raise InputError(error_message(name, "have energies", found, way_out))

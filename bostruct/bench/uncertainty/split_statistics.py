@@ -15,19 +15,36 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, final
 
-from bostruct.bench.uncertainty.score_rows import HONESTY, Row, verdict
+from bostruct.bench.uncertainty.score_rows import (
+    CALIBRATED,
+    ScoreRow,
+    calibration_verdict,
+)
 from bostruct.bench.uncertainty.scores import Scores
 
-RATIOS = ("alpha", "alpha_robust", "z2_before", "z2", "z2_low", "z2_high", "cost")
+GEOMETRIC_MEAN_FIELDS = (
+    "alpha",
+    "alpha_robust",
+    "z2_before",
+    "z2",
+    "z2_low",
+    "z2_high",
+    "cost",
+)
 """Numbers whose mean is the geometric one."""
 
-NUMBERS = ("fit_seconds", "predict_ms", "cost", *(one.name for one in fields(Scores)))
+NUMERIC_FIELDS = (
+    "fit_seconds",
+    "predict_ms",
+    "cost",
+    *(one.name for one in fields(Scores)),
+)
 """All numbers of a row."""
 
 
 @final
 @dataclass(frozen=True)
-class Reach:
+class Range:
     """One number over all splits.
 
     Attributes:
@@ -43,14 +60,14 @@ class Reach:
 
 @final
 @dataclass(frozen=True)
-class Spread:
+class SplitStatistics:
     """One method on one set, in all splits.
 
     Attributes:
         rows: Of every split in which the method has one.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
 
     @property
     def method(self) -> str:
@@ -58,9 +75,9 @@ class Spread:
         return self.rows[0].method
 
     @property
-    def place(self) -> str:
+    def dataset(self) -> str:
         """The set."""
-        return self.rows[0].place
+        return self.rows[0].dataset
 
     @property
     def quantity(self) -> str:
@@ -73,96 +90,105 @@ class Spread:
         return self.rows[0].unit
 
     @property
-    def shifted(self) -> bool:
+    def is_shifted(self) -> bool:
         """Whether the set is not one of the data that were dealt out."""
-        return self.rows[0].shifted
+        return self.rows[0].is_shifted
 
     @property
-    def scored(self) -> bool:
+    def has_scores(self) -> bool:
         """Whether there are variances to be judged."""
-        return any(row.scored for row in self.rows)
+        return any(row.has_scores for row in self.rows)
 
     @cached_property
-    def numbers(self) -> dict[str, Reach | None]:
+    def ranges(self) -> dict[str, Range | None]:
         """Every number of a row by name, None where no split has it."""
-        found = [row.flat() for row in self.rows]
+        found = [row.to_dict() for row in self.rows]
         return {
-            name: reach([one[name] for one in found], name in RATIOS)
-            for name in NUMBERS
+            name: mean_and_range(
+                [one[name] for one in found], name in GEOMETRIC_MEAN_FIELDS
+            )
+            for name in NUMERIC_FIELDS
         }
 
-    def __getitem__(self, name: str) -> Reach:
+    def __getitem__(self, name: str) -> Range:
         """Return a number that some split has."""
-        value = self.numbers[name]
+        value = self.ranges[name]
         assert value is not None
         return value
 
     @property
     def verdict(self) -> str:
         """In a word, what the mean of z² after calibration says."""
-        z2 = self.numbers["z2"]
-        return "" if z2 is None else verdict(z2.mean, self.place)
+        z2 = self.ranges["z2"]
+        return "" if z2 is None else calibration_verdict(z2.mean, self.dataset)
 
     @property
-    def judged(self) -> int:
+    def n_scored(self) -> int:
         """In how many splits there is a verdict."""
-        return sum(row.scored for row in self.rows)
+        return sum(row.has_scores for row in self.rows)
 
     @property
-    def honest(self) -> int:
+    def n_calibrated(self) -> int:
         """In how many of them it is honest."""
-        return sum(row.verdict == HONESTY for row in self.rows)
+        return sum(row.verdict == CALIBRATED for row in self.rows)
 
     @property
-    def banded(self) -> int:
+    def n_in_band(self) -> int:
         """In how many of them the conformal coverage is where chance allows."""
         given = [row.scores for row in self.rows if row.scores is not None]
-        return sum(s.conformal_low <= s.conformal <= s.conformal_high for s in given)
+        return sum(
+            s.conformal_coverage_low
+            <= s.conformal_coverage
+            <= s.conformal_coverage_high
+            for s in given
+        )
 
-    def flat(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return everything by name, numbers as (mean, smallest, largest)."""
         return {
             "method": self.method,
-            "place": self.place,
+            "place": self.dataset,
             "quantity": self.quantity,
             "unit": self.unit,
             "splits": len(self.rows),
-            "judged": self.judged,
-            "honest": self.honest,
-            "in_band": self.banded,
+            "judged": self.n_scored,
+            "honest": self.n_calibrated,
+            "in_band": self.n_in_band,
             "verdict": self.verdict,
         } | {
             name: None if value is None else (value.mean, value.smallest, value.largest)
-            for name, value in self.numbers.items()
+            for name, value in self.ranges.items()
         }
 
 
-def spreads(rows: Sequence[Row]) -> list[Spread]:
+def collect_split_statistics(rows: Sequence[ScoreRow]) -> list[SplitStatistics]:
     """Return one spread for each quantity, set and method, in their first order.
 
     Args:
         rows: Of all splits.
     """
-    found: dict[tuple[str, str, str], list[Row]] = {}
+    found: dict[tuple[str, str, str], list[ScoreRow]] = {}
     for row in rows:
-        found.setdefault((row.quantity, row.place, row.method), []).append(row)
-    return [Spread(tuple(group)) for group in found.values()]
+        found.setdefault((row.quantity, row.dataset, row.method), []).append(row)
+    return [SplitStatistics(tuple(group)) for group in found.values()]
 
 
-def reach(values: Sequence[float | None], ratio: bool) -> Reach | None:
+def mean_and_range(values: Sequence[float | None], is_ratio: bool) -> Range | None:
     """Return the mean and the ends of what there is, None where nothing is.
 
     Args:
         values: Of every split, None where it has none.
-        ratio: Whether the mean is to be the geometric one.
+        is_ratio: Whether the mean is to be the geometric one.
     """
     known = [value for value in values if value is not None]
     if not known:
         return None
-    return Reach(geometric(known) if ratio else _mean(known), min(known), max(known))
+    return Range(
+        geometric_mean(known) if is_ratio else _mean(known), min(known), max(known)
+    )
 
 
-def geometric(values: Sequence[float]) -> float:
+def geometric_mean(values: Sequence[float]) -> float:
     """Return the geometric mean of numbers that are not negative.
 
     >>> round(geometric([0.5, 2.0, 1.0]), 9), geometric([0.0, 3.0])

@@ -30,53 +30,56 @@ from typing import final
 import torch
 from scipy.special import chdtri
 
-from bostruct.campaign.analysis.z_scores import score
+from bostruct.campaign.analysis.z_scores import z_score
 from bostruct.campaign.records import Trial
 from bostruct.errors import check_count
-from bostruct.uncertainty.calibration.conformal import Conformal, conformal_rank
+from bostruct.uncertainty.calibration.conformal import (
+    ConformalPredictor,
+    conformal_rank,
+)
 from bostruct.uncertainty.calibration.residuals import Residuals
-from bostruct.uncertainty.calibration.scaling import LEAST, calibrate
-from bostruct.uncertainty.calibration.wilson import wilson
+from bostruct.uncertainty.calibration.scaling import MIN_POINTS, calibrate
+from bostruct.uncertainty.calibration.wilson import wilson_interval
 
-EPS = 0.1
+MISCOVERAGE = 0.1
 """Share of the intervals that may miss, where nothing else is asked for."""
 
-LEVEL = 0.9
+ALPHA_CONFIDENCE = 0.9
 """Of the confidence interval of alpha."""
 
-RECENT = 20
+N_RECENT = 20
 """Predictions that alpha and q rest on, the last ones."""
 
-BELIEF = 4.0
+PRIOR_WEIGHT = 4.0
 """Predictions that a σ which is right from the start is worth, before `LEAST`."""
 
-WORST = 25.0
+MAX_Z2 = 25.0
 """Before `LEAST`, a larger z² counts as this."""
 
-LOGGED = "calibration_"
+CALIBRATION_PREFIX = "calibration_"
 """How the names begin that a step logs among its hyperparameters."""
 
 
 @final
 @dataclass(frozen=True)
-class Expected:
+class CalibratedPrediction:
     """What is to be expected of an energy, or of a difference between two.
 
     Attributes:
         mean: Predicted, eV.
         sigma: Its standard deviation as the model said, eV.
-        calibrated: The same times the factor of `Calibrated`, eV.
+        calibrated_sigma: The same times the factor of `Calibrated`, eV.
         low: Lower end of the conformal interval, eV; None while it is infinite.
         high: Upper end.
     """
 
     mean: float
     sigma: float
-    calibrated: float
+    calibrated_sigma: float
     low: float | None
     high: float | None
 
-    def holds(self, energy: float | None) -> bool | None:
+    def covers(self, energy: float | None) -> bool | None:
         """Return whether an energy is in the interval; None without one of the two."""
         if self.low is None or self.high is None or energy is None:
             return None
@@ -85,27 +88,27 @@ class Expected:
 
 @final
 @dataclass(frozen=True)
-class Calibrated:
+class OnlineCalibration:
     """What the predictions of a campaign have been worth.
 
     Attributes:
         z: (E - mean) / σ of every energy that had been predicted, in the order asked.
-        recent: On how many of the last ones alpha and the intervals rest, at most.
+        n_recent: On how many of the last ones alpha and the intervals rest, at most.
 
     Raises:
-        InputError: `recent` is below 1.
+        InputError: `n_recent` is below 1.
     """
 
     z: tuple[float, ...]
-    recent: int = RECENT
+    n_recent: int = N_RECENT
 
     def __post_init__(self) -> None:
-        check_count("recent", self.recent)
+        check_count("n_recent", self.n_recent)
 
     @property
-    def last(self) -> tuple[float, ...]:
+    def recent_z(self) -> tuple[float, ...]:
         """Those that alpha and the intervals rest on."""
-        return self.z[-self.recent :]
+        return self.z[-self.n_recent :]
 
     @property
     def n(self) -> int:
@@ -118,19 +121,19 @@ class Calibrated:
         return math.fsum(self.z) / self.n if self.n else None
 
     @property
-    def z2(self) -> float | None:
+    def mean_z2(self) -> float | None:
         """Mean z², 1 where σ is right."""
-        return _square(self.z) if self.n else None
+        return _mean_square(self.z) if self.n else None
 
     @cached_property
     def alpha(self) -> float | None:
         """What σ is to be multiplied by, (26); None before there are 8 predictions."""
-        if len(self.last) < LEAST or not any(self.last):
+        if len(self.recent_z) < MIN_POINTS or not any(self.recent_z):
             return None
-        return float(calibrate(self._held()).alpha)
+        return float(calibrate(self._residuals()).alpha)
 
     @property
-    def interval(self) -> tuple[float, float] | None:
+    def alpha_interval(self) -> tuple[float, float] | None:
         """Where alpha lies with 90 % confidence.
 
         Mean z² is taken for a χ² variable over its degrees of freedom, as many as its
@@ -139,10 +142,10 @@ class Calibrated:
         the truth as often as it says; where one error in ten is three times the
         others, 77 to 81 % of the time.
         """
-        return None if self.alpha is None else _interval(self.last)
+        return None if self.alpha is None else _alpha_interval(self.recent_z)
 
     @property
-    def factor(self) -> float:
+    def sigma_factor(self) -> float:
         """What the σ of the next predictions is multiplied by, known or not.
 
         alpha; before there are 8 predictions, something that widens σ at most: the
@@ -150,21 +153,21 @@ class Calibrated:
         """
         if self.alpha is not None:
             return self.alpha
-        squares = [min(z * z, WORST) for z in self.last]
-        mean = (BELIEF + math.fsum(squares)) / (BELIEF + len(squares))
+        squares = [min(z * z, MAX_Z2) for z in self.recent_z]
+        mean = (PRIOR_WEIGHT + math.fsum(squares)) / (PRIOR_WEIGHT + len(squares))
         return max(1.0, math.sqrt(mean))
 
-    def within(self, width: float = 1.0) -> tuple[float, float, float] | None:
+    def coverage(self, n_sigma: float = 1.0) -> tuple[float, float, float] | None:
         """Return the share of energies within so many σ, and its interval of 95 %.
 
         The interval is Wilson's. None without predictions.
         """
         if not self.n:
             return None
-        count = sum(abs(z) <= width for z in self.z)
-        return (count / self.n, *wilson(count, self.n))
+        count = sum(abs(z) <= n_sigma for z in self.z)
+        return (count / self.n, *wilson_interval(count, self.n))
 
-    def quantile(self, eps: float = EPS) -> float:
+    def quantile(self, eps: float = MISCOVERAGE) -> float:
         """Return by how many σ a new energy is off, except with probability eps.
 
         Infinite before there are 1 / eps - 1 predictions, see `needed`.
@@ -172,11 +175,15 @@ class Calibrated:
         Raises:
             InputError: eps outside 0 to 1.
         """
-        if len(self.last) < needed(eps):
+        if len(self.recent_z) < min_predictions(eps):
             return math.inf
-        return Conformal.of(self._held(), normalised=True).quantile(eps)
+        return ConformalPredictor.from_residuals(
+            self._residuals(), normalized=True
+        ).quantile(eps)
 
-    def expect(self, mean: float, variance: float, eps: float = EPS) -> Expected:
+    def predict(
+        self, mean: float, variance: float, eps: float = MISCOVERAGE
+    ) -> CalibratedPrediction:
         """Return what is to be expected of an energy that a step predicts.
 
         Args:
@@ -189,17 +196,17 @@ class Calibrated:
         """
         sigma, q = math.sqrt(variance), self.quantile(eps)
         known = math.isfinite(q)
-        return Expected(
+        return CalibratedPrediction(
             mean=mean,
             sigma=sigma,
-            calibrated=self.factor * sigma,
+            calibrated_sigma=self.sigma_factor * sigma,
             low=mean - q * sigma if known else None,
             high=mean + q * sigma if known else None,
         )
 
-    def _held(self) -> Residuals:
+    def _residuals(self) -> Residuals:
         """Return the errors that alpha and q rest on, in units of their σ."""
-        z = torch.tensor(self.last, dtype=torch.float64)
+        z = torch.tensor(self.recent_z, dtype=torch.float64)
         return Residuals(z, torch.ones_like(z))
 
     @property
@@ -207,50 +214,54 @@ class Calibrated:
         """What is still missing, a sentence each."""
         tested = f"{self.n} prediction{'' if self.n == 1 else 's'} tested"
         found = []
-        if self.n < LEAST:
+        if self.n < MIN_POINTS:
             found.append(
-                f"{tested}: calibrating σ takes {LEAST}, until then it is only widened"
+                f"{tested}: calibrating σ takes {MIN_POINTS}, until then it is only widened"
             )
         elif self.alpha is None:
             found.append("every prediction was exact: nothing to calibrate by")
-        if self.n < needed(EPS):
+        if self.n < min_predictions(MISCOVERAGE):
             found.append(
-                f"{tested}: intervals of {1 - EPS:.0%} need at least {needed(EPS)}"
+                f"{tested}: intervals of {1 - MISCOVERAGE:.0%} need at least {min_predictions(MISCOVERAGE)}"
             )
         return tuple(found)
 
-    def numbers(self) -> dict[str, float]:
+    def logged_values(self) -> dict[str, float]:
         """Return what is logged with a step, before its energies are asked for."""
-        found = {"factor": self.factor, "tested": float(self.n)}
-        if self.interval is not None:
-            found["low"], found["high"] = self.interval
+        found = {"factor": self.sigma_factor, "tested": float(self.n)}
+        if self.alpha_interval is not None:
+            found["low"], found["high"] = self.alpha_interval
         if math.isfinite(q := self.quantile()):
             found["conformal"] = q
-        return {f"{LOGGED}{name}": value for name, value in found.items()}
+        return {f"{CALIBRATION_PREFIX}{name}": value for name, value in found.items()}
 
 
-def scores(trials: Sequence[Trial]) -> dict[int, float]:
+def trial_z_scores(trials: Sequence[Trial]) -> dict[int, float]:
     """Return z by the number of its trial, of all that were predicted and evaluated."""
-    found = ((trial.number, score(trial)) for trial in trials)
+    found = ((trial.number, z_score(trial)) for trial in trials)
     return {number: z for number, z in found if z is not None}
 
 
-def calibrated(trials: Sequence[Trial]) -> Calibrated:
+def online_calibration(trials: Sequence[Trial]) -> OnlineCalibration:
     """Return what the predictions of some trials, in the order asked, were worth."""
-    return Calibrated(tuple(scores(trials).values()))
+    return OnlineCalibration(tuple(trial_z_scores(trials).values()))
 
 
-def before(scores: Mapping[int, float], known: Iterable[int]) -> Calibrated:
+def calibration_at_step(
+    z_scores: Mapping[int, float], training_trials: Iterable[int]
+) -> OnlineCalibration:
     """Return what predictions were worth to a step, from what was known to it alone.
 
     Args:
-        scores: z by the number of its trial, later ones too.
-        known: The trials that the step was planned from, in the order asked.
+        z_scores: z by the number of its trial, later ones too.
+        training_trials: The trials that the step was planned from, in the order asked.
     """
-    return Calibrated(tuple(scores[number] for number in known if number in scores))
+    return OnlineCalibration(
+        tuple(z_scores[number] for number in training_trials if number in z_scores)
+    )
 
 
-def needed(eps: float) -> int:
+def min_predictions(eps: float) -> int:
     """Return how many predictions an interval takes that may miss in a share of eps.
 
     >>> needed(0.1), needed(0.05)
@@ -266,15 +277,15 @@ def needed(eps: float) -> int:
     return count
 
 
-def _square(z: Sequence[float]) -> float:
+def _mean_square(z: Sequence[float]) -> float:
     return math.fsum(each * each for each in z) / len(z)
 
 
-def _interval(z: Sequence[float]) -> tuple[float, float]:
+def _alpha_interval(z: Sequence[float]) -> tuple[float, float]:
     """Return the interval of the root of mean z², of two or more, not all zero."""
-    n, mean = len(z), _square(z)
+    n, mean = len(z), _mean_square(z)
     scatter = math.fsum((each * each - mean) ** 2 for each in z) / (n - 1)
     freedom = n if scatter == 0 else min(float(n), 2 * n * mean**2 / scatter)
-    tails = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+    tails = ((1 - ALPHA_CONFIDENCE) / 2, (1 + ALPHA_CONFIDENCE) / 2)
     low, high = (mean * freedom / float(chdtri(freedom, tail)) for tail in tails)
     return math.sqrt(low), math.sqrt(high)

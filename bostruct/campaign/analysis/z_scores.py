@@ -12,8 +12,8 @@ import math
 from bostruct.campaign.records import Trial
 
 
-def score(trial: Trial) -> float | None:
+def z_score(trial: Trial) -> float | None:
     """Return z of an energy that was predicted; None if one of the two is missing."""
-    if trial.energy is None or trial.mean is None or not trial.observed:
+    if trial.energy is None or trial.mean is None or not trial.predictive_variance:
         return None
-    return (trial.energy - trial.mean) / math.sqrt(trial.observed)
+    return (trial.energy - trial.mean) / math.sqrt(trial.predictive_variance)

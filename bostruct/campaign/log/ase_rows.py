@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-class Rows:
+class AseRows:
     """The ase.db of a campaign, written through the log's own connection."""
 
     def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
@@ -35,21 +35,21 @@ class Rows:
         """Write a finished trial inside the open transaction; return its id."""
         self._db.change_count = 0  # else ASE commits at the 5000th row
         found: int = self._db.write(
-            atoms(trial),
+            trial_to_atoms(trial),
             trial=trial.number,
             step=trial.step,
-            origin=trial.origin,
-            given=trial.given,
+            origin=trial.generator,
+            given=trial.is_initial_data,
         )
         return found
 
-    def read(self, row: int) -> Atoms:
+    def read(self, row_id: int) -> Atoms:
         """Return the structure of one row."""
-        found: Atoms = self._db.get_atoms(id=row)
+        found: Atoms = self._db.get_atoms(id=row_id)
         return found
 
 
-def atoms(trial: Trial) -> Atoms:
+def trial_to_atoms(trial: Trial) -> Atoms:
     """Return the structure of a trial with its energy and forces, if it has them.
 
     Raises:
@@ -66,9 +66,9 @@ def atoms(trial: Trial) -> Atoms:
     return found
 
 
-def matches(row: Atoms, trial: Trial) -> str:
+def first_difference(row: Atoms, trial: Trial) -> str:
     """Return what of an ase.db row differs from its trial, "" if nothing does."""
-    mine = atoms(trial)
+    mine = trial_to_atoms(trial)
     if len(row) != len(mine) or (row.numbers != mine.numbers).any():
         return "species"
     # Decoding again may differ in the last bit on another machine.

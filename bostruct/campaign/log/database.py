@@ -9,36 +9,43 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bostruct.campaign.log.ase_rows import Rows
+from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.run_folder import (
-    DATABASE,
-    POSTERIORS,
-    UNFINISHED,
-    file_system,
-    is_network,
+    DATABASE_NAME,
+    POSTERIOR_FOLDER_NAME,
+    TEMPORARY_DATABASE_NAME,
+    file_system_type,
+    is_network_file_system,
 )
-from bostruct.campaign.log.schema import FORMAT, TABLES, UNITS
+from bostruct.campaign.log.schema import LOG_FORMAT, TABLE_DEFINITIONS, UNITS
 from bostruct.errors import LogError
 from bostruct.runtime import atomic_write
-from bostruct.runtime.canonical_json import canonical
+from bostruct.runtime.canonical_json import to_canonical_json
 
 
-def create(folder: Path, description: dict[str, Any], seed: int) -> None:
+def create_database(folder: Path, description: dict[str, Any], seed: int) -> None:
     """Make the database of a new campaign: under another name until it is whole.
 
     Raises:
         LogError: it could not be written.
     """
-    new = folder / UNFINISHED
-    for leftover in folder.glob(UNFINISHED + "*"):
+    new = folder / TEMPORARY_DATABASE_NAME
+    for leftover in folder.glob(TEMPORARY_DATABASE_NAME + "*"):
         leftover.unlink()
-    (folder / POSTERIORS).mkdir(exist_ok=True)
+    (folder / POSTERIOR_FOLDER_NAME).mkdir(exist_ok=True)
     connection = sqlite3.connect(new, isolation_level=None)
     try:
-        Rows(new, connection)
-        row = (1, FORMAT, canonical(description), seed, json.dumps(UNITS), time.time())
+        AseRows(new, connection)
+        row = (
+            1,
+            LOG_FORMAT,
+            to_canonical_json(description),
+            seed,
+            json.dumps(UNITS),
+            time.time(),
+        )
         with atomic_write.transaction(connection):
-            for statement in TABLES.split(";\n"):
+            for statement in TABLE_DEFINITIONS.split(";\n"):
                 connection.execute(statement)
             query = "INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)"
             connection.execute(query, row)
@@ -46,18 +53,18 @@ def create(folder: Path, description: dict[str, Any], seed: int) -> None:
         raise LogError(f"could not write {new}: {error}") from error
     finally:
         connection.close()
-    os.replace(new, folder / DATABASE)
-    atomic_write.sync_folder(folder)
-    atomic_write.sync_folder(folder.absolute().parent)
+    os.replace(new, folder / DATABASE_NAME)
+    atomic_write.fsync_folder(folder)
+    atomic_write.fsync_folder(folder.absolute().parent)
 
 
-def journal(connection: sqlite3.Connection, folder: Path) -> str:
+def set_journal_mode(connection: sqlite3.Connection, folder: Path) -> str:
     """Set how SQLite makes transactions last; return the mode, and why."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    if is_network(folder):
+    if is_network_file_system(folder):
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = DELETE")
-        return f"DELETE, EXCLUSIVE: {file_system(folder)} is a network file system"
+        return f"DELETE, EXCLUSIVE: {file_system_type(folder)} is a network file system"
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     return str(mode).upper()

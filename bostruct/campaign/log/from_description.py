@@ -12,37 +12,42 @@ from typing import Any
 
 from bostruct import spaces, surrogates
 from bostruct.campaign.log.reader import Log
-from bostruct.runtime.canonical_json import differences
+from bostruct.runtime.canonical_json import describe_differences
 
-FOLDERS = {"space": spaces, "surrogate": surrogates}
+COMPONENT_PACKAGES = {"space": spaces, "surrogate": surrogates}
 
 
-def reopen(folder: str | Path) -> Log:
+def open_log(folder: str | Path) -> Log:
     """Return the log in a folder with those parts that its description makes.
 
     Raises:
         LogError: there is none, or a newer bostruct wrote it.
     """
     described = Log(folder).description
-    parts = {part: rebuild(part, described[part]) for part in FOLDERS}
+    parts = {
+        part: build_from_description(part, described[part])
+        for part in COMPONENT_PACKAGES
+    }
     return Log(folder, **parts)
 
 
-def rebuild(part: str, description: Mapping[str, Any]) -> Any | None:  # noqa: ANN401
+def build_from_description(
+    component: str, description: Mapping[str, Any]
+) -> Any | None:  # noqa: ANN401
     """Return the part that a description was made of, or None if it cannot be made.
 
     Args:
-        part: "space" or "surrogate".
+        component: "space" or "surrogate".
         description: What its `description()` returned.
     """
     arguments = dict(description)
-    name = str(arguments.pop("kind", arguments.pop(part, ""))).lower()
-    folder = vars(FOLDERS[part])
+    name = str(arguments.pop("kind", arguments.pop(component, ""))).lower()
+    folder = vars(COMPONENT_PACKAGES[component])
     kinds = [folder[each] for each in sorted(folder) if each.lower() == name]
     kind = kinds[0] if kinds else None
     if not isinstance(kind, type):
         return None
-    if part == "surrogate":
+    if component == "surrogate":
         made: Any = kind()  # `restore` takes all it needs from the state
         known = str(made.description().get("surrogate", "")).lower()
         return made if known == name else None
@@ -50,4 +55,4 @@ def rebuild(part: str, description: Mapping[str, Any]) -> Any | None:  # noqa: A
         made = kind(**arguments)
     except (TypeError, ValueError):
         return None
-    return None if differences(description, made.description()) else made
+    return None if describe_differences(description, made.description()) else made

@@ -17,8 +17,8 @@ from typing import Any
 
 from bostruct.errors import LockedError
 
-FILE = "campaign.lock"
-_held: dict[Path, Lock] = {}
+LOCK_FILE_NAME = "campaign.lock"
+_process_locks: dict[Path, Lock] = {}
 """The locks of this process, which the operating system would grant twice."""
 
 
@@ -33,46 +33,46 @@ class Lock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder.resolve() / FILE
-        if self.path in _held:
-            raise LockedError(_sentence(folder, _myself()))
+        self.path = folder.resolve() / LOCK_FILE_NAME
+        if self.path in _process_locks:
+            raise LockedError(_locked_message(folder, _process_info()))
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            self._take(folder)
+            self._acquire(folder)
         except BaseException:
             os.close(self._descriptor)
             raise
-        _held[self.path] = self
+        _process_locks[self.path] = self
 
-    def _take(self, folder: Path, tries: int = 5) -> None:
-        for attempt in range(tries):
+    def _acquire(self, folder: Path, max_attempts: int = 5) -> None:
+        for attempt in range(max_attempts):
             try:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError as error:
-                owner = _owner(self.path)
+                owner = _read_owner(self.path)
                 if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
                     # No locks on this file system: names and hosts must do.
-                    if _alive(owner):
-                        raise LockedError(_sentence(folder, owner)) from error
+                    if _is_alive(owner):
+                        raise LockedError(_locked_message(folder, owner)) from error
                     break
-                if attempt == tries - 1:
-                    raise LockedError(_sentence(folder, owner)) from error
+                if attempt == max_attempts - 1:
+                    raise LockedError(_locked_message(folder, owner)) from error
                 time.sleep(0.1)  # someone may just be looking, as `running` does
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(_myself()).encode(), 0)
+        os.pwrite(self._descriptor, json.dumps(_process_info()).encode(), 0)
 
     def release(self) -> None:
         """Let others write."""
-        if _held.pop(self.path, None) is self:
+        if _process_locks.pop(self.path, None) is self:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
 
 
-def running(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Return whether a process, this one included, is writing in the folder."""
-    path = folder.resolve() / FILE
-    if path in _held:
+    path = folder.resolve() / LOCK_FILE_NAME
+    if path in _process_locks:
         return True
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -82,18 +82,18 @@ def running(folder: Path) -> bool:
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
-            return _alive(_owner(path))
+            return _is_alive(_read_owner(path))
         return True
     finally:
         os.close(descriptor)
     return False
 
 
-def _myself() -> dict[str, Any]:
+def _process_info() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}
 
 
-def _owner(path: Path) -> dict[str, Any]:
+def _read_owner(path: Path) -> dict[str, Any]:
     try:
         owner = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -101,7 +101,7 @@ def _owner(path: Path) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def _alive(owner: dict[str, Any]) -> bool:
+def _is_alive(owner: dict[str, Any]) -> bool:
     if not owner:
         return False
     if owner.get("host") != socket.gethostname():
@@ -115,9 +115,9 @@ def _alive(owner: dict[str, Any]) -> bool:
     return True
 
 
-def _sentence(folder: Path, owner: dict[str, Any]) -> str:
+def _locked_message(folder: Path, owner: dict[str, Any]) -> str:
     who = f"process {owner.get('pid', '?')} on {owner.get('host', 'an unknown host')}"
     return (
         f"{folder} is being written by {who}. Wait for it or stop it, or take another "
-        f"folder. If that process no longer exists, delete {folder / FILE}."
+        f"folder. If that process no longer exists, delete {folder / LOCK_FILE_NAME}."
     )

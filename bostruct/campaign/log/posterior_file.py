@@ -28,12 +28,12 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import LogError
-from bostruct.runtime.canonical_json import canonical
+from bostruct.runtime.canonical_json import to_canonical_json
 
-HEADER = "bostruct"
+HEADER_KEY = "bostruct"
 
 
-def name(step: int) -> str:
+def posterior_file_name(step: int) -> str:
     """Return the file name of a step's posterior.
 
     >>> name(12)
@@ -42,7 +42,7 @@ def name(step: int) -> str:
     return f"step-{step:06d}.safetensors"
 
 
-def offload(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copy tensors to the CPU, waiting for the device once and not once for each."""
     copies: dict[str, Tensor] = {}
     devices = set()
@@ -60,12 +60,16 @@ def offload(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return copies
 
 
-def pack(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
+def to_safetensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     """Return the bytes of a file; equal content gives equal bytes."""
-    return safetensors.torch.save(dict(tensors), {HEADER: canonical(header)})
+    return safetensors.torch.save(
+        dict(tensors), {HEADER_KEY: to_canonical_json(header)}
+    )
 
 
-def unpack(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def from_safetensors(
+    data: bytes, name: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the header of a file's bytes.
 
     Raises:
@@ -74,7 +78,7 @@ def unpack(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])["__metadata__"][HEADER]
+        header = json.loads(data[8 : 8 + length])["__metadata__"][HEADER_KEY]
         return tensors, json.loads(header)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise LogError(f"{name} is not a whole posterior file: {error}") from error

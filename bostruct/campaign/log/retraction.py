@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bostruct.campaign.log.from_description import reopen
+from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.writer import Ledger
+from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.records import Trial
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
 
-def retractable(log: Log, number: int, reason: str) -> Trial:
+def check_retractable(log: Log, number: int, reason: str) -> Trial:
     """Return a trial that may be retracted.
 
     Raises:
         InputError: there is no such trial, it found nothing, or no reason is given.
     """
-    trials = log.undecoded()
+    trials = log.trial_records()
     if not 0 <= number < len(trials):
         condition = f"be 0 to {len(trials) - 1}, one of the log"
         way_out = "`bostruct show` and `bostruct front` print the numbers."
-        raise InputError(must("trial", condition, number, way_out))
+        raise InputError(error_message("trial", condition, number, way_out))
     found = trials[number]
     if found.state != "done":
         state = f"{number}, {found.state}"
-        raise InputError(must("trial", "be one that found something", state))
+        raise InputError(error_message("trial", "be one that found something", state))
     if not reason.strip():
         condition = "be a sentence for who reads the log"
-        raise InputError(must("reason", condition, repr(reason)))
+        raise InputError(error_message("reason", condition, repr(reason)))
     return found
 
 
-def retract(folder: Path, number: int, reason: str) -> None:
+def retract_trial(folder: Path, number: int, reason: str) -> None:
     """Record that what a trial found is not believed any more.
 
     A campaign that is run again learns without it; the log keeps the numbers.
@@ -48,9 +48,9 @@ def retract(folder: Path, number: int, reason: str) -> None:
         LogError: it is no run folder, cannot be written, or was begun by a version
             that could not retract.
     """
-    log = reopen(folder)
-    retractable(log, number, reason)
-    ledger = Ledger(
+    log = open_log(folder)
+    check_retractable(log, number, reason)
+    ledger = LogWriter(
         folder,
         log.description,
         log.seed,
@@ -60,8 +60,8 @@ def retract(folder: Path, number: int, reason: str) -> None:
     )
     status, text = "paused", f"trial {number} was retracted"
     try:
-        retractable(ledger, number, reason)  # someone may have been faster
-        ledger.retract(number, reason)
+        check_retractable(ledger, number, reason)  # someone may have been faster
+        ledger.mark_retracted(number, reason)
     except BaseException:
         status, text = "failed", f"trial {number} could not be retracted"
         raise

@@ -6,15 +6,15 @@ import os
 import sqlite3
 from pathlib import Path
 
-from bostruct.campaign.log.lock import FILE as LOCK
+from bostruct.campaign.log.lock import LOCK_FILE_NAME as LOCK
 from bostruct.errors import LogError
 
-DATABASE = "campaign.db"
-POSTERIORS = "posteriors"
-UNFINISHED = "campaign.db.new"
+DATABASE_NAME = "campaign.db"
+POSTERIOR_FOLDER_NAME = "posteriors"
+TEMPORARY_DATABASE_NAME = "campaign.db.new"
 """The database while it is made; renamed to `DATABASE` when it is whole."""
 
-NETWORK = frozenset(
+NETWORK_FILE_SYSTEMS = frozenset(
     {
         "9p",
         "afs",
@@ -43,12 +43,12 @@ NETWORK = frozenset(
 """File systems on which SQLite's WAL is not safe."""
 
 
-def database(folder: Path) -> Path:
+def database_path(folder: Path) -> Path:
     """Return where the database of a run folder is."""
-    return folder / DATABASE
+    return folder / DATABASE_NAME
 
 
-def inspect(folder: Path) -> bool:
+def has_campaign(folder: Path) -> bool:
     """Return whether the folder holds a campaign; False if one may be started there.
 
     Raises:
@@ -58,10 +58,12 @@ def inspect(folder: Path) -> bool:
         return False
     if not folder.is_dir():
         raise LogError(f"{folder} is a file, not a folder. Take another name.")
-    if database(folder).exists():
-        _check_ours(folder)
+    if database_path(folder).exists():
+        _check_bostruct_database(folder)
         return True
-    strange = sorted(entry.name for entry in folder.iterdir() if not _leftover(entry))
+    strange = sorted(
+        entry.name for entry in folder.iterdir() if not _is_leftover(entry)
+    )
     if strange:
         shown = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
         raise LogError(
@@ -85,12 +87,12 @@ def check_writable(folder: Path) -> None:
             f"{folder} cannot be written: {place} is read-only for you. "
             "Take another folder."
         )
-    file = database(folder)
+    file = database_path(folder)
     if file.exists() and not os.access(file, os.W_OK):
         raise LogError(f"{file} is read-only for you. Copy the folder to go on.")
 
 
-def file_system(folder: Path) -> str:
+def file_system_type(folder: Path) -> str:
     """Return the type of the file system a folder is on, "" if unknown."""
     try:
         mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
@@ -111,20 +113,22 @@ def file_system(folder: Path) -> str:
     return kind
 
 
-def is_network(folder: Path) -> bool:
+def is_network_file_system(folder: Path) -> bool:
     """Return whether a folder is on a network file system, where WAL is not safe."""
-    return file_system(folder) in NETWORK
+    return file_system_type(folder) in NETWORK_FILE_SYSTEMS
 
 
-def connect(folder: Path) -> sqlite3.Connection:
+def connect_read_only(folder: Path) -> sqlite3.Connection:
     """Open the database for reading, leaving no trace in the folder.
 
     Raises:
         LogError: there is none, or it cannot be opened.
     """
-    file = database(folder).absolute()
+    file = database_path(folder).absolute()
     if not file.exists():
-        raise LogError(f"{folder} holds no campaign: there is no {DATABASE} in it.")
+        raise LogError(
+            f"{folder} holds no campaign: there is no {DATABASE_NAME} in it."
+        )
     beside = (file.with_name(file.name + end) for end in ("-wal", "-journal"))
     # SQLite would make its -wal and -shm files where they are missing.
     mode = "mode=ro" if any(path.exists() for path in beside) else "immutable=1"
@@ -136,24 +140,28 @@ def connect(folder: Path) -> sqlite3.Connection:
     return connection
 
 
-def _leftover(entry: Path) -> bool:
+def _is_leftover(entry: Path) -> bool:
     """Return whether it is what an interrupted start of ours leaves behind."""
-    if entry.name == LOCK or entry.name.startswith(UNFINISHED):
+    if entry.name == LOCK or entry.name.startswith(TEMPORARY_DATABASE_NAME):
         return True
-    return entry.name == POSTERIORS and entry.is_dir() and not any(entry.iterdir())
+    return (
+        entry.name == POSTERIOR_FOLDER_NAME
+        and entry.is_dir()
+        and not any(entry.iterdir())
+    )
 
 
-def _check_ours(folder: Path) -> None:
-    connection = connect(folder)
+def _check_bostruct_database(folder: Path) -> None:
+    connection = connect_read_only(folder)
     try:
         query = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
         ours = connection.execute(query).fetchone()[0]
     except sqlite3.Error as error:
-        raise LogError(f"could not read {database(folder)}: {error}") from error
+        raise LogError(f"could not read {database_path(folder)}: {error}") from error
     finally:
         connection.close()
     if not ours:
         raise LogError(
-            f"{database(folder)} is a database of another program. "
+            f"{database_path(folder)} is a database of another program. "
             "Take an empty or a new folder."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORMAT = 3
+LOG_FORMAT = 3
 """Of the tables and the posterior files. A reader refuses a larger one.
 
 2: steps of the kinds given, start and check, trials with attempt 0, and what a check
@@ -11,13 +11,13 @@ found with its session. A folder of format 1 has none of these and goes on.
 has neither and goes on; retracting is refused there.
 """
 
-OUTCOMES = 3
+FIRST_FORMAT_WITH_OUTCOMES = 3
 """The first format with a table of outcomes, and with trials that can be retracted."""
 
 UNITS = {"energy": "eV", "length": "Å", "force": "eV/Å", "time": "s"}
 
 
-TABLES = """
+TABLE_DEFINITIONS = """
 CREATE TABLE bostruct_campaign (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     format INTEGER NOT NULL,

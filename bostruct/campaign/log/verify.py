@@ -9,47 +9,55 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign import records
-from bostruct.campaign.analysis.calibration import LOGGED, before, scores
+from bostruct.campaign.analysis.calibration import (
+    CALIBRATION_PREFIX,
+    calibration_at_step,
+    trial_z_scores,
+)
 from bostruct.campaign.log import ase_rows, verify_pareto
-from bostruct.campaign.log.ase_rows import Rows
+from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.posterior_file import model_state
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.run_folder import POSTERIORS, connect, database
+from bostruct.campaign.log.run_folder import (
+    POSTERIOR_FOLDER_NAME,
+    connect_read_only,
+    database_path,
+)
 from bostruct.errors import LogError
 from bostruct.surrogates import Surrogate
 
-TOLERANCE = 1e-10
+PREDICTION_TOLERANCE = 1e-10
 """Absolute and relative: a rebuilt posterior repeats what the step predicted."""
 
-CHANGES = ("seconds_log",)
+MUTABLE_COLUMNS = ("seconds_log",)
 """Columns of a step that grow after it was written."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerificationReport:
     """What `verify` found.
 
     Args:
         problems: One sentence for each thing that is not as it was written.
         skipped: What could not be looked at, and why.
-        trials: Number of trials read.
-        posteriors: Number of posterior files read.
-        rebuilt: Number of posteriors that were rebuilt and compared.
+        n_trials: Number of trials read.
+        n_posteriors: Number of posterior files read.
+        n_rebuilt: Number of posteriors that were rebuilt and compared.
     """
 
     problems: tuple[str, ...]
     skipped: tuple[str, ...]
-    trials: int
-    posteriors: int
-    rebuilt: int
+    n_trials: int
+    n_posteriors: int
+    n_rebuilt: int
 
     @property
-    def good(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether all was looked at and is as it was written."""
         return not self.problems and not self.skipped
 
 
-def verify(log: Log) -> Verdict:
+def verify_log(log: Log) -> VerificationReport:
     """Read a log again: tables, files, posteriors, and the rows of ase.db.
 
     Raises:
@@ -57,20 +65,24 @@ def verify(log: Log) -> Verdict:
     """
     problems: list[str] = []
     skipped: list[str] = []
-    for row in log.rows("PRAGMA integrity_check"):
+    for row in log.query("PRAGMA integrity_check"):
         if row[0] != "ok":
-            problems.append(f"{database(log.folder)}: {row[0]}")
-    problems += _rows(log)
-    problems += verify_pareto.rows(log)
-    problems += _calibrations(log) if log.goals is None else verify_pareto.fronts(log)
+            problems.append(f"{database_path(log.folder)}: {row[0]}")
+    problems += _verify_rows(log)
+    problems += verify_pareto.verify_outcome_rows(log)
+    problems += (
+        _verify_calibrations(log)
+        if log.optimization_config is None
+        else verify_pareto.verify_fronts(log)
+    )
     steps = [step for step in log.steps() if step.file]
     rebuilt = 0
     for step in steps:
         try:
-            tensors = log.arrays(step.number)
-            problems += _chosen(step.number, tensors, log)
+            tensors = log.posterior_tensors(step.number)
+            problems += _verify_selection(step.number, tensors, log)
             if log.surrogate is not None and log.space is not None:
-                problems += _rebuild(log, log.surrogate, step.number, tensors)
+                problems += _verify_posterior(log, log.surrogate, step.number, tensors)
                 rebuilt += 1
         except LogError as error:
             problems.append(str(error))
@@ -83,29 +95,31 @@ def verify(log: Log) -> Verdict:
             "give the campaign file, `bostruct verify DIR --file FILE`"
         )
     else:
-        problems += _structures(log)
+        problems += _verify_structures(log)
     files = {step.file for step in steps}
-    for file in sorted((log.folder / POSTERIORS).glob("step-*")):
+    for file in sorted((log.folder / POSTERIOR_FOLDER_NAME).glob("step-*")):
         if file.name not in files:
             skipped.append(f"{file.name} belongs to no step: the next run removes it")
-    count = len(log.undecoded())
-    return Verdict(tuple(problems), tuple(skipped), count, len(steps), rebuilt)
+    count = len(log.trial_records())
+    return VerificationReport(
+        tuple(problems), tuple(skipped), count, len(steps), rebuilt
+    )
 
 
-def _rows(log: Log) -> list[str]:
+def _verify_rows(log: Log) -> list[str]:
     """Return which rows of our tables are not what was written."""
     problems = []
-    for table, but in (("trial", ()), ("step", CHANGES)):
-        rows = log.rows(f"SELECT * FROM bostruct_{table} ORDER BY number")
+    for table, but in (("trial", ()), ("step", MUTABLE_COLUMNS)):
+        rows = log.query(f"SELECT * FROM bostruct_{table} ORDER BY number")
         for i, row in enumerate(rows):
             if row["number"] != i:
                 problems.append(f"{table} {i} is missing")
                 break
-            if records.checksum(dict(row), but) != row["checksum"]:
+            if records.row_checksum(dict(row), but) != row["checksum"]:
                 problems.append(
                     f"{table} {i} is not what was written: its checksum differs"
                 )
-    unplanned = log.rows(
+    unplanned = log.query(
         "SELECT number FROM bostruct_step WHERE kind = 'model' AND number NOT IN "
         "(SELECT step FROM bostruct_posterior)"
     )
@@ -113,20 +127,24 @@ def _rows(log: Log) -> list[str]:
     return problems
 
 
-def _calibrations(log: Log) -> list[str]:
+def _verify_calibrations(log: Log) -> list[str]:
     """Return which steps log another calibration than what they knew gives.
 
     Steps of older versions log none.
     """
     problems = []
-    z = scores(log.told())
+    z = trial_z_scores(log.trials_before_retraction())
     for step in log.steps():
-        there = {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED)}
+        there = {
+            k: v
+            for k, v in step.hyperparameters.items()
+            if k.startswith(CALIBRATION_PREFIX)
+        }
         if not there:
             continue
-        wanted = before(z, step.known).numbers()
+        wanted = calibration_at_step(z, step.training_trials).logged_values()
         same = there.keys() == wanted.keys() and all(
-            math.isclose(there[name], wanted[name], rel_tol=TOLERANCE)
+            math.isclose(there[name], wanted[name], rel_tol=PREDICTION_TOLERANCE)
             for name in wanted
         )
         if not same:
@@ -137,14 +155,18 @@ def _calibrations(log: Log) -> list[str]:
     return problems
 
 
-def _chosen(step: int, tensors: dict[str, Tensor], log: Log) -> list[str]:
+def _verify_selection(step: int, tensors: dict[str, Tensor], log: Log) -> list[str]:
     """Return which trials are not the candidates that were chosen, or not as said."""
-    trials = log.undecoded()
+    trials = log.trial_records()
     mine = [trial for trial in trials if trial.step == step]
     X = tensors["candidates.X"][tensors["chosen.index"]]
     if len(X) != len(mine):
         return [f"step {step} chose {len(X)} candidates and has {len(mine)} trials"]
-    problems = [] if log.goals is None else verify_pareto.said(step, tensors, trials)
+    problems = (
+        []
+        if log.optimization_config is None
+        else verify_pareto.verify_outcome_predictions(step, tensors, trials)
+    )
     return problems + [
         f"trial {trial.number} is not the candidate that step {step} chose"
         for trial, x in zip(mine, X, strict=True)
@@ -152,7 +174,7 @@ def _chosen(step: int, tensors: dict[str, Tensor], log: Log) -> list[str]:
     ]
 
 
-def _rebuild(
+def _verify_posterior(
     log: Log, surrogate: Surrogate, step: int, tensors: dict[str, Tensor]
 ) -> list[str]:
     """Return where a rebuilt posterior predicts other than it did."""
@@ -167,7 +189,7 @@ def _rebuild(
             for moment in ("mean", "variance"):
                 before = tensors[f"{name}.{moment}"]
                 now = getattr(posterior, moment)
-                off = verify_pareto.differences(before, now, TOLERANCE)
+                off = verify_pareto.max_difference(before, now, PREDICTION_TOLERANCE)
                 if off is not None:
                     problems.append(
                         f"step {step}: the rebuilt posterior's {moment} at the {name} "
@@ -176,17 +198,19 @@ def _rebuild(
     return problems
 
 
-def _structures(log: Log) -> list[str]:
+def _verify_structures(log: Log) -> list[str]:
     """Return which rows of ase.db are not the structures that were evaluated."""
     problems = []
-    connection = connect(log.folder)
+    connection = connect_read_only(log.folder)
     try:
-        rows = Rows(database(log.folder), connection)
+        rows = AseRows(database_path(log.folder), connection)
         query = "SELECT number, row FROM bostruct_trial WHERE state = 'done'"
-        ids = {row["number"]: row["row"] for row in log.rows(query)}
+        ids = {row["number"]: row["row"] for row in log.query(query)}
         for trial in log.trials("done"):
             try:
-                different = ase_rows.matches(rows.read(ids[trial.number]), trial)
+                different = ase_rows.first_difference(
+                    rows.read(ids[trial.number]), trial
+                )
             except (KeyError, ValueError, TypeError) as error:
                 different = f"structure ({type(error).__name__})"
             if different:

@@ -9,40 +9,44 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign import records
-from bostruct.campaign.analysis.calibration import LOGGED, before, scores
-from bostruct.campaign.analysis.hypervolume_history import logged
-from bostruct.campaign.analysis.outcome_table import alone, table
-from bostruct.campaign.analysis.pareto_front import bound
+from bostruct.campaign.analysis.calibration import (
+    CALIBRATION_PREFIX,
+    calibration_at_step,
+    trial_z_scores,
+)
+from bostruct.campaign.analysis.hypervolume_history import front_metrics
+from bostruct.campaign.analysis.outcome_table import outcome_matrix, single_outcome
+from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.records import Step, Trial
-from bostruct.objectives import Goals
+from bostruct.objectives import OptimizationConfig
 
-TOLERANCE = 1e-10
+LOGGED_TOLERANCE = 1e-10
 """Relative: what is counted again repeats what the step logged."""
 
 
-def rows(log: Log) -> list[str]:
+def verify_outcome_rows(log: Log) -> list[str]:
     """Return which rows of the table of outcomes are not what was written."""
-    if log.goals is None:
+    if log.optimization_config is None:
         return []
     problems = []
     places: dict[int, list[int]] = {}
-    for row in log.rows("SELECT * FROM bostruct_outcome ORDER BY trial, place"):
+    for row in log.query("SELECT * FROM bostruct_outcome ORDER BY trial, place"):
         places.setdefault(row["trial"], []).append(row["place"])
-        if records.checksum(dict(row)) != row["checksum"]:
+        if records.row_checksum(dict(row)) != row["checksum"]:
             problems.append(
                 f"trial {row['trial']}: what was said of its {row['name']} is not "
                 "what was written: the checksum differs"
             )
     kinds = {step.number: step.kind for step in log.steps()}
-    whole = list(range(len(log.goals.names)))
-    for trial in log.undecoded():
+    whole = list(range(len(log.optimization_config.outcome_names)))
+    for trial in log.trial_records():
         if kinds.get(trial.step) == "model" and places.get(trial.number) != whole:
             problems.append(f"trial {trial.number} has lost what was said of it")
     return problems
 
 
-def said(
+def verify_outcome_predictions(
     step: int, tensors: Mapping[str, Tensor], trials: Sequence[Trial]
 ) -> list[str]:
     """Return where a table of outcomes says other than the posterior file of a step.
@@ -55,7 +59,7 @@ def said(
     problems = []
     mine = [trial for trial in trials if trial.step == step]
     for trial, i in zip(mine, tensors["chosen.index"].tolist(), strict=False):
-        learnt = [each for each in trial.said if not each.exact]
+        learnt = [each for each in trial.outcome_predictions if not each.is_exact]
         for name in ("mean", "variance", "observed"):
             there = tensors[f"candidates.{name}"][i].tolist()
             if [getattr(each, name) for each in learnt] != there:
@@ -66,18 +70,23 @@ def said(
     return problems
 
 
-def fronts(log: Log) -> list[str]:
+def verify_fronts(log: Log) -> list[str]:
     """Return which steps log another front, or calibration, than their trials give."""
-    goals = log.goals
+    goals = log.optimization_config
     if goals is None:
         return []
-    told = log.told()
-    z = {name: scores(alone(told, goals, name)) for name in goals.names}
+    told = log.trials_before_retraction()
+    z = {
+        name: trial_z_scores(single_outcome(told, goals, name))
+        for name in goals.outcome_names
+    }
     problems = []
     for step in log.steps():
         if step.kind != "model":
             continue
-        if not _same(_front(step, told, goals), step.hyperparameters):
+        if not _is_close(
+            _recompute_front_metrics(step, told, goals), step.hyperparameters
+        ):
             problems.append(
                 f"step {step.number}: its front, its feasible structures or its "
                 "hypervolume are not those of the trials it was planned from"
@@ -85,14 +94,16 @@ def fronts(log: Log) -> list[str]:
         there = {
             name: value
             for name, value in step.hyperparameters.items()
-            if name.startswith(LOGGED)
+            if name.startswith(CALIBRATION_PREFIX)
         }
         wanted = {
             f"{key}_of_{name}": value
-            for name in _learnt(step, goals)
-            for key, value in before(z[name], step.known).numbers().items()
+            for name in _logged_outcomes(step, goals)
+            for key, value in calibration_at_step(z[name], step.training_trials)
+            .logged_values()
+            .items()
         }
-        if there.keys() != wanted.keys() or not _same(wanted, there):
+        if there.keys() != wanted.keys() or not _is_close(wanted, there):
             problems.append(
                 f"step {step.number}: its calibration is not that of the outcomes "
                 "it was planned from"
@@ -100,41 +111,51 @@ def fronts(log: Log) -> list[str]:
     return problems
 
 
-def _learnt(step: Step, goals: Goals) -> list[str]:
+def _logged_outcomes(step: Step, optimization_config: OptimizationConfig) -> list[str]:
     """Return the outcomes that a step logs a calibration of: it always has a factor."""
     there = step.hyperparameters
-    return [name for name in goals.names if f"{LOGGED}factor_of_{name}" in there]
+    return [
+        name
+        for name in optimization_config.outcome_names
+        if f"{CALIBRATION_PREFIX}factor_of_{name}" in there
+    ]
 
 
-def _front(step: Step, told: Sequence[Trial], goals: Goals) -> dict[str, float]:
+def _recompute_front_metrics(
+    step: Step,
+    trials_before_retraction: Sequence[Trial],
+    optimization_config: OptimizationConfig,
+) -> dict[str, float]:
     """Return what a step should have logged of the front that it knew."""
-    known = set(step.known)
-    trials = [trial for trial in told if trial.number in known]
-    Y = table(trials, goals)
-    reference, _ = bound(Y, [step], goals)
+    known = set(step.training_trials)
+    trials = [trial for trial in trials_before_retraction if trial.number in known]
+    Y = outcome_matrix(trials, optimization_config)
+    reference, _ = resolve_reference_point(Y, [step], optimization_config)
     assert reference is not None
-    return logged(Y, goals, reference)
+    return front_metrics(Y, optimization_config, reference)
 
 
-def _same(wanted: Mapping[str, float], there: Mapping[str, float]) -> bool:
+def _is_close(expected: Mapping[str, float], logged: Mapping[str, float]) -> bool:
     return all(
-        math.isclose(there.get(name, math.nan), value, rel_tol=TOLERANCE)
-        for name, value in wanted.items()
+        math.isclose(logged.get(name, math.nan), value, rel_tol=LOGGED_TOLERANCE)
+        for name, value in expected.items()
     )
 
 
-def differences(before: Tensor, now: Tensor, tolerance: float) -> float | None:
+def max_difference(
+    stored: Tensor, recomputed: Tensor, tolerance: float
+) -> float | None:
     """Return by how much predictions differ, None where they repeat each other.
 
     Args:
-        before: As in the posterior file, `[c]` or `[c, k]`.
-        now: `[c, 1, 1]` or `[c, 1, k]`, of the rebuilt posterior.
+        stored: As in the posterior file, `[c]` or `[c, k]`.
+        recomputed: `[c, 1, 1]` or `[c, 1, k]`, of the rebuilt posterior.
         tolerance: Absolute and relative.
     """
-    now = now.squeeze(-2).to(before)
-    now = now.squeeze(-1) if before.ndim == 1 else now
-    if now.shape != before.shape:
+    recomputed = recomputed.squeeze(-2).to(stored)
+    recomputed = recomputed.squeeze(-1) if stored.ndim == 1 else recomputed
+    if recomputed.shape != stored.shape:
         return math.inf
-    if torch.allclose(now, before, rtol=tolerance, atol=tolerance):
+    if torch.allclose(recomputed, stored, rtol=tolerance, atol=tolerance):
         return None
-    return float((now - before).abs().max())
+    return float((recomputed - stored).abs().max())

@@ -6,35 +6,35 @@ import math
 from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
 
-from bostruct.campaign.analysis.z_scores import score
+from bostruct.campaign.analysis.z_scores import z_score
 from bostruct.campaign.records import Trial
 
-START = 0.5
+INITIAL_KAPPA_FACTOR = 0.5
 """Boldness before anything is known: a model of a few structures is bold by itself."""
 
 
-RANGE = (0.25, 2.0)
+KAPPA_FACTOR_RANGE = (0.25, 2.0)
 """Of the boldness."""
 
 
-DOWN, UP = 0.7, 1.25
+DECREASE_FACTOR, INCREASE_FACTOR = 0.7, 1.25
 """Factors after a broken promise, and after one that was kept but did not pay."""
 
 
-GAIN = 1e-3
+MIN_IMPROVEMENT = 1e-3
 """eV; a lower energy is better by at least this."""
 
 
 @runtime_checkable
-class Tempers(Protocol):
+class SupportsKappaScaling(Protocol):
     """An acquisition whose weight of the uncertainty follows what it has paid."""
 
-    def tempered(self, boldness: float) -> Self:
+    def scaled(self, kappa_factor: float) -> Self:
         """Return the acquisition with that much of its usual weight."""
         ...
 
 
-def boldness(trials: Sequence[Trial]) -> float:
+def adapt_kappa_factor(trials: Sequence[Trial]) -> float:
     """Return the factor on the weight of the uncertainty in the next step.
 
     An energy more than one σ above its prediction, and no new best, means that the
@@ -44,13 +44,13 @@ def boldness(trials: Sequence[Trial]) -> float:
     Args:
         trials: All so far, in the order asked.
     """
-    factor, best = START, math.inf
+    factor, best = INITIAL_KAPPA_FACTOR, math.inf
     for trial in trials:
         if trial.energy is None:
             continue
-        z = score(trial)
-        if z is not None and trial.energy >= best - GAIN:
-            factor *= DOWN if z > 1 else UP
-            factor = min(max(factor, RANGE[0]), RANGE[1])
+        z = z_score(trial)
+        if z is not None and trial.energy >= best - MIN_IMPROVEMENT:
+            factor *= DECREASE_FACTOR if z > 1 else INCREASE_FACTOR
+            factor = min(max(factor, KAPPA_FACTOR_RANGE[0]), KAPPA_FACTOR_RANGE[1])
         best = min(best, trial.energy)
     return factor

@@ -10,105 +10,109 @@ import torch
 from torch import Tensor
 
 from bostruct.acquisition import Acquisition
-from bostruct.campaign.atom_matching import among
-from bostruct.campaign.components import Finder, Parts
-from bostruct.campaign.planning.adaptive_kappa import Tempers
-from bostruct.campaign.planning.search_effort import Scales
-from bostruct.candidates import Candidates, choose
-from bostruct.runtime.rng import number, stream
-from bostruct.spaces import Discrete, Space
-from bostruct.surrogates import FittedModel, condition
+from bostruct.campaign.atom_matching import is_duplicate
+from bostruct.campaign.components import CampaignComponents, CandidateSearch
+from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
+from bostruct.campaign.planning.search_effort import SupportsEffort
+from bostruct.candidates import Candidates, select_top
+from bostruct.runtime.rng import derive_seed, generator_for
+from bostruct.spaces import DiscreteSpace, Space
+from bostruct.surrogates import FittedModel, condition_on_observations
 
-TRIES = 20
+MAX_SAMPLING_ROUNDS = 20
 """Rounds of random sampling before a space counts as exhausted."""
 
-CHUNK = 256
+CHUNK_SIZE = 256
 """Candidates that a model looks at together, of which there may be thousands."""
 
-SHORT = 2048
+MAX_RESCORED_CANDIDATES = 2048
 """Candidates, the best at first, that are weighed again after each choice."""
 
 
 @dataclass(frozen=True)
-class Task:
+class StepContext:
     """One step to be planned.
 
     Args:
-        parts: What the campaign is made of.
+        components: What the campaign is made of.
         seed: Of the campaign.
         device: Of the tensor work.
         step: Its number.
         q: How many trials it chooses.
-        level: How thorough its search is; see `effort`.
-        boldness: How much of its weight the uncertainty gets; see `history`.
+        effort: How thorough its search is; see `effort`.
+        kappa_factor: How much of its weight the uncertainty gets; see `history`.
     """
 
-    parts: Parts
+    components: CampaignComponents
     seed: int
     device: torch.device
     step: int
     q: int
-    level: int = 0
-    boldness: float = 1.0
+    effort: int = 0
+    kappa_factor: float = 1.0
 
     @property
     def acquisition(self) -> Acquisition:
         """The campaign's, tempered."""
-        own = self.parts.acquisition
-        if isinstance(own, Tempers):
-            own = own.tempered(self.boldness)
+        own = self.components.acquisition
+        if isinstance(own, SupportsKappaScaling):
+            own = own.scaled(self.kappa_factor)
         return cast("Acquisition", own)
 
     @property
-    def finder(self) -> Finder:
+    def search(self) -> CandidateSearch:
         """The campaign's search, as thorough as the step's level."""
-        own = self.parts.search
-        return own.at(self.level) if isinstance(own, Scales) else own
+        own = self.components.search
+        return own.with_effort(self.effort) if isinstance(own, SupportsEffort) else own
 
-    def stream(self, purpose: str) -> torch.Generator:
+    def generator_for(self, purpose: str) -> torch.Generator:
         """Return the generator of this step for one purpose."""
-        return stream(self.seed, self.step, purpose)
+        return generator_for(self.seed, self.step, purpose)
 
 
-class Looks(Protocol):
+class SupportsPending(Protocol):
     """An acquisition that can be asked again, with more structures pending."""
 
     def __call__(self, X: Tensor) -> Tensor:
         """Return the acquisition of each of X `[b, d]`, larger is better."""
         ...
 
-    def after(self, X: Tensor) -> Self:
+    def with_pending(self, X: Tensor) -> Self:
         """Return the acquisition once `X [k, d]` are being evaluated, too."""
         ...
 
 
-class Value:
+class SingleObjectiveBatchAcquisition:
     """The acquisition: `X [b, d] -> [b]`, larger is better.
 
     Args:
-        task: The step.
+        context: The step.
         model: What is believed.
-        known: `[t, d]` what was evaluated.
+        X_evaluated: `[t, d]` what was evaluated.
         energies: `[t]` eV.
-        pending: `[p, d]` what is being evaluated; for the joint forms.
+        X_pending: `[p, d]` what is being evaluated; for the joint forms.
     """
 
     def __init__(
         self,
-        task: Task,
+        context: StepContext,
         model: FittedModel,
-        known: Tensor,
+        X_evaluated: Tensor,
         energies: Tensor,
-        pending: Tensor | None = None,
+        X_pending: Tensor | None = None,
     ) -> None:
-        self._task, self._model = task, model
-        self._known, self._energies, self._pending = known, energies, pending
-        self._function = task.acquisition.build(
+        self._context, self._model = context, model
+        self._X_evaluated, self._energies, self._X_pending = (
+            X_evaluated,
+            energies,
+            X_pending,
+        )
+        self._function = context.acquisition.build(
             model,
             float(energies.min()),
-            observed=known,
-            pending=pending,
-            seed=number(task.seed, task.step, "acquisition", bits=31),
+            X_baseline=X_evaluated,
+            X_pending=X_pending,
+            seed=derive_seed(context.seed, context.step, "acquisition", bits=31),
         )
 
     def __call__(self, X: Tensor) -> Tensor:
@@ -116,39 +120,43 @@ class Value:
         values: Tensor = self._function(X.unsqueeze(-2))
         return values
 
-    def after(self, X: Tensor) -> Self:
+    def with_pending(self, X: Tensor) -> Self:
         """Return the acquisition once `X [k, d]` are being evaluated.
 
         The joint forms take them as pending; for the others the model believes its own
         mean there, which leaves the mean as it is and shrinks σ around them.
         """
         model, pending = self._model, None
-        if self._task.parts.acquisition.joint:
-            pending = X if self._pending is None else torch.cat([self._pending, X])
+        if self._context.components.acquisition.joint:
+            pending = X if self._X_pending is None else torch.cat([self._X_pending, X])
         else:
             with torch.no_grad():
                 believed = model.posterior(X).mean
-                model = condition(model, X, believed)
-        return type(self)(self._task, model, self._known, self._energies, pending)
+                model = condition_on_observations(model, X, believed)
+        return type(self)(
+            self._context, model, self._X_evaluated, self._energies, pending
+        )
 
 
-def each(function: Callable[[Tensor], Tensor], X: Tensor, chunk: int = CHUNK) -> Tensor:
+def evaluate_in_chunks(
+    function: Callable[[Tensor], Tensor], X: Tensor, chunk_size: int = CHUNK_SIZE
+) -> Tensor:
     """Return a function of each of X `[c, d]`, `[c, ...]`, so many at a time."""
     with torch.no_grad():
-        return torch.cat([function(part) for part in X.split(chunk)])
+        return torch.cat([function(part) for part in X.split(chunk_size)])
 
 
-def fresh(
-    space: Space, count: int, generator: torch.Generator, seen: Sequence[Tensor]
+def sample_new(
+    space: Space, count: int, generator: torch.Generator, X_excluded: Sequence[Tensor]
 ) -> Tensor:
     """Return up to `count` random structures that are new, `[<= count, d]`."""
     found: list[Tensor] = []
-    for _ in range(TRIES):
+    for _ in range(MAX_SAMPLING_ROUNDS):
         X = space.sample(count - len(found), generator)
-        if isinstance(space, Discrete):
+        if isinstance(space, DiscreteSpace):
             X = space.canonical(X)
         for x, valid in zip(X, space.contains(X), strict=True):
-            if valid and not among(space, x, [*seen, *found]):
+            if valid and not is_duplicate(space, x, [*X_excluded, *found]):
                 found.append(x)
         if len(found) == count:
             break
@@ -156,25 +164,25 @@ def fresh(
     return torch.stack(found) if found else empty
 
 
-def choice(
-    task: Task,
+def select_batch(
+    context: StepContext,
     candidates: Candidates,
-    value: Looks,
-    seen: Tensor,
-    resting: Tensor | None = None,
-    paying: Tensor | None = None,
+    acquisition: SupportsPending,
+    X_evaluated: Tensor,
+    is_relaxed: Tensor | None = None,
+    allow_resample: Tensor | None = None,
 ) -> tuple[Candidates, list[int], list[float]]:
     """Choose `q` candidates one after the other, each as if the others were pending.
 
     Where too few may be chosen, random structures that are new take their place.
 
     Args:
-        task: The step.
+        context: The step.
         candidates: What the search found.
-        value: The acquisition.
-        seen: `[t, d]` what was asked for before.
-        resting: `[t]` bool, which of it is not worth another look nearby.
-        paying: `[c]` bool, which candidates are worth one all the same.
+        acquisition: The acquisition.
+        X_evaluated: `[t, d]` what was asked for before.
+        is_relaxed: `[t]` bool, which of it is not worth another look nearby.
+        allow_resample: `[c]` bool, which candidates are worth one all the same.
 
     Returns:
         The candidates, random ones added; the rows chosen; their values when chosen.
@@ -182,54 +190,68 @@ def choice(
     chosen: list[int] = []
     values: list[float] = []
     current = candidates
-    alike = torch.zeros_like(candidates.value, dtype=torch.bool)
-    first = candidates.value.nan_to_num(nan=-torch.inf)
-    short = first.argsort(descending=True, stable=True)[:SHORT].sort().values
-    while len(chosen) < task.q:
-        picks = choose(
+    alike = torch.zeros_like(candidates.acq_value, dtype=torch.bool)
+    first = candidates.acq_value.nan_to_num(nan=-torch.inf)
+    short = (
+        first.argsort(descending=True, stable=True)[:MAX_RESCORED_CANDIDATES]
+        .sort()
+        .values
+    )
+    while len(chosen) < context.q:
+        picks = select_top(
             current,
             1,
-            space=task.parts.space,
-            seen=seen,
-            resting=resting,
-            paying=paying,
+            space=context.components.space,
+            X_evaluated=X_evaluated,
+            is_relaxed=is_relaxed,
+            allow_resample=allow_resample,
         )
         if len(picks) == 0:
-            missing = task.q - len(chosen)
-            taken = torch.cat([seen, candidates.X[chosen]])
-            candidates = _with_random(task, candidates, value, taken, missing)
+            missing = context.q - len(chosen)
+            taken = torch.cat([X_evaluated, candidates.X[chosen]])
+            candidates = _add_random_candidates(
+                context, candidates, acquisition, taken, missing
+            )
             rows = range(len(current.X), len(candidates.X))
             chosen.extend(rows)
-            values.extend(candidates.value[len(current.X) :].tolist())
+            values.extend(candidates.acq_value[len(current.X) :].tolist())
             break
         pick = int(picks[0])
         chosen.append(pick)
-        values.append(float(current.value[pick]))
-        if len(chosen) < task.q:
-            value = value.after(candidates.X[pick : pick + 1])
-            alike |= task.parts.space.same(candidates.X, candidates.X[pick])
-            worth = torch.full_like(candidates.value, -torch.inf)
-            worth[short] = each(value, candidates.X[short])
+        values.append(float(current.acq_value[pick]))
+        if len(chosen) < context.q:
+            acquisition = acquisition.with_pending(candidates.X[pick : pick + 1])
+            alike |= context.components.space.is_duplicate(
+                candidates.X, candidates.X[pick]
+            )
+            worth = torch.full_like(candidates.acq_value, -torch.inf)
+            worth[short] = evaluate_in_chunks(acquisition, candidates.X[short])
             worth[alike] = -torch.inf
-            current = replace(current, value=worth)
+            current = replace(current, acq_value=worth)
     return candidates, chosen, values
 
 
-def _with_random(
-    task: Task, candidates: Candidates, value: Looks, taken: Tensor, count: int
+def _add_random_candidates(
+    context: StepContext,
+    candidates: Candidates,
+    acquisition: SupportsPending,
+    X_excluded: Tensor,
+    count: int,
 ) -> Candidates:
     """Return the candidates with up to `count` new random structures behind them."""
-    seen = list(taken.cpu())
-    X = fresh(task.parts.space, count, task.stream("fallback"), seen).to(candidates.X)
+    seen = list(X_excluded.cpu())
+    X = sample_new(
+        context.components.space, count, context.generator_for("fallback"), seen
+    ).to(candidates.X)
     n = len(X)
     if n == 0:
         return candidates
     with torch.no_grad():
-        worth = value(X)
+        worth = acquisition(X)
     return Candidates(
         X=torch.cat([candidates.X, X]),
-        value=torch.cat([candidates.value, worth]),
-        origin=[*candidates.origin, *["random"] * n],
-        steps=torch.cat([candidates.steps, candidates.steps.new_zeros(n)]),
+        acq_value=torch.cat([candidates.acq_value, worth]),
+        generator_names=[*candidates.generator_names, *["random"] * n],
+        n_steps=torch.cat([candidates.n_steps, candidates.n_steps.new_zeros(n)]),
         converged=torch.cat([candidates.converged, candidates.converged.new_ones(n)]),
     )

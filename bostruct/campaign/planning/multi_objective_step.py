@@ -9,215 +9,291 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import Case
-from bostruct.acquisition.multi_objective.deterministic_outcomes import Joined
-from bostruct.campaign.analysis.calibration import calibrated
-from bostruct.campaign.analysis.hypervolume_history import REFERENCE, good, logged
-from bostruct.campaign.analysis.outcome_table import alone, learnable, table
-from bostruct.campaign.learned_objectives import Aims
-from bostruct.campaign.log.posterior_file import offload
-from bostruct.campaign.planning.batch_acquisition import Task, choice, each
-from bostruct.campaign.planning.retries import anew
-from bostruct.campaign.records import OPEN, Outcome, Trial
+from bostruct.acquisition import AcquisitionContext
+from bostruct.acquisition.multi_objective.deterministic_outcomes import (
+    DeterministicOutcomesModel,
+)
+from bostruct.campaign.analysis.calibration import online_calibration
+from bostruct.campaign.analysis.hypervolume_history import (
+    REFERENCE_PREFIX,
+    front_metrics,
+    is_complete_and_feasible,
+)
+from bostruct.campaign.analysis.outcome_table import (
+    check_learnable,
+    outcome_matrix,
+    single_outcome,
+)
+from bostruct.campaign.learned_objectives import LearnedObjectives
+from bostruct.campaign.log.posterior_file import to_cpu
+from bostruct.campaign.planning.batch_acquisition import (
+    StepContext,
+    evaluate_in_chunks,
+    select_batch,
+)
+from bostruct.campaign.planning.retries import retry_candidates
+from bostruct.campaign.records import OPEN_STATES, OutcomePrediction, Trial
 from bostruct.candidates import Candidates
-from bostruct.runtime.device import now
-from bostruct.runtime.rng import PROBES, number, stream
-from bostruct.surrogates import Believing, PropertyModel
+from bostruct.runtime.device import synchronized_time
+from bostruct.runtime.rng import N_PROBE_STRUCTURES, derive_seed, generator_for
+from bostruct.surrogates import KrigingBelieverModel, PropertyModel
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class MultiObjectivePlan:
     """What a step with goals asks for, and what it rests on.
 
     Args:
-        known: The trials that the choice was made from.
+        training_trials: The trials that the choice was made from.
         candidates: What was considered.
-        chosen: Which of them are asked for.
-        values: The acquisition of these, when they were chosen.
+        selected: Which of them are asked for.
+        acquisition_values: The acquisition of these, when they were chosen.
         tensors: Of the posterior file, on the CPU.
-        said: What is said of the outcomes of the chosen ones.
-        shown: Hyperparameters, and where the front stands.
-        seconds: Wall time of the fit.
+        outcome_predictions: What is said of the outcomes of the chosen ones.
+        hyperparameters: Hyperparameters, and where the front stands.
+        seconds_fit: Wall time of the fit.
     """
 
-    known: list[int]
+    training_trials: list[int]
     candidates: Candidates
-    chosen: list[int]
-    values: list[float]
+    selected: list[int]
+    acquisition_values: list[float]
     tensors: dict[str, Tensor]
-    said: list[tuple[Outcome, ...]]
-    shown: dict[str, float]
-    seconds: float
+    outcome_predictions: list[tuple[OutcomePrediction, ...]]
+    hyperparameters: dict[str, float]
+    seconds_fit: float
 
 
-MANY = 2048
+PREDICTION_CHUNK_SIZE = 2048
 """Members whose properties are predicted together: some MB for each hundred values."""
 
-LEAST = 2
+MIN_VALUES = 2
 """Values of each learnt outcome without which there is nothing to fit."""
 
 
 @final
-class Worth:
+class MultiObjectiveBatchAcquisition:
     """The acquisition of a campaign with goals: `X [b, d] -> [b]`, larger is better.
 
     Args:
-        task: The step.
-        case: What is believed and wanted, with what is pending.
+        context: The step.
+        acquisition_context: What is believed and wanted, with what is pending.
         model: Of the learnt outcomes.
     """
 
-    def __init__(self, task: Task, case: Case, model: PropertyModel) -> None:
-        self._task, self._case, self._model = task, case, model
-        acquisition = task.parts.acquisition
-        if not acquisition.joint and case.pending is not None:
-            case = case.believed(Believing(model, case.pending))
-        self._function = acquisition.build(case)
+    def __init__(
+        self,
+        context: StepContext,
+        acquisition_context: AcquisitionContext,
+        model: PropertyModel,
+    ) -> None:
+        self._context, self._acquisition_context, self._model = (
+            context,
+            acquisition_context,
+            model,
+        )
+        acquisition = context.components.acquisition
+        if not acquisition.joint and acquisition_context.X_pending is not None:
+            acquisition_context = acquisition_context.with_kriging_believer(
+                KrigingBelieverModel(model, acquisition_context.X_pending)
+            )
+        self._function = acquisition.build(acquisition_context)
 
     def __call__(self, X: Tensor) -> Tensor:
         """Return the acquisition of each structure."""
         values: Tensor = self._function(X.unsqueeze(-2))
         return values
 
-    def after(self, X: Tensor) -> Self:
+    def with_pending(self, X: Tensor) -> Self:
         """Return the acquisition once `X [k, d]` are being evaluated, too."""
-        before = self._case.pending
+        before = self._acquisition_context.X_pending
         pending = X if before is None else torch.cat([before, X])
-        case = replace(self._case, pending=pending)
-        return type(self)(self._task, case, self._model)
+        case = replace(self._acquisition_context, X_pending=pending)
+        return type(self)(self._context, case, self._model)
 
 
-def ready(trials: Sequence[Trial], aims: Aims) -> bool:
+def has_enough_values(
+    trials: Sequence[Trial], learned_objectives: LearnedObjectives
+) -> bool:
     """Return whether there are values enough of every learnt outcome.
 
     Raises:
         InputError: the evaluator returns nothing of that name.
     """
-    learnable(trials, aims.goals, aims.learnt)
-    Y = table(trials, aims.goals)[:, aims.columns]
-    return bool((Y.isfinite().sum(0) >= LEAST).all())
+    check_learnable(
+        trials, learned_objectives.optimization_config, learned_objectives.learned_names
+    )
+    Y = outcome_matrix(trials, learned_objectives.optimization_config)[
+        :, learned_objectives.learned_columns
+    ]
+    return bool((Y.isfinite().sum(0) >= MIN_VALUES).all())
 
 
-def screen(task: Task, aims: Aims, trials: Sequence[Trial]) -> Found:
+def plan_multi_objective(
+    context: StepContext, learned_objectives: LearnedObjectives, trials: Sequence[Trial]
+) -> MultiObjectivePlan:
     """Return what a step with goals asks for, and why.
 
     Args:
-        task: The step.
-        aims: What is wanted.
+        context: The step.
+        learned_objectives: What is wanted.
         trials: All so far in the order asked, enough of them done.
     """
-    space = task.parts.space
-    start = now(task.device)
+    space = context.components.space
+    start = synchronized_time(context.device)
     known = [trial for trial in trials if trial.state == "done"]
-    X = torch.stack([trial.X for trial in known]).to(task.device)
-    Y = table(known, aims.goals).to(X)
-    model = task.parts.surrogate.fit(X, Y[:, aims.columns], aims.learnt, space)
-    fitted = now(task.device)
-    joined = Joined(model, aims.known, aims.learnt, aims.goals.names)
+    X = torch.stack([trial.X for trial in known]).to(context.device)
+    Y = outcome_matrix(known, learned_objectives.optimization_config).to(X)
+    model = context.components.surrogate.fit(
+        X,
+        Y[:, learned_objectives.learned_columns],
+        learned_objectives.learned_names,
+        space,
+    )
+    fitted = synchronized_time(context.device)
+    joined = DeterministicOutcomesModel(
+        model,
+        learned_objectives.deterministic_outcomes,
+        learned_objectives.learned_names,
+        learned_objectives.optimization_config.outcome_names,
+    )
 
     def mean(X: Tensor) -> Tensor:
         found: Tensor = joined.posterior(X.unsqueeze(-2)).mean.squeeze(-2)
         return found
 
-    reference = aims.reference(Y, each(mean, aims.members().to(X), MANY))
-    pending = [trial.X for trial in trials if trial.state in OPEN]
-    case = Case(
+    reference = learned_objectives.reference_point(
+        Y,
+        evaluate_in_chunks(
+            mean,
+            learned_objectives.representative_members().to(X),
+            PREDICTION_CHUNK_SIZE,
+        ),
+    )
+    pending = [trial.X for trial in trials if trial.state in OPEN_STATES]
+    case = AcquisitionContext(
         model=model,
-        goals=aims.goals,
-        learnt=aims.learnt,
-        known=aims.known,
+        optimization_config=learned_objectives.optimization_config,
+        modeled_outcomes=learned_objectives.learned_names,
+        deterministic_outcomes=learned_objectives.deterministic_outcomes,
         X=X,
         Y=Y,
-        reference=reference,
-        pending=torch.stack(pending).to(X) if pending else None,
-        seed=number(task.seed, task.step, "acquisition", bits=31),
+        reference_point=reference,
+        X_pending=torch.stack(pending).to(X) if pending else None,
+        seed=derive_seed(context.seed, context.step, "acquisition", bits=31),
     )
-    worth = Worth(task, case, model)
-    candidates = task.finder(worth, space, X, merit(case), task.stream("search"))
-    again = {trial.number for trial in anew(trials, space)}
+    worth = MultiObjectiveBatchAcquisition(context, case, model)
+    candidates = context.search(
+        worth, space, X, dominance_rank(case), context.generator_for("search")
+    )
+    again = {trial.number for trial in retry_candidates(trials, space)}
     seen = torch.stack([t.X for t in trials if t.number not in again]).to(X)
-    candidates, chosen, values = choice(task, candidates, worth, seen)
-    tensors = offload(_tensors(task, model, candidates, chosen, known))
-    said = _said(aims, tensors, chosen)
-    shown = {**model.hyperparameters(), **logged(Y, aims.goals, reference)}
-    for part, utility in zip(aims.goals.objectives, reference.tolist(), strict=True):
-        shown[f"{REFERENCE}{part.name}"] = part.sign * utility
-    for name in aims.learnt:
-        numbers = calibrated(alone(known, aims.goals, name)).numbers()
+    candidates, chosen, values = select_batch(context, candidates, worth, seen)
+    tensors = to_cpu(_posterior_tensors(context, model, candidates, chosen, known))
+    said = _outcome_predictions(learned_objectives, tensors, chosen)
+    shown = {
+        **model.hyperparameters(),
+        **front_metrics(Y, learned_objectives.optimization_config, reference),
+    }
+    for part, utility in zip(
+        learned_objectives.optimization_config.objectives,
+        reference.tolist(),
+        strict=True,
+    ):
+        shown[f"{REFERENCE_PREFIX}{part.name}"] = part.sign * utility
+    for name in learned_objectives.learned_names:
+        numbers = online_calibration(
+            single_outcome(known, learned_objectives.optimization_config, name)
+        ).logged_values()
         shown |= {f"{key}_of_{name}": value for key, value in numbers.items()}
-    return Found(
-        known=[trial.number for trial in known],
+    return MultiObjectivePlan(
+        training_trials=[trial.number for trial in known],
         candidates=candidates,
-        chosen=chosen,
-        values=values,
+        selected=chosen,
+        acquisition_values=values,
         tensors=tensors,
-        said=said,
-        shown=shown,
-        seconds=fitted - start,
+        outcome_predictions=said,
+        hyperparameters=shown,
+        seconds_fit=fitted - start,
     )
 
 
-def merit(case: Case) -> Tensor:
+def dominance_rank(acquisition_context: AcquisitionContext) -> Tensor:
     """Return how many structures better each of the case, `[t]`; the front has 0.
 
     What is infeasible or not wholly known comes after all that is not.
     """
-    goals, t = case.goals, len(case.Y)
-    utilities = goals.utilities(case.Y)
-    sound = good(case.Y, goals)
+    goals, t = acquisition_context.optimization_config, len(acquisition_context.Y)
+    utilities = goals.utilities(acquisition_context.Y)
+    sound = is_complete_and_feasible(acquisition_context.Y, goals)
     better = (utilities.unsqueeze(0) >= utilities.unsqueeze(1)).all(-1)
     better &= (utilities.unsqueeze(0) > utilities.unsqueeze(1)).any(-1)
-    found: Tensor = (better & sound).sum(-1).to(case.Y) + t * ~sound
+    found: Tensor = (better & sound).sum(-1).to(acquisition_context.Y) + t * ~sound
     return found
 
 
-def _tensors(
-    task: Task,
+def _posterior_tensors(
+    context: StepContext,
     model: PropertyModel,
     candidates: Candidates,
-    chosen: list[int],
-    known: list[Trial],
+    selected: list[int],
+    training_trials: list[Trial],
 ) -> dict[str, Tensor]:
     """Return what is kept of the posterior; names as in `arrays.py`."""
     tensors = {f"model.{name}": value for name, value in model.state().items()}
-    probe = task.parts.space.sample(PROBES, stream(task.seed, "probe"))
-    X_probe = probe.to(task.device)
+    probe = context.components.space.sample(
+        N_PROBE_STRUCTURES, generator_for(context.seed, "probe")
+    )
+    X_probe = probe.to(context.device)
     with torch.no_grad():
         at_probe = model.posterior(X_probe.unsqueeze(-2))
-        if chosen:
-            joint = model.posterior(candidates.X[chosen])
+        if selected:
+            joint = model.posterior(candidates.X[selected])
             tensors["chosen.covariance"] = joint.distribution.covariance_matrix
-    marginals = each(lambda X: torch.stack(model.marginals(X), 1), candidates.X, MANY)
+    marginals = evaluate_in_chunks(
+        lambda X: torch.stack(model.marginals(X), 1),
+        candidates.X,
+        PREDICTION_CHUNK_SIZE,
+    )
     return {
         **tensors,
         "candidates.X": candidates.X,
         "candidates.mean": marginals[:, 0],
         "candidates.variance": marginals[:, 1],
         "candidates.observed": marginals[:, 2],
-        "candidates.acquisition": candidates.value,
-        "candidates.steps": candidates.steps,
+        "candidates.acquisition": candidates.acq_value,
+        "candidates.steps": candidates.n_steps,
         "candidates.converged": candidates.converged,
-        "chosen.index": torch.tensor(chosen, dtype=torch.int64),
+        "chosen.index": torch.tensor(selected, dtype=torch.int64),
         "probe.X": X_probe,
         "probe.mean": at_probe.mean.squeeze(-2),
         "probe.variance": at_probe.variance.squeeze(-2),
-        "known": torch.tensor([trial.number for trial in known], dtype=torch.int64),
+        "known": torch.tensor(
+            [trial.number for trial in training_trials], dtype=torch.int64
+        ),
     }
 
 
-def _said(
-    aims: Aims, tensors: dict[str, Tensor], chosen: list[int]
-) -> list[tuple[Outcome, ...]]:
+def _outcome_predictions(
+    learned_objectives: LearnedObjectives,
+    tensors: dict[str, Tensor],
+    selected: list[int],
+) -> list[tuple[OutcomePrediction, ...]]:
     """Return what is said of the chosen candidates, in the order of the goals."""
-    exact = aims.said(tensors["candidates.X"][chosen])
+    exact = learned_objectives.exact_predictions(tensors["candidates.X"][selected])
     found = []
-    for i, sure in zip(chosen, exact, strict=True):
+    for i, sure in zip(selected, exact, strict=True):
         numbers = (
             tensors[f"candidates.{name}"][i].tolist()
             for name in ("mean", "variance", "observed")
         )
-        rows = zip(aims.learnt, *numbers, strict=True)
+        rows = zip(learned_objectives.learned_names, *numbers, strict=True)
         by_name = {each.name: each for each in sure}
-        by_name |= {name: Outcome(name, *row) for name, *row in rows}
-        found.append(tuple(by_name[name] for name in aims.goals.names))
+        by_name |= {name: OutcomePrediction(name, *row) for name, *row in rows}
+        found.append(
+            tuple(
+                by_name[name]
+                for name in learned_objectives.optimization_config.outcome_names
+            )
+        )
     return found

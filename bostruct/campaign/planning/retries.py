@@ -15,11 +15,11 @@ import torch
 from bostruct.campaign.records import Trial
 from bostruct.spaces import Space
 
-WORTH = 1 / 3
+MIN_SUCCESS_PROBABILITY = 1 / 3
 """The least chance that a second attempt succeeds: the first two may both fail."""
 
 
-def anew(trials: Sequence[Trial], space: Space) -> list[Trial]:
+def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
     """Return the trials that failed and may be asked for once more.
 
     Another evaluation has succeeded since, which a broken evaluator cannot. The chance
@@ -29,14 +29,21 @@ def anew(trials: Sequence[Trial], space: Space) -> list[Trial]:
         trials: All so far, in the order asked.
         space: Of separate members.
     """
-    failed = [trial for trial in trials if trial.state == "failed" and not trial.given]
+    failed = [
+        trial
+        for trial in trials
+        if trial.state == "failed" and not trial.is_initial_data
+    ]
     last = max(
-        (t.number for t in trials if t.state == "done" and not t.given), default=-1
+        (t.number for t in trials if t.state == "done" and not t.is_initial_data),
+        default=-1,
     )
     if not failed or failed[0].number > last:
         return []
     X = torch.stack([trial.X for trial in trials])
-    twins = space.same(torch.stack([t.X for t in failed]).unsqueeze(1), X)  # [f, t]
+    twins = space.is_duplicate(
+        torch.stack([t.X for t in failed]).unsqueeze(1), X
+    )  # [f, t]
     single, tried, worked = [], 0, 0
     for trial, row in zip(failed, twins, strict=True):
         others = [trials[i] for i in row.nonzero().flatten().tolist()]
@@ -45,4 +52,4 @@ def anew(trials: Sequence[Trial], space: Space) -> list[Trial]:
             single.append(trial)
         tried += sum(other.finished for other in later)
         worked += sum(other.state in ("done", "retracted") for other in later)
-    return single if (worked + 1) / (tried + 2) >= WORTH else []
+    return single if (worked + 1) / (tried + 2) >= MIN_SUCCESS_PROBABILITY else []

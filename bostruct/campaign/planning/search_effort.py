@@ -14,25 +14,27 @@ from typing import Protocol, Self, runtime_checkable
 
 from bostruct.campaign.records import Step, Trial
 
-HIGHEST = 6
+MAX_EFFORT = 6
 """Of the levels: 64 times the rounds of the lowest."""
 
 
 @runtime_checkable
-class Scales(Protocol):
+class SupportsEffort(Protocol):
     """A search that can be made more thorough."""
 
     @property
-    def share(self) -> float:
+    def max_time_fraction(self) -> float:
         """The share of the time of an energy that the search may take."""
         ...
 
-    def at(self, level: int) -> Self:
+    def with_effort(self, effort: int) -> Self:
         """Return the search, about 2^level times as long."""
         ...
 
 
-def level(search: object, trials: Sequence[Trial], steps: Sequence[Step]) -> int:
+def choose_effort(
+    search: object, trials: Sequence[Trial], steps: Sequence[Step]
+) -> int:
     """Return how thorough the next search is, from 0.
 
     It is the largest one that is expected to take less than `search.share` of the
@@ -45,9 +47,13 @@ def level(search: object, trials: Sequence[Trial], steps: Sequence[Step]) -> int
     """
     energies = [trial.seconds for trial in trials if trial.state == "done"]
     searches = [
-        step.seconds["search"] / 2**step.level for step in steps if step.kind == "model"
+        step.seconds["search"] / 2**step.effort
+        for step in steps
+        if step.kind == "model"
     ]
-    if not isinstance(search, Scales) or not energies or not searches:
+    if not isinstance(search, SupportsEffort) or not energies or not searches:
         return 0
-    affordable = search.share * median(energies) / max(median(searches), 1e-3)
-    return min(HIGHEST, max(0, math.floor(math.log2(max(affordable, 1.0)))))
+    affordable = (
+        search.max_time_fraction * median(energies) / max(median(searches), 1e-3)
+    )
+    return min(MAX_EFFORT, max(0, math.floor(math.log2(max(affordable, 1.0)))))

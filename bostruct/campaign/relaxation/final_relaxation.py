@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from bostruct.errors import InputError, check_count, check_positive, must
+from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.evaluators import Evaluator
 
 
 @final
 @dataclass(frozen=True)
-class Check:
+class FinalRelaxation:
     """Relax the best structures with the evaluator when the search has ended.
 
     Each is relaxed by ASE's `BFGSLineSearch`, one after the other, until its forces are
@@ -25,59 +25,63 @@ class Check:
     ends in the middle of a relaxation, a run with a larger one goes on there.
 
     Args:
-        best: Structures of the lowest energies, no two of them the same.
-        tolerance: Largest force on a movable atom of a relaxed structure, eV/Å.
-        steps: The most evaluations for each structure.
-        every: Evaluations of the search after which there is a check as well; None for
+        n_structures: Structures of the lowest energies, no two of them the same.
+        fmax: Largest force on a movable atom of a relaxed structure, eV/Å.
+        max_steps: The most evaluations for each structure.
+        interval: Evaluations of the search after which there is a check as well; None for
             the one at the end alone.
 
     Raises:
         InputError: a number is out of range.
     """
 
-    best: int = 1
-    tolerance: float = 0.05
-    steps: int = 20
-    every: int | None = None
+    n_structures: int = 1
+    fmax: float = 0.05
+    max_steps: int = 20
+    interval: int | None = None
 
     def __post_init__(self) -> None:
-        check_count("best", self.best)
-        check_positive("tolerance", self.tolerance, "In eV/Å.")
-        check_count("steps", self.steps)
-        if self.every is not None:
-            check_count("every", self.every)
+        check_count("n_structures", self.n_structures)
+        check_positive("fmax", self.fmax, "In eV/Å.")
+        check_count("max_steps", self.max_steps)
+        if self.interval is not None:
+            check_count("interval", self.interval)
 
     @property
-    def most(self) -> int:
+    def max_evaluations(self) -> int:
         """The most evaluations that one check takes."""
-        return self.best * self.steps
+        return self.n_structures * self.max_steps
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the check, ready for JSON."""
         return asdict(self)
 
 
-def suited(check: object, evaluator: Evaluator) -> Check | None:
+def check_final_relaxation(
+    final_relaxation: object, evaluator: Evaluator
+) -> FinalRelaxation | None:
     """Return the check, if the evaluator has the forces for it.
 
     Raises:
         InputError: it is no check, or there are no forces.
     """
-    if check is None:
+    if final_relaxation is None:
         return None
-    if not isinstance(check, Check):
-        kind = type(check).__name__
+    if not isinstance(final_relaxation, FinalRelaxation):
+        kind = type(final_relaxation).__name__
         raise InputError(
-            must("check", "be a Check", kind, "For example Check(best=1).")
+            error_message(
+                "final_relaxation", "be a Check", kind, "For example Check(best=1)."
+            )
         )
     factory = getattr(evaluator, "factory", None)
     offered = getattr(factory, "implemented_properties", ("forces",))
     if not getattr(evaluator, "with_forces", True) or "forces" not in offered:
-        raise InputError(without_forces("one without"))
-    return check
+        raise InputError(missing_forces_message("one without"))
+    return final_relaxation
 
 
-def without_forces(found: str) -> str:
+def missing_forces_message(found: str) -> str:
     """Return the sentence for an evaluator that has no forces."""
     way_out = "A check relaxes structures: leave it out, or return forces."
-    return must("evaluator", "return forces for the check", found, way_out)
+    return error_message("evaluator", "return forces for the check", found, way_out)

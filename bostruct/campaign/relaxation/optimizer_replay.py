@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-LONGEST = 0.2
+MAX_STEP = 0.2
 """Å. An atom moves by less in one step of the optimizer; ASE's own value."""
 
-BONDS = 0.1
+MAX_STEP_BOND_FRACTION = 0.1
 """The same in bonds, for atoms of another size."""
 
-EQUAL = 1e-6
+POSITION_TOLERANCE = 1e-6
 """Å. Coordinates that the optimizer asks for again differ by less."""
 
 
-def proceed(space: Space, known: Sequence[Trial], tolerance: float) -> Tensor | None:
+def next_geometry(space: Space, trials: Sequence[Trial], fmax: float) -> Tensor | None:
     """Return the structure `[d]` whose energy a relaxation needs next.
 
     Where the optimizer asks for other structures than are in the log, as another
@@ -47,37 +47,37 @@ def proceed(space: Space, known: Sequence[Trial], tolerance: float) -> Tensor | 
 
     Args:
         space: Of the structures.
-        known: The trials of the relaxation in their order, with forces.
-        tolerance: Largest force at which it ends, eV/Å.
+        trials: The trials of the relaxation in their order, with forces.
+        fmax: Largest force at which it ends, eV/Å.
 
     Returns:
         The coordinates; None if the optimizer has none.
     """
     while True:
-        log = _Log(space, known)
+        log = _ReplayCalculator(space, trials)
         try:
-            _descend(log, float(space.radii.max()), tolerance)
-        except _Asked as asked:
+            _run_optimizer(log, float(space.atomic_radii.max()), fmax)
+        except _NeedsEvaluation as asked:
             return asked.X
-        except _Strayed:
-            known = known[log.used :]
+        except _Diverged:
+            trials = trials[log.n_used :]
             continue
         except (RuntimeError, np.linalg.LinAlgError):
             return None  # "LineSearch failed!": rounding is all that is left
         return None
 
 
-def _descend(log: _Log, radius: float, tolerance: float) -> None:
+def _run_optimizer(calculator: _ReplayCalculator, radius: float, fmax: float) -> None:
     from ase.optimize import BFGSLineSearch
 
-    atoms = log.atoms()
-    step = min(LONGEST, BONDS * 2 * radius)
+    atoms = calculator.atoms()
+    step = min(MAX_STEP, MAX_STEP_BOND_FRACTION * 2 * radius)
     # It prints where it skips an update, and divides by what may be zero.
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-        BFGSLineSearch(atoms, logfile=None, maxstep=step).run(fmax=tolerance)
+        BFGSLineSearch(atoms, logfile=None, maxstep=step).run(fmax=fmax)
 
 
-class _Asked(Exception):  # noqa: N818 - no error
+class _NeedsEvaluation(Exception):  # noqa: N818 - no error
     """A structure is asked for that is not in the log."""
 
     def __init__(self, X: Tensor) -> None:
@@ -85,28 +85,28 @@ class _Asked(Exception):  # noqa: N818 - no error
         self.X = X
 
 
-class _Strayed(Exception):  # noqa: N818 - no error
+class _Diverged(Exception):  # noqa: N818 - no error
     """A structure is asked for where the log has another one."""
 
 
 @final
-class _Log:
+class _ReplayCalculator:
     """Looks like an ASE calculator, and answers from the log.
 
     Args:
         space: Of the structures.
-        known: What it answers with, in this order.
+        trials: What it answers with, in this order.
     """
 
-    def __init__(self, space: Space, known: Sequence[Trial]) -> None:
-        self._space, self._known = space, known
-        self._template = space.decode(known[0].X)
-        self._answers: list[tuple[Array, float, Array]] = []
+    def __init__(self, space: Space, trials: Sequence[Trial]) -> None:
+        self._space, self._trials = space, trials
+        self._template = space.decode(trials[0].X)
+        self._replayed: list[tuple[Array, float, Array]] = []
 
     @property
-    def used(self) -> int:
+    def n_used(self) -> int:
         """How many trials were asked for."""
-        return len(self._answers)
+        return len(self._replayed)
 
     def atoms(self) -> Atoms:
         """Return the first structure, with this as its calculator."""
@@ -120,28 +120,30 @@ class _Log:
         force_consistent: bool = False,
     ) -> float:
         """Return the energy, eV."""
-        return self._answer(atoms)[1]
+        return self._result_at(atoms)[1]
 
     def get_forces(self, atoms: Any) -> Array:  # noqa: ANN401 - ASE
         """Return the forces, eV/Å."""
-        return self._answer(atoms)[2].copy()
+        return self._result_at(atoms)[2].copy()
 
-    def _answer(self, atoms: Any) -> tuple[Array, float, Array]:  # noqa: ANN401 - ASE
+    def _result_at(self, atoms: Any) -> tuple[Array, float, Array]:  # noqa: ANN401 - ASE
         positions: Array = np.array(atoms.positions, dtype=np.float64)
-        for answer in reversed(self._answers):
+        for answer in reversed(self._replayed):
             if np.array_equal(answer[0], positions):
                 return answer
         if not np.isfinite(positions).all():
             raise RuntimeError("the optimizer has lost its way")
         there = torch.from_numpy(positions).to(self._template.positions)
         X = self._space.encode(replace(self._template, positions=there))[0]
-        if self.used == len(self._known):
-            raise _Asked(X)
-        trial = self._known[self.used]
-        if self.used and not torch.allclose(X, trial.X.to(X), rtol=0, atol=EQUAL):
-            raise _Strayed
+        if self.n_used == len(self._trials):
+            raise _NeedsEvaluation(X)
+        trial = self._trials[self.n_used]
+        if self.n_used and not torch.allclose(
+            X, trial.X.to(X), rtol=0, atol=POSITION_TOLERANCE
+        ):
+            raise _Diverged
         assert trial.energy is not None
         assert trial.forces is not None
         answer = (positions, trial.energy, trial.forces.numpy())
-        self._answers.append(answer)
+        self._replayed.append(answer)
         return answer

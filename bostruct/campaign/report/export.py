@@ -7,31 +7,44 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bostruct.campaign.analysis.calibration import Expected
-from bostruct.campaign.analysis.outcome_table import measured
-from bostruct.campaign.analysis.pareto_front import Point
-from bostruct.campaign.log.ase_rows import Rows
+from bostruct.campaign.analysis.calibration import CalibratedPrediction
+from bostruct.campaign.analysis.outcome_table import outcome_values
+from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
+from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.run_folder import database
+from bostruct.campaign.log.run_folder import database_path
 from bostruct.campaign.records import Trial
-from bostruct.errors import InputError, LogError, must
-from bostruct.evaluators.alloys.convex_hull import ENTHALPY, HEIGHT, heights
+from bostruct.errors import InputError, LogError, error_message
+from bostruct.evaluators.alloys.convex_hull import (
+    ENERGY_ABOVE_HULL,
+    MIXING_ENTHALPY,
+    energies_above_hull,
+)
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-NEEDS_CELL = ("cif", "espresso-in", "lammps-data", "vasp", "vasp-xdatcar")
+FORMATS_WITH_CELL = ("cif", "espresso-in", "lammps-data", "vasp", "vasp-xdatcar")
 
 
 VACUUM = 7.5
 """Å around a cluster, in a format that cannot do without a cell."""
 
 
-TAKEN = ("trial", "step", "origin", "front", "feasible", "volume", "mass", "charge")
+RESERVED_KEYS = (
+    "trial",
+    "step",
+    "origin",
+    "front",
+    "feasible",
+    "volume",
+    "mass",
+    "charge",
+)
 """Names that an outcome cannot have in a file: they say something else there."""
 
 
-def export(images: Sequence[Atoms], file: Path) -> None:
+def write_structures(images: Sequence[Atoms], file: Path) -> None:
     """Write structures to a file whose suffix says the format.
 
     Raises:
@@ -46,15 +59,15 @@ def export(images: Sequence[Atoms], file: Path) -> None:
         kind = ase.io.formats.filetype(str(file), read=False)
         known = ase.io.formats.ioformats[kind]
     except (UnknownFileTypeError, KeyError) as error:
-        raise InputError(_unknown(file)) from error
+        raise InputError(_unknown_format_message(file)) from error
     if not known.can_write:
-        raise InputError(_unknown(file))
+        raise InputError(_unknown_format_message(file))
     if len(images) > 1 and known.single:
         condition = "be a format that holds many structures"
         way_out = "extxyz and db do; or export the best one alone."
-        raise InputError(must("out", condition, file.name, way_out))
-    if kind in NEEDS_CELL:
-        images = [_boxed(image) for image in images]
+        raise InputError(error_message("out", condition, file.name, way_out))
+    if kind in FORMATS_WITH_CELL:
+        images = [_with_cell(image) for image in images]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if kind == "db":
@@ -68,7 +81,7 @@ def export(images: Sequence[Atoms], file: Path) -> None:
         raise LogError(f"could not write {file}: {error.strerror or error}") from error
 
 
-def _boxed(image: Atoms) -> Atoms:
+def _with_cell(image: Atoms) -> Atoms:
     if image.cell.rank == 3:
         return image
     boxed = image.copy()
@@ -77,21 +90,23 @@ def _boxed(image: Atoms) -> Atoms:
     return boxed
 
 
-def _unknown(file: Path) -> str:
+def _unknown_format_message(file: Path) -> str:
     way_out = "For example best.extxyz, best.cif, POSCAR or all.db."
-    return must("out", "have a suffix of a format ASE writes", file.name, way_out)
+    return error_message(
+        "out", "have a suffix of a format ASE writes", file.name, way_out
+    )
 
 
-def formulas(log: Log, numbers: Sequence[int]) -> dict[int, str]:
+def trial_formulas(log: Log, trial_numbers: Sequence[int]) -> dict[int, str]:
     """Return the formulas of evaluated structures by their trials, from ase.db."""
     found: dict[int, str] = {}
-    if not numbers:
+    if not trial_numbers:
         return found
-    with log.reading() as connection:
-        rows = Rows(database(log.folder), connection)
-        for number in numbers:
+    with log.connection() as connection:
+        rows = AseRows(database_path(log.folder), connection)
+        for number in trial_numbers:
             query = "SELECT row FROM bostruct_trial WHERE number = ?"
-            row = log.rows(query, number)[0]["row"]
+            row = log.query(query, number)[0]["row"]
             try:
                 found[number] = rows.read(row).get_chemical_formula()
             except KeyError:  # the row is lost: `verify` says so
@@ -99,27 +114,32 @@ def formulas(log: Log, numbers: Sequence[int]) -> dict[int, str]:
     return found
 
 
-def above_hull(log: Log) -> dict[int, float]:
+def trial_energies_above_hull(log: Log) -> dict[int, float]:
     """Return energies above the hull of all that was evaluated, eV/atom, by trial.
 
     Of a campaign with goals whose evaluations have a mixing enthalpy, as those of
     `AlloyProperties`; the elements are on the diagram at zero. Empty otherwise. What
     is in quarantine or was retracted is not there and shapes no hull.
     """
-    if log.goals is None or HEIGHT in log.goals.names:
+    if (
+        log.optimization_config is None
+        or ENERGY_ABOVE_HULL in log.optimization_config.outcome_names
+    ):
         return {}
     known: dict[int, float] = {}
-    for trial in log.undecoded("done"):
-        enthalpy = measured(trial, log.goals).get(ENTHALPY)
+    for trial in log.trial_records("done"):
+        enthalpy = outcome_values(trial, log.optimization_config).get(MIXING_ENTHALPY)
         if enthalpy is not None:
             known[trial.number] = enthalpy
-    names = formulas(log, list(known))
-    found = heights(list(names.values()), [known[number] for number in names])
+    names = trial_formulas(log, list(known))
+    found = energies_above_hull(
+        list(names.values()), [known[number] for number in names]
+    )
     return {n: each for n, each in zip(names, found, strict=True) if each is not None}
 
 
-def images(
-    log: Log, every: bool = False, heights: Mapping[int, float] | None = None
+def images_to_export(
+    log: Log, include_all: bool = False, e_above_hull: Mapping[int, float] | None = None
 ) -> list[Atoms]:
     """Return the best structure of a log, or every one with an energy, from ase.db.
 
@@ -131,36 +151,40 @@ def images(
 
     Args:
         log: Of the campaign.
-        every: Whether to return every structure with an energy.
-        heights: Energies above the hull, `above_hull` of the log by default.
+        include_all: Whether to return every structure with an energy.
+        e_above_hull: Energies above the hull, `above_hull` of the log by default.
 
     Raises:
         LogError: there is none.
     """
     query = "SELECT number, row FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
-        "number" if every or log.goals else "energy, number LIMIT 1"
+        "number" if include_all or log.optimization_config else "energy, number LIMIT 1"
     )
-    numbers = {row["number"]: row["row"] for row in log.rows(query)}
+    numbers = {row["number"]: row["row"] for row in log.query(query)}
     if not numbers:
         raise LogError(f"{log.folder} has no energy yet: there is nothing to export.")
-    trials = log.undecoded()
+    trials = log.trial_records()
     infos: dict[int, dict[str, Any]]
-    if log.goals is not None:
-        front = log.front()
-        points = front.evaluated if every else front.points
-        infos = {each.trial: _told(each) for each in points if each.trial in numbers}
+    if log.optimization_config is not None:
+        front = log.pareto_front()
+        points = front.evaluated if include_all else front.points
+        infos = {
+            each.trial: _point_info(each) for each in points if each.trial in numbers
+        }
         if not infos:
             raise LogError(f"{log.folder} has nothing on its front: use --all.")
-        heights = above_hull(log) if heights is None else heights
-        for number, height in heights.items():
+        e_above_hull = (
+            trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
+        )
+        for number, height in e_above_hull.items():
             if number in infos:
-                infos[number][HEIGHT] = height
+                infos[number][ENERGY_ABOVE_HULL] = height
     else:
-        expected = {each.trial: each.expected for each in log.foretold()}
-        infos = {n: _info(trials[n], expected.get(n)) for n in numbers}
+        expected = {each.trial: each.prediction for each in log.predictions()}
+        infos = {n: _trial_info(trials[n], expected.get(n)) for n in numbers}
     found = []
-    with log.reading() as connection:
-        rows = Rows(database(log.folder), connection)
+    with log.connection() as connection:
+        rows = AseRows(database_path(log.folder), connection)
         for number, info in infos.items():
             image = rows.read(numbers[number])
             image.info |= info
@@ -168,23 +192,23 @@ def images(
     return found
 
 
-def _told(point: Point) -> dict[str, Any]:
+def _point_info(point: EvaluatedPoint) -> dict[str, Any]:
     """Return what a file says of a structure of a campaign with goals."""
-    info = {"trial": point.trial, "step": point.step, "origin": point.origin}
-    info |= {"front": point.best, "feasible": point.feasible}
-    for name, value in point.raw.items():
+    info = {"trial": point.trial, "step": point.step, "origin": point.generator}
+    info |= {"front": point.is_non_dominated, "feasible": point.is_feasible}
+    for name, value in point.raw_outcomes.items():
         if value is not None:
-            info[_key(name)] = value
+            info[_info_key(name)] = value
     return info
 
 
-def _key(name: str) -> str:
+def _info_key(name: str) -> str:
     """Return the name of an outcome as extxyz and ASE's databases can hold it."""
     import ase.db.core
     from ase.formula import Formula
 
     key = re.sub(r"\W", "_", name)
-    if key in TAKEN or key in ase.db.core.reserved_keys or not key[0].isalpha():
+    if key in RESERVED_KEYS or key in ase.db.core.reserved_keys or not key[0].isalpha():
         return f"outcome_{key}"
     try:
         Formula(key, strict=True)
@@ -193,16 +217,18 @@ def _key(name: str) -> str:
     return f"outcome_{key}"  # ASE would look for these atoms
 
 
-def _info(trial: Trial, expected: Expected | None) -> dict[str, Any]:
+def _trial_info(
+    trial: Trial, prediction: CalibratedPrediction | None
+) -> dict[str, Any]:
     """Return what a file says of a structure beside its energy and forces."""
-    info = {"trial": trial.number, "step": trial.step, "origin": trial.origin}
-    if expected is None:
+    info = {"trial": trial.number, "step": trial.step, "origin": trial.generator}
+    if prediction is None:
         return info
     numbers = {
-        "predicted_energy": expected.mean,
-        "predicted_sigma": expected.sigma,
-        "calibrated_sigma": expected.calibrated,
-        "interval_low": expected.low,
-        "interval_high": expected.high,
+        "predicted_energy": prediction.mean,
+        "predicted_sigma": prediction.sigma,
+        "calibrated_sigma": prediction.calibrated_sigma,
+        "interval_low": prediction.low,
+        "interval_high": prediction.high,
     }
     return info | {name: each for name, each in numbers.items() if each is not None}

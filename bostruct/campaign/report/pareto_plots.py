@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from bostruct import plotting
-from bostruct.campaign.analysis.calibration import Expected
-from bostruct.campaign.analysis.pareto_front import Front, Point
+from bostruct.campaign.analysis.calibration import CalibratedPrediction
+from bostruct.campaign.analysis.pareto_front import EvaluatedPoint, ParetoFront
 from bostruct.campaign.report import pareto_plots
-from bostruct.campaign.report.labels import title, words
-from bostruct.campaign.report.unevaluated_candidates import Prospect
-from bostruct.objectives import Goals
+from bostruct.campaign.report.labels import axis_label, split_unit
+from bostruct.campaign.report.unevaluated_candidates import FrontCandidate
+from bostruct.objectives import OptimizationConfig
 
-LABELS = {
+LEGEND_LABELS = {
     "front": "on the front",
     "feasible": "evaluated, bettered by the front",
     "infeasible": "evaluated, infeasible",
@@ -30,58 +30,71 @@ LABELS = {
     "predicted": "predicted, not evaluated (±σ)",
 }
 
-BOUND = {"color": "0.3", "linewidth": 0.7, "linestyle": "--", "zorder": 1}
+BOUND_STYLE = {"color": "0.3", "linewidth": 0.7, "linestyle": "--", "zorder": 1}
 
-BOX = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
+TEXT_BOX_STYLE = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
 """Behind numbers that lines run through."""
 
-Group = list[tuple[float, ...]]
+PointList = list[tuple[float, ...]]
 
 
-def pairs(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
+def plot_objective_pairs(
+    front: ParetoFront, candidates: Sequence[FrontCandidate], path: Path
+) -> bool:
     """Draw each pair of objectives; return whether there are two.
 
     Dashed lines are bounds of constraints. The thin line joins what is best of the two
     objectives alone: where there are more, the front lies behind it as well.
     """
-    names = [part.name for part in front.goals.objectives]
+    names = [part.name for part in front.optimization_config.objectives]
     both = list(itertools.combinations(names, 2))
     if not both:
         return False
-    with plotting.figure(len(both), path) as panels:
+    with plotting.saved_figure(len(both), path) as panels:
         for axes, (x, y) in zip(panels, both, strict=True):
-            groups = _groups(front, (x, y))
-            _points(axes, groups)
+            groups = _group_points(front, (x, y))
+            _scatter_points(axes, groups)
             drawn = [*itertools.chain(*groups.values())]
-            drawn += _bars(axes, front.goals, prospects, (x, y))
-            _edge(axes, front.goals, groups["front"] + groups["feasible"], (x, y))
+            drawn += _plot_predictions(
+                axes, front.optimization_config, candidates, (x, y)
+            )
+            _plot_pairwise_front(
+                axes,
+                front.optimization_config,
+                groups["front"] + groups["feasible"],
+                (x, y),
+            )
             for which, name, values in zip(
                 "xy", (x, y), zip(*drawn, strict=True), strict=False
             ):
-                bounds = _bounds(front.goals, name)
+                bounds = _constraint_bounds(front.optimization_config, name)
                 draw = axes.axvline if which == "x" else axes.axhline
                 for value in bounds:
-                    draw(value, **BOUND, label=LABELS["bound"])
+                    draw(value, **BOUND_STYLE, label=LEGEND_LABELS["bound"])
                 every = [*values, *bounds]
-                pareto_plots.scale(axes, which, name, front.goals, every)
+                pareto_plots.format_axis(
+                    axes, which, name, front.optimization_config, every
+                )
     return True
 
 
-def cube(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
+def plot_three_objectives(
+    front: ParetoFront, candidates: Sequence[FrontCandidate], path: Path
+) -> bool:
     """Draw three objectives at once; return whether there are three."""
-    names = [part.name for part in front.goals.objectives]
+    names = [part.name for part in front.optimization_config.objectives]
     if len(names) != 3:
         return False
-    goals = front.goals
+    goals = front.optimization_config
     groups = {
-        kind: [_scaled(goals, names, point) for point in points]
-        for kind, points in _groups(front, names).items()
+        kind: [_to_outcome_space(goals, names, point) for point in points]
+        for kind, points in _group_points(front, names).items()
     }
-    with plotting.figure(1, path, (4.4, 3.4), projection="3d") as (axes,):
+    with plotting.saved_figure(1, path, (4.4, 3.4), projection="3d") as (axes,):
         said = [
-            [each.expected[name] for name in names]
-            for each in prospects
-            if all(name in each.expected for name in names)
+            [each.predictions[name] for name in names]
+            for each in candidates
+            if all(name in each.predictions for name in names)
         ]
         centres = [tuple(each.mean for each in trio) for trio in said]
         every = [*itertools.chain(*groups.values()), *centres]
@@ -89,56 +102,65 @@ def cube(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
         for point in groups["front"]:
             ends = [[value, value] for value in point[:2]]
             axes.plot(*ends, [floor, point[2]], color="0.8", linewidth=0.5, zorder=0)
-        _points(axes, groups, depthshade=False)
+        _scatter_points(axes, groups, depthshade=False)
         for trio, centre in zip(said, centres, strict=True):
             for i, each in enumerate(trio):
                 line = [[value, value] for value in centre]
-                line[i] = [each.mean - each.calibrated, each.mean + each.calibrated]
-                axes.plot(*line, color=PREDICTED, linewidth=0.7)
+                line[i] = [
+                    each.mean - each.calibrated_sigma,
+                    each.mean + each.calibrated_sigma,
+                ]
+                axes.plot(*line, color=PREDICTED_COLOR, linewidth=0.7)
         if centres:
             marks = {"marker": "D", "s": 12, "facecolor": "white"}
             axes.scatter(
                 *zip(*centres, strict=True),
                 **marks,
-                edgecolor=PREDICTED,
+                edgecolor=PREDICTED_COLOR,
                 linewidth=0.8,
-                label=LABELS["predicted"],
+                label=LEGEND_LABELS["predicted"],
                 depthshade=False,
             )
         for which, name, values in zip("xyz", names, zip(*every, strict=True)):  # noqa: B905
             getattr(axes, f"set_{which}label")(
-                pareto_plots.label(name, goals), labelpad=3
+                pareto_plots.directed_axis_label(name, goals), labelpad=3
             )
             axis = getattr(axes, f"{which}axis")
             axis.set_tick_params(pad=3 if which == "z" else 0)
-            if name in goals.logs:
-                _powers(axis, 10.0 ** min(values), 10.0 ** max(values))
+            if name in goals.log_outcomes:
+                _set_power_ticks(axis, 10.0 ** min(values), 10.0 ** max(values))
             else:
-                plotting.linear(axis)
+                plotting.set_linear_ticks(axis)
         axes.view_init(elev=22, azim=-58)
         axes.set_box_aspect((1.25, 1.25, 1.0), zoom=0.98)
     return True
 
 
-def growth(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
+def plot_hypervolume_history(
+    front: ParetoFront, candidates: Sequence[FrontCandidate], path: Path
+) -> bool:
     """Draw hypervolume and sizes against evaluations; return whether there is one."""
     from matplotlib.ticker import MaxNLocator
 
-    del prospects
-    series = front.series
+    del candidates
+    series = front.history
     if not len(series):
         return False
     counts = range(1, len(series) + 1)
-    random = _first(front)
-    with plotting.figure(2, path, (2.9, 2.0)) as (left, right):
-        left.step(counts, series.hypervolume, where="post", color=FRONT)
+    random = _n_before_model(front)
+    with plotting.saved_figure(2, path, (2.9, 2.0)) as (left, right):
+        left.step(counts, series.hypervolume, where="post", color=FRONT_COLOR)
         left.set_ylabel("hypervolume")
         right.step(
-            counts, series.front, where="post", color=FRONT, label=LABELS["front"]
+            counts,
+            series.n_front,
+            where="post",
+            color=FRONT_COLOR,
+            label=LEGEND_LABELS["front"],
         )
         right.step(
             counts,
-            series.feasible,
+            series.n_feasible,
             where="post",
             color="#0072B2",
             linewidth=0.9,
@@ -146,14 +168,14 @@ def growth(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
         )
         right.set_ylabel("structures")
         right.yaxis.set_major_locator(
-            MaxNLocator(6, integer=True, steps=plotting.STEPS)
+            MaxNLocator(6, integer=True, steps=plotting.TICK_STEPS)
         )
         for axes in (left, right):
             axes.set_xlabel("evaluations")
             axes.set_ylim(bottom=0)
             axes.set_xlim(0, len(series) + 1)
             axes.xaxis.set_major_locator(
-                MaxNLocator(6, integer=True, steps=plotting.STEPS)
+                MaxNLocator(6, integer=True, steps=plotting.TICK_STEPS)
             )
             if random:
                 shade = {"color": "0.93", "linewidth": 0, "zorder": 0}
@@ -161,7 +183,9 @@ def growth(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
     return True
 
 
-def parallel(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
+def plot_parallel_coordinates(
+    front: ParetoFront, candidates: Sequence[FrontCandidate], path: Path
+) -> bool:
     """Draw each structure of the front as a line over its outcomes.
 
     Up is better on the axis of an objective, and more on that of a constraint alone.
@@ -169,12 +193,16 @@ def parallel(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
     """
     from matplotlib import colormaps
 
-    del prospects
-    goals, names = front.goals, front.goals.names
-    best = [_place(point, names) for point in front.points]
-    rest = [_place(each, names) for each in front.evaluated if not each.best]
-    lines = [_scaled(goals, names, each) for each in best if each]
-    grey = [_scaled(goals, names, each) for each in rest if each]
+    del candidates
+    goals, names = front.optimization_config, front.optimization_config.outcome_names
+    best = [_known_outcomes(point, names) for point in front.points]
+    rest = [
+        _known_outcomes(each, names)
+        for each in front.evaluated
+        if not each.is_non_dominated
+    ]
+    lines = [_to_outcome_space(goals, names, each) for each in best if each]
+    grey = [_to_outcome_space(goals, names, each) for each in rest if each]
     if not lines or len(names) < 2:
         return False
     down = {part.name for part in goals.objectives if part.direction == "minimize"}
@@ -186,7 +214,7 @@ def parallel(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
         share = (value - low) / (high - low) if high > low else 0.5
         return 1 - share if names[i] in down else share
 
-    with plotting.figure(1, path, (max(3.6, 1.75 * len(names)), 2.6)) as (axes,):
+    with plotting.saved_figure(1, path, (max(3.6, 1.75 * len(names)), 2.6)) as (axes,):
         places = range(len(names))
         first = [height(0, line[0]) for line in lines]
         colours = colormaps["viridis_r"]
@@ -195,7 +223,7 @@ def parallel(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
             heights = [height(i, value) for i, value in enumerate(line)]
             axes.plot(places, heights, color="0.8", linewidth=0.5, label=text)
             text = ""
-        text = f"{LABELS['front']}, by {words(names[0])[0]}"
+        text = f"{LEGEND_LABELS['front']}, by {split_unit(names[0])[0]}"
         for line, start in zip(lines, first, strict=True):
             heights = [height(i, value) for i, value in enumerate(line)]
             look = {"color": colours(start), "linewidth": 1.1, "zorder": 2.5}
@@ -204,22 +232,23 @@ def parallel(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
         for i, name in enumerate(names):
             axes.axvline(i, color="0.2", linewidth=0.8, zorder=3)
             side = 1 if i + 1 == len(names) else -1  # the last has room on the right
-            for value in _ticks(spans[i], name in goals.logs):
-                y = height(i, goals.outcome(name, value))
+            for value in _round_tick_values(spans[i], name in goals.log_outcomes):
+                y = height(i, goals.transform(name, value))
                 end = i + 0.015 * side
                 axes.plot([end, i], [y, y], color="0.2", linewidth=0.8, zorder=3)
                 axes.text(
                     i + 0.03 * side,
                     y,
-                    plotting.plain(value),
+                    plotting.format_tick(value),
                     horizontalalignment="left" if side > 0 else "right",
                     verticalalignment="center",
                     fontsize=6,
-                    bbox=BOX,
+                    bbox=TEXT_BOX_STYLE,
                     zorder=4,
                 )
         axes.set_xticks(
-            list(places), [pareto_plots.label(name, goals) for name in names]
+            list(places),
+            [pareto_plots.directed_axis_label(name, goals) for name in names],
         )
         axes.set_xlim(-0.25, len(names) - 0.75)
         axes.set_ylim(-0.04, 1.04)
@@ -229,33 +258,42 @@ def parallel(front: Front, prospects: Sequence[Prospect], path: Path) -> bool:
     return True
 
 
-def _place(point: Point, names: Sequence[str]) -> tuple[float, ...] | None:
+def _known_outcomes(
+    point: EvaluatedPoint, names: Sequence[str]
+) -> tuple[float, ...] | None:
     """Return the raw outcomes of a point; None where one is not known."""
-    found = [point.raw[name] for name in names]
+    found = [point.raw_outcomes[name] for name in names]
     whole = [value for value in found if value is not None]
     return tuple(whole) if len(whole) == len(found) else None
 
 
-def _groups(front: Front, names: Sequence[str]) -> dict[str, Group]:
+def _group_points(front: ParetoFront, names: Sequence[str]) -> dict[str, PointList]:
     """Return what was evaluated by what came of it, at these outcomes.
 
     What is not known in full is drawn nowhere: it is not known to be feasible.
     """
-    found: dict[str, Group] = {kind: [] for kind in ("infeasible", "feasible", "front")}
+    found: dict[str, PointList] = {
+        kind: [] for kind in ("infeasible", "feasible", "front")
+    }
     for point in front.evaluated:
-        at = _place(point, names)
-        if at is None or any(value is None for value in point.raw.values()):
+        at = _known_outcomes(point, names)
+        if at is None or any(value is None for value in point.raw_outcomes.values()):
             continue
-        kind = "feasible" if point.feasible else "infeasible"
-        found["front" if point.best else kind].append(at)
+        kind = "feasible" if point.is_feasible else "infeasible"
+        found["front" if point.is_non_dominated else kind].append(at)
     return found
 
 
-def _points(axes: Any, groups: dict[str, Group], **options: object) -> None:  # noqa: ANN401
+def _scatter_points(axes: Any, groups: dict[str, PointList], **options: object) -> None:  # noqa: ANN401
     looks: dict[str, dict[str, Any]] = {
-        "infeasible": {"marker": "x", "s": 11, "color": INFEASIBLE, "linewidth": 0.8},
-        "feasible": {"marker": "o", "s": 12, "color": FEASIBLE, "linewidth": 0},
-        "front": {"marker": "s", "s": 14, "color": FRONT, "linewidth": 0},
+        "infeasible": {
+            "marker": "x",
+            "s": 11,
+            "color": INFEASIBLE_COLOR,
+            "linewidth": 0.8,
+        },
+        "feasible": {"marker": "o", "s": 12, "color": FEASIBLE_COLOR, "linewidth": 0},
+        "front": {"marker": "s", "s": 14, "color": FRONT_COLOR, "linewidth": 0},
     }
     for order, (kind, points) in enumerate(groups.items()):
         if points:
@@ -263,24 +301,27 @@ def _points(axes: Any, groups: dict[str, Group], **options: object) -> None:  # 
                 *zip(*points, strict=True),
                 **looks[kind],
                 **options,
-                label=LABELS[kind],
+                label=LEGEND_LABELS[kind],
                 zorder=3 + order,
             )
 
 
-def _bars(
+def _plot_predictions(
     axes: Any,  # noqa: ANN401 - matplotlib
-    goals: Goals,
-    prospects: Sequence[Prospect],
+    optimization_config: OptimizationConfig,
+    candidates: Sequence[FrontCandidate],
     names: tuple[str, str],
-) -> Group:
+) -> PointList:
     """Draw what is predicted of what was not evaluated; return the ends of its bars."""
-    ends: Group = []
+    ends: PointList = []
     named = False
-    for each in prospects:
-        if not all(name in each.expected for name in names):
+    for each in candidates:
+        if not all(name in each.predictions for name in names):
             continue
-        (x, dx), (y, dy) = (_raw(goals, name, each.expected[name]) for name in names)
+        (x, dx), (y, dy) = (
+            _raw_prediction(optimization_config, name, each.predictions[name])
+            for name in names
+        )
         axes.errorbar(
             [x],
             [y],
@@ -290,9 +331,9 @@ def _bars(
             markersize=3.2,
             markerfacecolor="white",
             markeredgewidth=0.8,
-            color=PREDICTED,
+            color=PREDICTED_COLOR,
             linewidth=0.7,
-            label=None if named else LABELS["predicted"],
+            label=None if named else LEGEND_LABELS["predicted"],
             zorder=6,
         )
         named = True
@@ -300,22 +341,27 @@ def _bars(
     return ends
 
 
-def _raw(
-    goals: Goals, name: str, expected: Expected
+def _raw_prediction(
+    optimization_config: OptimizationConfig, name: str, prediction: CalibratedPrediction
 ) -> tuple[float, tuple[float, float]]:
     """Return a prediction in raw values: its centre, and how far σ goes down and up."""
-    mean, sigma = expected.mean, expected.calibrated
-    if name not in goals.logs:
+    mean, sigma = prediction.mean, prediction.calibrated_sigma
+    if name not in optimization_config.log_outcomes:
         return mean, (sigma, sigma)
     centre = 10.0**mean
     return centre, (centre - 10.0 ** (mean - sigma), 10.0 ** (mean + sigma) - centre)
 
 
-def _edge(axes: Any, goals: Goals, points: Group, names: tuple[str, str]) -> None:  # noqa: ANN401
+def _plot_pairwise_front(
+    axes: Any,
+    optimization_config: OptimizationConfig,
+    points: PointList,
+    names: tuple[str, str],
+) -> None:  # noqa: ANN401
     """Draw the steps of what is best of two objectives alone."""
-    signs = {part.name: part.sign for part in goals.objectives}
+    signs = {part.name: part.sign for part in optimization_config.objectives}
     x, y = (signs[name] for name in names)
-    best: Group = []
+    best: PointList = []
     for point in sorted(points, key=lambda p: (-x * p[0], -y * p[1])):
         if not best or y * point[1] > y * best[-1][1]:
             best.append(point)
@@ -323,104 +369,119 @@ def _edge(axes: Any, goals: Goals, points: Group, names: tuple[str, str]) -> Non
         corners = list(best[:1])
         for before, after in itertools.pairwise(best):
             corners += [(after[0], before[1]), after]
-        alone = len(goals.objectives) == 2
+        alone = len(optimization_config.objectives) == 2
         axes.plot(
             *zip(*corners, strict=True),
-            color=FRONT if alone else "0.35",
+            color=FRONT_COLOR if alone else "0.35",
             linewidth=0.6,
-            label=None if alone else LABELS["edge"],
+            label=None if alone else LEGEND_LABELS["edge"],
             zorder=2,
         )
 
 
-def _bounds(goals: Goals, name: str) -> list[float]:
+def _constraint_bounds(
+    optimization_config: OptimizationConfig, name: str
+) -> list[float]:
     found = (
-        (part.below, part.above) for part in goals.constraints if part.name == name
+        (part.upper, part.lower)
+        for part in optimization_config.constraints
+        if part.name == name
     )
     return [value for value in itertools.chain(*found) if value is not None]
 
 
-def _first(front: Front) -> int:
+def _n_before_model(front: ParetoFront) -> int:
     """Return how many evaluations came before the first that a model chose."""
     for point in front.evaluated:
-        if point.foretold and point.evaluation is not None:
+        if point.predictions and point.evaluation is not None:
             return point.evaluation - 1
     return 0
 
 
-def _scaled(
-    goals: Goals, names: Sequence[str], point: tuple[float, ...]
+def _to_outcome_space(
+    optimization_config: OptimizationConfig,
+    names: Sequence[str],
+    point: tuple[float, ...],
 ) -> tuple[float, ...]:
     """Return raw values in outcome space, in which axes are straight."""
     pairs = zip(names, point, strict=True)
-    return tuple(goals.outcome(name, value) for name, value in pairs)
+    return tuple(optimization_config.transform(name, value) for name, value in pairs)
 
 
-def _powers(axis: Any, low: float, high: float) -> None:  # noqa: ANN401 - matplotlib
+def _set_power_ticks(axis: Any, low: float, high: float) -> None:  # noqa: ANN401 - matplotlib
     """Label an axis of logarithms with what they are those of."""
     from matplotlib.ticker import FixedFormatter, FixedLocator
 
-    places = plotting.decades(low, high)
+    places = plotting.log_tick_values(low, high)
     axis.set_major_locator(FixedLocator([math.log10(value) for value in places]))
     axis.set_major_formatter(
-        FixedFormatter([plotting.plain(value) for value in places])
+        FixedFormatter([plotting.format_tick(value) for value in places])
     )
 
 
-def _ticks(span: tuple[float, float], log: bool) -> list[float]:
+def _round_tick_values(span: tuple[float, float], log: bool) -> list[float]:
     """Return round raw values within a span of outcome space."""
     from matplotlib.ticker import MaxNLocator
 
     low, high = span
     if log:
-        return plotting.decades(10.0**low, 10.0**high) or [10.0**low]
+        return plotting.log_tick_values(10.0**low, 10.0**high) or [10.0**low]
     if low == high:
         return [low]
-    places = MaxNLocator(6, min_n_ticks=4, steps=plotting.STEPS).tick_values(low, high)
+    places = MaxNLocator(6, min_n_ticks=4, steps=plotting.TICK_STEPS).tick_values(
+        low, high
+    )
     return [round(float(value), 12) for value in places if low <= value <= high]
 
 
-FRONT, FEASIBLE, INFEASIBLE, PREDICTED = "#D55E00", "#56B4E9", "0.6", "#009E73"
+FRONT_COLOR, FEASIBLE_COLOR, INFEASIBLE_COLOR, PREDICTED_COLOR = (
+    "#D55E00",
+    "#56B4E9",
+    "0.6",
+    "#009E73",
+)
 """Of Okabe and Ito: told apart by everyone; the markers differ as well."""
 
 
-def label(name: str, goals: Goals) -> str:
+def directed_axis_label(name: str, optimization_config: OptimizationConfig) -> str:
     """Return what stands at the axis of an outcome: its unit, and what is better."""
-    better = {part.name: part.direction for part in goals.objectives}.get(name)
+    better = {part.name: part.direction for part in optimization_config.objectives}.get(
+        name
+    )
     arrow = {"minimize": " ↓", "maximize": " ↑", None: ""}[better]
-    return f"{title(name, goals)}{arrow}"
+    return f"{axis_label(name, optimization_config)}{arrow}"
 
 
-def scale(
+def format_axis(
     axes: Any,  # noqa: ANN401 - matplotlib
-    which: str,
+    axis: str,
     name: str,
-    goals: Goals,
+    optimization_config: OptimizationConfig,
     values: Sequence[float],
 ) -> None:
     """Name one axis of a panel, and make it logarithmic where its outcome is.
 
     Args:
         axes: The panel.
-        which: "x" or "y".
+        axis: "x" or "y".
         name: Of the outcome.
-        goals: Of the campaign.
+        optimization_config: Of the campaign.
         values: All that is drawn along it, raw.
     """
     set_: Callable[[str], Callable[..., object]]
-    set_ = lambda what: getattr(axes, f"set_{which}{what}")  # noqa: E731
-    set_("label")(label(name, goals))
+    set_ = lambda what: getattr(axes, f"set_{axis}{what}")  # noqa: E731
+    set_("label")(directed_axis_label(name, optimization_config))
     if not values:
         return
     low, high = min(values), max(values)
-    if name in goals.logs:
+    if name in optimization_config.log_outcomes:
         set_("scale")("log")
         margin = (high / low) ** 0.06 if high > low else 1.1
         low, high = low / margin, high * margin
         set_("lim")(low, high)
-        plotting.logarithmic(getattr(axes, f"{which}axis"), low, high)
+        plotting.set_log_ticks(getattr(axes, f"{axis}axis"), low, high)
     else:
         margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         set_("lim")(low - margin, high + margin)
         # Beside each other numbers need more room than above each other.
-        plotting.linear(getattr(axes, f"{which}axis"), 4 if which == "x" else 6)
+        plotting.set_linear_ticks(getattr(axes, f"{axis}axis"), 4 if axis == "x" else 6)

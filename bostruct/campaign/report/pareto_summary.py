@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bostruct.campaign.analysis.calibration import Expected
-from bostruct.campaign.analysis.pareto_front import Front, Point
+from bostruct.campaign.analysis.calibration import CalibratedPrediction
+from bostruct.campaign.analysis.pareto_front import EvaluatedPoint, ParetoFront
 from bostruct.campaign.records import Step, Trial
-from bostruct.evaluators.alloys.convex_hull import HEIGHT
+from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 
 
-def screened(
-    front: Front, formulas: Mapping[int, str], heights: Mapping[int, float]
+def summarize_front(
+    front: ParetoFront, formulas: Mapping[int, str], e_above_hull: Mapping[int, float]
 ) -> dict[str, Any]:
     """Return what was wanted and found, ready for JSON.
 
@@ -23,27 +23,30 @@ def screened(
     Args:
         front: Of the log.
         formulas: Of the structures on it, by their trials.
-        heights: Their energies above the hull, eV/atom; empty where it is not known.
+        e_above_hull: Their energies above the hull, eV/atom; empty where it is not known.
     """
-    goals, series = front.goals, front.series
+    goals, series = front.optimization_config, front.history
     described = front.description()
     for point in described["points"]:
         point["formula"] = formulas.get(point["trial"], "")
-        if heights:
-            point[HEIGHT] = heights.get(point["trial"])
-    count = series.feasible[-1] if len(series) else 0
+        if e_above_hull:
+            point[ENERGY_ABOVE_HULL] = e_above_hull.get(point["trial"])
+    count = series.n_feasible[-1] if len(series) else 0
     return {
         "goals": goals.description(),
         "units": goals.units,
         "front": described,
         "feasible": count,
         "feasible_share": count / len(series) if len(series) else None,
-        "doubted": [asdict(each) for each in front.doubted],
+        "doubted": [asdict(each) for each in front.quarantined],
     }
 
 
-def stepped(
-    step: Step, trials: Sequence[Trial], front: Front, points: Mapping[int, Point]
+def summarize_step(
+    step: Step,
+    trials: Sequence[Trial],
+    front: ParetoFront,
+    points: Mapping[int, EvaluatedPoint],
 ) -> list[dict[str, Any]]:
     """Return what was predicted and found of the trials of a step, ready for JSON.
 
@@ -57,30 +60,36 @@ def stepped(
         {
             "trial": trial.number,
             "state": trial.state,
-            "origin": trial.origin,
+            "origin": trial.generator,
             "acquisition": trial.acquisition,
             "reason": trial.reason,
-            "outcomes": _outcomes(trial, front, points.get(trial.number)),
+            "outcomes": _summarize_outcomes(trial, front, points.get(trial.number)),
         }
         for trial in trials
         if trial.step == step.number
     ]
 
 
-def _outcomes(
-    trial: Trial, front: Front, point: Point | None
+def _summarize_outcomes(
+    trial: Trial, front: ParetoFront, point: EvaluatedPoint | None
 ) -> dict[str, dict[str, Any]]:
     """Return prediction and outcome by name, both in outcome space."""
-    said = {each.name: each for each in trial.said}
+    said = {each.name: each for each in trial.outcome_predictions}
     found: dict[str, dict[str, Any]] = {}
-    for name in front.goals.names:
-        raw = None if point is None else point.raw[name]
-        value = None if raw is None else front.goals.outcome(name, raw)
-        exact = name in said and said[name].exact
-        told = None if point is None else point.foretold.get(name)
+    for name in front.optimization_config.outcome_names:
+        raw = None if point is None else point.raw_outcomes[name]
+        value = None if raw is None else front.optimization_config.transform(name, raw)
+        exact = name in said and said[name].is_exact
+        told = None if point is None else point.predictions.get(name)
         if told is None and name in said and not exact:
             one = said[name]
-            told = Expected(one.mean, one.observed**0.5, one.observed**0.5, None, None)
+            told = CalibratedPrediction(
+                one.mean,
+                one.predictive_variance**0.5,
+                one.predictive_variance**0.5,
+                None,
+                None,
+            )
         none = dict.fromkeys(("mean", "sigma", "calibrated", "low", "high"))
         numbers = none if told is None else asdict(told)
         found[name] = {**numbers, "exact": exact, "found": value}

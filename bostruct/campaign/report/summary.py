@@ -7,23 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from bostruct.campaign.analysis.calibration import Calibrated, Expected, calibrated
-from bostruct.campaign.analysis.predictions import Foretold
-from bostruct.campaign.log.lock import running
+from bostruct.campaign.analysis.calibration import (
+    CalibratedPrediction,
+    OnlineCalibration,
+    online_calibration,
+)
+from bostruct.campaign.analysis.predictions import LoggedPrediction
+from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.records import OPEN, Step, Trial
-from bostruct.campaign.report.assessment import Outlook
-from bostruct.campaign.report.export import above_hull, formulas
-from bostruct.campaign.report.pareto_summary import screened, stepped
-from bostruct.uncertainty.calibration.wilson import wilson
+from bostruct.campaign.records import OPEN_STATES, Step, Trial
+from bostruct.campaign.report.assessment import Assessment
+from bostruct.campaign.report.export import trial_energies_above_hull, trial_formulas
+from bostruct.campaign.report.pareto_summary import summarize_front, summarize_step
+from bostruct.uncertainty.calibration.wilson import wilson_interval
 
-LAST = 5
+N_LAST_STEPS = 5
 """Steps that `show` prints."""
 
-NAMES = tuple(field.name for field in fields(Expected))
+PREDICTION_FIELDS = tuple(field.name for field in fields(CalibratedPrediction))
 
 
-def summary(log: Log) -> dict[str, Any]:
+def summarize(log: Log) -> dict[str, Any]:
     """Return where a campaign stands, ready for JSON.
 
     Energies are in eV and in the order in which they were asked for, None where an
@@ -31,11 +35,13 @@ def summary(log: Log) -> dict[str, Any]:
     structure was given with its energy; `step` counts from 0. Of a campaign with goals
     there are no energies, but its front; see `screened`.
     """
-    trials, steps, sessions = log.undecoded(), log.steps(), log.sessions()
-    finished = [trial for trial in trials if trial.finished and not trial.given]
-    given = [trial for trial in trials if trial.given]
+    trials, steps, sessions = log.trial_records(), log.steps(), log.sessions()
+    finished = [
+        trial for trial in trials if trial.is_finished and not trial.is_initial_data
+    ]
+    given = [trial for trial in trials if trial.is_initial_data]
     last = sessions[-1] if sessions else {}
-    status, reason = _status(log, last)
+    status, reason = _campaign_status(log, last)
     common = {
         "status": status,
         "reason": reason,
@@ -45,14 +51,14 @@ def summary(log: Log) -> dict[str, Any]:
         "refused": sum(trial.state == "failed" for trial in given),
         "evaluations": len(finished),
         "failures": sum(trial.state == "failed" for trial in finished),
-        "pending": sum(trial.state in OPEN for trial in trials),
+        "pending": sum(trial.state in OPEN_STATES for trial in trials),
         "abandoned": sum(trial.state == "abandoned" for trial in trials),
         "retracted": [
             {"trial": trial.number, "reason": trial.reason}
             for trial in trials
             if trial.state == "retracted"
         ],
-        "seconds": seconds(steps, finished),
+        "seconds": total_seconds(steps, finished),
         "sessions": len(sessions),
         "device": last.get("device"),
         "threads": last.get("threads"),
@@ -60,45 +66,49 @@ def summary(log: Log) -> dict[str, Any]:
         "versions": last.get("versions"),
         "description": log.description,
     }
-    if log.goals is not None:
-        return common | _screened(log, trials, steps)
-    predictions = log.foretold()
-    expected = {each.trial: asdict(each.expected) for each in predictions}
+    if log.optimization_config is not None:
+        return common | _pareto_fields(log, trials, steps)
+    predictions = log.predictions()
+    expected = {each.trial: asdict(each.prediction) for each in predictions}
     return common | {
         "energies": [trial.energy for trial in finished],
-        "best": best(finished, given),
-        "check": _check(log),
-        "calibration": calibration(calibrated(trials), predictions),
-        "outlook": asdict(Outlook.of(log)),
-        "steps": [_step(step, trials, expected) for step in steps[-LAST:]],
-    }
-
-
-def _screened(
-    log: Log, trials: Sequence[Trial], steps: Sequence[Step]
-) -> dict[str, Any]:
-    """Return what only a campaign with goals has."""
-    front = log.front()
-    points = {point.trial: point for point in front.evaluated}
-    names = formulas(log, [point.trial for point in front.points])
-    found = screened(front, names, above_hull(log))
-    return found | {
-        "calibration": {
-            name: calibration(log.calibration(outcome=name), log.foretold(outcome=name))
-            for name in front.learnt
-        },
+        "best": best_evaluation(finished, given),
+        "check": _relaxation_fields(log),
+        "calibration": summarize_calibration(online_calibration(trials), predictions),
+        "outlook": asdict(Assessment.from_log(log)),
         "steps": [
-            _head(step) | {"trials": stepped(step, trials, front, points)}
-            for step in steps[-LAST:]
+            _step_fields(step, trials, expected) for step in steps[-N_LAST_STEPS:]
         ],
     }
 
 
-def best(
-    finished: Sequence[Trial], given: Sequence[Trial] = ()
+def _pareto_fields(
+    log: Log, trials: Sequence[Trial], steps: Sequence[Step]
+) -> dict[str, Any]:
+    """Return what only a campaign with goals has."""
+    front = log.pareto_front()
+    points = {point.trial: point for point in front.evaluated}
+    names = trial_formulas(log, [point.trial for point in front.points])
+    found = summarize_front(front, names, trial_energies_above_hull(log))
+    return found | {
+        "calibration": {
+            name: summarize_calibration(
+                log.calibration(outcome=name), log.predictions(outcome=name)
+            )
+            for name in front.learned_names
+        },
+        "steps": [
+            _step_header(step) | {"trials": summarize_step(step, trials, front, points)}
+            for step in steps[-N_LAST_STEPS:]
+        ],
+    }
+
+
+def best_evaluation(
+    finished: Sequence[Trial], initial_data: Sequence[Trial] = ()
 ) -> dict[str, Any] | None:
     """Return the lowest energy with its evaluation, counted from 1, and its step."""
-    places: list[tuple[int | None, Trial]] = [(None, trial) for trial in given]
+    places: list[tuple[int | None, Trial]] = [(None, trial) for trial in initial_data]
     places += [(i + 1, trial) for i, trial in enumerate(finished)]
     found = [(t.energy, t.number, i, t) for i, t in places if t.energy is not None]
     if not found:
@@ -109,40 +119,42 @@ def best(
         "evaluation": evaluation,
         "step": trial.step,
         "trial": trial.number,
-        "origin": trial.origin,
+        "origin": trial.generator,
     }
 
 
-def calibration(
-    found: Calibrated, predictions: Sequence[Foretold] = ()
+def summarize_calibration(
+    calibration: OnlineCalibration, predictions: Sequence[LoggedPrediction] = ()
 ) -> dict[str, Any]:
     """Return what predictions were worth, and how many intervals of 90 % have held."""
-    one, two = found.within(1.0), found.within(2.0)
-    low, high = found.interval or (None, None)
-    q = found.quantile()
-    held = [each.held for each in predictions if each.held is not None]
+    one, two = calibration.coverage(1.0), calibration.coverage(2.0)
+    low, high = calibration.alpha_interval or (None, None)
+    q = calibration.quantile()
+    held = [each.covered for each in predictions if each.covered is not None]
     return {
-        "n": found.n,
-        "z2": found.z2,
-        "bias": found.bias,
+        "n": calibration.n,
+        "z2": calibration.mean_z2,
+        "bias": calibration.bias,
         "within_1sigma": one and one[0],
         "within_1sigma_interval": one and list(one[1:]),
         "within_2sigma": two and two[0],
         "within_2sigma_interval": two and list(two[1:]),
-        "alpha": found.alpha,
+        "alpha": calibration.alpha,
         "alpha_low": low,
         "alpha_high": high,
-        "alpha_of_last": None if found.alpha is None else len(found.last),
-        "factor": found.factor,
+        "alpha_of_last": None
+        if calibration.alpha is None
+        else len(calibration.recent_z),
+        "factor": calibration.sigma_factor,
         "conformal": q if math.isfinite(q) else None,
         "intervals": len(held),
         "held": sum(held),
-        "held_interval": list(wilson(sum(held), len(held))) if held else None,
-        "notes": list(found.notes),
+        "held_interval": list(wilson_interval(sum(held), len(held))) if held else None,
+        "notes": list(calibration.notes),
     }
 
 
-def seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float]:
+def total_seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float]:
     """Return where the time went, in s."""
     parts = {
         part: math.fsum(step.seconds[part] for step in steps)
@@ -157,12 +169,12 @@ def seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float
     }
 
 
-def _check(log: Log) -> dict[str, Any] | None:
+def _relaxation_fields(log: Log) -> dict[str, Any] | None:
     """Return how far the check of the best structures is; None without one."""
     wanted = log.description.get("check")
     if wanted is None:
         return None
-    found = log.checked()
+    found = log.relaxations()
     return {
         "tolerance": wanted["tolerance"],
         "converged": sum(each.converged for each in found),
@@ -170,8 +182,8 @@ def _check(log: Log) -> dict[str, Any] | None:
     }
 
 
-def _status(log: Log, last: Mapping[str, Any]) -> tuple[str, str]:
-    if running(log.folder):
+def _campaign_status(log: Log, last: Mapping[str, Any]) -> tuple[str, str]:
+    if is_locked(log.folder):
         host, pid = last.get("host"), last.get("pid")
         return "running", f"process {pid} on {host}"
     if not last or last["ended"] is None:
@@ -179,17 +191,17 @@ def _status(log: Log, last: Mapping[str, Any]) -> tuple[str, str]:
     return str(last["status"]), str(last["reason"])
 
 
-def _step(
-    step: Step, trials: Sequence[Trial], expected: Mapping[int, Mapping[str, Any]]
+def _step_fields(
+    step: Step, trials: Sequence[Trial], predictions: Mapping[int, Mapping[str, Any]]
 ) -> dict[str, Any]:
     mine = [trial for trial in trials if trial.step == step.number]
-    return _head(step) | {
+    return _step_header(step) | {
         "trials": [
             {
                 "trial": trial.number,
                 "state": trial.state,
-                "origin": trial.origin,
-                **(expected.get(trial.number) or dict.fromkeys(NAMES)),
+                "origin": trial.generator,
+                **(predictions.get(trial.number) or dict.fromkeys(PREDICTION_FIELDS)),
                 "acquisition": trial.acquisition,
                 "energy": trial.energy,
                 "reason": trial.reason,
@@ -199,11 +211,11 @@ def _step(
     }
 
 
-def _head(step: Step) -> dict[str, Any]:
+def _step_header(step: Step) -> dict[str, Any]:
     return {
         "step": step.number,
         "kind": step.kind,
-        "trained_on": len(step.known),
+        "trained_on": len(step.training_trials),
         "hyperparameters": {
             name: value if math.isfinite(value) else None
             for name, value in step.hyperparameters.items()

@@ -10,11 +10,13 @@ from bostruct.campaign.report import pareto_text
 Summary = Mapping[str, Any]
 
 
-def ending(summary: Summary) -> str:
+def final_text(summary: Summary) -> str:
     """Return what is printed when a run has ended: what was found, and where it is."""
     lines = []
     if "goals" in summary:
-        return "\n".join(pareto_text.ending(summary) + _where(summary, "front.extxyz"))
+        return "\n".join(
+            pareto_text.final_lines(summary) + _result_lines(summary, "front.extxyz")
+        )
     best = summary["best"]
     if best is None:
         lines.append(f"No energy in {summary['evaluations']} evaluations.")
@@ -26,11 +28,11 @@ def ending(summary: Summary) -> str:
             else f"Best energy {best['energy']:.6f} eV, evaluation "
             f"{best['evaluation']} of {count}, step {best['step']}."
         )
-    lines += [f"Check: {line}." for line in _check(summary["check"])]
-    return "\n".join(lines + _where(summary, "best.extxyz"))
+    lines += [f"Check: {line}." for line in _relaxation_lines(summary["check"])]
+    return "\n".join(lines + _result_lines(summary, "best.extxyz"))
 
 
-def _where(summary: Summary, out: str) -> list[str]:
+def _result_lines(summary: Summary, out: str) -> list[str]:
     """Return why a run ended, and what to do with what it left."""
     folder = summary["folder"]
     lines = [
@@ -46,26 +48,30 @@ def _where(summary: Summary, out: str) -> list[str]:
     return lines
 
 
-def show(summary: Summary) -> str:
+def summary_text(summary: Summary) -> str:
     """Return where a campaign stands."""
     if "goals" in summary:
-        named = [f"{name:<11}  {text}" for name, text in pareto_text.head(summary)]
+        named = [
+            f"{name:<11}  {text}" for name, text in pareto_text.header_lines(summary)
+        ]
         lines = [
-            *_first(summary),
+            *_header_lines(summary),
             *named,
-            *_last(summary),
-            *pareto_text.tables(summary),
+            *_footer_lines(summary),
+            *pareto_text.table_lines(summary),
         ]
         return "\n".join(lines)
     lines = [
-        *_first(summary),
-        f"best         {_best(summary['best'])}",
-        *_lines("check", _check(summary["check"])),
-        *_lines("calibration", _quality(summary["calibration"])),
-        *_lines("intervals", _intervals(summary["calibration"])),
-        *_lines("remaining", _remaining(summary["outlook"], summary["best"])),
-        *_last(summary),
-        *_best_ones(summary["outlook"]),
+        *_header_lines(summary),
+        f"best         {_best_text(summary['best'])}",
+        *_labeled_lines("check", _relaxation_lines(summary["check"])),
+        *_labeled_lines("calibration", _calibration_lines(summary["calibration"])),
+        *_labeled_lines("intervals", _interval_lines(summary["calibration"])),
+        *_labeled_lines(
+            "remaining", _unevaluated_lines(summary["outlook"], summary["best"])
+        ),
+        *_footer_lines(summary),
+        *_best_structure_lines(summary["outlook"]),
         "",
         f"step  trial  {'origin':<12}  {'predicted':<18}  calibrated  {'energy':<13}  "
         "error/σ",
@@ -75,11 +81,11 @@ def show(summary: Summary) -> str:
             count = len(step["trials"])
             lines.append(f"{step['step']:4d}  {count} structures given with energies")
             continue
-        lines += [_trial(step["step"], trial) for trial in step["trials"]]
+        lines += [_trial_line(step["step"], trial) for trial in step["trials"]]
     return "\n".join(lines)
 
 
-def _first(summary: Summary) -> list[str]:
+def _header_lines(summary: Summary) -> list[str]:
     """Return the lines that every campaign begins with."""
     reason = f", {summary['reason']}" if summary["reason"] else ""
     lines = [
@@ -87,15 +93,15 @@ def _first(summary: Summary) -> list[str]:
         f"status       {summary['status']}{reason}",
         f"seed         {summary['seed']}",
         f"evaluations  {summary['evaluations']}, {summary['failures']} failed, "
-        f"{summary['pending']} pending{_given(summary)}",
+        f"{summary['pending']} pending{_initial_data_text(summary)}",
     ]
     if "goals" not in summary:  # else they are told with all that is doubted
         texts = [f"trial {t['trial']}: {t['reason']}" for t in summary["retracted"]]
-        lines += _lines("retracted", texts)
+        lines += _labeled_lines("retracted", texts)
     return lines
 
 
-def _last(summary: Summary) -> list[str]:
+def _footer_lines(summary: Summary) -> list[str]:
     """Return the lines about time and place."""
     seconds = summary["seconds"].items()
     return [
@@ -104,7 +110,7 @@ def _last(summary: Summary) -> list[str]:
     ]
 
 
-def _best(best: Mapping[str, Any] | None) -> str:
+def _best_text(best: Mapping[str, Any] | None) -> str:
     if best is None:
         return "none yet"
     if best["evaluation"] is None:
@@ -115,123 +121,136 @@ def _best(best: Mapping[str, Any] | None) -> str:
     )
 
 
-def _given(summary: Summary) -> str:
+def _initial_data_text(summary: Summary) -> str:
     """Return how many structures came with their energies, "" without any."""
     refused = f" ({summary['refused']} refused)" if summary["refused"] else ""
     return f"; {summary['given']} given{refused}" if summary["given"] or refused else ""
 
 
-def _check(check: Mapping[str, Any] | None) -> list[str]:
+def _relaxation_lines(final_relaxation: Mapping[str, Any] | None) -> list[str]:
     """Return what was checked, a line for each structure."""
-    if check is None:
+    if final_relaxation is None:
         return []
-    if not check["structures"]:
+    if not final_relaxation["structures"]:
         return ["not begun"]
-    return [_checked(each, check["tolerance"]) for each in check["structures"]]
+    return [
+        _relaxation_line(each, final_relaxation["tolerance"])
+        for each in final_relaxation["structures"]
+    ]
 
 
-def _checked(each: Mapping[str, Any], tolerance: float) -> str:
-    change = "" if each["relaxed"] == each["trial"] else f" at trial {each['relaxed']}"
-    force = "unknown" if each["force"] is None else f"{each['force']:.3f} eV/Å"
+def _relaxation_line(report: Mapping[str, Any], fmax: float) -> str:
+    change = (
+        "" if report["relaxed"] == report["trial"] else f" at trial {report['relaxed']}"
+    )
+    force = "unknown" if report["force"] is None else f"{report['force']:.3f} eV/Å"
     return (
-        f"trial {each['trial']}, {each['energy']:.6f} -> "
-        f"{each['relaxed_energy']:.6f} eV{change}, {each['evaluations']} evaluations, "
-        f"largest force {force} (tolerance {tolerance:g}), {each['state']}"
+        f"trial {report['trial']}, {report['energy']:.6f} -> "
+        f"{report['relaxed_energy']:.6f} eV{change}, {report['evaluations']} evaluations, "
+        f"largest force {force} (tolerance {fmax:g}), {report['state']}"
     )
 
 
-def _lines(name: str, texts: Sequence[str]) -> list[str]:
+def _labeled_lines(name: str, texts: Sequence[str]) -> list[str]:
     return [f"{name:<11}  {text}" for text in texts]
 
 
-def _quality(quality: Mapping[str, Any]) -> list[str]:
+def _calibration_lines(calibration: Mapping[str, Any]) -> list[str]:
     """Return by how much σ was wrong, as far as that is known."""
-    if not quality["n"]:
+    if not calibration["n"]:
         return ["no prediction was tested yet"]
-    n, of = quality["n"], quality["alpha_of_last"]
-    if quality["alpha"] is None:
-        first = f"σ × {quality['factor']:.2f}"
+    n, of = calibration["n"], calibration["alpha_of_last"]
+    if calibration["alpha"] is None:
+        first = f"σ × {calibration['factor']:.2f}"
     else:
         which = f"{n} predictions" if of == n else f"the last {of} of {n} predictions"
         first = (
-            f"σ × {quality['alpha']:.2f} (90 %: {quality['alpha_low']:.2f} to "
-            f"{quality['alpha_high']:.2f}) by {which}"
+            f"σ × {calibration['alpha']:.2f} (90 %: {calibration['alpha_low']:.2f} to "
+            f"{calibration['alpha_high']:.2f}) by {which}"
         )
     shares = ", ".join(
-        f"within {k}σ {quality[name]:.0%} ({low:.0%} to {high:.0%})"
+        f"within {k}σ {calibration[name]:.0%} ({low:.0%} to {high:.0%})"
         for k, name in ((1, "within_1sigma"), (2, "within_2sigma"))
-        for low, high in [quality[f"{name}_interval"]]
+        for low, high in [calibration[f"{name}_interval"]]
     )
-    second = f"mean z² {quality['z2']:.2f}, mean z {quality['bias']:+.2f}, {shares}"
-    return [first, second, *(f"{note}." for note in quality["notes"])]
+    second = (
+        f"mean z² {calibration['z2']:.2f}, mean z {calibration['bias']:+.2f}, {shares}"
+    )
+    return [first, second, *(f"{note}." for note in calibration["notes"])]
 
 
-def _intervals(quality: Mapping[str, Any]) -> list[str]:
+def _interval_lines(calibration: Mapping[str, Any]) -> list[str]:
     """Return how wide the conformal intervals are, and how many have held."""
-    if quality["conformal"] is None:
+    if calibration["conformal"] is None:
         return []
-    text = f"90 %: predicted ± {quality['conformal']:.2f} σ"
-    if quality["intervals"]:
-        low, high = quality["held_interval"]
+    text = f"90 %: predicted ± {calibration['conformal']:.2f} σ"
+    if calibration["intervals"]:
+        low, high = calibration["held_interval"]
         text += (
-            f"; {quality['held']} of {quality['intervals']} given before have held "
+            f"; {calibration['held']} of {calibration['intervals']} given before have held "
             f"({low:.0%} to {high:.0%})"
         )
     return [text]
 
 
-def _best_ones(outlook: Mapping[str, Any]) -> list[str]:
+def _best_structure_lines(assessment: Mapping[str, Any]) -> list[str]:
     """Return the best structures, with what was, and is, said of them."""
-    if not outlook["best"]:
+    if not assessment["best"]:
         return []
-    by_model = {each["trial"]: each["expected"] for each in outlook["differences"]}
+    by_model = {each["trial"]: each["expected"] for each in assessment["differences"]}
     lines = [
         "",
         f"trial  {'energy, eV':<16}  {'predicted before':<18}  {'90 %':<20}  "
         f"{'above':<9}  by the last model",
     ]
-    for each in outlook["best"]:
+    for each in assessment["best"]:
         found = (each["foretold"] or {}).get("expected")
         above = f"{each['above']:.4f}" if each["above"] else "the best"
         line = (
-            f"{each['trial']:5d}  {each['energy']:<16.6f}  {_spread(found):<18}  "
-            f"{_ends(found):<20}  {above:<9}"
+            f"{each['trial']:5d}  {each['energy']:<16.6f}  {_format_prediction(found):<18}  "
+            f"{_format_interval(found):<20}  {above:<9}"
         )
         model = by_model.get(each["trial"])
         if model is not None:
-            line += f"  {_spread(model)}, {_ends(model)}"
+            line += f"  {_format_prediction(model)}, {_format_interval(model)}"
         lines.append(line.rstrip())
     return lines
 
 
-def _remaining(outlook: Mapping[str, Any], best: Mapping[str, Any] | None) -> list[str]:
+def _unevaluated_lines(
+    assessment: Mapping[str, Any], best: Mapping[str, Any] | None
+) -> list[str]:
     """Return what is known of structures that were found and not evaluated."""
-    if outlook["missing"]:
-        return [f"not known: {outlook['missing']}"]
-    if not outlook["remaining"]:
+    if assessment["missing"]:
+        return [f"not known: {assessment['missing']}"]
+    if not assessment["remaining"]:
         return ["nothing new was found beside what was asked for"]
-    first = outlook["remaining"][0]
+    first = assessment["remaining"][0]
     found = first["expected"]
-    text = f"lowest {_spread(found)} eV, by {first['origin']}"
+    text = f"lowest {_format_prediction(found)} eV, by {first['origin']}"
     if found["low"] is None or best is None:
         return [text]
     verdict = "may" if found["low"] < best["energy"] else "would not"
-    return [f"{text}; 90 %: {_ends(found)}, {verdict} be below the best"]
+    return [f"{text}; 90 %: {_format_interval(found)}, {verdict} be below the best"]
 
 
-def _spread(found: Mapping[str, Any] | None) -> str:
+def _format_prediction(prediction: Mapping[str, Any] | None) -> str:
     """Return a prediction with its calibrated σ."""
-    return "-" if found is None else f"{found['mean']:.4f} ± {found['calibrated']:.4f}"
+    return (
+        "-"
+        if prediction is None
+        else f"{prediction['mean']:.4f} ± {prediction['calibrated']:.4f}"
+    )
 
 
-def _ends(found: Mapping[str, Any] | None) -> str:
+def _format_interval(prediction: Mapping[str, Any] | None) -> str:
     """Return the ends of an interval."""
-    if found is None or found["low"] is None:
+    if prediction is None or prediction["low"] is None:
         return "-"
-    return f"{found['low']:.4f} to {found['high']:.4f}"
+    return f"{prediction['low']:.4f} to {prediction['high']:.4f}"
 
 
-def _trial(step: int, trial: Mapping[str, Any]) -> str:
+def _trial_line(step: int, trial: Mapping[str, Any]) -> str:
     energy, said = trial["energy"], trial["mean"] is not None
     raw = f"{trial['mean']:.4f} ± {trial['sigma']:.4f}" if said else "-"
     wider = f"± {trial['calibrated']:.4f}" if said else "-"

@@ -20,17 +20,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bostruct.runtime.jit import compiled
+from bostruct.runtime.jit import lazy_njit
 
 Array = NDArray[Any]
 
-fast = compiled(fastmath={"reassoc", "contract", "nsz", "arcp"})  # NaN stays NaN
+njit_fast = lazy_njit(fastmath={"reassoc", "contract", "nsz", "arcp"})  # NaN stays NaN
 
 
-def norms(degree: int) -> Array:
+def harmonic_norms(l_max: int) -> Array:
     """Return N_lm of the orthonormal real harmonics, for m >= 0, in the order of Q."""
     values = []
-    for ell in range(degree + 1):
+    for ell in range(l_max + 1):
         for m in range(ell + 1):
             ratio = math.factorial(ell - m) / math.factorial(ell + m)
             both = 2 if m else 1
@@ -38,17 +38,17 @@ def norms(degree: int) -> Array:
     return np.array(values)
 
 
-@fast
-def degree(count: int) -> int:
-    """Return L where (L + 1) (L + 2) / 2 is `count`."""
+@njit_fast
+def l_max_of(n_norms: int) -> int:
+    """Return L where (L + 1) (L + 2) / 2 is `n_norms`."""
     ell = 0
-    while (ell + 1) * (ell + 2) // 2 < count:
+    while (ell + 1) * (ell + 2) // 2 < n_norms:
         ell += 1
     return ell
 
 
-@fast
-def radial(r: Array, M: Array, R: Array, k: int) -> None:
+@njit_fast
+def radial_values(r: Array, M: Array, R: Array, k: int) -> None:
     """Put the orthonormal radial functions into R."""
     for p in range(k):
         x, t = 2 * r[p] - 1, 1 - r[p]
@@ -56,11 +56,11 @@ def radial(r: Array, M: Array, R: Array, k: int) -> None:
         for j in range(len(R)):
             R[j, p] = now * wall
             before, now = now, (2 * x * now - before)
-    _orthonormal(M, R, k)
+    _orthonormalize(M, R, k)
 
 
-@fast
-def radial_slope(r: Array, M: Array, dR: Array, k: int) -> None:
+@njit_fast
+def radial_derivatives(r: Array, M: Array, dR: Array, k: int) -> None:
     """Put their derivatives into dR, with T_j' = j U_(j-1)."""
     for p in range(k):
         x, t = 2 * r[p] - 1, 1 - r[p]
@@ -71,11 +71,11 @@ def radial_slope(r: Array, M: Array, dR: Array, k: int) -> None:
             dR[j, p] = 2 * j * first * wall - now * ending
             before, now = now, (2 * x * now - before)
             second, first = first, (2 * x * first - second)
-    _orthonormal(M, dR, k)
+    _orthonormalize(M, dR, k)
 
 
-@fast
-def _orthonormal(M: Array, B: Array, k: int) -> None:
+@njit_fast
+def _orthonormalize(M: Array, B: Array, k: int) -> None:
     """Replace B by M B; M is lower triangular."""
     for j in range(len(M) - 1, -1, -1):
         for p in range(k):
@@ -85,8 +85,8 @@ def _orthonormal(M: Array, B: Array, k: int) -> None:
                 B[j, p] += M[j, q] * B[q, p]
 
 
-@fast
-def harmonics(
+@njit_fast
+def harmonic_values(
     u: Array,
     Y: Array,
     Q: Array,
@@ -102,7 +102,7 @@ def harmonics(
         for p in range(k):
             X[m, p] = u[0, p] * X[m - 1, p] - u[1, p] * I[m - 1, p]
             I[m, p] = u[0, p] * I[m - 1, p] + u[1, p] * X[m - 1, p]
-    _legendre(u[2], Q, L, k)
+    _legendre_derivatives(u[2], Q, L, k)
     for ell in range(L + 1):
         for m in range(ell + 1):
             here = ell * (ell + 1) // 2 + m
@@ -113,8 +113,8 @@ def harmonics(
                     Y[p, ell * ell + ell - m] = N[here] * Q[here, p] * I[m, p]
 
 
-@fast
-def _legendre(z: Array, Q: Array, L: int, k: int) -> None:
+@njit_fast
+def _legendre_derivatives(z: Array, Q: Array, L: int, k: int) -> None:
     """Fill Q by the recursions in l."""
     top = 1.0  # (2 m - 1)!!
     for m in range(L + 1):
@@ -131,8 +131,8 @@ def _legendre(z: Array, Q: Array, L: int, k: int) -> None:
                     Q[here, p] -= down * Q[far, p]
 
 
-@fast
-def harmonics_pulled(
+@njit_fast
+def harmonic_vjp(
     gY: Array,
     Q: Array,
     X: Array,
@@ -162,8 +162,8 @@ def harmonics_pulled(
                 gu[1, p] += weight * (two * X[m - 1, p] - one * I[m - 1, p])
 
 
-@fast
-def harmonics_slopes(
+@njit_fast
+def harmonic_jacobian(
     u: Array,
     Q: Array,
     X: Array,

@@ -17,28 +17,28 @@ import numpy as np
 
 from bostruct.descriptors.soap.basis_numba import (
     Array,
-    degree,
-    fast,
-    harmonics,
-    harmonics_pulled,
-    harmonics_slopes,
-    radial,
-    radial_slope,
+    harmonic_jacobian,
+    harmonic_values,
+    harmonic_vjp,
+    l_max_of,
+    njit_fast,
+    radial_derivatives,
+    radial_values,
 )
 
-ROOT = math.sqrt(2.0)
+SQRT2 = math.sqrt(2.0)
 
 
-@fast
-def spectrum(
+@njit_fast
+def power_spectrum(
     V: Array,
-    kind: Array,
-    place: Array,
-    ground: Array,
-    around: Array,
-    alone: Array,
+    neighbor_species: Array,
+    species_index: Array,
+    fixed_index: Array,
+    fixed_expansion: Array,
+    fixed_features: Array,
     M: Array,
-    own: Array,
+    center_coefficients: Array,
     N: Array,
     A: Array,
 ) -> tuple[Array, Array, Array]:
@@ -48,20 +48,20 @@ def spectrum(
 
     Args:
         V: `[n, k, 3]` in cut-offs; those of one or more do not count.
-        kind: `[n, k]` species of the neighbors.
-        place: `[n]` species of the atoms.
-        ground: `[n]` row in the next two of what an atom has already, -1 for nothing.
-        around: `[g, s, m]` expansion of what is there already, before species mix.
-        alone: `[g, f]` P where there is nothing else.
+        neighbor_species: `[n, k]` species of the neighbors.
+        species_index: `[n]` species of the atoms.
+        fixed_index: `[n]` row in the next two of what an atom has already, -1 for nothing.
+        fixed_expansion: `[g, s, m]` expansion of what is there already, before species mix.
+        fixed_features: `[g, f]` P where there is nothing else.
         M: `[J, J]` lower triangular, makes the radial functions orthonormal.
-        own: `[J]` what the atom itself adds.
+        center_coefficients: `[J]` what the atom itself adds.
         N: of the harmonics, see `norms`.
         A: `[S, S]` mixes species.
     """
     n, K, _ = V.shape
     J, S = len(M), len(A)
     s = S * J
-    L = degree(len(N))
+    L = l_max_of(len(N))
     f = (L + 1) * s * (s + 1) // 2
     C = np.empty((n, s, (L + 1) ** 2), V.dtype)
     P = np.empty((n, f), V.dtype)
@@ -73,31 +73,31 @@ def spectrum(
     X, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
     end = np.empty(S, np.int64)
     for i in range(n):
-        k = _gather(V[i], kind[i], r, u, who, end)
-        before = ground[i]
+        k = _gather_neighbors(V[i], neighbor_species[i], r, u, who, end)
+        before = fixed_index[i]
         if before < 0:
             C[i] = 0
             for j in range(J):
-                C[i, place[i] * J + j, 0] = own[j]
+                C[i, species_index[i] * J + j, 0] = center_coefficients[j]
         elif k == 0:
-            P[i] = alone[before]
+            P[i] = fixed_features[before]
             continue
         else:
-            C[i] = around[before]
-        radial(r, M, R, k)
-        harmonics(u, Y, Q, X, I, N, k)
-        _expand(R, Y, end, C[i])
-        _mix(A, C[i])
-        length[i] = _power(C[i], P[i], L)
+            C[i] = fixed_expansion[before]
+        radial_values(r, M, R, k)
+        harmonic_values(u, Y, Q, X, I, N, k)
+        _expand_density(R, Y, end, C[i])
+        _mix_species(A, C[i])
+        length[i] = _power_spectrum_of_atom(C[i], P[i], L)
     return P, C, length
 
 
-@fast
-def slope(
+@njit_fast
+def power_spectrum_vjp(
     g: Array,
     V: Array,
-    kind: Array,
-    other: Array,
+    neighbor_species: Array,
+    neighbor: Array,
     M: Array,
     N: Array,
     A: Array,
@@ -110,8 +110,8 @@ def slope(
     Args:
         g: `[n, f]`.
         V: as for `spectrum`, like the next one.
-        kind: `[n, k]`.
-        other: `[n, k]` which atoms the neighbors are.
+        neighbor_species: `[n, k]`.
+        neighbor: `[n, k]` which atoms the neighbors are.
         M: `[J, J]`.
         N: of the harmonics.
         A: `[S, S]` mixes species.
@@ -120,7 +120,7 @@ def slope(
         length: `[n]`.
     """
     n, K, _ = V.shape
-    J, L = len(M), degree(len(N))
+    J, L = len(M), l_max_of(len(N))
     out = np.zeros((n, 3), V.dtype)
     r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
     R, dR = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
@@ -133,17 +133,17 @@ def slope(
     for i in range(n):
         if length[i] == 0:
             continue
-        k = _gather(V[i], kind[i], r, u, who, end)
-        _power_pulled(g[i], P[i], C[i], length[i], gC, L)
-        _mix(A, gC)  # A is symmetric
-        radial(r, M, R, k)
-        radial_slope(r, M, dR, k)
-        harmonics(u, Y, Q, X, I, N, k)
-        _expand_pulled(gC, R, dR, Y, end, gY, gr)
-        harmonics_pulled(gY, Q, X, I, N, gu, k)
+        k = _gather_neighbors(V[i], neighbor_species[i], r, u, who, end)
+        _power_spectrum_vjp_of_atom(g[i], P[i], C[i], length[i], gC, L)
+        _mix_species(A, gC)  # A is symmetric
+        radial_values(r, M, R, k)
+        radial_derivatives(r, M, dR, k)
+        harmonic_values(u, Y, Q, X, I, N, k)
+        _expand_density_vjp(gC, R, dR, Y, end, gY, gr)
+        harmonic_vjp(gY, Q, X, I, N, gu, k)
         for p in range(k):
             along = u[0, p] * gu[0, p] + u[1, p] * gu[1, p] + u[2, p] * gu[2, p]
-            j = other[i, who[p]]
+            j = neighbor[i, who[p]]
             for x in range(3):
                 change = u[x, p] * gr[p] + (gu[x, p] - u[x, p] * along) / r[p]
                 out[j, x] += change
@@ -151,12 +151,12 @@ def slope(
     return out
 
 
-@fast
-def slopes(
+@njit_fast
+def power_spectrum_jacobian(
     V: Array,
-    kind: Array,
-    row: Array,
-    unit: float,
+    neighbor_species: Array,
+    pair_row: Array,
+    length_unit: float,
     M: Array,
     N: Array,
     A: Array,
@@ -169,9 +169,9 @@ def slopes(
 
     Args:
         V: `[n, k, 3]` in cut-offs, like the next ones as for `slope`.
-        kind: `[n, k]`.
-        row: `[n, k]` where in `out` a pair is put.
-        unit: the slopes are per this many cut-offs.
+        neighbor_species: `[n, k]`.
+        pair_row: `[n, k]` where in `out` a pair is put.
+        length_unit: the slopes are per this many cut-offs.
         M: `[J, J]`.
         N: of the harmonics.
         A: `[S, S]` mixes species.
@@ -181,7 +181,7 @@ def slopes(
         out: filled.
     """
     n, K, _ = V.shape
-    J, L = len(M), degree(len(N))
+    J, L = len(M), l_max_of(len(N))
     s, many = C.shape[1:]
     r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
     R, dR = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
@@ -194,66 +194,75 @@ def slopes(
     along = np.empty((3, K), V.dtype)
     end = np.empty(len(A), np.int64)
     for i in range(n):
-        k = _gather(V[i], kind[i], r, u, who, end)
-        radial(r, M, R, k)
-        radial_slope(r, M, dR, k)
-        harmonics(u, Y, Q, X, I, N, k)
-        harmonics_slopes(u, Q, X, I, N, dY, k)
-        _shared(R, dR, r, A, end, W, dW)
-        _power_slopes(Y, dY, u, C[i], W, dW, seen, turned, change, L, k)
+        k = _gather_neighbors(V[i], neighbor_species[i], r, u, who, end)
+        radial_values(r, M, R, k)
+        radial_derivatives(r, M, dR, k)
+        harmonic_values(u, Y, Q, X, I, N, k)
+        harmonic_jacobian(u, Q, X, I, N, dY, k)
+        _mix_radial(R, dR, r, A, end, W, dW)
+        _power_spectrum_jacobian_of_atom(
+            Y, dY, u, C[i], W, dW, seen, turned, change, L, k
+        )
         along[:] = 0
         for x in range(3):
             for e in range(P.shape[1]):
                 for p in range(k):
                     along[x, p] += change[x, e, p] * P[i, e]
-        scale = unit / length[i]
+        scale = length_unit / length[i]
         for p in range(k):
-            mine = out[row[i, who[p]]]
+            mine = out[pair_row[i, who[p]]]
             for x in range(3):
                 for e in range(P.shape[1]):
                     mine[x, e] = (change[x, e, p] - along[x, p] * P[i, e]) * scale
 
 
-@fast
-def _gather(V: Array, kind: Array, r: Array, u: Array, who: Array, end: Array) -> int:
+@njit_fast
+def _gather_neighbors(
+    V: Array,
+    neighbor_species: Array,
+    r: Array,
+    u: Array,
+    slot: Array,
+    species_end: Array,
+) -> int:
     """Put the neighbors side by side, by species; return how many there are.
 
-    Those of one species end before place `end` of it.
+    Those of one species end before place `species_end` of it.
     """
     k = 0
-    for species in range(len(end)):
-        for j in range(len(kind)):
-            if kind[j] == species:
+    for species in range(len(species_end)):
+        for j in range(len(neighbor_species)):
+            if neighbor_species[j] == species:
                 x, y, z = V[j, 0], V[j, 1], V[j, 2]
                 distance = math.sqrt(x * x + y * y + z * z)
                 if not distance >= 1:  # NaN goes on, to be seen at the end
-                    r[k], who[k] = distance, j
+                    r[k], slot[k] = distance, j
                     u[0, k], u[1, k], u[2, k] = x / distance, y / distance, z / distance
                     k += 1
-        end[species] = k
+        species_end[species] = k
     return k
 
 
-@fast
-def _expand(R: Array, Y: Array, end: Array, C: Array) -> None:
+@njit_fast
+def _expand_density(R: Array, Y: Array, species_end: Array, C: Array) -> None:
     """Add the expansion over the neighbors to C `[s, m]`."""
     J, start = len(R), 0
-    for species in range(len(end)):
-        for p in range(start, end[species]):
+    for species in range(len(species_end)):
+        for p in range(start, species_end[species]):
             for j in range(J):
                 for h in range(C.shape[1]):
                     C[species * J + j, h] += R[j, p] * Y[p, h]
-        start = end[species]
+        start = species_end[species]
 
 
-@fast
-def _expand_pulled(
-    gC: Array, R: Array, dR: Array, Y: Array, end: Array, gY: Array, gr: Array
+@njit_fast
+def _expand_density_vjp(
+    gC: Array, R: Array, dR: Array, Y: Array, species_end: Array, gY: Array, gr: Array
 ) -> None:
     """Put the slopes of sum(gC C) into gY `[k, m]` and gr `[k]`."""
     J, start = len(R), 0
-    for species in range(len(end)):
-        for p in range(start, end[species]):
+    for species in range(len(species_end)):
+        for p in range(start, species_end[species]):
             gY[p] = 0
             gr[p] = 0
             for j in range(J):
@@ -263,11 +272,11 @@ def _expand_pulled(
                     gY[p, h] += value * own[h]
                     steep += own[h] * Y[p, h]
                 gr[p] += dR[j, p] * steep
-        start = end[species]
+        start = species_end[species]
 
 
-@fast
-def _mix(A: Array, C: Array) -> None:
+@njit_fast
+def _mix_species(A: Array, C: Array) -> None:
     """Replace C `[s, m]` by A C, over species."""
     S = len(A)
     if S == 1:
@@ -284,8 +293,8 @@ def _mix(A: Array, C: Array) -> None:
             C[t * J + j] = mixed[t]
 
 
-@fast
-def _power(C: Array, P: Array, L: int) -> float:
+@njit_fast
+def _power_spectrum_of_atom(C: Array, P: Array, L: int) -> float:
     """Put the power spectrum of one atom into P `[f]`; return the length it had."""
     s = len(C)
     square = C.dtype.type(0)
@@ -296,7 +305,7 @@ def _power(C: Array, P: Array, L: int) -> float:
                 total = C.dtype.type(0)
                 for h in range(ell * ell, (ell + 1) * (ell + 1)):
                     total += C[a, h] * C[b, h]
-                total *= (1.0 if a == b else ROOT) / (2 * ell + 1)
+                total *= (1.0 if a == b else SQRT2) / (2 * ell + 1)
                 square += total * total
                 P[e] = total
                 e += 1
@@ -306,8 +315,8 @@ def _power(C: Array, P: Array, L: int) -> float:
     return length
 
 
-@fast
-def _power_pulled(
+@njit_fast
+def _power_spectrum_vjp_of_atom(
     g: Array, P: Array, C: Array, length: float, gC: Array, L: int
 ) -> None:
     """Put the slope of sum(g P) with respect to C into gC `[s, m]`, of one atom."""
@@ -319,7 +328,7 @@ def _power_pulled(
         for a in range(s):
             for b in range(a, s):
                 weight = (g[e] - along * P[e]) / length / (2 * ell + 1)
-                weight *= 1.0 if a == b else ROOT
+                weight *= 1.0 if a == b else SQRT2
                 for h in range(ell * ell, (ell + 1) * (ell + 1)):
                     mine, others = C[a, h], C[b, h]
                     gC[a, h] += weight * others
@@ -327,31 +336,31 @@ def _power_pulled(
                 e += 1
 
 
-@fast
-def _shared(
-    R: Array, dR: Array, r: Array, A: Array, end: Array, W: Array, dW: Array
+@njit_fast
+def _mix_radial(
+    R: Array, dR: Array, r: Array, A: Array, species_end: Array, W: Array, dW: Array
 ) -> None:
     """Put R / r and dR, shared among all species, into W and dW `[s, k]`."""
     J, start = len(R), 0
-    for species in range(len(end)):
+    for species in range(len(species_end)):
         for b in range(len(W)):
             weight, j = A[species, b // J], b % J
-            for p in range(start, end[species]):
+            for p in range(start, species_end[species]):
                 W[b, p] = weight * R[j, p] / r[p]
                 dW[b, p] = weight * dR[j, p]
-        start = end[species]
+        start = species_end[species]
 
 
-@fast
-def _power_slopes(
+@njit_fast
+def _power_spectrum_jacobian_of_atom(
     Y: Array,
     dY: Array,
     u: Array,
     C: Array,
     W: Array,
     dW: Array,
-    seen: Array,
-    turned: Array,
+    contracted: Array,
+    contracted_gradient: Array,
     dP: Array,
     L: int,
     k: int,
@@ -368,8 +377,8 @@ def _power_slopes(
         C: `[s, m]`.
         W: `[s, k]`, like the next one as from `_shared`.
         dW: `[s, k]`.
-        seen: `[s, k]`, room for `_against`, like the next one.
-        turned: `[3, s, k]`.
+        contracted: `[s, k]`, room for `_against`, like the next one.
+        contracted_gradient: `[3, s, k]`.
         dP: filled.
         L: largest degree.
         k: neighbors.
@@ -377,31 +386,40 @@ def _power_slopes(
     s, e = len(C), 0
     steep = np.empty(k, C.dtype)
     for ell in range(L + 1):
-        _against(Y, dY, C, seen, turned, ell, k)
+        _contract_harmonics(Y, dY, C, contracted, contracted_gradient, ell, k)
         for a in range(s):
             for b in range(a, s):
-                root = dP.dtype.type(1.0 if a == b else ROOT)
+                root = dP.dtype.type(1.0 if a == b else SQRT2)
                 for p in range(k):
-                    steep[p] = dW[a, p] * seen[b, p] + dW[b, p] * seen[a, p]
+                    steep[p] = dW[a, p] * contracted[b, p] + dW[b, p] * contracted[a, p]
                 for x in range(3):
                     for p in range(k):
-                        on = W[a, p] * turned[x, b, p] + W[b, p] * turned[x, a, p]
+                        on = (
+                            W[a, p] * contracted_gradient[x, b, p]
+                            + W[b, p] * contracted_gradient[x, a, p]
+                        )
                         dP[x, e, p] = root * (u[x, p] * steep[p] + on)
                 e += 1
 
 
-@fast
-def _against(
-    Y: Array, dY: Array, C: Array, seen: Array, turned: Array, ell: int, k: int
+@njit_fast
+def _contract_harmonics(
+    Y: Array,
+    dY: Array,
+    C: Array,
+    contracted: Array,
+    contracted_gradient: Array,
+    ell: int,
+    k: int,
 ) -> None:
     """Put C Y and C dY of one degree into seen `[s, k]` and turned `[3, s, k]`."""
     for b in range(len(C)):
-        seen[b, :k] = 0
-        turned[:, b, :k] = 0
+        contracted[b, :k] = 0
+        contracted_gradient[:, b, :k] = 0
         for h in range(ell * ell, (ell + 1) * (ell + 1)):
             part = C[b, h] / (2 * ell + 1)
             for p in range(k):
-                seen[b, p] += part * Y[p, h]
+                contracted[b, p] += part * Y[p, h]
             for x in range(3):
                 for p in range(k):
-                    turned[x, b, p] += part * dY[x, h, p]
+                    contracted_gradient[x, b, p] += part * dY[x, h, p]

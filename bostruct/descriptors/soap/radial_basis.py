@@ -21,37 +21,41 @@ from torch import Tensor
 
 from bostruct.errors import check_count, check_positive
 
-SMOOTHNESS = 3  # power of (1 - r / r_c): two continuous derivatives at the cut-off
-QUADRATURE = 64  # Gauss-Legendre points: exact for the polynomials integrated here
+CUTOFF_EXPONENT = 3  # power of (1 - r / r_c): two continuous derivatives at the cut-off
+N_QUADRATURE_POINTS = (
+    64  # Gauss-Legendre points: exact for the polynomials integrated here
+)
 
 
 @dataclass(frozen=True)
-class Radial:
-    """`count` orthonormal radial functions on 0 ... `cutoff` Å.
+class RadialBasis:
+    """`n_max` orthonormal radial functions on 0 ... `cutoff` Å.
 
     Raises:
-        InputError: `count` < 1 or `cutoff` not positive.
+        InputError: `n_max` < 1 or `cutoff` not positive.
     """
 
     cutoff: float
-    count: int = 6
+    n_max: int = 6
 
     def __post_init__(self) -> None:
         check_positive("cutoff", self.cutoff, "Give a length in Å.")
-        check_count("count", self.count)
+        check_count("n_max", self.n_max)
 
     def __call__(self, r: Tensor) -> Tensor:
         """Return R `[count, p]` at distances `r` `[p]`, zero beyond the cut-off."""
         x, t = self._scaled(r)
-        return self.matrix.to(r) @ (_chebyshev(x, self.count) * t**SMOOTHNESS)
+        return self.orthonormalization.to(r) @ (
+            _chebyshev(x, self.n_max) * t**CUTOFF_EXPONENT
+        )
 
     def gradient(self, r: Tensor) -> tuple[Tensor, Tensor]:
         """Return R and dR/dr, `[count, p]` each."""
         x, t = self._scaled(r)
-        value, slope = _chebyshev(x, self.count), _chebyshev_slope(x, self.count)
-        matrix = self.matrix.to(r)
-        wall = t**SMOOTHNESS
-        ending = -SMOOTHNESS / self.cutoff * t ** (SMOOTHNESS - 1)
+        value, slope = _chebyshev(x, self.n_max), _chebyshev_derivative(x, self.n_max)
+        matrix = self.orthonormalization.to(r)
+        wall = t**CUTOFF_EXPONENT
+        ending = -CUTOFF_EXPONENT / self.cutoff * t ** (CUTOFF_EXPONENT - 1)
         return matrix @ (value * wall), matrix @ (
             2 / self.cutoff * slope * wall + value * ending
         )
@@ -61,31 +65,31 @@ class Radial:
         return 2 * inside - 1, 1 - inside
 
     @cached_property
-    def matrix(self) -> Tensor:
+    def orthonormalization(self) -> Tensor:
         """Lower triangular map from the raw to the orthonormal functions."""
-        points, weights = np.polynomial.legendre.leggauss(QUADRATURE)
+        points, weights = np.polynomial.legendre.leggauss(N_QUADRATURE_POINTS)
         x = torch.from_numpy(points)
         r = (x + 1) / 2 * self.cutoff
-        raw = _chebyshev(x, self.count) * ((1 - x) / 2) ** SMOOTHNESS
+        raw = _chebyshev(x, self.n_max) * ((1 - x) / 2) ** CUTOFF_EXPONENT
         weight = torch.from_numpy(weights) * self.cutoff / 2 * r**2
         factor = torch.linalg.cholesky((raw * weight) @ raw.T)
-        identity = torch.eye(self.count, dtype=x.dtype)
+        identity = torch.eye(self.n_max, dtype=x.dtype)
         inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
         return inverse
 
 
-def _chebyshev(x: Tensor, count: int) -> Tensor:
+def _chebyshev(x: Tensor, n_max: int) -> Tensor:
     """Return T_0 ... T_(count-1) `[count, p]`."""
     rows = [torch.ones_like(x), x]
-    for _ in range(count - 2):
+    for _ in range(n_max - 2):
         rows.append(2 * x * rows[-1] - rows[-2])
-    return torch.stack(rows[:count])
+    return torch.stack(rows[:n_max])
 
 
-def _chebyshev_slope(x: Tensor, count: int) -> Tensor:
+def _chebyshev_derivative(x: Tensor, n_max: int) -> Tensor:
     """Return the derivatives T_n' = n U_(n-1), `[count, p]`."""
     second = [torch.zeros_like(x), torch.ones_like(x)]
-    for _ in range(count - 2):
+    for _ in range(n_max - 2):
         second.append(2 * x * second[-1] - second[-2])
-    order = torch.arange(count, dtype=x.dtype, device=x.device)
-    return torch.stack(second[:count]) * order.unsqueeze(-1)
+    order = torch.arange(n_max, dtype=x.dtype, device=x.device)
+    return torch.stack(second[:n_max]) * order.unsqueeze(-1)

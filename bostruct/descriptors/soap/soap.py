@@ -35,30 +35,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bostruct.descriptors.soap import basis_numba, power_spectrum_numba
-from bostruct.descriptors.soap.neighbor_vectors import Base, Near
-from bostruct.descriptors.soap.radial_basis import Radial
-from bostruct.descriptors.soap.spherical_harmonics import Harmonics
-from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.structures import Ground, Structures, ground
+from bostruct.descriptors.soap.neighbor_vectors import FixedEnvironment, NeighborVectors
+from bostruct.descriptors.soap.radial_basis import RadialBasis
+from bostruct.descriptors.soap.spherical_harmonics import SphericalHarmonics
+from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.structures import FixedAtoms, Structures, shared_fixed_atoms
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Slopes:
+class DescriptorGradients:
     """A descriptor and how it changes when one neighbor moves.
 
     Attributes:
         features: `[n, f]`.
         center: `[p]`, the atom whose environment changes.
-        other: `[p]`, the neighbor that moves.
-        slopes: `[p, 3, f]` 1/Å, derivative of `features[center]` with respect to the
-            vector from `center` to `other`. Moving `center` has the opposite effect.
+        neighbor: `[p]`, the neighbor that moves.
+        gradients: `[p, 3, f]` 1/Å, derivative of `features[center]` with respect to the
+            vector from `center` to `neighbor`. Moving `center` has the opposite effect.
     """
 
     features: Tensor
     center: Tensor
-    other: Tensor
-    slopes: Tensor
+    neighbor: Tensor
+    gradients: Tensor
 
 
 @final
@@ -69,10 +69,10 @@ class SOAP:
     Attributes:
         species: atomic numbers that may occur, each once.
         cutoff: Å; value, slope and curvature vanish there.
-        radial: number of radial functions.
-        angular: largest degree l of the spherical harmonics.
-        center: weight of the atom itself against its neighbors.
-        alchemy: similarity of two different species, from 0 to below 1.
+        n_max: number of radial functions.
+        l_max: largest degree l of the spherical harmonics.
+        center_atom_weight: weight of the atom itself against its neighbors.
+        species_similarity: similarity of two different species, from 0 to below 1.
 
     Raises:
         InputError: a number is out of range, or a species is repeated or missing.
@@ -80,62 +80,68 @@ class SOAP:
 
     species: tuple[int, ...]
     cutoff: float
-    radial: int = 5
-    angular: int = 4
-    center: float = 45.0
-    alchemy: float = 0.0
+    n_max: int = 5
+    l_max: int = 4
+    center_atom_weight: float = 45.0
+    species_similarity: float = 0.0
 
     def __post_init__(self) -> None:
         check_positive("cutoff", self.cutoff, "Give a length in Å.")
-        check_count("radial", self.radial)
-        check_count("angular", self.angular, least=0)
-        check_positive("center", self.center)
-        if not 0 <= self.alchemy < 1:
+        check_count("n_max", self.n_max)
+        check_count("l_max", self.l_max, minimum=0)
+        check_positive("center_atom_weight", self.center_atom_weight)
+        if not 0 <= self.species_similarity < 1:
             condition = "be a similarity from 0 to below 1"
-            raise InputError(must("alchemy", condition, self.alchemy))
+            raise InputError(
+                error_message("species_similarity", condition, self.species_similarity)
+            )
         if not self.species or len(set(self.species)) != len(self.species):
             condition = "name each atomic number once"
-            raise InputError(must("species", condition, self.species))
+            raise InputError(error_message("species", condition, self.species))
 
     @property
-    def size(self) -> int:
+    def n_features(self) -> int:
         """The number of features f."""
-        s = len(self.species) * self.radial
-        return (self.angular + 1) * s * (s + 1) // 2
+        s = len(self.species) * self.n_max
+        return (self.l_max + 1) * s * (s + 1) // 2
 
-    def __call__(self, structures: Structures, base: Base | None = None) -> Tensor:
+    def __call__(
+        self, structures: Structures, fixed_environment: FixedEnvironment | None = None
+    ) -> Tensor:
         """Return the features `[n, f]`, twice differentiable in the positions.
 
         Args:
             structures: n atoms in total.
-            base: of these structures, see there.
+            fixed_environment: of these structures, see there.
 
         Raises:
             InputError: a species is not among those of the descriptor.
         """
-        return self.seen(structures, base)[0]
+        return self.features_and_changed(structures, fixed_environment)[0]
 
-    def seen(
-        self, structures: Structures, base: Base | None = None
+    def features_and_changed(
+        self, structures: Structures, fixed_environment: FixedEnvironment | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the features `[n, f]`, and whether they differ from those of the base.
 
         Args:
             structures: n atoms in total.
-            base: of these structures, see there.
+            fixed_environment: of these structures, see there.
 
         Raises:
             InputError: a species is not among those of the descriptor.
         """
-        place = self.place(structures.numbers)  # [n]
-        near = Near.of(structures, self.cutoff, place, base)
+        place = self.species_index(structures.numbers)  # [n]
+        near = NeighborVectors.from_structures(
+            structures, self.cutoff, place, fixed_environment
+        )
         if structures.device.type != "cpu":
-            P = self._defined(structures.positions, near)
+            P = self._tensor_spectrum(structures.positions, near)
             return P, torch.ones_like(place, dtype=torch.bool)
-        P, length = _Spectrum.apply(structures.positions, self, near)  # type: ignore[no-untyped-call]
+        P, length = _PowerSpectrumFunction.apply(structures.positions, self, near)  # type: ignore[no-untyped-call]
         return P, length != 0
 
-    def base(self, structures: Structures) -> Base | None:
+    def fixed_environment(self, structures: Structures) -> FixedEnvironment | None:
         """Return what the fixed atoms see of each other, for as long as they stay.
 
         It spares the better part of the work where structures are many and on one
@@ -144,67 +150,80 @@ class SOAP:
         Raises:
             InputError: a species is not among those of the descriptor.
         """
-        found = ground(structures)
+        found = shared_fixed_atoms(structures)
         if found is None or structures.device.type != "cpu":
             return None
-        kept: dict[str, Base] = vars(self).setdefault("_kept", {})
+        kept: dict[str, FixedEnvironment] = vars(self).setdefault("_kept", {})
         last = kept.get("base")
-        if last is None or not last.ground.same(found):
-            kept["base"] = last = self._based(found)
+        if last is None or not last.fixed_atoms.is_identical(found):
+            kept["base"] = last = self._compute_fixed_environment(found)
         return last
 
-    def _based(self, fixed: Ground) -> Base:
-        place = self.place(fixed.atoms.numbers)
-        near = Near.of(fixed.atoms, self.cutoff, place)
-        V = near.vectors(fixed.atoms.positions) / self.cutoff
-        P, _, _ = self._compiled(V, near.kind, near)
-        _, expansion, _ = self._compiled(V, near.kind, near, mixed=False)
-        return Base(fixed, expansion, P)
+    def _compute_fixed_environment(self, fixed_atoms: FixedAtoms) -> FixedEnvironment:
+        place = self.species_index(fixed_atoms.atoms.numbers)
+        near = NeighborVectors.from_structures(fixed_atoms.atoms, self.cutoff, place)
+        V = near.vectors(fixed_atoms.atoms.positions) / self.cutoff
+        P, _, _ = self._numba_spectrum(V, near.neighbor_species, near)
+        _, expansion, _ = self._numba_spectrum(
+            V, near.neighbor_species, near, mix_species=False
+        )
+        return FixedEnvironment(fixed_atoms, expansion, P)
 
-    def spectrum(
+    def power_spectrum(
         self,
         vectors: Tensor,
-        kind: Tensor,
-        place: Tensor,
-        own: Tensor | None = None,
+        neighbor_species: Tensor,
+        species_index: Tensor,
+        initial_expansion: Tensor | None = None,
     ) -> Tensor:
         """Return the features `[n, f]` from the vectors to the neighbors.
 
         Args:
             vectors: `[n, k, 3]` in cut-offs.
-            kind: `[n, k]` species of the neighbors.
-            place: `[n]` species of the atoms.
-            own: `[n, s, m]` what atoms have without these neighbors, before species
+            neighbor_species: `[n, k]` species of the neighbors.
+            species_index: `[n]` species of the atoms.
+            initial_expansion: `[n, s, m]` what atoms have without these neighbors, before species
                 mix; by default what they add themselves.
         """
-        r, u = _polar(vectors)
-        own = self._own(place) if own is None else own
-        C = self._expand(self._radial(r), self._harmonics(u), kind, own)
-        P = self._power(C)
+        r, u = _distances_and_directions(vectors)
+        initial_expansion = (
+            self._center_expansion(species_index)
+            if initial_expansion is None
+            else initial_expansion
+        )
+        C = self._expand(
+            self._radial_basis(r),
+            self._spherical_harmonics(u),
+            neighbor_species,
+            initial_expansion,
+        )
+        P = self._unnormalized_spectrum(C)
         length: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
         return P / length
 
-    def slopes(self, structures: Structures) -> Slopes:
+    def gradients(self, structures: Structures) -> DescriptorGradients:
         """Return the features and their derivative for every pair.
 
         Raises:
             InputError: a species is not among those of the descriptor.
         """
-        place = self.place(structures.numbers)
-        near = Near.of(structures, self.cutoff, place)
+        place = self.species_index(structures.numbers)
+        near = NeighborVectors.from_structures(structures, self.cutoff, place)
         vectors = near.vectors(structures.positions) / self.cutoff
         if vectors.device.type == "cpu":
-            return self._compiled_slopes(near, vectors)
-        return self._tensor_slopes(near, _apart(vectors, near.mask))
+            return self._numba_gradients(near, vectors)
+        return self._tensor_gradients(near, _pad_beyond_cutoff(vectors, near.mask))
 
-    def _tensor_slopes(self, near: Near, vectors: Tensor) -> Slopes:
-        other, mask, place = near.other, near.mask, near.place
+    def _tensor_gradients(
+        self, neighbors: NeighborVectors, vectors: Tensor
+    ) -> DescriptorGradients:
+        other, mask, place = neighbors.neighbor, neighbors.mask, neighbors.species_index
         kind = place[other]
-        r, u = _polar(vectors)
-        R, dR = self._radial.gradient(r)  # [radial, n k]
-        Y, dY = self._harmonics.gradient(u)  # [m, n k], [3, m, n k]
-        C = self._expand(R, Y, kind, self._own(place))
-        P = self._power(C)
+        r, u = _distances_and_directions(vectors)
+        R, dR = self._radial_basis.gradient(r)  # [radial, n k]
+        Y, dY = self._spherical_harmonics.gradient(u)  # [m, n k], [3, m, n k]
+        C = self._expand(R, Y, kind, self._center_expansion(place))
+        P = self._unnormalized_spectrum(C)
         length = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
         P = P / length
         real = mask.flatten() & (r < 1)
@@ -215,23 +234,25 @@ class SOAP:
         dC = torch.einsum("np,mp,xp->pxnm", dR, Y, u)
         dC += torch.einsum("np,xmp->pxnm", R, tangential)
         dC = dC.flatten(-2).unsqueeze(-2)  # [p, 3, 1, radial m]
-        mixed = self._mixing.to(dC)[kind[center, column]]  # [p, species]
+        mixed = self._species_mixing.to(dC)[kind[center, column]]  # [p, species]
         dC = (mixed[:, None, :, None] * dC).view(*dC.shape[:2], *C.shape[1:])
-        dP = self._power_slopes(dC / self.cutoff, C[center])
+        dP = self._spectrum_gradients(dC / self.cutoff, C[center])
         along = (dP @ P[center].unsqueeze(-1)).squeeze(-1)  # [p, 3]
         dP = (dP - along.unsqueeze(-1) * P[center].unsqueeze(1)) / length[center, None]
-        return Slopes(P, center, other[center, column], dP)
+        return DescriptorGradients(P, center, other[center, column], dP)
 
-    def _compiled_slopes(self, near: Near, vectors: Tensor) -> Slopes:
+    def _numba_gradients(
+        self, neighbors: NeighborVectors, vectors: Tensor
+    ) -> DescriptorGradients:
         V = vectors.detach().contiguous()
-        close = near.mask & ~(torch.linalg.vector_norm(V, dim=-1) >= 1)
-        kind = torch.where(close, near.kind, -1)
+        close = neighbors.mask & ~(torch.linalg.vector_norm(V, dim=-1) >= 1)
+        kind = torch.where(close, neighbors.neighbor_species, -1)
         center, column = close.nonzero(as_tuple=True)
         row = close.flatten().cumsum(0).view_as(close) - 1
-        P, C, length = self._compiled(V, kind, near)
-        _, M, N, A = self._constants(V.dtype)
-        dP = V.new_empty(len(center), 3, self.size)
-        power_spectrum_numba.slopes(
+        P, C, length = self._numba_spectrum(V, kind, neighbors)
+        _, M, N, A = self._numba_constants(V.dtype)
+        dP = V.new_empty(len(center), 3, self.n_features)
+        power_spectrum_numba.power_spectrum_jacobian(
             V.numpy(),
             kind.numpy(),
             row.numpy(),
@@ -244,9 +265,9 @@ class SOAP:
             length.numpy(),
             dP.numpy(),
         )
-        return Slopes(P, center, near.other[center, column], dP)
+        return DescriptorGradients(P, center, neighbors.neighbor[center, column], dP)
 
-    def place(self, numbers: Tensor) -> Tensor:
+    def species_index(self, numbers: Tensor) -> Tensor:
         """Return the position of each atomic number in `species`, `[n]`.
 
         Raises:
@@ -258,156 +279,190 @@ class SOAP:
             unknown = sorted(set(numbers.tolist()) - set(self.species))
             way_out = f"The descriptor was made for {list(self.species)}."
             condition = "be among the descriptor's species"
-            raise InputError(must("numbers", condition, unknown, way_out))
+            raise InputError(error_message("numbers", condition, unknown, way_out))
         return equal.to(torch.int64).argmax(-1)
 
-    def _defined(self, positions: Tensor, near: Near) -> Tensor:
+    def _tensor_spectrum(self, positions: Tensor, neighbors: NeighborVectors) -> Tensor:
         """Return the features by tensor operations."""
-        vectors = _apart(near.vectors(positions) / self.cutoff, near.mask)
-        own = self._own(near.place).to(vectors)
-        if near.base is not None:
-            rows = near.base.rows(len(own))
-            there = near.base.expansion.to(vectors)[rows]
+        vectors = _pad_beyond_cutoff(
+            neighbors.vectors(positions) / self.cutoff, neighbors.mask
+        )
+        own = self._center_expansion(neighbors.species_index).to(vectors)
+        if neighbors.fixed_environment is not None:
+            rows = neighbors.fixed_environment.fixed_index(len(own))
+            there = neighbors.fixed_environment.expansion.to(vectors)[rows]
             own = torch.where((rows < 0).view(-1, 1, 1), own, there)
-        return self.spectrum(vectors, near.place[near.other], near.place, own)
+        return self.power_spectrum(
+            vectors,
+            neighbors.species_index[neighbors.neighbor],
+            neighbors.species_index,
+            own,
+        )
 
-    def _compiled(
-        self, V: Tensor, kind: Tensor, near: Near, *, mixed: bool = True
+    def _numba_spectrum(
+        self,
+        V: Tensor,
+        neighbor_species: Tensor,
+        neighbors: NeighborVectors,
+        *,
+        mix_species: bool = True,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return P, C and lengths as `compiled.spectrum` does."""
-        own, M, N, A = self._constants(V.dtype)
-        if near.base is None:
-            rows = torch.full_like(near.place, -1)
-            there = V.new_empty(0, len(own) * len(A), (self.angular + 1) ** 2)
-            alone = V.new_empty(0, self.size)
+        own, M, N, A = self._numba_constants(V.dtype)
+        if neighbors.fixed_environment is None:
+            rows = torch.full_like(neighbors.species_index, -1)
+            there = V.new_empty(0, len(own) * len(A), (self.l_max + 1) ** 2)
+            alone = V.new_empty(0, self.n_features)
         else:
-            rows = near.base.rows(len(V))
-            there, alone = near.base.expansion, near.base.features
-        found = power_spectrum_numba.spectrum(
+            rows = neighbors.fixed_environment.fixed_index(len(V))
+            there, alone = (
+                neighbors.fixed_environment.expansion,
+                neighbors.fixed_environment.features,
+            )
+        found = power_spectrum_numba.power_spectrum(
             V.contiguous().numpy(),
-            kind.contiguous().numpy(),
-            near.place.contiguous().numpy(),
+            neighbor_species.contiguous().numpy(),
+            neighbors.species_index.contiguous().numpy(),
             rows.numpy(),
             there.numpy(),
             alone.numpy(),
             M,
             own,
             N,
-            A if mixed else np.eye(len(A), dtype=A.dtype),
+            A if mix_species else np.eye(len(A), dtype=A.dtype),
         )
         P, C, length = (torch.from_numpy(array) for array in found)
         return P, C, length
 
-    def _expand(self, R: Tensor, Y: Tensor, kind: Tensor, own: Tensor) -> Tensor:
+    def _expand(
+        self, R: Tensor, Y: Tensor, neighbor_species: Tensor, initial_expansion: Tensor
+    ) -> Tensor:
         """Return C `[n, s, m]` from R `[radial, n k]`, Y `[m, n k]`."""
-        n, k = kind.shape
+        n, k = neighbor_species.shape
         size = len(self.species)
-        C = self._by_species(R, kind) @ Y.view(-1, n, k).permute(1, 2, 0) + own
-        return (self._mixing.to(C) @ C.view(n, size, -1)).view_as(C)
+        C = (
+            self._split_by_species(R, neighbor_species)
+            @ Y.view(-1, n, k).permute(1, 2, 0)
+            + initial_expansion
+        )
+        return (self._species_mixing.to(C) @ C.view(n, size, -1)).view_as(C)
 
-    def _own(self, place: Tensor) -> Tensor:
+    def _center_expansion(self, species_index: Tensor) -> Tensor:
         """Return what the atoms themselves add, `[n, s, m]`."""
-        origin = self._origin.to(place.device)
-        hot = torch.nn.functional.one_hot(place, len(self.species)).to(origin)
+        origin = self._center_coefficients.to(species_index.device)
+        hot = torch.nn.functional.one_hot(species_index, len(self.species)).to(origin)
         own = (hot.unsqueeze(-1) * origin).flatten(1).unsqueeze(-1)  # [n, s, 1]
-        return torch.nn.functional.pad(own, (0, (self.angular + 1) ** 2 - 1))
+        return torch.nn.functional.pad(own, (0, (self.l_max + 1) ** 2 - 1))
 
-    def _by_species(self, R: Tensor, kind: Tensor) -> Tensor:
+    def _split_by_species(self, R: Tensor, neighbor_species: Tensor) -> Tensor:
         """Return R `[radial, n k]` as `[n, s, k]`, zero for other species."""
-        R = R.view(self.radial, *kind.shape).transpose(0, 1)  # [n, radial, k]
+        R = R.view(self.n_max, *neighbor_species.shape).transpose(
+            0, 1
+        )  # [n, radial, k]
         size = len(self.species)
         if size == 1:
             return R
-        hot = torch.nn.functional.one_hot(kind, size).to(R)  # [n, k, species]
+        hot = torch.nn.functional.one_hot(neighbor_species, size).to(
+            R
+        )  # [n, k, species]
         return (hot.permute(0, 2, 1).unsqueeze(2) * R.unsqueeze(1)).flatten(1, 2)
 
-    def _power(self, C: Tensor) -> Tensor:
+    def _unnormalized_spectrum(self, C: Tensor) -> Tensor:
         """Return the power spectrum `[n, f]`, not yet normalised."""
         n, s, _ = C.shape
-        rows = self._rows(C)
-        return self._pack((rows @ C.transpose(-1, -2)).view(n, -1, s, s))
+        rows = self._weighted_by_degree(C)
+        return self._pack_symmetric((rows @ C.transpose(-1, -2)).view(n, -1, s, s))
 
-    def _rows(self, C: Tensor) -> Tensor:
+    def _weighted_by_degree(self, C: Tensor) -> Tensor:
         """Return C by degree, weighted, `[n, l s, m]`: one product serves all."""
-        degrees = self._degrees.to(C).unsqueeze(1)  # [l, 1, m], zero for other degrees
+        degrees = self._degree_weights.to(C).unsqueeze(
+            1
+        )  # [l, 1, m], zero for other degrees
         return (C.unsqueeze(1) * degrees).flatten(1, 2)
 
-    def _power_slopes(self, dC: Tensor, C: Tensor) -> Tensor:
+    def _spectrum_gradients(self, dC: Tensor, C: Tensor) -> Tensor:
         """Return dP `[p, 3, f]` from dC `[p, 3, s, m]` and C `[p, s, m]`."""
         grams = []
-        pieces = zip(dC.split(self._orders, -1), C.split(self._orders, -1), strict=True)
+        pieces = zip(
+            dC.split(self._n_orders, -1), C.split(self._n_orders, -1), strict=True
+        )
         for ell, (d, c) in enumerate(pieces):
             product = d.flatten(1, 2) @ c.transpose(-1, -2) / (2 * ell + 1)
             grams.append(product.view(len(C), 3, C.shape[1], C.shape[1]))
         block = torch.stack(grams, 2)  # [p, 3, l, s, s]
-        return self._pack(block + block.transpose(-1, -2))
+        return self._pack_symmetric(block + block.transpose(-1, -2))
 
-    def _pack(self, grams: Tensor) -> Tensor:
+    def _pack_symmetric(self, grams: Tensor) -> Tensor:
         """Keep one of the equal halves of symmetric `[..., l, s, s]`, same norm."""
-        where, weight = self._packing
+        where, weight = self._packing_indices
         where, weight = where.to(grams.device), weight.to(grams)
         return grams.flatten(-3).index_select(-1, where) * weight
 
     @cached_property
-    def _packing(self) -> tuple[Tensor, Tensor]:
-        s = len(self.species) * self.radial
+    def _packing_indices(self) -> tuple[Tensor, Tensor]:
+        s = len(self.species) * self.n_max
         row, column = torch.triu_indices(s, s)
-        ell = torch.arange(self.angular + 1).unsqueeze(-1)
+        ell = torch.arange(self.l_max + 1).unsqueeze(-1)
         weight = torch.full(row.shape, math.sqrt(2), dtype=torch.float64)
         weight[row == column] = 1
         return (ell * s * s + row * s + column).flatten(), weight.repeat(len(ell))
 
     @cached_property
-    def _degrees(self) -> Tensor:
+    def _degree_weights(self) -> Tensor:
         """1 / (2 l + 1) where a harmonic is of degree l, `[l, m]`."""
-        kinds = torch.arange(self.angular + 1).repeat_interleave(
-            torch.tensor(self._orders)
+        kinds = torch.arange(self.l_max + 1).repeat_interleave(
+            torch.tensor(self._n_orders)
         )
-        same = kinds == torch.arange(self.angular + 1).unsqueeze(-1)
+        same = kinds == torch.arange(self.l_max + 1).unsqueeze(-1)
         return same.double() / (2 * kinds + 1)
 
     @property
-    def _orders(self) -> list[int]:
-        return [2 * ell + 1 for ell in range(self.angular + 1)]
+    def _n_orders(self) -> list[int]:
+        return [2 * ell + 1 for ell in range(self.l_max + 1)]
 
     @cached_property
-    def _mixing(self) -> Tensor:
+    def _species_mixing(self) -> Tensor:
         """A, `[species, species]`: the root of (1 - alchemy) 1 + alchemy 11^T."""
         size = len(self.species)
-        apart = math.sqrt(1 - self.alchemy)
-        common = (math.sqrt(1 + (size - 1) * self.alchemy) - apart) / size
+        apart = math.sqrt(1 - self.species_similarity)
+        common = (math.sqrt(1 + (size - 1) * self.species_similarity) - apart) / size
         whole = torch.full((size, size), common, dtype=torch.float64)
         return whole + apart * torch.eye(size, dtype=torch.float64)
 
     @cached_property
-    def _radial(self) -> Radial:
-        return Radial(1.0, self.radial)
+    def _radial_basis(self) -> RadialBasis:
+        return RadialBasis(1.0, self.n_max)
 
     @cached_property
-    def _harmonics(self) -> Harmonics:
-        return Harmonics(self.angular)
+    def _spherical_harmonics(self) -> SphericalHarmonics:
+        return SphericalHarmonics(self.l_max)
 
     @cached_property
-    def _origin(self) -> Tensor:
+    def _center_coefficients(self) -> Tensor:
         """What the atom itself adds to the l = 0 coefficients, `[radial]`."""
-        value = self._radial(torch.zeros(1, dtype=torch.float64)).squeeze(-1)
+        value = self._radial_basis(torch.zeros(1, dtype=torch.float64)).squeeze(-1)
         length = float(torch.linalg.vector_norm(value))
-        return value * (self.center / length / math.sqrt(4 * math.pi))
+        return value * (self.center_atom_weight / length / math.sqrt(4 * math.pi))
 
-    def _constants(self, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:
+    def _numba_constants(self, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:
         """Return what the compiled loops need: own part, radial map, norms, A."""
         kind = np.dtype(str(dtype).removeprefix("torch."))
-        return tuple(array.astype(kind, copy=False) for array in self._arrays)
+        return tuple(array.astype(kind, copy=False) for array in self._constant_arrays)
 
     @cached_property
-    def _arrays(self) -> tuple[NDArray[Any], ...]:
-        radial = np.ascontiguousarray(self._radial.matrix.numpy())
-        norms = basis_numba.norms(self.angular)
-        return self._origin.numpy(), radial, norms, self._mixing.numpy()
+    def _constant_arrays(self) -> tuple[NDArray[Any], ...]:
+        radial = np.ascontiguousarray(self._radial_basis.orthonormalization.numpy())
+        norms = basis_numba.harmonic_norms(self.l_max)
+        return (
+            self._center_coefficients.numpy(),
+            radial,
+            norms,
+            self._species_mixing.numpy(),
+        )
 
 
 @final
-class _Spectrum(torch.autograd.Function):
+class _PowerSpectrumFunction(torch.autograd.Function):
     """`SOAP.spectrum` of positions and its slope, compiled; and the lengths.
 
     Slopes with fixed atoms leave out what belongs to the base.
@@ -418,11 +473,11 @@ class _Spectrum(torch.autograd.Function):
         ctx: Any,  # noqa: ANN401 - torch's
         positions: Tensor,
         soap: SOAP,
-        near: Near,
+        near: NeighborVectors,
     ) -> tuple[Tensor, Tensor]:
         V = (near.vectors(positions.detach()) / soap.cutoff).contiguous()
-        kind = near.kind.contiguous()
-        P, C, length = soap._compiled(V, kind, near)
+        kind = near.neighbor_species.contiguous()
+        P, C, length = soap._numba_spectrum(V, kind, near)
         ctx.soap, ctx.near = soap, near
         ctx.save_for_backward(positions, V, kind, P, C, length)
         ctx.mark_non_differentiable(length)
@@ -432,17 +487,17 @@ class _Spectrum(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         positions, V, kind, P, C, length = ctx.saved_tensors
         soap: SOAP = ctx.soap
-        near: Near = ctx.near
+        near: NeighborVectors = ctx.near
         if torch.is_grad_enabled():  # someone wants to differentiate this again
-            again = soap._defined(positions, near)
+            again = soap._tensor_spectrum(positions, near)
             (twice,) = torch.autograd.grad(again, positions, g, create_graph=True)
             return twice, None, None
-        M, N, A = soap._constants(V.dtype)[1:]
-        found = power_spectrum_numba.slope(
+        M, N, A = soap._numba_constants(V.dtype)[1:]
+        found = power_spectrum_numba.power_spectrum_vjp(
             g.contiguous().numpy(),
             V.numpy(),
             kind.numpy(),
-            near.other.contiguous().numpy(),
+            near.neighbor.contiguous().numpy(),
             M,
             N,
             A,
@@ -453,13 +508,13 @@ class _Spectrum(torch.autograd.Function):
         return torch.from_numpy(found) / soap.cutoff, None, None
 
 
-def _apart(vectors: Tensor, mask: Tensor) -> Tensor:
+def _pad_beyond_cutoff(vectors: Tensor, mask: Tensor) -> Tensor:
     """Return vectors in cut-offs, those of no neighbor far away."""
     beyond = vectors.new_tensor([2.0, 0.0, 0.0])
     return torch.where(mask.unsqueeze(-1), vectors, beyond)
 
 
-def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
+def _distances_and_directions(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Return distances `[n k]` and unit vectors `[3, n k]`."""
     flat = vectors.flatten(0, 1)
     r = torch.linalg.vector_norm(flat, dim=-1)

@@ -22,9 +22,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
-MAXIMUM_DEGREE = 10
+MAX_L = 10
 
 Exponents = tuple[int, int, int]
 Polynomial = Mapping[Exponents, float]
@@ -32,37 +32,39 @@ Polynomial = Mapping[Exponents, float]
 
 @final
 @dataclass(frozen=True)
-class Harmonics:
-    """Real spherical harmonics up to degree `degree`.
+class SphericalHarmonics:
+    """Real spherical harmonics up to degree `l_max`.
 
     Raises:
-        InputError: `degree` is negative or above `MAXIMUM_DEGREE`.
+        InputError: `l_max` is negative or above `MAXIMUM_DEGREE`.
     """
 
-    degree: int
+    l_max: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.degree <= MAXIMUM_DEGREE:
-            condition = f"be between 0 and {MAXIMUM_DEGREE}"
-            raise InputError(must("degree", condition, self.degree))
+        if not 0 <= self.l_max <= MAX_L:
+            condition = f"be between 0 and {MAX_L}"
+            raise InputError(error_message("l_max", condition, self.l_max))
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return Y `[(l+1)^2, p]` of `u` `[3, p]`. Twice differentiable."""
-        return _tables(self.degree, u.device, u.dtype).C @ _monomials(u, self.degree)
+        return _polynomial_tables(self.l_max, u.device, u.dtype).C @ _monomials(
+            u, self.l_max
+        )
 
     def gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return Y `[(l+1)^2, p]` and dY/du `[3, (l+1)^2, p]`.
 
         The derivative is that of the polynomial, not yet projected on the sphere.
         """
-        tables = _tables(self.degree, u.device, u.dtype)
-        M = _monomials(u, self.degree)
+        tables = _polynomial_tables(self.l_max, u.device, u.dtype)
+        M = _monomials(u, self.l_max)
         return tables.C @ M, tables.D @ M[: tables.D.shape[-1]]
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class _Tables:
+class _PolynomialTables:
     """What does not depend on u."""
 
     C: Tensor
@@ -70,23 +72,25 @@ class _Tables:
 
 
 @lru_cache(maxsize=32)
-def _tables(degree: int, device: torch.device, dtype: torch.dtype) -> _Tables:
-    exponents = _exponents(degree)
+def _polynomial_tables(
+    l_max: int, device: torch.device, dtype: torch.dtype
+) -> _PolynomialTables:
+    exponents = _exponents(l_max)
     place = {e: k for k, e in enumerate(exponents)}
-    below = max(1, sum(sum(e) < degree for e in exponents))
-    C = torch.zeros((degree + 1) ** 2, len(place), dtype=torch.float64)
-    D = torch.zeros(3, (degree + 1) ** 2, below, dtype=torch.float64)
-    for row, polynomial in enumerate(_polynomials(degree)):
+    below = max(1, sum(sum(e) < l_max for e in exponents))
+    C = torch.zeros((l_max + 1) ** 2, len(place), dtype=torch.float64)
+    D = torch.zeros(3, (l_max + 1) ** 2, below, dtype=torch.float64)
+    for row, polynomial in enumerate(_harmonic_polynomials(l_max)):
         for e, value in polynomial.items():
             C[row, place[e]] = value
             for axis in range(3):
                 if e[axis]:
-                    D[axis, row, place[_less(e, axis)]] += value * e[axis]
-    return _Tables(C.to(device, dtype), D.to(device, dtype))
+                    D[axis, row, place[_lowered_exponents(e, axis)]] += value * e[axis]
+    return _PolynomialTables(C.to(device, dtype), D.to(device, dtype))
 
 
-def _monomials(u: Tensor, degree: int) -> Tensor:
-    """Return M `[k, p]` up to `degree`, in the order of `_exponents`.
+def _monomials(u: Tensor, l_max: int) -> Tensor:
+    """Return M `[k, p]` up to `l_max`, in the order of `_exponents`.
 
     Of each degree, those with x are x times all of the degree below, those with y but
     no x are y times the last ones below, and the last is a power of z.
@@ -94,53 +98,53 @@ def _monomials(u: Tensor, degree: int) -> Tensor:
     x, y, z = u
     level = torch.ones_like(u[:1])
     levels = [level]
-    for ell in range(1, degree + 1):
+    for ell in range(1, l_max + 1):
         level = torch.cat((x * level, y * level[-ell:], z * level[-1:]))
         levels.append(level)
     return torch.cat(levels)
 
 
-def _exponents(degree: int) -> list[Exponents]:
-    return [e for ell in range(degree + 1) for e in _of_degree(ell)]
+def _exponents(l_max: int) -> list[Exponents]:
+    return [e for ell in range(l_max + 1) for e in _exponents_of_degree(ell)]
 
 
-def _of_degree(ell: int) -> list[Exponents]:
+def _exponents_of_degree(ell: int) -> list[Exponents]:
     return [
         (a, b, ell - a - b) for a in range(ell, -1, -1) for b in range(ell - a, -1, -1)
     ]
 
 
-def _less(exponents: Exponents, axis: int) -> Exponents:
+def _lowered_exponents(exponents: Exponents, axis: int) -> Exponents:
     lower = list(exponents)
     lower[axis] -= 1
     return (lower[0], lower[1], lower[2])
 
 
-def _polynomials(degree: int) -> list[Polynomial]:
+def _harmonic_polynomials(l_max: int) -> list[Polynomial]:
     """Return Y_lm as polynomials, ordered by l, then m from -l to l.
 
     Y_lm = N_lm Q_lm(z) A_m(x, y) for m >= 0 and B_|m| for m < 0, with
     A_m + i B_m = (x + i y)^m and Q_lm = d^m P_l(z) / dz^m, which has degree l - m.
     """
     rows: list[Polynomial] = []
-    for ell in range(degree + 1):
+    for ell in range(l_max + 1):
         for m in range(-ell, ell + 1):
             order = abs(m)
             ratio = math.factorial(ell - order) / math.factorial(ell + order)
             norm = math.sqrt((2 * ell + 1) / (4 * math.pi) * ratio)
             norm *= math.sqrt(2) if m else 1.0
-            planar = _planar(order, imaginary=m < 0)
+            planar = _planar_polynomial(order, imaginary=m < 0)
             rows.append(
                 {
                     (a, b, c): norm * flat * axial
                     for (a, b), flat in planar.items()
-                    for c, axial in _legendre(ell, order).items()
+                    for c, axial in _legendre_derivative(ell, order).items()
                 }
             )
     return rows
 
 
-def _planar(order: int, *, imaginary: bool) -> dict[tuple[int, int], float]:
+def _planar_polynomial(order: int, *, imaginary: bool) -> dict[tuple[int, int], float]:
     """Return the real or imaginary part of (x + i y)^order by powers of x and y."""
     part = {}
     for k in range(order + 1):
@@ -149,7 +153,7 @@ def _planar(order: int, *, imaginary: bool) -> dict[tuple[int, int], float]:
     return part
 
 
-def _legendre(ell: int, order: int) -> dict[int, float]:
+def _legendre_derivative(ell: int, order: int) -> dict[int, float]:
     """Return d^order P_l / dz^order by powers of z."""
     powers = {}
     for k in range(ell // 2 + 1):

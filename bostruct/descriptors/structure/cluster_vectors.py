@@ -17,14 +17,18 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.descriptors.structure.features import SAMPLE, Source, median
-from bostruct.errors import InputError, check_positive, must
+from bostruct.descriptors.structure.features import (
+    N_SAMPLE_MEMBERS,
+    SupportsComposition,
+    median_distance,
+)
+from bostruct.errors import InputError, check_positive, error_message
 from bostruct.structures import SYMBOLS, Structures, to_ase
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Clusters:
+class ClusterVectors:
     """Cluster vectors on a lattice all of whose sites may hold every element.
 
     Attributes:
@@ -42,7 +46,7 @@ class Clusters:
     def __post_init__(self) -> None:
         if len(self.parent) != 1:
             condition = "be one structure"
-            raise InputError(must("parent", condition, len(self.parent)))
+            raise InputError(error_message("parent", condition, len(self.parent)))
         for cutoff in self.cutoffs:
             check_positive("cutoffs", cutoff, "Give lengths in Å.")
         try:
@@ -51,7 +55,7 @@ class Clusters:
             condition = "be features that need no icet, which is not installed"
             way_out = "Run: pip install 'bostruct[alloys]'"
             raise InputError(
-                must("features", condition, "Clusters", way_out)
+                error_message("features", condition, "Clusters", way_out)
             ) from error
 
     def description(self) -> dict[str, Any]:
@@ -63,24 +67,28 @@ class Clusters:
             "cutoffs": list(self.cutoffs),
         }
 
-    def prepared(self, source: Source, generator: torch.Generator) -> Vectors:
+    def fit(
+        self, space: SupportsComposition, generator: torch.Generator
+    ) -> ClusterVectorFeatures:
         """Return the map in units of the median distance between members."""
-        X = source.sample(SAMPLE, generator).unique(dim=0)
+        X = space.sample(N_SAMPLE_MEMBERS, generator).unique(dim=0)
         one = torch.ones((), dtype=torch.float64)
-        numbers = source.numbers
-        found = Vectors(self.parent, self.cutoffs, numbers, one)
-        scale = one / median(found(source, X))
-        return Vectors(self.parent, self.cutoffs, numbers, scale)
+        numbers = space.numbers
+        found = ClusterVectorFeatures(self.parent, self.cutoffs, numbers, one)
+        scale = one / median_distance(found(space, X))
+        return ClusterVectorFeatures(self.parent, self.cutoffs, numbers, scale)
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> Vectors:
+    def restore(self, tensors: Mapping[str, Tensor]) -> ClusterVectorFeatures:
         """Return the map with these numbers; the parent is this one."""
         cutoffs = tuple(tensors["cutoffs"].tolist())
-        return Vectors(self.parent, cutoffs, tensors["numbers"], tensors["scale"])
+        return ClusterVectorFeatures(
+            self.parent, cutoffs, tensors["numbers"], tensors["scale"]
+        )
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Vectors:
+class ClusterVectorFeatures:
     """What `Clusters` becomes.
 
     Attributes:
@@ -94,18 +102,18 @@ class Vectors:
     cutoffs: tuple[float, ...]
     numbers: Tensor
     scale: Tensor
-    costly: bool = True
+    cacheable: bool = True
 
     @property
-    def size(self) -> int:
+    def n_features(self) -> int:
         """The number of clusters; the empty one, which is always 1, is left out."""
-        return len(self._space) - 1
+        return len(self._cluster_space) - 1
 
-    def __call__(self, source: Source, X: Tensor) -> Tensor:
+    def __call__(self, space: SupportsComposition, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]`."""
-        return self.of(source.decode(X))
+        return self.transform(space.decode(X))
 
-    def of(self, structures: Structures) -> Tensor:
+    def transform(self, structures: Structures) -> Tensor:
         """Return the features of b structures, `[b, f]`.
 
         Raises:
@@ -113,17 +121,19 @@ class Vectors:
         """
         target = float(torch.linalg.det(self.parent.cell[0]).abs())
         target /= len(self.parent.numbers)
-        rows = self.scale.new_zeros(len(structures), self.size)
+        rows = self.scale.new_zeros(len(structures), self.n_features)
         for row, atoms in zip(rows, to_ase(structures), strict=True):
             scale = (target * len(atoms) / atoms.get_volume()) ** (1 / 3)
             atoms.set_cell(scale * atoms.cell.array, scale_atoms=True)
             try:
-                with _hushed():
-                    vector = self._space.get_cluster_vector(atoms)
+                with _suppress_spglib_warnings():
+                    vector = self._cluster_space.get_cluster_vector(atoms)
             except Exception as error:  # icet raises no narrower one
                 condition = "lie on the lattice of the parent of `Clusters`"
                 found = f"{atoms.get_chemical_formula()} ({error})"
-                raise InputError(must("structures", condition, found)) from error
+                raise InputError(
+                    error_message("structures", condition, found)
+                ) from error
             row.copy_(torch.from_numpy(vector[1:]))
         return rows * self.scale
 
@@ -138,17 +148,17 @@ class Vectors:
         }
 
     @cached_property
-    def _space(self) -> Any:  # noqa: ANN401 - icet's ClusterSpace
+    def _cluster_space(self) -> Any:  # noqa: ANN401 - icet's ClusterSpace
         from icet import ClusterSpace
 
         elements = [SYMBOLS[number] for number in self.numbers.tolist()]
         cell = to_ase(self.parent)[0]
-        with _hushed():
+        with _suppress_spglib_warnings():
             return ClusterSpace(cell, list(self.cutoffs), elements)
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def _suppress_spglib_warnings() -> Iterator[None]:
     """Keep spglib, where icet calls it, from telling how it will fail one day."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Set OLD_ERROR", DeprecationWarning)

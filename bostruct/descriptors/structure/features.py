@@ -22,10 +22,10 @@ from torch import Tensor
 
 from bostruct.structures import Structures
 
-SAMPLE = 512  # members that are looked at
+N_SAMPLE_MEMBERS = 512  # members that are looked at
 
 
-class Source(Protocol):
+class SupportsComposition(Protocol):
     """What features need of a space of separate structures."""
 
     @property
@@ -34,7 +34,7 @@ class Source(Protocol):
         ...
 
     @property
-    def radii(self) -> Tensor:
+    def atomic_radii(self) -> Tensor:
         """Their radii, `[k]` Å."""
         ...
 
@@ -46,25 +46,25 @@ class Source(Protocol):
         """Return the structures at X `[..., d]`, row-major."""
         ...
 
-    def fractions(self, X: Tensor) -> Tensor:
+    def composition(self, X: Tensor) -> Tensor:
         """Return the compositions at X `[..., d]`, `[..., k]`."""
         ...
 
 
-class Map(Protocol):
+class FeatureMap(Protocol):
     """Features of members of a space. It consists of numbers alone."""
 
     @property
-    def costly(self) -> bool:
+    def cacheable(self) -> bool:
         """Whether features are better kept than computed again."""
         ...
 
     @property
-    def size(self) -> int:
+    def n_features(self) -> int:
         """The number of features f."""
         ...
 
-    def __call__(self, source: Source, X: Tensor) -> Tensor:
+    def __call__(self, space: SupportsComposition, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]` float64."""
         ...
 
@@ -74,25 +74,25 @@ class Map(Protocol):
 
 
 @runtime_checkable
-class Features(Protocol):
+class StructureFeatures(Protocol):
     """Kinds of features, before there is a space."""
 
     def description(self) -> dict[str, Any]:
         """Return what identifies them, as JSON values; their "features" is a name."""
         ...
 
-    def prepared(self, source: Source, generator: torch.Generator) -> Map:
+    def fit(self, space: SupportsComposition, generator: torch.Generator) -> FeatureMap:
         """Return the map that suits a space."""
         ...
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> Map:
+    def restore(self, tensors: Mapping[str, Tensor]) -> FeatureMap:
         """Return the map with these numbers."""
         ...
 
 
 @final
 @dataclass(frozen=True)
-class Fractions:
+class ElementFractions:
     """Composition: k fractions as k - 1 Cartesian coordinates of the simplex.
 
     Fractions sum to one; in an orthonormal basis of that plane (Helmert's) none is
@@ -104,20 +104,24 @@ class Fractions:
         """Return what identifies them, as JSON values."""
         return {"features": "fractions"}
 
-    def prepared(self, source: Source, generator: torch.Generator) -> Simplex:
+    def fit(
+        self, space: SupportsComposition, generator: torch.Generator
+    ) -> ElementFractionFeatures:
         """Return the map in units of the median distance between members."""
-        fractions = source.fractions(source.sample(SAMPLE, generator)).double()
-        basis = helmert(fractions.shape[-1])
-        return Simplex(basis / median(fractions @ basis))
+        fractions = space.composition(
+            space.sample(N_SAMPLE_MEMBERS, generator)
+        ).double()
+        basis = helmert_basis(fractions.shape[-1])
+        return ElementFractionFeatures(basis / median_distance(fractions @ basis))
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> Simplex:
+    def restore(self, tensors: Mapping[str, Tensor]) -> ElementFractionFeatures:
         """Return the map with these numbers."""
-        return Simplex(tensors["basis"])
+        return ElementFractionFeatures(tensors["basis"])
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Simplex:
+class ElementFractionFeatures:
     """What `Fractions` becomes.
 
     Attributes:
@@ -125,35 +129,35 @@ class Simplex:
     """
 
     basis: Tensor
-    costly: bool = False
+    cacheable: bool = False
 
     @property
-    def size(self) -> int:
+    def n_features(self) -> int:
         """The number of coordinates k - 1."""
         return self.basis.shape[1]
 
-    def __call__(self, source: Source, X: Tensor) -> Tensor:
+    def __call__(self, space: SupportsComposition, X: Tensor) -> Tensor:
         """Return the coordinates at X `[n, d]`, `[n, k - 1]`."""
-        return source.fractions(X).to(self.basis) @ self.basis
+        return space.composition(X).to(self.basis) @ self.basis
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the basis."""
         return {"basis": self.basis}
 
 
-def helmert(k: int) -> Tensor:
+def helmert_basis(n_elements: int) -> Tensor:
     """Return an orthonormal basis of the plane of constant sum, `[k, k - 1]`."""
-    basis = torch.zeros(k, k - 1, dtype=torch.float64)
-    for j in range(1, k):
+    basis = torch.zeros(n_elements, n_elements - 1, dtype=torch.float64)
+    for j in range(1, n_elements):
         basis[:j, j - 1] = 1 / math.sqrt(j * (j + 1))
         basis[j, j - 1] = -j / math.sqrt(j * (j + 1))
     return basis
 
 
-def median(Z: Tensor) -> float:
+def median_distance(features: Tensor) -> float:
     """Return the median distance between different rows of Z `[n, f]`; 1 of none."""
-    if not Z.shape[-1]:
+    if not features.shape[-1]:
         return 1.0
-    D = torch.pdist(Z)
+    D = torch.pdist(features)
     D = D[1e-9 * D.max() < D] if len(D) else D
     return float(D.median()) if len(D) else 1.0

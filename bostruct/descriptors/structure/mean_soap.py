@@ -24,26 +24,32 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors.soap.soap import SOAP
-from bostruct.descriptors.structure.features import SAMPLE, Source, median
+from bostruct.descriptors.structure.features import (
+    N_SAMPLE_MEMBERS,
+    SupportsComposition,
+    median_distance,
+)
 from bostruct.errors import check_count, check_positive
 from bostruct.structures import Structures
 
-CHUNK = 128  # structures whose environments are in memory at once
-LEFT = 1e-7  # of an environment, explained by the others to all but this share
-POOL = 8192  # environments that may become inducing ones
+STRUCTURES_PER_CHUNK = 128  # structures whose environments are in memory at once
+RESIDUAL_TOLERANCE = (
+    1e-7  # of an environment, explained by the others to all but this share
+)
+MAX_PIVOT_CANDIDATES = 8192  # environments that may become inducing ones
 
 
 @final
 @dataclass(frozen=True)
-class Averaged:
+class MeanSOAP:
     """Mean of the atoms' environments.
 
     Attributes:
         cutoff: Å, of the environments.
-        radial: radial functions of the descriptor.
-        angular: largest degree of its spherical harmonics.
-        power: exponent of the kernel between environments.
-        inducing: the most environments that structures are seen through, which is
+        n_max: radial functions of the descriptor.
+        l_max: largest degree of its spherical harmonics.
+        zeta: exponent of the kernel between environments.
+        max_inducing: the most environments that structures are seen through, which is
             the number of features.
 
     Raises:
@@ -51,122 +57,137 @@ class Averaged:
     """
 
     cutoff: float = 5.0
-    radial: int = 6
-    angular: int = 4
-    power: int = 2
-    inducing: int = 256
+    n_max: int = 6
+    l_max: int = 4
+    zeta: int = 2
+    max_inducing: int = 256
 
     def __post_init__(self) -> None:
-        check_count("power", self.power)
-        check_count("inducing", self.inducing)
+        check_count("zeta", self.zeta)
+        check_count("max_inducing", self.max_inducing)
         self._soap((1,))
 
     def description(self) -> dict[str, Any]:
         """Return what identifies them, as JSON values."""
         return {"features": "averaged"} | asdict(self)
 
-    def prepared(self, source: Source, generator: torch.Generator) -> Average:
+    def fit(
+        self, space: SupportsComposition, generator: torch.Generator
+    ) -> MeanSOAPFeatures:
         """Return the map whose environments are those of a sample of members."""
-        structures = source.decode(source.sample(SAMPLE, generator).unique(dim=0))
-        soap = self._soap(tuple(source.numbers.tolist()))
-        P = torch.cat([soap(part).double() for part in _parts(structures)])
-        step = -(-len(P) // POOL)
-        chosen, factor = pivots(P[::step], self.power, self.inducing)
-        found = Average(soap, self.power, chosen, factor, torch.ones((), dtype=P.dtype))
-        scale = median(found.of(structures))
-        return Average(soap, self.power, chosen, factor, P.new_tensor(1 / scale))
+        structures = space.decode(
+            space.sample(N_SAMPLE_MEMBERS, generator).unique(dim=0)
+        )
+        soap = self._soap(tuple(space.numbers.tolist()))
+        P = torch.cat([soap(part).double() for part in _split_chunks(structures)])
+        step = -(-len(P) // MAX_PIVOT_CANDIDATES)
+        chosen, factor = pivoted_cholesky(P[::step], self.zeta, self.max_inducing)
+        found = MeanSOAPFeatures(
+            soap, self.zeta, chosen, factor, torch.ones((), dtype=P.dtype)
+        )
+        scale = median_distance(found.transform(structures))
+        return MeanSOAPFeatures(
+            soap, self.zeta, chosen, factor, P.new_tensor(1 / scale)
+        )
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> Average:
+    def restore(self, tensors: Mapping[str, Tensor]) -> MeanSOAPFeatures:
         """Return the map with these numbers."""
         species = tuple(tensors["species"].tolist())
         radial, angular, power = tensors["sizes"].tolist()
         cutoff, center = tensors["cutoff"].tolist()
         soap = SOAP(species, cutoff, radial, angular, center)
         chosen, factor = tensors["environments"], tensors["factor"]
-        return Average(soap, power, chosen, factor, tensors["scale"])
+        return MeanSOAPFeatures(soap, power, chosen, factor, tensors["scale"])
 
     def _soap(self, species: tuple[int, ...]) -> SOAP:
         check_positive("cutoff", self.cutoff, "Give a length in Å.")
-        return SOAP(species, self.cutoff, self.radial, self.angular)
+        return SOAP(species, self.cutoff, self.n_max, self.l_max)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Average:
+class MeanSOAPFeatures:
     """What `Averaged` becomes.
 
     Attributes:
         soap: the descriptor.
-        power: exponent of the kernel.
-        environments: `[m, f]` the inducing ones.
-        factor: `[m, m]` L.
+        zeta: exponent of the kernel.
+        inducing_environments: `[m, f]` the inducing ones.
+        kernel_cholesky: `[m, m]` L.
         scale: one over the median distance, so that it becomes 1.
     """
 
     soap: SOAP
-    power: int
-    environments: Tensor
-    factor: Tensor
+    zeta: int
+    inducing_environments: Tensor
+    kernel_cholesky: Tensor
     scale: Tensor
-    costly: bool = True
+    cacheable: bool = True
 
-    def __call__(self, source: Source, X: Tensor) -> Tensor:
+    def __call__(self, space: SupportsComposition, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, m]`."""
-        return torch.cat([self.of(source.decode(part)) for part in X.split(CHUNK)])
+        return torch.cat(
+            [
+                self.transform(space.decode(part))
+                for part in X.split(STRUCTURES_PER_CHUNK)
+            ]
+        )
 
     @property
-    def size(self) -> int:
+    def n_features(self) -> int:
         """The number of features m."""
-        return len(self.environments)
+        return len(self.inducing_environments)
 
-    def of(self, structures: Structures) -> Tensor:
+    def transform(self, structures: Structures) -> Tensor:
         """Return the features of b structures, `[b, m]`.
 
         Raises:
             InputError: an element that the space does not have.
         """
-        found = [self.environments.new_zeros(0, self.size)]
-        for part in _parts(structures):
-            P = self.soap(part).to(self.environments)
-            k = (P @ self.environments.T) ** self.power
-            total = k.new_zeros(len(part), self.size).index_add(0, part.index, k)
+        found = [self.inducing_environments.new_zeros(0, self.n_features)]
+        for part in _split_chunks(structures):
+            P = self.soap(part).to(self.inducing_environments)
+            k = (P @ self.inducing_environments.T) ** self.zeta
+            total = k.new_zeros(len(part), self.n_features).index_add(0, part.index, k)
             found.append(total / part.counts.to(k).clamp(min=1).unsqueeze(-1))
         k = torch.cat(found).T.contiguous()
-        phi: Tensor = torch.linalg.solve_triangular(self.factor, k, upper=False)
+        phi: Tensor = torch.linalg.solve_triangular(
+            self.kernel_cholesky, k, upper=False
+        )
         return phi.T * self.scale
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers it consists of, by name."""
-        soap, like = self.soap, self.factor
+        soap, like = self.soap, self.kernel_cholesky
         return {
             "species": torch.tensor(soap.species),
-            "sizes": torch.tensor([soap.radial, soap.angular, self.power]),
-            "cutoff": like.new_tensor([soap.cutoff, soap.center]),
-            "environments": self.environments,
-            "factor": self.factor,
+            "sizes": torch.tensor([soap.n_max, soap.l_max, self.zeta]),
+            "cutoff": like.new_tensor([soap.cutoff, soap.center_atom_weight]),
+            "environments": self.inducing_environments,
+            "factor": self.kernel_cholesky,
             "scale": self.scale,
         }
 
 
-def pivots(P: Tensor, power: int, count: int) -> tuple[Tensor, Tensor]:
+def pivoted_cholesky(P: Tensor, zeta: int, max_pivots: int) -> tuple[Tensor, Tensor]:
     """Return rows that explain the others best, and their factor.
 
     Pivoted Cholesky: each time the row of which most is left.
 
     Args:
         P: `[n, f]` environments.
-        power: exponent of the kernel.
-        count: rows to take at most.
+        zeta: exponent of the kernel.
+        max_pivots: rows to take at most.
 
     Returns:
         The rows `[m, f]`, and L `[m, m]` of the kernel between them.
     """
-    left = P.square().sum(-1) ** power
-    columns = P.new_zeros(min(count, len(P)), len(P))
+    left = P.square().sum(-1) ** zeta
+    columns = P.new_zeros(min(max_pivots, len(P)), len(P))
     taken: list[int] = []
-    while len(taken) < len(columns) and float(left.max()) > LEFT:
+    while len(taken) < len(columns) and float(left.max()) > RESIDUAL_TOLERANCE:
         pivot, step = int(left.argmax()), len(taken)
-        column = (P @ P[pivot]) ** power - columns[:step, pivot] @ columns[:step]
+        column = (P @ P[pivot]) ** zeta - columns[:step, pivot] @ columns[:step]
         columns[step] = column / left[pivot].sqrt()
         left = (left - columns[step].square()).clamp(min=0)
         left[pivot] = 0
@@ -175,5 +196,8 @@ def pivots(P: Tensor, power: int, count: int) -> tuple[Tensor, Tensor]:
     return P[taken].contiguous(), factor
 
 
-def _parts(structures: Structures) -> list[Structures]:
-    return [structures[i : i + CHUNK] for i in range(0, len(structures), CHUNK)]
+def _split_chunks(structures: Structures) -> list[Structures]:
+    return [
+        structures[i : i + STRUCTURES_PER_CHUNK]
+        for i in range(0, len(structures), STRUCTURES_PER_CHUNK)
+    ]

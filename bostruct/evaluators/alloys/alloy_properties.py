@@ -8,40 +8,55 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import torch
 
-from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.evaluators.alloys.convex_hull import ENTHALPY
-from bostruct.evaluators.alloys.elastic_constants import Elastic, Symmetry, elastic
+from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
+from bostruct.evaluators.alloys.elastic_constants import (
+    ElasticConstants,
+    Symmetry,
+    compute_elastic_constants,
+)
 from bostruct.evaluators.alloys.element_references import (
-    Reference,
+    ElementReference,
     check_references,
-    element,
-    reference,
+    element_crystal,
+    element_reference,
 )
-from bostruct.evaluators.alloys.equation_of_state import Curve, curve
-from bostruct.evaluators.alloys.prices import SOURCE
+from bostruct.evaluators.alloys.equation_of_state import (
+    EquationOfStateFit,
+    compute_equation_of_state,
+)
+from bostruct.evaluators.alloys.prices import PRICE_SOURCE
 from bostruct.evaluators.alloys.property_checks import (
-    BULK,
+    BULK_MODULUS,
+    DERIVED_FROM,
     ELASTIC_ERROR,
-    MODULI,
-    RESTS,
-    WINDOWS,
-    compressed,
-    own,
-    priced,
-    rested,
-    stretched,
+    ELASTIC_PROPERTIES,
+    VALID_RANGES,
+    elastic_properties,
+    element_enthalpy,
+    eos_properties,
+    price_property,
+    relaxed_properties,
 )
-from bostruct.evaluators.alloys.relaxation import Relaxation, crystal, relax
-from bostruct.evaluators.base import Evaluation, Failure, check
+from bostruct.evaluators.alloys.relaxation import (
+    Relaxation,
+    relax_crystal,
+    validated_crystal,
+)
+from bostruct.evaluators.base import Evaluation, Failure, check_evaluation
 from bostruct.evaluators.calculator import Calculator
-from bostruct.evaluators.quarantine import Window, check_windows, separate
-from bostruct.runtime.callable_name import name
+from bostruct.evaluators.quarantine import (
+    ValidRange,
+    check_valid_ranges,
+    split_quarantined,
+)
+from bostruct.runtime.callable_name import qualified_name
 from bostruct.structures import SYMBOLS, Structures
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-Ions = Literal["clamped", "relaxed"]
+IonRelaxation = Literal["clamped", "relaxed"]
 
 
 @final
@@ -89,12 +104,12 @@ class AlloyProperties:
             state.
         elements: What the calculator has; None knows it of EMT alone, and otherwise
             asks the calculator for each element by itself first.
-        windows: Of properties by name: the least and the greatest value to believe,
+        valid_ranges: Of properties by name: the least and the greatest value to believe,
             None for no bound. `WINDOWS` are taken for those not named.
-        error: Largest relative error of a modulus that is believed.
-        overlap: Atoms nearer than this share of their covalent radii are refused.
-        force: What may be left on an atom and of the virial per atom, eV/Å.
-        steps: Most steps of a relaxation.
+        max_relative_error: Largest relative error of a modulus that is believed.
+        min_distance_factor: Atoms nearer than this share of their covalent radii are refused.
+        fmax: What may be left on an atom and of the virial per atom, eV/Å.
+        max_steps: Most steps of a relaxation.
 
     >>> from ase.calculators.emt import EMT
     >>> AlloyProperties(EMT, elastic="cubic").description()["elastic"]
@@ -107,41 +122,49 @@ class AlloyProperties:
         *,
         relaxation: Relaxation = "hydrostatic",
         elastic: Symmetry | None = None,
-        ions: Ions = "clamped",
+        ions: IonRelaxation = "clamped",
         references: Mapping[str, float | str] | None = None,
         elements: Collection[str] | None = None,
-        windows: Mapping[str, Window] | None = None,
-        error: float = 0.1,
-        overlap: float = 0.6,
-        force: float = 0.002,
-        steps: int = 300,
+        valid_ranges: Mapping[str, ValidRange] | None = None,
+        max_relative_error: float = 0.1,
+        min_distance_factor: float = 0.6,
+        fmax: float = 0.002,
+        max_steps: int = 300,
     ) -> None:
         if not isinstance(calculator, Calculator):
             calculator = Calculator(calculator)
         self.calculator = calculator
-        self.relaxation = _one("relaxation", relaxation, ("hydrostatic", "cell"))
-        self.elastic = _one("elastic", elastic, (None, "cubic", "average"))
-        self.ions = _one("ions", ions, ("clamped", "relaxed"))
+        self.relaxation = _check_choice(
+            "relaxation", relaxation, ("hydrostatic", "cell")
+        )
+        self.elastic = _check_choice("elastic", elastic, (None, "cubic", "average"))
+        self.ions = _check_choice("ions", ions, ("clamped", "relaxed"))
         self.references = check_references(references or {})
-        self.elements = _elements(calculator, elements)
-        self.windows = check_windows(windows or {}, WINDOWS)
-        self.error = check_positive("error", error)
-        self.overlap = check_positive("overlap", overlap)
-        self.force = check_positive("force", force)
-        self.steps = check_count("steps", steps)
+        self.elements = _supported_elements(calculator, elements)
+        self.valid_ranges = check_valid_ranges(valid_ranges or {}, VALID_RANGES)
+        self.max_relative_error = check_positive(
+            "max_relative_error", max_relative_error
+        )
+        self.min_distance_factor = check_positive(
+            "min_distance_factor", min_distance_factor
+        )
+        self.fmax = check_positive("fmax", fmax)
+        self.max_steps = check_count("max_steps", max_steps)
         self.maximum_energy = calculator.maximum_energy
         self.maximum_force = calculator.maximum_force
-        self._made: Any = None
+        self._ase_calculator: Any = None
         offered = getattr(calculator.factory, "implemented_properties", None)
-        _refuse_without_stress(offered)
+        _check_has_stress(offered)
 
     @property
-    def offers(self) -> frozenset[str]:
+    def property_names(self) -> frozenset[str]:
         """The names of the properties that it returns."""
-        left_out = () if self.elastic is not None else (*MODULI, ELASTIC_ERROR)
-        return frozenset(WINDOWS) - frozenset(left_out)
+        left_out = (
+            () if self.elastic is not None else (*ELASTIC_PROPERTIES, ELASTIC_ERROR)
+        )
+        return frozenset(VALID_RANGES) - frozenset(left_out)
 
-    def refuse(self, structures: Structures) -> None:
+    def validate(self, structures: Structures) -> None:
         """Refuse what cannot be computed, without calling the calculator.
 
         Args:
@@ -154,24 +177,26 @@ class AlloyProperties:
         """
         for number, one in enumerate(structures):
             try:
-                self._accepted(one)
+                self._validated_crystal(one)
             except InputError as error:
                 raise type(error)(f"{error} It is structure {number}.") from error
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return energy, forces and properties of one structure."""
         try:
-            atoms = self._accepted(structures)
-            calculator = self._calculator()
+            atoms = self._validated_crystal(structures)
+            calculator = self._get_calculator()
         except InputError as error:
             return Failure(str(error))
         try:
-            elements = self._known(sorted(set(atoms.get_chemical_symbols())))
+            elements = self._element_references(
+                sorted(set(atoms.get_chemical_symbols()))
+            )
         except InputError as error:
             # It is no fault of this structure.
             return Failure(str(error), retryable=True)
         atoms.calc = calculator
-        outcome = check(
+        outcome = check_evaluation(
             Evaluation(
                 float(atoms.get_potential_energy()),
                 torch.as_tensor(atoms.get_forces()),
@@ -183,22 +208,26 @@ class AlloyProperties:
         if isinstance(outcome, Failure):
             return outcome
         zero = sum(elements[s].energy for s in atoms.get_chemical_symbols())
-        least = self.windows[ENTHALPY][0]
+        least = self.valid_ranges[MIXING_ENTHALPY][0]
         if least is not None and outcome.energy - zero < least * len(atoms):
             excess = (outcome.energy - zero) / len(atoms)
             return Failure(
                 f"the energy is absurd: {excess:.4g} eV per atom against the elements "
-                f"is below the window of {ENTHALPY}, {least:g} eV"
+                f"is below the window of {MIXING_ENTHALPY}, {least:g} eV"
             )
-        values, doubts, told = self._properties(atoms, outcome.energy, zero)
-        properties, reasons = separate(values, self.windows, doubts, RESTS)
+        values, doubts, told = self._relaxed_crystal_properties(
+            atoms, outcome.energy, zero
+        )
+        properties, reasons = split_quarantined(
+            values, self.valid_ranges, doubts, DERIVED_FROM
+        )
         return Evaluation(
             outcome.energy,
             outcome.forces,
             properties,
             provenance={
-                "calculator": name(type(calculator)),
-                "price": SOURCE,
+                "calculator": qualified_name(type(calculator)),
+                "price": PRICE_SOURCE,
                 **{
                     f"reference.{s}": f"{r.energy:.6f} eV per atom"
                     for s, r in elements.items()
@@ -218,81 +247,105 @@ class AlloyProperties:
             "ions": self.ions,
             "references": dict(sorted(self.references.items())),
             "elements": None if self.elements is None else sorted(self.elements),
-            "windows": {key: list(self.windows[key]) for key in sorted(self.windows)},
-            "error": self.error,
-            "overlap": self.overlap,
-            "force": self.force,
-            "steps": self.steps,
+            "windows": {
+                key: list(self.valid_ranges[key]) for key in sorted(self.valid_ranges)
+            },
+            "error": self.max_relative_error,
+            "overlap": self.min_distance_factor,
+            "force": self.fmax,
+            "steps": self.max_steps,
         }
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the calculator behind: the other process makes its own."""
         return {**self.__dict__, "_made": None}
 
-    def _properties(
-        self, atoms: Atoms, given: float, zero: float
+    def _relaxed_crystal_properties(
+        self, atoms: Atoms, initial_energy: float, reference_energy: float
     ) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
         """Return values, doubts and provenance; the atoms come to rest."""
-        values, doubts = priced(Counter(atoms.get_chemical_symbols()))
-        rest = relax(atoms, self.relaxation, self.force, self.steps)
+        values, doubts = price_property(Counter(atoms.get_chemical_symbols()))
+        rest = relax_crystal(atoms, self.relaxation, self.fmax, self.max_steps)
         told = {
-            "relaxation": f"{self.relaxation}, {rest.steps} steps, {rest.force:.2g} "
-            f"eV/Å and {rest.pressure:.2g} GPa left"
+            "relaxation": f"{self.relaxation}, {rest.n_steps} steps, {rest.max_force:.2g} "
+            f"eV/Å and {rest.residual_pressure:.2g} GPa left"
         }
         volume, mass = atoms.get_volume(), float(atoms.get_masses().sum())
-        parts = [rested(rest, given, volume, mass, len(atoms), zero)]
+        parts = [
+            relaxed_properties(
+                rest, initial_energy, volume, mass, len(atoms), reference_energy
+            )
+        ]
         if rest.reason:
-            state, constants = Curve(reason=rest.reason), Elastic(reason=rest.reason)
+            state, constants = (
+                EquationOfStateFit(reason=rest.reason),
+                ElasticConstants(reason=rest.reason),
+            )
         else:
-            state, constants = self._state(atoms), self._constants(atoms)
-        parts.append(compressed(state, rest, volume, len(atoms), self.error))
+            state, constants = (
+                self._equation_of_state(atoms),
+                self._elastic_constants(atoms),
+            )
+        parts.append(
+            eos_properties(state, rest, volume, len(atoms), self.max_relative_error)
+        )
         if self.elastic is not None:
-            bulk = None if BULK in parts[-1][1] else parts[-1][0][BULK]
-            parts.append(stretched(constants, bulk, self.error))
+            bulk = None if BULK_MODULUS in parts[-1][1] else parts[-1][0][BULK_MODULUS]
+            parts.append(elastic_properties(constants, bulk, self.max_relative_error))
         for more, less in parts:
             values |= more
             doubts |= less
         if len(set(atoms.symbols)) == 1:
-            values[ENTHALPY] = own(values[ENTHALPY], self.force)
+            values[MIXING_ENTHALPY] = element_enthalpy(
+                values[MIXING_ENTHALPY], self.fmax
+            )
         return values, doubts, told
 
-    def _state(self, atoms: Atoms) -> Curve:
+    def _equation_of_state(self, atoms: Atoms) -> EquationOfStateFit:
         try:
-            return curve(atoms, force=self._free(), steps=self.steps)
+            return compute_equation_of_state(
+                atoms, ion_fmax=self._ion_fmax(), max_steps=self.max_steps
+            )
         except Exception as error:  # noqa: BLE001 - foreign code; the rest is known
             reason = f"the calculator raised {type(error).__name__}: {error}"
-            return Curve(reason=reason)
+            return EquationOfStateFit(reason=reason)
 
-    def _constants(self, atoms: Atoms) -> Elastic:
+    def _elastic_constants(self, atoms: Atoms) -> ElasticConstants:
         if self.elastic is None:
-            return Elastic()
+            return ElasticConstants()
         try:
-            return elastic(atoms, self.elastic, force=self._free(), steps=self.steps)
+            return compute_elastic_constants(
+                atoms, self.elastic, ion_fmax=self._ion_fmax(), max_steps=self.max_steps
+            )
         except Exception as error:  # noqa: BLE001 - foreign code; the rest is known
             reason = f"the calculator raised {type(error).__name__}: {error}"
-            return Elastic(reason=reason)
+            return ElasticConstants(reason=reason)
 
-    def _free(self) -> float | None:
-        return self.force if self.ions == "relaxed" else None
+    def _ion_fmax(self) -> float | None:
+        return self.fmax if self.ions == "relaxed" else None
 
-    def _accepted(self, structures: Structures) -> Atoms:
+    def _validated_crystal(self, structures: Structures) -> Atoms:
         """Return a structure that can be computed, as far as one can tell for free."""
         symbols = {SYMBOLS[z] for z in structures.numbers.tolist()}
         if self.elements is not None and (lacking := symbols - self.elements):
             found = ", ".join(sorted(lacking))
             way_out = f"It has {', '.join(sorted(self.elements))}."
             condition = "hold elements that the calculator has"
-            raise InputError(must("structures", condition, found, way_out))
+            raise InputError(error_message("structures", condition, found, way_out))
         if "X" in symbols:
             way_out = "Leave vacant sites out."
-            raise InputError(must("structures", "hold atoms", "the dummy X", way_out))
+            raise InputError(
+                error_message("structures", "hold atoms", "the dummy X", way_out)
+            )
         for symbol in sorted(symbols):
             wanted = self.references.get(symbol)
             if wanted is None or isinstance(wanted, str):
-                element(symbol, wanted)
-        return crystal(structures, self.overlap)
+                element_crystal(symbol, wanted)
+        return validated_crystal(structures, self.min_distance_factor)
 
-    def _known(self, symbols: Collection[str]) -> dict[str, Reference]:
+    def _element_references(
+        self, symbols: Collection[str]
+    ) -> dict[str, ElementReference]:
         """Return the elements by themselves, relaxed where they are new."""
         identity = {
             "factory": self.calculator.factory,
@@ -301,14 +354,14 @@ class AlloyProperties:
         found = {}
         for symbol in symbols:
             try:
-                found[symbol] = reference(
+                found[symbol] = element_reference(
                     symbol,
-                    self._calculator,
+                    self._get_calculator,
                     identity,
-                    wanted=self.references.get(symbol),
-                    force=self.force,
-                    steps=self.steps,
-                    error=self.error,
+                    energy_or_crystal=self.references.get(symbol),
+                    fmax=self.fmax,
+                    max_steps=self.max_steps,
+                    max_relative_error=self.max_relative_error,
                 )
             except InputError:
                 raise
@@ -316,26 +369,26 @@ class AlloyProperties:
                 reason = f"{type(error).__name__}: {error}"
                 way_out = f"Or give references={{{symbol!r}: eV per atom}}."
                 condition = f"have the energy of {symbol} by itself"
-                text = must("calculator", condition, reason, way_out)
+                text = error_message("calculator", condition, reason, way_out)
                 raise InputError(text) from error
         return found
 
-    def _calculator(self) -> Any:  # noqa: ANN401 - of ASE
-        if self._made is None:
+    def _get_calculator(self) -> Any:  # noqa: ANN401 - of ASE
+        if self._ase_calculator is None:
             made = self.calculator.factory(**self.calculator.arguments)
-            _refuse_without_stress(getattr(made, "implemented_properties", None))
-            self._made = made
-        return self._made
+            _check_has_stress(getattr(made, "implemented_properties", None))
+            self._ase_calculator = made
+        return self._ase_calculator
 
 
-def _one(label: str, value: Any, choices: tuple[Any, ...]) -> Any:  # noqa: ANN401
+def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:  # noqa: ANN401
     if value not in choices:
         shown = ", ".join(repr(choice) for choice in choices)
-        raise InputError(must(label, f"be one of {shown}", repr(value)))
+        raise InputError(error_message(name, f"be one of {shown}", repr(value)))
     return value
 
 
-def _elements(
+def _supported_elements(
     calculator: Calculator, elements: Collection[str] | None
 ) -> frozenset[str] | None:
     """Return the elements that a calculator has, where that is known."""
@@ -343,17 +396,17 @@ def _elements(
         wrong = [symbol for symbol in elements if symbol not in SYMBOLS[1:]]
         if wrong or not elements:
             found = ", ".join(map(str, wrong)) or "none"
-            raise InputError(must("elements", "be chemical symbols", found))
+            raise InputError(error_message("elements", "be chemical symbols", found))
         return frozenset(elements)
-    if name(calculator.factory) == "ase.calculators.emt.EMT":
+    if qualified_name(calculator.factory) == "ase.calculators.emt.EMT":
         from ase.calculators.emt import parameters
 
         return frozenset(parameters)
     return None
 
 
-def _refuse_without_stress(offered: Collection[str] | None) -> None:
-    if offered is not None and "stress" not in offered:
+def _check_has_stress(implemented_properties: Collection[str] | None) -> None:
+    if implemented_properties is not None and "stress" not in implemented_properties:
         way_out = "ase.calculators.fd.FiniteDifferenceCalculator adds them."
         found = "one without"
-        raise InputError(must("calculator", "have stresses", found, way_out))
+        raise InputError(error_message("calculator", "have stresses", found, way_out))

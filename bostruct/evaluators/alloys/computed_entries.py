@@ -6,22 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bostruct.evaluators.alloys.convex_hull import ENTHALPY
+from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-ENERGIES = "computed_entries"
+COMPUTED_ENTRIES_KEY = "computed_entries"
 """ComputedStructureEntry: total energies, as the evaluator has them."""
 
-MIXING = "mixing_entries"
+MIXING_ENTRIES_KEY = "mixing_entries"
 """PDEntry: enthalpies of mixing, with the elements at 0, for a phase diagram."""
 
 
-def entries(
+def computed_entries_json(
     images: Sequence[Atoms],
     energies: Sequence[float | None],
-    outcomes: Sequence[Mapping[str, float]],
+    properties: Sequence[Mapping[str, float]],
     names: Sequence[str],
 ) -> str:
     """Return JSON that `monty.json.MontyDecoder` makes pymatgen's entries of.
@@ -29,7 +29,7 @@ def entries(
     Args:
         images: Structures.
         energies: Of each, eV; None where it is not known or not believed.
-        outcomes: What else is known and believed of each; the mixing enthalpy among
+        properties: What else is known and believed of each; the mixing enthalpy among
             it, in eV per atom, makes an entry for a phase diagram.
         names: What the entries are called.
 
@@ -46,7 +46,7 @@ def entries(
     computed: list[Any] = []
     mixing: list[Any] = []
     for image, energy, known, name in zip(
-        images, energies, outcomes, names, strict=True
+        images, energies, properties, names, strict=True
     ):
         whole = Composition(image.get_chemical_formula())
         if energy is not None and image.cell.rank == 3 and image.pbc.all():
@@ -58,9 +58,13 @@ def entries(
                     structure, energy, data=dict(known), entry_id=name
                 )
             )
-        if ENTHALPY in known:
-            enthalpy = known[ENTHALPY] * whole.num_atoms
+        if MIXING_ENTHALPY in known:
+            enthalpy = known[MIXING_ENTHALPY] * whole.num_atoms
             mixing.append(PDEntry(whole, enthalpy, name=name, attribute=dict(known)))
     symbols = sorted({str(e) for entry in mixing for e in entry.composition})
     mixing += [PDEntry(Composition(symbol), 0.0) for symbol in symbols]
-    return json.dumps({ENERGIES: computed, MIXING: mixing}, cls=MontyEncoder, indent=1)
+    return json.dumps(
+        {COMPUTED_ENTRIES_KEY: computed, MIXING_ENTRIES_KEY: mixing},
+        cls=MontyEncoder,
+        indent=1,
+    )

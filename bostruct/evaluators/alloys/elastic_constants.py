@@ -23,35 +23,35 @@ from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 
-from bostruct.evaluators.alloys.relaxation import settle, strained
+from bostruct.evaluators.alloys.relaxation import apply_strain, relax_ions
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 Symmetry = Literal["cubic", "average"]
 
-STRAIN = 0.005
+STRAIN_AMPLITUDE = 0.005
 SYMPREC = 0.01
 """Å. How far atoms may be from a symmetric place."""
 
-FIRST_CUBIC = 195
+FIRST_CUBIC_SPACE_GROUP = 195
 """Space groups from this number on are cubic."""
 
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+VOIGT_INDICES = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 @final
 @dataclass(frozen=True)
-class Elastic:
+class ElasticConstants:
     """Cubic elastic constants, eV/Å³; NaN where there are none.
 
     Attributes:
         c11: Stiffness along an edge of the cube.
         c12: Stress across the edge.
         c44: Stiffness against shear in a face.
-        error: Largest violation of what symmetry demands, that C is symmetric or that
+        symmetry_error: Largest violation of what symmetry demands, that C is symmetric or that
             of a cube.
-        bend: Largest part of the stress that is even in the strain, over the strain:
+        nonlinearity: Largest part of the stress that is even in the strain, over the strain:
             opposite strains have opposite stresses, up to third-order elasticity.
         reason: Why there are none; nothing where there are.
     """
@@ -59,17 +59,17 @@ class Elastic:
     c11: float = np.nan
     c12: float = np.nan
     c44: float = np.nan
-    error: float = np.nan
-    bend: float = 0.0
+    symmetry_error: float = np.nan
+    nonlinearity: float = 0.0
     reason: str = ""
 
     @property
-    def bulk(self) -> float:
+    def bulk_modulus(self) -> float:
         """The bulk modulus (C11 + 2 C12) / 3."""
         return (self.c11 + 2 * self.c12) / 3
 
     @property
-    def shear(self) -> float:
+    def shear_modulus(self) -> float:
         """The shear modulus of a polycrystal: Hill's mean of Voigt's and Reuss'.
 
         R. Hill, Proc. Phys. Soc. A 65, 349 (1952), doi:10.1088/0370-1298/65/5/307.
@@ -80,37 +80,37 @@ class Elastic:
         return (voigt + reuss) / 2
 
     @property
-    def unstable(self) -> str:
+    def violated_born_criteria(self) -> str:
         """Which of Born's conditions a crystal violates; nothing where it is stable."""
         conditions = {
             "C11 > C12": self.c11 > self.c12,
-            "C11 + 2 C12 > 0": self.bulk > 0,
+            "C11 + 2 C12 > 0": self.bulk_modulus > 0,
             "C44 > 0": self.c44 > 0,
         }
         return ", ".join(name for name, holds in conditions.items() if not holds)
 
 
-def elastic(
+def compute_elastic_constants(
     atoms: Atoms,
     symmetry: Symmetry,
     *,
-    force: float | None = None,
-    steps: int = 0,
-) -> Elastic:
+    ion_fmax: float | None = None,
+    max_steps: int = 0,
+) -> ElasticConstants:
     """Return the cubic elastic constants of a crystal.
 
     Args:
         atoms: With a calculator that has stresses, at rest; not changed.
         symmetry: What to do with a crystal that is not cubic: "cubic" gives a reason,
             "average" the nearest cubic stiffness.
-        force: Where atoms are to come to rest in each strained cell, what may be left
+        ion_fmax: Where atoms are to come to rest in each strained cell, what may be left
             on one, eV/Å; None keeps their fractional coordinates.
-        steps: Most steps for it.
+        max_steps: Most steps for it.
     """
-    system, rotation = frame(atoms)
+    system, rotation = crystal_system_and_rotation(atoms)
     cubic = rotation is not None
     if rotation is None and symmetry == "cubic":
-        return Elastic(
+        return ElasticConstants(
             reason=f"the crystal is {system}, not cubic; elastic='average' gives the "
             "nearest cubic constants"
         )
@@ -122,17 +122,21 @@ def elastic(
     rest = turned.get_stress()
     columns, bend = {}, 0.0
     for which in (0, 3) if cubic else range(6):
-        stresses = _stresses(turned, which, force, steps)
+        stresses = _stresses_under_strain(turned, which, ion_fmax, max_steps)
         if isinstance(stresses, str):
-            return Elastic(reason=stresses)
-        columns[which] = (stresses[1] - stresses[0]) / (2 * STRAIN)
+            return ElasticConstants(reason=stresses)
+        columns[which] = (stresses[1] - stresses[0]) / (2 * STRAIN_AMPLITUDE)
         even = stresses.mean(axis=0) - rest
-        bend = max(bend, float(np.abs(even).max()) / STRAIN)
-    found = _cubic(columns[0], columns[3]) if cubic else _nearest(columns)
-    return replace(found, bend=bend)
+        bend = max(bend, float(np.abs(even).max()) / STRAIN_AMPLITUDE)
+    found = (
+        _cubic_constants(columns[0], columns[3])
+        if cubic
+        else _nearest_cubic_constants(columns)
+    )
+    return replace(found, nonlinearity=bend)
 
 
-def frame(atoms: Atoms) -> tuple[str, np.ndarray | None]:
+def crystal_system_and_rotation(atoms: Atoms) -> tuple[str, np.ndarray | None]:
     """Return the crystal system, and the rotation `[3, 3]` to a cube's axes if any."""
     import spglib
 
@@ -147,45 +151,47 @@ def frame(atoms: Atoms) -> tuple[str, np.ndarray | None]:
     limits = {2: "triclinic", 15: "monoclinic", 74: "orthorhombic", 142: "tetragonal"}
     limits |= {167: "trigonal", 194: "hexagonal", 230: "cubic"}
     system = next(name for last, name in limits.items() if found.number <= last)
-    if found.number < FIRST_CUBIC:
+    if found.number < FIRST_CUBIC_SPACE_GROUP:
         return system, None
     return system, np.asarray(found.std_rotation_matrix)
 
 
-def _stresses(
-    atoms: Atoms, which: int, force: float | None, steps: int
+def _stresses_under_strain(
+    atoms: Atoms, voigt_index: int, ion_fmax: float | None, max_steps: int
 ) -> np.ndarray | str:
     """Return the stresses of two opposite strains, `[2, 6]` eV/Å³, or why not."""
-    row, column = VOIGT[which]
+    row, column = VOIGT_INDICES[voigt_index]
     stresses = []
     for sign in (-1, 1):
         strain = np.zeros((3, 3))
         # One normal component of e, or two halves of a shear one.
-        strain[row, column] += sign * STRAIN / 2
-        strain[column, row] += sign * STRAIN / 2
-        moved = strained(atoms, strain)
-        if force is not None and (reason := settle(moved, force, steps)):
+        strain[row, column] += sign * STRAIN_AMPLITUDE / 2
+        strain[column, row] += sign * STRAIN_AMPLITUDE / 2
+        moved = apply_strain(atoms, strain)
+        if ion_fmax is not None and (reason := relax_ions(moved, ion_fmax, max_steps)):
             return reason
         stresses.append(moved.get_stress())
     found = np.stack(stresses)
     return found if np.isfinite(found).all() else "a stress is not finite"
 
 
-def _cubic(first: np.ndarray, fourth: np.ndarray) -> Elastic:
+def _cubic_constants(first: np.ndarray, fourth: np.ndarray) -> ElasticConstants:
     """Return the constants from the columns of e_xx and e_yz."""
     zeros = [abs(first[1] - first[2]), *np.abs(first[3:])]
     zeros += [*np.abs(fourth[:3]), *np.abs(fourth[4:])]
     middle = (first[1] + first[2]) / 2
-    return Elastic(float(first[0]), float(middle), float(fourth[3]), float(max(zeros)))
+    return ElasticConstants(
+        float(first[0]), float(middle), float(fourth[3]), float(max(zeros))
+    )
 
 
-def _nearest(columns: dict[int, np.ndarray]) -> Elastic:
+def _nearest_cubic_constants(columns: dict[int, np.ndarray]) -> ElasticConstants:
     """Return the cubic constants nearest to a whole stiffness."""
     whole = np.stack([columns[which] for which in range(6)], axis=1)
     error = float(np.abs(whole - whole.T).max())
     even = (whole + whole.T) / 2
     diagonal = np.diagonal(even)
     across = (even[0, 1] + even[0, 2] + even[1, 2]) / 3
-    return Elastic(
+    return ElasticConstants(
         float(diagonal[:3].mean()), float(across), float(diagonal[3:].mean()), error
     )

@@ -15,26 +15,26 @@ from typing import TYPE_CHECKING, Any, final
 
 import cloudpickle
 
-from bostruct.errors import InputError, must
-from bostruct.evaluators.alloys.equation_of_state import curve
-from bostruct.evaluators.alloys.relaxation import inside, relax
+from bostruct.errors import InputError, error_message
+from bostruct.evaluators.alloys.equation_of_state import compute_equation_of_state
+from bostruct.evaluators.alloys.relaxation import move_off_cell_faces, relax_crystal
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-CRYSTALS = ("fcc", "bcc", "hcp", "diamond")
-DIFFERENCE = 0.02
+CRYSTAL_STRUCTURES = ("fcc", "bcc", "hcp", "diamond")
+MAX_VOLUME_MISMATCH = 0.02
 """Of the volume: relaxation and equation of state must agree that well."""
 
-APART = 0.001
+MAX_ENERGY_MISMATCH = 0.001
 """eV per atom; likewise."""
 
-_KNOWN: dict[str, Reference] = {}
+_CACHE: dict[str, ElementReference] = {}
 
 
 @final
 @dataclass(frozen=True)
-class Reference:
+class ElementReference:
     """An element by itself.
 
     Attributes:
@@ -61,23 +61,23 @@ def check_references(
 
     for symbol, wanted in references.items():
         if symbol not in atomic_numbers or symbol == "X":
-            raise InputError(must("references", "be of elements", symbol))
+            raise InputError(error_message("references", "be of elements", symbol))
         if isinstance(wanted, str):
-            if wanted not in CRYSTALS:
-                condition = f"name a crystal of {', '.join(CRYSTALS)}"
-                raise InputError(must("references", condition, repr(wanted)))
+            if wanted not in CRYSTAL_STRUCTURES:
+                condition = f"name a crystal of {', '.join(CRYSTAL_STRUCTURES)}"
+                raise InputError(error_message("references", condition, repr(wanted)))
         elif not math.isfinite(wanted):
             condition = f"hold a finite energy of {symbol}"
-            raise InputError(must("references", condition, wanted))
+            raise InputError(error_message("references", condition, wanted))
     return dict(references)
 
 
-def element(symbol: str, wanted: str | None = None) -> Atoms:
+def element_crystal(symbol: str, crystal_structure: str | None = None) -> Atoms:
     """Return an element's crystal, at a volume near that at rest.
 
     Args:
         symbol: Of the element.
-        wanted: Name of the crystal; None takes ASE's reference state.
+        crystal_structure: Name of the crystal; None takes ASE's reference state.
 
     Raises:
         InputError: the reference state is none of `CRYSTALS`.
@@ -87,14 +87,16 @@ def element(symbol: str, wanted: str | None = None) -> Atoms:
 
     number = atomic_numbers[symbol]
     state = reference_states[number] or {}
-    kind = wanted or state.get("symmetry")
-    if kind not in CRYSTALS:
+    kind = crystal_structure or state.get("symmetry")
+    if kind not in CRYSTAL_STRUCTURES:
         condition = "know the energy of every element"
         way_out = (
             f"ASE's reference state is {kind or 'not a crystal'}: give its energy in "
             f"eV per atom, references={{{symbol!r}: ...}}, or a crystal such as 'fcc'."
         )
-        raise InputError(must("references", condition, f"none of {symbol}", way_out))
+        raise InputError(
+            error_message("references", condition, f"none of {symbol}", way_out)
+        )
     if state.get("symmetry") == kind:
         return bulk(symbol)
     # Not the reference state: neighbours at 1.05 times the covalent bond to begin with.
@@ -103,81 +105,88 @@ def element(symbol: str, wanted: str | None = None) -> Atoms:
     return bulk(symbol, kind, a=bond * edge)
 
 
-def reference(
+def element_reference(
     symbol: str,
-    make: Callable[[], Any],
-    identity: Mapping[str, Any],
+    make_calculator: Callable[[], Any],
+    calculator_key: Mapping[str, Any],
     *,
-    wanted: float | str | None = None,
-    force: float,
-    steps: int,
-    error: float,
-) -> Reference:
+    energy_or_crystal: float | str | None = None,
+    fmax: float,
+    max_steps: int,
+    max_relative_error: float,
+) -> ElementReference:
     """Return the energy of an element by itself, from memory where it is known.
 
     Args:
         symbol: Of the element.
-        make: Returns the calculator; called only where the energy is not known.
-        identity: The calculator's factory and arguments: what its energies depend on.
-        wanted: The energy in eV per atom, or the name of a crystal; None takes ASE's
+        make_calculator: Returns the calculator; called only where the energy is not known.
+        calculator_key: The calculator's factory and arguments: what its energies depend on.
+        energy_or_crystal: The energy in eV per atom, or the name of a crystal; None takes ASE's
             reference state.
-        force: What may be left on an atom, eV/Å.
-        steps: Most steps of the relaxation.
-        error: Largest relative error of the equation of state.
+        fmax: What may be left on an atom, eV/Å.
+        max_steps: Most steps of the relaxation.
+        max_relative_error: Largest relative error of the equation of state.
 
     Raises:
         InputError: there is no crystal for the element, or it did not come to rest.
     """
-    if wanted is not None and not isinstance(wanted, str):
-        return Reference(float(wanted), None)
-    key = _key([symbol, wanted, force, steps, error], identity)
-    if key in _KNOWN:
-        return _KNOWN[key]
-    atoms = inside(element(symbol, wanted))
-    atoms.calc = make()
-    found = _relaxed(symbol, atoms, force, steps, error)
+    if energy_or_crystal is not None and not isinstance(energy_or_crystal, str):
+        return ElementReference(float(energy_or_crystal), None)
+    key = _cache_key(
+        [symbol, energy_or_crystal, fmax, max_steps, max_relative_error], calculator_key
+    )
+    if key in _CACHE:
+        return _CACHE[key]
+    atoms = move_off_cell_faces(element_crystal(symbol, energy_or_crystal))
+    atoms.calc = make_calculator()
+    found = _relax_element(symbol, atoms, fmax, max_steps, max_relative_error)
     if key:
-        _KNOWN[key] = found
+        _CACHE[key] = found
     return found
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Forget the elements that this process knows."""
-    _KNOWN.clear()
+    _CACHE.clear()
 
 
-def _relaxed(
-    symbol: str, atoms: Atoms, force: float, steps: int, error: float
-) -> Reference:
-    rest = relax(atoms, "cell", force, steps)
+def _relax_element(
+    symbol: str, atoms: Atoms, fmax: float, max_steps: int, max_relative_error: float
+) -> ElementReference:
+    rest = relax_crystal(atoms, "cell", fmax, max_steps)
     reason = rest.reason
     if not reason:
         # A wrong reference spoils every enthalpy: it has to be the bottom of a well.
-        state, volume = curve(atoms), atoms.get_volume()
+        state, volume = compute_equation_of_state(atoms), atoms.get_volume()
         reason = state.reason
-        if not reason and not 0 < state.error < error * state.modulus:
+        if (
+            not reason
+            and not 0
+            < state.bulk_modulus_error
+            < max_relative_error * state.bulk_modulus
+        ):
             reason = "its equation of state is not smooth"
         elif not reason and not (
-            abs(state.volume / volume - 1) < DIFFERENCE
-            and abs(state.energy - rest.energy) <= APART * len(atoms)
+            abs(state.volume / volume - 1) < MAX_VOLUME_MISMATCH
+            and abs(state.energy - rest.energy) <= MAX_ENERGY_MISMATCH * len(atoms)
         ):
             reason = "its relaxation and its equation of state disagree"
     if reason:
         way_out = f"Give it yourself: references={{{symbol!r}: ...}}, in eV per atom."
         condition = f"relax {symbol} by itself"
-        raise InputError(must("calculator", condition, reason, way_out))
+        raise InputError(error_message("calculator", condition, reason, way_out))
     count = len(atoms)
-    return Reference(rest.energy / count, atoms.get_volume() / count)
+    return ElementReference(rest.energy / count, atoms.get_volume() / count)
 
 
-def _key(settings: list[Any], identity: Mapping[str, Any]) -> str:
+def _cache_key(settings: list[Any], calculator_key: Mapping[str, Any]) -> str:
     """Return the one name of a reference in this process.
 
     Two closures may have one qualified name; their pickles tell them apart, and are the
     same for every copy that a worker receives. What has no pickle has no name.
     """
     try:
-        code = hashlib.sha256(cloudpickle.dumps(dict(identity))).hexdigest()
+        code = hashlib.sha256(cloudpickle.dumps(dict(calculator_key))).hexdigest()
     except Exception:  # noqa: BLE001 - foreign objects; they may refuse with any error
         return ""
     return json.dumps([settings, code])

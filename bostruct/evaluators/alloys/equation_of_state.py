@@ -12,37 +12,39 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from bostruct.evaluators.alloys.relaxation import settle, strained
+from bostruct.evaluators.alloys.relaxation import apply_strain, relax_ions
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-POINTS = 7
-LARGEST = 0.02
+N_VOLUMES = 7
+MAX_LINEAR_STRAIN = 0.02
 """Largest linear strain, so 6 % of the volume."""
 
 
 @final
 @dataclass(frozen=True)
-class Curve:
+class EquationOfStateFit:
     """What a fit says; NaN where it says nothing.
 
     Attributes:
         volume: At rest, Å³.
         energy: At rest, eV.
-        modulus: Bulk modulus, eV/Å³.
-        error: Standard error of the modulus by the residuals of the fit, eV/Å³.
+        bulk_modulus: Bulk modulus, eV/Å³.
+        bulk_modulus_error: Standard error of the modulus by the residuals of the fit, eV/Å³.
         reason: Why this is no equation of state; nothing where it is.
     """
 
     volume: float = np.nan
     energy: float = np.nan
-    modulus: float = np.nan
-    error: float = np.nan
+    bulk_modulus: float = np.nan
+    bulk_modulus_error: float = np.nan
     reason: str = ""
 
 
-def fit(volumes: np.ndarray, energies: np.ndarray) -> Curve:
+def fit_birch_murnaghan(
+    volumes: np.ndarray, energies: np.ndarray
+) -> EquationOfStateFit:
     """Return the equation of state through energies.
 
     Args:
@@ -54,7 +56,9 @@ def fit(volumes: np.ndarray, energies: np.ndarray) -> Curve:
 
     volumes, energies = np.asarray(volumes), np.asarray(energies)
     if not np.isfinite(energies).all():
-        return Curve(reason="an energy of the equation of state is not finite")
+        return EquationOfStateFit(
+            reason="an energy of the equation of state is not finite"
+        )
     least = energies.min()
     state = EquationOfState(volumes, energies - least, eos="birchmurnaghan")
     try:
@@ -67,7 +71,9 @@ def fit(volumes: np.ndarray, energies: np.ndarray) -> Curve:
                 birchmurnaghan, volumes, energies - least, p0=start
             )
     except (RuntimeError, ValueError, FloatingPointError) as cause:
-        return Curve(reason=f"the equation of state cannot be fitted: {cause}")
+        return EquationOfStateFit(
+            reason=f"the equation of state cannot be fitted: {cause}"
+        )
     error = float(np.sqrt(max(covariance[1, 1], 0.0)))
     reason = ""
     if not volumes.min() < volume < volumes.max():
@@ -75,23 +81,27 @@ def fit(volumes: np.ndarray, energies: np.ndarray) -> Curve:
             f"the least energy is at {volume:.4g} Å³, not between the volumes "
             f"{volumes.min():.4g} and {volumes.max():.4g} Å³ of the fit"
         )
-    return Curve(float(volume), float(energy + least), float(modulus), error, reason)
+    return EquationOfStateFit(
+        float(volume), float(energy + least), float(modulus), error, reason
+    )
 
 
-def curve(atoms: Atoms, *, force: float | None = None, steps: int = 0) -> Curve:
+def compute_equation_of_state(
+    atoms: Atoms, *, ion_fmax: float | None = None, max_steps: int = 0
+) -> EquationOfStateFit:
     """Return the equation of state of a crystal around its volume.
 
     Args:
         atoms: With a calculator, at rest; not changed.
-        force: Where the atoms are to come to rest in each strained cell, what may be
+        ion_fmax: Where the atoms are to come to rest in each strained cell, what may be
             left on one, eV/Å; None keeps their fractional coordinates.
-        steps: Most steps for it.
+        max_steps: Most steps for it.
     """
     volumes, energies = [], []
-    for strain in np.linspace(-LARGEST, LARGEST, POINTS):
-        moved = strained(atoms, strain * np.eye(3))
-        if force is not None and (reason := settle(moved, force, steps)):
-            return Curve(reason=reason)
+    for strain in np.linspace(-MAX_LINEAR_STRAIN, MAX_LINEAR_STRAIN, N_VOLUMES):
+        moved = apply_strain(atoms, strain * np.eye(3))
+        if ion_fmax is not None and (reason := relax_ions(moved, ion_fmax, max_steps)):
+            return EquationOfStateFit(reason=reason)
         volumes.append(moved.get_volume())
         energies.append(float(moved.get_potential_energy()))
-    return fit(np.array(volumes), np.array(energies))
+    return fit_birch_murnaghan(np.array(volumes), np.array(energies))

@@ -12,13 +12,13 @@ import functools
 from collections.abc import Mapping
 from importlib.resources import files
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
-SOURCE = "2013 reference price, pymatgen's costdb_elements.csv"
+PRICE_SOURCE = "2013 reference price, pymatgen's costdb_elements.csv"
 
 
 @functools.cache
-def prices() -> Mapping[str, float]:
+def element_prices() -> Mapping[str, float]:
     """Return the price of each element in the table, 2013 US dollars per kg."""
     # The file alone: importing pymatgen.analysis.cost takes seconds.
     table = files("pymatgen.analysis") / "costdb_elements.csv"
@@ -27,7 +27,7 @@ def prices() -> Mapping[str, float]:
     return {row[0]: float(row[1]) for row in rows}
 
 
-def price(composition: Mapping[str, float]) -> float:
+def price_per_kg(composition: Mapping[str, float]) -> float:
     """Return what a kg of an alloy's elements costs, 2013 US dollars.
 
     Args:
@@ -41,15 +41,15 @@ def price(composition: Mapping[str, float]) -> float:
     """
     from ase.data import atomic_masses, atomic_numbers
 
-    table = prices()
+    table = element_prices()
     missing = [symbol for symbol in composition if symbol not in table]
     if missing:
         found = ", ".join(missing)
         way_out = "The 2013 table of pymatgen has none for it."
         condition = "hold elements with a reference price"
-        raise InputError(must("composition", condition, found, way_out))
+        raise InputError(error_message("composition", condition, found, way_out))
     masses = {s: n * atomic_masses[atomic_numbers[s]] for s, n in composition.items()}
     total = float(sum(masses.values()))
     if not total > 0:
-        raise InputError(must("composition", "hold atoms", "none"))
+        raise InputError(error_message("composition", "hold atoms", "none"))
     return float(sum(m * table[s] for s, m in masses.items())) / total

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 
-from bostruct.errors import InputError, ShapeError, must
+from bostruct.errors import InputError, ShapeError, error_message
 from bostruct.structures import Structures, covalent_radii, to_ase
 
 if TYPE_CHECKING:
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
 
 Relaxation = Literal["hydrostatic", "cell"]
 
-AIM = 0.8
+FMAX_SAFETY_FACTOR = 0.8
 """Of the force that may be left. ASE's cell filter measures forces in the axes of the
 cell as it was; in a cell that has changed its shape they are some per cent larger."""
 
 
 @final
 @dataclass(frozen=True)
-class Rest:
+class RelaxedCrystal:
     """Where a relaxation ended.
 
     Attributes:
         energy: Of the whole cell, eV.
-        force: The largest on an atom, eV/Å.
-        pressure: The largest stress that the relaxation was to remove, GPa.
-        steps: Steps of the optimiser.
+        max_force: The largest on an atom, eV/Å.
+        residual_pressure: The largest stress that the relaxation was to remove, GPa.
+        n_steps: Steps of the optimiser.
         reason: Why this is no rest; nothing where it is.
     """
 
     energy: float
-    force: float
-    pressure: float
-    steps: int
+    max_force: float
+    residual_pressure: float
+    n_steps: int
     reason: str
 
 
-def crystal(structures: Structures, overlap: float) -> Atoms:
+def validated_crystal(structures: Structures, min_distance_factor: float) -> Atoms:
     """Return the one crystal in a batch, with no atom on a face of its cell.
 
     Args:
         structures: Exactly one structure, periodic in three directions.
-        overlap: Least distance of two atoms, in sums of their covalent radii.
+        min_distance_factor: Least distance of two atoms, in sums of their covalent radii.
 
     Raises:
         ShapeError: there is not exactly one structure, or it is empty.
@@ -53,34 +53,38 @@ def crystal(structures: Structures, overlap: float) -> Atoms:
     """
     if len(structures) != 1:
         condition = "hold exactly one structure"
-        raise ShapeError(must("structures", condition, len(structures)))
+        raise ShapeError(error_message("structures", condition, len(structures)))
     if len(structures.positions) == 0:
-        raise ShapeError(must("structures", "have atoms", "an empty structure"))
+        raise ShapeError(
+            error_message("structures", "have atoms", "an empty structure")
+        )
     if not bool(structures.pbc.all()):
         found = structures.pbc[0].tolist()
         way_out = "Moduli and densities are of crystals."
         condition = "be periodic in three directions"
-        raise InputError(must("structures", condition, found, way_out))
-    _refuse_overlap(structures, overlap)
-    return inside(to_ase(structures.without_results())[0])
+        raise InputError(error_message("structures", condition, found, way_out))
+    _check_min_distance(structures, min_distance_factor)
+    return move_off_cell_faces(to_ase(structures.without_results())[0])
 
 
-def _refuse_overlap(structures: Structures, overlap: float) -> None:
+def _check_min_distance(structures: Structures, min_distance_factor: float) -> None:
     from ase.neighborlist import neighbor_list
 
     atoms = to_ase(structures)[0]
     radii = covalent_radii(structures.numbers).numpy()
-    i, j, d = neighbor_list("ijd", atoms, list(overlap * radii))
+    i, j, d = neighbor_list("ijd", atoms, list(min_distance_factor * radii))
     if len(d) == 0:
         return
     least = int(np.argmin(d))
     symbols = atoms.get_chemical_symbols()
     found = f"{symbols[i[least]]} and {symbols[j[least]]} at {d[least]:.2f} Å"
-    condition = f"keep atoms {overlap:g} of the sum of their covalent radii apart"
-    raise InputError(must("structures", condition, found))
+    condition = (
+        f"keep atoms {min_distance_factor:g} of the sum of their covalent radii apart"
+    )
+    raise InputError(error_message("structures", condition, found))
 
 
-def inside(atoms: Atoms) -> Atoms:
+def move_off_cell_faces(atoms: Atoms) -> Atoms:
     """Return a crystal whose atoms are as far from the faces of the cell as can be.
 
     An atom exactly on a face is on one side or the other by the last bit of its
@@ -101,14 +105,16 @@ def inside(atoms: Atoms) -> Atoms:
     return moved
 
 
-def relax(atoms: Atoms, relaxation: Relaxation, force: float, steps: int) -> Rest:
+def relax_crystal(
+    atoms: Atoms, relaxation: Relaxation, fmax: float, max_steps: int
+) -> RelaxedCrystal:
     """Let a crystal with a calculator come to rest, in place.
 
     Args:
         atoms: Changed: positions, and the volume or the whole cell.
         relaxation: "hydrostatic" keeps the cell's shape, "cell" does not.
-        force: What is left on an atom at most, and of the virial per atom, eV/Å.
-        steps: Most steps of ASE's BFGS.
+        fmax: What is left on an atom at most, and of the virial per atom, eV/Å.
+        max_steps: Most steps of ASE's BFGS.
     """
     from ase.filters import UnitCellFilter
     from ase.optimize import BFGS
@@ -117,7 +123,7 @@ def relax(atoms: Atoms, relaxation: Relaxation, force: float, steps: int) -> Res
     hydrostatic = relaxation == "hydrostatic"
     freedom = UnitCellFilter(atoms, hydrostatic_strain=hydrostatic)
     optimiser = BFGS(freedom, logfile=None)
-    optimiser.run(fmax=AIM * force, steps=steps)
+    optimiser.run(fmax=FMAX_SAFETY_FACTOR * fmax, steps=max_steps)
     left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
     stress = atoms.get_stress()
     mean = abs(float(stress[:3].mean()))
@@ -125,28 +131,28 @@ def relax(atoms: Atoms, relaxation: Relaxation, force: float, steps: int) -> Res
     virial = pressure * atoms.get_volume() / len(atoms)
     reason = ""
     # Not what the optimiser says of itself; NaN is no rest either.
-    if not (left <= 1.01 * force and virial <= 1.01 * force):
+    if not (left <= 1.01 * fmax and virial <= 1.01 * fmax):
         reason = (
             f"the relaxation ended after {optimiser.nsteps} steps with {left:.3g} eV/Å "
             f"on an atom and {pressure / GPa:.3g} GPa"
         )
     energy = float(atoms.get_potential_energy())
-    return Rest(energy, left, pressure / GPa, optimiser.nsteps, reason)
+    return RelaxedCrystal(energy, left, pressure / GPa, optimiser.nsteps, reason)
 
 
-def settle(atoms: Atoms, force: float, steps: int) -> str:
+def relax_ions(atoms: Atoms, fmax: float, max_steps: int) -> str:
     """Let the atoms of a fixed cell come to rest, in place; return why they did not."""
     from ase.optimize import BFGS
 
     optimiser = BFGS(atoms, logfile=None)
-    optimiser.run(fmax=force, steps=steps)
+    optimiser.run(fmax=fmax, steps=max_steps)
     left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
-    if left <= 1.01 * force:
+    if left <= 1.01 * fmax:
         return ""
     return f"atoms of a strained cell are left with {left:.3g} eV/Å"
 
 
-def strained(atoms: Atoms, strain: np.ndarray) -> Atoms:
+def apply_strain(atoms: Atoms, strain: np.ndarray) -> Atoms:
     """Return a crystal under a strain `[3, 3]`, with the same calculator."""
     moved = atoms.copy()
     cell = np.asarray(atoms.cell) @ (np.eye(3) + strain).T

@@ -17,28 +17,39 @@ from bostruct.errors import (
     check_count,
     check_positive,
     check_shape,
-    must,
+    error_message,
 )
-from bostruct.spaces.alloys.bounded_simplex import project_bounded, sample_bounded
-from bostruct.spaces.alloys.composition_grid import Grid
-from bostruct.spaces.alloys.decoration import ARRANGEMENTS, need_icet
-from bostruct.spaces.alloys.parent_lattice import supercell
+from bostruct.spaces.alloys.bounded_simplex import (
+    project_bounded_simplex,
+    sample_bounded_simplex,
+)
+from bostruct.spaces.alloys.composition_grid import CompositionGrid
+from bostruct.spaces.alloys.decoration import DECORATION_METHODS, require_icet
+from bostruct.spaces.alloys.parent_lattice import parent_supercell
 from bostruct.spaces.composition_properties import (
-    Known,
+    CompositionProperties,
     atomic_volumes,
     check_elements,
-    composition,
+    element_fractions,
 )
-from bostruct.spaces.formula import element_radii
-from bostruct.spaces.random_tensors import pick, uniform
-from bostruct.spaces.space import CHUNK, NEAR, Move, alike, check_range, empty, spans
+from bostruct.spaces.formula import resolve_atomic_radii
+from bostruct.spaces.random_tensors import sample_categorical, uniform
+from bostruct.spaces.space import (
+    MEMBER_TOLERANCE,
+    MEMBERS_PER_CHUNK,
+    Move,
+    check_member_range,
+    chunk_ranges,
+    is_same_member,
+    no_members,
+)
 from bostruct.structures import SYMBOLS, Structures, from_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-ROWS = 256
+COMPOSITIONS_PER_CHUNK = 256
 """Compositions rounded to the grid at once."""
 
 
@@ -59,11 +70,11 @@ class Composition:
             come of it. None: continuous.
         bounds: lowest and highest fraction by element, `{"Cu": (0.1, 0.5)}`; equal
             ones fix an element. The others may have any.
-        components: how many elements are present, as 3 or (2, 4); bounds then hold for
+        n_components: how many elements are present, as 3 or (2, 4); bounds then hold for
             those that are. It needs a step.
         parent: all sites, from ASE or pymatgen, whatever is on them; by default 32
             sites of fcc. Its volume is scaled to that of its elements.
-        arrangement: "random" (by seed), "sqs" (icet) or "ordered" (like atoms apart).
+        decoration: "random" (by seed), "sqs" (icet) or "ordered" (like atoms apart).
             The same composition is always the same structure.
         seed: of the arrangement.
         volumes: Å³ of an atom by element. Where given they are taken as exact, and the
@@ -73,11 +84,11 @@ class Composition:
     Attributes:
         elements: as given.
         numbers: `[k]` int64, atomic numbers of the elements.
-        radii: `[k]` Å.
-        low: `[k]` lowest fractions.
-        high: `[k]` highest fractions.
+        atomic_radii: `[k]` Å.
+        lower_bounds: `[k]` lowest fractions.
+        upper_bounds: `[k]` highest fractions.
         grid: of the compositions in steps, or in atoms where X are continuous.
-        continuous: whether X are.
+        is_continuous: whether X are.
 
     Raises:
         InputError: an argument cannot be used.
@@ -86,16 +97,16 @@ class Composition:
 
     elements: tuple[str, ...]
     numbers: Tensor
-    radii: Tensor
-    low: Tensor
-    high: Tensor
-    grid: Grid
-    continuous: bool
+    atomic_radii: Tensor
+    lower_bounds: Tensor
+    upper_bounds: Tensor
+    grid: CompositionGrid
+    is_continuous: bool
     parent: Atoms
-    arrangement: str
+    decoration: str
     seed: int
-    facts: Known
-    _made: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
+    composition_properties: CompositionProperties
+    _decorations: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     def __init__(
         self,
@@ -103,9 +114,9 @@ class Composition:
         *,
         step: float | Mapping[str, float] | None = None,
         bounds: Mapping[str, tuple[float, float]] | None = None,
-        components: int | tuple[int, int] | None = None,
+        n_components: int | tuple[int, int] | None = None,
         parent: Atoms | Structure | None = None,
-        arrangement: str = "random",
+        decoration: str = "random",
         seed: int = 0,
         volumes: Mapping[str, float] | None = None,
         price: Mapping[str, float] | None = None,
@@ -113,37 +124,37 @@ class Composition:
         elements = check_elements("elements", elements)
         if len(elements) < 2:
             condition = "be at least two"
-            raise InputError(must("elements", condition, list(elements)))
-        if arrangement not in ARRANGEMENTS:
-            condition = f"be one of {', '.join(ARRANGEMENTS)}"
-            raise InputError(must("arrangement", condition, repr(arrangement)))
-        if arrangement == "sqs":
-            need_icet("arrangement", arrangement)
-        cell = supercell(parent)
-        low, high = _bounds(elements, bounds)
-        least, most = _components(elements, components, step)
-        steps = _steps(elements, step, len(cell))
+            raise InputError(error_message("elements", condition, list(elements)))
+        if decoration not in DECORATION_METHODS:
+            condition = f"be one of {', '.join(DECORATION_METHODS)}"
+            raise InputError(error_message("decoration", condition, repr(decoration)))
+        if decoration == "sqs":
+            require_icet("arrangement", decoration)
+        cell = parent_supercell(parent)
+        low, high = _parse_bounds(elements, bounds)
+        least, most = _parse_n_components(elements, n_components, step)
+        steps = _parse_steps(elements, step, len(cell))
         whole = math.lcm(*steps)
         allowed = []
         for i, own in enumerate(steps):
             options = set(range(0, whole + 1, whole // own))
-            inside = [s for s in options if _within(s / whole, low[i], high[i])]
-            absent = {0} if components is not None else set()
+            inside = [s for s in options if _is_within(s / whole, low[i], high[i])]
+            absent = {0} if n_components is not None else set()
             allowed.append(tuple(sorted(set(inside) | absent)))
-        grid = Grid(whole, tuple(allowed), least, most)
+        grid = CompositionGrid(whole, tuple(allowed), least, most)
         numbers = torch.tensor([SYMBOLS.index(symbol) for symbol in elements])
         for name, value in {
             "elements": elements,
             "numbers": numbers,
-            "radii": element_radii(numbers, None),
+            "radii": resolve_atomic_radii(numbers, None),
             "low": torch.tensor(low, dtype=torch.float64),
             "high": torch.tensor(high, dtype=torch.float64),
             "grid": grid,
             "continuous": step is None,
             "parent": cell,
-            "arrangement": arrangement,
+            "arrangement": decoration,
             "seed": check_count("seed", seed, 0),
-            "facts": Known(elements, price, volumes),
+            "facts": CompositionProperties(elements, price, volumes),
             "_made": {},
         }.items():
             object.__setattr__(self, name, value)
@@ -151,10 +162,10 @@ class Composition:
             shown = {e: (a, b) for e, a, b in zip(elements, low, high, strict=True)}
             condition = f"leave a composition in steps of 1/{whole}"
             way_out = "Widen them, or take a finer step or more atoms."
-            raise SpaceError(must("bounds", condition, shown, way_out))
+            raise SpaceError(error_message("bounds", condition, shown, way_out))
 
     def __repr__(self) -> str:
-        kind = "continuous" if self.continuous else f"step=1/{self.grid.whole}"
+        kind = "continuous" if self.is_continuous else f"step=1/{self.grid.n_steps}"
         return f"Composition({'-'.join(self.elements)}, {kind})"
 
     @property
@@ -165,36 +176,38 @@ class Composition:
     @property
     def size(self) -> int | None:
         """How many compositions there are; None where X are continuous."""
-        return None if self.continuous else self.grid.size
+        return None if self.is_continuous else self.grid.size
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def members(self, start: int, stop: int) -> Tensor:
         """Return compositions `start` to `stop` of the list, `[stop - start, k]`.
 
         Raises:
             SpaceError: X are continuous.
             InputError: there are no such compositions.
         """
-        check_range(self.size, start, stop)
-        return self.grid.unrank(range(start, stop)).double() / self.grid.whole
+        check_member_range(self.size, start, stop)
+        return self.grid.unrank(range(start, stop)).double() / self.grid.n_steps
 
-    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
-        """Yield all compositions, at most `size` at a time, `[·, k]`."""
-        for start, stop in spans(self.size, size):
-            yield self.rows(start, stop)
+    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
+        """Yield all compositions, at most `chunk_size` at a time, `[·, k]`."""
+        for start, stop in chunk_ranges(self.size, chunk_size):
+            yield self.members(start, stop)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return compositions uniform over the space, `[n, k]` float64 on the CPU."""
         check_count("n", n, 0)
         if not n:
-            return empty(self.dimension)
-        if self.continuous:
-            return sample_bounded(self.low, self.high, n, generator)
-        return self.grid.sample(n, generator).double() / self.grid.whole
+            return no_members(self.dimension)
+        if self.is_continuous:
+            return sample_bounded_simplex(
+                self.lower_bounds, self.upper_bounds, n, generator
+            )
+        return self.grid.sample(n, generator).double() / self.grid.n_steps
 
     def decode(self, X: Tensor) -> Structures:
         """Return the supercells at X `[..., k]`, row-major; no gradient flows."""
         parts = []
-        counts = self._counts(X) * (len(self.parent) // self.grid.whole)
+        counts = self._nearest_steps(X) * (len(self.parent) // self.grid.n_steps)
         for row in counts.reshape(-1, self.dimension).tolist():
             parts.append(self._structure(tuple(row)))
         return Structures.cat(parts).to(X.device, X.dtype)
@@ -205,42 +218,54 @@ class Composition:
         Raises:
             InputError: a structure has another element.
         """
-        fractions = composition(
+        fractions = element_fractions(
             structures.numbers, structures.index, len(structures), self.numbers
         )
-        if ((fractions.sum(-1) - 1).abs() > NEAR).any():
+        if ((fractions.sum(-1) - 1).abs() > MEMBER_TOLERANCE).any():
             condition = f"hold only {', '.join(self.elements)}"
             found = ", ".join(sorted(set(structures.formulas())))
-            raise InputError(must("structures", condition, found))
+            raise InputError(error_message("structures", condition, found))
         return fractions.to(structures.dtype)
 
     def contains(self, X: Tensor) -> Tensor:
         """Return whether X `[..., k]` is a composition of the space, `[...]`."""
-        if self.continuous:
-            off = (X - torch.clamp(X, self.low.to(X), self.high.to(X))).abs()
-            return (off < NEAR).all(-1) & ((X.sum(-1) - 1).abs() < NEAR)
-        steps = X.nan_to_num(-1.0) * self.grid.whole
-        near = ((steps - steps.round()).abs() < NEAR * self.grid.whole).all(-1)
+        if self.is_continuous:
+            off = (
+                X - torch.clamp(X, self.lower_bounds.to(X), self.upper_bounds.to(X))
+            ).abs()
+            return (off < MEMBER_TOLERANCE).all(-1) & (
+                (X.sum(-1) - 1).abs() < MEMBER_TOLERANCE
+            )
+        steps = X.nan_to_num(-1.0) * self.grid.n_steps
+        near = (
+            (steps - steps.round()).abs() < MEMBER_TOLERANCE * self.grid.n_steps
+        ).all(-1)
         return near & self.grid.contains(steps.round().long())
 
     def project(self, X: Tensor) -> Tensor:
         """Return the composition of the space nearest to X `[..., k]`."""
-        if self.continuous:
-            return project_bounded(X, self.low.to(X), self.high.to(X))
+        if self.is_continuous:
+            return project_bounded_simplex(
+                X, self.lower_bounds.to(X), self.upper_bounds.to(X)
+            )
         return self.canonical(X)
 
     def canonical(self, X: Tensor) -> Tensor:
         """Return the nearest composition of whole steps or atoms, `[..., k]`."""
-        return self._counts(X).to(X) / self.grid.whole
+        return self._nearest_steps(X).to(X) / self.grid.n_steps
 
-    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
+    def is_duplicate(
+        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
+    ) -> Tensor:
         """Return whether A and B `[..., k]`, broadcast, are one structure, `[...]`.
 
         Raises:
             InputError: the scale is not positive.
         """
-        check_positive("scale", scale, "Compositions are the same or not.")
-        return alike(self.canonical(A), self.canonical(B))
+        check_positive(
+            "tolerance_scale", tolerance_scale, "Compositions are the same or not."
+        )
+        return is_same_member(self.canonical(A), self.canonical(B))
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of compositions, by name.
@@ -256,8 +281,8 @@ class Composition:
         Where an element may take some steps only, it is its next one.
         """
         check_shape("x", x, [self.dimension])
-        steps = self._counts(x).tolist()
-        options = self.grid.allowed
+        steps = self._nearest_steps(x).tolist()
+        options = self.grid.allowed_steps
         less = [
             [own - s for s in reversed(some) if s < own]
             for own, some in zip(steps, options, strict=True)
@@ -276,69 +301,71 @@ class Composition:
                     row[j] += amount
                     rows.append(row)
         found = torch.tensor(rows, dtype=torch.int64).reshape(-1, self.dimension)
-        return found[self.grid.contains(found)].to(x) / self.grid.whole
+        return found[self.grid.contains(found)].to(x) / self.grid.n_steps
 
-    def fractions(self, X: Tensor) -> Tensor:
+    def composition(self, X: Tensor) -> Tensor:
         """Return the composition that is decoded at X `[..., k]`, `[..., k]`."""
         return self.canonical(X)
 
-    def known(self, X: Tensor) -> dict[str, Tensor]:
+    def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
         """Return what is exactly known at X `[..., k]`, each `[...]`.
 
         "x_Cu" and the like; "price" per kilogram and "density" in g/cm³ where prices
         and volumes were given. On the grid itself they are those of what is decoded;
         between its points, where X may be continuous, they interpolate, differentiably.
         """
-        return self.facts.at(X)
+        return self.composition_properties.evaluate(X)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the space, as JSON values."""
         return {
             "kind": "composition",
             "elements": list(self.elements),
-            "continuous": self.continuous,
-            "whole": self.grid.whole,
-            "allowed": [list(options) for options in self.grid.allowed],
-            "bounds": [self.low.tolist(), self.high.tolist()],
-            "components": [self.grid.least, self.grid.most],
+            "continuous": self.is_continuous,
+            "whole": self.grid.n_steps,
+            "allowed": [list(options) for options in self.grid.allowed_steps],
+            "bounds": [self.lower_bounds.tolist(), self.upper_bounds.tolist()],
+            "components": [self.grid.min_components, self.grid.max_components],
             "cell": self.parent.cell.array.tolist(),
             "positions": self.parent.get_positions().tolist(),
-            "arrangement": self.arrangement,
+            "arrangement": self.decoration,
             "seed": self.seed,
-            **self.facts.description(),
+            **self.composition_properties.description(),
         }
 
     @cached_property
-    def _volumes(self) -> Tensor:
+    def _atomic_volumes(self) -> Tensor:
         """Å³ of an atom of each element, `[k]`."""
-        table = self.facts.volumes or atomic_volumes(self.elements)
+        table = self.composition_properties.volumes or atomic_volumes(self.elements)
         return torch.tensor([table[e] for e in self.elements], dtype=torch.float64)
 
-    def _counts(self, X: Tensor) -> Tensor:
+    def _nearest_steps(self, X: Tensor) -> Tensor:
         """Return the nearest composition in whole steps, `[..., k]` int64."""
         check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
         flat = X.detach().reshape(-1, self.dimension).double().nan_to_num(0.0)
-        steps = (flat * self.grid.whole).cpu()
+        steps = (flat * self.grid.n_steps).cpu()
         whole = steps.round().long()
         off = ~self.grid.contains(whole)
-        if self.continuous and bool(off.any()):
-            low, high = self.low, self.high
-            steps = project_bounded(steps / self.grid.whole, low, high)
-            steps = steps * self.grid.whole
-        for rows in off.nonzero().squeeze(-1).split(ROWS):
+        if self.is_continuous and bool(off.any()):
+            low, high = self.lower_bounds, self.upper_bounds
+            steps = project_bounded_simplex(steps / self.grid.n_steps, low, high)
+            steps = steps * self.grid.n_steps
+        for rows in off.nonzero().squeeze(-1).split(COMPOSITIONS_PER_CHUNK):
             if len(rows):  # none are still one part
                 whole[rows] = self.grid.nearest(steps[rows])
         return whole.reshape(X.shape).to(X.device)
 
     def _structure(self, counts: tuple[int, ...]) -> Structures:
         """Return the supercell with these numbers of atoms."""
-        if counts not in self._made:
-            place = ARRANGEMENTS[self.arrangement]
-            self._made[counts] = place(self.parent, counts, self.elements, self.seed)
-        kinds = self._made[counts]
+        if counts not in self._decorations:
+            place = DECORATION_METHODS[self.decoration]
+            self._decorations[counts] = place(
+                self.parent, counts, self.elements, self.seed
+            )
+        kinds = self._decorations[counts]
         atoms = self.parent.copy()
         atoms.numbers = self.numbers[kinds].numpy()
-        volume = float(self._volumes[kinds].sum())
+        volume = float(self._atomic_volumes[kinds].sum())
         scale = (volume / atoms.get_volume()) ** (1 / 3)
         atoms.set_cell(scale * atoms.cell.array, scale_atoms=True)
         return from_ase(atoms)
@@ -347,11 +374,11 @@ class Composition:
         """Give a random share of one element to another."""
         if not len(X):
             return X.clone()
-        giver, taker = self._pairs(X, generator)
+        giver, taker = self._sample_exchange_pair(X, generator)
         every = torch.arange(len(X), device=X.device)
         most = torch.minimum(
-            X[every, giver] - self.low.to(X)[giver],
-            self.high.to(X)[taker] - X[every, taker],
+            X[every, giver] - self.lower_bounds.to(X)[giver],
+            self.upper_bounds.to(X)[taker] - X[every, taker],
         ).clamp(min=0)
         share = uniform((len(X),), generator).to(X) * most
         moved = X.clone()
@@ -365,7 +392,7 @@ class Composition:
         for i, x in enumerate(X):
             near = self.neighbors(x)
             if len(near):
-                place = pick(torch.zeros(1, len(near)), generator)
+                place = sample_categorical(torch.zeros(1, len(near)), generator)
                 moved[i] = near[int(place)]
         return moved
 
@@ -373,77 +400,93 @@ class Composition:
         """Draw another composition."""
         return self.sample(len(X), generator).to(X)
 
-    def _pairs(self, X: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _sample_exchange_pair(
+        self, X: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Return an element that has some to give and another, `[n]` each."""
-        spare = (X - self.low.to(X)).clamp(min=1e-12).log()
-        giver = pick(torch.where(spare > math.log(NEAR), 0.0, -1e3).to(X), generator)
+        spare = (X - self.lower_bounds.to(X)).clamp(min=1e-12).log()
+        giver = sample_categorical(
+            torch.where(spare > math.log(MEMBER_TOLERANCE), 0.0, -1e3).to(X), generator
+        )
         own = torch.nn.functional.one_hot(giver, self.dimension).bool()
-        taker = pick(torch.zeros_like(X).masked_fill(own, -1e3), generator)
+        taker = sample_categorical(
+            torch.zeros_like(X).masked_fill(own, -1e3), generator
+        )
         return giver, taker
 
 
-def _within(value: float, low: float, high: float) -> bool:
+def _is_within(value: float, low: float, high: float) -> bool:
     return low - 1e-9 <= value <= high + 1e-9
 
 
-def _bounds(
-    elements: tuple[str, ...], given: Mapping[str, tuple[float, float]] | None
+def _parse_bounds(
+    elements: tuple[str, ...], bounds: Mapping[str, tuple[float, float]] | None
 ) -> tuple[list[float], list[float]]:
     """Return the lowest and highest fraction of each element."""
     low, high = [0.0] * len(elements), [1.0] * len(elements)
     way_out = "Give a lowest and a highest fraction, as in {'Cu': (0.1, 0.5)}."
-    for symbol, pair in (given or {}).items():
+    for symbol, pair in (bounds or {}).items():
         if symbol not in elements:
             condition = f"name elements of the space ({', '.join(elements)})"
-            raise InputError(must("bounds", condition, repr(symbol)))
+            raise InputError(error_message("bounds", condition, repr(symbol)))
         name = f"bounds[{symbol!r}]"
         try:
             least, most = (float(value) for value in pair)
         except (TypeError, ValueError) as error:
-            raise InputError(must(name, "be a pair", repr(pair), way_out)) from error
+            raise InputError(
+                error_message(name, "be a pair", repr(pair), way_out)
+            ) from error
         if not 0 <= least <= most <= 1:
             condition = "rise between 0 and 1"
-            raise InputError(must(name, condition, repr(pair), way_out))
+            raise InputError(error_message(name, condition, repr(pair), way_out))
         place = elements.index(symbol)
         low[place], high[place] = least, most
     return low, high
 
 
-def _components(
-    elements: tuple[str, ...], given: int | tuple[int, int] | None, step: object
+def _parse_n_components(
+    elements: tuple[str, ...], n_components: int | tuple[int, int] | None, step: object
 ) -> tuple[int, int]:
     """Return how many elements are present at least and at most."""
     k = len(elements)
-    if given is None:
+    if n_components is None:
         return 1, k
     if step is None:
         condition = "come with a step"
-        raise InputError(must("components", condition, given, "Give `step`, say 1/8."))
-    pair = (given, given) if isinstance(given, int) else tuple(given)
+        raise InputError(
+            error_message(
+                "components", condition, n_components, "Give `step`, say 1/8."
+            )
+        )
+    pair = (
+        (n_components, n_components)
+        if isinstance(n_components, int)
+        else tuple(n_components)
+    )
     if len(pair) != 2 or not 1 <= pair[0] <= pair[1] <= k:
         condition = f"be a number or a rising pair between 1 and {k}"
-        raise InputError(must("components", condition, given))
+        raise InputError(error_message("components", condition, n_components))
     return pair[0], pair[1]
 
 
-def _steps(
-    elements: tuple[str, ...], step: float | Mapping[str, float] | None, atoms: int
+def _parse_steps(
+    elements: tuple[str, ...], step: float | Mapping[str, float] | None, n_atoms: int
 ) -> list[int]:
     """Return into how many steps each element divides the whole."""
     if step is None:
-        return [atoms] * len(elements)
+        return [n_atoms] * len(elements)
     table = step if isinstance(step, Mapping) else dict.fromkeys(elements, step)
     found = []
     for symbol in elements:
         value = table.get(symbol)
         if value is None:
             condition = f"hold every element ({', '.join(elements)})"
-            raise InputError(must("step", condition, f"none for {symbol}"))
+            raise InputError(error_message("step", condition, f"none for {symbol}"))
         check_positive("step", value, "It is a fraction, say 1/8.")
         parts = round(1 / value)
-        if abs(parts * value - 1) > NEAR or atoms % parts:
-            condition = f"make whole atoms of a supercell of {atoms}"
-            way_out = f"Try 1/{atoms}, or give a `parent` of another size."
-            raise InputError(must("step", condition, value, way_out))
+        if abs(parts * value - 1) > MEMBER_TOLERANCE or n_atoms % parts:
+            condition = f"make whole atoms of a supercell of {n_atoms}"
+            way_out = f"Try 1/{n_atoms}, or give a `parent` of another size."
+            raise InputError(error_message("step", condition, value, way_out))
         found.append(parts)
     return found

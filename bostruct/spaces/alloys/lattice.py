@@ -11,25 +11,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, check_positive, check_shape, must
+from bostruct.errors import (
+    InputError,
+    check_count,
+    check_positive,
+    check_shape,
+    error_message,
+)
 from bostruct.spaces.alloys import moves
-from bostruct.spaces.alloys.decoration_enumeration import Coloring
+from bostruct.spaces.alloys.decoration_enumeration import DecorationEnumerator
 from bostruct.spaces.alloys.parent_lattice import parent_atoms
-from bostruct.spaces.alloys.site_permutations import permutations
-from bostruct.spaces.alloys.sublattices import Sites, occupants, sublattices
-from bostruct.spaces.composition_properties import Known, composition
-from bostruct.spaces.formula import element_radii
-from bostruct.spaces.space import CHUNK, NEAR, Move, alike, check_range, empty, spans
+from bostruct.spaces.alloys.site_permutations import symmetry_permutations
+from bostruct.spaces.alloys.sublattices import (
+    ActiveSites,
+    atomic_numbers_on_sites,
+    find_active_sites,
+)
+from bostruct.spaces.composition_properties import (
+    CompositionProperties,
+    element_fractions,
+)
+from bostruct.spaces.formula import resolve_atomic_radii
+from bostruct.spaces.space import (
+    MEMBER_TOLERANCE,
+    MEMBERS_PER_CHUNK,
+    Move,
+    check_member_range,
+    chunk_ranges,
+    is_same_member,
+    no_members,
+)
 from bostruct.structures import SYMBOLS, Structures, from_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-LISTED = 1 << 31
+MAX_LISTING_WORK = 1 << 31
 """Products of a decoration with a symmetry; a space of more is not listed."""
 
-CODES = ("integer", "onehot")
+ENCODINGS = ("integer", "onehot")
 
 
 @final
@@ -57,7 +78,7 @@ class Lattice:
             sites keep what they have.
         counts: how many of each are on the sites of one of these elements,
             `{"Ni": {"Ni": 8, "Al": 8}}`; where not given the composition is free.
-        code: "integer" or "onehot".
+        encoding: "integer" or "onehot".
         volumes: Å³ of an atom by element, where the mass density is to be known. The
             parent's cell is not changed.
         price: of a kilogram by element, which makes the price known.
@@ -65,10 +86,10 @@ class Lattice:
     Attributes:
         parent: the sites.
         numbers: `[k]` int64, elements that may occur.
-        radii: `[k]` Å.
-        sites: sites with a choice, and their options.
-        coloring: their decorations and symmetries.
-        code: as given.
+        atomic_radii: `[k]` Å.
+        active_sites: sites with a choice, and their options.
+        enumerator: their decorations and symmetries.
+        encoding: as given.
 
     Raises:
         InputError: an argument cannot be used.
@@ -77,11 +98,11 @@ class Lattice:
 
     parent: Atoms
     numbers: Tensor
-    radii: Tensor
-    sites: Sites
-    coloring: Coloring
-    code: str
-    facts: Known
+    atomic_radii: Tensor
+    active_sites: ActiveSites
+    enumerator: DecorationEnumerator
+    encoding: str
+    composition_properties: CompositionProperties
 
     def __init__(
         self,
@@ -89,82 +110,82 @@ class Lattice:
         species: Mapping[str, Sequence[str]],
         *,
         counts: Mapping[str, Mapping[str, int]] | None = None,
-        code: str = "integer",
+        encoding: str = "integer",
         volumes: Mapping[str, float] | None = None,
         price: Mapping[str, float] | None = None,
     ) -> None:
-        if code not in CODES:
-            condition = f"be one of {', '.join(CODES)}"
-            raise InputError(must("code", condition, repr(code)))
+        if encoding not in ENCODINGS:
+            condition = f"be one of {', '.join(ENCODINGS)}"
+            raise InputError(error_message("encoding", condition, repr(encoding)))
         atoms = parent_atoms(parent)
-        sites = sublattices(atoms, species, counts)
+        sites = find_active_sites(atoms, species, counts)
         kinds = np.array(atoms.get_atomic_numbers())
-        kinds[sites.where.numpy()] = -1 - sites.part.numpy()
-        P = permutations(atoms, kinds)
+        kinds[sites.parent_indices.numpy()] = -1 - sites.sublattice_index.numpy()
+        P = symmetry_permutations(atoms, kinds)
         # symmetries of the sites that have a choice
         place = torch.full((len(atoms),), -1)
-        place[sites.where] = torch.arange(len(sites.where))
-        P = place[P[:, sites.where]].unique(dim=0)
+        place[sites.parent_indices] = torch.arange(len(sites.parent_indices))
+        P = place[P[:, sites.parent_indices]].unique(dim=0)
         elements = sites.elements
         numbers = torch.tensor([SYMBOLS.index(symbol) for symbol in elements])
         for name, value in {
             "parent": atoms,
             "numbers": numbers,
-            "radii": element_radii(numbers, None),
+            "radii": resolve_atomic_radii(numbers, None),
             "sites": sites,
-            "coloring": Coloring(sites.parts, P),
-            "code": code,
-            "facts": Known(elements, price, volumes),
+            "coloring": DecorationEnumerator(sites.sublattices, P),
+            "code": encoding,
+            "facts": CompositionProperties(elements, price, volumes),
         }.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         found = self.parent.get_chemical_formula()
-        return f"Lattice({found}, {len(self.sites.where)} sites with a choice)"
+        return f"Lattice({found}, {len(self.active_sites.parent_indices)} sites with a choice)"
 
     @property
     def dimension(self) -> int:
         """The number of sites with a choice, or of all their options together."""
-        width = self.sites.width
-        return len(width) if self.code == "integer" else int(width.sum())
+        width = self.active_sites.n_options
+        return len(width) if self.encoding == "integer" else int(width.sum())
 
     @property
-    def count(self) -> int:
+    def n_decorations(self) -> int:
         """How many different decorations there are, by Burnside's lemma."""
-        return self.coloring.size
+        return self.enumerator.n_distinct
 
     @property
     def size(self) -> int | None:
         """The same where they can be listed, else None."""
-        work = self.coloring.labelings * len(self.coloring.P)
-        return self.count if work <= LISTED else None
+        work = self.enumerator.n_decorations * len(self.enumerator.permutations)
+        return self.n_decorations if work <= MAX_LISTING_WORK else None
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def members(self, start: int, stop: int) -> Tensor:
         """Return decorations `start` to `stop` of the list, `[stop - start, d]`.
 
         Raises:
             SpaceError: there are too many to list.
             InputError: there are no such decorations.
         """
-        check_range(self.size, start, stop)
-        return self._coordinates(self._list[start:stop].long())
+        check_member_range(self.size, start, stop)
+        return self._coordinates(self._canonical_decorations[start:stop].long())
 
-    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
-        """Yield all different decorations, at most `size` at a time, `[·, d]`."""
-        for start, stop in spans(self.size, size):
-            yield self.rows(start, stop)
+    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
+        """Yield all different decorations, at most `chunk_size` at a time, `[·, d]`."""
+        for start, stop in chunk_ranges(self.size, chunk_size):
+            yield self.members(start, stop)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return decorations uniform over what is different, `[n, d]` float64."""
         check_count("n", n, 0)
         if not n:
-            return empty(self.dimension)
-        C = self.coloring.sample(n, generator)
-        return self._coordinates(self.coloring.canonical(C))
+            return no_members(self.dimension)
+        C = self.enumerator.sample(n, generator)
+        return self._coordinates(self.enumerator.canonical(C))
 
     def decode(self, X: Tensor) -> Structures:
         """Return the structures at X `[..., d]`, row-major; no gradient flows."""
-        Z = self._atomic(self.codes(X))  # [n, a]
+        Z = self._atomic_numbers(self.occupations(X))  # [n, a]
         n, a = Z.shape
         held = Z > 0
         base = from_ase(self.parent).to(dtype=X.dtype)
@@ -191,39 +212,45 @@ class Lattice:
         base = from_ase(self.parent)
         rows = []
         for one in structures.to("cpu", torch.float64).split():
-            Z = occupants(one, base)
-            C = self.sites.read(Z)
-            if C is None or not bool(self._allowed(C)):
+            Z = atomic_numbers_on_sites(one, base)
+            C = self.active_sites.occupations_from_numbers(Z)
+            if C is None or not bool(self._has_valid_counts(C)):
                 condition = "be decorations of this lattice"
-                raise InputError(must("structures", condition, one.formulas()[0]))
+                raise InputError(
+                    error_message("structures", condition, one.formulas()[0])
+                )
             rows.append(C)
-        C = self.coloring.canonical(torch.stack(rows))
+        C = self.enumerator.canonical(torch.stack(rows))
         return self._coordinates(C).to(structures.device, structures.dtype)
 
     def contains(self, X: Tensor) -> Tensor:
         """Return whether X `[..., d]` is a decoration of the space, `[...]`."""
         flat = X.detach().reshape(-1, self.dimension).double().cpu()
-        C = self._round(flat.nan_to_num(-1.0))
-        near = ((self._coordinates(C) - flat).abs() < NEAR).all(-1)
-        return (near & self._allowed(C)).reshape(X.shape[:-1]).to(X.device)
+        C = self._nearest_options(flat.nan_to_num(-1.0))
+        near = ((self._coordinates(C) - flat).abs() < MEMBER_TOLERANCE).all(-1)
+        return (near & self._has_valid_counts(C)).reshape(X.shape[:-1]).to(X.device)
 
     def project(self, X: Tensor) -> Tensor:
         """Return the decoration nearest to X `[..., d]`, not canonical."""
-        return self._coordinates(self.codes(X)).reshape(X.shape).to(X)
+        return self._coordinates(self.occupations(X)).reshape(X.shape).to(X)
 
     def canonical(self, X: Tensor) -> Tensor:
         """Return the first decoration equal to X by symmetry, `[..., d]`."""
-        C = self.coloring.canonical(self.codes(X))
+        C = self.enumerator.canonical(self.occupations(X))
         return self._coordinates(C).reshape(X.shape).to(X)
 
-    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
+    def is_duplicate(
+        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
+    ) -> Tensor:
         """Return whether a symmetry maps A to B `[..., d]`, broadcast, `[...]`.
 
         Raises:
             InputError: the scale is not positive.
         """
-        check_positive("scale", scale, "Decorations are the same or not.")
-        return alike(self.canonical(A), self.canonical(B))
+        check_positive(
+            "tolerance_scale", tolerance_scale, "Decorations are the same or not."
+        )
+        return is_same_member(self.canonical(A), self.canonical(B))
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of decorations, by name.
@@ -233,7 +260,7 @@ class Lattice:
         one. What they return is canonical.
         """
         names = ["block", "swap"]
-        if any(part.counts is None for part in self.sites.parts):
+        if any(part.counts is None for part in self.active_sites.sublattices):
             names.insert(1, "flip")
         return {name: partial(self._move, name) for name in names}
 
@@ -244,31 +271,35 @@ class Lattice:
         two.
         """
         check_shape("x", x, [self.dimension])
-        C = self.coloring.canonical(self.codes(x))
-        near = moves.around(C[0], self.sites)
-        near = self.coloring.canonical(near).unique(dim=0) if len(near) else near
+        C = self.enumerator.canonical(self.occupations(x))
+        near = moves.neighbor_decorations(C[0], self.active_sites)
+        near = self.enumerator.canonical(near).unique(dim=0) if len(near) else near
         near = near[(near != C).any(-1)]
         return self._coordinates(near).to(x)
 
-    def fractions(self, X: Tensor) -> Tensor:
+    def composition(self, X: Tensor) -> Tensor:
         """Return the share of each element in the atoms at X `[..., d]`, `[..., k]`."""
-        Z = self._atomic(self.codes(X))
+        Z = self._atomic_numbers(self.occupations(X))
         held = Z > 0
         index = torch.arange(len(Z)).unsqueeze(-1).expand(Z.shape)[held]
-        found = composition(Z[held], index, len(Z), self.numbers)
+        found = element_fractions(Z[held], index, len(Z), self.numbers)
         return found.reshape(*X.shape[:-1], -1).to(X)
 
-    def known(self, X: Tensor) -> dict[str, Tensor]:
+    def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
         """Return what is exactly known at X `[..., d]`, each `[...]`.
 
         "x_Cu" and the like; "price" per kilogram and "density" in g/cm³ where prices
         and volumes were given.
         """
-        return self.facts.at(self.fractions(X))
+        return self.composition_properties.evaluate(self.composition(X))
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the space, as JSON values."""
-        parts = zip(self.sites.parts, self.sites.names, strict=True)
+        parts = zip(
+            self.active_sites.sublattices,
+            self.active_sites.sublattice_options,
+            strict=True,
+        )
         return {
             "kind": "lattice",
             "numbers": self.parent.get_atomic_numbers().tolist(),
@@ -277,72 +308,80 @@ class Lattice:
             "pbc": self.parent.pbc.tolist(),
             "sites": [
                 {
-                    "sites": self.sites.where[list(part.sites)].tolist(),
+                    "sites": self.active_sites.parent_indices[
+                        list(part.sites)
+                    ].tolist(),
                     "species": list(names),
                     "counts": None if part.counts is None else list(part.counts),
                 }
                 for part, names in parts
             ],
-            "code": self.code,
-            **self.facts.description(),
+            "code": self.encoding,
+            **self.composition_properties.description(),
         }
 
-    def codes(self, X: Tensor) -> Tensor:
+    def occupations(self, X: Tensor) -> Tensor:
         """Return what each site holds at X `[..., d]`, `[n, s]` int64 on the CPU.
 
         Where X is no decoration it is the nearest one.
         """
         check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
         flat = X.detach().reshape(-1, self.dimension).double().cpu().nan_to_num(0.0)
-        C = self._round(flat)
-        for row in (~self._allowed(C)).nonzero().flatten().tolist():
-            C[row] = self.sites.assign(self._scores(flat[row]))
+        C = self._nearest_options(flat)
+        for row in (~self._has_valid_counts(C)).nonzero().flatten().tolist():
+            C[row] = self.active_sites.best_assignment(self._option_scores(flat[row]))
         return C
 
     @cached_property
-    def _list(self) -> Tensor:
+    def _canonical_decorations(self) -> Tensor:
         """All canonical decorations, `[size, s]` uint8."""
         found = []
-        for labels in self.coloring.labels():
-            kept = self.coloring.leading(labels)
+        for labels in self.enumerator.iter_decorations():
+            kept = self.enumerator.is_canonical(labels)
             found.append(labels[kept].to(torch.uint8))
         return torch.cat(found)
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
         if not len(X):
             return X.clone()
-        C = getattr(moves, name)(self.codes(X), self.sites, generator)
-        return self._coordinates(self.coloring.canonical(C)).to(X)
+        C = getattr(moves, name)(self.occupations(X), self.active_sites, generator)
+        return self._coordinates(self.enumerator.canonical(C)).to(X)
 
     def _coordinates(self, C: Tensor) -> Tensor:
         """Return decorations `[n, s]` as X, `[n, d]` float64."""
-        if self.code == "integer":
+        if self.encoding == "integer":
             return C.double()
-        hot = torch.nn.functional.one_hot(C, int(self.sites.width.max()))
-        return hot[:, self.sites.real].double()
+        hot = torch.nn.functional.one_hot(C, int(self.active_sites.n_options.max()))
+        return hot[:, self.active_sites.option_mask].double()
 
-    def _scores(self, X: Tensor) -> Tensor:
+    def _option_scores(self, X: Tensor) -> Tensor:
         """Return how well options suit sites at X `[..., d]`, `[..., s, k]`."""
-        k = int(self.sites.width.max())
-        if self.code == "integer":
+        k = int(self.active_sites.n_options.max())
+        if self.encoding == "integer":
             return -(X.unsqueeze(-1) - torch.arange(k)).square()
-        scores = torch.full((*X.shape[:-1], *self.sites.real.shape), -torch.inf)
+        scores = torch.full(
+            (*X.shape[:-1], *self.active_sites.option_mask.shape), -torch.inf
+        )
         scores = scores.double()
-        scores[..., self.sites.real] = X
+        scores[..., self.active_sites.option_mask] = X
         return scores
 
-    def _round(self, X: Tensor) -> Tensor:
+    def _nearest_options(self, X: Tensor) -> Tensor:
         """Return the best option of each site at X `[n, d]`, `[n, s]`."""
-        scores = self._scores(X).masked_fill(~self.sites.real, -torch.inf)
+        scores = self._option_scores(X).masked_fill(
+            ~self.active_sites.option_mask, -torch.inf
+        )
         return scores.argmax(-1)
 
-    def _allowed(self, C: Tensor) -> Tensor:
+    def _has_valid_counts(self, C: Tensor) -> Tensor:
         """Return whether decorations `[..., s]` hold as many of each as they must."""
-        return self.sites.counted(C)
+        return self.active_sites.has_valid_counts(C)
 
-    def _atomic(self, C: Tensor) -> Tensor:
+    def _atomic_numbers(self, C: Tensor) -> Tensor:
         """Return the atomic numbers on all sites, 0 where vacant, `[n, a]`."""
         Z = torch.from_numpy(np.array(self.parent.get_atomic_numbers())).long()
         Z = Z.repeat(len(C), 1)
-        Z[:, self.sites.where] = self.sites.table.gather(1, C.T).T
+        Z[:, self.active_sites.parent_indices] = (
+            self.active_sites.option_numbers.gather(1, C.T).T
+        )
         return Z

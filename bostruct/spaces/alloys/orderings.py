@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, SpaceError, check_count, must
-from bostruct.spaces.alloys.decoration import need_icet
-from bostruct.spaces.alloys.parent_lattice import hushed, primitive, supercell
-from bostruct.spaces.composition_properties import Known, check_elements
+from bostruct.errors import InputError, SpaceError, check_count, error_message
+from bostruct.spaces.alloys.decoration import require_icet
+from bostruct.spaces.alloys.parent_lattice import (
+    parent_supercell,
+    primitive_cell,
+    suppress_spglib_warnings,
+)
+from bostruct.spaces.composition_properties import CompositionProperties, check_elements
 from bostruct.spaces.pools.pool import Pool
-from bostruct.spaces.space import CHUNK, Move
+from bostruct.spaces.space import MEMBERS_PER_CHUNK, Move
 from bostruct.structures import Structures, from_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-MOST = 10**6
+MAX_ORDERINGS = 10**6
 """Orderings kept; more would not fit a search that scores each."""
 
 
@@ -41,7 +45,7 @@ class Orderings:
         species: elements of all its sites; or of the sites on which the parent has one
             element, by that element, as in `{"Ni": ["Ni", "Al"]}`. Other sites keep
             what they have.
-        atoms: of a cell, at most.
+        max_atoms: of a cell, at most.
         bounds: lowest and highest fraction of an element among all atoms, as in
             `{"Cu": (0.0, 0.5)}`.
         volumes: Å³ of an atom by element. Where given, cells are scaled to their sum
@@ -50,7 +54,7 @@ class Orderings:
 
     Attributes:
         pool: the list.
-        atoms: as given.
+        max_atoms: as given.
         numbers: `[k]` int64, elements that occur, in order.
         radii: `[k]` Å.
 
@@ -60,36 +64,46 @@ class Orderings:
     """
 
     pool: Pool
-    atoms: int
+    max_atoms: int
 
     def __init__(
         self,
         parent: Atoms | Structure,
         species: Sequence[str] | Mapping[str, Sequence[str]],
-        atoms: int,
+        max_atoms: int,
         *,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         volumes: Mapping[str, float] | None = None,
         price: Mapping[str, float] | None = None,
     ) -> None:
-        need_icet("space", "Orderings")
-        cell = primitive(supercell(parent))
-        check_count("atoms", atoms, len(cell), "The primitive cell holds as many.")
-        options = _options(cell, species)
+        require_icet("space", "Orderings")
+        cell = primitive_cell(parent_supercell(parent))
+        check_count(
+            "max_atoms", max_atoms, len(cell), "The primitive cell holds as many."
+        )
+        options = _site_options(cell, species)
         elements = sorted({one for names in options for one in names})
         _check_bounds(bounds, elements)
-        Known(tuple(elements), price, volumes)
-        parts = _enumerated(cell, options, atoms // len(cell), bounds, volumes)
-        pool = Pool(parts, distinct=True, closeness=0.1, volumes=volumes, price=price)
+        CompositionProperties(tuple(elements), price, volumes)
+        parts = _enumerate_orderings(
+            cell, options, max_atoms // len(cell), bounds, volumes
+        )
+        pool = Pool(
+            parts,
+            assume_distinct=True,
+            min_distance_factor=0.1,
+            volumes=volumes,
+            price=price,
+        )
         object.__setattr__(self, "pool", pool)
-        object.__setattr__(self, "atoms", atoms)
+        object.__setattr__(self, "atoms", max_atoms)
 
     def __len__(self) -> int:
         return len(self.pool)
 
     def __repr__(self) -> str:
-        names = "-".join(self.pool.facts.elements)
-        return f"Orderings({names}, {len(self)} up to {self.atoms} atoms)"
+        names = "-".join(self.pool.composition_properties.elements)
+        return f"Orderings({names}, {len(self)} up to {self.max_atoms} atoms)"
 
     @property
     def numbers(self) -> Tensor:
@@ -97,9 +111,9 @@ class Orderings:
         return self.pool.numbers
 
     @property
-    def radii(self) -> Tensor:
+    def atomic_radii(self) -> Tensor:
         """Their radii, `[k]` Å."""
-        return self.pool.radii
+        return self.pool.atomic_radii
 
     @property
     def dimension(self) -> int:
@@ -111,13 +125,13 @@ class Orderings:
         """How many there are."""
         return self.pool.size
 
-    def rows(self, start: int, stop: int) -> Tensor:
+    def members(self, start: int, stop: int) -> Tensor:
         """Return the places of orderings `start` to `stop`, `[stop - start, 1]`."""
-        return self.pool.rows(start, stop)
+        return self.pool.members(start, stop)
 
-    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
-        """Yield the places of all orderings, at most `size` at a time, `[·, 1]`."""
-        return self.pool.chunks(size)
+    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
+        """Yield the places of all orderings, at most `chunk_size` at a time, `[·, 1]`."""
+        return self.pool.iter_members(chunk_size)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return places of orderings, all as probable, `[n, 1]` float64."""
@@ -143,28 +157,30 @@ class Orderings:
         """Return the place nearest to X `[..., 1]`, as no ordering occurs twice."""
         return self.pool.canonical(X)
 
-    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
+    def is_duplicate(
+        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
+    ) -> Tensor:
         """Return whether A and B `[..., 1]`, broadcast, are one ordering, `[...]`."""
-        return self.pool.same(A, B, scale)
+        return self.pool.is_duplicate(A, B, tolerance_scale)
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes: "jump" goes to any other ordering."""
         return self.pool.moves()
 
-    def fractions(self, X: Tensor) -> Tensor:
+    def composition(self, X: Tensor) -> Tensor:
         """Return the share of each element at X `[..., 1]`, `[..., k]`."""
-        return self.pool.fractions(X)
+        return self.pool.composition(X)
 
-    def known(self, X: Tensor) -> dict[str, Tensor]:
+    def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
         """Return what is exactly known at X `[..., 1]`, each `[...]`; see `Pool`."""
-        return self.pool.known(X)
+        return self.pool.exact_properties(X)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the space, as JSON values."""
-        return {**self.pool.description(), "kind": "orderings", "atoms": self.atoms}
+        return {**self.pool.description(), "kind": "orderings", "atoms": self.max_atoms}
 
 
-def _options(
+def _site_options(
     cell: Atoms, species: Sequence[str] | Mapping[str, Sequence[str]]
 ) -> list[list[str]]:
     """Return the elements that each site of the primitive cell may hold."""
@@ -175,7 +191,7 @@ def _options(
         if symbol not in symbols:
             known = ", ".join(sorted(set(symbols)))
             condition = f"name elements of the parent ({known})"
-            raise InputError(must("species", condition, repr(symbol)))
+            raise InputError(error_message("species", condition, repr(symbol)))
     table = {
         symbol: list(check_elements(f"species[{symbol!r}]", names))
         for symbol, names in species.items()
@@ -189,16 +205,16 @@ def _check_bounds(
     for symbol, pair in (bounds or {}).items():
         if symbol not in elements:
             condition = f"name elements that may occur ({', '.join(elements)})"
-            raise InputError(must("bounds", condition, repr(symbol)))
+            raise InputError(error_message("bounds", condition, repr(symbol)))
         if len(pair) != 2 or not 0 <= pair[0] <= pair[1] <= 1:
             condition = "rise between 0 and 1"
-            raise InputError(must(f"bounds[{symbol!r}]", condition, pair))
+            raise InputError(error_message(f"bounds[{symbol!r}]", condition, pair))
 
 
-def _enumerated(
+def _enumerate_orderings(
     cell: Atoms,
     options: list[list[str]],
-    cells: int,
+    max_cells: int,
     bounds: Mapping[str, tuple[float, float]] | None,
     volumes: Mapping[str, float] | None,
 ) -> Structures:
@@ -210,16 +226,18 @@ def _enumerated(
     from icet.tools import enumerate_structures
 
     made = enumerate_structures(
-        cell, range(1, cells + 1), options, concentration_restrictions=bounds
+        cell, range(1, max_cells + 1), options, concentration_restrictions=bounds
     )
-    with hushed():
-        found = list(islice(made, MOST + 1))
-    if len(found) > MOST:
-        condition = f"make at most {MOST} orderings"
-        raise SpaceError(must("atoms", condition, "more", "Take smaller cells."))
+    with suppress_spglib_warnings():
+        found = list(islice(made, MAX_ORDERINGS + 1))
+    if len(found) > MAX_ORDERINGS:
+        condition = f"make at most {MAX_ORDERINGS} orderings"
+        raise SpaceError(
+            error_message("atoms", condition, "more", "Take smaller cells.")
+        )
     if not found:
         condition = "leave an ordering"
-        raise SpaceError(must("bounds", condition, bounds, "Widen them."))
+        raise SpaceError(error_message("bounds", condition, bounds, "Widen them."))
     for ordering in found:
         if volumes is not None:
             volume = sum(volumes[one] for one in ordering.symbols)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def suppress_spglib_warnings() -> Iterator[None]:
     """Keep spglib, also where icet calls it, from telling how it will fail one day.
 
     Since 2.7 each call warns that errors will be raised instead of returning None.
@@ -46,20 +46,20 @@ def parent_atoms(parent: Atoms | Structure) -> Atoms:
         )
     elif hasattr(parent, "lattice") and hasattr(parent, "cart_coords"):
         made = Made(
-            [_symbol(site) for site in parent],
+            [_majority_element(site) for site in parent],
             positions=parent.cart_coords,
             cell=np.array(parent.lattice.matrix),
             pbc=parent.lattice.pbc,
         )
     else:
         condition = "be ASE's Atoms or pymatgen's Structure"
-        raise InputError(must("parent", condition, type(parent).__name__))
+        raise InputError(error_message("parent", condition, type(parent).__name__))
     if not len(made):
-        raise InputError(must("parent", "have at least one site", 0))
+        raise InputError(error_message("parent", "have at least one site", 0))
     return made
 
 
-def supercell(parent: Atoms | Structure | None) -> Atoms:
+def parent_supercell(parent: Atoms | Structure | None) -> Atoms:
     """Return a parent that repeats along all its axes; by default 32 sites of fcc.
 
     Raises:
@@ -72,11 +72,11 @@ def supercell(parent: Atoms | Structure | None) -> Atoms:
     made = parent_atoms(parent)
     if not made.pbc.all():
         condition = "repeat along three axes"
-        raise InputError(must("parent", condition, f"pbc {made.pbc.tolist()}"))
+        raise InputError(error_message("parent", condition, f"pbc {made.pbc.tolist()}"))
     return made
 
 
-def primitive(atoms: Atoms) -> Atoms:
+def primitive_cell(atoms: Atoms) -> Atoms:
     """Return a primitive cell of a crystal, neither turned nor idealised.
 
     Raises:
@@ -90,15 +90,17 @@ def primitive(atoms: Atoms) -> Atoms:
         atoms.get_scaled_positions(),
         atoms.get_atomic_numbers(),
     )
-    with hushed():
+    with suppress_spglib_warnings():
         found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True)
     if found is None:
         condition = "have a primitive cell that spglib finds"
-        raise InputError(must("parent", condition, atoms.get_chemical_formula()))
+        raise InputError(
+            error_message("parent", condition, atoms.get_chemical_formula())
+        )
     lattice, positions, numbers = found
     return Made(numbers, scaled_positions=positions, cell=lattice, pbc=True)
 
 
-def _symbol(site: Any) -> str:  # noqa: ANN401  pymatgen's PeriodicSite
+def _majority_element(site: Any) -> str:  # noqa: ANN401  pymatgen's PeriodicSite
     shares = site.species.items()
     return str(max(shares, key=lambda pair: pair[1])[0].symbol)

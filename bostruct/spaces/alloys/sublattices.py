@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, SpaceError, must
+from bostruct.errors import InputError, SpaceError, error_message
 from bostruct.spaces.alloys.decoration_enumeration import Sublattice
 from bostruct.structures import SYMBOLS, Structures
 
@@ -18,96 +18,102 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 VACANCY = "X"
-FORBIDDEN = 1e9
+FORBIDDEN_COST = 1e9
 """Cost of what a site may not hold, far above all others."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Sites:
+class ActiveSites:
     """The sites with a choice, in the order of the parent.
 
     Attributes:
-        where: `[s]` int64, their places in the parent.
-        parts: the sublattices, of places among these sites.
-        names: the options of each sublattice.
+        parent_indices: `[s]` int64, their places in the parent.
+        sublattices: the sublattices, of places among these sites.
+        sublattice_options: the options of each sublattice.
         elements: all elements that may occur, on other sites too, in alphabetical
             order.
         distances: `[s, s]` Å between them, the nearest images.
     """
 
-    where: Tensor
-    parts: tuple[Sublattice, ...]
-    names: tuple[tuple[str, ...], ...]
+    parent_indices: Tensor
+    sublattices: tuple[Sublattice, ...]
+    sublattice_options: tuple[tuple[str, ...], ...]
     elements: tuple[str, ...]
     distances: Tensor
 
     @cached_property
-    def part(self) -> Tensor:
+    def sublattice_index(self) -> Tensor:
         """The sublattice of each site, `[s]`."""
-        found = torch.zeros(len(self.where), dtype=torch.int64)
-        for place, part in enumerate(self.parts):
+        found = torch.zeros(len(self.parent_indices), dtype=torch.int64)
+        for place, part in enumerate(self.sublattices):
             found[list(part.sites)] = place
         return found
 
     @cached_property
-    def width(self) -> Tensor:
+    def n_options(self) -> Tensor:
         """The options of each site, `[s]`."""
-        return torch.tensor([part.options for part in self.parts])[self.part]
+        return torch.tensor([part.n_options for part in self.sublattices])[
+            self.sublattice_index
+        ]
 
     @cached_property
-    def real(self) -> Tensor:
+    def option_mask(self) -> Tensor:
         """Whether each site has an option of each place, `[s, k]` bool."""
-        return torch.arange(int(self.width.max())) < self.width.unsqueeze(-1)
+        return torch.arange(int(self.n_options.max())) < self.n_options.unsqueeze(-1)
 
     @cached_property
-    def table(self) -> Tensor:
+    def option_numbers(self) -> Tensor:
         """Atomic numbers of the options, `[s, k]` int64; -1 where there are fewer."""
-        rows = torch.full((len(self.parts), int(self.width.max())), -1)
-        for row, names in zip(rows, self.names, strict=True):
+        rows = torch.full((len(self.sublattices), int(self.n_options.max())), -1)
+        for row, names in zip(rows, self.sublattice_options, strict=True):
             numbers = [SYMBOLS.index(symbol) for symbol in names]
             row[: len(names)] = torch.tensor(numbers)
-        return rows[self.part]
+        return rows[self.sublattice_index]
 
     @cached_property
-    def free(self) -> Tensor:
+    def has_free_composition(self) -> Tensor:
         """Whether the composition of the sublattice of each site is free, `[s]`."""
-        return torch.tensor([part.counts is None for part in self.parts])[self.part]
+        return torch.tensor([part.counts is None for part in self.sublattices])[
+            self.sublattice_index
+        ]
 
-    def counted(self, C: Tensor) -> Tensor:
+    def has_valid_counts(self, C: Tensor) -> Tensor:
         """Return whether decorations `[..., s]` hold as many of each as they must."""
         found = torch.ones(C.shape[:-1], dtype=torch.bool)
-        for part in self.parts:
+        for part in self.sublattices:
             if part.counts is not None:
                 own = C[..., list(part.sites)]
-                own = torch.nn.functional.one_hot(own, int(self.width.max())).sum(-2)
+                own = torch.nn.functional.one_hot(own, int(self.n_options.max())).sum(
+                    -2
+                )
                 wanted = torch.tensor(part.counts)
-                found &= (own[..., : part.options] == wanted).all(-1)
+                found &= (own[..., : part.n_options] == wanted).all(-1)
         return found
 
-    def read(self, Z: Tensor | None) -> Tensor | None:
+    def occupations_from_numbers(self, Z: Tensor | None) -> Tensor | None:
         """Return what sites hold, `[s]`, from the numbers on all `[a]`, 0 if vacant.
 
         None where a site holds what is no option of it.
         """
         if Z is None:
             return None
-        match = self.table == Z[self.where].unsqueeze(-1)
+        match = self.option_numbers == Z[self.parent_indices].unsqueeze(-1)
         return match.long().argmax(-1) if bool(match.any(-1).all()) else None
 
-    def assign(self, scores: Tensor) -> Tensor:
+    def best_assignment(self, scores: Tensor) -> Tensor:
         """Return the decoration of the highest score with the right counts, `[s]`.
 
         `scores` is `[s, k]`; where the composition is free each site has its best.
         """
         from scipy.optimize import linear_sum_assignment
 
-        found = scores.masked_fill(~self.real, -torch.inf).argmax(-1)
-        for part in self.parts:
+        found = scores.masked_fill(~self.option_mask, -torch.inf).argmax(-1)
+        for part in self.sublattices:
             if part.counts is None:
                 continue
             sites = list(part.sites)
-            slots = torch.arange(part.options).repeat_interleave(
+            slots = torch.arange(part.n_options).repeat_interleave(
                 torch.tensor(part.counts)
             )
             cost = -scores[sites][:, slots]
@@ -116,11 +122,11 @@ class Sites:
         return found
 
 
-def sublattices(
+def find_active_sites(
     atoms: Atoms,
     species: Mapping[str, Sequence[str]],
     counts: Mapping[str, Mapping[str, int]] | None,
-) -> Sites:
+) -> ActiveSites:
     """Return the sites of a parent on which there is a choice.
 
     Raises:
@@ -129,19 +135,19 @@ def sublattices(
     """
     symbols = atoms.get_chemical_symbols()
     _check_names(symbols, species, counts)
-    options = {symbol: _options(symbol, species[symbol]) for symbol in species}
+    options = {symbol: _parse_options(symbol, species[symbol]) for symbol in species}
     chosen = {symbol: names for symbol, names in options.items() if len(names) > 1}
     where = [i for i, symbol in enumerate(symbols) if symbol in chosen]
     if not where:
         condition = "leave a choice"
-        raise SpaceError(must("species", condition, dict(species)))
+        raise SpaceError(error_message("species", condition, dict(species)))
     parts, named = [], []
-    for symbols_of, names in _merged(chosen, counts or {}):
+    for symbols_of, names in _group_sublattices(chosen, counts or {}):
         sites = tuple(p for p, i in enumerate(where) if symbols[i] in symbols_of)
         given = (counts or {}).get(symbols_of[0])
         own = None
         if given is not None:
-            own = _counts(symbols_of[0], names, given, len(sites))
+            own = _parse_counts(symbols_of[0], names, given, len(sites))
         parts.append(Sublattice(sites, len(names), own))
         named.append(names)
     held = {options.get(s, (s,))[0] for s in symbols if s not in chosen}
@@ -150,9 +156,9 @@ def sublattices(
         if symbol in options and symbol not in chosen:
             symbols[i] = options[symbol][0]
     found = held | {name for names in chosen.values() for name in names}
-    _check_vacant(held, parts, named)
+    _check_not_all_vacant(held, parts, named)
     atoms.set_chemical_symbols(symbols)
-    return Sites(
+    return ActiveSites(
         torch.tensor(where),
         tuple(parts),
         tuple(named),
@@ -163,29 +169,32 @@ def sublattices(
     )
 
 
-def occupants(one: Structures, base: Structures) -> Tensor | None:
+def atomic_numbers_on_sites(structure: Structures, parent: Structures) -> Tensor | None:
     """Return the atomic numbers on the sites of a parent, `[a]`, 0 where vacant.
 
     None where two atoms share a site, or the cells repeat in different ways.
     """
-    if not bool((one.pbc == base.pbc).all()):
+    if not bool((structure.pbc == parent.pbc).all()):
         return None
-    pbc = base.pbc[0]
-    gap = one.positions.unsqueeze(1) - base.positions
+    pbc = parent.pbc[0]
+    gap = structure.positions.unsqueeze(1) - parent.positions
     if bool(pbc.any()):
-        ours, theirs = _filled(base.cell[0], pbc), _filled(one.cell[0], pbc)
-        gap = one.positions @ theirs.inverse()
-        gap = gap.unsqueeze(1) - base.positions @ ours.inverse()
+        ours, theirs = (
+            _complete_cell(parent.cell[0], pbc),
+            _complete_cell(structure.cell[0], pbc),
+        )
+        gap = structure.positions @ theirs.inverse()
+        gap = gap.unsqueeze(1) - parent.positions @ ours.inverse()
         gap = (gap - gap.round() * pbc) @ ours
     site = gap.norm(dim=-1).argmin(-1)  # [atoms]
     if len(site.unique()) < len(site):
         return None
-    Z = torch.zeros(len(base.numbers), dtype=torch.int64)
-    Z[site] = one.numbers
+    Z = torch.zeros(len(parent.numbers), dtype=torch.int64)
+    Z[site] = structure.numbers
     return Z
 
 
-def _filled(cell: Tensor, pbc: Tensor) -> Tensor:
+def _complete_cell(cell: Tensor, pbc: Tensor) -> Tensor:
     """Return a cell with unit vectors along which it does not repeat, `[3, 3]` Å."""
     if bool(pbc.all()):
         return cell
@@ -206,20 +215,20 @@ def _check_names(
     if not isinstance(species, Mapping) or not species:
         condition = "be a mapping from elements of the parent to options"
         way_out = "Try {'Cu': ['Cu', 'Au']}."
-        raise InputError(must("species", condition, repr(species), way_out))
+        raise InputError(error_message("species", condition, repr(species), way_out))
     for symbol in species:
         if symbol not in symbols:
             known = ", ".join(sorted(set(symbols)))
             condition = f"name elements of the parent ({known})"
-            raise InputError(must("species", condition, repr(symbol)))
+            raise InputError(error_message("species", condition, repr(symbol)))
     for symbol in counts or {}:
         if symbol not in species:
             condition = "be given for elements in `species`"
-            raise InputError(must("counts", condition, repr(symbol)))
+            raise InputError(error_message("counts", condition, repr(symbol)))
 
 
-def _merged(
-    chosen: Mapping[str, tuple[str, ...]], counts: Mapping[str, object]
+def _group_sublattices(
+    species_options: Mapping[str, tuple[str, ...]], counts: Mapping[str, object]
 ) -> list[tuple[list[str], tuple[str, ...]]]:
     """Return which elements of the parent make one sublattice, and its options.
 
@@ -227,7 +236,7 @@ def _merged(
     map one to another.
     """
     found: list[tuple[list[str], tuple[str, ...]]] = []
-    for symbol, names in chosen.items():
+    for symbol, names in species_options.items():
         for others, options in found:
             free = others[0] not in counts and symbol not in counts
             if free and set(options) == set(names):
@@ -238,47 +247,49 @@ def _merged(
     return found
 
 
-def _options(symbol: str, given: Sequence[str]) -> tuple[str, ...]:
+def _parse_options(symbol: str, options: Sequence[str]) -> tuple[str, ...]:
     name = f"species[{symbol!r}]"
     condition = "be different elements, or X for a vacancy"
-    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise InputError(must(name, condition, repr(given)))
-    for one in given:
+    if isinstance(options, str) or not isinstance(options, Sequence) or not options:
+        raise InputError(error_message(name, condition, repr(options)))
+    for one in options:
         if one not in SYMBOLS:
-            raise InputError(must(name, condition, repr(one)))
-    if len(set(given)) < len(given):
-        raise InputError(must(name, condition, list(given)))
-    return tuple(given)
+            raise InputError(error_message(name, condition, repr(one)))
+    if len(set(options)) < len(options):
+        raise InputError(error_message(name, condition, list(options)))
+    return tuple(options)
 
 
-def _counts(
-    symbol: str, names: tuple[str, ...], given: Mapping[str, int], sites: int
+def _parse_counts(
+    symbol: str, options: tuple[str, ...], counts: Mapping[str, int], n_sites: int
 ) -> tuple[int, ...]:
     name = f"counts[{symbol!r}]"
-    for one in given:
-        if one not in names:
-            condition = f"name options of the site ({', '.join(names)})"
-            raise InputError(must(name, condition, repr(one)))
-    found = tuple(given.get(one, 0) for one in names)
+    for one in counts:
+        if one not in options:
+            condition = f"name options of the site ({', '.join(options)})"
+            raise InputError(error_message(name, condition, repr(one)))
+    found = tuple(counts.get(one, 0) for one in options)
     whole = all(isinstance(count, int) and count >= 0 for count in found)
-    if not whole or sum(found) != sites:
-        condition = f"be whole numbers that sum to the {sites} sites"
-        raise InputError(must(name, condition, dict(given)))
+    if not whole or sum(found) != n_sites:
+        condition = f"be whole numbers that sum to the {n_sites} sites"
+        raise InputError(error_message(name, condition, dict(counts)))
     return found
 
 
-def _check_vacant(
-    held: set[str], parts: list[Sublattice], names: list[tuple[str, ...]]
+def _check_not_all_vacant(
+    fixed_symbols: set[str],
+    sublattices: list[Sublattice],
+    sublattice_options: list[tuple[str, ...]],
 ) -> None:
     """Refuse a space in which no atom may be left."""
-    for part, options in zip(parts, names, strict=True):
+    for part, options in zip(sublattices, sublattice_options, strict=True):
         place = options.index(VACANCY) if VACANCY in options else None
         if place is None:
             return
         if part.counts is not None and part.counts[place] < len(part.sites):
             return
-    if not held - {VACANCY}:
+    if not fixed_symbols - {VACANCY}:
         condition = "leave at least one atom"
         way_out = "Give `counts`, or a site that is never vacant."
         found = "vacancies on every site"
-        raise SpaceError(must("species", condition, found, way_out))
+        raise SpaceError(error_message("species", condition, found, way_out))

@@ -17,30 +17,39 @@ from bostruct.errors import (
     check_count,
     check_positive,
     check_shape,
-    must,
+    error_message,
 )
 from bostruct.spaces.clusters import moves
 from bostruct.spaces.clusters.packing import (
-    APART,
-    SNUG,
-    centred,
-    distances,
-    held,
-    separated,
+    CONTACT_FACTOR,
+    N_PUSH_STEPS,
+    center_positions,
+    confine_centered,
+    distance_matrix,
+    remove_overlaps,
 )
 from bostruct.spaces.clusters.sampling import (
-    PATIENCE,
-    ROUNDS,
-    TRIAL,
-    compact,
-    insist,
-    symmetric,
+    N_SAMPLE_ATTEMPTS,
+    N_TRIAL_ATTEMPTS,
+    N_TRIAL_SAMPLES,
+    rejection_sample,
+    sample_compact,
+    sample_symmetric,
 )
-from bostruct.spaces.connectivity import check_gap, whole
-from bostruct.spaces.fingerprint_distance import ROUNDING, SAME, close
-from bostruct.spaces.formula import element_radii, length, pair_distances, parse
+from bostruct.spaces.connectivity import is_connected, resolve_max_gap_factor
+from bostruct.spaces.fingerprint_distance import (
+    DUPLICATE_TOLERANCE,
+    RELATIVE_ROUNDING,
+    is_within_tolerance,
+)
+from bostruct.spaces.formula import (
+    check_length,
+    min_pair_distances,
+    parse_formula,
+    resolve_atomic_radii,
+)
 from bostruct.spaces.space import Move, Sampler
-from bostruct.structures import SYMBOLS, Structures, profile
+from bostruct.structures import SYMBOLS, Structures, distance_fingerprint
 
 
 @final
@@ -54,25 +63,25 @@ class Cluster:
 
     Args:
         formula: as ASE reads it: "Cu15", "Au5Cu10", "(H2O)3".
-        radii: radii in Å by element, where the covalent ones are not meant: two atoms
+        atomic_radii: radii in Å by element, where the covalent ones are not meant: two atoms
             that touch are the sum of their radii apart. For Lennard-Jones atoms of
             σ = 1 Å use `{"Ar": 0.56}`.
-        minimum_distance: Å, for all pairs, or by pair as in `{"Cu-Au": 2.0}`; a pair
-            that is not given may come as close as `closeness` times its bond.
+        min_distance: Å, for all pairs, or by pair as in `{"Cu-Au": 2.0}`; a pair
+            that is not given may come as close as `min_distance_factor` times its bond.
         radius: Å, of the sphere that holds all atoms; by default roomy enough for
             elongated isomers.
-        closeness: see `minimum_distance`.
-        gap: atoms further apart than so many bonds do not hold each other, and a
+        min_distance_factor: see `min_distance`.
+        max_gap_factor: atoms further apart than so many bonds do not hold each other, and a
             cluster in parts is outside. By default 1.5; any where an element makes
             molecules, which stick together over more, and has no radius of its own.
 
     Attributes:
         formula: as given.
         numbers: `[a]` int64.
-        radii: `[a]` Å.
-        minimum: `[a, a]` Å, the minimum distance of each pair, zero on the diagonal.
+        atomic_radii: `[a]` Å.
+        min_distances: `[a, a]` Å, the minimum distance of each pair, zero on the diagonal.
         radius: Å.
-        gap: in bonds, infinite where any is allowed.
+        max_gap_factor: in bonds, infinite where any is allowed.
 
     Raises:
         InputError: an argument cannot be used.
@@ -81,41 +90,47 @@ class Cluster:
 
     formula: str
     numbers: Tensor
-    radii: Tensor
-    minimum: Tensor
+    atomic_radii: Tensor
+    min_distances: Tensor
     radius: float
-    gap: float
+    max_gap_factor: float
 
     def __init__(
         self,
         formula: str,
         *,
-        radii: Mapping[str, float] | None = None,
-        minimum_distance: Mapping[str, float] | float | None = None,
+        atomic_radii: Mapping[str, float] | None = None,
+        min_distance: Mapping[str, float] | float | None = None,
         radius: float | None = None,
-        closeness: float = 0.7,
-        gap: float | None = None,
+        min_distance_factor: float = 0.7,
+        max_gap_factor: float | None = None,
     ) -> None:
-        numbers = parse(formula)
-        each = element_radii(numbers, radii)
-        check_positive("closeness", closeness, "It is a fraction of a bond, say 0.7.")
-        if closeness > 1:
+        numbers = parse_formula(formula)
+        each = resolve_atomic_radii(numbers, atomic_radii)
+        check_positive(
+            "min_distance_factor",
+            min_distance_factor,
+            "It is a fraction of a bond, say 0.7.",
+        )
+        if min_distance_factor > 1:
             condition = "be at most 1, the length of a bond"
-            raise InputError(must("closeness", condition, closeness))
-        minimum = pair_distances(numbers, each, minimum_distance, closeness)
+            raise InputError(
+                error_message("min_distance_factor", condition, min_distance_factor)
+            )
+        minimum = min_pair_distances(numbers, each, min_distance, min_distance_factor)
         if radius is None:
-            radius = _roomy(each)
-        length("radius", radius)
+            radius = _default_radius(each)
+        check_length("radius", radius)
         for name, value in {
             "formula": formula,
             "numbers": numbers,
             "radii": each,
             "minimum": minimum,
             "radius": float(radius),
-            "gap": check_gap(gap, numbers, radii),
+            "gap": resolve_max_gap_factor(max_gap_factor, numbers, atomic_radii),
         }.items():
             object.__setattr__(self, name, value)
-        self._check_room()
+        self._check_feasible()
 
     def __repr__(self) -> str:
         return f"Cluster({self.formula!r}, radius={self.radius:.2f})"
@@ -126,18 +141,18 @@ class Cluster:
         return 3 * len(self.numbers)
 
     @cached_property
-    def _touch(self) -> Tensor:
+    def _contact_distances(self) -> Tensor:
         """The length of a bond of each pair, `[a, a]` Å, also on the diagonal."""
-        return self.bond + torch.eye(len(self.numbers), dtype=torch.float64)
+        return self.bond_lengths + torch.eye(len(self.numbers), dtype=torch.float64)
 
     @cached_property
-    def bond(self) -> Tensor:
+    def bond_lengths(self) -> Tensor:
         """The length of a bond of each pair, `[a, a]` Å, zero on the diagonal.
 
         It is the sum of the radii, or a little more than the minimum distance.
         """
-        sums = self.radii.unsqueeze(0) + self.radii.unsqueeze(1)
-        return torch.maximum(sums, 1.05 * self.minimum).fill_diagonal_(0.0)
+        sums = self.atomic_radii.unsqueeze(0) + self.atomic_radii.unsqueeze(1)
+        return torch.maximum(sums, 1.05 * self.min_distances).fill_diagonal_(0.0)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return random compact clusters, `[n, d]` float64 on the CPU.
@@ -146,9 +161,9 @@ class Cluster:
             SpaceError: the sphere is so tight that none could be made.
         """
         check_count("n", n, 0)
-        X = self._sample(n, generator, PATIENCE)
+        X = self._sample(n, generator, N_SAMPLE_ATTEMPTS)
         if X is None:
-            raise self._too_small()
+            raise self._infeasible_error()
         return X
 
     def generators(self) -> Mapping[str, Sampler]:
@@ -156,7 +171,7 @@ class Cluster:
 
         "random" is `sample`; "symmetric" ones have a point group drawn at random.
         """
-        return {"random": self.sample, "symmetric": self._symmetric}
+        return {"random": self.sample, "symmetric": self._sample_symmetric}
 
     def decode(self, X: Tensor) -> Structures:
         """Return the structures at X `[..., d]`, row-major, differentiable in X."""
@@ -195,12 +210,12 @@ class Cluster:
         if not fits:
             condition = f"all be {self.formula}"
             found = ", ".join(sorted(set(structures.formulas())))
-            raise InputError(must("structures", condition, found))
+            raise InputError(error_message("structures", condition, found))
         order = torch.empty_like(source)
         order[:, target] = source
         P = structures.positions.reshape(-1, a, 3)
         P = P.gather(1, order.unsqueeze(-1).expand(-1, -1, 3))
-        return centred(P).flatten(-2)
+        return center_positions(P).flatten(-2)
 
     def contains(self, X: Tensor) -> Tensor:
         """Return whether all atoms are in the sphere, none too close, in one part.
@@ -208,12 +223,16 @@ class Cluster:
         X is `[..., d]`, the result `[...]`.
         """
         P = self._positions(X)
-        slack = max(ROUNDING, 8 * torch.finfo(X.dtype).eps)
+        slack = max(RELATIVE_ROUNDING, 8 * torch.finfo(X.dtype).eps)
         limit = self.radius * (1 + slack)
         inside = (torch.linalg.vector_norm(P, dim=-1) <= limit).all(-1)
-        D = distances(P)
-        apart = (self.minimum.to(X) * (1 - slack) <= D).flatten(-2).all(-1)
-        allowed: Tensor = inside & apart & whole(D, self.gap * self._touch.to(X))
+        D = distance_matrix(P)
+        apart = (self.min_distances.to(X) * (1 - slack) <= D).flatten(-2).all(-1)
+        allowed: Tensor = (
+            inside
+            & apart
+            & is_connected(D, self.max_gap_factor * self._contact_distances.to(X))
+        )
         return allowed
 
     def project(self, X: Tensor) -> Tensor:
@@ -223,32 +242,36 @@ class Cluster:
         not depend on where the cluster is may do this after every step: gradients stay
         the same, and differences of them have no part along the shift.
         """
-        return held(self._positions(X), self.radius).flatten(-2)
+        return confine_centered(self._positions(X), self.radius).flatten(-2)
 
-    def same(self, A: Tensor, B: Tensor, scale: float = 1.0) -> Tensor:
+    def is_duplicate(
+        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
+    ) -> Tensor:
         """Return whether A and B `[..., d]`, broadcast, are one structure, `[...]`.
 
         Turned, mirrored and shifted copies are, and those with equal atoms exchanged.
-        `scale` multiplies how far they may differ: below 1 is stricter.
+        `tolerance_scale` multiplies how far they may differ: below 1 is stricter.
 
         Raises:
             InputError: the scale is not positive.
         """
-        check_positive("scale", scale, "It multiplies the tolerance.")
-        tolerance = scale * self.tolerance
-        return close(self.fingerprint(A), self.fingerprint(B), tolerance)
+        check_positive(
+            "tolerance_scale", tolerance_scale, "It multiplies the tolerance."
+        )
+        tolerance = tolerance_scale * self.fingerprint_tolerance
+        return is_within_tolerance(self.fingerprint(A), self.fingerprint(B), tolerance)
 
     @cached_property
-    def tolerance(self) -> float:
+    def fingerprint_tolerance(self) -> float:
         """Å. Fingerprints of one structure differ by less everywhere."""
-        return SAME * 2 * float(self.radii.mean())
+        return DUPLICATE_TOLERANCE * 2 * float(self.atomic_radii.mean())
 
     def fingerprint(self, X: Tensor) -> Tensor:
         """Return what stays the same when X `[..., d]` turns, `[..., f]` Å.
 
         See `bostruct.structures.profile`.
         """
-        return profile(distances(self._positions(X)), self.numbers)
+        return distance_fingerprint(distance_matrix(self._positions(X)), self.numbers)
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of clusters, by name.
@@ -270,14 +293,16 @@ class Cluster:
         for i, one in enumerate(symbols):
             for j in range(i):
                 name = "-".join(sorted((one, symbols[j])))
-                least[name] = float(self.minimum[i, j])
+                least[name] = float(self.min_distances[i, j])
         return {
             "kind": "cluster",
             "formula": self.formula,
-            "radii": dict(sorted(zip(symbols, self.radii.tolist(), strict=True))),
+            "radii": dict(
+                sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))
+            ),
             "minimum_distance": dict(sorted(least.items())),
             "radius": self.radius,
-            "gap": self.gap if math.isfinite(self.gap) else None,
+            "gap": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
         }
 
     def _positions(self, X: Tensor) -> Tensor:
@@ -285,62 +310,70 @@ class Cluster:
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
         P = self._positions(X)
-        bond = self.bond.to(X)
+        bond = self.bond_lengths.to(X)
         if name == "permute":
-            moved = moves.permute(P, self.numbers.to(X.device), generator)
+            moved = moves.swap_species(P, self.numbers.to(X.device), generator)
         elif name == "rattle":
             a = len(self.numbers)
             moved = moves.rattle(P, bond.sum() / (a * (a - 1)), generator)
         elif name == "relocate":
-            moved = moves.relocate(P, bond, self.radius, generator)
+            moved = moves.move_atom(P, bond, self.radius, generator)
         elif name == "splice":
-            moved = moves.splice(P, self.numbers.to(X.device), generator)
+            moved = moves.cut_and_splice(P, self.numbers.to(X.device), generator)
         else:
             moved = moves.twist(P, generator)
-        wanted = torch.maximum(SNUG * bond, 1.02 * self.minimum.to(X))
-        moved = separated(centred(moved), wanted, self.radius, APART).flatten(-2)
+        wanted = torch.maximum(CONTACT_FACTOR * bond, 1.02 * self.min_distances.to(X))
+        moved = remove_overlaps(
+            center_positions(moved), wanted, self.radius, N_PUSH_STEPS
+        ).flatten(-2)
         stays = self.contains(moved).unsqueeze(-1)
         return torch.where(stays, moved, self.project(X))
 
-    def _symmetric(self, n: int, generator: torch.Generator) -> Tensor:
+    def _sample_symmetric(self, n: int, generator: torch.Generator) -> Tensor:
         """Return symmetric clusters `[n, d]`, or any where none could be made."""
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
-            X, whole = symmetric(count, self.numbers, self.bond, self.radius, generator)
+            X, whole = sample_symmetric(
+                count, self.numbers, self.bond_lengths, self.radius, generator
+            )
             X = X.flatten(-2)
             return X, whole & self.contains(X)
 
-        X = insist(n, self.dimension, draw, ROUNDS)
+        X = rejection_sample(n, self.dimension, draw, N_TRIAL_ATTEMPTS)
         return self.sample(n, generator) if X is None else X
 
-    def _sample(self, n: int, generator: torch.Generator, rounds: int) -> Tensor | None:
+    def _sample(
+        self, n: int, generator: torch.Generator, max_attempts: int
+    ) -> Tensor | None:
         """Return clusters `[n, d]`, or None if some could not be made."""
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
-            X, whole = compact(count, self.bond, self.radius, generator)
+            X, whole = sample_compact(count, self.bond_lengths, self.radius, generator)
             X = X.flatten(-2)
             return X, whole & self.contains(X)
 
-        return insist(n, self.dimension, draw, rounds)
+        return rejection_sample(n, self.dimension, draw, max_attempts)
 
-    def _check_room(self) -> None:
+    def _check_feasible(self) -> None:
         """Refuse a sphere that cannot hold the atoms."""
         trial = torch.Generator().manual_seed(0)
-        wide = bool(self.minimum.max() > 2 * self.radius)
-        if wide or self._sample(TRIAL, trial, ROUNDS) is None:
-            raise self._too_small()
+        wide = bool(self.min_distances.max() > 2 * self.radius)
+        if wide or self._sample(N_TRIAL_SAMPLES, trial, N_TRIAL_ATTEMPTS) is None:
+            raise self._infeasible_error()
 
-    def _too_small(self) -> SpaceError:
-        most = float(self.minimum.max())
+    def _infeasible_error(self) -> SpaceError:
+        most = float(self.min_distances.max())
         condition = (
             f"be large enough for {self.formula} with minimum distances up to "
             f"{most:.2f} Å"
         )
         way_out = "Give a larger `radius`, or a smaller `minimum_distance`."
-        return SpaceError(must("radius", condition, f"{self.radius:.2f} Å", way_out))
+        return SpaceError(
+            error_message("radius", condition, f"{self.radius:.2f} Å", way_out)
+        )
 
 
-def _roomy(radii: Tensor) -> float:
+def _default_radius(atomic_radii: Tensor) -> float:
     """Return the default radius of the sphere: far more than a compact one."""
-    tight = (radii.pow(3).sum() / 0.64) ** (1 / 3)
-    return float(2 * radii.max() + 1.2 * tight)
+    tight = (atomic_radii.pow(3).sum() / 0.64) ** (1 / 3)
+    return float(2 * atomic_radii.max() + 1.2 * tight)

@@ -19,114 +19,122 @@ from typing import final
 import torch
 from torch import Tensor
 
-SAME = 1e-6
+OPERATION_TOLERANCE = 1e-6
 """Operations, and images of a place near the centre, that differ by less are one."""
 
-ROUND = ("T", "Td", "Th", "O", "Oh", "I", "Ih")
+POLYHEDRAL_GROUPS = ("T", "Td", "Th", "O", "Oh", "I", "Ih")
 """Groups without a direction of their own."""
 
-GROUPS = (
+POINT_GROUPS = (
     *("Cs", "Ci", "C2", "C3", "C4", "C5", "C6"),
     *("C2v", "C3v", "C4v", "C5v", "C6v", "C2h", "C3h"),
     *("D2", "D3", "D4", "D5", "D6", "D2h", "D3h", "D4h", "D5h", "D6h"),
     *("D2d", "D3d", "D4d", "D5d", "D6d"),
-    *ROUND,
+    *POLYHEDRAL_GROUPS,
 )
 """The groups, by their Schoenflies symbols. The main axis, if any, is z."""
 
-GENERIC = (0.31, 0.47, 0.83)
+GENERAL_POSITION = (0.31, 0.47, 0.83)
 """A place that no operation of these groups leaves where it is."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Site:
+class WyckoffPosition:
     """All places of one kind: on axes, on planes, in the centre, or anywhere.
 
     Attributes:
-        onto: `[3, 3]`, projects onto one of these axes or planes.
-        images: `[m, 3, 3]`, operations that take a place there to its orbit.
+        projection: `[3, 3]`, projects onto one of these axes or planes.
+        operations: `[m, 3, 3]`, operations that take a place there to its orbit.
     """
 
-    onto: Tensor
-    images: Tensor
+    projection: Tensor
+    operations: Tensor
 
     @property
-    def size(self) -> int:
+    def multiplicity(self) -> int:
         """How many atoms an orbit takes."""
-        return len(self.images)
+        return len(self.operations)
 
     @property
-    def single(self) -> bool:
+    def is_center(self) -> bool:
         """Whether it is but one point, the centre."""
-        return not bool(self.onto.any())
+        return not bool(self.projection.any())
 
 
 @cache
-def sites(group: str) -> tuple[Site, ...]:
+def wyckoff_positions(group: str) -> tuple[WyckoffPosition, ...]:
     """Return the kinds of places of a group, the centre first and general ones last."""
-    G = operations(group)
-    one = _one()
+    G = group_operations(group)
+    one = _identity()
     found = []
-    if G.mean(0).abs().max() < SAME:  # it leaves no direction as it is
-        found.append(Site(torch.zeros_like(one), one.unsqueeze(0)))
+    if G.mean(0).abs().max() < OPERATION_TOLERANCE:  # it leaves no direction as it is
+        found.append(WyckoffPosition(torch.zeros_like(one), one.unsqueeze(0)))
     fixed: list[Tensor] = []
     for R in G:
-        onto = _fixed(R)
-        if onto is None or any(_alike(G @ onto @ G.mT, other) for other in fixed):
+        onto = _fixed_subspace(R)
+        if onto is None or any(
+            _contains_operation(G @ onto @ G.mT, other) for other in fixed
+        ):
             continue
         fixed.append(onto)
-        found.append(_site(G, onto))
-    return (*found, _site(G, one))
+        found.append(_wyckoff_position(G, onto))
+    return (*found, _wyckoff_position(G, one))
 
 
 @cache
-def operations(group: str) -> Tensor:
+def group_operations(group: str) -> Tensor:
     """Return the operations of a group, `[g, 3, 3]` float64, the identity first."""
-    return closed(_generators(group))
+    return generate_group(_generators(group))
 
 
-def closed(generators: Sequence[Tensor]) -> Tensor:
+def generate_group(generators: Sequence[Tensor]) -> Tensor:
     """Return all products of some operations, `[g, 3, 3]`."""
-    found = [_one()]
+    found = [_identity()]
     for R in found:  # grows
         for S in generators:
-            if not _alike(torch.stack(found), S @ R):
+            if not _contains_operation(torch.stack(found), S @ R):
                 found.append(S @ R)
     return torch.stack(found)
 
 
-def _fixed(R: Tensor) -> Tensor | None:
+def _fixed_subspace(R: Tensor) -> Tensor | None:
     """Return the projection onto the axis or the mirror plane of an operation."""
     trace = float(R.trace())
     if torch.linalg.det(R) > 0:
         # a turn by t about u is symmetrised to cos t 1 + (1 - cos t) u u^T
         cos = (trace - 1) / 2
-        return ((R + R.T) / 2 - cos * _one()) / (1 - cos) if cos < 1 - SAME else None
-    return (_one() + R) / 2 if trace > 1 - SAME else None
+        return (
+            ((R + R.T) / 2 - cos * _identity()) / (1 - cos)
+            if cos < 1 - OPERATION_TOLERANCE
+            else None
+        )
+    return (_identity() + R) / 2 if trace > 1 - OPERATION_TOLERANCE else None
 
 
-def _site(G: Tensor, onto: Tensor) -> Site:
-    places = G @ onto @ onto.new_tensor(GENERIC)
-    same = (places.unsqueeze(1) - places).abs().amax(-1) < SAME  # [g, g]
+def _wyckoff_position(G: Tensor, projection: Tensor) -> WyckoffPosition:
+    places = G @ projection @ projection.new_tensor(GENERAL_POSITION)
+    same = (places.unsqueeze(1) - places).abs().amax(-1) < OPERATION_TOLERANCE  # [g, g]
     first = same.to(torch.int64).argmax(-1)
-    return Site(onto, G[first == torch.arange(len(G))])
+    return WyckoffPosition(projection, G[first == torch.arange(len(G))])
 
 
-def _alike(many: Tensor, one: Tensor) -> bool:
-    return bool(((many - one).abs().amax((-1, -2)) < SAME).any())
+def _contains_operation(operations: Tensor, operation: Tensor) -> bool:
+    return bool(
+        ((operations - operation).abs().amax((-1, -2)) < OPERATION_TOLERANCE).any()
+    )
 
 
 def _generators(group: str) -> list[Tensor]:
-    if group in ROUND:
-        return _round(group)
+    if group in POLYHEDRAL_GROUPS:
+        return _polyhedral_generators(group)
     mirror = _diagonal(1, 1, -1)
     if group == "Cs":
         return [mirror]
     if group == "Ci":
-        return [-_one()]
+        return [-_identity()]
     n = int(group[1])
-    found = [_turn((0, 0, 1), n)]
+    found = [_rotation((0, 0, 1), n)]
     if group[0] == "D":
         found.append(_diagonal(1, -1, -1))
     if group[2:] == "v":
@@ -134,24 +142,24 @@ def _generators(group: str) -> list[Tensor]:
     if group[2:] == "h":
         found.append(mirror)
     if group[2:] == "d":
-        found.append(_turn((0, 0, 1), 2 * n) @ mirror)
+        found.append(_rotation((0, 0, 1), 2 * n) @ mirror)
     return found
 
 
-def _round(group: str) -> list[Tensor]:
-    found = [_one()[[1, 2, 0]], _diagonal(-1, -1, 1)]  # the group T
+def _polyhedral_generators(group: str) -> list[Tensor]:
+    found = [_identity()[[1, 2, 0]], _diagonal(-1, -1, 1)]  # the group T
     if group[0] == "O":
-        found.append(_turn((0, 0, 1), 4))
+        found.append(_rotation((0, 0, 1), 4))
     if group[0] == "I":
-        found.append(_turn((0, 1, (1 + math.sqrt(5)) / 2), 5))
+        found.append(_rotation((0, 1, (1 + math.sqrt(5)) / 2), 5))
     if group == "Td":
-        found.append(_one()[[1, 0, 2]])
+        found.append(_identity()[[1, 0, 2]])
     if group[1:] == "h":
-        found.append(-_one())
+        found.append(-_identity())
     return found
 
 
-def _one() -> Tensor:
+def _identity() -> Tensor:
     return torch.eye(3, dtype=torch.float64)
 
 
@@ -159,10 +167,10 @@ def _diagonal(*values: float) -> Tensor:
     return torch.diag(torch.tensor(values, dtype=torch.float64))
 
 
-def _turn(axis: Sequence[float], n: int) -> Tensor:
+def _rotation(axis: Sequence[float], n: int) -> Tensor:
     """Return the turn by an n-th about an axis (Rodrigues)."""
     u = torch.tensor(axis, dtype=torch.float64)
     x, y, z = (u / torch.linalg.vector_norm(u)).tolist()
     K = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
     angle = 2 * math.pi / n
-    return _one() + math.sin(angle) * K + (1 - math.cos(angle)) * K @ K
+    return _identity() + math.sin(angle) * K + (1 - math.cos(angle)) * K @ K

@@ -20,59 +20,59 @@ import torch
 from torch import Tensor
 
 from bostruct.spaces.clusters.packing import (
-    BRIM,
-    centred,
-    confined,
-    connected,
-    distances,
-    portions,
-    pushed,
+    CONFINEMENT_FRACTION,
+    center_positions,
+    confine,
+    distance_matrix,
+    is_connected,
+    push_apart,
+    split_chunks,
 )
-from bostruct.spaces.clusters.symmetric_sampling import Orbits, orbits
-from bostruct.spaces.random_tensors import direction, normal, uniform
+from bostruct.spaces.clusters.symmetric_sampling import OrbitPlacement, sample_orbits
+from bostruct.spaces.random_tensors import normal, uniform, unit_vectors
 
-TRIAL = 8
+N_TRIAL_SAMPLES = 8
 """Samples that must succeed when a space is made."""
 
-ROUNDS = 20
+N_TRIAL_ATTEMPTS = 20
 """Times that trial samples which came out wrong are drawn again."""
 
-PATIENCE = 500
+N_SAMPLE_ATTEMPTS = 500
 """The same for samples that are asked for: what the trial found possible is found."""
 
-GATHER = 32
+N_GATHER_STEPS = 32
 """Steps in which atoms are drawn together and pushed apart."""
 
-SETTLE = 10
+N_SETTLE_STEPS = 10
 """Steps in which they are only pushed apart."""
 
-PULL = (0.05, 0.15)
+PULL_FRACTION_RANGE = (0.05, 0.15)
 """Range of the part of the way to the centre that atoms are drawn in the first step."""
 
-ELONGATION = 0.2
+LOG_AXIS_STD = 0.2
 """Standard deviation of the logarithms of the axes of the ellipsoid."""
 
-DENSITY = (0.25, 0.6)
+PACKING_FRACTION_RANGE = (0.25, 0.6)
 """Range of the part of the ellipsoid that the atoms fill at first."""
 
-STRETCH = (0.92, 1.04)
+BOND_STRETCH_RANGE = (0.92, 1.04)
 """Range of the bonds of a cluster, in bonds."""
 
-SHAKEN = 0.03
+SYMMETRY_BREAKING_STD = 0.03
 """Standard deviation of what atoms of symmetric clusters are shaken by, in bonds."""
 
-LINK = 1.25
+CONNECTION_FACTOR = 1.25
 """Atoms closer than this times their bond hold together."""
 
 
-def compact(
-    n: int, bond: Tensor, radius: float, generator: torch.Generator
+def sample_compact(
+    n: int, bond_lengths: Tensor, radius: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return random clusters and whether each is of one piece.
 
     Args:
         n: how many.
-        bond: `[a, a]` Å, the length of a bond of each pair; zero on the diagonal.
+        bond_lengths: `[a, a]` Å, the length of a bond of each pair; zero on the diagonal.
         radius: Å, of the sphere the atoms are gathered in. Once centred, a few may
             stick out.
         generator: of the randomness.
@@ -80,13 +80,17 @@ def compact(
     Returns:
         positions `[n, a, 3]` Å, centred, and `[n]` bool.
     """
-    axes = torch.exp(ELONGATION * normal((n, 1, 3), generator))
+    axes = torch.exp(LOG_AXIS_STD * normal((n, 1, 3), generator))
     axes = axes / axes.log().mean(-1, keepdim=True).exp()  # of volume 1
-    return _packed(axes, bond, radius, generator)
+    return _pack_atoms(axes, bond_lengths, radius, generator)
 
 
-def symmetric(
-    n: int, numbers: Tensor, bond: Tensor, radius: float, generator: torch.Generator
+def sample_symmetric(
+    n: int,
+    numbers: Tensor,
+    bond_lengths: Tensor,
+    radius: float,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Return random symmetric clusters and whether each is of one piece.
 
@@ -97,71 +101,85 @@ def symmetric(
     Args:
         n: how many.
         numbers: `[a]`, the species.
-        bond: as in `compact`, with the radius and the generator.
+        bond_lengths: as in `compact`, with the radius and the generator.
         radius: see bond.
         generator: see bond.
 
     Returns:
         As `compact`.
     """
-    found = orbits(n, numbers, generator)
+    found = sample_orbits(n, numbers, generator)
     device = generator.device
-    long = normal((n, 1, 1), generator) * found.long.to(device).reshape(n, 1, 1)
-    axes = torch.exp(ELONGATION * long * long.new_tensor([-0.5, -0.5, 1.0]))
-    return _packed(axes, bond, radius, generator, found)
+    long = normal((n, 1, 1), generator) * found.has_main_axis.to(device).reshape(
+        n, 1, 1
+    )
+    axes = torch.exp(LOG_AXIS_STD * long * long.new_tensor([-0.5, -0.5, 1.0]))
+    return _pack_atoms(axes, bond_lengths, radius, generator, found)
 
 
-def _packed(
+def _pack_atoms(
     axes: Tensor,
-    bond: Tensor,
+    bond_lengths: Tensor,
     radius: float,
     generator: torch.Generator,
-    placed: Orbits | None = None,
+    placement: OrbitPlacement | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return clusters thrown into ellipsoids of these axes `[n, 1, 3]` and packed."""
-    n, a = len(axes), bond.shape[0]
-    bond = bond.to(generator.device)
+    n, a = len(axes), bond_lengths.shape[0]
+    bond_lengths = bond_lengths.to(generator.device)
     if n == 0:
-        empty = bond.new_zeros(0, a, 3)
-        return empty, torch.zeros(0, dtype=torch.bool, device=bond.device)
-    density = _between(DENSITY, n, generator)
-    stretch = _between(STRETCH, n, generator)
-    pull = _between(PULL, n, generator) / axes**2  # so that the shape stays
+        empty = bond_lengths.new_zeros(0, a, 3)
+        return empty, torch.zeros(0, dtype=torch.bool, device=bond_lengths.device)
+    density = _uniform_between(PACKING_FRACTION_RANGE, n, generator)
+    stretch = _uniform_between(BOND_STRETCH_RANGE, n, generator)
+    pull = (
+        _uniform_between(PULL_FRACTION_RANGE, n, generator) / axes**2
+    )  # so that the shape stays
     # radius of a sphere of the volume of the atoms, which touch at the mean bond
-    half = bond.sum() / (2 * a * (a - 1))
+    half = bond_lengths.sum() / (2 * a * (a - 1))
     size = half * (a / density) ** (1 / 3)  # [n, 1, 1] Å
     inside = uniform((n, a, 1), generator) ** (1 / 3)
-    P = direction((n, a), generator) * inside * size
-    if placed is not None:
-        place = placed.place.to(P.device).unsqueeze(-1).expand_as(P)
-        maps = placed.maps.to(P.device)
+    P = unit_vectors((n, a), generator) * inside * size
+    if placement is not None:
+        place = placement.orbit_index.to(P.device).unsqueeze(-1).expand_as(P)
+        maps = placement.operations.to(P.device)
         P = (maps @ P.gather(1, place).unsqueeze(-1)).squeeze(-1)
     P = P * axes
     # clusters of shorter bonds are larger ones, made smaller
-    P, room = P / stretch, BRIM * radius / stretch
-    parts = zip(portions(P), portions(pull, a), portions(room, a), strict=True)
-    made = [_gathered(part, bond, draw, limit) for part, draw, limit in parts]
+    P, room = P / stretch, CONFINEMENT_FRACTION * radius / stretch
+    parts = zip(
+        split_chunks(P), split_chunks(pull, a), split_chunks(room, a), strict=True
+    )
+    made = [
+        _gather_atoms(part, bond_lengths, draw, limit) for part, draw, limit in parts
+    ]
     P = torch.cat(made) * stretch
-    if placed is not None:
-        P = P + SHAKEN * 2 * half * normal((n, a, 3), generator)
-    whole = [connected(distances(part), LINK * bond) for part in portions(P)]
+    if placement is not None:
+        P = P + SYMMETRY_BREAKING_STD * 2 * half * normal((n, a, 3), generator)
+    whole = [
+        is_connected(distance_matrix(part), CONNECTION_FACTOR * bond_lengths)
+        for part in split_chunks(P)
+    ]
     return P, torch.cat(whole)
 
 
-def insist(
-    n: int, d: int, draw: Callable[[int], tuple[Tensor, Tensor]], rounds: int
+def rejection_sample(
+    n: int,
+    dimension: int,
+    draw: Callable[[int], tuple[Tensor, Tensor]],
+    max_attempts: int,
 ) -> Tensor | None:
     """Return n good samples `[n, d]` on the CPU, or None if some could not be made.
 
     Args:
         n: how many.
-        d: numbers in each.
+        dimension: numbers in each.
         draw: takes a count, returns samples `[count, d]` and which are good `[count]`.
-        rounds: times that those which came out wrong are drawn again.
+        max_attempts: times that those which came out wrong are drawn again.
     """
-    X = torch.zeros(n, d, dtype=torch.float64)
+    X = torch.zeros(n, dimension, dtype=torch.float64)
     missing = torch.arange(n)
-    for _ in range(rounds):
+    for _ in range(max_attempts):
         if not len(missing):
             break
         found, good = draw(len(missing))
@@ -171,17 +189,21 @@ def insist(
     return None if len(missing) else X
 
 
-def _gathered(P: Tensor, bond: Tensor, pull: Tensor, room: Tensor) -> Tensor:
+def _gather_atoms(
+    P: Tensor, bond_lengths: Tensor, pull: Tensor, max_radius: Tensor
+) -> Tensor:
     """Return positions drawn together and pushed apart, centred."""
-    P = confined(centred(P), room)
-    for step in range(GATHER + SETTLE):
-        if step < GATHER:
-            P = P * (1 - (1 - step / GATHER) * pull).clamp(min=0.8)
-        P = confined(pushed(P, bond), room)
-    return centred(P)
+    P = confine(center_positions(P), max_radius)
+    for step in range(N_GATHER_STEPS + N_SETTLE_STEPS):
+        if step < N_GATHER_STEPS:
+            P = P * (1 - (1 - step / N_GATHER_STEPS) * pull).clamp(min=0.8)
+        P = confine(push_apart(P, bond_lengths), max_radius)
+    return center_positions(P)
 
 
-def _between(limits: tuple[float, float], n: int, generator: torch.Generator) -> Tensor:
+def _uniform_between(
+    limits: tuple[float, float], n: int, generator: torch.Generator
+) -> Tensor:
     """Return numbers uniform between limits, `[n, 1, 1]`."""
     low, high = limits
     return low + (high - low) * uniform((n, 1, 1), generator)

@@ -12,27 +12,32 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from bostruct.structures import Structures, neighbors, same, to_pymatgen
+from bostruct.structures import (
+    Structures,
+    build_neighbor_list,
+    is_same_structure,
+    to_pymatgen,
+)
 
-RANGE = 5.0
+FINGERPRINT_CUTOFF = 5.0
 """Å that an atom sees."""
 
-SCALES = (0.5, 1.0, 2.0)
+DECAY_LENGTHS = (0.5, 1.0, 2.0)
 """Å over which what is seen fades."""
 
-WIDTH = 8
+FINGERPRINT_SIZE = 8
 """Numbers kept of each structure."""
 
-TOLERANCE = 0.02
+FINGERPRINT_TOLERANCE = 0.02
 """Those of one structure differ by less; distances may be off by some 0.005 Å."""
 
-LENGTH, SITE, ANGLE = 0.005, 0.01, 0.2
+LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.005, 0.01, 0.2
 """StructureMatcher's tolerances: of lengths and sites (fractions), and angles (°)."""
 
-Take = Callable[[Tensor], Structures]
+TakeStructures = Callable[[Tensor], Structures]
 
 
-def signatures(structures: Structures, elements: Tensor) -> Tensor:
+def compute_fingerprints(structures: Structures, elements: Tensor) -> Tensor:
     """Return the numbers that equal structures share, `[b, 8]`.
 
     For each atom and element, Σ_j w(d_ij) exp(-d_ij / s) over neighbors; these and
@@ -43,13 +48,13 @@ def signatures(structures: Structures, elements: Tensor) -> Tensor:
         elements: `[k]`, in ascending order.
     """
     b, k, n = len(structures), len(elements), len(structures.positions)
-    near = neighbors(structures, RANGE)
+    near = build_neighbor_list(structures, FINGERPRINT_CUTOFF)
     d = near.vectors(structures.positions, structures.cell).norm(dim=-1)
     kind = torch.searchsorted(elements, structures.numbers)
-    fade = (1 - (d / RANGE).square()).clamp(min=0).square()
-    terms = torch.stack([fade * torch.exp(-d / s) * 3 / s for s in SCALES], -1)
-    seen = terms.new_zeros(n * k, len(SCALES))
-    seen.index_add_(0, near.center * k + kind[near.other], terms)
+    fade = (1 - (d / FINGERPRINT_CUTOFF).square()).clamp(min=0).square()
+    terms = torch.stack([fade * torch.exp(-d / s) * 3 / s for s in DECAY_LENGTHS], -1)
+    seen = terms.new_zeros(n * k, len(DECAY_LENGTHS))
+    seen.index_add_(0, near.center * k + kind[near.neighbor], terms)
     seen = seen.reshape(n, -1)
     each = torch.cat([torch.ones_like(seen[:, :1]), seen, seen.square()], -1)
     sums = each.new_zeros(b * k, each.shape[-1])
@@ -57,7 +62,7 @@ def signatures(structures: Structures, elements: Tensor) -> Tensor:
     mean = sums.reshape(b, -1) / structures.counts.unsqueeze(-1)
     mixed = torch.randn(
         mean.shape[-1],
-        WIDTH,
+        FINGERPRINT_SIZE,
         generator=torch.Generator().manual_seed(0),
         dtype=mean.dtype,
     )
@@ -65,55 +70,70 @@ def signatures(structures: Structures, elements: Tensor) -> Tensor:
     return found
 
 
-def first_of(S: Tensor, take: Take) -> Tensor:
+def first_duplicate(fingerprints: Tensor, take: TakeStructures) -> Tensor:
     """Return for each structure the first that is the same, `[b]` int64.
 
     Args:
-        S: `[b, 8]` signatures.
+        fingerprints: `[b, 8]` signatures.
         take: returns the structures of some places.
     """
-    first = torch.arange(len(S))
-    for one, others in _close(S):
+    first = torch.arange(len(fingerprints))
+    for one, others in _iter_candidate_pairs(fingerprints):
         if int(first[one]) != one:
             continue
         for other in others:
-            if int(first[other]) == other and equal(take, one, take, other):
+            if int(first[other]) == other and is_duplicate_pair(take, one, take, other):
                 first[other] = one
     return first
 
 
-def find(s: Tensor, S: Tensor) -> Tensor:
-    """Return the places of signatures `[b, 8]` that agree with `s` `[8]`, `[m]`."""
-    return ((S - s).abs() < TOLERANCE).all(-1).nonzero().flatten()
+def matching_fingerprints(fingerprint: Tensor, fingerprints: Tensor) -> Tensor:
+    """Return the places of signatures `[b, 8]` that agree with `fingerprint` `[8]`, `[m]`."""
+    return (
+        ((fingerprints - fingerprint).abs() < FINGERPRINT_TOLERANCE)
+        .all(-1)
+        .nonzero()
+        .flatten()
+    )
 
 
-def equal(these: Take, one: int, those: Take, other: int) -> bool:
+def is_duplicate_pair(
+    take_a: TakeStructures, index_a: int, take_b: TakeStructures, index_b: int
+) -> bool:
     """Return whether two structures are the same, turned, shifted or mirrored."""
-    a, b = these(torch.tensor([one])), those(torch.tensor([other]))
+    a, b = take_a(torch.tensor([index_a])), take_b(torch.tensor([index_b]))
     if not torch.equal(a.pbc, b.pbc):
         return False
     if not bool(a.pbc.all()):
         alike = sorted(a.numbers.tolist()) == sorted(b.numbers.tolist())
-        return alike and bool(same(a, b).all())
+        return alike and bool(is_same_structure(a, b).all())
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
-    matcher = StructureMatcher(LENGTH, SITE, ANGLE, primitive_cell=True, scale=False)
+    matcher = StructureMatcher(
+        LENGTH_TOLERANCE,
+        SITE_TOLERANCE,
+        ANGLE_TOLERANCE,
+        primitive_cell=True,
+        scale=False,
+    )
     return bool(matcher.fit(*to_pymatgen(Structures.cat([a, b]))))
 
 
-def _close(S: Tensor) -> Iterator[tuple[int, list[int]]]:
+def _iter_candidate_pairs(fingerprints: Tensor) -> Iterator[tuple[int, list[int]]]:
     """Yield each place and the later ones whose signatures agree with its own."""
-    order = S[:, 0].argsort(stable=True)
-    line = S[order, 0].contiguous()
-    stop = torch.searchsorted(line, line + TOLERANCE)
-    start = torch.searchsorted(line, line - TOLERANCE)
+    order = fingerprints[:, 0].argsort(stable=True)
+    line = fingerprints[order, 0].contiguous()
+    stop = torch.searchsorted(line, line + FINGERPRINT_TOLERANCE)
+    start = torch.searchsorted(line, line - FINGERPRINT_TOLERANCE)
     rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(S))
-    for one in range(len(S)):
+    rank[order] = torch.arange(len(fingerprints))
+    for one in range(len(fingerprints)):
         place = int(rank[one])
         window = order[int(start[place]) : int(stop[place])]
         window = window[window > one]
         if len(window):
-            near = window[find(S[one], S[window])]
+            near = window[
+                matching_fingerprints(fingerprints[one], fingerprints[window])
+            ]
             if len(near):
                 yield one, sorted(near.tolist())

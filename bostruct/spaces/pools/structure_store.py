@@ -17,7 +17,7 @@ from bostruct.structures import Structures
 
 @final
 @dataclass(frozen=True, eq=False)
-class Shelf:
+class StructureStore:
     """A list of structures.
 
     Attributes:
@@ -39,7 +39,7 @@ class Shelf:
     start: Tensor
 
     @classmethod
-    def of(cls, parts: Iterable[Structures]) -> Shelf:
+    def from_batches(cls, parts: Iterable[Structures]) -> StructureStore:
         """Return all structures of one or more batches."""
         columns: dict[str, list[Tensor]] = {}
         kinds = {"numbers": torch.uint8, "tags": torch.int32}
@@ -65,18 +65,18 @@ class Shelf:
         """Atoms of each structure, `[b]`."""
         return self.start[1:] - self.start[:-1]
 
-    def take(self, index: Tensor) -> Structures:
+    def take(self, indices: Tensor) -> Structures:
         """Return the structures of these places `[m]`, on the CPU in float64."""
-        size = self.start[index + 1] - self.start[index]
+        size = self.start[indices + 1] - self.start[indices]
         owner = torch.repeat_interleave(size)  # [atoms]
-        first = (self.start[index] - (size.cumsum(0) - size))[owner]
+        first = (self.start[indices] - (size.cumsum(0) - size))[owner]
         atoms = torch.arange(len(owner)) + first
         return Structures.unchecked(
             positions=self.positions[atoms],
             numbers=self.numbers[atoms].long(),
             fixed=self.fixed[atoms],
             tags=self.tags[atoms].long(),
-            cell=self.cell[index],
-            pbc=self.pbc[index],
+            cell=self.cell[indices],
+            pbc=self.pbc[indices],
             index=owner,
         )

@@ -11,53 +11,61 @@ import math
 import torch
 from torch import Tensor
 
-from bostruct.spaces.clusters.moves import LOOSENESS
-from bostruct.spaces.random_tensors import pick, uniform
-from bostruct.spaces.surfaces.deposition import coordination, landed
-from bostruct.spaces.surfaces.periodic_plane import Plane
+from bostruct.spaces.clusters.moves import COORDINATION_TEMPERATURE
+from bostruct.spaces.random_tensors import sample_categorical, uniform
+from bostruct.spaces.surfaces.deposition import coordination_numbers, drop_atoms
+from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane
 
 
-def relocate(
+def move_atom(
     Q: Tensor,
-    f: int,
-    bond: Tensor,
-    ceiling: float,
-    plane: Plane,
+    n_free: int,
+    bond_lengths: Tensor,
+    max_height: float,
+    plane: PeriodicPlane,
     generator: torch.Generator,
 ) -> Tensor:
     """Take one loosely bound atom off each structure and let it come down again."""
     n, a, _ = Q.shape
     each = torch.arange(n, device=Q.device)
-    who = pick(-coordination(Q, f, bond, plane) / LOOSENESS, generator)
+    who = sample_categorical(
+        -coordination_numbers(Q, n_free, bond_lengths, plane)
+        / COORDINATION_TEMPERATURE,
+        generator,
+    )
     present = torch.ones(n, a, dtype=torch.bool, device=Q.device)
     present[each, who] = False
-    choosy = torch.full((n,), LOOSENESS, dtype=Q.dtype, device=Q.device)
+    choosy = torch.full((n,), COORDINATION_TEMPERATURE, dtype=Q.dtype, device=Q.device)
     Q = Q.clone()
-    Q[each, who] = landed(
-        Q, who, present, f, bond[who], ceiling, choosy, plane, generator
+    Q[each, who] = drop_atoms(
+        Q, who, present, n_free, bond_lengths[who], max_height, choosy, plane, generator
     )
     return Q
 
 
-def slide(
-    Q: Tensor, start: int, f: int, plane: Plane, generator: torch.Generator
+def slide_adsorbate(
+    Q: Tensor,
+    first_adsorbate: int,
+    n_free: int,
+    plane: PeriodicPlane,
+    generator: torch.Generator,
 ) -> Tensor:
     """Turn what lies on the slab about its normal, and shift it along the slab.
 
-    The atoms from `start` to f are taken as they lie around one of them.
+    The atoms from `first_adsorbate` to f are taken as they lie around one of them.
     """
     n = len(Q)
     each = torch.arange(n, device=Q.device)
-    group = Q[:, start:f, :2]
-    pivot = pick(group.new_zeros(n, f - start), generator)
+    group = Q[:, first_adsorbate:n_free, :2]
+    pivot = sample_categorical(group.new_zeros(n, n_free - first_adsorbate), generator)
     middle = group[each, pivot].unsqueeze(1)
     arms = group - middle
-    arms = arms - (arms @ plane.dual).round() @ plane.lattice
+    arms = arms - (arms @ plane.inverse_lattice).round() @ plane.lattice
     angle = 2 * math.pi * uniform((n, 1), generator).to(Q)
     cos, sin = angle.cos(), angle.sin()
     x, y = arms.unbind(-1)
     turned = torch.stack((x * cos - y * sin, x * sin + y * cos), -1)
     shift = uniform((n, 1, 2), generator).to(Q) @ plane.lattice
     Q = Q.clone()
-    Q[:, start:f, :2] = turned + middle + shift
+    Q[:, first_adsorbate:n_free, :2] = turned + middle + shift
     return Q

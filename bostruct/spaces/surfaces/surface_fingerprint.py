@@ -5,15 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bostruct.spaces.fingerprint_distance import LARGEST
-from bostruct.spaces.surfaces.periodic_plane import Plane, itself, norm
+from bostruct.spaces.fingerprint_distance import MAX_CHUNK_ELEMENTS
+from bostruct.spaces.surfaces.periodic_plane import (
+    PeriodicPlane,
+    displacement_norms,
+    is_self_pair,
+)
 
-NEAREST = 16
+MAX_NEIGHBORS_PER_SPECIES = 16
 """Neighbors of each species that an atom on a surface looks at."""
 
 
-def surroundings(
-    Q: Tensor, f: int, numbers: Tensor, plane: Plane, reach: float
+def environment_fingerprint(
+    Q: Tensor, n_free: int, numbers: Tensor, plane: PeriodicPlane, cutoff: float
 ) -> Tensor:
     """Return the surroundings of atoms that move on a surface, `[..., k]` Å.
 
@@ -23,27 +27,33 @@ def surroundings(
 
     Args:
         Q: `[..., a, 3]` Å along the axes of the plane; the first f atoms move.
-        f: see Q.
+        n_free: see Q.
         numbers: `[a]`, the species.
         plane: of the surface.
-        reach: Å, what is further away counts as there.
+        cutoff: Å, what is further away counts as there.
     """
-    shifts = plane.translations(reach)
+    shifts = plane.translations(cutoff)
     a = Q.shape[-2]
-    own = itself(f, a, shifts)
+    own = is_self_pair(n_free, a, shifts)
     kinds = sorted(set(numbers.tolist()))
     members = [(numbers == kind).nonzero().squeeze(-1).to(Q.device) for kind in kinds]
     flat = Q.reshape(-1, a, 3)
     found = []
-    for part in flat.split(max((LARGEST >> 3) // (f * a * len(shifts)), 1)):
-        D = norm(plane.gaps(part[:, :f], part, shifts)).masked_fill(own, torch.inf)
-        D = D.clamp(max=reach)
+    for part in flat.split(
+        max((MAX_CHUNK_ELEMENTS >> 3) // (n_free * a * len(shifts)), 1)
+    ):
+        D = displacement_norms(
+            plane.displacements(part[:, :n_free], part, shifts)
+        ).masked_fill(own, torch.inf)
+        D = D.clamp(max=cutoff)
         columns = []
         for to in members:
             near = D[:, :, to].flatten(-2)  # [n, f, images of B]
-            near = near.topk(min(NEAREST, near.shape[-1]), largest=False).values
+            near = near.topk(
+                min(MAX_NEIGHBORS_PER_SPECIES, near.shape[-1]), largest=False
+            ).values
             for start in members:
-                rows = start[start < f]
+                rows = start[start < n_free]
                 columns.append(near[:, rows].sort(1).values.flatten(1))
         found.append(torch.cat(columns, -1))
     made = torch.cat(found)

@@ -8,35 +8,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bostruct.runtime.jit import compiled
+from bostruct.runtime.jit import lazy_njit
 
 Array = NDArray[Any]
 
 
-@compiled()
-def fill(
+@lazy_njit()
+def fill_neighbors(
     P: Array,
-    start: Array,
+    offsets: Array,
     cell: Array,
-    inverse: Array,
-    images: Array,
-    square: float,
-    still: Array,
-    found: Array,
-    other: Array,
+    inverse_cell: Array,
+    n_images: Array,
+    squared_cutoff: float,
+    fixed: Array,
+    n_neighbors: Array,
+    neighbor: Array,
     shift: Array,
 ) -> None:
-    """Count the neighbors of each atom into `found`, and list them if there is room.
+    """Count the neighbors of each atom into `n_neighbors`, and list them if there is room.
 
-    Atoms that are `still` do not look at each other.
+    Atoms that are `fixed` do not look at each other.
     """
     x, base = np.zeros(3), np.zeros(3)
-    for s in range(len(start) - 1):
-        box, back, most = cell[s], inverse[s], images[s]
-        for i in range(start[s], start[s + 1]):
+    for s in range(len(offsets) - 1):
+        box, back, most = cell[s], inverse_cell[s], n_images[s]
+        for i in range(offsets[s], offsets[s + 1]):
             count = 0
-            for j in range(start[s], start[s + 1]):
-                if still[i] and still[j]:
+            for j in range(offsets[s], offsets[s + 1]):
+                if fixed[i] and fixed[j]:
                     continue
                 for axis in range(3):
                     x[axis] = P[j, axis] - P[i, axis]
@@ -45,38 +45,40 @@ def fill(
                     for y in range(3):
                         part += x[y] * back[y, axis]
                     base[axis] = -math.floor(part + 0.5)
-                end = _near(x, base, box, most, square, i, j, count, shift)
-                if other.shape[1]:
+                end = _fill_images(
+                    x, base, box, most, squared_cutoff, i, j, count, shift
+                )
+                if neighbor.shape[1]:
                     for place in range(count, end):
-                        other[i, place] = j
+                        neighbor[i, place] = j
                 count = end
-            found[i] = count
+            n_neighbors[i] = count
 
 
-@compiled()
-def _near(
+@lazy_njit()
+def _fill_images(
     x: Array,
     base: Array,
-    box: Array,
-    images: Array,
-    square: float,
+    cell: Array,
+    n_images: Array,
+    squared_cutoff: float,
     i: int,
     j: int,
     count: int,
     shift: Array,
 ) -> int:
     """Add the images of atom j at x that are near to the count of atom i."""
-    for a in range(-images[0], images[0] + 1):
-        for b in range(-images[1], images[1] + 1):
-            for c in range(-images[2], images[2] + 1):
+    for a in range(-n_images[0], n_images[0] + 1):
+        for b in range(-n_images[1], n_images[1] + 1):
+            for c in range(-n_images[2], n_images[2] + 1):
                 u, v, w = base[0] + a, base[1] + b, base[2] + c
                 if i == j and u == 0 and v == 0 and w == 0:
                     continue
                 distance = 0.0
                 for y in range(3):
-                    z = x[y] + u * box[0, y] + v * box[1, y] + w * box[2, y]
+                    z = x[y] + u * cell[0, y] + v * cell[1, y] + w * cell[2, y]
                     distance += z * z
-                if not distance >= square:  # NaN stays, to be seen at the end
+                if not distance >= squared_cutoff:  # NaN stays, to be seen at the end
                     if shift.shape[1]:
                         shift[i, count, 0] = u
                         shift[i, count, 1] = v

@@ -26,42 +26,42 @@ from torch import Tensor
 from bostruct.errors import check_positive
 from bostruct.structures.structures import Structures
 
-CHUNK = 1 << 20
+MAX_CHUNK_PAIRS = 1 << 20
 """Candidate pairs looked at in one go; bounds the memory to about 100 MB."""
 
-SMALL = 40
+MAX_ATOMS_ALL_PAIRS = 40
 """Atoms of a structure up to which looking at all pairs beats searching for some."""
 
-WHOLE = 128
+MAX_POINTS_WITHOUT_BINS = 128
 """Points up to which a structure is searched whole rather than through bins."""
 
-MARGIN = 1e-3
+RELATIVE_MARGIN = 1e-3
 """Relative widening of bins and image ranges; rounding cannot lose a pair."""
 
-BINS = 1 << 16
+MAX_BINS_PER_DIRECTION = 1 << 16
 """Most bins along one direction, so that bin numbers of far-flung atoms fit int64."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Neighbors:
+class NeighborList:
     """Every ordered pair of atoms closer than a cutoff, sorted by `center`.
 
     Attributes:
         center: `[p]` int64, the atom that has the neighbor.
-        other: `[p]` int64, the atom that is the neighbor, or whose image is.
-        shift: `[p, 3]`, whole lattice vectors from `other` to the image, in the dtype
+        neighbor: `[p]` int64, the atom that is the neighbor, or whose image is.
+        shift: `[p, 3]`, whole lattice vectors from `neighbor` to the image, in the dtype
             of the positions.
-        structure: `[p]` int64, the structure both belong to.
-        atoms: n.
+        structure_index: `[p]` int64, the structure both belong to.
+        n_atoms: n.
         periodic: False if no pair crosses a boundary, so that `shift` is zero.
     """
 
     center: Tensor
-    other: Tensor
+    neighbor: Tensor
     shift: Tensor
-    structure: Tensor
-    atoms: int
+    structure_index: Tensor
+    n_atoms: int
     periodic: bool
 
     def __len__(self) -> int:
@@ -74,24 +74,24 @@ class Neighbors:
             positions: `[n, 3]` Å.
             cell: `[b, 3, 3]` Å.
         """
-        between = positions[self.other] - positions[self.center]
+        between = positions[self.neighbor] - positions[self.center]
         if not self.periodic:
             return between
-        lattice = cell[self.structure]  # [p, 3, 3]
+        lattice = cell[self.structure_index]  # [p, 3, 3]
         return between + (self.shift.unsqueeze(-2) @ lattice).squeeze(-2)
 
-    def kept(self, which: Tensor) -> Neighbors:
+    def select(self, mask: Tensor) -> NeighborList:
         """Return the pairs given by a boolean `[p]`."""
-        return Neighbors(
-            center=self.center[which],
-            other=self.other[which],
-            shift=self.shift[which],
-            structure=self.structure[which],
-            atoms=self.atoms,
+        return NeighborList(
+            center=self.center[mask],
+            neighbor=self.neighbor[mask],
+            shift=self.shift[mask],
+            structure_index=self.structure_index[mask],
+            n_atoms=self.n_atoms,
             periodic=self.periodic,
         )
 
-    def padded(self) -> tuple[Tensor, Tensor, Tensor]:
+    def to_padded(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the list as a table with one row per atom.
 
         k is the largest number of neighbors, at least 1. Unused places point at the
@@ -100,15 +100,15 @@ class Neighbors:
         Returns:
             other `[n, k]` int64, shift `[n, k, 3]`, mask `[n, k]` bool.
         """
-        counts = torch.bincount(self.center, minlength=self.atoms)
-        k = max(int(counts.max()), 1) if self.atoms else 1
+        counts = torch.bincount(self.center, minlength=self.n_atoms)
+        k = max(int(counts.max()), 1) if self.n_atoms else 1
         start = counts.cumsum(0) - counts
         every = torch.arange(len(self), device=self.center.device)
         column = every - start[self.center]
-        row = torch.arange(self.atoms, device=self.center.device)
+        row = torch.arange(self.n_atoms, device=self.center.device)
         other = row.unsqueeze(-1).repeat(1, k)
-        other[self.center, column] = self.other
-        shift = self.shift.new_zeros(self.atoms, k, 3)
+        other[self.center, column] = self.neighbor
+        shift = self.shift.new_zeros(self.n_atoms, k, 3)
         if self.periodic:
             shift[self.center, column] = self.shift
         mask = torch.arange(k, device=counts.device) < counts.unsqueeze(-1)
@@ -123,16 +123,16 @@ def all_pairs(structures: Structures) -> Tensor | None:
     """
     n, b = structures.positions.shape[0], len(structures)
     a = n // b if b else 0
-    if a * b != n or not 1 < a <= SMALL or bool(structures.pbc.any()):
+    if a * b != n or not 1 < a <= MAX_ATOMS_ALL_PAIRS or bool(structures.pbc.any()):
         return None
     sizes = structures.index.view(b, a)
     if not bool((sizes == sizes[:, :1]).all()):
         return None
-    return _others(b, a, structures.device)
+    return _other_atoms(b, a, structures.device)
 
 
 @lru_cache(maxsize=64)
-def _others(b: int, a: int, device: torch.device) -> Tensor:
+def _other_atoms(b: int, a: int, device: torch.device) -> Tensor:
     atom = torch.arange(a, device=device)
     others = torch.arange(a - 1, device=device).expand(a, -1)
     others = others + (others >= atom.unsqueeze(-1))  # [a, a - 1]
@@ -140,9 +140,9 @@ def _others(b: int, a: int, device: torch.device) -> Tensor:
     return (first.view(-1, 1, 1) + others).flatten(0, 1)
 
 
-def neighbors(
+def build_neighbor_list(
     structures: Structures, cutoff: float, *, half: bool = False
-) -> Neighbors:
+) -> NeighborList:
     """Return all pairs of atoms, and of atoms and images, closer than `cutoff`.
 
     An atom is a neighbor of its own images, never of itself. A distance of exactly
@@ -159,20 +159,20 @@ def neighbors(
     check_positive("cutoff", cutoff, "It is a distance in Å.")
     positions = structures.positions.detach()
     index = structures.index
-    points = _points(structures, cutoff)
-    order, row, start, size = _runs(points, index, len(structures), cutoff)
+    points = _periodic_points(structures, cutoff)
+    order, row, start, size = _candidate_runs(points, index, len(structures), cutoff)
     # one row per direction: sums over rows are fast, sums over triples are not
-    there, here = points.place.T.contiguous(), points.wrapped.T.contiguous()
+    there, here = points.position.T.contiguous(), points.wrapped.T.contiguous()
     found: list[tuple[Tensor, Tensor]] = []
-    for run, offset in _expand(size):
+    for run, offset in _iter_expanded_runs(size):
         i = row[run]
         g = order[start[run] + offset]
         between = there.index_select(1, g) - here.index_select(1, i)  # [3, p]
         close = between.square_().sum(0) < cutoff**2
         i, g = i[close], g[close]
-        kept = points.real[g] != i
+        kept = points.real_atom[g] != i
         if half:
-            kept &= _later(points, i, g)
+            kept &= _is_counted_end(points, i, g)
         found.append((i[kept], g[kept]))
     center = torch.cat([i for i, _ in found])
     point = torch.cat([g for _, g in found])
@@ -180,13 +180,13 @@ def neighbors(
     shift = points.shift[point]
     if points.periodic:
         # vector = (other - its wrap + image) - (center - its wrap), all whole cells
-        shift = shift - points.wrap[other] + points.wrap[center]
-    return Neighbors(
+        shift = shift - points.wrap_shift[other] + points.wrap_shift[center]
+    return NeighborList(
         center=center,
-        other=other,
+        neighbor=other,
         shift=shift,
-        structure=index[center],
-        atoms=positions.shape[0],
+        structure_index=index[center],
+        n_atoms=positions.shape[0],
         periodic=points.periodic,
     )
 
@@ -198,16 +198,16 @@ class _Points:
     The images of one structure follow each other, and so do structures.
     """
 
-    place: Tensor  # [g, 3] Å
+    position: Tensor  # [g, 3] Å
     atom: Tensor  # [g] the atom, or whose image it is
-    real: Tensor  # [g] the atom if it is one and not an image, else -1
+    real_atom: Tensor  # [g] the atom if it is one and not an image, else -1
     shift: Tensor  # [g, 3] whole lattice vectors
     wrapped: Tensor  # [n, 3] Å, atoms
-    wrap: Tensor  # [n, 3] whole lattice vectors taken off each atom
+    wrap_shift: Tensor  # [n, 3] whole lattice vectors taken off each atom
     periodic: bool
 
 
-def _points(structures: Structures, cutoff: float) -> _Points:
+def _periodic_points(structures: Structures, cutoff: float) -> _Points:
     positions = structures.positions.detach()
     every = torch.arange(positions.shape[0], device=positions.device)
     if not structures.pbc.any():
@@ -224,14 +224,16 @@ def _points(structures: Structures, cutoff: float) -> _Points:
     wrap = fraction.floor()
     fraction = fraction - wrap
     wrapped = positions - (wrap.unsqueeze(-2) @ cell[index]).squeeze(-2)
-    reach = cutoff * (1 + MARGIN) * torch.linalg.vector_norm(dual, dim=-2)  # [b, 3]
-    low, high = _bounds(fraction, index, len(structures))
-    low, high = low - reach - MARGIN, high + reach + MARGIN
+    reach = (
+        cutoff * (1 + RELATIVE_MARGIN) * torch.linalg.vector_norm(dual, dim=-2)
+    )  # [b, 3]
+    low, high = _structure_bounds(fraction, index, len(structures))
+    low, high = low - reach - RELATIVE_MARGIN, high + reach + RELATIVE_MARGIN
     # images s of an atom at f are needed where low <= f + s <= high
     first = (low[index] - fraction).ceil()  # [n, 3]
     many = ((high[index] - fraction).floor() - first + 1).to(torch.int64)
     parts = []
-    for atom, offset in _expand(many.prod(-1)):
+    for atom, offset in _iter_expanded_runs(many.prod(-1)):
         ny, nz = many[atom, 1], many[atom, 2]
         step = torch.stack((offset // (ny * nz), offset // nz % ny, offset % nz), -1)
         parts.append((atom, first[atom] + step))
@@ -242,7 +244,7 @@ def _points(structures: Structures, cutoff: float) -> _Points:
     return _Points(place, atom, real, shift, wrapped, wrap, True)
 
 
-def _runs(
+def _candidate_runs(
     points: _Points, index: Tensor, b: int, cutoff: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return what each atom has to look at.
@@ -254,13 +256,17 @@ def _runs(
     owner = index[points.atom]  # [g]
     counts = torch.bincount(owner, minlength=b)  # [b]
     every = torch.arange(index.numel(), device=index.device)
-    if counts.numel() == 0 or int(counts.max()) <= WHOLE:
+    if counts.numel() == 0 or int(counts.max()) <= MAX_POINTS_WITHOUT_BINS:
         start = counts.cumsum(0) - counts
         order = torch.arange(owner.numel(), device=index.device)
         return order, every, start[index], counts[index]
-    low, high = _bounds(points.place, owner, b)  # [b, 3]
-    edge = ((high - low) / BINS).clamp(min=cutoff * (1 + MARGIN))
-    edge = torch.where((counts <= WHOLE).unsqueeze(-1), torch.inf, edge)
+    low, high = _structure_bounds(points.position, owner, b)  # [b, 3]
+    edge = ((high - low) / MAX_BINS_PER_DIRECTION).clamp(
+        min=cutoff * (1 + RELATIVE_MARGIN)
+    )
+    edge = torch.where(
+        (counts <= MAX_POINTS_WITHOUT_BINS).unsqueeze(-1), torch.inf, edge
+    )
     size = ((high - low) / edge).floor().amax(0).to(torch.int64) + 3  # [3] padded
     stride = torch.stack((size[1] * size[2], size[2], torch.ones_like(size[2])))
     block = size.prod()
@@ -269,7 +275,7 @@ def _runs(
         step = ((place - low[structure]) / edge[structure]).floor().to(torch.int64)
         return structure * block + ((step + 1) * stride).sum(-1)
 
-    bins, order = bin_of(points.place, owner).sort(stable=True)
+    bins, order = bin_of(points.position, owner).sort(stable=True)
     step = torch.arange(-1, 2, device=index.device)
     across = (step.unsqueeze(-1) * stride[0] + step * stride[1]).flatten()  # [9]
     middle = bin_of(points.wrapped, index).unsqueeze(-1) + across  # [n, 9]
@@ -279,7 +285,7 @@ def _runs(
     return order, row.flatten(), start.flatten(), (end - start).flatten()
 
 
-def _expand(size: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _iter_expanded_runs(size: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (run, offset in the run) for all elements of ragged runs, in chunks.
 
     Args:
@@ -287,18 +293,18 @@ def _expand(size: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """
     end = size.cumsum(0)
     total = int(end[-1]) if end.numel() else 0
-    if total <= CHUNK:
+    if total <= MAX_CHUNK_PAIRS:
         run = torch.repeat_interleave(size, output_size=total)
         flat = torch.arange(total, device=size.device)
         yield run, flat - (end - size)[run]
         return
-    for low in range(0, total, CHUNK):
-        flat = torch.arange(low, min(low + CHUNK, total), device=size.device)
+    for low in range(0, total, MAX_CHUNK_PAIRS):
+        flat = torch.arange(low, min(low + MAX_CHUNK_PAIRS, total), device=size.device)
         run = torch.searchsorted(end, flat, right=True)
         yield run, flat - (end - size)[run]
 
 
-def _bounds(values: Tensor, index: Tensor, b: int) -> tuple[Tensor, Tensor]:
+def _structure_bounds(values: Tensor, index: Tensor, b: int) -> tuple[Tensor, Tensor]:
     """Return the least and the largest of `values` `[n, 3]` by structure, `[b, 3]`."""
     where = index.unsqueeze(-1).expand_as(values)
     zero = values.new_zeros(b, 3)
@@ -307,7 +313,7 @@ def _bounds(values: Tensor, index: Tensor, b: int) -> tuple[Tensor, Tensor]:
     return low, high
 
 
-def _later(points: _Points, i: Tensor, g: Tensor) -> Tensor:
+def _is_counted_end(points: _Points, i: Tensor, g: Tensor) -> Tensor:
     """Return, of the two ends a pair is seen from, whether this one counts, `[p]`."""
     j = points.atom[g]
     x, y, z = points.shift[g].unbind(-1)

@@ -17,17 +17,17 @@ from torch import Tensor
 
 from bostruct.errors import check_positive
 from bostruct.structures.neighbor_lists import images_numba
-from bostruct.structures.neighbor_lists.neighbor_list import neighbors
+from bostruct.structures.neighbor_lists.neighbor_list import build_neighbor_list
 from bostruct.structures.structures import Structures
 
 Array = NDArray[Any]
 
-LARGEST = 512
+MAX_ATOMS_BRUTE_FORCE = 512
 """Atoms of a structure up to which looking at all pairs beats sorting into bins."""
 
 
-def table(
-    structures: Structures, cutoff: float, *, frozen: bool = False
+def neighbor_table(
+    structures: Structures, cutoff: float, *, skip_fixed_pairs: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return all neighbors closer than `cutoff` Å, periodic images included.
 
@@ -37,7 +37,7 @@ def table(
     Args:
         structures: n atoms in total.
         cutoff: Å.
-        frozen: whether pairs of two fixed atoms are left out.
+        skip_fixed_pairs: whether pairs of two fixed atoms are left out.
 
     Returns:
         other `[n, k]` int64, shift `[n, k, 3]` whole lattice vectors from the atom
@@ -49,33 +49,37 @@ def table(
     check_positive("cutoff", cutoff, "Give a length in Å.")
     counts = structures.counts
     largest = int(counts.max()) if len(counts) else 0
-    if structures.device.type != "cpu" or largest > LARGEST:
-        pairs = neighbors(structures, cutoff)
-        if frozen:
+    if structures.device.type != "cpu" or largest > MAX_ATOMS_BRUTE_FORCE:
+        pairs = build_neighbor_list(structures, cutoff)
+        if skip_fixed_pairs:
             fixed = structures.fixed
-            pairs = pairs.kept(~(fixed[pairs.center] & fixed[pairs.other]))
-        return pairs.padded()
-    lattice = periods(structures, cutoff)
+            pairs = pairs.select(~(fixed[pairs.center] & fixed[pairs.neighbor]))
+        return pairs.to_padded()
+    lattice = periodic_image_arrays(structures, cutoff)
     positions = structures.positions.detach()
     arrays = (
         positions.contiguous().numpy(),
         *lattice,
         float(cutoff) ** 2,
-        structures.fixed.numpy() if frozen else np.zeros(len(positions), np.bool_),
+        structures.fixed.numpy()
+        if skip_fixed_pairs
+        else np.zeros(len(positions), np.bool_),
     )
     n = len(positions)
     none = np.empty((n, 0), np.int64), np.empty((n, 0, 3), arrays[0].dtype)
     found = np.zeros(n, np.int64)
-    images_numba.fill(*arrays, found, *none)
+    images_numba.fill_neighbors(*arrays, found, *none)
     k = max(int(found.max()), 1) if n else 1
     other = np.repeat(np.arange(n).reshape(-1, 1), k, axis=1)
     shift = np.zeros((n, k, 3), arrays[0].dtype)
-    images_numba.fill(*arrays, found, other, shift)
+    images_numba.fill_neighbors(*arrays, found, other, shift)
     mask = torch.arange(k) < torch.from_numpy(found).unsqueeze(-1)
     return torch.from_numpy(other), torch.from_numpy(shift), mask
 
 
-def periods(structures: Structures, cutoff: float) -> tuple[Array, Array, Array, Array]:
+def periodic_image_arrays(
+    structures: Structures, cutoff: float
+) -> tuple[Array, Array, Array, Array]:
     """Return what loops over all pairs and images closer than `cutoff` Å need.
 
     Returns:
@@ -86,7 +90,7 @@ def periods(structures: Structures, cutoff: float) -> tuple[Array, Array, Array,
     start = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
     cell = structures.cell.detach() * structures.pbc.unsqueeze(-1)
     few = cell[:1] if bool((cell == cell[:1]).all()) else cell
-    inverse = torch.stack([_inverse(tuple(one.flatten().tolist())) for one in few])
+    inverse = torch.stack([_inverse_cell(tuple(one.flatten().tolist())) for one in few])
     inverse = inverse.to(cell)
     density = torch.linalg.vector_norm(inverse, dim=-2)  # [.., 3] planes per Å
     copies = torch.floor(cutoff * density + 0.5).to(torch.int64)
@@ -99,7 +103,7 @@ def periods(structures: Structures, cutoff: float) -> tuple[Array, Array, Array,
 
 
 @lru_cache(maxsize=256)
-def _inverse(cell: tuple[float, ...]) -> Tensor:
+def _inverse_cell(cell: tuple[float, ...]) -> Tensor:
     """Return the inverse of a cell, which may have no vector along some directions."""
     inverse: Tensor = torch.linalg.pinv(
         torch.tensor(cell, dtype=torch.float64).view(3, 3)

@@ -20,17 +20,17 @@ from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from bostruct.errors import ShapeError, must
+from bostruct.errors import ShapeError, error_message
 from bostruct.surrogates.botorch_models.posterior import (
-    JITTER,
-    gaussian,
-    joint,
-    variances,
+    RELATIVE_JITTER,
+    energy_posterior,
+    noise_variances,
+    property_posterior,
 )
 
 
 @final
-class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
+class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
     """A model and what it was told after it had been fitted.
 
     Args:
@@ -49,7 +49,7 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
         super().__init__()
         if Y.shape[-2:] != (*X.shape[-2:-1], 1):
             condition = f"have shape [..., {X.shape[-2]}, 1]"
-            raise ShapeError(must("Y", condition, list(Y.shape)))
+            raise ShapeError(error_message("Y", condition, list(Y.shape)))
         self.model, self.X, self.Y, self.noise = model, X, Y.squeeze(-1), noise
 
     @property
@@ -77,7 +77,9 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
         mean, C = before.mean.squeeze(-1), before.distribution.covariance_matrix
         shape = torch.broadcast_shapes(self.noise.shape, (*C.shape[:-2], t))
         noise = self.noise.expand(shape)
-        noise = noise + JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
+        noise = noise + RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1).mean(
+            -1, keepdim=True
+        )
         factor = torch.linalg.cholesky(C[..., q:, q:] + torch.diag_embed(noise))
         root = torch.linalg.solve_triangular(factor, C[..., q:, :q], upper=False)
         news = (self.Y - mean[..., q:]).unsqueeze(-1)
@@ -88,18 +90,18 @@ class Conditioned(Model, FantasizeMixin):  # type: ignore[misc]
             given = None if observation_noise is True else observation_noise
             noise = _noise(self.model, asked, given)
             C = C + torch.diag_embed(noise.expand(*noise.shape[:-1], q))
-        return joint(mean, C.expand(*mean.shape, q), posterior_transform)
+        return energy_posterior(mean, C.expand(*mean.shape, q), posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
-    ) -> Conditioned:
+    ) -> ConditionedModel:
         """Return the model that has also been told Y `[..., t, 1]` at X."""
-        return condition(self, X, Y, noise)
+        return condition_on_observations(self, X, Y, noise)
 
 
-def condition(
+def condition_on_observations(
     model: Model, X: Tensor, Y: Tensor, noise: Tensor | None = None
-) -> Conditioned:
+) -> ConditionedModel:
     """Return `model` told energies Y `[..., t, 1]` eV at X `[..., t, d]`.
 
     Args:
@@ -108,12 +110,12 @@ def condition(
         Y: energies; further leading dimensions are fantasies.
         noise: variances of Y, eV²; by default the model's own.
     """
-    return Conditioned(model, X, Y, _noise(model, X, noise))
+    return ConditionedModel(model, X, Y, _noise(model, X, noise))
 
 
 def _noise(model: Model, X: Tensor, noise: Tensor | None) -> Tensor:
     if noise is not None:
-        return variances(noise, X.shape[-2])
+        return noise_variances(noise, X.shape[-2])
     with torch.no_grad():
         observed = model.posterior(X, observation_noise=True).variance
         own: Tensor = (observed - model.posterior(X).variance).squeeze(-1)
@@ -121,7 +123,7 @@ def _noise(model: Model, X: Tensor, noise: Tensor | None) -> Tensor:
 
 
 @final
-class Believing(Model):  # type: ignore[misc]
+class KrigingBelieverModel(Model):  # type: ignore[misc]
     """A model, as certain of its means at `X` as if they had been measured there.
 
     Args:
@@ -162,7 +164,9 @@ class Believing(Model):  # type: ignore[misc]
         observed = self.model.posterior(every, output_indices, True)
         noise = (observed.variance - before.variance).clamp(min=0)
         own = noise.flatten(-2)[..., q * k :]
-        own = own + JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
+        own = own + RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1).mean(
+            -1, keepdim=True
+        )
         factor = torch.linalg.cholesky(C[..., q * k :, q * k :] + torch.diag_embed(own))
         root = torch.linalg.solve_triangular(
             factor, C[..., q * k :, : q * k], upper=False
@@ -174,4 +178,4 @@ class Believing(Model):  # type: ignore[misc]
                 extra = observation_noise.expand(extra.shape)
             C = C + torch.diag_embed(extra.flatten(-2))
         mean = before.mean[..., :q, :]
-        return gaussian(mean, C, posterior_transform)
+        return property_posterior(mean, C, posterior_transform)

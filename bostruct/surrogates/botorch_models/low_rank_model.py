@@ -20,35 +20,43 @@ from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.botorch_models.conditioned_model import Conditioned, condition
-from bostruct.surrogates.botorch_models.low_rank_prediction import Belief, Believer
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.botorch_models.conditioned_model import (
+    ConditionedModel,
+    condition_on_observations,
+)
+from bostruct.surrogates.botorch_models.low_rank_prediction import (
+    LowRankPrediction,
+    LowRankPredictor,
+)
 from bostruct.surrogates.botorch_models.posterior import (
-    CHUNK,
-    decoded,
-    joint,
-    noisy,
-    slack,
+    STRUCTURES_PER_CHUNK,
+    add_noise,
+    decode_structures,
+    energy_posterior,
+    jitter,
 )
 from bostruct.uncertainty import Prediction
 
 
 @final
-class BelievedModel(Model, FantasizeMixin):  # type: ignore[misc]
+class LowRankModel(Model, FantasizeMixin):  # type: ignore[misc]
     """What the surrogates of this family return. Deterministic, and never changes.
 
     Args:
-        believer: what was fitted.
+        predictor: what was fitted.
         space: gives structures to coordinates; None if only `predict` is needed.
     """
 
     likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
 
-    def __init__(self, believer: Believer, space: Decodes | None = None) -> None:
+    def __init__(
+        self, predictor: LowRankPredictor, space: SupportsDecode | None = None
+    ) -> None:
         super().__init__()
-        self.believer, self.space = believer, space
+        self.predictor, self.space = predictor, space
 
     @property
     def num_outputs(self) -> int:
@@ -80,22 +88,22 @@ class BelievedModel(Model, FantasizeMixin):  # type: ignore[misc]
             NotFittedError: the model was fitted without a space.
         """
         shape = X.shape[:-1]  # [..., q]
-        belief = self.believer.belief(decoded(self.space, X))
-        root = belief.root.reshape(*shape, belief.root.shape[-1])
+        belief = self.predictor.predict(decode_structures(self.space, X))
+        root = belief.covariance_root.reshape(*shape, belief.covariance_root.shape[-1])
         C = root @ root.transpose(-1, -2)
-        C = C + torch.diag_embed(_own(belief).view(shape))
-        C = noisy(C, observation_noise, belief.noise.view(shape))
-        return joint(belief.mean.view(shape), C, posterior_transform)
+        C = C + torch.diag_embed(_independent_variance(belief).view(shape))
+        C = add_noise(C, observation_noise, belief.noise_variance.view(shape))
+        return energy_posterior(belief.mean.view(shape), C, posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
-    ) -> Conditioned:
+    ) -> ConditionedModel:
         """Return the model that has also been told energies Y `[..., t, 1]` at X.
 
         Nothing is trained again; see `Conditioned`. Variance that structures do not
         share stays.
         """
-        return condition(self, X, Y, noise)
+        return condition_on_observations(self, X, Y, noise)
 
     def predict(
         self,
@@ -120,12 +128,12 @@ class BelievedModel(Model, FantasizeMixin):  # type: ignore[misc]
                 there are no members, or force variances where nothing varies.
         """
         parts, roots, own = [], [], []
-        for start in range(0, len(structures), CHUNK):
-            part = structures[start : start + CHUNK]
+        for start in range(0, len(structures), STRUCTURES_PER_CHUNK):
+            part = structures[start : start + STRUCTURES_PER_CHUNK]
             prediction, belief = self._predict(part, force_variance, member_forces)
             parts.append(prediction)
-            roots.append(belief.root.detach())
-            own.append(_own(belief).detach())
+            roots.append(belief.covariance_root.detach())
+            own.append(_independent_variance(belief).detach())
         found = Prediction.cat(parts)
         if covariance:
             root = torch.cat(roots)
@@ -135,30 +143,32 @@ class BelievedModel(Model, FantasizeMixin):  # type: ignore[misc]
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
-        return self.believer.tensors()
+        return self.predictor.tensors()
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers a person wants to see, units in the names."""
-        return self.believer.hyperparameters()
+        return self.predictor.hyperparameters()
 
     def _predict(
         self, structures: Structures, force_variance: bool, member_forces: bool
-    ) -> tuple[Prediction, Belief]:
+    ) -> tuple[Prediction, LowRankPrediction]:
         moving = structures.positions.detach().clone().requires_grad_()
         fixed = torch.zeros_like(structures.fixed)  # forces on these are wanted too
         with torch.enable_grad():
             where = replace(structures, positions=moving, fixed=fixed)
-            belief = self.believer.belief(where)
+            belief = self.predictor.predict(where)
             (slope,) = torch.autograd.grad(belief.mean.sum(), moving, retain_graph=True)
             spread = _force_variance(belief, moving) if force_variance else None
             own_forces = _member_forces(belief, moving) if member_forces else None
-        local, members = belief.local, belief.members
+        local, members = belief.atomic_energies, belief.members
         found = Prediction(
             mean=belief.mean.detach(),
-            variance=(belief.root.square().sum(-1) + _own(belief)).detach(),
-            noise=belief.noise.detach(),
+            variance=(
+                belief.covariance_root.square().sum(-1) + _independent_variance(belief)
+            ).detach(),
+            noise_variance=belief.noise_variance.detach(),
             forces=-slope,
-            local=None if local is None else local.detach(),
+            atomic_energies=None if local is None else local.detach(),
             force_variance=spread,
             members=None if members is None else members.detach(),
             member_forces=own_forces,
@@ -166,32 +176,36 @@ class BelievedModel(Model, FantasizeMixin):  # type: ignore[misc]
         return found, belief
 
 
-def _own(belief: Belief) -> Tensor:
+def _independent_variance(prediction: LowRankPrediction) -> Tensor:
     """Return the unshared variance `[b]`, and what keeps the covariance positive."""
-    whole = belief.root.square().sum(-1) + belief.own
-    return belief.own + slack(whole, whole)
+    whole = (
+        prediction.covariance_root.square().sum(-1) + prediction.independent_variance
+    )
+    return prediction.independent_variance + jitter(whole, whole)
 
 
-def _force_variance(belief: Belief, moving: Tensor) -> Tensor:
+def _force_variance(prediction: LowRankPrediction, positions: Tensor) -> Tensor:
     """Return the latent variance of each force component, `[n, 3]` (eV/Å)²."""
-    if belief.root.shape[-1] == 0:
+    if prediction.covariance_root.shape[-1] == 0:
         condition = "be false for a model without weights or members that vary"
         way_out = "Ask an ensemble for it."
-        raise InputError(must("force_variance", condition, True, way_out))
-    found = torch.zeros_like(moving)
-    for column in belief.root.unbind(-1):
-        (slope,) = torch.autograd.grad(column.sum(), moving, retain_graph=True)
+        raise InputError(error_message("force_variance", condition, True, way_out))
+    found = torch.zeros_like(positions)
+    for column in prediction.covariance_root.unbind(-1):
+        (slope,) = torch.autograd.grad(column.sum(), positions, retain_graph=True)
         found += slope.square()
     return found
 
 
-def _member_forces(belief: Belief, moving: Tensor) -> Tensor:
+def _member_forces(prediction: LowRankPrediction, positions: Tensor) -> Tensor:
     """Return the forces of each member, `[M, n, 3]` eV/Å."""
-    if belief.members is None:
+    if prediction.members is None:
         condition = "be false for a model without members"
-        raise InputError(must("member_forces", condition, True, "Ask an ensemble."))
+        raise InputError(
+            error_message("member_forces", condition, True, "Ask an ensemble.")
+        )
     found = [
-        -torch.autograd.grad(member.sum(), moving, retain_graph=True)[0]
-        for member in belief.members
+        -torch.autograd.grad(member.sum(), positions, retain_graph=True)[0]
+        for member in prediction.members
     ]
     return torch.stack(found)

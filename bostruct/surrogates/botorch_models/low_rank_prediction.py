@@ -17,33 +17,33 @@ from bostruct.structures import Structures
 
 @final
 @dataclass(frozen=True, eq=False)
-class Belief:
+class LowRankPrediction:
     """Energies of b structures, differentiable in their positions.
 
     The latent covariance between structures is root root^T + diag(own).
 
     Attributes:
         mean: `[b]` eV.
-        root: `[b, k]` eV; k may be zero. For M members: (members - mean)^T divided by
+        covariance_root: `[b, k]` eV; k may be zero. For M members: (members - mean)^T divided by
             the root of M - 1.
-        own: `[b]` eV², latent variance that no other structure shares.
-        noise: `[b]` eV², what a measured energy scatters around the noise-free one.
-        local: `[n]` eV, the share of `mean` of each atom; or None.
+        independent_variance: `[b]` eV², latent variance that no other structure shares.
+        noise_variance: `[b]` eV², what a measured energy scatters around the noise-free one.
+        atomic_energies: `[n]` eV, the share of `mean` of each atom; or None.
         members: `[M, b]` eV, what each member says; or None.
     """
 
     mean: Tensor
-    root: Tensor
-    own: Tensor
-    noise: Tensor
-    local: Tensor | None = None
+    covariance_root: Tensor
+    independent_variance: Tensor
+    noise_variance: Tensor
+    atomic_energies: Tensor | None = None
     members: Tensor | None = None
 
 
-class Believer(Protocol):
+class LowRankPredictor(Protocol):
     """Something fitted. Deterministic, and never changes."""
 
-    def belief(self, structures: Structures) -> Belief:
+    def predict(self, structures: Structures) -> LowRankPrediction:
         """Return what is believed of b structures.
 
         Slopes with the positions of fixed atoms are not looked at, and may be wrong.

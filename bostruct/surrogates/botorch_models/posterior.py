@@ -13,15 +13,19 @@ from torch import Tensor
 
 from bostruct.errors import NotFittedError
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
+from bostruct.surrogates.base import SupportsDecode
 
-JITTER = 1e-10  # of the mean variance, added where a factorisation needs it
-LEAST = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
-ROUNDING = 500  # machine epsilons of a variance are lost in a difference or a root
-CHUNK = 256  # structures whose features are in memory at once in `predict`
+RELATIVE_JITTER = 1e-10  # of the mean variance, added where a factorisation needs it
+MIN_VARIANCE = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
+ROUNDING_EPSILONS = (
+    500  # machine epsilons of a variance are lost in a difference or a root
+)
+STRUCTURES_PER_CHUNK = (
+    256  # structures whose features are in memory at once in `predict`
+)
 
 
-def decoded(space: Decodes | None, X: Tensor) -> Structures:
+def decode_structures(space: SupportsDecode | None, X: Tensor) -> Structures:
     """Return the structures at X `[..., q, d]`, row-major.
 
     Raises:
@@ -35,32 +39,34 @@ def decoded(space: Decodes | None, X: Tensor) -> Structures:
     return space.decode(X)
 
 
-def slack(own: Tensor, lossy: Tensor) -> Tensor:
+def jitter(variance: Tensor, operand_variance: Tensor) -> Tensor:
     """Return what keeps a covariance positive, to be added to its diagonal, eV².
 
     Args:
-        own: `[...]` eV², the variances.
-        lossy: `[...]` eV², what they were computed from and rounded with.
+        variance: `[...]` eV², the variances.
+        operand_variance: `[...]` eV², what they were computed from and rounded with.
     """
-    lost = ROUNDING * torch.finfo(lossy.dtype).eps * lossy
-    return JITTER * own + lost + (LEAST - own).clamp(min=0)
+    lost = (
+        ROUNDING_EPSILONS * torch.finfo(operand_variance.dtype).eps * operand_variance
+    )
+    return RELATIVE_JITTER * variance + lost + (MIN_VARIANCE - variance).clamp(min=0)
 
 
-def noisy(C: Tensor, noise: bool | Tensor, own: Tensor) -> Tensor:
+def add_noise(C: Tensor, noise: bool | Tensor, model_noise: Tensor) -> Tensor:
     """Return the covariance `[..., q, q]` eV² of latent or of observed energies.
 
     Args:
         C: `[..., q, q]` eV², latent.
         noise: whether to add the model's own noise, or variances `[..., q]` to add.
-        own: eV², the model's own, that expands to `[..., q]`.
+        model_noise: eV², the model's own, that expands to `[..., q]`.
     """
     shape = C.shape[:-1]
     if isinstance(noise, Tensor):
-        return C + torch.diag_embed(variances(noise, shape[-1]).expand(shape))
-    return C + torch.diag_embed(own.expand(shape)) if noise else C
+        return C + torch.diag_embed(noise_variances(noise, shape[-1]).expand(shape))
+    return C + torch.diag_embed(model_noise.expand(shape)) if noise else C
 
 
-def variances(noise: Tensor, q: int) -> Tensor:
+def noise_variances(noise: Tensor, q: int) -> Tensor:
     """Return noise variances `[..., q]` that may have come as BoTorch's `[..., q, 1]`.
 
     What was one number, or one for each batch, comes back as `[..., 1]`.
@@ -70,56 +76,62 @@ def variances(noise: Tensor, q: int) -> Tensor:
     return noise if noise.dim() else noise.unsqueeze(-1)
 
 
-def joint(mean: Tensor, C: Tensor, transform: PosteriorTransform | None) -> Posterior:
+def energy_posterior(
+    mean: Tensor, C: Tensor, posterior_transform: PosteriorTransform | None
+) -> Posterior:
     """Return the posterior of q energies, transformed.
 
     Args:
         mean: `[..., q]` eV.
         C: `[..., q, q]` eV².
-        transform: applied last, or None.
+        posterior_transform: applied last, or None.
     """
     gaussian = MultivariateNormal(mean, to_linear_operator(C))
     posterior = GPyTorchPosterior(gaussian)
-    return posterior if transform is None else transform(posterior)
+    return posterior if posterior_transform is None else posterior_transform(posterior)
 
 
 @final
-class One(MultivariateNormal):  # type: ignore[misc]
+class UnclampedNormal(MultivariateNormal):  # type: ignore[misc]
     """q values of one property."""
 
     @property
     def variance(self) -> Tensor:
         """The variances, `[..., q]`."""
-        return _positive(self.lazy_covariance_matrix.diagonal(dim1=-2, dim2=-1))
+        return _clamp_to_tiny(self.lazy_covariance_matrix.diagonal(dim1=-2, dim2=-1))
 
 
 @final
-class Several(MultitaskMultivariateNormal):  # type: ignore[misc]
+class UnclampedMultitaskNormal(MultitaskMultivariateNormal):  # type: ignore[misc]
     """q values of k properties, structure by structure."""
 
     @property
     def variance(self) -> Tensor:
         """The variances, `[..., q, k]`."""
         own = self.lazy_covariance_matrix.diagonal(dim1=-2, dim2=-1)
-        return _positive(own).reshape(self.mean.shape)
+        return _clamp_to_tiny(own).reshape(self.mean.shape)
 
 
-def gaussian(
-    mean: Tensor, C: Tensor, transform: PosteriorTransform | None
+def property_posterior(
+    mean: Tensor, C: Tensor, posterior_transform: PosteriorTransform | None
 ) -> Posterior:
     """Return the posterior of k properties of q structures, transformed.
 
     Args:
         mean: `[..., q, k]`.
         C: `[..., q k, q k]`, structure by structure.
-        transform: applied last, or None.
+        posterior_transform: applied last, or None.
     """
     lazy = to_linear_operator(C)  # torch would factorise a tensor at once
     alone = mean.shape[-1] == 1
-    found = One(mean.squeeze(-1), lazy) if alone else Several(mean, lazy)
+    found = (
+        UnclampedNormal(mean.squeeze(-1), lazy)
+        if alone
+        else UnclampedMultitaskNormal(mean, lazy)
+    )
     posterior = GPyTorchPosterior(found)
-    return posterior if transform is None else transform(posterior)
+    return posterior if posterior_transform is None else posterior_transform(posterior)
 
 
-def _positive(variance: Tensor) -> Tensor:
+def _clamp_to_tiny(variance: Tensor) -> Tensor:
     return variance.clamp(min=torch.finfo(variance.dtype).tiny)

@@ -10,30 +10,35 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bostruct.runtime.jit import compiled
+from bostruct.runtime.jit import lazy_njit
 
 Array = NDArray[Any]
 
 
-@compiled()
-def spread(
-    start: int, slope: Array, steep: Array, center: Array, other: Array, out: Array
+@lazy_njit()
+def add_force_kernel(
+    start: int,
+    pair_gradients: Array,
+    kernel_derivatives: Array,
+    center: Array,
+    neighbor: Array,
+    out: Array,
 ) -> None:
     """Add slope * steep to the center of each pair, and take it from the other atom.
 
     Args:
         start: the first of z columns of `out`.
-        slope: `[p, 3, z]`.
-        steep: `[n, z]` factor of each center.
+        pair_gradients: `[p, 3, z]`.
+        kernel_derivatives: `[n, z]` factor of each center.
         center: `[p]`.
-        other: `[p]`.
+        neighbor: `[p]`.
         out: `[n, 3, m]`, changed there.
     """
     for p in range(len(center)):
-        weight = steep[center[p]]
+        weight = kernel_derivatives[center[p]]
         for x in range(3):
-            mine, theirs = out[center[p], x], out[other[p], x]
-            for j in range(slope.shape[2]):
-                value = slope[p, x, j] * weight[j]
+            mine, theirs = out[center[p], x], out[neighbor[p], x]
+            for j in range(pair_gradients.shape[2]):
+                value = pair_gradients[p, x, j] * weight[j]
                 mine[start + j] += value
                 theirs[start + j] -= value

@@ -11,59 +11,63 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bostruct.surrogates.local_gp.kernel import Inducing
+from bostruct.surrogates.local_gp.kernel import InducingEnvironments
 
-BLOCK = 64  # rows taken before all others learn of it
-WATCHED = 0.5  # of the most that is left of any: those that may be next
+BLOCK_ROWS = 64  # rows taken before all others learn of it
+CANDIDATE_FRACTION = 0.5  # of the most that is left of any: those that may be next
 
 
-def evenly(n: int, most: int) -> Tensor:
+def evenly_spaced(n: int, max_count: int) -> Tensor:
     """Return at most so many of n rows, evenly over all."""
-    count = min(n, most)
+    count = min(n, max_count)
     return torch.div(torch.arange(count) * n, max(count, 1), rounding_mode="floor")
 
 
-def choose(
+def select_inducing_points(
     P: Tensor,
-    place: Tensor,
-    power: int,
+    species_index: Tensor,
+    zeta: int,
     *,
-    count: int,
+    max_inducing: int,
     tolerance: float,
-    preferred: int,
-    pool: int,
-) -> Inducing:
-    """Return at most `count` of the environments P as an inducing set.
+    n_preferred: int,
+    max_pool: int,
+) -> InducingEnvironments:
+    """Return at most `max_inducing` of the environments P as an inducing set.
 
     Args:
         P: `[n, f]` features of all training environments.
-        place: `[n]` species.
-        power: exponent of the kernel.
-        count: the most to take.
+        species_index: `[n]` species.
+        zeta: exponent of the kernel.
+        max_inducing: the most to take.
         tolerance: stop when every environment is explained up to this variance, in
             units of the signal variance.
-        preferred: so many of the first environments are exhausted before the others.
-        pool: the most environments to look at; more are thinned out evenly.
+        n_preferred: so many of the first environments are exhausted before the others.
+        max_pool: the most environments to look at; more are thinned out evenly.
     """
-    if P.shape[0] > pool:
-        kept = evenly(P.shape[0], pool).to(P.device)
-        P, place = P[kept], place[kept]
-        preferred = int((kept < preferred).sum())
-    left = (P.square().sum(-1)) ** power  # [n] variance not yet explained
-    count = min(count, P.shape[0])
-    columns = P.new_empty(count, P.shape[0])
+    if P.shape[0] > max_pool:
+        kept = evenly_spaced(P.shape[0], max_pool).to(P.device)
+        P, species_index = P[kept], species_index[kept]
+        n_preferred = int((kept < n_preferred).sum())
+    left = (P.square().sum(-1)) ** zeta  # [n] variance not yet explained
+    max_inducing = min(max_inducing, P.shape[0])
+    columns = P.new_empty(max_inducing, P.shape[0])
     taken: list[int] = []
-    while len(taken) < count:
-        if not float(left[:preferred].max()) > tolerance:
-            preferred = len(left)
+    while len(taken) < max_inducing:
+        if not float(left[:n_preferred].max()) > tolerance:
+            n_preferred = len(left)
         if not float(left.max()) > tolerance:
             break
         start = len(taken)
         known = columns[:start]
-        most = min(BLOCK, count - start)
-        more = _best(P, place, power, left[:preferred], known, tolerance, most)
+        most = min(BLOCK_ROWS, max_inducing - start)
+        more = _next_pivots(
+            P, species_index, zeta, left[:n_preferred], known, tolerance, most
+        )
         taken += more
-        K = (P[more] @ P.T) ** power * (place[more].unsqueeze(-1) == place)
+        K = (P[more] @ P.T) ** zeta * (
+            species_index[more].unsqueeze(-1) == species_index
+        )
         K -= known[:, more].T @ known
         root = torch.linalg.cholesky(K[:, more])
         block = torch.linalg.solve_triangular(root, K, upper=False)
@@ -72,20 +76,20 @@ def choose(
         left[more] = 0
     pivots = torch.tensor(taken, device=P.device)
     # species do not mix, so sorting by species keeps the factor lower triangular
-    order = torch.sort(place[pivots], stable=True).indices
+    order = torch.sort(species_index[pivots], stable=True).indices
     pivots = pivots[order]
     factor = columns[: len(taken)][:, pivots][order].T.tril().contiguous()
-    return Inducing(P[pivots], place[pivots], factor, power)
+    return InducingEnvironments(P[pivots], species_index[pivots], factor, zeta)
 
 
-def _best(
+def _next_pivots(
     P: Tensor,
-    place: Tensor,
-    power: int,
-    left: Tensor,
-    known: Tensor,
+    species_index: Tensor,
+    zeta: int,
+    residual_variance: Tensor,
+    factor_columns: Tensor,
     tolerance: float,
-    most: int,
+    max_pivots: int,
 ) -> list[int]:
     """Return the next rows to take, at least one, in their order.
 
@@ -94,30 +98,36 @@ def _best(
 
     Args:
         P: `[n, f]` features.
-        place: `[n]` species.
-        power: exponent of the kernel.
-        left: `[p]` what is not explained of the first p rows.
-        known: `[t, n]` columns of the factor so far.
+        species_index: `[n]` species.
+        zeta: exponent of the kernel.
+        residual_variance: `[p]` what is not explained of the first p rows.
+        factor_columns: `[t, n]` columns of the factor so far.
         tolerance: what is left of each at least.
-        most: rows to return.
+        max_pivots: rows to return.
     """
-    watched = left > WATCHED * left.max()
-    others = left[~watched]
+    watched = residual_variance > CANDIDATE_FRACTION * residual_variance.max()
+    others = residual_variance[~watched]
     floor = max(tolerance, float(others.max()) if len(others) else 0.0)
     rows = watched.nonzero().squeeze(-1)
-    P, place, left = P[rows], place[rows], left[rows]
-    start = len(known)
-    columns = torch.cat((known[:, rows], known.new_empty(most, len(rows))))
+    P, species_index, residual_variance = (
+        P[rows],
+        species_index[rows],
+        residual_variance[rows],
+    )
+    start = len(factor_columns)
+    columns = torch.cat(
+        (factor_columns[:, rows], factor_columns.new_empty(max_pivots, len(rows)))
+    )
     found: list[int] = []
-    for step in range(start, start + most):
-        pivot = int(left.argmax())
-        if not float(left[pivot]) > floor:
+    for step in range(start, start + max_pivots):
+        pivot = int(residual_variance.argmax())
+        if not float(residual_variance[pivot]) > floor:
             break
-        column = (P @ P[pivot]) ** power * (place == place[pivot])
+        column = (P @ P[pivot]) ** zeta * (species_index == species_index[pivot])
         column -= columns[:step, pivot] @ columns[:step]
-        column /= left[pivot].sqrt()
+        column /= residual_variance[pivot].sqrt()
         columns[step] = column
-        left = (left - column.square()).clamp(min=0)
-        left[pivot] = 0
+        residual_variance = (residual_variance - column.square()).clamp(min=0)
+        residual_variance[pivot] = 0
         found.append(int(rows[pivot]))
     return found

@@ -15,32 +15,54 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import SOAP
-from bostruct.errors import InputError, check_count, check_positive, check_share, must
-from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.local_gp import prior_variance
-from bostruct.surrogates.local_gp.inducing_points import choose, evenly
-from bostruct.surrogates.local_gp.kernel import Inducing
-from bostruct.surrogates.local_gp.marginal_likelihood import (
-    NAMES,
-    Hyperparameters,
-    Rows,
-    log_marginal_likelihood,
-    maximise,
-    posterior,
+from bostruct.errors import (
+    InputError,
+    check_count,
+    check_fraction,
+    check_positive,
+    error_message,
 )
-from bostruct.surrogates.local_gp.model import KINDS, Fit, Kind, LocalModel
-from bostruct.surrogates.pair_repulsion import Repulsion
+from bostruct.structures import Structures
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.inducing_points import (
+    evenly_spaced,
+    select_inducing_points,
+)
+from bostruct.surrogates.local_gp.kernel import InducingEnvironments
+from bostruct.surrogates.local_gp.marginal_likelihood import (
+    HYPERPARAMETER_NAMES,
+    Hyperparameters,
+    RowStatistics,
+    log_marginal_likelihood,
+    maximize_marginal_likelihood,
+    weight_posterior,
+)
+from bostruct.surrogates.local_gp.model import (
+    APPROXIMATIONS,
+    Approximation,
+    LocalGPModel,
+    LocalGPState,
+)
+from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.species import species_radii
-from bostruct.surrogates.training_data import Observations, observations
+from bostruct.surrogates.training_data import Observations, prepare_observations
 
-REACH = 1.9  # default cut-off in units of the longest bond: past the second shell
-POOL = 8192  # training environments that may become inducing ones
-SHAKE = 0.035  # of the cut-off: a fifteenth of a bond
-REPULSION = Repulsion()
-ALCHEMY = {0.95: 0.8, 0.0: 0.5}  # similarities of species, and a milder one of each
-JUDGES, SKETCH = 20, 80  # structures, and environments of a species, that decide
-WITNESSES = 16  # atoms of each of them whose forces tell what of such is not seen
+CUTOFF_FACTOR = (
+    1.9  # default cut-off in units of the longest bond: past the second shell
+)
+MAX_INDUCING_CANDIDATES = 8192  # training environments that may become inducing ones
+DISPLACEMENT_FRACTION = 0.035  # of the cut-off: a fifteenth of a bond
+DEFAULT_PAIR_REPULSION = PairRepulsion()
+SIMILARITY_CANDIDATES = {
+    0.95: 0.8,
+    0.0: 0.5,
+}  # similarities of species, and a milder one of each
+N_SELECTION_STRUCTURES, N_SELECTION_ENVIRONMENTS = (
+    20,
+    80,
+)  # structures, and environments of a species, that decide
+N_PROBE_ATOMS = 16  # atoms of each of them whose forces tell what of such is not seen
 
 
 @final
@@ -49,24 +71,24 @@ class LocalGP:
     """Sparse Gaussian process over local environments, on energies and forces.
 
     Equation (7) with the features of (57)-(59) of Grasselli et al., Digital Discovery
-    2025, 4, 2654; `variance` says which variance.
+    2025, 4, 2654; `approximation` says which variance.
 
     Attributes:
         cutoff: Å; by default 1.9 times the longest bond between the species' radii.
-        radial: radial functions of the descriptor.
-        angular: largest degree of its spherical harmonics.
-        center: weight of the atom itself in its descriptor.
-        power: exponent of the dot-product kernel.
-        inducing: the most inducing environments of one species; each further one adds
+        n_max: radial functions of the descriptor.
+        l_max: largest degree of its spherical harmonics.
+        center_atom_weight: weight of the atom itself in its descriptor.
+        zeta: exponent of the dot-product kernel.
+        max_inducing: the most inducing environments of one species; each further one adds
             half as many.
-        alchemy: similarity of two different species, from 0 to below 1: what is learnt
+        species_similarity: similarity of two different species, from 0 to below 1: what is learnt
             around one is believed around the other. None takes the most probable.
-        tolerance: environments explained up to this share of the signal variance are
+        inducing_tolerance: environments explained up to this share of the signal variance are
             not taken as inducing ones.
-        repulsion: the pair prior, or None.
+        pair_repulsion: the pair prior, or None.
         hyperparameters: standard deviations (signal eV, energy noise eV per root
             atom, force noise eV/Å) to keep fixed; None fits them.
-        variance: what is not known. "dtc": what the data leave open of what the
+        approximation: what is not known. "dtc": what the data leave open of what the
             inducing environments see, and all that these do not see; what they do not
             see of the data counts as noise, too, and σ is too wide by up to a half.
             "pooled": the mean of "dtc", and a σ for which energies and forces are
@@ -81,27 +103,29 @@ class LocalGP:
     """
 
     cutoff: float | None = None
-    radial: int = 5
-    angular: int = 4
-    center: float = 45.0
-    power: int = 3
-    inducing: int = 500
-    alchemy: float | None = None
-    tolerance: float = 1e-6
-    repulsion: Repulsion | None = REPULSION
+    n_max: int = 5
+    l_max: int = 4
+    center_atom_weight: float = 45.0
+    zeta: int = 3
+    max_inducing: int = 500
+    species_similarity: float | None = None
+    inducing_tolerance: float = 1e-6
+    pair_repulsion: PairRepulsion | None = DEFAULT_PAIR_REPULSION
     hyperparameters: tuple[float, float, float] | None = None
-    variance: Kind = "pooled"
+    approximation: Approximation = "pooled"
 
     def __post_init__(self) -> None:
         if self.cutoff is not None:
             check_positive("cutoff", self.cutoff, "Give a length in Å, or None.")
-        check_count("power", self.power)
-        check_count("inducing", self.inducing)
-        if self.variance not in KINDS:
-            condition = f"be one of {', '.join(map(repr, KINDS))}"
-            raise InputError(must("variance", condition, repr(self.variance)))
-        check_share("tolerance", self.tolerance)
-        self._soap((1,), 1.0, self.alchemy or 0.0)
+        check_count("zeta", self.zeta)
+        check_count("max_inducing", self.max_inducing)
+        if self.approximation not in APPROXIMATIONS:
+            condition = f"be one of {', '.join(map(repr, APPROXIMATIONS))}"
+            raise InputError(
+                error_message("approximation", condition, repr(self.approximation))
+            )
+        check_fraction("inducing_tolerance", self.inducing_tolerance)
+        self._soap((1,), 1.0, self.species_similarity or 0.0)
         if self.hyperparameters is not None:
             for value in self.hyperparameters:
                 check_positive("hyperparameters", value, "They are three deviations.")
@@ -112,11 +136,13 @@ class LocalGP:
         "dtc" is not in it: campaigns older than the others go on with it.
         """
         found = {"surrogate": "LocalGP"} | asdict(self)
-        if self.variance == "dtc":
+        if self.approximation == "dtc":
             del found["variance"]
         return found
 
-    def fit(self, structures: Structures, space: Decodes | None = None) -> LocalModel:
+    def fit(
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> LocalGPModel:
         """Return the model that these energies and forces teach.
 
         Args:
@@ -128,103 +154,128 @@ class LocalGP:
             InputError: an energy is missing, or there is no structure.
         """
         species, radii = species_radii(structures, space)
-        cutoff = self.cutoff or REACH * 2 * float(radii.max())
-        soap = self._soap(species, cutoff, self.alchemy or 0.0)
-        place = soap.place(structures.numbers)
+        cutoff = self.cutoff or CUTOFF_FACTOR * 2 * float(radii.max())
+        soap = self._soap(species, cutoff, self.species_similarity or 0.0)
+        place = soap.species_index(structures.numbers)
         radii = radii.to(structures.positions)
-        data = observations(structures, self.repulsion, radii[place])
-        data, constants = data.centred(place, len(species))
-        if self.alchemy is None and len(species) > 1:
-            soap = self._likeliest(soap, data)
-        partly = self.variance in ("fitc", "pooled")
-        inducing, energies, forces = self._seen(soap, data, self.inducing, partly)
-        fitted = self._hyperparameters(energies, forces, data)
+        data = prepare_observations(structures, self.pair_repulsion, radii[place])
+        data, constants = data.subtract_species_energies(place, len(species))
+        if self.species_similarity is None and len(species) > 1:
+            soap = self._select_species_similarity(soap, data)
+        partly = self.approximation in ("fitc", "pooled")
+        inducing, energies, forces = self._inducing_statistics(
+            soap, data, self.max_inducing, partly
+        )
+        fitted = self._fit_hyperparameters(energies, forces, data)
         s, e, f, evidence = (value.to(energies.gram) for value in fitted)
-        if self.variance == "fitc":
+        if self.approximation == "fitc":
             with torch.no_grad():
                 ratios = (s / e, s / f)
-                energies, forces = _statistics(soap, inducing, data, ratios=ratios)
+                energies, forces = _sufficient_statistics(
+                    soap, inducing, data, signal_to_noise=ratios
+                )
                 evidence = log_marginal_likelihood(energies, forces, s, e, f)
-        factor, mean = posterior(energies, forces, s, e, f)
-        if self.variance == "pooled":
-            mean = self._mean_of_dtc(energies, forces, data)
-        fit = Fit(
+        factor, mean = weight_posterior(energies, forces, s, e, f)
+        if self.approximation == "pooled":
+            mean = self._dtc_weight_mean(energies, forces, data)
+        fit = LocalGPState(
             radii=radii,
-            constants=constants,
-            inducing=inducing.features,
-            place=inducing.place,
-            factor=inducing.factor,
-            precision=factor.contiguous(),  # as it comes back from a file
+            species_energies=constants,
+            inducing_features=inducing.features,
+            species_index=inducing.species_index,
+            kernel_cholesky=inducing.kernel_cholesky,
+            precision_cholesky=factor.contiguous(),  # as it comes back from a file
             weights=mean,
-            signal=s,
-            energy_noise=e,
-            force_noise=f,
+            signal_std=s,
+            energy_noise_std=e,
+            force_noise_std=f,
             log_marginal_likelihood=evidence,
         )
-        kind = self.variance
-        return LocalModel(soap, self.power, self.repulsion, fit, space, kind)
+        kind = self.approximation
+        return LocalGPModel(soap, self.zeta, self.pair_repulsion, fit, space, kind)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
-    ) -> LocalModel:
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
+    ) -> LocalGPModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         radial, angular, power = state["sizes"].tolist()
         cutoff, center, alchemy = state["cutoff"].tolist()
         species = tuple(state["species"].tolist())
         soap = SOAP(species, cutoff, radial, angular, center, alchemy)
         strength, reach = state["repulsion"].tolist()
-        repulsion = Repulsion(strength, reach) if strength else None
-        fit = Fit(**{name: state[name] for name in Fit.__dataclass_fields__})
-        kind = KINDS[int(state["variance"])] if "variance" in state else "dtc"
-        return LocalModel(soap, power, repulsion, fit, space, kind)
+        repulsion = PairRepulsion(strength, reach) if strength else None
+        fit = LocalGPState(
+            **{name: state[name] for name in LocalGPState.__dataclass_fields__}
+        )
+        kind = APPROXIMATIONS[int(state["variance"])] if "variance" in state else "dtc"
+        return LocalGPModel(soap, power, repulsion, fit, space, kind)
 
-    def _soap(self, species: tuple[int, ...], cutoff: float, alchemy: float) -> SOAP:
-        return SOAP(species, cutoff, self.radial, self.angular, self.center, alchemy)
+    def _soap(
+        self, species: tuple[int, ...], cutoff: float, species_similarity: float
+    ) -> SOAP:
+        return SOAP(
+            species,
+            cutoff,
+            self.n_max,
+            self.l_max,
+            self.center_atom_weight,
+            species_similarity,
+        )
 
-    def _likeliest(self, soap: SOAP, data: Observations) -> SOAP:
+    def _select_species_similarity(self, soap: SOAP, data: Observations) -> SOAP:
         """Return the descriptor with the similarity that the data make most probable.
 
         A few of the structures, seen through a few environments, tell it: whether
         species are much alike or not at all, and whether a milder value is better.
         """
-        few = data.thinned(JUDGES)
+        few = data.subsample(N_SELECTION_STRUCTURES)
 
         def evidence(alchemy: float) -> float:
-            tried = replace(soap, alchemy=alchemy)
-            count, partly = min(SKETCH, self.inducing), self.variance == "fitc"
-            _, energies, forces = self._seen(tried, few, count, partly)
-            return float(self._hyperparameters(energies, forces, few)[-1])
+            tried = replace(soap, species_similarity=alchemy)
+            count, partly = (
+                min(N_SELECTION_ENVIRONMENTS, self.max_inducing),
+                self.approximation == "fitc",
+            )
+            _, energies, forces = self._inducing_statistics(tried, few, count, partly)
+            return float(self._fit_hyperparameters(energies, forces, few)[-1])
 
-        found = {alchemy: evidence(alchemy) for alchemy in ALCHEMY}
-        milder = ALCHEMY[max(found, key=found.__getitem__)]
+        found = {alchemy: evidence(alchemy) for alchemy in SIMILARITY_CANDIDATES}
+        milder = SIMILARITY_CANDIDATES[max(found, key=found.__getitem__)]
         found[milder] = evidence(milder)
-        return replace(soap, alchemy=max(found, key=found.__getitem__))
+        return replace(soap, species_similarity=max(found, key=found.__getitem__))
 
-    def _seen(
-        self, soap: SOAP, data: Observations, count: int, partly: bool
-    ) -> tuple[Inducing, Rows, Rows]:
+    def _inducing_statistics(
+        self, soap: SOAP, data: Observations, max_inducing: int, with_residual: bool
+    ) -> tuple[InducingEnvironments, RowStatistics, RowStatistics]:
         """Return inducing environments, and what of the data is seen through them.
 
         Args:
             soap: the descriptor.
             data: all rows.
-            count: the most inducing environments of one species.
-            partly: as of `_statistics`.
+            max_inducing: the most inducing environments of one species.
+            with_residual: as of `_statistics`.
         """
         with torch.no_grad():
-            most = count * (len(soap.species) + 1) // 2
-            inducing = self._inducing(soap, data, most)
-            return (inducing, *_statistics(soap, inducing, data, partly=partly))
+            most = max_inducing * (len(soap.species) + 1) // 2
+            inducing = self._select_inducing(soap, data, most)
+            return (
+                inducing,
+                *_sufficient_statistics(
+                    soap, inducing, data, with_residual=with_residual
+                ),
+            )
 
-    def _inducing(self, soap: SOAP, data: Observations, count: int) -> Inducing:
+    def _select_inducing(
+        self, soap: SOAP, data: Observations, max_inducing: int
+    ) -> InducingEnvironments:
         """Return the inducing environments: those of the data, then shaken ones.
 
         Forces say how energies change when atoms move, which environments of the data
         alone cannot express while there are few; where there is room left, those of a
         shaken copy of every structure are added.
         """
-        place = soap.place(data.structures.numbers)
-        kept = evenly(len(place), POOL).to(place.device)
+        place = soap.species_index(data.structures.numbers)
+        kept = evenly_spaced(len(place), MAX_INDUCING_CANDIDATES).to(place.device)
         parts, seen = [], 0
         for part in data.chunks():
             found = soap(part.structures)
@@ -233,127 +284,137 @@ class LocalGP:
             seen += len(found)
         P, place = torch.cat(parts), place[kept]
         preferred = len(P)
-        if preferred < count:
-            shaken = _shaken(data.structures, SHAKE * soap.cutoff)
+        if preferred < max_inducing:
+            shaken = _displaced(data.structures, DISPLACEMENT_FRACTION * soap.cutoff)
             P = torch.cat((P, soap(shaken)[kept]))
             place = place.repeat(2)
-        return choose(
+        return select_inducing_points(
             P,
             place,
-            self.power,
-            count=count,
-            tolerance=self.tolerance,
-            preferred=preferred,
-            pool=POOL,
+            self.zeta,
+            max_inducing=max_inducing,
+            tolerance=self.inducing_tolerance,
+            n_preferred=preferred,
+            max_pool=MAX_INDUCING_CANDIDATES,
         )
 
-    def _mean_of_dtc(self, energies: Rows, forces: Rows, data: Observations) -> Tensor:
+    def _dtc_weight_mean(
+        self, energies: RowStatistics, forces: RowStatistics, data: Observations
+    ) -> Tensor:
         """Return the mean `[m]` eV of the weights where what is not seen is noise."""
-        rows = energies.bare(), forces.bare()
-        s, e, f, _ = (x.to(energies.gram) for x in self._hyperparameters(*rows, data))
-        return posterior(*rows, s, e, f)[1]
+        rows = energies.without_residual(), forces.without_residual()
+        s, e, f, _ = (
+            x.to(energies.gram) for x in self._fit_hyperparameters(*rows, data)
+        )
+        return weight_posterior(*rows, s, e, f)[1]
 
-    def _hyperparameters(
-        self, energies: Rows, forces: Rows, data: Observations
+    def _fit_hyperparameters(
+        self, energies: RowStatistics, forces: RowStatistics, data: Observations
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return signal, energy noise, force noise, log marginal likelihood."""
         found = Hyperparameters(data.force_scale(), 1.0)
         if self.hyperparameters is not None:
-            found.set(self.hyperparameters)
+            found.set_values(self.hyperparameters)
         free = self.hyperparameters is None
-        evidence = maximise(energies, forces, found, move=free)
-        s, e, f = (found.value(name).detach() for name in NAMES)
+        evidence = maximize_marginal_likelihood(energies, forces, found, optimize=free)
+        s, e, f = (found.value(name).detach() for name in HYPERPARAMETER_NAMES)
         return s, e, f, evidence
 
 
-def _shaken(structures: Structures, size: float) -> Structures:
-    """Return the structures with every coordinate moved by some `size` Å at random."""
+def _displaced(structures: Structures, displacement: float) -> Structures:
+    """Return the structures with every coordinate moved by some `displacement` Å at random."""
     generator = torch.Generator().manual_seed(0)
     shape = structures.positions.shape
-    noise = torch.randn(shape, dtype=torch.float64, generator=generator) * size
+    noise = torch.randn(shape, dtype=torch.float64, generator=generator) * displacement
     moved = structures.positions + noise.to(structures.positions)
     return replace(structures, positions=moved)
 
 
-def _statistics(
+def _sufficient_statistics(
     soap: SOAP,
-    inducing: Inducing,
+    inducing: InducingEnvironments,
     data: Observations,
     *,
-    partly: bool = False,
-    ratios: tuple[Tensor, Tensor] | None = None,
-) -> tuple[Rows, Rows]:
+    with_residual: bool = False,
+    signal_to_noise: tuple[Tensor, Tensor] | None = None,
+) -> tuple[RowStatistics, RowStatistics]:
     """Return the statistics of all energy rows and of all force rows.
 
     Args:
         soap: the descriptor.
         inducing: what the rows are seen through.
         data: the rows.
-        partly: whether the mean of what the inducing environments do not see of the
+        with_residual: whether the mean of what the inducing environments do not see of the
             rows goes with the statistics; some of the forces on some of the structures
             tell it.
-        ratios: signal over energy noise and over force noise, for rows whose own noise
+        signal_to_noise: signal over energy noise and over force noise, for rows whose own noise
             is to hold what the inducing environments do not see of each.
     """
-    energies = forces = Rows.none(len(inducing), inducing.features)
-    power, seen = inducing.power, 0
+    energies = forces = RowStatistics.empty(len(inducing), inducing.features)
+    power, seen = inducing.zeta, 0
     known = data.forces.isfinite().all(-1)  # [n] atoms
-    asked = _witnesses(data.structures, known) if partly else known
+    asked = _probe_atoms(data.structures, known) if with_residual else known
     missed: list[list[Tensor]] = [[], []]  # of energies, of forces
     for part in data.chunks():
-        structures, trust = part.structures, part.trust.square()
-        place = soap.place(structures.numbers)
+        structures, trust = part.structures, part.noise_factor.square()
+        place = soap.species_index(structures.numbers)
         atoms = slice(seen, seen + len(place))
         seen += len(place)
         if bool(known[atoms].any()):
-            slopes = soap.slopes(structures)
+            slopes = soap.gradients(structures)
             P = slopes.features
-            phi = inducing.whiten(inducing.forces(slopes, place))  # [n, 3, m]
+            phi = inducing.whiten(
+                inducing.force_covariances(slopes, place)
+            )  # [n, 3, m]
             noise = trust[structures.index].unsqueeze(-1).repeat(1, 3)
             some = asked[atoms]
-            if partly or ratios is not None:
-                prior = prior_variance.forces(
+            if with_residual or signal_to_noise is not None:
+                prior = prior_variance.force_variances(
                     slopes, place, structures.counts, power, some
                 )
-                rest = _rest(prior, phi[some])
+                rest = _residual_variance(prior, phi[some])
                 missed[1].append((rest / noise[some]).flatten())
-            if ratios is not None:
-                noise[some] += rest * ratios[1] ** 2
+            if signal_to_noise is not None:
+                noise[some] += rest * signal_to_noise[1] ** 2
             rows = (x[known[atoms]] for x in (phi, part.forces, noise))
-            forces = forces.add(*(x.flatten(0, 1) for x in rows))
+            forces = forces.add_rows(*(x.flatten(0, 1) for x in rows))
         else:
             P = soap(structures)
-        K = inducing.energies(P, place, structures.index, len(structures))
+        K = inducing.energy_covariances(P, place, structures.index, len(structures))
         phi = inducing.whiten(K)
         noise = trust * structures.counts
-        if partly or ratios is not None:
-            rest = _rest(
-                prior_variance.energies(P, place, structures.counts, power), phi
+        if with_residual or signal_to_noise is not None:
+            rest = _residual_variance(
+                prior_variance.energy_variances(P, place, structures.counts, power), phi
             )
             missed[0].append(rest / noise)
-        if ratios is not None:
-            noise = noise + rest * ratios[0] ** 2
-        energies = energies.add(phi, part.energy, noise)
-    if not partly:
+        if signal_to_noise is not None:
+            noise = noise + rest * signal_to_noise[0] ** 2
+        energies = energies.add_rows(phi, part.energy, noise)
+    if not with_residual:
         return energies, forces
-    told = [torch.cat(m).mean() if m else energies.unseen for m in missed]
-    return replace(energies, unseen=told[0]), replace(forces, unseen=told[1])
+    told = [
+        torch.cat(m).mean() if m else energies.mean_residual_variance for m in missed
+    ]
+    return replace(energies, mean_residual_variance=told[0]), replace(
+        forces, mean_residual_variance=told[1]
+    )
 
 
-def _witnesses(structures: Structures, known: Tensor) -> Tensor:
+def _probe_atoms(structures: Structures, has_forces: Tensor) -> Tensor:
     """Return which atoms tell how much of forces is not seen, `[n]` True or False.
 
     Of those whose forces are known, at most `WITNESSES` of a structure, evenly, and of
     at most `JUDGES` structures, evenly.
     """
-    found = torch.zeros_like(known)
-    several = structures.index[known].unique().tolist()
-    for k in several[:: -(-len(several) // JUDGES) or 1]:
-        atoms = ((structures.index == k) & known).nonzero().squeeze(-1)
-        found[atoms[:: -(-len(atoms) // WITNESSES)]] = True
+    found = torch.zeros_like(has_forces)
+    several = structures.index[has_forces].unique().tolist()
+    for k in several[:: -(-len(several) // N_SELECTION_STRUCTURES) or 1]:
+        atoms = ((structures.index == k) & has_forces).nonzero().squeeze(-1)
+        found[atoms[:: -(-len(atoms) // N_PROBE_ATOMS)]] = True
     return found
 
 
-def _rest(prior: Tensor, phi: Tensor) -> Tensor:
+def _residual_variance(prior: Tensor, nystrom_features: Tensor) -> Tensor:
     """Return what phi does not see of rows, in units of the signal variance."""
-    return (prior - phi.square().sum(-1)).clamp(min=0)
+    return (prior - nystrom_features.square().sum(-1)).clamp(min=0)

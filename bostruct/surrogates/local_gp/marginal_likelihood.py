@@ -35,76 +35,80 @@ from gpytorch.constraints import Positive
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
-from bostruct.surrogates.gpytorch_settings import exact
+from bostruct.surrogates.gpytorch_settings import cholesky_only
 
-NAMES = ("signal", "energy_noise", "force_noise")
-PANEL = 96  # columns of a product that is made half
-ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
+HYPERPARAMETER_NAMES = ("signal", "energy_noise", "force_noise")
+PANEL_COLUMNS = 96  # columns of a product that is made half
+MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 
 
-def gram(F: Tensor) -> Tensor:
+def gram_matrix(F: Tensor) -> Tensor:
     """Return F^T F `[m, m]` of F `[r, m]`: a half by products, and its mirror."""
     found = F.new_zeros(F.shape[1], F.shape[1])
-    for start in range(0, len(found), PANEL):
-        panel = slice(start, start + PANEL)
+    for start in range(0, len(found), PANEL_COLUMNS):
+        panel = slice(start, start + PANEL_COLUMNS)
         found[start:, panel] = F[:, start:].T @ F[:, panel]
     return found.tril() + found.tril(-1).T
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowStatistics:
     """Sufficient statistics of one kind of row.
 
     Attributes:
         gram: `[m, m]`, F^T F.
         moment: `[m]`, F^T y.
-        square: scalar, y . y.
-        count: number of rows.
-        scale: scalar, sum of the logarithms of the rows' own variance factors.
-        unseen: scalar, mean of what the features do not see of the rows, in units of
+        sum_of_squares: scalar, y . y.
+        n_rows: number of rows.
+        log_factor_sum: scalar, sum of the logarithms of the rows' own variance factors.
+        mean_residual_variance: scalar, mean of what the features do not see of the rows, in units of
             the signal variance and of the rows' factors.
     """
 
     gram: Tensor
     moment: Tensor
-    square: Tensor
-    count: int
-    scale: Tensor
-    unseen: Tensor
+    sum_of_squares: Tensor
+    n_rows: int
+    log_factor_sum: Tensor
+    mean_residual_variance: Tensor
 
     @classmethod
-    def none(cls, m: int, like: Tensor) -> Rows:
+    def empty(cls, m: int, like: Tensor) -> RowStatistics:
         """Return the statistics of no rows."""
         zero = like.new_zeros(())
         return cls(like.new_zeros(m, m), like.new_zeros(m), zero, 0, zero, zero)
 
-    def add(self, features: Tensor, values: Tensor, factor: Tensor) -> Rows:
+    def add_rows(
+        self, features: Tensor, values: Tensor, noise_variance_factor: Tensor
+    ) -> RowStatistics:
         """Return these statistics with more rows.
 
         Args:
             features: `[r, m]`.
             values: `[r]`.
-            factor: `[r]`, the rows' noise variances in units of the common one.
+            noise_variance_factor: `[r]`, the rows' noise variances in units of the common one.
         """
-        root = factor.sqrt()
+        root = noise_variance_factor.sqrt()
         F, y = features / root.unsqueeze(-1), values / root
-        return Rows(
-            self.gram + gram(F),
+        return RowStatistics(
+            self.gram + gram_matrix(F),
             self.moment + y @ F,
-            self.square + y.square().sum(),
-            self.count + y.numel(),
-            self.scale + factor.log().sum(),
-            self.unseen,
+            self.sum_of_squares + y.square().sum(),
+            self.n_rows + y.numel(),
+            self.log_factor_sum + noise_variance_factor.log().sum(),
+            self.mean_residual_variance,
         )
 
-    def bare(self) -> Rows:
+    def without_residual(self) -> RowStatistics:
         """Return these statistics as if the features saw all of the rows."""
-        return replace(self, unseen=torch.zeros_like(self.unseen))
+        return replace(
+            self, mean_residual_variance=torch.zeros_like(self.mean_residual_variance)
+        )
 
-    def variance(self, s: Tensor, noise: Tensor) -> Tensor:
+    def row_variance(self, s: Tensor, noise: Tensor) -> Tensor:
         """Return d, the variance of a row of factor 1 around its features."""
-        return noise**2 + s**2 * self.unseen
+        return noise**2 + s**2 * self.mean_residual_variance
 
 
 @final
@@ -112,33 +116,33 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     """Signal and noise standard deviations, with priors in units of the data.
 
     The noises stand for what no features of the model can represent, so they do not
-    vanish with noiseless data: below `least` a model would be certain of its own error.
+    vanish with noiseless data: below `lower_bounds` a model would be certain of its own error.
 
     Args:
-        force: eV/Å, typical size of the forces (or a stand-in where there are none).
-        length: Å, over which energies change.
+        force_scale: eV/Å, typical size of the forces (or a stand-in where there are none).
+        length_scale: Å, over which energies change.
     """
 
     signal: Tensor
     energy_noise: Tensor
     force_noise: Tensor
 
-    def __init__(self, force: float, length: float) -> None:
+    def __init__(self, force_scale: float, length_scale: float) -> None:
         super().__init__()
         typical = {
-            "signal": (force * length, 2.0, 1e-3),
-            "energy_noise": (0.01 * force * length, 1.5, 0.2),
-            "force_noise": (0.03 * force, 1.5, 0.3),
+            "signal": (force_scale * length_scale, 2.0, 1e-3),
+            "energy_noise": (0.01 * force_scale * length_scale, 1.5, 0.2),
+            "force_noise": (0.03 * force_scale, 1.5, 0.3),
         }
-        self.least: dict[str, float] = {}
+        self.lower_bounds: dict[str, float] = {}
         for name, (start, width, least) in typical.items():
-            self.least[name] = start * least
+            self.lower_bounds[name] = start * least
             raw = torch.nn.Parameter(torch.tensor(math.log(start), dtype=torch.float64))
             self.register_parameter(f"raw_{name}", raw)
             positive = Positive(transform=torch.exp, inv_transform=torch.log)
             self.register_constraint(f"raw_{name}", positive)
             prior = LogNormalPrior(math.log(start), width)
-            self.register_prior(f"{name}_prior", prior, _reader(name))
+            self.register_prior(f"{name}_prior", prior, _prior_closure(name))
 
     def value(self, name: str) -> Tensor:
         """Return one standard deviation: "signal" eV, "energy_noise", "force_noise"."""
@@ -147,9 +151,9 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         positive: Tensor = constraint.transform(raw)
         return positive
 
-    def set(self, values: tuple[float, float, float]) -> None:
+    def set_values(self, values: tuple[float, float, float]) -> None:
         """Set signal, energy noise and force noise."""
-        for name, value in zip(NAMES, values, strict=True):
+        for name, value in zip(HYPERPARAMETER_NAMES, values, strict=True):
             raw: torch.nn.Parameter = getattr(self, f"raw_{name}")
             raw.data.fill_(math.log(value))
 
@@ -162,37 +166,43 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
         return torch.stack(terms).sum()
 
 
-def _reader(name: str) -> Callable[[Hyperparameters], Tensor]:
+def _prior_closure(name: str) -> Callable[[Hyperparameters], Tensor]:
     return lambda module: module.value(name)
 
 
-def precision(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Tensor:
+def precision_matrix(
+    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
+) -> Tensor:
     """Return A `[m, m]`, the inverse covariance of the weights given the data."""
-    A = energies.gram / energies.variance(s, e) + forces.gram / forces.variance(s, f)
+    A = energies.gram / energies.row_variance(s, e) + forces.gram / forces.row_variance(
+        s, f
+    )
     return A + torch.diag_embed((1 / s**2).expand(A.shape[-1]))
 
 
-def moment(energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor) -> Tensor:
+def weighted_moment(
+    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
+) -> Tensor:
     """Return v `[m]`; the mean of the weights given the data is A^-1 v."""
-    mine = energies.moment / energies.variance(s, e)
-    return mine + forces.moment / forces.variance(s, f)
+    mine = energies.moment / energies.row_variance(s, e)
+    return mine + forces.moment / forces.row_variance(s, f)
 
 
-def posterior(
-    energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor
+def weight_posterior(
+    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the Cholesky factor `[m, m]` of A, and the mean of the weights `[m]`."""
-    factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-    return factor, solved(factor, moment(energies, forces, s, e, f))
+    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
+    return factor, solve(factor, weighted_moment(energies, forces, s, e, f))
 
 
-def solved(factor: Tensor, v: Tensor) -> Tensor:
+def solve(factor: Tensor, v: Tensor) -> Tensor:
     """Return A^-1 v `[m]` from the Cholesky factor `[m, m]` of A."""
     return torch.cholesky_solve(v.unsqueeze(-1), factor).squeeze(-1)
 
 
 def log_marginal_likelihood(
-    energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor
+    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
 ) -> Tensor:
     """Return log p(y), a scalar, from statistics and standard deviations.
 
@@ -203,14 +213,14 @@ def log_marginal_likelihood(
         e: energy noise, eV.
         f: force noise, eV/Å.
     """
-    v = moment(energies, forces, s, e, f)
-    factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-    return _density(energies, forces, s, e, f, v, factor)
+    v = weighted_moment(energies, forces, s, e, f)
+    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
+    return _log_density(energies, forces, s, e, f, v, factor)
 
 
-def _density(
-    energies: Rows,
-    forces: Rows,
+def _log_density(
+    energies: RowStatistics,
+    forces: RowStatistics,
     s: Tensor,
     e: Tensor,
     f: Tensor,
@@ -218,19 +228,23 @@ def _density(
     factor: Tensor,
 ) -> Tensor:
     """Return log p(y) from v `[m]` and the Cholesky factor `[m, m]` of A."""
-    d, g = energies.variance(s, e), forces.variance(s, f)
+    d, g = energies.row_variance(s, e), forces.row_variance(s, f)
     explained = torch.linalg.solve_triangular(factor, v.unsqueeze(-1), upper=False)
-    misfit = energies.square / d + forces.square / g - explained.square().sum()
+    misfit = (
+        energies.sum_of_squares / d
+        + forces.sum_of_squares / g
+        - explained.square().sum()
+    )
     volume = 2 * factor.diagonal().log().sum() + 2 * len(factor) * s.log()
-    noise: Tensor = energies.count * d.log() + forces.count * g.log()
-    noise = noise + energies.scale + forces.scale
-    count = energies.count + forces.count
+    noise: Tensor = energies.n_rows * d.log() + forces.n_rows * g.log()
+    noise = noise + energies.log_factor_sum + forces.log_factor_sum
+    count = energies.n_rows + forces.n_rows
     total: Tensor = misfit + volume + noise + count * math.log(2 * math.pi)
     return -total / 2
 
 
-def slopes(
-    energies: Rows, forces: Rows, s: Tensor, e: Tensor, f: Tensor
+def value_and_gradient(
+    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return log p(y), and its slopes `[3]` with the logarithms of s, e and f.
 
@@ -239,45 +253,51 @@ def slopes(
     of which e and f have the share e² / d_E and f² / d_F, and s the rest of both, and
     the same as S for G = 1, y = v = 0 and N = m.
     """
-    v = moment(energies, forces, s, e, f)
-    factor = torch.linalg.cholesky(precision(energies, forces, s, e, f))
-    w = solved(factor, v)
+    v = weighted_moment(energies, forces, s, e, f)
+    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
+    w = solve(factor, v)
     covariance = torch.cholesky_inverse(factor)  # the traces ask for all of it
     trace = covariance.diagonal().sum()
     signal = (w.square().sum() + trace) / s**2 - len(factor)
     found = []
     for rows, deviation in ((energies, e), (forces, f)):
-        d = rows.variance(s, deviation)
-        missed = rows.square - 2 * w @ rows.moment + w @ rows.gram @ w
+        d = rows.row_variance(s, deviation)
+        missed = rows.sum_of_squares - 2 * w @ rows.moment + w @ rows.gram @ w
         spread = (covariance * rows.gram).sum()
-        slope = (missed + spread) / d - rows.count
+        slope = (missed + spread) / d - rows.n_rows
         found.append(slope * deviation**2 / d)
-        signal = signal + slope * s**2 * rows.unseen / d
-    density = _density(energies, forces, s, e, f, v, factor)
+        signal = signal + slope * s**2 * rows.mean_residual_variance / d
+    density = _log_density(energies, forces, s, e, f, v, factor)
     return density, torch.stack([signal, *found])
 
 
-def maximise(
-    energies: Rows, forces: Rows, start: Hyperparameters, *, move: bool = True
+def maximize_marginal_likelihood(
+    energies: RowStatistics,
+    forces: RowStatistics,
+    hyperparameters: Hyperparameters,
+    *,
+    optimize: bool = True,
 ) -> Tensor:
-    """Move `start` to its most probable values; return log p(y) there.
+    """Move `hyperparameters` to its most probable values; return log p(y) there.
 
-    What is maximised is the marginal likelihood times the priors. With `move` false
+    What is maximised is the marginal likelihood times the priors. With `optimize` false
     the values stay as they are.
     """
 
     def values() -> tuple[Tensor, Tensor, Tensor]:
         like = energies.gram
-        s, e, f = (start.value(name).to(like) for name in NAMES)
+        s, e, f = (
+            hyperparameters.value(name).to(like) for name in HYPERPARAMETER_NAMES
+        )
         return s, e, f
 
-    parameters = dict(start.named_parameters())
-    count = max(energies.count + forces.count, 1)
+    parameters = dict(hyperparameters.named_parameters())
+    count = max(energies.n_rows + forces.n_rows, 1)
 
     def closure() -> tuple[Tensor, list[Tensor | None]]:
         with torch.no_grad():
-            evidence, steep = slopes(energies, forces, *values())
-        prior = start.log_prior()
+            evidence, steep = value_and_gradient(energies, forces, *values())
+        prior = hyperparameters.log_prior()
         tilts = torch.autograd.grad(prior, list(parameters.values()))
         both = [
             -(one + tilt) / count
@@ -285,13 +305,13 @@ def maximise(
         ]
         return -(evidence.cpu() + prior.detach()) / count, list(both)
 
-    with exact():
-        if move:
+    with cholesky_only():
+        if optimize:
             bounds = {
                 f"raw_{name}": (math.log(value), None)
-                for name, value in start.least.items()
+                for name, value in hyperparameters.lower_bounds.items()
             }
-            options = {"maxiter": ITERATIONS}
+            options = {"maxiter": MAX_ITERATIONS}
             scipy_minimize(closure, parameters, bounds=bounds, options=options)
         with torch.no_grad():
             return log_marginal_likelihood(energies, forces, *values())

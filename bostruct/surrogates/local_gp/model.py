@@ -35,78 +35,81 @@ from botorch.models.model import FantasizeMixin, Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from bostruct.descriptors import SOAP, Base
+from bostruct.descriptors import SOAP, FixedEnvironment
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.botorch_models.conditioned_model import Conditioned, condition
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.botorch_models.conditioned_model import (
+    ConditionedModel,
+    condition_on_observations,
+)
 from bostruct.surrogates.botorch_models.posterior import (
-    CHUNK,
-    decoded,
-    joint,
-    noisy,
-    slack,
+    STRUCTURES_PER_CHUNK,
+    add_noise,
+    decode_structures,
+    energy_posterior,
+    jitter,
 )
 from bostruct.surrogates.local_gp import prior_variance
-from bostruct.surrogates.local_gp.kernel import Inducing, between
-from bostruct.surrogates.pair_repulsion import Repulsion
+from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
+from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.uncertainty import Prediction
 
-Kind = Literal["sor", "dtc", "fitc", "pooled"]
-KINDS: tuple[Kind, ...] = ("sor", "dtc", "fitc", "pooled")
+Approximation = Literal["sor", "dtc", "fitc", "pooled"]
+APPROXIMATIONS: tuple[Approximation, ...] = ("sor", "dtc", "fitc", "pooled")
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Fit:
+class LocalGPState:
     """All numbers that a fitted model consists of; saved and restored as they are.
 
     Attributes:
         radii: `[species]` Å.
-        constants: `[species]` eV, mean energy of an atom of each species.
-        inducing: `[m, f]` features of the inducing environments.
-        place: `[m]` their species.
-        factor: `[m, m]` Cholesky factor of the kernel between them.
-        precision: `[m, m]` 1/eV, Cholesky factor of A.
+        species_energies: `[species]` eV, mean energy of an atom of each species.
+        inducing_features: `[m, f]` features of the inducing environments.
+        species_index: `[m]` their species.
+        kernel_cholesky: `[m, m]` Cholesky factor of the kernel between them.
+        precision_cholesky: `[m, m]` 1/eV, Cholesky factor of A.
         weights: `[m]` eV, w.
-        signal: eV, s.
-        energy_noise: eV, e.
-        force_noise: eV/Å, f.
+        signal_std: eV, s.
+        energy_noise_std: eV, e.
+        force_noise_std: eV/Å, f.
         log_marginal_likelihood: at these values.
     """
 
     radii: Tensor
-    constants: Tensor
-    inducing: Tensor
-    place: Tensor
-    factor: Tensor
-    precision: Tensor
+    species_energies: Tensor
+    inducing_features: Tensor
+    species_index: Tensor
+    kernel_cholesky: Tensor
+    precision_cholesky: Tensor
     weights: Tensor
-    signal: Tensor
-    energy_noise: Tensor
-    force_noise: Tensor
+    signal_std: Tensor
+    energy_noise_std: Tensor
+    force_noise_std: Tensor
     log_marginal_likelihood: Tensor
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the attributes by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def to(self, device: torch.device | str) -> Fit:
+    def to(self, device: torch.device | str) -> LocalGPState:
         """Return the same numbers on another device."""
         moved = {name: value.to(device) for name, value in self.tensors().items()}
-        return Fit(**moved)
+        return LocalGPState(**moved)
 
 
 @final
-class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
+class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
     """What `LocalGP.fit` returns. Deterministic, and never changes.
 
     Args:
         soap: the descriptor.
-        power: exponent of the kernel.
-        repulsion: the pair prior, or None.
-        fit: the numbers.
+        zeta: exponent of the kernel.
+        pair_repulsion: the pair prior, or None.
+        fitted: the numbers.
         space: gives structures to coordinates; None if only `predict` is needed.
-        variance: one of `KINDS`.
+        approximation: one of `KINDS`.
     """
 
     likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
@@ -114,17 +117,19 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
     def __init__(
         self,
         soap: SOAP,
-        power: int,
-        repulsion: Repulsion | None,
-        fit: Fit,
-        space: Decodes | None = None,
-        variance: Kind = "pooled",
+        zeta: int,
+        pair_repulsion: PairRepulsion | None,
+        fitted: LocalGPState,
+        space: SupportsDecode | None = None,
+        approximation: Approximation = "pooled",
     ) -> None:
         super().__init__()
-        self.soap, self.power, self.repulsion = soap, power, repulsion
-        self.fit, self.space, self.variance = fit, space, variance
-        self._kept: tuple[Base, Tensor] | None = None
-        self.inducing = Inducing(fit.inducing, fit.place, fit.factor, power)
+        self.soap, self.zeta, self.pair_repulsion = soap, zeta, pair_repulsion
+        self.fitted, self.space, self.approximation = fitted, space, approximation
+        self._base_cache: tuple[FixedEnvironment, Tensor] | None = None
+        self.inducing = InducingEnvironments(
+            fitted.inducing_features, fitted.species_index, fitted.kernel_cholesky, zeta
+        )
 
     @property
     def num_outputs(self) -> int:
@@ -156,28 +161,28 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             NotFittedError: the model was fitted without a space.
         """
         shape = X.shape[:-1]  # [..., q]
-        structures = decoded(self.space, X)
-        place = self.soap.place(structures.numbers)
-        base = self.soap.base(structures)
-        P, changed = self.soap.seen(structures, base)
-        mean, h = self._means(structures, P, place, base, changed)
+        structures = decode_structures(self.space, X)
+        place = self.soap.species_index(structures.numbers)
+        base = self.soap.fixed_environment(structures)
+        P, changed = self.soap.features_and_changed(structures, base)
+        mean, h = self._mean_and_explained(structures, P, place, base, changed)
         counts = structures.counts
-        rows, kinds = prior_variance.padded(P, place, counts)
+        rows, kinds = prior_variance.pad_atoms(P, place, counts)
         rows, kinds = rows.view(*shape, *rows.shape[1:]), kinds.view(*shape, -1)
-        pairs = between(rows, kinds, self.power)  # [..., q, q]
+        pairs = energy_kernel(rows, kinds, self.zeta)  # [..., q, q]
         C = self._covariance(pairs, h.view(*shape, -1))
-        own = self.fit.energy_noise**2 * counts.view(shape)
-        C = noisy(C, observation_noise, own)
-        return joint(mean.view(shape), C, posterior_transform)
+        own = self.fitted.energy_noise_std**2 * counts.view(shape)
+        C = add_noise(C, observation_noise, own)
+        return energy_posterior(mean.view(shape), C, posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
-    ) -> Conditioned:
+    ) -> ConditionedModel:
         """Return the model that has also been told energies Y `[..., t, 1]` at X.
 
         Hyperparameters and inducing environments stay; see `Conditioned`.
         """
-        return condition(self, X, Y, noise)
+        return condition_on_observations(self, X, Y, noise)
 
     def predict(
         self,
@@ -197,67 +202,78 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
             InputError: a species the model was not trained on.
         """
         parts = [
-            self._predict(structures[start : start + CHUNK], force_variance)
-            for start in range(0, len(structures), CHUNK)
+            self._predict(
+                structures[start : start + STRUCTURES_PER_CHUNK], force_variance
+            )
+            for start in range(0, len(structures), STRUCTURES_PER_CHUNK)
         ]
         prediction = Prediction.cat(parts)
         if covariance:
-            return replace(prediction, covariance=self._joint(structures))
+            return replace(prediction, covariance=self._joint_covariance(structures))
         return prediction
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
         soap = self.soap
-        repulsion = self.repulsion
+        repulsion = self.pair_repulsion
         wall = (
-            [0.0, 0.0] if repulsion is None else [repulsion.strength, repulsion.reach]
+            [0.0, 0.0]
+            if repulsion is None
+            else [repulsion.strength, repulsion.range_factor]
         )
-        sizes = [soap.radial, soap.angular, self.power]
-        found = self.fit.tensors() | {
+        sizes = [soap.n_max, soap.l_max, self.zeta]
+        found = self.fitted.tensors() | {
             "species": torch.tensor(soap.species),
             "sizes": torch.tensor(sizes),
             "cutoff": torch.tensor(
-                [soap.cutoff, soap.center, soap.alchemy], dtype=torch.float64
+                [soap.cutoff, soap.center_atom_weight, soap.species_similarity],
+                dtype=torch.float64,
             ),
             "repulsion": torch.tensor(wall, dtype=torch.float64),
         }
-        if self.variance != "dtc":  # absent in what was saved before there were others
-            found["variance"] = torch.tensor(KINDS.index(self.variance))
+        if (
+            self.approximation != "dtc"
+        ):  # absent in what was saved before there were others
+            found["variance"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
         return found
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers a person wants to see, units in the names."""
-        fit = self.fit
+        fit = self.fitted
         found = {
-            "signal_eV": float(fit.signal),
-            "energy_noise_eV_per_root_atom": float(fit.energy_noise),
-            "force_noise_eV_per_angstrom": float(fit.force_noise),
+            "signal_eV": float(fit.signal_std),
+            "energy_noise_eV_per_root_atom": float(fit.energy_noise_std),
+            "force_noise_eV_per_angstrom": float(fit.force_noise_std),
             "log_marginal_likelihood": float(fit.log_marginal_likelihood),
             "inducing_environments": float(len(self.inducing)),
             "cutoff_angstrom": self.soap.cutoff,
-            "alchemy": self.soap.alchemy,
+            "alchemy": self.soap.species_similarity,
         }
-        for number, value in zip(self.soap.species, fit.constants, strict=True):
+        for number, value in zip(self.soap.species, fit.species_energies, strict=True):
             found[f"energy_per_atom_of_Z{number}_eV"] = float(value)
         return found
 
     def _features(self, structures: Structures) -> tuple[Tensor, Tensor]:
-        return self.soap(structures), self.soap.place(structures.numbers)
+        return self.soap(structures), self.soap.species_index(structures.numbers)
 
-    def _prior(self, structures: Structures, place: Tensor) -> Tensor:
+    def _prior_mean(self, structures: Structures, species_index: Tensor) -> Tensor:
         """Return the prior mean `[b]` eV."""
-        energy = self.fit.constants.new_zeros(len(structures))
-        energy = energy.index_add(0, structures.index, self.fit.constants[place])
-        if self.repulsion is None:
+        energy = self.fitted.species_energies.new_zeros(len(structures))
+        energy = energy.index_add(
+            0, structures.index, self.fitted.species_energies[species_index]
+        )
+        if self.pair_repulsion is None:
             return energy
-        return energy + self.repulsion(structures, self.fit.radii[place])
+        return energy + self.pair_repulsion(
+            structures, self.fitted.radii[species_index]
+        )
 
-    def _means(
+    def _mean_and_explained(
         self,
         structures: Structures,
         P: Tensor,
-        place: Tensor,
-        base: Base | None = None,
+        species_index: Tensor,
+        base: FixedEnvironment | None = None,
         changed: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the means `[b]` eV and what the data have seen, h `[b, m]` eV.
@@ -266,89 +282,106 @@ class LocalModel(Model, FantasizeMixin):  # type: ignore[misc]
         """
         b, index = len(structures), structures.index
         if base is None or changed is None or bool(changed.all()):
-            K = self.inducing.energies(P, place, index, b)
+            K = self.inducing.energy_covariances(P, species_index, index, b)
         else:
             rows = changed.nonzero().squeeze(-1)
-            K = self.inducing.energies(P[rows], place[rows], index[rows], b)
-            rest = ~changed.view(b, -1)[:, base.ground.rows >= 0]
-            K = K + rest.to(K) @ self._below(base)
-        pull, seen = self._maps
-        return self._prior(structures, place) + K @ pull, K @ seen
+            K = self.inducing.energy_covariances(
+                P[rows], species_index[rows], index[rows], b
+            )
+            rest = ~changed.view(b, -1)[:, base.fixed_atoms.fixed_index >= 0]
+            K = K + rest.to(K) @ self._fixed_covariances(base)
+        pull, seen = self._projections
+        return self._prior_mean(structures, species_index) + K @ pull, K @ seen
 
-    def _below(self, base: Base) -> Tensor:
+    def _fixed_covariances(self, base: FixedEnvironment) -> Tensor:
         """Return the covariances `[g, m]` of the base's own environments."""
-        if self._kept is None or self._kept[0] is not base:
-            place = self.soap.place(base.ground.atoms.numbers)
-            self._kept = base, self.inducing.environments(base.features, place)
-        return self._kept[1]
+        if self._base_cache is None or self._base_cache[0] is not base:
+            place = self.soap.species_index(base.fixed_atoms.atoms.numbers)
+            self._base_cache = (
+                base,
+                self.inducing.environment_covariances(base.features, place),
+            )
+        return self._base_cache[1]
 
     @cached_property
-    def _maps(self) -> tuple[Tensor, Tensor]:
+    def _projections(self) -> tuple[Tensor, Tensor]:
         """Return L^-T w `[m]` and S `[m, m]`: k S = h, with A = V diag(a) V^T.
 
         For sor h is that of its own form, phi^T A^-1 phi' = h . h'.
         """
-        fit = self.fit
-        values, vectors = torch.linalg.eigh(fit.precision @ fit.precision.T)
+        fit = self.fitted
+        values, vectors = torch.linalg.eigh(
+            fit.precision_cholesky @ fit.precision_cholesky.T
+        )
         left = 1 / values
-        known = left if self.variance == "sor" else fit.signal**2 - left
+        known = left if self.approximation == "sor" else fit.signal_std**2 - left
         shrunk = known.clamp(min=0).sqrt()
         both = torch.cat((fit.weights.unsqueeze(-1), vectors * shrunk), -1)
-        both = torch.linalg.solve_triangular(fit.factor.T, both, upper=True)
+        both = torch.linalg.solve_triangular(fit.kernel_cholesky.T, both, upper=True)
         return both[:, 0].contiguous(), both[:, 1:].contiguous()
 
-    def _covariance(self, pairs: Tensor, h: Tensor) -> Tensor:
+    def _covariance(self, kernel: Tensor, h: Tensor) -> Tensor:
         """Return the latent covariance `[..., q, q]` eV² from the kernel and h."""
         seen: Tensor = h @ h.transpose(-1, -2)
-        if self.variance == "sor":  # h is what the weights leave open
+        if self.approximation == "sor":  # h is what the weights leave open
             own = seen.diagonal(dim1=-2, dim2=-1)
-            return seen + torch.diag_embed(slack(own, torch.zeros_like(own)))
-        prior = self.fit.signal**2 * pairs
+            return seen + torch.diag_embed(jitter(own, torch.zeros_like(own)))
+        prior = self.fitted.signal_std**2 * kernel
         C: Tensor = prior - seen
         own = C.diagonal(dim1=-2, dim2=-1)
-        return C + torch.diag_embed(slack(own, prior.diagonal(dim1=-2, dim2=-1)))
+        return C + torch.diag_embed(jitter(own, prior.diagonal(dim1=-2, dim2=-1)))
 
     def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
         moving = structures.positions.detach().clone().requires_grad_()
         with torch.enable_grad():
             P, place = self._features(replace(structures, positions=moving))
             where = replace(structures, positions=moving)
-            mean, h = self._means(where, P, place)
+            mean, h = self._mean_and_explained(where, P, place)
             (slope,) = torch.autograd.grad(mean.sum(), moving)
         P, h = P.detach(), h.detach()
         counts = structures.counts
-        pairs = prior_variance.energies(P, place, counts, self.power).view(-1, 1, 1)
+        pairs = prior_variance.energy_variances(P, place, counts, self.zeta).view(
+            -1, 1, 1
+        )
         C = self._covariance(pairs, h.unsqueeze(-2))
-        K = self.inducing.environments(P, place)
-        local = self.fit.constants[place] + K @ self._maps[0]
+        K = self.inducing.environment_covariances(P, place)
+        local = self.fitted.species_energies[place] + K @ self._projections[0]
         spread = self._force_variances(structures) if force_variance else None
         return Prediction(
             mean=mean.detach(),
             variance=C.flatten(),
-            noise=self.fit.energy_noise**2 * counts,
+            noise_variance=self.fitted.energy_noise_std**2 * counts,
             forces=-slope,
-            local=local,
+            atomic_energies=local,
             force_variance=spread,
         )
 
-    def _joint(self, structures: Structures) -> Tensor:
+    def _joint_covariance(self, structures: Structures) -> Tensor:
         """Return the latent covariance `[b, b]` between all energies."""
         with torch.no_grad():
             P, place = self._features(structures)
-            _, h = self._means(structures, P, place)
-            rows, kinds = prior_variance.padded(P, place, structures.counts)
-            return self._covariance(between(rows, kinds, self.power), h)
+            _, h = self._mean_and_explained(structures, P, place)
+            rows, kinds = prior_variance.pad_atoms(P, place, structures.counts)
+            return self._covariance(energy_kernel(rows, kinds, self.zeta), h)
 
     def _force_variances(self, structures: Structures) -> Tensor:
         return torch.cat([self._force_variance(one) for one in structures])
 
-    def _force_variance(self, one: Structures) -> Tensor:
+    def _force_variance(self, structure: Structures) -> Tensor:
         """Return the latent variance of each force component, `[a, 3]` (eV/Å)²."""
-        slopes, place = self.soap.slopes(one), self.soap.place(one.numbers)
-        h = self.inducing.forces(slopes, place).flatten(0, 1) @ self._maps[1]
+        slopes, place = (
+            self.soap.gradients(structure),
+            self.soap.species_index(structure.numbers),
+        )
+        h = (
+            self.inducing.force_covariances(slopes, place).flatten(0, 1)
+            @ self._projections[1]
+        )
         variance = h.square().sum(-1)
-        if self.variance != "sor":
+        if self.approximation != "sor":
             every = torch.ones_like(place, dtype=torch.bool)
-            prior = prior_variance.forces(slopes, place, one.counts, self.power, every)
-            variance = self.fit.signal**2 * prior.flatten() - variance
+            prior = prior_variance.force_variances(
+                slopes, place, structure.counts, self.zeta, every
+            )
+            variance = self.fitted.signal_std**2 * prior.flatten() - variance
         return variance.clamp(min=0).view(-1, 3)

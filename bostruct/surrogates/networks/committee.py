@@ -12,22 +12,22 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.botorch_models.low_rank_model import BelievedModel
-from bostruct.surrogates.networks.dataset import prepare
-from bostruct.surrogates.networks.ensemble import Crowd
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
+from bostruct.surrogates.networks.dataset import prepare_training_set
+from bostruct.surrogates.networks.ensemble import NetworkEnsemble
 from bostruct.surrogates.networks.network import (
-    NETWORK,
-    Network,
-    Weights,
+    DEFAULT_NETWORK,
+    NetworkConfig,
+    NetworkWeights,
     check_members,
 )
-from bostruct.surrogates.networks.training import squared, train
-from bostruct.uncertainty import subsamples
+from bostruct.surrogates.networks.training import squared_loss, train
+from bostruct.uncertainty import subsample_rows
 
-By = Literal["subsample", "seed"]
+Diversity = Literal["subsample", "seed"]
 
 
 @final
@@ -40,52 +40,56 @@ class Committee:
 
     Attributes:
         network: how each looks and how it is trained.
-        members: M, at least 2.
-        by: "subsample", each sees (M - 1) / M of the structures, as is usual; "seed",
+        n_members: M, at least 2.
+        diversity: "subsample", each sees (M - 1) / M of the structures, as is usual; "seed",
             each sees all. First weights differ in both, the order of structures in
             training in neither.
 
     Raises:
-        InputError: there are fewer than 2 members, or `by` is something else.
+        InputError: there are fewer than 2 members, or `diversity` is something else.
     """
 
-    network: Network = NETWORK
-    members: int = 5
-    by: By = "subsample"
+    network: NetworkConfig = DEFAULT_NETWORK
+    n_members: int = 5
+    diversity: Diversity = "subsample"
 
     def __post_init__(self) -> None:
-        check_members(self.members)
-        if self.by not in ("subsample", "seed"):
-            raise InputError(must("by", "be subsample or seed", repr(self.by)))
+        check_members(self.n_members)
+        if self.diversity not in ("subsample", "seed"):
+            raise InputError(
+                error_message("diversity", "be subsample or seed", repr(self.diversity))
+            )
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"members": self.members, "by": self.by}
+        own = {"members": self.n_members, "by": self.diversity}
         return {"surrogate": "Committee", "network": self.network.description()} | own
 
     def fit(
-        self, structures: Structures, space: Decodes | None = None
-    ) -> BelievedModel:
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
             InputError: an energy is missing, there is no structure, or memory is short.
         """
-        encoder, lesson = prepare(self.network, structures, space)
+        encoder, lesson = prepare_training_set(self.network, structures, space)
         generator = torch.Generator().manual_seed(self.network.seed)
-        M, b = self.members, len(lesson)
-        sizes = lesson.x.shape[1], len(encoder.radii), self.network.width
-        start = Weights.draw(sizes, generator, backbones=M, heads=M)
+        M, b = self.n_members, len(lesson)
+        sizes = lesson.inputs.shape[1], len(encoder.radii), self.network.width
+        start = NetworkWeights.initialize(sizes, generator, n_backbones=M, n_heads=M)
         weight = torch.ones(M, b, dtype=torch.float64)
-        if self.by == "subsample" and b > 1:
-            seen = subsamples(b, M, generator, size=max(1, (M - 1) * b // M))
+        if self.diversity == "subsample" and b > 1:
+            seen = subsample_rows(b, M, generator, size=max(1, (M - 1) * b // M))
             weight = torch.zeros_like(weight).scatter(1, seen, 1.0)
-        loss = squared(weight.to(lesson.x))
+        loss = squared_loss(weight.to(lesson.inputs))
         weights = train(start, self.network, lesson, loss, generator)
-        return BelievedModel(Crowd.of(encoder, weights, lesson, loss), space)
+        return LowRankModel(
+            NetworkEnsemble.from_training(encoder, weights, lesson, loss), space
+        )
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
-    ) -> BelievedModel:
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        return BelievedModel(Crowd.restore(state), space)
+        return LowRankModel(NetworkEnsemble.restore(state), space)

@@ -17,47 +17,49 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.descriptors import Slopes
+from bostruct.descriptors import DescriptorGradients
 from bostruct.runtime.memory import check_memory, free_bytes
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.networks.featurizer import Encoder, standardise
-from bostruct.surrogates.networks.network import Network
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.networks.featurizer import Featurizer, fit_standardization
+from bostruct.surrogates.networks.network import NetworkConfig
 from bostruct.surrogates.species import species_radii
-from bostruct.surrogates.training_data import Observations, observations
+from bostruct.surrogates.training_data import Observations, prepare_observations
 
-REACH = 1.9  # default cut-off in units of the longest bond: past the second shell
-BLOCK = 10  # structures of a pass over all of the data
+CUTOFF_FACTOR = (
+    1.9  # default cut-off in units of the longest bond: past the second shell
+)
+STRUCTURES_PER_BATCH = 10  # structures of a pass over all of the data
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TrainingSet:
     """Structures of b energies and n atoms, in the units of the encoder's scale.
 
     Attributes:
-        x: `[n, d]` inputs.
-        place: `[n]` species.
+        inputs: `[n, d]` inputs.
+        species_index: `[n]` species.
         index: `[n]` structure of each atom.
         energy: `[b]`, less the prior mean.
         forces: `[n, 3]` 1/Å, less the prior's; zero where unknown.
-        known: `[n, 3]`, 1 where a force is known and 0 elsewhere.
-        trust: `[b]`, factor on the noise deviation, at least 1.
-        slopes: `[n, 3 k, d]`, S; k = 0 where no force is known.
-        other: `[n, k]`, the neighbors; padding points at the atom itself.
-        rows: `[b]`, which structures of the training data these are.
+        force_mask: `[n, 3]`, 1 where a force is known and 0 elsewhere.
+        noise_factor: `[b]`, factor on the noise deviation, at least 1.
+        input_gradients: `[n, 3 k, d]`, S; k = 0 where no force is known.
+        neighbors: `[n, k]`, the neighbors; padding points at the atom itself.
+        source_rows: `[b]`, which structures of the training data these are.
     """
 
-    x: Tensor
-    place: Tensor
+    inputs: Tensor
+    species_index: Tensor
     index: Tensor
     energy: Tensor
     forces: Tensor
-    known: Tensor
-    trust: Tensor
-    slopes: Tensor
-    other: Tensor
-    rows: Tensor
+    force_mask: Tensor
+    noise_factor: Tensor
+    input_gradients: Tensor
+    neighbors: Tensor
+    source_rows: Tensor
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -67,7 +69,7 @@ class Lesson:
         """Atoms of each structure, `[b]`."""
         return torch.bincount(self.index, minlength=len(self)).to(self.energy)
 
-    def take(self, rows: Tensor) -> Lesson:
+    def subset(self, rows: Tensor) -> TrainingSet:
         """Return some of the structures, `rows` `[r]` int64 on the CPU."""
         counts = torch.bincount(self.index, minlength=len(self)).cpu()
         ends = counts.cumsum(0)
@@ -81,40 +83,44 @@ class Lesson:
         here = counts[rows]
         index = torch.arange(len(rows)).repeat_interleave(here)
         shift = (here.cumsum(0) - here - starts[rows])[index]
-        device = self.x.device
+        device = self.inputs.device
         atoms, shift = torch.cat(ranges).to(device), shift.to(device)
         rows = rows.to(device)
-        return Lesson(
-            x=self.x[atoms],
-            place=self.place[atoms],
+        return TrainingSet(
+            inputs=self.inputs[atoms],
+            species_index=self.species_index[atoms],
             index=index.to(device),
             energy=self.energy[rows],
             forces=self.forces[atoms],
-            known=self.known[atoms],
-            trust=self.trust[rows],
-            slopes=self.slopes[atoms],
-            other=self.other[atoms] + shift.unsqueeze(-1),
-            rows=self.rows[rows],
+            force_mask=self.force_mask[atoms],
+            noise_factor=self.noise_factor[rows],
+            input_gradients=self.input_gradients[atoms],
+            neighbors=self.neighbors[atoms] + shift.unsqueeze(-1),
+            source_rows=self.source_rows[rows],
         )
 
-    def blocks(self) -> Iterator[Lesson]:
+    def iter_batches(self) -> Iterator[TrainingSet]:
         """Yield all structures, a few at a time."""
-        for start in range(0, len(self), BLOCK):
-            yield self.take(torch.arange(start, min(start + BLOCK, len(self))))
+        for start in range(0, len(self), STRUCTURES_PER_BATCH):
+            yield self.subset(
+                torch.arange(start, min(start + STRUCTURES_PER_BATCH, len(self)))
+            )
 
-    def pull(self, slopes: Tensor) -> Tensor:
+    def forces_from_gradients(self, gradients: Tensor) -> Tensor:
         """Return the forces `[M, n, 3]` of energies with slopes `[M, n, d]` in x."""
-        M, n, _ = slopes.shape
-        pairs = torch.bmm(self.slopes, slopes.permute(1, 2, 0))  # [n, 3 k, M]
+        M, n, _ = gradients.shape
+        pairs = torch.bmm(
+            self.input_gradients, gradients.permute(1, 2, 0)
+        )  # [n, 3 k, M]
         pairs = pairs.view(n, -1, 3, M)
         flat = pairs.reshape(-1, 3, M)
-        forces = pairs.sum(1).index_add(0, self.other.flatten(), flat, alpha=-1)
+        forces = pairs.sum(1).index_add(0, self.neighbors.flatten(), flat, alpha=-1)
         return forces.permute(2, 0, 1)
 
 
-def prepare(
-    network: Network, structures: Structures, space: Decodes | None
-) -> tuple[Encoder, Lesson]:
+def prepare_training_set(
+    network: NetworkConfig, structures: Structures, space: SupportsDecode | None
+) -> tuple[Featurizer, TrainingSet]:
     """Return what structures with energies, and forces where there are any, teach.
 
     Args:
@@ -127,19 +133,21 @@ def prepare(
             fit into the memory that is free.
     """
     species, radii = species_radii(structures, space)
-    cutoff = network.cutoff or REACH * 2 * float(radii.max())
+    cutoff = network.cutoff or CUTOFF_FACTOR * 2 * float(radii.max())
     soap = network.soap(species, cutoff)
-    place = soap.place(structures.numbers)
+    place = soap.species_index(structures.numbers)
     radii = radii.to(structures.positions)
-    data = observations(structures, network.repulsion, radii[place])
-    data, constants = data.centred(place, len(species))
-    mean, basis = standardise(soap, data, network.components)
+    data = prepare_observations(structures, network.pair_repulsion, radii[place])
+    data, constants = data.subtract_species_energies(place, len(species))
+    mean, basis = fit_standardization(soap, data, network.n_components)
     scale = data.energy.new_tensor(data.force_scale())
-    encoder = Encoder(soap, mean, basis, radii, constants, scale, network.repulsion)
-    return encoder, _lesson(encoder, data)
+    encoder = Featurizer(
+        soap, mean, basis, radii, constants, scale, network.pair_repulsion
+    )
+    return encoder, _training_set(encoder, data)
 
 
-def _lesson(encoder: Encoder, data: Observations) -> Lesson:
+def _training_set(featurizer: Featurizer, data: Observations) -> TrainingSet:
     structures = data.structures
     known = data.forces.isfinite()
     parts, others, rows = [], [], []
@@ -147,10 +155,10 @@ def _lesson(encoder: Encoder, data: Observations) -> Lesson:
     for part in data.chunks():
         size = len(part.structures.numbers)
         if not bool(known.any()):
-            rows.append(encoder.soap(part.structures).detach())
+            rows.append(featurizer.soap(part.structures).detach())
             continue
-        slopes = encoder.soap.slopes(part.structures)
-        S, other = _padded(slopes, encoder.basis)
+        slopes = featurizer.soap.gradients(part.structures)
+        S, other = _pad_neighbors(slopes, featurizer.basis)
         parts.append(S)
         others.append(other + start)
         rows.append(slopes.features)
@@ -158,28 +166,28 @@ def _lesson(encoder: Encoder, data: Observations) -> Lesson:
         need = 2 * 8 * S[0].numel() * len(known)  # parts, and all of them joined
         way_out = "Train on fewer structures, or take fewer components."
         check_memory("structures", need, room, way_out)
-    place = encoder.soap.place(structures.numbers)
-    x = (torch.cat(rows) - encoder.mean[place]) @ encoder.basis
-    slopes_, other = _joined(parts, others, x)
-    scale = encoder.scale
-    return Lesson(
-        x=x,
-        place=place,
+    place = featurizer.soap.species_index(structures.numbers)
+    x = (torch.cat(rows) - featurizer.mean[place]) @ featurizer.basis
+    slopes_, other = _concatenate_chunks(parts, others, x)
+    scale = featurizer.energy_scale
+    return TrainingSet(
+        inputs=x,
+        species_index=place,
         index=structures.index,
         energy=data.energy / scale,
         forces=data.forces.nan_to_num() / scale,
-        known=known.to(x),
-        trust=data.trust,
-        slopes=slopes_,
-        other=other,
-        rows=torch.arange(len(structures), device=x.device),
+        force_mask=known.to(x),
+        noise_factor=data.noise_factor,
+        input_gradients=slopes_,
+        neighbors=other,
+        source_rows=torch.arange(len(structures), device=x.device),
     )
 
 
-def _padded(pairs: Slopes, basis: Tensor) -> tuple[Tensor, Tensor]:
+def _pad_neighbors(pairs: DescriptorGradients, basis: Tensor) -> tuple[Tensor, Tensor]:
     """Return slopes `[n, k, 3, d]` and neighbors `[n, k]` of pairs sorted by center."""
     n, center = len(pairs.features), pairs.center
-    slopes = pairs.slopes @ basis
+    slopes = pairs.gradients @ basis
     counts = torch.bincount(center, minlength=n)
     column = torch.arange(len(center), device=center.device)
     column = column - (counts.cumsum(0) - counts)[center]
@@ -187,11 +195,11 @@ def _padded(pairs: Slopes, basis: Tensor) -> tuple[Tensor, Tensor]:
     S = slopes.new_zeros(n, k, *slopes.shape[1:])
     S[center, column] = slopes
     others = torch.arange(n, device=center.device).unsqueeze(-1).repeat(1, k)
-    others[center, column] = pairs.other
+    others[center, column] = pairs.neighbor
     return S, others
 
 
-def _joined(
+def _concatenate_chunks(
     parts: list[Tensor], others: list[Tensor], x: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return S `[n, 3 k, d]` and neighbors `[n, k]` of all chunks."""

@@ -26,25 +26,31 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.botorch_models.low_rank_model import BelievedModel
-from bostruct.surrogates.networks.dataset import Lesson, prepare
-from bostruct.surrogates.networks.ensemble import Crowd
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
+from bostruct.surrogates.networks.dataset import TrainingSet, prepare_training_set
+from bostruct.surrogates.networks.ensemble import NetworkEnsemble
 from bostruct.surrogates.networks.network import (
-    NETWORK,
-    Network,
-    Weights,
+    DEFAULT_NETWORK,
+    NetworkConfig,
+    NetworkWeights,
     check_beta,
     check_members,
 )
-from bostruct.surrogates.networks.training import Loss, Said, errors, say, train
+from bostruct.surrogates.networks.training import (
+    LossFunction,
+    NetworkOutput,
+    forward,
+    scaled_errors,
+    train,
+)
 from bostruct.uncertainty import beta_nll, gaussian_nll
 
-WARM = 0.5  # of the training, in which squares teach the mean
-ITERATIONS = 100  # of L-BFGS
-FLOOR = 1e-3  # of the scale per root atom, the least deviation
+WARMUP_FRACTION = 0.5  # of the training, in which squares teach the mean
+MAX_LBFGS_ITERATIONS = 100  # of L-BFGS
+MIN_RELATIVE_STD = 1e-3  # of the scale per root atom, the least deviation
 
 
 @final
@@ -66,7 +72,7 @@ class MeanVariance:
         InputError: beta is out of range.
     """
 
-    network: Network = NETWORK
+    network: NetworkConfig = DEFAULT_NETWORK
     beta: float = 0.5
 
     def __post_init__(self) -> None:
@@ -78,8 +84,8 @@ class MeanVariance:
         return {"surrogate": "MeanVariance", "network": network, "beta": self.beta}
 
     def fit(
-        self, structures: Structures, space: Decodes | None = None
-    ) -> BelievedModel:
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -88,10 +94,10 @@ class MeanVariance:
         return _fit(self.network, 1, self.beta, 0, structures, space)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
-    ) -> BelievedModel:
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        return BelievedModel(Crowd.restore(state), space)
+        return LowRankModel(NetworkEnsemble.restore(state), space)
 
 
 @final
@@ -105,7 +111,7 @@ class DeepEnsemble:
 
     Attributes:
         network: how each looks and how it is trained.
-        members: M, at least 2.
+        n_members: M, at least 2.
         beta: as in `MeanVariance`.
         ddof: 1 for the divisor M - 1 of (20), 0 for M: the variance of the mixture of
             the members' Gaussians.
@@ -114,49 +120,49 @@ class DeepEnsemble:
         InputError: fewer than 2 members, or beta or ddof is out of range.
     """
 
-    network: Network = NETWORK
-    members: int = 5
+    network: NetworkConfig = DEFAULT_NETWORK
+    n_members: int = 5
     beta: float = 0.5
     ddof: int = 1
 
     def __post_init__(self) -> None:
-        check_members(self.members)
+        check_members(self.n_members)
         check_beta(self.beta)
         if self.ddof not in (0, 1):
             condition = "be 1 for the divisor M - 1 or 0 for M"
-            raise InputError(must("ddof", condition, self.ddof))
+            raise InputError(error_message("ddof", condition, self.ddof))
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"members": self.members, "beta": self.beta, "ddof": self.ddof}
+        own = {"members": self.n_members, "beta": self.beta, "ddof": self.ddof}
         network = self.network.description()
         return {"surrogate": "DeepEnsemble", "network": network} | own
 
     def fit(
-        self, structures: Structures, space: Decodes | None = None
-    ) -> BelievedModel:
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
             InputError: an energy is missing, there is no structure, or memory is short.
         """
-        M, beta = self.members, self.beta
+        M, beta = self.n_members, self.beta
         return _fit(self.network, M, beta, self.ddof, structures, space)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
-    ) -> BelievedModel:
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        return BelievedModel(Crowd.restore(state), space)
+        return LowRankModel(NetworkEnsemble.restore(state), space)
 
 
-def likelihood(beta: float) -> Loss:
+def beta_nll_loss(beta: float) -> LossFunction:
     """Return the loss above."""
 
-    def loss(said: Said, lesson: Lesson, progress: float) -> Tensor:
-        e, g = errors(said, lesson)
-        t2 = said.deviation.square() / lesson.counts + FLOOR**2
-        if progress < WARM:
+    def loss(said: NetworkOutput, lesson: TrainingSet, progress: float) -> Tensor:
+        e, g = scaled_errors(said, lesson)
+        t2 = said.energy_std.square() / lesson.counts + MIN_RELATIVE_STD**2
+        if progress < WARMUP_FRACTION:
             squares = e.square().sum() + g.square().sum()
             return squares + 2 * beta_nll(e.detach(), t2, 1.0).sum()
         typical = t2.detach().mean(-1, keepdim=True) ** (1 - beta)
@@ -165,13 +171,15 @@ def likelihood(beta: float) -> Loss:
     return loss
 
 
-def settled(weights: Weights, lesson: Lesson) -> Weights:
+def fit_variance_head(
+    weights: NetworkWeights, training_set: TrainingSet
+) -> NetworkWeights:
     """Return weights with the most probable last layer of the deviation."""
-    hidden, e2, counts = _errors(weights, lesson)
-    spread = weights.spread.clone().requires_grad_()
-    level = weights.level.clone().requires_grad_()
+    hidden, e2, counts = _variance_head_inputs(weights, training_set)
+    spread = weights.std_weights.clone().requires_grad_()
+    level = weights.std_bias.clone().requires_grad_()
     lbfgs = torch.optim.LBFGS(
-        [spread, level], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
+        [spread, level], max_iter=MAX_LBFGS_ITERATIONS, line_search_fn="strong_wolfe"
     )
     h = spread.shape[1]
 
@@ -179,40 +187,53 @@ def settled(weights: Weights, lesson: Lesson) -> Weights:
         lbfgs.zero_grad()
         raw = (hidden @ spread.unsqueeze(-1)).squeeze(-1) + level.unsqueeze(-1)
         each = torch.nn.functional.softplus(raw)
-        total = each.new_zeros(e2.shape).index_add(1, lesson.index, each)
-        t2 = total.square() / counts + FLOOR**2
+        total = each.new_zeros(e2.shape).index_add(1, training_set.index, each)
+        t2 = total.square() / counts + MIN_RELATIVE_STD**2
         loss = gaussian_nll(e2.sqrt(), t2).sum() + h / 2 * spread.square().sum()
         loss.backward()
         return loss
 
     with torch.enable_grad():
         lbfgs.step(closure)
-    return replace(weights, spread=spread.detach(), level=level.detach())
+    return replace(weights, std_weights=spread.detach(), std_bias=level.detach())
 
 
-def _errors(weights: Weights, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor]:
+def _variance_head_inputs(
+    weights: NetworkWeights, training_set: TrainingSet
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return last hidden layers `[M, n, h]`, squares of e `[M, b]`, atoms `[b]`."""
     with torch.no_grad():
-        layers = weights.hidden(lesson.x, lesson.place)
-        said = [errors(say(weights, part), part)[0] for part in lesson.blocks()]
-    return layers.second, torch.cat(said, 1).square(), lesson.counts
+        layers = weights.hidden_layers(training_set.inputs, training_set.species_index)
+        said = [
+            scaled_errors(forward(weights, part), part)[0]
+            for part in training_set.iter_batches()
+        ]
+    return layers.second, torch.cat(said, 1).square(), training_set.counts
 
 
 def _fit(
-    network: Network,
-    members: int,
+    network: NetworkConfig,
+    n_members: int,
     beta: float,
     ddof: int,
     structures: Structures,
-    space: Decodes | None,
-) -> BelievedModel:
-    encoder, lesson = prepare(network, structures, space)
+    space: SupportsDecode | None,
+) -> LowRankModel:
+    encoder, lesson = prepare_training_set(network, structures, space)
     generator = torch.Generator().manual_seed(network.seed)
-    sizes = lesson.x.shape[1], len(encoder.radii), network.width
-    start = Weights.draw(sizes, generator, backbones=members, heads=members)
-    loss = likelihood(beta)
-    weights = settled(train(start, network, lesson, loss, generator), lesson)
-    found = Crowd.of(
-        encoder, weights, lesson, loss, ddof=ddof, deviates=True, least=FLOOR
+    sizes = lesson.inputs.shape[1], len(encoder.radii), network.width
+    start = NetworkWeights.initialize(
+        sizes, generator, n_backbones=n_members, n_heads=n_members
     )
-    return BelievedModel(found, space)
+    loss = beta_nll_loss(beta)
+    weights = fit_variance_head(train(start, network, lesson, loss, generator), lesson)
+    found = NetworkEnsemble.from_training(
+        encoder,
+        weights,
+        lesson,
+        loss,
+        ddof=ddof,
+        predicts_variance=True,
+        noise_floor=MIN_RELATIVE_STD,
+    )
+    return LowRankModel(found, space)

@@ -13,19 +13,23 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import check_share
+from bostruct.errors import check_fraction
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.botorch_models.low_rank_model import BelievedModel
-from bostruct.surrogates.networks.dataset import prepare
-from bostruct.surrogates.networks.ensemble import Crowd
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
+from bostruct.surrogates.networks.dataset import prepare_training_set
+from bostruct.surrogates.networks.ensemble import NetworkEnsemble
 from bostruct.surrogates.networks.network import (
-    NETWORK,
-    Network,
-    Weights,
+    DEFAULT_NETWORK,
+    NetworkConfig,
+    NetworkWeights,
     check_members,
 )
-from bostruct.surrogates.networks.training import masks, squared, train
+from bostruct.surrogates.networks.training import (
+    draw_dropout_masks,
+    squared_loss,
+    train,
+)
 
 
 @final
@@ -43,55 +47,57 @@ class Dropout:
 
     Attributes:
         network: how it looks and how it is trained.
-        members: M, at least 2.
-        rate: share of the units that are left out; at 0.05 the errors of held-out
+        n_members: M, at least 2.
+        dropout_rate: share of the units that are left out; at 0.05 the errors of held-out
             energies of clusters were three times those at 0.02.
 
     Raises:
         InputError: there are fewer than 2 members, or the rate is not between 0 and 1.
     """
 
-    network: Network = NETWORK
-    members: int = 16
-    rate: float = 0.02
+    network: NetworkConfig = DEFAULT_NETWORK
+    n_members: int = 16
+    dropout_rate: float = 0.02
 
     def __post_init__(self) -> None:
-        check_members(self.members)
-        check_share("rate", self.rate)
+        check_members(self.n_members)
+        check_fraction("dropout_rate", self.dropout_rate)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"members": self.members, "rate": self.rate}
+        own = {"members": self.n_members, "rate": self.dropout_rate}
         return {"surrogate": "Dropout", "network": self.network.description()} | own
 
     def fit(
-        self, structures: Structures, space: Decodes | None = None
-    ) -> BelievedModel:
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
             InputError: an energy is missing, there is no structure, or memory is short.
         """
-        encoder, lesson = prepare(self.network, structures, space)
+        encoder, lesson = prepare_training_set(self.network, structures, space)
         generator = torch.Generator().manual_seed(self.network.seed)
-        h, loss = self.network.width, squared()
-        sizes = lesson.x.shape[1], len(encoder.radii), h
+        h, loss = self.network.width, squared_loss()
+        sizes = lesson.inputs.shape[1], len(encoder.radii), h
         weights = train(
-            Weights.draw(sizes, generator),
+            NetworkWeights.initialize(sizes, generator),
             self.network,
             lesson,
             loss,
             generator,
-            drop=self.rate,
+            dropout_rate=self.dropout_rate,
         )
-        kept = masks(2 * self.members, h, self.rate, generator)
-        kept = kept.view(2, self.members, h)
+        kept = draw_dropout_masks(2 * self.n_members, h, self.dropout_rate, generator)
+        kept = kept.view(2, self.n_members, h)
         kept = torch.cat((kept.new_ones(2, 1, h), kept), 1)
-        found = Crowd.of(encoder, weights, lesson, loss, masks=kept)
-        return BelievedModel(found, space)
+        found = NetworkEnsemble.from_training(
+            encoder, weights, lesson, loss, dropout_masks=kept
+        )
+        return LowRankModel(found, space)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
-    ) -> BelievedModel:
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        return BelievedModel(Crowd.restore(state), space)
+        return LowRankModel(NetworkEnsemble.restore(state), space)

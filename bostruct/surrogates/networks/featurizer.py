@@ -25,18 +25,18 @@ from torch import Tensor
 
 from bostruct.descriptors import SOAP
 from bostruct.structures import Structures
-from bostruct.surrogates.pair_repulsion import Repulsion
+from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.training_data import Observations
 
-SHAKE = 0.02  # of the cut-off: what atoms are imagined to be shaken by
-SMALL = 1e-6  # of the largest deviation: components below are noise
-LEAST = 1e-6  # deviation of a component of data that do not vary
-NUMBERS = ("mean", "basis", "radii", "constants", "scale")
+DISPLACEMENT_FRACTION = 0.02  # of the cut-off: what atoms are imagined to be shaken by
+MIN_RELATIVE_STD = 1e-6  # of the largest deviation: components below are noise
+MIN_STD = 1e-6  # deviation of a component of data that do not vary
+TENSOR_NAMES = ("mean", "basis", "radii", "constants", "scale")
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Encoder:
+class Featurizer:
     """Descriptor, standardisation, and the prior mean of the energy.
 
     Attributes:
@@ -44,18 +44,18 @@ class Encoder:
         mean: `[species, f]`, m.
         basis: `[f, d]`, B.
         radii: `[species]` Å.
-        constants: `[species]` eV, mean energy of an atom of each species.
-        scale: eV, the typical force times 1 Å, unit of the network's outputs.
-        repulsion: the pair prior, or None.
+        species_energies: `[species]` eV, mean energy of an atom of each species.
+        energy_scale: eV, the typical force times 1 Å, unit of the network's outputs.
+        pair_repulsion: the pair prior, or None.
     """
 
     soap: SOAP
     mean: Tensor
     basis: Tensor
     radii: Tensor
-    constants: Tensor
-    scale: Tensor
-    repulsion: Repulsion | None
+    species_energies: Tensor
+    energy_scale: Tensor
+    pair_repulsion: PairRepulsion | None
 
     def __call__(self, structures: Structures) -> tuple[Tensor, Tensor]:
         """Return the inputs `[n, d]` and the species `[n]` of all atoms.
@@ -65,33 +65,35 @@ class Encoder:
         Raises:
             InputError: a species is not among those of the descriptor.
         """
-        place = self.soap.place(structures.numbers)
-        P = self.soap(structures, self.soap.base(structures))
+        place = self.soap.species_index(structures.numbers)
+        P = self.soap(structures, self.soap.fixed_environment(structures))
         return (P - self.mean[place]) @ self.basis, place
 
-    def prior(self, structures: Structures, place: Tensor) -> Tensor:
+    def prior_mean(self, structures: Structures, species_index: Tensor) -> Tensor:
         """Return the prior mean `[b]` eV, differentiable in the positions."""
-        energy = self.constants.new_zeros(len(structures))
-        energy = energy.index_add(0, structures.index, self.constants[place])
-        if self.repulsion is None:
+        energy = self.species_energies.new_zeros(len(structures))
+        energy = energy.index_add(
+            0, structures.index, self.species_energies[species_index]
+        )
+        if self.pair_repulsion is None:
             return energy
-        return energy + self.repulsion(structures, self.radii[place])
+        return energy + self.pair_repulsion(structures, self.radii[species_index])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers it consists of, by name."""
-        soap, wall = self.soap, self.repulsion
+        soap, wall = self.soap, self.pair_repulsion
         double = torch.float64
-        pair = [0.0, 0.0] if wall is None else [wall.strength, wall.reach]
-        lengths = [soap.cutoff, soap.center, soap.alchemy]
+        pair = [0.0, 0.0] if wall is None else [wall.strength, wall.range_factor]
+        lengths = [soap.cutoff, soap.center_atom_weight, soap.species_similarity]
         return {
             "species": torch.tensor(soap.species),
-            "sizes": torch.tensor([soap.radial, soap.angular]),
+            "sizes": torch.tensor([soap.n_max, soap.l_max]),
             "lengths": torch.tensor(lengths, dtype=double),
             "repulsion": torch.tensor(pair, dtype=double),
-        } | {name: getattr(self, name) for name in NUMBERS}
+        } | {name: getattr(self, name) for name in TENSOR_NAMES}
 
     @classmethod
-    def restore(cls, state: Mapping[str, Tensor]) -> Encoder:
+    def restore(cls, state: Mapping[str, Tensor]) -> Featurizer:
         """Return the encoder that `tensors` were taken from."""
         radial, angular = state["sizes"].tolist()
         cutoff, center, alchemy = state["lengths"].tolist()
@@ -99,8 +101,8 @@ class Encoder:
         strength, reach = state["repulsion"].tolist()
         return cls(
             SOAP(species, cutoff, radial, angular, center, alchemy),
-            repulsion=Repulsion(strength, reach) if strength else None,
-            **{name: state[name] for name in NUMBERS},
+            pair_repulsion=PairRepulsion(strength, reach) if strength else None,
+            **{name: state[name] for name in TENSOR_NAMES},
         )
 
     def hyperparameters(self) -> dict[str, float]:
@@ -108,24 +110,24 @@ class Encoder:
         found = {
             "cutoff_angstrom": self.soap.cutoff,
             "inputs": float(self.basis.shape[1]),
-            "scale_eV": float(self.scale),
+            "scale_eV": float(self.energy_scale),
         }
-        for number, value in zip(self.soap.species, self.constants, strict=True):
+        for number, value in zip(self.soap.species, self.species_energies, strict=True):
             found[f"energy_per_atom_of_Z{number}_eV"] = float(value)
         return found
 
 
-def standardise(
-    soap: SOAP, data: Observations, components: int
+def fit_standardization(
+    soap: SOAP, data: Observations, n_components: int
 ) -> tuple[Tensor, Tensor]:
-    """Return m `[species, f]` and B `[f, d]`, d at most `components`."""
-    place = soap.place(data.structures.numbers)
+    """Return m `[species, f]` and B `[f, d]`, d at most `n_components`."""
+    place = soap.species_index(data.structures.numbers)
     rows = []
-    shaken = data.energy.new_zeros(soap.size, soap.size)
+    shaken = data.energy.new_zeros(soap.n_features, soap.n_features)
     for part in data.chunks():
         if bool(part.forces.isfinite().any()):
-            slopes = soap.slopes(part.structures)
-            flat = slopes.slopes.flatten(0, 1)
+            slopes = soap.gradients(part.structures)
+            flat = slopes.gradients.flatten(0, 1)
             shaken += flat.T @ flat
             rows.append(slopes.features)
         else:
@@ -134,9 +136,9 @@ def standardise(
     hot = torch.nn.functional.one_hot(place, len(soap.species)).to(P)
     mean = (hot.T @ P) / hot.sum(0).clamp(min=1).unsqueeze(-1)
     X = P - mean[place]
-    C = (X.T @ X + (SHAKE * soap.cutoff) ** 2 * shaken) / len(P)
+    C = (X.T @ X + (DISPLACEMENT_FRACTION * soap.cutoff) ** 2 * shaken) / len(P)
     values, vectors = torch.linalg.eigh(C)
     u = values.flip(0).clamp(min=0).sqrt()
-    count = max(1, min(components, int((u > SMALL * u[0]).sum())))
-    u = u[:count].clamp(min=LEAST)
+    count = max(1, min(n_components, int((u > MIN_RELATIVE_STD * u[0]).sum())))
+    u = u[:count].clamp(min=MIN_STD)
     return mean, (vectors.flip(1)[:, :count] / (u[0] * u).sqrt()).contiguous()

@@ -32,21 +32,25 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, must
+from bostruct.errors import InputError, check_count, error_message
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.botorch_models.low_rank_model import BelievedModel
-from bostruct.surrogates.botorch_models.low_rank_prediction import Belief
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
+from bostruct.surrogates.botorch_models.low_rank_prediction import LowRankPrediction
 from bostruct.surrogates.networks.bayesian_readout import (
-    Readout,
-    features,
-    readout,
-    stretch,
+    BayesianReadout,
+    calibration_factor,
+    fit_readout,
+    readout_features,
 )
-from bostruct.surrogates.networks.dataset import prepare
-from bostruct.surrogates.networks.featurizer import Encoder
-from bostruct.surrogates.networks.network import NETWORK, Network, Weights
-from bostruct.surrogates.networks.training import squared, train
+from bostruct.surrogates.networks.dataset import prepare_training_set
+from bostruct.surrogates.networks.featurizer import Featurizer
+from bostruct.surrogates.networks.network import (
+    DEFAULT_NETWORK,
+    NetworkConfig,
+    NetworkWeights,
+)
+from bostruct.surrogates.networks.training import squared_loss, train
 
 
 @final
@@ -61,132 +65,143 @@ class LastLayer:
 
     Attributes:
         network: how it looks and how it is trained.
-        inputs: how many of the network's inputs, the most principal ones, the last
+        n_inputs: how many of the network's inputs, the most principal ones, the last
             layer sees as well.
-        members: draws from the posterior that a prediction has as its members, moved
+        n_members: draws from the posterior that a prediction has as its members, moved
             so that their mean is the prediction; 0 for none.
 
     Raises:
-        InputError: `inputs` is negative, or `members` is 1 or negative.
+        InputError: `n_inputs` is negative, or `n_members` is 1 or negative.
     """
 
-    network: Network = NETWORK
-    inputs: int = 96
-    members: int = 0
+    network: NetworkConfig = DEFAULT_NETWORK
+    n_inputs: int = 96
+    n_members: int = 0
 
     def __post_init__(self) -> None:
-        check_count("inputs", self.inputs, least=0)
-        whole = isinstance(self.members, int) and not isinstance(self.members, bool)
-        if not whole or self.members < 0 or self.members == 1:
+        check_count("n_inputs", self.n_inputs, minimum=0)
+        whole = isinstance(self.n_members, int) and not isinstance(self.n_members, bool)
+        if not whole or self.n_members < 0 or self.n_members == 1:
             condition = "be 0, or an integer of at least 2"
-            raise InputError(must("members", condition, repr(self.members)))
+            raise InputError(
+                error_message("n_members", condition, repr(self.n_members))
+            )
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"inputs": self.inputs, "members": self.members}
+        own = {"inputs": self.n_inputs, "members": self.n_members}
         return {"surrogate": "LastLayer", "network": self.network.description()} | own
 
     def fit(
-        self, structures: Structures, space: Decodes | None = None
-    ) -> BelievedModel:
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
             InputError: an energy is missing, there is no structure, or memory is short.
         """
-        encoder, lesson = prepare(self.network, structures, space)
+        encoder, lesson = prepare_training_set(self.network, structures, space)
         generator = torch.Generator().manual_seed(self.network.seed)
-        sizes = lesson.x.shape[1], len(encoder.radii), self.network.width
-        weights = Weights.draw(sizes, generator)
-        weights = train(weights, self.network, lesson, squared(), generator)
-        last = readout(encoder, weights, lesson, self.inputs)
-        alpha = stretch(encoder, weights, lesson, last, self.inputs)
-        draws = _draws(last, self.members, generator)
+        sizes = lesson.inputs.shape[1], len(encoder.radii), self.network.width
+        weights = NetworkWeights.initialize(sizes, generator)
+        weights = train(weights, self.network, lesson, squared_loss(), generator)
+        last = fit_readout(encoder, weights, lesson, self.n_inputs)
+        alpha = calibration_factor(encoder, weights, lesson, last, self.n_inputs)
+        draws = _sample_weights(last, self.n_members, generator)
         parts = encoder, weights, last, alpha, draws
-        return BelievedModel(Laplace(*parts), space)
+        return LowRankModel(LastLayerPredictor(*parts), space)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
-    ) -> BelievedModel:
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        encoder, weights = Encoder.restore(state), Weights.restore(state)
-        last = Readout(*(state[f"readout_{one.name}"] for one in fields(Readout)))
+        encoder, weights = Featurizer.restore(state), NetworkWeights.restore(state)
+        last = BayesianReadout(
+            *(state[f"readout_{one.name}"] for one in fields(BayesianReadout))
+        )
         parts = encoder, weights, last, state["alpha"], state["draws"]
-        return BelievedModel(Laplace(*parts), space)
+        return LowRankModel(LastLayerPredictor(*parts), space)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Laplace:
+class LastLayerPredictor:
     """What `LastLayer` has learnt: a `Believer`.
 
     Attributes:
-        encoder: what comes before the network.
+        featurizer: what comes before the network.
         weights: of one network; its own last layer is not used.
         readout: the last layer instead.
         alpha: what its σ is stretched by.
-        draws: `[m, M]` eV, from N(0, H^-1), for members; M may be zero.
+        weight_samples: `[m, M]` eV, from N(0, H^-1), for members; M may be zero.
     """
 
-    encoder: Encoder
-    weights: Weights
-    readout: Readout
+    featurizer: Featurizer
+    weights: NetworkWeights
+    readout: BayesianReadout
     alpha: Tensor
-    draws: Tensor
+    weight_samples: Tensor
 
-    def belief(self, structures: Structures) -> Belief:
+    def predict(self, structures: Structures) -> LowRankPrediction:
         """Return what is believed of b structures.
 
         Raises:
             InputError: a species it was not trained on.
         """
-        x, place = self.encoder(structures)
-        t = features(self.weights, x, place, self.inputs)
+        x, place = self.featurizer(structures)
+        t = readout_features(self.weights, x, place, self.n_inputs)
         f = t.new_zeros(len(structures), t.shape[1])
         f = f.index_add(0, structures.index, t)
-        mean = self.encoder.prior(structures, place) + f @ self.readout.mean
+        mean = self.featurizer.prior_mean(structures, place) + f @ self.readout.mean
         members = None
-        if self.draws.shape[1]:
-            members = mean + self.alpha * (f @ self.draws).T
-        return Belief(
+        if self.weight_samples.shape[1]:
+            members = mean + self.alpha * (f @ self.weight_samples).T
+        return LowRankPrediction(
             mean=mean,
-            root=self.alpha * self.readout.root(f),
-            own=torch.zeros_like(mean),
-            noise=torch.zeros_like(mean),
-            local=self.encoder.constants[place] + t @ self.readout.mean,
+            covariance_root=self.alpha * self.readout.covariance_root(f),
+            independent_variance=torch.zeros_like(mean),
+            noise_variance=torch.zeros_like(mean),
+            atomic_energies=self.featurizer.species_energies[place]
+            + t @ self.readout.mean,
             members=members,
         )
 
     @property
-    def inputs(self) -> int:
+    def n_inputs(self) -> int:
         """How many inputs of the network the last layer sees, d."""
-        _, species, h = self.weights.shift.shape
+        _, species, h = self.weights.species_bias.shape
         return len(self.readout.mean) - h - species
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers it consists of, by name."""
         own = {f"readout_{name}": value for name, value in vars(self.readout).items()}
-        own |= {"alpha": self.alpha, "draws": self.draws}
-        return self.encoder.tensors() | self.weights.tensors() | own
+        own |= {"alpha": self.alpha, "draws": self.weight_samples}
+        return self.featurizer.tensors() | self.weights.tensors() | own
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers a person wants to see, units in the names."""
         readout = self.readout
         found = {
-            "signal_eV": float(readout.signal),
-            "energy_misfit_eV_per_root_atom": float(readout.energy_noise),
-            "force_misfit_eV_per_angstrom": float(readout.force_noise),
+            "signal_eV": float(readout.signal_std),
+            "energy_misfit_eV_per_root_atom": float(readout.energy_noise_std),
+            "force_misfit_eV_per_angstrom": float(readout.force_noise_std),
             "stretch": float(self.alpha),
             "log_marginal_likelihood": float(readout.log_marginal_likelihood),
         }
-        return found | self.encoder.hyperparameters()
+        return found | self.featurizer.hyperparameters()
 
 
-def _draws(last: Readout, count: int, generator: torch.Generator) -> Tensor:
-    """Return `count` draws from N(0, H^-1) `[m, M]`, moved so that their mean is 0."""
-    shape = len(last.mean), count
-    xi = torch.randn(shape, generator=generator, dtype=torch.float64).to(last.mean)
-    draws: Tensor = torch.linalg.solve_triangular(last.factor.T, xi, upper=True)
-    if count:
+def _sample_weights(
+    last_layer: BayesianReadout, n_samples: int, generator: torch.Generator
+) -> Tensor:
+    """Return `n_samples` draws from N(0, H^-1) `[m, M]`, moved so that their mean is 0."""
+    shape = len(last_layer.mean), n_samples
+    xi = torch.randn(shape, generator=generator, dtype=torch.float64).to(
+        last_layer.mean
+    )
+    draws: Tensor = torch.linalg.solve_triangular(
+        last_layer.hessian_cholesky.T, xi, upper=True
+    )
+    if n_samples:
         draws = draws - draws.mean(1, keepdim=True)
     return draws.contiguous()

@@ -28,26 +28,30 @@ from typing import Any, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import check_count, check_positive, check_share
+from bostruct.errors import check_count, check_fraction, check_positive
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.botorch_models.low_rank_model import BelievedModel
-from bostruct.surrogates.botorch_models.low_rank_prediction import Belief
-from bostruct.surrogates.networks.bayesian_readout import Readout, readout
-from bostruct.surrogates.networks.dataset import Lesson, prepare
-from bostruct.surrogates.networks.featurizer import Encoder
-from bostruct.surrogates.networks.gating import Gates, looks
-from bostruct.surrogates.networks.network import NETWORK, Network, Weights
-from bostruct.surrogates.networks.training import squared, train
-from bostruct.uncertainty.ensembles.mixture_of_experts import Mode
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_among
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
+from bostruct.surrogates.botorch_models.low_rank_prediction import LowRankPrediction
+from bostruct.surrogates.networks.bayesian_readout import BayesianReadout, fit_readout
+from bostruct.surrogates.networks.dataset import TrainingSet, prepare_training_set
+from bostruct.surrogates.networks.featurizer import Featurizer
+from bostruct.surrogates.networks.gating import GatingNetwork, structure_means
+from bostruct.surrogates.networks.network import (
+    DEFAULT_NETWORK,
+    NetworkConfig,
+    NetworkWeights,
+)
+from bostruct.surrogates.networks.training import squared_loss, train
+from bostruct.uncertainty.ensembles.mixture_of_experts import MixtureMode
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice
 
-MODES: tuple[Mode, ...] = get_args(Mode)
+MODES: tuple[MixtureMode, ...] = get_args(MixtureMode)
 
 
 @final
 @dataclass(frozen=True)
-class Mixture:
+class MixtureOfExperts:
     """Networks for kinds of structures, told apart by a mixture of Gaussians.
 
     Structures look as their atoms do on average. Each expert is trained on all of them
@@ -56,13 +60,13 @@ class Mixture:
 
     Attributes:
         network: how the experts look and are trained.
-        experts: K, at most; one for every 8 structures.
-        axes: principal axes of what structures look like, at most, that gates see.
+        n_experts: K, at most; one for every 8 structures.
+        n_axes: principal axes of what structures look like, at most, that gates see.
         sharpness: of gates that are a softmax of `sharpness` over the distance, (22);
             None for gates of densities, (23), with which the disagreement of experts is
             hardly seen: trained on 100 structures of Cu15, z² of hotter ones was 98
             with these, and 5 with distances.
-        share: least weight of a structure in the training of an expert, so that each
+        min_weight: least weight of a structure in the training of an expert, so that each
             has seen everything.
         mode: which variance, see `uncertainty.mix`. "mixture" contains that experts
             disagree; "independent" shrinks as if they had nothing in common.
@@ -71,20 +75,20 @@ class Mixture:
         InputError: a number is out of range, or the mode is unknown.
     """
 
-    network: Network = NETWORK
-    experts: int = 3
-    axes: int = 3
+    network: NetworkConfig = DEFAULT_NETWORK
+    n_experts: int = 3
+    n_axes: int = 3
     sharpness: float | None = 3.0
-    share: float = 0.5
-    mode: Mode = "mixture"
+    min_weight: float = 0.5
+    mode: MixtureMode = "mixture"
 
     def __post_init__(self) -> None:
-        check_count("experts", self.experts)
-        check_count("axes", self.axes)
-        check_share("share", self.share)
+        check_count("n_experts", self.n_experts)
+        check_count("n_axes", self.n_axes)
+        check_fraction("min_weight", self.min_weight)
         if self.sharpness is not None:
             check_positive("sharpness", self.sharpness, "None for gates of densities.")
-        check_among("mode", self.mode, MODES)
+        check_choice("mode", self.mode, MODES)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
@@ -94,89 +98,94 @@ class Mixture:
         return {"surrogate": "Mixture", "network": network} | own
 
     def fit(
-        self, structures: Structures, space: Decodes | None = None
-    ) -> BelievedModel:
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
             InputError: an energy is missing, there is no structure, or memory is short.
         """
-        encoder, lesson = prepare(self.network, structures, space)
-        seen = looks(lesson.x, lesson.index, len(lesson))
-        gates = Gates.fit(seen, self.experts, self.axes, self.network.seed)
+        encoder, lesson = prepare_training_set(self.network, structures, space)
+        seen = structure_means(lesson.inputs, lesson.index, len(lesson))
+        gates = GatingNetwork.fit(seen, self.n_experts, self.n_axes, self.network.seed)
         own = gates.log_gates(seen, self.sharpness).exp().T  # [K, b]
-        weight = self.share + (1 - self.share) * own
+        weight = self.min_weight + (1 - self.min_weight) * own
         generator = torch.Generator().manual_seed(self.network.seed)
-        sizes = lesson.x.shape[1], len(encoder.radii), self.network.width
+        sizes = lesson.inputs.shape[1], len(encoder.radii), self.network.width
         K = len(gates)
-        weights = Weights.draw(sizes, generator, backbones=K, heads=K)
-        weights = train(weights, self.network, lesson, squared(weight), generator)
+        weights = NetworkWeights.initialize(sizes, generator, n_backbones=K, n_heads=K)
+        weights = train(weights, self.network, lesson, squared_loss(weight), generator)
         last = [
-            vars(readout(encoder, one, _trusted(lesson, trust)))
-            for one, trust in zip(_split(weights), weight, strict=True)
+            vars(fit_readout(encoder, one, _reweighted(lesson, trust)))
+            for one, trust in zip(_split_experts(weights), weight, strict=True)
         ]
         columns = {name: torch.stack([one[name] for one in last]) for name in last[0]}
-        parts = encoder, weights, gates, Readout(**columns)
-        return BelievedModel(Experts(*parts, self.sharpness, self.mode), space)
+        parts = encoder, weights, gates, BayesianReadout(**columns)
+        return LowRankModel(GatedExperts(*parts, self.sharpness, self.mode), space)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
-    ) -> BelievedModel:
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        weights = Weights.restore(state)
-        last = Readout(*(state[f"readout_{one.name}"] for one in fields(Readout)))
+        weights = NetworkWeights.restore(state)
+        last = BayesianReadout(
+            *(state[f"readout_{one.name}"] for one in fields(BayesianReadout))
+        )
         how = float(state["sharpness"]) or None, MODES[int(state["mode"])]
-        parts = Encoder.restore(state), weights, Gates.restore(state), last
-        return BelievedModel(Experts(*parts, *how), space)
+        parts = Featurizer.restore(state), weights, GatingNetwork.restore(state), last
+        return LowRankModel(GatedExperts(*parts, *how), space)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Experts:
+class GatedExperts:
     """What `Mixture` has learnt: a `Believer`.
 
     Attributes:
-        encoder: what comes before the networks.
+        featurizer: what comes before the networks.
         weights: of K networks; their own last layers are not used.
-        gates: who is at home.
+        gating: who is at home.
         readout: the last layers instead, each tensor with a first dimension K.
         sharpness: of gates of distances, or None for gates of densities.
         mode: which variance.
     """
 
-    encoder: Encoder
-    weights: Weights
-    gates: Gates
-    readout: Readout
+    featurizer: Featurizer
+    weights: NetworkWeights
+    gating: GatingNetwork
+    readout: BayesianReadout
     sharpness: float | None
-    mode: Mode
+    mode: MixtureMode
 
-    def belief(self, structures: Structures) -> Belief:
+    def predict(self, structures: Structures) -> LowRankPrediction:
         """Return what is believed of b structures.
 
         Raises:
             InputError: a species it was not trained on.
         """
-        x, place = self.encoder(structures)
+        x, place = self.featurizer(structures)
         b, index = len(structures), structures.index
-        seen = looks(x, index, b)
-        log_gates = self.gates.log_gates(seen, self.sharpness)
+        seen = structure_means(x, index, b)
+        log_gates = self.gating.log_gates(seen, self.sharpness)
         gates = log_gates.exp()  # [b, K]
         last = self.readout
-        hidden = self.weights.hidden(x, place).second  # [K, n, h]
-        hot = torch.nn.functional.one_hot(place, len(self.encoder.radii)).to(x)
+        hidden = self.weights.hidden_layers(x, place).second  # [K, n, h]
+        hot = torch.nn.functional.one_hot(place, len(self.featurizer.radii)).to(x)
         f = torch.cat((hidden, hot.expand(len(hidden), -1, -1)), -1)
         total = f.new_zeros(len(f), b, f.shape[2]).index_add(1, index, f)
-        root = last.root(total)
+        root = last.covariance_root(total)
         y = torch.einsum("kbh,kh->bk", total, last.mean)
         mean = (gates * y).sum(-1)
         local = torch.einsum("knh,kh->nk", f, last.mean)
-        return Belief(
-            mean=self.encoder.prior(structures, place) + mean,
-            root=_root(log_gates, y - mean.unsqueeze(1), root, self.mode),
-            own=torch.zeros_like(mean),
-            noise=(gates @ last.energy_noise.square()) * structures.counts,
-            local=self.encoder.constants[place] + (gates[index] * local).sum(-1),
+        return LowRankPrediction(
+            mean=self.featurizer.prior_mean(structures, place) + mean,
+            covariance_root=_covariance_root(
+                log_gates, y - mean.unsqueeze(1), root, self.mode
+            ),
+            independent_variance=torch.zeros_like(mean),
+            noise_variance=(gates @ last.energy_noise_std.square()) * structures.counts,
+            atomic_energies=self.featurizer.species_energies[place]
+            + (gates[index] * local).sum(-1),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -185,7 +194,9 @@ class Experts:
         mode = torch.tensor(MODES.index(self.mode))
         own = {"sharpness": sharpness, "mode": mode}
         own |= {f"readout_{name}": value for name, value in vars(self.readout).items()}
-        parts = self.encoder.tensors() | self.weights.tensors() | self.gates.tensors()
+        parts = (
+            self.featurizer.tensors() | self.weights.tensors() | self.gating.tensors()
+        )
         return parts | own
 
     def hyperparameters(self) -> dict[str, float]:
@@ -195,26 +206,28 @@ class Experts:
         in its own weights.
         """
         last = self.readout
-        found = {"experts": float(len(self.gates))}
-        for k, level in enumerate(self.gates.levels.tolist()):
+        found = {"experts": float(len(self.gating))}
+        for k, level in enumerate(self.gating.log_weights.tolist()):
             found[f"expert{k}_share"] = math.exp(level)
-            found[f"expert{k}_signal_eV"] = float(last.signal[k])
-            noise = float(last.energy_noise[k])
+            found[f"expert{k}_signal_eV"] = float(last.signal_std[k])
+            noise = float(last.energy_noise_std[k])
             found[f"expert{k}_energy_noise_eV_per_root_atom"] = noise
-            noise = float(last.force_noise[k])
+            noise = float(last.force_noise_std[k])
             found[f"expert{k}_force_noise_eV_per_angstrom"] = noise
         found["log_marginal_likelihood"] = float(last.log_marginal_likelihood.sum())
-        return found | self.encoder.hyperparameters()
+        return found | self.featurizer.hyperparameters()
 
 
-def _root(log_gates: Tensor, apart: Tensor, roots: Tensor, mode: Mode) -> Tensor:
+def _covariance_root(
+    log_gates: Tensor, deviations: Tensor, roots: Tensor, mode: MixtureMode
+) -> Tensor:
     """Return the root of the covariance, `[b, K h]` or `[b, K h + K]` eV.
 
     Powers of gates are taken of their logarithms: a root of zero has no slope.
 
     Args:
         log_gates: `[b, K]`.
-        apart: `[b, K]` eV, what each expert says less the mean.
+        deviations: `[b, K]` eV, what each expert says less the mean.
         roots: `[K, b, h]` eV.
         mode: which variance.
     """
@@ -222,7 +235,7 @@ def _root(log_gates: Tensor, apart: Tensor, roots: Tensor, mode: Mode) -> Tensor
     parts = (gates.T.unsqueeze(-1) * roots).movedim(0, 1)  # [b, K, h]
     side = parts.flatten(1)
     if mode == "mixture":
-        return torch.cat([side, gates * apart], 1)
+        return torch.cat([side, gates * deviations], 1)
     if mode == "independent":
         return side
     length = torch.linalg.vector_norm(parts, dim=-1).sum(1)
@@ -230,12 +243,12 @@ def _root(log_gates: Tensor, apart: Tensor, roots: Tensor, mode: Mode) -> Tensor
     return side * factor.unsqueeze(1)
 
 
-def _split(weights: Weights) -> list[Weights]:
+def _split_experts(weights: NetworkWeights) -> list[NetworkWeights]:
     """Return the weights of each expert alone."""
     parts = [value.split(1) for value in weights.parameters()]
-    return [Weights(*part) for part in zip(*parts, strict=True)]
+    return [NetworkWeights(*part) for part in zip(*parts, strict=True)]
 
 
-def _trusted(lesson: Lesson, weight: Tensor) -> Lesson:
+def _reweighted(training_set: TrainingSet, weight: Tensor) -> TrainingSet:
     """Return a lesson whose structures count `weight` `[b]` each."""
-    return replace(lesson, trust=lesson.trust / weight.sqrt())
+    return replace(training_set, noise_factor=training_set.noise_factor / weight.sqrt())

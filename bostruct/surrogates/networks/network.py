@@ -24,32 +24,34 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import SOAP
-from bostruct.errors import InputError, check_count, check_positive, must
-from bostruct.surrogates.pair_repulsion import Repulsion
+from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.surrogates.pair_repulsion import PairRepulsion
 
-GAIN = 1.67  # SiLU of a standard normal number has a deviation of 1 / GAIN
-SPREAD = 0.5  # deviation of the first constants: the units bend at different inputs
-QUIET = 0.1  # networks begin with small outputs
-REPULSION = Repulsion()
+SILU_GAIN = 1.67  # SiLU of a standard normal number has a deviation of 1 / GAIN
+BIAS_INIT_STD = (
+    0.5  # deviation of the first constants: the units bend at different inputs
+)
+OUTPUT_INIT_SCALE = 0.1  # networks begin with small outputs
+DEFAULT_PAIR_REPULSION = PairRepulsion()
 
 
 @final
 @dataclass(frozen=True)
-class Network:
+class NetworkConfig:
     """How a network looks and how it is trained.
 
     Attributes:
         cutoff: Å; by default 1.9 times the longest bond between the species' radii.
-        radial: radial functions of the descriptor.
-        angular: largest degree of its spherical harmonics.
-        center: weight of the atom itself in its descriptor.
-        components: the most principal components of it that are inputs.
+        n_max: radial functions of the descriptor.
+        l_max: largest degree of its spherical harmonics.
+        center_atom_weight: weight of the atom itself in its descriptor.
+        n_components: the most principal components of it that are inputs.
         width: units of each of the two hidden layers.
-        steps: of training; each looks at `batch` structures. The time of a fit hardly
+        n_steps: of training; each looks at `batch_size` structures. The time of a fit hardly
             depends on how many structures there are; from 200 on, more steps pay.
-        batch: structures of a step.
-        rate: largest step length of the weights (Adam, cosine decay to zero).
-        repulsion: the pair prior, or None.
+        batch_size: structures of a step.
+        learning_rate: largest step length of the weights (Adam, cosine decay to zero).
+        pair_repulsion: the pair prior, or None.
         seed: of first weights and order of structures. Equal seeds and data give
             equal networks.
 
@@ -58,15 +60,15 @@ class Network:
     """
 
     cutoff: float | None = None
-    radial: int = 5
-    angular: int = 4
-    center: float = 45.0
-    components: int = 96
+    n_max: int = 5
+    l_max: int = 4
+    center_atom_weight: float = 45.0
+    n_components: int = 96
     width: int = 64
-    steps: int = 1000
-    batch: int = 10
-    rate: float = 0.01
-    repulsion: Repulsion | None = REPULSION
+    n_steps: int = 1000
+    batch_size: int = 10
+    learning_rate: float = 0.01
+    pair_repulsion: PairRepulsion | None = DEFAULT_PAIR_REPULSION
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,8 +76,8 @@ class Network:
             check_positive("cutoff", self.cutoff, "Give a length in Å, or None.")
         for name in ("components", "width", "steps", "batch"):
             check_count(name, getattr(self, name))
-        check_positive("rate", self.rate, "Try 0.01.")
-        check_count("seed", self.seed, least=0)
+        check_positive("learning_rate", self.learning_rate, "Try 0.01.")
+        check_count("seed", self.seed, minimum=0)
         self.soap((1,), 1.0)
 
     def description(self) -> dict[str, Any]:
@@ -84,60 +86,60 @@ class Network:
 
     def soap(self, species: tuple[int, ...], cutoff: float) -> SOAP:
         """Return the descriptor for these species."""
-        return SOAP(species, cutoff, self.radial, self.angular, self.center)
+        return SOAP(species, cutoff, self.n_max, self.l_max, self.center_atom_weight)
 
 
-NETWORK = Network()
+DEFAULT_NETWORK = NetworkConfig()
 
 
-class Layers(NamedTuple):
+class HiddenLayers(NamedTuple):
     """Hidden layers `[M, n, h]` and the slopes of their units."""
 
     first: Tensor
-    first_slope: Tensor
+    first_derivative: Tensor
     second: Tensor
-    second_slope: Tensor
+    second_derivative: Tensor
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Weights:
+class NetworkWeights:
     """Weights of M networks, or of parts that they share.
 
     Attributes:
-        first: `[M, d, h]`, W_1.
-        shift: `[M, species, h]`, b_1.
-        second: `[M, h, h]`, W_2.
-        bias: `[M, h]`, b_2.
-        last: `[M, h]`, w.
-        spread: `[M, h]`, last layer of the deviation, or zeros.
-        level: `[M]`, its constant.
+        first_weights: `[M, d, h]`, W_1.
+        species_bias: `[M, species, h]`, b_1.
+        second_weights: `[M, h, h]`, W_2.
+        second_bias: `[M, h]`, b_2.
+        last_weights: `[M, h]`, w.
+        std_weights: `[M, h]`, last layer of the deviation, or zeros.
+        std_bias: `[M]`, its constant.
     """
 
-    first: Tensor
-    shift: Tensor
-    second: Tensor
-    bias: Tensor
-    last: Tensor
-    spread: Tensor
-    level: Tensor
+    first_weights: Tensor
+    species_bias: Tensor
+    second_weights: Tensor
+    second_bias: Tensor
+    last_weights: Tensor
+    std_weights: Tensor
+    std_bias: Tensor
 
     @classmethod
-    def draw(
+    def initialize(
         cls,
         sizes: tuple[int, int, int],
         generator: torch.Generator,
         *,
-        backbones: int = 1,
-        heads: int = 1,
-    ) -> Weights:
+        n_backbones: int = 1,
+        n_heads: int = 1,
+    ) -> NetworkWeights:
         """Return first weights, float64 on the CPU.
 
         Args:
             sizes: inputs, species, width.
             generator: on the CPU.
-            backbones: M of the hidden layers.
-            heads: M of the last ones.
+            n_backbones: M of the hidden layers.
+            n_heads: M of the last ones.
         """
         d, species, h = sizes
 
@@ -146,17 +148,17 @@ class Weights:
             return found * size
 
         return cls(
-            first=normal(backbones, d, h, size=d**-0.5),
-            shift=normal(backbones, species, h, size=SPREAD),
-            second=normal(backbones, h, h, size=h**-0.5),
-            bias=normal(backbones, h, size=SPREAD / 5),
-            last=normal(heads, h, size=QUIET * h**-0.5),
-            spread=torch.zeros(heads, h, dtype=torch.float64),
-            level=torch.full((heads,), LEVEL, dtype=torch.float64),
+            first_weights=normal(n_backbones, d, h, size=d**-0.5),
+            species_bias=normal(n_backbones, species, h, size=BIAS_INIT_STD),
+            second_weights=normal(n_backbones, h, h, size=h**-0.5),
+            second_bias=normal(n_backbones, h, size=BIAS_INIT_STD / 5),
+            last_weights=normal(n_heads, h, size=OUTPUT_INIT_SCALE * h**-0.5),
+            std_weights=torch.zeros(n_heads, h, dtype=torch.float64),
+            std_bias=torch.full((n_heads,), STD_BIAS_INIT, dtype=torch.float64),
         )
 
     @classmethod
-    def restore(cls, state: Mapping[str, Tensor]) -> Weights:
+    def restore(cls, state: Mapping[str, Tensor]) -> NetworkWeights:
         """Return the weights that `tensors` were taken from."""
         return cls(*(state[f"weights_{field.name}"] for field in fields(cls)))
 
@@ -168,63 +170,78 @@ class Weights:
         """Return all numbers in the order of the attributes."""
         return [getattr(self, field.name) for field in fields(self)]
 
-    def hidden(
-        self, x: Tensor, place: Tensor, masks: tuple[Tensor, Tensor] | None = None
-    ) -> Layers:
+    def hidden_layers(
+        self,
+        x: Tensor,
+        species_index: Tensor,
+        masks: tuple[Tensor, Tensor] | None = None,
+    ) -> HiddenLayers:
         """Return the hidden layers.
 
         Args:
             x: `[n, d]`.
-            place: `[n]`, species.
+            species_index: `[n]`, species.
             masks: factors on the units of both layers, `[M or 1, n or 1, h]` each.
         """
-        t1, s1 = _silu(x @ self.first + self.shift[:, place])
+        t1, s1 = _scaled_silu(
+            x @ self.first_weights + self.species_bias[:, species_index]
+        )
         if masks is not None:
             t1, s1 = t1 * masks[0], s1 * masks[0]
-        t2, s2 = _silu(t1 @ self.second + self.bias.unsqueeze(1))
+        t2, s2 = _scaled_silu(t1 @ self.second_weights + self.second_bias.unsqueeze(1))
         if masks is not None:
             t2, s2 = t2 * masks[1], s2 * masks[1]
-        return Layers(t1, s1, t2, s2)
+        return HiddenLayers(t1, s1, t2, s2)
 
-    def local(self, layers: Layers) -> Tensor:
+    def atomic_energies(self, layers: HiddenLayers) -> Tensor:
         """Return f `[M, n]`."""
         if len(layers.second) == 1:
-            return self.last @ layers.second[0].T
-        return (layers.second @ self.last.unsqueeze(-1)).squeeze(-1)
+            return self.last_weights @ layers.second[0].T
+        return (layers.second @ self.last_weights.unsqueeze(-1)).squeeze(-1)
 
-    def slopes(self, layers: Layers, last: Tensor | None = None) -> Tensor:
+    def input_gradients(
+        self, layers: HiddenLayers, last_weights: Tensor | None = None
+    ) -> Tensor:
         """Return df/dx `[M, n, d]`, of these last layers `[M, h]` if they are given."""
-        last = self.last if last is None else last
-        back = (layers.second_slope * last.unsqueeze(1)) @ self.second.mT
-        return (layers.first_slope * back) @ self.first.mT
+        last_weights = self.last_weights if last_weights is None else last_weights
+        back = (
+            layers.second_derivative * last_weights.unsqueeze(1)
+        ) @ self.second_weights.mT
+        return (layers.first_derivative * back) @ self.first_weights.mT
 
-    def deviation(self, layers: Layers, *, frozen: bool = False) -> Tensor:
+    def atomic_std(
+        self, layers: HiddenLayers, *, detach_hidden: bool = False
+    ) -> Tensor:
         """Return the predicted deviation that each atom adds, `[M, n]`.
 
-        softplus(t . spread + level); with `frozen` the hidden layers count as given,
+        softplus(t . spread + level); with `detach_hidden` the hidden layers count as given,
         so that learning the deviation does not disturb the mean.
         """
-        t = layers.second.detach() if frozen else layers.second
-        raw = (t @ self.spread.unsqueeze(-1)).squeeze(-1) + self.level.unsqueeze(-1)
+        t = layers.second.detach() if detach_hidden else layers.second
+        raw = (t @ self.std_weights.unsqueeze(-1)).squeeze(
+            -1
+        ) + self.std_bias.unsqueeze(-1)
         return torch.nn.functional.softplus(raw)
 
 
-LEVEL = math.log(math.expm1(0.01))  # deviations begin at a hundredth of the scale
+STD_BIAS_INIT = math.log(
+    math.expm1(0.01)
+)  # deviations begin at a hundredth of the scale
 
 
-def _silu(z: Tensor) -> tuple[Tensor, Tensor]:
+def _scaled_silu(z: Tensor) -> tuple[Tensor, Tensor]:
     """Return GAIN z / (1 + exp(-z)) and its slope."""
     s = torch.sigmoid(z)
-    return GAIN * z * s, GAIN * s * (1 + z * (1 - s))
+    return SILU_GAIN * z * s, SILU_GAIN * s * (1 + z * (1 - s))
 
 
-def check_members(members: int) -> int:
-    """Return `members` if it is a count of at least 2.
+def check_members(n_members: int) -> int:
+    """Return `n_members` if it is a count of at least 2.
 
     Raises:
         InputError: it is not.
     """
-    return check_count("members", members, 2, "One member has no spread.")
+    return check_count("n_members", n_members, 2, "One member has no spread.")
 
 
 def check_beta(beta: float) -> float:
@@ -234,5 +251,5 @@ def check_beta(beta: float) -> float:
         InputError: it is not.
     """
     if not 0 <= beta <= 1:
-        raise InputError(must("beta", "be from 0 to 1", beta, "Try 0.5."))
+        raise InputError(error_message("beta", "be from 0 to 1", beta, "Try 0.5."))
     return beta

@@ -24,22 +24,30 @@ import torch
 from torch import Tensor
 
 from bostruct.structures import Structures
-from bostruct.surrogates.base import Decodes
-from bostruct.surrogates.botorch_models.low_rank_model import BelievedModel
-from bostruct.surrogates.networks.dataset import Lesson, prepare
-from bostruct.surrogates.networks.ensemble import Crowd
+from bostruct.surrogates.base import SupportsDecode
+from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
+from bostruct.surrogates.networks.dataset import TrainingSet, prepare_training_set
+from bostruct.surrogates.networks.ensemble import NetworkEnsemble
 from bostruct.surrogates.networks.network import (
-    NETWORK,
-    Network,
-    Weights,
+    DEFAULT_NETWORK,
+    NetworkConfig,
+    NetworkWeights,
     check_beta,
     check_members,
 )
-from bostruct.surrogates.networks.training import Loss, Said, errors, train
+from bostruct.surrogates.networks.training import (
+    LossFunction,
+    NetworkOutput,
+    scaled_errors,
+    train,
+)
 from bostruct.uncertainty import beta_nll
 
-WARM = 0.3  # of the training, in which squares teach every head
-FLOORS = (1e-3, 3e-3)  # of the scale: least deviations of energies and forces
+WARMUP_FRACTION = 0.3  # of the training, in which squares teach every head
+MIN_RELATIVE_STDS = (
+    1e-3,
+    3e-3,
+)  # of the scale: least deviations of energies and forces
 
 
 @final
@@ -53,7 +61,7 @@ class ShallowEnsemble:
 
     Attributes:
         network: how it looks and how it is trained.
-        members: M, at least 2. The variance of M heads scatters by sqrt(2 / (M - 1)).
+        n_members: M, at least 2. The variance of M heads scatters by sqrt(2 / (M - 1)).
         beta: from 0, the likelihood itself, to 1, where the mean is taught as if all
             variances were equal (Seitzer et al., ICLR 2022).
 
@@ -61,58 +69,62 @@ class ShallowEnsemble:
         InputError: fewer than 2 members, or beta is out of range.
     """
 
-    network: Network = NETWORK
-    members: int = 16
+    network: NetworkConfig = DEFAULT_NETWORK
+    n_members: int = 16
     beta: float = 0.5
 
     def __post_init__(self) -> None:
-        check_members(self.members)
+        check_members(self.n_members)
         check_beta(self.beta)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"members": self.members, "beta": self.beta}
+        own = {"members": self.n_members, "beta": self.beta}
         network = self.network.description()
         return {"surrogate": "ShallowEnsemble", "network": network} | own
 
     def fit(
-        self, structures: Structures, space: Decodes | None = None
-    ) -> BelievedModel:
+        self, structures: Structures, space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
             InputError: an energy is missing, there is no structure, or memory is short.
         """
-        encoder, lesson = prepare(self.network, structures, space)
+        encoder, lesson = prepare_training_set(self.network, structures, space)
         generator = torch.Generator().manual_seed(self.network.seed)
-        sizes = lesson.x.shape[1], len(encoder.radii), self.network.width
-        start = Weights.draw(sizes, generator, heads=self.members)
-        loss = spread(self.beta)
+        sizes = lesson.inputs.shape[1], len(encoder.radii), self.network.width
+        start = NetworkWeights.initialize(sizes, generator, n_heads=self.n_members)
+        loss = ensemble_nll_loss(self.beta)
         weights = train(start, self.network, lesson, loss, generator)
-        found = Crowd.of(encoder, weights, lesson, loss, least=FLOORS[0])
-        return BelievedModel(found, space)
+        found = NetworkEnsemble.from_training(
+            encoder, weights, lesson, loss, noise_floor=MIN_RELATIVE_STDS[0]
+        )
+        return LowRankModel(found, space)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Decodes | None = None
-    ) -> BelievedModel:
+        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
+    ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        return BelievedModel(Crowd.restore(state), space)
+        return LowRankModel(NetworkEnsemble.restore(state), space)
 
 
-def spread(beta: float) -> Loss:
+def ensemble_nll_loss(beta: float) -> LossFunction:
     """Return the loss above."""
 
-    def loss(said: Said, lesson: Lesson, progress: float) -> Tensor:
-        e, g = errors(said, lesson)
-        if progress < WARM:
+    def loss(said: NetworkOutput, lesson: TrainingSet, progress: float) -> Tensor:
+        e, g = scaled_errors(said, lesson)
+        if progress < WARMUP_FRACTION:
             return (e.square().sum() + g.square().sum()) / len(e)
-        known = lesson.known > 0
-        return _term(e, FLOORS[0], beta) + _term(g[:, known], FLOORS[1], beta)
+        known = lesson.force_mask > 0
+        return _beta_nll_term(e, MIN_RELATIVE_STDS[0], beta) + _beta_nll_term(
+            g[:, known], MIN_RELATIVE_STDS[1], beta
+        )
 
     return loss
 
 
-def _term(error: Tensor, floor: float, beta: float) -> Tensor:
+def _beta_nll_term(error: Tensor, floor: float, beta: float) -> Tensor:
     """Return the loss of errors `[M, r]` of heads, a scalar."""
     if not error.numel():
         return error.sum()

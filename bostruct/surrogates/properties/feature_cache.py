@@ -17,76 +17,84 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from bostruct.descriptors import Features, Map, Source
+from bostruct.descriptors import FeatureMap, StructureFeatures, SupportsComposition
 
-MOST = 1 << 28  # bytes of features kept of one map; what comes later is not kept
+MAX_BYTES = 1 << 28  # bytes of features kept of one map; what comes later is not kept
 
 
 @final
 @dataclass(eq=False)
-class Table:
+class FeatureCache:
     """Rows of features by the bytes of X."""
 
-    places: dict[bytes, int] = field(default_factory=dict)
-    parts: list[Tensor] = field(default_factory=list)
+    row_of_key: dict[bytes, int] = field(default_factory=dict)
+    chunks: list[Tensor] = field(default_factory=list)
 
-    def rows(self, map_: Map, source: Source, X: Tensor) -> Tensor:
+    def lookup(
+        self, map_: FeatureMap, source: SupportsComposition, X: Tensor
+    ) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]`."""
         keys = [row.tobytes() for row in X.numpy()]
-        places = self.places
+        places = self.row_of_key
         new = {key: i for i, key in enumerate(keys) if key not in places}
         if not new:
-            return self._all()[[places[key] for key in keys]]
+            return self._all_rows()[[places[key] for key in keys]]
         fresh = map_(source, X[list(new.values())])
-        known, taken = self._all(fresh), len(places)
-        if (taken + len(new)) * fresh.shape[1] * fresh.element_size() <= MOST:
+        known, taken = self._all_rows(fresh), len(places)
+        if (taken + len(new)) * fresh.shape[1] * fresh.element_size() <= MAX_BYTES:
             places.update((key, taken + i) for i, key in enumerate(new))
-            self.parts.append(fresh)
-            return self._all()[[places[key] for key in keys]]
+            self.chunks.append(fresh)
+            return self._all_rows()[[places[key] for key in keys]]
         later = {key: taken + i for i, key in enumerate(new)}
         where = [places[key] if key in places else later[key] for key in keys]
         return torch.cat((known, fresh))[where]
 
-    def _all(self, like: Tensor | None = None) -> Tensor:
-        if not self.parts and like is not None:
+    def _all_rows(self, like: Tensor | None = None) -> Tensor:
+        if not self.chunks and like is not None:
             return like[:0]
-        if len(self.parts) > 1:
-            self.parts[:] = [torch.cat(self.parts)]
-        return self.parts[0]
+        if len(self.chunks) > 1:
+            self.chunks[:] = [torch.cat(self.chunks)]
+        return self.chunks[0]
 
 
-_MAPS: WeakKeyDictionary[Source, dict[str, Map]] = WeakKeyDictionary()
-_KEPT: WeakKeyDictionary[Source, dict[str, Table]] = WeakKeyDictionary()
+_FITTED_MAPS: WeakKeyDictionary[SupportsComposition, dict[str, FeatureMap]] = (
+    WeakKeyDictionary()
+)
+_CACHES: WeakKeyDictionary[SupportsComposition, dict[str, FeatureCache]] = (
+    WeakKeyDictionary()
+)
 
 
-def prepared(kind: Features, source: Source) -> Map:
+def fitted_map(
+    feature_kind: StructureFeatures, source: SupportsComposition
+) -> FeatureMap:
     """Return the map of these features that suits a space, the same each time."""
-    kept = _MAPS.setdefault(source, {})
-    name = json.dumps(kind.description(), sort_keys=True)
+    kept = _FITTED_MAPS.setdefault(source, {})
+    name = json.dumps(feature_kind.description(), sort_keys=True)
     if name not in kept:
-        kept[name] = kind.prepared(source, torch.Generator().manual_seed(0))
+        kept[name] = feature_kind.fit(source, torch.Generator().manual_seed(0))
     return kept[name]
 
 
-def features(map_: Map, source: Source, X: Tensor) -> Tensor:
+def cached_features(map_: FeatureMap, source: SupportsComposition, X: Tensor) -> Tensor:
     """Return the features at X `[..., d]`, `[..., f]` float64 on the CPU."""
     flat = X.detach().reshape(-1, X.shape[-1]).to("cpu", torch.float64).contiguous()
-    if map_.costly:
-        table = _KEPT.setdefault(source, {}).setdefault(_name(map_), Table())
-        Z = table.rows(map_, source, flat)
+    if map_.cacheable:
+        table = _CACHES.setdefault(source, {}).setdefault(_digest(map_), FeatureCache())
+        Z = table.lookup(map_, source, flat)
     else:
         Z = map_(source, flat)
     return Z.reshape(*X.shape[:-1], Z.shape[-1])
 
 
-_NAMES: WeakKeyDictionary[Map, str] = WeakKeyDictionary()
+_MAP_DIGESTS: WeakKeyDictionary[FeatureMap, str] = WeakKeyDictionary()
 
 
-def _name(map_: Map) -> str:
-    if map_ not in _NAMES:
+def _digest(map_: FeatureMap) -> str:
+    if map_ not in _MAP_DIGESTS:
         digest = hashlib.sha256()
         for name, value in sorted(map_.tensors().items()):
             digest.update(f"{name}{list(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        _NAMES[map_] = digest.hexdigest()
-    return _NAMES[map_]
+        _MAP_DIGESTS[map_] = digest.hexdigest()
+    return _MAP_DIGESTS[map_]

@@ -9,18 +9,27 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.descriptors import Averaged, Features, Fractions, Map, Source
-from bostruct.errors import InputError, must
+from bostruct.descriptors import (
+    ElementFractions,
+    FeatureMap,
+    MeanSOAP,
+    StructureFeatures,
+    SupportsComposition,
+)
+from bostruct.errors import InputError, error_message
 from bostruct.spaces import Composition
-from bostruct.surrogates.properties.feature_cache import features, prepared
-from bostruct.surrogates.properties.gp_regression import Process
-from bostruct.surrogates.properties.kernel import Block
-from bostruct.surrogates.properties.state_header import header, read
+from bostruct.surrogates.properties.feature_cache import cached_features, fitted_map
+from bostruct.surrogates.properties.gp_regression import FeatureGP
+from bostruct.surrogates.properties.kernel import FeatureBlock
+from bostruct.surrogates.properties.state_header import decode_header, encode_header
 
-NAMED: dict[str, Features] = {"averaged": Averaged(), "fractions": Fractions()}
+NAMED_FEATURES: dict[str, StructureFeatures] = {
+    "averaged": MeanSOAP(),
+    "fractions": ElementFractions(),
+}
 """Features that have a short name."""
 
-COMPOSITION = "fractions"
+LINEAR_FEATURES = "fractions"
 """Features that a value may depend on linearly at no cost."""
 
 
@@ -38,7 +47,7 @@ class GP:
             object of `bostruct.descriptors.Features`; one or several. By default the
             fractions alone where the space is one of compositions, else both.
         ard: whether each coordinate of the composition has its own length.
-        widen: whether sigma is widened: by the root mean square of the leave-one-out
+        loo_correction: whether sigma is widened: by the root mean square of the leave-one-out
             errors in units of their sigma, where that is above 1 (Rasmussen and
             Williams 2006, eqs. 5.10-5.12), and by t / (t - p) in variances, at
             most 2, for p numbers that were fitted to t values.
@@ -47,60 +56,74 @@ class GP:
         InputError: there are no such features.
     """
 
-    features: str | Features | Sequence[str | Features] | None = None
+    features: str | StructureFeatures | Sequence[str | StructureFeatures] | None = None
     ard: bool = False
-    widen: bool = True
+    loo_correction: bool = True
 
     def __post_init__(self) -> None:
-        self._kinds(None)
+        self._feature_kinds(None)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the learner, as JSON values."""
         kinds = None
         if self.features is not None:
-            kinds = [kind.description() for kind in self._kinds(None)]
+            kinds = [kind.description() for kind in self._feature_kinds(None)]
         found = {"learner": "GP", "features": kinds}
-        return found | {"ard": self.ard, "widen": self.widen}
+        return found | {"ard": self.ard, "widen": self.loo_correction}
 
-    def fit(self, X: Tensor, y: Tensor, space: Source) -> Learned:
+    def fit(self, X: Tensor, y: Tensor, space: SupportsComposition) -> FittedGP:
         """Return what values y `[t]` at X `[t, d]` teach."""
-        maps, blocks = self.prepared(space)
-        Z = sight(maps, space, X)
-        process = Process.fit(blocks, Z, y.double(), widen=self.widen)
-        return Learned(maps, process, space)
+        maps, blocks = self.feature_maps(space)
+        Z = all_features(maps, space, X)
+        process = FeatureGP.fit(
+            blocks, Z, y.double(), loo_correction=self.loo_correction
+        )
+        return FittedGP(maps, process, space)
 
-    def restore(self, state: Mapping[str, Tensor], space: Source) -> Learned:
+    def restore(
+        self, state: Mapping[str, Tensor], space: SupportsComposition
+    ) -> FittedGP:
         """Return what `state` was taken from."""
-        maps, blocks = self.read(state)
-        return Learned(maps, Process.restore(blocks, state), space)
+        maps, blocks = self.maps_from_state(state)
+        return FittedGP(maps, FeatureGP.restore(blocks, state), space)
 
-    def prepared(self, space: Source) -> tuple[tuple[Map, ...], tuple[Block, ...]]:
+    def feature_maps(
+        self, space: SupportsComposition
+    ) -> tuple[tuple[FeatureMap, ...], tuple[FeatureBlock, ...]]:
         """Return the maps from X to features that suit a space, and their blocks."""
         maps, blocks = [], []
-        for kind in self._kinds(space):
+        for kind in self._feature_kinds(space):
             name = str(kind.description()["features"])
-            map_ = prepared(kind, space)
-            linear = name == COMPOSITION
+            map_ = fitted_map(kind, space)
+            linear = name == LINEAR_FEATURES
             maps.append(map_)
-            blocks.append(Block(name, map_.size, linear, self.ard and linear))
+            blocks.append(
+                FeatureBlock(name, map_.n_features, linear, self.ard and linear)
+            )
         return tuple(maps), tuple(blocks)
 
-    def read(
+    def maps_from_state(
         self, state: Mapping[str, Tensor]
-    ) -> tuple[tuple[Map, ...], tuple[Block, ...]]:
+    ) -> tuple[tuple[FeatureMap, ...], tuple[FeatureBlock, ...]]:
         """Return the maps and blocks that `written` wrote.
 
         Raises:
             InputError: there are features that have no name and are not given.
         """
-        blocks = tuple(Block(**block) for block in read(state["header"])["blocks"])
-        own = {kind.description()["features"]: kind for kind in self._kinds(None)}
+        blocks = tuple(
+            FeatureBlock(**block) for block in decode_header(state["header"])["blocks"]
+        )
+        own = {
+            kind.description()["features"]: kind for kind in self._feature_kinds(None)
+        }
         maps = []
         for i, block in enumerate(blocks):
-            kind = own.get(block.name, NAMED.get(block.name))
+            kind = own.get(block.name, NAMED_FEATURES.get(block.name))
             if kind is None:
                 condition = "name the features of the model that is read"
-                raise InputError(must("features", condition, repr(self.features)))
+                raise InputError(
+                    error_message("features", condition, repr(self.features))
+                )
             start = f"map{i}."
             tensors = {
                 name.removeprefix(start): value
@@ -110,7 +133,9 @@ class GP:
             maps.append(kind.restore(tensors))
         return tuple(maps), blocks
 
-    def _kinds(self, space: Source | None) -> tuple[Features, ...]:
+    def _feature_kinds(
+        self, space: SupportsComposition | None
+    ) -> tuple[StructureFeatures, ...]:
         given = self.features
         if given is None:
             alone = isinstance(space, Composition)
@@ -119,57 +144,63 @@ class GP:
             given = (given,)
         kinds = []
         for one in given:
-            kind = NAMED.get(one) if isinstance(one, str) else one
-            if not isinstance(kind, Features):
-                named = ", ".join(map(repr, NAMED))
+            kind = NAMED_FEATURES.get(one) if isinstance(one, str) else one
+            if not isinstance(kind, StructureFeatures):
+                named = ", ".join(map(repr, NAMED_FEATURES))
                 condition = f"be one of {named}, or such an object"
-                raise InputError(must("features", condition, repr(one)))
+                raise InputError(error_message("features", condition, repr(one)))
             kinds.append(kind)
         if not kinds:
-            raise InputError(must("features", "name at least one kind", "none"))
+            raise InputError(
+                error_message("features", "name at least one kind", "none")
+            )
         return tuple(kinds)
 
 
-def sight(maps: tuple[Map, ...], space: Source, X: Tensor) -> Tensor:
+def all_features(
+    feature_maps: tuple[FeatureMap, ...], space: SupportsComposition, X: Tensor
+) -> Tensor:
     """Return all features at X `[..., d]`, `[..., f]`."""
-    return torch.cat([features(map_, space, X) for map_ in maps], -1)
+    return torch.cat([cached_features(map_, space, X) for map_ in feature_maps], -1)
 
 
-def written(
-    maps: tuple[Map, ...], blocks: tuple[Block, ...], **told: object
+def maps_to_state(
+    feature_maps: tuple[FeatureMap, ...],
+    blocks: tuple[FeatureBlock, ...],
+    **header_fields: object,
 ) -> dict[str, Tensor]:
     """Return maps and blocks, and what else is told, as tensors."""
-    told |= {"blocks": [asdict(block) for block in blocks]}
-    found = {"header": header(told)}
-    for i, map_ in enumerate(maps):
+    header_fields |= {"blocks": [asdict(block) for block in blocks]}
+    found = {"header": encode_header(header_fields)}
+    for i, map_ in enumerate(feature_maps):
         found |= {f"map{i}.{name}": value for name, value in map_.tensors().items()}
     return found
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Learned:
+class FittedGP:
     """What a `GP` has learnt of one property.
 
     Attributes:
-        maps: from X to features.
-        process: over them.
+        feature_maps: from X to features.
+        feature_gp: over them.
         space: of X.
     """
 
-    maps: tuple[Map, ...]
-    process: Process
-    space: Source
+    feature_maps: tuple[FeatureMap, ...]
+    feature_gp: FeatureGP
+    space: SupportsComposition
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q]`, covariance `[..., q, q]` and noise `[]` at X."""
-        return self.process(sight(self.maps, self.space, X))
+        return self.feature_gp(all_features(self.feature_maps, self.space, X))
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild it exactly."""
-        found = written(self.maps, self.process.blocks, learner="GP")
-        return found | self.process.state()
+        found = maps_to_state(self.feature_maps, self.feature_gp.blocks, learner="GP")
+        return found | self.feature_gp.state()
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers a person wants to see."""
-        return self.process.hyperparameters()
+        return self.feature_gp.hyperparameters()

@@ -29,21 +29,31 @@ import torch
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
-from bostruct.surrogates.gpytorch_settings import exact
-from bostruct.surrogates.properties.kernel import LENGTH, Blend, Block
-from bostruct.surrogates.properties.map_estimate import density, most_probable
+from bostruct.surrogates.gpytorch_settings import cholesky_only
+from bostruct.surrogates.properties.kernel import (
+    TYPICAL_LENGTHSCALE,
+    AdditiveKernel,
+    FeatureBlock,
+)
+from bostruct.surrogates.properties.map_estimate import (
+    find_map_estimate,
+    negative_log_density,
+)
 
-FLOOR = 1e-7  # of the noise
+MIN_NOISE = 1e-7  # of the noise
 LOG = math.log
 # of the logarithms of signals (in variances), lengths (in median distances) and noise
-MIDDLES = (0.0, LOG(LENGTH), LOG(1e-3))
-SPREADS = (3.0, 1.0, 3.0)
-LEASTS, MOSTS = (LOG(1e-6), LOG(0.1), LOG(1e-9)), (LOG(1e4), LOG(1e2), LOG(10))
-STARTS = ((LOG(2), LOG(1e-3)), (LOG(0.7), LOG(1e-5)), (LOG(5), LOG(1e-2)))
-FEW = 5  # values of which no misfit is told
-LEFT = 0.5  # of the values, taken to be left by what was fitted, at least
-LEAST = 1e-10  # variance that is always left, of that of the values
-NUMBERS = (
+PRIOR_MEANS = (0.0, LOG(TYPICAL_LENGTHSCALE), LOG(1e-3))
+PRIOR_STDS = (3.0, 1.0, 3.0)
+LOWER_BOUNDS, UPPER_BOUNDS = (
+    (LOG(1e-6), LOG(0.1), LOG(1e-9)),
+    (LOG(1e4), LOG(1e2), LOG(10)),
+)
+INITIAL_VALUES = ((LOG(2), LOG(1e-3)), (LOG(0.7), LOG(1e-5)), (LOG(5), LOG(1e-2)))
+MIN_LOO_VALUES = 5  # values of which no misfit is told
+MIN_DOF_FRACTION = 0.5  # of the values, taken to be left by what was fitted, at least
+MIN_VARIANCE = 1e-10  # variance that is always left, of that of the values
+TENSOR_NAMES = (
     "Z",
     "factor",
     "weights",
@@ -56,7 +66,9 @@ NUMBERS = (
 )
 
 
-def maximise(blocks: tuple[Block, ...], Z: Tensor, y: Tensor) -> tuple[Blend, Tensor]:
+def fit_kernel(
+    blocks: tuple[FeatureBlock, ...], Z: Tensor, y: Tensor
+) -> tuple[AdditiveKernel, Tensor]:
     """Return the most probable kernel and variance of the noise, of a few searches.
 
     Args:
@@ -64,64 +76,75 @@ def maximise(blocks: tuple[Block, ...], Z: Tensor, y: Tensor) -> tuple[Blend, Te
         Z: `[t, f]` features.
         y: `[t]` values of mean 0 and deviation 1.
     """
-    found = Blend(blocks)
-    apart, vague = found.apart(Z, Z), found.vague(Z, Z)
+    found = AdditiveKernel(blocks)
+    apart, vague = found.squared_distances(Z, Z), found.linear_kernel(Z, Z)
     sizes = [len(found.log_signal), len(found.log_length), 1]
-    middle, spread = each(MIDDLES, sizes), each(SPREADS, sizes)
+    middle, spread = (
+        repeat_by_group(PRIOR_MEANS, sizes),
+        repeat_by_group(PRIOR_STDS, sizes),
+    )
     eye = torch.eye(len(Z), dtype=Z.dtype)
 
     def lost(p: Tensor) -> Tensor:
         signal, length, noise = p.split(sizes)
-        A = found.of(apart, vague, signal, length) + (noise.exp() + FLOOR) * eye
-        return density(A, y) + 0.5 * ((p - middle) / spread).square().sum()
+        A = (
+            found.from_distances(apart, vague, signal, length)
+            + (noise.exp() + MIN_NOISE) * eye
+        )
+        return negative_log_density(A, y) + 0.5 * ((p - middle) / spread).square().sum()
 
-    starts = [each((0.0, *start), sizes) for start in STARTS]
-    ends = each(LEASTS, sizes), each(MOSTS, sizes)
-    signal, length, noise = most_probable(lost, starts, *ends).split(sizes)
+    starts = [repeat_by_group((0.0, *start), sizes) for start in INITIAL_VALUES]
+    ends = repeat_by_group(LOWER_BOUNDS, sizes), repeat_by_group(UPPER_BOUNDS, sizes)
+    signal, length, noise = find_map_estimate(lost, starts, *ends).split(sizes)
     found.initialize(log_signal=signal, log_length=length)
-    return found, noise.exp().squeeze() + FLOOR
+    return found, noise.exp().squeeze() + MIN_NOISE
 
 
-def each(values: tuple[float, ...], sizes: list[int]) -> Tensor:
+def repeat_by_group(values: tuple[float, ...], sizes: list[int]) -> Tensor:
     """Return a value for signals, lengths and noise each, as one row."""
     counts = torch.tensor(sizes)
     return torch.tensor(values, dtype=torch.float64).repeat_interleave(counts)
 
 
 @final
-class Process:
+class FeatureGP:
     """A kernel, its data and what follows from them.
 
     Args:
         blocks: the features.
-        covariance: fitted.
-        numbers: `NUMBERS` by name: Z, L, A^-1 y, noise, m, s, w, and what was told.
+        kernel: fitted.
+        fitted_tensors: `NUMBERS` by name: Z, L, A^-1 y, noise, m, s, w, and what was told.
     """
 
     def __init__(
         self,
-        blocks: tuple[Block, ...],
-        covariance: Blend,
-        numbers: Mapping[str, Tensor],
+        blocks: tuple[FeatureBlock, ...],
+        kernel: AdditiveKernel,
+        fitted_tensors: Mapping[str, Tensor],
     ) -> None:
-        self.blocks, self.covariance = blocks, covariance.requires_grad_(False)
-        self.numbers = {name: numbers[name] for name in NUMBERS}
+        self.blocks, self.kernel = blocks, kernel.requires_grad_(False)
+        self.fitted_tensors = {name: fitted_tensors[name] for name in TENSOR_NAMES}
 
     @classmethod
     def fit(
-        cls, blocks: tuple[Block, ...], Z: Tensor, values: Tensor, *, widen: bool
-    ) -> Process:
+        cls,
+        blocks: tuple[FeatureBlock, ...],
+        Z: Tensor,
+        values: Tensor,
+        *,
+        loo_correction: bool,
+    ) -> FeatureGP:
         """Return the process of values `[t]` at features `[t, f]`.
 
         Args:
             blocks: the features.
             Z: `[t, f]`.
             values: `[t]`, at least one, finite.
-            widen: whether sigma is widened; see `widened`.
+            loo_correction: whether sigma is widened; see `widened`.
         """
-        offset, scale = values.mean(), deviation(values)
+        offset, scale = values.mean(), nonzero_std(values)
         y = (values - offset) / scale
-        covariance, noise = maximise(blocks, Z, y)
+        covariance, noise = fit_kernel(blocks, Z, y)
         with torch.no_grad():
             A = covariance(Z).to_dense() + noise * torch.eye(len(Z), dtype=Z.dtype)
             factor = psd_safe_cholesky(A)
@@ -131,14 +154,20 @@ class Process:
             own = torch.cholesky_inverse(factor).diagonal()
             misfit = (weights.square() / own).mean().sqrt()
             fitted = 2 + sum(p.numel() for p in (*covariance.parameters(), noise))
-            widening = widened(misfit, len(y), fitted) if widen else misfit.new_ones(())
+            widening = (
+                loo_sigma_factor(misfit, len(y), fitted)
+                if loo_correction
+                else misfit.new_ones(())
+            )
         found = (Z, factor, weights, noise, offset, scale, widening, misfit, evidence)
-        return cls(blocks, covariance, dict(zip(NUMBERS, found, strict=True)))
+        return cls(blocks, covariance, dict(zip(TENSOR_NAMES, found, strict=True)))
 
     @classmethod
-    def restore(cls, blocks: tuple[Block, ...], state: Mapping[str, Tensor]) -> Process:
+    def restore(
+        cls, blocks: tuple[FeatureBlock, ...], state: Mapping[str, Tensor]
+    ) -> FeatureGP:
         """Return the process that `state` was taken from."""
-        covariance = Blend(blocks)
+        covariance = AdditiveKernel(blocks)
         own = {
             name.removeprefix("kernel."): value
             for name, value in state.items()
@@ -153,14 +182,14 @@ class Process:
         Args:
             Z: `[..., q, f]` features.
         """
-        own, q = self.numbers, Z.shape[-2]
+        own, q = self.fitted_tensors, Z.shape[-2]
         flat = Z.reshape(-1, Z.shape[-1])
-        with torch.no_grad(), exact():
-            K = self.covariance(flat, own["Z"]).to_dense()  # [c, t]
+        with torch.no_grad(), cholesky_only():
+            K = self.kernel(flat, own["Z"]).to_dense()  # [c, t]
             mean = own["offset"] + own["scale"] * (K @ own["weights"])
             seen = torch.linalg.solve_triangular(own["factor"], K.T, upper=False)
             if q == 1:
-                prior = self.covariance(flat, diag=True)
+                prior = self.kernel(flat, diag=True)
                 C = (
                     (prior - seen.square().sum(0))
                     .clamp(min=0)
@@ -168,20 +197,20 @@ class Process:
                 )
             else:
                 seen = seen.T.reshape(*Z.shape[:-1], -1)
-                C = self.covariance(Z).to_dense() - seen @ seen.transpose(-1, -2)
-            least = LEAST * torch.eye(q, dtype=Z.dtype, device=Z.device)
+                C = self.kernel(Z).to_dense() - seen @ seen.transpose(-1, -2)
+            least = MIN_VARIANCE * torch.eye(q, dtype=Z.dtype, device=Z.device)
             unit = own["scale"].square()
             C = (C + least) * (unit * own["widening"].square())
         return mean.view(Z.shape[:-1]), C, own["noise"] * unit
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the process exactly."""
-        own = self.covariance.state_dict().items()
-        return self.numbers | {f"kernel.{name}": value for name, value in own}
+        own = self.kernel.state_dict().items()
+        return self.fitted_tensors | {f"kernel.{name}": value for name, value in own}
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers, in units of the values and median distances."""
-        own = self.numbers
+        own = self.fitted_tensors
         scale = float(own["scale"])
         found = {
             "log_marginal_likelihood": float(own["evidence"]),
@@ -189,14 +218,14 @@ class Process:
             "misfit": float(own["misfit"]),
             "widening": float(own["widening"]),
         }
-        parts = self.covariance.log_signal.exp(), self.covariance.lengths()
-        for block, signal, length in zip(self.covariance.blocks, *parts, strict=True):
+        parts = self.kernel.log_signal.exp(), self.kernel.lengthscales()
+        for block, signal, length in zip(self.kernel.blocks, *parts, strict=True):
             found[f"signal_of_{block.name}"] = scale * float(signal.sqrt())
             found[f"length_of_{block.name}"] = float(length.log().mean().exp())
         return found
 
 
-def widened(misfit: Tensor, count: int, fitted: int) -> Tensor:
+def loo_sigma_factor(loo_rms_z: Tensor, n_values: int, n_fitted: int) -> Tensor:
     """Return the factor of sigma, `[]`, at least 1.
 
     Its square is that of the misfit, where this is above 1 and there are `FEW` values,
@@ -205,15 +234,21 @@ def widened(misfit: Tensor, count: int, fitted: int) -> Tensor:
     less, as the priors decide most of what is fitted.
 
     Args:
-        misfit: `[]` root mean square of left-out errors, in sigma, all numbers kept.
-        count: of the values, t.
-        fitted: numbers that were found from them, p.
+        loo_rms_z: `[]` root mean square of left-out errors, in sigma, all numbers kept.
+        n_values: of the values, t.
+        n_fitted: numbers that were found from them, p.
     """
-    square = misfit.square().clamp(min=1) if count >= FEW else torch.ones_like(misfit)
-    return (square * count / max(count - fitted, LEFT * count)).sqrt()
+    square = (
+        loo_rms_z.square().clamp(min=1)
+        if n_values >= MIN_LOO_VALUES
+        else torch.ones_like(loo_rms_z)
+    )
+    return (
+        square * n_values / max(n_values - n_fitted, MIN_DOF_FRACTION * n_values)
+    ).sqrt()
 
 
-def deviation(values: Tensor) -> Tensor:
+def nonzero_std(values: Tensor) -> Tensor:
     """Return the deviation of values; of equal ones their size, or 1."""
     size = values.abs().max()
     size = torch.where(size > 0, size, torch.ones_like(size))

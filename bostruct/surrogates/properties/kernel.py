@@ -21,13 +21,13 @@ import torch
 from gpytorch.kernels import Kernel
 from torch import Tensor
 
-VAGUE = 10.0  # variance of constant and slopes, in that of the values
-LENGTH = 2.0  # most probable, in median distances
+LINEAR_VARIANCE = 10.0  # variance of constant and slopes, in that of the values
+TYPICAL_LENGTHSCALE = 2.0  # most probable, in median distances
 
 
 @final
 @dataclass(frozen=True)
-class Block:
+class FeatureBlock:
     """Some of the features, which share a kernel.
 
     Attributes:
@@ -44,7 +44,7 @@ class Block:
 
 
 @final
-class Blend(Kernel):  # type: ignore[misc]
+class AdditiveKernel(Kernel):  # type: ignore[misc]
     """The sum of the kernels of blocks of features, dense.
 
     Args:
@@ -53,18 +53,22 @@ class Blend(Kernel):  # type: ignore[misc]
 
     has_lengthscale = False
 
-    def __init__(self, blocks: tuple[Block, ...]) -> None:
+    def __init__(self, blocks: tuple[FeatureBlock, ...]) -> None:
         super().__init__()
         self.blocks = tuple(block for block in blocks if block.size)
         signals = torch.zeros(len(self.blocks), dtype=torch.float64)
         self.register_parameter("log_signal", torch.nn.Parameter(signals))
-        self.sizes = [block.size if block.ard else 1 for block in self.blocks]
-        lengths = torch.full((sum(self.sizes),), math.log(LENGTH), dtype=torch.float64)
+        self.n_lengthscales = [block.size if block.ard else 1 for block in self.blocks]
+        lengths = torch.full(
+            (sum(self.n_lengthscales),),
+            math.log(TYPICAL_LENGTHSCALE),
+            dtype=torch.float64,
+        )
         self.register_parameter("log_length", torch.nn.Parameter(lengths))
 
-    def lengths(self) -> tuple[Tensor, ...]:
+    def lengthscales(self) -> tuple[Tensor, ...]:
         """Return the lengths of each block."""
-        found: tuple[Tensor, ...] = self.log_length.exp().split(self.sizes)
+        found: tuple[Tensor, ...] = self.log_length.exp().split(self.n_lengthscales)
         return found
 
     def forward(
@@ -80,9 +84,11 @@ class Blend(Kernel):  # type: ignore[misc]
                 self.forward(x1.unsqueeze(-2), x2.unsqueeze(-2)).squeeze(-1).squeeze(-1)
             )
         own = self.log_signal, self.log_length
-        return self.of(self.apart(x1, x2), self.vague(x1, x2), *own)
+        return self.from_distances(
+            self.squared_distances(x1, x2), self.linear_kernel(x1, x2), *own
+        )
 
-    def apart(self, x1: Tensor, x2: Tensor) -> list[Tensor]:
+    def squared_distances(self, x1: Tensor, x2: Tensor) -> list[Tensor]:
         """Return squared distances of each block, `[lengths of it, ..., n, m]`."""
         widths = [block.size for block in self.blocks]
         found = []
@@ -92,33 +98,37 @@ class Blend(Kernel):  # type: ignore[misc]
             if block.ard:
                 D = (a.unsqueeze(-2) - b.unsqueeze(-3)).square().movedim(-1, 0)
             else:
-                D = squared(a, b).unsqueeze(0)
+                D = squared_distances(a, b).unsqueeze(0)
             found.append(D)
         return found
 
-    def vague(self, x1: Tensor, x2: Tensor) -> Tensor:
+    def linear_kernel(self, x1: Tensor, x2: Tensor) -> Tensor:
         """Return the part of the kernel that nothing is fitted of, `[..., n, m]`."""
         widths = [block.size for block in self.blocks]
-        total = torch.full_like(x1[..., :1, :1], VAGUE)
+        total = torch.full_like(x1[..., :1, :1], LINEAR_VARIANCE)
         for block, a, b in zip(
             self.blocks, x1.split(widths, -1), x2.split(widths, -1), strict=True
         ):
             if block.linear:
-                total = total + VAGUE * a @ b.transpose(-1, -2)
+                total = total + LINEAR_VARIANCE * a @ b.transpose(-1, -2)
         return total
 
-    def of(
-        self, apart: list[Tensor], vague: Tensor, log_signal: Tensor, log_length: Tensor
+    def from_distances(
+        self,
+        distances: list[Tensor],
+        linear_part: Tensor,
+        log_signal: Tensor,
+        log_length: Tensor,
     ) -> Tensor:
         """Return the kernel of given distances, signals and lengths."""
-        total = vague
-        weights = (-2 * log_length).exp().split(self.sizes)
-        for a, w, D in zip(log_signal.exp(), weights, apart, strict=True):
+        total = linear_part
+        weights = (-2 * log_length).exp().split(self.n_lengthscales)
+        for a, w, D in zip(log_signal.exp(), weights, distances, strict=True):
             total = total + a * (-0.5 * torch.tensordot(w, D, 1)).exp()
         return total
 
 
-def squared(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Return squared distances `[..., n, m]` of a `[..., n, f]` and b `[..., m, f]`."""
     middle = b.reshape(-1, b.shape[-1]).mean(0)
     a, b = a - middle, b - middle

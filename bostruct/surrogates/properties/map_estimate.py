@@ -10,32 +10,32 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-STEPS = 100  # of a search
+MAX_ITERATIONS = 100  # of a search
 
 
-def most_probable(
-    lost: Callable[[Tensor], Tensor],
-    starts: Sequence[Tensor],
-    least: Tensor,
-    most: Tensor,
+def find_map_estimate(
+    negative_log_posterior: Callable[[Tensor], Tensor],
+    initial_points: Sequence[Tensor],
+    lower: Tensor,
+    upper: Tensor,
 ) -> Tensor:
     """Return where something smooth is lowest, of what L-BFGS-B finds.
 
     Args:
-        lost: of parameters `[p]`, differentiable; minus a log density.
-        starts: `[p]` each; of equal finds the first counts.
-        least: `[p]` lower ends of the parameters.
-        most: `[p]` upper ends.
+        negative_log_posterior: of parameters `[p]`, differentiable; minus a log density.
+        initial_points: `[p]` each; of equal finds the first counts.
+        lower: `[p]` lower ends of the parameters.
+        upper: `[p]` upper ends.
     """
 
     def value(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         p = torch.from_numpy(flat.copy()).requires_grad_()
         with torch.enable_grad():
-            found = lost(p)
+            found = negative_log_posterior(p)
             (slope,) = torch.autograd.grad(found, p)
         return float(found.detach()), slope.numpy()
 
-    bounds = torch.stack((least, most), -1).numpy()
+    bounds = torch.stack((lower, upper), -1).numpy()
     tried = [
         minimize(
             value,
@@ -43,15 +43,15 @@ def most_probable(
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            options={"maxiter": STEPS},
+            options={"maxiter": MAX_ITERATIONS},
         )
-        for start in starts
+        for start in initial_points
     ]
     best = min(tried, key=lambda one: float(one.fun))
     return torch.from_numpy(best.x)
 
 
-def density(A: Tensor, y: Tensor) -> Tensor:
+def negative_log_density(A: Tensor, y: Tensor) -> Tensor:
     """Return minus the log density of y `[t]` under N(0, A), but for its constant."""
     factor = torch.linalg.cholesky(A)
     inner = torch.linalg.solve_triangular(factor, y.unsqueeze(-1), upper=False)

@@ -25,26 +25,33 @@ import torch
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
-from bostruct.descriptors import Map, Source
-from bostruct.surrogates.properties.gp import GP, sight, written
+from bostruct.descriptors import FeatureMap, SupportsComposition
+from bostruct.surrogates.properties.gp import GP, all_features, maps_to_state
 from bostruct.surrogates.properties.gp_regression import (
-    FEW,
-    FLOOR,
-    LEAST,
-    LEASTS,
-    MIDDLES,
-    MOSTS,
-    SPREADS,
-    STARTS,
-    deviation,
-    each,
+    INITIAL_VALUES,
+    LOWER_BOUNDS,
+    MIN_LOO_VALUES,
+    MIN_NOISE,
+    MIN_VARIANCE,
+    PRIOR_MEANS,
+    PRIOR_STDS,
+    UPPER_BOUNDS,
+    nonzero_std,
+    repeat_by_group,
 )
-from bostruct.surrogates.properties.kernel import Blend, Block
-from bostruct.surrogates.properties.map_estimate import density, most_probable
-from bostruct.surrogates.properties.properties import PropertyModel, checked, separate
-from bostruct.surrogates.properties.state_header import read
+from bostruct.surrogates.properties.kernel import AdditiveKernel, FeatureBlock
+from bostruct.surrogates.properties.map_estimate import (
+    find_map_estimate,
+    negative_log_density,
+)
+from bostruct.surrogates.properties.properties import (
+    PropertyModel,
+    check_property_data,
+    require_discrete,
+)
+from bostruct.surrogates.properties.state_header import decode_header
 
-NUMBERS = (
+TENSOR_NAMES = (
     "Z",
     "place",
     "factor",
@@ -61,24 +68,28 @@ NUMBERS = (
 
 @final
 @dataclass(frozen=True)
-class Correlated:
+class MultitaskGP:
     """One Gaussian process for all properties, which tell of each other.
 
     Worth its time where a property is known of few structures and one like it of many.
     Costs grow with the third power of all known values together.
 
     Attributes:
-        learner: features of structures, and whether sigma is widened.
+        gp: features of structures, and whether sigma is widened.
     """
 
-    learner: GP = field(default_factory=GP)
+    gp: GP = field(default_factory=GP)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        return {"surrogate": "Correlated", "learner": self.learner.description()}
+        return {"surrogate": "Correlated", "learner": self.gp.description()}
 
     def fit(
-        self, X: Tensor, Y: Tensor, names: tuple[str, ...], space: Source | None
+        self,
+        X: Tensor,
+        Y: Tensor,
+        names: tuple[str, ...],
+        space: SupportsComposition | None,
     ) -> PropertyModel:
         """Return the model that these values teach.
 
@@ -93,64 +104,72 @@ class Correlated:
             NotFittedError: there is no space of separate structures.
             ShapeError: X, Y and names do not belong together.
         """
-        source = checked(X, Y, names, space)
-        maps, blocks = self.learner.prepared(source)
-        Z = sight(maps, source, X)
-        blend, numbers = _fit(blocks, Z, Y.double(), widen=self.learner.widen)
-        return PropertyModel(Together(maps, blocks, blend, numbers, source), names)
+        source = check_property_data(X, Y, names, space)
+        maps, blocks = self.gp.feature_maps(source)
+        Z = all_features(maps, source, X)
+        blend, numbers = _fit(
+            blocks, Z, Y.double(), loo_correction=self.gp.loo_correction
+        )
+        return PropertyModel(
+            MultitaskModel(maps, blocks, blend, numbers, source), names
+        )
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Source | None
+        self, state: Mapping[str, Tensor], space: SupportsComposition | None
     ) -> PropertyModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        source = separate(space)
-        maps, blocks = self.learner.read(state)
-        blend = Blend(blocks).requires_grad_(False)
+        source = require_discrete(space)
+        maps, blocks = self.gp.maps_from_state(state)
+        blend = AdditiveKernel(blocks).requires_grad_(False)
         own = ("log_signal", "log_length")
         blend.load_state_dict({name: state[f"kernel.{name}"] for name in own})
-        numbers = {name: state[name] for name in NUMBERS}
-        names = tuple(read(state["header"])["names"])
-        return PropertyModel(Together(maps, blocks, blend, numbers, source), names)
+        numbers = {name: state[name] for name in TENSOR_NAMES}
+        names = tuple(decode_header(state["header"])["names"])
+        return PropertyModel(
+            MultitaskModel(maps, blocks, blend, numbers, source), names
+        )
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Together:
+class MultitaskModel:
     """What is known of all properties: a `Whole`.
 
     Attributes:
-        maps: from X to features.
+        feature_maps: from X to features.
         blocks: of the features.
-        blend: the kernel.
-        numbers: `NUMBERS` by name; "Z" `[N, f]` and "place" `[N]`, the property, of
+        kernel: the kernel.
+        fitted_tensors: `NUMBERS` by name; "Z" `[N, f]` and "place" `[N]`, the property, of
             every value, and "between" is B.
         space: of X.
     """
 
-    maps: tuple[Map, ...]
-    blocks: tuple[Block, ...]
-    blend: Blend
-    numbers: Mapping[str, Tensor]
-    space: Source
+    feature_maps: tuple[FeatureMap, ...]
+    blocks: tuple[FeatureBlock, ...]
+    kernel: AdditiveKernel
+    fitted_tensors: Mapping[str, Tensor]
+    space: SupportsComposition
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
-        own, shape, q = self.numbers, X.shape[:-1], X.shape[-2]
+        own, shape, q = self.fitted_tensors, X.shape[:-1], X.shape[-2]
         k = len(own["between"])
-        Z = sight(self.maps, self.space, X)
+        Z = all_features(self.feature_maps, self.space, X)
         Z = Z.reshape(-1, q, Z.shape[-1])
         every = torch.arange(k)
         with torch.no_grad():
             flat = Z.flatten(0, 1)
-            K = self._between(flat, own["Z"], every, own["place"])  # [c q, k, N]
+            K = self._prior_covariance(
+                flat, own["Z"], every, own["place"]
+            )  # [c q, k, N]
             mean = own["offset"] + own["scale"] * (K @ own["weights"])
             seen = torch.linalg.solve_triangular(
                 own["factor"], K.flatten(0, 1).T, upper=False
             )
             seen = seen.T.reshape(-1, q * k, len(own["Z"]))
-            prior = self._between(Z, Z, every, every)  # [c, q, k, q, k]
+            prior = self._prior_covariance(Z, Z, every, every)  # [c, q, k, q, k]
             C = prior.reshape(-1, q * k, q * k) - seen @ seen.transpose(-1, -2)
-            C = C + LEAST * torch.eye(q * k, dtype=C.dtype)
+            C = C + MIN_VARIANCE * torch.eye(q * k, dtype=C.dtype)
             unit = (own["scale"] * own["widening"]).repeat(q)
             C = C * unit * unit.unsqueeze(-1)
         noise = (own["noise"] * own["scale"].square()).expand(*shape, k)
@@ -158,16 +177,18 @@ class Together:
 
     def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
         """Return the tensors that rebuild it exactly."""
-        kernel = self.blend.state_dict().items()
-        found = written(self.maps, self.blocks, names=list(names))
+        kernel = self.kernel.state_dict().items()
+        found = maps_to_state(self.feature_maps, self.blocks, names=list(names))
         found |= {f"kernel.{name}": value for name, value in kernel}
-        return found | dict(self.numbers)
+        return found | dict(self.fitted_tensors)
 
     def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
         """Return named numbers for people, correlations of properties among them."""
-        own = self.numbers
+        own = self.fitted_tensors
         found = {"log_marginal_likelihood": float(own["evidence"])}
-        for block, length in zip(self.blend.blocks, self.blend.lengths(), strict=True):
+        for block, length in zip(
+            self.kernel.blocks, self.kernel.lengthscales(), strict=True
+        ):
             found[f"length_of_{block.name}"] = float(length.log().mean().exp())
         noise = own["noise"].sqrt() * own["scale"]
         spread = own["between"].diagonal().sqrt()
@@ -180,18 +201,21 @@ class Together:
                 found[f"correlation_of_{names[j]}_and_{name}"] = float(value)
         return found
 
-    def _between(self, A: Tensor, C: Tensor, a: Tensor, c: Tensor) -> Tensor:
+    def _prior_covariance(self, A: Tensor, C: Tensor, a: Tensor, c: Tensor) -> Tensor:
         """Return the prior covariance of every property a at A with c at C.
 
         Of c as many as rows of C it is `[n, k, N]`; where both are all properties,
         `[..., n, k, m, k]`.
         """
-        blend = self.blend
-        V = blend.vague(A, C)
-        R = blend.of(
-            blend.apart(A, C), torch.zeros_like(V), blend.log_signal, blend.log_length
+        blend = self.kernel
+        V = blend.linear_kernel(A, C)
+        R = blend.from_distances(
+            blend.squared_distances(A, C),
+            torch.zeros_like(V),
+            blend.log_signal,
+            blend.log_length,
         )
-        B = self.numbers["between"][a][:, c]
+        B = self.fitted_tensors["between"][a][:, c]
         same = (a.unsqueeze(-1) == c).to(B)
         if a is c:
             R, V = (value[..., :, None, :, None] for value in (R, V))
@@ -201,42 +225,49 @@ class Together:
 
 
 def _fit(
-    blocks: tuple[Block, ...], Z: Tensor, Y: Tensor, *, widen: bool
-) -> tuple[Blend, dict[str, Tensor]]:
+    blocks: tuple[FeatureBlock, ...], Z: Tensor, Y: Tensor, *, loo_correction: bool
+) -> tuple[AdditiveKernel, dict[str, Tensor]]:
     """Return the kernel and the numbers of values `[t, k]` at features `[t, f]`."""
     k = Y.shape[1]
     known = [column[~column.isnan()] for column in Y.T]
     offset = torch.stack([column.mean() for column in known])
-    scale = torch.stack([deviation(column) for column in known])
+    scale = torch.stack([nonzero_std(column) for column in known])
     row, place = (~Y.isnan()).nonzero(as_tuple=True)
     y = ((Y - offset) / scale)[row, place]
-    blend = Blend(blocks)
-    apart = [D[..., row, :][..., row] for D in blend.apart(Z, Z)]
-    vague = blend.vague(Z, Z)[row][:, row] * (place.unsqueeze(-1) == place)
+    blend = AdditiveKernel(blocks)
+    apart = [D[..., row, :][..., row] for D in blend.squared_distances(Z, Z)]
+    vague = blend.linear_kernel(Z, Z)[row][:, row] * (place.unsqueeze(-1) == place)
     nothing = torch.zeros_like(vague)
     low, high = torch.tril_indices(k, k, -1)
     sizes = [len(blend.log_signal), len(blend.log_length), k]
     whole = [*sizes, k, len(low)]
-    own, more = (MIDDLES, SPREADS), ((0.0, 0.0), (0.5, 1.0))
-    middle, spread = (each((*a, *b), whole) for a, b in zip(own, more, strict=True))
+    own, more = (PRIOR_MEANS, PRIOR_STDS), ((0.0, 0.0), (0.5, 1.0))
+    middle, spread = (
+        repeat_by_group((*a, *b), whole) for a, b in zip(own, more, strict=True)
+    )
 
     def covariance(p: Tensor) -> tuple[Tensor, Tensor]:
         signal, length, noise, size, share = p.split(whole)
         L = torch.diag_embed(size.exp()).index_put((low, high), share)
         B = L @ L.T
-        R = blend.of(apart, nothing, signal, length)
+        R = blend.from_distances(apart, nothing, signal, length)
         A = R * B[place][:, place] + vague
-        return A + torch.diag_embed(noise.exp()[place] + FLOOR), B
+        return A + torch.diag_embed(noise.exp()[place] + MIN_NOISE), B
 
     def lost(p: Tensor) -> Tensor:
-        return density(covariance(p)[0], y) + 0.5 * (
+        return negative_log_density(covariance(p)[0], y) + 0.5 * (
             ((p - middle) / spread).square().sum()
         )
 
     # neither correlated nor not: where shares are 0 no slope would tell their sign
-    starts = [each((0.0, *start, 0.0, 0.1), whole) for start in STARTS]
-    ends = each((*LEASTS, -3.0, -9.0), whole), each((*MOSTS, 3.0, 9.0), whole)
-    best = most_probable(lost, starts, *ends)
+    starts = [
+        repeat_by_group((0.0, *start, 0.0, 0.1), whole) for start in INITIAL_VALUES
+    ]
+    ends = (
+        repeat_by_group((*LOWER_BOUNDS, -3.0, -9.0), whole),
+        repeat_by_group((*UPPER_BOUNDS, 3.0, 9.0), whole),
+    )
+    best = find_map_estimate(lost, starts, *ends)
     signal, length, noise = best.split(whole)[:3]
     blend.initialize(log_signal=signal, log_length=length)
     with torch.no_grad():
@@ -248,8 +279,8 @@ def _fit(
         z2 = weights.square() / torch.cholesky_inverse(factor).diagonal()
         counts = torch.bincount(place, minlength=k)
         misfit = (z2.new_zeros(k).index_add(0, place, z2) / counts).sqrt()
-        enough = (counts >= FEW) & widen
+        enough = (counts >= MIN_LOO_VALUES) & loo_correction
         widening = torch.where(enough, misfit.clamp(min=1), torch.ones_like(misfit))
-    found = (Z[row], place, factor, weights, B, noise.exp() + FLOOR, offset, scale)
+    found = (Z[row], place, factor, weights, B, noise.exp() + MIN_NOISE, offset, scale)
     told = (*found, widening, misfit, evidence)
-    return blend.requires_grad_(False), dict(zip(NUMBERS, told, strict=True))
+    return blend.requires_grad_(False), dict(zip(TENSOR_NAMES, told, strict=True))

@@ -17,16 +17,19 @@ from botorch.models.model import Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from bostruct.descriptors import Source
-from bostruct.errors import InputError, NotFittedError, check_shape, must
-from bostruct.surrogates.botorch_models.conditioned_model import Conditioned, condition
-from bostruct.surrogates.botorch_models.posterior import gaussian
+from bostruct.descriptors import SupportsComposition
+from bostruct.errors import InputError, NotFittedError, check_shape, error_message
+from bostruct.surrogates.botorch_models.conditioned_model import (
+    ConditionedModel,
+    condition_on_observations,
+)
+from bostruct.surrogates.botorch_models.posterior import property_posterior
 from bostruct.surrogates.properties.gp import GP
-from bostruct.surrogates.properties.intensive_property import PerAtom
-from bostruct.surrogates.properties.state_header import header, read
+from bostruct.surrogates.properties.intensive_property import IntensiveProperty
+from bostruct.surrogates.properties.state_header import decode_header, encode_header
 
 
-class Learnt(Protocol):
+class FittedProperty(Protocol):
     """What is known of one property."""
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,14 +48,16 @@ class Learnt(Protocol):
         ...
 
 
-class Learner(Protocol):
+class PropertySurrogate(Protocol):
     """A description of how one property is learnt."""
 
-    def fit(self, X: Tensor, y: Tensor, space: Source) -> Learnt:
+    def fit(self, X: Tensor, y: Tensor, space: SupportsComposition) -> FittedProperty:
         """Return what values y `[t]` at X `[t, d]` teach."""
         ...
 
-    def restore(self, state: Mapping[str, Tensor], space: Source) -> Learnt:
+    def restore(
+        self, state: Mapping[str, Tensor], space: SupportsComposition
+    ) -> FittedProperty:
         """Return what `state` was taken from."""
         ...
 
@@ -61,31 +66,40 @@ class Learner(Protocol):
         ...
 
 
-KINDS: dict[str, Callable[[], Learner]] = {"GP": GP, "PerAtom": PerAtom}
+PROPERTY_SURROGATES: dict[str, Callable[[], PropertySurrogate]] = {
+    "GP": GP,
+    "PerAtom": IntensiveProperty,
+}
 """Learners that read a state without having been told of it."""
 
 
 @final
 @dataclass(frozen=True)
-class Properties:
+class IndependentProperties:
     """Independent properties, each learnt from the structures where it is known.
 
     Attributes:
         default: the learner of every property.
-        of: those of some, by name, as in `{"energy": PerAtom()}`.
+        overrides: those of some, by name, as in `{"energy": PerAtom()}`.
     """
 
-    default: Learner = field(default_factory=GP)
-    of: Mapping[str, Learner] = field(default_factory=dict)
+    default: PropertySurrogate = field(default_factory=GP)
+    overrides: Mapping[str, PropertySurrogate] = field(default_factory=dict)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        of = {name: self.of[name].description() for name in sorted(self.of)}
+        of = {
+            name: self.overrides[name].description() for name in sorted(self.overrides)
+        }
         default = self.default.description()
         return {"surrogate": "Properties", "default": default, "of": of}
 
     def fit(
-        self, X: Tensor, Y: Tensor, names: tuple[str, ...], space: Source | None
+        self,
+        X: Tensor,
+        Y: Tensor,
+        names: tuple[str, ...],
+        space: SupportsComposition | None,
     ) -> PropertyModel:
         """Return the model that these values teach.
 
@@ -100,28 +114,28 @@ class Properties:
                 that `of` has and `names` has not; or no space of separate structures.
             ShapeError: X, Y and names do not belong together.
         """
-        source = checked(X, Y, names, space)
-        for name in self.of:
+        source = check_property_data(X, Y, names, space)
+        for name in self.overrides:
             if name not in names:
                 condition = f"name properties that are learnt ({', '.join(names)})"
-                raise InputError(must("of", condition, repr(name)))
+                raise InputError(error_message("overrides", condition, repr(name)))
         parts = []
         for i, name in enumerate(names):
             there = ~Y[:, i].isnan()
-            learner = self.of.get(name, self.default)
+            learner = self.overrides.get(name, self.default)
             parts.append(learner.fit(X[there], Y[there, i], source))
-        return PropertyModel(Apart(tuple(parts)), tuple(names))
+        return PropertyModel(IndependentModels(tuple(parts)), tuple(names))
 
     def restore(
-        self, state: Mapping[str, Tensor], space: Source | None
+        self, state: Mapping[str, Tensor], space: SupportsComposition | None
     ) -> PropertyModel:
         """Return the model that `state` was taken from; its predictions are equal.
 
         Raises:
             InputError: it has a learner of a kind that is not among those given.
         """
-        source = separate(space)
-        told = read(state["header"])
+        source = require_discrete(space)
+        told = decode_header(state["header"])
         parts = []
         for i, name in enumerate(told["names"]):
             start = f"{i}."
@@ -130,22 +144,22 @@ class Properties:
                 for key in told["keys"]
                 if key.startswith(start)
             }
-            learner = self._reader(name, read(own["header"])["learner"])
+            learner = self._surrogate_for(name, decode_header(own["header"])["learner"])
             parts.append(learner.restore(own, source))
-        return PropertyModel(Apart(tuple(parts)), tuple(told["names"]))
+        return PropertyModel(IndependentModels(tuple(parts)), tuple(told["names"]))
 
-    def _reader(self, name: str, kind: str) -> Learner:
+    def _surrogate_for(self, name: str, surrogate_name: str) -> PropertySurrogate:
         """Return the learner that reads what one of that kind wrote."""
-        own = self.of.get(name, self.default)
-        if own.description()["learner"] == kind:
+        own = self.overrides.get(name, self.default)
+        if own.description()["learner"] == surrogate_name:
             return own
-        if kind not in KINDS:
-            condition = f"name a learner of the kind that is read ({kind})"
-            raise InputError(must("of", condition, f"none for {name}"))
-        return KINDS[kind]()
+        if surrogate_name not in PROPERTY_SURROGATES:
+            condition = f"name a learner of the kind that is read ({surrogate_name})"
+            raise InputError(error_message("overrides", condition, f"none for {name}"))
+        return PROPERTY_SURROGATES[surrogate_name]()
 
 
-class Whole(Protocol):
+class JointModel(Protocol):
     """What is known of all properties together."""
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -166,18 +180,18 @@ class Whole(Protocol):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Apart:
+class IndependentModels:
     """Properties that know nothing of each other.
 
     Attributes:
-        parts: each of them.
+        models: each of them.
     """
 
-    parts: tuple[Learnt, ...]
+    models: tuple[FittedProperty, ...]
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
-        found = [part(X) for part in self.parts]
+        found = [part(X) for part in self.models]
         mean = torch.stack([m for m, _, _ in found], -1)
         C = torch.diag_embed(torch.stack([c for _, c, _ in found], -1))
         noise = torch.stack([n.expand(X.shape[:-1]) for _, _, n in found], -1)
@@ -188,7 +202,7 @@ class Apart:
         found: dict[str, Tensor] = {}
         first: dict[tuple[int, tuple[int, ...]], str] = {}
         same, keys = {}, []
-        for i, part in enumerate(self.parts):
+        for i, part in enumerate(self.models):
             for name, value in part.state().items():
                 key = f"{i}.{name}"
                 keys.append(key)
@@ -199,12 +213,12 @@ class Apart:
                     first[place] = key
                     found[key] = value
         told = {"names": list(names), "keys": keys, "same": same}
-        return found | {"header": header(told)}
+        return found | {"header": encode_header(told)}
 
     def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
         """Return named numbers for people, and the sum of the evidences."""
         found = {"log_marginal_likelihood": 0.0}
-        for name, part in zip(names, self.parts, strict=True):
+        for name, part in zip(names, self.models, strict=True):
             own = part.hyperparameters()
             found["log_marginal_likelihood"] += own["log_marginal_likelihood"]
             found |= {f"{key}_of_{name}": value for key, value in own.items()}
@@ -216,15 +230,15 @@ class PropertyModel(Model):  # type: ignore[misc]
     """What `Properties.fit` returns. Deterministic, and never changes.
 
     Args:
-        whole: what is known.
+        joint_model: what is known.
         names: of the properties.
     """
 
     likelihood: None = None
 
-    def __init__(self, whole: Whole, names: tuple[str, ...]) -> None:
+    def __init__(self, joint_model: JointModel, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.whole, self.names = whole, names
+        self.joint_model, self.names = joint_model, names
 
     @property
     def num_outputs(self) -> int:
@@ -252,7 +266,7 @@ class PropertyModel(Model):  # type: ignore[misc]
                 variances that expand to `[..., q, k]`.
             posterior_transform: applied last.
         """
-        mean, C, noise = self.whole(X)
+        mean, C, noise = self.joint_model(X)
         if isinstance(observation_noise, Tensor):
             noise = observation_noise.expand(mean.shape)
         if output_indices is not None:
@@ -264,11 +278,11 @@ class PropertyModel(Model):  # type: ignore[misc]
             C = C + torch.diag_embed(noise.flatten(-2))
         like = X.dtype if X.dtype.is_floating_point else torch.float64
         mean, C = mean.to(X.device, like), C.to(X.device, like)
-        return gaussian(mean, C, posterior_transform)
+        return property_posterior(mean, C, posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
-    ) -> Conditioned:
+    ) -> ConditionedModel:
         """Return the model of one property that has also been told Y `[..., t, 1]`.
 
         Hyperparameters stay; see `Conditioned`.
@@ -279,26 +293,28 @@ class PropertyModel(Model):  # type: ignore[misc]
         if len(self.names) > 1:
             condition_ = "be one where a model is told more values"
             way_out = "Fit again, or give pending candidates to a joint acquisition."
-            raise InputError(must("names", condition_, ", ".join(self.names), way_out))
-        return condition(self, X, Y, noise)
+            raise InputError(
+                error_message("names", condition_, ", ".join(self.names), way_out)
+            )
+        return condition_on_observations(self, X, Y, noise)
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean, latent and observed variance of each of X `[c, d]`, `[c, k]`."""
-        mean, C, noise = self.whole(X.unsqueeze(-2))
+        mean, C, noise = self.joint_model(X.unsqueeze(-2))
         k = len(self.names)
         own = C.reshape(len(X), k, k).diagonal(dim1=-2, dim2=-1)
         return mean.squeeze(-2), own, own + noise.reshape(-1, k)
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
-        return self.whole.state(self.names)
+        return self.joint_model.state(self.names)
 
     def hyperparameters(self) -> dict[str, float]:
         """Return named numbers for people, "log_marginal_likelihood" of all."""
-        return self.whole.hyperparameters(self.names)
+        return self.joint_model.hyperparameters(self.names)
 
 
-def separate(space: Source | None) -> Source:
+def require_discrete(space: SupportsComposition | None) -> SupportsComposition:
     """Return the space.
 
     Raises:
@@ -306,13 +322,13 @@ def separate(space: Source | None) -> Source:
     """
     if space is None or not hasattr(space, "fractions"):
         condition = "be one of separate structures, such as Orderings or Composition"
-        raise NotFittedError(must("space", condition, type(space).__name__))
+        raise NotFittedError(error_message("space", condition, type(space).__name__))
     return space
 
 
-def checked(
-    X: Tensor, Y: Tensor, names: tuple[str, ...], space: Source | None
-) -> Source:
+def check_property_data(
+    X: Tensor, Y: Tensor, names: tuple[str, ...], space: SupportsComposition | None
+) -> SupportsComposition:
     """Return the space of values that can be learnt from.
 
     Raises:
@@ -320,13 +336,15 @@ def checked(
         NotFittedError: no space of separate structures.
         ShapeError: X, Y and names do not belong together.
     """
-    source = separate(space)
+    source = require_discrete(space)
     check_shape("X", X, [None, None])
     check_shape("Y", Y, [len(X), len(names)], "One column for each of `names`.")
     for name, column in zip(names, Y.T, strict=True):
         if column.isinf().any():
-            raise InputError(must("Y", "be finite, or NaN", f"infinity of {name}"))
+            raise InputError(
+                error_message("Y", "be finite, or NaN", f"infinity of {name}")
+            )
         if not column.isfinite().any():
             condition = "hold at least one value of each property"
-            raise InputError(must("Y", condition, f"none of {name}"))
+            raise InputError(error_message("Y", condition, f"none of {name}"))
     return source

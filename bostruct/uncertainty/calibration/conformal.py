@@ -33,19 +33,25 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_count, check_share, must
-from bostruct.uncertainty.calibration.residuals import (
-    Numbers,
-    Residuals,
-    numbers,
-    variances,
+from bostruct.errors import (
+    InputError,
+    ShapeError,
+    check_count,
+    check_fraction,
+    error_message,
 )
-from bostruct.uncertainty.calibration.scaling import read
+from bostruct.uncertainty.calibration.residuals import (
+    ArrayLike,
+    Residuals,
+    as_finite_tensor,
+    as_positive_tensor,
+)
+from bostruct.uncertainty.calibration.scaling import read_json_fields
 
-Pair = tuple[Tensor, Tensor]
+Interval = tuple[Tensor, Tensor]
 
-FINEST = 10**9  # denominators of eps are below it
-SLACK = 1e-9  # of sums of weights, relative
+MAX_DENOMINATOR = 10**9  # denominators of eps are below it
+WEIGHT_TOLERANCE = 1e-9  # of sums of weights, relative
 
 
 def conformal_rank(n: int, eps: float) -> int:
@@ -65,10 +71,12 @@ def conformal_rank(n: int, eps: float) -> int:
     (19, 19)
     """
     check_count("n", n)
-    return math.ceil((n + 1) * (1 - _fraction(eps)))
+    return math.ceil((n + 1) * (1 - _as_fraction(eps)))
 
 
-def conformal_coverage(n: int, eps: float, level: float = 0.9) -> tuple[float, ...]:
+def conformal_coverage(
+    n: int, eps: float, confidence: float = 0.9
+) -> tuple[float, ...]:
     """Return the mean coverage of intervals from n points, and a band around it.
 
     The coverage that one calibration set gives is drawn from Beta(k, n + 1 - k), with
@@ -77,7 +85,7 @@ def conformal_coverage(n: int, eps: float, level: float = 0.9) -> tuple[float, .
     Args:
         n: calibration points.
         eps: 1.
-        level: probability of the band.
+        confidence: probability of the band.
 
     Returns:
         Mean, low and high, all 1 if the interval is infinite.
@@ -86,77 +94,85 @@ def conformal_coverage(n: int, eps: float, level: float = 0.9) -> tuple[float, .
         InputError: no point, or eps or level outside 0 to 1.
     """
     k = conformal_rank(n, eps)
-    check_share("level", level)
+    check_fraction("confidence", confidence)
     if k > n:
         return 1.0, 1.0, 1.0
-    tails = ((1 - level) / 2, (1 + level) / 2)
+    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
     low, high = (float(betaincinv(k, n + 1 - k, tail)) for tail in tails)
     return k / (n + 1), low, high
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Conformal:
+class ConformalPredictor:
     """Conformal intervals from the scores of a calibration set.
 
     Attributes:
         scores: `[n]` ascending; target unit, or 1 if normalised.
-        weights: `[n]` 1, what each score counts; they sum to `units`.
-        units: exchangeable units, n or the number of structures.
-        normalised: whether intervals are multiples of s.
-        source: hash of the residuals it was found from.
+        weights: `[n]` 1, what each score counts; they sum to `n_units`.
+        n_units: exchangeable units, n or the number of structures.
+        normalized: whether intervals are multiples of s.
+        residuals_hash: hash of the residuals it was found from.
     """
 
     scores: Tensor
     weights: Tensor
-    units: int
-    normalised: bool = False
-    source: str = ""
+    n_units: int
+    normalized: bool = False
+    residuals_hash: str = ""
 
     @classmethod
-    def of(
+    def from_residuals(
         cls,
-        held: Residuals,
+        residuals: Residuals,
         *,
-        normalised: bool = False,
-        structure: Numbers | None = None,
-        every: bool = False,
-    ) -> Conformal:
+        normalized: bool = False,
+        structure_ids: ArrayLike | None = None,
+        simultaneous: bool = False,
+    ) -> ConformalPredictor:
         """Return the intervals that residuals on a calibration set give.
 
         Args:
-            held: `[n]` residuals, not fitted to. A scale of the variances cancels.
-            normalised: take |e| / s: intervals are wide where s is. With an s that
+            residuals: `[n]` residuals, not fitted to. A scale of the variances cancels.
+            normalized: take |e| / s: intervals are wide where s is. With an s that
                 says little they are wider than plain ones.
-            structure: `[n]` integers, for atoms or components: entries with the same
+            structure_ids: `[n]` integers, for atoms or components: entries with the same
                 number are from one structure. The promise is then for one entry, drawn
                 at random, of a new structure.
-            every: the promise is for all entries of a new structure at once.
+            simultaneous: the promise is for all entries of a new structure at once.
 
         Raises:
-            InputError: structures that are no integers, or `every` without them.
+            InputError: structures that are no integers, or `simultaneous` without them.
             ShapeError: residuals with batches, or structures of another shape.
         """
-        if held.error.dim() != 1:
-            raise ShapeError(must("held", "have shape [n]", list(held.error.shape)))
-        scores = (held.z if normalised else held.error).abs()
-        weights, units = torch.ones_like(scores), held.n
-        if structure is not None:
-            place, units = _places(structure, scores)
+        if residuals.error.dim() != 1:
+            raise ShapeError(
+                error_message(
+                    "residuals", "have shape [n]", list(residuals.error.shape)
+                )
+            )
+        scores = (residuals.z if normalized else residuals.error).abs()
+        weights, units = torch.ones_like(scores), residuals.n_points
+        if structure_ids is not None:
+            place, units = _number_structures(structure_ids, scores)
             count = torch.bincount(place)
             weights = 1.0 / count[place].to(scores)
-            if every:
+            if simultaneous:
                 worst = scores.new_zeros(units)
                 scores = worst.scatter_reduce(0, place, scores, "amax")
                 weights = torch.ones_like(scores)
-        elif every:
+        elif simultaneous:
             way_out = "It is about all entries of one structure."
-            raise InputError(must("every", "come with `structure`", structure, way_out))
+            raise InputError(
+                error_message(
+                    "simultaneous", "come with `structure`", structure_ids, way_out
+                )
+            )
         order = scores.argsort(stable=True)
-        return cls(scores[order], weights[order], units, normalised, held.hash)
+        return cls(scores[order], weights[order], units, normalized, residuals.hash)
 
     @classmethod
-    def of_scores(cls, scores: Numbers) -> Conformal:
+    def from_scores(cls, scores: ArrayLike) -> ConformalPredictor:
         """Return the intervals of scores of one's own, as of `quantile_scores`.
 
         Args:
@@ -166,9 +182,9 @@ class Conformal:
             InputError: an entry is not finite.
             ShapeError: the scores are not one row, or there is none.
         """
-        r = numbers("scores", scores)
+        r = as_finite_tensor("scores", scores)
         if r.dim() != 1 or not len(r):
-            raise ShapeError(must("scores", "have shape [n]", list(r.shape)))
+            raise ShapeError(error_message("scores", "have shape [n]", list(r.shape)))
         return cls(r.sort().values, torch.ones_like(r), len(r))
 
     def quantile(self, eps: float) -> float:
@@ -182,17 +198,17 @@ class Conformal:
         Raises:
             InputError: eps outside 0 to 1.
         """
-        k = conformal_rank(self.units, eps)
-        if len(self.scores) == self.units:
-            return float(self.scores[k - 1]) if k <= self.units else math.inf
-        need = float((self.units + 1) * (1 - _fraction(eps)))
-        below = self.weights.cumsum(0) < need * (1 - SLACK)
+        k = conformal_rank(self.n_units, eps)
+        if len(self.scores) == self.n_units:
+            return float(self.scores[k - 1]) if k <= self.n_units else math.inf
+        need = float((self.n_units + 1) * (1 - _as_fraction(eps)))
+        below = self.weights.cumsum(0) < need * (1 - WEIGHT_TOLERANCE)
         place = int(below.sum())
         return float(self.scores[place]) if place < len(self.scores) else math.inf
 
     def interval(
-        self, mean: Numbers, variance: Numbers | None = None, *, eps: float = 0.1
-    ) -> Pair:
+        self, mean: ArrayLike, variance: ArrayLike | None = None, *, eps: float = 0.1
+    ) -> Interval:
         """Return lower and upper ends, `[...]` target unit each.
 
         Args:
@@ -205,45 +221,47 @@ class Conformal:
                 positive, or an entry that is not finite.
             ShapeError: the shapes differ.
         """
-        m = numbers("mean", mean)
+        m = as_finite_tensor("mean", mean)
         half = torch.full_like(m, self.quantile(eps))
-        if self.normalised != (variance is not None):
+        if self.normalized != (variance is not None):
             condition = "be given for normalised intervals and for no others"
-            raise InputError(must("variance", condition, type(variance).__name__))
+            raise InputError(
+                error_message("variance", condition, type(variance).__name__)
+            )
         if variance is not None:
-            s2 = variances("variance", variance)
+            s2 = as_positive_tensor("variance", variance)
             if s2.shape != m.shape:
                 condition = f"have the shape of the means, {list(m.shape)}"
-                raise ShapeError(must("variance", condition, list(s2.shape)))
+                raise ShapeError(error_message("variance", condition, list(s2.shape)))
             half = half * s2.sqrt()
         return m - half, m + half
 
     def to_json(self) -> str:
         """Return all of it as JSON, to be stored beside the model."""
-        lists = {name: getattr(self, name).tolist() for name in _TENSORS}
-        plain = {name: getattr(self, name) for name in _PLAIN}
+        lists = {name: getattr(self, name).tolist() for name in _TENSOR_FIELDS}
+        plain = {name: getattr(self, name) for name in _PLAIN_FIELDS}
         return json.dumps({"kind": "conformal", **lists, **plain})
 
     @classmethod
-    def from_json(cls, text: str) -> Conformal:
+    def from_json(cls, text: str) -> ConformalPredictor:
         """Return what `to_json` wrote.
 
         Raises:
             InputError: it is something else.
         """
-        found = read(text, "conformal", (*_TENSORS, *_PLAIN))
-        for name in _TENSORS:
+        found = read_json_fields(text, "conformal", (*_TENSOR_FIELDS, *_PLAIN_FIELDS))
+        for name in _TENSOR_FIELDS:
             found[name] = torch.tensor(found[name], dtype=torch.float64)
         return cls(**found)
 
 
-_TENSORS = ("scores", "weights")
-_PLAIN = ("units", "normalised", "source")
+_TENSOR_FIELDS = ("scores", "weights")
+_PLAIN_FIELDS = ("units", "normalised", "source")
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class GroupedConformal:
+class MondrianConformalPredictor:
     """Conformal intervals of each group on its own: species, size class, phase.
 
     The promise then holds within each group (Mondrian). A group without calibration
@@ -251,46 +269,52 @@ class GroupedConformal:
 
     Attributes:
         groups: label to intervals.
-        normalised: whether intervals are multiples of s.
+        normalized: whether intervals are multiples of s.
     """
 
-    groups: dict[Hashable, Conformal]
-    normalised: bool = False
+    groups: dict[Hashable, ConformalPredictor]
+    normalized: bool = False
 
     @classmethod
-    def of(
+    def from_residuals(
         cls,
-        held: Residuals,
+        residuals: Residuals,
         labels: Iterable[Hashable],
         *,
-        normalised: bool = False,
-    ) -> GroupedConformal:
+        normalized: bool = False,
+    ) -> MondrianConformalPredictor:
         """Return the intervals that residuals give for each label.
 
         Args:
-            held: `[n]` residuals, not fitted to.
+            residuals: `[n]` residuals, not fitted to.
             labels: n of them, known without the truth.
-            normalised: as in `Conformal.of`.
+            normalized: as in `Conformal.of`.
 
         Raises:
             ShapeError: residuals with batches, or another number of labels.
         """
-        if held.error.dim() != 1:
-            raise ShapeError(must("held", "have shape [n]", list(held.error.shape)))
+        if residuals.error.dim() != 1:
+            raise ShapeError(
+                error_message(
+                    "residuals", "have shape [n]", list(residuals.error.shape)
+                )
+            )
         found = {
-            label: Conformal.of(held.take(index), normalised=normalised)
-            for label, index in by_label(labels, held.n).items()
+            label: ConformalPredictor.from_residuals(
+                residuals.subset(index), normalized=normalized
+            )
+            for label, index in indices_by_label(labels, residuals.n_points).items()
         }
-        return cls(found, normalised)
+        return cls(found, normalized)
 
     def interval(
         self,
-        mean: Numbers,
+        mean: ArrayLike,
         labels: Iterable[Hashable],
-        variance: Numbers | None = None,
+        variance: ArrayLike | None = None,
         *,
         eps: float = 0.1,
-    ) -> Pair:
+    ) -> Interval:
         """Return lower and upper ends, `[b]` target unit each.
 
         Args:
@@ -303,20 +327,22 @@ class GroupedConformal:
             InputError: as in `Conformal.interval`.
             ShapeError: the shapes differ, or another number of labels.
         """
-        m = numbers("mean", mean)
+        m = as_finite_tensor("mean", mean)
         if m.dim() != 1:
-            raise ShapeError(must("mean", "have shape [b]", list(m.shape)))
-        unit = Conformal(m.new_ones(1), m.new_ones(1), 1, self.normalised)
+            raise ShapeError(error_message("mean", "have shape [b]", list(m.shape)))
+        unit = ConformalPredictor(m.new_ones(1), m.new_ones(1), 1, self.normalized)
         # With one score of one and eps 1/2, the interval is the unit of q.
         _, one = unit.interval(torch.zeros_like(m), variance, eps=0.5)
         q = torch.full_like(m, math.inf)
-        for label, index in by_label(labels, len(m)).items():
+        for label, index in indices_by_label(labels, len(m)).items():
             if label in self.groups:
                 q[index] = self.groups[label].quantile(eps)
         return m - q * one, m + q * one
 
 
-def quantile_scores(truth: Numbers, low: Numbers, high: Numbers) -> Tensor:
+def quantile_regression_scores(
+    truth: ArrayLike, lower: ArrayLike, upper: ArrayLike
+) -> Tensor:
     """Return how far truths lie outside predicted quantiles, `[n]` target unit.
 
     max(low - y, y - high), negative inside: conformalised quantile regression, Romano,
@@ -325,23 +351,27 @@ def quantile_scores(truth: Numbers, low: Numbers, high: Numbers) -> Tensor:
 
     Args:
         truth: `[n]` target unit.
-        low: `[n]` target unit, predicted lower quantiles.
-        high: `[n]` target unit, predicted upper quantiles.
+        lower: `[n]` target unit, predicted lower quantiles.
+        upper: `[n]` target unit, predicted upper quantiles.
 
     Raises:
         InputError: an entry is not finite.
         ShapeError: the shapes differ.
     """
-    y, below, above = numbers("truth", truth), numbers("low", low), high
-    above = numbers("high", above)
+    y, below, above = (
+        as_finite_tensor("truth", truth),
+        as_finite_tensor("low", lower),
+        upper,
+    )
+    above = as_finite_tensor("high", above)
     for name, value in (("low", below), ("high", above)):
         if value.shape != y.shape:
             condition = f"have the shape of the truth, {list(y.shape)}"
-            raise ShapeError(must(name, condition, list(value.shape)))
+            raise ShapeError(error_message(name, condition, list(value.shape)))
     return (below - y).maximum(y - above)
 
 
-def by_label(labels: Iterable[Hashable], n: int) -> dict[Hashable, Tensor]:
+def indices_by_label(labels: Iterable[Hashable], n: int) -> dict[Hashable, Tensor]:
     """Return where each label stands, in the order of their first appearance.
 
     Args:
@@ -357,22 +387,24 @@ def by_label(labels: Iterable[Hashable], n: int) -> dict[Hashable, Tensor]:
         places.setdefault(label, []).append(count)
         count += 1
     if count != n:
-        raise ShapeError(must("labels", f"have one label for each of {n}", count))
+        raise ShapeError(
+            error_message("labels", f"have one label for each of {n}", count)
+        )
     return {label: torch.tensor(place) for label, place in places.items()}
 
 
-def _fraction(eps: float) -> Fraction:
-    check_share("eps", eps, "It is the share that may miss: 0.1 for 90 % intervals.")
-    return Fraction(eps).limit_denominator(FINEST)
+def _as_fraction(eps: float) -> Fraction:
+    check_fraction("eps", eps, "It is the share that may miss: 0.1 for 90 % intervals.")
+    return Fraction(eps).limit_denominator(MAX_DENOMINATOR)
 
 
-def _places(structure: Numbers, scores: Tensor) -> tuple[Tensor, int]:
+def _number_structures(structure_ids: ArrayLike, scores: Tensor) -> tuple[Tensor, int]:
     """Return structures numbered from zero, `[n]`, and how many there are."""
-    found = numbers("structure", structure).to(scores.device)
+    found = as_finite_tensor("structure", structure_ids).to(scores.device)
     if found.shape != scores.shape:
         condition = f"have shape {list(scores.shape)}"
-        raise ShapeError(must("structure", condition, list(found.shape)))
+        raise ShapeError(error_message("structure_ids", condition, list(found.shape)))
     if bool((found != found.round()).any()):
-        raise InputError(must("structure", "be integers", "fractions"))
+        raise InputError(error_message("structure_ids", "be integers", "fractions"))
     unique, place = torch.unique(found, return_inverse=True)
     return place, len(unique)

@@ -23,38 +23,38 @@ import torch
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, check_share, must
+from bostruct.errors import InputError, check_count, check_fraction, error_message
 from bostruct.uncertainty.calibration.residuals import Residuals
 
-ONE_SIGMA = 0.6826894921370859
+ONE_SIGMA_PROBABILITY = 0.6826894921370859
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Reliability:
+class ReliabilityDiagram:
     """Points of a reliability diagram, by rising predicted variance.
 
     Attributes:
         rmv: `[..., k]` target unit, predicted.
         rmse: `[..., k]` target unit, found.
-        count: `[k]` points of each bin.
-        low: `[..., k]` target unit, lower end of the band that holds `rmse` with the
+        n_points: `[k]` points of each bin.
+        band_lower: `[..., k]` target unit, lower end of the band that holds `rmse` with the
             probability asked for if the errors are Gaussian and calibrated.
-        high: `[..., k]` target unit, its upper end.
-        weight: `[..., k]` independent points that each bin is worth, for the slope.
+        band_upper: `[..., k]` target unit, its upper end.
+        n_effective: `[..., k]` independent points that each bin is worth, for the slope.
     """
 
     rmv: Tensor
     rmse: Tensor
-    count: Tensor
-    low: Tensor
-    high: Tensor
-    weight: Tensor
+    n_points: Tensor
+    band_lower: Tensor
+    band_upper: Tensor
+    n_effective: Tensor
 
     @property
-    def inside(self) -> Tensor:
+    def fraction_in_band(self) -> Tensor:
         """Share of the bins within the band, `[...]` 1."""
-        held = (self.low <= self.rmse) & (self.rmse <= self.high)
+        held = (self.band_lower <= self.rmse) & (self.rmse <= self.band_upper)
         return held.double().mean(-1)
 
     @property
@@ -65,15 +65,15 @@ class Reliability:
         a factor on all variances leaves it. Not a number for equal variances.
         """
         x, y = self.rmv.log(), self.rmse.log()
-        w = self.weight / self.weight.sum(-1, keepdim=True)
+        w = self.n_effective / self.n_effective.sum(-1, keepdim=True)
         dx = x - (w * x).sum(-1, keepdim=True)
         dy = y - (w * y).sum(-1, keepdim=True)
         return (w * dx * dy).sum(-1) / (w * dx * dx).sum(-1)
 
 
-def reliability(
-    held: Residuals, bins: int = 10, *, level: float = ONE_SIGMA
-) -> Reliability:
+def reliability_diagram(
+    residuals: Residuals, n_bins: int = 10, *, confidence: float = ONE_SIGMA_PROBABILITY
+) -> ReliabilityDiagram:
     """Return predicted and found errors in bins of equal count.
 
     Points are sorted by predicted variance (ties keep their order) and cut into bins
@@ -82,49 +82,49 @@ def reliability(
     freedom, n / k where the variances of the bin agree; the band is from that.
 
     Args:
-        held: `[..., n]` residuals.
-        bins: k.
-        level: probability of the band.
+        residuals: `[..., n]` residuals.
+        n_bins: k.
+        confidence: probability of the band.
 
     Raises:
         InputError: more bins than points, or a level outside 0 to 1.
     """
-    check_share("level", level)
-    squared, s2 = _binned(held, bins)
+    check_fraction("confidence", confidence)
+    squared, s2 = _binned_errors_and_variances(residuals, n_bins)
     count = torch.tensor([part.shape[-1] for part in s2])
     mean_s2 = torch.stack([part.mean(-1) for part in s2], -1)
     mse = torch.stack([part.mean(-1) for part in squared], -1)
     weight = torch.stack([part.sum(-1) ** 2 / part.square().sum(-1) for part in s2], -1)
     half = weight.detach().cpu().numpy() / 2
-    tails = ((1 - level) / 2, (1 + level) / 2)
+    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
     low, high = (
         mean_s2 * torch.as_tensor(np.asarray(gammaincinv(half, tail) / half)).to(mse)
         for tail in tails
     )
-    return Reliability(
+    return ReliabilityDiagram(
         mean_s2.sqrt(), mse.sqrt(), count, low.sqrt(), high.sqrt(), weight
     )
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class BinnedError:
+class BinnedCalibrationError:
     """An expected normalised calibration error with what it is worth.
 
     Attributes:
         value: `[...]` 1.
         floor: 1, what perfectly calibrated Gaussian data give on average.
-        bins: k.
-        n: points.
+        n_bins: k.
+        n_points: points.
     """
 
     value: Tensor
     floor: float
-    bins: int
-    n: int
+    n_bins: int
+    n_points: int
 
 
-def ence(held: Residuals, bins: int = 10) -> BinnedError:
+def ence(residuals: Residuals, n_bins: int = 10) -> BinnedCalibrationError:
     """Return the expected normalised calibration error (28).
 
     ENCE = 1/k Σ |RMV - RMSE| / RMV over bins of equal count. It is never zero: for
@@ -132,21 +132,26 @@ def ence(held: Residuals, bins: int = 10) -> BinnedError:
     nothing without it.
 
     Args:
-        held: `[..., n]` residuals.
-        bins: k.
+        residuals: `[..., n]` residuals.
+        n_bins: k.
 
     Raises:
         InputError: more bins than points.
     """
-    squared, s2 = _binned(held, bins)
+    squared, s2 = _binned_errors_and_variances(residuals, n_bins)
     rmv = torch.stack([part.mean(-1).sqrt() for part in s2], -1)
     rmse = torch.stack([part.mean(-1).sqrt() for part in squared], -1)
     value = ((rmv - rmse).abs() / rmv).mean(-1)
-    return BinnedError(value, math.sqrt(bins / (math.pi * held.n)), bins, held.n)
+    return BinnedCalibrationError(
+        value,
+        math.sqrt(n_bins / (math.pi * residuals.n_points)),
+        n_bins,
+        residuals.n_points,
+    )
 
 
 def ence_intercept(
-    held: Residuals, bins: Sequence[int] = (4, 6, 9, 12, 16, 20, 25)
+    residuals: Residuals, bin_counts: Sequence[int] = (4, 6, 9, 12, 16, 20, 25)
 ) -> Tensor:
     """Return the ENCE that is left when its growth with √k is taken away, `[...]`.
 
@@ -154,35 +159,39 @@ def ence_intercept(
     data of any size, slightly negative by chance.
 
     Args:
-        held: `[..., n]` residuals.
-        bins: at least two different numbers of bins.
+        residuals: `[..., n]` residuals.
+        bin_counts: at least two different numbers of bins.
 
     Raises:
         InputError: fewer than two numbers of bins, or more bins than points.
     """
-    if len(set(bins)) < 2:
-        raise InputError(must("bins", "hold two different numbers", list(bins)))
-    values = torch.stack([ence(held, count).value for count in bins], -1)
-    x = values.new_tensor(bins).sqrt()
+    if len(set(bin_counts)) < 2:
+        raise InputError(
+            error_message("bin_counts", "hold two different numbers", list(bin_counts))
+        )
+    values = torch.stack([ence(residuals, count).value for count in bin_counts], -1)
+    x = values.new_tensor(bin_counts).sqrt()
     dx = x - x.mean()
     slope = (values * dx).sum(-1) / dx.square().sum()
     return values.mean(-1) - slope * x.mean()
 
 
-def _cut(held: Residuals, bins: int) -> list[Tensor]:
-    check_count("bins", bins)
-    if bins > held.n:
-        condition = f"be at most the number of points, {held.n}"
-        raise InputError(must("bins", condition, bins))
-    order = held.variance.argsort(dim=-1, stable=True)
-    return list(order.tensor_split(bins, -1))
+def _equal_count_bins(residuals: Residuals, n_bins: int) -> list[Tensor]:
+    check_count("n_bins", n_bins)
+    if n_bins > residuals.n_points:
+        condition = f"be at most the number of points, {residuals.n_points}"
+        raise InputError(error_message("n_bins", condition, n_bins))
+    order = residuals.variance.argsort(dim=-1, stable=True)
+    return list(order.tensor_split(n_bins, -1))
 
 
-def _binned(held: Residuals, bins: int) -> tuple[list[Tensor], list[Tensor]]:
+def _binned_errors_and_variances(
+    residuals: Residuals, n_bins: int
+) -> tuple[list[Tensor], list[Tensor]]:
     """Return squared errors and variances of each bin, `[..., n / k]` each."""
-    parts = _cut(held, bins)
-    squared = held.error.square()
+    parts = _equal_count_bins(residuals, n_bins)
+    squared = residuals.error.square()
     return (
         [squared.gather(-1, part) for part in parts],
-        [held.variance.gather(-1, part) for part in parts],
+        [residuals.variance.gather(-1, part) for part in parts],
     )

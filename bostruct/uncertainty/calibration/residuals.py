@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, must
+from bostruct.errors import InputError, ShapeError, error_message
 from bostruct.uncertainty.prediction import Prediction
 
-Numbers = Tensor | np.ndarray | Sequence[float]
-Kind = Literal["observed", "latent"]
+ArrayLike = Tensor | np.ndarray | Sequence[float]
+VarianceKind = Literal["observed", "latent"]
 
-FLOOR = 1e-6  # of the median standard deviation
+RELATIVE_STD_FLOOR = 1e-6  # of the median standard deviation
 
 
-def numbers(name: str, value: Numbers) -> Tensor:
+def as_finite_tensor(name: str, value: ArrayLike) -> Tensor:
     """Return an array, a list or a tensor as a finite float64 tensor.
 
     Args:
@@ -40,11 +40,13 @@ def numbers(name: str, value: Numbers) -> Tensor:
     if not bool(found.isfinite().all()):
         bad = int((~found.isfinite()).sum())
         way_out = "Leave failed evaluations out."
-        raise InputError(must(name, "be finite", f"{bad} other entries", way_out))
+        raise InputError(
+            error_message(name, "be finite", f"{bad} other entries", way_out)
+        )
     return found
 
 
-def variances(name: str, value: Numbers) -> Tensor:
+def as_positive_tensor(name: str, value: ArrayLike) -> Tensor:
     """Return finite variances above zero as a float64 tensor.
 
     Args:
@@ -54,10 +56,12 @@ def variances(name: str, value: Numbers) -> Tensor:
     Raises:
         InputError: an entry is zero, negative or not finite.
     """
-    found = numbers(name, value)
+    found = as_finite_tensor(name, value)
     if bool((found <= 0).any()):
         way_out = "Add the noise, or leave out what the model takes for certain."
-        raise InputError(must(name, "be positive", float(found.min()), way_out))
+        raise InputError(
+            error_message(name, "be positive", float(found.min()), way_out)
+        )
     return found
 
 
@@ -73,7 +77,7 @@ class Residuals:
     Attributes:
         error: `[..., n]` target unit, truth minus mean.
         variance: `[..., n]` target unit squared.
-        floored: how many variances were lifted to the floor.
+        n_floored: how many variances were lifted to the floor.
 
     Raises:
         InputError: an entry is not finite, or a variance is not positive.
@@ -82,26 +86,28 @@ class Residuals:
 
     error: Tensor
     variance: Tensor
-    floored: int = 0
+    n_floored: int = 0
 
     def __post_init__(self) -> None:
-        numbers("error", self.error)
-        variances("variance", self.variance)
+        as_finite_tensor("error", self.error)
+        as_positive_tensor("variance", self.variance)
         if self.error.shape != self.variance.shape:
             condition = f"have the shape of the errors, {list(self.error.shape)}"
-            raise ShapeError(must("variance", condition, list(self.variance.shape)))
+            raise ShapeError(
+                error_message("variance", condition, list(self.variance.shape))
+            )
         if self.error.dim() < 1 or self.error.shape[-1] < 1:
             condition = "hold at least one point in its last dimension"
-            raise ShapeError(must("error", condition, list(self.error.shape)))
+            raise ShapeError(error_message("error", condition, list(self.error.shape)))
 
     @classmethod
-    def of(
+    def from_arrays(
         cls,
-        truth: Numbers,
-        mean: Numbers,
-        variance: Numbers,
+        truth: ArrayLike,
+        mean: ArrayLike,
+        variance: ArrayLike,
         *,
-        floor: float = FLOOR,
+        floor: float = RELATIVE_STD_FLOOR,
     ) -> Residuals:
         """Return the residuals of three arrays of the same shape.
 
@@ -120,40 +126,44 @@ class Residuals:
             InputError: an entry is not finite, or a variance is not positive.
             ShapeError: the shapes differ, or there is no point.
         """
-        y, m, s2 = numbers("truth", truth), numbers("mean", mean), variance
+        y, m, s2 = (
+            as_finite_tensor("truth", truth),
+            as_finite_tensor("mean", mean),
+            variance,
+        )
         if y.shape != m.shape:
             condition = f"have the shape of the truth, {list(y.shape)}"
-            raise ShapeError(must("mean", condition, list(m.shape)))
-        found = cls(y - m, variances("variance", s2))
+            raise ShapeError(error_message("mean", condition, list(m.shape)))
+        found = cls(y - m, as_positive_tensor("variance", s2))
         middle = found.variance.median(-1, keepdim=True).values
         least = floor**2 * middle
         low = found.variance < least
         return cls(found.error, found.variance.maximum(least), int(low.sum()))
 
     @classmethod
-    def judge(
+    def from_prediction(
         cls,
-        truth: Numbers,
+        truth: ArrayLike,
         prediction: Prediction,
         *,
-        kind: Kind = "observed",
-        floor: float = FLOOR,
+        variance_kind: VarianceKind = "observed",
+        floor: float = RELATIVE_STD_FLOOR,
     ) -> Residuals:
         """Return the residuals of predicted energies.
 
         Args:
             truth: `[b]` eV.
             prediction: of the same structures.
-            kind: "observed" if the truth carries noise, else "latent".
+            variance_kind: "observed" if the truth carries noise, else "latent".
             floor: as in `of`.
 
         Raises:
             InputError: an entry is not finite, or a variance is not positive.
             ShapeError: the shapes differ, or there is no point.
         """
-        latent = kind == "latent"
-        variance = prediction.variance if latent else prediction.observed
-        return cls.of(truth, prediction.mean, variance, floor=floor)
+        latent = variance_kind == "latent"
+        variance = prediction.variance if latent else prediction.predictive_variance
+        return cls.from_arrays(truth, prediction.mean, variance, floor=floor)
 
     @property
     def std(self) -> Tensor:
@@ -166,7 +176,7 @@ class Residuals:
         return self.error / self.std
 
     @property
-    def n(self) -> int:
+    def n_points(self) -> int:
         """Points of one batch."""
         return self.error.shape[-1]
 
@@ -176,7 +186,7 @@ class Residuals:
         both = torch.stack([self.error, self.variance]).detach().cpu().double()
         return hashlib.sha256(both.numpy().tobytes()).hexdigest()[:16]
 
-    def take(self, index: Tensor) -> Residuals:
+    def subset(self, index: Tensor) -> Residuals:
         """Return some points, or resamples of them, as new residuals.
 
         Args:
@@ -185,7 +195,7 @@ class Residuals:
         """
         return Residuals(self.error[..., index], self.variance[..., index])
 
-    def scaled(self, alpha2: Numbers) -> Residuals:
+    def scaled(self, alpha2: ArrayLike) -> Residuals:
         """Return the same errors beside variances times `alpha2`.
 
         Args:
@@ -194,6 +204,6 @@ class Residuals:
         Raises:
             InputError: a factor is not finite or not positive.
         """
-        factor = variances("alpha2", alpha2).unsqueeze(-1)
+        factor = as_positive_tensor("alpha2", alpha2).unsqueeze(-1)
         factor = factor.to(self.variance.device)
-        return Residuals(self.error, self.variance * factor, self.floored)
+        return Residuals(self.error, self.variance * factor, self.n_floored)

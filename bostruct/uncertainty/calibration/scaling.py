@@ -25,16 +25,26 @@ from typing import Any, Literal, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_count, check_share, must
-from bostruct.uncertainty.calibration.residuals import Numbers, Residuals, numbers
+from bostruct.errors import (
+    InputError,
+    ShapeError,
+    check_count,
+    check_fraction,
+    error_message,
+)
+from bostruct.uncertainty.calibration.residuals import (
+    ArrayLike,
+    Residuals,
+    as_finite_tensor,
+)
 from bostruct.uncertainty.prediction import Prediction
 
-Method = Literal["likelihood", "committee", "absolute", "median", "crps"]
+CalibrationMethod = Literal["likelihood", "committee", "absolute", "median", "crps"]
 
-LEAST = 8  # points: alpha2 of Gaussian errors is then known to sqrt(2/n) = 50 %
-LEAST_MEMBERS = 4  # the mean of 1/s2 over committees exists from here on
-STEADY_MEMBERS = 6  # and its variance from here on
-HALF = 0.45493642311957283  # median of chi-squared with one degree of freedom
+MIN_POINTS = 8  # points: alpha2 of Gaussian errors is then known to sqrt(2/n) = 50 %
+MIN_MEMBERS = 4  # the mean of 1/s2 over committees exists from here on
+RECOMMENDED_MEMBERS = 6  # and its variance from here on
+CHI2_MEDIAN = 0.45493642311957283  # median of chi-squared with one degree of freedom
 
 
 @final
@@ -46,29 +56,29 @@ class Calibration:
         alpha2: `[...]` 1, one for each batch. The spread from a member to the truth is
             alpha2 times the variance.
         method: how it was found.
-        n: calibration points of each batch.
-        members: of the committee, for "committee".
-        low: `[...]` lower end of the confidence interval, if one was asked for.
-        high: `[...]` its upper end.
-        source: hash of the residuals it was found from.
-        floored: variances that had been lifted to the floor.
+        n_points: calibration points of each batch.
+        n_members: of the committee, for "committee".
+        lower: `[...]` lower end of the confidence interval, if one was asked for.
+        upper: `[...]` its upper end.
+        residuals_hash: hash of the residuals it was found from.
+        n_floored: variances that had been lifted to the floor.
     """
 
     alpha2: Tensor
-    method: Method
-    n: int
-    members: int | None = None
-    low: Tensor | None = None
-    high: Tensor | None = None
-    source: str = ""
-    floored: int = 0
+    method: CalibrationMethod
+    n_points: int
+    n_members: int | None = None
+    lower: Tensor | None = None
+    upper: Tensor | None = None
+    residuals_hash: str = ""
+    n_floored: int = 0
 
     @property
     def alpha(self) -> Tensor:
         """Factor for standard deviations, `[...]` 1."""
         return self.alpha2.sqrt()
 
-    def variance(self, variance: Numbers) -> Tensor:
+    def calibrated_variance(self, variance: ArrayLike) -> Tensor:
         """Return calibrated variances, `[..., n]` target unit squared.
 
         Args:
@@ -77,9 +87,9 @@ class Calibration:
         Raises:
             InputError: an entry is not finite.
         """
-        return self._times(self.alpha2, numbers("variance", variance))
+        return self._multiply(self.alpha2, as_finite_tensor("variance", variance))
 
-    def expected(self, variance: Numbers) -> Tensor:
+    def expected_squared_error(self, variance: ArrayLike) -> Tensor:
         """Return the expected squared error of the mean, `[..., n]` unit squared.
 
         The mean of M members is off by s2 / M itself: (alpha2 + 1/M) s2. For the other
@@ -91,10 +101,12 @@ class Calibration:
         Raises:
             InputError: an entry is not finite.
         """
-        of_mean = 0.0 if self.members is None else 1.0 / self.members
-        return self._times(self.alpha2 + of_mean, numbers("variance", variance))
+        of_mean = 0.0 if self.n_members is None else 1.0 / self.n_members
+        return self._multiply(
+            self.alpha2 + of_mean, as_finite_tensor("variance", variance)
+        )
 
-    def spread(self, members: Numbers) -> Tensor:
+    def rescale_members(self, members: ArrayLike) -> Tensor:
         """Return members moved to the calibrated distance from their mean.
 
         ȳ + alpha (y - ȳ), to be propagated through whatever follows; Imbalzano et al.
@@ -105,11 +117,11 @@ class Calibration:
         Raises:
             InputError: an entry is not finite.
         """
-        y = numbers("members", members)
+        y = as_finite_tensor("members", members)
         mean = y.mean(0)
         return mean + self.alpha.to(y.device) * (y - mean)
 
-    def prediction(self, prediction: Prediction) -> Prediction:
+    def calibrated_prediction(self, prediction: Prediction) -> Prediction:
         """Return a prediction whose whole energy variance is calibrated.
 
         Latent variance, noise and covariance are scaled alike: scaling one of them
@@ -124,15 +136,15 @@ class Calibration:
         return replace(
             prediction,
             variance=prediction.variance * factor,
-            noise=prediction.noise * factor,
+            noise_variance=prediction.noise_variance * factor,
             covariance=None if covariance is None else covariance * factor,
-            members=None if members is None else self.spread(members),
+            members=None if members is None else self.rescale_members(members),
         )
 
     def to_json(self) -> str:
         """Return all of it as JSON, to be stored beside the model."""
-        lists = {name: _listed(getattr(self, name)) for name in _TENSORS}
-        plain = {name: getattr(self, name) for name in _PLAIN}
+        lists = {name: _to_list(getattr(self, name)) for name in _TENSOR_FIELDS}
+        plain = {name: getattr(self, name) for name in _PLAIN_FIELDS}
         return json.dumps({"kind": "calibration", **lists, **plain})
 
     @classmethod
@@ -142,31 +154,31 @@ class Calibration:
         Raises:
             InputError: it is something else.
         """
-        found = read(text, "calibration", (*_TENSORS, *_PLAIN))
-        for name in _TENSORS:
+        found = read_json_fields(text, "calibration", (*_TENSOR_FIELDS, *_PLAIN_FIELDS))
+        for name in _TENSOR_FIELDS:
             if found[name] is not None:
                 found[name] = torch.tensor(found[name], dtype=torch.float64)
         return cls(**found)
 
     @staticmethod
-    def _times(factor: Tensor, variance: Tensor) -> Tensor:
+    def _multiply(factor: Tensor, variance: Tensor) -> Tensor:
         factor = factor.to(variance.device)
         return variance * (factor.unsqueeze(-1) if factor.dim() else factor)
 
 
-_TENSORS = ("alpha2", "low", "high")
-_PLAIN = ("method", "n", "members", "source", "floored")
+_TENSOR_FIELDS = ("alpha2", "low", "high")
+_PLAIN_FIELDS = ("method", "n", "members", "source", "floored")
 
 
 def calibrate(
-    held: Residuals,
-    method: Method = "likelihood",
+    residuals: Residuals,
+    method: CalibrationMethod = "likelihood",
     *,
-    members: int | None = None,
+    n_members: int | None = None,
     ddof: int = 1,
     generator: torch.Generator | None = None,
-    level: float = 0.9,
-    draws: int = 500,
+    confidence: float = 0.9,
+    n_bootstrap: int = 500,
 ) -> Calibration:
     """Return the factor that brings predicted variances to the size of the errors.
 
@@ -183,61 +195,77 @@ def calibrate(
     residuals that were not fitted to.
 
     Args:
-        held: `[..., n]` residuals of one kind of target.
+        residuals: `[..., n]` residuals of one kind of target.
         method: one of the five.
-        members: M, for "committee" alone.
+        n_members: M, for "committee" alone.
         ddof: 1 if the variances have the divisor M - 1, 0 if M; for "committee" alone.
         generator: if given, resamples of the points give `low` and `high`.
-        level: of that interval.
-        draws: resamples.
+        confidence: of that interval.
+        n_bootstrap: resamples.
 
     Raises:
         InputError: fewer than 8 points, fewer than 4 members, members missing or not
             needed, an unknown method, or errors that are all zero.
         ShapeError: an interval was asked for batches.
     """
-    if held.n < LEAST:
+    if residuals.n_points < MIN_POINTS:
         way_out = "With fewer, alpha2 is known to worse than 50 %: evaluate more."
-        raise InputError(must("held", f"hold at least {LEAST} points", held.n, way_out))
-    if method not in get_args(Method):
-        condition = "be one of " + ", ".join(get_args(Method))
-        raise InputError(must("method", condition, repr(method)))
-    _check_members(method, members, ddof)
-    alpha2 = _alpha2(held, method, members, ddof)
+        raise InputError(
+            error_message(
+                "residuals",
+                f"hold at least {MIN_POINTS} points",
+                residuals.n_points,
+                way_out,
+            )
+        )
+    if method not in get_args(CalibrationMethod):
+        condition = "be one of " + ", ".join(get_args(CalibrationMethod))
+        raise InputError(error_message("method", condition, repr(method)))
+    _check_members(method, n_members, ddof)
+    alpha2 = _estimate_alpha2(residuals, method, n_members, ddof)
     if method == "committee":
-        alpha2 = _clamped(alpha2)
+        alpha2 = _clamp_negative(alpha2)
     elif bool((alpha2 <= 0).any()):
         way_out = "Errors of zero carry no scale: are these held-out data?"
-        raise InputError(must("alpha2", "be positive", 0.0, way_out))
+        raise InputError(error_message("alpha2", "be positive", 0.0, way_out))
     low = high = None
     if generator is not None:
-        low, high = _interval(held, method, members, ddof, generator, level, draws)
+        low, high = _bootstrap_interval(
+            residuals, method, n_members, ddof, generator, confidence, n_bootstrap
+        )
     return Calibration(
-        alpha2, method, held.n, members, low, high, held.hash, held.floored
+        alpha2,
+        method,
+        residuals.n_points,
+        n_members,
+        low,
+        high,
+        residuals.hash,
+        residuals.n_floored,
     )
 
 
-def _check_members(method: str, members: int | None, ddof: int) -> None:
-    if (method == "committee") != (members is not None):
+def _check_members(method: str, n_members: int | None, ddof: int) -> None:
+    if (method == "committee") != (n_members is not None):
         condition = "be given for the method committee and for no other"
         way_out = "Variances that are computed, not sampled, take likelihood."
-        raise InputError(must("members", condition, members, way_out))
-    if members is None:
+        raise InputError(error_message("n_members", condition, n_members, way_out))
+    if n_members is None:
         return
     way_out = "With fewer the mean of e²/s2 does not exist; try likelihood."
-    check_count("members", members, LEAST_MEMBERS, way_out)
+    check_count("n_members", n_members, MIN_MEMBERS, way_out)
     if ddof not in (0, 1):
         condition = "be 1 for the divisor M - 1 or 0 for M"
-        raise InputError(must("ddof", condition, ddof))
-    if members < STEADY_MEMBERS:
+        raise InputError(error_message("ddof", condition, ddof))
+    if n_members < RECOMMENDED_MEMBERS:
         warnings.warn(
-            f"alpha2 from {members} members is right on average, but scatters without "
-            f"bound. Take {STEADY_MEMBERS} members or more.",
+            f"alpha2 from {n_members} members is right on average, but scatters without "
+            f"bound. Take {RECOMMENDED_MEMBERS} members or more.",
             stacklevel=3,
         )
 
 
-def _clamped(alpha2: Tensor) -> Tensor:
+def _clamp_negative(alpha2: Tensor) -> Tensor:
     if bool((alpha2 < 0).any()):
         warnings.warn(
             f"alpha2 came out negative ({float(alpha2.min()):.3g}) and is lifted to "
@@ -247,32 +275,34 @@ def _clamped(alpha2: Tensor) -> Tensor:
     return alpha2.clamp(min=0)
 
 
-def _alpha2(held: Residuals, method: Method, members: int | None, ddof: int) -> Tensor:
+def _estimate_alpha2(
+    residuals: Residuals, method: CalibrationMethod, n_members: int | None, ddof: int
+) -> Tensor:
     """Return the factor of each batch, `[...]`, unchecked."""
-    z = held.z
+    z = residuals.z
     if method == "absolute":
         return (math.pi / 2) * z.abs().mean(-1) ** 2
     if method == "median":
         z2 = z.square().sort(-1).values
-        n = held.n
-        return (z2[..., (n - 1) // 2] + z2[..., n // 2]) / (2 * HALF)
+        n = residuals.n_points
+        return (z2[..., (n - 1) // 2] + z2[..., n // 2]) / (2 * CHI2_MEDIAN)
     if method == "crps":
-        return _crps_scale(held) ** 2
+        return _crps_scale(residuals) ** 2
     ratio = z.square().mean(-1)  # (26)
-    if members is None:
+    if n_members is None:
         return ratio
     if ddof == 0:
-        ratio = ratio * (members - 1) / members
-    return ratio * (members - 3) / (members - 1) - 1 / members  # (27)
+        ratio = ratio * (n_members - 1) / n_members
+    return ratio * (n_members - 3) / (n_members - 1) - 1 / n_members  # (27)
 
 
-def _crps_scale(held: Residuals) -> Tensor:
+def _crps_scale(residuals: Residuals) -> Tensor:
     """Return the a at which the CRPS of standard deviations a s is least, `[...]`.
 
     d CRPS / d a = sum s [2 φ(z / a) - 1/√π], which grows with a. A term is zero where
     (z / a)² = ln 2, so the root is below max |z| / √ln 2.
     """
-    z, s = held.z, held.std
+    z, s = residuals.z, residuals.std
     high = z.abs().amax(-1) / math.sqrt(math.log(2))
     low = torch.zeros_like(high)
     for _ in range(80):
@@ -284,32 +314,38 @@ def _crps_scale(held: Residuals) -> Tensor:
     return (low + high) / 2
 
 
-def _interval(
-    held: Residuals,
-    method: Method,
-    members: int | None,
+def _bootstrap_interval(
+    residuals: Residuals,
+    method: CalibrationMethod,
+    n_members: int | None,
     ddof: int,
     generator: torch.Generator,
-    level: float,
-    draws: int,
+    confidence: float,
+    n_bootstrap: int,
 ) -> tuple[Tensor, Tensor]:
-    """Return the interval of `level` from resampled points, two scalars."""
-    if held.error.dim() != 1:
+    """Return the interval of `confidence` from resampled points, two scalars."""
+    if residuals.error.dim() != 1:
         way_out = "Ask for the interval of one batch at a time."
         raise ShapeError(
-            must("held", "have shape [n]", list(held.error.shape), way_out)
+            error_message(
+                "residuals", "have shape [n]", list(residuals.error.shape), way_out
+            )
         )
-    check_share("level", level)
-    check_count("draws", draws, 2)
-    index = torch.randint(held.n, (draws, held.n), generator=generator)
-    index = index.to(held.error.device)
-    found = _alpha2(held.take(index), method, members, ddof).clamp(min=0)
-    tails = found.new_tensor([(1 - level) / 2, (1 + level) / 2])
+    check_fraction("confidence", confidence)
+    check_count("n_bootstrap", n_bootstrap, 2)
+    index = torch.randint(
+        residuals.n_points, (n_bootstrap, residuals.n_points), generator=generator
+    )
+    index = index.to(residuals.error.device)
+    found = _estimate_alpha2(residuals.subset(index), method, n_members, ddof).clamp(
+        min=0
+    )
+    tails = found.new_tensor([(1 - confidence) / 2, (1 + confidence) / 2])
     low, high = torch.quantile(found, tails)
     return low, high
 
 
-def read(text: str, kind: str, names: tuple[str, ...]) -> dict[str, Any]:
+def read_json_fields(text: str, kind: str, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the fields that were stored for one kind of calibration.
 
     Raises:
@@ -318,13 +354,13 @@ def read(text: str, kind: str, names: tuple[str, ...]) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(must("text", "be JSON", repr(text[:40]))) from error
+        raise InputError(error_message("text", "be JSON", repr(text[:40]))) from error
     wanted = {"kind", *names}
     if not isinstance(found, dict) or set(found) != wanted or found["kind"] != kind:
         condition = f"be a stored {kind}"
-        raise InputError(must("text", condition, repr(text[:40])))
+        raise InputError(error_message("text", condition, repr(text[:40])))
     return {name: found[name] for name in names}
 
 
-def _listed(value: Tensor | None) -> object:
+def _to_list(value: Tensor | None) -> object:
     return None if value is None else value.tolist()

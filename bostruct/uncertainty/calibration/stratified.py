@@ -20,16 +20,26 @@ import torch
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_count, check_share, must
-from bostruct.uncertainty.calibration.conformal import by_label
-from bostruct.uncertainty.calibration.reliability import BinnedError, ence
-from bostruct.uncertainty.calibration.residuals import Numbers, Residuals, numbers
+from bostruct.errors import (
+    InputError,
+    ShapeError,
+    check_count,
+    check_fraction,
+    error_message,
+)
+from bostruct.uncertainty.calibration.conformal import indices_by_label
+from bostruct.uncertainty.calibration.reliability import BinnedCalibrationError, ence
+from bostruct.uncertainty.calibration.residuals import (
+    ArrayLike,
+    Residuals,
+    as_finite_tensor,
+)
 from bostruct.uncertainty.calibration.scaling import (
-    LEAST,
+    MIN_POINTS,
     Calibration,
-    Method,
+    CalibrationMethod,
     calibrate,
-    read,
+    read_json_fields,
 )
 
 
@@ -40,24 +50,24 @@ class Stratum:
 
     Attributes:
         label: of the stratum.
-        n: points.
-        ratio: mean ζ², 1: the alpha2 of (26) that the stratum would take.
-        low: 1, lower end of the interval of `ratio`.
-        high: 1, its upper end.
+        n_points: points.
+        mean_z2: mean ζ², 1: the alpha2 of (26) that the stratum would take.
+        lower: 1, lower end of the interval of `mean_z2`.
+        upper: 1, its upper end.
         ence: of the stratum, in bins of 8 points or more, 10 at most.
     """
 
     label: Hashable
-    n: int
-    ratio: float
-    low: float
-    high: float
-    ence: BinnedError
+    n_points: int
+    mean_z2: float
+    lower: float
+    upper: float
+    ence: BinnedCalibrationError
 
     @property
-    def flagged(self) -> bool:
+    def is_flagged(self) -> bool:
         """Whether the interval excludes one."""
-        return not self.low <= 1 <= self.high
+        return not self.lower <= 1 <= self.upper
 
 
 @final
@@ -67,56 +77,56 @@ class Strata:
 
     Attributes:
         strata: one each.
-        level: probability that no calibrated stratum is flagged.
+        confidence: probability that no calibrated stratum is flagged.
     """
 
     strata: tuple[Stratum, ...]
-    level: float
+    confidence: float
 
     @property
-    def calibrated(self) -> bool:
+    def is_calibrated(self) -> bool:
         """Whether no stratum is flagged."""
-        return not self.flagged
+        return not self.flagged_strata
 
     @property
-    def flagged(self) -> tuple[Stratum, ...]:
+    def flagged_strata(self) -> tuple[Stratum, ...]:
         """The strata whose intervals exclude one."""
-        return tuple(stratum for stratum in self.strata if stratum.flagged)
+        return tuple(stratum for stratum in self.strata if stratum.is_flagged)
 
 
-def quantile_labels(values: Numbers, count: int) -> Tensor:
+def quantile_labels(values: ArrayLike, n_groups: int) -> Tensor:
     """Return which part of equal count each value falls in, `[n]` from 0.
 
     Ties keep their order.
 
     Args:
         values: `[n]` any one feature: s, atoms, volume, distance to the data.
-        count: parts.
+        n_groups: parts.
 
     Raises:
         InputError: an entry is not finite, or there are more parts than values.
         ShapeError: not one row.
     """
-    value = numbers("values", values)
+    value = as_finite_tensor("values", values)
     if value.dim() != 1:
-        raise ShapeError(must("values", "have shape [n]", list(value.shape)))
-    check_count("count", count)
-    if count > len(value):
+        raise ShapeError(error_message("values", "have shape [n]", list(value.shape)))
+    check_count("n_groups", n_groups)
+    if n_groups > len(value):
         condition = f"be at most the number of values, {len(value)}"
-        raise InputError(must("count", condition, count))
+        raise InputError(error_message("n_groups", condition, n_groups))
     label = torch.zeros(len(value), dtype=torch.long, device=value.device)
-    for i, part in enumerate(value.argsort(stable=True).tensor_split(count)):
+    for i, part in enumerate(value.argsort(stable=True).tensor_split(n_groups)):
         label[part] = i
     return label
 
 
 def adaptivity(
-    held: Residuals,
+    residuals: Residuals,
     labels: Iterable[Hashable],
     *,
-    level: float = 0.95,
+    confidence: float = 0.95,
     generator: torch.Generator | None = None,
-    draws: int = 1000,
+    n_bootstrap: int = 1000,
 ) -> Strata:
     """Return mean ζ² of each stratum with an interval, all of which hold together.
 
@@ -125,75 +135,91 @@ def adaptivity(
     resamples. Calibrate first, or a wrong common factor flags all.
 
     Args:
-        held: `[n]` residuals.
+        residuals: `[n]` residuals.
         labels: n of them: species, composition, size class, phase.
-        level: probability that calibrated strata all pass, shared among them equally.
+        confidence: probability that calibrated strata all pass, shared among them equally.
         generator: if given, for resamples.
-        draws: resamples.
+        n_bootstrap: resamples.
 
     Raises:
         InputError: a stratum of fewer than 8 points, or a level outside 0 to 1.
         ShapeError: residuals with batches, or another number of labels.
     """
-    if held.error.dim() != 1:
-        raise ShapeError(must("held", "have shape [n]", list(held.error.shape)))
-    check_share("level", level)
-    parts = by_label(labels, held.n)
-    tail = (1 - level) / len(parts) / 2
+    if residuals.error.dim() != 1:
+        raise ShapeError(
+            error_message("residuals", "have shape [n]", list(residuals.error.shape))
+        )
+    check_fraction("confidence", confidence)
+    parts = indices_by_label(labels, residuals.n_points)
+    tail = (1 - confidence) / len(parts) / 2
     found = []
     for label, index in parts.items():
-        part = held.take(index.to(held.error.device))
-        if part.n < LEAST:
+        part = residuals.subset(index.to(residuals.error.device))
+        if part.n_points < MIN_POINTS:
             way_out = "Merge small strata."
-            condition = f"leave at least {LEAST} points to {label!r}"
-            raise InputError(must("labels", condition, part.n, way_out))
-        low, high = _interval(part.z.square(), tail, generator, draws)
+            condition = f"leave at least {MIN_POINTS} points to {label!r}"
+            raise InputError(error_message("labels", condition, part.n_points, way_out))
+        low, high = _mean_z2_interval(part.z.square(), tail, generator, n_bootstrap)
         ratio = float(part.z.square().mean())
-        binned = ence(part, max(1, min(10, part.n // LEAST)))
-        found.append(Stratum(label, part.n, ratio, low, high, binned))
-    return Strata(tuple(found), level)
+        binned = ence(part, max(1, min(10, part.n_points // MIN_POINTS)))
+        found.append(Stratum(label, part.n_points, ratio, low, high, binned))
+    return Strata(tuple(found), confidence)
 
 
-def _interval(
-    z2: Tensor, tail: float, generator: torch.Generator | None, draws: int
+def _mean_z2_interval(
+    z2: Tensor,
+    tail_probability: float,
+    generator: torch.Generator | None,
+    n_bootstrap: int,
 ) -> tuple[float, float]:
-    """Return what the mean of z² lies between but for `tail` on either side."""
+    """Return what the mean of z² lies between but for `tail_probability` on either side."""
     n = len(z2)
     if generator is None:
         half, ratio = n / 2, float(z2.mean())
-        ends = [ratio * half / float(gammaincinv(half, x)) for x in (1 - tail, tail)]
+        ends = [
+            ratio * half / float(gammaincinv(half, x))
+            for x in (1 - tail_probability, tail_probability)
+        ]
     else:
-        check_count("draws", draws, 2)
-        index = torch.randint(n, (draws, n), generator=generator).to(z2.device)
+        check_count("n_bootstrap", n_bootstrap, 2)
+        index = torch.randint(n, (n_bootstrap, n), generator=generator).to(z2.device)
         means = z2[index].mean(-1)
-        ends = torch.quantile(means, means.new_tensor([tail, 1 - tail])).tolist()
+        ends = torch.quantile(
+            means, means.new_tensor([tail_probability, 1 - tail_probability])
+        ).tolist()
     low, high = ends
     return low, high
 
 
 def consistency(
-    held: Residuals,
-    count: int = 5,
+    residuals: Residuals,
+    n_groups: int = 5,
     *,
-    level: float = 0.95,
+    confidence: float = 0.95,
     generator: torch.Generator | None = None,
-    draws: int = 1000,
+    n_bootstrap: int = 1000,
 ) -> Strata:
     """Return mean ζ² in parts of equal count by predicted variance, as `adaptivity`.
 
     Args:
-        held: `[n]` residuals.
-        count: parts, labelled from 0 for the smallest variances.
-        level: probability that calibrated strata all pass.
+        residuals: `[n]` residuals.
+        n_groups: parts, labelled from 0 for the smallest variances.
+        confidence: probability that calibrated strata all pass.
         generator: if given, for resamples.
-        draws: resamples.
+        n_bootstrap: resamples.
 
     Raises:
         InputError: fewer than 8 points in a part, or a level outside 0 to 1.
         ShapeError: residuals with batches.
     """
-    labels = quantile_labels(held.variance, count)
-    return adaptivity(held, labels, level=level, generator=generator, draws=draws)
+    labels = quantile_labels(residuals.variance, n_groups)
+    return adaptivity(
+        residuals,
+        labels,
+        confidence=confidence,
+        generator=generator,
+        n_bootstrap=n_bootstrap,
+    )
 
 
 @final
@@ -203,51 +229,57 @@ class GroupedCalibration:
 
     Attributes:
         groups: label to factor, for strata of 8 points and more.
-        rest: the factor of all points together, for smaller strata and new labels.
+        fallback: the factor of all points together, for smaller strata and new labels.
     """
 
     groups: dict[Hashable, Calibration]
-    rest: Calibration
+    fallback: Calibration
 
     @classmethod
-    def of(
+    def from_residuals(
         cls,
-        held: Residuals,
+        residuals: Residuals,
         labels: Iterable[Hashable],
-        method: Method = "likelihood",
+        method: CalibrationMethod = "likelihood",
         *,
-        members: int | None = None,
+        n_members: int | None = None,
         ddof: int = 1,
     ) -> GroupedCalibration:
         """Return the factors of residuals by label; see `calibrate`.
 
         Args:
-            held: `[n]` residuals, not fitted to.
+            residuals: `[n]` residuals, not fitted to.
             labels: n of them, known without the truth.
             method: as in `calibrate`.
-            members: as in `calibrate`.
+            n_members: as in `calibrate`.
             ddof: as in `calibrate`.
 
         Raises:
             InputError: as in `calibrate`.
             ShapeError: residuals with batches, or another number of labels.
         """
-        if held.error.dim() != 1:
-            raise ShapeError(must("held", "have shape [n]", list(held.error.shape)))
-        rest = calibrate(held, method, members=members, ddof=ddof)
+        if residuals.error.dim() != 1:
+            raise ShapeError(
+                error_message(
+                    "residuals", "have shape [n]", list(residuals.error.shape)
+                )
+            )
+        rest = calibrate(residuals, method, n_members=n_members, ddof=ddof)
         groups = {
             label: calibrate(
-                held.take(index.to(held.error.device)),
+                residuals.subset(index.to(residuals.error.device)),
                 method,
-                members=members,
+                n_members=n_members,
                 ddof=ddof,
             )
-            for label, index in by_label(labels, held.n).items()
-            if len(index) >= LEAST
+            for label, index in indices_by_label(labels, residuals.n_points).items()
+            if len(index) >= MIN_POINTS
         }
         return cls(groups, rest)
 
-    def variance(self, variance: Numbers, labels: Iterable[Hashable]) -> Tensor:
+    def calibrated_variance(
+        self, variance: ArrayLike, labels: Iterable[Hashable]
+    ) -> Tensor:
         """Return calibrated variances, `[b]` target unit squared.
 
         Args:
@@ -258,12 +290,16 @@ class GroupedCalibration:
             InputError: an entry is not finite.
             ShapeError: not one row, or another number of labels.
         """
-        s2 = numbers("variance", variance)
+        s2 = as_finite_tensor("variance", variance)
         if s2.dim() != 1:
-            raise ShapeError(must("variance", "have shape [b]", list(s2.shape)))
+            raise ShapeError(
+                error_message("variance", "have shape [b]", list(s2.shape))
+            )
         found = s2.clone()
-        for label, index in by_label(labels, len(s2)).items():
-            found[index] = self.groups.get(label, self.rest).variance(s2[index])
+        for label, index in indices_by_label(labels, len(s2)).items():
+            found[index] = self.groups.get(label, self.fallback).calibrated_variance(
+                s2[index]
+            )
         return found
 
     def to_json(self) -> str:
@@ -275,9 +311,9 @@ class GroupedCalibration:
         for label in self.groups:
             if not isinstance(label, str | int):
                 condition = "be texts or integers to be stored"
-                raise InputError(must("labels", condition, repr(label)))
+                raise InputError(error_message("labels", condition, repr(label)))
         groups = [[label, each.to_json()] for label, each in self.groups.items()]
-        rest = self.rest.to_json()
+        rest = self.fallback.to_json()
         return json.dumps({"kind": "groups", "groups": groups, "rest": rest})
 
     @classmethod
@@ -287,6 +323,6 @@ class GroupedCalibration:
         Raises:
             InputError: it is something else.
         """
-        found = read(text, "groups", ("groups", "rest"))
+        found = read_json_fields(text, "groups", ("groups", "rest"))
         groups = {label: Calibration.from_json(each) for label, each in found["groups"]}
         return cls(groups, Calibration.from_json(found["rest"]))

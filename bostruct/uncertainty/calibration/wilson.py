@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 
-from bostruct.errors import InputError, check_count, must
+from bostruct.errors import InputError, check_count, error_message
 
-Z = 1.959963984540054
+Z_95 = 1.959963984540054
 """Two-sided 95 %."""
 
 
-def wilson(k: int, n: int, z: float = Z) -> tuple[float, float]:
+def wilson_interval(k: int, n: int, z: float = Z_95) -> tuple[float, float]:
     """Return Wilson's score interval of a share of k in n.
 
     With p = k / n, the ends are the solutions p' of (p - p')^2 = z^2 p' (1 - p') / n
@@ -29,7 +29,7 @@ def wilson(k: int, n: int, z: float = Z) -> tuple[float, float]:
     """
     check_count("n", n, 0)
     if not 0 <= k <= n:
-        raise InputError(must("k", f"be between 0 and {n}", k))
+        raise InputError(error_message("k", f"be between 0 and {n}", k))
     if n == 0:
         return 0.0, 1.0
     share = k / n

@@ -16,18 +16,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_count, must
-from bostruct.uncertainty.linear_model.sufficient_statistics import check_rows
+from bostruct.errors import InputError, check_count, error_message
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_finite_rows
 
 
-class Consensus(NamedTuple):
+class EnsembleMoments(NamedTuple):
     """Mean `[...]` eV and variance `[...]` eV² (divisor M - 1) of a committee."""
 
     mean: Tensor
     variance: Tensor
 
 
-def consensus(members: Tensor) -> Consensus:
+def ensemble_mean_variance(members: Tensor) -> EnsembleMoments:
     """Return mean (17) and variance (18) of members `[M, ...]`.
 
     In float64 and in two passes: energies may be 1e5 eV and their spread 1e-3 eV.
@@ -42,7 +42,7 @@ def consensus(members: Tensor) -> Consensus:
     gap = y - guess
     rest = gap.mean(0)
     variance = (gap - rest).square().sum(0) / (len(y) - 1)
-    return Consensus(guess + rest, variance)
+    return EnsembleMoments(guess + rest, variance)
 
 
 def check_members(members: Tensor) -> Tensor:
@@ -52,12 +52,12 @@ def check_members(members: Tensor) -> Tensor:
         ShapeError: there are no members.
         InputError: there is one, or a number is not finite.
     """
-    check_rows("members", members)
+    check_finite_rows("members", members)
     check_count("members", len(members), 2, "One member has no spread.")
     return members.to(torch.float64)
 
 
-def unbiased(variance: Tensor, members: int) -> Tensor:
+def unbiased_variance(variance: Tensor, n_members: int) -> Tensor:
     """Return a variance of divisor M as one of divisor M - 1, `[...]`.
 
     MACE's committee calculator and the tables of Tran et al. (Mach. Learn.: Sci.
@@ -66,32 +66,34 @@ def unbiased(variance: Tensor, members: int) -> Tensor:
     Raises:
         InputError: there are fewer than 2 members, or a variance is negative.
     """
-    check_count("members", members, 2, "One member has no spread.")
+    check_count("n_members", n_members, 2, "One member has no spread.")
     if not bool((variance.isfinite() & (variance >= 0)).all()):
         wanted = "be finite and not negative"
-        raise InputError(must("variance", wanted, float(variance.min())))
-    return variance * (members / (members - 1))
+        raise InputError(error_message("variance", wanted, float(variance.min())))
+    return variance * (n_members / (n_members - 1))
 
 
-def subsamples(
-    rows: int, members: int, generator: torch.Generator, *, size: int | None = None
+def subsample_rows(
+    n_rows: int, n_members: int, generator: torch.Generator, *, size: int | None = None
 ) -> Tensor:
     """Return the rows that each member is trained on, `[M, size]`, without repetition.
 
     Args:
-        rows: n, the training rows there are.
-        members: M, at least 2.
+        n_rows: n, the training rows there are.
+        n_members: M, at least 2.
         generator: on the CPU.
         size: rows of a member; (M - 1) n / M, if not given, as is usual.
 
     Raises:
-        InputError: a number is too small, or `size` exceeds `rows`.
+        InputError: a number is too small, or `size` exceeds `n_rows`.
     """
-    check_count("members", members, 2, "One member has no spread.")
-    check_count("rows", rows, 2)
-    size = (members - 1) * rows // members if size is None else size
+    check_count("n_members", n_members, 2, "One member has no spread.")
+    check_count("n_rows", n_rows, 2)
+    size = (n_members - 1) * n_rows // n_members if size is None else size
     check_count("size", size, 1)
-    if size > rows:
-        raise InputError(must("size", f"be at most the {rows} rows there are", size))
-    order = torch.rand((members, rows), generator=generator).argsort(1)
+    if size > n_rows:
+        raise InputError(
+            error_message("size", f"be at most the {n_rows} rows there are", size)
+        )
+    order = torch.rand((n_members, n_rows), generator=generator).argsort(1)
     return order[:, :size].sort(1).values

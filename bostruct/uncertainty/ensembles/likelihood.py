@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, must
+from bostruct.errors import InputError, ShapeError, error_message
 
 
 def gaussian_nll(error: Tensor, variance: Tensor) -> Tensor:
@@ -56,11 +56,11 @@ def beta_nll(error: Tensor, variance: Tensor, beta: float = 0.5) -> Tensor:
         InputError: a variance is not positive, or beta is out of range.
     """
     if not 0 <= beta <= 1:
-        raise InputError(must("beta", "be from 0 to 1", beta, "Try 0.5."))
+        raise InputError(error_message("beta", "be from 0 to 1", beta, "Try 0.5."))
     return variance.detach() ** beta * gaussian_nll(error, variance)
 
 
-class Shares(NamedTuple):
+class VarianceDecomposition(NamedTuple):
     """Variances `[...]` eV²: between the members, and what they predict themselves."""
 
     between: Tensor
@@ -72,7 +72,9 @@ class Shares(NamedTuple):
         return self.between + self.within
 
 
-def ensemble_variance(means: Tensor, variances: Tensor, ddof: int = 1) -> Shares:
+def decompose_variance(
+    means: Tensor, variances: Tensor, ddof: int = 1
+) -> VarianceDecomposition:
     """Return the two terms of (20) for members that predict variances, `[...]`.
 
     With the divisor M it is the variance of the mixture of their Gaussians with equal
@@ -89,23 +91,23 @@ def ensemble_variance(means: Tensor, variances: Tensor, ddof: int = 1) -> Shares
     """
     if means.shape != variances.shape:
         condition = f"have the shape {list(means.shape)} of the means"
-        raise ShapeError(must("variances", condition, list(variances.shape)))
+        raise ShapeError(error_message("variances", condition, list(variances.shape)))
     if ddof not in (0, 1):
         condition = "be 1 for the divisor M - 1 or 0 for M"
-        raise InputError(must("ddof", condition, ddof))
+        raise InputError(error_message("ddof", condition, ddof))
     if len(means) <= ddof:
         condition = f"hold more than {ddof} members"
-        raise InputError(must("means", condition, len(means), "Try `ddof=0`."))
+        raise InputError(error_message("means", condition, len(means), "Try `ddof=0`."))
     if bool((variances < 0).any()):
         condition = "be not negative"
-        raise InputError(must("variances", condition, float(variances.min())))
+        raise InputError(error_message("variances", condition, float(variances.min())))
     gap = means - means.mean(0)
     between = gap.square().sum(0) / (len(means) - ddof)
-    return Shares(between, variances.mean(0))
+    return VarianceDecomposition(between, variances.mean(0))
 
 
 def _check_positive(variance: Tensor) -> None:
     if not bool((variance.detach() > 0).all()):
         least = float(torch.min(variance.detach()))
         way_out = "Add the square of the smallest deviation that matters."
-        raise InputError(must("variance", "be positive", least, way_out))
+        raise InputError(error_message("variance", "be positive", least, way_out))

@@ -27,16 +27,16 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_positive, must
-from bostruct.uncertainty.ensembles.committee import Consensus
+from bostruct.errors import InputError, ShapeError, check_positive, error_message
+from bostruct.uncertainty.ensembles.committee import EnsembleMoments
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_among,
-    check_rows,
+    check_choice,
+    check_finite_rows,
 )
 
-Mode = Literal["independent", "correlated", "mixture"]
+MixtureMode = Literal["independent", "correlated", "mixture"]
 
-NORMAL = 1e-6  # by how much the sum of gates may miss 1
+GATE_SUM_TOLERANCE = 1e-6  # by how much the sum of gates may miss 1
 
 
 def distance_gates(distance: Tensor, *, sharpness: float = 1.0) -> Tensor:
@@ -54,10 +54,10 @@ def distance_gates(distance: Tensor, *, sharpness: float = 1.0) -> Tensor:
         InputError: one is negative or not finite, or sharpness is not positive.
     """
     check_positive("sharpness", sharpness)
-    check_rows("distance", distance)
+    check_finite_rows("distance", distance)
     if float(distance.detach().min()) < 0:
         least = float(distance.detach().min())
-        raise InputError(must("distance", "not be negative", least))
+        raise InputError(error_message("distance", "not be negative", least))
     # `where` still differentiates the branch it drops: no zero may enter 1 / d.
     touches = distance <= sharpness / torch.finfo(distance.dtype).max
     far = torch.where(touches, torch.ones_like(distance), distance)
@@ -78,18 +78,18 @@ def density_gates(log_density: Tensor) -> Tensor:
         ShapeError: there are no densities.
         InputError: one is not finite.
     """
-    check_rows("log_density", log_density)
+    check_finite_rows("log_density", log_density)
     return torch.log_softmax(log_density, -1).exp()
 
 
-def mix(
+def mix_experts(
     mean: Tensor,
     variance: Tensor,
     gates: Tensor,
-    mode: Mode = "mixture",
+    mode: MixtureMode = "mixture",
     *,
     covariance: Tensor | None = None,
-) -> Consensus:
+) -> EnsembleMoments:
     """Return the mean (21) and a variance of several experts, `[...]`, differentiable.
 
     Args:
@@ -104,37 +104,41 @@ def mix(
         InputError: a number is not finite, a variance or gate negative, gates do not
             add up to 1, the mode is unknown, or a covariance is given to another mode.
     """
-    check_among("mode", mode, get_args(Mode))
-    check_rows("mean", mean)
+    check_choice("mode", mode, get_args(MixtureMode))
+    check_finite_rows("mean", mean)
     for name, value in (("variance", variance), ("gates", gates)):
         if value.shape != mean.shape:
             wanted = f"have the shape {list(mean.shape)} of the mean"
-            raise ShapeError(must(name, wanted, f"shape {list(value.shape)}"))
-        check_rows(name, value)
+            raise ShapeError(error_message(name, wanted, f"shape {list(value.shape)}"))
+        check_finite_rows(name, value)
         if float(value.detach().min()) < 0:
             least = float(value.detach().min())
-            raise InputError(must(name, "not be negative", least))
+            raise InputError(error_message(name, "not be negative", least))
     gap = float((gates.detach().sum(-1) - 1).abs().max())
-    if gap > NORMAL:
-        raise InputError(must("gates", "add up to 1", f"a sum off by {gap:.3g}"))
+    if gap > GATE_SUM_TOLERANCE:
+        raise InputError(
+            error_message("gates", "add up to 1", f"a sum off by {gap:.3g}")
+        )
     if covariance is not None and mode != "correlated":
         wanted = "be given for the mode correlated and for no other"
-        raise InputError(must("covariance", wanted, mode))
+        raise InputError(error_message("covariance", wanted, mode))
     total = (gates * mean).sum(-1)
     if mode == "independent":
-        return Consensus(total, (gates.square() * variance).sum(-1))
+        return EnsembleMoments(total, (gates.square() * variance).sum(-1))
     if mode == "mixture":
         # Around the mean, as energies may be 1e5 eV and their differences 1e-3 eV.
         apart = (mean - total.unsqueeze(-1)).square()
-        return Consensus(total, (gates * (variance + apart)).sum(-1))
+        return EnsembleMoments(total, (gates * (variance + apart)).sum(-1))
     if covariance is None:
         # A root has no slope at zero; an expert without variance adds none.
         safe = torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()
         deviation = torch.where(variance > 0, safe, torch.zeros_like(safe))
-        return Consensus(total, (gates * deviation).sum(-1).square())
+        return EnsembleMoments(total, (gates * deviation).sum(-1).square())
     if covariance.shape != (*mean.shape, mean.shape[-1]):
         wanted = f"have the shape {[*mean.shape, mean.shape[-1]]}"
-        raise ShapeError(must("covariance", wanted, f"shape {list(covariance.shape)}"))
-    check_rows("covariance", covariance)
+        raise ShapeError(
+            error_message("covariance", wanted, f"shape {list(covariance.shape)}")
+        )
+    check_finite_rows("covariance", covariance)
     found = torch.einsum("...k,...kl,...l->...", gates, covariance, gates)
-    return Consensus(total, found.clamp(min=0))
+    return EnsembleMoments(total, found.clamp(min=0))

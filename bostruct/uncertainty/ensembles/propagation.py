@@ -21,16 +21,19 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_positive, must
-from bostruct.uncertainty.ensembles.committee import check_members, consensus
-from bostruct.uncertainty.linear_model.bayesian_linear_model import Metric
+from bostruct.errors import InputError, ShapeError, check_positive, error_message
+from bostruct.uncertainty.ensembles.committee import (
+    check_members,
+    ensemble_mean_variance,
+)
+from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_rows,
-    check_weights,
+    check_all_positive,
+    check_finite_rows,
 )
 
 
-class Propagated(NamedTuple):
+class PropagatedValue(NamedTuple):
     """A value `[...]` and its covariance: `[]` for one number, `[k, k]` for k."""
 
     value: Tensor
@@ -39,7 +42,7 @@ class Propagated(NamedTuple):
 
 def propagate(
     fn: Callable[[Tensor], Tensor], mean: Tensor, covariance: Tensor
-) -> Propagated:
+) -> PropagatedValue:
     """Return z = fn(y) and J C Jᵀ, to first order in the uncertainty, (29).
 
     Exact if `fn` is affine. For z = exp(y) it is 0.2 % low at a standard deviation of
@@ -56,33 +59,43 @@ def propagate(
         InputError: a number is not finite, or a variance is negative.
     """
     if mean.ndim != 1:
-        raise ShapeError(must("mean", "have shape [d]", f"shape {list(mean.shape)}"))
-    check_rows("mean", mean)
+        raise ShapeError(
+            error_message("mean", "have shape [d]", f"shape {list(mean.shape)}")
+        )
+    check_finite_rows("mean", mean)
     d = len(mean)
     if covariance.shape != (d, d):
         found = f"shape {list(covariance.shape)}"
         way_out = "Independent inputs: `variance.diag()`."
-        raise ShapeError(must("covariance", f"have shape [{d}, {d}]", found, way_out))
-    check_rows("covariance", covariance)
+        raise ShapeError(
+            error_message("covariance", f"have shape [{d}, {d}]", found, way_out)
+        )
+    check_finite_rows("covariance", covariance)
     if float(covariance.diagonal().min()) < 0:
         least = float(covariance.diagonal().min())
-        raise InputError(must("covariance", "have no negative variance", least))
+        raise InputError(
+            error_message("covariance", "have no negative variance", least)
+        )
     value = fn(mean)
     if value.ndim > 1:
         wanted, shape = "return a shape of [] or [k]", f"shape {list(value.shape)}"
-        raise ShapeError(must("fn", wanted, shape, "Flatten it."))
+        raise ShapeError(error_message("fn", wanted, shape, "Flatten it."))
     jacobian: Tensor = torch.func.jacrev(fn)(mean)
-    return Propagated(value.detach(), jacobian @ covariance @ jacobian.movedim(-1, 0))
+    return PropagatedValue(
+        value.detach(), jacobian @ covariance @ jacobian.movedim(-1, 0)
+    )
 
 
-def difference_variance(metric: Metric, first: Tensor, second: Tensor) -> Tensor:
+def difference_variance(
+    linear_model: BayesianLinearModel, first: Tensor, second: Tensor
+) -> Tensor:
     """a2 (f1 - f2)ᵀ H⁻¹ (f1 - f2), latent variance of energies' differences, `[...]`.
 
     What two energies have in common cancels: neighbours with 0.37 eV each may differ by
     a number known to 0.02 eV, and independent errors would make it 0.52 eV.
 
     Args:
-        metric: of the training rows.
+        linear_model: of the training rows.
         first: `[..., f]`, sums over the atoms of the first structures.
         second: `[..., f]`, the same of the second; for a reaction, sums over its sides.
 
@@ -92,8 +105,10 @@ def difference_variance(metric: Metric, first: Tensor, second: Tensor) -> Tensor
     """
     if first.shape != second.shape:
         wanted = f"have the shape {list(first.shape)} of the first"
-        raise ShapeError(must("second", wanted, f"shape {list(second.shape)}"))
-    return metric.variance(first.double() - second.double(), rows="difference")
+        raise ShapeError(error_message("second", wanted, f"shape {list(second.shape)}"))
+    return linear_model.variance(
+        first.double() - second.double(), row_kind="difference"
+    )
 
 
 @final
@@ -117,12 +132,12 @@ class Ensemble:
     @property
     def mean(self) -> Tensor:
         """Mean over the members, (17), `[...]`."""
-        return consensus(self.members).mean
+        return ensemble_mean_variance(self.members).mean
 
     @property
     def variance(self) -> Tensor:
         """Spread of the members with the divisor M - 1, (18), `[...]`, latent."""
-        return consensus(self.members).variance
+        return ensemble_mean_variance(self.members).variance
 
     @property
     def covariance(self) -> Tensor:
@@ -133,7 +148,7 @@ class Ensemble:
         """
         if self.members.ndim != 2:
             found = f"shape {list(self.members.shape)}"
-            raise ShapeError(must("members", "have shape [M, d]", found))
+            raise ShapeError(error_message("members", "have shape [M, d]", found))
         return torch.cov(self.members.mT).reshape(2 * [self.members.shape[1]])
 
     def scaled(self, alpha: Tensor | float) -> Ensemble:
@@ -144,7 +159,7 @@ class Ensemble:
         Raises:
             InputError: alpha is not positive and finite.
         """
-        factor = check_weights("alpha", torch.as_tensor(alpha).to(self.members))
+        factor = check_all_positive("alpha", torch.as_tensor(alpha).to(self.members))
         centre = self.mean
         return Ensemble(centre + factor * (self.members - centre))
 
@@ -164,7 +179,7 @@ class Ensemble:
         if self.members.shape != other.members.shape:
             wanted = f"have members of shape {list(self.members.shape)}"
             found = f"shape {list(other.members.shape)}"
-            raise ShapeError(must("other", wanted, found))
+            raise ShapeError(error_message("other", wanted, found))
         return Ensemble(self.members - other.members)
 
 
@@ -186,23 +201,23 @@ class Extensivity:
     exponent: float
 
     @property
-    def correlation(self) -> float:
+    def correlation_ratio(self) -> float:
         """c2 / c1, 1 over the number of atoms whose errors are alike; inf if c1 = 0."""
         if self.independent == 0:
             return math.inf
         return self.correlated / self.independent
 
-    def variance(self, atoms: float) -> float:
+    def variance(self, n_atoms: float) -> float:
         """s2 of a structure of that many atoms, eV².
 
         Raises:
             InputError: the number of atoms is not positive.
         """
-        check_positive("atoms", atoms)
-        return self.independent * atoms + self.correlated * atoms**2
+        check_positive("n_atoms", n_atoms)
+        return self.independent * n_atoms + self.correlated * n_atoms**2
 
 
-def extensivity(variance: Tensor, atoms: Tensor) -> Extensivity:
+def fit_extensivity(variance: Tensor, n_atoms: Tensor) -> Extensivity:
     """Fit how variances of total energies grow with size (row U22).
 
     Least squares of relative errors, with coefficients that are not negative; the
@@ -210,20 +225,24 @@ def extensivity(variance: Tensor, atoms: Tensor) -> Extensivity:
 
     Args:
         variance: `[n]` eV², of total energies.
-        atoms: `[n]`, atoms of each structure, of at least two sizes.
+        n_atoms: `[n]`, atoms of each structure, of at least two sizes.
 
     Raises:
         ShapeError: the two have no shape `[n]`.
         InputError: a number is not positive and finite, or all sizes are the same.
     """
-    if variance.ndim != 1 or atoms.shape != variance.shape or len(variance) < 2:
-        found = f"{list(variance.shape)} and {list(atoms.shape)}"
-        raise ShapeError(must("variance", "have the shape [n] of `atoms`", found))
-    s2 = check_weights("variance", variance.detach()).double().cpu()
-    n = check_weights("atoms", atoms).double().cpu()
+    if variance.ndim != 1 or n_atoms.shape != variance.shape or len(variance) < 2:
+        found = f"{list(variance.shape)} and {list(n_atoms.shape)}"
+        raise ShapeError(
+            error_message("variance", "have the shape [n] of `atoms`", found)
+        )
+    s2 = check_all_positive("variance", variance.detach()).double().cpu()
+    n = check_all_positive("n_atoms", n_atoms).double().cpu()
     if float(n.min()) == float(n.max()):
         wanted = "hold at least two sizes"
-        raise InputError(must("atoms", wanted, f"{float(n[0]):g} throughout"))
+        raise InputError(
+            error_message("n_atoms", wanted, f"{float(n[0]):g} throughout")
+        )
     # Columns in units of the largest size, lest n² outweigh n by orders of magnitude.
     unit = float(n.max())
     columns = torch.stack([n / unit, (n / unit).square()], 1) / s2.unsqueeze(1)

@@ -9,15 +9,15 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, must
+from bostruct.errors import InputError, error_message
 
 # In units of the mean diagonal; tried in this order after no jitter at all.
-LADDER = tuple(1e-8 * 10.0**power for power in range(7))
+JITTER_STEPS = tuple(1e-8 * 10.0**power for power in range(7))
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Factor:
+class CholeskyFactor:
     """Lower factor L of a positive matrix L Lᵀ; no inverse is ever formed.
 
     Attributes:
@@ -37,20 +37,22 @@ class Factor:
     @property
     def inverse_trace(self) -> Tensor:
         """Trace of (L Lᵀ)⁻¹, `[]`."""
-        return self.solved(torch.eye(len(self.lower)).to(self.lower)).square().sum()
+        return (
+            self.solve_lower(torch.eye(len(self.lower)).to(self.lower)).square().sum()
+        )
 
-    def solved(self, table: Tensor) -> Tensor:
+    def solve_lower(self, rows: Tensor) -> Tensor:
         """L⁻¹ of the columns of rows `[r, n]`, `[n, r]`."""
-        found: Tensor = torch.linalg.solve_triangular(self.lower, table.mT, upper=False)
+        found: Tensor = torch.linalg.solve_triangular(self.lower, rows.mT, upper=False)
         return found
 
-    def squared(self, table: Tensor) -> Tensor:
+    def inv_quad(self, rows: Tensor) -> Tensor:
         """|L⁻¹ f|² of rows `[r, n]`, `[r]`: n² products each, n where L is diagonal."""
         if self._is_diagonal:
-            return table.square() @ self.lower.diagonal().square().reciprocal()
-        return self.solved(table).square().sum(0)
+            return rows.square() @ self.lower.diagonal().square().reciprocal()
+        return self.solve_lower(rows).square().sum(0)
 
-    def divided(self, columns: Tensor) -> Tensor:
+    def solve(self, columns: Tensor) -> Tensor:
         """(L Lᵀ)⁻¹ of columns `[n, t]`, `[n, t]`."""
         return torch.cholesky_solve(columns, self.lower)
 
@@ -59,7 +61,7 @@ class Factor:
         return torch.equal(self.lower, self.lower.diagonal().diag())
 
 
-def root(matrix: Tensor, ridge: float) -> Factor:
+def psd_safe_cholesky(matrix: Tensor, ridge: float) -> CholeskyFactor:
     """Return the lower factor of a matrix `[n, n]`, ridge included, and its jitter.
 
     The jitter is 0, or the least of 1e-8 of the mean diagonal times 1, 10, ... 1e6 with
@@ -69,11 +71,11 @@ def root(matrix: Tensor, ridge: float) -> Factor:
         InputError: it has one with none of them.
     """
     scale = float(matrix.diagonal().mean())
-    for jitter in (0.0, *(step * scale for step in LADDER)):
+    for jitter in (0.0, *(step * scale for step in JITTER_STEPS)):
         trial = matrix.clone()
         trial.diagonal().add_(jitter)
         factor, info = torch.linalg.cholesky_ex(trial)
         if int(info) == 0:
-            return Factor(factor, jitter)
-    wanted = f"make H positive with a jitter of {LADDER[-1]:g} of its diagonal"
-    raise InputError(must("ridge", wanted, ridge, "Use a larger one."))
+            return CholeskyFactor(factor, jitter)
+    wanted = f"make H positive with a jitter of {JITTER_STEPS[-1]:g} of its diagonal"
+    raise InputError(error_message("ridge", wanted, ridge, "Use a larger one."))

@@ -22,32 +22,32 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_positive, check_shape, must
-from bostruct.runtime.memory import block_rows, check_memory, free_bytes
-from bostruct.uncertainty.linear_model.cholesky import Factor, root
-from bostruct.uncertainty.linear_model.row_kinds import KINDS, Kind
+from bostruct.errors import InputError, check_positive, check_shape, error_message
+from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
+from bostruct.uncertainty.linear_model.cholesky import CholeskyFactor, psd_safe_cholesky
+from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS, VarianceKind
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_among,
-    check_rows,
+    check_choice,
+    check_finite_rows,
 )
 
 
-class Clamped(NamedTuple):
+class ClampedDifference(NamedTuple):
     """Differences of variances, not negative, and what rounding had made of the least.
 
     Attributes:
         value: `[b]`, at least 0.
-        least: the most negative of them before, or 0.
+        most_negative: the most negative of them before, or 0.
     """
 
     value: Tensor
-    least: float
+    most_negative: float
 
 
-def clamp(difference: Tensor) -> Clamped:
+def clamp_nonnegative(difference: Tensor) -> ClampedDifference:
     """Return differences that cannot be negative as they are without rounding."""
     least = min(0.0, float(difference.detach().min()))
-    return Clamped(difference.clamp(min=0), least)
+    return ClampedDifference(difference.clamp(min=0), least)
 
 
 @final
@@ -56,14 +56,14 @@ class ExactGP:
     """A Gaussian process that knows its training rows by their kernel.
 
     Attributes:
-        factor: `[t, t]`, Cholesky factor of κ + z2 1.
+        kernel_cholesky: `[t, t]`, Cholesky factor of κ + z2 1.
         coefficients: `[t]`, (κ + z2 1)⁻¹ y, eV.
         ridge: z2.
         alpha2: a2, eV².
         jitter: what had to be added to the diagonal; 0 as a rule.
     """
 
-    factor: Tensor
+    kernel_cholesky: Tensor
     coefficients: Tensor
     ridge: float
     alpha2: float
@@ -89,11 +89,11 @@ class ExactGP:
         check_positive("ridge", ridge)
         check_positive("alpha2", alpha2)
         matrix = check_kernel(kernel, memory)
-        check_rows("targets", check_shape("targets", targets, [len(matrix)]))
+        check_finite_rows("targets", check_shape("targets", targets, [len(matrix)]))
         matrix = matrix + ridge * torch.eye(len(matrix)).to(matrix)
-        factor = root(matrix, ridge)
+        factor = psd_safe_cholesky(matrix, ridge)
         y = targets.to(matrix).unsqueeze(1)
-        weights = factor.divided(y).squeeze(1)
+        weights = factor.solve(y).squeeze(1)
         value = float(ridge), float(alpha2)
         return cls(factor.lower, weights, *value, factor.jitter)
 
@@ -114,15 +114,15 @@ class ExactGP:
             ShapeError: κ* has another width.
             InputError: a number is not finite.
         """
-        check_rows("cross", cross, len(self.factor))
-        return cross.to(self.factor) @ self.coefficients
+        check_finite_rows("cross", cross, len(self.kernel_cholesky))
+        return cross.to(self.kernel_cholesky) @ self.coefficients
 
     def variance(
         self,
         cross: Tensor,
         diagonal: Tensor,
         *,
-        kind: Kind = "latent",
+        variance_kind: VarianceKind = "latent",
         memory: int | None = None,
     ) -> Tensor:
         """s2 of (8), `[b]` eV², from κ* `[b, t]` and κ** `[b]`; at least 0.
@@ -130,7 +130,7 @@ class ExactGP:
         Args:
             cross: κ*; taken block by block.
             diagonal: κ**.
-            kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
+            variance_kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
             memory: bytes that may be used; what is free, if not given.
 
         Raises:
@@ -138,14 +138,14 @@ class ExactGP:
             InputError: a number is not finite, the kind is unknown, or memory does not
                 suffice.
         """
-        check_among("kind", kind, KINDS)
-        rest = self.difference(cross, diagonal, memory=memory).value
+        check_choice("variance_kind", variance_kind, VARIANCE_KINDS)
+        rest = self.schur_complement(cross, diagonal, memory=memory).value
         latent = self.alpha2 / self.ridge * rest
-        return latent if kind == "latent" else latent + self.alpha2
+        return latent if variance_kind == "latent" else latent + self.alpha2
 
-    def difference(
+    def schur_complement(
         self, cross: Tensor, diagonal: Tensor, *, memory: int | None = None
-    ) -> Clamped:
+    ) -> ClampedDifference:
         """κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`, and the most negative one of them.
 
         Args:
@@ -157,27 +157,34 @@ class ExactGP:
             ShapeError: κ* has another width, or κ** another length.
             InputError: a number is not finite, or memory does not suffice.
         """
-        check_rows("cross", check_shape("cross", cross, [None, len(self.factor)]))
-        check_rows("diagonal", check_shape("diagonal", diagonal, [len(cross)]))
-        factor, parts = Factor(self.factor), blocks(cross, len(self.factor), memory)
-        known = [factor.squared(part.to(self.factor)) for part in parts]
-        return clamp(diagonal.to(self.factor) - torch.cat(known))
+        check_finite_rows(
+            "cross", check_shape("cross", cross, [None, len(self.kernel_cholesky)])
+        )
+        check_finite_rows("diagonal", check_shape("diagonal", diagonal, [len(cross)]))
+        factor, parts = (
+            CholeskyFactor(self.kernel_cholesky),
+            split_into_blocks(cross, len(self.kernel_cholesky), memory),
+        )
+        known = [factor.inv_quad(part.to(self.kernel_cholesky)) for part in parts]
+        return clamp_nonnegative(diagonal.to(self.kernel_cholesky) - torch.cat(known))
 
 
-def blocks(cross: Tensor, width: int, memory: int | None = None) -> list[Tensor]:
+def split_into_blocks(
+    cross: Tensor, n_features: int, memory: int | None = None
+) -> list[Tensor]:
     """Return kernels `[n, m]` in parts whose features `[..., width]` are a block each.
 
     Args:
         cross: what is asked about.
-        width: of what is made of each row.
+        n_features: of what is made of each row.
         memory: bytes that may be used; what is free, if not given.
 
     Raises:
         InputError: one block and a number for each row do not fit into memory.
     """
-    step = max(1, min(len(cross), block_rows(2 * width)))
+    step = max(1, min(len(cross), rows_per_block(2 * n_features)))
     have = free_bytes(cross.device) if memory is None else memory
-    need = 8 * (2 * step * width + 4 * len(cross))
+    need = 8 * (2 * step * n_features + 4 * len(cross))
     check_memory("cross", need, have, "Ask about fewer rows at once.")
     return list(cross.split(step))
 
@@ -194,9 +201,11 @@ def check_kernel(kernel: Tensor, memory: int | None = None) -> Tensor:
     have = free_bytes(kernel.device) if memory is None else memory
     way_out = "Use fewer rows, or a metric of features."
     check_memory("kernel", 4 * 8 * kernel.numel(), have, way_out)
-    check_rows("kernel", kernel)
+    check_finite_rows("kernel", kernel)
     matrix = kernel.detach().to(torch.float64)
     gap, scale = float((matrix - matrix.mT).abs().max()), float(matrix.abs().max())
     if gap > 1e-6 * scale:
-        raise InputError(must("kernel", "be symmetric", f"differences of {gap:.3g}"))
+        raise InputError(
+            error_message("kernel", "be symmetric", f"differences of {gap:.3g}")
+        )
     return (matrix + matrix.mT) / 2

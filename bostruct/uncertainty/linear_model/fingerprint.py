@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of named tensors, such as a network's `state_dict()`.
 
     Names, dtypes, shapes and every byte enter; devices do not.

@@ -32,27 +32,27 @@ from bostruct.errors import (
     check_count,
     check_positive,
     check_shape,
-    must,
+    error_message,
 )
-from bostruct.runtime.memory import block_rows, check_memory, free_bytes
-from bostruct.uncertainty.linear_model.bayesian_linear_model import Metric
+from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
+from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_rows,
-    check_weights,
+    check_all_positive,
+    check_finite_rows,
 )
 
 Loss = Literal["half", "square", "gaussian", "huber"]
 
-WAY_OUT = "Ask for fewer rows at once, sketch them, or take the last layer alone."
+MEMORY_HINT = "Ask for fewer rows at once, sketch them, or take the last layer alone."
 
 
-def curvature(
+def loss_curvature(
     loss: Loss,
     error: Tensor,
     *,
     variance: Tensor | None = None,
-    knee: float | None = None,
-    factor: float = 1.0,
+    huber_delta: float | None = None,
+    loss_weight: float = 1.0,
 ) -> Tensor:
     """Return l'' of a loss at errors `[n]`, `[n]`.
 
@@ -62,8 +62,8 @@ def curvature(
             a straight line beyond: 1 and 0.
         error: `[n]` target unit.
         variance: `[n]` target unit squared, for "gaussian".
-        knee: target unit, for "huber".
-        factor: what the loss is multiplied by, a weight of this kind of target.
+        huber_delta: target unit, for "huber".
+        loss_weight: what the loss is multiplied by, a weight of this kind of target.
 
     Raises:
         InputError: the loss is unknown, what it needs is missing or not positive, or
@@ -72,27 +72,31 @@ def curvature(
     """
     if loss not in get_args(Loss):
         condition = "be one of " + ", ".join(get_args(Loss))
-        raise InputError(must("loss", condition, repr(loss)))
-    check_positive("factor", factor, "It multiplies the loss.")
+        raise InputError(error_message("loss", condition, repr(loss)))
+    check_positive("loss_weight", loss_weight, "It multiplies the loss.")
     if (loss == "gaussian") != (variance is not None):
         condition = "be given for the loss gaussian and for no other"
-        raise InputError(must("variance", condition, loss))
-    if (loss == "huber") != (knee is not None):
+        raise InputError(error_message("variance", condition, loss))
+    if (loss == "huber") != (huber_delta is not None):
         condition = "be given for the loss huber and for no other"
-        raise InputError(must("knee", condition, loss))
-    one = torch.full_like(error, factor)
+        raise InputError(error_message("huber_delta", condition, loss))
+    one = torch.full_like(error, loss_weight)
     if variance is not None:
         if variance.shape != error.shape:
             condition = f"have the shape {list(error.shape)} of the errors"
-            raise ShapeError(must("variance", condition, list(variance.shape)))
-        return one / check_weights("variance", variance)
-    if knee is not None:
-        check_positive("knee", knee, "It is an error from which on the loss is linear.")
-        return one * (error.abs() <= knee)
+            raise ShapeError(error_message("variance", condition, list(variance.shape)))
+        return one / check_all_positive("variance", variance)
+    if huber_delta is not None:
+        check_positive(
+            "huber_delta",
+            huber_delta,
+            "It is an error from which on the loss is linear.",
+        )
+        return one * (error.abs() <= huber_delta)
     return 2 * one if loss == "square" else one
 
 
-def gradient_rows(
+def parameter_jacobian(
     model: torch.nn.Module, inputs: Tensor, *, memory: int | None = None
 ) -> Tensor:
     """Return the slopes of what a model says with all its weights, float64.
@@ -116,14 +120,16 @@ def gradient_rows(
     width = sum(value.numel() for value in parameters)
     if not width:
         way_out = "Call `requires_grad_()` on those that are uncertain."
-        raise InputError(must("model", "have weights that are not frozen", 0, way_out))
+        raise InputError(
+            error_message("model", "have weights that are not frozen", 0, way_out)
+        )
     with torch.enable_grad():
         said = model(inputs)
         if said.dim() not in (1, 2) or len(said) != len(inputs):
             condition = f"answer `[{len(inputs)}]` or `[{len(inputs)}, t]`"
-            raise ShapeError(must("model", condition, list(said.shape)))
+            raise ShapeError(error_message("model", condition, list(said.shape)))
         have = free_bytes(said.device) if memory is None else memory
-        check_memory("model", 8 * said.numel() * width, have, WAY_OUT)
+        check_memory("model", 8 * said.numel() * width, have, MEMORY_HINT)
         found = torch.empty(said.numel(), width, dtype=torch.float64)
         found = found.to(said.device)
         for row, value in zip(found, said.flatten(), strict=True):
@@ -134,16 +140,16 @@ def gradient_rows(
     return found.view(*said.shape, width)
 
 
-def laplace(
-    rows: Tensor,
+def laplace_approximation(
+    jacobian: Tensor,
     curvatures: Tensor,
     *,
     ridge: float,
     alpha2: float = 1.0,
-    atoms: Tensor | None = None,
-    source: str = "",
+    n_atoms: Tensor | None = None,
+    fingerprint: str = "",
     memory: int | None = None,
-) -> Metric:
+) -> BayesianLinearModel:
     """Return the metric H of (10); its variances are those of (12), latent.
 
     Rows asked about later are slopes of the predictions themselves. Energies and
@@ -151,15 +157,15 @@ def laplace(
     them up.
 
     Args:
-        rows: `[n, P]` or `[n, t, P]`, J.
+        jacobian: `[n, P]` or `[n, t, P]`, J.
         curvatures: `[n]`, l'' of each, zero where the loss is straight; or
             `[n, t, t]`, symmetric and without negative eigenvalues.
         ridge: z2 > 0, the second derivative of the penalty. What multiplies the loss
             multiplies it as well.
         alpha2: a2; 1 if the loss is a negative log likelihood.
-        atoms: `[n]` of each structure, where the loss is of energies per atom: the
+        n_atoms: `[n]` of each structure, where the loss is of energies per atom: the
             prediction it sees is the sum divided by them, and so is its row.
-        source: fingerprint of the model and data.
+        fingerprint: fingerprint of the model and data.
         memory: bytes that may be used; what is free, if not given.
 
     Raises:
@@ -167,16 +173,16 @@ def laplace(
         InputError: a curvature is negative, all are zero, a number is not finite, or
             H does not fit into memory.
     """
-    several = rows.dim() == 3
+    several = jacobian.dim() == 3
     if not several:
-        check_shape("rows", rows, [None, None])
-    n = len(rows)
-    expected = [n, rows.shape[1], rows.shape[1]] if several else [n]
-    check_shape("curvatures", check_rows("curvatures", curvatures), expected)
-    J = rows.double()
-    if atoms is not None:
-        check_weights("atoms", check_shape("atoms", atoms, [n]).double())
-        J = J / atoms.to(J).view(n, *(1 for _ in J.shape[1:]))
+        check_shape("jacobian", jacobian, [None, None])
+    n = len(jacobian)
+    expected = [n, jacobian.shape[1], jacobian.shape[1]] if several else [n]
+    check_shape("curvatures", check_finite_rows("curvatures", curvatures), expected)
+    J = jacobian.double()
+    if n_atoms is not None:
+        check_all_positive("n_atoms", check_shape("n_atoms", n_atoms, [n]).double())
+        J = J / n_atoms.to(J).view(n, *(1 for _ in J.shape[1:]))
     if several:
         values, vectors = torch.linalg.eigh(curvatures.to(J))
         J = (vectors.mT @ J).flatten(0, 1)
@@ -189,43 +195,45 @@ def laplace(
     if bool((weights < 0).any()):
         way_out = "The Gauss-Newton matrix is for losses that are convex."
         least = float(weights.min())
-        raise InputError(must("curvatures", "be not negative", least, way_out))
+        raise InputError(error_message("curvatures", "be not negative", least, way_out))
     bent = weights > 0
     if not bool(bent.any()):
         way_out = "No row says anything: is every error beyond the knee?"
-        raise InputError(must("curvatures", "have one above zero", 0.0, way_out))
-    return Metric.fit(
+        raise InputError(
+            error_message("curvatures", "have one above zero", 0.0, way_out)
+        )
+    return BayesianLinearModel.fit(
         J[bent],
         ridge=ridge,
         alpha2=alpha2,
         weights=weights[bent],
-        source=source,
+        fingerprint=fingerprint,
         memory=memory,
     )
 
 
 @final
 @dataclass(frozen=True)
-class Sketch:
+class RandomProjection:
     """A random projection of rows, f' = f R / sqrt(p), R Gaussian.
 
     Inner products are kept on average, with a relative scatter of some sqrt(2 / p).
     The same seed gives the same R, so that training rows and rows asked about match.
 
     Attributes:
-        size: p.
+        n_components: p.
         seed: of R.
 
     Raises:
         InputError: the size is not a count, or the seed is negative.
     """
 
-    size: int
+    n_components: int
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_count("size", self.size)
-        check_count("seed", self.seed, least=0)
+        check_count("n_components", self.n_components)
+        check_count("seed", self.seed, minimum=0)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return rows `[..., P]` as `[..., p]`, float64; R is made block by block.
@@ -234,16 +242,18 @@ class Sketch:
             ShapeError: there are no rows.
             InputError: a number is not finite.
         """
-        check_rows("rows", rows)
+        check_finite_rows("rows", rows)
         generator = torch.Generator().manual_seed(self.seed)
         flat = rows.reshape(-1, rows.shape[-1]).double()
-        found = flat.new_zeros(len(flat), self.size)
-        step = block_rows(self.size)
+        found = flat.new_zeros(len(flat), self.n_components)
+        step = rows_per_block(self.n_components)
         for start in range(0, flat.shape[1], step):
             part = flat[:, start : start + step]
             R = torch.randn(
-                (part.shape[1], self.size), generator=generator, dtype=torch.float64
+                (part.shape[1], self.n_components),
+                generator=generator,
+                dtype=torch.float64,
             )
             found += part @ R.to(found)
-        scaled: Tensor = found / self.size**0.5
-        return scaled.view(*rows.shape[:-1], self.size)
+        scaled: Tensor = found / self.n_components**0.5
+        return scaled.view(*rows.shape[:-1], self.n_components)

@@ -20,36 +20,42 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, NotFittedError, ShapeError, check_count, must
+from bostruct.errors import (
+    InputError,
+    NotFittedError,
+    ShapeError,
+    check_count,
+    error_message,
+)
 from bostruct.runtime.memory import check_memory, free_bytes
 from bostruct.uncertainty.calibration.residuals import Residuals
-from bostruct.uncertainty.calibration.scaling import Method, calibrate
-from bostruct.uncertainty.linear_model.bayesian_linear_model import Metric
-from bostruct.uncertainty.linear_model.fingerprint import fingerprint
+from bostruct.uncertainty.calibration.scaling import CalibrationMethod, calibrate
+from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
+from bostruct.uncertainty.linear_model.fingerprint import hash_tensors
 from bostruct.uncertainty.linear_model.last_layer_features import (
-    BLOCK,
-    Batch,
-    last_linear,
-    moving,
-    rows,
-    slopes,
-    summed,
+    GRADIENT_BLOCK_SIZE,
+    LayerBatch,
+    extract_features,
+    last_linear_name,
+    negative_position_jacobian,
+    position_gradients,
+    sum_over_atoms,
 )
 from bostruct.uncertainty.prediction import Prediction
 
-Target = Literal["energy", "force"]
-Reduce = Literal["sum", "mean"]
+TargetKind = Literal["energy", "force"]
+Reduction = Literal["sum", "mean"]
 
-SHARE = 1e-6  # of the mean square of a feature: the ridge, if none is given
+RELATIVE_RIDGE = 1e-6  # of the mean square of a feature: the ridge, if none is given
 
 
-def _whole(answer: Tensor) -> Tensor:
+def _identity(answer: Tensor) -> Tensor:
     return answer
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Readout:
+class LastLayerLaplace:
     """The last linear layer of a network, as a source of variances.
 
         readout = Readout.of(model, batches[0])
@@ -59,77 +65,79 @@ class Readout:
 
     Attributes:
         model: in evaluation mode, on any device; nothing in it is changed.
-        names: of the layer, or of several whose outputs the model adds up.
-        output: takes the energies `[b]` (or of atoms `[n]`, or targets `[b, t]`) from
+        layer_names: of the layer, or of several whose outputs the model adds up.
+        output_fn: takes the energies `[b]` (or of atoms `[n]`, or targets `[b, t]`) from
             what the model answers.
-        block: see `hook.slopes`; for forces.
+        gradient_block_size: see `hook.slopes`; for forces.
     """
 
     model: torch.nn.Module
-    names: tuple[str, ...]
-    output: Callable[[Any], Tensor] = _whole
-    block: int = BLOCK
+    layer_names: tuple[str, ...]
+    output_fn: Callable[[Any], Tensor] = _identity
+    gradient_block_size: int = GRADIENT_BLOCK_SIZE
 
     @classmethod
-    def of(
+    def from_model(
         cls,
         model: torch.nn.Module,
-        batch: Batch | None = None,
+        batch: LayerBatch | None = None,
         *,
-        names: str | Sequence[str] = (),
-        output: Callable[[Any], Tensor] = _whole,
-    ) -> Readout:
+        layer_names: str | Sequence[str] = (),
+        output_fn: Callable[[Any], Tensor] = _identity,
+    ) -> LastLayerLaplace:
         """Return the named layers of a model, or the linear one that runs last.
 
         Raises:
             InputError: neither names nor a batch to find them with are given, or no
                 linear layer runs.
         """
-        given = (names,) if isinstance(names, str) else tuple(names)
+        given = (layer_names,) if isinstance(layer_names, str) else tuple(layer_names)
         if not given:
             if batch is None:
                 wanted = "be given where the layer is not named"
-                raise InputError(must("batch", wanted, "None", "One is enough."))
-            given = (last_linear(model, batch),)
-        return cls(model, given, output)
+                raise InputError(
+                    error_message("batch", wanted, "None", "One is enough.")
+                )
+            given = (last_linear_name(model, batch),)
+        return cls(model, given, output_fn)
 
-    def source(self, data: str = "") -> str:
+    def fingerprint(self, dataset_name: str = "") -> str:
         """Return what a metric is known by: weights, buffers, layers and the data."""
         state = self.model.state_dict()
         tensors = {key: v for key, v in state.items() if isinstance(v, Tensor)}
-        return f"{fingerprint(tensors)} {'+'.join(self.names)} {data}"
+        return f"{hash_tensors(tensors)} {'+'.join(self.layer_names)} {dataset_name}"
 
-    def features(self, batch: Batch) -> Tensor:
+    def features(self, batch: LayerBatch) -> Tensor:
         """Rows f `[b, w]` of structures, float64; see `hook`.
 
         Raises:
             InputError, ShapeError: as `hook.rows`, or the model is being trained.
         """
         with torch.no_grad():
-            return self._ask(batch)[1].double()
+            return self._extract_features(batch)[1].double()
 
-    def metric(
+    def fit(
         self,
-        batches: Iterable[Batch],
+        batches: Iterable[LayerBatch],
         *,
-        data: str,
+        dataset_name: str,
         ridge: float | None = None,
-        forces: bool = False,
-        weights: tuple[float, float] = (1.0, 1.0),
-        reduce: Reduce = "sum",
-    ) -> Metric:
+        include_forces: bool = False,
+        loss_weights: tuple[float, float] = (1.0, 1.0),
+        reduction: Reduction = "sum",
+    ) -> BayesianLinearModel:
         """Return the metric of training data, with a2 = 1 until it is calibrated.
 
         Metrics of parts of the same data with the same ridge add up with `+`.
 
         Args:
             batches: the training data; neither targets nor forces are looked at.
-            data: what the data are known by, in the source of the metric.
+            dataset_name: what the data are known by, in the source of the metric.
             ridge: z2 > 0; a millionth of the mean square of a feature, if not given,
                 which as a rule matters little. Parts that are to be added need one.
-            forces: whether forces were trained on; batches then have positions.
-            weights: l'' of an energy and of a force component in the loss.
-            reduce: "mean" if the loss was of energies per atom: rows are then divided
+            include_forces: whether forces were trained on; batches then have positions.
+            loss_weights: l'' of an energy and of a force component in the loss.
+            reduction: "mean" if the loss was of energies per atom: rows are then divided
                 by the atoms of the structure, while those asked about stay sums.
 
         Raises:
@@ -137,29 +145,43 @@ class Readout:
                 missing, memory does not suffice, or as in `Metric.fit`.
             ShapeError: as `hook.rows`.
         """
-        total: Metric | None = None
-        source = self.source(data)
+        total: BayesianLinearModel | None = None
+        source = self.fingerprint(dataset_name)
         for batch in batches:
-            for part in self._parts(batch, forces, weights, reduce, source):
+            for part in self._batch_models(
+                batch, include_forces, loss_weights, reduction, source
+            ):
                 total = part if total is None else total + part
         if total is None:
-            raise InputError(must("batches", "hold at least one batch", "none"))
+            raise InputError(
+                error_message("batches", "hold at least one batch", "none")
+            )
         if ridge is None:
-            square = total.moments.raw.diagonal().mean() / total.moments.count
-            ridge = SHARE * float(square)
-        return Metric(
-            total.moments, total.width, float(ridge), total.alpha2, source=source
+            square = (
+                total.moments.uncentered_scatter.diagonal().mean()
+                / total.moments.n_rows
+            )
+            ridge = RELATIVE_RIDGE * float(square)
+        return BayesianLinearModel(
+            total.moments,
+            total.n_features,
+            float(ridge),
+            total.alpha2,
+            fingerprint=source,
         )
 
     def residuals(
-        self, metric: Metric, batches: Iterable[Batch], target: Target = "energy"
+        self,
+        linear_model: BayesianLinearModel,
+        batches: Iterable[LayerBatch],
+        target_kind: TargetKind = "energy",
     ) -> Residuals:
         """Return errors and latent variances of data with targets, for any score.
 
         Args:
-            metric: of this model.
-            batches: with `target`, or with `forces` and `positions`.
-            target: what is compared.
+            linear_model: of this model.
+            batches: with `target_kind`, or with `forces` and `positions`.
+            target_kind: what is compared.
 
         Returns:
             `[n]` of energies or of all force components; `[t, n]` of several targets.
@@ -168,21 +190,25 @@ class Readout:
             NotFittedError: the model has changed since the metric was built.
             InputError: targets are missing, or as in `predict`.
         """
-        self._check(metric)
-        found = [self._compared(metric, batch, target) for batch in batches]
+        self._check_fingerprint(linear_model)
+        found = [
+            self._compare_batch(linear_model, batch, target_kind) for batch in batches
+        ]
         if not found:
-            raise InputError(must("batches", "hold at least one batch", "none"))
+            raise InputError(
+                error_message("batches", "hold at least one batch", "none")
+            )
         columns = zip(*found, strict=True)
         truth, mean, variance = (torch.cat(part, -1) for part in columns)
-        return Residuals.of(truth, mean, variance)
+        return Residuals.from_arrays(truth, mean, variance)
 
     def calibrated(
         self,
-        metric: Metric,
-        held: Iterable[Batch],
-        target: Target = "energy",
-        method: Method = "likelihood",
-    ) -> Metric:
+        linear_model: BayesianLinearModel,
+        batches: Iterable[LayerBatch],
+        target_kind: TargetKind = "energy",
+        method: CalibrationMethod = "likelihood",
+    ) -> BayesianLinearModel:
         """Return the metric with a2 from data that were held out, (26).
 
         Energies and forces have one each: calibrate a metric for each.
@@ -191,17 +217,21 @@ class Readout:
             NotFittedError: the model has changed since the metric was built.
             InputError: targets are missing, or there are fewer than 8.
         """
-        factor = calibrate(self.residuals(metric, held, target), method).alpha2
-        return metric.calibrated(metric.alpha2 * factor.to(metric.alpha2))
+        factor = calibrate(
+            self.residuals(linear_model, batches, target_kind), method
+        ).alpha2
+        return linear_model.calibrated(
+            linear_model.alpha2 * factor.to(linear_model.alpha2)
+        )
 
     def predict(
         self,
-        metric: Metric,
-        batch: Batch,
+        linear_model: BayesianLinearModel,
+        batch: LayerBatch,
         *,
-        forces: Metric | None = None,
+        force_model: BayesianLinearModel | None = None,
         covariance: bool = False,
-        members: int = 0,
+        n_members: int = 0,
         generator: torch.Generator | None = None,
     ) -> Prediction:
         """Return the network's own energies with their latent variances.
@@ -209,11 +239,11 @@ class Readout:
         The noise is zero: a2 is calibrated on the whole error of the network.
 
         Args:
-            metric: of this model, calibrated for energies.
+            linear_model: of this model, calibrated for energies.
             batch: with positions, if forces are wanted.
-            forces: the metric calibrated for forces, if they are wanted.
+            force_model: the metric calibrated for forces, if they are wanted.
             covariance: whether the covariance between the energies is computed.
-            members: M energies of each structure drawn from the posterior of the last
+            n_members: M energies of each structure drawn from the posterior of the last
                 layer (U8), whose mean is the network's own.
             generator: for members; on the device of the metric.
 
@@ -223,37 +253,45 @@ class Readout:
                 several targets, or one member is asked for.
             ShapeError: the answer is not `[b]`, or as `hook.rows`.
         """
-        self._check(metric)
-        with moving(None if forces is None else _positions(batch)):
-            mean, f = self._answer(batch, forces is not None)
+        self._check_fingerprint(linear_model)
+        with position_gradients(
+            None if force_model is None else _required_positions(batch)
+        ):
+            mean, f = self._mean_and_features(batch, force_model is not None)
             if mean.ndim != 1:
                 wanted = "return one energy for each structure"
-                raise ShapeError(must("output", wanted, f"shape {list(mean.shape)}"))
+                raise ShapeError(
+                    error_message("output_fn", wanted, f"shape {list(mean.shape)}")
+                )
             pull = spread = None
-            if forces is not None:
-                self._check(forces)
-                pull, g = self._forces(batch, mean, f)
-                spread = forces.variance(g, rows="force")
+            if force_model is not None:
+                self._check_fingerprint(force_model)
+                pull, g = self._forces_and_features(batch, mean, f)
+                spread = force_model.variance(g, row_kind="force")
         mean, f = mean.detach().double(), f.detach().double()
         drawn = None
-        if members:
-            check_count("members", members, 2, "One member has no spread.")
-            shape = (metric.width, members)
+        if n_members:
+            check_count("n_members", n_members, 2, "One member has no spread.")
+            shape = (linear_model.n_features, n_members)
             xi = torch.randn(shape, generator=generator, dtype=f.dtype, device=f.device)
-            step = torch.linalg.solve_triangular(metric.factor.mT, xi, upper=True)
-            gap = metric.alpha2.sqrt() * (f @ (step - step.mean(1, keepdim=True)))
+            step = torch.linalg.solve_triangular(
+                linear_model.hessian_cholesky.mT, xi, upper=True
+            )
+            gap = linear_model.alpha2.sqrt() * (f @ (step - step.mean(1, keepdim=True)))
             drawn = mean + gap.mT
         return Prediction(
             mean,
-            metric.variance(f),
+            linear_model.variance(f),
             torch.zeros_like(mean),
             forces=pull,
             force_variance=spread,
-            covariance=metric.covariance(f) if covariance else None,
+            covariance=linear_model.covariance(f) if covariance else None,
             members=drawn,
         )
 
-    def local(self, metric: Metric, batch: Batch) -> Tensor:
+    def atomic_variance(
+        self, linear_model: BayesianLinearModel, batch: LayerBatch
+    ) -> Tensor:
         """Latent variances of what each atom adds, `[n]` eV², where layers see atoms.
 
         They do not add up to that of the structure: errors of atoms are not
@@ -263,104 +301,136 @@ class Readout:
             NotFittedError: the model has changed since the metric was built.
             InputError, ShapeError: as `hook.rows`, or the model is being trained.
         """
-        self._check(metric)
-        return metric.variance(self.features(replace(batch, index=None)))
+        self._check_fingerprint(linear_model)
+        return linear_model.variance(
+            self.features(replace(batch, structure_index=None))
+        )
 
-    def _parts(
+    def _batch_models(
         self,
-        batch: Batch,
-        forces: bool,
-        weights: tuple[float, float],
-        reduce: Reduce,
-        source: str,
-    ) -> list[Metric]:
-        with moving(_positions(batch) if forces else None):
-            with torch.set_grad_enabled(forces):
-                f = self._ask(batch)[1]
-            g = self._slopes(f, batch) if forces else None
+        batch: LayerBatch,
+        include_forces: bool,
+        loss_weights: tuple[float, float],
+        reduction: Reduction,
+        fingerprint: str,
+    ) -> list[BayesianLinearModel]:
+        with position_gradients(_required_positions(batch) if include_forces else None):
+            with torch.set_grad_enabled(include_forces):
+                f = self._extract_features(batch)[1]
+            g = self._force_features(f, batch) if include_forces else None
         f = f.detach().double()
-        if reduce == "mean" and batch.index is not None:
-            f = f / torch.bincount(batch.index).to(f).unsqueeze(1)
-        found = [Metric.fit(f, ridge=1.0, weights=_full(f, weights[0]), source=source)]
+        if reduction == "mean" and batch.structure_index is not None:
+            f = f / torch.bincount(batch.structure_index).to(f).unsqueeze(1)
+        found = [
+            BayesianLinearModel.fit(
+                f,
+                ridge=1.0,
+                weights=_constant_weights(f, loss_weights[0]),
+                fingerprint=fingerprint,
+            )
+        ]
         if g is not None:
             g = g.flatten(0, 1)
-            weight = _full(g, weights[1])
+            weight = _constant_weights(g, loss_weights[1])
             found.append(
-                Metric.fit(g, ridge=1.0, weights=weight, rows="force", source=source)
+                BayesianLinearModel.fit(
+                    g,
+                    ridge=1.0,
+                    weights=weight,
+                    row_kind="force",
+                    fingerprint=fingerprint,
+                )
             )
         return found
 
-    def _ask(self, batch: Batch) -> tuple[Any, Tensor]:
+    def _extract_features(self, batch: LayerBatch) -> tuple[Any, Tensor]:
         if self.model.training:
             wanted = "be in evaluation mode, where equal inputs have equal features"
             way_out = "Call `model.eval()`."
-            raise InputError(must("model", wanted, "training mode", way_out))
-        return rows(self.model, self.names, batch)
+            raise InputError(error_message("model", wanted, "training mode", way_out))
+        return extract_features(self.model, self.layer_names, batch)
 
-    def _answer(self, batch: Batch, graph: bool) -> tuple[Tensor, Tensor]:
+    def _mean_and_features(
+        self, batch: LayerBatch, requires_grad: bool
+    ) -> tuple[Tensor, Tensor]:
         """Return what the model says of structures, `[b]` or `[b, t]`, and f."""
-        with torch.set_grad_enabled(graph):
-            answer, f = self._ask(batch)
-            mean = self.output(answer)
+        with torch.set_grad_enabled(requires_grad):
+            answer, f = self._extract_features(batch)
+            mean = self.output_fn(answer)
             mean = mean.squeeze(-1) if mean.ndim == 2 and mean.shape[1] == 1 else mean
             if len(mean) != len(f):
-                mean = summed(mean, batch.index)
+                mean = sum_over_atoms(mean, batch.structure_index)
         if mean.ndim not in (1, 2) or len(mean) != len(f):
             wanted = f"return one row for each of the {len(f)} structures"
-            raise ShapeError(must("output", wanted, f"shape {list(mean.shape)}"))
+            raise ShapeError(
+                error_message("output_fn", wanted, f"shape {list(mean.shape)}")
+            )
         return mean, f
 
-    def _slopes(self, f: Tensor, batch: Batch) -> Tensor:
-        positions = _positions(batch)
+    def _force_features(self, f: Tensor, batch: LayerBatch) -> Tensor:
+        positions = _required_positions(batch)
         need = 8 * 2 * positions.numel() * f.shape[1]
         way_out = "Ask about fewer structures at once."
         check_memory("batch", need, free_bytes(positions.device), way_out)
-        return slopes(f, positions, self.block).double()
+        return negative_position_jacobian(
+            f, positions, self.gradient_block_size
+        ).double()
 
-    def _forces(self, batch: Batch, mean: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    def _forces_and_features(
+        self, batch: LayerBatch, mean: Tensor, f: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return forces `[n, 3]` of the model and their rows g `[n, 3, w]`."""
-        g = self._slopes(f, batch)
-        pull = slopes(mean.unsqueeze(1), _positions(batch), 1)
+        g = self._force_features(f, batch)
+        pull = negative_position_jacobian(
+            mean.unsqueeze(1), _required_positions(batch), 1
+        )
         return pull.squeeze(-1).double(), g
 
-    def _compared(
-        self, metric: Metric, batch: Batch, target: Target
+    def _compare_batch(
+        self,
+        linear_model: BayesianLinearModel,
+        batch: LayerBatch,
+        target_kind: TargetKind,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return truth, mean and latent variance of one batch, `[n]` or `[t, n]`."""
-        truth = batch.target if target == "energy" else batch.forces
+        truth = batch.target if target_kind == "energy" else batch.forces
         if truth is None:
-            wanted = f"know the {'targets' if target == 'energy' else 'forces'}"
-            raise InputError(must("batches", wanted, "None"))
-        wants = target == "force"
-        with moving(_positions(batch) if wants else None):
-            mean, f = self._answer(batch, wants)
+            wanted = f"know the {'targets' if target_kind == 'energy' else 'forces'}"
+            raise InputError(error_message("batches", wanted, "None"))
+        wants = target_kind == "force"
+        with position_gradients(_required_positions(batch) if wants else None):
+            mean, f = self._mean_and_features(batch, wants)
             if wants:
-                mean, f = self._forces(batch, mean, f)
+                mean, f = self._forces_and_features(batch, mean, f)
         mean, truth = mean.detach().double(), truth.to(mean.device).double()
-        variance = metric.variance(f.detach().double(), rows=target)
+        variance = linear_model.variance(f.detach().double(), row_kind=target_kind)
         if truth.squeeze(-1).shape != mean.squeeze(-1).shape:
             wanted = f"have the shape {list(mean.shape)} of what the model says"
-            raise ShapeError(must("target", wanted, f"shape {list(truth.shape)}"))
+            raise ShapeError(
+                error_message("target_kind", wanted, f"shape {list(truth.shape)}")
+            )
         truth = truth.reshape(mean.shape)
         if wants or mean.ndim == 1:
             return truth.flatten(), mean.flatten(), variance.flatten()
         variance = variance.reshape(len(mean), -1).expand_as(mean)
         return truth.mT, mean.mT, variance.mT
 
-    def _check(self, metric: Metric) -> None:
-        mine, built = self.source(), metric.source
+    def _check_fingerprint(self, linear_model: BayesianLinearModel) -> None:
+        mine, built = self.fingerprint(), linear_model.fingerprint
         if not built.startswith(mine):
             wanted = f"be the model that the metric was built from ({built[:12]}…)"
             way_out = "Its features have changed: build the metric anew."
-            raise NotFittedError(must("model", wanted, f"{mine[:12]}…", way_out))
+            raise NotFittedError(
+                error_message("model", wanted, f"{mine[:12]}…", way_out)
+            )
 
 
-def _positions(batch: Batch) -> Tensor:
+def _required_positions(batch: LayerBatch) -> Tensor:
     if batch.positions is None:
         wanted = "be given where forces are asked for"
-        raise InputError(must("positions", wanted, "None"))
+        raise InputError(error_message("positions", wanted, "None"))
     return batch.positions
 
 
-def _full(like: Tensor, weight: float) -> Tensor:
+def _constant_weights(like: Tensor, weight: float) -> Tensor:
     return like.new_full((len(like),), weight)

@@ -25,19 +25,19 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_positive, must
-from bostruct.uncertainty.linear_model.bayesian_linear_model import Metric
-from bostruct.uncertainty.linear_model.row_kinds import Rows
+from bostruct.errors import InputError, ShapeError, check_positive, error_message
+from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
+from bostruct.uncertainty.linear_model.row_kinds import RowKind
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_among,
-    check_rows,
+    check_choice,
+    check_finite_rows,
 )
 
-Reduce = Literal["mean", "sum"]
+Reduction = Literal["mean", "sum"]
 
 
-def prediction_rigidity(
-    metric: Metric, features: Tensor, *, rows: Rows = "energy"
+def compute_prediction_rigidity(
+    linear_model: BayesianLinearModel, features: Tensor, *, row_kind: RowKind = "energy"
 ) -> Tensor:
     """R of (35) for rows `[..., f]`, `[...]`; infinite where the features are zero.
 
@@ -45,13 +45,13 @@ def prediction_rigidity(
 
     Raises:
         ShapeError: rows are of another width than those the metric was built from.
-        InputError: a number is not finite, or `rows` is unknown.
+        InputError: a number is not finite, or `row_kind` is unknown.
     """
-    return metric.quadratic(features, rows=rows).reciprocal()
+    return linear_model.leverage(features, row_kind=row_kind).reciprocal()
 
 
-def structure_rows(
-    features: Tensor, structure: Tensor, *, reduce: Reduce = "sum"
+def structure_features(
+    features: Tensor, structure_index: Tensor, *, reduction: Reduction = "sum"
 ) -> Tensor:
     """Return one row for each structure, `[b, f]`: sums or means over its atoms.
 
@@ -60,110 +60,114 @@ def structure_rows(
 
     Args:
         features: `[n, f]`, of atoms.
-        structure: `[n]`, to which structure an atom belongs, from 0 on.
-        reduce: `"sum"` for total energies, `"mean"` for energies per atom.
+        structure_index: `[n]`, to which structure an atom belongs, from 0 on.
+        reduction: `"sum"` for total energies, `"mean"` for energies per atom.
 
     Raises:
         ShapeError: features are not `[n, f]`, or there is not one structure per atom.
         InputError: a number is not finite, a structure has no atom or a negative
-            number, or `reduce` is unknown.
+            number, or `reduction` is unknown.
     """
-    check_among("reduce", reduce, ("mean", "sum"))
-    check_rows("features", features)
-    if features.ndim != 2 or structure.shape != features.shape[:1]:
-        found = f"{list(features.shape)} and {list(structure.shape)}"
+    check_choice("reduction", reduction, ("mean", "sum"))
+    check_finite_rows("features", features)
+    if features.ndim != 2 or structure_index.shape != features.shape[:1]:
+        found = f"{list(features.shape)} and {list(structure_index.shape)}"
         wanted = "have the shape [n, f] with structures [n]"
-        raise ShapeError(must("features", wanted, found))
-    if int(structure.min()) < 0:
+        raise ShapeError(error_message("features", wanted, found))
+    if int(structure_index.min()) < 0:
         wanted = "be numbered from 0 on"
-        raise InputError(must("structure", wanted, int(structure.min())))
-    atoms = torch.bincount(structure)
+        raise InputError(
+            error_message("structure_index", wanted, int(structure_index.min()))
+        )
+    atoms = torch.bincount(structure_index)
     if int(atoms.min()) == 0:
         wanted = "have an atom in each structure"
         empty = f"none in number {int(atoms.argmin())}"
-        raise InputError(must("structure", wanted, empty))
+        raise InputError(error_message("structure_index", wanted, empty))
     total = features.new_zeros((len(atoms), features.shape[1]), dtype=torch.float64)
-    total = total.index_add(0, structure, features.double())
-    return total / atoms.unsqueeze(1) if reduce == "mean" else total
+    total = total.index_add(0, structure_index, features.double())
+    return total / atoms.unsqueeze(1) if reduction == "mean" else total
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Rigidity:
+class PredictionRigidity:
     """Rigidities of predictions of a model of sums over atoms.
 
     Attributes:
-        metric: of the scaled rows of the training structures.
-        scale: root mean square norm of an atom's training features, or 1.
-        reduce: whether a structure's row is the mean or the sum over its atoms.
+        linear_model: of the scaled rows of the training structures.
+        feature_scale: root mean square norm of an atom's training features, or 1.
+        reduction: whether a structure's row is the mean or the sum over its atoms.
     """
 
-    metric: Metric
-    scale: float
-    reduce: Reduce = "mean"
+    linear_model: BayesianLinearModel
+    feature_scale: float
+    reduction: Reduction = "mean"
 
     @classmethod
     def fit(
         cls,
         features: Tensor,
-        structure: Tensor,
+        structure_index: Tensor,
         *,
         ridge: float,
-        reduce: Reduce = "mean",
-        scaled: bool = True,
-    ) -> Rigidity:
+        reduction: Reduction = "mean",
+        normalize: bool = True,
+    ) -> PredictionRigidity:
         """Return the rigidities of a training set.
 
         Args:
             features: `[n, f]`, of atoms.
-            structure: `[n]`, to which structure an atom belongs, from 0 on.
+            structure_index: `[n]`, to which structure an atom belongs, from 0 on.
             ridge: z2 > 0 of the model of *scaled* rows of structures.
-            reduce: what a structure's row is.
-            scaled: whether features are divided by the root mean square norm.
+            reduction: what a structure's row is.
+            normalize: whether features are divided by the root mean square norm.
 
         Raises:
             ShapeError: the shapes do not fit.
             InputError: a number is not finite, the ridge not positive, a structure
                 empty, or all features are zero.
         """
-        rows = structure_rows(features, structure, reduce=reduce)
+        rows = structure_features(features, structure_index, reduction=reduction)
         norm = float(features.double().square().sum(1).mean().sqrt())
         way_out = "These features are zero throughout."
         check_positive("features", norm, way_out)
-        scale = norm if scaled else 1.0
-        return cls(Metric.fit(rows / scale, ridge=ridge), scale, reduce)
+        scale = norm if normalize else 1.0
+        return cls(BayesianLinearModel.fit(rows / scale, ridge=ridge), scale, reduction)
 
-    def total(self, features: Tensor, structure: Tensor) -> Tensor:
+    def structure_rigidity(self, features: Tensor, structure_index: Tensor) -> Tensor:
         """R of structures, `[b]`, from features of atoms `[n, f]` as in `fit`.
 
         Raises:
             ShapeError: the shapes do not fit.
             InputError: a number is not finite, or a structure is empty.
         """
-        rows = structure_rows(features, structure, reduce=self.reduce)
-        return self.local(rows)
+        rows = structure_features(features, structure_index, reduction=self.reduction)
+        return self.local_rigidity(rows)
 
-    def local(self, features: Tensor) -> Tensor:
+    def local_rigidity(self, features: Tensor) -> Tensor:
         """R of atoms (LPR), `[...]`, from their features `[..., f]`.
 
         Raises:
             ShapeError: features are of another width.
             InputError: a number is not finite.
         """
-        return prediction_rigidity(self.metric, features.double() / self.scale)
+        return compute_prediction_rigidity(
+            self.linear_model, features.double() / self.feature_scale
+        )
 
-    def components(
+    def component_rigidity(
         self,
         features: Tensor,
-        sizes: Sequence[int],
-        structure: Tensor | None = None,
+        block_sizes: Sequence[int],
+        structure_index: Tensor | None = None,
     ) -> Tensor:
         """R of the parts of a prediction that blocks of features make.
 
         Args:
             features: `[n, f]`, of atoms.
-            sizes: c numbers of features of the blocks, in order; they add up to f.
-            structure: `[n]`; with it the parts are of structures (CPR, `[b, c]`),
+            block_sizes: c numbers of features of the blocks, in order; they add up to f.
+            structure_index: `[n]`; with it the parts are of structures (CPR, `[b, c]`),
                 without it of atoms (LCPR, `[n, c]`).
 
         Returns:
@@ -173,20 +177,20 @@ class Rigidity:
             ShapeError: the sizes do not add up to f, or shapes do not fit.
             InputError: a number is not finite, or a structure is empty.
         """
-        width = self.metric.width
-        if sum(sizes) != width or min(sizes, default=0) < 1:
+        width = self.linear_model.n_features
+        if sum(block_sizes) != width or min(block_sizes, default=0) < 1:
             wanted = f"be positive and add up to {width}"
-            raise ShapeError(must("sizes", wanted, list(sizes)))
-        check_rows("features", features, width)
+            raise ShapeError(error_message("block_sizes", wanted, list(block_sizes)))
+        check_finite_rows("features", features, width)
         rows = (
             features
-            if structure is None
-            else structure_rows(features, structure, reduce=self.reduce)
+            if structure_index is None
+            else structure_features(features, structure_index, reduction=self.reduction)
         )
-        parts = torch.split(rows.double(), list(sizes), -1)
-        blocks = torch.zeros(len(sizes), *rows.shape).to(parts[0])
+        parts = torch.split(rows.double(), list(block_sizes), -1)
+        blocks = torch.zeros(len(block_sizes), *rows.shape).to(parts[0])
         start = 0
         for block, part in zip(blocks, parts, strict=True):
             block[..., start : start + part.shape[-1]] = part
             start += part.shape[-1]
-        return self.local(blocks).movedim(0, -1)
+        return self.local_rigidity(blocks).movedim(0, -1)

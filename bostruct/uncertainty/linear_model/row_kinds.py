@@ -21,16 +21,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Rows = Literal["energy", "force", "difference"]
-Kind = Literal["latent", "observed"]
+RowKind = Literal["energy", "force", "difference"]
+VarianceKind = Literal["latent", "observed"]
 Offset = Literal["none", "centred", "intercept", "bias"]
 
-ROWS = ("energy", "force", "difference")
-KINDS = ("latent", "observed")
+ROW_KINDS = ("energy", "force", "difference")
+VARIANCE_KINDS = ("latent", "observed")
 OFFSETS = ("none", "centred", "intercept", "bias")
 
 
-def with_bias(features: Tensor, rows: Rows, offset: Offset) -> Tensor:
+def with_bias(features: Tensor, row_kind: RowKind, offset: Offset) -> Tensor:
     """Return rows `[..., f]` with a last column for the bias, `[..., f + 1]`.
 
     Ones in the rows of energies, zeros in all others; with another offset than "bias"
@@ -38,6 +38,6 @@ def with_bias(features: Tensor, rows: Rows, offset: Offset) -> Tensor:
     """
     if offset != "bias":
         return features
-    value = float(rows == "energy")
+    value = float(row_kind == "energy")
     column = features.new_full((*features.shape[:-1], 1), value)
     return torch.cat([features, column], -1)

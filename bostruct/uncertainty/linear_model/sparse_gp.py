@@ -32,24 +32,24 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, check_positive, check_shape, must
+from bostruct.errors import InputError, check_positive, check_shape, error_message
 from bostruct.runtime.memory import check_memory, free_bytes
-from bostruct.uncertainty.linear_model.bayesian_linear_model import Metric
+from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.exact_gp import (
-    Clamped,
-    blocks,
+    ClampedDifference,
     check_kernel,
-    clamp,
+    clamp_nonnegative,
+    split_into_blocks,
 )
-from bostruct.uncertainty.linear_model.row_kinds import KINDS, Kind
+from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS, VarianceKind
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_among,
-    check_rows,
+    check_choice,
+    check_finite_rows,
 )
 from bostruct.uncertainty.prediction import Prediction
 
-Method = Literal["sor", "dtc", "fitc", "gap"]
-METHODS = ("sor", "dtc", "fitc", "gap")
+SparseApproximation = Literal["sor", "dtc", "fitc", "gap"]
+SPARSE_APPROXIMATIONS = ("sor", "dtc", "fitc", "gap")
 
 
 @final
@@ -78,7 +78,9 @@ class Nystroem:
         matrix = check_kernel(kernel, memory)
         values, vectors = torch.linalg.eigh(matrix)
         if float(values[-1]) <= 0:
-            raise InputError(must("kernel", "have a positive eigenvalue", "none"))
+            raise InputError(
+                error_message("kernel", "have a positive eigenvalue", "none")
+            )
         least = len(values) * torch.finfo(torch.float64).eps * values[-1]
         keep = values > least
         return cls(vectors[:, keep] / values[keep].sqrt())
@@ -95,7 +97,7 @@ class Nystroem:
             ShapeError: the kernels have another width.
             InputError: a number is not finite.
         """
-        check_rows("cross", cross, len(self.projection))
+        check_finite_rows("cross", cross, len(self.projection))
         return cross.to(self.projection) @ self.projection
 
 
@@ -105,16 +107,16 @@ class SparseGP:
     """A Gaussian process that knows its training rows by a few chosen points.
 
     Attributes:
-        features: from kernels to features, in the axes of the metric.
-        metric: of the features of the training rows.
+        feature_map: from kernels to features, in the axes of the metric.
+        linear_model: of the features of the training rows.
         coefficients: `[r]` eV, of the mean; by QR, not by normal equations.
-        method: which variance, see the module.
+        approximation: which variance, see the module.
     """
 
-    features: Nystroem
-    metric: Metric
+    feature_map: Nystroem
+    linear_model: BayesianLinearModel
     coefficients: Tensor
-    method: Method = "dtc"
+    approximation: SparseApproximation = "dtc"
 
     @classmethod
     def fit(
@@ -125,9 +127,9 @@ class SparseGP:
         *,
         ridge: float,
         alpha2: float = 1.0,
-        method: Method = "dtc",
+        approximation: SparseApproximation = "dtc",
         diagonal: Tensor | None = None,
-        source: str = "",
+        fingerprint: str = "",
         memory: int | None = None,
     ) -> SparseGP:
         """Return the process of chosen points, training rows and their targets.
@@ -138,9 +140,9 @@ class SparseGP:
             targets: `[t]` eV.
             ridge: z2 > 0.
             alpha2: a2 > 0, eV².
-            method: which variance, see the module.
+            approximation: which variance, see the module.
             diagonal: κ** `[t]` of the training rows; only fitc needs it.
-            source: fingerprint of what the kernels were computed with.
+            fingerprint: fingerprint of what the kernels were computed with.
             memory: bytes that may be used; what is free, if not given.
 
         Raises:
@@ -148,7 +150,7 @@ class SparseGP:
             InputError: a number is not finite, ridge or alpha2 not positive, the method
                 unknown, fitc has no diagonal, or memory does not suffice.
         """
-        check_among("method", method, METHODS)
+        check_choice("approximation", approximation, SPARSE_APPROXIMATIONS)
         check_positive("ridge", ridge)
         check_positive("alpha2", alpha2)
         features = Nystroem.fit(kernel, memory=memory)
@@ -157,25 +159,27 @@ class SparseGP:
         need = 4 * 8 * (len(cross) + features.rank) * features.rank
         check_memory("cross", need, have, "Choose fewer points.")
         f = features(cross)
-        check_rows("targets", check_shape("targets", targets, [len(f)]))
+        check_finite_rows("targets", check_shape("targets", targets, [len(f)]))
         weights = None
-        if method == "fitc":
+        if approximation == "fitc":
             if diagonal is None:
                 wanted = "be given for fitc, whose noise it sets"
-                raise InputError(must("diagonal", wanted, "None"))
-            rest = _unknown(f, diagonal).value
+                raise InputError(error_message("diagonal", wanted, "None"))
+            rest = _nystroem_residual(f, diagonal).value
             weights = 1 / (1 + rest / ridge)
         y = targets.to(f)
-        scale, rotation, coefficients = _least_squares(f, y, weights, ridge)
-        metric = Metric.fit(
+        scale, rotation, coefficients = _regularized_least_squares(f, y, weights, ridge)
+        metric = BayesianLinearModel.fit(
             *(f @ rotation, y),
             ridge=ridge,
             alpha2=alpha2,
             weights=weights,
-            source=source,
+            fingerprint=fingerprint,
         )
         features = Nystroem(features.projection @ rotation)
-        return cls(features, metric.rooted(scale.diag()), coefficients, method)
+        return cls(
+            features, metric.with_cholesky(scale.diag()), coefficients, approximation
+        )
 
     def calibrated(self, alpha2: float) -> SparseGP:
         """Return the process with another a2: noise and prior are scaled alike.
@@ -183,19 +187,26 @@ class SparseGP:
         Raises:
             InputError: it is not positive and finite.
         """
-        return replace(self, metric=self.metric.calibrated(alpha2))
+        return replace(self, linear_model=self.linear_model.calibrated(alpha2))
 
-    def with_method(self, method: Method) -> SparseGP:
+    def with_approximation(self, approximation: SparseApproximation) -> SparseGP:
         """Return the process with another of sor, dtc and gap, which share the mean.
 
         Raises:
             InputError: the method is unknown, or one of the two is fitc.
         """
-        check_among("method", method, METHODS)
-        if "fitc" in (method, self.method) and method != self.method:
-            wanted = f"not go from {self.method} to {method}, whose weights differ"
-            raise InputError(must("method", wanted, repr(method), "Fit it anew."))
-        return replace(self, method=method)
+        check_choice("approximation", approximation, SPARSE_APPROXIMATIONS)
+        if (
+            "fitc" in (approximation, self.approximation)
+            and approximation != self.approximation
+        ):
+            wanted = f"not go from {self.approximation} to {approximation}, whose weights differ"
+            raise InputError(
+                error_message(
+                    "approximation", wanted, repr(approximation), "Fit it anew."
+                )
+            )
+        return replace(self, approximation=approximation)
 
     def mean(self, cross: Tensor) -> Tensor:
         """Mean `[...]` eV of rows with kernels κx `[..., m]`.
@@ -204,14 +215,14 @@ class SparseGP:
             ShapeError: the kernels have another width.
             InputError: a number is not finite.
         """
-        return self.features(cross) @ self.coefficients
+        return self.feature_map(cross) @ self.coefficients
 
     def variance(
         self,
         cross: Tensor,
         diagonal: Tensor | None = None,
         *,
-        kind: Kind = "latent",
+        variance_kind: VarianceKind = "latent",
         memory: int | None = None,
     ) -> Tensor:
         """s2 of the method, `[n]` eV².
@@ -219,7 +230,7 @@ class SparseGP:
         Args:
             cross: κx `[n, m]` of the rows asked about; taken block by block.
             diagonal: κ** `[n]` of them; sor does not need it.
-            kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
+            variance_kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
             memory: bytes that may be used; what is free, if not given.
 
         Raises:
@@ -227,9 +238,9 @@ class SparseGP:
             InputError: a number is not finite, the kind unknown, memory does not
                 suffice, or the diagonal is needed and was not given.
         """
-        check_among("kind", kind, KINDS)
-        found = self._both(cross, diagonal, memory)[1]
-        return found if kind == "latent" else found + self.metric.alpha2
+        check_choice("variance_kind", variance_kind, VARIANCE_KINDS)
+        found = self._mean_and_variance(cross, diagonal, memory)[1]
+        return found if variance_kind == "latent" else found + self.linear_model.alpha2
 
     def predict(
         self,
@@ -253,53 +264,55 @@ class SparseGP:
             InputError: a number is not finite, memory does not suffice, or the diagonal
                 is needed and was not given.
         """
-        mean, latent = self._both(cross, diagonal, memory)
-        return Prediction(mean, latent, self.metric.alpha2.expand(len(mean)))
+        mean, latent = self._mean_and_variance(cross, diagonal, memory)
+        return Prediction(mean, latent, self.linear_model.alpha2.expand(len(mean)))
 
-    def difference(self, cross: Tensor, diagonal: Tensor) -> Clamped:
+    def nystroem_residual(self, cross: Tensor, diagonal: Tensor) -> ClampedDifference:
         """κ** - f², what the chosen points do not know, and the most negative one.
 
         Raises:
             ShapeError: the shapes do not fit.
             InputError: a number is not finite.
         """
-        return _unknown(self.features(cross), diagonal)
+        return _nystroem_residual(self.feature_map(cross), diagonal)
 
-    def _both(
+    def _mean_and_variance(
         self, cross: Tensor, diagonal: Tensor | None, memory: int | None
     ) -> tuple[Tensor, Tensor]:
         """Return mean and latent variance, `[n]` each, block by block."""
-        check_shape("cross", cross, [None, len(self.features.projection)])
+        check_shape("cross", cross, [None, len(self.feature_map.projection)])
         if diagonal is not None:
             check_shape("diagonal", diagonal, [len(cross)])
         mean, variance, start = [], [], 0
-        for part in blocks(cross, self.features.rank, memory):
-            f, stop = self.features(part), start + len(part)
+        for part in split_into_blocks(cross, self.feature_map.rank, memory):
+            f, stop = self.feature_map(part), start + len(part)
             own = None if diagonal is None else diagonal[start:stop]
             mean.append(f @ self.coefficients)
-            variance.append(self._latent(f, own))
+            variance.append(self._latent_variance(f, own))
             start = stop
         return torch.cat(mean), torch.cat(variance)
 
-    def _latent(self, f: Tensor, diagonal: Tensor | None) -> Tensor:
+    def _latent_variance(self, f: Tensor, diagonal: Tensor | None) -> Tensor:
         found = f.new_zeros(len(f))
-        if self.method != "gap":
-            found = found + self.metric.variance(f)
-        if self.method != "sor":
+        if self.approximation != "gap":
+            found = found + self.linear_model.variance(f)
+        if self.approximation != "sor":
             if diagonal is None:
-                wanted = f"be given for the variance of {self.method}"
-                raise InputError(must("diagonal", wanted, "None", "sor needs none."))
-            prior = self.metric.alpha2 / self.metric.ridge
-            found = found + prior * _unknown(f, diagonal).value
+                wanted = f"be given for the variance of {self.approximation}"
+                raise InputError(
+                    error_message("diagonal", wanted, "None", "sor needs none.")
+                )
+            prior = self.linear_model.alpha2 / self.linear_model.ridge
+            found = found + prior * _nystroem_residual(f, diagonal).value
         return found
 
 
-def _unknown(f: Tensor, diagonal: Tensor) -> Clamped:
-    check_rows("diagonal", check_shape("diagonal", diagonal, [len(f)]))
-    return clamp(diagonal.to(f) - f.square().sum(1))
+def _nystroem_residual(f: Tensor, diagonal: Tensor) -> ClampedDifference:
+    check_finite_rows("diagonal", check_shape("diagonal", diagonal, [len(f)]))
+    return clamp_nonnegative(diagonal.to(f) - f.square().sum(1))
 
 
-def _least_squares(
+def _regularized_least_squares(
     f: Tensor, y: Tensor, weights: Tensor | None, ridge: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return S `[r]` and V `[r, r]` of Fᵀ w F + z2 1 = V S² Vᵀ, and coefficients `[r]`.

@@ -4,13 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bostruct.acquisition import Case, ExpectedHypervolumeImprovement
+from bostruct.acquisition import AcquisitionContext, ExpectedHypervolumeImprovement
 from bostruct.errors import InputError, ShapeError
 from bostruct.objectives import (
     Constraint,
-    Goals,
     Objective,
-    front,
+    OptimizationConfig,
+    pareto_front,
 )
 
 
@@ -21,12 +21,12 @@ def tensor(rows):
 NAN = math.nan
 # Sums of a few dozen boxes in float64.
 EXACT = {"rtol": 1e-12, "abs": 1e-12}
-GOALS = Goals(
+GOALS = OptimizationConfig(
     (Objective("H", "minimize"), Objective("B", "maximize")),
-    (Constraint("price", below=10.0),),
+    (Constraint("price", upper=10.0),),
 )
 H, B = Objective("H", "minimize"), Objective("B", "maximize")
-FREE = Goals((H, B))
+FREE = OptimizationConfig((H, B))
 
 
 class Two(torch.nn.Module):
@@ -44,7 +44,7 @@ def stub(**change):
         "Y": Y,
         "reference": tensor([0.0, 0.0]),
     }
-    return Case(**arguments | change)
+    return AcquisitionContext(**arguments | change)
 
 
 def test_a_case():
@@ -63,7 +63,7 @@ def test_what_is_pending_is_believed(told):
     assert torch.equal(believed.X, torch.cat([told.X, told.pending]))
     assert torch.equal(believed.Y, torch.cat([told.Y, told.pending]))
     assert believed.model is told.model
-    assert front(believed.Y, told.goals).tolist() == [0, 2, 3]
+    assert pareto_front(believed.Y, told.goals).tolist() == [0, 2, 3]
 
 
 def test_what_is_believed_is_not_gained_twice(told):

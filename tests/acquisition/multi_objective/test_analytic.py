@@ -5,11 +5,11 @@ import torch
 from botorch.acquisition.analytic import LogExpectedImprovement
 
 from bostruct.acquisition.multi_objective.analytic import (
-    FeasibleGain,
-    Marginals,
-    between,
+    FeasibilityWeightedEHVI,
+    MarginalPosterior,
+    interval_probability,
 )
-from bostruct.acquisition.multi_objective.normalization import Scaled
+from bostruct.acquisition.multi_objective.normalization import NormalizedContext
 from bostruct.objectives import Constraint
 
 X = torch.tensor([[[1.5, 2.5]], [[4.0, 0.5]], [[-1.0, -1.0]]], dtype=torch.float64)
@@ -31,24 +31,26 @@ def test_between_is_a_difference_of_normals():
         (1.0, None, 1 - phi(0.35)),
         (-1.0, 1.0, phi(0.35) - phi(-0.65)),
     ):
-        assert between(low, high, mean, variance).item() == pytest.approx(expected)
+        assert interval_probability(low, high, mean, variance).item() == pytest.approx(
+            expected
+        )
 
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
 def test_between_does_not_cancel_in_a_tail(side):
     """30 σ away the probability is 5e-198, and not 0."""
     mean, variance = double([side * 30.0]), torch.ones(1).double()
-    tail = between(-1e-3, 1e-3, mean, variance).item()
+    tail = interval_probability(-1e-3, 1e-3, mean, variance).item()
     density = math.exp(-450.0) / math.sqrt(2 * math.pi)
     assert tail == pytest.approx(2e-3 * density, rel=1e-3)
 
 
 def test_feasibility_multiplies(case):
     """A bound on an outcome that is no objective: exact."""
-    bound = (Constraint("u2", above=0.0, below=1.0),)
+    bound = (Constraint("u2", lower=0.0, upper=1.0),)
     rows = [[*row, 0.5] for row in [[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]]]
-    bounded = FeasibleGain(Scaled(case(rows, constraints=bound)))
-    free = FeasibleGain(Scaled(case()))
+    bounded = FeasibilityWeightedEHVI(NormalizedContext(case(rows, constraints=bound)))
+    free = FeasibilityWeightedEHVI(NormalizedContext(case()))
     third = double([0.5, 1.2, 9.0])
     together = torch.cat([X, third.reshape(3, 1, 1)], dim=-1)
     share = [phi((1 - y) / 0.5) - phi(-y / 0.5) for y in third.tolist()]
@@ -58,9 +60,11 @@ def test_feasibility_multiplies(case):
 
 def test_an_exact_outcome_is_feasible_or_not(case):
     """Equal to its bound, up to rounding, is good enough."""
-    bound = (Constraint("u2", above=-0.5, below=0.3),)
+    bound = (Constraint("u2", lower=-0.5, upper=0.3),)
     rows = [[1.0, 3.0, 0.0], [2.0, 2.0, 0.0]]
-    gain = FeasibleGain(Scaled(case(rows, learnt=2, constraints=bound)))
+    gain = FeasibilityWeightedEHVI(
+        NormalizedContext(case(rows, learnt=2, constraints=bound))
+    )
     third = double([0.1 + 0.2, 0.3 + 1e-6, -0.6, -0.5])
     first = X[:1].expand(4, 1, 2)
     value = gain(torch.cat([first, third.reshape(4, 1, 1)], dim=-1))
@@ -71,9 +75,11 @@ def test_an_exact_outcome_is_feasible_or_not(case):
 @pytest.mark.parametrize(("bound", "same"), [(-0.1, True), (0.0, True), (1.0, False)])
 def test_a_bound_behind_the_reference_counts_once(bound, same, case):
     """What breaks it gains nothing anyway."""
-    constraints = (Constraint("u0", above=bound),)
-    free = FeasibleGain(Scaled(case()))(X)
-    value = FeasibleGain(Scaled(case(constraints=constraints, objectives=2)))(X)
+    constraints = (Constraint("u0", lower=bound),)
+    free = FeasibilityWeightedEHVI(NormalizedContext(case()))(X)
+    value = FeasibilityWeightedEHVI(
+        NormalizedContext(case(constraints=constraints, objectives=2))
+    )(X)
     assert torch.equal(value, free) is same
 
 
@@ -82,7 +88,7 @@ def test_one_objective_is_expected_improvement(case):
     x = double([[[1.0]], [[2.5]], [[-3.0]]])
     best = double(2.0)
     expected = LogExpectedImprovement(told.model, best)(x).exp() / 2.0
-    value = FeasibleGain(Scaled(told))(x)
+    value = FeasibilityWeightedEHVI(NormalizedContext(told))(x)
     torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-300)
 
 
@@ -91,7 +97,9 @@ def test_one_objective_is_expected_improvement(case):
 )
 def test_gradient_is_finite(ends, case):
     rows = [[1.0, 3.0, 0.5]]
-    gain = FeasibleGain(Scaled(case(rows, constraints=(Constraint("u2", **ends),))))
+    gain = FeasibilityWeightedEHVI(
+        NormalizedContext(case(rows, constraints=(Constraint("u2", **ends),)))
+    )
     x = double([[[1.5, 2.5, 0.7]]]).requires_grad_()
     (slope,) = torch.autograd.grad(gain(x).sum(), x)
     step = 1e-6
@@ -104,7 +112,7 @@ def test_gradient_is_finite(ends, case):
 
 
 def test_marginals_have_no_samples():
-    marginals = Marginals(torch.zeros(1, 1, 2), torch.ones(1, 1, 2))
+    marginals = MarginalPosterior(torch.zeros(1, 1, 2), torch.ones(1, 1, 2))
     assert marginals.dtype == torch.float32
     assert marginals.device.type == "cpu"
     with pytest.raises(NotImplementedError, match="no joint distribution"):

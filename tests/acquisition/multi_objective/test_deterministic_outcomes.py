@@ -3,8 +3,8 @@ from botorch.acquisition.objective import ScalarizedPosteriorTransform
 from botorch.sampling.normal import SobolQMCNormalSampler
 
 from bostruct.acquisition.multi_objective.deterministic_outcomes import (
-    Joined,
-    JoinedPosterior,
+    DeterministicOutcomesModel,
+    DeterministicOutcomesPosterior,
 )
 
 X = torch.tensor([[[0.1, 0.2, 1 / 3], [0.3, 0.4, 1e6 / 7]]], dtype=torch.float64)
@@ -13,7 +13,9 @@ X = torch.tensor([[[0.1, 0.2, 1 / 3], [0.3, 0.4, 1e6 / 7]]], dtype=torch.float64
 def joined(case):
     """Outcomes in the order known, learnt, learnt."""
     model = case([[1.0, 2.0]]).model
-    return model, Joined(model, lambda X: X[..., 2:], ("b", "a"), ("k", "a", "b"))
+    return model, DeterministicOutcomesModel(
+        model, lambda X: X[..., 2:], ("b", "a"), ("k", "a", "b")
+    )
 
 
 def test_the_exact_outcome_is_exact(case):
@@ -53,7 +55,7 @@ def test_shapes_and_kind(case):
 
 def test_without_known_outcomes_there_is_another_order(case):
     learnt = case([[1.0, 2.0]]).model
-    model = Joined(learnt, None, ("b", "a"), ("a", "b"))
+    model = DeterministicOutcomesModel(learnt, None, ("b", "a"), ("a", "b"))
     assert torch.equal(model.posterior(X).mean, learnt.posterior(X).mean.flip(-1))
 
 
@@ -66,7 +68,9 @@ def test_takes_a_transform(case):
 
     _, model = joined(case)
     same = Same(torch.ones(3))
-    assert isinstance(model.posterior(X, posterior_transform=same), JoinedPosterior)
+    assert isinstance(
+        model.posterior(X, posterior_transform=same), DeterministicOutcomesPosterior
+    )
 
 
 def test_gradients_go_through(case):

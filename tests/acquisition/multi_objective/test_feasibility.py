@@ -4,14 +4,14 @@ import math
 import pytest
 import torch
 
-from bostruct.acquisition import Pareto, qLogProbabilityOfFeasibility
+from bostruct.acquisition import MultiObjectiveAcquisition, qLogProbabilityOfFeasibility
 from bostruct.errors import InputError
 from bostruct.objectives import Constraint
 
 FORM = qLogProbabilityOfFeasibility()
-MANY = qLogProbabilityOfFeasibility(samples=2**13)
+MANY = qLogProbabilityOfFeasibility(n_samples=2**13)
 ROWS = [[1.0, 0.0, 5.0], [1.0, 2.0, 9.0]]
-BOUNDS = (Constraint("u1", above=0.0, below=1.0), Constraint("u2", below=7.0))
+BOUNDS = (Constraint("u1", lower=0.0, upper=1.0), Constraint("u2", upper=7.0))
 
 
 def candidates(*rows):
@@ -42,7 +42,7 @@ def test_an_exact_outcome_is_feasible_or_not(case):
 def test_any_of_two_will_do(case):
     """Far from each other they are independent."""
     X = torch.tensor([[[0.0, 1.5], [90.0, 1.1]]], dtype=torch.float64)
-    told = case(constraints=(Constraint("u1", below=1.0),))
+    told = case(constraints=(Constraint("u1", upper=1.0),))
     one, other = phi(-1.0), phi(-0.2)
     expected = 1 - (1 - one) * (1 - other)
     assert MANY.build(told)(X).exp().item() == pytest.approx(expected, rel=0.02)
@@ -65,7 +65,7 @@ def test_same_seed_same_value(case):
 
 
 def test_describes_itself():
-    assert isinstance(FORM, Pareto)
+    assert isinstance(FORM, MultiObjectiveAcquisition)
     found = json.loads(json.dumps(FORM.description()))
     assert found == {"kind": "qLogProbabilityOfFeasibility", "samples": 128}
 
@@ -77,4 +77,4 @@ def test_refuses_goals_without_constraints(case):
 
 def test_refuses_no_samples():
     with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
-        qLogProbabilityOfFeasibility(samples=0)
+        qLogProbabilityOfFeasibility(n_samples=0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bostruct.acquisition import Pareto
+from bostruct.acquisition import MultiObjectiveAcquisition
 from bostruct.acquisition.multi_objective.hypervolume_improvement import (
     ExpectedHypervolumeImprovement,
     qLogExpectedHypervolumeImprovement,
@@ -136,7 +136,7 @@ def test_sure_to_be_infeasible_is_worth_nothing(form, case):
     """Even where it betters everything else."""
     rows = [[*row, 0.0] for row in [[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]]]
     rows += [[5.0, 5.0, 2.0]]
-    bound = (Constraint("u2", below=1.0),)
+    bound = (Constraint("u2", upper=1.0),)
     candidates = torch.tensor([[[9.0, 9.0, 2.0]], [[2.3, 2.3, 0.9]]]).double()
     for learnt in (2, 3):
         told = case(rows, learnt=learnt, constraints=bound, sigma=0.01)
@@ -158,7 +158,7 @@ def test_sure_to_be_infeasible_is_worth_nothing(form, case):
     ],
 )
 def test_without_a_front_the_whole_box_is_new(form, rows, case):
-    bound = (Constraint("u2", below=1.0),)
+    bound = (Constraint("u2", upper=1.0),)
     told = case(rows, constraints=bound, sigma=0.1)
     candidates = torch.tensor([[[3.0, 3.0, 0]], [[1.0, 1.0, 0]], [[3, 3, 1.5]]])
     best, small, dear = form.build(told)(candidates.double()).tolist()
@@ -221,7 +221,7 @@ def test_one_objective_will_do(form, case):
 @pytest.mark.parametrize("second", [0.0, 0.9, 5.0])
 def test_one_objective_with_a_constraint(form, second, case):
     """The best row is feasible, may be, or is not: there is a value all the same."""
-    bound = (Constraint("u1", below=1.0),)
+    bound = (Constraint("u1", upper=1.0),)
     told = case([[1.0, 0.0], [2.0, second]], sigma=0.2, constraints=bound)
     x = torch.tensor([[[2.5, 0.1]], [[1.9, 0.2]], [[2.6, 6.0]]]).double()
     good, less, dear = form.build(told)(x).tolist()
@@ -258,7 +258,7 @@ def moved(told, *where):
 
 @each
 def test_follows_the_dtype_of_the_case(form, case):
-    low = (Constraint("u1", below=9.0),)
+    low = (Constraint("u1", upper=9.0),)
     told = case(learnt=1, constraints=low, objectives=2)
     value = form.build(moved(told, torch.float32))(X.float())
     assert value.dtype == torch.float32
@@ -268,7 +268,7 @@ def test_follows_the_dtype_of_the_case(form, case):
 
 @each
 def test_follows_the_device_of_the_case(form, device, case):
-    low = (Constraint("u1", below=9.0),)
+    low = (Constraint("u1", upper=9.0),)
     told = case(learnt=1, constraints=low, objectives=2)
     value = form.build(moved(told, device))(X.to(device))
     assert value.device.type == device.type
@@ -277,8 +277,8 @@ def test_follows_the_device_of_the_case(form, device, case):
 
 @each
 def test_describes_itself(form):
-    assert isinstance(form, Pareto)
-    assert form.joint is (form in LOGS)
+    assert isinstance(form, MultiObjectiveAcquisition)
+    assert form.supports_q_batch is (form in LOGS)
     found = json.loads(json.dumps(form.description()))
     assert found.pop("kind") == type(form).__name__
     assert type(form)(**found) == form

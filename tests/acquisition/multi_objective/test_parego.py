@@ -4,37 +4,39 @@ from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from botorch.acquisition.objective import GenericMCObjective
 
 from bostruct.acquisition import qLogExpectedHypervolumeImprovement, qLogNParEGO
-from bostruct.acquisition.monte_carlo import sampler
-from bostruct.acquisition.multi_objective.normalization import Scaled
-from bostruct.acquisition.multi_objective.parego import weights
+from bostruct.acquisition.monte_carlo import sobol_sampler
+from bostruct.acquisition.multi_objective.normalization import NormalizedContext
+from bostruct.acquisition.multi_objective.parego import random_simplex_weights
 
 X = torch.tensor([[[1.5, 2.9]], [[4.0, 0.5]], [[2.6, 2.5]]], dtype=torch.float64)
 
 
 def test_weights_are_uniform_on_the_simplex():
     """Each has mean 1/3 and variance 1/18; 5 standard errors of 1000 draws."""
-    draws = torch.stack([weights(3, seed) for seed in range(1000)])
+    draws = torch.stack([random_simplex_weights(3, seed) for seed in range(1000)])
     torch.testing.assert_close(draws.sum(-1), torch.ones(1000).double())
     assert (draws > 0).all()
     error = 5 * (1 / 18 / 1000) ** 0.5
     assert (draws.mean(0) - 1 / 3).abs().max() < error
     assert (draws.var(0) - 1 / 18).abs().max() < 0.01
-    assert torch.equal(weights(3, 7), draws[7])
+    assert torch.equal(random_simplex_weights(3, 7), draws[7])
 
 
 def chebyshev(told, low, high):
     """[K06]: the worst weighted loss, and a twentieth of their sum."""
-    w = weights(2, told.seed)
+    w = random_simplex_weights(2, told.seed)
 
     def scalar(Y, X=None):
-        loss = (high - Scaled(told).utilities(Y)) / (high - low) * w
+        loss = (
+            (high - NormalizedContext(told).normalized_utilities(Y)) / (high - low) * w
+        )
         return -(loss.amax(-1) + 0.05 * loss.sum(-1))
 
     return qLogNoisyExpectedImprovement(
         told.model,
-        Scaled(told).baseline(),
+        NormalizedContext(told).pruned_baseline(),
         objective=GenericMCObjective(scalar),
-        sampler=sampler(128, told.seed),
+        sampler=sobol_sampler(128, told.seed),
         prune_baseline=False,
     )
 
@@ -43,7 +45,7 @@ def chebyshev(told, low, high):
 def test_is_expected_improvement_on_the_scalarisation(seed, case):
     """Between the least and the largest of the baseline."""
     told = case(seed=seed)
-    ends = Scaled(told).utilities(told.Y)
+    ends = NormalizedContext(told).normalized_utilities(told.Y)
     expected = chebyshev(told, ends.amin(0), ends.amax(0))(X)
     torch.testing.assert_close(qLogNParEGO().build(told)(X), expected)
 

@@ -29,7 +29,7 @@ def test_joint_is_not_the_pessimistic_bound(setting):
 
 def test_joint_of_one_is_the_single_form(setting):
     X = setting.X[:, :1]
-    joint = qLowerConfidenceBound(1.5, samples=2**14)
+    joint = qLowerConfidenceBound(1.5, n_samples=2**14)
     single = LowerConfidenceBound(1.5).build(setting.model, setting.best)(X)
     value = joint.build(setting.model, setting.best)(X)
     torch.testing.assert_close(value, single, **QUASI)
@@ -38,7 +38,7 @@ def test_joint_of_one_is_the_single_form(setting):
 def test_joint_against_draws(setting):
     """E max_i (-mu_i + kappa sqrt(pi / 2) |E_i - mu_i|), as in [W17]."""
     kappa, samples = 1.5, 200_000
-    joint = qLowerConfidenceBound(kappa, samples=2**14)
+    joint = qLowerConfidenceBound(kappa, n_samples=2**14)
     value = joint.build(setting.model, setting.best)(setting.X)
     for X, found in zip(setting.X, value, strict=True):
         mean = setting.model.mean(X)
@@ -53,7 +53,7 @@ def test_pending_candidates_join_every_set(setting):
     together = qLowerConfidenceBound().build(setting.model, setting.best)(setting.X[:1])
     X, pending = setting.X[:1, :1], setting.X[0, 1:]
     function = qLowerConfidenceBound().build(
-        setting.model, setting.best, pending=pending
+        setting.model, setting.best, X_pending=pending
     )
     torch.testing.assert_close(function(X), together, **EXACT)
 
@@ -62,7 +62,7 @@ def test_no_pending_candidates_are_none(setting):
     X = setting.X[:, :1]
     empty = X.new_zeros(0, 2)
     for form in (LowerConfidenceBound(), qLowerConfidenceBound()):
-        value = form.build(setting.model, setting.best, pending=empty)(X)
+        value = form.build(setting.model, setting.best, X_pending=empty)(X)
         expected = form.build(setting.model, setting.best)(X)
         torch.testing.assert_close(value, expected, **EXACT)
 
@@ -76,4 +76,4 @@ def test_refuses_kappa(form, kappa):
 
 def test_refuses_no_samples():
     with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
-        qLowerConfidenceBound(samples=0)
+        qLowerConfidenceBound(n_samples=0)

@@ -45,16 +45,16 @@ def test_logarithm_has_a_gradient_where_the_plain_form_has_none(setting):
 def test_joint_of_one_is_the_single_form(setting):
     X, best = setting.X[:, :1], 2.0
     single = module.ExpectedImprovement().build(setting.model, best)(X)
-    joint = module.qExpectedImprovement(samples=MANY).build(setting.model, best)(X)
+    joint = module.qExpectedImprovement(n_samples=MANY).build(setting.model, best)(X)
     torch.testing.assert_close(joint, single, **QUASI)
-    log = module.qLogExpectedImprovement(samples=MANY).build(setting.model, best)(X)
+    log = module.qLogExpectedImprovement(n_samples=MANY).build(setting.model, best)(X)
     torch.testing.assert_close(log.exp(), single, **QUASI)
 
 
 def test_joint_against_draws(setting):
     best, samples = 2.0, 200_000
-    plain = module.qExpectedImprovement(samples=MANY).build(setting.model, best)
-    log = module.qLogExpectedImprovement(samples=MANY).build(setting.model, best)
+    plain = module.qExpectedImprovement(n_samples=MANY).build(setting.model, best)
+    log = module.qLogExpectedImprovement(n_samples=MANY).build(setting.model, best)
     for X in setting.X:
         draws = (best - setting.model.draw(X, samples).amin(-1)).clamp_min(0)
         # 5 standard errors: a false alarm in two million.
@@ -97,17 +97,17 @@ def test_pending_candidates_join_every_set(setting):
     X, pending = setting.X[:1, :1], setting.X[0, 1:]
     form = module.qExpectedImprovement()
     together = form.build(setting.model, setting.best)(setting.X[:1])
-    apart = form.build(setting.model, setting.best, pending=pending)(X)
+    apart = form.build(setting.model, setting.best, X_pending=pending)(X)
     torch.testing.assert_close(apart, together, **EXACT)
 
 
 def test_pending_candidates_are_observed_ones_of_the_logarithm(setting):
     X, pending = setting.X[:1, :1], setting.X[0, 1:]
-    form = module.qLogNoisyExpectedImprovement(samples=MANY)
+    form = module.qLogNoisyExpectedImprovement(n_samples=MANY)
     observed = setting.observed
-    value = form.build(setting.model, setting.best, observed=observed, pending=pending)(
-        X
-    )
+    value = form.build(
+        setting.model, setting.best, X_baseline=observed, X_pending=pending
+    )(X)
     draws = setting.model.draw(torch.cat([observed, pending, X[0]]), 200_000)
     gains = (draws[:, :6].amin(-1) - draws[:, 6]).clamp_min(0)
     error = 5 * gains.std() / math.sqrt(200_000) + 1e-4

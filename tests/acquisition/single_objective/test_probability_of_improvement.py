@@ -24,7 +24,7 @@ def test_closed_form(best, setting):
 
 def test_joint_against_draws(setting):
     best, samples = 1.9, 200_000
-    form = module.qProbabilityOfImprovement(samples=MANY)
+    form = module.qProbabilityOfImprovement(n_samples=MANY)
     value = form.build(setting.model, best)(setting.X)
     for X, found in zip(setting.X, value, strict=True):
         hits = (setting.model.draw(X, samples).amin(-1) < best).double()
@@ -35,7 +35,7 @@ def test_joint_against_draws(setting):
 def test_joint_of_one_is_the_single_form(setting):
     X, best = setting.X[:, :1], 1.9
     single = module.ProbabilityOfImprovement().build(setting.model, best)(X)
-    form = module.qProbabilityOfImprovement(samples=MANY)
+    form = module.qProbabilityOfImprovement(n_samples=MANY)
     value = form.build(setting.model, best)(X)
     torch.testing.assert_close(value, single, rtol=0, atol=2e-3)
 
@@ -43,9 +43,9 @@ def test_joint_of_one_is_the_single_form(setting):
 @pytest.mark.parametrize("width", [0.0, -1.0, math.nan])
 def test_refuses_width(width):
     with pytest.raises(InputError, match="`width` must be positive"):
-        module.qProbabilityOfImprovement(width=width)
+        module.qProbabilityOfImprovement(tau=width)
 
 
 def test_refuses_no_samples():
     with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
-        module.qProbabilityOfImprovement(samples=0)
+        module.qProbabilityOfImprovement(n_samples=0)

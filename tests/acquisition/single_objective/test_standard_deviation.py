@@ -20,14 +20,14 @@ def test_closed_form_whatever_the_sign(setting):
 def test_joint_of_one_is_the_single_form(setting):
     X = setting.X[:, :1]
     sigma = setting.model.sigma(X).squeeze(-1)
-    value = qStandardDeviation(samples=MANY).build(setting.model, setting.best)(X)
+    value = qStandardDeviation(n_samples=MANY).build(setting.model, setting.best)(X)
     torch.testing.assert_close(value, sigma, rtol=2e-3, atol=0)
 
 
 def test_joint_against_draws(setting):
     """E max_i sqrt(pi / 2) |E_i - mu_i|."""
     samples = 200_000
-    form = qStandardDeviation(samples=MANY)
+    form = qStandardDeviation(n_samples=MANY)
     value = form.build(setting.model, setting.best)(setting.X)
     for X, found in zip(setting.X, value, strict=True):
         draws = (setting.model.draw(X, samples) - setting.model.mean(X)).abs().amax(-1)
@@ -38,4 +38,4 @@ def test_joint_against_draws(setting):
 
 def test_refuses_no_samples():
     with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
-        qStandardDeviation(samples=0)
+        qStandardDeviation(n_samples=0)

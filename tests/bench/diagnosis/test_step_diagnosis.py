@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from bostruct.bench.diagnosis.reference_minimum import Answer
-from bostruct.bench.diagnosis.step_diagnosis import asked, look
+from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
+from bostruct.bench.diagnosis.step_diagnosis import diagnose_step, rebuild_acquisition
 from tests.campaign.standin import Draw, campaign
 
 
@@ -14,7 +14,9 @@ class Blind(Draw):
         X = 0.05 * found.X
         with torch.no_grad():
             worth = value(X)
-        return type(found)(X, worth, found.origin, found.steps, found.converged)
+        return type(found)(
+            X, worth, found.generator_names, found.n_steps, found.converged
+        )
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def test_the_acquisition_is_that_of_the_step(ran):
     assert len({step.hyperparameters["boldness"] for step in steps}) > 1
     for step in steps:
         (trial,) = [one for one in log.undecoded() if one.step == step.number]
-        value = asked(made, log, step, log.posterior(step.number))
+        value = rebuild_acquisition(made, log, step, log.posterior(step.number))
         assert float(value(trial.X.unsqueeze(0))) == pytest.approx(trial.acquisition)
 
 
@@ -57,9 +59,9 @@ def extreme(log, made, worst):
 def test_the_search_missed_what_it_would_have_taken(ran):
     made, log = ran(Blind())
     X = extreme(log, made, worst=False)
-    found = look(made, log, log.steps()[-1], Answer(X, -2.0, -2.0))
+    found = diagnose_step(made, log, log.steps()[-1], ReferenceMinimum(X, -2.0, -2.0))
     assert (found.step, found.cause) == (log.steps()[-1].number, "search")
-    assert found.short < 0
+    assert found.shortfall < 0
 
 
 @pytest.mark.parametrize(
@@ -69,10 +71,12 @@ def test_the_model_is_wrong_or_others_promise_more(ran, sigmas, cause):
     made, log = ran(Draw(64))
     X = extreme(log, made, worst=True)
     mean, sigma = model_at(log, X)
-    found = look(made, log, log.steps()[-1], Answer(X, mean + sigmas * sigma, mean))
+    found = diagnose_step(
+        made, log, log.steps()[-1], ReferenceMinimum(X, mean + sigmas * sigma, mean)
+    )
     assert found.cause == cause
-    assert found.z == pytest.approx(sigmas, rel=1e-6)
-    assert found.short > 0
+    assert found.z_score == pytest.approx(sigmas, rel=1e-6)
+    assert found.shortfall > 0
 
 
 def test_what_may_not_be_proposed_is_excluded(ran):
@@ -80,4 +84,7 @@ def test_what_may_not_be_proposed_is_excluded(ran):
     step = log.steps()[-1]
     seen = log.trials()[0].X
     for X in (seen, seen + 10.0):  # evaluated, outside the box
-        assert look(made, log, step, Answer(X, -2.0, -2.0)).cause == "excluded"
+        assert (
+            diagnose_step(made, log, step, ReferenceMinimum(X, -2.0, -2.0)).cause
+            == "excluded"
+        )

@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from bostruct.bench.multi_objective import enumerated_front as module
-from bostruct.bench.multi_objective.enumerated_front import Lookup, behind, truth
+from bostruct.bench.multi_objective.enumerated_front import (
+    TableEvaluator,
+    enumerate_front,
+    reference_point_from_range,
+)
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import Failure
 from tests.bench.tiny import NOT_UNMIXING, Rule, large, small
@@ -30,48 +34,53 @@ def counted():
 def test_every_member_once_and_the_front_by_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PART", 10)
     seen = []
-    found = truth(counted(), tmp_path, tell=lambda *n: seen.append(n))
+    found = enumerate_front(counted(), tmp_path, on_progress=lambda *n: seen.append(n))
     assert Counting.calls == 35
     assert seen == [(10, 35), (20, 35), (30, 35), (35, 35)]
-    Y, goals = found.outcomes, found.screen.goals
+    Y, goals = found.outcomes, found.task.optimization_config
     bad = (~Y.isfinite().all(-1)).nonzero().flatten().tolist()
     assert [found.members[i].tolist() for i in bad] == [[0.5, 0.5, 0.0, 0.0]]
     U = goals.utilities(Y)
-    fit = [i for i in range(35) if i not in bad and bool(goals.feasible(Y[i]))]
+    fit = [i for i in range(35) if i not in bad and bool(goals.is_feasible(Y[i]))]
     best = {
         i
         for i in fit
         if not any((U[j] >= U[i]).all() and (U[j] > U[i]).any() for j in fit)
     }
-    assert found.front == best
+    assert found.front_indices == best
     assert len(best) > 2
-    assert 0 < found.volume < float((U[fit].amax(0) - found.reference).prod())
+    assert (
+        0 < found.hypervolume < float((U[fit].amax(0) - found.reference_point).prod())
+    )
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("small-")
-    again = truth(counted(), tmp_path)
+    again = enumerate_front(counted(), tmp_path)
     assert Counting.calls == 0
     assert torch.equal(again.outcomes.nan_to_num(), Y.nan_to_num())
 
 
 def test_an_interrupted_table_goes_on(tmp_path):
-    truth(counted(), tmp_path)
+    enumerate_front(counted(), tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_text(json.dumps(json.loads(path.read_text())[:20]))
-    truth(counted(), tmp_path)
+    enumerate_front(counted(), tmp_path)
     assert Counting.calls == 15
 
 
 def test_workers_find_the_same(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir(), two.mkdir()
-    alone, together = truth(small(), one), truth(small(), two, workers=2)
+    alone, together = (
+        enumerate_front(small(), one),
+        enumerate_front(small(), two, n_workers=2),
+    )
     assert torch.equal(alone.outcomes, together.outcomes)
 
 
 def test_lookup_tells_what_is_true(tmp_path):
-    found = truth(counted(), tmp_path)
-    lookup = Lookup(found)
-    space = found.screen.domain
+    found = enumerate_front(counted(), tmp_path)
+    lookup = TableEvaluator(found)
+    space = found.task.search_space
     told = lookup(space.decode(found.members[3:4]))
     true = Rule()(space.decode(found.members[3:4]))
     assert told.properties == dict(true.properties)
@@ -85,15 +94,15 @@ def test_lookup_tells_what_is_true(tmp_path):
 
 def test_the_reference_is_a_tenth_behind():
     U = torch.tensor([[0.0, 10.0], [1.0, 30.0]])
-    assert torch.allclose(behind(U), torch.tensor([-0.1, 8.0]))
+    assert torch.allclose(reference_point_from_range(U), torch.tensor([-0.1, 8.0]))
 
 
 def test_refused(tmp_path):
     with pytest.raises(InputError, match="have a space that can be listed"):
-        truth(large(), tmp_path)
+        enumerate_front(large(), tmp_path)
     screen = small()
-    truth(screen, tmp_path)
+    enumerate_front(screen, tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_text("{")
     with pytest.raises(LogError, match="Delete it"):
-        truth(screen, tmp_path)
+        enumerate_front(screen, tmp_path)

@@ -3,7 +3,11 @@ from collections import Counter
 
 import pytest
 
-from bostruct.bench.multi_objective.fault_injection import DEEP, Poisoned, spoilt
+from bostruct.bench.multi_objective.fault_injection import (
+    ABSURD_ENTHALPY,
+    FaultyEvaluator,
+    corrupt,
+)
 from bostruct.errors import InputError
 from bostruct.evaluators import Failure, evaluate
 from tests.bench.tiny import Rule, large
@@ -14,7 +18,7 @@ def kind(outcome):
         return "raised" if "crashed" in outcome.reason else "missing"
     values = outcome.properties
     odd = not 100 < values["bulk_modulus_GPa"] < 250
-    return "absurd" if odd or values[ENTHALPY] == DEEP else "sound"
+    return "absurd" if odd or values[ENTHALPY] == ABSURD_ENTHALPY else "sound"
 
 
 ENTHALPY = "mixing_enthalpy_eV_per_atom"
@@ -22,8 +26,8 @@ ENTHALPY = "mixing_enthalpy_eV_per_atom"
 
 def told(seed, n=400, **shares):
     screen = large()
-    structures = screen.domain.decode(screen.sample(n, generator()))
-    evaluator = Poisoned(Rule(), seed, **shares)
+    structures = screen.search_space.decode(screen.sample(n, generator()))
+    evaluator = FaultyEvaluator(Rule(), seed, **shares)
     return [kind(evaluate(evaluator, one)) for one in structures]
 
 
@@ -45,9 +49,9 @@ def test_shares_are_those_asked_for_and_last():
 
 def test_failures_pass_or_last():
     screen = large()
-    structures = list(screen.domain.decode(screen.sample(60, generator())))
+    structures = list(screen.search_space.decode(screen.sample(60, generator())))
     for poison in ("passing", "lasting"):
-        evaluator = Poisoned(Rule(), 0, poison, 0.0, 0.25, 0.25)
+        evaluator = FaultyEvaluator(Rule(), 0, poison, 0.0, 0.25, 0.25)
         rounds = [[kind(evaluate(evaluator, s)) for s in structures] for _ in range(2)]
         pairs = Counter(zip(*rounds, strict=True))
         if poison == "lasting":
@@ -55,15 +59,15 @@ def test_failures_pass_or_last():
         else:
             assert 5 < sum(n for (a, b), n in pairs.items() if a != "sound" == b) < 25
             assert 5 < sum(n for (a, b), n in pairs.items() if a == "sound" != b) < 25
-        again = Poisoned(Rule(), 0, poison, 0.0, 0.25, 0.25)
+        again = FaultyEvaluator(Rule(), 0, poison, 0.0, 0.25, 0.25)
         assert [kind(evaluate(again, s)) for s in structures] == rounds[0]
 
 
 def test_absurd_values_are_outside_every_window():
     sound = {"bulk_modulus_GPa": 140.0, ENTHALPY: -0.01, "volume_A3_per_atom": 12.0}
-    assert spoilt(sound, 0) == sound | {"bulk_modulus_GPa": 14000.0}
-    assert spoilt(sound, 1) == sound | {"bulk_modulus_GPa": -14000.0}
-    assert spoilt(sound, 2) == sound | {ENTHALPY: DEEP}
+    assert corrupt(sound, 0) == sound | {"bulk_modulus_GPa": 14000.0}
+    assert corrupt(sound, 1) == sound | {"bulk_modulus_GPa": -14000.0}
+    assert corrupt(sound, 2) == sound | {ENTHALPY: ABSURD_ENTHALPY}
 
 
 def test_what_failed_before_still_does():
@@ -72,22 +76,24 @@ def test_what_failed_before_still_does():
             return Failure("broken")
 
     screen = large()
-    one = screen.domain.decode(screen.sample(1, generator()))
-    assert Poisoned(Broken(), 0, "lasting", 0.0, 0.0, 0.0)(one).reason == "broken"
+    one = screen.search_space.decode(screen.sample(1, generator()))
+    assert (
+        FaultyEvaluator(Broken(), 0, "lasting", 0.0, 0.0, 0.0)(one).reason == "broken"
+    )
 
 
 def test_it_says_what_it_is():
-    shares = Poisoned(Rule(), 3).description()
+    shares = FaultyEvaluator(Rule(), 3).description()
     assert shares["seed"] == 3
     assert shares["of"] == {"kind": "rule"}
 
 
 def test_refused():
     with pytest.raises(InputError, match="be shares of at most 1 in all"):
-        Poisoned(Rule(), absurd=0.9, raising=0.2)
+        FaultyEvaluator(Rule(), absurd_fraction=0.9, error_fraction=0.2)
     with pytest.raises(InputError, match="be shares of at most 1 in all"):
-        Poisoned(Rule(), absurd=-0.1)
+        FaultyEvaluator(Rule(), absurd_fraction=-0.1)
     with pytest.raises(InputError, match="`kind` must be passing or lasting, got 'x'"):
-        Poisoned(Rule(), kind="x")
+        FaultyEvaluator(Rule(), fault_mode="x")
     with pytest.raises(InputError, match="`seed` must be an integer"):
-        Poisoned(Rule(), seed=-1)
+        FaultyEvaluator(Rule(), seed=-1)

@@ -3,43 +3,53 @@ import math
 import pytest
 import torch
 
-from bostruct.bench.multi_objective.enumerated_front import truth
-from bostruct.bench.multi_objective.front_recovery import known, relative, scale
-from bostruct.bench.multi_objective.run import Trace
+from bostruct.bench.multi_objective.enumerated_front import enumerate_front
+from bostruct.bench.multi_objective.front_recovery import (
+    enumerated_recovery,
+    hypervolume_scale,
+    relative_recovery,
+)
+from bostruct.bench.multi_objective.run import FrontRun
 from tests.bench.tiny import NOT_UNMIXING, large, small
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return truth(small(constraints=(NOT_UNMIXING,)), tmp_path_factory.mktemp("truth"))
+    return enumerate_front(
+        small(constraints=(NOT_UNMIXING,)), tmp_path_factory.mktemp("truth")
+    )
 
 
 def asked(table, places, spoil=None):
     X, Y = table.members[places], table.outcomes[places].clone()
     if spoil is not None:
         spoil(Y)
-    return Trace("small", "random", 0, X, Y, "x")
+    return FrontRun("small", "random", 0, X, Y, "x")
 
 
 def test_the_whole_table_has_the_whole_front(table):
-    found = known(asked(table, list(range(35))), table)
-    assert found.volume[-1] == pytest.approx(1.0)
+    found = enumerated_recovery(asked(table, list(range(35))), table)
+    assert found.hypervolume[-1] == pytest.approx(1.0)
     assert found.recall[-1] == 1.0
-    assert list(found.volume) == sorted(found.volume)
-    assert (found.absurd, found.infeasible, found.reach) == (0, 0, 1.0)
-    assert found.needed(1.1) is None
-    first = found.needed(0.5)
-    assert found.volume[first - 1] >= 0.5
-    assert first == 1 or found.volume[first - 2] < 0.5
+    assert list(found.hypervolume) == sorted(found.hypervolume)
+    assert (found.n_absurd, found.n_infeasible, found.attainable_hypervolume) == (
+        0,
+        0,
+        1.0,
+    )
+    assert found.evaluations_to(1.1) is None
+    first = found.evaluations_to(0.5)
+    assert found.hypervolume[first - 1] >= 0.5
+    assert first == 1 or found.hypervolume[first - 2] < 0.5
 
 
 def test_recall_is_the_share_of_the_front(table):
     best = sorted(table.front)
-    found = known(asked(table, best), table)
+    found = enumerated_recovery(asked(table, best), table)
     assert found.recall == pytest.approx(
         [(i + 1) / len(best) for i in range(len(best))]
     )
-    assert found.volume[-1] == pytest.approx(1.0)
+    assert found.hypervolume[-1] == pytest.approx(1.0)
 
 
 def test_the_volume_is_that_of_two_rectangles(table):
@@ -51,7 +61,9 @@ def test_the_volume_is_that_of_two_rectangles(table):
     area = float((U[:, 0] * heights).sum())
     assert table.volume == pytest.approx(area)
     one = float(U[0].prod()) / area
-    assert known(asked(table, best[:1]), table).volume[0] == pytest.approx(one)
+    assert enumerated_recovery(asked(table, best[:1]), table).hypervolume[
+        0
+    ] == pytest.approx(one)
 
 
 def test_what_failed_is_neither_found_nor_to_be_had(table):
@@ -60,11 +72,11 @@ def test_what_failed_is_neither_found_nor_to_be_had(table):
     def fail(Y):
         Y[0, 0] = math.nan
 
-    found = known(asked(table, best, fail), table)
+    found = enumerated_recovery(asked(table, best, fail), table)
     assert found.recall[-1] == pytest.approx(1 - 1 / len(best))
-    assert found.volume[0] == 0.0
-    assert found.reach < 1
-    assert found.volume[-1] <= found.reach + 1e-12
+    assert found.hypervolume[0] == 0.0
+    assert found.attainable_hypervolume < 1
+    assert found.hypervolume[-1] <= found.attainable_hypervolume + 1e-12
 
 
 def test_absurd_and_infeasible_ones_are_counted(table):
@@ -74,14 +86,17 @@ def test_absurd_and_infeasible_ones_are_counted(table):
     def absurd(Y):
         Y[0, 0] *= 100
 
-    assert known(asked(table, sorted(table.front), absurd), table).absurd == 1
+    assert (
+        enumerated_recovery(asked(table, sorted(table.front), absurd), table).n_absurd
+        == 1
+    )
 
     def promise(Y):
         Y[0, 2] = -1.0
 
-    found = known(asked(table, [bad], promise), table)
-    assert found.infeasible == 1
-    assert found.volume[-1] == 0.0, "what is true counts, not what is believed"
+    found = enumerated_recovery(asked(table, [bad], promise), table)
+    assert found.n_infeasible == 1
+    assert found.hypervolume[-1] == 0.0, "what is true counts, not what is believed"
 
 
 def test_without_a_truth_all_searches_together_are_the_scale():
@@ -89,17 +104,19 @@ def test_without_a_truth_all_searches_together_are_the_scale():
     X = screen.sample(8, torch.Generator().manual_seed(0))
     Y = torch.tensor(
         [
-            screen.outcomes(x, screen.evaluator(screen.domain.decode(x.unsqueeze(0))))
+            screen.outcomes(
+                x, screen.evaluator(screen.search_space.decode(x.unsqueeze(0)))
+            )
             for x in X
         ],
         dtype=torch.float64,
     )
     parts = [
-        Trace("large", name, 0, X[rows], Y[rows], "x")
+        FrontRun("large", name, 0, X[rows], Y[rows], "x")
         for name, rows in (("a", slice(0, 4)), ("b", slice(4, 8)), ("c", slice(0, 8)))
     ]
-    common = scale(parts, screen.goals)
-    shares = [relative(part, screen, common).volume[-1] for part in parts]
+    common = hypervolume_scale(parts, screen.optimization_config)
+    shares = [relative_recovery(part, screen, common).hypervolume[-1] for part in parts]
     assert shares[2] == pytest.approx(1.0)
     assert max(shares[:2]) <= 1.0
-    assert relative(parts[0], screen, common).recall == ()
+    assert relative_recovery(parts[0], screen, common).recall == ()

@@ -3,7 +3,11 @@ import sys
 import numpy as np
 import pytest
 
-from bostruct.bench.multi_objective.genetic import POPULATION, Memory, genetic
+from bostruct.bench.multi_objective.genetic import (
+    POPULATION_SIZE,
+    PopulationDatabase,
+    run_genetic_algorithm,
+)
 from bostruct.errors import InputError
 from bostruct.evaluators import Failure, evaluate
 from tests.bench.tiny import Rule, large, small
@@ -19,7 +23,7 @@ def evolved(screen, seed, count, evaluator=None):
         asked.append((tuple(X.tolist()), screen.outcomes(X, found)))
         return asked[-1][1], found
 
-    genetic(screen, seed, count, ask)
+    run_genetic_algorithm(screen, seed, count, ask)
     return asked
 
 
@@ -40,7 +44,7 @@ def test_children_are_new_members_and_the_seed_decides(screen):
 
 def test_it_evolves_towards_the_front(screen):
     asked = evolved(screen, 0, 90)
-    first, last = asked[:POPULATION], asked[-POPULATION:]
+    first, last = asked[:POPULATION_SIZE], asked[-POPULATION_SIZE:]
     cheap = [np.mean([Y[1] for _, Y in part]) for part in (first, last)]
     stiff = [np.mean([Y[0] for _, Y in part]) for part in (first, last)]
     assert cheap[1] < cheap[0] or stiff[1] > stiff[0]
@@ -62,8 +66,8 @@ def test_where_all_is_known_it_ends(monkeypatch):
 
 
 def test_memory_counts_parents():
-    memory = Memory()
-    memory.pairs += [(1, 2), (1, 3)]
+    memory = PopulationDatabase()
+    memory.parent_pairs += [(1, 2), (1, 3)]
     counts, pairs = memory.get_participation_in_pairing()
     assert counts == {1: 2, 2: 1, 3: 1}
     assert pairs == [(1, 2), (1, 3)]
@@ -73,4 +77,4 @@ def test_memory_counts_parents():
 def test_refused_without_ase_ga(monkeypatch):
     monkeypatch.setitem(sys.modules, "ase_ga.population", None)
     with pytest.raises(InputError, match="needs ase-ga: pip install"):
-        genetic(large(), 0, 1, lambda X: ([], None))
+        run_genetic_algorithm(large(), 0, 1, lambda X: ([], None))

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from bostruct.bench.multi_objective.methods import (
-    Chance,
-    Genetic,
-    Screening,
-    file,
-    place,
+    CampaignFrontMethod,
+    GeneticAlgorithm,
+    RandomSearch,
+    run_file,
+    run_folder,
 )
 from bostruct.errors import InputError, MismatchError
 from tests.bench.tiny import NOT_UNMIXING, large, small
@@ -18,21 +18,21 @@ def screen():
 
 
 def test_names_say_what_differs_from_the_defaults():
-    assert Screening().name == "bostruct"
+    assert CampaignFrontMethod().name == "bostruct"
     name = "bostruct initial 20 batch 8 poison lasting"
-    assert Screening(20, 8, "lasting").name == name
-    assert Screening(label="plain").name == "bostruct plain"
-    assert (Chance().name, Genetic().name) == ("random", "genetic")
+    assert CampaignFrontMethod(20, 8, "lasting").name == name
+    assert CampaignFrontMethod(label="plain").name == "bostruct plain"
+    assert (RandomSearch().name, GeneticAlgorithm().name) == ("random", "genetic")
 
 
 def test_a_campaign_leaves_its_trace_and_goes_on(screen, tmp_path):
-    hunt = Screening(initial=5)
+    hunt = CampaignFrontMethod(n_initial=5)
     first = hunt.run(screen, screen.evaluator, 0, 7, tmp_path)
-    folder = place(tmp_path, screen, hunt.name, 0)
-    assert file(folder).is_file()
+    folder = run_folder(tmp_path, screen, hunt.name, 0)
+    assert run_file(folder).is_file()
     assert (folder / "campaign.db").is_file()
     assert first.Y.shape == (7, 3)
-    assert len(first.seconds) == 2
+    assert len(first.step_seconds) == 2
     assert len(first.X.unique(dim=0)) == 7
     more = hunt.run(screen, screen.evaluator, 0, 8, tmp_path)
     assert torch.equal(more.X[:7], first.X)
@@ -43,7 +43,7 @@ def test_a_campaign_leaves_its_trace_and_goes_on(screen, tmp_path):
 
 
 def test_what_is_spoilt_is_not_in_the_trace(screen, tmp_path):
-    hunt = Screening(initial=24, batch=4, poison="lasting")
+    hunt = CampaignFrontMethod(n_initial=24, batch_size=4, fault_mode="lasting")
     trace = hunt.run(screen, screen.evaluator, 0, 24, tmp_path)
     lost = ~trace.Y.isfinite().all(-1)
     assert 0 < int(lost.sum()) < 12
@@ -52,27 +52,27 @@ def test_what_is_spoilt_is_not_in_the_trace(screen, tmp_path):
 
 
 def test_chance_takes_no_member_twice_and_is_read_again(screen, tmp_path):
-    trace = Chance().run(screen, screen.evaluator, 3, 20, tmp_path)
+    trace = RandomSearch().run(screen, screen.evaluator, 3, 20, tmp_path)
     assert len(trace.X.unique(dim=0)) == 20
-    path = file(place(tmp_path, screen, "random", 3))
+    path = run_file(run_folder(tmp_path, screen, "random", 3))
     stamp = path.stat().st_mtime_ns
-    again = Chance().run(screen, screen.evaluator, 3, 20, tmp_path)
+    again = RandomSearch().run(screen, screen.evaluator, 3, 20, tmp_path)
     assert again.json() == trace.json()
     assert path.stat().st_mtime_ns == stamp
-    other = Chance().run(screen, screen.evaluator, 4, 20, tmp_path)
+    other = RandomSearch().run(screen, screen.evaluator, 4, 20, tmp_path)
     assert not torch.equal(other.X, trace.X)
 
 
 def test_the_genetic_algorithm_leaves_one_too(tmp_path):
     pytest.importorskip("ase_ga")
     screen = large()
-    trace = Genetic().run(screen, screen.evaluator, 0, 25, tmp_path)
+    trace = GeneticAlgorithm().run(screen, screen.evaluator, 0, 25, tmp_path)
     assert trace.X.shape == (25, 32)
     assert bool(trace.Y.isfinite().all())
 
 
 def test_refused():
     with pytest.raises(InputError, match="`initial` must be an integer"):
-        Screening(initial=0)
+        CampaignFrontMethod(n_initial=0)
     with pytest.raises(InputError, match="`batch` must be an integer"):
-        Screening(batch=0)
+        CampaignFrontMethod(batch_size=0)

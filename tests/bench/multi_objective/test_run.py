@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from bostruct.bench.multi_objective.run import Trace, read
+from bostruct.bench.multi_objective.run import FrontRun, read_run
 from bostruct.errors import LogError
 
 
@@ -12,23 +12,23 @@ def trace(**more):
     X = torch.arange(6, dtype=torch.float64).reshape(3, 2)
     Y = torch.tensor([[1.0, 2.0], [math.nan, 2.0], [3.0, 0.0]], dtype=torch.float64)
     fields = {"screen": "small", "method": "random", "seed": 4, "X": X, "Y": Y}
-    return Trace(**(fields | {"identity": "abc"} | more))
+    return FrontRun(**(fields | {"identity": "abc"} | more))
 
 
 def test_a_file_keeps_it(tmp_path):
     whole = trace(seconds=((1.0, 2.0, 0.5),), energies=0.25)
     path = tmp_path / "a" / "b.json"
     whole.write(path)
-    found = read(path)
+    found = read_run(path)
     assert torch.equal(found.X, whole.X)
     assert torch.equal(found.Y.nan_to_num(-9), whole.Y.nan_to_num(-9))
     assert found.json() == whole.json()
     assert len(found) == 3
-    assert read(tmp_path / "none.json") is None
+    assert read_run(tmp_path / "none.json") is None
 
 
 @pytest.mark.parametrize("text", ["{", "{}"])
 def test_refuses_what_is_no_trace(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(LogError, match="Delete it"):
-        read(tmp_path / "a.json")
+        read_run(tmp_path / "a.json")

@@ -3,7 +3,10 @@ import math
 import pytest
 import torch
 
-from bostruct.bench.multi_objective.tasks import SCREENS, Screen
+from bostruct.bench.multi_objective.tasks import (
+    MULTI_OBJECTIVE_TASKS,
+    MultiObjectiveTask,
+)
 from bostruct.errors import InputError
 from bostruct.evaluators import Evaluation
 from tests.bench.tiny import GOALS, NOT_UNMIXING, Rule, large, small
@@ -12,25 +15,32 @@ GENERATOR = torch.Generator
 
 
 def test_named_screens_have_the_spaces_they_say():
-    assert SCREENS["compositions"].size == 1287
-    assert SCREENS["lattice"].size is None
-    assert {s.name for s in SCREENS.values()} == set(SCREENS)
+    assert MULTI_OBJECTIVE_TASKS["compositions"].size == 1287
+    assert MULTI_OBJECTIVE_TASKS["lattice"].size is None
+    assert {s.name for s in MULTI_OBJECTIVE_TASKS.values()} == set(
+        MULTI_OBJECTIVE_TASKS
+    )
     names = {"mixing_enthalpy_eV_per_atom", "bulk_modulus_GPa", "price"}
-    assert set(SCREENS["orderings"].goals.names) == names
+    assert (
+        set(MULTI_OBJECTIVE_TASKS["orderings"].optimization_config.outcome_names)
+        == names
+    )
 
 
 def test_orderings_are_as_many_as_the_tables_have():
     pytest.importorskip("icet")
-    assert SCREENS["orderings"].size == 1081
+    assert MULTI_OBJECTIVE_TASKS["orderings"].size == 1081
 
 
 def test_outcomes_are_what_was_found_and_what_the_space_knows():
     screen = small(constraints=(NOT_UNMIXING,))
     X = torch.tensor([0.0, 0.5, 0.0, 0.5], dtype=torch.float64)
-    found = screen.evaluator(screen.domain.decode(X.unsqueeze(0)))
+    found = screen.evaluator(screen.search_space.decode(X.unsqueeze(0)))
     Y = screen.outcomes(X, found)
     assert Y[0] == pytest.approx((138 + 167) / 2 + 9 / 4)
-    assert Y[1] == pytest.approx(float(screen.discrete.known(X)["price"].log10()))
+    assert Y[1] == pytest.approx(
+        float(screen.discrete_space.exact_properties(X)["price"].log10())
+    )
     lost = screen.outcomes(X, None)
     assert math.isnan(lost[0])
     assert lost[1] == Y[1], "the price is known of what failed too"
@@ -53,6 +63,6 @@ def test_a_list_gives_no_more_than_it_has():
 
 def test_refused():
     with pytest.raises(InputError, match="be the name of a folder"):
-        Screen("a b", small().space, Rule(), GOALS)
+        MultiObjectiveTask("a b", small().make_space, Rule(), GOALS)
     with pytest.raises(InputError, match="`objectives` must hold one at least"):
-        Screen("ab", small().space, Rule(), ())
+        MultiObjectiveTask("ab", small().make_space, Rule(), ())

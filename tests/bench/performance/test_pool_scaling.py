@@ -13,7 +13,7 @@ def test_a_million_compositions_are_that_many():
 def test_the_rule_tells_compositions_apart():
     space = pool_scaling.compositions(9)
     X = space.sample(20, torch.Generator().manual_seed(0))
-    found = [pool_scaling.Mixture()(one) for one in space.decode(X)]
+    found = [pool_scaling.CompositionRule()(one) for one in space.decode(X)]
     for objective in pool_scaling.OBJECTIVES:
         assert len({one.properties[objective.name] for one in found}) == 20
 
@@ -30,8 +30,10 @@ def test_a_table_is_printed(capsys):
 
 
 def test_a_cost_counts_every_step_but_the_first():
-    found = pool_scaling.cost(pool_scaling.compositions(9), data=6, steps=2)
-    assert found.members == 5005
-    assert found.step > 0
-    assert found.fit > 0
-    assert found.memory > 0.05  # torch alone is larger
+    found = pool_scaling.measure_step_cost(
+        pool_scaling.compositions(9), n_initial=6, n_steps=2
+    )
+    assert found.n_members == 5005
+    assert found.step_seconds > 0
+    assert found.fit_fraction > 0
+    assert found.peak_memory_gb > 0.05  # torch alone is larger

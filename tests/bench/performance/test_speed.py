@@ -9,49 +9,53 @@ from bostruct.surrogates import LocalGP
 
 @pytest.fixture(scope="module")
 def train():
-    return speed.data(8)
+    return speed.labeled_clusters(8)
 
 
 def test_data_are_labelled_clusters_below_the_ceiling(train):
     assert train.formulas() == ["Cu15"] * 8
-    assert (train.energy < speed.LAW.ceiling * 15).all()
+    assert (train.energy < speed.SPEED_DATASET.max_energy_per_atom * 15).all()
     assert train.forces.isfinite().all()
     assert train.energy.unique().numel() == 8
-    assert torch.equal(speed.data(2).positions, train[:2].positions)
-    assert not torch.equal(speed.data(2, seed=1).positions, train[:2].positions)
+    assert torch.equal(speed.labeled_clusters(2).positions, train[:2].positions)
+    assert not torch.equal(
+        speed.labeled_clusters(2, seed=1).positions, train[:2].positions
+    )
 
 
 def test_more_data_are_shaken_copies_with_their_own_energies(train):
-    many = speed.more(train, 12)
+    many = speed.extend_with_displaced(train, 12)
     assert torch.equal(many[:8].positions, train.positions)
     assert many.energy.unique().numel() == 12
 
 
 @pytest.mark.slow
 def test_accuracy_on_what_was_learnt_is_better_than_on_what_was_not(train):
-    known = speed.accuracy(train, train, 8)
-    unknown = speed.accuracy(train, speed.data(4, seed=1), 8)
-    assert known.forces < unknown.forces
-    assert 0 <= unknown.inside <= 1
-    assert unknown.square > 0
+    known = speed.measure_accuracy(train, train, 8)
+    unknown = speed.measure_accuracy(train, speed.labeled_clusters(4, seed=1), 8)
+    assert known.force_mae < unknown.force_mae
+    assert 0 <= unknown.coverage_1sigma <= 1
+    assert unknown.mean_z2 > 0
 
 
 def test_throughput_counts_every_structure():
     def bowl(X):
         return -(X - X.detach().mean(-1, keepdim=True)).square().sum(-1)
 
-    found = speed.throughput(bowl, 3)
-    assert found.batch == 3
-    assert found.rate > 0
-    assert found.each > 0
+    found = speed.measure_throughput(bowl, 3)
+    assert found.batch_size == 3
+    assert found.relaxations_per_second > 0
+    assert found.seconds_per_step > 0
 
 
 def test_scale_tells_what_a_fit_costs(train):
-    found = speed.scale(train, 10)
-    assert found.train == 10
-    assert found.inducing == len(LocalGP().fit(speed.more(train, 10)).inducing)
-    assert found.seconds > 0
-    assert found.memory > 0.05  # torch alone is larger
+    found = speed.measure_fit_cost(train, 10)
+    assert found.n_train == 10
+    assert found.n_inducing == len(
+        LocalGP().fit(speed.extend_with_displaced(train, 10)).inducing
+    )
+    assert found.fit_seconds > 0
+    assert found.peak_memory_gb > 0.05  # torch alone is larger
 
 
 def test_tables_are_printed(capsys):

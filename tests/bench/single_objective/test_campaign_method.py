@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from bostruct.bench import Campaigns, Setting, Task
+from bostruct.bench import CampaignMethod, Setting, Task
 from bostruct.campaign import Log
-from bostruct.campaign.analysis.calibration import calibrated
+from bostruct.campaign.analysis.calibration import online_calibration
 from bostruct.errors import InputError, LogError, MismatchError
 from bostruct.evaluators import Function
 from tests.bench.problems import DEFAULT, PARTS, TINY, task
@@ -12,27 +12,31 @@ from tests.campaign.standin import GP, Draw, Points, energy
 
 
 def test_a_run_is_a_campaign_that_stops_when_the_task_is_solved(tmp_path):
-    method = Campaigns(DEFAULT, cap=60)
+    method = CampaignMethod(DEFAULT, max_evaluations=60)
     run = method.run(task(), 1, tmp_path)
-    assert run.finished
-    assert run.evaluations == len(run.energies) > 4
-    assert run.energies[-1] <= task().target < min(run.energies[:-1])
+    assert run.is_finished
+    assert run.evaluations_to_success == len(run.energies) > 4
+    assert run.energies[-1] <= task().target_energy < min(run.energies[:-1])
     log = Log(tmp_path / "chain" / "seed-001")
-    assert (log.seed, len(log.trials("done"))) == (1, run.evaluations)
-    assert len(run.seconds) == run.evaluations - 4, "the random step has no surrogate"
-    assert all(part >= 0 for parts in run.seconds for part in parts)
+    assert (log.seed, len(log.trials("done"))) == (1, run.evaluations_to_success)
+    assert len(run.step_seconds) == run.evaluations_to_success - 4, (
+        "the random step has no surrogate"
+    )
+    assert all(part >= 0 for parts in run.step_seconds for part in parts)
 
 
 def test_what_was_expected_of_each_energy_is_in_the_run(tmp_path):
-    run = Campaigns(DEFAULT, cap=8).run(task(reference=-99.0), 1, tmp_path)
+    run = CampaignMethod(DEFAULT, max_evaluations=8).run(
+        task(reference=-99.0), 1, tmp_path
+    )
     trials = Log(tmp_path / "chain" / "seed-001").trials()
-    assert run.beliefs[:4] == (None,) * 4, "random structures"
-    for belief, trial in zip(run.beliefs[4:], trials[4:], strict=True):
+    assert run.predictions[:4] == (None,) * 4, "random structures"
+    for belief, trial in zip(run.predictions[4:], trials[4:], strict=True):
         assert belief.mean == trial.mean
-        assert belief.latent**2 == pytest.approx(trial.variance)
-        assert belief.observed**2 == pytest.approx(trial.observed)
-    assert run.z2 == pytest.approx(calibrated(trials).z2)
-    assert run.within == calibrated(trials).within()[0]
+        assert belief.latent_std**2 == pytest.approx(trial.latent_variance)
+        assert belief.predictive_std**2 == pytest.approx(trial.predictive_variance)
+    assert run.z2 == pytest.approx(online_calibration(trials).mean_z2)
+    assert run.coverage_1sigma == online_calibration(trials).coverage()[0]
 
 
 class Lost(GP):
@@ -46,23 +50,25 @@ class Lost(GP):
 
 def test_a_prediction_that_is_no_number_is_kept_as_one(tmp_path):
     setting = Setting("default", {**PARTS, "surrogate": Lost()})
-    run = Campaigns(setting, cap=6).run(task(reference=-99.0), 1, tmp_path)
+    run = CampaignMethod(setting, max_evaluations=6).run(
+        task(reference=-99.0), 1, tmp_path
+    )
     assert len(run.energies) == 6, "random structures are asked for instead"
-    assert all(math.isnan(belief.mean) for belief in run.beliefs[4:])
+    assert all(math.isnan(belief.mean) for belief in run.predictions[4:])
     assert run.z2 == math.inf
 
 
 def test_a_run_without_anything_new_to_ask_for_has_ended(tmp_path):
     few = Task("few", lambda: Points(5), Function(energy), -99.0)
-    run = Campaigns(DEFAULT, cap=40).run(few, 0, tmp_path)
-    assert run.finished
-    assert run.evaluations is None
+    run = CampaignMethod(DEFAULT, max_evaluations=40).run(few, 0, tmp_path)
+    assert run.is_finished
+    assert run.evaluations_to_success is None
     assert run.reason == "every structure that was found has been evaluated"
     assert len(run.energies) <= 5
 
 
 def test_reading_is_the_same_and_changes_nothing(tmp_path):
-    method = Campaigns(DEFAULT, cap=6)
+    method = CampaignMethod(DEFAULT, max_evaluations=6)
     assert method.read(task(), 0, tmp_path).energies == ()
     assert list(tmp_path.iterdir()) == []
     run = method.run(task(reference=-99.0), 0, tmp_path)
@@ -74,21 +80,25 @@ def test_reading_is_the_same_and_changes_nothing(tmp_path):
 
 def test_a_larger_cap_goes_on_and_a_smaller_one_looks_at_the_start(tmp_path):
     hard = task(reference=-99.0)
-    long = Campaigns(DEFAULT, cap=9).run(hard, 1, tmp_path / "whole")
-    short = Campaigns(DEFAULT, cap=6).run(hard, 1, tmp_path)
-    assert (len(short.energies), short.evaluations, short.finished) == (6, None, True)
-    again = Campaigns(DEFAULT, cap=9).run(hard, 1, tmp_path)
+    long = CampaignMethod(DEFAULT, max_evaluations=9).run(hard, 1, tmp_path / "whole")
+    short = CampaignMethod(DEFAULT, max_evaluations=6).run(hard, 1, tmp_path)
+    assert (len(short.energies), short.evaluations_to_success, short.is_finished) == (
+        6,
+        None,
+        True,
+    )
+    again = CampaignMethod(DEFAULT, max_evaluations=9).run(hard, 1, tmp_path)
     assert again.energies == long.energies
-    start = Campaigns(DEFAULT, cap=7).read(hard, 1, tmp_path)
-    assert start.finished
-    assert start.best == min(long.energies[:7])
-    assert len(start.seconds) == 3, "steps beyond the cap are not counted"
+    start = CampaignMethod(DEFAULT, max_evaluations=7).read(hard, 1, tmp_path)
+    assert start.is_finished
+    assert start.best_energy == min(long.energies[:7])
+    assert len(start.step_seconds) == 3, "steps beyond the cap are not counted"
 
 
 def test_settings_have_folders_and_names_of_their_own(tmp_path):
-    assert Campaigns(DEFAULT).name == "bostruct"
-    assert Campaigns(TINY).name == "bostruct tiny"
-    Campaigns(TINY, cap=4).run(task(), 0, tmp_path)
+    assert CampaignMethod(DEFAULT).name == "bostruct"
+    assert CampaignMethod(TINY).name == "bostruct tiny"
+    CampaignMethod(TINY, max_evaluations=4).run(task(), 0, tmp_path)
     assert (tmp_path / "chain" / "tiny" / "seed-000").is_dir()
 
 
@@ -98,7 +108,9 @@ def test_failed_evaluations_count(tmp_path):
             raise RuntimeError("not converged")
         return energy(atoms)
 
-    run = Campaigns(DEFAULT, cap=8).run(task("f", -99.0, fails_at_first), 0, tmp_path)
+    run = CampaignMethod(DEFAULT, max_evaluations=8).run(
+        task("f", -99.0, fails_at_first), 0, tmp_path
+    )
     assert len(run.energies) == 8
     assert None in run.energies
 
@@ -110,29 +122,31 @@ class Breaks(Draw):
 
 def test_a_run_that_cannot_go_on_has_failed_and_says_why(tmp_path):
     setting = Setting("default", {**PARTS, "search": Breaks()})
-    run = Campaigns(setting, cap=8).run(task(reference=-99.0), 0, tmp_path)
-    assert run.finished
-    assert run.evaluations is None
+    run = CampaignMethod(setting, max_evaluations=8).run(
+        task(reference=-99.0), 0, tmp_path
+    )
+    assert run.is_finished
+    assert run.evaluations_to_success is None
     assert run.reason == "ValueError: singular kernel"
     assert len(run.energies) == 4
 
 
 def test_another_campaign_or_something_else_is_refused(tmp_path):
-    Campaigns(DEFAULT, cap=4).run(task(), 0, tmp_path)
+    CampaignMethod(DEFAULT, max_evaluations=4).run(task(), 0, tmp_path)
     other = Setting("default", {**PARTS, "surrogate": GP("other")})
     with pytest.raises(MismatchError, match=r"another campaign: surrogate\.kind is"):
-        Campaigns(other).read(task(), 0, tmp_path)
+        CampaignMethod(other).read(task(), 0, tmp_path)
     (tmp_path / "chain" / "seed-001").mkdir()
     (tmp_path / "chain" / "seed-001" / "mine").touch()
     with pytest.raises(LogError, match="is not a run folder and not empty"):
-        Campaigns(DEFAULT).run(task(), 1, tmp_path)
+        CampaignMethod(DEFAULT).run(task(), 1, tmp_path)
 
 
 def test_refuses_a_cap():
     with pytest.raises(
         InputError, match="`evaluations` must be an integer of at least"
     ):
-        Campaigns(cap=0)
+        CampaignMethod(max_evaluations=0)
 
 
 def test_refuses_a_folder_that_cannot_be_used_mid_run(tmp_path, monkeypatch):
@@ -143,4 +157,4 @@ def test_refuses_a_folder_that_cannot_be_used_mid_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr("bostruct.campaign.Campaign.run", full)
     with pytest.raises(LogError, match="no space left"):
-        Campaigns(DEFAULT).run(task(), 0, tmp_path)
+        CampaignMethod(DEFAULT).run(task(), 0, tmp_path)

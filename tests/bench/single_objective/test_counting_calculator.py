@@ -4,7 +4,11 @@ import torch
 from ase import Atoms
 from ase.calculators.emt import EMT
 
-from bostruct.bench.single_objective.counting_calculator import Counted, Done, Lost
+from bostruct.bench.single_objective.counting_calculator import (
+    CountingCalculator,
+    EvaluationFailed,
+    SearchFinished,
+)
 from bostruct.evaluators import Calculator, Failure, Function
 from bostruct.structures import from_ase
 from tests.campaign.standin import energy
@@ -15,7 +19,7 @@ def dimer():
 
 
 def attached(evaluator, target=-1e9, cap=100):
-    counted, atoms = Counted(evaluator, target, cap), dimer()
+    counted, atoms = CountingCalculator(evaluator, target, cap), dimer()
     return counted, counted.attach(from_ase(atoms), atoms)
 
 
@@ -35,35 +39,35 @@ def test_energy_and_forces_of_a_structure_are_one_call():
 def test_ends_at_the_cap():
     counted, atoms = attached(Calculator(EMT), cap=2)
     for height in (2.5, 2.4):
-        assert not counted.done
+        assert not counted.is_done
         atoms.positions[1, 2] = height
         atoms.get_forces()
-    assert counted.done
+    assert counted.is_done
     atoms.positions[1, 2] = 2.3
-    with pytest.raises(Done):
+    with pytest.raises(SearchFinished):
         atoms.get_potential_energy()
     assert len(counted.energies) == 2
 
 
 def test_ends_where_the_task_is_solved():
     counted, atoms = attached(Calculator(EMT), target=1e9)
-    with pytest.raises(Done):
+    with pytest.raises(SearchFinished):
         atoms.get_potential_energy()
-    assert counted.done
+    assert counted.is_done
     assert len(counted.energies) == 1
 
 
 def test_a_failure_counts_and_ends_the_relaxation():
     counted, atoms = attached(lambda structures: Failure("not converged"))
-    with pytest.raises(Lost):
+    with pytest.raises(EvaluationFailed):
         atoms.get_forces()
     assert counted.energies == [None]
-    assert not counted.done
+    assert not counted.is_done
 
 
 def test_without_forces_nothing_is_relaxed():
     counted, atoms = attached(Function(lambda atoms: 1.0))
-    with pytest.raises(Lost):
+    with pytest.raises(EvaluationFailed):
         atoms.get_potential_energy()
     assert counted.energies == [1.0]
 
@@ -71,7 +75,7 @@ def test_without_forces_nothing_is_relaxed():
 def test_positions_that_are_no_numbers_are_not_asked_for():
     counted, atoms = attached(Function(energy))
     atoms.positions[0, 0] = np.nan
-    with pytest.raises(Lost):
+    with pytest.raises(EvaluationFailed):
         atoms.get_potential_energy()
     assert counted.energies == []
 
@@ -83,7 +87,7 @@ def test_fixed_atoms_and_cells_are_kept():
     slab = fcc100("Cu", (2, 2, 2), vacuum=5.0)
     slab.set_constraint(FixAtoms([0, 1, 2, 3]))
     slab.rattle(0.1, seed=0)
-    counted = Counted(Calculator(EMT), -1e9, 10)
+    counted = CountingCalculator(Calculator(EMT), -1e9, 10)
     atoms = counted.attach(from_ase(slab), slab.copy())
     slab.calc = EMT()
     assert atoms.get_potential_energy() == pytest.approx(slab.get_potential_energy())

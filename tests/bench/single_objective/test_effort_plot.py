@@ -1,7 +1,7 @@
 import pytest
 
 from bostruct.bench.single_objective import effort_plot as module
-from bostruct.bench.single_objective.effort_plot import effort, points
+from bostruct.bench.single_objective.effort_plot import effort_points, plot_effort
 from bostruct.bench.single_objective.results import Results
 from tests.bench.drawn import keep
 from tests.bench.single_objective.test_results import TASKS, run
@@ -17,9 +17,9 @@ RUNS = [
 
 
 def test_points_go_from_quick_to_thorough():
-    quick, default = points(Results(TASKS, RUNS), "a")
-    assert (quick.name, default.name) == ("quick", "default")
-    assert (quick.time, default.time) == (pytest.approx(0.3), 3.0)
+    quick, default = effort_points(Results(TASKS, RUNS), "a")
+    assert (quick.setting_name, default.setting_name) == ("quick", "default")
+    assert (quick.step_seconds, default.step_seconds) == (pytest.approx(0.3), 3.0)
     assert (quick.median, default.median) == (9.5, 5.0)
     assert (default.low, default.high) == (4, 6)
     assert quick.p90 == pytest.approx(9.9)
@@ -27,15 +27,15 @@ def test_points_go_from_quick_to_thorough():
 
 
 def test_it_needs_two_efforts_of_one_task(tmp_path):
-    assert not effort(Results(TASKS, RUNS[:3]), tmp_path)
+    assert not plot_effort(Results(TASKS, RUNS[:3]), tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert effort(Results(TASKS, RUNS), tmp_path)
+    assert plot_effort(Results(TASKS, RUNS), tmp_path)
     assert (tmp_path / "effort.png").is_file()
 
 
 def test_runs_medians_and_failures_are_drawn(tmp_path, monkeypatch):
     found = keep(module, monkeypatch)
-    effort(Results(TASKS, RUNS), tmp_path)
+    plot_effort(Results(TASKS, RUNS), tmp_path)
     (axes,) = found
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert axes.get_title(loc="left") == "a"

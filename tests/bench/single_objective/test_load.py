@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from bostruct.bench import SETTINGS, TASKS
-from bostruct.bench.single_objective.load import load
+from bostruct.bench import CAMPAIGN_SETTINGS, TASKS
+from bostruct.bench.single_objective.load import load_tasks_and_settings
 from bostruct.campaign import campaign_file
 from bostruct.errors import InputError
 
@@ -24,56 +24,64 @@ def write(tmp_path, monkeypatch):
         return str(tmp_path / name)
 
     yield write
-    sys.modules.pop(campaign_file.MODULE, None)
+    sys.modules.pop(campaign_file.MODULE_NAME, None)
 
 
 def test_names():
-    tasks, settings = load(["cu15", "lj7", "cu15"], ["quick", "default"])
+    tasks, settings = load_tasks_and_settings(
+        ["cu15", "lj7", "cu15"], ["quick", "default"]
+    )
     assert tasks == [TASKS["cu15"], TASKS["lj7"]]
-    assert settings == [SETTINGS["quick"], SETTINGS["default"]]
+    assert settings == [CAMPAIGN_SETTINGS["quick"], CAMPAIGN_SETTINGS["default"]]
 
 
 def test_defaults_and_all():
-    assert [task.name for task in load([])[0]] == ["lj7", "lj13", "cu15"]
-    assert load([])[1] == [SETTINGS["default"]]
-    assert load(["all"])[0] == list(TASKS.values())
+    assert [task.name for task in load_tasks_and_settings([])[0]] == [
+        "lj7",
+        "lj13",
+        "cu15",
+    ]
+    assert load_tasks_and_settings([])[1] == [CAMPAIGN_SETTINGS["default"]]
+    assert load_tasks_and_settings(["all"])[0] == list(TASKS.values())
 
 
 def test_a_file_gives_tasks_and_settings(write):
-    tasks, settings = load([write(FILE), "lj7"], ["tiny", "default"])
+    tasks, settings = load_tasks_and_settings([write(FILE), "lj7"], ["tiny", "default"])
     assert [task.name for task in tasks] == ["one", "two", "lj7"]
     assert [setting.name for setting in settings] == ["tiny", "default"]
 
 
 def test_a_file_may_hold_settings_alone(write):
     path = write("from tests.bench.problems import TINY\n")
-    assert [task.name for task in load(["lj7", path], ["tiny"])[0]] == ["lj7"]
-    tasks, settings = load([path], ["tiny", "tiny"])
+    assert [
+        task.name for task in load_tasks_and_settings(["lj7", path], ["tiny"])[0]
+    ] == ["lj7"]
+    tasks, settings = load_tasks_and_settings([path], ["tiny", "tiny"])
     assert [task.name for task in tasks] == ["lj7", "lj13", "cu15"]
     assert [setting.name for setting in settings] == ["tiny"]
 
 
 def test_a_file_may_replace_a_named_setting(write):
     path = write('from bostruct.bench import Setting\na = Setting("quick")\n')
-    assert load([path], ["quick"])[1][0].arguments == {}
+    assert load_tasks_and_settings([path], ["quick"])[1][0].arguments == {}
 
 
 def test_ablations_need_no_file():
-    (setting,) = load(["au5cu10"], ["without-permute"])[1]
+    (setting,) = load_tasks_and_settings(["au5cu10"], ["without-permute"])[1]
     assert setting.name == "without-permute"
     assert setting.arguments["search"].without == ("permute",)
 
 
 def test_refuses(write):
     with pytest.raises(InputError, match=r"`task` must be one of lj7, .* or a file"):
-        load(["lj8"])
+        load_tasks_and_settings(["lj8"])
     with pytest.raises(InputError, match="`effort` must be one of default, quick, tho"):
-        load([], ["tiny"])
+        load_tasks_and_settings([], ["tiny"])
     with pytest.raises(InputError, match="or without-MOVE, got 'tiny'"):
-        load([], ["tiny"])
+        load_tasks_and_settings([], ["tiny"])
     with pytest.raises(InputError, match="must make a Task or a Setting at module lev"):
-        load([write("x = 1\n")])
+        load_tasks_and_settings([write("x = 1\n")])
     with pytest.raises(InputError, match=r"`file` must exist, got absent\.py"):
-        load(["absent.py"])
+        load_tasks_and_settings(["absent.py"])
     with pytest.raises(InputError, match="line 1: the task file failed: ZeroDivision"):
-        load([write("1 / 0\n")])
+        load_tasks_and_settings([write("1 / 0\n")])

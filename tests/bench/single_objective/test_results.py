@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import pytest
 
 from bostruct.bench.single_objective.results import Results
-from bostruct.bench.single_objective.run import Belief, Run
-from bostruct.bench.single_objective.run_diagnosis import Finding
-from bostruct.uncertainty.calibration.wilson import wilson
+from bostruct.bench.single_objective.run import EnergyPrediction, Run
+from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
+from bostruct.uncertainty.calibration.wilson import wilson_interval
 from tests.bench.problems import task
 
 TASKS = [task("a", reference=0.95), task("b", reference=0.95)]
@@ -20,7 +20,10 @@ def run(name="a", method="bostruct", seed=0, count=None, cap=10, **more):
 
 
 STEPS = {"seconds": ((1.0, 2.0, 0.5), (2.0, 4.0, 0.5))}
-GOOD, BAD = Belief(2.0, 1.0, 1.0), Belief(1.0, 1.0, 1.0)  # z = 1 and z = 2
+GOOD, BAD = (
+    EnergyPrediction(2.0, 1.0, 1.0),
+    EnergyPrediction(1.0, 1.0, 1.0),
+)  # z = 1 and z = 2
 
 
 def results():
@@ -37,16 +40,25 @@ def results():
 
 
 def test_rows():
-    row, random, *others = results().rows()
-    assert (row.task, row.method, row.runs, row.unfinished) == ("a", "bostruct", 3, 1)
-    assert (row.solved, row.cap) == (2, 10)
-    assert (row.low, row.high) == wilson(2, 3)
-    assert row.median == 8
-    assert row.p90 == pytest.approx(9.6)
-    assert (row.fit, row.search, row.log) == (2.0, 5.0, 0.5)
-    assert (row.step, row.slowest) == (6.5, 12.5)
-    assert (row.z2, row.within) == ((2.5 + 4.0) / 2, 0.25)
-    assert (random.median, random.step, random.fit) == (70, None, None)
+    row, random, *others = results().summaries()
+    assert (row.task, row.method, row.n_runs, row.n_unfinished) == (
+        "a",
+        "bostruct",
+        3,
+        1,
+    )
+    assert (row.n_solved, row.max_evaluations) == (2, 10)
+    assert (row.solved_low, row.solved_high) == wilson_interval(2, 3)
+    assert row.median_evaluations == 8
+    assert row.p90_evaluations == pytest.approx(9.6)
+    assert (row.fit_seconds, row.search_seconds, row.log_seconds) == (2.0, 5.0, 0.5)
+    assert (row.median_step_seconds, row.max_step_seconds) == (6.5, 12.5)
+    assert (row.z2, row.coverage_1sigma) == ((2.5 + 4.0) / 2, 0.25)
+    assert (
+        random.median_evaluations,
+        random.median_step_seconds,
+        random.fit_seconds,
+    ) == (70, None, None)
     assert [(row.task, row.method) for row in others] == [
         ("b", "bostruct"),
         ("b", "random search"),
@@ -54,13 +66,19 @@ def test_rows():
 
 
 def test_unfinished_runs_do_not_count_in_curves_either():
-    found = results().curve("a", "bostruct")
+    found = results().success_curve("a", "bostruct")
     assert found.evaluations == (0, 4, 8, 10)
-    assert found.share == pytest.approx((0, 1 / 3, 2 / 3, 2 / 3))
+    assert found.solved_fraction == pytest.approx((0, 1 / 3, 2 / 3, 2 / 3))
     empty = Results(TASKS, [Run("a", "bostruct", 0, 10, 1.0)])
-    assert empty.curve("a", "bostruct") is None
-    (row,) = empty.rows()
-    assert (row.runs, row.unfinished, row.median, row.low, row.high) == (
+    assert empty.success_curve("a", "bostruct") is None
+    (row,) = empty.summaries()
+    assert (
+        row.n_runs,
+        row.n_unfinished,
+        row.median_evaluations,
+        row.solved_low,
+        row.solved_high,
+    ) == (
         0,
         1,
         None,
@@ -70,7 +88,9 @@ def test_unfinished_runs_do_not_count_in_curves_either():
 
 
 def test_files(tmp_path):
-    why = Finding("a", "bostruct", 2, None, "search", 2.05, 8, 6, -1.0, "in step 7")
+    why = RunDiagnosis(
+        "a", "bostruct", 2, None, "search", 2.05, 8, 6, -1.0, "in step 7"
+    )
     found = replace(results(), findings=(why,))
     found.write(tmp_path)
     data = json.loads((tmp_path / "results.json").read_text())
@@ -97,6 +117,6 @@ def test_files(tmp_path):
 
 
 def test_an_infinite_z2_is_left_open():
-    broken = run(count=2, beliefs=(Belief(float("nan"), 1.0, 1.0),))
-    (row,) = Results(TASKS[:1], [broken]).rows()
-    assert (row.z2, row.within) == (None, 0.0)
+    broken = run(count=2, beliefs=(EnergyPrediction(float("nan"), 1.0, 1.0),))
+    (row,) = Results(TASKS[:1], [broken]).summaries()
+    assert (row.z2, row.coverage_1sigma) == (None, 0.0)

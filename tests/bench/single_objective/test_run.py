@@ -3,11 +3,11 @@ import math
 
 import pytest
 
-from bostruct.bench.single_objective.run import Belief, Run
+from bostruct.bench.single_objective.run import EnergyPrediction, Run
 
 
 def run(energies, cap=5, **more):
-    return Run("task", "method", 0, cap, target=1.0, energies=energies, **more)
+    return Run("task", "method", 0, cap, target_energy=1.0, energies=energies, **more)
 
 
 @pytest.mark.parametrize(
@@ -24,20 +24,20 @@ def run(energies, cap=5, **more):
 def test_failed_evaluations_count_and_what_is_beyond_the_cap_does_not(
     energies, expected
 ):
-    assert run(energies).evaluations == expected
+    assert run(energies).evaluations_to_success == expected
 
 
 def test_finished_when_solved_or_at_the_cap_or_broken():
-    assert not run((3.0,)).finished
-    assert run((3.0, 1.0)).finished
-    assert run((3.0, None, 3.0, 3.0, 3.0)).finished
-    assert run((3.0,), reason="its process died").finished
+    assert not run((3.0,)).is_finished
+    assert run((3.0, 1.0)).is_finished
+    assert run((3.0, None, 3.0, 3.0, 3.0)).is_finished
+    assert run((3.0,), reason="its process died").is_finished
 
 
 def test_best_is_the_lowest_within_the_cap():
-    assert run((3.0, None, 2.0)).best == 2.0
-    assert run((3.0, 3.0, 3.0, 3.0, 3.0, 0.0)).best == 3.0
-    assert run((None,)).best is None
+    assert run((3.0, None, 2.0)).best_energy == 2.0
+    assert run((3.0, 3.0, 3.0, 3.0, 3.0, 0.0)).best_energy == 3.0
+    assert run((None,)).best_energy is None
 
 
 def test_json():
@@ -49,34 +49,42 @@ def test_json():
 
 
 def test_own_time_is_the_sum_of_its_parts():
-    assert run((), seconds=((0.5, 1.0, 0.25), (1.0, 1.0, 1.0))).own == [1.75, 3.0]
+    assert run((), seconds=((0.5, 1.0, 0.25), (1.0, 1.0, 1.0))).total_step_seconds == [
+        1.75,
+        3.0,
+    ]
 
 
 BELIEFS = (
     None,
-    Belief(2.0, 0.5, 1.0),  # z = 1 of an energy of 3
-    Belief(1.0, 0.5, 1.0),  # z = 2
-    Belief(3.0, 0.5, 1.0),  # the evaluator failed
+    EnergyPrediction(2.0, 0.5, 1.0),  # z = 1 of an energy of 3
+    EnergyPrediction(1.0, 0.5, 1.0),  # z = 2
+    EnergyPrediction(3.0, 0.5, 1.0),  # the evaluator failed
 )
 
 
 def test_calibration_counts_what_was_predicted_before_it_was_known():
     found = run((3.0, 3.0, 3.0, None), beliefs=BELIEFS)
-    assert found.squares == [1.0, 4.0]
-    assert (found.z2, found.within) == (2.5, 0.5)
+    assert found.z2_values == [1.0, 4.0]
+    assert (found.z2, found.coverage_1sigma) == (2.5, 0.5)
     nothing = run((3.0,))
-    assert (nothing.squares, nothing.z2, nothing.within) == ([], None, None)
+    assert (nothing.z2_values, nothing.z2, nothing.coverage_1sigma) == ([], None, None)
     beyond = run((3.0, 3.0, 3.0), cap=2, beliefs=BELIEFS)
-    assert beyond.squares == [1.0]
+    assert beyond.z2_values == [1.0]
 
 
 @pytest.mark.parametrize(
-    "belief", [Belief(math.nan, 1.0, 1.0), Belief(0.0, 1.0, math.nan), Belief(1, 0, 0)]
+    "belief",
+    [
+        EnergyPrediction(math.nan, 1.0, 1.0),
+        EnergyPrediction(0.0, 1.0, math.nan),
+        EnergyPrediction(1, 0, 0),
+    ],
 )
 def test_what_is_no_number_is_infinitely_wrong(belief):
     found = run((3.0,), beliefs=(belief,))
-    assert found.squares == [math.inf]
-    assert found.within == 0.0
+    assert found.z2_values == [math.inf]
+    assert found.coverage_1sigma == 0.0
     text = json.loads(json.dumps(found.json(), allow_nan=False))
     assert text["z2"] is None
 

@@ -1,31 +1,35 @@
 import pytest
 
-from bostruct.bench.single_objective.settings import SETTINGS, Setting, setting
+from bostruct.bench.single_objective.settings import (
+    CAMPAIGN_SETTINGS,
+    Setting,
+    named_setting,
+)
 from bostruct.campaign import Campaign
-from bostruct.candidates import Search
+from bostruct.candidates import BasinHopping
 from bostruct.errors import InputError
 from tests.bench.problems import task
 
 
 def test_the_default_changes_nothing():
-    assert SETTINGS["default"].arguments == {}
+    assert CAMPAIGN_SETTINGS["default"].arguments == {}
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", CAMPAIGN_SETTINGS)
 def test_every_setting_makes_a_campaign(name):
-    own = SETTINGS[name]
+    own = CAMPAIGN_SETTINGS[name]
     assert own.name == name
-    defaults = Campaign(task().space(), task().evaluator).description()
-    found = Campaign(task().space(), task().evaluator, **own.arguments)
+    defaults = Campaign(task().make_space(), task().evaluator).description()
+    found = Campaign(task().make_space(), task().evaluator, **own.arguments)
     assert (found.description() == defaults) is (name == "default")
 
 
 def test_a_search_may_lack_something():
-    found = setting("without-rattle+twist")
+    found = named_setting("without-rattle+twist")
     assert found.name == "without-rattle+twist"
-    assert found.arguments["search"] == Search(without=("rattle", "twist"))
-    assert setting("quick") is SETTINGS["quick"]
-    assert setting("much") is None
+    assert found.arguments["search"] == BasinHopping(exclude=("rattle", "twist"))
+    assert named_setting("quick") is CAMPAIGN_SETTINGS["quick"]
+    assert named_setting("much") is None
 
 
 def test_refuses_what_is_no_name_of_a_folder():

@@ -3,12 +3,12 @@ import math
 import pytest
 
 from bostruct.bench.single_objective.statistics import (
-    curve,
     median_interval,
     percentile,
+    success_curve,
 )
 from bostruct.errors import InputError
-from bostruct.uncertainty.calibration.wilson import wilson
+from bostruct.uncertainty.calibration.wilson import wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -28,50 +28,52 @@ from bostruct.uncertainty.calibration.wilson import wilson
     ],
 )
 def test_percentile_with_failures_at_the_cap(counts, share, expected):
-    assert percentile(counts, share, cap=100) == pytest.approx(expected)
+    assert percentile(counts, share, max_evaluations=100) == pytest.approx(expected)
 
 
 def test_percentile_of_nothing():
-    assert percentile([], 0.5, cap=10) is None
+    assert percentile([], 0.5, max_evaluations=10) is None
 
 
 def test_percentile_refuses():
     with pytest.raises(InputError, match="`share` must be between 0 and 1, got 50"):
-        percentile([1], 50, cap=10)
+        percentile([1], 50, max_evaluations=10)
     with pytest.raises(
         InputError, match="`counts` must be at most the cap, 10, got 11"
     ):
-        percentile([11, 2], 0.5, cap=10)
+        percentile([11, 2], 0.5, max_evaluations=10)
 
 
 def test_curve_steps_where_runs_succeed():
-    found = curve([3, 7, 3, None], cap=10)
+    found = success_curve([3, 7, 3, None], max_evaluations=10)
     assert found.evaluations == (0, 3, 7, 10)
-    assert found.share == (0, 0.5, 0.75, 0.75)
-    assert (found.low[1], found.high[1]) == wilson(2, 4)
+    assert found.solved_fraction == (0, 0.5, 0.75, 0.75)
+    assert (found.low[1], found.high[1]) == wilson_interval(2, 4)
     assert all(
         low <= share <= high
-        for low, share, high in zip(found.low, found.share, found.high, strict=True)
+        for low, share, high in zip(
+            found.low, found.solved_fraction, found.high, strict=True
+        )
     )
 
 
 def test_curve_is_right_everywhere():
     counts = [1, 4, 4, None, 9, 10]
-    found = curve(counts, cap=10)
+    found = success_curve(counts, max_evaluations=10)
     for n in range(11):
         within = sum(count is not None and count <= n for count in counts)
         i = max(i for i, at in enumerate(found.evaluations) if at <= n)
-        assert math.isclose(found.share[i], within / len(counts))
+        assert math.isclose(found.solved_fraction[i], within / len(counts))
 
 
 def test_curve_of_failures_alone():
-    found = curve([None, None], cap=5)
-    assert (found.evaluations, found.share) == ((0, 5), (0, 0))
+    found = success_curve([None, None], max_evaluations=5)
+    assert (found.evaluations, found.solved_fraction) == ((0, 5), (0, 0))
 
 
 def test_curve_needs_runs():
     with pytest.raises(InputError, match="`runs` must be an integer of at least 1"):
-        curve([], cap=5)
+        success_curve([], max_evaluations=5)
 
 
 # Ranks of the 95 % interval, as in any table of the sign test.
@@ -80,15 +82,15 @@ def test_curve_needs_runs():
 )
 def test_the_interval_of_the_median_lies_between_two_ranks(n, low, high):
     counts = list(range(n, 0, -1))
-    assert median_interval(counts, cap=100) == (low, high)
+    assert median_interval(counts, max_evaluations=100) == (low, high)
 
 
 def test_failed_runs_and_few_runs_widen_the_interval_of_the_median():
-    assert median_interval([5] * 12 + [None] * 8, cap=100) == (5, 100)
-    assert median_interval([3, 4], cap=100) == (3, 4)
-    assert median_interval([3], cap=100) == (3, 3)
+    assert median_interval([5] * 12 + [None] * 8, max_evaluations=100) == (5, 100)
+    assert median_interval([3, 4], max_evaluations=100) == (3, 4)
+    assert median_interval([3], max_evaluations=100) == (3, 3)
 
 
 def test_refuses_the_median_of_no_runs():
     with pytest.raises(InputError, match="`runs` must be an integer of at least 1"):
-        median_interval([], cap=100)
+        median_interval([], max_evaluations=100)

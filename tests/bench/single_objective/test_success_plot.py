@@ -3,7 +3,7 @@ import pytest
 from bostruct.bench.single_objective import success_plot as module
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.run import Run
-from bostruct.bench.single_objective.success_plot import success
+from bostruct.bench.single_objective.success_plot import plot_success
 from tests.bench.drawn import keep
 from tests.bench.single_objective.test_results import TASKS, results, run
 
@@ -14,7 +14,7 @@ def lines(axes):
 
 def test_curves_bands_and_legend_are_drawn(tmp_path, monkeypatch):
     found = keep(module, monkeypatch)
-    success(results(), tmp_path)
+    plot_success(results(), tmp_path)
     left, right = found
     assert [axes.get_title(loc="left") for axes in (left, right)] == ["a", "b"]
     assert left.get_title(loc="right") == "1 to 3 runs"
@@ -35,7 +35,7 @@ def test_curves_bands_and_legend_are_drawn(tmp_path, monkeypatch):
 
 def test_a_curve_of_runs_that_failed_ends_with_a_bar(tmp_path, monkeypatch):
     found = keep(module, monkeypatch)
-    success(results(), tmp_path)
+    plot_success(results(), tmp_path)
     bars = [
         (line.get_xdata()[0], line.get_ydata()[0])
         for line in found[0].lines
@@ -46,20 +46,20 @@ def test_a_curve_of_runs_that_failed_ends_with_a_bar(tmp_path, monkeypatch):
 
 def test_a_band_begins_with_the_first_success(tmp_path, monkeypatch):
     found = keep(module, monkeypatch)
-    success(Results(TASKS[:1], [run(count=4), run(seed=1)]), tmp_path)
+    plot_success(Results(TASKS[:1], [run(count=4), run(seed=1)]), tmp_path)
     (band,) = [path for c in found[0].collections for path in c.get_paths()]
     assert band.vertices[:, 0].min() == 4
 
 
 def test_nothing_yet_is_a_picture_too(tmp_path):
-    success(Results(TASKS, [Run("a", "bostruct", 0, 10, 1.0)]), tmp_path)
+    plot_success(Results(TASKS, [Run("a", "bostruct", 0, 10, 1.0)]), tmp_path)
     assert (tmp_path / "success.png").is_file()
 
 
 def test_many_methods_are_told_apart(tmp_path, monkeypatch):
     found = keep(module, monkeypatch)
     runs = [run(method=f"m{i}", count=i + 2) for i in range(5)]
-    success(Results(TASKS[:1], runs), tmp_path)
+    plot_success(Results(TASKS[:1], runs), tmp_path)
     drawn = [lines(found[0])[f"m{i}"] for i in range(5)]
     assert len({line.get_color() for line in drawn}) == 5
     assert len({str(line._dash_pattern) for line in drawn}) == 5

@@ -5,15 +5,15 @@ from rich.console import Console
 
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.run import Run
-from bostruct.bench.single_objective.run_diagnosis import Finding
-from bostruct.bench.single_objective.table import table
+from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
+from bostruct.bench.single_objective.table import summary_table
 from bostruct.cli import bench
 from tests.bench.single_objective.test_results import TASKS, results, run
 
 
 def printed(found):
     out = io.StringIO()
-    Console(file=out, width=bench.WIDTH).print(table(found))
+    Console(file=out, width=bench.CONSOLE_WIDTH).print(summary_table(found))
     return out.getvalue()
 
 
@@ -52,8 +52,8 @@ def test_nothing_yet():
 
 def test_why_runs_failed():
     findings = (
-        Finding("a", "bostruct", 2, None, "search", 0.0456, 8, 6, -1.25),
-        Finding("a", "bostruct", 7, 90, "error", None, detail="ValueError: no"),
+        RunDiagnosis("a", "bostruct", 2, None, "search", 0.0456, 8, 6, -1.25),
+        RunDiagnosis("a", "bostruct", 7, 90, "error", None, detail="ValueError: no"),
     )
     text = printed(replace(results(), findings=findings))
     assert line(text, "search", "failed") == [

@@ -1,19 +1,19 @@
 import pytest
 
-from bostruct.bench.single_objective.task import Task, check_name
+from bostruct.bench.single_objective.task import Task, check_folder_name
 from bostruct.errors import InputError
 from tests.bench.problems import task
 
 
 def test_target():
-    assert task(reference=-3.0).target == pytest.approx(-2.95)
+    assert task(reference=-3.0).target_energy == pytest.approx(-2.95)
 
 
 def test_the_space_is_made_once():
     made = []
     one = Task("a", lambda: made.append(0) or object(), task().evaluator, 0.0)
     assert made == []
-    assert one.domain is one.domain
+    assert one.search_space is one.search_space
     assert made == [0]
 
 
@@ -25,17 +25,17 @@ def test_refuses_what_is_no_name_of_a_folder(name):
 
 @pytest.mark.parametrize("name", ["lj7", "au5cu10", "A-1_b.c+d"])
 def test_accepts_names(name):
-    assert check_name(name) == name
+    assert check_folder_name(name) == name
 
 
 def test_refuses_numbers():
     with pytest.raises(InputError, match="`reference` must be finite, got nan"):
         task(reference=float("nan"))
     with pytest.raises(InputError, match="`tolerance` must be positive and finite"):
-        Task("a", task().space, task().evaluator, 0.0, tolerance=0.0)
+        Task("a", task().make_space, task().evaluator, 0.0, tolerance=0.0)
 
 
 def test_refuses_a_space_that_is_made_already():
-    space = task().space()
+    space = task().make_space()
     with pytest.raises(InputError, match="`space` must be a function that makes a sp"):
         Task("a", space, task().evaluator, 0.0)

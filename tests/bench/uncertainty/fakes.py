@@ -80,7 +80,7 @@ class FakeModel:
         return Prediction(
             mean=energy + self.fake.error * wide * gaussian(x[:, 1, 2]),
             variance=(self.fake.claim * wide).square() / 2,
-            noise=(self.fake.claim * wide).square() / 2,
+            noise_variance=(self.fake.claim * wide).square() / 2,
             forces=noisy,
             force_variance=spread if force_variance else None,
         )

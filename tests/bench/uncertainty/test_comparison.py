@@ -6,9 +6,9 @@ import torch
 
 from bostruct.bench.uncertainty import plots, split_run
 from bostruct.bench.uncertainty.comparison import compare
-from bostruct.bench.uncertainty.method_predictions import measure
-from bostruct.bench.uncertainty.score_rows import row as line
-from bostruct.bench.uncertainty.split import split
+from bostruct.bench.uncertainty.method_predictions import evaluate_method
+from bostruct.bench.uncertainty.score_rows import score_row as line
+from bostruct.bench.uncertainty.split import split_structures
 from bostruct.errors import InputError, LogError
 from tests.bench.uncertainty.fakes import Fake, dimers
 
@@ -37,8 +37,8 @@ def no_pictures(monkeypatch):
 
 def test_every_method_set_and_quantity_has_a_row():
     hot = {"hot": dimers(40, 1, 2.0)}
-    found = compare(dimers(1000), METHODS, train=20, calibrate=300, shifted=hot)
-    keys = [(row.quantity, row.place, row.method) for row in found.rows]
+    found = compare(dimers(1000), METHODS, n_train=20, n_calibrate=300, shifted=hot)
+    keys = [(row.quantity, row.dataset, row.method) for row in found.rows]
     assert keys == [
         (quantity, place, method)
         for quantity in ("energy", "forces")
@@ -50,10 +50,10 @@ def test_every_method_set_and_quantity_has_a_row():
     assert sure.alpha == pytest.approx(4.0, rel=0.1)
     assert sure.z2_before == pytest.approx(16.0, rel=0.2)
     for row in found.rows:
-        if row.place == "test" and row.scores:
+        if row.dataset == "test" and row.scores:
             assert row.verdict == "honest"
-            assert row.scores.conformal_low <= row.scores.conformal
-            assert row.scores.conformal <= row.scores.conformal_high
+            assert row.scores.conformal_coverage_low <= row.scores.conformal_coverage
+            assert row.scores.conformal_coverage <= row.scores.conformal_coverage_high
     assert table["forces", "test", "shy"].scores is None
     assert min(row.cost for row in found.rows if row.quantity == "energy") == 1.0
 
@@ -94,19 +94,19 @@ def test_everything_is_on_disk(data, tmp_path):
 def test_the_same_command_goes_on(data, tmp_path):
     told = []
     first = compare(
-        data, {"right": Fake()}, out=tmp_path / "o", tell=told.append, **SIZES
+        data, {"right": Fake()}, out=tmp_path / "o", on_progress=told.append, **SIZES
     )
-    again = compare(data, METHODS, out=tmp_path / "o", tell=told.append, **SIZES)
+    again = compare(data, METHODS, out=tmp_path / "o", on_progress=told.append, **SIZES)
     assert told == ["right", "too sure", "shy"]
     assert again.rows[0].scores == first.rows[0].scores
     assert again.rows[0].predict_ms == first.rows[0].predict_ms
     changed = {"right": Fake(error=0.3)}
-    compare(data, changed, out=tmp_path / "o", tell=told.append, **SIZES)
+    compare(data, changed, out=tmp_path / "o", on_progress=told.append, **SIZES)
     assert told[3:] == ["right"]
 
 
 def test_what_is_known_survives_an_interruption(data, tmp_path, monkeypatch):
-    measure = split_run.measure
+    measure = split_run.evaluate_method
 
     def interrupted(name, method, sets):
         if name == "too sure":
@@ -118,34 +118,34 @@ def test_what_is_known_survives_an_interruption(data, tmp_path, monkeypatch):
         compare(data, METHODS, out=tmp_path / "o", **SIZES)
     monkeypatch.undo()
     told = []
-    compare(data, METHODS, out=tmp_path / "o", tell=told.append, **SIZES)
+    compare(data, METHODS, out=tmp_path / "o", on_progress=told.append, **SIZES)
     assert told == ["too sure", "shy"]
 
 
 def test_one_split_says_what_methods_say_of_it(data):
     """No more and no less than each would say alone."""
     found = compare(data, METHODS, seed=3, **SIZES)
-    sets = split(data, seed=3, **SIZES)
+    sets = split_structures(data, seed=3, **SIZES)
     by_hand = [
         line(said, place, quantity, 1.0, 3)
         for quantity in ("energy", "forces")
         for place in ("test", "high energy")
-        for said in (measure(name, one, sets) for name, one in METHODS.items())
+        for said in (evaluate_method(name, one, sets) for name, one in METHODS.items())
     ]
     assert [one.scores for one in found.rows] == [one.scores for one in by_hand]
     assert [one.rmse for one in found.rows] == [one.rmse for one in by_hand]
-    many = compare(data, METHODS, seed=3, splits=2, **SIZES)
+    many = compare(data, METHODS, seed=3, n_splits=2, **SIZES)
     assert [one.scores for one in many.rows[:12]] == [one.scores for one in found.rows]
 
 
 def test_splits_differ_and_come_again():
     data, mine = dimers(100), {"right": Fake()}
     sizes = {"train": 20, "calibrate": 30, "shift": "none"}
-    first, again = (compare(data, mine, splits=3, **sizes) for _ in range(2))
-    digests = [one.about["digest"] for one in first.divisions]
+    first, again = (compare(data, mine, n_splits=3, **sizes) for _ in range(2))
+    digests = [one.description["digest"] for one in first.split_runs]
     assert len(set(digests)) == 3
-    assert [one.seed for one in first.divisions] == [0, 1, 2]
-    assert [one.about["digest"] for one in again.divisions] == digests
+    assert [one.seed for one in first.split_runs] == [0, 1, 2]
+    assert [one.description["digest"] for one in again.split_runs] == digests
     assert [one.scores for one in again.rows] == [one.scores for one in first.rows]
     rmse = [one.rmse for one in first.rows]
     assert len(set(rmse)) == len(rmse)
@@ -154,14 +154,16 @@ def test_splits_differ_and_come_again():
     assert [one.scores for one in third.rows] == [
         one.scores for one in first.rows if one.seed == 2
     ]
-    assert [len(one.rows) for one in first.spreads] == [3] * 2
+    assert [len(one.rows) for one in first.statistics] == [3] * 2
 
 
 def test_more_splits_compute_the_new_ones(data, tmp_path):
     told = []
     two = {"right": METHODS["right"], "shy": METHODS["shy"]}
-    one = compare(data, two, out=tmp_path / "o", tell=told.append, **SIZES)
-    many = compare(data, two, splits=3, out=tmp_path / "o", tell=told.append, **SIZES)
+    one = compare(data, two, out=tmp_path / "o", on_progress=told.append, **SIZES)
+    many = compare(
+        data, two, n_splits=3, out=tmp_path / "o", on_progress=told.append, **SIZES
+    )
     assert told == [
         "right",
         "shy",
@@ -170,11 +172,11 @@ def test_more_splits_compute_the_new_ones(data, tmp_path):
         "right, split 3 of 3",
         "shy, split 3 of 3",
     ]
-    assert [row.predict_ms for row in many.divisions[0].rows] == [
+    assert [row.predict_ms for row in many.split_runs[0].rows] == [
         row.predict_ms for row in one.rows
     ]
     (tmp_path / "o" / "methods" / "seed-1" / "shy.npz").unlink()
-    compare(data, two, splits=3, out=tmp_path / "o", tell=told.append, **SIZES)
+    compare(data, two, n_splits=3, out=tmp_path / "o", on_progress=told.append, **SIZES)
     assert told[6:] == ["shy, split 2 of 3"]
     values = json.loads((tmp_path / "o" / "comparison.json").read_text())
     assert len(values["rows"]) == 3 * len(one.rows) == 24
@@ -190,7 +192,7 @@ def test_more_splits_compute_the_new_ones(data, tmp_path):
 def test_notes_name_the_split(data):
     gold = dimers(12, numbers=(79, 79))
     known = {"right": METHODS["right"]}
-    found = compare(data, known, splits=2, shifted={"gold": gold}, **SIZES)
+    found = compare(data, known, n_splits=2, shifted={"gold": gold}, **SIZES)
     assert found.notes[0].endswith("given; 2 splits, seeds 0 to 1.")
     same, refused = found.notes[1:3], found.notes[3:]
     for seed in (0, 1):
@@ -213,8 +215,8 @@ def test_notes_say_what_is_to_be_known(data):
 
 
 def test_an_infinite_width_is_no_number_in_json(data, tmp_path):
-    found = compare(data, {"right": Fake()}, train=20, calibrate=8)
-    assert found.rows[0].scores.half_width == float("inf")
+    found = compare(data, {"right": Fake()}, n_train=20, n_calibrate=8)
+    assert found.rows[0].scores.conformal_half_width == float("inf")
     found.write(tmp_path)
     values = json.loads((tmp_path / "comparison.json").read_text())
     assert values["rows"][0]["half_width"] is None
@@ -224,7 +226,7 @@ def test_refuses_with_a_sentence(data, tmp_path):
     with pytest.raises(InputError, match="`methods` must be at least one"):
         compare(data, {})
     with pytest.raises(InputError, match="`splits` must be an integer of at least 1"):
-        compare(data, METHODS, splits=0)
+        compare(data, METHODS, n_splits=0)
     with pytest.raises(
         InputError, match=r"`methods` must be able to learn .* none: `n"
     ):

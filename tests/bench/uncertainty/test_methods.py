@@ -2,8 +2,11 @@ import sys
 
 import pytest
 
-from bostruct.bench.uncertainty.method_predictions import Outcome, identity
-from bostruct.bench.uncertainty.methods import METHODS, load, sources
+from bostruct.bench.uncertainty.method_predictions import (
+    MethodPredictions,
+    describe_method,
+)
+from bostruct.bench.uncertainty.methods import METHODS, load_methods, variance_sources
 from bostruct.campaign import campaign_file
 from bostruct.errors import InputError
 from bostruct.surrogates import LocalGP
@@ -20,14 +23,14 @@ def mine(tmp_path, monkeypatch):
         "_hidden = LocalGP()\n"
     )
     yield path
-    sys.modules.pop(campaign_file.MODULE, None)
+    sys.modules.pop(campaign_file.MODULE_NAME, None)
 
 
 def test_all_where_none_is_named():
-    found = load([])
+    found = load_methods([])
     assert list(found) == list(METHODS)
-    assert found["LocalGP-sor"] == LocalGP(variance="sor")
-    assert found["LocalGP-fitc"] == LocalGP(variance="fitc")
+    assert found["LocalGP-sor"] == LocalGP(approximation="sor")
+    assert found["LocalGP-fitc"] == LocalGP(approximation="fitc")
 
 
 def test_every_method_says_what_its_variance_is():
@@ -38,15 +41,15 @@ def test_every_method_says_what_its_variance_is():
 
 def test_sources_are_those_of_the_methods_meant():
     gp = METHODS["LocalGP-sor"]
-    mine = Outcome("LocalGP-sor", identity(gp.make()), {})
-    other = Outcome("LocalGP-sor", identity(LocalGP(cutoff=3.0)), {})
-    own = Outcome("mine", identity(gp.make()), {})
-    assert sources([other, own, mine]) == [f"σ of LocalGP-sor: {gp.source}."]
+    mine = MethodPredictions("LocalGP-sor", describe_method(gp.make()), {})
+    other = MethodPredictions("LocalGP-sor", describe_method(LocalGP(cutoff=3.0)), {})
+    own = MethodPredictions("mine", describe_method(gp.make()), {})
+    assert variance_sources([other, own, mine]) == [f"σ of LocalGP-sor: {gp.source}."]
 
 
 def test_files_beside_names(mine):
-    found = load(["LocalGP-dtc", str(mine), "LocalGP-dtc"])
-    dtc = LocalGP(variance="dtc")
+    found = load_methods(["LocalGP-dtc", str(mine), "LocalGP-dtc"])
+    dtc = LocalGP(approximation="dtc")
     assert found == {"LocalGP-dtc": dtc, "short": LocalGP(cutoff=3.0)}
 
 
@@ -54,12 +57,12 @@ def test_refuses_what_is_not_there(tmp_path, mine):
     with pytest.raises(
         InputError, match=r"`method` must be one of LocalGP-sor, .* 'GP'"
     ):
-        load(["GP"])
+        load_methods(["GP"])
     with pytest.raises(InputError, match="`file` must exist"):
-        load([str(tmp_path / "none.py")])
+        load_methods([str(tmp_path / "none.py")])
     mine.write_text("short = 3\n")
     with pytest.raises(InputError, match=r"`mine.py` must make an object with a `fit`"):
-        load([str(mine)])
+        load_methods([str(mine)])
     mine.write_text("1 / 0\n")
     with pytest.raises(InputError, match="the file of methods failed: ZeroDivision"):
-        load([str(mine)])
+        load_methods([str(mine)])

@@ -12,7 +12,9 @@ from tests.bench.uncertainty.fakes import Fake, dimers
 def found():
     methods = {"right": Fake(), "shy": Fake(forces=False)}
     hot = {"hot": dimers(20, 1, 2.0)}
-    return compare(dimers(150), methods, train=20, calibrate=60, splits=3, shifted=hot)
+    return compare(
+        dimers(150), methods, n_train=20, n_calibrate=60, n_splits=3, shifted=hot
+    )
 
 
 def test_markdown_has_means_and_ends(found):
@@ -36,7 +38,7 @@ def test_markdown_has_means_and_ends(found):
     assert f"| {mean:.0f} ({min(caught):.0f}-{max(caught):.0f}) |" in blocks[2]
     assert f"| {one.banded}/3 (" in blocks[2]
     assert "shy" not in blocks[6]  # it has no variances of forces
-    assert multiple_split_tables.MEANING in text
+    assert multiple_split_tables.STATISTICS_COLUMNS_LEGEND in text
     assert "3 splits, seeds 0 to 2." in text
 
 
@@ -52,11 +54,12 @@ def test_the_terminal_shows_the_same(found):
 
 def test_what_is_missing_is_a_dash(found):
     by_title = {
-        sheet.title: sheet for sheet in multiple_split_tables.sheets(found.spreads)
+        sheet.title: sheet
+        for sheet in multiple_split_tables.statistics_tables(found.spreads)
     }
     (shy,) = [
         line
-        for line in by_title["Forces, in domain, eV/Å: error bars"].lines
+        for line in by_title["Forces, in domain, eV/Å: error bars"].cells
         if line[0] == "shy"
     ]
     assert shy[1] != "–"

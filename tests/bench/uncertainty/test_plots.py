@@ -11,28 +11,30 @@ from tests.bench.uncertainty.fakes import Fake, dimers
 def found():
     methods = {"right": Fake(), "shy": Fake(forces=False)}
     hot = {"hot": dimers(40, 1, 2.0)}
-    return compare(dimers(200), methods, train=20, calibrate=60, shifted=hot)
+    return compare(dimers(200), methods, n_train=20, n_calibrate=60, shifted=hot)
 
 
 def test_a_page_is_as_wide_as_two_columns(found, tmp_path):
-    plots.draw(found.outcomes, found.rows, "energy", tmp_path / "e.png")
-    plots.draw(found.outcomes, found.rows, "forces", tmp_path / "f.png")
+    plots.draw_page(found.outcomes, found.rows, "energy", tmp_path / "e.png")
+    plots.draw_page(found.outcomes, found.rows, "forces", tmp_path / "f.png")
     energy, forces = (
         matplotlib.image.imread(tmp_path / name) for name in ("e.png", "f.png")
     )
-    assert energy.shape[1] == forces.shape[1] == pytest.approx(250 * plots.WIDTH)
+    assert energy.shape[1] == forces.shape[1] == pytest.approx(250 * plots.PAGE_WIDTH)
     assert energy.shape[0] > forces.shape[0]  # with the method that has no forces
-    plots.draw(found.outcomes, found.rows, "energy", tmp_path / "again.png")
+    plots.draw_page(found.outcomes, found.rows, "energy", tmp_path / "again.png")
     assert (tmp_path / "e.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     colours = {tuple(pixel) for pixel in (255 * energy[::3, ::3, :3]).reshape(-1, 3)}
     assert len(colours) > 10
 
 
 def test_several_splits_fit_on_the_same_page(tmp_path):
-    many = compare(dimers(100), {"right": Fake()}, train=20, calibrate=30, splits=2)
-    first = many.divisions[0].rows
-    plots.draw(many.outcomes, many.rows, "energy", tmp_path / "many.png")
-    plots.draw(many.outcomes, first, "energy", tmp_path / "one.png")
+    many = compare(
+        dimers(100), {"right": Fake()}, n_train=20, n_calibrate=30, n_splits=2
+    )
+    first = many.split_runs[0].rows
+    plots.draw_page(many.predictions, many.rows, "energy", tmp_path / "many.png")
+    plots.draw_page(many.predictions, first, "energy", tmp_path / "one.png")
     both, one = (
         matplotlib.image.imread(tmp_path / name) for name in ("many.png", "one.png")
     )
@@ -43,9 +45,9 @@ def test_several_splits_fit_on_the_same_page(tmp_path):
 
 def test_a_folder_that_is_not_there(found, tmp_path):
     with pytest.raises(LogError, match="could not write"):
-        plots.draw(found.outcomes, found.rows, "forces", tmp_path / "no" / "f.png")
+        plots.draw_page(found.outcomes, found.rows, "forces", tmp_path / "no" / "f.png")
 
 
 def test_sets_have_colours_of_their_own():
     places = ["test", "hot", "large"]
-    assert len({plots.colour(places, place) for place in places}) == 3
+    assert len({plots.dataset_color(places, place) for place in places}) == 3

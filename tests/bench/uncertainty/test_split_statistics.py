@@ -2,14 +2,14 @@ import math
 
 import pytest
 
-from bostruct.bench.uncertainty.method_predictions import measure
-from bostruct.bench.uncertainty.score_rows import row
-from bostruct.bench.uncertainty.split import split
+from bostruct.bench.uncertainty.method_predictions import evaluate_method
+from bostruct.bench.uncertainty.score_rows import score_row
+from bostruct.bench.uncertainty.split import split_structures
 from bostruct.bench.uncertainty.split_statistics import (
-    Spread,
-    geometric,
-    reach,
-    spreads,
+    SplitStatistics,
+    collect_split_statistics,
+    geometric_mean,
+    mean_and_range,
 )
 from tests.bench.uncertainty.fakes import Fake, dimers
 
@@ -21,14 +21,16 @@ def rows(fake, quantity="energy", place="test"):
     """Return a row of each split, without the help of `compare`."""
     found = []
     for seed in SEEDS:
-        sets = split(DATA, train=10, calibrate=40, seed=seed)
-        found.append(row(measure("mine", fake, sets), place, quantity, 1.0, seed))
+        sets = split_structures(DATA, n_train=10, n_calibrate=40, seed=seed)
+        found.append(
+            score_row(evaluate_method("mine", fake, sets), place, quantity, 1.0, seed)
+        )
     return found
 
 
 def test_means_and_ends_are_those_computed_by_hand():
     mine = rows(Fake(error=0.1, claim=0.05))
-    found = Spread(tuple(mine))
+    found = SplitStatistics(tuple(mine))
     rmse = [one.rmse for one in mine]
     assert len(set(rmse)) == 3
     assert found["rmse"].mean == pytest.approx(sum(rmse) / 3, rel=1e-12)
@@ -50,28 +52,30 @@ def test_z2_of_a_split_is_a_ratio_of_two_means_of_zeta2():
     """So the geometric mean is that of the test sets over the calibration sets'."""
     tests, calibrations = [], []
     for seed in SEEDS:
-        sets = split(DATA, train=10, calibrate=40, seed=seed)
-        parts = measure("mine", Fake(), sets).parts
+        sets = split_structures(DATA, n_train=10, n_calibrate=40, seed=seed)
+        parts = evaluate_method("mine", Fake(), sets).set_residuals
         for name, values in (("test", tests), ("calibrate", calibrations)):
-            values.append(float(parts[name, "energy"].held.z.square().mean()))
-    ratio = geometric(tests) / geometric(calibrations)
-    assert Spread(tuple(rows(Fake())))["z2"].mean == pytest.approx(ratio, rel=1e-9)
+            values.append(float(parts[name, "energy"].residuals.z.square().mean()))
+    ratio = geometric_mean(tests) / geometric_mean(calibrations)
+    assert SplitStatistics(tuple(rows(Fake())))["z2"].mean == pytest.approx(
+        ratio, rel=1e-9
+    )
 
 
 def test_counts_of_splits():
     mine = rows(Fake(error=0.2, claim=0.1))
-    found = Spread(tuple(mine))
-    assert found.judged == 3
-    assert found.honest == sum(0.8 <= one.scores.z2 <= 1.25 for one in mine)
-    assert found.banded == sum(
+    found = SplitStatistics(tuple(mine))
+    assert found.n_scored == 3
+    assert found.n_calibrated == sum(0.8 <= one.scores.z2 <= 1.25 for one in mine)
+    assert found.n_in_band == sum(
         s.conformal_low <= s.conformal <= s.conformal_high
         for s in (one.scores for one in mine)
     )
     z2 = found["z2"].mean
     assert found.verdict == ("honest" if 0.8 <= z2 <= 1.25 else found.verdict)
-    away = Spread(tuple(rows(Fake(), place="high energy")))
-    assert away.shifted
-    assert not found.shifted
+    away = SplitStatistics(tuple(rows(Fake(), place="high energy")))
+    assert away.is_shifted
+    assert not found.is_shifted
 
 
 @pytest.mark.parametrize(
@@ -86,13 +90,13 @@ def test_the_verdict_is_of_the_mean(z2, verdict, honest):
         word = "honest" if 0.8 <= value <= 1.25 else "overconfident"
         object.__setattr__(one, "verdict", word)
         changed.append(one)
-    found = Spread(tuple(changed))
-    assert (found.verdict, found.honest) == (verdict, honest)
+    found = SplitStatistics(tuple(changed))
+    assert (found.verdict, found.n_calibrated) == (verdict, honest)
 
 
 def test_one_split_keeps_every_digit():
     (one, *_) = rows(Fake())
-    flat = Spread((one,)).flat()
+    flat = SplitStatistics((one,)).to_dict()
     for name, value in one.flat().items():
         if name in flat and isinstance(value, float) and name not in ("z2", "alpha"):
             assert flat[name][1:] == (value, value), name
@@ -100,23 +104,25 @@ def test_one_split_keeps_every_digit():
 
 
 def test_without_variances_there_are_errors_alone():
-    found = Spread(tuple(rows(Fake(forces=False), "forces")))
-    assert not found.scored
+    found = SplitStatistics(tuple(rows(Fake(forces=False), "forces")))
+    assert not found.has_scores
     assert found.verdict == ""
-    assert (found.judged, found.honest, found.banded) == (0, 0, 0)
+    assert (found.n_scored, found.n_calibrated, found.n_in_band) == (0, 0, 0)
     assert found["rmse"].mean > 0
-    assert found.numbers["z2"] is None
-    assert found.flat()["z2"] is None
+    assert found.ranges["z2"] is None
+    assert found.to_dict()["z2"] is None
 
 
 def test_rows_are_put_together_by_set_quantity_and_method():
     energy, forces = rows(Fake()), rows(Fake(), "forces")
-    found = spreads([energy[0], forces[0], energy[1], forces[1], energy[2]])
+    found = collect_split_statistics(
+        [energy[0], forces[0], energy[1], forces[1], energy[2]]
+    )
     assert [(one.quantity, len(one.rows)) for one in found] == [
         ("energy", 3),
         ("forces", 2),
     ]
-    assert (found[0].method, found[0].place, found[0].unit) == (
+    assert (found[0].method, found[0].dataset, found[0].unit) == (
         "mine",
         "test",
         "meV/atom",
@@ -124,7 +130,7 @@ def test_rows_are_put_together_by_set_quantity_and_method():
 
 
 def test_numbers_that_some_splits_lack():
-    found = reach([None, 2.0, math.inf], ratio=False)
+    found = mean_and_range([None, 2.0, math.inf], is_ratio=False)
     assert (found.mean, found.smallest, found.largest) == (math.inf, 2.0, math.inf)
-    assert reach([None, None], ratio=True) is None
-    assert reach([0.5, 2.0], ratio=True).mean == pytest.approx(1.0)
+    assert mean_and_range([None, None], is_ratio=True) is None
+    assert mean_and_range([0.5, 2.0], is_ratio=True).mean == pytest.approx(1.0)

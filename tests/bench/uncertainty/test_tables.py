@@ -5,7 +5,12 @@ import pytest
 from rich.console import Console
 
 from bostruct.bench.uncertainty import tables
-from bostruct.bench.uncertainty.tables import MISSING, Column, Sheet, glance
+from bostruct.bench.uncertainty.tables import (
+    MISSING,
+    Column,
+    ScoreTable,
+    overview_columns,
+)
 
 
 def line(method, quantity="energy", place="test", scored=True):
@@ -15,7 +20,7 @@ def line(method, quantity="energy", place="test", scored=True):
 
 
 NAME = [Column("name", lambda one: one.method)]
-BOTH = [*NAME, Column("set", lambda one: one.place)]
+BOTH = [*NAME, Column("set", lambda one: one.dataset)]
 
 
 def test_a_line_for_each_method_and_two_tables_for_each_set():
@@ -25,31 +30,37 @@ def test_a_line_for_each_method_and_two_tables_for_each_set():
         line("a", place="hot"),
         line("b", "forces", scored=False),
     ]
-    assert tables.layout(found, BOTH, BOTH, NAME) == [
-        Sheet("At a glance", ["name", "set"], [["a", "test"], ["b", "test"]]),
-        Sheet(
+    assert tables.build_tables(found, BOTH, BOTH, NAME) == [
+        ScoreTable("At a glance", ["name", "set"], [["a", "test"], ["b", "test"]]),
+        ScoreTable(
             "Energy, in domain, eV: error bars",
             ["name", "set"],
             [["a", "test"], ["b", "test"]],
         ),
-        Sheet("Energy, in domain, eV: intervals and scores", ["name"], [["a"], ["b"]]),
-        Sheet("Energy, shifted: hot, eV: error bars", ["name", "set"], [["a", "hot"]]),
-        Sheet("Energy, shifted: hot, eV: intervals and scores", ["name"], [["a"]]),
-        Sheet("Forces, in domain, eV: error bars", ["name", "set"], [["b", "test"]]),
+        ScoreTable(
+            "Energy, in domain, eV: intervals and scores", ["name"], [["a"], ["b"]]
+        ),
+        ScoreTable(
+            "Energy, shifted: hot, eV: error bars", ["name", "set"], [["a", "hot"]]
+        ),
+        ScoreTable("Energy, shifted: hot, eV: intervals and scores", ["name"], [["a"]]),
+        ScoreTable(
+            "Forces, in domain, eV: error bars", ["name", "set"], [["b", "test"]]
+        ),
     ]
-    assert tables.layout([], BOTH, BOTH, NAME) == []
+    assert tables.build_tables([], BOTH, BOTH, NAME) == []
 
 
 def test_both_ways_to_print_have_everything():
-    made = Sheet("Title", ["one", "two"], [["1", "2"], ["3", "4"]])
-    text = tables.markdown([made], ["before"], ["after"])
+    made = ScoreTable("Title", ["one", "two"], [["1", "2"], ["3", "4"]])
+    text = tables.render_markdown([made], ["before"], ["after"])
     assert text == (
         "- before\n\n**Title**\n\n| one | two |\n|---|---:|\n| 1 | 2 |\n| 3 | 4 |\n"
         "\nafter\n"
     )
     console = Console(width=60)
     with console.capture() as captured:
-        console.print(tables.terminal([made], ["before"], ["after"]))
+        console.print(tables.render_terminal([made], ["before"], ["after"]))
     printed = captured.get()
     assert printed.startswith("before\nTitle")
     assert printed.endswith("after\n")
@@ -57,10 +68,10 @@ def test_both_ways_to_print_have_everything():
 
 
 def test_no_digit_is_left_out_on_a_narrow_terminal():
-    made = Sheet("T", ["one", "two"], [["name", "0.12345678"]])
+    made = ScoreTable("T", ["one", "two"], [["name", "0.12345678"]])
     console = Console(width=17)
     with console.capture() as captured:
-        console.print(tables.terminal([made], [], []))
+        console.print(tables.render_terminal([made], [], []))
     assert "0.1234" in captured.get()
     assert "5678" in captured.get()
     assert "…" not in captured.get()
@@ -83,16 +94,19 @@ def test_no_digit_is_left_out_on_a_narrow_terminal():
     ],
 )
 def test_numbers_have_three_digits(value, text):
-    assert tables.number(value) == text
+    assert tables.format_number(value) == text
 
 
 def test_cells():
-    assert (tables.two(1.234), tables.two(123.4)) == ("1.23", "123")
-    assert tables.change(1.0, -0.5, "+") == "+1.00 → -0.50"
-    assert tables.change(123.4, 1.0) == "123 → 1.00"
-    assert tables.percent(0.5, 0.904) == "50 90"
-    assert tables.place_name("test") == "in domain"
-    assert tables.place_name("hot") == "shifted: hot"
+    assert (tables.format_two_decimals(1.234), tables.format_two_decimals(123.4)) == (
+        "1.23",
+        "123",
+    )
+    assert tables.format_change(1.0, -0.5, "+") == "+1.00 → -0.50"
+    assert tables.format_change(123.4, 1.0) == "123 → 1.00"
+    assert tables.format_percent(0.5, 0.904) == "50 90"
+    assert tables.dataset_title("test") == "in domain"
+    assert tables.dataset_title("hot") == "shifted: hot"
 
 
 @dataclass(frozen=True)
@@ -114,8 +128,8 @@ def written(lines, one):
         return f"{line.method} {line.place} {line.value:g}"
 
     names = "rmse", "sharp", "robust", "fit", "cost", "forces"
-    columns = glance(lines, **dict.fromkeys(names, text))
-    return {column.head: column.cell(one) for column in columns}
+    columns = overview_columns(lines, **dict.fromkeys(names, text))
+    return {column.header: column.cell(one) for column in columns}
 
 
 def test_a_line_gathers_all_that_is_known_of_a_method():

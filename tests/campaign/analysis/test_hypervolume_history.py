@@ -4,18 +4,24 @@ import pytest
 import torch
 
 from bostruct.campaign.analysis.hypervolume_history import (
-    Series,
-    Standing,
-    good,
-    standing,
+    FrontState,
+    HypervolumeHistory,
+    front_state_after,
+    is_complete_and_feasible,
 )
-from bostruct.campaign.analysis.outcome_table import table
+from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.campaign.records import Trial
-from bostruct.objectives import Constraint, Goals, Objective, front, hypervolume
+from bostruct.objectives import (
+    Constraint,
+    Objective,
+    OptimizationConfig,
+    hypervolume,
+    pareto_front,
+)
 
-GOALS = Goals(
-    (Objective("a", "maximize"), Objective("b", "minimize", window=(-10.0, 10.0))),
-    (Constraint("a", above=0.2),),
+GOALS = OptimizationConfig(
+    (Objective("a", "maximize"), Objective("b", "minimize", valid_range=(-10.0, 10.0))),
+    (Constraint("a", lower=0.2),),
 )
 REFERENCE = torch.tensor([0.0, -1.0], dtype=torch.float64)
 
@@ -37,7 +43,7 @@ def made(*outcomes):
                 key=str(number),
                 attempt=0 if "given" in outcome else 1,
                 state=state,
-                origin="random",
+                generator="random",
                 X=torch.tensor([float(number)]),
                 energy=0.0 if state == "done" else None,
                 properties=values,
@@ -63,45 +69,45 @@ def test_counts_failed_and_retracted_ones_and_not_what_is_open_or_given():
         (0.9, 11.0),  # not believed
         (0.3, 0.1),
     )
-    found = Series.of(trials, GOALS, REFERENCE)
-    assert found.front == (1, 1, 1, 1, 1, 2)
-    assert found.feasible == (1, 2, 2, 2, 2, 3)
+    found = HypervolumeHistory.from_trials(trials, GOALS, REFERENCE)
+    assert found.n_front == (1, 1, 1, 1, 1, 2)
+    assert found.n_feasible == (1, 2, 2, 2, 2, 3)
     assert found.hypervolume == pytest.approx((0.25, 0.36, 0.36, 0.36, 0.36, 0.45))
     assert len(found) == 6
 
 
 def test_is_what_all_before_are_worth_at_every_evaluation():
     trials = random_trials(40)
-    found = Series.of(trials, GOALS, REFERENCE)
+    found = HypervolumeHistory.from_trials(trials, GOALS, REFERENCE)
     for n in range(1, 41):
-        Y = table(trials[:n], GOALS)
+        Y = outcome_matrix(trials[:n], GOALS)
         assert found.hypervolume[n - 1] == pytest.approx(
             hypervolume(Y, GOALS, REFERENCE), rel=1e-12
         )
-        assert found.front[n - 1] == len(front(Y, GOALS))
-        assert found.feasible[n - 1] == int(good(Y, GOALS).sum())
+        assert found.n_front[n - 1] == len(pareto_front(Y, GOALS))
+        assert found.n_feasible[n - 1] == int(is_complete_and_feasible(Y, GOALS).sum())
     assert all(a <= b for a, b in itertools.pairwise(found.hypervolume))
 
 
 def test_standing_is_a_place_in_the_series():
     trials = [*made((0.5, 0.5, "given"), "failed"), *random_trials(12, 1)]
-    series = Series.of(trials, GOALS, REFERENCE)
+    series = HypervolumeHistory.from_trials(trials, GOALS, REFERENCE)
     for n in (1, 5, 13):
-        found = standing(trials, GOALS, REFERENCE, n)
-        assert isinstance(found, Standing)
+        found = front_state_after(trials, GOALS, REFERENCE, n)
+        assert isinstance(found, FrontState)
         assert found.hypervolume == pytest.approx(series.hypervolume[n - 1])
-        assert (found.front, found.feasible) == (
-            series.front[n - 1],
-            series.feasible[n - 1],
+        assert (found.n_front, found.n_feasible) == (
+            series.n_front[n - 1],
+            series.n_feasible[n - 1],
         )
-    assert standing(trials, GOALS, REFERENCE, 0).front == 1
+    assert front_state_after(trials, GOALS, REFERENCE, 0).n_front == 1
 
 
 def test_nothing_is_worth_nothing():
-    assert Series.of([], GOALS, None) == Series()
-    assert standing(made("failed"), GOALS, None, 1) == (0.0, 0, 0)
+    assert HypervolumeHistory.from_trials([], GOALS, None) == HypervolumeHistory()
+    assert front_state_after(made("failed"), GOALS, None, 1) == (0.0, 0, 0)
 
 
 def test_what_is_not_known_in_full_is_not_good():
     Y = torch.tensor([[0.5, torch.nan], [torch.nan, 0.5], [0.1, 0.0], [0.2, 0.0]])
-    assert good(Y, GOALS).tolist() == [False, False, False, True]
+    assert is_complete_and_feasible(Y, GOALS).tolist() == [False, False, False, True]

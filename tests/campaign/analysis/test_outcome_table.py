@@ -5,21 +5,21 @@ import torch
 
 from bostruct import Objective
 from bostruct.campaign.analysis.outcome_table import (
-    Doubted,
-    alone,
-    doubted,
-    learnable,
-    measured,
-    table,
+    QuarantinedValue,
+    check_learnable,
+    outcome_matrix,
+    outcome_values,
+    quarantined_values,
+    single_outcome,
 )
-from bostruct.campaign.records import Outcome, Trial
+from bostruct.campaign.records import OutcomePrediction, Trial
 from bostruct.errors import InputError
-from bostruct.objectives import Goals
+from bostruct.objectives import OptimizationConfig
 from tests.campaign.alloys import OBJECTIVES, STABLE
 
-GOALS = Goals(OBJECTIVES, STABLE)
-PRICE = Outcome("price", 2.0, exact=True)
-SAID = (Outcome("enthalpy", -0.1, 0.04, 0.09), PRICE)
+GOALS = OptimizationConfig(OBJECTIVES, STABLE)
+PRICE = OutcomePrediction("price", 2.0, is_exact=True)
+SAID = (OutcomePrediction("enthalpy", -0.1, 0.04, 0.09), PRICE)
 
 
 def trial(state="done", number=0, said=SAID, **properties):
@@ -32,21 +32,21 @@ def trial(state="done", number=0, said=SAID, **properties):
         key="k",
         attempt=1,
         state=state,
-        origin="random",
+        generator="random",
         X=torch.zeros(3),
         energy=-1.5 if state == "done" else None,
         properties=properties,
         provenance=provenance,
         reason="it was wrong" if state == "retracted" else "",
-        said=said,
+        outcome_predictions=said,
     )
 
 
 def test_measured_is_what_nobody_doubts():
     one = trial(**{"enthalpy": -0.2, "modulus": 700.0, "quarantined.volume": 1.0})
-    assert measured(one, GOALS) == {"enthalpy": -0.2, "energy": -1.5}
-    assert measured(trial("failed"), GOALS) == {}
-    assert measured(trial("retracted", enthalpy=-0.2), GOALS) == {}
+    assert outcome_values(one, GOALS) == {"enthalpy": -0.2, "energy": -1.5}
+    assert outcome_values(trial("failed"), GOALS) == {}
+    assert outcome_values(trial("retracted", enthalpy=-0.2), GOALS) == {}
 
 
 def test_the_table_has_what_is_known_exactly_of_all():
@@ -55,11 +55,11 @@ def test_the_table_has_what_is_known_exactly_of_all():
         trial("failed", 1),
         trial("running", 2),
     ]
-    found = table(rows, GOALS)
+    found = outcome_matrix(rows, GOALS)
     assert found[0].tolist() == [-0.2, 150.0, 2.0]
     assert found[1:, 2].tolist() == [2.0, 2.0]
     assert found[1:, :2].isnan().all()
-    assert table([], GOALS).shape == (0, 3)
+    assert outcome_matrix([], GOALS).shape == (0, 3)
 
 
 def test_what_is_doubted_is_told_with_the_reason():
@@ -69,40 +69,51 @@ def test_what_is_doubted_is_told_with_the_reason():
         trial("retracted", 2, enthalpy=-0.2),
         trial("failed", 3),
     ]
-    assert doubted(rows, GOALS) == [
-        Doubted(0, "modulus", -2992.0, "-2992 is outside its window, 1 to 600"),
-        Doubted(1, "enthalpy", -50.0, "absurd"),
-        Doubted(2, "all", None, "it was wrong"),
+    assert quarantined_values(rows, GOALS) == [
+        QuarantinedValue(
+            0, "modulus", -2992.0, "-2992 is outside its window, 1 to 600"
+        ),
+        QuarantinedValue(1, "enthalpy", -50.0, "absurd"),
+        QuarantinedValue(2, "all", None, "it was wrong"),
     ]
 
 
 def test_goals_that_nothing_is_said_of_are_refused():
     rows = [trial(enthalpy=-0.2), trial("failed")]
-    learnable(rows, GOALS, ["enthalpy", "energy"])
-    learnable([trial("failed")], GOALS, ["modulus"])
+    check_learnable(rows, GOALS, ["enthalpy", "energy"])
+    check_learnable([trial("failed")], GOALS, ["modulus"])
     with pytest.raises(
         InputError, match=r"got 'modulus'\. The evaluator returned enth"
     ):
-        learnable(rows, GOALS, ["enthalpy", "modulus"])
+        check_learnable(rows, GOALS, ["enthalpy", "modulus"])
     # One in quarantine is something said.
-    learnable([trial(**{"quarantined.modulus": 1.0})], GOALS, ["modulus"])
+    check_learnable([trial(**{"quarantined.modulus": 1.0})], GOALS, ["modulus"])
 
 
 def test_one_outcome_stands_where_the_energy_was():
-    first, second = alone([trial(enthalpy=-0.2), trial("failed", 1)], GOALS, "enthalpy")
-    assert (first.energy, first.mean, first.variance, first.observed) == (
+    first, second = single_outcome(
+        [trial(enthalpy=-0.2), trial("failed", 1)], GOALS, "enthalpy"
+    )
+    assert (
+        first.energy,
+        first.mean,
+        first.latent_variance,
+        first.predictive_variance,
+    ) == (
         -0.2,
         -0.1,
         0.04,
         0.09,
     )
     assert second.energy is None
-    (exact,) = alone([trial(enthalpy=-0.2)], GOALS, "price")
+    (exact,) = single_outcome([trial(enthalpy=-0.2)], GOALS, "price")
     assert (exact.energy, exact.mean) == (2.0, None)
 
 
 def test_logarithms_are_taken_here():
-    goals = Goals((Objective("cost", "minimize", log=True),))
-    found = table([trial(said=(), cost=100.0), trial(said=(), cost=-1.0)], goals)
+    goals = OptimizationConfig((Objective("cost", "minimize", log=True),))
+    found = outcome_matrix(
+        [trial(said=(), cost=100.0), trial(said=(), cost=-1.0)], goals
+    )
     assert found[0].tolist() == [2.0]
     assert math.isnan(float(found[1]))

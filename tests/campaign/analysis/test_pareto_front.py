@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bostruct.campaign.analysis.outcome_table import table
-from bostruct.campaign.analysis.pareto_front import Front, bound
-from bostruct.campaign.records import Outcome, Step
+from bostruct.campaign.analysis.outcome_table import outcome_matrix
+from bostruct.campaign.analysis.pareto_front import ParetoFront, resolve_reference_point
+from bostruct.campaign.records import OutcomePrediction, Step
 from bostruct.errors import InputError
-from bostruct.objectives import Goals, Objective, hypervolume
+from bostruct.objectives import Objective, OptimizationConfig, hypervolume
 from tests.campaign.analysis.test_hypervolume_history import GOALS, made, random_trials
 
 
 def read(trials, steps=(), goals=GOALS, **options):
-    return Front.of(trials, trials, steps, goals, **options)
+    return ParetoFront.from_trials(trials, trials, steps, goals, **options)
 
 
 def test_of_a_log(screened):
@@ -44,7 +44,7 @@ def test_nothing_that_is_bettered_infeasible_doubted_or_taken_back_is_on_it():
         *made((0.19, -0.9)),
     ]
     found = read(trials)
-    best = {(p.raw["a"], p.raw["b"]) for p in found.points}
+    best = {(p.raw_outcomes["a"], p.raw_outcomes["b"]) for p in found.points}
     good = [
         (t.properties["a"], t.properties["b"])
         for t in trials
@@ -54,7 +54,7 @@ def test_nothing_that_is_bettered_infeasible_doubted_or_taken_back_is_on_it():
         y for y in good for z in good if z != y and z[0] >= y[0] and z[1] <= y[1]
     }
     assert best == set(good) - bettered
-    assert [p.trial for p in found.evaluated if p.best] == sorted(
+    assert [p.trial for p in found.evaluated if p.is_non_dominated] == sorted(
         p.trial for p in found.points
     )
 
@@ -87,7 +87,7 @@ def test_reference_of_the_last_step_or_of_the_user(screened):
     other = screened.front(wanted)
     assert other.source == "given"
     assert other.reference == pytest.approx(wanted)
-    Y = table(screened.undecoded(), screened.goals)
+    Y = outcome_matrix(screened.undecoded(), screened.goals)
     reference = torch.tensor([0.0, 140.0, -math.log10(40000.0)], dtype=torch.float64)
     assert other.hypervolume == pytest.approx(hypervolume(Y, screened.goals, reference))
     assert {p.trial for p in other.points} == {p.trial for p in found.points}
@@ -95,18 +95,18 @@ def test_reference_of_the_last_step_or_of_the_user(screened):
 
 def test_reference_from_the_data_before_there_is_a_model():
     found = read(made((0.5, 0.5), (0.9, 0.7)))
-    assert found.source == "the data"
-    assert found.reference == pytest.approx({"a": 0.46, "b": 0.72})
+    assert found.reference_source == "the data"
+    assert found.reference_point == pytest.approx({"a": 0.46, "b": 0.72})
     nothing = read(made("failed", "running"))
-    assert (nothing.reference, nothing.source) == ({}, "")
+    assert (nothing.reference_point, nothing.reference_source) == ({}, "")
     assert (nothing.hypervolume, nothing.points) == (0.0, ())
-    assert nothing.series.hypervolume == (0.0,)
+    assert nothing.history.hypervolume == (0.0,)
 
 
 def test_the_users_reference_counts_without_data():
-    goals = Goals((Objective("a", "maximize", reference=1.0),))
+    goals = OptimizationConfig((Objective("a", "maximize", reference=1.0),))
     Y = torch.full((1, 1), torch.nan, dtype=torch.float64)
-    assert bound(Y, (), goals)[0].tolist() == [1.0]
+    assert resolve_reference_point(Y, (), goals)[0].tolist() == [1.0]
 
 
 def test_the_last_step_with_a_reference_counts():
@@ -117,7 +117,7 @@ def test_the_last_step_with_a_reference_counts():
         Step(2, "random", (), {}, {}),
     ]
     found = read(made((0.5, 0.5)), steps)
-    assert found.reference == {"a": 0.1, "b": 2.0}
+    assert found.reference_point == {"a": 0.1, "b": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -150,17 +150,17 @@ def test_a_retracted_trial_leaves_the_front(screened):
         else t
         for t in trials
     ]
-    found = Front.of(taken, trials, screened.steps(), screened.goals)
+    found = ParetoFront.from_trials(taken, trials, screened.steps(), screened.goals)
     assert best not in {point.trial for point in found.points}
-    assert ("all", "no") in {(each.name, each.reason) for each in found.doubted}
-    assert len(found.series) == len(screened.front().series)
+    assert ("all", "no") in {(each.name, each.reason) for each in found.quarantined}
+    assert len(found.history) == len(screened.front().series)
 
 
 def test_an_exact_outcome_of_a_failed_trial_is_known_and_not_on_a_front():
     (trial,) = made("failed")
-    trial = replace(trial, said=(Outcome("b", 0.5, exact=True),))
+    trial = replace(trial, said=(OutcomePrediction("b", 0.5, is_exact=True),))
     found = read([trial])
-    assert found.evaluated[0].raw == {"a": None, "b": 0.5}
+    assert found.evaluated[0].raw_outcomes == {"a": None, "b": 0.5}
     assert not found.points
 
 

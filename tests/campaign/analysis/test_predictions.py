@@ -11,11 +11,15 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 
 from bostruct.campaign import Evaluations
-from bostruct.campaign.analysis.calibration import LOGGED, before, scores
-from bostruct.campaign.analysis.predictions import foretold
+from bostruct.campaign.analysis.calibration import (
+    CALIBRATION_PREFIX,
+    calibration_at_step,
+    trial_z_scores,
+)
+from bostruct.campaign.analysis.predictions import logged_predictions
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
-from bostruct.uncertainty.calibration.wilson import wilson
+from bostruct.uncertainty.calibration.wilson import wilson_interval
 from tests.campaign.standin import GP, Box, Fitted, campaign, features
 
 
@@ -28,18 +32,22 @@ def long(tmp_path_factory):
 def logged(log):
     """Return what every step logged of its calibration."""
     return [
-        {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED)}
+        {
+            k: v
+            for k, v in step.hyperparameters.items()
+            if k.startswith(CALIBRATION_PREFIX)
+        }
         for step in log.steps()
     ]
 
 
 def test_what_is_logged_is_what_was_known(long):
-    z = scores(long.undecoded())
+    z = trial_z_scores(long.undecoded())
     for step, found in zip(long.steps(), logged(long), strict=True):
         if step.kind == "model":
-            assert found == before(z, step.known).numbers()
+            assert found == calibration_at_step(z, step.known).logged_values()
             assert found["calibration_tested"] == len(step.known) - 4
-            assert long.calibration(step.number) == before(z, step.known)
+            assert long.calibration(step.number) == calibration_at_step(z, step.known)
         else:
             assert found == {}
     assert long.calibration().n == 16
@@ -66,9 +74,12 @@ def test_no_outcome_leaks_into_what_was_said_before(long, number):
     changed = [
         replace(t, energy=t.energy + 7.0) if t.number == number else t for t in trials
     ]
-    then, now = (foretold(each, steps, scores(each)) for each in (trials, changed))
+    then, now = (
+        logged_predictions(each, steps, trial_z_scores(each))
+        for each in (trials, changed)
+    )
     same = [
-        one.expected == other.expected for one, other in zip(then, now, strict=True)
+        one.prediction == other.prediction for one, other in zip(then, now, strict=True)
     ]
     # One step after another: a trial is predicted from all with smaller numbers.
     assert all(same[: max(0, number - 4 + 1)])
@@ -78,10 +89,12 @@ def test_no_outcome_leaks_into_what_was_said_before(long, number):
 
 def test_energies_that_are_not_known_are_no_test(long):
     trials = [replace(t, energy=None, state="failed") for t in long.undecoded()]
-    found = foretold(trials, long.steps(), scores(trials))
+    found = logged_predictions(trials, long.steps(), trial_z_scores(trials))
     assert len(found) == 16
-    assert all(each.held is None for each in found)
-    assert all(each.expected.calibrated == each.expected.sigma for each in found)
+    assert all(each.covered is None for each in found)
+    assert all(
+        each.prediction.calibrated_sigma == each.prediction.sigma for each in found
+    )
 
 
 def test_interrupted_and_resumed_it_says_the_same(long, tmp_path):
@@ -93,7 +106,7 @@ def test_interrupted_and_resumed_it_says_the_same(long, tmp_path):
     log = mine.run(folder)
     assert log.trials()[13].attempt == 2
     assert logged(log) == logged(long)
-    assert log.foretold() == long.foretold()
+    assert log.predictions() == long.foretold()
     assert log.calibration() == long.calibration()
 
 
@@ -128,14 +141,14 @@ def test_a_surrogate_that_claims_half_the_error_is_found_out(tmp_path):
     parts = {"evaluator": Function(noise), "surrogate": Half(), "n": 44}
     log = campaign(**parts).run(tmp_path / "run")
     found = log.calibration()
-    low, high = found.interval
+    low, high = found.alpha_interval
     assert low < 2 < high < 2 * low
     assert replace(found, recent=40).alpha == pytest.approx(2, rel=0.2)
-    last = log.foretold()[-1].expected
+    last = log.predictions()[-1].prediction
     assert last.sigma == 0.5
-    assert last.calibrated == log.calibration(log.steps()[-1].number).alpha / 2
-    held = [each.held for each in log.foretold() if each.held is not None]
-    low, high = wilson(sum(held), len(held))
+    assert last.calibrated_sigma == log.calibration(log.steps()[-1].number).alpha / 2
+    held = [each.covered for each in log.predictions() if each.covered is not None]
+    low, high = wilson_interval(sum(held), len(held))
     assert low < 0.9 < high
 
 
@@ -146,5 +159,5 @@ def test_a_folder_that_logged_no_calibration(long, tmp_path):
     connection.execute("UPDATE bostruct_step SET hyperparameters = '{}'")
     connection.commit()
     connection.close()
-    assert log.foretold() == long.foretold()[:5]
+    assert log.predictions() == long.foretold()[:5]
     assert log.calibration() == long.calibration(6)

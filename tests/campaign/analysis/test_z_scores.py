@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bostruct.campaign.analysis.z_scores import score
+from bostruct.campaign.analysis.z_scores import z_score
 from bostruct.campaign.records import Trial
 
 
@@ -14,20 +14,20 @@ def trial(energy, mean=1.0, observed=4.0):
         key="0",
         attempt=1,
         state="done",
-        origin="rattle",
+        generator="rattle",
         X=torch.zeros(3),
         mean=mean,
-        observed=observed,
+        predictive_variance=observed,
         energy=energy,
     )
 
 
 def test_error_over_the_observed_standard_deviation():
-    assert score(trial(4.0)) == 1.5
-    assert score(trial(-3.0)) == -2.0
+    assert z_score(trial(4.0)) == 1.5
+    assert z_score(trial(-3.0)) == -2.0
 
 
 @pytest.mark.parametrize("missing", [{"mean": None}, {"observed": None}])
 def test_no_score_without_a_prediction_or_an_energy(missing):
-    assert score(trial(4.0, **missing)) is None
-    assert score(trial(None)) is None
+    assert z_score(trial(4.0, **missing)) is None
+    assert z_score(trial(None)) is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bostruct.campaign.log import ase_rows
-from bostruct.campaign.log.ase_rows import Rows
+from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.reader import Log
 from bostruct.errors import LogError
 from bostruct.runtime import atomic_write
@@ -17,7 +17,7 @@ def test_rows_and_our_tables_are_one_transaction(tmp_path, log):
     """This pins what is used of ASE's internals: `db.connection`, `change_count`."""
     file = tmp_path / "new.db"
     connection = sqlite3.connect(file, isolation_level=None)
-    rows = Rows(file, connection)
+    rows = AseRows(file, connection)
     connection.execute("CREATE TABLE ours (x)")
     trial = log.trials("done")[0]
     undone(connection, lambda: rows.write(trial))
@@ -56,26 +56,29 @@ def test_ase_reads_the_log(folder, log):
 
 def test_atoms_of_a_trial(folder, log):
     trial = log.trials()[0]
-    found = ase_rows.atoms(trial)
+    found = ase_rows.trial_to_atoms(trial)
     assert found.get_potential_energy() == trial.energy
     assert trial.atoms.calc is None
-    assert ase_rows.atoms(replace(trial, energy=None)).calc is None
+    assert ase_rows.trial_to_atoms(replace(trial, energy=None)).calc is None
     with pytest.raises(LogError, match="trial 0 has coordinates but no structure"):
-        ase_rows.atoms(Log(folder).trials()[0])
+        ase_rows.trial_to_atoms(Log(folder).trials()[0])
 
 
 def test_matches_sees_every_part(log):
     trial = log.trials()[0]
-    same = ase_rows.atoms(trial)
-    assert ase_rows.matches(same, trial) == ""
-    assert ase_rows.matches(same[:2], trial) == "species"
+    same = ase_rows.trial_to_atoms(trial)
+    assert ase_rows.first_difference(same, trial) == ""
+    assert ase_rows.first_difference(same[:2], trial) == "species"
     moved = same.copy()
     moved.calc = same.calc
     moved.positions[0, 0] += 1e-6
-    assert ase_rows.matches(moved, trial) == "positions"
+    assert ase_rows.first_difference(moved, trial) == "positions"
     celled = same.copy()
     celled.cell = [1, 1, 1]
-    assert ase_rows.matches(celled, trial) == "cell"
-    assert ase_rows.matches(same.copy(), trial) == "energy"
-    assert ase_rows.matches(same, replace(trial, energy=0.5)) == "energy"
-    assert ase_rows.matches(same, replace(trial, forces=trial.forces + 1)) == "forces"
+    assert ase_rows.first_difference(celled, trial) == "cell"
+    assert ase_rows.first_difference(same.copy(), trial) == "energy"
+    assert ase_rows.first_difference(same, replace(trial, energy=0.5)) == "energy"
+    assert (
+        ase_rows.first_difference(same, replace(trial, forces=trial.forces + 1))
+        == "forces"
+    )

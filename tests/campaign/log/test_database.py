@@ -3,7 +3,7 @@ import sqlite3
 import pytest
 
 from bostruct.campaign.log import database
-from bostruct.campaign.log.run_folder import inspect
+from bostruct.campaign.log.run_folder import has_campaign
 from bostruct.errors import LogError
 
 
@@ -13,8 +13,8 @@ def pragma(connection, name):
 
 def test_it_comes_into_being_as_a_whole(tmp_path):
     (tmp_path / "campaign.db.new").write_bytes(b"what a killed start left")
-    database.create(tmp_path, {"space": "x"}, 3)
-    assert inspect(tmp_path)
+    database.create_database(tmp_path, {"space": "x"}, 3)
+    assert has_campaign(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"campaign.db", "posteriors"}
     connection = sqlite3.connect(tmp_path / "campaign.db")
     query = "SELECT format, description, seed, units FROM bostruct_campaign"
@@ -30,8 +30,8 @@ def test_an_error_says_where(tmp_path, monkeypatch):
 
     monkeypatch.setattr(database, "Rows", full)
     with pytest.raises(LogError, match=r"could not write .*: database or disk is full"):
-        database.create(tmp_path, {}, 0)
-    assert not inspect(tmp_path)
+        database.create_database(tmp_path, {}, 0)
+    assert not has_campaign(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_an_error_says_where(tmp_path, monkeypatch):
 def test_writes_last(tmp_path, monkeypatch, kind, mode, locking):
     monkeypatch.setattr("bostruct.campaign.log.run_folder.file_system", lambda _: kind)
     connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
-    found = database.journal(connection, tmp_path)
+    found = database.set_journal_mode(connection, tmp_path)
     assert found.startswith(mode.upper())
     assert pragma(connection, "journal_mode") == mode
     assert pragma(connection, "locking_mode") == locking

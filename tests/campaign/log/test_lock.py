@@ -8,20 +8,20 @@ import time
 import pytest
 
 from bostruct.campaign.log import lock
-from bostruct.campaign.log.lock import Lock, running
+from bostruct.campaign.log.lock import Lock, is_locked
 from bostruct.errors import LockedError
 from tests.campaign import processes
 
 
 def test_only_one_at_a_time(tmp_path):
-    assert not running(tmp_path)
+    assert not is_locked(tmp_path)
     held = Lock(tmp_path)
-    assert running(tmp_path)
+    assert is_locked(tmp_path)
     with pytest.raises(LockedError, match=f"process {os.getpid()} on"):
         Lock(tmp_path)
     held.release()
     held.release()
-    assert not running(tmp_path)
+    assert not is_locked(tmp_path)
     Lock(tmp_path).release()
 
 
@@ -31,13 +31,13 @@ def test_another_process_is_named_and_its_death_frees_the_folder(tmp_path):
     deadline = time.monotonic() + 60
     while not ready.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert running(folder)
+    assert is_locked(folder)
     host = socket.gethostname()
     with pytest.raises(LockedError, match=f"process {process.pid} on {host}"):
         Lock(folder)
     process.kill()
     process.join()
-    assert not running(folder)
+    assert not is_locked(folder)
     Lock(folder).release()
 
 
@@ -51,7 +51,7 @@ def test_children_do_not_inherit_it(tmp_path):
             os._exit(0)
     held.release()
     try:
-        assert not running(tmp_path)
+        assert not is_locked(tmp_path)
         Lock(tmp_path).release()
     finally:
         os.kill(child, 9)
@@ -78,8 +78,8 @@ def no_locks(monkeypatch):
     ],
 )
 def test_without_locks_names_and_hosts_must_do(tmp_path, no_locks, owner, free):
-    (tmp_path / lock.FILE).write_text(json.dumps(owner))
-    assert running(tmp_path) is not free
+    (tmp_path / lock.LOCK_FILE_NAME).write_text(json.dumps(owner))
+    assert is_locked(tmp_path) is not free
     if free:
         Lock(tmp_path).release()
     else:
@@ -93,5 +93,5 @@ def test_a_process_of_another_user_lives(tmp_path, no_locks, monkeypatch):
 
     monkeypatch.setattr(os, "kill", refuse)
     owner = {"host": socket.gethostname(), "pid": 1}
-    (tmp_path / lock.FILE).write_text(json.dumps(owner))
-    assert running(tmp_path)
+    (tmp_path / lock.LOCK_FILE_NAME).write_text(json.dumps(owner))
+    assert is_locked(tmp_path)

@@ -17,8 +17,8 @@ def content():
 
 def test_round_trip_is_exact():
     header = {"format": 1, "step": 3, "origins": ["a", "b"]}
-    tensors, found = posterior_file.unpack(
-        posterior_file.pack(content(), header), "file"
+    tensors, found = posterior_file.from_safetensors(
+        posterior_file.to_safetensors(content(), header), "file"
     )
     assert found == header
     assert tensors.keys() == content().keys()
@@ -30,41 +30,41 @@ def test_round_trip_is_exact():
 def test_equal_content_gives_equal_bytes():
     header = {"step": 3, "format": 1}
     turned = dict(reversed(content().items()))
-    again = posterior_file.pack(turned, {"format": 1, "step": 3})
-    assert posterior_file.pack(content(), header) == again
+    again = posterior_file.to_safetensors(turned, {"format": 1, "step": 3})
+    assert posterior_file.to_safetensors(content(), header) == again
 
 
 @pytest.mark.parametrize("cut", [0, 4, 30, 200, -1])
 def test_a_file_that_was_cut_is_refused(cut):
-    data = posterior_file.pack(content(), {})
+    data = posterior_file.to_safetensors(content(), {})
     with pytest.raises(LogError, match="x is not a whole posterior file"):
-        posterior_file.unpack(data[:cut], "x")
+        posterior_file.from_safetensors(data[:cut], "x")
 
 
 def test_a_file_of_others_is_refused():
     data = safetensors.torch.save(content())
     with pytest.raises(LogError, match="not a whole posterior file"):
-        posterior_file.unpack(data, "x")
+        posterior_file.from_safetensors(data, "x")
 
 
 def test_offload_copies():
     tensor = torch.ones(4, requires_grad=True)
-    copies = posterior_file.offload({"a": tensor, "b": tensor[::2], "c": tensor})
+    copies = posterior_file.to_cpu({"a": tensor, "b": tensor[::2], "c": tensor})
     with torch.no_grad():
         tensor.zero_()
     assert copies["a"].sum() == 4
     assert copies["b"].is_contiguous()
     assert not copies["a"].requires_grad
-    posterior_file.pack(copies, {})  # none share memory
+    posterior_file.to_safetensors(copies, {})  # none share memory
 
 
 @pytest.mark.gpu
 def test_offload_from_cuda():
     tensor = torch.arange(6.0, device="cuda").reshape(2, 3)
-    copies = posterior_file.offload({"a": tensor.T, "b": tensor * 2})
+    copies = posterior_file.to_cpu({"a": tensor.T, "b": tensor * 2})
     assert copies["a"].device.type == "cpu"
     assert copies["a"].tolist() == [[0, 3], [1, 4], [2, 5]]
-    posterior_file.pack(copies, {})
+    posterior_file.to_safetensors(copies, {})
 
 
 def test_model_state():

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from bostruct.acquisition import LowerConfidenceBound
-from bostruct.campaign import Check
+from bostruct.campaign import FinalRelaxation
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.verify import verify
-from bostruct.campaign.records import labelled
-from bostruct.campaign.report.summary import summary
-from bostruct.campaign.report.text import show
+from bostruct.campaign.log.verify import verify_log
+from bostruct.campaign.records import training_structures
+from bostruct.campaign.report.summary import summarize
+from bostruct.campaign.report.text import summary_text
 from bostruct.errors import InputError, LogError, MismatchError, ShapeError
 from tests.campaign.standin import GP, Box, campaign
 
@@ -49,7 +49,7 @@ def test_everything_considered_is_logged(log):
 
 def test_a_batch_has_its_joint_covariance(tmp_path):
     log = campaign(n=10, batch=3).run(tmp_path / "run")
-    arrays = log.arrays(1)
+    arrays = log.posterior_tensors(1)
     covariance = arrays["chosen.covariance"]
     assert covariance.shape == (3, 3)
     chosen = arrays["chosen.index"]
@@ -109,9 +109,9 @@ def test_training_data(log):
     found = log.structures()
     assert found.energy.tolist() == [trial.energy for trial in trials]
     assert torch.equal(found.forces, torch.cat([trial.forces for trial in trials]))
-    some = labelled([trials[0], replace(trials[1], forces=None)], Box())
+    some = training_structures([trials[0], replace(trials[1], forces=None)], Box())
     assert some.forces.isnan().any(-1).tolist() == [False] * 3 + [True] * 3
-    none = labelled([replace(trials[1], forces=None)], Box())
+    none = training_structures([replace(trials[1], forces=None)], Box())
     assert none.forces is None
 
 
@@ -150,10 +150,10 @@ def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path):
     connection.close()
     log = Log(old, Box(), GP())
     assert len(log.trials("done")) == 5
-    assert not any(trial.given for trial in log.trials())
-    assert log.checked() == []
-    assert "finished, 5 evaluations" in show(summary(log))
-    assert not [p for p in verify(log).problems if "could not read" not in p]
+    assert not any(trial.is_initial_data for trial in log.trials())
+    assert log.relaxations() == []
+    assert "finished, 5 evaluations" in summary_text(summarize(log))
+    assert not [p for p in verify_log(log).problems if "could not read" not in p]
     steady = LowerConfidenceBound(kappa=1.0, adaptive=False)
     log = campaign(n=7, initial=2, acquisition=steady).run(old)
     whole = campaign(n=7, initial=2, acquisition=steady).run(tmp_path / "new")
@@ -161,11 +161,11 @@ def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path):
         torch.testing.assert_close(mine.X, other.X)
         assert mine.energy == pytest.approx(other.energy)
     with pytest.raises(MismatchError, match="check is absent there"):
-        campaign(initial=2, acquisition=steady, check=Check()).run(old)
+        campaign(initial=2, acquisition=steady, check=FinalRelaxation()).run(old)
 
 
 def test_what_a_check_found(tmp_path):
-    log = campaign(n=10, check=Check(tolerance=10.0)).run(tmp_path / "run")
-    (found,) = log.checked()
+    log = campaign(n=10, check=FinalRelaxation(fmax=10.0)).run(tmp_path / "run")
+    (found,) = log.relaxations()
     assert found.energy == min(trial.energy for trial in log.trials("done"))
-    assert (found.state, found.evaluations) == ("converged", 0)
+    assert (found.state, found.n_evaluations) == ("converged", 0)

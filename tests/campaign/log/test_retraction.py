@@ -4,8 +4,8 @@ import sqlite3
 import pytest
 
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.retraction import retract, retractable
-from bostruct.campaign.log.writer import Ledger
+from bostruct.campaign.log.retraction import check_retractable, retract_trial
+from bostruct.campaign.log.writer import LogWriter
 from bostruct.errors import InputError, LockedError, LogError
 from tests.campaign import alloys
 from tests.campaign.standin import campaign
@@ -13,7 +13,7 @@ from tests.campaign.standin import campaign
 
 def test_a_trial_is_retracted_without_its_campaign(screened):
     best = screened.front().points[0].trial
-    retract(screened.folder, best, "the cell was wrong")
+    retract_trial(screened.folder, best, "the cell was wrong")
     trial = screened.undecoded()[best]
     assert (trial.state, trial.reason) == ("retracted", "the cell was wrong")
     assert trial.energy is None
@@ -27,19 +27,19 @@ def test_a_trial_is_retracted_without_its_campaign(screened):
 
 
 def test_the_campaign_goes_on_and_learns_without_it(screened):
-    retract(screened.folder, 6, "no")
+    retract_trial(screened.folder, 6, "no")
     run = alloys.campaign()
     with run.open(screened.folder):
         (trial,) = run.ask()
-        X = [each.X for each in run.log.undecoded()[:-1]]
-        assert not any(bool(run.parts.space.same(trial.X, x)) for x in X)
-        assert 6 not in run.log.steps()[-1].known
+        X = [each.X for each in run.log.trial_records()[:-1]]
+        assert not any(bool(run.components.space.is_duplicate(trial.X, x)) for x in X)
+        assert 6 not in run.log.steps()[-1].training_trials
 
 
 def test_an_energy_can_be_retracted(folder):
-    best = min(Log(folder).undecoded(), key=lambda trial: trial.energy)
-    retract(folder, best.number, "not converged")
-    assert Log(folder).undecoded()[best.number].energy is None
+    best = min(Log(folder).trial_records(), key=lambda trial: trial.energy)
+    retract_trial(folder, best.number, "not converged")
+    assert Log(folder).trial_records()[best.number].energy is None
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_an_energy_can_be_retracted(folder):
 def test_refused(screened, number, reason, message):
     before = screened.fingerprint(), len(screened.sessions())
     with pytest.raises(InputError, match=message):
-        retract(screened.folder, number, reason)
+        retract_trial(screened.folder, number, reason)
     assert (screened.fingerprint(), len(screened.sessions())) == before
 
 
 def test_twice_is_refused(screened):
-    retract(screened.folder, 4, "no")
+    retract_trial(screened.folder, 4, "no")
     with pytest.raises(InputError, match="got 4, retracted"):
-        retract(screened.folder, 4, "no")
+        retract_trial(screened.folder, 4, "no")
     with pytest.raises(InputError, match="got 4, retracted"):
-        retractable(screened, 4, "no")
+        check_retractable(screened, 4, "no")
 
 
 def test_while_a_campaign_writes(screened):
@@ -71,24 +71,24 @@ def test_while_a_campaign_writes(screened):
         alloys.campaign().open(screened.folder),
         pytest.raises(LockedError, match="is being written by"),
     ):
-        retract(screened.folder, 4, "no")
+        retract_trial(screened.folder, 4, "no")
 
 
 def test_what_fails_is_recorded_and_the_folder_let_go(screened, monkeypatch):
     def broken(self, number, reason):
         raise LogError("the disk is full")
 
-    monkeypatch.setattr(Ledger, "retract", broken)
+    monkeypatch.setattr(LogWriter, "retract", broken)
     with pytest.raises(LogError, match="the disk is full"):
-        retract(screened.folder, 4, "no")
+        retract_trial(screened.folder, 4, "no")
     assert screened.sessions()[-1]["status"] == "failed"
     monkeypatch.undo()
-    retract(screened.folder, 4, "no")
+    retract_trial(screened.folder, 4, "no")
 
 
 def test_a_folder_that_holds_no_campaign(tmp_path):
     with pytest.raises(LogError, match="holds no campaign"):
-        retract(tmp_path / "none", 0, "no")
+        retract_trial(tmp_path / "none", 0, "no")
     assert not (tmp_path / "none").exists()
 
 
@@ -98,5 +98,5 @@ def test_a_folder_of_an_older_version(folder, tmp_path):
     connection.execute("UPDATE bostruct_campaign SET format = 2")
     connection.close()
     with pytest.raises(LogError, match="in which nothing can be retracted"):
-        retract(old, 4, "no")
-    assert campaign(n=8).read(old).undecoded()[4].state == "done"
+        retract_trial(old, 4, "no")
+    assert campaign(n=8).read(old).trial_records()[4].state == "done"

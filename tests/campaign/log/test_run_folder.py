@@ -8,10 +8,10 @@ import pytest
 from bostruct.campaign.log import run_folder as folders
 from bostruct.campaign.log.run_folder import (
     check_writable,
-    connect,
-    file_system,
-    inspect,
-    is_network,
+    connect_read_only,
+    file_system_type,
+    has_campaign,
+    is_network_file_system,
 )
 from bostruct.errors import LogError
 from tests.campaign import processes
@@ -21,10 +21,10 @@ NOBODY = 65534
 
 
 def test_what_may_be_started_and_what_goes_on(tmp_path, folder):
-    assert inspect(tmp_path / "absent") is False
+    assert has_campaign(tmp_path / "absent") is False
     (tmp_path / "empty").mkdir()
-    assert inspect(tmp_path / "empty") is False
-    assert inspect(folder) is True
+    assert has_campaign(tmp_path / "empty") is False
+    assert has_campaign(folder) is True
 
 
 def test_leftovers_of_a_start_that_was_killed(tmp_path):
@@ -32,7 +32,7 @@ def test_leftovers_of_a_start_that_was_killed(tmp_path):
     (tmp_path / "campaign.lock").touch()
     (tmp_path / "campaign.db.new").write_bytes(b"half")
     (tmp_path / "campaign.db.new-journal").touch()
-    assert inspect(tmp_path) is False
+    assert has_campaign(tmp_path) is False
     campaign(n=1).run(tmp_path)
     assert not (tmp_path / "campaign.db.new").exists()
     assert not (tmp_path / "campaign.db.new-journal").exists()
@@ -63,7 +63,7 @@ def test_a_database_of_another_program_is_refused(tmp_path):
     connection.execute("CREATE TABLE t (x)")
     connection.close()
     with pytest.raises(LogError, match="is a database of another program"):
-        inspect(tmp_path)
+        has_campaign(tmp_path)
 
 
 def test_a_folder_below_a_file_is_refused(tmp_path):
@@ -109,7 +109,7 @@ def test_a_read_only_folder_is_refused_really(tmp_path):
 
 def test_reading_leaves_no_trace(folder):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    connection = connect(folder)
+    connection = connect_read_only(folder)
     assert connection.execute("SELECT count(*) FROM bostruct_trial").fetchone() == (8,)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("DELETE FROM bostruct_trial")
@@ -119,32 +119,35 @@ def test_reading_leaves_no_trace(folder):
 
 def test_nothing_to_read(tmp_path, monkeypatch, folder):
     with pytest.raises(LogError, match=r"there is no campaign\.db in it"):
-        connect(tmp_path)
+        connect_read_only(tmp_path)
 
     def refuse(*_, **__):
         raise sqlite3.OperationalError("unable to open database file")
 
     monkeypatch.setattr(sqlite3, "connect", refuse)
     with pytest.raises(LogError, match=r"could not open .*: unable to open"):
-        connect(folder)
+        connect_read_only(folder)
 
 
 def test_file_systems(tmp_path, monkeypatch):
-    assert file_system(tmp_path)
-    assert not is_network(Path("/dev/shm")) or file_system(Path("/dev/shm")) != "tmpfs"
+    assert file_system_type(tmp_path)
+    assert (
+        not is_network_file_system(Path("/dev/shm"))
+        or file_system_type(Path("/dev/shm")) != "tmpfs"
+    )
     table = f"/dev/a / ext4 rw 0 0\nhost:/b {tmp_path} nfs4 rw 0 0\nbroken\n"
     table += f"/dev/c {tmp_path}/my\\040disk xfs rw 0 0\n"
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: table)
-    assert file_system(tmp_path / "new" / "run") == "nfs4"
-    assert is_network(tmp_path)
+    assert file_system_type(tmp_path / "new" / "run") == "nfs4"
+    assert is_network_file_system(tmp_path)
     (tmp_path / "my disk").mkdir()
-    assert file_system(tmp_path / "my disk") == "xfs"
+    assert file_system_type(tmp_path / "my disk") == "xfs"
 
     def refuse(*_, **__):
         raise OSError
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert file_system(tmp_path) == ""
+    assert file_system_type(tmp_path) == ""
 
 
 def test_a_network_file_system(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from bostruct.campaign.log import schema
 
 def test_tables_have_names_of_their_own():
     connection = sqlite3.connect(":memory:")
-    connection.executescript(schema.TABLES)
+    connection.executescript(schema.TABLE_DEFINITIONS)
     names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
     connection.close()
     own = [name for name in names if not name.startswith("sqlite_")]

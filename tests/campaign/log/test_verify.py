@@ -6,9 +6,9 @@ import pytest
 
 from bostruct.campaign import records
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.verify import CHANGES, verify
+from bostruct.campaign.log.verify import MUTABLE_COLUMNS, verify_log
 from bostruct.errors import LogError
-from bostruct.runtime.canonical_json import canonical
+from bostruct.runtime.canonical_json import to_canonical_json
 from tests.campaign.standin import GP, Box, Fitted
 
 
@@ -20,9 +20,9 @@ def change(folder, *queries):
 
 
 def test_a_good_log(log):
-    found = verify(log)
-    assert found.good
-    assert (found.trials, found.posteriors, found.rebuilt) == (8, 4, 4)
+    found = verify_log(log)
+    assert found.is_valid
+    assert (found.n_trials, found.n_posteriors, found.n_rebuilt) == (8, 4, 4)
 
 
 def test_any_byte_of_a_posterior_matters(log):
@@ -32,7 +32,7 @@ def test_any_byte_of_a_posterior_matters(log):
         data = bytearray(path.read_bytes())
         data[places.randrange(len(data))] ^= 1 << places.randrange(8)
         path.write_bytes(data)
-    found = verify(log)
+    found = verify_log(log)
     assert len(found.problems) == 4
     assert all("its sha256 differs" in problem for problem in found.problems)
 
@@ -41,9 +41,9 @@ def test_any_byte_of_a_posterior_matters(log):
 def test_posteriors_that_were_cut_or_lost(log, end):
     path = log.path(3)
     path.write_bytes(path.read_bytes()[:end])
-    assert "sha256 differs" in verify(log).problems[0]
+    assert "sha256 differs" in verify_log(log).problems[0]
     path.unlink()
-    assert "could not read" in verify(log).problems[0]
+    assert "could not read" in verify_log(log).problems[0]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_posteriors_that_were_cut_or_lost(log, end):
 )
 def test_what_was_changed_in_the_tables(log, folder, query, problem):
     change(folder, query)
-    found = verify(log)
-    assert not found.good
+    found = verify_log(log)
+    assert not found.is_valid
     assert problem in " ".join(found.problems)
 
 
@@ -80,7 +80,7 @@ def test_a_byte_of_the_database_that_holds_coordinates(log, folder):
     place = data.index(log.trials()[4].X.numpy().tobytes())
     data[place + 20] ^= 4
     file.write_bytes(data)
-    assert any("trial 4" in problem for problem in verify(log).problems)
+    assert any("trial 4" in problem for problem in verify_log(log).problems)
 
 
 def test_a_database_that_was_cut(folder):
@@ -89,10 +89,10 @@ def test_a_database_that_was_cut(folder):
     for length in range(0, len(data), len(data) // 16):
         file.write_bytes(data[:length])
         try:
-            found = verify(Log(folder, Box(), GP()))
+            found = verify_log(Log(folder, Box(), GP()))
         except LogError:
             continue
-        assert not found.good
+        assert not found.is_valid
 
 
 def test_a_surrogate_that_predicts_otherwise(folder):
@@ -100,7 +100,7 @@ def test_a_surrogate_that_predicts_otherwise(folder):
         def restore(self, tensors, space=None):
             return Fitted(tensors["features"], tensors["energies"] + 1e-8)
 
-    found = verify(Log(folder, Box(), Other()))
+    found = verify_log(Log(folder, Box(), Other()))
     assert len(found.problems) == 8
     assert (
         "step 1: the rebuilt posterior's mean at the probe differs by up to 1.0e-08"
@@ -113,20 +113,20 @@ def test_a_surrogate_that_cannot_be_rebuilt(folder):
         def restore(self, tensors, space=None):
             return Fitted(tensors["absent"], tensors["energies"])
 
-    found = verify(Log(folder, Box(), Other()))
+    found = verify_log(Log(folder, Box(), Other()))
     assert "step 1: could not be rebuilt: KeyError: 'absent'" in found.problems
 
 
 def test_without_the_parts_it_says_what_was_not_compared(folder):
-    found = verify(Log(folder))
+    found = verify_log(Log(folder))
     assert found.problems == ()
-    assert not found.good
+    assert not found.is_valid
     assert "give the campaign file" in found.skipped[0]
 
 
 def test_unreferenced_files_are_named(log, folder):
     (folder / "posteriors" / "step-000099.safetensors").touch()
-    assert "step-000099.safetensors belongs to no step" in verify(log).skipped[0]
+    assert "step-000099.safetensors belongs to no step" in verify_log(log).skipped[0]
 
 
 def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
@@ -140,13 +140,13 @@ def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
         {"calibration_tested": 4.0},
         {"calibration_more": 1.0},
     ):
-        new = dict(row) | {"hyperparameters": canonical(numbers | changed)}
-        new["checksum"] = records.checksum(new, CHANGES)
+        new = dict(row) | {"hyperparameters": to_canonical_json(numbers | changed)}
+        new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS)
         query = "UPDATE bostruct_step SET hyperparameters = ?, checksum = ? "
         connection.execute(
             f"{query} WHERE number = 3", (new["hyperparameters"], new["checksum"])
         )
-        (problem,) = verify(Log(folder, Box(), GP())).problems
+        (problem,) = verify_log(Log(folder, Box(), GP())).problems
         assert problem == (
             "step 3: its calibration is not that of the energies it was planned from"
         )

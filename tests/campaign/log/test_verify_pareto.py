@@ -7,11 +7,11 @@ import torch
 
 from bostruct.campaign import records
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.retraction import retract
-from bostruct.campaign.log.verify import CHANGES, verify
-from bostruct.campaign.log.verify_pareto import differences
-from bostruct.runtime.canonical_json import canonical
-from bostruct.surrogates.properties.properties import Apart, PropertyModel
+from bostruct.campaign.log.retraction import retract_trial
+from bostruct.campaign.log.verify import MUTABLE_COLUMNS, verify_log
+from bostruct.campaign.log.verify_pareto import max_difference
+from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.surrogates.properties.properties import IndependentModels, PropertyModel
 from tests.campaign import alloys
 
 
@@ -25,7 +25,9 @@ def changed(log, table, where, **values):
         rowid = new.pop("rowid") if table == "outcome" else new["number"]
         for name, value in values.items():
             new[name] = value(new[name])
-        new["checksum"] = records.checksum(new, CHANGES if table == "step" else ())
+        new["checksum"] = records.row_checksum(
+            new, MUTABLE_COLUMNS if table == "step" else ()
+        )
         names = ", ".join(f"{name} = ?" for name in new)
         update = f"UPDATE bostruct_{table} SET {names} WHERE rowid = ?"
         connection.execute(update, (*new.values(), rowid))
@@ -34,24 +36,24 @@ def changed(log, table, where, **values):
 
 def problems(log):
     """Return what is wrong with the tables; nothing is rebuilt, which takes longest."""
-    return verify(Log(log.folder)).problems
+    return verify_log(Log(log.folder)).problems
 
 
 def test_a_good_log(screened):
-    found = verify(screened)
-    assert found.good, found
-    assert (found.trials, found.posteriors, found.rebuilt) == (15, 11, 11)
+    found = verify_log(screened)
+    assert found.is_valid, found
+    assert (found.n_trials, found.n_posteriors, found.n_rebuilt) == (15, 11, 11)
 
 
 def test_a_log_in_which_something_was_retracted_is_good(screened):
-    retract(screened.folder, 6, "another structure")
-    assert verify(screened).good
+    retract_trial(screened.folder, 6, "another structure")
+    assert verify_log(screened).is_valid
     campaign = alloys.campaign()
     with campaign.open(screened.folder):
         (trial,) = campaign.ask()
         campaign.abandon(trial)
     assert 6 not in screened.steps()[-1].known
-    assert verify(screened).good
+    assert verify_log(screened).is_valid
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_what_is_said_is_what_the_posterior_file_has(screened, name):
 def test_a_front_that_does_not_follow_from_its_trials(screened, name, change):
     def other(text):
         numbers = json.loads(text)
-        return canonical(numbers | {name: numbers[name] + change})
+        return to_canonical_json(numbers | {name: numbers[name] + change})
 
     changed(screened, "step", "number = 7", hyperparameters=other)
     (found,) = problems(screened)
@@ -126,7 +128,7 @@ def test_a_front_that_does_not_follow_from_its_trials(screened, name, change):
 )
 def test_a_calibration_that_knew_more_than_its_step(screened, change):
     def other(text):
-        return canonical(json.loads(text) | change)
+        return to_canonical_json(json.loads(text) | change)
 
     changed(screened, "step", "number = 7", hyperparameters=other)
     (found,) = problems(screened)
@@ -137,7 +139,7 @@ def test_a_calibration_that_knew_more_than_its_step(screened, change):
 
 def test_an_outcome_that_was_changed_changes_all_later_fronts(screened):
     def other(text):
-        return canonical(json.loads(text) | {"enthalpy": -5.0})
+        return to_canonical_json(json.loads(text) | {"enthalpy": -5.0})
 
     changed(screened, "trial", "number = 4", properties=other)
     found = [each for each in problems(screened) if "its front" in each]
@@ -156,10 +158,10 @@ def test_every_outcome_of_a_rebuilt_posterior_is_compared(screened):
         def restore(self, state, space):
             model = self.inner.restore(state, space)
             first, second = model.whole.parts
-            return PropertyModel(Apart((second, first)), model.names)
+            return PropertyModel(IndependentModels((second, first)), model.names)
 
     screened.surrogate = Swapped(screened.surrogate)
-    found = verify(screened).problems
+    found = verify_log(screened).problems
     steps = [step for step in screened.steps() if step.file]
     assert len(found) == 4 * len(steps)
     assert "differs by up to" in found[0]
@@ -167,8 +169,8 @@ def test_every_outcome_of_a_rebuilt_posterior_is_compared(screened):
 
 def test_differences():
     one = torch.tensor([1.0, 2.0, 3.0])
-    assert differences(one, one.reshape(3, 1, 1), 1e-10) is None
+    assert max_difference(one, one.reshape(3, 1, 1), 1e-10) is None
     two = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    assert differences(two, two.unsqueeze(1), 1e-10) is None
-    assert differences(two, two.T.unsqueeze(1), 1e-10) == 1.0
-    assert differences(one, one.reshape(1, 1, 3), 1e-10) == math.inf
+    assert max_difference(two, two.unsqueeze(1), 1e-10) is None
+    assert max_difference(two, two.T.unsqueeze(1), 1e-10) == 1.0
+    assert max_difference(one, one.reshape(1, 1, 3), 1e-10) == math.inf

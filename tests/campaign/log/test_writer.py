@@ -9,10 +9,10 @@ import torch
 
 from bostruct.campaign.log import database
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.verify import verify
-from bostruct.campaign.log.writer import Ledger
-from bostruct.campaign.records import Planned
-from bostruct.campaign.report.summary import summary
+from bostruct.campaign.log.verify import verify_log
+from bostruct.campaign.log.writer import LogWriter
+from bostruct.campaign.records import PlannedStep
+from bostruct.campaign.report.summary import summarize
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.runtime import atomic_write
@@ -23,23 +23,23 @@ from tests.campaign.standin import GP, Box, campaign, counting
 def open_ledger(folder):
     description = campaign().description()
     parts = {"space": Box(), "surrogate": GP(), "device": "cpu"}
-    return Ledger(folder, description, 0, **parts)
+    return LogWriter(folder, description, 0, **parts)
 
 
 def step(number=0, count=2):
     X = torch.rand(count, 9, dtype=torch.float64)
-    return Planned(number, "random", X, ["random"] * count)
+    return PlannedStep(number, "random", X, ["random"] * count)
 
 
 def test_a_new_ledger(tmp_path):
     ledger = open_ledger(tmp_path / "a" / "run")
     assert ledger.trials() == []
     assert ledger.steps() == []
-    assert summary(ledger)["status"] == "running"
+    assert summarize(ledger)["status"] == "running"
     ledger.close("finished", "it was time")
     ledger.close()
     log = Log(tmp_path / "a" / "run")
-    assert summary(log)["status"] == "finished"
+    assert summarize(log)["status"] == "finished"
     assert log.sessions()[0]["versions"]["torch"]
     assert {path.name for path in log.folder.iterdir()} == {
         "campaign.db",
@@ -51,15 +51,15 @@ def test_a_new_ledger(tmp_path):
 def test_what_is_written_is_read(tmp_path):
     ledger = open_ledger(tmp_path)
     planned = step()
-    first, second = ledger.add(planned)
+    first, second = ledger.write_step(planned)
     assert torch.equal(first.X, planned.X[0])
     assert first.state == "planned"
-    ledger.run([first, second])
-    ledger.run(ledger.trials())  # none is planned any more
+    ledger.mark_running([first, second])
+    ledger.mark_running(ledger.trials())  # none is planned any more
     forces = torch.rand(3, 3, dtype=torch.float64)
     found = Evaluation(1.25, forces, {"gap": 2.0}, 3.0, {"code": "x"})
-    ledger.finish(0, found)
-    ledger.finish(1, Failure("no", retryable=True, seconds=1.0))
+    ledger.write_result(0, found)
+    ledger.write_result(1, Failure("no", retryable=True, seconds=1.0))
     done, failed = ledger.trials()
     assert (done.energy, done.seconds, done.state) == (1.25, 3.0, "done")
     assert torch.equal(done.forces, forces)
@@ -67,13 +67,13 @@ def test_what_is_written_is_read(tmp_path):
     assert (failed.reason, failed.retryable, failed.state) == ("no", True, "failed")
     assert ledger.steps()[0].seconds["log"] > 0
     ledger.close()
-    assert verify(Log(tmp_path, Box(), GP())).good
+    assert verify_log(Log(tmp_path, Box(), GP())).is_valid
 
 
 def test_steps_come_in_order(tmp_path):
     ledger = open_ledger(tmp_path)
     with pytest.raises(InputError, match="`step` must be the next step, 0, got 3"):
-        ledger.add(step(3))
+        ledger.write_step(step(3))
     ledger.close()
 
 
@@ -81,12 +81,12 @@ def test_a_closed_ledger_writes_nothing(tmp_path):
     ledger = open_ledger(tmp_path)
     ledger.close()
     with pytest.raises(LogError, match="is closed: open it again"):
-        ledger.add(step())
+        ledger.write_step(step())
 
 
 def test_what_was_running_is_planned_again(tmp_path):
     ledger = open_ledger(tmp_path)
-    ledger.run(ledger.add(step()))
+    ledger.mark_running(ledger.write_step(step()))
     keys = [trial.key for trial in ledger.trials()]
     ledger.close()
     ledger = open_ledger(tmp_path)
@@ -165,7 +165,7 @@ def test_a_full_disk_leaves_a_folder_to_go_on_with(tmp_path, size):
     log = counting(calls, 8).run(folder)
     assert log.fingerprint() == whole
     assert len(set(calls.read_text().split())) == 8
-    assert verify(log).good
+    assert verify_log(log).is_valid
 
 
 def test_cut_anywhere_the_log_is_one_it_was(tmp_path):
@@ -189,7 +189,7 @@ def test_cut_anywhere_the_log_is_one_it_was(tmp_path):
             assert mine.energy == other.energy
         log = counting(tmp_path / "e", n).run(folder)
         assert log.fingerprint() == whole.fingerprint()
-        assert verify(log).good
+        assert verify_log(log).is_valid
     assert len(counts) > 1
 
 
@@ -201,8 +201,8 @@ def test_numbers_that_are_not_finite(tmp_path):
         predictions=[{**values, "acquisition": float("nan")}],
         hyperparameters={"evidence": float("inf")},
     )
-    (trial,) = ledger.add(planned)
+    (trial,) = ledger.write_step(planned)
     assert trial.acquisition is None
-    found = summary(ledger)["steps"][0]["hyperparameters"]
+    found = summarize(ledger)["steps"][0]["hyperparameters"]
     assert found == {"evidence": None}
     ledger.close()

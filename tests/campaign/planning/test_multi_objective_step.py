@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from bostruct import Constraint, Objective, acquisition, stop, surrogates
-from bostruct.acquisition import Case
-from bostruct.campaign import Check
-from bostruct.campaign.analysis.outcome_table import doubted, table
-from bostruct.campaign.planning.multi_objective_step import merit
+from bostruct.acquisition import AcquisitionContext
+from bostruct.campaign import FinalRelaxation
+from bostruct.campaign.analysis.outcome_table import outcome_matrix, quarantined_values
+from bostruct.campaign.planning.multi_objective_step import dominance_rank
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import AlloyProperties
-from bostruct.objectives import Goals, front, hypervolume
+from bostruct.objectives import OptimizationConfig, hypervolume, pareto_front
 from bostruct.spaces import Cluster, Composition
 from tests.campaign.alloys import OBJECTIVES, STABLE, Alloy, campaign, space, truth
 
@@ -26,11 +26,11 @@ def log(tmp_path_factory):
 
 def whole():
     """Return all members and their outcomes."""
-    goals, every = Goals(OBJECTIVES, STABLE), space()
-    X = every.rows(0, every.size)
-    price = every.known(X)["price"].tolist()
+    goals, every = OptimizationConfig(OBJECTIVES, STABLE), space()
+    X = every.members(0, every.size)
+    price = every.exact_properties(X)["price"].tolist()
     rows = [
-        goals.outcomes(truth(x) | {"price": p})
+        goals.outcome_vector(truth(x) | {"price": p})
         for x, p in zip(X.tolist(), price, strict=True)
     ]
     return goals, X, X.new_tensor(rows)
@@ -38,14 +38,14 @@ def whole():
 
 def test_the_front_is_found(tmp_path):
     goals, X, Y = whole()
-    there = X[front(Y, goals)]
+    there = X[pareto_front(Y, goals)]
     log = campaign().run(tmp_path / "run", stop=stop.Evaluations(24))
-    found = torch.stack([trial.X for trial in log.undecoded()])
+    found = torch.stack([trial.X for trial in log.trial_records()])
     hits = (there.unsqueeze(1) == found).all(-1).any(-1)
     assert len(there) > 5
     assert hits.double().mean() > 0.8
     reference = Y.new_tensor([-0.2, 100.0, -5.0])
-    share = hypervolume(table(log.undecoded(), goals), goals, reference)
+    share = hypervolume(outcome_matrix(log.trial_records(), goals), goals, reference)
     assert share > 0.99 * hypervolume(Y, goals, reference)
 
 
@@ -76,8 +76,8 @@ def test_a_step_says_where_the_front_stands(log):
     step = log.steps()[-1]
     known = [log.undecoded()[number] for number in step.known]
     shown = step.hyperparameters
-    Y = table(known, goals)
-    assert shown["front"] == len(front(Y, goals))
+    Y = outcome_matrix(known, goals)
+    assert shown["front"] == len(pareto_front(Y, goals))
     assert shown["feasible"] == int(goals.feasible(Y).sum())
     names = [part.name for part in goals.objectives]
     ends = [shown[f"reference_of_{name}"] for name in names]
@@ -99,19 +99,19 @@ def test_the_posterior_is_rebuilt(log):
 
 def test_what_is_absurd_shapes_nothing(log):
     trials = log.undecoded()
-    (found,) = doubted(trials, log.goals)
+    (found,) = quarantined_values(trials, log.goals)
     assert (found.trial, found.name, found.value) == (2, "modulus", -2992.0)
-    Y = table(trials, log.goals)
+    Y = outcome_matrix(trials, log.goals)
     assert Y[2, 1].isnan()
     assert Y[2, 0] == trials[2].properties["enthalpy"]  # that was sound
-    assert 2 not in front(Y, log.goals)
+    assert 2 not in pareto_front(Y, log.goals)
     assert trials[5].state == "failed"
     assert Y[5, :2].isnan().all()
 
 
 def test_calibration_is_that_of_each_outcome(log):
     goals, trials = log.goals, log.undecoded()
-    Y = table(trials, goals)
+    Y = outcome_matrix(trials, goals)
     said = [t for t in trials if len(t.said) == 3 and t.state == "done"]
     for place, name in enumerate(("enthalpy", "modulus")):
         z = [
@@ -140,8 +140,8 @@ def test_an_interrupted_run_is_the_same_run(tmp_path):
 def test_a_batch_is_of_different_structures_that_share_the_gain(tmp_path):
     mine = campaign(batch=4)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(12))
-    assert [len(s.known) for s in log.steps()] == [0, 4, 8]
-    X = torch.stack([trial.X for trial in log.undecoded()])
+    assert [len(s.training_trials) for s in log.steps()] == [0, 4, 8]
+    X = torch.stack([trial.X for trial in log.trial_records()])
     assert len(X.unique(dim=0)) == 12
 
 
@@ -153,7 +153,7 @@ def test_what_is_pending_is_believed(tmp_path):
         first = mine.ask(1)
         second = mine.ask(1)  # while the first is being evaluated
         assert not torch.equal(first[0].X, second[0].X)
-        assert mine.log.steps()[-1].known == (0, 1, 2, 3)
+        assert mine.log.steps()[-1].training_trials == (0, 1, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -169,22 +169,22 @@ def test_what_is_pending_is_believed(tmp_path):
 def test_other_acquisitions_take_its_place(form, tmp_path):
     mine = campaign(acquisition=form, batch=2)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(8))
-    assert len(log.undecoded("done")) == 8
-    values = log.arrays(log.steps()[-1].number)["candidates.acquisition"]
+    assert len(log.trial_records("done")) == 8
+    values = log.posterior_tensors(log.steps()[-1].number)["candidates.acquisition"]
     assert values.isfinite().any()
 
 
 def test_one_objective_is_enough(tmp_path):
     goals = {"objectives": OBJECTIVES[:1], "constraints": ()}
     log = campaign(**goals).run(tmp_path / "run", stop=stop.Evaluations(14))
-    best = min(truth(x)["enthalpy"] for x in space().rows(0, 45).tolist())
-    assert table(log.undecoded(), log.goals).nan_to_num(9.0).min() == pytest.approx(
-        best
-    )
+    best = min(truth(x)["enthalpy"] for x in space().members(0, 45).tolist())
+    assert outcome_matrix(log.trial_records(), log.optimization_config).nan_to_num(
+        9.0
+    ).min() == pytest.approx(best)
 
 
 def test_outcomes_may_be_correlated(tmp_path):
-    mine = campaign(surrogate=surrogates.Correlated())
+    mine = campaign(surrogate=surrogates.MultitaskGP())
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(6))
     assert log.steps()[-1].hyperparameters["front"] >= 1
 
@@ -192,28 +192,30 @@ def test_outcomes_may_be_correlated(tmp_path):
 def test_a_retracted_trial_is_no_longer_believed(tmp_path):
     mine = campaign()
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(7))
-    goals = log.goals
-    bad = int(front(table(log.undecoded(), goals), goals)[0])
+    goals = log.optimization_config
+    bad = int(pareto_front(outcome_matrix(log.trial_records(), goals), goals)[0])
     with mine.open(tmp_path / "run"):
         mine.retract(bad, "the cell was wrong")
         with pytest.raises(InputError, match="must be one that found something"):
             mine.retract(bad)
         with pytest.raises(InputError, match="must be 0 to 6, one of the log"):
             mine.retract(99)
-    trial = log.undecoded()[bad]
+    trial = log.trial_records()[bad]
     assert (trial.state, trial.reason, trial.energy) == (
         "retracted",
         "the cell was wrong",
         None,
     )
-    assert trial.finished
-    assert log.told()[bad].energy is not None
-    assert bad not in front(table(log.undecoded(), goals), goals)
-    assert doubted(log.undecoded(), goals)[0].reason == "the cell was wrong"
+    assert trial.is_finished
+    assert log.trials_before_retraction()[bad].energy is not None
+    assert bad not in pareto_front(outcome_matrix(log.trial_records(), goals), goals)
+    assert (
+        quarantined_values(log.trial_records(), goals)[0].reason == "the cell was wrong"
+    )
     before = log.calibration(log.steps()[-1].number, "modulus")
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(9))
-    assert len(log.undecoded()) == 9  # it counts, and is not asked for again
-    assert bad not in log.steps()[-1].known
+    assert len(log.trial_records()) == 9  # it counts, and is not asked for again
+    assert bad not in log.steps()[-1].training_trials
     assert log.calibration(log.steps()[-3].number, "modulus") == before
 
 
@@ -288,7 +290,7 @@ def test_a_space_of_other_elements_is_refused():
             | {"constraints": ()},
             "`acquisition` must be one for the energy",
         ),
-        ({"check": Check()}, "`check` must be None in a campaign with obj"),
+        ({"check": FinalRelaxation()}, "`check` must be None in a campaign with obj"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, match):
@@ -300,25 +302,27 @@ def test_structures_to_start_from_are_evaluated(tmp_path):
     start = space().decode(torch.eye(3, dtype=torch.float64))
     mine = campaign(start=start, initial=None)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(4))
-    origins = [trial.origin for trial in log.undecoded()]
+    origins = [trial.generator for trial in log.trial_records()]
     assert origins == ["start"] * 3 + ["random"] * 5
-    assert len(mine.parts.start.X) == 3
-    assert mine.parts.initial == 5  # two more than twice the elements, less these
+    assert len(mine.components.initial_data.X_unevaluated) == 3
+    assert (
+        mine.components.n_initial == 5
+    )  # two more than twice the elements, less these
 
 
 def test_merit_counts_what_is_better():
-    goals = Goals((Objective("a", "minimize"), Objective("b", "maximize")))
+    goals = OptimizationConfig((Objective("a", "minimize"), Objective("b", "maximize")))
     nan = float("nan")
     Y = torch.tensor([[0, 1], [1, 1], [2, 0], [nan, 5], [-1, 0]], dtype=torch.float64)
 
     class Two(torch.nn.Module):
         num_outputs = 2
 
-    case = Case(Two(), goals, ("a", "b"), None, Y, Y, Y.new_zeros(2))
-    assert merit(case).tolist() == [0, 1, 3, 5, 0]
-    bounded = Goals(goals.objectives, (Constraint("b", above=0.5),))
-    case = Case(Two(), bounded, ("a", "b"), None, Y, Y, Y.new_zeros(2))
-    assert merit(case).tolist() == [0, 1, 7, 5, 5]
+    case = AcquisitionContext(Two(), goals, ("a", "b"), None, Y, Y, Y.new_zeros(2))
+    assert dominance_rank(case).tolist() == [0, 1, 3, 5, 0]
+    bounded = OptimizationConfig(goals.objectives, (Constraint("b", lower=0.5),))
+    case = AcquisitionContext(Two(), bounded, ("a", "b"), None, Y, Y, Y.new_zeros(2))
+    assert dominance_rank(case).tolist() == [0, 1, 7, 5, 5]
 
 
 def test_a_space_without_separate_structures_is_refused():

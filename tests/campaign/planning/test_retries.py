@@ -3,12 +3,12 @@ import torch
 
 from bostruct import stop
 from bostruct.campaign.planning import retries as module
-from bostruct.campaign.planning.retries import anew
+from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.records import Trial
 from bostruct.evaluators import Failure
 from tests.campaign.alloys import Alloy, campaign, space
 
-X = space().rows(0, 40)
+X = space().members(0, 40)
 
 
 def trial(number, member, state="done", attempt=1):
@@ -17,7 +17,7 @@ def trial(number, member, state="done", attempt=1):
 
 def numbers(*rows):
     trials = [trial(i, *row) for i, row in enumerate(rows)]
-    return [found.number for found in anew(trials, space())]
+    return [found.number for found in retry_candidates(trials, space())]
 
 
 def test_a_failure_is_open_again_after_a_success():
@@ -46,7 +46,7 @@ def test_as_long_as_it_pays():
     assert numbers(*lost, *open_) == [4]
     assert numbers(*lost, *also, *open_) == []
     assert numbers(*lost, *also, *won, *open_) == [11]
-    assert module.WORTH == 1 / 3
+    assert module.MIN_SUCCESS_PROBABILITY == 1 / 3
 
 
 class Broken(Alloy):
@@ -70,16 +70,20 @@ class Broken(Alloy):
 def wanted(tmp_path_factory):
     """The member that a campaign asks for first, of those it chose itself."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    return campaign(initial=9).run(folder, stop=stop.Evaluations(10)).undecoded()[9].X
+    return (
+        campaign(initial=9).run(folder, stop=stop.Evaluations(10)).trial_records()[9].X
+    )
 
 
 def test_what_is_wanted_most_is_asked_for_again(wanted, tmp_path):
     evaluator = Broken(wanted, 1)
     run = campaign(evaluator=evaluator, initial=9)
     log = run.run(tmp_path / "run", stop=stop.Evaluations(15))
-    same = [t.state for t in log.undecoded() if torch.equal(t.X, wanted)]
+    same = [t.state for t in log.trial_records() if torch.equal(t.X, wanted)]
     assert same == ["failed", "done"]
-    there = torch.stack([log.undecoded()[p.trial].X for p in log.front().points])
+    there = torch.stack(
+        [log.trial_records()[p.trial].X for p in log.pareto_front().points]
+    )
     assert bool((there == wanted).all(-1).any())
 
 
@@ -96,6 +100,6 @@ def test_energies_of_members_too(tmp_path):
     log = campaign(evaluator=evaluator, **parts).run(
         tmp_path / "run", stop=stop.Evaluations(7)
     )
-    X = torch.stack([t.X for t in log.undecoded()])
+    X = torch.stack([t.X for t in log.trial_records()])
     assert len(X.unique(dim=0)) == 6
-    assert [t.state for t in log.undecoded()].count("done") == 6
+    assert [t.state for t in log.trial_records()].count("done") == 6

@@ -5,9 +5,9 @@ import torch
 from ase.calculators.emt import EMT
 
 import bostruct as bo
-from bostruct.campaign.planning.search_effort import HIGHEST, level
+from bostruct.campaign.planning.search_effort import MAX_EFFORT, choose_effort
 from bostruct.campaign.records import Step, Trial
-from bostruct.candidates import Search
+from bostruct.candidates import BasinHopping
 from bostruct.evaluators import Evaluation
 
 
@@ -20,10 +20,10 @@ def trials(*seconds, state="done"):
 
 
 def step(seconds, level=0, kind="model"):
-    return Step(1, kind, (), {}, {"search": seconds}, level=level)
+    return Step(1, kind, (), {}, {"search": seconds}, effort=level)
 
 
-SEARCH = Search(share=0.1)
+SEARCH = BasinHopping(max_time_fraction=0.1)
 
 
 @pytest.mark.parametrize(
@@ -34,48 +34,52 @@ SEARCH = Search(share=0.1)
         (39.9, 2.0, 0),
         (40.1, 2.0, 1),
         (80.1, 2.0, 2),
-        (1e9, 2.0, HIGHEST),
-        (1.0, 0.0, HIGHEST),
+        (1e9, 2.0, MAX_EFFORT),
+        (1.0, 0.0, MAX_EFFORT),
     ],
 )
 def test_level_is_what_the_share_affords(energy, search, expected):
-    assert level(SEARCH, trials(energy), [step(search)]) == expected
+    assert choose_effort(SEARCH, trials(energy), [step(search)]) == expected
 
 
 def test_times_of_higher_levels_are_counted_down():
     steps = [step(2.0), step(8.0, level=2), step(4.0, level=1)]
-    assert level(SEARCH, trials(80.1), steps) == 2
+    assert choose_effort(SEARCH, trials(80.1), steps) == 2
 
 
 def test_medians_so_one_slow_energy_changes_nothing():
-    assert level(SEARCH, trials(0.01, 0.01, 1e6), [step(2.0)]) == 0
+    assert choose_effort(SEARCH, trials(0.01, 0.01, 1e6), [step(2.0)]) == 0
 
 
 def test_lowest_while_nothing_is_known():
-    assert level(SEARCH, [], [step(2.0)]) == 0
-    assert level(SEARCH, trials(1e6), []) == 0
-    assert level(SEARCH, trials(1e6), [step(1.0, kind="random")]) == 0
-    assert level(SEARCH, trials(1e6, state="failed"), [step(1.0)]) == 0
+    assert choose_effort(SEARCH, [], [step(2.0)]) == 0
+    assert choose_effort(SEARCH, trials(1e6), []) == 0
+    assert choose_effort(SEARCH, trials(1e6), [step(1.0, kind="random")]) == 0
+    assert choose_effort(SEARCH, trials(1e6, state="failed"), [step(1.0)]) == 0
 
 
 def test_a_search_that_cannot_be_scaled_is_left_alone():
-    assert level(lambda *_: None, trials(1e6), [step(2.0)]) == 0
+    assert choose_effort(lambda *_: None, trials(1e6), [step(2.0)]) == 0
 
 
 def test_a_campaign_with_dear_energies_searches_longer_and_logs_it(tmp_path):
     campaign = bo.Campaign(
         bo.spaces.Cluster("Cu4"),
         bo.evaluators.Calculator(EMT),
-        search=Search(candidates=4, rounds=1, steps=3, share=0.5),
+        search=BasinHopping(
+            n_candidates=4, n_rounds=1, max_steps=3, max_time_fraction=0.5
+        ),
     )
     with campaign.open(tmp_path / "run"):
         for _ in range(5):
             (trial, *_) = campaign.ask(1)
-            found = bo.evaluators.evaluate(campaign.parts.evaluator, trial.structures)
+            found = bo.evaluators.evaluate(
+                campaign.components.evaluator, trial.structures
+            )
             assert isinstance(found, Evaluation)
             campaign.tell(trial, Evaluation(found.energy, found.forces, seconds=1e5))
-    levels = [step.level for step in campaign.log.steps()]
+    levels = [step.effort for step in campaign.log.steps()]
     assert levels[:2] == [0, 0]
-    assert levels[2] == HIGHEST
-    counts = [len(campaign.log.origins(k)) for k in (1, 2)]
+    assert levels[2] == MAX_EFFORT
+    counts = [len(campaign.log.candidate_generators(k)) for k in (1, 2)]
     assert counts[1] > counts[0]

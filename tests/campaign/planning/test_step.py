@@ -9,10 +9,16 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
-from bostruct.campaign.planning.batch_acquisition import Task
-from bostruct.campaign.planning.step import PAYS, calm, given, paying, plan
-from bostruct.campaign.records import Trial, labelled
-from bostruct.candidates import Pick
+from bostruct.campaign.planning.batch_acquisition import StepContext
+from bostruct.campaign.planning.step import (
+    PROMISING_ENERGY_GAIN,
+    initial_data_step,
+    is_promising,
+    is_relaxed,
+    plan_step,
+)
+from bostruct.campaign.records import Trial, training_structures
+from bostruct.candidates import ExhaustiveSearch
 from bostruct.spaces import Pool
 from bostruct.structures import from_ase
 from tests.campaign.standin import campaign, start
@@ -21,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 def task(step, q=1, seed=0, **arguments):
-    return Task(campaign(**arguments).parts, seed, CPU, step, q)
+    return StepContext(campaign(**arguments).components, seed, CPU, step, q)
 
 
 def trial(number, X, energy=None, state="done"):
@@ -34,34 +40,34 @@ def known(log):
 
 
 def test_the_first_step_is_random():
-    found = plan(task(0), [])
+    found = plan_step(task(0), [])
     assert (found.kind, len(found.X), found.tensors) == ("random", 4, None)
-    assert torch.equal(found.X, plan(task(0), []).X)
-    assert not torch.equal(found.X, plan(task(0, seed=1), []).X)
+    assert torch.equal(found.X, plan_step(task(0), []).X)
+    assert not torch.equal(found.X, plan_step(task(0, seed=1), []).X)
 
 
 def test_without_two_energies_it_stays_random(known):
     for trials in (known[:1], [trial(0, known[0].X, state="failed")] * 4):
-        found = plan(task(1, q=2), trials)
+        found = plan_step(task(1, q=2), trials)
         assert (found.kind, len(found.X)) == ("random", 2)
-    assert plan(task(1), known[:2]).kind == "model"
+    assert plan_step(task(1), known[:2]).kind == "model"
 
 
 def test_a_step_is_a_pure_function(known):
-    one, two = plan(task(5, 2), known), plan(task(5, 2), known)
+    one, two = plan_step(task(5, 2), known), plan_step(task(5, 2), known)
     assert torch.equal(one.X, two.X)
     assert one.predictions == two.predictions
     assert one.tensors.keys() == two.tensors.keys()
     assert all(
         torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors
     )
-    assert not torch.equal(one.X, plan(task(6, 2), known).X)
+    assert not torch.equal(one.X, plan_step(task(6, 2), known).X)
 
 
 def test_what_is_written_down(known):
-    found = plan(task(5, 2), known)
+    found = plan_step(task(5, 2), known)
     assert found.X.dtype == torch.float64
-    assert found.known == list(range(8))
+    assert found.training_trials == list(range(8))
     assert "log_marginal_likelihood" in found.hyperparameters
     assert found.header["origins"] == ["drawn"] * 8
     assert found.seconds_fit >= 0
@@ -72,26 +78,26 @@ def test_what_is_written_down(known):
 
 
 @pytest.mark.parametrize(
-    "acquisition", [ExpectedImprovement(), qLowerConfidenceBound(samples=16)]
+    "acquisition", [ExpectedImprovement(), qLowerConfidenceBound(n_samples=16)]
 )
 def test_other_acquisitions(known, acquisition):
-    found = plan(task(5, 3, acquisition=acquisition), known)
+    found = plan_step(task(5, 3, acquisition=acquisition), known)
     assert len({tuple(x.tolist()) for x in found.X}) == 3
 
 
 def test_pending_trials_are_not_asked_for_again(known):
-    first = plan(task(5), known)
+    first = plan_step(task(5), known)
     waiting = [*known, trial(8, first.X[0], state="running")]
-    again = plan(task(5), waiting)
+    again = plan_step(task(5), waiting)
     assert not torch.equal(first.X, again.X)
-    assert again.known == list(range(8))
+    assert again.training_trials == list(range(8))
 
 
 @pytest.mark.gpu
 def test_on_cuda_it_is_the_same(known):
-    parts = campaign().parts
-    here = plan(Task(parts, 0, CPU, 5, 2), known)
-    there = plan(Task(parts, 0, torch.device("cuda"), 5, 2), known)
+    parts = campaign().components
+    here = plan_step(StepContext(parts, 0, CPU, 5, 2), known)
+    there = plan_step(StepContext(parts, 0, torch.device("cuda"), 5, 2), known)
     assert there.X.device == CPU
     torch.testing.assert_close(here.X, there.X)
     for name in here.tensors:
@@ -108,21 +114,26 @@ def test_what_is_at_rest_by_its_movable_atoms():
     structures = from_ase([Atoms("Cu2")] * 3)
     fixed = torch.tensor([False, True, False, False, False, False])
     structures = replace(structures, forces=forces, fixed=fixed)
-    assert calm(structures) == [True, False, False]
-    assert calm(replace(structures, forces=None)) == [False] * 3
+    assert is_relaxed(structures) == [True, False, False]
+    assert is_relaxed(replace(structures, forces=None)) == [False] * 3
 
 
 def test_what_is_worth_an_energy_is_well_below_all_known(known):
     """By the model's mean, whatever its uncertainty."""
     X = torch.stack([one.X for one in known])
-    space = campaign().parts.space
-    model = campaign().parts.surrogate.fit(labelled(known, space), space)
+    space = campaign().components.space
+    model = campaign().components.surrogate.fit(
+        training_structures(known, space), space
+    )
     mean = model.posterior(X.unsqueeze(-2)).mean.flatten()
-    for gap, worth in ((0.9 * PAYS, False), (1.1 * PAYS, True)):
+    for gap, worth in (
+        (0.9 * PROMISING_ENERGY_GAIN, False),
+        (1.1 * PROMISING_ENERGY_GAIN, True),
+    ):
         energies = mean.min() + gap + torch.arange(3)
-        found = paying(model, X, energies)
+        found = is_promising(model, X, energies)
         assert bool(found[mean.argmin()]) is worth
-        assert torch.equal(found, mean < energies.min() - PAYS)
+        assert torch.equal(found, mean < energies.min() - PROMISING_ENERGY_GAIN)
 
 
 class Liar(Model):
@@ -161,36 +172,42 @@ def test_a_member_has_one_energy():
     forces = torch.full((1, 3), 9.0)
     trials = [
         replace(trial(i, x, 3.0 * i), forces=forces)
-        for i, x in enumerate(pool.rows(0, 2))
+        for i, x in enumerate(pool.members(0, 2))
     ]
-    found = plan(task(1, q=3, space=pool, surrogate=Liar(), search=Pick()), trials)
+    found = plan_step(
+        task(1, q=3, space=pool, surrogate=Liar(), search=ExhaustiveSearch()), trials
+    )
     assert found.X.flatten().tolist() == [2.0, 3.0]
-    assert found.origins == ["listed"] * 2
-    promised = paying(Liar(), pool.rows(0, 2), torch.tensor([0.0, 3.0]))
+    assert found.generators == ["listed"] * 2
+    promised = is_promising(Liar(), pool.members(0, 2), torch.tensor([0.0, 3.0]))
     assert promised.tolist() == [True, False]
 
 
 def test_what_the_user_gave_comes_first():
     """Structures to evaluate, then random ones; none where two are enough."""
-    found = plan(task(0, start=start(None, None, None), initial=None), [])
-    assert (found.kind, found.origins) == ("start", ["start"] * 3)
-    one = plan(task(0, start=start(None), initial=None), [])
-    assert one.origins == ["start", "random"]
-    more = plan(task(0, start=start(None), initial=3), [])
-    assert more.origins == ["start"] + ["random"] * 3
+    found = plan_step(task(0, start=start(None, None, None), initial=None), [])
+    assert (found.kind, found.generators) == ("start", ["start"] * 3)
+    one = plan_step(task(0, start=start(None), initial=None), [])
+    assert one.generators == ["start", "random"]
+    more = plan_step(task(0, start=start(None), initial=3), [])
+    assert more.generators == ["start"] + ["random"] * 3
 
 
 def test_given_energies_are_used_from_the_first_step():
     mine = task(1, start=start(True, True, True), initial=None)
-    step = given(mine.parts.start)
-    assert (step.kind, step.origins, len(step.outcomes)) == ("given", ["start"] * 3, 3)
+    step = initial_data_step(mine.components.initial_data)
+    assert (step.kind, step.generators, len(step.results)) == (
+        "given",
+        ["start"] * 3,
+        3,
+    )
     trials = [
         replace(trial(i, x, outcome.energy), attempt=0)
-        for i, (x, outcome) in enumerate(zip(step.X, step.outcomes, strict=True))
+        for i, (x, outcome) in enumerate(zip(step.X, step.results, strict=True))
     ]
-    found = plan(mine, trials)
-    assert (found.kind, found.known) == ("model", [0, 1, 2])
+    found = plan_step(mine, trials)
+    assert (found.kind, found.training_trials) == ("model", [0, 1, 2])
     mine = task(1, start=start(True, True, None), initial=None)
-    assert plan(mine, trials[:2]).origins == ["start"]
+    assert plan_step(mine, trials[:2]).generators == ["start"]
     mine = task(1, start=start(True, True), initial=2)
-    assert plan(mine, trials[:2]).origins == ["random"] * 2
+    assert plan_step(mine, trials[:2]).generators == ["random"] * 2

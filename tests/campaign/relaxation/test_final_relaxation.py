@@ -3,40 +3,44 @@ import json
 import pytest
 from ase.calculators.emt import EMT
 
-from bostruct.campaign.relaxation.final_relaxation import Check, suited, without_forces
+from bostruct.campaign.relaxation.final_relaxation import (
+    FinalRelaxation,
+    check_final_relaxation,
+    missing_forces_message,
+)
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator, Function
 from tests.campaign.standin import campaign, energy
 
 
 def test_description():
-    described = Check(best=2, every=10).description()
+    described = FinalRelaxation(n_structures=2, interval=10).description()
     assert json.loads(json.dumps(described)) == {
         "best": 2,
         "tolerance": 0.05,
         "steps": 20,
         "every": 10,
     }
-    assert Check(best=3, steps=7).most == 21
+    assert FinalRelaxation(n_structures=3, max_steps=7).max_evaluations == 21
     assert "check" not in campaign().description()
-    assert campaign(check=Check()).description()["check"]["best"] == 1
+    assert campaign(check=FinalRelaxation()).description()["check"]["best"] == 1
 
 
 @pytest.mark.parametrize("name", ["best", "steps", "every"])
 def test_refuses_counts_that_are_none(name):
     with pytest.raises(InputError, match=f"`{name}` must be an integer of at least 1"):
-        Check(**{name: 0})
+        FinalRelaxation(**{name: 0})
 
 
 def test_refuses_a_tolerance_that_is_none():
     with pytest.raises(InputError, match="`tolerance` must be positive and finite"):
-        Check(tolerance=0.0)
+        FinalRelaxation(fmax=0.0)
 
 
 def test_refuses_what_is_no_check():
     with pytest.raises(InputError, match="`check` must be a Check, got int"):
         campaign(check=3)
-    assert suited(None, Function(energy)) is None
+    assert check_final_relaxation(None, Function(energy)) is None
 
 
 class Energies(EMT):
@@ -48,9 +52,11 @@ class Energies(EMT):
 )
 def test_refuses_an_evaluator_without_forces(evaluator):
     with pytest.raises(InputError, match="`evaluator` must return forces for the che"):
-        suited(Check(), evaluator)
-    assert suited(Check(), Calculator(EMT)) == Check()
+        check_final_relaxation(FinalRelaxation(), evaluator)
+    assert (
+        check_final_relaxation(FinalRelaxation(), Calculator(EMT)) == FinalRelaxation()
+    )
 
 
 def test_the_sentence_says_where():
-    assert "got none for trial 3. " in without_forces("none for trial 3")
+    assert "got none for trial 3. " in missing_forces_message("none for trial 3")

@@ -9,7 +9,7 @@ from ase.build import fcc100
 from ase.calculators.emt import EMT
 
 from bostruct.campaign.records import Trial
-from bostruct.campaign.relaxation.optimizer_replay import proceed
+from bostruct.campaign.relaxation.optimizer_replay import next_geometry
 from bostruct.evaluators import Calculator
 from bostruct.spaces import Cluster, Surface
 from bostruct.structures import to_ase
@@ -27,7 +27,7 @@ def relaxed(space, x, tolerance, most=60):
     """Return the trials of a relaxation that starts anew at each step."""
     known = [evaluated(space, x)]
     while len(known) < most:
-        X = proceed(space, known, tolerance)
+        X = next_geometry(space, known, tolerance)
         if X is None:
             break
         known.append(evaluated(space, X, len(known)))
@@ -92,7 +92,7 @@ def test_it_goes_down_to_rest_and_fixed_atoms_stay(chain):
 
 def test_equal_logs_give_equal_bits(chain):
     space, known = chain
-    again = proceed(space, known[:4], 0.02)
+    again = next_geometry(space, known[:4], 0.02)
     assert torch.equal(again, known[4].X)
 
 
@@ -100,13 +100,13 @@ def test_it_starts_anew_where_the_log_has_other_structures(chain):
     """As if another version of the optimizer had chosen them."""
     space, known = chain
     other = evaluated(space, known[0].X + 0.01 * torch.randn(known[0].X.shape).double())
-    found = proceed(space, [known[0], known[1], other, known[3]], 0.02)
-    assert torch.equal(found, proceed(space, [known[3]], 0.02))
+    found = next_geometry(space, [known[0], known[1], other, known[3]], 0.02)
+    assert torch.equal(found, next_geometry(space, [known[3]], 0.02))
 
 
 def test_at_rest_there_is_no_next_one(chain):
     space, known = chain
-    assert proceed(space, known[-1:], 0.02) is None
+    assert next_geometry(space, known[-1:], 0.02) is None
 
 
 def test_a_line_search_that_fails_ends_it(chain, monkeypatch, capsys):
@@ -118,7 +118,7 @@ def test_a_line_search_that_fails_ends_it(chain, monkeypatch, capsys):
         raise RuntimeError("LineSearch failed!")
 
     monkeypatch.setattr(ase.optimize.BFGSLineSearch, "run", failing)
-    assert proceed(space, known[:2], 0.02) is None
+    assert next_geometry(space, known[:2], 0.02) is None
     assert capsys.readouterr() == ("", "")
 
 
@@ -126,4 +126,4 @@ def test_forces_that_lead_out_of_the_numbers_end_it():
     space = Cluster("Cu2")
     x = space.sample(1, torch.Generator().manual_seed(1))[0]
     lost = replace(evaluated(space, x), forces=torch.full((2, 3), torch.nan).double())
-    assert proceed(space, [lost], 0.02) is None
+    assert next_geometry(space, [lost], 0.02) is None

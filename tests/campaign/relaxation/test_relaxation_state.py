@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bostruct.campaign.records import Step, Trial
-from bostruct.campaign.relaxation.final_relaxation import Check
-from bostruct.campaign.relaxation.relaxation_state import Relaxations
+from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
+from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.evaluators import Function, evaluate
 from tests.campaign.standin import Wells, energy
 
@@ -33,7 +33,7 @@ class Story:
     """A log in memory: what the search found, and what a check made of it."""
 
     def __init__(self, *found, **check):
-        self.check = Check(**check)
+        self.check = FinalRelaxation(**check)
         self.trials, self.steps = [], []
         for X in found:
             self.search(X)
@@ -45,18 +45,18 @@ class Story:
 
     @property
     def now(self):
-        return Relaxations(self.check, SPACE, self.steps, self.trials)
+        return RelaxationQueue(self.check, SPACE, self.steps, self.trials)
 
     def go_on(self, most=200):
         """Evaluate what the check asks for; return how many that were."""
         for i in range(most):
-            planned = self.now.next()
+            planned = self.now.next_step()
             if planned is None:
                 return i
             n = len(self.trials)
             assert planned.step == n
             self.trials.append(evaluated(n, planned.X[0]))
-            self.steps.append(Step(n, "check", tuple(planned.known), {}, {}))
+            self.steps.append(Step(n, "check", tuple(planned.training_trials), {}, {}))
         return most
 
 
@@ -65,21 +65,21 @@ LOW, HIGH = triangle(1.6, 1.5, 1.7), triangle(4.6, 4.6, 4.7)
 
 def test_nothing_to_check():
     empty = Story()
-    assert empty.now.next() is None
-    assert empty.now.report() == []
-    assert not empty.now.begun
+    assert empty.now.next_step() is None
+    assert empty.now.reports() == []
+    assert not empty.now.has_started
 
 
 def test_the_best_one_is_relaxed():
     story = Story(HIGH, LOW, tolerance=1e-3)
     count = story.go_on()
-    (found,) = story.now.report()
-    assert story.now.begun
+    (found,) = story.now.reports()
+    assert story.now.has_started
     assert (found.trial, found.state, found.converged) == (1, "converged", True)
-    assert found.evaluations == count > 1
-    assert found.relaxed == len(story.trials) - 1
+    assert found.n_evaluations == count > 1
+    assert found.relaxed_trial == len(story.trials) - 1
     assert found.relaxed_energy == story.trials[-1].energy < found.energy
-    assert found.force < 1e-3
+    assert found.max_force < 1e-3
     assert {step.known[0] for step in story.steps[2:]} == {1}
     assert story.steps[-1].known == (1, *range(2, len(story.trials) - 1))
 
@@ -87,16 +87,16 @@ def test_the_best_one_is_relaxed():
 def test_one_that_is_at_rest_is_left_as_it_is():
     story = Story(HIGH, LOW, tolerance=10.0)
     assert story.go_on() == 0
-    (found,) = story.now.report()
-    assert (found.trial, found.relaxed, found.state) == (1, 1, "converged")
-    assert not story.now.begun
+    (found,) = story.now.reports()
+    assert (found.trial, found.relaxed_trial, found.state) == (1, 1, "converged")
+    assert not story.now.has_started
 
 
 def test_structures_that_are_the_same_are_checked_once():
     other = triangle(1.7, 1.6, 1.51)  # its atoms in another order, a little off
     story = Story(LOW, other, HIGH, best=2)
     story.go_on()
-    first, second = story.now.report()
+    first, second = story.now.reports()
     assert {first.trial, second.trial} in ({0, 2}, {1, 2})
 
 
@@ -105,23 +105,23 @@ def test_one_that_turns_out_as_another_gives_its_place_to_the_next():
     near = triangle(1.5, 2.0, 2.0)
     story = Story(near, HIGH, LOW, best=2, tolerance=1e-3)
     story.go_on()
-    found = {each.trial: each for each in story.now.report()}
+    found = {each.trial: each for each in story.now.reports()}
     assert set(found) == {0, 1, 2}
     assert found[2].state == found[1].state == "converged"
     assert found[0].state == "the same structure as a better one"
     assert not found[0].converged
-    assert 0 < found[0].evaluations < story.check.steps
+    assert 0 < found[0].n_evaluations < story.check.max_steps
 
 
 def test_no_more_than_the_steps_allowed():
     story = Story(HIGH, LOW, tolerance=1e-9, steps=2)
     assert story.go_on() == 2
-    (found,) = story.now.report()
+    (found,) = story.now.reports()
     assert found.state == "not converged in 2 evaluations"
     assert found.relaxed_energy == min(trial.energy for trial in story.trials)
     # With new energies of the search it goes on where it was.
     story.search(triangle(3.0, 3.0, 3.0))
-    assert not story.now.begun
+    assert not story.now.has_started
     assert story.go_on() == 2
     assert story.steps[-1].known == (1, 2, 3, 5)
 
@@ -138,7 +138,7 @@ def test_new_better_ones_are_relaxed_as_well():
     story.go_on()
     story.search(LOW)
     story.go_on()
-    (found,) = story.now.report()
+    (found,) = story.now.reports()
     assert (found.trial, found.state) == (story.steps[-1].known[0], "converged")
     assert found.trial != 0
 
@@ -151,21 +151,21 @@ def test_a_failure_ends_a_relaxation(state):
         story.trials[-1], state=state, energy=None, forces=None, reason="no licence"
     )
     story.trials[-1] = lost
-    assert story.now.next().known[0] == 0
-    first, second = story.now.report()
+    assert story.now.next_step().training_trials[0] == 0
+    first, second = story.now.reports()
     assert first.state == f"not converged: {state}, no licence"
-    assert (first.trial, first.relaxed, first.evaluations) == (1, 1, 1)
+    assert (first.trial, first.relaxed_trial, first.n_evaluations) == (1, 1, 1)
     assert second.state == "not relaxed yet"
     story.go_on(1)
-    assert story.now.report()[1].state == "not converged yet"
+    assert story.now.reports()[1].state == "not converged yet"
 
 
 def test_one_that_leaves_the_space_ends():
     tight = Wells(9.0 + 3.61)
     story = Story(triangle(3.6, 3.6, 3.6), tolerance=1e-3)
-    now = Relaxations(story.check, tight, story.steps, story.trials)
-    assert now.next() is None
-    (found,) = now.report()
+    now = RelaxationQueue(story.check, tight, story.steps, story.trials)
+    assert now.next_step() is None
+    (found,) = now.reports()
     assert found.state.startswith("not converged: the next step leaves the space")
 
 
@@ -174,12 +174,12 @@ def test_one_given_without_forces_is_evaluated_first():
     lower = replace(evaluated(1, LOW, given=True), forces=None)
     story.trials.append(lower)
     story.steps.append(Step(1, "given", (), {}, {}))
-    planned = story.now.next()
+    planned = story.now.next_step()
     assert torch.equal(planned.X[0], LOW)
-    assert planned.known == [1]
-    assert story.now.report()[0].force is None
+    assert planned.training_trials == [1]
+    assert story.now.reports()[0].max_force is None
     story.go_on()
-    assert story.now.report()[0].state == "converged"
+    assert story.now.reports()[0].state == "converged"
 
 
 def test_fixed_atoms_may_feel_forces():
@@ -190,6 +190,6 @@ def test_fixed_atoms_may_feel_forces():
             return replace(made, fixed=fixed)
 
     story = Story(LOW, tolerance=1e-6)
-    now = Relaxations(story.check, Held(20.0), story.steps, story.trials)
-    assert now.next() is None
-    assert now.report()[0].force == 0.0
+    now = RelaxationQueue(story.check, Held(20.0), story.steps, story.trials)
+    assert now.next_step() is None
+    assert now.reports()[0].max_force == 0.0

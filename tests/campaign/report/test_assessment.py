@@ -6,7 +6,7 @@ import torch
 
 from bostruct.campaign import stop
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.report.assessment import Outlook
+from bostruct.campaign.report.assessment import Assessment
 from bostruct.errors import InputError
 from tests.campaign.standin import GP, NOISE, Box, Wells, campaign, features
 
@@ -18,13 +18,17 @@ def log(tmp_path_factory):
 
 
 def test_the_best_are_ranked(log):
-    found = Outlook.of(log, count=4).best
+    found = Assessment.from_log(log, count=4).best
     energies = sorted(trial.energy for trial in log.undecoded())
     assert [each.energy for each in found] == energies[:4]
-    assert [each.above for each in found] == [e - energies[0] for e in energies[:4]]
+    assert [each.energy_above_best for each in found] == [
+        e - energies[0] for e in energies[:4]
+    ]
     foretold = {each.trial: each for each in log.foretold()}
-    assert [each.foretold for each in found] == [foretold.get(x.trial) for x in found]
-    assert any(each.foretold for each in found)
+    assert [each.logged_prediction for each in found] == [
+        foretold.get(x.trial) for x in found
+    ]
+    assert any(each.logged_prediction for each in found)
 
 
 def test_no_two_of_the_best_are_the_same(log):
@@ -32,7 +36,7 @@ def test_no_two_of_the_best_are_the_same(log):
         def same(self, A, B, scale=1.0):
             return (features(A) - features(B)).abs().amax(-1) < 1.5
 
-    found = Outlook.of(Log(log.folder, Coarse(), GP()), count=18).best
+    found = Assessment.from_log(Log(log.folder, Coarse(), GP()), count=18).best
     assert 1 < len(found) < 18
     trials = log.undecoded()
     assert found[0].energy == min(trial.energy for trial in trials)
@@ -41,7 +45,7 @@ def test_no_two_of_the_best_are_the_same(log):
 
 
 def test_differences_are_those_of_the_joint_posterior(log):
-    found = Outlook.of(log, count=4)
+    found = Assessment.from_log(log, count=4)
     trials, step = log.undecoded(), log.steps()[-1]
     there = log.calibration()
     X = torch.stack([trials[each.trial].X for each in found.best])
@@ -51,16 +55,19 @@ def test_differences_are_those_of_the_joint_posterior(log):
         w[i], w[0] = 1.0, -1.0
         mean = float(w @ posterior.mean.flatten())
         variance = float(w @ posterior.distribution.covariance_matrix @ w)
-        assert (each.trial, each.other) == (found.best[i].trial, found.best[0].trial)
-        assert each.energy == found.best[i].above
-        assert each.expected.mean == pytest.approx(mean)
-        assert each.latent == pytest.approx(there.factor * math.sqrt(variance))
+        assert (each.trial, each.reference_trial) == (
+            found.best[i].trial,
+            found.best[0].trial,
+        )
+        assert each.energy == found.best[i].energy_above_best
+        assert each.prediction.mean == pytest.approx(mean)
+        assert each.latent_sigma == pytest.approx(there.factor * math.sqrt(variance))
         observed = math.sqrt(variance + 2 * NOISE)
-        assert each.expected.sigma == pytest.approx(observed)
+        assert each.prediction.sigma == pytest.approx(observed)
         width = there.quantile() * observed
-        assert each.expected.high - each.expected.mean == pytest.approx(width)
-        both = {each.trial, each.other} <= set(step.known)
-        assert each.known == both
+        assert each.prediction.high - each.prediction.mean == pytest.approx(width)
+        both = {each.trial, each.reference_trial} <= set(step.known)
+        assert each.in_training_set == both
     assert len(found.differences) == 3
 
 
@@ -76,20 +83,20 @@ def test_what_two_structures_share_cancels(tmp_path):
 
 
 def test_remaining_are_new_and_in_order(log):
-    found = Outlook.of(log, count=3).remaining
+    found = Assessment.from_log(log, count=3).unevaluated
     step = log.steps()[-1].number
     arrays, there = log.arrays(step), log.calibration()
     assert len(found) == 3
-    assert all(a.expected.low <= b.expected.low for a, b in pairwise(found))
+    assert all(a.prediction.low <= b.prediction.low for a, b in pairwise(found))
     seen = torch.stack([trial.X for trial in log.undecoded()])
     for each in found:
-        i = each.candidate
+        i = each.candidate_index
         assert not bool(log.space.same(arrays["candidates.X"][i], seen).any())
         mean = float(arrays["candidates.mean"][i])
         variance = float(arrays["candidates.observed"][i])
-        assert each.expected == there.expect(mean, variance)
-        assert each.origin == "drawn"
-    rest = set(range(8)) - {each.candidate for each in found}
+        assert each.prediction == there.expect(mean, variance)
+        assert each.generator == "drawn"
+    rest = set(range(8)) - {each.candidate_index for each in found}
     rest -= set(arrays["chosen.index"].tolist())
     low = [
         there.expect(
@@ -97,45 +104,48 @@ def test_remaining_are_new_and_in_order(log):
         ).low
         for i in rest
     ]
-    assert min(low) >= found[-1].expected.low
+    assert min(low) >= found[-1].prediction.low
 
 
 def test_without_intervals_the_calibrated_sigma_orders(tmp_path):
     log = campaign(n=7).run(tmp_path / "run")
-    found = [each.expected for each in Outlook.of(log).remaining]
+    found = [each.prediction for each in Assessment.from_log(log).unevaluated]
     assert all(each.low is None for each in found)
-    ends = [each.mean - each.calibrated for each in found]
+    ends = [each.mean - each.calibrated_sigma for each in found]
     assert ends == sorted(ends)
 
 
 def test_what_is_missing_is_said(log, tmp_path):
-    alone = Outlook.of(Log(log.folder))
-    assert alone.missing == "space or surrogate are parts of your own"
+    alone = Assessment.from_log(Log(log.folder))
+    assert alone.missing_reason == "space or surrogate are parts of your own"
     assert len(alone.best) == 5
-    assert alone.differences == alone.remaining == ()
+    assert alone.differences == alone.unevaluated == ()
     new = campaign().run(tmp_path / "new", stop=stop.Evaluations(1))
-    assert Outlook.of(new).missing == "there was no step with a surrogate yet"
-    assert len(Outlook.of(new).best) == 1
+    assert (
+        Assessment.from_log(new).missing_reason
+        == "there was no step with a surrogate yet"
+    )
+    assert len(Assessment.from_log(new).best) == 1
     nothing = campaign().run(tmp_path / "nothing", stop=stop.WallTime(1e-9))
-    assert Outlook.of(nothing).best == ()
+    assert Assessment.from_log(nothing).best == ()
     with pytest.raises(InputError, match="`count` must be an integer of at least 1"):
-        Outlook.of(log, count=0)
+        Assessment.from_log(log, count=0)
     with pytest.raises(InputError, match="`eps` must be between 0 and 1"):
-        Outlook.of(log, eps=0.0)
+        Assessment.from_log(log, eps=0.0)
 
 
 def test_one_structure_has_no_differences(tmp_path):
     log = campaign(n=6).run(tmp_path / "run")
-    assert Outlook.of(log, count=1).differences == ()
+    assert Assessment.from_log(log, count=1).differences == ()
 
 
 def test_a_damaged_posterior_is_said(tmp_path):
     log = campaign(n=6).run(tmp_path / "run")
-    log.path(2).write_bytes(b"nonsense")
-    found = Outlook.of(log)
-    assert "its sha256 differs" in found.missing
+    log.posterior_path(2).write_bytes(b"nonsense")
+    found = Assessment.from_log(log)
+    assert "its sha256 differs" in found.missing_reason
     assert len(found.best) == 5
-    assert found.remaining == ()
+    assert found.unevaluated == ()
 
 
 def test_a_posterior_of_another_version_is_said(log):
@@ -143,5 +153,5 @@ def test_a_posterior_of_another_version_is_said(log):
         def restore(self, tensors, space=None):
             raise ValueError("not enough values to unpack")
 
-    found = Outlook.of(Log(log.folder, Wells(), Newer()))
-    assert "could not be rebuilt: ValueError: not enough values" in found.missing
+    found = Assessment.from_log(Log(log.folder, Wells(), Newer()))
+    assert "could not be rebuilt: ValueError: not enough values" in found.missing_reason

@@ -6,27 +6,27 @@ import pytest
 import torch
 
 from bostruct.campaign import stop
-from bostruct.campaign.log.retraction import retract
+from bostruct.campaign.log.retraction import retract_trial
 from bostruct.campaign.report import export
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import above_hull
-from bostruct.evaluators.alloys.convex_hull import HEIGHT
-from bostruct.objectives import Goals, Objective
+from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
+from bostruct.objectives import Objective, OptimizationConfig
 from tests.campaign.standin import campaign
 
 
 def test_images_are_the_best_or_all(log):
     energies = [trial.energy for trial in log.trials("done")]
-    (best,) = export.images(log)
+    (best,) = export.images_to_export(log)
     assert best.get_potential_energy() == min(energies)
-    every = export.images(log, every=True)
+    every = export.images_to_export(log, include_all=True)
     assert [image.get_potential_energy() for image in every] == energies
 
 
 def test_no_images_without_energies(tmp_path):
     log = campaign().run(tmp_path / "run", stop=stop.WallTime(1e-9))
     with pytest.raises(LogError, match="has no energy yet"):
-        export.images(log)
+        export.images_to_export(log)
 
 
 @pytest.mark.parametrize(
@@ -35,23 +35,25 @@ def test_no_images_without_energies(tmp_path):
 def test_export_writes_what_ase_reads(tmp_path, log, name):
     file = tmp_path / "new" / name
     for _ in range(2):  # again: replaced, not appended to
-        export.export(export.images(log), file)
+        export.write_structures(export.images_to_export(log), file)
     found = ase.io.read(file, index=":")
     assert len(found) == 1
     assert found[0].get_chemical_formula() == "Cu3"
 
 
 def test_export_all(tmp_path, log):
-    export.export(export.images(log, every=True), tmp_path / "all.extxyz")
+    export.write_structures(
+        export.images_to_export(log, include_all=True), tmp_path / "all.extxyz"
+    )
     assert len(ase.io.read(tmp_path / "all.extxyz", index=":")) == 8
 
 
 def test_export_says_what_was_predicted(tmp_path):
     log = campaign(n=15).run(tmp_path / "run")
-    images = export.images(log, every=True)
-    foretold = {each.trial: each.expected for each in log.foretold()}
-    export.export(images, tmp_path / "all.extxyz")
-    export.export(images, tmp_path / "all.db")
+    images = export.images_to_export(log, include_all=True)
+    foretold = {each.trial: each.prediction for each in log.predictions()}
+    export.write_structures(images, tmp_path / "all.extxyz")
+    export.write_structures(images, tmp_path / "all.db")
     with ase.db.connect(tmp_path / "all.db") as db:
         rows = [row.key_value_pairs for row in db.select()]
     names = {"trial", "step", "origin"}
@@ -62,14 +64,14 @@ def test_export_says_what_was_predicted(tmp_path):
         info = dict(image.info)
         expected = foretold.get(i)
         assert info == pytest.approx(row)
-        assert (info["trial"], info["step"]) == (i, log.undecoded()[i].step)
+        assert (info["trial"], info["step"]) == (i, log.trial_records()[i].step)
         if i < 4:
             assert set(info) == names
         else:
             assert set(info) == names | predicted | (interval if i > 12 else set())
             assert info["predicted_energy"] == pytest.approx(expected.mean)
             assert info["predicted_sigma"] == pytest.approx(expected.sigma)
-            assert info["calibrated_sigma"] == pytest.approx(expected.calibrated)
+            assert info["calibrated_sigma"] == pytest.approx(expected.calibrated_sigma)
     assert info["interval_low"] == pytest.approx(expected.low)
     assert info["interval_high"] == pytest.approx(expected.high)
 
@@ -77,19 +79,23 @@ def test_export_says_what_was_predicted(tmp_path):
 @pytest.mark.parametrize("name", ["a.nonsense", "nonsense", "a.gpaw-out"])
 def test_export_refuses_formats_ase_cannot_write(tmp_path, log, name):
     with pytest.raises(InputError, match="`out` must have a suffix of a format"):
-        export.export(export.images(log), tmp_path / name)
+        export.write_structures(export.images_to_export(log), tmp_path / name)
     assert not (tmp_path / name).exists()
 
 
 def test_export_refuses_many_in_a_format_for_one(tmp_path, log):
     with pytest.raises(InputError, match="`out` must be a format that holds many"):
-        export.export(export.images(log, every=True), tmp_path / "POSCAR")
+        export.write_structures(
+            export.images_to_export(log, include_all=True), tmp_path / "POSCAR"
+        )
 
 
 def test_export_says_where_it_could_not_write(tmp_path, log):
     (tmp_path / "file").touch()
     with pytest.raises(LogError, match="could not write"):
-        export.export(export.images(log), tmp_path / "file" / "a.extxyz")
+        export.write_structures(
+            export.images_to_export(log), tmp_path / "file" / "a.extxyz"
+        )
 
 
 @pytest.mark.parametrize(
@@ -105,60 +111,71 @@ def test_export_says_where_it_could_not_write(tmp_path, log):
     ],
 )
 def test_outcomes_have_names_that_every_file_can_hold(name, key):
-    assert export._key(name) == key
+    assert export._info_key(name) == key
 
 
 def test_the_front_takes_the_place_of_the_best(screened):
     points = screened.front().points
-    images = export.images(screened)
+    images = export.images_to_export(screened)
     assert [image.info["trial"] for image in images] == [p.trial for p in points]
     assert all(image.info["front"] for image in images)
     found = images[0].info
     assert {n: found[n] for n in points[0].raw} == dict(points[0].raw)
-    every = {image.info["trial"]: image.info for image in export.images(screened, True)}
+    every = {
+        image.info["trial"]: image.info
+        for image in export.images_to_export(screened, True)
+    }
     assert len(every) == 14, "one has failed"
     assert "modulus" not in every[5], "in quarantine"
     assert not every[5]["front"]
 
 
 def test_formulas_of_what_was_evaluated(screened):
-    found = export.formulas(screened, [0, 5])
-    images = {image.info["trial"]: image for image in export.images(screened, True)}
+    found = export.trial_formulas(screened, [0, 5])
+    images = {
+        image.info["trial"]: image for image in export.images_to_export(screened, True)
+    }
     assert found == {n: images[n].get_chemical_formula() for n in (0, 5)}
-    assert export.formulas(screened, []) == {}
+    assert export.trial_formulas(screened, []) == {}
     connection = sqlite3.connect(screened.folder / "campaign.db", isolation_level=None)
     connection.execute("DELETE FROM systems WHERE id = 1")
     connection.close()
-    assert export.formulas(screened, [0]) == {}
+    assert export.trial_formulas(screened, [0]) == {}
 
 
 def test_energies_above_the_hull_of_all_that_was_evaluated(mixed):
     trials = mixed.trials("done")
     structures = mixed.space.decode(torch.stack([trial.X for trial in trials]))
     wanted = above_hull(structures, trials).tolist()
-    found = export.above_hull(mixed)
+    found = export.trial_energies_above_hull(mixed)
     assert list(found) == [trial.number for trial in trials]
     assert list(found.values()) == pytest.approx(wanted)
     assert min(wanted) == 0 < max(wanted)
-    images = export.images(mixed, every=True)
-    assert {each.info["trial"]: each.info[HEIGHT] for each in images} == found
+    images = export.images_to_export(mixed, include_all=True)
+    assert {
+        each.info["trial"]: each.info[ENERGY_ABOVE_HULL] for each in images
+    } == found
 
 
 def test_what_is_not_believed_shapes_no_hull(mixed):
-    before = export.above_hull(mixed)
+    before = export.trial_energies_above_hull(mixed)
     low = next(number for number, height in before.items() if height == 0)
-    retract(mixed.folder, low, "no")
-    after = export.above_hull(mixed)
+    retract_trial(mixed.folder, low, "no")
+    after = export.trial_energies_above_hull(mixed)
     assert set(before) - set(after) == {low}
     assert all(after[number] <= before[number] + 1e-12 for number in after)
 
 
 def test_no_hull_without_mixing_enthalpies(screened, log):
-    assert export.above_hull(screened) == export.above_hull(log) == {}
-    image = export.images(screened)[0]
-    assert HEIGHT not in image.info
+    assert (
+        export.trial_energies_above_hull(screened)
+        == export.trial_energies_above_hull(log)
+        == {}
+    )
+    image = export.images_to_export(screened)[0]
+    assert ENERGY_ABOVE_HULL not in image.info
 
 
 def test_an_outcome_of_that_name_is_the_evaluators(mixed):
-    mixed.goals = Goals((Objective(HEIGHT, "minimize"),))
-    assert export.above_hull(mixed) == {}
+    mixed.goals = OptimizationConfig((Objective(ENERGY_ABOVE_HULL, "minimize"),))
+    assert export.trial_energies_above_hull(mixed) == {}

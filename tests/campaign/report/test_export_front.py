@@ -8,12 +8,12 @@ import pytest
 from monty.json import MontyDecoder
 
 from bostruct import Constraint, stop
-from bostruct.campaign.analysis.pareto_front import Front
-from bostruct.campaign.log.retraction import retract
+from bostruct.campaign.analysis.pareto_front import ParetoFront
+from bostruct.campaign.log.retraction import retract_trial
 from bostruct.campaign.report import export
-from bostruct.campaign.report.export_front import publish, rows
+from bostruct.campaign.report.export_front import points_to_csv, write_front_files
 from bostruct.errors import LogError
-from bostruct.evaluators.alloys.convex_hull import HEIGHT
+from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 from tests.campaign import alloys
 from tests.campaign.analysis.test_hypervolume_history import GOALS
 
@@ -36,12 +36,12 @@ def table(text):
 
 def test_everything_is_written_and_says_the_same(screened, tmp_path):
     out = tmp_path / "new" / "front"
-    assert publish(screened, out) == FILES
+    assert write_front_files(screened, out) == FILES
     assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
     front = screened.front()
     best = [point.trial for point in front.points]
     found = table((out / "front.csv").read_text())
-    assert HEIGHT not in found[0], "no evaluation has a mixing enthalpy"
+    assert ENERGY_ABOVE_HULL not in found[0], "no evaluation has a mixing enthalpy"
     assert [int(row["trial"]) for row in found] == best
     images = ase.io.read(out / "front.extxyz", index=":")
     with ase.db.connect(out / "front.db") as db:
@@ -63,7 +63,7 @@ def test_everything_is_written_and_says_the_same(screened, tmp_path):
 
 def test_predictions_in_a_table_are_those_from_before(screened):
     front = screened.front()
-    (row,) = table(rows(front, front.points[-1:], {}, {}))
+    (row,) = table(points_to_csv(front, front.points[-1:], {}, {}))
     told = front.points[-1].foretold["modulus"]
     assert float(row["modulus_predicted"]) == told.mean
     assert float(row["modulus_sigma"]) == told.calibrated
@@ -72,7 +72,9 @@ def test_predictions_in_a_table_are_those_from_before(screened):
 
 def test_all_evaluations_with_what_became_of_them(screened):
     front = screened.front()
-    found = table(rows(front, front.evaluated, {0: "Cu"}, {}, whole=True))
+    found = table(
+        points_to_csv(front, front.evaluated, {0: "Cu"}, {}, include_all=True)
+    )
     assert len(found) == 15
     assert found[0]["formula"] == "Cu"
     assert found[2]["state"] == "failed"
@@ -87,8 +89,8 @@ def test_all_evaluations_with_what_became_of_them(screened):
 
 
 def test_energies_above_the_hull_are_in_every_file(mixed, tmp_path):
-    publish(mixed, tmp_path)
-    heights = export.above_hull(mixed)
+    write_front_files(mixed, tmp_path)
+    heights = export.trial_energies_above_hull(mixed)
     found = table((tmp_path / "front.csv").read_text())
     images = ase.io.read(tmp_path / "front.extxyz", index=":")
     with ase.db.connect(tmp_path / "front.db") as db:
@@ -98,20 +100,22 @@ def test_energies_above_the_hull_are_in_every_file(mixed, tmp_path):
         points, found, (image.info for image in images), kept, strict=True
     ):
         for place in places:
-            assert float(place[HEIGHT]) == pytest.approx(heights[point.trial])
+            assert float(place[ENERGY_ABOVE_HULL]) == pytest.approx(
+                heights[point.trial]
+            )
     rows = table((tmp_path / "evaluations.csv").read_text())
-    assert {int(r["trial"]) for r in rows if r[HEIGHT]} == set(heights)
+    assert {int(r["trial"]) for r in rows if r[ENERGY_ABOVE_HULL]} == set(heights)
 
 
 def test_no_rows():
-    assert rows(Front.of([], [], [], GOALS), (), {}, {}) == ""
+    assert points_to_csv(ParetoFront.from_trials([], [], [], GOALS), (), {}, {}) == ""
 
 
 def test_files_are_replaced_and_what_was_retracted_is_gone(screened, tmp_path):
-    publish(screened, tmp_path / "out")
+    write_front_files(screened, tmp_path / "out")
     best = screened.front().points[0].trial
-    retract(screened.folder, best, "no")
-    publish(screened, tmp_path / "out")
+    retract_trial(screened.folder, best, "no")
+    write_front_files(screened, tmp_path / "out")
     found = table((tmp_path / "out" / "front.csv").read_text())
     assert str(best) not in {row["trial"] for row in found}
     with ase.db.connect(tmp_path / "out" / "front.db") as db:
@@ -125,22 +129,22 @@ def test_files_are_replaced_and_what_was_retracted_is_gone(screened, tmp_path):
 def test_refused(screened, tmp_path):
     with alloys.campaign().open(tmp_path / "run") as campaign:
         with pytest.raises(LogError, match="has no evaluation yet"):
-            publish(campaign.log, tmp_path / "out")
+            write_front_files(campaign.log, tmp_path / "out")
         assert not (tmp_path / "out").exists()
     (tmp_path / "file").touch()
     with pytest.raises(LogError, match="could not write in"):
-        publish(screened, tmp_path / "file" / "out")
+        write_front_files(screened, tmp_path / "file" / "out")
 
 
 def test_a_campaign_without_a_front_has_a_table(tmp_path):
-    impossible = [Constraint("enthalpy", below=-100.0)]
+    impossible = [Constraint("enthalpy", upper=-100.0)]
     run = alloys.campaign(constraints=impossible, stop=stop.Evaluations(3))
     log = run.run(tmp_path / "run")
-    written = publish(log, tmp_path / "out")
+    written = write_front_files(log, tmp_path / "out")
     assert "front.extxyz" not in written
     assert "pareto.png" in written
     assert len(table((tmp_path / "out" / "evaluations.csv").read_text())) == 3
     assert (tmp_path / "out" / "front.csv").read_text() == ""
     with pytest.raises(LogError, match="nothing on its front: use --all"):
-        export.images(log)
-    assert len(export.images(log, every=True)) == 3
+        export.images_to_export(log)
+    assert len(export.images_to_export(log, include_all=True)) == 3

@@ -1,7 +1,12 @@
 import pytest
 
-from bostruct.campaign.report.labels import aim, shown, title, words
-from bostruct.objectives import Constraint, Goals, Objective
+from bostruct.campaign.report.labels import (
+    axis_label,
+    format_number,
+    format_objective,
+    split_unit,
+)
+from bostruct.objectives import Constraint, Objective, OptimizationConfig
 
 
 @pytest.mark.parametrize(
@@ -16,21 +21,21 @@ from bostruct.objectives import Constraint, Goals, Objective
     ],
 )
 def test_words(name, unit, found):
-    assert words(name, unit) == found
+    assert split_unit(name, unit) == found
 
 
 def test_title():
-    goals = Goals(
+    goals = OptimizationConfig(
         (Objective("price", "minimize", "EUR/kg"), Objective("n", "maximize"))
     )
-    assert title("price", goals) == "price (EUR/kg)"
-    assert title("n", goals) == "n"
+    assert axis_label("price", goals) == "price (EUR/kg)"
+    assert axis_label("n", goals) == "n"
 
 
 def test_aim():
-    assert aim(Objective("price", "maximize")) == "maximize price"
-    both = Constraint("x", below=2.0, above=1.0, unit="eV")
-    assert aim(both) == "x >= 1 and <= 2 eV"
+    assert format_objective(Objective("price", "maximize")) == "maximize price"
+    both = Constraint("x", upper=2.0, lower=1.0, unit="eV")
+    assert format_objective(both) == "x >= 1 and <= 2 eV"
 
 
 @pytest.mark.parametrize(
@@ -47,4 +52,4 @@ def test_aim():
     ],
 )
 def test_shown(value, text):
-    assert shown(value) == text
+    assert format_number(value) == text

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bostruct import Objective, plotting, stop
-from bostruct.campaign.analysis.pareto_front import Front
+from bostruct.campaign.analysis.pareto_front import ParetoFront
 from bostruct.campaign.report import pareto_plots
-from bostruct.campaign.report.unevaluated_candidates import prospects
+from bostruct.campaign.report.unevaluated_candidates import predict_front_candidates
 from tests.campaign import alloys
 from tests.campaign.analysis.test_hypervolume_history import made
 from tests.campaign.analysis.test_pareto_front import read
@@ -18,7 +18,7 @@ from tests.campaign.analysis.test_pareto_front import read
 def drawn(monkeypatch):
     """The panels of the last figure."""
     seen = []
-    original = plotting.figure
+    original = plotting.saved_figure
 
     @contextmanager
     def figure(*arguments, **options):
@@ -46,16 +46,24 @@ def wanted(group, *names):
 
 def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_path):
     front = screened.front()
-    assert pareto_plots.pairs(front, prospects(screened, 3), tmp_path / "a.png")
+    assert pareto_plots.plot_objective_pairs(
+        front, predict_front_candidates(screened, 3), tmp_path / "a.png"
+    )
     names = [("enthalpy", "modulus"), ("enthalpy", "price"), ("modulus", "price")]
     whole = [p for p in front.evaluated if None not in p.raw.values()]
     bad = [p for p in whole if not p.feasible]
     assert bad
     for axes, pair in zip(drawn, names, strict=True):
-        assert points(axes, pareto_plots.LABELS["front"]) == wanted(front.points, *pair)
-        assert points(axes, pareto_plots.LABELS["infeasible"]) == wanted(bad, *pair)
+        assert points(axes, pareto_plots.LEGEND_LABELS["front"]) == wanted(
+            front.points, *pair
+        )
+        assert points(axes, pareto_plots.LEGEND_LABELS["infeasible"]) == wanted(
+            bad, *pair
+        )
         rest = [p for p in whole if p.feasible and not p.best]
-        assert points(axes, pareto_plots.LABELS["feasible"]) == wanted(rest, *pair)
+        assert points(axes, pareto_plots.LEGEND_LABELS["feasible"]) == wanted(
+            rest, *pair
+        )
     first, second, _ = drawn
     assert (first.get_xlabel(), first.get_ylabel()) == (
         "enthalpy (eV/atom) ↓",
@@ -69,22 +77,22 @@ def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_pa
 def test_error_bars_are_the_calibrated_sigma_of_what_was_not_evaluated(
     screened, drawn, tmp_path
 ):
-    found = prospects(screened, 2)
-    pareto_plots.pairs(screened.front(), found, tmp_path / "a.png")
+    found = predict_front_candidates(screened, 2)
+    pareto_plots.plot_objective_pairs(screened.front(), found, tmp_path / "a.png")
     bars = drawn[1].containers  # enthalpy and price
     assert len(bars) == 2
     for bar, each in zip(bars, found, strict=True):
         (x,), (y,) = bar.lines[0].get_data()
-        assert x == pytest.approx(each.expected["enthalpy"].mean)
-        assert y == pytest.approx(10.0 ** each.expected["price"].mean)
+        assert x == pytest.approx(each.predictions["enthalpy"].mean)
+        assert y == pytest.approx(10.0 ** each.predictions["price"].mean)
         (segment,) = bar.lines[2][0].get_segments()
         width = segment[1][0] - segment[0][0]
-        assert width == pytest.approx(2 * each.expected["enthalpy"].calibrated)
+        assert width == pytest.approx(2 * each.predictions["enthalpy"].calibrated_sigma)
 
 
 def test_the_thin_line_joins_what_is_best_of_two(drawn, tmp_path):
     front = read(made((0.3, 0.1), (0.6, 0.4), (0.5, 0.45), (0.9, 0.7)))
-    pareto_plots.pairs(front, [], tmp_path / "a.png")
+    pareto_plots.plot_objective_pairs(front, [], tmp_path / "a.png")
     (line,) = [each for each in drawn[0].lines if each.get_linestyle() == "-"]
     corners = list(zip(*line.get_data(), strict=True))
     assert corners == [(0.9, 0.7), (0.6, 0.7), (0.6, 0.4), (0.3, 0.4), (0.3, 0.1)]
@@ -92,13 +100,15 @@ def test_the_thin_line_joins_what_is_best_of_two(drawn, tmp_path):
 
 def test_a_cube_of_three(screened, drawn, tmp_path):
     front = screened.front()
-    assert pareto_plots.cube(front, prospects(screened, 3), tmp_path / "a.png")
+    assert pareto_plots.plot_three_objectives(
+        front, predict_front_candidates(screened, 3), tmp_path / "a.png"
+    )
     (axes,) = drawn
     assert axes.get_zlabel() == "price ($/kg) ↓"
     best = next(
         each
         for each in axes.collections
-        if each.get_label() == pareto_plots.LABELS["front"]
+        if each.get_label() == pareto_plots.LEGEND_LABELS["front"]
     )
     xs, ys, zs = best._offsets3d
     drawn_there = {tuple(np.round(row, 9)) for row in zip(xs, ys, zs, strict=True)}
@@ -112,7 +122,7 @@ def test_a_cube_of_three(screened, drawn, tmp_path):
 
 def test_growth_is_the_series(screened, drawn, tmp_path):
     front = screened.front()
-    assert pareto_plots.growth(front, [], tmp_path / "a.png")
+    assert pareto_plots.plot_hypervolume_history(front, [], tmp_path / "a.png")
     left, right = drawn
     counts = list(range(1, 16))
     assert list(left.lines[0].get_xdata()) == counts
@@ -124,7 +134,7 @@ def test_growth_is_the_series(screened, drawn, tmp_path):
 
 def test_lines_of_the_front_over_all_outcomes(screened, drawn, tmp_path):
     front = screened.front()
-    assert pareto_plots.parallel(front, [], tmp_path / "a.png")
+    assert pareto_plots.plot_parallel_coordinates(front, [], tmp_path / "a.png")
     (axes,) = drawn
     best = [x for x in axes.lines if x.get_linewidth() == 1.1]
     assert len(best) == len(front.points)
@@ -140,13 +150,13 @@ def test_lines_of_the_front_over_all_outcomes(screened, drawn, tmp_path):
 
 def test_what_cannot_be_drawn_is_not(tmp_path):
     nothing = read(made())
-    assert isinstance(nothing, Front)
+    assert isinstance(nothing, ParetoFront)
     path = tmp_path / "a.png"
-    assert not pareto_plots.cube(nothing, [], path), "two objectives"
-    assert not pareto_plots.growth(nothing, [], path)
-    assert not pareto_plots.parallel(nothing, [], path)
+    assert not pareto_plots.plot_three_objectives(nothing, [], path), "two objectives"
+    assert not pareto_plots.plot_hypervolume_history(nothing, [], path)
+    assert not pareto_plots.plot_parallel_coordinates(nothing, [], path)
     assert not path.exists()
-    assert pareto_plots.pairs(nothing, [], path), "empty axes"
+    assert pareto_plots.plot_objective_pairs(nothing, [], path), "empty axes"
 
 
 def test_one_objective_has_no_pair_and_may_have_lines(tmp_path, drawn):
@@ -154,8 +164,8 @@ def test_one_objective_has_no_pair_and_may_have_lines(tmp_path, drawn):
         objectives=[Objective("modulus", "maximize")], stop=stop.Evaluations(4)
     )
     log = run.run(tmp_path / "run")
-    front = log.front()
-    assert not pareto_plots.pairs(front, [], tmp_path / "a.png")
-    assert pareto_plots.growth(front, [], tmp_path / "a.png")
-    drew = pareto_plots.parallel(front, [], tmp_path / "b.png")
+    front = log.pareto_front()
+    assert not pareto_plots.plot_objective_pairs(front, [], tmp_path / "a.png")
+    assert pareto_plots.plot_hypervolume_history(front, [], tmp_path / "a.png")
+    drew = pareto_plots.plot_parallel_coordinates(front, [], tmp_path / "b.png")
     assert drew == bool(front.points)

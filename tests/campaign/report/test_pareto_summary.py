@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from bostruct.campaign.report.pareto_summary import screened as described
-from bostruct.campaign.report.pareto_summary import stepped
-from bostruct.evaluators.alloys.convex_hull import HEIGHT
+from bostruct.campaign.report.pareto_summary import summarize_front as described
+from bostruct.campaign.report.pareto_summary import summarize_step
+from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 
 
 @pytest.fixture
@@ -33,13 +33,17 @@ def test_points_have_energies_above_the_hull_where_some_are_known(screened):
     front = screened.front()
     best = front.points[0].trial
     points = described(front, {}, {best: 0.02})["front"]["points"]
-    assert [each[HEIGHT] for each in points] == [0.02] + [None] * (len(points) - 1)
-    assert all(HEIGHT not in p for p in described(front, {}, {})["front"]["points"])
+    assert [each[ENERGY_ABOVE_HULL] for each in points] == [0.02] + [None] * (
+        len(points) - 1
+    )
+    assert all(
+        ENERGY_ABOVE_HULL not in p for p in described(front, {}, {})["front"]["points"]
+    )
 
 
 def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, points):
     step, trials = screened.steps()[-1], screened.undecoded()
-    (found,) = stepped(step, trials, screened.front(), points)
+    (found,) = summarize_step(step, trials, screened.front(), points)
     trial = trials[-1]
     assert (found["trial"], found["state"]) == (14, "done")
     told = screened.foretold(outcome="modulus")[-1].expected
@@ -55,10 +59,10 @@ def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, poi
 def test_what_failed_or_is_doubted_has_nothing_found(screened, points):
     trials, steps = screened.undecoded(), screened.steps()
     front = screened.front()
-    first = stepped(steps[0], trials, front, points)
+    first = summarize_step(steps[0], trials, front, points)
     assert first[2]["reason"] == "it broke"
     assert first[2]["outcomes"]["enthalpy"]["found"] is None
-    (absurd,) = stepped(steps[trials[5].step], trials, front, points)
+    (absurd,) = summarize_step(steps[trials[5].step], trials, front, points)
     assert absurd["outcomes"]["modulus"]["found"] is None
     assert absurd["outcomes"]["modulus"]["mean"] is not None
     assert absurd["outcomes"]["enthalpy"]["found"] is not None
@@ -67,7 +71,7 @@ def test_what_failed_or_is_doubted_has_nothing_found(screened, points):
 def test_what_is_pending_has_its_prediction(screened, points):
     del points[14]  # as if it were not evaluated yet
     trials = screened.undecoded()
-    (found,) = stepped(screened.steps()[-1], trials, screened.front(), points)
+    (found,) = summarize_step(screened.steps()[-1], trials, screened.front(), points)
     said = {each.name: each for each in trials[14].said}
     modulus = found["outcomes"]["modulus"]
     assert modulus["found"] is None

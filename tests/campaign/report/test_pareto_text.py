@@ -3,16 +3,16 @@ import re
 import pytest
 
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.retraction import retract
+from bostruct.campaign.log.retraction import retract_trial
 from bostruct.campaign.report import pareto_text
-from bostruct.campaign.report.summary import summary
-from bostruct.campaign.report.text import ending, show
-from bostruct.objectives import Goals, Objective
+from bostruct.campaign.report.summary import summarize
+from bostruct.campaign.report.text import final_text, summary_text
+from bostruct.objectives import Objective, OptimizationConfig
 from tests.campaign import alloys
 
 
 def test_show_says_what_was_wanted_and_found(screened):
-    text = show(summary(screened))
+    text = summary_text(summarize(screened))
     for line in (
         "evaluations  15, 1 failed, 0 pending\n",
         "objectives   minimize enthalpy, eV/atom\n",
@@ -32,7 +32,10 @@ def test_show_says_what_was_wanted_and_found(screened):
 
 
 def test_show_says_how_honest_each_sigma_was(screened):
-    text, found = show(summary(screened)), screened.calibration(outcome="modulus")
+    text, found = (
+        summary_text(summarize(screened)),
+        screened.calibration(outcome="modulus"),
+    )
     low, high = found.interval
     assert (
         f"calibration  modulus: σ × {found.alpha:.2f} (90 %: {low:.2f} to {high:.2f}) "
@@ -41,18 +44,18 @@ def test_show_says_how_honest_each_sigma_was(screened):
 
 
 def test_the_table_of_the_front(screened):
-    text = show(summary(screened))
+    text = summary_text(summarize(screened))
     point = screened.front().points[-1]
     (line,) = re.findall(rf"^{point.trial} +Cu\w+ .*", text, re.MULTILINE)
     told = point.foretold["modulus"]
     off = (point.raw["modulus"] - told.mean) / told.calibrated
     assert f"({off:+.1f}σ)" in line
     assert line.endswith("*"), "the price is exact"
-    assert pareto_text.LEGEND in text
+    assert pareto_text.ERROR_NOTE in text
 
 
 def test_the_last_steps(screened):
-    lines = show(summary(screened)).splitlines()
+    lines = summary_text(summarize(screened)).splitlines()
     trial = screened.undecoded()[-1]
     start = next(i for i, x in enumerate(lines) if re.match(rf"{trial.step} +14 ", x))
     told = screened.foretold(outcome="enthalpy")[-1].expected
@@ -62,15 +65,15 @@ def test_the_last_steps(screened):
 
 
 def test_what_was_retracted_is_told(screened):
-    retract(screened.folder, 6, "the wrong cell")
-    text = show(summary(screened))
+    retract_trial(screened.folder, 6, "the wrong cell")
+    text = summary_text(summarize(screened))
     assert "1 value in quarantine and 1 trial retracted\n" in text
     assert "trial 6, retracted: the wrong cell\n" in text
     assert "status       paused, trial 6 was retracted\n" in text
 
 
 def test_ending(screened):
-    text = ending(summary(screened))
+    text = final_text(summarize(screened))
     size = len(screened.front().points)
     assert f"Front of {size} structures by 15 evaluations (1 failed), hyp" in text
     assert "Doubted: 1 value in quarantine." in text
@@ -82,20 +85,20 @@ def test_ending(screened):
 def test_before_there_is_anything(tmp_path):
     with alloys.campaign().open(tmp_path / "run"):
         pass
-    found = summary(Log(tmp_path / "run"))
-    assert ending(found).startswith("No structure on the front in 0 evaluations")
-    text = show(found)
+    found = summarize(Log(tmp_path / "run"))
+    assert final_text(found).startswith("No structure on the front in 0 evaluations")
+    text = summary_text(found)
     assert "front        0 structures" in text
     assert "no prediction was tested yet" in text
     assert "hypervolume" not in text
 
 
 def test_few_predictions_and_long_fronts(screened, monkeypatch):
-    found = summary(screened)
+    found = summarize(screened)
     quality = found["calibration"]["modulus"]
     quality |= {"alpha": None, "factor": 1.25, "n": 3, "intervals": 0}
     monkeypatch.setattr(pareto_text, "ROWS", 2)
-    text = show(found)
+    text = summary_text(found)
     assert "calibration  modulus: σ × 1.25, 3 tested\n" in text
     more = len(screened.front().points) - 2
     assert f"and {more} more: bostruct front {screened.folder}\n" in text
@@ -103,7 +106,7 @@ def test_few_predictions_and_long_fronts(screened, monkeypatch):
 
 def test_a_whole_front(screened):
     front = screened.front({"enthalpy": 0.0, "modulus": 140.0, "price": 4e4})
-    lines = pareto_text.front(front, {front.points[0].trial: "Cu2Pd2"}, {})
+    lines = pareto_text.front_lines(front, {front.points[0].trial: "Cu2Pd2"}, {})
     text = "\n".join(lines)
     assert "reference    enthalpy 0, modulus 140.00, price 40000 (given)" in text
     assert "doubted      1 value in quarantine" in text
@@ -113,21 +116,21 @@ def test_a_whole_front(screened):
 
 
 def test_the_energy_above_the_hull_is_the_last_column(mixed):
-    text = show(summary(mixed))
+    text = summary_text(summarize(mixed))
     titles = next(line for line in text.splitlines() if line.startswith("trial"))
     assert titles.endswith("price, $/kg  above hull, eV/atom")
     front = mixed.front()
     heights = {point.trial: 0.0123 for point in front.points[1:]}
-    lines = pareto_text.front(front, {}, heights)
-    assert lines[-2:] == [pareto_text.LEGEND, pareto_text.HULL]
+    lines = pareto_text.front_lines(front, {}, heights)
+    assert lines[-2:] == [pareto_text.ERROR_NOTE, pareto_text.HULL_NOTE]
     lines = lines[-len(front.points) - 2 : -2]
     assert [line.split()[-1] for line in lines] == ["-"] + ["0.01230"] * len(heights)
-    assert pareto_text.front(front, {}, {})[-1] == pareto_text.LEGEND
+    assert pareto_text.front_lines(front, {}, {})[-1] == pareto_text.ERROR_NOTE
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_value_without_a_prediction(count):
-    goals = Goals((Objective("a", "maximize"),))
+    goals = OptimizationConfig((Objective("a", "maximize"),))
     told = {"mean": 1.0, "calibrated": 0.0}
     point = {
         "trial": 0,
@@ -136,8 +139,15 @@ def test_a_value_without_a_prediction(count):
         "exact": [],
         "foretold": {"a": told} if count else {},
     }
-    assert pareto_text.front_table(goals, [point])[1].split() == ["0", "Cu", "2.0000"]
+    assert pareto_text.format_front_table(goals, [point])[1].split() == [
+        "0",
+        "Cu",
+        "2.0000",
+    ]
 
 
 def test_aligned():
-    assert pareto_text.aligned([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]
+    assert pareto_text.align_columns([("a", "bb"), ("ccc", "d")]) == [
+        "a    bb",
+        "ccc  d",
+    ]

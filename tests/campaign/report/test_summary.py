@@ -5,17 +5,21 @@ from dataclasses import replace
 import pytest
 
 from bostruct.campaign import stop
-from bostruct.campaign.analysis.calibration import Calibrated
+from bostruct.campaign.analysis.calibration import OnlineCalibration
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.writer import Ledger
-from bostruct.campaign.report.summary import best, calibration, summary
-from bostruct.uncertainty.calibration.wilson import wilson
+from bostruct.campaign.log.writer import LogWriter
+from bostruct.campaign.report.summary import (
+    best_evaluation,
+    summarize,
+    summarize_calibration,
+)
+from bostruct.uncertainty.calibration.wilson import wilson_interval
 from tests.campaign import processes
 from tests.campaign.standin import GP, Box, campaign
 
 
 def test_what_a_finished_campaign_says(log):
-    found = json.loads(json.dumps(summary(log), allow_nan=False))
+    found = json.loads(json.dumps(summarize(log), allow_nan=False))
     assert found["status"] == "finished"
     assert found["reason"] == "8 evaluations"
     assert (found["seed"], found["evaluations"], found["failures"]) == (0, 8, 0)
@@ -34,7 +38,9 @@ def test_what_a_finished_campaign_says(log):
 
 @pytest.mark.parametrize("n", [0, 1, 8, 30])
 def test_a_calibration_is_ready_for_json(n):
-    found = calibration(Calibrated(tuple(math.sin(i + 1) for i in range(n))))
+    found = summarize_calibration(
+        OnlineCalibration(tuple(math.sin(i + 1) for i in range(n)))
+    )
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["n"], found["z2"] is None) == (n, n == 0)
     assert found["alpha_of_last"] == (None if n < 8 else min(n, 20))
@@ -42,7 +48,7 @@ def test_a_calibration_is_ready_for_json(n):
 
 
 def test_calibration(log):
-    found = summary(log)["calibration"]
+    found = summarize(log)["calibration"]
     expected = log.calibration()
     assert found["z2"] == expected.z2
     assert found["factor"] == expected.factor
@@ -52,10 +58,10 @@ def test_calibration(log):
 
 def test_intervals_that_have_held(tmp_path):
     log = campaign(n=20).run(tmp_path / "run")
-    found = summary(log)["calibration"]
-    held = [each.held for each in log.foretold() if each.held is not None]
+    found = summarize(log)["calibration"]
+    held = [each.covered for each in log.predictions() if each.covered is not None]
     assert (found["intervals"], found["held"]) == (7, sum(held))
-    assert found["held_interval"] == list(wilson(sum(held), 7))
+    assert found["held_interval"] == list(wilson_interval(sum(held), 7))
     assert found["alpha"] == log.calibration().alpha
 
 
@@ -64,7 +70,7 @@ def test_sigma_is_that_of_an_observed_energy(log):
     trials = [trial for trial in log.trials() if trial.mean is not None]
     squares = [(t.energy - t.mean) ** 2 / t.observed for t in trials]
     expected = math.fsum(squares) / len(squares)
-    found = summary(log)
+    found = summarize(log)
     assert found["calibration"]["z2"] == pytest.approx(expected)
     (last,) = found["steps"][-1]["trials"]
     assert last["sigma"] == math.sqrt(trials[-1].observed)
@@ -75,14 +81,14 @@ def test_sigma_is_that_of_an_observed_energy(log):
 
 
 def test_the_best_of_none(log):
-    assert best([]) is None
-    assert best([replace(log.trials()[0], energy=None)]) is None
+    assert best_evaluation([]) is None
+    assert best_evaluation([replace(log.trials()[0], energy=None)]) is None
 
 
 def test_status_of_a_campaign_that_was_killed(tmp_path):
     folder = tmp_path / "run"
     assert processes.call(processes.die_at, 20, folder, tmp_path / "c", 9, {}) == 77
-    found = summary(_log(folder))
+    found = summarize(_log(folder))
     assert found["status"] == "interrupted"
     assert "again" in found["reason"]
 
@@ -95,10 +101,10 @@ def test_status_before_the_first_session(tmp_path, monkeypatch):
     def broken(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Ledger, "_start", broken)
+    monkeypatch.setattr(LogWriter, "_start", broken)
     with pytest.raises(KeyboardInterrupt):
         campaign().open(tmp_path / "run")
-    found = summary(_log(tmp_path / "run"))
+    found = summarize(_log(tmp_path / "run"))
     assert found["status"] == "interrupted"
     assert found["best"] is None
     assert found["device"] is None
@@ -109,14 +115,14 @@ def test_pending_and_abandoned(tmp_path):
     with mine.open(tmp_path / "run") as opened:
         first, *_ = opened.ask(2)
         opened.abandon(first)
-    found = summary(mine.log)
+    found = summarize(mine.log)
     assert (found["pending"], found["abandoned"], found["evaluations"]) == (3, 1, 0)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(3))
-    assert summary(log)["evaluations"] == 3
+    assert summarize(log)["evaluations"] == 3
 
 
 def test_what_a_campaign_with_goals_says(screened):
-    found = json.loads(json.dumps(summary(screened), allow_nan=False))
+    found = json.loads(json.dumps(summarize(screened), allow_nan=False))
     assert (found["status"], found["reason"]) == ("finished", "15 evaluations")
     assert (found["evaluations"], found["failures"]) == (15, 1)
     assert {"best", "energies", "outlook", "check"}.isdisjoint(found)

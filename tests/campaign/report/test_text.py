@@ -3,11 +3,11 @@ import math
 
 import pytest
 
-from bostruct.campaign import Check
-from bostruct.campaign.log.retraction import retract
-from bostruct.campaign.report.assessment import Outlook
-from bostruct.campaign.report.summary import summary
-from bostruct.campaign.report.text import ending, show
+from bostruct.campaign import FinalRelaxation
+from bostruct.campaign.log.retraction import retract_trial
+from bostruct.campaign.report.assessment import Assessment
+from bostruct.campaign.report.summary import summarize
+from bostruct.campaign.report.text import final_text, summary_text
 from bostruct.campaign.stop import WallTime
 from bostruct.evaluators import Function
 from tests.campaign.standin import campaign
@@ -20,7 +20,7 @@ def long(tmp_path_factory):
 
 
 def test_ending_says_what_was_found_and_where(log, folder):
-    text = ending(summary(log))
+    text = final_text(summarize(log))
     energy = min(trial.energy for trial in log.trials())
     assert f"Best energy {energy:.6f} eV, evaluation " in text
     assert "of 8 (0 failed)" in text
@@ -29,7 +29,7 @@ def test_ending_says_what_was_found_and_where(log, folder):
 
 
 def test_show(log):
-    text = show(summary(log))
+    text = summary_text(summarize(log))
     assert "status       finished, 8 evaluations" in text
     assert "mean z²" in text
     assert " ± " in text
@@ -37,14 +37,14 @@ def test_show(log):
 
 
 def test_show_says_when_there_are_too_few_predictions(log):
-    text = show(summary(log))
+    text = summary_text(summarize(log))
     assert "4 predictions tested: calibrating σ takes 8, until then it is only" in text
     assert "4 predictions tested: intervals of 90% need at least 9." in text
     assert "90 %: predicted ±" not in text
 
 
 def test_show_says_how_honest_sigma_was(long):
-    text, found = show(summary(long)), long.calibration()
+    text, found = summary_text(summarize(long)), long.calibration()
     low, high = found.interval
     assert (
         f"calibration  σ × {found.alpha:.2f} (90 %: {low:.2f} to {high:.2f}) "
@@ -65,74 +65,79 @@ def test_show_says_how_honest_sigma_was(long):
 
 
 def test_show_says_what_may_be_better(tmp_path):
-    found = summary(campaign(n=16).run(tmp_path / "run"))
+    found = summarize(campaign(n=16).run(tmp_path / "run"))
     first = found["outlook"]["remaining"][0]["expected"]
     line = (
         f"lowest {first['mean']:.4f} ± {first['calibrated']:.4f} eV, by drawn; 90 %: "
     )
-    assert f"remaining    {line}{first['low']:.4f} to {first['high']:.4f}, " in show(
-        found
+    assert (
+        f"remaining    {line}{first['low']:.4f} to {first['high']:.4f}, "
+        in summary_text(found)
     )
     for energy, verdict in ((first["low"] + 1, "may"), (first["low"] - 1, "would not")):
         other = {**found, "best": {**found["best"], "energy": energy}}
-        assert f", {verdict} be below the best\n" in show(other)
+        assert f", {verdict} be below the best\n" in summary_text(other)
     none = {**found["outlook"], "remaining": []}
-    assert "remaining    nothing new was found" in show({**found, "outlook": none})
+    assert "remaining    nothing new was found" in summary_text(
+        {**found, "outlook": none}
+    )
     unknown = {**found["outlook"], "missing": "they are your own"}
-    text = show({**found, "outlook": unknown})
+    text = summary_text({**found, "outlook": unknown})
     assert "remaining    not known: they are your own\n" in text
 
 
 def test_show_ranks_the_best(long):
-    found = Outlook.of(long)
-    lines = show(summary(long)).splitlines()
+    found = Assessment.from_log(long)
+    lines = summary_text(summarize(long)).splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("trial  energy, eV"))
     for each, line in zip(found.best, lines[at + 1 :], strict=False):
         assert line.startswith(f"{each.trial:5d}  {each.energy:.6f}")
     assert lines[at + 1].rstrip().endswith("the best")
-    second, expected = lines[at + 2], found.differences[0].expected
-    assert f"  {found.best[1].above:.4f}  " in second
-    assert f"  {expected.mean:.4f} ± {expected.calibrated:.4f}, " in second
+    second, expected = lines[at + 2], found.differences[0].prediction
+    assert f"  {found.best[1].energy_above_best:.4f}  " in second
+    assert f"  {expected.mean:.4f} ± {expected.calibrated_sigma:.4f}, " in second
     assert second.endswith(f"{expected.low:.4f} to {expected.high:.4f}")
 
 
 def test_with_nothing_to_show(tmp_path):
     log = campaign(stop=WallTime(1e-9)).run(tmp_path / "run")
-    assert "best         none yet" in show(summary(log))
-    assert "no prediction was tested yet" in show(summary(log))
-    assert ending(summary(log)).startswith("No energy in 0 evaluations.")
+    assert "best         none yet" in summary_text(summarize(log))
+    assert "no prediction was tested yet" in summary_text(summarize(log))
+    assert final_text(summarize(log)).startswith("No energy in 0 evaluations.")
 
 
 def test_failures_show_their_reason(tmp_path):
     log = campaign(Function(lambda atoms: math.nan), n=2).run(tmp_path / "run")
-    text = show(summary(log))
+    text = summary_text(summarize(log))
     assert "failed" in text
     assert "the energy is not finite: nan eV" in text
 
 
 def test_a_network_file_system_is_said(log):
-    found = {**summary(log), "journal": "DELETE, EXCLUSIVE: nfs4 is a network"}
-    assert "Journal DELETE, EXCLUSIVE: nfs4 is a network." in ending(found)
+    found = {**summarize(log), "journal": "DELETE, EXCLUSIVE: nfs4 is a network"}
+    assert "Journal DELETE, EXCLUSIVE: nfs4 is a network." in final_text(found)
 
 
 def test_a_check_shows_what_it_found(tmp_path):
-    mine = campaign(n=12, check=Check(tolerance=1e-6, steps=3))
+    mine = campaign(n=12, check=FinalRelaxation(fmax=1e-6, max_steps=3))
     log = mine.run(tmp_path / "run", stop=WallTime(1e-9))
-    assert "check        not begun" in show(summary(log))
+    assert "check        not begun" in summary_text(summarize(log))
     log = mine.run(tmp_path / "run")
-    (checked,) = log.checked()
-    (line,) = [x for x in show(summary(log)).splitlines() if x.startswith("check ")]
+    (checked,) = log.relaxations()
+    (line,) = [
+        x for x in summary_text(summarize(log)).splitlines() if x.startswith("check ")
+    ]
     assert f"trial {checked.trial}, {checked.energy:.6f} -> " in line
-    assert f"{checked.relaxed_energy:.6f} eV at trial {checked.relaxed}" in line
-    assert f"{checked.evaluations} evaluations, largest force " in line
+    assert f"{checked.relaxed_energy:.6f} eV at trial {checked.relaxed_trial}" in line
+    assert f"{checked.n_evaluations} evaluations, largest force " in line
     assert line.endswith(f"eV/Å (tolerance 1e-06), {checked.state}")
-    assert f"Check: trial {checked.trial}, " in ending(summary(log))
-    found = json.loads(json.dumps(summary(log), allow_nan=False))["check"]
+    assert f"Check: trial {checked.trial}, " in final_text(summarize(log))
+    found = json.loads(json.dumps(summarize(log), allow_nan=False))["check"]
     assert (found["tolerance"], found["converged"]) == (1e-6, 0)
     assert found["structures"][0]["trial"] == checked.trial
-    assert summary(campaign(n=1).run(tmp_path / "none"))["check"] is None
+    assert summarize(campaign(n=1).run(tmp_path / "none"))["check"] is None
 
 
 def test_show_says_what_was_retracted(log):
-    retract(log.folder, 3, "not converged")
-    assert "retracted    trial 3: not converged\n" in show(summary(log))
+    retract_trial(log.folder, 3, "not converged")
+    assert "retracted    trial 3: not converged\n" in summary_text(summarize(log))

@@ -7,7 +7,7 @@ import torch
 from ase.build import add_adsorbate, fcc111
 from ase.constraints import FixAtoms
 
-from bostruct.descriptors import SOAP, Near
+from bostruct.descriptors import SOAP, NeighborVectors
 from bostruct.structures import Structures, from_ase
 
 CUTOFF = 4.1
@@ -42,8 +42,8 @@ def derivatives(soap, structures, base):
 
 @pytest.mark.parametrize("alchemy", [0.0, 0.8])
 def test_features_and_slopes_are_those_without_a_base(alchemy):
-    soap, structures = SOAP((29, 79), CUTOFF, alchemy=alchemy), slabs()
-    base = soap.base(structures)
+    soap, structures = SOAP((29, 79), CUTOFF, species_similarity=alchemy), slabs()
+    base = soap.fixed_environment(structures)
     assert len(base.features) == 24
     found = derivatives(soap, structures, base)
     for one, two in zip(found, derivatives(soap, structures, None), strict=True):
@@ -53,9 +53,9 @@ def test_features_and_slopes_are_those_without_a_base(alchemy):
 
 def test_atoms_that_see_nothing_that_moves_are_those_of_the_base():
     soap, structures = SOAP((29, 79), CUTOFF), slabs()
-    base = soap.base(structures)
-    P, changed = soap.seen(structures, base)
-    rows = base.rows(len(P))
+    base = soap.fixed_environment(structures)
+    P, changed = soap.features_and_changed(structures, base)
+    rows = base.fixed_index(len(P))
     assert bool(changed[rows < 0].all())
     assert int((~changed).sum()) >= 3 * 12
     assert torch.equal(P[~changed], base.features[rows[~changed]])
@@ -65,20 +65,25 @@ def test_atoms_that_see_nothing_that_moves_are_those_of_the_base():
 
 def test_pairs_that_the_base_accounts_for_are_not_listed():
     soap, structures = SOAP((29, 79), CUTOFF), slabs()
-    place = soap.place(structures.numbers)
-    near = Near.of(structures, CUTOFF, place, soap.base(structures))
-    both = structures.fixed.unsqueeze(1) & structures.fixed[near.other]
+    place = soap.species_index(structures.numbers)
+    near = NeighborVectors.from_structures(
+        structures, CUTOFF, place, soap.fixed_environment(structures)
+    )
+    both = structures.fixed.unsqueeze(1) & structures.fixed[near.neighbor]
     assert not bool((both & near.mask).any())
-    assert near.mask.sum() < Near.of(structures, CUTOFF, place).mask.sum() / 3
+    assert (
+        near.mask.sum()
+        < NeighborVectors.from_structures(structures, CUTOFF, place).mask.sum() / 3
+    )
 
 
 def test_a_base_is_kept_until_the_slab_changes():
     soap, structures = SOAP((29, 79), CUTOFF), slabs()
-    base = soap.base(structures)
+    base = soap.fixed_environment(structures)
     moved = structures.positions + 0.1 * (~structures.fixed).unsqueeze(-1)
-    assert soap.base(replace(structures, positions=moved)) is base
+    assert soap.fixed_environment(replace(structures, positions=moved)) is base
     shifted = replace(structures, positions=structures.positions * 1.01)
-    other = soap.base(shifted)
+    other = soap.fixed_environment(shifted)
     assert other is not base
     found = soap(shifted, other)
     torch.testing.assert_close(found, soap(shifted), rtol=0, atol=1e-12)
@@ -86,15 +91,18 @@ def test_a_base_is_kept_until_the_slab_changes():
 
 def test_structures_on_different_slabs_have_no_base():
     soap = SOAP((29, 79), CUTOFF)
-    assert soap.base(Structures.cat([slabs(1), slabs(1, 3)])) is None
+    assert soap.fixed_environment(Structures.cat([slabs(1), slabs(1, 3)])) is None
     free = slabs()
-    assert soap.base(replace(free, fixed=torch.zeros_like(free.fixed))) is None
+    assert (
+        soap.fixed_environment(replace(free, fixed=torch.zeros_like(free.fixed)))
+        is None
+    )
 
 
 def test_single_precision_has_a_base_of_its_own():
     soap, structures = SOAP((29, 79), CUTOFF), slabs()
-    soap.base(structures)
+    soap.fixed_environment(structures)
     single = structures.to(dtype=torch.float32)
-    P = soap(single, soap.base(single))
+    P = soap(single, soap.fixed_environment(single))
     assert P.dtype == torch.float32
     torch.testing.assert_close(P.double(), soap(structures), rtol=0, atol=1e-4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bostruct.descriptors import SOAP, Near
+from bostruct.descriptors import SOAP, NeighborVectors
 from bostruct.descriptors.soap import power_spectrum_numba
 
 ATOMS, NEIGHBORS = 7, 12
@@ -30,7 +30,7 @@ def run(soap, V, kind, place):
     own, M, N, A = soap._constants(V.dtype)
     rows, around, alone = nothing(soap, len(V), V.dtype)
     arrays = (x.numpy() for x in (V, kind, place, rows, around, alone))
-    return power_spectrum_numba.spectrum(*arrays, M, own, N, A)
+    return power_spectrum_numba.power_spectrum(*arrays, M, own, N, A)
 
 
 def nothing(soap, n, dtype):
@@ -51,7 +51,7 @@ def slope_of_neighbors(soap, g, V, kind, P, C, length):
         for x in (P, C, length)
     ]
     other = torch.cat((other, torch.zeros(n * k, k, dtype=torch.int64)))
-    found = power_spectrum_numba.slope(
+    found = power_spectrum_numba.power_spectrum_vjp(
         *(x.numpy() for x in (*rows, other)), M, N, A, *rest
     )
     own, theirs = np.split(found, [n])
@@ -64,16 +64,18 @@ def slope_of_neighbors(soap, g, V, kind, P, C, length):
 @pytest.mark.parametrize("species", [(29,), (29, 79), (1, 6, 8)])
 @pytest.mark.parametrize(("radial", "angular"), [(1, 0), (2, 1), (5, 4), (4, 7)])
 def test_equals_the_definition(species, radial, angular, dtype):
-    soap = SOAP(species, 4.0, radial, angular, center=2.0, alchemy=0.7)
+    soap = SOAP(
+        species, 4.0, radial, angular, center_atom_weight=2.0, species_similarity=0.7
+    )
     V, kind, place = environments(len(species))
-    expected = soap.spectrum(V, kind, place)
+    expected = soap.power_spectrum(V, kind, place)
     P, C, length = run(soap, V.to(dtype), kind, place)
     torch.testing.assert_close(
         torch.from_numpy(P).double(), expected, rtol=0, atol=EXACT[dtype]
     )
     g = torch.randn_like(expected)
     moving = V.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(soap.spectrum(moving, kind, place), moving, g)
+    (slope,) = torch.autograd.grad(soap.power_spectrum(moving, kind, place), moving, g)
     found = slope_of_neighbors(soap, g.to(dtype), V.to(dtype), kind, P, C, length)
     torch.testing.assert_close(
         torch.from_numpy(found).double(), slope, rtol=0, atol=100 * EXACT[dtype]
@@ -83,15 +85,15 @@ def test_equals_the_definition(species, radial, angular, dtype):
 
 @pytest.mark.parametrize("species", [(29,), (29, 79), (1, 6, 8)])
 def test_slopes_of_pairs_equal_those_by_tensor_operations(species):
-    soap = SOAP(species, 4.0, center=2.0, alchemy=0.7)
+    soap = SOAP(species, 4.0, center_atom_weight=2.0, species_similarity=0.7)
     V, kind, place = environments(len(species))
     other = (torch.arange(NEIGHBORS) % ATOMS).expand(ATOMS, -1)
     mask = torch.ones_like(kind, dtype=torch.bool)
-    near = Near(other, None, mask, place)
-    found = soap._compiled_slopes(near, V)
-    expected = soap._tensor_slopes(near, V)
+    near = NeighborVectors(other, None, mask, place)
+    found = soap._numba_gradients(near, V)
+    expected = soap._tensor_gradients(near, V)
     assert torch.equal(found.center, expected.center)
-    assert torch.equal(found.other, expected.other)
+    assert torch.equal(found.neighbor, expected.neighbor)
     for name in ("features", "slopes"):
         torch.testing.assert_close(
             getattr(found, name), getattr(expected, name), rtol=0, atol=1e-12
@@ -114,7 +116,7 @@ def test_an_atom_without_neighbors_is_its_own_environment():
     soap = SOAP((29, 79), 4.0)
     V, kind, place = environments(2)
     P, _, _ = run(soap, V * 100, kind, place)
-    expected = soap.spectrum(V * 100, kind, place)
+    expected = soap.power_spectrum(V * 100, kind, place)
     torch.testing.assert_close(torch.from_numpy(P), expected, rtol=0, atol=1e-13)
 
 

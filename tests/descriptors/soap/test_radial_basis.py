@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bostruct.descriptors import Radial
+from bostruct.descriptors import RadialBasis
 from bostruct.errors import InputError
 
 CUTOFF = 4.5
@@ -14,7 +14,7 @@ CUTOFF = 4.5
 def test_orthonormal(count):
     points, weights = np.polynomial.legendre.leggauss(80)
     r = torch.from_numpy((points + 1) / 2 * CUTOFF)
-    R = Radial(CUTOFF, count)(r)
+    R = RadialBasis(CUTOFF, count)(r)
     overlap = (R * torch.from_numpy(weights) * CUTOFF / 2 * r**2) @ R.T
     torch.testing.assert_close(overlap, torch.eye(count, dtype=torch.float64))
 
@@ -22,7 +22,7 @@ def test_orthonormal(count):
 def test_spans_the_polynomial_basis():
     """(r_c - r)^(k + 2), k = 1 ... count, are combinations of the functions."""
     r = torch.linspace(0.1, CUTOFF, 50, dtype=torch.float64)
-    R = Radial(CUTOFF, 4)(r)
+    R = RadialBasis(CUTOFF, 4)(r)
     powers = torch.stack([(CUTOFF - r) ** (k + 2) for k in range(1, 5)])
     fitted = torch.linalg.lstsq(R.T, powers.T).solution
     torch.testing.assert_close(R.T @ fitted, powers.T, atol=1e-9, rtol=1e-9)
@@ -30,7 +30,7 @@ def test_spans_the_polynomial_basis():
 
 def test_gradient_matches_central_differences_on_both_sides_of_the_cutoff():
     r = torch.tensor([0.5, 2.0, 4.4, CUTOFF, 4.6, 7.0], dtype=torch.float64)
-    radial, h = Radial(CUTOFF, 6), 1e-5
+    radial, h = RadialBasis(CUTOFF, 6), 1e-5
     value, slope = radial.gradient(r)
     torch.testing.assert_close(value, radial(r))
     secant = (radial(r + h) - radial(r - h)) / (2 * h)
@@ -39,7 +39,7 @@ def test_gradient_matches_central_differences_on_both_sides_of_the_cutoff():
 
 def test_value_slope_and_curvature_vanish_at_the_cutoff():
     r = torch.tensor([CUTOFF - 1e-4], dtype=torch.float64, requires_grad=True)
-    total = Radial(CUTOFF, 6)(r).square().sum().sqrt()
+    total = RadialBasis(CUTOFF, 6)(r).square().sum().sqrt()
     assert total < 1e-9
     (slope,) = torch.autograd.grad(total, r, create_graph=True)
     (curvature,) = torch.autograd.grad(slope, r)
@@ -53,4 +53,4 @@ def test_value_slope_and_curvature_vanish_at_the_cutoff():
 )
 def test_refuses(cutoff, count, match):
     with pytest.raises(InputError, match=match):
-        Radial(cutoff, count)
+        RadialBasis(cutoff, count)

@@ -46,7 +46,7 @@ def case(request):
     name = "cluster" if request.param == "alike" else request.param
     atoms, species = CASES[name]
     alchemy = 0.8 if request.param == "alike" else 0.0
-    return atoms, SOAP(species, CUTOFF, alchemy=alchemy)
+    return atoms, SOAP(species, CUTOFF, species_similarity=alchemy)
 
 
 def test_one_row_of_unit_length_per_atom(case):
@@ -95,7 +95,9 @@ def test_alchemy_is_the_similarity_of_two_species():
     second.symbols[1] = "Au"
     dots = []
     for alchemy in (0.0, 0.6, 1 - 1e-9):
-        soap = SOAP((29, 79), CUTOFF, center=1e-9, alchemy=alchemy)
+        soap = SOAP(
+            (29, 79), CUTOFF, center_atom_weight=1e-9, species_similarity=alchemy
+        )
         one, other = soap(from_ase([first, second])).view(2, 2, -1)[:, 0]
         dots.append(float(one @ other))
     # one neighbor each: the spectrum is a square, so its product is alchemy squared
@@ -112,10 +114,10 @@ def test_batch_equals_one_by_one():
 def test_all_pairs_equal_the_neighbor_list(monkeypatch):
     structures = from_ase([cluster(seed=s) for s in range(3)])
     soap = SOAP((29, 79), CUTOFF)
-    dense, slopes = soap(structures), soap.slopes(structures)
+    dense, slopes = soap(structures), soap.gradients(structures)
     monkeypatch.setattr(NEIGHBORS, "SMALL", 0)
     close(soap(structures), dense)
-    sparse = soap.slopes(structures)
+    sparse = soap.gradients(structures)
     close(sparse.features, slopes.features)
     assert len(sparse.center) == len(slopes.center)
 
@@ -161,7 +163,7 @@ def test_slopes_are_the_gradient(case):
 
 
 def test_what_is_frozen_has_no_slopes_and_what_moves_has_its_own():
-    soap = SOAP((11, 17), CUTOFF, alchemy=0.5)
+    soap = SOAP((11, 17), CUTOFF, species_similarity=0.5)
     structures = from_ase(salt())
     fixed = torch.tensor([True, False, True, True])
     structures = replace(structures, fixed=fixed)
@@ -169,7 +171,7 @@ def test_what_is_frozen_has_no_slopes_and_what_moves_has_its_own():
     slopes = []
     for frozen in (False, True):
         moving = structures.positions.clone().requires_grad_()
-        base = soap.base(structures) if frozen else None
+        base = soap.fixed_environment(structures) if frozen else None
         P = soap(replace(structures, positions=moving), base)
         slopes.append(torch.autograd.grad((P * weights).sum(), moving)[0])
     close(slopes[1][~fixed], slopes[0][~fixed])
@@ -189,7 +191,7 @@ def test_smooth_when_a_neighbor_crosses_the_cutoff(monkeypatch, dense):
         positions = torch.cat((still, rows.unsqueeze(-1)), -1)
         three = from_ase(Atoms("Cu3", positions.detach().numpy()))
         P = soap(replace(three, positions=positions))[0]
-        value = (P * torch.linspace(-1, 1, soap.size, dtype=torch.float64)).sum()
+        value = (P * torch.linspace(-1, 1, soap.n_features, dtype=torch.float64)).sum()
         return value.detach(), torch.autograd.grad(value, z)[0]
 
     inside, outside = at(CUTOFF - 1e-6), at(CUTOFF + 1e-6)
@@ -217,7 +219,7 @@ def test_kernel_agrees_with_an_established_soap():
     atoms = Atoms(atoms.symbols, atoms.positions)
     atoms.rattle(0.25, seed=1)
     atoms.symbols[[1, 4, 6, 9, 11]] = "Au"
-    soap = SOAP((29, 79), 5.0, radial=4, angular=3, center=1e-9)
+    soap = SOAP((29, 79), 5.0, n_max=4, l_max=3, center_atom_weight=1e-9)
     P = soap(from_ase(atoms)).numpy()
     wide, narrow = (_established_kernel(atoms, width) for width in (0.2, 0.2**0.5 / 3))
     share = (0.2**2) / (0.2**2 - 0.2 / 9)
@@ -319,6 +321,6 @@ def compare_with_secant(function, positions, needs_grad=False):
 def test_structures_are_not_changed():
     structures = from_ase(cluster())
     before = structures.positions.clone()
-    SOAP((29, 79), CUTOFF).slopes(structures)
+    SOAP((29, 79), CUTOFF).gradients(structures)
     assert isinstance(structures, Structures)
     assert torch.equal(structures.positions, before)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.special import eval_legendre
 
-from bostruct.descriptors import Harmonics
+from bostruct.descriptors import SphericalHarmonics
 from bostruct.errors import InputError
 
 ROUNDING = 1e-13
@@ -23,7 +23,7 @@ def directions(count, seed):
 @pytest.mark.parametrize("degree", [0, 1, 4, 8])
 def test_addition_theorem(degree):
     u, v = directions(40, 0), directions(40, 1)
-    Yu, Yv = Harmonics(degree)(u), Harmonics(degree)(v)
+    Yu, Yv = SphericalHarmonics(degree)(u), SphericalHarmonics(degree)(v)
     for ell in range(degree + 1):
         order = slice(ell**2, (ell + 1) ** 2)
         expected = eval_legendre(ell, (u * v).sum(0).numpy())
@@ -36,14 +36,14 @@ def test_first_harmonics_are_the_textbook_ones():
     u = directions(10, 2)
     x, y, z = u
     c = math.sqrt(3 / (4 * math.pi))
-    Y = Harmonics(2)(u)
+    Y = SphericalHarmonics(2)(u)
     torch.testing.assert_close(Y[1:4], c * torch.stack((y, z, x)))
     d = math.sqrt(5 / (16 * math.pi)) * (3 * z**2 - 1)
     torch.testing.assert_close(Y[6], d)
 
 
 def test_gradient_matches_central_differences():
-    harmonics, u, h = Harmonics(5), directions(20, 3), 1e-5
+    harmonics, u, h = SphericalHarmonics(5), directions(20, 3), 1e-5
     _, slope = harmonics.gradient(u)
     for axis in range(3):
         step = torch.zeros(3, 1, dtype=torch.float64)
@@ -55,4 +55,4 @@ def test_gradient_matches_central_differences():
 @pytest.mark.parametrize("degree", [-1, 11])
 def test_refuses_degrees_out_of_range(degree):
     with pytest.raises(InputError, match="`degree` must be between 0 and 10"):
-        Harmonics(degree)
+        SphericalHarmonics(degree)

@@ -1,16 +1,16 @@
 import pytest
 import torch
 
-from bostruct.descriptors import SOAP, Averaged
-from bostruct.descriptors.structure.mean_soap import pivots
+from bostruct.descriptors import SOAP, MeanSOAP
+from bostruct.descriptors.structure.mean_soap import pivoted_cholesky
 from bostruct.errors import InputError
 from bostruct.structures import from_ase, to_ase
 from tests.descriptors.alloys import cells, pool, turned
 
 
 def prepared(space, **arguments):
-    made = Averaged(cutoff=4.0, radial=4, angular=2, **arguments)
-    return made.prepared(space, torch.Generator().manual_seed(0))
+    made = MeanSOAP(cutoff=4.0, n_max=4, l_max=2, **arguments)
+    return made.fit(space, torch.Generator().manual_seed(0))
 
 
 def dense(structures, power=2):
@@ -27,9 +27,9 @@ def dense(structures, power=2):
 def test_distances_are_those_of_the_average_kernel(power):
     space = pool()
     map_ = prepared(space, power=power)
-    structures = space.decode(space.rows(0, space.size))
+    structures = space.decode(space.members(0, space.size))
     wanted = dense(structures, power) * map_.scale.square()
-    D = torch.cdist(map_.of(structures), map_.of(structures)).square()
+    D = torch.cdist(map_.transform(structures), map_.transform(structures)).square()
     assert torch.allclose(D, wanted, atol=1e-4 * float(wanted.max()))
     assert 0.9 < D[D > 1e-6].sqrt().median() < 1.1
 
@@ -39,19 +39,22 @@ def test_a_supercell_and_another_order_are_the_same():
     map_ = prepared(space)
     structures = cells(n=4)
     large = from_ase([atoms.repeat((1, 2, 1)) for atoms in to_ase(structures)])
-    Z = map_.of(structures)
-    assert torch.allclose(map_.of(large), Z, atol=1e-9)
-    assert torch.allclose(map_.of(turned(structures)), Z, atol=1e-9)
+    Z = map_.transform(structures)
+    assert torch.allclose(map_.transform(large), Z, atol=1e-9)
+    assert torch.allclose(map_.transform(turned(structures)), Z, atol=1e-9)
 
 
 def test_few_environments_see_most():
     space = pool(n=16)
-    structures = space.decode(space.rows(0, 16))
+    structures = space.decode(space.members(0, 16))
     whole, few = prepared(space), prepared(space, inducing=6)
-    assert few(space, space.rows(0, 16)).shape == (16, 6)
-    D = torch.cdist(few.of(structures) / few.scale, few.of(structures) / few.scale)
+    assert few(space, space.members(0, 16)).shape == (16, 6)
+    D = torch.cdist(
+        few.transform(structures) / few.scale, few.transform(structures) / few.scale
+    )
     wanted = torch.cdist(
-        whole.of(structures) / whole.scale, whole.of(structures) / whole.scale
+        whole.transform(structures) / whole.scale,
+        whole.transform(structures) / whole.scale,
     )
     assert (wanted + 1e-9 >= D).all()
     assert D.sum() > 0.8 * wanted.sum()
@@ -59,20 +62,20 @@ def test_few_environments_see_most():
 
 def test_the_factor_is_that_of_the_kernel():
     P = torch.nn.functional.normalize(torch.randn(30, 5).double(), dim=-1)
-    chosen, factor = pivots(P, 2, 10)
+    chosen, factor = pivoted_cholesky(P, 2, 10)
     assert torch.allclose(factor @ factor.T, (chosen @ chosen.T) ** 2)
 
 
 def test_restored_as_it_was():
     space = pool()
     map_ = prepared(space)
-    again = Averaged().restore(map_.tensors())
-    X = space.rows(0, 5)
+    again = MeanSOAP().restore(map_.tensors())
+    X = space.members(0, 5)
     assert torch.equal(map_(space, X), again(space, X))
-    assert map_(space, X[:0]).shape == (0, map_.size)
+    assert map_(space, X[:0]).shape == (0, map_.n_features)
 
 
 @pytest.mark.parametrize("name", ["cutoff", "power", "inducing", "radial", "angular"])
 def test_numbers_out_of_range_are_refused(name):
     with pytest.raises(InputError, match=f"`{name}` must"):
-        Averaged(**{name: -1})
+        MeanSOAP(**{name: -1})

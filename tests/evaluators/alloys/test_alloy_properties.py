@@ -19,11 +19,11 @@ from bostruct.evaluators import (
     Evaluator,
     Failure,
     evaluate,
-    price,
-    quarantined,
-    valid,
+    price_per_kg,
+    quarantined_properties,
+    trusted_properties,
 )
-from bostruct.objectives import Constraint, Goals, Objective
+from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.structures import from_ase
 
 ENTHALPY = "mixing_enthalpy_eV_per_atom"
@@ -124,23 +124,29 @@ def test_a_pure_element_mixes_with_nothing(symbol):
     atoms = bulk("Cu", cubic=True)
     atoms.set_chemical_symbols([symbol] * 4)
     found = AlloyProperties(EMT)(from_ase([atoms]))
-    assert valid(found)[ENTHALPY] == 0.0, "else a bound at 0 hangs on rounding"
-    assert quarantined(found) == {}
+    assert trusted_properties(found)[ENTHALPY] == 0.0, (
+        "else a bound at 0 hangs on rounding"
+    )
+    assert quarantined_properties(found) == {}
 
 
 def test_a_pure_element_is_feasible_however_rough_the_relaxation():
-    goals = Goals((Objective(BULK, "maximize"),), (Constraint(ENTHALPY, below=0.0),))
+    goals = OptimizationConfig(
+        (Objective(BULK, "maximize"),), (Constraint(ENTHALPY, upper=0.0),)
+    )
     atoms = bulk("Cu", cubic=True, a=4.0)
     atoms.set_chemical_symbols(["Ag"] * 4)
-    found = AlloyProperties(EMT, force=0.02)(from_ase([atoms]))
-    Y = torch.tensor([goals.outcomes(valid(found))], dtype=torch.float64)
-    assert goals.feasible(Y).tolist() == [True]
+    found = AlloyProperties(EMT, fmax=0.02)(from_ase([atoms]))
+    Y = torch.tensor(
+        [goals.outcome_vector(trusted_properties(found))], dtype=torch.float64
+    )
+    assert goals.is_feasible(Y).tolist() == [True]
 
 
 def test_an_element_in_another_crystal_keeps_what_that_is_worth():
     hexagonal = bulk("Cu", "hcp", a=2.5)
     found = AlloyProperties(EMT, relaxation="cell")(from_ase([hexagonal]))
-    assert valid(found)[ENTHALPY] == pytest.approx(-0.00094, abs=5e-5)
+    assert trusted_properties(found)[ENTHALPY] == pytest.approx(-0.00094, abs=5e-5)
 
 
 # The seven fcc orderings of AuCu3 with four atoms; the last is D0_22.
@@ -161,7 +167,7 @@ ORDERINGS = [
 def test_the_lowest_ordering_of_copper_and_gold(orderings):
     evaluator = AlloyProperties(EMT, relaxation="cell")
     found = [evaluator(decorated("Cu", "Au", m, 3.7)) for m in orderings]
-    enthalpies = [valid(one)[ENTHALPY] for one in found]
+    enthalpies = [trusted_properties(one)[ENTHALPY] for one in found]
     assert min(enthalpies) == enthalpies[-1] == pytest.approx(-0.0106, abs=5e-5)
     assert enthalpies[-2] == pytest.approx(-0.0102, abs=5e-5)  # L1_2
 
@@ -169,7 +175,10 @@ def test_the_lowest_ordering_of_copper_and_gold(orderings):
 def test_the_lowest_ordering_of_copper_and_palladium():
     evaluator = AlloyProperties(EMT, relaxation="cell")
     layers = [[1, 0, 0], [0, 1, 0], [0, 0, 2]], [[1, 0, 0], [0, 2, 0], [0, 1, 1]]
-    found = [valid(evaluator(decorated("Cu", "Pd", m, 3.75)))[ENTHALPY] for m in layers]
+    found = [
+        trusted_properties(evaluator(decorated("Cu", "Pd", m, 3.75)))[ENTHALPY]
+        for m in layers
+    ]
     assert found[1] == pytest.approx(-0.0354, abs=5e-5)  # L1_0
     assert found[0] > found[1]
 
@@ -178,7 +187,7 @@ def test_all_properties_of_a_cubic_alloy():
     found = evaluate(
         AlloyProperties(EMT, elastic="cubic"), from_ase([ordered("AuCu3")])
     )
-    values = valid(found)
+    values = trusted_properties(found)
     assert set(values) == {
         "energy_eV_per_atom",
         ENTHALPY,
@@ -201,7 +210,7 @@ def test_all_properties_of_a_cubic_alloy():
     mass = (3 * 63.546 + 196.96657) / 4
     density = 1.66053907 * mass / values[VOLUME]
     assert values["density_g_per_cm3"] == pytest.approx(density)
-    assert values[PRICE] == pytest.approx(price({"Cu": 3, "Au": 1}))
+    assert values[PRICE] == pytest.approx(price_per_kg({"Cu": 3, "Au": 1}))
     assert "2013 reference price" in found.provenance["price"]
     assert found.provenance["reference.Cu"] == "-0.007036 eV per atom"
     assert "hydrostatic, " in found.provenance["relaxation"]
@@ -214,13 +223,15 @@ def test_energy_and_forces_are_of_the_structure_as_it_came():
     atoms.calc = EMT()
     assert found.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
     assert np.allclose(found.forces, atoms.get_forces(), atol=1e-9)
-    assert valid(found)["energy_eV_per_atom"] < found.energy / 4 - 0.001
+    assert trusted_properties(found)["energy_eV_per_atom"] < found.energy / 4 - 0.001
 
 
 def test_a_larger_cell_of_the_same_crystal_is_the_same():
     evaluator = AlloyProperties(EMT, elastic="cubic")
-    small = valid(evaluator(from_ase([ordered("AuCu3")])))
-    large = valid(evaluator(from_ase([ordered("AuCu3").repeat((2, 2, 1))])))
+    small = trusted_properties(evaluator(from_ase([ordered("AuCu3")])))
+    large = trusted_properties(
+        evaluator(from_ase([ordered("AuCu3").repeat((2, 2, 1))]))
+    )
     assert small.keys() == large.keys()
     for name, value in small.items():
         assert large[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
@@ -243,9 +254,9 @@ def test_the_calculator_sees_no_atom_on_a_face_of_the_cell():
 def test_garbage_in_the_equation_of_state_is_quarantined_alone():
     for where in ("compressed", "expanded"):
         found = evaluate(poisoned(where, -5), copper())
-        assert set(quarantined(found)) == {BULK, "bulk_modulus_error_GPa"}
-        assert {ENTHALPY, VOLUME, PRICE} <= set(valid(found))
-        assert BULK not in valid(found)
+        assert set(quarantined_properties(found)) == {BULK, "bulk_modulus_error_GPa"}
+        assert {ENTHALPY, VOLUME, PRICE} <= set(trusted_properties(found))
+        assert BULK not in trusted_properties(found)
 
 
 def test_an_absurd_modulus_is_told_with_its_value():
@@ -260,26 +271,26 @@ def test_an_absurd_modulus_is_told_with_its_value():
 
     evaluator = AlloyProperties(Inverted, references=GIVEN)
     found = evaluate(evaluator, copper())
-    assert quarantined(found)[BULK].value < -1000
-    assert BULK not in valid(found)
+    assert quarantined_properties(found)[BULK].value < -1000
+    assert BULK not in trusted_properties(found)
 
 
 @pytest.mark.parametrize("what", ["raises", math.nan])
 def test_what_is_lost_of_the_equation_of_state_alone_is_told(what):
     found = evaluate(poisoned("expanded", what), copper())
-    assert BULK in quarantined(found)
+    assert BULK in quarantined_properties(found)
     expected = "RuntimeError: the queue is full" if what == "raises" else "not finite"
-    assert expected in quarantined(found)[BULK].reason
-    assert {ENTHALPY, VOLUME, PRICE} <= set(valid(found))
+    assert expected in quarantined_properties(found)[BULK].reason
+    assert {ENTHALPY, VOLUME, PRICE} <= set(trusted_properties(found))
 
 
 def test_garbage_in_a_sheared_cell_is_quarantined():
     found = evaluate(poisoned("sheared", "stress", elastic="cubic"), copper())
-    assert {"C44_GPa", "pugh_ratio"} <= set(quarantined(found))
-    assert {ENTHALPY, VOLUME, BULK} <= set(valid(found))
+    assert {"C44_GPa", "pugh_ratio"} <= set(quarantined_properties(found))
+    assert {ENTHALPY, VOLUME, BULK} <= set(trusted_properties(found))
     raised = evaluate(poisoned("sheared", "raises", elastic="cubic"), copper())
-    assert "the queue is full" in quarantined(raised)["C44_GPa"].reason
-    assert BULK in valid(raised)
+    assert "the queue is full" in quarantined_properties(raised)["C44_GPa"].reason
+    assert BULK in trusted_properties(raised)
 
 
 def test_an_absurd_energy_is_a_failure():
@@ -291,19 +302,19 @@ def test_an_absurd_energy_is_a_failure():
 
 def test_an_absurd_enthalpy_is_quarantined_with_the_energy_it_came_from():
     found = evaluate(poisoned("everywhere", 7), copper())
-    assert quarantined(found)[ENTHALPY].value == pytest.approx(7.0, abs=1e-3)
-    assert "rests on" in quarantined(found)["energy_eV_per_atom"].reason
-    assert {VOLUME, BULK, PRICE} <= set(valid(found))
+    assert quarantined_properties(found)[ENTHALPY].value == pytest.approx(7.0, abs=1e-3)
+    assert "rests on" in quarantined_properties(found)["energy_eV_per_atom"].reason
+    assert {VOLUME, BULK, PRICE} <= set(trusted_properties(found))
 
 
 def test_what_does_not_rest_keeps_its_energy_and_its_price():
-    evaluator = AlloyProperties(EMT, references=GIVEN, steps=1, elastic="cubic")
+    evaluator = AlloyProperties(EMT, references=GIVEN, max_steps=1, elastic="cubic")
     found = evaluate(evaluator, copper(a=3.8))
     assert isinstance(found, Evaluation)
-    assert set(valid(found)) == {PRICE}
-    assert "ended after 1 steps" in quarantined(found)[ENTHALPY].reason
-    assert "ended after 1 steps" in quarantined(found)[BULK].reason
-    assert "ended after 1 steps" in quarantined(found)["C44_GPa"].reason
+    assert set(trusted_properties(found)) == {PRICE}
+    assert "ended after 1 steps" in quarantined_properties(found)[ENTHALPY].reason
+    assert "ended after 1 steps" in quarantined_properties(found)[BULK].reason
+    assert "ended after 1 steps" in quarantined_properties(found)["C44_GPa"].reason
 
 
 def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
@@ -315,26 +326,28 @@ def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
 
 
 def test_windows_are_the_users():
-    evaluator = AlloyProperties(EMT, windows={BULK: (150.0, None)})
+    evaluator = AlloyProperties(EMT, valid_ranges={BULK: (150.0, None)})
     found = evaluator(copper())
-    assert "outside its window, 150 and more" in quarantined(found)[BULK].reason
-    assert AlloyProperties(EMT).windows[BULK] == (1.0, 600.0)
+    assert (
+        "outside its window, 150 and more" in quarantined_properties(found)[BULK].reason
+    )
+    assert AlloyProperties(EMT).valid_ranges[BULK] == (1.0, 600.0)
 
 
 def test_lower_symmetry_is_told_or_averaged():
     structures = from_ase([ordered("Au2Cu2", a=3.9)])
     refused = AlloyProperties(EMT, elastic="cubic")(structures)
-    assert "tetragonal" in quarantined(refused)["C11_GPa"].reason
+    assert "tetragonal" in quarantined_properties(refused)["C11_GPa"].reason
     averaged = AlloyProperties(EMT, elastic="average")(structures)
-    assert quarantined(averaged) == {}
+    assert quarantined_properties(averaged) == {}
 
 
 def test_atoms_relax_under_strain_where_asked():
     atoms = ordered("Au2Cu2", a=3.9).repeat((2, 1, 1))
     atoms.symbols[0] = "Cu"
     structures = from_ase([atoms])
-    clamped = valid(AlloyProperties(EMT)(structures))
-    relaxed = valid(AlloyProperties(EMT, ions="relaxed")(structures))
+    clamped = trusted_properties(AlloyProperties(EMT)(structures))
+    relaxed = trusted_properties(AlloyProperties(EMT, ions="relaxed")(structures))
     assert relaxed[VOLUME] == clamped[VOLUME]
     assert 0.9 * clamped[BULK] < relaxed[BULK] < clamped[BULK]
 
@@ -357,11 +370,11 @@ def test_what_cannot_be_computed_costs_nothing(atoms, match):
     assert match in found.reason
     assert Watched.calls == 0
     with pytest.raises(InputError, match=r"It is structure 1\.$"):
-        evaluator.refuse(from_ase([bulk("Cu"), atoms]))
+        evaluator.validate(from_ase([bulk("Cu"), atoms]))
 
 
 def test_a_pool_that_can_be_computed_passes_for_free():
-    AlloyProperties(Watched).refuse(from_ase([bulk("Cu"), ordered("AuCu3")]))
+    AlloyProperties(Watched).validate(from_ase([bulk("Cu"), ordered("AuCu3")]))
     assert Watched.calls == 0
 
 
@@ -411,8 +424,8 @@ def test_stresses_may_be_differences():
 
     settings = {"references": GIVEN, "force": 0.01}
     primitive = from_ase([bulk("Cu", a=3.6)])
-    ours = valid(AlloyProperties(EMT, **settings)(primitive))
-    theirs = valid(AlloyProperties(differences, **settings)(primitive))
+    ours = trusted_properties(AlloyProperties(EMT, **settings)(primitive))
+    theirs = trusted_properties(AlloyProperties(differences, **settings)(primitive))
     assert theirs[VOLUME] == pytest.approx(ours[VOLUME], rel=1e-3)
     assert theirs[BULK] == pytest.approx(ours[BULK], rel=1e-2)
 

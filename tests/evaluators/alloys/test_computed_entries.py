@@ -6,8 +6,8 @@ from ase.build import bulk
 from monty.json import MontyDecoder
 from pymatgen.analysis.phase_diagram import PhaseDiagram
 
-from bostruct.evaluators.alloys.computed_entries import entries
-from bostruct.evaluators.alloys.convex_hull import ENTHALPY
+from bostruct.evaluators.alloys.computed_entries import computed_entries_json
+from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 
 
 def alloy(*symbols):
@@ -21,7 +21,7 @@ IMAGES = [alloy("Cu", "Cu", "Au", "Au"), alloy("Cu", "Au", "Au", "Au")]
 
 
 def loaded(*arguments):
-    return json.loads(entries(*arguments), cls=MontyDecoder)
+    return json.loads(computed_entries_json(*arguments), cls=MontyDecoder)
 
 
 def test_entries_can_be_loaded_again():
@@ -36,13 +36,13 @@ def test_entries_can_be_loaded_again():
 
 
 def test_mixing_enthalpies_make_a_phase_diagram():
-    known = [{ENTHALPY: -0.05}, {ENTHALPY: -0.01}]
+    known = [{MIXING_ENTHALPY: -0.05}, {MIXING_ENTHALPY: -0.01}]
     mixing = loaded(IMAGES, [None, None], known, ["a", "b"])["mixing_entries"]
     diagram = PhaseDiagram(mixing)
     assert {str(e) for e in diagram.elements} == {"Cu", "Au"}
     assert diagram.get_e_above_hull(mixing[0]) == 0.0
     assert diagram.get_e_above_hull(mixing[1]) == pytest.approx(0.015)
-    assert mixing[1].attribute == {ENTHALPY: -0.01}
+    assert mixing[1].attribute == {MIXING_ENTHALPY: -0.01}
 
 
 def test_a_cluster_has_no_structure_of_a_crystal():

@@ -5,12 +5,12 @@ from ase import Atoms
 from bostruct.errors import InputError, ShapeError
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.evaluators.alloys.convex_hull import (
-    ENTHALPY,
+    MIXING_ENTHALPY,
     above_hull,
-    heights,
+    energies_above_hull,
     phase_diagram,
 )
-from bostruct.evaluators.quarantine import PREFIX
+from bostruct.evaluators.quarantine import QUARANTINE_PREFIX
 from bostruct.structures import from_ase
 
 
@@ -19,7 +19,7 @@ def batch(*formulas):
 
 
 def mixed(enthalpy):
-    return Evaluation(-1.0, properties={ENTHALPY: enthalpy})
+    return Evaluation(-1.0, properties={MIXING_ENTHALPY: enthalpy})
 
 
 def test_a_binary_by_hand():
@@ -42,8 +42,8 @@ def test_what_is_unknown_shapes_no_hull():
     structures = batch("CuAu", "CuAu", "CuAu", "Cu3Au")
     absurd = Evaluation(
         -1.0,
-        properties={PREFIX + ENTHALPY: -50.0},
-        provenance={PREFIX + ENTHALPY: "absurd"},
+        properties={QUARANTINE_PREFIX + MIXING_ENTHALPY: -50.0},
+        provenance={QUARANTINE_PREFIX + MIXING_ENTHALPY: "absurd"},
     )
     found = above_hull(structures, [absurd, Failure("lost"), None, mixed(-0.02)])
     assert found[:3].isnan().all()
@@ -77,7 +77,9 @@ def test_outcomes_belong_to_structures():
 
 
 def test_heights_of_formulas():
-    found = heights(["CuAu", "Cu3Au", "Cu2Au2"], [-0.1, None, -0.07])
+    found = energies_above_hull(["CuAu", "Cu3Au", "Cu2Au2"], [-0.1, None, -0.07])
     assert found == [0.0, None, pytest.approx(0.03)]
-    assert heights(["Cu4"], [0.01]) == [pytest.approx(0.01)], "an element alone"
-    assert heights(["CuAu"], [None]) == [None]
+    assert energies_above_hull(["Cu4"], [0.01]) == [pytest.approx(0.01)], (
+        "an element alone"
+    )
+    assert energies_above_hull(["CuAu"], [None]) == [None]

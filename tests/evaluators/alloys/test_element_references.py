@@ -6,9 +6,9 @@ from ase.calculators.emt import EMT
 from bostruct.errors import InputError
 from bostruct.evaluators.alloys.element_references import (
     check_references,
-    element,
-    forget,
-    reference,
+    clear_cache,
+    element_crystal,
+    element_reference,
 )
 
 SETTINGS = {"force": 0.002, "steps": 300, "error": 0.1}
@@ -45,7 +45,7 @@ class Torn(EMT):
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    forget()
+    clear_cache()
     Counted.calls = 0
 
 
@@ -55,7 +55,9 @@ def identity(factory, **arguments):
 
 def of(symbol, factory, wanted=None, **settings):
     settings = {**SETTINGS, **settings}
-    return reference(symbol, factory, identity(factory), wanted=wanted, **settings)
+    return element_reference(
+        symbol, factory, identity(factory), energy_or_crystal=wanted, **settings
+    )
 
 
 def test_an_element_is_at_the_bottom_of_its_own_crystal():
@@ -104,7 +106,7 @@ def test_what_has_no_pickle_is_not_kept():
 
 
 def test_a_given_energy_costs_nothing():
-    found = reference("Fe", None, {}, wanted=-8.2, **SETTINGS)
+    found = element_reference("Fe", None, {}, energy_or_crystal=-8.2, **SETTINGS)
     assert (found.energy, found.volume) == (-8.2, None)
 
 
@@ -116,7 +118,7 @@ def test_the_crystal_may_be_chosen():
 
 @pytest.mark.parametrize("crystal", ["fcc", "bcc", "hcp", "diamond"])
 def test_crystals_begin_with_atoms_a_bond_apart(crystal):
-    atoms = element("Mn", crystal).repeat(3)
+    atoms = element_crystal("Mn", crystal).repeat(3)
     nearest = atoms.get_all_distances(mic=True)[0, 1:].min()
     assert nearest == pytest.approx(2.1 * 1.39, rel=0.03)  # 1.39 Å: Cordero
 
@@ -124,7 +126,7 @@ def test_crystals_begin_with_atoms_a_bond_apart(crystal):
 @pytest.mark.parametrize("symbol", ["Mn", "O", "Ga", "Og"])
 def test_elements_without_a_simple_crystal_are_refused(symbol):
     with pytest.raises(InputError, match=f"got none of {symbol}. .*give its energy in"):
-        element(symbol)
+        element_crystal(symbol)
 
 
 def test_a_reference_that_does_not_rest_is_refused():

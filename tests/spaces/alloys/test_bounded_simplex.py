@@ -3,8 +3,11 @@ import torch
 from scipy import stats
 
 from bostruct.errors import InputError
-from bostruct.spaces.alloys.bounded_simplex import project_bounded, sample_bounded
-from bostruct.testing import stream
+from bostruct.spaces.alloys.bounded_simplex import (
+    project_bounded_simplex,
+    sample_bounded_simplex,
+)
+from bostruct.testing import seeded_generator
 
 BOUNDS = {
     "all": ([0.0] * 4, [1.0] * 4),
@@ -16,7 +19,9 @@ BOUNDS = {
 
 def by_rejection(low, high, n):
     """Return uniform points of the simplex within bounds: the slow way."""
-    drawn = torch.rand(400 * n, len(low), generator=stream(7), dtype=torch.float64)
+    drawn = torch.rand(
+        400 * n, len(low), generator=seeded_generator(7), dtype=torch.float64
+    )
     last = low[:-1] + (high - low)[:-1] * drawn[:, :-1]
     X = torch.cat([last, 1 - last.sum(-1, keepdim=True)], -1)
     return X[((low <= X) & (high >= X)).all(-1)][:n]
@@ -26,7 +31,7 @@ def by_rejection(low, high, n):
 def test_agrees_with_rejection(name):
     """Each fraction and their products: 24 tests, at 10⁻⁶ each."""
     low, high = (torch.tensor(row, dtype=torch.float64) for row in BOUNDS[name])
-    X = sample_bounded(low, high, 2000, stream(0))
+    X = sample_bounded_simplex(low, high, 2000, seeded_generator(0))
     Y = by_rejection(low, high, 2000)
     torch.testing.assert_close(X.sum(-1), torch.ones(2000, dtype=torch.float64))
     assert (low - 1e-9 <= X).all()
@@ -42,7 +47,7 @@ def test_the_simplex_is_dirichlet():
     """The first fraction of k is Beta(1, k - 1); at 10⁻⁶."""
     k = 10
     zeros, ones = torch.zeros(k).double(), torch.ones(k).double()
-    X = sample_bounded(zeros, ones, 3000, stream(0))
+    X = sample_bounded_simplex(zeros, ones, 3000, seeded_generator(0))
     for i in (0, 5, 9):
         assert stats.kstest(X[:, i], stats.beta(1, k - 1).cdf).pvalue > 1e-6
 
@@ -50,7 +55,7 @@ def test_the_simplex_is_dirichlet():
 def test_ten_tight_bounds():
     """Widths that all bind: the mean is at the middle of equal bounds."""
     low, high = torch.full((10,), 0.05).double(), torch.full((10,), 0.15).double()
-    X = sample_bounded(low, high, 2000, stream(0))
+    X = sample_bounded_simplex(low, high, 2000, seeded_generator(0))
     assert ((low - 1e-9 <= X) & (high + 1e-9 >= X)).all()
     assert (X.mean(0) - 0.1).abs().max() < 5 * 0.03 / 500**0.5
 
@@ -58,24 +63,24 @@ def test_ten_tight_bounds():
 def test_fixed_fractions_stay():
     low = torch.tensor([0.25, 0.0, 0.0]).double()
     high = torch.tensor([0.25, 1.0, 0.3]).double()
-    X = sample_bounded(low, high, 100, stream(0))
+    X = sample_bounded_simplex(low, high, 100, seeded_generator(0))
     assert (X[:, 0] == 0.25).all()
     assert stats.kstest(X[:, 2] / 0.3, stats.uniform().cdf).pvalue > 1e-6
     point = torch.tensor([0.4, 0.6]).double()
     torch.testing.assert_close(
-        sample_bounded(point, point, 2, stream(0)), point.repeat(2, 1)
+        sample_bounded_simplex(point, point, 2, seeded_generator(0)), point.repeat(2, 1)
     )
 
 
 def test_projects_to_the_nearest():
     low, high = (torch.tensor(row).double() for row in BOUNDS["tight"])
-    X = torch.randn(40, 4, generator=stream(0), dtype=torch.float64)
-    P = project_bounded(X, low, high)
+    X = torch.randn(40, 4, generator=seeded_generator(0), dtype=torch.float64)
+    P = project_bounded_simplex(X, low, high)
     torch.testing.assert_close(P.sum(-1), torch.ones(40).double())
     assert ((low <= P) & (high >= P)).all()
-    torch.testing.assert_close(project_bounded(P, low, high), P)
+    torch.testing.assert_close(project_bounded_simplex(P, low, high), P)
     # no other point makes a sharper angle: (x - p)·(y - p) ≤ 0 for all y inside
-    Y = sample_bounded(low, high, 200, stream(1))
+    Y = sample_bounded_simplex(low, high, 200, seeded_generator(1))
     inner = ((X - P).unsqueeze(1) * (Y - P.unsqueeze(1))).sum(-1)
     assert inner.max() < 1e-9
 
@@ -83,4 +88,4 @@ def test_projects_to_the_nearest():
 def test_refuses_too_many_bounds():
     low, high = torch.zeros(20).double(), torch.full((20,), 0.06).double()
     with pytest.raises(InputError, match="`bounds` must bind in fewer than 8192 sets"):
-        sample_bounded(low, high, 1, stream(0))
+        sample_bounded_simplex(low, high, 1, seeded_generator(0))

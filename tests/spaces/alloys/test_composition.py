@@ -7,7 +7,7 @@ from ase.build import bulk
 from bostruct.errors import InputError, ShapeError, SpaceError
 from bostruct.spaces import Composition
 from bostruct.structures import from_ase
-from bostruct.testing import DiscreteContract, stream
+from bostruct.testing import DiscreteContract, seeded_generator
 
 SMALL = bulk("Cu", cubic=True) * (2, 1, 1)
 PRICE = {"Ni": 15.0, "Cu": 7.0, "Pd": 24000.0, "Au": 45000.0}
@@ -45,7 +45,8 @@ def test_lists_what_brute_force_finds(name):
         if inside:
             wanted.add(row)
     found = [
-        tuple(row) for row in (8 * torch.cat(list(space.chunks()))).long().tolist()
+        tuple(row)
+        for row in (8 * torch.cat(list(space.iter_members()))).long().tolist()
     ]
     assert sorted(found) == sorted(wanted)
 
@@ -58,9 +59,9 @@ def test_the_six_metals_make_1287():
 
 
 def test_projects_to_the_nearest():
-    space = Composition(["Cu", "Pd", "Au"], step=1 / 8, parent=SMALL, components=2)
-    every = torch.cat(list(space.chunks()))
-    X = torch.randn(50, 3, generator=stream(0), dtype=torch.float64)
+    space = Composition(["Cu", "Pd", "Au"], step=1 / 8, parent=SMALL, n_components=2)
+    every = torch.cat(list(space.iter_members()))
+    X = torch.randn(50, 3, generator=seeded_generator(0), dtype=torch.float64)
     least = torch.cdist(X, every).amin(-1)
     torch.testing.assert_close((X - space.project(X)).norm(dim=-1), least)
 
@@ -68,26 +69,26 @@ def test_projects_to_the_nearest():
 @pytest.mark.parametrize("bounds", [None, {"Ni": (0.1, 0.5), "Cu": (0.0, 0.3)}])
 def test_continuous(bounds):
     space = Composition(["Ni", "Cu", "Pd"], bounds=bounds)
-    assert space.continuous
+    assert space.is_continuous
     assert space.size is None
     assert repr(space) == "Composition(Ni-Cu-Pd, continuous)"
-    X = space.sample(64, stream(0))
+    X = space.sample(64, seeded_generator(0))
     assert space.contains(X).all()
     torch.testing.assert_close(space.project(X), X)
-    outside = torch.randn(64, 3, generator=stream(1), dtype=torch.float64)
+    outside = torch.randn(64, 3, generator=seeded_generator(1), dtype=torch.float64)
     assert space.contains(space.project(outside)).all()
     whole = space.canonical(X)
     assert space.contains(whole).all()
     torch.testing.assert_close(space.encode(space.decode(X)), whole)
     assert (whole - X).abs().max() <= 1 / 32
     for name, move in space.moves().items():
-        moved = move(X, stream(2))
+        moved = move(X, seeded_generator(2))
         assert space.contains(moved).all(), name
         assert not torch.equal(moved, X), name
     with pytest.raises(SpaceError, match="`space` must be a space that can be listed"):
-        space.rows(0, 1)
+        space.members(0, 1)
     with pytest.raises(SpaceError, match="`space` must be a space that can be listed"):
-        next(space.chunks())
+        next(space.iter_members())
 
 
 def test_one_composition_is_one_structure():
@@ -103,8 +104,8 @@ def test_what_is_known_is_what_is_decoded():
     space = Composition(
         ["Cu", "Pd", "Au"], step=1 / 8, parent=SMALL, volumes=CUBIC, price=PRICE
     )
-    X = space.sample(5, stream(0))
-    known = space.known(X)
+    X = space.sample(5, seeded_generator(0))
+    known = space.exact_properties(X)
     masses_of = {29: 63.546, 46: 106.42, 79: 196.966569}
     assert list(known) == ["x_Cu", "x_Pd", "x_Au", "price", "density"]
     for i, one in enumerate(space.decode(X).split()):
@@ -164,6 +165,6 @@ def test_refuses_what_is_not_of_its_elements():
     with pytest.raises(ShapeError, match="`X` must have shape"):
         space.decode(torch.zeros(2, 3))
     with pytest.raises(InputError, match="`stop` must be at most 5"):
-        space.rows(0, 6)
+        space.members(0, 6)
     with pytest.raises(InputError, match="`scale` must be positive"):
-        space.same(torch.zeros(2), torch.zeros(2), scale=0.0)
+        space.is_duplicate(torch.zeros(2), torch.zeros(2), tolerance_scale=0.0)

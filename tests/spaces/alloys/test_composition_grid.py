@@ -3,10 +3,13 @@ import math
 
 import torch
 
-from bostruct.spaces.alloys.composition_grid import Grid, draw_below
-from bostruct.testing import stream
+from bostruct.spaces.alloys.composition_grid import (
+    CompositionGrid,
+    random_integers_below,
+)
+from bostruct.testing import seeded_generator
 
-GRID = Grid(6, ((0, 1, 2, 3), (0, 2, 4, 6), tuple(range(7)), (0, 5)), 2, 3)
+GRID = CompositionGrid(6, ((0, 1, 2, 3), (0, 2, 4, 6), tuple(range(7)), (0, 5)), 2, 3)
 
 
 def members(grid):
@@ -31,7 +34,9 @@ def test_contains_just_its_members():
 
 
 def test_nearest_is_the_nearest():
-    target = 4 * torch.randn(60, 4, generator=stream(0), dtype=torch.float64) + 1.5
+    target = (
+        4 * torch.randn(60, 4, generator=seeded_generator(0), dtype=torch.float64) + 1.5
+    )
     every = GRID.unrank(range(GRID.size)).double()
     found = GRID.nearest(target)
     assert GRID.contains(found).all()
@@ -41,24 +46,24 @@ def test_nearest_is_the_nearest():
 
 def test_counts_beyond_64_bits():
     """Stars and bars: 24 elements in steps of 1/60 are C(83, 23)."""
-    grid = Grid(60, (tuple(range(61)),) * 24, 1, 24)
+    grid = CompositionGrid(60, (tuple(range(61)),) * 24, 1, 24)
     assert grid.size == math.comb(83, 23) > 2**64
     last = grid.unrank([0, grid.size - 1])
     assert last[0].tolist() == [0] * 23 + [60]
     assert last[1].tolist() == [60] + [0] * 23
-    drawn = grid.sample(20, stream(0))
+    drawn = grid.sample(20, seeded_generator(0))
     assert (drawn.sum(-1) == 60).all()
     assert len(drawn.unique(dim=0)) == 20
 
 
 def test_an_empty_grid_is_empty():
-    assert Grid(4, ((0, 1), (0, 1)), 1, 2).size == 0
+    assert CompositionGrid(4, ((0, 1), (0, 1)), 1, 2).size == 0
 
 
 def test_draws_cover_their_range():
     """All 5 values in 200 draws: fails for one seed in 10¹⁸."""
-    assert set(draw_below(5, 200, stream(0))) == set(range(5))
-    assert draw_below(1, 3, stream(0)) == [0, 0, 0]
-    large = draw_below(10**40, 50, stream(0))
+    assert set(random_integers_below(5, 200, seeded_generator(0))) == set(range(5))
+    assert random_integers_below(1, 3, seeded_generator(0)) == [0, 0, 0]
+    large = random_integers_below(10**40, 50, seeded_generator(0))
     assert max(large) > 10**39
-    assert draw_below(10**40, 50, stream(0)) == large
+    assert random_integers_below(10**40, 50, seeded_generator(0)) == large

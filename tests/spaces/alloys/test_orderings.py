@@ -25,7 +25,7 @@ class TestOrderings(DiscreteContract):
 def test_counts_of_fcc_binaries():
     """The known counts up to 4, 6, 8 and 10 atoms, whatever cell the lattice has."""
     space = Orderings(bulk("Cu", cubic=True), ["Cu", "Au"], 10)
-    counts = space.pool.shelf.counts
+    counts = space.pool.store.counts
     assert [(counts <= n).sum().item() for n in (4, 6, 8)] == [29, 137, 631]
     assert repr(space) == "Orderings(Cu-Au, 2346 up to 10 atoms)"
 
@@ -37,7 +37,7 @@ def test_counts_of_fcc_ternaries():
 
 def test_what_is_turned_and_doubled_is_the_same():
     space = Orderings(FCC, ["Cu", "Au"], 4)
-    X = torch.cat(list(space.chunks()))
+    X = torch.cat(list(space.iter_members()))
     for atoms, x in zip(to_ase(space.decode(X)), X, strict=True):
         other = atoms * (2, 1, 1)
         other.rotate(33, (1, 1, 2), rotate_cell=True)
@@ -47,16 +47,20 @@ def test_what_is_turned_and_doubled_is_the_same():
 def test_volumes_scale_cells():
     volumes = {"Cu": 12.0, "Au": 17.0}
     space = Orderings(FCC, ["Cu", "Au"], 2, volumes=volumes)
-    for one in space.decode(torch.cat(list(space.chunks()))).split():
+    for one in space.decode(torch.cat(list(space.iter_members()))).split():
         wanted = sum(12.0 if n == 29 else 17.0 for n in one.numbers.tolist())
         assert float(one.cell[0].det().abs()) == pytest.approx(wanted)
-    assert list(space.known(space.rows(0, 1))) == ["x_Cu", "x_Au", "density"]
+    assert list(space.exact_properties(space.members(0, 1))) == [
+        "x_Cu",
+        "x_Au",
+        "density",
+    ]
 
 
 def test_sublattices_and_bounds():
     salt = bulk("NaCl", "rocksalt", a=5.6)
     space = Orderings(salt, {"Na": ["Na", "K"]}, 4)
-    assert "Cl" in str(space.decode(space.rows(0, 1)).formulas())
+    assert "Cl" in str(space.decode(space.members(0, 1)).formulas())
     # Na, K, and one NaK cell along each of <100> and <111>
     assert len(space) == 4
     half = Orderings(salt, {"Na": ["Na", "K"]}, 4, bounds={"K": (0.25, 0.25)})

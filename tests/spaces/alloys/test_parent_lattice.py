@@ -7,10 +7,10 @@ from pymatgen.core import Lattice, Structure
 
 from bostruct.errors import InputError
 from bostruct.spaces.alloys.parent_lattice import (
-    hushed,
     parent_atoms,
-    primitive,
-    supercell,
+    parent_supercell,
+    primitive_cell,
+    suppress_spglib_warnings,
 )
 
 
@@ -32,22 +32,22 @@ def test_a_disordered_site_keeps_what_it_holds_most():
 
 
 def test_the_usual_supercell():
-    assert len(supercell(None)) == 32
-    assert len(supercell(bulk("Cu"))) == 1
+    assert len(parent_supercell(None)) == 32
+    assert len(parent_supercell(bulk("Cu"))) == 1
 
 
 def test_primitive_cells_are_not_turned():
-    cell = primitive(bulk("Cu", cubic=True) * (2, 1, 3))
+    cell = primitive_cell(bulk("Cu", cubic=True) * (2, 1, 3))
     assert len(cell) == 1
     assert cell.get_volume() == pytest.approx(3.61**3 / 4)
-    salt = primitive(bulk("NaCl", "rocksalt", a=5.6, cubic=True))
+    salt = primitive_cell(bulk("NaCl", "rocksalt", a=5.6, cubic=True))
     assert salt.get_chemical_formula() == "ClNa"
 
 
 def test_hushes_one_warning_only():
-    with hushed(), pytest.warns(DeprecationWarning, match="another"):
+    with suppress_spglib_warnings(), pytest.warns(DeprecationWarning, match="another"):
         warnings.warn("another", DeprecationWarning, stacklevel=1)
-    with hushed():
+    with suppress_spglib_warnings():
         warnings.warn("Set OLD_ERROR_HANDLING", DeprecationWarning, stacklevel=1)
 
 
@@ -61,10 +61,10 @@ def test_hushes_one_warning_only():
 )
 def test_refusals(parent, match):
     with pytest.raises(InputError, match=match):
-        supercell(parent)
+        parent_supercell(parent)
 
 
 def test_refuses_what_spglib_cannot_read():
     twice = Atoms("Cu2", [[0, 0, 0], [0, 0, 0]], cell=[3, 3, 3], pbc=True)
     with pytest.raises(InputError, match="`parent` must have a primitive cell"):
-        primitive(twice)
+        primitive_cell(twice)

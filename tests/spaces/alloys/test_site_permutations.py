@@ -6,7 +6,7 @@ from ase.build import bulk, fcc111, molecule
 from ase.cluster import Icosahedron, Octahedron
 
 from bostruct.errors import InputError
-from bostruct.spaces.alloys.site_permutations import permutations
+from bostruct.spaces.alloys.site_permutations import symmetry_permutations
 
 
 @pytest.mark.parametrize(
@@ -26,14 +26,14 @@ from bostruct.spaces.alloys.site_permutations import permutations
 )
 def test_order_of_the_group(parent, order):
     """As permutations: what moves no site is no symmetry of its own."""
-    P = permutations(parent, parent.get_atomic_numbers())
+    P = symmetry_permutations(parent, parent.get_atomic_numbers())
     assert len(P) == order
     assert torch.equal(P.sort(-1).values, torch.arange(len(parent)).expand(order, -1))
 
 
 def test_it_is_a_group():
     parent = bulk("Cu", cubic=True) * (2, 1, 1)
-    P = permutations(parent, parent.get_atomic_numbers())
+    P = symmetry_permutations(parent, parent.get_atomic_numbers())
     members = {tuple(row) for row in P.tolist()}
     assert tuple(range(8)) in members
     products = P[:, P].reshape(-1, 8)
@@ -43,14 +43,14 @@ def test_it_is_a_group():
 @pytest.mark.parametrize("parent", [bulk("Cu", cubic=True) * 2, Icosahedron("Cu", 2)])
 def test_distances_are_kept(parent):
     D = parent.get_all_distances(mic=bool(parent.pbc.any()))
-    for p in permutations(parent, np.ones(len(parent), int)).numpy():
+    for p in symmetry_permutations(parent, np.ones(len(parent), int)).numpy():
         np.testing.assert_allclose(D[np.ix_(p, p)], D, atol=1e-6)
 
 
 def test_kinds_are_kept():
     parent = bulk("Cu", cubic=True)
     kinds = np.array([0, 1, 1, 1])
-    P = permutations(parent, kinds)
+    P = symmetry_permutations(parent, kinds)
     assert len(P) == 6
     assert (P[:, 0] == 0).all()
 
@@ -58,7 +58,7 @@ def test_kinds_are_kept():
 def test_refusals():
     chain = Atoms("Cu", cell=[2.5, 0, 0], pbc=[True, False, False])
     with pytest.raises(InputError, match="`parent` must repeat along three axes, two"):
-        permutations(chain, np.ones(1, int))
+        symmetry_permutations(chain, np.ones(1, int))
     twice = Atoms("Cu2", [[0, 0, 0], [0, 0, 1e-3]])
     with pytest.raises(InputError, match="`parent` must have sites apart from each"):
-        permutations(twice, np.ones(2, int))
+        symmetry_permutations(twice, np.ones(2, int))

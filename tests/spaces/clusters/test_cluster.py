@@ -8,9 +8,9 @@ from ase.optimize import BFGS
 
 from bostruct.errors import InputError, ShapeError, SpaceError
 from bostruct.spaces import Cluster
-from bostruct.spaces.clusters.packing import connected, distances
+from bostruct.spaces.clusters.packing import distance_matrix, is_connected
 from bostruct.structures import from_ase, to_ase
-from bostruct.testing import SpaceContract, stream
+from bostruct.testing import SpaceContract, seeded_generator
 
 CLUSTERS = {
     "Cu2": {},
@@ -47,23 +47,23 @@ def test_atoms_stand_in_the_order_of_the_formula():
 @pytest.mark.parametrize("formula", ["Cu15", "Au5Cu10", "Ar38", "Cu100"])
 def test_samples_are_of_one_piece_and_compact(formula):
     space = Cluster(formula)
-    P = space.sample(16, stream(0)).reshape(16, -1, 3)
-    D = distances(P)
-    assert connected(D, 1.3 * space.bond).all()
-    nearest = (D / space.bond).nan_to_num(math.inf)
+    P = space.sample(16, seeded_generator(0)).reshape(16, -1, 3)
+    D = distance_matrix(P)
+    assert is_connected(D, 1.3 * space.bond_lengths).all()
+    nearest = (D / space.bond_lengths).nan_to_num(math.inf)
     assert nearest.diagonal(dim1=-2, dim2=-1).isinf().all()
     assert nearest.min() > 0.8
     # gyration: a solid sphere of these atoms has sqrt(3/5) of its radius
     a = P.shape[1]
-    solid = math.sqrt(0.6) * float(space.radii.mean()) * (a / 0.64) ** (1 / 3)
+    solid = math.sqrt(0.6) * float(space.atomic_radii.mean()) * (a / 0.64) ** (1 / 3)
     gyration = P.square().sum(-1).mean(-1).sqrt()
     assert (gyration < 1.5 * solid).all()
 
 
 def test_samples_are_not_all_alike():
     space = Cluster("Cu15")
-    X = space.sample(32, stream(0))
-    same = space.same(X.unsqueeze(1), X.unsqueeze(0))
+    X = space.sample(32, seeded_generator(0))
+    same = space.is_duplicate(X.unsqueeze(1), X.unsqueeze(0))
     assert same.sum() == 32
     P = X.reshape(32, 15, 3)
     moments = torch.linalg.eigvalsh(P.mT @ P)
@@ -76,9 +76,9 @@ def test_samples_lie_in_the_funnels():
 
     About a quarter of all samples do: with another seed, 1 in 300 tests would fail.
     """
-    space = Cluster("Ar13", radii={"Ar": 0.56})
+    space = Cluster("Ar13", atomic_radii={"Ar": 0.56})
     found = []
-    for atoms in to_ase(space.decode(space.sample(20, stream(0)))):
+    for atoms in to_ase(space.decode(space.sample(20, seeded_generator(0)))):
         atoms.calc = LennardJones(sigma=1, epsilon=1, rc=100, smooth=False)
         assert atoms.get_potential_energy() < 0  # no overlaps
         BFGS(atoms, logfile=None).run(fmax=0.1, steps=200)
@@ -88,21 +88,21 @@ def test_samples_lie_in_the_funnels():
 
 def test_large_clusters_can_be_sampled():
     space = Cluster("Au100Cu100")
-    X = space.sample(2, stream(0))
+    X = space.sample(2, seeded_generator(0))
     assert space.contains(X).all()
     for move in space.moves().values():
-        assert space.contains(move(X, stream(1))).all()
+        assert space.contains(move(X, seeded_generator(1))).all()
 
 
 def test_tight_spheres_can_be_sampled():
     space = Cluster("Cu13", radius=2.6)
-    X = space.sample(64, stream(0))
+    X = space.sample(64, seeded_generator(0))
     assert space.contains(X).all()
     assert (X.reshape(64, 13, 3).norm(dim=-1) <= 2.6).all()
 
 
 def test_contains_the_sphere_and_its_border():
-    space = Cluster("Cu2", radius=3.0, gap=9)
+    space = Cluster("Cu2", radius=3.0, max_gap_factor=9)
     at = torch.tensor([[-3.0, 0, 0, 3.0, 0, 0], [-3.1, 0, 0, 2.9, 0, 0]])
     assert space.contains(at).tolist() == [True, False]
     assert space.contains(at.double()).tolist() == [True, False]
@@ -111,7 +111,7 @@ def test_contains_the_sphere_and_its_border():
 
 def test_projecting_centres():
     space = Cluster("Au2Cu4")
-    X = space.sample(4, stream(0))
+    X = space.sample(4, seeded_generator(0))
     shifted = (X.reshape(4, 6, 3) + torch.tensor([9.0, -2, 5])).flatten(1)
     assert not space.contains(shifted).any()
     torch.testing.assert_close(space.project(shifted), X)
@@ -119,11 +119,11 @@ def test_projecting_centres():
 
 def test_projecting_after_every_step_does_not_disturb_a_relaxation():
     """Its steps are the same as without; what flew off is brought back."""
-    space = Cluster("Ar7", radii={"Ar": 0.56})
-    start = space.sample(8, stream(0))
+    space = Cluster("Ar7", atomic_radii={"Ar": 0.56})
+    start = space.sample(8, seeded_generator(0))
 
     def energy(X):
-        D = distances(X.reshape(-1, 7, 3)) + 1e3 * torch.eye(7)
+        D = distance_matrix(X.reshape(-1, 7, 3)) + 1e3 * torch.eye(7)
         return (4 * (D**-12 - D**-6)).sum((1, 2)) / 2
 
     def relaxed(project):
@@ -151,7 +151,7 @@ def test_projecting_after_every_step_does_not_disturb_a_relaxation():
 
 
 def test_contains_no_close_pairs():
-    space = Cluster("AuCu2", minimum_distance={"Cu-Au": 2.5, "Cu-Cu": 1.5})
+    space = Cluster("AuCu2", min_distance={"Cu-Au": 2.5, "Cu-Cu": 1.5})
     X = torch.tensor([0, 0, 0, 2.6, 0, 0, 2.6, 1.6, 0]).repeat(3, 1)
     X[1, 3] = X[1, 6] = 2.4
     X[2, 7] = 1.4
@@ -159,28 +159,28 @@ def test_contains_no_close_pairs():
 
 
 def test_distances_by_pair():
-    space = Cluster("AuCu2", minimum_distance={"Cu-Au": 2.5}, closeness=0.5)
-    assert space.minimum[0].tolist() == pytest.approx([0, 2.5, 2.5])
-    assert space.minimum[1, 2] == pytest.approx(1.32)
-    assert (space.minimum == space.minimum.T).all()
-    assert Cluster("Cu3", minimum_distance=2).minimum[0].tolist() == [0, 2, 2]
+    space = Cluster("AuCu2", min_distance={"Cu-Au": 2.5}, min_distance_factor=0.5)
+    assert space.min_distances[0].tolist() == pytest.approx([0, 2.5, 2.5])
+    assert space.min_distances[1, 2] == pytest.approx(1.32)
+    assert (space.min_distances == space.min_distances.T).all()
+    assert Cluster("Cu3", min_distance=2).min_distances[0].tolist() == [0, 2, 2]
 
 
 def test_radii_set_the_length_scale():
-    space = Cluster("Ar7", radii={"Ar": 0.56})
-    assert space.bond[0, 1] == pytest.approx(1.12)
+    space = Cluster("Ar7", atomic_radii={"Ar": 0.56})
+    assert space.bond_lengths[0, 1] == pytest.approx(1.12)
     assert space.radius < 3
 
 
 def test_encodes_atoms_in_any_order():
     space = Cluster("Au2Cu3")
-    X = space.sample(3, stream(0))
+    X = space.sample(3, seeded_generator(0))
     images = to_ase(space.decode(X))
     shuffled = [atoms[[4, 1, 3, 0, 2]] for atoms in images]
     for atoms in shuffled:
         atoms.translate([5, 6, 7])
     Y = space.encode(from_ase(shuffled))
-    assert space.same(X, Y).all()
+    assert space.is_duplicate(X, Y).all()
     back = space.decode(Y)
     assert back.numbers.tolist() == space.numbers.tolist() * 3
     assert Y.reshape(3, 5, 3).mean(1).abs().max() < 1e-12
@@ -201,36 +201,38 @@ def test_refuses_coordinates_of_another_size():
 
 def test_same_ignores_how_a_structure_is_written():
     space = Cluster("Au2Cu4")
-    X = space.sample(4, stream(0))
+    X = space.sample(4, seeded_generator(0))
     P = X.reshape(4, 6, 3)
-    turn = torch.linalg.qr(torch.randn(3, 3, generator=stream(1)).double()).Q
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=seeded_generator(1)).double()).Q
     turned = (P @ turn + 3).flatten(1)
     swapped = P[:, [1, 0, 4, 5, 3, 2]].flatten(1)
     unlike = P[:, [2, 1, 0, 3, 4, 5]].flatten(1)
-    assert space.same(X, turned).all()
-    assert space.same(X, -X).all()
-    assert space.same(X, swapped).all()
-    assert not space.same(X, unlike).any()
-    shaken = X + 0.01 * torch.randn(X.shape, generator=stream(2), dtype=X.dtype)
-    assert space.same(X, shaken).all()
+    assert space.is_duplicate(X, turned).all()
+    assert space.is_duplicate(X, -X).all()
+    assert space.is_duplicate(X, swapped).all()
+    assert not space.is_duplicate(X, unlike).any()
+    shaken = X + 0.01 * torch.randn(
+        X.shape, generator=seeded_generator(2), dtype=X.dtype
+    )
+    assert space.is_duplicate(X, shaken).all()
 
 
 def test_same_with_a_scale():
     space = Cluster("Cu2")
     A, B = torch.tensor([[0, 0, 0, 2.5, 0, 0], [0, 0, 0, 2.6, 0, 0]]).double()
-    assert space.tolerance == pytest.approx(0.132)
-    assert space.same(A, B)
-    assert not space.same(A, B, scale=0.5)
-    assert space.same(A, B, scale=0.8)
+    assert space.fingerprint_tolerance == pytest.approx(0.132)
+    assert space.is_duplicate(A, B)
+    assert not space.is_duplicate(A, B, tolerance_scale=0.5)
+    assert space.is_duplicate(A, B, tolerance_scale=0.8)
     with pytest.raises(InputError, match="`scale` must be positive and finite"):
-        space.same(A, B, scale=0)
+        space.is_duplicate(A, B, tolerance_scale=0)
 
 
 def test_same_sees_one_atom_in_a_large_cluster():
     space = Cluster("Cu55")
-    X = space.sample(16, stream(0))
-    moved = space.moves()["relocate"](X, stream(1))
-    assert space.same(X, moved).sum() <= 1
+    X = space.sample(16, seeded_generator(0))
+    moved = space.moves()["relocate"](X, seeded_generator(1))
+    assert space.is_duplicate(X, moved).sum() <= 1
 
 
 def test_permutation_needs_two_species():
@@ -241,15 +243,15 @@ def test_permutation_needs_two_species():
 
 def test_a_move_that_fails_is_none():
     """Two atoms that fill their sphere have nowhere to go but around."""
-    space = Cluster("Cu2", radius=1.4, minimum_distance=2.7)
-    X = space.sample(8, stream(0))
+    space = Cluster("Cu2", radius=1.4, min_distance=2.7)
+    X = space.sample(8, seeded_generator(0))
     for move in space.moves().values():
-        assert space.contains(move(X, stream(1))).all()
+        assert space.contains(move(X, seeded_generator(1))).all()
 
 
 def test_description_is_canonical():
-    one = Cluster("AuCu2", minimum_distance={"Cu-Au": 2.5}).description()
-    two = Cluster("AuCu2", minimum_distance={"Au-Cu": 2.5}).description()
+    one = Cluster("AuCu2", min_distance={"Cu-Au": 2.5}).description()
+    two = Cluster("AuCu2", min_distance={"Au-Cu": 2.5}).description()
     assert one == two
     assert one["kind"] == "cluster"
     assert list(one["minimum_distance"]) == ["Au-Cu", "Cu-Cu"]
@@ -301,22 +303,22 @@ def test_refuses(formula, options, error, match):
 
 def test_refuses_to_sample_less_than_nothing():
     with pytest.raises(InputError, match="`n` must be an integer of at least 0"):
-        Cluster("Cu3").sample(-1, stream(0))
+        Cluster("Cu3").sample(-1, seeded_generator(0))
 
 
 def test_says_when_sampling_fails(monkeypatch):
     space = Cluster("Cu15")
     monkeypatch.setattr("bostruct.spaces.clusters.cluster.PATIENCE", 0)
     with pytest.raises(SpaceError, match="must be large enough"):
-        space.sample(1, stream(0))
+        space.sample(1, seeded_generator(0))
 
 
 def test_follows_the_device(device):
     space = Cluster("Au3Cu4")
-    X = space.sample(8, stream(0))
+    X = space.sample(8, seeded_generator(0))
     there = X.to(device)
     assert space.decode(there).device.type == device.type
     assert space.contains(there).all()
-    assert space.same(there, there).all()
+    assert space.is_duplicate(there, there).all()
     for move in space.moves().values():
-        assert space.contains(move(there, stream(1))).all()
+        assert space.contains(move(there, seeded_generator(1))).all()

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from bostruct.spaces.clusters.point_groups import (
-    GROUPS,
-    SAME,
-    closed,
-    operations,
-    sites,
+    OPERATION_TOLERANCE,
+    POINT_GROUPS,
+    generate_group,
+    group_operations,
+    wyckoff_positions,
 )
 
 ORDERS = {
@@ -32,44 +32,52 @@ def unlike(P):
     return len(P) - int(same.tril(-1).any(-1).sum())
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", POINT_GROUPS)
 def test_operations_are_a_group(group):
-    G = operations(group)
+    G = group_operations(group)
     assert len(G) == ORDERS.get(group, len(G))
     one = torch.eye(3, dtype=torch.float64)
     assert torch.equal(G[0], one)
     torch.testing.assert_close(G @ G.mT, one.expand_as(G), rtol=0, atol=1e-12)
     products = (G.unsqueeze(1) @ G).reshape(-1, 1, 9)
     apart = (products - G.reshape(-1, 9)).abs().amax(-1)  # [g², g]
-    assert ((apart < SAME).sum(-1) == 1).all()
+    assert ((apart < OPERATION_TOLERANCE).sum(-1) == 1).all()
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", POINT_GROUPS)
 def test_orbits_are_closed_and_as_long_as_they_say(group):
-    G = operations(group)
+    G = group_operations(group)
     x = torch.tensor([1.1, -0.7, 0.4], dtype=torch.float64)
-    for site in sites(group):
-        torch.testing.assert_close(site.onto @ site.onto, site.onto)
-        orbit = site.images @ site.onto @ x
-        assert len(orbit) == site.size
-        assert unlike(orbit) == site.size
+    for site in wyckoff_positions(group):
+        torch.testing.assert_close(site.projection @ site.projection, site.projection)
+        orbit = site.operations @ site.projection @ x
+        assert len(orbit) == site.multiplicity
+        assert unlike(orbit) == site.multiplicity
         everything = (G.unsqueeze(1) @ orbit.unsqueeze(-1)).reshape(-1, 3)
-        assert torch.cdist(everything, orbit).amin(-1).max() < SAME
-        assert len(G) % site.size == 0
-    assert sites(group)[-1].size == len(G)
+        assert torch.cdist(everything, orbit).amin(-1).max() < OPERATION_TOLERANCE
+        assert len(G) % site.multiplicity == 0
+    assert wyckoff_positions(group)[-1].multiplicity == len(G)
 
 
 @pytest.mark.parametrize("group", ORBITS)
 def test_kinds_of_places_are_those_of_the_tables(group):
-    assert sorted(site.size for site in sites(group)) == ORBITS[group]
+    assert (
+        sorted(site.multiplicity for site in wyckoff_positions(group)) == ORBITS[group]
+    )
 
 
 def test_groups_without_a_direction_have_a_centre():
-    single = {group for group in GROUPS if sites(group)[0].single}
+    single = {group for group in POINT_GROUPS if wyckoff_positions(group)[0].is_center}
     polar = {"Cs", "C2", "C3", "C4", "C5", "C6", "C2v", "C3v", "C4v", "C5v", "C6v"}
-    assert single == set(GROUPS) - polar
-    assert not any(site.single for group in GROUPS for site in sites(group)[1:])
+    assert single == set(POINT_GROUPS) - polar
+    assert not any(
+        site.is_center
+        for group in POINT_GROUPS
+        for site in wyckoff_positions(group)[1:]
+    )
 
 
 def test_products_of_nothing_are_the_identity():
-    assert torch.equal(closed([]), torch.eye(3, dtype=torch.float64).unsqueeze(0))
+    assert torch.equal(
+        generate_group([]), torch.eye(3, dtype=torch.float64).unsqueeze(0)
+    )

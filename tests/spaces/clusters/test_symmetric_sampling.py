@@ -3,9 +3,13 @@ from collections import Counter
 import pytest
 import torch
 
-from bostruct.spaces.clusters.point_groups import GROUPS, ROUND, operations
-from bostruct.spaces.clusters.symmetric_sampling import fitting, orbits
-from bostruct.testing import stream
+from bostruct.spaces.clusters.point_groups import (
+    POINT_GROUPS,
+    POLYHEDRAL_GROUPS,
+    group_operations,
+)
+from bostruct.spaces.clusters.symmetric_sampling import compatible_groups, sample_orbits
+from bostruct.testing import seeded_generator
 
 
 def positions(found, q):
@@ -15,7 +19,9 @@ def positions(found, q):
 
 def symmetric(P, numbers, group):
     """Return whether the group maps atoms onto equal ones."""
-    moved = (operations(group).unsqueeze(1) @ P.unsqueeze(-1)).squeeze(-1)  # [g, a, 3]
+    moved = (group_operations(group).unsqueeze(1) @ P.unsqueeze(-1)).squeeze(
+        -1
+    )  # [g, a, 3]
     D = (moved.unsqueeze(2) - P).norm(dim=-1)
     fits = (D < 1e-9) & (numbers.unsqueeze(1) == numbers)
     return bool((fits.sum(-1) == 1).all())
@@ -27,9 +33,9 @@ def symmetric(P, numbers, group):
 def test_structures_have_their_group(numbers):
     numbers = torch.tensor(numbers)
     n, a = 64, len(numbers)
-    found = orbits(n, numbers, stream(0))
-    assert found.place.shape == (n, a)
-    q = torch.randn(n, a, 3, generator=stream(1), dtype=torch.float64)
+    found = sample_orbits(n, numbers, seeded_generator(0))
+    assert found.orbit_index.shape == (n, a)
+    q = torch.randn(n, a, 3, generator=seeded_generator(1), dtype=torch.float64)
     P = positions(found, q)
     several = len(set(numbers.tolist())) > 1
     for row, group in enumerate(found.groups):
@@ -39,13 +45,15 @@ def test_structures_have_their_group(numbers):
 
 
 def test_every_group_that_fits_is_drawn():
-    found = orbits(600, torch.tensor([29] * 13), stream(0))
+    found = sample_orbits(600, torch.tensor([29] * 13), seeded_generator(0))
     seen = Counter(found.groups)
-    assert set(seen) == set(fitting((13,)))
+    assert set(seen) == set(compatible_groups((13,)))
     assert {"Ih", "Oh", "D5h", "Cs"} <= set(seen)
     assert max(seen.values()) < 4 * min(seen.values())
     assert "T" in seen
-    assert found.long.tolist() == [group not in ROUND for group in found.groups]
+    assert found.has_main_axis.tolist() == [
+        group not in POLYHEDRAL_GROUPS for group in found.groups
+    ]
 
 
 @pytest.mark.parametrize(
@@ -64,24 +72,24 @@ def test_every_group_that_fits_is_drawn():
     ],
 )
 def test_orbits_make_up_the_composition(counts, group, fits):
-    assert (group in fitting(counts)) == fits
+    assert (group in compatible_groups(counts)) == fits
 
 
 def test_small_groups_fit_everything():
-    assert {"Cs", "C6v"} <= set(fitting((3, 1, 7)))
-    assert set(fitting((240,))) == set(GROUPS)
+    assert {"Cs", "C6v"} <= set(compatible_groups((3, 1, 7)))
+    assert set(compatible_groups((240,))) == set(POINT_GROUPS)
 
 
 def test_depends_on_the_stream_alone():
     numbers = torch.tensor([79] * 3 + [29] * 6)
-    one, two = (orbits(7, numbers, stream(4)) for _ in range(2))
-    assert torch.equal(one.maps, two.maps)
-    assert torch.equal(one.place, two.place)
+    one, two = (sample_orbits(7, numbers, seeded_generator(4)) for _ in range(2))
+    assert torch.equal(one.operations, two.operations)
+    assert torch.equal(one.orbit_index, two.orbit_index)
     assert one.groups == two.groups
-    assert one.groups != orbits(7, numbers, stream(5)).groups
+    assert one.groups != sample_orbits(7, numbers, seeded_generator(5)).groups
 
 
 def test_none_are_none():
-    found = orbits(0, torch.tensor([29, 29]), stream(0))
-    assert found.maps.shape == (0, 2, 3, 3)
+    found = sample_orbits(0, torch.tensor([29, 29]), seeded_generator(0))
+    assert found.operations.shape == (0, 2, 3, 3)
     assert found.groups == ()

@@ -4,11 +4,11 @@ from ase.build import bulk, molecule
 from ase.cluster import Octahedron
 
 from bostruct.spaces.pools.duplicates import (
-    TOLERANCE,
-    equal,
-    find,
-    first_of,
-    signatures,
+    FINGERPRINT_TOLERANCE,
+    compute_fingerprints,
+    first_duplicate,
+    is_duplicate_pair,
+    matching_fingerprints,
 )
 from bostruct.structures import from_ase
 
@@ -35,15 +35,15 @@ ALL = [brass("Zn"), brass("Zn", "Zn"), molecule("C2H6"), Octahedron("Cu", 3)]
 @pytest.mark.parametrize("atoms", ALL)
 def test_signatures_do_not_depend_on_the_cell(atoms):
     both = from_ase([atoms, turned(atoms)])
-    S = signatures(both, both.numbers.unique())
+    S = compute_fingerprints(both, both.numbers.unique())
     torch.testing.assert_close(S[0], S[1])
 
 
 def test_finds_what_is_the_same():
     structures = from_ase([ALL[0], ALL[1], turned(ALL[0]), ALL[2], turned(ALL[2])])
-    S = signatures(structures, structures.numbers.unique())
-    assert first_of(S, lambda p: structures[p]).tolist() == [0, 1, 0, 3, 3]
-    assert find(S[2], S).tolist() == [0, 2]
+    S = compute_fingerprints(structures, structures.numbers.unique())
+    assert first_duplicate(S, lambda p: structures[p]).tolist() == [0, 1, 0, 3, 3]
+    assert matching_fingerprints(S[2], S).tolist() == [0, 2]
 
 
 def test_looks_closely_where_signatures_agree():
@@ -52,7 +52,7 @@ def test_looks_closely_where_signatures_agree():
     ethanol = [molecule("CH3CH2OH"), molecule("CH3OCH3")]
     structures = from_ase([near, far, *ethanol, turned(near)])
     S = torch.zeros(5, 8, dtype=torch.float64)
-    assert first_of(S, lambda p: structures[p]).tolist() == [0, 1, 2, 3, 0]
+    assert first_duplicate(S, lambda p: structures[p]).tolist() == [0, 1, 2, 3, 0]
 
 
 def test_a_structure_with_another_cell_or_length_is_another():
@@ -65,8 +65,8 @@ def test_a_structure_with_another_cell_or_length_is_another():
     def take(places):
         return s[places]
 
-    assert equal(take, 0, take, 0)
+    assert is_duplicate_pair(take, 0, take, 0)
     for other in (1, 2, 3):
-        assert not equal(take, 0, take, other)
-    S = signatures(s, s.numbers.unique())
-    assert (S[0] - S[1]).abs().max() > TOLERANCE
+        assert not is_duplicate_pair(take, 0, take, other)
+    S = compute_fingerprints(s, s.numbers.unique())
+    assert (S[0] - S[1]).abs().max() > FINGERPRINT_TOLERANCE

@@ -9,7 +9,7 @@ from ase.build import bulk, molecule
 from bostruct.errors import InputError, ShapeError
 from bostruct.spaces import Pool
 from bostruct.structures import Structures, from_ase
-from bostruct.testing import DiscreteContract, stream
+from bostruct.testing import DiscreteContract, seeded_generator
 
 
 def binaries():
@@ -55,14 +55,14 @@ def test_tells_duplicates(caplog):
     assert pool.size == len(pool) == len(ALL) - 5
     assert "5 of 14 structures are in the pool already" in caplog.text
     assert "'structure 2', which is 'structure 0'" in caplog.text
-    X = torch.cat(list(pool.chunks(3)))
+    X = torch.cat(list(pool.iter_members(3)))
     assert 12 not in X
     assert pool.canonical(torch.tensor([[12.0]])).item() == 1
-    assert pool.name(torch.tensor([[1.0]])) == ["structure 1"]
+    assert pool.names_at(torch.tensor([[1.0]])) == ["structure 1"]
 
 
 def test_distinct_is_taken_as_told():
-    pool = Pool(ALL, distinct=True)
+    pool = Pool(ALL, assume_distinct=True)
     assert pool.duplicates == []
     assert len(pool) == len(ALL)
 
@@ -70,7 +70,7 @@ def test_distinct_is_taken_as_told():
 def test_never_proposes_the_same_twice(pool):
     """Jumps from anywhere lead to all other places, and to no duplicate."""
     X = torch.arange(len(ALL)).double().repeat(100).unsqueeze(-1)
-    moved = pool.moves()["jump"](X, stream(0))
+    moved = pool.moves()["jump"](X, seeded_generator(0))
     assert set(moved.flatten().tolist()) == set(
         torch.cat(list(pool.chunks())).flatten().tolist()
     )
@@ -90,9 +90,9 @@ def test_a_large_pool_is_decoded_in_chunks():
         fixed=one.fixed.repeat(b),
         tags=one.tags.repeat(b),
     )
-    pool = Pool([*ALL], distinct=True)
-    assert pool.shelf.numbers.dtype == torch.uint8
-    large = type(pool.shelf).of([many])
+    pool = Pool([*ALL], assume_distinct=True)
+    assert pool.store.numbers.dtype == torch.uint8
+    large = type(pool.store).from_batches([many])
     assert sum(t.numel() * t.element_size() for t in vars(large).values()) < 4e6
     assert len(large.take(torch.arange(64))) == 64
 
@@ -142,6 +142,6 @@ def test_refuses_strangers(pool):
 
 
 def test_does_not_contain_places_between():
-    pool = Pool(ALL, distinct=True)
+    pool = Pool(ALL, assume_distinct=True)
     X = torch.tensor([[-1.0], [0.0], [0.5], [13.0], [14.0], [np.nan]])
     assert pool.contains(X).tolist() == [False, True, False, True, False, False]

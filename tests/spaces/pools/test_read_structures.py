@@ -20,7 +20,7 @@ SALT = Structure(Lattice.cubic(4), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3])
 
 def everything(source):
     names, formulas = [], []
-    for called, part in read_structures.read(source):
+    for called, part in read_structures.iter_structures(source):
         assert len(called) == len(part)
         names += called
         formulas += part.formulas()
@@ -53,7 +53,7 @@ def test_reads_files(tmp_path):
 
 def test_comes_in_batches(monkeypatch):
     monkeypatch.setattr(read_structures, "BATCH", 2)
-    parts = [part for _, part in read_structures.read([COPPER] * 5)]
+    parts = [part for _, part in read_structures.iter_structures([COPPER] * 5)]
     assert [len(part) for part in parts] == [2, 2, 1]
     assert torch.equal(parts[2].cell[0], from_ase(COPPER).cell[0])
 
@@ -64,14 +64,14 @@ def test_a_batch_is_handed_on_in_slices(monkeypatch):
     monkeypatch.setattr(Structures, "split", None)
     batch = from_ase([COPPER, WATER, COPPER])
     batch = replace(batch, energy=torch.zeros(3, dtype=torch.float64))
-    parts = list(read_structures.read(batch))
+    parts = list(read_structures.iter_structures(batch))
     assert [names for names, _ in parts] == [
         ["structure 0", "structure 1"],
         ["structure 2"],
     ]
     assert [part.formulas() for _, part in parts] == [["Cu", "H2O"], ["Cu"]]
     assert all(part.energy is None for _, part in parts)
-    assert list(read_structures.read(batch[:0])) == []
+    assert list(read_structures.iter_structures(batch[:0])) == []
 
 
 def test_refuses_by_name(tmp_path):

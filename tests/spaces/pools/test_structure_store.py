@@ -3,7 +3,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.constraints import FixAtoms
 
-from bostruct.spaces.pools.structure_store import Shelf
+from bostruct.spaces.pools.structure_store import StructureStore
 from bostruct.structures import from_ase
 
 SLAB = fcc111("Cu", (1, 1, 3), vacuum=5)
@@ -14,7 +14,7 @@ ALL = [bulk("Cu"), SLAB, molecule("H2O"), Atoms("Og")]
 
 def test_takes_what_was_put():
     structures = from_ase(ALL)
-    shelf = Shelf.of([structures[[0, 1]], structures[[2, 3]]])
+    shelf = StructureStore.from_batches([structures[[0, 1]], structures[[2, 3]]])
     assert len(shelf) == 4
     assert shelf.counts.tolist() == [1, 3, 3, 1]
     places = torch.tensor([3, 1, 1, 0, 2])
@@ -26,7 +26,7 @@ def test_takes_what_was_put():
 
 
 def test_an_atom_takes_thirty_bytes():
-    shelf = Shelf.of([from_ase([bulk("Cu") * (5, 5, 4)] * 20)])
+    shelf = StructureStore.from_batches([from_ase([bulk("Cu") * (5, 5, 4)] * 20)])
     tensors = vars(shelf).values()
     held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     assert held < 20 * (30 * 100 + 100)

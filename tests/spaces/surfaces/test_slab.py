@@ -9,14 +9,14 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixedPlane
 
 from bostruct.errors import InputError, SpaceError
-from bostruct.spaces.surfaces.periodic_plane import Plane
+from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane
 from bostruct.spaces.surfaces.slab import (
-    check_apart,
+    available_height,
     check_images,
-    digest,
-    heights,
-    read,
-    room,
+    check_region,
+    check_slab_overlaps,
+    read_slab,
+    slab_digest,
 )
 from bostruct.structures import from_ase
 
@@ -28,19 +28,23 @@ def slab():
 
 
 def test_fixes_all_atoms_unless_told_otherwise():
-    assert read(slab()).fixed.all()
+    assert read_slab(slab()).fixed.all()
     some = slab()
     some.set_constraint(FixAtoms(mask=some.get_tags() == 2))
-    assert read(some).fixed.tolist() == [True] * 4 + [False] * 4
+    assert read_slab(some).fixed.tolist() == [True] * 4 + [False] * 4
     none = slab()
     none.set_constraint(FixAtoms(indices=[]))
-    assert not read(none).fixed.any()
+    assert not read_slab(none).fixed.any()
 
 
 def test_reads_files(tmp_path):
     path = tmp_path / "slab.extxyz"
     slab().write(path)
-    assert digest(read(path)) == digest(read(str(path))) == digest(read(slab()))
+    assert (
+        slab_digest(read_slab(path))
+        == slab_digest(read_slab(str(path)))
+        == slab_digest(read_slab(slab()))
+    )
 
 
 def test_energies_are_dropped():
@@ -48,7 +52,7 @@ def test_energies_are_dropped():
     atoms.calc = EMT()
     atoms.get_forces()
     assert from_ase(atoms).energy is not None
-    assert read(atoms).energy is None
+    assert read_slab(atoms).energy is None
 
 
 def sideways():
@@ -84,19 +88,19 @@ def sliding():
 )
 def test_refuses(given, match):
     with pytest.raises(InputError, match=match):
-        read(given)
+        read_slab(given)
 
 
 def test_refuses_files_that_are_no_structures(tmp_path):
     path = tmp_path / "slab.xyz"
     path.write_text("nonsense")
     with pytest.raises(InputError, match="must be a file that ASE can read"):
-        read(path)
+        read_slab(path)
 
 
 def test_a_region_is_two_heights():
-    assert heights((0, 6)) == (0.0, 6.0)
-    assert heights([-2.5, np.float64(3)]) == (-2.5, 3.0)
+    assert check_region((0, 6)) == (0.0, 6.0)
+    assert check_region([-2.5, np.float64(3)]) == (-2.5, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ def test_a_region_is_two_heights():
 )
 def test_refuses_regions(given):
     with pytest.raises(InputError, match="`region` must be two heights in Å"):
-        heights(given)
+        check_region(given)
 
 
 def test_a_digest_ignores_the_last_digits_only():
@@ -114,23 +118,25 @@ def test_a_digest_ignores_the_last_digits_only():
     same.positions += 1e-9
     moved.positions[3, 0] += 1e-3
     tagged.set_tags(0)
-    assert digest(read(one)) == digest(read(same))
-    found = {digest(read(atoms)) for atoms in (one, moved, tagged)}
+    assert slab_digest(read_slab(one)) == slab_digest(read_slab(same))
+    found = {slab_digest(read_slab(atoms)) for atoms in (one, moved, tagged)}
     assert len(found) == 3
 
 
 def plane_of(atoms):
-    return Plane.of(torch.from_numpy(np.asarray(atoms.cell)))
+    return PeriodicPlane.from_cell(torch.from_numpy(np.asarray(atoms.cell)))
 
 
 def test_the_room_above_a_slab():
     atoms = slab()
-    assert room(read(atoms), plane_of(atoms), 2.5) == pytest.approx(8)
+    assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == pytest.approx(8)
     atoms.pbc = True  # then the next slab must not be touched
-    assert room(read(atoms), plane_of(atoms), 2.5) == pytest.approx(13.5)
+    assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == pytest.approx(
+        13.5
+    )
     atoms = fcc100("Au", (2, 2, 2))
     atoms.cell[2] = 0
-    assert room(read(atoms), plane_of(atoms), 2.5) == math.inf
+    assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == math.inf
 
 
 def test_atoms_keep_away_from_their_images():
@@ -142,8 +148,8 @@ def test_atoms_keep_away_from_their_images():
 
 def test_refuses_slabs_with_close_atoms():
     atoms = slab()
-    check_apart(read(atoms), plane_of(atoms), torch.full((8, 8), 2.8))
+    check_slab_overlaps(read_slab(atoms), plane_of(atoms), torch.full((8, 8), 2.8))
     atoms.positions[0] += 2 * atoms.cell[0] + [0, 0, 1.9]
     match = r"atoms 0 \(Au\) and 4 \(Au\) 2.80 Å apart, got .* smaller `minimum_dist"
     with pytest.raises(InputError, match=match):
-        check_apart(read(atoms), plane_of(atoms), torch.full((8, 8), 2.8))
+        check_slab_overlaps(read_slab(atoms), plane_of(atoms), torch.full((8, 8), 2.8))

@@ -12,7 +12,7 @@ from ase.optimize import BFGS
 from bostruct.errors import InputError, ShapeError, SpaceError
 from bostruct.spaces import Surface
 from bostruct.structures import from_ase, to_ase
-from bostruct.testing import SpaceContract, stream
+from bostruct.testing import SpaceContract, seeded_generator
 
 
 def gold(size=(3, 3, 2), free=0, vacuum=8.0):
@@ -53,7 +53,7 @@ SURFACES = {
     "CO on a slab with free atoms": lambda: Surface(gold((2, 2, 3), free=1), "CO"),
     "reconstruction": lambda: Surface(gold((2, 3, 3), free=2)),
     "alloying": lambda: Surface(skewed(), "Ni2Au"),
-    "cluster on a support": lambda: Surface(sheet(), "Au3Cu4", closeness=0.6),
+    "cluster on a support": lambda: Surface(sheet(), "Au3Cu4", min_distance_factor=0.6),
     "turned": lambda: Surface(upside_down(), "Ni3"),
     "stepped": lambda: Surface(stepped(), "Ni2"),
     "region": lambda: Surface(gold(), "Cu4", region=(1, 2.5)),
@@ -61,7 +61,7 @@ SURFACES = {
         Atoms("Ar4", [[0, 0, 0], [1.1, 0, 0], [0, 1.1, 0], [1.1, 1.1, 0]],
               cell=[2.2, 2.2, 0], pbc=(1, 1, 0)),
         "Ar3",
-        radii={"Ar": 0.56},
+        atomic_radii={"Ar": 0.56},
     ),
 }  # fmt: skip
 
@@ -100,9 +100,9 @@ def test_structures_are_slab_then_formula():
     space = Surface(gold((2, 2, 3), free=1), "CO")
     assert space.dimension == 3 * (4 + 2)
     assert space.numbers.tolist() == [79] * 12 + [6, 8]
-    assert space.radii.tolist() == pytest.approx([1.36] * 12 + [0.76, 0.66])
-    assert space.free.tolist() == [8, 9, 10, 11, 12, 13]
-    made = space.decode(space.sample(2, stream(0)))
+    assert space.atomic_radii.tolist() == pytest.approx([1.36] * 12 + [0.76, 0.66])
+    assert space.free_indices.tolist() == [8, 9, 10, 11, 12, 13]
+    made = space.decode(space.sample(2, seeded_generator(0)))
     assert made.numbers.tolist() == space.numbers.tolist() * 2
     assert made.fixed.tolist() == ([True] * 8 + [False] * 6) * 2
     assert made.tags.tolist() == ([3] * 4 + [2] * 4 + [1] * 4 + [0, 0]) * 2
@@ -110,10 +110,10 @@ def test_structures_are_slab_then_formula():
 
 
 def test_fixed_atoms_never_move(surface):
-    X = surface.sample(6, stream(0))
+    X = surface.sample(6, seeded_generator(0))
     slab = surface.slab
     for move in [None, *surface.moves().values()]:
-        moved = X if move is None else move(X, stream(1))
+        moved = X if move is None else move(X, seeded_generator(1))
         made = surface.decode(moved)
         at = made.positions.reshape(6, -1, 3)[:, : len(slab.numbers)][:, slab.fixed]
         assert torch.equal(at, slab.positions[slab.fixed].expand(6, -1, -1))
@@ -124,8 +124,8 @@ def test_fixed_atoms_never_move(surface):
 
 def test_all_atoms_keep_their_distance(surface):
     """As ASE measures it, with images, for samples and after every move."""
-    X = surface.sample(8, stream(0))
-    every = [X, *(move(X, stream(1)) for move in surface.moves().values())]
+    X = surface.sample(8, seeded_generator(0))
+    every = [X, *(move(X, seeded_generator(1)) for move in surface.moves().values())]
     order = surface.order.tolist()
     for images in every:
         for atoms in to_ase(surface.decode(images)):
@@ -135,9 +135,9 @@ def test_all_atoms_keep_their_distance(surface):
 
 
 def test_atoms_stay_in_the_region(surface):
-    X = surface.sample(16, stream(0))
+    X = surface.sample(16, seeded_generator(0))
     low, high = surface.region
-    every = [X, *(move(X, stream(1)) for move in surface.moves().values())]
+    every = [X, *(move(X, seeded_generator(1)) for move in surface.moves().values())]
     every += [surface.project(3 * X - 20), surface.project(3 * X + 20)]
     for moved in every:
         found = heights(surface, moved)
@@ -147,7 +147,7 @@ def test_atoms_stay_in_the_region(surface):
 
 def test_what_is_put_on_touches(surface):
     """Atoms hold on to the surface, or to others that do."""
-    X = surface.sample(16, stream(0))
+    X = surface.sample(16, seeded_generator(0))
     reach = 1.3 * surface.bond
     f = len(surface.free)
     order = surface.order.tolist()
@@ -160,12 +160,14 @@ def test_what_is_put_on_touches(surface):
 def test_the_slab_is_inside_its_own_reconstructions():
     space = SURFACES["reconstruction"]()
     X = space.encode(space.slab)
-    assert torch.equal(free_atoms(space, X)[0], space.slab.positions[space.free])
+    assert torch.equal(
+        free_atoms(space, X)[0], space.slab.positions[space.free_indices]
+    )
     assert space.contains(X).all()
 
 
 def test_samples_are_not_all_alike(ni5):
-    X = ni5.sample(32, stream(0))
+    X = ni5.sample(32, seeded_generator(0))
     assert ni5.same(X.unsqueeze(1), X.unsqueeze(0)).sum() <= 34
     layers = heights(ni5, X).amax(1)
     assert layers.min() < 2.4  # flat
@@ -174,11 +176,11 @@ def test_samples_are_not_all_alike(ni5):
 
 def test_reconstructions_are_shaken_or_rebuilt():
     space = SURFACES["reconstruction"]()
-    X = space.sample(32, stream(0))
+    X = space.sample(32, seeded_generator(0))
     far = (X - space.encode(space.slab)).reshape(32, -1, 3).norm(dim=-1)
     near = far.amax(1) < 0.8  # what is rebuilt has an atom somewhere else
     assert 6 < near.sum() < 26
-    assert space.same(X, space.encode(space.slab)).sum() < 16
+    assert space.is_duplicate(X, space.encode(space.slab)).sum() < 16
 
 
 def test_contains_the_region_and_its_border(ni5):
@@ -206,7 +208,7 @@ def test_contains_no_atoms_close_to_an_image():
 
 def test_nothing_is_wrapped_while_relaxing(ni5):
     """Steps of a relaxation must not jump by a lattice vector."""
-    X = ni5.sample(4, stream(0))
+    X = ni5.sample(4, seeded_generator(0))
     far = (free_atoms(ni5, X) + 3 * ni5.slab.cell[0, 0]).flatten(1)
     assert ni5.contains(far).all()
     assert ni5.same(X, far).all()
@@ -215,7 +217,7 @@ def test_nothing_is_wrapped_while_relaxing(ni5):
 
 
 def test_same_ignores_what_maps_the_slab_onto_itself(ni5):
-    X = ni5.sample(6, stream(0))
+    X = ni5.sample(6, seeded_generator(0))
     P = free_atoms(ni5, X)
     step = ni5.slab.cell[0] / 3
     turn = torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]).double()
@@ -246,36 +248,38 @@ def test_same_tells_sites_apart():
         images.append(atoms)
     space = Surface(slab, "O")
     X = space.encode(from_ase(images))
-    assert torch.equal(space.same(X[:, None], X), torch.eye(4, dtype=torch.bool))
+    assert torch.equal(
+        space.is_duplicate(X[:, None], X), torch.eye(4, dtype=torch.bool)
+    )
     with pytest.raises(InputError, match="`scale` must be positive"):
-        space.same(X, X, scale=-1)
+        space.is_duplicate(X, X, tolerance_scale=-1)
 
 
 def test_same_sees_unlike_atoms():
     space = Surface(gold(), "NiCu")
-    X = space.sample(6, stream(0))
+    X = space.sample(6, seeded_generator(0))
     other = free_atoms(space, X)[:, [1, 0]].flatten(1)
-    assert space.same(X, other).sum() <= 1
+    assert space.is_duplicate(X, other).sum() <= 1
 
 
 def test_encodes_atoms_in_any_order_and_image():
     space = Surface(gold((2, 2, 3), free=1), "CuC")
-    X = space.sample(3, stream(0))
+    X = space.sample(3, seeded_generator(0))
     images = to_ase(space.decode(X))
-    order = torch.randperm(14, generator=stream(0)).tolist()
+    order = torch.randperm(14, generator=seeded_generator(0)).tolist()
     shuffled = [atoms[order] for atoms in images]
     for atoms in shuffled:
         atoms.positions[4] += 2 * atoms.cell[0] - atoms.cell[1]
         atoms.wrap()
         atoms.set_constraint()
     Y = space.encode(from_ase(shuffled))
-    assert space.same(X, Y).all()
+    assert space.is_duplicate(X, Y).all()
     assert space.contains(Y).all()
     assert space.decode(Y).numbers.tolist() == space.numbers.tolist() * 3
 
 
 def test_round_trip_through_ase(surface):
-    X = surface.sample(3, stream(0))
+    X = surface.sample(3, seeded_generator(0))
     images = to_ase(surface.decode(X))
     assert images[0].constraints or not surface.slab.fixed.any()
     torch.testing.assert_close(surface.encode(from_ase(images)), X)
@@ -283,7 +287,7 @@ def test_round_trip_through_ase(surface):
 
 def changed(**changes):
     space = Surface(gold(), "NiCu")
-    atoms = to_ase(space.decode(space.sample(1, stream(0))))[0]
+    atoms = to_ase(space.decode(space.sample(1, seeded_generator(0))))[0]
     if "symbols" in changes:
         atoms.symbols[-1] = changes["symbols"]
     if "fixed" in changes:
@@ -350,8 +354,10 @@ def test_moves_suit_the_surface():
 
 def test_permuting_exchanges_adsorbates_with_the_slab():
     space = SURFACES["alloying"]()
-    X = space.sample(32, stream(0))
-    low = heights(space, space.moves()["permute"](X, stream(1)))[:, 6:8].amin(1)
+    X = space.sample(32, seeded_generator(0))
+    low = heights(space, space.moves()["permute"](X, seeded_generator(1)))[:, 6:8].amin(
+        1
+    )
     assert (low < 0.5).any()
     assert (heights(space, X)[:, 6:8] > 0.5).all()
 
@@ -369,15 +375,15 @@ def test_description_is_canonical(ni5):
         Surface(gold(free=1), "Ni5"),
         Surface(moved, "Ni5"),
         Surface(gold(), "Ni5", region=(0, 4)),
-        Surface(gold(), "Ni5", minimum_distance={"Au-Ni": 2.0}),
-        Surface(gold(), "Ni5", radii={"Ni": 1.2}),
+        Surface(gold(), "Ni5", min_distance={"Au-Ni": 2.0}),
+        Surface(gold(), "Ni5", atomic_radii={"Ni": 1.2}),
     ]
     assert all(one != other.description() for other in others)
     assert one == Surface(gold(), "Ni5").description()
 
 
 def test_what_is_kept_for_a_device_does_not_travel(ni5):
-    ni5.decode(ni5.sample(1, stream(0)).float())
+    ni5.decode(ni5.sample(1, seeded_generator(0)).float())
     copy = pickle.loads(pickle.dumps(ni5))
     assert "_kept" in vars(ni5)
     assert "_kept" not in vars(copy)
@@ -465,21 +471,21 @@ def test_refuses(slab, formula, options, error, match):
 def test_says_when_sampling_fails(ni5, monkeypatch):
     monkeypatch.setattr("bostruct.spaces.surfaces.surface.PATIENCE", 0)
     with pytest.raises(SpaceError, match="`region` must hold"):
-        ni5.sample(1, stream(0))
+        ni5.sample(1, seeded_generator(0))
     with pytest.raises(InputError, match="`n` must be an integer of at least 0"):
-        ni5.sample(-1, stream(0))
+        ni5.sample(-1, seeded_generator(0))
 
 
 def test_follows_the_device(device):
     space = SURFACES["alloying"]()
-    X = space.sample(8, stream(0))
+    X = space.sample(8, seeded_generator(0))
     there = X.to(device)
     assert space.decode(there).device.type == device.type
     assert space.contains(there).all()
-    assert space.same(there, there).all()
+    assert space.is_duplicate(there, there).all()
     torch.testing.assert_close(space.encode(space.decode(there)).cpu(), X)
     for move in space.moves().values():
-        assert space.contains(move(there, stream(1))).all()
+        assert space.contains(move(there, seeded_generator(1))).all()
 
 
 @pytest.mark.slow
@@ -487,7 +493,7 @@ def test_samples_lie_in_the_funnels():
     """Relaxing 20 samples of Ni5 on Au(100) finds the most stable structure."""
     space = Surface(fcc100("Au", (3, 3, 2), vacuum=7.0), "Ni5")
     found = []
-    for atoms in to_ase(space.decode(space.sample(20, stream(0)))):
+    for atoms in to_ase(space.decode(space.sample(20, seeded_generator(0)))):
         atoms.calc = EMT()
         BFGS(atoms, logfile=None).run(fmax=0.05, steps=300)
         found.append(atoms.get_potential_energy())

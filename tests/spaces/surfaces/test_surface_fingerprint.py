@@ -1,10 +1,10 @@
 import torch
 
-from bostruct.spaces.surfaces.periodic_plane import Plane
-from bostruct.spaces.surfaces.surface_fingerprint import surroundings
-from bostruct.testing import stream
+from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane
+from bostruct.spaces.surfaces.surface_fingerprint import environment_fingerprint
+from bostruct.testing import seeded_generator
 
-PLANE = Plane.of(torch.diag(torch.tensor([6.0, 6.0, 20])).double())
+PLANE = PeriodicPlane.from_cell(torch.diag(torch.tensor([6.0, 6.0, 20])).double())
 SQUARE = torch.tensor([[0.0, 0, 0], [3, 0, 0], [0, 3, 0], [3, 3, 0]]).double()
 NUMBERS = torch.tensor([28, 28, 47, 79, 79, 79, 79])
 
@@ -14,7 +14,7 @@ def on_square(*places):
 
 
 def seen(Q):
-    return surroundings(Q, 3, NUMBERS, PLANE, 7.0)
+    return environment_fingerprint(Q, 3, NUMBERS, PLANE, 7.0)
 
 
 def test_surroundings_ignore_how_a_structure_is_written():
@@ -44,7 +44,7 @@ def test_surroundings_see_differences():
 
 
 def test_surroundings_in_portions(monkeypatch):
-    Q = torch.rand(2, 5, 7, 3, generator=stream(0), dtype=torch.float64) * 6
+    Q = torch.rand(2, 5, 7, 3, generator=seeded_generator(0), dtype=torch.float64) * 6
     whole = seen(Q)
     assert whole.shape[:2] == (2, 5)
     torch.testing.assert_close(whole[1, 3], seen(Q[1, 3]))

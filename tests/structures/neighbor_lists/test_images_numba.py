@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bostruct.structures.neighbor_lists.images_numba import fill
+from bostruct.structures.neighbor_lists.images_numba import fill_neighbors
 
 
 def run(P, cell, copies, cutoff, k, still=None):
@@ -12,7 +12,7 @@ def run(P, cell, copies, cutoff, k, still=None):
     start = np.array([0, len(P)])
     inverse = np.linalg.pinv(cell)[None]
     still = np.zeros(len(P), bool) if still is None else np.array(still)
-    fill(
+    fill_neighbors(
         P,
         start,
         cell[None],

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bostruct.errors import InputError
-from bostruct.structures import Structures, all_pairs, from_ase, neighbors
+from bostruct.structures import Structures, all_pairs, build_neighbor_list, from_ase
 
 MODULE = importlib.import_module("bostruct.structures.neighbor_lists.neighbor_list")
 
@@ -55,7 +55,7 @@ def test_agrees_with_ase(seed, boundaries, cutoff):
     images = [molecule("C2H6")]
     for pbc in boundaries:
         images.append(scatter(rng, rng.integers(1, 9), rng.uniform(1.5, 6), pbc))
-    found = neighbors(from_ase(images), cutoff)
+    found = build_neighbor_list(from_ase(images), cutoff)
     assert listed(found) == reference(images, cutoff)
 
 
@@ -72,7 +72,7 @@ def test_bins_agree_with_ase(monkeypatch, pbc, chunk):
     large = Atoms(numbers=[29] * 300, positions=places, cell=cell, pbc=pbc)
     images = [molecule("H2O"), large, bulk("Cu"), large[:200], Atoms("H")]
     for cutoff in (1.0, 3.0, 7.5):
-        found = neighbors(from_ase(images), cutoff)
+        found = build_neighbor_list(from_ase(images), cutoff)
         assert listed(found) == reference(images, cutoff)
 
 
@@ -85,17 +85,19 @@ def test_atoms_on_the_border():
         Atoms("Cu", cell=[3, 3, 3], pbc=True),
     ]
     for cutoff in (3.0, np.nextafter(3.0, 4.0), 4.0, 4.000001):
-        found = neighbors(from_ase(images), cutoff)
+        found = build_neighbor_list(from_ase(images), cutoff)
         assert listed(found) == reference(images, cutoff)
-    assert len(neighbors(from_ase(images[1]), 3.0)) == 0
-    assert len(neighbors(from_ase(images[1]), 3.0001)) == 2
+    assert len(build_neighbor_list(from_ase(images[1]), 3.0)) == 0
+    assert len(build_neighbor_list(from_ase(images[1]), 3.0001)) == 2
 
 
 def test_far_flung_atoms():
     rng = np.random.default_rng(0)
     places = np.concatenate([rng.normal(size=(150, 3)), 1e7 + rng.normal(size=(2, 3))])
     atoms = Atoms(numbers=[1] * 152, positions=places)
-    assert listed(neighbors(from_ase(atoms), 1.0)) == reference([atoms[:150]], 1.0) + [
+    assert listed(build_neighbor_list(from_ase(atoms), 1.0)) == reference(
+        [atoms[:150]], 1.0
+    ) + [
         (i, j, (0, 0, 0))
         for i, j in ((150, 151), (151, 150))
         if np.linalg.norm(places[150] - places[151]) < 1
@@ -104,10 +106,10 @@ def test_far_flung_atoms():
 
 def test_sorted_and_complete():
     batch = from_ase([bulk("Cu") * (2, 1, 1), molecule("CH4"), bulk("Si")])
-    found = neighbors(batch, 4.0)
+    found = build_neighbor_list(batch, 4.0)
     assert (found.center.diff() >= 0).all()
-    assert torch.equal(found.structure, batch.index[found.center])
-    assert torch.equal(found.structure, batch.index[found.other])
+    assert torch.equal(found.structure_index, batch.index[found.center])
+    assert torch.equal(found.structure_index, batch.index[found.neighbor])
     assert found.shift.dtype == batch.dtype
     length = found.vectors(batch.positions, batch.cell).norm(dim=-1)
     assert (length < 4.0).all()
@@ -116,7 +118,10 @@ def test_sorted_and_complete():
 
 def test_half_holds_each_pair_once():
     batch = from_ase([bulk("Cu") * (2, 1, 1), molecule("CH4"), bulk("Si")])
-    whole, half = neighbors(batch, 5.0), neighbors(batch, 5.0, half=True)
+    whole, half = (
+        build_neighbor_list(batch, 5.0),
+        build_neighbor_list(batch, 5.0, half=True),
+    )
     once = listed(half)
     back = [(j, i, tuple(-s for s in shift)) for i, j, shift in once]
     assert sorted(once + back) == listed(whole)
@@ -125,11 +130,11 @@ def test_half_holds_each_pair_once():
 def test_vectors_are_differentiable():
     """In positions and cell, against central differences."""
     batch = from_ase([molecule("CH4"), bulk("Si", cubic=True)])
-    found = neighbors(batch, 3.0)
+    found = build_neighbor_list(batch, 3.0)
     positions = batch.positions.clone().requires_grad_()
     cell = batch.cell.clone().requires_grad_()
     assert torch.autograd.gradcheck(found.vectors, (positions, cell))
-    single = neighbors(from_ase(molecule("CH4")), 3.0)
+    single = build_neighbor_list(from_ase(molecule("CH4")), 3.0)
     assert not single.periodic
     assert torch.autograd.gradcheck(single.vectors, (positions[:5], cell[:1]))
 
@@ -137,14 +142,14 @@ def test_vectors_are_differentiable():
 @pytest.mark.parametrize("images", [[molecule("CH4"), Atoms("H")], [bulk("Si")]])
 def test_padded_table_holds_the_list(images):
     batch = from_ase(images)
-    found = neighbors(batch, 3.0)
-    other, shift, mask = found.padded()
+    found = build_neighbor_list(batch, 3.0)
+    other, shift, mask = found.to_padded()
     n = len(batch.numbers)
     assert other.shape == mask.shape == shift.shape[:2]
     assert other.shape[0] == n
     center = torch.arange(n).unsqueeze(-1).expand_as(other)
     assert torch.equal(center[mask], found.center)
-    assert torch.equal(other[mask], found.other)
+    assert torch.equal(other[mask], found.neighbor)
     assert torch.equal(shift[mask], found.shift)
     assert torch.equal(other[~mask], center[~mask])
     assert (shift[~mask] == 0).all()
@@ -152,15 +157,15 @@ def test_padded_table_holds_the_list(images):
 
 def test_lonely_atoms():
     batch = from_ase([Atoms("H"), Atoms("He")])
-    found = neighbors(batch, 3.0)
+    found = build_neighbor_list(batch, 3.0)
     assert len(found) == 0
-    other, shift, mask = found.padded()
+    other, shift, mask = found.to_padded()
     assert other.shape == (2, 1)
     assert shift.shape == (2, 1, 3)
     assert not mask.any()
-    nothing = neighbors(batch[[]], 3.0)
+    nothing = build_neighbor_list(batch[[]], 3.0)
     assert len(nothing) == 0
-    assert nothing.padded()[0].shape == (0, 1)
+    assert nothing.to_padded()[0].shape == (0, 1)
 
 
 def test_large_ragged_batch():
@@ -173,10 +178,10 @@ def test_large_ragged_batch():
     ]
     images += [bulk("Cu") * (i, 1, 1) for i in range(1, 6)]
     batch = from_ase(images)
-    together = neighbors(batch, 4.0)
-    counts = torch.bincount(together.structure, minlength=len(batch))
+    together = build_neighbor_list(batch, 4.0)
+    counts = torch.bincount(together.structure_index, minlength=len(batch))
     for i in range(0, len(batch), 17):
-        alone = neighbors(batch[i], 4.0)
+        alone = build_neighbor_list(batch[i], 4.0)
         assert counts[i] == len(alone)
     assert listed(together) == reference(images, 4.0)
 
@@ -184,7 +189,7 @@ def test_large_ragged_batch():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_follows_its_input(dtype):
     batch = from_ase(bulk("Cu", cubic=True), dtype=dtype)
-    found = neighbors(batch, 3.0)
+    found = build_neighbor_list(batch, 3.0)
     assert len(found) == 4 * 12
     assert found.shift.dtype == dtype
 
@@ -192,14 +197,14 @@ def test_follows_its_input(dtype):
 @pytest.mark.parametrize("cutoff", [0.0, -1.0, float("nan"), float("inf")])
 def test_refuses(cutoff):
     with pytest.raises(InputError, match="`cutoff` must be positive and finite"):
-        neighbors(from_ase(molecule("H2")), cutoff)
+        build_neighbor_list(from_ase(molecule("H2")), cutoff)
 
 
 @pytest.mark.gpu
 def test_agrees_on_a_gpu():
     images = [bulk("Cu") * (3, 3, 3), molecule("CH4"), bulk("Cu") * (6, 6, 6)]
     batch: Structures = from_ase(images, device="cuda")
-    assert listed(neighbors(batch, 5.0)) == reference(images, 5.0)
+    assert listed(build_neighbor_list(batch, 5.0)) == reference(images, 5.0)
 
 
 def test_all_pairs_are_the_neighbors_within_any_distance():
@@ -207,7 +212,7 @@ def test_all_pairs_are_the_neighbors_within_any_distance():
     images = [Atoms("Cu5", rng.normal(size=(5, 3)) * 2) for _ in range(3)]
     structures = from_ase(images)
     others = all_pairs(structures)
-    found = neighbors(structures, 100.0).padded()[0]
+    found = build_neighbor_list(structures, 100.0).to_padded()[0]
     assert torch.equal(others.sort(-1).values, found.sort(-1).values)
 
 

@@ -10,7 +10,7 @@ from ase.build import bulk, fcc100
 from ase.neighborlist import neighbor_list
 
 from bostruct.errors import InputError
-from bostruct.structures import from_ase, neighbors, table
+from bostruct.structures import build_neighbor_list, from_ase, neighbor_table
 
 MODULE = importlib.import_module("bostruct.structures.neighbor_lists.table_numba")
 CUTOFF = 4.3
@@ -48,29 +48,31 @@ def test_equals_that_of_ase(name):
     expected = sorted(
         (int(a), int(b), *map(int, s)) for a, b, s in zip(i, j, S, strict=True)
     )
-    assert pairs(*table(from_ase(atoms), CUTOFF)) == expected
+    assert pairs(*neighbor_table(from_ase(atoms), CUTOFF)) == expected
 
 
 def test_a_ragged_batch_is_one_after_the_other():
     structures = from_ase(list(cases().values()))
-    assert pairs(*table(structures, CUTOFF)) == pairs(
-        *neighbors(structures, CUTOFF).padded()
+    assert pairs(*neighbor_table(structures, CUTOFF)) == pairs(
+        *build_neighbor_list(structures, CUTOFF).to_padded()
     )
 
 
 def test_large_structures_are_sorted_into_bins(monkeypatch):
     structures = from_ase(list(cases().values()))
-    expected = pairs(*table(structures, CUTOFF))
+    expected = pairs(*neighbor_table(structures, CUTOFF))
     monkeypatch.setattr(MODULE, "LARGEST", 3)
-    assert pairs(*table(structures, CUTOFF)) == expected
+    assert pairs(*neighbor_table(structures, CUTOFF)) == expected
 
 
 def test_unused_places_point_at_the_atom_itself():
-    other, shift, mask = table(from_ase(Atoms("Cu3", np.diag([0, 2, 40.0]))), CUTOFF)
+    other, shift, mask = neighbor_table(
+        from_ase(Atoms("Cu3", np.diag([0, 2, 40.0]))), CUTOFF
+    )
     assert other[~mask].tolist() == [2]
     assert not shift[~mask].any()
 
 
 def test_the_cutoff_must_be_positive():
     with pytest.raises(InputError, match="`cutoff` must be positive"):
-        table(from_ase(Atoms("Cu2", [[0, 0, 0], [0, 0, 2]])), 0.0)
+        neighbor_table(from_ase(Atoms("Cu2", [[0, 0, 0], [0, 0, 2]])), 0.0)

@@ -12,8 +12,14 @@ from linear_operator import to_linear_operator
 
 from bostruct.errors import ShapeError
 from bostruct.spaces import Composition
-from bostruct.surrogates import Believing, Conditioned, LocalGP, Properties, condition
-from bostruct.surrogates.botorch_models.posterior import JITTER
+from bostruct.surrogates import (
+    ConditionedModel,
+    IndependentProperties,
+    KrigingBelieverModel,
+    LocalGP,
+    condition_on_observations,
+)
+from bostruct.surrogates.botorch_models.posterior import RELATIVE_JITTER
 
 NOISE = 0.04  # eV²
 CLOSE = 1e-8  # the update adds JITTER to the variance of what it is told
@@ -62,7 +68,7 @@ def moments(model, x, **arguments):
 def test_equals_the_closed_form():
     x, X, Y = random(4, 3), random(5, 3, seed=1), random(5, 1, seed=2)
     noise = random(5, seed=3).abs() + 0.01
-    mean, C = moments(condition(Prior(), X, Y, noise), x)
+    mean, C = moments(condition_on_observations(Prior(), X, Y, noise), x)
     expected = closed_form(x, X, Y.squeeze(-1), noise)
     torch.testing.assert_close(mean, expected[0], rtol=0, atol=CLOSE)
     torch.testing.assert_close(C, expected[1], rtol=0, atol=CLOSE)
@@ -70,7 +76,7 @@ def test_equals_the_closed_form():
 
 def test_batches_are_independent():
     x, X, Y = random(3, 2, 3), random(3, 4, 3, seed=1), random(3, 4, 1, seed=2)
-    mean, C = moments(condition(Prior(), X, Y), x)
+    mean, C = moments(condition_on_observations(Prior(), X, Y), x)
     assert C.shape == (3, 2, 2)
     for k in range(3):
         noise = torch.full((4,), NOISE, dtype=torch.float64)
@@ -82,7 +88,7 @@ def test_batches_are_independent():
 @pytest.mark.parametrize("shape", [(7,), (2, 7), (2, 1)])
 def test_one_condition_for_many_questions(shape):
     X, Y = random(4, 3, seed=1), random(4, 1, seed=2)
-    model = condition(Prior(), X, Y)
+    model = condition_on_observations(Prior(), X, Y)
     x = random(*shape, 3)
     mean, C = moments(model, x)
     flat = x.reshape(-1, shape[-1], 3)
@@ -98,14 +104,14 @@ def test_one_condition_for_many_questions(shape):
 def test_fantasies_share_their_covariance():
     """Y has three fantasies `[3, t, 1]`; only the mean depends on which."""
     x, X, Y = random(5, 2, 3), random(5, 4, 3, seed=1), random(3, 5, 4, 1, seed=2)
-    model = condition(Prior(), X, Y)
+    model = condition_on_observations(Prior(), X, Y)
     assert model.batch_shape == (3, 5)
     assert model.num_outputs == 1
     mean, C = moments(model, x)
     assert mean.shape == (3, 5, 2)
     assert C.shape == (3, 5, 2, 2)
     for k in range(3):
-        alone = moments(condition(Prior(), X, Y[k]), x)
+        alone = moments(condition_on_observations(Prior(), X, Y[k]), x)
         torch.testing.assert_close(mean[k], alone[0])
         torch.testing.assert_close(C[k], alone[1])
     assert not torch.allclose(mean[0], mean[1])
@@ -113,10 +119,10 @@ def test_fantasies_share_their_covariance():
 
 def test_in_two_steps_as_in_one():
     x, X, Y = random(4, 3), random(6, 3, seed=1), random(6, 1, seed=2)
-    once = moments(condition(Prior(), X, Y), x)
-    first = condition(Prior(), X[:2], Y[:2])
+    once = moments(condition_on_observations(Prior(), X, Y), x)
+    first = condition_on_observations(Prior(), X[:2], Y[:2])
     second = first.condition_on_observations(X[2:], Y[2:])
-    assert isinstance(second, Conditioned)
+    assert isinstance(second, ConditionedModel)
     for found, expected in zip(moments(second, x), once, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=CLOSE)
 
@@ -126,8 +132,12 @@ def test_fantasies_may_be_told_more():
     X, Y = random(5, 4, 3, seed=1), random(3, 5, 4, 1, seed=2)
     more, value = random(5, 2, 3, seed=4), random(3, 5, 2, 1, seed=5)
     x = random(5, 1, 3)
-    model = condition(Prior(), X, Y).condition_on_observations(more, value)
-    both = condition(Prior(), torch.cat((X, more), -2), torch.cat((Y, value), -2))
+    model = condition_on_observations(Prior(), X, Y).condition_on_observations(
+        more, value
+    )
+    both = condition_on_observations(
+        Prior(), torch.cat((X, more), -2), torch.cat((Y, value), -2)
+    )
     for found, expected in zip(moments(model, x), moments(both, x), strict=True):
         assert found.shape == expected.shape
         torch.testing.assert_close(found, expected, rtol=0, atol=CLOSE)
@@ -136,8 +146,8 @@ def test_fantasies_may_be_told_more():
 def test_order_does_not_matter():
     x, X, Y = random(4, 3), random(6, 3, seed=1), random(6, 1, seed=2)
     back = torch.arange(5, -1, -1)
-    one = moments(condition(Prior(), X, Y), x)
-    other = moments(condition(Prior(), X[back], Y[back]), x)
+    one = moments(condition_on_observations(Prior(), X, Y), x)
+    other = moments(condition_on_observations(Prior(), X[back], Y[back]), x)
     for found, expected in zip(one, other, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=CLOSE)
 
@@ -146,9 +156,11 @@ def test_repeated_observations_average():
     """Four looks at one place are one look with a quarter of the noise."""
     x, X = random(2, 3), random(1, 3, seed=1)
     Y = random(4, 1, seed=2)
-    four = moments(condition(Prior(), X.expand(4, 3), Y), x)
+    four = moments(condition_on_observations(Prior(), X.expand(4, 3), Y), x)
     noise = torch.tensor([NOISE / 4]).double()
-    one = moments(condition(Prior(), X, Y.mean(0, keepdim=True), noise), x)
+    one = moments(
+        condition_on_observations(Prior(), X, Y.mean(0, keepdim=True), noise), x
+    )
     for found, expected in zip(four, one, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=CLOSE)
 
@@ -156,9 +168,11 @@ def test_repeated_observations_average():
 def test_variance_shrinks_to_the_noise():
     X, Y = random(3, 3), random(3, 1, seed=2)
     for noise in (1e-6, 1e-3, 0.1):
-        told = condition(Prior(), X, Y, torch.full((3,), noise).double())
+        told = condition_on_observations(
+            Prior(), X, Y, torch.full((3,), noise).double()
+        )
         mean, C = moments(told, X)
-        assert (C.diagonal() < noise + 10 * JITTER).all()
+        assert (C.diagonal() < noise + 10 * RELATIVE_JITTER).all()
         assert (C.diagonal() > 0.8 * noise).all()
         gap = (mean - Y.squeeze(-1)).abs().max()
         assert gap < 10 * noise
@@ -167,7 +181,7 @@ def test_variance_shrinks_to_the_noise():
 def test_observed_and_latent_are_told_apart():
     x, X, Y = random(5, 2, 3), random(5, 4, 3, seed=1), random(3, 5, 4, 1, seed=2)
     for Y_k in (Y, Y[0]):
-        model = condition(Prior(), X, Y_k)
+        model = condition_on_observations(Prior(), X, Y_k)
         mean, C = moments(model, x)
         noisy = moments(model, x, observation_noise=True)
         torch.testing.assert_close(noisy[0], mean)
@@ -184,17 +198,17 @@ def test_noise_may_be_given(shape, q):
     wide = noise if shape.endswith("1") else noise.unsqueeze(-1)
     wide = wide.expand(5, q, 1).squeeze(-1)
     x, X, Y = random(5, q, 3), random(5, q, 3, seed=1), random(5, q, 1, seed=2)
-    model = condition(Prior(), X, Y)
+    model = condition_on_observations(Prior(), X, Y)
     found = moments(model, x, observation_noise=noise)[1]
     torch.testing.assert_close(found, moments(model, x)[1] + torch.diag_embed(wide))
-    told = moments(condition(Prior(), X, Y, noise), x)
-    expected = moments(condition(Prior(), X, Y, wide), x)
+    told = moments(condition_on_observations(Prior(), X, Y, noise), x)
+    expected = moments(condition_on_observations(Prior(), X, Y, wide), x)
     for one, other in zip(told, expected, strict=True):
         torch.testing.assert_close(one, other)
 
 
 def test_posterior_transform_comes_last():
-    model = condition(Prior(), random(2, 3), random(2, 1))
+    model = condition_on_observations(Prior(), random(2, 3), random(2, 1))
     flip = ScalarizedPosteriorTransform(torch.tensor([-1.0], dtype=torch.float64))
     x = random(3, 3, seed=1)
     found = model.posterior(x, posterior_transform=flip)
@@ -202,7 +216,7 @@ def test_posterior_transform_comes_last():
 
 
 def test_gradients_match_finite_differences():
-    model = condition(Prior(), random(4, 3), random(4, 1))
+    model = condition_on_observations(Prior(), random(4, 3), random(4, 1))
 
     def both(x):
         mean, C = moments(model, x)
@@ -217,7 +231,9 @@ def test_gradients_reach_what_was_told():
     noise = torch.full((4,), NOISE, dtype=torch.float64)
 
     def both(X, Y):
-        mean, C = moments(condition(Prior(), X, Y, noise), random(2, 3, seed=1))
+        mean, C = moments(
+            condition_on_observations(Prior(), X, Y, noise), random(2, 3, seed=1)
+        )
         return torch.cat((mean, C.flatten()))
 
     assert torch.autograd.gradcheck(both, (X, Y), atol=1e-6)
@@ -225,7 +241,7 @@ def test_gradients_reach_what_was_told():
 
 def test_sampling_works_at_what_is_known():
     X, Y = random(3, 3), random(3, 1)
-    model = condition(Prior(), X.repeat(2, 1), Y.repeat(2, 1))
+    model = condition_on_observations(Prior(), X.repeat(2, 1), Y.repeat(2, 1))
     posterior = model.posterior(X)
     samples = posterior.rsample(torch.Size([16]))
     assert samples.shape == (16, 3, 1)
@@ -238,7 +254,7 @@ class TestOfTheFittedModel:
     @pytest.fixture(scope="class")
     @staticmethod
     def fitted(data, space):
-        gp = LocalGP(radial=3, angular=2, inducing=40)
+        gp = LocalGP(n_max=3, l_max=2, max_inducing=40)
         return gp.fit(data[:10], space), space.encode(data[10:20])
 
     def test_learns_what_it_is_told(self, fitted):
@@ -292,28 +308,28 @@ class TestOfTheFittedModel:
 @pytest.mark.parametrize("shape", [(3,), (2, 1), (3, 2), (4, 1, 1)])
 def test_refuses_values_that_do_not_belong(shape):
     with pytest.raises(ShapeError, match=r"`Y` must have shape \[..., 3, 1\], got"):
-        condition(Prior(), random(3, 3), random(*shape))
+        condition_on_observations(Prior(), random(3, 3), random(*shape))
 
 
 def test_jitter_is_small():
-    assert JITTER <= CLOSE / 10
+    assert RELATIVE_JITTER <= CLOSE / 10
 
 
 @pytest.fixture(scope="module")
 def setting():
     space = Composition(["Cu", "Pd", "Au"], step=1 / 8)
-    X = space.rows(0, 45)
+    X = space.members(0, 45)
     cu, pd = X[:, 0], X[:, 1]
     Y = torch.stack([(3 * cu).sin() + pd, cu * pd], -1)
     shown = torch.arange(0, 45, 5)
     names = ("first", "second")
-    model = Properties().fit(X[shown], Y[shown], names, space)
+    model = IndependentProperties().fit(X[shown], Y[shown], names, space)
     return model, X
 
 
 def test_means_stay_and_doubt_shrinks(setting):
     model, X = setting
-    told = Believing(model, X[[7, 22]])
+    told = KrigingBelieverModel(model, X[[7, 22]])
     at = X[[7, 8, 40]].unsqueeze(-2)
     before, after = model.posterior(at), told.posterior(at)
     torch.testing.assert_close(before.mean, after.mean)
@@ -326,7 +342,7 @@ def test_means_stay_and_doubt_shrinks(setting):
 def test_it_is_what_measuring_the_mean_would_do(setting):
     """A dense three-line reference, property by property."""
     model, X = setting
-    told = Believing(model, X[[7, 22]])
+    told = KrigingBelieverModel(model, X[[7, 22]])
     after = told.posterior(X[[8, 40]]).distribution.covariance_matrix
     every = X[[8, 40, 7, 22]]
     C = model.posterior(every).distribution.covariance_matrix.reshape(4, 2, 4, 2)
@@ -342,7 +358,7 @@ def test_it_is_what_measuring_the_mean_would_do(setting):
 
 def test_noise_is_added_where_asked_for(setting):
     model, X = setting
-    told = Believing(model, X[[7]])
+    told = KrigingBelieverModel(model, X[[7]])
     at = X[[8, 40]].unsqueeze(-2)
     latent = told.posterior(at).variance
     given = torch.full((2, 1, 2), 0.5, dtype=torch.float64)
@@ -358,7 +374,7 @@ def test_noise_is_added_where_asked_for(setting):
 
 def test_some_outputs_alone(setting):
     model, X = setting
-    told = Believing(model, X[[7]])
+    told = KrigingBelieverModel(model, X[[7]])
     every, one = told.posterior(X[[8, 40]]), told.posterior(X[[8, 40]], [1])
     torch.testing.assert_close(one.mean, every.mean[:, 1:])
     torch.testing.assert_close(one.variance, every.variance[:, 1:])

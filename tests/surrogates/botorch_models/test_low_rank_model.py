@@ -17,7 +17,7 @@ from bostruct.errors import InputError, NotFittedError
 from bostruct.surrogates.base import FittedModel
 from bostruct.surrogates.botorch_models import low_rank_model as module
 from bostruct.surrogates.botorch_models import posterior
-from bostruct.surrogates.botorch_models.low_rank_model import BelievedModel
+from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
 from bostruct.surrogates.botorch_models.low_rank_prediction import Belief
 
 EXACT = 1e-12
@@ -48,10 +48,10 @@ class Shells:
         fine = torch.full_like(mean, 0.25)
         return Belief(
             mean=mean,
-            root=root if self.members else root[:, :0],
-            own=self.own * members[:, 0],
-            noise=fine,
-            local=local.flatten(),
+            covariance_root=root if self.members else root[:, :0],
+            independent_variance=self.own * members[:, 0],
+            noise_variance=fine,
+            atomic_energies=local.flatten(),
             members=members.T if self.members else None,
         )
 
@@ -65,7 +65,7 @@ class Shells:
 @pytest.fixture(scope="module")
 def case(space):
     X = space.encode(rattled(space, 8))
-    return BelievedModel(Shells(), space), space, X
+    return LowRankModel(Shells(), space), space, X
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (4, 1), (2, 4), (4, 1, 2)])
@@ -97,10 +97,10 @@ def test_covariance_is_that_of_the_members_and_what_is_not_shared(case):
 
 
 def test_a_variance_of_zero_is_lifted(space):
-    model = BelievedModel(Shells(members=False, own=0.0), space)
+    model = LowRankModel(Shells(members=False, own=0.0), space)
     X = space.encode(rattled(space, 3))
     found = model.posterior(X).distribution.covariance_matrix
-    expected = torch.full((3,), posterior.LEAST, dtype=torch.float64)
+    expected = torch.full((3,), posterior.MIN_VARIANCE, dtype=torch.float64)
     torch.testing.assert_close(found, torch.diag(expected))
 
 
@@ -180,7 +180,7 @@ def test_botorch_acquisitions_work_unmodified(case):
 
 
 def test_told_members_know(space):
-    model = BelievedModel(Shells(own=0.0), space)
+    model = LowRankModel(Shells(own=0.0), space)
     X = space.encode(rattled(space, 4))
     told = X[:1]
     Y = model.posterior(told).mean + 1.0
@@ -201,8 +201,8 @@ def test_it_can_be_logged(case):
 def test_refusals(space):
     X = space.encode(rattled(space, 1))
     with pytest.raises(NotFittedError, match="must have a space to decode X with"):
-        BelievedModel(Shells()).posterior(X)
-    alone = BelievedModel(Shells(members=False))
+        LowRankModel(Shells()).posterior(X)
+    alone = LowRankModel(Shells(members=False))
     with pytest.raises(InputError, match="`force_variance` must be false for a model"):
         alone.predict(space.decode(X), force_variance=True)
     with pytest.raises(InputError, match="`member_forces` must be false for a model"):

@@ -7,7 +7,7 @@ from bostruct.surrogates.botorch_models.low_rank_prediction import Belief
 def test_what_there_is_not_is_missing():
     zero = torch.zeros(2)
     belief = Belief(zero, zero.view(2, 1), zero, zero)
-    assert belief.local is None
+    assert belief.atomic_energies is None
     assert belief.members is None
     with pytest.raises(AttributeError, match="cannot assign"):
         belief.mean = zero

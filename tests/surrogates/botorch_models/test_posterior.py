@@ -7,15 +7,15 @@ from gpytorch.distributions import MultitaskMultivariateNormal
 
 from bostruct.errors import NotFittedError
 from bostruct.surrogates.botorch_models.posterior import (
-    JITTER,
-    LEAST,
-    ROUNDING,
-    decoded,
-    gaussian,
-    joint,
-    noisy,
-    slack,
-    variances,
+    MIN_VARIANCE,
+    RELATIVE_JITTER,
+    ROUNDING_EPSILONS,
+    add_noise,
+    decode_structures,
+    energy_posterior,
+    jitter,
+    noise_variances,
+    property_posterior,
 )
 
 C = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
@@ -23,44 +23,44 @@ OWN = torch.tensor(0.25, dtype=torch.float64)
 
 
 def test_shapes_of_noise():
-    assert variances(torch.ones(()), 3).shape == (1,)
-    assert variances(torch.ones(3), 3).shape == (3,)
-    assert variances(torch.ones(3, 1), 3).shape == (3,)
-    assert variances(torch.ones(5, 1), 1).shape == (5, 1)
-    assert variances(torch.ones(5, 1, 1), 3).shape == (5, 1)
-    assert variances(torch.ones(5, 3, 1), 3).shape == (5, 3)
-    assert variances(torch.ones(5, 3), 3).shape == (5, 3)
+    assert noise_variances(torch.ones(()), 3).shape == (1,)
+    assert noise_variances(torch.ones(3), 3).shape == (3,)
+    assert noise_variances(torch.ones(3, 1), 3).shape == (3,)
+    assert noise_variances(torch.ones(5, 1), 1).shape == (5, 1)
+    assert noise_variances(torch.ones(5, 1, 1), 3).shape == (5, 1)
+    assert noise_variances(torch.ones(5, 3, 1), 3).shape == (5, 3)
+    assert noise_variances(torch.ones(5, 3), 3).shape == (5, 3)
 
 
 def test_noise_is_none_or_the_models_own_or_what_is_given():
     given = torch.tensor([0.1, 0.2], dtype=torch.float64)
-    assert torch.equal(noisy(C, False, OWN), C)
-    assert torch.equal(noisy(C, True, OWN), C + 0.25 * torch.eye(2))
-    assert torch.equal(noisy(C, given, OWN), C + torch.diag(given))
-    assert torch.equal(noisy(C, given.unsqueeze(-1), OWN), C + torch.diag(given))
+    assert torch.equal(add_noise(C, False, OWN), C)
+    assert torch.equal(add_noise(C, True, OWN), C + 0.25 * torch.eye(2))
+    assert torch.equal(add_noise(C, given, OWN), C + torch.diag(given))
+    assert torch.equal(add_noise(C, given.unsqueeze(-1), OWN), C + torch.diag(given))
 
 
 def test_slack_covers_rounding_and_lifts_what_vanishes():
     """A variance that was lost altogether is lifted to the least."""
     own, lossy = torch.tensor([4.0, -1e-12]).double(), torch.tensor([9.0, 9.0]).double()
-    lost = ROUNDING * torch.finfo(torch.float64).eps * 9.0
-    large, lifted = slack(own, lossy)
-    assert float(large) == pytest.approx(4 * JITTER + lost, rel=1e-12)
-    assert float(own[1] + lifted) == pytest.approx(LEAST + lost, rel=1e-9)
+    lost = ROUNDING_EPSILONS * torch.finfo(torch.float64).eps * 9.0
+    large, lifted = jitter(own, lossy)
+    assert float(large) == pytest.approx(4 * RELATIVE_JITTER + lost, rel=1e-12)
+    assert float(own[1] + lifted) == pytest.approx(MIN_VARIANCE + lost, rel=1e-9)
 
 
 def test_without_a_space_nothing_is_decoded():
     with pytest.raises(NotFittedError, match="must have a space to decode X with"):
-        decoded(None, torch.zeros(1, 3))
+        decode_structures(None, torch.zeros(1, 3))
 
 
 def test_the_posterior_has_mean_and_covariance_and_is_transformed():
     mean = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    found = joint(mean, C, None)
+    found = energy_posterior(mean, C, None)
     assert torch.equal(found.mean.squeeze(-1), mean)
     assert torch.equal(found.distribution.covariance_matrix, C)
     halved = ScalarizedPosteriorTransform(torch.tensor([0.5], dtype=torch.float64))
-    found = joint(mean, C, halved)
+    found = energy_posterior(mean, C, halved)
     assert torch.equal(found.mean.squeeze(-1), mean / 2)
 
 
@@ -73,7 +73,7 @@ def covariance(size, scale=1.0):
 
 def test_several_properties_are_gpytorchs():
     mean, C = torch.rand(2, 3, 2, dtype=torch.float64), covariance(6)
-    found = gaussian(mean, C, None)
+    found = property_posterior(mean, C, None)
     wanted = MultitaskMultivariateNormal(mean, C)
     assert torch.equal(found.mean, wanted.mean)
     torch.testing.assert_close(found.variance, wanted.variance)
@@ -86,14 +86,16 @@ def test_small_variances_stay():
     for k in (1, 2):
         C = covariance(3 * k, 1e-16)
         mean = torch.rand(2, 3, k, dtype=torch.float64)
-        variance = gaussian(mean, C, None).variance
+        variance = property_posterior(mean, C, None).variance
         wanted = C.diagonal(dim1=-2, dim2=-1).reshape(2, 3, k)
         torch.testing.assert_close(variance, wanted, rtol=1e-12, atol=0)
 
 
 def test_rounding_below_zero_is_zero():
     C = -1e-20 * torch.eye(2, dtype=torch.float64)
-    variance = gaussian(torch.zeros(2, 1, dtype=torch.float64), C, None).variance
+    variance = property_posterior(
+        torch.zeros(2, 1, dtype=torch.float64), C, None
+    ).variance
     assert (variance > 0).all()
     assert (variance < 1e-300).all()
 
@@ -101,5 +103,5 @@ def test_rounding_below_zero_is_zero():
 def test_a_transform_comes_last():
     mean, C = torch.rand(2, 3, 2, dtype=torch.float64), covariance(6)
     weights = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    found = gaussian(mean, C, ScalarizedPosteriorTransform(weights))
+    found = property_posterior(mean, C, ScalarizedPosteriorTransform(weights))
     torch.testing.assert_close(found.mean.squeeze(-1), mean[..., 0] - mean[..., 1])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bostruct.surrogates.local_gp.force_kernel_numba import spread
-from bostruct.surrogates.local_gp.kernel import _spread
+from bostruct.surrogates.local_gp.force_kernel_numba import add_force_kernel
+from bostruct.surrogates.local_gp.kernel import _add_force_kernel_torch
 
 PAIRS, ATOMS, COLUMNS, START = 30, 6, 5, 2
 
@@ -30,17 +30,17 @@ def test_adds_to_one_atom_what_it_takes_from_the_other(dtype):
         expected[other[p], :, START:-START] -= change
     found = out.clone()
     arrays = (x.numpy() for x in (slope, steep, center, other, found))
-    spread(START, *arrays)
+    add_force_kernel(START, *arrays)
     close = {torch.float64: 1e-12, torch.float32: 1e-5}[dtype]
     torch.testing.assert_close(found, expected, rtol=0, atol=close)
     assert found.dtype == dtype
     same = out.clone()
-    _spread(START, slope, steep, center, other, same)
+    _add_force_kernel_torch(START, slope, steep, center, other, same)
     torch.testing.assert_close(same, expected, rtol=0, atol=close)
 
 
 def test_of_no_pairs_nothing_is_changed():
     slope, steep, center, other, out = pieces(torch.float64)
     none = slope[:0], steep, center[:0], other[:0], out
-    spread(START, *(x.numpy() for x in none))
+    add_force_kernel(START, *(x.numpy() for x in none))
     assert bool((out == 1).all())

@@ -5,7 +5,10 @@ import torch
 from linear_operator.operators import DenseLinearOperator
 
 from bostruct.surrogates.local_gp import inducing_points
-from bostruct.surrogates.local_gp.inducing_points import choose, evenly
+from bostruct.surrogates.local_gp.inducing_points import (
+    evenly_spaced,
+    select_inducing_points,
+)
 
 POWER = 2
 
@@ -31,7 +34,7 @@ def taken(P, found):
 def pick(P, place=None, **arguments):
     place = torch.zeros(len(P), dtype=torch.int64) if place is None else place
     given = {"count": 100, "tolerance": 1e-9, "preferred": len(P), "pool": 10_000}
-    return choose(P, place, POWER, **(given | arguments))
+    return select_inducing_points(P, place, POWER, **(given | arguments))
 
 
 def residual(P, place, found):
@@ -55,7 +58,7 @@ def test_stops_at_the_rank_of_the_kernel():
     P, place = random(200, 3), torch.arange(200) % 2
     found = pick(P, place)
     assert len(found) == 12
-    assert found.place.tolist() == [0] * 6 + [1] * 6
+    assert found.species_index.tolist() == [0] * 6 + [1] * 6
 
 
 def test_takes_no_more_than_asked():
@@ -67,11 +70,13 @@ def test_takes_no_more_than_asked():
 def test_factor_is_that_of_the_kernel():
     P, place = random(40, 6), (torch.arange(40) * 7) % 3
     found = pick(P, place, count=25)
-    own = kernel(found.features, found.place)
-    torch.testing.assert_close(found.factor @ found.factor.T, own, rtol=0, atol=1e-12)
-    assert torch.equal(found.factor, found.factor.tril())
-    assert (found.factor.diagonal() > 0).all()
-    assert found.power == POWER
+    own = kernel(found.features, found.species_index)
+    torch.testing.assert_close(
+        found.kernel_cholesky @ found.kernel_cholesky.T, own, rtol=0, atol=1e-12
+    )
+    assert torch.equal(found.kernel_cholesky, found.kernel_cholesky.tril())
+    assert (found.kernel_cholesky.diagonal() > 0).all()
+    assert found.zeta == POWER
 
 
 def test_takes_what_linear_operator_takes():
@@ -127,17 +132,17 @@ def test_large_pools_are_thinned_evenly():
 
 
 def test_rows_are_thinned_evenly():
-    assert evenly(5, 10).tolist() == [0, 1, 2, 3, 4]
-    assert evenly(10, 5).tolist() == [0, 2, 4, 6, 8]
-    assert evenly(10, 4).tolist() == [0, 2, 5, 7]
-    assert evenly(0, 4).tolist() == []
+    assert evenly_spaced(5, 10).tolist() == [0, 1, 2, 3, 4]
+    assert evenly_spaced(10, 5).tolist() == [0, 2, 4, 6, 8]
+    assert evenly_spaced(10, 4).tolist() == [0, 2, 5, 7]
+    assert evenly_spaced(0, 4).tolist() == []
 
 
 def test_zero_tolerance_ends_with_everything():
     P = random(5, 8)
     found = pick(torch.cat((P, P)), tolerance=0.0)
     assert 5 <= len(found) <= 10
-    assert found.factor.isfinite().all()
+    assert found.kernel_cholesky.isfinite().all()
 
 
 def test_unlike_species_are_not_explained_by_each_other():
@@ -171,5 +176,7 @@ def test_blocks_take_what_one_after_the_other_takes(monkeypatch, block, share):
     expected = greedy(P, place, 50)
     found = pick(P, place, count=50, tolerance=1e-12)
     assert taken(P, found) == sorted(expected, key=lambda row: int(place[row]))
-    own = kernel(found.features, found.place)
-    torch.testing.assert_close(found.factor @ found.factor.T, own, rtol=0, atol=1e-12)
+    own = kernel(found.features, found.species_index)
+    torch.testing.assert_close(
+        found.kernel_cholesky @ found.kernel_cholesky.T, own, rtol=0, atol=1e-12
+    )

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bostruct.descriptors import SOAP, Slopes
+from bostruct.descriptors import SOAP, DescriptorGradients
 from bostruct.structures import Structures
 from bostruct.surrogates.local_gp import kernel
-from bostruct.surrogates.local_gp.inducing_points import choose
-from bostruct.surrogates.local_gp.kernel import between
+from bostruct.surrogates.local_gp.inducing_points import select_inducing_points
+from bostruct.surrogates.local_gp.kernel import energy_kernel
 from tests.surrogates.dense import labelled
 
 POWER = 3
@@ -20,26 +20,28 @@ class Setting:
 
     def __init__(self, structures):
         self.structures = structures
-        self.soap = SOAP((29, 79), 5.0, radial=3, angular=2)
+        self.soap = SOAP((29, 79), 5.0, n_max=3, l_max=2)
         self.P = self.soap(structures)
-        self.place = self.soap.place(structures.numbers)
-        self.inducing = choose(
+        self.place = self.soap.species_index(structures.numbers)
+        self.inducing = select_inducing_points(
             self.P[:24],
             self.place[:24],
             POWER,
-            count=15,
+            max_inducing=15,
             tolerance=1e-9,
-            preferred=24,
-            pool=100,
+            n_preferred=24,
+            max_pool=100,
         )
 
     def energies(self, structures):
         P = self.soap(structures)
-        return self.inducing.energies(P, self.place, structures.index, len(structures))
+        return self.inducing.energy_covariances(
+            P, self.place, structures.index, len(structures)
+        )
 
     def kernel(self, P, place):
         """Return k between environments and the inducing set, `[n, m]`."""
-        same = place.unsqueeze(-1) == self.inducing.place
+        same = place.unsqueeze(-1) == self.inducing.species_index
         return (P @ self.inducing.features.T) ** POWER * same
 
 
@@ -143,7 +145,7 @@ def test_one_species_and_several_give_the_same(setting):
         found = part.forces(slopes, place)
         torch.testing.assert_close(several[..., block], found, rtol=0, atol=1e-13)
         pairs = (place == kind)[slopes.center]
-        mine = Slopes(
+        mine = DescriptorGradients(
             slopes.features,
             slopes.center[pairs],
             slopes.other[pairs],
@@ -155,7 +157,7 @@ def test_one_species_and_several_give_the_same(setting):
 
 def test_between_energies_is_the_double_sum(setting):
     P, place = setting.P[:36].view(2, 3, 6, -1), setting.place[:36].view(2, 3, 6)
-    found = between(P, place, POWER)
+    found = energy_kernel(P, place, POWER)
     assert found.shape == (2, 3, 3)
     for k in range(2):
         for i in range(3):
@@ -170,7 +172,10 @@ def test_missing_atoms_add_nothing(setting):
     P, place = setting.P[:12].view(2, 6, -1), setting.place[:12].view(2, 6)
     padded = torch.cat((P, torch.zeros_like(P[:, :2])), 1)
     kinds = torch.cat((place, torch.full_like(place[:, :2], -1)), 1)
-    found, expected = between(padded, kinds, POWER), between(P, place, POWER)
+    found, expected = (
+        energy_kernel(padded, kinds, POWER),
+        energy_kernel(P, place, POWER),
+    )
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 

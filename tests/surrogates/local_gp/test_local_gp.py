@@ -15,10 +15,13 @@ from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import LocalGP
 from bostruct.surrogates.local_gp import local_gp
-from bostruct.surrogates.local_gp.inducing_points import choose
-from bostruct.surrogates.local_gp.marginal_likelihood import moment, precision
-from bostruct.surrogates.local_gp.model import LocalModel
-from bostruct.surrogates.training_data import observations
+from bostruct.surrogates.local_gp.inducing_points import select_inducing_points
+from bostruct.surrogates.local_gp.marginal_likelihood import (
+    precision_matrix,
+    weighted_moment,
+)
+from bostruct.surrogates.local_gp.model import LocalGPModel
+from bostruct.surrogates.training_data import prepare_observations
 from tests.surrogates.dense import Dense, energies_only, labelled
 
 DENSE = 1e-8  # relative; what is left of 1e-16 after the condition of the kernel
@@ -31,7 +34,10 @@ DEVIATIONS = (2.0, 0.02, 0.05)
 def all_inducing(**arguments):
     """Return a description that takes every environment that is not a copy."""
     return LocalGP(
-        inducing=10_000, tolerance=1e-15, hyperparameters=DEVIATIONS, **arguments
+        max_inducing=10_000,
+        inducing_tolerance=1e-15,
+        hyperparameters=DEVIATIONS,
+        **arguments,
     )
 
 
@@ -58,7 +64,9 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     one = labelled(X, Cluster("Cu6"), steps=0)
     same = replace(one, numbers=structures.numbers)
     assert set(blind.tolist()) == {29}
-    assert LocalGP().fit(same, alloy).soap.alchemy == max(local_gp.ALCHEMY)
+    assert LocalGP().fit(same, alloy).soap.species_similarity == max(
+        local_gp.SIMILARITY_CANDIDATES
+    )
     # like ions repel and unlike ones attract each other
     charge = (structures.numbers.view(16, 6) == 79).double() * 2 - 1
     sign = charge.unsqueeze(1) * charge.unsqueeze(2)
@@ -68,8 +76,10 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     energy = (sign * torch.exp(-square / 8)).sum((1, 2))
     (slope,) = torch.autograd.grad(energy.sum(), moving)
     apart = replace(same, energy=energy.detach(), forces=-slope)
-    assert LocalGP().fit(apart, alloy).soap.alchemy <= 0.5
-    assert LocalGP(alchemy=0.3).fit(apart, alloy).soap.alchemy == 0.3
+    assert LocalGP().fit(apart, alloy).soap.species_similarity <= 0.5
+    assert (
+        LocalGP(species_similarity=0.3).fit(apart, alloy).soap.species_similarity == 0.3
+    )
 
 
 def test_equals_the_dense_process_on_energies(both):
@@ -81,22 +91,22 @@ def test_equals_the_dense_process_on_energies(both):
     relative(found.mean, mean)
     relative(found.variance, covariance.diagonal())
     relative(found.covariance, covariance)
-    relative(model.fit.log_marginal_likelihood, dense.log_evidence())
+    relative(model.fitted.log_marginal_likelihood, dense.log_evidence())
 
 
 def test_equals_the_dense_process_on_forces_where_the_inducing_set_spans(data):
     """With power 1 the features span the kernel's space, whatever the rows are."""
     gp = LocalGP(
-        radial=2,
-        angular=1,
-        power=1,
-        inducing=500,
-        tolerance=1e-13,
+        n_max=2,
+        l_max=1,
+        zeta=1,
+        max_inducing=500,
+        inducing_tolerance=1e-13,
         hyperparameters=(20.0, 0.02, 0.05),
     )
     train, test = calm(data)[:10], data[-5:]
     model = gp.fit(train)
-    assert len(model.inducing) == model.soap.size
+    assert len(model.inducing) == model.soap.n_features
     dense = Dense(model, train)
     mean, covariance = dense.predict(test, forces=True)
     found = model.predict(test, force_variance=True)
@@ -115,13 +125,19 @@ def test_converges_to_the_dense_process_with_forces(data):
     gp = LocalGP(hyperparameters=DEVIATIONS)
     model = gp.fit(train)
     mean, covariance = Dense(model, train).predict(test)
-    shaken = [local_gp._shaken(train, 0.02 * k) for k in range(12)]
+    shaken = [local_gp._displaced(train, 0.02 * k) for k in range(12)]
     pool = torch.cat([model.soap(structures) for structures in shaken])
     place = torch.zeros(len(pool), dtype=torch.int64)
     errors, spreads = [], []
     for count in (10, 40, 160):
-        inducing = choose(
-            pool, place, 3, count=count, tolerance=1e-10, preferred=18, pool=10_000
+        inducing = select_inducing_points(
+            pool,
+            place,
+            3,
+            max_inducing=count,
+            tolerance=1e-10,
+            n_preferred=18,
+            max_pool=10_000,
         )
         found = refit(model, train, inducing).predict(test)
         errors.append((found.mean - mean).abs().mean())
@@ -134,7 +150,7 @@ def test_converges_to_the_dense_process_with_forces(data):
 def test_more_data_never_increases_the_variance(data):
     """At fixed hyperparameters and inducing environments."""
     test = data[-8:]
-    gp = LocalGP(inducing=30, hyperparameters=DEVIATIONS)
+    gp = LocalGP(max_inducing=30, hyperparameters=DEVIATIONS)
     few, many = calm(data)[:10], calm(data)[:16]
     model = gp.fit(few)
     before = refit(model, few).predict(test, force_variance=True)
@@ -147,14 +163,14 @@ def refit(model, structures, inducing=None):
     """Return the model told other data, with the same deviations; all trusted."""
     fit, inducing = model.fit, inducing or model.inducing
     place = model.soap.place(structures.numbers)
-    data = observations(structures, model.repulsion, fit.radii[place])
+    data = prepare_observations(structures, model.repulsion, fit.radii[place])
     counts = structures.counts.to(data.energy)
     energy = data.energy - counts * fit.constants
-    data = replace(data, trust=torch.ones_like(data.trust), energy=energy)
-    rows = local_gp._statistics(model.soap, inducing, data)
+    data = replace(data, trust=torch.ones_like(data.noise_factor), energy=energy)
+    rows = local_gp._sufficient_statistics(model.soap, inducing, data)
     values = (fit.signal, fit.energy_noise, fit.force_noise)
-    factor = torch.linalg.cholesky(precision(*rows, *values))
-    v = moment(*rows, *values).unsqueeze(-1)
+    factor = torch.linalg.cholesky(precision_matrix(*rows, *values))
+    v = weighted_moment(*rows, *values).unsqueeze(-1)
     weights = torch.cholesky_solve(v, factor).squeeze(-1)
     told = replace(
         fit,
@@ -164,16 +180,16 @@ def refit(model, structures, inducing=None):
         place=inducing.place,
         factor=inducing.factor,
     )
-    return LocalModel(model.soap, model.power, model.repulsion, told)
+    return LocalGPModel(model.soap, model.power, model.repulsion, told)
 
 
 def test_far_from_the_data_the_deviation_is_the_priors(data):
     """A chain and lone atoms are unlike anything in compact clusters of copper."""
-    model = LocalGP(radial=6, center=1.0, power=8).fit(data)
+    model = LocalGP(n_max=6, center_atom_weight=1.0, zeta=8).fit(data)
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     P, _ = model._features(strange)
     same = (P @ P.T).pow(8).sum()
-    prior = model.fit.signal**2 * same
+    prior = model.fitted.signal_std**2 * same
     variance = model.predict(strange).variance
     assert variance / prior > 0.5
     near = model.predict(data[:1]).variance
@@ -184,7 +200,7 @@ def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
     """The trap: less than what is open elsewhere, and the search never goes there."""
     few = {"radial": 6, "center": 1.0, "power": 8, "inducing": 20}
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
-    sor, dtc = (LocalGP(**few, variance=kind).fit(data) for kind in ("sor", "dtc"))
+    sor, dtc = (LocalGP(**few, approximation=kind).fit(data) for kind in ("sor", "dtc"))
     assert sor.predict(strange).variance < 0.5 * dtc.predict(strange).variance
     assert torch.equal(sor.predict(strange).mean, dtc.predict(strange).mean)
 
@@ -194,7 +210,7 @@ def test_sor_is_between_nothing_and_dtc(both, count):
     train, test = both[:10], both[-10:]
     found = []
     for kind in ("sor", "dtc"):
-        model = LocalGP(inducing=count, variance=kind).fit(train)
+        model = LocalGP(max_inducing=count, approximation=kind).fit(train)
         found.append(model.predict(test, covariance=True, force_variance=True))
     sor, dtc = found
     slack = EXACT * dtc.variance.max()
@@ -209,11 +225,11 @@ def test_sor_is_between_nothing_and_dtc(both, count):
 
 def test_sor_is_its_definition(data):
     """phi^T A^-1 phi', with every matrix written out."""
-    model = LocalGP(inducing=15, variance="sor").fit(data[:10])
+    model = LocalGP(max_inducing=15, approximation="sor").fit(data[:10])
     P, place = model._features(data[-5:])
-    K = model.inducing.energies(P, place, data[-5:].index, 5)
+    K = model.inducing.energy_covariances(P, place, data[-5:].index, 5)
     phi = model.inducing.whiten(K)
-    expected = phi @ torch.cholesky_inverse(model.fit.precision) @ phi.T
+    expected = phi @ torch.cholesky_inverse(model.fitted.precision_cholesky) @ phi.T
     relative(model.predict(data[-5:], covariance=True).covariance, expected)
 
 
@@ -242,10 +258,15 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     """
     train, test = calm(both)[:4], both[-5:]
     train = train if forces else energies_only(train)
-    gp = LocalGP(inducing=12, hyperparameters=DEVIATIONS, variance=kind)
+    gp = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS, approximation=kind)
     model = gp.fit(train)
-    dense, s = Dense(model, train, forces), model.fit.signal
-    assert (observations(train, gp.repulsion, _radii(model, train)).trust == 1).all()
+    dense, s = Dense(model, train, forces), model.fitted.signal_std
+    assert (
+        prepare_observations(
+            train, gp.pair_repulsion, _radii(model, train)
+        ).noise_factor
+        == 1
+    ).all()
     prior = dense.kernel(dense.train, dense.train).diagonal()
     phi = dense.features(train, forces)
     Q = s**2 * phi @ phi.T
@@ -269,7 +290,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     relative(found.covariance, expected)
     gaussian = torch.distributions.MultivariateNormal(torch.zeros_like(dense.y), C)
     evidence = gaussian.log_prob(dense.y)
-    relative(model.fit.log_marginal_likelihood, evidence)
+    relative(model.fitted.log_marginal_likelihood, evidence)
 
 
 def _radii(model, structures):
@@ -279,34 +300,36 @@ def _radii(model, structures):
 def test_what_is_not_seen_goes_with_the_statistics(both):
     """Its mean over the rows, of which each is written out; some are trusted less."""
     train = both[:9]
-    model = LocalGP(inducing=12, hyperparameters=DEVIATIONS).fit(train)
-    data = observations(train, model.repulsion, _radii(model, train))
+    model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(train)
+    data = prepare_observations(train, model.pair_repulsion, _radii(model, train))
     data = replace(data, trust=torch.linspace(1, 3, 9, dtype=torch.float64))
-    energies, forces = local_gp._statistics(
-        model.soap, model.inducing, data, partly=True
+    energies, forces = local_gp._sufficient_statistics(
+        model.soap, model.inducing, data, with_residual=True
     )
     dense = Dense(model, train)
     rest = dense.kernel(dense.train, dense.train).diagonal()
     rest = rest - dense.features(train, forces=True).square().sum(-1)
-    trust = data.trust.square()
+    trust = data.noise_factor.square()
     of_energies = rest[:9] / (trust * train.counts)
     of_forces = rest[9:].view(9, -1) / trust.unsqueeze(-1)
-    relative(energies.unseen, of_energies.mean())
-    relative(forces.unseen, of_forces.mean())
-    assert energies.unseen > 0
+    relative(energies.mean_residual_variance, of_energies.mean())
+    relative(forces.mean_residual_variance, of_forces.mean())
+    assert energies.mean_residual_variance > 0
 
 
 def test_a_few_forces_tell_what_is_not_seen_of_all(data, monkeypatch):
     """Of 10 of 40 structures, and of 3 of 6 atoms of each."""
-    model = LocalGP(inducing=12, hyperparameters=DEVIATIONS).fit(data[:10])
-    known = observations(data, model.repulsion, _radii(model, data))
+    model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(data[:10])
+    known = prepare_observations(data, model.pair_repulsion, _radii(model, data))
     arguments = (model.soap, model.inducing, known)
-    _, every = local_gp._statistics(*arguments, partly=True)
+    _, every = local_gp._sufficient_statistics(*arguments, with_residual=True)
     monkeypatch.setattr(local_gp, "JUDGES", 10)
     monkeypatch.setattr(local_gp, "WITNESSES", 3)
-    _, some = local_gp._statistics(*arguments, partly=True)
-    assert some.unseen != every.unseen
-    assert float(some.unseen) == pytest.approx(float(every.unseen), rel=0.3)
+    _, some = local_gp._sufficient_statistics(*arguments, with_residual=True)
+    assert some.mean_residual_variance != every.mean_residual_variance
+    assert float(some.mean_residual_variance) == pytest.approx(
+        float(every.mean_residual_variance), rel=0.3
+    )
     assert torch.equal(some.gram, every.gram)
 
 
@@ -316,29 +339,29 @@ def test_witnesses_are_spread_evenly(data, monkeypatch):
     known = torch.ones(len(data.numbers), dtype=torch.bool)
     known[:6] = False  # nothing of the first of 40 structures, half of the second
     known[9:12] = False
-    found = local_gp._witnesses(data, known).view(40, 6)
+    found = local_gp._probe_atoms(data, known).view(40, 6)
     assert found.any(1).nonzero().flatten().tolist() == [1, 11, 21, 31]
     assert found[1].nonzero().flatten().tolist() == [0, 2]
     assert found[11].nonzero().flatten().tolist() == [0, 3]
-    assert not local_gp._witnesses(data, torch.zeros_like(known)).any()
+    assert not local_gp._probe_atoms(data, torch.zeros_like(known)).any()
 
 
 def test_forces_of_one_structure_among_many_are_enough(data):
     """However few they are, what is not seen of them is told."""
     forces = data.forces.clone().view(40, 6, 3)
     forces[torch.arange(40) != 7] = torch.nan
-    gp = LocalGP(inducing=30, variance="fitc")
+    gp = LocalGP(max_inducing=30, approximation="fitc")
     found = gp.fit(replace(data, forces=forces.view(-1, 3)))
-    assert found.fit.log_marginal_likelihood.isfinite()
+    assert found.fitted.log_marginal_likelihood.isfinite()
     assert found.predict(data).mean.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", ["sor", "fitc"])
 def test_a_kind_of_variance_survives_its_state(data, space, kind):
-    model = LocalGP(inducing=30, variance=kind).fit(data[:8], space)
+    model = LocalGP(max_inducing=30, approximation=kind).fit(data[:8], space)
     again = LocalGP().restore(model.state(), space)
     found, expected = (m.predict(data, force_variance=True) for m in (again, model))
-    assert again.variance == kind
+    assert again.approximation == kind
     assert torch.equal(found.mean, expected.mean)
     assert torch.equal(found.variance, expected.variance)
     assert torch.equal(found.force_variance, expected.force_variance)
@@ -348,7 +371,7 @@ def test_pooled_has_the_mean_of_dtc_and_a_narrower_deviation(both):
     """Fitted: of hyperparameters, too, and of the similarity of species."""
     train, test = both[:20], both[-10:]
     one, other = (
-        LocalGP(inducing=40, variance=kind).fit(train).predict(test)
+        LocalGP(max_inducing=40, approximation=kind).fit(train).predict(test)
         for kind in ("dtc", "pooled")
     )
     assert torch.equal(one.mean, other.mean)
@@ -358,10 +381,10 @@ def test_pooled_has_the_mean_of_dtc_and_a_narrower_deviation(both):
 
 def test_what_was_saved_before_there_were_kinds_is_dtc(data, space):
     """Neither its state nor its description names it, so old runs go on."""
-    old = LocalGP(inducing=30, variance="dtc")
+    old = LocalGP(max_inducing=30, approximation="dtc")
     model = old.fit(data[:4], space)
     assert "variance" not in model.state()
-    assert LocalGP().restore(model.state(), space).variance == "dtc"
+    assert LocalGP().restore(model.state(), space).approximation == "dtc"
     assert "variance" not in old.description()
     assert LocalGP().description()["variance"] == "pooled"
 
@@ -380,7 +403,7 @@ def test_coincident_and_symmetric_environments_do_not_break_it(data):
         atoms.get_forces()
         copies.append(atoms)
     train = Structures.cat([from_ase(copies), data[:3], data[:3], from_ase(copies)])
-    model = LocalGP(tolerance=1e-12).fit(train)
+    model = LocalGP(inducing_tolerance=1e-12).fit(train)
     found = model.predict(train)
     assert found.mean.isfinite().all()
     assert (found.variance >= 0).all()
@@ -462,10 +485,10 @@ def test_forces_are_the_slope_of_the_mean(data):
 
 
 def test_local_energies_sum_to_the_energy_without_the_pair_prior(data):
-    model = LocalGP(repulsion=None).fit(data[:20])
+    model = LocalGP(pair_repulsion=None).fit(data[:20])
     found = model.predict(data[20:30])
     sums = torch.zeros(10, dtype=torch.float64)
-    sums = sums.index_add(0, data[20:30].index, found.local)
+    sums = sums.index_add(0, data[20:30].index, found.atomic_energies)
     torch.testing.assert_close(sums, found.mean, atol=1e-8, rtol=0)
 
 
@@ -474,7 +497,7 @@ def test_is_calibrated_and_accurate_on_held_out_clusters(data):
     fewer than 8, or a mean z² of 4, would happen by chance less than once in 1,000."""
     found = LocalGP().fit(data[:20]).predict(data[20:])
     test = data[20:]
-    z = (found.mean - test.energy) / found.observed.sqrt()
+    z = (found.mean - test.energy) / found.predictive_variance.sqrt()
     assert (found.mean - test.energy).abs().mean() / 6 < 0.02
     assert (z.abs() < 1).sum() >= 8
     assert z.square().mean() < 4
@@ -497,7 +520,7 @@ def test_state_restores_the_model_exactly(data, space):
 
 
 def test_length_scale_of_the_space_is_used(data):
-    wide = Cluster("Cu6", radii={"Cu": 2.64})
+    wide = Cluster("Cu6", atomic_radii={"Cu": 2.64})
     model = LocalGP().fit(data[:5], wide)
     assert model.soap.cutoff == pytest.approx(1.9 * 2 * 2.64)
     assert LocalGP(cutoff=3.0).fit(data[:5], wide).soap.cutoff == 3.0
@@ -506,15 +529,15 @@ def test_length_scale_of_the_space_is_used(data):
 def test_cost_of_a_structure_is_linear_in_their_number(data, monkeypatch):
     """Counted, not timed: each structure's slopes are computed once."""
     rows = []
-    original = SOAP.slopes
+    original = SOAP.gradients
 
     def counting(self, structures):
         rows.append(len(structures))
         return original(self, structures)
 
     monkeypatch.setattr(SOAP, "slopes", counting)
-    LocalGP(inducing=20).fit(data[:10])
-    LocalGP(inducing=20).fit(data[:30])
+    LocalGP(max_inducing=20).fit(data[:10])
+    LocalGP(max_inducing=20).fit(data[:30])
     assert sum(rows) == 40
 
 
@@ -551,7 +574,7 @@ def test_a_pool_is_the_same_in_any_chunks(data, monkeypatch, chunk):
     """Of 240 environments every fourth may be chosen; in chunks of 1, 2 and 40."""
     monkeypatch.setattr(local_gp, "POOL", 60)
     monkeypatch.setattr("bostruct.surrogates.training_data.CHUNK", chunk)
-    found = LocalGP(inducing=50).fit(data).inducing.features
+    found = LocalGP(max_inducing=50).fit(data).inducing.features
     P = LocalGP().fit(data[:1]).soap(data)[::4]
     assert len(P) == 60
     missed = (found.unsqueeze(1) - P).abs().amax(-1).amin(-1)
@@ -570,7 +593,7 @@ def test_a_cluster_of_two_hundred_atoms():
     found = model.predict(held)
     spread = held.forces.abs().mean()
     assert (found.forces - held.forces).abs().mean() < 0.2 * spread
-    missed = (found.mean - held.energy).abs() / found.observed.sqrt()
+    missed = (found.mean - held.energy).abs() / found.predictive_variance.sqrt()
     assert float(missed) < 4
     x = space.encode(held).unsqueeze(-2).requires_grad_()
     posterior = model.posterior(x)

@@ -11,15 +11,15 @@ from torch.distributions import MultivariateNormal
 
 from bostruct.surrogates import LocalGP
 from bostruct.surrogates.local_gp.marginal_likelihood import (
-    NAMES,
+    HYPERPARAMETER_NAMES,
     Hyperparameters,
-    Rows,
-    gram,
+    RowStatistics,
+    gram_matrix,
     log_marginal_likelihood,
-    maximise,
-    moment,
-    precision,
-    slopes,
+    maximize_marginal_likelihood,
+    precision_matrix,
+    value_and_gradient,
+    weighted_moment,
 )
 
 ROUNDING = 1e-9  # relative; two ways of adding up some thousand terms
@@ -51,9 +51,9 @@ class Problem:
         self.y = self.F @ weights + noise
         self.rows = []
         for part, own in zip((kind, ~kind), self.unseen, strict=True):
-            rows = replace(Rows.none(m, self.F), unseen=own)
+            rows = replace(RowStatistics.empty(m, self.F), unseen=own)
             for half in torch.arange(energies + forces)[part].chunk(3):
-                rows = rows.add(self.F[half], self.y[half], self.trust[half])
+                rows = rows.add_rows(self.F[half], self.y[half], self.trust[half])
             self.rows.append(rows)
 
     def dense(self):
@@ -93,7 +93,7 @@ def test_slopes_are_those_of_the_density(energies, forces, unseen):
     logs = [x.log().requires_grad_() for x in (problem.s, problem.e, problem.f)]
     value = log_marginal_likelihood(*problem.rows, *(x.exp() for x in logs))
     expected = torch.stack(torch.autograd.grad(value, logs))
-    same, found = slopes(*problem.rows, problem.s, problem.e, problem.f)
+    same, found = value_and_gradient(*problem.rows, problem.s, problem.e, problem.f)
     assert torch.equal(same, problem.value())
     torch.testing.assert_close(found, expected, rtol=ROUNDING, atol=1e-9)
 
@@ -102,7 +102,7 @@ def test_slopes_are_those_of_the_density(energies, forces, unseen):
 def test_weights_are_those_of_the_dense_gaussian(unseen):
     problem = Problem(unseen=unseen)
     arguments = (*problem.rows, problem.s, problem.e, problem.f)
-    A, v = precision(*arguments), moment(*arguments)
+    A, v = precision_matrix(*arguments), weighted_moment(*arguments)
     weighed = problem.F / problem.D.unsqueeze(-1)
     expected = torch.eye(7).double() / problem.s**2 + problem.F.T @ weighed
     torch.testing.assert_close(A, expected, rtol=1e-12, atol=1e-12)
@@ -136,8 +136,8 @@ def test_many_rows_and_any_settings_give_the_same(count, fast):
         found = problem.value()
         hyper = Hyperparameters(1.0, 1.0)
         values = (float(problem.s), float(problem.e), float(problem.f))
-        hyper.set(values)
-        fixed = maximise(*problem.rows, hyper, move=False)
+        hyper.set_values(values)
+        fixed = maximize_marginal_likelihood(*problem.rows, hyper, optimize=False)
     V = problem.s**2 * torch.eye(problem.F.shape[1]).double()
     mean = torch.zeros(problem.F.shape[1]).double()
     expected = 0.0
@@ -153,7 +153,7 @@ def test_many_rows_and_any_settings_give_the_same(count, fast):
 
 def test_a_fit_does_not_depend_on_the_settings(data):
     """900 force rows, with the process set to stochastic solvers."""
-    gp = LocalGP(inducing=60, radial=3, angular=2)
+    gp = LocalGP(max_inducing=60, n_max=3, l_max=2)
     expected = gp.fit(data).state()
     with (
         settings.fast_computations(True, True, True),
@@ -167,10 +167,10 @@ def test_a_fit_does_not_depend_on_the_settings(data):
 def test_finds_the_deviations_that_were_drawn_with():
     """From 400 rows of 30 features the deviations are known to a few per cent."""
     problem = Problem(energies=400, forces=900, m=30)
-    hyper = Hyperparameters(force=1.0, length=1.0)
-    start = maximise(*problem.rows, hyper, move=False)
+    hyper = Hyperparameters(force_scale=1.0, length_scale=1.0)
+    start = maximize_marginal_likelihood(*problem.rows, hyper, optimize=False)
     before = start + hyper.log_prior()
-    found = maximise(*problem.rows, hyper)
+    found = maximize_marginal_likelihood(*problem.rows, hyper)
     assert found + hyper.log_prior() > before + 1
     assert found > start
     signal, energy, force = numbers(hyper)
@@ -193,11 +193,11 @@ def test_what_features_do_not_see_is_not_taken_for_noise():
     for told in (0.0, 1.0):
         rows = []
         for some in (kind, ~kind):
-            none = Rows.none(30, problem.F)
-            one = none.add(problem.F[some], y[some], problem.trust[some])
+            none = RowStatistics.empty(30, problem.F)
+            one = none.add_rows(problem.F[some], y[some], problem.trust[some])
             rows.append(replace(one, unseen=told * part[some].mean()))
-        hyper = Hyperparameters(force=1.0, length=1.0)
-        maximise(*rows, hyper)
+        hyper = Hyperparameters(force_scale=1.0, length_scale=1.0)
+        maximize_marginal_likelihood(*rows, hyper)
         found.append(numbers(hyper))
     (_, energy, force), (signal, seen, felt) = found
     assert signal == pytest.approx(1.7, rel=0.3)
@@ -211,24 +211,24 @@ def test_noises_do_not_vanish_with_noiseless_data():
     F, rows = random(60, 7), []
     y = F @ random(7, seed=1)
     for part in (slice(0, 10), slice(10, 60)):
-        none = Rows.none(7, F)
-        rows.append(none.add(F[part], y[part], torch.ones_like(y[part])))
+        none = RowStatistics.empty(7, F)
+        rows.append(none.add_rows(F[part], y[part], torch.ones_like(y[part])))
     hyper = Hyperparameters(1.0, 1.0)
-    maximise(*rows, hyper)
+    maximize_marginal_likelihood(*rows, hyper)
     _, energy, force = numbers(hyper)
-    assert energy == pytest.approx(hyper.least["energy_noise"])
-    assert force == pytest.approx(hyper.least["force_noise"])
+    assert energy == pytest.approx(hyper.lower_bounds["energy_noise"])
+    assert force == pytest.approx(hyper.lower_bounds["force_noise"])
 
 
 def numbers(hyper):
-    return [float(hyper.value(name).detach()) for name in NAMES]
+    return [float(hyper.value(name).detach()) for name in HYPERPARAMETER_NAMES]
 
 
 def test_is_at_rest_at_its_maximum():
     problem = Problem()
     hyper = Hyperparameters(1.0, 1.0)
-    maximise(*problem.rows, hyper)
-    values = [hyper.value(name) for name in NAMES]
+    maximize_marginal_likelihood(*problem.rows, hyper)
+    values = [hyper.value(name) for name in HYPERPARAMETER_NAMES]
     loss = log_marginal_likelihood(*problem.rows, *values) + hyper.log_prior()
     slopes = torch.autograd.grad(loss, list(hyper.parameters()))
     assert max(float(slope.abs()) for slope in slopes) < 1e-2
@@ -237,22 +237,22 @@ def test_is_at_rest_at_its_maximum():
 def test_stays_where_it_is_when_told():
     hyper = Hyperparameters(2.0, 3.0)
     before = numbers(hyper)
-    maximise(*Problem().rows, hyper, move=False)
+    maximize_marginal_likelihood(*Problem().rows, hyper, optimize=False)
     assert numbers(hyper) == before
 
 
 def test_starts_at_the_scale_of_the_data():
-    hyper = Hyperparameters(force=2.0, length=0.5)
+    hyper = Hyperparameters(force_scale=2.0, length_scale=0.5)
     assert numbers(hyper) == pytest.approx([1.0, 0.01, 0.06])
-    hyper.set((3.0, 0.1, 0.2))
+    hyper.set_values((3.0, 0.1, 0.2))
     assert numbers(hyper) == pytest.approx([3.0, 0.1, 0.2])
 
 
 def test_prior_is_the_density_of_the_logarithms():
-    hyper = Hyperparameters(force=2.0, length=0.5)
+    hyper = Hyperparameters(force_scale=2.0, length_scale=0.5)
     expected = sum(-math.log(w) - math.log(2 * math.pi) / 2 for w in (2.0, 1.5, 1.5))
     assert hyper.log_prior().item() == pytest.approx(expected)
-    hyper.set((1.0 * math.exp(2.0), 0.01, 0.06))  # one deviation off
+    hyper.set_values((1.0 * math.exp(2.0), 0.01, 0.06))  # one deviation off
     assert hyper.log_prior().item() == pytest.approx(expected - 0.5)
 
 
@@ -264,7 +264,7 @@ def test_scales_with_the_unit_of_energy():
         rows = []
         for part in problem.rows:
             rows.append(
-                Rows(
+                RowStatistics(
                     part.gram,
                     part.moment * unit,
                     part.square * unit**2,
@@ -273,7 +273,7 @@ def test_scales_with_the_unit_of_energy():
                     part.unseen,
                 )
             )
-        maximise(*rows, hyper)
+        maximize_marginal_likelihood(*rows, hyper)
         found.append(numbers(hyper)[0] / unit)
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
@@ -293,12 +293,12 @@ def test_two_structures_do_not_run_away(data, count):
 @pytest.mark.parametrize("m", [1, 95, 96, 97, 250])
 def test_half_a_product_is_the_whole(m):
     F = random(40, m)
-    found = gram(F)
+    found = gram_matrix(F)
     torch.testing.assert_close(found, F.T @ F, rtol=0, atol=1e-12)
     assert torch.equal(found, found.T)
 
 
 def test_no_rows_say_nothing():
-    rows = Rows.none(4, torch.zeros(1, dtype=torch.float64))
+    rows = RowStatistics.empty(4, torch.zeros(1, dtype=torch.float64))
     one = torch.tensor(1.3).double()
     assert float(log_marginal_likelihood(rows, rows, one, one, one)) == pytest.approx(0)

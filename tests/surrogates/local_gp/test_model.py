@@ -27,11 +27,11 @@ from bostruct.surrogates.base import FittedModel
 from bostruct.surrogates.botorch_models import posterior
 from bostruct.surrogates.local_gp import model as module
 
-SMALL = LocalGP(radial=3, angular=2, inducing=40)
+SMALL = LocalGP(n_max=3, l_max=2, max_inducing=40)
 EXACT = 1e-9  # eV, eV²: two orders of the same sums
 STEP = 1e-3  # Å; the mean has some 1e-9 eV of rounding, so smaller ones are worse
 SLOPE = 1e-4  # relative, of central differences with these steps
-LOST = posterior.ROUNDING * torch.finfo(torch.float64).eps
+LOST = posterior.ROUNDING_EPSILONS * torch.finfo(torch.float64).eps
 
 
 @pytest.fixture(scope="module", params=["one species", "two species"])
@@ -165,7 +165,7 @@ def test_force_variance_is_the_curvature_of_the_covariance(case):
         curvature = (C[0, 0] - 2 * C[0, 1] + C[1, 1]) / (2 * h) ** 2
         # jitter and rounding on the diagonal, divided by the square of the step
         lost = LOST * float(model.fit.signal) ** 2 * 36
-        lost += posterior.JITTER * float(C[0, 0])
+        lost += posterior.RELATIVE_JITTER * float(C[0, 0])
         slack = 4 * lost / (2 * h) ** 2
         torch.testing.assert_close(found[atom, axis], curvature, rtol=1e-3, atol=slack)
         assert slack < 0.1 * found[atom, axis]
@@ -389,12 +389,12 @@ def test_state_survives_a_file_to_the_last_bit(case):
 
 def test_state_does_without_the_description(data, space):
     """What is restored is what was fitted, whoever restores it."""
-    fitted = LocalGP(radial=3, angular=1, power=2, repulsion=None, cutoff=4.0)
+    fitted = LocalGP(n_max=3, l_max=1, zeta=2, pair_repulsion=None, cutoff=4.0)
     model = fitted.fit(data[:4], space)
     again = LocalGP().restore(model.state(), space)
     assert again.soap == model.soap
-    assert again.power == 2
-    assert again.repulsion is None
+    assert again.zeta == 2
+    assert again.pair_repulsion is None
     batch = data[5:7]
     assert torch.equal(again.predict(batch).mean, model.predict(batch).mean)
 
@@ -432,8 +432,8 @@ def test_pair_prior_holds_where_nothing_is_known(copper, space):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_follows_its_data(data, space, device, dtype):
     known = data[:8].to(device, dtype)
-    model = LocalGP(radial=3, angular=2, inducing=15).fit(known, space)
-    expected = LocalGP(radial=3, angular=2, inducing=15).fit(data[:8], space)
+    model = LocalGP(n_max=3, l_max=2, max_inducing=15).fit(known, space)
+    expected = LocalGP(n_max=3, l_max=2, max_inducing=15).fit(data[:8], space)
     X = space.encode(data[8:12]).to(device, dtype).view(2, 2, -1)
     posterior = model.posterior(X)
     found = model.predict(known, covariance=True, force_variance=True)
@@ -484,7 +484,7 @@ def test_on_a_slab_the_posterior_is_what_is_predicted(layers):
     X = space.sample(6, torch.Generator().manual_seed(0))
     structures = space.decode(X)
     data = replace(structures, energy=torch.linspace(0, 1, 6, dtype=torch.float64))
-    model = LocalGP(inducing=40, cutoff=4.0).fit(data[:4], space)
+    model = LocalGP(max_inducing=40, cutoff=4.0).fit(data[:4], space)
     moving = X.clone().requires_grad_()
     posterior = model.posterior(moving.unsqueeze(-2))
     mean, variance = posterior.mean.flatten(), posterior.variance.flatten()
@@ -511,7 +511,7 @@ def test_structures_may_differ_in_composition_and_size():
     images[3].set_chemical_symbols(["Au", "Au", "Cu", "Cu"])
     images[4].set_chemical_symbols(["Cu", "Au", "Au", "Au"])
     pool = Pool(images)
-    X = pool.rows(0, 5)
+    X = pool.members(0, 5)
     structures = pool.decode(X)
     energy = torch.tensor([-0.1, 0.2, 0.5, 0.3, 0.9], dtype=torch.float64)
     model = SMALL.fit(replace(structures[:4], energy=energy[:4]), pool)
@@ -521,4 +521,6 @@ def test_structures_may_differ_in_composition_and_size():
     C = together.distribution.covariance_matrix
     torch.testing.assert_close(C, found.covariance)
     alone = model.posterior(X.unsqueeze(-2), observation_noise=True)
-    torch.testing.assert_close(alone.variance.flatten(), found.variance + found.noise)
+    torch.testing.assert_close(
+        alone.variance.flatten(), found.variance + found.noise_variance
+    )

@@ -19,7 +19,7 @@ def test_energies_are_sums_over_pairs_of_atoms(soap, data, mixed):
     both = Structures.cat([mixed[:2], data[:1]])
     both = Structures.cat([both, _less(mixed[2:3])])
     P, place = soap(both), soap.place(both.numbers)
-    found = prior_variance.energies(P, place, both.counts, 3)
+    found = prior_variance.energy_variances(P, place, both.counts, 3)
     expected = []
     for k in range(4):
         mine = both.index == k
@@ -55,7 +55,9 @@ def test_forces_are_the_second_derivative_of_the_kernel(soap, mixed, power):
         zero = torch.zeros((), dtype=torch.float64)
         hessian = torch.autograd.functional.hessian(kernel, (zero, zero))
         expected.append(hessian[0][1])
-    found = prior_variance.forces(soap.slopes(one), place, one.counts, power, _all(one))
+    found = prior_variance.force_variances(
+        soap.slopes(one), place, one.counts, power, _all(one)
+    )
     torch.testing.assert_close(
         found, torch.stack(expected).view(-1, 3), rtol=1e-8, atol=1e-10
     )
@@ -70,25 +72,27 @@ def test_forces_on_some_atoms_are_those_among_all(soap, data, mixed):
     batch = Structures.cat([mixed[:1], _less(mixed[1:2]), data[:2]])
     place, slopes = soap.place(batch.numbers), soap.slopes(batch)
     alone = [
-        prior_variance.forces(
+        prior_variance.force_variances(
             soap.slopes(one), soap.place(one.numbers), one.counts, 3, _all(one)
         )
         for one in batch
     ]
-    every = prior_variance.forces(slopes, place, batch.counts, 3, _all(batch))
+    every = prior_variance.force_variances(slopes, place, batch.counts, 3, _all(batch))
     torch.testing.assert_close(every, torch.cat(alone), rtol=1e-12, atol=1e-12)
     some = torch.zeros_like(batch.numbers, dtype=torch.bool)
     some[[0, 3, 7, 10, 20]] = True
-    found = prior_variance.forces(slopes, place, batch.counts, 3, some)
+    found = prior_variance.force_variances(slopes, place, batch.counts, 3, some)
     torch.testing.assert_close(found, every[some], rtol=1e-12, atol=1e-12)
-    none = prior_variance.forces(slopes, place, batch.counts, 3, torch.zeros_like(some))
+    none = prior_variance.force_variances(
+        slopes, place, batch.counts, 3, torch.zeros_like(some)
+    )
     assert none.shape == (0, 3)
 
 
 def test_padding_belongs_to_no_species(soap, mixed):
     both = Structures.cat([mixed[:1], _less(mixed[1:2])])
     P, place = soap(both), soap.place(both.numbers)
-    rows, kinds = prior_variance.padded(P, place, both.counts)
+    rows, kinds = prior_variance.pad_atoms(P, place, both.counts)
     assert rows.shape == (2, 6, P.shape[1])
     assert torch.equal(torch.cat((rows[0], rows[1, :5])), P)
     assert (rows[1, 5] == 0).all()

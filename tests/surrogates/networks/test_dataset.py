@@ -9,7 +9,7 @@ from bostruct.errors import InputError
 from bostruct.structures import Structures
 from bostruct.surrogates import training_data as chunked
 from bostruct.surrogates.networks import dataset as module
-from bostruct.surrogates.networks.dataset import prepare
+from bostruct.surrogates.networks.dataset import prepare_training_set
 from tests.surrogates.small import SMALL
 
 
@@ -34,14 +34,16 @@ def batch(data, mixed):
 
 
 def test_forces_are_pulled_as_autograd_does(batch):
-    encoder, lesson = prepare(SMALL, batch, None)
+    encoder, lesson = prepare_training_set(SMALL, batch, None)
     generator = torch.Generator().manual_seed(0)
-    slopes = torch.randn(2, *lesson.x.shape, generator=generator, dtype=torch.float64)
+    slopes = torch.randn(
+        2, *lesson.inputs.shape, generator=generator, dtype=torch.float64
+    )
     moving = batch.positions.clone().requires_grad_()
     x, place = encoder(replace(batch, positions=moving))
-    torch.testing.assert_close(x.detach(), lesson.x)
-    assert torch.equal(place, lesson.place)
-    forces = lesson.pull(slopes)
+    torch.testing.assert_close(x.detach(), lesson.inputs)
+    assert torch.equal(place, lesson.species_index)
+    forces = lesson.forces_from_gradients(slopes)
     for m in range(2):
         (slope,) = torch.autograd.grad((x * slopes[m]).sum(), moving, retain_graph=True)
         torch.testing.assert_close(forces[m], -slope)
@@ -49,42 +51,45 @@ def test_forces_are_pulled_as_autograd_does(batch):
 
 def test_some_structures_are_what_they_are_among_all(batch, monkeypatch):
     monkeypatch.setattr(chunked, "CHUNK", 1)
-    _, lesson = prepare(SMALL, batch, None)
-    part = lesson.take(torch.tensor([3, 1]))
+    _, lesson = prepare_training_set(SMALL, batch, None)
+    part = lesson.subset(torch.tensor([3, 1]))
     assert len(part) == 2
     assert part.counts.tolist() == [4, 6]
-    assert part.rows.tolist() == [3, 1]
+    assert part.source_rows.tolist() == [3, 1]
     assert torch.equal(part.energy, lesson.energy[[3, 1]])
-    ones = torch.ones(1, *lesson.x.shape, dtype=torch.float64)
-    whole, some = lesson.pull(ones)[0], part.pull(ones[:, :10])[0]
+    ones = torch.ones(1, *lesson.inputs.shape, dtype=torch.float64)
+    whole, some = (
+        lesson.forces_from_gradients(ones)[0],
+        part.forces_from_gradients(ones[:, :10])[0],
+    )
     torch.testing.assert_close(some[:4], whole[18:22])
     torch.testing.assert_close(some[4:], whole[6:12])
-    assert sum(len(block) for block in lesson.blocks()) == len(lesson)
+    assert sum(len(block) for block in lesson.iter_batches()) == len(lesson)
 
 
 def test_units_are_those_of_the_scale(batch):
-    encoder, lesson = prepare(replace(SMALL, repulsion=None), batch, None)
-    known = batch.forces[:22] / encoder.scale
+    encoder, lesson = prepare_training_set(replace(SMALL, repulsion=None), batch, None)
+    known = batch.forces[:22] / encoder.energy_scale
     torch.testing.assert_close(lesson.forces[:22], known)
     assert (lesson.forces[22:] == 0).all()
-    assert lesson.known.sum() == 22 * 3
-    rest = batch.energy - encoder.prior(batch, lesson.place)
-    torch.testing.assert_close(lesson.energy, rest / encoder.scale)
+    assert lesson.force_mask.sum() == 22 * 3
+    rest = batch.energy - encoder.prior_mean(batch, lesson.species_index)
+    torch.testing.assert_close(lesson.energy, rest / encoder.energy_scale)
 
 
 def test_without_forces_there_are_no_slopes(data):
     bare = replace(data[:3], forces=None)
-    _, lesson = prepare(SMALL, bare, None)
-    assert lesson.other.shape == (18, 0)
-    assert lesson.slopes.numel() == 0
+    _, lesson = prepare_training_set(SMALL, bare, None)
+    assert lesson.neighbors.shape == (18, 0)
+    assert lesson.input_gradients.numel() == 0
 
 
 def test_memory_is_counted_before_it_is_taken(data, monkeypatch):
     monkeypatch.setattr(module, "free_bytes", lambda device: 10_000)
     with pytest.raises(InputError, match=r"`structures` must need at most the .* GiB"):
-        prepare(SMALL, data, None)
+        prepare_training_set(SMALL, data, None)
 
 
 def test_energies_must_be_known(data):
     with pytest.raises(InputError, match="`energy` must be known and finite"):
-        prepare(SMALL, replace(data[:2], energy=None), None)
+        prepare_training_set(SMALL, replace(data[:2], energy=None), None)

@@ -7,11 +7,11 @@ from tests.surrogates.small import SMALL
 
 
 def test_members_are_one_network_thinned(data):
-    model = Dropout(SMALL, members=5, rate=0.2).fit(data[:9])
+    model = Dropout(SMALL, n_members=5, dropout_rate=0.2).fit(data[:9])
     found = model.predict(data[9:12])
     torch.testing.assert_close(found.members.var(0), found.variance)
     torch.testing.assert_close(found.members.mean(0), found.mean)
-    crowd = model.believer
+    crowd = model.predictor
     assert len(crowd.weights.last) == 1
     x, place = crowd.encoder(data[9:12])
     whole = crowd.weights.local(crowd.weights.hidden(x, place))[0].view(3, 6).sum(1)
@@ -21,14 +21,14 @@ def test_members_are_one_network_thinned(data):
 
 
 def test_asking_twice_gives_the_same(data):
-    model = Dropout(SMALL, members=4).fit(data[:6])
+    model = Dropout(SMALL, n_members=4).fit(data[:6])
     first, second = model.predict(data[:3]), model.predict(data[:3])
     assert torch.equal(first.members, second.members)
-    assert torch.equal(model.state()["crowd_masks"], model.believer.masks)
+    assert torch.equal(model.state()["crowd_masks"], model.predictor.masks)
 
 
 def test_refusals():
     with pytest.raises(InputError, match="`rate` must be between 0 and 1, got 0"):
-        Dropout(rate=0.0)
+        Dropout(dropout_rate=0.0)
     with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
-        Dropout(members=1)
+        Dropout(n_members=1)

@@ -8,8 +8,8 @@ from ase.calculators.emt import EMT
 from safetensors.torch import load, save
 
 import bostruct as bo
-from bostruct.campaign.log.from_description import reopen
-from bostruct.campaign.log.verify import verify
+from bostruct.campaign.log.from_description import open_log
+from bostruct.campaign.log.verify import verify_log
 from bostruct.errors import InputError
 from bostruct.surrogates import (
     Committee,
@@ -22,12 +22,12 @@ from bostruct.surrogates import (
 from tests.surrogates.small import SMALL
 
 FAMILY = {
-    "last layer": LastLayer(SMALL, members=3),
-    "committee": Committee(SMALL, members=3),
-    "dropout": Dropout(SMALL, members=3),
+    "last layer": LastLayer(SMALL, n_members=3),
+    "committee": Committee(SMALL, n_members=3),
+    "dropout": Dropout(SMALL, n_members=3),
     "mean and variance": MeanVariance(SMALL),
-    "deep ensemble": DeepEnsemble(SMALL, members=2),
-    "shallow ensemble": ShallowEnsemble(SMALL, members=3),
+    "deep ensemble": DeepEnsemble(SMALL, n_members=2),
+    "shallow ensemble": ShallowEnsemble(SMALL, n_members=3),
 }
 
 
@@ -149,11 +149,11 @@ def test_a_campaign_runs_and_can_be_verified(name, tmp_path):
         bo.spaces.Cluster("Cu4"),
         bo.evaluators.Calculator(EMT),
         surrogate=FAMILY[name],
-        search=bo.candidates.Search(candidates=4, rounds=1, steps=3),
+        search=bo.candidates.BasinHopping(n_candidates=4, n_rounds=1, max_steps=3),
         stop=bo.stop.Evaluations(4),
-        initial=3,
+        n_initial=3,
     )
     campaign.run(tmp_path / "run")
-    found = verify(reopen(tmp_path / "run"))
-    assert found.good, found.problems
-    assert found.rebuilt == 1
+    found = verify_log(open_log(tmp_path / "run"))
+    assert found.is_valid, found.problems
+    assert found.n_rebuilt == 1

@@ -7,24 +7,24 @@ import torch
 
 from bostruct.errors import InputError
 from bostruct.surrogates import LastLayer
-from bostruct.uncertainty import Metric
+from bostruct.uncertainty import BayesianLinearModel
 from tests.surrogates.rows import explicit, rows
 from tests.surrogates.small import SMALL
 
 
 @pytest.fixture(scope="module")
 def fitted(mixed, alloy):
-    return LastLayer(SMALL, members=64).fit(mixed[:8], alloy)
+    return LastLayer(SMALL, n_members=64).fit(mixed[:8], alloy)
 
 
 @pytest.mark.parametrize("inputs", [0, 5, 96])
 def test_mean_and_variance_are_those_of_the_metric(mixed, inputs):
     """U7 by U1: rows over their deviations, z2 = 1 / sigma², a2 = alpha²."""
-    fitted = LastLayer(SMALL, inputs=inputs).fit(mixed[:8])
-    laplace = fitted.believer
+    fitted = LastLayer(SMALL, n_inputs=inputs).fit(mixed[:8])
+    laplace = fitted.predictor
     F, y = rows(laplace, mixed[:8])
     assert laplace.inputs == min(inputs, 12)
-    metric = Metric.fit(F, y, ridge=float(1 / laplace.readout.signal**2))
+    metric = BayesianLinearModel.fit(F, y, ridge=float(1 / laplace.readout.signal**2))
     asked = mixed[8:12]
     f, _ = explicit(laplace, asked)
     found = fitted.predict(asked, covariance=True)
@@ -75,9 +75,9 @@ def test_energies_alone_are_enough(data):
 @pytest.mark.parametrize("members", [1, -1, 2.0, True])
 def test_refusals(members):
     with pytest.raises(InputError, match="`members` must be 0, or an integer of"):
-        LastLayer(members=members)
+        LastLayer(n_members=members)
 
 
 def test_inputs_are_counted():
     with pytest.raises(InputError, match="`inputs` must be an integer of at least 0"):
-        LastLayer(inputs=-1)
+        LastLayer(n_inputs=-1)

@@ -6,14 +6,18 @@ import torch
 
 from bostruct.errors import InputError
 from bostruct.structures import Structures
-from bostruct.surrogates import BelievedModel, LastLayer, Mixture
-from bostruct.surrogates.networks.bayesian_readout import Readout
-from bostruct.surrogates.networks.last_layer import Laplace
-from bostruct.surrogates.networks.mixture_of_experts import MODES, Experts, _split
-from bostruct.surrogates.networks.network import Network
-from bostruct.uncertainty import density_gates, distance_gates, mix
+from bostruct.surrogates import LastLayer, LowRankModel, MixtureOfExperts
+from bostruct.surrogates.networks.bayesian_readout import BayesianReadout
+from bostruct.surrogates.networks.last_layer import LastLayerPredictor
+from bostruct.surrogates.networks.mixture_of_experts import (
+    MODES,
+    GatedExperts,
+    _split_experts,
+)
+from bostruct.surrogates.networks.network import NetworkConfig
+from bostruct.uncertainty import density_gates, distance_gates, mix_experts
 
-SMALL = Network(components=12, width=8, steps=60, radial=3, angular=2)
+SMALL = NetworkConfig(n_components=12, width=8, n_steps=60, n_max=3, l_max=2)
 
 
 def stretched(structures, factor):
@@ -23,7 +27,7 @@ def stretched(structures, factor):
 
 @pytest.fixture(scope="module")
 def model(data, space):
-    return Mixture(SMALL, experts=3, axes=2).fit(data, space)
+    return MixtureOfExperts(SMALL, n_experts=3, n_axes=2).fit(data, space)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +41,13 @@ def experts(model, new):
     x, place = whole.encoder(new)
     prior = whole.encoder.prior(new, place)
     rows = [value.unbind() for value in vars(whole.readout).values()]
-    last = [Readout(*parts) for parts in zip(*rows, strict=True)]
+    last = [BayesianReadout(*parts) for parts in zip(*rows, strict=True)]
     none = x.new_zeros(len(last[0].mean), 0)
     found = [
-        Laplace(whole.encoder, weights, one, torch.ones(()), none).belief(new)
-        for weights, one in zip(_split(whole.weights), last, strict=True)
+        LastLayerPredictor(whole.encoder, weights, one, torch.ones(()), none).predict(
+            new
+        )
+        for weights, one in zip(_split_experts(whole.weights), last, strict=True)
     ]
     total = x.new_zeros(len(new), x.shape[1]).index_add(0, new.index, x)
     seen = total / new.counts.unsqueeze(1)
@@ -50,7 +56,7 @@ def experts(model, new):
     else:
         gates = distance_gates(whole.gates.distance(seen), sharpness=whole.sharpness)
     y = torch.stack([one.mean - prior for one in found], 1)
-    s2 = torch.stack([one.root.square().sum(1) for one in found], 1)
+    s2 = torch.stack([one.covariance_root.square().sum(1) for one in found], 1)
     return prior, y, s2, gates
 
 
@@ -60,10 +66,10 @@ def test_it_is_the_mixture_of_its_experts(model, space, new, mode, sharpness):
     """Means, variances in each mode, and a noise that is theirs."""
     whole = replace(model.believer, mode=mode, sharpness=sharpness)
     belief = whole.belief(new)
-    prior, y, s2, gates = experts(BelievedModel(whole, space), new)
+    prior, y, s2, gates = experts(LowRankModel(whole, space), new)
     assert gates.shape == (6, 3)
     assert float(gates.max(1).values.min()) < 0.999, "else the test shows little"
-    expected = mix(y, s2, gates, mode)
+    expected = mix_experts(y, s2, gates, mode)
     torch.testing.assert_close(belief.mean, prior + expected.mean)
     torch.testing.assert_close(belief.root.square().sum(1), expected.variance)
     noise = whole.readout.energy_noise**2
@@ -92,7 +98,7 @@ def test_forces_are_slopes_of_the_mean_and_gates_move_too(
     model, data, space, mode, sharpness
 ):
     whole = replace(model.believer, mode=mode, sharpness=sharpness)
-    model = BelievedModel(whole, space)
+    model = LowRankModel(whole, space)
     new = stretched(data[30:32].without_results(), 1.03)
     found = model.predict(new, force_variance=True)
     assert found.force_variance.shape == found.forces.shape
@@ -108,9 +114,13 @@ def test_forces_are_slopes_of_the_mean_and_gates_move_too(
 
 
 def test_one_expert_is_a_last_layer(data, space, new):
-    alone = Mixture(SMALL, experts=1).fit(data, space).predict(new, covariance=True)
-    model = LastLayer(SMALL, inputs=0).fit(data, space)
-    last, stretch = model.predict(new, covariance=True), model.believer.alpha**2
+    alone = (
+        MixtureOfExperts(SMALL, n_experts=1)
+        .fit(data, space)
+        .predict(new, covariance=True)
+    )
+    model = LastLayer(SMALL, n_inputs=0).fit(data, space)
+    last, stretch = model.predict(new, covariance=True), model.predictor.alpha**2
     for name in ("mean", "forces", "local"):
         torch.testing.assert_close(getattr(alone, name), getattr(last, name))
     for name in ("variance", "covariance"):
@@ -125,7 +135,7 @@ def test_each_kind_has_an_expert(data, space):
     forces = torch.full_like(data.forces, torch.nan)
     far = replace(far, energy=energy, forces=forces)
     both = Structures.cat([data, far])
-    model = Mixture(SMALL, experts=2, axes=2).fit(both, space)
+    model = MixtureOfExperts(SMALL, n_experts=2, n_axes=2).fit(both, space)
     *_, gates = experts(model, both.without_results())
     home = gates.argmax(1)
     assert len(home[: len(data)].unique()) == len(home[len(data) :].unique()) == 1
@@ -134,14 +144,14 @@ def test_each_kind_has_an_expert(data, space):
 
 @pytest.mark.parametrize("sharpness", [None, 3.0])
 def test_it_comes_back_from_its_state(model, space, new, sharpness):
-    model = BelievedModel(replace(model.believer, sharpness=sharpness), space)
-    again = Mixture(SMALL).restore(model.state())
-    assert again.believer.sharpness == sharpness
+    model = LowRankModel(replace(model.believer, sharpness=sharpness), space)
+    again = MixtureOfExperts(SMALL).restore(model.state())
+    assert again.predictor.sharpness == sharpness
     one, other = model.predict(new), again.predict(new)
     assert torch.equal(one.mean, other.mean)
     assert torch.equal(one.variance, other.variance)
-    assert isinstance(again.believer, Experts)
-    assert again.believer.mode == "mixture"
+    assert isinstance(again.predictor, GatedExperts)
+    assert again.predictor.mode == "mixture"
     hyper = model.hyperparameters()
     assert hyper["experts"] == 3
     assert sum(hyper[f"expert{k}_share"] for k in range(3)) == pytest.approx(1)
@@ -149,7 +159,7 @@ def test_it_comes_back_from_its_state(model, space, new, sharpness):
 
 
 def test_equal_seeds_give_equal_models(data, space, model, new):
-    again = Mixture(SMALL, experts=3, axes=2).fit(data, space)
+    again = MixtureOfExperts(SMALL, n_experts=3, n_axes=2).fit(data, space)
     assert torch.equal(again.predict(new).mean, model.predict(new).mean)
 
 
@@ -162,19 +172,19 @@ def test_it_is_a_botorch_model(model, space):
 
 
 def test_it_says_what_it_is():
-    found = Mixture(SMALL, mode="correlated").description()
+    found = MixtureOfExperts(SMALL, mode="correlated").description()
     assert json.loads(json.dumps(found))["mode"] == "correlated"
     assert found["surrogate"] == "Mixture"
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="`experts` must be an integer of at least 1"):
-        Mixture(experts=0)
+        MixtureOfExperts(n_experts=0)
     with pytest.raises(InputError, match="`axes` must be an integer of at least 1"):
-        Mixture(axes=0)
+        MixtureOfExperts(n_axes=0)
     with pytest.raises(InputError, match="`share` must be between 0 and 1"):
-        Mixture(share=0.0)
+        MixtureOfExperts(min_weight=0.0)
     with pytest.raises(InputError, match="`sharpness` must be positive and finite"):
-        Mixture(sharpness=0.0)
+        MixtureOfExperts(sharpness=0.0)
     with pytest.raises(InputError, match="`mode` must be one of independent, correlat"):
-        Mixture(mode="sum")
+        MixtureOfExperts(mode="sum")

@@ -4,12 +4,19 @@ import pytest
 import torch
 
 from bostruct.errors import InputError
-from bostruct.surrogates.networks.network import LEVEL, Network, Weights, check_members
+from bostruct.surrogates.networks.network import (
+    STD_BIAS_INIT,
+    NetworkConfig,
+    NetworkWeights,
+    check_members,
+)
 
 
 def drawn(backbones=3, heads=3):
     generator = torch.Generator().manual_seed(0)
-    weights = Weights.draw((5, 2, 7), generator, backbones=backbones, heads=heads)
+    weights = NetworkWeights.initialize(
+        (5, 2, 7), generator, n_backbones=backbones, n_heads=heads
+    )
     x = torch.randn(4, 5, generator=generator, dtype=torch.float64)
     return weights, x, torch.tensor([0, 1, 1, 0])
 
@@ -21,8 +28,8 @@ def test_slopes_are_those_of_autograd(backbones, masked):
     generator = torch.Generator().manual_seed(1)
     masks = torch.rand(2, 3, 1, 7, generator=generator, dtype=torch.float64)
     x.requires_grad_()
-    layers = weights.hidden(x, place, tuple(masks) if masked else None)
-    local, slopes = weights.local(layers), weights.slopes(layers)
+    layers = weights.hidden_layers(x, place, tuple(masks) if masked else None)
+    local, slopes = weights.atomic_energies(layers), weights.input_gradients(layers)
     assert local.shape == (3, 4)
     assert slopes.shape == (3, 4, 5)
     for m in range(3):
@@ -32,24 +39,29 @@ def test_slopes_are_those_of_autograd(backbones, masked):
 
 def test_members_are_networks_of_their_own():
     weights, x, place = drawn()
-    together = weights.local(weights.hidden(x, place))
-    alone = Weights(*(value[1:2] for value in weights.parameters()))
-    torch.testing.assert_close(together[1:2], alone.local(alone.hidden(x, place)))
+    together = weights.atomic_energies(weights.hidden_layers(x, place))
+    alone = NetworkWeights(*(value[1:2] for value in weights.parameters()))
+    torch.testing.assert_close(
+        together[1:2], alone.atomic_energies(alone.hidden_layers(x, place))
+    )
     assert (together[0] - together[1]).abs().min() > 0
 
 
 def test_heads_are_columns_of_one_linear_layer():
     weights, x, place = drawn(backbones=1)
-    layers = weights.hidden(x, place)
+    layers = weights.hidden_layers(x, place)
     linear = torch.nn.Linear(7, 3, bias=False, dtype=torch.float64)
-    linear.weight.data = weights.last
-    torch.testing.assert_close(weights.local(layers), linear(layers.second[0]).T)
+    linear.weight.data = weights.last_weights
+    torch.testing.assert_close(
+        weights.atomic_energies(layers), linear(layers.second[0]).T
+    )
 
 
 def test_species_shift_the_first_layer():
     weights, x, _ = drawn()
     first, second = (
-        weights.local(weights.hidden(x, torch.full((4,), k))) for k in (0, 1)
+        weights.atomic_energies(weights.hidden_layers(x, torch.full((4,), k)))
+        for k in (0, 1)
     )
     assert (first - second).abs().min() > 0
 
@@ -57,24 +69,27 @@ def test_species_shift_the_first_layer():
 def test_deviations_are_positive_and_frozen_if_asked():
     weights, x, place = drawn()
     x.requires_grad_()
-    layers = weights.hidden(x, place)
-    found = weights.deviation(layers)
+    layers = weights.hidden_layers(x, place)
+    found = weights.atomic_std(layers)
     torch.testing.assert_close(found, torch.full_like(found, 0.01))
-    assert weights.level[0] == LEVEL
+    assert weights.std_bias[0] == STD_BIAS_INIT
     assert found.requires_grad
-    assert not weights.deviation(layers, frozen=True).requires_grad
+    assert not weights.atomic_std(layers, detach_hidden=True).requires_grad
 
 
 def test_weights_come_back_from_their_tensors():
     weights, _, _ = drawn()
-    again = Weights.restore(weights.tensors())
+    again = NetworkWeights.restore(weights.tensors())
     for one, other in zip(weights.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
 def test_a_description_is_json():
-    assert Network(width=3).description()["width"] == 3
-    assert Network().description()["repulsion"] == {"strength": 20.0, "reach": 1.0}
+    assert NetworkConfig(width=3).description()["width"] == 3
+    assert NetworkConfig().description()["repulsion"] == {
+        "strength": 20.0,
+        "reach": 1.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -92,7 +107,7 @@ def test_a_description_is_json():
 )
 def test_refusals(name, value):
     with pytest.raises(InputError, match=f"`{name}` must be"):
-        Network(**{name: value})
+        NetworkConfig(**{name: value})
 
 
 def test_refusals_of_members():

@@ -1,20 +1,20 @@
 import pytest
 import torch
 
-from bostruct.descriptors import Averaged, Fractions
+from bostruct.descriptors import ElementFractions, MeanSOAP
 from bostruct.errors import InputError
 from bostruct.spaces import Composition
 from bostruct.surrogates import GP
 from tests.descriptors.alloys import pool
 
-AVERAGED = Averaged(cutoff=4.0, radial=3, angular=1)
+AVERAGED = MeanSOAP(cutoff=4.0, n_max=3, l_max=1)
 
 
 def test_of_compositions_the_fractions_alone_count():
     space = Composition(["Cu", "Pd", "Au"], step=1 / 8)
-    X = space.rows(0, space.size)
+    X = space.members(0, space.size)
     learnt = GP().fit(X[::3], X[::3].square().sum(-1), space)
-    assert [block.name for block in learnt.process.blocks] == ["fractions"]
+    assert [block.name for block in learnt.feature_gp.blocks] == ["fractions"]
     mean, C, _ = learnt(X.unsqueeze(1))
     assert (mean.squeeze(1) - X.square().sum(-1)).abs().max() < 0.05
     assert C.shape == (space.size, 1, 1)
@@ -22,15 +22,17 @@ def test_of_compositions_the_fractions_alone_count():
 
 def test_of_orderings_the_environments_count_too():
     space = pool(n=16)
-    learnt = GP().fit(space.rows(0, 10), torch.arange(10.0), space)
-    names = [block.name for block in learnt.process.blocks]
+    learnt = GP().fit(space.members(0, 10), torch.arange(10.0), space)
+    names = [block.name for block in learnt.feature_gp.blocks]
     assert names == ["averaged", "fractions"]
 
 
-@pytest.mark.parametrize("features", [None, (AVERAGED, "fractions"), Fractions()])
+@pytest.mark.parametrize(
+    "features", [None, (AVERAGED, "fractions"), ElementFractions()]
+)
 def test_restored_as_it_was(features):
     space = pool(n=16)
-    X = space.rows(0, 16)
+    X = space.members(0, 16)
     learnt = GP(features).fit(X[:9], X[:9, 0].cos(), space)
     again = GP().restore(learnt.state(), space)
     for first, second in zip(
@@ -42,16 +44,16 @@ def test_restored_as_it_was(features):
 
 def test_each_element_may_have_its_own_length():
     space = Composition(["Cu", "Pd", "Au"], step=1 / 8)
-    X = space.rows(0, space.size)
+    X = space.members(0, space.size)
     learnt = GP(ard=True).fit(X[::2], X[::2, 0].square(), space)
     again = GP().restore(learnt.state(), space)
-    assert learnt.process.blocks[0].ard
+    assert learnt.feature_gp.blocks[0].ard
     assert torch.equal(learnt(X.unsqueeze(1))[0], again(X.unsqueeze(1))[0])
 
 
 def test_it_describes_itself():
     assert GP().description()["features"] is None
-    told = GP(["averaged", Fractions()]).description()
+    told = GP(["averaged", ElementFractions()]).description()
     assert [one["features"] for one in told["features"]] == ["averaged", "fractions"]
 
 
@@ -72,13 +74,13 @@ def test_features_that_a_model_has_and_the_learner_lacks_are_refused():
             return {"features": "own"}
 
         def prepared(self, source, generator):
-            return Fractions().prepared(source, generator)
+            return ElementFractions().fit(source, generator)
 
         def restore(self, tensors):
-            return Fractions().restore(tensors)
+            return ElementFractions().restore(tensors)
 
     space = pool()
-    X = space.rows(0, 8)
+    X = space.members(0, 8)
     state = GP(Own()).fit(X, X[:, 0], space).state()
     assert torch.equal(
         GP(Own()).restore(state, space)(X.unsqueeze(1))[0].isnan().any(),

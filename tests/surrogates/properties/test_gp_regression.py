@@ -7,11 +7,18 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.means import ZeroMean
 
-from bostruct.surrogates.gpytorch_settings import exact
-from bostruct.surrogates.properties.gp_regression import FEW, Process, widened
-from bostruct.surrogates.properties.kernel import Blend, Block
+from bostruct.surrogates.gpytorch_settings import cholesky_only
+from bostruct.surrogates.properties.gp_regression import (
+    MIN_LOO_VALUES,
+    FeatureGP,
+    loo_sigma_factor,
+)
+from bostruct.surrogates.properties.kernel import AdditiveKernel, FeatureBlock
 
-BLOCKS = (Block("averaged", 3, False, False), Block("fractions", 2, True, True))
+BLOCKS = (
+    FeatureBlock("averaged", 3, False, False),
+    FeatureBlock("fractions", 2, True, True),
+)
 
 
 def data(n=25, seed=0):
@@ -22,12 +29,12 @@ def data(n=25, seed=0):
 
 
 def fitted(n=25, widen=False):
-    return Process.fit(BLOCKS, *data(n), widen=widen)
+    return FeatureGP.fit(BLOCKS, *data(n), loo_correction=widen)
 
 
 def test_it_is_what_gpytorch_says():
     process = fitted()
-    own = process.numbers
+    own = process.fitted_tensors
     Z, y = data()
     y = ((y - own["offset"]) / own["scale"]).unsqueeze(-1)
     likelihood = GaussianLikelihood(noise_constraint=GreaterThan(1e-9)).double()
@@ -36,12 +43,12 @@ def test_it_is_what_gpytorch_says():
         Z,
         y,
         likelihood=likelihood,
-        covar_module=process.covariance,
+        covar_module=process.kernel,
         mean_module=ZeroMean(),
         outcome_transform=None,
     )
     asked = data(12, seed=1)[0].view(4, 3, 5)
-    with exact(), torch.no_grad():
+    with cholesky_only(), torch.no_grad():
         wanted = model.posterior(asked)
     mean, C, noise = process(asked)
     scale = own["scale"]
@@ -72,7 +79,7 @@ def test_it_learns():
 def test_what_is_linear_in_composition_is_exact():
     Z, _ = data()
     slopes = torch.tensor([0.0, 0.0, 0.0, 1.0, -2.0], dtype=torch.float64)
-    process = Process.fit(BLOCKS, Z, Z @ slopes, widen=False)
+    process = FeatureGP.fit(BLOCKS, Z, Z @ slopes, loo_correction=False)
     far = 3 * data(20, seed=1)[0]
     mean, _, _ = process(far.unsqueeze(1))
     assert (mean.squeeze(1) - far @ slopes).abs().max() < 0.01
@@ -80,9 +87,9 @@ def test_what_is_linear_in_composition_is_exact():
 
 def test_left_out_errors_are_those_of_a_refit_without_the_value():
     process = fitted()
-    own = process.numbers
+    own = process.fitted_tensors
     Z, y = data()
-    K = process.covariance(Z).to_dense()
+    K = process.kernel(Z).to_dense()
     y = (y - own["offset"]) / own["scale"]
     squares = []
     for i in range(len(y)):
@@ -97,9 +104,9 @@ def test_left_out_errors_are_those_of_a_refit_without_the_value():
 
 def test_the_evidence_is_the_density_of_the_values():
     process = fitted()
-    own = process.numbers
+    own = process.fitted_tensors
     Z, y = data()
-    K = process.covariance(Z).to_dense() + own["noise"] * torch.eye(len(y))
+    K = process.kernel(Z).to_dense() + own["noise"] * torch.eye(len(y))
     density = torch.distributions.MultivariateNormal(
         own["offset"].expand(len(y)), K * own["scale"].square()
     )
@@ -110,13 +117,13 @@ def test_the_evidence_is_the_density_of_the_values():
 def test_a_misfit_widens_sigma_and_nothing_else():
     Z, y = data(40)
     y = torch.where(torch.arange(40) % 13 == 5, y + 30, y)
-    plain = Process.fit(BLOCKS, Z, y, widen=False)
-    wide = Process.fit(BLOCKS, Z, y, widen=True)
+    plain = FeatureGP.fit(BLOCKS, Z, y, loo_correction=False)
+    wide = FeatureGP.fit(BLOCKS, Z, y, loo_correction=True)
     fitted = 2 + 2 + 3 + 1  # offset and scale, signals, lengths (one block ard), noise
-    square = wide.numbers["misfit"].square().clamp(min=1) * 40 / (40 - fitted)
-    factor = wide.numbers["widening"]
+    square = wide.fitted_tensors["misfit"].square().clamp(min=1) * 40 / (40 - fitted)
+    factor = wide.fitted_tensors["widening"]
     assert torch.allclose(factor.square(), square)
-    assert plain.numbers["widening"] == 1
+    assert plain.fitted_tensors["widening"] == 1
     asked = data(9, seed=1)[0].view(3, 3, 5)
     (mean, C, noise), (mean_, C_, noise_) = plain(asked), wide(asked)
     assert torch.equal(mean, mean_)
@@ -132,18 +139,20 @@ def test_a_misfit_widens_sigma_and_nothing_else():
         (1.0, 7_000_000, 1.0),
         (1.0, 10, 2.0),  # and not 10 / 3
         (1.0, 7, 2.0),
-        (9.0, FEW - 1, 2.0),  # no misfit is told
-        (2.0, FEW, 8.0),
+        (9.0, MIN_LOO_VALUES - 1, 2.0),  # no misfit is told
+        (2.0, MIN_LOO_VALUES, 8.0),
     ],
 )
 def test_numbers_that_were_fitted_leave_fewer_values(misfit, count, square):
-    found = widened(torch.tensor(misfit, dtype=torch.float64), count, fitted=7)
+    found = loo_sigma_factor(
+        torch.tensor(misfit, dtype=torch.float64), count, n_fitted=7
+    )
     assert math.isclose(float(found.square()), square, rel_tol=1e-5)
 
 
 def test_sigma_is_right_of_draws_of_a_known_process():
-    blocks, n = (Block("fractions", 2, True, False),), 30
-    blend = Blend(blocks).requires_grad_(False)
+    blocks, n = (FeatureBlock("fractions", 2, True, False),), 30
+    blend = AdditiveKernel(blocks).requires_grad_(False)
     blend.initialize(log_length=torch.full((1,), math.log(0.7), dtype=torch.float64))
     plain, wide = [], []
     for seed in range(16):
@@ -152,10 +161,10 @@ def test_sigma_is_right_of_draws_of_a_known_process():
         A = blend(Z).to_dense() + 1e-3 * torch.eye(60, dtype=torch.float64)
         draw = torch.randn(60, dtype=torch.float64, generator=generator)
         y = torch.linalg.cholesky(A) @ draw
-        process = Process.fit(blocks, Z[:n], y[:n], widen=True)
+        process = FeatureGP.fit(blocks, Z[:n], y[:n], loo_correction=True)
         mean, C, noise = process(Z[n:].unsqueeze(1))
         error, C = (y[n:] - mean[:, 0]).square(), C[:, 0, 0]
-        narrow = C / process.numbers["widening"].square()
+        narrow = C / process.fitted_tensors["widening"].square()
         plain.append((error / (narrow + noise)).mean())
         wide.append((error / (C + noise)).mean())
     before, after = torch.stack(plain), torch.stack(wide)
@@ -174,7 +183,7 @@ def test_few_values_are_enough(n):
 @pytest.mark.parametrize("value", [0.0, -3.5])
 def test_equal_values_leave_doubt(value):
     Z, y = data(6)
-    process = Process.fit(BLOCKS, Z, torch.full_like(y, value), widen=True)
+    process = FeatureGP.fit(BLOCKS, Z, torch.full_like(y, value), loo_correction=True)
     mean, C, _ = process(data(5, seed=1)[0].unsqueeze(1))
     assert torch.allclose(mean, torch.tensor(value).double(), atol=1e-6)
     assert (C > 0).all()
@@ -183,7 +192,7 @@ def test_equal_values_leave_doubt(value):
 def test_coincident_rows_are_no_trouble():
     Z, y = data(10)
     Z = torch.cat((Z, Z, Z + 1e-9))
-    process = Process.fit(BLOCKS, Z, torch.cat((y, y, y)), widen=True)
+    process = FeatureGP.fit(BLOCKS, Z, torch.cat((y, y, y)), loo_correction=True)
     mean, C, _ = process(Z.view(3, 10, 5))
     assert (mean[0] - y).abs().max() < 0.2
     assert (torch.linalg.eigvalsh(C) > -1e-12).all()
@@ -191,7 +200,7 @@ def test_coincident_rows_are_no_trouble():
 
 def test_restored_as_it_was():
     process = fitted(widen=True)
-    again = Process.restore(BLOCKS, process.state())
+    again = FeatureGP.restore(BLOCKS, process.state())
     asked = data(9, seed=1)[0].view(3, 3, 5)
     for first, second in zip(process(asked), again(asked), strict=True):
         assert torch.equal(first, second)
@@ -203,13 +212,16 @@ def test_an_earlier_widening_is_kept():
     assert state["widening"] > 1
     earlier = state | {"widening": torch.ones((), dtype=torch.float64)}
     asked = data(9, seed=1)[0].view(3, 3, 5)
-    _, C, _ = Process.restore(BLOCKS, earlier)(asked)
+    _, C, _ = FeatureGP.restore(BLOCKS, earlier)(asked)
     assert torch.equal(C, fitted(widen=False)(asked)[1])
 
 
 def test_features_of_one_element_are_none():
-    blocks = (Block("averaged", 3, False, False), Block("fractions", 0, True, False))
+    blocks = (
+        FeatureBlock("averaged", 3, False, False),
+        FeatureBlock("fractions", 0, True, False),
+    )
     Z, y = data()
-    process = Process.fit(blocks, Z[:, :3], y, widen=False)
+    process = FeatureGP.fit(blocks, Z[:, :3], y, loo_correction=False)
     assert "signal_of_fractions" not in process.hyperparameters()
     assert process(Z[:4, :3].unsqueeze(1))[0].shape == (4, 1)

@@ -4,16 +4,25 @@ import torch
 from bostruct.errors import InputError
 from bostruct.spaces import Pool
 from bostruct.structures import Structures
-from bostruct.surrogates import GP, LastLayer, LocalGP, PerAtom, Properties
+from bostruct.surrogates import (
+    GP,
+    IndependentProperties,
+    IntensiveProperty,
+    LastLayer,
+    LocalGP,
+)
 from tests.descriptors.alloys import cells
 from tests.surrogates.small import SMALL
 
-LOCAL = LocalGP(cutoff=4.5, radial=3, angular=1, inducing=40, alchemy=0.5)
+LOCAL = LocalGP(cutoff=4.5, n_max=3, l_max=1, max_inducing=40, species_similarity=0.5)
 
 
 def space():
     """Cells of several sizes; the place is the coordinate."""
-    return Pool(Structures.cat([cells(n=8), cells(n=8, size=3, seed=1)]), closeness=0.1)
+    return Pool(
+        Structures.cat([cells(n=8), cells(n=8, size=3, seed=1)]),
+        min_distance_factor=0.1,
+    )
 
 
 def data(pool):
@@ -25,20 +34,22 @@ def data(pool):
 def test_values_are_those_of_energies_divided_by_atoms():
     pool = space()
     X, y = data(pool)
-    learnt = PerAtom(LOCAL).fit(X[::2], y[::2], pool)
+    learnt = IntensiveProperty(LOCAL).fit(X[::2], y[::2], pool)
     mean, C, noise = learnt(X.unsqueeze(1))
     assert (mean.squeeze(1) - y).abs().max() < 0.05
     found = learnt.model.predict(pool.decode(X))
     counts = pool.decode(X).counts
     assert torch.allclose(mean.squeeze(1), found.mean / counts)
     assert torch.allclose(C.flatten(), found.variance / counts.square(), rtol=1e-3)
-    assert torch.allclose(noise.flatten(), found.noise / counts.square(), atol=1e-12)
+    assert torch.allclose(
+        noise.flatten(), found.noise_variance / counts.square(), atol=1e-12
+    )
 
 
 def test_several_at_once_are_correlated():
     pool = space()
     X, y = data(pool)
-    learnt = PerAtom(LOCAL).fit(X[::2], y[::2], pool)
+    learnt = IntensiveProperty(LOCAL).fit(X[::2], y[::2], pool)
     mean, C, _ = learnt(X.view(2, 8, 1))
     alone, variance, _ = learnt(X.unsqueeze(1))
     assert torch.allclose(mean.flatten(), alone.flatten())
@@ -51,26 +62,28 @@ def test_several_at_once_are_correlated():
 def test_restored_as_it_was(surrogate):
     pool = space()
     X, y = data(pool)
-    kind = Properties(GP("fractions"), of={"energy": PerAtom(surrogate)})
+    kind = IndependentProperties(
+        GP("fractions"), overrides={"energy": IntensiveProperty(surrogate)}
+    )
     Y = torch.stack((y, y), -1)[::2]
     model = kind.fit(X[::2], Y, ("energy", "volume"), pool)
     first, second = (m.posterior(X) for m in (model, kind.restore(model.state(), pool)))
     assert torch.equal(first.mean, second.mean)
     assert torch.equal(first.variance, second.variance)
     if surrogate is LOCAL:
-        again = Properties().restore(model.state(), pool).posterior(X)
+        again = IndependentProperties().restore(model.state(), pool).posterior(X)
         assert torch.equal(first.mean, again.mean)
     assert "signal_eV_of_energy" in model.hyperparameters()
 
 
 def test_another_surrogate_is_refused():
     pool = space()
-    state = PerAtom(LOCAL).fit(*data(pool), pool).state()
+    state = IntensiveProperty(LOCAL).fit(*data(pool), pool).state()
     with pytest.raises(InputError, match=r"`surrogate` must be of the kind .*LocalGP"):
-        PerAtom(LastLayer(SMALL)).restore(state, pool)
+        IntensiveProperty(LastLayer(SMALL)).restore(state, pool)
 
 
 def test_it_describes_itself():
-    told = PerAtom().description()
+    told = IntensiveProperty().description()
     assert told["learner"] == "PerAtom"
     assert told["surrogate"]["surrogate"] == "LocalGP"

@@ -1,10 +1,17 @@
 import torch
 from gpytorch.kernels import ConstantKernel, LinearKernel, RBFKernel, ScaleKernel
 
-from bostruct.surrogates.properties.kernel import VAGUE, Blend, Block
+from bostruct.surrogates.properties.kernel import (
+    LINEAR_VARIANCE,
+    AdditiveKernel,
+    FeatureBlock,
+)
 
-BLOCKS = (Block("averaged", 3, False, False), Block("fractions", 2, True, True))
-NONE = Block("none", 0, True, False)
+BLOCKS = (
+    FeatureBlock("averaged", 3, False, False),
+    FeatureBlock("fractions", 2, True, True),
+)
+NONE = FeatureBlock("none", 0, True, False)
 
 
 def drawn(*shape):
@@ -13,7 +20,7 @@ def drawn(*shape):
 
 
 def blend():
-    found = Blend(BLOCKS)
+    found = AdditiveKernel(BLOCKS)
     signal, length = torch.tensor([0.7, 2.0]), torch.tensor([1.5, 0.5, 3.0])
     return found.initialize(log_signal=signal.log(), log_length=length.log())
 
@@ -30,14 +37,14 @@ def reference():
     parts[0].outputscale, parts[0].base_kernel.lengthscale = 0.7, 1.5
     parts[1].outputscale = 2.0
     parts[1].base_kernel.lengthscale = torch.tensor([[0.5, 3.0]])
-    parts[2].variance = VAGUE
-    parts[3].constant = torch.tensor(VAGUE)
+    parts[2].variance = LINEAR_VARIANCE
+    parts[3].constant = torch.tensor(LINEAR_VARIANCE)
     return parts
 
 
 def test_it_is_the_sum_of_gpytorchs_kernels():
     A, B = drawn(4, 3), drawn(4, 6)
-    for kernel in (blend(), Blend((NONE, BLOCKS[0], NONE, BLOCKS[1]))):
+    for kernel in (blend(), AdditiveKernel((NONE, BLOCKS[0], NONE, BLOCKS[1]))):
         kernel.load_state_dict(blend().state_dict())
         wanted = sum(part(A, B).to_dense() for part in reference())
         assert torch.allclose(kernel(A, B).to_dense(), wanted, atol=1e-6)
@@ -46,6 +53,6 @@ def test_it_is_the_sum_of_gpytorchs_kernels():
 
 
 def test_it_begins_where_the_prior_is_highest():
-    kernel = Blend(BLOCKS)
+    kernel = AdditiveKernel(BLOCKS)
     assert torch.equal(kernel.log_signal, torch.zeros(2).double())
-    assert [part.tolist() for part in kernel.lengths()] == [[2.0], [2.0, 2.0]]
+    assert [part.tolist() for part in kernel.lengthscales()] == [[2.0], [2.0, 2.0]]

@@ -1,6 +1,9 @@
 import torch
 
-from bostruct.surrogates.properties.map_estimate import density, most_probable
+from bostruct.surrogates.properties.map_estimate import (
+    find_map_estimate,
+    negative_log_density,
+)
 
 FAR = torch.full((1,), 9.0, dtype=torch.float64)
 
@@ -12,20 +15,20 @@ def well(p):
 
 def test_the_deepest_find_counts():
     starts = [torch.tensor([2.5]).double(), torch.tensor([-0.5]).double()]
-    assert most_probable(well, starts[:1], -FAR, FAR) > 1.5
-    found = most_probable(well, starts, -FAR, FAR)
+    assert find_map_estimate(well, starts[:1], -FAR, FAR) > 1.5
+    found = find_map_estimate(well, starts, -FAR, FAR)
     assert abs(float(found**3 - 4 * found + 0.5)) < 1e-4
     assert found < -1.5
 
 
 def test_ends_are_kept():
     start = [torch.tensor([0.5]).double()]
-    assert most_probable(well, start, -FAR, torch.ones(1).double()) <= 1
+    assert find_map_estimate(well, start, -FAR, torch.ones(1).double()) <= 1
 
 
 def test_the_density_is_that_of_torch():
     B = torch.randn(5, 5, generator=torch.Generator().manual_seed(0)).double()
     A, y = B @ B.T + torch.eye(5), B[0]
     normal = torch.distributions.MultivariateNormal(torch.zeros(5).double(), A)
-    constant = normal.log_prob(torch.zeros(5).double()) + density(A, 0 * y)
-    assert torch.allclose(density(A, y), constant - normal.log_prob(y))
+    constant = normal.log_prob(torch.zeros(5).double()) + negative_log_density(A, 0 * y)
+    assert torch.allclose(negative_log_density(A, y), constant - normal.log_prob(y))

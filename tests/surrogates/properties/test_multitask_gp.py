@@ -3,11 +3,11 @@ import torch
 
 from bostruct.errors import InputError
 from bostruct.spaces import Composition
-from bostruct.surrogates import GP, Correlated, Properties
+from bostruct.surrogates import GP, IndependentProperties, MultitaskGP
 
 NAMES = ("stiffness", "hardness")
 SPACE = Composition(["Cu", "Pd", "Au"], step=1 / 8)
-X = SPACE.rows(0, SPACE.size)
+X = SPACE.members(0, SPACE.size)
 
 
 def data():
@@ -29,8 +29,8 @@ def sparse(Y, few=6):
 
 def test_what_is_known_of_one_tells_of_the_other():
     Y = data()
-    together = Correlated().fit(X, sparse(Y), NAMES, SPACE)
-    apart = Properties().fit(X, sparse(Y), NAMES, SPACE)
+    together = MultitaskGP().fit(X, sparse(Y), NAMES, SPACE)
+    apart = IndependentProperties().fit(X, sparse(Y), NAMES, SPACE)
     errors = [
         (model.posterior(X.unsqueeze(1)).mean.squeeze(1) - Y)[:, 1].square().mean()
         for model in (together, apart)
@@ -40,8 +40,10 @@ def test_what_is_known_of_one_tells_of_the_other():
 
 
 def test_it_is_the_dense_process():
-    model = Correlated(GP(widen=False)).fit(X[::2], sparse(data())[::2], NAMES, SPACE)
-    whole = model.whole
+    model = MultitaskGP(GP(loo_correction=False)).fit(
+        X[::2], sparse(data())[::2], NAMES, SPACE
+    )
+    whole = model.joint_model
     own = whole.numbers
     asked = X[1:7].view(2, 3, 3)
     found = model.posterior(asked)
@@ -64,8 +66,8 @@ def test_it_is_the_dense_process():
 
 
 def test_restored_as_it_was():
-    model = Correlated().fit(X[::2], sparse(data())[::2], NAMES, SPACE)
-    again = Correlated().restore(model.state(), SPACE)
+    model = MultitaskGP().fit(X[::2], sparse(data())[::2], NAMES, SPACE)
+    again = MultitaskGP().restore(model.state(), SPACE)
     first, second = (one.posterior(X.view(9, 5, 3)) for one in (model, again))
     assert torch.equal(first.mean, second.mean)
     assert torch.equal(
@@ -77,7 +79,7 @@ def test_restored_as_it_was():
 
 @pytest.mark.parametrize("names", [NAMES[:1], NAMES])
 def test_few_values_are_enough(names):
-    model = Correlated().fit(X[:1], data()[:1, : len(names)], names, SPACE)
+    model = MultitaskGP().fit(X[:1], data()[:1, : len(names)], names, SPACE)
     found = model.posterior(X[:4])
     assert found.mean.shape == (4, len(names))
     assert (found.variance > 0).all()
@@ -85,17 +87,21 @@ def test_few_values_are_enough(names):
 
 def test_one_property_is_much_as_alone():
     Y = data()[:, :1]
-    one = Correlated().fit(X[::2], Y[::2], NAMES[:1], SPACE).posterior(X.unsqueeze(1))
-    alone = Properties().fit(X[::2], Y[::2], NAMES[:1], SPACE).posterior(X.unsqueeze(1))
+    one = MultitaskGP().fit(X[::2], Y[::2], NAMES[:1], SPACE).posterior(X.unsqueeze(1))
+    alone = (
+        IndependentProperties()
+        .fit(X[::2], Y[::2], NAMES[:1], SPACE)
+        .posterior(X.unsqueeze(1))
+    )
     assert (one.mean - alone.mean).abs().max() < 0.1 * Y.std()
 
 
 def test_misfits_widen_by_property():
     Y = data()
     Y[::9, 1] += 4
-    model = Correlated().fit(X, Y, NAMES, SPACE)
-    plain = Correlated(GP(widen=False)).fit(X, Y, NAMES, SPACE)
-    own = model.whole.numbers
+    model = MultitaskGP().fit(X, Y, NAMES, SPACE)
+    plain = MultitaskGP(GP(loo_correction=False)).fit(X, Y, NAMES, SPACE)
+    own = model.joint_model.numbers
     assert torch.equal(own["widening"], own["misfit"].clamp(min=1))
     wide, narrow = (one.posterior(X).variance for one in (model, plain))
     assert torch.allclose(wide, narrow * own["widening"].square(), rtol=1e-6)
@@ -103,10 +109,10 @@ def test_misfits_widen_by_property():
 
 def test_a_property_without_a_value_is_refused():
     with pytest.raises(InputError, match="got none of hardness"):
-        Correlated().fit(X, sparse(data(), 0), NAMES, SPACE)
+        MultitaskGP().fit(X, sparse(data(), 0), NAMES, SPACE)
 
 
 def test_it_describes_itself():
-    told = Correlated(GP("fractions")).description()
+    told = MultitaskGP(GP("fractions")).description()
     assert told["surrogate"] == "Correlated"
     assert told["learner"]["features"] == [{"features": "fractions"}]

@@ -3,11 +3,11 @@ import pickle
 import pytest
 import torch
 
-from bostruct.descriptors import Averaged, Fractions
+from bostruct.descriptors import ElementFractions, MeanSOAP
 from bostruct.errors import InputError, NotFittedError, ShapeError
 from bostruct.spaces import Cluster, Composition
-from bostruct.surrogates import GP, Properties
-from bostruct.surrogates.properties.state_header import header
+from bostruct.surrogates import GP, IndependentProperties
+from bostruct.surrogates.properties.state_header import encode_header
 from tests.descriptors.alloys import pool
 
 NAMES = ("stiffness", "energy")
@@ -15,7 +15,7 @@ SPACE = Composition(["Cu", "Pd", "Au"], step=1 / 8)
 
 
 def data():
-    X = SPACE.rows(0, SPACE.size)
+    X = SPACE.members(0, SPACE.size)
     return X, torch.stack(
         (150 + 40 * X[:, 0] - 30 * X[:, 1] * X[:, 2], X[:, 2] ** 2), -1
     )
@@ -23,7 +23,7 @@ def data():
 
 def fitted():
     X, Y = data()
-    return Properties().fit(X[::3], Y[::3], NAMES, SPACE)
+    return IndependentProperties().fit(X[::3], Y[::3], NAMES, SPACE)
 
 
 def test_several_outputs_at_several_structures():
@@ -50,7 +50,7 @@ def test_each_column_is_the_model_of_it_alone():
     X, Y = data()
     both = fitted().posterior(X.unsqueeze(1))
     for i, name in enumerate(NAMES):
-        alone = Properties().fit(X[::3], Y[::3, i : i + 1], (name,), SPACE)
+        alone = IndependentProperties().fit(X[::3], Y[::3, i : i + 1], (name,), SPACE)
         posterior = alone.posterior(X.unsqueeze(1))
         assert alone.num_outputs == 1
         assert torch.equal(posterior.mean[..., 0], both.mean[..., i])
@@ -61,9 +61,11 @@ def test_rows_without_a_value_are_left_out():
     X, Y = data()
     X, Y = X[::3], Y[::3].clone()
     Y[:6, 1] = torch.nan
-    holes = Properties().fit(X, Y, NAMES, SPACE).posterior(X)
-    first = Properties().fit(X, Y[:, :1], NAMES[:1], SPACE).posterior(X)
-    second = Properties().fit(X[6:], Y[6:, 1:], NAMES[1:], SPACE).posterior(X)
+    holes = IndependentProperties().fit(X, Y, NAMES, SPACE).posterior(X)
+    first = IndependentProperties().fit(X, Y[:, :1], NAMES[:1], SPACE).posterior(X)
+    second = (
+        IndependentProperties().fit(X[6:], Y[6:, 1:], NAMES[1:], SPACE).posterior(X)
+    )
     assert torch.equal(holes.mean[..., 0], first.mean[..., 0])
     assert torch.equal(holes.mean[..., 1], second.mean[..., 0])
 
@@ -100,7 +102,7 @@ def test_a_transform_comes_last():
 
 def test_one_property_can_be_told_more_and_several_cannot():
     X, Y = data()
-    one = Properties().fit(X[::9], Y[::9, :1], NAMES[:1], SPACE)
+    one = IndependentProperties().fit(X[::9], Y[::9, :1], NAMES[:1], SPACE)
     noise = torch.full((2,), 1e-4, dtype=torch.float64)
     told = one.condition_on_observations(X[1:3], Y[1:3, :1] + 1, noise)
     found, before = told.posterior(X[1:3]), one.posterior(X[1:3])
@@ -117,13 +119,15 @@ def test_dtype_is_that_of_the_coordinates():
 
 def test_restored_as_it_was():
     space = pool(n=16)
-    X = space.rows(0, 16)
+    X = space.members(0, 16)
     Y = torch.stack((X[:, 0].cos(), X[:, 0].sin()), -1)
-    averaged = Averaged(cutoff=4.0, radial=3, angular=1)
-    kind = Properties(GP((averaged, "fractions")), of={"energy": GP("fractions")})
+    averaged = MeanSOAP(cutoff=4.0, n_max=3, l_max=1)
+    kind = IndependentProperties(
+        GP((averaged, "fractions")), overrides={"energy": GP("fractions")}
+    )
     model = kind.fit(X[:9], Y[:9], NAMES, space)
     state = {name: value.clone() for name, value in model.state().items()}
-    for reader in (kind, Properties()):
+    for reader in (kind, IndependentProperties()):
         again = reader.restore(state, pool(n=16))
         first, second = (
             model.posterior(X.view(8, 2, 1)),
@@ -140,9 +144,9 @@ def test_restored_as_it_was():
 
 def test_environments_are_saved_once_for_all_properties():
     space = pool(n=16)
-    X = space.rows(0, 9)
+    X = space.members(0, 9)
     Y = torch.stack((X[:, 0].cos(), X[:, 0].sin()), -1)
-    state = Properties().fit(X, Y, NAMES, space).state()
+    state = IndependentProperties().fit(X, Y, NAMES, space).state()
     assert [name for name in state if "environments" in name] == ["0.map0.environments"]
 
 
@@ -154,7 +158,7 @@ def test_hyperparameters_are_named_and_the_evidence_is_the_sum():
 
 
 def test_it_can_be_pickled_and_describes_itself():
-    kind = Properties(of={"energy": GP(Fractions())})
+    kind = IndependentProperties(overrides={"energy": GP(ElementFractions())})
     assert pickle.loads(pickle.dumps(kind)) == kind
     told = kind.description()
     assert told["surrogate"] == "Properties"
@@ -164,21 +168,21 @@ def test_it_can_be_pickled_and_describes_itself():
 def test_properties_that_are_not_learnt_are_refused():
     X, Y = data()
     with pytest.raises(InputError, match="`of` must name properties that are learnt"):
-        Properties(of={"colour": GP()}).fit(X, Y, NAMES, SPACE)
+        IndependentProperties(overrides={"colour": GP()}).fit(X, Y, NAMES, SPACE)
 
 
 def test_a_property_without_a_value_is_refused():
     X, Y = data()
     Y[:, 1] = torch.nan
     with pytest.raises(InputError, match=r"at least one value .* got none of energy"):
-        Properties().fit(X, Y, NAMES, SPACE)
+        IndependentProperties().fit(X, Y, NAMES, SPACE)
 
 
 def test_infinity_is_refused():
     X, Y = data()
     Y[3, 0] = torch.inf
     with pytest.raises(InputError, match="`Y` must be finite, or NaN"):
-        Properties().fit(X, Y, NAMES, SPACE)
+        IndependentProperties().fit(X, Y, NAMES, SPACE)
 
 
 def test_a_state_of_an_unknown_learner_is_refused():
@@ -190,29 +194,29 @@ def test_a_state_of_an_unknown_learner_is_refused():
             return self
 
         def state(self):
-            return {"header": header({"learner": "Own"})}
+            return {"header": encode_header({"learner": "Own"})}
 
         def restore(self, state, space):
             return self
 
     X, Y = data()
-    kind = Properties(of={"energy": Own()})
+    kind = IndependentProperties(overrides={"energy": Own()})
     state = kind.fit(X, Y, NAMES, SPACE).state()
-    assert isinstance(kind.restore(state, SPACE).whole.parts[1], Own)
+    assert isinstance(kind.restore(state, SPACE).joint_model.parts[1], Own)
     with pytest.raises(InputError, match="`of` must name a learner of the kind that"):
-        Properties().restore(state, SPACE)
+        IndependentProperties().restore(state, SPACE)
 
 
 def test_shapes_are_checked():
     X, Y = data()
     with pytest.raises(ShapeError, match="`Y` must have shape"):
-        Properties().fit(X, Y[:, :1], NAMES, SPACE)
+        IndependentProperties().fit(X, Y[:, :1], NAMES, SPACE)
     with pytest.raises(ShapeError, match="`X` must have shape"):
-        Properties().fit(X[0], Y, NAMES, SPACE)
+        IndependentProperties().fit(X[0], Y, NAMES, SPACE)
 
 
 @pytest.mark.parametrize("space", [None, Cluster("Cu5")])
 def test_only_spaces_of_separate_structures_will_do(space):
     X, Y = data()
     with pytest.raises(NotFittedError, match="`space` must be one of separate"):
-        Properties().fit(X, Y, NAMES, space)
+        IndependentProperties().fit(X, Y, NAMES, space)

@@ -7,12 +7,12 @@ from scipy import stats
 
 from bostruct.errors import InputError, ShapeError
 from bostruct.uncertainty.calibration.conformal import (
-    Conformal,
-    GroupedConformal,
-    by_label,
+    ConformalPredictor,
+    MondrianConformalPredictor,
     conformal_coverage,
     conformal_rank,
-    quantile_scores,
+    indices_by_label,
+    quantile_regression_scores,
 )
 from bostruct.uncertainty.calibration.residuals import Residuals
 
@@ -45,7 +45,9 @@ def test_the_rank_is_exact():
 
 def test_where_nothing_finite_is_right_the_interval_is_infinite():
     error = torch.arange(1.0, 20.0).double()
-    enough, short = (Conformal.of(residuals(e)) for e in (error, error[:18]))
+    enough, short = (
+        ConformalPredictor.from_residuals(residuals(e)) for e in (error, error[:18])
+    )
     assert enough.quantile(0.05) == 19.0
     assert short.quantile(0.05) == math.inf
     low, high = short.interval([1.0, 2.0], eps=0.05)
@@ -57,7 +59,10 @@ def test_where_nothing_finite_is_right_the_interval_is_infinite():
 def test_coverage_follows_its_law(n, eps):
     """Beta(k, n + 1 - k): Kolmogorov-Smirnov on 2000 sets, false alarm 0.1 %."""
     k = conformal_rank(n, eps)
-    q = [Conformal.of(residuals(row)).quantile(eps) for row in normal(2000, n)]
+    q = [
+        ConformalPredictor.from_residuals(residuals(row)).quantile(eps)
+        for row in normal(2000, n)
+    ]
     found = torch.erf(torch.tensor(q).double() / math.sqrt(2)).numpy()
     assert stats.kstest(found, stats.beta(k, n + 1 - k).cdf).pvalue > 1e-3
     mean, low, high = conformal_coverage(n, eps, 0.9)
@@ -80,8 +85,10 @@ def test_the_plain_quantile_would_cover_too_little():
 
 
 def test_smaller_eps_is_never_narrower():
-    found = Conformal.of(residuals(normal(60)))
-    grouped = Conformal.of(residuals(normal(60)), structure=torch.arange(60) // 4)
+    found = ConformalPredictor.from_residuals(residuals(normal(60)))
+    grouped = ConformalPredictor.from_residuals(
+        residuals(normal(60)), structure_ids=torch.arange(60) // 4
+    )
     for conformal in (found, grouped):
         q = [conformal.quantile(eps) for eps in np.linspace(0.01, 0.99, 99)]
         assert q == sorted(q, reverse=True)
@@ -89,8 +96,8 @@ def test_smaller_eps_is_never_narrower():
 
 def test_normalised_intervals_need_no_calibration():
     e, s2 = normal(100), normal(100, seed=1).exp()
-    plain = Conformal.of(Residuals(e, s2), normalised=True)
-    scaled = Conformal.of(Residuals(e, 9 * s2), normalised=True)
+    plain = ConformalPredictor.from_residuals(Residuals(e, s2), normalized=True)
+    scaled = ConformalPredictor.from_residuals(Residuals(e, 9 * s2), normalized=True)
     one = plain.interval([0.0, 1.0], [1.0, 4.0])
     other = scaled.interval([0.0, 1.0], [9.0, 36.0])
     torch.testing.assert_close(one, other)
@@ -101,16 +108,20 @@ def test_normalised_intervals_need_no_calibration():
 def test_a_poor_s_makes_normalised_intervals_wider():
     e, s2 = normal(2000), (2 * normal(2000, seed=1)).exp()
     held = Residuals(e, s2)
-    low, high = Conformal.of(held, normalised=True).interval(0 * e, s2)
-    plain = 2 * Conformal.of(held).quantile(0.1)
+    low, high = ConformalPredictor.from_residuals(held, normalized=True).interval(
+        0 * e, s2
+    )
+    plain = 2 * ConformalPredictor.from_residuals(held).quantile(0.1)
     assert float((high - low).mean()) > 1.5 * plain
 
 
 def test_structures_of_one_atom_are_plain_points():
     held = residuals(normal(19))
-    one = Conformal.of(held, structure=torch.arange(19))
+    one = ConformalPredictor.from_residuals(held, structure_ids=torch.arange(19))
     for eps in (0.04, 0.05, 0.1, 0.33, 0.5):
-        assert one.quantile(eps) == Conformal.of(held).quantile(eps)
+        assert one.quantile(eps) == ConformalPredictor.from_residuals(held).quantile(
+            eps
+        )
 
 
 def forces(structures, seed):
@@ -133,9 +144,15 @@ def test_atoms_are_weighed_by_structure():
     for i in range(400):
         e, where = forces(19, 1000 + 3 * i)
         held = residuals(e)
-        q = Conformal.of(held, structure=where).quantile(0.1)
+        q = ConformalPredictor.from_residuals(held, structure_ids=where).quantile(0.1)
         right.append(float(share[error.abs() > q].sum()))
-        naive.append(float(share[error.abs() > Conformal.of(held).quantile(0.1)].sum()))
+        naive.append(
+            float(
+                share[
+                    error.abs() > ConformalPredictor.from_residuals(held).quantile(0.1)
+                ].sum()
+            )
+        )
     assert np.mean(right) <= 0.1 + 4 * np.std(right) / 20
     assert np.mean(right) > 0.06
     assert np.mean(naive) > 0.14
@@ -148,7 +165,9 @@ def test_all_atoms_at_once():
     worst = torch.zeros(20_000).double().scatter_reduce(0, place, error.abs(), "amax")
     for i in range(400):
         e, where = forces(19, 1000 + 3 * i)
-        conformal = Conformal.of(residuals(e), structure=where, every=True)
+        conformal = ConformalPredictor.from_residuals(
+            residuals(e), structure_ids=where, simultaneous=True
+        )
         found.append(float((worst <= conformal.quantile(0.1)).double().mean()))
     assert np.mean(found) == pytest.approx(18 / 20, abs=4 * np.std(found) / 20)
 
@@ -156,10 +175,14 @@ def test_all_atoms_at_once():
 def test_groups_have_widths_of_their_own():
     e = torch.cat([normal(200), 10 * normal(200, seed=1)])
     labels = ["Cu"] * 200 + ["Zn"] * 200
-    grouped = GroupedConformal.of(residuals(e), labels)
+    grouped = MondrianConformalPredictor.from_residuals(residuals(e), labels)
     low, high = grouped.interval([0.0, 0.0, 0.0], ["Zn", "Cu", "Ag"])
-    assert float(high[1]) == Conformal.of(residuals(e[:200])).quantile(0.1)
-    assert float(high[0]) == Conformal.of(residuals(e[200:])).quantile(0.1)
+    assert float(high[1]) == ConformalPredictor.from_residuals(
+        residuals(e[:200])
+    ).quantile(0.1)
+    assert float(high[0]) == ConformalPredictor.from_residuals(
+        residuals(e[200:])
+    ).quantile(0.1)
     assert float(high[0]) > 5 * float(high[1])
     assert (float(low[2]), float(high[2])) == (-math.inf, math.inf)
 
@@ -168,8 +191,10 @@ def test_groups_are_normalised_too():
     e, s2 = normal(60), normal(60, seed=1).exp()
     held = Residuals(e, s2)
     labels = torch.arange(60) % 2
-    grouped = GroupedConformal.of(held, labels, normalised=True)
-    even = Conformal.of(held.take(torch.arange(0, 60, 2)), normalised=True)
+    grouped = MondrianConformalPredictor.from_residuals(held, labels, normalized=True)
+    even = ConformalPredictor.from_residuals(
+        held.subset(torch.arange(0, 60, 2)), normalized=True
+    )
     found = grouped.interval([1.0, 2.0], [0, 0], [4.0, 9.0])
     torch.testing.assert_close(found, even.interval([1.0, 2.0], [4.0, 9.0]))
 
@@ -177,28 +202,28 @@ def test_groups_are_normalised_too():
 def test_quantiles_are_made_conformal():
     y = 3 * normal(500)
     low, high = torch.full((500,), -1.0), torch.full((500,), 1.0)
-    conformal = Conformal.of_scores(quantile_scores(y, low, high))
+    conformal = ConformalPredictor.from_scores(quantile_regression_scores(y, low, high))
     q = conformal.quantile(0.1)
     inside = ((y >= -1 - q) & (y <= 1 + q)).double().mean()
     assert float(inside) == pytest.approx(0.9, abs=0.005)
-    wide = quantile_scores(y, 100 * low, 100 * high)
-    assert Conformal.of_scores(wide).quantile(0.1) < 0
+    wide = quantile_regression_scores(y, 100 * low, 100 * high)
+    assert ConformalPredictor.from_scores(wide).quantile(0.1) < 0
 
 
 def test_it_is_stored():
     held = residuals(normal(30))
-    found = Conformal.of(held, structure=torch.arange(30) // 3)
-    again = Conformal.from_json(found.to_json())
+    found = ConformalPredictor.from_residuals(held, structure_ids=torch.arange(30) // 3)
+    again = ConformalPredictor.from_json(found.to_json())
     assert again.quantile(0.2) == found.quantile(0.2)
-    assert again.source == held.hash
+    assert again.residuals_hash == held.hash
     with pytest.raises(InputError, match="`text` must be a stored conformal"):
-        Conformal.from_json('{"kind": "map"}')
+        ConformalPredictor.from_json('{"kind": "map"}')
 
 
 def test_labels_of_any_kind():
     for labels in (["a", "b", "a"], np.array(["a", "b", "a"])):
-        assert by_label(labels, 3)["a"].tolist() == [0, 2]
-    assert by_label(torch.tensor([4, 5, 4]), 3)[4].tolist() == [0, 2]
+        assert indices_by_label(labels, 3)["a"].tolist() == [0, 2]
+    assert indices_by_label(torch.tensor([4, 5, 4]), 3)[4].tolist() == [0, 2]
 
 
 def test_refusals():
@@ -210,29 +235,31 @@ def test_refusals():
     with pytest.raises(InputError, match="`level` must be between 0 and 1"):
         conformal_coverage(10, 0.1, 1.0)
     with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
-        Conformal.of(batches)
+        ConformalPredictor.from_residuals(batches)
     with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
-        GroupedConformal.of(batches, ["a"] * 10)
+        MondrianConformalPredictor.from_residuals(batches, ["a"] * 10)
     with pytest.raises(ShapeError, match=r"`structure` must have shape \[10\]"):
-        Conformal.of(held, structure=[1, 2])
+        ConformalPredictor.from_residuals(held, structure_ids=[1, 2])
     with pytest.raises(InputError, match="`structure` must be integers"):
-        Conformal.of(held, structure=torch.arange(10) / 2)
+        ConformalPredictor.from_residuals(held, structure_ids=torch.arange(10) / 2)
     with pytest.raises(InputError, match="`every` must come with `structure`"):
-        Conformal.of(held, every=True)
+        ConformalPredictor.from_residuals(held, simultaneous=True)
     with pytest.raises(ShapeError, match=r"`scores` must have shape \[n\]"):
-        Conformal.of_scores([])
+        ConformalPredictor.from_scores([])
     with pytest.raises(InputError, match="`variance` must be given for normalised"):
-        Conformal.of(held, normalised=True).interval([0.0])
+        ConformalPredictor.from_residuals(held, normalized=True).interval([0.0])
     with pytest.raises(InputError, match="`variance` must be given for normalised"):
-        Conformal.of(held).interval([0.0], [1.0])
+        ConformalPredictor.from_residuals(held).interval([0.0], [1.0])
     with pytest.raises(ShapeError, match="`variance` must have the shape of the means"):
-        Conformal.of(held, normalised=True).interval([0.0], [1.0, 1.0])
+        ConformalPredictor.from_residuals(held, normalized=True).interval(
+            [0.0], [1.0, 1.0]
+        )
     with pytest.raises(
         ShapeError, match=r"`labels` must have one label for each of 10"
     ):
-        GroupedConformal.of(held, ["a"])
-    grouped = GroupedConformal.of(held, ["a"] * 10)
+        MondrianConformalPredictor.from_residuals(held, ["a"])
+    grouped = MondrianConformalPredictor.from_residuals(held, ["a"] * 10)
     with pytest.raises(ShapeError, match=r"`mean` must have shape \[b\]"):
         grouped.interval(0.0, ["a"])
     with pytest.raises(ShapeError, match="`low` must have the shape of the truth"):
-        quantile_scores([0.0], [0.0, 1.0], [1.0])
+        quantile_regression_scores([0.0], [0.0, 1.0], [1.0])

@@ -7,7 +7,11 @@ import torch
 from bostruct.errors import InputError, ShapeError
 from bostruct.uncertainty import Prediction
 from bostruct.uncertainty.calibration.residuals import Residuals
-from bostruct.uncertainty.calibration.scaling import Calibration, calibrate, read
+from bostruct.uncertainty.calibration.scaling import (
+    Calibration,
+    calibrate,
+    read_json_fields,
+)
 
 ANALYTIC = ("likelihood", "absolute", "median", "crps")
 
@@ -21,7 +25,7 @@ def gaussian(n, scale, seed=0, spread=0.5):
     draws = stream(seed)
     s = (spread * torch.randn(n, generator=draws, dtype=torch.float64)).exp()
     e = scale * s * torch.randn(n, generator=draws, dtype=torch.float64)
-    return Residuals.of(e, torch.zeros(n), s**2)
+    return Residuals.from_arrays(e, torch.zeros(n), s**2)
 
 
 def committee(n, members, alpha, seed=0):
@@ -68,29 +72,31 @@ def test_27_is_unbiased_and_26_is_off_by_its_law(members, alpha):
     """Four standard errors of the sample of (members 8: 2 %)."""
     n = 200_000 if members == 8 else 60_000
     truth, y = committee(n, members, alpha)
-    held = Residuals.of(truth, y.mean(0), y.var(0))
+    held = Residuals.from_arrays(truth, y.mean(0), y.var(0))
     rel = 4 * float(held.z.square().std()) / math.sqrt(n)
-    found = float(calibrate(held, "committee", members=members).alpha2)
+    found = float(calibrate(held, "committee", n_members=members).alpha2)
     assert found == pytest.approx(alpha**2, abs=rel)
     plain = float(calibrate(held).alpha2)
     law = (alpha**2 + 1 / members) * (members - 1) / (members - 3)
     assert plain == pytest.approx(law, abs=rel)
-    biased = Residuals.of(truth, y.mean(0), y.var(0, correction=0))
-    other = calibrate(biased, "committee", members=members, ddof=0)
+    biased = Residuals.from_arrays(truth, y.mean(0), y.var(0, correction=0))
+    other = calibrate(biased, "committee", n_members=members, ddof=0)
     assert float(other.alpha2) == pytest.approx(found, rel=1e-12)
 
 
 def test_members_are_moved_to_the_calibrated_spread():
     truth, y = committee(60_000, 8, 1.5)
     mean, s2 = y.mean(0), y.var(0)
-    found = calibrate(Residuals.of(truth, mean, s2), "committee", members=8)
-    moved = found.spread(y)
+    found = calibrate(Residuals.from_arrays(truth, mean, s2), "committee", n_members=8)
+    moved = found.rescale_members(y)
     torch.testing.assert_close(moved.mean(0), mean)
-    torch.testing.assert_close(moved.var(0), found.variance(s2))
+    torch.testing.assert_close(moved.var(0), found.calibrated_variance(s2))
     squared = float((truth - mean).square().mean())
-    assert float(found.expected(s2).mean()) == pytest.approx(squared, rel=0.05)
+    assert float(found.expected_squared_error(s2).mean()) == pytest.approx(
+        squared, rel=0.05
+    )
     one = calibrate(gaussian(20, 1.0))
-    assert torch.equal(one.expected(s2), one.variance(s2))
+    assert torch.equal(one.expected_squared_error(s2), one.calibrated_variance(s2))
 
 
 @pytest.mark.parametrize("method", ANALYTIC)
@@ -124,36 +130,36 @@ def test_batches_are_calibrated_one_by_one():
         found = calibrate(both, method)
         alone = torch.stack([calibrate(x, method).alpha2 for x in (one, other)])
         torch.testing.assert_close(found.alpha2, alone)
-    assert found.variance(both.variance).shape == (2, 50)
+    assert found.calibrated_variance(both.variance).shape == (2, 50)
 
 
 def test_the_interval_covers_the_truth_and_narrows():
     found = calibrate(gaussian(200, 2.0), generator=stream())
-    assert float(found.low) < 4.0 < float(found.high)
+    assert float(found.lower) < 4.0 < float(found.upper)
     # 90 % of a Gaussian: ± 1.645 standard errors of sqrt(2 / n).
-    width = float(found.high - found.low) / float(found.alpha2)
+    width = float(found.upper - found.lower) / float(found.alpha2)
     assert width == pytest.approx(2 * 1.645 * math.sqrt(2 / 200), rel=0.3)
     again = calibrate(gaussian(200, 2.0), generator=stream())
-    assert torch.equal(found.low, again.low)
+    assert torch.equal(found.lower, again.lower)
 
 
 def test_a_negative_factor_is_zero_and_says_so():
     n = 20
     held = Residuals(torch.full((n,), 1e-3).double(), torch.ones(n).double())
     with pytest.warns(UserWarning, match="came out negative"):
-        found = calibrate(held, "committee", members=8)
+        found = calibrate(held, "committee", n_members=8)
     assert float(found.alpha2) == 0.0
-    assert float(found.expected(held.variance)[0]) == pytest.approx(1 / 8)
+    assert float(found.expected_squared_error(held.variance)[0]) == pytest.approx(1 / 8)
 
 
 def test_few_members_are_warned_of():
     truth, y = committee(100, 5, 1.0)
-    held = Residuals.of(truth, y.mean(0), y.var(0))
+    held = Residuals.from_arrays(truth, y.mean(0), y.var(0))
     with pytest.warns(UserWarning, match="scatters without bound"):
-        calibrate(held, "committee", members=5)
+        calibrate(held, "committee", n_members=5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        calibrate(held, "committee", members=6)
+        calibrate(held, "committee", n_members=6)
 
 
 def test_a_prediction_is_scaled_as_a_whole():
@@ -169,10 +175,13 @@ def test_a_prediction_is_scaled_as_a_whole():
         members=members,
     )
     found = calibrate(gaussian(50, 2.0))
-    after = found.prediction(prediction)
+    after = found.calibrated_prediction(prediction)
     torch.testing.assert_close(after.members.mean(0), one)
     torch.testing.assert_close(after.members.var(0), after.variance)
-    torch.testing.assert_close(after.observed, found.variance(prediction.observed))
+    torch.testing.assert_close(
+        after.predictive_variance,
+        found.calibrated_variance(prediction.predictive_variance),
+    )
     torch.testing.assert_close(after.variance, after.covariance.diagonal().double())
     assert torch.equal(after.mean, one)
     assert torch.equal(after.force_variance, forces)
@@ -183,13 +192,17 @@ def test_it_is_stored_with_what_it_came_from():
     found = calibrate(held, generator=stream())
     again = Calibration.from_json(found.to_json())
     assert torch.equal(again.alpha2, found.alpha2)
-    assert torch.equal(again.high, found.high)
-    assert (again.method, again.n, again.source) == ("likelihood", 50, held.hash)
-    assert Calibration.from_json(calibrate(held).to_json()).low is None
+    assert torch.equal(again.upper, found.upper)
+    assert (again.method, again.n_points, again.residuals_hash) == (
+        "likelihood",
+        50,
+        held.hash,
+    )
+    assert Calibration.from_json(calibrate(held).to_json()).lower is None
     with pytest.raises(InputError, match="`text` must be a stored calibration"):
         Calibration.from_json("[]")
     with pytest.raises(InputError, match="`text` must be JSON"):
-        read("no", "map", ())
+        read_json_fields("no", "map", ())
 
 
 def test_refusals_of_calibrate():
@@ -197,13 +210,13 @@ def test_refusals_of_calibrate():
     with pytest.raises(InputError, match="`held` must hold at least 8 points, got 7"):
         calibrate(gaussian(7, 1.0))
     with pytest.raises(InputError, match="`members` must be an integer of at least 4"):
-        calibrate(held, "committee", members=3)
+        calibrate(held, "committee", n_members=3)
     with pytest.raises(InputError, match="`members` must be given for the method"):
         calibrate(held, "committee")
     with pytest.raises(InputError, match="`members` must be given for the method"):
-        calibrate(held, members=8)
+        calibrate(held, n_members=8)
     with pytest.raises(InputError, match="`ddof` must be 1"):
-        calibrate(held, "committee", members=8, ddof=2)
+        calibrate(held, "committee", n_members=8, ddof=2)
     with pytest.raises(InputError, match="`method` must be one of likelihood"):
         calibrate(held, "best")
     with pytest.raises(InputError, match="`alpha2` must be positive"):
@@ -212,4 +225,4 @@ def test_refusals_of_calibrate():
     with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
         calibrate(batches, generator=stream())
     with pytest.raises(InputError, match="`level` must be between 0 and 1"):
-        calibrate(held, generator=stream(), level=90)
+        calibrate(held, generator=stream(), confidence=90)

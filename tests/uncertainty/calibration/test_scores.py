@@ -11,15 +11,15 @@ from bostruct.uncertainty.calibration.scores import (
     coverage,
     crps,
     dispersion,
-    miscalibration,
+    miscalibration_area,
     nll,
     sharpness,
-    sparsification,
+    sparsification_error,
     spearman,
 )
 
-ALL = (sharpness, dispersion, nll, crps, coverage, spearman, sparsification)
-TOOLBOX = Residuals.of([1.5, 3, 2], [1, 2, 3], [0.01, 0.25, 1.0])
+ALL = (sharpness, dispersion, nll, crps, coverage, spearman, sparsification_error)
+TOOLBOX = Residuals.from_arrays([1.5, 3, 2], [1, 2, 3], [0.01, 0.25, 1.0])
 
 
 def gaussian(*shape, scale=1.0, seed=0):
@@ -44,7 +44,7 @@ def test_numbers_of_the_uncertainty_toolbox():
     ],
 )
 def test_curves_of_the_uncertainty_toolbox(definition, area, rms, mean):
-    found = miscalibration(TOOLBOX, definition=definition, points=100)
+    found = miscalibration_area(TOOLBOX, definition=definition, n_levels=100)
     assert float(found.area) == pytest.approx(area, abs=5e-7)
     assert found.definition == definition
     p = torch.linspace(0, 1, 100, dtype=torch.float64)
@@ -58,9 +58,9 @@ def test_errors_of_zero_and_huge_errors_have_one_area():
     ones, p = torch.ones(50, dtype=torch.float64), torch.arange(1, 100) / 100.0
     for error, sign in ((0 * ones, 1), (1e9 * ones, -1)):
         held = Residuals(error, ones)
-        found = miscalibration(held)
+        found = miscalibration_area(held)
         assert float(found.area) == pytest.approx(0.5, abs=1e-15)
-        assert float(found.signed) == pytest.approx(0.5 * sign, abs=1e-15)
+        assert float(found.signed_area) == pytest.approx(0.5 * sign, abs=1e-15)
         assert float(
             (calibration_curve(held, p) - p).abs().sum() / 100
         ) == pytest.approx(0.495)
@@ -69,16 +69,18 @@ def test_errors_of_zero_and_huge_errors_have_one_area():
 @pytest.mark.parametrize("c", [0.5, 1.0, 2.0])
 def test_the_signed_area_of_a_wrong_scale(c):
     """(2/π) atan(c) - 1/2, ± 0.20483 at 2 and 1/2; negative is overconfident."""
-    found = miscalibration(gaussian(100_000, scale=c))
+    found = miscalibration_area(gaussian(100_000, scale=c))
     law = (2 / math.pi) * math.atan(c) - 0.5
-    assert float(found.signed) == pytest.approx(law, abs=0.004)
+    assert float(found.signed_area) == pytest.approx(law, abs=0.004)
     if c != 1:
         assert float(found.area) == pytest.approx(0.20483, abs=0.004)
 
 
 def test_quantiles_give_half_the_area_of_intervals():
     held = gaussian(100_000, scale=3.0)
-    both = [miscalibration(held, definition=x).area for x in ("interval", "quantile")]
+    both = [
+        miscalibration_area(held, definition=x).area for x in ("interval", "quantile")
+    ]
     assert float(both[0] / both[1]) == pytest.approx(2, abs=0.05)
 
 
@@ -86,21 +88,23 @@ def test_quantiles_see_the_sign_of_a_shift():
     held = gaussian(10_000)
     for shift in (0.5, -0.5):  # of the means
         moved = Residuals(held.error - shift * held.std, held.variance)
-        found = miscalibration(moved, definition="quantile")
-        assert float(found.signed) * shift > 0
+        found = miscalibration_area(moved, definition="quantile")
+        assert float(found.signed_area) * shift > 0
 
 
 def test_the_grid_approaches_the_integral():
     held = gaussian(200, scale=0.6)
     for definition in ("interval", "quantile"):
-        exact = miscalibration(held, definition=definition)
-        grid = miscalibration(held, definition=definition, points=20_001)
+        exact = miscalibration_area(held, definition=definition)
+        grid = miscalibration_area(held, definition=definition, n_levels=20_001)
         torch.testing.assert_close(grid.area, exact.area, atol=1e-5, rtol=0)
-        torch.testing.assert_close(grid.signed, exact.signed, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            grid.signed_area, exact.signed_area, atol=1e-5, rtol=0
+        )
 
 
 def test_closed_forms_of_one_point():
-    one = Residuals.of([0.0], [0.0], [1.0])
+    one = Residuals.from_arrays([0.0], [0.0], [1.0])
     assert float(nll(one)) == pytest.approx(0.5 * math.log(2 * math.pi))
     assert float(crps(one)) == pytest.approx((math.sqrt(2) - 1) / math.sqrt(math.pi))
 
@@ -112,13 +116,13 @@ def test_crps_is_its_integral():
     middle = (x[1:] + x[:-1]) / 2
     step = torch.special.ndtr((middle - m) / s) - (middle > y).double()
     integral = float((step.square() * x.diff()).sum())
-    assert float(crps(Residuals.of([y], [m], [s**2]))) == pytest.approx(
+    assert float(crps(Residuals.from_arrays([y], [m], [s**2]))) == pytest.approx(
         integral, abs=1e-6
     )
 
 
 def test_crps_of_a_certain_prediction_is_its_error():
-    held = Residuals.of([2.0, -1.0], [0.0, 0.0], [1e-16, 1e-16])
+    held = Residuals.from_arrays([2.0, -1.0], [0.0, 0.0], [1e-16, 1e-16])
     assert float(crps(held)) == pytest.approx(1.5, abs=1e-7)
 
 
@@ -133,13 +137,13 @@ def test_spearman_is_scipys_with_ties():
 
 def test_sparsification_of_the_best_and_the_worst_order():
     error = torch.arange(1.0, 101.0).double()
-    best = float(sparsification(Residuals(error, error**2)))
-    worst = float(sparsification(Residuals(error, error.flip(0) ** 2)))
+    best = float(sparsification_error(Residuals(error, error**2)))
+    worst = float(sparsification_error(Residuals(error, error.flip(0) ** 2)))
     assert best == pytest.approx(0, abs=1e-12)
     assert worst > 0.4
     turned = gaussian(2000)
-    useless = sparsification(Residuals(turned.error.flip(0), turned.variance))
-    assert 0 < float(sparsification(turned)) < float(useless)
+    useless = sparsification_error(Residuals(turned.error.flip(0), turned.variance))
+    assert 0 < float(sparsification_error(turned)) < float(useless)
 
 
 def test_coverage_of_calibrated_data():
@@ -160,13 +164,13 @@ def test_batches_are_scored_one_by_one():
     rows = [Residuals(both.error[i], both.variance[i]) for i in range(2)]
     for score in ALL:
         torch.testing.assert_close(score(both), torch.stack([*map(score, rows)]))
-    areas = miscalibration(both), *(miscalibration(row) for row in rows)
+    areas = miscalibration_area(both), *(miscalibration_area(row) for row in rows)
     torch.testing.assert_close(areas[0].area[1], areas[2].area)
-    torch.testing.assert_close(areas[0].signed[0], areas[1].signed)
+    torch.testing.assert_close(areas[0].signed_area[0], areas[1].signed_area)
 
 
 def test_refusals():
-    one = Residuals.of([0.0], [0.0], [1.0])
+    one = Residuals.from_arrays([0.0], [0.0], [1.0])
     for score in (dispersion, spearman):
         with pytest.raises(InputError, match="`held` must hold at least 2 points"):
             score(one)
@@ -175,6 +179,6 @@ def test_refusals():
     with pytest.raises(InputError, match="`definition` must be interval or quantile"):
         calibration_curve(one, [0.5], definition="central")
     with pytest.raises(InputError, match="`definition` must be interval or quantile"):
-        miscalibration(one, definition="central")
+        miscalibration_area(one, definition="central")
     with pytest.raises(InputError, match="`points` must be an integer of at least 2"):
-        miscalibration(one, points=1)
+        miscalibration_area(one, n_levels=1)

@@ -38,17 +38,17 @@ def test_calibrated_on_average_is_flagged():
     mixed, labels = halves()
     assert float(mixed.z.square().mean()) == pytest.approx(1)
     found = adaptivity(mixed, labels)
-    assert [stratum.label for stratum in found.flagged] == ["bulk", "surface"]
+    assert [stratum.label for stratum in found.flagged_strata] == ["bulk", "surface"]
     bulk, surface = found.strata
-    assert bulk.high < 1 < surface.low
-    assert surface.ratio / bulk.ratio == pytest.approx(16, rel=0.3)
-    assert not found.calibrated
+    assert bulk.upper < 1 < surface.lower
+    assert surface.mean_z2 / bulk.mean_z2 == pytest.approx(16, rel=0.3)
+    assert not found.is_calibrated
 
 
 def test_calibrated_everywhere_passes_as_often_as_promised():
     """95 % of 400 sets, ± 4 binomial standard errors; five strata each."""
     labels = torch.arange(100) % 5
-    passed = [adaptivity(gaussian(100, i), labels).calibrated for i in range(400)]
+    passed = [adaptivity(gaussian(100, i), labels).is_calibrated for i in range(400)]
     assert sum(passed) / 400 == pytest.approx(0.95, abs=4 * math.sqrt(0.0475 / 400))
 
 
@@ -58,12 +58,12 @@ def test_consistency_is_blind_to_kinds_and_adaptivity_to_sizes():
     wrong_kinds = Residuals(
         held.error * torch.where(kind == 0, 0.5, 1.32), held.variance
     )
-    assert not adaptivity(wrong_kinds, kind).calibrated
-    assert consistency(wrong_kinds, generator=stream()).calibrated
+    assert not adaptivity(wrong_kinds, kind).is_calibrated
+    assert consistency(wrong_kinds, generator=stream()).is_calibrated
     tilted = Residuals(held.error, held.variance**1.5)
     tilted = tilted.scaled(calibrate(tilted).alpha2)
-    assert not consistency(tilted).calibrated
-    assert adaptivity(tilted, kind, generator=stream()).calibrated
+    assert not consistency(tilted).is_calibrated
+    assert adaptivity(tilted, kind, generator=stream()).is_calibrated
 
 
 def test_intervals_are_those_of_the_mean_square():
@@ -71,10 +71,10 @@ def test_intervals_are_those_of_the_mean_square():
     held = gaussian(2000)
     for generator in (None, stream()):
         (one,) = adaptivity(held, ["all"] * 2000, generator=generator).strata
-        half = (one.high - one.low) / 2 / one.ratio
+        half = (one.upper - one.lower) / 2 / one.mean_z2
         assert half == pytest.approx(1.96 * math.sqrt(2 / 2000), rel=0.1)
-        assert one.ratio == float(held.z.square().mean())
-        assert (one.n, one.ence.bins) == (2000, 10)
+        assert one.mean_z2 == float(held.z.square().mean())
+        assert (one.n_points, one.ence.n_bins) == (2000, 10)
 
 
 def test_heavy_tails_have_wider_intervals_from_resamples():
@@ -82,7 +82,7 @@ def test_heavy_tails_have_wider_intervals_from_resamples():
     held = Residuals(z, torch.ones(100, dtype=torch.float64))
     (gauss,) = adaptivity(held, ["a"] * 100).strata
     (drawn,) = adaptivity(held, ["a"] * 100, generator=stream()).strata
-    assert drawn.high - drawn.low > 3 * (gauss.high - gauss.low)
+    assert drawn.upper - drawn.lower > 3 * (gauss.upper - gauss.lower)
 
 
 def test_parts_are_of_equal_count():
@@ -93,20 +93,23 @@ def test_parts_are_of_equal_count():
 
 def test_a_factor_for_each_kind_repairs_it():
     mixed, labels = halves()
-    local = GroupedCalibration.of(mixed, labels)
-    after = Residuals(mixed.error, local.variance(mixed.variance, labels))
-    assert adaptivity(after, labels).calibrated
+    local = GroupedCalibration.from_residuals(mixed, labels)
+    after = Residuals(mixed.error, local.calibrated_variance(mixed.variance, labels))
+    assert adaptivity(after, labels).is_calibrated
     again = GroupedCalibration.from_json(local.to_json())
-    assert torch.equal(again.variance([1.0], ["bulk"]), local.variance([1.0], ["bulk"]))
+    assert torch.equal(
+        again.calibrated_variance([1.0], ["bulk"]),
+        local.calibrated_variance([1.0], ["bulk"]),
+    )
 
 
 def test_few_points_and_new_kinds_take_the_factor_of_all():
     held = gaussian(30)
-    local = GroupedCalibration.of(held, ["a"] * 25 + ["b"] * 5)
+    local = GroupedCalibration.from_residuals(held, ["a"] * 25 + ["b"] * 5)
     assert list(local.groups) == ["a"]
-    found = local.variance([1.0, 1.0, 1.0], ["a", "b", "c"])
+    found = local.calibrated_variance([1.0, 1.0, 1.0], ["a", "b", "c"])
     assert found[1] == found[2] == calibrate(held).alpha2
-    assert found[0] == calibrate(held.take(torch.arange(25))).alpha2
+    assert found[0] == calibrate(held.subset(torch.arange(25))).alpha2
 
 
 def test_refusals():
@@ -115,9 +118,9 @@ def test_refusals():
     with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
         adaptivity(batches, ["a"] * 9)
     with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
-        GroupedCalibration.of(batches, ["a"] * 9)
+        GroupedCalibration.from_residuals(batches, ["a"] * 9)
     with pytest.raises(InputError, match="`level` must be between 0 and 1"):
-        adaptivity(held, labels, level=95)
+        adaptivity(held, labels, confidence=95)
     with pytest.raises(
         InputError, match="`labels` must leave at least 8 points to 'b'"
     ):
@@ -125,7 +128,7 @@ def test_refusals():
     with pytest.raises(ShapeError, match="`labels` must have one label"):
         adaptivity(held, ["a"])
     with pytest.raises(InputError, match="`draws` must be an integer"):
-        adaptivity(held, labels, generator=stream(), draws=1)
+        adaptivity(held, labels, generator=stream(), n_bootstrap=1)
     with pytest.raises(ShapeError, match=r"`values` must have shape \[n\]"):
         quantile_labels(torch.ones(2, 2), 2)
     with pytest.raises(
@@ -133,6 +136,6 @@ def test_refusals():
     ):
         quantile_labels([1.0], 2)
     with pytest.raises(ShapeError, match=r"`variance` must have shape \[b\]"):
-        GroupedCalibration.of(held, labels).variance(1.0, ["a"])
+        GroupedCalibration.from_residuals(held, labels).calibrated_variance(1.0, ["a"])
     with pytest.raises(InputError, match="`labels` must be texts or integers"):
-        GroupedCalibration.of(held, [(1, 2)] * 20).to_json()
+        GroupedCalibration.from_residuals(held, [(1, 2)] * 20).to_json()

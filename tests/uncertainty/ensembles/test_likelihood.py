@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bostruct.errors import InputError, ShapeError
-from bostruct.uncertainty import beta_nll, ensemble_variance, gaussian_nll
+from bostruct.uncertainty import beta_nll, decompose_variance, gaussian_nll
 
 
 def draws(*shape, seed=0):
@@ -63,17 +63,17 @@ def test_with_the_divisor_m_it_is_the_variance_of_the_mixture():
     y, t2 = draws(5, 7), draws(5, 7, seed=1).exp()
     second = (t2 + y.square()).mean(0)
     mixture = second - y.mean(0).square()
-    torch.testing.assert_close(ensemble_variance(y, t2, ddof=0).total, mixture)
-    shares = ensemble_variance(y, t2)
+    torch.testing.assert_close(decompose_variance(y, t2, ddof=0).total, mixture)
+    shares = decompose_variance(y, t2)
     torch.testing.assert_close(shares.between, y.var(0))
     torch.testing.assert_close(shares.within, t2.mean(0))
 
 
 def test_limits_of_members_and_of_one():
     y, t2 = draws(5, 7), draws(5, 7, seed=1).exp()
-    bare = ensemble_variance(y, torch.zeros_like(t2)).total
+    bare = decompose_variance(y, torch.zeros_like(t2)).total
     torch.testing.assert_close(bare, y.var(0))
-    one = ensemble_variance(y[:1], t2[:1], ddof=0).total
+    one = decompose_variance(y[:1], t2[:1], ddof=0).total
     torch.testing.assert_close(one, t2[0])
 
 
@@ -84,10 +84,10 @@ def test_refusals():
     with pytest.raises(InputError, match="`beta` must be from 0 to 1, got 2"):
         beta_nll(y, y.square(), 2.0)
     with pytest.raises(InputError, match="`means` must hold more than 1 members"):
-        ensemble_variance(y, y.square())
+        decompose_variance(y, y.square())
     with pytest.raises(InputError, match="`ddof` must be 1 for the divisor"):
-        ensemble_variance(y, y.square(), ddof=2)
+        decompose_variance(y, y.square(), ddof=2)
     with pytest.raises(InputError, match="`variances` must be not negative"):
-        ensemble_variance(y, -y.square(), ddof=0)
+        decompose_variance(y, -y.square(), ddof=0)
     with pytest.raises(ShapeError, match=r"`variances` must have the shape \[1, 3\]"):
-        ensemble_variance(y, y[0])
+        decompose_variance(y, y[0])

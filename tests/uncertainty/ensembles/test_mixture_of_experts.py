@@ -5,7 +5,7 @@ import torch
 from sklearn.mixture import GaussianMixture
 
 from bostruct.errors import InputError, ShapeError
-from bostruct.uncertainty import density_gates, distance_gates, mix
+from bostruct.uncertainty import density_gates, distance_gates, mix_experts
 from tests.uncertainty.networks import normal
 
 Y, S2 = normal(20, 4), normal(20, 4, seed=1).square()
@@ -27,7 +27,7 @@ def test_three_modes_of_one_example():
     apart = math.sqrt((3.55 - float((p * s2).sum())) / float(p.prod()))
     y = tensor(1.0, 1.0 + apart)
     found = {
-        mode: float(mix(y, s2, p, mode).variance)
+        mode: float(mix_experts(y, s2, p, mode).variance)
         for mode in ("independent", "mixture", "correlated")
     }
     assert found == pytest.approx(
@@ -41,14 +41,14 @@ def test_the_variance_of_a_mixture_is_that_of_its_draws():
     which = torch.multinomial(p[0], 200_000, replacement=True, generator=generator)
     noise = torch.randn(200_000, generator=generator, dtype=torch.float64)
     draws = y[0, which] + s2[0, which].sqrt() * noise
-    found = mix(y, s2, p)
+    found = mix_experts(y, s2, p)
     assert float(found.mean) == pytest.approx(float(draws.mean()), abs=0.02)
     assert float(found.variance) == pytest.approx(float(draws.var()), rel=0.02)
 
 
 def test_modes_stand_to_each_other_as_they_must():
     means, variances = zip(
-        *(mix(Y, S2, P, m) for m in ("independent", "correlated", "mixture")),
+        *(mix_experts(Y, S2, P, m) for m in ("independent", "correlated", "mixture")),
         strict=True,
     )
     assert all(torch.equal(mean, means[0]) for mean in means)
@@ -61,38 +61,42 @@ def test_modes_stand_to_each_other_as_they_must():
 def test_a_covariance_between_experts_lies_between():
     """Diagonal: (25). Fully correlated: the bound."""
     full = S2.sqrt().unsqueeze(-1) * S2.sqrt().unsqueeze(-2)
-    bound = mix(Y, S2, P, "correlated").variance
-    found = mix(Y, S2, P, "correlated", covariance=full).variance
+    bound = mix_experts(Y, S2, P, "correlated").variance
+    found = mix_experts(Y, S2, P, "correlated", covariance=full).variance
     torch.testing.assert_close(found, bound)
-    found = mix(Y, S2, P, "correlated", covariance=torch.diag_embed(S2)).variance
-    torch.testing.assert_close(found, mix(Y, S2, P, "independent").variance)
+    found = mix_experts(
+        Y, S2, P, "correlated", covariance=torch.diag_embed(S2)
+    ).variance
+    torch.testing.assert_close(found, mix_experts(Y, S2, P, "independent").variance)
 
 
 def test_equal_experts_shrink_the_independent_variance():
     """The caveat of (25): by their number, which says nothing about the error."""
     y, s2, p = torch.zeros(5), torch.full((5,), 2.0), torch.full((5,), 0.2)
-    assert float(mix(y, s2, p, "independent").variance) == pytest.approx(2 / 5)
-    assert float(mix(y, s2, p, "correlated").variance) == pytest.approx(2)
-    assert float(mix(y, s2, p, "mixture").variance) == pytest.approx(2)
+    assert float(mix_experts(y, s2, p, "independent").variance) == pytest.approx(2 / 5)
+    assert float(mix_experts(y, s2, p, "correlated").variance) == pytest.approx(2)
+    assert float(mix_experts(y, s2, p, "mixture").variance) == pytest.approx(2)
 
 
 @pytest.mark.parametrize("mode", ["independent", "correlated", "mixture"])
 def test_one_expert_is_itself(mode):
-    found = mix(Y[:, :1], S2[:, :1], torch.ones(20, 1), mode)
+    found = mix_experts(Y[:, :1], S2[:, :1], torch.ones(20, 1), mode)
     torch.testing.assert_close(found.mean, Y[:, 0])
     torch.testing.assert_close(found.variance, S2[:, 0])
 
 
 def test_large_energies_keep_small_spreads():
     y = 1e5 + 1e-3 * Y
-    spread = mix(y, 1e-6 * S2, P).variance
-    torch.testing.assert_close(spread, 1e-6 * mix(Y, S2, P).variance, rtol=1e-6, atol=0)
+    spread = mix_experts(y, 1e-6 * S2, P).variance
+    torch.testing.assert_close(
+        spread, 1e-6 * mix_experts(Y, S2, P).variance, rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize("mode", ["independent", "correlated", "mixture"])
 def test_slopes_are_right_and_finite_where_a_variance_vanishes(mode):
     def call(y, s2, logits):
-        return mix(y, s2, logits.softmax(-1), mode).variance
+        return mix_experts(y, s2, logits.softmax(-1), mode).variance
 
     inputs = [v[:3].clone().requires_grad_() for v in (Y, S2 + 0.1, P.log())]
     torch.autograd.gradcheck(call, inputs)
@@ -163,14 +167,14 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="`log_density` must be finite"):
         density_gates(tensor(0.0, math.inf))
     with pytest.raises(InputError, match="`mode` must be one of independent, correlat"):
-        mix(Y, S2, P, "sum")
+        mix_experts(Y, S2, P, "sum")
     with pytest.raises(ShapeError, match=r"`gates` must have the shape \[20, 4\]"):
-        mix(Y, S2, P[:, :3])
+        mix_experts(Y, S2, P[:, :3])
     with pytest.raises(InputError, match="`variance` must not be negative"):
-        mix(Y, -S2, P)
+        mix_experts(Y, -S2, P)
     with pytest.raises(InputError, match="`gates` must add up to 1, got a sum off by"):
-        mix(Y, S2, 2 * P)
+        mix_experts(Y, S2, 2 * P)
     with pytest.raises(InputError, match="mode correlated and for no other"):
-        mix(Y, S2, P, covariance=torch.diag_embed(S2))
+        mix_experts(Y, S2, P, covariance=torch.diag_embed(S2))
     with pytest.raises(ShapeError, match=r"`covariance` must have the shape \[20, 4"):
-        mix(Y, S2, P, "correlated", covariance=S2)
+        mix_experts(Y, S2, P, "correlated", covariance=S2)

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from bostruct.errors import InputError, ShapeError
-from bostruct.uncertainty import Members, Metric
+from bostruct.uncertainty import BayesianLinearModel, WeightPosteriorSamples
 from bostruct.uncertainty.ensembles.propagation import (
     Ensemble,
     Extensivity,
     difference_variance,
-    extensivity,
+    fit_extensivity,
     propagate,
 )
 
@@ -20,45 +20,45 @@ def normal(*shape, seed=0):
 
 
 F, Y, NEW = normal(40, 6) + 0.5, normal(40, seed=1), normal(9, 6, seed=2)
-METRIC = Metric.fit(F, Y, ridge=0.3, alpha2=2.0)
+METRIC = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0)
 
 # U22 ----------------------------------------------------------------------------------
 
 
 def test_copies_of_a_cell_are_uncertain_in_proportion():
     """s(E) is linear in copies if the model is a sum over atoms."""
-    metric = Metric.fit(F, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, ridge=0.3)
     copies = torch.arange(1, 9).double()
     variance = metric.variance(copies[:, None] * NEW[0])
     torch.testing.assert_close(variance.sqrt(), copies * variance[0].sqrt())
-    found = extensivity(variance, copies)
+    found = fit_extensivity(variance, copies)
     assert found.exponent == pytest.approx(1)
     assert found.independent == pytest.approx(0, abs=1e-9)
     assert found.correlated == pytest.approx(float(variance[0]))
-    assert found.correlation > 1e6
+    assert found.correlation_ratio > 1e6
 
 
 def test_the_fit_finds_what_was_put_in():
     n = torch.tensor([8.0, 32.0, 64.0, 256.0, 1000.0])
-    found = extensivity(3e-6 * n + 2e-8 * n**2, n)
+    found = fit_extensivity(3e-6 * n + 2e-8 * n**2, n)
     assert found.independent == pytest.approx(3e-6)
     assert found.correlated == pytest.approx(2e-8)
-    assert found.correlation == pytest.approx(2 / 300)
+    assert found.correlation_ratio == pytest.approx(2 / 300)
     assert found.variance(100) == pytest.approx(3e-4 + 2e-4)
     assert 0.5 < found.exponent < 1
 
 
 def test_independent_errors_grow_as_the_root():
     n = torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64)
-    found = extensivity(0.04 * n, n)
+    found = fit_extensivity(0.04 * n, n)
     assert found.exponent == pytest.approx(0.5)
     assert found.correlated == pytest.approx(0, abs=1e-12)
-    assert Extensivity(0.0, 1.0, 1.0).correlation == math.inf
+    assert Extensivity(0.0, 1.0, 1.0).correlation_ratio == math.inf
 
 
 def test_noise_makes_no_coefficient_negative():
     n = torch.tensor([1.0, 10.0, 100.0])
-    found = extensivity(n**0.5, n)
+    found = fit_extensivity(n**0.5, n)
     assert found.independent > 0
     assert found.correlated == 0
 
@@ -66,13 +66,13 @@ def test_noise_makes_no_coefficient_negative():
 def test_sizes_that_say_nothing_are_refused():
     two = torch.tensor([1.0, 2.0])
     with pytest.raises(InputError, match="`atoms` must hold at least two sizes"):
-        extensivity(two, torch.tensor([5.0, 5.0]))
+        fit_extensivity(two, torch.tensor([5.0, 5.0]))
     with pytest.raises(InputError, match="`variance` must be positive and finite"):
-        extensivity(-two, two)
+        fit_extensivity(-two, two)
     with pytest.raises(InputError, match="`atoms` must be positive and finite"):
-        extensivity(two, -two)
+        fit_extensivity(two, -two)
     with pytest.raises(ShapeError, match=r"`variance` must have the shape \[n\]"):
-        extensivity(two, torch.ones(3))
+        fit_extensivity(two, torch.ones(3))
     with pytest.raises(InputError, match="`atoms` must be positive"):
         Extensivity(1.0, 1.0, 1.0).variance(0)
 
@@ -141,7 +141,7 @@ def test_a_value_of_two_dimensions_is_refused():
 def test_differences_of_members_are_the_analytic_difference():
     """4000 members know a variance to 2.2 %; 5 of these."""
     generator = torch.Generator().manual_seed(3)
-    members = Members.draw(METRIC, 4000, generator)
+    members = WeightPosteriorSamples.sample(METRIC, 4000, generator)
     found = (Ensemble(members(NEW[:4])) - Ensemble(members(NEW[4:8]))).variance
     expected = difference_variance(METRIC, NEW[:4], NEW[4:8])
     assert float((found / expected - 1).abs().max()) < 5 * (2 / 3999) ** 0.5

@@ -10,8 +10,8 @@ from sklearn.linear_model import BayesianRidge
 from sklearn.preprocessing import KernelCenterer
 
 from bostruct.errors import InputError, NotFittedError, ShapeError
-from bostruct.uncertainty import Metric
-from bostruct.uncertainty.linear_model.fingerprint import fingerprint
+from bostruct.uncertainty import BayesianLinearModel
+from bostruct.uncertainty.linear_model.fingerprint import hash_tensors
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # float64 through one factorisation
 
@@ -40,7 +40,7 @@ def dense(rows, new, ridge, weights=None):
 
 def test_the_variance_is_the_quadratic_form():
     weights = Y.exp()
-    metric = Metric.fit(F, ridge=0.3, alpha2=2.0, weights=weights)
+    metric = BayesianLinearModel.fit(F, ridge=0.3, alpha2=2.0, weights=weights)
     expected = 2 * dense(F, NEW, 0.3, weights)
     torch.testing.assert_close(metric.variance(NEW), expected.diagonal(), **EXACT)
     torch.testing.assert_close(metric.covariance(NEW), expected, **EXACT)
@@ -50,22 +50,22 @@ def test_the_variance_is_the_quadratic_form():
 
 def test_a_metric_is_the_inverse_of_a_second_moment_without_its_divisor():
     """Erratum E14: cov⁻¹ is n times as large."""
-    metric = Metric.fit(F, ridge=1e-12)
+    metric = BayesianLinearModel.fit(F, ridge=1e-12)
     inverse = torch.linalg.inv(F.T @ F / len(F)).numpy()
     zero = torch.zeros(6).numpy()
     expected = mahalanobis(NEW[0].numpy(), zero, inverse) ** 2 / len(F)
-    assert float(metric.quadratic(NEW)[0]) == pytest.approx(expected, rel=1e-9)
+    assert float(metric.leverage(NEW)[0]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_any_change_of_basis_leaves_the_variance_alone_without_a_ridge():
     mixing = normal(6, 6, seed=5) + 2 * EYE
-    before = Metric.fit(F, ridge=1e-12).variance(NEW)
-    after = Metric.fit(F @ mixing.T, ridge=1e-12).variance(NEW @ mixing.T)
+    before = BayesianLinearModel.fit(F, ridge=1e-12).variance(NEW)
+    after = BayesianLinearModel.fit(F @ mixing.T, ridge=1e-12).variance(NEW @ mixing.T)
     torch.testing.assert_close(before, after, rtol=1e-8, atol=0)
 
 
 def test_alpha2_scales_the_variance_and_all_of_it():
-    metric = Metric.fit(F, Y, ridge=0.3, alpha2=2.0)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0)
     other = metric.calibrated(6.0)
     torch.testing.assert_close(other.variance(NEW), 3 * metric.variance(NEW))
     torch.testing.assert_close(other.covariance(NEW), 3 * metric.covariance(NEW))
@@ -74,17 +74,17 @@ def test_alpha2_scales_the_variance_and_all_of_it():
 
 @pytest.mark.parametrize("ridge", [1e-10, 0.5, 30.0])
 def test_leverages_are_at_most_one_and_add_up_to_the_freedom(ridge):
-    metric = Metric.fit(F, ridge=ridge)
-    leverage = metric.quadratic(F)
+    metric = BayesianLinearModel.fit(F, ridge=ridge)
+    leverage = metric.leverage(F)
     assert float(leverage.max()) <= 1 + 1e-12
     values = torch.linalg.eigvalsh(F.T @ F)
     expected = (values / (values + ridge)).sum()
     torch.testing.assert_close(leverage.sum(), expected, **EXACT)
-    torch.testing.assert_close(metric.freedom, expected, **EXACT)
+    torch.testing.assert_close(metric.effective_dof, expected, **EXACT)
 
 
 def test_the_determinant():
-    metric = Metric.fit(F, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, ridge=0.3)
     torch.testing.assert_close(metric.logdet, torch.linalg.slogdet(metric.hessian)[1])
 
 
@@ -94,14 +94,14 @@ def test_single_precision_features_are_summed_in_double():
     rotation = torch.linalg.qr(normal(20, 20)).Q
     rows = (normal(2000, 20, seed=7) * values) @ rotation
     new = (normal(50, 20, seed=8) * values) @ rotation
-    exact = Metric.fit(rows, ridge=1e-10).variance(new)
-    found = Metric.fit(rows.float(), ridge=1e-10).variance(new)
+    exact = BayesianLinearModel.fit(rows, ridge=1e-10).variance(new)
+    found = BayesianLinearModel.fit(rows.float(), ridge=1e-10).variance(new)
     assert found.dtype == torch.float64
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=0)
 
 
 def test_leading_dimensions_are_kept_and_blocks_do_not_show(monkeypatch):
-    metric = Metric.fit(F, Y, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3)
     whole = metric.variance(NEW), metric.mean(NEW)
     monkeypatch.setattr(
         "bostruct.uncertainty.linear_model.bayesian_linear_model.block_rows",
@@ -116,7 +116,7 @@ def test_leading_dimensions_are_kept_and_blocks_do_not_show(monkeypatch):
 
 def test_the_variance_has_a_slope_with_the_features():
     """Its slope is 2 a2 H⁻¹ f, by which a simulation is biased to the unknown."""
-    metric = Metric.fit(F, ridge=0.3, alpha2=2.0)
+    metric = BayesianLinearModel.fit(F, ridge=0.3, alpha2=2.0)
     new = NEW.clone().requires_grad_()
     (slope,) = torch.autograd.grad(metric.variance(new).sum(), new)
     expected = 4 * NEW @ torch.linalg.inv(metric.hessian)
@@ -129,27 +129,29 @@ def test_the_variance_has_a_slope_with_the_features():
 def test_equals_bayesian_ridge_regression():
     oracle = BayesianRidge(fit_intercept=False).fit(F.numpy(), Y.numpy())
     mean, std = oracle.predict(NEW.numpy(), return_std=True)
-    metric = Metric.fit(
+    metric = BayesianLinearModel.fit(
         F, Y, ridge=oracle.lambda_ / oracle.alpha_, alpha2=1 / oracle.alpha_
     )
     torch.testing.assert_close(metric.mean(NEW), torch.from_numpy(mean), **EXACT)
-    found = metric.variance(NEW, kind="observed")
+    found = metric.variance(NEW, variance_kind="observed")
     torch.testing.assert_close(found, torch.from_numpy(std) ** 2, **EXACT)
     latent = torch.from_numpy(std) ** 2 - 1 / oracle.alpha_
     torch.testing.assert_close(metric.variance(NEW), latent, **EXACT)
 
 
 def test_a_label_scatters_by_its_noise():
-    metric = Metric.fit(F, Y, ridge=0.3, alpha2=2.0)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0)
     latent = metric.variance(NEW)
-    torch.testing.assert_close(metric.variance(NEW, kind="observed"), latent + 2)
-    found = metric.variance(NEW, kind="observed", noise=0.5)
+    torch.testing.assert_close(
+        metric.variance(NEW, variance_kind="observed"), latent + 2
+    )
+    found = metric.variance(NEW, variance_kind="observed", noise_variance=0.5)
     torch.testing.assert_close(found, latent + 0.5)
     prediction = metric.predict(NEW, covariance=True)
     torch.testing.assert_close(prediction.variance, latent)
-    torch.testing.assert_close(prediction.observed, latent + 2)
+    torch.testing.assert_close(prediction.predictive_variance, latent + 2)
     torch.testing.assert_close(prediction.covariance.diagonal(), latent)
-    assert prediction.noise.shape == (9,)
+    assert prediction.noise_variance.shape == (9,)
 
 
 # U5 -----------------------------------------------------------------------------------
@@ -168,10 +170,10 @@ def with_intercept(rows, y, new, ridge):
 def test_centred_features_lack_one_over_n_of_an_intercept():
     """[V10], erratum E20."""
     mean, quadratic = with_intercept(F, Y, NEW, 0.3)
-    centred = Metric.fit(F, Y, ridge=0.3, offset="centred")
-    full = Metric.fit(F, Y, ridge=0.3, offset="intercept")
-    torch.testing.assert_close(full.quadratic(NEW), quadratic, **EXACT)
-    torch.testing.assert_close(centred.quadratic(NEW) + 1 / 40, quadratic, **EXACT)
+    centred = BayesianLinearModel.fit(F, Y, ridge=0.3, offset="centred")
+    full = BayesianLinearModel.fit(F, Y, ridge=0.3, offset="intercept")
+    torch.testing.assert_close(full.leverage(NEW), quadratic, **EXACT)
+    torch.testing.assert_close(centred.leverage(NEW) + 1 / 40, quadratic, **EXACT)
     for metric in (centred, full):
         torch.testing.assert_close(metric.mean(NEW), mean, **EXACT)
     at_the_mean = F.mean(0)
@@ -184,16 +186,18 @@ def test_centred_features_lack_one_over_n_of_an_intercept():
 @pytest.mark.parametrize("offset", ["centred", "intercept"])
 def test_a_shift_of_all_features_changes_nothing_once_centred(offset):
     shift = 1e3 * normal(6, seed=6)
-    metric = Metric.fit(F, Y, ridge=0.3, offset=offset)
-    moved = Metric.fit(F + shift, Y, ridge=0.3, offset=offset)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3, offset=offset)
+    moved = BayesianLinearModel.fit(F + shift, Y, ridge=0.3, offset=offset)
     expected = metric.variance(NEW)
     torch.testing.assert_close(moved.variance(NEW + shift), expected, rtol=1e-8, atol=0)
 
 
 def test_without_centring_nothing_is_uncertain_at_zero():
     zero = torch.zeros(6)
-    assert float(Metric.fit(F, ridge=0.3).variance(zero)) == 0
-    assert float(Metric.fit(F, ridge=0.3, offset="bias").variance(zero)) > 0
+    assert float(BayesianLinearModel.fit(F, ridge=0.3).variance(zero)) == 0
+    assert (
+        float(BayesianLinearModel.fit(F, ridge=0.3, offset="bias").variance(zero)) > 0
+    )
 
 
 def test_centring_features_is_centring_their_kernel():
@@ -205,7 +209,7 @@ def test_centring_features_is_centring_their_kernel():
     own = (NEW - F.mean(0)).square().sum(1)
     solved = torch.linalg.solve(k + z2 * torch.eye(40).double(), cross.T)
     expected = (own - (cross * solved.T).sum(1)) / z2
-    metric = Metric.fit(F, ridge=z2, offset="centred")
+    metric = BayesianLinearModel.fit(F, ridge=z2, offset="centred")
     torch.testing.assert_close(metric.variance(NEW), expected, **EXACT)
 
 
@@ -214,8 +218,10 @@ def test_centring_features_is_centring_their_kernel():
 
 @pytest.mark.parametrize("offset", ["none", "bias"])
 def test_energies_and_forces_are_rows_of_one_regression(offset):
-    energies = Metric.fit(F, Y, ridge=0.3, offset=offset)
-    forces = Metric.fit(SLOPES, PULLS, ridge=0.3, rows="force", offset=offset)
+    energies = BayesianLinearModel.fit(F, Y, ridge=0.3, offset=offset)
+    forces = BayesianLinearModel.fit(
+        SLOPES, PULLS, ridge=0.3, row_kind="force", offset=offset
+    )
     both = energies + forces
     ones, none = torch.ones(40, 1).double(), torch.zeros(12, 1).double()
     rows, new, pulls = torch.cat([F, SLOPES]), NEW, SLOPES
@@ -225,9 +231,9 @@ def test_energies_and_forces_are_rows_of_one_regression(offset):
     asked = torch.cat([new, pulls])
     expected = dense(rows, asked, 0.3)
     torch.testing.assert_close(both.variance(NEW), expected.diagonal()[:9], **EXACT)
-    found = both.variance(SLOPES.reshape(4, 3, 6), rows="force")
+    found = both.variance(SLOPES.reshape(4, 3, 6), row_kind="force")
     torch.testing.assert_close(found.reshape(-1), expected.diagonal()[9:], **EXACT)
-    mixed = both.covariance(NEW, SLOPES, other_rows="force")
+    mixed = both.covariance(NEW, SLOPES, other_row_kind="force")
     torch.testing.assert_close(mixed, expected[:9, 9:], **EXACT)
     inverse = torch.linalg.inv(both.hessian)
     mean = asked @ inverse @ rows.T @ torch.cat([Y, PULLS])
@@ -238,8 +244,10 @@ def test_energies_and_forces_are_rows_of_one_regression(offset):
 
 
 def test_forces_do_not_move_the_mean_of_an_intercept():
-    both = Metric.fit(F, Y, ridge=0.3, offset="intercept") + Metric.fit(
-        SLOPES, PULLS, ridge=0.3, rows="force", offset="intercept"
+    both = BayesianLinearModel.fit(
+        F, Y, ridge=0.3, offset="intercept"
+    ) + BayesianLinearModel.fit(
+        SLOPES, PULLS, ridge=0.3, row_kind="force", offset="intercept"
     )
     x = torch.cat([torch.cat([F, SLOPES]), torch.zeros(52, 1).double()], 1)
     x[:40, -1] = 1
@@ -251,9 +259,9 @@ def test_forces_do_not_move_the_mean_of_an_intercept():
     expected = (new @ inverse * new).sum(1)
     torch.testing.assert_close(both.variance(NEW), expected, **EXACT)
     expected = (pull @ inverse * pull).sum(1)
-    found = both.variance(SLOPES, rows="force")
+    found = both.variance(SLOPES, row_kind="force")
     torch.testing.assert_close(found, expected, **EXACT)
-    mixed = both.covariance(NEW, SLOPES, other_rows="force")
+    mixed = both.covariance(NEW, SLOPES, other_row_kind="force")
     torch.testing.assert_close(mixed, new @ inverse @ pull.T, **EXACT)
     mean = new @ inverse @ x.T @ torch.cat([Y, PULLS])
     torch.testing.assert_close(both.mean(NEW), mean, **EXACT)
@@ -261,16 +269,16 @@ def test_forces_do_not_move_the_mean_of_an_intercept():
 
 @pytest.mark.parametrize("offset", ["none", "centred", "intercept", "bias"])
 def test_a_difference_is_what_the_covariance_says(offset):
-    metric = Metric.fit(F, Y, ridge=0.3, offset=offset)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3, offset=offset)
     c = metric.covariance(NEW)
     expected = c[0, 0] + c[1, 1] - 2 * c[0, 1]
-    found = metric.variance(NEW[0] - NEW[1], rows="difference")
+    found = metric.variance(NEW[0] - NEW[1], row_kind="difference")
     torch.testing.assert_close(found, expected, **EXACT)
 
 
 def test_variances_of_atoms_do_not_add():
     """Row U22: n equal atoms have n² times the variance of one."""
-    metric = Metric.fit(F, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, ridge=0.3)
     one = metric.variance(NEW[0])
     torch.testing.assert_close(metric.variance(8 * NEW[0]), 64 * one)
 
@@ -285,8 +293,8 @@ def test_the_last_layer_is_that_of_a_laplace_approximation():
     z = torch.cat([NEW, torch.ones(9, 1).double()], 1)
     h = x.T @ x / noise + precision * torch.eye(7).double()
     expected = (z @ torch.linalg.inv(h) * z).sum(1)
-    metric = Metric.fit(
-        F, Y, ridge=precision * noise, alpha2=noise, offset="bias", source="net"
+    metric = BayesianLinearModel.fit(
+        F, Y, ridge=precision * noise, alpha2=noise, offset="bias", fingerprint="net"
     )
     torch.testing.assert_close(metric.variance(NEW), expected, **EXACT)
 
@@ -294,8 +302,8 @@ def test_the_last_layer_is_that_of_a_laplace_approximation():
 def test_another_basis_of_the_last_layer_is_the_same_network():
     mixing = normal(6, 6, seed=5) + 2 * EYE
     w = normal(6, seed=9)
-    before = Metric.fit(F, F @ w, ridge=1e-12)
-    after = Metric.fit(F @ mixing.T, F @ w, ridge=1e-12)
+    before = BayesianLinearModel.fit(F, F @ w, ridge=1e-12)
+    after = BayesianLinearModel.fit(F @ mixing.T, F @ w, ridge=1e-12)
     torch.testing.assert_close(after.mean(NEW @ mixing.T), before.mean(NEW), **EXACT)
     moved = after.variance(NEW @ mixing.T)
     torch.testing.assert_close(moved, before.variance(NEW), rtol=1e-8, atol=0)
@@ -305,13 +313,13 @@ def test_targets_share_features_and_each_has_its_factor():
     """A factor per target once overwrote that of the target before, elsewhere."""
     y = torch.stack([Y, 3 * Y, PULLS.sum() - Y], 1)
     alpha2 = torch.tensor([1.0, 9.0, 4.0])
-    metric = Metric.fit(F, y, ridge=0.3, alpha2=alpha2)
-    single = Metric.fit(F, Y, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, y, ridge=0.3, alpha2=alpha2)
+    single = BayesianLinearModel.fit(F, Y, ridge=0.3)
     expected = single.variance(NEW)[:, None] * alpha2
     torch.testing.assert_close(metric.variance(NEW), expected, **EXACT)
     assert metric.covariance(NEW).shape == (9, 9, 3)
     torch.testing.assert_close(metric.mean(NEW)[:, 1], 3 * single.mean(NEW), **EXACT)
-    found = metric.variance(NEW, kind="observed") - expected
+    found = metric.variance(NEW, variance_kind="observed") - expected
     torch.testing.assert_close(found, alpha2.double().expand(9, 3), **EXACT)
     with pytest.raises(InputError, match="`metric` must have one target"):
         metric.predict(NEW)
@@ -323,7 +331,9 @@ def test_targets_share_features_and_each_has_its_factor():
 @pytest.mark.parametrize("offset", ["none", "centred", "intercept", "bias"])
 def test_shards_add_up(offset):
     def fit(part):
-        return Metric.fit(F[part], Y[part], ridge=0.3, offset=offset, source="a")
+        return BayesianLinearModel.fit(
+            F[part], Y[part], ridge=0.3, offset=offset, fingerprint="a"
+        )
 
     whole = fit(slice(None))
     total = fit(slice(7)) + fit(slice(7, 11)) + fit(slice(11, 40))
@@ -343,44 +353,46 @@ def test_shards_add_up(offset):
 )
 def test_shards_of_different_models_are_refused(other, sentence):
     settings = {"ridge": 0.3, "source": "a"}
-    metric = Metric.fit(F, Y, **settings)
+    metric = BayesianLinearModel.fit(F, Y, **settings)
     with pytest.raises(InputError, match=f"`other` must {sentence}"):
-        metric + Metric.fit(F, Y, **settings | other)
+        metric + BayesianLinearModel.fit(F, Y, **settings | other)
 
 
 @pytest.mark.parametrize("offset", ["none", "centred", "intercept", "bias"])
 def test_what_was_saved_predicts_the_same(offset):
-    source = fingerprint({"weight": F})
-    metric = Metric.fit(F, Y, ridge=0.3, alpha2=2.0, offset=offset, source=source)
-    again = Metric.restore(metric.state(), source)
+    source = hash_tensors({"weight": F})
+    metric = BayesianLinearModel.fit(
+        F, Y, ridge=0.3, alpha2=2.0, offset=offset, fingerprint=source
+    )
+    again = BayesianLinearModel.restore(metric.state(), source)
     assert torch.equal(again.variance(NEW), metric.variance(NEW))
     assert torch.equal(again.mean(NEW), metric.mean(NEW))
-    assert again.source == source
+    assert again.fingerprint == source
     assert again.jitter == metric.jitter == 0.0
 
 
 def test_a_metric_of_a_model_that_has_changed_is_refused():
     layer = torch.nn.Linear(6, 1)
-    source = fingerprint(layer.state_dict())
-    metric = Metric.fit(F, Y, ridge=0.3, source=source)
-    assert metric.check(source) is metric
+    source = hash_tensors(layer.state_dict())
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3, fingerprint=source)
+    assert metric.check_fingerprint(source) is metric
     with torch.no_grad():
         layer.weight[0, 0] += 1e-3
-    changed = fingerprint(layer.state_dict())
+    changed = hash_tensors(layer.state_dict())
     with pytest.raises(InputError, match=r"`source` must be the '.*' that the metric"):
-        Metric.restore(metric.state(), changed)
+        BayesianLinearModel.restore(metric.state(), changed)
 
 
 def test_a_state_that_lacks_something_is_refused():
-    state = Metric.fit(F, ridge=0.3).state()
+    state = BayesianLinearModel.fit(F, ridge=0.3).state()
     del state["mean"]
     with pytest.raises(InputError, match=r"`state` must be that of a metric, got no"):
-        Metric.restore(state, "")
+        BayesianLinearModel.restore(state, "")
 
 
 def test_jitter_is_recorded_and_never_silent():
     """Rounding may leave H with a negative eigenvalue; here it is put in by hand."""
-    metric = Metric.fit(torch.eye(3), ridge=1e-12)
+    metric = BayesianLinearModel.fit(torch.eye(3), ridge=1e-12)
     metric.moments.scatter.copy_(torch.diag(torch.tensor([1.0, 1.0, -1e-9])))
     metric.moments.mean.zero_()
     assert metric.jitter == pytest.approx(1e-8 * 2 / 3)
@@ -389,47 +401,47 @@ def test_jitter_is_recorded_and_never_silent():
 
 
 def test_a_factor_may_come_from_elsewhere_if_it_is_one():
-    metric = Metric.fit(F, Y, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3)
     stacked = torch.cat([F, 0.3**0.5 * EYE])
     upper = torch.linalg.qr(stacked).R
     lower = (upper.diagonal().sign()[:, None] * upper).T
-    found = metric.rooted(lower)
+    found = metric.with_cholesky(lower)
     torch.testing.assert_close(found.variance(NEW), metric.variance(NEW), **EXACT)
     with pytest.raises(ShapeError, match=r"`factor` must have shape \[6, 6\]"):
-        metric.rooted(lower[:5])
+        metric.with_cholesky(lower[:5])
     with pytest.raises(InputError, match="`factor` must be positive and finite"):
-        metric.rooted(-lower)
+        metric.with_cholesky(-lower)
     with pytest.raises(InputError, match="`factor` must be a root of the metric's H"):
-        metric.rooted(1.1 * lower)
+        metric.with_cholesky(1.1 * lower)
 
 
 def test_no_jitter_makes_sense_of_nonsense():
-    broken = Metric.fit(F, ridge=0.3)
+    broken = BayesianLinearModel.fit(F, ridge=0.3)
     broken.moments.scatter.neg_()
     with pytest.raises(InputError, match="`ridge` must make H positive"):
         broken.variance(NEW)
 
 
 def test_a_metric_does_not_change():
-    metric = Metric.fit(F, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, ridge=0.3)
     with pytest.raises(FrozenInstanceError):
         metric.ridge = 1.0
 
 
 def test_memory_is_refused_before_it_is_taken():
     with pytest.raises(InputError, match="`features` must need at most the"):
-        Metric.fit(F, ridge=0.3, memory=100)
+        BayesianLinearModel.fit(F, ridge=0.3, memory=100)
     with pytest.raises(InputError, match=r"Ask about fewer rows at once\."):
-        Metric.fit(F, ridge=0.3).covariance(NEW, memory=100)
+        BayesianLinearModel.fit(F, ridge=0.3).covariance(NEW, memory=100)
     huge = torch.zeros(1).expand(2_000_000, 6)
     with pytest.raises(InputError, match="`features` must need at most the"):
-        Metric.fit(F, ridge=0.3).covariance(huge)
+        BayesianLinearModel.fit(F, ridge=0.3).covariance(huge)
 
 
 @pytest.mark.parametrize("ridge", [0.0, -1.0, math.nan, math.inf])
 def test_a_ridge_that_is_not_positive_is_refused(ridge):
     with pytest.raises(InputError, match="`ridge` must be positive and finite"):
-        Metric.fit(F, ridge=ridge)
+        BayesianLinearModel.fit(F, ridge=ridge)
 
 
 @pytest.mark.parametrize(
@@ -450,23 +462,25 @@ def test_a_ridge_that_is_not_positive_is_refused(ridge):
 def test_training_rows_that_cannot_be_used_are_refused(change, error, sentence):
     settings = {"features": F, "targets": Y, "ridge": 0.3} | change
     with pytest.raises(error, match=sentence):
-        Metric.fit(**settings)
+        BayesianLinearModel.fit(**settings)
 
 
 def test_questions_that_cannot_be_answered_are_refused():
-    metric = Metric.fit(F, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, ridge=0.3)
     with pytest.raises(ShapeError, match="`features` must have rows of 6 numbers"):
         metric.variance(NEW[:, :5])
     with pytest.raises(InputError, match="`features` must be finite"):
         metric.variance(NEW * math.nan)
     with pytest.raises(InputError, match="`kind` must be one of latent, observed"):
-        metric.variance(NEW, kind="total")
+        metric.variance(NEW, variance_kind="total")
     with pytest.raises(InputError, match="`rows` must be one of energy, force"):
-        metric.quadratic(NEW, rows="stress")
+        metric.leverage(NEW, row_kind="stress")
     with pytest.raises(InputError, match="`noise` must be finite and not negative"):
-        metric.variance(NEW, kind="observed", noise=-1.0)
+        metric.variance(NEW, variance_kind="observed", noise_variance=-1.0)
     with pytest.raises(NotFittedError, match="`metric` must have been fitted with"):
         metric.mean(NEW)
-    forces = Metric.fit(SLOPES, ridge=0.3, rows="force", offset="intercept")
+    forces = BayesianLinearModel.fit(
+        SLOPES, ridge=0.3, row_kind="force", offset="intercept"
+    )
     with pytest.raises(NotFittedError, match="`metric` must have energies"):
         forces.variance(NEW)

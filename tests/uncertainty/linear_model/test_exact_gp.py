@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bostruct.errors import InputError, ShapeError
-from bostruct.uncertainty import ExactGP, Metric
-from bostruct.uncertainty.linear_model.exact_gp import check_kernel, clamp
+from bostruct.uncertainty import BayesianLinearModel, ExactGP
+from bostruct.uncertainty.linear_model.exact_gp import check_kernel, clamp_nonnegative
 
 
 def normal(*shape, seed=0):
@@ -26,13 +26,15 @@ def test_function_space_is_weight_space(features):
     """[V1]: (8) is (7) for tall and for broad F."""
     f, new, z2, a2 = normal(30, features), normal(9, features, seed=3), 0.3, 2.0
     gp = ExactGP.fit(f @ f.T, Y, ridge=z2, alpha2=a2)
-    metric = Metric.fit(f, Y, ridge=z2, alpha2=a2)
+    metric = BayesianLinearModel.fit(f, Y, ridge=z2, alpha2=a2)
     cross, diagonal = new @ f.T, new.square().sum(1)
     close = {"rtol": 1e-9, "atol": 1e-12}
     torch.testing.assert_close(gp.mean(cross), metric.mean(new), **close)
     for kind in ("latent", "observed"):
-        found = gp.variance(cross, diagonal, kind=kind)
-        torch.testing.assert_close(found, metric.variance(new, kind=kind), **close)
+        found = gp.variance(cross, diagonal, variance_kind=kind)
+        torch.testing.assert_close(
+            found, metric.variance(new, variance_kind=kind), **close
+        )
 
 
 def test_all_of_it_is_calibrated_not_the_noise_alone():
@@ -77,12 +79,12 @@ def test_more_data_are_never_less():
 
 
 def test_what_rounding_makes_negative_is_clamped_and_told():
-    found = clamp(torch.tensor([0.5, -1e-9, -1e-12]).double())
+    found = clamp_nonnegative(torch.tensor([0.5, -1e-9, -1e-12]).double())
     assert float(found.value.min()) == 0
-    assert found.least == pytest.approx(-1e-9)
-    assert clamp(torch.ones(2)).least == 0
+    assert found.most_negative == pytest.approx(-1e-9)
+    assert clamp_nonnegative(torch.ones(2)).most_negative == 0
     gp = ExactGP.fit(gaussian(X, X), Y, ridge=1e-9)
-    assert gp.difference(gaussian(X, X), torch.ones(30)).least <= 0
+    assert gp.schur_complement(gaussian(X, X), torch.ones(30)).most_negative <= 0
 
 
 def test_what_cannot_be_used_is_refused():
@@ -111,16 +113,16 @@ def test_what_cannot_be_used_is_refused():
     with pytest.raises(ShapeError, match=r"`diagonal` must have shape \[9\]"):
         gp.variance(gaussian(NEW, X), ONES[:3])
     with pytest.raises(InputError, match="`kind` must be one of latent, observed"):
-        gp.variance(gaussian(NEW, X), ONES, kind="all")
+        gp.variance(gaussian(NEW, X), ONES, variance_kind="all")
 
 
 def test_rows_are_taken_block_by_block(monkeypatch):
     gp = ExactGP.fit(gaussian(X, X), Y, ridge=0.1)
-    whole = gp.difference(gaussian(NEW, X), ONES)
+    whole = gp.schur_complement(gaussian(NEW, X), ONES)
     monkeypatch.setattr(
         "bostruct.uncertainty.linear_model.exact_gp.block_rows", lambda _: 4
     )
-    parts = gp.difference(gaussian(NEW, X), ONES)
+    parts = gp.schur_complement(gaussian(NEW, X), ONES)
     torch.testing.assert_close(parts.value, whole.value)
     with pytest.raises(InputError, match=r"`cross` must need at most.*Ask about fewer"):
         gp.variance(gaussian(NEW, X), ONES, memory=100)

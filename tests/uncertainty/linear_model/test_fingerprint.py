@@ -1,12 +1,12 @@
 import torch
 
-from bostruct.uncertainty.linear_model.fingerprint import fingerprint
+from bostruct.uncertainty.linear_model.fingerprint import hash_tensors
 
 
 def test_every_byte_name_shape_and_type_counts():
     a = torch.arange(4.0)
-    base = fingerprint({"w": a, "b": a})
-    assert base == fingerprint({"b": a.clone(), "w": a.clone()})
+    base = hash_tensors({"w": a, "b": a})
+    assert base == hash_tensors({"b": a.clone(), "w": a.clone()})
     changed = a.clone()
     changed[3] = torch.nextafter(a[3], a[3] + 1)
     others = [
@@ -15,9 +15,9 @@ def test_every_byte_name_shape_and_type_counts():
         {"w": a.reshape(2, 2), "b": a},
         {"w": a.double(), "b": a},
     ]
-    assert base not in {fingerprint(other) for other in others}
+    assert base not in {hash_tensors(other) for other in others}
     assert len(base) == 64
 
 
 def test_numbers_without_a_shape_have_one_too():
-    assert fingerprint({"n": torch.tensor(1)}) != fingerprint({"n": torch.tensor(2)})
+    assert hash_tensors({"n": torch.tensor(1)}) != hash_tensors({"n": torch.tensor(2)})

@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from bostruct.errors import InputError, ShapeError
-from bostruct.uncertainty import Metric, Rigidity, prediction_rigidity
-from bostruct.uncertainty.linear_model.prediction_rigidity import structure_rows
+from bostruct.uncertainty import (
+    BayesianLinearModel,
+    PredictionRigidity,
+    compute_prediction_rigidity,
+)
+from bostruct.uncertainty.linear_model.prediction_rigidity import structure_features
 
 
 def normal(*shape, seed=0):
@@ -48,33 +52,35 @@ def test_the_loss_rises_by_half_of_eps_squared_times_the_rigidity():
     def loss(w):
         return 0.5 * ((y - f @ w).square().sum() + z2 * w.square().sum())
 
-    metric = Metric.fit(f, y, ridge=z2, alpha2=2.0)
-    found = prediction_rigidity(metric, new)
+    metric = BayesianLinearModel.fit(f, y, ridge=z2, alpha2=2.0)
+    found = compute_prediction_rigidity(metric, new)
     rise = float(loss(forced) - loss(w))
     assert float(found) * eps**2 / 2 == pytest.approx(rise, rel=1e-9)
     torch.testing.assert_close(metric.variance(new), 2 / found)
 
 
 def test_training_rows_are_held_by_themselves_at_least():
-    metric = Metric.fit(X, ridge=1e-3)
-    assert float(prediction_rigidity(metric, X).min()) >= 1
+    metric = BayesianLinearModel.fit(X, ridge=1e-3)
+    assert float(compute_prediction_rigidity(metric, X).min()) >= 1
 
 
 def test_local_rigidities_are_those_of_the_loop():
-    found = Rigidity.fit(X, STRUCTURE, ridge=1e-2).local(NEW)
+    found = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-2).local_rigidity(NEW)
     torch.testing.assert_close(found, loop(X, STRUCTURE, NEW, 1e-2))
 
 
 def test_total_rigidities_are_of_means_over_atoms():
-    found = Rigidity.fit(X, STRUCTURE, ridge=1e-2).total(NEW, WHERE)
+    found = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-2).structure_rigidity(
+        NEW, WHERE
+    )
     means = torch.stack([NEW[i == WHERE].mean(0) for i in range(3)])
     torch.testing.assert_close(found, loop(X, STRUCTURE, means, 1e-2))
 
 
 def test_component_rigidities_keep_one_block():
-    model = Rigidity.fit(X, STRUCTURE, ridge=1e-2)
-    atoms = model.components(NEW, [3, 4])
-    totals = model.components(NEW, [3, 4], WHERE)
+    model = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-2)
+    atoms = model.component_rigidity(NEW, [3, 4])
+    totals = model.component_rigidity(NEW, [3, 4], WHERE)
     assert atoms.shape == (9, 2)
     assert totals.shape == (3, 2)
     means = torch.stack([NEW[i == WHERE].mean(0) for i in range(3)])
@@ -83,59 +89,65 @@ def test_component_rigidities_keep_one_block():
         torch.testing.assert_close(atoms[:, c], expected)
         expected = loop(X, STRUCTURE, means, 1e-2, keep)
         torch.testing.assert_close(totals[:, c], expected)
-    whole = model.components(NEW, [7])[:, 0]
-    torch.testing.assert_close(whole, model.local(NEW))
+    whole = model.component_rigidity(NEW, [7])[:, 0]
+    torch.testing.assert_close(whole, model.local_rigidity(NEW))
 
 
 def test_units_of_features_do_not_matter():
-    one = Rigidity.fit(X, STRUCTURE, ridge=1e-2).local(NEW)
-    other = Rigidity.fit(1e4 * X, STRUCTURE, ridge=1e-2).local(1e4 * NEW)
+    one = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-2).local_rigidity(NEW)
+    other = PredictionRigidity.fit(1e4 * X, STRUCTURE, ridge=1e-2).local_rigidity(
+        1e4 * NEW
+    )
     torch.testing.assert_close(one, other)
-    raw = Rigidity.fit(X, STRUCTURE, ridge=1e-2, scaled=False).local(NEW)
+    raw = PredictionRigidity.fit(
+        X, STRUCTURE, ridge=1e-2, normalize=False
+    ).local_rigidity(NEW)
     assert not torch.allclose(one, raw, rtol=1e-3)
 
 
 def test_an_atom_alone_is_held_by_its_structure():
-    found = Rigidity.fit(X, STRUCTURE, ridge=1e-3).local(X[STRUCTURE == 1])
+    found = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-3).local_rigidity(
+        X[STRUCTURE == 1]
+    )
     assert float(found[0]) >= 1
 
 
 def test_what_has_no_features_is_infinitely_rigid():
-    model = Rigidity.fit(X, STRUCTURE, ridge=1e-3)
+    model = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-3)
     features = NEW.clone()
     features[:, :3] = 0
-    found = model.components(features, [3, 4])
+    found = model.component_rigidity(features, [3, 4])
     assert bool(found[:, 0].isinf().all())
     assert bool(found[:, 1].isfinite().all())
 
 
 def test_rows_of_structures_are_sums_or_means():
-    total = structure_rows(X, STRUCTURE)
+    total = structure_features(X, STRUCTURE)
     torch.testing.assert_close(total[2], X[STRUCTURE == 2].sum(0))
-    mean = structure_rows(X, STRUCTURE, reduce="mean")
+    mean = structure_features(X, STRUCTURE, reduction="mean")
     torch.testing.assert_close(mean, total / ATOMS[:, None])
     shuffled = torch.randperm(21, generator=torch.Generator().manual_seed(0))
-    again = structure_rows(X[shuffled], STRUCTURE[shuffled])
+    again = structure_features(X[shuffled], STRUCTURE[shuffled])
     torch.testing.assert_close(again, total)
 
 
 def test_what_cannot_be_used_is_refused():
     with pytest.raises(ShapeError, match=r"`features` must have the shape \[n, f\]"):
-        structure_rows(X, STRUCTURE[:3])
+        structure_features(X, STRUCTURE[:3])
     with pytest.raises(InputError, match="`reduce` must be one of mean, sum"):
-        structure_rows(X, STRUCTURE, reduce="max")
+        structure_features(X, STRUCTURE, reduction="max")
     with pytest.raises(InputError, match="`structure` must be numbered from 0 on"):
-        structure_rows(X, STRUCTURE - 1)
+        structure_features(X, STRUCTURE - 1)
     with pytest.raises(InputError, match="`structure` must have an atom in each"):
-        structure_rows(X, STRUCTURE + 1)
+        structure_features(X, STRUCTURE + 1)
     with pytest.raises(InputError, match="`features` must be finite"):
-        structure_rows(X * math.nan, STRUCTURE)
+        structure_features(X * math.nan, STRUCTURE)
     with pytest.raises(InputError, match="`features` must be positive and finite"):
-        Rigidity.fit(torch.zeros(21, 7), STRUCTURE, ridge=0.1)
+        PredictionRigidity.fit(torch.zeros(21, 7), STRUCTURE, ridge=0.1)
     with pytest.raises(InputError, match="`ridge` must be positive and finite"):
-        Rigidity.fit(X, STRUCTURE, ridge=0.0)
-    model = Rigidity.fit(X, STRUCTURE, ridge=0.1)
+        PredictionRigidity.fit(X, STRUCTURE, ridge=0.0)
+    model = PredictionRigidity.fit(X, STRUCTURE, ridge=0.1)
     with pytest.raises(ShapeError, match="`features` must have rows of 7 numbers"):
-        model.local(NEW[:, :3])
+        model.local_rigidity(NEW[:, :3])
     with pytest.raises(ShapeError, match="`sizes` must be positive and add up to 7"):
-        model.components(NEW, [3, 3])
+        model.component_rigidity(NEW, [3, 3])

@@ -4,23 +4,23 @@ import pytest
 import torch
 
 from bostruct.uncertainty.linear_model.row_kinds import (
-    KINDS,
     OFFSETS,
-    ROWS,
-    Kind,
+    ROW_KINDS,
+    VARIANCE_KINDS,
     Offset,
-    Rows,
+    RowKind,
+    VarianceKind,
     with_bias,
 )
 
 
 def test_names_and_types_are_the_same():
-    assert get_args(Rows) == ROWS
-    assert get_args(Kind) == KINDS
+    assert get_args(RowKind) == ROW_KINDS
+    assert get_args(VarianceKind) == VARIANCE_KINDS
     assert get_args(Offset) == OFFSETS
 
 
-@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("rows", ROW_KINDS)
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_a_constant_enters_energies_alone(rows, offset):
     features = torch.full((2, 4, 3), 5.0)

@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bostruct.errors import InputError, ShapeError
-from bostruct.uncertainty import ExactGP, Metric, Nystroem, SparseGP
+from bostruct.uncertainty import BayesianLinearModel, ExactGP, Nystroem, SparseGP
 
 
 def normal(*shape, seed=0):
@@ -30,7 +30,7 @@ def fit(method="dtc", chosen=CHOSEN):
         gaussian(chosen, chosen),
         gaussian(X, chosen),
         Y,
-        method=method,
+        approximation=method,
         diagonal=OWN,
         **SETTINGS,
     )
@@ -65,10 +65,10 @@ def test_with_all_points_chosen():
     mean = exact.mean(gaussian(NEW, X))
     torch.testing.assert_close(dtc.mean(gaussian(NEW, X)), mean, **close)
     torch.testing.assert_close(dtc.variance(gaussian(NEW, X), ONES), expected, **close)
-    sor = dtc.with_method("sor")
+    sor = dtc.with_approximation("sor")
     at = sor.variance(gaussian(X, X))
     torch.testing.assert_close(at, exact.variance(gaussian(X, X), OWN), **close)
-    short = PRIOR * dtc.difference(gaussian(NEW, X), ONES).value
+    short = PRIOR * dtc.nystroem_residual(gaussian(NEW, X), ONES).value
     off = sor.variance(gaussian(NEW, X))
     torch.testing.assert_close(off, expected - short, **close)
     assert float((off / expected).min()) < 0.9
@@ -101,7 +101,7 @@ def test_each_kind_is_its_formula():
     }.items():
         found = fit(method).variance(at, ONES)
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
-        observed = fit(method).variance(at, ONES, kind="observed")
+        observed = fit(method).variance(at, ONES, variance_kind="observed")
         torch.testing.assert_close(observed, found + NOISE)
     mean = new @ torch.linalg.solve(weighted, f.T @ (w * Y))
     torch.testing.assert_close(fit("fitc").mean(at), mean, rtol=1e-8, atol=1e-10)
@@ -152,15 +152,15 @@ def test_mean_and_variance_share_their_features(method):
     found = model.predict(at, ONES)
     torch.testing.assert_close(found.mean, model.mean(at))
     torch.testing.assert_close(found.variance, model.variance(at, ONES))
-    observed = model.variance(at, ONES, kind="observed")
-    torch.testing.assert_close(found.observed, observed)
+    observed = model.variance(at, ONES, variance_kind="observed")
+    torch.testing.assert_close(found.predictive_variance, observed)
 
 
 def test_more_points_leave_less_unknown():
     last = ONES
     for m in (1, 4, 8, 20):
         chosen = X[:m]
-        gap = fit("gap", chosen).difference(gaussian(NEW, chosen), ONES).value
+        gap = fit("gap", chosen).nystroem_residual(gaussian(NEW, chosen), ONES).value
         assert bool((gap <= last + 1e-9).all())
         last = gap
     sor = fit("sor").variance(gaussian(NEW, CHOSEN))
@@ -200,15 +200,20 @@ def test_qr_keeps_what_normal_equations_lose():
     y = cross @ truth
     found = SparseGP.fit(torch.eye(6), cross, y, ridge=1e-26)
     assert float((found.mean(cross) - y).abs().max()) < 1e-8
-    assert float((Metric.fit(cross, y, ridge=1e-26).mean(cross) - y).abs().max()) > 1e-6
+    assert (
+        float(
+            (BayesianLinearModel.fit(cross, y, ridge=1e-26).mean(cross) - y).abs().max()
+        )
+        > 1e-6
+    )
 
 
 def test_what_cannot_be_used_is_refused():
     kernel, cross = gaussian(CHOSEN, CHOSEN), gaussian(X, CHOSEN)
     with pytest.raises(InputError, match="`method` must be one of sor, dtc"):
-        SparseGP.fit(kernel, cross, Y, ridge=0.1, method="vfe")
+        SparseGP.fit(kernel, cross, Y, ridge=0.1, approximation="vfe")
     with pytest.raises(InputError, match="`diagonal` must be given for fitc"):
-        SparseGP.fit(kernel, cross, Y, ridge=0.1, method="fitc")
+        SparseGP.fit(kernel, cross, Y, ridge=0.1, approximation="fitc")
     with pytest.raises(InputError, match="`ridge` must be positive and finite"):
         SparseGP.fit(kernel, cross, Y, ridge=0.0)
     with pytest.raises(InputError, match="`alpha2` must be positive and finite"):
@@ -232,9 +237,9 @@ def test_what_cannot_be_used_is_refused():
     with pytest.raises(ShapeError, match=r"`diagonal` must have shape \[40\]"):
         model.variance(cross, ONES)
     with pytest.raises(InputError, match="`method` must not go from dtc to fitc"):
-        model.with_method("fitc")
+        model.with_approximation("fitc")
     with pytest.raises(InputError, match="`kind` must be one of latent, observed"):
-        model.variance(cross, OWN, kind="all")
+        model.variance(cross, OWN, variance_kind="all")
 
 
 @pytest.mark.parametrize("method", ["sor", "dtc", "gap"])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bostruct.errors import InputError, NotFittedError
-from bostruct.uncertainty import Members, Metric
+from bostruct.uncertainty import BayesianLinearModel, WeightPosteriorSamples
 
 
 def normal(*shape, seed=0):
@@ -15,17 +15,17 @@ F, Y, NEW = normal(40, 6) + 0.5, normal(40, seed=1), normal(9, 6, seed=2)
 
 def draw(metric, members=4000, **options):
     generator = torch.Generator().manual_seed(11)
-    return Members.draw(metric, members, generator, **options)
+    return WeightPosteriorSamples.sample(metric, members, generator, **options)
 
 
 @pytest.mark.parametrize("offset", ["none", "centred", "intercept", "bias"])
 @pytest.mark.parametrize("rows", ["energy", "force"])
 def test_the_spread_of_members_is_the_closed_form(offset, rows):
     """Covariance of 4000 members; 5 standard deviations of each entry."""
-    metric = Metric.fit(F, Y, ridge=0.3, alpha2=2.0, offset=offset)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0, offset=offset)
     found = draw(metric)(NEW, rows=rows)
     assert found.shape == (4000, 9)
-    expected = metric.covariance(NEW, rows=rows)
+    expected = metric.covariance(NEW, row_kind=rows)
     scale = expected.diagonal().sqrt()
     gap = (torch.cov(found.T) - expected) / torch.outer(scale, scale)
     assert float(gap.abs().max()) < 5 * (2 / 3999) ** 0.5
@@ -33,7 +33,7 @@ def test_the_spread_of_members_is_the_closed_form(offset, rows):
 
 @pytest.mark.parametrize("head", [None, torch.tanh])
 def test_the_mean_of_members_is_the_model(head):
-    metric = Metric.fit(F, Y, ridge=0.3, offset="intercept")
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3, offset="intercept")
     model = metric.mean(NEW) if head is None else head(metric.mean(NEW))
     found = draw(metric, 8)(NEW, head=head).mean(0)
     torch.testing.assert_close(found, model)
@@ -44,7 +44,7 @@ def test_the_mean_of_members_is_the_model(head):
 @pytest.mark.parametrize(("members", "scatter"), [(8, 0.53), (32, 0.25), (128, 0.13)])
 def test_few_members_know_their_spread_badly(members, scatter):
     """[V20]: sqrt(2 / (M - 1)); 600 repetitions know it to 6 % (2 standard errors)."""
-    metric = Metric.fit(F, Y, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3)
     found = draw(metric, members * 600, recentred=False)(NEW[:1]).reshape(600, members)
     ratio = found.var(1) / metric.variance(NEW[:1])
     assert float(ratio.mean()) == pytest.approx(1, abs=4 * scatter / 600**0.5)
@@ -52,7 +52,7 @@ def test_few_members_know_their_spread_badly(members, scatter):
 
 
 def test_targets_are_drawn_apart_with_their_own_factor():
-    metric = Metric.fit(
+    metric = BayesianLinearModel.fit(
         F, torch.stack([Y, -Y], 1), ridge=0.3, alpha2=torch.tensor([1.0, 9.0])
     )
     found = draw(metric)(NEW.reshape(3, 3, 6))
@@ -64,12 +64,12 @@ def test_targets_are_drawn_apart_with_their_own_factor():
 
 
 def test_the_generator_decides_all():
-    metric = Metric.fit(F, Y, ridge=0.3)
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3)
     assert torch.equal(draw(metric, 4)(NEW), draw(metric, 4)(NEW))
 
 
 def test_one_member_is_refused_and_so_is_a_metric_without_targets():
     with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
-        draw(Metric.fit(F, Y, ridge=0.3), 1)
+        draw(BayesianLinearModel.fit(F, Y, ridge=0.3), 1)
     with pytest.raises(NotFittedError, match="`metric` must have been fitted with"):
-        draw(Metric.fit(F, ridge=0.3), 4)
+        draw(BayesianLinearModel.fit(F, ridge=0.3), 4)
