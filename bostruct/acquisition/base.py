@@ -65,7 +65,7 @@ class Acquisition(Protocol):
 def describe(acquisition: DataclassInstance) -> dict[str, Any]:
     """Return the name and the fields of a frozen dataclass."""
     fields = dataclasses.asdict(acquisition)
-    return {"kind": type(acquisition).__name__, **fields}
+    return {"type": type(acquisition).__name__, **fields}
 
 
 def best_f_tensor(best_f: float | Tensor) -> Tensor:

@@ -45,7 +45,7 @@ REQUIRED_METHODS = {
 
 MULTI_OBJECTIVE_SIGNATURES = {
     "surrogate": ("fit", "names"),
-    "acquisition": ("build", "case"),
+    "acquisition": ("build", "context"),
 }
 """The parts that goals take of another kind: their method, and an argument of it."""
 
@@ -148,8 +148,12 @@ class CampaignComponents:
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign, ready for JSON."""
         parts = {name: getattr(self, name).description() for name in REQUIRED_METHODS}
-        parts |= {"initial": self.n_initial, "batch": self.batch_size}
-        for name in ("start", "check", "goals"):  # absent where a campaign has none
+        parts |= {"n_initial": self.n_initial, "batch_size": self.batch_size}
+        for name in (
+            "initial_data",
+            "final_relaxation",
+            "optimization_config",
+        ):  # absent where a campaign has none
             part = getattr(self, name)
             if part is not None:
                 parts[name] = part.description()
@@ -240,7 +244,7 @@ def check_properties_available(
     Raises:
         InputError: an outcome is neither offered nor known to the space.
     """
-    offered = getattr(evaluator, "offers", None)
+    offered = getattr(evaluator, "property_names", None)
     if learned_objectives is None or offered is None:
         return
     for name in learned_objectives.learned_names:
@@ -267,7 +271,7 @@ def check_structures_supported(evaluator: object, space: Space) -> None:
         condition = "hold elements that the evaluator has"
         way_out = f"It has {', '.join(sorted(has))}."
         raise InputError(error_message("space", condition, ", ".join(lacking), way_out))
-    refuse = getattr(evaluator, "refuse", None)
+    refuse = getattr(evaluator, "validate", None)
     if callable(refuse):
         X = space.sample(N_VALIDATION_STRUCTURES, torch.Generator().manual_seed(0))
         refuse(space.decode(X))

@@ -57,8 +57,8 @@ class Trial:
             given with its energy and never asked for.
         state: planned, running, done, failed or abandoned; retracted if someone took
             back what it had found, see `Campaign.retract`.
-        generator: The generator that proposed the structure; "start" if the user gave it,
-            "check" in the relaxation of a good one.
+        generator: The generator that proposed the structure; "initial_structures" if the user gave it,
+            "relaxation" in the relaxation of a good one.
         X: `[d]` its coordinates in the space.
         candidate_index: Its row among the candidates of its step; None if it is random.
         mean: Predicted before the energy was asked for, eV; None without a surrogate.
@@ -130,9 +130,9 @@ class Step:
 
     Args:
         number: From 0, what the user gave or the first random structures.
-        kind: "given" for structures that came with their energies, "start" for those
+        kind: "initial_data" for structures that came with their energies, "initial_structures" for those
             of the user that are evaluated first, "random" without a surrogate, "model"
-            with one, "check" for a step of a relaxation with the evaluator.
+            with one, "relaxation" for a step of a relaxation with the evaluator.
         training_trials: The trials the surrogate was trained on; in a check those of the
             relaxation so far.
         hyperparameters: Of the surrogate, with its log marginal likelihood; and what
@@ -213,8 +213,8 @@ def row_checksum(row: Mapping[str, Any], exclude: tuple[str, ...] = ()) -> str:
 
 def outcome_from_row(row: sqlite3.Row) -> OutcomePrediction:
     """Return a row of `bostruct_outcome` as a value."""
-    numbers = (row["mean"], row["variance"], row["observed"])
-    return OutcomePrediction(row["name"], *numbers, is_exact=bool(row["exact"]))
+    numbers = (row["mean"], row["latent_variance"], row["predictive_variance"])
+    return OutcomePrediction(row["name"], *numbers, is_exact=bool(row["is_exact"]))
 
 
 def trial_from_row(
@@ -230,12 +230,12 @@ def trial_from_row(
         key=row["key"],
         attempt=row["attempt"],
         state=row["state"],
-        generator=row["origin"],
+        generator=row["generator"],
         X=x,
-        candidate_index=row["candidate"],
+        candidate_index=row["candidate_index"],
         mean=row["mean"],
-        latent_variance=row["variance"],
-        predictive_variance=row["observed"],
+        latent_variance=row["latent_variance"],
+        predictive_variance=row["predictive_variance"],
         acquisition=row["acquisition"],
         energy=row["energy"] if believed else None,
         forces=from_bytes(row["forces"], 3) if believed else None,
@@ -253,12 +253,12 @@ def step_from_row(row: sqlite3.Row) -> Step:
     return Step(
         number=row["number"],
         kind=row["kind"],
-        training_trials=tuple(json.loads(row["known"])),
+        training_trials=tuple(json.loads(row["training_trials"])),
         hyperparameters=json.loads(row["hyperparameters"]),
         seconds={part: row[f"seconds_{part}"] for part in ("fit", "search", "log")},
         file=row["file"] or "",
         sha256=row["sha256"] or "",
-        effort=row["level"],
+        effort=row["effort"],
     )
 
 

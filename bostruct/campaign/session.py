@@ -101,7 +101,7 @@ class Session:
         rows = [
             row for row in self.writer.query(FINISHED_TRIALS_QUERY) if row["attempt"]
         ]
-        searched = [row["step"] for row in rows if row["kind"] != "check"]
+        searched = [row["step"] for row in rows if row["kind"] != "relaxation"]
         if check.interval is None or not searched:
             return False
         before = len(searched) - searched.count(max(searched))
@@ -126,7 +126,9 @@ class Session:
         """Return the trials of a check that are planned and not handed out."""
         kinds = {step.number: step.kind for step in self.writer.steps()}
         return [
-            trial for trial in self.planned_trials() if kinds[trial.step] == "check"
+            trial
+            for trial in self.planned_trials()
+            if kinds[trial.step] == "relaxation"
         ]
 
     def record_relaxations(self) -> None:
@@ -206,7 +208,7 @@ class Session:
         rows = self.writer.query(FINISHED_TRIALS_QUERY)
         asked = [row for row in rows if row["attempt"]]
         known = [row["energy"] for row in rows if not row["attempt"]]
-        checks = (i for i, row in enumerate(asked) if row["kind"] == "check")
+        checks = (i for i, row in enumerate(asked) if row["kind"] == "relaxation")
         return Progress(
             energies=tuple(row["energy"] for row in asked),
             seconds=seconds,

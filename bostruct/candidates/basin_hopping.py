@@ -78,9 +78,9 @@ class BasinHopping:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "rounds", "patience", "parents", "steps"):
+        for name in ("n_candidates", "n_rounds", "patience", "n_parents", "max_steps"):
             check_count(name, getattr(self, name))
-        for name in ("tolerance", "step", "gain", "share"):
+        for name in ("fmax", "max_step", "min_improvement", "max_time_fraction"):
             check_positive(name, getattr(self, name))
         if not 0 <= self.random_fraction <= 1:
             raise InputError(
@@ -95,7 +95,7 @@ class BasinHopping:
             raise InputError(
                 error_message("exclude", "be names, as in ('twist',)", got)
             )
-        object.__setattr__(self, "without", tuple(self.exclude))
+        object.__setattr__(self, "exclude", tuple(self.exclude))
 
     def with_effort(self, effort: int) -> BasinHopping:
         """Return the search with 2^level times the rounds and the patience.
@@ -111,9 +111,9 @@ class BasinHopping:
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
         return {
-            "search": "basin hopping",
+            "type": "BasinHopping",
             **asdict(self),
-            "without": list(self.exclude),
+            "exclude": list(self.exclude),
         }
 
     def __call__(

@@ -72,10 +72,16 @@ class EvolutionarySearch:
     max_neighbors: int = 1024
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "rounds", "patience", "parents", "near"):
+        for name in (
+            "n_candidates",
+            "n_rounds",
+            "patience",
+            "n_parents",
+            "max_neighbors",
+        ):
             check_count(name, getattr(self, name))
         check_count("n_local_searches", self.n_local_searches, 0)
-        for name in ("gain", "share"):
+        for name in ("min_improvement", "max_time_fraction"):
             check_positive(name, getattr(self, name))
         if not 0 <= self.random_fraction <= 1:
             raise InputError(
@@ -99,7 +105,7 @@ class EvolutionarySearch:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
-        return {"search": "walk", **asdict(self)}
+        return {"type": "EvolutionarySearch", **asdict(self)}
 
     def __call__(
         self,

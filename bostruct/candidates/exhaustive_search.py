@@ -51,7 +51,7 @@ class ExhaustiveSearch:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
-        return {"search": "pick", **asdict(self)}
+        return {"type": "ExhaustiveSearch", **asdict(self)}
 
     def __call__(
         self,

@@ -95,7 +95,7 @@ class Calculator:
     def description(self) -> dict[str, Any]:
         """Return what identifies the evaluator, ready for JSON."""
         return {
-            "kind": "Calculator",
+            "type": "Calculator",
             "factory": qualified_name(self.factory),
             "arguments": to_json_value(self.arguments),
             "with_forces": self.with_forces,

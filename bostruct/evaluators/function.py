@@ -51,7 +51,7 @@ class Function:
     def description(self) -> dict[str, Any]:
         """Return what identifies the evaluator, ready for JSON."""
         return {
-            "kind": "Function",
+            "type": "Function",
             "function": qualified_name(self.function),
             "arguments": to_json_value(self.arguments),
         }

@@ -229,8 +229,8 @@ class OptimizationConfig:
         logs = self.log_outcomes
         for constraint in self.constraints:
             if constraint.name in logs:
-                check_positive_for_log(constraint.name, "below", constraint.upper)
-                check_positive_for_log(constraint.name, "above", constraint.lower)
+                check_positive_for_log(constraint.name, "upper", constraint.upper)
+                check_positive_for_log(constraint.name, "lower", constraint.lower)
         self._check_units()
 
     @property
@@ -346,8 +346,8 @@ class OptimizationConfig:
 
         def plain(part: Objective | Constraint) -> dict[str, Any]:
             fields = asdict(part)
-            window = fields["window"]
-            return fields | {"window": None if window is None else list(window)}
+            window = fields["valid_range"]
+            return fields | {"valid_range": None if window is None else list(window)}
 
         return {
             "objectives": [plain(part) for part in self.objectives],

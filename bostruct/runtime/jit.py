@@ -48,7 +48,7 @@ class _LazyFunction:
         scope = self._function.__globals__
         for name in self._function.__code__.co_names:
             if isinstance(scope.get(name), _LazyFunction):
-                scope[name] = scope[name].machine
+                scope[name] = scope[name].compiled
         try:
             return _njit(self._function, cache=True, **self._flags)
         except RuntimeError:  # numba's word for "no place for a cache"

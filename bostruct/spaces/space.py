@@ -175,7 +175,7 @@ def chunk_ranges(size: int | None, chunk_size: int) -> Iterator[tuple[int, int]]
         InputError: the chunk is empty.
     """
     check_member_range(size, 0, 0)
-    check_count("size", chunk_size)
+    check_count("chunk_size", chunk_size)
     for start in range(0, size or 0, chunk_size):
         yield start, min(start + chunk_size, size or 0)
 

@@ -188,14 +188,14 @@ class PretrainedPotential:
     def description(self) -> dict[str, Any]:
         """Return what identifies the potential, ready for JSON."""
         return {
-            "surrogate": "Pretrained",
+            "type": "PretrainedPotential",
             "factories": [qualified_name(factory) for factory in self.factories],
-            "reader": None
+            "read_uncertainty": None
             if self.read_uncertainty is None
             else qualified_name(self.read_uncertainty),
             "arguments": to_json_value(self.arguments),
             "with_forces": self.with_forces,
-            "aligned": self.shift_species_energies,
+            "shift_species_energies": self.shift_species_energies,
         }
 
     def __getstate__(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def build(acquisition, setting, **kwargs):
 
 
 def candidates(acquisition, setting):
-    return setting.X if acquisition.joint else setting.X[:, :1]
+    return setting.X if acquisition.supports_q_batch else setting.X[:, :1]
 
 
 # BoTorch's class and its arguments for the objective turned upside down.
@@ -69,7 +69,7 @@ def test_is_the_flipped_objective_maximised(each, setting):
         best = torch.tensor(arguments["best_f"], dtype=torch.float64)
         arguments = arguments | {"best_f": best}
     X = candidates(each, setting)
-    if each.joint:
+    if each.supports_q_batch:
         together = X
         if "Noisy" in type(each).__name__:
             kept = pruned_baseline(each, setting.model, setting.observed, seed=3)
@@ -101,7 +101,7 @@ def test_description_is_json_and_names_every_field(each):
 
 def test_is_frozen(each):
     with pytest.raises(dataclasses.FrozenInstanceError):
-        each.joint = None
+        each.supports_q_batch = None
 
 
 def test_one_value_per_set(each, setting):

@@ -40,7 +40,7 @@ class RigidLatticeEMT:
     def description(self) -> dict[str, Any]:
         """Return what identifies it, as JSON values."""
         return {
-            "kind": "rigid",
+            "type": "RigidLatticeEMT",
             "calculator": "EMT",
             "numbers": [STRAIN_STEP, N_PARABOLA_FITS],
         }

@@ -133,7 +133,7 @@ class TableEvaluator:
     def description(self) -> dict[str, Any]:
         """Return what identifies it: what the table was made with."""
         return {
-            "kind": "table",
+            "type": "TableEvaluator",
             "of": self.enumerated_front.task.evaluator.description(),
         }
 

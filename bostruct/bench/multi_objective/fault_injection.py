@@ -92,7 +92,7 @@ class FaultyEvaluator:
     def description(self) -> dict[str, Any]:
         """Return what identifies the evaluator, ready for JSON."""
         return {
-            "kind": "poisoned",
+            "type": "FaultyEvaluator",
             "of": self.evaluator.description(),
             "seed": self.seed,
             "failures": self.fault_mode,

@@ -63,7 +63,7 @@ class CompositionRule:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies it."""
-        return {"kind": "mixture"}
+        return {"type": "CompositionRule"}
 
 
 def orderings(max_atoms: int = 8) -> Space:

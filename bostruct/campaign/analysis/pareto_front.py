@@ -201,7 +201,7 @@ class ParetoFront:
                     "trial": point.trial,
                     "evaluation": point.evaluation,
                     "step": point.step,
-                    "origin": point.generator,
+                    "generator": point.generator,
                     "outcomes": dict(point.raw_outcomes),
                     "exact": sorted(point.exact_names),
                     "foretold": {

@@ -38,8 +38,8 @@ class AseRows:
             trial_to_atoms(trial),
             trial=trial.number,
             step=trial.step,
-            origin=trial.generator,
-            given=trial.is_initial_data,
+            generator=trial.generator,
+            is_initial_data=trial.is_initial_data,
         )
         return found
 

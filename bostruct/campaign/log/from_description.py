@@ -41,15 +41,13 @@ def build_from_description(
         description: What its `description()` returned.
     """
     arguments = dict(description)
-    name = str(arguments.pop("kind", arguments.pop(component, ""))).lower()
-    folder = vars(COMPONENT_PACKAGES[component])
-    kinds = [folder[each] for each in sorted(folder) if each.lower() == name]
-    kind = kinds[0] if kinds else None
+    name = str(arguments.pop("type", ""))
+    kind = vars(COMPONENT_PACKAGES[component]).get(name)
     if not isinstance(kind, type):
         return None
     if component == "surrogate":
         made: Any = kind()  # `restore` takes all it needs from the state
-        known = str(made.description().get("surrogate", "")).lower()
+        known = str(made.description().get("type", ""))
         return made if known == name else None
     try:
         made = kind(**arguments)

@@ -4,15 +4,15 @@ Names in a file
     model.*                  the state that rebuilds the surrogate
     candidates.X             [c, d]
     candidates.mean          [c] eV
-    candidates.variance      [c] eV² of the latent energy
-    candidates.observed      [c] eV² of the energy as it would be observed
+    candidates.latent_variance  [c] eV² of the latent energy
+    candidates.predictive_variance  [c] eV² of the energy as it would be observed
     candidates.acquisition   [c]
     candidates.steps         [c] relaxation steps; candidates.converged [c]
     chosen.index             [q] rows among the candidates
     chosen.covariance        [q, q] eV², joint, latent
     probe.X                  [p, d] fixed structures, the same in every step
     probe.mean               [p] eV; probe.variance [p] eV²
-    known                    [t] trials the surrogate was trained on
+    training_trials          [t] trials the surrogate was trained on
 The header holds one JSON text: format, step, and the origin of every candidate.
 """
 

@@ -142,7 +142,7 @@ class Log:
         """Return what was said of the outcomes of trials, by number."""
         said: dict[int, list[OutcomePrediction]] = {}
         if self.optimization_config is not None:
-            query = "SELECT * FROM bostruct_outcome ORDER BY trial, place"
+            query = "SELECT * FROM bostruct_outcome ORDER BY trial, position"
             for row in self.query(query):
                 said.setdefault(row["trial"], []).append(records.outcome_from_row(row))
         return said
@@ -150,7 +150,7 @@ class Log:
     @cached_property
     def optimization_config(self) -> OptimizationConfig | None:
         """What the campaign wants other than a low energy; None without."""
-        described = self.description.get("goals")
+        described = self.description.get("optimization_config")
         if described is None:
             return None
         return OptimizationConfig(
@@ -176,7 +176,7 @@ class Log:
 
     def relaxations(self) -> list[RelaxationReport]:
         """Return how far the last check of the best structures is; none without one."""
-        texts = [session.get("checked") for session in self.sessions()]
+        texts = [session.get("relaxations") for session in self.sessions()]
         last = next((text for text in reversed(texts) if text), "[]")
         return [RelaxationReport(**each) for each in json.loads(last)]
 
@@ -294,7 +294,7 @@ class Log:
 
     def candidate_generators(self, step: int) -> list[str]:
         """Return which generator proposed each candidate of a step."""
-        return [str(origin) for origin in self._load_posterior(step)[1]["origins"]]
+        return [str(origin) for origin in self._load_posterior(step)[1]["generators"]]
 
     def posterior(self, step: int) -> FittedModel:
         """Return the surrogate of a step as it was: a fitted model that predicts.
@@ -334,18 +334,21 @@ class Log:
         Two runs of one campaign, interrupted or not, have the same one.
         """
         columns = (
-            "number, step, state, origin, candidate, x, mean, variance, observed, "
+            "number, step, state, generator, candidate_index, x, mean, latent_variance, "
+            "predictive_variance, "
             "acquisition, energy, forces, reason"
         )
         trials = f"SELECT {columns} FROM bostruct_trial ORDER BY number"
         posteriors = "SELECT step, sha256 FROM bostruct_posterior ORDER BY step"
-        steps = "SELECT number, kind, known, hyperparameters FROM bostruct_step"
+        steps = (
+            "SELECT number, kind, training_trials, hyperparameters FROM bostruct_step"
+        )
         digest = hashlib.sha256(
             f"{to_canonical_json(self.description)}{self.seed}".encode()
         )
         queries = [trials, posteriors, f"{steps} ORDER BY number"]
         if self.optimization_config is not None:
-            queries.append("SELECT * FROM bostruct_outcome ORDER BY trial, place")
+            queries.append("SELECT * FROM bostruct_outcome ORDER BY trial, position")
         for query in queries:
             for row in self.query(query):
                 digest.update(records.row_checksum(dict(row)).encode())

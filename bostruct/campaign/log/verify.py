@@ -204,8 +204,8 @@ def _verify_structures(log: Log) -> list[str]:
     connection = connect_read_only(log.folder)
     try:
         rows = AseRows(database_path(log.folder), connection)
-        query = "SELECT number, row FROM bostruct_trial WHERE state = 'done'"
-        ids = {row["number"]: row["row"] for row in log.query(query)}
+        query = "SELECT number, ase_id FROM bostruct_trial WHERE state = 'done'"
+        ids = {row["number"]: row["ase_id"] for row in log.query(query)}
         for trial in log.trials("done"):
             try:
                 different = ase_rows.first_difference(

@@ -31,8 +31,8 @@ def verify_outcome_rows(log: Log) -> list[str]:
         return []
     problems = []
     places: dict[int, list[int]] = {}
-    for row in log.query("SELECT * FROM bostruct_outcome ORDER BY trial, place"):
-        places.setdefault(row["trial"], []).append(row["place"])
+    for row in log.query("SELECT * FROM bostruct_outcome ORDER BY trial, position"):
+        places.setdefault(row["trial"], []).append(row["position"])
         if records.row_checksum(dict(row)) != row["checksum"]:
             problems.append(
                 f"trial {row['trial']}: what was said of its {row['name']} is not "
@@ -60,7 +60,7 @@ def verify_outcome_predictions(
     mine = [trial for trial in trials if trial.step == step]
     for trial, i in zip(mine, tensors["chosen.index"].tolist(), strict=False):
         learnt = [each for each in trial.outcome_predictions if not each.is_exact]
-        for name in ("mean", "variance", "observed"):
+        for name in ("mean", "latent_variance", "predictive_variance"):
             there = tensors[f"candidates.{name}"][i].tolist()
             if [getattr(each, name) for each in learnt] != there:
                 problems.append(

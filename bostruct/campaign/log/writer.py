@@ -170,12 +170,12 @@ class LogWriter(Log):
             "number": planned.step,
             "session": self._session_number,
             "kind": planned.kind,
-            "known": to_canonical_json(planned.training_trials),
+            "training_trials": to_canonical_json(planned.training_trials),
             "hyperparameters": to_canonical_json(planned.hyperparameters),
             "planned": time.time(),
             "seconds_fit": planned.seconds_fit,
             "seconds_search": planned.seconds_search,
-            "level": planned.effort,
+            "effort": planned.effort,
         }
         row["checksum"] = records.row_checksum(row)
         self._insert_row("bostruct_step", row)
@@ -198,7 +198,7 @@ class LogWriter(Log):
             "key": records.trial_key(self._identity, number, x, attempt),
             "attempt": attempt,
             "state": "planned",
-            "origin": planned.generators[i],
+            "generator": planned.generators[i],
             "x": x,
             **values,
         }
@@ -207,8 +207,8 @@ class LogWriter(Log):
         for place, each in enumerate(
             planned.outcome_predictions[i] if planned.outcome_predictions else ()
         ):
-            said = {"trial": number, "place": place, **asdict(each)}
-            said["exact"] = int(each.is_exact)
+            said = {"trial": number, "position": place, **asdict(each)}
+            said["is_exact"] = int(each.is_exact)
             said["checksum"] = records.row_checksum(said)
             self._insert_row("bostruct_outcome", said)
 
@@ -270,7 +270,7 @@ class LogWriter(Log):
                 "forces": records.to_bytes(result.forces),
                 "properties": to_canonical_json(dict(result.properties)),
                 "provenance": to_canonical_json(dict(result.provenance)),
-                "row": self._ase_rows.write(done),
+                "ase_id": self._ase_rows.write(done),
                 "reason": "",
                 "retryable": 0,
             }
@@ -288,7 +288,7 @@ class LogWriter(Log):
     def write_relaxation_report(self, reports: Sequence[RelaxationReport]) -> None:
         """Record how far the final check is."""
         text = to_canonical_json([asdict(each) for each in reports])
-        query = "UPDATE bostruct_session SET checked = ? WHERE number = ?"
+        query = "UPDATE bostruct_session SET relaxations = ? WHERE number = ?"
         with atomic_write.transaction(self._writing_connection):
             self._writing_connection.execute(query, (text, self._session_number))
 

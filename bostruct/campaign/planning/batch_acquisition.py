@@ -127,7 +127,7 @@ class SingleObjectiveBatchAcquisition:
         mean there, which leaves the mean as it is and shrinks σ around them.
         """
         model, pending = self._model, None
-        if self._context.components.acquisition.joint:
+        if self._context.components.acquisition.supports_q_batch:
             pending = X if self._X_pending is None else torch.cat([self._X_pending, X])
         else:
             with torch.no_grad():

@@ -93,7 +93,10 @@ class MultiObjectiveBatchAcquisition:
             model,
         )
         acquisition = context.components.acquisition
-        if not acquisition.joint and acquisition_context.X_pending is not None:
+        if (
+            not acquisition.supports_q_batch
+            and acquisition_context.X_pending is not None
+        ):
             acquisition_context = acquisition_context.with_kriging_believer(
                 KrigingBelieverModel(model, acquisition_context.X_pending)
             )
@@ -259,8 +262,8 @@ def _posterior_tensors(
         **tensors,
         "candidates.X": candidates.X,
         "candidates.mean": marginals[:, 0],
-        "candidates.variance": marginals[:, 1],
-        "candidates.observed": marginals[:, 2],
+        "candidates.latent_variance": marginals[:, 1],
+        "candidates.predictive_variance": marginals[:, 2],
         "candidates.acquisition": candidates.acq_value,
         "candidates.steps": candidates.n_steps,
         "candidates.converged": candidates.converged,
@@ -268,7 +271,7 @@ def _posterior_tensors(
         "probe.X": X_probe,
         "probe.mean": at_probe.mean.squeeze(-2),
         "probe.variance": at_probe.variance.squeeze(-2),
-        "known": torch.tensor(
+        "training_trials": torch.tensor(
             [trial.number for trial in training_trials], dtype=torch.int64
         ),
     }
@@ -285,7 +288,7 @@ def _outcome_predictions(
     for i, sure in zip(selected, exact, strict=True):
         numbers = (
             tensors[f"candidates.{name}"][i].tolist()
-            for name in ("mean", "variance", "observed")
+            for name in ("mean", "latent_variance", "predictive_variance")
         )
         rows = zip(learned_objectives.learned_names, *numbers, strict=True)
         by_name = {each.name: each for each in sure}

@@ -75,9 +75,13 @@ def plan_step(context: StepContext, trials: Sequence[Trial]) -> PlannedStep:
 
 def initial_data_step(initial_data: InitialData) -> PlannedStep:
     """Return the step of the structures that came with their energies."""
-    origins = ["start"] * len(initial_data.X_evaluated)
+    origins = ["initial_structures"] * len(initial_data.X_evaluated)
     return PlannedStep(
-        0, "given", initial_data.X_evaluated, origins, results=initial_data.results
+        0,
+        "initial_data",
+        initial_data.X_evaluated,
+        origins,
+        results=initial_data.results,
     )
 
 
@@ -96,9 +100,10 @@ def _random_step(
     X, aims = torch.cat([X_initial, X]), context.components.learned_objectives
     return PlannedStep(
         step=context.step,
-        kind="start" if len(X_initial) else "random",
+        kind="initial_structures" if len(X_initial) else "random",
         X=X,
-        generators=["start"] * len(X_initial) + ["random"] * (len(X) - len(X_initial)),
+        generators=["initial_structures"] * len(X_initial)
+        + ["random"] * (len(X) - len(X_initial)),
         outcome_predictions=[] if aims is None else aims.exact_predictions(X),
         seconds_search=time.perf_counter() - start,
     )
@@ -118,7 +123,7 @@ def _multi_objective_step(
         training_trials=found.training_trials,
         hyperparameters=dict(sorted(found.hyperparameters.items())),
         predictions=[
-            {"candidate": i, "acquisition": worth}
+            {"candidate_index": i, "acquisition": worth}
             for i, worth in zip(found.selected, found.acquisition_values, strict=True)
         ],
         tensors=found.tensors,
@@ -179,7 +184,11 @@ def _single_objective_step(
         training_trials=numbers,
         hyperparameters=dict(sorted(shown.items())),
         predictions=[
-            {"candidate": i, "acquisition": worth, **_prediction_columns(tensors, i)}
+            {
+                "candidate_index": i,
+                "acquisition": worth,
+                **_prediction_columns(tensors, i),
+            }
             for i, worth in zip(chosen, values, strict=True)
         ],
         tensors=tensors,
@@ -197,7 +206,7 @@ def _posterior_header(
     return {
         "format": LOG_FORMAT,
         "step": context.step,
-        "origins": list(candidates.generator_names),
+        "generators": list(candidates.generator_names),
     }
 
 
@@ -245,8 +254,8 @@ def _posterior_tensors(
         **tensors,
         "candidates.X": candidates.X,
         "candidates.mean": mean,
-        "candidates.variance": variance,
-        "candidates.observed": observed,
+        "candidates.latent_variance": variance,
+        "candidates.predictive_variance": observed,
         "candidates.acquisition": candidates.acq_value,
         "candidates.steps": candidates.n_steps,
         "candidates.converged": candidates.converged,
@@ -254,7 +263,7 @@ def _posterior_tensors(
         "probe.X": X_probe,
         "probe.mean": probe_mean,
         "probe.variance": probe_variance,
-        "known": torch.tensor(
+        "training_trials": torch.tensor(
             [trial.number for trial in training_trials], dtype=torch.int64
         ),
     }
@@ -274,5 +283,5 @@ def _posterior_mean_variance(
 
 
 def _prediction_columns(tensors: Mapping[str, Tensor], i: int) -> dict[str, float]:
-    names = ("mean", "variance", "observed")
+    names = ("mean", "latent_variance", "predictive_variance")
     return {name: float(tensors[f"candidates.{name}"][i]) for name in names}

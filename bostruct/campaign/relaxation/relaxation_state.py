@@ -62,7 +62,7 @@ class RelaxationQueue:
         roots = {
             step.number: step.training_trials[0]
             for step in steps
-            if step.kind == "check"
+            if step.kind == "relaxation"
         }
         searched = [trial.number for trial in trials if trial.step not in roots]
         self._last_search_trial = max(searched, default=-1)
@@ -96,9 +96,9 @@ class RelaxationQueue:
             if X is not None:
                 return PlannedStep(
                     step=self._step_number,
-                    kind="check",
+                    kind="relaxation",
                     X=X.unsqueeze(0),
-                    generators=["check"],
+                    generators=["relaxation"],
                     training_trials=[
                         chain.start.number,
                         *(t.number for t in chain.steps),

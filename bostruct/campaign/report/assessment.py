@@ -238,7 +238,10 @@ def _unevaluated_candidates(
     """Return the candidates that are like none that was seen `[t, d]`."""
     q = calibration.quantile(eps)
     width = q if math.isfinite(q) else calibration.sigma_factor
-    mean, observed = tensors["candidates.mean"], tensors["candidates.observed"]
+    mean, observed = (
+        tensors["candidates.mean"],
+        tensors["candidates.predictive_variance"],
+    )
     candidates = Candidates(
         X=tensors["candidates.X"],
         acq_value=width * observed.sqrt() - mean,  # the lower it may be, the better

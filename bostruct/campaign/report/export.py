@@ -34,7 +34,7 @@ VACUUM = 7.5
 RESERVED_KEYS = (
     "trial",
     "step",
-    "origin",
+    "generator",
     "front",
     "feasible",
     "volume",
@@ -105,8 +105,8 @@ def trial_formulas(log: Log, trial_numbers: Sequence[int]) -> dict[int, str]:
     with log.connection() as connection:
         rows = AseRows(database_path(log.folder), connection)
         for number in trial_numbers:
-            query = "SELECT row FROM bostruct_trial WHERE number = ?"
-            row = log.query(query, number)[0]["row"]
+            query = "SELECT ase_id FROM bostruct_trial WHERE number = ?"
+            row = log.query(query, number)[0]["ase_id"]
             try:
                 found[number] = rows.read(row).get_chemical_formula()
             except KeyError:  # the row is lost: `verify` says so
@@ -157,10 +157,15 @@ def images_to_export(
     Raises:
         LogError: there is none.
     """
-    query = "SELECT number, row FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
-        "number" if include_all or log.optimization_config else "energy, number LIMIT 1"
+    query = (
+        "SELECT number, ase_id FROM bostruct_trial WHERE state = 'done' ORDER BY "
+        + (
+            "number"
+            if include_all or log.optimization_config
+            else "energy, number LIMIT 1"
+        )
     )
-    numbers = {row["number"]: row["row"] for row in log.query(query)}
+    numbers = {row["number"]: row["ase_id"] for row in log.query(query)}
     if not numbers:
         raise LogError(f"{log.folder} has no energy yet: there is nothing to export.")
     trials = log.trial_records()
@@ -194,7 +199,7 @@ def images_to_export(
 
 def _point_info(point: EvaluatedPoint) -> dict[str, Any]:
     """Return what a file says of a structure of a campaign with goals."""
-    info = {"trial": point.trial, "step": point.step, "origin": point.generator}
+    info = {"trial": point.trial, "step": point.step, "generator": point.generator}
     info |= {"front": point.is_non_dominated, "feasible": point.is_feasible}
     for name, value in point.raw_outcomes.items():
         if value is not None:
@@ -221,7 +226,7 @@ def _trial_info(
     trial: Trial, prediction: CalibratedPrediction | None
 ) -> dict[str, Any]:
     """Return what a file says of a structure beside its energy and forces."""
-    info = {"trial": trial.number, "step": trial.step, "origin": trial.generator}
+    info = {"trial": trial.number, "step": trial.step, "generator": trial.generator}
     if prediction is None:
         return info
     numbers = {

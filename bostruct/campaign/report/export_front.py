@@ -132,7 +132,7 @@ def points_to_csv(
             "trial": point.trial,
             "evaluation": point.evaluation,
             "step": point.step,
-            "origin": point.generator,
+            "generator": point.generator,
             "formula": formulas.get(point.trial, ""),
         }
         if include_all:

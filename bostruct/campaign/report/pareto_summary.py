@@ -60,7 +60,7 @@ def summarize_step(
         {
             "trial": trial.number,
             "state": trial.state,
-            "origin": trial.generator,
+            "generator": trial.generator,
             "acquisition": trial.acquisition,
             "reason": trial.reason,
             "outcomes": _summarize_outcomes(trial, front, points.get(trial.number)),

@@ -119,7 +119,7 @@ def best_evaluation(
         "evaluation": evaluation,
         "step": trial.step,
         "trial": trial.number,
-        "origin": trial.generator,
+        "generator": trial.generator,
     }
 
 
@@ -171,12 +171,12 @@ def total_seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str,
 
 def _relaxation_fields(log: Log) -> dict[str, Any] | None:
     """Return how far the check of the best structures is; None without one."""
-    wanted = log.description.get("check")
+    wanted = log.description.get("final_relaxation")
     if wanted is None:
         return None
     found = log.relaxations()
     return {
-        "tolerance": wanted["tolerance"],
+        "tolerance": wanted["fmax"],
         "converged": sum(each.converged for each in found),
         "structures": [asdict(each) for each in found],
     }
@@ -200,7 +200,7 @@ def _step_fields(
             {
                 "trial": trial.number,
                 "state": trial.state,
-                "origin": trial.generator,
+                "generator": trial.generator,
                 **(predictions.get(trial.number) or dict.fromkeys(PREDICTION_FIELDS)),
                 "acquisition": trial.acquisition,
                 "energy": trial.energy,

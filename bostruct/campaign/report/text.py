@@ -73,11 +73,11 @@ def summary_text(summary: Summary) -> str:
         *_footer_lines(summary),
         *_best_structure_lines(summary["outlook"]),
         "",
-        f"step  trial  {'origin':<12}  {'predicted':<18}  calibrated  {'energy':<13}  "
+        f"step  trial  {'generator':<12}  {'predicted':<18}  calibrated  {'energy':<13}  "
         "error/σ",
     ]
     for step in summary["steps"]:
-        if step["kind"] == "given":
+        if step["kind"] == "initial_data":
             count = len(step["trials"])
             lines.append(f"{step['step']:4d}  {count} structures given with energies")
             continue
@@ -117,7 +117,7 @@ def _best_text(best: Mapping[str, Any] | None) -> str:
         return f"{best['energy']:.6f} eV, given"
     return (
         f"{best['energy']:.6f} eV, evaluation {best['evaluation']}, "
-        f"step {best['step']}, {best['origin']}"
+        f"step {best['step']}, {best['generator']}"
     )
 
 
@@ -134,7 +134,7 @@ def _relaxation_lines(final_relaxation: Mapping[str, Any] | None) -> list[str]:
     if not final_relaxation["structures"]:
         return ["not begun"]
     return [
-        _relaxation_line(each, final_relaxation["tolerance"])
+        _relaxation_line(each, final_relaxation["fmax"])
         for each in final_relaxation["structures"]
     ]
 
@@ -227,7 +227,7 @@ def _unevaluated_lines(
         return ["nothing new was found beside what was asked for"]
     first = assessment["remaining"][0]
     found = first["expected"]
-    text = f"lowest {_format_prediction(found)} eV, by {first['origin']}"
+    text = f"lowest {_format_prediction(found)} eV, by {first['generator']}"
     if found["low"] is None or best is None:
         return [text]
     verdict = "may" if found["low"] < best["energy"] else "would not"
@@ -259,7 +259,7 @@ def _trial_line(step: int, trial: Mapping[str, Any]) -> str:
     if energy is not None and said:
         scaled = f"{(energy - trial['mean']) / trial['sigma']:+.2f}"
     line = (
-        f"{step:4d}  {trial['trial']:5d}  {trial['origin']:<12}  {raw:<18}  "
+        f"{step:4d}  {trial['trial']:5d}  {trial['generator']:<12}  {raw:<18}  "
         f"{wider:<10}  {found:<13}  {scaled}"
     )
     return f"{line}  {trial['reason']}".rstrip()

@@ -134,7 +134,7 @@ def _search_candidates(
     )
     X = candidates.X[rows]
     mean = tensors["candidates.mean"][rows].tolist()
-    variance = tensors["candidates.observed"][rows].tolist()
+    variance = tensors["candidates.predictive_variance"][rows].tolist()
     found = []
     for i, (row, sure) in enumerate(
         zip(rows.tolist(), aims.exact_predictions(X), strict=True)

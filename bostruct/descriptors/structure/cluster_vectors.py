@@ -61,7 +61,7 @@ class ClusterVectors:
     def description(self) -> dict[str, Any]:
         """Return what identifies them, as JSON values."""
         return {
-            "features": "clusters",
+            "type": "ClusterVectors",
             "cell": self.parent.cell[0].tolist(),
             "positions": self.parent.positions.tolist(),
             "cutoffs": list(self.cutoffs),

@@ -102,7 +102,7 @@ class ElementFractions:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies them, as JSON values."""
-        return {"features": "fractions"}
+        return {"type": "ElementFractions"}
 
     def fit(
         self, space: SupportsComposition, generator: torch.Generator

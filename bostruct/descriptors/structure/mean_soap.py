@@ -69,7 +69,7 @@ class MeanSOAP:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies them, as JSON values."""
-        return {"features": "averaged"} | asdict(self)
+        return {"type": "MeanSOAP"} | asdict(self)
 
     def fit(
         self, space: SupportsComposition, generator: torch.Generator
@@ -96,7 +96,7 @@ class MeanSOAP:
         radial, angular, power = tensors["sizes"].tolist()
         cutoff, center = tensors["cutoff"].tolist()
         soap = SOAP(species, cutoff, radial, angular, center)
-        chosen, factor = tensors["environments"], tensors["factor"]
+        chosen, factor = tensors["inducing_environments"], tensors["kernel_cholesky"]
         return MeanSOAPFeatures(soap, power, chosen, factor, tensors["scale"])
 
     def _soap(self, species: tuple[int, ...]) -> SOAP:
@@ -163,8 +163,8 @@ class MeanSOAPFeatures:
             "species": torch.tensor(soap.species),
             "sizes": torch.tensor([soap.n_max, soap.l_max, self.zeta]),
             "cutoff": like.new_tensor([soap.cutoff, soap.center_atom_weight]),
-            "environments": self.inducing_environments,
-            "factor": self.kernel_cholesky,
+            "inducing_environments": self.inducing_environments,
+            "kernel_cholesky": self.kernel_cholesky,
             "scale": self.scale,
         }
 

@@ -240,25 +240,25 @@ class AlloyProperties:
     def description(self) -> dict[str, Any]:
         """Return what identifies the evaluator, ready for JSON."""
         return {
-            "kind": "AlloyProperties",
+            "type": "AlloyProperties",
             "calculator": self.calculator.description(),
             "relaxation": self.relaxation,
             "elastic": self.elastic,
             "ions": self.ions,
             "references": dict(sorted(self.references.items())),
             "elements": None if self.elements is None else sorted(self.elements),
-            "windows": {
+            "valid_ranges": {
                 key: list(self.valid_ranges[key]) for key in sorted(self.valid_ranges)
             },
-            "error": self.max_relative_error,
-            "overlap": self.min_distance_factor,
-            "force": self.fmax,
-            "steps": self.max_steps,
+            "max_relative_error": self.max_relative_error,
+            "min_distance_factor": self.min_distance_factor,
+            "fmax": self.fmax,
+            "max_steps": self.max_steps,
         }
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the calculator behind: the other process makes its own."""
-        return {**self.__dict__, "_made": None}
+        return {**self.__dict__, "_ase_calculator": None}
 
     def _relaxed_crystal_properties(
         self, atoms: Atoms, initial_energy: float, reference_energy: float

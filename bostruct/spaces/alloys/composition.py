@@ -129,7 +129,7 @@ class Composition:
             condition = f"be one of {', '.join(DECORATION_METHODS)}"
             raise InputError(error_message("decoration", condition, repr(decoration)))
         if decoration == "sqs":
-            require_icet("arrangement", decoration)
+            require_icet("decoration", decoration)
         cell = parent_supercell(parent)
         low, high = _parse_bounds(elements, bounds)
         least, most = _parse_n_components(elements, n_components, step)
@@ -146,16 +146,16 @@ class Composition:
         for name, value in {
             "elements": elements,
             "numbers": numbers,
-            "radii": resolve_atomic_radii(numbers, None),
-            "low": torch.tensor(low, dtype=torch.float64),
-            "high": torch.tensor(high, dtype=torch.float64),
+            "atomic_radii": resolve_atomic_radii(numbers, None),
+            "lower_bounds": torch.tensor(low, dtype=torch.float64),
+            "upper_bounds": torch.tensor(high, dtype=torch.float64),
             "grid": grid,
-            "continuous": step is None,
+            "is_continuous": step is None,
             "parent": cell,
-            "arrangement": decoration,
+            "decoration": decoration,
             "seed": check_count("seed", seed, 0),
-            "facts": CompositionProperties(elements, price, volumes),
-            "_made": {},
+            "composition_properties": CompositionProperties(elements, price, volumes),
+            "_decorations": {},
         }.items():
             object.__setattr__(self, name, value)
         if not grid.size:
@@ -319,16 +319,16 @@ class Composition:
     def description(self) -> dict[str, Any]:
         """Return what identifies the space, as JSON values."""
         return {
-            "kind": "composition",
+            "type": "Composition",
             "elements": list(self.elements),
-            "continuous": self.is_continuous,
-            "whole": self.grid.n_steps,
-            "allowed": [list(options) for options in self.grid.allowed_steps],
+            "is_continuous": self.is_continuous,
+            "n_steps": self.grid.n_steps,
+            "allowed_steps": [list(options) for options in self.grid.allowed_steps],
             "bounds": [self.lower_bounds.tolist(), self.upper_bounds.tolist()],
-            "components": [self.grid.min_components, self.grid.max_components],
+            "n_components": [self.grid.min_components, self.grid.max_components],
             "cell": self.parent.cell.array.tolist(),
             "positions": self.parent.get_positions().tolist(),
-            "arrangement": self.decoration,
+            "decoration": self.decoration,
             "seed": self.seed,
             **self.composition_properties.description(),
         }
@@ -455,7 +455,7 @@ def _parse_n_components(
         condition = "come with a step"
         raise InputError(
             error_message(
-                "components", condition, n_components, "Give `step`, say 1/8."
+                "n_components", condition, n_components, "Give `step`, say 1/8."
             )
         )
     pair = (
@@ -465,7 +465,7 @@ def _parse_n_components(
     )
     if len(pair) != 2 or not 1 <= pair[0] <= pair[1] <= k:
         condition = f"be a number or a rising pair between 1 and {k}"
-        raise InputError(error_message("components", condition, n_components))
+        raise InputError(error_message("n_components", condition, n_components))
     return pair[0], pair[1]
 
 

@@ -131,11 +131,11 @@ class Lattice:
         for name, value in {
             "parent": atoms,
             "numbers": numbers,
-            "radii": resolve_atomic_radii(numbers, None),
-            "sites": sites,
-            "coloring": DecorationEnumerator(sites.sublattices, P),
-            "code": encoding,
-            "facts": CompositionProperties(elements, price, volumes),
+            "atomic_radii": resolve_atomic_radii(numbers, None),
+            "active_sites": sites,
+            "enumerator": DecorationEnumerator(sites.sublattices, P),
+            "encoding": encoding,
+            "composition_properties": CompositionProperties(elements, price, volumes),
         }.items():
             object.__setattr__(self, name, value)
 
@@ -301,7 +301,7 @@ class Lattice:
             strict=True,
         )
         return {
-            "kind": "lattice",
+            "type": "Lattice",
             "numbers": self.parent.get_atomic_numbers().tolist(),
             "positions": self.parent.get_positions().tolist(),
             "cell": self.parent.cell.array.tolist(),
@@ -316,7 +316,7 @@ class Lattice:
                 }
                 for part, names in parts
             ],
-            "code": self.encoding,
+            "encoding": self.encoding,
             **self.composition_properties.description(),
         }
 

@@ -96,7 +96,7 @@ class Orderings:
             price=price,
         )
         object.__setattr__(self, "pool", pool)
-        object.__setattr__(self, "atoms", max_atoms)
+        object.__setattr__(self, "max_atoms", max_atoms)
 
     def __len__(self) -> int:
         return len(self.pool)
@@ -177,7 +177,11 @@ class Orderings:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the space, as JSON values."""
-        return {**self.pool.description(), "kind": "orderings", "atoms": self.max_atoms}
+        return {
+            **self.pool.description(),
+            "type": "Orderings",
+            "max_atoms": self.max_atoms,
+        }
 
 
 def _site_options(
@@ -233,7 +237,7 @@ def _enumerate_orderings(
     if len(found) > MAX_ORDERINGS:
         condition = f"make at most {MAX_ORDERINGS} orderings"
         raise SpaceError(
-            error_message("atoms", condition, "more", "Take smaller cells.")
+            error_message("max_atoms", condition, "more", "Take smaller cells.")
         )
     if not found:
         condition = "leave an ordering"

@@ -124,10 +124,12 @@ class Cluster:
         for name, value in {
             "formula": formula,
             "numbers": numbers,
-            "radii": each,
-            "minimum": minimum,
+            "atomic_radii": each,
+            "min_distances": minimum,
             "radius": float(radius),
-            "gap": resolve_max_gap_factor(max_gap_factor, numbers, atomic_radii),
+            "max_gap_factor": resolve_max_gap_factor(
+                max_gap_factor, numbers, atomic_radii
+            ),
         }.items():
             object.__setattr__(self, name, value)
         self._check_feasible()
@@ -295,14 +297,16 @@ class Cluster:
                 name = "-".join(sorted((one, symbols[j])))
                 least[name] = float(self.min_distances[i, j])
         return {
-            "kind": "cluster",
+            "type": "Cluster",
             "formula": self.formula,
-            "radii": dict(
+            "atomic_radii": dict(
                 sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))
             ),
-            "minimum_distance": dict(sorted(least.items())),
+            "min_distance": dict(sorted(least.items())),
             "radius": self.radius,
-            "gap": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
+            "max_gap_factor": self.max_gap_factor
+            if math.isfinite(self.max_gap_factor)
+            else None,
         }
 
     def _positions(self, X: Tensor) -> Tensor:

@@ -120,12 +120,12 @@ class Pool:
         numbers = shelf.numbers.unique().long()
         elements = tuple(SYMBOLS[number] for number in numbers.tolist())
         for name, value in {
-            "shelf": shelf,
+            "store": shelf,
             "names": tuple(names),
             "numbers": numbers,
-            "radii": resolve_atomic_radii(numbers, None),
-            "distinct": bool(assume_distinct),
-            "facts": CompositionProperties(elements, price, volumes),
+            "atomic_radii": resolve_atomic_radii(numbers, None),
+            "assume_distinct": bool(assume_distinct),
+            "composition_properties": CompositionProperties(elements, price, volumes),
         }.items():
             object.__setattr__(self, name, value)
         self._warn_about_duplicates()
@@ -264,9 +264,9 @@ class Pool:
         for name in ("positions", "numbers", "fixed", "tags", "cell", "pbc", "start"):
             digest.update(getattr(self.store, name).contiguous().numpy())
         return {
-            "kind": "pool",
-            "structures": len(self.store),
-            "distinct": self.assume_distinct,
+            "type": "Pool",
+            "n_structures": len(self.store),
+            "assume_distinct": self.assume_distinct,
             "sha256": digest.hexdigest(),
             **self.composition_properties.description(),
         }

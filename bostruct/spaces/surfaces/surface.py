@@ -182,11 +182,13 @@ class Surface:
             "slab": base,
             "formula": formula,
             "numbers": numbers,
-            "radii": each,
-            "free": free,
-            "order": order,
-            "minimum": table[order[: len(free)]][:, order],
-            "gap": resolve_max_gap_factor(max_gap_factor, numbers[free], atomic_radii),
+            "atomic_radii": each,
+            "free_indices": free,
+            "free_first_order": order,
+            "min_distances": table[order[: len(free)]][:, order],
+            "max_gap_factor": resolve_max_gap_factor(
+                max_gap_factor, numbers[free], atomic_radii
+            ),
         }.items():
             object.__setattr__(self, name, value)
         self._check_slab()
@@ -369,7 +371,7 @@ class Surface:
                 )
         slab = self.slab
         return {
-            "kind": "surface",
+            "type": "Surface",
             "slab": {
                 "formula": slab.formulas()[0],
                 "cell": slab.cell[0].tolist(),
@@ -379,11 +381,13 @@ class Surface:
             },
             "formula": self.formula,
             "region": list(self.region),
-            "radii": dict(
+            "atomic_radii": dict(
                 sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))
             ),
-            "minimum_distance": dict(sorted(least.items())),
-            "gap": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
+            "min_distance": dict(sorted(least.items())),
+            "max_gap_factor": self.max_gap_factor
+            if math.isfinite(self.max_gap_factor)
+            else None,
         }
 
     def _max_bonding_distance(self) -> float:

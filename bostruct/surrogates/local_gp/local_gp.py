@@ -135,9 +135,9 @@ class LocalGP:
 
         "dtc" is not in it: campaigns older than the others go on with it.
         """
-        found = {"surrogate": "LocalGP"} | asdict(self)
+        found = {"type": "LocalGP"} | asdict(self)
         if self.approximation == "dtc":
-            del found["variance"]
+            del found["approximation"]
         return found
 
     def fit(
@@ -202,12 +202,16 @@ class LocalGP:
         cutoff, center, alchemy = state["cutoff"].tolist()
         species = tuple(state["species"].tolist())
         soap = SOAP(species, cutoff, radial, angular, center, alchemy)
-        strength, reach = state["repulsion"].tolist()
+        strength, reach = state["pair_repulsion"].tolist()
         repulsion = PairRepulsion(strength, reach) if strength else None
         fit = LocalGPState(
             **{name: state[name] for name in LocalGPState.__dataclass_fields__}
         )
-        kind = APPROXIMATIONS[int(state["variance"])] if "variance" in state else "dtc"
+        kind = (
+            APPROXIMATIONS[int(state["approximation"])]
+            if "approximation" in state
+            else "dtc"
+        )
         return LocalGPModel(soap, power, repulsion, fit, space, kind)
 
     def _soap(

@@ -229,12 +229,14 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
                 [soap.cutoff, soap.center_atom_weight, soap.species_similarity],
                 dtype=torch.float64,
             ),
-            "repulsion": torch.tensor(wall, dtype=torch.float64),
+            "pair_repulsion": torch.tensor(wall, dtype=torch.float64),
         }
         if (
             self.approximation != "dtc"
         ):  # absent in what was saved before there were others
-            found["variance"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
+            found["approximation"] = torch.tensor(
+                APPROXIMATIONS.index(self.approximation)
+            )
         return found
 
     def hyperparameters(self) -> dict[str, float]:

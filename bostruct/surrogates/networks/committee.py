@@ -62,8 +62,8 @@ class Committee:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"members": self.n_members, "by": self.diversity}
-        return {"surrogate": "Committee", "network": self.network.description()} | own
+        own = {"n_members": self.n_members, "diversity": self.diversity}
+        return {"type": "Committee", "network": self.network.description()} | own
 
     def fit(
         self, structures: Structures, space: SupportsDecode | None = None

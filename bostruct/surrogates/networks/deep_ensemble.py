@@ -81,7 +81,7 @@ class MeanVariance:
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
         network = self.network.description()
-        return {"surrogate": "MeanVariance", "network": network, "beta": self.beta}
+        return {"type": "MeanVariance", "network": network, "beta": self.beta}
 
     def fit(
         self, structures: Structures, space: SupportsDecode | None = None
@@ -134,9 +134,9 @@ class DeepEnsemble:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"members": self.n_members, "beta": self.beta, "ddof": self.ddof}
+        own = {"n_members": self.n_members, "beta": self.beta, "ddof": self.ddof}
         network = self.network.description()
-        return {"surrogate": "DeepEnsemble", "network": network} | own
+        return {"type": "DeepEnsemble", "network": network} | own
 
     def fit(
         self, structures: Structures, space: SupportsDecode | None = None

@@ -65,8 +65,8 @@ class Dropout:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"members": self.n_members, "rate": self.dropout_rate}
-        return {"surrogate": "Dropout", "network": self.network.description()} | own
+        own = {"n_members": self.n_members, "dropout_rate": self.dropout_rate}
+        return {"type": "Dropout", "network": self.network.description()} | own
 
     def fit(
         self, structures: Structures, space: SupportsDecode | None = None

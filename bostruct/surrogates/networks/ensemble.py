@@ -143,14 +143,26 @@ class NetworkEnsemble:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers it consists of, by name."""
-        names = ("masks", "ddof", "deviates", "noise", "marks")
+        names = (
+            "dropout_masks",
+            "ddof",
+            "predicts_variance",
+            "energy_noise_std",
+            "training_losses",
+        )
         own = {f"crowd_{name}": getattr(self, name) for name in names}
         return self.featurizer.tensors() | self.weights.tensors() | own
 
     @classmethod
     def restore(cls, state: Mapping[str, Tensor]) -> NetworkEnsemble:
         """Return the crowd that `tensors` were taken from."""
-        names = ("masks", "ddof", "deviates", "noise", "marks")
+        names = (
+            "dropout_masks",
+            "ddof",
+            "predicts_variance",
+            "energy_noise_std",
+            "training_losses",
+        )
         own = {name: state[f"crowd_{name}"] for name in names}
         return cls(Featurizer.restore(state), NetworkWeights.restore(state), **own)
 

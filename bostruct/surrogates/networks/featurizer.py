@@ -31,7 +31,7 @@ from bostruct.surrogates.training_data import Observations
 DISPLACEMENT_FRACTION = 0.02  # of the cut-off: what atoms are imagined to be shaken by
 MIN_RELATIVE_STD = 1e-6  # of the largest deviation: components below are noise
 MIN_STD = 1e-6  # deviation of a component of data that do not vary
-TENSOR_NAMES = ("mean", "basis", "radii", "constants", "scale")
+TENSOR_NAMES = ("mean", "basis", "radii", "species_energies", "energy_scale")
 
 
 @final
@@ -89,7 +89,7 @@ class Featurizer:
             "species": torch.tensor(soap.species),
             "sizes": torch.tensor([soap.n_max, soap.l_max]),
             "lengths": torch.tensor(lengths, dtype=double),
-            "repulsion": torch.tensor(pair, dtype=double),
+            "pair_repulsion": torch.tensor(pair, dtype=double),
         } | {name: getattr(self, name) for name in TENSOR_NAMES}
 
     @classmethod
@@ -98,7 +98,7 @@ class Featurizer:
         radial, angular = state["sizes"].tolist()
         cutoff, center, alchemy = state["lengths"].tolist()
         species = tuple(state["species"].tolist())
-        strength, reach = state["repulsion"].tolist()
+        strength, reach = state["pair_repulsion"].tolist()
         return cls(
             SOAP(species, cutoff, radial, angular, center, alchemy),
             pair_repulsion=PairRepulsion(strength, reach) if strength else None,

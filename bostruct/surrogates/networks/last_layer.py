@@ -89,8 +89,8 @@ class LastLayer:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"inputs": self.n_inputs, "members": self.n_members}
-        return {"surrogate": "LastLayer", "network": self.network.description()} | own
+        own = {"n_inputs": self.n_inputs, "n_members": self.n_members}
+        return {"type": "LastLayer", "network": self.network.description()} | own
 
     def fit(
         self, structures: Structures, space: SupportsDecode | None = None
@@ -119,7 +119,7 @@ class LastLayer:
         last = BayesianReadout(
             *(state[f"readout_{one.name}"] for one in fields(BayesianReadout))
         )
-        parts = encoder, weights, last, state["alpha"], state["draws"]
+        parts = encoder, weights, last, state["alpha"], state["weight_samples"]
         return LowRankModel(LastLayerPredictor(*parts), space)
 
 
@@ -175,7 +175,7 @@ class LastLayerPredictor:
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers it consists of, by name."""
         own = {f"readout_{name}": value for name, value in vars(self.readout).items()}
-        own |= {"alpha": self.alpha, "draws": self.weight_samples}
+        own |= {"alpha": self.alpha, "weight_samples": self.weight_samples}
         return self.featurizer.tensors() | self.weights.tensors() | own
 
     def hyperparameters(self) -> dict[str, float]:

@@ -92,10 +92,10 @@ class MixtureOfExperts:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        names = "experts", "axes", "sharpness", "share", "mode"
+        names = "n_experts", "n_axes", "sharpness", "min_weight", "mode"
         own = {name: getattr(self, name) for name in names}
         network = self.network.description()
-        return {"surrogate": "Mixture", "network": network} | own
+        return {"type": "MixtureOfExperts", "network": network} | own
 
     def fit(
         self, structures: Structures, space: SupportsDecode | None = None
@@ -206,7 +206,7 @@ class GatedExperts:
         in its own weights.
         """
         last = self.readout
-        found = {"experts": float(len(self.gating))}
+        found = {"n_experts": float(len(self.gating))}
         for k, level in enumerate(self.gating.log_weights.tolist()):
             found[f"expert{k}_share"] = math.exp(level)
             found[f"expert{k}_signal_eV"] = float(last.signal_std[k])

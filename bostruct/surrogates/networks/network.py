@@ -74,7 +74,7 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.cutoff is not None:
             check_positive("cutoff", self.cutoff, "Give a length in Å, or None.")
-        for name in ("components", "width", "steps", "batch"):
+        for name in ("n_components", "width", "n_steps", "batch_size"):
             check_count(name, getattr(self, name))
         check_positive("learning_rate", self.learning_rate, "Try 0.01.")
         check_count("seed", self.seed, minimum=0)

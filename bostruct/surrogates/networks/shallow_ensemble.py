@@ -79,9 +79,9 @@ class ShallowEnsemble:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        own = {"members": self.n_members, "beta": self.beta}
+        own = {"n_members": self.n_members, "beta": self.beta}
         network = self.network.description()
-        return {"surrogate": "ShallowEnsemble", "network": network} | own
+        return {"type": "ShallowEnsemble", "network": network} | own
 
     def fit(
         self, structures: Structures, space: SupportsDecode | None = None

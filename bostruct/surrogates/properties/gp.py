@@ -24,12 +24,12 @@ from bostruct.surrogates.properties.kernel import FeatureBlock
 from bostruct.surrogates.properties.state_header import decode_header, encode_header
 
 NAMED_FEATURES: dict[str, StructureFeatures] = {
-    "averaged": MeanSOAP(),
-    "fractions": ElementFractions(),
+    "MeanSOAP": MeanSOAP(),
+    "ElementFractions": ElementFractions(),
 }
 """Features that have a short name."""
 
-LINEAR_FEATURES = "fractions"
+LINEAR_FEATURES = "ElementFractions"
 """Features that a value may depend on linearly at no cost."""
 
 
@@ -43,7 +43,7 @@ class GP:
     evidence tells.
 
     Attributes:
-        features: kinds of features: "averaged" (environments), "fractions", or any
+        features: kinds of features: "MeanSOAP" (environments), "ElementFractions", or any
             object of `bostruct.descriptors.Features`; one or several. By default the
             fractions alone where the space is one of compositions, else both.
         ard: whether each coordinate of the composition has its own length.
@@ -68,8 +68,8 @@ class GP:
         kinds = None
         if self.features is not None:
             kinds = [kind.description() for kind in self._feature_kinds(None)]
-        found = {"learner": "GP", "features": kinds}
-        return found | {"ard": self.ard, "widen": self.loo_correction}
+        found = {"type": "GP", "features": kinds}
+        return found | {"ard": self.ard, "loo_correction": self.loo_correction}
 
     def fit(self, X: Tensor, y: Tensor, space: SupportsComposition) -> FittedGP:
         """Return what values y `[t]` at X `[t, d]` teach."""
@@ -93,7 +93,7 @@ class GP:
         """Return the maps from X to features that suit a space, and their blocks."""
         maps, blocks = [], []
         for kind in self._feature_kinds(space):
-            name = str(kind.description()["features"])
+            name = str(kind.description()["type"])
             map_ = fitted_map(kind, space)
             linear = name == LINEAR_FEATURES
             maps.append(map_)
@@ -113,9 +113,7 @@ class GP:
         blocks = tuple(
             FeatureBlock(**block) for block in decode_header(state["header"])["blocks"]
         )
-        own = {
-            kind.description()["features"]: kind for kind in self._feature_kinds(None)
-        }
+        own = {kind.description()["type"]: kind for kind in self._feature_kinds(None)}
         maps = []
         for i, block in enumerate(blocks):
             kind = own.get(block.name, NAMED_FEATURES.get(block.name))
@@ -139,7 +137,7 @@ class GP:
         given = self.features
         if given is None:
             alone = isinstance(space, Composition)
-            given = ("fractions",) if alone else ("averaged", "fractions")
+            given = ("ElementFractions",) if alone else ("MeanSOAP", "ElementFractions")
         if isinstance(given, str) or not isinstance(given, Sequence):
             given = (given,)
         kinds = []
@@ -198,7 +196,7 @@ class FittedGP:
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild it exactly."""
-        found = maps_to_state(self.feature_maps, self.feature_gp.blocks, learner="GP")
+        found = maps_to_state(self.feature_maps, self.feature_gp.blocks, type="GP")
         return found | self.feature_gp.state()
 
     def hyperparameters(self) -> dict[str, float]:

@@ -61,7 +61,7 @@ TENSOR_NAMES = (
     "offset",
     "scale",
     "widening",
-    "misfit",
+    "loo_rms_z",
     "evidence",
 )
 
@@ -215,7 +215,7 @@ class FeatureGP:
         found = {
             "log_marginal_likelihood": float(own["evidence"]),
             "noise": scale * float(own["noise"].sqrt()),
-            "misfit": float(own["misfit"]),
+            "loo_rms_z": float(own["loo_rms_z"]),
             "widening": float(own["widening"]),
         }
         parts = self.kernel.log_signal.exp(), self.kernel.lengthscales()

@@ -34,7 +34,7 @@ class IntensiveProperty:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the learner, as JSON values."""
-        return {"learner": "PerAtom", "surrogate": self.surrogate.description()}
+        return {"type": "IntensiveProperty", "surrogate": self.surrogate.description()}
 
     def fit(
         self, X: Tensor, y: Tensor, space: SupportsComposition
@@ -43,7 +43,7 @@ class IntensiveProperty:
         structures = space.decode(X)
         energy = y.to(structures.positions) * structures.counts
         structures = replace(structures, energy=energy, forces=None)
-        kind = str(self.surrogate.description()["surrogate"])
+        kind = str(self.surrogate.description()["type"])
         return FittedIntensiveProperty(
             kind, self.surrogate.fit(structures, space), space
         )
@@ -58,7 +58,7 @@ class IntensiveProperty:
         """
         told, kind = (
             decode_header(state["header"]),
-            self.surrogate.description()["surrogate"],
+            self.surrogate.description()["type"],
         )
         if told["surrogate"] != kind:
             condition = f"be of the kind that the state is of ({told['surrogate']})"
@@ -99,7 +99,7 @@ class FittedIntensiveProperty:
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild it exactly."""
         own = {f"own.{name}": value for name, value in self.model.state().items()}
-        told = {"learner": "PerAtom", "surrogate": self.surrogate_name}
+        told = {"type": "IntensiveProperty", "surrogate": self.surrogate_name}
         return own | {"header": encode_header(told)}
 
     def hyperparameters(self) -> dict[str, float]:

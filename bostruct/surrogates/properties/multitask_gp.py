@@ -82,7 +82,7 @@ class MultitaskGP:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        return {"surrogate": "Correlated", "learner": self.gp.description()}
+        return {"type": "MultitaskGP", "gp": self.gp.description()}
 
     def fit(
         self,

@@ -62,13 +62,13 @@ class PropertySurrogate(Protocol):
         ...
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the learner, as JSON values; "learner" is its name."""
+        """Return what identifies the learner, as JSON values; "type" is its name."""
         ...
 
 
 PROPERTY_SURROGATES: dict[str, Callable[[], PropertySurrogate]] = {
     "GP": GP,
-    "PerAtom": IntensiveProperty,
+    "IntensiveProperty": IntensiveProperty,
 }
 """Learners that read a state without having been told of it."""
 
@@ -92,7 +92,7 @@ class IndependentProperties:
             name: self.overrides[name].description() for name in sorted(self.overrides)
         }
         default = self.default.description()
-        return {"surrogate": "Properties", "default": default, "of": of}
+        return {"type": "IndependentProperties", "default": default, "overrides": of}
 
     def fit(
         self,
@@ -144,14 +144,14 @@ class IndependentProperties:
                 for key in told["keys"]
                 if key.startswith(start)
             }
-            learner = self._surrogate_for(name, decode_header(own["header"])["learner"])
+            learner = self._surrogate_for(name, decode_header(own["header"])["type"])
             parts.append(learner.restore(own, source))
         return PropertyModel(IndependentModels(tuple(parts)), tuple(told["names"]))
 
     def _surrogate_for(self, name: str, surrogate_name: str) -> PropertySurrogate:
         """Return the learner that reads what one of that kind wrote."""
         own = self.overrides.get(name, self.default)
-        if own.description()["learner"] == surrogate_name:
+        if own.description()["type"] == surrogate_name:
             return own
         if surrogate_name not in PROPERTY_SURROGATES:
             condition = f"name a learner of the kind that is read ({surrogate_name})"
@@ -320,7 +320,7 @@ def require_discrete(space: SupportsComposition | None) -> SupportsComposition:
     Raises:
         NotFittedError: there is none, or one whose structures are all of one kind.
     """
-    if space is None or not hasattr(space, "fractions"):
+    if space is None or not hasattr(space, "composition"):
         condition = "be one of separate structures, such as Orderings or Composition"
         raise NotFittedError(error_message("space", condition, type(space).__name__))
     return space

@@ -256,7 +256,7 @@ class ConformalPredictor:
 
 
 _TENSOR_FIELDS = ("scores", "weights")
-_PLAIN_FIELDS = ("units", "normalised", "source")
+_PLAIN_FIELDS = ("n_units", "normalized", "residuals_hash")
 
 
 @final
@@ -360,11 +360,11 @@ def quantile_regression_scores(
     """
     y, below, above = (
         as_finite_tensor("truth", truth),
-        as_finite_tensor("low", lower),
+        as_finite_tensor("lower", lower),
         upper,
     )
-    above = as_finite_tensor("high", above)
-    for name, value in (("low", below), ("high", above)):
+    above = as_finite_tensor("upper", above)
+    for name, value in (("lower", below), ("upper", above)):
         if value.shape != y.shape:
             condition = f"have the shape of the truth, {list(y.shape)}"
             raise ShapeError(error_message(name, condition, list(value.shape)))
@@ -400,7 +400,7 @@ def _as_fraction(eps: float) -> Fraction:
 
 def _number_structures(structure_ids: ArrayLike, scores: Tensor) -> tuple[Tensor, int]:
     """Return structures numbered from zero, `[n]`, and how many there are."""
-    found = as_finite_tensor("structure", structure_ids).to(scores.device)
+    found = as_finite_tensor("structure_ids", structure_ids).to(scores.device)
     if found.shape != scores.shape:
         condition = f"have shape {list(scores.shape)}"
         raise ShapeError(error_message("structure_ids", condition, list(found.shape)))

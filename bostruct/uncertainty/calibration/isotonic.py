@@ -54,7 +54,7 @@ class MonotonicCalibration:
         Raises:
             InputError: an entry is zero, negative or not finite.
         """
-        s2 = as_positive_tensor("variance", variance)
+        s2 = as_positive_tensor("calibrated_variance", variance)
         x, y = (
             self.predicted_variance.log().to(s2.device),
             self.mean_squared_error.log().to(s2.device),
@@ -68,9 +68,17 @@ class MonotonicCalibration:
 
     def to_json(self) -> str:
         """Return all of it as JSON, to be stored beside the model."""
-        lists = {name: getattr(self, name).tolist() for name in ("predicted", "found")}
+        lists = {
+            name: getattr(self, name).tolist()
+            for name in ("predicted_variance", "mean_squared_error")
+        }
         return json.dumps(
-            {"kind": "map", **lists, "n": self.n_points, "source": self.residuals_hash}
+            {
+                "kind": "map",
+                **lists,
+                "n_points": self.n_points,
+                "residuals_hash": self.residuals_hash,
+            }
         )
 
     @classmethod
@@ -80,8 +88,12 @@ class MonotonicCalibration:
         Raises:
             InputError: it is something else.
         """
-        found = read_json_fields(text, "map", ("predicted", "found", "n", "source"))
-        for name in ("predicted", "found"):
+        found = read_json_fields(
+            text,
+            "map",
+            ("predicted_variance", "mean_squared_error", "n_points", "residuals_hash"),
+        )
+        for name in ("predicted_variance", "mean_squared_error"):
             found[name] = torch.tensor(found[name], dtype=torch.float64)
         return cls(**found)
 
@@ -132,7 +144,9 @@ def fit_isotonic(
     knots, place = torch.unique(predicted, return_inverse=True)
     if len(knots) < 2:
         way_out = "Variances that are all the same take one factor: see `calibrate`."
-        raise InputError(error_message("variance", "differ", float(knots[0]), way_out))
+        raise InputError(
+            error_message("calibrated_variance", "differ", float(knots[0]), way_out)
+        )
     merged = found.new_zeros(len(knots)).index_add_(0, place, found)
     merged = merged / torch.bincount(place)
     if bool((merged <= 0).any()):

@@ -87,7 +87,9 @@ class Calibration:
         Raises:
             InputError: an entry is not finite.
         """
-        return self._multiply(self.alpha2, as_finite_tensor("variance", variance))
+        return self._multiply(
+            self.alpha2, as_finite_tensor("calibrated_variance", variance)
+        )
 
     def expected_squared_error(self, variance: ArrayLike) -> Tensor:
         """Return the expected squared error of the mean, `[..., n]` unit squared.
@@ -103,7 +105,7 @@ class Calibration:
         """
         of_mean = 0.0 if self.n_members is None else 1.0 / self.n_members
         return self._multiply(
-            self.alpha2 + of_mean, as_finite_tensor("variance", variance)
+            self.alpha2 + of_mean, as_finite_tensor("calibrated_variance", variance)
         )
 
     def rescale_members(self, members: ArrayLike) -> Tensor:
@@ -117,7 +119,7 @@ class Calibration:
         Raises:
             InputError: an entry is not finite.
         """
-        y = as_finite_tensor("members", members)
+        y = as_finite_tensor("n_members", members)
         mean = y.mean(0)
         return mean + self.alpha.to(y.device) * (y - mean)
 
@@ -166,8 +168,8 @@ class Calibration:
         return variance * (factor.unsqueeze(-1) if factor.dim() else factor)
 
 
-_TENSOR_FIELDS = ("alpha2", "low", "high")
-_PLAIN_FIELDS = ("method", "n", "members", "source", "floored")
+_TENSOR_FIELDS = ("alpha2", "lower", "upper")
+_PLAIN_FIELDS = ("method", "n_points", "n_members", "residuals_hash", "n_floored")
 
 
 def calibrate(

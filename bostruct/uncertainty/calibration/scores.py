@@ -159,7 +159,9 @@ def calibration_curve(
     Raises:
         InputError: a level outside 0 to 1, or an unknown definition.
     """
-    p = as_finite_tensor("levels", confidence_levels).to(residuals.error.device)
+    p = as_finite_tensor("confidence_levels", confidence_levels).to(
+        residuals.error.device
+    )
     if bool(((p < 0) | (p > 1)).any()):
         way_out = "Levels are probabilities, 0.9 for 90 %."
         raise InputError(

@@ -290,10 +290,10 @@ class GroupedCalibration:
             InputError: an entry is not finite.
             ShapeError: not one row, or another number of labels.
         """
-        s2 = as_finite_tensor("variance", variance)
+        s2 = as_finite_tensor("calibrated_variance", variance)
         if s2.dim() != 1:
             raise ShapeError(
-                error_message("variance", "have shape [b]", list(s2.shape))
+                error_message("calibrated_variance", "have shape [b]", list(s2.shape))
             )
         found = s2.clone()
         for label, index in indices_by_label(labels, len(s2)).items():
@@ -314,7 +314,7 @@ class GroupedCalibration:
                 raise InputError(error_message("labels", condition, repr(label)))
         groups = [[label, each.to_json()] for label, each in self.groups.items()]
         rest = self.fallback.to_json()
-        return json.dumps({"kind": "groups", "groups": groups, "rest": rest})
+        return json.dumps({"kind": "groups", "groups": groups, "fallback": rest})
 
     @classmethod
     def from_json(cls, text: str) -> GroupedCalibration:
@@ -323,6 +323,6 @@ class GroupedCalibration:
         Raises:
             InputError: it is something else.
         """
-        found = read_json_fields(text, "groups", ("groups", "rest"))
+        found = read_json_fields(text, "groups", ("groups", "fallback"))
         groups = {label: Calibration.from_json(each) for label, each in found["groups"]}
-        return cls(groups, Calibration.from_json(found["rest"]))
+        return cls(groups, Calibration.from_json(found["fallback"]))

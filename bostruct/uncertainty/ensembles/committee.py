@@ -52,8 +52,8 @@ def check_members(members: Tensor) -> Tensor:
         ShapeError: there are no members.
         InputError: there is one, or a number is not finite.
     """
-    check_finite_rows("members", members)
-    check_count("members", len(members), 2, "One member has no spread.")
+    check_finite_rows("n_members", members)
+    check_count("n_members", len(members), 2, "One member has no spread.")
     return members.to(torch.float64)
 
 

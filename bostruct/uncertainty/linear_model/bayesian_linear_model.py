@@ -153,7 +153,7 @@ class BayesianLinearModel:
             InputError: ridge, alpha2, offset or source differ.
             ShapeError: features or targets have different widths.
         """
-        for name in ("width", "ridge", "offset", "source", "columns"):
+        for name in ("n_features", "ridge", "offset", "fingerprint", "is_multi_target"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 wanted = f"have the {name} {mine!r} of the metric that it is added to"
@@ -203,7 +203,7 @@ class BayesianLinearModel:
 
     def _with_cholesky(self, factor: CholeskyFactor) -> BayesianLinearModel:
         # In the place of the cached property; nothing is computed twice.
-        self.__dict__["_root"] = factor
+        self.__dict__["_cholesky"] = factor
         return self
 
     def check_fingerprint(self, fingerprint: str) -> BayesianLinearModel:
@@ -445,11 +445,11 @@ class BayesianLinearModel:
             "scatter": self.moments.scatter,
             "alpha2": self.alpha2,
             "ridge": torch.tensor(self.ridge, dtype=torch.float64),
-            "width": torch.tensor(self.n_features),
+            "n_features": torch.tensor(self.n_features),
             "offset": torch.tensor(OFFSETS.index(self.offset)),
-            "columns": torch.tensor(self.is_multi_target),
+            "is_multi_target": torch.tensor(self.is_multi_target),
             "jitter": torch.tensor(self.jitter, dtype=torch.float64),
-            "source": source.clone(),
+            "fingerprint": source.clone(),
         }
 
     @classmethod
@@ -462,8 +462,8 @@ class BayesianLinearModel:
             InputError: it was built from another one, or names are missing.
         """
         names = (
-            *("count", "weight", "mean", "scatter", "alpha2", "ridge", "width"),
-            *("offset", "columns", "jitter", "source"),
+            *("count", "weight", "mean", "scatter", "alpha2", "ridge", "n_features"),
+            *("offset", "is_multi_target", "jitter", "fingerprint"),
         )
         missing = [name for name in names if name not in state]
         if missing:
@@ -472,12 +472,12 @@ class BayesianLinearModel:
             )
         metric = cls(
             WeightedMoments(*(state[name] for name in names[:4])),
-            int(state["width"]),
+            int(state["n_features"]),
             float(state["ridge"]),
             state["alpha2"],
             OFFSETS[int(state["offset"])],  # type: ignore[arg-type]
-            bytes(state["source"].tolist())[:-1].decode(),
-            bool(state["columns"]),
+            bytes(state["fingerprint"].tolist())[:-1].decode(),
+            bool(state["is_multi_target"]),
         )
         return metric.check_fingerprint(fingerprint)
 
@@ -508,7 +508,9 @@ class BayesianLinearModel:
         found = torch.as_tensor(noise).to(self.alpha2)
         if not bool((found.isfinite() & (found >= 0)).all()):
             wanted = "be finite and not negative"
-            raise InputError(error_message("noise", wanted, float(found.min())))
+            raise InputError(
+                error_message("noise_variance", wanted, float(found.min()))
+            )
         return found
 
     def _flatten_rows(

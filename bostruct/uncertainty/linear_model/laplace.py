@@ -242,7 +242,7 @@ class RandomProjection:
             ShapeError: there are no rows.
             InputError: a number is not finite.
         """
-        check_finite_rows("rows", rows)
+        check_finite_rows("jacobian", rows)
         generator = torch.Generator().manual_seed(self.seed)
         flat = rows.reshape(-1, rows.shape[-1]).double()
         found = flat.new_zeros(len(flat), self.n_components)

@@ -212,7 +212,7 @@ def _find_layer(model: torch.nn.Module, name: str) -> torch.nn.Module:
         ]
         way_out = f"Linear layers: {', '.join(known[-8:]) or 'none'}."
         raise InputError(
-            error_message("names", "be layers of the model", repr(name), way_out)
+            error_message("layer_names", "be layers of the model", repr(name), way_out)
         )
     return found
 
