@@ -80,9 +80,7 @@ def saved_figure(
     with rc_context(PANEL_RC_PARAMS):
         drawn = Figure(figsize=whole, layout="constrained")
         FigureCanvasAgg(drawn)
-        panels = [
-            drawn.add_subplot(lines, columns, i + 1, **options) for i in range(n_panels)
-        ]
+        panels = [drawn.add_subplot(lines, columns, i + 1, **options) for i in range(n_panels)]
         yield panels
         add_shared_legend(drawn, panels)
         image = io.BytesIO()

@@ -136,17 +136,13 @@ class SpaceContract:
     def test_projecting_keeps_what_is_inside(self, space: Space) -> None:
         """Nothing that is inside moves."""
         X = space.sample(6, seeded_generator(0))
-        torch.testing.assert_close(
-            space.project(X), X, rtol=0, atol=COORDINATE_TOLERANCE
-        )
+        torch.testing.assert_close(space.project(X), X, rtol=0, atol=COORDINATE_TOLERANCE)
 
     def test_projecting_twice_is_once(self, space: Space) -> None:
         """What was outside is inside, and stays."""
         X = 5 * space.sample(6, seeded_generator(0))
         inside = space.project(X)
-        torch.testing.assert_close(
-            space.project(inside), inside, rtol=0, atol=COORDINATE_TOLERANCE
-        )
+        torch.testing.assert_close(space.project(inside), inside, rtol=0, atol=COORDINATE_TOLERANCE)
 
     def test_does_not_contain_nonsense(self, space: Space) -> None:
         """Coordinates that are not numbers stand for nothing."""
@@ -168,9 +164,7 @@ class SpaceContract:
         What is shaken by 0.01 Å is no longer the same once the scale allows far less.
         """
         X = space.sample(4, seeded_generator(0))
-        shaken = X + 0.01 * torch.randn(
-            X.shape, generator=seeded_generator(1), dtype=X.dtype
-        )
+        shaken = X + 0.01 * torch.randn(X.shape, generator=seeded_generator(1), dtype=X.dtype)
         assert torch.equal(
             space.is_duplicate(X, shaken, tolerance_scale=1.0),
             space.is_duplicate(X, shaken),
@@ -194,9 +188,7 @@ class SpaceContract:
         before = X.clone()
         assert list(space.moves()) == list(space.moves())
         for name, move in space.moves().items():
-            assert torch.equal(
-                move(X, seeded_generator(1)), move(X, seeded_generator(1))
-            ), name
+            assert torch.equal(move(X, seeded_generator(1)), move(X, seeded_generator(1))), name
             assert torch.equal(X, before), name
 
     def test_moves_of_nothing(self, space: Space) -> None:

@@ -60,6 +60,4 @@ if __name__ == "__main__":
     for row in found.rows:
         if row.scores:
             z2 = row.scores.z2
-            print(
-                f"{row.dataset}, {row.quantity}, {row.method}: z² {z2:.2f}, {row.verdict}"
-            )
+            print(f"{row.dataset}, {row.quantity}, {row.method}: z² {z2:.2f}, {row.verdict}")

@@ -25,16 +25,14 @@ class Network(torch.nn.Module):
         self.body = torch.nn.Sequential(
             torch.nn.Linear(len(WIDTHS), 32), torch.nn.Tanh(), torch.nn.Linear(32, 32)
         )
-        self.head = torch.nn.Linear(32, 1)
+        self.header = torch.nn.Linear(32, 1)
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
         """Return the energies at positions `[13 b, 3]`."""
         r = positions.view(-1, 13, 3)
         square = (r.unsqueeze(2) - r.unsqueeze(1)).square().sum(-1, keepdim=True)
-        rows = (
-            torch.exp(-square / WIDTHS).sum(2) - 1
-        )  # an atom is no neighbor of itself
-        atoms = self.head(self.body(rows.view(-1, len(WIDTHS))).tanh())
+        rows = torch.exp(-square / WIDTHS).sum(2) - 1  # an atom is no neighbor of itself
+        atoms = self.header(self.body(rows.view(-1, len(WIDTHS))).tanh())
         return atoms.view(-1, 13).sum(1)
 
 
@@ -61,7 +59,7 @@ def trained(data: LayerBatch) -> Network:
     """Return a network that was trained as one's own was: somehow."""
     torch.manual_seed(0)
     model = Network().double()
-    model.head.bias.data.fill_(float(data.target.mean()) / 13)
+    model.header.bias.data.fill_(float(data.target.mean()) / 13)
     adam = torch.optim.Adam(model.parameters(), lr=1e-2)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(adam, 1000)
     for _ in range(1000):
@@ -88,9 +86,7 @@ if __name__ == "__main__":
     metric = readout.fit([train], dataset_name="100 shaken icosahedra of copper")
     energies = readout.calibrated(metric, [held])
     forces = readout.calibrated(metric, [held], "force")
-    print(
-        f"layer {readout.layer_names[0]}: {metric.n_features} features, one of them constant"
-    )
+    print(f"layer {readout.layer_names[0]}: {metric.n_features} features, one of them constant")
 
     for size in (0.1, 0.2):
         new = batch(shaken(30, size, seed=1000))
@@ -99,7 +95,5 @@ if __name__ == "__main__":
         wide = found.variance.mean().sqrt()
         pull = (found.forces - new.forces).square().mean().sqrt()
         bar = found.force_variance.mean().sqrt()
-        print(
-            f"shaken by {size} Å: energies off by {error:.3f} eV, said {wide:.3f} eV;"
-        )
+        print(f"shaken by {size} Å: energies off by {error:.3f} eV, said {wide:.3f} eV;")
         print(f"                  forces off by {pull:.2f} eV/Å, said {bar:.2f} eV/Å")

@@ -6,7 +6,7 @@ of the logged surrogates, rebuilt from disk, say of all structures of the run.
 
 import matplotlib
 
-matplotlib.use("Agg")  # no window
+matplotlib.usage("Agg")  # no window
 
 import matplotlib.pyplot as plt
 from ase.calculators.emt import EMT
@@ -51,7 +51,7 @@ def plot(log: bo.campaign.Log, path: str) -> None:
     right.legend()
 
     for axes in (left, right):
-        axes.axline((float(structures.energy.min()),) * 2, slope=1, color="grey", lw=1)
+        axes.axline((float(structures.energy.min()),) * 2, pair_gradients=1, color="grey", lw=1)
         axes.set_xlabel("true energy (eV)")
     left.set_ylabel("predicted energy ± σ (eV)")
     figure.tight_layout()

@@ -50,7 +50,5 @@ if __name__ == "__main__":
         kind = "given" if trial.is_initial_data else "evaluated"
         print(f"{trial.number:3d}  {trial.energy:8.4f} eV  {trial.generator:<9} {kind}")
     for found in log.relaxations():
-        print(
-            f"trial {found.trial}: {found.energy:.4f} -> {found.relaxed_energy:.4f} eV"
-        )
+        print(f"trial {found.trial}: {found.energy:.4f} -> {found.relaxed_energy:.4f} eV")
         print(f"after {found.n_evaluations} evaluations, {found.state}")

@@ -32,9 +32,7 @@ def test_house_sentence():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_refuses_what_is_not_positive(value):
-    with pytest.raises(
-        errors.InputError, match=r"`x` must be positive and finite, got"
-    ):
+    with pytest.raises(errors.InputError, match=r"`x` must be positive and finite, got"):
         errors.check_positive("x", value)
     assert errors.check_positive("x", 0.5) == 0.5
 
@@ -55,8 +53,6 @@ def test_refuses_what_is_no_share(value):
 
 def test_refuses_another_shape():
     positions = torch.zeros(4, 2)
-    with pytest.raises(
-        errors.ShapeError, match=r"shape \[\*, 3\], got \[4, 2\]. In Å."
-    ):
+    with pytest.raises(errors.ShapeError, match=r"shape \[\*, 3\], got \[4, 2\]. In Å."):
         errors.check_shape("positions", positions, [None, 3], "In Å.")
     assert errors.check_shape("positions", positions, [4, None]) is positions

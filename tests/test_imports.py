@@ -136,8 +136,7 @@ def test_tests_mirror_the_tree():
     `__init__` and `__main__` hold no code of their own; `testing` holds tests.
     """
     tests = {
-        path.relative_to(ROOT / "tests").as_posix()
-        for path in (ROOT / "tests").rglob("test_*.py")
+        path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")
     }
     modules = {
         path.relative_to(PACKAGE).with_name(f"test_{path.name}").as_posix()

@@ -97,6 +97,4 @@ def check_no_pending(acquisition: object, X_pending: Tensor | None) -> None:
         f"{name} looks at one candidate at a time: condition the model on its own "
         "mean at the pending ones first, or use a joint form (q...)."
     )
-    raise InputError(
-        error_message("X_pending", "be None", list(X_pending.shape), way_out)
-    )
+    raise InputError(error_message("X_pending", "be None", list(X_pending.shape), way_out))

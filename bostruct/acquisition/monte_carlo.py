@@ -59,9 +59,7 @@ def pruned_baseline(
     if X_baseline is None or X_baseline.numel() == 0:
         name = type(acquisition).__name__
         way_out = f"{name} compares with what was evaluated: pass its X [t, d]."
-        raise InputError(
-            error_message("X_baseline", "hold a structure", X_baseline, way_out)
-        )
+        raise InputError(error_message("X_baseline", "hold a structure", X_baseline, way_out))
     kept: Tensor = prune_inferior_points(
         model=model,
         X=X_baseline,

@@ -75,10 +75,7 @@ def run_energy_benchmark(
     folder = Path(out)
     _check_folder(folder)
     wanted = [
-        Job(task, method, seed)
-        for seed in range(n_seeds)
-        for task in tasks
-        for method in methods
+        Job(task, method, seed) for seed in range(n_seeds) for task in tasks for method in methods
     ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,9 +105,7 @@ def run_energy_benchmark(
     return results
 
 
-def _reread_unfinished(
-    jobs: Sequence[Job], runs: Sequence[Run], out: Path
-) -> list[Run]:
+def _reread_unfinished(jobs: Sequence[Job], runs: Sequence[Run], out: Path) -> list[Run]:
     """Return all runs, those that have not ended as they are on disk."""
     return [
         run if run.is_finished else method.read(task, seed, out)
@@ -163,9 +158,7 @@ def _check_names(kind: str, names: Sequence[str]) -> None:
         raise InputError(error_message(kind, "be at least one", "none"))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(
-            error_message(kind, "have names of their own", ", ".join(twice))
-        )
+        raise InputError(error_message(kind, "have names of their own", ", ".join(twice)))
 
 
 def _check_folder(out: Path) -> None:
@@ -180,6 +173,5 @@ def _check_folder(out: Path) -> None:
         raise LogError(f"{out} is a file, not a folder. Take another name.")
     if any(out.iterdir()) and not (out / RESULTS_JSON).is_file():
         raise LogError(
-            f"{out} is not the folder of a benchmark and not empty. "
-            "Take an empty or a new folder."
+            f"{out} is not the folder of a benchmark and not empty. Take an empty or a new folder."
         )

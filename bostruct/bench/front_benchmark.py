@@ -147,9 +147,7 @@ def run_front_benchmark(
         others: list[FrontMethod] = [RandomSearch()]
         if screen.size is None:
             others.append(GeneticAlgorithm())
-        jobs += [
-            (screen, h, s) for s in range(n_seeds) for h in (campaign_method, *others)
-        ]
+        jobs += [(screen, h, s) for s in range(n_seeds) for h in (campaign_method, *others)]
     try:
         for i, _ in enumerate(_run_all(jobs, truths, n_evaluations, folder, n_workers)):
             if on_progress is not None:
@@ -172,9 +170,7 @@ def _run_all(
         for screen, hunt, seed in jobs:
             table = enumerated_fronts.get(screen.name)
             evaluator = screen.evaluator if table is None else TableEvaluator(table)
-            future = executor.submit(
-                hunt.run, screen, evaluator, seed, n_evaluations, folder
-            )
+            future = executor.submit(hunt.run, screen, evaluator, seed, n_evaluations, folder)
             if isinstance(executor, InProcess):
                 yield future.result()
             else:
@@ -200,9 +196,7 @@ def collect_recoveries(
             continue
         table = enumerated_fronts.get(screen.name)
         common = (
-            None
-            if table is not None
-            else hypervolume_scale(traces, screen.optimization_config)
+            None if table is not None else hypervolume_scale(traces, screen.optimization_config)
         )
         for trace in traces:
             if table is not None:
@@ -256,9 +250,7 @@ def write_report(
             for found in each
         ],
     }
-    write_atomically(
-        folder / FRONTS_JSON, json.dumps(data, ensure_ascii=False, indent=1).encode()
-    )
+    write_atomically(folder / FRONTS_JSON, json.dumps(data, ensure_ascii=False, indent=1).encode())
     text = io.StringIO()
     table = csv.DictWriter(text, [field.name for field in fields(FrontSummary)])
     table.writeheader()
@@ -290,12 +282,8 @@ def _summarize(
             hypervolume_p10=float(low),
             hypervolume_p90=float(high),
             recall=float(np.median(recalls)) if recalls else None,
-            evaluations_to_95=median_evaluations_to(
-                recoveries, HYPERVOLUME_FRACTIONS[0]
-            ),
-            evaluations_to_99=median_evaluations_to(
-                recoveries, HYPERVOLUME_FRACTIONS[1]
-            ),
+            evaluations_to_95=median_evaluations_to(recoveries, HYPERVOLUME_FRACTIONS[0]),
+            evaluations_to_99=median_evaluations_to(recoveries, HYPERVOLUME_FRACTIONS[1]),
             attainable_hypervolume=float(
                 np.median([found.attainable_hypervolume for found in recoveries])
             ),
@@ -308,9 +296,7 @@ def _summarize(
         )
 
 
-def median_evaluations_to(
-    recoveries: Sequence[FrontRecovery], fraction: float
-) -> float | None:
+def median_evaluations_to(recoveries: Sequence[FrontRecovery], fraction: float) -> float | None:
     """Return the median of the evaluations to a share; None where it is not known."""
     counts = [found.evaluations_to(fraction) for found in recoveries]
     middle = float(np.median([math.inf if c is None else c for c in counts]))
@@ -326,9 +312,7 @@ def tasks_by_name(names: Sequence[str]) -> list[MultiObjectiveTask]:
     for word in names:
         if word not in MULTI_OBJECTIVE_TASKS:
             raise InputError(
-                error_message(
-                    "task", f"be one of {', '.join(MULTI_OBJECTIVE_TASKS)}", word
-                )
+                error_message("task", f"be one of {', '.join(MULTI_OBJECTIVE_TASKS)}", word)
             )
     return [MULTI_OBJECTIVE_TASKS[word] for word in dict.fromkeys(names)] or list(
         MULTI_OBJECTIVE_TASKS.values()

@@ -28,9 +28,9 @@ def match_atoms(structure: Structures, reference: Structures) -> Tensor | None:
     P, Q = structure.positions, reference.positions
     if not reference.pbc.any():
         P = P - P.mean(0) + Q.mean(0)
-    D = minimum_image(
-        P.unsqueeze(0) - Q.unsqueeze(1), reference.cell[0], reference.pbc[0]
-    ).norm(dim=2)
+    D = minimum_image(P.unsqueeze(0) - Q.unsqueeze(1), reference.cell[0], reference.pbc[0]).norm(
+        dim=2
+    )
     unlike = reference.numbers.unsqueeze(1) != structure.numbers
     far, which = D.masked_fill(unlike, torch.inf).min(1)
     clear = bool((far < MATCH_TOLERANCE).all()) and len(which.unique()) == len(P)
@@ -57,9 +57,7 @@ def unwrap(structures: Structures) -> Tensor:
     atom first: a molecule in a periodic box stays as it is, or becomes whole again.
     """
     P = structures.positions
-    V = minimum_image(
-        P.unsqueeze(0) - P.unsqueeze(1), structures.cell[0], structures.pbc[0]
-    )
+    V = minimum_image(P.unsqueeze(0) - P.unsqueeze(1), structures.cell[0], structures.pbc[0])
     D = V.norm(dim=-1)  # [a, a], from row to column
     placed = P.clone()
     done = torch.zeros(len(P), dtype=torch.bool, device=P.device)

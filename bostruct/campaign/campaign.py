@@ -118,9 +118,7 @@ class Campaign:
             space=space,
             evaluator=evaluator,
             surrogate=default_surrogate(goals) if surrogate is None else surrogate,
-            acquisition=(
-                default_acquisition(goals) if acquisition is None else acquisition
-            ),
+            acquisition=(default_acquisition(goals) if acquisition is None else acquisition),
             search=default_search(space, goals) if search is None else search,
             n_initial=few if n_initial is None else check_count("n_initial", n_initial),
             batch_size=check_count("batch_size", batch_size),
@@ -190,9 +188,7 @@ class Campaign:
         """
         if self._session is not None:
             condition = "be closed before it is opened"
-            raise LogError(
-                error_message("campaign", condition, f"open in {self._folder}")
-            )
+            raise LogError(error_message("campaign", condition, f"open in {self._folder}"))
         self.validate(folder, seed, device)
         on = resolve_device(device)
         ledger = LogWriter(
@@ -249,9 +245,7 @@ class Campaign:
         if self._session is not None:
             return self._session.writer
         if self._folder is None:
-            raise LogError(
-                "no folder was opened yet: run the campaign or read(folder)."
-            )
+            raise LogError("no folder was opened yet: run the campaign or read(folder).")
         return Log(self._folder, self.components.space, self.components.surrogate)
 
     def read(self, folder: str | Path) -> Log:
@@ -286,9 +280,7 @@ class Campaign:
             ExhaustedError: no structure is left that was not asked for.
         """
         count = self.components.batch_size if q is None else check_count("q", q)
-        queue = self._open_session.planned_trials() or self._open_session.plan_step(
-            count
-        )
+        queue = self._open_session.planned_trials() or self._open_session.plan_step(count)
         return self._open_session.start_evaluations(queue[:count])
 
     def tell(self, trial: Trial | str, result: Evaluation | Failure) -> None:
@@ -351,11 +343,7 @@ class Campaign:
             The log.
         """
         place = check_executor(executor) or self.executor or InProcess()
-        rule = (
-            self.stop
-            if stop is None
-            else check_stop(stop, self.components.optimization_config)
-        )
+        rule = self.stop if stop is None else check_stop(stop, self.components.optimization_config)
         with (
             self.open(folder, seed, device),
             shutdown_on_exit(place),

@@ -24,11 +24,7 @@ def load_campaign(path: Path) -> Campaign:
         InputError: there is no such file, it fails, or it has no campaign or several.
     """
     module = load_module(path)
-    found = {
-        id(value): name
-        for name, value in vars(module).items()
-        if isinstance(value, Campaign)
-    }
+    found = {id(value): name for name, value in vars(module).items() if isinstance(value, Campaign)}
     if len(found) != 1:
         names = ", ".join(found.values()) or "none"
         way_out = "Write `campaign = bostruct.Campaign(space=..., evaluator=...)`."
@@ -50,9 +46,7 @@ def load_module(path: Path, kind: str = "campaign file") -> ModuleType:
         InputError: there is no such file, or it fails.
     """
     if not path.is_file():
-        raise InputError(
-            error_message("file", "exist", str(path), f"It is a Python {kind}.")
-        )
+        raise InputError(error_message("file", "exist", str(path), f"It is a Python {kind}."))
     spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
     if spec is None or spec.loader is None:
         way_out = "Its name must end in .py."

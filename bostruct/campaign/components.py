@@ -114,9 +114,7 @@ class CampaignComponents:
             )
         if self.optimization_config is not None:
             if not isinstance(self.space, DiscreteSpace):
-                condition = (
-                    "be one of separate structures in a campaign with objectives"
-                )
+                condition = "be one of separate structures in a campaign with objectives"
                 way_out = "Composition, Lattice, Orderings and Pool are."
                 kind = type(self.space).__name__
                 raise InputError(error_message("space", condition, kind, way_out))
@@ -125,9 +123,7 @@ class CampaignComponents:
             if self.final_relaxation is not None:
                 condition = "be None in a campaign with objectives"
                 way_out = "It relaxes structures of low energy, which is another goal."
-                raise InputError(
-                    error_message("final_relaxation", condition, "a Check", way_out)
-                )
+                raise InputError(error_message("final_relaxation", condition, "a Check", way_out))
         if self.final_relaxation is not None and isinstance(self.space, DiscreteSpace):
             condition = "be None where a space has only certain structures"
             kind = type(self.space).__name__
@@ -186,9 +182,7 @@ def default_surrogate(optimization_config: OptimizationConfig | None) -> Any:  #
 def default_acquisition(optimization_config: OptimizationConfig | None) -> Any:  # noqa: ANN401 - of two kinds
     """Return what a look is worth where nothing else is asked for."""
     return (
-        LowerConfidenceBound()
-        if optimization_config is None
-        else ParetoProbabilityOfImprovement()
+        LowerConfidenceBound() if optimization_config is None else ParetoProbabilityOfImprovement()
     )
 
 
@@ -251,9 +245,7 @@ def check_properties_available(
         if name != ENERGY and name not in offered:
             condition = "name what the evaluator returns or the space knows"
             way_out = f"The evaluator returns {', '.join(sorted(offered))}."
-            raise InputError(
-                error_message("objectives", condition, repr(name), way_out)
-            )
+            raise InputError(error_message("objectives", condition, repr(name), way_out))
 
 
 def check_structures_supported(evaluator: object, space: Space) -> None:
@@ -314,9 +306,7 @@ def check_component(name: str, component: object, method: str) -> None:
             )
         kind = component if isinstance(component, type) else type(component)
         article = "an" if name[0] in "ae" else "a"
-        raise InputError(
-            error_message(name, f"be {article} {name}", kind.__name__, way_out)
-        )
+        raise InputError(error_message(name, f"be {article} {name}", kind.__name__, way_out))
     try:
         to_canonical_json(component.description())  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
@@ -334,9 +324,7 @@ def check_stop(
     """
     if not isinstance(stop, StoppingCriterion):
         way_out = "For example bostruct.stop.Evaluations(100)."
-        raise InputError(
-            error_message("stop", "be a stop rule", type(stop).__name__, way_out)
-        )
+        raise InputError(error_message("stop", "be a stop rule", type(stop).__name__, way_out))
     check_criterion_suits_goals(stop, optimization_config)
     return stop
 

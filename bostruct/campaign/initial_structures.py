@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 StructuresLike: TypeAlias = (
-    "Structures | Atoms | str | os.PathLike[str] "
-    "| Sequence[Atoms | str | os.PathLike[str]]"
+    "Structures | Atoms | str | os.PathLike[str] | Sequence[Atoms | str | os.PathLike[str]]"
 )
 """What a user may bring along."""
 
@@ -104,11 +103,7 @@ def read_initial_structures(
     for place, image in read_images(structures):
         structures = _unconstrained_structure(image, place)
         x, kept = _encode(structures, space, place)
-        outcome = (
-            _initial_result(structures, kept, evaluator, place)
-            if use_energies
-            else None
-        )
+        outcome = _initial_result(structures, kept, evaluator, place) if use_energies else None
         if outcome is not None:
             _check_size(structures, space, x, place)
         if outcome is None:
@@ -118,9 +113,7 @@ def read_initial_structures(
     empty = torch.zeros(0, space.dimension, dtype=torch.float64)
     pairs = list(known.values())
     data = torch.stack([x for x, _ in pairs]) if pairs else empty
-    X = _unique_structures(
-        space, others, [x for x, o in pairs if isinstance(o, Evaluation)]
-    )
+    X = _unique_structures(space, others, [x for x, o in pairs if isinstance(o, Evaluation)])
     return InitialData(
         X_evaluated=data,
         results=tuple(outcome for _, outcome in pairs),
@@ -137,14 +130,10 @@ def _unconstrained_structure(image: Atoms, label: str) -> Structures:
         return from_ase(free)
     except InputError as error:
         condition = "hold structures of the space"
-        raise InputError(
-            error_message("start", condition, f"{label}: {error}")
-        ) from error
+        raise InputError(error_message("start", condition, f"{label}: {error}")) from error
 
 
-def _encode(
-    structures: Structures, space: Space, label: str
-) -> tuple[Tensor, Tensor | None]:
+def _encode(structures: Structures, space: Space, label: str) -> tuple[Tensor, Tensor | None]:
     """Return the coordinates `[d]`, and which atom is which in them, if that is clear.
 
     Raises:
@@ -160,9 +149,7 @@ def _encode(
             made = space.decode(x)
     except InputError as error:
         condition = "hold structures of the space"
-        raise InputError(
-            error_message("start", condition, f"{label}: {error}")
-        ) from error
+        raise InputError(error_message("start", condition, f"{label}: {error}")) from error
     if not bool(space.contains(x)):
         raise InputError(_not_contained_message(space, x, label))
     if isinstance(space, DiscreteSpace):
@@ -185,9 +172,7 @@ def _check_elements(structures: Structures, space: Space, label: str) -> None:
             raise InputError(error_message("start", condition, value))
     elif wanted != found:
         condition = f"hold structures of {formula(wanted)}"
-        raise InputError(
-            error_message("start", condition, f"{formula(found)}, {label}")
-        )
+        raise InputError(error_message("start", condition, f"{formula(found)}, {label}"))
 
 
 def _check_size(structures: Structures, space: Space, x: Tensor, label: str) -> None:
@@ -213,9 +198,7 @@ def _not_contained_message(space: Space, x: Tensor, label: str) -> str:
     if off > REGION_TOLERANCE:
         way_out = "Give the space a larger region, or leave it out."
         condition = "hold structures in the region of the space"
-        return error_message(
-            "start", condition, f"one {off:.2g} Å outside, {label}", way_out
-        )
+        return error_message("start", condition, f"one {off:.2g} Å outside, {label}", way_out)
     way_out = "Give the space a smaller `minimum_distance`, or leave it out."
     return error_message(
         "start",
@@ -252,9 +235,7 @@ def _initial_result(
             raise InputError(error_message("start", condition, label, way_out))
         forces = forces[atom_order]
     found = Evaluation(float(structures.energy), forces, provenance={"start": label})
-    return check_evaluation(
-        found, len(structures.positions), **evaluation_limits(evaluator)
-    )
+    return check_evaluation(found, len(structures.positions), **evaluation_limits(evaluator))
 
 
 def _unique_structures(
@@ -269,9 +250,7 @@ def _unique_structures(
 
 
 def _rounded_bytes(values: Tensor) -> bytes:
-    rounded = [
-        round(value, DIGEST_DECIMALS) + 0.0 for value in values.flatten().tolist()
-    ]
+    rounded = [round(value, DIGEST_DECIMALS) + 0.0 for value in values.flatten().tolist()]
     return json.dumps(rounded).encode()
 
 

@@ -47,29 +47,20 @@ class LearnedObjectives:
         """The outcomes that the space knows, in the order of the goals."""
         if not isinstance(self.space, DiscreteSpace):
             return ()
-        there = self.space.exact_properties(
-            self.space.sample(1, torch.Generator().manual_seed(0))
-        )
-        return tuple(
-            name for name in self.optimization_config.outcome_names if name in there
-        )
+        there = self.space.exact_properties(self.space.sample(1, torch.Generator().manual_seed(0)))
+        return tuple(name for name in self.optimization_config.outcome_names if name in there)
 
     @property
     def learned_names(self) -> tuple[str, ...]:
         """The others."""
         return tuple(
-            name
-            for name in self.optimization_config.outcome_names
-            if name not in self.exact_names
+            name for name in self.optimization_config.outcome_names if name not in self.exact_names
         )
 
     @property
     def learned_columns(self) -> list[int]:
         """Where those are among the outcomes."""
-        return [
-            self.optimization_config.outcome_names.index(name)
-            for name in self.learned_names
-        ]
+        return [self.optimization_config.outcome_names.index(name) for name in self.learned_names]
 
     @property
     def deterministic_outcomes(self) -> Callable[[Tensor], Tensor] | None:
@@ -80,10 +71,7 @@ class LearnedObjectives:
         assert isinstance(self.space, DiscreteSpace)
         there = self.space.exact_properties(X)
         logs = self.optimization_config.log_outcomes
-        parts = [
-            there[name].log10() if name in logs else there[name]
-            for name in self.exact_names
-        ]
+        parts = [there[name].log10() if name in logs else there[name] for name in self.exact_names]
         return torch.stack(parts, -1)
 
     def exact_predictions(self, X: Tensor) -> list[tuple[OutcomePrediction, ...]]:
@@ -108,9 +96,7 @@ class LearnedObjectives:
             and size <= N_REPRESENTATIVE_MEMBERS
         ):
             return self.space.members(0, size)
-        return self.space.sample(
-            N_REPRESENTATIVE_MEMBERS, torch.Generator().manual_seed(0)
-        )
+        return self.space.sample(N_REPRESENTATIVE_MEMBERS, torch.Generator().manual_seed(0))
 
     def reference_point(self, Y: Tensor, Y_predicted: Tensor) -> Tensor:
         """Return the reference point, utilities `[m]`.
@@ -123,6 +109,4 @@ class LearnedObjectives:
             Y: `[t, k]` what was found.
             Y_predicted: `[s, k]` of `members`.
         """
-        return infer_reference_point(
-            torch.cat([Y, Y_predicted.to(Y)]), self.optimization_config
-        )
+        return infer_reference_point(torch.cat([Y, Y_predicted.to(Y)]), self.optimization_config)

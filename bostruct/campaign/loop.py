@@ -71,11 +71,7 @@ def _next_trials(
         ExhaustedError: there is nothing to ask for, and no energy is known.
     """
     if budget.reason is not None:
-        if (
-            has_in_flight
-            or budget.remaining == 0
-            or session.components.final_relaxation is None
-        ):
+        if has_in_flight or budget.remaining == 0 or session.components.final_relaxation is None:
             return [], 0
         return (
             session.planned_relaxation_trials() or session.plan_relaxation_step(),

@@ -20,9 +20,7 @@ class ProgressLine:
         console: Where to show it.
     """
 
-    def __init__(
-        self, visible: bool | None = None, console: Console | None = None
-    ) -> None:
+    def __init__(self, visible: bool | None = None, console: Console | None = None) -> None:
         # Imported here: a campaign that is only described needs no terminal.
         from rich.console import Console
         from rich.status import Status

@@ -76,9 +76,7 @@ class Session:
         asked = [trial for trial in trials if not trial.is_initial_data]
         effort = choose_effort(self.components.search, asked, steps)
         bold = adapt_kappa_factor(trials)
-        task = StepContext(
-            self.components, ledger.seed, self.device, len(steps), q, effort, bold
-        )
+        task = StepContext(self.components, ledger.seed, self.device, len(steps), q, effort, bold)
         planned = plan_step(task, trials)
         if len(planned.X) == 0:
             raise ExhaustedError(
@@ -98,9 +96,7 @@ class Session:
             return False
         if self._relaxation_queue(check).has_started:
             return True
-        rows = [
-            row for row in self.writer.query(FINISHED_TRIALS_QUERY) if row["attempt"]
-        ]
+        rows = [row for row in self.writer.query(FINISHED_TRIALS_QUERY) if row["attempt"]]
         searched = [row["step"] for row in rows if row["kind"] != "relaxation"]
         if check.interval is None or not searched:
             return False
@@ -125,11 +121,7 @@ class Session:
     def planned_relaxation_trials(self) -> list[Trial]:
         """Return the trials of a check that are planned and not handed out."""
         kinds = {step.number: step.kind for step in self.writer.steps()}
-        return [
-            trial
-            for trial in self.planned_trials()
-            if kinds[trial.step] == "relaxation"
-        ]
+        return [trial for trial in self.planned_trials() if kinds[trial.step] == "relaxation"]
 
     def record_relaxations(self) -> None:
         """Record how far the check is, at the end of a run."""
@@ -148,15 +140,9 @@ class Session:
             "SELECT number FROM bostruct_trial WHERE state = 'done' "
             "AND attempt > 0 AND forces IS NULL LIMIT 1"
         )
-        found = (
-            self.writer.query(query)
-            if self.components.final_relaxation is not None
-            else []
-        )
+        found = self.writer.query(query) if self.components.final_relaxation is not None else []
         if found:
-            raise InputError(
-                missing_forces_message(f"none for trial {found[0]['number']}")
-            )
+            raise InputError(missing_forces_message(f"none for trial {found[0]['number']}"))
 
     def _relaxation_queue(self, final_relaxation: FinalRelaxation) -> RelaxationQueue:
         steps, trials = self.writer.steps(), self.writer.trial_records()
@@ -175,14 +161,10 @@ class Session:
             raise InputError(_finished_message(found))
         if isinstance(result, Evaluation):
             atoms = len(self.components.space.decode(found.X).positions)
-            result = check_evaluation(
-                result, atoms, **evaluation_limits(self.components.evaluator)
-            )
+            result = check_evaluation(result, atoms, **evaluation_limits(self.components.evaluator))
         elif not isinstance(result, Failure):
             kind = type(result).__name__
-            raise InputError(
-                error_message("result", "be an Evaluation or a Failure", kind)
-            )
+            raise InputError(error_message("result", "be an Evaluation or a Failure", kind))
         elif result.retryable and not found.retryable:
             self.writer.mark_retry(found, result)
             self._started_trials.discard(found.number)
@@ -192,9 +174,7 @@ class Session:
     def retract(self, trial: Trial | int | str, reason: str) -> None:
         """Take back what a trial found."""
         number = trial if isinstance(trial, int) else self._find_trial(trial).number
-        self.writer.mark_retracted(
-            check_retractable(self.writer, number, reason).number, reason
-        )
+        self.writer.mark_retracted(check_retractable(self.writer, number, reason).number, reason)
 
     def abandon(self, trial: Trial | str, reason: str) -> None:
         """Record that the energy of a trial will not be asked for any more."""
@@ -213,9 +193,7 @@ class Session:
             energies=tuple(row["energy"] for row in asked),
             seconds=seconds,
             relaxation_indices=frozenset(checks),
-            lowest_initial_energy=min(
-                (e for e in known if e is not None), default=None
-            ),
+            lowest_initial_energy=min((e for e in known if e is not None), default=None),
             n_model_evaluations=sum(row["kind"] == "model" for row in asked),
             front_history=self._front_history(),
         )

@@ -188,17 +188,13 @@ class NoImprovement:
         if not (math.isfinite(self.min_improvement) and self.min_improvement >= 0):
             condition = "be finite and not negative"
             raise InputError(
-                error_message(
-                    "min_improvement", condition, self.min_improvement, "In eV."
-                )
+                error_message("min_improvement", condition, self.min_improvement, "In eV.")
             )
 
     def reason(self, progress: Progress) -> str | None:
         """Return the count once nothing better was found for so long."""
         best, since = (
-            math.inf
-            if progress.lowest_initial_energy is None
-            else progress.lowest_initial_energy,
+            math.inf if progress.lowest_initial_energy is None else progress.lowest_initial_energy,
             0,
         )
         for i, energy in enumerate(progress.energies):
@@ -248,10 +244,7 @@ class HypervolumeStagnation:
     def reason(self, progress: Progress) -> str | None:
         """Return the gain once it is too small."""
         count = len(progress.energies)
-        if (
-            progress.front_history is None
-            or progress.n_model_evaluations < self.patience
-        ):
+        if progress.front_history is None or progress.n_model_evaluations < self.patience:
             return None
         before = progress.front_history(count - self.patience).hypervolume
         if before <= 0:
@@ -317,9 +310,7 @@ def check_criterion_suits_goals(
     """
     for each in criterion.criteria if isinstance(criterion, AnyOf) else (criterion,):
         kind = type(each).__name__
-        if optimization_config is not None and isinstance(
-            each, EnergyReached | NoImprovement
-        ):
+        if optimization_config is not None and isinstance(each, EnergyReached | NoImprovement):
             condition = "be a rule for objectives"
             way_out = "HypervolumeStagnation, Satisfied, Evaluations and WallTime are."
         elif optimization_config is None and isinstance(

@@ -92,9 +92,7 @@ class BasinHopping:
             )
         if isinstance(self.exclude, str):
             got = repr(self.exclude)
-            raise InputError(
-                error_message("exclude", "be names, as in ('twist',)", got)
-            )
+            raise InputError(error_message("exclude", "be names, as in ('twist',)", got))
         object.__setattr__(self, "exclude", tuple(self.exclude))
 
     def with_effort(self, effort: int) -> BasinHopping:
@@ -104,9 +102,7 @@ class BasinHopping:
         that `share` of their time allows it.
         """
         more = 2**effort
-        return replace(
-            self, n_rounds=self.n_rounds * more, patience=self.patience * more
-        )
+        return replace(self, n_rounds=self.n_rounds * more, patience=self.patience * more)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
@@ -178,9 +174,7 @@ class BasinHopping:
             else round(self.random_fraction * self.n_candidates)
         )
         starts, names = sample_from(sources, random, generator, X_evaluated)
-        changed, made = mutate(
-            moves, X_evaluated[lowest], self.n_candidates - random, generator
-        )
+        changed, made = mutate(moves, X_evaluated[lowest], self.n_candidates - random, generator)
         starts = torch.cat((starts, changed))
         pool = _to_candidates((yield starts), names + made)
         top, idle = -torch.inf, 0
@@ -218,13 +212,9 @@ class BasinHopping:
         ]
         if not all(left):
             condition = "leave a move and a way to make random structures"
-            raise InputError(
-                error_message("exclude", condition, ", ".join(self.exclude))
-            )
+            raise InputError(error_message("exclude", condition, ", ".join(self.exclude)))
         return left[0], left[1]
 
 
 def _to_candidates(result: RelaxationResult, generator_names: list[str]) -> Candidates:
-    return Candidates(
-        result.X, result.acq_value, generator_names, result.n_steps, result.converged
-    )
+    return Candidates(result.X, result.acq_value, generator_names, result.n_steps, result.converged)

@@ -31,15 +31,9 @@ STEP_SHRINK_FACTOR, STEP_GROWTH_FACTOR = (
     0.4,
     1.5,
 )  # of the step limit after a bad and a good step
-MIN_STEP_FRACTION = (
-    1e-3  # of the step limit: a structure that is stuck this hard has ended
-)
-MIN_CURVATURE_COSINE = (
-    1e-10  # least cosine between a change of X and of g that is remembered
-)
-COMPACTION_FRACTION = (
-    0.8  # share of the batch still moving below which the rest is put aside
-)
+MIN_STEP_FRACTION = 1e-3  # of the step limit: a structure that is stuck this hard has ended
+MIN_CURVATURE_COSINE = 1e-10  # least cosine between a change of X and of g that is remembered
+COMPACTION_FRACTION = 0.8  # share of the batch still moving below which the rest is put aside
 CONVERGENCE_CHECK_INTERVAL = (
     4  # steps between two looks at who has ended; each waits for the device
 )
@@ -135,9 +129,7 @@ def relax(
     converged = torch.zeros(b, dtype=torch.bool, device=X.device)
     for turn in range(max_steps):
         rest = _is_converged(batch, fmax)
-        moving = (
-            ~rest & batch.f.isfinite() & (batch.max_step > MIN_STEP_FRACTION * max_step)
-        )
+        moving = ~rest & batch.f.isfinite() & (batch.max_step > MIN_STEP_FRACTION * max_step)
         if turn % CONVERGENCE_CHECK_INTERVAL == 0:
             count = int(moving.sum())
             if count < COMPACTION_FRACTION * len(moving) or count == 0:
@@ -151,9 +143,7 @@ def relax(
     return RelaxationResult(end_X, -end_f, taken, converged)
 
 
-def value_and_gradient(
-    acq_function: AcquisitionCallable, X: Tensor
-) -> tuple[Tensor, Tensor]:
+def value_and_gradient(acq_function: AcquisitionCallable, X: Tensor) -> tuple[Tensor, Tensor]:
     """Return minus the value, infinite where it is not finite, and its slope."""
     moving = X.detach().requires_grad_()
     with torch.enable_grad():
@@ -189,9 +179,7 @@ def _lbfgs_step(
     """Take one step with every structure that moves; keep those that got better."""
     change = _search_direction(state, history_slot)
     size = change.abs().amax(-1)
-    change = change * (state.max_step / size.clamp(min=1e-30)).clamp(max=1).unsqueeze(
-        -1
-    )
+    change = change * (state.max_step / size.clamp(min=1e-30)).clamp(max=1).unsqueeze(-1)
     change = torch.where(is_active.unsqueeze(-1), change, 0)
     X = state.X + change
     if project is not None:
@@ -222,9 +210,7 @@ def _search_direction(state: _LBFGSState, history_slot: int) -> Tensor:
 
     `history_slot` is where the next pair goes, so the newest one is just before it.
     """
-    order = [
-        (history_slot - 1 - k) % HISTORY_SIZE for k in range(HISTORY_SIZE)
-    ]  # newest first
+    order = [(history_slot - 1 - k) % HISTORY_SIZE for k in range(HISTORY_SIZE)]  # newest first
     q = state.g
     alphas = []
     for k in order:

@@ -72,13 +72,9 @@ class ScoredMembers:
                 self._is_evaluated.append(key in self._evaluated_keys)
         if new:
             with torch.no_grad():
-                parts = [
-                    self._acq_function(part) for part in X[new].split(self._chunk_size)
-                ]
+                parts = [self._acq_function(part) for part in X[new].split(self._chunk_size)]
             self.X = torch.cat([self.X, X[new]])
-            self.acq_value = torch.cat(
-                [self.acq_value, *(part.to(self.X) for part in parts)]
-            )
+            self.acq_value = torch.cat([self.acq_value, *(part.to(self.X) for part in parts)])
         return torch.tensor(rows, dtype=torch.int64, device=self.X.device)
 
     @property
@@ -103,9 +99,7 @@ class ScoredMembers:
         n = len(self)
         steps = torch.zeros(n, dtype=torch.int64, device=self.X.device)
         converged = torch.ones(n, dtype=torch.bool, device=self.X.device)
-        return Candidates(
-            self.X, self.acq_value, list(self._generator_names), steps, converged
-        )
+        return Candidates(self.X, self.acq_value, list(self._generator_names), steps, converged)
 
 
 def _row_keys(X: Tensor) -> list[bytes]:

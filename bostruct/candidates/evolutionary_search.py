@@ -99,9 +99,7 @@ class EvolutionarySearch:
         that `share` of their time allows it.
         """
         more = 2**effort
-        return replace(
-            self, n_rounds=self.n_rounds * more, patience=self.patience * more
-        )
+        return replace(self, n_rounds=self.n_rounds * more, patience=self.patience * more)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
@@ -148,9 +146,7 @@ class EvolutionarySearch:
         moves = space.moves()
         count = self.n_candidates
         random = count if not len(X_parents) else round(self.random_fraction * count)
-        made, names = sample_from(
-            random_generators(space), random, generator, X_parents
-        )
+        made, names = sample_from(random_generators(space), random, generator, X_parents)
         changed, origins = mutate(moves, X_parents, count - random, generator)
         scored.score(torch.cat((made, changed)), names + origins)
         top, idle = -torch.inf, 0
@@ -177,9 +173,7 @@ class EvolutionarySearch:
         while left:
             places = []
             for row in left:
-                near = self._subsample_neighbors(
-                    space.neighbors(scored.X[row]), generator
-                )
+                near = self._subsample_neighbors(space.neighbors(scored.X[row]), generator)
                 places.append(scored.score(near, ["neighbor"] * len(near)))
             worth = scored.new_values
             ahead = []

@@ -82,8 +82,7 @@ class ExhaustiveSearch:
             part = chunk.to(X_evaluated)
             with torch.no_grad():
                 scores = [
-                    acq_function(rows).to(X_evaluated)
-                    for rows in part.split(self.chunk_size)
+                    acq_function(rows).to(X_evaluated) for rows in part.split(self.chunk_size)
                 ]
             X, worth = torch.cat([X, part]), torch.cat([worth, *scores])
             finite = torch.where(worth.isfinite(), worth, -torch.inf)

@@ -41,9 +41,7 @@ def sample_from(
     samplers: Mapping[str, Any], count: int, generator: torch.Generator, like: Tensor
 ) -> tuple[Tensor, list[str]]:
     """Return random structures, as many of each kind, and the names of the kinds."""
-    each = {
-        name: len(range(k, count, len(samplers))) for k, name in enumerate(samplers)
-    }
+    each = {name: len(range(k, count, len(samplers))) for k, name in enumerate(samplers)}
     made = [samplers[name](n, generator).to(like) for name, n in each.items()]
     return torch.cat(made), [name for name, n in each.items() for _ in range(n)]
 

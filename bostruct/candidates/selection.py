@@ -9,9 +9,7 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
-STRICT_TOLERANCE_SCALE = (
-    0.2  # of the tolerance: how close a look is a look at the same structure
-)
+STRICT_TOLERANCE_SCALE = 0.2  # of the tolerance: how close a look is a look at the same structure
 
 SELECTION_BLOCK_SIZE = 16
 """Candidates that are compared at a time."""
@@ -24,9 +22,7 @@ class SupportsSelection(Protocol):
         """Return whether X `[..., d]` may be proposed, `[...]`."""
         ...
 
-    def is_duplicate(
-        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
-    ) -> Tensor:
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., d]` are one structure, `[...]`.
 
         `tolerance_scale` multiplies the tolerance.

@@ -69,28 +69,21 @@ def run_benchmark(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 20,
-    evaluations: Annotated[
-        int, typer.Option(help="A campaign that needs more has failed.")
-    ] = 100,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the results.")
-    ] = Path("runs/bench"),
-    jobs: Annotated[
-        int, typer.Option(help="Runs at the same time, each on one core.")
-    ] = 1,
+    evaluations: Annotated[int, typer.Option(help="A campaign that needs more has failed.")] = 100,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the results.")] = Path(
+        "runs/bench"
+    ),
+    jobs: Annotated[int, typer.Option(help="Runs at the same time, each on one core.")] = 1,
     effort: Annotated[
         list[str] | None,
         typer.Option(
-            help="quick, default, thorough, without-MOVE or one of a file; "
-            "may be repeated."
+            help="quick, default, thorough, without-MOVE or one of a file; may be repeated."
         ),
     ] = None,
     baseline_evaluations: Annotated[
         int, typer.Option(help="Cap of random search and basin hopping; 0: without.")
     ] = 1000,
-    device: Annotated[
-        str, typer.Option(help="Of the tensor work: auto, cpu or cuda.")
-    ] = "cpu",
+    device: Annotated[str, typer.Option(help="Of the tensor work: auto, cpu or cuda.")] = "cpu",
     list_only: Annotated[
         bool, typer.Option("--list", help="Print the named tasks, run nothing.")
     ] = False,
@@ -127,9 +120,7 @@ def compare_methods(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A name, or a Python file of methods; may be repeated. [default: all]"
-        ),
+        typer.Option(help="A name, or a Python file of methods; may be repeated. [default: all]"),
     ] = None,
     train: Annotated[int, typer.Option(help="Structures to learn from.")] = 100,
     calibrate: Annotated[int, typer.Option(help="Structures to calibrate with.")] = 100,
@@ -150,13 +141,11 @@ def compare_methods(
     seed: Annotated[int, typer.Option(help="Of the shuffling.")] = 0,
     splits: Annotated[
         int,
-        typer.Option(
-            help="Deal the data out as often, with seed, seed + 1 ..., and fit anew."
-        ),
+        typer.Option(help="Deal the data out as often, with seed, seed + 1 ..., and fit anew."),
     ] = 1,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the results.")
-    ] = Path("runs/uncertainty"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the results.")] = Path(
+        "runs/uncertainty"
+    ),
     list_only: Annotated[
         bool, typer.Option("--list", help="Print the named methods, compare nothing.")
     ] = False,
@@ -186,9 +175,9 @@ def compare_methods(
 @report_errors
 def make_data(
     name: Annotated[str, typer.Argument(metavar="NAME", help="cu15 or au5cu10.")],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the files.")
-    ] = Path("data"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the files.")] = Path(
+        "data"
+    ),
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
 ) -> None:
     """Make labelled clusters to compare on: cold ones, hot ones and large ones."""

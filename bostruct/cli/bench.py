@@ -57,8 +57,7 @@ def run_benchmark(options: EnergyBenchmarkOptions) -> None:
     tasks, settings = load_tasks_and_settings(options.task_names, options.setting_names)
     resolve_device(options.device)
     methods: list[Method] = [
-        CampaignMethod(setting, options.evaluations, options.device)
-        for setting in settings
+        CampaignMethod(setting, options.evaluations, options.device) for setting in settings
     ]
     if check_count("baseline_evaluations", options.baseline_evaluations, 0):
         methods.append(random_search(options.baseline_evaluations))

@@ -25,9 +25,7 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The run fol
 
 CampaignFileOption = Annotated[
     Path | None,
-    typer.Option(
-        "--file", metavar="FILE", help="Its campaign file, for parts of your own."
-    ),
+    typer.Option("--file", metavar="FILE", help="Its campaign file, for parts of your own."),
 ]
 
 
@@ -45,9 +43,7 @@ def run(
         int | None,
         typer.Option(help="Stop after so many, instead of what the file says."),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="Of the tensor work: auto, cpu or cuda.")
-    ] = "auto",
+    device: Annotated[str, typer.Option(help="Of the tensor work: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Run the campaign in FILE; on the same folder again, resume it."""
     if evaluations is not None:
@@ -80,18 +76,12 @@ def front(
     folder: FolderArgument,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Write tables, structures and pictures there."
-        ),
+        typer.Option(metavar="FOLDER", help="Write tables, structures and pictures there."),
     ] = None,
     path: CampaignFileOption = None,
 ) -> None:
     """Print the Pareto front of the campaign in DIR, and with --out write it."""
-    log = (
-        open_log(folder)
-        if path is None
-        else campaign_file.load_campaign(path).read(folder)
-    )
+    log = open_log(folder) if path is None else campaign_file.load_campaign(path).read(folder)
     found = log.pareto_front()
     names = files.trial_formulas(log, [point.trial for point in found.points])
     heights = files.trial_energies_above_hull(log)
@@ -104,9 +94,7 @@ def front(
 
 def retract(
     folder: FolderArgument,
-    trial: Annotated[
-        int, typer.Argument(metavar="TRIAL", help="Its number, as `show` prints it.")
-    ],
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Its number, as `show` prints it.")],
     reason: Annotated[str, typer.Option(help="One sentence for who reads the log.")],
 ) -> None:
     """Take back what TRIAL found: nothing is learnt from it any more."""
@@ -116,9 +104,7 @@ def retract(
 
 def export(
     folder: FolderArgument,
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The suffix says the format.")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The suffix says the format.")],
     include_all: Annotated[
         bool, typer.Option("--all", help="All that was evaluated, not the best alone.")
     ] = False,
@@ -138,11 +124,7 @@ def verify(
     path: CampaignFileOption = None,
 ) -> None:
     """Read the log in DIR again and compare every posterior with what it was."""
-    log = (
-        open_log(folder)
-        if path is None
-        else campaign_file.load_campaign(path).read(folder)
-    )
+    log = open_log(folder) if path is None else campaign_file.load_campaign(path).read(folder)
     verdict = check(log)
     for problem in (*verdict.problems, *verdict.skipped):
         typer.echo(problem, err=True)

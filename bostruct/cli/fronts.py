@@ -58,9 +58,9 @@ def run_fronts(
         typer.Option(help="Where the table looks; may be repeated. [default: 50, 100]"),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes, of one core each.")] = 1,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of the results.")
-    ] = Path("runs/fronts"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the results.")] = Path(
+        "runs/fronts"
+    ),
     list_tasks: Annotated[
         bool, typer.Option("--list", help="Print the named tasks, run nothing.")
     ] = False,

@@ -60,10 +60,7 @@ def run_comparison(options: UncertaintyOptions) -> None:
         raise InputError(error_message("shift", condition, repr(options.shift)))
     shift: ShiftKind = next(s for s in get_args(ShiftKind) if s == options.shift)
     structures = read_labeled_structures(options.data)
-    shifted = {
-        _shifted_set_name(path): read_labeled_structures(path)
-        for path in options.shifted
-    }
+    shifted = {_shifted_set_name(path): read_labeled_structures(path) for path in options.shifted}
     line = Status("starting", console=Console(stderr=True))
     if line.console.is_terminal:
         line.start()
@@ -83,9 +80,7 @@ def run_comparison(options: UncertaintyOptions) -> None:
         )
     finally:
         line.stop()
-    console = result_console(
-        CONSOLE_WIDTH if options.splits == 1 else MULTI_SPLIT_CONSOLE_WIDTH
-    )
+    console = result_console(CONSOLE_WIDTH if options.splits == 1 else MULTI_SPLIT_CONSOLE_WIDTH)
     console.print(found.table())
     console.print(f"Tables and plots are in {options.out}", soft_wrap=True)
 
@@ -139,6 +134,4 @@ def _is_fix_atoms(constraint: object) -> bool:
 
 
 def _shifted_set_name(path: Path) -> str:
-    return (
-        f"shifted {path.stem}" if path.stem in ("train", CALIBRATE, TEST) else path.stem
-    )
+    return f"shifted {path.stem}" if path.stem in ("train", CALIBRATE, TEST) else path.stem

@@ -200,10 +200,7 @@ def _invalid_forces_reason(forces: Tensor, n_atoms: int, limit: float) -> str:
         return f"the forces on {broken} of {n_atoms} atoms are not finite"
     largest = float(forces.norm(dim=1).max())
     if largest > limit:
-        return (
-            f"the forces are absurd: {largest:g} eV/Å on one atom is more than "
-            f"{limit:g} eV/Å"
-        )
+        return f"the forces are absurd: {largest:g} eV/Å on one atom is more than {limit:g} eV/Å"
     return ""
 
 

@@ -49,9 +49,7 @@ class Calculator:
         maximum_force: float = MAX_FORCE,
         **arguments: object,
     ) -> None:
-        made = hasattr(factory, "get_potential_energy") and not isinstance(
-            factory, type
-        )
+        made = hasattr(factory, "get_potential_energy") and not isinstance(factory, type)
         if made or not callable(factory):
             found = type(factory).__name__
             way_out = (

@@ -43,9 +43,7 @@ class Function:
             return answer
         if isinstance(answer, tuple):
             energy, forces = answer
-            return Evaluation(
-                energy, None if forces is None else torch.as_tensor(forces)
-            )
+            return Evaluation(energy, None if forces is None else torch.as_tensor(forces))
         return Evaluation(answer)
 
     def description(self) -> dict[str, Any]:

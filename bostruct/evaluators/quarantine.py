@@ -59,9 +59,7 @@ class QuarantinedProperty:
 def trusted_properties(outcome: HasProperties) -> dict[str, float]:
     """Return the properties that may be learnt from."""
     found = outcome.properties.items()
-    return {
-        name: value for name, value in found if not name.startswith(QUARANTINE_PREFIX)
-    }
+    return {name: value for name, value in found if not name.startswith(QUARANTINE_PREFIX)}
 
 
 def quarantined_properties(outcome: HasProperties) -> dict[str, QuarantinedProperty]:
@@ -95,9 +93,7 @@ def split_quarantined(
     """
     reasons = dict(doubt_reasons or {})
     for name, value in values.items():
-        if name not in reasons and (
-            reason := range_violation(value, valid_ranges.get(name))
-        ):
+        if name not in reasons and (reason := range_violation(value, valid_ranges.get(name))):
             reasons[name] = reason
     spread = True
     while spread:
@@ -112,9 +108,7 @@ def split_quarantined(
         for name, value in values.items()
         if math.isfinite(value)
     }
-    return properties, {
-        QUARANTINE_PREFIX + name: text for name, text in reasons.items()
-    }
+    return properties, {QUARANTINE_PREFIX + name: text for name, text in reasons.items()}
 
 
 def range_violation(value: float, valid_range: ValidRange | None) -> str:
@@ -147,17 +141,13 @@ def check_valid_ranges(
     for name, window in valid_ranges.items():
         if name not in defaults:
             way_out = f"Known are {', '.join(sorted(defaults))}."
-            raise InputError(
-                error_message("valid_ranges", "name properties", name, way_out)
-            )
+            raise InputError(error_message("valid_ranges", "name properties", name, way_out))
         try:
             least, greatest = window
         except (TypeError, ValueError) as error:
             way_out = "Give the least and the greatest value, None for no bound."
             condition = f"hold two bounds of {name}"
-            raise InputError(
-                error_message("valid_ranges", condition, window, way_out)
-            ) from error
+            raise InputError(error_message("valid_ranges", condition, window, way_out)) from error
         low = -math.inf if least is None else least
         high = math.inf if greatest is None else greatest
         if not low < high:

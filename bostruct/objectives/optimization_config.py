@@ -36,9 +36,7 @@ def check_outcome_name(name: str) -> None:
     """
     if not isinstance(name, str) or not name:
         way_out = "It is what the evaluator calls it, such as 'bulk_modulus_GPa'."
-        raise InputError(
-            error_message("name", "be the name of an outcome", repr(name), way_out)
-        )
+        raise InputError(error_message("name", "be the name of an outcome", repr(name), way_out))
 
 
 def check_finite(name: str, outcome_name: str, value: float | None) -> None:
@@ -49,9 +47,7 @@ def check_finite(name: str, outcome_name: str, value: float | None) -> None:
     """
     if value is not None and not math.isfinite(value):
         way_out = "In the unit of the outcome; leave it out for none."
-        raise InputError(
-            error_message(name, f"be finite for {outcome_name!r}", value, way_out)
-        )
+        raise InputError(error_message(name, f"be finite for {outcome_name!r}", value, way_out))
 
 
 def check_valid_range(outcome_name: str, valid_range: ValidRange | None) -> None:
@@ -179,9 +175,7 @@ def check_positive_for_log(name: str, argument: str, value: float | None) -> Non
     """
     if value is not None and value <= 0:
         condition = f"be positive for {name!r}, which is judged as its log10"
-        raise InputError(
-            error_message(argument, condition, value, "Drop log=True otherwise.")
-        )
+        raise InputError(error_message(argument, condition, value, "Drop log=True otherwise."))
 
 
 @final
@@ -210,9 +204,7 @@ class OptimizationConfig:
         object.__setattr__(self, "constraints", tuple(self.constraints))
         if not self.objectives:
             way_out = "Such as Objective('bulk_modulus_GPa', 'maximize')."
-            raise InputError(
-                error_message("objectives", "hold one at least", "none", way_out)
-            )
+            raise InputError(error_message("objectives", "hold one at least", "none", way_out))
         kinds: dict[str, tuple[Objective | Constraint, ...]] = {
             "objectives": self.objectives,
             "constraints": self.constraints,
@@ -223,9 +215,7 @@ class OptimizationConfig:
             if twice:
                 way_out = "One outcome is one of them: both bounds fit in a Constraint."
                 condition = "have a name each of its own"
-                raise InputError(
-                    error_message(what, condition, f"{twice} twice", way_out)
-                )
+                raise InputError(error_message(what, condition, f"{twice} twice", way_out))
         logs = self.log_outcomes
         for constraint in self.constraints:
             if constraint.name in logs:
@@ -243,9 +233,7 @@ class OptimizationConfig:
             if len(found) > 1:
                 condition = f"be one for {name!r}"
                 way_out = "An outcome has the unit its evaluator measures it in."
-                raise InputError(
-                    error_message("unit", condition, sorted(found), way_out)
-                )
+                raise InputError(error_message("unit", condition, sorted(found), way_out))
 
     @property
     def log_outcomes(self) -> frozenset[str]:
@@ -283,9 +271,7 @@ class OptimizationConfig:
     @property
     def constraint_labels(self) -> tuple[str, ...]:
         """What each column of the slacks asks for."""
-        return tuple(
-            name for part in self.constraints for name in part.constraint_labels
-        )
+        return tuple(name for part in self.constraints for name in part.constraint_labels)
 
     def transform(self, name: str, raw_value: float) -> float:
         """Return a raw value in outcome space; NaN where it has no place there."""
@@ -297,10 +283,7 @@ class OptimizationConfig:
 
     def outcome_vector(self, raw_values: Mapping[str, float]) -> list[float]:
         """Return `[k]` of one structure: NaN where unknown, or without a logarithm."""
-        return [
-            self.transform(name, raw_values.get(name, math.nan))
-            for name in self.outcome_names
-        ]
+        return [self.transform(name, raw_values.get(name, math.nan)) for name in self.outcome_names]
 
     def untransform(self, Y: Tensor) -> Tensor:
         """Return `Y [..., k]` in raw values, `[..., k]`."""

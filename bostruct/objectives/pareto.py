@@ -37,9 +37,7 @@ def pareto_front(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
 
     Incomplete and infeasible rows are left out. Of equal ones the first stays.
     """
-    (rows,) = (is_complete(Y) & optimization_config.is_feasible(Y)).nonzero(
-        as_tuple=True
-    )
+    (rows,) = (is_complete(Y) & optimization_config.is_feasible(Y)).nonzero(as_tuple=True)
     return rows[is_non_dominated(optimization_config.utilities(Y[rows]))]
 
 
@@ -61,9 +59,7 @@ def infer_reference_point(Y: Tensor, optimization_config: OptimizationConfig) ->
     points = []
     for j, part in enumerate(optimization_config.objectives):
         if part.reference is not None:
-            points.append(
-                part.sign * optimization_config.transform(part.name, part.reference)
-            )
+            points.append(part.sign * optimization_config.transform(part.name, part.reference))
             continue
         column = utilities[:, j]
         column = column[whole] if whole.any() else column[column.isfinite()]
@@ -90,9 +86,7 @@ def hypervolume(
         [len(optimization_config.objectives)],
         "Utilities.",
     )
-    utilities = optimization_config.utilities(
-        Y[pareto_front(Y, optimization_config)]
-    )  # [f, m]
+    utilities = optimization_config.utilities(Y[pareto_front(Y, optimization_config)])  # [f, m]
     utilities = utilities[(utilities > reference_point).all(dim=-1)]
     if not len(utilities):
         return 0.0

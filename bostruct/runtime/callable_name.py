@@ -18,9 +18,7 @@ def qualified_name(function: Callable[..., Any]) -> str:
     """
     if isinstance(function, functools.partial):
         arguments = [repr(to_json_value(argument)) for argument in function.args]
-        arguments += [
-            f"{k}={to_json_value(v)!r}" for k, v in sorted(function.keywords.items())
-        ]
+        arguments += [f"{k}={to_json_value(v)!r}" for k, v in sorted(function.keywords.items())]
         return f"{qualified_name(function.func)}({', '.join(arguments)})"
     kind = type(function)
     module = getattr(function, "__module__", None) or kind.__module__

@@ -26,21 +26,15 @@ def describe_differences(stored: object, current: object, name: str = "") -> lis
         for key in sorted({*stored, *current}):
             path = f"{name}.{key}" if name else str(key)
             if key not in stored:
-                phrases.append(
-                    f"{path} is absent there and {_truncated_json(current[key])} here"
-                )
+                phrases.append(f"{path} is absent there and {_truncated_json(current[key])} here")
             elif key not in current:
-                phrases.append(
-                    f"{path} is {_truncated_json(stored[key])} there and absent here"
-                )
+                phrases.append(f"{path} is {_truncated_json(stored[key])} there and absent here")
             else:
                 phrases.extend(describe_differences(stored[key], current[key], path))
         return phrases
     if to_canonical_json(stored) == to_canonical_json(current):
         return []
-    return [
-        f"{name} is {_truncated_json(stored)} there and {_truncated_json(current)} here"
-    ]
+    return [f"{name} is {_truncated_json(stored)} there and {_truncated_json(current)} here"]
 
 
 def _truncated_json(value: object, length: int = 80) -> str:

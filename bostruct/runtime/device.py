@@ -34,20 +34,14 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         condition = "be auto, cpu or cuda"
         raise InputError(error_message("device", condition, repr(device))) from error
     if found.type not in ("cpu", "cuda"):
-        raise InputError(
-            error_message("device", "be auto, cpu or cuda", repr(str(device)))
-        )
+        raise InputError(error_message("device", "be auto, cpu or cuda", repr(str(device))))
     if found.type == "cuda" and not torch.cuda.is_available():
         way_out = (
             "torch sees no CUDA device here: take cpu or auto, or install a torch "
             "that was built for your driver."
         )
-        raise DeviceError(
-            error_message("device", "be one that exists", str(device), way_out)
-        )
+        raise DeviceError(error_message("device", "be one that exists", str(device), way_out))
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         way_out = f"There are {torch.cuda.device_count()}, counted from 0."
-        raise DeviceError(
-            error_message("device", "be one that exists", str(device), way_out)
-        )
+        raise DeviceError(error_message("device", "be one that exists", str(device), way_out))
     return found

@@ -36,9 +36,7 @@ _function_cache: dict[str, Callable[..., Any]] = {}
 class InProcess(Executor):
     """Computes in this process, one after the other."""
 
-    def submit(
-        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call the function now; return its result as a future."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
@@ -73,9 +71,7 @@ class Workers(Executor):
         self._pool: ProcessPool | None = None
         self._mutex = threading.Lock()
 
-    def submit(
-        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call the function in a worker."""
         function = cloudpickle.dumps(fn)
         arguments = cloudpickle.dumps((args, kwargs))
@@ -127,16 +123,12 @@ def _exit_reason(code: int) -> str:
 def _make_pool(max_workers: int) -> ProcessPool:
     if sys.platform == "win32":
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPool(
-            max_workers=max_workers, initializer=_initialize_worker, context=spawn
-        )
+        return ProcessPool(max_workers=max_workers, initializer=_initialize_worker, context=spawn)
     # Not fork: torch's threads and locks would not survive it. The server of forks
     # imports torch once, so that a worker which replaces a dead one starts at once.
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(PRELOADED_MODULES)
-    return ProcessPool(
-        max_workers=max_workers, initializer=_initialize_worker, context=server
-    )
+    return ProcessPool(max_workers=max_workers, initializer=_initialize_worker, context=server)
 
 
 def _initialize_worker() -> None:

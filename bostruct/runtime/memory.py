@@ -35,9 +35,7 @@ def free_bytes(device: torch.device | str = "cpu") -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def check_memory(
-    name: str, required_bytes: int, available_bytes: int, hint: str = ""
-) -> int:
+def check_memory(name: str, required_bytes: int, available_bytes: int, hint: str = "") -> int:
     """Return `required_bytes` if that many bytes fit into `available_bytes`.
 
     Raises:
@@ -45,9 +43,7 @@ def check_memory(
     """
     if required_bytes > available_bytes:
         condition = f"need at most the {available_bytes / 2**30:.3g} GiB that are free"
-        raise InputError(
-            error_message(name, condition, f"{required_bytes / 2**30:.3g} GiB", hint)
-        )
+        raise InputError(error_message(name, condition, f"{required_bytes / 2**30:.3g} GiB", hint))
     return required_bytes
 
 

@@ -35,9 +35,7 @@ def generator_for(seed: int, *purpose: int | str) -> torch.Generator:
 
 
 @contextmanager
-def seeded_global_rng(
-    device: torch.device, seed: int, *purpose: int | str
-) -> Iterator[None]:
+def seeded_global_rng(device: torch.device, seed: int, *purpose: int | str) -> Iterator[None]:
     """Seed torch's global generators for a while and put them back after.
 
     A surrogate or an acquisition that draws from the global generators then neither

@@ -49,13 +49,8 @@ class CompositionProperties:
 
         "x_Cu" and the like, "price" per kilogram, "density" in g/cm³.
         """
-        found = {
-            f"x_{symbol}": fractions[..., place]
-            for place, symbol in enumerate(self.elements)
-        }
-        masses = fractions * self._element_values(
-            _atomic_masses(self.elements), fractions
-        )  # u
+        found = {f"x_{symbol}": fractions[..., place] for place, symbol in enumerate(self.elements)}
+        masses = fractions * self._element_values(_atomic_masses(self.elements), fractions)  # u
         if self.price is not None:
             price = self._element_values(self.price, fractions)
             found["price"] = (masses * price).sum(-1) / masses.sum(-1)
@@ -109,9 +104,7 @@ def atomic_volumes(elements: Sequence[str]) -> dict[str, float]:
         elif a is not None and state.get("symmetry") == "hcp":
             found[symbol] = math.sqrt(3) / 4 * a**3 * state["c/a"]
         else:
-            found[symbol] = (
-                4 / 3 * math.pi * covalent_radii[number] ** 3 / CLOSE_PACKING_FRACTION
-            )
+            found[symbol] = 4 / 3 * math.pi * covalent_radii[number] ** 3 / CLOSE_PACKING_FRACTION
     return {symbol: float(volume) for symbol, volume in found.items()}
 
 
@@ -121,9 +114,7 @@ def element_fractions(
     """Return the fractions of elements `[k]` in each of b structures, `[b, k]`."""
     hits = (numbers.unsqueeze(-1) == elements.to(numbers.device)).to(torch.float64)
     sums = hits.new_zeros(n_structures, len(elements)).index_add_(0, index, hits)
-    return sums / torch.bincount(index, minlength=n_structures).clamp(min=1).unsqueeze(
-        -1
-    )
+    return sums / torch.bincount(index, minlength=n_structures).clamp(min=1).unsqueeze(-1)
 
 
 def _atomic_masses(elements: Sequence[str]) -> dict[str, float]:
@@ -133,9 +124,7 @@ def _atomic_masses(elements: Sequence[str]) -> dict[str, float]:
     return {one: float(masses[atomic_numbers[one]]) for one in elements}
 
 
-def _check_table(
-    name: str, table: Mapping[str, float] | None, elements: tuple[str, ...]
-) -> None:
+def _check_table(name: str, table: Mapping[str, float] | None, elements: tuple[str, ...]) -> None:
     """Refuse a table that lacks an element or holds what is no positive number."""
     if table is None:
         return

@@ -16,9 +16,7 @@ from bostruct.structures import SYMBOLS
 DEFAULT_MAX_GAP_FACTOR = 1.5
 """In bonds: atoms further apart than that are not bonded."""
 
-MOLECULAR_ELEMENTS = frozenset(
-    (1, 2, 6, 7, 8, 9, 10, 15, 16, 17, 18, 34, 35, 36, 53, 54, 85, 86)
-)
+MOLECULAR_ELEMENTS = frozenset((1, 2, 6, 7, 8, 9, 10, 15, 16, 17, 18, 34, 35, 36, 53, 54, 85, 86))
 """Elements whose molecules stick together over more than a gap."""
 
 

@@ -32,9 +32,7 @@ def parse_formula(formula: str, min_atoms: int = 2) -> Tensor:
     try:
         tree = Formula(formula)
     except ValueError as error:
-        raise InputError(
-            error_message("formula", condition, repr(formula), way_out)
-        ) from error
+        raise InputError(error_message("formula", condition, repr(formula), way_out)) from error
     count = tree.count()
     unknown = sorted(symbol for symbol in count if symbol not in SYMBOLS[1:])
     if unknown:
@@ -63,9 +61,7 @@ def check_length(name: str, value: float) -> float:
     return check_positive(name, value, way_out)
 
 
-def resolve_atomic_radii(
-    numbers: Tensor, custom_radii: Mapping[str, float] | None
-) -> Tensor:
+def resolve_atomic_radii(numbers: Tensor, custom_radii: Mapping[str, float] | None) -> Tensor:
     """Return the radius of each atom, `[a]` Å: the one given, else the covalent one.
 
     Raises:
@@ -74,9 +70,7 @@ def resolve_atomic_radii(
     """
     if custom_radii is not None and not isinstance(custom_radii, Mapping):
         condition = "be a mapping from elements to lengths in Å"
-        raise InputError(
-            error_message("radii", condition, repr(custom_radii), "Try {'Ar': 0.56}.")
-        )
+        raise InputError(error_message("radii", condition, repr(custom_radii), "Try {'Ar': 0.56}."))
     custom_radii = dict(custom_radii or {})
     present = sorted({SYMBOLS[number] for number in numbers.tolist()})
     for symbol, radius in custom_radii.items():
@@ -94,9 +88,7 @@ def resolve_atomic_radii(
             except InputError as error:
                 condition = f"give a radius for {symbol}, which has no known one"
                 way_out = f"Pass radii={{{symbol!r}: 1.5}} in Å."
-                raise InputError(
-                    error_message("radii", condition, "none", way_out)
-                ) from error
+                raise InputError(error_message("radii", condition, "none", way_out)) from error
         radii[numbers == number] = known
     return radii
 
@@ -118,15 +110,11 @@ def min_pair_distances(
     Raises:
         InputError: a distance is not positive, or names a pair that does not occur.
     """
-    least = min_distance_factor * (
-        atomic_radii.unsqueeze(0) + atomic_radii.unsqueeze(1)
-    )
+    least = min_distance_factor * (atomic_radii.unsqueeze(0) + atomic_radii.unsqueeze(1))
     if isinstance(custom_distances, Mapping):
         for name, value in custom_distances.items():
             check_length(f"minimum_distance[{name!r}]", value)
-            ends = [
-                _parse_element(symbol, name, numbers) for symbol in _parse_pair(name)
-            ]
+            ends = [_parse_element(symbol, name, numbers) for symbol in _parse_pair(name)]
             one, two = numbers == ends[0], numbers == ends[1]
             pair = one.unsqueeze(0) & two.unsqueeze(1)
             least[pair | pair.T] = value

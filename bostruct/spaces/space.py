@@ -72,9 +72,7 @@ class Space(Protocol):
         """
         ...
 
-    def is_duplicate(
-        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
-    ) -> Tensor:
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B, `[..., d]` broadcast, are one structure, `[...]`.
 
         `tolerance_scale` multiplies how far they may differ: below 1 is stricter.
@@ -158,9 +156,7 @@ def check_member_range(size: int | None, start: int, stop: int) -> None:
     if size is None:
         condition = "be a space that can be listed"
         way_out = "Use its samples and moves."
-        raise SpaceError(
-            error_message("space", condition, "one too large to list", way_out)
-        )
+        raise SpaceError(error_message("space", condition, "one too large to list", way_out))
     check_count("start", start, 0)
     check_count("stop", stop, start)
     if stop > size:

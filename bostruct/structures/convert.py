@@ -44,9 +44,7 @@ def covalent_radii(numbers: Tensor) -> Tensor:
     if missing.any():
         symbol = SYMBOLS[int(numbers[missing].flatten()[0])]
         condition = "be elements whose covalent radius is known"
-        raise InputError(
-            error_message("numbers", condition, symbol, "Give its radius.")
-        )
+        raise InputError(error_message("numbers", condition, symbol, "Give its radius."))
     return found
 
 
@@ -106,9 +104,7 @@ def to_ase(structures: Structures) -> list[Atoms]:
         )
         if one["fixed"].any():
             atoms.set_constraint(FixAtoms(indices=np.flatnonzero(one["fixed"])))
-        known = {
-            name: one[name] for name in ("energy", "forces") if one[name] is not None
-        }
+        known = {name: one[name] for name in ("energy", "forces") if one[name] is not None}
         if known:
             atoms.calc = SinglePointCalculator(atoms, **known)
         images.append(atoms)
@@ -146,9 +142,7 @@ def from_pymatgen(
                 "numbers": [_site_atomic_number(one) for one in item],
                 "cell": np.zeros((3, 3)) if lattice is None else lattice.matrix,
                 "pbc": (False,) * 3 if lattice is None else lattice.pbc,
-                "fixed": _fixed_from_selective_dynamics(
-                    site.get("selective_dynamics", [None] * a)
-                ),
+                "fixed": _fixed_from_selective_dynamics(site.get("selective_dynamics", [None] * a)),
                 "tags": [tag or 0 for tag in site.get("tags", [0] * a)],
                 "energy": item.properties.get("energy"),
                 "forces": site.get("forces"),
@@ -170,9 +164,7 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
     for one in _to_arrays(structures):
         numbers = one["numbers"].tolist()
         if 0 in numbers:
-            raise InputError(
-                error_message("numbers", "be elements for pymatgen", "X (0)")
-            )
+            raise InputError(error_message("numbers", "be elements for pymatgen", "X (0)"))
         species = [SYMBOLS[number] for number in numbers]
         site: dict[str, Any] = {"tags": one["tags"].tolist()}
         if one["fixed"].any():
@@ -183,9 +175,7 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
         cell = one["cell"]
         if not cell.any():
             found.append(
-                Molecule(
-                    species, one["positions"], site_properties=site, properties=known
-                )
+                Molecule(species, one["positions"], site_properties=site, properties=known)
             )
             continue
         if abs(np.linalg.det(cell)) < MIN_CELL_VOLUME:
@@ -215,9 +205,7 @@ def _site_atomic_number(site: Any) -> int:  # noqa: ANN401  pymatgen's PeriodicS
     condition = "be ordered sites of one element"
     if not site.is_ordered:
         way_out = "Choose one of its orderings."
-        raise InputError(
-            error_message("objects", condition, site.species_string, way_out)
-        )
+        raise InputError(error_message("objects", condition, site.species_string, way_out))
     number = getattr(site.specie, "Z", 0)
     if not site.specie.symbol.isalpha() or not 0 < number < len(SYMBOLS):
         raise InputError(error_message("objects", condition, site.species_string))
@@ -232,9 +220,7 @@ def _fixed_from_selective_dynamics(selective_dynamics: Sequence[Any]) -> list[bo
         if any(free) and not all(free):
             condition = "be all true or all false for each atom"
             way_out = "Only whole atoms can be fixed."
-            raise InputError(
-                error_message("selective_dynamics", condition, free, way_out)
-            )
+            raise InputError(error_message("selective_dynamics", condition, free, way_out))
         fixed.append(not any(free))
     return fixed
 
@@ -274,13 +260,9 @@ def _build_batch(
         raise InputError(error_message("atoms", "hold at least one structure", "none"))
     if 0 in counts:
         way_out = f"Structure {counts.index(0)} is empty."
-        raise InputError(
-            error_message("atoms", "have at least one atom each", 0, way_out)
-        )
+        raise InputError(error_message("atoms", "have at least one atom each", 0, way_out))
 
-    def tensor(
-        arrays: Sequence[Any], kind: torch.dtype, shape: tuple[int, ...]
-    ) -> Tensor:
+    def tensor(arrays: Sequence[Any], kind: torch.dtype, shape: tuple[int, ...]) -> Tensor:
         joined = np.concatenate([np.asarray(array).reshape(shape) for array in arrays])
         return torch.from_numpy(joined).to(device=device, dtype=kind)
 

@@ -113,9 +113,7 @@ def is_same_structure(a: Structures, b: Structures, tolerance: float = 0.1) -> T
     equal = torch.zeros(len(a), dtype=torch.bool, device=a.device)
     for (one, two, here, there), members in groups.items():
         if one == two and here == there:
-            difference = structure_fingerprint(a[members]) - structure_fingerprint(
-                b[members]
-            )
+            difference = structure_fingerprint(a[members]) - structure_fingerprint(b[members])
             equal[members] = difference.abs().amax(-1) < tolerance
     return equal
 
@@ -126,9 +124,7 @@ def _species_order(structures: Structures) -> Tensor:
     return by_number[structures.index[by_number].argsort(stable=True)]
 
 
-def _periodic_fingerprint(
-    structures: Structures, order: Tensor, numbers: Tensor
-) -> Tensor:
+def _periodic_fingerprint(structures: Structures, order: Tensor, numbers: Tensor) -> Tensor:
     """Return the fingerprint from neighbors within a range, `[b, f]`."""
     b, a = len(structures), numbers.numel()
     found = build_neighbor_list(structures, FINGERPRINT_CUTOFF)

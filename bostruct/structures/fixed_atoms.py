@@ -39,13 +39,8 @@ class FixedAtoms:
             )
             for x in (self, other)
         )
-        alike = [
-            a.dtype == b.dtype and a.device == b.device
-            for a, b in zip(one, two, strict=True)
-        ]
-        return all(alike) and all(
-            torch.equal(a, b) for a, b in zip(one, two, strict=True)
-        )
+        alike = [a.dtype == b.dtype and a.device == b.device for a, b in zip(one, two, strict=True)]
+        return all(alike) and all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
 def shared_fixed_atoms(structures: Structures) -> FixedAtoms | None:

@@ -91,9 +91,7 @@ class Structures:
         }
         for name in ("energy", "forces"):
             if any(getattr(part, name) is not None for part in parts):
-                values[name] = torch.cat(
-                    [_results_or_nan(part, name) for part in parts]
-                )
+                values[name] = torch.cat([_results_or_nan(part, name) for part in parts])
         return cls.unchecked(index=torch.cat(index), **values)
 
     def __len__(self) -> int:
@@ -169,14 +167,10 @@ class Structures:
         columns: dict[str, list[Any]] = {}
         for name in ("positions", "numbers", "fixed", "tags", "forces"):
             value = getattr(self, name)
-            columns[name] = (
-                [None] * len(self) if value is None else list(value.split(counts))
-            )
+            columns[name] = [None] * len(self) if value is None else list(value.split(counts))
         for name in ("cell", "pbc", "energy"):
             value = getattr(self, name)
-            columns[name] = (
-                [None] * len(self) if value is None else list(value.split(1))
-            )
+            columns[name] = [None] * len(self) if value is None else list(value.split(1))
         return [
             Structures.unchecked(
                 index=self.index.new_zeros(count),
@@ -188,9 +182,7 @@ class Structures:
     def formulas(self) -> list[str]:
         """Return the formula of each structure, as ASE writes it."""
         counts = self.counts.tolist()
-        return [
-            formula(part) for part in _split_by_counts(self.numbers.tolist(), counts)
-        ]
+        return [formula(part) for part in _split_by_counts(self.numbers.tolist(), counts)]
 
     def symbols(self) -> list[str]:
         """Return the chemical symbol of each atom."""
@@ -273,15 +265,11 @@ def _check_values(s: Structures) -> None:
     wrong = (s.numbers < 0) | (s.numbers >= len(SYMBOLS))
     if wrong.any():
         condition = f"be atomic numbers from 0 to {len(SYMBOLS) - 1}"
-        raise InputError(
-            error_message("numbers", condition, s.numbers[wrong][0].item())
-        )
+        raise InputError(error_message("numbers", condition, s.numbers[wrong][0].item()))
     _check_index(s.index, len(s))
     if s.pbc.any() and (_periodic_span(s.cell, s.pbc) < MIN_PERIODIC_SPAN).any():
         condition = "have independent lattice vectors where `pbc` is true"
-        raise InputError(
-            error_message("cell", condition, "vectors that are zero or parallel")
-        )
+        raise InputError(error_message("cell", condition, "vectors that are zero or parallel"))
 
 
 def _check_index(index: Tensor, b: int) -> None:
@@ -294,9 +282,7 @@ def _check_index(index: Tensor, b: int) -> None:
     empty = torch.bincount(index, minlength=b) == 0
     if empty.any():
         way_out = f"Structure {int(empty.nonzero()[0])} has no atoms."
-        raise ShapeError(
-            error_message("index", "give every structure an atom", "none", way_out)
-        )
+        raise ShapeError(error_message("index", "give every structure an atom", "none", way_out))
 
 
 def _periodic_span(cell: Tensor, pbc: Tensor) -> Tensor:

@@ -60,9 +60,7 @@ class FittedModel(Protocol):
 class Surrogate(Protocol):
     """A description of a model that can be written down before there is data."""
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> FittedModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> FittedModel:
         """Return the model that structures with energies teach."""
         ...
 

@@ -18,9 +18,7 @@ def cholesky_only() -> Iterator[None]:
     """Use Cholesky for every solve, determinant and root inside the context."""
     with ExitStack() as stack:
         stack.enter_context(
-            settings.fast_computations(
-                covar_root_decomposition=False, log_prob=False, solves=False
-            )
+            settings.fast_computations(covar_root_decomposition=False, log_prob=False, solves=False)
         )
         stack.enter_context(settings.cholesky_max_tries(6))
         yield

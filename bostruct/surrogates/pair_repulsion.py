@@ -45,9 +45,7 @@ class PairRepulsion:
 
     def __post_init__(self) -> None:
         check_positive("strength", self.strength, "It is an energy in eV.")
-        check_positive(
-            "range_factor", self.range_factor, "It is a fraction of the bond length."
-        )
+        check_positive("range_factor", self.range_factor, "It is a fraction of the bond length.")
 
     def __call__(self, structures: Structures, radii: Tensor) -> Tensor:
         """Return E `[b]`, differentiable in the positions.
@@ -82,9 +80,7 @@ class PairRepulsion:
         r = torch.linalg.vector_norm(vectors, dim=-1)
         d = self.range_factor * (radii[others] + radii.unsqueeze(1))
         energy = positions.new_zeros(len(structures))
-        return energy.index_add(
-            0, structures.index, self._pair_energy(r, d).sum(-1) / 2
-        )
+        return energy.index_add(0, structures.index, self._pair_energy(r, d).sum(-1) / 2)
 
     def _pair_energy(self, r: Tensor, d: Tensor) -> Tensor:
         excess = (d / r.clamp(min=MIN_DISTANCE) - 1).clamp(min=0)
@@ -124,9 +120,7 @@ class _PairRepulsionFunction(torch.autograd.Function):
         positions, slope = ctx.saved_tensors
         structures: Structures = ctx.structures
         if torch.is_grad_enabled():  # someone wants to differentiate this again
-            again = ctx.repulsion.sums(
-                replace(structures, positions=positions), ctx.radii
-            )
+            again = ctx.repulsion.sums(replace(structures, positions=positions), ctx.radii)
             (slope,) = torch.autograd.grad(again, positions, g, create_graph=True)
             return slope, None, None, None
         return g[structures.index].unsqueeze(-1) * slope, None, None, None

@@ -52,9 +52,7 @@ def repulsion_and_gradient(
                         part += x[y] * inverse_cell[s, y, axis]
                     base[axis] = -math.floor(part + 0.5)
                 d, push[:] = radii[i] + radii[j], 0
-                wall = _image_sum(
-                    x, base, cell[s], n_images[s], i == j, d, min_distance, push
-                )
+                wall = _image_sum(x, base, cell[s], n_images[s], i == j, d, min_distance, push)
                 # an atom and its own image are seen from either side
                 energy[s] += strength * wall / (2 if i == j else 1)
                 if i != j:

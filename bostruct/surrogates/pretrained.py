@@ -70,11 +70,7 @@ def read_uncertainty(atoms: Atoms, *, forces: bool = True) -> Prediction:
     spread = moved = None
     if forces:
         moved = _tensor(results.get("forces_comm"))
-        last = (
-            None
-            if moved is not None
-            else _result_or_method(atoms, results, "forces_ensemble")
-        )
+        last = None if moved is not None else _result_or_method(atoms, results, "forces_ensemble")
         moved = moved if last is None else last.movedim(-1, 0)
         # Deviations of forces are made of the members' forces: not twice.
         spread = _member_variance(atoms, results, "forces", moved)
@@ -156,9 +152,7 @@ class PretrainedPotential:
         found = zip(species.tolist(), levels.tolist(), strict=True)
         return self._copy(dict(found))
 
-    def predict(
-        self, structures: Structures, *, covariance: bool = False
-    ) -> Prediction:
+    def predict(self, structures: Structures, *, covariance: bool = False) -> Prediction:
         """Return energies, forces and their uncertainties of b structures.
 
         Args:
@@ -178,9 +172,7 @@ class PretrainedPotential:
         if found.members is None:
             wanted = "offer members for a covariance"
             raise InputError(
-                error_message(
-                    "calculator", wanted, "a variance alone", UNCERTAINTY_HINT
-                )
+                error_message("calculator", wanted, "a variance alone", UNCERTAINTY_HINT)
             )
         shared = torch.cov(found.members.mT).reshape(2 * [len(found.mean)])
         return replace(found, covariance=shared)
@@ -220,9 +212,7 @@ class PretrainedPotential:
         species, counts = _species_counts(structures)
         unknown = sorted(set(species.tolist()) - set(self.species_shifts))
         if unknown:
-            wanted = (
-                f"be of the species {sorted(self.species_shifts)} it was aligned with"
-            )
+            wanted = f"be of the species {sorted(self.species_shifts)} it was aligned with"
             raise InputError(error_message("structures", wanted, unknown))
         level = counts.new_tensor([self.species_shifts[z] for z in species.tolist()])
         shift = counts @ level
@@ -239,9 +229,7 @@ class PretrainedPotential:
         if not self._calculators:
             self._calculators = [make(**self.arguments) for make in self.factories]
         if len(self._calculators) > 1:
-            return committee_prediction(
-                atoms, self._calculators, forces=self.with_forces
-            )
+            return committee_prediction(atoms, self._calculators, forces=self.with_forces)
         atoms.calc = self._calculators[0]
         if self.read_uncertainty is not None:
             return self.read_uncertainty(atoms)
@@ -291,9 +279,7 @@ def committee_prediction(
     )
 
 
-def _member_energies(
-    atoms: Atoms, results: dict[str, Any], energy: float
-) -> Tensor | None:
+def _member_energies(atoms: Atoms, results: dict[str, Any], energy: float) -> Tensor | None:
     """Return energies of members `[M]`, if there are any."""
     found = _tensor(results.get("energy_comm"))
     if found is not None:
@@ -307,9 +293,7 @@ def _member_energies(
     return None if last is None else last.reshape(-1)
 
 
-def _variance_from_std(
-    atoms: Atoms, results: dict[str, Any], key: str
-) -> Tensor | None:
+def _variance_from_std(atoms: Atoms, results: dict[str, Any], key: str) -> Tensor | None:
     """Return the square of a deviation that the calculator knows by itself."""
     found = _result_or_method(atoms, results, key)
     return None if found is None else found.square()
@@ -346,9 +330,7 @@ def _result_or_method(atoms: Atoms, results: dict[str, Any], key: str) -> Tensor
         return None
 
 
-def _atomic_energies(
-    results: dict[str, Any], energy: float, n_atoms: int
-) -> Tensor | None:
+def _atomic_energies(results: dict[str, Any], energy: float, n_atoms: int) -> Tensor | None:
     """Return energies of atoms `[n]`, if they add up to the energy."""
     found = _tensor(results.get("energies"))
     if found is None or found.shape != (n_atoms,):
@@ -374,9 +356,7 @@ def _validate(prediction: Prediction, n_atoms: int) -> Prediction:
             wanted = f"give {field} of shape {list(shape)}"
             raise ShapeError(error_message("calculator", wanted, list(value.shape)))
         if not bool(value.isfinite().all()):
-            raise InputError(
-                error_message("calculator", f"give a finite {field}", "another")
-            )
+            raise InputError(error_message("calculator", f"give a finite {field}", "another"))
     if len(prediction.variance) != 1:
         wanted = "give one variance of the energy"
         raise ShapeError(error_message("calculator", wanted, len(prediction.variance)))

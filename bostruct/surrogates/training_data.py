@@ -117,15 +117,11 @@ def prepare_observations(
         InputError: an energy is missing, or there is no structure.
     """
     if len(structures) == 0:
-        raise InputError(
-            error_message("structures", "hold at least one structure", "none")
-        )
+        raise InputError(error_message("structures", "hold at least one structure", "none"))
     energy, forces = structures.energy, structures.forces
     if energy is None or not bool(energy.isfinite().all()):
         way_out = "Leave out structures that have none, or compute them first."
-        raise InputError(
-            error_message("energy", "be known and finite", "missing", way_out)
-        )
+        raise InputError(error_message("energy", "be known and finite", "missing", way_out))
     if forces is None:
         forces = torch.full_like(structures.positions, torch.nan)
     if pair_repulsion is not None:

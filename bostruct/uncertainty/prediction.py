@@ -57,14 +57,10 @@ class Prediction:
                 structures of different parts are unknown.
         """
         if not parts:
-            raise InputError(
-                error_message("parts", "hold at least one prediction", "none")
-            )
+            raise InputError(error_message("parts", "hold at least one prediction", "none"))
         if any(part.covariance is not None for part in parts):
             way_out = "Ask for it once for all structures."
-            raise InputError(
-                error_message("parts", "have no covariance", "some", way_out)
-            )
+            raise InputError(error_message("parts", "have no covariance", "some", way_out))
         joined: dict[str, Tensor] = {
             field.name: torch.cat(
                 [getattr(part, field.name) for part in parts],

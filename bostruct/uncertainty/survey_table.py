@@ -40,12 +40,8 @@ class SurveyRow:
     usage: str
 
 
-def _survey_row(
-    key: str, title: str, references: str, public_names: str, usage: str
-) -> SurveyRow:
-    return SurveyRow(
-        key, title, tuple(references.split(", ")), tuple(public_names.split()), usage
-    )
+def _survey_row(key: str, title: str, references: str, public_names: str, usage: str) -> SurveyRow:
+    return SurveyRow(key, title, tuple(references.split(", ")), tuple(public_names.split()), usage)
 
 
 SURVEY_ROWS = (
@@ -114,8 +110,7 @@ SURVEY_ROWS = (
     ),
     _survey_row(
         *("U14", "mixture of experts", "(21), (22), (23), (25)"),
-        "uncertainty.mix uncertainty.distance_gates uncertainty.density_gates "
-        "surrogates.Mixture",
+        "uncertainty.mix uncertainty.distance_gates uncertainty.density_gates surrogates.Mixture",
         'variance "independent", "correlated" or "mixture"',
     ),
     _survey_row(
@@ -193,8 +188,7 @@ def markdown_table() -> str:
     for row in SURVEY_ROWS:
         names = " ".join(f"`{name}`" for name in row.public_names)
         where = ", ".join(
-            place if place.startswith(("(", "Sec")) else f"Sec. {place}"
-            for place in row.references
+            place if place.startswith(("(", "Sec")) else f"Sec. {place}" for place in row.references
         )
         cells = (row.key, row.title, where, names, row.usage)
         lines.append(f"| {' | '.join(cells)} |")
@@ -211,9 +205,7 @@ def update_document(text: str) -> str:
     _, last, tail = rest.partition(TABLE_MARKERS[1])
     if not (first and last):
         raise InputError(
-            error_message(
-                "text", f"have {' and '.join(TABLE_MARKERS)}", "neither or one"
-            )
+            error_message("text", f"have {' and '.join(TABLE_MARKERS)}", "neither or one")
         )
     return f"{head}{first}\n{markdown_table()}\n{last}{tail}"
 
@@ -221,6 +213,4 @@ def update_document(text: str) -> str:
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         path = Path(name)
-        path.write_text(
-            update_document(path.read_text(encoding="utf-8")), encoding="utf-8"
-        )
+        path.write_text(update_document(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -59,9 +59,7 @@ class Known(Model):
         """Return `[samples, q]` of `X [q, d]`, from a generator of its own."""
         generator = torch.Generator().manual_seed(7)
         root = torch.linalg.cholesky(self.covariance(X))
-        normal = torch.randn(
-            samples, X.shape[0], generator=generator, dtype=torch.float64
-        )
+        normal = torch.randn(samples, X.shape[0], generator=generator, dtype=torch.float64)
         return self.mean(X) + normal @ root.mT
 
 
@@ -191,9 +189,7 @@ def make_case(
         model=Told([sigma] * learnt, factor),
         optimization_config=goals,
         modeled_outcomes=names[:learnt],
-        deterministic_outcomes=None
-        if learnt == k
-        else lambda X: known_factor * X[..., learnt:],
+        deterministic_outcomes=None if learnt == k else lambda X: known_factor * X[..., learnt:],
         X=X.nan_to_num(9.0),
         Y=X * factors,
         reference_point=reference * factors[:m],

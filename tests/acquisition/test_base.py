@@ -25,9 +25,7 @@ def is_form(kind):
 
 
 def build(acquisition, setting, **kwargs):
-    return acquisition.build(
-        setting.model, setting.best, observed=setting.observed, **kwargs
-    )
+    return acquisition.build(setting.model, setting.best, observed=setting.observed, **kwargs)
 
 
 def candidates(acquisition, setting):
@@ -75,7 +73,7 @@ def test_is_the_flipped_objective_maximised(each, setting):
             kept = pruned_baseline(each, setting.model, setting.observed, seed=3)
             arguments = arguments | {"X_baseline": kept, "prune_baseline": False}
             together = torch.cat([kept.expand(4, -1, -1), X], dim=-2)
-        sampler = setting.flipped.reflected(together, each.samples, seed=3)
+        sampler = setting.flipped.reflected(together, each.n_samples, seed=3)
         arguments = arguments | {"sampler": sampler}
     flipped = twin(setting.flipped, **arguments)(X)
     value = build(each, setting, seed=3)(X)
@@ -113,17 +111,13 @@ def test_one_value_per_set(each, setting):
 
 def test_follows_the_dtype_of_its_input(each, setting):
     X = candidates(each, setting).float()
-    function = each.build(
-        setting.model, setting.best, observed=setting.observed.float()
-    )
+    function = each.build(setting.model, setting.best, observed=setting.observed.float())
     assert function(X).dtype == torch.float32
 
 
 def test_follows_the_device_of_its_input(each, setting, device):
     X = candidates(each, setting)
-    function = each.build(
-        setting.model, setting.best, observed=setting.observed.to(device)
-    )
+    function = each.build(setting.model, setting.best, observed=setting.observed.to(device))
     value = function(X.to(device))
     assert value.device.type == device.type
     torch.testing.assert_close(value.cpu(), build(each, setting)(X))
@@ -191,7 +185,7 @@ def test_coincident_candidates(each, setting):
 
 def test_single_forms_refuse_pending(single, setting):
     with pytest.raises(InputError, match=r"`pending` must be None, got \[2, 2\]"):
-        build(single, setting, pending=setting.X[0])
+        build(single, setting, X_pending=setting.X[0])
 
 
 @pytest.mark.parametrize("best", [math.nan, math.inf, -math.inf])

@@ -39,18 +39,14 @@ def test_everything_in_one_run(tmp_path):
     from bostruct.evaluators import Calculator
 
     copper = Task("cu4", lambda: Cluster("Cu4"), Calculator(EMT), 4.64, 0.1)
-    tiny = Settings(
-        "default", {"search": BasinHopping(n_candidates=4, n_rounds=1), "initial": 2}
-    )
+    tiny = Settings("default", {"search": BasinHopping(n_candidates=4, n_rounds=1), "initial": 2})
     told = []
     results = run_energy_benchmark(
         [copper],
         [CampaignMethod(tiny, 5), random_search(60), basin_hopping(60)],
         2,
         tmp_path,
-        on_progress=lambda found: told.append(
-            sum(run.is_finished for run in found.runs)
-        ),
+        on_progress=lambda found: told.append(sum(run.is_finished for run in found.runs)),
         on_end=told.append,
     )
     assert told == [0, 1, 2, 3, 4, 5, 6, results]
@@ -110,18 +106,14 @@ def test_an_interrupted_run_leaves_everything_and_goes_on(tmp_path):
     assert [len(run["energies"]) for run in data["runs"]] == [6, 6, 2, 0]
     assert (tmp_path / "x" / "success.png").is_file()
     assert (tmp_path / "x" / "summary.csv").is_file()
-    again = run_energy_benchmark(
-        [chain], [CampaignMethod(DEFAULT, 6)], 4, tmp_path / "x"
-    )
-    whole = run_energy_benchmark(
-        [chain], [CampaignMethod(DEFAULT, 6)], 4, tmp_path / "whole"
-    )
+    again = run_energy_benchmark([chain], [CampaignMethod(DEFAULT, 6)], 4, tmp_path / "x")
+    whole = run_energy_benchmark([chain], [CampaignMethod(DEFAULT, 6)], 4, tmp_path / "whole")
     assert energies(again) == energies(whole)
 
 
 def test_results_are_written_meanwhile(tmp_path, monkeypatch):
     """So that a run that is killed without warning leaves them too."""
-    monkeypatch.setattr(sys.modules["bostruct.bench.energy_benchmark"], "EVERY", 0.0)
+    monkeypatch.setattr(sys.modules["bostruct.bench.energy_benchmark"], "WRITE_INTERVAL", 0.0)
     seen = []
 
     def tell(_):
@@ -136,10 +128,10 @@ def test_results_are_written_meanwhile(tmp_path, monkeypatch):
 def test_jobs_run_in_processes_and_change_nothing(tmp_path):
     tasks = [task("a", -99.0)]
     alone = run_energy_benchmark(
-        tasks, methods(cap=6, baseline=20), 2, tmp_path / "alone"
+        tasks, methods(max_evaluations=6, pruned_baseline=20), 2, tmp_path / "alone"
     )
     together = run_energy_benchmark(
-        tasks, methods(cap=6, baseline=20), 2, tmp_path / "two", n_workers=2
+        tasks, methods(max_evaluations=6, pruned_baseline=20), 2, tmp_path / "two", n_workers=2
     )
     assert energies(together) == energies(alone)
 
@@ -150,9 +142,7 @@ def dies(atoms):
 
 def test_a_process_that_dies_is_a_run_that_failed(tmp_path):
     lost = Task("lost", task().make_space, Function(dies), 0.0)
-    results = run_energy_benchmark(
-        [lost], [CampaignMethod(DEFAULT, 6)], 1, tmp_path, n_workers=2
-    )
+    results = run_energy_benchmark([lost], [CampaignMethod(DEFAULT, 6)], 1, tmp_path, n_workers=2)
     (run,) = results.runs
     assert run.is_finished
     assert run.reason == "its process died"
@@ -165,9 +155,7 @@ class Breaks(Draw):
 
 def test_a_run_that_breaks_is_not_the_end(tmp_path):
     setting = Settings("default", {**PARTS, "search": Breaks()})
-    results = run_energy_benchmark(
-        [task("a", -99.0)], [CampaignMethod(setting, 6)], 2, tmp_path
-    )
+    results = run_energy_benchmark([task("a", -99.0)], [CampaignMethod(setting, 6)], 2, tmp_path)
     assert [run.reason for run in results.runs] == ["ValueError: singular kernel"] * 2
 
 
@@ -188,9 +176,7 @@ def test_refused_before_anything_is_written(tmp_path):
     (tmp_path / "mine").touch()
     with pytest.raises(LogError, match="is a file, not a folder"):
         run_energy_benchmark([task()], methods(), 1, tmp_path / "mine")
-    with pytest.raises(
-        LogError, match="is not the folder of a benchmark and not empty"
-    ):
+    with pytest.raises(LogError, match="is not the folder of a benchmark and not empty"):
         run_energy_benchmark([task()], methods(), 1, tmp_path)
     with pytest.raises(LogError, match=r"could not make .*: Not a directory"):
         run_energy_benchmark([task()], methods(), 1, tmp_path / "mine" / "below")

@@ -43,7 +43,7 @@ def test_rows_and_files(done):
     ]
     ours = rows[1]
     assert 0 <= ours.low <= ours.volume <= ours.high <= 1
-    assert (ours.absurd, ours.infeasible, ours.reach) == (0, 0, 1.0)
+    assert (ours.absurd, ours.n_infeasible, ours.reach) == (0, 0, 1.0)
     assert ours.step > 0
     assert rows[2].step is None
     assert lines[-1] == "4 of 4 searches"
@@ -73,9 +73,7 @@ def test_the_same_command_computes_nothing_again(done, monkeypatch):
 
 def test_a_space_that_is_not_listed_is_scaled_by_all_searches(tmp_path):
     pytest.importorskip("ase_ga")
-    rows = run_front_benchmark(
-        [large()], CampaignFrontMethod(n_initial=21), 1, 21, tmp_path
-    )
+    rows = run_front_benchmark([large()], CampaignFrontMethod(n_initial=21), 1, 21, tmp_path)
     assert [row.method for row in rows] == ["bostruct initial 21", "genetic", "random"]
     assert all(row.recall is None for row in rows)
     assert max(row.hypervolume for row in rows) <= 1.0
@@ -104,9 +102,7 @@ def test_the_median_of_seeds_that_do_not_get_there_is_unknown():
 
 def test_names():
     assert [screen.name for screen in tasks_by_name([])] == list(MULTI_OBJECTIVE_TASKS)
-    assert [screen.name for screen in tasks_by_name(["lattice", "lattice"])] == [
-        "lattice"
-    ]
+    assert [screen.name for screen in tasks_by_name(["lattice", "lattice"])] == ["lattice"]
     with pytest.raises(InputError, match="`task` must be one of orderings"):
         tasks_by_name(["nothing"])
 

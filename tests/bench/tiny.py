@@ -31,9 +31,7 @@ GOALS = (
     bo.Objective("bulk_modulus_GPa", "maximize", valid_range=(1.0, 600.0)),
     bo.Objective("price", "minimize", log=True),
 )
-NOT_UNMIXING = bo.Constraint(
-    "mixing_enthalpy_eV_per_atom", upper=0.0, valid_range=(-2.0, 2.0)
-)
+NOT_UNMIXING = bo.Constraint("mixing_enthalpy_eV_per_atom", upper=0.0, valid_range=(-2.0, 2.0))
 
 
 def small(name="small", **more):

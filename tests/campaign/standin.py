@@ -109,9 +109,7 @@ class Fitted(Model):
         K = kernel(F, F) + NOISE * torch.eye(len(F)).to(F)
         self.L = torch.linalg.cholesky(K)
 
-    def posterior(
-        self, X, output_indices=None, observation_noise=False, posterior_transform=None
-    ):
+    def posterior(self, X, output_indices=None, observation_noise=False, posterior_transform=None):
         D = features(X)
         k = kernel(D, self.F)
         offset = self.y.mean()

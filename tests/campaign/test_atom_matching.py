@@ -40,9 +40,7 @@ def test_order_in_a_periodic_cell_through_its_borders():
     made = space.decode(x)
     shift = torch.tensor([[0, 0], [1, 0], [0, -1], [2, 1], [-1, 1], [1, 1]]).double()
     moved = made.positions + shift @ made.cell[0, :2]
-    given = from_ase(
-        Atoms(made.symbols(), moved.numpy(), cell=slab.cell, pbc=(1, 1, 0))
-    )
+    given = from_ase(Atoms(made.symbols(), moved.numpy(), cell=slab.cell, pbc=(1, 1, 0)))
     assert match_atoms(given, made).tolist() == list(range(6))
 
 

@@ -346,9 +346,7 @@ def test_another_campaign_that_was_faster(tmp_path, monkeypatch):
 def _started(tmp_path):
     folder = tmp_path / "run"
     other = campaign()
-    LogWriter(
-        folder, other.description(), 0, space=Box(), surrogate=GP(), device="cpu"
-    ).close()
+    LogWriter(folder, other.description(), 0, space=Box(), surrogate=GP(), device="cpu").close()
     return folder
 
 
@@ -444,9 +442,7 @@ def test_the_best_one_may_be_given(tmp_path):
     best = summarize(log)["best"]
     assert (best["energy"], best["evaluation"], best["origin"]) == (-50, None, "start")
     assert "best         -50.000000 eV, given" in summary_text(summarize(log))
-    assert "Best energy -50.000000 eV, given; 3 (0 failed)" in final_text(
-        summarize(log)
-    )
+    assert "Best energy -50.000000 eV, given; 3 (0 failed)" in final_text(summarize(log))
     assert "; 2 given\n" in summary_text(summarize(log))
     assert "   0  2 structures given with energies" in summary_text(summarize(log))
     (image,) = export.images_to_export(log)
@@ -464,9 +460,7 @@ def test_another_start_is_another_campaign(tmp_path):
     with pytest.raises(MismatchError, match=r"start is .* there and absent here"):
         campaign(n=2).run(tmp_path / "run")
     with pytest.raises(MismatchError, match="check is absent there"):
-        campaign(n=2, start=start(True, None), check=FinalRelaxation()).run(
-            tmp_path / "run"
-        )
+        campaign(n=2, start=start(True, None), check=FinalRelaxation()).run(tmp_path / "run")
     campaign(n=3, start=start(True, None)).run(tmp_path / "run")
 
 

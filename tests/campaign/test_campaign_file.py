@@ -12,7 +12,7 @@ ONE = "from tests.campaign.standin import campaign\nmine = campaign(n=5)\n"
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.delitem(sys.modules, MODULE_NAME, raising=False)
+    monkeypatch.delitem(sys.modules, MODULE_NAME, error_fraction=False)
 
     def write(text, name="mine.py"):
         (tmp_path / name).write_text(text)
@@ -28,17 +28,13 @@ def test_one_campaign_under_any_names(write):
 
 
 def test_the_main_part_is_not_run(write):
-    load_campaign(
-        write(ONE + "if __name__ == '__main__':\n    raise SystemExit('run')\n")
-    )
+    load_campaign(write(ONE + "if __name__ == '__main__':\n    raise SystemExit('run')\n"))
 
 
 def test_what_lies_beside_can_be_imported(write):
     write("edge = 8.0", "settings_of_mine.py")
     text = "from settings_of_mine import edge\nfrom tests.campaign.standin import Box\n"
-    text += (
-        "from tests.campaign.standin import campaign\nc = campaign(space=Box(edge))\n"
-    )
+    text += "from tests.campaign.standin import campaign\nc = campaign(space=Box(edge))\n"
     assert load_campaign(write(text)).components.space.edge == 8.0
 
 

@@ -90,16 +90,10 @@ def test_the_search_follows_the_space():
     elements = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
     assert isinstance(default_search(Cluster("Cu5")), BasinHopping)
     assert isinstance(default_search(Pool([bulk("Cu"), bulk("Au")])), ExhaustiveSearch)
-    assert isinstance(
-        default_search(Composition(elements, step=1 / 8)), ExhaustiveSearch
-    )
-    assert isinstance(
-        default_search(Composition(elements, step=1 / 32)), ExhaustiveSearch
-    )
+    assert isinstance(default_search(Composition(elements, step=1 / 8)), ExhaustiveSearch)
+    assert isinstance(default_search(Composition(elements, step=1 / 32)), ExhaustiveSearch)
     assert isinstance(default_search(Composition(elements)), EvolutionarySearch)
-    assert isinstance(
-        default_search(Lattice(crystal, {"Cu": elements})), EvolutionarySearch
-    )
+    assert isinstance(default_search(Lattice(crystal, {"Cu": elements})), EvolutionarySearch)
     long = Composition([*elements, "Al"], step=1 / 32)
     assert long.size > 10**6
     assert isinstance(default_search(long), EvolutionarySearch)

@@ -66,9 +66,7 @@ def check_data(found, space=SPACE, count=3):
 
 
 def test_energies_and_forces_follow_the_order_of_the_atoms():
-    found = read_initial_structures(
-        [shuffled(image) for image in images()], SPACE, EVALUATOR
-    )
+    found = read_initial_structures([shuffled(image) for image in images()], SPACE, EVALUATOR)
     check_data(found)
     assert len(found.X_unevaluated) == 0
     assert found.results[1].provenance == {"start": "index 1"}
@@ -104,9 +102,7 @@ def test_rows_of_an_ase_database_and_files_together(tmp_path):
         db.write(one)
         db.write(two)
     ase.io.write(tmp_path / "b.extxyz", three)
-    found = read_initial_structures(
-        [tmp_path / "a.db", tmp_path / "b.extxyz"], SPACE, EVALUATOR
-    )
+    found = read_initial_structures([tmp_path / "a.db", tmp_path / "b.extxyz"], SPACE, EVALUATOR)
     check_data(found)
 
 
@@ -195,9 +191,7 @@ def test_each_structure_is_asked_for_once():
     assert len(found.X_unevaluated) == 2
     known = read_initial_structures([one, compute(two.copy()), two], SPACE, EVALUATOR)
     assert (len(known.X_evaluated), len(known.X_unevaluated)) == (1, 1)
-    twice = read_initial_structures(
-        [compute(two.copy()), compute(two.copy())], SPACE, EVALUATOR
-    )
+    twice = read_initial_structures([compute(two.copy()), compute(two.copy())], SPACE, EVALUATOR)
     assert len(twice.X_evaluated) == 1
 
 
@@ -276,11 +270,7 @@ def test_refuses_forces_of_atoms_it_cannot_tell_apart():
     with pytest.raises(InputError, match=r"keep its atoms in the places .* index 0"):
         read_initial_structures(images(1), Drifting(), EVALUATOR)
     assert (
-        len(
-            read_initial_structures(
-                images(1, energies=False), Drifting(), EVALUATOR
-            ).X_unevaluated
-        )
+        len(read_initial_structures(images(1, energies=False), Drifting(), EVALUATOR).X_unevaluated)
         == 1
     )
 
@@ -306,9 +296,7 @@ def test_a_space_that_does_not_say_why():
 def test_refused_when_the_campaign_is_made():
     with pytest.raises(InputError, match="`start` must hold structures of Au2Cu2"):
         Campaign(SPACE, EVALUATOR, initial_structures=Atoms("Cu4"))
-    with pytest.raises(
-        InputError, match=r"`start` must be ase\.Atoms, Structures, files"
-    ):
+    with pytest.raises(InputError, match=r"`start` must be ase\.Atoms, Structures, files"):
         Campaign(SPACE, EVALUATOR, initial_structures=3)
 
 
@@ -359,9 +347,7 @@ def test_members_of_a_list_with_energies():
     pool = Pool(alloys())
     turned = alloys()[3]
     turned.rotate("x", "y", rotate_cell=True)
-    found = read_initial_structures(
-        [compute(alloys()[2]), turned, bulk("Au")], pool, EVALUATOR
-    )
+    found = read_initial_structures([compute(alloys()[2]), turned, bulk("Au")], pool, EVALUATOR)
     assert found.X_evaluated.tolist() == [[2.0]]
     energy, forces = true(found.X_evaluated[0], pool)
     assert found.results[0].energy == pytest.approx(energy)
@@ -395,6 +381,4 @@ def test_refuses_what_is_no_member():
     with pytest.raises(InputError, match=f"{condition}, got one of 2 atoms, index 0"):
         read_initial_structures(double, pool, EVALUATOR)
     double.calc = None
-    assert read_initial_structures(double, pool, EVALUATOR).X_unevaluated.tolist() == [
-        [0.0]
-    ]
+    assert read_initial_structures(double, pool, EVALUATOR).X_unevaluated.tolist() == [[0.0]]

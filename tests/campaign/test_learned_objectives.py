@@ -28,13 +28,9 @@ def test_what_the_space_knows_is_not_learnt():
 
 
 def test_what_it_knows_is_said_before():
-    (said,) = aims().exact_predictions(
-        torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
-    )
+    (said,) = aims().exact_predictions(torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64))
     assert said == (OutcomePrediction("price", math.log10(PRICE["Cu"]), is_exact=True),)
-    assert aims(price=None).exact_predictions(
-        torch.zeros(2, 3, dtype=torch.float64)
-    ) == [(), ()]
+    assert aims(price=None).exact_predictions(torch.zeros(2, 3, dtype=torch.float64)) == [(), ()]
 
 
 def test_a_space_without_separate_members_knows_nothing():

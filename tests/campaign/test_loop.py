@@ -69,9 +69,7 @@ def test_a_lost_call_is_a_failure(tmp_path):
 
 def test_no_more_is_asked_for_than_the_rule_allows(tmp_path):
     with ThreadPoolExecutor(8) as threads:
-        log = campaign(batch=4).run(
-            tmp_path / "run", executor=threads, stop=stop.Evaluations(6)
-        )
+        log = campaign(batch=4).run(tmp_path / "run", executor=threads, stop=stop.Evaluations(6))
     assert len(log.trials("done")) == 6
     assert len(log.trials("planned")) == 2
 
@@ -171,9 +169,7 @@ def test_a_check_ends_where_the_evaluator_fails(tmp_path):
         return energy(atoms)
 
     rule = stop.EnergyReached(-9.0) | stop.NoImprovement(4, 0.5)
-    mine = campaign(
-        Function(failing), stop=rule, check=FinalRelaxation(n_structures=2, fmax=1e-6)
-    )
+    mine = campaign(Function(failing), stop=rule, check=FinalRelaxation(n_structures=2, fmax=1e-6))
     log = mine.run(tmp_path / "run")
     assert summarize(log)["status"] == "finished"
     states = [each.state for each in log.relaxations()]
@@ -185,9 +181,7 @@ def test_a_check_ends_where_the_evaluator_fails(tmp_path):
 def test_an_evaluator_that_turns_out_to_have_no_forces(tmp_path):
     mine = campaign(Function(lambda atoms: 1.0), check=FinalRelaxation())
     for count in (1, 1):  # the second time before anything is evaluated
-        with pytest.raises(
-            InputError, match="forces for the check, got none for trial"
-        ):
+        with pytest.raises(InputError, match="forces for the check, got none for trial"):
             mine.run(tmp_path / "run")
         assert len(mine.log.trials("done")) == count
 

@@ -16,9 +16,7 @@ def test_text():
 
 
 def test_text_with_goals():
-    found = Progress(
-        (1.0, None), 3.0, front_history=lambda n: FrontState(1.23456, 7, n - 1)
-    )
+    found = Progress((1.0, None), 3.0, front_history=lambda n: FrontState(1.23456, 7, n - 1))
     assert progress_text(found, 8) == (
         "2 of 10 evaluations (1 failed), front 7, feasible 1, hypervolume 1.235, 3 s"
     )

@@ -34,9 +34,9 @@ def make(tmp_path):
 def test_what_is_planned_is_handed_out_once(make):
     session = make()
     assert session.queue() == []
-    planned = session.plan(1)
+    planned = session.plan_step(1)
     assert [trial.number for trial in session.queue()] == [0, 1, 2, 3]
-    session.hand_out(planned[:3])
+    session.start_evaluations(planned[:3])
     assert [trial.number for trial in session.queue()] == [3]
     states = [trial.state for trial in session.ledger.trials()]
     assert states == ["running"] * 3 + ["planned"]
@@ -44,7 +44,7 @@ def test_what_is_planned_is_handed_out_once(make):
 
 def test_energies_are_in_the_order_asked(make):
     session = make()
-    trials = session.plan(1)
+    trials = session.plan_step(1)
     session.tell(trials[2], Evaluation(2.0))
     session.tell(trials[0], Failure("no"))
     session.tell(trials[3], Evaluation(3.0))
@@ -53,7 +53,7 @@ def test_energies_are_in_the_order_asked(make):
 
 def test_refuses(make):
     session = make()
-    first, second, *_ = session.plan(1)
+    first, second, *_ = session.plan_step(1)
     session.abandon(first, "no")
     with pytest.raises(InputError, match="`trial` must be one without an outcome"):
         session.abandon(first, "no")
@@ -68,10 +68,10 @@ def test_refuses(make):
 
 def test_an_exhausted_space(make):
     session = make(space=Points(2))
-    for trial in session.plan(1):
+    for trial in session.plan_step(1):
         session.tell(trial, Evaluation(1.0))
     with pytest.raises(ExhaustedError, match="every structure found in the space has"):
-        session.plan(1)
+        session.plan_step(1)
 
 
 def test_progress_has_no_front_without_goals(make):
@@ -86,7 +86,7 @@ def test_progress_knows_where_the_front_stood(screened, monkeypatch):
         original = LogWriter.trial_records
         monkeypatch.setattr(
             LogWriter,
-            "undecoded",
+            "trial_records",
             lambda self, *states: reads.append(states) or original(self, *states),
         )
         found = [progress.front_history(n) for n in (1, 9, 15, 15)]

@@ -115,9 +115,7 @@ def grown(*volumes, feasible=0, random=1):
         return FrontState(volumes[n - 1], 1, feasible)
 
     count = len(volumes)
-    return Progress(
-        (0.0,) * count, n_model_evaluations=count - random, front_history=stood
-    ), asked
+    return Progress((0.0,) * count, n_model_evaluations=count - random, front_history=stood), asked
 
 
 def test_a_hypervolume_that_hardly_grows():

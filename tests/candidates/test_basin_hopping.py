@@ -97,9 +97,7 @@ def test_candidates_stay_in_the_region(known):
 def test_later_rounds_never_lose_the_best(space, known):
     best = []
     for rounds in (1, 2, 3, 4):
-        patient = BasinHopping(
-            n_candidates=8, n_rounds=rounds, max_steps=15, patience=9
-        )
+        patient = BasinHopping(n_candidates=8, n_rounds=rounds, max_steps=15, patience=9)
         found = patient(value, space, *known, stream(3))
         best.append(found.value.max())
         assert len(found) == 8 * rounds
@@ -126,12 +124,8 @@ def test_ends_when_nothing_better_is_found(space, known, patience):
 
 def test_rounds_share_their_beginning(space, known):
     """One more round adds candidates and changes none."""
-    short = BasinHopping(n_candidates=8, n_rounds=2, max_steps=5)(
-        value, space, *known, stream(3)
-    )
-    long = BasinHopping(n_candidates=8, n_rounds=3, max_steps=5)(
-        value, space, *known, stream(3)
-    )
+    short = BasinHopping(n_candidates=8, n_rounds=2, max_steps=5)(value, space, *known, stream(3))
+    long = BasinHopping(n_candidates=8, n_rounds=3, max_steps=5)(value, space, *known, stream(3))
     assert torch.equal(long.X[:16], short.X)
 
 
@@ -168,7 +162,7 @@ def test_a_space_may_know_one_kind_of_random_structure(space, known):
 def test_what_is_left_out_is_not_used(space, known, name):
     full = BasinHopping(n_candidates=12, n_rounds=3, max_steps=5)
     assert name in full(value, space, *known, stream(0)).origin
-    found = replace(full, without=(name,))(value, space, *known, stream(0))
+    found = replace(full, exclude=(name,))(value, space, *known, stream(0))
     assert name not in found.origin
     assert len(set(found.origin)) > 2
 
@@ -194,9 +188,7 @@ def test_perturbs_the_lowest_energies(space, known, monkeypatch):
     still = {"still": lambda X, generator: X}
     monkeypatch.setattr(basin_hopping, "relax", spy)
     monkeypatch.setattr(Cluster, "moves", lambda self: still)
-    one = BasinHopping(
-        n_candidates=4, n_rounds=2, n_parents=2, random_fraction=0.0, max_steps=10
-    )
+    one = BasinHopping(n_candidates=4, n_rounds=2, n_parents=2, random_fraction=0.0, max_steps=10)
     found = one(value, space, X, energies, stream(0))
     lowest = X[energies.argsort()[:2]]
     assert torch.equal(starts[0], lowest.repeat(2, 1))

@@ -61,9 +61,7 @@ def test_ill_conditioned_quadratic():
 
 
 def test_rosenbrock_from_everywhere():
-    starts = torch.tensor(
-        [[-1.2, 1.0], [2.0, 2.0], [-2.0, -1.0], [0.0, 3.0]], dtype=torch.float64
-    )
+    starts = torch.tensor([[-1.2, 1.0], [2.0, 2.0], [-2.0, -1.0], [0.0, 3.0]], dtype=torch.float64)
     found = relax(rosenbrock, starts, fmax=TIGHT, max_steps=500, max_step=0.5)
     assert found.converged.all()
     torch.testing.assert_close(found.X, torch.ones_like(starts), atol=1e-6, rtol=0)
@@ -109,9 +107,7 @@ def test_is_never_worse_than_its_start():
     for steps in (0, 1, 2, 5, 20):
         found = relax(rough, starts, max_steps=steps, max_step=1.0)
         assert (found.acq_value >= least).all()
-        torch.testing.assert_close(
-            found.acq_value, rough(found.X), rtol=1e-12, atol=1e-12
-        )
+        torch.testing.assert_close(found.acq_value, rough(found.X), rtol=1e-12, atol=1e-12)
         least = found.acq_value  # more steps go on from where fewer ended
     assert (least > rough(starts)).all()
 
@@ -193,9 +189,7 @@ def test_walls_of_nonsense_are_survived(poison):
 
     starts = torch.tensor([[0.0, -0.9], [0.5, 0.5], [3.0, 0.0]], dtype=torch.float64)
     found = relax(value, starts, max_step=0.5, max_steps=100, fmax=1e-6)
-    torch.testing.assert_close(
-        found.X[:2], torch.full_like(starts[:2], 0.95), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(found.X[:2], torch.full_like(starts[:2], 0.95), atol=1e-5, rtol=0)
     assert found.converged.tolist() == [True, True, False]
     assert torch.equal(found.X[2], starts[2])
     assert found.acq_value[2] == -math.inf

@@ -79,12 +79,7 @@ def test_nothing_is_asked_twice_or_outside(space, none):
     assert torch.equal(space.canonical(X), X)
     assert space.contains(X).all()
     assert len(X.unique(dim=0)) == len(X)
-    assert (
-        len(found.n_steps)
-        == len(found.converged)
-        == len(found.generator_names)
-        == len(X)
-    )
+    assert len(found.n_steps) == len(found.converged) == len(found.generator_names) == len(X)
     assert found.converged.all()
     assert not found.n_steps.any()
     names = set(found.generator_names)
@@ -164,9 +159,7 @@ def test_same_stream_same_candidates(space):
     energies = torch.zeros(3, dtype=torch.float64)
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    one, other = (
-        BRIEF(Planted(space, 0), space, known, energies, stream(4)) for _ in range(2)
-    )
+    one, other = (BRIEF(Planted(space, 0), space, known, energies, stream(4)) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one.X, other.X)
     assert torch.equal(one.acq_value, other.acq_value)
@@ -217,7 +210,7 @@ def test_holes_are_walked_around(space, none):
 def test_too_many_neighbors_are_drawn_from(space, none):
     value = Planted(space, 0)
     known = space.sample(1, stream(2))
-    walk = replace(BRIEF, near=10, climbs=1, candidates=1, rounds=1)
+    walk = replace(BRIEF, near=10, n_local_searches=1, candidates=1, rounds=1)
     found = walk(value, space, known, torch.zeros(1), stream(0))
     first = (space.neighbors(known[0]).unsqueeze(1) == found.X).all(-1).any(0)
     assert 10 <= int(first.sum()) <= 12

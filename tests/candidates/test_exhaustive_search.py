@@ -44,9 +44,7 @@ def test_finds_what_brute_force_finds(space, every):
     assert torch.equal(found.X, every[order])
     assert torch.equal(found.acq_value, worth[order])
     assert set(found.generator_names) == {"listed"}
-    assert (
-        len(found.generator_names) == len(found.n_steps) == len(found.converged) == 969
-    )
+    assert len(found.generator_names) == len(found.n_steps) == len(found.converged) == 969
     assert found.converged.all()
     assert not found.n_steps.any()
 
@@ -60,9 +58,7 @@ def test_chunks_change_nothing(space, every, chunk):
         sizes.append(len(X))
         return value(X)
 
-    found = ExhaustiveSearch(chunk_size=chunk, n_keep=50)(
-        noted, space, *none(every), stream()
-    )
+    found = ExhaustiveSearch(chunk_size=chunk, n_keep=50)(noted, space, *none(every), stream())
     best = value(every).argsort(descending=True)[:50]
     assert torch.equal(found.X, every[best])
     assert sum(sizes) == 969
@@ -113,9 +109,7 @@ def test_nonsense_comes_last(space, every):
     sound = every[every[:, 0] <= 0.2]
     best = value(sound).argsort(descending=True)[:60]
     assert torch.equal(found.X, sound[best])
-    empty = ExhaustiveSearch()(
-        lambda X: X[:, 0] * torch.nan, space, *none(every), stream()
-    )
+    empty = ExhaustiveSearch()(lambda X: X[:, 0] * torch.nan, space, *none(every), stream())
     assert len(select_top(empty, 3, space=space)) == 0
 
 

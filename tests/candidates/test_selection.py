@@ -144,9 +144,7 @@ def test_the_choice_among_many_is_that_of_one_after_the_other(q):
     places = 4 * torch.rand(90, generator=random)
     values = torch.randn(90, generator=random)
     seen = [0.5]
-    strict = (
-        STRICT_TOLERANCE_SCALE * 0.1
-    )  # of what was seen nothing is said to be at rest
+    strict = STRICT_TOLERANCE_SCALE * 0.1  # of what was seen nothing is said to be at rest
     expected: list[int] = []
     for row in values.argsort(descending=True).tolist():
         place = float(places[row])

@@ -27,7 +27,7 @@ def bostruct(*arguments):
 
 
 def refused(done, message):
-    assert done.exit_code == 2, done.output
+    assert done.exit_code == 2, done.output_fn
     assert done.stdout == ""
     assert done.stderr.startswith("bostruct: ")
     assert len(done.stderr.strip().splitlines()) == 1

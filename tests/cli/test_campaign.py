@@ -52,7 +52,7 @@ def bostruct(*arguments):
 
 def test_run_show_export_verify(here):
     done = bostruct("run", "mine.py", "--dir", "out", "--seed", 3)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     assert "Best energy" in done.stdout
     assert "Results are in out\n" in done.stdout
     found = json.loads(bostruct("show", "out", "--json").stdout)
@@ -82,7 +82,7 @@ def test_run_show_export_verify(here):
     assert "all.db: 6 structures of out" in done.stdout
     assert len(ase.io.read("all.db", index=":")) == 6
     done = bostruct("verify", "out", "--file", "mine.py")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     assert "6 trials and 2 posteriors read, 2 rebuilt and compared" in done.stdout
     done = bostruct("front", "out")
     refused(done, "must be one of a campaign with objectives, got that of one which")
@@ -93,13 +93,13 @@ def test_front_and_retract(here):
     (here / "own.py").write_text(own)
     screened = alloys.campaign().run(here / "run", stop=stop.Evaluations(7))
     done = bostruct("front", screened.folder)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     assert "objectives   minimize price, $/kg (as log10)\n" in done.stdout
     points = screened.pareto_front().points
     for point in points:
         assert f"\n{point.trial}  " in done.stdout
     done = bostruct("front", screened.folder, "--out", "out", "--file", "own.py")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     assert "out: front.csv, evaluations.csv, front.extxyz, front.db" in done.stdout
     assert (here / "out" / "pareto3d.png").stat().st_size > 10000
     done = bostruct("export", screened.folder, "best.extxyz")
@@ -107,11 +107,9 @@ def test_front_and_retract(here):
     best = points[0].trial
     done = bostruct("retract", screened.folder, best, "--reason", "the wrong cell")
     assert f"trial {best} is retracted, the wrong cell" in done.stdout
-    assert f"trial {best}, retracted: the wrong cell" in (
-        bostruct("show", screened.folder).stdout
-    )
+    assert f"trial {best}, retracted: the wrong cell" in (bostruct("show", screened.folder).stdout)
     done = bostruct("verify", screened.folder, "--file", "own.py")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     done = bostruct("retract", screened.folder, best, "--reason", "again")
     refused(done, "must be one that found something")
 
@@ -136,7 +134,7 @@ def test_defaults_of_folder_and_seed(here):
 
 
 def refused(done, message):
-    assert done.exit_code == 2, done.output
+    assert done.exit_code == 2, done.output_fn
     assert done.stdout == ""
     assert done.stderr.startswith("bostruct: ")
     assert len(done.stderr.strip().splitlines()) == 1

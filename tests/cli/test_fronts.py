@@ -25,7 +25,7 @@ def bostruct(*arguments):
 def test_a_table_is_printed_and_files_lie_there(here):
     options = ("--seeds", 1, "--evaluations", 4, "--initial", 3, "--at", 3)
     done = bostruct("small", *options, "--out", "out")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     for words in ("small", "bostruct initial 3", "random", "Results are in out"):
         assert words in done.stdout
     assert done.stderr == ""

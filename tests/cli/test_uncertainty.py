@@ -41,7 +41,7 @@ SIZES = ("--train", 20, "--calibrate", 30, "--method", "mine.py", "--out", "out"
 
 def test_files_and_methods_of_ones_own(here):
     done = bostruct("compare", "data.extxyz", "--shifted", "test.db", *SIZES)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     assert done.stderr == ""
     assert done.stdout.endswith("Tables and plots are in out\n")
     for words in ("right", "sure", "shifted: shifted test", "Forces, in domain"):
@@ -59,17 +59,17 @@ def test_files_and_methods_of_ones_own(here):
 
 def test_a_shifted_set_of_the_data_themselves(here):
     done = bostruct("compare", "data.extxyz", "--test", 15, "--seed", 2, *SIZES)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     assert "high energy: the 24 of 120 structures that lie highest" in done.stdout
     assert "test 15" in done.stdout
 
 
 def test_several_splits_and_more_of_them_later(here):
     one = bostruct("compare", "data.extxyz", *SIZES)
-    assert one.exit_code == 0, one.output
+    assert one.exit_code == 0, one.output_fn
     assert "seed 0." in one.stdout
     three = bostruct("compare", "data.extxyz", "--splits", 3, *SIZES)
-    assert three.exit_code == 0, three.output
+    assert three.exit_code == 0, three.output_fn
     assert "3 splits, seeds 0 to 2." in " ".join(three.stdout.split())
     found = json.loads((here / "out" / "comparison.json").read_text())
     assert [one["seed"] for one in found["splits"]] == [0, 1, 2]
@@ -87,9 +87,9 @@ def test_list(here):
 
 def test_data_are_made_and_can_be_compared_on(here, monkeypatch):
     sets = {"cu15": {"cu4": (datasets.ClusterDataset("Cu4", bfgs_steps=(1, 2)), 12)}}
-    monkeypatch.setattr(datasets, "SETS", sets)
+    monkeypatch.setattr(datasets, "DATASETS", sets)
     done = bostruct("data", "cu15", "--out", "made", "--seed", 3)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.output_fn
     assert done.stdout == "made/cu4.extxyz: 12 structures\n"
     assert len(uncertainty.read_labeled_structures(here / "made" / "cu4.extxyz")) == 12
 
@@ -102,7 +102,7 @@ def test_constraints_that_fix_no_atom_do_not_matter(here):
 
 
 def refused(done, message):
-    assert done.exit_code == 2, done.output
+    assert done.exit_code == 2, done.output_fn
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert message in done.stderr

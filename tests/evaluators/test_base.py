@@ -43,9 +43,7 @@ def test_good_evaluation_is_plain_float64(structures):
 
 def test_seconds_are_measured_where_none_are_given(structures):
     assert evaluate(returning(Evaluation(1.0)), structures).seconds > 0
-    assert (
-        evaluate(returning(Evaluation(1.0, seconds=math.nan)), structures).seconds > 0
-    )
+    assert evaluate(returning(Evaluation(1.0, seconds=math.nan)), structures).seconds > 0
     assert evaluate(returning(Failure("no")), structures).seconds > 0
 
 

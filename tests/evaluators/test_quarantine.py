@@ -49,7 +49,7 @@ def test_what_is_no_number_has_a_reason_alone(value):
 
 
 def test_what_rests_on_it_goes_with_it_all_the_way():
-    found = evaluation({"ratio": 2.0, "modulus": 100.0, "volume": 900.0}, rests=RESTS)
+    found = evaluation({"ratio": 2.0, "modulus": 100.0, "volume": 900.0}, derived_from=RESTS)
     assert trusted_properties(found) == {}
     reasons = {name: one.reason for name, one in quarantined_properties(found).items()}
     assert reasons["modulus"] == "it rests on volume, which is in quarantine"

@@ -10,9 +10,7 @@ from bostruct.objectives import Constraint, Objective, OptimizationConfig
 GOALS = OptimizationConfig(
     (
         Objective("H", "minimize", unit="eV"),
-        Objective(
-            "B", "maximize", unit="GPa", reference=50.0, valid_range=(0.0, 1000.0)
-        ),
+        Objective("B", "maximize", unit="GPa", reference=50.0, valid_range=(0.0, 1000.0)),
         Objective("price", "minimize", log=True),
     ),
     (
@@ -46,9 +44,7 @@ def test_outcomes_and_back():
 )
 def test_what_has_no_place_is_nan(name, value):
     row = GOALS.outcome_vector(RAW | {name: value})
-    assert [math.isnan(y) for y in row] == [
-        each == name for each in GOALS.outcome_names
-    ]
+    assert [math.isnan(y) for y in row] == [each == name for each in GOALS.outcome_names]
 
 
 def test_a_missing_outcome_is_nan():
@@ -114,17 +110,13 @@ def test_description_is_json_and_rebuilds_the_goals():
 
 def test_lists_will_do():
     goals = OptimizationConfig([Objective("H", "minimize")], [Constraint("B", lower=0)])
-    assert goals == OptimizationConfig(
-        (Objective("H", "minimize"),), (Constraint("B", lower=0),)
-    )
+    assert goals == OptimizationConfig((Objective("H", "minimize"),), (Constraint("B", lower=0),))
     assert hash(goals) == hash(goals)
 
 
 @pytest.mark.parametrize("direction", [None, "smaller"])
 def test_refuses_an_objective_without_direction(direction):
-    with pytest.raises(
-        InputError, match="`direction` must be 'minimize' or 'maximize' for 'H'"
-    ):
+    with pytest.raises(InputError, match="`direction` must be 'minimize' or 'maximize' for 'H'"):
         Objective("H", direction)
 
 
@@ -192,17 +184,13 @@ def test_refuses_what_has_no_logarithm():
         Objective("p", "minimize", log=True, reference=0.0)
     logs = (Objective("p", "minimize", log=True),)
     for bound in ("below", "above"):
-        with pytest.raises(
-            InputError, match=f"`{bound}` must be positive for 'p', which"
-        ):
+        with pytest.raises(InputError, match=f"`{bound}` must be positive for 'p', which"):
             OptimizationConfig(logs, (Constraint("p", **{bound: -1.0}),))
 
 
 def test_refuses_two_units_of_one_outcome():
     one, other = Objective("B", "maximize", unit="GPa"), Constraint("B", 1.0, unit="eV")
-    with pytest.raises(
-        InputError, match=r"`unit` must be one for 'B', got \['GPa', 'e"
-    ):
+    with pytest.raises(InputError, match=r"`unit` must be one for 'B', got \['GPa', 'e"):
         OptimizationConfig((one,), (other,))
 
 

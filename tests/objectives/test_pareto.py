@@ -88,9 +88,7 @@ def test_front_is_what_nothing_betters(t):
 
 
 def test_front_of_one_objective_is_the_best():
-    assert pareto_front(
-        tensor([[2.0], [1.0], [1.0]]), OptimizationConfig((H,))
-    ).tolist() == [1]
+    assert pareto_front(tensor([[2.0], [1.0], [1.0]]), OptimizationConfig((H,))).tolist() == [1]
 
 
 def test_reference_is_a_tenth_behind_the_worst_complete_row():

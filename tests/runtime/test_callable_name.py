@@ -32,9 +32,7 @@ def test_name_does_not_depend_on_how_the_file_was_started(monkeypatch):
 
 
 def test_name_of_partial_and_of_callable_object():
-    assert qualified_name(functools.partial(energy, scale=2)).endswith(
-        "energy(scale=2)"
-    )
+    assert qualified_name(functools.partial(energy, scale=2)).endswith("energy(scale=2)")
     assert qualified_name(Answer()).endswith(".Answer")
 
 

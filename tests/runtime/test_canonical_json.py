@@ -4,9 +4,7 @@ from bostruct.runtime.canonical_json import describe_differences, to_canonical_j
 
 
 def test_canonical_does_not_depend_on_order():
-    assert to_canonical_json({"a": 1, "b": [1, 2]}) == to_canonical_json(
-        {"b": (1, 2), "a": 1}
-    )
+    assert to_canonical_json({"a": 1, "b": [1, 2]}) == to_canonical_json({"b": (1, 2), "a": 1})
 
 
 def test_nothing_differs():

@@ -34,21 +34,19 @@ def test_a_function_is_compiled_and_keeps_its_name():
     made = lazy_njit()(total)
     assert made(np.arange(4.0)) == 6.0
     assert made.__name__ == "total"
-    assert made.machine.signatures
+    assert made.compiled.signatures
 
 
 def test_compiled_functions_call_each_other():
     assert sum_of_squares(np.arange(4.0)) == 14.0
     assert square(3.0) == 9.0
-    assert sum_of_squares.machine.signatures
+    assert sum_of_squares.compiled.signatures
 
 
 def test_the_import_of_loops_does_not_load_numba():
     code = "import sys, bostruct.jit, bostruct.descriptors.soap.power_spectrum_numba as c; "
     code += "print('numba' in sys.modules, c.spectrum.__name__)"
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "spectrum"]
 
 
@@ -63,4 +61,4 @@ def test_a_function_without_a_file_is_compiled_without_a_cache():
 
 def test_flags_reach_the_compiler():
     made = lazy_njit(fastmath={"contract"})(total)
-    assert made.machine.targetoptions["fastmath"] == {"contract"}
+    assert made.compiled.targetoptions["fastmath"] == {"contract"}

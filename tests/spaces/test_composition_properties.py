@@ -30,9 +30,7 @@ def test_price_is_by_weight():
 
 
 def test_is_differentiable():
-    known = CompositionProperties(
-        ("Cu", "Au"), {"Cu": 10.0, "Au": 50.0}, {"Cu": 12.0, "Au": 17.0}
-    )
+    known = CompositionProperties(("Cu", "Au"), {"Cu": 10.0, "Au": 50.0}, {"Cu": 12.0, "Au": 17.0})
     X = torch.tensor([[0.3, 0.7]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda X: tuple(known.evaluate(X).values()), X)
 
@@ -40,9 +38,7 @@ def test_is_differentiable():
 def test_composition_counts_atoms():
     numbers, index = torch.tensor([29, 79, 29, 79]), torch.tensor([0, 0, 0, 1])
     found = element_fractions(numbers, index, 2, torch.tensor([29, 79, 47]))
-    torch.testing.assert_close(
-        found, torch.tensor([[2 / 3, 1 / 3, 0], [0, 1, 0]]).double()
-    )
+    torch.testing.assert_close(found, torch.tensor([[2 / 3, 1 / 3, 0], [0, 1, 0]]).double())
 
 
 def test_other_elements_get_a_sphere():

@@ -45,10 +45,7 @@ def test_the_gap_is_none_where_molecules_may_stick_together():
     copper, water = torch.tensor([29, 29]), torch.tensor([1, 1, 8])
     assert resolve_max_gap_factor(None, copper, None) == DEFAULT_MAX_GAP_FACTOR
     assert resolve_max_gap_factor(None, water, None) == math.inf
-    assert (
-        resolve_max_gap_factor(None, water, {"H": 0.4, "O": 0.8})
-        == DEFAULT_MAX_GAP_FACTOR
-    )
+    assert resolve_max_gap_factor(None, water, {"H": 0.4, "O": 0.8}) == DEFAULT_MAX_GAP_FACTOR
     assert resolve_max_gap_factor(2.5, water, None) == 2.5
 
 

@@ -16,7 +16,7 @@ def test_all_numbers_must_agree():
 
 @pytest.mark.parametrize("largest", [4, 30, 1 << 24])
 def test_compares_many_in_little_memory(monkeypatch, largest):
-    monkeypatch.setattr("bostruct.spaces.fingerprint_distance.LARGEST", largest)
+    monkeypatch.setattr("bostruct.spaces.fingerprint_distance.MAX_CHUNK_ELEMENTS", largest)
     A = torch.rand(7, 1, 3, generator=seeded_generator(0))
     B = torch.rand(5, 3, generator=seeded_generator(1))
     table = is_within_tolerance(A, B, 0.5)

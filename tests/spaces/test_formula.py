@@ -69,9 +69,7 @@ def test_radii_are_covalent_unless_given():
     radii = resolve_atomic_radii(AUCU2, {"Cu": 1.1})
     assert radii.dtype == torch.float64
     assert radii.tolist() == pytest.approx([1.36, 1.1, 1.1])
-    assert resolve_atomic_radii(AUCU2, None).tolist() == pytest.approx(
-        [1.36, 1.32, 1.32]
-    )
+    assert resolve_atomic_radii(AUCU2, None).tolist() == pytest.approx([1.36, 1.32, 1.32])
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,7 @@ def test_directions_are_isotropic_unit_vectors():
     assert drawn.shape == (4000, 3)
     torch.testing.assert_close(drawn.norm(dim=-1), torch.ones(4000).double())
     # each component of a uniform direction has mean 0 and variance 1/3
-    torch.testing.assert_close(
-        drawn.T @ drawn / 4000, torch.eye(3).double() / 3, rtol=0, atol=0.03
-    )
+    torch.testing.assert_close(drawn.T @ drawn / 4000, torch.eye(3).double() / 3, rtol=0, atol=0.03)
     assert drawn.mean(0).abs().max() < 0.04
 
 

@@ -48,9 +48,7 @@ def structures(draw, placeholder=True, wires=True):
             cell[~np.array(pbc)] *= draw(st.sampled_from([0, 1]))
     else:
         cell = np.zeros((3, 3))
-    atoms = Atoms(
-        numbers=numbers, positions=positions.reshape(a, 3), cell=cell, pbc=pbc
-    )
+    atoms = Atoms(numbers=numbers, positions=positions.reshape(a, 3), cell=cell, pbc=pbc)
     atoms.set_tags(draw(st.lists(st.integers(-9, 9), min_size=a, max_size=a)))
     fixed = [i for i in range(a) if draw(st.booleans())]
     if fixed:
@@ -137,9 +135,7 @@ def test_gradients_do_not_hinder():
 
 
 def test_pymatgen_kinds():
-    crystal, gas = to_pymatgen(
-        from_ase([bulk("NaCl", "rocksalt", 5.6), molecule("CO")])
-    )
+    crystal, gas = to_pymatgen(from_ase([bulk("NaCl", "rocksalt", 5.6), molecule("CO")]))
     assert isinstance(crystal, Structure)
     assert isinstance(gas, Molecule)
     slab = fcc111("Cu", (1, 1, 2), vacuum=5)

@@ -67,9 +67,7 @@ def test_small_movements_do_not_matter():
         moved = atoms.copy()
         step = rng.uniform(-1, 1, size=(len(atoms), 3)) * 0.02
         moved.positions += step
-        change = structure_fingerprint(from_ase(atoms)) - structure_fingerprint(
-            from_ase(moved)
-        )
+        change = structure_fingerprint(from_ase(atoms)) - structure_fingerprint(from_ase(moved))
         assert change.abs().max() <= 2 * np.linalg.norm(step, axis=1).max() + 1e-12
 
 
@@ -85,9 +83,7 @@ def test_tells_minima_apart():
     energy = np.array([atoms.get_potential_energy() for atoms in images])
     i, j = np.triu_indices(len(images), 1)
     batch = from_ase(images)
-    found = is_same_structure(
-        batch[torch.tensor(i)], batch[torch.tensor(j)], 0.05
-    ).numpy()
+    found = is_same_structure(batch[torch.tensor(i)], batch[torch.tensor(j)], 0.05).numpy()
     equal = abs(energy[i] - energy[j]) < 1e-4
     assert found.any()
     assert np.array_equal(found, equal)

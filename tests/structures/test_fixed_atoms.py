@@ -49,9 +49,7 @@ def test_structures_that_do_not_agree_share_none():
     for changed in ({"positions": P}, {"fixed": fixed}, {"cell": cell}):
         assert shared_fixed_atoms(replace(structures, **changed)) is None
     assert shared_fixed_atoms(Structures.cat([structures, structures[0:0]])) is not None
-    assert (
-        shared_fixed_atoms(replace(structures, fixed=torch.zeros_like(fixed))) is None
-    )
+    assert shared_fixed_atoms(replace(structures, fixed=torch.zeros_like(fixed))) is None
 
 
 def test_is_the_same_to_the_last_bit():

@@ -19,9 +19,7 @@ def test_listed_says_where_each_came_from(tmp_path, log):
 
 def test_listed_refuses(tmp_path):
     (tmp_path / "a.extxyz").write_text("no structure\n")
-    with pytest.raises(
-        InputError, match=r"`start` must be a file that ASE can read, g"
-    ):
+    with pytest.raises(InputError, match=r"`start` must be a file that ASE can read, g"):
         read.read_images(tmp_path / "a.extxyz")
     with pytest.raises(InputError, match=r"got .*absent\.cif, which is no file"):
         read.read_images([tmp_path / "absent.cif"])

@@ -14,8 +14,7 @@ def make(counts=(2, 3, 1), **changes):
     values = {
         "positions": torch.randn(n, 3, generator=generator).double(),
         "numbers": torch.arange(1, n + 1),
-        "cell": torch.eye(3).double().expand(b, 3, 3)
-        * torch.arange(1, b + 1)[:, None, None],
+        "cell": torch.eye(3).double().expand(b, 3, 3) * torch.arange(1, b + 1)[:, None, None],
         "pbc": torch.tensor([[True, False, True]]).repeat(b, 1),
         "index": torch.repeat_interleave(torch.tensor(counts)),
         "fixed": torch.arange(n) % 2 == 0,
@@ -173,9 +172,7 @@ def test_knows_the_elements_as_ase_does():
     assert list(SYMBOLS) == chemical_symbols
 
 
-@pytest.mark.parametrize(
-    "text", ["Cu15", "LiF", "H2O", "CH4", "C2H6O", "CO2", "HCl", "BN"]
-)
+@pytest.mark.parametrize("text", ["Cu15", "LiF", "H2O", "CH4", "C2H6O", "CO2", "HCl", "BN"])
 def test_formulas_are_those_of_ase(text):
     from ase import Atoms
 

@@ -56,7 +56,7 @@ class Dense:
         positions = structures.positions.clone().requires_grad_()
         moved = replace(structures, positions=positions)
         place = self.model.soap.place(structures.numbers)
-        energy = self.model._prior(moved, place)
+        energy = self.model._prior_mean(moved, place)
         if not energy.requires_grad:
             return energy, torch.zeros_like(positions)
         (slope,) = torch.autograd.grad(energy.sum(), positions)
@@ -88,9 +88,7 @@ class Dense:
         """Return the model's own Nyström features, energies first."""
         model, place = self.model, self.model.soap.place(structures.numbers)
         slopes = model.soap.slopes(structures)
-        K = model.inducing.energies(
-            slopes.features, place, structures.index, len(structures)
-        )
+        K = model.inducing.energies(slopes.features, place, structures.index, len(structures))
         if forces:
             steep = model.inducing.forces(slopes, place).flatten(0, 1)
             K = torch.cat((K, steep))
@@ -109,19 +107,13 @@ class Dense:
                     if which == "EE":
                         row.append((D**z * same).sum().view(1, 1))
                         continue
-                    if (which[0] == "F" and dP is None) or (
-                        which[1] == "F" and dQ is None
-                    ):
+                    if (which[0] == "F" and dP is None) or (which[1] == "F" and dQ is None):
                         continue
                     first = z * D ** (z - 1) * same
                     if which == "EF":
-                        row.append(
-                            torch.einsum("ij,if,xjf->x", first, P, dQ).view(1, -1)
-                        )
+                        row.append(torch.einsum("ij,if,xjf->x", first, P, dQ).view(1, -1))
                     elif which == "FE":
-                        row.append(
-                            torch.einsum("ij,xif,jf->x", first, dP, Q).view(-1, 1)
-                        )
+                        row.append(torch.einsum("ij,xif,jf->x", first, dP, Q).view(-1, 1))
                     else:
                         second = z * (z - 1) * D ** (z - 2) * same
                         ahead = torch.einsum("xif,jf->xij", dP, Q)
@@ -147,16 +139,12 @@ class Dense:
             mean = torch.cat((mean, prior[1].flatten()))
         cross = s**2 * self.kernel(rows, self.train)
         root = torch.linalg.solve_triangular(self.factor, cross.T, upper=False)
-        news = torch.linalg.solve_triangular(
-            self.factor, self.y.unsqueeze(-1), upper=False
-        )
+        news = torch.linalg.solve_triangular(self.factor, self.y.unsqueeze(-1), upper=False)
         mean = mean + (root.T @ news).squeeze(-1)
         return mean, s**2 * self.kernel(rows, rows) - root.T @ root
 
     def log_evidence(self):
-        news = torch.linalg.solve_triangular(
-            self.factor, self.y.unsqueeze(-1), upper=False
-        )
+        news = torch.linalg.solve_triangular(self.factor, self.y.unsqueeze(-1), upper=False)
         volume = 2 * self.factor.diagonal().log().sum()
         n = len(self.y)
         return -(news.square().sum() + volume + n * math.log(2 * math.pi)) / 2

@@ -43,9 +43,7 @@ def test_large_likelihood_is_exact():
     y = (6 * x).sin()
     gaussian = torch.distributions.MultivariateNormal(torch.zeros_like(x), K)
     expected = float(gaussian.log_prob(y))
-    lazy = gpytorch.distributions.MultivariateNormal(
-        torch.zeros_like(x), to_linear_operator(K)
-    )
+    lazy = gpytorch.distributions.MultivariateNormal(torch.zeros_like(x), to_linear_operator(K))
     with settings.max_cholesky_size(1), cholesky_only():
         found = float(lazy.log_prob(y))
     assert found == pytest.approx(expected, rel=1e-9)

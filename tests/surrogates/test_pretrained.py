@@ -132,9 +132,7 @@ def test_deviations_are_squared_and_members_come_first():
     np.testing.assert_allclose(found.members[:, 0], ENERGIES)
     np.testing.assert_allclose(found.member_forces, FORCES)
     np.testing.assert_allclose(found.force_variance, FORCES.var(0, ddof=1))
-    alone = read_uncertainty(
-        structure(Says(energy_uncertainty=0.3, forces_uncertainty=FORCES[0]))
-    )
+    alone = read_uncertainty(structure(Says(energy_uncertainty=0.3, forces_uncertainty=FORCES[0])))
     assert float(alone.variance) == pytest.approx(0.09)
     assert alone.members is alone.member_forces is None
     np.testing.assert_allclose(alone.force_variance, FORCES[0] ** 2)
@@ -158,9 +156,7 @@ def test_any_calculators_are_a_committee():
     assert float(found.mean) == pytest.approx(np.mean(energies))
     assert float(found.variance) == pytest.approx(np.var(energies, ddof=1))
     np.testing.assert_allclose(found.forces, np.mean(forces, 0))
-    np.testing.assert_allclose(
-        found.force_variance, np.var(forces, axis=0, ddof=1), atol=1e-12
-    )
+    np.testing.assert_allclose(found.force_variance, np.var(forces, axis=0, ddof=1), atol=1e-12)
     with pytest.raises(InputError, match="One member has no spread"):
         committee_prediction(atoms, wells[:1], forces=False)
 
@@ -244,9 +240,7 @@ def test_zeros_of_energies_can_be_met():
     truth = plain.mean + torch.tensor([3.0, 2.0, 1.0]) * 7.0
     truth = truth + torch.tensor([0.0, 1.0, 2.0]) * -4.0
     structures = replace(from_ase(images), energy=truth)
-    model = PretrainedPotential(*wells, shift_species_energies=True, rc=8.0).fit(
-        structures
-    )
+    model = PretrainedPotential(*wells, shift_species_energies=True, rc=8.0).fit(structures)
     assert model.species_shifts == pytest.approx({28: -4.0, 29: 7.0})
     found = model.predict(structures)
     torch.testing.assert_close(found.mean, truth)
@@ -254,9 +248,7 @@ def test_zeros_of_energies_can_be_met():
     torch.testing.assert_close(found.variance, plain.variance)
     torch.testing.assert_close(model.fit(structures).predict(structures).mean, truth)
     assert model.description()["aligned"]
-    alone = PretrainedPotential(*wells, shift_species_energies=True, rc=8.0).fit(
-        structures[0]
-    )
+    alone = PretrainedPotential(*wells, shift_species_energies=True, rc=8.0).fit(structures[0])
     with pytest.raises(InputError, match=r"of the species \[29\] it was aligned with"):
         alone.predict(structures[1])
     with pytest.raises(InputError, match="`energy` must be known where a potential"):

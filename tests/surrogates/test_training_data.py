@@ -76,18 +76,14 @@ def test_atoms_of_known_composition_have_their_energies(data, mixed):
     both = Structures.cat([data[:4], mixed[:4]])
     place = (both.numbers == 79).long()
     energy = torch.zeros(8, dtype=torch.float64).index_add(0, both.index, true[place])
-    found, means = told(replace(both, energy=energy)).subtract_species_energies(
-        place, 2
-    )
+    found, means = told(replace(both, energy=energy)).subtract_species_energies(place, 2)
     torch.testing.assert_close(means, true, rtol=1e-12, atol=1e-12)
     assert found.energy.abs().max() < 1e-12
 
 
 def test_one_composition_shares_its_energy_evenly(mixed):
     """Three of each: nothing tells gold from copper."""
-    found, means = told(mixed[:5]).subtract_species_energies(
-        (mixed[:5].numbers == 79).long(), 2
-    )
+    found, means = told(mixed[:5]).subtract_species_energies((mixed[:5].numbers == 79).long(), 2)
     torch.testing.assert_close(means[0], means[1])
     trust = told(mixed[:5]).noise_factor
     weighed = (found.energy / trust.square()).sum()
@@ -95,9 +91,7 @@ def test_one_composition_shares_its_energy_evenly(mixed):
 
 
 def test_species_that_does_not_occur_has_no_energy(data):
-    found, means = told(data[:5]).subtract_species_energies(
-        torch.ones(30, dtype=torch.int64), 3
-    )
+    found, means = told(data[:5]).subtract_species_energies(torch.ones(30, dtype=torch.int64), 3)
     assert means[0] == means[2] == 0
     assert means[1] != 0
     assert found.energy.abs().max() < data[:5].energy.abs().max()
@@ -172,16 +166,14 @@ def test_force_scale_without_forces_is_that_of_the_energies():
     nan = torch.full((4, 3), torch.nan)
     assert told_of(torch.tensor([5.0]), nan).force_scale() == pytest.approx(2.5)
     assert told_of(torch.tensor([0.0]), nan).force_scale() == MIN_FORCE_SCALE
-    assert (
-        told_of(torch.tensor([5.0]), torch.zeros(4, 3)).force_scale() == MIN_FORCE_SCALE
-    )
+    assert told_of(torch.tensor([5.0]), torch.zeros(4, 3)).force_scale() == MIN_FORCE_SCALE
 
 
 @pytest.mark.parametrize("size", [1, 40, 100])
 def test_chunks_are_the_whole(data, mixed, monkeypatch, size):
     both = Structures.cat([data[:3], mixed[:4], data[3:5][0]])
     found = told(both, PairRepulsion())
-    monkeypatch.setattr(module, "CHUNK", size)
+    monkeypatch.setattr(module, "PAIRS_PER_CHUNK", size)
     parts = list(found.chunks())
     assert len(parts) > 1
     together = Structures.cat([part.structures for part in parts])

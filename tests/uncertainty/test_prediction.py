@@ -28,9 +28,7 @@ def test_parts_are_joined_along_structures_and_atoms():
         full = torch.full((b,), value)
         atoms = torch.full((2 * b, 3), value)
         members, forces = full.expand(4, b), atoms.expand(4, 2 * b, 3)
-        return Prediction(
-            full, full, full, atoms, members=members, member_forces=forces
-        )
+        return Prediction(full, full, full, atoms, members=members, member_forces=forces)
 
     joined = Prediction.cat([part(2, 1.0), part(3, 2.0)])
     assert joined.mean.tolist() == [1, 1, 2, 2, 2]

@@ -70,9 +70,7 @@ class AcquisitionContext:
             way_out = f"The goals have {list(names)}."
             condition = "name different outcomes of the goals"
             raise InputError(
-                error_message(
-                    "modeled_outcomes", condition, list(self.modeled_outcomes), way_out
-                )
+                error_message("modeled_outcomes", condition, list(self.modeled_outcomes), way_out)
             )
         rest = [name for name in names if name not in self.modeled_outcomes]
         if (self.deterministic_outcomes is None) != (not rest):
@@ -87,18 +85,12 @@ class AcquisitionContext:
                 )
             )
         if self.model.num_outputs != len(self.modeled_outcomes):
-            condition = (
-                f"have an output per learnt outcome, {list(self.modeled_outcomes)}"
-            )
+            condition = f"have an output per learnt outcome, {list(self.modeled_outcomes)}"
             found = f"{self.model.num_outputs} outputs"
-            raise InputError(
-                error_message("model", condition, found, "In the same order.")
-            )
+            raise InputError(error_message("model", condition, found, "In the same order."))
         check_shape("Y", self.Y, [len(self.X), len(names)], "A row per row of X.")
         shape = [len(self.optimization_config.objectives)]
-        check_shape(
-            "reference_point", self.reference_point, shape, "A utility per objective."
-        )
+        check_shape("reference_point", self.reference_point, shape, "A utility per objective.")
 
     def with_kriging_believer(self, model: Model | None = None) -> AcquisitionContext:
         """Return the case in which what is pending came out as the model means it.

@@ -100,9 +100,7 @@ class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
         else:
             boxes = normalized.box_decomposition(UTILITY_SCALE)
             reference = [0.0] * m
-            self.ehvi = ExpectedHypervolumeImprovement(
-                self.precomputed_model, reference, boxes
-            )
+            self.ehvi = ExpectedHypervolumeImprovement(self.precomputed_model, reference, boxes)
 
     @t_batch_mode_transform(expected_q=1)  # type: ignore[untyped-decorator]
     def forward(self, X: Tensor) -> Tensor:
@@ -137,10 +135,7 @@ class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
         slacks = case.optimization_config.constraint_values(
             mean
         ) / self.normalized.constraint_ranges.to(mean)
-        kept = (
-            slacks[..., self.normalized.deterministic_constraints()]
-            <= ROUNDING_TOLERANCE
-        )
+        kept = slacks[..., self.normalized.deterministic_constraints()] <= ROUNDING_TOLERANCE
         total = kept.all(dim=-1).to(mean)  # [b, 1]
         for part in case.optimization_config.constraints:
             if part.name in case.modeled_outcomes and part.name not in exclude:
@@ -152,15 +147,11 @@ class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
                 )
         return total
 
-    def active_bounds(
-        self, constraint: Constraint
-    ) -> tuple[float | None, float | None]:
+    def active_bounds(self, constraint: Constraint) -> tuple[float | None, float | None]:
         """Return the bounds of a constraint that count, in outcome space."""
         case = self.normalized.context
         low, high = (
-            None
-            if bound is None
-            else case.optimization_config.transform(constraint.name, bound)
+            None if bound is None else case.optimization_config.transform(constraint.name, bound)
             for bound in (constraint.lower, constraint.upper)
         )
         for objective, behind in zip(

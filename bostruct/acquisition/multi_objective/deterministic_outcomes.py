@@ -49,17 +49,13 @@ class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
     @property
     def variance(self) -> Tensor:
         """The variances, `[..., q, k]`; zero where exact."""
-        return self._concatenate(
-            self.modeled.variance, torch.zeros_like(self.deterministic)
-        )
+        return self._concatenate(self.modeled.variance, torch.zeros_like(self.deterministic))
 
     def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
         """Return samples `[s, ..., q, k]`."""
         return self._concatenate(self.modeled.rsample(sample_shape), self.deterministic)
 
-    def rsample_from_base_samples(
-        self, sample_shape: torch.Size, base_samples: Tensor
-    ) -> Tensor:
+    def rsample_from_base_samples(self, sample_shape: torch.Size, base_samples: Tensor) -> Tensor:
         """Return the samples `[s, ..., q, k]` of given normal draws."""
         draw = self.modeled.rsample_from_base_samples
         return self._concatenate(draw(sample_shape, base_samples), self.deterministic)

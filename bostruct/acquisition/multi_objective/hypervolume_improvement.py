@@ -147,9 +147,7 @@ def log_ehvi(normalized: NormalizedContext, n_samples: int) -> AcquisitionFuncti
         )
 
 
-def log_noisy_ehvi(
-    normalized: NormalizedContext, n_samples: int
-) -> AcquisitionFunction:
+def log_noisy_ehvi(normalized: NormalizedContext, n_samples: int) -> AcquisitionFunction:
     """Return the log of the expected gain over what is believed of the front."""
     X, pending = normalized.baseline_and_pending()
     if not len(X):
@@ -170,9 +168,7 @@ def log_noisy_ehvi(
     with without_compiled_kernel():
         return logei.qLogNoisyExpectedHypervolumeImprovement(
             normalized.model,
-            normalized.context.reference_point.new_zeros(
-                len(normalized.context.reference_point)
-            ),
+            normalized.context.reference_point.new_zeros(len(normalized.context.reference_point)),
             X,
             objective=normalized.multi_output_objective(),
             **arguments,

@@ -106,16 +106,14 @@ class NormalizedContext:
     def normalized_utilities(self, Y: Tensor, X: Tensor | None = None) -> Tensor:
         """Return `[..., m]` of outcomes `Y [..., k]`: 0 at the reference, 1 ideal."""
         reference = self.context.reference_point.to(Y)
-        return (
-            self.context.optimization_config.utilities(Y) - reference
-        ) / self.utility_ranges.to(Y)
+        return (self.context.optimization_config.utilities(Y) - reference) / self.utility_ranges.to(
+            Y
+        )
 
     @cached_property
     def constraint_ranges(self) -> Tensor:
         """What each slack is divided by, `[c]`: the range of its outcome."""
-        slacks = self.context.optimization_config.constraint_values(
-            self.context.Y
-        )  # [t, c]
+        slacks = self.context.optimization_config.constraint_values(self.context.Y)  # [t, c]
         found = []
         for column in slacks.T:
             some = column[column.isfinite()]
@@ -150,12 +148,8 @@ class NormalizedContext:
             )
             return column - ROUNDING_TOLERANCE if exact[i] else column
 
-        calls: list[Callable[[Tensor], Tensor]] = [
-            partial(slack, i=i) for i in range(len(exact))
-        ]
-        widths = [
-            DETERMINISTIC_CONSTRAINT_ETA if sure else CONSTRAINT_ETA for sure in exact
-        ]
+        calls: list[Callable[[Tensor], Tensor]] = [partial(slack, i=i) for i in range(len(exact))]
+        widths = [DETERMINISTIC_CONSTRAINT_ETA if sure else CONSTRAINT_ETA for sure in exact]
         return {"constraints": calls, "eta": self.context.Y.new_tensor(widths)}
 
     def multi_output_objective(self) -> GenericMCMultiOutputObjective:
@@ -164,9 +158,7 @@ class NormalizedContext:
 
     def scalar_objective(self) -> GenericMCObjective:
         """Return what turns them into `[s, b, q]` where there is one objective."""
-        return GenericMCObjective(
-            lambda Y, X=None: self.normalized_utilities(Y)[..., 0]
-        )
+        return GenericMCObjective(lambda Y, X=None: self.normalized_utilities(Y)[..., 0])
 
     def pareto_utilities(self) -> Tensor:
         """Return the observed front before the reference, `[f, m]` scaled utilities."""

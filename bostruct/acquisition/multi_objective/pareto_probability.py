@@ -62,16 +62,12 @@ class ParetoProbabilityOfImprovement:
     supports_q_batch: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_positive(
-            "ehvi_weight", self.ehvi_weight, "It is the weight of the gain, say 1."
-        )
+        check_positive("ehvi_weight", self.ehvi_weight, "It is the weight of the gain, say 1.")
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, 1, d] -> [b]`."""
         check_no_pending(self, context.X_pending)
-        return ParetoProbabilityAcquisition(
-            NormalizedContext(context), self.ehvi_weight
-        )
+        return ParetoProbabilityAcquisition(NormalizedContext(context), self.ehvi_weight)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the acquisition, ready for JSON."""
@@ -114,24 +110,14 @@ class ParetoProbabilityAcquisition(AcquisitionFunction):  # type: ignore[misc]
         m = self.cell_bounds.shape[-1]
         sigma = variance[..., :m].sqrt() / self.normalized.utility_ranges.to(mean)
         # What equals a point of the front up to rounding is behind it.
-        utility = (
-            self.normalized.normalized_utilities(mean) - ROUNDING_TOLERANCE
-        )  # [b, 1, m]
+        utility = self.normalized.normalized_utilities(mean) - ROUNDING_TOLERANCE  # [b, 1, m]
         low, high = self.cell_bounds.to(mean)  # [boxes, m]
         sigma = sigma.clamp_min(MIN_STD)
-        inside = standard_normal_interval(
-            (low - utility) / sigma, (high - utility) / sigma
-        )
+        inside = standard_normal_interval((low - utility) / sigma, (high - utility) / sigma)
         entering = inside.prod(-1).sum(-1)  # [b]
-        names = [
-            part.name for part in self.normalized.context.optimization_config.objectives
-        ]
-        sound = self.ehvi.feasibility_probability(
-            mean, variance, exclude=names
-        ).squeeze(-1)
-        value: Tensor = entering * sound + self.ehvi_weight * self.ehvi.from_moments(
-            mean, variance
-        )
+        names = [part.name for part in self.normalized.context.optimization_config.objectives]
+        sound = self.ehvi.feasibility_probability(mean, variance, exclude=names).squeeze(-1)
+        value: Tensor = entering * sound + self.ehvi_weight * self.ehvi.from_moments(mean, variance)
         return value
 
 
@@ -149,8 +135,7 @@ def objective_bounds(normalized: NormalizedContext) -> tuple[Tensor, Tensor]:
                 far * objective.sign
                 if bound is None
                 else float(
-                    objective.sign
-                    * case.optimization_config.transform(part.name, bound)
+                    objective.sign * case.optimization_config.transform(part.name, bound)
                     - case.reference_point[i]
                 )
                 / float(normalized.utility_ranges[i])

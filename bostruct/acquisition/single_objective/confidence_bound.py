@@ -29,9 +29,7 @@ def check_kappa(kappa: float) -> None:
     """
     if not (math.isfinite(kappa) and kappa >= 0):
         way_out = "0 trusts the mean, 1.3 is the default, 2 and more explore."
-        raise InputError(
-            error_message("kappa", "be finite and not negative", kappa, way_out)
-        )
+        raise InputError(error_message("kappa", "be finite and not negative", kappa, way_out))
 
 
 @dataclass(frozen=True)

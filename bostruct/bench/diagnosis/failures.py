@@ -155,11 +155,7 @@ def _diagnose_run(
         if reference is None or reference.energy <= task.target_energy
         else task.tolerance
     )
-    if (
-        reference is None
-        or lowest is None
-        or reference.unrelaxed_energy > lowest - lower
-    ):
+    if reference is None or lowest is None or reference.unrelaxed_energy > lowest - lower:
         return replace(found, detail=run.reason or "nothing lower is known")
     steps = select_steps(
         log.steps(),
@@ -168,9 +164,7 @@ def _diagnose_run(
         _n_before_success(run),
     )
     try:
-        looks = [
-            diagnose_step(method.campaign(task), log, step, reference) for step in steps
-        ]
+        looks = [diagnose_step(method.campaign(task), log, step, reference) for step in steps]
     except LogError as error:
         return replace(found, detail=str(error))
     if not looks:
@@ -226,12 +220,8 @@ def _is_ended_by_error(run: Run, log: Log) -> bool:
 
 
 def _median_evaluations(run: Run, results: Results) -> float:
-    ended = [
-        other for other in results.select(run.task, run.method) if other.is_finished
-    ]
-    found = percentile(
-        [other.evaluations_to_success for other in ended], 0.5, run.max_evaluations
-    )
+    ended = [other for other in results.select(run.task, run.method) if other.is_finished]
+    found = percentile([other.evaluations_to_success for other in ended], 0.5, run.max_evaluations)
     assert found is not None, "a run that has ended is one of them"
     return found
 

@@ -61,9 +61,7 @@ def find_reference_minimum(task: Task, logs: Sequence[Log]) -> ReferenceMinimum 
     relaxed = _relax_true_energy(task, task.search_space.decode(X.unsqueeze(0)))
     outcome = evaluate(task.evaluator, relaxed)
     if isinstance(outcome, Evaluation) and outcome.energy < found:
-        return ReferenceMinimum(
-            task.search_space.encode(relaxed)[0], outcome.energy, found
-        )
+        return ReferenceMinimum(task.search_space.encode(relaxed)[0], outcome.energy, found)
     return ReferenceMinimum(X, found, found)
 
 

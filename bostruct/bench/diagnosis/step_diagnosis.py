@@ -76,9 +76,7 @@ def diagnose_step(
     )
     seen = torch.stack([trial.X for trial in before])
     numbers = [trial.number for trial in known]
-    rests = dict(
-        zip(numbers, is_relaxed(training_structures(known, space)), strict=True)
-    )
+    rests = dict(zip(numbers, is_relaxed(training_structures(known, space)), strict=True))
     resting = torch.tensor([rests.get(trial.number, True) for trial in before])
     pays = is_promising(model, alone.X, torch.tensor([trial.energy for trial in known]))
     again = select_top(
@@ -108,9 +106,7 @@ def rebuild_acquisition(
         1,
         kappa_factor=step.hyperparameters.get("boldness", 1.0),
     )
-    return SingleObjectiveBatchAcquisition(
-        task, model, X, torch.tensor(energies, dtype=X.dtype)
-    )
+    return SingleObjectiveBatchAcquisition(task, model, X, torch.tensor(energies, dtype=X.dtype))
 
 
 def _acquisition_value(

@@ -79,24 +79,18 @@ class EnumeratedFront:
     @cached_property
     def front_indices(self) -> frozenset[int]:
         """The places of the members that no other betters."""
-        return frozenset(
-            pareto_front(self.outcomes, self.task.optimization_config).tolist()
-        )
+        return frozenset(pareto_front(self.outcomes, self.task.optimization_config).tolist())
 
     @cached_property
     def reference_point(self) -> Tensor:
         """The reference point, utilities `[m]`."""
         whole = self.outcomes[self.outcomes.isfinite().all(-1)]
-        return reference_point_from_range(
-            self.task.optimization_config.utilities(whole)
-        )
+        return reference_point_from_range(self.task.optimization_config.utilities(whole))
 
     @cached_property
     def hypervolume(self) -> float:
         """The hypervolume of the front, in units of the utilities."""
-        return hypervolume(
-            self.outcomes, self.task.optimization_config, self.reference_point
-        )
+        return hypervolume(self.outcomes, self.task.optimization_config, self.reference_point)
 
     @cached_property
     def _index_of_member(self) -> dict[tuple[float, ...], int]:
@@ -104,9 +98,7 @@ class EnumeratedFront:
 
     def member_index(self, X: Tensor) -> int:
         """Return the place of the member at X `[d]` in the list."""
-        return self._index_of_member[
-            tuple(self.task.discrete_space.canonical(X).tolist())
-        ]
+        return self._index_of_member[tuple(self.task.discrete_space.canonical(X).tolist())]
 
     def outcome(self, index: int) -> Evaluation | Failure:
         """Return what is true of a member."""
@@ -197,9 +189,7 @@ def _compute_records(
         yield future.result()
 
 
-def _evaluate_chunk(
-    task: MultiObjectiveTask, indices: list[int]
-) -> dict[int, EvaluationRecord]:
+def _evaluate_chunk(task: MultiObjectiveTask, indices: list[int]) -> dict[int, EvaluationRecord]:
     """Return the rows of some members."""
     with single_thread():
         return {i: _evaluate_member(task, i) for i in indices}
@@ -210,9 +200,7 @@ def _evaluate_member(task: MultiObjectiveTask, index: int) -> EvaluationRecord:
     found = evaluate(task.evaluator, task.search_space.decode(X))
     if isinstance(found, Failure):
         return {"reason": found.reason, "seconds": found.seconds}
-    doubts = {
-        k: v for k, v in found.provenance.items() if k.startswith(QUARANTINE_PREFIX)
-    }
+    doubts = {k: v for k, v in found.provenance.items() if k.startswith(QUARANTINE_PREFIX)}
     return {
         "energy": found.energy,
         "properties": dict(found.properties),

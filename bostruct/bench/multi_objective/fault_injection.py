@@ -56,24 +56,18 @@ class FaultyEvaluator:
     absurd_fraction: float = 0.01
     error_fraction: float = 0.05
     nan_fraction: float = 0.05
-    _call_counts: Counter[bytes] = field(
-        default_factory=Counter, init=False, repr=False
-    )
+    _call_counts: Counter[bytes] = field(default_factory=Counter, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_count("seed", self.seed, 0)
         if self.fault_mode not in get_args(FaultMode):
             raise InputError(
-                error_message(
-                    "fault_mode", "be passing or lasting", repr(self.fault_mode)
-                )
+                error_message("fault_mode", "be passing or lasting", repr(self.fault_mode))
             )
         shares = (self.absurd_fraction, self.error_fraction, self.nan_fraction)
         if min(shares) < 0 or sum(shares) > 1:
             condition = "be shares of at most 1 in all"
-            raise InputError(
-                error_message("absurd, raising, missing", condition, shares)
-            )
+            raise InputError(error_message("absurd, raising, missing", condition, shares))
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return what was found, or what is told in its place."""
@@ -124,9 +118,7 @@ def corrupt(properties: Mapping[str, float], corruption: int) -> dict[str, float
     found = dict(properties)
     for name, value in properties.items():
         if name == BULK_MODULUS and corruption < 2:
-            found[name] = (
-                MODULUS_FACTOR * value if corruption == 0 else -MODULUS_FACTOR * value
-            )
+            found[name] = MODULUS_FACTOR * value if corruption == 0 else -MODULUS_FACTOR * value
         if name == MIXING_ENTHALPY and corruption == 2:
             found[name] = ABSURD_ENTHALPY
     return found

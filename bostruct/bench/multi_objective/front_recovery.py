@@ -43,9 +43,7 @@ class FrontRecovery:
 
     def evaluations_to(self, fraction: float) -> int | None:
         """Return the evaluations to a share of the hypervolume, None if not reached."""
-        return next(
-            (i + 1 for i, v in enumerate(self.hypervolume) if v >= fraction), None
-        )
+        return next((i + 1 for i, v in enumerate(self.hypervolume) if v >= fraction), None)
 
 
 @final
@@ -72,9 +70,7 @@ def hypervolume_scale(
     return HypervolumeScale(reference, hypervolume(Y, optimization_config, reference))
 
 
-def enumerated_recovery(
-    run: FrontRun, enumerated_front: EnumeratedFront
-) -> FrontRecovery:
+def enumerated_recovery(run: FrontRun, enumerated_front: EnumeratedFront) -> FrontRecovery:
     """Return what a search found of the true front.
 
     What it believes decides what counts as found; what is true, how much it is worth.
@@ -88,10 +84,7 @@ def enumerated_recovery(
     volume = _hypervolume_history(
         counted, goals, enumerated_front.reference_point, enumerated_front.hypervolume
     )
-    hits = (
-        torch.tensor([place in enumerated_front.front_indices for place in places])
-        & sound
-    )
+    hits = torch.tensor([place in enumerated_front.front_indices for place in places]) & sound
     believed = pareto_front(run.Y, goals)
     wrong = (run.Y[believed] - true[believed]).abs() > 1e-6 * true[believed].abs()
     promised = sound & goals.is_feasible(run.Y) & ~goals.is_feasible(true)
@@ -100,8 +93,7 @@ def enumerated_recovery(
     left[asked] = torch.nan
     left[asked[sound]] = enumerated_front.outcomes[asked[sound]]
     reach = (
-        hypervolume(left, goals, enumerated_front.reference_point)
-        / enumerated_front.hypervolume
+        hypervolume(left, goals, enumerated_front.reference_point) / enumerated_front.hypervolume
     )
     return FrontRecovery(
         run,
@@ -138,8 +130,7 @@ def _hypervolume_history(
         now = pareto_front(Y[:n], optimization_config).tolist()
         if now != before or not found:
             found.append(
-                hypervolume(Y[:n], optimization_config, reference_point)
-                / total_hypervolume
+                hypervolume(Y[:n], optimization_config, reference_point) / total_hypervolume
             )
         else:
             found.append(found[-1])

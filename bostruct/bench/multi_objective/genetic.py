@@ -95,9 +95,7 @@ def run_genetic_algorithm(
         Y, found = evaluate_member(X)
         if found is None:
             return
-        utilities = task.optimization_config.utilities(
-            torch.tensor(Y, dtype=torch.float64)
-        )
+        utilities = task.optimization_config.utilities(torch.tensor(Y, dtype=torch.float64))
         atoms = to_ase(task.search_space.decode(X.unsqueeze(0)))[0]
         scores = {f"u{j}": float(u) for j, u in enumerate(utilities)}
         atoms.info["confid"] = len(seen)

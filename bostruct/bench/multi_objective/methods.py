@@ -95,15 +95,11 @@ class CampaignFrontMethod:
             parts.append(f"poison {self.fault_mode}")
         return " ".join(parts)
 
-    def campaign(
-        self, task: MultiObjectiveTask, evaluator: Evaluator, seed: int
-    ) -> Campaign:
+    def campaign(self, task: MultiObjectiveTask, evaluator: Evaluator, seed: int) -> Campaign:
         """Return the campaign."""
         return Campaign(
             task.search_space,
-            FaultyEvaluator(evaluator, seed, self.fault_mode)
-            if self.fault_mode
-            else evaluator,
+            FaultyEvaluator(evaluator, seed, self.fault_mode) if self.fault_mode else evaluator,
             n_initial=self.n_initial,
             batch_size=self.batch_size,
             objectives=task.objectives,
@@ -176,9 +172,7 @@ class GeneticAlgorithm:
     ) -> FrontRun:
         """Evolve."""
         settings = [POPULATION_SIZE, list(OPERATOR_WEIGHTS)]
-        return _run_recorded(
-            self.name, settings, task, evaluator, seed, n_evaluations, out
-        )
+        return _run_recorded(self.name, settings, task, evaluator, seed, n_evaluations, out)
 
 
 def settings_digest(parts: Any) -> str:  # noqa: ANN401 - JSON

@@ -38,9 +38,7 @@ def median_and_band(rows: Sequence[Sequence[float]]) -> tuple[Any, Any, Any]:
     """Return the median and the ends of the band, as far as all rows go."""
     length = min(map(len, rows))
     table = np.array([row[:length] for row in rows])
-    low, middle, high = np.quantile(
-        table, [BAND_QUANTILES[0], 0.5, BAND_QUANTILES[1]], axis=0
-    )
+    low, middle, high = np.quantile(table, [BAND_QUANTILES[0], 0.5, BAND_QUANTILES[1]], axis=0)
     return middle, low, high
 
 
@@ -58,21 +56,13 @@ def plot_recovery(recoveries: RecoveriesByMethod, out: Path) -> None:
     true = {
         screen
         for screen in screens
-        if all(
-            one.recall
-            for (s, _), each in recoveries.items()
-            if s == screen
-            for one in each
-        )
+        if all(one.recall for (s, _), each in recoveries.items() if s == screen for one in each)
     }
     wanted = [
-        (s, kind)
-        for s in screens
-        for kind in (ENUMERATED_PANELS if s in true else RELATIVE_PANELS)
+        (s, kind) for s in screens for kind in (ENUMERATED_PANELS if s in true else RELATIVE_PANELS)
     ]
     titles = [
-        f"{screen}, {'front' if kind == RECALL_LABEL else 'volume'}"
-        for screen, kind in wanted
+        f"{screen}, {'front' if kind == RECALL_LABEL else 'volume'}" for screen, kind in wanted
     ]
     methods = list(dict.fromkeys(m for _, m in recoveries if m not in BASELINE_COLORS))
     with bench_panels(titles, out / FRONTS_PNG) as found:
@@ -87,9 +77,7 @@ def plot_recovery(recoveries: RecoveriesByMethod, out: Path) -> None:
             if kind == MISSING_LABEL:
                 axes.set_yscale("log")
                 axes.set_ylim(MISSING_TICKS[-1], 1)
-                axes.set_yticks(
-                    MISSING_TICKS, [f"{100 * share:g} %" for share in MISSING_TICKS]
-                )
+                axes.set_yticks(MISSING_TICKS, [f"{100 * share:g} %" for share in MISSING_TICKS])
                 axes.minorticks_off()
 
 
@@ -100,20 +88,14 @@ def _draw_method(
     recoveries: Sequence[FrontRecovery],
     quantity: str,
 ) -> None:
-    rows = [
-        found.recall if quantity == RECALL_LABEL else found.hypervolume
-        for found in recoveries
-    ]
+    rows = [found.recall if quantity == RECALL_LABEL else found.hypervolume for found in recoveries]
     middle, low, high = median_and_band(rows)
     if quantity == MISSING_LABEL:
         middle, low, high = (
-            np.clip(1 - part, MISSING_TICKS[-1] / 2, None)
-            for part in (middle, high, low)
+            np.clip(1 - part, MISSING_TICKS[-1] / 2, None) for part in (middle, high, low)
         )
     own = method in methods
-    colour = (
-        COLORS[methods.index(method) % len(COLORS)] if own else BASELINE_COLORS[method]
-    )
+    colour = COLORS[methods.index(method) % len(COLORS)] if own else BASELINE_COLORS[method]
     at = np.arange(1, len(middle) + 1)
     axes.plot(at, middle, "-" if own else ":", color=colour, label=method)
     axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -97,8 +97,7 @@ class MultiObjectiveTask:
         raw = {name: float(value[0]) for name, value in exact.items()}
         if evaluation is None:
             told = {
-                name: raw.get(name, math.nan)
-                for name in self.optimization_config.outcome_names
+                name: raw.get(name, math.nan) for name in self.optimization_config.outcome_names
             }
             return self.optimization_config.outcome_vector(told)
         return self.optimization_config.outcome_vector(
@@ -114,9 +113,7 @@ class MultiObjectiveTask:
             return torch.cat(rows)
         kept: dict[tuple[float, ...], Tensor] = {}
         while len(kept) < n:
-            for x in self.discrete_space.canonical(
-                self.search_space.sample(n, generator)
-            ):
+            for x in self.discrete_space.canonical(self.search_space.sample(n, generator)):
                 kept.setdefault(tuple(x.tolist()), x)
         return torch.stack(list(kept.values())[:n])
 
@@ -155,19 +152,11 @@ def lattice() -> Space:
     return Lattice(sites, {"Cu": elements}, price=price)
 
 
-_minimize_enthalpy = Objective(
-    MIXING_ENTHALPY, "minimize", unit="eV/atom", valid_range=(-2.0, 2.0)
-)
-_maximize_bulk_modulus = Objective(
-    BULK_MODULUS, "maximize", unit="GPa", valid_range=(1.0, 600.0)
-)
-_minimize_density = Objective(
-    DENSITY, "minimize", unit="g/cm3", valid_range=(0.3, 25.0)
-)
+_minimize_enthalpy = Objective(MIXING_ENTHALPY, "minimize", unit="eV/atom", valid_range=(-2.0, 2.0))
+_maximize_bulk_modulus = Objective(BULK_MODULUS, "maximize", unit="GPa", valid_range=(1.0, 600.0))
+_minimize_density = Objective(DENSITY, "minimize", unit="g/cm3", valid_range=(0.3, 25.0))
 _minimize_price = Objective(PRICE_OUTCOME, "minimize", unit="$/kg", log=True)
-_negative_enthalpy = Constraint(
-    MIXING_ENTHALPY, upper=0.0, unit="eV/atom", valid_range=(-2.0, 2.0)
-)
+_negative_enthalpy = Constraint(MIXING_ENTHALPY, upper=0.0, unit="eV/atom", valid_range=(-2.0, 2.0))
 
 MULTI_OBJECTIVE_TASKS: Mapping[str, MultiObjectiveTask] = {
     screen.name: screen
@@ -193,9 +182,7 @@ MULTI_OBJECTIVE_TASKS: Mapping[str, MultiObjectiveTask] = {
             RigidLatticeEMT(),
             (_minimize_enthalpy, _minimize_price),
             summary="32 sites, 5 metals, cannot be listed: stable, cheap",
-            campaign_arguments={
-                "search": EvolutionarySearch(n_rounds=4, n_local_searches=0)
-            },
+            campaign_arguments={"search": EvolutionarySearch(n_rounds=4, n_local_searches=0)},
         ),
     )
 }

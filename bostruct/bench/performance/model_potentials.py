@@ -96,9 +96,7 @@ class Gupta:
 
     def __init__(self, space: Space) -> None:
         shape = space.decode(space.sample(1, torch.Generator().manual_seed(0)))
-        own = torch.tensor(
-            [GUPTA_PARAMETERS[SYMBOLS[k]] for k in space.numbers.tolist()]
-        )
+        own = torch.tensor([GUPTA_PARAMETERS[SYMBOLS[k]] for k in space.numbers.tolist()])
         own = own.to(torch.float64)
         one, two = own.unsqueeze(1), own.unsqueeze(0)
         mean, product = (one + two) / 2, (one * two).sqrt()
@@ -109,9 +107,7 @@ class Gupta:
         self._fixed_atoms = shape.fixed.nonzero().squeeze(-1)
         self._cell, self._pbc = shape.cell[0], shape.pbc[0]
         steps = [torch.arange(-1, 2) if k else torch.arange(1) for k in self._pbc]
-        self._image_shifts = (
-            torch.cartesian_prod(*steps).to(self._cell) @ self._cell
-        )  # [s, 3]
+        self._image_shifts = torch.cartesian_prod(*steps).to(self._cell) @ self._cell  # [s, 3]
         self._periodic = bool(self._pbc.any())
         P = shape.positions[self._fixed_atoms]
         _, bound = self._repulsion_and_hopping(
@@ -123,9 +119,7 @@ class Gupta:
         """Return the energy of each structure, eV."""
         P = self._space.decode(X).positions.reshape(len(X), -1, 3)
         f, g = self._free_atoms, self._fixed_atoms
-        repulsion, density = self._repulsion_and_hopping(
-            P[:, f], P, f, torch.arange(P.shape[1])
-        )
+        repulsion, density = self._repulsion_and_hopping(P[:, f], P, f, torch.arange(P.shape[1]))
         # what an atom that rests feels is as much again
         pushed = repulsion[..., f].sum((-1, -2)) + 2 * repulsion[..., g].sum((-1, -2))
         there = self._fixed_density + density[..., g].sum(-2)
@@ -143,9 +137,7 @@ class Gupta:
         if self._periodic:
             turns = (gap @ torch.linalg.inv(self._cell)).round() * self._pbc
             gap = gap - turns @ self._cell
-        square = (
-            (gap.unsqueeze(-2) + self._image_shifts).square().sum(-1)
-        )  # [n, i, j, s]
+        square = (gap.unsqueeze(-2) + self._image_shifts).square().sum(-1)  # [n, i, j, s]
         itself = (atoms_a.unsqueeze(1) == atoms_b).unsqueeze(-1)
         itself = itself & (self._image_shifts == 0).all(-1)
         distance = square.masked_fill(itself, 1e6).sqrt()
@@ -164,9 +156,7 @@ def _safe_sqrt_sum(square: Tensor) -> Tensor:
 
 
 def _lennard_jones_landscape(n: int) -> Landscape:
-    return Landscape(
-        partial(Cluster, f"Ar{n}", atomic_radii={"Ar": 0.56}), LennardJones
-    )
+    return Landscape(partial(Cluster, f"Ar{n}", atomic_radii={"Ar": 0.56}), LennardJones)
 
 
 def _gupta_landscape(formula: str) -> Landscape:

@@ -89,9 +89,7 @@ def ablate(
         if name not in LANDSCAPES:
             condition = f"be among {', '.join(LANDSCAPES)}"
             raise InputError(error_message("landscape_names", condition, repr(name)))
-    there = {
-        name: removable_generators(LANDSCAPES[name], search) for name in landscape_names
-    }
+    there = {name: removable_generators(LANDSCAPES[name], search) for name in landscape_names}
     known = dict.fromkeys(one for own in there.values() for one in own)
     for one in generator_names:
         if one not in known:
@@ -100,9 +98,7 @@ def ablate(
     found = []
     for name, own in there.items():
         simple = (
-            [one for one in own if one in SIMPLE_GENERATORS.split(", ")]
-            if add_to_simple
-            else []
+            [one for one in own if one in SIMPLE_GENERATORS.split(", ")] if add_to_simple else []
         )
         rich = [one for one in own if one not in simple]
         base = tuple(rich) if add_to_simple else ()
@@ -111,9 +107,7 @@ def ablate(
             if one in (generator_names or known):
                 lacks[one] = tuple(k for k in rich if (k != one) == add_to_simple)
         curves = {
-            one: best_energy_history(
-                LANDSCAPES[name], replace(search, exclude=lack), n_seeds
-            )
+            one: best_energy_history(LANDSCAPES[name], replace(search, exclude=lack), n_seeds)
             for one, lack in lacks.items()
         }
         found.extend(ablation_results(name, curves))
@@ -126,9 +120,7 @@ def removable_generators(landscape: Landscape, search: BasinHopping) -> list[str
     return [name for part in kept if len(part) > 1 for name in part]
 
 
-def best_energy_history(
-    landscape: Landscape, search: BasinHopping, n_seeds: int
-) -> Tensor:
+def best_energy_history(landscape: Landscape, search: BasinHopping, n_seeds: int) -> Tensor:
     """Return the lowest energy after each round of each run, `[seeds, rounds]` eV.
 
     All runs are relaxed together.
@@ -174,9 +166,7 @@ def best_energy_history(
     return torch.tensor(found, dtype=torch.float64)
 
 
-def ablation_results(
-    landscape: str, curves: Mapping[str, Tensor]
-) -> list[AblationResult]:
+def ablation_results(landscape: str, curves: Mapping[str, Tensor]) -> list[AblationResult]:
     """Return what each search did, from its curves of `lowest`.
 
     The first is what the others are compared with.
@@ -184,9 +174,7 @@ def ablation_results(
     first = next(iter(curves))
     bottom = min(float(curve.min()) for curve in curves.values())
     short = {
-        name: ((curve - bottom).clamp(min=ENERGY_TOLERANCE) / ENERGY_TOLERANCE)
-        .log2()
-        .mean(-1)
+        name: ((curve - bottom).clamp(min=ENERGY_TOLERANCE) / ENERGY_TOLERANCE).log2().mean(-1)
         for name, curve in curves.items()
     }
     return [
@@ -212,9 +200,7 @@ def ablation_table(results: Sequence[AblationResult]) -> Table:
         cells = [_format_cell(own.get(landscape)) for landscape in landscapes]
         grid.add_row(
             name,
-            ""
-            if name in (ALL_GENERATORS, SIMPLE_GENERATORS)
-            else _mean_and_standard_error(losses),
+            "" if name in (ALL_GENERATORS, SIMPLE_GENERATORS) else _mean_and_standard_error(losses),
             *cells,
         )
     return grid
@@ -250,9 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with single_thread():
         seeds = check_count("seeds", given.seeds)
-        found = ablate(
-            given.names, seeds, generator_names=given.only, add_to_simple=given.added
-        )
+        found = ablate(given.names, seeds, generator_names=given.only, add_to_simple=given.added)
     Console(width=TABLE_WIDTH).print(ablation_table(found))
 
 

@@ -125,9 +125,7 @@ def measure_step_cost(
     assert isinstance(space, DiscreteSpace)
     assert space.size is not None
     # Of more than 10⁶ members too, which a campaign does not list by itself.
-    search: Any = ExhaustiveSearch(
-        PROPERTY_CHUNK_SIZE if chunk_size is None else chunk_size
-    )
+    search: Any = ExhaustiveSearch(PROPERTY_CHUNK_SIZE if chunk_size is None else chunk_size)
     campaign = Campaign(
         space,
         CompositionRule(),
@@ -145,14 +143,10 @@ def measure_step_cost(
                     own.append(time.process_time() - start)
                 for trial in asked:
                     assert trial.structures is not None
-                    campaign.tell(
-                        trial, campaign.components.evaluator(trial.structures)
-                    )
+                    campaign.tell(trial, campaign.components.evaluator(trial.structures))
         found = [step.seconds for step in campaign.log.steps() if step.kind == "model"]
     step = statistics.median(own[1:])
-    whole = statistics.median(
-        sum(each[part] for part in TIMED_PARTS) for each in found[1:]
-    )
+    whole = statistics.median(sum(each[part] for part in TIMED_PARTS) for each in found[1:])
     fit = statistics.median(each["fit"] for each in found[1:])
     return StepCost(space.size, own[0] - step, fit / whole, step, peak_memory_gb())
 
@@ -173,9 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--chunk", type=int, help="members scored at once")
     wanted = parser.parse_args(arguments)
     size = [] if wanted.size is None else [wanted.size]
-    found = measure_step_cost(
-        SPACES[wanted.space](*size), wanted.data, wanted.steps, wanted.chunk
-    )
+    found = measure_step_cost(SPACES[wanted.space](*size), wanted.data, wanted.steps, wanted.chunk)
     table = Table(*("members", "features s", "step s", "of it fit", "most memory GB"))
     cells = (
         f"{found.feature_seconds:.1f}",

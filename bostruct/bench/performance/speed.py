@@ -88,9 +88,7 @@ class FitCost(NamedTuple):
     peak_memory_gb: float
 
 
-def labeled_clusters(
-    n: int, seed: int = 0, sphere_radius: float | None = None
-) -> Structures:
+def labeled_clusters(n: int, seed: int = 0, sphere_radius: float | None = None) -> Structures:
     """Return `n` labelled clusters.
 
     Args:
@@ -201,9 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, nargs="*", default=[20, 60, 100])
     parser.add_argument("--scale", type=int, nargs="*", default=[100, 1000])
     parser.add_argument("--held", type=int, default=N_TEST)
-    parser.add_argument(
-        "--sphere", type=float, help="Å; atoms of the data are dropped into it"
-    )
+    parser.add_argument("--sphere", type=float, help="Å; atoms of the data are dropped into it")
     wanted = parser.parse_args(arguments)
     torch.set_num_threads(1)
     console = Console()
@@ -222,9 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{found.coverage_1sigma:.2f}",
         )
     _print_table(console, table)
-    value = default_acquisition(
-        LocalGP().fit(train[:N_RELAXATION_TRAIN], Cluster(FORMULA))
-    )
+    value = default_acquisition(LocalGP().fit(train[:N_RELAXATION_TRAIN], Cluster(FORMULA)))
     table = Table("batch", "relaxations/s", "steps", "ms/structure and step")
     for batch in wanted.batches:
         rate = measure_throughput(value, batch)

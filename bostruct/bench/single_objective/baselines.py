@@ -81,9 +81,7 @@ class Baseline:
             return self._make_run(task, seed)
         except (OSError, ValueError) as error:
             raise LogError(f"could not read {path}: {error}. Delete it.") from error
-        if not isinstance(found, dict) or found.get("identity") != _cache_identity(
-            task
-        ):
+        if not isinstance(found, dict) or found.get("identity") != _cache_identity(task):
             return self._make_run(task, seed)
         run = self._make_run(task, seed, found["energies"])
         return run if run.is_finished else self._make_run(task, seed)
@@ -93,9 +91,7 @@ class Baseline:
         found = self.read(task, seed, out)
         if found.is_finished:
             return found
-        counted = CountingCalculator(
-            task.evaluator, task.target_energy, self.max_evaluations
-        )
+        counted = CountingCalculator(task.evaluator, task.target_energy, self.max_evaluations)
         space = task.search_space
         bond = 2 * float(space.atomic_radii.mean())
         starts = itertools.count()
@@ -112,9 +108,7 @@ class Baseline:
         write_atomically(path, json.dumps(data, allow_nan=False).encode())
         return self._make_run(task, seed, counted.energies)
 
-    def _make_run(
-        self, task: Task, seed: int, energies: Sequence[float | None] = ()
-    ) -> Run:
+    def _make_run(self, task: Task, seed: int, energies: Sequence[float | None] = ()) -> Run:
         return Run(
             task.name,
             self.name,

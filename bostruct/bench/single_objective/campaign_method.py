@@ -70,9 +70,7 @@ class CampaignMethod:
         if found.is_finished:
             return found
         folder = run_folder(self, task, seed, out)
-        rule = stop.EnergyReached(task.target_energy) | stop.Evaluations(
-            self.max_evaluations
-        )
+        rule = stop.EnergyReached(task.target_energy) | stop.Evaluations(self.max_evaluations)
         campaign = self.campaign(task)
         reason = ""
         try:
@@ -111,9 +109,7 @@ class CampaignMethod:
             self._empty_run(task, seed),
             energies=tuple(trial.energy for trial in trials),
             predictions=tuple(_energy_prediction(trial) for trial in trials),
-            step_seconds=tuple(
-                tuple(s.seconds[part] for part in TIMED_PARTS) for s in steps
-            ),
+            step_seconds=tuple(tuple(s.seconds[part] for part in TIMED_PARTS) for s in steps),
         )
 
 

@@ -39,9 +39,7 @@ class CountingCalculator:
         energies: In the order asked for, eV; None where the evaluator failed.
     """
 
-    def __init__(
-        self, evaluator: Evaluator, target_energy: float, max_evaluations: int
-    ) -> None:
+    def __init__(self, evaluator: Evaluator, target_energy: float, max_evaluations: int) -> None:
         self.evaluator = evaluator
         self.target_energy = target_energy
         self.max_evaluations = max_evaluations
@@ -77,9 +75,7 @@ class CountingCalculator:
 
     def _evaluate(self, atoms: Any) -> tuple[FloatArray, float, FloatArray]:  # noqa: ANN401 - ASE
         positions: FloatArray = np.array(atoms.positions, dtype=np.float64)
-        if self._last_result is not None and np.array_equal(
-            self._last_result[0], positions
-        ):
+        if self._last_result is not None and np.array_equal(self._last_result[0], positions):
             return self._last_result
         if len(self.energies) >= self.max_evaluations:
             raise SearchFinished

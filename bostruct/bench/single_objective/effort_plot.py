@@ -72,9 +72,7 @@ def plot_effort(results: Results, out: Path) -> bool:
 def effort_points(results: Results, task: str) -> list[EffortPoint]:
     """Return the settings of the campaign on one task, from quick to thorough."""
     found = (_effort_point(results.select(task, method)) for method in results.methods)
-    return sorted(
-        (p for p in found if p is not None), key=lambda point: point.step_seconds
-    )
+    return sorted((p for p in found if p is not None), key=lambda point: point.step_seconds)
 
 
 def _effort_point(runs: Sequence[Run]) -> EffortPoint | None:

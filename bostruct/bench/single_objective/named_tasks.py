@@ -18,8 +18,7 @@ from bostruct.spaces import Cluster, Space, Surface
 MINIMA_FILE = Path(__file__).with_name("minima.extxyz")
 
 LENNARD_JONES_SOURCE = (
-    "Cambridge Cluster Database; D. J. Wales and J. P. K. Doye, "
-    "J. Phys. Chem. A 101, 5111 (1997)"
+    "Cambridge Cluster Database; D. J. Wales and J. P. K. Doye, J. Phys. Chem. A 101, 5111 (1997)"
 )
 MORSE_SOURCE = (
     "Cambridge Cluster Database, rho0 = 6; J. P. K. Doye and D. J. Wales, "
@@ -78,16 +77,12 @@ def reference_structure(name: str) -> Any:  # noqa: ANN401 - ASE
 def _lennard_jones_task(n: int, reference_energy: float) -> Task:
     space = partial(Cluster, f"Ar{n}", atomic_radii={"Ar": 0.56})
     evaluator = Calculator(lennard_jones)
-    return Task(
-        f"lj{n}", space, evaluator, reference_energy, 0.05, LENNARD_JONES_SOURCE
-    )
+    return Task(f"lj{n}", space, evaluator, reference_energy, 0.05, LENNARD_JONES_SOURCE)
 
 
 def _morse_task(n: int, reference_energy: float) -> Task:
     space = partial(Cluster, f"Ar{n}", atomic_radii={"Ar": 0.5})
-    return Task(
-        f"morse{n}", space, Calculator(morse), reference_energy, 0.05, MORSE_SOURCE
-    )
+    return Task(f"morse{n}", space, Calculator(morse), reference_energy, 0.05, MORSE_SOURCE)
 
 
 def _emt_task(formula: str, reference_energy: float) -> Task:
@@ -110,9 +105,7 @@ def _task_with_structure(
     source: str,
 ) -> Task:
     lowest = partial(reference_structure, name)
-    return Task(
-        name, make_space, Calculator(emt), reference_energy, tolerance, source, lowest
-    )
+    return Task(name, make_space, Calculator(emt), reference_energy, tolerance, source, lowest)
 
 
 def ni5_on_au100() -> Space:
@@ -157,9 +150,7 @@ TASKS: Mapping[str, Task] = {
         _task_with_structure(
             "au5cu10", partial(Cluster, "Au5Cu10"), 8.980409, 0.015, AU5CU10_SOURCE
         ),
-        _task_with_structure(
-            "au8cu8", partial(Cluster, "Au8Cu8"), 8.674517, 0.016, AU8CU8_SOURCE
-        ),
+        _task_with_structure("au8cu8", partial(Cluster, "Au8Cu8"), 8.674517, 0.016, AU8CU8_SOURCE),
         Task(
             "ni5_au100",
             ni5_on_au100,
@@ -168,12 +159,8 @@ TASKS: Mapping[str, Task] = {
             0.04,
             BASIN_HOPPING_SOURCE,
         ),
-        _task_with_structure(
-            "pt8_au100", pt8_on_au100, 10.459044, 0.04, PT8_AU100_SOURCE
-        ),
-        _task_with_structure(
-            "ni4_in_au100", ni4_in_au100, 7.709965, 0.015, NI4_IN_AU100_SOURCE
-        ),
+        _task_with_structure("pt8_au100", pt8_on_au100, 10.459044, 0.04, PT8_AU100_SOURCE),
+        _task_with_structure("ni4_in_au100", ni4_in_au100, 7.709965, 0.015, NI4_IN_AU100_SOURCE),
     )
 }
 """The named tasks."""

@@ -162,10 +162,7 @@ def _summarize(runs: Sequence[Run]) -> MethodSummary:
     low, high = wilson_interval(solved, len(ended))
     steps = [parts for run in runs for parts in run.step_seconds]
     means = (
-        {
-            part: math.fsum(column) / len(steps)
-            for part, column in _seconds_by_part(steps)
-        }
+        {part: math.fsum(column) / len(steps) for part, column in _seconds_by_part(steps)}
         if steps
         else dict.fromkeys(TIMED_PARTS)
     )

@@ -69,11 +69,7 @@ class Run:
     @property
     def best_energy(self) -> float | None:
         """The lowest energy within the cap, eV."""
-        found = [
-            energy
-            for energy in self.energies[: self.max_evaluations]
-            if energy is not None
-        ]
+        found = [energy for energy in self.energies[: self.max_evaluations] if energy is not None]
         return min(found, default=None)
 
     @property
@@ -90,9 +86,7 @@ class Run:
 
     @property
     def _predicted_energies(self) -> list[tuple[float | None, EnergyPrediction | None]]:
-        return list(
-            zip(self.energies[: self.max_evaluations], self.predictions, strict=False)
-        )
+        return list(zip(self.energies[: self.max_evaluations], self.predictions, strict=False))
 
     @property
     def z2(self) -> float | None:
@@ -124,15 +118,11 @@ class Run:
             "reason": self.reason,
             "energies": list(self.energies),
             "predictions": [
-                None if belief is None else _prediction_json(belief)
-                for belief in self.predictions
+                None if belief is None else _prediction_json(belief) for belief in self.predictions
             ],
             "z2": self.z2 if self.z2 is None else _finite_or_none(self.z2),
             "within_1sigma": self.coverage_1sigma,
-            "seconds": [
-                dict(zip(TIMED_PARTS, parts, strict=True))
-                for parts in self.step_seconds
-            ],
+            "seconds": [dict(zip(TIMED_PARTS, parts, strict=True)) for parts in self.step_seconds],
         }
 
 
@@ -145,9 +135,7 @@ def _squared_z(energy: float, prediction: EnergyPrediction) -> float:
 
 
 def _prediction_json(prediction: EnergyPrediction) -> dict[str, float | None]:
-    return {
-        name: _finite_or_none(value) for name, value in prediction._asdict().items()
-    }
+    return {name: _finite_or_none(value) for name, value in prediction._asdict().items()}
 
 
 def _finite_or_none(value: float) -> float | None:

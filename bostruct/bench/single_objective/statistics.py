@@ -49,9 +49,7 @@ def percentile(
     return float(np.quantile(values, fraction)) if values else None
 
 
-def median_interval(
-    counts: Sequence[EvaluationCount], max_evaluations: int
-) -> tuple[float, float]:
+def median_interval(counts: Sequence[EvaluationCount], max_evaluations: int) -> tuple[float, float]:
     """Return a 95 % interval of the median, failures at the cap; no fewer are meant.
 
     Between the k-th smallest and the k-th largest of n counts lies the median of all
@@ -106,9 +104,7 @@ def success_curve(
     """
     n = len(counts)
     check_count("runs", n, 1)
-    solved = sorted(
-        count for count in counts if count is not None and count <= max_evaluations
-    )
+    solved = sorted(count for count in counts if count is not None and count <= max_evaluations)
     at = sorted({0, *solved, max_evaluations})
     known = [sum(count <= end for count in solved) for end in at]
     bands = [wilson_interval(k, n, z) for k in known]

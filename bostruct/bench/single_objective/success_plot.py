@@ -30,9 +30,7 @@ def plot_success(results: Results, out: Path) -> None:
     """
     styles = _method_styles(results)
     last = max(run.max_evaluations for run in results.runs)
-    with bench_panels(
-        [task.name for task in results.tasks], out / SUCCESS_PNG
-    ) as found:
+    with bench_panels([task.name for task in results.tasks], out / SUCCESS_PNG) as found:
         for task, axes in zip(results.tasks, found, strict=True):
             counts = {
                 sum(run.is_finished for run in results.select(task.name, method))
@@ -57,11 +55,7 @@ def plot_success(results: Results, out: Path) -> None:
 
 def _method_styles(results: Results) -> dict[str, LineStyle]:
     """Return how each method is drawn: what it is compared with stays behind."""
-    own = [
-        m
-        for m in results.methods
-        if any(r.seconds for r in _runs_of_method(results, m))
-    ]
+    own = [m for m in results.methods if any(r.seconds for r in _runs_of_method(results, m))]
     others = [method for method in results.methods if method not in own]
     if not own:
         own, others = others, []
@@ -80,9 +74,7 @@ def _runs_of_method(results: Results, method: str) -> list[Any]:
     return [run for run in results.runs if run.method == method]
 
 
-def _draw_curve(
-    axes: Any, results: Results, task: str, method: str, style: LineStyle
-) -> None:  # noqa: ANN401 - matplotlib
+def _draw_curve(axes: Any, results: Results, task: str, method: str, style: LineStyle) -> None:  # noqa: ANN401 - matplotlib
     found = results.success_curve(task, method)
     if found is None:
         return

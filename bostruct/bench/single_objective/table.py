@@ -55,9 +55,7 @@ def summary_table(results: Results) -> RenderableType:
     for row in rows:
         if before and row.task != before:
             grid.add_section()
-        grid.add_row(
-            "" if row.task == before else row.task, row.method, *format_cells(row)
-        )
+        grid.add_row("" if row.task == before else row.task, row.method, *format_cells(row))
         before = row.task
     parts: list[RenderableType] = [grid, *map(Text, summary_notes(results, rows))]
     if results.diagnoses:
@@ -75,9 +73,7 @@ def failure_table(diagnoses: Sequence[RunDiagnosis]) -> Table:
             found.task,
             found.method,
             str(found.seed),
-            "failed"
-            if found.evaluations_to_success is None
-            else str(found.evaluations_to_success),
+            "failed" if found.evaluations_to_success is None else str(found.evaluations_to_success),
             "" if found.energy_gap is None else f"{1000 * found.energy_gap:.0f}",
             found.cause,
             f"{found.n_agreeing_steps} of {found.n_diagnosed_steps}"

@@ -44,9 +44,7 @@ def check_folder_name(name: str) -> str:
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) is None:
         way_out = "It names a folder: letters, digits and - _ . + will do."
-        raise InputError(
-            error_message("name", "be the name of a folder", repr(name), way_out)
-        )
+        raise InputError(error_message("name", "be the name of a folder", repr(name), way_out))
     return name
 
 
@@ -82,9 +80,7 @@ class Task:
         if not math.isfinite(self.reference_energy):
             way_out = "It is the lowest energy known, in eV."
             raise InputError(
-                error_message(
-                    "reference_energy", "be finite", self.reference_energy, way_out
-                )
+                error_message("reference_energy", "be finite", self.reference_energy, way_out)
             )
         check_positive("tolerance", self.tolerance, "It is in eV.")
         if not callable(self.make_space):

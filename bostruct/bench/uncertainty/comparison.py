@@ -107,9 +107,7 @@ class Comparison:
             seeds = f"{len(self.split_runs)} splits, seeds {first} to {last}"
         found = [f"Structures: {sizes}; {about['note']}; {seeds}."]
         for one in self.split_runs:
-            same = {
-                name: count for name, count in one.description["twins"].items() if count
-            }
+            same = {name: count for name, count in one.description["twins"].items() if count}
             if same:
                 many = ", ".join(f"{count} of {name}" for name, count in same.items())
                 where = self._seed_suffix(one)
@@ -132,8 +130,7 @@ class Comparison:
             "units": UNITS,
             "rows": [_json_finite(one.to_dict()) for one in self.rows],
             "splits": [
-                dict(one.description) | {"failures": _failures(one)}
-                for one in self.split_runs
+                dict(one.description) | {"failures": _failures(one)} for one in self.split_runs
             ],
             "spreads": [_json_finite(one.to_dict()) for one in self.statistics],
         }
@@ -155,9 +152,7 @@ class Comparison:
         write_atomically(out / COMPARISON_MARKDOWN, self.markdown().encode())
         paths = [out / COMPARISON_JSON, out / COMPARISON_CSV, out / COMPARISON_MARKDOWN]
         for quantity in QUANTITIES:
-            drawn = next(
-                (one for one in self.split_runs if one.has_variances(quantity)), None
-            )
+            drawn = next((one for one in self.split_runs if one.has_variances(quantity)), None)
             if drawn is not None:
                 path = out / f"{quantity}.png"
                 plots.draw_page(drawn.predictions, self.rows, quantity, path)
@@ -233,9 +228,7 @@ def compare(
         )
         root = None if out is None else Path(out)
         told = _with_split_number(on_progress, i, n_splits)
-        divisions.append(
-            run_split(sets, methods, seed + i, root, told, is_first=i == 0)
-        )
+        divisions.append(run_split(sets, methods, seed + i, root, told, is_first=i == 0))
     found = Comparison(tuple(divisions))
     if not found.rows:
         name, reason = next(
@@ -258,11 +251,7 @@ def _with_split_number(
 
 
 def _failures(split_run: SplitRun) -> dict[str, dict[str, str]]:
-    return {
-        said.method: dict(said.failures)
-        for said in split_run.predictions
-        if said.failures
-    }
+    return {said.method: dict(said.failures) for said in split_run.predictions if said.failures}
 
 
 def _json_finite(value: Any) -> Any:  # noqa: ANN401 - JSON

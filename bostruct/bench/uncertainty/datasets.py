@@ -73,9 +73,7 @@ class ClusterDataset:
             low, high = self.bfgs_steps
             steps = int(torch.randint(low, high + 1, (1,), generator=generator))
             BFGS(atoms, logfile=None).run(fmax=0.01, steps=steps)
-            found += self.displace_and_label(
-                from_ase(atoms).without_results(), generator
-            )
+            found += self.displace_and_label(from_ase(atoms).without_results(), generator)
         return Structures.cat(found)
 
     def _initial_structure(self, generator: torch.Generator) -> Structures:
@@ -96,9 +94,7 @@ class ClusterDataset:
                 places = torch.cat((places, self.sphere_radius * one))
         if len(places) < len(atoms):
             condition = f"have room for {len(atoms)} atoms, {MIN_DISTANCE} Å apart"
-            raise InputError(
-                error_message("sphere_radius", condition, self.sphere_radius)
-            )
+            raise InputError(error_message("sphere_radius", condition, self.sphere_radius))
         atoms.positions = places.numpy()
         return from_ase(atoms)
 
@@ -113,9 +109,7 @@ class ClusterDataset:
         """
         shape = structure.positions.shape
         noise = 2 * torch.rand(shape, dtype=torch.float64, generator=generator) - 1
-        moved = replace(
-            structure, positions=structure.positions + self.max_displacement * noise
-        )
+        moved = replace(structure, positions=structure.positions + self.max_displacement * noise)
         outcome = Calculator(emt)(moved)
         if not isinstance(outcome, Evaluation):
             return []
@@ -127,9 +121,7 @@ class ClusterDataset:
 
 def hot_clusters(formula: str) -> ClusterDataset:
     """Return the law of clusters that have hardly relaxed and are shaken far."""
-    return ClusterDataset(
-        formula, bfgs_steps=(1, 6), max_displacement=0.3, max_energy_per_atom=3.0
-    )
+    return ClusterDataset(formula, bfgs_steps=(1, 6), max_displacement=0.3, max_energy_per_atom=3.0)
 
 
 DATASETS: Mapping[str, Mapping[str, tuple[ClusterDataset, int]]] = {

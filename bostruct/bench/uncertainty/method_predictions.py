@@ -105,9 +105,7 @@ class MethodPredictions:
         """
         about = {name: getattr(self, name) for name in _JSON_FIELDS}
         keys = list(self.set_residuals)
-        text = json.dumps(
-            {"format": FORMAT_VERSION, "parts": keys} | about, default=dict
-        )
+        text = json.dumps({"format": FORMAT_VERSION, "parts": keys} | about, default=dict)
         arrays = {"about": np.array(text)}
         for i, part in enumerate(self.set_residuals.values()):
             arrays[f"{i}_error"] = part.residuals.error.numpy()
@@ -159,9 +157,7 @@ _JSON_FIELDS = (
 )
 
 
-def evaluate_method(
-    name: str, method: SupportsFit, split: DataSplit
-) -> MethodPredictions:
+def evaluate_method(name: str, method: SupportsFit, split: DataSplit) -> MethodPredictions:
     """Return what a method says of every set that it was not trained on.
 
     A method that refuses a set with an error of bostruct, a species it does not know
@@ -211,9 +207,7 @@ def evaluate_method(
         set_residuals=parts,
         failures=failures,
         fit_seconds=fit,
-        predict_seconds=_seconds_per_structure(model, bare, forces=False)
-        if said
-        else 0.0,
+        predict_seconds=_seconds_per_structure(model, bare, forces=False) if said else 0.0,
         force_predict_seconds=_seconds_per_structure(model, bare, forces=True)
         if said and deep
         else None,
@@ -243,16 +237,12 @@ def energy_residuals(structures: Structures, prediction: Prediction) -> SetResid
     held = Residuals.from_arrays(
         structures.energy * unit,
         prediction.mean.detach() * unit,
-        _replace_zero_variances(
-            prediction.predictive_variance.detach() * unit.square()
-        ),
+        _replace_zero_variances(prediction.predictive_variance.detach() * unit.square()),
     )
     return SetResiduals(held, torch.arange(b))
 
 
-def force_residuals(
-    structures: Structures, prediction: Prediction
-) -> list[SetResiduals]:
+def force_residuals(structures: Structures, prediction: Prediction) -> list[SetResiduals]:
     """Return the residuals of force components, one part or none.
 
     The variance is the latent one, as there is no other. Forces on fixed atoms, and
@@ -298,9 +288,7 @@ def _replace_zero_variances(variance: Tensor) -> Tensor:
     above = variance[variance > 0]
     if not len(above):
         return variance
-    return torch.where(
-        variance == 0, ZERO_VARIANCE_STD_FRACTION**2 * above.median(), variance
-    )
+    return torch.where(variance == 0, ZERO_VARIANCE_STD_FRACTION**2 * above.median(), variance)
 
 
 def _free_force_mask(structures: Structures) -> Tensor:
@@ -330,9 +318,7 @@ def _predicts_force_variance(model: SupportsPredict, structures: Structures) -> 
     return True
 
 
-def _seconds_per_structure(
-    model: SupportsPredict, structures: Structures, forces: bool
-) -> float:
+def _seconds_per_structure(model: SupportsPredict, structures: Structures, forces: bool) -> float:
     """Return the CPU seconds of one structure: the least of some tries."""
     found: list[float] = []
     while len(found) < N_TIMINGS and sum(found) < MAX_TIMING_SECONDS:
@@ -342,9 +328,7 @@ def _seconds_per_structure(
     return min(found) / len(structures)
 
 
-def _predict(
-    model: SupportsPredict, structures: Structures, forces: bool
-) -> Prediction:
+def _predict(model: SupportsPredict, structures: Structures, forces: bool) -> Prediction:
     if forces:
         return model.predict(structures, force_variance=True)  # type: ignore[call-arg]
     return model.predict(structures)

@@ -63,9 +63,7 @@ METHODS: Mapping[str, NamedMethod] = {
     "Committee": NamedMethod(
         Committee, "spread of networks, each without a share of the data, and noise"
     ),
-    "Dropout": NamedMethod(
-        Dropout, "spread of one network with units left out, and noise"
-    ),
+    "Dropout": NamedMethod(Dropout, "spread of one network with units left out, and noise"),
     "MeanVariance": NamedMethod(
         MeanVariance, "a second output of one network, taught by its errors"
     ),
@@ -91,8 +89,7 @@ def variance_sources(predictions: Sequence[MethodPredictions]) -> list[str]:
     return [
         f"σ of {one.method}: {METHODS[one.method].source}."
         for one in predictions
-        if one.method in METHODS
-        and one.description == describe_method(METHODS[one.method].make())
+        if one.method in METHODS and one.description == describe_method(METHODS[one.method].make())
     ]
 
 

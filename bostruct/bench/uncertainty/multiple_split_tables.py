@@ -100,7 +100,9 @@ def _change_cell(name: str, sign: str = "") -> StatisticsCell:
 
 
 def _cost_cell(statistics: SplitStatistics) -> str:
-    return f"{format_number(statistics['predict_ms'].mean)} ({format_number(statistics['cost'].mean)})"
+    return (
+        f"{format_number(statistics['predict_ms'].mean)} ({format_number(statistics['cost'].mean)})"
+    )
 
 
 def _statistics_z2_cell(statistics: SplitStatistics) -> str:
@@ -149,9 +151,7 @@ STATISTICS_INTERVAL_COLUMNS: Sequence[Column[SplitStatistics]] = (
     Column("method", lambda one: one.method),
     Column(
         "inside 50 90 95 % before",
-        _means_cell(
-            format_percent, "inside50_before", "inside90_before", "inside95_before"
-        ),
+        _means_cell(format_percent, "inside50_before", "inside90_before", "inside95_before"),
     ),
     Column("after", _means_cell(format_percent, "inside50", "inside90", "inside95")),
     Column("conformal", _range_cell("conformal", format_percent)),

@@ -87,15 +87,11 @@ def draw_page(
         _draw_overview(head, scored, places)
         unit = UNITS[quantity]
         titles = [one.method for one in mine]
-        for axes, one in zip(
-            _panel_grid(upper, titles, (lines, columns)), mine, strict=True
-        ):
+        for axes, one in zip(_panel_grid(upper, titles, (lines, columns)), mine, strict=True):
             _draw_reliability(axes, one, quantity, places)
         upper.supxlabel(f"predicted σ ({unit})", fontsize=8)
         upper.supylabel(f"RMS error ({unit})", fontsize=8)
-        for axes, one in zip(
-            _panel_grid(lower, titles, (lines, columns)), mine, strict=True
-        ):
+        for axes, one in zip(_panel_grid(lower, titles, (lines, columns)), mine, strict=True):
             _draw_calibration_curve(axes, one, quantity, places)
         lower.supxlabel("claimed probability", fontsize=8)
         lower.supylabel("share found", fontsize=8)
@@ -109,9 +105,7 @@ def dataset_color(datasets: Sequence[str], dataset: str) -> str:
     return COLORS[datasets.index(dataset) % len(COLORS)]
 
 
-def _draw_overview(
-    figure: Any, rows: Sequence[ScoreRow], datasets: Sequence[str]
-) -> None:  # noqa: ANN401 - matplotlib
+def _draw_overview(figure: Any, rows: Sequence[ScoreRow], datasets: Sequence[str]) -> None:  # noqa: ANN401 - matplotlib
     """Draw mean z² and σ over the RMS error of every method and set."""
     left, right = figure.subplots(1, 2, sharey=True)
     names = list(dict.fromkeys(row.method for row in rows))
@@ -124,9 +118,7 @@ def _draw_overview(
     for i, place in enumerate(datasets):
         shift = 0.5 * ((i + 0.5) / len(datasets) - 0.5)
         shade, label = dataset_color(datasets, place), dataset_title(place)
-        for one in collect_split_statistics(
-            [row for row in rows if row.dataset == place]
-        ):
+        for one in collect_split_statistics([row for row in rows if row.dataset == place]):
             y = names.index(one.method) + shift
             before, z2 = one["z2_before"].mean, one["z2"]
             ends = [z2.smallest, z2.largest]
@@ -160,9 +152,7 @@ def _draw_overview(
     figure.legend(loc="outside upper center", ncols=min(len(datasets) + 1, 4))
 
 
-def _panel_grid(
-    figure: Any, titles: Sequence[str], shape: tuple[int, int]
-) -> list[Any]:  # noqa: ANN401 - matplotlib
+def _panel_grid(figure: Any, titles: Sequence[str], shape: tuple[int, int]) -> list[Any]:  # noqa: ANN401 - matplotlib
     grid = figure.subplots(*shape, squeeze=False).flatten().tolist()
     for axes in grid[len(titles) :]:
         axes.remove()
@@ -186,9 +176,7 @@ def _draw_reliability(
         if place == TEST:
             low, high = found.band_lower.tolist(), found.band_upper.tolist()
             axes.fill_between(x, low, high, color=shade, alpha=0.15, linewidth=0)
-            raw = reliability_diagram(
-                predictions.set_residuals[place, quantity].residuals, bins
-            )
+            raw = reliability_diagram(predictions.set_residuals[place, quantity].residuals, bins)
             before = raw.rmv.tolist()
             axes.plot(
                 before,

@@ -201,9 +201,7 @@ def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
         coverage_50=float(inside[0]),
         coverage_90=float(inside[1]),
         coverage_95=float(inside[2]),
-        conformal_coverage=float(
-            _structure_means(caught, test.structure_index)[0].mean()
-        ),
+        conformal_coverage=float(_structure_means(caught, test.structure_index)[0].mean()),
         conformal_coverage_low=least,
         conformal_coverage_high=most,
         conformal_half_width=multiple * float(raw.std.mean()),
@@ -236,25 +234,19 @@ def conformal_coverage_band(n_calibration: int, n_test: int) -> tuple[float, flo
     return low, high
 
 
-def _z2_confidence_interval(
-    calibration: SetResiduals, test: SetResiduals
-) -> tuple[float, float]:
+def _z2_confidence_interval(calibration: SetResiduals, test: SetResiduals) -> tuple[float, float]:
     """Return the 95 % interval of mean zeta² after calibration.
 
     Structures of both sets are resampled, and the ratio of their mean zeta² is taken.
     """
     generator = torch.Generator().manual_seed(0)
-    ratio = _bootstrap_mean_z2(test, generator) / _bootstrap_mean_z2(
-        calibration, generator
-    )
+    ratio = _bootstrap_mean_z2(test, generator) / _bootstrap_mean_z2(calibration, generator)
     tails = ratio.new_tensor([(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2])
     low, high = torch.quantile(ratio, tails).tolist()
     return low, high
 
 
-def _bootstrap_mean_z2(
-    set_residuals: SetResiduals, generator: torch.Generator
-) -> Tensor:
+def _bootstrap_mean_z2(set_residuals: SetResiduals, generator: torch.Generator) -> Tensor:
     """Return the mean zeta² of resamples of the structures, `[DRAWS]`."""
     mean, count = _structure_means(
         set_residuals.residuals.z.square(), set_residuals.structure_index

@@ -75,9 +75,7 @@ SPLIT_ERROR_BAR_COLUMNS: Sequence[Column[ScoreRow]] = (
     Column("σ", _scores_cell(_format_sharpness)),
     Column(
         "α (robust)",
-        _scores_cell(
-            lambda s: f"{format_number(s.alpha)} ({format_number(s.alpha_robust)})"
-        ),
+        _scores_cell(lambda s: f"{format_number(s.alpha)} ({format_number(s.alpha_robust)})"),
     ),
     Column("z² before", _scores_cell(lambda s: format_two_decimals(s.z2_before))),
     Column(
@@ -90,16 +88,12 @@ SPLIT_ERROR_BAR_COLUMNS: Sequence[Column[ScoreRow]] = (
     ),
     Column(
         "ENCE (floor)",
-        _scores_cell(
-            lambda s: f"{format_change(s.ence_before, s.ence)} ({s.ence_floor:.2f})"
-        ),
+        _scores_cell(lambda s: f"{format_change(s.ence_before, s.ence)} ({s.ence_floor:.2f})"),
     ),
     Column(
         "area",
         _scores_cell(
-            lambda s: format_change(
-                s.miscalibration_area_before, s.miscalibration_area, "+"
-            )
+            lambda s: format_change(s.miscalibration_area_before, s.miscalibration_area, "+")
         ),
     ),
     Column("Cᵥ", _scores_cell(lambda s: f"{s.dispersion:.2f}")),
@@ -122,9 +116,7 @@ SPLIT_INTERVAL_COLUMNS: Sequence[Column[ScoreRow]] = (
     ),
     Column(
         "after",
-        _scores_cell(
-            lambda s: format_percent(s.coverage_50, s.coverage_90, s.coverage_95)
-        ),
+        _scores_cell(lambda s: format_percent(s.coverage_50, s.coverage_90, s.coverage_95)),
     ),
     Column(
         "conformal (band)",

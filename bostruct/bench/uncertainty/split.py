@@ -171,9 +171,7 @@ def _indices_by_formula(structures: Structures) -> dict[tuple[str, bool], list[i
     return found
 
 
-def _take_shifted(
-    structures: Structures, shift: ShiftKind
-) -> tuple[Tensor, Tensor, str, str]:
+def _take_shifted(structures: Structures, shift: ShiftKind) -> tuple[Tensor, Tensor, str, str]:
     """Return what stays, what is shifted, its name, and how that was decided."""
     b = len(structures)
     every = torch.arange(b)
@@ -205,10 +203,7 @@ def _take_shifted(
     if int(away.sum()) < MIN_SET_SIZE:
         condition = f"have {MIN_SET_SIZE} that are larger than others for `shift` size"
         raise InputError(error_message("structures", condition, int(away.sum())))
-    note = (
-        f"large: the {int(away.sum())} of {b} structures of {int(sizes[place])} and "
-        "more atoms"
-    )
+    note = f"large: the {int(away.sum())} of {b} structures of {int(sizes[place])} and more atoms"
     return every[~away], every[away], "large", note
 
 
@@ -235,7 +230,5 @@ def _check_has_energies(name: str, structures: Structures) -> None:
         missing = int((~energy.isfinite()).sum())
     if missing or not len(structures):
         found = f"{missing} of {len(structures)} without"
-        way_out = (
-            "ASE reads them as `energy` and `forces`; leave out those that failed."
-        )
+        way_out = "ASE reads them as `energy` and `forces`; leave out those that failed."
         raise InputError(error_message(name, "have energies", found, way_out))

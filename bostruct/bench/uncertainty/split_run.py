@@ -68,8 +68,7 @@ class SplitRun:
             for place in self.description["sizes"]
             if place not in ("train", CALIBRATE)
             for outcome in self.predictions
-            if (found := score_row(outcome, place, quantity, cheapest, self.seed))
-            is not None
+            if (found := score_row(outcome, place, quantity, cheapest, self.seed)) is not None
         ]
 
     def has_variances(self, quantity: str) -> bool:
@@ -164,17 +163,14 @@ def _split_folder(out: Path, description: Mapping[str, Any], is_first: bool) -> 
         return folder
     if is_first and out.is_dir() and any(out.iterdir()):
         raise LogError(
-            f"{out} is not the folder of a comparison and not empty. "
-            "Take an empty or a new folder."
+            f"{out} is not the folder of a comparison and not empty. Take an empty or a new folder."
         )
     text = json.dumps(description, ensure_ascii=False, indent=1)
     write_atomically(make_folder(folder) / DESCRIPTION_JSON, text.encode())
     return folder
 
 
-def _read_predictions(
-    folder: Path, name: str, method: SupportsFit
-) -> MethodPredictions | None:
+def _read_predictions(folder: Path, name: str, method: SupportsFit) -> MethodPredictions | None:
     """Return what a method has said before, None where it was another one."""
     path = _predictions_path(folder, name)
     if not path.is_file():

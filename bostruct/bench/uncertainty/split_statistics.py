@@ -104,9 +104,7 @@ class SplitStatistics:
         """Every number of a row by name, None where no split has it."""
         found = [row.to_dict() for row in self.rows]
         return {
-            name: mean_and_range(
-                [one[name] for one in found], name in GEOMETRIC_MEAN_FIELDS
-            )
+            name: mean_and_range([one[name] for one in found], name in GEOMETRIC_MEAN_FIELDS)
             for name in NUMERIC_FIELDS
         }
 
@@ -137,9 +135,7 @@ class SplitStatistics:
         """In how many of them the conformal coverage is where chance allows."""
         given = [row.scores for row in self.rows if row.scores is not None]
         return sum(
-            s.conformal_coverage_low
-            <= s.conformal_coverage
-            <= s.conformal_coverage_high
+            s.conformal_coverage_low <= s.conformal_coverage <= s.conformal_coverage_high
             for s in given
         )
 
@@ -183,9 +179,7 @@ def mean_and_range(values: Sequence[float | None], is_ratio: bool) -> Range | No
     known = [value for value in values if value is not None]
     if not known:
         return None
-    return Range(
-        geometric_mean(known) if is_ratio else _mean(known), min(known), max(known)
-    )
+    return Range(geometric_mean(known) if is_ratio else _mean(known), min(known), max(known))
 
 
 def geometric_mean(values: Sequence[float]) -> float:

@@ -117,9 +117,7 @@ def build_tables(
         for place in dict.fromkeys(one.dataset for one in mine):
             group = [one for one in mine if one.dataset == place]
             title = f"{quantity.capitalize()}, {dataset_title(place)}, {group[0].unit}"
-            sheets.append(
-                ScoreTable.from_rows(f"{title}: error bars", error_bars, group)
-            )
+            sheets.append(ScoreTable.from_rows(f"{title}: error bars", error_bars, group))
             scored = [one for one in group if one.has_scores]
             if scored:
                 both = f"{title}: intervals and scores"
@@ -237,9 +235,7 @@ def overview_columns(
     """
     table = {(one.method, one.quantity, one.dataset): one for one in rows}
 
-    def of(
-        quantity: str, place: str, text: Callable[[RowT], str]
-    ) -> Callable[[RowT], str]:
+    def of(quantity: str, place: str, text: Callable[[RowT], str]) -> Callable[[RowT], str]:
         def cell(one: RowT) -> str:
             mine = table.get((one.method, quantity, place))
             return MISSING if mine is None else text(mine)
@@ -258,8 +254,6 @@ def overview_columns(
         Column("ms (× cheapest)", of(ENERGY, TEST, cost)),
         Column(
             "σ of forces, ×",
-            of(
-                FORCES, TEST, lambda one: force_cost(one) if one.has_scores else MISSING
-            ),
+            of(FORCES, TEST, lambda one: force_cost(one) if one.has_scores else MISSING),
         ),
     ]

@@ -177,9 +177,7 @@ class OnlineCalibration:
         """
         if len(self.recent_z) < min_predictions(eps):
             return math.inf
-        return ConformalPredictor.from_residuals(
-            self._residuals(), normalized=True
-        ).quantile(eps)
+        return ConformalPredictor.from_residuals(self._residuals(), normalized=True).quantile(eps)
 
     def predict(
         self, mean: float, variance: float, eps: float = MISCOVERAGE

@@ -112,9 +112,7 @@ def front_state_after(
         given + [trial for trial in finished if not trial.is_initial_data][:n],
         optimization_config,
     )
-    volume = (
-        0.0 if reference is None else hypervolume(Y, optimization_config, reference)
-    )
+    volume = 0.0 if reference is None else hypervolume(Y, optimization_config, reference)
     return FrontState(
         volume,
         len(pareto_front(Y, optimization_config)),
@@ -133,8 +131,6 @@ def front_metrics(
     }
 
 
-def is_complete_and_feasible(
-    Y: Tensor, optimization_config: OptimizationConfig
-) -> Tensor:
+def is_complete_and_feasible(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
     """Return `[t]` which rows of `Y [t, k]` are known in full and keep every bound."""
     return is_complete(Y) & optimization_config.is_feasible(Y)

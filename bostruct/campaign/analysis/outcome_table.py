@@ -46,9 +46,7 @@ class QuarantinedValue:
     reason: str
 
 
-def outcome_values(
-    trial: Trial, optimization_config: OptimizationConfig
-) -> dict[str, float]:
+def outcome_values(trial: Trial, optimization_config: OptimizationConfig) -> dict[str, float]:
     """Return the raw outcomes of a trial that are believed, by name."""
     if trial.state != "done":
         return {}
@@ -76,9 +74,7 @@ def quarantined_values(
             continue
         for name, each in quarantined_properties(trial).items():
             if name in optimization_config.outcome_names:
-                found.append(
-                    QuarantinedValue(trial.number, name, each.value, each.reason)
-                )
+                found.append(QuarantinedValue(trial.number, name, each.value, each.reason))
         values = {ENERGY: trial.energy, **trusted_properties(trial)}
         for name, window in optimization_config.valid_ranges.items():
             value = values.get(name)
@@ -88,27 +84,19 @@ def quarantined_values(
     return found
 
 
-def outcome_matrix(
-    trials: Sequence[Trial], optimization_config: OptimizationConfig
-) -> Tensor:
+def outcome_matrix(trials: Sequence[Trial], optimization_config: OptimizationConfig) -> Tensor:
     """Return the outcomes of trials, `[t, k]` in outcome space, NaN where unknown.
 
     What the space knows exactly is in `Trial.said`, and known of failed ones too.
     """
     rows = []
     for trial in trials:
-        exact = {
-            each.name: each.mean for each in trial.outcome_predictions if each.is_exact
-        }
-        row = optimization_config.outcome_vector(
-            outcome_values(trial, optimization_config)
-        )
+        exact = {each.name: each.mean for each in trial.outcome_predictions if each.is_exact}
+        row = optimization_config.outcome_vector(outcome_values(trial, optimization_config))
         pairs = zip(optimization_config.outcome_names, row, strict=True)
         rows.append([exact.get(name, value) for name, value in pairs])
     if not rows:
-        return torch.zeros(
-            0, len(optimization_config.outcome_names), dtype=torch.float64
-        )
+        return torch.zeros(0, len(optimization_config.outcome_names), dtype=torch.float64)
     return torch.tensor(rows, dtype=torch.float64)
 
 
@@ -131,12 +119,8 @@ def check_learnable(
     for name in learned_names:
         if done and name != ENERGY and name not in told:
             condition = "name what the evaluator returns or the space knows"
-            way_out = (
-                f"The evaluator returned {', '.join(sorted(told)) or 'no property'}."
-            )
-            raise InputError(
-                error_message("objectives", condition, repr(name), way_out)
-            )
+            way_out = f"The evaluator returned {', '.join(sorted(told)) or 'no property'}."
+            raise InputError(error_message("objectives", condition, repr(name), way_out))
 
 
 def single_outcome(

@@ -115,9 +115,7 @@ class ParetoFront:
     def learned_names(self) -> tuple[str, ...]:
         """The outcomes that only an evaluation tells."""
         sure = {name for point in self.evaluated for name in point.exact_names}
-        return tuple(
-            name for name in self.optimization_config.outcome_names if name not in sure
-        )
+        return tuple(name for name in self.optimization_config.outcome_names if name not in sure)
 
     @classmethod
     def from_trials(
@@ -142,9 +140,7 @@ class ParetoFront:
         """
         finished = [trial for trial in trials if trial.is_finished]
         Y = outcome_matrix(finished, optimization_config)
-        point, source = resolve_reference_point(
-            Y, steps, optimization_config, reference
-        )
+        point, source = resolve_reference_point(Y, steps, optimization_config, reference)
         best = set(pareto_front(Y, optimization_config).tolist())
         sound = is_complete_and_feasible(Y, optimization_config).tolist()
         raw = optimization_config.untransform(Y).tolist()
@@ -184,9 +180,7 @@ class ParetoFront:
             evaluated=tuple(points),
             reference_point=_to_raw(point, optimization_config),
             reference_source=source,
-            history=HypervolumeHistory.from_trials(
-                finished, optimization_config, point
-            ),
+            history=HypervolumeHistory.from_trials(finished, optimization_config, point),
             quarantined=tuple(quarantined_values(trials, optimization_config)),
         )
 
@@ -270,9 +264,7 @@ def resolve_reference_point(
                 raise InputError(error_message("reference", condition, reference[name]))
         return _to_utilities(there, optimization_config), "given"
     for step in reversed(steps):
-        logged = [
-            step.hyperparameters.get(f"{REFERENCE_PREFIX}{name}") for name in names
-        ]
+        logged = [step.hyperparameters.get(f"{REFERENCE_PREFIX}{name}") for name in names]
         if None not in logged:
             return _to_utilities(
                 [x for x in logged if x is not None], optimization_config
@@ -290,23 +282,17 @@ def _has_values(Y: Tensor, optimization_config: OptimizationConfig) -> bool:
     )
 
 
-def _to_utilities(
-    outcomes: Sequence[float], optimization_config: OptimizationConfig
-) -> Tensor:
+def _to_utilities(outcomes: Sequence[float], optimization_config: OptimizationConfig) -> Tensor:
     signs = [part.sign for part in optimization_config.objectives]
     pairs = zip(outcomes, signs, strict=True)
     return torch.tensor([y * sign for y, sign in pairs], dtype=torch.float64)
 
 
-def _to_raw(
-    point: Tensor | None, optimization_config: OptimizationConfig
-) -> dict[str, float]:
+def _to_raw(point: Tensor | None, optimization_config: OptimizationConfig) -> dict[str, float]:
     if point is None:
         return {}
     found = {}
-    for part, utility in zip(
-        optimization_config.objectives, point.tolist(), strict=True
-    ):
+    for part, utility in zip(optimization_config.objectives, point.tolist(), strict=True):
         value = part.sign * utility
         found[part.name] = 10.0**value if part.log else value
     return found

@@ -24,16 +24,11 @@ def open_log(folder: str | Path) -> Log:
         LogError: there is none, or a newer bostruct wrote it.
     """
     described = Log(folder).description
-    parts = {
-        part: build_from_description(part, described[part])
-        for part in COMPONENT_PACKAGES
-    }
+    parts = {part: build_from_description(part, described[part]) for part in COMPONENT_PACKAGES}
     return Log(folder, **parts)
 
 
-def build_from_description(
-    component: str, description: Mapping[str, Any]
-) -> Any | None:  # noqa: ANN401
+def build_from_description(component: str, description: Mapping[str, Any]) -> Any | None:  # noqa: ANN401
     """Return the part that a description was made of, or None if it cannot be made.
 
     Args:

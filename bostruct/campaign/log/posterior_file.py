@@ -62,14 +62,10 @@ def to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def to_safetensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     """Return the bytes of a file; equal content gives equal bytes."""
-    return safetensors.torch.save(
-        dict(tensors), {HEADER_KEY: to_canonical_json(header)}
-    )
+    return safetensors.torch.save(dict(tensors), {HEADER_KEY: to_canonical_json(header)})
 
 
-def from_safetensors(
-    data: bytes, name: str
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def from_safetensors(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the header of a file's bytes.
 
     Raises:

@@ -121,10 +121,7 @@ class Log:
         found = self.query("SELECT * FROM bostruct_trial ORDER BY number")
         chosen = [row for row in found if not states or row["state"] in states]
         said = self._outcome_predictions()
-        return [
-            records.trial_from_row(row, tuple(said.get(row["number"], ())))
-            for row in chosen
-        ]
+        return [records.trial_from_row(row, tuple(said.get(row["number"], ()))) for row in chosen]
 
     def trials_before_retraction(self) -> list[Trial]:
         """Return all trials as they were before any of them was retracted."""
@@ -180,9 +177,7 @@ class Log:
         last = next((text for text in reversed(texts) if text), "[]")
         return [RelaxationReport(**each) for each in json.loads(last)]
 
-    def calibration(
-        self, step: int | None = None, outcome: str | None = None
-    ) -> OnlineCalibration:
+    def calibration(self, step: int | None = None, outcome: str | None = None) -> OnlineCalibration:
         """Return what the predictions so far have been worth.
 
         Args:
@@ -198,9 +193,7 @@ class Log:
             return online_calibration(self._with_outcome(outcome, self.trial_records()))
         self.posterior_path(step)
         return calibration_at_step(
-            trial_z_scores(
-                self._with_outcome(outcome, self.trials_before_retraction())
-            ),
+            trial_z_scores(self._with_outcome(outcome, self.trials_before_retraction())),
             self.steps()[step].training_trials,
         )
 
@@ -217,9 +210,7 @@ class Log:
             known = "none" if goals is None else ", ".join(goals.outcome_names)
             condition = "name an outcome that the campaign has a goal for"
             way_out = f"It has {known}."
-            raise InputError(
-                error_message("outcome", condition, repr(outcome), way_out)
-            )
+            raise InputError(error_message("outcome", condition, repr(outcome), way_out))
         return single_outcome(trials, goals, outcome)
 
     def predictions(
@@ -279,9 +270,7 @@ class Log:
             have = [row["step"] for row in self.query(query)]
             known = f"{have[0]} to {have[-1]}" if have else "none yet"
             way_out = f"Steps with one: {known}; the first are random."
-            raise InputError(
-                error_message("step", "be one with a posterior", step, way_out)
-            )
+            raise InputError(error_message("step", "be one with a posterior", step, way_out))
         return self.folder / POSTERIOR_FOLDER_NAME / str(found[0]["file"])
 
     def posterior_tensors(self, step: int) -> dict[str, Tensor]:
@@ -340,12 +329,8 @@ class Log:
         )
         trials = f"SELECT {columns} FROM bostruct_trial ORDER BY number"
         posteriors = "SELECT step, sha256 FROM bostruct_posterior ORDER BY step"
-        steps = (
-            "SELECT number, kind, training_trials, hyperparameters FROM bostruct_step"
-        )
-        digest = hashlib.sha256(
-            f"{to_canonical_json(self.description)}{self.seed}".encode()
-        )
+        steps = "SELECT number, kind, training_trials, hyperparameters FROM bostruct_step"
+        digest = hashlib.sha256(f"{to_canonical_json(self.description)}{self.seed}".encode())
         queries = [trials, posteriors, f"{steps} ORDER BY number"]
         if self.optimization_config is not None:
             queries.append("SELECT * FROM bostruct_outcome ORDER BY trial, position")

@@ -61,9 +61,7 @@ def has_campaign(folder: Path) -> bool:
     if database_path(folder).exists():
         _check_bostruct_database(folder)
         return True
-    strange = sorted(
-        entry.name for entry in folder.iterdir() if not _is_leftover(entry)
-    )
+    strange = sorted(entry.name for entry in folder.iterdir() if not _is_leftover(entry))
     if strange:
         shown = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
         raise LogError(
@@ -84,8 +82,7 @@ def check_writable(folder: Path) -> None:
         place = place.parent
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
         raise LogError(
-            f"{folder} cannot be written: {place} is read-only for you. "
-            "Take another folder."
+            f"{folder} cannot be written: {place} is read-only for you. Take another folder."
         )
     file = database_path(folder)
     if file.exists() and not os.access(file, os.W_OK):
@@ -126,9 +123,7 @@ def connect_read_only(folder: Path) -> sqlite3.Connection:
     """
     file = database_path(folder).absolute()
     if not file.exists():
-        raise LogError(
-            f"{folder} holds no campaign: there is no {DATABASE_NAME} in it."
-        )
+        raise LogError(f"{folder} holds no campaign: there is no {DATABASE_NAME} in it.")
     beside = (file.with_name(file.name + end) for end in ("-wal", "-journal"))
     # SQLite would make its -wal and -shm files where they are missing.
     mode = "mode=ro" if any(path.exists() for path in beside) else "immutable=1"
@@ -144,11 +139,7 @@ def _is_leftover(entry: Path) -> bool:
     """Return whether it is what an interrupted start of ours leaves behind."""
     if entry.name == LOCK or entry.name.startswith(TEMPORARY_DATABASE_NAME):
         return True
-    return (
-        entry.name == POSTERIOR_FOLDER_NAME
-        and entry.is_dir()
-        and not any(entry.iterdir())
-    )
+    return entry.name == POSTERIOR_FOLDER_NAME and entry.is_dir() and not any(entry.iterdir())
 
 
 def _check_bostruct_database(folder: Path) -> None:

@@ -101,9 +101,7 @@ def verify_log(log: Log) -> VerificationReport:
         if file.name not in files:
             skipped.append(f"{file.name} belongs to no step: the next run removes it")
     count = len(log.trial_records())
-    return VerificationReport(
-        tuple(problems), tuple(skipped), count, len(steps), rebuilt
-    )
+    return VerificationReport(tuple(problems), tuple(skipped), count, len(steps), rebuilt)
 
 
 def _verify_rows(log: Log) -> list[str]:
@@ -116,9 +114,7 @@ def _verify_rows(log: Log) -> list[str]:
                 problems.append(f"{table} {i} is missing")
                 break
             if records.row_checksum(dict(row), but) != row["checksum"]:
-                problems.append(
-                    f"{table} {i} is not what was written: its checksum differs"
-                )
+                problems.append(f"{table} {i} is not what was written: its checksum differs")
     unplanned = log.query(
         "SELECT number FROM bostruct_step WHERE kind = 'model' AND number NOT IN "
         "(SELECT step FROM bostruct_posterior)"
@@ -135,17 +131,12 @@ def _verify_calibrations(log: Log) -> list[str]:
     problems = []
     z = trial_z_scores(log.trials_before_retraction())
     for step in log.steps():
-        there = {
-            k: v
-            for k, v in step.hyperparameters.items()
-            if k.startswith(CALIBRATION_PREFIX)
-        }
+        there = {k: v for k, v in step.hyperparameters.items() if k.startswith(CALIBRATION_PREFIX)}
         if not there:
             continue
         wanted = calibration_at_step(z, step.training_trials).logged_values()
         same = there.keys() == wanted.keys() and all(
-            math.isclose(there[name], wanted[name], rel_tol=PREDICTION_TOLERANCE)
-            for name in wanted
+            math.isclose(there[name], wanted[name], rel_tol=PREDICTION_TOLERANCE) for name in wanted
         )
         if not same:
             problems.append(
@@ -208,15 +199,11 @@ def _verify_structures(log: Log) -> list[str]:
         ids = {row["number"]: row["ase_id"] for row in log.query(query)}
         for trial in log.trials("done"):
             try:
-                different = ase_rows.first_difference(
-                    rows.read(ids[trial.number]), trial
-                )
+                different = ase_rows.first_difference(rows.read(ids[trial.number]), trial)
             except (KeyError, ValueError, TypeError) as error:
                 different = f"structure ({type(error).__name__})"
             if different:
-                problems.append(
-                    f"trial {trial.number}: the {different} in ase.db is another one"
-                )
+                problems.append(f"trial {trial.number}: the {different} in ase.db is another one")
     finally:
         connection.close()
     return problems

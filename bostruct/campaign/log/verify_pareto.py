@@ -76,17 +76,12 @@ def verify_fronts(log: Log) -> list[str]:
     if goals is None:
         return []
     told = log.trials_before_retraction()
-    z = {
-        name: trial_z_scores(single_outcome(told, goals, name))
-        for name in goals.outcome_names
-    }
+    z = {name: trial_z_scores(single_outcome(told, goals, name)) for name in goals.outcome_names}
     problems = []
     for step in log.steps():
         if step.kind != "model":
             continue
-        if not _is_close(
-            _recompute_front_metrics(step, told, goals), step.hyperparameters
-        ):
+        if not _is_close(_recompute_front_metrics(step, told, goals), step.hyperparameters):
             problems.append(
                 f"step {step.number}: its front, its feasible structures or its "
                 "hypervolume are not those of the trials it was planned from"
@@ -142,9 +137,7 @@ def _is_close(expected: Mapping[str, float], logged: Mapping[str, float]) -> boo
     )
 
 
-def max_difference(
-    stored: Tensor, recomputed: Tensor, tolerance: float
-) -> float | None:
+def max_difference(stored: Tensor, recomputed: Tensor, tolerance: float) -> float | None:
     """Return by how much predictions differ, None where they repeat each other.
 
     Args:

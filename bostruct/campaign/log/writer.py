@@ -253,9 +253,7 @@ class LogWriter(Log):
         """Record what came of a trial inside the open transaction; return its step."""
         values: dict[str, Any] = {"seconds": result.seconds, "finished": time.time()}
         query = "SELECT * FROM bostruct_trial WHERE number = ?"
-        trial = self.with_structures(
-            [records.trial_from_row(self.query(query, number)[0])]
-        )[0]
+        trial = self.with_structures([records.trial_from_row(self.query(query, number)[0])])[0]
         if isinstance(result, Failure):
             values |= {
                 "state": "failed",
@@ -279,9 +277,7 @@ class LogWriter(Log):
 
     def _add_log_seconds(self, step: int) -> None:
         """Charge a step for the time of writing so far, inside the transaction."""
-        query = (
-            "UPDATE bostruct_step SET seconds_log = seconds_log + ? WHERE number = ?"
-        )
+        query = "UPDATE bostruct_step SET seconds_log = seconds_log + ? WHERE number = ?"
         self._writing_connection.execute(query, (self._writing_seconds, step))
         self._writing_seconds = 0.0
 

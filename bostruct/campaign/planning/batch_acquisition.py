@@ -133,9 +133,7 @@ class SingleObjectiveBatchAcquisition:
             with torch.no_grad():
                 believed = model.posterior(X).mean
                 model = condition_on_observations(model, X, believed)
-        return type(self)(
-            self._context, model, self._X_evaluated, self._energies, pending
-        )
+        return type(self)(self._context, model, self._X_evaluated, self._energies, pending)
 
 
 def evaluate_in_chunks(
@@ -192,11 +190,7 @@ def select_batch(
     current = candidates
     alike = torch.zeros_like(candidates.acq_value, dtype=torch.bool)
     first = candidates.acq_value.nan_to_num(nan=-torch.inf)
-    short = (
-        first.argsort(descending=True, stable=True)[:MAX_RESCORED_CANDIDATES]
-        .sort()
-        .values
-    )
+    short = first.argsort(descending=True, stable=True)[:MAX_RESCORED_CANDIDATES].sort().values
     while len(chosen) < context.q:
         picks = select_top(
             current,
@@ -209,9 +203,7 @@ def select_batch(
         if len(picks) == 0:
             missing = context.q - len(chosen)
             taken = torch.cat([X_evaluated, candidates.X[chosen]])
-            candidates = _add_random_candidates(
-                context, candidates, acquisition, taken, missing
-            )
+            candidates = _add_random_candidates(context, candidates, acquisition, taken, missing)
             rows = range(len(current.X), len(candidates.X))
             chosen.extend(rows)
             values.extend(candidates.acq_value[len(current.X) :].tolist())
@@ -221,9 +213,7 @@ def select_batch(
         values.append(float(current.acq_value[pick]))
         if len(chosen) < context.q:
             acquisition = acquisition.with_pending(candidates.X[pick : pick + 1])
-            alike |= context.components.space.is_duplicate(
-                candidates.X, candidates.X[pick]
-            )
+            alike |= context.components.space.is_duplicate(candidates.X, candidates.X[pick])
             worth = torch.full_like(candidates.acq_value, -torch.inf)
             worth[short] = evaluate_in_chunks(acquisition, candidates.X[short])
             worth[alike] = -torch.inf
@@ -240,9 +230,9 @@ def _add_random_candidates(
 ) -> Candidates:
     """Return the candidates with up to `count` new random structures behind them."""
     seen = list(X_excluded.cpu())
-    X = sample_new(
-        context.components.space, count, context.generator_for("fallback"), seen
-    ).to(candidates.X)
+    X = sample_new(context.components.space, count, context.generator_for("fallback"), seen).to(
+        candidates.X
+    )
     n = len(X)
     if n == 0:
         return candidates

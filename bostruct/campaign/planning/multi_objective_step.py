@@ -93,10 +93,7 @@ class MultiObjectiveBatchAcquisition:
             model,
         )
         acquisition = context.components.acquisition
-        if (
-            not acquisition.supports_q_batch
-            and acquisition_context.X_pending is not None
-        ):
+        if not acquisition.supports_q_batch and acquisition_context.X_pending is not None:
             acquisition_context = acquisition_context.with_kriging_believer(
                 KrigingBelieverModel(model, acquisition_context.X_pending)
             )
@@ -115,9 +112,7 @@ class MultiObjectiveBatchAcquisition:
         return type(self)(self._context, case, self._model)
 
 
-def has_enough_values(
-    trials: Sequence[Trial], learned_objectives: LearnedObjectives
-) -> bool:
+def has_enough_values(trials: Sequence[Trial], learned_objectives: LearnedObjectives) -> bool:
     """Return whether there are values enough of every learnt outcome.
 
     Raises:
@@ -294,9 +289,6 @@ def _outcome_predictions(
         by_name = {each.name: each for each in sure}
         by_name |= {name: OutcomePrediction(name, *row) for name, *row in rows}
         found.append(
-            tuple(
-                by_name[name]
-                for name in learned_objectives.optimization_config.outcome_names
-            )
+            tuple(by_name[name] for name in learned_objectives.optimization_config.outcome_names)
         )
     return found

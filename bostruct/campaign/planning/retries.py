@@ -29,11 +29,7 @@ def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
         trials: All so far, in the order asked.
         space: Of separate members.
     """
-    failed = [
-        trial
-        for trial in trials
-        if trial.state == "failed" and not trial.is_initial_data
-    ]
+    failed = [trial for trial in trials if trial.state == "failed" and not trial.is_initial_data]
     last = max(
         (t.number for t in trials if t.state == "done" and not t.is_initial_data),
         default=-1,
@@ -41,9 +37,7 @@ def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
     if not failed or failed[0].number > last:
         return []
     X = torch.stack([trial.X for trial in trials])
-    twins = space.is_duplicate(
-        torch.stack([t.X for t in failed]).unsqueeze(1), X
-    )  # [f, t]
+    twins = space.is_duplicate(torch.stack([t.X for t in failed]).unsqueeze(1), X)  # [f, t]
     single, tried, worked = [], 0, 0
     for trial, row in zip(failed, twins, strict=True):
         others = [trials[i] for i in row.nonzero().flatten().tolist()]

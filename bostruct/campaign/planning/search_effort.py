@@ -32,9 +32,7 @@ class SupportsEffort(Protocol):
         ...
 
 
-def choose_effort(
-    search: object, trials: Sequence[Trial], steps: Sequence[Step]
-) -> int:
+def choose_effort(search: object, trials: Sequence[Trial], steps: Sequence[Step]) -> int:
     """Return how thorough the next search is, from 0.
 
     It is the largest one that is expected to take less than `search.share` of the
@@ -46,14 +44,8 @@ def choose_effort(
         steps: All so far.
     """
     energies = [trial.seconds for trial in trials if trial.state == "done"]
-    searches = [
-        step.seconds["search"] / 2**step.effort
-        for step in steps
-        if step.kind == "model"
-    ]
+    searches = [step.seconds["search"] / 2**step.effort for step in steps if step.kind == "model"]
     if not isinstance(search, SupportsEffort) or not energies or not searches:
         return 0
-    affordable = (
-        search.max_time_fraction * median(energies) / max(median(searches), 1e-3)
-    )
+    affordable = search.max_time_fraction * median(energies) / max(median(searches), 1e-3)
     return min(MAX_EFFORT, max(0, math.floor(math.log2(max(affordable, 1.0)))))

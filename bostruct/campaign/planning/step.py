@@ -62,9 +62,7 @@ def plan_step(context: StepContext, trials: Sequence[Trial]) -> PlannedStep:
         mine = context.components.initial_data.X_unevaluated
     count = context.components.n_initial if first else context.q
     aims = context.components.learned_objectives
-    enough = (
-        len(known) >= MIN_ENERGIES if aims is None else has_enough_values(trials, aims)
-    )
+    enough = len(known) >= MIN_ENERGIES if aims is None else has_enough_values(trials, aims)
     if not enough or (first and len(mine) + count):
         return _random_step(context, trials, mine, count)
     with seeded_global_rng(context.device, context.seed, context.step, "global"):
@@ -102,8 +100,7 @@ def _random_step(
         step=context.step,
         kind="initial_structures" if len(X_initial) else "random",
         X=X,
-        generators=["initial_structures"] * len(X_initial)
-        + ["random"] * (len(X) - len(X_initial)),
+        generators=["initial_structures"] * len(X_initial) + ["random"] * (len(X) - len(X_initial)),
         outcome_predictions=[] if aims is None else aims.exact_predictions(X),
         seconds_search=time.perf_counter() - start,
     )
@@ -150,30 +147,19 @@ def _single_objective_step(
     pending = [trial.X for trial in trials if trial.state in OPEN_STATES]
     if pending:
         value = value.with_pending(torch.stack(pending).to(context.device))
-    candidates = context.search(
-        value, space, X, energies, context.generator_for("search")
-    )
+    candidates = context.search(value, space, X, energies, context.generator_for("search"))
     rests = dict(zip(numbers, is_relaxed(structures), strict=True))
     again, pays = set(), None
-    if isinstance(
-        space, DiscreteSpace
-    ):  # of a member there is one energy, but of failures
+    if isinstance(space, DiscreteSpace):  # of a member there is one energy, but of failures
         again = {trial.number for trial in retry_candidates(trials, space)}
     else:
         pays = is_promising(model, candidates.X, energies)
     old = [trial for trial in trials if trial.number not in again]
     seen = torch.stack([trial.X for trial in old]).to(context.device)
     resting = torch.tensor([rests.get(trial.number, True) for trial in old])
-    candidates, chosen, values = select_batch(
-        context, candidates, value, seen, resting, pays
-    )
-    tensors = to_cpu(
-        _posterior_tensors(context, model, candidates, chosen, training_trials)
-    )
-    shown = (
-        dict(model.hyperparameters())
-        | online_calibration(training_trials).logged_values()
-    )
+    candidates, chosen, values = select_batch(context, candidates, value, seen, resting, pays)
+    tensors = to_cpu(_posterior_tensors(context, model, candidates, chosen, training_trials))
+    shown = dict(model.hyperparameters()) | online_calibration(training_trials).logged_values()
     if isinstance(context.components.acquisition, SupportsKappaScaling):
         shown["boldness"] = context.kappa_factor
     planned = PlannedStep(
@@ -199,9 +185,7 @@ def _single_objective_step(
     return replace(planned, seconds_fit=fitted - start, seconds_search=end - fitted)
 
 
-def _posterior_header(
-    context: StepContext, candidates: Candidates
-) -> dict[str, object]:
+def _posterior_header(context: StepContext, candidates: Candidates) -> dict[str, object]:
     """Return the header of the posterior file."""
     return {
         "format": LOG_FORMAT,

@@ -70,9 +70,7 @@ def check_final_relaxation(
     if not isinstance(final_relaxation, FinalRelaxation):
         kind = type(final_relaxation).__name__
         raise InputError(
-            error_message(
-                "final_relaxation", "be a Check", kind, "For example Check(best=1)."
-            )
+            error_message("final_relaxation", "be a Check", kind, "For example Check(best=1).")
         )
     factory = getattr(evaluator, "factory", None)
     offered = getattr(factory, "implemented_properties", ("forces",))

@@ -138,9 +138,7 @@ class _ReplayCalculator:
         if self.n_used == len(self._trials):
             raise _NeedsEvaluation(X)
         trial = self._trials[self.n_used]
-        if self.n_used and not torch.allclose(
-            X, trial.X.to(X), rtol=0, atol=POSITION_TOLERANCE
-        ):
+        if self.n_used and not torch.allclose(X, trial.X.to(X), rtol=0, atol=POSITION_TOLERANCE):
             raise _Diverged
         assert trial.energy is not None
         assert trial.forces is not None

@@ -60,9 +60,7 @@ class RelaxationQueue:
         self.final_relaxation, self.space = final_relaxation, space
         self._step_number = len(steps)
         roots = {
-            step.number: step.training_trials[0]
-            for step in steps
-            if step.kind == "relaxation"
+            step.number: step.training_trials[0] for step in steps if step.kind == "relaxation"
         }
         searched = [trial.number for trial in trials if trial.step not in roots]
         self._last_search_trial = max(searched, default=-1)
@@ -116,9 +114,7 @@ class RelaxationQueue:
                 targets.append((chain, "the same structure as a better one"))
         return [self._make_report(chain, state) for chain, state in targets]
 
-    def _make_report(
-        self, trajectory: RelaxationTrajectory, state: str
-    ) -> RelaxationReport:
+    def _make_report(self, trajectory: RelaxationTrajectory, state: str) -> RelaxationReport:
         end = self._converged_trial(trajectory) or trajectory.lowest
         converged = self._converged_trial(trajectory) is not None
         assert trajectory.start.energy is not None
@@ -131,9 +127,7 @@ class RelaxationQueue:
             relaxed_energy=end.energy,
             max_force=self._max_force(end),
             converged=converged,
-            state=state
-            or self._final_state(trajectory)
-            or self._unfinished_state(trajectory),
+            state=state or self._final_state(trajectory) or self._unfinished_state(trajectory),
         )
 
     def _unfinished_state(self, trajectory: RelaxationTrajectory) -> str:

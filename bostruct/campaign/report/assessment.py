@@ -154,24 +154,18 @@ class Assessment:
         return cls(
             best,
             _energy_differences(lowest, model, step.training_trials, found, eps),
-            _unevaluated_candidates(
-                tensors, origins, seen, log.space, found, count, eps
-            ),
+            _unevaluated_candidates(tensors, origins, seen, log.space, found, count, eps),
         )
 
 
-def _best_trials(
-    trials: Sequence[Trial], count: int, space: Space | None
-) -> list[Trial]:
+def _best_trials(trials: Sequence[Trial], count: int, space: Space | None) -> list[Trial]:
     """Return the trials of the best structures, best first, no two of them the same."""
     done = [(t.energy, t.number, t) for t in trials if t.energy is not None]
     found: list[Trial] = []
     for _, _, trial in sorted(done, key=lambda item: item[:2]):
         if len(found) == count:
             break
-        if space is None or not is_duplicate(
-            space, trial.X, [each.X for each in found]
-        ):
+        if space is None or not is_duplicate(space, trial.X, [each.X for each in found]):
             found.append(trial)
     return found
 
@@ -249,12 +243,8 @@ def _unevaluated_candidates(
         n_steps=tensors["candidates.steps"],
         converged=tensors["candidates.converged"],
     )
-    old = torch.ones(
-        len(X_evaluated), dtype=torch.bool
-    )  # the same, however far relaxed
-    rows = select_top(
-        candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=old
-    )
+    old = torch.ones(len(X_evaluated), dtype=torch.bool)  # the same, however far relaxed
+    rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=old)
     return tuple(
         UnevaluatedCandidate(
             i,

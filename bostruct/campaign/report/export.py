@@ -92,9 +92,7 @@ def _with_cell(image: Atoms) -> Atoms:
 
 def _unknown_format_message(file: Path) -> str:
     way_out = "For example best.extxyz, best.cif, POSCAR or all.db."
-    return error_message(
-        "out", "have a suffix of a format ASE writes", file.name, way_out
-    )
+    return error_message("out", "have a suffix of a format ASE writes", file.name, way_out)
 
 
 def trial_formulas(log: Log, trial_numbers: Sequence[int]) -> dict[int, str]:
@@ -132,9 +130,7 @@ def trial_energies_above_hull(log: Log) -> dict[int, float]:
         if enthalpy is not None:
             known[trial.number] = enthalpy
     names = trial_formulas(log, list(known))
-    found = energies_above_hull(
-        list(names.values()), [known[number] for number in names]
-    )
+    found = energies_above_hull(list(names.values()), [known[number] for number in names])
     return {n: each for n, each in zip(names, found, strict=True) if each is not None}
 
 
@@ -157,13 +153,8 @@ def images_to_export(
     Raises:
         LogError: there is none.
     """
-    query = (
-        "SELECT number, ase_id FROM bostruct_trial WHERE state = 'done' ORDER BY "
-        + (
-            "number"
-            if include_all or log.optimization_config
-            else "energy, number LIMIT 1"
-        )
+    query = "SELECT number, ase_id FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
+        "number" if include_all or log.optimization_config else "energy, number LIMIT 1"
     )
     numbers = {row["number"]: row["ase_id"] for row in log.query(query)}
     if not numbers:
@@ -173,14 +164,10 @@ def images_to_export(
     if log.optimization_config is not None:
         front = log.pareto_front()
         points = front.evaluated if include_all else front.points
-        infos = {
-            each.trial: _point_info(each) for each in points if each.trial in numbers
-        }
+        infos = {each.trial: _point_info(each) for each in points if each.trial in numbers}
         if not infos:
             raise LogError(f"{log.folder} has nothing on its front: use --all.")
-        e_above_hull = (
-            trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
-        )
+        e_above_hull = trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
         for number, height in e_above_hull.items():
             if number in infos:
                 infos[number][ENERGY_ABOVE_HULL] = height
@@ -222,9 +209,7 @@ def _info_key(name: str) -> str:
     return f"outcome_{key}"  # ASE would look for these atoms
 
 
-def _trial_info(
-    trial: Trial, prediction: CalibratedPrediction | None
-) -> dict[str, Any]:
+def _trial_info(trial: Trial, prediction: CalibratedPrediction | None) -> dict[str, Any]:
     """Return what a file says of a structure beside its energy and forces."""
     info = {"trial": trial.number, "step": trial.step, "generator": trial.generator}
     if prediction is None:

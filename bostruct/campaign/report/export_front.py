@@ -54,15 +54,11 @@ def write_front_files(
         message = f"could not write in {out}: {error.strerror or error}"
         raise LogError(message) from error
     formulas = export.trial_formulas(log, done)
-    e_above_hull = (
-        export.trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
-    )
+    e_above_hull = export.trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
     written = ["front.csv", "evaluations.csv"]
     best = points_to_csv(front, front.points, formulas, e_above_hull)
     write_atomically(out / "front.csv", best.encode())
-    everything = points_to_csv(
-        front, front.evaluated, formulas, e_above_hull, include_all=True
-    )
+    everything = points_to_csv(front, front.evaluated, formulas, e_above_hull, include_all=True)
     write_atomically(out / "evaluations.csv", everything.encode())
     if front.points:
         images = export.images_to_export(log, e_above_hull=e_above_hull)
@@ -73,10 +69,7 @@ def write_front_files(
         mine = [trials[point.trial] for point in front.points]
         text = computed_entries_json(
             images,
-            [
-                outcome_values(trial, front.optimization_config).get(ENERGY)
-                for trial in mine
-            ],
+            [outcome_values(trial, front.optimization_config).get(ENERGY) for trial in mine],
             [
                 _known_properties(point, trusted_properties(trials[point.trial]))
                 for point in front.points
@@ -119,9 +112,7 @@ def points_to_csv(
         include_all: Whether to say what became of each evaluation, too.
     """
     goals = front.optimization_config
-    named = {
-        n: f"log10_{n}" if n in goals.log_outcomes else n for n in front.learned_names
-    }
+    named = {n: f"log10_{n}" if n in goals.log_outcomes else n for n in front.learned_names}
     found = []
     doubts: dict[int, list[str]] = {}
     for each in front.quarantined:
@@ -161,9 +152,7 @@ def points_to_csv(
     return text.getvalue()
 
 
-def _known_properties(
-    point: EvaluatedPoint, properties: Mapping[str, float]
-) -> dict[str, float]:
+def _known_properties(point: EvaluatedPoint, properties: Mapping[str, float]) -> dict[str, float]:
     """Return all numbers that are known and believed of a structure."""
     rest = {name: v for name, v in properties.items() if name not in point.raw_outcomes}
     return rest | {name: v for name, v in point.raw_outcomes.items() if v is not None}

@@ -55,26 +55,20 @@ def plot_objective_pairs(
             groups = _group_points(front, (x, y))
             _scatter_points(axes, groups)
             drawn = [*itertools.chain(*groups.values())]
-            drawn += _plot_predictions(
-                axes, front.optimization_config, candidates, (x, y)
-            )
+            drawn += _plot_predictions(axes, front.optimization_config, candidates, (x, y))
             _plot_pairwise_front(
                 axes,
                 front.optimization_config,
                 groups["front"] + groups["feasible"],
                 (x, y),
             )
-            for which, name, values in zip(
-                "xy", (x, y), zip(*drawn, strict=True), strict=False
-            ):
+            for which, name, values in zip("xy", (x, y), zip(*drawn, strict=True), strict=False):
                 bounds = _constraint_bounds(front.optimization_config, name)
                 draw = axes.axvline if which == "x" else axes.axhline
                 for value in bounds:
                     draw(value, **BOUND_STYLE, label=LEGEND_LABELS["bound"])
                 every = [*values, *bounds]
-                pareto_plots.format_axis(
-                    axes, which, name, front.optimization_config, every
-                )
+                pareto_plots.format_axis(axes, which, name, front.optimization_config, every)
     return True
 
 
@@ -167,16 +161,12 @@ def plot_hypervolume_history(
             label="feasible",
         )
         right.set_ylabel("structures")
-        right.yaxis.set_major_locator(
-            MaxNLocator(6, integer=True, steps=plotting.TICK_STEPS)
-        )
+        right.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=plotting.TICK_STEPS))
         for axes in (left, right):
             axes.set_xlabel("evaluations")
             axes.set_ylim(bottom=0)
             axes.set_xlim(0, len(series) + 1)
-            axes.xaxis.set_major_locator(
-                MaxNLocator(6, integer=True, steps=plotting.TICK_STEPS)
-            )
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=plotting.TICK_STEPS))
             if random:
                 shade = {"color": "0.93", "linewidth": 0, "zorder": 0}
                 axes.axvspan(0, random + 0.5, label="before the model", **shade)
@@ -196,11 +186,7 @@ def plot_parallel_coordinates(
     del candidates
     goals, names = front.optimization_config, front.optimization_config.outcome_names
     best = [_known_outcomes(point, names) for point in front.points]
-    rest = [
-        _known_outcomes(each, names)
-        for each in front.evaluated
-        if not each.is_non_dominated
-    ]
+    rest = [_known_outcomes(each, names) for each in front.evaluated if not each.is_non_dominated]
     lines = [_to_outcome_space(goals, names, each) for each in best if each]
     grey = [_to_outcome_space(goals, names, each) for each in rest if each]
     if not lines or len(names) < 2:
@@ -258,9 +244,7 @@ def plot_parallel_coordinates(
     return True
 
 
-def _known_outcomes(
-    point: EvaluatedPoint, names: Sequence[str]
-) -> tuple[float, ...] | None:
+def _known_outcomes(point: EvaluatedPoint, names: Sequence[str]) -> tuple[float, ...] | None:
     """Return the raw outcomes of a point; None where one is not known."""
     found = [point.raw_outcomes[name] for name in names]
     whole = [value for value in found if value is not None]
@@ -272,9 +256,7 @@ def _group_points(front: ParetoFront, names: Sequence[str]) -> dict[str, PointLi
 
     What is not known in full is drawn nowhere: it is not known to be feasible.
     """
-    found: dict[str, PointList] = {
-        kind: [] for kind in ("infeasible", "feasible", "front")
-    }
+    found: dict[str, PointList] = {kind: [] for kind in ("infeasible", "feasible", "front")}
     for point in front.evaluated:
         at = _known_outcomes(point, names)
         if at is None or any(value is None for value in point.raw_outcomes.values()):
@@ -319,8 +301,7 @@ def _plot_predictions(
         if not all(name in each.predictions for name in names):
             continue
         (x, dx), (y, dy) = (
-            _raw_prediction(optimization_config, name, each.predictions[name])
-            for name in names
+            _raw_prediction(optimization_config, name, each.predictions[name]) for name in names
         )
         axes.errorbar(
             [x],
@@ -379,13 +360,9 @@ def _plot_pairwise_front(
         )
 
 
-def _constraint_bounds(
-    optimization_config: OptimizationConfig, name: str
-) -> list[float]:
+def _constraint_bounds(optimization_config: OptimizationConfig, name: str) -> list[float]:
     found = (
-        (part.upper, part.lower)
-        for part in optimization_config.constraints
-        if part.name == name
+        (part.upper, part.lower) for part in optimization_config.constraints if part.name == name
     )
     return [value for value in itertools.chain(*found) if value is not None]
 
@@ -414,9 +391,7 @@ def _set_power_ticks(axis: Any, low: float, high: float) -> None:  # noqa: ANN40
 
     places = plotting.log_tick_values(low, high)
     axis.set_major_locator(FixedLocator([math.log10(value) for value in places]))
-    axis.set_major_formatter(
-        FixedFormatter([plotting.format_tick(value) for value in places])
-    )
+    axis.set_major_formatter(FixedFormatter([plotting.format_tick(value) for value in places]))
 
 
 def _round_tick_values(span: tuple[float, float], log: bool) -> list[float]:
@@ -428,9 +403,7 @@ def _round_tick_values(span: tuple[float, float], log: bool) -> list[float]:
         return plotting.log_tick_values(10.0**low, 10.0**high) or [10.0**low]
     if low == high:
         return [low]
-    places = MaxNLocator(6, min_n_ticks=4, steps=plotting.TICK_STEPS).tick_values(
-        low, high
-    )
+    places = MaxNLocator(6, min_n_ticks=4, steps=plotting.TICK_STEPS).tick_values(low, high)
     return [round(float(value), 12) for value in places if low <= value <= high]
 
 
@@ -445,9 +418,7 @@ FRONT_COLOR, FEASIBLE_COLOR, INFEASIBLE_COLOR, PREDICTED_COLOR = (
 
 def directed_axis_label(name: str, optimization_config: OptimizationConfig) -> str:
     """Return what stands at the axis of an outcome: its unit, and what is better."""
-    better = {part.name: part.direction for part in optimization_config.objectives}.get(
-        name
-    )
+    better = {part.name: part.direction for part in optimization_config.objectives}.get(name)
     arrow = {"minimize": " ↓", "maximize": " ↑", None: ""}[better]
     return f"{axis_label(name, optimization_config)}{arrow}"
 

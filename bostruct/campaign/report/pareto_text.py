@@ -52,9 +52,7 @@ def header_lines(summary: Summary) -> list[tuple[str, str]]:
         lines.append(("doubted", _quarantine_counts(summary)))
         lines += [("", text) for text in _quarantine_lines(summary)]
     for name, quality in summary["calibration"].items():
-        lines.append(
-            ("calibration", f"{split_unit(name)[0]}: {_calibration_text(quality)}")
-        )
+        lines.append(("calibration", f"{split_unit(name)[0]}: {_calibration_text(quality)}"))
     return lines
 
 
@@ -238,9 +236,7 @@ def _trial_rows(
     for name, each in trial["outcomes"].items():
         text = split_unit(name)[0]
         text = f"log10 {text}" if name in optimization_config.log_outcomes else text
-        found = (
-            trial["state"] if each["found"] is None else format_number(each["found"])
-        )
+        found = trial["state"] if each["found"] is None else format_number(each["found"])
         if each["found"] is None and trial["state"] == "done":
             found = "in quarantine"
         said, wider, off = "-", "-", "-"

@@ -36,9 +36,7 @@ def summarize(log: Log) -> dict[str, Any]:
     there are no energies, but its front; see `screened`.
     """
     trials, steps, sessions = log.trial_records(), log.steps(), log.sessions()
-    finished = [
-        trial for trial in trials if trial.is_finished and not trial.is_initial_data
-    ]
+    finished = [trial for trial in trials if trial.is_finished and not trial.is_initial_data]
     given = [trial for trial in trials if trial.is_initial_data]
     last = sessions[-1] if sessions else {}
     status, reason = _campaign_status(log, last)
@@ -76,15 +74,11 @@ def summarize(log: Log) -> dict[str, Any]:
         "check": _relaxation_fields(log),
         "calibration": summarize_calibration(online_calibration(trials), predictions),
         "outlook": asdict(Assessment.from_log(log)),
-        "steps": [
-            _step_fields(step, trials, expected) for step in steps[-N_LAST_STEPS:]
-        ],
+        "steps": [_step_fields(step, trials, expected) for step in steps[-N_LAST_STEPS:]],
     }
 
 
-def _pareto_fields(
-    log: Log, trials: Sequence[Trial], steps: Sequence[Step]
-) -> dict[str, Any]:
+def _pareto_fields(log: Log, trials: Sequence[Trial], steps: Sequence[Step]) -> dict[str, Any]:
     """Return what only a campaign with goals has."""
     front = log.pareto_front()
     points = {point.trial: point for point in front.evaluated}
@@ -142,9 +136,7 @@ def summarize_calibration(
         "alpha": calibration.alpha,
         "alpha_low": low,
         "alpha_high": high,
-        "alpha_of_last": None
-        if calibration.alpha is None
-        else len(calibration.recent_z),
+        "alpha_of_last": None if calibration.alpha is None else len(calibration.recent_z),
         "factor": calibration.sigma_factor,
         "conformal": q if math.isfinite(q) else None,
         "intervals": len(held),
@@ -157,8 +149,7 @@ def summarize_calibration(
 def total_seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float]:
     """Return where the time went, in s."""
     parts = {
-        part: math.fsum(step.seconds[part] for step in steps)
-        for part in ("fit", "search", "log")
+        part: math.fsum(step.seconds[part] for step in steps) for part in ("fit", "search", "log")
     }
     evaluate = math.fsum(trial.seconds for trial in finished)
     return {

@@ -14,9 +14,7 @@ def final_text(summary: Summary) -> str:
     """Return what is printed when a run has ended: what was found, and where it is."""
     lines = []
     if "goals" in summary:
-        return "\n".join(
-            pareto_text.final_lines(summary) + _result_lines(summary, "front.extxyz")
-        )
+        return "\n".join(pareto_text.final_lines(summary) + _result_lines(summary, "front.extxyz"))
     best = summary["best"]
     if best is None:
         lines.append(f"No energy in {summary['evaluations']} evaluations.")
@@ -51,9 +49,7 @@ def _result_lines(summary: Summary, out: str) -> list[str]:
 def summary_text(summary: Summary) -> str:
     """Return where a campaign stands."""
     if "goals" in summary:
-        named = [
-            f"{name:<11}  {text}" for name, text in pareto_text.header_lines(summary)
-        ]
+        named = [f"{name:<11}  {text}" for name, text in pareto_text.header_lines(summary)]
         lines = [
             *_header_lines(summary),
             *named,
@@ -67,14 +63,11 @@ def summary_text(summary: Summary) -> str:
         *_labeled_lines("check", _relaxation_lines(summary["check"])),
         *_labeled_lines("calibration", _calibration_lines(summary["calibration"])),
         *_labeled_lines("intervals", _interval_lines(summary["calibration"])),
-        *_labeled_lines(
-            "remaining", _unevaluated_lines(summary["outlook"], summary["best"])
-        ),
+        *_labeled_lines("remaining", _unevaluated_lines(summary["outlook"], summary["best"])),
         *_footer_lines(summary),
         *_best_structure_lines(summary["outlook"]),
         "",
-        f"step  trial  {'generator':<12}  {'predicted':<18}  calibrated  {'energy':<13}  "
-        "error/σ",
+        f"step  trial  {'generator':<12}  {'predicted':<18}  calibrated  {'energy':<13}  error/σ",
     ]
     for step in summary["steps"]:
         if step["kind"] == "initial_data":
@@ -134,15 +127,12 @@ def _relaxation_lines(final_relaxation: Mapping[str, Any] | None) -> list[str]:
     if not final_relaxation["structures"]:
         return ["not begun"]
     return [
-        _relaxation_line(each, final_relaxation["fmax"])
-        for each in final_relaxation["structures"]
+        _relaxation_line(each, final_relaxation["fmax"]) for each in final_relaxation["structures"]
     ]
 
 
 def _relaxation_line(report: Mapping[str, Any], fmax: float) -> str:
-    change = (
-        "" if report["relaxed"] == report["trial"] else f" at trial {report['relaxed']}"
-    )
+    change = "" if report["relaxed"] == report["trial"] else f" at trial {report['relaxed']}"
     force = "unknown" if report["force"] is None else f"{report['force']:.3f} eV/Å"
     return (
         f"trial {report['trial']}, {report['energy']:.6f} -> "
@@ -173,9 +163,7 @@ def _calibration_lines(calibration: Mapping[str, Any]) -> list[str]:
         for k, name in ((1, "within_1sigma"), (2, "within_2sigma"))
         for low, high in [calibration[f"{name}_interval"]]
     )
-    second = (
-        f"mean z² {calibration['z2']:.2f}, mean z {calibration['bias']:+.2f}, {shares}"
-    )
+    second = f"mean z² {calibration['z2']:.2f}, mean z {calibration['bias']:+.2f}, {shares}"
     return [first, second, *(f"{note}." for note in calibration["notes"])]
 
 
@@ -217,9 +205,7 @@ def _best_structure_lines(assessment: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _unevaluated_lines(
-    assessment: Mapping[str, Any], best: Mapping[str, Any] | None
-) -> list[str]:
+def _unevaluated_lines(assessment: Mapping[str, Any], best: Mapping[str, Any] | None) -> list[str]:
     """Return what is known of structures that were found and not evaluated."""
     if assessment["missing"]:
         return [f"not known: {assessment['missing']}"]
@@ -237,9 +223,7 @@ def _unevaluated_lines(
 def _format_prediction(prediction: Mapping[str, Any] | None) -> str:
     """Return a prediction with its calibrated σ."""
     return (
-        "-"
-        if prediction is None
-        else f"{prediction['mean']:.4f} ± {prediction['calibrated']:.4f}"
+        "-" if prediction is None else f"{prediction['mean']:.4f} ± {prediction['calibrated']:.4f}"
     )
 
 

@@ -93,9 +93,7 @@ def predict_front_candidates(log: Log, count: int = 8) -> list[FrontCandidate]:
         except LogError:
             return found
         seen = torch.stack([trial.X for trial in trials])
-        found += _search_candidates(
-            tensors, origins, seen, goals, log.space, quality, count
-        )
+        found += _search_candidates(tensors, origins, seen, goals, log.space, quality, count)
     return found
 
 
@@ -126,22 +124,14 @@ def _search_candidates(
         n_steps=tensors["candidates.steps"],
         converged=tensors["candidates.converged"],
     )
-    old = torch.ones(
-        len(X_evaluated), dtype=torch.bool
-    )  # the same, however far relaxed
-    rows = select_top(
-        candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=old
-    )
+    old = torch.ones(len(X_evaluated), dtype=torch.bool)  # the same, however far relaxed
+    rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=old)
     X = candidates.X[rows]
     mean = tensors["candidates.mean"][rows].tolist()
     variance = tensors["candidates.predictive_variance"][rows].tolist()
     found = []
-    for i, (row, sure) in enumerate(
-        zip(rows.tolist(), aims.exact_predictions(X), strict=True)
-    ):
-        expected = {
-            each.name: calibrations[each.name].predict(each.mean, 0.0) for each in sure
-        }
+    for i, (row, sure) in enumerate(zip(rows.tolist(), aims.exact_predictions(X), strict=True)):
+        expected = {each.name: calibrations[each.name].predict(each.mean, 0.0) for each in sure}
         for j, name in enumerate(aims.learned_names):
             expected[name] = calibrations[name].predict(mean[i][j], variance[i][j])
         found.append(FrontCandidate(None, row, generators[row], X[i], expected))

@@ -31,9 +31,7 @@ class FixedEnvironment:
 
     def fixed_index(self, n_atoms: int) -> Tensor:
         """Return which of the g each of n atoms is, -1 for none."""
-        return self.fixed_atoms.fixed_index.repeat(
-            n_atoms // len(self.fixed_atoms.fixed_index)
-        )
+        return self.fixed_atoms.fixed_index.repeat(n_atoms // len(self.fixed_atoms.fixed_index))
 
 
 @final
@@ -73,9 +71,7 @@ class NeighborVectors:
         """
         dense = all_pairs(structures) if fixed_environment is None else None
         if dense is not None:
-            return cls(
-                dense, None, torch.ones_like(dense, dtype=torch.bool), species_index
-            )
+            return cls(dense, None, torch.ones_like(dense, dtype=torch.bool), species_index)
         other, shift, mask = neighbor_table(
             structures, cutoff, skip_fixed_pairs=fixed_environment is not None
         )

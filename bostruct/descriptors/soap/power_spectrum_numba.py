@@ -200,9 +200,7 @@ def power_spectrum_jacobian(
         harmonic_values(u, Y, Q, X, I, N, k)
         harmonic_jacobian(u, Q, X, I, N, dY, k)
         _mix_radial(R, dR, r, A, end, W, dW)
-        _power_spectrum_jacobian_of_atom(
-            Y, dY, u, C[i], W, dW, seen, turned, change, L, k
-        )
+        _power_spectrum_jacobian_of_atom(Y, dY, u, C[i], W, dW, seen, turned, change, L, k)
         along[:] = 0
         for x in range(3):
             for e in range(P.shape[1]):

@@ -22,9 +22,7 @@ from torch import Tensor
 from bostruct.errors import check_count, check_positive
 
 CUTOFF_EXPONENT = 3  # power of (1 - r / r_c): two continuous derivatives at the cut-off
-N_QUADRATURE_POINTS = (
-    64  # Gauss-Legendre points: exact for the polynomials integrated here
-)
+N_QUADRATURE_POINTS = 64  # Gauss-Legendre points: exact for the polynomials integrated here
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,7 @@ class RadialBasis:
     def __call__(self, r: Tensor) -> Tensor:
         """Return R `[count, p]` at distances `r` `[p]`, zero beyond the cut-off."""
         x, t = self._scaled(r)
-        return self.orthonormalization.to(r) @ (
-            _chebyshev(x, self.n_max) * t**CUTOFF_EXPONENT
-        )
+        return self.orthonormalization.to(r) @ (_chebyshev(x, self.n_max) * t**CUTOFF_EXPONENT)
 
     def gradient(self, r: Tensor) -> tuple[Tensor, Tensor]:
         """Return R and dR/dr, `[count, p]` each."""
@@ -56,9 +52,7 @@ class RadialBasis:
         matrix = self.orthonormalization.to(r)
         wall = t**CUTOFF_EXPONENT
         ending = -CUTOFF_EXPONENT / self.cutoff * t ** (CUTOFF_EXPONENT - 1)
-        return matrix @ (value * wall), matrix @ (
-            2 / self.cutoff * slope * wall + value * ending
-        )
+        return matrix @ (value * wall), matrix @ (2 / self.cutoff * slope * wall + value * ending)
 
     def _scaled(self, r: Tensor) -> tuple[Tensor, Tensor]:
         inside = r.clamp(max=self.cutoff) / self.cutoff

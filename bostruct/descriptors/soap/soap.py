@@ -132,9 +132,7 @@ class SOAP:
             InputError: a species is not among those of the descriptor.
         """
         place = self.species_index(structures.numbers)  # [n]
-        near = NeighborVectors.from_structures(
-            structures, self.cutoff, place, fixed_environment
-        )
+        near = NeighborVectors.from_structures(structures, self.cutoff, place, fixed_environment)
         if structures.device.type != "cpu":
             P = self._tensor_spectrum(structures.positions, near)
             return P, torch.ones_like(place, dtype=torch.bool)
@@ -164,9 +162,7 @@ class SOAP:
         near = NeighborVectors.from_structures(fixed_atoms.atoms, self.cutoff, place)
         V = near.vectors(fixed_atoms.atoms.positions) / self.cutoff
         P, _, _ = self._numba_spectrum(V, near.neighbor_species, near)
-        _, expansion, _ = self._numba_spectrum(
-            V, near.neighbor_species, near, mix_species=False
-        )
+        _, expansion, _ = self._numba_spectrum(V, near.neighbor_species, near, mix_species=False)
         return FixedEnvironment(fixed_atoms, expansion, P)
 
     def power_spectrum(
@@ -214,9 +210,7 @@ class SOAP:
             return self._numba_gradients(near, vectors)
         return self._tensor_gradients(near, _pad_beyond_cutoff(vectors, near.mask))
 
-    def _tensor_gradients(
-        self, neighbors: NeighborVectors, vectors: Tensor
-    ) -> DescriptorGradients:
+    def _tensor_gradients(self, neighbors: NeighborVectors, vectors: Tensor) -> DescriptorGradients:
         other, mask, place = neighbors.neighbor, neighbors.mask, neighbors.species_index
         kind = place[other]
         r, u = _distances_and_directions(vectors)
@@ -241,9 +235,7 @@ class SOAP:
         dP = (dP - along.unsqueeze(-1) * P[center].unsqueeze(1)) / length[center, None]
         return DescriptorGradients(P, center, other[center, column], dP)
 
-    def _numba_gradients(
-        self, neighbors: NeighborVectors, vectors: Tensor
-    ) -> DescriptorGradients:
+    def _numba_gradients(self, neighbors: NeighborVectors, vectors: Tensor) -> DescriptorGradients:
         V = vectors.detach().contiguous()
         close = neighbors.mask & ~(torch.linalg.vector_norm(V, dim=-1) >= 1)
         kind = torch.where(close, neighbors.neighbor_species, -1)
@@ -284,9 +276,7 @@ class SOAP:
 
     def _tensor_spectrum(self, positions: Tensor, neighbors: NeighborVectors) -> Tensor:
         """Return the features by tensor operations."""
-        vectors = _pad_beyond_cutoff(
-            neighbors.vectors(positions) / self.cutoff, neighbors.mask
-        )
+        vectors = _pad_beyond_cutoff(neighbors.vectors(positions) / self.cutoff, neighbors.mask)
         own = self._center_expansion(neighbors.species_index).to(vectors)
         if neighbors.fixed_environment is not None:
             rows = neighbors.fixed_environment.fixed_index(len(own))
@@ -341,8 +331,7 @@ class SOAP:
         n, k = neighbor_species.shape
         size = len(self.species)
         C = (
-            self._split_by_species(R, neighbor_species)
-            @ Y.view(-1, n, k).permute(1, 2, 0)
+            self._split_by_species(R, neighbor_species) @ Y.view(-1, n, k).permute(1, 2, 0)
             + initial_expansion
         )
         return (self._species_mixing.to(C) @ C.view(n, size, -1)).view_as(C)
@@ -356,15 +345,11 @@ class SOAP:
 
     def _split_by_species(self, R: Tensor, neighbor_species: Tensor) -> Tensor:
         """Return R `[radial, n k]` as `[n, s, k]`, zero for other species."""
-        R = R.view(self.n_max, *neighbor_species.shape).transpose(
-            0, 1
-        )  # [n, radial, k]
+        R = R.view(self.n_max, *neighbor_species.shape).transpose(0, 1)  # [n, radial, k]
         size = len(self.species)
         if size == 1:
             return R
-        hot = torch.nn.functional.one_hot(neighbor_species, size).to(
-            R
-        )  # [n, k, species]
+        hot = torch.nn.functional.one_hot(neighbor_species, size).to(R)  # [n, k, species]
         return (hot.permute(0, 2, 1).unsqueeze(2) * R.unsqueeze(1)).flatten(1, 2)
 
     def _unnormalized_spectrum(self, C: Tensor) -> Tensor:
@@ -375,17 +360,13 @@ class SOAP:
 
     def _weighted_by_degree(self, C: Tensor) -> Tensor:
         """Return C by degree, weighted, `[n, l s, m]`: one product serves all."""
-        degrees = self._degree_weights.to(C).unsqueeze(
-            1
-        )  # [l, 1, m], zero for other degrees
+        degrees = self._degree_weights.to(C).unsqueeze(1)  # [l, 1, m], zero for other degrees
         return (C.unsqueeze(1) * degrees).flatten(1, 2)
 
     def _spectrum_gradients(self, dC: Tensor, C: Tensor) -> Tensor:
         """Return dP `[p, 3, f]` from dC `[p, 3, s, m]` and C `[p, s, m]`."""
         grams = []
-        pieces = zip(
-            dC.split(self._n_orders, -1), C.split(self._n_orders, -1), strict=True
-        )
+        pieces = zip(dC.split(self._n_orders, -1), C.split(self._n_orders, -1), strict=True)
         for ell, (d, c) in enumerate(pieces):
             product = d.flatten(1, 2) @ c.transpose(-1, -2) / (2 * ell + 1)
             grams.append(product.view(len(C), 3, C.shape[1], C.shape[1]))
@@ -410,9 +391,7 @@ class SOAP:
     @cached_property
     def _degree_weights(self) -> Tensor:
         """1 / (2 l + 1) where a harmonic is of degree l, `[l, m]`."""
-        kinds = torch.arange(self.l_max + 1).repeat_interleave(
-            torch.tensor(self._n_orders)
-        )
+        kinds = torch.arange(self.l_max + 1).repeat_interleave(torch.tensor(self._n_orders))
         same = kinds == torch.arange(self.l_max + 1).unsqueeze(-1)
         return same.double() / (2 * kinds + 1)
 

@@ -48,9 +48,7 @@ class SphericalHarmonics:
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return Y `[(l+1)^2, p]` of `u` `[3, p]`. Twice differentiable."""
-        return _polynomial_tables(self.l_max, u.device, u.dtype).C @ _monomials(
-            u, self.l_max
-        )
+        return _polynomial_tables(self.l_max, u.device, u.dtype).C @ _monomials(u, self.l_max)
 
     def gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return Y `[(l+1)^2, p]` and dY/du `[3, (l+1)^2, p]`.
@@ -72,9 +70,7 @@ class _PolynomialTables:
 
 
 @lru_cache(maxsize=32)
-def _polynomial_tables(
-    l_max: int, device: torch.device, dtype: torch.dtype
-) -> _PolynomialTables:
+def _polynomial_tables(l_max: int, device: torch.device, dtype: torch.dtype) -> _PolynomialTables:
     exponents = _exponents(l_max)
     place = {e: k for k, e in enumerate(exponents)}
     below = max(1, sum(sum(e) < l_max for e in exponents))
@@ -109,9 +105,7 @@ def _exponents(l_max: int) -> list[Exponents]:
 
 
 def _exponents_of_degree(ell: int) -> list[Exponents]:
-    return [
-        (a, b, ell - a - b) for a in range(ell, -1, -1) for b in range(ell - a, -1, -1)
-    ]
+    return [(a, b, ell - a - b) for a in range(ell, -1, -1) for b in range(ell - a, -1, -1)]
 
 
 def _lowered_exponents(exponents: Exponents, axis: int) -> Exponents:

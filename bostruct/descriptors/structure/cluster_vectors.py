@@ -54,9 +54,7 @@ class ClusterVectors:
         except ImportError as error:
             condition = "be features that need no icet, which is not installed"
             way_out = "Run: pip install 'bostruct[alloys]'"
-            raise InputError(
-                error_message("features", condition, "Clusters", way_out)
-            ) from error
+            raise InputError(error_message("features", condition, "Clusters", way_out)) from error
 
     def description(self) -> dict[str, Any]:
         """Return what identifies them, as JSON values."""
@@ -67,9 +65,7 @@ class ClusterVectors:
             "cutoffs": list(self.cutoffs),
         }
 
-    def fit(
-        self, space: SupportsComposition, generator: torch.Generator
-    ) -> ClusterVectorFeatures:
+    def fit(self, space: SupportsComposition, generator: torch.Generator) -> ClusterVectorFeatures:
         """Return the map in units of the median distance between members."""
         X = space.sample(N_SAMPLE_MEMBERS, generator).unique(dim=0)
         one = torch.ones((), dtype=torch.float64)
@@ -81,9 +77,7 @@ class ClusterVectors:
     def restore(self, tensors: Mapping[str, Tensor]) -> ClusterVectorFeatures:
         """Return the map with these numbers; the parent is this one."""
         cutoffs = tuple(tensors["cutoffs"].tolist())
-        return ClusterVectorFeatures(
-            self.parent, cutoffs, tensors["numbers"], tensors["scale"]
-        )
+        return ClusterVectorFeatures(self.parent, cutoffs, tensors["numbers"], tensors["scale"])
 
 
 @final
@@ -131,9 +125,7 @@ class ClusterVectorFeatures:
             except Exception as error:  # icet raises no narrower one
                 condition = "lie on the lattice of the parent of `Clusters`"
                 found = f"{atoms.get_chemical_formula()} ({error})"
-                raise InputError(
-                    error_message("structures", condition, found)
-                ) from error
+                raise InputError(error_message("structures", condition, found)) from error
             row.copy_(torch.from_numpy(vector[1:]))
         return rows * self.scale
 

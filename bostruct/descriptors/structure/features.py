@@ -108,9 +108,7 @@ class ElementFractions:
         self, space: SupportsComposition, generator: torch.Generator
     ) -> ElementFractionFeatures:
         """Return the map in units of the median distance between members."""
-        fractions = space.composition(
-            space.sample(N_SAMPLE_MEMBERS, generator)
-        ).double()
+        fractions = space.composition(space.sample(N_SAMPLE_MEMBERS, generator)).double()
         basis = helmert_basis(fractions.shape[-1])
         return ElementFractionFeatures(basis / median_distance(fractions @ basis))
 

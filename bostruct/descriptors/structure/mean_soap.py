@@ -33,9 +33,7 @@ from bostruct.errors import check_count, check_positive
 from bostruct.structures import Structures
 
 STRUCTURES_PER_CHUNK = 128  # structures whose environments are in memory at once
-RESIDUAL_TOLERANCE = (
-    1e-7  # of an environment, explained by the others to all but this share
-)
+RESIDUAL_TOLERANCE = 1e-7  # of an environment, explained by the others to all but this share
 MAX_PIVOT_CANDIDATES = 8192  # environments that may become inducing ones
 
 
@@ -71,24 +69,16 @@ class MeanSOAP:
         """Return what identifies them, as JSON values."""
         return {"type": "MeanSOAP"} | asdict(self)
 
-    def fit(
-        self, space: SupportsComposition, generator: torch.Generator
-    ) -> MeanSOAPFeatures:
+    def fit(self, space: SupportsComposition, generator: torch.Generator) -> MeanSOAPFeatures:
         """Return the map whose environments are those of a sample of members."""
-        structures = space.decode(
-            space.sample(N_SAMPLE_MEMBERS, generator).unique(dim=0)
-        )
+        structures = space.decode(space.sample(N_SAMPLE_MEMBERS, generator).unique(dim=0))
         soap = self._soap(tuple(space.numbers.tolist()))
         P = torch.cat([soap(part).double() for part in _split_chunks(structures)])
         step = -(-len(P) // MAX_PIVOT_CANDIDATES)
         chosen, factor = pivoted_cholesky(P[::step], self.zeta, self.max_inducing)
-        found = MeanSOAPFeatures(
-            soap, self.zeta, chosen, factor, torch.ones((), dtype=P.dtype)
-        )
+        found = MeanSOAPFeatures(soap, self.zeta, chosen, factor, torch.ones((), dtype=P.dtype))
         scale = median_distance(found.transform(structures))
-        return MeanSOAPFeatures(
-            soap, self.zeta, chosen, factor, P.new_tensor(1 / scale)
-        )
+        return MeanSOAPFeatures(soap, self.zeta, chosen, factor, P.new_tensor(1 / scale))
 
     def restore(self, tensors: Mapping[str, Tensor]) -> MeanSOAPFeatures:
         """Return the map with these numbers."""
@@ -127,10 +117,7 @@ class MeanSOAPFeatures:
     def __call__(self, space: SupportsComposition, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, m]`."""
         return torch.cat(
-            [
-                self.transform(space.decode(part))
-                for part in X.split(STRUCTURES_PER_CHUNK)
-            ]
+            [self.transform(space.decode(part)) for part in X.split(STRUCTURES_PER_CHUNK)]
         )
 
     @property
@@ -151,9 +138,7 @@ class MeanSOAPFeatures:
             total = k.new_zeros(len(part), self.n_features).index_add(0, part.index, k)
             found.append(total / part.counts.to(k).clamp(min=1).unsqueeze(-1))
         k = torch.cat(found).T.contiguous()
-        phi: Tensor = torch.linalg.solve_triangular(
-            self.kernel_cholesky, k, upper=False
-        )
+        phi: Tensor = torch.linalg.solve_triangular(self.kernel_cholesky, k, upper=False)
         return phi.T * self.scale
 
     def tensors(self) -> dict[str, Tensor]:

@@ -134,20 +134,14 @@ class AlloyProperties:
         if not isinstance(calculator, Calculator):
             calculator = Calculator(calculator)
         self.calculator = calculator
-        self.relaxation = _check_choice(
-            "relaxation", relaxation, ("hydrostatic", "cell")
-        )
+        self.relaxation = _check_choice("relaxation", relaxation, ("hydrostatic", "cell"))
         self.elastic = _check_choice("elastic", elastic, (None, "cubic", "average"))
         self.ions = _check_choice("ions", ions, ("clamped", "relaxed"))
         self.references = check_references(references or {})
         self.elements = _supported_elements(calculator, elements)
         self.valid_ranges = check_valid_ranges(valid_ranges or {}, VALID_RANGES)
-        self.max_relative_error = check_positive(
-            "max_relative_error", max_relative_error
-        )
-        self.min_distance_factor = check_positive(
-            "min_distance_factor", min_distance_factor
-        )
+        self.max_relative_error = check_positive("max_relative_error", max_relative_error)
+        self.min_distance_factor = check_positive("min_distance_factor", min_distance_factor)
         self.fmax = check_positive("fmax", fmax)
         self.max_steps = check_count("max_steps", max_steps)
         self.maximum_energy = calculator.maximum_energy
@@ -159,9 +153,7 @@ class AlloyProperties:
     @property
     def property_names(self) -> frozenset[str]:
         """The names of the properties that it returns."""
-        left_out = (
-            () if self.elastic is not None else (*ELASTIC_PROPERTIES, ELASTIC_ERROR)
-        )
+        left_out = () if self.elastic is not None else (*ELASTIC_PROPERTIES, ELASTIC_ERROR)
         return frozenset(VALID_RANGES) - frozenset(left_out)
 
     def validate(self, structures: Structures) -> None:
@@ -189,9 +181,7 @@ class AlloyProperties:
         except InputError as error:
             return Failure(str(error))
         try:
-            elements = self._element_references(
-                sorted(set(atoms.get_chemical_symbols()))
-            )
+            elements = self._element_references(sorted(set(atoms.get_chemical_symbols())))
         except InputError as error:
             # It is no fault of this structure.
             return Failure(str(error), retryable=True)
@@ -215,12 +205,8 @@ class AlloyProperties:
                 f"the energy is absurd: {excess:.4g} eV per atom against the elements "
                 f"is below the window of {MIXING_ENTHALPY}, {least:g} eV"
             )
-        values, doubts, told = self._relaxed_crystal_properties(
-            atoms, outcome.energy, zero
-        )
-        properties, reasons = split_quarantined(
-            values, self.valid_ranges, doubts, DERIVED_FROM
-        )
+        values, doubts, told = self._relaxed_crystal_properties(atoms, outcome.energy, zero)
+        properties, reasons = split_quarantined(values, self.valid_ranges, doubts, DERIVED_FROM)
         return Evaluation(
             outcome.energy,
             outcome.forces,
@@ -228,10 +214,7 @@ class AlloyProperties:
             provenance={
                 "calculator": qualified_name(type(calculator)),
                 "price": PRICE_SOURCE,
-                **{
-                    f"reference.{s}": f"{r.energy:.6f} eV per atom"
-                    for s, r in elements.items()
-                },
+                **{f"reference.{s}": f"{r.energy:.6f} eV per atom" for s, r in elements.items()},
                 **told,
                 **reasons,
             },
@@ -272,9 +255,7 @@ class AlloyProperties:
         }
         volume, mass = atoms.get_volume(), float(atoms.get_masses().sum())
         parts = [
-            relaxed_properties(
-                rest, initial_energy, volume, mass, len(atoms), reference_energy
-            )
+            relaxed_properties(rest, initial_energy, volume, mass, len(atoms), reference_energy)
         ]
         if rest.reason:
             state, constants = (
@@ -286,9 +267,7 @@ class AlloyProperties:
                 self._equation_of_state(atoms),
                 self._elastic_constants(atoms),
             )
-        parts.append(
-            eos_properties(state, rest, volume, len(atoms), self.max_relative_error)
-        )
+        parts.append(eos_properties(state, rest, volume, len(atoms), self.max_relative_error))
         if self.elastic is not None:
             bulk = None if BULK_MODULUS in parts[-1][1] else parts[-1][0][BULK_MODULUS]
             parts.append(elastic_properties(constants, bulk, self.max_relative_error))
@@ -296,9 +275,7 @@ class AlloyProperties:
             values |= more
             doubts |= less
         if len(set(atoms.symbols)) == 1:
-            values[MIXING_ENTHALPY] = element_enthalpy(
-                values[MIXING_ENTHALPY], self.fmax
-            )
+            values[MIXING_ENTHALPY] = element_enthalpy(values[MIXING_ENTHALPY], self.fmax)
         return values, doubts, told
 
     def _equation_of_state(self, atoms: Atoms) -> EquationOfStateFit:
@@ -334,18 +311,14 @@ class AlloyProperties:
             raise InputError(error_message("structures", condition, found, way_out))
         if "X" in symbols:
             way_out = "Leave vacant sites out."
-            raise InputError(
-                error_message("structures", "hold atoms", "the dummy X", way_out)
-            )
+            raise InputError(error_message("structures", "hold atoms", "the dummy X", way_out))
         for symbol in sorted(symbols):
             wanted = self.references.get(symbol)
             if wanted is None or isinstance(wanted, str):
                 element_crystal(symbol, wanted)
         return validated_crystal(structures, self.min_distance_factor)
 
-    def _element_references(
-        self, symbols: Collection[str]
-    ) -> dict[str, ElementReference]:
+    def _element_references(self, symbols: Collection[str]) -> dict[str, ElementReference]:
         """Return the elements by themselves, relaxed where they are new."""
         identity = {
             "factory": self.calculator.factory,

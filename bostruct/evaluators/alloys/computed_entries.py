@@ -45,18 +45,14 @@ def computed_entries_json(
 
     computed: list[Any] = []
     mixing: list[Any] = []
-    for image, energy, known, name in zip(
-        images, energies, properties, names, strict=True
-    ):
+    for image, energy, known, name in zip(images, energies, properties, names, strict=True):
         whole = Composition(image.get_chemical_formula())
         if energy is not None and image.cell.rank == 3 and image.pbc.all():
             bare = image.copy()
             bare.info = {}  # an entry says it in `data`
             structure = AseAtomsAdaptor.get_structure(bare)
             computed.append(
-                ComputedStructureEntry(
-                    structure, energy, data=dict(known), entry_id=name
-                )
+                ComputedStructureEntry(structure, energy, data=dict(known), entry_id=name)
             )
         if MIXING_ENTHALPY in known:
             enthalpy = known[MIXING_ENTHALPY] * whole.num_atoms

@@ -45,9 +45,7 @@ def above_hull(
     Raises:
         ShapeError: there are not as many outcomes as structures.
     """
-    found = energies_above_hull(
-        structures.formulas(), _mixing_enthalpies(structures, outcomes)
-    )
+    found = energies_above_hull(structures.formulas(), _mixing_enthalpies(structures, outcomes))
     known = [math.nan if height is None else height for height in found]
     return torch.tensor(known, dtype=torch.float64)
 

@@ -128,11 +128,7 @@ def compute_elastic_constants(
         columns[which] = (stresses[1] - stresses[0]) / (2 * STRAIN_AMPLITUDE)
         even = stresses.mean(axis=0) - rest
         bend = max(bend, float(np.abs(even).max()) / STRAIN_AMPLITUDE)
-    found = (
-        _cubic_constants(columns[0], columns[3])
-        if cubic
-        else _nearest_cubic_constants(columns)
-    )
+    found = _cubic_constants(columns[0], columns[3]) if cubic else _nearest_cubic_constants(columns)
     return replace(found, nonlinearity=bend)
 
 
@@ -180,9 +176,7 @@ def _cubic_constants(first: np.ndarray, fourth: np.ndarray) -> ElasticConstants:
     zeros = [abs(first[1] - first[2]), *np.abs(first[3:])]
     zeros += [*np.abs(fourth[:3]), *np.abs(fourth[4:])]
     middle = (first[1] + first[2]) / 2
-    return ElasticConstants(
-        float(first[0]), float(middle), float(fourth[3]), float(max(zeros))
-    )
+    return ElasticConstants(float(first[0]), float(middle), float(fourth[3]), float(max(zeros)))
 
 
 def _nearest_cubic_constants(columns: dict[int, np.ndarray]) -> ElasticConstants:

@@ -94,9 +94,7 @@ def element_crystal(symbol: str, crystal_structure: str | None = None) -> Atoms:
             f"ASE's reference state is {kind or 'not a crystal'}: give its energy in "
             f"eV per atom, references={{{symbol!r}: ...}}, or a crystal such as 'fcc'."
         )
-        raise InputError(
-            error_message("references", condition, f"none of {symbol}", way_out)
-        )
+        raise InputError(error_message("references", condition, f"none of {symbol}", way_out))
     if state.get("symmetry") == kind:
         return bulk(symbol)
     # Not the reference state: neighbours at 1.05 times the covalent bond to begin with.
@@ -161,9 +159,7 @@ def _relax_element(
         reason = state.reason
         if (
             not reason
-            and not 0
-            < state.bulk_modulus_error
-            < max_relative_error * state.bulk_modulus
+            and not 0 < state.bulk_modulus_error < max_relative_error * state.bulk_modulus
         ):
             reason = "its equation of state is not smooth"
         elif not reason and not (

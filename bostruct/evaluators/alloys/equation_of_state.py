@@ -42,9 +42,7 @@ class EquationOfStateFit:
     reason: str = ""
 
 
-def fit_birch_murnaghan(
-    volumes: np.ndarray, energies: np.ndarray
-) -> EquationOfStateFit:
+def fit_birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> EquationOfStateFit:
     """Return the equation of state through energies.
 
     Args:
@@ -56,9 +54,7 @@ def fit_birch_murnaghan(
 
     volumes, energies = np.asarray(volumes), np.asarray(energies)
     if not np.isfinite(energies).all():
-        return EquationOfStateFit(
-            reason="an energy of the equation of state is not finite"
-        )
+        return EquationOfStateFit(reason="an energy of the equation of state is not finite")
     least = energies.min()
     state = EquationOfState(volumes, energies - least, eos="birchmurnaghan")
     try:
@@ -67,13 +63,9 @@ def fit_birch_murnaghan(
             warnings.simplefilter("ignore")
             volume, energy, modulus = state.fit(warn=False)
             start = state.eos_parameters
-            _, covariance = curve_fit(
-                birchmurnaghan, volumes, energies - least, p0=start
-            )
+            _, covariance = curve_fit(birchmurnaghan, volumes, energies - least, p0=start)
     except (RuntimeError, ValueError, FloatingPointError) as cause:
-        return EquationOfStateFit(
-            reason=f"the equation of state cannot be fitted: {cause}"
-        )
+        return EquationOfStateFit(reason=f"the equation of state cannot be fitted: {cause}")
     error = float(np.sqrt(max(covariance[1, 1], 0.0)))
     reason = ""
     if not volumes.min() < volume < volumes.max():
@@ -81,9 +73,7 @@ def fit_birch_murnaghan(
             f"the least energy is at {volume:.4g} Å³, not between the volumes "
             f"{volumes.min():.4g} and {volumes.max():.4g} Å³ of the fit"
         )
-    return EquationOfStateFit(
-        float(volume), float(energy + least), float(modulus), error, reason
-    )
+    return EquationOfStateFit(float(volume), float(energy + least), float(modulus), error, reason)
 
 
 def compute_equation_of_state(

@@ -173,9 +173,7 @@ def eos_properties(
             f"the equation of state is at rest at {eos.volume:.4g} Å³, the crystal "
             f"at {volume:.4g} Å³"
         )
-    if not reason and not eos.bulk_modulus_error <= max_relative_error * abs(
-        eos.bulk_modulus
-    ):
+    if not reason and not eos.bulk_modulus_error <= max_relative_error * abs(eos.bulk_modulus):
         reason = (
             f"{values[BULK_MODULUS]:.4g} GPa has a standard error of {values[BULK_MODULUS_ERROR]:.3g} "
             "GPa in the fit of the equation of state"
@@ -219,20 +217,17 @@ def elastic_properties(
         reason = f"opposite strains differ in stress by {bend:.3g} GPa per strain"
         doubts = dict.fromkeys(ELASTIC_CONSTANTS, reason)
     own = constants.bulk_modulus * GPA_PER_EV_PER_A3
-    if bulk_modulus is not None and not abs(
-        own - bulk_modulus
-    ) <= max_relative_error * abs(bulk_modulus):
+    if bulk_modulus is not None and not abs(own - bulk_modulus) <= max_relative_error * abs(
+        bulk_modulus
+    ):
         # One of them is wrong, and nothing says which.
         reason = (
-            f"(C11 + 2 C12) / 3 is {own:.4g} GPa, the equation of state says "
-            f"{bulk_modulus:.4g} GPa"
+            f"(C11 + 2 C12) / 3 is {own:.4g} GPa, the equation of state says {bulk_modulus:.4g} GPa"
         )
         doubts = dict.fromkeys((BULK_MODULUS, C11, C12), reason) | doubts
     if constants.violated_born_criteria:
         # The constants are as they are; a polycrystal of it has no modulus.
-        reason = (
-            f"the crystal is not stable: it violates {constants.violated_born_criteria}"
-        )
+        reason = f"the crystal is not stable: it violates {constants.violated_born_criteria}"
         return values, {SHEAR_MODULUS: reason, PUGH_RATIO: reason} | doubts
     values |= {
         SHEAR_MODULUS: constants.shear_modulus * GPA_PER_EV_PER_A3,

@@ -55,9 +55,7 @@ def validated_crystal(structures: Structures, min_distance_factor: float) -> Ato
         condition = "hold exactly one structure"
         raise ShapeError(error_message("structures", condition, len(structures)))
     if len(structures.positions) == 0:
-        raise ShapeError(
-            error_message("structures", "have atoms", "an empty structure")
-        )
+        raise ShapeError(error_message("structures", "have atoms", "an empty structure"))
     if not bool(structures.pbc.all()):
         found = structures.pbc[0].tolist()
         way_out = "Moduli and densities are of crystals."
@@ -78,9 +76,7 @@ def _check_min_distance(structures: Structures, min_distance_factor: float) -> N
     least = int(np.argmin(d))
     symbols = atoms.get_chemical_symbols()
     found = f"{symbols[i[least]]} and {symbols[j[least]]} at {d[least]:.2f} Å"
-    condition = (
-        f"keep atoms {min_distance_factor:g} of the sum of their covalent radii apart"
-    )
+    condition = f"keep atoms {min_distance_factor:g} of the sum of their covalent radii apart"
     raise InputError(error_message("structures", condition, found))
 
 

@@ -44,9 +44,7 @@ def sample_bounded_simplex(
     width = upper - lower
     k = len(lower)
     start = float(1 - lower.sum())
-    tables = [
-        _inclusion_exclusion_terms(width[i + 1 :].tolist(), start) for i in range(k - 1)
-    ]
+    tables = [_inclusion_exclusion_terms(width[i + 1 :].tolist(), start) for i in range(k - 1)]
     drawn = uniform((n, max(k - 1, 1)), generator).to(lower)
     found = lower.repeat(n, 1)
     largest = max((len(table[0]) for table in tables), default=1)
@@ -78,9 +76,7 @@ def project_bounded_simplex(X: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     return torch.where(inside.unsqueeze(-1), X, moved)
 
 
-def _inclusion_exclusion_terms(
-    widths: Sequence[float], remainder: float
-) -> tuple[Tensor, Tensor]:
+def _inclusion_exclusion_terms(widths: Sequence[float], remainder: float) -> tuple[Tensor, Tensor]:
     """Return the width `[s]` and sign `[s]` of each set narrower than `remainder`."""
     sums, signs = [0.0], [1.0]
     for width in widths:
@@ -91,9 +87,7 @@ def _inclusion_exclusion_terms(
         if len(sums) > MAX_SUBSETS:
             condition = f"bind in fewer than {MAX_SUBSETS} sets of elements"
             way_out = "Give a `step`, or leave out upper bounds."
-            raise InputError(
-                error_message("bounds", condition, f"{len(sums)} sets", way_out)
-            )
+            raise InputError(error_message("bounds", condition, f"{len(sums)} sets", way_out))
     kind = torch.float64
     return torch.tensor(sums, dtype=kind), torch.tensor(signs, dtype=kind)
 

@@ -199,9 +199,7 @@ class Composition:
         if not n:
             return no_members(self.dimension)
         if self.is_continuous:
-            return sample_bounded_simplex(
-                self.lower_bounds, self.upper_bounds, n, generator
-            )
+            return sample_bounded_simplex(self.lower_bounds, self.upper_bounds, n, generator)
         return self.grid.sample(n, generator).double() / self.grid.n_steps
 
     def decode(self, X: Tensor) -> Structures:
@@ -230,41 +228,29 @@ class Composition:
     def contains(self, X: Tensor) -> Tensor:
         """Return whether X `[..., k]` is a composition of the space, `[...]`."""
         if self.is_continuous:
-            off = (
-                X - torch.clamp(X, self.lower_bounds.to(X), self.upper_bounds.to(X))
-            ).abs()
-            return (off < MEMBER_TOLERANCE).all(-1) & (
-                (X.sum(-1) - 1).abs() < MEMBER_TOLERANCE
-            )
+            off = (X - torch.clamp(X, self.lower_bounds.to(X), self.upper_bounds.to(X))).abs()
+            return (off < MEMBER_TOLERANCE).all(-1) & ((X.sum(-1) - 1).abs() < MEMBER_TOLERANCE)
         steps = X.nan_to_num(-1.0) * self.grid.n_steps
-        near = (
-            (steps - steps.round()).abs() < MEMBER_TOLERANCE * self.grid.n_steps
-        ).all(-1)
+        near = ((steps - steps.round()).abs() < MEMBER_TOLERANCE * self.grid.n_steps).all(-1)
         return near & self.grid.contains(steps.round().long())
 
     def project(self, X: Tensor) -> Tensor:
         """Return the composition of the space nearest to X `[..., k]`."""
         if self.is_continuous:
-            return project_bounded_simplex(
-                X, self.lower_bounds.to(X), self.upper_bounds.to(X)
-            )
+            return project_bounded_simplex(X, self.lower_bounds.to(X), self.upper_bounds.to(X))
         return self.canonical(X)
 
     def canonical(self, X: Tensor) -> Tensor:
         """Return the nearest composition of whole steps or atoms, `[..., k]`."""
         return self._nearest_steps(X).to(X) / self.grid.n_steps
 
-    def is_duplicate(
-        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
-    ) -> Tensor:
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., k]`, broadcast, are one structure, `[...]`.
 
         Raises:
             InputError: the scale is not positive.
         """
-        check_positive(
-            "tolerance_scale", tolerance_scale, "Compositions are the same or not."
-        )
+        check_positive("tolerance_scale", tolerance_scale, "Compositions are the same or not.")
         return is_same_member(self.canonical(A), self.canonical(B))
 
     def moves(self) -> Mapping[str, Move]:
@@ -288,8 +274,7 @@ class Composition:
             for own, some in zip(steps, options, strict=True)
         ]
         more = [
-            {s - own for s in some if s > own}
-            for own, some in zip(steps, options, strict=True)
+            {s - own for s in some if s > own} for own, some in zip(steps, options, strict=True)
         ]
         rows = []
         for i, gives in enumerate(less):
@@ -359,9 +344,7 @@ class Composition:
         """Return the supercell with these numbers of atoms."""
         if counts not in self._decorations:
             place = DECORATION_METHODS[self.decoration]
-            self._decorations[counts] = place(
-                self.parent, counts, self.elements, self.seed
-            )
+            self._decorations[counts] = place(self.parent, counts, self.elements, self.seed)
         kinds = self._decorations[counts]
         atoms = self.parent.copy()
         atoms.numbers = self.numbers[kinds].numpy()
@@ -400,18 +383,14 @@ class Composition:
         """Draw another composition."""
         return self.sample(len(X), generator).to(X)
 
-    def _sample_exchange_pair(
-        self, X: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _sample_exchange_pair(self, X: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return an element that has some to give and another, `[n]` each."""
         spare = (X - self.lower_bounds.to(X)).clamp(min=1e-12).log()
         giver = sample_categorical(
             torch.where(spare > math.log(MEMBER_TOLERANCE), 0.0, -1e3).to(X), generator
         )
         own = torch.nn.functional.one_hot(giver, self.dimension).bool()
-        taker = sample_categorical(
-            torch.zeros_like(X).masked_fill(own, -1e3), generator
-        )
+        taker = sample_categorical(torch.zeros_like(X).masked_fill(own, -1e3), generator)
         return giver, taker
 
 
@@ -433,9 +412,7 @@ def _parse_bounds(
         try:
             least, most = (float(value) for value in pair)
         except (TypeError, ValueError) as error:
-            raise InputError(
-                error_message(name, "be a pair", repr(pair), way_out)
-            ) from error
+            raise InputError(error_message(name, "be a pair", repr(pair), way_out)) from error
         if not 0 <= least <= most <= 1:
             condition = "rise between 0 and 1"
             raise InputError(error_message(name, condition, repr(pair), way_out))
@@ -454,15 +431,9 @@ def _parse_n_components(
     if step is None:
         condition = "come with a step"
         raise InputError(
-            error_message(
-                "n_components", condition, n_components, "Give `step`, say 1/8."
-            )
+            error_message("n_components", condition, n_components, "Give `step`, say 1/8.")
         )
-    pair = (
-        (n_components, n_components)
-        if isinstance(n_components, int)
-        else tuple(n_components)
-    )
+    pair = (n_components, n_components) if isinstance(n_components, int) else tuple(n_components)
     if len(pair) != 2 or not 1 <= pair[0] <= pair[1] <= k:
         condition = f"be a number or a rising pair between 1 and {k}"
         raise InputError(error_message("n_components", condition, n_components))

@@ -158,9 +158,7 @@ class CompositionGrid:
             allowed = torch.tensor(options, device=steps.device)
             inside = inside & torch.isin(steps[..., i], allowed)
         present = (steps > 0).sum(-1)
-        return (
-            inside & (present >= self.min_components) & (present <= self.max_components)
-        )
+        return inside & (present >= self.min_components) & (present <= self.max_components)
 
 
 def random_integers_below(limit: int, n: int, generator: torch.Generator) -> list[int]:

@@ -49,9 +49,7 @@ def require_icet(name: str, value: str) -> None:
     except ImportError as error:
         condition = "be something that works without icet, which is not installed"
         way_out = "Run: pip install 'bostruct[alloys]'"
-        raise InputError(
-            error_message(name, condition, repr(value), way_out)
-        ) from error
+        raise InputError(error_message(name, condition, repr(value), way_out)) from error
 
 
 def composition_generator(seed: int, counts: Sequence[int]) -> torch.Generator:
@@ -65,9 +63,7 @@ def random_decoration(
     supercell: Atoms, counts: tuple[int, ...], elements: tuple[str, ...], seed: int
 ) -> Tensor:
     """Return the elements in random order, `[a]`."""
-    order = torch.randperm(
-        len(supercell), generator=composition_generator(seed, counts)
-    )
+    order = torch.randperm(len(supercell), generator=composition_generator(seed, counts))
     return repeat_elements(counts)[order]
 
 

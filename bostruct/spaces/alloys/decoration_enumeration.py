@@ -82,9 +82,7 @@ class DecorationEnumerator:
     @cached_property
     def n_distinct(self) -> int:
         """How many classes of equal decorations there are."""
-        weights = [
-            many * fixed for many, fixed in zip(*self._burnside_terms, strict=True)
-        ]
+        weights = [many * fixed for many, fixed in zip(*self._burnside_terms, strict=True)]
         return sum(weights) // len(self.permutations)
 
     def canonical(self, C: Tensor) -> Tensor:
@@ -182,9 +180,7 @@ class DecorationEnumerator:
         cycles = self._cycle_representatives
         same = cycles[:, :, None] == cycles[:, None, :]
         lengths = same.sum(-1)  # [g, s]
-        columns = [
-            np.sort(lengths[:, list(p.sites)], axis=-1) for p in self.sublattices
-        ]
+        columns = [np.sort(lengths[:, list(p.sites)], axis=-1) for p in self.sublattices]
         rows, kind = np.unique(np.concatenate(columns, -1), axis=0, return_inverse=True)
         kind = kind.reshape(-1)
         return rows, [np.flatnonzero(kind == i) for i in range(len(rows))]
@@ -214,14 +210,11 @@ def _cycle_type(lengths: Array) -> CycleType:
     """Return how many cycles of each length there are, from the one of each site."""
     found, sites = np.unique(lengths, return_counts=True)
     return tuple(
-        (int(length), int(many // length))
-        for length, many in zip(found, sites, strict=True)
+        (int(length), int(many // length)) for length, many in zip(found, sites, strict=True)
     )
 
 
-def _n_fixed_decorations(
-    cycles: CycleType, n_options: int, counts: tuple[int, ...] | None
-) -> int:
+def _n_fixed_decorations(cycles: CycleType, n_options: int, counts: tuple[int, ...] | None) -> int:
     """Return the decorations that are constant on cycles."""
     if counts is None:
         return int(n_options ** sum(many for _, many in cycles))
@@ -250,8 +243,7 @@ def _first_option_choices(
             math.comb(many, take) for (_, many), take in zip(cycles, taken, strict=True)
         )
         rest = tuple(
-            (length, many - take)
-            for (length, many), take in zip(cycles, taken, strict=True)
+            (length, many - take) for (length, many), take in zip(cycles, taken, strict=True)
         )
         ways *= _n_cycle_assignments(rest, counts[1:])
         if ways:
@@ -279,21 +271,14 @@ def _assign_cycles(
 ) -> None:
     """Give the cycles of a sublattice to options, uniformly over all ways."""
     sites = np.array(sublattice.sites)
-    names, where, lengths = np.unique(
-        cycles[sites], return_inverse=True, return_counts=True
-    )
+    names, where, lengths = np.unique(cycles[sites], return_inverse=True, return_counts=True)
     if sublattice.counts is None:
-        options = torch.randint(
-            sublattice.n_options, (len(names),), generator=generator
-        )
-        decoration[torch.from_numpy(sites)] = options[
-            torch.from_numpy(where.reshape(-1))
-        ]
+        options = torch.randint(sublattice.n_options, (len(names),), generator=generator)
+        decoration[torch.from_numpy(sites)] = options[torch.from_numpy(where.reshape(-1))]
         return
     order = torch.randperm(len(names), generator=generator).tolist()
     waiting = {
-        int(length): [i for i in order if lengths[i] == length]
-        for length in np.unique(lengths)
+        int(length): [i for i in order if lengths[i] == length] for length in np.unique(lengths)
     }
     held = torch.zeros(len(names), dtype=torch.int64)
     for option in range(sublattice.n_options):
@@ -301,9 +286,7 @@ def _assign_cycles(
         taken: tuple[int, ...] = tuple(many for _, many in cells)
         if option + 1 < sublattice.n_options:
             choices = _first_option_choices(cells, sublattice.counts[option:])
-            rank = random_integers_below(
-                sum(ways for _, ways in choices), 1, generator
-            )[0]
+            rank = random_integers_below(sum(ways for _, ways in choices), 1, generator)[0]
             for taken, ways in choices:  # noqa: B007  the one drawn is used below
                 rank -= ways
                 if rank < 0:
@@ -314,9 +297,7 @@ def _assign_cycles(
     decoration[torch.from_numpy(sites)] = held[torch.from_numpy(where.reshape(-1))]
 
 
-def _iter_decorations(
-    sublattices: tuple[Sublattice, ...], n_sites: int
-) -> Iterator[Tensor]:
+def _iter_decorations(sublattices: tuple[Sublattice, ...], n_sites: int) -> Iterator[Tensor]:
     """Yield all decorations of all sublattices, the last one varying fastest."""
     if not sublattices:
         yield torch.zeros(1, n_sites, dtype=torch.int64)
@@ -325,9 +306,7 @@ def _iter_decorations(
         own = _sublattice_decorations(sublattices[-1])
         sites = list(sublattices[-1].sites)
         for rows in base.split(max(MAX_CHUNK_ELEMENTS // (len(own) * n_sites), 1)):
-            for some in own.split(
-                max(MAX_CHUNK_ELEMENTS // n_sites, 1)
-            ):  # one part, or one row
+            for some in own.split(max(MAX_CHUNK_ELEMENTS // n_sites, 1)):  # one part, or one row
                 full = rows.repeat_interleave(len(some), 0)
                 full[:, sites] = some.repeat(len(rows), 1).long()
                 yield full
@@ -335,9 +314,7 @@ def _iter_decorations(
 
 def _sublattice_decorations(sublattice: Sublattice) -> Tensor:
     """Return all decorations of one sublattice, `[·, sites]` uint8, in order."""
-    counts = torch.tensor(
-        sublattice.counts or (len(sublattice.sites),) * sublattice.n_options
-    )
+    counts = torch.tensor(sublattice.counts or (len(sublattice.sites),) * sublattice.n_options)
     rows = torch.zeros(1, 0, dtype=torch.uint8)
     used = torch.zeros(1, sublattice.n_options, dtype=torch.int16)
     for _ in sublattice.sites:

@@ -216,9 +216,7 @@ class Lattice:
             C = self.active_sites.occupations_from_numbers(Z)
             if C is None or not bool(self._has_valid_counts(C)):
                 condition = "be decorations of this lattice"
-                raise InputError(
-                    error_message("structures", condition, one.formulas()[0])
-                )
+                raise InputError(error_message("structures", condition, one.formulas()[0]))
             rows.append(C)
         C = self.enumerator.canonical(torch.stack(rows))
         return self._coordinates(C).to(structures.device, structures.dtype)
@@ -239,17 +237,13 @@ class Lattice:
         C = self.enumerator.canonical(self.occupations(X))
         return self._coordinates(C).reshape(X.shape).to(X)
 
-    def is_duplicate(
-        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
-    ) -> Tensor:
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether a symmetry maps A to B `[..., d]`, broadcast, `[...]`.
 
         Raises:
             InputError: the scale is not positive.
         """
-        check_positive(
-            "tolerance_scale", tolerance_scale, "Decorations are the same or not."
-        )
+        check_positive("tolerance_scale", tolerance_scale, "Decorations are the same or not.")
         return is_same_member(self.canonical(A), self.canonical(B))
 
     def moves(self) -> Mapping[str, Move]:
@@ -308,9 +302,7 @@ class Lattice:
             "pbc": self.parent.pbc.tolist(),
             "sites": [
                 {
-                    "sites": self.active_sites.parent_indices[
-                        list(part.sites)
-                    ].tolist(),
+                    "sites": self.active_sites.parent_indices[list(part.sites)].tolist(),
                     "species": list(names),
                     "counts": None if part.counts is None else list(part.counts),
                 }
@@ -359,18 +351,14 @@ class Lattice:
         k = int(self.active_sites.n_options.max())
         if self.encoding == "integer":
             return -(X.unsqueeze(-1) - torch.arange(k)).square()
-        scores = torch.full(
-            (*X.shape[:-1], *self.active_sites.option_mask.shape), -torch.inf
-        )
+        scores = torch.full((*X.shape[:-1], *self.active_sites.option_mask.shape), -torch.inf)
         scores = scores.double()
         scores[..., self.active_sites.option_mask] = X
         return scores
 
     def _nearest_options(self, X: Tensor) -> Tensor:
         """Return the best option of each site at X `[n, d]`, `[n, s]`."""
-        scores = self._option_scores(X).masked_fill(
-            ~self.active_sites.option_mask, -torch.inf
-        )
+        scores = self._option_scores(X).masked_fill(~self.active_sites.option_mask, -torch.inf)
         return scores.argmax(-1)
 
     def _has_valid_counts(self, C: Tensor) -> Tensor:
@@ -381,7 +369,5 @@ class Lattice:
         """Return the atomic numbers on all sites, 0 where vacant, `[n, a]`."""
         Z = torch.from_numpy(np.array(self.parent.get_atomic_numbers())).long()
         Z = Z.repeat(len(C), 1)
-        Z[:, self.active_sites.parent_indices] = (
-            self.active_sites.option_numbers.gather(1, C.T).T
-        )
+        Z[:, self.active_sites.parent_indices] = self.active_sites.option_numbers.gather(1, C.T).T
         return Z

@@ -16,9 +16,7 @@ def swap(C: Tensor, sites: ActiveSites, generator: torch.Generator) -> Tensor:
     """Exchange two unlike sites of one sublattice, each such pair as probable."""
     s = C.shape[-1]
     unlike = (C.unsqueeze(-1) != C.unsqueeze(-2)) & _on_same_sublattice(sites)
-    pair = sample_categorical(
-        torch.where(unlike, 0.0, FORBIDDEN_LOG_WEIGHT).flatten(1), generator
-    )
+    pair = sample_categorical(torch.where(unlike, 0.0, FORBIDDEN_LOG_WEIGHT).flatten(1), generator)
     return _swap_sites(C, pair // s, pair % s, unlike.flatten(1).any(-1))
 
 
@@ -76,11 +74,7 @@ def neighbor_decorations(C: Tensor, sites: ActiveSites) -> Tensor:
                 row = C.clone()
                 row[site] = option
                 found.append(row)
-    unlike = (
-        (C.unsqueeze(-1) != C)
-        & _on_same_sublattice(sites)
-        & ~sites.has_free_composition
-    )
+    unlike = (C.unsqueeze(-1) != C) & _on_same_sublattice(sites) & ~sites.has_free_composition
     for one, two in unlike.triu().nonzero().tolist():
         row = C.clone()
         row[[one, two]] = row[[two, one]]

@@ -78,16 +78,12 @@ class Orderings:
     ) -> None:
         require_icet("space", "Orderings")
         cell = primitive_cell(parent_supercell(parent))
-        check_count(
-            "max_atoms", max_atoms, len(cell), "The primitive cell holds as many."
-        )
+        check_count("max_atoms", max_atoms, len(cell), "The primitive cell holds as many.")
         options = _site_options(cell, species)
         elements = sorted({one for names in options for one in names})
         _check_bounds(bounds, elements)
         CompositionProperties(tuple(elements), price, volumes)
-        parts = _enumerate_orderings(
-            cell, options, max_atoms // len(cell), bounds, volumes
-        )
+        parts = _enumerate_orderings(cell, options, max_atoms // len(cell), bounds, volumes)
         pool = Pool(
             parts,
             assume_distinct=True,
@@ -157,9 +153,7 @@ class Orderings:
         """Return the place nearest to X `[..., 1]`, as no ordering occurs twice."""
         return self.pool.canonical(X)
 
-    def is_duplicate(
-        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
-    ) -> Tensor:
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., 1]`, broadcast, are one ordering, `[...]`."""
         return self.pool.is_duplicate(A, B, tolerance_scale)
 
@@ -203,9 +197,7 @@ def _site_options(
     return [table.get(symbol, [symbol]) for symbol in symbols]
 
 
-def _check_bounds(
-    bounds: Mapping[str, tuple[float, float]] | None, elements: list[str]
-) -> None:
+def _check_bounds(bounds: Mapping[str, tuple[float, float]] | None, elements: list[str]) -> None:
     for symbol, pair in (bounds or {}).items():
         if symbol not in elements:
             condition = f"name elements that may occur ({', '.join(elements)})"
@@ -236,9 +228,7 @@ def _enumerate_orderings(
         found = list(islice(made, MAX_ORDERINGS + 1))
     if len(found) > MAX_ORDERINGS:
         condition = f"make at most {MAX_ORDERINGS} orderings"
-        raise SpaceError(
-            error_message("max_atoms", condition, "more", "Take smaller cells.")
-        )
+        raise SpaceError(error_message("max_atoms", condition, "more", "Take smaller cells."))
     if not found:
         condition = "leave an ordering"
         raise SpaceError(error_message("bounds", condition, bounds, "Widen them."))

@@ -94,9 +94,7 @@ def primitive_cell(atoms: Atoms) -> Atoms:
         found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True)
     if found is None:
         condition = "have a primitive cell that spglib finds"
-        raise InputError(
-            error_message("parent", condition, atoms.get_chemical_formula())
-        )
+        raise InputError(error_message("parent", condition, atoms.get_chemical_formula()))
     lattice, positions, numbers = found
     return Made(numbers, scaled_positions=positions, cell=lattice, pbc=True)
 

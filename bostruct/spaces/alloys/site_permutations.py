@@ -44,9 +44,7 @@ def symmetry_permutations(parent: Atoms, site_kinds: Array) -> Tensor:
         raise InputError(error_message("parent", condition, "one", way_out))
     _check_distinct_sites(parent)
     if not periodic:
-        return torch.from_numpy(
-            _isometric_permutations(parent.get_positions(), site_kinds)
-        )
+        return torch.from_numpy(_isometric_permutations(parent.get_positions(), site_kinds))
     return torch.from_numpy(_crystal_permutations(parent, site_kinds))
 
 
@@ -79,9 +77,7 @@ def _crystal_permutations(parent: Atoms, site_kinds: Array) -> Array:
         found = spglib.get_symmetry(described, symprec=SYMMETRY_TOLERANCE)
     if found is None:
         condition = "have a symmetry that spglib finds"
-        raise InputError(
-            error_message("parent", condition, parent.get_chemical_formula())
-        )
+        raise InputError(error_message("parent", condition, parent.get_chemical_formula()))
     turned = np.einsum("gij,aj->gai", found["rotations"], F)
     turned += found["translations"][:, None]
     # the nearest in fractions is the nearest, as images lie on sites

@@ -53,9 +53,7 @@ class ActiveSites:
     @cached_property
     def n_options(self) -> Tensor:
         """The options of each site, `[s]`."""
-        return torch.tensor([part.n_options for part in self.sublattices])[
-            self.sublattice_index
-        ]
+        return torch.tensor([part.n_options for part in self.sublattices])[self.sublattice_index]
 
     @cached_property
     def option_mask(self) -> Tensor:
@@ -84,9 +82,7 @@ class ActiveSites:
         for part in self.sublattices:
             if part.counts is not None:
                 own = C[..., list(part.sites)]
-                own = torch.nn.functional.one_hot(own, int(self.n_options.max())).sum(
-                    -2
-                )
+                own = torch.nn.functional.one_hot(own, int(self.n_options.max())).sum(-2)
                 wanted = torch.tensor(part.counts)
                 found &= (own[..., : part.n_options] == wanted).all(-1)
         return found
@@ -113,9 +109,7 @@ class ActiveSites:
             if part.counts is None:
                 continue
             sites = list(part.sites)
-            slots = torch.arange(part.n_options).repeat_interleave(
-                torch.tensor(part.counts)
-            )
+            slots = torch.arange(part.n_options).repeat_interleave(torch.tensor(part.counts))
             cost = -scores[sites][:, slots]
             _, chosen = linear_sum_assignment(cost.numpy())
             found[sites] = slots[torch.from_numpy(chosen)]
@@ -163,9 +157,7 @@ def find_active_sites(
         tuple(parts),
         tuple(named),
         tuple(sorted(found - {VACANCY})),
-        torch.from_numpy(atoms.get_all_distances(mic=bool(atoms.pbc.any())))[where][
-            :, where
-        ],
+        torch.from_numpy(atoms.get_all_distances(mic=bool(atoms.pbc.any())))[where][:, where],
     )
 
 

@@ -114,9 +114,7 @@ class Cluster:
         )
         if min_distance_factor > 1:
             condition = "be at most 1, the length of a bond"
-            raise InputError(
-                error_message("min_distance_factor", condition, min_distance_factor)
-            )
+            raise InputError(error_message("min_distance_factor", condition, min_distance_factor))
         minimum = min_pair_distances(numbers, each, min_distance, min_distance_factor)
         if radius is None:
             radius = _default_radius(each)
@@ -127,9 +125,7 @@ class Cluster:
             "atomic_radii": each,
             "min_distances": minimum,
             "radius": float(radius),
-            "max_gap_factor": resolve_max_gap_factor(
-                max_gap_factor, numbers, atomic_radii
-            ),
+            "max_gap_factor": resolve_max_gap_factor(max_gap_factor, numbers, atomic_radii),
         }.items():
             object.__setattr__(self, name, value)
         self._check_feasible()
@@ -231,9 +227,7 @@ class Cluster:
         D = distance_matrix(P)
         apart = (self.min_distances.to(X) * (1 - slack) <= D).flatten(-2).all(-1)
         allowed: Tensor = (
-            inside
-            & apart
-            & is_connected(D, self.max_gap_factor * self._contact_distances.to(X))
+            inside & apart & is_connected(D, self.max_gap_factor * self._contact_distances.to(X))
         )
         return allowed
 
@@ -246,9 +240,7 @@ class Cluster:
         """
         return confine_centered(self._positions(X), self.radius).flatten(-2)
 
-    def is_duplicate(
-        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
-    ) -> Tensor:
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., d]`, broadcast, are one structure, `[...]`.
 
         Turned, mirrored and shifted copies are, and those with equal atoms exchanged.
@@ -257,9 +249,7 @@ class Cluster:
         Raises:
             InputError: the scale is not positive.
         """
-        check_positive(
-            "tolerance_scale", tolerance_scale, "It multiplies the tolerance."
-        )
+        check_positive("tolerance_scale", tolerance_scale, "It multiplies the tolerance.")
         tolerance = tolerance_scale * self.fingerprint_tolerance
         return is_within_tolerance(self.fingerprint(A), self.fingerprint(B), tolerance)
 
@@ -299,14 +289,10 @@ class Cluster:
         return {
             "type": "Cluster",
             "formula": self.formula,
-            "atomic_radii": dict(
-                sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))
-            ),
+            "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
             "min_distance": dict(sorted(least.items())),
             "radius": self.radius,
-            "max_gap_factor": self.max_gap_factor
-            if math.isfinite(self.max_gap_factor)
-            else None,
+            "max_gap_factor": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
         }
 
     def _positions(self, X: Tensor) -> Tensor:
@@ -327,9 +313,9 @@ class Cluster:
         else:
             moved = moves.twist(P, generator)
         wanted = torch.maximum(CONTACT_FACTOR * bond, 1.02 * self.min_distances.to(X))
-        moved = remove_overlaps(
-            center_positions(moved), wanted, self.radius, N_PUSH_STEPS
-        ).flatten(-2)
+        moved = remove_overlaps(center_positions(moved), wanted, self.radius, N_PUSH_STEPS).flatten(
+            -2
+        )
         stays = self.contains(moved).unsqueeze(-1)
         return torch.where(stays, moved, self.project(X))
 
@@ -346,9 +332,7 @@ class Cluster:
         X = rejection_sample(n, self.dimension, draw, N_TRIAL_ATTEMPTS)
         return self.sample(n, generator) if X is None else X
 
-    def _sample(
-        self, n: int, generator: torch.Generator, max_attempts: int
-    ) -> Tensor | None:
+    def _sample(self, n: int, generator: torch.Generator, max_attempts: int) -> Tensor | None:
         """Return clusters `[n, d]`, or None if some could not be made."""
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
@@ -367,14 +351,9 @@ class Cluster:
 
     def _infeasible_error(self) -> SpaceError:
         most = float(self.min_distances.max())
-        condition = (
-            f"be large enough for {self.formula} with minimum distances up to "
-            f"{most:.2f} Å"
-        )
+        condition = f"be large enough for {self.formula} with minimum distances up to {most:.2f} Å"
         way_out = "Give a larger `radius`, or a smaller `minimum_distance`."
-        return SpaceError(
-            error_message("radius", condition, f"{self.radius:.2f} Å", way_out)
-        )
+        return SpaceError(error_message("radius", condition, f"{self.radius:.2f} Å", way_out))
 
 
 def _default_radius(atomic_radii: Tensor) -> float:

@@ -33,9 +33,7 @@ NEIGHBOR_CUTOFF_FACTOR = 1.3
 """Atoms closer than this times their bond are neighbors; the count is smoothed."""
 
 
-def rattle(
-    P: Tensor, bond_length: float | Tensor, generator: torch.Generator
-) -> Tensor:
+def rattle(P: Tensor, bond_length: float | Tensor, generator: torch.Generator) -> Tensor:
     """Shake all atoms, each structure by its own part of the length of a bond."""
     n, a, _ = P.shape
     low, high = (math.log(value) for value in RATTLE_AMPLITUDE_RANGE)
@@ -43,9 +41,7 @@ def rattle(
     return P + strength * bond_length * normal((n, a, 3), generator).to(P)
 
 
-def move_atom(
-    P: Tensor, bond_lengths: Tensor, radius: float, generator: torch.Generator
-) -> Tensor:
+def move_atom(P: Tensor, bond_lengths: Tensor, radius: float, generator: torch.Generator) -> Tensor:
     """Move one loosely bound atom of each cluster to a random place on the surface.
 
     The place is where a sphere that comes in from outside along a random direction

@@ -85,26 +85,18 @@ def push_apart(P: Tensor, min_distances: Tensor, fraction: float = 0.5) -> Tenso
     Each end moves by `fraction` of what the pair lacks; the centre stays where it is.
     """
     # w_ij = (W_ij / d_ij - 1)+;  step_i = share sum_j w_ij (p_i - p_j)
-    w = (
-        (min_distances / distance_matrix(P).clamp_(min=DISTANCE_FLOOR))
-        .sub_(1)
-        .clamp_(min=0)
-    )
+    w = (min_distances / distance_matrix(P).clamp_(min=DISTANCE_FLOOR)).sub_(1).clamp_(min=0)
     here = P * (1 + fraction * w.sum(-1, keepdim=True))
     return torch.baddbmm(here, w, P, alpha=-fraction)
 
 
-def remove_overlaps(
-    P: Tensor, min_distances: Tensor, radius: float, n_steps: int
-) -> Tensor:
+def remove_overlaps(P: Tensor, min_distances: Tensor, radius: float, n_steps: int) -> Tensor:
     """Return positions pushed apart for some steps, centred, inside the sphere."""
     found = []
     for part in split_chunks(P):
         moved = center_positions(part)
         for _ in range(n_steps):
-            moved = confine(
-                push_apart(moved, min_distances), CONFINEMENT_FRACTION * radius
-            )
+            moved = confine(push_apart(moved, min_distances), CONFINEMENT_FRACTION * radius)
         found.append(center_positions(moved))
     return torch.cat(found) if found else P
 

@@ -73,9 +73,7 @@ def wyckoff_positions(group: str) -> tuple[WyckoffPosition, ...]:
     fixed: list[Tensor] = []
     for R in G:
         onto = _fixed_subspace(R)
-        if onto is None or any(
-            _contains_operation(G @ onto @ G.mT, other) for other in fixed
-        ):
+        if onto is None or any(_contains_operation(G @ onto @ G.mT, other) for other in fixed):
             continue
         fixed.append(onto)
         found.append(_wyckoff_position(G, onto))
@@ -120,9 +118,7 @@ def _wyckoff_position(G: Tensor, projection: Tensor) -> WyckoffPosition:
 
 
 def _contains_operation(operations: Tensor, operation: Tensor) -> bool:
-    return bool(
-        ((operations - operation).abs().amax((-1, -2)) < OPERATION_TOLERANCE).any()
-    )
+    return bool(((operations - operation).abs().amax((-1, -2)) < OPERATION_TOLERANCE).any())
 
 
 def _generators(group: str) -> list[Tensor]:

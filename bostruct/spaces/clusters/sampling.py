@@ -110,9 +110,7 @@ def sample_symmetric(
     """
     found = sample_orbits(n, numbers, generator)
     device = generator.device
-    long = normal((n, 1, 1), generator) * found.has_main_axis.to(device).reshape(
-        n, 1, 1
-    )
+    long = normal((n, 1, 1), generator) * found.has_main_axis.to(device).reshape(n, 1, 1)
     axes = torch.exp(LOG_AXIS_STD * long * long.new_tensor([-0.5, -0.5, 1.0]))
     return _pack_atoms(axes, bond_lengths, radius, generator, found)
 
@@ -132,9 +130,7 @@ def _pack_atoms(
         return empty, torch.zeros(0, dtype=torch.bool, device=bond_lengths.device)
     density = _uniform_between(PACKING_FRACTION_RANGE, n, generator)
     stretch = _uniform_between(BOND_STRETCH_RANGE, n, generator)
-    pull = (
-        _uniform_between(PULL_FRACTION_RANGE, n, generator) / axes**2
-    )  # so that the shape stays
+    pull = _uniform_between(PULL_FRACTION_RANGE, n, generator) / axes**2  # so that the shape stays
     # radius of a sphere of the volume of the atoms, which touch at the mean bond
     half = bond_lengths.sum() / (2 * a * (a - 1))
     size = half * (a / density) ** (1 / 3)  # [n, 1, 1] Å
@@ -147,12 +143,8 @@ def _pack_atoms(
     P = P * axes
     # clusters of shorter bonds are larger ones, made smaller
     P, room = P / stretch, CONFINEMENT_FRACTION * radius / stretch
-    parts = zip(
-        split_chunks(P), split_chunks(pull, a), split_chunks(room, a), strict=True
-    )
-    made = [
-        _gather_atoms(part, bond_lengths, draw, limit) for part, draw, limit in parts
-    ]
+    parts = zip(split_chunks(P), split_chunks(pull, a), split_chunks(room, a), strict=True)
+    made = [_gather_atoms(part, bond_lengths, draw, limit) for part, draw, limit in parts]
     P = torch.cat(made) * stretch
     if placement is not None:
         P = P + SYMMETRY_BREAKING_STD * 2 * half * normal((n, a, 3), generator)
@@ -189,9 +181,7 @@ def rejection_sample(
     return None if len(missing) else X
 
 
-def _gather_atoms(
-    P: Tensor, bond_lengths: Tensor, pull: Tensor, max_radius: Tensor
-) -> Tensor:
+def _gather_atoms(P: Tensor, bond_lengths: Tensor, pull: Tensor, max_radius: Tensor) -> Tensor:
     """Return positions drawn together and pushed apart, centred."""
     P = confine(center_positions(P), max_radius)
     for step in range(N_GATHER_STEPS + N_SETTLE_STEPS):
@@ -201,9 +191,7 @@ def _gather_atoms(
     return center_positions(P)
 
 
-def _uniform_between(
-    limits: tuple[float, float], n: int, generator: torch.Generator
-) -> Tensor:
+def _uniform_between(limits: tuple[float, float], n: int, generator: torch.Generator) -> Tensor:
     """Return numbers uniform between limits, `[n, 1, 1]`."""
     low, high = limits
     return low + (high - low) * uniform((n, 1, 1), generator)

@@ -42,9 +42,7 @@ class OrbitPlacement:
     has_main_axis: Tensor
 
 
-def sample_orbits(
-    n: int, numbers: Tensor, generator: torch.Generator
-) -> OrbitPlacement:
+def sample_orbits(n: int, numbers: Tensor, generator: torch.Generator) -> OrbitPlacement:
     """Return random orbits of random groups for atoms of these species, on the CPU.
 
     Equal atoms make up whole orbits. In every second structure of several species
@@ -69,24 +67,18 @@ def sample_orbits(
         u = iter(drawn[row])
         group, kept = _sample_group_and_positions((a,) if alike else counts, u)
         atoms = shuffled[row] if alike else torch.cat(members)
-        maps[row, atoms] = torch.cat(
-            [site.operations @ site.projection for site in kept]
-        )
+        maps[row, atoms] = torch.cat([site.operations @ site.projection for site in kept])
         sizes = torch.tensor([site.multiplicity for site in kept])
         place[row, atoms] = torch.arange(len(kept)).repeat_interleave(sizes)
         groups.append(group)
-    long = torch.tensor(
-        [group not in POLYHEDRAL_GROUPS for group in groups], dtype=torch.bool
-    )
+    long = torch.tensor([group not in POLYHEDRAL_GROUPS for group in groups], dtype=torch.bool)
     return OrbitPlacement(tuple(groups), maps, place, long)
 
 
 @cache
 def compatible_groups(counts: tuple[int, ...]) -> tuple[str, ...]:
     """Return the groups of which orbits can make up these numbers of equal atoms."""
-    return tuple(
-        group for group in POINT_GROUPS if _central_species_options(group, counts)
-    )
+    return tuple(group for group in POINT_GROUPS if _central_species_options(group, counts))
 
 
 def _sample_group_and_positions(
@@ -132,9 +124,7 @@ def _weighted_index(weights: list[float], u: float) -> int:
 
 
 @cache
-def _central_species_options(
-    group: str, counts: tuple[int, ...]
-) -> tuple[int | None, ...]:
+def _central_species_options(group: str, counts: tuple[int, ...]) -> tuple[int | None, ...]:
     """Return which species may have an atom in the centre; None stands for no one."""
     found: list[int | None] = []
     if all(_can_fill(count, _multiplicities(group)) for count in counts):
@@ -150,13 +140,7 @@ def _central_species_options(
 @cache
 def _multiplicities(group: str) -> tuple[int, ...]:
     return tuple(
-        sorted(
-            {
-                site.multiplicity
-                for site in wyckoff_positions(group)
-                if not site.is_center
-            }
-        )
+        sorted({site.multiplicity for site in wyckoff_positions(group) if not site.is_center})
     )
 
 

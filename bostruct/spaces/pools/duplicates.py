@@ -89,12 +89,7 @@ def first_duplicate(fingerprints: Tensor, take: TakeStructures) -> Tensor:
 
 def matching_fingerprints(fingerprint: Tensor, fingerprints: Tensor) -> Tensor:
     """Return the places of signatures `[b, 8]` that agree with `fingerprint` `[8]`, `[m]`."""
-    return (
-        ((fingerprints - fingerprint).abs() < FINGERPRINT_TOLERANCE)
-        .all(-1)
-        .nonzero()
-        .flatten()
-    )
+    return ((fingerprints - fingerprint).abs() < FINGERPRINT_TOLERANCE).all(-1).nonzero().flatten()
 
 
 def is_duplicate_pair(
@@ -132,8 +127,6 @@ def _iter_candidate_pairs(fingerprints: Tensor) -> Iterator[tuple[int, list[int]
         window = order[int(start[place]) : int(stop[place])]
         window = window[window > one]
         if len(window):
-            near = window[
-                matching_fingerprints(fingerprints[one], fingerprints[window])
-            ]
+            near = window[matching_fingerprints(fingerprints[one], fingerprints[window])]
             if len(near):
                 yield one, sorted(near.tolist())

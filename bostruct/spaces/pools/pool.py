@@ -113,9 +113,7 @@ class Pool:
             names += called
             parts.append(part)
         if not parts:
-            raise InputError(
-                error_message("source", "hold at least one structure", "none")
-            )
+            raise InputError(error_message("source", "hold at least one structure", "none"))
         shelf = StructureStore.from_batches(parts)
         numbers = shelf.numbers.unique().long()
         elements = tuple(SYMBOLS[number] for number in numbers.tolist())
@@ -149,9 +147,7 @@ class Pool:
     @property
     def duplicates(self) -> list[tuple[int, int]]:
         """Places that hold what an earlier place holds, with that place."""
-        places = (
-            (self._first_indices != torch.arange(len(self.store))).nonzero().flatten()
-        )
+        places = (self._first_indices != torch.arange(len(self.store))).nonzero().flatten()
         return [(int(place), int(self._first_indices[place])) for place in places]
 
     def members(self, start: int, stop: int) -> Tensor:
@@ -218,9 +214,7 @@ class Pool:
         """Return the first place with the structure at X, `[..., 1]`."""
         return self._first_indices[self._indices(X)].reshape(X.shape).to(X)
 
-    def is_duplicate(
-        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
-    ) -> Tensor:
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., 1]`, broadcast, are one structure, `[...]`.
 
         Raises:
@@ -241,9 +235,7 @@ class Pool:
         """Return the share of each element at X `[..., 1]`, `[..., k]`."""
         places = self._indices(X)
         unique, where = places.unique(return_inverse=True)
-        found = torch.cat(
-            [self._composition_at(part) for part in unique.split(MEMBERS_PER_CHUNK)]
-        )
+        found = torch.cat([self._composition_at(part) for part in unique.split(MEMBERS_PER_CHUNK)])
         return found[where].reshape(*X.shape[:-1], -1).to(X)
 
     def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
@@ -331,9 +323,7 @@ class Pool:
 
     def _jump(self, X: Tensor, generator: torch.Generator) -> Tensor:
         """Go to any other structure."""
-        here = torch.searchsorted(
-            self._distinct_indices, self._first_indices[self._indices(X)]
-        )
+        here = torch.searchsorted(self._distinct_indices, self._first_indices[self._indices(X)])
         step = torch.randint(1, max(self.size, 2), here.shape, generator=generator)
         places: Tensor = self._distinct_indices[(here + step) % self.size].double()
         return places.unsqueeze(-1).to(X)

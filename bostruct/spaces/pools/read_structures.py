@@ -90,9 +90,7 @@ def _iter_file(path: Path) -> Iterator[tuple[str, Any]]:
         yield from ((_item_name(atoms), atoms) for atoms in iread(path, index=":"))
     except (ValueError, KeyError, IndexError, OSError) as error:
         condition = "be a file that ASE reads"
-        raise InputError(
-            error_message("source", condition, f"{path} ({error})")
-        ) from error
+        raise InputError(error_message("source", condition, f"{path} ({error})")) from error
 
 
 def _item_name(item: Any) -> str:  # noqa: ANN401  of ASE or pymatgen
@@ -109,14 +107,10 @@ def _convert_item(name: str, item: Any) -> Structures:  # noqa: ANN401  see `_it
         raise InputError(error_message("source", condition, type(item).__name__))
     if not len(item):
         condition = "hold no empty structure"
-        raise InputError(
-            error_message("source", condition, f"{name!r}, which has no atoms")
-        )
+        raise InputError(error_message("source", condition, f"{name!r}, which has no atoms"))
     ours = from_ase if hasattr(item, "get_atomic_numbers") else from_pymatgen
     try:
         return ours(item).without_results()
     except InputError as error:
         condition = "hold structures that can be used"
-        raise InputError(
-            error_message("source", condition, f"{name!r}: {error}")
-        ) from error
+        raise InputError(error_message("source", condition, f"{name!r}: {error}")) from error

@@ -174,9 +174,7 @@ def relax_overlaps(
             w = share * (wanted / D - 1).clamp(min=0, max=1 / DISTANCE_FLOOR)
             push = torch.stack([(w * part).sum((-1, -2)) for part in parts], -1)
             size = torch.linalg.vector_norm(push, dim=-1, keepdim=True)
-            push = push * (
-                0.5 * min_distances.max() / size.clamp(min=DISTANCE_FLOOR)
-            ).clamp(max=1)
+            push = push * (0.5 * min_distances.max() / size.clamp(min=DISTANCE_FLOOR)).clamp(max=1)
             free = free + push
             height = free[..., 2:].clamp(*height_range)
             free = torch.cat((free[..., :2], height), -1)
@@ -326,8 +324,7 @@ def _first_contact(
     height = torch.where(missed, Q[..., 2].amax(-1, keepdim=True), height)
     D = (square + (height.unsqueeze(-1).unsqueeze(-1) - z).square()).sqrt()
     count = torch.sigmoid(
-        (NEIGHBOR_CUTOFF_FACTOR - D / contact_distances.unsqueeze(1).unsqueeze(-1))
-        / 0.05
+        (NEIGHBOR_CUTOFF_FACTOR - D / contact_distances.unsqueeze(1).unsqueeze(-1)) / 0.05
     ).sum(-1)
     count = (count * present.unsqueeze(1)).sum(-1)
     site = torch.cat((drop_positions[..., :2], height.unsqueeze(-1)), -1)

@@ -29,8 +29,7 @@ def move_atom(
     n, a, _ = Q.shape
     each = torch.arange(n, device=Q.device)
     who = sample_categorical(
-        -coordination_numbers(Q, n_free, bond_lengths, plane)
-        / COORDINATION_TEMPERATURE,
+        -coordination_numbers(Q, n_free, bond_lengths, plane) / COORDINATION_TEMPERATURE,
         generator,
     )
     present = torch.ones(n, a, dtype=torch.bool, device=Q.device)

@@ -69,9 +69,7 @@ class PeriodicPlane:
         """Return the plane on another device, or in another dtype."""
         tensors = (self.axes, self.lattice, self.inverse_lattice)
         frame, lattice, dual = (value.to(device, dtype) for value in tensors)
-        return PeriodicPlane(
-            frame, lattice, dual, self.line_spacings, self.lattice_components
-        )
+        return PeriodicPlane(frame, lattice, dual, self.line_spacings, self.lattice_components)
 
     def translations(self, cutoff: float) -> Tensor:
         """Return lattice translations, `[s, 2]` Å, the first of them zero.
@@ -80,12 +78,8 @@ class PeriodicPlane:
         """
         # fractional coordinates of wrapped vectors are up to a half, and those of a
         # vector of length r up to r / height
-        first, second = (
-            math.floor(cutoff / height + 0.5) for height in self.line_spacings
-        )
-        steps = [
-            (i, j) for i in range(-first, first + 1) for j in range(-second, second + 1)
-        ]
+        first, second = (math.floor(cutoff / height + 0.5) for height in self.line_spacings)
+        steps = [(i, j) for i in range(-first, first + 1) for j in range(-second, second + 1)]
         steps.sort(key=lambda step: (abs(step[0]) + abs(step[1]), step))
         return self.lattice.new_tensor(steps) @ self.lattice
 
@@ -118,9 +112,7 @@ class PeriodicPlane:
             one.unsqueeze(-1) - two.unsqueeze(-2)
             for one, two in zip(A.unbind(-1), B.unbind(-1), strict=True)
         )
-        edge, slant, rise = (
-            self.lattice_components
-        )  # the lattice vectors (edge, 0), (slant, rise)
+        edge, slant, rise = self.lattice_components  # the lattice vectors (edge, 0), (slant, rise)
         lines = (y / rise).round_()
         y = y - rise * lines
         if slant:
@@ -145,8 +137,6 @@ def is_self_pair(n_free: int, n_atoms: int, shifts: Tensor) -> Tensor:
 
     The first f of the a atoms are those that are looked from; the first shift is zero.
     """
-    own = torch.eye(n_free, n_atoms, dtype=torch.bool, device=shifts.device).unsqueeze(
-        -1
-    )
+    own = torch.eye(n_free, n_atoms, dtype=torch.bool, device=shifts.device).unsqueeze(-1)
     here = torch.arange(len(shifts), device=shifts.device) == 0
     return own & here

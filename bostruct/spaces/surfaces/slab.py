@@ -50,9 +50,7 @@ def read_slab(slab: Atoms | str | os.PathLike[str]) -> Structures:
         except Exception as error:
             condition = "be a file that ASE can read"
             reason = f"{type(error).__name__}: {error}."
-            raise InputError(
-                error_message("slab", condition, repr(path), reason)
-            ) from error
+            raise InputError(error_message("slab", condition, repr(path), reason)) from error
     if not isinstance(slab, Atoms):
         condition = "be ase.Atoms or the path of a file"
         raise InputError(error_message("slab", condition, repr(slab)))
@@ -61,14 +59,10 @@ def read_slab(slab: Atoms | str | os.PathLike[str]) -> Structures:
     way_out = "Set slab.pbc = (True, True, False)."
     if not (slab.pbc[0] and slab.pbc[1]):
         raise InputError(
-            error_message(
-                "slab", PERIODIC_CONDITION, f"pbc {slab.pbc.tolist()}", way_out
-            )
+            error_message("slab", PERIODIC_CONDITION, f"pbc {slab.pbc.tolist()}", way_out)
         )
     if not slab.cell[:2].any(axis=1).all():
-        raise InputError(
-            error_message("slab", "have a cell", slab.cell.lengths().tolist())
-        )
+        raise InputError(error_message("slab", "have a cell", slab.cell.lengths().tolist()))
     found = from_ase(slab).without_results()
     if not slab.constraints:
         found.fixed.fill_(True)
@@ -81,29 +75,19 @@ def check_region(region: Sequence[float]) -> tuple[float, float]:
     Raises:
         InputError: it is not two finite numbers in order, or all below the surface.
     """
-    condition = (
-        "be two heights in Å above the slab, the lower first, the upper positive"
-    )
+    condition = "be two heights in Å above the slab, the lower first, the upper positive"
     numbers = isinstance(region, Sequence) and [
-        float(value)
-        for value in region
-        if isinstance(value, int | float) and math.isfinite(value)
+        float(value) for value in region if isinstance(value, int | float) and math.isfinite(value)
     ]
     if not numbers or len(region) != 2 or len(numbers) != 2:
-        raise InputError(
-            error_message("region", condition, repr(region), "Try (0, 6).")
-        )
+        raise InputError(error_message("region", condition, repr(region), "Try (0, 6)."))
     low, high = numbers
     if low >= high or high <= 0:
-        raise InputError(
-            error_message("region", condition, repr(region), "Try (0, 6).")
-        )
+        raise InputError(error_message("region", condition, repr(region), "Try (0, 6)."))
     return low, high
 
 
-def available_height(
-    slab: Structures, plane: PeriodicPlane, contact_distance: float
-) -> float:
+def available_height(slab: Structures, plane: PeriodicPlane, contact_distance: float) -> float:
     """Return how far above the slab its cell allows atoms to be, Å.
 
     The last lattice vector ends the cell or, where the slab repeats along it, brings
@@ -131,9 +115,7 @@ def check_images(plane: PeriodicPlane, min_distance: float) -> None:
         raise SpaceError(error_message("slab", condition, got, "Repeat it."))
 
 
-def check_slab_overlaps(
-    slab: Structures, plane: PeriodicPlane, min_distances: Tensor
-) -> None:
+def check_slab_overlaps(slab: Structures, plane: PeriodicPlane, min_distances: Tensor) -> None:
     """Refuse a slab of which two atoms are closer than `min_distances` `[a, a]` Å.
 
     Raises:
@@ -147,21 +129,14 @@ def check_slab_overlaps(
     if len(close):
         i, j = close[0].tolist()
         one, two = (f"{k} ({slab.symbols()[k]})" for k in (i, j))
-        condition = (
-            f"have its atoms {one} and {two} {float(min_distances[i, j]):.2f} Å apart"
-        )
+        condition = f"have its atoms {one} and {two} {float(min_distances[i, j]):.2f} Å apart"
         way_out = "Mend it, or give a smaller `minimum_distance` or `closeness`."
-        raise InputError(
-            error_message("slab", condition, f"{float(D[i, j]):.2f} Å", way_out)
-        )
+        raise InputError(error_message("slab", condition, f"{float(D[i, j]):.2f} Å", way_out))
 
 
 def slab_digest(slab: Structures) -> str:
     """Return a fingerprint of the slab's atoms; the last digits do not count."""
-    places = [
-        [round(x, N_POSITION_DIGITS) + 0.0 for x in row]
-        for row in slab.positions.tolist()
-    ]
+    places = [[round(x, N_POSITION_DIGITS) + 0.0 for x in row] for row in slab.positions.tolist()]
     labels = [slab.numbers.tolist(), slab.fixed.tolist(), slab.tags.tolist()]
     text = json.dumps([places, *labels])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -156,9 +156,9 @@ class SlabTemplate:
         if a > f:
             near = self.plane.translations(2 * FIXED_ATOM_TOLERANCE)
             along = self.fixed_positions @ self.plane.axes
-            D = displacement_norms(
-                self.plane.displacements(along, P @ self.plane.axes, near)
-            ).amin(-1)
+            D = displacement_norms(self.plane.displacements(along, P @ self.plane.axes, near)).amin(
+                -1
+            )
             unlike = self.numbers[order[f:]].unsqueeze(-1) != numbers.unsqueeze(1)
             far, which = D.masked_fill(unlike, torch.inf).min(-1)  # [b, a - f]
             taken.scatter_(1, which, True)
@@ -192,6 +192,4 @@ class SlabTemplate:
             corner = torch.zeros_like(down[..., :1])
             bottom = torch.cat((down, corner), -1).unsqueeze(-2)
             own = torch.cat((torch.cat((own, down.unsqueeze(-1)), -1), bottom), -2)
-        return is_connected(
-            own, torch.full_like(own[..., 0, :], max_gap_factor).unsqueeze(-1)
-        )
+        return is_connected(own, torch.full_like(own[..., 0, :], max_gap_factor).unsqueeze(-1))

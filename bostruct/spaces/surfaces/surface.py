@@ -163,9 +163,7 @@ class Surface:
         )
         if min_distance_factor > 1:
             condition = "be at most 1, the length of a bond"
-            raise InputError(
-                error_message("min_distance_factor", condition, min_distance_factor)
-            )
+            raise InputError(error_message("min_distance_factor", condition, min_distance_factor))
         fixed = torch.cat((base.fixed, torch.zeros_like(added, dtype=torch.bool)))
         free = (~fixed).nonzero().squeeze(-1)
         if not len(free):
@@ -186,17 +184,13 @@ class Surface:
             "free_indices": free,
             "free_first_order": order,
             "min_distances": table[order[: len(free)]][:, order],
-            "max_gap_factor": resolve_max_gap_factor(
-                max_gap_factor, numbers[free], atomic_radii
-            ),
+            "max_gap_factor": resolve_max_gap_factor(max_gap_factor, numbers[free], atomic_radii),
         }.items():
             object.__setattr__(self, name, value)
         self._check_slab()
         object.__setattr__(self, "region", self._resolve_region(region))
         if (
-            self._sample(
-                N_TRIAL_SAMPLES, torch.Generator().manual_seed(0), N_TRIAL_ATTEMPTS
-            )
+            self._sample(N_TRIAL_SAMPLES, torch.Generator().manual_seed(0), N_TRIAL_ATTEMPTS)
             is None
         ):
             raise self._infeasible_error()
@@ -282,9 +276,7 @@ class Surface:
         D = displacement_norms(here.plane.displacements(Q[..., :f, :], Q, shifts))
         apart = (least <= D) | is_self_pair(f, a, shifts)
         allowed: Tensor = (
-            inside
-            & apart.flatten(-3).all(-1)
-            & here.is_connected(Q, self.max_gap_factor)
+            inside & apart.flatten(-3).all(-1) & here.is_connected(Q, self.max_gap_factor)
         )
         return allowed
 
@@ -300,9 +292,7 @@ class Surface:
         change = height.clamp(*here.height_range) - height
         return (P + change.unsqueeze(-1) * normal).flatten(-2)
 
-    def is_duplicate(
-        self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0
-    ) -> Tensor:
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., d]`, broadcast, are one structure, `[...]`.
 
         They are if the atoms that move have the same surroundings: copies shifted,
@@ -314,9 +304,7 @@ class Surface:
         Raises:
             InputError: the scale is not positive.
         """
-        check_positive(
-            "tolerance_scale", tolerance_scale, "It multiplies the tolerance."
-        )
+        check_positive("tolerance_scale", tolerance_scale, "It multiplies the tolerance.")
         return is_within_tolerance(
             self.fingerprint(A),
             self.fingerprint(B),
@@ -326,9 +314,7 @@ class Surface:
     @cached_property
     def fingerprint_tolerance(self) -> float:
         """Å. Fingerprints of one structure differ by less everywhere."""
-        return DUPLICATE_TOLERANCE * float(
-            self.bond_lengths[: len(self.free_indices)].mean()
-        )
+        return DUPLICATE_TOLERANCE * float(self.bond_lengths[: len(self.free_indices)].mean())
 
     def fingerprint(self, X: Tensor) -> Tensor:
         """Return the surroundings of the atoms that move at X `[..., d]`, `[..., f]` Å.
@@ -337,9 +323,7 @@ class Surface:
         """
         plane = self._template(X).plane
         numbers = self.numbers[self.free_first_order]
-        reach = FINGERPRINT_CUTOFF_FACTOR * float(
-            self.bond_lengths[: len(self.free_indices)].max()
-        )
+        reach = FINGERPRINT_CUTOFF_FACTOR * float(self.bond_lengths[: len(self.free_indices)].max())
         return environment_fingerprint(
             self._to_plane_frame(X), len(self.free_indices), numbers, plane, reach
         )
@@ -366,9 +350,7 @@ class Surface:
         least: dict[str, float] = {}
         for i in range(len(self.free_indices)):
             for j, other in enumerate(here):
-                least["-".join(sorted((here[i], other)))] = float(
-                    self.min_distances[i, j]
-                )
+                least["-".join(sorted((here[i], other)))] = float(self.min_distances[i, j])
         slab = self.slab
         return {
             "type": "Surface",
@@ -381,13 +363,9 @@ class Surface:
             },
             "formula": self.formula,
             "region": list(self.region),
-            "atomic_radii": dict(
-                sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))
-            ),
+            "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
             "min_distance": dict(sorted(least.items())),
-            "max_gap_factor": self.max_gap_factor
-            if math.isfinite(self.max_gap_factor)
-            else None,
+            "max_gap_factor": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
         }
 
     def _max_bonding_distance(self) -> float:
@@ -410,9 +388,7 @@ class Surface:
         """Return all atoms along the axes of the plane, those that move first."""
         here = self._template(X)
         P = self._positions(X) @ here.plane.axes
-        return torch.cat(
-            (P, here.fixed_plane_positions.expand(*X.shape[:-1], -1, 3)), -2
-        )
+        return torch.cat((P, here.fixed_plane_positions.expand(*X.shape[:-1], -1, 3)), -2)
 
     def _from_plane_frame(self, Q: Tensor) -> Tensor:
         """Return the coordinates of the atoms that move, wrapped into the cell."""
@@ -434,9 +410,7 @@ class Surface:
         elif name == "relocate":
             Q = moves.move_atom(Q, f, bond, here.height_range[1], plane, generator)
         else:
-            Q = moves.slide_adsorbate(
-                Q, f - self._n_adsorbate_atoms, f, plane, generator
-            )
+            Q = moves.slide_adsorbate(Q, f - self._n_adsorbate_atoms, f, plane, generator)
         moved = self._from_plane_frame(self._relax_overlaps(Q))
         stays = self.contains(moved).unsqueeze(-1)
         return torch.where(stays, moved, self.project(X))
@@ -450,9 +424,7 @@ class Surface:
         f = len(self.free_indices)
         return relax_overlaps(Q, f, wanted, here.height_range, here.plane, N_PUSH_STEPS)
 
-    def _sample(
-        self, n: int, generator: torch.Generator, max_attempts: int
-    ) -> Tensor | None:
+    def _sample(self, n: int, generator: torch.Generator, max_attempts: int) -> Tensor | None:
         """Return structures `[n, d]`, or None if some could not be made."""
         # the generator's device decides where the work is done
         start = self._initial_positions().to(generator.device)
@@ -461,9 +433,7 @@ class Surface:
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
             slab, top = f - self._n_adsorbate_atoms, here.height_range[1]
-            Q = deposit_all(
-                count, start, slab, f, here.bond_lengths, top, here.plane, generator
-            )
+            Q = deposit_all(count, start, slab, f, here.bond_lengths, top, here.plane, generator)
             X = self._from_plane_frame(self._relax_overlaps(Q))
             return X, self.contains(X)
 
@@ -515,24 +485,19 @@ class Surface:
         above = available_height(self.slab, self._plane, touch)
         if region is None:
             volume = (
-                self.atomic_radii[self.free_indices[slab:]].pow(3).sum()
-                / RANDOM_PACKING_FRACTION
+                self.atomic_radii[self.free_indices[slab:]].pow(3).sum() / RANDOM_PACKING_FRACTION
             )
             low, high = 0.0, min(touch + 2 * float(volume ** (1 / 3)), above)
             if high < touch:
                 condition = f"have at least {touch:.2f} Å of vacuum above it"
-                raise SpaceError(
-                    error_message("slab", condition, f"{above:.2f} Å", WIDEN_HINT)
-                )
+                raise SpaceError(error_message("slab", condition, f"{above:.2f} Å", WIDEN_HINT))
             if self._n_adsorbate_atoms:
                 low = self._lowest_contact_height() - top
         else:
             low, high = check_region(region)
             if high > above:
                 condition = f"end at {above:.2f} Å above the slab, inside its cell"
-                raise SpaceError(
-                    error_message("region", condition, f"{high:.2f} Å", WIDEN_HINT)
-                )
+                raise SpaceError(error_message("region", condition, f"{high:.2f} Å", WIDEN_HINT))
         if slab:
             under = (
                 self._slab_heights[self.free_indices[:slab]].min()
@@ -573,7 +538,5 @@ class Surface:
             f"{float(self.min_distances.max()):.2f} Å"
         )
         got = f"({low:.2f}, {high:.2f}) Å"
-        way_out = (
-            "Give a higher `region`, a smaller `minimum_distance`, or a wider slab."
-        )
+        way_out = "Give a higher `region`, a smaller `minimum_distance`, or a wider slab."
         return SpaceError(error_message("region", condition, got, way_out))

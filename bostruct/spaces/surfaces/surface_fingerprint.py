@@ -39,19 +39,15 @@ def environment_fingerprint(
     members = [(numbers == kind).nonzero().squeeze(-1).to(Q.device) for kind in kinds]
     flat = Q.reshape(-1, a, 3)
     found = []
-    for part in flat.split(
-        max((MAX_CHUNK_ELEMENTS >> 3) // (n_free * a * len(shifts)), 1)
-    ):
-        D = displacement_norms(
-            plane.displacements(part[:, :n_free], part, shifts)
-        ).masked_fill(own, torch.inf)
+    for part in flat.split(max((MAX_CHUNK_ELEMENTS >> 3) // (n_free * a * len(shifts)), 1)):
+        D = displacement_norms(plane.displacements(part[:, :n_free], part, shifts)).masked_fill(
+            own, torch.inf
+        )
         D = D.clamp(max=cutoff)
         columns = []
         for to in members:
             near = D[:, :, to].flatten(-2)  # [n, f, images of B]
-            near = near.topk(
-                min(MAX_NEIGHBORS_PER_SPECIES, near.shape[-1]), largest=False
-            ).values
+            near = near.topk(min(MAX_NEIGHBORS_PER_SPECIES, near.shape[-1]), largest=False).values
             for start in members:
                 rows = start[start < n_free]
                 columns.append(near[:, rows].sort(1).values.flatten(1))

@@ -45,9 +45,7 @@ def fill_neighbors(
                     for y in range(3):
                         part += x[y] * back[y, axis]
                     base[axis] = -math.floor(part + 0.5)
-                end = _fill_images(
-                    x, base, box, most, squared_cutoff, i, j, count, shift
-                )
+                end = _fill_images(x, base, box, most, squared_cutoff, i, j, count, shift)
                 if neighbor.shape[1]:
                     for place in range(count, end):
                         neighbor[i, place] = j

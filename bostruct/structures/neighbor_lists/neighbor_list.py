@@ -224,9 +224,7 @@ def _periodic_points(structures: Structures, cutoff: float) -> _Points:
     wrap = fraction.floor()
     fraction = fraction - wrap
     wrapped = positions - (wrap.unsqueeze(-2) @ cell[index]).squeeze(-2)
-    reach = (
-        cutoff * (1 + RELATIVE_MARGIN) * torch.linalg.vector_norm(dual, dim=-2)
-    )  # [b, 3]
+    reach = cutoff * (1 + RELATIVE_MARGIN) * torch.linalg.vector_norm(dual, dim=-2)  # [b, 3]
     low, high = _structure_bounds(fraction, index, len(structures))
     low, high = low - reach - RELATIVE_MARGIN, high + reach + RELATIVE_MARGIN
     # images s of an atom at f are needed where low <= f + s <= high
@@ -261,12 +259,8 @@ def _candidate_runs(
         order = torch.arange(owner.numel(), device=index.device)
         return order, every, start[index], counts[index]
     low, high = _structure_bounds(points.position, owner, b)  # [b, 3]
-    edge = ((high - low) / MAX_BINS_PER_DIRECTION).clamp(
-        min=cutoff * (1 + RELATIVE_MARGIN)
-    )
-    edge = torch.where(
-        (counts <= MAX_POINTS_WITHOUT_BINS).unsqueeze(-1), torch.inf, edge
-    )
+    edge = ((high - low) / MAX_BINS_PER_DIRECTION).clamp(min=cutoff * (1 + RELATIVE_MARGIN))
+    edge = torch.where((counts <= MAX_POINTS_WITHOUT_BINS).unsqueeze(-1), torch.inf, edge)
     size = ((high - low) / edge).floor().amax(0).to(torch.int64) + 3  # [3] padded
     stride = torch.stack((size[1] * size[2], size[2], torch.ones_like(size[2])))
     block = size.prod()

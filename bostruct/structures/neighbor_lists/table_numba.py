@@ -61,9 +61,7 @@ def neighbor_table(
         positions.contiguous().numpy(),
         *lattice,
         float(cutoff) ** 2,
-        structures.fixed.numpy()
-        if skip_fixed_pairs
-        else np.zeros(len(positions), np.bool_),
+        structures.fixed.numpy() if skip_fixed_pairs else np.zeros(len(positions), np.bool_),
     )
     n = len(positions)
     none = np.empty((n, 0), np.int64), np.empty((n, 0, 3), arrays[0].dtype)
@@ -105,7 +103,5 @@ def periodic_image_arrays(
 @lru_cache(maxsize=256)
 def _inverse_cell(cell: tuple[float, ...]) -> Tensor:
     """Return the inverse of a cell, which may have no vector along some directions."""
-    inverse: Tensor = torch.linalg.pinv(
-        torch.tensor(cell, dtype=torch.float64).view(3, 3)
-    )
+    inverse: Tensor = torch.linalg.pinv(torch.tensor(cell, dtype=torch.float64).view(3, 3))
     return inverse

@@ -77,9 +77,7 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
         mean, C = before.mean.squeeze(-1), before.distribution.covariance_matrix
         shape = torch.broadcast_shapes(self.noise.shape, (*C.shape[:-2], t))
         noise = self.noise.expand(shape)
-        noise = noise + RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1).mean(
-            -1, keepdim=True
-        )
+        noise = noise + RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
         factor = torch.linalg.cholesky(C[..., q:, q:] + torch.diag_embed(noise))
         root = torch.linalg.solve_triangular(factor, C[..., q:, :q], upper=False)
         news = (self.Y - mean[..., q:]).unsqueeze(-1)
@@ -164,13 +162,9 @@ class KrigingBelieverModel(Model):  # type: ignore[misc]
         observed = self.model.posterior(every, output_indices, True)
         noise = (observed.variance - before.variance).clamp(min=0)
         own = noise.flatten(-2)[..., q * k :]
-        own = own + RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1).mean(
-            -1, keepdim=True
-        )
+        own = own + RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
         factor = torch.linalg.cholesky(C[..., q * k :, q * k :] + torch.diag_embed(own))
-        root = torch.linalg.solve_triangular(
-            factor, C[..., q * k :, : q * k], upper=False
-        )
+        root = torch.linalg.solve_triangular(factor, C[..., q * k :, : q * k], upper=False)
         C = C[..., : q * k, : q * k] - root.mT @ root
         if observation_noise is not False:
             extra = noise[..., :q, :]

@@ -52,9 +52,7 @@ class LowRankModel(Model, FantasizeMixin):  # type: ignore[misc]
 
     likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
 
-    def __init__(
-        self, predictor: LowRankPredictor, space: SupportsDecode | None = None
-    ) -> None:
+    def __init__(self, predictor: LowRankPredictor, space: SupportsDecode | None = None) -> None:
         super().__init__()
         self.predictor, self.space = predictor, space
 
@@ -178,9 +176,7 @@ class LowRankModel(Model, FantasizeMixin):  # type: ignore[misc]
 
 def _independent_variance(prediction: LowRankPrediction) -> Tensor:
     """Return the unshared variance `[b]`, and what keeps the covariance positive."""
-    whole = (
-        prediction.covariance_root.square().sum(-1) + prediction.independent_variance
-    )
+    whole = prediction.covariance_root.square().sum(-1) + prediction.independent_variance
     return prediction.independent_variance + jitter(whole, whole)
 
 
@@ -201,9 +197,7 @@ def _member_forces(prediction: LowRankPrediction, positions: Tensor) -> Tensor:
     """Return the forces of each member, `[M, n, 3]` eV/Å."""
     if prediction.members is None:
         condition = "be false for a model without members"
-        raise InputError(
-            error_message("member_forces", condition, True, "Ask an ensemble.")
-        )
+        raise InputError(error_message("member_forces", condition, True, "Ask an ensemble."))
     found = [
         -torch.autograd.grad(member.sum(), positions, retain_graph=True)[0]
         for member in prediction.members

@@ -17,12 +17,8 @@ from bostruct.surrogates.base import SupportsDecode
 
 RELATIVE_JITTER = 1e-10  # of the mean variance, added where a factorisation needs it
 MIN_VARIANCE = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
-ROUNDING_EPSILONS = (
-    500  # machine epsilons of a variance are lost in a difference or a root
-)
-STRUCTURES_PER_CHUNK = (
-    256  # structures whose features are in memory at once in `predict`
-)
+ROUNDING_EPSILONS = 500  # machine epsilons of a variance are lost in a difference or a root
+STRUCTURES_PER_CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 
 def decode_structures(space: SupportsDecode | None, X: Tensor) -> Structures:
@@ -46,9 +42,7 @@ def jitter(variance: Tensor, operand_variance: Tensor) -> Tensor:
         variance: `[...]` eV², the variances.
         operand_variance: `[...]` eV², what they were computed from and rounded with.
     """
-    lost = (
-        ROUNDING_EPSILONS * torch.finfo(operand_variance.dtype).eps * operand_variance
-    )
+    lost = ROUNDING_EPSILONS * torch.finfo(operand_variance.dtype).eps * operand_variance
     return RELATIVE_JITTER * variance + lost + (MIN_VARIANCE - variance).clamp(min=0)
 
 
@@ -125,9 +119,7 @@ def property_posterior(
     lazy = to_linear_operator(C)  # torch would factorise a tensor at once
     alone = mean.shape[-1] == 1
     found = (
-        UnclampedNormal(mean.squeeze(-1), lazy)
-        if alone
-        else UnclampedMultitaskNormal(mean, lazy)
+        UnclampedNormal(mean.squeeze(-1), lazy) if alone else UnclampedMultitaskNormal(mean, lazy)
     )
     posterior = GPyTorchPosterior(found)
     return posterior if posterior_transform is None else posterior_transform(posterior)

@@ -61,13 +61,9 @@ def select_inducing_points(
         start = len(taken)
         known = columns[:start]
         most = min(BLOCK_ROWS, max_inducing - start)
-        more = _next_pivots(
-            P, species_index, zeta, left[:n_preferred], known, tolerance, most
-        )
+        more = _next_pivots(P, species_index, zeta, left[:n_preferred], known, tolerance, most)
         taken += more
-        K = (P[more] @ P.T) ** zeta * (
-            species_index[more].unsqueeze(-1) == species_index
-        )
+        K = (P[more] @ P.T) ** zeta * (species_index[more].unsqueeze(-1) == species_index)
         K -= known[:, more].T @ known
         root = torch.linalg.cholesky(K[:, more])
         block = torch.linalg.solve_triangular(root, K, upper=False)
@@ -115,9 +111,7 @@ def _next_pivots(
         residual_variance[rows],
     )
     start = len(factor_columns)
-    columns = torch.cat(
-        (factor_columns[:, rows], factor_columns.new_empty(max_pivots, len(rows)))
-    )
+    columns = torch.cat((factor_columns[:, rows], factor_columns.new_empty(max_pivots, len(rows))))
     found: list[int] = []
     for step in range(start, start + max_pivots):
         pivot = int(residual_variance.argmax())

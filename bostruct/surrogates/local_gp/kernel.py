@@ -47,9 +47,7 @@ class InducingEnvironments:
     def __len__(self) -> int:
         return self.features.shape[0]
 
-    def energy_covariances(
-        self, P: Tensor, species_index: Tensor, index: Tensor, b: int
-    ) -> Tensor:
+    def energy_covariances(self, P: Tensor, species_index: Tensor, index: Tensor, b: int) -> Tensor:
         """Return the covariances `[b, m]` of b energies with the inducing set.
 
         Args:
@@ -77,9 +75,7 @@ class InducingEnvironments:
         every = torch.arange(P.shape[0], device=P.device)
         return self.energy_covariances(P, species_index, every, P.shape[0])
 
-    def force_covariances(
-        self, gradients: DescriptorGradients, species_index: Tensor
-    ) -> Tensor:
+    def force_covariances(self, gradients: DescriptorGradients, species_index: Tensor) -> Tensor:
         """Return the covariances `[n, 3, m]` 1/Å of all force components."""
         P, power = gradients.features, self.zeta
         forces = P.new_zeros(P.shape[0], 3, len(self))
@@ -109,16 +105,12 @@ class InducingEnvironments:
         2654 (2025) with the Cholesky root in place of the spectral one.
         """
         rows = K.reshape(-1, K.shape[-1])
-        solved: Tensor = torch.linalg.solve_triangular(
-            self.kernel_cholesky, rows.T, upper=False
-        )
+        solved: Tensor = torch.linalg.solve_triangular(self.kernel_cholesky, rows.T, upper=False)
         return solved.T.reshape(K.shape)
 
     def species_blocks(self, species_index: Tensor) -> Iterator[tuple[Tensor, slice]]:
         """Yield atoms and inducing environments of the same species."""
-        species, counts = torch.unique_consecutive(
-            self.species_index, return_counts=True
-        )
+        species, counts = torch.unique_consecutive(self.species_index, return_counts=True)
         start = 0
         for kind, count in zip(species.tolist(), counts.tolist(), strict=True):
             atoms = (species_index == kind).nonzero().squeeze(-1)

@@ -48,9 +48,7 @@ from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.species import species_radii
 from bostruct.surrogates.training_data import Observations, prepare_observations
 
-CUTOFF_FACTOR = (
-    1.9  # default cut-off in units of the longest bond: past the second shell
-)
+CUTOFF_FACTOR = 1.9  # default cut-off in units of the longest bond: past the second shell
 MAX_INDUCING_CANDIDATES = 8192  # training environments that may become inducing ones
 DISPLACEMENT_FRACTION = 0.035  # of the cut-off: a fifteenth of a bond
 DEFAULT_PAIR_REPULSION = PairRepulsion()
@@ -121,9 +119,7 @@ class LocalGP:
         check_count("max_inducing", self.max_inducing)
         if self.approximation not in APPROXIMATIONS:
             condition = f"be one of {', '.join(map(repr, APPROXIMATIONS))}"
-            raise InputError(
-                error_message("approximation", condition, repr(self.approximation))
-            )
+            raise InputError(error_message("approximation", condition, repr(self.approximation)))
         check_fraction("inducing_tolerance", self.inducing_tolerance)
         self._soap((1,), 1.0, self.species_similarity or 0.0)
         if self.hyperparameters is not None:
@@ -140,9 +136,7 @@ class LocalGP:
             del found["approximation"]
         return found
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> LocalGPModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LocalGPModel:
         """Return the model that these energies and forces teach.
 
         Args:
@@ -204,19 +198,11 @@ class LocalGP:
         soap = SOAP(species, cutoff, radial, angular, center, alchemy)
         strength, reach = state["pair_repulsion"].tolist()
         repulsion = PairRepulsion(strength, reach) if strength else None
-        fit = LocalGPState(
-            **{name: state[name] for name in LocalGPState.__dataclass_fields__}
-        )
-        kind = (
-            APPROXIMATIONS[int(state["approximation"])]
-            if "approximation" in state
-            else "dtc"
-        )
+        fit = LocalGPState(**{name: state[name] for name in LocalGPState.__dataclass_fields__})
+        kind = APPROXIMATIONS[int(state["approximation"])] if "approximation" in state else "dtc"
         return LocalGPModel(soap, power, repulsion, fit, space, kind)
 
-    def _soap(
-        self, species: tuple[int, ...], cutoff: float, species_similarity: float
-    ) -> SOAP:
+    def _soap(self, species: tuple[int, ...], cutoff: float, species_similarity: float) -> SOAP:
         return SOAP(
             species,
             cutoff,
@@ -264,9 +250,7 @@ class LocalGP:
             inducing = self._select_inducing(soap, data, most)
             return (
                 inducing,
-                *_sufficient_statistics(
-                    soap, inducing, data, with_residual=with_residual
-                ),
+                *_sufficient_statistics(soap, inducing, data, with_residual=with_residual),
             )
 
     def _select_inducing(
@@ -307,9 +291,7 @@ class LocalGP:
     ) -> Tensor:
         """Return the mean `[m]` eV of the weights where what is not seen is noise."""
         rows = energies.without_residual(), forces.without_residual()
-        s, e, f, _ = (
-            x.to(energies.gram) for x in self._fit_hyperparameters(*rows, data)
-        )
+        s, e, f, _ = (x.to(energies.gram) for x in self._fit_hyperparameters(*rows, data))
         return weight_posterior(*rows, s, e, f)[1]
 
     def _fit_hyperparameters(
@@ -367,9 +349,7 @@ def _sufficient_statistics(
         if bool(known[atoms].any()):
             slopes = soap.gradients(structures)
             P = slopes.features
-            phi = inducing.whiten(
-                inducing.force_covariances(slopes, place)
-            )  # [n, 3, m]
+            phi = inducing.whiten(inducing.force_covariances(slopes, place))  # [n, 3, m]
             noise = trust[structures.index].unsqueeze(-1).repeat(1, 3)
             some = asked[atoms]
             if with_residual or signal_to_noise is not None:
@@ -397,9 +377,7 @@ def _sufficient_statistics(
         energies = energies.add_rows(phi, part.energy, noise)
     if not with_residual:
         return energies, forces
-    told = [
-        torch.cat(m).mean() if m else energies.mean_residual_variance for m in missed
-    ]
+    told = [torch.cat(m).mean() if m else energies.mean_residual_variance for m in missed]
     return replace(energies, mean_residual_variance=told[0]), replace(
         forces, mean_residual_variance=told[1]
     )

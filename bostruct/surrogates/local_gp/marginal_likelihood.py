@@ -102,9 +102,7 @@ class RowStatistics:
 
     def without_residual(self) -> RowStatistics:
         """Return these statistics as if the features saw all of the rows."""
-        return replace(
-            self, mean_residual_variance=torch.zeros_like(self.mean_residual_variance)
-        )
+        return replace(self, mean_residual_variance=torch.zeros_like(self.mean_residual_variance))
 
     def row_variance(self, s: Tensor, noise: Tensor) -> Tensor:
         """Return d, the variance of a row of factor 1 around its features."""
@@ -174,9 +172,7 @@ def precision_matrix(
     energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
 ) -> Tensor:
     """Return A `[m, m]`, the inverse covariance of the weights given the data."""
-    A = energies.gram / energies.row_variance(s, e) + forces.gram / forces.row_variance(
-        s, f
-    )
+    A = energies.gram / energies.row_variance(s, e) + forces.gram / forces.row_variance(s, f)
     return A + torch.diag_embed((1 / s**2).expand(A.shape[-1]))
 
 
@@ -230,11 +226,7 @@ def _log_density(
     """Return log p(y) from v `[m]` and the Cholesky factor `[m, m]` of A."""
     d, g = energies.row_variance(s, e), forces.row_variance(s, f)
     explained = torch.linalg.solve_triangular(factor, v.unsqueeze(-1), upper=False)
-    misfit = (
-        energies.sum_of_squares / d
-        + forces.sum_of_squares / g
-        - explained.square().sum()
-    )
+    misfit = energies.sum_of_squares / d + forces.sum_of_squares / g - explained.square().sum()
     volume = 2 * factor.diagonal().log().sum() + 2 * len(factor) * s.log()
     noise: Tensor = energies.n_rows * d.log() + forces.n_rows * g.log()
     noise = noise + energies.log_factor_sum + forces.log_factor_sum
@@ -286,9 +278,7 @@ def maximize_marginal_likelihood(
 
     def values() -> tuple[Tensor, Tensor, Tensor]:
         like = energies.gram
-        s, e, f = (
-            hyperparameters.value(name).to(like) for name in HYPERPARAMETER_NAMES
-        )
+        s, e, f = (hyperparameters.value(name).to(like) for name in HYPERPARAMETER_NAMES)
         return s, e, f
 
     parameters = dict(hyperparameters.named_parameters())
@@ -300,8 +290,7 @@ def maximize_marginal_likelihood(
         prior = hyperparameters.log_prior()
         tilts = torch.autograd.grad(prior, list(parameters.values()))
         both = [
-            -(one + tilt) / count
-            for one, tilt in zip(steep.cpu().unbind(), tilts, strict=True)
+            -(one + tilt) / count for one, tilt in zip(steep.cpu().unbind(), tilts, strict=True)
         ]
         return -(evidence.cpu() + prior.detach()) / count, list(both)
 

@@ -202,9 +202,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
             InputError: a species the model was not trained on.
         """
         parts = [
-            self._predict(
-                structures[start : start + STRUCTURES_PER_CHUNK], force_variance
-            )
+            self._predict(structures[start : start + STRUCTURES_PER_CHUNK], force_variance)
             for start in range(0, len(structures), STRUCTURES_PER_CHUNK)
         ]
         prediction = Prediction.cat(parts)
@@ -216,11 +214,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
         """Return the tensors that rebuild the model exactly."""
         soap = self.soap
         repulsion = self.pair_repulsion
-        wall = (
-            [0.0, 0.0]
-            if repulsion is None
-            else [repulsion.strength, repulsion.range_factor]
-        )
+        wall = [0.0, 0.0] if repulsion is None else [repulsion.strength, repulsion.range_factor]
         sizes = [soap.n_max, soap.l_max, self.zeta]
         found = self.fitted.tensors() | {
             "species": torch.tensor(soap.species),
@@ -231,12 +225,8 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
             ),
             "pair_repulsion": torch.tensor(wall, dtype=torch.float64),
         }
-        if (
-            self.approximation != "dtc"
-        ):  # absent in what was saved before there were others
-            found["approximation"] = torch.tensor(
-                APPROXIMATIONS.index(self.approximation)
-            )
+        if self.approximation != "dtc":  # absent in what was saved before there were others
+            found["approximation"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
         return found
 
     def hyperparameters(self) -> dict[str, float]:
@@ -261,14 +251,10 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
     def _prior_mean(self, structures: Structures, species_index: Tensor) -> Tensor:
         """Return the prior mean `[b]` eV."""
         energy = self.fitted.species_energies.new_zeros(len(structures))
-        energy = energy.index_add(
-            0, structures.index, self.fitted.species_energies[species_index]
-        )
+        energy = energy.index_add(0, structures.index, self.fitted.species_energies[species_index])
         if self.pair_repulsion is None:
             return energy
-        return energy + self.pair_repulsion(
-            structures, self.fitted.radii[species_index]
-        )
+        return energy + self.pair_repulsion(structures, self.fitted.radii[species_index])
 
     def _mean_and_explained(
         self,
@@ -287,9 +273,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
             K = self.inducing.energy_covariances(P, species_index, index, b)
         else:
             rows = changed.nonzero().squeeze(-1)
-            K = self.inducing.energy_covariances(
-                P[rows], species_index[rows], index[rows], b
-            )
+            K = self.inducing.energy_covariances(P[rows], species_index[rows], index[rows], b)
             rest = ~changed.view(b, -1)[:, base.fixed_atoms.fixed_index >= 0]
             K = K + rest.to(K) @ self._fixed_covariances(base)
         pull, seen = self._projections
@@ -312,9 +296,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
         For sor h is that of its own form, phi^T A^-1 phi' = h . h'.
         """
         fit = self.fitted
-        values, vectors = torch.linalg.eigh(
-            fit.precision_cholesky @ fit.precision_cholesky.T
-        )
+        values, vectors = torch.linalg.eigh(fit.precision_cholesky @ fit.precision_cholesky.T)
         left = 1 / values
         known = left if self.approximation == "sor" else fit.signal_std**2 - left
         shrunk = known.clamp(min=0).sqrt()
@@ -342,9 +324,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
             (slope,) = torch.autograd.grad(mean.sum(), moving)
         P, h = P.detach(), h.detach()
         counts = structures.counts
-        pairs = prior_variance.energy_variances(P, place, counts, self.zeta).view(
-            -1, 1, 1
-        )
+        pairs = prior_variance.energy_variances(P, place, counts, self.zeta).view(-1, 1, 1)
         C = self._covariance(pairs, h.unsqueeze(-2))
         K = self.inducing.environment_covariances(P, place)
         local = self.fitted.species_energies[place] + K @ self._projections[0]
@@ -375,10 +355,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
             self.soap.gradients(structure),
             self.soap.species_index(structure.numbers),
         )
-        h = (
-            self.inducing.force_covariances(slopes, place).flatten(0, 1)
-            @ self._projections[1]
-        )
+        h = self.inducing.force_covariances(slopes, place).flatten(0, 1) @ self._projections[1]
         variance = h.square().sum(-1)
         if self.approximation != "sor":
             every = torch.ones_like(place, dtype=torch.bool)

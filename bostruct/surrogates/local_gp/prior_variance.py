@@ -20,9 +20,7 @@ from bostruct.descriptors import DescriptorGradients
 from bostruct.surrogates.local_gp.kernel import energy_kernel
 
 
-def energy_variances(
-    P: Tensor, species_index: Tensor, counts: Tensor, zeta: int
-) -> Tensor:
+def energy_variances(P: Tensor, species_index: Tensor, counts: Tensor, zeta: int) -> Tensor:
     """Return the prior variances `[b]` of b energies.
 
     Args:
@@ -64,9 +62,7 @@ def force_variances(
                 gradients.neighbor[pairs] - start,
                 gradients.gradients[pairs],
             )
-            found.append(
-                _structure_force_variances(one, species_index[start:end], zeta, chosen)
-            )
+            found.append(_structure_force_variances(one, species_index[start:end], zeta, chosen))
     return torch.cat(found) if found else gradients.gradients.new_zeros(0, 3)
 
 
@@ -96,9 +92,7 @@ def _structure_force_variances(
     return prior.view(k, 3)
 
 
-def pad_atoms(
-    P: Tensor, species_index: Tensor, counts: Tensor
-) -> tuple[Tensor, Tensor]:
+def pad_atoms(P: Tensor, species_index: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """Return features `[b, a, f]` and species `[b, a]`; missing atoms are zeros."""
     sizes = counts.tolist()
     if len(set(sizes)) == 1:

@@ -88,10 +88,7 @@ def fit_readout(
     energies, forces = readout_statistics(featurizer, weights, training_set, n_inputs)
     found = Hyperparameters(float(featurizer.energy_scale), 1.0)
     evidence = maximize_marginal_likelihood(energies, forces, found)
-    s, e, f = (
-        found.value(name).detach().to(training_set.inputs)
-        for name in HYPERPARAMETER_NAMES
-    )
+    s, e, f = (found.value(name).detach().to(training_set.inputs) for name in HYPERPARAMETER_NAMES)
     factor, mean = weight_posterior(energies, forces, s, e, f)
     return BayesianReadout(mean, factor.contiguous(), s, e, f, evidence)
 
@@ -156,12 +153,8 @@ def readout_statistics(
         training_set.inputs.shape[1],
         len(featurizer.radii),
     )
-    direct = torch.eye(min(n_inputs, d), d).to(
-        training_set.inputs
-    )  # slopes of inputs with inputs
-    energies = forces = RowStatistics.empty(
-        h + len(direct) + species, training_set.inputs
-    )
+    direct = torch.eye(min(n_inputs, d), d).to(training_set.inputs)  # slopes of inputs with inputs
+    energies = forces = RowStatistics.empty(h + len(direct) + species, training_set.inputs)
     scale = featurizer.energy_scale
     with torch.no_grad():
         every = torch.eye(h).to(training_set.inputs)
@@ -176,9 +169,7 @@ def readout_statistics(
                 weights.hidden_layers(part.inputs, part.species_index), every
             )
             given = direct.unsqueeze(1).expand(-1, len(part.inputs), -1)
-            rows = part.forces_from_gradients(
-                torch.cat((slopes, given))
-            )  # [h + d, n, 3]
+            rows = part.forces_from_gradients(torch.cat((slopes, given)))  # [h + d, n, 3]
             rows = torch.cat((rows, rows.new_zeros(species, *rows.shape[1:])))
             known = part.force_mask.flatten() > 0
             F = rows.flatten(1).T[known]
@@ -199,7 +190,5 @@ def readout_features(
         n_inputs: d.
     """
     hidden = weights.hidden_layers(x, species_index).second[0]
-    hot = torch.nn.functional.one_hot(species_index, weights.species_bias.shape[1]).to(
-        x
-    )
+    hot = torch.nn.functional.one_hot(species_index, weights.species_bias.shape[1]).to(x)
     return torch.cat((hidden, x[:, :n_inputs], hot), -1)

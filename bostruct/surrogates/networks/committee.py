@@ -65,9 +65,7 @@ class Committee:
         own = {"n_members": self.n_members, "diversity": self.diversity}
         return {"type": "Committee", "network": self.network.description()} | own
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -84,9 +82,7 @@ class Committee:
             weight = torch.zeros_like(weight).scatter(1, seen, 1.0)
         loss = squared_loss(weight.to(lesson.inputs))
         weights = train(start, self.network, lesson, loss, generator)
-        return LowRankModel(
-            NetworkEnsemble.from_training(encoder, weights, lesson, loss), space
-        )
+        return LowRankModel(NetworkEnsemble.from_training(encoder, weights, lesson, loss), space)
 
     def restore(
         self, state: Mapping[str, Tensor], space: SupportsDecode | None = None

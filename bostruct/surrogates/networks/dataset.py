@@ -26,9 +26,7 @@ from bostruct.surrogates.networks.network import NetworkConfig
 from bostruct.surrogates.species import species_radii
 from bostruct.surrogates.training_data import Observations, prepare_observations
 
-CUTOFF_FACTOR = (
-    1.9  # default cut-off in units of the longest bond: past the second shell
-)
+CUTOFF_FACTOR = 1.9  # default cut-off in units of the longest bond: past the second shell
 STRUCTURES_PER_BATCH = 10  # structures of a pass over all of the data
 
 
@@ -76,9 +74,7 @@ class TrainingSet:
         starts = ends - counts
         ranges = [
             torch.arange(start, end)
-            for start, end in zip(
-                starts[rows].tolist(), ends[rows].tolist(), strict=True
-            )
+            for start, end in zip(starts[rows].tolist(), ends[rows].tolist(), strict=True)
         ]
         here = counts[rows]
         index = torch.arange(len(rows)).repeat_interleave(here)
@@ -102,16 +98,12 @@ class TrainingSet:
     def iter_batches(self) -> Iterator[TrainingSet]:
         """Yield all structures, a few at a time."""
         for start in range(0, len(self), STRUCTURES_PER_BATCH):
-            yield self.subset(
-                torch.arange(start, min(start + STRUCTURES_PER_BATCH, len(self)))
-            )
+            yield self.subset(torch.arange(start, min(start + STRUCTURES_PER_BATCH, len(self))))
 
     def forces_from_gradients(self, gradients: Tensor) -> Tensor:
         """Return the forces `[M, n, 3]` of energies with slopes `[M, n, d]` in x."""
         M, n, _ = gradients.shape
-        pairs = torch.bmm(
-            self.input_gradients, gradients.permute(1, 2, 0)
-        )  # [n, 3 k, M]
+        pairs = torch.bmm(self.input_gradients, gradients.permute(1, 2, 0))  # [n, 3 k, M]
         pairs = pairs.view(n, -1, 3, M)
         flat = pairs.reshape(-1, 3, M)
         forces = pairs.sum(1).index_add(0, self.neighbors.flatten(), flat, alpha=-1)
@@ -141,9 +133,7 @@ def prepare_training_set(
     data, constants = data.subtract_species_energies(place, len(species))
     mean, basis = fit_standardization(soap, data, network.n_components)
     scale = data.energy.new_tensor(data.force_scale())
-    encoder = Featurizer(
-        soap, mean, basis, radii, constants, scale, network.pair_repulsion
-    )
+    encoder = Featurizer(soap, mean, basis, radii, constants, scale, network.pair_repulsion)
     return encoder, _training_set(encoder, data)
 
 

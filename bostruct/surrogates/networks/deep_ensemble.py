@@ -83,9 +83,7 @@ class MeanVariance:
         network = self.network.description()
         return {"type": "MeanVariance", "network": network, "beta": self.beta}
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -138,9 +136,7 @@ class DeepEnsemble:
         network = self.network.description()
         return {"type": "DeepEnsemble", "network": network} | own
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -171,9 +167,7 @@ def beta_nll_loss(beta: float) -> LossFunction:
     return loss
 
 
-def fit_variance_head(
-    weights: NetworkWeights, training_set: TrainingSet
-) -> NetworkWeights:
+def fit_variance_head(weights: NetworkWeights, training_set: TrainingSet) -> NetworkWeights:
     """Return weights with the most probable last layer of the deviation."""
     hidden, e2, counts = _variance_head_inputs(weights, training_set)
     spread = weights.std_weights.clone().requires_grad_()
@@ -205,8 +199,7 @@ def _variance_head_inputs(
     with torch.no_grad():
         layers = weights.hidden_layers(training_set.inputs, training_set.species_index)
         said = [
-            scaled_errors(forward(weights, part), part)[0]
-            for part in training_set.iter_batches()
+            scaled_errors(forward(weights, part), part)[0] for part in training_set.iter_batches()
         ]
     return layers.second, torch.cat(said, 1).square(), training_set.counts
 
@@ -222,9 +215,7 @@ def _fit(
     encoder, lesson = prepare_training_set(network, structures, space)
     generator = torch.Generator().manual_seed(network.seed)
     sizes = lesson.inputs.shape[1], len(encoder.radii), network.width
-    start = NetworkWeights.initialize(
-        sizes, generator, n_backbones=n_members, n_heads=n_members
-    )
+    start = NetworkWeights.initialize(sizes, generator, n_backbones=n_members, n_heads=n_members)
     loss = beta_nll_loss(beta)
     weights = fit_variance_head(train(start, network, lesson, loss, generator), lesson)
     found = NetworkEnsemble.from_training(

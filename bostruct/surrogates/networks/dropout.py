@@ -68,9 +68,7 @@ class Dropout:
         own = {"n_members": self.n_members, "dropout_rate": self.dropout_rate}
         return {"type": "Dropout", "network": self.network.description()} | own
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -91,9 +89,7 @@ class Dropout:
         kept = draw_dropout_masks(2 * self.n_members, h, self.dropout_rate, generator)
         kept = kept.view(2, self.n_members, h)
         kept = torch.cat((kept.new_ones(2, 1, h), kept), 1)
-        found = NetworkEnsemble.from_training(
-            encoder, weights, lesson, loss, dropout_masks=kept
-        )
+        found = NetworkEnsemble.from_training(encoder, weights, lesson, loss, dropout_masks=kept)
         return LowRankModel(found, space)
 
     def restore(

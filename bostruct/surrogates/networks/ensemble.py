@@ -90,9 +90,7 @@ class NetworkEnsemble:
         marks = scale.new_tensor([total, energies, forces])
         marks = marks * torch.stack((torch.ones_like(scale), scale, scale))
         if dropout_masks is None:
-            dropout_masks = weights.last_weights.new_ones(
-                2, 1, weights.last_weights.shape[1]
-            )
+            dropout_masks = weights.last_weights.new_ones(2, 1, weights.last_weights.shape[1])
         return cls(
             featurizer,
             weights,
@@ -177,8 +175,6 @@ class NetworkEnsemble:
             "log_marginal_likelihood": -loss,
             "energy_misfit_eV_per_root_atom": energies,
             "force_misfit_eV_per_angstrom": forces,
-            "members": float(
-                max(len(self.weights.last_weights), self.dropout_masks.shape[1] - 1)
-            ),
+            "members": float(max(len(self.weights.last_weights), self.dropout_masks.shape[1] - 1)),
         }
         return found | self.featurizer.hyperparameters()

@@ -72,9 +72,7 @@ class Featurizer:
     def prior_mean(self, structures: Structures, species_index: Tensor) -> Tensor:
         """Return the prior mean `[b]` eV, differentiable in the positions."""
         energy = self.species_energies.new_zeros(len(structures))
-        energy = energy.index_add(
-            0, structures.index, self.species_energies[species_index]
-        )
+        energy = energy.index_add(0, structures.index, self.species_energies[species_index])
         if self.pair_repulsion is None:
             return energy
         return energy + self.pair_repulsion(structures, self.radii[species_index])
@@ -117,9 +115,7 @@ class Featurizer:
         return found
 
 
-def fit_standardization(
-    soap: SOAP, data: Observations, n_components: int
-) -> tuple[Tensor, Tensor]:
+def fit_standardization(soap: SOAP, data: Observations, n_components: int) -> tuple[Tensor, Tensor]:
     """Return m `[species, f]` and B `[f, d]`, d at most `n_components`."""
     place = soap.species_index(data.structures.numbers)
     rows = []

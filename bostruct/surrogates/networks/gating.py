@@ -51,9 +51,7 @@ class GatingNetwork:
     precision_cholesky: Tensor
 
     @classmethod
-    def fit(
-        cls, structure_means: Tensor, n_experts: int, n_axes: int, seed: int
-    ) -> GatingNetwork:
+    def fit(cls, structure_means: Tensor, n_experts: int, n_axes: int, seed: int) -> GatingNetwork:
         """Return gates between kinds of structures.
 
         Few structures have few kinds: 8 are wanted for each.
@@ -73,9 +71,7 @@ class GatingNetwork:
         _, s, vh = torch.linalg.svd(structure_means - center, full_matrices=False)
         spread = s / math.sqrt(len(structure_means))
         c = max(1, min(n_axes, int((spread > MIN_AXIS_STD).sum())))
-        found = (
-            vh[:c] / spread[:c].clamp(min=MIN_AXIS_STD).unsqueeze(1)
-        ).T.contiguous()
+        found = (vh[:c] / spread[:c].clamp(min=MIN_AXIS_STD).unsqueeze(1)).T.contiguous()
         u = ((structure_means - center) @ found).detach().cpu()
         count = max(1, min(n_experts, len(u) // MIN_STRUCTURES_PER_EXPERT))
         if count == 1:  # along its axes the data have a spread of 1
@@ -88,14 +84,10 @@ class GatingNetwork:
         with warnings.catch_warnings():
             # A mixture that is not quite the most probable one separates as well.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = GaussianMixture(
-                count, reg_covar=MIN_COMPONENT_STD**2, random_state=seed
-            )
+            fitted = GaussianMixture(count, reg_covar=MIN_COMPONENT_STD**2, random_state=seed)
             fitted.fit(u.numpy())
         parts = fitted.weights_, fitted.means_, fitted.precisions_cholesky_
-        weights, means, roots = (
-            torch.as_tensor(part).to(structure_means) for part in parts
-        )
+        weights, means, roots = (torch.as_tensor(part).to(structure_means) for part in parts)
         return cls(center, found, weights.log(), means, roots)
 
     @classmethod
@@ -114,17 +106,11 @@ class GatingNetwork:
         """Log π N(u; μ, Σ) `[b, K]` of structures `[b, d]`, for `density_gates`."""
         volume = self.precision_cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         normal = len(self.principal_axes.T) * math.log(2 * math.pi)
-        return (
-            self.log_weights
-            + volume
-            - (self._squared_mahalanobis(structure_means) + normal) / 2
-        )
+        return self.log_weights + volume - (self._squared_mahalanobis(structure_means) + normal) / 2
 
     def distances(self, structure_means: Tensor) -> Tensor:
         """Distances d `[b, K]` of structures `[b, d]`, for `distance_gates`."""
-        return (
-            self._squared_mahalanobis(structure_means).clamp(min=MIN_DISTANCE**2).sqrt()
-        )
+        return self._squared_mahalanobis(structure_means).clamp(min=MIN_DISTANCE**2).sqrt()
 
     def log_gates(self, structure_means: Tensor, sharpness: float | None) -> Tensor:
         """Log p `[b, K]`: (22) of that sharpness, or (23) where it is None."""
@@ -135,9 +121,7 @@ class GatingNetwork:
     def _squared_mahalanobis(self, structure_means: Tensor) -> Tensor:
         u = (structure_means - self.center) @ self.principal_axes
         gap = u.unsqueeze(1) - self.means  # [b, K, c]
-        return (
-            torch.einsum("bkc,kcd->bkd", gap, self.precision_cholesky).square().sum(-1)
-        )
+        return torch.einsum("bkc,kcd->bkd", gap, self.precision_cholesky).square().sum(-1)
 
 
 def structure_means(x: Tensor, index: Tensor, n_structures: int) -> Tensor:

@@ -83,18 +83,14 @@ class LastLayer:
         whole = isinstance(self.n_members, int) and not isinstance(self.n_members, bool)
         if not whole or self.n_members < 0 or self.n_members == 1:
             condition = "be 0, or an integer of at least 2"
-            raise InputError(
-                error_message("n_members", condition, repr(self.n_members))
-            )
+            raise InputError(error_message("n_members", condition, repr(self.n_members)))
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
         own = {"n_inputs": self.n_inputs, "n_members": self.n_members}
         return {"type": "LastLayer", "network": self.network.description()} | own
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -116,9 +112,7 @@ class LastLayer:
     ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         encoder, weights = Featurizer.restore(state), NetworkWeights.restore(state)
-        last = BayesianReadout(
-            *(state[f"readout_{one.name}"] for one in fields(BayesianReadout))
-        )
+        last = BayesianReadout(*(state[f"readout_{one.name}"] for one in fields(BayesianReadout)))
         parts = encoder, weights, last, state["alpha"], state["weight_samples"]
         return LowRankModel(LastLayerPredictor(*parts), space)
 
@@ -161,8 +155,7 @@ class LastLayerPredictor:
             covariance_root=self.alpha * self.readout.covariance_root(f),
             independent_variance=torch.zeros_like(mean),
             noise_variance=torch.zeros_like(mean),
-            atomic_energies=self.featurizer.species_energies[place]
-            + t @ self.readout.mean,
+            atomic_energies=self.featurizer.species_energies[place] + t @ self.readout.mean,
             members=members,
         )
 
@@ -196,12 +189,8 @@ def _sample_weights(
 ) -> Tensor:
     """Return `n_samples` draws from N(0, H^-1) `[m, M]`, moved so that their mean is 0."""
     shape = len(last_layer.mean), n_samples
-    xi = torch.randn(shape, generator=generator, dtype=torch.float64).to(
-        last_layer.mean
-    )
-    draws: Tensor = torch.linalg.solve_triangular(
-        last_layer.hessian_cholesky.T, xi, upper=True
-    )
+    xi = torch.randn(shape, generator=generator, dtype=torch.float64).to(last_layer.mean)
+    draws: Tensor = torch.linalg.solve_triangular(last_layer.hessian_cholesky.T, xi, upper=True)
     if n_samples:
         draws = draws - draws.mean(1, keepdim=True)
     return draws.contiguous()

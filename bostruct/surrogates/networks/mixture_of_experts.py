@@ -97,9 +97,7 @@ class MixtureOfExperts:
         network = self.network.description()
         return {"type": "MixtureOfExperts", "network": network} | own
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -128,9 +126,7 @@ class MixtureOfExperts:
     ) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         weights = NetworkWeights.restore(state)
-        last = BayesianReadout(
-            *(state[f"readout_{one.name}"] for one in fields(BayesianReadout))
-        )
+        last = BayesianReadout(*(state[f"readout_{one.name}"] for one in fields(BayesianReadout)))
         how = float(state["sharpness"]) or None, MODES[int(state["mode"])]
         parts = Featurizer.restore(state), weights, GatingNetwork.restore(state), last
         return LowRankModel(GatedExperts(*parts, *how), space)
@@ -179,9 +175,7 @@ class GatedExperts:
         local = torch.einsum("knh,kh->nk", f, last.mean)
         return LowRankPrediction(
             mean=self.featurizer.prior_mean(structures, place) + mean,
-            covariance_root=_covariance_root(
-                log_gates, y - mean.unsqueeze(1), root, self.mode
-            ),
+            covariance_root=_covariance_root(log_gates, y - mean.unsqueeze(1), root, self.mode),
             independent_variance=torch.zeros_like(mean),
             noise_variance=(gates @ last.energy_noise_std.square()) * structures.counts,
             atomic_energies=self.featurizer.species_energies[place]
@@ -194,9 +188,7 @@ class GatedExperts:
         mode = torch.tensor(MODES.index(self.mode))
         own = {"sharpness": sharpness, "mode": mode}
         own |= {f"readout_{name}": value for name, value in vars(self.readout).items()}
-        parts = (
-            self.featurizer.tensors() | self.weights.tensors() | self.gating.tensors()
-        )
+        parts = self.featurizer.tensors() | self.weights.tensors() | self.gating.tensors()
         return parts | own
 
     def hyperparameters(self) -> dict[str, float]:

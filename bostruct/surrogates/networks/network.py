@@ -28,9 +28,7 @@ from bostruct.errors import InputError, check_count, check_positive, error_messa
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 
 SILU_GAIN = 1.67  # SiLU of a standard normal number has a deviation of 1 / GAIN
-BIAS_INIT_STD = (
-    0.5  # deviation of the first constants: the units bend at different inputs
-)
+BIAS_INIT_STD = 0.5  # deviation of the first constants: the units bend at different inputs
 OUTPUT_INIT_SCALE = 0.1  # networks begin with small outputs
 DEFAULT_PAIR_REPULSION = PairRepulsion()
 
@@ -183,9 +181,7 @@ class NetworkWeights:
             species_index: `[n]`, species.
             masks: factors on the units of both layers, `[M or 1, n or 1, h]` each.
         """
-        t1, s1 = _scaled_silu(
-            x @ self.first_weights + self.species_bias[:, species_index]
-        )
+        t1, s1 = _scaled_silu(x @ self.first_weights + self.species_bias[:, species_index])
         if masks is not None:
             t1, s1 = t1 * masks[0], s1 * masks[0]
         t2, s2 = _scaled_silu(t1 @ self.second_weights + self.second_bias.unsqueeze(1))
@@ -199,34 +195,24 @@ class NetworkWeights:
             return self.last_weights @ layers.second[0].T
         return (layers.second @ self.last_weights.unsqueeze(-1)).squeeze(-1)
 
-    def input_gradients(
-        self, layers: HiddenLayers, last_weights: Tensor | None = None
-    ) -> Tensor:
+    def input_gradients(self, layers: HiddenLayers, last_weights: Tensor | None = None) -> Tensor:
         """Return df/dx `[M, n, d]`, of these last layers `[M, h]` if they are given."""
         last_weights = self.last_weights if last_weights is None else last_weights
-        back = (
-            layers.second_derivative * last_weights.unsqueeze(1)
-        ) @ self.second_weights.mT
+        back = (layers.second_derivative * last_weights.unsqueeze(1)) @ self.second_weights.mT
         return (layers.first_derivative * back) @ self.first_weights.mT
 
-    def atomic_std(
-        self, layers: HiddenLayers, *, detach_hidden: bool = False
-    ) -> Tensor:
+    def atomic_std(self, layers: HiddenLayers, *, detach_hidden: bool = False) -> Tensor:
         """Return the predicted deviation that each atom adds, `[M, n]`.
 
         softplus(t . spread + level); with `detach_hidden` the hidden layers count as given,
         so that learning the deviation does not disturb the mean.
         """
         t = layers.second.detach() if detach_hidden else layers.second
-        raw = (t @ self.std_weights.unsqueeze(-1)).squeeze(
-            -1
-        ) + self.std_bias.unsqueeze(-1)
+        raw = (t @ self.std_weights.unsqueeze(-1)).squeeze(-1) + self.std_bias.unsqueeze(-1)
         return torch.nn.functional.softplus(raw)
 
 
-STD_BIAS_INIT = math.log(
-    math.expm1(0.01)
-)  # deviations begin at a hundredth of the scale
+STD_BIAS_INIT = math.log(math.expm1(0.01))  # deviations begin at a hundredth of the scale
 
 
 def _scaled_silu(z: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,9 +83,7 @@ class ShallowEnsemble:
         network = self.network.description()
         return {"type": "ShallowEnsemble", "network": network} | own
 
-    def fit(
-        self, structures: Structures, space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:

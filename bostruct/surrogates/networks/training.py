@@ -56,9 +56,7 @@ def forward(
     dropout_masks: DropoutMasks | None = None,
 ) -> NetworkOutput:
     """Return what networks say of a lesson, differentiable in the weights."""
-    layers = weights.hidden_layers(
-        training_set.inputs, training_set.species_index, dropout_masks
-    )
+    layers = weights.hidden_layers(training_set.inputs, training_set.species_index, dropout_masks)
     local = weights.atomic_energies(layers)
     deviation = weights.atomic_std(layers, detach_hidden=True)
     zero = local.new_zeros(len(local), len(training_set))
@@ -73,9 +71,7 @@ def forward(
     )
 
 
-def scaled_errors(
-    output: NetworkOutput, training_set: TrainingSet
-) -> tuple[Tensor, Tensor]:
+def scaled_errors(output: NetworkOutput, training_set: TrainingSet) -> tuple[Tensor, Tensor]:
     """Return e `[M, b]` and g `[M, n, 3]`."""
     trust = training_set.noise_factor
     e = (output.energy - training_set.energy) / (trust * training_set.counts.sqrt())
@@ -135,11 +131,7 @@ def train(
             decay = (1 + math.cos(math.pi * progress)) / 2
             warm = min(1.0, (step + 1) / WARMUP_STEPS)
             adam.param_groups[0]["lr"] = network.learning_rate * decay * warm
-            part = (
-                training_set.subset(next(order))
-                if size < len(training_set)
-                else training_set
-            )
+            part = training_set.subset(next(order)) if size < len(training_set) else training_set
             masks = (
                 structure_dropout_masks(weights, part, dropout_rate, generator)
                 if dropout_rate
@@ -170,9 +162,7 @@ def draw_dropout_masks(
     count: int, h: int, dropout_rate: float, generator: torch.Generator
 ) -> Tensor:
     """Return factors `[count, h]`: 0 for what is dropped, 1 / (1 - drop) elsewhere."""
-    kept = (
-        torch.rand((count, h), generator=generator, dtype=torch.float64) >= dropout_rate
-    )
+    kept = torch.rand((count, h), generator=generator, dtype=torch.float64) >= dropout_rate
     return kept.double() / (1 - dropout_rate)
 
 
@@ -196,9 +186,7 @@ def training_error(
     return total, math.sqrt(energies / len(training_set)), math.sqrt(forces / known)
 
 
-def _iter_batches(
-    count: int, batch_size: int, generator: torch.Generator
-) -> Iterator[Tensor]:
+def _iter_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Yield `batch_size` of `count` rows for ever, all of them before any comes again."""
     while True:
         rows = torch.randperm(count, generator=generator)

@@ -30,9 +30,7 @@ class FeatureCache:
     row_of_key: dict[bytes, int] = field(default_factory=dict)
     chunks: list[Tensor] = field(default_factory=list)
 
-    def lookup(
-        self, map_: FeatureMap, source: SupportsComposition, X: Tensor
-    ) -> Tensor:
+    def lookup(self, map_: FeatureMap, source: SupportsComposition, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]`."""
         keys = [row.tobytes() for row in X.numpy()]
         places = self.row_of_key
@@ -57,17 +55,11 @@ class FeatureCache:
         return self.chunks[0]
 
 
-_FITTED_MAPS: WeakKeyDictionary[SupportsComposition, dict[str, FeatureMap]] = (
-    WeakKeyDictionary()
-)
-_CACHES: WeakKeyDictionary[SupportsComposition, dict[str, FeatureCache]] = (
-    WeakKeyDictionary()
-)
+_FITTED_MAPS: WeakKeyDictionary[SupportsComposition, dict[str, FeatureMap]] = WeakKeyDictionary()
+_CACHES: WeakKeyDictionary[SupportsComposition, dict[str, FeatureCache]] = WeakKeyDictionary()
 
 
-def fitted_map(
-    feature_kind: StructureFeatures, source: SupportsComposition
-) -> FeatureMap:
+def fitted_map(feature_kind: StructureFeatures, source: SupportsComposition) -> FeatureMap:
     """Return the map of these features that suits a space, the same each time."""
     kept = _FITTED_MAPS.setdefault(source, {})
     name = json.dumps(feature_kind.description(), sort_keys=True)

@@ -75,14 +75,10 @@ class GP:
         """Return what values y `[t]` at X `[t, d]` teach."""
         maps, blocks = self.feature_maps(space)
         Z = all_features(maps, space, X)
-        process = FeatureGP.fit(
-            blocks, Z, y.double(), loo_correction=self.loo_correction
-        )
+        process = FeatureGP.fit(blocks, Z, y.double(), loo_correction=self.loo_correction)
         return FittedGP(maps, process, space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition
-    ) -> FittedGP:
+    def restore(self, state: Mapping[str, Tensor], space: SupportsComposition) -> FittedGP:
         """Return what `state` was taken from."""
         maps, blocks = self.maps_from_state(state)
         return FittedGP(maps, FeatureGP.restore(blocks, state), space)
@@ -97,9 +93,7 @@ class GP:
             map_ = fitted_map(kind, space)
             linear = name == LINEAR_FEATURES
             maps.append(map_)
-            blocks.append(
-                FeatureBlock(name, map_.n_features, linear, self.ard and linear)
-            )
+            blocks.append(FeatureBlock(name, map_.n_features, linear, self.ard and linear))
         return tuple(maps), tuple(blocks)
 
     def maps_from_state(
@@ -110,18 +104,14 @@ class GP:
         Raises:
             InputError: there are features that have no name and are not given.
         """
-        blocks = tuple(
-            FeatureBlock(**block) for block in decode_header(state["header"])["blocks"]
-        )
+        blocks = tuple(FeatureBlock(**block) for block in decode_header(state["header"])["blocks"])
         own = {kind.description()["type"]: kind for kind in self._feature_kinds(None)}
         maps = []
         for i, block in enumerate(blocks):
             kind = own.get(block.name, NAMED_FEATURES.get(block.name))
             if kind is None:
                 condition = "name the features of the model that is read"
-                raise InputError(
-                    error_message("features", condition, repr(self.features))
-                )
+                raise InputError(error_message("features", condition, repr(self.features)))
             start = f"map{i}."
             tensors = {
                 name.removeprefix(start): value
@@ -131,9 +121,7 @@ class GP:
             maps.append(kind.restore(tensors))
         return tuple(maps), blocks
 
-    def _feature_kinds(
-        self, space: SupportsComposition | None
-    ) -> tuple[StructureFeatures, ...]:
+    def _feature_kinds(self, space: SupportsComposition | None) -> tuple[StructureFeatures, ...]:
         given = self.features
         if given is None:
             alone = isinstance(space, Composition)
@@ -149,9 +137,7 @@ class GP:
                 raise InputError(error_message("features", condition, repr(one)))
             kinds.append(kind)
         if not kinds:
-            raise InputError(
-                error_message("features", "name at least one kind", "none")
-            )
+            raise InputError(error_message("features", "name at least one kind", "none"))
         return tuple(kinds)
 
 

@@ -87,10 +87,7 @@ def fit_kernel(
 
     def lost(p: Tensor) -> Tensor:
         signal, length, noise = p.split(sizes)
-        A = (
-            found.from_distances(apart, vague, signal, length)
-            + (noise.exp() + MIN_NOISE) * eye
-        )
+        A = found.from_distances(apart, vague, signal, length) + (noise.exp() + MIN_NOISE) * eye
         return negative_log_density(A, y) + 0.5 * ((p - middle) / spread).square().sum()
 
     starts = [repeat_by_group((0.0, *start), sizes) for start in INITIAL_VALUES]
@@ -155,17 +152,13 @@ class FeatureGP:
             misfit = (weights.square() / own).mean().sqrt()
             fitted = 2 + sum(p.numel() for p in (*covariance.parameters(), noise))
             widening = (
-                loo_sigma_factor(misfit, len(y), fitted)
-                if loo_correction
-                else misfit.new_ones(())
+                loo_sigma_factor(misfit, len(y), fitted) if loo_correction else misfit.new_ones(())
             )
         found = (Z, factor, weights, noise, offset, scale, widening, misfit, evidence)
         return cls(blocks, covariance, dict(zip(TENSOR_NAMES, found, strict=True)))
 
     @classmethod
-    def restore(
-        cls, blocks: tuple[FeatureBlock, ...], state: Mapping[str, Tensor]
-    ) -> FeatureGP:
+    def restore(cls, blocks: tuple[FeatureBlock, ...], state: Mapping[str, Tensor]) -> FeatureGP:
         """Return the process that `state` was taken from."""
         covariance = AdditiveKernel(blocks)
         own = {
@@ -190,11 +183,7 @@ class FeatureGP:
             seen = torch.linalg.solve_triangular(own["factor"], K.T, upper=False)
             if q == 1:
                 prior = self.kernel(flat, diag=True)
-                C = (
-                    (prior - seen.square().sum(0))
-                    .clamp(min=0)
-                    .view(*Z.shape[:-2], 1, 1)
-                )
+                C = (prior - seen.square().sum(0)).clamp(min=0).view(*Z.shape[:-2], 1, 1)
             else:
                 seen = seen.T.reshape(*Z.shape[:-1], -1)
                 C = self.kernel(Z).to_dense() - seen @ seen.transpose(-1, -2)
@@ -243,9 +232,7 @@ def loo_sigma_factor(loo_rms_z: Tensor, n_values: int, n_fitted: int) -> Tensor:
         if n_values >= MIN_LOO_VALUES
         else torch.ones_like(loo_rms_z)
     )
-    return (
-        square * n_values / max(n_values - n_fitted, MIN_DOF_FRACTION * n_values)
-    ).sqrt()
+    return (square * n_values / max(n_values - n_fitted, MIN_DOF_FRACTION * n_values)).sqrt()
 
 
 def nonzero_std(values: Tensor) -> Tensor:

@@ -36,17 +36,13 @@ class IntensiveProperty:
         """Return what identifies the learner, as JSON values."""
         return {"type": "IntensiveProperty", "surrogate": self.surrogate.description()}
 
-    def fit(
-        self, X: Tensor, y: Tensor, space: SupportsComposition
-    ) -> FittedIntensiveProperty:
+    def fit(self, X: Tensor, y: Tensor, space: SupportsComposition) -> FittedIntensiveProperty:
         """Return what values per atom y `[t]` at X `[t, d]` teach."""
         structures = space.decode(X)
         energy = y.to(structures.positions) * structures.counts
         structures = replace(structures, energy=energy, forces=None)
         kind = str(self.surrogate.description()["type"])
-        return FittedIntensiveProperty(
-            kind, self.surrogate.fit(structures, space), space
-        )
+        return FittedIntensiveProperty(kind, self.surrogate.fit(structures, space), space)
 
     def restore(
         self, state: Mapping[str, Tensor], space: SupportsComposition
@@ -68,9 +64,7 @@ class IntensiveProperty:
             for name, value in state.items()
             if name.startswith("own.")
         }
-        return FittedIntensiveProperty(
-            told["surrogate"], self.surrogate.restore(own, space), space
-        )
+        return FittedIntensiveProperty(told["surrogate"], self.surrogate.restore(own, space), space)
 
 
 @final
@@ -109,9 +103,7 @@ class FittedIntensiveProperty:
     def _predict_chunk(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what is believed at X `[b, q, d]`."""
         with torch.no_grad():
-            latent, noisy = (
-                self.model.posterior(X, None, own) for own in (False, True)
-            )
+            latent, noisy = (self.model.posterior(X, None, own) for own in (False, True))
         C = latent.distribution.covariance_matrix
         noise = (noisy.variance - latent.variance).squeeze(-1).clamp(min=0)
         counts = self.space.decode(X).counts.to(C).view(noise.shape)

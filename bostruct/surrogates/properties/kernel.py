@@ -80,13 +80,9 @@ class AdditiveKernel(Kernel):  # type: ignore[misc]
     ) -> Tensor:
         """Return the kernel `[..., n, m]`, or its diagonal `[..., n]`."""
         if diag:
-            return (
-                self.forward(x1.unsqueeze(-2), x2.unsqueeze(-2)).squeeze(-1).squeeze(-1)
-            )
+            return self.forward(x1.unsqueeze(-2), x2.unsqueeze(-2)).squeeze(-1).squeeze(-1)
         own = self.log_signal, self.log_length
-        return self.from_distances(
-            self.squared_distances(x1, x2), self.linear_kernel(x1, x2), *own
-        )
+        return self.from_distances(self.squared_distances(x1, x2), self.linear_kernel(x1, x2), *own)
 
     def squared_distances(self, x1: Tensor, x2: Tensor) -> list[Tensor]:
         """Return squared distances of each block, `[lengths of it, ..., n, m]`."""

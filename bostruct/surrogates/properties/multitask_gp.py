@@ -107,12 +107,8 @@ class MultitaskGP:
         source = check_property_data(X, Y, names, space)
         maps, blocks = self.gp.feature_maps(source)
         Z = all_features(maps, source, X)
-        blend, numbers = _fit(
-            blocks, Z, Y.double(), loo_correction=self.gp.loo_correction
-        )
-        return PropertyModel(
-            MultitaskModel(maps, blocks, blend, numbers, source), names
-        )
+        blend, numbers = _fit(blocks, Z, Y.double(), loo_correction=self.gp.loo_correction)
+        return PropertyModel(MultitaskModel(maps, blocks, blend, numbers, source), names)
 
     def restore(
         self, state: Mapping[str, Tensor], space: SupportsComposition | None
@@ -125,9 +121,7 @@ class MultitaskGP:
         blend.load_state_dict({name: state[f"kernel.{name}"] for name in own})
         numbers = {name: state[name] for name in TENSOR_NAMES}
         names = tuple(decode_header(state["header"])["names"])
-        return PropertyModel(
-            MultitaskModel(maps, blocks, blend, numbers, source), names
-        )
+        return PropertyModel(MultitaskModel(maps, blocks, blend, numbers, source), names)
 
 
 @final
@@ -159,13 +153,9 @@ class MultitaskModel:
         every = torch.arange(k)
         with torch.no_grad():
             flat = Z.flatten(0, 1)
-            K = self._prior_covariance(
-                flat, own["Z"], every, own["place"]
-            )  # [c q, k, N]
+            K = self._prior_covariance(flat, own["Z"], every, own["place"])  # [c q, k, N]
             mean = own["offset"] + own["scale"] * (K @ own["weights"])
-            seen = torch.linalg.solve_triangular(
-                own["factor"], K.flatten(0, 1).T, upper=False
-            )
+            seen = torch.linalg.solve_triangular(own["factor"], K.flatten(0, 1).T, upper=False)
             seen = seen.T.reshape(-1, q * k, len(own["Z"]))
             prior = self._prior_covariance(Z, Z, every, every)  # [c, q, k, q, k]
             C = prior.reshape(-1, q * k, q * k) - seen @ seen.transpose(-1, -2)
@@ -186,9 +176,7 @@ class MultitaskModel:
         """Return named numbers for people, correlations of properties among them."""
         own = self.fitted_tensors
         found = {"log_marginal_likelihood": float(own["evidence"])}
-        for block, length in zip(
-            self.kernel.blocks, self.kernel.lengthscales(), strict=True
-        ):
+        for block, length in zip(self.kernel.blocks, self.kernel.lengthscales(), strict=True):
             found[f"length_of_{block.name}"] = float(length.log().mean().exp())
         noise = own["noise"].sqrt() * own["scale"]
         spread = own["between"].diagonal().sqrt()
@@ -242,9 +230,7 @@ def _fit(
     sizes = [len(blend.log_signal), len(blend.log_length), k]
     whole = [*sizes, k, len(low)]
     own, more = (PRIOR_MEANS, PRIOR_STDS), ((0.0, 0.0), (0.5, 1.0))
-    middle, spread = (
-        repeat_by_group((*a, *b), whole) for a, b in zip(own, more, strict=True)
-    )
+    middle, spread = (repeat_by_group((*a, *b), whole) for a, b in zip(own, more, strict=True))
 
     def covariance(p: Tensor) -> tuple[Tensor, Tensor]:
         signal, length, noise, size, share = p.split(whole)
@@ -260,9 +246,7 @@ def _fit(
         )
 
     # neither correlated nor not: where shares are 0 no slope would tell their sign
-    starts = [
-        repeat_by_group((0.0, *start, 0.0, 0.1), whole) for start in INITIAL_VALUES
-    ]
+    starts = [repeat_by_group((0.0, *start, 0.0, 0.1), whole) for start in INITIAL_VALUES]
     ends = (
         repeat_by_group((*LOWER_BOUNDS, -3.0, -9.0), whole),
         repeat_by_group((*UPPER_BOUNDS, 3.0, 9.0), whole),

@@ -55,9 +55,7 @@ class PropertySurrogate(Protocol):
         """Return what values y `[t]` at X `[t, d]` teach."""
         ...
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition
-    ) -> FittedProperty:
+    def restore(self, state: Mapping[str, Tensor], space: SupportsComposition) -> FittedProperty:
         """Return what `state` was taken from."""
         ...
 
@@ -88,9 +86,7 @@ class IndependentProperties:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
-        of = {
-            name: self.overrides[name].description() for name in sorted(self.overrides)
-        }
+        of = {name: self.overrides[name].description() for name in sorted(self.overrides)}
         default = self.default.description()
         return {"type": "IndependentProperties", "default": default, "overrides": of}
 
@@ -293,9 +289,7 @@ class PropertyModel(Model):  # type: ignore[misc]
         if len(self.names) > 1:
             condition_ = "be one where a model is told more values"
             way_out = "Fit again, or give pending candidates to a joint acquisition."
-            raise InputError(
-                error_message("names", condition_, ", ".join(self.names), way_out)
-            )
+            raise InputError(error_message("names", condition_, ", ".join(self.names), way_out))
         return condition_on_observations(self, X, Y, noise)
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -341,9 +335,7 @@ def check_property_data(
     check_shape("Y", Y, [len(X), len(names)], "One column for each of `names`.")
     for name, column in zip(names, Y.T, strict=True):
         if column.isinf().any():
-            raise InputError(
-                error_message("Y", "be finite, or NaN", f"infinity of {name}")
-            )
+            raise InputError(error_message("Y", "be finite, or NaN", f"infinity of {name}"))
         if not column.isfinite().any():
             condition = "hold at least one value of each property"
             raise InputError(error_message("Y", condition, f"none of {name}"))

@@ -74,9 +74,7 @@ def conformal_rank(n: int, eps: float) -> int:
     return math.ceil((n + 1) * (1 - _as_fraction(eps)))
 
 
-def conformal_coverage(
-    n: int, eps: float, confidence: float = 0.9
-) -> tuple[float, ...]:
+def conformal_coverage(n: int, eps: float, confidence: float = 0.9) -> tuple[float, ...]:
     """Return the mean coverage of intervals from n points, and a band around it.
 
     The coverage that one calibration set gives is drawn from Beta(k, n + 1 - k), with
@@ -147,9 +145,7 @@ class ConformalPredictor:
         """
         if residuals.error.dim() != 1:
             raise ShapeError(
-                error_message(
-                    "residuals", "have shape [n]", list(residuals.error.shape)
-                )
+                error_message("residuals", "have shape [n]", list(residuals.error.shape))
             )
         scores = (residuals.z if normalized else residuals.error).abs()
         weights, units = torch.ones_like(scores), residuals.n_points
@@ -164,9 +160,7 @@ class ConformalPredictor:
         elif simultaneous:
             way_out = "It is about all entries of one structure."
             raise InputError(
-                error_message(
-                    "simultaneous", "come with `structure`", structure_ids, way_out
-                )
+                error_message("simultaneous", "come with `structure`", structure_ids, way_out)
             )
         order = scores.argsort(stable=True)
         return cls(scores[order], weights[order], units, normalized, residuals.hash)
@@ -225,9 +219,7 @@ class ConformalPredictor:
         half = torch.full_like(m, self.quantile(eps))
         if self.normalized != (variance is not None):
             condition = "be given for normalised intervals and for no others"
-            raise InputError(
-                error_message("variance", condition, type(variance).__name__)
-            )
+            raise InputError(error_message("variance", condition, type(variance).__name__))
         if variance is not None:
             s2 = as_positive_tensor("variance", variance)
             if s2.shape != m.shape:
@@ -295,14 +287,10 @@ class MondrianConformalPredictor:
         """
         if residuals.error.dim() != 1:
             raise ShapeError(
-                error_message(
-                    "residuals", "have shape [n]", list(residuals.error.shape)
-                )
+                error_message("residuals", "have shape [n]", list(residuals.error.shape))
             )
         found = {
-            label: ConformalPredictor.from_residuals(
-                residuals.subset(index), normalized=normalized
-            )
+            label: ConformalPredictor.from_residuals(residuals.subset(index), normalized=normalized)
             for label, index in indices_by_label(labels, residuals.n_points).items()
         }
         return cls(found, normalized)
@@ -340,9 +328,7 @@ class MondrianConformalPredictor:
         return m - q * one, m + q * one
 
 
-def quantile_regression_scores(
-    truth: ArrayLike, lower: ArrayLike, upper: ArrayLike
-) -> Tensor:
+def quantile_regression_scores(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> Tensor:
     """Return how far truths lie outside predicted quantiles, `[n]` target unit.
 
     max(low - y, y - high), negative inside: conformalised quantile regression, Romano,
@@ -387,9 +373,7 @@ def indices_by_label(labels: Iterable[Hashable], n: int) -> dict[Hashable, Tenso
         places.setdefault(label, []).append(count)
         count += 1
     if count != n:
-        raise ShapeError(
-            error_message("labels", f"have one label for each of {n}", count)
-        )
+        raise ShapeError(error_message("labels", f"have one label for each of {n}", count))
     return {label: torch.tensor(place) for label, place in places.items()}
 
 

@@ -98,9 +98,7 @@ class MonotonicCalibration:
         return cls(**found)
 
 
-def fit_isotonic(
-    residuals: Residuals, *, n_bins: int | None = None
-) -> MonotonicCalibration:
+def fit_isotonic(residuals: Residuals, *, n_bins: int | None = None) -> MonotonicCalibration:
     """Return the map from predicted variance to mean squared error that never falls.
 
     Local calibration after (26): the points are sorted by s2 and cut into bins of
@@ -117,21 +115,15 @@ def fit_isotonic(
         ShapeError: residuals with batches.
     """
     if residuals.error.dim() != 1:
-        raise ShapeError(
-            error_message("residuals", "have shape [n]", list(residuals.error.shape))
-        )
+        raise ShapeError(error_message("residuals", "have shape [n]", list(residuals.error.shape)))
     if residuals.n_points < 2 * MIN_POINTS:
         way_out = "A single factor needs fewer: see `calibrate`."
         condition = f"hold at least {2 * MIN_POINTS} points"
-        raise InputError(
-            error_message("residuals", condition, residuals.n_points, way_out)
-        )
+        raise InputError(error_message("residuals", condition, residuals.n_points, way_out))
     count = max(2, min(20, residuals.n_points // 20)) if n_bins is None else n_bins
     check_count("n_bins", count, 2)
     if residuals.n_points // count < MIN_POINTS:
-        condition = (
-            f"leave at least {MIN_POINTS} of {residuals.n_points} points to a bin"
-        )
+        condition = f"leave at least {MIN_POINTS} of {residuals.n_points} points to a bin"
         raise InputError(error_message("n_bins", condition, count))
     order = residuals.variance.argsort(stable=True)
     parts = [residuals.subset(part) for part in order.tensor_split(count)]
@@ -144,14 +136,10 @@ def fit_isotonic(
     knots, place = torch.unique(predicted, return_inverse=True)
     if len(knots) < 2:
         way_out = "Variances that are all the same take one factor: see `calibrate`."
-        raise InputError(
-            error_message("calibrated_variance", "differ", float(knots[0]), way_out)
-        )
+        raise InputError(error_message("calibrated_variance", "differ", float(knots[0]), way_out))
     merged = found.new_zeros(len(knots)).index_add_(0, place, found)
     merged = merged / torch.bincount(place)
     if bool((merged <= 0).any()):
         way_out = "Errors of zero carry no scale: are these held-out data?"
-        raise InputError(
-            error_message("error", "be non-zero in every bin", 0.0, way_out)
-        )
+        raise InputError(error_message("error", "be non-zero in every bin", 0.0, way_out))
     return MonotonicCalibration(knots, merged, residuals.n_points, residuals.hash)

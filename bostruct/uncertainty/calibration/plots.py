@@ -53,15 +53,11 @@ def draw_reliability(
     )
     if bool((diagram.rmse <= 0).any()):
         way_out = "Nothing can be drawn on a logarithmic axis."
-        raise InputError(
-            error_message("error", "be non-zero in every bin", 0.0, way_out)
-        )
+        raise InputError(error_message("error", "be non-zero in every bin", 0.0, way_out))
     x = diagram.rmv.tolist()
     both = torch.cat([diagram.rmv, diagram.rmse])
     ends = [float(both.min()) / 1.3, float(both.max()) * 1.3]
-    axes.fill_between(
-        x, diagram.band_lower.tolist(), diagram.band_upper.tolist(), color="0.88"
-    )
+    axes.fill_between(x, diagram.band_lower.tolist(), diagram.band_upper.tolist(), color="0.88")
     axes.plot(ends, ends, color=GREY, linewidth=0.8)
     axes.plot(x, diagram.rmse.tolist(), "o-", color=BLUE)
     _set_log_axes(axes)
@@ -195,6 +191,4 @@ def _set_log_axes(axes: Axes) -> None:
 
 def _check_unbatched(residuals: Residuals) -> None:
     if residuals.error.dim() != 1:
-        raise ShapeError(
-            error_message("residuals", "have shape [n]", list(residuals.error.shape))
-        )
+        raise ShapeError(error_message("residuals", "have shape [n]", list(residuals.error.shape)))

@@ -101,9 +101,7 @@ def reliability_diagram(
         mean_s2 * torch.as_tensor(np.asarray(gammaincinv(half, tail) / half)).to(mse)
         for tail in tails
     )
-    return ReliabilityDiagram(
-        mean_s2.sqrt(), mse.sqrt(), count, low.sqrt(), high.sqrt(), weight
-    )
+    return ReliabilityDiagram(mean_s2.sqrt(), mse.sqrt(), count, low.sqrt(), high.sqrt(), weight)
 
 
 @final

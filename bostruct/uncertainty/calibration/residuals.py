@@ -40,9 +40,7 @@ def as_finite_tensor(name: str, value: ArrayLike) -> Tensor:
     if not bool(found.isfinite().all()):
         bad = int((~found.isfinite()).sum())
         way_out = "Leave failed evaluations out."
-        raise InputError(
-            error_message(name, "be finite", f"{bad} other entries", way_out)
-        )
+        raise InputError(error_message(name, "be finite", f"{bad} other entries", way_out))
     return found
 
 
@@ -59,9 +57,7 @@ def as_positive_tensor(name: str, value: ArrayLike) -> Tensor:
     found = as_finite_tensor(name, value)
     if bool((found <= 0).any()):
         way_out = "Add the noise, or leave out what the model takes for certain."
-        raise InputError(
-            error_message(name, "be positive", float(found.min()), way_out)
-        )
+        raise InputError(error_message(name, "be positive", float(found.min()), way_out))
     return found
 
 
@@ -93,9 +89,7 @@ class Residuals:
         as_positive_tensor("variance", self.variance)
         if self.error.shape != self.variance.shape:
             condition = f"have the shape of the errors, {list(self.error.shape)}"
-            raise ShapeError(
-                error_message("variance", condition, list(self.variance.shape))
-            )
+            raise ShapeError(error_message("variance", condition, list(self.variance.shape)))
         if self.error.dim() < 1 or self.error.shape[-1] < 1:
             condition = "hold at least one point in its last dimension"
             raise ShapeError(error_message("error", condition, list(self.error.shape)))

@@ -87,9 +87,7 @@ class Calibration:
         Raises:
             InputError: an entry is not finite.
         """
-        return self._multiply(
-            self.alpha2, as_finite_tensor("calibrated_variance", variance)
-        )
+        return self._multiply(self.alpha2, as_finite_tensor("calibrated_variance", variance))
 
     def expected_squared_error(self, variance: ArrayLike) -> Tensor:
         """Return the expected squared error of the mean, `[..., n]` unit squared.
@@ -329,9 +327,7 @@ def _bootstrap_interval(
     if residuals.error.dim() != 1:
         way_out = "Ask for the interval of one batch at a time."
         raise ShapeError(
-            error_message(
-                "residuals", "have shape [n]", list(residuals.error.shape), way_out
-            )
+            error_message("residuals", "have shape [n]", list(residuals.error.shape), way_out)
         )
     check_fraction("confidence", confidence)
     check_count("n_bootstrap", n_bootstrap, 2)
@@ -339,9 +335,7 @@ def _bootstrap_interval(
         residuals.n_points, (n_bootstrap, residuals.n_points), generator=generator
     )
     index = index.to(residuals.error.device)
-    found = _estimate_alpha2(residuals.subset(index), method, n_members, ddof).clamp(
-        min=0
-    )
+    found = _estimate_alpha2(residuals.subset(index), method, n_members, ddof).clamp(min=0)
     tails = found.new_tensor([(1 - confidence) / 2, (1 + confidence) / 2])
     low, high = torch.quantile(found, tails)
     return low, high

@@ -85,9 +85,7 @@ def crps(residuals: Residuals) -> Tensor:
     return (residuals.std * each).mean(-1)
 
 
-def coverage(
-    residuals: Residuals, confidence_levels: ArrayLike = (0.5, 0.9, 0.95)
-) -> Tensor:
+def coverage(residuals: Residuals, confidence_levels: ArrayLike = (0.5, 0.9, 0.95)) -> Tensor:
     """Return which share of truths lies in the central Gaussian intervals, `[..., k]`.
 
     Args:
@@ -159,15 +157,11 @@ def calibration_curve(
     Raises:
         InputError: a level outside 0 to 1, or an unknown definition.
     """
-    p = as_finite_tensor("confidence_levels", confidence_levels).to(
-        residuals.error.device
-    )
+    p = as_finite_tensor("confidence_levels", confidence_levels).to(residuals.error.device)
     if bool(((p < 0) | (p > 1)).any()):
         way_out = "Levels are probabilities, 0.9 for 90 %."
         raise InputError(
-            error_message(
-                "confidence_levels", "be between 0 and 1", p.tolist(), way_out
-            )
+            error_message("confidence_levels", "be between 0 and 1", p.tolist(), way_out)
         )
     if definition == "interval":
         least, edge = residuals.z.abs(), math.sqrt(2) * torch.erfinv(p)
@@ -266,6 +260,4 @@ def _ranks(value: Tensor) -> Tensor:
 
 def _check_two_points(residuals: Residuals) -> None:
     if residuals.n_points < 2:
-        raise InputError(
-            error_message("residuals", "hold at least 2 points", residuals.n_points)
-        )
+        raise InputError(error_message("residuals", "hold at least 2 points", residuals.n_points))

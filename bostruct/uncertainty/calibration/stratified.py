@@ -146,9 +146,7 @@ def adaptivity(
         ShapeError: residuals with batches, or another number of labels.
     """
     if residuals.error.dim() != 1:
-        raise ShapeError(
-            error_message("residuals", "have shape [n]", list(residuals.error.shape))
-        )
+        raise ShapeError(error_message("residuals", "have shape [n]", list(residuals.error.shape)))
     check_fraction("confidence", confidence)
     parts = indices_by_label(labels, residuals.n_points)
     tail = (1 - confidence) / len(parts) / 2
@@ -260,9 +258,7 @@ class GroupedCalibration:
         """
         if residuals.error.dim() != 1:
             raise ShapeError(
-                error_message(
-                    "residuals", "have shape [n]", list(residuals.error.shape)
-                )
+                error_message("residuals", "have shape [n]", list(residuals.error.shape))
             )
         rest = calibrate(residuals, method, n_members=n_members, ddof=ddof)
         groups = {
@@ -277,9 +273,7 @@ class GroupedCalibration:
         }
         return cls(groups, rest)
 
-    def calibrated_variance(
-        self, variance: ArrayLike, labels: Iterable[Hashable]
-    ) -> Tensor:
+    def calibrated_variance(self, variance: ArrayLike, labels: Iterable[Hashable]) -> Tensor:
         """Return calibrated variances, `[b]` target unit squared.
 
         Args:
@@ -292,14 +286,10 @@ class GroupedCalibration:
         """
         s2 = as_finite_tensor("calibrated_variance", variance)
         if s2.dim() != 1:
-            raise ShapeError(
-                error_message("calibrated_variance", "have shape [b]", list(s2.shape))
-            )
+            raise ShapeError(error_message("calibrated_variance", "have shape [b]", list(s2.shape)))
         found = s2.clone()
         for label, index in indices_by_label(labels, len(s2)).items():
-            found[index] = self.groups.get(label, self.fallback).calibrated_variance(
-                s2[index]
-            )
+            found[index] = self.groups.get(label, self.fallback).calibrated_variance(s2[index])
         return found
 
     def to_json(self) -> str:

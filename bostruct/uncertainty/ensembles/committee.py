@@ -92,8 +92,6 @@ def subsample_rows(
     size = (n_members - 1) * n_rows // n_members if size is None else size
     check_count("size", size, 1)
     if size > n_rows:
-        raise InputError(
-            error_message("size", f"be at most the {n_rows} rows there are", size)
-        )
+        raise InputError(error_message("size", f"be at most the {n_rows} rows there are", size))
     order = torch.rand((n_members, n_rows), generator=generator).argsort(1)
     return order[:, :size].sort(1).values

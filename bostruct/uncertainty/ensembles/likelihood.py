@@ -72,9 +72,7 @@ class VarianceDecomposition(NamedTuple):
         return self.between + self.within
 
 
-def decompose_variance(
-    means: Tensor, variances: Tensor, ddof: int = 1
-) -> VarianceDecomposition:
+def decompose_variance(means: Tensor, variances: Tensor, ddof: int = 1) -> VarianceDecomposition:
     """Return the two terms of (20) for members that predict variances, `[...]`.
 
     With the divisor M it is the variance of the mixture of their Gaussians with equal

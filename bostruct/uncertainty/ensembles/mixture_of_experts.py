@@ -116,9 +116,7 @@ def mix_experts(
             raise InputError(error_message(name, "not be negative", least))
     gap = float((gates.detach().sum(-1) - 1).abs().max())
     if gap > GATE_SUM_TOLERANCE:
-        raise InputError(
-            error_message("gates", "add up to 1", f"a sum off by {gap:.3g}")
-        )
+        raise InputError(error_message("gates", "add up to 1", f"a sum off by {gap:.3g}"))
     if covariance is not None and mode != "correlated":
         wanted = "be given for the mode correlated and for no other"
         raise InputError(error_message("covariance", wanted, mode))
@@ -136,9 +134,7 @@ def mix_experts(
         return EnsembleMoments(total, (gates * deviation).sum(-1).square())
     if covariance.shape != (*mean.shape, mean.shape[-1]):
         wanted = f"have the shape {[*mean.shape, mean.shape[-1]]}"
-        raise ShapeError(
-            error_message("covariance", wanted, f"shape {list(covariance.shape)}")
-        )
+        raise ShapeError(error_message("covariance", wanted, f"shape {list(covariance.shape)}"))
     check_finite_rows("covariance", covariance)
     found = torch.einsum("...k,...kl,...l->...", gates, covariance, gates)
     return EnsembleMoments(total, found.clamp(min=0))

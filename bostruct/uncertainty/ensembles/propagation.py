@@ -40,9 +40,7 @@ class PropagatedValue(NamedTuple):
     covariance: Tensor
 
 
-def propagate(
-    fn: Callable[[Tensor], Tensor], mean: Tensor, covariance: Tensor
-) -> PropagatedValue:
+def propagate(fn: Callable[[Tensor], Tensor], mean: Tensor, covariance: Tensor) -> PropagatedValue:
     """Return z = fn(y) and J C Jᵀ, to first order in the uncertainty, (29).
 
     Exact if `fn` is affine. For z = exp(y) it is 0.2 % low at a standard deviation of
@@ -59,36 +57,26 @@ def propagate(
         InputError: a number is not finite, or a variance is negative.
     """
     if mean.ndim != 1:
-        raise ShapeError(
-            error_message("mean", "have shape [d]", f"shape {list(mean.shape)}")
-        )
+        raise ShapeError(error_message("mean", "have shape [d]", f"shape {list(mean.shape)}"))
     check_finite_rows("mean", mean)
     d = len(mean)
     if covariance.shape != (d, d):
         found = f"shape {list(covariance.shape)}"
         way_out = "Independent inputs: `variance.diag()`."
-        raise ShapeError(
-            error_message("covariance", f"have shape [{d}, {d}]", found, way_out)
-        )
+        raise ShapeError(error_message("covariance", f"have shape [{d}, {d}]", found, way_out))
     check_finite_rows("covariance", covariance)
     if float(covariance.diagonal().min()) < 0:
         least = float(covariance.diagonal().min())
-        raise InputError(
-            error_message("covariance", "have no negative variance", least)
-        )
+        raise InputError(error_message("covariance", "have no negative variance", least))
     value = fn(mean)
     if value.ndim > 1:
         wanted, shape = "return a shape of [] or [k]", f"shape {list(value.shape)}"
         raise ShapeError(error_message("fn", wanted, shape, "Flatten it."))
     jacobian: Tensor = torch.func.jacrev(fn)(mean)
-    return PropagatedValue(
-        value.detach(), jacobian @ covariance @ jacobian.movedim(-1, 0)
-    )
+    return PropagatedValue(value.detach(), jacobian @ covariance @ jacobian.movedim(-1, 0))
 
 
-def difference_variance(
-    linear_model: BayesianLinearModel, first: Tensor, second: Tensor
-) -> Tensor:
+def difference_variance(linear_model: BayesianLinearModel, first: Tensor, second: Tensor) -> Tensor:
     """a2 (f1 - f2)ᵀ H⁻¹ (f1 - f2), latent variance of energies' differences, `[...]`.
 
     What two energies have in common cancels: neighbours with 0.37 eV each may differ by
@@ -106,9 +94,7 @@ def difference_variance(
     if first.shape != second.shape:
         wanted = f"have the shape {list(first.shape)} of the first"
         raise ShapeError(error_message("second", wanted, f"shape {list(second.shape)}"))
-    return linear_model.variance(
-        first.double() - second.double(), row_kind="difference"
-    )
+    return linear_model.variance(first.double() - second.double(), row_kind="difference")
 
 
 @final
@@ -233,16 +219,12 @@ def fit_extensivity(variance: Tensor, n_atoms: Tensor) -> Extensivity:
     """
     if variance.ndim != 1 or n_atoms.shape != variance.shape or len(variance) < 2:
         found = f"{list(variance.shape)} and {list(n_atoms.shape)}"
-        raise ShapeError(
-            error_message("variance", "have the shape [n] of `atoms`", found)
-        )
+        raise ShapeError(error_message("variance", "have the shape [n] of `atoms`", found))
     s2 = check_all_positive("variance", variance.detach()).double().cpu()
     n = check_all_positive("n_atoms", n_atoms).double().cpu()
     if float(n.min()) == float(n.max()):
         wanted = "hold at least two sizes"
-        raise InputError(
-            error_message("n_atoms", wanted, f"{float(n[0]):g} throughout")
-        )
+        raise InputError(error_message("n_atoms", wanted, f"{float(n[0]):g} throughout"))
     # Columns in units of the largest size, lest n² outweigh n by orders of magnitude.
     unit = float(n.max())
     columns = torch.stack([n / unit, (n / unit).square()], 1) / s2.unsqueeze(1)

@@ -137,12 +137,8 @@ class BayesianLinearModel:
             table = torch.cat([table.double(), y.to(table.device).double()], 1)
             t, columns = y.shape[1], targets.ndim == 2
         if weights is not None:
-            check_all_positive(
-                "weights", check_shape("weights", weights, [len(features)])
-            )
-        moments = WeightedMoments.from_rows(
-            table, weights, has_constant=row_kind == "energy"
-        )
+            check_all_positive("weights", check_shape("weights", weights, [len(features)]))
+        moments = WeightedMoments.from_rows(table, weights, has_constant=row_kind == "energy")
         value = check_alpha2(alpha2, t, columns).to(table.device)
         return cls(moments, width, float(ridge), value, offset, fingerprint, columns)
 
@@ -161,9 +157,7 @@ class BayesianLinearModel:
         if not torch.equal(self.alpha2, other.alpha2):
             wanted = f"have the alpha2 {self.alpha2.tolist()} of the other metric"
             way_out = "Calibrate the sum."
-            raise InputError(
-                error_message("other", wanted, other.alpha2.tolist(), way_out)
-            )
+            raise InputError(error_message("other", wanted, other.alpha2.tolist(), way_out))
         return replace(self, moments=self.moments + other.moments)
 
     def calibrated(self, alpha2: Tensor | float) -> BayesianLinearModel:
@@ -189,9 +183,7 @@ class BayesianLinearModel:
             ShapeError: it has another shape than H.
             InputError: its diagonal is not positive, or its square is not H.
         """
-        check_shape(
-            "hessian_cholesky", hessian_cholesky, [self.n_features, self.n_features]
-        )
+        check_shape("hessian_cholesky", hessian_cholesky, [self.n_features, self.n_features])
         check_all_positive("hessian_cholesky", hessian_cholesky.diagonal())
         gap = float((hessian_cholesky @ hessian_cholesky.mT - self.hessian).abs().max())
         if gap > 1e-6 * float(self.hessian.diagonal().max()):
@@ -216,20 +208,14 @@ class BayesianLinearModel:
         if fingerprint != self.fingerprint:
             wanted = f"be the {self.fingerprint!r} that the metric was built from"
             raise InputError(
-                error_message(
-                    "fingerprint", wanted, repr(fingerprint), "Build it anew."
-                )
+                error_message("fingerprint", wanted, repr(fingerprint), "Build it anew.")
             )
         return self
 
     @property
     def hessian(self) -> Tensor:
         """H = Fᵀ w F + z2 I, `[f, f]`, around the mean if the metric is centred."""
-        table = (
-            self.moments.scatter
-            if self.is_centered
-            else self.moments.uncentered_scatter
-        )
+        table = self.moments.scatter if self.is_centered else self.moments.uncentered_scatter
         hessian = table[: self.n_features, : self.n_features].clone()
         hessian.diagonal().add_(self.ridge)
         return hessian
@@ -256,9 +242,7 @@ class BayesianLinearModel:
     @property
     def effective_dof(self) -> Tensor:
         """Sum of the leverages of the training rows, tr H⁻¹ Fᵀ w F, `[]`."""
-        return (
-            self.n_features - (self.ridge + self.jitter) * self._cholesky.inverse_trace
-        )
+        return self.n_features - (self.ridge + self.jitter) * self._cholesky.inverse_trace
 
     @cached_property
     def coefficients(self) -> Tensor:
@@ -269,15 +253,9 @@ class BayesianLinearModel:
         """
         if len(self.moments.mean) == self.n_features:
             raise NotFittedError(
-                error_message(
-                    "metric", "have been fitted with targets", "features alone"
-                )
+                error_message("metric", "have been fitted with targets", "features alone")
             )
-        table = (
-            self.moments.scatter
-            if self.is_centered
-            else self.moments.uncentered_scatter
-        )
+        table = self.moments.scatter if self.is_centered else self.moments.uncentered_scatter
         moment = table[: self.n_features, self.n_features :]
         found = self._cholesky.solve(moment)
         return found if self.is_multi_target else found.squeeze(1)
@@ -294,8 +272,7 @@ class BayesianLinearModel:
         flat, shape = self._flatten_rows(features, row_kind)
         step = rows_per_block(2 * self.n_features)
         found = [
-            self._cholesky.inv_quad(part)
-            for part in self._centered_blocks(flat, step, row_kind)
+            self._cholesky.inv_quad(part) for part in self._centered_blocks(flat, step, row_kind)
         ]
         return torch.cat(found).reshape(shape) + self.intercept_leverage(row_kind)
 
@@ -365,11 +342,7 @@ class BayesianLinearModel:
         found = left.mT @ right
         if "energy" in kinds and len(set(kinds)) == 1:
             found = found + self.intercept_leverage("energy")
-        return (
-            found.unsqueeze(-1) * self.alpha2
-            if self.alpha2.ndim
-            else self.alpha2 * found
-        )
+        return found.unsqueeze(-1) * self.alpha2 if self.alpha2.ndim else self.alpha2 * found
 
     def mean(self, features: Tensor, *, row_kind: RowKind = "energy") -> Tensor:
         """Ridge regression on the targets, (2), `[...]` or `[..., t]`.
@@ -383,9 +356,7 @@ class BayesianLinearModel:
         flat, shape = self._flatten_rows(features, row_kind)
         parts = [
             part @ coefficients
-            for part in self._centered_blocks(
-                flat, rows_per_block(2 * self.n_features), row_kind
-            )
+            for part in self._centered_blocks(flat, rows_per_block(2 * self.n_features), row_kind)
         ]
         found = torch.cat(parts).reshape(*shape, *coefficients.shape[1:])
         if self.is_centered and row_kind == "energy":
@@ -422,22 +393,16 @@ class BayesianLinearModel:
             self.mean(features),
             self.variance(features),
             self._noise_variance(noise_variance).expand(features.shape[:-1]),
-            forces=None
-            if force_features is None
-            else self.mean(force_features, row_kind="force"),
+            forces=None if force_features is None else self.mean(force_features, row_kind="force"),
             covariance=self.covariance(features) if covariance else None,
             force_variance=(
-                None
-                if force_features is None
-                else self.variance(force_features, row_kind="force")
+                None if force_features is None else self.variance(force_features, row_kind="force")
             ),
         )
 
     def state(self) -> dict[str, Tensor]:
         """Return all of the metric as named tensors, to be saved in any format."""
-        source = torch.frombuffer(
-            bytearray(self.fingerprint.encode() + b"\0"), dtype=torch.uint8
-        )
+        source = torch.frombuffer(bytearray(self.fingerprint.encode() + b"\0"), dtype=torch.uint8)
         return {
             "count": self.moments.n_rows,
             "weight": self.moments.total_weight,
@@ -453,9 +418,7 @@ class BayesianLinearModel:
         }
 
     @classmethod
-    def restore(
-        cls, state: Mapping[str, Tensor], fingerprint: str
-    ) -> BayesianLinearModel:
+    def restore(cls, state: Mapping[str, Tensor], fingerprint: str) -> BayesianLinearModel:
         """Return the metric of a state if it was built from this source.
 
         Raises:
@@ -467,9 +430,7 @@ class BayesianLinearModel:
         )
         missing = [name for name in names if name not in state]
         if missing:
-            raise InputError(
-                error_message("state", "be that of a metric", f"no {missing}")
-            )
+            raise InputError(error_message("state", "be that of a metric", f"no {missing}"))
         metric = cls(
             WeightedMoments(*(state[name] for name in names[:4])),
             int(state["n_features"]),
@@ -508,23 +469,15 @@ class BayesianLinearModel:
         found = torch.as_tensor(noise).to(self.alpha2)
         if not bool((found.isfinite() & (found >= 0)).all()):
             wanted = "be finite and not negative"
-            raise InputError(
-                error_message("noise_variance", wanted, float(found.min()))
-            )
+            raise InputError(error_message("noise_variance", wanted, float(found.min())))
         return found
 
-    def _flatten_rows(
-        self, features: Tensor, row_kind: RowKind
-    ) -> tuple[Tensor, torch.Size]:
+    def _flatten_rows(self, features: Tensor, row_kind: RowKind) -> tuple[Tensor, torch.Size]:
         check_choice("row_kind", row_kind, ROW_KINDS)
-        check_finite_rows(
-            "features", features, self.n_features - (self.offset == "bias")
-        )
+        check_finite_rows("features", features, self.n_features - (self.offset == "bias"))
         return features.reshape(-1, features.shape[-1]), features.shape[:-1]
 
-    def _centered_blocks(
-        self, flat: Tensor, step: int, row_kind: RowKind
-    ) -> list[Tensor]:
+    def _centered_blocks(self, flat: Tensor, step: int, row_kind: RowKind) -> list[Tensor]:
         return [
             self.centered_rows(flat[start : start + step], row_kind)
             for start in range(0, len(flat), step)

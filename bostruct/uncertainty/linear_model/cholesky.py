@@ -37,9 +37,7 @@ class CholeskyFactor:
     @property
     def inverse_trace(self) -> Tensor:
         """Trace of (L Lᵀ)⁻¹, `[]`."""
-        return (
-            self.solve_lower(torch.eye(len(self.lower)).to(self.lower)).square().sum()
-        )
+        return self.solve_lower(torch.eye(len(self.lower)).to(self.lower)).square().sum()
 
     def solve_lower(self, rows: Tensor) -> Tensor:
         """L⁻¹ of the columns of rows `[r, n]`, `[n, r]`."""

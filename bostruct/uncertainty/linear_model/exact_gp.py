@@ -157,9 +157,7 @@ class ExactGP:
             ShapeError: κ* has another width, or κ** another length.
             InputError: a number is not finite, or memory does not suffice.
         """
-        check_finite_rows(
-            "cross", check_shape("cross", cross, [None, len(self.kernel_cholesky)])
-        )
+        check_finite_rows("cross", check_shape("cross", cross, [None, len(self.kernel_cholesky)]))
         check_finite_rows("diagonal", check_shape("diagonal", diagonal, [len(cross)]))
         factor, parts = (
             CholeskyFactor(self.kernel_cholesky),
@@ -169,9 +167,7 @@ class ExactGP:
         return clamp_nonnegative(diagonal.to(self.kernel_cholesky) - torch.cat(known))
 
 
-def split_into_blocks(
-    cross: Tensor, n_features: int, memory: int | None = None
-) -> list[Tensor]:
+def split_into_blocks(cross: Tensor, n_features: int, memory: int | None = None) -> list[Tensor]:
     """Return kernels `[n, m]` in parts whose features `[..., width]` are a block each.
 
     Args:
@@ -205,7 +201,5 @@ def check_kernel(kernel: Tensor, memory: int | None = None) -> Tensor:
     matrix = kernel.detach().to(torch.float64)
     gap, scale = float((matrix - matrix.mT).abs().max()), float(matrix.abs().max())
     if gap > 1e-6 * scale:
-        raise InputError(
-            error_message("kernel", "be symmetric", f"differences of {gap:.3g}")
-        )
+        raise InputError(error_message("kernel", "be symmetric", f"differences of {gap:.3g}"))
     return (matrix + matrix.mT) / 2

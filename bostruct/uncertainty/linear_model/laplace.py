@@ -120,9 +120,7 @@ def parameter_jacobian(
     width = sum(value.numel() for value in parameters)
     if not width:
         way_out = "Call `requires_grad_()` on those that are uncertain."
-        raise InputError(
-            error_message("model", "have weights that are not frozen", 0, way_out)
-        )
+        raise InputError(error_message("model", "have weights that are not frozen", 0, way_out))
     with torch.enable_grad():
         said = model(inputs)
         if said.dim() not in (1, 2) or len(said) != len(inputs):
@@ -199,9 +197,7 @@ def laplace_approximation(
     bent = weights > 0
     if not bool(bent.any()):
         way_out = "No row says anything: is every error beyond the knee?"
-        raise InputError(
-            error_message("curvatures", "have one above zero", 0.0, way_out)
-        )
+        raise InputError(error_message("curvatures", "have one above zero", 0.0, way_out))
     return BayesianLinearModel.fit(
         J[bent],
         ridge=ridge,

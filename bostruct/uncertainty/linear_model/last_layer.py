@@ -95,9 +95,7 @@ class LastLayerLaplace:
         if not given:
             if batch is None:
                 wanted = "be given where the layer is not named"
-                raise InputError(
-                    error_message("batch", wanted, "None", "One is enough.")
-                )
+                raise InputError(error_message("batch", wanted, "None", "One is enough."))
             given = (last_linear_name(model, batch),)
         return cls(model, given, output_fn)
 
@@ -148,19 +146,12 @@ class LastLayerLaplace:
         total: BayesianLinearModel | None = None
         source = self.fingerprint(dataset_name)
         for batch in batches:
-            for part in self._batch_models(
-                batch, include_forces, loss_weights, reduction, source
-            ):
+            for part in self._batch_models(batch, include_forces, loss_weights, reduction, source):
                 total = part if total is None else total + part
         if total is None:
-            raise InputError(
-                error_message("batches", "hold at least one batch", "none")
-            )
+            raise InputError(error_message("batches", "hold at least one batch", "none"))
         if ridge is None:
-            square = (
-                total.moments.uncentered_scatter.diagonal().mean()
-                / total.moments.n_rows
-            )
+            square = total.moments.uncentered_scatter.diagonal().mean() / total.moments.n_rows
             ridge = RELATIVE_RIDGE * float(square)
         return BayesianLinearModel(
             total.moments,
@@ -191,13 +182,9 @@ class LastLayerLaplace:
             InputError: targets are missing, or as in `predict`.
         """
         self._check_fingerprint(linear_model)
-        found = [
-            self._compare_batch(linear_model, batch, target_kind) for batch in batches
-        ]
+        found = [self._compare_batch(linear_model, batch, target_kind) for batch in batches]
         if not found:
-            raise InputError(
-                error_message("batches", "hold at least one batch", "none")
-            )
+            raise InputError(error_message("batches", "hold at least one batch", "none"))
         columns = zip(*found, strict=True)
         truth, mean, variance = (torch.cat(part, -1) for part in columns)
         return Residuals.from_arrays(truth, mean, variance)
@@ -217,12 +204,8 @@ class LastLayerLaplace:
             NotFittedError: the model has changed since the metric was built.
             InputError: targets are missing, or there are fewer than 8.
         """
-        factor = calibrate(
-            self.residuals(linear_model, batches, target_kind), method
-        ).alpha2
-        return linear_model.calibrated(
-            linear_model.alpha2 * factor.to(linear_model.alpha2)
-        )
+        factor = calibrate(self.residuals(linear_model, batches, target_kind), method).alpha2
+        return linear_model.calibrated(linear_model.alpha2 * factor.to(linear_model.alpha2))
 
     def predict(
         self,
@@ -254,15 +237,11 @@ class LastLayerLaplace:
             ShapeError: the answer is not `[b]`, or as `hook.rows`.
         """
         self._check_fingerprint(linear_model)
-        with position_gradients(
-            None if force_model is None else _required_positions(batch)
-        ):
+        with position_gradients(None if force_model is None else _required_positions(batch)):
             mean, f = self._mean_and_features(batch, force_model is not None)
             if mean.ndim != 1:
                 wanted = "return one energy for each structure"
-                raise ShapeError(
-                    error_message("output_fn", wanted, f"shape {list(mean.shape)}")
-                )
+                raise ShapeError(error_message("output_fn", wanted, f"shape {list(mean.shape)}"))
             pull = spread = None
             if force_model is not None:
                 self._check_fingerprint(force_model)
@@ -274,9 +253,7 @@ class LastLayerLaplace:
             check_count("n_members", n_members, 2, "One member has no spread.")
             shape = (linear_model.n_features, n_members)
             xi = torch.randn(shape, generator=generator, dtype=f.dtype, device=f.device)
-            step = torch.linalg.solve_triangular(
-                linear_model.hessian_cholesky.mT, xi, upper=True
-            )
+            step = torch.linalg.solve_triangular(linear_model.hessian_cholesky.mT, xi, upper=True)
             gap = linear_model.alpha2.sqrt() * (f @ (step - step.mean(1, keepdim=True)))
             drawn = mean + gap.mT
         return Prediction(
@@ -289,9 +266,7 @@ class LastLayerLaplace:
             members=drawn,
         )
 
-    def atomic_variance(
-        self, linear_model: BayesianLinearModel, batch: LayerBatch
-    ) -> Tensor:
+    def atomic_variance(self, linear_model: BayesianLinearModel, batch: LayerBatch) -> Tensor:
         """Latent variances of what each atom adds, `[n]` eV², where layers see atoms.
 
         They do not add up to that of the structure: errors of atoms are not
@@ -302,9 +277,7 @@ class LastLayerLaplace:
             InputError, ShapeError: as `hook.rows`, or the model is being trained.
         """
         self._check_fingerprint(linear_model)
-        return linear_model.variance(
-            self.features(replace(batch, structure_index=None))
-        )
+        return linear_model.variance(self.features(replace(batch, structure_index=None)))
 
     def _batch_models(
         self,
@@ -350,9 +323,7 @@ class LastLayerLaplace:
             raise InputError(error_message("model", wanted, "training mode", way_out))
         return extract_features(self.model, self.layer_names, batch)
 
-    def _mean_and_features(
-        self, batch: LayerBatch, requires_grad: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _mean_and_features(self, batch: LayerBatch, requires_grad: bool) -> tuple[Tensor, Tensor]:
         """Return what the model says of structures, `[b]` or `[b, t]`, and f."""
         with torch.set_grad_enabled(requires_grad):
             answer, f = self._extract_features(batch)
@@ -362,9 +333,7 @@ class LastLayerLaplace:
                 mean = sum_over_atoms(mean, batch.structure_index)
         if mean.ndim not in (1, 2) or len(mean) != len(f):
             wanted = f"return one row for each of the {len(f)} structures"
-            raise ShapeError(
-                error_message("output_fn", wanted, f"shape {list(mean.shape)}")
-            )
+            raise ShapeError(error_message("output_fn", wanted, f"shape {list(mean.shape)}"))
         return mean, f
 
     def _force_features(self, f: Tensor, batch: LayerBatch) -> Tensor:
@@ -372,18 +341,14 @@ class LastLayerLaplace:
         need = 8 * 2 * positions.numel() * f.shape[1]
         way_out = "Ask about fewer structures at once."
         check_memory("batch", need, free_bytes(positions.device), way_out)
-        return negative_position_jacobian(
-            f, positions, self.gradient_block_size
-        ).double()
+        return negative_position_jacobian(f, positions, self.gradient_block_size).double()
 
     def _forces_and_features(
         self, batch: LayerBatch, mean: Tensor, f: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return forces `[n, 3]` of the model and their rows g `[n, 3, w]`."""
         g = self._force_features(f, batch)
-        pull = negative_position_jacobian(
-            mean.unsqueeze(1), _required_positions(batch), 1
-        )
+        pull = negative_position_jacobian(mean.unsqueeze(1), _required_positions(batch), 1)
         return pull.squeeze(-1).double(), g
 
     def _compare_batch(
@@ -406,9 +371,7 @@ class LastLayerLaplace:
         variance = linear_model.variance(f.detach().double(), row_kind=target_kind)
         if truth.squeeze(-1).shape != mean.squeeze(-1).shape:
             wanted = f"have the shape {list(mean.shape)} of what the model says"
-            raise ShapeError(
-                error_message("target_kind", wanted, f"shape {list(truth.shape)}")
-            )
+            raise ShapeError(error_message("target_kind", wanted, f"shape {list(truth.shape)}"))
         truth = truth.reshape(mean.shape)
         if wants or mean.ndim == 1:
             return truth.flatten(), mean.flatten(), variance.flatten()
@@ -420,9 +383,7 @@ class LastLayerLaplace:
         if not built.startswith(mine):
             wanted = f"be the model that the metric was built from ({built[:12]}…)"
             way_out = "Its features have changed: build the metric anew."
-            raise NotFittedError(
-                error_message("model", wanted, f"{mine[:12]}…", way_out)
-            )
+            raise NotFittedError(error_message("model", wanted, f"{mine[:12]}…", way_out))
 
 
 def _required_positions(batch: LayerBatch) -> Tensor:

@@ -22,9 +22,7 @@ from torch import Tensor
 from bostruct.errors import InputError, ShapeError, error_message
 
 GRADIENT_BLOCK_SIZE = 16  # slopes of so many features are taken in one backward pass
-LINEARITY_TOLERANCE = (
-    1e-4  # of the largest value: how exactly a layer of any kind must be linear
-)
+LINEARITY_TOLERANCE = 1e-4  # of the largest value: how exactly a layer of any kind must be linear
 
 
 @final
@@ -74,9 +72,7 @@ def last_linear_name(model: torch.nn.Module, batch: LayerBatch) -> str:
             hook.remove()
     if not ran:
         way_out = "Name the layer whose outputs are summed to the energy."
-        raise InputError(
-            error_message("model", "run a torch.nn.Linear", "none", way_out)
-        )
+        raise InputError(error_message("model", "run a torch.nn.Linear", "none", way_out))
     return ran[-1]
 
 
@@ -125,24 +121,15 @@ def sum_over_atoms(values: Tensor, structure_index: Tensor | None) -> Tensor:
     if structure_index.shape != values.shape[:1]:
         wanted = f"have one number for each of the {len(values)} rows of the layer"
         raise ShapeError(
-            error_message(
-                "structure_index", wanted, f"shape {list(structure_index.shape)}"
-            )
+            error_message("structure_index", wanted, f"shape {list(structure_index.shape)}")
         )
-    if (
-        int(structure_index.min()) < 0
-        or int(torch.bincount(structure_index).min()) == 0
-    ):
+    if int(structure_index.min()) < 0 or int(torch.bincount(structure_index).min()) == 0:
         wanted = "number the structures from 0 on, and leave none out"
         raise InputError(
-            error_message(
-                "structure_index", wanted, structure_index.unique().tolist()[:8]
-            )
+            error_message("structure_index", wanted, structure_index.unique().tolist()[:8])
         )
     shape = (int(structure_index.max()) + 1, *values.shape[1:])
-    return values.new_zeros(shape).index_add(
-        0, structure_index.to(values.device), values
-    )
+    return values.new_zeros(shape).index_add(0, structure_index.to(values.device), values)
 
 
 @contextmanager
@@ -196,9 +183,7 @@ def negative_position_jacobian(
     if not found:
         wanted = "be what the network computes its answer from"
         way_out = "Put this very tensor into `inputs`, and keep it out of `no_grad`."
-        raise InputError(
-            error_message("positions", wanted, "a tensor it does not use", way_out)
-        )
+        raise InputError(error_message("positions", wanted, "a tensor it does not use", way_out))
     return -torch.cat(found).movedim(0, -1).detach()
 
 
@@ -206,9 +191,7 @@ def _find_layer(model: torch.nn.Module, name: str) -> torch.nn.Module:
     found: torch.nn.Module | None = dict(model.named_modules()).get(name)
     if found is None:
         known = [
-            name
-            for name, module in model.named_modules()
-            if isinstance(module, torch.nn.Linear)
+            name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)
         ]
         way_out = f"Linear layers: {', '.join(known[-8:]) or 'none'}."
         raise InputError(
@@ -239,6 +222,4 @@ def _check_linear(name: str, layer: torch.nn.Module, inputs: Tensor) -> None:
     if not gap <= LINEARITY_TOLERANCE * scale:
         wanted = "be linear in its inputs"
         way_out = "Name the last layer that is."
-        raise InputError(
-            error_message(name, wanted, f"a deviation of {gap:.3g}", way_out)
-        )
+        raise InputError(error_message(name, wanted, f"a deviation of {gap:.3g}", way_out))

@@ -76,9 +76,7 @@ def structure_features(
         raise ShapeError(error_message("features", wanted, found))
     if int(structure_index.min()) < 0:
         wanted = "be numbered from 0 on"
-        raise InputError(
-            error_message("structure_index", wanted, int(structure_index.min()))
-        )
+        raise InputError(error_message("structure_index", wanted, int(structure_index.min())))
     atoms = torch.bincount(structure_index)
     if int(atoms.min()) == 0:
         wanted = "have an atom in each structure"

@@ -78,9 +78,7 @@ class Nystroem:
         matrix = check_kernel(kernel, memory)
         values, vectors = torch.linalg.eigh(matrix)
         if float(values[-1]) <= 0:
-            raise InputError(
-                error_message("kernel", "have a positive eigenvalue", "none")
-            )
+            raise InputError(error_message("kernel", "have a positive eigenvalue", "none"))
         least = len(values) * torch.finfo(torch.float64).eps * values[-1]
         keep = values > least
         return cls(vectors[:, keep] / values[keep].sqrt())
@@ -177,9 +175,7 @@ class SparseGP:
             fingerprint=fingerprint,
         )
         features = Nystroem(features.projection @ rotation)
-        return cls(
-            features, metric.with_cholesky(scale.diag()), coefficients, approximation
-        )
+        return cls(features, metric.with_cholesky(scale.diag()), coefficients, approximation)
 
     def calibrated(self, alpha2: float) -> SparseGP:
         """Return the process with another a2: noise and prior are scaled alike.
@@ -196,15 +192,10 @@ class SparseGP:
             InputError: the method is unknown, or one of the two is fitc.
         """
         check_choice("approximation", approximation, SPARSE_APPROXIMATIONS)
-        if (
-            "fitc" in (approximation, self.approximation)
-            and approximation != self.approximation
-        ):
+        if "fitc" in (approximation, self.approximation) and approximation != self.approximation:
             wanted = f"not go from {self.approximation} to {approximation}, whose weights differ"
             raise InputError(
-                error_message(
-                    "approximation", wanted, repr(approximation), "Fit it anew."
-                )
+                error_message("approximation", wanted, repr(approximation), "Fit it anew.")
             )
         return replace(self, approximation=approximation)
 
@@ -299,9 +290,7 @@ class SparseGP:
         if self.approximation != "sor":
             if diagonal is None:
                 wanted = f"be given for the variance of {self.approximation}"
-                raise InputError(
-                    error_message("diagonal", wanted, "None", "sor needs none.")
-                )
+                raise InputError(error_message("diagonal", wanted, "None", "sor needs none."))
             prior = self.linear_model.alpha2 / self.linear_model.ridge
             found = found + prior * _nystroem_residual(f, diagonal).value
         return found

@@ -87,15 +87,11 @@ class WeightedMoments:
             self.n_rows + other.n_rows,
             weight,
             self.mean + share * gap,
-            self.scatter
-            + other.scatter
-            + self.total_weight * share * torch.outer(gap, gap),
+            self.scatter + other.scatter + self.total_weight * share * torch.outer(gap, gap),
         )
 
 
-def _block_moments(
-    rows: Tensor, weights: Tensor | None, has_constant: bool
-) -> WeightedMoments:
+def _block_moments(rows: Tensor, weights: Tensor | None, has_constant: bool) -> WeightedMoments:
     z = rows.detach().to(torch.float64)
     w = z.new_ones(len(z)) if weights is None else weights.to(z)
     count = torch.tensor(len(z), device=z.device)
@@ -116,18 +112,14 @@ def check_finite_rows(name: str, value: Tensor, n_columns: int | None = None) ->
         InputError: a number in it is not finite.
     """
     if value.ndim < 1 or value.numel() == 0 or n_columns not in (None, value.shape[-1]):
-        wanted = (
-            "have rows" if n_columns is None else f"have rows of {n_columns} numbers"
-        )
+        wanted = "have rows" if n_columns is None else f"have rows of {n_columns} numbers"
         raise ShapeError(error_message(name, wanted, f"shape {list(value.shape)}"))
     # A sum is finite only if all of it is, and ten times faster than a look at each.
     if not bool(value.detach().sum().isfinite()) and (
         bad := int((~value.detach().isfinite()).sum())
     ):
         way_out = "Drop the rows that hold them."
-        raise InputError(
-            error_message(name, "be finite", f"{bad} that are not", way_out)
-        )
+        raise InputError(error_message(name, "be finite", f"{bad} that are not", way_out))
     return value
 
 
@@ -138,9 +130,7 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
         InputError: it is not.
     """
     if value not in allowed:
-        raise InputError(
-            error_message(name, f"be one of {', '.join(allowed)}", repr(value))
-        )
+        raise InputError(error_message(name, f"be one of {', '.join(allowed)}", repr(value)))
     return value
 
 
@@ -152,15 +142,11 @@ def check_all_positive(name: str, value: Tensor) -> Tensor:
     """
     bad = ~(value.isfinite() & (value > 0))
     if bool(bad.any()):
-        raise InputError(
-            error_message(name, "be positive and finite", float(value[bad][0]))
-        )
+        raise InputError(error_message(name, "be positive and finite", float(value[bad][0])))
     return value
 
 
-def check_alpha2(
-    alpha2: Tensor | float, n_targets: int | None, is_multi_target: bool
-) -> Tensor:
+def check_alpha2(alpha2: Tensor | float, n_targets: int | None, is_multi_target: bool) -> Tensor:
     """Return a calibration factor as a float64 tensor, `[]` or `[t]`.
 
     Raises:
@@ -170,8 +156,7 @@ def check_alpha2(
     found = torch.as_tensor(alpha2, dtype=torch.float64).detach()
     check_all_positive("alpha2", found)
     fits = found.ndim == 0 or (
-        found.ndim == 1
-        and (n_targets is None or (is_multi_target and len(found) == n_targets))
+        found.ndim == 1 and (n_targets is None or (is_multi_target and len(found) == n_targets))
     )
     if not fits:
         wanted = "be one number or one per column of the targets"
@@ -188,7 +173,5 @@ def check_targets(targets: Tensor, n_rows: int) -> Tensor:
     """
     if targets.ndim not in (1, 2) or len(targets) != n_rows:
         wanted = f"have shape [{n_rows}] or [{n_rows}, t]"
-        raise ShapeError(
-            error_message("targets", wanted, f"shape {list(targets.shape)}")
-        )
+        raise ShapeError(error_message("targets", wanted, f"shape {list(targets.shape)}"))
     return check_finite_rows("targets", targets)

@@ -68,14 +68,10 @@ class WeightPosteriorSamples:
         xi = torch.randn(
             (f + 1, n_members * t), generator=generator, dtype=w.dtype, device=w.device
         )
-        step = torch.linalg.solve_triangular(
-            linear_model.hessian_cholesky.mT, xi[:f], upper=True
-        )
+        step = torch.linalg.solve_triangular(linear_model.hessian_cholesky.mT, xi[:f], upper=True)
         step = step.reshape(f, n_members, t).movedim(0, 1) * root
         shift = (
-            xi[f].reshape(n_members, t)
-            * root
-            * linear_model.intercept_leverage("energy") ** 0.5
+            xi[f].reshape(n_members, t) * root * linear_model.intercept_leverage("energy") ** 0.5
         )
         level = (
             linear_model.moments.mean[linear_model.n_features :]

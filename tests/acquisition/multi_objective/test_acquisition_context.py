@@ -54,7 +54,7 @@ def test_a_case():
 @pytest.fixture
 def told(case):
     pending = tensor([[2.5, 2.5]])
-    return case(learnt=1, pending=pending)
+    return case(learnt=1, X_pending=pending)
 
 
 def test_what_is_pending_is_believed(told):
@@ -69,7 +69,7 @@ def test_what_is_pending_is_believed(told):
 def test_what_is_believed_is_not_gained_twice(told):
     X = told.pending.unsqueeze(0)
     form = ExpectedHypervolumeImprovement()
-    before = form.build(replace(told, pending=None))(X)
+    before = form.build(replace(told, X_pending=None))(X)
     assert form.build(told.believed())(X) < 0.5 * before
 
 

@@ -31,9 +31,7 @@ def test_between_is_a_difference_of_normals():
         (1.0, None, 1 - phi(0.35)),
         (-1.0, 1.0, phi(0.35) - phi(-0.65)),
     ):
-        assert interval_probability(low, high, mean, variance).item() == pytest.approx(
-            expected
-        )
+        assert interval_probability(low, high, mean, variance).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
@@ -62,9 +60,7 @@ def test_an_exact_outcome_is_feasible_or_not(case):
     """Equal to its bound, up to rounding, is good enough."""
     bound = (Constraint("u2", lower=-0.5, upper=0.3),)
     rows = [[1.0, 3.0, 0.0], [2.0, 2.0, 0.0]]
-    gain = FeasibilityWeightedEHVI(
-        NormalizedContext(case(rows, learnt=2, constraints=bound))
-    )
+    gain = FeasibilityWeightedEHVI(NormalizedContext(case(rows, learnt=2, constraints=bound)))
     third = double([0.1 + 0.2, 0.3 + 1e-6, -0.6, -0.5])
     first = X[:1].expand(4, 1, 2)
     value = gain(torch.cat([first, third.reshape(4, 1, 1)], dim=-1))
@@ -77,9 +73,9 @@ def test_a_bound_behind_the_reference_counts_once(bound, same, case):
     """What breaks it gains nothing anyway."""
     constraints = (Constraint("u0", lower=bound),)
     free = FeasibilityWeightedEHVI(NormalizedContext(case()))(X)
-    value = FeasibilityWeightedEHVI(
-        NormalizedContext(case(constraints=constraints, objectives=2))
-    )(X)
+    value = FeasibilityWeightedEHVI(NormalizedContext(case(constraints=constraints, objectives=2)))(
+        X
+    )
     assert torch.equal(value, free) is same
 
 
@@ -92,9 +88,7 @@ def test_one_objective_is_expected_improvement(case):
     torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-300)
 
 
-@pytest.mark.parametrize(
-    "ends", [{"below": 1.0}, {"above": 0.0}, {"below": 1, "above": 0}]
-)
+@pytest.mark.parametrize("ends", [{"below": 1.0}, {"above": 0.0}, {"below": 1, "above": 0}])
 def test_gradient_is_finite(ends, case):
     rows = [[1.0, 3.0, 0.5]]
     gain = FeasibilityWeightedEHVI(

@@ -68,9 +68,7 @@ def test_takes_a_transform(case):
 
     _, model = joined(case)
     same = Same(torch.ones(3))
-    assert isinstance(
-        model.posterior(X, posterior_transform=same), DeterministicOutcomesPosterior
-    )
+    assert isinstance(model.posterior(X, posterior_transform=same), DeterministicOutcomesPosterior)
 
 
 def test_gradients_go_through(case):

@@ -26,8 +26,7 @@ def test_one_candidate_in_closed_form(case):
     X = candidates([0.0, 0.5, 6.8], [9.0, 1.2, 6.9], [3.0, -0.3, 7.5])
     value = MANY.build(case(ROWS, constraints=BOUNDS))(X)
     expected = [
-        (phi((1 - y) / 0.5) - phi(-y / 0.5)) * phi((7 - z) / 0.5)
-        for _, y, z in X[:, 0].tolist()
+        (phi((1 - y) / 0.5) - phi(-y / 0.5)) * phi((7 - z) / 0.5) for _, y, z in X[:, 0].tolist()
     ]
     assert value.exp().tolist() == pytest.approx(expected, rel=0.02)
 
@@ -51,7 +50,7 @@ def test_any_of_two_will_do(case):
 def test_pending_candidates_join_every_set(case):
     X = candidates([0.0, 0.5, 6.8])
     pending = candidates([0.0, 0.9, 7.1])[0]
-    found = FORM.build(case(ROWS, constraints=BOUNDS, pending=pending))(X)
+    found = FORM.build(case(ROWS, constraints=BOUNDS, X_pending=pending))(X)
     together = torch.cat([X, pending.unsqueeze(0)], dim=1)
     expected = FORM.build(case(ROWS, constraints=BOUNDS))(together)
     torch.testing.assert_close(found, expected)

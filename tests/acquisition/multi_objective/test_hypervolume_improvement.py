@@ -23,9 +23,7 @@ FORMS = [
 ]
 LOGS = FORMS[1:]
 BOXES = FORMS[:3]
-X = torch.tensor(
-    [[[1.5, 2.5]], [[4.0, 0.5]], [[2.1, 2.1]], [[-0.5, -0.5]]], dtype=torch.float64
-)
+X = torch.tensor([[[1.5, 2.5]], [[4.0, 0.5]], [[2.1, 2.1]], [[-0.5, -0.5]]], dtype=torch.float64)
 
 
 def name(form):
@@ -50,9 +48,7 @@ def by_hand(x, sigma=0.5):
     ends = [0.0, 1.0, 2.0, 3.0]
     heights = [3.0, 2.0, 1.0, 0.0]
     widths = [psi(end, a, sigma) for end in ends] + [0.0]
-    return sum(
-        (widths[i] - widths[i + 1]) * psi(heights[i], b, sigma) for i in range(4)
-    )
+    return sum((widths[i] - widths[i + 1]) * psi(heights[i], b, sigma) for i in range(4))
 
 
 def test_closed_form_by_hand(case):
@@ -72,8 +68,7 @@ def test_closed_form_against_draws(case):
     draws = X[0] + 0.5 * normal
     gains = torch.tensor(
         [
-            hypervolume(torch.cat([told.Y, y[None]]), told.goals, told.reference)
-            - before
+            hypervolume(torch.cat([told.Y, y[None]]), told.goals, told.reference) - before
             for y in draws
         ]
     )
@@ -172,7 +167,7 @@ def test_without_a_front_the_whole_box_is_new(form, rows, case):
 def test_pending_candidates_are_not_gained_twice(form, case):
     pending = X[2]
     alone = form.build(case())(X[2:3] + 0.01)
-    beside = form.build(case(pending=pending))(X[2:3] + 0.01)
+    beside = form.build(case(X_pending=pending))(X[2:3] + 0.01)
     assert not torch.isclose(alone, beside)
     if form in LOGS[1:]:
         assert beside < alone - 0.5
@@ -181,7 +176,7 @@ def test_pending_candidates_are_not_gained_twice(form, case):
 def test_pending_candidates_join_every_set(case):
     form = qLogExpectedHypervolumeImprovement()
     together = form.build(case())(X[[0, 2]].reshape(1, 2, 2))
-    found = form.build(case(pending=X[2]))(X[:1])
+    found = form.build(case(X_pending=X[2]))(X[:1])
     torch.testing.assert_close(found, together)
 
 
@@ -189,8 +184,8 @@ def test_many_pending_candidates_count_as_in_the_noisy_form(case):
     """Sets of nine would have 511 subsets."""
     generator = torch.Generator().manual_seed(0)
     pending = 3.0 * torch.rand(8, 2, generator=generator, dtype=torch.float64)
-    found = qLogExpectedHypervolumeImprovement().build(case(pending=pending))(X)
-    noisy = qLogNoisyExpectedHypervolumeImprovement().build(case(pending=pending))
+    found = qLogExpectedHypervolumeImprovement().build(case(X_pending=pending))(X)
+    noisy = qLogNoisyExpectedHypervolumeImprovement().build(case(X_pending=pending))
     assert torch.equal(found, noisy(X))
 
 
@@ -198,14 +193,14 @@ def test_many_pending_candidates_count_as_in_the_noisy_form(case):
 def test_many_pending_candidates_before_there_is_a_front(form, case):
     generator = torch.Generator().manual_seed(0)
     pending = 3.0 * torch.rand(8, 2, generator=generator, dtype=torch.float64)
-    told = case([[-1.0, 3.0], [2.0, -2.0]], sigma=0.1, pending=pending)
+    told = case([[-1.0, 3.0], [2.0, -2.0]], sigma=0.1, X_pending=pending)
     beside, beyond = form.build(told)(X[[2]] + torch.tensor([[[-1.9]], [[1.9]]]))
     assert beside < beyond - 1.0
 
 
 def test_closed_form_refuses_pending(case):
     with pytest.raises(InputError, match=r"`pending` must be None, got \[1, 2\]"):
-        ExpectedHypervolumeImprovement().build(case(pending=X[0]))
+        ExpectedHypervolumeImprovement().build(case(X_pending=X[0]))
 
 
 @each

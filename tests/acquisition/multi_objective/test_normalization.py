@@ -15,9 +15,7 @@ NAN = math.nan
 
 
 def test_utilities_are_zero_at_the_reference_and_one_at_the_ideal(case):
-    scaled = NormalizedContext(
-        case([[1.0, 30.0], [3.0, 10.0]], reference=torch.tensor([-1.0, 5]))
-    )
+    scaled = NormalizedContext(case([[1.0, 30.0], [3.0, 10.0]], reference=torch.tensor([-1.0, 5])))
     Y = torch.tensor([[-1.0, 5.0], [3.0, 30.0], [1.0, 17.5]], dtype=torch.float64)
     expected = [[0.0, 0.0], [1.0, 1.0], [0.5, 0.5]]
     assert scaled.normalized_utilities(Y).tolist() == expected
@@ -85,11 +83,7 @@ def test_front_and_best(case):
 
 
 def test_boxes_without_a_front_are_one(case):
-    boxes = (
-        NormalizedContext(case([[-1.0, 3.0]]))
-        .box_decomposition()
-        .get_hypercell_bounds()
-    )
+    boxes = NormalizedContext(case([[-1.0, 3.0]])).box_decomposition().get_hypercell_bounds()
     assert boxes.tolist() == [[[0.0, 0.0]], [[math.inf, math.inf]]]
 
 
@@ -126,9 +120,9 @@ def test_baseline_of_nothing(case):
 
 def test_no_pending_is_none(case):
     empty = torch.zeros(0, 2)
-    assert NormalizedContext(case(pending=empty)).X_pending() is None
+    assert NormalizedContext(case(X_pending=empty)).X_pending() is None
     assert NormalizedContext(case()).X_pending() is None
-    assert NormalizedContext(case(pending=torch.zeros(1, 2))).X_pending().shape == (
+    assert NormalizedContext(case(X_pending=torch.zeros(1, 2))).X_pending().shape == (
         1,
         2,
     )
@@ -136,12 +130,10 @@ def test_no_pending_is_none(case):
 
 def test_pending_stand_in_for_a_baseline(case):
     pending = torch.tensor([[2.0, 2.0]], dtype=torch.float64)
-    X, rest = NormalizedContext(
-        case([[NAN, 1.0]], pending=pending)
-    ).baseline_and_pending()
+    X, rest = NormalizedContext(case([[NAN, 1.0]], X_pending=pending)).baseline_and_pending()
     assert torch.equal(X, pending)
     assert rest is None
-    X, rest = NormalizedContext(case(pending=pending)).baseline_and_pending()
+    X, rest = NormalizedContext(case(X_pending=pending)).baseline_and_pending()
     assert len(X) == 3
     assert torch.equal(rest, pending)
 

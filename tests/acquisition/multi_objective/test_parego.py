@@ -27,9 +27,7 @@ def chebyshev(told, low, high):
     w = random_simplex_weights(2, told.seed)
 
     def scalar(Y, X=None):
-        loss = (
-            (high - NormalizedContext(told).normalized_utilities(Y)) / (high - low) * w
-        )
+        loss = (high - NormalizedContext(told).normalized_utilities(Y)) / (high - low) * w
         return -(loss.amax(-1) + 0.05 * loss.sum(-1))
 
     return qLogNoisyExpectedImprovement(
@@ -63,8 +61,7 @@ def test_other_seeds_look_elsewhere(case):
     """One candidate gains at one end of the front only, the other at the other."""
     ends = torch.tensor([[[4.5, 0.2]], [[0.2, 4.5]]], dtype=torch.float64)
     first = {
-        int(qLogNParEGO(16).build(case(seed=seed, sigma=0.1))(ends).argmax())
-        for seed in range(12)
+        int(qLogNParEGO(16).build(case(seed=seed, sigma=0.1))(ends).argmax()) for seed in range(12)
     }
     assert first == {0, 1}
 

@@ -12,9 +12,7 @@ from bostruct.acquisition import (
 from bostruct.errors import InputError
 from bostruct.objectives import Constraint, pareto_front
 
-X = torch.tensor(
-    [[[1.5, 2.5]], [[4.0, 0.5]], [[2.1, 2.1]], [[-0.5, -0.5]]], dtype=torch.float64
-)
+X = torch.tensor([[[1.5, 2.5]], [[4.0, 0.5]], [[2.1, 2.1]], [[-0.5, -0.5]]], dtype=torch.float64)
 TINY = 1e-12
 """Weight of the gain where the probability alone is tested."""
 
@@ -52,9 +50,7 @@ def test_probability_against_draws(case):
 def test_no_reference_point_counts(case):
     told = case()
     moved = replace(told, reference=told.reference - 7.0)
-    first, second = (
-        ParetoProbabilityOfImprovement(TINY).build(each)(X) for each in (told, moved)
-    )
+    first, second = (ParetoProbabilityOfImprovement(TINY).build(each)(X) for each in (told, moved))
     assert first.tolist() == pytest.approx(second.tolist(), rel=1e-6)
 
 
@@ -72,9 +68,7 @@ def test_what_equals_the_front_does_not_enter(case):
     value = ParetoProbabilityOfImprovement(TINY).build(told)(same)
     assert value.tolist() == pytest.approx([above(2.0, 1.9), 0.5], abs=1e-6)
     # Without any doubt, what is there already is worth nothing.
-    sure = ParetoProbabilityOfImprovement(TINY).build(case(learnt=1, sigma=1e-4))(
-        same[:1]
-    )
+    sure = ParetoProbabilityOfImprovement(TINY).build(case(learnt=1, sigma=1e-4))(same[:1])
     assert float(sure) < 1e-6
 
 
@@ -110,9 +104,7 @@ def test_one_objective(case):
 
 def test_without_a_front_everything_enters(case):
     told = case([[math.nan, math.nan]])
-    assert ParetoProbabilityOfImprovement(TINY).build(told)(
-        X
-    ).tolist() == pytest.approx([1.0] * 4)
+    assert ParetoProbabilityOfImprovement(TINY).build(told)(X).tolist() == pytest.approx([1.0] * 4)
 
 
 def test_description_and_refusals(case):
@@ -123,6 +115,6 @@ def test_description_and_refusals(case):
     assert json.loads(json.dumps(described)) == described
     with pytest.raises(InputError, match="`gain` must be positive"):
         ParetoProbabilityOfImprovement(0.0)
-    told = replace(case(), pending=torch.zeros(1, 2, dtype=torch.float64))
+    told = replace(case(), X_pending=torch.zeros(1, 2, dtype=torch.float64))
     with pytest.raises(InputError, match="`pending` must be None"):
         form.build(told)

@@ -52,9 +52,7 @@ def test_joint_against_draws(setting):
 def test_pending_candidates_join_every_set(setting):
     together = qLowerConfidenceBound().build(setting.model, setting.best)(setting.X[:1])
     X, pending = setting.X[:1, :1], setting.X[0, 1:]
-    function = qLowerConfidenceBound().build(
-        setting.model, setting.best, X_pending=pending
-    )
+    function = qLowerConfidenceBound().build(setting.model, setting.best, X_pending=pending)
     torch.testing.assert_close(function(X), together, **EXACT)
 
 

@@ -69,9 +69,7 @@ def test_joint_against_draws(setting):
 )
 def test_noisy_forms_compare_with_the_posterior_at_what_was_observed(form, setting):
     samples = 200_000
-    function = form(samples=MANY).build(
-        setting.model, math.nan, observed=setting.observed
-    )
+    function = form(samples=MANY).build(setting.model, math.nan, observed=setting.observed)
     for X in setting.X:
         everything = torch.cat([setting.observed, X])
         draws = setting.model.draw(everything, samples)
@@ -105,9 +103,7 @@ def test_pending_candidates_are_observed_ones_of_the_logarithm(setting):
     X, pending = setting.X[:1, :1], setting.X[0, 1:]
     form = module.qLogNoisyExpectedImprovement(n_samples=MANY)
     observed = setting.observed
-    value = form.build(
-        setting.model, setting.best, X_baseline=observed, X_pending=pending
-    )(X)
+    value = form.build(setting.model, setting.best, X_baseline=observed, X_pending=pending)(X)
     draws = setting.model.draw(torch.cat([observed, pending, X[0]]), 200_000)
     gains = (draws[:, :6].amin(-1) - draws[:, 6]).clamp_min(0)
     error = 5 * gains.std() / math.sqrt(200_000) + 1e-4

@@ -66,10 +66,7 @@ def test_a_run_that_was_solved_is_judged_by_what_came_before():
 
 
 def test_most_steps_decide_and_the_last_of_them_is_quoted():
-    looks = [
-        StepDiagnosis(i, cause, 0.1, 0.0)
-        for i, cause in enumerate(("a", "b", "b", "a"))
-    ]
+    looks = [StepDiagnosis(i, cause, 0.1, 0.0) for i, cause in enumerate(("a", "b", "b", "a"))]
     assert majority_cause(looks) == ("a", 2, looks[3])
     assert majority_cause(looks[:3]) == ("b", 2, looks[2])
 
@@ -106,23 +103,21 @@ def made(tmp_path_factory):
 def test_every_run_that_ended_badly_has_a_cause(made):
     results, _, out = made
     bad = [one for one in results.runs if is_failed_or_slow(one, results)]
-    found = [(one.task, one.method, one.seed) for one in results.findings]
+    found = [(one.task, one.method, one.seed) for one in results.diagnoses]
     assert found == [(one.task, one.method, one.seed) for one in bad]
-    blind = [one for one in results.findings if one.method == "bostruct blind"]
+    blind = [one for one in results.diagnoses if one.method == "bostruct blind"]
     assert len(blind) >= 2, "a random structure may be the answer"
     assert {one.cause for one in blind} == {"search"}
     for one in blind:
-        assert one.agree > one.looks / 2
+        assert one.n_agreeing_steps > one.looks / 2
         assert one.gap > task().tolerance
         assert "in step 8 the answer" in one.detail
         assert one.detail.endswith(" more than what was chosen")
     data = json.loads((out / "results.json").read_text())
-    assert [one["cause"] for one in data["failures"]] == [
-        one.cause for one in results.findings
-    ]
+    assert [one["cause"] for one in data["failures"]] == [one.cause for one in results.diagnoses]
     with (out / "failures.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["cause"] for row in rows] == [one.cause for one in results.findings]
+    assert [row["cause"] for row in rows] == [one.cause for one in results.diagnoses]
 
 
 def test_what_is_damaged_is_no_cause(made, tmp_path):

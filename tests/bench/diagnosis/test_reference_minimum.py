@@ -19,9 +19,7 @@ def test_it_is_the_lowest_of_all_runs_and_relaxed(tmp_path):
     from ase.calculators.emt import EMT
 
     copper = Task("cu3", lambda: Cluster("Cu3"), Calculator(EMT), -99.0)
-    tiny = Setting(
-        "default", {"search": BasinHopping(n_candidates=2, n_rounds=1, max_steps=2)}
-    )
+    tiny = Setting("default", {"search": BasinHopping(n_candidates=2, n_rounds=1, max_steps=2)})
     logs = run(CampaignMethod(tiny, 3), copper, 2, tmp_path)
     energies = [trial.energy for log in logs for trial in log.trials()]
     found = find_reference_minimum(copper, logs)
@@ -50,10 +48,7 @@ def test_there_is_none_without_energies(tmp_path):
 
     lost = task("lost", -99.0, fails)
     assert isinstance(lost.evaluator, Function)
-    assert (
-        find_reference_minimum(lost, run(CampaignMethod(DEFAULT, 5), lost, 1, tmp_path))
-        is None
-    )
+    assert find_reference_minimum(lost, run(CampaignMethod(DEFAULT, 5), lost, 1, tmp_path)) is None
     assert find_reference_minimum(lost, []) is None
 
 
@@ -67,7 +62,4 @@ def test_a_task_may_know_its_own(tmp_path):
     logs = run(CampaignMethod(DEFAULT, 6), own, 1, tmp_path)
     assert find_reference_minimum(own, logs).energy == found.energy
     far = task("far", -99.0, known=lambda: Atoms("Cu3", [(0, 0, z) for z in (0, 3, 6)]))
-    assert (
-        find_reference_minimum(far, logs).energy
-        < find_reference_minimum(far, []).energy
-    )
+    assert find_reference_minimum(far, logs).energy < find_reference_minimum(far, []).energy

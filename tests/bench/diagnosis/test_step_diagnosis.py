@@ -14,9 +14,7 @@ class Blind(Draw):
         X = 0.05 * found.X
         with torch.no_grad():
             worth = value(X)
-        return type(found)(
-            X, worth, found.generator_names, found.n_steps, found.converged
-        )
+        return type(found)(X, worth, found.generator_names, found.n_steps, found.converged)
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def test_the_acquisition_is_that_of_the_step(ran):
     steps = [step for step in log.steps() if step.kind == "model"]
     assert len({step.hyperparameters["boldness"] for step in steps}) > 1
     for step in steps:
-        (trial,) = [one for one in log.undecoded() if one.step == step.number]
+        (trial,) = [one for one in log.trial_records() if one.step == step.number]
         value = rebuild_acquisition(made, log, step, log.posterior(step.number))
         assert float(value(trial.X.unsqueeze(0))) == pytest.approx(trial.acquisition)
 
@@ -64,9 +62,7 @@ def test_the_search_missed_what_it_would_have_taken(ran):
     assert found.shortfall < 0
 
 
-@pytest.mark.parametrize(
-    ("sigmas", "cause"), [(-5.0, "model"), (5.0, "model"), (1.0, "isomer")]
-)
+@pytest.mark.parametrize(("sigmas", "cause"), [(-5.0, "model"), (5.0, "model"), (1.0, "isomer")])
 def test_the_model_is_wrong_or_others_promise_more(ran, sigmas, cause):
     made, log = ran(Draw(64))
     X = extreme(log, made, worst=True)
@@ -84,7 +80,4 @@ def test_what_may_not_be_proposed_is_excluded(ran):
     step = log.steps()[-1]
     seen = log.trials()[0].X
     for X in (seen, seen + 10.0):  # evaluated, outside the box
-        assert (
-            diagnose_step(made, log, step, ReferenceMinimum(X, -2.0, -2.0)).cause
-            == "excluded"
-        )
+        assert diagnose_step(made, log, step, ReferenceMinimum(X, -2.0, -2.0)).cause == "excluded"

@@ -12,9 +12,7 @@ from bostruct.structures import from_ase
 def test_an_element_by_itself_has_no_enthalpy_whatever_its_cell():
     for a in (3.4, 3.6, 3.9):
         atoms = bulk("Cu", cubic=True, a=a)
-        found = RigidLatticeEMT()(from_ase(atoms)).properties[
-            "mixing_enthalpy_eV_per_atom"
-        ]
+        found = RigidLatticeEMT()(from_ase(atoms)).properties["mixing_enthalpy_eV_per_atom"]
         assert found == pytest.approx(0.0, abs=2e-4)
 
 
@@ -28,9 +26,7 @@ def test_the_energy_is_the_lowest_of_all_volumes():
         copy.calc = EMT()
         energies.append(copy.get_potential_energy())
     assert energy_at_best_volume(atoms.copy()) == pytest.approx(min(energies), abs=2e-3)
-    assert RigidLatticeEMT()(from_ase(atoms)).energy == pytest.approx(
-        energy_at_best_volume(atoms)
-    )
+    assert RigidLatticeEMT()(from_ase(atoms)).energy == pytest.approx(energy_at_best_volume(atoms))
 
 
 def test_it_says_what_it_is():

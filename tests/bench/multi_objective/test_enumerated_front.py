@@ -32,7 +32,7 @@ def counted():
 
 
 def test_every_member_once_and_the_front_by_hand(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PART", 10)
+    monkeypatch.setattr(module, "CHUNK_SIZE", 10)
     seen = []
     found = enumerate_front(counted(), tmp_path, on_progress=lambda *n: seen.append(n))
     assert Counting.calls == 35
@@ -42,16 +42,10 @@ def test_every_member_once_and_the_front_by_hand(tmp_path, monkeypatch):
     assert [found.members[i].tolist() for i in bad] == [[0.5, 0.5, 0.0, 0.0]]
     U = goals.utilities(Y)
     fit = [i for i in range(35) if i not in bad and bool(goals.is_feasible(Y[i]))]
-    best = {
-        i
-        for i in fit
-        if not any((U[j] >= U[i]).all() and (U[j] > U[i]).any() for j in fit)
-    }
+    best = {i for i in fit if not any((U[j] >= U[i]).all() and (U[j] > U[i]).any() for j in fit)}
     assert found.front_indices == best
     assert len(best) > 2
-    assert (
-        0 < found.hypervolume < float((U[fit].amax(0) - found.reference_point).prod())
-    )
+    assert 0 < found.hypervolume < float((U[fit].amax(0) - found.reference_point).prod())
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("small-")
     again = enumerate_front(counted(), tmp_path)

@@ -38,13 +38,13 @@ def generator():
 
 
 def test_shares_are_those_asked_for_and_last():
-    found = told(0, absurd=0.2, raising=0.1, missing=0.1)
+    found = told(0, absurd=0.2, error_fraction=0.1, missing=0.1)
     counts = Counter(found)
     for name, share in {"absurd": 0.2, "raised": 0.1, "missing": 0.1}.items():
         sigma = math.sqrt(400 * share * (1 - share))
         assert abs(counts[name] - 400 * share) < 4 * sigma, name
-    assert told(0, absurd=0.2, raising=0.1, missing=0.1) == found
-    assert told(1, absurd=0.2, raising=0.1, missing=0.1) != found
+    assert told(0, absurd=0.2, error_fraction=0.1, missing=0.1) == found
+    assert told(1, absurd=0.2, error_fraction=0.1, missing=0.1) != found
 
 
 def test_failures_pass_or_last():
@@ -77,9 +77,7 @@ def test_what_failed_before_still_does():
 
     screen = large()
     one = screen.search_space.decode(screen.sample(1, generator()))
-    assert (
-        FaultyEvaluator(Broken(), 0, "lasting", 0.0, 0.0, 0.0)(one).reason == "broken"
-    )
+    assert FaultyEvaluator(Broken(), 0, "lasting", 0.0, 0.0, 0.0)(one).reason == "broken"
 
 
 def test_it_says_what_it_is():

@@ -15,9 +15,7 @@ from tests.bench.tiny import NOT_UNMIXING, large, small
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return enumerate_front(
-        small(constraints=(NOT_UNMIXING,)), tmp_path_factory.mktemp("truth")
-    )
+    return enumerate_front(small(constraints=(NOT_UNMIXING,)), tmp_path_factory.mktemp("truth"))
 
 
 def asked(table, places, spoil=None):
@@ -46,9 +44,7 @@ def test_the_whole_table_has_the_whole_front(table):
 def test_recall_is_the_share_of_the_front(table):
     best = sorted(table.front)
     found = enumerated_recovery(asked(table, best), table)
-    assert found.recall == pytest.approx(
-        [(i + 1) / len(best) for i in range(len(best))]
-    )
+    assert found.recall == pytest.approx([(i + 1) / len(best) for i in range(len(best))])
     assert found.hypervolume[-1] == pytest.approx(1.0)
 
 
@@ -61,9 +57,7 @@ def test_the_volume_is_that_of_two_rectangles(table):
     area = float((U[:, 0] * heights).sum())
     assert table.volume == pytest.approx(area)
     one = float(U[0].prod()) / area
-    assert enumerated_recovery(asked(table, best[:1]), table).hypervolume[
-        0
-    ] == pytest.approx(one)
+    assert enumerated_recovery(asked(table, best[:1]), table).hypervolume[0] == pytest.approx(one)
 
 
 def test_what_failed_is_neither_found_nor_to_be_had(table):
@@ -86,10 +80,7 @@ def test_absurd_and_infeasible_ones_are_counted(table):
     def absurd(Y):
         Y[0, 0] *= 100
 
-    assert (
-        enumerated_recovery(asked(table, sorted(table.front), absurd), table).n_absurd
-        == 1
-    )
+    assert enumerated_recovery(asked(table, sorted(table.front), absurd), table).n_absurd == 1
 
     def promise(Y):
         Y[0, 2] = -1.0
@@ -104,9 +95,7 @@ def test_without_a_truth_all_searches_together_are_the_scale():
     X = screen.sample(8, torch.Generator().manual_seed(0))
     Y = torch.tensor(
         [
-            screen.outcomes(
-                x, screen.evaluator(screen.search_space.decode(x.unsqueeze(0)))
-            )
+            screen.outcomes(x, screen.evaluator(screen.search_space.decode(x.unsqueeze(0))))
             for x in X
         ],
         dtype=torch.float64,

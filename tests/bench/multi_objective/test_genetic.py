@@ -61,7 +61,7 @@ def test_failures_are_counted_and_no_parents(screen):
 
 
 def test_where_all_is_known_it_ends(monkeypatch):
-    monkeypatch.setattr("bostruct.bench.multi_objective.genetic.TRIES", 2)
+    monkeypatch.setattr("bostruct.bench.multi_objective.genetic.MAX_DUPLICATE_OFFSPRING", 2)
     assert len(evolved(small(), 0, 10)) == 10, "less than a population"
 
 

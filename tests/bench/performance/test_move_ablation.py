@@ -29,7 +29,7 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     monkeypatch.setattr(move_ablation, "LANDSCAPES", SMALL)
-    monkeypatch.setattr(move_ablation, "SEARCH", QUICK)
+    monkeypatch.setattr(move_ablation, "ABLATION_SEARCH", QUICK)
 
 
 def test_runs_are_what_they_are_alone():
@@ -50,10 +50,7 @@ def test_finds_the_lowest_energy():
 
 def test_leaves_out_one_after_the_other():
     found = ablate(["lj7", "au2cu3"], 2, QUICK)
-    names = {
-        one: [worth.generator for worth in found if worth.landscape == one]
-        for one in SMALL
-    }
+    names = {one: [worth.generator for worth in found if worth.landscape == one] for one in SMALL}
     each = ["random", "symmetric", "rattle", "relocate", "splice", "twist"]
     assert names["lj7"] == [ALL_GENERATORS, *each]
     assert names["au2cu3"] == [ALL_GENERATORS, *each[:2], "permute", *each[2:]]
@@ -79,14 +76,10 @@ def test_leaves_out_what_is_asked_for():
 def test_adds_one_after_the_other():
     others = ("symmetric", "relocate", "splice")
     short = replace(QUICK, steps=3)
-    bare = best_energy_history(
-        SMALL["lj7"], replace(short, without=(*others, "twist")), 2
-    )
-    twist = best_energy_history(SMALL["lj7"], replace(short, without=others), 2)
+    bare = best_energy_history(SMALL["lj7"], replace(short, exclude=(*others, "twist")), 2)
+    twist = best_energy_history(SMALL["lj7"], replace(short, exclude=others), 2)
     assert not torch.equal(bare, twist)
-    expected = move_ablation.ablation_results(
-        "lj7", {SIMPLE_GENERATORS: bare, "twist": twist}
-    )
+    expected = move_ablation.ablation_results("lj7", {SIMPLE_GENERATORS: bare, "twist": twist})
     assert ablate(["lj7"], 2, short, ["twist"], add_to_simple=True) == expected
     found = ablate(["lj7"], 1, short, add_to_simple=True)
     assert [worth.generator for worth in found] == [SIMPLE_GENERATORS, *others, "twist"]
@@ -94,15 +87,11 @@ def test_adds_one_after_the_other():
 
 def test_the_table_says_what_was_done():
     assert (
-        ablation_table([AblationResult(SIMPLE_GENERATORS, "lj7", 0, 1, (0.0,))])
-        .columns[0]
-        .header
+        ablation_table([AblationResult(SIMPLE_GENERATORS, "lj7", 0, 1, (0.0,))]).columns[0].header
         == "with"
     )
     assert (
-        ablation_table([AblationResult(ALL_GENERATORS, "lj7", 0, 1, (0.0,))])
-        .columns[0]
-        .header
+        ablation_table([AblationResult(ALL_GENERATORS, "lj7", 0, 1, (0.0,))]).columns[0].header
         == "without"
     )
 

@@ -18,9 +18,7 @@ def test_data_are_labelled_clusters_below_the_ceiling(train):
     assert train.forces.isfinite().all()
     assert train.energy.unique().numel() == 8
     assert torch.equal(speed.labeled_clusters(2).positions, train[:2].positions)
-    assert not torch.equal(
-        speed.labeled_clusters(2, seed=1).positions, train[:2].positions
-    )
+    assert not torch.equal(speed.labeled_clusters(2, seed=1).positions, train[:2].positions)
 
 
 def test_more_data_are_shaken_copies_with_their_own_energies(train):
@@ -51,9 +49,7 @@ def test_throughput_counts_every_structure():
 def test_scale_tells_what_a_fit_costs(train):
     found = speed.measure_fit_cost(train, 10)
     assert found.n_train == 10
-    assert found.n_inducing == len(
-        LocalGP().fit(speed.extend_with_displaced(train, 10)).inducing
-    )
+    assert found.n_inducing == len(LocalGP().fit(speed.extend_with_displaced(train, 10)).inducing)
     assert found.fit_seconds > 0
     assert found.peak_memory_gb > 0.05  # torch alone is larger
 
@@ -62,7 +58,7 @@ def test_tables_are_printed(capsys):
     few = {"accuracy": 4, "batches": 2, "steps": 3, "scale": 4, "held": 2}
     arguments = [word for name, n in few.items() for word in (f"--{name}", str(n))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed, "RELAXED", 4)
+        patch.setattr(speed, "N_RELAXATION_TRAIN", 4)
         threads = torch.get_num_threads()
         try:
             speed.main(arguments)

@@ -93,9 +93,7 @@ def test_damaged_files_are_refused(method, tmp_path):
 
 
 def test_refuses_a_cap():
-    with pytest.raises(
-        InputError, match="`baseline_evaluations` must be an integer of"
-    ):
+    with pytest.raises(InputError, match="`baseline_evaluations` must be an integer of"):
         random_search(0)
 
 

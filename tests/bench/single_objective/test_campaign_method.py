@@ -26,9 +26,7 @@ def test_a_run_is_a_campaign_that_stops_when_the_task_is_solved(tmp_path):
 
 
 def test_what_was_expected_of_each_energy_is_in_the_run(tmp_path):
-    run = CampaignMethod(DEFAULT, max_evaluations=8).run(
-        task(reference=-99.0), 1, tmp_path
-    )
+    run = CampaignMethod(DEFAULT, max_evaluations=8).run(task(reference=-99.0), 1, tmp_path)
     trials = Log(tmp_path / "chain" / "seed-001").trials()
     assert run.predictions[:4] == (None,) * 4, "random structures"
     for belief, trial in zip(run.predictions[4:], trials[4:], strict=True):
@@ -50,9 +48,7 @@ class Lost(GP):
 
 def test_a_prediction_that_is_no_number_is_kept_as_one(tmp_path):
     setting = Setting("default", {**PARTS, "surrogate": Lost()})
-    run = CampaignMethod(setting, max_evaluations=6).run(
-        task(reference=-99.0), 1, tmp_path
-    )
+    run = CampaignMethod(setting, max_evaluations=6).run(task(reference=-99.0), 1, tmp_path)
     assert len(run.energies) == 6, "random structures are asked for instead"
     assert all(math.isnan(belief.mean) for belief in run.predictions[4:])
     assert run.z2 == math.inf
@@ -122,9 +118,7 @@ class Breaks(Draw):
 
 def test_a_run_that_cannot_go_on_has_failed_and_says_why(tmp_path):
     setting = Setting("default", {**PARTS, "search": Breaks()})
-    run = CampaignMethod(setting, max_evaluations=8).run(
-        task(reference=-99.0), 0, tmp_path
-    )
+    run = CampaignMethod(setting, max_evaluations=8).run(task(reference=-99.0), 0, tmp_path)
     assert run.is_finished
     assert run.evaluations_to_success is None
     assert run.reason == "ValueError: singular kernel"
@@ -143,9 +137,7 @@ def test_another_campaign_or_something_else_is_refused(tmp_path):
 
 
 def test_refuses_a_cap():
-    with pytest.raises(
-        InputError, match="`evaluations` must be an integer of at least"
-    ):
+    with pytest.raises(InputError, match="`evaluations` must be an integer of at least"):
         CampaignMethod(max_evaluations=0)
 
 

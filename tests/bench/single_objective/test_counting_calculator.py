@@ -29,15 +29,13 @@ def test_energy_and_forces_of_a_structure_are_one_call():
     other.calc = EMT()
     for height in (2.5, 2.4, 2.5):
         atoms.positions[1, 2] = other.positions[1, 2] = height
-        assert atoms.get_potential_energy() == pytest.approx(
-            other.get_potential_energy()
-        )
+        assert atoms.get_potential_energy() == pytest.approx(other.get_potential_energy())
         np.testing.assert_allclose(atoms.get_forces(), other.get_forces())
     assert len(counted.energies) == 3
 
 
 def test_ends_at_the_cap():
-    counted, atoms = attached(Calculator(EMT), cap=2)
+    counted, atoms = attached(Calculator(EMT), max_evaluations=2)
     for height in (2.5, 2.4):
         assert not counted.is_done
         atoms.positions[1, 2] = height

@@ -28,9 +28,7 @@ def write(tmp_path, monkeypatch):
 
 
 def test_names():
-    tasks, settings = load_tasks_and_settings(
-        ["cu15", "lj7", "cu15"], ["quick", "default"]
-    )
+    tasks, settings = load_tasks_and_settings(["cu15", "lj7", "cu15"], ["quick", "default"])
     assert tasks == [TASKS["cu15"], TASKS["lj7"]]
     assert settings == [CAMPAIGN_SETTINGS["quick"], CAMPAIGN_SETTINGS["default"]]
 
@@ -53,9 +51,7 @@ def test_a_file_gives_tasks_and_settings(write):
 
 def test_a_file_may_hold_settings_alone(write):
     path = write("from tests.bench.problems import TINY\n")
-    assert [
-        task.name for task in load_tasks_and_settings(["lj7", path], ["tiny"])[0]
-    ] == ["lj7"]
+    assert [task.name for task in load_tasks_and_settings(["lj7", path], ["tiny"])[0]] == ["lj7"]
     tasks, settings = load_tasks_and_settings([path], ["tiny", "tiny"])
     assert [task.name for task in tasks] == ["lj7", "lj13", "cu15"]
     assert [setting.name for setting in settings] == ["tiny"]
@@ -69,7 +65,7 @@ def test_a_file_may_replace_a_named_setting(write):
 def test_ablations_need_no_file():
     (setting,) = load_tasks_and_settings(["au5cu10"], ["without-permute"])[1]
     assert setting.name == "without-permute"
-    assert setting.arguments["search"].without == ("permute",)
+    assert setting.arguments["search"].exclude == ("permute",)
 
 
 def test_refuses(write):

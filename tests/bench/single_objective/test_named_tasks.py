@@ -24,15 +24,11 @@ def test_a_random_structure_has_an_energy_that_does_not_solve_the_task(name):
         assert json.loads(json.dumps(part.description())) == part.description()
 
 
-@pytest.mark.parametrize(
-    ("calculator", "bond"), [(lennard_jones, 2 ** (1 / 6)), (morse, 1.0)]
-)
+@pytest.mark.parametrize(("calculator", "bond"), [(lennard_jones, 2 ** (1 / 6)), (morse, 1.0)])
 def test_a_triangle_has_three_bonds(calculator, bond):
     atoms = Atoms("Ar3", TRIANGLE, calculator=calculator())
     atoms.positions *= bond
-    assert atoms.get_potential_energy() == pytest.approx(
-        -3.0, abs=1e-9
-    )  # rc = 100 shifts
+    assert atoms.get_potential_energy() == pytest.approx(-3.0, abs=1e-9)  # rc = 100 shifts
 
 
 @pytest.mark.parametrize(
@@ -49,15 +45,11 @@ def test_the_icosahedron_is_the_reference(name, element, calculator, bond):
     atoms.calc = calculator()
     BFGS(atoms, logfile=None).run(fmax=1e-3, steps=100)
     task = TASKS[name]
-    assert atoms.get_potential_energy() == pytest.approx(
-        task.reference_energy, abs=1e-4
-    )
+    assert atoms.get_potential_energy() == pytest.approx(task.reference_energy, abs=1e-4)
     assert task.evaluator(from_ase(atoms)).energy < task.target_energy
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in TASKS if TASKS[name].make_reference_structure]
-)
+@pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].make_reference_structure])
 def test_the_known_structure_has_the_reference_energy(name):
     task = TASKS[name]
     found = find_reference_minimum(task, [])

@@ -28,12 +28,12 @@ GOOD, BAD = (
 
 def results():
     runs = [
-        run(seed=0, count=4, **STEPS, beliefs=(None, GOOD, BAD)),
-        run(seed=1, count=8, seconds=((3.0, 9.0, 0.5),), beliefs=(None, BAD, BAD)),
+        run(seed=0, count=4, **STEPS, predictions=(None, GOOD, BAD)),
+        run(seed=1, count=8, seconds=((3.0, 9.0, 0.5),), predictions=(None, BAD, BAD)),
         run(seed=2),
         Run("a", "bostruct", 3, 10, 1.0, (3.0, None)),
-        run(method="random search", count=70, cap=100),
-        run("b", method="random search", cap=100),
+        run(method="random search", count=70, max_evaluations=100),
+        run("b", method="random search", max_evaluations=100),
         run("b", count=2),
     ]
     return Results(TASKS, runs)
@@ -88,10 +88,8 @@ def test_unfinished_runs_do_not_count_in_curves_either():
 
 
 def test_files(tmp_path):
-    why = RunDiagnosis(
-        "a", "bostruct", 2, None, "search", 2.05, 8, 6, -1.0, "in step 7"
-    )
-    found = replace(results(), findings=(why,))
+    why = RunDiagnosis("a", "bostruct", 2, None, "search", 2.05, 8, 6, -1.0, "in step 7")
+    found = replace(results(), diagnoses=(why,))
     found.write(tmp_path)
     data = json.loads((tmp_path / "results.json").read_text())
     assert data == json.loads(json.dumps(found.json()))
@@ -117,6 +115,6 @@ def test_files(tmp_path):
 
 
 def test_an_infinite_z2_is_left_open():
-    broken = run(count=2, beliefs=(EnergyPrediction(float("nan"), 1.0, 1.0),))
+    broken = run(count=2, predictions=(EnergyPrediction(float("nan"), 1.0, 1.0),))
     (row,) = Results(TASKS[:1], [broken]).summaries()
     assert (row.z2, row.coverage_1sigma) == (None, 0.0)

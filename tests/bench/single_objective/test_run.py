@@ -21,9 +21,7 @@ def run(energies, cap=5, **more):
         ((2.0, 2.0, 2.0, 2.0, 2.0, 0.9), None),
     ],
 )
-def test_failed_evaluations_count_and_what_is_beyond_the_cap_does_not(
-    energies, expected
-):
+def test_failed_evaluations_count_and_what_is_beyond_the_cap_does_not(energies, expected):
     assert run(energies).evaluations_to_success == expected
 
 
@@ -64,12 +62,12 @@ BELIEFS = (
 
 
 def test_calibration_counts_what_was_predicted_before_it_was_known():
-    found = run((3.0, 3.0, 3.0, None), beliefs=BELIEFS)
+    found = run((3.0, 3.0, 3.0, None), predictions=BELIEFS)
     assert found.z2_values == [1.0, 4.0]
     assert (found.z2, found.coverage_1sigma) == (2.5, 0.5)
     nothing = run((3.0,))
     assert (nothing.z2_values, nothing.z2, nothing.coverage_1sigma) == ([], None, None)
-    beyond = run((3.0, 3.0, 3.0), cap=2, beliefs=BELIEFS)
+    beyond = run((3.0, 3.0, 3.0), max_evaluations=2, predictions=BELIEFS)
     assert beyond.z2_values == [1.0]
 
 
@@ -82,7 +80,7 @@ def test_calibration_counts_what_was_predicted_before_it_was_known():
     ],
 )
 def test_what_is_no_number_is_infinitely_wrong(belief):
-    found = run((3.0,), beliefs=(belief,))
+    found = run((3.0,), predictions=(belief,))
     assert found.z2_values == [math.inf]
     assert found.coverage_1sigma == 0.0
     text = json.loads(json.dumps(found.json(), allow_nan=False))
@@ -90,6 +88,6 @@ def test_what_is_no_number_is_infinitely_wrong(belief):
 
 
 def test_predictions_in_json():
-    (first, second, *_) = run((3.0, 3.0), beliefs=BELIEFS).json()["predictions"]
+    (first, second, *_) = run((3.0, 3.0), predictions=BELIEFS).json()["predictions"]
     assert first is None
     assert second == {"mean": 2.0, "latent": 0.5, "observed": 1.0}

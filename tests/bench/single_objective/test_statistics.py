@@ -38,9 +38,7 @@ def test_percentile_of_nothing():
 def test_percentile_refuses():
     with pytest.raises(InputError, match="`share` must be between 0 and 1, got 50"):
         percentile([1], 50, max_evaluations=10)
-    with pytest.raises(
-        InputError, match="`counts` must be at most the cap, 10, got 11"
-    ):
+    with pytest.raises(InputError, match="`counts` must be at most the cap, 10, got 11"):
         percentile([11, 2], 0.5, max_evaluations=10)
 
 
@@ -51,9 +49,7 @@ def test_curve_steps_where_runs_succeed():
     assert (found.low[1], found.high[1]) == wilson_interval(2, 4)
     assert all(
         low <= share <= high
-        for low, share, high in zip(
-            found.low, found.solved_fraction, found.high, strict=True
-        )
+        for low, share, high in zip(found.low, found.solved_fraction, found.high, strict=True)
     )
 
 
@@ -77,9 +73,7 @@ def test_curve_needs_runs():
 
 
 # Ranks of the 95 % interval, as in any table of the sign test.
-@pytest.mark.parametrize(
-    ("n", "low", "high"), [(6, 1, 6), (10, 2, 9), (20, 6, 15), (30, 10, 21)]
-)
+@pytest.mark.parametrize(("n", "low", "high"), [(6, 1, 6), (10, 2, 9), (20, 6, 15), (30, 10, 21)])
 def test_the_interval_of_the_median_lies_between_two_ranks(n, low, high):
     counts = list(range(n, 0, -1))
     assert median_interval(counts, max_evaluations=100) == (low, high)

@@ -55,7 +55,7 @@ def test_why_runs_failed():
         RunDiagnosis("a", "bostruct", 2, None, "search", 0.0456, 8, 6, -1.25),
         RunDiagnosis("a", "bostruct", 7, 90, "error", None, detail="ValueError: no"),
     )
-    text = printed(replace(results(), findings=findings))
+    text = printed(replace(results(), diagnoses=findings))
     assert line(text, "search", "failed") == [
         *("a", "bostruct", "2", "failed", "46", "search", "6 of 8", "-1.2")
     ]

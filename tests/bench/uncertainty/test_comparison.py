@@ -93,9 +93,7 @@ def test_everything_is_on_disk(data, tmp_path):
 
 def test_the_same_command_goes_on(data, tmp_path):
     told = []
-    first = compare(
-        data, {"right": Fake()}, out=tmp_path / "o", on_progress=told.append, **SIZES
-    )
+    first = compare(data, {"right": Fake()}, out=tmp_path / "o", on_progress=told.append, **SIZES)
     again = compare(data, METHODS, out=tmp_path / "o", on_progress=told.append, **SIZES)
     assert told == ["right", "too sure", "shy"]
     assert again.rows[0].scores == first.rows[0].scores
@@ -151,9 +149,7 @@ def test_splits_differ_and_come_again():
     assert len(set(rmse)) == len(rmse)
     # Each is what it is alone.
     third = compare(data, mine, seed=2, **sizes)
-    assert [one.scores for one in third.rows] == [
-        one.scores for one in first.rows if one.seed == 2
-    ]
+    assert [one.scores for one in third.rows] == [one.scores for one in first.rows if one.seed == 2]
     assert [len(one.rows) for one in first.statistics] == [3] * 2
 
 
@@ -161,9 +157,7 @@ def test_more_splits_compute_the_new_ones(data, tmp_path):
     told = []
     two = {"right": METHODS["right"], "shy": METHODS["shy"]}
     one = compare(data, two, out=tmp_path / "o", on_progress=told.append, **SIZES)
-    many = compare(
-        data, two, n_splits=3, out=tmp_path / "o", on_progress=told.append, **SIZES
-    )
+    many = compare(data, two, n_splits=3, out=tmp_path / "o", on_progress=told.append, **SIZES)
     assert told == [
         "right",
         "shy",
@@ -227,9 +221,7 @@ def test_refuses_with_a_sentence(data, tmp_path):
         compare(data, {})
     with pytest.raises(InputError, match="`splits` must be an integer of at least 1"):
         compare(data, METHODS, n_splits=0)
-    with pytest.raises(
-        InputError, match=r"`methods` must be able to learn .* none: `n"
-    ):
+    with pytest.raises(InputError, match=r"`methods` must be able to learn .* none: `n"):
         compare(data, {"none": Fake(species=())}, **SIZES)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()

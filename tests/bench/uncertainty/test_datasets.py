@@ -33,9 +33,7 @@ def test_what_lies_too_high_is_left_out():
 
 
 def test_atoms_are_dropped_into_a_sphere():
-    law = ClusterDataset(
-        "AuCu5", bfgs_steps=(1, 1), max_displacement=0.0, sphere_radius=5.0
-    )
+    law = ClusterDataset("AuCu5", bfgs_steps=(1, 1), max_displacement=0.0, sphere_radius=5.0)
     one = law._initial_structure(torch.Generator().manual_seed(0))
     assert one.formulas() == ["AuCu5"]
     assert one.positions.norm(dim=-1).max() <= 5
@@ -52,7 +50,7 @@ def test_hot_ones_lie_higher():
 def test_every_set_is_written_and_read_back(tmp_path, monkeypatch):
     law = ClusterDataset("Cu4", bfgs_steps=(1, 2))
     sets = {"mine": {"a": (law, 2), "b": (law, 3)}}
-    monkeypatch.setattr(datasets, "SETS", sets)
+    monkeypatch.setattr(datasets, "DATASETS", sets)
     paths = datasets.write_dataset("mine", tmp_path / "new", seed=1)
     assert [path.name for path in paths] == ["a.extxyz", "b.extxyz"]
     from ase.io import read

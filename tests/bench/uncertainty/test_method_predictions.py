@@ -54,9 +54,7 @@ def test_noise_of_energies_counts():
         noise_variance=torch.ones(b).double(),
     )
     assert force_residuals(known, found) == []
-    assert energy_residuals(known, found).residuals.std.tolist() == pytest.approx(
-        [1000.0] * b
-    )
+    assert energy_residuals(known, found).residuals.std.tolist() == pytest.approx([1000.0] * b)
 
 
 def test_fixed_atoms_and_unknown_forces_are_left_out():
@@ -76,9 +74,7 @@ def test_fixed_atoms_and_unknown_forces_are_left_out():
 def test_a_vanishing_variance_is_lifted_and_counted():
     known = dimers(3)
     variance = torch.tensor([1.0, 0.0, 4.0], dtype=torch.float64)
-    held = energy_residuals(
-        known, Prediction(known.energy, variance, 0 * variance)
-    ).residuals
+    held = energy_residuals(known, Prediction(known.energy, variance, 0 * variance)).residuals
     assert held.n_floored == 1
     assert held.std[1] == pytest.approx(1e-6 * 500)
 
@@ -164,24 +160,14 @@ def test_written_and_read_back(tmp_path):
         assert getattr(again, name) == getattr(found, name)
     assert list(again.set_residuals) == list(found.set_residuals)
     for key, part in found.set_residuals.items():
-        assert torch.equal(
-            again.set_residuals[key].residuals.error, part.residuals.error
-        )
-        assert torch.equal(
-            again.set_residuals[key].residuals.variance, part.residuals.variance
-        )
-        assert torch.equal(
-            again.set_residuals[key].structure_index, part.structure_index
-        )
+        assert torch.equal(again.set_residuals[key].residuals.error, part.residuals.error)
+        assert torch.equal(again.set_residuals[key].residuals.variance, part.residuals.variance)
+        assert torch.equal(again.set_residuals[key].structure_index, part.structure_index)
     floored = Residuals(torch.ones(2), torch.ones(2), n_floored=1)
-    one = MethodPredictions(
-        "m", {}, {("test", ENERGY): SetResiduals(floored, torch.arange(2))}
-    )
+    one = MethodPredictions("m", {}, {("test", ENERGY): SetResiduals(floored, torch.arange(2))})
     one.write(tmp_path / "b.npz")
     assert (
-        MethodPredictions.read(tmp_path / "b.npz")
-        .set_residuals["test", ENERGY]
-        .residuals.n_floored
+        MethodPredictions.read(tmp_path / "b.npz").set_residuals["test", ENERGY].residuals.n_floored
         == 1
     )
 
@@ -193,7 +179,7 @@ def test_refuses_other_files(tmp_path, monkeypatch):
         MethodPredictions.read(path)
     with pytest.raises(LogError, match="could not read"):
         MethodPredictions.read(tmp_path / "none.npz")
-    monkeypatch.setattr("bostruct.bench.uncertainty.method_predictions.FORMAT", 99)
+    monkeypatch.setattr("bostruct.bench.uncertainty.method_predictions.FORMAT_VERSION", 99)
     evaluate_method("mine", Fake(), sets()).write(path)
     monkeypatch.undo()
     with pytest.raises(LogError, match="written by a newer bostruct"):

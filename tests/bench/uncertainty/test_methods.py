@@ -54,9 +54,7 @@ def test_files_beside_names(mine):
 
 
 def test_refuses_what_is_not_there(tmp_path, mine):
-    with pytest.raises(
-        InputError, match=r"`method` must be one of LocalGP-sor, .* 'GP'"
-    ):
+    with pytest.raises(InputError, match=r"`method` must be one of LocalGP-sor, .* 'GP'"):
         load_methods(["GP"])
     with pytest.raises(InputError, match="`file` must exist"):
         load_methods([str(tmp_path / "none.py")])

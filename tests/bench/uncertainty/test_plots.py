@@ -17,9 +17,7 @@ def found():
 def test_a_page_is_as_wide_as_two_columns(found, tmp_path):
     plots.draw_page(found.outcomes, found.rows, "energy", tmp_path / "e.png")
     plots.draw_page(found.outcomes, found.rows, "forces", tmp_path / "f.png")
-    energy, forces = (
-        matplotlib.image.imread(tmp_path / name) for name in ("e.png", "f.png")
-    )
+    energy, forces = (matplotlib.image.imread(tmp_path / name) for name in ("e.png", "f.png"))
     assert energy.shape[1] == forces.shape[1] == pytest.approx(250 * plots.PAGE_WIDTH)
     assert energy.shape[0] > forces.shape[0]  # with the method that has no forces
     plots.draw_page(found.outcomes, found.rows, "energy", tmp_path / "again.png")
@@ -29,15 +27,11 @@ def test_a_page_is_as_wide_as_two_columns(found, tmp_path):
 
 
 def test_several_splits_fit_on_the_same_page(tmp_path):
-    many = compare(
-        dimers(100), {"right": Fake()}, n_train=20, n_calibrate=30, n_splits=2
-    )
+    many = compare(dimers(100), {"right": Fake()}, n_train=20, n_calibrate=30, n_splits=2)
     first = many.split_runs[0].rows
     plots.draw_page(many.predictions, many.rows, "energy", tmp_path / "many.png")
     plots.draw_page(many.predictions, first, "energy", tmp_path / "one.png")
-    both, one = (
-        matplotlib.image.imread(tmp_path / name) for name in ("many.png", "one.png")
-    )
+    both, one = (matplotlib.image.imread(tmp_path / name) for name in ("many.png", "one.png"))
     assert both.shape[1] == one.shape[1]
     assert both.shape[0] == pytest.approx(one.shape[0], abs=2)
     assert (tmp_path / "many.png").read_bytes() != (tmp_path / "one.png").read_bytes()

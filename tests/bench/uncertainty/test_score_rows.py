@@ -25,9 +25,7 @@ def test_a_row_says_it_all(sets):
     assert (found.seed, forces.seed) == (0, 3)
     assert found.has_scores
     assert forces.unit == "eV/Å"
-    assert forces.cost == pytest.approx(
-        outcome.force_predict_seconds / outcome.predict_seconds
-    )
+    assert forces.cost == pytest.approx(outcome.force_predict_seconds / outcome.predict_seconds)
 
 
 def test_every_number_is_in_the_flat_row(sets):
@@ -44,14 +42,8 @@ def test_every_number_is_in_the_flat_row(sets):
 
 
 def test_nothing_to_say(sets):
-    assert (
-        score_row(evaluate_method("m", Fake(species=()), sets), "test", "energy", 1.0)
-        is None
-    )
-    assert (
-        score_row(evaluate_method("m", Fake(), sets), "elsewhere", "energy", 1.0)
-        is None
-    )
+    assert score_row(evaluate_method("m", Fake(species=()), sets), "test", "energy", 1.0) is None
+    assert score_row(evaluate_method("m", Fake(), sets), "elsewhere", "energy", 1.0) is None
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,7 @@ def test_a_shifted_set_shows_after_calibration():
     found = compute_scores(part(ideal(400), 1.0), part(3 * ideal(100), 1.0))
     assert found.z2 == pytest.approx(9.0, rel=0.05)
     assert found.z2_low > 4
-    assert found.conformal_coverage == pytest.approx(
-        2 * norm.cdf(1.645 / 3) - 1, abs=0.02
-    )
+    assert found.conformal_coverage == pytest.approx(2 * norm.cdf(1.645 / 3) - 1, abs=0.02)
     assert found.conformal_coverage < found.conformal_coverage_low
 
 
@@ -116,9 +114,7 @@ def test_components_of_one_structure_are_not_independent():
     alike = part(e.repeat_interleave(30), 1.0, owner)
     many = compute_scores(alike, alike)
     assert (many.n_structures, many.n_points) == (20, 600)
-    assert many.z2_high - many.z2_low == pytest.approx(
-        alone.z2_high - alone.z2_low, rel=0.05
-    )
+    assert many.z2_high - many.z2_low == pytest.approx(alone.z2_high - alone.z2_low, rel=0.05)
     assert many.conformal_coverage == alone.conformal_coverage
     assert many.conformal_half_width == pytest.approx(alone.conformal_half_width)
 
@@ -151,9 +147,7 @@ def test_small_sets_have_fewer_bins():
 
 def test_definitions_of_tran():
     """Two points with errors of one and zero σ: every number by hand."""
-    held = Residuals(
-        torch.tensor([2.0, 0.0]).double(), torch.tensor([4.0, 1.0]).double()
-    )
+    held = Residuals(torch.tensor([2.0, 0.0]).double(), torch.tensor([4.0, 1.0]).double())
     assert sharpness(held) == pytest.approx(math.sqrt(2.5))
     summed = 0.5 * (1 + math.log(4)) + math.log(2 * math.pi)
     assert 2 * nll(held) == pytest.approx(summed)

@@ -12,9 +12,7 @@ from tests.bench.uncertainty.fakes import Fake, dimers
 def found():
     methods = {"right": Fake(), "shy": Fake(forces=False)}
     hot = dimers(40, 1, 2.0)
-    return compare(
-        dimers(250), methods, n_train=20, n_calibrate=60, shifted={"hot": hot}
-    )
+    return compare(dimers(250), methods, n_train=20, n_calibrate=60, shifted={"hot": hot})
 
 
 HEADS = [
@@ -42,7 +40,7 @@ def test_markdown_has_a_table_for_each_set_and_quantity(found):
     assert "shy" not in blocks[6]  # it has no variances of forces
     row = found.rows[0]
     assert f"| {tables.format_number(row.rmse)} |" in blocks[1]
-    assert f"{row.scores.inside90 * 100:.0f}" in blocks[2]
+    assert f"{row.scores.coverage_90 * 100:.0f}" in blocks[2]
     assert single_split_tables.SPLIT_COLUMNS_LEGEND in text
 
 

@@ -60,18 +60,14 @@ def test_the_seed_deals_and_nothing_else():
 
 
 def test_fewer_to_test_and_none_shifted():
-    found = split_structures(
-        dimers(60), n_train=10, n_calibrate=8, n_test=11, shift="none"
-    )
+    found = split_structures(dimers(60), n_train=10, n_calibrate=8, n_test=11, shift="none")
     assert found.sizes() == {"train": 10, "calibrate": 8, "test": 11}
     assert found.shift_note == "no shifted set"
 
 
 def test_given_sets_are_taken_as_they_are():
-    hot = dimers(12, seed=3, stretch=2.0)
-    found = split_structures(
-        dimers(40), n_train=10, n_calibrate=8, shifted={"hot": hot}
-    )
+    hot = dimers(12, seed=3, scale=2.0)
+    found = split_structures(dimers(40), n_train=10, n_calibrate=8, shifted={"hot": hot})
     assert found.sizes()["test"] == 22
     assert torch.equal(found.sets["hot"].positions, hot.positions)
     assert found.shift_note == "shifted: hot, given"
@@ -109,13 +105,8 @@ def test_twins_are_counted_however_they_are_turned():
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64)).Q
     turned = replace(train[:2], positions=train[:2].positions @ turn)
     gold = dimers(3, numbers=(79, 79))
-    assert (
-        count_duplicates(train, Structures.cat([turned, dimers(4, stretch=9.0), gold]))
-        == 2
-    )
-    found = split_structures(
-        dimers(40), n_train=10, n_calibrate=8, shifted={"old": dimers(40)}
-    )
+    assert count_duplicates(train, Structures.cat([turned, dimers(4, scale=9.0), gold])) == 2
+    found = split_structures(dimers(40), n_train=10, n_calibrate=8, shifted={"old": dimers(40)})
     assert found.n_duplicates["old"] >= 10
 
 
@@ -124,9 +115,7 @@ def test_refuses_what_cannot_be_split():
     blind = data.without_results()
     with pytest.raises(InputError, match=r"`structures` must have energies, got 40 of"):
         split_structures(blind)
-    gap = replace(
-        data, energy=data.energy.clone().index_fill(0, torch.tensor(3), 1e999)
-    )
+    gap = replace(data, energy=data.energy.clone().index_fill(0, torch.tensor(3), 1e999))
     with pytest.raises(InputError, match="got 1 of 40 without"):
         split_structures(gap)
     with pytest.raises(InputError, match=r"`shifted hot` must have energies"):

@@ -18,9 +18,7 @@ def sets(seed):
 def test_each_division_has_a_folder_of_its_own(tmp_path):
     first = run_split(sets(4), METHODS, 4, tmp_path)
     second = run_split(sets(5), METHODS, 5, tmp_path, is_first=False)
-    assert {
-        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")
-    } == {
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")} == {
         "methods/comparison.json",
         "methods/right.npz",
         "methods/too_sure.npz",
@@ -50,9 +48,7 @@ def test_nothing_is_kept_without_a_folder():
     found = run_split(sets(0), METHODS, 0)
     assert [one.method for one in found.predictions] == list(METHODS)
     assert found.has_variances("forces")
-    assert not run_split(sets(0), {"shy": Fake(forces=False)}, 0).has_variances(
-        "forces"
-    )
+    assert not run_split(sets(0), {"shy": Fake(forces=False)}, 0).has_variances("forces")
 
 
 def test_refuses_folders_of_something_else(tmp_path):

@@ -22,9 +22,7 @@ def rows(fake, quantity="energy", place="test"):
     found = []
     for seed in SEEDS:
         sets = split_structures(DATA, n_train=10, n_calibrate=40, seed=seed)
-        found.append(
-            score_row(evaluate_method("mine", fake, sets), place, quantity, 1.0, seed)
-        )
+        found.append(score_row(evaluate_method("mine", fake, sets), place, quantity, 1.0, seed))
     return found
 
 
@@ -40,7 +38,7 @@ def test_means_and_ends_are_those_computed_by_hand():
     assert found["z2"].mean == pytest.approx(by_hand, rel=1e-12)
     assert by_hand < sum(z2) / 3
     assert (found["z2"].smallest, found["z2"].largest) == (min(z2), max(z2))
-    caught = [one.scores.conformal for one in mine]
+    caught = [one.scores.conformal_coverage for one in mine]
     assert found["conformal"].mean == pytest.approx(sum(caught) / 3, rel=1e-12)
     alpha = [one.scores.alpha for one in mine]
     product = alpha[0] * alpha[1] * alpha[2]
@@ -57,9 +55,7 @@ def test_z2_of_a_split_is_a_ratio_of_two_means_of_zeta2():
         for name, values in (("test", tests), ("calibrate", calibrations)):
             values.append(float(parts[name, "energy"].residuals.z.square().mean()))
     ratio = geometric_mean(tests) / geometric_mean(calibrations)
-    assert SplitStatistics(tuple(rows(Fake())))["z2"].mean == pytest.approx(
-        ratio, rel=1e-9
-    )
+    assert SplitStatistics(tuple(rows(Fake())))["z2"].mean == pytest.approx(ratio, rel=1e-9)
 
 
 def test_counts_of_splits():
@@ -68,7 +64,7 @@ def test_counts_of_splits():
     assert found.n_scored == 3
     assert found.n_calibrated == sum(0.8 <= one.scores.z2 <= 1.25 for one in mine)
     assert found.n_in_band == sum(
-        s.conformal_low <= s.conformal <= s.conformal_high
+        s.conformal_coverage_low <= s.conformal_coverage <= s.conformal_coverage_high
         for s in (one.scores for one in mine)
     )
     z2 = found["z2"].mean
@@ -115,9 +111,7 @@ def test_without_variances_there_are_errors_alone():
 
 def test_rows_are_put_together_by_set_quantity_and_method():
     energy, forces = rows(Fake()), rows(Fake(), "forces")
-    found = collect_split_statistics(
-        [energy[0], forces[0], energy[1], forces[1], energy[2]]
-    )
+    found = collect_split_statistics([energy[0], forces[0], energy[1], forces[1], energy[2]])
     assert [(one.quantity, len(one.rows)) for one in found] == [
         ("energy", 3),
         ("forces", 2),

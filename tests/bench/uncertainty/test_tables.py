@@ -14,9 +14,7 @@ from bostruct.bench.uncertainty.tables import (
 
 
 def line(method, quantity="energy", place="test", scored=True):
-    return SimpleNamespace(
-        method=method, quantity=quantity, place=place, unit="eV", scored=scored
-    )
+    return SimpleNamespace(method=method, quantity=quantity, place=place, unit="eV", scored=scored)
 
 
 NAME = [Column("name", lambda one: one.method)]
@@ -37,16 +35,10 @@ def test_a_line_for_each_method_and_two_tables_for_each_set():
             ["name", "set"],
             [["a", "test"], ["b", "test"]],
         ),
-        ScoreTable(
-            "Energy, in domain, eV: intervals and scores", ["name"], [["a"], ["b"]]
-        ),
-        ScoreTable(
-            "Energy, shifted: hot, eV: error bars", ["name", "set"], [["a", "hot"]]
-        ),
+        ScoreTable("Energy, in domain, eV: intervals and scores", ["name"], [["a"], ["b"]]),
+        ScoreTable("Energy, shifted: hot, eV: error bars", ["name", "set"], [["a", "hot"]]),
         ScoreTable("Energy, shifted: hot, eV: intervals and scores", ["name"], [["a"]]),
-        ScoreTable(
-            "Forces, in domain, eV: error bars", ["name", "set"], [["b", "test"]]
-        ),
+        ScoreTable("Forces, in domain, eV: error bars", ["name", "set"], [["b", "test"]]),
     ]
     assert tables.build_tables([], BOTH, BOTH, NAME) == []
 
@@ -55,8 +47,7 @@ def test_both_ways_to_print_have_everything():
     made = ScoreTable("Title", ["one", "two"], [["1", "2"], ["3", "4"]])
     text = tables.render_markdown([made], ["before"], ["after"])
     assert text == (
-        "- before\n\n**Title**\n\n| one | two |\n|---|---:|\n| 1 | 2 |\n| 3 | 4 |\n"
-        "\nafter\n"
+        "- before\n\n**Title**\n\n| one | two |\n|---|---:|\n| 1 | 2 |\n| 3 | 4 |\n\nafter\n"
     )
     console = Console(width=60)
     with console.capture() as captured:

@@ -28,9 +28,7 @@ def normal(n, scale=1.0, seed=0):
 
 
 def test_alpha_is_the_root_of_the_mean_square():
-    found = online_calibration(
-        trials((3.0,), *[(1.0, 0.0, 0.5)] * 6, *[(0.0, 0.5, 0.5)] * 6)
-    )
+    found = online_calibration(trials((3.0,), *[(1.0, 0.0, 0.5)] * 6, *[(0.0, 0.5, 0.5)] * 6))
     assert found.z == (2.0,) * 6 + (-1.0,) * 6
     assert found.alpha == pytest.approx(math.sqrt(2.5), rel=1e-15)
     assert found.mean_z2 == 2.5
@@ -56,9 +54,7 @@ def test_a_known_error_of_sigma_is_recovered(scale):
 
 @pytest.mark.parametrize("n", [MIN_POINTS, 20])
 def test_the_interval_holds_the_truth_as_often_as_it_says(n):
-    draws = [
-        OnlineCalibration(normal(n, 2.0, seed)).alpha_interval for seed in range(1000)
-    ]
+    draws = [OnlineCalibration(normal(n, 2.0, seed)).alpha_interval for seed in range(1000)]
     held = sum(low < 2 < high for low, high in draws) / len(draws)
     assert held == pytest.approx(0.9, abs=0.03)  # three standard errors
 
@@ -78,7 +74,7 @@ def test_what_is_long_ago_does_not_count():
     drifted = OnlineCalibration(normal(50) + normal(N_RECENT // 2, 3.0, seed=2))
     assert drifted.alpha_interval[0] > 1
     with pytest.raises(InputError, match="`recent` must be an integer of at least 1"):
-        replace(drifted, recent=0)
+        replace(drifted, n_recent=0)
 
 
 def test_a_few_predictions_only_widen():
@@ -88,9 +84,7 @@ def test_a_few_predictions_only_widen():
     assert few.alpha is None
     assert few.alpha_interval is None
     n = MIN_POINTS - 1
-    assert few.sigma_factor == pytest.approx(
-        math.sqrt((PRIOR_WEIGHT + 4 * n) / (PRIOR_WEIGHT + n))
-    )
+    assert few.sigma_factor == pytest.approx(math.sqrt((PRIOR_WEIGHT + 4 * n) / (PRIOR_WEIGHT + n)))
     worst = math.sqrt((PRIOR_WEIGHT + MAX_Z2) / (PRIOR_WEIGHT + 1))
     assert OnlineCalibration((1e6,)).sigma_factor == pytest.approx(worst)
 

@@ -31,11 +31,7 @@ def made(*outcomes):
     trials = []
     for number, outcome in enumerate(outcomes):
         state = outcome if isinstance(outcome, str) else "done"
-        values = (
-            {}
-            if isinstance(outcome, str)
-            else dict(zip("ab", outcome[:2], strict=True))
-        )
+        values = {} if isinstance(outcome, str) else dict(zip("ab", outcome[:2], strict=True))
         trials.append(
             Trial(
                 number=number,

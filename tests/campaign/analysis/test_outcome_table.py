@@ -23,9 +23,7 @@ SAID = (OutcomePrediction("enthalpy", -0.1, 0.04, 0.09), PRICE)
 
 
 def trial(state="done", number=0, said=SAID, **properties):
-    provenance = {
-        name: "absurd" for name in properties if name.startswith("quarantined.")
-    }
+    provenance = {name: "absurd" for name in properties if name.startswith("quarantined.")}
     return Trial(
         number=number,
         step=0,
@@ -51,7 +49,7 @@ def test_measured_is_what_nobody_doubts():
 
 def test_the_table_has_what_is_known_exactly_of_all():
     rows = [
-        trial(enthalpy=-0.2, modulus=150.0),
+        trial(enthalpy=-0.2, bulk_modulus=150.0),
         trial("failed", 1),
         trial("running", 2),
     ]
@@ -64,15 +62,13 @@ def test_the_table_has_what_is_known_exactly_of_all():
 
 def test_what_is_doubted_is_told_with_the_reason():
     rows = [
-        trial(enthalpy=-0.2, modulus=-2992.0),
+        trial(enthalpy=-0.2, bulk_modulus=-2992.0),
         trial(number=1, **{"quarantined.enthalpy": -50.0, "quarantined.volume": 1.0}),
         trial("retracted", 2, enthalpy=-0.2),
         trial("failed", 3),
     ]
     assert quarantined_values(rows, GOALS) == [
-        QuarantinedValue(
-            0, "modulus", -2992.0, "-2992 is outside its window, 1 to 600"
-        ),
+        QuarantinedValue(0, "modulus", -2992.0, "-2992 is outside its window, 1 to 600"),
         QuarantinedValue(1, "enthalpy", -50.0, "absurd"),
         QuarantinedValue(2, "all", None, "it was wrong"),
     ]
@@ -82,18 +78,14 @@ def test_goals_that_nothing_is_said_of_are_refused():
     rows = [trial(enthalpy=-0.2), trial("failed")]
     check_learnable(rows, GOALS, ["enthalpy", "energy"])
     check_learnable([trial("failed")], GOALS, ["modulus"])
-    with pytest.raises(
-        InputError, match=r"got 'modulus'\. The evaluator returned enth"
-    ):
+    with pytest.raises(InputError, match=r"got 'modulus'\. The evaluator returned enth"):
         check_learnable(rows, GOALS, ["enthalpy", "modulus"])
     # One in quarantine is something said.
     check_learnable([trial(**{"quarantined.modulus": 1.0})], GOALS, ["modulus"])
 
 
 def test_one_outcome_stands_where_the_energy_was():
-    first, second = single_outcome(
-        [trial(enthalpy=-0.2), trial("failed", 1)], GOALS, "enthalpy"
-    )
+    first, second = single_outcome([trial(enthalpy=-0.2), trial("failed", 1)], GOALS, "enthalpy")
     assert (
         first.energy,
         first.mean,
@@ -112,8 +104,6 @@ def test_one_outcome_stands_where_the_energy_was():
 
 def test_logarithms_are_taken_here():
     goals = OptimizationConfig((Objective("cost", "minimize", log=True),))
-    found = outcome_matrix(
-        [trial(said=(), cost=100.0), trial(said=(), cost=-1.0)], goals
-    )
+    found = outcome_matrix([trial(said=(), cost=100.0), trial(said=(), cost=-1.0)], goals)
     assert found[0].tolist() == [2.0]
     assert math.isnan(float(found[1]))

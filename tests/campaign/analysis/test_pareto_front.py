@@ -27,7 +27,7 @@ def test_of_a_log(screened):
     assert found.evaluated[5].raw["enthalpy"] is not None
     assert found.evaluated[5].exact == {"price"}
     assert found.learnt == ("enthalpy", "modulus")
-    (doubt,) = found.doubted
+    (doubt,) = found.quarantined
     assert (doubt.trial, doubt.name, doubt.value) == (5, "modulus", -2992.0)
     assert found.points
     assert {5, 2}.isdisjoint(point.trial for point in found.points)
@@ -50,9 +50,7 @@ def test_nothing_that_is_bettered_infeasible_doubted_or_taken_back_is_on_it():
         for t in trials
         if t.state == "done" and t.properties["a"] >= 0.2 and t.properties["b"] > -10
     ]
-    bettered = {
-        y for y in good for z in good if z != y and z[0] >= y[0] and z[1] <= y[1]
-    }
+    bettered = {y for y in good for z in good if z != y and z[0] >= y[0] and z[1] <= y[1]}
     assert best == set(good) - bettered
     assert [p.trial for p in found.evaluated if p.is_non_dominated] == sorted(
         p.trial for p in found.points
@@ -70,7 +68,7 @@ def test_what_was_predicted_is_from_before(screened):
 
 def test_raw_values_of_what_is_judged_as_a_logarithm(screened):
     point = screened.front().points[0]
-    trial = screened.undecoded()[point.trial]
+    trial = screened.trial_records()[point.trial]
     (said,) = [each for each in trial.said if each.exact]
     assert point.raw["price"] == pytest.approx(10.0**said.mean)
 
@@ -80,14 +78,12 @@ def test_reference_of_the_last_step_or_of_the_user(screened):
     logged = screened.steps()[-1].hyperparameters
     assert found.source == "a step"
     assert found.reference["enthalpy"] == logged["reference_of_enthalpy"]
-    assert math.log10(found.reference["price"]) == pytest.approx(
-        logged["reference_of_price"]
-    )
+    assert math.log10(found.reference["price"]) == pytest.approx(logged["reference_of_price"])
     wanted = {"enthalpy": 0.0, "modulus": 140.0, "price": 40000.0}
     other = screened.front(wanted)
     assert other.source == "given"
     assert other.reference == pytest.approx(wanted)
-    Y = outcome_matrix(screened.undecoded(), screened.goals)
+    Y = outcome_matrix(screened.trial_records(), screened.goals)
     reference = torch.tensor([0.0, 140.0, -math.log10(40000.0)], dtype=torch.float64)
     assert other.hypervolume == pytest.approx(hypervolume(Y, screened.goals, reference))
     assert {p.trial for p in other.points} == {p.trial for p in found.points}
@@ -142,12 +138,10 @@ def test_a_campaign_without_goals_has_no_front(log):
 
 
 def test_a_retracted_trial_leaves_the_front(screened):
-    trials = screened.undecoded()
+    trials = screened.trial_records()
     best = screened.front().points[0].trial
     taken = [
-        replace(t, state="retracted", energy=None, reason="no")
-        if t.number == best
-        else t
+        replace(t, state="retracted", energy=None, reason="no") if t.number == best else t
         for t in trials
     ]
     found = ParetoFront.from_trials(taken, trials, screened.steps(), screened.goals)

@@ -32,17 +32,13 @@ def long(tmp_path_factory):
 def logged(log):
     """Return what every step logged of its calibration."""
     return [
-        {
-            k: v
-            for k, v in step.hyperparameters.items()
-            if k.startswith(CALIBRATION_PREFIX)
-        }
+        {k: v for k, v in step.hyperparameters.items() if k.startswith(CALIBRATION_PREFIX)}
         for step in log.steps()
     ]
 
 
 def test_what_is_logged_is_what_was_known(long):
-    z = trial_z_scores(long.undecoded())
+    z = trial_z_scores(long.trial_records())
     for step, found in zip(long.steps(), logged(long), strict=True):
         if step.kind == "model":
             assert found == calibration_at_step(z, step.known).logged_values()
@@ -59,9 +55,9 @@ def test_predictions_are_those_of_their_step(long):
     found = long.foretold()
     assert [each.trial for each in found] == list(range(4, 20))
     for each in found:
-        trial = long.undecoded()[each.trial]
+        trial = long.trial_records()[each.trial]
         there = long.calibration(trial.step)
-        assert each.expected == there.expect(trial.mean, trial.observed)
+        assert each.expected == there.predict(trial.mean, trial.observed)
         assert each.energy == trial.energy
         assert (each.held is None) == (there.n < 9)
     assert sum(each.held is not None for each in found) == 7
@@ -70,17 +66,12 @@ def test_predictions_are_those_of_their_step(long):
 
 @pytest.mark.parametrize("number", [0, 5, 12, 19])
 def test_no_outcome_leaks_into_what_was_said_before(long, number):
-    trials, steps = long.undecoded(), long.steps()
-    changed = [
-        replace(t, energy=t.energy + 7.0) if t.number == number else t for t in trials
-    ]
+    trials, steps = long.trial_records(), long.steps()
+    changed = [replace(t, energy=t.energy + 7.0) if t.number == number else t for t in trials]
     then, now = (
-        logged_predictions(each, steps, trial_z_scores(each))
-        for each in (trials, changed)
+        logged_predictions(each, steps, trial_z_scores(each)) for each in (trials, changed)
     )
-    same = [
-        one.prediction == other.prediction for one, other in zip(then, now, strict=True)
-    ]
+    same = [one.prediction == other.prediction for one, other in zip(then, now, strict=True)]
     # One step after another: a trial is predicted from all with smaller numbers.
     assert all(same[: max(0, number - 4 + 1)])
     if 4 <= number < 19:
@@ -88,13 +79,11 @@ def test_no_outcome_leaks_into_what_was_said_before(long, number):
 
 
 def test_energies_that_are_not_known_are_no_test(long):
-    trials = [replace(t, energy=None, state="failed") for t in long.undecoded()]
+    trials = [replace(t, energy=None, state="failed") for t in long.trial_records()]
     found = logged_predictions(trials, long.steps(), trial_z_scores(trials))
     assert len(found) == 16
     assert all(each.covered is None for each in found)
-    assert all(
-        each.prediction.calibrated_sigma == each.prediction.sigma for each in found
-    )
+    assert all(each.prediction.calibrated_sigma == each.prediction.sigma for each in found)
 
 
 def test_interrupted_and_resumed_it_says_the_same(long, tmp_path):
@@ -143,7 +132,7 @@ def test_a_surrogate_that_claims_half_the_error_is_found_out(tmp_path):
     found = log.calibration()
     low, high = found.alpha_interval
     assert low < 2 < high < 2 * low
-    assert replace(found, recent=40).alpha == pytest.approx(2, rel=0.2)
+    assert replace(found, n_recent=40).alpha == pytest.approx(2, rel=0.2)
     last = log.predictions()[-1].prediction
     assert last.sigma == 0.5
     assert last.calibrated_sigma == log.calibration(log.steps()[-1].number).alpha / 2

@@ -78,7 +78,4 @@ def test_matches_sees_every_part(log):
     assert ase_rows.first_difference(celled, trial) == "cell"
     assert ase_rows.first_difference(same.copy(), trial) == "energy"
     assert ase_rows.first_difference(same, replace(trial, energy=0.5)) == "energy"
-    assert (
-        ase_rows.first_difference(same, replace(trial, forces=trial.forces + 1))
-        == "forces"
-    )
+    assert ase_rows.first_difference(same, replace(trial, forces=trial.forces + 1)) == "forces"

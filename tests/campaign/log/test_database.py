@@ -39,7 +39,7 @@ def test_an_error_says_where(tmp_path, monkeypatch):
     [("ext4", "wal", "normal"), ("nfs4", "delete", "exclusive")],
 )
 def test_writes_last(tmp_path, monkeypatch, kind, mode, locking):
-    monkeypatch.setattr("bostruct.campaign.log.run_folder.file_system", lambda _: kind)
+    monkeypatch.setattr("bostruct.campaign.log.run_folder.file_system_type", lambda _: kind)
     connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     found = database.set_journal_mode(connection, tmp_path)
     assert found.startswith(mode.upper())

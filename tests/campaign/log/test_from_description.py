@@ -17,9 +17,7 @@ def test_a_space_is_rebuilt():
 
 
 def test_a_surrogate_is_rebuilt():
-    assert isinstance(
-        build_from_description("surrogate", LocalGP().description()), LocalGP
-    )
+    assert isinstance(build_from_description("surrogate", LocalGP().description()), LocalGP)
 
 
 def test_what_is_unknown_is_not():

@@ -30,7 +30,7 @@ def test_posteriors_predict_as_they_did(log):
 def test_everything_considered_is_logged(log):
     arrays = log.arrays(2)
     (trial,) = [trial for trial in log.trials() if trial.step == 2]
-    i = trial.candidate
+    i = trial.candidate_index
     assert arrays["chosen.index"].tolist() == [i]
     assert arrays["candidates.X"].shape == (8, 9)
     assert torch.equal(arrays["candidates.X"][i], trial.X)

@@ -14,7 +14,7 @@ from tests.campaign.standin import campaign
 def test_a_trial_is_retracted_without_its_campaign(screened):
     best = screened.front().points[0].trial
     retract_trial(screened.folder, best, "the cell was wrong")
-    trial = screened.undecoded()[best]
+    trial = screened.trial_records()[best]
     assert (trial.state, trial.reason) == ("retracted", "the cell was wrong")
     assert trial.energy is None
     assert best not in {point.trial for point in screened.front().points}
@@ -78,7 +78,7 @@ def test_what_fails_is_recorded_and_the_folder_let_go(screened, monkeypatch):
     def broken(self, number, reason):
         raise LogError("the disk is full")
 
-    monkeypatch.setattr(LogWriter, "retract", broken)
+    monkeypatch.setattr(LogWriter, "retract_trial", broken)
     with pytest.raises(LogError, match="the disk is full"):
         retract_trial(screened.folder, 4, "no")
     assert screened.sessions()[-1]["status"] == "failed"

@@ -124,7 +124,7 @@ def test_nothing_to_read(tmp_path, monkeypatch, folder):
     def refuse(*_, **__):
         raise sqlite3.OperationalError("unable to open database file")
 
-    monkeypatch.setattr(sqlite3, "connect", refuse)
+    monkeypatch.setattr(sqlite3, "connect_read_only", refuse)
     with pytest.raises(LogError, match=r"could not open .*: unable to open"):
         connect_read_only(folder)
 
@@ -153,7 +153,7 @@ def test_file_systems(tmp_path, monkeypatch):
 def test_a_network_file_system(tmp_path, monkeypatch):
     """No WAL there, one connection at a time, and the log says so."""
     whole = campaign(n=6).run(tmp_path / "local")
-    monkeypatch.setattr(folders, "file_system", lambda _: "nfs4")
+    monkeypatch.setattr(folders, "file_system_type", lambda _: "nfs4")
     monkeypatch.setattr("bostruct.campaign.log.database.file_system", lambda _: "nfs4")
     campaign(n=3).run(tmp_path / "run")
     log = campaign(n=6).run(tmp_path / "run")

@@ -143,9 +143,7 @@ def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
         new = dict(row) | {"hyperparameters": to_canonical_json(numbers | changed)}
         new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS)
         query = "UPDATE bostruct_step SET hyperparameters = ?, checksum = ? "
-        connection.execute(
-            f"{query} WHERE number = 3", (new["hyperparameters"], new["checksum"])
-        )
+        connection.execute(f"{query} WHERE number = 3", (new["hyperparameters"], new["checksum"]))
         (problem,) = verify_log(Log(folder, Box(), GP())).problems
         assert problem == (
             "step 3: its calibration is not that of the energies it was planned from"

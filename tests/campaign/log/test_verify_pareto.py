@@ -25,9 +25,7 @@ def changed(log, table, where, **values):
         rowid = new.pop("rowid") if table == "outcome" else new["number"]
         for name, value in values.items():
             new[name] = value(new[name])
-        new["checksum"] = records.row_checksum(
-            new, MUTABLE_COLUMNS if table == "step" else ()
-        )
+        new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS if table == "step" else ())
         names = ", ".join(f"{name} = ?" for name in new)
         update = f"UPDATE bostruct_{table} SET {names} WHERE rowid = ?"
         connection.execute(update, (*new.values(), rowid))
@@ -92,7 +90,7 @@ def test_what_is_said_is_what_the_posterior_file_has(screened, name):
         **{name: lambda x: x * (1 + 1e-12) + 1e-15},
     )
     found = problems(screened)
-    step = screened.undecoded()[9].step
+    step = screened.trial_records()[9].step
     assert (
         f"trial 9: the {name} in the table of outcomes is not that in the posterior "
         f"file of step {step}"
@@ -132,9 +130,7 @@ def test_a_calibration_that_knew_more_than_its_step(screened, change):
 
     changed(screened, "step", "number = 7", hyperparameters=other)
     (found,) = problems(screened)
-    assert found == (
-        "step 7: its calibration is not that of the outcomes it was planned from"
-    )
+    assert found == ("step 7: its calibration is not that of the outcomes it was planned from")
 
 
 def test_an_outcome_that_was_changed_changes_all_later_fronts(screened):
@@ -144,7 +140,7 @@ def test_an_outcome_that_was_changed_changes_all_later_fronts(screened):
     changed(screened, "trial", "number = 4", properties=other)
     found = [each for each in problems(screened) if "its front" in each]
     last = screened.steps()[-1].number
-    first = screened.undecoded()[4].step + 1
+    first = screened.trial_records()[4].step + 1
     assert len(found) == last - first + 1
 
 

@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic_write, "sync_folder", full)
+    monkeypatch.setattr(atomic_write, "fsync_folder", full)
     with pytest.raises(LogError, match="No space left on device"):
         open_ledger(tmp_path / "run")
 

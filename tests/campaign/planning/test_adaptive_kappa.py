@@ -32,10 +32,7 @@ def trials(*rows):
 
 def test_nothing_known_is_the_start():
     assert adapt_kappa_factor([]) == adaptive_kappa.INITIAL_KAPPA_FACTOR
-    assert (
-        adapt_kappa_factor(trials((3.0,), (2.0,)))
-        == adaptive_kappa.INITIAL_KAPPA_FACTOR
-    )
+    assert adapt_kappa_factor(trials((3.0,), (2.0,))) == adaptive_kappa.INITIAL_KAPPA_FACTOR
 
 
 def test_broken_promises_make_it_careful_and_kept_ones_bold():

@@ -46,9 +46,7 @@ def test_a_second_look_at_one_that_is_pending_is_worth_little(made):
     before = value(X).detach()
     assert before.shape == (5,)
     after = value.after(X[:1]).after(X[1:2])(X).detach()
-    if (
-        task.parts.acquisition.supports_q_batch
-    ):  # the value is that of all three together
+    if task.parts.acquisition.supports_q_batch:  # the value is that of all three together
         assert after[:2].max() <= after[2:].min() + 1e-3
     else:
         assert (after[:2] < before[:2]).all()
@@ -144,9 +142,11 @@ def test_only_the_best_are_weighed_again(made, monkeypatch):
     found = candidates(Box().sample(12, generator_for(2)), value)
     order = found.acq_value.argsort(descending=True)
     full = select_batch(task, found, value, X)[1]
-    monkeypatch.setattr(module, "SHORT", 1 + max(order.tolist().index(i) for i in full))
+    monkeypatch.setattr(
+        module, "MAX_RESCORED_CANDIDATES", 1 + max(order.tolist().index(i) for i in full)
+    )
     assert select_batch(task, found, value, X)[1] == full
-    monkeypatch.setattr(module, "SHORT", 3)
+    monkeypatch.setattr(module, "MAX_RESCORED_CANDIDATES", 3)
     few = select_batch(task, found, value, X)[1]
     assert few[0] == full[0]
     assert set(few) == set(order[:3].tolist())

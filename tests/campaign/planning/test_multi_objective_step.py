@@ -19,9 +19,7 @@ from tests.campaign.alloys import OBJECTIVES, STABLE, Alloy, campaign, space, tr
 def log(tmp_path_factory):
     """Eleven evaluations; the third is absurd and the sixth fails."""
     folder = tmp_path_factory.mktemp("front") / "run"
-    return campaign(evaluator=Alloy(broken={6}, absurd={3})).run(
-        folder, stop=stop.Evaluations(11)
-    )
+    return campaign(evaluator=Alloy(broken={6}, absurd={3})).run(folder, stop=stop.Evaluations(11))
 
 
 def whole():
@@ -50,21 +48,19 @@ def test_the_front_is_found(tmp_path):
 
 
 def test_no_structure_is_asked_for_twice(log):
-    X = torch.stack([trial.X for trial in log.undecoded()])
+    X = torch.stack([trial.X for trial in log.trial_records()])
     assert len(X.unique(dim=0)) == len(X) == 11
 
 
 def test_what_is_said_before_is_in_the_log(log):
-    steps, trials = log.steps(), log.undecoded()
+    steps, trials = log.steps(), log.trial_records()
     for trial in trials[:4]:
         assert [each.name for each in trial.said] == ["price"]
     for trial in trials[4:]:
         assert [each.name for each in trial.said] == ["enthalpy", "modulus", "price"]
         tensors = log.arrays(trial.step)
         for place, each in enumerate(trial.said[:2]):
-            assert each.mean == float(
-                tensors["candidates.mean"][trial.candidate, place]
-            )
+            assert each.mean == float(tensors["candidates.mean"][trial.candidate_index, place])
             assert 0 < each.variance <= each.observed
         assert trial.said[2].exact
         assert trial.said[2].variance == 0
@@ -74,7 +70,7 @@ def test_what_is_said_before_is_in_the_log(log):
 def test_a_step_says_where_the_front_stands(log):
     goals = log.goals
     step = log.steps()[-1]
-    known = [log.undecoded()[number] for number in step.known]
+    known = [log.trial_records()[number] for number in step.known]
     shown = step.hyperparameters
     Y = outcome_matrix(known, goals)
     assert shown["front"] == len(pareto_front(Y, goals))
@@ -98,7 +94,7 @@ def test_the_posterior_is_rebuilt(log):
 
 
 def test_what_is_absurd_shapes_nothing(log):
-    trials = log.undecoded()
+    trials = log.trial_records()
     (found,) = quarantined_values(trials, log.goals)
     assert (found.trial, found.name, found.value) == (2, "modulus", -2992.0)
     Y = outcome_matrix(trials, log.goals)
@@ -110,13 +106,12 @@ def test_what_is_absurd_shapes_nothing(log):
 
 
 def test_calibration_is_that_of_each_outcome(log):
-    goals, trials = log.goals, log.undecoded()
+    goals, trials = log.goals, log.trial_records()
     Y = outcome_matrix(trials, goals)
     said = [t for t in trials if len(t.said) == 3 and t.state == "done"]
     for place, name in enumerate(("enthalpy", "modulus")):
         z = [
-            (float(Y[t.number, place]) - t.said[place].mean)
-            / t.said[place].observed ** 0.5
+            (float(Y[t.number, place]) - t.said[place].mean) / t.said[place].observed ** 0.5
             for t in said
         ]
         assert log.calibration(outcome=name).z == pytest.approx(tuple(z))
@@ -209,9 +204,7 @@ def test_a_retracted_trial_is_no_longer_believed(tmp_path):
     assert trial.is_finished
     assert log.trials_before_retraction()[bad].energy is not None
     assert bad not in pareto_front(outcome_matrix(log.trial_records(), goals), goals)
-    assert (
-        quarantined_values(log.trial_records(), goals)[0].reason == "the cell was wrong"
-    )
+    assert quarantined_values(log.trial_records(), goals)[0].reason == "the cell was wrong"
     before = log.calibration(log.steps()[-1].number, "modulus")
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(9))
     assert len(log.trial_records()) == 9  # it counts, and is not asked for again
@@ -262,9 +255,7 @@ def test_a_space_of_other_elements_is_refused():
     goals = {"objectives": (Objective("bulk_modulus_GPa", "maximize"), OBJECTIVES[2])}
     goals["constraints"] = ()
     irons = Composition(["Cu", "Fe"], step=1 / 8, price={"Cu": 6.0, "Fe": 0.1})
-    with pytest.raises(
-        InputError, match=r"hold elements that the ev.*, got Fe\. It has"
-    ):
+    with pytest.raises(InputError, match=r"hold elements that the ev.*, got Fe\. It has"):
         campaign(space=irons, evaluator=AlloyProperties(EMT), **goals)
     gases = Composition(["Cu", "Xe"], step=1 / 8, price={"Cu": 6.0, "Xe": 1.0})
     free = AlloyProperties(EMT, elements=["Cu", "Xe"], references={"Cu": 0.0})
@@ -286,8 +277,7 @@ def test_a_space_of_other_elements_is_refused():
             r"`acquisition` must be one for objectives.*EntryProbability",
         ),
         (
-            {"acquisition": acquisition.qLogNParEGO(), "objectives": None}
-            | {"constraints": ()},
+            {"acquisition": acquisition.qLogNParEGO(), "objectives": None} | {"constraints": ()},
             "`acquisition` must be one for the energy",
         ),
         ({"check": FinalRelaxation()}, "`check` must be None in a campaign with obj"),
@@ -305,9 +295,7 @@ def test_structures_to_start_from_are_evaluated(tmp_path):
     origins = [trial.generator for trial in log.trial_records()]
     assert origins == ["start"] * 3 + ["random"] * 5
     assert len(mine.components.initial_data.X_unevaluated) == 3
-    assert (
-        mine.components.n_initial == 5
-    )  # two more than twice the elements, less these
+    assert mine.components.n_initial == 5  # two more than twice the elements, less these
 
 
 def test_merit_counts_what_is_better():

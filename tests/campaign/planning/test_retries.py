@@ -70,9 +70,7 @@ class Broken(Alloy):
 def wanted(tmp_path_factory):
     """The member that a campaign asks for first, of those it chose itself."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    return (
-        campaign(initial=9).run(folder, stop=stop.Evaluations(10)).trial_records()[9].X
-    )
+    return campaign(initial=9).run(folder, stop=stop.Evaluations(10)).trial_records()[9].X
 
 
 def test_what_is_wanted_most_is_asked_for_again(wanted, tmp_path):
@@ -81,9 +79,7 @@ def test_what_is_wanted_most_is_asked_for_again(wanted, tmp_path):
     log = run.run(tmp_path / "run", stop=stop.Evaluations(15))
     same = [t.state for t in log.trial_records() if torch.equal(t.X, wanted)]
     assert same == ["failed", "done"]
-    there = torch.stack(
-        [log.trial_records()[p.trial].X for p in log.pareto_front().points]
-    )
+    there = torch.stack([log.trial_records()[p.trial].X for p in log.pareto_front().points])
     assert bool((there == wanted).all(-1).any())
 
 
@@ -97,9 +93,7 @@ def test_what_fails_again_is_left_alone(wanted, tmp_path):
 def test_energies_of_members_too(tmp_path):
     evaluator = Alloy(broken={3})
     parts = {"objectives": None, "constraints": None, "space": space(step=1 / 2)}
-    log = campaign(evaluator=evaluator, **parts).run(
-        tmp_path / "run", stop=stop.Evaluations(7)
-    )
+    log = campaign(evaluator=evaluator, **parts).run(tmp_path / "run", stop=stop.Evaluations(7))
     X = torch.stack([t.X for t in log.trial_records()])
     assert len(X.unique(dim=0)) == 6
     assert [t.state for t in log.trial_records()].count("done") == 6

@@ -13,10 +13,7 @@ from bostruct.evaluators import Evaluation
 
 def trials(*seconds, state="done"):
     X = torch.zeros(3, dtype=torch.float64)
-    return [
-        Trial(i, 0, f"k-{i}", 1, state, "random", X, seconds=s)
-        for i, s in enumerate(seconds)
-    ]
+    return [Trial(i, 0, f"k-{i}", 1, state, "random", X, seconds=s) for i, s in enumerate(seconds)]
 
 
 def step(seconds, level=0, kind="model"):
@@ -66,16 +63,12 @@ def test_a_campaign_with_dear_energies_searches_longer_and_logs_it(tmp_path):
     campaign = bo.Campaign(
         bo.spaces.Cluster("Cu4"),
         bo.evaluators.Calculator(EMT),
-        search=BasinHopping(
-            n_candidates=4, n_rounds=1, max_steps=3, max_time_fraction=0.5
-        ),
+        search=BasinHopping(n_candidates=4, n_rounds=1, max_steps=3, max_time_fraction=0.5),
     )
     with campaign.open(tmp_path / "run"):
         for _ in range(5):
             (trial, *_) = campaign.ask(1)
-            found = bo.evaluators.evaluate(
-                campaign.components.evaluator, trial.structures
-            )
+            found = bo.evaluators.evaluate(campaign.components.evaluator, trial.structures)
             assert isinstance(found, Evaluation)
             campaign.tell(trial, Evaluation(found.energy, found.forces, seconds=1e5))
     levels = [step.effort for step in campaign.log.steps()]

@@ -58,9 +58,7 @@ def test_a_step_is_a_pure_function(known):
     assert torch.equal(one.X, two.X)
     assert one.predictions == two.predictions
     assert one.tensors.keys() == two.tensors.keys()
-    assert all(
-        torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors
-    )
+    assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
     assert not torch.equal(one.X, plan_step(task(6, 2), known).X)
 
 
@@ -72,9 +70,7 @@ def test_what_is_written_down(known):
     assert found.header["origins"] == ["drawn"] * 8
     assert found.seconds_fit >= 0
     assert found.seconds_search > 0
-    assert {"mean", "variance", "observed", "acquisition", "candidate"} == set(
-        found.predictions[0]
-    )
+    assert {"mean", "variance", "observed", "acquisition", "candidate"} == set(found.predictions[0])
 
 
 @pytest.mark.parametrize(
@@ -122,9 +118,7 @@ def test_what_is_worth_an_energy_is_well_below_all_known(known):
     """By the model's mean, whatever its uncertainty."""
     X = torch.stack([one.X for one in known])
     space = campaign().components.space
-    model = campaign().components.surrogate.fit(
-        training_structures(known, space), space
-    )
+    model = campaign().components.surrogate.fit(training_structures(known, space), space)
     mean = model.posterior(X.unsqueeze(-2)).mean.flatten()
     for gap, worth in (
         (0.9 * PROMISING_ENERGY_GAIN, False),
@@ -171,12 +165,9 @@ def test_a_member_has_one_energy():
     pool = Pool([bulk(element) for element in ("Cu", "Ag", "Au", "Pt")])
     forces = torch.full((1, 3), 9.0)
     trials = [
-        replace(trial(i, x, 3.0 * i), forces=forces)
-        for i, x in enumerate(pool.members(0, 2))
+        replace(trial(i, x, 3.0 * i), forces=forces) for i, x in enumerate(pool.members(0, 2))
     ]
-    found = plan_step(
-        task(1, q=3, space=pool, surrogate=Liar(), search=ExhaustiveSearch()), trials
-    )
+    found = plan_step(task(1, q=3, space=pool, surrogate=Liar(), search=ExhaustiveSearch()), trials)
     assert found.X.flatten().tolist() == [2.0, 3.0]
     assert found.generators == ["listed"] * 2
     promised = is_promising(Liar(), pool.members(0, 2), torch.tensor([0.0, 3.0]))

@@ -47,15 +47,11 @@ class Energies(EMT):
     implemented_properties = ("energy",)
 
 
-@pytest.mark.parametrize(
-    "evaluator", [Calculator(EMT, with_forces=False), Calculator(Energies)]
-)
+@pytest.mark.parametrize("evaluator", [Calculator(EMT, with_forces=False), Calculator(Energies)])
 def test_refuses_an_evaluator_without_forces(evaluator):
     with pytest.raises(InputError, match="`evaluator` must return forces for the che"):
         check_final_relaxation(FinalRelaxation(), evaluator)
-    assert (
-        check_final_relaxation(FinalRelaxation(), Calculator(EMT)) == FinalRelaxation()
-    )
+    assert check_final_relaxation(FinalRelaxation(), Calculator(EMT)) == FinalRelaxation()
 
 
 def test_the_sentence_says_where():

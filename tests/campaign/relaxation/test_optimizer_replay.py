@@ -37,9 +37,7 @@ def relaxed(space, x, tolerance, most=60):
 SLAB = Surface(fcc100("Au", (2, 2, 2), vacuum=7.0), "Ni2")
 
 
-@pytest.fixture(
-    scope="module", params=[Cluster("Cu4Au"), SLAB], ids=["cluster", "slab"]
-)
+@pytest.fixture(scope="module", params=[Cluster("Cu4Au"), SLAB], ids=["cluster", "slab"])
 def chain(request):
     space = request.param
     x = space.sample(1, torch.Generator().manual_seed(1))[0]

@@ -22,9 +22,7 @@ def triangle(*edges):
 
 def evaluated(number, X, step=None, given=False):
     found = evaluate(Function(energy), SPACE.decode(X))
-    trial = Trial(
-        number, number if step is None else step, f"k{number}", 1, "done", "x", X
-    )
+    trial = Trial(number, number if step is None else step, f"k{number}", 1, "done", "x", X)
     known = replace(trial, energy=found.energy, forces=found.forces)
     return replace(known, attempt=0) if given else known
 
@@ -147,9 +145,7 @@ def test_new_better_ones_are_relaxed_as_well():
 def test_a_failure_ends_a_relaxation(state):
     story = Story(HIGH, LOW, best=2, tolerance=1e-3)
     story.go_on(1)
-    lost = replace(
-        story.trials[-1], state=state, energy=None, forces=None, reason="no licence"
-    )
+    lost = replace(story.trials[-1], state=state, energy=None, forces=None, reason="no licence")
     story.trials[-1] = lost
     assert story.now.next_step().training_trials[0] == 0
     first, second = story.now.reports()

@@ -19,15 +19,11 @@ def log(tmp_path_factory):
 
 def test_the_best_are_ranked(log):
     found = Assessment.from_log(log, count=4).best
-    energies = sorted(trial.energy for trial in log.undecoded())
+    energies = sorted(trial.energy for trial in log.trial_records())
     assert [each.energy for each in found] == energies[:4]
-    assert [each.energy_above_best for each in found] == [
-        e - energies[0] for e in energies[:4]
-    ]
+    assert [each.energy_above_best for each in found] == [e - energies[0] for e in energies[:4]]
     foretold = {each.trial: each for each in log.foretold()}
-    assert [each.logged_prediction for each in found] == [
-        foretold.get(x.trial) for x in found
-    ]
+    assert [each.logged_prediction for each in found] == [foretold.get(x.trial) for x in found]
     assert any(each.logged_prediction for each in found)
 
 
@@ -38,7 +34,7 @@ def test_no_two_of_the_best_are_the_same(log):
 
     found = Assessment.from_log(Log(log.folder, Coarse(), GP()), count=18).best
     assert 1 < len(found) < 18
-    trials = log.undecoded()
+    trials = log.trial_records()
     assert found[0].energy == min(trial.energy for trial in trials)
     X = torch.stack([trials[each.trial].X for each in found])
     assert int(Coarse().same(X.unsqueeze(1), X).sum()) == len(found)
@@ -46,7 +42,7 @@ def test_no_two_of_the_best_are_the_same(log):
 
 def test_differences_are_those_of_the_joint_posterior(log):
     found = Assessment.from_log(log, count=4)
-    trials, step = log.undecoded(), log.steps()[-1]
+    trials, step = log.trial_records(), log.steps()[-1]
     there = log.calibration()
     X = torch.stack([trials[each.trial].X for each in found.best])
     posterior = log.posterior(step.number).posterior(X)
@@ -88,18 +84,18 @@ def test_remaining_are_new_and_in_order(log):
     arrays, there = log.arrays(step), log.calibration()
     assert len(found) == 3
     assert all(a.prediction.low <= b.prediction.low for a, b in pairwise(found))
-    seen = torch.stack([trial.X for trial in log.undecoded()])
+    seen = torch.stack([trial.X for trial in log.trial_records()])
     for each in found:
         i = each.candidate_index
         assert not bool(log.space.same(arrays["candidates.X"][i], seen).any())
         mean = float(arrays["candidates.mean"][i])
         variance = float(arrays["candidates.observed"][i])
-        assert each.prediction == there.expect(mean, variance)
+        assert each.prediction == there.predict(mean, variance)
         assert each.generator == "drawn"
     rest = set(range(8)) - {each.candidate_index for each in found}
     rest -= set(arrays["chosen.index"].tolist())
     low = [
-        there.expect(
+        there.predict(
             float(arrays["candidates.mean"][i]), float(arrays["candidates.observed"][i])
         ).low
         for i in rest
@@ -121,10 +117,7 @@ def test_what_is_missing_is_said(log, tmp_path):
     assert len(alone.best) == 5
     assert alone.differences == alone.unevaluated == ()
     new = campaign().run(tmp_path / "new", stop=stop.Evaluations(1))
-    assert (
-        Assessment.from_log(new).missing_reason
-        == "there was no step with a surrogate yet"
-    )
+    assert Assessment.from_log(new).missing_reason == "there was no step with a surrogate yet"
     assert len(Assessment.from_log(new).best) == 1
     nothing = campaign().run(tmp_path / "nothing", stop=stop.WallTime(1e-9))
     assert Assessment.from_log(nothing).best == ()

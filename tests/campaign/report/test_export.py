@@ -42,9 +42,7 @@ def test_export_writes_what_ase_reads(tmp_path, log, name):
 
 
 def test_export_all(tmp_path, log):
-    export.write_structures(
-        export.images_to_export(log, include_all=True), tmp_path / "all.extxyz"
-    )
+    export.write_structures(export.images_to_export(log, include_all=True), tmp_path / "all.extxyz")
     assert len(ase.io.read(tmp_path / "all.extxyz", index=":")) == 8
 
 
@@ -85,17 +83,13 @@ def test_export_refuses_formats_ase_cannot_write(tmp_path, log, name):
 
 def test_export_refuses_many_in_a_format_for_one(tmp_path, log):
     with pytest.raises(InputError, match="`out` must be a format that holds many"):
-        export.write_structures(
-            export.images_to_export(log, include_all=True), tmp_path / "POSCAR"
-        )
+        export.write_structures(export.images_to_export(log, include_all=True), tmp_path / "POSCAR")
 
 
 def test_export_says_where_it_could_not_write(tmp_path, log):
     (tmp_path / "file").touch()
     with pytest.raises(LogError, match="could not write"):
-        export.write_structures(
-            export.images_to_export(log), tmp_path / "file" / "a.extxyz"
-        )
+        export.write_structures(export.images_to_export(log), tmp_path / "file" / "a.extxyz")
 
 
 @pytest.mark.parametrize(
@@ -121,10 +115,7 @@ def test_the_front_takes_the_place_of_the_best(screened):
     assert all(image.info["front"] for image in images)
     found = images[0].info
     assert {n: found[n] for n in points[0].raw} == dict(points[0].raw)
-    every = {
-        image.info["trial"]: image.info
-        for image in export.images_to_export(screened, True)
-    }
+    every = {image.info["trial"]: image.info for image in export.images_to_export(screened, True)}
     assert len(every) == 14, "one has failed"
     assert "modulus" not in every[5], "in quarantine"
     assert not every[5]["front"]
@@ -132,9 +123,7 @@ def test_the_front_takes_the_place_of_the_best(screened):
 
 def test_formulas_of_what_was_evaluated(screened):
     found = export.trial_formulas(screened, [0, 5])
-    images = {
-        image.info["trial"]: image for image in export.images_to_export(screened, True)
-    }
+    images = {image.info["trial"]: image for image in export.images_to_export(screened, True)}
     assert found == {n: images[n].get_chemical_formula() for n in (0, 5)}
     assert export.trial_formulas(screened, []) == {}
     connection = sqlite3.connect(screened.folder / "campaign.db", isolation_level=None)
@@ -152,9 +141,7 @@ def test_energies_above_the_hull_of_all_that_was_evaluated(mixed):
     assert list(found.values()) == pytest.approx(wanted)
     assert min(wanted) == 0 < max(wanted)
     images = export.images_to_export(mixed, include_all=True)
-    assert {
-        each.info["trial"]: each.info[ENERGY_ABOVE_HULL] for each in images
-    } == found
+    assert {each.info["trial"]: each.info[ENERGY_ABOVE_HULL] for each in images} == found
 
 
 def test_what_is_not_believed_shapes_no_hull(mixed):
@@ -167,11 +154,7 @@ def test_what_is_not_believed_shapes_no_hull(mixed):
 
 
 def test_no_hull_without_mixing_enthalpies(screened, log):
-    assert (
-        export.trial_energies_above_hull(screened)
-        == export.trial_energies_above_hull(log)
-        == {}
-    )
+    assert export.trial_energies_above_hull(screened) == export.trial_energies_above_hull(log) == {}
     image = export.images_to_export(screened)[0]
     assert ENERGY_ABOVE_HULL not in image.info
 

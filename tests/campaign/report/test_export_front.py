@@ -72,9 +72,7 @@ def test_predictions_in_a_table_are_those_from_before(screened):
 
 def test_all_evaluations_with_what_became_of_them(screened):
     front = screened.front()
-    found = table(
-        points_to_csv(front, front.evaluated, {0: "Cu"}, {}, include_all=True)
-    )
+    found = table(points_to_csv(front, front.evaluated, {0: "Cu"}, {}, include_all=True))
     assert len(found) == 15
     assert found[0]["formula"] == "Cu"
     assert found[2]["state"] == "failed"
@@ -83,9 +81,7 @@ def test_all_evaluations_with_what_became_of_them(screened):
     assert found[5]["doubted"] == "modulus: -2992 is outside its window, 1 to 600"
     volumes = [float(row["hypervolume"]) for row in found]
     assert volumes == list(front.series.hypervolume)
-    assert [row["front"] == "True" for row in found] == [
-        p.best for p in front.evaluated
-    ]
+    assert [row["front"] == "True" for row in found] == [p.best for p in front.evaluated]
 
 
 def test_energies_above_the_hull_are_in_every_file(mixed, tmp_path):
@@ -96,13 +92,9 @@ def test_energies_above_the_hull_are_in_every_file(mixed, tmp_path):
     with ase.db.connect(tmp_path / "front.db") as db:
         kept = [row.key_value_pairs for row in db.select()]
     points = mixed.front().points
-    for point, *places in zip(
-        points, found, (image.info for image in images), kept, strict=True
-    ):
+    for point, *places in zip(points, found, (image.info for image in images), kept, strict=True):
         for place in places:
-            assert float(place[ENERGY_ABOVE_HULL]) == pytest.approx(
-                heights[point.trial]
-            )
+            assert float(place[ENERGY_ABOVE_HULL]) == pytest.approx(heights[point.trial])
     rows = table((tmp_path / "evaluations.csv").read_text())
     assert {int(r["trial"]) for r in rows if r[ENERGY_ABOVE_HULL]} == set(heights)
 

@@ -54,16 +54,10 @@ def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_pa
     bad = [p for p in whole if not p.feasible]
     assert bad
     for axes, pair in zip(drawn, names, strict=True):
-        assert points(axes, pareto_plots.LEGEND_LABELS["front"]) == wanted(
-            front.points, *pair
-        )
-        assert points(axes, pareto_plots.LEGEND_LABELS["infeasible"]) == wanted(
-            bad, *pair
-        )
+        assert points(axes, pareto_plots.LEGEND_LABELS["front"]) == wanted(front.points, *pair)
+        assert points(axes, pareto_plots.LEGEND_LABELS["infeasible"]) == wanted(bad, *pair)
         rest = [p for p in whole if p.feasible and not p.best]
-        assert points(axes, pareto_plots.LEGEND_LABELS["feasible"]) == wanted(
-            rest, *pair
-        )
+        assert points(axes, pareto_plots.LEGEND_LABELS["feasible"]) == wanted(rest, *pair)
     first, second, _ = drawn
     assert (first.get_xlabel(), first.get_ylabel()) == (
         "enthalpy (eV/atom) ↓",
@@ -74,9 +68,7 @@ def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_pa
     assert [line.get_xdata()[0] for line in bounds] == [-0.01]
 
 
-def test_error_bars_are_the_calibrated_sigma_of_what_was_not_evaluated(
-    screened, drawn, tmp_path
-):
+def test_error_bars_are_the_calibrated_sigma_of_what_was_not_evaluated(screened, drawn, tmp_path):
     found = predict_front_candidates(screened, 2)
     pareto_plots.plot_objective_pairs(screened.front(), found, tmp_path / "a.png")
     bars = drawn[1].containers  # enthalpy and price
@@ -106,16 +98,12 @@ def test_a_cube_of_three(screened, drawn, tmp_path):
     (axes,) = drawn
     assert axes.get_zlabel() == "price ($/kg) ↓"
     best = next(
-        each
-        for each in axes.collections
-        if each.get_label() == pareto_plots.LEGEND_LABELS["front"]
+        each for each in axes.collections if each.get_label() == pareto_plots.LEGEND_LABELS["front"]
     )
     xs, ys, zs = best._offsets3d
     drawn_there = {tuple(np.round(row, 9)) for row in zip(xs, ys, zs, strict=True)}
     assert drawn_there == {
-        tuple(
-            np.round([p.raw["enthalpy"], p.raw["modulus"], np.log10(p.raw["price"])], 9)
-        )
+        tuple(np.round([p.raw["enthalpy"], p.raw["modulus"], np.log10(p.raw["price"])], 9))
         for p in front.points
     }
 
@@ -160,9 +148,7 @@ def test_what_cannot_be_drawn_is_not(tmp_path):
 
 
 def test_one_objective_has_no_pair_and_may_have_lines(tmp_path, drawn):
-    run = alloys.campaign(
-        objectives=[Objective("modulus", "maximize")], stop=stop.Evaluations(4)
-    )
+    run = alloys.campaign(objectives=[Objective("modulus", "maximize")], stop=stop.Evaluations(4))
     log = run.run(tmp_path / "run")
     front = log.pareto_front()
     assert not pareto_plots.plot_objective_pairs(front, [], tmp_path / "a.png")

@@ -15,9 +15,7 @@ def points(screened):
 def test_what_was_wanted_and_found(screened):
     front = screened.front()
     best = front.points[0].trial
-    found = json.loads(
-        json.dumps(described(front, {best: "AuCu"}, {}), allow_nan=False)
-    )
+    found = json.loads(json.dumps(described(front, {best: "AuCu"}, {}), allow_nan=False))
     assert found["goals"] == front.goals.description()
     assert found["units"] == {"enthalpy": "eV/atom", "modulus": "GPa", "price": "$/kg"}
     assert found["front"]["points"][0]["formula"] == "AuCu"
@@ -33,16 +31,12 @@ def test_points_have_energies_above_the_hull_where_some_are_known(screened):
     front = screened.front()
     best = front.points[0].trial
     points = described(front, {}, {best: 0.02})["front"]["points"]
-    assert [each[ENERGY_ABOVE_HULL] for each in points] == [0.02] + [None] * (
-        len(points) - 1
-    )
-    assert all(
-        ENERGY_ABOVE_HULL not in p for p in described(front, {}, {})["front"]["points"]
-    )
+    assert [each[ENERGY_ABOVE_HULL] for each in points] == [0.02] + [None] * (len(points) - 1)
+    assert all(ENERGY_ABOVE_HULL not in p for p in described(front, {}, {})["front"]["points"])
 
 
 def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, points):
-    step, trials = screened.steps()[-1], screened.undecoded()
+    step, trials = screened.steps()[-1], screened.trial_records()
     (found,) = summarize_step(step, trials, screened.front(), points)
     trial = trials[-1]
     assert (found["trial"], found["state"]) == (14, "done")
@@ -57,7 +51,7 @@ def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, poi
 
 
 def test_what_failed_or_is_doubted_has_nothing_found(screened, points):
-    trials, steps = screened.undecoded(), screened.steps()
+    trials, steps = screened.trial_records(), screened.steps()
     front = screened.front()
     first = summarize_step(steps[0], trials, front, points)
     assert first[2]["reason"] == "it broke"
@@ -70,7 +64,7 @@ def test_what_failed_or_is_doubted_has_nothing_found(screened, points):
 
 def test_what_is_pending_has_its_prediction(screened, points):
     del points[14]  # as if it were not evaluated yet
-    trials = screened.undecoded()
+    trials = screened.trial_records()
     (found,) = summarize_step(screened.steps()[-1], trials, screened.front(), points)
     said = {each.name: each for each in trials[14].said}
     modulus = found["outcomes"]["modulus"]

@@ -56,7 +56,7 @@ def test_the_table_of_the_front(screened):
 
 def test_the_last_steps(screened):
     lines = summary_text(summarize(screened)).splitlines()
-    trial = screened.undecoded()[-1]
+    trial = screened.trial_records()[-1]
     start = next(i for i, x in enumerate(lines) if re.match(rf"{trial.step} +14 ", x))
     told = screened.foretold(outcome="enthalpy")[-1].expected
     z = (trial.properties["enthalpy"] - told.mean) / told.sigma
@@ -97,7 +97,7 @@ def test_few_predictions_and_long_fronts(screened, monkeypatch):
     found = summarize(screened)
     quality = found["calibration"]["modulus"]
     quality |= {"alpha": None, "factor": 1.25, "n": 3, "intervals": 0}
-    monkeypatch.setattr(pareto_text, "ROWS", 2)
+    monkeypatch.setattr(pareto_text, "MAX_FRONT_ROWS", 2)
     text = summary_text(found)
     assert "calibration  modulus: σ × 1.25, 3 tested\n" in text
     more = len(screened.front().points) - 2

@@ -38,9 +38,7 @@ def test_what_a_finished_campaign_says(log):
 
 @pytest.mark.parametrize("n", [0, 1, 8, 30])
 def test_a_calibration_is_ready_for_json(n):
-    found = summarize_calibration(
-        OnlineCalibration(tuple(math.sin(i + 1) for i in range(n)))
-    )
+    found = summarize_calibration(OnlineCalibration(tuple(math.sin(i + 1) for i in range(n))))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["n"], found["z2"] is None) == (n, n == 0)
     assert found["alpha_of_last"] == (None if n < 8 else min(n, 20))
@@ -101,7 +99,7 @@ def test_status_before_the_first_session(tmp_path, monkeypatch):
     def broken(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LogWriter, "_start", broken)
+    monkeypatch.setattr(LogWriter, "_initialize_worker", broken)
     with pytest.raises(KeyboardInterrupt):
         campaign().open(tmp_path / "run")
     found = summarize(_log(tmp_path / "run"))

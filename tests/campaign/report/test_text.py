@@ -67,20 +67,13 @@ def test_show_says_how_honest_sigma_was(long):
 def test_show_says_what_may_be_better(tmp_path):
     found = summarize(campaign(n=16).run(tmp_path / "run"))
     first = found["outlook"]["remaining"][0]["expected"]
-    line = (
-        f"lowest {first['mean']:.4f} ± {first['calibrated']:.4f} eV, by drawn; 90 %: "
-    )
-    assert (
-        f"remaining    {line}{first['low']:.4f} to {first['high']:.4f}, "
-        in summary_text(found)
-    )
+    line = f"lowest {first['mean']:.4f} ± {first['calibrated']:.4f} eV, by drawn; 90 %: "
+    assert f"remaining    {line}{first['low']:.4f} to {first['high']:.4f}, " in summary_text(found)
     for energy, verdict in ((first["low"] + 1, "may"), (first["low"] - 1, "would not")):
         other = {**found, "best": {**found["best"], "energy": energy}}
         assert f", {verdict} be below the best\n" in summary_text(other)
     none = {**found["outlook"], "remaining": []}
-    assert "remaining    nothing new was found" in summary_text(
-        {**found, "outlook": none}
-    )
+    assert "remaining    nothing new was found" in summary_text({**found, "outlook": none})
     unknown = {**found["outlook"], "missing": "they are your own"}
     text = summary_text({**found, "outlook": unknown})
     assert "remaining    not known: they are your own\n" in text
@@ -124,9 +117,7 @@ def test_a_check_shows_what_it_found(tmp_path):
     assert "check        not begun" in summary_text(summarize(log))
     log = mine.run(tmp_path / "run")
     (checked,) = log.relaxations()
-    (line,) = [
-        x for x in summary_text(summarize(log)).splitlines() if x.startswith("check ")
-    ]
+    (line,) = [x for x in summary_text(summarize(log)).splitlines() if x.startswith("check ")]
     assert f"trial {checked.trial}, {checked.energy:.6f} -> " in line
     assert f"{checked.relaxed_energy:.6f} eV at trial {checked.relaxed_trial}" in line
     assert f"{checked.n_evaluations} evaluations, largest force " in line

@@ -10,17 +10,12 @@ def test_the_best_of_the_last_search_that_nobody_asked_for(screened):
     found = predict_front_candidates(screened, 5)
     assert len(found) == 5
     tensors = screened.arrays(screened.steps()[-1].number)
-    seen = [trial.X for trial in screened.undecoded()]
-    worth = [
-        float(tensors["candidates.acquisition"][each.candidate_index]) for each in found
-    ]
+    seen = [trial.X for trial in screened.trial_records()]
+    worth = [float(tensors["candidates.acquisition"][each.candidate_index]) for each in found]
     assert sorted(worth, reverse=True) == worth
     for each in found:
         assert each.trial is None
-        assert (
-            each.generator
-            == screened.origins(screened.steps()[-1].number)[each.candidate_index]
-        )
+        assert each.generator == screened.origins(screened.steps()[-1].number)[each.candidate_index]
         assert not any(bool(screened.space.same(each.X, x)) for x in seen)
         assert set(each.predictions) == {"enthalpy", "modulus", "price"}
 

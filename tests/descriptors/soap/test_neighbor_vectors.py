@@ -72,8 +72,7 @@ def test_pairs_that_the_base_accounts_for_are_not_listed():
     both = structures.fixed.unsqueeze(1) & structures.fixed[near.neighbor]
     assert not bool((both & near.mask).any())
     assert (
-        near.mask.sum()
-        < NeighborVectors.from_structures(structures, CUTOFF, place).mask.sum() / 3
+        near.mask.sum() < NeighborVectors.from_structures(structures, CUTOFF, place).mask.sum() / 3
     )
 
 
@@ -93,10 +92,7 @@ def test_structures_on_different_slabs_have_no_base():
     soap = SOAP((29, 79), CUTOFF)
     assert soap.fixed_environment(Structures.cat([slabs(1), slabs(1, 3)])) is None
     free = slabs()
-    assert (
-        soap.fixed_environment(replace(free, fixed=torch.zeros_like(free.fixed)))
-        is None
-    )
+    assert soap.fixed_environment(replace(free, fixed=torch.zeros_like(free.fixed))) is None
 
 
 def test_single_precision_has_a_base_of_its_own():

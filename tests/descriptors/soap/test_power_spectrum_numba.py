@@ -17,9 +17,7 @@ def environments(species, seed=0):
     """Return vectors `[n, k, 3]`, a third of them beyond the cut-off, and species."""
     generator = torch.Generator().manual_seed(seed)
     V = torch.randn(ATOMS, NEIGHBORS, 3, dtype=torch.float64, generator=generator)
-    distance = 0.25 + torch.rand(
-        ATOMS, NEIGHBORS, 1, dtype=torch.float64, generator=generator
-    )
+    distance = 0.25 + torch.rand(ATOMS, NEIGHBORS, 1, dtype=torch.float64, generator=generator)
     V = V / V.norm(dim=-1, keepdim=True) * distance
     kind = torch.randint(species, (ATOMS, NEIGHBORS), generator=generator)
     place = torch.randint(species, (ATOMS,), generator=generator)
@@ -35,7 +33,7 @@ def run(soap, V, kind, place):
 
 def nothing(soap, n, dtype):
     """Return the arguments that say that no atom stands on a base."""
-    s, m = len(soap.species) * soap.radial, (soap.angular + 1) ** 2
+    s, m = len(soap.species) * soap.radial, (soap.l_max + 1) ** 2
     rows = torch.full((n,), -1)
     return rows, torch.zeros(0, s, m, dtype=dtype), torch.zeros(0, soap.size).to(dtype)
 
@@ -46,10 +44,7 @@ def slope_of_neighbors(soap, g, V, kind, P, C, length):
     n, k = kind.shape
     other = n + torch.arange(n * k).view(n, k)
     rows = [torch.cat((x, x.new_zeros(n * k, *x.shape[1:]))) for x in (g, V, kind)]
-    rest = [
-        np.concatenate((x, np.zeros((n * k, *x.shape[1:]), x.dtype)))
-        for x in (P, C, length)
-    ]
+    rest = [np.concatenate((x, np.zeros((n * k, *x.shape[1:]), x.dtype))) for x in (P, C, length)]
     other = torch.cat((other, torch.zeros(n * k, k, dtype=torch.int64)))
     found = power_spectrum_numba.power_spectrum_vjp(
         *(x.numpy() for x in (*rows, other)), M, N, A, *rest
@@ -64,15 +59,11 @@ def slope_of_neighbors(soap, g, V, kind, P, C, length):
 @pytest.mark.parametrize("species", [(29,), (29, 79), (1, 6, 8)])
 @pytest.mark.parametrize(("radial", "angular"), [(1, 0), (2, 1), (5, 4), (4, 7)])
 def test_equals_the_definition(species, radial, angular, dtype):
-    soap = SOAP(
-        species, 4.0, radial, angular, center_atom_weight=2.0, species_similarity=0.7
-    )
+    soap = SOAP(species, 4.0, radial, angular, center_atom_weight=2.0, species_similarity=0.7)
     V, kind, place = environments(len(species))
     expected = soap.power_spectrum(V, kind, place)
     P, C, length = run(soap, V.to(dtype), kind, place)
-    torch.testing.assert_close(
-        torch.from_numpy(P).double(), expected, rtol=0, atol=EXACT[dtype]
-    )
+    torch.testing.assert_close(torch.from_numpy(P).double(), expected, rtol=0, atol=EXACT[dtype])
     g = torch.randn_like(expected)
     moving = V.clone().requires_grad_()
     (slope,) = torch.autograd.grad(soap.power_spectrum(moving, kind, place), moving, g)

@@ -95,9 +95,7 @@ def test_alchemy_is_the_similarity_of_two_species():
     second.symbols[1] = "Au"
     dots = []
     for alchemy in (0.0, 0.6, 1 - 1e-9):
-        soap = SOAP(
-            (29, 79), CUTOFF, center_atom_weight=1e-9, species_similarity=alchemy
-        )
+        soap = SOAP((29, 79), CUTOFF, center_atom_weight=1e-9, species_similarity=alchemy)
         one, other = soap(from_ase([first, second])).view(2, 2, -1)[:, 0]
         dots.append(float(one @ other))
     # one neighbor each: the spectrum is a square, so its product is alchemy squared
@@ -310,8 +308,7 @@ def compare_with_secant(function, positions, needs_grad=False):
             step = torch.zeros_like(positions)
             step[atom, axis] = h
             ends = [
-                function((positions + sign * step).requires_grad_(needs_grad))
-                for sign in (1, -1)
+                function((positions + sign * step).requires_grad_(needs_grad)) for sign in (1, -1)
             ]
             secant = (ends[0] - ends[1]).detach() / (2 * h)
             size = slope.abs().max().clamp(min=1.0)

@@ -14,9 +14,7 @@ SECANT = 1e-8  # central differences of polynomials with a step of 1e-5
 
 
 def directions(count, seed):
-    u = torch.randn(
-        3, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
+    u = torch.randn(3, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return u / torch.linalg.vector_norm(u, dim=0)
 
 

@@ -38,7 +38,5 @@ def test_restored_as_it_was():
 
 
 def test_the_median_of_nothing_is_one():
-    assert (
-        median_distance(torch.zeros(0, 2)) == median_distance(torch.zeros(3, 0)) == 1.0
-    )
+    assert median_distance(torch.zeros(0, 2)) == median_distance(torch.zeros(3, 0)) == 1.0
     assert median_distance(torch.ones(3, 2)) == 1.0

@@ -26,7 +26,7 @@ def dense(structures, power=2):
 @pytest.mark.parametrize("power", [1, 2, 3])
 def test_distances_are_those_of_the_average_kernel(power):
     space = pool()
-    map_ = prepared(space, power=power)
+    map_ = prepared(space, zeta=power)
     structures = space.decode(space.members(0, space.size))
     wanted = dense(structures, power) * map_.scale.square()
     D = torch.cdist(map_.transform(structures), map_.transform(structures)).square()
@@ -49,9 +49,7 @@ def test_few_environments_see_most():
     structures = space.decode(space.members(0, 16))
     whole, few = prepared(space), prepared(space, inducing=6)
     assert few(space, space.members(0, 16)).shape == (16, 6)
-    D = torch.cdist(
-        few.transform(structures) / few.scale, few.transform(structures) / few.scale
-    )
+    D = torch.cdist(few.transform(structures) / few.scale, few.transform(structures) / few.scale)
     wanted = torch.cdist(
         whole.transform(structures) / whole.scale,
         whole.transform(structures) / whole.scale,

@@ -124,22 +124,16 @@ def test_a_pure_element_mixes_with_nothing(symbol):
     atoms = bulk("Cu", cubic=True)
     atoms.set_chemical_symbols([symbol] * 4)
     found = AlloyProperties(EMT)(from_ase([atoms]))
-    assert trusted_properties(found)[ENTHALPY] == 0.0, (
-        "else a bound at 0 hangs on rounding"
-    )
+    assert trusted_properties(found)[ENTHALPY] == 0.0, "else a bound at 0 hangs on rounding"
     assert quarantined_properties(found) == {}
 
 
 def test_a_pure_element_is_feasible_however_rough_the_relaxation():
-    goals = OptimizationConfig(
-        (Objective(BULK, "maximize"),), (Constraint(ENTHALPY, upper=0.0),)
-    )
+    goals = OptimizationConfig((Objective(BULK, "maximize"),), (Constraint(ENTHALPY, upper=0.0),))
     atoms = bulk("Cu", cubic=True, a=4.0)
     atoms.set_chemical_symbols(["Ag"] * 4)
     found = AlloyProperties(EMT, fmax=0.02)(from_ase([atoms]))
-    Y = torch.tensor(
-        [goals.outcome_vector(trusted_properties(found))], dtype=torch.float64
-    )
+    Y = torch.tensor([goals.outcome_vector(trusted_properties(found))], dtype=torch.float64)
     assert goals.is_feasible(Y).tolist() == [True]
 
 
@@ -176,17 +170,14 @@ def test_the_lowest_ordering_of_copper_and_palladium():
     evaluator = AlloyProperties(EMT, relaxation="cell")
     layers = [[1, 0, 0], [0, 1, 0], [0, 0, 2]], [[1, 0, 0], [0, 2, 0], [0, 1, 1]]
     found = [
-        trusted_properties(evaluator(decorated("Cu", "Pd", m, 3.75)))[ENTHALPY]
-        for m in layers
+        trusted_properties(evaluator(decorated("Cu", "Pd", m, 3.75)))[ENTHALPY] for m in layers
     ]
     assert found[1] == pytest.approx(-0.0354, abs=5e-5)  # L1_0
     assert found[0] > found[1]
 
 
 def test_all_properties_of_a_cubic_alloy():
-    found = evaluate(
-        AlloyProperties(EMT, elastic="cubic"), from_ase([ordered("AuCu3")])
-    )
+    found = evaluate(AlloyProperties(EMT, elastic="cubic"), from_ase([ordered("AuCu3")]))
     values = trusted_properties(found)
     assert set(values) == {
         "energy_eV_per_atom",
@@ -229,9 +220,7 @@ def test_energy_and_forces_are_of_the_structure_as_it_came():
 def test_a_larger_cell_of_the_same_crystal_is_the_same():
     evaluator = AlloyProperties(EMT, elastic="cubic")
     small = trusted_properties(evaluator(from_ase([ordered("AuCu3")])))
-    large = trusted_properties(
-        evaluator(from_ase([ordered("AuCu3").repeat((2, 2, 1))]))
-    )
+    large = trusted_properties(evaluator(from_ase([ordered("AuCu3").repeat((2, 2, 1))])))
     assert small.keys() == large.keys()
     for name, value in small.items():
         assert large[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
@@ -328,9 +317,7 @@ def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
 def test_windows_are_the_users():
     evaluator = AlloyProperties(EMT, valid_ranges={BULK: (150.0, None)})
     found = evaluator(copper())
-    assert (
-        "outside its window, 150 and more" in quarantined_properties(found)[BULK].reason
-    )
+    assert "outside its window, 150 and more" in quarantined_properties(found)[BULK].reason
     assert AlloyProperties(EMT).valid_ranges[BULK] == (1.0, 600.0)
 
 
@@ -455,8 +442,7 @@ def test_the_description_tells_settings_apart_and_is_json():
         {"steps": 100},
     ]
     texts = [
-        json.dumps(AlloyProperties(EMT, **one).description(), allow_nan=False)
-        for one in settings
+        json.dumps(AlloyProperties(EMT, **one).description(), allow_nan=False) for one in settings
     ]
     assert len(set(texts)) == len(settings)
 

@@ -79,7 +79,5 @@ def test_outcomes_belong_to_structures():
 def test_heights_of_formulas():
     found = energies_above_hull(["CuAu", "Cu3Au", "Cu2Au2"], [-0.1, None, -0.07])
     assert found == [0.0, None, pytest.approx(0.03)]
-    assert energies_above_hull(["Cu4"], [0.01]) == [pytest.approx(0.01)], (
-        "an element alone"
-    )
+    assert energies_above_hull(["Cu4"], [0.01]) == [pytest.approx(0.01)], "an element alone"
     assert energies_above_hull(["CuAu"], [None]) == [None]

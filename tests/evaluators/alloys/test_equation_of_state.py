@@ -19,9 +19,7 @@ VOLUMES = np.linspace(44, 50, N_VOLUMES)
 
 
 def test_the_fit_returns_what_made_its_energies():
-    found = fit_birch_murnaghan(
-        VOLUMES, birchmurnaghan(VOLUMES, -9876.5, 0.9, 4.7, 47.1)
-    )
+    found = fit_birch_murnaghan(VOLUMES, birchmurnaghan(VOLUMES, -9876.5, 0.9, 4.7, 47.1))
     assert found.volume == pytest.approx(47.1)
     assert found.energy == pytest.approx(-9876.5)
     assert found.bulk_modulus == pytest.approx(0.9, rel=1e-5)
@@ -43,9 +41,7 @@ def test_the_error_is_what_the_modulus_scatters_by():
 
 
 def test_a_minimum_outside_is_no_equation_of_state():
-    found = fit_birch_murnaghan(
-        VOLUMES + 5, birchmurnaghan(VOLUMES + 5, 0.0, 0.9, 4.7, 47.1)
-    )
+    found = fit_birch_murnaghan(VOLUMES + 5, birchmurnaghan(VOLUMES + 5, 0.0, 0.9, 4.7, 47.1))
     assert "not between the volumes" in found.reason
 
 
@@ -59,9 +55,7 @@ def test_garbage_has_a_reason_or_an_error_and_never_raises():
     rng = np.random.default_rng(1)
     for _ in range(20):
         found = fit_birch_murnaghan(VOLUMES, 100 * rng.standard_normal(N_VOLUMES))
-        assert found.reason or not found.bulk_modulus_error < 0.1 * abs(
-            found.bulk_modulus
-        )
+        assert found.reason or not found.bulk_modulus_error < 0.1 * abs(found.bulk_modulus)
 
 
 def test_a_fit_that_fails_says_so(monkeypatch):
@@ -69,12 +63,8 @@ def test_a_fit_that_fails_says_so(monkeypatch):
         raise RuntimeError("Optimal parameters not found")
 
     monkeypatch.setattr("scipy.optimize.curve_fit", fails)
-    reason = fit_birch_murnaghan(
-        VOLUMES, birchmurnaghan(VOLUMES, 0.0, 0.9, 4.7, 47.1)
-    ).reason
-    assert reason == (
-        "the equation of state cannot be fitted: Optimal parameters not found"
-    )
+    reason = fit_birch_murnaghan(VOLUMES, birchmurnaghan(VOLUMES, 0.0, 0.9, 4.7, 47.1)).reason
+    assert reason == ("the equation of state cannot be fitted: Optimal parameters not found")
 
 
 @pytest.mark.parametrize("symbol", ["Cu", "Al", "Pt"])
@@ -105,7 +95,4 @@ def test_atoms_that_settle_make_a_disordered_crystal_softer():
     )
     assert relaxed.bulk_modulus < clamped.bulk_modulus
     assert relaxed.reason == ""
-    assert (
-        "left with"
-        in compute_equation_of_state(atoms, ion_fmax=1e-9, max_steps=1).reason
-    )
+    assert "left with" in compute_equation_of_state(atoms, ion_fmax=1e-9, max_steps=1).reason

@@ -21,9 +21,7 @@ def test_alloys_cost_what_pymatgen_says(composition):
 
 
 def test_fractions_count_as_counts_do():
-    assert price_per_kg({"Cu": 0.75, "Au": 0.25}) == pytest.approx(
-        price_per_kg({"Cu": 3, "Au": 1})
-    )
+    assert price_per_kg({"Cu": 0.75, "Au": 0.25}) == pytest.approx(price_per_kg({"Cu": 3, "Au": 1}))
 
 
 def test_an_element_of_which_there_is_nothing_costs_nothing():

@@ -31,12 +31,8 @@ from bostruct.evaluators.alloys.property_checks import (
 from bostruct.evaluators.alloys.relaxation import RelaxedCrystal
 from bostruct.evaluators.quarantine import range_violation
 
-REST = RelaxedCrystal(
-    energy=-14.4, max_force=0.0, residual_pressure=0.0, n_steps=3, reason=""
-)
-CURVE = EquationOfStateFit(
-    volume=47.0, energy=-14.4, bulk_modulus=0.9, bulk_modulus_error=0.001
-)
+REST = RelaxedCrystal(energy=-14.4, max_force=0.0, residual_pressure=0.0, n_steps=3, reason="")
+CURVE = EquationOfStateFit(volume=47.0, energy=-14.4, bulk_modulus=0.9, bulk_modulus_error=0.001)
 
 
 def constants(c11, c12, c44, error=0.0):
@@ -75,14 +71,11 @@ def test_a_relaxation_that_goes_uphill_is_not_believed():
 def test_every_property_has_a_window_with_the_metals_inside():
     values = relaxed_properties(REST, -14.3, 47.1, 254.2, 4, -14.0)[0]
     values |= (
-        eos_properties(CURVE, REST, 47.0, 4, 0.1)[0]
-        | elastic_properties(COPPER, 137.0, 0.1)[0]
+        eos_properties(CURVE, REST, 47.0, 4, 0.1)[0] | elastic_properties(COPPER, 137.0, 0.1)[0]
     )
     values |= price_property({"Cu": 1})[0]
     assert set(values) == set(VALID_RANGES)
-    assert not any(
-        range_violation(value, VALID_RANGES[name]) for name, value in values.items()
-    )
+    assert not any(range_violation(value, VALID_RANGES[name]) for name, value in values.items())
     assert set(DERIVED_FROM) <= set(VALID_RANGES)
     for value in (1761.0, -2992.0, 1059.0):
         assert range_violation(value, VALID_RANGES[BULK_MODULUS])
@@ -138,9 +131,7 @@ def test_constants_of_copper():
 
 
 def test_no_constants_have_one_reason():
-    values, doubts = elastic_properties(
-        ElasticConstants(reason="not cubic"), 137.0, 0.1
-    )
+    values, doubts = elastic_properties(ElasticConstants(reason="not cubic"), 137.0, 0.1)
     assert values == {}
     assert doubts == dict.fromkeys(ELASTIC_PROPERTIES, "not cubic")
 
@@ -154,16 +145,14 @@ def test_two_bulk_moduli_that_differ_are_both_doubted():
 
 
 def test_constants_that_violate_symmetry_are_doubted():
-    doubts = elastic_properties(constants(168.4, 121.4, 75.4, error=20.0), 137.0, 0.1)[
-        1
-    ]
+    doubts = elastic_properties(constants(168.4, 121.4, 75.4, error=20.0), 137.0, 0.1)[1]
     assert doubts == dict.fromkeys((C11, C12, C44), "C violates its symmetry by 20 GPa")
 
 
 def test_opposite_strains_that_do_not_mirror_are_doubted():
-    doubts = elastic_properties(
-        replace(COPPER, bend=20.0 / GPA_PER_EV_PER_A3), 137.0, 0.1
-    )[1]
+    doubts = elastic_properties(replace(COPPER, nonlinearity=20.0 / GPA_PER_EV_PER_A3), 137.0, 0.1)[
+        1
+    ]
     assert doubts[C44] == "opposite strains differ in stress by 20 GPa per strain"
 
 
@@ -185,8 +174,6 @@ def test_an_unstable_crystal_keeps_its_constants_but_is_no_polycrystal():
         (2e-6, 1e-5, 2e-6),
     ],
 )
-def test_an_element_is_its_reference_within_what_relaxing_leaves(
-    enthalpy, force, wanted
-):
+def test_an_element_is_its_reference_within_what_relaxing_leaves(enthalpy, force, wanted):
     assert element_enthalpy(enthalpy, force) == wanted
     assert math.isnan(element_enthalpy(math.nan, force))

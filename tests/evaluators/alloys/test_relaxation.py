@@ -135,9 +135,7 @@ def test_hydrostatic_relaxation_keeps_the_shape():
     assert np.allclose(after[3:], before[3:])
     assert abs(atoms.get_stress()[:3].mean()) < 1e-3
     assert np.abs(atoms.get_stress()).max() > 5e-3  # it is not the whole cell
-    assert rest.max_force == pytest.approx(
-        np.linalg.norm(atoms.get_forces(), axis=1).max()
-    )
+    assert rest.max_force == pytest.approx(np.linalg.norm(atoms.get_forces(), axis=1).max())
     assert rest.max_force <= 0.002
 
 
@@ -159,9 +157,7 @@ def test_a_cell_that_changes_its_shape_comes_to_rest():
         pbc=True,
         positions=a
         / 2
-        * np.array(
-            [[0, 0, 0], [-2, 3, -1], [-2, 2, 0], [-1, 2, -1], [-1, 1, 0], [0, 2, 0]]
-        ),
+        * np.array([[0, 0, 0], [-2, 3, -1], [-2, 2, 0], [-1, 2, -1], [-1, 1, 0], [0, 2, 0]]),
     )
     layers = move_off_cell_faces(layers)
     layers.calc = EMT()

@@ -19,9 +19,7 @@ BOUNDS = {
 
 def by_rejection(low, high, n):
     """Return uniform points of the simplex within bounds: the slow way."""
-    drawn = torch.rand(
-        400 * n, len(low), generator=seeded_generator(7), dtype=torch.float64
-    )
+    drawn = torch.rand(400 * n, len(low), generator=seeded_generator(7), dtype=torch.float64)
     last = low[:-1] + (high - low)[:-1] * drawn[:, :-1]
     X = torch.cat([last, 1 - last.sum(-1, keepdim=True)], -1)
     return X[((low <= X) & (high >= X)).all(-1)][:n]

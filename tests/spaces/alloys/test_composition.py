@@ -44,10 +44,7 @@ def test_lists_what_brute_force_finds(name):
         inside &= name != "two" or (sum(n > 0 for n in row) == 2 and cu != 1)
         if inside:
             wanted.add(row)
-    found = [
-        tuple(row)
-        for row in (8 * torch.cat(list(space.iter_members()))).long().tolist()
-    ]
+    found = [tuple(row) for row in (8 * torch.cat(list(space.iter_members()))).long().tolist()]
     assert sorted(found) == sorted(wanted)
 
 
@@ -101,9 +98,7 @@ def test_one_composition_is_one_structure():
 
 
 def test_what_is_known_is_what_is_decoded():
-    space = Composition(
-        ["Cu", "Pd", "Au"], step=1 / 8, parent=SMALL, volumes=CUBIC, price=PRICE
-    )
+    space = Composition(["Cu", "Pd", "Au"], step=1 / 8, parent=SMALL, volumes=CUBIC, price=PRICE)
     X = space.sample(5, seeded_generator(0))
     known = space.exact_properties(X)
     masses_of = {29: 63.546, 46: 106.42, 79: 196.966569}
@@ -117,9 +112,7 @@ def test_what_is_known_is_what_is_decoded():
         )
         price = torch.tensor([{29: 7.0, 46: 24000.0, 79: 45000.0}[n] for n in atoms])
         kilogram = (masses * price).sum() / masses.sum()
-        torch.testing.assert_close(
-            known["price"][i], kilogram.double(), rtol=1e-6, atol=0
-        )
+        torch.testing.assert_close(known["price"][i], kilogram.double(), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,7 @@ def test_contains_just_its_members():
 
 
 def test_nearest_is_the_nearest():
-    target = (
-        4 * torch.randn(60, 4, generator=seeded_generator(0), dtype=torch.float64) + 1.5
-    )
+    target = 4 * torch.randn(60, 4, generator=seeded_generator(0), dtype=torch.float64) + 1.5
     every = GRID.unrank(range(GRID.size)).double()
     found = GRID.nearest(target)
     assert GRID.contains(found).all()

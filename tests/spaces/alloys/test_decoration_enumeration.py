@@ -23,17 +23,13 @@ def ring(n):
 )
 def test_counts_necklaces(beads, colors, necklaces):
     """OEIS A000031 and A001867."""
-    coloring = DecorationEnumerator(
-        (Sublattice(tuple(range(beads)), colors, None),), ring(beads)
-    )
+    coloring = DecorationEnumerator((Sublattice(tuple(range(beads)), colors, None),), ring(beads))
     assert coloring.n_distinct == necklaces
 
 
 @pytest.mark.parametrize("counts", [None, (4, 2, 2), (8, 0, 0), (3, 3, 2)])
 def test_counts_are_those_of_brute_force(counts):
-    P = symmetry_permutations(
-        bulk("Cu", cubic=True) * (2, 1, 1), torch.ones(8).long().numpy()
-    )
+    P = symmetry_permutations(bulk("Cu", cubic=True) * (2, 1, 1), torch.ones(8).long().numpy())
     coloring = DecorationEnumerator((Sublattice(tuple(range(8)), 3, counts),), P)
     every = torch.cat(list(coloring.iter_decorations()))
     assert len(every) == coloring.n_decorations == len(every.unique(dim=0))
@@ -56,9 +52,7 @@ def test_two_sublattices():
 
 @pytest.mark.parametrize("counts", [None, (4, 2, 2)])
 def test_the_first_of_each_class_are_told(counts):
-    P = symmetry_permutations(
-        bulk("Cu", cubic=True) * (2, 1, 1), torch.ones(8).long().numpy()
-    )
+    P = symmetry_permutations(bulk("Cu", cubic=True) * (2, 1, 1), torch.ones(8).long().numpy())
     assert len(P) > N_QUICK_PERMUTATIONS
     shuffled = P[torch.randperm(len(P), generator=seeded_generator(0))]
     coloring = DecorationEnumerator((Sublattice(tuple(range(8)), 3, counts),), shuffled)
@@ -80,10 +74,8 @@ def test_the_first_are_told_by_their_last_sites_too():
 @pytest.mark.parametrize("block", [1, 40, 1000])
 def test_decorations_come_in_small_blocks(monkeypatch, block):
     parts = (Sublattice((0, 2, 4), 2, (2, 1)), Sublattice((1, 3, 5), 3, None))
-    whole = torch.cat(
-        list(DecorationEnumerator(parts, ring(6)[::2]).iter_decorations())
-    )
-    monkeypatch.setattr(module, "BLOCK", block)
+    whole = torch.cat(list(DecorationEnumerator(parts, ring(6)[::2]).iter_decorations()))
+    monkeypatch.setattr(module, "MAX_CHUNK_ELEMENTS", block)
     blocks = list(DecorationEnumerator(parts, ring(6)[::2]).iter_decorations())
     assert torch.equal(torch.cat(blocks), whole)
     assert all(b.numel() <= max(block, 6) for b in blocks)

@@ -115,9 +115,7 @@ def test_equivalent_decorations_are_one():
     assert len(space.canonical(images).unique(dim=0)) == 1
     assert space.is_duplicate(images, images[0]).all()
     decoded = space.decode(images)
-    assert is_same_structure(
-        decoded, space.decode(images[:1].expand(len(images), -1))
-    ).all()
+    assert is_same_structure(decoded, space.decode(images[:1].expand(len(images), -1))).all()
 
 
 def test_different_decorations_are_different_structures():
@@ -178,10 +176,7 @@ def test_a_parent_of_pymatgen_and_with_merged_sites():
     assert Lattice(ordered, options).n_decorations == 5
     assert Lattice(ordered, {"Cu": ["Au", "Cu"]}).n_decorations == 4
     assert Lattice(ordered, {"Cu": ["Au", "Cu"], "Au": ["Ag"]}).n_decorations == 4
-    assert (
-        "Ag"
-        in Lattice(ordered, {"Cu": ["Au", "Cu"], "Au": ["Ag"]}).active_sites.elements
-    )
+    assert "Ag" in Lattice(ordered, {"Cu": ["Au", "Cu"], "Au": ["Ag"]}).active_sites.elements
 
 
 def test_known_leaves_vacancies_out():

@@ -18,9 +18,7 @@ def decorations(n):
         zip(SITES.n_options, SITES.has_free_composition, strict=True)
     ):
         if free:
-            C[:, place] = torch.randint(
-                int(width), (n,), generator=seeded_generator(place)
-            )
+            C[:, place] = torch.randint(int(width), (n,), generator=seeded_generator(place))
     sodium = torch.tensor(SITES.sublattices[0].sites)
     C[:, sodium[:3]] = 1
     return C

@@ -91,6 +91,6 @@ def test_refusals(species, atoms, options, match):
 def test_refuses_none_and_too_many(monkeypatch):
     with pytest.raises(SpaceError, match="`bounds` must leave an ordering"):
         Orderings(FCC, ["Cu", "Au"], 2, bounds={"Au": (0.3, 0.4)})
-    monkeypatch.setattr(module, "MOST", 5)
+    monkeypatch.setattr(module, "MAX_ORDERINGS", 5)
     with pytest.raises(SpaceError, match="`atoms` must make at most 5 orderings"):
         Orderings(FCC, ["Cu", "Au"], 3)

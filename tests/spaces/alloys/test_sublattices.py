@@ -56,9 +56,7 @@ def test_finds_atoms_on_their_sites():
     del moved[3]
     found = atomic_numbers_on_sites(from_ase(moved), from_ase(slab))
     assert found.tolist() == [29, 29, 29, 0, 29, 29, 29, 29]
-    sites = find_active_sites(
-        slab.copy(), {"Cu": ["Cu", "X"]}, {"Cu": {"Cu": 7, "X": 1}}
-    )
+    sites = find_active_sites(slab.copy(), {"Cu": ["Cu", "X"]}, {"Cu": {"Cu": 7, "X": 1}})
     assert sites.occupations_from_numbers(found).tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
     assert sites.occupations_from_numbers(found + 1) is None
     assert sites.occupations_from_numbers(None) is None

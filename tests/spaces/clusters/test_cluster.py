@@ -136,9 +136,7 @@ def test_projecting_after_every_step_does_not_disturb_a_relaxation():
             step = torch.full((8, 1), 1e-3, dtype=X.dtype)
             if old is not None:
                 s, y = X - old[0], slope - old[1]
-                step = (s * s).sum(1, True) / (s * y).sum(1, True).abs().clamp(
-                    min=1e-12
-                )
+                step = (s * s).sum(1, True) / (s * y).sum(1, True).abs().clamp(min=1e-12)
             change = step * slope
             change *= (0.1 / change.abs().amax(1, True)).clamp(max=1)
             old = X, slope
@@ -211,9 +209,7 @@ def test_same_ignores_how_a_structure_is_written():
     assert space.is_duplicate(X, -X).all()
     assert space.is_duplicate(X, swapped).all()
     assert not space.is_duplicate(X, unlike).any()
-    shaken = X + 0.01 * torch.randn(
-        X.shape, generator=seeded_generator(2), dtype=X.dtype
-    )
+    shaken = X + 0.01 * torch.randn(X.shape, generator=seeded_generator(2), dtype=X.dtype)
     assert space.is_duplicate(X, shaken).all()
 
 

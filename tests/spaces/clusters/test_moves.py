@@ -126,7 +126,7 @@ def test_splice_joins_parts_of_two_clusters():
 
 def test_splice_takes_of_each_species_what_is_missing(monkeypatch):
     """The upper atoms of one and, species by species, the lowest of the other."""
-    monkeypatch.setattr(moves, "_turned", lambda P, generator: P)
+    monkeypatch.setattr(moves, "_randomly_rotated", lambda P, generator: P)
     Q = torch.zeros(2, 6, 3, dtype=torch.float64)
     Q[..., 2] = torch.arange(6.0)
     Q[1, :, 0] = 1.0  # tells the second cluster from the first
@@ -159,9 +159,7 @@ def test_splice_of_one_cluster_is_with_itself():
 def test_mates_are_all_others():
     found = moves.random_partners(600, seeded_generator(0))
     assert (found != torch.arange(600)).all()
-    few = torch.stack(
-        [moves.random_partners(3, seeded_generator(seed)) for seed in range(50)]
-    )
+    few = torch.stack([moves.random_partners(3, seeded_generator(seed)) for seed in range(50)])
     assert few.unique().tolist() == [0, 1, 2]
     assert few[:, 0].unique().tolist() == [1, 2]
     assert moves.random_partners(1, seeded_generator(0)).tolist() == [0]

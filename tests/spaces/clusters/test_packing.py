@@ -21,9 +21,7 @@ def random(*shape):
 def test_distances_keep_all_digits():
     """Of two atoms far from the origin, as matrix products would not."""
     P = torch.tensor([[1e4, 0, 0], [1e4 + 1e-3, 0, 0]]).double()
-    assert distance_matrix(P)[0, 1] == pytest.approx(
-        float(P[1, 0] - P[0, 0]), rel=1e-12
-    )
+    assert distance_matrix(P)[0, 1] == pytest.approx(float(P[1, 0] - P[0, 0]), rel=1e-12)
     assert distance_matrix(random(5, 7, 3)).diagonal(dim1=-2, dim2=-1).eq(0).all()
 
 
@@ -52,13 +50,9 @@ def test_held_is_centred_and_inside():
         inside = confine_centered(P, 3.0)
         assert inside.mean(1).abs().max() < 1e-12
         assert inside.norm(dim=-1).max() <= 3 + 1e-12
-        torch.testing.assert_close(
-            confine_centered(inside, 3.0), inside, rtol=0, atol=1e-12
-        )
+        torch.testing.assert_close(confine_centered(inside, 3.0), inside, rtol=0, atol=1e-12)
     small = 0.1 * random(6, 9, 3)
-    torch.testing.assert_close(
-        confine_centered(small + 7, 3.0), center_positions(small)
-    )
+    torch.testing.assert_close(confine_centered(small + 7, 3.0), center_positions(small))
 
 
 def test_an_atom_that_flew_off_does_not_drag_the_others():
@@ -66,9 +60,7 @@ def test_an_atom_that_flew_off_does_not_drag_the_others():
     P[0, 0] = torch.tensor([1e6, 0, 0])
     inside = confine_centered(P, 5.0)
     rest = distance_matrix(P)[0, 1:, 1:]
-    torch.testing.assert_close(
-        distance_matrix(inside)[0, 1:, 1:], rest, rtol=1e-3, atol=0
-    )
+    torch.testing.assert_close(distance_matrix(inside)[0, 1:, 1:], rest, rtol=1e-3, atol=0)
     # the nine are centred, so the others are 5 / 8 Å off
     assert inside[0, 0, 0] == pytest.approx(5, abs=1e-3)
     assert inside[0, 1:, 0].mean() == pytest.approx(-5 / 8, abs=1e-3)
@@ -96,7 +88,7 @@ def test_separated_resolves_crowds():
 def test_portions_lose_nothing(monkeypatch):
     P = random(10, 4, 3)
     assert len(split_chunks(P)) == 1
-    monkeypatch.setattr("bostruct.spaces.clusters.packing.PORTION", 48)
+    monkeypatch.setattr("bostruct.spaces.clusters.packing.MAX_CHUNK_PAIRS", 48)
     parts = split_chunks(P)
     assert [len(part) for part in parts] == [3, 3, 3, 1]
     assert torch.equal(torch.cat(parts), P)

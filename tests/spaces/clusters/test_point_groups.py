@@ -61,9 +61,7 @@ def test_orbits_are_closed_and_as_long_as_they_say(group):
 
 @pytest.mark.parametrize("group", ORBITS)
 def test_kinds_of_places_are_those_of_the_tables(group):
-    assert (
-        sorted(site.multiplicity for site in wyckoff_positions(group)) == ORBITS[group]
-    )
+    assert sorted(site.multiplicity for site in wyckoff_positions(group)) == ORBITS[group]
 
 
 def test_groups_without_a_direction_have_a_centre():
@@ -71,13 +69,9 @@ def test_groups_without_a_direction_have_a_centre():
     polar = {"Cs", "C2", "C3", "C4", "C5", "C6", "C2v", "C3v", "C4v", "C5v", "C6v"}
     assert single == set(POINT_GROUPS) - polar
     assert not any(
-        site.is_center
-        for group in POINT_GROUPS
-        for site in wyckoff_positions(group)[1:]
+        site.is_center for group in POINT_GROUPS for site in wyckoff_positions(group)[1:]
     )
 
 
 def test_products_of_nothing_are_the_identity():
-    assert torch.equal(
-        generate_group([]), torch.eye(3, dtype=torch.float64).unsqueeze(0)
-    )
+    assert torch.equal(generate_group([]), torch.eye(3, dtype=torch.float64).unsqueeze(0))

@@ -84,7 +84,7 @@ def test_insists_until_all_are_good():
 def test_symmetric_clusters_keep_their_symmetry_but_for_the_shaking(monkeypatch):
     numbers = torch.tensor([29] * 13)
     shaken, whole = sample_symmetric(64, numbers, bonds(13), 30.0, seeded_generator(0))
-    monkeypatch.setattr(sampling, "SHAKEN", 0.0)
+    monkeypatch.setattr(sampling, "SYMMETRY_BREAKING_STD", 0.0)
     P, _ = sample_symmetric(64, numbers, bonds(13), 30.0, seeded_generator(0))
     groups = sample_orbits(64, numbers, seeded_generator(0)).groups
     assert whole.double().mean() > 0.8
@@ -92,9 +92,7 @@ def test_symmetric_clusters_keep_their_symmetry_but_for_the_shaking(monkeypatch)
     assert step == pytest.approx(0.03 * 2.5, rel=0.05)
     broken = 0
     for structure, group in zip(P, groups, strict=True):
-        moved = (
-            group_operations(group).unsqueeze(1) @ structure.unsqueeze(-1)
-        ).squeeze(-1)
+        moved = (group_operations(group).unsqueeze(1) @ structure.unsqueeze(-1)).squeeze(-1)
         broken += int(torch.cdist(moved, structure).amin(-1).max() > 1e-3)
     assert broken < 6  # rounding grows where atoms were thrown on top of each other
 
@@ -113,16 +111,12 @@ def test_the_icosahedron_is_more_often_among_the_symmetric_ones():
         return int(((distance_matrix(P) < 1.25).sum((1, 2)) == 13 + 2 * 42).sum())
 
     numbers, bond = torch.tensor([18] * 13), bonds(13, 1.0)
-    symmetrical = icosahedra(
-        sample_symmetric(200, numbers, bond, 9.0, seeded_generator(0))[0]
-    )
+    symmetrical = icosahedra(sample_symmetric(200, numbers, bond, 9.0, seeded_generator(0))[0])
     random = icosahedra(sample_compact(200, bond, 9.0, seeded_generator(0))[0])
     assert symmetrical > 2 * random > 0
 
 
 def test_no_symmetric_ones_are_none():
-    P, whole = sample_symmetric(
-        0, torch.tensor([29] * 4), bonds(4), 30.0, seeded_generator(0)
-    )
+    P, whole = sample_symmetric(0, torch.tensor([29] * 4), bonds(4), 30.0, seeded_generator(0))
     assert P.shape == (0, 4, 3)
     assert whole.shape == (0,)

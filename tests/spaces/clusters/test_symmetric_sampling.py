@@ -19,9 +19,7 @@ def positions(found, q):
 
 def symmetric(P, numbers, group):
     """Return whether the group maps atoms onto equal ones."""
-    moved = (group_operations(group).unsqueeze(1) @ P.unsqueeze(-1)).squeeze(
-        -1
-    )  # [g, a, 3]
+    moved = (group_operations(group).unsqueeze(1) @ P.unsqueeze(-1)).squeeze(-1)  # [g, a, 3]
     D = (moved.unsqueeze(2) - P).norm(dim=-1)
     fits = (D < 1e-9) & (numbers.unsqueeze(1) == numbers)
     return bool((fits.sum(-1) == 1).all())

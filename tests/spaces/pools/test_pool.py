@@ -71,9 +71,7 @@ def test_never_proposes_the_same_twice(pool):
     """Jumps from anywhere lead to all other places, and to no duplicate."""
     X = torch.arange(len(ALL)).double().repeat(100).unsqueeze(-1)
     moved = pool.moves()["jump"](X, seeded_generator(0))
-    assert set(moved.flatten().tolist()) == set(
-        torch.cat(list(pool.chunks())).flatten().tolist()
-    )
+    assert set(moved.flatten().tolist()) == set(torch.cat(list(pool.chunks())).flatten().tolist())
     assert not pool.same(X, moved).any()
 
 

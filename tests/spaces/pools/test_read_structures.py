@@ -52,7 +52,7 @@ def test_reads_files(tmp_path):
 
 
 def test_comes_in_batches(monkeypatch):
-    monkeypatch.setattr(read_structures, "BATCH", 2)
+    monkeypatch.setattr(read_structures, "STRUCTURES_PER_BATCH", 2)
     parts = [part for _, part in read_structures.iter_structures([COPPER] * 5)]
     assert [len(part) for part in parts] == [2, 2, 1]
     assert torch.equal(parts[2].cell[0], from_ase(COPPER).cell[0])
@@ -60,7 +60,7 @@ def test_comes_in_batches(monkeypatch):
 
 def test_a_batch_is_handed_on_in_slices(monkeypatch):
     """It is not taken apart, as a million parts would not fit into memory."""
-    monkeypatch.setattr(read_structures, "SLICE", 2)
+    monkeypatch.setattr(read_structures, "STRUCTURES_PER_SLICE", 2)
     monkeypatch.setattr(Structures, "split", None)
     batch = from_ase([COPPER, WATER, COPPER])
     batch = replace(batch, energy=torch.zeros(3, dtype=torch.float64))

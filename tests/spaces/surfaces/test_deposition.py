@@ -52,14 +52,10 @@ def test_atoms_land_touching_and_rather_in_hollows():
 
     def down(choosy):
         choosy = torch.full((64,), choosy).double()
-        return drop_atoms(
-            Q, who, present, 1, touch, 9.0, choosy, PLANE, seeded_generator(0)
-        )
+        return drop_atoms(Q, who, present, 1, touch, 9.0, choosy, PLANE, seeded_generator(0))
 
     place = down(0.3)
-    D = gaps(torch.cat((place[:, None], LAYER.expand(64, -1, -1)), 1), 1).amin(
-        (1, 2, 3)
-    )
+    D = gaps(torch.cat((place[:, None], LAYER.expand(64, -1, -1)), 1), 1).amin((1, 2, 3))
     torch.testing.assert_close(D, torch.full((64,), EDGE).double())
     hollow = EDGE / math.sqrt(2)
     assert place[:, 2].min() >= hollow - 1e-9
@@ -75,9 +71,7 @@ def test_atoms_land_below_the_ceiling_where_they_can():
     touch = torch.full((32, 3), EDGE, dtype=torch.float64)
     choosy = torch.ones(32, dtype=torch.float64)
     low = drop_atoms(Q, who, present, 1, touch, 3.0, choosy, PLANE, seeded_generator(0))
-    high = drop_atoms(
-        Q, who, present, 1, touch, 9.0, choosy, PLANE, seeded_generator(0)
-    )
+    high = drop_atoms(Q, who, present, 1, touch, 9.0, choosy, PLANE, seeded_generator(0))
     assert (low[:, 2] < 3).all()
     assert (high[:, 2] > 6).any()
 
@@ -86,9 +80,7 @@ def test_nothing_lands_nowhere():
     Q = LAYER.expand(0, 9, 3)
     none = torch.zeros(0, dtype=torch.int64)
     here = Q[..., 0].bool()
-    found = drop_atoms(
-        Q, none, here, 1, Q[..., 0], 9.0, Q[:, 0, 0], PLANE, seeded_generator(0)
-    )
+    found = drop_atoms(Q, none, here, 1, Q[..., 0], 9.0, Q[:, 0, 0], PLANE, seeded_generator(0))
     assert found.shape == (0, 3)
     assert relax_overlaps(Q, 2, bonds(9)[:2], (0, 1), PLANE, 3).shape == (0, 9, 3)
 
@@ -97,21 +89,15 @@ def test_portions_do_not_matter(monkeypatch):
     Q = torch.cat((torch.zeros(3, 3), LAYER)).double()
     whole = deposit_all(8, Q, 0, 3, bonds(12), 9.0, PLANE, seeded_generator(0))
     apart = relax_overlaps(whole, 3, bonds(12)[:3], (0, 9), PLANE, 5)
-    monkeypatch.setattr("bostruct.spaces.surfaces.deposition.BUDGET", 100)
-    assert torch.equal(
-        whole, deposit_all(8, Q, 0, 3, bonds(12), 9.0, PLANE, seeded_generator(0))
-    )
-    torch.testing.assert_close(
-        apart, relax_overlaps(whole, 3, bonds(12)[:3], (0, 9), PLANE, 5)
-    )
+    monkeypatch.setattr("bostruct.spaces.surfaces.deposition.MAX_CHUNK_PAIRS", 100)
+    assert torch.equal(whole, deposit_all(8, Q, 0, 3, bonds(12), 9.0, PLANE, seeded_generator(0)))
+    torch.testing.assert_close(apart, relax_overlaps(whole, 3, bonds(12)[:3], (0, 9), PLANE, 5))
 
 
 def test_the_lowest_place_is_a_hollow():
     hollow = EDGE / math.sqrt(2)
     touch = torch.full((12,), EDGE, dtype=torch.float64)
-    assert contact_height(LAYER, touch[:9], PLANE, 24) == pytest.approx(
-        hollow, abs=0.01
-    )
+    assert contact_height(LAYER, touch[:9], PLANE, 24) == pytest.approx(hollow, abs=0.01)
     trench = torch.cat((LAYER[:3] + torch.tensor([0, 0, 5.0]), LAYER)).double()
     assert contact_height(trench, touch, PLANE, 24) == pytest.approx(hollow, abs=0.01)
 

@@ -11,9 +11,7 @@ from bostruct.spaces.surfaces.periodic_plane import (
 from bostruct.testing import seeded_generator
 
 EDGE = 2.5
-PLANE = PeriodicPlane.from_cell(
-    torch.tensor([[10.0, 0, 0], [2.5, 10, 0], [0, 0, 9]]).double()
-)
+PLANE = PeriodicPlane.from_cell(torch.tensor([[10.0, 0, 0], [2.5, 10, 0], [0, 0, 9]]).double())
 GRID = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0)).double()
 LAYER = torch.cat((GRID @ PLANE.lattice / 4, torch.zeros(16, 1)), 1)
 BOND = torch.full((20, 20), EDGE, dtype=torch.float64)

@@ -36,9 +36,7 @@ def test_the_frame_is_orthonormal_and_points_outwards(cell):
     torch.testing.assert_close(along[:2, :2], plane.lattice)
     assert along[:2, 2].abs().max() < 1e-12
     assert along[2, 2] >= 0
-    torch.testing.assert_close(
-        plane.lattice @ plane.inverse_lattice, torch.eye(2).double()
-    )
+    torch.testing.assert_close(plane.lattice @ plane.inverse_lattice, torch.eye(2).double())
 
 
 @pytest.mark.parametrize("reach", [0.5, 2.0, 7.0])
@@ -63,9 +61,7 @@ def test_nearest_images_are_those_of_ase(cell):
     P = 9 * torch.randn(6, 3, generator=seeded_generator(0), dtype=torch.float64)
     Q = P @ plane.axes
     shifts = plane.translations(40.0)
-    found = (
-        displacement_norms(plane.displacements(Q, Q, shifts)).amin(-1).fill_diagonal_(0)
-    )
+    found = displacement_norms(plane.displacements(Q, Q, shifts)).amin(-1).fill_diagonal_(0)
     atoms = Atoms("H6", positions=P.numpy(), cell=cell.numpy(), pbc=(1, 1, 0))
     _, wanted = get_distances(P.numpy(), cell=atoms.cell, pbc=atoms.pbc)
     torch.testing.assert_close(found, torch.from_numpy(wanted))

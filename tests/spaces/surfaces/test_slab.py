@@ -131,9 +131,7 @@ def test_the_room_above_a_slab():
     atoms = slab()
     assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == pytest.approx(8)
     atoms.pbc = True  # then the next slab must not be touched
-    assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == pytest.approx(
-        13.5
-    )
+    assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == pytest.approx(13.5)
     atoms = fcc100("Au", (2, 2, 2))
     atoms.cell[2] = 0
     assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == math.inf

@@ -20,11 +20,7 @@ def test_is_made_once_for_a_device_and_a_dtype():
     space, X, here = setting()
     assert space._template(X + 1) is here
     single = space._template(X.float())
-    assert (
-        single.fixed_positions.dtype
-        == single.contact_translations.dtype
-        == torch.float32
-    )
+    assert single.fixed_positions.dtype == single.contact_translations.dtype == torch.float32
     torch.testing.assert_close(single.bond_lengths.double(), here.bond_lengths)
 
 

@@ -160,9 +160,7 @@ def test_what_is_put_on_touches(surface):
 def test_the_slab_is_inside_its_own_reconstructions():
     space = SURFACES["reconstruction"]()
     X = space.encode(space.slab)
-    assert torch.equal(
-        free_atoms(space, X)[0], space.slab.positions[space.free_indices]
-    )
+    assert torch.equal(free_atoms(space, X)[0], space.slab.positions[space.free_indices])
     assert space.contains(X).all()
 
 
@@ -248,9 +246,7 @@ def test_same_tells_sites_apart():
         images.append(atoms)
     space = Surface(slab, "O")
     X = space.encode(from_ase(images))
-    assert torch.equal(
-        space.is_duplicate(X[:, None], X), torch.eye(4, dtype=torch.bool)
-    )
+    assert torch.equal(space.is_duplicate(X[:, None], X), torch.eye(4, dtype=torch.bool))
     with pytest.raises(InputError, match="`scale` must be positive"):
         space.is_duplicate(X, X, tolerance_scale=-1)
 
@@ -355,9 +351,7 @@ def test_moves_suit_the_surface():
 def test_permuting_exchanges_adsorbates_with_the_slab():
     space = SURFACES["alloying"]()
     X = space.sample(32, seeded_generator(0))
-    low = heights(space, space.moves()["permute"](X, seeded_generator(1)))[:, 6:8].amin(
-        1
-    )
+    low = heights(space, space.moves()["permute"](X, seeded_generator(1)))[:, 6:8].amin(1)
     assert (low < 0.5).any()
     assert (heights(space, X)[:, 6:8] > 0.5).all()
 

@@ -48,6 +48,6 @@ def test_surroundings_in_portions(monkeypatch):
     whole = seen(Q)
     assert whole.shape[:2] == (2, 5)
     torch.testing.assert_close(whole[1, 3], seen(Q[1, 3]))
-    monkeypatch.setattr("bostruct.spaces.fingerprint_distance.LARGEST", 8)
+    monkeypatch.setattr("bostruct.spaces.fingerprint_distance.MAX_CHUNK_ELEMENTS", 8)
     torch.testing.assert_close(seen(Q), whole)
     assert seen(Q[:0]).shape[-1] == whole.shape[-1]

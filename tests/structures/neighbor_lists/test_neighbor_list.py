@@ -59,13 +59,11 @@ def test_agrees_with_ase(seed, boundaries, cutoff):
     assert listed(found) == reference(images, cutoff)
 
 
-@pytest.mark.parametrize(
-    "pbc", [False, True, (True, False, True), (False, False, True)]
-)
+@pytest.mark.parametrize("pbc", [False, True, (True, False, True), (False, False, True)])
 @pytest.mark.parametrize("chunk", [1 << 20, 1000])
 def test_bins_agree_with_ase(monkeypatch, pbc, chunk):
     """Large structures beside small ones, in few or many chunks."""
-    monkeypatch.setattr(MODULE, "CHUNK", chunk)
+    monkeypatch.setattr(MODULE, "MAX_CHUNK_PAIRS", chunk)
     rng = np.random.default_rng(1)
     cell = np.diag([14.0, 15.0, 16.0]) + rng.normal(size=(3, 3))
     places = rng.uniform(-0.5, 1.5, size=(300, 3)) @ cell
@@ -95,9 +93,7 @@ def test_far_flung_atoms():
     rng = np.random.default_rng(0)
     places = np.concatenate([rng.normal(size=(150, 3)), 1e7 + rng.normal(size=(2, 3))])
     atoms = Atoms(numbers=[1] * 152, positions=places)
-    assert listed(build_neighbor_list(from_ase(atoms), 1.0)) == reference(
-        [atoms[:150]], 1.0
-    ) + [
+    assert listed(build_neighbor_list(from_ase(atoms), 1.0)) == reference([atoms[:150]], 1.0) + [
         (i, j, (0, 0, 0))
         for i, j in ((150, 151), (151, 150))
         if np.linalg.norm(places[150] - places[151]) < 1
@@ -173,8 +169,7 @@ def test_large_ragged_batch():
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 60, size=200)
     images = [
-        Atoms(numbers=[29] * a, positions=rng.uniform(0, 2.5 * a ** (1 / 3), (a, 3)))
-        for a in sizes
+        Atoms(numbers=[29] * a, positions=rng.uniform(0, 2.5 * a ** (1 / 3), (a, 3))) for a in sizes
     ]
     images += [bulk("Cu") * (i, 1, 1) for i in range(1, 6)]
     batch = from_ase(images)

@@ -27,9 +27,7 @@ def cases():
         "primitive": bulk("Cu", "fcc", a=3.6),
         "partly periodic": Atoms(skew, pbc=(True, False, True)),
         "slab without a third vector": slab,
-        "chain": Atoms(
-            "Cu2", [[0, 0, 0], [1, 1, 30.0]], cell=(0, 0, 3.0), pbc=(0, 0, 1)
-        ),
+        "chain": Atoms("Cu2", [[0, 0, 0], [1, 1, 30.0]], cell=(0, 0, 3.0), pbc=(0, 0, 1)),
         "atom": Atoms("Cu"),
     }
 
@@ -45,9 +43,7 @@ def pairs(other, shift, mask):
 def test_equals_that_of_ase(name):
     atoms = cases()[name]
     i, j, S = neighbor_list("ijS", atoms, CUTOFF)
-    expected = sorted(
-        (int(a), int(b), *map(int, s)) for a, b, s in zip(i, j, S, strict=True)
-    )
+    expected = sorted((int(a), int(b), *map(int, s)) for a, b, s in zip(i, j, S, strict=True))
     assert pairs(*neighbor_table(from_ase(atoms), CUTOFF)) == expected
 
 
@@ -61,14 +57,12 @@ def test_a_ragged_batch_is_one_after_the_other():
 def test_large_structures_are_sorted_into_bins(monkeypatch):
     structures = from_ase(list(cases().values()))
     expected = pairs(*neighbor_table(structures, CUTOFF))
-    monkeypatch.setattr(MODULE, "LARGEST", 3)
+    monkeypatch.setattr(MODULE, "MAX_ATOMS_BRUTE_FORCE", 3)
     assert pairs(*neighbor_table(structures, CUTOFF)) == expected
 
 
 def test_unused_places_point_at_the_atom_itself():
-    other, shift, mask = neighbor_table(
-        from_ase(Atoms("Cu3", np.diag([0, 2, 40.0]))), CUTOFF
-    )
+    other, shift, mask = neighbor_table(from_ase(Atoms("Cu3", np.diag([0, 2, 40.0]))), CUTOFF)
     assert other[~mask].tolist() == [2]
     assert not shift[~mask].any()
 

@@ -132,12 +132,8 @@ def test_fantasies_may_be_told_more():
     X, Y = random(5, 4, 3, seed=1), random(3, 5, 4, 1, seed=2)
     more, value = random(5, 2, 3, seed=4), random(3, 5, 2, 1, seed=5)
     x = random(5, 1, 3)
-    model = condition_on_observations(Prior(), X, Y).condition_on_observations(
-        more, value
-    )
-    both = condition_on_observations(
-        Prior(), torch.cat((X, more), -2), torch.cat((Y, value), -2)
-    )
+    model = condition_on_observations(Prior(), X, Y).condition_on_observations(more, value)
+    both = condition_on_observations(Prior(), torch.cat((X, more), -2), torch.cat((Y, value), -2))
     for found, expected in zip(moments(model, x), moments(both, x), strict=True):
         assert found.shape == expected.shape
         torch.testing.assert_close(found, expected, rtol=0, atol=CLOSE)
@@ -158,9 +154,7 @@ def test_repeated_observations_average():
     Y = random(4, 1, seed=2)
     four = moments(condition_on_observations(Prior(), X.expand(4, 3), Y), x)
     noise = torch.tensor([NOISE / 4]).double()
-    one = moments(
-        condition_on_observations(Prior(), X, Y.mean(0, keepdim=True), noise), x
-    )
+    one = moments(condition_on_observations(Prior(), X, Y.mean(0, keepdim=True), noise), x)
     for found, expected in zip(four, one, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=CLOSE)
 
@@ -168,9 +162,7 @@ def test_repeated_observations_average():
 def test_variance_shrinks_to_the_noise():
     X, Y = random(3, 3), random(3, 1, seed=2)
     for noise in (1e-6, 1e-3, 0.1):
-        told = condition_on_observations(
-            Prior(), X, Y, torch.full((3,), noise).double()
-        )
+        told = condition_on_observations(Prior(), X, Y, torch.full((3,), noise).double())
         mean, C = moments(told, X)
         assert (C.diagonal() < noise + 10 * RELATIVE_JITTER).all()
         assert (C.diagonal() > 0.8 * noise).all()
@@ -231,9 +223,7 @@ def test_gradients_reach_what_was_told():
     noise = torch.full((4,), NOISE, dtype=torch.float64)
 
     def both(X, Y):
-        mean, C = moments(
-            condition_on_observations(Prior(), X, Y, noise), random(2, 3, seed=1)
-        )
+        mean, C = moments(condition_on_observations(Prior(), X, Y, noise), random(2, 3, seed=1))
         return torch.cat((mean, C.flatten()))
 
     assert torch.autograd.gradcheck(both, (X, Y), atol=1e-6)
@@ -367,8 +357,7 @@ def test_noise_is_added_where_asked_for(setting):
     own = told.posterior(at, observation_noise=True).variance
     torch.testing.assert_close(
         own - latent,
-        model.posterior(at, observation_noise=True).variance
-        - model.posterior(at).variance,
+        model.posterior(at, observation_noise=True).variance - model.posterior(at).variance,
     )
 
 

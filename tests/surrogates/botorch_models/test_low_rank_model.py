@@ -87,9 +87,7 @@ def test_covariance_is_that_of_the_members_and_what_is_not_shared(case):
     said = model.predict(space.decode(X), covariance=True)
     own = 0.01 * said.members[0]
     expected = torch.cov(said.members.T)
-    torch.testing.assert_close(
-        said.covariance, expected + torch.diag(own), rtol=1e-9, atol=1e-9
-    )
+    torch.testing.assert_close(said.covariance, expected + torch.diag(own), rtol=1e-9, atol=1e-9)
     found = model.posterior(X).distribution.covariance_matrix
     torch.testing.assert_close(found, said.covariance, rtol=0, atol=EXACT)
     torch.testing.assert_close(said.variance, found.diagonal(), rtol=0, atol=EXACT)
@@ -130,8 +128,7 @@ def test_forces_are_minus_the_slopes(case):
     generator = torch.Generator().manual_seed(1)
     along = torch.randn(one.positions.shape, generator=generator, dtype=X.dtype)
     up, down = (
-        model.predict(replace(one, positions=one.positions + h * along))
-        for h in (1e-4, -1e-4)
+        model.predict(replace(one, positions=one.positions + h * along)) for h in (1e-4, -1e-4)
     )
     secant = (up.members - down.members).squeeze(-1) / 2e-4
     forces = -(found.member_forces * along).sum((1, 2))
@@ -168,9 +165,7 @@ def test_botorch_acquisitions_work_unmodified(case):
     flip = ScalarizedPosteriorTransform(torch.tensor([-1.0], dtype=torch.float64))
     for acquisition in (
         LogExpectedImprovement(model, best, maximize=False),
-        qLogExpectedImprovement(
-            model, -best, sampler=sampler, posterior_transform=flip
-        ),
+        qLogExpectedImprovement(model, -best, sampler=sampler, posterior_transform=flip),
         qNegIntegratedPosteriorVariance(model, mc_points=X[0].detach()),
     ):
         value = acquisition(X)

@@ -93,9 +93,7 @@ def test_small_variances_stay():
 
 def test_rounding_below_zero_is_zero():
     C = -1e-20 * torch.eye(2, dtype=torch.float64)
-    variance = property_posterior(
-        torch.zeros(2, 1, dtype=torch.float64), C, None
-    ).variance
+    variance = property_posterior(torch.zeros(2, 1, dtype=torch.float64), C, None).variance
     assert (variance > 0).all()
     assert (variance < 1e-300).all()
 

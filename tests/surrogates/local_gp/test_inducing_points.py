@@ -114,12 +114,12 @@ def test_the_preferred_ones_come_first():
     """The best of the first ten, then the rest; even if others are worse explained."""
     P = random(60, 6)
     place = torch.zeros(60, dtype=torch.int64)
-    rows = taken(P, pick(P, preferred=10, count=15))
+    rows = taken(P, pick(P, n_preferred=10, count=15))
     assert sorted(rows[:10]) == list(range(10))
     assert all(row >= 10 for row in rows[10:])
-    free = taken(P, pick(P, preferred=60, count=15))
+    free = taken(P, pick(P, n_preferred=60, count=15))
     assert sorted(free) != sorted(rows)
-    assert residual(P, place, pick(P, preferred=10)).diagonal().max() < 1e-8
+    assert residual(P, place, pick(P, n_preferred=10)).diagonal().max() < 1e-8
 
 
 def test_large_pools_are_thinned_evenly():
@@ -127,7 +127,7 @@ def test_large_pools_are_thinned_evenly():
     found = taken(P, pick(P, pool=50, count=50))
     assert len(found) > 30  # squares of eight numbers span 36 dimensions
     assert all(row % 20 == 0 for row in found)
-    few = taken(P, pick(P, pool=50, count=10, preferred=200))
+    few = taken(P, pick(P, pool=50, count=10, n_preferred=200))
     assert all(row < 200 for row in few)
 
 
@@ -167,8 +167,8 @@ def greedy(P, place, count):
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_blocks_take_what_one_after_the_other_takes(monkeypatch, block, share):
     """However many are watched, and however late the others learn of it."""
-    monkeypatch.setattr(inducing_points, "BLOCK", block)
-    monkeypatch.setattr(inducing_points, "WATCHED", share)
+    monkeypatch.setattr(inducing_points, "BLOCK_ROWS", block)
+    monkeypatch.setattr(inducing_points, "CANDIDATE_FRACTION", share)
     P = random(400, 9) * torch.logspace(0, -1.5, 9, dtype=torch.float64)
     P = P / P.norm(dim=-1, keepdim=True)
     P = P * torch.linspace(1.0, 0.9, 400, dtype=torch.float64).unsqueeze(-1)  # no ties

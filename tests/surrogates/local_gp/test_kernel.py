@@ -35,9 +35,7 @@ class Setting:
 
     def energies(self, structures):
         P = self.soap(structures)
-        return self.inducing.energy_covariances(
-            P, self.place, structures.index, len(structures)
-        )
+        return self.inducing.energy_covariances(P, self.place, structures.index, len(structures))
 
     def kernel(self, P, place):
         """Return k between environments and the inducing set, `[n, m]`."""
@@ -70,9 +68,7 @@ def test_inducing_set_is_sorted_and_its_factor_is_right(setting):
     assert torch.equal(inducing.place, inducing.place.sort().values)
     assert len(inducing) == 15
     expected = setting.kernel(inducing.features, inducing.place)
-    torch.testing.assert_close(
-        inducing.factor @ inducing.factor.T, expected, rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close(inducing.factor @ inducing.factor.T, expected, rtol=0, atol=1e-12)
     assert torch.equal(inducing.factor, inducing.factor.tril())
 
 
@@ -118,10 +114,10 @@ def test_forces_match_central_differences(setting):
 def test_chunks_change_nothing(setting, monkeypatch, size):
     slopes = setting.soap.slopes(setting.structures)
     whole = setting.inducing.forces(slopes, setting.place)
-    monkeypatch.setattr(kernel, "NEAR", size)
+    monkeypatch.setattr(kernel, "PAIRS_PER_CPU_CHUNK", size)
     parts = setting.inducing.forces(slopes, setting.place)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
-    monkeypatch.setattr(kernel, "NEAR", slopes.center.shape[0])
+    monkeypatch.setattr(kernel, "PAIRS_PER_CPU_CHUNK", slopes.center.shape[0])
     parts = setting.inducing.forces(slopes, setting.place)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
 

@@ -64,9 +64,7 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     one = labelled(X, Cluster("Cu6"), steps=0)
     same = replace(one, numbers=structures.numbers)
     assert set(blind.tolist()) == {29}
-    assert LocalGP().fit(same, alloy).soap.species_similarity == max(
-        local_gp.SIMILARITY_CANDIDATES
-    )
+    assert LocalGP().fit(same, alloy).soap.species_similarity == max(local_gp.SIMILARITY_CANDIDATES)
     # like ions repel and unlike ones attract each other
     charge = (structures.numbers.view(16, 6) == 79).double() * 2 - 1
     sign = charge.unsqueeze(1) * charge.unsqueeze(2)
@@ -77,9 +75,7 @@ def test_species_are_as_alike_as_the_data_say(alloy):
     (slope,) = torch.autograd.grad(energy.sum(), moving)
     apart = replace(same, energy=energy.detach(), forces=-slope)
     assert LocalGP().fit(apart, alloy).soap.species_similarity <= 0.5
-    assert (
-        LocalGP(species_similarity=0.3).fit(apart, alloy).soap.species_similarity == 0.3
-    )
+    assert LocalGP(species_similarity=0.3).fit(apart, alloy).soap.species_similarity == 0.3
 
 
 def test_equals_the_dense_process_on_energies(both):
@@ -165,8 +161,8 @@ def refit(model, structures, inducing=None):
     place = model.soap.place(structures.numbers)
     data = prepare_observations(structures, model.repulsion, fit.radii[place])
     counts = structures.counts.to(data.energy)
-    energy = data.energy - counts * fit.constants
-    data = replace(data, trust=torch.ones_like(data.noise_factor), energy=energy)
+    energy = data.energy - counts * fit.species_energies
+    data = replace(data, noise_factor=torch.ones_like(data.noise_factor), energy=energy)
     rows = local_gp._sufficient_statistics(model.soap, inducing, data)
     values = (fit.signal, fit.energy_noise, fit.force_noise)
     factor = torch.linalg.cholesky(precision_matrix(*rows, *values))
@@ -174,7 +170,7 @@ def refit(model, structures, inducing=None):
     weights = torch.cholesky_solve(v, factor).squeeze(-1)
     told = replace(
         fit,
-        precision=factor,
+        precision_cholesky=factor,
         weights=weights,
         inducing=inducing.features,
         place=inducing.place,
@@ -262,10 +258,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     model = gp.fit(train)
     dense, s = Dense(model, train, forces), model.fitted.signal_std
     assert (
-        prepare_observations(
-            train, gp.pair_repulsion, _radii(model, train)
-        ).noise_factor
-        == 1
+        prepare_observations(train, gp.pair_repulsion, _radii(model, train)).noise_factor == 1
     ).all()
     prior = dense.kernel(dense.train, dense.train).diagonal()
     phi = dense.features(train, forces)
@@ -302,7 +295,7 @@ def test_what_is_not_seen_goes_with_the_statistics(both):
     train = both[:9]
     model = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS).fit(train)
     data = prepare_observations(train, model.pair_repulsion, _radii(model, train))
-    data = replace(data, trust=torch.linspace(1, 3, 9, dtype=torch.float64))
+    data = replace(data, noise_factor=torch.linspace(1, 3, 9, dtype=torch.float64))
     energies, forces = local_gp._sufficient_statistics(
         model.soap, model.inducing, data, with_residual=True
     )
@@ -323,8 +316,8 @@ def test_a_few_forces_tell_what_is_not_seen_of_all(data, monkeypatch):
     known = prepare_observations(data, model.pair_repulsion, _radii(model, data))
     arguments = (model.soap, model.inducing, known)
     _, every = local_gp._sufficient_statistics(*arguments, with_residual=True)
-    monkeypatch.setattr(local_gp, "JUDGES", 10)
-    monkeypatch.setattr(local_gp, "WITNESSES", 3)
+    monkeypatch.setattr(local_gp, "N_SELECTION_STRUCTURES", 10)
+    monkeypatch.setattr(local_gp, "N_PROBE_ATOMS", 3)
     _, some = local_gp._sufficient_statistics(*arguments, with_residual=True)
     assert some.mean_residual_variance != every.mean_residual_variance
     assert float(some.mean_residual_variance) == pytest.approx(
@@ -334,8 +327,8 @@ def test_a_few_forces_tell_what_is_not_seen_of_all(data, monkeypatch):
 
 
 def test_witnesses_are_spread_evenly(data, monkeypatch):
-    monkeypatch.setattr(local_gp, "JUDGES", 4)
-    monkeypatch.setattr(local_gp, "WITNESSES", 2)
+    monkeypatch.setattr(local_gp, "N_SELECTION_STRUCTURES", 4)
+    monkeypatch.setattr(local_gp, "N_PROBE_ATOMS", 2)
     known = torch.ones(len(data.numbers), dtype=torch.bool)
     known[:6] = False  # nothing of the first of 40 structures, half of the second
     known[9:12] = False
@@ -415,16 +408,12 @@ def test_one_and_two_structures_are_enough(data):
         found = LocalGP().fit(data[:count]).predict(data[:5])
         assert found.mean.isfinite().all()
         assert (found.variance > 0).all()
-        torch.testing.assert_close(
-            found.mean[:count], data.energy[:count], atol=0.3, rtol=0
-        )
+        torch.testing.assert_close(found.mean[:count], data.energy[:count], atol=0.3, rtol=0)
 
 
 def test_exploded_structure_does_not_spoil_the_fit(data):
     burst = data[:1]
-    burst = replace(
-        burst, energy=burst.energy + 1e4, forces=burst.forces * 1e5, fixed=burst.fixed
-    )
+    burst = replace(burst, energy=burst.energy + 1e4, forces=burst.forces * 1e5, fixed=burst.fixed)
     test = data[-10:]
     clean = LocalGP().fit(data[:25]).predict(test)
     dirty = LocalGP().fit(Structures.cat([data[1:25], burst])).predict(test)
@@ -461,9 +450,7 @@ def test_periodic_structures():
     prediction = model.predict(train)
     assert (prediction.mean - train.energy).abs().max() < 0.05
     doubled = model.predict(from_ase(found[1] * (1, 1, 2)))
-    torch.testing.assert_close(
-        doubled.mean[0], 2 * prediction.mean[1], atol=1e-8, rtol=0
-    )
+    torch.testing.assert_close(doubled.mean[0], 2 * prediction.mean[1], atol=1e-8, rtol=0)
     # identical environments err together: the deviation doubles, not the variance
     torch.testing.assert_close(
         doubled.variance[0], 4 * prediction.variance[1], rtol=1e-6, atol=1e-12
@@ -572,8 +559,8 @@ def relative(found, expected):
 @pytest.mark.parametrize("chunk", [1, 100, 8192])
 def test_a_pool_is_the_same_in_any_chunks(data, monkeypatch, chunk):
     """Of 240 environments every fourth may be chosen; in chunks of 1, 2 and 40."""
-    monkeypatch.setattr(local_gp, "POOL", 60)
-    monkeypatch.setattr("bostruct.surrogates.training_data.CHUNK", chunk)
+    monkeypatch.setattr(local_gp, "MAX_INDUCING_CANDIDATES", 60)
+    monkeypatch.setattr("bostruct.surrogates.training_data.PAIRS_PER_CHUNK", chunk)
     found = LocalGP(max_inducing=50).fit(data).inducing.features
     P = LocalGP().fit(data[:1]).soap(data)[::4]
     assert len(P) == 60

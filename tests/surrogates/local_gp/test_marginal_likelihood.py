@@ -43,15 +43,15 @@ class Problem:
         self.F = random(energies + forces, m, seed=seed)
         self.trust = 1 + random(energies + forces, seed=seed + 1).abs()
         kind = torch.arange(energies + forces) < energies
-        self.unseen = torch.tensor(unseen).double()
-        d, g = torch.stack((self.e, self.f)) ** 2 + self.s**2 * self.unseen
+        self.mean_residual_variance = torch.tensor(unseen).double()
+        d, g = torch.stack((self.e, self.f)) ** 2 + self.s**2 * self.mean_residual_variance
         self.D = torch.where(kind, d, g) * self.trust
         weights = self.s * random(m, seed=seed + 2)
         noise = self.D.sqrt() * random(energies + forces, seed=seed + 3)
         self.y = self.F @ weights + noise
         self.rows = []
-        for part, own in zip((kind, ~kind), self.unseen, strict=True):
-            rows = replace(RowStatistics.empty(m, self.F), unseen=own)
+        for part, own in zip((kind, ~kind), self.mean_residual_variance, strict=True):
+            rows = replace(RowStatistics.empty(m, self.F), mean_residual_variance=own)
             for half in torch.arange(energies + forces)[part].chunk(3):
                 rows = rows.add_rows(self.F[half], self.y[half], self.trust[half])
             self.rows.append(rows)
@@ -70,10 +70,8 @@ UNSEEN = pytest.mark.parametrize("unseen", [(0.0, 0.0), (0.01, 0.0), (0.002, 0.0
 @pytest.mark.parametrize(("energies", "forces"), [(12, 50), (5, 0), (0, 9), (1, 2)])
 def test_is_the_density_of_the_dense_gaussian(energies, forces, unseen):
     """With rows that are trusted differently, added in parts."""
-    problem = Problem(energies, forces, unseen=unseen)
-    gaussian = MultivariateNormal(
-        torch.zeros(energies + forces).double(), problem.dense()
-    )
+    problem = Problem(energies, forces, mean_residual_variance=unseen)
+    gaussian = MultivariateNormal(torch.zeros(energies + forces).double(), problem.dense())
     expected = gaussian.log_prob(problem.y)
     torch.testing.assert_close(problem.value(), expected, rtol=ROUNDING, atol=1e-9)
 
@@ -89,7 +87,7 @@ def test_agrees_with_gpytorch():
 @UNSEEN
 @pytest.mark.parametrize(("energies", "forces"), [(12, 50), (5, 0), (0, 9), (1, 2)])
 def test_slopes_are_those_of_the_density(energies, forces, unseen):
-    problem = Problem(energies, forces, unseen=unseen)
+    problem = Problem(energies, forces, mean_residual_variance=unseen)
     logs = [x.log().requires_grad_() for x in (problem.s, problem.e, problem.f)]
     value = log_marginal_likelihood(*problem.rows, *(x.exp() for x in logs))
     expected = torch.stack(torch.autograd.grad(value, logs))
@@ -100,7 +98,7 @@ def test_slopes_are_those_of_the_density(energies, forces, unseen):
 
 @UNSEEN
 def test_weights_are_those_of_the_dense_gaussian(unseen):
-    problem = Problem(unseen=unseen)
+    problem = Problem(mean_residual_variance=unseen)
     arguments = (*problem.rows, problem.s, problem.e, problem.f)
     A, v = precision_matrix(*arguments), weighted_moment(*arguments)
     weighed = problem.F / problem.D.unsqueeze(-1)
@@ -195,7 +193,7 @@ def test_what_features_do_not_see_is_not_taken_for_noise():
         for some in (kind, ~kind):
             none = RowStatistics.empty(30, problem.F)
             one = none.add_rows(problem.F[some], y[some], problem.trust[some])
-            rows.append(replace(one, unseen=told * part[some].mean()))
+            rows.append(replace(one, mean_residual_variance=told * part[some].mean()))
         hyper = Hyperparameters(force_scale=1.0, length_scale=1.0)
         maximize_marginal_likelihood(*rows, hyper)
         found.append(numbers(hyper))
@@ -270,7 +268,7 @@ def test_scales_with_the_unit_of_energy():
                     part.square * unit**2,
                     part.count,
                     part.scale,
-                    part.unseen,
+                    part.mean_residual_variance,
                 )
             )
         maximize_marginal_likelihood(*rows, hyper)

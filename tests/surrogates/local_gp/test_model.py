@@ -74,12 +74,8 @@ def test_posterior_is_what_predict_says(case):
     torch.testing.assert_close(found.mean.squeeze(-1), said.mean, rtol=0, atol=EXACT)
     covariance = found.distribution.covariance_matrix
     torch.testing.assert_close(covariance, said.covariance, rtol=0, atol=EXACT)
-    torch.testing.assert_close(
-        said.covariance.diagonal(), said.variance, rtol=0, atol=EXACT
-    )
-    torch.testing.assert_close(
-        found.variance.squeeze(-1), said.variance, rtol=0, atol=EXACT
-    )
+    torch.testing.assert_close(said.covariance.diagonal(), said.variance, rtol=0, atol=EXACT)
+    torch.testing.assert_close(found.variance.squeeze(-1), said.variance, rtol=0, atol=EXACT)
 
 
 def test_batches_are_blocks_of_the_whole(case):
@@ -457,9 +453,7 @@ def test_fit_moves_to_another_device(copper, device):
 
 def test_posterior_needs_a_space(data):
     model = SMALL.fit(data[:3])
-    with pytest.raises(
-        NotFittedError, match=r"`posterior` must have a space.*Fit with"
-    ):
+    with pytest.raises(NotFittedError, match=r"`posterior` must have a space.*Fit with"):
         model.posterior(torch.zeros(1, 18, dtype=torch.float64))
 
 
@@ -490,9 +484,7 @@ def test_on_a_slab_the_posterior_is_what_is_predicted(layers):
     mean, variance = posterior.mean.flatten(), posterior.variance.flatten()
     expected = model.predict(structures)
     torch.testing.assert_close(mean.detach(), expected.mean, rtol=0, atol=1e-10)
-    torch.testing.assert_close(
-        variance.detach(), expected.variance, rtol=1e-9, atol=1e-10
-    )
+    torch.testing.assert_close(variance.detach(), expected.variance, rtol=1e-9, atol=1e-10)
     (slope,) = torch.autograd.grad(mean.sum(), moving, retain_graph=True)
     forces = expected.forces[~structures.fixed].view(6, -1)
     torch.testing.assert_close(slope, -forces, rtol=0, atol=1e-10)
@@ -521,6 +513,4 @@ def test_structures_may_differ_in_composition_and_size():
     C = together.distribution.covariance_matrix
     torch.testing.assert_close(C, found.covariance)
     alone = model.posterior(X.unsqueeze(-2), observation_noise=True)
-    torch.testing.assert_close(
-        alone.variance.flatten(), found.variance + found.noise_variance
-    )
+    torch.testing.assert_close(alone.variance.flatten(), found.variance + found.noise_variance)

@@ -55,12 +55,8 @@ def test_forces_are_the_second_derivative_of_the_kernel(soap, mixed, power):
         zero = torch.zeros((), dtype=torch.float64)
         hessian = torch.autograd.functional.hessian(kernel, (zero, zero))
         expected.append(hessian[0][1])
-    found = prior_variance.force_variances(
-        soap.slopes(one), place, one.counts, power, _all(one)
-    )
-    torch.testing.assert_close(
-        found, torch.stack(expected).view(-1, 3), rtol=1e-8, atol=1e-10
-    )
+    found = prior_variance.force_variances(soap.slopes(one), place, one.counts, power, _all(one))
+    torch.testing.assert_close(found, torch.stack(expected).view(-1, 3), rtol=1e-8, atol=1e-10)
 
 
 def _all(structures):
@@ -83,9 +79,7 @@ def test_forces_on_some_atoms_are_those_among_all(soap, data, mixed):
     some[[0, 3, 7, 10, 20]] = True
     found = prior_variance.force_variances(slopes, place, batch.counts, 3, some)
     torch.testing.assert_close(found, every[some], rtol=1e-12, atol=1e-12)
-    none = prior_variance.force_variances(
-        slopes, place, batch.counts, 3, torch.zeros_like(some)
-    )
+    none = prior_variance.force_variances(slopes, place, batch.counts, 3, torch.zeros_like(some))
     assert none.shape == (0, 3)
 
 

@@ -53,9 +53,7 @@ def test_it_is_stretched_by_structures_left_out(laplace, mixed):
         total = total + float(missed.square() / variance)
     expected = (total / (PRIOR_WEIGHT + 8)) ** 0.5
     assert float(laplace.alpha) == pytest.approx(expected, rel=1e-6)
-    found = calibration_factor(
-        laplace.encoder, laplace.weights, lesson, laplace.readout, 5
-    )
+    found = calibration_factor(laplace.encoder, laplace.weights, lesson, laplace.readout, 5)
     assert float(found) == float(laplace.alpha)
 
 
@@ -76,7 +74,7 @@ def test_at_most_some_structures_are_left_out(laplace, mixed, monkeypatch):
     _, lesson = prepare_training_set(SMALL, mixed[:8], None)
     seen = []
     taken = type(lesson).subset
-    monkeypatch.setattr(bayesian_readout, "WITNESSES", 3)
+    monkeypatch.setattr(bayesian_readout, "MAX_HELD_OUT", 3)
     monkeypatch.setattr(
         type(lesson), "take", lambda self, rows: seen.append(rows) or taken(self, rows)
     )

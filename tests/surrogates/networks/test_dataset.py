@@ -36,9 +36,7 @@ def batch(data, mixed):
 def test_forces_are_pulled_as_autograd_does(batch):
     encoder, lesson = prepare_training_set(SMALL, batch, None)
     generator = torch.Generator().manual_seed(0)
-    slopes = torch.randn(
-        2, *lesson.inputs.shape, generator=generator, dtype=torch.float64
-    )
+    slopes = torch.randn(2, *lesson.inputs.shape, generator=generator, dtype=torch.float64)
     moving = batch.positions.clone().requires_grad_()
     x, place = encoder(replace(batch, positions=moving))
     torch.testing.assert_close(x.detach(), lesson.inputs)
@@ -68,7 +66,7 @@ def test_some_structures_are_what_they_are_among_all(batch, monkeypatch):
 
 
 def test_units_are_those_of_the_scale(batch):
-    encoder, lesson = prepare_training_set(replace(SMALL, repulsion=None), batch, None)
+    encoder, lesson = prepare_training_set(replace(SMALL, pair_repulsion=None), batch, None)
     known = batch.forces[:22] / encoder.energy_scale
     torch.testing.assert_close(lesson.forces[:22], known)
     assert (lesson.forces[22:] == 0).all()

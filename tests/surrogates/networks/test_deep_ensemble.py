@@ -18,7 +18,7 @@ from tests.surrogates.small import SMALL
 
 def deviations(model, structures):
     """Return what the members predict for themselves, `[M, b]` eV."""
-    crowd = model.believer
+    crowd = model.predictor
     x, place = crowd.encoder(structures)
     each = crowd.weights.deviation(crowd.weights.hidden(x, place))
     return crowd.encoder.scale * each.unflatten(1, (len(structures), -1)).sum(-1)
@@ -53,9 +53,7 @@ def test_deviations_of_copies_add_up(data):
     x, place = crowd.encoder(data[9])
     layers = crowd.weights.hidden(x.repeat(3, 1), place.repeat(3))
     thrice = crowd.weights.deviation(layers).sum()
-    torch.testing.assert_close(
-        crowd.encoder.scale * thrice, 3 * deviations(model, data[9])[0, 0]
-    )
+    torch.testing.assert_close(crowd.encoder.scale * thrice, 3 * deviations(model, data[9])[0, 0])
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +66,7 @@ def taught(data):
 
 def test_squares_teach_the_mean_first(taught):
     weights, lesson = taught
-    weights = NetworkWeights(
-        *(v.clone().requires_grad_() for v in weights.parameters())
-    )
+    weights = NetworkWeights(*(v.clone().requires_grad_() for v in weights.parameters()))
     weights.std_weights.data[:, 0] = 1.0  # some structures are less certain
     said = forward(weights, lesson)
     early = torch.autograd.grad(
@@ -86,9 +82,7 @@ def test_squares_teach_the_mean_first(taught):
         retain_graph=True,
     )
     assert not torch.allclose(late[0], plain[0])
-    (level,) = torch.autograd.grad(
-        beta_nll_loss(0.0)(said, lesson, 0.0), weights.std_bias
-    )
+    (level,) = torch.autograd.grad(beta_nll_loss(0.0)(said, lesson, 0.0), weights.std_bias)
     assert (level != 0).all()
 
 

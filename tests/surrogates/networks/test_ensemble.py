@@ -64,8 +64,7 @@ def test_forces_are_minus_the_slopes(case, mixed):
     generator = torch.Generator().manual_seed(0)
     along = torch.randn(one.positions.shape, generator=generator, dtype=torch.float64)
     up, down = (
-        model.predict(replace(one, positions=one.positions + h * along)).mean
-        for h in (1e-4, -1e-4)
+        model.predict(replace(one, positions=one.positions + h * along)).mean for h in (1e-4, -1e-4)
     )
     secant = ((up - down) / 2e-4).squeeze()
     found = model.predict(one).forces
@@ -93,13 +92,9 @@ def test_energies_ignore_turns_and_the_order_of_atoms(case, mixed):
     _, model = case
     one = mixed[8]
     generator = torch.Generator().manual_seed(2)
-    turn = torch.linalg.qr(
-        torch.randn(3, 3, generator=generator, dtype=torch.float64)
-    ).Q
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
     order = torch.randperm(6, generator=generator)
-    moved = replace(
-        one, positions=(one.positions @ turn)[order], numbers=one.numbers[order]
-    )
+    moved = replace(one, positions=(one.positions @ turn)[order], numbers=one.numbers[order])
     first, second = model.predict(one), model.predict(moved)
     torch.testing.assert_close(first.mean, second.mean)
     torch.testing.assert_close(first.variance, second.variance)
@@ -108,7 +103,7 @@ def test_energies_ignore_turns_and_the_order_of_atoms(case, mixed):
 
 
 def _wall(model, one):
-    encoder = model.believer.encoder
+    encoder = model.predictor.encoder
     return encoder.repulsion(one, encoder.radii[encoder.soap.place(one.numbers)])[0]
 
 

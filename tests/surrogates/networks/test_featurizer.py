@@ -21,7 +21,7 @@ def observed(structures, species=(29, 79)):
 
 
 def test_inputs_have_the_root_of_the_deviations(mixed, monkeypatch):
-    monkeypatch.setattr(module, "SHAKE", 0.0)
+    monkeypatch.setattr(module, "DISPLACEMENT_FRACTION", 0.0)
     soap, data = observed(mixed)
     mean, basis = fit_standardization(soap, data, 20)
     place = soap.species_index(mixed.numbers)
@@ -61,7 +61,7 @@ def test_the_prior_is_constants_and_walls(mixed):
     wall = encoder.pair_repulsion(mixed, encoder.radii[place])
     atoms = encoder.species_energies[place].view(len(mixed), -1).sum(1)
     torch.testing.assert_close(encoder.prior_mean(mixed, place), atoms + wall)
-    bare = replace(encoder, repulsion=None)
+    bare = replace(encoder, pair_repulsion=None)
     torch.testing.assert_close(bare.prior_mean(mixed, place), atoms)
 
 
@@ -71,7 +71,7 @@ def test_it_comes_back_from_its_tensors(mixed):
     assert again.soap == encoder.soap
     assert again.pair_repulsion == encoder.pair_repulsion
     assert torch.equal(again(mixed)[0], encoder(mixed)[0])
-    free = replace(encoder, repulsion=None)
+    free = replace(encoder, pair_repulsion=None)
     assert Featurizer.restore(free.tensors()).pair_repulsion is None
     assert encoder.hyperparameters()["inputs"] == 12.0
     assert encoder.hyperparameters().keys() >= {"energy_per_atom_of_Z79_eV"}

@@ -24,9 +24,7 @@ def test_gates_are_those_of_scikit_learn():
     found = GatingNetwork.fit(KINDS, 2, 3, seed=0)
     u = ((KINDS - found.center) @ found.principal_axes).numpy()
     assert u.shape == (50, 3)
-    torch.testing.assert_close(
-        torch.as_tensor(u).var(0, correction=0), torch.ones(3).double()
-    )
+    torch.testing.assert_close(torch.as_tensor(u).var(0, correction=0), torch.ones(3).double())
     oracle = GaussianMixture(2, reg_covar=MIN_COMPONENT_STD**2, random_state=0).fit(u)
     p = density_gates(found.log_density(KINDS))
     torch.testing.assert_close(p, torch.as_tensor(oracle.predict_proba(u)))
@@ -94,9 +92,7 @@ def test_equal_seeds_give_equal_gates_and_they_come_back():
     one, two = (GatingNetwork.fit(KINDS, 2, 3, seed=4).tensors() for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)
     again = GatingNetwork.restore(one)
-    assert torch.equal(
-        again.log_density(KINDS), GatingNetwork.restore(two).log_density(KINDS)
-    )
+    assert torch.equal(again.log_density(KINDS), GatingNetwork.restore(two).log_density(KINDS))
 
 
 def test_a_structure_looks_as_its_atoms_on_average():

@@ -52,10 +52,10 @@ def test_all_variance_is_latent(fitted, mixed):
 def test_force_variances_are_those_of_the_rows(fitted, mixed):
     one = mixed[9]
     found = fitted.predict(one, force_variance=True).force_variance
-    _, slopes = explicit(fitted.believer, one)
-    factor = fitted.believer.readout.factor
+    _, slopes = explicit(fitted.predictor, one)
+    factor = fitted.predictor.readout.factor
     root = torch.linalg.solve_triangular(factor, slopes.T, upper=False)
-    expected = fitted.believer.alpha**2 * root.square().sum(0)
+    expected = fitted.predictor.alpha**2 * root.square().sum(0)
     torch.testing.assert_close(found.flatten(), expected)
 
 

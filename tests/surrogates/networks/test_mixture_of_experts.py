@@ -37,16 +37,14 @@ def new(data):
 
 def experts(model, new):
     """Energies and variances of each expert `[b, K]`, less the prior, and gates."""
-    whole = model.believer
+    whole = model.predictor
     x, place = whole.encoder(new)
     prior = whole.encoder.prior(new, place)
     rows = [value.unbind() for value in vars(whole.readout).values()]
     last = [BayesianReadout(*parts) for parts in zip(*rows, strict=True)]
     none = x.new_zeros(len(last[0].mean), 0)
     found = [
-        LastLayerPredictor(whole.encoder, weights, one, torch.ones(()), none).predict(
-            new
-        )
+        LastLayerPredictor(whole.encoder, weights, one, torch.ones(()), none).predict(new)
         for weights, one in zip(_split_experts(whole.weights), last, strict=True)
     ]
     total = x.new_zeros(len(new), x.shape[1]).index_add(0, new.index, x)
@@ -64,7 +62,7 @@ def experts(model, new):
 @pytest.mark.parametrize("mode", MODES)
 def test_it_is_the_mixture_of_its_experts(model, space, new, mode, sharpness):
     """Means, variances in each mode, and a noise that is theirs."""
-    whole = replace(model.believer, mode=mode, sharpness=sharpness)
+    whole = replace(model.predictor, mode=mode, sharpness=sharpness)
     belief = whole.belief(new)
     prior, y, s2, gates = experts(LowRankModel(whole, space), new)
     assert gates.shape == (6, 3)
@@ -79,7 +77,7 @@ def test_it_is_the_mixture_of_its_experts(model, space, new, mode, sharpness):
 
 def test_modes_keep_the_correlation_between_structures(model, new):
     roots = [
-        replace(model.believer, mode=mode).belief(new).root
+        replace(model.predictor, mode=mode).belief(new).root
         for mode in ("independent", "correlated")
     ]
     one, other = (
@@ -94,10 +92,8 @@ def test_modes_keep_the_correlation_between_structures(model, new):
     ("mode", "sharpness"),
     [("mixture", 3.0), ("independent", None), ("correlated", 1.0)],
 )
-def test_forces_are_slopes_of_the_mean_and_gates_move_too(
-    model, data, space, mode, sharpness
-):
-    whole = replace(model.believer, mode=mode, sharpness=sharpness)
+def test_forces_are_slopes_of_the_mean_and_gates_move_too(model, data, space, mode, sharpness):
+    whole = replace(model.predictor, mode=mode, sharpness=sharpness)
     model = LowRankModel(whole, space)
     new = stretched(data[30:32].without_results(), 1.03)
     found = model.predict(new, force_variance=True)
@@ -114,11 +110,7 @@ def test_forces_are_slopes_of_the_mean_and_gates_move_too(
 
 
 def test_one_expert_is_a_last_layer(data, space, new):
-    alone = (
-        MixtureOfExperts(SMALL, n_experts=1)
-        .fit(data, space)
-        .predict(new, covariance=True)
-    )
+    alone = MixtureOfExperts(SMALL, n_experts=1).fit(data, space).predict(new, covariance=True)
     model = LastLayer(SMALL, n_inputs=0).fit(data, space)
     last, stretch = model.predict(new, covariance=True), model.predictor.alpha**2
     for name in ("mean", "forces", "local"):
@@ -144,7 +136,7 @@ def test_each_kind_has_an_expert(data, space):
 
 @pytest.mark.parametrize("sharpness", [None, 3.0])
 def test_it_comes_back_from_its_state(model, space, new, sharpness):
-    model = LowRankModel(replace(model.believer, sharpness=sharpness), space)
+    model = LowRankModel(replace(model.predictor, sharpness=sharpness), space)
     again = MixtureOfExperts(SMALL).restore(model.state())
     assert again.predictor.sharpness == sharpness
     one, other = model.predict(new), again.predict(new)

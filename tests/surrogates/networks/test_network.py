@@ -14,9 +14,7 @@ from bostruct.surrogates.networks.network import (
 
 def drawn(backbones=3, heads=3):
     generator = torch.Generator().manual_seed(0)
-    weights = NetworkWeights.initialize(
-        (5, 2, 7), generator, n_backbones=backbones, n_heads=heads
-    )
+    weights = NetworkWeights.initialize((5, 2, 7), generator, n_backbones=backbones, n_heads=heads)
     x = torch.randn(4, 5, generator=generator, dtype=torch.float64)
     return weights, x, torch.tensor([0, 1, 1, 0])
 
@@ -41,27 +39,22 @@ def test_members_are_networks_of_their_own():
     weights, x, place = drawn()
     together = weights.atomic_energies(weights.hidden_layers(x, place))
     alone = NetworkWeights(*(value[1:2] for value in weights.parameters()))
-    torch.testing.assert_close(
-        together[1:2], alone.atomic_energies(alone.hidden_layers(x, place))
-    )
+    torch.testing.assert_close(together[1:2], alone.atomic_energies(alone.hidden_layers(x, place)))
     assert (together[0] - together[1]).abs().min() > 0
 
 
 def test_heads_are_columns_of_one_linear_layer():
-    weights, x, place = drawn(backbones=1)
+    weights, x, place = drawn(n_backbones=1)
     layers = weights.hidden_layers(x, place)
-    linear = torch.nn.Linear(7, 3, bias=False, dtype=torch.float64)
+    linear = torch.nn.Linear(7, 3, second_bias=False, dtype=torch.float64)
     linear.weight.data = weights.last_weights
-    torch.testing.assert_close(
-        weights.atomic_energies(layers), linear(layers.second[0]).T
-    )
+    torch.testing.assert_close(weights.atomic_energies(layers), linear(layers.second[0]).T)
 
 
 def test_species_shift_the_first_layer():
     weights, x, _ = drawn()
     first, second = (
-        weights.atomic_energies(weights.hidden_layers(x, torch.full((4,), k)))
-        for k in (0, 1)
+        weights.atomic_energies(weights.hidden_layers(x, torch.full((4,), k))) for k in (0, 1)
     )
     assert (first - second).abs().min() > 0
 

@@ -39,9 +39,7 @@ def test_slopes_of_the_loss_are_those_of_differences(taught):
     weights, lesson = taught
 
     def loss(last, progress):
-        return ensemble_nll_loss(0.0)(
-            forward(with_last(weights, last), lesson), lesson, progress
-        )
+        return ensemble_nll_loss(0.0)(forward(with_last(weights, last), lesson), lesson, progress)
 
     last = weights.last.clone().requires_grad_()
     generator = torch.Generator().manual_seed(1)
@@ -69,8 +67,7 @@ def test_the_order_of_heads_does_not_matter(taught, progress):
     weights, lesson = taught
     turned = with_last(weights, weights.last.flip(0))
     first, second = (
-        ensemble_nll_loss(0.5)(forward(w, lesson), lesson, progress)
-        for w in (weights, turned)
+        ensemble_nll_loss(0.5)(forward(w, lesson), lesson, progress) for w in (weights, turned)
     )
     torch.testing.assert_close(first, second)
 

@@ -27,9 +27,7 @@ def lesson(data):
 def begin(lesson, members=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     sizes = lesson.x.shape[1], 1, SMALL.width
-    weights = NetworkWeights.initialize(
-        sizes, generator, n_backbones=members, n_heads=members
-    )
+    weights = NetworkWeights.initialize(sizes, generator, n_backbones=members, n_heads=members)
     return weights, generator
 
 
@@ -56,17 +54,12 @@ def test_slopes_of_the_loss_are_those_of_differences(lesson):
 
     values = [value.clone().requires_grad_() for value in start.parameters()]
     generator = torch.Generator().manual_seed(2)
-    along = [
-        torch.randn(v.shape, generator=generator, dtype=torch.float64) for v in values
-    ]
+    along = [torch.randn(v.shape, generator=generator, dtype=torch.float64) for v in values]
     slopes = torch.autograd.grad(loss(*values), values, allow_unused=True)
-    found = sum(
-        (g * a).sum() for g, a in zip(slopes, along, strict=True) if g is not None
-    )
+    found = sum((g * a).sum() for g, a in zip(slopes, along, strict=True) if g is not None)
     with torch.no_grad():
         up, down = (
-            loss(*(v + h * a for v, a in zip(values, along, strict=True)))
-            for h in (1e-5, -1e-5)
+            loss(*(v + h * a for v, a in zip(values, along, strict=True))) for h in (1e-5, -1e-5)
         )
     torch.testing.assert_close(found, (up - down) / 2e-5, rtol=1e-6, atol=0)
 
@@ -89,7 +82,7 @@ def test_a_structure_of_weight_zero_is_not_seen(lesson):
 def test_distrusted_structures_count_less(lesson):
     start, _ = begin(lesson)
     e, g = scaled_errors(forward(start, lesson), lesson)
-    twice = replace(lesson, trust=2 * lesson.trust)
+    twice = replace(lesson, noise_factor=2 * lesson.trust)
     e2, g2 = scaled_errors(forward(start, lesson), twice)
     torch.testing.assert_close(e2, e / 2)
     torch.testing.assert_close(g2, g / 2)

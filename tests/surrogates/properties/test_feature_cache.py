@@ -29,21 +29,13 @@ class Counted:
 def test_rows_are_computed_once_and_those_of_another_map_are_others():
     space, map_ = pool(), Counted()
     X = space.members(0, 8).reshape(4, 2, 1)
-    assert torch.equal(
-        feature_cache.cached_features(map_, space, X), X.expand(-1, -1, 3)
-    )
-    assert torch.equal(
-        feature_cache.cached_features(map_, space, X[2:]), X[2:].expand(-1, -1, 3)
-    )
+    assert torch.equal(feature_cache.cached_features(map_, space, X), X.expand(-1, -1, 3))
+    assert torch.equal(feature_cache.cached_features(map_, space, X[2:]), X[2:].expand(-1, -1, 3))
     assert map_.asked == 8
     again, other = Counted(), Counted(1.0)
-    assert torch.equal(
-        feature_cache.cached_features(again, space, X), X.expand(-1, -1, 3)
-    )
+    assert torch.equal(feature_cache.cached_features(again, space, X), X.expand(-1, -1, 3))
     assert again.asked == 0
-    assert torch.equal(
-        feature_cache.cached_features(other, space, X), X.expand(-1, -1, 3) + 1
-    )
+    assert torch.equal(feature_cache.cached_features(other, space, X), X.expand(-1, -1, 3) + 1)
     assert other.asked == 8
 
 
@@ -55,12 +47,10 @@ def test_repeated_rows_are_asked_once():
 
 
 def test_what_does_not_fit_is_computed_again(monkeypatch):
-    monkeypatch.setattr(feature_cache, "MOST", 4 * 3 * 8)
+    monkeypatch.setattr(feature_cache, "MAX_BYTES", 4 * 3 * 8)
     space, map_ = pool(), Counted()
     X = space.members(0, 10)
-    assert torch.equal(
-        feature_cache.cached_features(map_, space, X[:4]), X[:4].expand(-1, 3)
-    )
+    assert torch.equal(feature_cache.cached_features(map_, space, X[:4]), X[:4].expand(-1, 3))
     assert torch.equal(feature_cache.cached_features(map_, space, X), X.expand(-1, 3))
     assert torch.equal(feature_cache.cached_features(map_, space, X), X.expand(-1, 3))
     assert map_.asked == 4 + 6 + 6
@@ -78,7 +68,7 @@ def test_rows_go_with_their_space():
 def test_cheap_features_are_not_kept():
     space = Composition(["Cu", "Au"], step=1 / 4)
     map_ = Counted()
-    map_.costly = False
+    map_.cacheable = False
     feature_cache.cached_features(map_, space, space.members(0, 3))
     feature_cache.cached_features(map_, space, space.members(0, 3))
     assert map_.asked == 6
@@ -88,9 +78,7 @@ def test_cheap_features_are_not_kept():
 def test_a_map_is_prepared_once_for_a_space():
     space = pool()
     first = feature_cache.fitted_map(AVERAGED, space)
-    assert (
-        feature_cache.fitted_map(MeanSOAP(cutoff=4.0, n_max=3, l_max=1), space) is first
-    )
+    assert feature_cache.fitted_map(MeanSOAP(cutoff=4.0, n_max=3, l_max=1), space) is first
     again = feature_cache.fitted_map(AVERAGED, pool())
     for name, value in first.tensors().items():
         assert torch.equal(value, again.tensors()[name])

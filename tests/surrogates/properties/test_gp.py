@@ -27,17 +27,13 @@ def test_of_orderings_the_environments_count_too():
     assert names == ["averaged", "fractions"]
 
 
-@pytest.mark.parametrize(
-    "features", [None, (AVERAGED, "fractions"), ElementFractions()]
-)
+@pytest.mark.parametrize("features", [None, (AVERAGED, "fractions"), ElementFractions()])
 def test_restored_as_it_was(features):
     space = pool(n=16)
     X = space.members(0, 16)
     learnt = GP(features).fit(X[:9], X[:9, 0].cos(), space)
     again = GP().restore(learnt.state(), space)
-    for first, second in zip(
-        learnt(X.view(4, 4, 1)), again(X.view(4, 4, 1)), strict=True
-    ):
+    for first, second in zip(learnt(X.view(4, 4, 1)), again(X.view(4, 4, 1)), strict=True):
         assert torch.equal(first, second)
     assert learnt.hyperparameters() == again.hyperparameters()
 

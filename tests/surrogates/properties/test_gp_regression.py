@@ -144,9 +144,7 @@ def test_a_misfit_widens_sigma_and_nothing_else():
     ],
 )
 def test_numbers_that_were_fitted_leave_fewer_values(misfit, count, square):
-    found = loo_sigma_factor(
-        torch.tensor(misfit, dtype=torch.float64), count, n_fitted=7
-    )
+    found = loo_sigma_factor(torch.tensor(misfit, dtype=torch.float64), count, n_fitted=7)
     assert math.isclose(float(found.square()), square, rel_tol=1e-5)
 
 
@@ -175,7 +173,7 @@ def test_sigma_is_right_of_draws_of_a_known_process():
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_values_are_enough(n):
-    mean, C, _ = fitted(n, widen=True)(data(6, seed=1)[0].view(2, 3, 5))
+    mean, C, _ = fitted(n, loo_correction=True)(data(6, seed=1)[0].view(2, 3, 5))
     assert mean.isfinite().all()
     assert (torch.linalg.eigvalsh(C) > 0).all()
 
@@ -199,7 +197,7 @@ def test_coincident_rows_are_no_trouble():
 
 
 def test_restored_as_it_was():
-    process = fitted(widen=True)
+    process = fitted(loo_correction=True)
     again = FeatureGP.restore(BLOCKS, process.state())
     asked = data(9, seed=1)[0].view(3, 3, 5)
     for first, second in zip(process(asked), again(asked), strict=True):
@@ -208,12 +206,12 @@ def test_restored_as_it_was():
 
 
 def test_an_earlier_widening_is_kept():
-    state = fitted(widen=True).state()
+    state = fitted(loo_correction=True).state()
     assert state["widening"] > 1
     earlier = state | {"widening": torch.ones((), dtype=torch.float64)}
     asked = data(9, seed=1)[0].view(3, 3, 5)
     _, C, _ = FeatureGP.restore(BLOCKS, earlier)(asked)
-    assert torch.equal(C, fitted(widen=False)(asked)[1])
+    assert torch.equal(C, fitted(loo_correction=False)(asked)[1])
 
 
 def test_features_of_one_element_are_none():

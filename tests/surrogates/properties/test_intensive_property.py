@@ -41,9 +41,7 @@ def test_values_are_those_of_energies_divided_by_atoms():
     counts = pool.decode(X).counts
     assert torch.allclose(mean.squeeze(1), found.mean / counts)
     assert torch.allclose(C.flatten(), found.variance / counts.square(), rtol=1e-3)
-    assert torch.allclose(
-        noise.flatten(), found.noise_variance / counts.square(), atol=1e-12
-    )
+    assert torch.allclose(noise.flatten(), found.noise_variance / counts.square(), atol=1e-12)
 
 
 def test_several_at_once_are_correlated():

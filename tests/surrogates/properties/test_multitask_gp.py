@@ -40,9 +40,7 @@ def test_what_is_known_of_one_tells_of_the_other():
 
 
 def test_it_is_the_dense_process():
-    model = MultitaskGP(GP(loo_correction=False)).fit(
-        X[::2], sparse(data())[::2], NAMES, SPACE
-    )
+    model = MultitaskGP(GP(loo_correction=False)).fit(X[::2], sparse(data())[::2], NAMES, SPACE)
     whole = model.joint_model
     own = whole.numbers
     asked = X[1:7].view(2, 3, 3)
@@ -70,9 +68,7 @@ def test_restored_as_it_was():
     again = MultitaskGP().restore(model.state(), SPACE)
     first, second = (one.posterior(X.view(9, 5, 3)) for one in (model, again))
     assert torch.equal(first.mean, second.mean)
-    assert torch.equal(
-        first.distribution.covariance_matrix, second.distribution.covariance_matrix
-    )
+    assert torch.equal(first.distribution.covariance_matrix, second.distribution.covariance_matrix)
     assert again.hyperparameters() == model.hyperparameters()
     assert again.names == NAMES
 
@@ -88,11 +84,7 @@ def test_few_values_are_enough(names):
 def test_one_property_is_much_as_alone():
     Y = data()[:, :1]
     one = MultitaskGP().fit(X[::2], Y[::2], NAMES[:1], SPACE).posterior(X.unsqueeze(1))
-    alone = (
-        IndependentProperties()
-        .fit(X[::2], Y[::2], NAMES[:1], SPACE)
-        .posterior(X.unsqueeze(1))
-    )
+    alone = IndependentProperties().fit(X[::2], Y[::2], NAMES[:1], SPACE).posterior(X.unsqueeze(1))
     assert (one.mean - alone.mean).abs().max() < 0.1 * Y.std()
 
 

@@ -16,9 +16,7 @@ SPACE = Composition(["Cu", "Pd", "Au"], step=1 / 8)
 
 def data():
     X = SPACE.members(0, SPACE.size)
-    return X, torch.stack(
-        (150 + 40 * X[:, 0] - 30 * X[:, 1] * X[:, 2], X[:, 2] ** 2), -1
-    )
+    return X, torch.stack((150 + 40 * X[:, 0] - 30 * X[:, 1] * X[:, 2], X[:, 2] ** 2), -1)
 
 
 def fitted():
@@ -63,9 +61,7 @@ def test_rows_without_a_value_are_left_out():
     Y[:6, 1] = torch.nan
     holes = IndependentProperties().fit(X, Y, NAMES, SPACE).posterior(X)
     first = IndependentProperties().fit(X, Y[:, :1], NAMES[:1], SPACE).posterior(X)
-    second = (
-        IndependentProperties().fit(X[6:], Y[6:, 1:], NAMES[1:], SPACE).posterior(X)
-    )
+    second = IndependentProperties().fit(X[6:], Y[6:, 1:], NAMES[1:], SPACE).posterior(X)
     assert torch.equal(holes.mean[..., 0], first.mean[..., 0])
     assert torch.equal(holes.mean[..., 1], second.mean[..., 0])
 
@@ -122,9 +118,7 @@ def test_restored_as_it_was():
     X = space.members(0, 16)
     Y = torch.stack((X[:, 0].cos(), X[:, 0].sin()), -1)
     averaged = MeanSOAP(cutoff=4.0, n_max=3, l_max=1)
-    kind = IndependentProperties(
-        GP((averaged, "fractions")), overrides={"energy": GP("fractions")}
-    )
+    kind = IndependentProperties(GP((averaged, "fractions")), overrides={"energy": GP("fractions")})
     model = kind.fit(X[:9], Y[:9], NAMES, space)
     state = {name: value.clone() for name, value in model.state().items()}
     for reader in (kind, IndependentProperties()):

@@ -45,9 +45,7 @@ def test_the_rank_is_exact():
 
 def test_where_nothing_finite_is_right_the_interval_is_infinite():
     error = torch.arange(1.0, 20.0).double()
-    enough, short = (
-        ConformalPredictor.from_residuals(residuals(e)) for e in (error, error[:18])
-    )
+    enough, short = (ConformalPredictor.from_residuals(residuals(e)) for e in (error, error[:18]))
     assert enough.quantile(0.05) == 19.0
     assert short.quantile(0.05) == math.inf
     low, high = short.interval([1.0, 2.0], eps=0.05)
@@ -59,10 +57,7 @@ def test_where_nothing_finite_is_right_the_interval_is_infinite():
 def test_coverage_follows_its_law(n, eps):
     """Beta(k, n + 1 - k): Kolmogorov-Smirnov on 2000 sets, false alarm 0.1 %."""
     k = conformal_rank(n, eps)
-    q = [
-        ConformalPredictor.from_residuals(residuals(row)).quantile(eps)
-        for row in normal(2000, n)
-    ]
+    q = [ConformalPredictor.from_residuals(residuals(row)).quantile(eps) for row in normal(2000, n)]
     found = torch.erf(torch.tensor(q).double() / math.sqrt(2)).numpy()
     assert stats.kstest(found, stats.beta(k, n + 1 - k).cdf).pvalue > 1e-3
     mean, low, high = conformal_coverage(n, eps, 0.9)
@@ -108,9 +103,7 @@ def test_normalised_intervals_need_no_calibration():
 def test_a_poor_s_makes_normalised_intervals_wider():
     e, s2 = normal(2000), (2 * normal(2000, seed=1)).exp()
     held = Residuals(e, s2)
-    low, high = ConformalPredictor.from_residuals(held, normalized=True).interval(
-        0 * e, s2
-    )
+    low, high = ConformalPredictor.from_residuals(held, normalized=True).interval(0 * e, s2)
     plain = 2 * ConformalPredictor.from_residuals(held).quantile(0.1)
     assert float((high - low).mean()) > 1.5 * plain
 
@@ -119,9 +112,7 @@ def test_structures_of_one_atom_are_plain_points():
     held = residuals(normal(19))
     one = ConformalPredictor.from_residuals(held, structure_ids=torch.arange(19))
     for eps in (0.04, 0.05, 0.1, 0.33, 0.5):
-        assert one.quantile(eps) == ConformalPredictor.from_residuals(held).quantile(
-            eps
-        )
+        assert one.quantile(eps) == ConformalPredictor.from_residuals(held).quantile(eps)
 
 
 def forces(structures, seed):
@@ -147,11 +138,7 @@ def test_atoms_are_weighed_by_structure():
         q = ConformalPredictor.from_residuals(held, structure_ids=where).quantile(0.1)
         right.append(float(share[error.abs() > q].sum()))
         naive.append(
-            float(
-                share[
-                    error.abs() > ConformalPredictor.from_residuals(held).quantile(0.1)
-                ].sum()
-            )
+            float(share[error.abs() > ConformalPredictor.from_residuals(held).quantile(0.1)].sum())
         )
     assert np.mean(right) <= 0.1 + 4 * np.std(right) / 20
     assert np.mean(right) > 0.06
@@ -177,12 +164,8 @@ def test_groups_have_widths_of_their_own():
     labels = ["Cu"] * 200 + ["Zn"] * 200
     grouped = MondrianConformalPredictor.from_residuals(residuals(e), labels)
     low, high = grouped.interval([0.0, 0.0, 0.0], ["Zn", "Cu", "Ag"])
-    assert float(high[1]) == ConformalPredictor.from_residuals(
-        residuals(e[:200])
-    ).quantile(0.1)
-    assert float(high[0]) == ConformalPredictor.from_residuals(
-        residuals(e[200:])
-    ).quantile(0.1)
+    assert float(high[1]) == ConformalPredictor.from_residuals(residuals(e[:200])).quantile(0.1)
+    assert float(high[0]) == ConformalPredictor.from_residuals(residuals(e[200:])).quantile(0.1)
     assert float(high[0]) > 5 * float(high[1])
     assert (float(low[2]), float(high[2])) == (-math.inf, math.inf)
 
@@ -192,9 +175,7 @@ def test_groups_are_normalised_too():
     held = Residuals(e, s2)
     labels = torch.arange(60) % 2
     grouped = MondrianConformalPredictor.from_residuals(held, labels, normalized=True)
-    even = ConformalPredictor.from_residuals(
-        held.subset(torch.arange(0, 60, 2)), normalized=True
-    )
+    even = ConformalPredictor.from_residuals(held.subset(torch.arange(0, 60, 2)), normalized=True)
     found = grouped.interval([1.0, 2.0], [0, 0], [4.0, 9.0])
     torch.testing.assert_close(found, even.interval([1.0, 2.0], [4.0, 9.0]))
 
@@ -251,12 +232,8 @@ def test_refusals():
     with pytest.raises(InputError, match="`variance` must be given for normalised"):
         ConformalPredictor.from_residuals(held).interval([0.0], [1.0])
     with pytest.raises(ShapeError, match="`variance` must have the shape of the means"):
-        ConformalPredictor.from_residuals(held, normalized=True).interval(
-            [0.0], [1.0, 1.0]
-        )
-    with pytest.raises(
-        ShapeError, match=r"`labels` must have one label for each of 10"
-    ):
+        ConformalPredictor.from_residuals(held, normalized=True).interval([0.0], [1.0, 1.0])
+    with pytest.raises(ShapeError, match=r"`labels` must have one label for each of 10"):
         MondrianConformalPredictor.from_residuals(held, ["a"])
     grouped = MondrianConformalPredictor.from_residuals(held, ["a"] * 10)
     with pytest.raises(ShapeError, match=r"`mean` must have shape \[b\]"):

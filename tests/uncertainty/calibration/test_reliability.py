@@ -59,9 +59,7 @@ def test_bins_hold_equal_counts_and_not_equal_widths():
     """Equal widths gave 0.178 on such data, most of it from nearly empty bins."""
     held = gaussian(20_000, spread=1.0)
     assert float(ence(held).value) < 0.03
-    assert reliability_diagram(gaussian(103), 10).n_points.tolist() == 3 * [11] + 7 * [
-        10
-    ]
+    assert reliability_diagram(gaussian(103), 10).n_points.tolist() == 3 * [11] + 7 * [10]
 
 
 def test_ties_keep_their_order():

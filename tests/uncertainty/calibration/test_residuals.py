@@ -14,9 +14,7 @@ from bostruct.uncertainty.calibration.residuals import (
 def test_lists_arrays_and_tensors_are_one():
     from_lists = Residuals.from_arrays([1.5, 3, 2], [1, 2, 3], [0.01, 0.25, 1])
     truth = np.array([1.5, 3, 2], dtype=np.float32)
-    from_arrays = Residuals.from_arrays(
-        truth, np.array([1, 2, 3]), np.array([0.01, 0.25, 1.0])
-    )
+    from_arrays = Residuals.from_arrays(truth, np.array([1, 2, 3]), np.array([0.01, 0.25, 1.0]))
     assert from_lists.error.dtype == torch.float64
     assert torch.equal(from_lists.error, from_arrays.error)
     assert torch.equal(from_lists.error, torch.tensor([0.5, 1.0, -1.0]).double())

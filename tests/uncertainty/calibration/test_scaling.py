@@ -92,9 +92,7 @@ def test_members_are_moved_to_the_calibrated_spread():
     torch.testing.assert_close(moved.mean(0), mean)
     torch.testing.assert_close(moved.var(0), found.calibrated_variance(s2))
     squared = float((truth - mean).square().mean())
-    assert float(found.expected_squared_error(s2).mean()) == pytest.approx(
-        squared, rel=0.05
-    )
+    assert float(found.expected_squared_error(s2).mean()) == pytest.approx(squared, rel=0.05)
     one = calibrate(gaussian(20, 1.0))
     assert torch.equal(one.expected_squared_error(s2), one.calibrated_variance(s2))
 

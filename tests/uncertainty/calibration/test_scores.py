@@ -61,9 +61,7 @@ def test_errors_of_zero_and_huge_errors_have_one_area():
         found = miscalibration_area(held)
         assert float(found.area) == pytest.approx(0.5, abs=1e-15)
         assert float(found.signed_area) == pytest.approx(0.5 * sign, abs=1e-15)
-        assert float(
-            (calibration_curve(held, p) - p).abs().sum() / 100
-        ) == pytest.approx(0.495)
+        assert float((calibration_curve(held, p) - p).abs().sum() / 100) == pytest.approx(0.495)
 
 
 @pytest.mark.parametrize("c", [0.5, 1.0, 2.0])
@@ -78,9 +76,7 @@ def test_the_signed_area_of_a_wrong_scale(c):
 
 def test_quantiles_give_half_the_area_of_intervals():
     held = gaussian(100_000, scale=3.0)
-    both = [
-        miscalibration_area(held, definition=x).area for x in ("interval", "quantile")
-    ]
+    both = [miscalibration_area(held, definition=x).area for x in ("interval", "quantile")]
     assert float(both[0] / both[1]) == pytest.approx(2, abs=0.05)
 
 
@@ -98,9 +94,7 @@ def test_the_grid_approaches_the_integral():
         exact = miscalibration_area(held, definition=definition)
         grid = miscalibration_area(held, definition=definition, n_levels=20_001)
         torch.testing.assert_close(grid.area, exact.area, atol=1e-5, rtol=0)
-        torch.testing.assert_close(
-            grid.signed_area, exact.signed_area, atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(grid.signed_area, exact.signed_area, atol=1e-5, rtol=0)
 
 
 def test_closed_forms_of_one_point():
@@ -116,9 +110,7 @@ def test_crps_is_its_integral():
     middle = (x[1:] + x[:-1]) / 2
     step = torch.special.ndtr((middle - m) / s) - (middle > y).double()
     integral = float((step.square() * x.diff()).sum())
-    assert float(crps(Residuals.from_arrays([y], [m], [s**2]))) == pytest.approx(
-        integral, abs=1e-6
-    )
+    assert float(crps(Residuals.from_arrays([y], [m], [s**2]))) == pytest.approx(integral, abs=1e-6)
 
 
 def test_crps_of_a_certain_prediction_is_its_error():

@@ -55,9 +55,7 @@ def test_calibrated_everywhere_passes_as_often_as_promised():
 def test_consistency_is_blind_to_kinds_and_adaptivity_to_sizes():
     held = gaussian(4000)
     kind = torch.arange(4000) % 2
-    wrong_kinds = Residuals(
-        held.error * torch.where(kind == 0, 0.5, 1.32), held.variance
-    )
+    wrong_kinds = Residuals(held.error * torch.where(kind == 0, 0.5, 1.32), held.variance)
     assert not adaptivity(wrong_kinds, kind).is_calibrated
     assert consistency(wrong_kinds, generator=stream()).is_calibrated
     tilted = Residuals(held.error, held.variance**1.5)
@@ -121,9 +119,7 @@ def test_refusals():
         GroupedCalibration.from_residuals(batches, ["a"] * 9)
     with pytest.raises(InputError, match="`level` must be between 0 and 1"):
         adaptivity(held, labels, confidence=95)
-    with pytest.raises(
-        InputError, match="`labels` must leave at least 8 points to 'b'"
-    ):
+    with pytest.raises(InputError, match="`labels` must leave at least 8 points to 'b'"):
         adaptivity(held, ["a"] * 19 + ["b"])
     with pytest.raises(ShapeError, match="`labels` must have one label"):
         adaptivity(held, ["a"])
@@ -131,9 +127,7 @@ def test_refusals():
         adaptivity(held, labels, generator=stream(), n_bootstrap=1)
     with pytest.raises(ShapeError, match=r"`values` must have shape \[n\]"):
         quantile_labels(torch.ones(2, 2), 2)
-    with pytest.raises(
-        InputError, match="`count` must be at most the number of values"
-    ):
+    with pytest.raises(InputError, match="`count` must be at most the number of values"):
         quantile_labels([1.0], 2)
     with pytest.raises(ShapeError, match=r"`variance` must have shape \[b\]"):
         GroupedCalibration.from_residuals(held, labels).calibrated_variance(1.0, ["a"])

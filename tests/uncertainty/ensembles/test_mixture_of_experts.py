@@ -30,9 +30,7 @@ def test_three_modes_of_one_example():
         mode: float(mix_experts(y, s2, p, mode).variance)
         for mode in ("independent", "mixture", "correlated")
     }
-    assert found == pytest.approx(
-        {"independent": 0.58, "mixture": 3.55, "correlated": 1.12}
-    )
+    assert found == pytest.approx({"independent": 0.58, "mixture": 3.55, "correlated": 1.12})
 
 
 def test_the_variance_of_a_mixture_is_that_of_its_draws():
@@ -64,9 +62,7 @@ def test_a_covariance_between_experts_lies_between():
     bound = mix_experts(Y, S2, P, "correlated").variance
     found = mix_experts(Y, S2, P, "correlated", covariance=full).variance
     torch.testing.assert_close(found, bound)
-    found = mix_experts(
-        Y, S2, P, "correlated", covariance=torch.diag_embed(S2)
-    ).variance
+    found = mix_experts(Y, S2, P, "correlated", covariance=torch.diag_embed(S2)).variance
     torch.testing.assert_close(found, mix_experts(Y, S2, P, "independent").variance)
 
 
@@ -88,9 +84,7 @@ def test_one_expert_is_itself(mode):
 def test_large_energies_keep_small_spreads():
     y = 1e5 + 1e-3 * Y
     spread = mix_experts(y, 1e-6 * S2, P).variance
-    torch.testing.assert_close(
-        spread, 1e-6 * mix_experts(Y, S2, P).variance, rtol=1e-6, atol=0
-    )
+    torch.testing.assert_close(spread, 1e-6 * mix_experts(Y, S2, P).variance, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("mode", ["independent", "correlated", "mixture"])

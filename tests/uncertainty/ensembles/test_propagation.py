@@ -88,9 +88,7 @@ def test_an_affine_function_is_exact():
     torch.testing.assert_close(found.covariance, a @ c @ a.T)
 
 
-@pytest.mark.parametrize(
-    ("s", "linear", "exact"), [(0.05, 0.06107, 0.06118), (0.5, 0.611, 0.738)]
-)
+@pytest.mark.parametrize(("s", "linear", "exact"), [(0.05, 0.06107, 0.06118), (0.5, 0.611, 0.738)])
 def test_an_exponential_is_good_to_first_order(s, linear, exact):
     """[V21]: exact is sqrt(exp(s²) - 1) exp(m + s² / 2)."""
     mean = torch.tensor([0.2]).double()
@@ -186,9 +184,7 @@ def test_members_are_calibrated_before_anything_is_computed():
 def test_members_that_cannot_be_used_are_refused():
     with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
         Ensemble(torch.ones(1, 3))
-    with pytest.raises(
-        ShapeError, match=r"`other` must have members of shape \[8, 3\]"
-    ):
+    with pytest.raises(ShapeError, match=r"`other` must have members of shape \[8, 3\]"):
         Ensemble(normal(8, 3)) - Ensemble(normal(7, 3))
     with pytest.raises(ShapeError, match=r"`members` must have shape \[M, d\]"):
         _ = Ensemble(normal(8, 3, 2)).covariance

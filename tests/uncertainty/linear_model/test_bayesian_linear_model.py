@@ -142,9 +142,7 @@ def test_equals_bayesian_ridge_regression():
 def test_a_label_scatters_by_its_noise():
     metric = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0)
     latent = metric.variance(NEW)
-    torch.testing.assert_close(
-        metric.variance(NEW, variance_kind="observed"), latent + 2
-    )
+    torch.testing.assert_close(metric.variance(NEW, variance_kind="observed"), latent + 2)
     found = metric.variance(NEW, variance_kind="observed", noise_variance=0.5)
     torch.testing.assert_close(found, latent + 0.5)
     prediction = metric.predict(NEW, covariance=True)
@@ -195,9 +193,7 @@ def test_a_shift_of_all_features_changes_nothing_once_centred(offset):
 def test_without_centring_nothing_is_uncertain_at_zero():
     zero = torch.zeros(6)
     assert float(BayesianLinearModel.fit(F, ridge=0.3).variance(zero)) == 0
-    assert (
-        float(BayesianLinearModel.fit(F, ridge=0.3, offset="bias").variance(zero)) > 0
-    )
+    assert float(BayesianLinearModel.fit(F, ridge=0.3, offset="bias").variance(zero)) > 0
 
 
 def test_centring_features_is_centring_their_kernel():
@@ -219,9 +215,7 @@ def test_centring_features_is_centring_their_kernel():
 @pytest.mark.parametrize("offset", ["none", "bias"])
 def test_energies_and_forces_are_rows_of_one_regression(offset):
     energies = BayesianLinearModel.fit(F, Y, ridge=0.3, offset=offset)
-    forces = BayesianLinearModel.fit(
-        SLOPES, PULLS, ridge=0.3, row_kind="force", offset=offset
-    )
+    forces = BayesianLinearModel.fit(SLOPES, PULLS, ridge=0.3, row_kind="force", offset=offset)
     both = energies + forces
     ones, none = torch.ones(40, 1).double(), torch.zeros(12, 1).double()
     rows, new, pulls = torch.cat([F, SLOPES]), NEW, SLOPES
@@ -244,9 +238,7 @@ def test_energies_and_forces_are_rows_of_one_regression(offset):
 
 
 def test_forces_do_not_move_the_mean_of_an_intercept():
-    both = BayesianLinearModel.fit(
-        F, Y, ridge=0.3, offset="intercept"
-    ) + BayesianLinearModel.fit(
+    both = BayesianLinearModel.fit(F, Y, ridge=0.3, offset="intercept") + BayesianLinearModel.fit(
         SLOPES, PULLS, ridge=0.3, row_kind="force", offset="intercept"
     )
     x = torch.cat([torch.cat([F, SLOPES]), torch.zeros(52, 1).double()], 1)
@@ -331,9 +323,7 @@ def test_targets_share_features_and_each_has_its_factor():
 @pytest.mark.parametrize("offset", ["none", "centred", "intercept", "bias"])
 def test_shards_add_up(offset):
     def fit(part):
-        return BayesianLinearModel.fit(
-            F[part], Y[part], ridge=0.3, offset=offset, fingerprint="a"
-        )
+        return BayesianLinearModel.fit(F[part], Y[part], ridge=0.3, offset=offset, fingerprint="a")
 
     whole = fit(slice(None))
     total = fit(slice(7)) + fit(slice(7, 11)) + fit(slice(11, 40))
@@ -361,9 +351,7 @@ def test_shards_of_different_models_are_refused(other, sentence):
 @pytest.mark.parametrize("offset", ["none", "centred", "intercept", "bias"])
 def test_what_was_saved_predicts_the_same(offset):
     source = hash_tensors({"weight": F})
-    metric = BayesianLinearModel.fit(
-        F, Y, ridge=0.3, alpha2=2.0, offset=offset, fingerprint=source
-    )
+    metric = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0, offset=offset, fingerprint=source)
     again = BayesianLinearModel.restore(metric.state(), source)
     assert torch.equal(again.variance(NEW), metric.variance(NEW))
     assert torch.equal(again.mean(NEW), metric.mean(NEW))
@@ -479,8 +467,6 @@ def test_questions_that_cannot_be_answered_are_refused():
         metric.variance(NEW, variance_kind="observed", noise_variance=-1.0)
     with pytest.raises(NotFittedError, match="`metric` must have been fitted with"):
         metric.mean(NEW)
-    forces = BayesianLinearModel.fit(
-        SLOPES, ridge=0.3, row_kind="force", offset="intercept"
-    )
+    forces = BayesianLinearModel.fit(SLOPES, ridge=0.3, row_kind="force", offset="intercept")
     with pytest.raises(NotFittedError, match="`metric` must have energies"):
         forces.variance(NEW)

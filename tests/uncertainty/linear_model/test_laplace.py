@@ -29,9 +29,7 @@ def test_curvatures_are_second_derivatives():
         "square": (e.square(), {}),
         "gaussian": ((e.square() / variance + variance.log()) / 2, {}),
         "huber": (
-            torch.nn.functional.huber_loss(
-                e, torch.zeros_like(e), reduction="none", delta=1.0
-            ),
+            torch.nn.functional.huber_loss(e, torch.zeros_like(e), reduction="none", delta=1.0),
             {"knee": 1.0},
         ),
     }
@@ -48,13 +46,11 @@ def test_curvatures_are_second_derivatives():
 
 def test_a_linear_model_is_bayesian_regression():
     X, y = draws(30, 4), draws(30, seed=1)
-    model = torch.nn.Linear(4, 1, bias=False, dtype=torch.float64)
+    model = torch.nn.Linear(4, 1, second_bias=False, dtype=torch.float64)
     flat = torch.nn.Sequential(model, torch.nn.Flatten(0))
     rows = parameter_jacobian(flat, X)
     assert torch.equal(rows, X)
-    found = laplace_approximation(
-        rows, loss_curvature("half", y), ridge=0.3, alpha2=0.7
-    )
+    found = laplace_approximation(rows, loss_curvature("half", y), ridge=0.3, alpha2=0.7)
     expected = BayesianLinearModel.fit(X, ridge=0.3, alpha2=0.7)
     asked = draws(5, 4, seed=2)
     torch.testing.assert_close(found.variance(asked), expected.variance(asked))
@@ -64,9 +60,7 @@ def test_what_multiplies_the_loss_goes_into_the_calibration():
     rows, asked, c = draws(20, 4), draws(5, 4, seed=2), 7.0
     e = draws(20, seed=1)
     one = laplace_approximation(rows, loss_curvature("half", e), ridge=0.3)
-    scaled = laplace_approximation(
-        rows, loss_curvature("half", e, loss_weight=c), ridge=c * 0.3
-    )
+    scaled = laplace_approximation(rows, loss_curvature("half", e, loss_weight=c), ridge=c * 0.3)
     torch.testing.assert_close(scaled.variance(asked), one.variance(asked) / c)
     held = draws(5, seed=3).square()
     a2, b2 = ((held / m.variance(asked)).mean() for m in (one, scaled))
@@ -121,9 +115,7 @@ def test_several_outputs_share_their_weights():
 def test_a_loss_per_atom_divides_the_rows_but_not_what_is_asked():
     """Ten times the atoms with a sum ten times as large: the same information."""
     rows, atoms = draws(20, 4), torch.tensor(10 * [3] + 10 * [30])
-    found = laplace_approximation(
-        rows, torch.ones(20).double(), ridge=0.3, n_atoms=atoms
-    )
+    found = laplace_approximation(rows, torch.ones(20).double(), ridge=0.3, n_atoms=atoms)
     by_hand = BayesianLinearModel.fit(rows / atoms.unsqueeze(1), ridge=0.3)
     asked = draws(5, 4, seed=2)
     torch.testing.assert_close(found.variance(asked), by_hand.variance(asked))
@@ -133,9 +125,7 @@ def test_a_loss_per_atom_divides_the_rows_but_not_what_is_asked():
 
 def test_rows_beyond_the_knee_say_nothing():
     rows, e = draws(20, 4), draws(20, seed=1)
-    found = laplace_approximation(
-        rows, loss_curvature("huber", e, huber_delta=1.0), ridge=0.3
-    )
+    found = laplace_approximation(rows, loss_curvature("huber", e, huber_delta=1.0), ridge=0.3)
     torch.testing.assert_close(
         found.hessian, BayesianLinearModel.fit(rows[e.abs() <= 1], ridge=0.3).hessian
     )
@@ -163,9 +153,7 @@ def test_several_outputs_have_rows_of_their_own():
 def test_a_sketch_keeps_inner_products_on_average():
     f = draws(2, 40)
     exact = f @ f.T
-    found = torch.stack(
-        [(s := RandomProjection(30, seed)(f)) @ s.T for seed in range(400)]
-    )
+    found = torch.stack([(s := RandomProjection(30, seed)(f)) @ s.T for seed in range(400)])
     spread = exact.diagonal().max() * math.sqrt(2 / 30 / 400)
     assert (found.mean(0) - exact).abs().max() < 4 * spread
     each = found[:, 0, 0].std() / exact[0, 0]
@@ -179,7 +167,7 @@ def test_a_sketch_is_linear_and_fixed(monkeypatch):
     torch.testing.assert_close(sketch(2 * f[0]), 2 * sketch(f)[0])
     whole = sketch(f)
     module = sys.modules[RandomProjection.__module__]
-    monkeypatch.setattr(module, "block_rows", lambda size: 16)
+    monkeypatch.setattr(module, "rows_per_block", lambda size: 16)
     torch.testing.assert_close(sketch(f), whole)
 
 

@@ -72,21 +72,19 @@ def test_it_is_the_laplace_approximation_of_the_last_layer():
 
 def test_a_last_layer_written_in_other_coordinates_is_the_same():
     """f -> A f, w -> A^-T w at z2 = 0 (here 1e-12): neither mean nor variance."""
-    model = perceptron(bias=False)
+    model = perceptron(second_bias=False)
     A = normal(6, 6, seed=5) + 3 * torch.eye(6, dtype=torch.float64)
     mixed = torch.nn.Sequential(
-        *model[:2], torch.nn.Linear(6, 6, bias=False), torch.nn.Linear(6, 1, bias=False)
+        *model[:2],
+        torch.nn.Linear(6, 6, second_bias=False),
+        torch.nn.Linear(6, 1, second_bias=False),
     )
     mixed = mixed.double().eval()
     mixed[2].weight.data.copy_(A)
     mixed[3].weight.data.copy_(model[2].weight.data @ torch.linalg.inv(A))
     one, other = (
-        readout.predict(
-            readout.fit(halves(), dataset_name="X", ridge=1e-12), LayerBatch(NEW)
-        )
-        for readout in (
-            LastLayerLaplace.from_model(m, LayerBatch(X)) for m in (model, mixed)
-        )
+        readout.predict(readout.fit(halves(), dataset_name="X", ridge=1e-12), LayerBatch(NEW))
+        for readout in (LastLayerLaplace.from_model(m, LayerBatch(X)) for m in (model, mixed))
     )
     torch.testing.assert_close(one.mean, other.mean)
     torch.testing.assert_close(one.variance, other.variance, rtol=1e-6, atol=0)
@@ -149,7 +147,7 @@ def test_forces_are_rows_too(bias):
 
         def f(r, index=index):
             hidden = []
-            hook = model.head.register_forward_pre_hook(
+            hook = model.header.register_forward_pre_hook(
                 lambda _, args: hidden.append(args[0].sum(0))
             )
             model(r, index)
@@ -228,7 +226,7 @@ def test_variances_of_atoms_do_not_add():
 
 
 def test_several_targets_have_a_factor_each():
-    model = perceptron(outputs=2)
+    model = perceptron(n_outputs=2)
     readout = LastLayerLaplace.from_model(model, layer_names="2")
     data = [LayerBatch(X, torch.stack([Y, 3 * Y], 1))]
     metric = readout.fit(data, dataset_name="X")
@@ -246,9 +244,7 @@ def test_members_scatter_as_the_variance_around_the_network():
     readout = LastLayerLaplace.from_model(perceptron(), layer_names="2")
     metric = readout.fit(halves(), dataset_name="X", ridge=0.1).calibrated(2.0)
     generator = torch.Generator().manual_seed(0)
-    found = readout.predict(
-        metric, LayerBatch(NEW), n_members=4000, generator=generator
-    )
+    found = readout.predict(metric, LayerBatch(NEW), n_members=4000, generator=generator)
     assert found.members.shape == (4000, 9)
     torch.testing.assert_close(found.members.mean(0), found.mean)
     ratio = found.members.var(0) / found.variance

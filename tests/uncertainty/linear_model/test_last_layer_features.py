@@ -24,17 +24,15 @@ def test_rows_are_the_inputs_of_the_layer_and_a_column_of_ones_for_its_bias():
     assert torch.equal(answer, model(X))
     assert torch.equal(found, torch.cat([hidden, torch.ones(7, 1)], 1))
     assert torch.equal(
-        extract_features(perceptron(bias=False), ["2"], LayerBatch(X))[1], hidden
+        extract_features(perceptron(second_bias=False), ["2"], LayerBatch(X))[1], hidden
     )
 
 
 def test_rows_times_weights_are_the_energy():
     """The constant of a sum over atoms is their number, not one."""
     model = Atomistic()
-    energy, f = extract_features(
-        model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=INDEX)
-    )
-    weights = torch.cat([model.head.weight[0], model.head.bias])
+    energy, f = extract_features(model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=INDEX))
+    weights = torch.cat([model.header.weight[0], model.header.bias])
     torch.testing.assert_close(f @ weights, energy)
     assert f[:, -1].tolist() == [3.0, 2.0]
 
@@ -67,9 +65,7 @@ def test_the_last_layer_is_the_one_that_runs_last():
 def test_slopes_are_those_of_central_differences():
     model, step = Atomistic(), 1e-5
     with position_gradients(ATOMS):
-        _, f = extract_features(
-            model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=INDEX)
-        )
+        _, f = extract_features(model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=INDEX))
         g = negative_position_jacobian(f, ATOMS, block_size=4)
         one = negative_position_jacobian(f, ATOMS, block_size=1)
     assert not ATOMS.requires_grad
@@ -80,9 +76,7 @@ def test_slopes_are_those_of_central_differences():
         moved = ATOMS.repeat(2, 1, 1)
         moved[:, atom, axis] += torch.tensor([step, -step], dtype=torch.float64)
         up, down = (
-            extract_features(
-                model, ["head"], LayerBatch((r, INDEX), structure_index=INDEX)
-            )[1]
+            extract_features(model, ["head"], LayerBatch((r, INDEX), structure_index=INDEX))[1]
             for r in moved
         )
         expected = -((up - down) / (2 * step)).sum(0).detach()
@@ -138,14 +132,10 @@ def test_what_cannot_be_read_is_refused():
         extract_features(Twice().double(), ["layer"], LayerBatch(X))
     model = Atomistic()
     with pytest.raises(ShapeError, match="one number for each of the 5 rows"):
-        extract_features(
-            model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=INDEX[:3])
-        )
+        extract_features(model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=INDEX[:3]))
     for wrong in (INDEX * 2, INDEX - 1):
         with pytest.raises(InputError, match="number the structures from 0 on"):
-            extract_features(
-                model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=wrong)
-            )
+            extract_features(model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=wrong))
 
 
 def test_positions_that_the_network_does_not_see_are_refused():

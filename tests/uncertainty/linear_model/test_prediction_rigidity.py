@@ -70,9 +70,7 @@ def test_local_rigidities_are_those_of_the_loop():
 
 
 def test_total_rigidities_are_of_means_over_atoms():
-    found = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-2).structure_rigidity(
-        NEW, WHERE
-    )
+    found = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-2).structure_rigidity(NEW, WHERE)
     means = torch.stack([NEW[i == WHERE].mean(0) for i in range(3)])
     torch.testing.assert_close(found, loop(X, STRUCTURE, means, 1e-2))
 
@@ -95,20 +93,14 @@ def test_component_rigidities_keep_one_block():
 
 def test_units_of_features_do_not_matter():
     one = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-2).local_rigidity(NEW)
-    other = PredictionRigidity.fit(1e4 * X, STRUCTURE, ridge=1e-2).local_rigidity(
-        1e4 * NEW
-    )
+    other = PredictionRigidity.fit(1e4 * X, STRUCTURE, ridge=1e-2).local_rigidity(1e4 * NEW)
     torch.testing.assert_close(one, other)
-    raw = PredictionRigidity.fit(
-        X, STRUCTURE, ridge=1e-2, normalize=False
-    ).local_rigidity(NEW)
+    raw = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-2, normalize=False).local_rigidity(NEW)
     assert not torch.allclose(one, raw, rtol=1e-3)
 
 
 def test_an_atom_alone_is_held_by_its_structure():
-    found = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-3).local_rigidity(
-        X[STRUCTURE == 1]
-    )
+    found = PredictionRigidity.fit(X, STRUCTURE, ridge=1e-3).local_rigidity(X[STRUCTURE == 1])
     assert float(found[0]) >= 1
 
 

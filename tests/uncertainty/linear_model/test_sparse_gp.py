@@ -51,9 +51,7 @@ def test_points_that_say_the_same_are_dropped():
     features = Nystroem.fit(gaussian(twice, twice))
     assert features.rank == 8
     one = fit("dtc").variance(gaussian(NEW, CHOSEN), ONES)
-    torch.testing.assert_close(
-        fit("dtc", twice).variance(gaussian(NEW, twice), ONES), one
-    )
+    torch.testing.assert_close(fit("dtc", twice).variance(gaussian(NEW, twice), ONES), one)
 
 
 def test_with_all_points_chosen():
@@ -201,10 +199,7 @@ def test_qr_keeps_what_normal_equations_lose():
     found = SparseGP.fit(torch.eye(6), cross, y, ridge=1e-26)
     assert float((found.mean(cross) - y).abs().max()) < 1e-8
     assert (
-        float(
-            (BayesianLinearModel.fit(cross, y, ridge=1e-26).mean(cross) - y).abs().max()
-        )
-        > 1e-6
+        float((BayesianLinearModel.fit(cross, y, ridge=1e-26).mean(cross) - y).abs().max()) > 1e-6
     )
 
 
@@ -246,9 +241,7 @@ def test_what_cannot_be_used_is_refused():
 def test_rows_are_taken_block_by_block(method, monkeypatch):
     model, cross = fit(method), gaussian(X, CHOSEN)
     whole = model.predict(cross, OWN)
-    monkeypatch.setattr(
-        "bostruct.uncertainty.linear_model.exact_gp.block_rows", lambda _: 7
-    )
+    monkeypatch.setattr("bostruct.uncertainty.linear_model.exact_gp.block_rows", lambda _: 7)
     parts = model.predict(cross, OWN)
     torch.testing.assert_close(parts.mean, whole.mean)
     torch.testing.assert_close(parts.variance, whole.variance)

@@ -33,9 +33,9 @@ def test_sums_are_those_of_the_definition():
 def test_blocks_and_shards_add_up(block):
     whole = WeightedMoments.from_rows(ROWS, WEIGHTS)
     blocks = WeightedMoments.from_rows(ROWS, WEIGHTS, block_bytes=block)
-    shards = WeightedMoments.from_rows(
-        ROWS[:13], WEIGHTS[:13]
-    ) + WeightedMoments.from_rows(ROWS[13:], WEIGHTS[13:])
+    shards = WeightedMoments.from_rows(ROWS[:13], WEIGHTS[:13]) + WeightedMoments.from_rows(
+        ROWS[13:], WEIGHTS[13:]
+    )
     for found in (blocks, shards):
         torch.testing.assert_close(found.mean, whole.mean)
         torch.testing.assert_close(found.scatter, whole.scatter)
@@ -57,9 +57,7 @@ def test_rows_without_a_constant_leave_the_mean_alone():
 def test_a_spread_survives_an_offset():
     """1e-3 eV around -1e5 eV: sums of squares would leave nothing of it."""
     x = ROWS * 1e-3
-    found = WeightedMoments.from_rows(x[:20] - 1e5) + WeightedMoments.from_rows(
-        x[20:] - 1e5
-    )
+    found = WeightedMoments.from_rows(x[:20] - 1e5) + WeightedMoments.from_rows(x[20:] - 1e5)
     expected = (x - x.mean(0)).T @ (x - x.mean(0))
     torch.testing.assert_close(found.scatter, expected, rtol=1e-6, atol=1e-12)
 
@@ -99,9 +97,7 @@ def test_a_factor_is_one_number_or_one_per_target():
 
 def test_targets_are_as_many_as_the_rows():
     assert check_targets(ROWS, 50) is ROWS
-    with pytest.raises(
-        ShapeError, match=r"`targets` must have shape \[3\] or \[3, t\]"
-    ):
+    with pytest.raises(ShapeError, match=r"`targets` must have shape \[3\] or \[3, t\]"):
         check_targets(ROWS, 3)
     with pytest.raises(InputError, match="`targets` must be finite"):
         check_targets(ROWS * math.nan, 50)

@@ -37,7 +37,7 @@ def test_the_mean_of_members_is_the_model(head):
     model = metric.mean(NEW) if head is None else head(metric.mean(NEW))
     found = draw(metric, 8)(NEW, head=head).mean(0)
     torch.testing.assert_close(found, model)
-    loose = draw(metric, 8, recentred=False)(NEW, head=head).mean(0)
+    loose = draw(metric, 8, recentered=False)(NEW, head=head).mean(0)
     assert float((loose - model).abs().max()) > 1e-6
 
 
@@ -45,7 +45,7 @@ def test_the_mean_of_members_is_the_model(head):
 def test_few_members_know_their_spread_badly(members, scatter):
     """[V20]: sqrt(2 / (M - 1)); 600 repetitions know it to 6 % (2 standard errors)."""
     metric = BayesianLinearModel.fit(F, Y, ridge=0.3)
-    found = draw(metric, members * 600, recentred=False)(NEW[:1]).reshape(600, members)
+    found = draw(metric, members * 600, recentered=False)(NEW[:1]).reshape(600, members)
     ratio = found.var(1) / metric.variance(NEW[:1])
     assert float(ratio.mean()) == pytest.approx(1, abs=4 * scatter / 600**0.5)
     assert float(ratio.std()) == pytest.approx(scatter, rel=0.15)
