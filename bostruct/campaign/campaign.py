@@ -133,10 +133,46 @@ class Campaign:
             count = missing if n_initial is None else parts.n_initial
             parts = replace(parts, initial_data=brought, n_initial=count)
         self.components = parts
-        self.stop = check_stop(Evaluations(100) if stop is None else stop, goals)
+        self._stop = check_stop(Evaluations(100) if stop is None else stop, goals)
         self.executor = check_executor(executor)
         self._session: Session | None = None
         self._folder: Path | None = None
+
+    @property
+    def space(self) -> Space:
+        """The space that is searched."""
+        return self.components.space
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """The evaluator of the energies or properties."""
+        return self.components.evaluator
+
+    @property
+    def surrogate(self) -> Surrogate | IndependentProperties:
+        """The description of the surrogate model, before any fit."""
+        return self.components.surrogate
+
+    @property
+    def acquisition(self) -> Acquisition | MultiObjectiveAcquisition:
+        """The description of the acquisition function."""
+        return self.components.acquisition
+
+    @property
+    def search(self) -> CandidateSearch:
+        """The search for candidates that maximize the acquisition function."""
+        return self.components.search
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The objectives; without any the energy is minimized."""
+        config = self.components.optimization_config
+        return () if config is None else config.objectives
+
+    @property
+    def stop(self) -> StoppingCriterion:
+        """The stopping criterion of `run`."""
+        return self._stop
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign beside its seed, ready for JSON."""
@@ -343,7 +379,7 @@ class Campaign:
             The log.
         """
         place = check_executor(executor) or self.executor or InProcess()
-        rule = self.stop if stop is None else check_stop(stop, self.components.optimization_config)
+        rule = self._stop if stop is None else check_stop(stop, self.components.optimization_config)
         with (
             self.open(folder, seed, device),
             shutdown_on_exit(place),

@@ -498,3 +498,17 @@ def test_ask_begins_with_the_structures_of_the_user(tmp_path):
         assert more.mean is not None
         with pytest.raises(InputError, match="`trial` must be one without an outcome"):
             opened.tell(mine.log.trials()[0], Evaluation(1.0))
+
+
+def test_its_parts_can_be_read_and_not_replaced():
+    parts = Campaign(Box(), Function(energy))
+    assert parts.space is parts.components.space
+    assert parts.evaluator is parts.components.evaluator
+    assert parts.surrogate is parts.components.surrogate
+    assert parts.acquisition is parts.components.acquisition
+    assert parts.search is parts.components.search
+    assert parts.objectives == ()
+    assert parts.stop.reason(stop.Progress(energies=(1.0,) * 1000))
+    for name in ("space", "evaluator", "surrogate", "acquisition", "search", "objectives", "stop"):
+        with pytest.raises(AttributeError):
+            setattr(parts, name, None)
