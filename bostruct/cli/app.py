@@ -58,7 +58,7 @@ for _command in (
     typer_app.command()(report_errors(_command))
 
 
-@typer_app.command()
+@typer_app.command("bench")
 @report_errors
 def run_benchmark(
     tasks: Annotated[
@@ -108,7 +108,7 @@ def run_benchmark(
 typer_app.command("fronts")(report_errors(fronts.run_fronts))
 
 
-@uncertainty_app.command()
+@uncertainty_app.command("compare")
 @report_errors
 def compare_methods(
     data: Annotated[
