@@ -50,7 +50,7 @@ campaign = bo.Campaign(
     constraints=[
         bo.Constraint("mixing_enthalpy_eV_per_atom", upper=0.0, unit="eV/atom"),
     ],
-    initial_structures=[bulk(element) for element in ELEMENTS],  # they lie on the bound
+    initial_structures=[bulk(element) for element in ELEMENTS],  # on the bound
     stop=bo.stop.Evaluations(60),
 )
 

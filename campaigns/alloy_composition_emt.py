@@ -3,7 +3,7 @@
 Ni, Cu, Pd, Ag, Pt and Au in steps of one eighth: 1,287 compositions, each realised as
 32 fcc sites, filled at random by a seed. Wanted are a high bulk modulus, a low mass
 density and a low price; only what has a mixing enthalpy of at most zero counts.
-Composition says the price exactly; the surrogate learns the other three. The elements
+The price follows exactly from the composition; the surrogate learns the other three. The elements
 are evaluated first: they keep the bound by definition, which no model can be sure of.
 
 EMT is a model landscape, not data on real alloys. Prices are of September 2013.
@@ -36,7 +36,7 @@ campaign = bo.Campaign(
     constraints=[
         bo.Constraint("mixing_enthalpy_eV_per_atom", upper=0.0, unit="eV/atom"),
     ],
-    initial_structures=[bulk(element) for element in ELEMENTS],  # they lie on the bound
+    initial_structures=[bulk(element) for element in ELEMENTS],  # on the bound
     stop=bo.stop.Evaluations(100),
 )
 

@@ -5,8 +5,8 @@ or after 100 energies. An energy costs about a millisecond, so nearly all the ti
 the search's own.
 
 ASE cuts the potential off at 3 σ unless told otherwise; `rc=100` is the problem of the
-literature. Its bond is 1.12 σ long, so `radii` replaces argon's covalent radius by half
-of that, and the lengths and energies of this campaign are σ and ε in place of Å and eV.
+literature. Its bond is 1.12 σ long, so `atomic_radii` replaces argon's covalent radius by
+half of that, and the lengths and energies of this campaign are σ and ε in place of Å and eV.
 """
 
 from ase.calculators.lj import LennardJones

@@ -2,7 +2,7 @@
 
 All 1,081 different orderings on the fcc lattice with up to 6 atoms in a cell; needs
 icet, `pip install 'bostruct[alloys]'`. Wanted are a low mixing enthalpy, a high bulk
-modulus and a low price. Composition says the price exactly, so the surrogate learns the
+modulus and a low price. The price follows exactly from the composition, so the surrogate learns the
 other two alone.
 
 EMT is a model landscape, not data on real alloys. Prices are of September 2013.

@@ -1,6 +1,6 @@
-"""A first campaign: six copper atoms, and what came of it.
+"""A first campaign: six copper atoms, and its results.
 
-Run it twice: the second time it finds its folder and has nothing left to do.
+Run it twice: the second run finds its folder finished and evaluates nothing.
 """
 
 from ase.calculators.emt import EMT

@@ -1,9 +1,9 @@
-"""An evaluator of your own: what costs a campaign an energy, in one class.
+"""An evaluator of your own, as one class.
 
-It takes one structure and returns an `Evaluation`, or a `Failure` that says why not.
-Here it is a Morse potential in torch, whose forces come from autograd; it might as well
-write an input file and start a program. `description` names what changes the energies:
-a run folder refuses to go on with another potential.
+It takes one structure and returns an `Evaluation`, or a `Failure` with its reason. Here it is a
+Morse potential in torch, whose forces come from autograd; it might as well write an input file and
+start a program. `description` holds all that changes the energies: a run folder refuses to continue
+with another potential.
 
 Where a function of `ase.Atoms` is enough, `bo.evaluators.Function(function)` will do.
 """
@@ -18,7 +18,7 @@ import bostruct as bo
 
 @dataclass(frozen=True)
 class Morse:
-    """Σ over pairs of ε (exp(-2 ρ (r - r0)) - 2 exp(-ρ (r - r0)))."""
+    """Morse potential, Σ over pairs of ε (exp(-2 ρ (r - r0)) - 2 exp(-ρ (r - r0)))."""
 
     depth: float = 1.0  # ε, eV
     length: float = 2.9  # r0, Å
@@ -34,12 +34,12 @@ class Morse:
             return bo.evaluators.Failure(f"two atoms are {r.min():.2f} Å apart")
         decay = torch.exp(-self.steepness * (r - self.length))
         energy = (self.depth * (decay.square() - 2.0 * decay)).sum()
-        (slope,) = torch.autograd.grad(energy, positions)
-        return bo.evaluators.Evaluation(energy.item(), -slope)
+        (gradient,) = torch.autograd.grad(energy, positions)
+        return bo.evaluators.Evaluation(energy.item(), -gradient)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the evaluator, ready for JSON."""
-        return {"kind": "Morse", **asdict(self)}
+        return {"type": "Morse", **asdict(self)}
 
 
 campaign = bo.Campaign(

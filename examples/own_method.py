@@ -1,8 +1,8 @@
-"""Judge an uncertainty of your own beside those that are there.
+"""An uncertainty method of your own, compared with those that are there.
 
-A method is anything with `fit(structures)`, whose result has `predict(structures)`.
-This one is a committee of Gaussian processes on parts of the data. Run as a script, it
-is compared on small copper clusters; on data of yours,
+A method is anything with `fit(structures)`, whose result has `predict(structures)`. This one is a
+committee of Gaussian processes on subsamples of the data. Run as a script, it is compared on small
+copper clusters; on data of yours,
 
     bostruct uncertainty compare data.extxyz --method examples/own_method.py
 """
@@ -20,28 +20,28 @@ from bostruct.uncertainty import Prediction, ensemble_mean_variance, subsample_r
 
 @dataclass(frozen=True)
 class Committee:
-    """Gaussian processes, each trained without a share of the structures."""
+    """Gaussian processes, each trained on a subsample of the structures."""
 
-    members: int = 6
+    n_members: int = 6
 
     def fit(self, structures):
         """Return the fitted committee."""
         generator = torch.Generator().manual_seed(0)
-        parts = subsample_rows(len(structures), self.members, generator)
-        return Fitted([LocalGP().fit(structures[part]) for part in parts])
+        subsamples = subsample_rows(len(structures), self.n_members, generator)
+        return FittedCommittee([LocalGP().fit(structures[rows]) for rows in subsamples])
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What predicts."""
+class FittedCommittee:
+    """The fitted Gaussian processes."""
 
     models: list
 
     def predict(self, structures: Structures, *, force_variance=False) -> Prediction:
         """Return means and the spread of the members."""
-        said = [model.predict(structures) for model in self.models]
-        energy = ensemble_mean_variance(torch.stack([one.mean for one in said]))
-        forces = ensemble_mean_variance(torch.stack([one.forces for one in said]))
+        members = [model.predict(structures) for model in self.models]
+        energy = ensemble_mean_variance(torch.stack([member.mean for member in members]))
+        forces = ensemble_mean_variance(torch.stack([member.forces for member in members]))
         return Prediction(
             mean=energy.mean,
             variance=energy.variance,
@@ -56,8 +56,8 @@ committee = Committee()
 if __name__ == "__main__":
     data = ClusterDataset("Cu7", bfgs_steps=(3, 15)).sample(60)
     methods = {"committee": committee, "LocalGP": LocalGP()}
-    found = compare(data, methods, n_train=12, n_calibrate=20, out="runs/own_method")
-    for row in found.rows:
+    comparison = compare(data, methods, n_train=12, n_calibrate=20, out="runs/own_method")
+    for row in comparison.rows:
         if row.scores:
             z2 = row.scores.z2
             print(f"{row.dataset}, {row.quantity}, {row.method}: z² {z2:.2f}, {row.verdict}")

@@ -1,9 +1,9 @@
 """Error bars for a network of your own, without training it again.
 
-The network is any torch module with a final linear layer; here a small one that adds up
-energies of atoms. `Readout` looks at what enters that layer: once for training data,
-once for data that were held out, which decide how large an error bar is. Hotter
-structures, which the network has not seen, get wider ones.
+The network is any torch module with a final linear layer; here a small one that adds up energies of
+atoms. `LastLayerLaplace` takes the features that enter that layer: once for training data, once for
+held-out data, which decide how large an error bar is. Structures rattled more than those in training
+get wider ones.
 """
 
 import torch
@@ -36,8 +36,8 @@ class Network(torch.nn.Module):
         return atoms.view(-1, 13).sum(1)
 
 
-def shaken(count: int, size: float, seed: int) -> list[Atoms]:
-    """Return clusters of 13 atoms, shaken by `size` Å, with their energies."""
+def rattled_clusters(count: int, size: float, seed: int) -> list[Atoms]:
+    """Return clusters of 13 atoms, rattled by `size` Å, with their energies."""
     images = []
     for k in range(count):
         atoms = Atoms(Icosahedron("Cu", 2))
@@ -49,51 +49,52 @@ def shaken(count: int, size: float, seed: int) -> list[Atoms]:
 
 
 def batch(images: list[Atoms]) -> LayerBatch:
-    """Return what the network is asked, with the truth; forces have a slope."""
+    """Return inputs of the network with true energies and forces."""
     structures = bo.structures.from_ase(images)
-    known = structures.energy, structures.index, structures.positions
-    return LayerBatch(structures.positions, *known, structures.forces)
+    targets = structures.energy, structures.index, structures.positions
+    return LayerBatch(structures.positions, *targets, structures.forces)
 
 
-def trained(data: LayerBatch) -> Network:
-    """Return a network that was trained as one's own was: somehow."""
+def train_network(data: LayerBatch) -> Network:
+    """Return a network trained on energies by Adam."""
     torch.manual_seed(0)
     model = Network().double()
     model.header.bias.data.fill_(float(data.target.mean()) / 13)
     adam = torch.optim.Adam(model.parameters(), lr=1e-2)
-    slower = torch.optim.lr_scheduler.CosineAnnealingLR(adam, 1000)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, 1000)
     for _ in range(1000):
         adam.zero_grad()
         (model(data.inputs) - data.target).square().mean().backward()
         adam.step()
-        slower.step()
+        schedule.step()
     return model.eval()
 
 
-def spread(images: list[Atoms]) -> str:
-    """Return how far energies are apart, in words."""
+def energy_range(images: list[Atoms]) -> str:
+    """Return the lowest and the highest energy as text."""
     energies = torch.tensor([atoms.get_potential_energy() for atoms in images])
     return f"energies of {float(energies.min()):.1f} to {float(energies.max()):.1f} eV"
 
 
 if __name__ == "__main__":
-    images = shaken(150, 0.1, seed=0)
-    train, held = batch(images[:100]), batch(images[100:])
-    print("100 clusters,", spread(images[:100]))
-    model = trained(train)
+    images = rattled_clusters(150, 0.1, seed=0)
+    train, held_out = batch(images[:100]), batch(images[100:])
+    print("100 clusters,", energy_range(images[:100]))
+    model = train_network(train)
 
-    readout = LastLayerLaplace.from_model(model, train)
-    metric = readout.fit([train], dataset_name="100 shaken icosahedra of copper")
-    energies = readout.calibrated(metric, [held])
-    forces = readout.calibrated(metric, [held], "force")
-    print(f"layer {readout.layer_names[0]}: {metric.n_features} features, one of them constant")
+    laplace = LastLayerLaplace.from_model(model, train)
+    linear_model = laplace.fit([train], dataset_name="100 rattled icosahedra of copper")
+    energies = laplace.calibrated(linear_model, [held_out])
+    forces = laplace.calibrated(linear_model, [held_out], "force")
+    layer, count = laplace.layer_names[0], linear_model.n_features
+    print(f"layer {layer}: {count} features, one of them constant")
 
     for size in (0.1, 0.2):
-        new = batch(shaken(30, size, seed=1000))
-        found = readout.predict(energies, new, force_model=forces)
-        error = (found.mean - new.target).square().mean().sqrt()
-        wide = found.variance.mean().sqrt()
-        pull = (found.forces - new.forces).square().mean().sqrt()
-        bar = found.force_variance.mean().sqrt()
-        print(f"shaken by {size} Å: energies off by {error:.3f} eV, said {wide:.3f} eV;")
-        print(f"                  forces off by {pull:.2f} eV/Å, said {bar:.2f} eV/Å")
+        test = batch(rattled_clusters(30, size, seed=1000))
+        prediction = laplace.predict(energies, test, force_model=forces)
+        rmse = (prediction.mean - test.target).square().mean().sqrt()
+        sigma = prediction.variance.mean().sqrt()
+        force_rmse = (prediction.forces - test.forces).square().mean().sqrt()
+        force_sigma = prediction.force_variance.mean().sqrt()
+        print(f"rattled by {size} Å: energies, RMSE {rmse:.3f} eV, σ {sigma:.3f} eV;")
+        print(f"                   forces, RMSE {force_rmse:.2f} eV/Å, σ {force_sigma:.2f} eV/Å")

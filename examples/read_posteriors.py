@@ -1,12 +1,12 @@
-"""Read a log's posteriors: predicted against true energies, with error bars.
+"""Logged posteriors: predicted against true energies, with error bars.
 
-Left: what was predicted of each structure before its energy was known. Right: what two
-of the logged surrogates, rebuilt from disk, say of all structures of the run.
+Left: the prediction of each structure before its energy was known. Right: predictions of all
+structures of the run by two of the logged surrogates, rebuilt from disk.
 """
 
 import matplotlib
 
-matplotlib.usage("Agg")  # no window
+matplotlib.use("Agg")  # no window
 
 import matplotlib.pyplot as plt
 from ase.calculators.emt import EMT
@@ -42,7 +42,7 @@ def plot(log: bo.campaign.Log, path: str) -> None:
         right.errorbar(
             structures.energy,
             prediction.mean,
-            yerr=(prediction.variance + prediction.noise_variance).sqrt(),
+            yerr=prediction.predictive_variance.sqrt(),
             fmt="o",
             capsize=2,
             label=f"step {step}",
@@ -51,7 +51,7 @@ def plot(log: bo.campaign.Log, path: str) -> None:
     right.legend()
 
     for axes in (left, right):
-        axes.axline((float(structures.energy.min()),) * 2, pair_gradients=1, color="grey", lw=1)
+        axes.axline((float(structures.energy.min()),) * 2, slope=1, color="grey", lw=1)
         axes.set_xlabel("true energy (eV)")
     left.set_ylabel("predicted energy ± σ (eV)")
     figure.tight_layout()

@@ -1,8 +1,8 @@
 """A small screening: alloys of Cu, Pd and Au that are stiff, cheap and do not unmix.
 
-Price is known from the composition, exactly and at no cost; bulk modulus and mixing
-enthalpy are learnt. What was predicted of a structure before it was evaluated has an
-error bar, the σ that earlier predictions have earned. EMT is a model landscape.
+Price is known from the composition, exactly and at no cost; bulk modulus and mixing enthalpy are
+learned. The prediction of a structure before it was evaluated has an error bar, σ calibrated by
+earlier predictions. EMT is a model landscape.
 
 `bostruct front runs/screening --out front` writes all of it, with pictures.
 """
@@ -33,13 +33,13 @@ campaign = bo.Campaign(
 )
 
 
-def table(log: bo.campaign.Log) -> list[str]:
-    """Return a line for each structure of the front: predicted and found."""
+def front_table(log: bo.campaign.Log) -> list[str]:
+    """Return a line for each structure of the front: predicted and evaluated."""
     formulas = {t.number: t.structures.formulas()[0] for t in log.trials("done")}
     lines = ["formula    price, $/kg  modulus, GPa  predicted before"]
     for point in log.pareto_front().points:
-        told = point.predictions.get("bulk_modulus_GPa")  # None of the random ones
-        before = f"{told.mean:.1f} ± {told.calibrated_sigma:.1f}" if told else "-"
+        prediction = point.predictions.get("bulk_modulus_GPa")  # None for the random ones
+        before = f"{prediction.mean:.1f} ± {prediction.calibrated_sigma:.1f}" if prediction else "-"
         lines.append(
             f"{formulas[point.trial]:<9}  {point.raw_outcomes['price']:11.0f}  "
             f"{point.raw_outcomes['bulk_modulus_GPa']:12.1f}  {before}"
@@ -49,5 +49,5 @@ def table(log: bo.campaign.Log) -> list[str]:
 
 if __name__ == "__main__":
     log = campaign.run("runs/screening", seed=0)
-    print("\n".join(table(log)))
+    print("\n".join(front_table(log)))
     print(f"hypervolume {log.pareto_front().hypervolume:.3f}")

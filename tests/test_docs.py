@@ -4,6 +4,7 @@ import ast
 import contextlib
 import doctest
 import importlib.util
+import inspect
 import io
 import itertools
 import os
@@ -18,6 +19,7 @@ import pytest
 import typer.cli
 import typer.main
 
+import bostruct
 from bostruct import errors
 from bostruct.bench.uncertainty import METHODS
 from bostruct.cli.app import typer_app
@@ -196,6 +198,51 @@ def test_doctests(path):
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+# Names
+
+
+def find(name):
+    """Return the object of a dotted name below `bostruct`, importing packages on the way."""
+    value = bostruct
+    for part in name.split("."):
+        if not hasattr(value, part):
+            importlib.import_module(f"{value.__name__}.{part}")
+        value = getattr(value, part)
+    return value
+
+
+NAMED = sorted(set(re.findall(r"\bbo\.((?:\w+\.)*\w+)", TEXT)))
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("Stored names")[0]
+RENAMED = re.findall(r"^\| `(\w+\.[\w.]+)` \| (?:`([\w.]+)`)? ?\| (.*)\|$", CHANGELOG, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_name_in_the_documents_exists(name):
+    assert find(name) is not None
+
+
+@pytest.mark.parametrize(("before", "now", "rest"), RENAMED, ids=[row[0] for row in RENAMED])
+def test_every_new_name_of_the_changelog_exists(before, now, rest):
+    """Classes and functions; and of arguments and attributes that one of them has the name."""
+    value = find(now or before)
+    if inspect.isclass(value):
+        words = set(dir(value)) | set(getattr(value, "__annotations__", ()))
+        words |= {p for f in vars(value).values() if callable(f) for p in parameters(f)}
+    else:
+        words = set(parameters(value))
+    source = inspect.getsource(value)
+    for new in re.findall(r"→ `(\w+)(?:\((.*?)\))?`", rest):
+        for word in (new[0], *filter(None, new[1].split(", "))):
+            assert word in words or re.search(rf"\b{word}\b", source), word
+
+
+def parameters(function):
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 # The site

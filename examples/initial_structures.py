@@ -1,8 +1,8 @@
-"""Start from structures of your own, and relax the best one at the end.
+"""Initial structures of your own, and a final relaxation of the best structure.
 
-`start` takes what ASE reads: here an extxyz file with three clusters, two of them with
-energies and forces. Those two are data, for which nothing is paid again; the third is
-evaluated first. `check` keeps up to a quarter of the evaluations for relaxing the best
+`initial_structures` takes what ASE reads: here an extxyz file with three clusters, two of them with
+energies and forces. Those two are initial data, which are not evaluated again; the third is
+evaluated first. `final_relaxation` keeps up to a quarter of the evaluations for relaxing the best
 structure with the evaluator itself; every call counts and is in the log.
 """
 
@@ -18,7 +18,7 @@ import bostruct as bo
 FILE = Path("runs/known.extxyz")
 
 
-def known() -> list[Atoms]:
+def known_structures() -> list[Atoms]:
     """Return a ring, a row of squares and a prism of six copper atoms."""
     d = 2.5  # Å
     corners = [(0, 0), (d, 0), (1.5 * d, 2.2), (d, 4.4), (0, 4.4), (-0.5 * d, 2.2)]
@@ -35,7 +35,7 @@ def known() -> list[Atoms]:
 
 if __name__ == "__main__":
     FILE.parent.mkdir(exist_ok=True)
-    ase.io.write(FILE, known())
+    ase.io.write(FILE, known_structures())
 
     campaign = bo.Campaign(
         space=bo.spaces.Cluster("Cu6"),
@@ -44,11 +44,11 @@ if __name__ == "__main__":
         final_relaxation=bo.FinalRelaxation(n_structures=1, fmax=0.01),
         stop=bo.stop.Evaluations(10),
     )
-    log = campaign.run("runs/start_and_check", seed=0)
+    log = campaign.run("runs/initial_structures", seed=0)
 
     for trial in log.trials("done"):
-        kind = "given" if trial.is_initial_data else "evaluated"
+        kind = "initial data" if trial.is_initial_data else "evaluated"
         print(f"{trial.number:3d}  {trial.energy:8.4f} eV  {trial.generator:<9} {kind}")
-    for found in log.relaxations():
-        print(f"trial {found.trial}: {found.energy:.4f} -> {found.relaxed_energy:.4f} eV")
-        print(f"after {found.n_evaluations} evaluations, {found.state}")
+    for report in log.relaxations():
+        print(f"trial {report.trial}: {report.energy:.4f} -> {report.relaxed_energy:.4f} eV")
+        print(f"after {report.n_evaluations} evaluations, {report.state}")
