@@ -2,8 +2,8 @@
 
 The network is any torch module with a final linear layer; here a small one that adds up energies of
 atoms. `LastLayerLaplace` takes the features that enter that layer: once for training data, once for
-held-out data, which decide how large an error bar is. Structures rattled more than those in training
-get wider ones.
+held-out data, which decide how large an error bar is. Structures rattled more than those in
+training get wider ones.
 """
 
 import torch

@@ -48,4 +48,3 @@ if __name__ == "__main__":
     right.set_title(f"{best.energy:.3f} eV, trial {best.number}", fontsize=10)
     figure.tight_layout()
     figure.savefig("au5cu10.png", dpi=130)
-    print("au5cu10.png")
