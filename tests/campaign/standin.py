@@ -60,7 +60,7 @@ class Box:
     def project(self, X):
         return X.clamp(0, self.edge)
 
-    def same(self, A, B, scale=1.0):
+    def is_duplicate(self, A, B, tolerance_scale=1.0):
         return (features(A) - features(B)).abs().amax(-1) < 1e-6 * scale
 
     def moves(self):
@@ -73,7 +73,7 @@ class Box:
 class Wells(Box):
     """A box in which structures are the same if no distance differs by 0.05 Å."""
 
-    def same(self, A, B, scale=1.0):
+    def is_duplicate(self, A, B, tolerance_scale=1.0):
         return (features(A) - features(B)).abs().amax(-1) < 0.05 * scale
 
 
@@ -209,7 +209,7 @@ def campaign(evaluator=None, n=12, **arguments):
         "surrogate": GP(),
         "search": Draw(),
         "stop": stop.Evaluations(n),
-        "initial": 4,
+        "n_initial": 4,
     }
     return Campaign(**{**parts, **arguments})
 

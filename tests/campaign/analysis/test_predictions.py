@@ -100,7 +100,7 @@ def test_interrupted_and_resumed_it_says_the_same(long, tmp_path):
 
 
 def test_a_batch_is_predicted_from_what_was_known_before_it(tmp_path):
-    log = campaign(n=16, batch=4).run(tmp_path / "run")
+    log = campaign(n=16, batch_size=4).run(tmp_path / "run")
     tested = [found.get("calibration_tested") for found in logged(log)]
     assert tested == [None, 0, 4, 8]
 

@@ -29,7 +29,7 @@ def test_the_best_are_ranked(log):
 
 def test_no_two_of_the_best_are_the_same(log):
     class Coarse(Box):
-        def same(self, A, B, scale=1.0):
+        def is_duplicate(self, A, B, tolerance_scale=1.0):
             return (features(A) - features(B)).abs().amax(-1) < 1.5
 
     found = Assessment.from_log(Log(log.folder, Coarse(), GP()), count=18).best
