@@ -30,7 +30,7 @@ class Box:
 
     dimension = 3 * ATOMS
     numbers = torch.full((ATOMS,), 29)
-    radii = torch.full((ATOMS,), 1.3)
+    atomic_radii = torch.full((ATOMS,), 1.3)
 
     def __init__(self, edge=6.0):
         self.edge = edge
@@ -61,7 +61,7 @@ class Box:
         return X.clamp(0, self.edge)
 
     def is_duplicate(self, A, B, tolerance_scale=1.0):
-        return (features(A) - features(B)).abs().amax(-1) < 1e-6 * scale
+        return (features(A) - features(B)).abs().amax(-1) < 1e-6 * tolerance_scale
 
     def moves(self):
         return {}
@@ -74,7 +74,7 @@ class Wells(Box):
     """A box in which structures are the same if no distance differs by 0.05 Å."""
 
     def is_duplicate(self, A, B, tolerance_scale=1.0):
-        return (features(A) - features(B)).abs().amax(-1) < 0.05 * scale
+        return (features(A) - features(B)).abs().amax(-1) < 0.05 * tolerance_scale
 
 
 class Points(Box):

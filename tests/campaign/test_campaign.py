@@ -456,7 +456,7 @@ def test_the_best_one_may_be_given(tmp_path):
 def test_another_start_is_another_campaign(tmp_path):
     campaign(n=2, initial_structures=start(True, None)).run(tmp_path / "run")
     with pytest.raises(MismatchError, match=r"start\.sha256 is .* there and .* here"):
-        campaign(n=2, start=start(True, None, seed=8)).run(tmp_path / "run")
+        campaign(n=2, initial_structures=start(True, None, seed=8)).run(tmp_path / "run")
     with pytest.raises(MismatchError, match=r"start is .* there and absent here"):
         campaign(n=2).run(tmp_path / "run")
     with pytest.raises(MismatchError, match="check is absent there"):

@@ -59,7 +59,7 @@ def true(x, space=SPACE):
 
 def check_data(found, space=SPACE, count=3):
     assert len(found.X_evaluated) == len(found.results) == count
-    for x, outcome in zip(found.X_evaluated, found.outcomes, strict=True):
+    for x, outcome in zip(found.X_evaluated, found.results, strict=True):
         energy, forces = true(x, space)
         assert outcome.energy == pytest.approx(energy, abs=1e-5)
         assert np.allclose(outcome.forces.numpy(), forces, atol=1e-5)

@@ -35,7 +35,7 @@ def test_what_is_planned_is_handed_out_once(make):
     session = make()
     assert session.planned_trials() == []
     planned = session.plan_step(1)
-    assert [trial.number for trial in session.queue()] == [0, 1, 2, 3]
+    assert [trial.number for trial in session.planned_trials()] == [0, 1, 2, 3]
     session.start_evaluations(planned[:3])
     assert [trial.number for trial in session.queue()] == [3]
     states = [trial.state for trial in session.ledger.trials()]
@@ -94,5 +94,5 @@ def test_progress_knows_where_the_front_stood(screened, monkeypatch):
     assert len(reads) == 1, "read once, when it was first asked"
     for n, standing in zip((1, 9, 15, 15), found, strict=True):
         assert standing.hypervolume == pytest.approx(series.hypervolume[n - 1])
-        assert standing.n_front == series.front[n - 1]
+        assert standing.n_front == series.n_front[n - 1]
         assert standing.n_feasible == series.feasible[n - 1]

@@ -16,7 +16,7 @@ class Line:
         return (X.abs() <= 10).all(-1)
 
     def is_duplicate(self, A, B, tolerance_scale=1.0):
-        return (A - B).abs().amax(-1) < 0.1 * scale
+        return (A - B).abs().amax(-1) < 0.1 * tolerance_scale
 
 
 def made(places, values, origin="random"):

@@ -22,7 +22,7 @@ def test_of_a_log(screened):
     assert [point.evaluation for point in found.evaluated] == list(range(1, 16))
     assert found.evaluated[2].state == "failed"
     assert set(found.evaluated[2].raw_outcomes) == {"enthalpy", "modulus", "price"}
-    assert found.evaluated[2].raw["modulus"] is None
+    assert found.evaluated[2].raw_outcomes["modulus"] is None
     assert found.evaluated[5].raw["modulus"] is None, "-2992 is not believed"
     assert found.evaluated[5].raw["enthalpy"] is not None
     assert found.evaluated[5].exact == {"price"}
@@ -60,7 +60,7 @@ def test_nothing_that_is_bettered_infeasible_doubted_or_taken_back_is_on_it():
 def test_what_was_predicted_is_from_before(screened):
     found = screened.pareto_front()
     told = {each.trial: each for each in screened.predictions(outcome="modulus")}
-    assert not found.evaluated[0].foretold
+    assert not found.evaluated[0].predictions
     for point in found.evaluated[4:]:
         assert point.foretold.get("modulus") == told[point.trial].expected
         assert "price" not in point.foretold
@@ -69,14 +69,14 @@ def test_what_was_predicted_is_from_before(screened):
 def test_raw_values_of_what_is_judged_as_a_logarithm(screened):
     point = screened.pareto_front().points[0]
     trial = screened.trial_records()[point.trial]
-    (said,) = [each for each in trial.outcome_predictions if each.exact]
+    (said,) = [each for each in trial.outcome_predictions if each.is_exact]
     assert point.raw["price"] == pytest.approx(10.0**said.mean)
 
 
 def test_reference_of_the_last_step_or_of_the_user(screened):
     found = screened.pareto_front()
     logged = screened.steps()[-1].hyperparameters
-    assert found.source == "a step"
+    assert found.reference_source == "a step"
     assert found.reference["enthalpy"] == logged["reference_of_enthalpy"]
     assert math.log10(found.reference["price"]) == pytest.approx(logged["reference_of_price"])
     wanted = {"enthalpy": 0.0, "modulus": 140.0, "price": 40000.0}
@@ -134,7 +134,7 @@ def test_references_that_are_refused(screened, wanted, message):
 
 def test_a_campaign_without_goals_has_no_front(log):
     with pytest.raises(InputError, match="log` must be one of a campaign with obj"):
-        log.front()
+        log.pareto_front()
 
 
 def test_a_retracted_trial_leaves_the_front(screened):
@@ -147,7 +147,7 @@ def test_a_retracted_trial_leaves_the_front(screened):
     found = ParetoFront.from_trials(taken, trials, screened.steps(), screened.optimization_config)
     assert best not in {point.trial for point in found.points}
     assert ("all", "no") in {(each.name, each.reason) for each in found.quarantined}
-    assert len(found.history) == len(screened.front().series)
+    assert len(found.history) == len(screened.pareto_front().series)
 
 
 def test_an_exact_outcome_of_a_failed_trial_is_known_and_not_on_a_front():
@@ -165,5 +165,5 @@ def test_description_is_json(screened):
     first, point = described["points"][0], found.points[0]
     assert (first["trial"], first["evaluation"]) == (point.trial, point.evaluation)
     assert first["outcomes"] == dict(point.raw_outcomes)
-    assert first["foretold"]["modulus"]["mean"] == point.foretold["modulus"].mean
+    assert first["foretold"]["modulus"]["mean"] == point.predictions["modulus"].mean
     assert described["series"]["front"] == list(found.series.front)

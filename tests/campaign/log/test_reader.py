@@ -18,7 +18,7 @@ from tests.campaign.standin import GP, Box, campaign
 
 def test_posteriors_predict_as_they_did(log):
     for step in log.steps()[1:]:
-        model, arrays = log.posterior(step.number), log.arrays(step.number)
+        model, arrays = log.posterior(step.number), log.posterior_tensors(step.number)
         for name in ("probe", "candidates"):
             found = model.posterior(arrays[f"{name}.X"].unsqueeze(-2))
             for moment in ("mean", "variance"):
@@ -28,7 +28,7 @@ def test_posteriors_predict_as_they_did(log):
 
 
 def test_everything_considered_is_logged(log):
-    arrays = log.arrays(2)
+    arrays = log.posterior_tensors(2)
     (trial,) = [trial for trial in log.trials() if trial.step == 2]
     i = trial.candidate_index
     assert arrays["chosen.index"].tolist() == [i]
@@ -89,7 +89,7 @@ def test_no_campaign(tmp_path):
 
 
 def test_a_lost_or_damaged_file(log):
-    path = log.path(2)
+    path = log.posterior_path(2)
     data = path.read_bytes()
     path.unlink()
     with pytest.raises(LogError, match=r"could not read .*step-000002"):
@@ -101,7 +101,7 @@ def test_a_lost_or_damaged_file(log):
 
 def test_a_wrong_query(log):
     with pytest.raises(LogError, match=r"could not read .*: no such table"):
-        log.rows("SELECT * FROM nowhere")
+        log.query("SELECT * FROM nowhere")
 
 
 def test_training_data(log):

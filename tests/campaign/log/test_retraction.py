@@ -18,7 +18,7 @@ def test_a_trial_is_retracted_without_its_campaign(screened):
     assert (trial.state, trial.reason) == ("retracted", "the cell was wrong")
     assert trial.energy is None
     assert best not in {point.trial for point in screened.pareto_front().points}
-    assert screened.told()[best].energy is not None, "the log keeps the numbers"
+    assert screened.trials_before_retraction()[best].energy is not None, "the log keeps the numbers"
     last = screened.sessions()[-1]
     assert (last["status"], last["reason"]) == (
         "paused",

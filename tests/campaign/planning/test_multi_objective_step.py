@@ -58,7 +58,7 @@ def test_what_is_said_before_is_in_the_log(log):
         assert [each.name for each in trial.outcome_predictions] == ["price"]
     for trial in trials[4:]:
         assert [each.name for each in trial.outcome_predictions] == ["enthalpy", "modulus", "price"]
-        tensors = log.arrays(trial.step)
+        tensors = log.posterior_tensors(trial.step)
         for place, each in enumerate(trial.said[:2]):
             assert each.mean == float(tensors["candidates.mean"][trial.candidate_index, place])
             assert 0 < each.variance <= each.observed
@@ -74,7 +74,7 @@ def test_a_step_says_where_the_front_stands(log):
     shown = step.hyperparameters
     Y = outcome_matrix(known, goals)
     assert shown["front"] == len(pareto_front(Y, goals))
-    assert shown["feasible"] == int(goals.feasible(Y).sum())
+    assert shown["feasible"] == int(goals.is_feasible(Y).sum())
     names = [part.name for part in goals.objectives]
     ends = [shown[f"reference_of_{name}"] for name in names]
     signs = [part.sign for part in goals.objectives]
@@ -100,7 +100,7 @@ def test_what_is_absurd_shapes_nothing(log):
     Y = outcome_matrix(trials, log.optimization_config)
     assert Y[2, 1].isnan()
     assert Y[2, 0] == trials[2].properties["enthalpy"]  # that was sound
-    assert 2 not in pareto_front(Y, log.goals)
+    assert 2 not in pareto_front(Y, log.optimization_config)
     assert trials[5].state == "failed"
     assert Y[5, :2].isnan().all()
 
@@ -111,7 +111,8 @@ def test_calibration_is_that_of_each_outcome(log):
     said = [t for t in trials if len(t.outcome_predictions) == 3 and t.state == "done"]
     for place, name in enumerate(("enthalpy", "modulus")):
         z = [
-            (float(Y[t.number, place]) - t.said[place].mean) / t.said[place].observed ** 0.5
+            (float(Y[t.number, place]) - t.outcome_predictions[place].mean)
+            / t.outcome_predictions[place].observed ** 0.5
             for t in said
         ]
         assert log.calibration(outcome=name).z == pytest.approx(tuple(z))

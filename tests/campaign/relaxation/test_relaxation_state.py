@@ -137,7 +137,7 @@ def test_new_better_ones_are_relaxed_as_well():
     story.search(LOW)
     story.go_on()
     (found,) = story.now.reports()
-    assert (found.trial, found.state) == (story.steps[-1].known[0], "converged")
+    assert (found.trial, found.state) == (story.steps[-1].training_trials[0], "converged")
     assert found.trial != 0
 
 

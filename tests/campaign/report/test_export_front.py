@@ -57,7 +57,7 @@ def test_everything_is_written_and_says_the_same(screened, tmp_path):
         assert found[i]["formula"] == images[i].get_chemical_formula()
         each = entries["computed_entries"][i]
         assert each.energy == images[i].get_potential_energy()
-        assert each.data["modulus"] == point.raw["modulus"]
+        assert each.data["modulus"] == point.raw_outcomes["modulus"]
         assert each.entry_id == f"alloys-{point.trial}"
 
 
@@ -66,7 +66,7 @@ def test_predictions_in_a_table_are_those_from_before(screened):
     (row,) = table(points_to_csv(front, front.points[-1:], {}, {}))
     told = front.points[-1].predictions["modulus"]
     assert float(row["modulus_predicted"]) == told.mean
-    assert float(row["modulus_sigma"]) == told.calibrated
+    assert float(row["modulus_sigma"]) == told.calibrated_sigma
     assert not any(name.startswith(("price_", "log10")) for name in row), "exact"
 
 
@@ -81,7 +81,9 @@ def test_all_evaluations_with_what_became_of_them(screened):
     assert found[5]["doubted"] == "modulus: -2992 is outside its window, 1 to 600"
     volumes = [float(row["hypervolume"]) for row in found]
     assert volumes == list(front.history.hypervolume)
-    assert [row["front"] == "True" for row in found] == [p.best for p in front.evaluated]
+    assert [row["front"] == "True" for row in found] == [
+        p.is_non_dominated for p in front.evaluated
+    ]
 
 
 def test_energies_above_the_hull_are_in_every_file(mixed, tmp_path):

@@ -51,7 +51,7 @@ def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_pa
     )
     names = [("enthalpy", "modulus"), ("enthalpy", "price"), ("modulus", "price")]
     whole = [p for p in front.evaluated if None not in p.raw_outcomes.values()]
-    bad = [p for p in whole if not p.feasible]
+    bad = [p for p in whole if not p.is_feasible]
     assert bad
     for axes, pair in zip(drawn, names, strict=True):
         assert points(axes, pareto_plots.LEGEND_LABELS["front"]) == wanted(front.points, *pair)
@@ -124,7 +124,7 @@ def test_growth_is_the_series(screened, drawn, tmp_path):
     counts = list(range(1, 16))
     assert list(left.lines[0].get_xdata()) == counts
     assert tuple(left.lines[0].get_ydata()) == front.history.hypervolume
-    assert tuple(right.lines[0].get_ydata()) == front.series.front
+    assert tuple(right.lines[0].get_ydata()) == front.history.front
     assert tuple(right.lines[1].get_ydata()) == front.series.feasible
     assert any(each.get_label() == "before the model" for each in left.patches)
 

@@ -20,7 +20,7 @@ def test_what_was_wanted_and_found(screened):
     assert found["units"] == {"enthalpy": "eV/atom", "modulus": "GPa", "price": "$/kg"}
     assert found["front"]["points"][0]["formula"] == "AuCu"
     assert found["front"]["points"][1]["formula"] == ""
-    assert found["feasible"] == front.series.feasible[-1]
+    assert found["feasible"] == front.history.feasible[-1]
     assert found["feasible_share"] == found["feasible"] / 15
     (doubt,) = found["doubted"]
     assert doubt["trial"] == 5
@@ -40,7 +40,7 @@ def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, poi
     (found,) = summarize_step(step, trials, screened.pareto_front(), points)
     trial = trials[-1]
     assert (found["trial"], found["state"]) == (14, "done")
-    told = screened.foretold(outcome="modulus")[-1].expected
+    told = screened.predictions(outcome="modulus")[-1].expected
     modulus = found["outcomes"]["modulus"]
     assert (modulus["mean"], modulus["calibrated"]) == (told.mean, told.calibrated)
     assert modulus["found"] == trial.properties["modulus"]
@@ -66,7 +66,7 @@ def test_what_is_pending_has_its_prediction(screened, points):
     del points[14]  # as if it were not evaluated yet
     trials = screened.trial_records()
     (found,) = summarize_step(screened.steps()[-1], trials, screened.pareto_front(), points)
-    said = {each.name: each for each in trials[14].said}
+    said = {each.name: each for each in trials[14].outcome_predictions}
     modulus = found["outcomes"]["modulus"]
     assert modulus["found"] is None
     assert modulus["mean"] == said["modulus"].mean
