@@ -25,7 +25,7 @@ def is_form(kind):
 
 
 def build(acquisition, setting, **kwargs):
-    return acquisition.build(setting.model, setting.best, observed=setting.observed, **kwargs)
+    return acquisition.build(setting.model, setting.best, X_baseline=setting.observed, **kwargs)
 
 
 def candidates(acquisition, setting):
@@ -111,13 +111,13 @@ def test_one_value_per_set(each, setting):
 
 def test_follows_the_dtype_of_its_input(each, setting):
     X = candidates(each, setting).float()
-    function = each.build(setting.model, setting.best, observed=setting.observed.float())
+    function = each.build(setting.model, setting.best, X_baseline=setting.observed.float())
     assert function(X).dtype == torch.float32
 
 
 def test_follows_the_device_of_its_input(each, setting, device):
     X = candidates(each, setting)
-    function = each.build(setting.model, setting.best, observed=setting.observed.to(device))
+    function = each.build(setting.model, setting.best, X_baseline=setting.observed.to(device))
     value = function(X.to(device))
     assert value.device.type == device.type
     torch.testing.assert_close(value.cpu(), build(each, setting)(X))

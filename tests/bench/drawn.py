@@ -15,5 +15,5 @@ def keep(module, monkeypatch):
             found.extend(drawn)
             yield drawn
 
-    monkeypatch.setattr(module, "panels", kept)
+    monkeypatch.setattr(module, "bench_panels", kept)
     return found

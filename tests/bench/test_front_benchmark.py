@@ -37,7 +37,7 @@ def done(tmp_path_factory):
 
 def test_rows_and_files(done):
     _, out, rows, lines = done
-    assert [(row.method, row.at, row.seeds) for row in rows] == [
+    assert [(row.method, row.n_evaluations, row.seeds) for row in rows] == [
         *(("bostruct initial 6", n, 2) for n in (7, 8)),
         *(("random", n, 2) for n in (7, 8)),
     ]

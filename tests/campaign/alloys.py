@@ -65,6 +65,6 @@ def campaign(**changes):
         "evaluator": Alloy(),
         "objectives": OBJECTIVES,
         "constraints": STABLE,
-        "initial": 4,
+        "n_initial": 4,
     }
     return Campaign(**parts | changes)

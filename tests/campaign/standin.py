@@ -30,7 +30,7 @@ class Box:
 
     dimension = 3 * ATOMS
     numbers = torch.full((ATOMS,), 29)
-    radii = torch.full((ATOMS,), 1.3)
+    atomic_radii = torch.full((ATOMS,), 1.3)
 
     def __init__(self, edge=6.0):
         self.edge = edge
@@ -60,8 +60,8 @@ class Box:
     def project(self, X):
         return X.clamp(0, self.edge)
 
-    def same(self, A, B, scale=1.0):
-        return (features(A) - features(B)).abs().amax(-1) < 1e-6 * scale
+    def is_duplicate(self, A, B, tolerance_scale=1.0):
+        return (features(A) - features(B)).abs().amax(-1) < 1e-6 * tolerance_scale
 
     def moves(self):
         return {}
@@ -73,8 +73,8 @@ class Box:
 class Wells(Box):
     """A box in which structures are the same if no distance differs by 0.05 Å."""
 
-    def same(self, A, B, scale=1.0):
-        return (features(A) - features(B)).abs().amax(-1) < 0.05 * scale
+    def is_duplicate(self, A, B, tolerance_scale=1.0):
+        return (features(A) - features(B)).abs().amax(-1) < 0.05 * tolerance_scale
 
 
 class Points(Box):
@@ -209,7 +209,7 @@ def campaign(evaluator=None, n=12, **arguments):
         "surrogate": GP(),
         "search": Draw(),
         "stop": stop.Evaluations(n),
-        "initial": 4,
+        "n_initial": 4,
     }
     return Campaign(**{**parts, **arguments})
 

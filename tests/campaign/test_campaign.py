@@ -90,9 +90,9 @@ def test_killed_twenty_times_it_ends_with_the_same_log(tmp_path):
 
 def test_a_run_goes_on_as_if_it_had_never_ended(tmp_path):
     """In pieces of any size, batches included."""
-    whole = campaign(n=14, batch=3).run(tmp_path / "whole").fingerprint()
+    whole = campaign(n=14, batch_size=3).run(tmp_path / "whole").fingerprint()
     for n in (1, 3, 5, 6, 10, 14):
-        log = campaign(n=n, batch=3).run(tmp_path / "run")
+        log = campaign(n=n, batch_size=3).run(tmp_path / "run")
         assert len(log.trials("done")) == n
     assert len(log.trials("planned")) == 2  # the rest of the last step
     assert log.fingerprint() == whole
@@ -126,7 +126,7 @@ def test_defaults():
 
 
 def test_ask_and_tell_from_outside(tmp_path):
-    mine = campaign(batch=2)
+    mine = campaign(batch_size=2)
     with mine.open(tmp_path / "run", seed=3) as opened:
         assert opened is mine
         asked = [trial for _ in range(4) for trial in opened.ask(1)]
@@ -320,7 +320,7 @@ def test_another_campaign_is_refused(tmp_path, folder):
     with pytest.raises(MismatchError, match="seed is 0 there and 1 here"):
         campaign().run(folder, seed=1)
     with pytest.raises(MismatchError, match="batch is 1 there and 2 here"):
-        campaign(batch=2).read(folder)
+        campaign(batch_size=2).read(folder)
     assert unchanged(folder, tmp_path / "before")
 
 
@@ -411,7 +411,7 @@ def test_executor_of_the_campaign(tmp_path):
 
 
 def test_what_is_given_is_learnt_from_and_not_counted(tmp_path):
-    mine = campaign(n=5, start=start(True, None, 1e9, True, None), initial=None)
+    mine = campaign(n=5, initial_structures=start(True, None, 1e9, True, None), n_initial=None)
     log = mine.run(tmp_path / "run")
     trials = log.trials()
     assert [trial.is_initial_data for trial in trials] == [True] * 3 + [False] * 5
@@ -426,19 +426,19 @@ def test_what_is_given_is_learnt_from_and_not_counted(tmp_path):
     assert found["energies"] == [trial.energy for trial in trials[3:]]
     assert found["failures"] == 0
     assert log.structures().energy.tolist()[0] == trials[0].energy
-    whole = campaign(n=5, start=start(True, None, 1e9, True, None), initial=None)
+    whole = campaign(n=5, start=start(True, None, 1e9, True, None), n_initial=None)
     for n in (1, 3, 5):
         part = whole.run(tmp_path / "parts", stop=stop.Evaluations(n))
     assert part.fingerprint() == log.fingerprint()
 
 
 def test_given_energies_alone_need_no_random_ones(tmp_path):
-    log = campaign(n=3, start=start(True, True), initial=None).run(tmp_path / "run")
+    log = campaign(n=3, initial_structures=start(True, True), n_initial=None).run(tmp_path / "run")
     assert [step.kind for step in log.steps()] == ["given"] + ["model"] * 3
 
 
 def test_the_best_one_may_be_given(tmp_path):
-    log = campaign(n=3, start=start(-50.0, True), initial=None).run(tmp_path / "run")
+    log = campaign(n=3, initial_structures=start(-50.0, True), n_initial=None).run(tmp_path / "run")
     best = summarize(log)["best"]
     assert (best["energy"], best["evaluation"], best["origin"]) == (-50, None, "start")
     assert "best         -50.000000 eV, given" in summary_text(summarize(log))
@@ -454,19 +454,21 @@ def test_the_best_one_may_be_given(tmp_path):
 
 
 def test_another_start_is_another_campaign(tmp_path):
-    campaign(n=2, start=start(True, None)).run(tmp_path / "run")
+    campaign(n=2, initial_structures=start(True, None)).run(tmp_path / "run")
     with pytest.raises(MismatchError, match=r"start\.sha256 is .* there and .* here"):
-        campaign(n=2, start=start(True, None, seed=8)).run(tmp_path / "run")
+        campaign(n=2, initial_structures=start(True, None, seed=8)).run(tmp_path / "run")
     with pytest.raises(MismatchError, match=r"start is .* there and absent here"):
         campaign(n=2).run(tmp_path / "run")
     with pytest.raises(MismatchError, match="check is absent there"):
-        campaign(n=2, start=start(True, None), check=FinalRelaxation()).run(tmp_path / "run")
+        campaign(n=2, start=start(True, None), final_relaxation=FinalRelaxation()).run(
+            tmp_path / "run"
+        )
     campaign(n=3, start=start(True, None)).run(tmp_path / "run")
 
 
 def test_given_structures_that_could_not_be_written(tmp_path, monkeypatch):
     """The folder is free again, and the next start writes them."""
-    mine = campaign(n=2, start=start(True, True), initial=None)
+    mine = campaign(n=2, initial_structures=start(True, True), n_initial=None)
 
     def full(*_):
         raise LogError("the disk is full")
@@ -482,14 +484,14 @@ def test_given_structures_that_could_not_be_written(tmp_path, monkeypatch):
 def test_a_campaign_goes_on_from_the_folder_of_another(tmp_path):
     """Its database is a file of structures like others."""
     first = campaign(n=6).run(tmp_path / "a")
-    mine = campaign(n=2, start=tmp_path / "a" / "campaign.db", initial=None)
+    mine = campaign(n=2, initial_structures=tmp_path / "a" / "campaign.db", n_initial=None)
     log = mine.run(tmp_path / "b")
     energies = [trial.energy for trial in first.trials("done")]
     assert [t.energy for t in log.trials("done") if t.is_initial_data] == energies
 
 
 def test_ask_begins_with_the_structures_of_the_user(tmp_path):
-    mine = campaign(start=start(None, None, True), initial=None)
+    mine = campaign(initial_structures=start(None, None, True), n_initial=None)
     with mine.open(tmp_path / "run") as opened:
         asked = opened.ask(9)
         assert [trial.generator for trial in asked] == ["start"] * 2

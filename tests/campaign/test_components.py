@@ -172,7 +172,7 @@ def test_a_campaign_over_members(tmp_path, make, search, batch):
 
     log, asked = run("whole", 10)
     assert len(asked) == len(set(asked)) == 10
-    every = space.decode(torch.cat(list(space.chunks())))
+    every = space.decode(torch.cat(list(space.iter_members())))
     truth = min(Calculator(EMT)(one).energy for one in every)
     best = min(trial.energy for trial in log.trials("done"))
     assert best == pytest.approx(truth, abs=1e-9)

@@ -58,8 +58,8 @@ def true(x, space=SPACE):
 
 
 def check_data(found, space=SPACE, count=3):
-    assert len(found.data) == len(found.outcomes) == count
-    for x, outcome in zip(found.data, found.outcomes, strict=True):
+    assert len(found.X_evaluated) == len(found.results) == count
+    for x, outcome in zip(found.X_evaluated, found.results, strict=True):
         energy, forces = true(x, space)
         assert outcome.energy == pytest.approx(energy, abs=1e-5)
         assert np.allclose(outcome.forces.numpy(), forces, atol=1e-5)
@@ -264,7 +264,7 @@ def test_refuses_forces_of_atoms_it_cannot_tell_apart():
         def contains(self, X):
             return self.space.contains(X)
 
-        def same(self, A, B, scale=1.0):
+        def is_duplicate(self, A, B, tolerance_scale=1.0):
             return self.space.is_duplicate(A, B, scale)
 
     with pytest.raises(InputError, match=r"keep its atoms in the places .* index 0"):
@@ -286,7 +286,7 @@ def test_a_space_that_does_not_say_why():
             return torch.tensor(False)
 
         @property
-        def radii(self):
+        def atomic_radii(self):
             return torch.full((4,), 1e-3, dtype=torch.float64)
 
     with pytest.raises(InputError, match="no atoms too close, got index 0"):
@@ -313,12 +313,12 @@ def test_as_many_random_structures_as_are_missing():
     assert initial(bare[0]) == initial(images(1)[0]) == 1
     assert initial(*bare[:2]) == initial(*bare) == initial(*images(2)) == 0
     assert initial(images(1)[0], absurd) == 1
-    assert initial(*bare, initial=4) == 4
+    assert initial(*bare, n_initial=4) == 4
 
 
 def test_absent_from_the_description_without_any():
     assert "start" not in campaign().description()
-    described = campaign(start=Structures.cat([three() for _ in range(2)]))
+    described = campaign(initial_structures=Structures.cat([three() for _ in range(2)]))
     assert described.description()["start"]["evaluated"] == 1
 
 
@@ -329,7 +329,7 @@ def three():
 def test_functions_have_limits_too():
     atoms = to_ase(three())[0]
     atoms.calc = SinglePointCalculator(atoms, energy=1.0)
-    found = campaign(Function(lambda a: 1.0), start=atoms).components.initial_data
+    found = campaign(Function(lambda a: 1.0), initial_structures=atoms).components.initial_data
     assert found.results[0].energy == 1.0
 
 

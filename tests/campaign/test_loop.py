@@ -43,7 +43,7 @@ class Losing(Executor):
 
 
 def test_the_order_of_completion_changes_nothing(tmp_path):
-    mine = campaign(n=12, initial=4, batch=4)
+    mine = campaign(n=12, n_initial=4, batch_size=4)
     whole = mine.run(tmp_path / "a").fingerprint()
     assert mine.run(tmp_path / "b", executor=Reversed(4)).fingerprint() == whole
     with ThreadPoolExecutor(4) as threads:
@@ -69,7 +69,9 @@ def test_a_lost_call_is_a_failure(tmp_path):
 
 def test_no_more_is_asked_for_than_the_rule_allows(tmp_path):
     with ThreadPoolExecutor(8) as threads:
-        log = campaign(batch=4).run(tmp_path / "run", executor=threads, stop=stop.Evaluations(6))
+        log = campaign(batch_size=4).run(
+            tmp_path / "run", executor=threads, stop=stop.Evaluations(6)
+        )
     assert len(log.trials("done")) == 6
     assert len(log.trials("planned")) == 2
 
@@ -90,7 +92,7 @@ def kinds(log):
 def test_the_check_stays_within_the_evaluations(tmp_path):
     """And what it does not need the search may use."""
     check = FinalRelaxation(fmax=0.2, max_steps=4)
-    log = campaign(n=16, check=check).run(tmp_path / "run")
+    log = campaign(n=16, validate=check).run(tmp_path / "run")
     found = kinds(log)
     assert len(log.trials("done")) == 16
     first = found.index("check")
@@ -107,7 +109,7 @@ def test_the_check_stays_within_the_evaluations(tmp_path):
 
 def test_a_check_that_the_budget_cut_goes_on_with_a_larger_one(tmp_path):
     check = FinalRelaxation(fmax=1e-6, max_steps=8)
-    log = campaign(n=8, check=check).run(tmp_path / "run")
+    log = campaign(n=8, validate=check).run(tmp_path / "run")
     assert kinds(log)[-2:] == ["check", "check"]
     assert log.relaxations()[0].state == "not converged yet"
     root = log.steps()[-1].training_trials[0]
@@ -124,7 +126,7 @@ def test_a_check_that_the_budget_cut_goes_on_with_a_larger_one(tmp_path):
     ids=["energy", "stale"],
 )
 def test_a_check_after_other_rules_goes_on_down(tmp_path, rule):
-    mine = campaign(stop=rule, check=FinalRelaxation(fmax=1e-3), space=Wells())
+    mine = campaign(stop=rule, final_relaxation=FinalRelaxation(fmax=1e-3), space=Wells())
     log = mine.run(tmp_path / "run")
     (checked,) = log.relaxations()
     assert kinds(log)[-1] == "check"
@@ -138,7 +140,7 @@ def test_a_check_after_other_rules_goes_on_down(tmp_path, rule):
 
 def test_no_check_when_the_time_is_up(tmp_path):
     rule = stop.WallTime(1e-9) | stop.EnergyReached(1e9)
-    mine = campaign(n=4, check=FinalRelaxation())
+    mine = campaign(n=4, final_relaxation=FinalRelaxation())
     mine.run(tmp_path / "run", stop=stop.Evaluations(2))
     log = mine.run(tmp_path / "run", stop=rule)
     assert "check" not in kinds(log)
@@ -147,7 +149,7 @@ def test_no_check_when_the_time_is_up(tmp_path):
 
 def test_checks_while_it_searches(tmp_path):
     check = FinalRelaxation(fmax=1e-6, max_steps=2, interval=5)
-    log = campaign(n=24, check=check).run(tmp_path / "run")
+    log = campaign(n=24, validate=check).run(tmp_path / "run")
     found = kinds(log)
     searched = 0
     for step in log.steps():
@@ -169,7 +171,9 @@ def test_a_check_ends_where_the_evaluator_fails(tmp_path):
         return energy(atoms)
 
     rule = stop.EnergyReached(-9.0) | stop.NoImprovement(4, 0.5)
-    mine = campaign(Function(failing), stop=rule, check=FinalRelaxation(n_structures=2, fmax=1e-6))
+    mine = campaign(
+        Function(failing), stop=rule, final_relaxation=FinalRelaxation(n_structures=2, fmax=1e-6)
+    )
     log = mine.run(tmp_path / "run")
     assert summarize(log)["status"] == "finished"
     states = [each.state for each in log.relaxations()]
@@ -179,7 +183,7 @@ def test_a_check_ends_where_the_evaluator_fails(tmp_path):
 
 
 def test_an_evaluator_that_turns_out_to_have_no_forces(tmp_path):
-    mine = campaign(Function(lambda atoms: 1.0), check=FinalRelaxation())
+    mine = campaign(Function(lambda atoms: 1.0), final_relaxation=FinalRelaxation())
     for count in (1, 1):  # the second time before anything is evaluated
         with pytest.raises(InputError, match="forces for the check, got none for trial"):
             mine.run(tmp_path / "run")
@@ -187,7 +191,7 @@ def test_an_evaluator_that_turns_out_to_have_no_forces(tmp_path):
 
 
 def test_a_check_with_parallel_evaluations(tmp_path):
-    mine = campaign(n=16, batch=4, check=FinalRelaxation(fmax=1e-6, max_steps=4))
+    mine = campaign(n=16, batch_size=4, final_relaxation=FinalRelaxation(fmax=1e-6, max_steps=4))
     whole = mine.run(tmp_path / "a").fingerprint()
     with ThreadPoolExecutor(4) as threads:
         log = mine.run(tmp_path / "b", executor=threads)
@@ -195,7 +199,7 @@ def test_a_check_with_parallel_evaluations(tmp_path):
 
 
 def test_an_exhausted_space_is_checked(tmp_path):
-    mine = campaign(space=Points(5), n=50, check=FinalRelaxation(fmax=1e-3))
+    mine = campaign(space=Points(5), n=50, final_relaxation=FinalRelaxation(fmax=1e-3))
     log = mine.run(tmp_path / "run")
     assert summarize(log)["reason"].startswith("every structure that was found")
     assert "check" in kinds(log)

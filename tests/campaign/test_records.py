@@ -50,7 +50,7 @@ def test_values_of_a_log(log):
     trials, steps = log.trials(), log.steps()
     assert [trial.number for trial in trials] == list(range(8))
     assert [trial.step for trial in trials] == [0, 0, 0, 0, 1, 2, 3, 4]
-    assert all(trial.finished for trial in trials)
+    assert all(trial.is_finished for trial in trials)
     assert trials[0].mean is None
     assert trials[4].observed > trials[4].variance > 0
     assert trials[0].forces.shape == (3, 3)

@@ -33,9 +33,9 @@ def make(tmp_path):
 
 def test_what_is_planned_is_handed_out_once(make):
     session = make()
-    assert session.queue() == []
+    assert session.planned_trials() == []
     planned = session.plan_step(1)
-    assert [trial.number for trial in session.queue()] == [0, 1, 2, 3]
+    assert [trial.number for trial in session.planned_trials()] == [0, 1, 2, 3]
     session.start_evaluations(planned[:3])
     assert [trial.number for trial in session.queue()] == [3]
     states = [trial.state for trial in session.ledger.trials()]
@@ -75,11 +75,11 @@ def test_an_exhausted_space(make):
 
 
 def test_progress_has_no_front_without_goals(make):
-    assert make().progress(0.0).stood is None
+    assert make().progress(0.0).front_history is None
 
 
 def test_progress_knows_where_the_front_stood(screened, monkeypatch):
-    series = screened.front().series
+    series = screened.pareto_front().history
     with alloys.campaign().open(screened.folder) as run:
         progress = run._session.progress(0.0)
         reads = []
@@ -94,5 +94,5 @@ def test_progress_knows_where_the_front_stood(screened, monkeypatch):
     assert len(reads) == 1, "read once, when it was first asked"
     for n, standing in zip((1, 9, 15, 15), found, strict=True):
         assert standing.hypervolume == pytest.approx(series.hypervolume[n - 1])
-        assert standing.n_front == series.front[n - 1]
+        assert standing.n_front == series.n_front[n - 1]
         assert standing.n_feasible == series.feasible[n - 1]

@@ -74,12 +74,12 @@ def test_no_improvement():
 def test_rules_are_joined():
     rule = Evaluations(9) | EnergyReached(-1.0) | WallTime(5)
     assert rule == AnyOf((Evaluations(9), EnergyReached(-1.0), WallTime(5)))
-    assert rule.room(Progress((1.0,))) == 8
+    assert rule.remaining(Progress((1.0,))) == 8
     assert rule.reason(Progress((1.0,))) is None
     assert rule.reason(Progress((-1.0,))) == "an energy of -1 eV"
-    assert (WallTime(5) | EnergyReached(1.0)).room(Progress()) is None
+    assert (WallTime(5) | EnergyReached(1.0)).remaining(Progress()) is None
     assert isinstance(rule, StoppingCriterion)
-    assert (NoImprovement(3) | rule).rules[0] == NoImprovement(3)
+    assert (NoImprovement(3) | rule).criteria[0] == NoImprovement(3)
 
 
 def test_limit_replaces_the_number_alone():
@@ -160,7 +160,7 @@ def test_without_goals_neither_ends_anything():
 def test_they_are_joined_like_all_rules():
     rule = HypervolumeStagnation(1) | FeasibleStructures(1) | Evaluations(9)
     assert isinstance(rule, AnyOf)
-    assert len((FeasibleStructures(2) | rule).rules) == 4
+    assert len((FeasibleStructures(2) | rule).criteria) == 4
     assert rule.remaining(grown(1.0)[0]) == 8
 
 

@@ -52,7 +52,7 @@ def test_finds_the_best_of_four_minima(space, known):
 def test_same_stream_same_candidates(space, known):
     one, other = (BRIEF(value, space, *known, stream(4)) for _ in range(2))
     assert torch.equal(one.X, other.X)
-    assert torch.equal(one.value, other.value)
+    assert torch.equal(one.acq_value, other.acq_value)
     assert list(one.origin) == list(other.origin)
     different = BRIEF(value, space, *known, stream(5))
     assert not torch.equal(one.X, different.X)
@@ -71,7 +71,7 @@ def test_every_candidate_is_reported(space, known):
     found = BRIEF(value, space, *known, stream(1))
     assert len(found) == 12 * 3
     assert found.X.shape == (36, 21)
-    assert found.steps.shape == found.converged.shape == found.value.shape == (36,)
+    assert found.n_steps.shape == found.converged.shape == found.value.shape == (36,)
     assert len(found.origin) == 36
     assert found.steps.max() <= 25
     torch.testing.assert_close(found.value, value(found.X), rtol=1e-12, atol=0)
@@ -99,7 +99,7 @@ def test_later_rounds_never_lose_the_best(space, known):
     for rounds in (1, 2, 3, 4):
         patient = BasinHopping(n_candidates=8, n_rounds=rounds, max_steps=15, patience=9)
         found = patient(value, space, *known, stream(3))
-        best.append(found.value.max())
+        best.append(found.acq_value.max())
         assert len(found) == 8 * rounds
     assert best == sorted(best)
     assert best[-1] > best[0]
@@ -140,7 +140,7 @@ def test_without_known_structures_all_starts_are_random(space):
 def test_share_of_random_starts(space, known, fresh, random):
     one = BasinHopping(n_candidates=12, n_rounds=1, random_fraction=fresh, max_steps=1)
     found = one(value, space, *known, stream(0))
-    sources = [name for name in found.origin if name in space.generators()]
+    sources = [name for name in found.generator_names if name in space.generators()]
     assert len(sources) == random
     assert sources == sorted(sources)
     assert sources.count("random") == (random + 1) // 2
@@ -149,7 +149,7 @@ def test_share_of_random_starts(space, known, fresh, random):
 def test_a_space_may_know_one_kind_of_random_structure(space, known):
     class Plain:
         sample, project, moves = space.sample, space.project, space.moves
-        contains, same = space.contains, space.same
+        contains, same = space.contains, space.is_duplicate
 
     one = BasinHopping(n_candidates=6, n_rounds=1, max_steps=1)
     found = one(value, Plain(), *known, stream(0))
@@ -161,7 +161,7 @@ def test_a_space_may_know_one_kind_of_random_structure(space, known):
 @pytest.mark.parametrize("name", ["random", "symmetric", "rattle", "relocate", "twist"])
 def test_what_is_left_out_is_not_used(space, known, name):
     full = BasinHopping(n_candidates=12, n_rounds=3, max_steps=5)
-    assert name in full(value, space, *known, stream(0)).origin
+    assert name in full(value, space, *known, stream(0)).generator_names
     found = replace(full, exclude=(name,))(value, space, *known, stream(0))
     assert name not in found.origin
     assert len(set(found.origin)) > 2
@@ -197,10 +197,10 @@ def test_perturbs_the_lowest_energies(space, known, monkeypatch):
 
 
 def _head(found, count):
-    rows = {"X": found.X, "value": found.value, "origin": found.origin}
+    rows = {"X": found.X, "value": found.acq_value, "origin": found.origin}
     return type(found)(
         **{name: each[:count] for name, each in rows.items()},
-        steps=found.steps[:count],
+        max_steps=found.steps[:count],
         converged=found.converged[:count],
     )
 
@@ -208,7 +208,7 @@ def _head(found, count):
 def test_survives_an_acquisition_of_nonsense(space, known):
     found = BRIEF(lambda X: X.sum(-1) * torch.nan, space, *known, stream(0))
     assert len(found) in (12, 24, 36)
-    assert not found.value.isfinite().any()
+    assert not found.acq_value.isfinite().any()
     assert not found.converged.any()
     assert len(select_top(found, 3, space=space)) == 0
 
@@ -233,19 +233,19 @@ def test_description_is_json():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"candidates": 0}, "`candidates` must be an integer of at least 1"),
-        ({"rounds": 0}, "`rounds` must be an integer of at least 1"),
-        ({"parents": 1.5}, "`parents` must be an integer of at least 1"),
-        ({"steps": 0}, "`steps` must be an integer of at least 1"),
-        ({"tolerance": 0.0}, "`tolerance` must be positive"),
-        ({"step": -1.0}, "`step` must be positive"),
-        ({"gain": 0.0}, "`gain` must be positive"),
+        ({"n_candidates": 0}, "`candidates` must be an integer of at least 1"),
+        ({"n_rounds": 0}, "`rounds` must be an integer of at least 1"),
+        ({"n_parents": 1.5}, "`parents` must be an integer of at least 1"),
+        ({"max_steps": 0}, "`steps` must be an integer of at least 1"),
+        ({"fmax": 0.0}, "`tolerance` must be positive"),
+        ({"max_step": -1.0}, "`step` must be positive"),
+        ({"min_improvement": 0.0}, "`gain` must be positive"),
         ({"patience": 0}, "`patience` must be an integer of at least 1"),
         (
-            {"without": "twist"},
+            {"exclude": "twist"},
             "`without` must be names, as in .'twist',., got 'twist'",
         ),
-        ({"fresh": 1.1}, "`fresh` must be a share between 0 and 1, got 1.1"),
+        ({"random_fraction": 1.1}, "`fresh` must be a share between 0 and 1, got 1.1"),
     ],
 )
 def test_refuses(arguments, match):

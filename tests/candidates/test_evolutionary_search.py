@@ -42,7 +42,7 @@ class Planted:
     def __init__(self, space, seed):
         V = torch.randn(5, 5, generator=stream(seed), dtype=torch.float64)
         self.V = V + V.T
-        self.near = space.sites.distances < 2.8
+        self.near = space.active_sites.distances < 2.8
         self.near.fill_diagonal_(False)
         assert (self.near.sum(1) == 12).all()
         fours = itertools.combinations_with_replacement(range(5), 4)
@@ -174,7 +174,7 @@ def test_ties_are_settled_by_order(space, none):
     flat = [walk(lambda X: 0 * X[:, 0], space, *none, stream(4)) for _ in range(2)]
     assert torch.equal(flat[0].X, flat[1].X)
     assert select_top(flat[0], 1, space=space).tolist() == [0]
-    made = [name for name in flat[0].origin if name != "neighbor"]
+    made = [name for name in flat[0].generator_names if name != "neighbor"]
     assert len(made) <= 8 * 3
 
 
@@ -210,7 +210,7 @@ def test_holes_are_walked_around(space, none):
 def test_too_many_neighbors_are_drawn_from(space, none):
     value = Planted(space, 0)
     known = space.sample(1, stream(2))
-    walk = replace(BRIEF, near=10, n_local_searches=1, candidates=1, rounds=1)
+    walk = replace(BRIEF, max_neighbors=10, n_local_searches=1, n_candidates=1, n_rounds=1)
     found = walk(value, space, known, torch.zeros(1), stream(0))
     first = (space.neighbors(known[0]).unsqueeze(1) == found.X).all(-1).any(0)
     assert 10 <= int(first.sum()) <= 12
@@ -254,15 +254,15 @@ def test_description_is_json():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"candidates": 0}, "`candidates` must be an integer of at least 1"),
-        ({"rounds": 0}, "`rounds` must be an integer of at least 1"),
+        ({"n_candidates": 0}, "`candidates` must be an integer of at least 1"),
+        ({"n_rounds": 0}, "`rounds` must be an integer of at least 1"),
         ({"patience": 0}, "`patience` must be an integer of at least 1"),
-        ({"parents": 0.5}, "`parents` must be an integer of at least 1"),
-        ({"near": 0}, "`near` must be an integer of at least 1"),
-        ({"climbs": -1}, "`climbs` must be an integer of at least 0"),
-        ({"gain": 0.0}, "`gain` must be positive"),
-        ({"share": -1.0}, "`share` must be positive"),
-        ({"fresh": -0.1}, "`fresh` must be a share between 0 and 1, got -0.1"),
+        ({"n_parents": 0.5}, "`parents` must be an integer of at least 1"),
+        ({"max_neighbors": 0}, "`near` must be an integer of at least 1"),
+        ({"n_local_searches": -1}, "`climbs` must be an integer of at least 0"),
+        ({"min_improvement": 0.0}, "`gain` must be positive"),
+        ({"max_time_fraction": -1.0}, "`share` must be positive"),
+        ({"random_fraction": -0.1}, "`fresh` must be a share between 0 and 1, got -0.1"),
     ],
 )
 def test_refuses(arguments, match):

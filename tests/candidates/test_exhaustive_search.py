@@ -20,7 +20,7 @@ def space():
 
 @pytest.fixture(scope="module")
 def every(space):
-    return torch.cat(list(space.chunks()))
+    return torch.cat(list(space.iter_members()))
 
 
 def value(X):
@@ -141,7 +141,7 @@ def test_refuses_a_space_that_cannot_be_listed():
 
 def test_description_is_json():
     found = json.loads(json.dumps(ExhaustiveSearch(n_keep=7).description()))
-    assert found == {"search": "pick", "chunk": 256, "keep": 7}
+    assert found == {"search": "pick", "chunk_size": 256, "n_keep": 7}
 
 
 @pytest.mark.parametrize("name", ["chunk", "keep"])

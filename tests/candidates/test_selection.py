@@ -15,8 +15,8 @@ class Line:
     def contains(self, X):
         return (X.abs() <= 10).all(-1)
 
-    def same(self, A, B, scale=1.0):
-        return (A - B).abs().amax(-1) < 0.1 * scale
+    def is_duplicate(self, A, B, tolerance_scale=1.0):
+        return (A - B).abs().amax(-1) < 0.1 * tolerance_scale
 
 
 def made(places, values, origin="random"):

@@ -57,13 +57,13 @@ def test_what_rests_on_it_goes_with_it_all_the_way():
 
 
 def test_a_doubt_overrules_the_window():
-    found = evaluation({"modulus": 100.0}, doubts={"modulus": "the fit is poor"})
+    found = evaluation({"modulus": 100.0}, doubt_reasons={"modulus": "the fit is poor"})
     assert quarantined_properties(found)["modulus"].reason == "the fit is poor"
     assert quarantined_properties(found)["modulus"].value == 100.0
 
 
 def test_what_was_not_found_at_all_can_be_told():
-    found = evaluation({}, doubts={"modulus": "it raised"})
+    found = evaluation({}, doubt_reasons={"modulus": "it raised"})
     assert quarantined_properties(found)["modulus"].value is None
 
 

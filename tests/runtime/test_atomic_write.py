@@ -86,10 +86,10 @@ def test_a_failed_rollback_does_not_hide_the_error():
         pass
 
 
-PLAIN = {"initial": 2, "batch": 2}
+PLAIN = {"n_initial": 2, "batch": 2}
 # Steps given, start, model, check, check, model; see the test of their kinds.
 CHECKED = {
-    "initial": 1,
+    "n_initial": 1,
     "start": start(True, None, 1e9, True),
     "check": FinalRelaxation(fmax=1e-6, max_steps=2, interval=3),
 }

@@ -56,7 +56,7 @@ def test_a_cluster_in_parts_is_outside():
     P = X.view(5, 4, 3).clone()
     P[:, 0] *= 10.0
     far = P.flatten(1)
-    wide = {"radius": 60.0, "minimum_distance": 0.1}
+    wide = {"radius": 60.0, "min_distance": 0.1}
     assert not Cluster("Cu4", **wide).contains(far).any()
     assert Cluster("Cu4", **wide, max_gap_factor=99).contains(far).all()
     assert "gap" in space.description()

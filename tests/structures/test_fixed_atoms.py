@@ -64,7 +64,7 @@ def test_is_the_same_to_the_last_bit():
 def test_a_frozen_table_lacks_pairs_of_fixed_atoms(monkeypatch):
     structures, found = batch(), []
     for largest in (512, 0):
-        monkeypatch.setattr(MODULE, "LARGEST", largest)
+        monkeypatch.setattr(MODULE, "MAX_ATOMS_BRUTE_FORCE", largest)
         other, _, mask = neighbor_table(structures, 5.0, skip_fixed_pairs=True)
         center, column = mask.nonzero(as_tuple=True)
         pairs = zip(center.tolist(), other[center, column].tolist(), strict=True)

@@ -38,7 +38,7 @@ class Dense:
 
     def __init__(self, model, train, forces=True):
         self.model = model
-        fit = model.fit
+        fit = model.fitted
         rows, y, noise = self.rows(train, forces), [], []
         prior = self.prior(train)
         y.append(train.energy - prior[0])

@@ -11,7 +11,7 @@ from tests.surrogates.small import SMALL
 def explicit(laplace, structures):
     """Return features `[b, m]` and minus their slopes `[n 3, m]`."""
     moving = structures.positions.clone().requires_grad_()
-    x, place = laplace.encoder(replace(structures, positions=moving))
+    x, place = laplace.featurizer(replace(structures, positions=moving))
     hidden = laplace.weights.hidden(x, place).second[0]
     hot = torch.nn.functional.one_hot(place, laplace.weights.shift.shape[1]).to(x)
     each = torch.cat((hidden, x[:, : laplace.inputs], hot), -1)
@@ -26,7 +26,7 @@ def explicit(laplace, structures):
 def rows(laplace, structures):
     """Return rows `[r, m]` and values `[r]` over the deviations of their misfits."""
     _, lesson = prepare_training_set(SMALL, structures, None)
-    last, scale = laplace.readout, laplace.encoder.scale
+    last, scale = laplace.readout, laplace.featurizer.scale
     f, slopes = explicit(laplace, structures)
     e = last.energy_noise * lesson.noise_factor * lesson.counts.sqrt()
     d = last.force_noise * lesson.noise_factor[lesson.index].repeat_interleave(3)

@@ -66,7 +66,7 @@ def check(found):
     np.testing.assert_allclose(found.forces, FORCES.mean(0))
     np.testing.assert_allclose(found.force_variance, FORCES.var(0, ddof=1))
     np.testing.assert_allclose(found.member_forces, FORCES)
-    assert float(found.noise) == 0
+    assert float(found.noise_variance) == 0
 
 
 @pytest.mark.parametrize("unit", [1.0, 27.2])

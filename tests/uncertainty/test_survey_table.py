@@ -58,7 +58,7 @@ def test_every_name_has_a_docstring_that_names_the_survey(key, name):
 
 @pytest.mark.parametrize("row", SURVEY_ROWS, ids=lambda row: row.key)
 def test_every_equation_is_named_where_it_is(row):
-    texts = {name: told(name) for name in row.names}
+    texts = {name: told(name) for name in row.public_names}
     for place in row.where:
         assert any(place in text for text in texts.values()), place
     for name, text in texts.items():
@@ -67,7 +67,7 @@ def test_every_equation_is_named_where_it_is(row):
 
 @pytest.mark.parametrize("row", SURVEY_ROWS, ids=lambda row: row.key)
 def test_what_is_public_is_exported(row):
-    for name in row.names:
+    for name in row.public_names:
         folder, first, *_ = name.split(".")
         source = inspect.getsource(importlib.import_module(f"bostruct.{folder}"))
         assert f"import {first} as {first}" in source, name

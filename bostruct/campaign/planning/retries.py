@@ -44,6 +44,6 @@ def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
         later = [other for other in others if other.number > trial.number]
         if len(others) == 1 and trial.number < last:
             single.append(trial)
-        tried += sum(other.finished for other in later)
+        tried += sum(other.is_finished for other in later)
         worked += sum(other.state in ("done", "retracted") for other in later)
     return single if (worked + 1) / (tried + 2) >= MIN_SUCCESS_PROBABILITY else []

@@ -37,7 +37,7 @@ def stub(**change):
     Y = tensor([[0.0, 1.0, 2.0]])
     arguments = {
         "model": Two(),
-        "goals": GOALS,
+        "optimization_config": GOALS,
         "learnt": ("H", "B"),
         "known": lambda X: X[..., :1],
         "X": tensor([[0.0]]),
@@ -75,7 +75,7 @@ def test_what_is_believed_is_not_gained_twice(told):
 
 def test_nothing_pending_is_the_same_case(case):
     alone, other = case(), Two()
-    assert torch.equal(alone.believed().Y, alone.Y)
+    assert torch.equal(alone.with_kriging_believer().Y, alone.Y)
     assert alone.believed(other).model is other
 
 

@@ -88,7 +88,7 @@ def test_one_objective_is_expected_improvement(case):
     torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-300)
 
 
-@pytest.mark.parametrize("ends", [{"below": 1.0}, {"above": 0.0}, {"below": 1, "above": 0}])
+@pytest.mark.parametrize("ends", [{"upper": 1.0}, {"lower": 0.0}, {"upper": 1, "lower": 0}])
 def test_gradient_is_finite(ends, case):
     rows = [[1.0, 3.0, 0.5]]
     gain = FeasibilityWeightedEHVI(

@@ -93,7 +93,7 @@ def test_certain_outcomes_gain_the_difference(form, m, case):
     told = case(rows.tolist(), sigma=1e-5)
     new = rows.amax(dim=0, keepdim=True) * 0.9 + 0.05
     both = torch.cat([told.Y, new])
-    gain = hypervolume(both, told.goals, told.reference)
+    gain = hypervolume(both, told.optimization_config, told.reference)
     gain -= hypervolume(told.Y, told.goals, told.reference)
     share = gain / float((rows.amax(dim=0)).prod())
     few = type(form)(16) if form in LOGS else form
@@ -247,7 +247,7 @@ def test_gradients_are_finite(form, case):
 
 def moved(told, *where):
     """The case in another format or on another device."""
-    tensors = {name: getattr(told, name).to(*where) for name in ("X", "Y", "reference")}
+    tensors = {name: getattr(told, name).to(*where) for name in ("X", "Y", "reference_point")}
     return replace(told, **tensors)
 
 
@@ -282,4 +282,4 @@ def test_describes_itself(form):
 @logs
 def test_refuses_no_samples(form):
     with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
-        type(form)(samples=0)
+        type(form)(n_samples=0)

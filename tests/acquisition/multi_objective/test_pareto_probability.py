@@ -42,14 +42,14 @@ def test_probability_against_draws(case):
     for x in X:
         value = float(ParetoProbabilityOfImprovement(TINY).build(told)(x[None]))
         rows = [torch.cat([told.Y, y[None]]) for y in x[0] + 0.5 * normal]
-        share = sum(len(told.Y) in pareto_front(Y, told.goals) for Y in rows) / 1000
+        share = sum(len(told.Y) in pareto_front(Y, told.optimization_config) for Y in rows) / 1000
         # 4 standard errors.
         assert abs(value - share) < 4 * math.sqrt(value * (1 - value) / 1000) + 1e-6
 
 
 def test_no_reference_point_counts(case):
     told = case()
-    moved = replace(told, reference=told.reference - 7.0)
+    moved = replace(told, reference=told.reference_point - 7.0)
     first, second = (ParetoProbabilityOfImprovement(TINY).build(each)(X) for each in (told, moved))
     assert first.tolist() == pytest.approx(second.tolist(), rel=1e-6)
 

@@ -88,7 +88,7 @@ def test_noisy_forms_compare_with_the_posterior_at_what_was_observed(form, setti
 @pytest.mark.parametrize("observed", [None, torch.zeros(0, 2)])
 def test_noisy_forms_need_what_was_observed(form, observed, setting):
     with pytest.raises(InputError, match="`observed` must hold a structure"):
-        form.build(setting.model, setting.best, observed=observed)
+        form.build(setting.model, setting.best, X_baseline=observed)
 
 
 def test_pending_candidates_join_every_set(setting):
@@ -121,4 +121,4 @@ def test_pending_candidates_are_observed_ones_of_the_logarithm(setting):
 )
 def test_refuses_no_samples(form):
     with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
-        form(samples=0)
+        form(n_samples=0)

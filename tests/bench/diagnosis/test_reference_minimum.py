@@ -56,10 +56,12 @@ def test_a_task_may_know_its_own(tmp_path):
     from ase import Atoms
 
     low = [(0, 0, 0), (1.545, 0, 0), (0.7725, 1.338, 0)]
-    own = task("own", -99.0, known=lambda: Atoms("Cu3", low))
+    own = task("own", -99.0, make_reference_structure=lambda: Atoms("Cu3", low))
     found = find_reference_minimum(own, [])
     assert found.energy == pytest.approx(-2.53, abs=0.02)
     logs = run(CampaignMethod(DEFAULT, 6), own, 1, tmp_path)
     assert find_reference_minimum(own, logs).energy == found.energy
-    far = task("far", -99.0, known=lambda: Atoms("Cu3", [(0, 0, z) for z in (0, 3, 6)]))
+    far = task(
+        "far", -99.0, make_reference_structure=lambda: Atoms("Cu3", [(0, 0, z) for z in (0, 3, 6)])
+    )
     assert find_reference_minimum(far, logs).energy < find_reference_minimum(far, []).energy

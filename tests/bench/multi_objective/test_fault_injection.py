@@ -38,7 +38,7 @@ def generator():
 
 
 def test_shares_are_those_asked_for_and_last():
-    found = told(0, absurd=0.2, error_fraction=0.1, missing=0.1)
+    found = told(0, absurd_fraction=0.2, error_fraction=0.1, missing=0.1)
     counts = Counter(found)
     for name, share in {"absurd": 0.2, "raised": 0.1, "missing": 0.1}.items():
         sigma = math.sqrt(400 * share * (1 - share))

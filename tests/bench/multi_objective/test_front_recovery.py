@@ -42,7 +42,7 @@ def test_the_whole_table_has_the_whole_front(table):
 
 
 def test_recall_is_the_share_of_the_front(table):
-    best = sorted(table.front)
+    best = sorted(table.front_indices)
     found = enumerated_recovery(asked(table, best), table)
     assert found.recall == pytest.approx([(i + 1) / len(best) for i in range(len(best))])
     assert found.hypervolume[-1] == pytest.approx(1.0)
@@ -50,7 +50,7 @@ def test_recall_is_the_share_of_the_front(table):
 
 def test_the_volume_is_that_of_two_rectangles(table):
     """Of two objectives: a sum of areas, computed here by hand."""
-    goals, reference = table.screen.goals, table.reference
+    goals, reference = table.task.goals, table.reference
     best = sorted(table.front, key=lambda i: -float(table.outcomes[i, 0]))
     U = goals.utilities(table.outcomes[best]) - reference  # falls, rises
     heights = torch.cat([U[:1, 1], U[1:, 1] - U[:-1, 1]])
@@ -61,7 +61,7 @@ def test_the_volume_is_that_of_two_rectangles(table):
 
 
 def test_what_failed_is_neither_found_nor_to_be_had(table):
-    best = sorted(table.front)
+    best = sorted(table.front_indices)
 
     def fail(Y):
         Y[0, 0] = math.nan
@@ -74,7 +74,7 @@ def test_what_failed_is_neither_found_nor_to_be_had(table):
 
 
 def test_absurd_and_infeasible_ones_are_counted(table):
-    goals = table.screen.goals
+    goals = table.task.goals
     bad = (~goals.feasible(table.outcomes)).nonzero().flatten().tolist()[0]
 
     def absurd(Y):

@@ -17,7 +17,7 @@ def evolved(screen, seed, count, evaluator=None):
     asked = []
 
     def ask(X):
-        structures = screen.domain.decode(X.unsqueeze(0))
+        structures = screen.search_space.decode(X.unsqueeze(0))
         found = evaluate(evaluator or screen.evaluator, structures)
         found = None if isinstance(found, Failure) else found
         asked.append((tuple(X.tolist()), screen.outcomes(X, found)))

@@ -11,7 +11,7 @@ def trace(**more):
     """Return a trace of three evaluations, the second of which failed."""
     X = torch.arange(6, dtype=torch.float64).reshape(3, 2)
     Y = torch.tensor([[1.0, 2.0], [math.nan, 2.0], [3.0, 0.0]], dtype=torch.float64)
-    fields = {"screen": "small", "method": "random", "seed": 4, "X": X, "Y": Y}
+    fields = {"task": "small", "method": "random", "seed": 4, "X": X, "Y": Y}
     return FrontRun(**(fields | {"identity": "abc"} | more))
 
 

@@ -46,7 +46,7 @@ def test_samples_are_different_members(screen):
     X = screen.sample(12, GENERATOR().manual_seed(1))
     assert torch.equal(X, screen.sample(12, GENERATOR().manual_seed(1)))
     assert len(X.unique(dim=0)) == 12
-    assert bool(screen.domain.contains(X).all())
+    assert bool(screen.search_space.contains(X).all())
     assert torch.equal(screen.discrete_space.canonical(X), X)
 
 

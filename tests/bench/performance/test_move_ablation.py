@@ -75,7 +75,7 @@ def test_leaves_out_what_is_asked_for():
 
 def test_adds_one_after_the_other():
     others = ("symmetric", "relocate", "splice")
-    short = replace(QUICK, steps=3)
+    short = replace(QUICK, max_steps=3)
     bare = best_energy_history(SMALL["lj7"], replace(short, exclude=(*others, "twist")), 2)
     twist = best_energy_history(SMALL["lj7"], replace(short, exclude=others), 2)
     assert not torch.equal(bare, twist)

@@ -6,7 +6,7 @@ from bostruct.bench.single_objective.results import Results
 from tests.bench.drawn import keep
 from tests.bench.single_objective.test_results import TASKS, run
 
-SLOW, QUICK = {"seconds": ((1.0, 1.0, 1.0),)}, {"seconds": ((0.1, 0.1, 0.1),)}
+SLOW, QUICK = {"step_seconds": ((1.0, 1.0, 1.0),)}, {"step_seconds": ((0.1, 0.1, 0.1),)}
 RUNS = [
     run(count=4, **SLOW),
     run(count=6, seed=1, **SLOW),

@@ -19,7 +19,7 @@ def run(name="a", method="bostruct", seed=0, count=None, cap=10, **more):
     return Run(name, method, seed, cap, 1.0, tuple(energies), **more)
 
 
-STEPS = {"seconds": ((1.0, 2.0, 0.5), (2.0, 4.0, 0.5))}
+STEPS = {"step_seconds": ((1.0, 2.0, 0.5), (2.0, 4.0, 0.5))}
 GOOD, BAD = (
     EnergyPrediction(2.0, 1.0, 1.0),
     EnergyPrediction(1.0, 1.0, 1.0),
@@ -29,7 +29,7 @@ GOOD, BAD = (
 def results():
     runs = [
         run(seed=0, count=4, **STEPS, predictions=(None, GOOD, BAD)),
-        run(seed=1, count=8, seconds=((3.0, 9.0, 0.5),), predictions=(None, BAD, BAD)),
+        run(seed=1, count=8, step_seconds=((3.0, 9.0, 0.5),), predictions=(None, BAD, BAD)),
         run(seed=2),
         Run("a", "bostruct", 3, 10, 1.0, (3.0, None)),
         run(method="random search", count=70, max_evaluations=100),

@@ -39,7 +39,7 @@ def test_best_is_the_lowest_within_the_cap():
 
 
 def test_json():
-    found = run((3.0, None, 1.0), seconds=((0.5, 1.0, 0.25),)).json()
+    found = run((3.0, None, 1.0), step_seconds=((0.5, 1.0, 0.25),)).json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["evaluations"], found["finished"], found["best"]) == (3, True, 1.0)
     assert found["energies"] == [3.0, None, 1.0]
@@ -47,7 +47,7 @@ def test_json():
 
 
 def test_own_time_is_the_sum_of_its_parts():
-    assert run((), seconds=((0.5, 1.0, 0.25), (1.0, 1.0, 1.0))).total_step_seconds == [
+    assert run((), step_seconds=((0.5, 1.0, 0.25), (1.0, 1.0, 1.0))).total_step_seconds == [
         1.75,
         3.0,
     ]

@@ -32,7 +32,7 @@ def no_pictures(monkeypatch):
     def draw(outcomes, rows, quantity, path):
         path.touch()
 
-    monkeypatch.setattr(plots, "draw", draw)
+    monkeypatch.setattr(plots, "draw_page", draw)
 
 
 def test_every_method_set_and_quantity_has_a_row():

@@ -156,7 +156,7 @@ def test_written_and_read_back(tmp_path):
     found = evaluate_method("mine", Fake(), sets())
     found.write(tmp_path / "a.npz")
     again = MethodPredictions.read(tmp_path / "a.npz")
-    for name in ("method", "about", "failures", "fit", "predict", "force_rmse"):
+    for name in ("method", "description", "failures", "fit", "predict", "force_rmse"):
         assert getattr(again, name) == getattr(found, name)
     assert list(again.set_residuals) == list(found.set_residuals)
     for key, part in found.set_residuals.items():

@@ -15,7 +15,7 @@ def found():
 
 
 def test_a_page_is_as_wide_as_two_columns(found, tmp_path):
-    plots.draw_page(found.outcomes, found.rows, "energy", tmp_path / "e.png")
+    plots.draw_page(found.predictions, found.rows, "energy", tmp_path / "e.png")
     plots.draw_page(found.outcomes, found.rows, "forces", tmp_path / "f.png")
     energy, forces = (matplotlib.image.imread(tmp_path / name) for name in ("e.png", "f.png"))
     assert energy.shape[1] == forces.shape[1] == pytest.approx(250 * plots.PAGE_WIDTH)
@@ -39,7 +39,7 @@ def test_several_splits_fit_on_the_same_page(tmp_path):
 
 def test_a_folder_that_is_not_there(found, tmp_path):
     with pytest.raises(LogError, match="could not write"):
-        plots.draw_page(found.outcomes, found.rows, "forces", tmp_path / "no" / "f.png")
+        plots.draw_page(found.predictions, found.rows, "forces", tmp_path / "no" / "f.png")
 
 
 def test_sets_have_colours_of_their_own():

@@ -93,7 +93,7 @@ def test_the_verdict_is_of_the_mean(z2, verdict, honest):
 def test_one_split_keeps_every_digit():
     (one, *_) = rows(Fake())
     flat = SplitStatistics((one,)).to_dict()
-    for name, value in one.flat().items():
+    for name, value in one.to_dict().items():
         if name in flat and isinstance(value, float) and name not in ("z2", "alpha"):
             assert flat[name][1:] == (value, value), name
             assert flat[name][0] == pytest.approx(value, rel=1e-14)

@@ -18,11 +18,11 @@ def read(trials, steps=(), goals=GOALS, **options):
 
 
 def test_of_a_log(screened):
-    found = screened.front()
+    found = screened.pareto_front()
     assert [point.evaluation for point in found.evaluated] == list(range(1, 16))
     assert found.evaluated[2].state == "failed"
-    assert set(found.evaluated[2].raw) == {"enthalpy", "modulus", "price"}
-    assert found.evaluated[2].raw["modulus"] is None
+    assert set(found.evaluated[2].raw_outcomes) == {"enthalpy", "modulus", "price"}
+    assert found.evaluated[2].raw_outcomes["modulus"] is None
     assert found.evaluated[5].raw["modulus"] is None, "-2992 is not believed"
     assert found.evaluated[5].raw["enthalpy"] is not None
     assert found.evaluated[5].exact == {"price"}
@@ -58,25 +58,25 @@ def test_nothing_that_is_bettered_infeasible_doubted_or_taken_back_is_on_it():
 
 
 def test_what_was_predicted_is_from_before(screened):
-    found = screened.front()
-    told = {each.trial: each for each in screened.foretold(outcome="modulus")}
-    assert not found.evaluated[0].foretold
+    found = screened.pareto_front()
+    told = {each.trial: each for each in screened.predictions(outcome="modulus")}
+    assert not found.evaluated[0].predictions
     for point in found.evaluated[4:]:
         assert point.foretold.get("modulus") == told[point.trial].expected
         assert "price" not in point.foretold
 
 
 def test_raw_values_of_what_is_judged_as_a_logarithm(screened):
-    point = screened.front().points[0]
+    point = screened.pareto_front().points[0]
     trial = screened.trial_records()[point.trial]
-    (said,) = [each for each in trial.said if each.exact]
+    (said,) = [each for each in trial.outcome_predictions if each.is_exact]
     assert point.raw["price"] == pytest.approx(10.0**said.mean)
 
 
 def test_reference_of_the_last_step_or_of_the_user(screened):
-    found = screened.front()
+    found = screened.pareto_front()
     logged = screened.steps()[-1].hyperparameters
-    assert found.source == "a step"
+    assert found.reference_source == "a step"
     assert found.reference["enthalpy"] == logged["reference_of_enthalpy"]
     assert math.log10(found.reference["price"]) == pytest.approx(logged["reference_of_price"])
     wanted = {"enthalpy": 0.0, "modulus": 140.0, "price": 40000.0}
@@ -129,41 +129,41 @@ def test_the_last_step_with_a_reference_counts():
 )
 def test_references_that_are_refused(screened, wanted, message):
     with pytest.raises(InputError, match=message):
-        screened.front(wanted)
+        screened.pareto_front(wanted)
 
 
 def test_a_campaign_without_goals_has_no_front(log):
     with pytest.raises(InputError, match="log` must be one of a campaign with obj"):
-        log.front()
+        log.pareto_front()
 
 
 def test_a_retracted_trial_leaves_the_front(screened):
     trials = screened.trial_records()
-    best = screened.front().points[0].trial
+    best = screened.pareto_front().points[0].trial
     taken = [
         replace(t, state="retracted", energy=None, reason="no") if t.number == best else t
         for t in trials
     ]
-    found = ParetoFront.from_trials(taken, trials, screened.steps(), screened.goals)
+    found = ParetoFront.from_trials(taken, trials, screened.steps(), screened.optimization_config)
     assert best not in {point.trial for point in found.points}
     assert ("all", "no") in {(each.name, each.reason) for each in found.quarantined}
-    assert len(found.history) == len(screened.front().series)
+    assert len(found.history) == len(screened.pareto_front().series)
 
 
 def test_an_exact_outcome_of_a_failed_trial_is_known_and_not_on_a_front():
     (trial,) = made("failed")
-    trial = replace(trial, said=(OutcomePrediction("b", 0.5, is_exact=True),))
+    trial = replace(trial, outcome_predictions=(OutcomePrediction("b", 0.5, is_exact=True),))
     found = read([trial])
     assert found.evaluated[0].raw_outcomes == {"a": None, "b": 0.5}
     assert not found.points
 
 
 def test_description_is_json(screened):
-    found = screened.front()
+    found = screened.pareto_front()
     described = json.loads(json.dumps(found.description(), allow_nan=False))
     assert described["hypervolume"] == found.hypervolume
     first, point = described["points"][0], found.points[0]
     assert (first["trial"], first["evaluation"]) == (point.trial, point.evaluation)
-    assert first["outcomes"] == dict(point.raw)
-    assert first["foretold"]["modulus"]["mean"] == point.foretold["modulus"].mean
+    assert first["outcomes"] == dict(point.raw_outcomes)
+    assert first["foretold"]["modulus"]["mean"] == point.predictions["modulus"].mean
     assert described["series"]["front"] == list(found.series.front)

@@ -41,7 +41,7 @@ def test_what_is_logged_is_what_was_known(long):
     z = trial_z_scores(long.trial_records())
     for step, found in zip(long.steps(), logged(long), strict=True):
         if step.kind == "model":
-            assert found == calibration_at_step(z, step.known).logged_values()
+            assert found == calibration_at_step(z, step.training_trials).logged_values()
             assert found["calibration_tested"] == len(step.known) - 4
             assert long.calibration(step.number) == calibration_at_step(z, step.known)
         else:
@@ -52,7 +52,7 @@ def test_what_is_logged_is_what_was_known(long):
 
 
 def test_predictions_are_those_of_their_step(long):
-    found = long.foretold()
+    found = long.predictions()
     assert [each.trial for each in found] == list(range(4, 20))
     for each in found:
         trial = long.trial_records()[each.trial]
@@ -95,12 +95,12 @@ def test_interrupted_and_resumed_it_says_the_same(long, tmp_path):
     log = mine.run(folder)
     assert log.trials()[13].attempt == 2
     assert logged(log) == logged(long)
-    assert log.predictions() == long.foretold()
+    assert log.predictions() == long.predictions()
     assert log.calibration() == long.calibration()
 
 
 def test_a_batch_is_predicted_from_what_was_known_before_it(tmp_path):
-    log = campaign(n=16, batch=4).run(tmp_path / "run")
+    log = campaign(n=16, batch_size=4).run(tmp_path / "run")
     tested = [found.get("calibration_tested") for found in logged(log)]
     assert tested == [None, 0, 4, 8]
 
@@ -148,5 +148,5 @@ def test_a_folder_that_logged_no_calibration(long, tmp_path):
     connection.execute("UPDATE bostruct_step SET hyperparameters = '{}'")
     connection.commit()
     connection.close()
-    assert log.predictions() == long.foretold()[:5]
+    assert log.predictions() == long.predictions()[:5]
     assert log.calibration() == long.calibration(6)

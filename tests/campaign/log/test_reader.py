@@ -18,7 +18,7 @@ from tests.campaign.standin import GP, Box, campaign
 
 def test_posteriors_predict_as_they_did(log):
     for step in log.steps()[1:]:
-        model, arrays = log.posterior(step.number), log.arrays(step.number)
+        model, arrays = log.posterior(step.number), log.posterior_tensors(step.number)
         for name in ("probe", "candidates"):
             found = model.posterior(arrays[f"{name}.X"].unsqueeze(-2))
             for moment in ("mean", "variance"):
@@ -28,7 +28,7 @@ def test_posteriors_predict_as_they_did(log):
 
 
 def test_everything_considered_is_logged(log):
-    arrays = log.arrays(2)
+    arrays = log.posterior_tensors(2)
     (trial,) = [trial for trial in log.trials() if trial.step == 2]
     i = trial.candidate_index
     assert arrays["chosen.index"].tolist() == [i]
@@ -48,7 +48,7 @@ def test_everything_considered_is_logged(log):
 
 
 def test_a_batch_has_its_joint_covariance(tmp_path):
-    log = campaign(n=10, batch=3).run(tmp_path / "run")
+    log = campaign(n=10, batch_size=3).run(tmp_path / "run")
     arrays = log.posterior_tensors(1)
     covariance = arrays["chosen.covariance"]
     assert covariance.shape == (3, 3)
@@ -89,7 +89,7 @@ def test_no_campaign(tmp_path):
 
 
 def test_a_lost_or_damaged_file(log):
-    path = log.path(2)
+    path = log.posterior_path(2)
     data = path.read_bytes()
     path.unlink()
     with pytest.raises(LogError, match=r"could not read .*step-000002"):
@@ -101,7 +101,7 @@ def test_a_lost_or_damaged_file(log):
 
 def test_a_wrong_query(log):
     with pytest.raises(LogError, match=r"could not read .*: no such table"):
-        log.rows("SELECT * FROM nowhere")
+        log.query("SELECT * FROM nowhere")
 
 
 def test_training_data(log):
@@ -155,17 +155,17 @@ def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path):
     assert "finished, 5 evaluations" in summary_text(summarize(log))
     assert not [p for p in verify_log(log).problems if "could not read" not in p]
     steady = LowerConfidenceBound(kappa=1.0, adaptive=False)
-    log = campaign(n=7, initial=2, acquisition=steady).run(old)
-    whole = campaign(n=7, initial=2, acquisition=steady).run(tmp_path / "new")
+    log = campaign(n=7, n_initial=2, acquisition=steady).run(old)
+    whole = campaign(n=7, n_initial=2, acquisition=steady).run(tmp_path / "new")
     for mine, other in zip(log.trials(), whole.trials(), strict=True):
         torch.testing.assert_close(mine.X, other.X)
         assert mine.energy == pytest.approx(other.energy)
     with pytest.raises(MismatchError, match="check is absent there"):
-        campaign(initial=2, acquisition=steady, check=FinalRelaxation()).run(old)
+        campaign(n_initial=2, acquisition=steady, final_relaxation=FinalRelaxation()).run(old)
 
 
 def test_what_a_check_found(tmp_path):
-    log = campaign(n=10, check=FinalRelaxation(fmax=10.0)).run(tmp_path / "run")
+    log = campaign(n=10, final_relaxation=FinalRelaxation(fmax=10.0)).run(tmp_path / "run")
     (found,) = log.relaxations()
     assert found.energy == min(trial.energy for trial in log.trials("done"))
     assert (found.state, found.n_evaluations) == ("converged", 0)

@@ -12,13 +12,13 @@ from tests.campaign.standin import campaign
 
 
 def test_a_trial_is_retracted_without_its_campaign(screened):
-    best = screened.front().points[0].trial
+    best = screened.pareto_front().points[0].trial
     retract_trial(screened.folder, best, "the cell was wrong")
     trial = screened.trial_records()[best]
     assert (trial.state, trial.reason) == ("retracted", "the cell was wrong")
     assert trial.energy is None
-    assert best not in {point.trial for point in screened.front().points}
-    assert screened.told()[best].energy is not None, "the log keeps the numbers"
+    assert best not in {point.trial for point in screened.pareto_front().points}
+    assert screened.trials_before_retraction()[best].energy is not None, "the log keeps the numbers"
     last = screened.sessions()[-1]
     assert (last["status"], last["reason"]) == (
         "paused",

@@ -154,7 +154,7 @@ def test_a_network_file_system(tmp_path, monkeypatch):
     """No WAL there, one connection at a time, and the log says so."""
     whole = campaign(n=6).run(tmp_path / "local")
     monkeypatch.setattr(folders, "file_system_type", lambda _: "nfs4")
-    monkeypatch.setattr("bostruct.campaign.log.database.file_system", lambda _: "nfs4")
+    monkeypatch.setattr("bostruct.campaign.log.database.file_system_type", lambda _: "nfs4")
     campaign(n=3).run(tmp_path / "run")
     log = campaign(n=6).run(tmp_path / "run")
     assert log.sessions()[-1]["journal"].startswith("DELETE, EXCLUSIVE: nfs4 is a net")

@@ -28,7 +28,7 @@ def test_a_good_log(log):
 def test_any_byte_of_a_posterior_matters(log):
     places = random.Random(0)
     for step in (1, 2, 3, 4):
-        path = log.path(step)
+        path = log.posterior_path(step)
         data = bytearray(path.read_bytes())
         data[places.randrange(len(data))] ^= 1 << places.randrange(8)
         path.write_bytes(data)
@@ -39,7 +39,7 @@ def test_any_byte_of_a_posterior_matters(log):
 
 @pytest.mark.parametrize("end", [0, 1, -1])
 def test_posteriors_that_were_cut_or_lost(log, end):
-    path = log.path(3)
+    path = log.posterior_path(3)
     path.write_bytes(path.read_bytes()[:end])
     assert "sha256 differs" in verify_log(log).problems[0]
     path.unlink()

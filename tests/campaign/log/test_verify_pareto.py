@@ -153,7 +153,7 @@ def test_every_outcome_of_a_rebuilt_posterior_is_compared(screened):
 
         def restore(self, state, space):
             model = self.inner.restore(state, space)
-            first, second = model.whole.parts
+            first, second = model.joint_model.models
             return PropertyModel(IndependentModels((second, first)), model.names)
 
     screened.surrogate = Swapped(screened.surrogate)

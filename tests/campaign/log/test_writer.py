@@ -122,7 +122,7 @@ def test_an_error_while_opening_frees_the_folder(tmp_path, monkeypatch):
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, "journal", broken)
+        patch.setattr(database, "set_journal_mode", broken)
         with pytest.raises(LogError, match=r"could not open .*: disk I/O error"):
             open_ledger(tmp_path)
     with monkeypatch.context() as patch:

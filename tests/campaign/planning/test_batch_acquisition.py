@@ -45,7 +45,7 @@ def test_a_second_look_at_one_that_is_pending_is_worth_little(made):
     X = Box().sample(5, generator_for(1))
     before = value(X).detach()
     assert before.shape == (5,)
-    after = value.after(X[:1]).after(X[1:2])(X).detach()
+    after = value.with_pending(X[:1]).with_pending(X[1:2])(X).detach()
     if task.parts.acquisition.supports_q_batch:  # the value is that of all three together
         assert after[:2].max() <= after[2:].min() + 1e-3
     else:
@@ -67,7 +67,7 @@ def test_choice_is_greedy(made):
     assert len(set(chosen)) == 3
     first = chosen[0]
     assert first == int(found.acq_value.argmax())
-    second = value.after(found.X[first : first + 1])(found.X).detach()
+    second = value.with_pending(found.X[first : first + 1])(found.X).detach()
     second[first] = -torch.inf
     assert chosen[1] == int(second.argmax())
     assert values[1] == pytest.approx(float(second.max()))

@@ -55,10 +55,10 @@ def test_no_structure_is_asked_for_twice(log):
 def test_what_is_said_before_is_in_the_log(log):
     steps, trials = log.steps(), log.trial_records()
     for trial in trials[:4]:
-        assert [each.name for each in trial.said] == ["price"]
+        assert [each.name for each in trial.outcome_predictions] == ["price"]
     for trial in trials[4:]:
-        assert [each.name for each in trial.said] == ["enthalpy", "modulus", "price"]
-        tensors = log.arrays(trial.step)
+        assert [each.name for each in trial.outcome_predictions] == ["enthalpy", "modulus", "price"]
+        tensors = log.posterior_tensors(trial.step)
         for place, each in enumerate(trial.said[:2]):
             assert each.mean == float(tensors["candidates.mean"][trial.candidate_index, place])
             assert 0 < each.variance <= each.observed
@@ -68,13 +68,13 @@ def test_what_is_said_before_is_in_the_log(log):
 
 
 def test_a_step_says_where_the_front_stands(log):
-    goals = log.goals
+    goals = log.optimization_config
     step = log.steps()[-1]
-    known = [log.trial_records()[number] for number in step.known]
+    known = [log.trial_records()[number] for number in step.training_trials]
     shown = step.hyperparameters
     Y = outcome_matrix(known, goals)
     assert shown["front"] == len(pareto_front(Y, goals))
-    assert shown["feasible"] == int(goals.feasible(Y).sum())
+    assert shown["feasible"] == int(goals.is_feasible(Y).sum())
     names = [part.name for part in goals.objectives]
     ends = [shown[f"reference_of_{name}"] for name in names]
     signs = [part.sign for part in goals.objectives]
@@ -85,7 +85,7 @@ def test_a_step_says_where_the_front_stands(log):
 
 def test_the_posterior_is_rebuilt(log):
     step = log.steps()[-1].number
-    tensors, model = log.arrays(step), log.posterior(step)
+    tensors, model = log.posterior_tensors(step), log.posterior(step)
     posterior = model.posterior(tensors["probe.X"].unsqueeze(-2))
     torch.testing.assert_close(
         posterior.mean.squeeze(-2), tensors["probe.mean"], rtol=1e-10, atol=1e-10
@@ -95,23 +95,24 @@ def test_the_posterior_is_rebuilt(log):
 
 def test_what_is_absurd_shapes_nothing(log):
     trials = log.trial_records()
-    (found,) = quarantined_values(trials, log.goals)
+    (found,) = quarantined_values(trials, log.optimization_config)
     assert (found.trial, found.name, found.value) == (2, "modulus", -2992.0)
-    Y = outcome_matrix(trials, log.goals)
+    Y = outcome_matrix(trials, log.optimization_config)
     assert Y[2, 1].isnan()
     assert Y[2, 0] == trials[2].properties["enthalpy"]  # that was sound
-    assert 2 not in pareto_front(Y, log.goals)
+    assert 2 not in pareto_front(Y, log.optimization_config)
     assert trials[5].state == "failed"
     assert Y[5, :2].isnan().all()
 
 
 def test_calibration_is_that_of_each_outcome(log):
-    goals, trials = log.goals, log.trial_records()
+    goals, trials = log.optimization_config, log.trial_records()
     Y = outcome_matrix(trials, goals)
-    said = [t for t in trials if len(t.said) == 3 and t.state == "done"]
+    said = [t for t in trials if len(t.outcome_predictions) == 3 and t.state == "done"]
     for place, name in enumerate(("enthalpy", "modulus")):
         z = [
-            (float(Y[t.number, place]) - t.said[place].mean) / t.said[place].observed ** 0.5
+            (float(Y[t.number, place]) - t.outcome_predictions[place].mean)
+            / t.outcome_predictions[place].observed ** 0.5
             for t in said
         ]
         assert log.calibration(outcome=name).z == pytest.approx(tuple(z))
@@ -133,7 +134,7 @@ def test_an_interrupted_run_is_the_same_run(tmp_path):
 
 
 def test_a_batch_is_of_different_structures_that_share_the_gain(tmp_path):
-    mine = campaign(batch=4)
+    mine = campaign(batch_size=4)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(12))
     assert [len(s.training_trials) for s in log.steps()] == [0, 4, 8]
     X = torch.stack([trial.X for trial in log.trial_records()])
@@ -162,7 +163,7 @@ def test_what_is_pending_is_believed(tmp_path):
     ids=lambda form: type(form).__name__,
 )
 def test_other_acquisitions_take_its_place(form, tmp_path):
-    mine = campaign(acquisition=form, batch=2)
+    mine = campaign(acquisition=form, batch_size=2)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(8))
     assert len(log.trial_records("done")) == 8
     values = log.posterior_tensors(log.steps()[-1].number)["candidates.acquisition"]
@@ -290,7 +291,7 @@ def test_what_does_not_fit_is_refused(changes, match):
 
 def test_structures_to_start_from_are_evaluated(tmp_path):
     start = space().decode(torch.eye(3, dtype=torch.float64))
-    mine = campaign(start=start, initial=None)
+    mine = campaign(initial_structures=start, n_initial=None)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(4))
     origins = [trial.generator for trial in log.trial_records()]
     assert origins == ["start"] * 3 + ["random"] * 5

@@ -70,12 +70,12 @@ class Broken(Alloy):
 def wanted(tmp_path_factory):
     """The member that a campaign asks for first, of those it chose itself."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    return campaign(initial=9).run(folder, stop=stop.Evaluations(10)).trial_records()[9].X
+    return campaign(n_initial=9).run(folder, stop=stop.Evaluations(10)).trial_records()[9].X
 
 
 def test_what_is_wanted_most_is_asked_for_again(wanted, tmp_path):
     evaluator = Broken(wanted, 1)
-    run = campaign(evaluator=evaluator, initial=9)
+    run = campaign(evaluator=evaluator, n_initial=9)
     log = run.run(tmp_path / "run", stop=stop.Evaluations(15))
     same = [t.state for t in log.trial_records() if torch.equal(t.X, wanted)]
     assert same == ["failed", "done"]
@@ -85,7 +85,7 @@ def test_what_is_wanted_most_is_asked_for_again(wanted, tmp_path):
 
 def test_what_fails_again_is_left_alone(wanted, tmp_path):
     evaluator = Broken(wanted, 9)
-    run = campaign(evaluator=evaluator, initial=9)
+    run = campaign(evaluator=evaluator, n_initial=9)
     run.run(tmp_path / "run", stop=stop.Evaluations(16))
     assert evaluator.asked == 2
 

@@ -176,16 +176,16 @@ def test_a_member_has_one_energy():
 
 def test_what_the_user_gave_comes_first():
     """Structures to evaluate, then random ones; none where two are enough."""
-    found = plan_step(task(0, start=start(None, None, None), initial=None), [])
+    found = plan_step(task(0, initial_structures=start(None, None, None), n_initial=None), [])
     assert (found.kind, found.generators) == ("start", ["start"] * 3)
-    one = plan_step(task(0, start=start(None), initial=None), [])
+    one = plan_step(task(0, start=start(None), n_initial=None), [])
     assert one.generators == ["start", "random"]
-    more = plan_step(task(0, start=start(None), initial=3), [])
+    more = plan_step(task(0, start=start(None), n_initial=3), [])
     assert more.generators == ["start"] + ["random"] * 3
 
 
 def test_given_energies_are_used_from_the_first_step():
-    mine = task(1, start=start(True, True, True), initial=None)
+    mine = task(1, initial_structures=start(True, True, True), n_initial=None)
     step = initial_data_step(mine.components.initial_data)
     assert (step.kind, step.generators, len(step.results)) == (
         "given",
@@ -198,7 +198,7 @@ def test_given_energies_are_used_from_the_first_step():
     ]
     found = plan_step(mine, trials)
     assert (found.kind, found.training_trials) == ("model", [0, 1, 2])
-    mine = task(1, start=start(True, True, None), initial=None)
+    mine = task(1, start=start(True, True, None), n_initial=None)
     assert plan_step(mine, trials[:2]).generators == ["start"]
-    mine = task(1, start=start(True, True), initial=2)
+    mine = task(1, start=start(True, True), n_initial=2)
     assert plan_step(mine, trials[:2]).generators == ["random"] * 2

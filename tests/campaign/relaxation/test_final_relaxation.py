@@ -16,14 +16,14 @@ from tests.campaign.standin import campaign, energy
 def test_description():
     described = FinalRelaxation(n_structures=2, interval=10).description()
     assert json.loads(json.dumps(described)) == {
-        "best": 2,
+        "n_structures": 2,
         "tolerance": 0.05,
-        "steps": 20,
-        "every": 10,
+        "max_steps": 20,
+        "interval": 10,
     }
     assert FinalRelaxation(n_structures=3, max_steps=7).max_evaluations == 21
     assert "check" not in campaign().description()
-    assert campaign(check=FinalRelaxation()).description()["check"]["best"] == 1
+    assert campaign(final_relaxation=FinalRelaxation()).description()["check"]["best"] == 1
 
 
 @pytest.mark.parametrize("name", ["best", "steps", "every"])
@@ -39,7 +39,7 @@ def test_refuses_a_tolerance_that_is_none():
 
 def test_refuses_what_is_no_check():
     with pytest.raises(InputError, match="`check` must be a Check, got int"):
-        campaign(check=3)
+        campaign(validate=3)
     assert check_final_relaxation(None, Function(energy)) is None
 
 

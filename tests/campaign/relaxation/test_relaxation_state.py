@@ -69,7 +69,7 @@ def test_nothing_to_check():
 
 
 def test_the_best_one_is_relaxed():
-    story = Story(HIGH, LOW, tolerance=1e-3)
+    story = Story(HIGH, LOW, fmax=1e-3)
     count = story.go_on()
     (found,) = story.now.reports()
     assert story.now.has_started
@@ -83,7 +83,7 @@ def test_the_best_one_is_relaxed():
 
 
 def test_one_that_is_at_rest_is_left_as_it_is():
-    story = Story(HIGH, LOW, tolerance=10.0)
+    story = Story(HIGH, LOW, fmax=10.0)
     assert story.go_on() == 0
     (found,) = story.now.reports()
     assert (found.trial, found.relaxed_trial, found.state) == (1, 1, "converged")
@@ -92,7 +92,7 @@ def test_one_that_is_at_rest_is_left_as_it_is():
 
 def test_structures_that_are_the_same_are_checked_once():
     other = triangle(1.7, 1.6, 1.51)  # its atoms in another order, a little off
-    story = Story(LOW, other, HIGH, best=2)
+    story = Story(LOW, other, HIGH, n_structures=2)
     story.go_on()
     first, second = story.now.reports()
     assert {first.trial, second.trial} in ({0, 2}, {1, 2})
@@ -101,7 +101,7 @@ def test_structures_that_are_the_same_are_checked_once():
 def test_one_that_turns_out_as_another_gives_its_place_to_the_next():
     """Both relax into the lowest well; the rest of its steps is not spent."""
     near = triangle(1.5, 2.0, 2.0)
-    story = Story(near, HIGH, LOW, best=2, tolerance=1e-3)
+    story = Story(near, HIGH, LOW, n_structures=2, fmax=1e-3)
     story.go_on()
     found = {each.trial: each for each in story.now.reports()}
     assert set(found) == {0, 1, 2}
@@ -112,7 +112,7 @@ def test_one_that_turns_out_as_another_gives_its_place_to_the_next():
 
 
 def test_no_more_than_the_steps_allowed():
-    story = Story(HIGH, LOW, tolerance=1e-9, steps=2)
+    story = Story(HIGH, LOW, fmax=1e-9, max_steps=2)
     assert story.go_on() == 2
     (found,) = story.now.reports()
     assert found.state == "not converged in 2 evaluations"
@@ -127,7 +127,7 @@ def test_no_more_than_the_steps_allowed():
 def test_no_more_than_all_the_steps_of_one_check():
     """However many turn out as one."""
     near = triangle(1.5, 2.0, 2.0)
-    story = Story(near, LOW, HIGH, best=2, steps=2, tolerance=1e-9)
+    story = Story(near, LOW, HIGH, n_structures=2, max_steps=2, fmax=1e-9)
     assert story.go_on() <= 4
 
 
@@ -137,13 +137,13 @@ def test_new_better_ones_are_relaxed_as_well():
     story.search(LOW)
     story.go_on()
     (found,) = story.now.reports()
-    assert (found.trial, found.state) == (story.steps[-1].known[0], "converged")
+    assert (found.trial, found.state) == (story.steps[-1].training_trials[0], "converged")
     assert found.trial != 0
 
 
 @pytest.mark.parametrize("state", ["failed", "abandoned"])
 def test_a_failure_ends_a_relaxation(state):
-    story = Story(HIGH, LOW, best=2, tolerance=1e-3)
+    story = Story(HIGH, LOW, n_structures=2, fmax=1e-3)
     story.go_on(1)
     lost = replace(story.trials[-1], state=state, energy=None, forces=None, reason="no licence")
     story.trials[-1] = lost
@@ -158,7 +158,7 @@ def test_a_failure_ends_a_relaxation(state):
 
 def test_one_that_leaves_the_space_ends():
     tight = Wells(9.0 + 3.61)
-    story = Story(triangle(3.6, 3.6, 3.6), tolerance=1e-3)
+    story = Story(triangle(3.6, 3.6, 3.6), fmax=1e-3)
     now = RelaxationQueue(story.check, tight, story.steps, story.trials)
     assert now.next_step() is None
     (found,) = now.reports()
@@ -185,7 +185,7 @@ def test_fixed_atoms_may_feel_forces():
             fixed = torch.tensor([True, True, True]).repeat(len(made))
             return replace(made, fixed=fixed)
 
-    story = Story(LOW, tolerance=1e-6)
+    story = Story(LOW, fmax=1e-6)
     now = RelaxationQueue(story.check, Held(20.0), story.steps, story.trials)
     assert now.next_step() is None
     assert now.reports()[0].max_force == 0.0

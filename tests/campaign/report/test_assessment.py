@@ -22,14 +22,14 @@ def test_the_best_are_ranked(log):
     energies = sorted(trial.energy for trial in log.trial_records())
     assert [each.energy for each in found] == energies[:4]
     assert [each.energy_above_best for each in found] == [e - energies[0] for e in energies[:4]]
-    foretold = {each.trial: each for each in log.foretold()}
+    foretold = {each.trial: each for each in log.predictions()}
     assert [each.logged_prediction for each in found] == [foretold.get(x.trial) for x in found]
     assert any(each.logged_prediction for each in found)
 
 
 def test_no_two_of_the_best_are_the_same(log):
     class Coarse(Box):
-        def same(self, A, B, scale=1.0):
+        def is_duplicate(self, A, B, tolerance_scale=1.0):
             return (features(A) - features(B)).abs().amax(-1) < 1.5
 
     found = Assessment.from_log(Log(log.folder, Coarse(), GP()), count=18).best
@@ -57,7 +57,7 @@ def test_differences_are_those_of_the_joint_posterior(log):
         )
         assert each.energy == found.best[i].energy_above_best
         assert each.prediction.mean == pytest.approx(mean)
-        assert each.latent_sigma == pytest.approx(there.factor * math.sqrt(variance))
+        assert each.latent_sigma == pytest.approx(there.sigma_factor * math.sqrt(variance))
         observed = math.sqrt(variance + 2 * NOISE)
         assert each.prediction.sigma == pytest.approx(observed)
         width = there.quantile() * observed
@@ -81,7 +81,7 @@ def test_what_two_structures_share_cancels(tmp_path):
 def test_remaining_are_new_and_in_order(log):
     found = Assessment.from_log(log, count=3).unevaluated
     step = log.steps()[-1].number
-    arrays, there = log.arrays(step), log.calibration()
+    arrays, there = log.posterior_tensors(step), log.calibration()
     assert len(found) == 3
     assert all(a.prediction.low <= b.prediction.low for a, b in pairwise(found))
     seen = torch.stack([trial.X for trial in log.trial_records()])

@@ -109,12 +109,12 @@ def test_outcomes_have_names_that_every_file_can_hold(name, key):
 
 
 def test_the_front_takes_the_place_of_the_best(screened):
-    points = screened.front().points
+    points = screened.pareto_front().points
     images = export.images_to_export(screened)
     assert [image.info["trial"] for image in images] == [p.trial for p in points]
     assert all(image.info["front"] for image in images)
     found = images[0].info
-    assert {n: found[n] for n in points[0].raw} == dict(points[0].raw)
+    assert {n: found[n] for n in points[0].raw_outcomes} == dict(points[0].raw_outcomes)
     every = {image.info["trial"]: image.info for image in export.images_to_export(screened, True)}
     assert len(every) == 14, "one has failed"
     assert "modulus" not in every[5], "in quarantine"

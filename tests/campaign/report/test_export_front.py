@@ -38,7 +38,7 @@ def test_everything_is_written_and_says_the_same(screened, tmp_path):
     out = tmp_path / "new" / "front"
     assert write_front_files(screened, out) == FILES
     assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
-    front = screened.front()
+    front = screened.pareto_front()
     best = [point.trial for point in front.points]
     found = table((out / "front.csv").read_text())
     assert ENERGY_ABOVE_HULL not in found[0], "no evaluation has a mixing enthalpy"
@@ -48,7 +48,7 @@ def test_everything_is_written_and_says_the_same(screened, tmp_path):
         kept = [row.key_value_pairs for row in db.select()]
     entries = json.loads((out / "entries.json").read_text(), cls=MontyDecoder)
     for i, point in enumerate(front.points):
-        for name, value in point.raw.items():
+        for name, value in point.raw_outcomes.items():
             assert float(found[i][name]) == value
             assert images[i].info[name] == pytest.approx(value)
             assert kept[i][name] == pytest.approx(value)
@@ -57,21 +57,21 @@ def test_everything_is_written_and_says_the_same(screened, tmp_path):
         assert found[i]["formula"] == images[i].get_chemical_formula()
         each = entries["computed_entries"][i]
         assert each.energy == images[i].get_potential_energy()
-        assert each.data["modulus"] == point.raw["modulus"]
+        assert each.data["modulus"] == point.raw_outcomes["modulus"]
         assert each.entry_id == f"alloys-{point.trial}"
 
 
 def test_predictions_in_a_table_are_those_from_before(screened):
-    front = screened.front()
+    front = screened.pareto_front()
     (row,) = table(points_to_csv(front, front.points[-1:], {}, {}))
-    told = front.points[-1].foretold["modulus"]
+    told = front.points[-1].predictions["modulus"]
     assert float(row["modulus_predicted"]) == told.mean
-    assert float(row["modulus_sigma"]) == told.calibrated
+    assert float(row["modulus_sigma"]) == told.calibrated_sigma
     assert not any(name.startswith(("price_", "log10")) for name in row), "exact"
 
 
 def test_all_evaluations_with_what_became_of_them(screened):
-    front = screened.front()
+    front = screened.pareto_front()
     found = table(points_to_csv(front, front.evaluated, {0: "Cu"}, {}, include_all=True))
     assert len(found) == 15
     assert found[0]["formula"] == "Cu"
@@ -80,8 +80,10 @@ def test_all_evaluations_with_what_became_of_them(screened):
     assert (found[5]["state"], found[5]["modulus"]) == ("done", "")
     assert found[5]["doubted"] == "modulus: -2992 is outside its window, 1 to 600"
     volumes = [float(row["hypervolume"]) for row in found]
-    assert volumes == list(front.series.hypervolume)
-    assert [row["front"] == "True" for row in found] == [p.best for p in front.evaluated]
+    assert volumes == list(front.history.hypervolume)
+    assert [row["front"] == "True" for row in found] == [
+        p.is_non_dominated for p in front.evaluated
+    ]
 
 
 def test_energies_above_the_hull_are_in_every_file(mixed, tmp_path):
@@ -91,7 +93,7 @@ def test_energies_above_the_hull_are_in_every_file(mixed, tmp_path):
     images = ase.io.read(tmp_path / "front.extxyz", index=":")
     with ase.db.connect(tmp_path / "front.db") as db:
         kept = [row.key_value_pairs for row in db.select()]
-    points = mixed.front().points
+    points = mixed.pareto_front().points
     for point, *places in zip(points, found, (image.info for image in images), kept, strict=True):
         for place in places:
             assert float(place[ENERGY_ABOVE_HULL]) == pytest.approx(heights[point.trial])
@@ -105,7 +107,7 @@ def test_no_rows():
 
 def test_files_are_replaced_and_what_was_retracted_is_gone(screened, tmp_path):
     write_front_files(screened, tmp_path / "out")
-    best = screened.front().points[0].trial
+    best = screened.pareto_front().points[0].trial
     retract_trial(screened.folder, best, "no")
     write_front_files(screened, tmp_path / "out")
     found = table((tmp_path / "out" / "front.csv").read_text())

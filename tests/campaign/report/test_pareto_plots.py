@@ -26,7 +26,7 @@ def drawn(monkeypatch):
             seen[:] = panels
             yield panels
 
-    monkeypatch.setattr(plotting, "figure", figure)
+    monkeypatch.setattr(plotting, "saved_figure", figure)
     return seen
 
 
@@ -45,13 +45,13 @@ def wanted(group, *names):
 
 
 def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_path):
-    front = screened.front()
+    front = screened.pareto_front()
     assert pareto_plots.plot_objective_pairs(
         front, predict_front_candidates(screened, 3), tmp_path / "a.png"
     )
     names = [("enthalpy", "modulus"), ("enthalpy", "price"), ("modulus", "price")]
-    whole = [p for p in front.evaluated if None not in p.raw.values()]
-    bad = [p for p in whole if not p.feasible]
+    whole = [p for p in front.evaluated if None not in p.raw_outcomes.values()]
+    bad = [p for p in whole if not p.is_feasible]
     assert bad
     for axes, pair in zip(drawn, names, strict=True):
         assert points(axes, pareto_plots.LEGEND_LABELS["front"]) == wanted(front.points, *pair)
@@ -70,7 +70,7 @@ def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_pa
 
 def test_error_bars_are_the_calibrated_sigma_of_what_was_not_evaluated(screened, drawn, tmp_path):
     found = predict_front_candidates(screened, 2)
-    pareto_plots.plot_objective_pairs(screened.front(), found, tmp_path / "a.png")
+    pareto_plots.plot_objective_pairs(screened.pareto_front(), found, tmp_path / "a.png")
     bars = drawn[1].containers  # enthalpy and price
     assert len(bars) == 2
     for bar, each in zip(bars, found, strict=True):
@@ -91,7 +91,7 @@ def test_the_thin_line_joins_what_is_best_of_two(drawn, tmp_path):
 
 
 def test_a_cube_of_three(screened, drawn, tmp_path):
-    front = screened.front()
+    front = screened.pareto_front()
     assert pareto_plots.plot_three_objectives(
         front, predict_front_candidates(screened, 3), tmp_path / "a.png"
     )
@@ -103,25 +103,34 @@ def test_a_cube_of_three(screened, drawn, tmp_path):
     xs, ys, zs = best._offsets3d
     drawn_there = {tuple(np.round(row, 9)) for row in zip(xs, ys, zs, strict=True)}
     assert drawn_there == {
-        tuple(np.round([p.raw["enthalpy"], p.raw["modulus"], np.log10(p.raw["price"])], 9))
+        tuple(
+            np.round(
+                [
+                    p.raw_outcomes["enthalpy"],
+                    p.raw_outcomes["modulus"],
+                    np.log10(p.raw_outcomes["price"]),
+                ],
+                9,
+            )
+        )
         for p in front.points
     }
 
 
 def test_growth_is_the_series(screened, drawn, tmp_path):
-    front = screened.front()
+    front = screened.pareto_front()
     assert pareto_plots.plot_hypervolume_history(front, [], tmp_path / "a.png")
     left, right = drawn
     counts = list(range(1, 16))
     assert list(left.lines[0].get_xdata()) == counts
-    assert tuple(left.lines[0].get_ydata()) == front.series.hypervolume
-    assert tuple(right.lines[0].get_ydata()) == front.series.front
+    assert tuple(left.lines[0].get_ydata()) == front.history.hypervolume
+    assert tuple(right.lines[0].get_ydata()) == front.history.front
     assert tuple(right.lines[1].get_ydata()) == front.series.feasible
     assert any(each.get_label() == "before the model" for each in left.patches)
 
 
 def test_lines_of_the_front_over_all_outcomes(screened, drawn, tmp_path):
-    front = screened.front()
+    front = screened.pareto_front()
     assert pareto_plots.plot_parallel_coordinates(front, [], tmp_path / "a.png")
     (axes,) = drawn
     best = [x for x in axes.lines if x.get_linewidth() == 1.1]

@@ -9,18 +9,18 @@ from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 
 @pytest.fixture
 def points(screened):
-    return {point.trial: point for point in screened.front().evaluated}
+    return {point.trial: point for point in screened.pareto_front().evaluated}
 
 
 def test_what_was_wanted_and_found(screened):
-    front = screened.front()
+    front = screened.pareto_front()
     best = front.points[0].trial
     found = json.loads(json.dumps(described(front, {best: "AuCu"}, {}), allow_nan=False))
-    assert found["goals"] == front.goals.description()
+    assert found["goals"] == front.optimization_config.description()
     assert found["units"] == {"enthalpy": "eV/atom", "modulus": "GPa", "price": "$/kg"}
     assert found["front"]["points"][0]["formula"] == "AuCu"
     assert found["front"]["points"][1]["formula"] == ""
-    assert found["feasible"] == front.series.feasible[-1]
+    assert found["feasible"] == front.history.feasible[-1]
     assert found["feasible_share"] == found["feasible"] / 15
     (doubt,) = found["doubted"]
     assert doubt["trial"] == 5
@@ -28,7 +28,7 @@ def test_what_was_wanted_and_found(screened):
 
 
 def test_points_have_energies_above_the_hull_where_some_are_known(screened):
-    front = screened.front()
+    front = screened.pareto_front()
     best = front.points[0].trial
     points = described(front, {}, {best: 0.02})["front"]["points"]
     assert [each[ENERGY_ABOVE_HULL] for each in points] == [0.02] + [None] * (len(points) - 1)
@@ -37,10 +37,10 @@ def test_points_have_energies_above_the_hull_where_some_are_known(screened):
 
 def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, points):
     step, trials = screened.steps()[-1], screened.trial_records()
-    (found,) = summarize_step(step, trials, screened.front(), points)
+    (found,) = summarize_step(step, trials, screened.pareto_front(), points)
     trial = trials[-1]
     assert (found["trial"], found["state"]) == (14, "done")
-    told = screened.foretold(outcome="modulus")[-1].expected
+    told = screened.predictions(outcome="modulus")[-1].expected
     modulus = found["outcomes"]["modulus"]
     assert (modulus["mean"], modulus["calibrated"]) == (told.mean, told.calibrated)
     assert modulus["found"] == trial.properties["modulus"]
@@ -52,7 +52,7 @@ def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, poi
 
 def test_what_failed_or_is_doubted_has_nothing_found(screened, points):
     trials, steps = screened.trial_records(), screened.steps()
-    front = screened.front()
+    front = screened.pareto_front()
     first = summarize_step(steps[0], trials, front, points)
     assert first[2]["reason"] == "it broke"
     assert first[2]["outcomes"]["enthalpy"]["found"] is None
@@ -65,8 +65,8 @@ def test_what_failed_or_is_doubted_has_nothing_found(screened, points):
 def test_what_is_pending_has_its_prediction(screened, points):
     del points[14]  # as if it were not evaluated yet
     trials = screened.trial_records()
-    (found,) = summarize_step(screened.steps()[-1], trials, screened.front(), points)
-    said = {each.name: each for each in trials[14].said}
+    (found,) = summarize_step(screened.steps()[-1], trials, screened.pareto_front(), points)
+    said = {each.name: each for each in trials[14].outcome_predictions}
     modulus = found["outcomes"]["modulus"]
     assert modulus["found"] is None
     assert modulus["mean"] == said["modulus"].mean

@@ -74,7 +74,7 @@ def test_what_was_retracted_is_told(screened):
 
 def test_ending(screened):
     text = final_text(summarize(screened))
-    size = len(screened.front().points)
+    size = len(screened.pareto_front().points)
     assert f"Front of {size} structures by 15 evaluations (1 failed), hyp" in text
     assert "Doubted: 1 value in quarantine." in text
     assert f"bostruct front {screened.folder} --out {screened.folder}/front" in text
@@ -105,7 +105,7 @@ def test_few_predictions_and_long_fronts(screened, monkeypatch):
 
 
 def test_a_whole_front(screened):
-    front = screened.front({"enthalpy": 0.0, "modulus": 140.0, "price": 4e4})
+    front = screened.pareto_front({"enthalpy": 0.0, "modulus": 140.0, "price": 4e4})
     lines = pareto_text.front_lines(front, {front.points[0].trial: "Cu2Pd2"}, {})
     text = "\n".join(lines)
     assert "reference    enthalpy 0, modulus 140.00, price 40000 (given)" in text

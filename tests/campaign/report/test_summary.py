@@ -48,7 +48,7 @@ def test_a_calibration_is_ready_for_json(n):
 def test_calibration(log):
     found = summarize(log)["calibration"]
     expected = log.calibration()
-    assert found["z2"] == expected.z2
+    assert found["z2"] == expected.mean_z2
     assert found["factor"] == expected.factor
     assert (found["alpha"], found["conformal"]) == (None, None)
     assert (found["intervals"], found["held"], found["held_interval"]) == (0, 0, None)
@@ -66,7 +66,7 @@ def test_intervals_that_have_held(tmp_path):
 def test_sigma_is_that_of_an_observed_energy(log):
     """Latent variance and noise together are what an energy can be held against."""
     trials = [trial for trial in log.trials() if trial.mean is not None]
-    squares = [(t.energy - t.mean) ** 2 / t.observed for t in trials]
+    squares = [(t.energy - t.mean) ** 2 / t.predictive_variance for t in trials]
     expected = math.fsum(squares) / len(squares)
     found = summarize(log)
     assert found["calibration"]["z2"] == pytest.approx(expected)

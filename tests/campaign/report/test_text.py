@@ -112,7 +112,7 @@ def test_a_network_file_system_is_said(log):
 
 
 def test_a_check_shows_what_it_found(tmp_path):
-    mine = campaign(n=12, check=FinalRelaxation(fmax=1e-6, max_steps=3))
+    mine = campaign(n=12, final_relaxation=FinalRelaxation(fmax=1e-6, max_steps=3))
     log = mine.run(tmp_path / "run", stop=WallTime(1e-9))
     assert "check        not begun" in summary_text(summarize(log))
     log = mine.run(tmp_path / "run")

@@ -9,20 +9,23 @@ from tests.campaign import alloys
 def test_the_best_of_the_last_search_that_nobody_asked_for(screened):
     found = predict_front_candidates(screened, 5)
     assert len(found) == 5
-    tensors = screened.arrays(screened.steps()[-1].number)
+    tensors = screened.posterior_tensors(screened.steps()[-1].number)
     seen = [trial.X for trial in screened.trial_records()]
     worth = [float(tensors["candidates.acquisition"][each.candidate_index]) for each in found]
     assert sorted(worth, reverse=True) == worth
     for each in found:
         assert each.trial is None
-        assert each.generator == screened.origins(screened.steps()[-1].number)[each.candidate_index]
-        assert not any(bool(screened.space.same(each.X, x)) for x in seen)
+        assert (
+            each.generator
+            == screened.candidate_generators(screened.steps()[-1].number)[each.candidate_index]
+        )
+        assert not any(bool(screened.space.is_duplicate(each.X, x)) for x in seen)
         assert set(each.predictions) == {"enthalpy", "modulus", "price"}
 
 
 def test_numbers_are_those_of_the_posterior_file_calibrated(screened):
     each = predict_front_candidates(screened, 1)[0]
-    tensors = screened.arrays(screened.steps()[-1].number)
+    tensors = screened.posterior_tensors(screened.steps()[-1].number)
     said = each.predictions["modulus"]
     assert said.mean == float(tensors["candidates.mean"][each.candidate_index, 1])
     variance = float(tensors["candidates.observed"][each.candidate_index, 1])
@@ -53,7 +56,7 @@ def test_without_the_space_only_that_is_known(screened):
 
 
 def test_a_damaged_file_takes_its_candidates_with_it(screened):
-    screened.path(screened.steps()[-1].number).write_bytes(b"")
+    screened.posterior_path(screened.steps()[-1].number).write_bytes(b"")
     assert predict_front_candidates(screened) == []
 
 

@@ -25,7 +25,7 @@ def environments(species, seed=0):
 
 
 def run(soap, V, kind, place):
-    own, M, N, A = soap._constants(V.dtype)
+    own, M, N, A = soap._numba_constants(V.dtype)
     rows, around, alone = nothing(soap, len(V), V.dtype)
     arrays = (x.numpy() for x in (V, kind, place, rows, around, alone))
     return power_spectrum_numba.power_spectrum(*arrays, M, own, N, A)

@@ -52,7 +52,7 @@ def case(request):
 def test_one_row_of_unit_length_per_atom(case):
     atoms, soap = case
     P = soap(from_ase(atoms))
-    assert P.shape == (len(atoms), soap.size)
+    assert P.shape == (len(atoms), soap.n_features)
     torch.testing.assert_close(P.square().sum(-1), torch.ones_like(P[:, 0]))
 
 
@@ -113,7 +113,7 @@ def test_all_pairs_equal_the_neighbor_list(monkeypatch):
     structures = from_ase([cluster(seed=s) for s in range(3)])
     soap = SOAP((29, 79), CUTOFF)
     dense, slopes = soap(structures), soap.gradients(structures)
-    monkeypatch.setattr(NEIGHBORS, "SMALL", 0)
+    monkeypatch.setattr(NEIGHBORS, "MAX_ATOMS_ALL_PAIRS", 0)
     close(soap(structures), dense)
     sparse = soap.gradients(structures)
     close(sparse.features, slopes.features)
@@ -149,7 +149,7 @@ def test_second_derivative_matches_central_differences(case):
 def test_slopes_are_the_gradient(case):
     atoms, soap = case
     structures = from_ase(atoms)
-    slopes = soap.slopes(structures)
+    slopes = soap.gradients(structures)
     weights = random_like(slopes.features)
     moving = structures.positions.clone().requires_grad_()
     P = soap(replace(structures, positions=moving))
@@ -179,7 +179,7 @@ def test_what_is_frozen_has_no_slopes_and_what_moves_has_its_own():
 @pytest.mark.parametrize("dense", [0, 40])
 def test_smooth_when_a_neighbor_crosses_the_cutoff(monkeypatch, dense):
     """Value and slope are continuous; the curvature stays bounded."""
-    monkeypatch.setattr(NEIGHBORS, "SMALL", dense)
+    monkeypatch.setattr(NEIGHBORS, "MAX_ATOMS_ALL_PAIRS", dense)
     soap = SOAP((29,), CUTOFF)
 
     def at(distance):

@@ -26,7 +26,7 @@ def prepared(space):
 
 def test_a_supercell_is_the_same_and_orderings_differ(space):
     map_ = prepared(space)
-    structures = space.decode(space.rows(0, space.size))
+    structures = space.decode(space.members(0, space.size))
     large = from_ase([atoms.repeat((2, 1, 1)) for atoms in to_ase(structures)])
     Z = map_.transform(structures)
     assert Z.shape == (space.size, map_.n_features)
@@ -36,7 +36,7 @@ def test_a_supercell_is_the_same_and_orderings_differ(space):
 
 
 def test_they_teach_a_process_which_is_restored(space):
-    X = space.rows(0, space.size)
+    X = space.members(0, space.size)
     y = prepared(space)(space, X)[:, 1:2]
     kind = IndependentProperties(GP((CLUSTERS, "fractions")))
     model = kind.fit(X[::2], y[::2], ("energy",), space)

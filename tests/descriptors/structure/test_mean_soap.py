@@ -47,7 +47,7 @@ def test_a_supercell_and_another_order_are_the_same():
 def test_few_environments_see_most():
     space = pool(n=16)
     structures = space.decode(space.members(0, 16))
-    whole, few = prepared(space), prepared(space, inducing=6)
+    whole, few = prepared(space), prepared(space, max_inducing=6)
     assert few(space, space.members(0, 16)).shape == (16, 6)
     D = torch.cdist(few.transform(structures) / few.scale, few.transform(structures) / few.scale)
     wanted = torch.cdist(

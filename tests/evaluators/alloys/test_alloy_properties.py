@@ -409,7 +409,7 @@ def test_stresses_may_be_differences():
     def differences():
         return FiniteDifferenceCalculator(EMT(), eps_disp=1e-5, eps_strain=1e-5)
 
-    settings = {"references": GIVEN, "force": 0.01}
+    settings = {"references": GIVEN, "fmax": 0.01}
     primitive = from_ase([bulk("Cu", a=3.6)])
     ours = trusted_properties(AlloyProperties(EMT, **settings)(primitive))
     theirs = trusted_properties(AlloyProperties(differences, **settings)(primitive))
@@ -422,7 +422,7 @@ def test_it_is_an_evaluator_and_travels():
     assert isinstance(evaluator, Evaluator)
     first = evaluator(copper())
     copy = pickle.loads(pickle.dumps(evaluator))
-    assert copy._made is None
+    assert copy._ase_calculator is None
     assert copy.description() == evaluator.description()
     assert copy(copper()).properties == first.properties
 
@@ -435,11 +435,11 @@ def test_the_description_tells_settings_apart_and_is_json():
         {"ions": "relaxed"},
         {"references": {"Cu": -3.5}},
         {"elements": ["Cu"]},
-        {"windows": {BULK: (2.0, 600.0)}},
-        {"error": 0.2},
-        {"overlap": 0.5},
-        {"force": 0.01},
-        {"steps": 100},
+        {"valid_ranges": {BULK: (2.0, 600.0)}},
+        {"max_relative_error": 0.2},
+        {"min_distance_factor": 0.5},
+        {"fmax": 0.01},
+        {"max_steps": 100},
     ]
     texts = [
         json.dumps(AlloyProperties(EMT, **one).description(), allow_nan=False) for one in settings
@@ -463,11 +463,11 @@ def test_limits_are_those_of_the_calculator():
         ({"ions": "free"}, "`ions` must be one of 'clamped', 'relaxed', got 'free'"),
         ({"elements": ["Cuu"]}, "`elements` must be chemical symbols, got Cuu"),
         ({"elements": []}, "`elements` must be chemical symbols, got none"),
-        ({"error": 0.0}, "`error` must be positive"),
-        ({"overlap": -1.0}, "`overlap` must be positive"),
-        ({"force": math.nan}, "`force` must be positive"),
-        ({"steps": 0}, "`steps` must be an integer of at least 1"),
-        ({"windows": {"mass": (0, 1)}}, "`windows` must name properties, got mass"),
+        ({"max_relative_error": 0.0}, "`error` must be positive"),
+        ({"min_distance_factor": -1.0}, "`overlap` must be positive"),
+        ({"fmax": math.nan}, "`force` must be positive"),
+        ({"max_steps": 0}, "`steps` must be an integer of at least 1"),
+        ({"valid_ranges": {"mass": (0, 1)}}, "`windows` must name properties, got mass"),
         ({"references": {"Cu": "fct"}}, "`references` must name a crystal"),
     ],
 )

@@ -11,7 +11,7 @@ from bostruct.evaluators.alloys.element_references import (
     element_reference,
 )
 
-SETTINGS = {"force": 0.002, "steps": 300, "error": 0.1}
+SETTINGS = {"fmax": 0.002, "steps": 300, "error": 0.1}
 
 
 class Counted(EMT):
@@ -77,7 +77,7 @@ def test_an_element_is_relaxed_once():
     assert paid > 0
     assert of("Cu", Counted) == first
     assert Counted.calls == paid
-    of("Cu", Counted, force=0.001)
+    of("Cu", Counted, fmax=0.001)
     assert Counted.calls > paid
 
 

@@ -15,8 +15,8 @@ SPACES = {
     "grid": {"step": 1 / 8},
     "steps": {"step": {"Cu": 1 / 4, "Pd": 1 / 8, "Au": 1 / 8}},
     "bounds": {"step": 1 / 8, "bounds": {"Cu": (0.25, 0.5), "Au": (0.125, 0.125)}},
-    "two": {"step": 1 / 8, "components": 2, "bounds": {"Cu": (0.25, 1)}},
-    "known": {"step": 1 / 8, "price": PRICE, "arrangement": "ordered"},
+    "two": {"step": 1 / 8, "n_components": 2, "bounds": {"Cu": (0.25, 1)}},
+    "known": {"step": 1 / 8, "price": PRICE, "decoration": "ordered"},
 }
 CUBIC = {"Cu": 11.8, "Pd": 14.7, "Au": 17.0}
 
@@ -119,12 +119,12 @@ def test_what_is_known_is_what_is_decoded():
     ("options", "match"),
     [
         ({"elements": ["Cu"]}, "`elements` must be at least two"),
-        ({"arrangement": "neat"}, "`arrangement` must be one of random, sqs, ordered"),
+        ({"decoration": "neat"}, "`arrangement` must be one of random, sqs, ordered"),
         ({"bounds": {"Fe": (0, 1)}}, "`bounds` must name elements of the space"),
         ({"bounds": {"Cu": 0.5}}, r"`bounds\['Cu'\]` must be a pair"),
         ({"bounds": {"Cu": (0.5, 0.2)}}, r"`bounds\['Cu'\]` must rise between 0 and 1"),
-        ({"components": 2, "step": None}, "`components` must come with a step"),
-        ({"components": 4}, "`components` must be a number or a rising pair"),
+        ({"n_components": 2, "step": None}, "`components` must come with a step"),
+        ({"n_components": 4}, "`components` must be a number or a rising pair"),
         ({"step": {"Cu": 1 / 4}}, "`step` must hold every element .* none for Pd"),
         ({"step": 1 / 7}, "`step` must make whole atoms of a supercell of 8"),
         ({"step": -1.0}, "`step` must be positive"),

@@ -15,7 +15,7 @@ GRID = CompositionGrid(6, ((0, 1, 2, 3), (0, 2, 4, 6), tuple(range(7)), (0, 5)),
 def members(grid):
     return {
         row
-        for row in itertools.product(*grid.allowed)
+        for row in itertools.product(*grid.allowed_steps)
         if sum(row) == grid.whole and grid.least <= sum(n > 0 for n in row) <= grid.most
     }
 

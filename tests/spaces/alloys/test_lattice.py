@@ -17,12 +17,12 @@ SALT = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
 FCC8 = bulk("Cu", cubic=True) * (2, 1, 1)
 SPACES = {
     "binary": (FCC8, {"Cu": ["Cu", "Au"]}, {}),
-    "onehot": (FCC8, {"Cu": ["Cu", "Pd", "Au"]}, {"code": "onehot"}),
+    "onehot": (FCC8, {"Cu": ["Cu", "Pd", "Au"]}, {"encoding": "onehot"}),
     "fixed": (FCC8, {"Cu": ["Cu", "Au"]}, {"counts": {"Cu": {"Cu": 5, "Au": 3}}}),
     "vacant": (
         SALT,
         {"Na": ["Na", "K", "X"], "Cl": ["Cl", "Br"]},
-        {"counts": {"Na": {"Na": 2, "K": 1, "X": 1}}, "code": "onehot"},
+        {"counts": {"Na": {"Na": 2, "K": 1, "X": 1}}, "encoding": "onehot"},
     ),
     "some": (SALT, {"Na": ["Na", "X"]}, {"price": {"Na": 3.0, "Cl": 0.2}}),
     "slab": (fcc111("Cu", (2, 2, 2), vacuum=5), {"Cu": ["Cu", "Au"]}, {}),
@@ -197,7 +197,7 @@ def test_known_leaves_vacancies_out():
     [
         (
             {"Cu": ["Cu", "Au"]},
-            {"code": "words"},
+            {"encoding": "words"},
             "`code` must be one of integer, one",
         ),
         (["Cu"], {}, "`species` must be a mapping from elements of the parent"),

@@ -21,8 +21,8 @@ CLUSTERS = {
     "(H2O)6": {},
     "CuAuCu2": {},
     "C6": {},
-    "Ar13": {"radii": {"Ar": 0.56}},
-    "Na8": {"minimum_distance": 3.6},
+    "Ar13": {"atomic_radii": {"Ar": 0.56}},
+    "Na8": {"min_distance": 3.6},
     "Cu13": {"radius": 3.2},
 }
 
@@ -259,25 +259,25 @@ def test_description_is_canonical():
     ("formula", "options", "error", "match"),
     [
         ("Cu", {}, InputError, "must hold at least 2 atoms, got 'Cu'"),
-        ("Cu3", {"radii": {"Au": 1.0}}, InputError, r"elements that occur \(Cu\)"),
-        ("Cu3", {"radii": {"Cu": -1.0}}, InputError, "must be positive and finite"),
-        ("Cu3", {"radii": 1.3}, InputError, "`radii` must be a mapping"),
+        ("Cu3", {"atomic_radii": {"Au": 1.0}}, InputError, r"elements that occur \(Cu\)"),
+        ("Cu3", {"atomic_radii": {"Cu": -1.0}}, InputError, "must be positive and finite"),
+        ("Cu3", {"atomic_radii": 1.3}, InputError, "`radii` must be a mapping"),
         ("Cu3", {"radius": "7"}, InputError, "`radius` must be a number, got '7'"),
         ("Cu3", {"radius": 0}, InputError, "`radius` must be positive"),
         ("Cu3", {"radius": math.nan}, InputError, "`radius` must be positive"),
-        ("Cu3", {"closeness": 0}, InputError, "`closeness` must be positive"),
-        ("Cu3", {"closeness": 1.2}, InputError, "`closeness` must be at most 1"),
-        ("Cu3", {"minimum_distance": -2}, InputError, "must be positive and finite"),
+        ("Cu3", {"min_distance_factor": 0}, InputError, "`closeness` must be positive"),
+        ("Cu3", {"min_distance_factor": 1.2}, InputError, "`closeness` must be at most 1"),
+        ("Cu3", {"min_distance": -2}, InputError, "must be positive and finite"),
         (
             "Cu3",
-            {"minimum_distance": {"Cu-Cu": 0}},
+            {"min_distance": {"Cu-Cu": 0}},
             InputError,
             "must be positive and finite",
         ),
-        ("Cu3", {"minimum_distance": {"Cu": 2}}, InputError, "such as 'Cu-Au'"),
+        ("Cu3", {"min_distance": {"Cu": 2}}, InputError, "such as 'Cu-Au'"),
         (
             "Cu3",
-            {"minimum_distance": {"Cu-Au": 2}},
+            {"min_distance": {"Cu-Au": 2}},
             InputError,
             r"must name pairs of elements that occur \(Cu\), got 'Cu-Au'",
         ),
@@ -288,8 +288,8 @@ def test_description_is_canonical():
             "`radius` must be large enough for Cu15.*got 2.00 Å. Give a larger",
         ),
         ("Cu15", {"radius": 0.1}, SpaceError, "must be large enough for Cu15"),
-        ("Cu15", {"minimum_distance": 9.0}, SpaceError, "smaller `minimum_distance`"),
-        ("Cu2", {"minimum_distance": 99.0}, SpaceError, "smaller `minimum_distance`"),
+        ("Cu15", {"min_distance": 9.0}, SpaceError, "smaller `minimum_distance`"),
+        ("Cu2", {"min_distance": 99.0}, SpaceError, "smaller `minimum_distance`"),
     ],
 )
 def test_refuses(formula, options, error, match):
@@ -304,7 +304,7 @@ def test_refuses_to_sample_less_than_nothing():
 
 def test_says_when_sampling_fails(monkeypatch):
     space = Cluster("Cu15")
-    monkeypatch.setattr("bostruct.spaces.clusters.cluster.PATIENCE", 0)
+    monkeypatch.setattr("bostruct.spaces.clusters.cluster.N_SAMPLE_ATTEMPTS", 0)
     with pytest.raises(SpaceError, match="must be large enough"):
         space.sample(1, seeded_generator(0))
 

@@ -13,7 +13,7 @@ from bostruct.testing import seeded_generator
 
 
 def positions(found, q):
-    place = found.place.unsqueeze(-1).expand(*found.place.shape, 3)
+    place = found.orbit_index.unsqueeze(-1).expand(*found.orbit_index.shape, 3)
     return (found.maps @ q.gather(1, place).unsqueeze(-1)).squeeze(-1)
 
 

@@ -71,7 +71,9 @@ def test_never_proposes_the_same_twice(pool):
     """Jumps from anywhere lead to all other places, and to no duplicate."""
     X = torch.arange(len(ALL)).double().repeat(100).unsqueeze(-1)
     moved = pool.moves()["jump"](X, seeded_generator(0))
-    assert set(moved.flatten().tolist()) == set(torch.cat(list(pool.chunks())).flatten().tolist())
+    assert set(moved.flatten().tolist()) == set(
+        torch.cat(list(pool.iter_members())).flatten().tolist()
+    )
     assert not pool.same(X, moved).any()
 
 
@@ -96,7 +98,7 @@ def test_a_large_pool_is_decoded_in_chunks():
 
 
 def test_known_is_that_of_the_structure(pool):
-    known = pool.known(torch.tensor([[0.0], [1.0], [3.0]]))
+    known = pool.exact_properties(torch.tensor([[0.0], [1.0], [3.0]]))
     assert known["x_Au"].tolist() == [0, 1, 0.5]
     assert known["price"][:2].tolist() == pytest.approx([7, 45000])
 
@@ -118,7 +120,7 @@ def test_descriptions_tell_pools_apart(pool):
             r"overlapping atoms, got 'structure 1', where two are 0\.40 Å apart",
         ),
         ([bulk("Cu", a=0.7)], {}, "overlapping atoms, got 'structure 0'"),
-        ([bulk("Cu")], {"closeness": 0.0}, "`closeness` must be positive"),
+        ([bulk("Cu")], {"min_distance_factor": 0.0}, "`closeness` must be positive"),
         ([bulk("Cu")], {"price": {"Au": 1.0}}, "`price` must hold every element"),
     ],
 )
@@ -134,7 +136,7 @@ def test_refuses_strangers(pool):
     with pytest.raises(ShapeError, match="`X` must have shape"):
         pool.decode(torch.zeros(2, 3))
     with pytest.raises(InputError, match="`scale` must be positive"):
-        pool.same(torch.zeros(1), torch.zeros(1), scale=-1.0)
+        pool.is_duplicate(torch.zeros(1), torch.zeros(1), scale=-1.0)
     with pytest.raises(InputError, match="`stop` must be at most 9"):
         pool.rows(0, 10)
 

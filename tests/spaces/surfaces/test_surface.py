@@ -126,7 +126,7 @@ def test_all_atoms_keep_their_distance(surface):
     """As ASE measures it, with images, for samples and after every move."""
     X = surface.sample(8, seeded_generator(0))
     every = [X, *(move(X, seeded_generator(1)) for move in surface.moves().values())]
-    order = surface.order.tolist()
+    order = surface.free_first_order.tolist()
     for images in every:
         for atoms in to_ase(surface.decode(images)):
             D = torch.from_numpy(atoms.get_all_distances(mic=True))[order][:, order]
@@ -148,7 +148,7 @@ def test_atoms_stay_in_the_region(surface):
 def test_what_is_put_on_touches(surface):
     """Atoms hold on to the surface, or to others that do."""
     X = surface.sample(16, seeded_generator(0))
-    reach = 1.3 * surface.bond
+    reach = 1.3 * surface.bond_lengths
     f = len(surface.free)
     order = surface.order.tolist()
     for atoms in to_ase(surface.decode(X)):
@@ -166,7 +166,7 @@ def test_the_slab_is_inside_its_own_reconstructions():
 
 def test_samples_are_not_all_alike(ni5):
     X = ni5.sample(32, seeded_generator(0))
-    assert ni5.same(X.unsqueeze(1), X.unsqueeze(0)).sum() <= 34
+    assert ni5.is_duplicate(X.unsqueeze(1), X.unsqueeze(0)).sum() <= 34
     layers = heights(ni5, X).amax(1)
     assert layers.min() < 2.4  # flat
     assert layers.max() > 3.2  # piled up
@@ -209,7 +209,7 @@ def test_nothing_is_wrapped_while_relaxing(ni5):
     X = ni5.sample(4, seeded_generator(0))
     far = (free_atoms(ni5, X) + 3 * ni5.slab.cell[0, 0]).flatten(1)
     assert ni5.contains(far).all()
-    assert ni5.same(X, far).all()
+    assert ni5.is_duplicate(X, far).all()
     torch.testing.assert_close(ni5.project(far), far)
     torch.testing.assert_close(ni5.encode(ni5.decode(far)), far)
 
@@ -228,7 +228,7 @@ def test_same_ignores_what_maps_the_slab_onto_itself(ni5):
         "shaken": P + 0.01,
     }
     for name, copy in copies.items():
-        assert ni5.same(X, copy.flatten(1)).all(), name
+        assert ni5.is_duplicate(X, copy.flatten(1)).all(), name
     others = {
         "shifted by half a site": P + step[0] / 2,
         "lifted": P + torch.tensor([0, 0, 0.3]),
@@ -408,9 +408,9 @@ def unfixed():
         (gold, "Xx", {}, InputError, "must name elements that exist"),
         (gold, 5, {}, InputError, "`formula` must be a chemical formula"),
         (lambda: "nowhere.xyz", "Ni", {}, InputError, "must be a file that ASE can"),
-        (gold, "Ni", {"radii": {"Cu": 1}}, InputError, r"that occur \(Au, Ni\), got"),
-        (gold, "Ni", {"closeness": 1.2}, InputError, "`closeness` must be at most 1"),
-        (gold, "Ni", {"closeness": 0}, InputError, "`closeness` must be positive"),
+        (gold, "Ni", {"atomic_radii": {"Cu": 1}}, InputError, r"that occur \(Au, Ni\), got"),
+        (gold, "Ni", {"min_distance_factor": 1.2}, InputError, "`closeness` must be at most 1"),
+        (gold, "Ni", {"min_distance_factor": 0}, InputError, "`closeness` must be positive"),
         (gold, "Ni", {"region": (4, 2)}, InputError, "`region` must be two heights"),
         (
             gold,
@@ -436,7 +436,7 @@ def unfixed():
         (
             lambda: gold((1, 1, 2)),
             "Ni",
-            {"minimum_distance": 3.0},
+            {"min_distance": 3.0},
             SpaceError,
             "keep atoms 3.00 Å from their own images.*2.88 Å. Repeat it",
         ),
@@ -444,7 +444,7 @@ def unfixed():
         (
             unfixed,
             "Ni",
-            {"minimum_distance": 2.9},
+            {"min_distance": 2.9},
             InputError,
             "2.90 Å apart, got 2.88 Å. Mend it",
         ),
@@ -463,7 +463,7 @@ def test_refuses(slab, formula, options, error, match):
 
 
 def test_says_when_sampling_fails(ni5, monkeypatch):
-    monkeypatch.setattr("bostruct.spaces.surfaces.surface.PATIENCE", 0)
+    monkeypatch.setattr("bostruct.spaces.surfaces.surface.N_SAMPLE_ATTEMPTS", 0)
     with pytest.raises(SpaceError, match="`region` must hold"):
         ni5.sample(1, seeded_generator(0))
     with pytest.raises(InputError, match="`n` must be an integer of at least 0"):

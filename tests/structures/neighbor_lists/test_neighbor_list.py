@@ -29,7 +29,7 @@ def reference(images, cutoff):
 
 def listed(found):
     shifts = map(tuple, found.shift.to(torch.int64).tolist())
-    return sorted(zip(found.center.tolist(), found.other.tolist(), shifts, strict=True))
+    return sorted(zip(found.center.tolist(), found.neighbor.tolist(), shifts, strict=True))
 
 
 def scatter(rng, a, size, pbc):

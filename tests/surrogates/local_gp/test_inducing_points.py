@@ -33,7 +33,7 @@ def taken(P, found):
 
 def pick(P, place=None, **arguments):
     place = torch.zeros(len(P), dtype=torch.int64) if place is None else place
-    given = {"count": 100, "tolerance": 1e-9, "preferred": len(P), "pool": 10_000}
+    given = {"max_inducing": 100, "tolerance": 1e-9, "preferred": len(P), "pool": 10_000}
     return select_inducing_points(P, place, POWER, **(given | arguments))
 
 
@@ -62,14 +62,14 @@ def test_stops_at_the_rank_of_the_kernel():
 
 
 def test_takes_no_more_than_asked():
-    found = pick(random(50, 6), count=5)
+    found = pick(random(50, 6), max_inducing=5)
     assert len(found) == 5
-    assert len(pick(random(3, 6), count=5)) == 3
+    assert len(pick(random(3, 6), max_inducing=5)) == 3
 
 
 def test_factor_is_that_of_the_kernel():
     P, place = random(40, 6), (torch.arange(40) * 7) % 3
-    found = pick(P, place, count=25)
+    found = pick(P, place, max_inducing=25)
     own = kernel(found.features, found.species_index)
     torch.testing.assert_close(
         found.kernel_cholesky @ found.kernel_cholesky.T, own, rtol=0, atol=1e-12
@@ -85,7 +85,7 @@ def test_takes_what_linear_operator_takes():
     scale = torch.linspace(1.0, 0.5, 80, dtype=torch.float64).unsqueeze(-1)
     P = P * scale  # no ties
     place = torch.zeros(80, dtype=torch.int64)
-    found = pick(P, count=12)
+    found = pick(P, max_inducing=12)
     operator = DenseLinearOperator(kernel(P, place))
     _, pivots = operator.pivoted_cholesky(12, error_tol=1e-12, return_pivots=True)
     assert taken(P, found) == pivots[:12].tolist()
@@ -93,9 +93,9 @@ def test_takes_what_linear_operator_takes():
 
 def test_each_is_the_least_explained():
     P, place = random(40, 5), torch.zeros(40, dtype=torch.int64)
-    rows = taken(P, pick(P, count=8))
+    rows = taken(P, pick(P, max_inducing=8))
     for k in range(1, 8):
-        head = pick(P[rows[:k]], count=k)
+        head = pick(P[rows[:k]], max_inducing=k)
         left = residual(P, place, head).diagonal()
         assert float(left[rows[k]]) == pytest.approx(float(left.max()), abs=1e-12)
 
@@ -114,20 +114,20 @@ def test_the_preferred_ones_come_first():
     """The best of the first ten, then the rest; even if others are worse explained."""
     P = random(60, 6)
     place = torch.zeros(60, dtype=torch.int64)
-    rows = taken(P, pick(P, n_preferred=10, count=15))
+    rows = taken(P, pick(P, n_preferred=10, max_inducing=15))
     assert sorted(rows[:10]) == list(range(10))
     assert all(row >= 10 for row in rows[10:])
-    free = taken(P, pick(P, n_preferred=60, count=15))
+    free = taken(P, pick(P, n_preferred=60, max_inducing=15))
     assert sorted(free) != sorted(rows)
     assert residual(P, place, pick(P, n_preferred=10)).diagonal().max() < 1e-8
 
 
 def test_large_pools_are_thinned_evenly():
     P = random(1000, 8)
-    found = taken(P, pick(P, pool=50, count=50))
+    found = taken(P, pick(P, pool=50, max_inducing=50))
     assert len(found) > 30  # squares of eight numbers span 36 dimensions
     assert all(row % 20 == 0 for row in found)
-    few = taken(P, pick(P, pool=50, count=10, n_preferred=200))
+    few = taken(P, pick(P, pool=50, max_inducing=10, n_preferred=200))
     assert all(row < 200 for row in few)
 
 
@@ -174,7 +174,7 @@ def test_blocks_take_what_one_after_the_other_takes(monkeypatch, block, share):
     P = P * torch.linspace(1.0, 0.9, 400, dtype=torch.float64).unsqueeze(-1)  # no ties
     place = torch.arange(400) % 2
     expected = greedy(P, place, 50)
-    found = pick(P, place, count=50, tolerance=1e-12)
+    found = pick(P, place, max_inducing=50, tolerance=1e-12)
     assert taken(P, found) == sorted(expected, key=lambda row: int(place[row]))
     own = kernel(found.features, found.species_index)
     torch.testing.assert_close(

@@ -57,7 +57,7 @@ def test_energies_are_sums_over_atoms(setting):
 
 
 def test_environments_are_single_terms(setting):
-    found = setting.inducing.environments(setting.P, setting.place)
+    found = setting.inducing.environment_covariances(setting.P, setting.place)
     expected = setting.kernel(setting.P, setting.place)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     assert (found == 0).any()  # unlike species know nothing of each other
@@ -65,7 +65,7 @@ def test_environments_are_single_terms(setting):
 
 def test_inducing_set_is_sorted_and_its_factor_is_right(setting):
     inducing = setting.inducing
-    assert torch.equal(inducing.place, inducing.place.sort().values)
+    assert torch.equal(inducing.species_index, inducing.species_index.sort().values)
     assert len(inducing) == 15
     expected = setting.kernel(inducing.features, inducing.place)
     torch.testing.assert_close(inducing.factor @ inducing.factor.T, expected, rtol=0, atol=1e-12)
@@ -76,7 +76,7 @@ def test_whitened_features_are_nystroem(setting):
     """Their products are K_xs K_s^-1 K_sx."""
     K = setting.energies(setting.structures)
     phi = setting.inducing.whiten(K)
-    Ks = setting.kernel(setting.inducing.features, setting.inducing.place)
+    Ks = setting.kernel(setting.inducing.features, setting.inducing.species_index)
     expected = K @ torch.linalg.solve(Ks, K.T)
     torch.testing.assert_close(phi @ phi.T, expected, rtol=1e-9, atol=1e-9)
     folded = setting.inducing.whiten(K.view(2, 4, -1))
@@ -85,7 +85,7 @@ def test_whitened_features_are_nystroem(setting):
 
 def test_forces_are_minus_the_slope_of_energies(setting):
     structures = setting.structures
-    slopes = setting.soap.slopes(structures)
+    slopes = setting.soap.gradients(structures)
     found = setting.inducing.forces(slopes, setting.place)
     positions = structures.positions.clone().requires_grad_()
     K = setting.energies(replace(structures, positions=positions))
@@ -98,7 +98,7 @@ def test_forces_are_minus_the_slope_of_energies(setting):
 
 def test_forces_match_central_differences(setting):
     structures, h = setting.structures, 1e-5
-    slopes = setting.soap.slopes(structures)
+    slopes = setting.soap.gradients(structures)
     found = setting.inducing.forces(slopes, setting.place)
     for atom, axis in ((0, 1), (17, 2), (40, 0)):
         ends = []
@@ -112,7 +112,7 @@ def test_forces_match_central_differences(setting):
 
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_chunks_change_nothing(setting, monkeypatch, size):
-    slopes = setting.soap.slopes(setting.structures)
+    slopes = setting.soap.gradients(setting.structures)
     whole = setting.inducing.forces(slopes, setting.place)
     monkeypatch.setattr(kernel, "PAIRS_PER_CPU_CHUNK", size)
     parts = setting.inducing.forces(slopes, setting.place)
@@ -127,7 +127,7 @@ def test_one_species_and_several_give_the_same(setting):
     some = torch.arange(18)  # of the first three structures
     alone = setting.structures[:3]
     assert bool((setting.place[some] != setting.place[0]).any())
-    slopes = setting.soap.slopes(alone)
+    slopes = setting.soap.gradients(alone)
     place = setting.place[some]
     several = setting.inducing.forces(slopes, place)
     for kind in (0, 1):
@@ -179,7 +179,7 @@ def test_follows_its_input(setting, device):
     moved = setting.structures.to(device, torch.float32)
     inducing = type(setting.inducing)(
         setting.inducing.features.to(moved.positions),
-        setting.inducing.place.to(device),
+        setting.inducing.species_index.to(device),
         setting.inducing.factor.to(moved.positions),
         POWER,
     )

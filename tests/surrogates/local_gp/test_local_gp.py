@@ -131,7 +131,7 @@ def test_converges_to_the_dense_process_with_forces(data):
             place,
             3,
             max_inducing=count,
-            tolerance=1e-10,
+            inducing_tolerance=1e-10,
             n_preferred=18,
             max_pool=10_000,
         )
@@ -155,9 +155,9 @@ def test_more_data_never_increases_the_variance(data):
     assert (after.force_variance <= before.force_variance * (1 + EXACT)).all()
 
 
-def refit(model, structures, inducing=None):
+def refit(model, structures, max_inducing=None):
     """Return the model told other data, with the same deviations; all trusted."""
-    fit, inducing = model.fit, inducing or model.inducing
+    fit, inducing = model.fitted, inducing or model.inducing
     place = model.soap.place(structures.numbers)
     data = prepare_observations(structures, model.repulsion, fit.radii[place])
     counts = structures.counts.to(data.energy)
@@ -172,7 +172,7 @@ def refit(model, structures, inducing=None):
         fit,
         precision_cholesky=factor,
         weights=weights,
-        inducing=inducing.features,
+        max_inducing=inducing.features,
         place=inducing.place,
         factor=inducing.factor,
     )
@@ -194,7 +194,7 @@ def test_far_from_the_data_the_deviation_is_the_priors(data):
 
 def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
     """The trap: less than what is open elsewhere, and the search never goes there."""
-    few = {"radial": 6, "center": 1.0, "power": 8, "inducing": 20}
+    few = {"n_max": 6, "center": 1.0, "zeta": 8, "max_inducing": 20}
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     sor, dtc = (LocalGP(**few, approximation=kind).fit(data) for kind in ("sor", "dtc"))
     assert sor.predict(strange).variance < 0.5 * dtc.predict(strange).variance
@@ -232,7 +232,7 @@ def test_sor_is_its_definition(data):
 def test_with_all_environments_sor_is_exact_at_the_data_only(data):
     """And fitc is exact everywhere: there is nothing that it does not see."""
     train, test = energies_only(calm(data)[:12]), data[-6:]
-    sor, fitc = (all_inducing(variance=kind).fit(train) for kind in ("sor", "fitc"))
+    sor, fitc = (all_inducing(approximation=kind).fit(train) for kind in ("sor", "fitc"))
     dense = Dense(sor, train, forces=False)
     for structures, whole in ((train, True), (test, False)):
         mean, covariance = dense.predict(structures)
@@ -272,7 +272,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     C = Q + torch.diag(rest + dense.noise)
     ours = dense.features(test, forces=False)
     cross = s**2 * ours @ phi.T
-    plain = replace(gp, variance="dtc").fit(train).predict(test)
+    plain = replace(gp, approximation="dtc").fit(train).predict(test)
     mean = dense.prior(test)[0] + cross @ torch.linalg.solve(C, dense.y)
     assert (mean - plain.mean).abs().max() > 1e3 * DENSE * mean.abs().max()
     rows = dense.rows(test, forces=False)
@@ -287,7 +287,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
 
 
 def _radii(model, structures):
-    return model.fit.radii[model.soap.place(structures.numbers)]
+    return model.fitted.radii[model.soap.place(structures.numbers)]
 
 
 def test_what_is_not_seen_goes_with_the_statistics(both):
@@ -536,11 +536,11 @@ def test_description_is_json():
     ("arguments", "match"),
     [
         ({"cutoff": -1.0}, "`cutoff` must be positive"),
-        ({"power": 0}, "`power` must be an integer"),
-        ({"inducing": 0}, "`inducing` must be an integer"),
-        ({"tolerance": 1.0}, "`tolerance` must be between 0 and 1"),
+        ({"zeta": 0}, "`power` must be an integer"),
+        ({"max_inducing": 0}, "`inducing` must be an integer"),
+        ({"inducing_tolerance": 1.0}, "`tolerance` must be between 0 and 1"),
         (
-            {"variance": "gap"},
+            {"approximation": "gap"},
             "`variance` must be one of 'sor', 'dtc', 'fitc', 'pooled'",
         ),
         ({"hyperparameters": (1.0, 0.0, 1.0)}, "`hyperparameters` must be positive"),

@@ -265,7 +265,7 @@ def test_scales_with_the_unit_of_energy():
                 RowStatistics(
                     part.gram,
                     part.moment * unit,
-                    part.square * unit**2,
+                    part.sum_of_squares * unit**2,
                     part.count,
                     part.scale,
                     part.mean_residual_variance,

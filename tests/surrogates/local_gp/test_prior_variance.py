@@ -18,7 +18,7 @@ def soap():
 def test_energies_are_sums_over_pairs_of_atoms(soap, data, mixed):
     both = Structures.cat([mixed[:2], data[:1]])
     both = Structures.cat([both, _less(mixed[2:3])])
-    P, place = soap(both), soap.place(both.numbers)
+    P, place = soap(both), soap.species_index(both.numbers)
     found = prior_variance.energy_variances(P, place, both.counts, 3)
     expected = []
     for k in range(4):
@@ -38,7 +38,7 @@ def _less(one):
 def test_forces_are_the_second_derivative_of_the_kernel(soap, mixed, power):
     """d²/dx dx' of sum_ij k(P_i(x), P_j(x')) at x = x', with torch's derivatives."""
     one = mixed[4:5]
-    place = soap.place(one.numbers)
+    place = soap.species_index(one.numbers)
     same = (place.unsqueeze(-1) == place).double()
     J = torch.autograd.functional.jacobian(
         lambda positions: soap(replace(one, positions=positions)), one.positions
@@ -66,7 +66,7 @@ def _all(structures):
 def test_forces_on_some_atoms_are_those_among_all(soap, data, mixed):
     """In a batch of several sizes and species, one structure asked nothing about."""
     batch = Structures.cat([mixed[:1], _less(mixed[1:2]), data[:2]])
-    place, slopes = soap.place(batch.numbers), soap.slopes(batch)
+    place, slopes = soap.species_index(batch.numbers), soap.slopes(batch)
     alone = [
         prior_variance.force_variances(
             soap.slopes(one), soap.place(one.numbers), one.counts, 3, _all(one)
@@ -85,7 +85,7 @@ def test_forces_on_some_atoms_are_those_among_all(soap, data, mixed):
 
 def test_padding_belongs_to_no_species(soap, mixed):
     both = Structures.cat([mixed[:1], _less(mixed[1:2])])
-    P, place = soap(both), soap.place(both.numbers)
+    P, place = soap(both), soap.species_index(both.numbers)
     rows, kinds = prior_variance.pad_atoms(P, place, both.counts)
     assert rows.shape == (2, 6, P.shape[1])
     assert torch.equal(torch.cat((rows[0], rows[1, :5])), P)

@@ -48,7 +48,7 @@ def test_forces_are_pulled_as_autograd_does(batch):
 
 
 def test_some_structures_are_what_they_are_among_all(batch, monkeypatch):
-    monkeypatch.setattr(chunked, "CHUNK", 1)
+    monkeypatch.setattr(chunked, "PAIRS_PER_CHUNK", 1)
     _, lesson = prepare_training_set(SMALL, batch, None)
     part = lesson.subset(torch.tensor([3, 1]))
     assert len(part) == 2

@@ -19,7 +19,7 @@ from tests.surrogates.small import SMALL
 def deviations(model, structures):
     """Return what the members predict for themselves, `[M, b]` eV."""
     crowd = model.predictor
-    x, place = crowd.encoder(structures)
+    x, place = crowd.featurizer(structures)
     each = crowd.weights.deviation(crowd.weights.hidden(x, place))
     return crowd.encoder.scale * each.unflatten(1, (len(structures), -1)).sum(-1)
 
@@ -50,7 +50,7 @@ def test_deviations_of_copies_add_up(data):
     """N times one's deviation, not the root of N: errors of like atoms are alike."""
     model = MeanVariance(SMALL).fit(data[:9])
     crowd = model.predictor
-    x, place = crowd.encoder(data[9])
+    x, place = crowd.featurizer(data[9])
     layers = crowd.weights.hidden(x.repeat(3, 1), place.repeat(3))
     thrice = crowd.weights.deviation(layers).sum()
     torch.testing.assert_close(crowd.encoder.scale * thrice, 3 * deviations(model, data[9])[0, 0])
@@ -99,7 +99,7 @@ def test_the_likelihood_with_beta_of_zero_is_eq_19(taught):
 def test_settled_deviations_are_at_the_minimum(taught):
     weights, lesson = taught
     found = fit_variance_head(weights, lesson)
-    assert torch.equal(found.last_weights, weights.last)
+    assert torch.equal(found.last_weights, weights.last_weights)
     e = scaled_errors(forward(found, lesson), lesson)[0]
 
     def loss(level):

@@ -12,7 +12,7 @@ def test_members_are_one_network_thinned(data):
     torch.testing.assert_close(found.members.var(0), found.variance)
     torch.testing.assert_close(found.members.mean(0), found.mean)
     crowd = model.predictor
-    assert len(crowd.weights.last) == 1
+    assert len(crowd.weights.last_weights) == 1
     x, place = crowd.encoder(data[9:12])
     whole = crowd.weights.local(crowd.weights.hidden(x, place))[0].view(3, 6).sum(1)
     prior = crowd.encoder.prior(data[9:12], place)

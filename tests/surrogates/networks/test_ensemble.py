@@ -98,7 +98,7 @@ def test_energies_ignore_turns_and_the_order_of_atoms(case, mixed):
     first, second = model.predict(one), model.predict(moved)
     torch.testing.assert_close(first.mean, second.mean)
     torch.testing.assert_close(first.variance, second.variance)
-    torch.testing.assert_close(first.local[order], second.local)
+    torch.testing.assert_close(first.atomic_energies[order], second.atomic_energies)
     torch.testing.assert_close(first.local.sum(), first.mean[0] - _wall(model, one))
 
 

@@ -45,7 +45,7 @@ def test_members_are_drawn_around_the_mean(fitted, mixed):
 
 def test_all_variance_is_latent(fitted, mixed):
     found = fitted.predict(mixed[:2])
-    assert not found.noise.any()
+    assert not found.noise_variance.any()
     torch.testing.assert_close(found.observed, found.variance)
 
 

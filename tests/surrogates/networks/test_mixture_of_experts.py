@@ -38,7 +38,7 @@ def new(data):
 def experts(model, new):
     """Energies and variances of each expert `[b, K]`, less the prior, and gates."""
     whole = model.predictor
-    x, place = whole.encoder(new)
+    x, place = whole.featurizer(new)
     prior = whole.encoder.prior(new, place)
     rows = [value.unbind() for value in vars(whole.readout).values()]
     last = [BayesianReadout(*parts) for parts in zip(*rows, strict=True)]
@@ -63,7 +63,7 @@ def experts(model, new):
 def test_it_is_the_mixture_of_its_experts(model, space, new, mode, sharpness):
     """Means, variances in each mode, and a noise that is theirs."""
     whole = replace(model.predictor, mode=mode, sharpness=sharpness)
-    belief = whole.belief(new)
+    belief = whole.predict(new)
     prior, y, s2, gates = experts(LowRankModel(whole, space), new)
     assert gates.shape == (6, 3)
     assert float(gates.max(1).values.min()) < 0.999, "else the test shows little"
@@ -77,7 +77,7 @@ def test_it_is_the_mixture_of_its_experts(model, space, new, mode, sharpness):
 
 def test_modes_keep_the_correlation_between_structures(model, new):
     roots = [
-        replace(model.predictor, mode=mode).belief(new).root
+        replace(model.predictor, mode=mode).predict(new).root
         for mode in ("independent", "correlated")
     ]
     one, other = (

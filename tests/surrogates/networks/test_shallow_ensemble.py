@@ -30,7 +30,7 @@ def with_last(weights, last):
 def test_heads_share_one_network(data):
     model = ShallowEnsemble(SMALL, n_members=4).fit(data[:9])
     found = model.predict(data[9:12], member_forces=True)
-    assert len(model.predictor.weights.first) == 1
+    assert len(model.predictor.weights.first_weights) == 1
     torch.testing.assert_close(found.members.var(0), found.variance)
     torch.testing.assert_close(found.member_forces.mean(0), found.forces)
 
@@ -41,7 +41,7 @@ def test_slopes_of_the_loss_are_those_of_differences(taught):
     def loss(last, progress):
         return ensemble_nll_loss(0.0)(forward(with_last(weights, last), lesson), lesson, progress)
 
-    last = weights.last.clone().requires_grad_()
+    last = weights.last_weights.clone().requires_grad_()
     generator = torch.Generator().manual_seed(1)
     along = torch.randn(last.shape, generator=generator, dtype=torch.float64)
     along *= 1e-6
@@ -65,7 +65,7 @@ def test_slopes_of_the_loss_are_those_of_differences(taught):
 @pytest.mark.parametrize("progress", [0.0, 1.0])
 def test_the_order_of_heads_does_not_matter(taught, progress):
     weights, lesson = taught
-    turned = with_last(weights, weights.last.flip(0))
+    turned = with_last(weights, weights.last_weights.flip(0))
     first, second = (
         ensemble_nll_loss(0.5)(forward(w, lesson), lesson, progress) for w in (weights, turned)
     )
@@ -74,7 +74,7 @@ def test_the_order_of_heads_does_not_matter(taught, progress):
 
 def test_equal_heads_have_the_floor_and_a_finite_loss(taught):
     weights, lesson = taught
-    equal = with_last(weights, weights.last[:1].expand(4, -1))
+    equal = with_last(weights, weights.last_weights[:1].expand(4, -1))
     loss = ensemble_nll_loss(0.0)(forward(equal, lesson), lesson, 1.0)
     assert loss.isfinite()
     e, _ = scaled_errors(forward(equal, lesson), lesson)

@@ -26,7 +26,7 @@ def lesson(data):
 
 def begin(lesson, members=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    sizes = lesson.x.shape[1], 1, SMALL.width
+    sizes = lesson.inputs.shape[1], 1, SMALL.width
     weights = NetworkWeights.initialize(sizes, generator, n_backbones=members, n_heads=members)
     return weights, generator
 
@@ -46,7 +46,7 @@ def test_training_is_a_pure_function_and_lowers_the_loss(lesson):
 
 
 def test_slopes_of_the_loss_are_those_of_differences(lesson):
-    part = lesson.take(torch.tensor([0, 4]))
+    part = lesson.subset(torch.tensor([0, 4]))
     start, _ = begin(lesson)
 
     def loss(*values):

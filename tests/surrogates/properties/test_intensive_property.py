@@ -26,7 +26,7 @@ def space():
 
 
 def data(pool):
-    X = pool.rows(0, pool.size)
+    X = pool.members(0, pool.size)
     gold = pool.fractions(X)[:, 1]
     return X, -3 - 0.5 * gold + 0.2 * gold.square()
 

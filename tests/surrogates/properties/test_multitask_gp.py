@@ -42,7 +42,7 @@ def test_what_is_known_of_one_tells_of_the_other():
 def test_it_is_the_dense_process():
     model = MultitaskGP(GP(loo_correction=False)).fit(X[::2], sparse(data())[::2], NAMES, SPACE)
     whole = model.joint_model
-    own = whole.numbers
+    own = whole.fitted_tensors
     asked = X[1:7].view(2, 3, 3)
     found = model.posterior(asked)
     maps, B = whole.maps, own["between"]
@@ -93,7 +93,7 @@ def test_misfits_widen_by_property():
     Y[::9, 1] += 4
     model = MultitaskGP().fit(X, Y, NAMES, SPACE)
     plain = MultitaskGP(GP(loo_correction=False)).fit(X, Y, NAMES, SPACE)
-    own = model.joint_model.numbers
+    own = model.joint_model.fitted_tensors
     assert torch.equal(own["widening"], own["misfit"].clamp(min=1))
     wide, narrow = (one.posterior(X).variance for one in (model, plain))
     assert torch.allclose(wide, narrow * own["widening"].square(), rtol=1e-6)

@@ -104,7 +104,7 @@ def test_leading_dimensions_are_kept_and_blocks_do_not_show(monkeypatch):
     metric = BayesianLinearModel.fit(F, Y, ridge=0.3)
     whole = metric.variance(NEW), metric.mean(NEW)
     monkeypatch.setattr(
-        "bostruct.uncertainty.linear_model.bayesian_linear_model.block_rows",
+        "bostruct.uncertainty.linear_model.bayesian_linear_model.rows_per_block",
         lambda _: 2,
     )
     torch.testing.assert_close(metric.variance(NEW), whole[0])
@@ -350,7 +350,7 @@ def test_shards_of_different_models_are_refused(other, sentence):
 
 @pytest.mark.parametrize("offset", ["none", "centred", "intercept", "bias"])
 def test_what_was_saved_predicts_the_same(offset):
-    source = hash_tensors({"weight": F})
+    fingerprint = hash_tensors({"weight": F})
     metric = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0, offset=offset, fingerprint=source)
     again = BayesianLinearModel.restore(metric.state(), source)
     assert torch.equal(again.variance(NEW), metric.variance(NEW))

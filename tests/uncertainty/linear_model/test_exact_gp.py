@@ -117,7 +117,7 @@ def test_what_cannot_be_used_is_refused():
 def test_rows_are_taken_block_by_block(monkeypatch):
     gp = ExactGP.fit(gaussian(X, X), Y, ridge=0.1)
     whole = gp.schur_complement(gaussian(NEW, X), ONES)
-    monkeypatch.setattr("bostruct.uncertainty.linear_model.exact_gp.block_rows", lambda _: 4)
+    monkeypatch.setattr("bostruct.uncertainty.linear_model.exact_gp.rows_per_block", lambda _: 4)
     parts = gp.schur_complement(gaussian(NEW, X), ONES)
     torch.testing.assert_close(parts.value, whole.value)
     with pytest.raises(InputError, match=r"`cross` must need at most.*Ask about fewer"):

@@ -241,7 +241,7 @@ def test_what_cannot_be_used_is_refused():
 def test_rows_are_taken_block_by_block(method, monkeypatch):
     model, cross = fit(method), gaussian(X, CHOSEN)
     whole = model.predict(cross, OWN)
-    monkeypatch.setattr("bostruct.uncertainty.linear_model.exact_gp.block_rows", lambda _: 7)
+    monkeypatch.setattr("bostruct.uncertainty.linear_model.exact_gp.rows_per_block", lambda _: 7)
     parts = model.predict(cross, OWN)
     torch.testing.assert_close(parts.mean, whole.mean)
     torch.testing.assert_close(parts.variance, whole.variance)

@@ -23,7 +23,7 @@ def draw(metric, members=4000, **options):
 def test_the_spread_of_members_is_the_closed_form(offset, rows):
     """Covariance of 4000 members; 5 standard deviations of each entry."""
     metric = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0, offset=offset)
-    found = draw(metric)(NEW, rows=rows)
+    found = draw(metric)(NEW, row_kind=rows)
     assert found.shape == (4000, 9)
     expected = metric.covariance(NEW, row_kind=rows)
     scale = expected.diagonal().sqrt()
