@@ -62,18 +62,13 @@ def public_names(path):
 
 
 def page(path):
-    """Return the Markdown of one reference page."""
-    title, *rest = ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8"))).split(
-        "\n\n", 1
+    """Return the Markdown of one reference page: the docstring of the package, then its names."""
+    docstring = ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+    paragraphs = (
+        f"```text\n{text}\n```" if "\n    " in text else text for text in docstring.split("\n\n")
     )
-    return "\n\n".join(
-        [
-            f"# {module_name(path)}",
-            title,
-            *(f"```text\n{text}\n```" for text in rest),
-            *(f"::: {home}" for home in public_names(path).values()),
-        ]
-    )
+    names = (f"::: {home}" for home in public_names(path).values())
+    return "\n\n".join([f"# {module_name(path)}", *paragraphs, *names])
 
 
 def on_files(files, config):
