@@ -151,12 +151,14 @@ class Campaign:
     @property
     def surrogate(self) -> Surrogate | IndependentProperties:
         """The description of the surrogate model, before any fit."""
-        return self.components.surrogate
+        surrogate: Surrogate | IndependentProperties = self.components.surrogate
+        return surrogate
 
     @property
     def acquisition(self) -> Acquisition | MultiObjectiveAcquisition:
         """The description of the acquisition function."""
-        return self.components.acquisition
+        acquisition: Acquisition | MultiObjectiveAcquisition = self.components.acquisition
+        return acquisition
 
     @property
     def search(self) -> CandidateSearch:
