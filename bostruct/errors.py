@@ -57,7 +57,7 @@ class LockedError(LogError):
 def error_message(name: str, condition: str, value: object, hint: str = "") -> str:
     """Return the house sentence for a value that was refused.
 
-    >>> must("kappa", "be positive", -1.0, "Try 1.0.")
+    >>> error_message("kappa", "be positive", -1.0, "Try 1.0.")
     '`kappa` must be positive, got -1.0. Try 1.0.'
     """
     return f"`{name}` must {condition}, got {value}. {hint}".rstrip()

@@ -24,7 +24,7 @@ class Function:
         arguments: Keyword arguments of the function; part of the campaign's identity.
 
     >>> Function(len).description()
-    {'kind': 'Function', 'function': 'builtins.len', 'arguments': {}}
+    {'type': 'Function', 'function': 'builtins.len', 'arguments': {}}
     """
 
     function: Callable[..., Any]

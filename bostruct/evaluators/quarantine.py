@@ -88,7 +88,7 @@ def split_quarantined(
             is none.
         derived_from: What a property is computed from: it goes into quarantine with it.
 
-    >>> separate({"bulk_modulus_GPa": 1761.0}, {"bulk_modulus_GPa": (1, 600)})[0]
+    >>> split_quarantined({"bulk_modulus_GPa": 1761.0}, {"bulk_modulus_GPa": (1, 600)})[0]
     {'quarantined.bulk_modulus_GPa': 1761.0}
     """
     reasons = dict(doubt_reasons or {})
@@ -114,7 +114,7 @@ def split_quarantined(
 def range_violation(value: float, valid_range: ValidRange | None) -> str:
     """Return why a value is not believed; nothing where it is.
 
-    >>> outside(-2992.0, (1, 600))
+    >>> range_violation(-2992.0, (1, 600))
     '-2992 is outside its window, 1 to 600'
     """
     if not math.isfinite(value):

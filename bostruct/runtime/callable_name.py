@@ -13,7 +13,7 @@ ENTRY_POINT_MODULES = ("__main__", "__mp_main__", "bostruct_campaign_file")
 def qualified_name(function: Callable[..., Any]) -> str:
     """Return the qualified name of a function or class.
 
-    >>> name(Mapping)
+    >>> qualified_name(Mapping)
     'collections.abc.Mapping'
     """
     if isinstance(function, functools.partial):

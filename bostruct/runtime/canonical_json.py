@@ -9,7 +9,7 @@ from collections.abc import Mapping
 def to_canonical_json(value: object) -> str:
     """Return the one JSON text of a description.
 
-    >>> canonical({"b": (1, 2), "a": 0.1})
+    >>> to_canonical_json({"b": (1, 2), "a": 0.1})
     '{"a":0.1,"b":[1,2]}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -18,7 +18,7 @@ def to_canonical_json(value: object) -> str:
 def describe_differences(stored: object, current: object, name: str = "") -> list[str]:
     """Return what differs between two descriptions, one phrase each.
 
-    >>> differences({"seed": 0, "space": {"n": 7}}, {"seed": 1, "space": {"n": 7}})
+    >>> describe_differences({"seed": 0, "space": {"n": 7}}, {"seed": 1, "space": {"n": 7}})
     ['seed is 0 there and 1 here']
     """
     if isinstance(stored, Mapping) and isinstance(current, Mapping):

@@ -23,7 +23,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         InputError: it is not the name of a device.
         DeviceError: this machine, or this build of torch, does not have it.
 
-    >>> resolve("cpu")
+    >>> resolve_device("cpu")
     device(type='cpu')
     """
     if str(device) == "auto":

@@ -19,7 +19,7 @@ N_PROBE_STRUCTURES = 64
 def derive_seed(seed: int, *purpose: int | str, bits: int = 63) -> int:
     """Return an integer that depends on the seed and the purpose alone.
 
-    >>> number(0, 1, "search") == number(0, 1, "search") != number(0, 2, "search")
+    >>> derive_seed(0, 1, "search") == derive_seed(0, 1, "search") != derive_seed(0, 2, "search")
     True
     """
     text = "\x1f".join(

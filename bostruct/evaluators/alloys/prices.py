@@ -36,7 +36,7 @@ def price_per_kg(composition: Mapping[str, float]) -> float:
     Raises:
         InputError: there are no atoms, or an element has no price in the table.
 
-    >>> round(price({"Cu": 3, "Au": 1}))
+    >>> round(price_per_kg({"Cu": 3, "Au": 1}))
     23068
     """
     from ase.data import atomic_masses, atomic_numbers

@@ -137,7 +137,7 @@ def element_enthalpy(enthalpy: float, fmax: float) -> float:
         enthalpy: The energy at rest against the reference, eV per atom.
         fmax: What a relaxation may leave on an atom, eV/Å.
 
-    >>> own(3e-9, 0.002), own(0.005, 0.002)
+    >>> element_enthalpy(3e-9, 0.002), element_enthalpy(0.005, 0.002)
     (0.0, 0.005)
     """
     return (
