@@ -49,7 +49,7 @@ class Failure:
 
     Args:
         reason: One sentence for the reader of the log.
-        retryable: Whether the same call may succeed if repeated at once, as after a file system
+        retryable: True if the same call may succeed when repeated at once, as after a file system
             or a license was away. A campaign then repeats it once.
         seconds: Wall time of the call.
     """

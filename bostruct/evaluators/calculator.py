@@ -31,8 +31,8 @@ class Calculator:
     Args:
         factory: Calculator class, or a function that returns a calculator. A calculator itself is
             refused: workers could not share it.
-        with_forces: Whether to compute forces too; without them the surrogate is trained on
-            energies alone.
+        with_forces: True to compute forces too; without them the surrogate is trained on energies
+            alone.
         maximum_energy: Largest valid |energy|, eV per atom; beyond it the evaluation fails.
         maximum_force: Largest valid force on an atom, eV/Å; beyond it the evaluation fails.
         **arguments: Arguments of the factory.

@@ -285,14 +285,14 @@ def test_garbage_in_a_sheared_cell_is_quarantined():
 def test_an_absurd_energy_is_a_failure():
     found = evaluate(poisoned("everywhere", -300), copper())
     assert isinstance(found, Failure)
-    assert "below the window of mixing_enthalpy_eV_per_atom, -2 eV" in found.reason
+    assert "below the valid range of mixing_enthalpy_eV_per_atom, -2 eV" in found.reason
     assert isinstance(evaluate(poisoned("everywhere", math.nan), copper()), Failure)
 
 
 def test_an_absurd_enthalpy_is_quarantined_with_the_energy_it_came_from():
     found = evaluate(poisoned("everywhere", 7), copper())
     assert quarantined_properties(found)[ENTHALPY].value == pytest.approx(7.0, abs=1e-3)
-    assert "rests on" in quarantined_properties(found)["energy_eV_per_atom"].reason
+    assert "computed from" in quarantined_properties(found)["energy_eV_per_atom"].reason
     assert {VOLUME, BULK, PRICE} <= set(trusted_properties(found))
 
 
@@ -317,7 +317,7 @@ def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
 def test_windows_are_the_users():
     evaluator = AlloyProperties(EMT, valid_ranges={BULK: (150.0, None)})
     found = evaluator(copper())
-    assert "outside its window, 150 and more" in quarantined_properties(found)[BULK].reason
+    assert "outside its valid range, 150 and more" in quarantined_properties(found)[BULK].reason
     assert AlloyProperties(EMT).valid_ranges[BULK] == (1.0, 600.0)
 
 
