@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from bostruct.acquisition import Acquisition, MultiObjectiveAcquisition
+from bostruct.acquisition import Acquisition
 from bostruct.campaign.components import (
     CampaignComponents,
     CandidateSearch,
@@ -100,7 +100,7 @@ class Campaign:
         space: Space,
         evaluator: Evaluator,
         surrogate: Surrogate | IndependentProperties | None = None,
-        acquisition: Acquisition | MultiObjectiveAcquisition | None = None,
+        acquisition: Acquisition | None = None,
         search: CandidateSearch | None = None,
         stop: StoppingCriterion | None = None,
         *,

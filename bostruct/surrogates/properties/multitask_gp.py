@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from linear_operator.utils.cholesky import psd_safe_cholesky
@@ -79,6 +79,7 @@ class MultitaskGP:
     """
 
     gp: GP = field(default_factory=GP)
+    supports_multiple_outcomes: ClassVar[bool] = True
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""

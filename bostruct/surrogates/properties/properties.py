@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, final
+from typing import Any, ClassVar, Protocol, final
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform
@@ -83,6 +83,7 @@ class IndependentProperties:
 
     default: PropertySurrogate = field(default_factory=GP)
     overrides: Mapping[str, PropertySurrogate] = field(default_factory=dict)
+    supports_multiple_outcomes: ClassVar[bool] = True
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""

@@ -45,7 +45,7 @@ def test_it_is_the_dense_process():
     own = whole.fitted_tensors
     asked = X[1:7].view(2, 3, 3)
     found = model.posterior(asked)
-    maps, B = whole.maps, own["between"]
+    maps, B = whole.feature_maps, own["between"]
     Z = torch.cat((own["Z"], maps[0](SPACE, asked.view(6, 3)).repeat_interleave(2, 0)))
     place = torch.cat((own["place"], torch.arange(2).repeat(6)))
     V = whole.blend.vague(Z, Z)
