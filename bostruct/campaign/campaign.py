@@ -55,7 +55,7 @@ from bostruct.runtime.canonical_json import describe_differences
 from bostruct.runtime.device import resolve_device
 from bostruct.runtime.executors import InProcess
 from bostruct.spaces import Space
-from bostruct.surrogates import IndependentProperties, Surrogate
+from bostruct.surrogates import Surrogate
 
 MAX_SEED = 2**63 - 1
 """SQLite's largest integer."""
@@ -99,7 +99,7 @@ class Campaign:
         self,
         space: Space,
         evaluator: Evaluator,
-        surrogate: Surrogate | IndependentProperties | None = None,
+        surrogate: Surrogate | None = None,
         acquisition: Acquisition | None = None,
         search: CandidateSearch | None = None,
         stop: StoppingCriterion | None = None,

@@ -37,7 +37,7 @@ from bostruct.campaign.records import OPEN_STATES, OutcomePrediction, Trial
 from bostruct.candidates import Candidates
 from bostruct.runtime.device import synchronized_time
 from bostruct.runtime.rng import N_PROBE_STRUCTURES, derive_seed, generator_for
-from bostruct.surrogates import PropertyModel
+from bostruct.surrogates import PropertyModel, TrainingData, fit_surrogate
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +102,10 @@ def plan_multi_objective(
     known = [trial for trial in trials if trial.state == "done"]
     X = torch.stack([trial.X for trial in known]).to(context.device)
     Y = outcome_matrix(known, learned_objectives.optimization_config).to(X)
-    model = context.components.surrogate.fit(
-        X,
-        Y[:, learned_objectives.learned_columns],
-        learned_objectives.learned_names,
-        space,
+    data = TrainingData(
+        X, Y[:, learned_objectives.learned_columns], learned_objectives.learned_names
     )
+    model = fit_surrogate(context.components.surrogate, data, space)
     fitted = synchronized_time(context.device)
     joined = DeterministicOutcomesModel(
         model,
