@@ -1,7 +1,7 @@
-"""Every error bostruct raises, and the sentences they are written in.
+"""Exceptions of bostruct, and checks of arguments with uniform messages.
 
-The house sentence is "`{name}` must {condition}, got {value}. {way out}". Each type
-derives from `BostructError` and from the builtin a caller would catch.
+A message reads "`{name}` must {condition}, got {value}. {hint}". Each type derives from
+`BostructError` and from the builtin exception a caller would catch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class BostructError(Exception):
 
 
 class InputError(BostructError, ValueError):
-    """A value that cannot be used, refused before anything is computed or written."""
+    """An invalid argument, refused before anything is computed or written."""
 
 
 class ShapeError(InputError):
@@ -27,11 +27,11 @@ class ShapeError(InputError):
 
 
 class SpaceError(InputError):
-    """A search space that contains no structure, or cannot be sampled."""
+    """A search space that is empty or cannot be sampled."""
 
 
 class ExhaustedError(SpaceError):
-    """A search space in which everything that was found has been evaluated."""
+    """A search space in which no further structure to evaluate was found."""
 
 
 class DeviceError(BostructError, RuntimeError):
@@ -39,7 +39,7 @@ class DeviceError(BostructError, RuntimeError):
 
 
 class NotFittedError(BostructError, RuntimeError):
-    """A model asked for something that it can only do after `fit`."""
+    """A method of a model called before `fit`."""
 
 
 class LogError(BostructError, OSError):
@@ -55,9 +55,9 @@ class LockedError(LogError):
 
 
 def error_message(name: str, condition: str, value: object, hint: str = "") -> str:
-    """Return the house sentence for a value that was refused.
+    """Return the message for an invalid argument.
 
-    >>> must("kappa", "be positive", -1.0, "Try 1.0.")
+    >>> error_message("kappa", "be positive", -1.0, "Try 1.0.")
     '`kappa` must be positive, got -1.0. Try 1.0.'
     """
     return f"`{name}` must {condition}, got {value}. {hint}".rstrip()
@@ -103,14 +103,12 @@ def check_shape(
     """Return `value` if its shape is `shape` (None matches any size).
 
     Raises:
-        ShapeError: they are not.
+        ShapeError: it is not.
     """
-    found = tuple(value.shape)
-    fits = len(found) == len(shape) and all(
-        want is None or want == size for want, size in zip(shape, found, strict=True)
-    )
-    if not fits:
-        wanted = ", ".join("*" if want is None else str(want) for want in shape)
-        condition = f"have shape [{wanted}]"
-        raise ShapeError(error_message(name, condition, list(found), hint))
+    sizes = tuple(value.shape)
+    if len(sizes) != len(shape) or any(
+        expected not in (None, size) for expected, size in zip(shape, sizes, strict=True)
+    ):
+        expected_sizes = ", ".join("*" if size is None else str(size) for size in shape)
+        raise ShapeError(error_message(name, f"have shape [{expected_sizes}]", list(sizes), hint))
     return value

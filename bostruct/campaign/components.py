@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -43,11 +42,17 @@ REQUIRED_METHODS = {
 """The parts of a campaign, and the method that each cannot do without."""
 
 
-MULTI_OBJECTIVE_SIGNATURES = {
-    "surrogate": ("fit", "names"),
-    "acquisition": ("build", "context"),
+OBJECTIVE_FLAGS = {
+    "surrogate": "supports_multiple_outcomes",
+    "acquisition": "supports_multi_objective",
 }
-"""The parts that goals take of another kind: their method, and an argument of it."""
+"""The attributes by which components declare that they are for several objectives."""
+
+MULTI_OBJECTIVE_EXAMPLES = {
+    "surrogate": "surrogates.IndependentProperties()",
+    "acquisition": "acquisition.ParetoProbabilityOfImprovement()",
+}
+"""Components for several objectives, as error messages suggest them."""
 
 
 PROPERTY_CHUNK_SIZE = 1024
@@ -108,9 +113,9 @@ class CampaignComponents:
         for name, method in REQUIRED_METHODS.items():
             check_component(name, getattr(self, name), method)
         check_search(self.search, self.space)
-        for name, word in MULTI_OBJECTIVE_SIGNATURES.items():
+        for name, flag in OBJECTIVE_FLAGS.items():
             check_objective_support(
-                name, getattr(self, name), word, self.optimization_config is not None
+                name, getattr(self, name), flag, self.optimization_config is not None
             )
         if self.optimization_config is not None:
             if not isinstance(self.space, DiscreteSpace):
@@ -202,32 +207,30 @@ def default_search(
     return cast("CandidateSearch", found)
 
 
-def check_objective_support(
-    name: str, component: object, signature: tuple[str, str], multi_objective: bool
-) -> None:
-    """Refuse a part that is for goals in a campaign without, and the other way round.
+def check_objective_support(name: str, component: object, flag: str, multi_objective: bool) -> None:
+    """Refuse a component for objectives in a campaign without, and the reverse.
+
+    Args:
+        name: "surrogate" or "acquisition".
+        component: The component.
+        flag: The attribute by which it declares whether it is for several objectives.
+        multi_objective: Whether the campaign has objectives.
 
     Raises:
-        InputError: it is of the other kind.
+        InputError: It declares the other kind, or none.
     """
-    method, argument = signature
-    able = argument in inspect.signature(getattr(component, method)).parameters
-    if able == multi_objective:
-        return
     kind = type(component).__name__
+    supported = getattr(component, flag, None)
+    if not isinstance(supported, bool):
+        way_out = "Add the class attribute: True for several objectives, False for one energy."
+        raise InputError(error_message(name, f"declare `{flag}`", kind, way_out))
+    if supported == multi_objective:
+        return
     if multi_objective:
-        condition = "be one for objectives"
-        way_out = (
-            "For example bostruct."
-            + {
-                "surrogate": "surrogates.Properties().",
-                "acquisition": "acquisition.EntryProbability().",
-            }[name]
-        )
-    else:
-        condition = "be one for the energy in a campaign without objectives"
-        way_out = "Give `objectives`, or leave it out."
-    raise InputError(error_message(name, condition, kind, way_out))
+        way_out = f"Pass {MULTI_OBJECTIVE_EXAMPLES[name]}."
+        raise InputError(error_message(name, "support several objectives", kind, way_out))
+    way_out = f"Pass `objectives`, or leave `{name}` out."
+    raise InputError(error_message(name, "support a campaign without objectives", kind, way_out))
 
 
 def check_properties_available(

@@ -1,15 +1,11 @@
-"""What it costs to know.
+"""Evaluators: energies, forces and properties of structures.
 
-A structure enters; an `Evaluation` or a `Failure` leaves. Any ASE calculator is a
-`Calculator`, any function of `ase.Atoms` a `Function`; `evaluate` is the guard that
-turns whatever goes wrong into a `Failure` with a reason. `AlloyProperties` finds what
-makes an alloy worth having, and `valid` what to believe of it. `Pretrained` and `read`
-take a calculator that says how sure it is as a model to compare with.
+A structure enters; an `Evaluation` or a `Failure` leaves. `Calculator` wraps an ASE calculator,
+`Function` a function of `ase.Atoms`; `evaluate` turns errors and invalid results into a `Failure`.
+`AlloyProperties` computes mixing enthalpy, moduli, density and price of a crystal.
 """
 
-from bostruct.evaluators.alloys.alloy_properties import (
-    AlloyProperties as AlloyProperties,
-)
+from bostruct.evaluators.alloys.alloy_properties import AlloyProperties as AlloyProperties
 from bostruct.evaluators.alloys.convex_hull import above_hull as above_hull
 from bostruct.evaluators.alloys.convex_hull import phase_diagram as phase_diagram
 from bostruct.evaluators.alloys.prices import element_prices as element_prices
@@ -22,7 +18,5 @@ from bostruct.evaluators.base import evaluate as evaluate
 from bostruct.evaluators.calculator import Calculator as Calculator
 from bostruct.evaluators.function import Function as Function
 from bostruct.evaluators.quarantine import QuarantinedProperty as QuarantinedProperty
-from bostruct.evaluators.quarantine import (
-    quarantined_properties as quarantined_properties,
-)
+from bostruct.evaluators.quarantine import quarantined_properties as quarantined_properties
 from bostruct.evaluators.quarantine import trusted_properties as trusted_properties

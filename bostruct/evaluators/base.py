@@ -1,7 +1,7 @@
-"""What an evaluator is: a structure goes in, an `Evaluation` or a `Failure` comes out.
+"""Protocol of evaluators: a structure goes in, an `Evaluation` or a `Failure` comes out.
 
-A failed calculation is data, not an exception: the campaign logs why, keeps the
-structure as seen, and never trains on it.
+A failed calculation is data, not an exception: the campaign logs the reason, does not propose the
+structure again and never trains on it.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from torch import Tensor
 from bostruct.structures import Structures
 
 MAX_ENERGY_PER_ATOM = 1e6
-"""eV per atom. All-electron total energies reach 8e5; beyond it is a broken run."""
+"""Largest plausible |energy|, eV per atom: all-electron total energies reach 8e5."""
 
 MAX_FORCE = 1e4
-"""eV/Å. Ten times what atoms feel at 70 % of a bond length."""
+"""Largest plausible force on an atom, eV/Å: ten times the force at 70 % of a bond length."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What one call of an evaluator found.
+    """Result of one evaluation.
 
     Args:
-        energy: Of the whole structure, eV.
-        forces: `[a, 3]` eV/Å, or None.
+        energy: Energy of the structure, eV.
+        forces: Forces on the atoms, `[a, 3]` eV/Å, or None.
         properties: Further numbers by name, kept in the log.
         seconds: Wall time of the call; the campaign measures it where it is 0.
-        provenance: What made it, by name: program, version, settings.
+        provenance: Program, version and settings behind the numbers, by name.
     """
 
     energy: float
@@ -45,12 +45,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a call of an evaluator gave nothing to learn from.
+    """Reason why an evaluation gave no result.
 
     Args:
-        reason: One sentence for the person who reads the log.
-        retryable: Whether the same call is worth another attempt at once: a file system
-            or a license was away, say. A campaign then asks once more.
+        reason: One sentence for the reader of the log.
+        retryable: True if the same call may succeed when repeated at once, as after a file system
+            or a license was away. A campaign then repeats it once.
         seconds: Wall time of the call.
     """
 
@@ -61,14 +61,14 @@ class Failure:
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """What it costs to know: called with exactly one structure."""
+    """Callable that computes the energy of exactly one structure."""
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
-        """Return the energy and what else is known of the structure."""
+        """Return energy, forces and properties of the structure, or why there are none."""
         ...
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the evaluator, ready for JSON."""
+        """Return the arguments that identify the evaluator, as JSON values."""
         ...
 
 
@@ -79,23 +79,24 @@ def evaluate(
     maximum_energy: float | None = None,
     maximum_force: float | None = None,
 ) -> Evaluation | Failure:
-    """Call an evaluator so that whatever it does, an outcome comes back.
+    """Call an evaluator and return a result whatever it does.
 
-    What it raises, what is not finite or beyond the limits, and what has the wrong
-    type or shape becomes a `Failure` whose reason says so.
+    Exceptions, values that are not finite or beyond the limits, and results of a wrong type or
+    shape become a `Failure` with a reason.
 
     Args:
-        evaluator: Called with `structures`.
+        evaluator: Callable to guard.
         structures: Exactly one structure.
-        maximum_energy: Limit of |energy| in eV per atom; None takes the evaluator's
-            own, or `MAXIMUM_ENERGY`.
-        maximum_force: Limit of the force on an atom in eV/Å; None likewise.
+        maximum_energy: Limit of |energy| in eV per atom; None takes the evaluator's own limit, or
+            `MAX_ENERGY_PER_ATOM`.
+        maximum_force: Limit of the force on an atom in eV/Å; None takes the evaluator's own limit,
+            or `MAX_FORCE`.
     """
-    bounds = evaluation_limits(evaluator)
+    limits = evaluation_limits(evaluator)
     if maximum_energy is not None:
-        bounds["maximum_energy"] = maximum_energy
+        limits["maximum_energy"] = maximum_energy
     if maximum_force is not None:
-        bounds["maximum_force"] = maximum_force
+        limits["maximum_force"] = maximum_force
     start = time.perf_counter()
     try:
         outcome = evaluator(structures)
@@ -107,16 +108,15 @@ def evaluate(
         return Failure(_shorten_line(reason), isinstance(error, OSError), seconds)
     seconds = time.perf_counter() - start
     if isinstance(outcome, Evaluation):
-        outcome = check_evaluation(outcome, len(structures.positions), **bounds)
+        outcome = check_evaluation(outcome, len(structures.positions), **limits)
     elif not isinstance(outcome, Failure):
         kind = type(outcome).__name__
-        reason = f"the evaluator returned {kind}, not an Evaluation or a Failure"
-        outcome = Failure(reason)
+        outcome = Failure(f"the evaluator returned {kind}, not an Evaluation or a Failure")
     return outcome if outcome.seconds > 0 else replace(outcome, seconds=seconds)
 
 
 def evaluation_limits(evaluator: object) -> dict[str, float]:
-    """Return the limits that an evaluator sets itself, else ours."""
+    """Return the limits of energy and force that an evaluator sets, else the default ones."""
     return {
         "maximum_energy": getattr(evaluator, "maximum_energy", MAX_ENERGY_PER_ATOM),
         "maximum_force": getattr(evaluator, "maximum_force", MAX_FORCE),
@@ -130,11 +130,11 @@ def check_evaluation(
     maximum_energy: float = MAX_ENERGY_PER_ATOM,
     maximum_force: float = MAX_FORCE,
 ) -> Evaluation | Failure:
-    """Return the evaluation in plain float64 on the CPU, or why it is not data.
+    """Return the evaluation in plain float64 on the CPU, or the reason why it is invalid.
 
     Args:
-        evaluation: What an evaluator returned.
-        n_atoms: The number of atoms of the structure.
+        evaluation: Result of an evaluator.
+        n_atoms: Number of atoms of the structure.
         maximum_energy: Limit of |energy| in eV per atom.
         maximum_force: Limit of the force on an atom in eV/Å.
     """
@@ -183,21 +183,20 @@ def _to_cpu_forces(value: object) -> Tensor | None:
 def _invalid_energy_reason(energy: float, n_atoms: int, limit: float) -> str:
     if not math.isfinite(energy):
         return f"the energy is not finite: {energy} eV"
-    if abs(energy) > limit * n_atoms:
-        return (
-            f"the energy is absurd: {energy:g} eV for {n_atoms} atoms is more than "
-            f"{limit:g} eV per atom"
-        )
-    return ""
+    if abs(energy) <= limit * n_atoms:
+        return ""
+    return (
+        f"the energy is absurd: {energy:g} eV for {n_atoms} atoms is more than "
+        f"{limit:g} eV per atom"
+    )
 
 
 def _invalid_forces_reason(forces: Tensor, n_atoms: int, limit: float) -> str:
     if tuple(forces.shape) != (n_atoms, 3):
-        found = list(forces.shape)
-        return f"the forces have the wrong shape: {found}, not [{n_atoms}, 3]"
-    broken = int((~forces.isfinite()).any(dim=1).sum())
-    if broken:
-        return f"the forces on {broken} of {n_atoms} atoms are not finite"
+        return f"the forces have the wrong shape: {list(forces.shape)}, not [{n_atoms}, 3]"
+    n_broken = int((~forces.isfinite()).any(dim=1).sum())
+    if n_broken:
+        return f"the forces on {n_broken} of {n_atoms} atoms are not finite"
     largest = float(forces.norm(dim=1).max())
     if largest > limit:
         return f"the forces are absurd: {largest:g} eV/Å on one atom is more than {limit:g} eV/Å"

@@ -1,8 +1,9 @@
-"""Any ASE calculator as an evaluator."""
+"""ASE calculators as evaluators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, final
 
 import torch
@@ -14,6 +15,7 @@ from bostruct.evaluators.base import (
     Evaluation,
     Failure,
     check_evaluation,
+    evaluation_limits,
 )
 from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
@@ -23,17 +25,17 @@ from bostruct.structures import Structures, to_ase
 class Calculator:
     """Energies and forces of an ASE calculator.
 
-    The calculator is made when the first energy is asked for, once in each process,
-    and never travels between processes: what travels is the factory.
+    The calculator is made at the first call, once in each process, and never travels between
+    processes: the factory does.
 
     Args:
-        factory: A calculator class, or a function that returns a calculator. Not a
-            calculator: workers could not share it.
-        with_forces: Whether to ask for forces too; without them the surrogate learns
-            from energies alone.
-        maximum_energy: A larger |energy| is a failure, eV per atom.
-        maximum_force: A larger force on an atom is a failure, eV/Å.
-        **arguments: Passed to the factory.
+        factory: Calculator class, or a function that returns a calculator. A calculator itself is
+            refused: workers could not share it.
+        with_forces: True to compute forces too; without them the surrogate is trained on energies
+            alone.
+        maximum_energy: Largest valid |energy|, eV per atom; beyond it the evaluation fails.
+        maximum_force: Largest valid force on an atom, eV/Å; beyond it the evaluation fails.
+        **arguments: Arguments of the factory.
 
     >>> from ase.calculators.emt import EMT
     >>> Calculator(EMT).description()["factory"]
@@ -49,15 +51,14 @@ class Calculator:
         maximum_force: float = MAX_FORCE,
         **arguments: object,
     ) -> None:
-        made = hasattr(factory, "get_potential_energy") and not isinstance(factory, type)
-        if made or not callable(factory):
-            found = type(factory).__name__
+        is_instance = hasattr(factory, "get_potential_energy") and not isinstance(factory, type)
+        if is_instance or not callable(factory):
             way_out = (
                 "Pass the class and its arguments, Calculator(EMT, ...), or a function "
                 "that returns a calculator: each worker makes its own."
             )
-            condition = "be a calculator class or a function"
-            raise InputError(error_message("factory", condition, found, way_out))
+            condition, value = "be a calculator class or a function", type(factory).__name__
+            raise InputError(error_message("factory", condition, value, way_out))
         self.factory = factory
         self.with_forces = with_forces
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
@@ -74,24 +75,14 @@ class Calculator:
         energy = atoms.get_potential_energy()
         forces = None
         if self.with_forces:
-            try:
-                forces = atoms.get_forces(apply_constraint=False)
-            except NotImplementedError:  # ASE's PropertyNotImplementedError is one
-                forces = None
-        outcome = Evaluation(
-            energy,
-            None if forces is None else torch.as_tensor(forces),
-            provenance={"calculator": qualified_name(type(self._calculator))},
-        )
-        return check_evaluation(
-            outcome,
-            len(atoms),
-            maximum_energy=self.maximum_energy,
-            maximum_force=self.maximum_force,
-        )
+            with suppress(NotImplementedError):  # ASE's PropertyNotImplementedError is one
+                forces = torch.as_tensor(atoms.get_forces(apply_constraint=False))
+        provenance = {"calculator": qualified_name(type(self._calculator))}
+        evaluation = Evaluation(energy, forces, provenance=provenance)
+        return check_evaluation(evaluation, len(atoms), **evaluation_limits(self))
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the evaluator, ready for JSON."""
+        """Return the arguments that identify the evaluator, as JSON values."""
         return {
             "type": "Calculator",
             "factory": qualified_name(self.factory),

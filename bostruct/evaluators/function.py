@@ -1,4 +1,4 @@
-"""A plain Python function as an evaluator."""
+"""Python functions as evaluators."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bostruct.structures import Structures, to_ase
 
 @dataclass(frozen=True)
 class Function:
-    """A function of one `ase.Atoms`.
+    """Energies of a function of one `ase.Atoms`.
 
     Args:
-        function: Returns the energy in eV, or the energy and the forces in eV/Å, or an
-            `Evaluation` or `Failure`. What it raises becomes a failure.
+        function: Callable that returns the energy in eV, or the energy and the forces in eV/Å, or
+            an `Evaluation` or `Failure`. Exceptions become failures.
         arguments: Keyword arguments of the function; part of the campaign's identity.
 
     >>> Function(len).description()
-    {'kind': 'Function', 'function': 'builtins.len', 'arguments': {}}
+    {'type': 'Function', 'function': 'builtins.len', 'arguments': {}}
     """
 
     function: Callable[..., Any]
@@ -32,22 +32,20 @@ class Function:
 
     def __post_init__(self) -> None:
         if not callable(self.function):
+            value = type(self.function).__name__
             way_out = "It takes one ase.Atoms and returns its energy in eV."
-            found = type(self.function).__name__
-            raise InputError(error_message("function", "be callable", found, way_out))
+            raise InputError(error_message("function", "be callable", value, way_out))
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
-        """Return what the function says of one structure."""
-        answer = self.function(to_ase(structures)[0], **self.arguments)
-        if isinstance(answer, Evaluation | Failure):
-            return answer
-        if isinstance(answer, tuple):
-            energy, forces = answer
-            return Evaluation(energy, None if forces is None else torch.as_tensor(forces))
-        return Evaluation(answer)
+        """Return the value of the function at one structure."""
+        result = self.function(to_ase(structures)[0], **self.arguments)
+        if isinstance(result, Evaluation | Failure):
+            return result
+        energy, forces = result if isinstance(result, tuple) else (result, None)
+        return Evaluation(energy, None if forces is None else torch.as_tensor(forces))
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the evaluator, ready for JSON."""
+        """Return the arguments that identify the evaluator, as JSON values."""
         return {
             "type": "Function",
             "function": qualified_name(self.function),

@@ -1,16 +1,16 @@
-"""Values that are told, and kept away from whatever learns.
+"""Quarantine of implausible properties: kept in the log, and away from every model.
 
-A property outside its window, or one that its own calculation contradicts, is no data:
-a bulk modulus of -2992 GPa would be sought by every campaign that wants soft alloys and
-would shape a front until someone looks. It is not dropped either. In an `Evaluation`,
-and so in the log, it stands under another name,
+A property outside its valid range, or one that its own calculation contradicts, is not data: a
+bulk modulus of -2992 GPa would attract every campaign that minimizes the modulus and would shape
+the Pareto front. It is not dropped either. In an `Evaluation`, and so in the log, it has another
+name,
 
     properties["quarantined.bulk_modulus_GPa"] = -2992.0
-    provenance["quarantined.bulk_modulus_GPa"] = "-2992 is outside its window, ..."
+    provenance["quarantined.bulk_modulus_GPa"] = "-2992 is outside its valid range, ..."
 
-so that nobody who asks for `bulk_modulus_GPa` can get it, and what else is known of the
-structure stays. `valid` and `quarantined` read both from an evaluation or from a trial
-of a log.
+so that nobody who reads `bulk_modulus_GPa` gets it, and the other properties of the structure
+stay. `trusted_properties` and `quarantined_properties` read both from an evaluation or from a
+trial of a log.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from bostruct.errors import InputError, error_message
 QUARANTINE_PREFIX = "quarantined."
 
 ValidRange = tuple[float | None, float | None]
-"""The least and the greatest value that is believed; None where there is no bound."""
+"""Least and greatest plausible value of a property; None where there is no bound."""
 
 
 class HasProperties(Protocol):
-    """An `Evaluation`, or a trial of a log."""
+    """Object with properties and provenance: an `Evaluation`, or a trial of a log."""
 
     @property
     def properties(self) -> Mapping[str, float]:
@@ -38,17 +38,17 @@ class HasProperties(Protocol):
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """What made them, by name."""
+        """Program, settings and reasons behind the numbers, by name."""
         ...
 
 
 @final
 @dataclass(frozen=True)
 class QuarantinedProperty:
-    """A value that is not believed.
+    """Value that is not trusted.
 
     Attributes:
-        value: What was found, in the unit of the property; None where no number was.
+        value: Value in the unit of the property, or None if the calculation gave no number.
         reason: One sentence.
     """
 
@@ -57,19 +57,19 @@ class QuarantinedProperty:
 
 
 def trusted_properties(outcome: HasProperties) -> dict[str, float]:
-    """Return the properties that may be learnt from."""
-    found = outcome.properties.items()
-    return {name: value for name, value in found if not name.startswith(QUARANTINE_PREFIX)}
+    """Return the properties that are not in quarantine."""
+    items = outcome.properties.items()
+    return {name: value for name, value in items if not name.startswith(QUARANTINE_PREFIX)}
 
 
 def quarantined_properties(outcome: HasProperties) -> dict[str, QuarantinedProperty]:
-    """Return the properties that may not, with the reasons."""
+    """Return the properties in quarantine, with the reasons."""
     return {
-        name.removeprefix(QUARANTINE_PREFIX): QuarantinedProperty(
-            outcome.properties.get(name), reason
+        key.removeprefix(QUARANTINE_PREFIX): QuarantinedProperty(
+            outcome.properties.get(key), reason
         )
-        for name, reason in outcome.provenance.items()
-        if name.startswith(QUARANTINE_PREFIX)
+        for key, reason in outcome.provenance.items()
+        if key.startswith(QUARANTINE_PREFIX)
     }
 
 
@@ -79,16 +79,16 @@ def split_quarantined(
     doubt_reasons: Mapping[str, str] | None = None,
     derived_from: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Return properties and provenance in which what is not believed is set apart.
+    """Return properties and provenance in which untrusted values are renamed.
 
     Args:
-        values: All that was found, by name. What is not finite is no value.
-        valid_ranges: What is believed of a property; without one, every finite number.
-        doubt_reasons: Why a property is not believed whatever its window says, or why there
-            is none.
-        derived_from: What a property is computed from: it goes into quarantine with it.
+        values: All computed values by name; values that are not finite are left out.
+        valid_ranges: Valid range of a property by name; without one, every finite number is valid.
+        doubt_reasons: Reasons, by name, why a property is untrusted whatever its value, or missing.
+        derived_from: Names of the properties from which a property is computed: if one of them
+            goes into quarantine, so does the property.
 
-    >>> separate({"bulk_modulus_GPa": 1761.0}, {"bulk_modulus_GPa": (1, 600)})[0]
+    >>> split_quarantined({"bulk_modulus_GPa": 1761.0}, {"bulk_modulus_GPa": (1, 600)})[0]
     {'quarantined.bulk_modulus_GPa': 1761.0}
     """
     reasons = dict(doubt_reasons or {})
@@ -101,7 +101,7 @@ def split_quarantined(
         for name, bases in (derived_from or {}).items():
             broken = [base for base in bases if base in reasons]
             if broken and name in values and name not in reasons:
-                reasons[name] = f"it rests on {broken[0]}, which is in quarantine"
+                reasons[name] = f"it is computed from {broken[0]}, which is in quarantine"
                 spread = True
     properties = {
         QUARANTINE_PREFIX + name if name in reasons else name: value
@@ -112,45 +112,45 @@ def split_quarantined(
 
 
 def range_violation(value: float, valid_range: ValidRange | None) -> str:
-    """Return why a value is not believed; nothing where it is.
+    """Return why a value is not valid; an empty string where it is.
 
-    >>> outside(-2992.0, (1, 600))
-    '-2992 is outside its window, 1 to 600'
+    >>> range_violation(-2992.0, (1, 600))
+    '-2992 is outside its valid range, 1 to 600'
     """
     if not math.isfinite(value):
-        return f"{value} is not a number to believe"
-    least, greatest = valid_range or (None, None)
-    low = least is not None and value < least
-    if not low and not (greatest is not None and value > greatest):
+        return f"{value} is not a number"
+    lower, upper = valid_range or (None, None)
+    below = lower is not None and value < lower
+    if not below and not (upper is not None and value > upper):
         return ""
-    if greatest is None:
-        return f"{value:g} is outside its window, {least:g} and more"
-    if least is None:
-        return f"{value:g} is outside its window, {greatest:g} and less"
-    return f"{value:g} is outside its window, {least:g} to {greatest:g}"
+    if upper is None:
+        bounds = f"{lower:g} and more"
+    else:
+        bounds = f"{upper:g} and less" if lower is None else f"{lower:g} to {upper:g}"
+    return f"{value:g} is outside its valid range, {bounds}"
 
 
 def check_valid_ranges(
     valid_ranges: Mapping[str, ValidRange], defaults: Mapping[str, ValidRange]
 ) -> dict[str, ValidRange]:
-    """Return the default windows with the user's own in their places.
+    """Return the default valid ranges, updated with the user's own.
 
     Raises:
-        InputError: a name is not one of a property, or a window is empty.
+        InputError: a name is not one of a property, or a range is empty.
     """
-    for name, window in valid_ranges.items():
+    for name, valid_range in valid_ranges.items():
         if name not in defaults:
             way_out = f"Known are {', '.join(sorted(defaults))}."
             raise InputError(error_message("valid_ranges", "name properties", name, way_out))
         try:
-            least, greatest = window
+            lower, upper = valid_range
         except (TypeError, ValueError) as error:
             way_out = "Give the least and the greatest value, None for no bound."
-            condition = f"hold two bounds of {name}"
-            raise InputError(error_message("valid_ranges", condition, window, way_out)) from error
-        low = -math.inf if least is None else least
-        high = math.inf if greatest is None else greatest
-        if not low < high:
+            message = error_message(
+                "valid_ranges", f"hold two bounds of {name}", valid_range, way_out
+            )
+            raise InputError(message) from error
+        if not (-math.inf if lower is None else lower) < (math.inf if upper is None else upper):
             condition = f"hold a lower and a higher bound of {name}"
-            raise InputError(error_message("valid_ranges", condition, window))
+            raise InputError(error_message("valid_ranges", condition, valid_range))
     return {**defaults, **valid_ranges}

@@ -1,1 +1,1 @@
-"""Device, random generators, executors and durable files."""
+"""Services for every folder: device, random generators, executors, atomic writes, JSON."""

@@ -1,6 +1,7 @@
-"""The few operations that make something last: every one of them is in this file.
+"""Atomic and durable writes of files and transactions.
 
-A test counts them and kills the process at each.
+Every operation of the package that makes data durable is in this file: a test counts them and
+kills the process at each.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bostruct.errors import LogError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put a file in place as a whole or not at all, and make it last.
+    """Write a file durably, and completely or not at all.
 
     Raises:
         LogError: the disk is full, or the folder cannot be written.
@@ -34,7 +35,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder last."""
+    """Flush the directory entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -43,13 +44,13 @@ def fsync_folder(folder: Path) -> None:
 
 
 def commit(connection: sqlite3.Connection) -> None:
-    """Make the open transaction last."""
+    """Commit the open transaction."""
     connection.execute("COMMIT")
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All that is written inside lasts, or none of it.
+    """Commit everything that is written inside, or roll all of it back.
 
     Raises:
         LogError: the database could not be written.
@@ -59,11 +60,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
         commit(connection)
     except BaseException as error:
-        try:
+        with suppress(sqlite3.Error):  # the first error says more
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        except sqlite3.Error:  # the first error says more
-            pass
         if isinstance(error, sqlite3.Error):
             message = f"could not write the log: {error}. Nothing recorded was lost."
             raise LogError(message) from error

@@ -1,9 +1,9 @@
-"""Import BoTorch without letting it change the process.
+"""Import of BoTorch without side effects on the process.
 
-Importing botorch sets linear_operator's and gpytorch's solver settings for everybody;
-scipy and threadpoolctl, which come with it, add warning filters and an environment
-variable. All are put back here, so that importing bostruct changes nothing; what it
-needs set, it sets for itself. Whoever imports botorch first keeps BoTorch's settings.
+Importing botorch sets linear_operator's and gpytorch's solver settings globally; scipy and
+threadpoolctl, which come with it, add warning filters and an environment variable. All are
+restored here, so that importing bostruct changes nothing; the settings that bostruct needs are set
+where it uses them. A process that imported botorch first keeps BoTorch's settings.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import gpytorch.settings
 import linear_operator.settings
 
 SETTING_ATTRIBUTES = ("_default", "_global_value", "_state")
-"""Where a setting keeps its value."""
+"""Attributes in which the settings of linear_operator and gpytorch keep their values."""
 
 
 def read_settings() -> dict[tuple[type, str], object]:
-    """Return every value that a setting of linear_operator or gpytorch holds."""
+    """Return the values of all settings of linear_operator and gpytorch."""
     modules = (linear_operator.settings, gpytorch.settings)
-    kinds = {k for m in modules for k in vars(m).values() if isinstance(k, type)}
+    settings = {s for module in modules for s in vars(module).values() if isinstance(s, type)}
     return {
-        (kind, name): value
-        for kind in kinds
-        for name, value in vars(kind).items()
+        (setting, name): value
+        for setting in settings
+        for name, value in vars(setting).items()
         if name in SETTING_ATTRIBUTES
     }
 
 
 def restore_settings(settings: dict[tuple[type, str], object]) -> None:
-    """Put the values back."""
-    for (kind, name), value in settings.items():
-        setattr(kind, name, value)
+    """Set the values that `read_settings` returned."""
+    for (setting, name), value in settings.items():
+        setattr(setting, name, value)
 
 
 _saved_settings = read_settings()

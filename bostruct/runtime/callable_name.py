@@ -1,4 +1,4 @@
-"""A name for a callable and its arguments that is the same in every process."""
+"""Names of callables, and JSON of their arguments, that are equal in every process."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ ENTRY_POINT_MODULES = ("__main__", "__mp_main__", "bostruct_campaign_file")
 def qualified_name(function: Callable[..., Any]) -> str:
     """Return the qualified name of a function or class.
 
-    >>> name(Mapping)
+    >>> qualified_name(Mapping)
     'collections.abc.Mapping'
     """
     if isinstance(function, functools.partial):
         arguments = [repr(to_json_value(argument)) for argument in function.args]
         arguments += [f"{k}={to_json_value(v)!r}" for k, v in sorted(function.keywords.items())]
         return f"{qualified_name(function.func)}({', '.join(arguments)})"
-    kind = type(function)
-    module = getattr(function, "__module__", None) or kind.__module__
-    qualified = getattr(function, "__qualname__", None) or kind.__qualname__
-    return qualified if module in ENTRY_POINT_MODULES else f"{module}.{qualified}"
+    module = getattr(function, "__module__", None) or type(function).__module__
+    qualname = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return qualname if module in ENTRY_POINT_MODULES else f"{module}.{qualname}"
 
 
 def to_json_value(value: object) -> Any:  # noqa: ANN401 - JSON
-    """Return a value as JSON can hold it, equal for equal values."""
+    """Return a value in JSON's types, equal for equal values."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What makes two campaigns the same one, and what differs where they are not."""
+"""Canonical JSON of descriptions, and differences between two of them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 
 
 def to_canonical_json(value: object) -> str:
-    """Return the one JSON text of a description.
+    """Return the JSON text of a description, equal for equal descriptions.
 
-    >>> canonical({"b": (1, 2), "a": 0.1})
+    >>> to_canonical_json({"b": (1, 2), "a": 0.1})
     '{"a":0.1,"b":[1,2]}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def describe_differences(stored: object, current: object, name: str = "") -> list[str]:
-    """Return what differs between two descriptions, one phrase each.
+    """Return the differences between two descriptions, one phrase each.
 
-    >>> differences({"seed": 0, "space": {"n": 7}}, {"seed": 1, "space": {"n": 7}})
+    >>> describe_differences({"seed": 0, "space": {"n": 7}}, {"seed": 1, "space": {"n": 7}})
     ['seed is 0 there and 1 here']
     """
     if isinstance(stored, Mapping) and isinstance(current, Mapping):

@@ -1,7 +1,7 @@
-"""Where energies are computed: any `concurrent.futures.Executor`, and two of our own.
+"""Executors of evaluator calls: the two that bostruct has beside any `concurrent.futures.Executor`.
 
-`InProcess` is the default. `Workers` computes in processes of its own: a calculator
-that hangs or crashes there is a failed trial, not the end of the campaign.
+`InProcess` is the default. `Workers` computes in separate processes: a calculator that hangs or
+crashes there is a failed trial, not the end of the campaign.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 PRELOADED_MODULES = ["bostruct.runtime.executors", "ase.calculators.calculator"]
-"""What workers need, imported once: no worker spends its time limit on it."""
+"""Modules imported before workers start, so that no call spends its time limit on them."""
 
 _function_cache: dict[str, Callable[..., Any]] = {}
-"""In a worker: what it was sent, so that a calculator is made once in each process."""
+"""Last function that a worker received, so that a calculator is made once in each process."""
 
 
 @final
 class InProcess(Executor):
-    """Computes in this process, one after the other."""
+    """Executor that computes in this process, one call after the other."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call the function now; return its result as a future."""
@@ -49,17 +49,16 @@ class InProcess(Executor):
 
 @final
 class Workers(Executor):
-    """Computes in worker processes that may die or be stopped.
+    """Executor with worker processes that may crash or be killed.
 
-    The processes start with the first call and end with `shutdown`; after that the
-    next call starts new ones, so that one description in a campaign file serves many
-    runs. Functions travel by value (cloudpickle), so what a campaign file defines
-    works; a script that calls `run` needs `if __name__ == "__main__":` around it.
+    The processes start with the first call and end with `shutdown`; the next call starts new ones,
+    so that one executor in a campaign file serves many runs. Functions travel by value
+    (cloudpickle), so functions defined in a campaign file work; a script that calls `run` needs
+    `if __name__ == "__main__":` around it.
 
     Args:
         max_workers: Number of processes.
-        time_limit: Of one call in seconds, from its start; the process that takes
-            longer is killed.
+        time_limit: Longest duration of one call in seconds; a process that takes longer is killed.
     """
 
     def __init__(self, max_workers: int = 1, time_limit: float | None = None) -> None:
@@ -83,11 +82,11 @@ class Workers(Executor):
             )
         outer: Future[T] = Future()
         outer.set_running_or_notify_cancel()
-        inner.add_done_callback(lambda done: _forward_result(done, outer))
+        inner.add_done_callback(lambda inner: _forward_result(inner, outer))
         return outer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes; without `wait` also those that are computing."""
+        """End the processes; without `wait`, also those that are computing."""
         with self._mutex:
             pool, self._pool = self._pool, None
         if pool is None:
@@ -100,7 +99,7 @@ class Workers(Executor):
 
 
 def failure_reason(error: BaseException, time_limit: float | None = None) -> str | None:
-    """Return why a call is lost though the executor goes on; None if it is broken."""
+    """Return why one call was lost, or None if the executor itself is broken."""
     if isinstance(error, TimeoutError):
         limit = "" if time_limit is None else f" of {time_limit:g} s"
         return f"the evaluator took longer than the time limit{limit}"
@@ -121,18 +120,17 @@ def _exit_reason(code: int) -> str:
 
 
 def _make_pool(max_workers: int) -> ProcessPool:
-    if sys.platform == "win32":
-        spawn = multiprocessing.get_context("spawn")
-        return ProcessPool(max_workers=max_workers, initializer=_initialize_worker, context=spawn)
-    # Not fork: torch's threads and locks would not survive it. The server of forks
-    # imports torch once, so that a worker which replaces a dead one starts at once.
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(PRELOADED_MODULES)
-    return ProcessPool(max_workers=max_workers, initializer=_initialize_worker, context=server)
+    # Not fork: torch's threads and locks would not survive it. The fork server imports torch
+    # once, so that a worker which replaces a dead one starts at once.
+    method = "spawn" if sys.platform == "win32" else "forkserver"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(PRELOADED_MODULES)
+    return ProcessPool(max_workers=max_workers, initializer=_initialize_worker, context=context)
 
 
 def _initialize_worker() -> None:
-    """Prepare a worker: it must not outlive the campaign that was killed."""
+    """Make a worker ignore Ctrl-C and exit with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the campaign
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
@@ -145,22 +143,19 @@ def _exit_with_parent() -> None:
 
 
 def _call_in_worker(function: bytes, arguments: bytes) -> bytes:
-    """Run in a worker. Bytes travel both ways: torch would send file descriptors."""
+    """Run in a worker; bytes travel both ways, as torch would send file descriptors."""
     digest = hashlib.sha256(function).hexdigest()
     if digest not in _function_cache:
         _function_cache.clear()
         _function_cache[digest] = cloudpickle.loads(function)
     args, kwargs = cloudpickle.loads(arguments)
-    found: bytes = cloudpickle.dumps(_function_cache[digest](*args, **kwargs))
-    return found
+    result: bytes = cloudpickle.dumps(_function_cache[digest](*args, **kwargs))
+    return result
 
 
-def _forward_result(done: Future[bytes], outer: Future[T]) -> None:
-    if done.cancelled():
-        outer.set_exception(CancelledError())
-        return
-    error = done.exception()
+def _forward_result(inner: Future[bytes], outer: Future[T]) -> None:
+    error = CancelledError() if inner.cancelled() else inner.exception()
     if error is not None:
         outer.set_exception(error)
     else:
-        outer.set_result(cloudpickle.loads(done.result()))
+        outer.set_result(cloudpickle.loads(inner.result()))

@@ -1,6 +1,6 @@
-"""Loops that are compiled on their first call, and kept on disk for later processes.
+"""Numba functions that are compiled at their first call and cached on disk.
 
-numba is loaded by that call, not by the import of a module that holds such loops.
+The first call imports numba, not the import of the module that defines the functions.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ def lazy_njit(
 ) -> Callable[[Function], Function]:
     """Return a decorator that compiles a function of arrays and numbers.
 
-    The function may call others of its module that are decorated. Where nothing can be
-    written, neither beside the module nor in the user's cache, it is compiled in every
-    process anew.
+    The function may call other decorated functions of its module. Where no cache can be written,
+    neither beside the module nor in the user's cache folder, each process compiles it anew.
 
     Args:
-        flags: more arguments of `numba.njit`.
+        flags: Further arguments of `numba.njit`.
     """
 
     def decorate(function: Function) -> Function:
@@ -33,7 +32,7 @@ def lazy_njit(
 
 @final
 class _LazyFunction:
-    """A function that is compiled when it is called."""
+    """Function that is compiled when it is called."""
 
     def __init__(self, function: Callable[..., Any], flags: dict[str, Any]) -> None:
         self._function, self._flags = function, flags
@@ -44,7 +43,7 @@ class _LazyFunction:
 
     @cached_property
     def compiled(self) -> Callable[..., Any]:
-        """The compiled function; those it calls are compiled ones from now on."""
+        """The compiled function; its module's functions that it calls are replaced likewise."""
         scope = self._function.__globals__
         for name in self._function.__code__.co_names:
             if isinstance(scope.get(name), _LazyFunction):
@@ -61,5 +60,5 @@ def _njit(
 ) -> Callable[..., Any]:
     from numba import njit
 
-    made: Callable[..., Any] = njit(nogil=True, error_model="numpy", **flags)(function)
-    return made
+    compiled: Callable[..., Any] = njit(nogil=True, error_model="numpy", **flags)(function)
+    return compiled

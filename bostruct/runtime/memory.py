@@ -1,7 +1,6 @@
-"""Memory is counted before it is taken.
+"""Checks of the free memory before large allocations.
 
-An allocation of a size that anybody can multiply out beforehand is refused with a
-sentence instead of ending the process.
+An allocation whose size is known beforehand is refused with an error instead of ending the process.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import torch
 
 from bostruct.errors import InputError, error_message
 
-# What the functions of this folder take at once for a block of rows, unless told.
-BLOCK_BYTES = 64 * 2**20  # bytes
+BLOCK_BYTES = 64 * 2**20
+"""Default size of a block of rows that is processed at once, bytes."""
 
 
 def free_bytes(device: torch.device | str = "cpu") -> int:
     """Return the bytes that are free now on a device.
 
-    On a CPU: what the kernel would hand out without swapping (`MemAvailable`), or the
-    free pages where it does not say.
+    On a CPU: the memory available without swapping (`MemAvailable`), or half of the physical memory
+    where the kernel does not report it.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -36,10 +35,10 @@ def free_bytes(device: torch.device | str = "cpu") -> int:
 
 
 def check_memory(name: str, required_bytes: int, available_bytes: int, hint: str = "") -> int:
-    """Return `required_bytes` if that many bytes fit into `available_bytes`.
+    """Return `required_bytes` if they do not exceed `available_bytes`.
 
     Raises:
-        InputError: they do not; the sentence has both in GiB.
+        InputError: they do; the message has both in GiB.
     """
     if required_bytes > available_bytes:
         condition = f"need at most the {available_bytes / 2**30:.3g} GiB that are free"
@@ -48,5 +47,5 @@ def check_memory(name: str, required_bytes: int, available_bytes: int, hint: str
 
 
 def rows_per_block(n_columns: int, block_bytes: int = BLOCK_BYTES) -> int:
-    """Return how many rows of `n_columns` float64 numbers fit into a block of bytes."""
+    """Return the number of rows of `n_columns` float64 numbers in a block, at least 1."""
     return max(1, block_bytes // (8 * max(1, n_columns)))

@@ -53,7 +53,7 @@ def test_same_stream_same_candidates(space, known):
     one, other = (BRIEF(value, space, *known, stream(4)) for _ in range(2))
     assert torch.equal(one.X, other.X)
     assert torch.equal(one.acq_value, other.acq_value)
-    assert list(one.origin) == list(other.origin)
+    assert list(one.generator_names) == list(other.generator_names)
     different = BRIEF(value, space, *known, stream(5))
     assert not torch.equal(one.X, different.X)
 
@@ -71,7 +71,7 @@ def test_every_candidate_is_reported(space, known):
     found = BRIEF(value, space, *known, stream(1))
     assert len(found) == 12 * 3
     assert found.X.shape == (36, 21)
-    assert found.n_steps.shape == found.converged.shape == found.value.shape == (36,)
+    assert found.n_steps.shape == found.converged.shape == found.acq_value.shape == (36,)
     assert len(found.origin) == 36
     assert found.steps.max() <= 25
     torch.testing.assert_close(found.value, value(found.X), rtol=1e-12, atol=0)
@@ -153,7 +153,7 @@ def test_a_space_may_know_one_kind_of_random_structure(space, known):
 
     one = BasinHopping(n_candidates=6, n_rounds=1, max_steps=1)
     found = one(value, Plain(), *known, stream(0))
-    assert list(found.origin[:3]) == ["random"] * 3
+    assert list(found.generator_names[:3]) == ["random"] * 3
     with pytest.raises(InputError, match="`without` must name some of random, rattle"):
         BasinHopping(exclude=("symmetric",))(value, Plain(), *known, stream(0))
 
@@ -163,7 +163,7 @@ def test_what_is_left_out_is_not_used(space, known, name):
     full = BasinHopping(n_candidates=12, n_rounds=3, max_steps=5)
     assert name in full(value, space, *known, stream(0)).generator_names
     found = replace(full, exclude=(name,))(value, space, *known, stream(0))
-    assert name not in found.origin
+    assert name not in found.generator_names
     assert len(set(found.origin)) > 2
 
 
@@ -197,7 +197,7 @@ def test_perturbs_the_lowest_energies(space, known, monkeypatch):
 
 
 def _head(found, count):
-    rows = {"X": found.X, "value": found.acq_value, "origin": found.origin}
+    rows = {"X": found.X, "value": found.acq_value, "origin": found.generator_names}
     return type(found)(
         **{name: each[:count] for name, each in rows.items()},
         max_steps=found.steps[:count],

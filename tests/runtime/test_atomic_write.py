@@ -86,19 +86,19 @@ def test_a_failed_rollback_does_not_hide_the_error():
         pass
 
 
-PLAIN = {"n_initial": 2, "batch": 2}
+PLAIN = {"n_initial": 2, "batch_size": 2}
 # Steps given, start, model, check, check, model; see the test of their kinds.
 CHECKED = {
     "n_initial": 1,
-    "start": start(True, None, 1e9, True),
-    "check": FinalRelaxation(fmax=1e-6, max_steps=2, interval=3),
+    "initial_structures": start(True, None, 1e9, True),
+    "final_relaxation": FinalRelaxation(fmax=1e-6, max_steps=2, interval=3),
 }
 
 
 def test_kinds_of_steps(tmp_path):
     log = counting(tmp_path / "calls", 6, **CHECKED).run(tmp_path / "run")
     kinds = [step.kind for step in log.steps()]
-    assert kinds == ["given", "start", "model", "check", "check", "model"]
+    assert kinds == ["initial_data", "initial_structures", "model", "relaxation", "relaxation", "model"]
 
 
 class Killed(BaseException):

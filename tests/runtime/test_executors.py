@@ -64,7 +64,7 @@ class _Counter:
 
 
 def test_workers_refuse():
-    with pytest.raises(InputError, match="`count` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`max_workers` must be an integer of at least 1"):
         Workers(0)
     with pytest.raises(InputError, match="`time_limit` must be positive and finite"):
         Workers(time_limit=0)
@@ -124,8 +124,8 @@ def test_whatever_a_worker_does_the_campaign_goes_on(tmp_path):
 
 
 def test_the_log_does_not_depend_on_where_it_was_computed(tmp_path):
-    here = campaign(n=10, batch=3).run(tmp_path / "here")
-    there = campaign(n=10, batch=3).run(tmp_path / "there", executor=Workers(2))
+    here = campaign(n=10, batch_size=3).run(tmp_path / "here")
+    there = campaign(n=10, batch_size=3).run(tmp_path / "there", executor=Workers(2))
     assert here.fingerprint() == there.fingerprint()
     assert summarize(there)["status"] == "finished"
 
@@ -156,7 +156,7 @@ def test_ctrl_c_ends_the_workers(tmp_path):
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from bostruct.campaign.executors import Workers
+from bostruct.runtime.executors import Workers
 from bostruct.evaluators import Function
 from tests.campaign.standin import campaign
 

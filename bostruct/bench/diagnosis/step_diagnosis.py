@@ -8,16 +8,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bostruct.acquisition import AcquisitionContext
 from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
 from bostruct.campaign import Campaign, Log
 from bostruct.campaign.planning.batch_acquisition import (
-    SingleObjectiveBatchAcquisition,
+    BatchAcquisition,
     StepContext,
 )
 from bostruct.campaign.planning.step import is_promising, is_relaxed
 from bostruct.campaign.records import Step, training_structures
 from bostruct.candidates import Candidates, select_top
 from bostruct.candidates.batched_lbfgs import relax
+from bostruct.runtime.rng import derive_seed
 from bostruct.surrogates import FittedModel
 
 MAX_ABS_Z = 2.0
@@ -93,7 +95,7 @@ def diagnose_step(
 
 def rebuild_acquisition(
     campaign: Campaign, log: Log, step: Step, model: FittedModel
-) -> SingleObjectiveBatchAcquisition:
+) -> BatchAcquisition:
     """Return the acquisition as it was when a step asked for its first structure."""
     trials = {trial.number: trial for trial in log.trial_records()}
     X = torch.stack([trials[number].X for number in step.training_trials])
@@ -106,12 +108,19 @@ def rebuild_acquisition(
         1,
         kappa_factor=step.hyperparameters.get("boldness", 1.0),
     )
-    return SingleObjectiveBatchAcquisition(task, model, X, torch.tensor(energies, dtype=X.dtype))
+    return BatchAcquisition(
+        task.acquisition,
+        AcquisitionContext(
+            model,
+            X_baseline=X,
+            Y=X.new_tensor(energies),
+            best_f=min(energies),
+            seed=derive_seed(log.seed, step.number, "acquisition", bits=31),
+        ),
+    )
 
 
-def _acquisition_value(
-    acquisition: SingleObjectiveBatchAcquisition, campaign: Campaign, X: Tensor
-) -> float:
+def _acquisition_value(acquisition: BatchAcquisition, campaign: Campaign, X: Tensor) -> float:
     """Return the acquisition at the answer `[d]`, where the model would have put it.
 
     The search climbs to the nearest maximum of the acquisition, which counts if the

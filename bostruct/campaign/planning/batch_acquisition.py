@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self, cast
+from typing import Protocol, Self, cast, final
 
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import Acquisition
+from bostruct.acquisition import Acquisition, AcquisitionContext
 from bostruct.campaign.atom_matching import is_duplicate
 from bostruct.campaign.components import CampaignComponents, CandidateSearch
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
+from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.search_effort import SupportsEffort
 from bostruct.candidates import Candidates, select_top
-from bostruct.runtime.rng import derive_seed, generator_for
+from bostruct.runtime.rng import generator_for
 from bostruct.spaces import DiscreteSpace, Space
-from bostruct.surrogates import FittedModel, condition_on_observations
 
 MAX_SAMPLING_ROUNDS = 20
 """Rounds of random sampling before a space counts as exhausted."""
@@ -82,58 +82,27 @@ class SupportsPending(Protocol):
         ...
 
 
-class SingleObjectiveBatchAcquisition:
-    """The acquisition: `X [b, d] -> [b]`, larger is better.
+@final
+class BatchAcquisition:
+    """The acquisition function of a step: `X [b, d] -> [b]`, larger is better.
 
     Args:
-        context: The step.
-        model: What is believed.
-        X_evaluated: `[t, d]` what was evaluated.
-        energies: `[t]` eV.
-        X_pending: `[p, d]` what is being evaluated; for the joint forms.
+        acquisition: The acquisition.
+        context: Model, data and pending candidates.
     """
 
-    def __init__(
-        self,
-        context: StepContext,
-        model: FittedModel,
-        X_evaluated: Tensor,
-        energies: Tensor,
-        X_pending: Tensor | None = None,
-    ) -> None:
-        self._context, self._model = context, model
-        self._X_evaluated, self._energies, self._X_pending = (
-            X_evaluated,
-            energies,
-            X_pending,
-        )
-        self._function = context.acquisition.build(
-            model,
-            float(energies.min()),
-            X_baseline=X_evaluated,
-            X_pending=X_pending,
-            seed=derive_seed(context.seed, context.step, "acquisition", bits=31),
-        )
+    def __init__(self, acquisition: Acquisition, context: AcquisitionContext) -> None:
+        self.acquisition, self.context = acquisition, context
+        self._function = acquisition.build(context)
 
     def __call__(self, X: Tensor) -> Tensor:
-        """Return the acquisition of each structure, with its gradient if asked for."""
+        """Return the acquisition value of each structure, differentiable in X."""
         values: Tensor = self._function(X.unsqueeze(-2))
         return values
 
-    def with_pending(self, X: Tensor) -> Self:
-        """Return the acquisition once `X [k, d]` are being evaluated.
-
-        The joint forms take them as pending; for the others the model believes its own
-        mean there, which leaves the mean as it is and shrinks σ around them.
-        """
-        model, pending = self._model, None
-        if self._context.components.acquisition.supports_q_batch:
-            pending = X if self._X_pending is None else torch.cat([self._X_pending, X])
-        else:
-            with torch.no_grad():
-                believed = model.posterior(X).mean
-                model = condition_on_observations(model, X, believed)
-        return type(self)(self._context, model, self._X_evaluated, self._energies, pending)
+    def with_pending(self, X: Tensor) -> BatchAcquisition:
+        """Return the acquisition function once `X [p, d]` are under evaluation, too."""
+        return BatchAcquisition(self.acquisition, with_pending(self.acquisition, self.context, X))
 
 
 def evaluate_in_chunks(

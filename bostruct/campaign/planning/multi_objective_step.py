@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self, final
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,16 +26,18 @@ from bostruct.campaign.analysis.outcome_table import (
 from bostruct.campaign.learned_objectives import LearnedObjectives
 from bostruct.campaign.log.posterior_file import to_cpu
 from bostruct.campaign.planning.batch_acquisition import (
+    BatchAcquisition,
     StepContext,
     evaluate_in_chunks,
     select_batch,
 )
+from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.records import OPEN_STATES, OutcomePrediction, Trial
 from bostruct.candidates import Candidates
 from bostruct.runtime.device import synchronized_time
 from bostruct.runtime.rng import N_PROBE_STRUCTURES, derive_seed, generator_for
-from bostruct.surrogates import KrigingBelieverModel, PropertyModel
+from bostruct.surrogates import PropertyModel, TrainingData, fit_surrogate
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,47 +72,6 @@ MIN_VALUES = 2
 """Values of each learnt outcome without which there is nothing to fit."""
 
 
-@final
-class MultiObjectiveBatchAcquisition:
-    """The acquisition of a campaign with goals: `X [b, d] -> [b]`, larger is better.
-
-    Args:
-        context: The step.
-        acquisition_context: What is believed and wanted, with what is pending.
-        model: Of the learnt outcomes.
-    """
-
-    def __init__(
-        self,
-        context: StepContext,
-        acquisition_context: AcquisitionContext,
-        model: PropertyModel,
-    ) -> None:
-        self._context, self._acquisition_context, self._model = (
-            context,
-            acquisition_context,
-            model,
-        )
-        acquisition = context.components.acquisition
-        if not acquisition.supports_q_batch and acquisition_context.X_pending is not None:
-            acquisition_context = acquisition_context.with_kriging_believer(
-                KrigingBelieverModel(model, acquisition_context.X_pending)
-            )
-        self._function = acquisition.build(acquisition_context)
-
-    def __call__(self, X: Tensor) -> Tensor:
-        """Return the acquisition of each structure."""
-        values: Tensor = self._function(X.unsqueeze(-2))
-        return values
-
-    def with_pending(self, X: Tensor) -> Self:
-        """Return the acquisition once `X [k, d]` are being evaluated, too."""
-        before = self._acquisition_context.X_pending
-        pending = X if before is None else torch.cat([before, X])
-        case = replace(self._acquisition_context, X_pending=pending)
-        return type(self)(self._context, case, self._model)
-
-
 def has_enough_values(trials: Sequence[Trial], learned_objectives: LearnedObjectives) -> bool:
     """Return whether there are values enough of every learnt outcome.
 
@@ -142,12 +102,10 @@ def plan_multi_objective(
     known = [trial for trial in trials if trial.state == "done"]
     X = torch.stack([trial.X for trial in known]).to(context.device)
     Y = outcome_matrix(known, learned_objectives.optimization_config).to(X)
-    model = context.components.surrogate.fit(
-        X,
-        Y[:, learned_objectives.learned_columns],
-        learned_objectives.learned_names,
-        space,
+    data = TrainingData(
+        X, Y[:, learned_objectives.learned_columns], learned_objectives.learned_names
     )
+    model = fit_surrogate(context.components.surrogate, data, space)
     fitted = synchronized_time(context.device)
     joined = DeterministicOutcomesModel(
         model,
@@ -174,16 +132,16 @@ def plan_multi_objective(
         optimization_config=learned_objectives.optimization_config,
         modeled_outcomes=learned_objectives.learned_names,
         deterministic_outcomes=learned_objectives.deterministic_outcomes,
-        X=X,
+        X_baseline=X,
         Y=Y,
         reference_point=reference,
-        X_pending=torch.stack(pending).to(X) if pending else None,
         seed=derive_seed(context.seed, context.step, "acquisition", bits=31),
     )
-    worth = MultiObjectiveBatchAcquisition(context, case, model)
-    candidates = context.search(
-        worth, space, X, dominance_rank(case), context.generator_for("search")
-    )
+    rank = dominance_rank(case)
+    if pending:
+        case = with_pending(context.acquisition, case, torch.stack(pending).to(X))
+    worth = BatchAcquisition(context.acquisition, case)
+    candidates = context.search(worth, space, X, rank, context.generator_for("search"))
     again = {trial.number for trial in retry_candidates(trials, space)}
     seen = torch.stack([t.X for t in trials if t.number not in again]).to(X)
     candidates, chosen, values = select_batch(context, candidates, worth, seen)
@@ -221,12 +179,14 @@ def dominance_rank(acquisition_context: AcquisitionContext) -> Tensor:
 
     What is infeasible or not wholly known comes after all that is not.
     """
-    goals, t = acquisition_context.optimization_config, len(acquisition_context.Y)
-    utilities = goals.utilities(acquisition_context.Y)
-    sound = is_complete_and_feasible(acquisition_context.Y, goals)
+    goals, Y = acquisition_context.optimization_config, acquisition_context.Y
+    assert goals is not None
+    assert Y is not None
+    t, utilities = len(Y), goals.utilities(Y)
+    sound = is_complete_and_feasible(Y, goals)
     better = (utilities.unsqueeze(0) >= utilities.unsqueeze(1)).all(-1)
     better &= (utilities.unsqueeze(0) > utilities.unsqueeze(1)).any(-1)
-    found: Tensor = (better & sound).sum(-1).to(acquisition_context.Y) + t * ~sound
+    found: Tensor = (better & sound).sum(-1).to(Y) + t * ~sound
     return found
 
 

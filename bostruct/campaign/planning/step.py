@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from bostruct.acquisition import AcquisitionContext
 from bostruct.campaign.analysis.calibration import online_calibration
 from bostruct.campaign.initial_structures import MIN_ENERGIES, InitialData
 from bostruct.campaign.learned_objectives import LearnedObjectives
@@ -16,7 +17,7 @@ from bostruct.campaign.log.posterior_file import to_cpu
 from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
 from bostruct.campaign.planning.batch_acquisition import (
-    SingleObjectiveBatchAcquisition,
+    BatchAcquisition,
     StepContext,
     evaluate_in_chunks,
     sample_new,
@@ -26,6 +27,7 @@ from bostruct.campaign.planning.multi_objective_step import (
     has_enough_values,
     plan_multi_objective,
 )
+from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.retries import retry_candidates
 from bostruct.campaign.records import (
     OPEN_STATES,
@@ -35,7 +37,7 @@ from bostruct.campaign.records import (
 )
 from bostruct.candidates import Candidates
 from bostruct.runtime.device import synchronized_time
-from bostruct.runtime.rng import N_PROBE_STRUCTURES, generator_for, seeded_global_rng
+from bostruct.runtime.rng import N_PROBE_STRUCTURES, derive_seed, generator_for, seeded_global_rng
 from bostruct.spaces import DiscreteSpace
 from bostruct.structures import Structures
 from bostruct.surrogates import FittedModel
@@ -143,10 +145,17 @@ def _single_objective_step(
     numbers = [trial.number for trial in training_trials]
     X = torch.stack([trial.X for trial in training_trials]).to(context.device)
     energies = X.new_tensor([trial.energy for trial in training_trials])
-    value = SingleObjectiveBatchAcquisition(context, model, X, energies)
+    case = AcquisitionContext(
+        model,
+        X_baseline=X,
+        Y=energies,
+        best_f=float(energies.min()),
+        seed=derive_seed(context.seed, context.step, "acquisition", bits=31),
+    )
     pending = [trial.X for trial in trials if trial.state in OPEN_STATES]
     if pending:
-        value = value.with_pending(torch.stack(pending).to(context.device))
+        case = with_pending(context.acquisition, case, torch.stack(pending).to(context.device))
+    value = BatchAcquisition(context.acquisition, case)
     candidates = context.search(value, space, X, energies, context.generator_for("search"))
     rests = dict(zip(numbers, is_relaxed(structures), strict=True))
     again, pays = set(), None

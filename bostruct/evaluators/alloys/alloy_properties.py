@@ -1,4 +1,4 @@
-"""What makes an alloy worth having, from an ASE calculator."""
+"""Thermodynamic, mechanical and economic properties of alloys, from an ASE calculator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from bostruct.evaluators.alloys.relaxation import (
     relax_crystal,
     validated_crystal,
 )
-from bostruct.evaluators.base import Evaluation, Failure, check_evaluation
+from bostruct.evaluators.base import Evaluation, Failure, check_evaluation, evaluation_limits
 from bostruct.evaluators.calculator import Calculator
 from bostruct.evaluators.quarantine import (
     ValidRange,
@@ -61,55 +61,54 @@ IonRelaxation = Literal["clamped", "relaxed"]
 
 @final
 class AlloyProperties:
-    """Enthalpy, volume, moduli, density and price of one crystal.
+    """Mixing enthalpy, volume, moduli, density and price of one crystal.
 
-    Energy and forces are those of the structure as it came, as with any evaluator; the
-    properties are those of the crystal at rest, by name:
+    Energy and forces are those of the structure as it came, as with any evaluator; the properties
+    are those of the relaxed crystal, by name:
 
-        mixing_enthalpy_eV_per_atom   against the elements by themselves, each relaxed
-                                      once in its own crystal; exactly 0 of such one
-        energy_eV_per_atom            at rest
-        volume_A3_per_atom            at rest
-        density_g_per_cm3             of mass, at rest
+        mixing_enthalpy_eV_per_atom   against the pure elements, each relaxed once in its own
+                                      crystal; exactly 0 for such an element
+        energy_eV_per_atom            of the relaxed crystal
+        volume_A3_per_atom            of the relaxed crystal
+        density_g_per_cm3             of mass, of the relaxed crystal
         price_usd_per_kg_2013         of the elements, in 2013
         bulk_modulus_GPa              from seven volumes (Birch-Murnaghan), with
         bulk_modulus_error_GPa        the standard error of the fit
 
     and with `elastic`
 
-        C11_GPa C12_GPa C44_GPa       with elastic_error_GPa, what symmetry forbids
+        C11_GPa C12_GPa C44_GPa       with elastic_error_GPa, the violation of symmetry
         shear_modulus_GPa             Hill's mean
         pugh_ratio                    bulk by shear modulus; large is ductile
         cauchy_pressure_GPa           C12 - C44; positive is ductile
 
-    A value outside its window, or one that the calculation itself contradicts, goes
-    into quarantine: `quarantined(evaluation)` has it with the reason, `valid` has the
-    others. A crystal that does not come to rest keeps its energy, forces and price.
+    A value outside its valid range, or one that the calculation itself contradicts, goes into
+    quarantine: `quarantined_properties(evaluation)` returns it with the reason,
+    `trusted_properties` the others. A crystal whose relaxation does not converge keeps its energy,
+    forces and price.
 
-    What cannot be computed is a `Failure` before the calculator is called: no crystal,
-    overlapping atoms, an element that the calculator or the references lack.
+    A structure that cannot be computed is a `Failure` before the calculator is called: it is no
+    crystal, its atoms overlap, or the calculator or the references lack one of its elements.
 
     Args:
-        calculator: An ASE calculator class, a function that returns a calculator, or a
-            `Calculator`. It must have stresses; ASE's `FiniteDifferenceCalculator`
-            gives them to any other.
+        calculator: ASE calculator class, a function that returns a calculator, or a `Calculator`.
+            It must have stresses; ASE's `FiniteDifferenceCalculator` adds them to any other.
         relaxation: "hydrostatic" keeps the shape of the cell, "cell" relaxes it.
-        elastic: None leaves elastic constants out; "cubic" takes them of cubic crystals
-            alone, "average" takes the nearest cubic ones of any other, in the axes of
-            the coordinates.
-        ions: "clamped" keeps fractional coordinates under strain, which overestimates
-            moduli of disordered crystals; "relaxed" relaxes them, and costs more.
-        references: Of an element: its energy in eV per atom, or the crystal in which
-            to relax it ("fcc", "bcc", "hcp", "diamond"). Others are in ASE's reference
-            state.
-        elements: What the calculator has; None knows it of EMT alone, and otherwise
-            asks the calculator for each element by itself first.
-        valid_ranges: Of properties by name: the least and the greatest value to believe,
-            None for no bound. `WINDOWS` are taken for those not named.
-        max_relative_error: Largest relative error of a modulus that is believed.
-        min_distance_factor: Atoms nearer than this share of their covalent radii are refused.
-        fmax: What may be left on an atom and of the virial per atom, eV/Å.
-        max_steps: Most steps of a relaxation.
+        elastic: None leaves elastic constants out; "cubic" computes them of cubic crystals only,
+            "average" also the nearest cubic ones of any other, in the axes of the coordinates.
+        ions: "clamped" keeps fractional coordinates under strain, which overestimates moduli of
+            disordered crystals; "relaxed" relaxes them, at a higher cost.
+        references: Reference of an element by symbol: its energy in eV per atom, or the crystal
+            in which to relax it ("fcc", "bcc", "hcp", "diamond"). Other elements are relaxed in
+            ASE's reference state.
+        elements: Elements that the calculator supports; None knows those of EMT, and otherwise
+            computes each element by itself first.
+        valid_ranges: Least and greatest trusted value of a property by name, None for no bound.
+            `VALID_RANGES` holds for properties not named.
+        max_relative_error: Largest trusted relative error of a modulus.
+        min_distance_factor: Least valid distance of two atoms, in sums of their covalent radii.
+        fmax: Relaxation tolerance of the force on an atom and of the virial per atom, eV/Å.
+        max_steps: Largest number of steps of a relaxation.
 
     >>> from ase.calculators.emt import EMT
     >>> AlloyProperties(EMT, elastic="cubic").description()["elastic"]
@@ -147,31 +146,30 @@ class AlloyProperties:
         self.maximum_energy = calculator.maximum_energy
         self.maximum_force = calculator.maximum_force
         self._ase_calculator: Any = None
-        offered = getattr(calculator.factory, "implemented_properties", None)
-        _check_has_stress(offered)
+        _check_has_stress(calculator.factory)
 
     @property
     def property_names(self) -> frozenset[str]:
         """The names of the properties that it returns."""
-        left_out = () if self.elastic is not None else (*ELASTIC_PROPERTIES, ELASTIC_ERROR)
-        return frozenset(VALID_RANGES) - frozenset(left_out)
+        omitted = () if self.elastic is not None else (*ELASTIC_PROPERTIES, ELASTIC_ERROR)
+        return frozenset(VALID_RANGES).difference(omitted)
 
     def validate(self, structures: Structures) -> None:
-        """Refuse what cannot be computed, without calling the calculator.
+        """Raise an error if a structure cannot be computed, without calling the calculator.
 
         Args:
-            structures: Any number of them, such as a whole pool.
+            structures: Any number of structures, such as all of a pool.
 
         Raises:
-            ShapeError: one is empty.
-            InputError: one is no crystal, its atoms overlap, or there is no energy for
-                one of its elements.
+            ShapeError: a structure is empty.
+            InputError: a structure is no crystal, its atoms overlap, or there is no energy for one
+                of its elements.
         """
-        for number, one in enumerate(structures):
+        for i, structure in enumerate(structures):
             try:
-                self._validated_crystal(one)
+                self._validated_crystal(structure)
             except InputError as error:
-                raise type(error)(f"{error} It is structure {number}.") from error
+                raise type(error)(f"{error} It is structure {i}.") from error
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return energy, forces and properties of one structure."""
@@ -187,25 +185,23 @@ class AlloyProperties:
             return Failure(str(error), retryable=True)
         atoms.calc = calculator
         outcome = check_evaluation(
-            Evaluation(
-                float(atoms.get_potential_energy()),
-                torch.as_tensor(atoms.get_forces()),
-            ),
+            Evaluation(float(atoms.get_potential_energy()), torch.as_tensor(atoms.get_forces())),
             len(atoms),
-            maximum_energy=self.maximum_energy,
-            maximum_force=self.maximum_force,
+            **evaluation_limits(self),
         )
         if isinstance(outcome, Failure):
             return outcome
-        zero = sum(elements[s].energy for s in atoms.get_chemical_symbols())
-        least = self.valid_ranges[MIXING_ENTHALPY][0]
-        if least is not None and outcome.energy - zero < least * len(atoms):
-            excess = (outcome.energy - zero) / len(atoms)
+        reference_energy = sum(elements[s].energy for s in atoms.get_chemical_symbols())
+        lower = self.valid_ranges[MIXING_ENTHALPY][0]
+        if lower is not None and outcome.energy - reference_energy < lower * len(atoms):
+            enthalpy = (outcome.energy - reference_energy) / len(atoms)
             return Failure(
-                f"the energy is absurd: {excess:.4g} eV per atom against the elements "
-                f"is below the window of {MIXING_ENTHALPY}, {least:g} eV"
+                f"the energy is absurd: {enthalpy:.4g} eV per atom against the elements "
+                f"is below the valid range of {MIXING_ENTHALPY}, {lower:g} eV"
             )
-        values, doubts, told = self._relaxed_crystal_properties(atoms, outcome.energy, zero)
+        values, doubts, provenance = self._relaxed_crystal_properties(
+            atoms, outcome.energy, reference_energy
+        )
         properties, reasons = split_quarantined(values, self.valid_ranges, doubts, DERIVED_FROM)
         return Evaluation(
             outcome.energy,
@@ -215,13 +211,13 @@ class AlloyProperties:
                 "calculator": qualified_name(type(calculator)),
                 "price": PRICE_SOURCE,
                 **{f"reference.{s}": f"{r.energy:.6f} eV per atom" for s, r in elements.items()},
-                **told,
+                **provenance,
                 **reasons,
             },
         )
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the evaluator, ready for JSON."""
+        """Return the arguments that identify the evaluator, as JSON values."""
         return {
             "type": "AlloyProperties",
             "calculator": self.calculator.description(),
@@ -230,9 +226,7 @@ class AlloyProperties:
             "ions": self.ions,
             "references": dict(sorted(self.references.items())),
             "elements": None if self.elements is None else sorted(self.elements),
-            "valid_ranges": {
-                key: list(self.valid_ranges[key]) for key in sorted(self.valid_ranges)
-            },
+            "valid_ranges": {k: list(v) for k, v in sorted(self.valid_ranges.items())},
             "max_relative_error": self.max_relative_error,
             "min_distance_factor": self.min_distance_factor,
             "fmax": self.fmax,
@@ -246,91 +240,81 @@ class AlloyProperties:
     def _relaxed_crystal_properties(
         self, atoms: Atoms, initial_energy: float, reference_energy: float
     ) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
-        """Return values, doubts and provenance; the atoms come to rest."""
+        """Return values, doubts and provenance; relax the atoms in place."""
         values, doubts = price_property(Counter(atoms.get_chemical_symbols()))
-        rest = relax_crystal(atoms, self.relaxation, self.fmax, self.max_steps)
-        told = {
-            "relaxation": f"{self.relaxation}, {rest.n_steps} steps, {rest.max_force:.2g} "
-            f"eV/Å and {rest.residual_pressure:.2g} GPa left"
+        relaxed = relax_crystal(atoms, self.relaxation, self.fmax, self.max_steps)
+        provenance = {
+            "relaxation": f"{self.relaxation}, {relaxed.n_steps} steps, {relaxed.max_force:.2g} "
+            f"eV/Å and {relaxed.residual_pressure:.2g} GPa left"
         }
         volume, mass = atoms.get_volume(), float(atoms.get_masses().sum())
         parts = [
-            relaxed_properties(rest, initial_energy, volume, mass, len(atoms), reference_energy)
+            relaxed_properties(relaxed, initial_energy, volume, mass, len(atoms), reference_energy)
         ]
-        if rest.reason:
-            state, constants = (
-                EquationOfStateFit(reason=rest.reason),
-                ElasticConstants(reason=rest.reason),
-            )
-        else:
-            state, constants = (
-                self._equation_of_state(atoms),
-                self._elastic_constants(atoms),
-            )
-        parts.append(eos_properties(state, rest, volume, len(atoms), self.max_relative_error))
+        eos = self._equation_of_state(atoms, relaxed.reason)
+        parts.append(eos_properties(eos, relaxed, volume, len(atoms), self.max_relative_error))
         if self.elastic is not None:
+            constants = self._elastic_constants(atoms, self.elastic, relaxed.reason)
             bulk = None if BULK_MODULUS in parts[-1][1] else parts[-1][0][BULK_MODULUS]
             parts.append(elastic_properties(constants, bulk, self.max_relative_error))
-        for more, less in parts:
-            values |= more
-            doubts |= less
+        for more_values, more_doubts in parts:
+            values |= more_values
+            doubts |= more_doubts
         if len(set(atoms.symbols)) == 1:
             values[MIXING_ENTHALPY] = element_enthalpy(values[MIXING_ENTHALPY], self.fmax)
-        return values, doubts, told
+        return values, doubts, provenance
 
-    def _equation_of_state(self, atoms: Atoms) -> EquationOfStateFit:
-        try:
-            return compute_equation_of_state(
-                atoms, ion_fmax=self._ion_fmax(), max_steps=self.max_steps
-            )
-        except Exception as error:  # noqa: BLE001 - foreign code; the rest is known
-            reason = f"the calculator raised {type(error).__name__}: {error}"
+    def _equation_of_state(self, atoms: Atoms, reason: str) -> EquationOfStateFit:
+        """Return the equation of state of a crystal that has no `reason` not to be relaxed."""
+        if reason:
             return EquationOfStateFit(reason=reason)
-
-    def _elastic_constants(self, atoms: Atoms) -> ElasticConstants:
-        if self.elastic is None:
-            return ElasticConstants()
         try:
-            return compute_elastic_constants(
-                atoms, self.elastic, ion_fmax=self._ion_fmax(), max_steps=self.max_steps
-            )
-        except Exception as error:  # noqa: BLE001 - foreign code; the rest is known
-            reason = f"the calculator raised {type(error).__name__}: {error}"
-            return ElasticConstants(reason=reason)
+            return compute_equation_of_state(atoms, **self._ion_relaxation())
+        except Exception as error:  # noqa: BLE001 - foreign code; other properties are known
+            return EquationOfStateFit(reason=_raised(error))
 
-    def _ion_fmax(self) -> float | None:
-        return self.fmax if self.ions == "relaxed" else None
+    def _elastic_constants(self, atoms: Atoms, symmetry: Symmetry, reason: str) -> ElasticConstants:
+        """Return the elastic constants of a crystal that has no `reason` not to be relaxed."""
+        if reason:
+            return ElasticConstants(reason=reason)
+        try:
+            return compute_elastic_constants(atoms, symmetry, **self._ion_relaxation())
+        except Exception as error:  # noqa: BLE001 - foreign code; other properties are known
+            return ElasticConstants(reason=_raised(error))
+
+    def _ion_relaxation(self) -> dict[str, Any]:
+        fmax = self.fmax if self.ions == "relaxed" else None
+        return {"ion_fmax": fmax, "max_steps": self.max_steps}
 
     def _validated_crystal(self, structures: Structures) -> Atoms:
-        """Return a structure that can be computed, as far as one can tell for free."""
+        """Return the crystal if it can be computed, as far as that is known for free."""
         symbols = {SYMBOLS[z] for z in structures.numbers.tolist()}
-        if self.elements is not None and (lacking := symbols - self.elements):
-            found = ", ".join(sorted(lacking))
-            way_out = f"It has {', '.join(sorted(self.elements))}."
+        if self.elements is not None and (missing := symbols - self.elements):
             condition = "hold elements that the calculator has"
-            raise InputError(error_message("structures", condition, found, way_out))
+            value, way_out = (
+                ", ".join(sorted(missing)),
+                f"It has {', '.join(sorted(self.elements))}.",
+            )
+            raise InputError(error_message("structures", condition, value, way_out))
         if "X" in symbols:
             way_out = "Leave vacant sites out."
             raise InputError(error_message("structures", "hold atoms", "the dummy X", way_out))
         for symbol in sorted(symbols):
-            wanted = self.references.get(symbol)
-            if wanted is None or isinstance(wanted, str):
-                element_crystal(symbol, wanted)
+            reference = self.references.get(symbol)
+            if reference is None or isinstance(reference, str):
+                element_crystal(symbol, reference)
         return validated_crystal(structures, self.min_distance_factor)
 
     def _element_references(self, symbols: Collection[str]) -> dict[str, ElementReference]:
-        """Return the elements by themselves, relaxed where they are new."""
-        identity = {
-            "factory": self.calculator.factory,
-            "arguments": self.calculator.arguments,
-        }
-        found = {}
+        """Return the references of the elements, relaxed unless they are in the cache."""
+        factory, arguments = self.calculator.factory, self.calculator.arguments
+        references = {}
         for symbol in symbols:
             try:
-                found[symbol] = element_reference(
+                references[symbol] = element_reference(
                     symbol,
                     self._get_calculator,
-                    identity,
+                    {"factory": factory, "arguments": arguments},
                     energy_or_crystal=self.references.get(symbol),
                     fmax=self.fmax,
                     max_steps=self.max_steps,
@@ -344,14 +328,18 @@ class AlloyProperties:
                 condition = f"have the energy of {symbol} by itself"
                 text = error_message("calculator", condition, reason, way_out)
                 raise InputError(text) from error
-        return found
+        return references
 
     def _get_calculator(self) -> Any:  # noqa: ANN401 - of ASE
         if self._ase_calculator is None:
-            made = self.calculator.factory(**self.calculator.arguments)
-            _check_has_stress(getattr(made, "implemented_properties", None))
-            self._ase_calculator = made
+            calculator = self.calculator.factory(**self.calculator.arguments)
+            _check_has_stress(calculator)
+            self._ase_calculator = calculator
         return self._ase_calculator
+
+
+def _raised(error: Exception) -> str:
+    return f"the calculator raised {type(error).__name__}: {error}"
 
 
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:  # noqa: ANN401
@@ -364,12 +352,12 @@ def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:  # no
 def _supported_elements(
     calculator: Calculator, elements: Collection[str] | None
 ) -> frozenset[str] | None:
-    """Return the elements that a calculator has, where that is known."""
+    """Return the elements that a calculator supports, where that is known."""
     if elements is not None:
         wrong = [symbol for symbol in elements if symbol not in SYMBOLS[1:]]
         if wrong or not elements:
-            found = ", ".join(map(str, wrong)) or "none"
-            raise InputError(error_message("elements", "be chemical symbols", found))
+            value = ", ".join(map(str, wrong)) or "none"
+            raise InputError(error_message("elements", "be chemical symbols", value))
         return frozenset(elements)
     if qualified_name(calculator.factory) == "ase.calculators.emt.EMT":
         from ase.calculators.emt import parameters
@@ -378,8 +366,9 @@ def _supported_elements(
     return None
 
 
-def _check_has_stress(implemented_properties: Collection[str] | None) -> None:
+def _check_has_stress(calculator: object) -> None:
+    """Raise an error if an ASE calculator, or its class, says that it has no stresses."""
+    implemented_properties = getattr(calculator, "implemented_properties", None)
     if implemented_properties is not None and "stress" not in implemented_properties:
         way_out = "ase.calculators.fd.FiniteDifferenceCalculator adds them."
-        found = "one without"
-        raise InputError(error_message("calculator", "have stresses", found, way_out))
+        raise InputError(error_message("calculator", "have stresses", "one without", way_out))

@@ -1,4 +1,4 @@
-"""What was evaluated, as entries for pymatgen's phase diagrams and databases."""
+"""Export of evaluations as pymatgen entries, for phase diagrams and databases."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 COMPUTED_ENTRIES_KEY = "computed_entries"
-"""ComputedStructureEntry: total energies, as the evaluator has them."""
+"""Key of the ComputedStructureEntry list: total energies, as the evaluator returns them."""
 
 MIXING_ENTRIES_KEY = "mixing_entries"
-"""PDEntry: enthalpies of mixing, with the elements at 0, for a phase diagram."""
+"""Key of the PDEntry list: mixing enthalpies, with the elements at 0, for a phase diagram."""
 
 
 def computed_entries_json(
@@ -24,18 +24,18 @@ def computed_entries_json(
     properties: Sequence[Mapping[str, float]],
     names: Sequence[str],
 ) -> str:
-    """Return JSON that `monty.json.MontyDecoder` makes pymatgen's entries of.
+    """Return pymatgen's entries as JSON, which `monty.json.MontyDecoder` reads.
 
     Args:
         images: Structures.
-        energies: Of each, eV; None where it is not known or not believed.
-        properties: What else is known and believed of each; the mixing enthalpy among
-            it, in eV per atom, makes an entry for a phase diagram.
-        names: What the entries are called.
+        energies: Energy of each structure, eV; None where it is missing or not trusted.
+        properties: Trusted properties of each structure; the mixing enthalpy among them, in eV per
+            atom, makes an entry for a phase diagram.
+        names: Names of the entries.
 
     Returns:
-        A JSON object with the lists `computed_entries` and `mixing_entries`; in the
-        latter the elements are there as well, unless it is empty.
+        A JSON object with the lists `computed_entries` and `mixing_entries`; the latter contains
+        the elements as well, unless it is empty.
     """
     from monty.json import MontyEncoder
     from pymatgen.analysis.phase_diagram import PDEntry
@@ -45,22 +45,19 @@ def computed_entries_json(
 
     computed: list[Any] = []
     mixing: list[Any] = []
-    for image, energy, known, name in zip(images, energies, properties, names, strict=True):
-        whole = Composition(image.get_chemical_formula())
+    for image, energy, values, name in zip(images, energies, properties, names, strict=True):
+        composition = Composition(image.get_chemical_formula())
         if energy is not None and image.cell.rank == 3 and image.pbc.all():
             bare = image.copy()
-            bare.info = {}  # an entry says it in `data`
+            bare.info = {}  # the entry has it in `data`
             structure = AseAtomsAdaptor.get_structure(bare)
             computed.append(
-                ComputedStructureEntry(structure, energy, data=dict(known), entry_id=name)
+                ComputedStructureEntry(structure, energy, data=dict(values), entry_id=name)
             )
-        if MIXING_ENTHALPY in known:
-            enthalpy = known[MIXING_ENTHALPY] * whole.num_atoms
-            mixing.append(PDEntry(whole, enthalpy, name=name, attribute=dict(known)))
+        if MIXING_ENTHALPY in values:
+            enthalpy = values[MIXING_ENTHALPY] * composition.num_atoms
+            mixing.append(PDEntry(composition, enthalpy, name=name, attribute=dict(values)))
     symbols = sorted({str(e) for entry in mixing for e in entry.composition})
     mixing += [PDEntry(Composition(symbol), 0.0) for symbol in symbols]
-    return json.dumps(
-        {COMPUTED_ENTRIES_KEY: computed, MIXING_ENTRIES_KEY: mixing},
-        cls=MontyEncoder,
-        indent=1,
-    )
+    entries = {COMPUTED_ENTRIES_KEY: computed, MIXING_ENTRIES_KEY: mixing}
+    return json.dumps(entries, cls=MontyEncoder, indent=1)

@@ -1,7 +1,7 @@
-"""How far alloys are above the convex hull of all that is known.
+"""Energies of alloys above the convex hull of a set of evaluations.
 
-The hull moves whenever something is found, so this is no property of one evaluation: it
-is computed over a set of them, by pymatgen's `PhaseDiagram`.
+The hull changes with every new low-energy structure, so the distance to it is not a property of
+one evaluation: it is computed over a set of them, by pymatgen's `PhaseDiagram`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 MIXING_ENTHALPY = "mixing_enthalpy_eV_per_atom"
 
 ENERGY_ABOVE_HULL = "above_hull_eV_per_atom"
-"""What the energy above the hull is called where it is written."""
+"""Name of the energy above the hull in tables and files."""
 
 HULL_TOLERANCE = 1e-12
-"""eV/atom. What is less above the hull is on it."""
+"""Energy above the hull up to which a structure counts as on it, eV/atom."""
 
 
 def above_hull(
@@ -35,54 +35,55 @@ def above_hull(
 ) -> Tensor:
     """Return the energy of each structure above the hull of all of them, `[b]` eV/atom.
 
-    The elements themselves, at mixing enthalpy zero, are always on the diagram. What
-    has failed, is unknown (None) or in quarantine is NaN and shapes no hull.
+    The pure elements, at mixing enthalpy zero, are always part of the diagram. Failures, missing
+    outcomes (None) and quarantined enthalpies are NaN and do not affect the hull.
 
     Args:
-        structures: Whose compositions count.
-        outcomes: `[b]` what `AlloyProperties` said of each, or trials that are done.
+        structures: Structures whose compositions span the diagram.
+        outcomes: `[b]` results of `AlloyProperties`, or trials that are done.
 
     Raises:
         ShapeError: there are not as many outcomes as structures.
     """
-    found = energies_above_hull(structures.formulas(), _mixing_enthalpies(structures, outcomes))
-    known = [math.nan if height is None else height for height in found]
-    return torch.tensor(known, dtype=torch.float64)
+    energies = energies_above_hull(structures.formulas(), _mixing_enthalpies(structures, outcomes))
+    values = [math.nan if energy is None else energy for energy in energies]
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def energies_above_hull(
     formulas: Sequence[str], enthalpies: Sequence[float | None]
 ) -> list[float | None]:
-    """Return the same of formulas `[b]` with mixing enthalpies, eV/atom.
+    """Return the energy of each formula above the hull of all of them, eV/atom.
 
-    None where no enthalpy is known.
+    Args:
+        formulas: `[b]` chemical formulas.
+        enthalpies: `[b]` mixing enthalpies, eV/atom; where None, the result is None.
     """
     entries = _phase_diagram_entries(formulas, enthalpies)
-    found: list[float | None] = [None] * len(formulas)
+    energies: list[float | None] = [None] * len(formulas)
     if entries:
         diagram = _phase_diagram(list(entries.values()))
         for i, entry in entries.items():
-            height = float(diagram.get_e_above_hull(entry))
-            found[i] = height if height > HULL_TOLERANCE else 0.0
-    return found
+            energy = float(diagram.get_e_above_hull(entry))
+            energies[i] = energy if energy > HULL_TOLERANCE else 0.0
+    return energies
 
 
 def phase_diagram(
     structures: Structures, outcomes: Sequence[HasProperties | Failure | None]
 ) -> PhaseDiagram:
-    """Return pymatgen's phase diagram of all that is known, to look at or to plot.
+    """Return pymatgen's phase diagram of a set of evaluations, to inspect or to plot.
 
     Args:
-        structures: Whose compositions count.
-        outcomes: `[b]` what `AlloyProperties` said of each, or trials that are done.
+        structures: Structures whose compositions span the diagram.
+        outcomes: `[b]` results of `AlloyProperties`, or trials that are done.
 
     Raises:
         ShapeError: there are not as many outcomes as structures.
         InputError: no mixing enthalpy is known.
     """
-    entries = _phase_diagram_entries(
-        structures.formulas(), _mixing_enthalpies(structures, outcomes)
-    )
+    enthalpies = _mixing_enthalpies(structures, outcomes)
+    entries = _phase_diagram_entries(structures.formulas(), enthalpies)
     if not entries:
         condition = f"hold a {MIXING_ENTHALPY} that is not in quarantine"
         raise InputError(error_message("outcomes", condition, "none"))
@@ -107,15 +108,15 @@ def _mixing_enthalpies(
 def _phase_diagram_entries(
     formulas: Sequence[str], enthalpies: Sequence[float | None]
 ) -> dict[int, Any]:
-    """Return an entry of the phase diagram for each structure that is known."""
+    """Return an entry of the phase diagram for each formula whose enthalpy is known."""
     from pymatgen.analysis.phase_diagram import PDEntry
     from pymatgen.core import Composition
 
     entries: dict[int, Any] = {}
     for i, (formula, enthalpy) in enumerate(zip(formulas, enthalpies, strict=True)):
         if enthalpy is not None:
-            whole = Composition(formula)
-            entries[i] = PDEntry(whole, enthalpy * whole.num_atoms)
+            composition = Composition(formula)
+            entries[i] = PDEntry(composition, enthalpy * composition.num_atoms)
     return entries
 
 
@@ -124,5 +125,4 @@ def _phase_diagram(entries: list[Any]) -> PhaseDiagram:
     from pymatgen.core import Composition
 
     symbols = sorted({str(e) for entry in entries for e in entry.composition})
-    elements = [PDEntry(Composition(symbol), 0.0) for symbol in symbols]
-    return PhaseDiagram([*entries, *elements])
+    return PhaseDiagram([*entries, *(PDEntry(Composition(symbol), 0.0) for symbol in symbols)])

@@ -1,12 +1,12 @@
-"""Elastic constants by finite strains, and what is made of them.
+"""Elastic constants by finite strains, and the moduli derived from them.
 
 Notation
     C     [6, 6]  eV/Å³  stiffness, Voigt order xx yy zz yz xz xy as in ASE
     e     [6]     1      strain; the last three are twice the tensor's components
 
-C is the slope of the stress, by central differences at +-`STRAIN`. Cubic crystals need
-two strains. For others, the nearest cubic stiffness is (Moakher and Norris, J.
-Elasticity 85, 215 (2006), doi:10.1007/s10659-006-9082-0)
+C is the slope of the stress, by central differences at +-`STRAIN_AMPLITUDE`. Cubic crystals need
+two strains. For others, the nearest cubic stiffness is (Moakher and Norris, J. Elasticity 85, 215
+(2006), doi:10.1007/s10659-006-9082-0)
 
     C11 = (C11 + C22 + C33) / 3
     C12 = (C12 + C13 + C23) / 3
@@ -32,10 +32,18 @@ Symmetry = Literal["cubic", "average"]
 
 STRAIN_AMPLITUDE = 0.005
 SYMPREC = 0.01
-"""Å. How far atoms may be from a symmetric place."""
+"""Distance of an atom from a symmetric position that spglib tolerates, Å."""
 
-FIRST_CUBIC_SPACE_GROUP = 195
-"""Space groups from this number on are cubic."""
+LAST_SPACE_GROUPS = {
+    "triclinic": 2,
+    "monoclinic": 15,
+    "orthorhombic": 74,
+    "tetragonal": 142,
+    "trigonal": 167,
+    "hexagonal": 194,
+    "cubic": 230,
+}
+"""Last space-group number of each crystal system."""
 
 VOIGT_INDICES = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -47,13 +55,12 @@ class ElasticConstants:
 
     Attributes:
         c11: Stiffness along an edge of the cube.
-        c12: Stress across the edge.
+        c12: Stress along one edge per strain along another.
         c44: Stiffness against shear in a face.
-        symmetry_error: Largest violation of what symmetry demands, that C is symmetric or that
-            of a cube.
+        symmetry_error: Largest deviation of C from a symmetric matrix, or from cubic symmetry.
         nonlinearity: Largest part of the stress that is even in the strain, over the strain:
             opposite strains have opposite stresses, up to third-order elasticity.
-        reason: Why there are none; nothing where there are.
+        reason: Explanation why there are no constants; empty where there are.
     """
 
     c11: float = np.nan
@@ -74,14 +81,14 @@ class ElasticConstants:
 
         R. Hill, Proc. Phys. Soc. A 65, 349 (1952), doi:10.1088/0370-1298/65/5/307.
         """
-        across = self.c11 - self.c12
-        voigt = (across + 3 * self.c44) / 5
-        reuss = 5 * across * self.c44 / (4 * self.c44 + 3 * across)
+        difference = self.c11 - self.c12
+        voigt = (difference + 3 * self.c44) / 5
+        reuss = 5 * difference * self.c44 / (4 * self.c44 + 3 * difference)
         return (voigt + reuss) / 2
 
     @property
     def violated_born_criteria(self) -> str:
-        """Which of Born's conditions a crystal violates; nothing where it is stable."""
+        """Born's stability conditions that the crystal violates; empty where it is stable."""
         conditions = {
             "C11 > C12": self.c11 > self.c12,
             "C11 + 2 C12 > 0": self.bulk_modulus > 0,
@@ -91,71 +98,65 @@ class ElasticConstants:
 
 
 def compute_elastic_constants(
-    atoms: Atoms,
-    symmetry: Symmetry,
-    *,
-    ion_fmax: float | None = None,
-    max_steps: int = 0,
+    atoms: Atoms, symmetry: Symmetry, *, ion_fmax: float | None = None, max_steps: int = 0
 ) -> ElasticConstants:
     """Return the cubic elastic constants of a crystal.
 
     Args:
-        atoms: With a calculator that has stresses, at rest; not changed.
-        symmetry: What to do with a crystal that is not cubic: "cubic" gives a reason,
-            "average" the nearest cubic stiffness.
-        ion_fmax: Where atoms are to come to rest in each strained cell, what may be left
-            on one, eV/Å; None keeps their fractional coordinates.
-        max_steps: Most steps for it.
+        atoms: Relaxed crystal with a calculator that has stresses; not changed.
+        symmetry: Treatment of a crystal that is not cubic: "cubic" returns a reason, "average" the
+            nearest cubic stiffness.
+        ion_fmax: Force tolerance of the relaxation of the ions in each strained cell, eV/Å; None
+            keeps their fractional coordinates.
+        max_steps: Largest number of steps of that relaxation.
     """
     system, rotation = crystal_system_and_rotation(atoms)
-    cubic = rotation is not None
+    is_cubic = rotation is not None
     if rotation is None and symmetry == "cubic":
         return ElasticConstants(
             reason=f"the crystal is {system}, not cubic; elastic='average' gives the "
             "nearest cubic constants"
         )
-    turned = atoms
+    rotated = atoms
     if rotation is not None:
-        turned = atoms.copy()
-        turned.set_cell(np.asarray(atoms.cell) @ rotation.T, scale_atoms=True)
-        turned.calc = atoms.calc
-    rest = turned.get_stress()
-    columns, bend = {}, 0.0
-    for which in (0, 3) if cubic else range(6):
-        stresses = _stresses_under_strain(turned, which, ion_fmax, max_steps)
+        rotated = atoms.copy()
+        rotated.set_cell(np.asarray(atoms.cell) @ rotation.T, scale_atoms=True)
+        rotated.calc = atoms.calc
+    unstrained_stress = rotated.get_stress()
+    columns, nonlinearity = {}, 0.0
+    for voigt_index in (0, 3) if is_cubic else range(6):
+        stresses = _stresses_under_strain(rotated, voigt_index, ion_fmax, max_steps)
         if isinstance(stresses, str):
             return ElasticConstants(reason=stresses)
-        columns[which] = (stresses[1] - stresses[0]) / (2 * STRAIN_AMPLITUDE)
-        even = stresses.mean(axis=0) - rest
-        bend = max(bend, float(np.abs(even).max()) / STRAIN_AMPLITUDE)
-    found = _cubic_constants(columns[0], columns[3]) if cubic else _nearest_cubic_constants(columns)
-    return replace(found, nonlinearity=bend)
+        columns[voigt_index] = (stresses[1] - stresses[0]) / (2 * STRAIN_AMPLITUDE)
+        even = stresses.mean(axis=0) - unstrained_stress
+        nonlinearity = max(nonlinearity, float(np.abs(even).max()) / STRAIN_AMPLITUDE)
+    constants = (
+        _cubic_constants(columns[0], columns[3]) if is_cubic else _nearest_cubic_constants(columns)
+    )
+    return replace(constants, nonlinearity=nonlinearity)
 
 
 def crystal_system_and_rotation(atoms: Atoms) -> tuple[str, np.ndarray | None]:
-    """Return the crystal system, and the rotation `[3, 3]` to a cube's axes if any."""
+    """Return the crystal system, and the rotation `[3, 3]` to a cube's axes if it is cubic."""
     import spglib
 
-    places, numbers = atoms.get_scaled_positions(), atoms.get_atomic_numbers()
-    cell = (atoms.cell.tolist(), places.tolist(), numbers.tolist())
+    positions, numbers = atoms.get_scaled_positions(), atoms.get_atomic_numbers()
+    cell = (atoms.cell.tolist(), positions.tolist(), numbers.tolist())
     with warnings.catch_warnings():
-        # That spglib will raise some day where it returns None today.
+        # spglib announces that it will raise in future where it returns None today.
         warnings.simplefilter("ignore", DeprecationWarning)
-        found = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
-    if found is None:
+        symmetry = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+    if symmetry is None:
         return "of unknown symmetry", None
-    limits = {2: "triclinic", 15: "monoclinic", 74: "orthorhombic", 142: "tetragonal"}
-    limits |= {167: "trigonal", 194: "hexagonal", 230: "cubic"}
-    system = next(name for last, name in limits.items() if found.number <= last)
-    if found.number < FIRST_CUBIC_SPACE_GROUP:
-        return system, None
-    return system, np.asarray(found.std_rotation_matrix)
+    system = next(name for name, last in LAST_SPACE_GROUPS.items() if symmetry.number <= last)
+    return system, np.asarray(symmetry.std_rotation_matrix) if system == "cubic" else None
 
 
 def _stresses_under_strain(
     atoms: Atoms, voigt_index: int, ion_fmax: float | None, max_steps: int
 ) -> np.ndarray | str:
-    """Return the stresses of two opposite strains, `[2, 6]` eV/Å³, or why not."""
+    """Return the stresses under two opposite strains, `[2, 6]` eV/Å³, or why there are none."""
     row, column = VOIGT_INDICES[voigt_index]
     stresses = []
     for sign in (-1, 1):
@@ -163,29 +164,28 @@ def _stresses_under_strain(
         # One normal component of e, or two halves of a shear one.
         strain[row, column] += sign * STRAIN_AMPLITUDE / 2
         strain[column, row] += sign * STRAIN_AMPLITUDE / 2
-        moved = apply_strain(atoms, strain)
-        if ion_fmax is not None and (reason := relax_ions(moved, ion_fmax, max_steps)):
+        strained = apply_strain(atoms, strain)
+        if ion_fmax is not None and (reason := relax_ions(strained, ion_fmax, max_steps)):
             return reason
-        stresses.append(moved.get_stress())
-    found = np.stack(stresses)
-    return found if np.isfinite(found).all() else "a stress is not finite"
+        stresses.append(strained.get_stress())
+    return np.stack(stresses) if np.isfinite(stresses).all() else "a stress is not finite"
 
 
-def _cubic_constants(first: np.ndarray, fourth: np.ndarray) -> ElasticConstants:
+def _cubic_constants(column_xx: np.ndarray, column_yz: np.ndarray) -> ElasticConstants:
     """Return the constants from the columns of e_xx and e_yz."""
-    zeros = [abs(first[1] - first[2]), *np.abs(first[3:])]
-    zeros += [*np.abs(fourth[:3]), *np.abs(fourth[4:])]
-    middle = (first[1] + first[2]) / 2
-    return ElasticConstants(float(first[0]), float(middle), float(fourth[3]), float(max(zeros)))
+    zeros = [abs(column_xx[1] - column_xx[2]), *np.abs(column_xx[3:])]
+    zeros += [*np.abs(column_yz[:3]), *np.abs(column_yz[4:])]
+    c12 = (column_xx[1] + column_xx[2]) / 2
+    return ElasticConstants(float(column_xx[0]), float(c12), float(column_yz[3]), float(max(zeros)))
 
 
 def _nearest_cubic_constants(columns: dict[int, np.ndarray]) -> ElasticConstants:
-    """Return the cubic constants nearest to a whole stiffness."""
-    whole = np.stack([columns[which] for which in range(6)], axis=1)
-    error = float(np.abs(whole - whole.T).max())
-    even = (whole + whole.T) / 2
-    diagonal = np.diagonal(even)
-    across = (even[0, 1] + even[0, 2] + even[1, 2]) / 3
+    """Return the cubic constants nearest to a full stiffness matrix."""
+    stiffness = np.stack([columns[i] for i in range(6)], axis=1)
+    error = float(np.abs(stiffness - stiffness.T).max())
+    symmetric = (stiffness + stiffness.T) / 2
+    diagonal = np.diagonal(symmetric)
+    c12 = (symmetric[0, 1] + symmetric[0, 2] + symmetric[1, 2]) / 3
     return ElasticConstants(
-        float(diagonal[:3].mean()), float(across), float(diagonal[3:].mean()), error
+        float(diagonal[:3].mean()), float(c12), float(diagonal[3:].mean()), error
     )

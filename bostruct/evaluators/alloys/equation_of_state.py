@@ -1,7 +1,7 @@
-"""An equation of state: volume at rest and bulk modulus, with the error of the fit.
+"""Equation of state: equilibrium volume and bulk modulus, with the error of the fit.
 
-Third-order Birch-Murnaghan, as ASE's `EquationOfState` fits it; F. Birch, Phys. Rev.
-71, 809 (1947), doi:10.1103/PhysRev.71.809.
+Third-order Birch-Murnaghan, as ASE's `EquationOfState` fits it; F. Birch, Phys. Rev. 71, 809
+(1947), doi:10.1103/PhysRev.71.809.
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ N_VOLUMES = 7
 MAX_LINEAR_STRAIN = 0.02
 """Largest linear strain, so 6 % of the volume."""
 
+MAX_VOLUME_MISMATCH = 0.02
+"""Largest relative difference of the volumes of a relaxation and of its equation of state."""
+
+MAX_ENERGY_MISMATCH = 0.001
+"""Largest difference of their energies, eV per atom, and largest rise in a relaxation: beyond it,
+a wrong energy misled one of them."""
+
 
 @final
 @dataclass(frozen=True)
 class EquationOfStateFit:
-    """What a fit says; NaN where it says nothing.
+    """Result of a fit; NaN where it failed.
 
     Attributes:
-        volume: At rest, Å³.
-        energy: At rest, eV.
+        volume: Equilibrium volume, Å³.
+        energy: Energy at the equilibrium volume, eV.
         bulk_modulus: Bulk modulus, eV/Å³.
         bulk_modulus_error: Standard error of the modulus by the residuals of the fit, eV/Å³.
-        reason: Why this is no equation of state; nothing where it is.
+        reason: Explanation why the fit is not valid; empty where it is.
     """
 
     volume: float = np.nan
@@ -43,7 +50,7 @@ class EquationOfStateFit:
 
 
 def fit_birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> EquationOfStateFit:
-    """Return the equation of state through energies.
+    """Return the equation of state fitted to energies.
 
     Args:
         volumes: `[m]` Å³, at least five.
@@ -55,25 +62,27 @@ def fit_birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> EquationOf
     volumes, energies = np.asarray(volumes), np.asarray(energies)
     if not np.isfinite(energies).all():
         return EquationOfStateFit(reason="an energy of the equation of state is not finite")
-    least = energies.min()
-    state = EquationOfState(volumes, energies - least, eos="birchmurnaghan")
+    lowest = energies.min()
+    eos = EquationOfState(volumes, energies - lowest, eos="birchmurnaghan")
     try:
-        # scipy and numpy warn of garbage; what it leads to is judged below.
+        # scipy and numpy warn of garbage; the result is checked below.
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            volume, energy, modulus = state.fit(warn=False)
-            start = state.eos_parameters
-            _, covariance = curve_fit(birchmurnaghan, volumes, energies - least, p0=start)
-    except (RuntimeError, ValueError, FloatingPointError) as cause:
-        return EquationOfStateFit(reason=f"the equation of state cannot be fitted: {cause}")
-    error = float(np.sqrt(max(covariance[1, 1], 0.0)))
+            volume, energy, modulus = eos.fit(warn=False)
+            start = eos.eos_parameters
+            _, covariance = curve_fit(birchmurnaghan, volumes, energies - lowest, p0=start)
+    except (RuntimeError, ValueError, FloatingPointError) as error:
+        return EquationOfStateFit(reason=f"the equation of state cannot be fitted: {error}")
+    modulus_error = float(np.sqrt(max(covariance[1, 1], 0.0)))
     reason = ""
     if not volumes.min() < volume < volumes.max():
         reason = (
             f"the least energy is at {volume:.4g} Å³, not between the volumes "
             f"{volumes.min():.4g} and {volumes.max():.4g} Å³ of the fit"
         )
-    return EquationOfStateFit(float(volume), float(energy + least), float(modulus), error, reason)
+    return EquationOfStateFit(
+        float(volume), float(energy + lowest), float(modulus), modulus_error, reason
+    )
 
 
 def compute_equation_of_state(
@@ -82,16 +91,16 @@ def compute_equation_of_state(
     """Return the equation of state of a crystal around its volume.
 
     Args:
-        atoms: With a calculator, at rest; not changed.
-        ion_fmax: Where the atoms are to come to rest in each strained cell, what may be
-            left on one, eV/Å; None keeps their fractional coordinates.
-        max_steps: Most steps for it.
+        atoms: Relaxed crystal with a calculator; not changed.
+        ion_fmax: Force tolerance of the relaxation of the ions at each volume, eV/Å; None keeps
+            their fractional coordinates.
+        max_steps: Largest number of steps of that relaxation.
     """
     volumes, energies = [], []
     for strain in np.linspace(-MAX_LINEAR_STRAIN, MAX_LINEAR_STRAIN, N_VOLUMES):
-        moved = apply_strain(atoms, strain * np.eye(3))
-        if ion_fmax is not None and (reason := relax_ions(moved, ion_fmax, max_steps)):
+        strained = apply_strain(atoms, strain * np.eye(3))
+        if ion_fmax is not None and (reason := relax_ions(strained, ion_fmax, max_steps)):
             return EquationOfStateFit(reason=reason)
-        volumes.append(moved.get_volume())
-        energies.append(float(moved.get_potential_energy()))
+        volumes.append(strained.get_volume())
+        energies.append(float(strained.get_potential_energy()))
     return fit_birch_murnaghan(np.array(volumes), np.array(energies))

@@ -1,8 +1,7 @@
-"""What the metal of an alloy costs, by the 2013 reference prices of pymatgen.
+"""Prices of the elements of an alloy, by the 2013 reference table of pymatgen.
 
-The table is pymatgen's `costdb_elements.csv`: US dollars per kg of the element, as
-Wikipedia and Wolfram Alpha had them in September 2013. It is fixed and citable, and it
-is not what anything costs today.
+The table is pymatgen's `costdb_elements.csv`: US dollars per kg of the element, as Wikipedia and
+Wolfram Alpha had them in September 2013. It is fixed and citable, not a market price of today.
 """
 
 from __future__ import annotations
@@ -23,12 +22,11 @@ def element_prices() -> Mapping[str, float]:
     # The file alone: importing pymatgen.analysis.cost takes seconds.
     table = files("pymatgen.analysis") / "costdb_elements.csv"
     with table.open(encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file, quotechar="|") if row]
-    return {row[0]: float(row[1]) for row in rows}
+        return {row[0]: float(row[1]) for row in csv.reader(file, quotechar="|") if row}
 
 
 def price_per_kg(composition: Mapping[str, float]) -> float:
-    """Return what a kg of an alloy's elements costs, 2013 US dollars.
+    """Return the price of the elements in a kg of an alloy, 2013 US dollars.
 
     Args:
         composition: Atoms, or atomic fractions, of each element by symbol.
@@ -36,18 +34,16 @@ def price_per_kg(composition: Mapping[str, float]) -> float:
     Raises:
         InputError: there are no atoms, or an element has no price in the table.
 
-    >>> round(price({"Cu": 3, "Au": 1}))
+    >>> round(price_per_kg({"Cu": 3, "Au": 1}))
     23068
     """
     from ase.data import atomic_masses, atomic_numbers
 
     table = element_prices()
-    missing = [symbol for symbol in composition if symbol not in table]
-    if missing:
-        found = ", ".join(missing)
-        way_out = "The 2013 table of pymatgen has none for it."
+    if missing := [symbol for symbol in composition if symbol not in table]:
         condition = "hold elements with a reference price"
-        raise InputError(error_message("composition", condition, found, way_out))
+        way_out = "The 2013 table of pymatgen has none for it."
+        raise InputError(error_message("composition", condition, ", ".join(missing), way_out))
     masses = {s: n * atomic_masses[atomic_numbers[s]] for s, n in composition.items()}
     total = float(sum(masses.values()))
     if not total > 0:

@@ -1,4 +1,4 @@
-"""The properties of an alloy: names, units, windows, and which of them to believe."""
+"""Plausibility checks of the properties of an alloy: names, units and valid ranges."""
 
 from __future__ import annotations
 
@@ -8,30 +8,27 @@ from types import MappingProxyType
 from bostruct.errors import InputError
 from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 from bostruct.evaluators.alloys.elastic_constants import ElasticConstants
-from bostruct.evaluators.alloys.equation_of_state import EquationOfStateFit
+from bostruct.evaluators.alloys.equation_of_state import (
+    MAX_ENERGY_MISMATCH,
+    MAX_VOLUME_MISMATCH,
+    EquationOfStateFit,
+)
 from bostruct.evaluators.alloys.prices import price_per_kg
 from bostruct.evaluators.alloys.relaxation import RelaxedCrystal
 from bostruct.evaluators.quarantine import ValidRange
 
 GPA_PER_EV_PER_A3 = 160.21766208
-"""GPa in an eV/Å³, the CODATA value of 2014 that ASE has."""
+"""GPa in an eV/Å³, by the CODATA values of 2014 that ASE uses."""
 
 G_PER_CM3_PER_AMU_PER_A3 = 1.66053904
-"""g/cm³ in an atomic mass unit per Å³; likewise."""
-
-MAX_ENERGY_RISE = 0.001
-"""eV per atom. A relaxation that ends higher by more was misled by a wrong energy, and
-so was one that ends as far from the least energy of the equation of state."""
-
-MAX_VOLUME_MISMATCH = 0.02
-"""Of the volume: relaxation and equation of state must agree that well."""
+"""g/cm³ in an atomic mass unit per Å³, by the same values."""
 
 MIN_FORCE_CONSTANT = 1.0
-"""eV/Å². Few metals are softer: a relaxation that leaves a force F on an atom, or that
-much of the virial, ends about F²/SOFT above rest at most."""
+"""Smallest force constant of a metal, eV/Å²: a relaxation that leaves a force F on an atom, or as
+much of the virial, ends at most about F²/`MIN_FORCE_CONSTANT` above the minimum."""
 
 FLOAT32_ENERGY_ERROR = 1e-6
-"""eV per atom. What single precision leaves, however small the forces."""
+"""Rounding error of energies in single precision, eV per atom."""
 
 ENERGY = "energy_eV_per_atom"
 VOLUME = "volume_A3_per_atom"
@@ -65,7 +62,7 @@ VALID_RANGES: Mapping[str, ValidRange] = MappingProxyType(
         ELASTIC_ERROR: (0.0, None),
     }
 )
-"""What is believed of each property, in its own unit, of metals and hard crystals."""
+"""Valid range of each property, in its own unit, wide enough for metals and hard crystals."""
 
 DERIVED_FROM: Mapping[str, Collection[str]] = MappingProxyType(
     {
@@ -81,10 +78,10 @@ DERIVED_FROM: Mapping[str, Collection[str]] = MappingProxyType(
         CAUCHY_PRESSURE: (C12, C44),
     }
 )
-"""What each property is computed from."""
+"""Properties from which each property is computed."""
 
 ValuesAndDoubts = tuple[dict[str, float], dict[str, str]]
-"""Values by name, and why some are not believed or missing."""
+"""Values by name, and the reasons, by name, why some are doubtful or missing."""
 
 
 def price_property(composition: Mapping[str, float]) -> ValuesAndDoubts:
@@ -103,15 +100,15 @@ def relaxed_properties(
     n_atoms: int,
     reference_energy: float,
 ) -> ValuesAndDoubts:
-    """Return the properties of the crystal at rest.
+    """Return the properties of the relaxed crystal.
 
     Args:
-        relaxed: Where the relaxation ended.
-        initial_energy: Energy before it, eV.
-        volume: Of the cell at rest, Å³.
-        mass: Of its atoms, atomic mass units.
-        n_atoms: Of its atoms.
-        reference_energy: Energy of the elements by themselves, eV.
+        relaxed: Final state of the relaxation.
+        initial_energy: Energy before the relaxation, eV.
+        volume: Volume of the relaxed cell, Å³.
+        mass: Mass of the cell, atomic mass units.
+        n_atoms: Number of atoms of the cell.
+        reference_energy: Energy of as many atoms of the pure elements, eV.
     """
     values = {
         ENERGY: relaxed.energy / n_atoms,
@@ -119,32 +116,27 @@ def relaxed_properties(
         VOLUME: volume / n_atoms,
         DENSITY: G_PER_CM3_PER_AMU_PER_A3 * mass / volume,
     }
-    reason = relaxed.reason
-    if not reason and relaxed.energy - initial_energy > MAX_ENERGY_RISE * n_atoms:
-        raised = (relaxed.energy - initial_energy) / n_atoms
-        reason = f"the relaxation raised the energy by {raised:.3g} eV per atom"
+    reason, rise = relaxed.reason, relaxed.energy - initial_energy
+    if not reason and rise > MAX_ENERGY_MISMATCH * n_atoms:
+        reason = f"the relaxation raised the energy by {rise / n_atoms:.3g} eV per atom"
     return values, dict.fromkeys((MIXING_ENTHALPY, VOLUME), reason) if reason else {}
 
 
 def element_enthalpy(enthalpy: float, fmax: float) -> float:
-    """Return the mixing enthalpy of an element, exactly 0 where that is its reference.
+    """Return the mixing enthalpy of an element, exactly 0 in its reference crystal.
 
-    An element mixes with nothing. The difference of two relaxations says 1e-9 or -1e-9
-    eV instead, and whether a bound at 0 is kept hung on it. An element in another
-    crystal keeps what that costs.
+    The difference of two relaxations would be 1e-9 or -1e-9 eV instead, and decide by rounding
+    whether a bound at 0 is satisfied. An element in another crystal keeps its energy difference.
 
     Args:
-        enthalpy: The energy at rest against the reference, eV per atom.
-        fmax: What a relaxation may leave on an atom, eV/Å.
+        enthalpy: Energy of the relaxed crystal minus that of the reference, eV per atom.
+        fmax: Force tolerance of the relaxation, eV/Å.
 
-    >>> own(3e-9, 0.002), own(0.005, 0.002)
+    >>> element_enthalpy(3e-9, 0.002), element_enthalpy(0.005, 0.002)
     (0.0, 0.005)
     """
-    return (
-        0.0
-        if abs(enthalpy) <= max(fmax**2 / MIN_FORCE_CONSTANT, FLOAT32_ENERGY_ERROR)
-        else enthalpy
-    )
+    tolerance = max(fmax**2 / MIN_FORCE_CONSTANT, FLOAT32_ENERGY_ERROR)
+    return 0.0 if abs(enthalpy) <= tolerance else enthalpy
 
 
 def eos_properties(
@@ -154,19 +146,18 @@ def eos_properties(
     n_atoms: int,
     max_relative_error: float,
 ) -> ValuesAndDoubts:
-    """Return the bulk modulus, and what the equation of state says of the rest.
+    """Return the bulk modulus, and doubts raised by the equation of state.
 
     Args:
-        eos: The equation of state.
-        relaxed: Where the relaxation ended.
-        volume: Of the cell at rest, Å³.
-        n_atoms: Of its atoms.
-        max_relative_error: Largest relative error that is believed.
+        eos: Equation of state.
+        relaxed: Final state of the relaxation.
+        volume: Volume of the relaxed cell, Å³.
+        n_atoms: Number of atoms of the cell.
+        max_relative_error: Largest trusted relative error of the bulk modulus.
     """
-    values = {
-        BULK_MODULUS: eos.bulk_modulus * GPA_PER_EV_PER_A3,
-        BULK_MODULUS_ERROR: eos.bulk_modulus_error * GPA_PER_EV_PER_A3,
-    }
+    modulus = eos.bulk_modulus * GPA_PER_EV_PER_A3
+    error = eos.bulk_modulus_error * GPA_PER_EV_PER_A3
+    values = {BULK_MODULUS: modulus, BULK_MODULUS_ERROR: error}
     reason = eos.reason
     if not reason and not abs(eos.volume / volume - 1) < MAX_VOLUME_MISMATCH:
         reason = (
@@ -175,15 +166,14 @@ def eos_properties(
         )
     if not reason and not eos.bulk_modulus_error <= max_relative_error * abs(eos.bulk_modulus):
         reason = (
-            f"{values[BULK_MODULUS]:.4g} GPa has a standard error of {values[BULK_MODULUS_ERROR]:.3g} "
+            f"{modulus:.4g} GPa has a standard error of {error:.3g} "
             "GPa in the fit of the equation of state"
         )
-    if not reason and not abs(eos.energy - relaxed.energy) <= MAX_ENERGY_RISE * n_atoms:
-        apart = (relaxed.energy - eos.energy) / n_atoms
-        # One of them is wrong, and nothing says which.
+    if not reason and not abs(eos.energy - relaxed.energy) <= MAX_ENERGY_MISMATCH * n_atoms:
+        # One of the two is wrong, and nothing tells which.
         reason = (
-            f"the crystal at rest is {apart:.3g} eV per atom from the least energy of "
-            "its equation of state"
+            f"the crystal at rest is {(relaxed.energy - eos.energy) / n_atoms:.3g} eV per atom "
+            "from the least energy of its equation of state"
         )
         return values, {BULK_MODULUS: reason, MIXING_ENTHALPY: reason}
     return values, {BULK_MODULUS: reason} if reason else {}
@@ -192,12 +182,12 @@ def eos_properties(
 def elastic_properties(
     constants: ElasticConstants, bulk_modulus: float | None, max_relative_error: float
 ) -> ValuesAndDoubts:
-    """Return the elastic constants and what is made of them.
+    """Return the elastic constants and the properties derived from them.
 
     Args:
-        constants: The elastic constants.
-        bulk_modulus: The bulk modulus of the equation of state, GPa, or None.
-        max_relative_error: Largest relative error that is believed.
+        constants: Elastic constants.
+        bulk_modulus: Bulk modulus of the equation of state, GPa, or None.
+        max_relative_error: Largest trusted relative error of a constant or of the bulk modulus.
     """
     if constants.reason:
         return {}, dict.fromkeys(ELASTIC_PROPERTIES, constants.reason)
@@ -209,28 +199,28 @@ def elastic_properties(
         CAUCHY_PRESSURE: (constants.c12 - constants.c44) * GPA_PER_EV_PER_A3,
     }
     doubts: dict[str, str] = {}
-    if not constants.symmetry_error <= max_relative_error * abs(constants.c11):
+    max_error = max_relative_error * abs(constants.c11)
+    if not constants.symmetry_error <= max_error:
         reason = f"C violates its symmetry by {values[ELASTIC_ERROR]:.3g} GPa"
         doubts = dict.fromkeys(ELASTIC_CONSTANTS, reason)
-    elif not constants.nonlinearity <= max_relative_error * abs(constants.c11):
-        bend = constants.nonlinearity * GPA_PER_EV_PER_A3
-        reason = f"opposite strains differ in stress by {bend:.3g} GPa per strain"
+    elif not constants.nonlinearity <= max_error:
+        nonlinearity = constants.nonlinearity * GPA_PER_EV_PER_A3
+        reason = f"opposite strains differ in stress by {nonlinearity:.3g} GPa per strain"
         doubts = dict.fromkeys(ELASTIC_CONSTANTS, reason)
-    own = constants.bulk_modulus * GPA_PER_EV_PER_A3
-    if bulk_modulus is not None and not abs(own - bulk_modulus) <= max_relative_error * abs(
-        bulk_modulus
+    elastic = constants.bulk_modulus * GPA_PER_EV_PER_A3
+    if bulk_modulus is not None and not (
+        abs(elastic - bulk_modulus) <= max_relative_error * abs(bulk_modulus)
     ):
-        # One of them is wrong, and nothing says which.
+        # One of the two is wrong, and nothing tells which.
         reason = (
-            f"(C11 + 2 C12) / 3 is {own:.4g} GPa, the equation of state says {bulk_modulus:.4g} GPa"
+            f"(C11 + 2 C12) / 3 is {elastic:.4g} GPa, the equation of state says "
+            f"{bulk_modulus:.4g} GPa"
         )
         doubts = dict.fromkeys((BULK_MODULUS, C11, C12), reason) | doubts
     if constants.violated_born_criteria:
-        # The constants are as they are; a polycrystal of it has no modulus.
+        # The constants are valid, but a polycrystal of it has no modulus.
         reason = f"the crystal is not stable: it violates {constants.violated_born_criteria}"
         return values, {SHEAR_MODULUS: reason, PUGH_RATIO: reason} | doubts
-    values |= {
-        SHEAR_MODULUS: constants.shear_modulus * GPA_PER_EV_PER_A3,
-        PUGH_RATIO: constants.bulk_modulus / constants.shear_modulus,
-    }
+    values[SHEAR_MODULUS] = constants.shear_modulus * GPA_PER_EV_PER_A3
+    values[PUGH_RATIO] = constants.bulk_modulus / constants.shear_modulus
     return values, doubts

@@ -1,4 +1,4 @@
-"""One crystal: whether it can be computed at all, and how it comes to rest."""
+"""Relaxation of a crystal, and the check whether it can be computed at all."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 Relaxation = Literal["hydrostatic", "cell"]
 
 FMAX_SAFETY_FACTOR = 0.8
-"""Of the force that may be left. ASE's cell filter measures forces in the axes of the
-cell as it was; in a cell that has changed its shape they are some per cent larger."""
+"""Fraction of the force tolerance handed to the optimizer. ASE's cell filter measures forces in
+the axes of the initial cell; in a cell whose shape has changed they are some per cent larger."""
 
 
 @final
 @dataclass(frozen=True)
 class RelaxedCrystal:
-    """Where a relaxation ended.
+    """Final state of a relaxation.
 
     Attributes:
-        energy: Of the whole cell, eV.
-        max_force: The largest on an atom, eV/Å.
-        residual_pressure: The largest stress that the relaxation was to remove, GPa.
-        n_steps: Steps of the optimiser.
-        reason: Why this is no rest; nothing where it is.
+        energy: Energy of the cell, eV.
+        max_force: Largest force on an atom, eV/Å.
+        residual_pressure: Largest stress that the relaxation was to remove, GPa.
+        n_steps: Number of optimizer steps.
+        reason: Explanation why the crystal is not relaxed; empty where it is.
     """
 
     energy: float
@@ -57,10 +57,9 @@ def validated_crystal(structures: Structures, min_distance_factor: float) -> Ato
     if len(structures.positions) == 0:
         raise ShapeError(error_message("structures", "have atoms", "an empty structure"))
     if not bool(structures.pbc.all()):
-        found = structures.pbc[0].tolist()
+        condition, pbc = "be periodic in three directions", structures.pbc[0].tolist()
         way_out = "Moduli and densities are of crystals."
-        condition = "be periodic in three directions"
-        raise InputError(error_message("structures", condition, found, way_out))
+        raise InputError(error_message("structures", condition, pbc, way_out))
     _check_min_distance(structures, min_distance_factor)
     return move_off_cell_faces(to_ase(structures.without_results())[0])
 
@@ -73,20 +72,19 @@ def _check_min_distance(structures: Structures, min_distance_factor: float) -> N
     i, j, d = neighbor_list("ijd", atoms, list(min_distance_factor * radii))
     if len(d) == 0:
         return
-    least = int(np.argmin(d))
-    symbols = atoms.get_chemical_symbols()
-    found = f"{symbols[i[least]]} and {symbols[j[least]]} at {d[least]:.2f} Å"
+    k = int(np.argmin(d))
+    pair = f"{atoms.symbols[i[k]]} and {atoms.symbols[j[k]]} at {d[k]:.2f} Å"
     condition = f"keep atoms {min_distance_factor:g} of the sum of their covalent radii apart"
-    raise InputError(error_message("structures", condition, found))
+    raise InputError(error_message("structures", condition, pair))
 
 
 def move_off_cell_faces(atoms: Atoms) -> Atoms:
     """Return a crystal whose atoms are as far from the faces of the cell as can be.
 
-    An atom exactly on a face is on one side or the other by the last bit of its
-    coordinate, and changes sides as the cell is strained. Calculators have lost such
-    atoms or counted them twice. Moving the origin into the middle of the widest empty
-    slab, along each vector, changes nothing else.
+    An atom exactly on a face is on one side or the other by the last bit of its coordinate, and
+    changes sides as the cell is strained. Calculators have lost such atoms or counted them twice.
+    Moving the origin into the middle of the widest empty slab, along each vector, changes nothing
+    else.
     """
     moved = atoms.copy()
     moved.set_constraint()
@@ -104,54 +102,50 @@ def move_off_cell_faces(atoms: Atoms) -> Atoms:
 def relax_crystal(
     atoms: Atoms, relaxation: Relaxation, fmax: float, max_steps: int
 ) -> RelaxedCrystal:
-    """Let a crystal with a calculator come to rest, in place.
+    """Relax a crystal that has a calculator, in place.
 
     Args:
-        atoms: Changed: positions, and the volume or the whole cell.
+        atoms: Crystal to be changed: its positions, and the volume or all cell vectors.
         relaxation: "hydrostatic" keeps the cell's shape, "cell" does not.
-        fmax: What is left on an atom at most, and of the virial per atom, eV/Å.
-        max_steps: Most steps of ASE's BFGS.
+        fmax: Tolerance of the force on an atom and of the virial per atom, eV/Å.
+        max_steps: Largest number of steps of ASE's BFGS.
     """
     from ase.filters import UnitCellFilter
     from ase.optimize import BFGS
     from ase.units import GPa
 
     hydrostatic = relaxation == "hydrostatic"
-    freedom = UnitCellFilter(atoms, hydrostatic_strain=hydrostatic)
-    optimiser = BFGS(freedom, logfile=None)
-    optimiser.run(fmax=FMAX_SAFETY_FACTOR * fmax, steps=max_steps)
-    left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    optimizer = BFGS(UnitCellFilter(atoms, hydrostatic_strain=hydrostatic), logfile=None)
+    optimizer.run(fmax=FMAX_SAFETY_FACTOR * fmax, steps=max_steps)
+    max_force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
     stress = atoms.get_stress()
-    mean = abs(float(stress[:3].mean()))
-    pressure = mean if hydrostatic else float(np.abs(stress).max())
+    pressure = abs(float(stress[:3].mean())) if hydrostatic else float(np.abs(stress).max())
     virial = pressure * atoms.get_volume() / len(atoms)
     reason = ""
-    # Not what the optimiser says of itself; NaN is no rest either.
-    if not (left <= 1.01 * fmax and virial <= 1.01 * fmax):
+    # Not the optimizer's own verdict; NaN is not converged either.
+    if not (max_force <= 1.01 * fmax and virial <= 1.01 * fmax):
         reason = (
-            f"the relaxation ended after {optimiser.nsteps} steps with {left:.3g} eV/Å "
+            f"the relaxation ended after {optimizer.nsteps} steps with {max_force:.3g} eV/Å "
             f"on an atom and {pressure / GPa:.3g} GPa"
         )
     energy = float(atoms.get_potential_energy())
-    return RelaxedCrystal(energy, left, pressure / GPa, optimiser.nsteps, reason)
+    return RelaxedCrystal(energy, max_force, pressure / GPa, optimizer.nsteps, reason)
 
 
 def relax_ions(atoms: Atoms, fmax: float, max_steps: int) -> str:
-    """Let the atoms of a fixed cell come to rest, in place; return why they did not."""
+    """Relax the atoms of a fixed cell, in place; return why they did not converge, or ""."""
     from ase.optimize import BFGS
 
-    optimiser = BFGS(atoms, logfile=None)
-    optimiser.run(fmax=fmax, steps=max_steps)
-    left = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
-    if left <= 1.01 * fmax:
+    BFGS(atoms, logfile=None).run(fmax=fmax, steps=max_steps)
+    max_force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    if max_force <= 1.01 * fmax:
         return ""
-    return f"atoms of a strained cell are left with {left:.3g} eV/Å"
+    return f"atoms of a strained cell are left with {max_force:.3g} eV/Å"
 
 
 def apply_strain(atoms: Atoms, strain: np.ndarray) -> Atoms:
     """Return a crystal under a strain `[3, 3]`, with the same calculator."""
-    moved = atoms.copy()
-    cell = np.asarray(atoms.cell) @ (np.eye(3) + strain).T
-    moved.set_cell(cell, scale_atoms=True)
-    moved.calc = atoms.calc
-    return moved
+    strained = atoms.copy()
+    strained.set_cell(np.asarray(atoms.cell) @ (np.eye(3) + strain).T, scale_atoms=True)
+    strained.calc = atoms.calc
+    return strained

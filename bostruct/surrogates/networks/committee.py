@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -52,6 +52,7 @@ class Committee:
     network: NetworkConfig = DEFAULT_NETWORK
     n_members: int = 5
     diversity: Diversity = "subsample"
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_members(self.n_members)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -74,6 +74,7 @@ class MeanVariance:
 
     network: NetworkConfig = DEFAULT_NETWORK
     beta: float = 0.5
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_beta(self.beta)
@@ -122,6 +123,7 @@ class DeepEnsemble:
     n_members: int = 5
     beta: float = 0.5
     ddof: int = 1
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_members(self.n_members)

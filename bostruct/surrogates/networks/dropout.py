@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -58,6 +58,7 @@ class Dropout:
     network: NetworkConfig = DEFAULT_NETWORK
     n_members: int = 16
     dropout_rate: float = 0.02
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_members(self.n_members)

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -77,6 +77,7 @@ class LastLayer:
     network: NetworkConfig = DEFAULT_NETWORK
     n_inputs: int = 96
     n_members: int = 0
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_count("n_inputs", self.n_inputs, minimum=0)

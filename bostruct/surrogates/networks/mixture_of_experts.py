@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, final, get_args
+from typing import Any, ClassVar, final, get_args
 
 import torch
 from torch import Tensor
@@ -81,6 +81,7 @@ class MixtureOfExperts:
     sharpness: float | None = 3.0
     min_weight: float = 0.5
     mode: MixtureMode = "mixture"
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_count("n_experts", self.n_experts)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -72,6 +72,7 @@ class ShallowEnsemble:
     network: NetworkConfig = DEFAULT_NETWORK
     n_members: int = 16
     beta: float = 0.5
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_members(self.n_members)

@@ -54,7 +54,7 @@ def test_a_case():
 @pytest.fixture
 def told(case):
     pending = tensor([[2.5, 2.5]])
-    return case(learnt=1, X_pending=pending)
+    return case(modeled_outcomes=1, X_pending=pending)
 
 
 def test_what_is_pending_is_believed(told):
@@ -76,7 +76,7 @@ def test_what_is_believed_is_not_gained_twice(told):
 def test_nothing_pending_is_the_same_case(case):
     alone, other = case(), Two()
     assert torch.equal(alone.with_kriging_believer().Y, alone.Y)
-    assert alone.believed(other).model is other
+    assert alone.with_kriging_believer(other).model is other
 
 
 @pytest.mark.parametrize("learnt", [("H", "H"), ("H", "mass")])

@@ -94,7 +94,7 @@ def test_certain_outcomes_gain_the_difference(form, m, case):
     new = rows.amax(dim=0, keepdim=True) * 0.9 + 0.05
     both = torch.cat([told.Y, new])
     gain = hypervolume(both, told.optimization_config, told.reference)
-    gain -= hypervolume(told.Y, told.goals, told.reference)
+    gain -= hypervolume(told.Y, told.optimization_config, told.reference)
     share = gain / float((rows.amax(dim=0)).prod())
     few = type(form)(16) if form in LOGS else form
     value = few.build(told)(new.unsqueeze(0)).item()

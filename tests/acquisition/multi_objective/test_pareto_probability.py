@@ -49,7 +49,7 @@ def test_probability_against_draws(case):
 
 def test_no_reference_point_counts(case):
     told = case()
-    moved = replace(told, reference=told.reference_point - 7.0)
+    moved = replace(told, reference_point=told.reference_point - 7.0)
     first, second = (ParetoProbabilityOfImprovement(TINY).build(each)(X) for each in (told, moved))
     assert first.tolist() == pytest.approx(second.tolist(), rel=1e-6)
 

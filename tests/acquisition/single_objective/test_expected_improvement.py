@@ -69,7 +69,7 @@ def test_joint_against_draws(setting):
 )
 def test_noisy_forms_compare_with_the_posterior_at_what_was_observed(form, setting):
     samples = 200_000
-    function = form(samples=MANY).build(setting.model, math.nan, observed=setting.observed)
+    function = form(n_samples=MANY).build(setting.model, math.nan, observed=setting.observed)
     for X in setting.X:
         everything = torch.cat([setting.observed, X])
         draws = setting.model.draw(everything, samples)

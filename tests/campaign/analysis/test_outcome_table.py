@@ -68,7 +68,7 @@ def test_what_is_doubted_is_told_with_the_reason():
         trial("failed", 3),
     ]
     assert quarantined_values(rows, GOALS) == [
-        QuarantinedValue(0, "modulus", -2992.0, "-2992 is outside its window, 1 to 600"),
+        QuarantinedValue(0, "modulus", -2992.0, "-2992 is outside its valid range, 1 to 600"),
         QuarantinedValue(1, "enthalpy", -50.0, "absurd"),
         QuarantinedValue(2, "all", None, "it was wrong"),
     ]

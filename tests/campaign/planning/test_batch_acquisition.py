@@ -46,7 +46,7 @@ def test_a_second_look_at_one_that_is_pending_is_worth_little(made):
     before = value(X).detach()
     assert before.shape == (5,)
     after = value.with_pending(X[:1]).with_pending(X[1:2])(X).detach()
-    if task.parts.acquisition.supports_q_batch:  # the value is that of all three together
+    if task.components.acquisition.supports_q_batch:  # the value is that of all three together
         assert after[:2].max() <= after[2:].min() + 1e-3
     else:
         assert (after[:2] < before[:2]).all()

@@ -59,7 +59,7 @@ def test_what_is_said_before_is_in_the_log(log):
     for trial in trials[4:]:
         assert [each.name for each in trial.outcome_predictions] == ["enthalpy", "modulus", "price"]
         tensors = log.posterior_tensors(trial.step)
-        for place, each in enumerate(trial.said[:2]):
+        for place, each in enumerate(trial.outcome_predictions[:2]):
             assert each.mean == float(tensors["candidates.mean"][trial.candidate_index, place])
             assert 0 < each.variance <= each.observed
         assert trial.said[2].exact
@@ -112,7 +112,7 @@ def test_calibration_is_that_of_each_outcome(log):
     for place, name in enumerate(("enthalpy", "modulus")):
         z = [
             (float(Y[t.number, place]) - t.outcome_predictions[place].mean)
-            / t.outcome_predictions[place].observed ** 0.5
+            / t.outcome_predictions[place].predictive_variance ** 0.5
             for t in said
         ]
         assert log.calibration(outcome=name).z == pytest.approx(tuple(z))

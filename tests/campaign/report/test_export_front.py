@@ -78,7 +78,7 @@ def test_all_evaluations_with_what_became_of_them(screened):
     assert found[2]["state"] == "failed"
     assert (found[2]["modulus"], found[2]["front"]) == ("", "False")
     assert (found[5]["state"], found[5]["modulus"]) == ("done", "")
-    assert found[5]["doubted"] == "modulus: -2992 is outside its window, 1 to 600"
+    assert found[5]["doubted"] == "modulus: -2992 is outside its valid range, 1 to 600"
     volumes = [float(row["hypervolume"]) for row in found]
     assert volumes == list(front.history.hypervolume)
     assert [row["front"] == "True" for row in found] == [

@@ -24,7 +24,7 @@ def test_what_was_wanted_and_found(screened):
     assert found["feasible_share"] == found["feasible"] / 15
     (doubt,) = found["doubted"]
     assert doubt["trial"] == 5
-    assert "outside its window" in doubt["reason"]
+    assert "outside its valid range" in doubt["reason"]
 
 
 def test_points_have_energies_above_the_hull_where_some_are_known(screened):

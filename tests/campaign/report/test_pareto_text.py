@@ -20,7 +20,7 @@ def test_show_says_what_was_wanted_and_found(screened):
         "objectives   minimize price, $/kg (as log10)\n",
         "constraints  enthalpy <= -0.01\n",
         "doubted      1 value in quarantine\n",
-        "trial 5, modulus: -2992 is outside its window, 1 to 600\n",
+        "trial 5, modulus: -2992 is outside its valid range, 1 to 600\n",
         "(of the last step)\n",
     ):
         assert line in text, text

@@ -285,14 +285,14 @@ def test_garbage_in_a_sheared_cell_is_quarantined():
 def test_an_absurd_energy_is_a_failure():
     found = evaluate(poisoned("everywhere", -300), copper())
     assert isinstance(found, Failure)
-    assert "below the window of mixing_enthalpy_eV_per_atom, -2 eV" in found.reason
+    assert "below the valid range of mixing_enthalpy_eV_per_atom, -2 eV" in found.reason
     assert isinstance(evaluate(poisoned("everywhere", math.nan), copper()), Failure)
 
 
 def test_an_absurd_enthalpy_is_quarantined_with_the_energy_it_came_from():
     found = evaluate(poisoned("everywhere", 7), copper())
     assert quarantined_properties(found)[ENTHALPY].value == pytest.approx(7.0, abs=1e-3)
-    assert "rests on" in quarantined_properties(found)["energy_eV_per_atom"].reason
+    assert "computed from" in quarantined_properties(found)["energy_eV_per_atom"].reason
     assert {VOLUME, BULK, PRICE} <= set(trusted_properties(found))
 
 
@@ -317,7 +317,7 @@ def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
 def test_windows_are_the_users():
     evaluator = AlloyProperties(EMT, valid_ranges={BULK: (150.0, None)})
     found = evaluator(copper())
-    assert "outside its window, 150 and more" in quarantined_properties(found)[BULK].reason
+    assert "outside its valid range, 150 and more" in quarantined_properties(found)[BULK].reason
     assert AlloyProperties(EMT).valid_ranges[BULK] == (1.0, 600.0)
 
 
@@ -463,11 +463,11 @@ def test_limits_are_those_of_the_calculator():
         ({"ions": "free"}, "`ions` must be one of 'clamped', 'relaxed', got 'free'"),
         ({"elements": ["Cuu"]}, "`elements` must be chemical symbols, got Cuu"),
         ({"elements": []}, "`elements` must be chemical symbols, got none"),
-        ({"max_relative_error": 0.0}, "`error` must be positive"),
-        ({"min_distance_factor": -1.0}, "`overlap` must be positive"),
-        ({"fmax": math.nan}, "`force` must be positive"),
-        ({"max_steps": 0}, "`steps` must be an integer of at least 1"),
-        ({"valid_ranges": {"mass": (0, 1)}}, "`windows` must name properties, got mass"),
+        ({"max_relative_error": 0.0}, "`max_relative_error` must be positive"),
+        ({"min_distance_factor": -1.0}, "`min_distance_factor` must be positive"),
+        ({"fmax": math.nan}, "`fmax` must be positive"),
+        ({"max_steps": 0}, "`max_steps` must be an integer of at least 1"),
+        ({"valid_ranges": {"mass": (0, 1)}}, "`valid_ranges` must name properties, got mass"),
         ({"references": {"Cu": "fct"}}, "`references` must name a crystal"),
     ],
 )

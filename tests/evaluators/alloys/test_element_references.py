@@ -11,7 +11,7 @@ from bostruct.evaluators.alloys.element_references import (
     element_reference,
 )
 
-SETTINGS = {"fmax": 0.002, "steps": 300, "error": 0.1}
+SETTINGS = {"fmax": 0.002, "max_steps": 300, "max_relative_error": 0.1}
 
 
 class Counted(EMT):
@@ -131,7 +131,7 @@ def test_elements_without_a_simple_crystal_are_refused(symbol):
 
 def test_a_reference_that_does_not_rest_is_refused():
     with pytest.raises(InputError, match="must relax Cu by itself, got the relaxation"):
-        of("Cu", EMT, steps=1)
+        of("Cu", EMT, max_steps=1)
 
 
 def test_a_reference_whose_energies_are_torn_is_refused():

@@ -17,6 +17,7 @@ from bostruct.surrogates import (
     IndependentProperties,
     KrigingBelieverModel,
     LocalGP,
+    TrainingData,
     condition_on_observations,
 )
 from bostruct.surrogates.botorch_models.posterior import RELATIVE_JITTER
@@ -313,7 +314,7 @@ def setting():
     Y = torch.stack([(3 * cu).sin() + pd, cu * pd], -1)
     shown = torch.arange(0, 45, 5)
     names = ("first", "second")
-    model = IndependentProperties().fit(X[shown], Y[shown], names, space)
+    model = IndependentProperties().fit(TrainingData(X[shown], Y[shown], names), space)
     return model, X
 
 
