@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bostruct.spaces import DiscreteSpace, Space, SupportsNeighbors
+from bostruct.spaces import DiscreteSpace, Sampler, Space, SupportsNeighbors
 from bostruct.testing.central_differences import assert_gradient
 from bostruct.testing.seeded_generator import seeded_generator
 
@@ -49,7 +49,7 @@ class SpaceContract:
 
         "random" is `sample`.
         """
-        samplers = getattr(space, "generators", dict)()
+        samplers: dict[str, Sampler] = getattr(space, "generators", dict)()
         if not samplers:
             return
         assert list(samplers) == list(space.generators())  # type: ignore[attr-defined]

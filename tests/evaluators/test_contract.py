@@ -1,5 +1,7 @@
 """Every evaluator meets the contract."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -55,3 +57,39 @@ class TestAlloyProperties(EvaluatorContract):
     @pytest.fixture
     def structures(self, structures):
         return structures[[1, 1]]
+
+
+class Wrong:
+    """An evaluator with one fault."""
+
+    def __init__(self, fault):
+        self.fault, self.calls = fault, 0
+
+    def __call__(self, structures):
+        self.calls += self.fault == "memory"
+        inner = Function(harmonic, {"stiffness": 1.0 + self.calls})(structures)
+        forces = inner.forces if self.fault != "forces" else 2 * inner.forces
+        energy = inner.energy
+        if self.fault == "order":
+            energy += float(structures.positions[0].sum())
+        return replace(inner, energy=energy, forces=forces)
+
+    def description(self):
+        return {"type": "Right"} if self.fault == "description" else {"type": "Wrong"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        ("memory", "same_structure_same_result"),
+        ("forces", "forces_are_minus_the_gradient"),
+        ("order", "permuting_atoms_permutes_forces"),
+        ("description", "description_is_json"),
+    ],
+)
+def test_faults_are_seen(fault, test, structures):
+    test = getattr(EvaluatorContract(), f"test_{test}")
+    arguments = () if fault == "description" else (structures,)
+    test(Wrong("none"), *arguments)
+    with pytest.raises(AssertionError):
+        test(Wrong(fault), *arguments)

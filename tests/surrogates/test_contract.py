@@ -1,5 +1,7 @@
 """Every surrogate meets the contract."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from ase.calculators.emt import EMT
@@ -109,3 +111,36 @@ class TestPretrainedPotential(SurrogateContract):
     @pytest.fixture
     def data(self, structures):
         return structures
+
+
+class Wrong:
+    """A fitted model with one fault."""
+
+    def __init__(self, model, fault):
+        self.model, self.fault = model, fault
+
+    def predict(self, structures):
+        prediction = self.model.predict(structures)
+        if self.fault == "forces":
+            return replace(prediction, forces=2 * prediction.forces)
+        if self.fault == "variance":
+            return replace(prediction, noise_variance=-prediction.noise_variance)
+        if self.fault == "symmetry":
+            return replace(prediction, mean=prediction.mean + structures.positions[0, 0])
+        return prediction
+
+
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        ("forces", "forces_are_minus_the_gradient"),
+        ("variance", "predicts_structures"),
+        ("symmetry", "symmetries"),
+    ],
+)
+def test_faults_are_seen(fault, test, structures):
+    model = MeanVariance(SMALL).fit(structures)
+    test = getattr(SurrogateContract(), f"test_{test}")
+    test(data=structures, model=Wrong(model, "none"))
+    with pytest.raises(AssertionError):
+        test(data=structures, model=Wrong(model, fault))
