@@ -1,99 +1,78 @@
-"""Contract tests: what every implementation of an interface must do.
-
-Subclass one in a test file, give it a fixture, and pytest runs the whole suite:
-
-    class TestCluster(SpaceContract):
-        @pytest.fixture
-        def space(self):
-            return Cluster("Cu15")
-"""
+"""Requirements of every search space."""
 
 from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from bostruct.spaces import DiscreteSpace, Sampler, Space, SupportsNeighbors
+from bostruct.testing.central_differences import assert_gradient
+from bostruct.testing.seeded_generator import seeded_generator
 
 COORDINATE_TOLERANCE = 1e-10
-"""Å. Two ways of computing the same coordinates in float64 differ by less."""
-
-
-@runtime_checkable
-class SupportsGenerators(Protocol):
-    """A space that knows several ways to make random structures."""
-
-    def generators(self) -> Mapping[str, Sampler]:
-        """Return them by name."""
-        ...
-
-
-def seeded_generator(seed: int) -> torch.Generator:
-    """Return a generator with a seed."""
-    return torch.Generator().manual_seed(seed)
+"""Largest difference of coordinates that should be equal in float64, Å."""
 
 
 class SpaceContract:
-    """What every space must do; subclasses give a fixture `space`."""
+    """Requirements of every space; subclasses give a fixture `space`."""
 
     def test_describes_its_atoms(self, space: Space) -> None:
-        """Species and radii belong together."""
+        """Each species has a positive radius."""
         assert space.numbers.dtype == torch.int64
         assert space.numbers.shape == space.atomic_radii.shape
         assert (space.atomic_radii > 0).all()
         assert space.dimension > 0
 
     def test_samples_are_inside(self, space: Space) -> None:
-        """What is sampled may be proposed."""
+        """Samples are in the space."""
         X = space.sample(24, seeded_generator(0))
         assert X.shape == (24, space.dimension)
         assert X.dtype == torch.float64
         assert space.contains(X).all()
 
-    def test_no_samples_are_none(self, space: Space) -> None:
+    def test_no_samples(self, space: Space) -> None:
         """An empty request gets an empty answer."""
         assert space.sample(0, seeded_generator(0)).shape == (0, space.dimension)
 
-    def test_same_stream_same_samples(self, space: Space) -> None:
-        """Samples depend on the generator alone, and on nothing before."""
+    def test_equal_generators_give_equal_samples(self, space: Space) -> None:
+        """Samples depend on the generator alone, not on earlier calls."""
         first = space.sample(5, seeded_generator(3))
         space.sample(2, seeded_generator(4))
         assert torch.equal(first, space.sample(5, seeded_generator(3)))
 
     def test_every_generator_samples(self, space: Space) -> None:
-        """Whatever ways there are to make random structures, the same holds for them.
+        """The samplers of `generators()`, where there are any, meet the same requirements.
 
         "random" is `sample`.
         """
-        if not isinstance(space, SupportsGenerators):
+        samplers: dict[str, Sampler] = getattr(space, "generators", dict)()
+        if not samplers:
             return
-        ways = space.generators()
-        assert list(ways) == list(space.generators())
+        assert list(samplers) == list(space.generators())  # type: ignore[attr-defined]
         assert torch.equal(
-            ways["random"](3, seeded_generator(0)), space.sample(3, seeded_generator(0))
+            samplers["random"](3, seeded_generator(0)), space.sample(3, seeded_generator(0))
         )
-        for name, way in ways.items():
-            X = way(24, seeded_generator(0))
+        for name, sampler in samplers.items():
+            X = sampler(24, seeded_generator(0))
             assert X.shape == (24, space.dimension), name
             assert X.dtype == torch.float64, name
             assert space.contains(X).all(), name
-            assert torch.equal(X, way(24, seeded_generator(0))), name
-            assert not torch.equal(X, way(24, seeded_generator(1))), name
-            assert way(0, seeded_generator(0)).shape == (0, space.dimension), name
+            assert torch.equal(X, sampler(24, seeded_generator(0))), name
+            assert not torch.equal(X, sampler(24, seeded_generator(1))), name
+            assert sampler(0, seeded_generator(0)).shape == (0, space.dimension), name
 
     def test_samples_differ(self, space: Space) -> None:
-        """Neither structures nor streams repeat."""
+        """Samples of one generator differ, and so do those of two seeds."""
         X = space.sample(8, seeded_generator(0))
         assert len({tuple(row) for row in X.tolist()}) == 8
         assert not torch.equal(X, space.sample(8, seeded_generator(1)))
 
     def test_decodes_row_major(self, space: Space) -> None:
-        """Leading dimensions run as they do in memory."""
+        """Structures are in the row-major order of the leading dimensions."""
         X = space.sample(6, seeded_generator(0))
         flat = space.decode(X)
         folded = space.decode(X.reshape(2, 3, -1))
@@ -101,80 +80,69 @@ class SpaceContract:
         assert torch.equal(flat.positions, folded.positions)
         assert torch.equal(flat[3].positions, space.decode(X[3]).positions)
 
-    def test_decode_follows_its_input(self, space: Space) -> None:
-        """Dtype is the input's."""
+    def test_decode_keeps_the_dtype(self, space: Space) -> None:
+        """Structures and projections have the dtype of X."""
         X = space.sample(2, seeded_generator(0)).to(torch.float32)
         assert space.decode(X).dtype == torch.float32
         assert space.project(X).dtype == torch.float32
 
     def test_encode_inverts_decode(self, space: Space) -> None:
-        """What was sampled survives a round trip."""
+        """Samples survive a round trip."""
         X = space.sample(6, seeded_generator(0))
         back = space.encode(space.decode(X))
         torch.testing.assert_close(back, X, rtol=0, atol=COORDINATE_TOLERANCE)
 
     def test_decode_is_differentiable(self, space: Space) -> None:
-        """Gradients with respect to positions reach X, and are right."""
+        """Gradients with respect to positions propagate to X, and are right."""
         X = space.sample(2, seeded_generator(0))
-        weight = torch.randn(
-            space.decode(X).positions.shape,
-            generator=seeded_generator(1),
-            dtype=X.dtype,
-        )
+        shape = space.decode(X).positions.shape
+        weight = torch.randn(shape, generator=seeded_generator(1), dtype=X.dtype)
 
         def energy(X: Tensor) -> Tensor:
             return (weight * space.decode(X).positions).sin().sum()
 
-        X.requires_grad_()
-        (slope,) = torch.autograd.grad(energy(X), X)
-        along = torch.randn(X.shape, generator=seeded_generator(2), dtype=X.dtype)
-        step = 1e-5 * along
-        with torch.no_grad():
-            secant = (energy(X + step) - energy(X - step)) / 2e-5
-        torch.testing.assert_close((slope * along).sum(), secant, rtol=1e-5, atol=1e-6)
+        assert_gradient(energy, X)
 
-    def test_projecting_keeps_what_is_inside(self, space: Space) -> None:
-        """Nothing that is inside moves."""
+    def test_projection_keeps_samples(self, space: Space) -> None:
+        """A projection does not move structures that are inside."""
         X = space.sample(6, seeded_generator(0))
         torch.testing.assert_close(space.project(X), X, rtol=0, atol=COORDINATE_TOLERANCE)
 
-    def test_projecting_twice_is_once(self, space: Space) -> None:
-        """What was outside is inside, and stays."""
+    def test_projection_is_idempotent(self, space: Space) -> None:
+        """A second projection changes nothing."""
         X = 5 * space.sample(6, seeded_generator(0))
         inside = space.project(X)
         torch.testing.assert_close(space.project(inside), inside, rtol=0, atol=COORDINATE_TOLERANCE)
 
-    def test_does_not_contain_nonsense(self, space: Space) -> None:
-        """Coordinates that are not numbers stand for nothing."""
+    def test_does_not_contain_nan(self, space: Space) -> None:
+        """Coordinates that are NaN are not in the space."""
         X = space.sample(2, seeded_generator(0))
         X[0, 0] = torch.nan
         assert space.contains(X).tolist() == [False, True]
 
     def test_is_duplicate_is_reflexive(self, space: Space) -> None:
-        """`same` is reflexive, and compares by broadcasting."""
+        """`is_duplicate` is reflexive and symmetric, and broadcasts."""
         X = space.sample(4, seeded_generator(0))
         table = space.is_duplicate(X.unsqueeze(1), X.unsqueeze(0))
         assert table.shape == (4, 4)
         assert table.diagonal().all()
         assert torch.equal(table, table.T)
 
-    def test_a_smaller_scale_is_stricter(self, space: Space) -> None:
-        """`same` tells more apart the smaller its scale, and never a structure itself.
+    def test_smaller_tolerances_are_stricter(self, space: Space) -> None:
+        """A smaller tolerance distinguishes more structures, but none from itself.
 
-        What is shaken by 0.01 Å is no longer the same once the scale allows far less.
+        Structures displaced by 0.01 Å are no duplicates under a far smaller tolerance.
         """
         X = space.sample(4, seeded_generator(0))
-        shaken = X + 0.01 * torch.randn(X.shape, generator=seeded_generator(1), dtype=X.dtype)
-        assert torch.equal(
-            space.is_duplicate(X, shaken, tolerance_scale=1.0),
-            space.is_duplicate(X, shaken),
-        )
-        assert not space.is_duplicate(X, shaken, tolerance_scale=1e-6).any()
+        displaced = X + 0.01 * torch.randn(X.shape, generator=seeded_generator(1), dtype=X.dtype)
+        default = space.is_duplicate(X, displaced)
+        assert torch.equal(space.is_duplicate(X, displaced, tolerance_scale=1.0), default)
+        assert not space.is_duplicate(X, displaced, tolerance_scale=1e-6).any()
         assert space.is_duplicate(X, X, tolerance_scale=1e-6).all()
-        assert space.is_duplicate(X, shaken, tolerance_scale=1e6).all()
+        assert space.is_duplicate(X, displaced, tolerance_scale=1e6).all()
 
     def test_moves_stay_inside(self, space: Space) -> None:
-        """Moves lead from the space into the space, and somewhere else."""
+        """Moves lead from structures in the space to other structures in the space."""
         X = space.sample(24, seeded_generator(0))
         for name, move in space.moves().items():
             moved = move(X, seeded_generator(1))
@@ -182,8 +150,8 @@ class SpaceContract:
             assert space.contains(moved).all(), name
             assert not torch.equal(moved, X), name
 
-    def test_moves_depend_on_the_stream_alone(self, space: Space) -> None:
-        """Equal generators move equally, and what is moved is left as it was."""
+    def test_moves_depend_on_the_generator_alone(self, space: Space) -> None:
+        """Equal generators give equal moves, and the input is not changed."""
         X = space.sample(6, seeded_generator(0))
         before = X.clone()
         assert list(space.moves()) == list(space.moves())
@@ -191,14 +159,14 @@ class SpaceContract:
             assert torch.equal(move(X, seeded_generator(1)), move(X, seeded_generator(1))), name
             assert torch.equal(X, before), name
 
-    def test_moves_of_nothing(self, space: Space) -> None:
+    def test_moves_of_an_empty_batch(self, space: Space) -> None:
         """An empty batch moves to an empty batch."""
         X = space.sample(0, seeded_generator(0))
         for move in space.moves().values():
             assert move(X, seeded_generator(1)).shape == X.shape
 
     def test_description_is_json(self, space: Space) -> None:
-        """The identity survives being written down."""
+        """The description survives being written down."""
         description = space.description()
         assert json.loads(json.dumps(description, allow_nan=False)) == description
 
@@ -206,82 +174,76 @@ class SpaceContract:
         """A pickled copy is the same space."""
         copy: Space = pickle.loads(pickle.dumps(space))
         assert copy.description() == space.description()
-        assert torch.equal(
-            copy.sample(2, seeded_generator(0)), space.sample(2, seeded_generator(0))
-        )
+        samples = space.sample(2, seeded_generator(0))
+        assert torch.equal(copy.sample(2, seeded_generator(0)), samples)
 
 
 class ListedSpace(Space, DiscreteSpace, Protocol):
-    """What `Lattice`, `Pool` and the like are."""
+    """Protocol of `Lattice`, `Pool` and other enumerable spaces."""
 
 
 class DiscreteContract(SpaceContract):
-    """What every discrete space must do; subclasses give a fixture `space`.
+    """Requirements of every discrete space; subclasses give a fixture `space`.
 
-    It is the contract of `bostruct.spaces.space`, and that of every space where the
-    two do not differ: no gradient flows through `decode`, members repeat in samples,
-    and `scale` has nothing to scale.
+    They differ from those of other spaces in that `decode` has no gradient, members may repeat in
+    samples, and the tolerance of duplicates has no effect.
     """
 
     def test_samples_differ(self, space: Space) -> None:
-        """Neither all structures nor streams are equal."""
+        """Not all samples of one generator are equal, nor those of two seeds."""
         X = space.sample(24, seeded_generator(0))
         assert len({tuple(row) for row in X.tolist()}) > 1
         assert not torch.equal(X, space.sample(24, seeded_generator(1)))
 
     def test_decode_is_differentiable(self, space: Space) -> None:
-        """It is not: what is decoded is a constant."""
+        """It is not: decoded structures have no gradient."""
         X = space.sample(2, seeded_generator(0)).requires_grad_()
         assert not space.decode(X).positions.requires_grad
 
-    def test_a_smaller_scale_is_stricter(self, space: Space) -> None:
-        """No scale tells a member from itself."""
+    def test_smaller_tolerances_are_stricter(self, space: Space) -> None:
+        """The tolerance has no effect on duplicates."""
         X = space.sample(4, seeded_generator(0))
         for scale in (1e-6, 1.0, 1e6):
-            assert torch.equal(
-                space.is_duplicate(X, X.flip(0), scale),
-                space.is_duplicate(X, X.flip(0)),
-            )
+            default = space.is_duplicate(X, X.flip(0))
+            assert torch.equal(space.is_duplicate(X, X.flip(0), scale), default)
             assert space.is_duplicate(X, X, scale).all()
 
     def test_moves_stay_inside(self, space: Space) -> None:
-        """Moves lead from the space into the space, and one of them somewhere else.
+        """Moves lead to structures in the space, and at least one of them to other structures.
 
-        Symmetry may undo what a move does.
+        By symmetry, some moves lead to an equivalent structure.
         """
         X = space.sample(24, seeded_generator(0))
         for name, move in space.moves().items():
             moved = move(X, seeded_generator(1))
             assert moved.shape == X.shape, name
             assert space.contains(moved).all(), name
-        every = [move(X, seeded_generator(1)) for move in space.moves().values()]
-        assert any(not torch.equal(moved, X) for moved in every)
+        moves = [move(X, seeded_generator(1)) for move in space.moves().values()]
+        assert any(not torch.equal(moved, X) for moved in moves)
 
     def test_composition_counts_elements(self, space: ListedSpace) -> None:
-        """Elements are those listed, each once, in shares that `fractions` tells."""
+        """`composition` returns the fractions of the elements in `numbers`, each listed once."""
         X = space.canonical(space.sample(8, seeded_generator(0)))
         structures = space.decode(X)
         assert len(space.numbers.unique()) == len(space.numbers)
-        shares = torch.stack(
-            [
-                (one.numbers.unsqueeze(-1) == space.numbers).double().mean(0)
-                for one in structures.split()
-            ]
-        )
-        torch.testing.assert_close(space.composition(X), shares)
+        fractions = [
+            (structure.numbers.unsqueeze(-1) == space.numbers).double().mean(0)
+            for structure in structures
+        ]
+        torch.testing.assert_close(space.composition(X), torch.stack(fractions))
 
-    def test_canonical_is_one_of_the_same(self, space: ListedSpace) -> None:
-        """What is the same has one name, and `same` says just that."""
+    def test_duplicates_have_one_canonical_member(self, space: ListedSpace) -> None:
+        """Two members are duplicates exactly if their canonical members are equal."""
         X = space.sample(24, seeded_generator(0))
-        names = space.canonical(X)
-        assert space.contains(names).all()
-        assert torch.equal(space.canonical(names), names)
-        assert space.is_duplicate(X, names).all()
-        equal = (names.unsqueeze(1) == names).all(-1)
+        canonical = space.canonical(X)
+        assert space.contains(canonical).all()
+        assert torch.equal(space.canonical(canonical), canonical)
+        assert space.is_duplicate(X, canonical).all()
+        equal = (canonical.unsqueeze(1) == canonical).all(-1)
         assert torch.equal(space.is_duplicate(X.unsqueeze(1), X), equal)
 
-    def test_lists_each_member_once(self, space: ListedSpace) -> None:
-        """All rows are inside, canonical and different, however they are asked for."""
+    def test_enumerates_each_member_once(self, space: ListedSpace) -> None:
+        """Enumerated members are inside, canonical and different, in chunks as in ranges."""
         size = space.size
         if size is None:
             return
@@ -294,15 +256,15 @@ class DiscreteContract(SpaceContract):
         assert torch.equal(space.members(1, size), X[1:])
         assert space.members(0, 0).shape == (0, space.dimension)
 
-    def test_samples_all_that_is_listed_alike(self, space: ListedSpace) -> None:
-        """Members are equally probable: one seed in 10⁵ would fail a right space."""
+    def test_samples_are_uniform(self, space: ListedSpace) -> None:
+        """Members are equally probable: a correct space fails for one seed in 10⁵."""
         size = space.size
         if size is None or not 1 < size <= 64:
             return
         n = 20 * size
         X = space.canonical(space.sample(n, seeded_generator(0)))
-        found, counts = X.unique(dim=0, return_counts=True)
-        assert len(found) == size
+        members, counts = X.unique(dim=0, return_counts=True)
+        assert len(members) == size
         spread = ((counts - 20) ** 2 / 20).sum()
         # χ² of size - 1 degrees of freedom, by Wilson and Hilferty's transformation
         k = size - 1
@@ -310,25 +272,25 @@ class DiscreteContract(SpaceContract):
         assert z < 4.3
 
     def test_neighbors_are_other_members(self, space: ListedSpace) -> None:
-        """They are inside, canonical, different, and the relation is mutual."""
+        """Neighbors are inside, canonical and different, and the relation is mutual."""
         if not isinstance(space, SupportsNeighbors):
             return
         for x in space.canonical(space.sample(3, seeded_generator(0))):
-            near = space.neighbors(x)
-            assert near.shape[1:] == (space.dimension,)
-            assert space.contains(near).all()
-            assert torch.equal(space.canonical(near), near)
-            assert len(near.unique(dim=0)) == len(near)
-            assert not (near == x).all(-1).any()
-            for other in near[:3]:
+            neighbors = space.neighbors(x)
+            assert neighbors.shape[1:] == (space.dimension,)
+            assert space.contains(neighbors).all()
+            assert torch.equal(space.canonical(neighbors), neighbors)
+            assert len(neighbors.unique(dim=0)) == len(neighbors)
+            assert not (neighbors == x).all(-1).any()
+            for other in neighbors[:3]:
                 assert (space.neighbors(other) == x).all(-1).any()
 
     def test_exact_properties_follow_the_input(self, space: ListedSpace) -> None:
-        """They are finite, in the shape and dtype of X."""
+        """Exact properties are finite, in the shape and dtype of X."""
         X = space.sample(6, seeded_generator(0)).reshape(2, 3, -1).to(torch.float32)
-        known = space.exact_properties(X)
-        assert list(known) == list(space.exact_properties(X))
-        for name, values in known.items():
+        properties = space.exact_properties(X)
+        assert list(properties) == list(space.exact_properties(X))
+        for name, values in properties.items():
             assert values.shape == (2, 3), name
             assert values.dtype == torch.float32, name
             assert values.isfinite().all(), name
