@@ -42,16 +42,16 @@ def arguments(docstring):
 
 def faults(text):
     """Return line and sentence of each docstring that breaks the rules."""
-    found = []
+    sentences = []
     for line, docstring in docstrings(text):
         if QUESTION.match(docstring):
-            found.append(f"{line}: {docstring.splitlines()[0]}")
-        found += [
-            f"{line}: {name}: {said}"
-            for name, said in arguments(docstring)
-            if DEPENDENT.match(said.lstrip("`"))
+            sentences.append(f"{line}: {docstring.splitlines()[0]}")
+        sentences += [
+            f"{line}: {name}: {text}"
+            for name, text in arguments(docstring)
+            if DEPENDENT.match(text.lstrip("`"))
         ]
-    return found
+    return sentences
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

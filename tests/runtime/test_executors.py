@@ -108,7 +108,7 @@ def difficult(file, atoms):
     return energy(atoms)
 
 
-def test_whatever_a_worker_does_the_campaign_goes_on(tmp_path):
+def test_the_campaign_survives_failing_workers(tmp_path):
     evaluator = Function(lambda atoms: difficult(tmp_path / "calls", atoms))
     executor = Workers(1, time_limit=6.0)
     log = campaign(evaluator, n=8, executor=executor).run(tmp_path / "run")
