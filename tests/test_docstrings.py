@@ -12,7 +12,8 @@ QUESTION = re.compile(r"(What|How|Which|Who|Whose|Whether|Where|When|Why|That|Th
 """A docstring that begins so is a clause, and says less than a term of the field."""
 
 DEPENDENT = re.compile(
-    r"(Of|Its|Their|Those|That|The same|As|For those|See|Likewise|What|How|Which|Who|Whether|Where)\b",
+    r"(Of|Its|Their|Those|That|The same|As|For those|See|Likewise|What|How|Which|Who|Whether|Where)"
+    r"\b",
     re.IGNORECASE,
 )
 """The text of an argument that begins so needs the line above it."""

@@ -179,11 +179,12 @@ def test_workers_do_not_outlive_a_campaign_that_is_killed(tmp_path):
         env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
     )
     file = tmp_path / "worker"
-    wait_for(lambda: file.exists() and file.read_text())
-    worker = int(file.read_text())
-    process.kill()
-    process.wait()
-    wait_for(lambda: not alive(worker))
+    try:
+        wait_for(lambda: file.exists() and file.read_text())
+    finally:
+        process.kill()
+        process.wait()
+    wait_for(lambda: not alive(int(file.read_text())))
 
 
 def wait_for(condition, seconds=120):
