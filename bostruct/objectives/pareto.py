@@ -8,6 +8,7 @@ Notation
 A row is complete if every outcome is known. Only complete rows that keep every bound
 are on a front or have a hypervolume.
 
+[F93] C. M. Fonseca, P. J. Fleming, Proc. 5th Int. Conf. Genetic Algorithms, 416 (1993).
 [I11] H. Ishibuchi, N. Akedo, Y. Nojima, GECCO 2011: a tenth of the range behind
       the worst, which BoTorch's `infer_reference_point` takes too.
 """
@@ -39,6 +40,19 @@ def pareto_front(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
     """
     (rows,) = (is_complete(Y) & optimization_config.is_feasible(Y)).nonzero(as_tuple=True)
     return rows[is_non_dominated(optimization_config.utilities(Y[rows]))]
+
+
+def dominance_rank(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
+    """Return how many rows dominate each row of `Y [t, k]`, `[t]`; the front has 0 [F93].
+
+    Infeasible and incomplete rows come after all others.
+    """
+    utilities = optimization_config.utilities(Y)
+    feasible = is_complete(Y) & optimization_config.is_feasible(Y)
+    dominates = (utilities.unsqueeze(0) >= utilities.unsqueeze(1)).all(-1)
+    dominates &= (utilities.unsqueeze(0) > utilities.unsqueeze(1)).any(-1)
+    rank: Tensor = (dominates & feasible).sum(-1).to(Y) + len(Y) * ~feasible
+    return rank
 
 
 def infer_reference_point(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
