@@ -54,12 +54,12 @@ def posterior_tensors(
     tensors = {f"model.{name}": value for name, value in model.state().items()}
     probe = step.components.space.sample(N_PROBE_STRUCTURES, generator_for(step.seed, "probe"))
     X_probe = probe.to(step.device)
-    predictions = (
+    predictions = [
         *posterior_marginals(model, candidates.X),
         *posterior_mean_variance(model, X_probe),
-    )
+    ]
     if step.components.learned_objectives is None:
-        predictions = tuple(values.squeeze(-1) for values in predictions)
+        predictions = [values.squeeze(-1) for values in predictions]
     mean, latent, predictive, probe_mean, probe_variance = predictions
     if selected:
         with torch.no_grad():
