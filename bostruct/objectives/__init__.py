@@ -1,4 +1,4 @@
-"""Objectives, constraints, and the Pareto fronts of what was evaluated.
+"""Objectives, constraints, and Pareto fronts of evaluated outcomes.
 
 Names of outcomes with directions, bounds and units enter; utilities, feasibility,
 non-dominated rows and hypervolumes leave. The problem, not the method: no model.

@@ -175,7 +175,7 @@ def test_hypervolume_leaves_out_the_infeasible():
 
 
 def test_refuses_a_reference_of_another_length():
-    with pytest.raises(ShapeError, match=r"`reference` must have shape \[2\]"):
+    with pytest.raises(ShapeError, match=r"`reference_point` must have shape \[2\]"):
         hypervolume(tensor([[1.0, 1.0]]), FREE, tensor([0.0]))
 
 
