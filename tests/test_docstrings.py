@@ -12,7 +12,8 @@ QUESTION = re.compile(r"(What|How|Which|Who|Whose|Whether|Where|When|Why|That|Th
 """A docstring that begins so is a clause, and says less than a term of the field."""
 
 DEPENDENT = re.compile(
-    r"(Of|Its|Their|Those|That|The same|As|For those|See|Likewise|What|How|Which|Who|Whether|Where)\b",
+    r"(Of|Its|Their|Those|That|The same|As|For those|See|Likewise|What|How|Which|Who|Whether|Where)"
+    r"\b",
     re.IGNORECASE,
 )
 """The text of an argument that begins so needs the line above it."""
@@ -42,16 +43,16 @@ def arguments(docstring):
 
 def faults(text):
     """Return line and sentence of each docstring that breaks the rules."""
-    found = []
+    sentences = []
     for line, docstring in docstrings(text):
         if QUESTION.match(docstring):
-            found.append(f"{line}: {docstring.splitlines()[0]}")
-        found += [
-            f"{line}: {name}: {said}"
-            for name, said in arguments(docstring)
-            if DEPENDENT.match(said.lstrip("`"))
+            sentences.append(f"{line}: {docstring.splitlines()[0]}")
+        sentences += [
+            f"{line}: {name}: {text}"
+            for name, text in arguments(docstring)
+            if DEPENDENT.match(text.lstrip("`"))
         ]
-    return found
+    return sentences
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -20,38 +20,38 @@ from bostruct import errors
         (errors.LockedError, OSError),
     ],
 )
-def test_caught_as_ours_and_as_the_builtin(kind, builtin):
+def test_errors_derive_from_bostruct_error_and_a_builtin(kind, builtin):
     with pytest.raises(builtin, match="why"):
         raise kind("why")
     assert issubclass(kind, errors.BostructError)
 
 
-def test_house_sentence():
+def test_error_message():
     assert errors.error_message("n", "be even", 3) == "`n` must be even, got 3."
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
-def test_refuses_what_is_not_positive(value):
+def test_check_positive(value):
     with pytest.raises(errors.InputError, match=r"`x` must be positive and finite, got"):
         errors.check_positive("x", value)
     assert errors.check_positive("x", 0.5) == 0.5
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "2", None])
-def test_refuses_what_is_no_count(value):
+def test_check_count(value):
     with pytest.raises(errors.InputError, match="`n` must be an integer of at least 1"):
         errors.check_count("n", value)
     assert errors.check_count("n", 0, minimum=0) == 0
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.5, float("nan")])
-def test_refuses_what_is_no_share(value):
+def test_check_fraction(value):
     with pytest.raises(errors.InputError, match=r"`x` must be between 0 and 1, got"):
         errors.check_fraction("x", value)
     assert errors.check_fraction("x", 0.5) == 0.5
 
 
-def test_refuses_another_shape():
+def test_check_shape():
     positions = torch.zeros(4, 2)
     with pytest.raises(errors.ShapeError, match=r"shape \[\*, 3\], got \[4, 2\]. In Å."):
         errors.check_shape("positions", positions, [None, 3], "In Å.")

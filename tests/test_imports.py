@@ -1,11 +1,8 @@
 """Imports inside bostruct go one way, lazy and type-checking ones included.
 
-A module may import from the lines below its own and from its own folder. Modules on
-one line are strangers. ase and pymatgen appear where structures and energies come from
-or go to, and nowhere else. The tests mirror the tree one to one.
-
-compare stands above bench: it judges any surrogate on any data, with the data sets and
-the look of the pictures that bench has, and bench needs nothing of it.
+A module may import from the lines of LAYERS below its own and from its own folder, not from
+others on its line. ase and pymatgen are imported only where structures and energies come from or
+go to. The tests mirror the tree one to one.
 """
 
 import ast
@@ -30,8 +27,8 @@ LAYERS = [
 ]
 HEIGHT = {name: -i for i, layer in enumerate(LAYERS) for name in layer}
 
-# ase reads and writes files in the log, for `bostruct export` and to start from, and
-# relaxes structures in a check.
+# ase reads and writes files of the log, of `bostruct export` and of initial structures, and
+# relaxes structures in a final relaxation.
 OUTSIDE = ("ase", "pymatgen")
 OUTSIDE_ALLOWED = (
     "bostruct.structures.convert",
@@ -90,7 +87,7 @@ def imports(module):
             yield name, node.lineno, id(node) in inside
 
 
-def part(module):
+def layer(module):
     """Return the folder or file below `bostruct` that a module belongs to."""
     return module.split(".")[1] if "." in module else ""
 
@@ -101,16 +98,16 @@ def is_own(name):
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m != "bostruct"])
 def test_imports_go_down(module):
-    here = part(module)
-    assert here in HEIGHT, f"give `{here}` a line in LAYERS"
+    own_layer = layer(module)
+    assert own_layer in HEIGHT, f"give `{own_layer}` a line in LAYERS"
     for name, line, lazy in imports(module):
         if not is_own(name):
             continue
         where = f"{MODULES[module]}:{line}: import of {name}"
-        there = part(name)
+        other_layer = layer(name)
         assert not lazy, f"{where} inside a function is a cycle in disguise"
-        assert there, f"{where}: import the module that defines the name"
-        assert there == here or HEIGHT[there] < HEIGHT[here], where
+        assert other_layer, f"{where}: import the module that defines the name"
+        assert other_layer == own_layer or HEIGHT[other_layer] < HEIGHT[own_layer], where
 
 
 def test_there_are_no_cycles():
@@ -122,7 +119,7 @@ def test_there_are_no_cycles():
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_ase_and_pymatgen_stay_at_the_border(module):
+def test_ase_and_pymatgen_are_imported_at_the_border(module):
     if module.startswith(OUTSIDE_ALLOWED):
         return
     for name, line, _ in imports(module):
@@ -133,7 +130,7 @@ def test_ase_and_pymatgen_stay_at_the_border(module):
 def test_tests_mirror_the_tree():
     """A test file tests the module of its name.
 
-    `__init__` and `__main__` hold no code of their own; `testing` holds tests.
+    `__init__` and `__main__` hold no code of their own; `testing` holds contract tests.
     """
     tests = {
         path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")
@@ -149,7 +146,7 @@ def test_tests_mirror_the_tree():
 
 
 def test_a_lazy_import_is_seen(tmp_path, monkeypatch):
-    """The test tests: relative, lazy and type-checking imports are found."""
+    """Relative, lazy and type-checking imports are found."""
     path = tmp_path / "probe.py"
     path.write_text(
         "from typing import TYPE_CHECKING\n"
@@ -159,8 +156,7 @@ def test_a_lazy_import_is_seen(tmp_path, monkeypatch):
     )
     monkeypatch.setitem(MODULES, "bostruct.spaces.probe", path)
     monkeypatch.setitem(MODULES, "bostruct.cli", path)
-    found = set(imports("bostruct.spaces.probe"))
-    assert found == {
+    assert set(imports("bostruct.spaces.probe")) == {
         ("typing", 1, False),
         ("bostruct.structures", 2, False),
         ("bostruct.campaign", 4, False),

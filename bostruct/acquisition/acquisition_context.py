@@ -89,12 +89,13 @@ class AcquisitionContext:
         rest = [name for name in names if name not in modeled]
         if (self.deterministic_outcomes is None) != (not rest):
             condition = "be a function of X exactly if the model lacks outcomes"
-            got, way_out = self.deterministic_outcomes, f"Not modeled: {rest}."
-            raise InputError(error_message("deterministic_outcomes", condition, got, way_out))
+            way_out = f"Not modeled: {rest}."
+            value = self.deterministic_outcomes
+            raise InputError(error_message("deterministic_outcomes", condition, value, way_out))
         if self.model.num_outputs != len(modeled):
             condition = f"have an output per modeled outcome, {list(modeled)}"
-            got = f"{self.model.num_outputs} outputs"
-            raise InputError(error_message("model", condition, got, "In the same order."))
+            n_outputs = f"{self.model.num_outputs} outputs"
+            raise InputError(error_message("model", condition, n_outputs, "In the same order."))
         check_shape("Y", self.Y, [len(self.X_baseline), len(names)], "A row per row of X_baseline.")
         m = len(optimization_config.objectives)
         check_shape("reference_point", self.reference_point, [m], "A utility per objective.")

@@ -55,7 +55,7 @@ def test_failure_passes(structures):
 @pytest.mark.parametrize(
     "error", [ValueError("broken\nin two lines"), KeyError("x"), SystemExit(3)]
 )
-def test_what_is_raised_is_a_failure(structures, error):
+def test_exceptions_are_failures(structures, error):
     found = evaluate(raising(error), structures)
     assert isinstance(found, Failure)
     assert found.reason.startswith(f"the evaluator raised {type(error).__name__}: ")
@@ -145,7 +145,7 @@ def test_protocol():
     assert not isinstance(len, Evaluator)
 
 
-def test_what_the_system_refused_may_succeed_another_time():
+def test_operating_system_errors_are_retryable():
     def lost(structures):
         raise ConnectionError("the license server is away")
 

@@ -98,13 +98,13 @@ def test_without_forces():
         ({"forces": np.zeros((1, 3))}, "wrong shape"),
     ],
 )
-def test_what_cannot_be_true_is_a_failure(arguments, reason):
+def test_implausible_results_are_failures(arguments, reason):
     found = evaluate(Calculator(Broken, **arguments), from_ase([PAIR]))
     assert isinstance(found, Failure)
     assert reason in found.reason
 
 
-def test_own_limits_hold_in_the_guard_too():
+def test_evaluate_uses_the_limits_of_the_evaluator():
     generous = Calculator(Broken, energy=1e9, maximum_energy=1e10)
     assert evaluate(generous, from_ase([PAIR])).energy == 1e9
     strict = Calculator(Broken, energy=10.0, maximum_energy=1.0)
@@ -125,12 +125,12 @@ def test_description():
 
 
 @pytest.mark.parametrize("factory", [EMT(), None, "EMT"])
-def test_refuses_what_is_no_factory(factory):
+def test_refuses_calculator_instances(factory):
     with pytest.raises(InputError, match="`factory` must be a calculator class"):
         Calculator(factory)
 
 
-def test_refuses_limits_that_are_none():
+def test_refuses_limits_that_are_not_positive():
     with pytest.raises(InputError, match="`maximum_force` must be positive"):
         Calculator(EMT, maximum_force=0.0)
     with pytest.raises(InputError, match="`maximum_energy` must be positive"):

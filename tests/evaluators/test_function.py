@@ -31,16 +31,16 @@ def test_energy_and_forces():
     assert Function(lambda atoms: (1.0, None))(PAIR).forces is None
 
 
-def test_outcomes_pass():
+def test_evaluations_and_failures_pass():
     assert Function(lambda atoms: Failure("no"))(PAIR) == Failure("no")
     assert Function(lambda atoms: Evaluation(2.0, seconds=7.0))(PAIR).seconds == 7.0
 
 
 @pytest.mark.parametrize("answer", [(1.0, None, 3), (), None, "low", (1.0, [[1, 2]])])
-def test_other_answers_are_failures(answer):
+def test_other_return_values_are_failures(answer):
     assert isinstance(evaluate(Function(lambda atoms: answer), PAIR), Failure)
 
 
-def test_refuses_what_cannot_be_called():
+def test_refuses_objects_that_are_not_callable():
     with pytest.raises(InputError, match="`function` must be callable, got float"):
         Function(3.0)

@@ -98,14 +98,21 @@ CHECKED = {
 def test_kinds_of_steps(tmp_path):
     log = counting(tmp_path / "calls", 6, **CHECKED).run(tmp_path / "run")
     kinds = [step.kind for step in log.steps()]
-    assert kinds == ["initial_data", "initial_structures", "model", "relaxation", "relaxation", "model"]
+    assert kinds == [
+        "initial_data",
+        "initial_structures",
+        "model",
+        "relaxation",
+        "relaxation",
+        "model",
+    ]
 
 
 class Killed(BaseException):
     """As if the process had been killed: nothing is committed any more."""
 
 
-def test_ended_at_every_transaction_of_a_check(tmp_path, monkeypatch):
+def test_interrupted_at_every_transaction_of_a_relaxation(tmp_path, monkeypatch):
     """Given structures, starting ones, steps of a check: the same log each time."""
     whole = counting(tmp_path / "c", 6, **CHECKED).run(tmp_path / "run").fingerprint()
     for step in range(2, 60):

@@ -4,7 +4,7 @@ import linear_operator.settings
 from bostruct.runtime import botorch_import
 
 
-def test_values_hold_what_botorch_changes():
+def test_settings_include_those_that_botorch_changes():
     names = {f"{kind.__name__}.{name}" for kind, name in botorch_import.read_settings()}
     assert {
         "_fast_solves._default",
@@ -16,7 +16,7 @@ def test_values_hold_what_botorch_changes():
     } <= names
 
 
-def test_restore_puts_back():
+def test_restore():
     before = botorch_import.read_settings()
     try:
         linear_operator.settings.cholesky_max_tries._global_value = 17

@@ -36,7 +36,7 @@ def test_name_of_partial_and_of_callable_object():
     assert qualified_name(Answer()).endswith(".Answer")
 
 
-def test_plain_is_json_and_has_no_addresses():
+def test_json_values_have_no_addresses():
     found = to_json_value(
         {
             "b": np.arange(2),

@@ -3,16 +3,16 @@ import pytest
 from bostruct.runtime.canonical_json import describe_differences, to_canonical_json
 
 
-def test_canonical_does_not_depend_on_order():
+def test_canonical_json_does_not_depend_on_order():
     assert to_canonical_json({"a": 1, "b": [1, 2]}) == to_canonical_json({"b": (1, 2), "a": 1})
 
 
-def test_nothing_differs():
+def test_equal_descriptions_have_no_differences():
     there = {"a": {"b": [1, 2.5, None]}, "c": "x"}
     assert describe_differences(there, {"c": "x", "a": {"b": (1, 2.5, None)}}) == []
 
 
-def test_what_differs_is_named():
+def test_differences_are_named():
     there = {"space": {"formula": "Cu15", "radius": 5.0}, "batch": 1}
     here = {"space": {"formula": "Cu13", "kind": "cluster"}, "batch": 1}
     assert describe_differences(there, here) == [
@@ -27,6 +27,6 @@ def test_long_values_are_shortened():
     assert len(phrase) < 120
 
 
-def test_refuses_what_json_cannot_hold():
+def test_refuses_values_that_json_cannot_hold():
     with pytest.raises(TypeError, match="not JSON serializable"):
         to_canonical_json({"a": object()})

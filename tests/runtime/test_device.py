@@ -18,7 +18,7 @@ def test_refuses_cuda_without_cuda(monkeypatch):
         resolve_device("cuda")
 
 
-def test_refuses_a_card_that_is_not_there(monkeypatch):
+def test_refuses_a_gpu_that_does_not_exist(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert resolve_device("cuda:0") == torch.device("cuda:0")
@@ -27,6 +27,6 @@ def test_refuses_a_card_that_is_not_there(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "meta"])
-def test_refuses_what_is_no_device(name):
+def test_refuses_names_of_other_devices(name):
     with pytest.raises(InputError, match="`device` must be auto, cpu or cuda"):
         resolve_device(name)

@@ -108,7 +108,7 @@ def difficult(file, atoms):
     return energy(atoms)
 
 
-def test_whatever_a_worker_does_the_campaign_goes_on(tmp_path):
+def test_the_campaign_survives_failing_workers(tmp_path):
     evaluator = Function(lambda atoms: difficult(tmp_path / "calls", atoms))
     executor = Workers(1, time_limit=6.0)
     log = campaign(evaluator, n=8, executor=executor).run(tmp_path / "run")
@@ -179,11 +179,12 @@ def test_workers_do_not_outlive_a_campaign_that_is_killed(tmp_path):
         env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
     )
     file = tmp_path / "worker"
-    wait_for(lambda: file.exists() and file.read_text())
-    worker = int(file.read_text())
-    process.kill()
-    process.wait()
-    wait_for(lambda: not alive(worker))
+    try:
+        wait_for(lambda: file.exists() and file.read_text())
+    finally:
+        process.kill()
+        process.wait()
+    wait_for(lambda: not alive(int(file.read_text())))
 
 
 def wait_for(condition, seconds=120):

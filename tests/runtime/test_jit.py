@@ -43,7 +43,7 @@ def test_compiled_functions_call_each_other():
     assert sum_of_squares.compiled.signatures
 
 
-def test_the_import_of_loops_does_not_load_numba():
+def test_importing_compiled_functions_does_not_import_numba():
     code = "import sys, bostruct.runtime.jit, bostruct.descriptors.soap.power_spectrum_numba as c; "
     code += "print('numba' in sys.modules, c.power_spectrum.__name__)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ from bostruct.errors import InputError
 from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 
 
-def test_what_does_not_fit_is_refused_with_a_sentence():
+def test_an_allocation_beyond_the_free_memory_is_refused():
     with pytest.raises(
         InputError, match=r"`x` must need at most the 1 GiB that are free, got 2 GiB"
     ):

@@ -8,18 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import AcquisitionContext
 from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
 from bostruct.campaign import Campaign, Log
-from bostruct.campaign.planning.batch_acquisition import (
-    BatchAcquisition,
-    StepContext,
-)
-from bostruct.campaign.planning.step import is_promising, is_relaxed
+from bostruct.campaign.planning.acquisition_context import acquisition_context
+from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
+from bostruct.campaign.planning.resampling import is_promising, is_relaxed
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.training_data import training_data
 from bostruct.campaign.records import Step, training_structures
 from bostruct.candidates import Candidates, select_top
 from bostruct.candidates.batched_lbfgs import relax
-from bostruct.runtime.rng import derive_seed
 from bostruct.surrogates import FittedModel
 
 MAX_ABS_Z = 2.0
@@ -98,26 +96,13 @@ def rebuild_acquisition(
 ) -> BatchAcquisition:
     """Return the acquisition as it was when a step asked for its first structure."""
     trials = {trial.number: trial for trial in log.trial_records()}
-    X = torch.stack([trials[number].X for number in step.training_trials])
-    energies = [trials[number].energy for number in step.training_trials]
-    task = StepContext(
-        campaign.components,
-        log.seed,
-        X.device,
-        step.number,
-        1,
-        kappa_factor=step.hyperparameters.get("boldness", 1.0),
+    known = [trials[number] for number in step.training_trials]
+    factor = step.hyperparameters.get("kappa_factor", 1.0)
+    context = StepContext(
+        campaign.components, log.seed, known[0].X.device, step.number, 1, kappa_factor=factor
     )
-    return BatchAcquisition(
-        task.acquisition,
-        AcquisitionContext(
-            model,
-            X_baseline=X,
-            Y=X.new_tensor(energies),
-            best_f=min(energies),
-            seed=derive_seed(log.seed, step.number, "acquisition", bits=31),
-        ),
-    )
+    data = training_data(context, known)
+    return BatchAcquisition(context.acquisition, acquisition_context(context, model, data, known))
 
 
 def _acquisition_value(acquisition: BatchAcquisition, campaign: Campaign, X: Tensor) -> float:

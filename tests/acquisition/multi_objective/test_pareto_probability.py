@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bostruct.acquisition import (
-    MultiObjectiveAcquisition,
+    Acquisition,
     ParetoProbabilityOfImprovement,
 )
 from bostruct.errors import InputError
@@ -109,12 +109,13 @@ def test_without_a_front_everything_enters(case):
 
 def test_description_and_refusals(case):
     form = ParetoProbabilityOfImprovement()
-    assert isinstance(form, MultiObjectiveAcquisition)
+    assert isinstance(form, Acquisition)
+    assert form.supports_multi_objective
     described = form.description()
-    assert described == {"kind": "EntryProbability", "gain": 1.0}
+    assert described == {"type": "ParetoProbabilityOfImprovement", "ehvi_weight": 1.0}
     assert json.loads(json.dumps(described)) == described
-    with pytest.raises(InputError, match="`gain` must be positive"):
+    with pytest.raises(InputError, match="`ehvi_weight` must be positive"):
         ParetoProbabilityOfImprovement(0.0)
     told = replace(case(), X_pending=torch.zeros(1, 2, dtype=torch.float64))
-    with pytest.raises(InputError, match="`pending` must be None"):
+    with pytest.raises(InputError, match="`X_pending` must be None"):
         form.build(told)

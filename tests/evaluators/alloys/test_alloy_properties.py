@@ -137,7 +137,7 @@ def test_a_pure_element_is_feasible_however_rough_the_relaxation():
     assert goals.is_feasible(Y).tolist() == [True]
 
 
-def test_an_element_in_another_crystal_keeps_what_that_is_worth():
+def test_an_element_in_another_crystal_has_an_enthalpy():
     hexagonal = bulk("Cu", "hcp", a=2.5)
     found = AlloyProperties(EMT, relaxation="cell")(from_ase([hexagonal]))
     assert trusted_properties(found)[ENTHALPY] == pytest.approx(-0.00094, abs=5e-5)
@@ -226,7 +226,7 @@ def test_a_larger_cell_of_the_same_crystal_is_the_same():
         assert large[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
-def test_no_answer_depends_on_what_was_asked_before():
+def test_results_do_not_depend_on_earlier_calls():
     evaluator = AlloyProperties(EMT)
     alloy, other = from_ase([ordered("AuCu3")]), from_ase([ordered("Au2Cu2")])
     first = evaluator(alloy)
@@ -240,7 +240,7 @@ def test_the_calculator_sees_no_atom_on_a_face_of_the_cell():
     assert Watched.margin > 0.2
 
 
-def test_garbage_in_the_equation_of_state_is_quarantined_alone():
+def test_an_implausible_equation_of_state_is_quarantined_alone():
     for where in ("compressed", "expanded"):
         found = evaluate(poisoned(where, -5), copper())
         assert set(quarantined_properties(found)) == {BULK, "bulk_modulus_error_GPa"}
@@ -248,7 +248,7 @@ def test_garbage_in_the_equation_of_state_is_quarantined_alone():
         assert BULK not in trusted_properties(found)
 
 
-def test_an_absurd_modulus_is_told_with_its_value():
+def test_a_quarantined_modulus_keeps_its_value():
     class Inverted(EMT):
         """Every well is a hill: what is lost on a face is lost at every volume."""
 
@@ -265,7 +265,7 @@ def test_an_absurd_modulus_is_told_with_its_value():
 
 
 @pytest.mark.parametrize("what", ["raises", math.nan])
-def test_what_is_lost_of_the_equation_of_state_alone_is_told(what):
+def test_a_failed_equation_of_state_has_a_reason(what):
     found = evaluate(poisoned("expanded", what), copper())
     assert BULK in quarantined_properties(found)
     expected = "RuntimeError: the queue is full" if what == "raises" else "not finite"
@@ -273,7 +273,7 @@ def test_what_is_lost_of_the_equation_of_state_alone_is_told(what):
     assert {ENTHALPY, VOLUME, PRICE} <= set(trusted_properties(found))
 
 
-def test_garbage_in_a_sheared_cell_is_quarantined():
+def test_an_implausible_stress_of_a_sheared_cell_is_quarantined():
     found = evaluate(poisoned("sheared", "stress", elastic="cubic"), copper())
     assert {"C44_GPa", "pugh_ratio"} <= set(quarantined_properties(found))
     assert {ENTHALPY, VOLUME, BULK} <= set(trusted_properties(found))
@@ -296,7 +296,7 @@ def test_an_absurd_enthalpy_is_quarantined_with_the_energy_it_came_from():
     assert {VOLUME, BULK, PRICE} <= set(trusted_properties(found))
 
 
-def test_what_does_not_rest_keeps_its_energy_and_its_price():
+def test_a_failed_relaxation_keeps_energy_and_price():
     evaluator = AlloyProperties(EMT, references=GIVEN, max_steps=1, elastic="cubic")
     found = evaluate(evaluator, copper(a=3.8))
     assert isinstance(found, Evaluation)
@@ -306,7 +306,7 @@ def test_what_does_not_rest_keeps_its_energy_and_its_price():
     assert "ended after 1 steps" in quarantined_properties(found)["C44_GPa"].reason
 
 
-def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
+def test_a_calculator_that_raises_in_the_relaxation_is_a_failure():
     found = evaluate(poisoned("everywhere", "raises"), copper())
     assert "RuntimeError: the queue is full" in found.reason
     stumbling = AlloyProperties(Stumbling, references=GIVEN)
@@ -314,14 +314,14 @@ def test_a_calculator_that_breaks_on_the_way_to_rest_is_a_failure():
     assert Stumbling.calls > 2
 
 
-def test_windows_are_the_users():
+def test_valid_ranges_are_the_users():
     evaluator = AlloyProperties(EMT, valid_ranges={BULK: (150.0, None)})
     found = evaluator(copper())
     assert "outside its valid range, 150 and more" in quarantined_properties(found)[BULK].reason
     assert AlloyProperties(EMT).valid_ranges[BULK] == (1.0, 600.0)
 
 
-def test_lower_symmetry_is_told_or_averaged():
+def test_lower_symmetry_has_a_reason_or_is_averaged():
     structures = from_ase([ordered("Au2Cu2", a=3.9)])
     refused = AlloyProperties(EMT, elastic="cubic")(structures)
     assert "tetragonal" in quarantined_properties(refused)["C11_GPa"].reason
@@ -349,7 +349,7 @@ def test_atoms_relax_under_strain_where_asked():
         (Atoms("CuO", [[0] * 3, [2, 0, 0]], cell=[9] * 3, pbc=True), "got none of O"),
     ],
 )
-def test_what_cannot_be_computed_costs_nothing(atoms, match):
+def test_invalid_structures_do_not_call_the_calculator(atoms, match):
     elements = [*METALS, "O"]
     evaluator = AlloyProperties(Watched, elements=elements)
     found = evaluator(from_ase([atoms]))
@@ -360,7 +360,7 @@ def test_what_cannot_be_computed_costs_nothing(atoms, match):
         evaluator.validate(from_ase([bulk("Cu"), atoms]))
 
 
-def test_a_pool_that_can_be_computed_passes_for_free():
+def test_validation_does_not_call_the_calculator():
     AlloyProperties(Watched).validate(from_ase([bulk("Cu"), ordered("AuCu3")]))
     assert Watched.calls == 0
 
@@ -378,19 +378,19 @@ def test_a_vacancy_is_no_atom():
     )
 
 
-def test_an_element_that_the_calculator_turns_out_to_lack_is_a_failure():
+def test_an_element_that_the_calculator_lacks_is_a_failure():
     found = AlloyProperties(emt)(from_ase([bulk("Fe")]))
     assert "must have the energy of Fe by itself, got " in found.reason
     assert "references={'Fe': eV per atom}" in found.reason
     assert found.retryable  # what is wrong is not this structure
 
 
-def test_emt_is_known_without_asking():
+def test_the_elements_of_emt_are_known():
     assert AlloyProperties(EMT).elements >= set(METALS)
     assert AlloyProperties(emt).elements is None
 
 
-def test_stresses_are_needed():
+def test_calculators_without_stresses_are_refused():
     class Blind(LennardJones):
         implemented_properties = ("energy", "forces")
 
@@ -405,7 +405,7 @@ def test_stresses_are_needed():
 
 
 @pytest.mark.slow
-def test_stresses_may_be_differences():
+def test_stresses_may_be_finite_differences():
     def differences():
         return FiniteDifferenceCalculator(EMT(), eps_disp=1e-5, eps_strain=1e-5)
 
@@ -417,7 +417,7 @@ def test_stresses_may_be_differences():
     assert theirs[BULK] == pytest.approx(ours[BULK], rel=1e-2)
 
 
-def test_it_is_an_evaluator_and_travels():
+def test_it_is_an_evaluator_and_pickles():
     evaluator = AlloyProperties(EMT, references={"Cu": "fcc"}, elastic="average")
     assert isinstance(evaluator, Evaluator)
     first = evaluator(copper())
@@ -427,7 +427,7 @@ def test_it_is_an_evaluator_and_travels():
     assert copy(copper()).properties == first.properties
 
 
-def test_the_description_tells_settings_apart_and_is_json():
+def test_the_description_is_json_and_differs_between_settings():
     settings = [
         {},
         {"relaxation": "cell"},
@@ -471,6 +471,6 @@ def test_limits_are_those_of_the_calculator():
         ({"references": {"Cu": "fct"}}, "`references` must name a crystal"),
     ],
 )
-def test_settings_that_are_none_are_refused(settings, match):
+def test_invalid_settings_are_refused(settings, match):
     with pytest.raises(InputError, match=match):
         AlloyProperties(EMT, **settings)

@@ -38,7 +38,7 @@ def test_a_ternary_hull_is_a_plane():
     assert found.tolist() == pytest.approx([0.0, 0.2 - 0.1], abs=1e-9)
 
 
-def test_what_is_unknown_shapes_no_hull():
+def test_unknown_outcomes_do_not_affect_the_hull():
     structures = batch("CuAu", "CuAu", "CuAu", "Cu3Au")
     absurd = Evaluation(
         -1.0,
@@ -55,7 +55,7 @@ def test_an_element_found_lower_than_its_reference_is_the_new_corner():
     assert found.tolist() == pytest.approx([0.0, 0.05 - 0.02], abs=1e-9)
 
 
-def test_nothing_known_is_nothing_above():
+def test_no_outcomes_are_nan():
     assert above_hull(batch("CuAu"), [None]).isnan().all()
     assert above_hull(batch("CuAu"), [None]).dtype == torch.float64
 
@@ -76,7 +76,7 @@ def test_outcomes_belong_to_structures():
         above_hull(batch("CuAu"), [None, None])
 
 
-def test_heights_of_formulas():
+def test_energies_of_formulas_above_the_hull():
     found = energies_above_hull(["CuAu", "Cu3Au", "Cu2Au2"], [-0.1, None, -0.07])
     assert found == [0.0, None, pytest.approx(0.03)]
     assert energies_above_hull(["Cu4"], [0.01]) == [pytest.approx(0.01)], "an element alone"

@@ -100,7 +100,7 @@ def test_a_general_stiffness_is_projected():
     assert found.symmetry_error == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_stiffness_that_is_not_symmetric_shows():
+def test_an_asymmetric_stiffness_has_a_symmetry_error():
     c = stiffness(np.random.default_rng(1))
     c[0, 4] += 0.3
     assert compute_elastic_constants(orthorhombic(c), "average").symmetry_error == pytest.approx(
@@ -108,7 +108,7 @@ def test_a_stiffness_that_is_not_symmetric_shows():
     )
 
 
-def test_a_cube_that_answers_like_none_shows():
+def test_a_cubic_crystal_with_another_stiffness_has_a_symmetry_error():
     atoms = bulk("Cu", cubic=True)
     atoms.calc = Hooke(atoms.cell, stiffness(np.random.default_rng(2)))
     assert compute_elastic_constants(atoms, "cubic").symmetry_error > 0.3
@@ -122,7 +122,7 @@ class Kinked(Hooke):
         self.results["stress"] += 0.01 * np.any(self.results["stress"] != 0)
 
 
-def test_a_stress_that_does_not_know_the_sign_of_the_strain_shows():
+def test_a_stress_even_in_the_strain_is_a_nonlinearity():
     atoms = orthorhombic(np.eye(6))
     assert compute_elastic_constants(atoms, "average").nonlinearity == pytest.approx(0.0, abs=1e-9)
     atoms.calc = Kinked(atoms.cell, np.eye(6))
@@ -143,13 +143,13 @@ def test_lower_symmetry_is_refused_or_averaged():
     )
 
 
-def test_a_stress_that_is_not_finite_is_told():
+def test_a_stress_that_is_not_finite_has_a_reason():
     c = np.eye(6)
     c[0, 0] = np.nan
     assert compute_elastic_constants(orthorhombic(c), "average").reason == "a stress is not finite"
 
 
-def test_atoms_that_do_not_settle_are_told():
+def test_ions_that_do_not_converge_have_a_reason():
     atoms = bulk("Cu", cubic=True, a=3.9).repeat((2, 1, 1))
     atoms.set_chemical_symbols(["Cu", "Cu", "Au", "Au", "Au", "Cu", "Cu", "Cu"])
     atoms = move_off_cell_faces(atoms)
@@ -177,7 +177,7 @@ def test_the_crystal_system_is_known(atoms, system):
     assert (rotation is None) == (system != "cubic")
 
 
-def test_a_crystal_without_symmetry_to_find_is_none():
+def test_unknown_symmetry():
     atoms = bulk("Cu", cubic=True)
     atoms.positions[1] = atoms.positions[0]  # spglib gives up on two atoms in one place
     assert crystal_system_and_rotation(atoms) == ("of unknown symmetry", None)

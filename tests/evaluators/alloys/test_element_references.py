@@ -90,7 +90,7 @@ def test_two_functions_of_one_name_are_two_calculators():
     assert of("Cu", b).energy == pytest.approx(of("Cu", a).energy - 1)
 
 
-def test_what_has_no_pickle_is_not_kept():
+def test_calculators_without_a_pickle_are_not_cached():
     class Stubborn:
         def __call__(self):
             return Counted()
@@ -105,7 +105,7 @@ def test_what_has_no_pickle_is_not_kept():
     assert Counted.calls == 2 * paid
 
 
-def test_a_given_energy_costs_nothing():
+def test_a_given_energy_needs_no_calculator():
     found = element_reference("Fe", None, {}, energy_or_crystal=-8.2, **SETTINGS)
     assert (found.energy, found.volume) == (-8.2, None)
 
@@ -129,12 +129,12 @@ def test_elements_without_a_simple_crystal_are_refused(symbol):
         element_crystal(symbol)
 
 
-def test_a_reference_that_does_not_rest_is_refused():
+def test_a_reference_whose_relaxation_fails_is_refused():
     with pytest.raises(InputError, match="must relax Cu by itself, got the relaxation"):
         of("Cu", EMT, max_steps=1)
 
 
-def test_a_reference_whose_energies_are_torn_is_refused():
+def test_a_reference_with_discontinuous_energies_is_refused():
     match = "must relax Cu by itself, got .*equation of state"
     with pytest.raises(InputError, match=match):
         of("Cu", Torn)
@@ -164,10 +164,10 @@ def test_a_reference_that_is_not_the_bottom_of_its_well_is_refused():
         ({"Cu": float("nan")}, "must hold a finite energy of Cu, got nan"),
     ],
 )
-def test_references_that_are_none_are_refused(references, match):
+def test_invalid_references_are_refused(references, match):
     with pytest.raises(InputError, match=match):
         check_references(references)
 
 
-def test_references_that_are_some_are_kept():
+def test_valid_references_are_returned():
     assert check_references({"Cu": -3.5, "Fe": "bcc"}) == {"Cu": -3.5, "Fe": "bcc"}

@@ -18,7 +18,7 @@ from bostruct.evaluators.alloys.relaxation import (
 VOLUMES = np.linspace(44, 50, N_VOLUMES)
 
 
-def test_the_fit_returns_what_made_its_energies():
+def test_the_fit_recovers_the_parameters_of_its_energies():
     found = fit_birch_murnaghan(VOLUMES, birchmurnaghan(VOLUMES, -9876.5, 0.9, 4.7, 47.1))
     assert found.volume == pytest.approx(47.1)
     assert found.energy == pytest.approx(-9876.5)
@@ -27,7 +27,7 @@ def test_the_fit_returns_what_made_its_energies():
     assert found.reason == ""
 
 
-def test_the_error_is_what_the_modulus_scatters_by():
+def test_the_error_is_the_scatter_of_the_modulus():
     """The standard error of one fit, against the scatter of many."""
     rng = np.random.default_rng(0)
     truth = birchmurnaghan(VOLUMES, 0.0, 0.9, 4.7, 47.1)
@@ -40,25 +40,25 @@ def test_the_error_is_what_the_modulus_scatters_by():
     assert mean == pytest.approx(scatter, rel=0.3)
 
 
-def test_a_minimum_outside_is_no_equation_of_state():
+def test_a_minimum_outside_the_volumes_has_a_reason():
     found = fit_birch_murnaghan(VOLUMES + 5, birchmurnaghan(VOLUMES + 5, 0.0, 0.9, 4.7, 47.1))
     assert "not between the volumes" in found.reason
 
 
-def test_energies_that_are_not_finite_are_told():
+def test_energies_that_are_not_finite_have_a_reason():
     energies = birchmurnaghan(VOLUMES, 0.0, 0.9, 4.7, 47.1)
     energies[3] = np.nan
     assert "not finite" in fit_birch_murnaghan(VOLUMES, energies).reason
 
 
-def test_garbage_has_a_reason_or_an_error_and_never_raises():
+def test_random_energies_have_a_reason_or_a_large_error():
     rng = np.random.default_rng(1)
     for _ in range(20):
         found = fit_birch_murnaghan(VOLUMES, 100 * rng.standard_normal(N_VOLUMES))
         assert found.reason or not found.bulk_modulus_error < 0.1 * abs(found.bulk_modulus)
 
 
-def test_a_fit_that_fails_says_so(monkeypatch):
+def test_a_failed_fit_has_a_reason(monkeypatch):
     def fails(*args, **kwargs):
         raise RuntimeError("Optimal parameters not found")
 
@@ -83,7 +83,7 @@ def test_the_modulus_is_the_slope_of_the_pressure(symbol):
     assert found.volume == pytest.approx(atoms.get_volume(), rel=2e-3)
 
 
-def test_atoms_that_settle_make_a_disordered_crystal_softer():
+def test_relaxed_ions_make_a_disordered_crystal_softer():
     atoms = bulk("Cu", cubic=True, a=3.9).repeat((2, 1, 1))
     atoms.set_chemical_symbols(["Cu", "Cu", "Au", "Au", "Au", "Cu", "Cu", "Cu"])
     atoms = move_off_cell_faces(atoms)

@@ -36,6 +36,6 @@ def test_an_element_of_which_there_is_nothing_costs_nothing():
         ({"Cu": 0}, "must hold atoms"),
     ],
 )
-def test_what_has_no_price_is_refused(composition, match):
+def test_elements_without_a_price_are_refused(composition, match):
     with pytest.raises(InputError, match=match):
         price_per_kg(composition)

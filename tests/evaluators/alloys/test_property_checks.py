@@ -57,18 +57,18 @@ def test_units():
     assert doubts == {}
 
 
-def test_what_is_not_at_rest_has_no_enthalpy_and_no_volume():
+def test_unrelaxed_crystals_have_a_doubtful_enthalpy_and_volume():
     lost = RelaxedCrystal(-14.4, 1.0, 9.0, 300, "it did not rest")
     doubts = relaxed_properties(lost, -14.3, 47.0, 254.0, 4, -14.0)[1]
     assert doubts == {MIXING_ENTHALPY: "it did not rest", VOLUME: "it did not rest"}
 
 
-def test_a_relaxation_that_goes_uphill_is_not_believed():
+def test_a_relaxation_that_raises_the_energy_is_doubtful():
     doubts = relaxed_properties(REST, -14.8, 47.0, 254.0, 4, -14.0)[1]
     assert doubts[VOLUME] == "the relaxation raised the energy by 0.1 eV per atom"
 
 
-def test_every_property_has_a_window_with_the_metals_inside():
+def test_every_property_has_a_valid_range_that_includes_the_metals():
     values = relaxed_properties(REST, -14.3, 47.1, 254.2, 4, -14.0)[0]
     values |= (
         eos_properties(CURVE, REST, 47.0, 4, 0.1)[0] | elastic_properties(COPPER, 137.0, 0.1)[0]
@@ -81,14 +81,14 @@ def test_every_property_has_a_window_with_the_metals_inside():
         assert range_violation(value, VALID_RANGES[BULK_MODULUS])
 
 
-def test_a_price_that_is_not_known_is_told():
+def test_an_unknown_price_has_a_reason():
     assert price_property({"Cu": 1})[0][PRICE] == pytest.approx(8.9507572)
     values, doubts = price_property({"Og": 1})
     assert values == {}
     assert "got Og" in doubts[PRICE]
 
 
-def test_a_smooth_equation_of_state_is_believed():
+def test_a_smooth_equation_of_state_is_trusted():
     values, doubts = eos_properties(CURVE, REST, 47.0, 4, 0.1)
     assert values[BULK_MODULUS] == pytest.approx(144.2, abs=0.1)
     assert doubts == {}
@@ -109,11 +109,11 @@ def test_a_smooth_equation_of_state_is_believed():
         ),
     ],
 )
-def test_an_equation_of_state_that_contradicts_itself_is_not(state, match):
+def test_an_inconsistent_equation_of_state_is_doubtful(state, match):
     assert match in eos_properties(state, REST, 47.0, 4, 0.1)[1][BULK_MODULUS]
 
 
-def test_a_rest_that_is_not_the_bottom_of_the_well_is_doubted_with_it():
+def test_an_energy_below_the_equation_of_state_is_doubtful():
     deep = replace(REST, energy=-15.6)
     doubts = eos_properties(CURVE, deep, 47.0, 4, 0.1)[1]
     assert set(doubts) == {BULK_MODULUS, MIXING_ENTHALPY}
@@ -136,7 +136,7 @@ def test_no_constants_have_one_reason():
     assert doubts == dict.fromkeys(ELASTIC_PROPERTIES, "not cubic")
 
 
-def test_two_bulk_moduli_that_differ_are_both_doubted():
+def test_different_bulk_moduli_are_both_doubtful():
     doubts = elastic_properties(COPPER, 200.0, 0.1)[1]
     assert set(doubts) == {BULK_MODULUS, C11, C12}
     assert doubts[BULK_MODULUS] == (
@@ -144,19 +144,19 @@ def test_two_bulk_moduli_that_differ_are_both_doubted():
     )
 
 
-def test_constants_that_violate_symmetry_are_doubted():
+def test_constants_that_violate_symmetry_are_doubtful():
     doubts = elastic_properties(constants(168.4, 121.4, 75.4, error=20.0), 137.0, 0.1)[1]
     assert doubts == dict.fromkeys((C11, C12, C44), "C violates its symmetry by 20 GPa")
 
 
-def test_opposite_strains_that_do_not_mirror_are_doubted():
+def test_nonlinear_stresses_are_doubtful():
     doubts = elastic_properties(replace(COPPER, nonlinearity=20.0 / GPA_PER_EV_PER_A3), 137.0, 0.1)[
         1
     ]
     assert doubts[C44] == "opposite strains differ in stress by 20 GPa per strain"
 
 
-def test_an_unstable_crystal_keeps_its_constants_but_is_no_polycrystal():
+def test_an_unstable_crystal_has_constants_but_no_shear_modulus():
     values, doubts = elastic_properties(constants(149.0, 155.0, 101.0), 153.0, 0.1)
     assert {C11, C12, C44, CAUCHY_PRESSURE} <= set(values)
     assert set(doubts) == {SHEAR_MODULUS, PUGH_RATIO}
@@ -174,6 +174,6 @@ def test_an_unstable_crystal_keeps_its_constants_but_is_no_polycrystal():
         (2e-6, 1e-5, 2e-6),
     ],
 )
-def test_an_element_is_its_reference_within_what_relaxing_leaves(enthalpy, force, wanted):
+def test_an_element_has_no_mixing_enthalpy_within_the_force_tolerance(enthalpy, force, wanted):
     assert element_enthalpy(enthalpy, force) == wanted
     assert math.isnan(element_enthalpy(math.nan, force))

@@ -64,13 +64,13 @@ def test_which_side_of_a_face_an_atom_is_on_does_not_matter():
     )
 
 
-def test_constraints_stay_behind():
+def test_constraints_are_removed():
     atoms = COPPER.copy()
     atoms.set_constraint(FixAtoms([0]))
     assert move_off_cell_faces(atoms).constraints == []
 
 
-def test_a_crystal_comes_out_as_it_went_in():
+def test_validation_returns_the_same_crystal():
     found = validated_crystal(from_ase([COPPER]), 0.6)
     assert found.get_chemical_symbols() == ["Cu"] * 4
     assert found.get_volume() == pytest.approx(COPPER.get_volume())
@@ -91,7 +91,7 @@ def squeezed(distance):
         ([Atoms("Cu", cell=[1.2, 9, 9], pbc=True)], InputError, "Cu and Cu at 1.20 Å"),
     ],
 )
-def test_what_is_no_crystal_is_refused(atoms, error, match):
+def test_structures_that_are_no_crystals_are_refused(atoms, error, match):
     with pytest.raises(error, match=match):
         validated_crystal(from_ase(atoms), 0.6)
 
@@ -166,13 +166,13 @@ def test_a_cell_that_changes_its_shape_comes_to_rest():
     assert rest.max_force <= 0.002
 
 
-def test_a_relaxation_that_is_cut_off_is_no_rest():
+def test_an_interrupted_relaxation_has_a_reason():
     rest = relax_crystal(alloy(), "cell", 0.002, 2)
     assert "ended after 2 steps with" in rest.reason
     assert rest.n_steps == 2
 
 
-def test_atoms_settle_in_a_fixed_cell():
+def test_ions_relax_in_a_fixed_cell():
     atoms = alloy()
     cell = atoms.cell.array.copy()
     assert relax_ions(atoms, 0.01, 100) == ""
