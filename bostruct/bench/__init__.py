@@ -1,8 +1,8 @@
-"""How many energies until the answer.
+"""Benchmarks of evaluations to the lowest energy, Pareto fronts, uncertainties and run time.
 
-Tasks with known lowest energies enter, and settings of the campaign; every energy of
-every run leaves, with success curves, percentiles, own time and a comparison with what
-everyone has. Energies are counted, not seconds: those of the tasks cost nothing.
+Tasks with known lowest energies and settings of the campaign give every energy of every run, with
+success curves, percentiles, times and baselines. Evaluations are counted instead of their time,
+since those of the tasks are cheap.
 """
 
 from bostruct.bench.energy_benchmark import run_energy_benchmark as run_energy_benchmark

@@ -9,7 +9,6 @@ from typing import final
 
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 
 from bostruct.bench.energy_benchmark import run_energy_benchmark
 from bostruct.bench.single_objective.baselines import basin_hopping, random_search
@@ -19,6 +18,7 @@ from bostruct.bench.single_objective.method import Method
 from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.table import summary_table
+from bostruct.bench.tables import data_frame, result_console, terminal_table
 from bostruct.errors import check_count
 from bostruct.runtime.device import resolve_device
 
@@ -62,7 +62,7 @@ def run_benchmark(options: EnergyBenchmarkOptions) -> None:
     if check_count("baseline_evaluations", options.baseline_evaluations, 0):
         methods.append(random_search(options.baseline_evaluations))
         methods.append(basin_hopping(options.baseline_evaluations))
-    stderr, stdout = Console(stderr=True), _result_console()
+    stderr, stdout = Console(stderr=True), result_console(CONSOLE_WIDTH)
     line = Status("starting", console=stderr)
     if stderr.is_terminal:
         line.start()
@@ -94,17 +94,9 @@ def progress_text(results: Results) -> str:
 
 def print_tasks() -> None:
     """Print the named tasks."""
-    grid = Table("task", "lowest, eV", "solved within, eV", "source")
-    for task in TASKS.values():
-        grid.add_row(
-            task.name,
-            f"{task.reference_energy:.6f}",
-            f"{task.tolerance:g}",
-            task.source,
-        )
-    _result_console().print(grid)
-
-
-def _result_console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=CONSOLE_WIDTH)
+    rows = (
+        (task.name, f"{task.reference_energy:.6f}", f"{task.tolerance:g}", task.source)
+        for task in TASKS.values()
+    )
+    frame = data_frame(rows, ("task", "lowest, eV", "solved within, eV", "source"))
+    result_console(CONSOLE_WIDTH).print(terminal_table(frame, left=("task", "source")))

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from bostruct.bench.front_benchmark import (
@@ -20,17 +19,22 @@ from bostruct.bench.front_benchmark import (
 from bostruct.bench.multi_objective.fault_injection import FaultMode
 from bostruct.bench.multi_objective.methods import CampaignFrontMethod
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
+from bostruct.bench.tables import data_frame, result_console, terminal_table
 
 CONSOLE_WIDTH = 150
 """Columns of the table where the output is no terminal."""
 
+COLUMNS = (
+    *("task", "method", "seeds", "at", "volume", "10-90 %", "recall", "to 95 %", "to 99 %"),
+    *("attainable", "absurd", "infeasible", "s/step"),
+)
 COLUMNS_NOTE = (
-    "Medians over the seeds. volume: share of the true hypervolume, or of what all "
-    "searches found together where the space cannot be listed, with its 10th and 90th "
-    "percentiles; recall: share of the true front; to 95, 99 %: evaluations until so "
-    "much of the hypervolume; reach: what was to be had of it, as failures are lost; "
-    "absurd, infeasible: members of fronts that are not what they seem, all seeds. "
-    "EMT is a model landscape."
+    "Medians over the seeds. volume: fraction of the true hypervolume, or of that of all runs "
+    "together where the space cannot be listed, with its 10th and 90th percentiles; recall: "
+    "fraction of the true front; to 95, 99 %: evaluations to so much of the hypervolume; "
+    "attainable: fraction of it left by failed evaluations; absurd, infeasible: members of fronts "
+    "with wrong outcomes, and infeasible ones taken for feasible, all seeds. EMT is a model "
+    "potential."
 )
 
 
@@ -66,18 +70,17 @@ def run_fronts(
     ] = False,
 ) -> None:
     """Count how much of known Pareto fronts is found; on the same DIR again, go on."""
-    stderr, stdout = Console(stderr=True), _result_console()
+    stderr, stdout = Console(stderr=True), result_console(CONSOLE_WIDTH)
     if list_tasks:
-        grid = Table("task", "what")
-        for screen in MULTI_OBJECTIVE_TASKS.values():
-            grid.add_row(screen.name, screen.summary)
-        stdout.print(grid)
+        rows = ((task.name, task.summary) for task in MULTI_OBJECTIVE_TASKS.values())
+        columns = ("task", "summary")
+        stdout.print(terminal_table(data_frame(rows, columns), left=columns))
         return
     line = Status("starting", console=stderr)
     if stderr.is_terminal:
         line.start()
     try:
-        rows = run_front_benchmark(
+        summary = run_front_benchmark(
             tasks_by_name(tasks or []),
             CampaignFrontMethod(initial, batch, poison),
             seeds,
@@ -89,49 +92,36 @@ def run_fronts(
         )
     finally:
         line.stop()
-    stdout.print(front_table(rows))
+    stdout.print(front_table(summary))
     stdout.print(f"Results are in {out}", soft_wrap=True)
 
 
 def front_table(rows: Sequence[FrontSummary]) -> RenderableType:
-    """Return rows as a table, with what the columns mean."""
-    names = (
-        *("task", "method", "seeds", "at", "volume", "10-90 %", "recall", "to 95 %"),
-        *("to 99 %", "reach", "absurd", "infeasible", "s/step"),
-    )
-    grid = Table(*names)
-    grid.columns[1].no_wrap = True
-    for column in grid.columns[2:]:
-        column.justify = "right"
-    before = ("", "")
+    """Return a summary as a table, with an explanation of its columns."""
+    cells, before = [], None
     for row in rows:
-        own = (row.task, row.method)
-        if before[0] not in ("", row.task):
-            grid.add_section()
-        first = own != before
-        grid.add_row(
-            row.task if row.task != before[0] else "",
-            row.method if first else "",
-            str(row.n_seeds) if first else "",
-            str(row.n_evaluations),
-            f"{row.hypervolume:.4f}",
-            f"{row.hypervolume_p10:.3f}-{row.hypervolume_p90:.3f}",
-            "" if row.recall is None else f"{row.recall:.0%}",
-            _format_count(row.evaluations_to_95) if first else "",
-            _format_count(row.evaluations_to_99) if first else "",
-            f"{row.attainable_hypervolume:.3f}" if first else "",
-            str(row.n_absurd) if first else "",
-            str(row.n_infeasible) if first else "",
-            "" if row.step_seconds is None or not first else f"{row.step_seconds:.2f}",
+        key = (row.task, row.method)
+        first = key != before
+        before = key
+        step = "" if row.step_seconds is None else f"{row.step_seconds:.2f}"
+        counts = (row.evaluations_to_95, row.evaluations_to_99)
+        to_95, to_99 = ("-" if count is None else f"{count:g}" for count in counts)
+        cells.append(
+            (
+                row.task,
+                row.method if first else "",
+                str(row.n_seeds) if first else "",
+                str(row.n_evaluations),
+                f"{row.hypervolume:.4f}",
+                f"{row.hypervolume_p10:.3f}-{row.hypervolume_p90:.3f}",
+                "" if row.recall is None else f"{row.recall:.0%}",
+                to_95 if first else "",
+                to_99 if first else "",
+                f"{row.attainable_hypervolume:.3f}" if first else "",
+                str(row.n_absurd) if first else "",
+                str(row.n_infeasible) if first else "",
+                step if first else "",
+            )
         )
-        before = own
-    return Group(grid, Text(COLUMNS_NOTE))
-
-
-def _format_count(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"
-
-
-def _result_console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=CONSOLE_WIDTH)
+    table = terminal_table(data_frame(cells, COLUMNS), left=("task", "method"), group="task")
+    return Group(table, Text(COLUMNS_NOTE))

@@ -9,8 +9,8 @@ from typing import final, get_args
 
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 
+from bostruct.bench.tables import data_frame, result_console, terminal_table
 from bostruct.bench.uncertainty import datasets
 from bostruct.bench.uncertainty.comparison import compare
 from bostruct.bench.uncertainty.methods import METHODS, load_methods
@@ -88,17 +88,16 @@ def run_comparison(options: UncertaintyOptions) -> None:
 def make_dataset(name: str, out: Path, seed: int) -> None:
     """Make one data set, and print what was written."""
     for path in datasets.write_dataset(name, out, seed):
-        result_console().print(
+        result_console(CONSOLE_WIDTH).print(
             f"{path}: {len(read_labeled_structures(path))} structures", soft_wrap=True
         )
 
 
 def print_methods() -> None:
     """Print the named methods."""
-    grid = Table("method", "its variance")
-    for name, one in METHODS.items():
-        grid.add_row(name, one.source)
-    result_console().print(grid)
+    rows = ((name, method.source) for name, method in METHODS.items())
+    frame = data_frame(rows, ("method", "contributions to its variance"))
+    result_console(CONSOLE_WIDTH).print(terminal_table(frame, left=frame.columns))
 
 
 def read_labeled_structures(path: Path) -> Structures:
@@ -120,12 +119,6 @@ def read_labeled_structures(path: Path) -> Structures:
     for frame in frames:
         frame.constraints = [c for c in frame.constraints if _is_fix_atoms(c)]
     return from_ase(frames)
-
-
-def result_console(width: int = CONSOLE_WIDTH) -> Console:
-    """Return the console of results, wide enough for them."""
-    console = Console()
-    return console if console.is_terminal else Console(width=width)
 
 
 def _is_fix_atoms(constraint: object) -> bool:

@@ -2,7 +2,10 @@ import pytest
 import torch
 
 from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
-from bostruct.bench.diagnosis.step_diagnosis import diagnose_step, rebuild_acquisition
+from bostruct.bench.diagnosis.step_diagnosis import (
+    diagnose_step,
+    rebuild_acquisition,
+)
 from tests.campaign.standin import Draw, campaign
 
 
@@ -46,7 +49,7 @@ def test_the_acquisition_is_that_of_the_step(ran):
 
 def extreme(log, made, worst):
     """Return the structure of many that the last step values least, or most."""
-    X = made.parts.space.sample(400, torch.Generator().manual_seed(1))
+    X = made.components.space.sample(400, torch.Generator().manual_seed(1))
     model = log.posterior(log.steps()[-1].number)
     with torch.no_grad():
         there = model.posterior(X.unsqueeze(1))

@@ -83,7 +83,7 @@ def test_lookup_tells_what_is_true(tmp_path):
     lost = lookup(space.decode(X))
     assert isinstance(lost, Failure)
     assert "RuntimeError: no" in lost.reason
-    assert lookup.description()["of"] == {"kind": "rule"}
+    assert lookup.description()["evaluator"] == {"kind": "rule"}
 
 
 def test_the_reference_is_a_tenth_behind():

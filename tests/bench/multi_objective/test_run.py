@@ -12,11 +12,11 @@ def trace(**more):
     X = torch.arange(6, dtype=torch.float64).reshape(3, 2)
     Y = torch.tensor([[1.0, 2.0], [math.nan, 2.0], [3.0, 0.0]], dtype=torch.float64)
     fields = {"task": "small", "method": "random", "seed": 4, "X": X, "Y": Y}
-    return FrontRun(**(fields | {"identity": "abc"} | more))
+    return FrontRun(**(fields | {"digest": "abc"} | more))
 
 
 def test_a_file_keeps_it(tmp_path):
-    whole = trace(seconds=((1.0, 2.0, 0.5),), energies=0.25)
+    whole = trace(step_seconds=((1.0, 2.0, 0.5),), evaluation_seconds=0.25)
     path = tmp_path / "a" / "b.json"
     whole.write(path)
     found = read_run(path)

@@ -128,7 +128,7 @@ def test_a_run_that_cannot_go_on_has_failed_and_says_why(tmp_path):
 def test_another_campaign_or_something_else_is_refused(tmp_path):
     CampaignMethod(DEFAULT, max_evaluations=4).run(task(), 0, tmp_path)
     other = Setting("default", {**PARTS, "surrogate": GP("other")})
-    with pytest.raises(MismatchError, match=r"another campaign: surrogate\.kind is"):
+    with pytest.raises(MismatchError, match=r"another campaign: surrogate\.(type|kind) is"):
         CampaignMethod(other).read(task(), 0, tmp_path)
     (tmp_path / "chain" / "seed-001").mkdir()
     (tmp_path / "chain" / "seed-001" / "mine").touch()
@@ -137,7 +137,7 @@ def test_another_campaign_or_something_else_is_refused(tmp_path):
 
 
 def test_refuses_a_cap():
-    with pytest.raises(InputError, match="`evaluations` must be an integer of at least"):
+    with pytest.raises(InputError, match="`max_evaluations` must be an integer of at least"):
         CampaignMethod(max_evaluations=0)
 
 

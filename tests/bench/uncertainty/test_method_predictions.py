@@ -156,7 +156,14 @@ def test_written_and_read_back(tmp_path):
     found = evaluate_method("mine", Fake(), sets())
     found.write(tmp_path / "a.npz")
     again = MethodPredictions.read(tmp_path / "a.npz")
-    for name in ("method", "description", "failures", "fit", "predict", "force_rmse"):
+    for name in (
+        "method",
+        "description",
+        "failures",
+        "fit_seconds",
+        "predict_seconds",
+        "force_rmse",
+    ):
         assert getattr(again, name) == getattr(found, name)
     assert list(again.set_residuals) == list(found.set_residuals)
     for key, part in found.set_residuals.items():
@@ -192,7 +199,7 @@ class Plain:
 
 
 def test_methods_are_told_apart():
-    assert describe_method(LocalGP())["surrogate"] == "LocalGP"
+    assert describe_method(LocalGP())["type"] == "LocalGP"
     assert describe_method(LocalGP(cutoff=4.0)) != describe_method(LocalGP())
     assert describe_method(Fake(error=0.2)) != describe_method(Fake())
     assert describe_method(Plain()) == describe_method(Plain())
