@@ -70,14 +70,14 @@ def resolve_atomic_radii(numbers: Tensor, custom_radii: Mapping[str, float] | No
     """
     if custom_radii is not None and not isinstance(custom_radii, Mapping):
         condition = "be a mapping from elements to lengths in Å"
-        raise InputError(error_message("radii", condition, repr(custom_radii), "Try {'Ar': 0.56}."))
+        raise InputError(error_message("atomic_radii", condition, repr(custom_radii), "Try {'Ar': 0.56}."))
     custom_radii = dict(custom_radii or {})
     present = sorted({SYMBOLS[number] for number in numbers.tolist()})
     for symbol, radius in custom_radii.items():
         if symbol not in present:
             condition = f"name elements that occur ({', '.join(present)})"
-            raise InputError(error_message("radii", condition, repr(symbol)))
-        check_length(f"radii[{symbol!r}]", radius)
+            raise InputError(error_message("atomic_radii", condition, repr(symbol)))
+        check_length(f"atomic_radii[{symbol!r}]", radius)
     radii = torch.empty(numbers.shape, dtype=torch.float64)
     for symbol in present:
         number = torch.tensor(SYMBOLS.index(symbol))
@@ -87,8 +87,8 @@ def resolve_atomic_radii(numbers: Tensor, custom_radii: Mapping[str, float] | No
                 known = float(covalent_radii(number))
             except InputError as error:
                 condition = f"give a radius for {symbol}, which has no known one"
-                way_out = f"Pass radii={{{symbol!r}: 1.5}} in Å."
-                raise InputError(error_message("radii", condition, "none", way_out)) from error
+                way_out = f"Pass atomic_radii={{{symbol!r}: 1.5}} in Å."
+                raise InputError(error_message("atomic_radii", condition, "none", way_out)) from error
         radii[numbers == number] = known
     return radii
 
@@ -113,13 +113,13 @@ def min_pair_distances(
     least = min_distance_factor * (atomic_radii.unsqueeze(0) + atomic_radii.unsqueeze(1))
     if isinstance(custom_distances, Mapping):
         for name, value in custom_distances.items():
-            check_length(f"minimum_distance[{name!r}]", value)
+            check_length(f"min_distance[{name!r}]", value)
             ends = [_parse_element(symbol, name, numbers) for symbol in _parse_pair(name)]
             one, two = numbers == ends[0], numbers == ends[1]
             pair = one.unsqueeze(0) & two.unsqueeze(1)
             least[pair | pair.T] = value
     elif custom_distances is not None:
-        least.fill_(check_length("minimum_distance", custom_distances))
+        least.fill_(check_length("min_distance", custom_distances))
     return least.fill_diagonal_(0.0)
 
 
@@ -127,7 +127,7 @@ def _parse_pair(name: str) -> list[str]:
     ends = name.split("-") if isinstance(name, str) else []
     if len(ends) != 2:
         condition = "name pairs of elements, such as 'Cu-Au'"
-        raise InputError(error_message("minimum_distance", condition, repr(name)))
+        raise InputError(error_message("min_distance", condition, repr(name)))
     return ends
 
 
@@ -135,5 +135,5 @@ def _parse_element(symbol: str, name: str, numbers: Tensor) -> int:
     present = sorted({SYMBOLS[number] for number in numbers.tolist()})
     if symbol not in present:
         condition = f"name pairs of elements that occur ({', '.join(present)})"
-        raise InputError(error_message("minimum_distance", condition, repr(name)))
+        raise InputError(error_message("min_distance", condition, repr(name)))
     return SYMBOLS.index(symbol)

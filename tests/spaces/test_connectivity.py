@@ -59,8 +59,8 @@ def test_a_cluster_in_parts_is_outside():
     wide = {"radius": 60.0, "min_distance": 0.1}
     assert not Cluster("Cu4", **wide).contains(far).any()
     assert Cluster("Cu4", **wide, max_gap_factor=99).contains(far).all()
-    assert "gap" in space.description()
-    assert Cluster("H2O").description()["gap"] is None
+    assert "max_gap_factor" in space.description()
+    assert Cluster("H2O").description()["max_gap_factor"] is None
 
 
 def test_an_atom_that_has_left_the_surface_is_outside():
@@ -76,9 +76,9 @@ def test_an_atom_that_has_left_the_surface_is_outside():
     assert not space.contains(gone).any()
     free = Surface(slab, "Ni2", region=(0.0, 7.0), max_gap_factor=9)
     assert free.contains(gone).all()
-    assert Surface(slab, "CO").description()["gap"] is None
+    assert Surface(slab, "CO").description()["max_gap_factor"] is None
 
 
 def test_a_gap_must_be_positive():
-    with pytest.raises(InputError, match="`gap` must be positive"):
+    with pytest.raises(InputError, match="`max_gap_factor` must be positive"):
         Cluster("Cu4", max_gap_factor=0)

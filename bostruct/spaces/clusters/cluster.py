@@ -352,7 +352,7 @@ class Cluster:
     def _infeasible_error(self) -> SpaceError:
         most = float(self.min_distances.max())
         condition = f"be large enough for {self.formula} with minimum distances up to {most:.2f} Å"
-        way_out = "Give a larger `radius`, or a smaller `minimum_distance`."
+        way_out = "Give a larger `radius`, or a smaller `min_distance`."
         return SpaceError(error_message("radius", condition, f"{self.radius:.2f} Å", way_out))
 
 

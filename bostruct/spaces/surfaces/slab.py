@@ -130,7 +130,7 @@ def check_slab_overlaps(slab: Structures, plane: PeriodicPlane, min_distances: T
         i, j = close[0].tolist()
         one, two = (f"{k} ({slab.symbols()[k]})" for k in (i, j))
         condition = f"have its atoms {one} and {two} {float(min_distances[i, j]):.2f} Å apart"
-        way_out = "Mend it, or give a smaller `minimum_distance` or `closeness`."
+        way_out = "Mend it, or give a smaller `min_distance` or `min_distance_factor`."
         raise InputError(error_message("slab", condition, f"{float(D[i, j]):.2f} Å", way_out))
 
 

@@ -260,7 +260,7 @@ class Surface:
     def contains(self, X: Tensor) -> Tensor:
         """Return whether all atoms that move are in the region, none too close.
 
-        None may have left the slab and what lies on it, see `gap`. X is `[..., d]`, the
+        None may have left the slab and what lies on it, see `max_gap_factor`. X is `[..., d]`, the
         result `[...]`.
         """
         here = self._template(X)
@@ -538,5 +538,5 @@ class Surface:
             f"{float(self.min_distances.max()):.2f} Å"
         )
         got = f"({low:.2f}, {high:.2f}) Å"
-        way_out = "Give a higher `region`, a smaller `minimum_distance`, or a wider slab."
+        way_out = "Give a higher `region`, a smaller `min_distance`, or a wider slab."
         return SpaceError(error_message("region", condition, got, way_out))

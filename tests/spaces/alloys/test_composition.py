@@ -119,12 +119,12 @@ def test_what_is_known_is_what_is_decoded():
     ("options", "match"),
     [
         ({"elements": ["Cu"]}, "`elements` must be at least two"),
-        ({"decoration": "neat"}, "`arrangement` must be one of random, sqs, ordered"),
+        ({"decoration": "neat"}, "`decoration` must be one of random, sqs, ordered"),
         ({"bounds": {"Fe": (0, 1)}}, "`bounds` must name elements of the space"),
         ({"bounds": {"Cu": 0.5}}, r"`bounds\['Cu'\]` must be a pair"),
         ({"bounds": {"Cu": (0.5, 0.2)}}, r"`bounds\['Cu'\]` must rise between 0 and 1"),
-        ({"n_components": 2, "step": None}, "`components` must come with a step"),
-        ({"n_components": 4}, "`components` must be a number or a rising pair"),
+        ({"n_components": 2, "step": None}, "`n_components` must come with a step"),
+        ({"n_components": 4}, "`n_components` must be a number or a rising pair"),
         ({"step": {"Cu": 1 / 4}}, "`step` must hold every element .* none for Pd"),
         ({"step": 1 / 7}, "`step` must make whole atoms of a supercell of 8"),
         ({"step": -1.0}, "`step` must be positive"),
@@ -159,5 +159,5 @@ def test_refuses_what_is_not_of_its_elements():
         space.decode(torch.zeros(2, 3))
     with pytest.raises(InputError, match="`stop` must be at most 5"):
         space.members(0, 6)
-    with pytest.raises(InputError, match="`scale` must be positive"):
+    with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
         space.is_duplicate(torch.zeros(2), torch.zeros(2), tolerance_scale=0.0)

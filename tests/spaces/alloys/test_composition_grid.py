@@ -16,7 +16,7 @@ def members(grid):
     return {
         row
         for row in itertools.product(*grid.allowed_steps)
-        if sum(row) == grid.whole and grid.least <= sum(n > 0 for n in row) <= grid.most
+        if sum(row) == grid.n_steps and grid.min_components <= sum(n > 0 for n in row) <= grid.max_components
     }
 
 

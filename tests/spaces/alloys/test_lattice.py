@@ -198,7 +198,7 @@ def test_known_leaves_vacancies_out():
         (
             {"Cu": ["Cu", "Au"]},
             {"encoding": "words"},
-            "`code` must be one of integer, one",
+            "`encoding` must be one of integer, one",
         ),
         (["Cu"], {}, "`species` must be a mapping from elements of the parent"),
         ({"Au": ["Cu"]}, {}, r"`species` must name elements of the parent \(Cu\)"),
@@ -237,5 +237,5 @@ def test_refuses_strangers():
             space.encode(from_ase(atoms))
     with pytest.raises(ShapeError, match="`X` must have shape"):
         space.decode(torch.zeros(1, 3))
-    with pytest.raises(InputError, match="`scale` must be positive"):
+    with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
         space.is_duplicate(torch.zeros(8), torch.zeros(8), tolerance_scale=0.0)

@@ -72,7 +72,7 @@ def test_sublattices_and_bounds():
     [
         (["Cu", "Xx"], 2, {}, "`species` must be a sequence of different elements"),
         ({"Au": ["Cu"]}, 2, {}, r"`species` must name elements of the parent \(Cu\)"),
-        (["Cu", "Au"], 0, {}, "`atoms` must be an integer of at least 1"),
+        (["Cu", "Au"], 0, {}, "`max_atoms` must be an integer of at least 1"),
         (
             ["Cu", "Au"],
             2,
@@ -92,5 +92,5 @@ def test_refuses_none_and_too_many(monkeypatch):
     with pytest.raises(SpaceError, match="`bounds` must leave an ordering"):
         Orderings(FCC, ["Cu", "Au"], 2, bounds={"Au": (0.3, 0.4)})
     monkeypatch.setattr(module, "MAX_ORDERINGS", 5)
-    with pytest.raises(SpaceError, match="`atoms` must make at most 5 orderings"):
+    with pytest.raises(SpaceError, match="`max_atoms` must make at most 5 orderings"):
         Orderings(FCC, ["Cu", "Au"], 3)
