@@ -12,25 +12,14 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from bostruct.spaces import DiscreteSpace, Sampler, Space, SupportsNeighbors
+from bostruct.spaces import DiscreteSpace, Space, SupportsGenerators, SupportsNeighbors
 
 COORDINATE_TOLERANCE = 1e-10
 """Å. Two ways of computing the same coordinates in float64 differ by less."""
-
-
-@runtime_checkable
-class SupportsGenerators(Protocol):
-    """A space that knows several ways to make random structures."""
-
-    def generators(self) -> Mapping[str, Sampler]:
-        """Return them by name."""
-        ...
 
 
 def seeded_generator(seed: int) -> torch.Generator:
@@ -211,10 +200,6 @@ class SpaceContract:
         )
 
 
-class ListedSpace(Space, DiscreteSpace, Protocol):
-    """What `Lattice`, `Pool` and the like are."""
-
-
 class DiscreteContract(SpaceContract):
     """What every discrete space must do; subclasses give a fixture `space`.
 
@@ -257,7 +242,7 @@ class DiscreteContract(SpaceContract):
         every = [move(X, seeded_generator(1)) for move in space.moves().values()]
         assert any(not torch.equal(moved, X) for moved in every)
 
-    def test_composition_counts_elements(self, space: ListedSpace) -> None:
+    def test_composition_counts_elements(self, space: DiscreteSpace) -> None:
         """Elements are those listed, each once, in shares that `fractions` tells."""
         X = space.canonical(space.sample(8, seeded_generator(0)))
         structures = space.decode(X)
@@ -270,7 +255,7 @@ class DiscreteContract(SpaceContract):
         )
         torch.testing.assert_close(space.composition(X), shares)
 
-    def test_canonical_is_one_of_the_same(self, space: ListedSpace) -> None:
+    def test_canonical_is_one_of_the_same(self, space: DiscreteSpace) -> None:
         """What is the same has one name, and `same` says just that."""
         X = space.sample(24, seeded_generator(0))
         names = space.canonical(X)
@@ -280,7 +265,7 @@ class DiscreteContract(SpaceContract):
         equal = (names.unsqueeze(1) == names).all(-1)
         assert torch.equal(space.is_duplicate(X.unsqueeze(1), X), equal)
 
-    def test_lists_each_member_once(self, space: ListedSpace) -> None:
+    def test_lists_each_member_once(self, space: DiscreteSpace) -> None:
         """All rows are inside, canonical and different, however they are asked for."""
         size = space.size
         if size is None:
@@ -294,7 +279,7 @@ class DiscreteContract(SpaceContract):
         assert torch.equal(space.members(1, size), X[1:])
         assert space.members(0, 0).shape == (0, space.dimension)
 
-    def test_samples_all_that_is_listed_alike(self, space: ListedSpace) -> None:
+    def test_samples_all_that_is_listed_alike(self, space: DiscreteSpace) -> None:
         """Members are equally probable: one seed in 10⁵ would fail a right space."""
         size = space.size
         if size is None or not 1 < size <= 64:
@@ -309,7 +294,7 @@ class DiscreteContract(SpaceContract):
         z = ((spread / k) ** (1 / 3) - (1 - 2 / (9 * k))) / (2 / (9 * k)) ** 0.5
         assert z < 4.3
 
-    def test_neighbors_are_other_members(self, space: ListedSpace) -> None:
+    def test_neighbors_are_other_members(self, space: DiscreteSpace) -> None:
         """They are inside, canonical, different, and the relation is mutual."""
         if not isinstance(space, SupportsNeighbors):
             return
@@ -323,7 +308,7 @@ class DiscreteContract(SpaceContract):
             for other in near[:3]:
                 assert (space.neighbors(other) == x).all(-1).any()
 
-    def test_exact_properties_follow_the_input(self, space: ListedSpace) -> None:
+    def test_exact_properties_follow_the_input(self, space: DiscreteSpace) -> None:
         """They are finite, in the shape and dtype of X."""
         X = space.sample(6, seeded_generator(0)).reshape(2, 3, -1).to(torch.float32)
         known = space.exact_properties(X)

@@ -7,30 +7,15 @@ knows, and moves of parents, drawn the more often the more they have paid.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class SupportsSampling(Protocol):
-    """A space that makes random structures."""
-
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return random structures `[n, d]`, on the CPU."""
-        ...
+from bostruct.spaces import Space, SupportsGenerators
 
 
-@runtime_checkable
-class SupportsGenerators(Protocol):
-    """A space that knows several ways to make random structures."""
-
-    def generators(self) -> Mapping[str, Any]:
-        """Return them by name: n, generator to X `[n, d]`, on the CPU."""
-        ...
-
-
-def random_generators(space: SupportsSampling) -> Mapping[str, Any]:
+def random_generators(space: Space) -> Mapping[str, Any]:
     """Return the space's ways to make random structures, by name."""
     if isinstance(space, SupportsGenerators):
         return space.generators()

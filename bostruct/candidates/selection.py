@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import final
 
 import torch
 from torch import Tensor
+
+from bostruct.spaces import Space
 
 STRICT_TOLERANCE_SCALE = 0.2  # of the tolerance: how close a look is a look at the same structure
 
 SELECTION_BLOCK_SIZE = 16
 """Candidates that are compared at a time."""
-
-
-class SupportsSelection(Protocol):
-    """What the choice needs to know of a space."""
-
-    def contains(self, X: Tensor) -> Tensor:
-        """Return whether X `[..., d]` may be proposed, `[...]`."""
-        ...
-
-    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., d]` are one structure, `[...]`.
-
-        `tolerance_scale` multiplies the tolerance.
-        """
-        ...
 
 
 @final
@@ -68,7 +55,7 @@ def select_top(
     candidates: Candidates,
     q: int,
     *,
-    space: SupportsSelection,
+    space: Space,
     X_evaluated: Tensor | None = None,
     is_relaxed: Tensor | None = None,
     allow_resample: Tensor | None = None,
@@ -121,7 +108,7 @@ def select_top(
 
 def _is_evaluated(
     X: Tensor,
-    space: SupportsSelection,
+    space: Space,
     X_evaluated: Tensor | None,
     is_relaxed: Tensor | None,
     allow_resample: Tensor | None,

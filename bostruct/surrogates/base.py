@@ -9,26 +9,9 @@ from botorch.acquisition.objective import PosteriorTransform
 from botorch.posteriors import Posterior
 from torch import Tensor
 
+from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.uncertainty import Prediction
-
-
-class SupportsDecode(Protocol):
-    """What a surrogate needs to know of a space of structures."""
-
-    @property
-    def numbers(self) -> Tensor:
-        """Atomic numbers, `[a]`."""
-        ...
-
-    @property
-    def atomic_radii(self) -> Tensor:
-        """Radii of the atoms, `[a]` Å."""
-        ...
-
-    def decode(self, X: Tensor) -> Structures:
-        """Return the structures that coordinates `[..., d]` stand for."""
-        ...
 
 
 class FittedModel(Protocol):
@@ -60,13 +43,11 @@ class FittedModel(Protocol):
 class Surrogate(Protocol):
     """A description of a model that can be written down before there is data."""
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> FittedModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> FittedModel:
         """Return the model that structures with energies teach."""
         ...
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> FittedModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> FittedModel:
         """Return the model that `state` was taken from."""
         ...
 

@@ -25,7 +25,8 @@ import torch
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
-from bostruct.descriptors import FeatureMap, SupportsComposition
+from bostruct.descriptors import FeatureMap
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates.properties.gp import GP, all_features, maps_to_state
 from bostruct.surrogates.properties.gp_regression import (
     INITIAL_VALUES,
@@ -89,7 +90,7 @@ class MultitaskGP:
         X: Tensor,
         Y: Tensor,
         names: tuple[str, ...],
-        space: SupportsComposition | None,
+        space: DiscreteSpace | None,
     ) -> PropertyModel:
         """Return the model that these values teach.
 
@@ -110,9 +111,7 @@ class MultitaskGP:
         blend, numbers = _fit(blocks, Z, Y.double(), loo_correction=self.gp.loo_correction)
         return PropertyModel(MultitaskModel(maps, blocks, blend, numbers, source), names)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition | None
-    ) -> PropertyModel:
+    def restore(self, state: Mapping[str, Tensor], space: DiscreteSpace | None) -> PropertyModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         source = require_discrete(space)
         maps, blocks = self.gp.maps_from_state(state)
@@ -142,7 +141,7 @@ class MultitaskModel:
     blocks: tuple[FeatureBlock, ...]
     kernel: AdditiveKernel
     fitted_tensors: Mapping[str, Tensor]
-    space: SupportsComposition
+    space: DiscreteSpace
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""

@@ -17,8 +17,8 @@ from botorch.models.model import Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from bostruct.descriptors import SupportsComposition
 from bostruct.errors import InputError, NotFittedError, check_shape, error_message
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
     condition_on_observations,
@@ -51,11 +51,11 @@ class FittedProperty(Protocol):
 class PropertySurrogate(Protocol):
     """A description of how one property is learnt."""
 
-    def fit(self, X: Tensor, y: Tensor, space: SupportsComposition) -> FittedProperty:
+    def fit(self, X: Tensor, y: Tensor, space: DiscreteSpace) -> FittedProperty:
         """Return what values y `[t]` at X `[t, d]` teach."""
         ...
 
-    def restore(self, state: Mapping[str, Tensor], space: SupportsComposition) -> FittedProperty:
+    def restore(self, state: Mapping[str, Tensor], space: DiscreteSpace) -> FittedProperty:
         """Return what `state` was taken from."""
         ...
 
@@ -95,7 +95,7 @@ class IndependentProperties:
         X: Tensor,
         Y: Tensor,
         names: tuple[str, ...],
-        space: SupportsComposition | None,
+        space: DiscreteSpace | None,
     ) -> PropertyModel:
         """Return the model that these values teach.
 
@@ -122,9 +122,7 @@ class IndependentProperties:
             parts.append(learner.fit(X[there], Y[there, i], source))
         return PropertyModel(IndependentModels(tuple(parts)), tuple(names))
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition | None
-    ) -> PropertyModel:
+    def restore(self, state: Mapping[str, Tensor], space: DiscreteSpace | None) -> PropertyModel:
         """Return the model that `state` was taken from; its predictions are equal.
 
         Raises:
@@ -308,7 +306,7 @@ class PropertyModel(Model):  # type: ignore[misc]
         return self.joint_model.hyperparameters(self.names)
 
 
-def require_discrete(space: SupportsComposition | None) -> SupportsComposition:
+def require_discrete(space: DiscreteSpace | None) -> DiscreteSpace:
     """Return the space.
 
     Raises:
@@ -321,8 +319,8 @@ def require_discrete(space: SupportsComposition | None) -> SupportsComposition:
 
 
 def check_property_data(
-    X: Tensor, Y: Tensor, names: tuple[str, ...], space: SupportsComposition | None
-) -> SupportsComposition:
+    X: Tensor, Y: Tensor, names: tuple[str, ...], space: DiscreteSpace | None
+) -> DiscreteSpace:
     """Return the space of values that can be learnt from.
 
     Raises:
