@@ -35,8 +35,10 @@ class Space(Protocol):
 
     @property
     def numbers(self) -> Tensor:
-        """Atomic numbers, int64: of the atoms `[a]` in a continuous space, fixed ones included,
-        of the elements `[k]` in a discrete one."""
+        """Atomic numbers of all atoms, or of the elements in a discrete space, `[a]` int64.
+
+        Atoms that never move are included.
+        """
         ...
 
     @property

@@ -77,7 +77,7 @@ def test_radii_are_covalent_unless_given():
     [
         (1.3, r"`atomic_radii` must be a mapping from elements.*\{'Ar': 0.56\}"),
         ({"Ag": 1.0}, r"must name elements that occur \(Au, Cu\), got 'Ag'"),
-        ({"Cu": -1.0}, r"`radii\['Cu'\]` must be positive and finite"),
+        ({"Cu": -1.0}, r"`atomic_radii\['Cu'\]` must be positive and finite"),
     ],
 )
 def test_refuses_radii(given, match):
