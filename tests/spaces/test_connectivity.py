@@ -1,4 +1,4 @@
-"""What hangs together, by graphs that one can see."""
+"""Connectivity of chains and of structures of both continuous spaces."""
 
 import math
 
@@ -29,8 +29,15 @@ def test_a_chain_hangs_together_until_a_link_breaks(count):
     if count > 1:
         torn = P.clone()
         torn[count // 2 :, 1] += 3.0
-        both = torch.stack((torch.cdist(P, P), torch.cdist(torn, torn)))
-        assert is_connected(both, limit).tolist() == [True, False]
+        loose = P.clone()
+        loose[-1, 0] += 0.5
+        D = torch.stack([torch.cdist(x, x) for x in (P, torn, loose)])
+        assert is_connected(D, limit).tolist() == [True, False, False]
+        assert is_connected(D.float().unsqueeze(1), limit.float()).tolist() == [
+            [True],
+            [False],
+            [False],
+        ]
 
 
 def test_each_pair_has_its_own_limit():

@@ -8,7 +8,8 @@ from ase.optimize import BFGS
 
 from bostruct.errors import InputError, ShapeError, SpaceError
 from bostruct.spaces import Cluster
-from bostruct.spaces.clusters.packing import distance_matrix, is_connected
+from bostruct.spaces.clusters.packing import distance_matrix
+from bostruct.spaces.connectivity import is_connected
 from bostruct.structures import from_ase, to_ase
 from bostruct.testing import SpaceContract, seeded_generator
 
