@@ -16,7 +16,8 @@ def members(grid):
     return {
         row
         for row in itertools.product(*grid.allowed_steps)
-        if sum(row) == grid.n_steps and grid.min_components <= sum(n > 0 for n in row) <= grid.max_components
+        if sum(row) == grid.n_steps
+        and grid.min_components <= sum(n > 0 for n in row) <= grid.max_components
     }
 
 

@@ -267,7 +267,12 @@ def test_description_is_canonical():
         ("Cu3", {"radius": 0}, InputError, "`radius` must be positive"),
         ("Cu3", {"radius": math.nan}, InputError, "`radius` must be positive"),
         ("Cu3", {"min_distance_factor": 0}, InputError, "`min_distance_factor` must be positive"),
-        ("Cu3", {"min_distance_factor": 1.2}, InputError, "`min_distance_factor` must be at most 1"),
+        (
+            "Cu3",
+            {"min_distance_factor": 1.2},
+            InputError,
+            "`min_distance_factor` must be at most 1",
+        ),
         ("Cu3", {"min_distance": -2}, InputError, "must be positive and finite"),
         (
             "Cu3",

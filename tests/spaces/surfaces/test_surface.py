@@ -409,8 +409,20 @@ def unfixed():
         (gold, 5, {}, InputError, "`formula` must be a chemical formula"),
         (lambda: "nowhere.xyz", "Ni", {}, InputError, "must be a file that ASE can"),
         (gold, "Ni", {"atomic_radii": {"Cu": 1}}, InputError, r"that occur \(Au, Ni\), got"),
-        (gold, "Ni", {"min_distance_factor": 1.2}, InputError, "`min_distance_factor` must be at most 1"),
-        (gold, "Ni", {"min_distance_factor": 0}, InputError, "`min_distance_factor` must be positive"),
+        (
+            gold,
+            "Ni",
+            {"min_distance_factor": 1.2},
+            InputError,
+            "`min_distance_factor` must be at most 1",
+        ),
+        (
+            gold,
+            "Ni",
+            {"min_distance_factor": 0},
+            InputError,
+            "`min_distance_factor` must be positive",
+        ),
         (gold, "Ni", {"region": (4, 2)}, InputError, "`region` must be two heights"),
         (
             gold,
