@@ -80,14 +80,12 @@ def resolve_atomic_radii(numbers: Tensor, custom_radii: Mapping[str, float] | No
     radii = torch.empty(numbers.shape, dtype=torch.float64)
     for symbol in present:
         number = torch.tensor(SYMBOLS.index(symbol))
-        radius = custom_radii.get(symbol)
-        if radius is None:
-            try:
-                radius = float(covalent_radii(number))
-            except InputError as error:
-                condition = f"give a radius for {symbol}, which has no known one"
-                hint = f"Pass atomic_radii={{{symbol!r}: 1.5}} in Å."
-                raise InputError(error_message(name, condition, "none", hint)) from error
+        try:
+            radius = custom_radii.get(symbol) or float(covalent_radii(number))
+        except InputError as error:
+            condition = f"give a radius for {symbol}, which has no known one"
+            hint = f"Pass atomic_radii={{{symbol!r}: 1.5}} in Å."
+            raise InputError(error_message(name, condition, "none", hint)) from error
         radii[numbers == number] = radius
     return radii
 

@@ -40,7 +40,8 @@ def normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 def unit_vectors(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Return unit vectors uniform on the sphere, `[*shape, 3]`."""
     vectors = normal((*shape, 3), generator)
-    return vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / lengths
 
 
 def sample_categorical(log_weights: Tensor, generator: torch.Generator) -> Tensor:

@@ -83,7 +83,7 @@ class Composition:
         lower_bounds: `[k]` lowest fractions.
         upper_bounds: `[k]` highest fractions.
         grid: grid of the compositions in steps, or in atoms where X are continuous.
-        is_continuous: whether X are continuous.
+        is_continuous: true if X are continuous.
 
     Raises:
         InputError: an argument is invalid.

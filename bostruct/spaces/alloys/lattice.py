@@ -329,7 +329,7 @@ class Lattice:
         return one_hot[:, self.active_sites.option_mask].double()
 
     def _option_scores(self, X: Tensor) -> Tensor:
-        """Return scores of the options of each site at X `[..., d]`, larger is nearer, `[..., s, k]`."""
+        """Return scores of all options at X `[..., d]`, larger is nearer, `[..., s, k]`."""
         k = int(self.active_sites.n_options.max())
         if self.encoding == "integer":
             return -(X.unsqueeze(-1) - torch.arange(k)).square()

@@ -55,7 +55,7 @@ class ActiveSites:
 
     @cached_property
     def option_mask(self) -> Tensor:
-        """Whether each site has an option of each index, `[s, k]` bool."""
+        """Mask of the options of each site, `[s, k]` bool."""
         return torch.arange(int(self.n_options.max())) < self.n_options.unsqueeze(-1)
 
     @cached_property
@@ -68,7 +68,7 @@ class ActiveSites:
 
     @cached_property
     def has_free_composition(self) -> Tensor:
-        """Whether the composition of the sublattice of each site is free, `[s]`."""
+        """Mask of the sites on sublattices of free composition, `[s]` bool."""
         is_free = [sublattice.counts is None for sublattice in self.sublattices]
         return torch.tensor(is_free)[self.sublattice_index]
 

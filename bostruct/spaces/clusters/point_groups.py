@@ -58,7 +58,7 @@ class WyckoffPosition:
 
     @property
     def is_center(self) -> bool:
-        """Whether it is a single point, the center."""
+        """True if it is a single point, the center."""
         return not bool(self.projection.any())
 
 

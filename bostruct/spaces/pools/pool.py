@@ -56,8 +56,8 @@ class Pool:
     Args:
         source: ASE's Atoms, pymatgen's structures or entries, in a list; a file that ASE reads, as
             extxyz; an ASE database; or `Structures`.
-        assume_distinct: whether to omit the search for duplicates, about 2 ms per structure, as all
-            are known to be different.
+        assume_distinct: true if all structures are known to be different, which saves the search
+            for duplicates, about 2 ms per structure.
         min_distance_factor: smallest allowed distance of atoms, as a fraction of the sum of their
             radii.
         volumes: volume of an atom by element, Å³, which makes the mass density known.
@@ -68,7 +68,7 @@ class Pool:
         names: names of the structures.
         numbers: `[k]` int64, elements that occur, in order.
         atomic_radii: `[k]` Å.
-        assume_distinct: whether the search for duplicates is omitted.
+        assume_distinct: true if the search for duplicates is omitted.
 
     Raises:
         InputError: a structure is empty, two of its atoms overlap, or an argument is invalid.

@@ -98,7 +98,10 @@ def drop_atoms(
     shifts = plane.translations(1.5 * float(contact_distances.max()))
     rows = max(MAX_CHUNK_PAIRS // (N_DROP_POSITIONS * a * len(shifts)), 1)
     chunks = (value.split(rows) for value in (positions, Q, contact_distances, present))
-    contacts = [_first_contact(*chunk, shifts, plane) for chunk in zip(*chunks, strict=True)]
+    contacts = [
+        _first_contact(drop, atoms, contact, touchable, shifts, plane)
+        for drop, atoms, contact, touchable in zip(*chunks, strict=True)
+    ]
     site, count = (torch.cat(values) for values in zip(*contacts, strict=True))
     excess_height = (site[..., 2] - max_height).clamp(min=0)
     log_weights = (count - HEIGHT_PENALTY * excess_height) / temperature.unsqueeze(-1)

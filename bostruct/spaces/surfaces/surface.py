@@ -138,23 +138,23 @@ class Surface:
         min_distance_factor: float = 0.7,
         max_gap_factor: float | None = None,
     ) -> None:
-        base = read_slab(slab)
+        slab_structure = read_slab(slab)
         added = parse_formula(formula, min_atoms=0)
-        numbers = torch.cat((base.numbers, added))
+        numbers = torch.cat((slab_structure.numbers, added))
         radii = resolve_atomic_radii(numbers, atomic_radii)
         # doubled, so that the table holds the minimum distance of an atom to its own image
         distances = min_pair_distances(
             numbers.repeat(2), radii.repeat(2), min_distance, min_distance_factor
         )[: len(numbers), len(numbers) :]
-        fixed = torch.cat((base.fixed, torch.zeros_like(added, dtype=torch.bool)))
+        fixed = torch.cat((slab_structure.fixed, torch.zeros_like(added, dtype=torch.bool)))
         free = (~fixed).nonzero().squeeze(-1)
         if not len(free):
-            value = f"a formula of {formula!r} and a slab whose atoms are all fixed"
+            arguments = f"a formula of {formula!r} and a slab whose atoms are all fixed"
             hint = "Give a formula, or fix only the lower part of the slab."
-            raise InputError(error_message("slab", "leave atoms that can move", value, hint))
+            raise InputError(error_message("slab", "leave atoms that can move", arguments, hint))
         order = torch.cat((free, fixed.nonzero().squeeze(-1)))
         for name, value in {
-            "slab": base,
+            "slab": slab_structure,
             "formula": formula,
             "numbers": numbers,
             "atomic_radii": radii,
