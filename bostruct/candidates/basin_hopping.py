@@ -8,9 +8,9 @@ and relaxed at once, the best of all so far are perturbed again, round after rou
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -21,24 +21,9 @@ from bostruct.candidates.batched_lbfgs import (
     relax,
 )
 from bostruct.candidates.generators import mutate, random_generators, sample_from
-from bostruct.candidates.selection import Candidates, SupportsSelection, select_top
+from bostruct.candidates.selection import Candidates, select_top
 from bostruct.errors import InputError, check_count, check_positive, error_message
-
-
-class ContinuousSearchSpace(SupportsSelection, Protocol):
-    """A space of continuous coordinates with random structures and moves."""
-
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return random structures `[n, d]`, on the CPU."""
-        ...
-
-    def project(self, X: Tensor) -> Tensor:
-        """Return X `[..., d]` projected into the region."""
-        ...
-
-    def moves(self) -> Mapping[str, Any]:
-        """Return random moves by name: X `[n, d]`, generator to X `[n, d]`."""
-        ...
+from bostruct.spaces import ContinuousSpace
 
 
 @final
@@ -111,7 +96,7 @@ class BasinHopping:
     def __call__(
         self,
         acq_function: AcquisitionCallable,
-        space: ContinuousSearchSpace,
+        space: ContinuousSpace,
         X_evaluated: Tensor,
         energies: Tensor,
         generator: torch.Generator,
@@ -147,7 +132,7 @@ class BasinHopping:
 
     def ask_and_tell(
         self,
-        space: ContinuousSearchSpace,
+        space: ContinuousSpace,
         X_evaluated: Tensor,
         energies: Tensor,
         generator: torch.Generator,
@@ -186,10 +171,8 @@ class BasinHopping:
             pool = Candidates.cat((pool, _to_candidates((yield starts), names)))
         return pool
 
-    def generators_and_moves(
-        self, space: ContinuousSearchSpace
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the space's random generators and moves by name, those in `exclude` left out.
+    def generators_and_moves(self, space: ContinuousSpace) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the space's ways to make random structures, and its moves.
 
         Raises:
             InputError: A name in `exclude` is none of them, or nothing is left.

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from bostruct.candidates.batched_lbfgs import AcquisitionCallable
 from bostruct.candidates.selection import Candidates
-
-
-class SupportsCanonical(Protocol):
-    """A space in which each member has one canonical row."""
-
-    def canonical(self, X: Tensor) -> Tensor:
-        """Return the canonical rows of the members X, `[..., d]`."""
-        ...
+from bostruct.spaces import DiscreteSpace
 
 
 @final
@@ -34,7 +27,7 @@ class ScoredMembers:
     def __init__(
         self,
         acq_function: AcquisitionCallable,
-        space: SupportsCanonical,
+        space: DiscreteSpace,
         X_evaluated: Tensor,
         chunk_size: int,
     ) -> None:

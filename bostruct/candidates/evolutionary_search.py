@@ -7,35 +7,25 @@ neighbor until none is better. It needs no gradient and scores no member twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from bostruct.candidates.batched_lbfgs import AcquisitionCallable
-from bostruct.candidates.evaluation_cache import ScoredMembers, SupportsCanonical
+from bostruct.candidates.evaluation_cache import ScoredMembers
 from bostruct.candidates.generators import (
-    SupportsSampling,
     mutate,
     random_generators,
     sample_from,
 )
 from bostruct.candidates.selection import Candidates
 from bostruct.errors import InputError, check_count, check_positive, error_message
-from bostruct.spaces import SupportsNeighbors
+from bostruct.spaces import DiscreteSpace, SupportsNeighbors
 
 SCORING_CHUNK_SIZE = 256
 """Members whose acquisition is computed together."""
-
-
-class DiscreteSearchSpace(SupportsCanonical, SupportsSampling, Protocol):
-    """A discrete space with random members and moves."""
-
-    def moves(self) -> Mapping[str, Any]:
-        """Return random moves by name: X `[n, d]`, generator to X `[n, d]`."""
-        ...
 
 
 @final
@@ -109,7 +99,7 @@ class EvolutionarySearch:
     def __call__(
         self,
         acq_function: AcquisitionCallable,
-        space: DiscreteSearchSpace,
+        space: DiscreteSpace,
         X_evaluated: Tensor,
         energies: Tensor,
         generator: torch.Generator,
@@ -139,7 +129,7 @@ class EvolutionarySearch:
     def _evolve(
         self,
         scored: ScoredMembers,
-        space: DiscreteSearchSpace,
+        space: DiscreteSpace,
         X_parents: Tensor,
         generator: torch.Generator,
     ) -> None:

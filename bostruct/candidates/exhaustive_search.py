@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -12,17 +11,10 @@ from torch import Tensor
 from bostruct.candidates.batched_lbfgs import AcquisitionCallable
 from bostruct.candidates.selection import Candidates
 from bostruct.errors import check_count
+from bostruct.spaces import DiscreteSpace
 
 MAX_EXHAUSTIVE_MEMBERS = 10**6
 """Members of the largest space that is searched exhaustively by default."""
-
-
-class SupportsEnumeration(Protocol):
-    """A discrete space whose members can be listed."""
-
-    def iter_members(self) -> Iterator[Tensor]:
-        """Yield all members once, canonical, `[·, d]`."""
-        ...
 
 
 @final
@@ -56,7 +48,7 @@ class ExhaustiveSearch:
     def __call__(
         self,
         acq_function: AcquisitionCallable,
-        space: SupportsEnumeration,
+        space: DiscreteSpace,
         X_evaluated: Tensor,
         energies: Tensor,
         generator: torch.Generator,

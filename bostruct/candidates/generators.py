@@ -7,30 +7,15 @@ more of the best structures they have made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class SupportsSampling(Protocol):
-    """A space with random structures."""
-
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return random structures `[n, d]`, on the CPU."""
-        ...
+from bostruct.spaces import Space, SupportsGenerators
 
 
-@runtime_checkable
-class SupportsGenerators(Protocol):
-    """A space with several generators of random structures."""
-
-    def generators(self) -> Mapping[str, Any]:
-        """Return the generators by name: n, generator to X `[n, d]`, on the CPU."""
-        ...
-
-
-def random_generators(space: SupportsSampling) -> Mapping[str, Any]:
+def random_generators(space: Space) -> Mapping[str, Any]:
     """Return the generators of random structures of a space, by name."""
     if isinstance(space, SupportsGenerators):
         return space.generators()

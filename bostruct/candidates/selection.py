@@ -4,34 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import final
 
 import torch
 from torch import Tensor
+
+from bostruct.spaces import Space
 
 STRICT_TOLERANCE_SCALE = 0.2
 """Factor on the tolerance within which a candidate is a copy of an unrelaxed structure."""
 
 SELECTION_BLOCK_SIZE = 16
 """Candidates that are compared at a time."""
-
-
-class SupportsSelection(Protocol):
-    """A space that accepts structures and recognizes duplicates."""
-
-    def contains(self, X: Tensor) -> Tensor:
-        """Return whether X `[..., d]` may be proposed, `[...]`."""
-        ...
-
-    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., d]` are one structure, `[...]`.
-
-        Args:
-            A: `[..., d]`.
-            B: `[..., d]`.
-            tolerance_scale: The factor on the tolerance.
-        """
-        ...
 
 
 @final
@@ -72,7 +56,7 @@ def select_top(
     candidates: Candidates,
     q: int,
     *,
-    space: SupportsSelection,
+    space: Space,
     X_evaluated: Tensor | None = None,
     is_relaxed: Tensor | None = None,
     allow_resample: Tensor | None = None,
@@ -118,7 +102,7 @@ def select_top(
 
 def _is_evaluated(
     X: Tensor,
-    space: SupportsSelection,
+    space: Space,
     X_evaluated: Tensor | None,
     is_relaxed: Tensor | None,
     allow_resample: Tensor | None,

@@ -1,57 +1,57 @@
-"""Whether a structure hangs together.
+"""Connectivity: whether all atoms of a structure hang together through bonds.
 
-A model knows nothing of atoms that have flown off, so that its uncertainty is largest
-there, and a search for what is uncertain would tear structures apart.
+A surrogate has no data on atoms that have flown off, so that its uncertainty is largest there, and
+a search by uncertainty would tear structures apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from bostruct.errors import check_positive
 from bostruct.structures import SYMBOLS
 
 DEFAULT_MAX_GAP_FACTOR = 1.5
-"""In bonds: atoms further apart than that are not bonded."""
+"""Largest distance of connected atoms, in bond lengths."""
 
 MOLECULAR_ELEMENTS = frozenset((1, 2, 6, 7, 8, 9, 10, 15, 16, 17, 18, 34, 35, 36, 53, 54, 85, 86))
-"""Elements whose molecules stick together over more than a gap."""
+"""Elements that form molecules, which attract each other over larger distances."""
 
 
 def resolve_max_gap_factor(
-    max_gap_factor: float | None,
-    numbers: Tensor,
-    custom_radii: Mapping[str, float] | None,
+    max_gap_factor: float | None, numbers: Tensor, custom_radii: Mapping[str, float] | None
 ) -> float:
-    """Return the gap, or the usual one where none is given.
+    """Return the largest distance of connected atoms, in bond lengths, by default 1.5.
 
-    Where an element makes molecules and has no radius of its own, any gap is allowed.
+    The default is infinite where an element forms molecules and has no custom radius.
 
     Raises:
-        InputError: it is not positive.
+        InputError: `max_gap_factor` is not positive.
     """
     if max_gap_factor is not None:
         return check_positive(
             "max_gap_factor", max_gap_factor, "It is a multiple of a bond, say 1.5."
         )
-    own = set() if custom_radii is None else set(custom_radii)
-    kinds = set(numbers.tolist())
-    molecular = any(n in MOLECULAR_ELEMENTS and SYMBOLS[n] not in own for n in kinds)
+    molecular = any(
+        number in MOLECULAR_ELEMENTS and SYMBOLS[number] not in (custom_radii or {})
+        for number in numbers.tolist()
+    )
     return float("inf") if molecular else DEFAULT_MAX_GAP_FACTOR
 
 
 def is_connected(D: Tensor, max_bond_lengths: Tensor) -> Tensor:
-    """Return whether all atoms hang together, `[...]`.
+    """Return whether all atoms are connected through bonds, `[...]` bool.
 
     Args:
-        D: `[..., a, a]` distances, of any unit.
-        max_bond_lengths: `[a, a]`, atoms at most so far apart are bonded.
+        D: `[..., a, a]` distances of any unit, symmetric.
+        max_bond_lengths: `[a, a]`, largest distances of bonded atoms, symmetric.
     """
-    reached = (max_bond_lengths >= D).to(D.dtype)
-    steps = 1
-    while steps < D.shape[-1] - 1:
-        reached = (reached @ reached).clamp(max=1)
-        steps *= 2
-    return (reached > 0).flatten(-2).all(-1)
+    reached = (max_bond_lengths >= D).to(torch.float32)
+    n_bonds = 1
+    while n_bonds < D.shape[-1] - 1:  # paths of twice as many bonds each time
+        reached = (reached @ reached > 0).to(torch.float32)
+        n_bonds *= 2
+    return (reached[..., 0, :] > 0).all(-1)

@@ -1,4 +1,4 @@
-"""Distance of fingerprints, and the limits below which two structures are duplicates."""
+"""Distance of fingerprints, and the tolerance below which structures are duplicates."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import torch
 from torch import Tensor
 
 RELATIVE_ROUNDING = 1e-9
-"""Relative. A distance or a limit that is met up to rounding is met."""
-
+"""Relative rounding error up to which limits of distances count as met."""
 
 DUPLICATE_TOLERANCE = 0.05
-"""In bonds: structures whose fingerprints differ by less are the same."""
-
+"""Largest difference between the fingerprints of duplicates, in bond lengths."""
 
 MAX_CHUNK_ELEMENTS = 1 << 24
-"""Numbers compared in one go; bounds the memory to some 100 MB."""
+"""Largest number of elements compared at once; bounds the memory to about 100 MB."""
 
 
 def is_within_tolerance(A: Tensor, B: Tensor, tolerance: float) -> Tensor:
-    """Return whether A and B `[..., f]`, broadcast, agree everywhere, `[...]`."""
+    """Return whether no element of A and B `[..., f]`, broadcast, differs by more, `[...]`."""
     shape = (A[..., :1] + B[..., :1]).shape[:-1] + A.shape[-1:]
     A, B = A.expand(shape), B.expand(shape)
     if A.numel() <= MAX_CHUNK_ELEMENTS or A.dim() == 1:

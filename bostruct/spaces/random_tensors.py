@@ -1,9 +1,11 @@
-"""Random numbers, drawn where the generator lives and always in float64.
+"""Random tensors, drawn on the device of the generator and always in float64.
 
-So the same generator gives the same numbers whatever they are used for.
+The same generator gives the same numbers whatever dtype and device they are used in.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -11,26 +13,40 @@ from torch import Tensor
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Return numbers uniform between 0 and 1."""
-    device = generator.device
-    return torch.rand(shape, generator=generator, device=device, dtype=torch.float64)
+    return torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
+
+
+def uniform_between(
+    limits: tuple[float, float], shape: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
+    """Return numbers uniform between two limits."""
+    low, high = limits
+    return low + (high - low) * uniform(shape, generator)
+
+
+def log_uniform_between(
+    limits: tuple[float, float], shape: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
+    """Return numbers between two limits whose logarithms are uniform."""
+    low, high = limits
+    return torch.exp(uniform_between((math.log(low), math.log(high)), shape, generator))
 
 
 def normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Return standard normal numbers."""
-    device = generator.device
-    return torch.randn(shape, generator=generator, device=device, dtype=torch.float64)
+    return torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64)
 
 
 def unit_vectors(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Return unit vectors uniform on the sphere, `[*shape, 3]`."""
-    drawn = normal((*shape, 3), generator)
-    length: Tensor = torch.linalg.vector_norm(drawn, dim=-1, keepdim=True)
-    return drawn / length
+    vectors = normal((*shape, 3), generator)
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / lengths
 
 
 def sample_categorical(log_weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Return one column of each row, with probability ∝ exp(weight), `[...]` int64."""
-    # the place of the largest weight is distributed so once Gumbel noise is added
-    drawn = uniform(tuple(log_weights.shape), generator).to(log_weights.device)
-    noise = -(-drawn.clamp(min=1e-300).log()).clamp(min=1e-300).log()
+    """Return a column of each row, with probability ∝ exp(log weight), `[...]` int64."""
+    # Gumbel-max: the largest log weight plus Gumbel noise is distributed so
+    u = uniform(tuple(log_weights.shape), generator).to(log_weights.device)
+    noise = -(-u.clamp(min=1e-300).log()).clamp(min=1e-300).log()
     return (log_weights + noise).argmax(-1)

@@ -1,9 +1,10 @@
-"""What a space is: coordinates X that stand for structures.
+"""Protocols of search spaces: coordinates X that encode structures.
 
 Notation
     d   coordinates of one structure
     a   atoms of one structure
-    X   [..., d]   coordinates; float64 unless the caller says otherwise
+    k   elements of a discrete space
+    X   [..., d]   coordinates; float64 unless the caller chooses another dtype
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from bostruct.errors import InputError, SpaceError, check_count, error_message
 from bostruct.structures import Structures
 
 Move = Callable[[Tensor, torch.Generator], Tensor]
-"""A random change, X `[n, d]` to X `[n, d]`, that stays in the space."""
+"""A random change of structures, X `[n, d]` to X `[n, d]`, that stays in the space."""
 
 Sampler = Callable[[int, torch.Generator], Tensor]
-"""Makes n random structures, X `[n, d]` float64 on the CPU."""
+"""A function that makes n random structures, X `[n, d]` float64 on the CPU."""
 
 
 class Space(Protocol):
-    """A set of structures one may propose, and coordinates for them."""
+    """A set of structures that a search may propose, with coordinates that encode them."""
 
     @property
     def dimension(self) -> int:
@@ -34,17 +35,17 @@ class Space(Protocol):
 
     @property
     def numbers(self) -> Tensor:
-        """Atomic numbers of all atoms of a decoded structure, `[a]` int64, in order.
+        """Atomic numbers of all atoms, or of the elements in a discrete space, `[a]` int64.
 
-        Atoms that never move are among them.
+        Atoms that never move are included.
         """
         ...
 
     @property
     def atomic_radii(self) -> Tensor:
-        """Half the length of a bond of each of these atoms with its like, `[a]` Å.
+        """Half the bond length of two equal atoms, Å, in the order of `numbers`.
 
-        Equal atoms have equal radii: a surrogate looks them up by atomic number.
+        Equal elements have equal radii: a surrogate looks them up by atomic number.
         """
         ...
 
@@ -53,7 +54,7 @@ class Space(Protocol):
         ...
 
     def decode(self, X: Tensor) -> Structures:
-        """Return the structures at X `[..., d]`, row-major, differentiable in X."""
+        """Return the structures at X `[..., d]`, row-major."""
         ...
 
     def encode(self, structures: Structures) -> Tensor:
@@ -61,21 +62,17 @@ class Space(Protocol):
         ...
 
     def contains(self, X: Tensor) -> Tensor:
-        """Return whether X `[..., d]` is inside, with no atoms too close, `[...]`."""
+        """Return whether X `[..., d]` may be proposed, `[...]` bool."""
         ...
 
     def project(self, X: Tensor) -> Tensor:
-        """Return X `[..., d]` with every atom back inside the region.
-
-        It may be applied after every step of a relaxation: what is inside keeps its
-        place, or is shifted as a whole where the energy does not notice.
-        """
+        """Return X `[..., d]` moved into the space."""
         ...
 
     def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B, `[..., d]` broadcast, are one structure, `[...]`.
+        """Return whether A and B, `[..., d]` broadcast, are the same structure, `[...]`.
 
-        `tolerance_scale` multiplies how far they may differ: below 1 is stricter.
+        `tolerance_scale` multiplies the tolerance: below 1 is stricter.
         """
         ...
 
@@ -84,41 +81,61 @@ class Space(Protocol):
         ...
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the space, as JSON values."""
+        """Return the arguments that identify the space, as JSON values."""
+        ...
+
+
+class ContinuousSpace(Space, Protocol):
+    """A space of atomic positions, which a relaxation can follow."""
+
+    def decode(self, X: Tensor) -> Structures:
+        """Return the structures at X `[..., d]`, row-major, differentiable in X."""
+        ...
+
+    def contains(self, X: Tensor) -> Tensor:
+        """Return whether X `[..., d]` is inside, connected, with no atoms too close, `[...]`."""
+        ...
+
+    def project(self, X: Tensor) -> Tensor:
+        """Return X `[..., d]` with every atom moved back into the region.
+
+        It may be applied after every step of a relaxation: atoms inside stay in place, or are
+        shifted together where the energy is invariant.
+        """
         ...
 
 
 MEMBERS_PER_CHUNK = 1 << 14
-"""Rows of X handed out at once."""
+"""Largest number of rows of X in a chunk."""
 
 MEMBER_TOLERANCE = 1e-6
-"""Coordinates of one member differ by less, in float32 too."""
+"""Largest difference of the coordinates of equal members, in float32 too."""
 
 
 @runtime_checkable
-class DiscreteSpace(Protocol):
-    """A space of separate members, which may be listed and know something exactly."""
+class DiscreteSpace(Space, Protocol):
+    """A space of separate members, which may be enumerated and compared exactly."""
 
     @property
     def size(self) -> int | None:
-        """How many different members `rows` lists; None where they are not listed."""
+        """The number of different members, or None where they cannot be enumerated."""
         ...
 
     def members(self, start: int, stop: int) -> Tensor:
-        """Return members `start` to `stop` of the list, canonical, `[stop - start, d]`.
+        """Return the canonical members `start` to `stop`, `[stop - start, d]`.
 
         Raises:
-            SpaceError: the space cannot be listed.
+            SpaceError: the space cannot be enumerated.
             InputError: there are no such members.
         """
         ...
 
     def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
-        """Yield all members once, in the order of `rows`, at most `chunk_size` at a time."""
+        """Yield all members once, in the order of `members`, at most `chunk_size` at a time."""
         ...
 
     def canonical(self, X: Tensor) -> Tensor:
-        """Return the row that stands for what is the same as X, `[..., d]`."""
+        """Return the canonical member of all that are equivalent to X, `[..., d]`."""
         ...
 
     def composition(self, X: Tensor) -> Tensor:
@@ -126,17 +143,17 @@ class DiscreteSpace(Protocol):
         ...
 
     def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
-        """Return what is exactly known at X `[..., d]` and costs nothing, each `[...]`.
+        """Return the properties at X `[..., d]` that need no evaluation, each `[...]`.
 
-        "x_Cu" is a fraction; "price", per kilogram, and "density", g/cm³, are there
-        where the space was given prices and volumes.
+        "x_Cu" is a fraction; "price", per kilogram, and "density", g/cm³, are included where the
+        space has prices and volumes.
         """
         ...
 
 
 @runtime_checkable
 class SupportsNeighbors(Protocol):
-    """A space in which members have neighbors."""
+    """A discrete space in which members have neighbors."""
 
     def neighbors(self, x: Tensor) -> Tensor:
         """Return all other members one elementary change from x `[d]`, `[m, d]`.
@@ -146,17 +163,31 @@ class SupportsNeighbors(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsGenerators(Protocol):
+    """A space with several samplers."""
+
+    def generators(self) -> Mapping[str, Sampler]:
+        """Return the samplers of random structures, by name."""
+        ...
+
+
 def check_member_range(size: int | None, start: int, stop: int) -> None:
-    """Refuse rows that a space does not list.
+    """Raise an error unless a space of this size has members `start` to `stop`.
 
     Raises:
-        SpaceError: the space lists none.
-        InputError: the list is shorter, or the rows are no range.
+        SpaceError: the space cannot be enumerated.
+        InputError: the space has fewer members, or the range is invalid.
     """
     if size is None:
-        condition = "be a space that can be listed"
-        way_out = "Use its samples and moves."
-        raise SpaceError(error_message("space", condition, "one too large to list", way_out))
+        raise SpaceError(
+            error_message(
+                "space",
+                "be a space that can be listed",
+                "one too large to list",
+                "Use its samples and moves.",
+            )
+        )
     check_count("start", start, 0)
     check_count("stop", stop, start)
     if stop > size:
@@ -164,11 +195,11 @@ def check_member_range(size: int | None, start: int, stop: int) -> None:
 
 
 def chunk_ranges(size: int | None, chunk_size: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of at most `chunk_size` rows that make up `size`.
+    """Yield the ranges of at most `chunk_size` members that make up `size`.
 
     Raises:
-        SpaceError: the space lists none.
-        InputError: the chunk is empty.
+        SpaceError: the space cannot be enumerated.
+        InputError: `chunk_size` is not positive.
     """
     check_member_range(size, 0, 0)
     check_count("chunk_size", chunk_size)
@@ -177,15 +208,10 @@ def chunk_ranges(size: int | None, chunk_size: int) -> Iterator[tuple[int, int]]
 
 
 def is_same_member(A: Tensor, B: Tensor) -> Tensor:
-    """Return whether canonical rows `[..., d]`, broadcast, agree, `[...]`."""
+    """Return whether canonical members `[..., d]`, broadcast, are equal, `[...]`."""
     return ((A - B).abs() < MEMBER_TOLERANCE).all(-1)
 
 
-def element_indices(symbols: tuple[str, ...]) -> Mapping[str, int]:
-    """Return the place of each element."""
-    return {symbol: place for place, symbol in enumerate(symbols)}
-
-
 def no_members(d: int) -> Tensor:
-    """Return no rows, `[0, d]`."""
+    """Return an empty batch of members, `[0, d]`."""
     return torch.zeros(0, d, dtype=torch.float64)

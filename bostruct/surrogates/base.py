@@ -15,24 +15,6 @@ from bostruct.structures import Structures
 from bostruct.uncertainty import Prediction
 
 
-class SupportsDecode(Protocol):
-    """A space of structures with the elements and radii of its atoms."""
-
-    @property
-    def numbers(self) -> Tensor:
-        """Atomic numbers, `[a]`."""
-        ...
-
-    @property
-    def atomic_radii(self) -> Tensor:
-        """Radii of the atoms, `[a]` Å."""
-        ...
-
-    def decode(self, X: Tensor) -> Structures:
-        """Return the structures at coordinates `[..., d]`."""
-        ...
-
-
 @final
 @dataclass(frozen=True, eq=False)
 class TrainingData:

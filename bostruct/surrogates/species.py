@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bostruct.spaces import Space
 from bostruct.structures import Structures, covalent_radii
-from bostruct.surrogates.base import SupportsDecode
 
 
-def species_radii(
-    structures: Structures, space: SupportsDecode | None
-) -> tuple[tuple[int, ...], Tensor]:
+def species_radii(structures: Structures, space: Space | None) -> tuple[tuple[int, ...], Tensor]:
     """Return the species, sorted, and the radius of each in Å, `[species]`.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -178,10 +177,6 @@ class SpaceContract:
         assert torch.equal(copy.sample(2, seeded_generator(0)), samples)
 
 
-class ListedSpace(Space, DiscreteSpace, Protocol):
-    """Protocol of `Lattice`, `Pool` and other enumerable spaces."""
-
-
 class DiscreteContract(SpaceContract):
     """Requirements of every discrete space; subclasses give a fixture `space`.
 
@@ -221,7 +216,7 @@ class DiscreteContract(SpaceContract):
         moves = [move(X, seeded_generator(1)) for move in space.moves().values()]
         assert any(not torch.equal(moved, X) for moved in moves)
 
-    def test_composition_counts_elements(self, space: ListedSpace) -> None:
+    def test_composition_counts_elements(self, space: DiscreteSpace) -> None:
         """`composition` returns the fractions of the elements in `numbers`, each listed once."""
         X = space.canonical(space.sample(8, seeded_generator(0)))
         structures = space.decode(X)
@@ -232,7 +227,7 @@ class DiscreteContract(SpaceContract):
         ]
         torch.testing.assert_close(space.composition(X), torch.stack(fractions))
 
-    def test_duplicates_have_one_canonical_member(self, space: ListedSpace) -> None:
+    def test_duplicates_have_one_canonical_member(self, space: DiscreteSpace) -> None:
         """Two members are duplicates exactly if their canonical members are equal."""
         X = space.sample(24, seeded_generator(0))
         canonical = space.canonical(X)
@@ -242,7 +237,7 @@ class DiscreteContract(SpaceContract):
         equal = (canonical.unsqueeze(1) == canonical).all(-1)
         assert torch.equal(space.is_duplicate(X.unsqueeze(1), X), equal)
 
-    def test_enumerates_each_member_once(self, space: ListedSpace) -> None:
+    def test_enumerates_each_member_once(self, space: DiscreteSpace) -> None:
         """Enumerated members are inside, canonical and different, in chunks as in ranges."""
         size = space.size
         if size is None:
@@ -256,7 +251,7 @@ class DiscreteContract(SpaceContract):
         assert torch.equal(space.members(1, size), X[1:])
         assert space.members(0, 0).shape == (0, space.dimension)
 
-    def test_samples_are_uniform(self, space: ListedSpace) -> None:
+    def test_samples_are_uniform(self, space: DiscreteSpace) -> None:
         """Members are equally probable: a correct space fails for one seed in 10⁵."""
         size = space.size
         if size is None or not 1 < size <= 64:
@@ -271,7 +266,7 @@ class DiscreteContract(SpaceContract):
         z = ((spread / k) ** (1 / 3) - (1 - 2 / (9 * k))) / (2 / (9 * k)) ** 0.5
         assert z < 4.3
 
-    def test_neighbors_are_other_members(self, space: ListedSpace) -> None:
+    def test_neighbors_are_other_members(self, space: DiscreteSpace) -> None:
         """Neighbors are inside, canonical and different, and the relation is mutual."""
         if not isinstance(space, SupportsNeighbors):
             return
@@ -285,7 +280,7 @@ class DiscreteContract(SpaceContract):
             for other in neighbors[:3]:
                 assert (space.neighbors(other) == x).all(-1).any()
 
-    def test_exact_properties_follow_the_input(self, space: ListedSpace) -> None:
+    def test_exact_properties_follow_the_input(self, space: DiscreteSpace) -> None:
         """Exact properties are finite, in the shape and dtype of X."""
         X = space.sample(6, seeded_generator(0)).reshape(2, 3, -1).to(torch.float32)
         properties = space.exact_properties(X)

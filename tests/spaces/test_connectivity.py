@@ -1,4 +1,4 @@
-"""What hangs together, by graphs that one can see."""
+"""Connectivity of chains and of structures of both continuous spaces."""
 
 import math
 
@@ -29,8 +29,15 @@ def test_a_chain_hangs_together_until_a_link_breaks(count):
     if count > 1:
         torn = P.clone()
         torn[count // 2 :, 1] += 3.0
-        both = torch.stack((torch.cdist(P, P), torch.cdist(torn, torn)))
-        assert is_connected(both, limit).tolist() == [True, False]
+        loose = P.clone()
+        loose[-1, 0] += 0.5
+        D = torch.stack([torch.cdist(x, x) for x in (P, torn, loose)])
+        assert is_connected(D, limit).tolist() == [True, False, False]
+        assert is_connected(D.float().unsqueeze(1), limit.float()).tolist() == [
+            [True],
+            [False],
+            [False],
+        ]
 
 
 def test_each_pair_has_its_own_limit():
@@ -59,8 +66,8 @@ def test_a_cluster_in_parts_is_outside():
     wide = {"radius": 60.0, "min_distance": 0.1}
     assert not Cluster("Cu4", **wide).contains(far).any()
     assert Cluster("Cu4", **wide, max_gap_factor=99).contains(far).all()
-    assert "gap" in space.description()
-    assert Cluster("H2O").description()["gap"] is None
+    assert "max_gap_factor" in space.description()
+    assert Cluster("H2O").description()["max_gap_factor"] is None
 
 
 def test_an_atom_that_has_left_the_surface_is_outside():
@@ -76,9 +83,9 @@ def test_an_atom_that_has_left_the_surface_is_outside():
     assert not space.contains(gone).any()
     free = Surface(slab, "Ni2", region=(0.0, 7.0), max_gap_factor=9)
     assert free.contains(gone).all()
-    assert Surface(slab, "CO").description()["gap"] is None
+    assert Surface(slab, "CO").description()["max_gap_factor"] is None
 
 
 def test_a_gap_must_be_positive():
-    with pytest.raises(InputError, match="`gap` must be positive"):
+    with pytest.raises(InputError, match="`max_gap_factor` must be positive"):
         Cluster("Cu4", max_gap_factor=0)

@@ -75,9 +75,9 @@ def test_radii_are_covalent_unless_given():
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        (1.3, r"`radii` must be a mapping from elements.*\{'Ar': 0.56\}"),
+        (1.3, r"`atomic_radii` must be a mapping from elements.*\{'Ar': 0.56\}"),
         ({"Ag": 1.0}, r"must name elements that occur \(Au, Cu\), got 'Ag'"),
-        ({"Cu": -1.0}, r"`radii\['Cu'\]` must be positive and finite"),
+        ({"Cu": -1.0}, r"`atomic_radii\['Cu'\]` must be positive and finite"),
     ],
 )
 def test_refuses_radii(given, match):
@@ -110,8 +110,8 @@ def test_distances_by_pair():
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        (-2, "`minimum_distance` must be positive and finite"),
-        ({"Cu-Cu": 0}, r"`minimum_distance\['Cu-Cu'\]` must be positive and finite"),
+        (-2, "`min_distance` must be positive and finite"),
+        ({"Cu-Cu": 0}, r"`min_distance\['Cu-Cu'\]` must be positive and finite"),
         ({"Cu": 2}, "must name pairs of elements, such as 'Cu-Au', got 'Cu'"),
         ({7: 2}, "must name pairs of elements, such as 'Cu-Au', got 7"),
         ({"Cu-Ag": 2}, r"elements that occur \(Au, Cu\), got 'Cu-Ag'"),

@@ -54,7 +54,7 @@ def test_a_space_has_every_verb_with_its_arguments(space):
 
 
 def test_a_space_has_every_fact(space):
-    assert FACTS == ["dimension", "numbers", "radii"]
+    assert FACTS == ["dimension", "numbers", "atomic_radii"]
     for name in FACTS:
         assert getattr(space, name) is not None
 
@@ -78,7 +78,7 @@ def test_a_type_tells_what_a_space_offers():
 def test_spans_cover_all_once():
     assert list(chunk_ranges(7, 3)) == [(0, 3), (3, 6), (6, 7)]
     assert list(chunk_ranges(0, 3)) == []
-    with pytest.raises(InputError, match="`size` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`chunk_size` must be an integer of at least 1"):
         next(chunk_ranges(3, 0))
     with pytest.raises(SpaceError, match="`space` must be a space that can be listed"):
         next(chunk_ranges(None, 3))

@@ -4,9 +4,9 @@ import inspect
 
 import pytest
 
-from bostruct.spaces import Cluster
+from bostruct.spaces import Cluster, Space
 from bostruct.surrogates import LocalGP, LocalGPModel
-from bostruct.surrogates.base import FittedModel, SupportsDecode, Surrogate
+from bostruct.surrogates.base import FittedModel, Surrogate
 
 
 def verbs(protocol):
@@ -19,7 +19,7 @@ def verbs(protocol):
 
 @pytest.mark.parametrize(
     ("protocol", "made"),
-    [(Surrogate, LocalGP), (FittedModel, LocalGPModel), (SupportsDecode, Cluster)],
+    [(Surrogate, LocalGP), (FittedModel, LocalGPModel), (Space, Cluster)],
 )
 def test_signatures_agree(protocol, made):
     """What the protocol asks for is there, by the same names and in the same order."""
@@ -37,5 +37,5 @@ def test_signatures_agree(protocol, made):
 def test_a_space_says_what_its_atoms_are():
     space = Cluster("AuCu2")
     assert space.numbers.shape == space.atomic_radii.shape == (3,)
-    properties = [name for name, it in vars(SupportsDecode).items() if isinstance(it, property)]
-    assert sorted(properties) == ["numbers", "radii"]
+    properties = [name for name, it in vars(Space).items() if isinstance(it, property)]
+    assert sorted(properties) == ["atomic_radii", "dimension", "numbers"]

@@ -1,4 +1,4 @@
-"""Alloys by composition: X are the fractions of the elements."""
+"""Compositions of alloys: X are the fractions of the elements."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from bostruct.errors import (
     check_shape,
     error_message,
 )
-from bostruct.spaces.alloys.bounded_simplex import (
-    project_bounded_simplex,
-    sample_bounded_simplex,
-)
+from bostruct.spaces.alloys.bounded_simplex import project_bounded_simplex, sample_bounded_simplex
 from bostruct.spaces.alloys.composition_grid import CompositionGrid
 from bostruct.spaces.alloys.decoration import DECORATION_METHODS, require_icet
 from bostruct.spaces.alloys.parent_lattice import parent_supercell
@@ -41,7 +38,6 @@ from bostruct.spaces.space import (
     check_member_range,
     chunk_ranges,
     is_same_member,
-    no_members,
 )
 from bostruct.structures import SYMBOLS, Structures, from_ase
 
@@ -50,48 +46,47 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 COMPOSITIONS_PER_CHUNK = 256
-"""Compositions rounded to the grid at once."""
+"""Largest number of compositions rounded to the grid at once."""
 
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Composition:
-    """All compositions of some elements, each realised as a supercell.
+    """All compositions of some elements, each realized as a supercell.
 
-    X `[..., k]` are the fractions in order of the elements; they sum to 1 and none is
-    left over. A space of `bostruct.spaces.space.Discrete`: with a `step` it lists
-    its compositions; without one X are continuous, and `canonical` goes to the nearest
-    composition of whole atoms, which is what is decoded. Samples are uniform over the
-    grid, or over the simplex within its bounds, by construction.
+    X `[..., k]` are the fractions in the order of the elements, which sum to 1. It is a
+    `DiscreteSpace`: with a `step` its compositions can be enumerated; without one X are continuous,
+    and `canonical` is the nearest composition of whole atoms, which is decoded. Samples are uniform
+    over the grid, or over the simplex within its bounds, by construction.
 
     Args:
-        elements: at least two, as in ["Cu", "Pd", "Au"].
-        step: of the fractions, say 1/8; one for all, or by element. Whole atoms must
-            come of it. None: continuous.
-        bounds: lowest and highest fraction by element, `{"Cu": (0.1, 0.5)}`; equal
-            ones fix an element. The others may have any.
-        n_components: how many elements are present, as 3 or (2, 4); bounds then hold for
+        elements: chemical symbols, at least two, as in ["Cu", "Pd", "Au"].
+        step: step of the fractions, say 1/8; one for all, or by element. It must make whole atoms.
+            None: continuous.
+        bounds: lowest and highest fraction by element, `{"Cu": (0.1, 0.5)}`; equal ones fix an
+            element. The others are not bounded.
+        n_components: number of elements that are present, as 3 or (2, 4); bounds then hold for
             those that are. It needs a step.
-        parent: all sites, from ASE or pymatgen, whatever is on them; by default 32
-            sites of fcc. Its volume is scaled to that of its elements.
-        decoration: "random" (by seed), "sqs" (icet) or "ordered" (like atoms apart).
-            The same composition is always the same structure.
-        seed: of the arrangement.
-        volumes: Å³ of an atom by element. Where given they are taken as exact, and the
-            mass density is known; by default those of the crystals at room conditions.
-        price: of a kilogram by element, which makes the price known.
+        parent: sites from ASE or pymatgen, whatever occupies them; by default 32 sites of fcc. Its
+            volume is scaled to that of its elements.
+        decoration: "random" (by seed), "sqs" (icet) or "ordered" (like atoms apart). The same
+            composition is always the same structure.
+        seed: seed of the decoration.
+        volumes: volume of an atom by element, Å³. Where given they are taken as exact, and the mass
+            density is known; by default those of the crystals at room conditions.
+        price: price of a kilogram by element, which makes the price known.
 
     Attributes:
-        elements: as given.
+        elements: chemical symbols.
         numbers: `[k]` int64, atomic numbers of the elements.
         atomic_radii: `[k]` Å.
         lower_bounds: `[k]` lowest fractions.
         upper_bounds: `[k]` highest fractions.
-        grid: of the compositions in steps, or in atoms where X are continuous.
-        is_continuous: whether X are.
+        grid: grid of the compositions in steps, or in atoms where X are continuous.
+        is_continuous: true if X are continuous.
 
     Raises:
-        InputError: an argument cannot be used.
+        InputError: an argument is invalid.
         SpaceError: no composition lies within the bounds.
     """
 
@@ -123,25 +118,26 @@ class Composition:
     ) -> None:
         elements = check_elements("elements", elements)
         if len(elements) < 2:
-            condition = "be at least two"
-            raise InputError(error_message("elements", condition, list(elements)))
+            raise InputError(error_message("elements", "be at least two", list(elements)))
         if decoration not in DECORATION_METHODS:
             condition = f"be one of {', '.join(DECORATION_METHODS)}"
             raise InputError(error_message("decoration", condition, repr(decoration)))
         if decoration == "sqs":
             require_icet("decoration", decoration)
-        cell = parent_supercell(parent)
+        supercell = parent_supercell(parent)
         low, high = _parse_bounds(elements, bounds)
-        least, most = _parse_n_components(elements, n_components, step)
-        steps = _parse_steps(elements, step, len(cell))
-        whole = math.lcm(*steps)
+        fewest, most = _parse_n_components(elements, n_components, step)
+        steps = _parse_steps(elements, step, len(supercell))
+        n_steps = math.lcm(*steps)
         allowed = []
-        for i, own in enumerate(steps):
-            options = set(range(0, whole + 1, whole // own))
-            inside = [s for s in options if _is_within(s / whole, low[i], high[i])]
-            absent = {0} if n_components is not None else set()
-            allowed.append(tuple(sorted(set(inside) | absent)))
-        grid = CompositionGrid(whole, tuple(allowed), least, most)
+        for least, largest, n in zip(low, high, steps, strict=True):
+            inside = {
+                s
+                for s in range(0, n_steps + 1, n_steps // n)
+                if least - 1e-9 <= s / n_steps <= largest + 1e-9
+            }
+            allowed.append(tuple(sorted(inside if n_components is None else inside | {0})))
+        grid = CompositionGrid(n_steps, tuple(allowed), fewest, most)
         numbers = torch.tensor([SYMBOLS.index(symbol) for symbol in elements])
         for name, value in {
             "elements": elements,
@@ -151,7 +147,7 @@ class Composition:
             "upper_bounds": torch.tensor(high, dtype=torch.float64),
             "grid": grid,
             "is_continuous": step is None,
-            "parent": cell,
+            "parent": supercell,
             "decoration": decoration,
             "seed": check_count("seed", seed, 0),
             "composition_properties": CompositionProperties(elements, price, volumes),
@@ -159,10 +155,10 @@ class Composition:
         }.items():
             object.__setattr__(self, name, value)
         if not grid.size:
-            shown = {e: (a, b) for e, a, b in zip(elements, low, high, strict=True)}
-            condition = f"leave a composition in steps of 1/{whole}"
-            way_out = "Widen them, or take a finer step or more atoms."
-            raise SpaceError(error_message("bounds", condition, shown, way_out))
+            resolved = dict(zip(elements, zip(low, high, strict=True), strict=True))
+            condition = f"leave a composition in steps of 1/{n_steps}"
+            hint = "Widen them, or take a finer step or more atoms."
+            raise SpaceError(error_message("bounds", condition, resolved, hint))
 
     def __repr__(self) -> str:
         kind = "continuous" if self.is_continuous else f"step=1/{self.grid.n_steps}"
@@ -175,11 +171,11 @@ class Composition:
 
     @property
     def size(self) -> int | None:
-        """How many compositions there are; None where X are continuous."""
+        """The number of compositions, or None where X are continuous."""
         return None if self.is_continuous else self.grid.size
 
     def members(self, start: int, stop: int) -> Tensor:
-        """Return compositions `start` to `stop` of the list, `[stop - start, k]`.
+        """Return compositions `start` to `stop`, `[stop - start, k]`.
 
         Raises:
             SpaceError: X are continuous.
@@ -195,20 +191,18 @@ class Composition:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return compositions uniform over the space, `[n, k]` float64 on the CPU."""
-        check_count("n", n, 0)
-        if not n:
-            return no_members(self.dimension)
+        if not check_count("n", n, 0):
+            return torch.zeros(0, self.dimension, dtype=torch.float64)
         if self.is_continuous:
             return sample_bounded_simplex(self.lower_bounds, self.upper_bounds, n, generator)
         return self.grid.sample(n, generator).double() / self.grid.n_steps
 
     def decode(self, X: Tensor) -> Structures:
         """Return the supercells at X `[..., k]`, row-major; no gradient flows."""
-        parts = []
         counts = self._nearest_steps(X) * (len(self.parent) // self.grid.n_steps)
-        for row in counts.reshape(-1, self.dimension).tolist():
-            parts.append(self._structure(tuple(row)))
-        return Structures.cat(parts).to(X.device, X.dtype)
+        rows = counts.reshape(-1, self.dimension).tolist()
+        structures = [self._structure(tuple(row)) for row in rows]
+        return Structures.cat(structures).to(X.device, X.dtype)
 
     def encode(self, structures: Structures) -> Tensor:
         """Return the fractions in structures of these elements, `[b, k]`.
@@ -220,13 +214,13 @@ class Composition:
             structures.numbers, structures.index, len(structures), self.numbers
         )
         if ((fractions.sum(-1) - 1).abs() > MEMBER_TOLERANCE).any():
+            formulas = ", ".join(sorted(set(structures.formulas())))
             condition = f"hold only {', '.join(self.elements)}"
-            found = ", ".join(sorted(set(structures.formulas())))
-            raise InputError(error_message("structures", condition, found))
+            raise InputError(error_message("structures", condition, formulas))
         return fractions.to(structures.dtype)
 
     def contains(self, X: Tensor) -> Tensor:
-        """Return whether X `[..., k]` is a composition of the space, `[...]`."""
+        """Return whether X `[..., k]` is a composition of the space, `[...]` bool."""
         if self.is_continuous:
             off = (X - torch.clamp(X, self.lower_bounds.to(X), self.upper_bounds.to(X))).abs()
             return (off < MEMBER_TOLERANCE).all(-1) & ((X.sum(-1) - 1).abs() < MEMBER_TOLERANCE)
@@ -245,7 +239,7 @@ class Composition:
         return self._nearest_steps(X).to(X) / self.grid.n_steps
 
     def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., k]`, broadcast, are one structure, `[...]`.
+        """Return whether A and B `[..., k]`, broadcast, are the same structure, `[...]`.
 
         Raises:
             InputError: the scale is not positive.
@@ -256,53 +250,49 @@ class Composition:
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of compositions, by name.
 
-        "exchange" gives a random share of one element to another, "step" the smallest
-        share, and "renew" draws another composition.
+        "exchange" transfers a random fraction from one element to another, "step" the smallest one,
+        and "renew" samples another composition.
         """
         return {"exchange": self._exchange, "renew": self._renew, "step": self._step}
 
     def neighbors(self, x: Tensor) -> Tensor:
-        """Return all compositions one step of one element for another from x, `[m, k]`.
+        """Return all compositions with one step of an element exchanged for another, `[m, k]`.
 
-        Where an element may take some steps only, it is its next one.
+        Where the allowed steps of an element differ by more, it is the smallest amount that both
+        elements allow.
         """
         check_shape("x", x, [self.dimension])
         steps = self._nearest_steps(x).tolist()
-        options = self.grid.allowed_steps
-        less = [
-            [own - s for s in reversed(some) if s < own]
-            for own, some in zip(steps, options, strict=True)
-        ]
-        more = [
-            {s - own for s in some if s > own} for own, some in zip(steps, options, strict=True)
-        ]
+        pairs = list(zip(steps, self.grid.allowed_steps, strict=True))
+        losses = [[n - s for s in reversed(options) if s < n] for n, options in pairs]
+        gains = [{s - n for s in options if s > n} for n, options in pairs]
         rows = []
-        for i, gives in enumerate(less):
-            for j, takes in enumerate(more):
-                amount = next((amount for amount in gives if amount in takes), 0)
+        for i, loss in enumerate(losses):
+            for j, gain in enumerate(gains):
+                amount = next((amount for amount in loss if amount in gain), 0)
                 if i != j and amount:
                     row = steps.copy()
                     row[i] -= amount
                     row[j] += amount
                     rows.append(row)
-        found = torch.tensor(rows, dtype=torch.int64).reshape(-1, self.dimension)
-        return found[self.grid.contains(found)].to(x) / self.grid.n_steps
+        near = torch.tensor(rows, dtype=torch.int64).reshape(-1, self.dimension)
+        return near[self.grid.contains(near)].to(x) / self.grid.n_steps
 
     def composition(self, X: Tensor) -> Tensor:
         """Return the composition that is decoded at X `[..., k]`, `[..., k]`."""
         return self.canonical(X)
 
     def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
-        """Return what is exactly known at X `[..., k]`, each `[...]`.
+        """Return the properties at X `[..., k]` that need no evaluation, each `[...]`.
 
-        "x_Cu" and the like; "price" per kilogram and "density" in g/cm³ where prices
-        and volumes were given. On the grid itself they are those of what is decoded;
-        between its points, where X may be continuous, they interpolate, differentiably.
+        "x_Cu" and the like; "price" per kilogram and "density" in g/cm³ where the space has prices
+        and volumes. On the grid they are those of the decoded structure; between its points, where
+        X may be continuous, they interpolate, differentiably.
         """
         return self.composition_properties.evaluate(X)
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the space, as JSON values."""
+        """Return the arguments that identify the space, as JSON values."""
         return {
             "type": "Composition",
             "elements": list(self.elements),
@@ -320,7 +310,7 @@ class Composition:
 
     @cached_property
     def _atomic_volumes(self) -> Tensor:
-        """Å³ of an atom of each element, `[k]`."""
+        """Volume of an atom of each element, `[k]` Å³."""
         table = self.composition_properties.volumes or atomic_volumes(self.elements)
         return torch.tensor([table[e] for e in self.elements], dtype=torch.float64)
 
@@ -328,74 +318,68 @@ class Composition:
         """Return the nearest composition in whole steps, `[..., k]` int64."""
         check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
         flat = X.detach().reshape(-1, self.dimension).double().nan_to_num(0.0)
-        steps = (flat * self.grid.n_steps).cpu()
-        whole = steps.round().long()
-        off = ~self.grid.contains(whole)
-        if self.is_continuous and bool(off.any()):
-            low, high = self.lower_bounds, self.upper_bounds
-            steps = project_bounded_simplex(steps / self.grid.n_steps, low, high)
-            steps = steps * self.grid.n_steps
-        for rows in off.nonzero().squeeze(-1).split(COMPOSITIONS_PER_CHUNK):
-            if len(rows):  # none are still one part
-                whole[rows] = self.grid.nearest(steps[rows])
-        return whole.reshape(X.shape).to(X.device)
+        fractional = (flat * self.grid.n_steps).cpu()
+        steps = fractional.round().long()
+        outside = ~self.grid.contains(steps)
+        if self.is_continuous and bool(outside.any()):
+            fractions = fractional / self.grid.n_steps
+            projected = project_bounded_simplex(fractions, self.lower_bounds, self.upper_bounds)
+            fractional = projected * self.grid.n_steps
+        for rows in outside.nonzero().squeeze(-1).split(COMPOSITIONS_PER_CHUNK):
+            if len(rows):  # an empty tensor is split into one empty chunk
+                steps[rows] = self.grid.nearest(fractional[rows])
+        return steps.reshape(X.shape).to(X.device)
 
     def _structure(self, counts: tuple[int, ...]) -> Structures:
         """Return the supercell with these numbers of atoms."""
         if counts not in self._decorations:
-            place = DECORATION_METHODS[self.decoration]
-            self._decorations[counts] = place(self.parent, counts, self.elements, self.seed)
-        kinds = self._decorations[counts]
+            decorate = DECORATION_METHODS[self.decoration]
+            self._decorations[counts] = decorate(self.parent, counts, self.elements, self.seed)
+        decoration = self._decorations[counts]
         atoms = self.parent.copy()
-        atoms.numbers = self.numbers[kinds].numpy()
-        volume = float(self._atomic_volumes[kinds].sum())
+        atoms.numbers = self.numbers[decoration].numpy()
+        volume = float(self._atomic_volumes[decoration].sum())
         scale = (volume / atoms.get_volume()) ** (1 / 3)
         atoms.set_cell(scale * atoms.cell.array, scale_atoms=True)
         return from_ase(atoms)
 
     def _exchange(self, X: Tensor, generator: torch.Generator) -> Tensor:
-        """Give a random share of one element to another."""
+        """Transfer a random fraction from one element to another."""
         if not len(X):
             return X.clone()
-        giver, taker = self._sample_exchange_pair(X, generator)
-        every = torch.arange(len(X), device=X.device)
+        source, target = self._sample_exchange_pair(X, generator)
+        rows = torch.arange(len(X), device=X.device)
         most = torch.minimum(
-            X[every, giver] - self.lower_bounds.to(X)[giver],
-            self.upper_bounds.to(X)[taker] - X[every, taker],
+            X[rows, source] - self.lower_bounds.to(X)[source],
+            self.upper_bounds.to(X)[target] - X[rows, target],
         ).clamp(min=0)
-        share = uniform((len(X),), generator).to(X) * most
+        amount = uniform((len(X),), generator).to(X) * most
         moved = X.clone()
-        moved[every, giver] -= share
-        moved[every, taker] += share
+        moved[rows, source] -= amount
+        moved[rows, target] += amount
         return self.project(moved)
 
     def _step(self, X: Tensor, generator: torch.Generator) -> Tensor:
-        """Go to a neighbor drawn at random."""
+        """Go to a random neighbor."""
         moved = X.clone()
         for i, x in enumerate(X):
             near = self.neighbors(x)
             if len(near):
-                place = sample_categorical(torch.zeros(1, len(near)), generator)
-                moved[i] = near[int(place)]
+                moved[i] = near[int(sample_categorical(torch.zeros(1, len(near)), generator))]
         return moved
 
     def _renew(self, X: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw another composition."""
+        """Sample other compositions."""
         return self.sample(len(X), generator).to(X)
 
     def _sample_exchange_pair(self, X: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return an element that has some to give and another, `[n]` each."""
-        spare = (X - self.lower_bounds.to(X)).clamp(min=1e-12).log()
-        giver = sample_categorical(
-            torch.where(spare > math.log(MEMBER_TOLERANCE), 0.0, -1e3).to(X), generator
-        )
-        own = torch.nn.functional.one_hot(giver, self.dimension).bool()
-        taker = sample_categorical(torch.zeros_like(X).masked_fill(own, -1e3), generator)
-        return giver, taker
-
-
-def _is_within(value: float, low: float, high: float) -> bool:
-    return low - 1e-9 <= value <= high + 1e-9
+        """Return an element above its lower bound, and another element, `[n]` each."""
+        log_excess = (X - self.lower_bounds.to(X)).clamp(min=1e-12).log()
+        log_weights = torch.where(log_excess > math.log(MEMBER_TOLERANCE), 0.0, -1e3).to(X)
+        source = sample_categorical(log_weights, generator)
+        is_source = torch.nn.functional.one_hot(source, self.dimension).bool()
+        log_weights = torch.zeros_like(X).masked_fill(is_source, -1e3)
+        return source, sample_categorical(log_weights, generator)
 
 
 def _parse_bounds(
@@ -403,7 +387,7 @@ def _parse_bounds(
 ) -> tuple[list[float], list[float]]:
     """Return the lowest and highest fraction of each element."""
     low, high = [0.0] * len(elements), [1.0] * len(elements)
-    way_out = "Give a lowest and a highest fraction, as in {'Cu': (0.1, 0.5)}."
+    hint = "Give a lowest and a highest fraction, as in {'Cu': (0.1, 0.5)}."
     for symbol, pair in (bounds or {}).items():
         if symbol not in elements:
             condition = f"name elements of the space ({', '.join(elements)})"
@@ -412,52 +396,49 @@ def _parse_bounds(
         try:
             least, most = (float(value) for value in pair)
         except (TypeError, ValueError) as error:
-            raise InputError(error_message(name, "be a pair", repr(pair), way_out)) from error
+            raise InputError(error_message(name, "be a pair", repr(pair), hint)) from error
         if not 0 <= least <= most <= 1:
-            condition = "rise between 0 and 1"
-            raise InputError(error_message(name, condition, repr(pair), way_out))
-        place = elements.index(symbol)
-        low[place], high[place] = least, most
+            raise InputError(error_message(name, "rise between 0 and 1", repr(pair), hint))
+        i = elements.index(symbol)
+        low[i], high[i] = least, most
     return low, high
 
 
 def _parse_n_components(
     elements: tuple[str, ...], n_components: int | tuple[int, int] | None, step: object
 ) -> tuple[int, int]:
-    """Return how many elements are present at least and at most."""
-    k = len(elements)
+    """Return the smallest and the largest number of elements that are present."""
+    name, k = "n_components", len(elements)
     if n_components is None:
         return 1, k
     if step is None:
-        condition = "come with a step"
-        raise InputError(
-            error_message("n_components", condition, n_components, "Give `step`, say 1/8.")
-        )
+        hint = "Give `step`, say 1/8."
+        raise InputError(error_message(name, "come with a step", n_components, hint))
     pair = (n_components, n_components) if isinstance(n_components, int) else tuple(n_components)
     if len(pair) != 2 or not 1 <= pair[0] <= pair[1] <= k:
         condition = f"be a number or a rising pair between 1 and {k}"
-        raise InputError(error_message("n_components", condition, n_components))
+        raise InputError(error_message(name, condition, n_components))
     return pair[0], pair[1]
 
 
 def _parse_steps(
     elements: tuple[str, ...], step: float | Mapping[str, float] | None, n_atoms: int
 ) -> list[int]:
-    """Return into how many steps each element divides the whole."""
+    """Return the number of steps of each element that sum to 1."""
     if step is None:
         return [n_atoms] * len(elements)
     table = step if isinstance(step, Mapping) else dict.fromkeys(elements, step)
-    found = []
+    n_steps = []
     for symbol in elements:
         value = table.get(symbol)
         if value is None:
             condition = f"hold every element ({', '.join(elements)})"
             raise InputError(error_message("step", condition, f"none for {symbol}"))
         check_positive("step", value, "It is a fraction, say 1/8.")
-        parts = round(1 / value)
-        if abs(parts * value - 1) > MEMBER_TOLERANCE or n_atoms % parts:
+        n = round(1 / value)
+        if abs(n * value - 1) > MEMBER_TOLERANCE or n_atoms % n:
             condition = f"make whole atoms of a supercell of {n_atoms}"
-            way_out = f"Try 1/{n_atoms}, or give a `parent` of another size."
-            raise InputError(error_message("step", condition, value, way_out))
-        found.append(parts)
-    return found
+            hint = f"Try 1/{n_atoms}, or give a `parent` of another size."
+            raise InputError(error_message("step", condition, value, hint))
+        n_steps.append(n)
+    return n_steps

@@ -1,13 +1,15 @@
-"""Compositions on a grid: counted exactly, listed, drawn and rounded to.
+"""Composition grid: all compositions in whole steps that meet the bounds.
+
+They are counted, enumerated and sampled exactly, and the nearest one is found exactly.
 
 Notation
-    k   elements
-    m   steps that make up the whole; element i takes one of its `allowed` numbers
-    W   W[i][r, c]: the ways in which elements i, i+1 ... take r steps, c of them > 0
+    k   number of elements
+    m   number of steps of the sum; element i takes one of its allowed numbers of steps
+    W   W[i][r, c]: number of ways in which elements i, i+1 ... take r steps, c of them > 0
 
-W comes from the last element backwards (dynamic programming), in integers of any size.
-The composition of rank j follows from it element by element, so that a uniform rank is
-a uniform composition: nothing is drawn to be thrown away.
+W comes from the last element backwards (dynamic programming), in integers of any size. The
+composition of rank j follows from it element by element, so that a uniform rank is a uniform
+composition, without rejection.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import torch
 from torch import Tensor
 
 MAX_INT64_COUNT = 2**62
-"""Counts below fit into int64."""
+"""Bound of the counts that are kept as int64."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -30,13 +32,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 @final
 @dataclass(frozen=True)
 class CompositionGrid:
-    """All ways to share m steps among elements.
+    """All ways to divide m steps among k elements.
 
     Attributes:
-        n_steps: m.
-        allowed_steps: the numbers of steps that each element may take, ascending.
-        min_components: elements that must take some.
-        max_components: elements that may take some.
+        n_steps: number of steps m.
+        allowed_steps: numbers of steps that each element may take, ascending.
+        min_components: smallest number of elements that take any.
+        max_components: largest number of elements that take any.
     """
 
     n_steps: int
@@ -46,80 +48,77 @@ class CompositionGrid:
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of compositions."""
         return int(self._n_completions[0][self.n_steps].sum())
 
     @cached_property
     def _n_completions(self) -> list[Array]:
-        """W, `[k + 1]` arrays `[m + 1, k + 1]`, c counted down from the presence left.
+        """W, `[k + 1]` arrays `[m + 1, k + 1]`, c counted down from the number present.
 
-        W[i][r, c]: the ways in which elements i, i+1 ... take r steps such that,
-        with c already present, the final number lies between least and most.
+        W[i][r, c]: number of ways in which elements i, i+1 ... take r steps such that, with c
+        already present, the final number of components is allowed.
         """
         m, k = self.n_steps, len(self.allowed_steps)
         last = np.zeros((m + 1, k + 1), dtype=object)
         last[0, self.min_components : self.max_components + 1] = 1
-        found = [last]
+        completions = [last]
         for options in reversed(self.allowed_steps):
-            after, ways = found[0], np.zeros((m + 1, k + 1), dtype=object)
+            after, ways = completions[0], np.zeros((m + 1, k + 1), dtype=object)
             for steps in options:
                 shifted = after[: m + 1 - steps]
                 if steps:
                     ways[steps:, :-1] += shifted[:, 1:]
                 else:
                     ways += shifted
-            found.insert(0, ways)
-        # all start with none present
-        found[0] = found[0][:, :1]
-        return found
+            completions.insert(0, ways)
+        completions[0] = completions[0][:, :1]  # none present at first
+        return completions
 
     @cached_property
     def _cumulative_completions(self) -> list[Array]:
-        """Ways up to each option, by element, `[m + 1, k + 1, options + 1]`."""
+        """Number of ways up to each option, by element, `[m + 1, k + 1, options + 1]`."""
         m, k = self.n_steps, len(self.allowed_steps)
-        kind = np.int64 if self.size < MAX_INT64_COUNT else object
-        found = []
-        for i, options in enumerate(self.allowed_steps):
+        dtype = np.int64 if self.size < MAX_INT64_COUNT else object
+        tables = []
+        for options, after in zip(self.allowed_steps, self._n_completions[1:], strict=True):
             table = np.zeros((m + 1, k + 1, len(options) + 1), dtype=object)
-            after = self._n_completions[i + 1]
-            for place, steps in enumerate(options):
-                table[steps:, :, place + 1] = after[: m + 1 - steps]
+            for i, steps in enumerate(options):
+                table[steps:, :, i + 1] = after[: m + 1 - steps]
                 if steps:
-                    table[:, :-1, place + 1] = table[:, 1:, place + 1]
-                    table[:, -1, place + 1] = 0
+                    table[:, :-1, i + 1] = table[:, 1:, i + 1]
+                    table[:, -1, i + 1] = 0
             table = np.cumsum(table, axis=-1)
-            # entries that are never reached may be larger than the whole
-            if kind is np.int64:
+            # entries that are never reached may exceed the size
+            if dtype is np.int64:
                 table = np.minimum(table, MAX_INT64_COUNT)
-            found.append(table.astype(kind))
-        return found
+            tables.append(table.astype(dtype))
+        return tables
 
     def unrank(self, ranks: Sequence[int]) -> Tensor:
         """Return the compositions of these ranks, in steps, `[n, k]` int64."""
-        cumulative = self._cumulative_completions
+        tables = self._cumulative_completions
         n, k = len(ranks), len(self.allowed_steps)
-        kind = cumulative[0].dtype
-        left = np.array(list(ranks), dtype=kind)
+        rank = np.array(list(ranks), dtype=tables[0].dtype)
         rest = np.full(n, self.n_steps, dtype=np.int64)
-        present = np.zeros(n, dtype=np.int64)
+        n_present = np.zeros(n, dtype=np.int64)
         steps = np.zeros((n, k), dtype=np.int64)
         for i, options in enumerate(self.allowed_steps):
-            table = cumulative[i][rest, present]  # [n, options + 1]
-            place = (left[:, None] >= table).sum(-1).astype(np.int64) - 1
-            left = left - table[np.arange(n), place]
-            steps[:, i] = np.array(options, dtype=np.int64)[place]
+            table = tables[i][rest, n_present]  # [n, options + 1]
+            option = (rank[:, None] >= table).sum(-1).astype(np.int64) - 1
+            rank = rank - table[np.arange(n), option]
+            steps[:, i] = np.array(options, dtype=np.int64)[option]
             rest -= steps[:, i]
-            present += steps[:, i] > 0
+            n_present += steps[:, i] > 0
         return torch.from_numpy(steps)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return n compositions, each equally probable, in steps, `[n, k]` int64."""
+        """Return n compositions, all equally probable, in steps, `[n, k]` int64."""
         return self.unrank(random_integers_below(self.size, n, generator))
 
     def nearest(self, target: Tensor) -> Tensor:
         """Return the compositions nearest to targets `[n, k]` in steps, `[n, k]` int64.
 
-        The sum of squares is least over all compositions, by dynamic programming.
+        They minimize the sum of squares over all compositions, by dynamic programming.
         """
         m, k = self.n_steps, len(self.allowed_steps)
         n = len(target)
@@ -130,49 +129,47 @@ class CompositionGrid:
             best = torch.full_like(cost, torch.inf)
             choice = torch.zeros(cost.shape, dtype=torch.int64)
             for steps in self.allowed_steps[i]:
-                extra = (target[:, i].double().cpu() - steps).square()[:, None, None]
-                here = torch.full_like(cost, torch.inf)
+                square = (target[:, i].double().cpu() - steps).square()[:, None, None]
                 if steps:
-                    here[:, steps:, :-1] = cost[:, : m + 1 - steps, 1:] + extra
+                    trial = torch.full_like(cost, torch.inf)
+                    trial[:, steps:, :-1] = cost[:, : m + 1 - steps, 1:] + square
                 else:
-                    here = cost + extra
-                closer = here < best
-                best = torch.where(closer, here, best)
+                    trial = cost + square
+                closer = trial < best
+                best = torch.where(closer, trial, best)
                 choice[closer] = steps
             cost = best
             choices.insert(0, choice)
         rest = torch.full((n,), m)
-        present = torch.zeros(n, dtype=torch.int64)
-        found = torch.zeros(n, k, dtype=torch.int64)
-        every = torch.arange(n)
-        for i in range(k):
-            found[:, i] = choices[i][every, rest, present]
-            rest = rest - found[:, i]
-            present = present + (found[:, i] > 0)
-        return found
+        n_present = torch.zeros(n, dtype=torch.int64)
+        nearest = torch.zeros(n, k, dtype=torch.int64)
+        for i, choice in enumerate(choices):
+            nearest[:, i] = choice[torch.arange(n), rest, n_present]
+            rest = rest - nearest[:, i]
+            n_present = n_present + (nearest[:, i] > 0)
+        return nearest
 
     def contains(self, steps: Tensor) -> Tensor:
-        """Return whether whole steps `[..., k]` are a composition, `[...]`."""
+        """Return whether whole steps `[..., k]` are a composition of the grid, `[...]` bool."""
         inside = steps.sum(-1) == self.n_steps
         for i, options in enumerate(self.allowed_steps):
-            allowed = torch.tensor(options, device=steps.device)
-            inside = inside & torch.isin(steps[..., i], allowed)
-        present = (steps > 0).sum(-1)
-        return inside & (present >= self.min_components) & (present <= self.max_components)
+            inside = inside & torch.isin(steps[..., i], torch.tensor(options, device=steps.device))
+        n_present = (steps > 0).sum(-1)
+        return inside & (n_present >= self.min_components) & (n_present <= self.max_components)
 
 
 def random_integers_below(limit: int, n: int, generator: torch.Generator) -> list[int]:
     """Return n integers uniform below a limit of any size.
 
-    The limit is met by taking a remainder of 62 bits more than it has: no integer is
-    more probable than another by a share of 2⁻⁶².
+    They are remainders of random integers with 62 bits more than the limit: no integer is more
+    probable than another by a factor of more than 1 + 2⁻⁶².
     """
-    words = (limit.bit_length() + 61) // 62 + 1
-    drawn = torch.randint(2**62, (n, words), generator=generator, dtype=torch.int64)
-    found = []
-    for row in drawn.tolist():
+    n_words = (limit.bit_length() + 61) // 62 + 1
+    words = torch.randint(2**62, (n, n_words), generator=generator, dtype=torch.int64)
+    integers = []
+    for row in words.tolist():
         value = 0
         for word in row:
             value = value << 62 | word
-        found.append(value % limit)
-    return found
+        integers.append(value % limit)
+    return integers

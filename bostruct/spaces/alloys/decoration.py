@@ -1,6 +1,6 @@
-"""Which element goes where, once it is known how many there are of each.
+"""Decorations: assignments of given numbers of atoms to the sites of a supercell.
 
-All ways are functions of the numbers and a seed alone: what is decoded twice is the
+All methods are functions of the numbers and a seed alone: a composition is always decoded to the
 same structure.
 """
 
@@ -16,44 +16,41 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
-from bostruct.spaces.alloys.parent_lattice import (
-    primitive_cell,
-    suppress_spglib_warnings,
-)
+from bostruct.spaces.alloys.parent_lattice import primitive_cell, suppress_spglib_warnings
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 REPULSION_CUTOFF = 2.2
-"""In nearest distances: pairs further apart are not looked at when ordering."""
+"""Cutoff of the repulsion of like atoms, in nearest-neighbor distances."""
 
 SQS_CUTOFF = 1.8
-"""In nearest distances: the pairs whose correlations an SQS matches."""
+"""Cutoff of the pairs whose correlations an SQS matches, in nearest-neighbor distances."""
 
 N_SQS_STEPS = 2000
-"""Trial swaps of the annealing of an SQS."""
+"""Number of trial swaps in the annealing of an SQS."""
 
 DecorationMethod = Callable[["Atoms", tuple[int, ...], tuple[str, ...], int], Tensor]
-"""From a supercell, the numbers of atoms of each element, the elements and a seed to
-the element of each site, `[a]` int64."""
+"""Function of a supercell, the numbers of atoms of each element, the elements and a seed that
+returns the element of each site, `[a]` int64."""
 
 
 def require_icet(name: str, value: str) -> None:
-    """Refuse what needs icet where it is not installed.
+    """Raise an error if icet is not installed.
 
     Raises:
-        InputError: it is not.
+        InputError: icet is not installed.
     """
     try:
         import icet  # noqa: F401
     except ImportError as error:
         condition = "be something that works without icet, which is not installed"
-        way_out = "Run: pip install 'bostruct[alloys]'"
-        raise InputError(error_message(name, condition, repr(value), way_out)) from error
+        hint = "Run: pip install 'bostruct[alloys]'"
+        raise InputError(error_message(name, condition, repr(value), hint)) from error
 
 
 def composition_generator(seed: int, counts: Sequence[int]) -> torch.Generator:
-    """Return the generator of one composition, `counts` in order of the elements."""
+    """Return the random number generator of a composition, `counts` in order of the elements."""
     text = f"{seed}:{','.join(str(count) for count in counts)}"
     digest = hashlib.sha256(text.encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
@@ -62,7 +59,7 @@ def composition_generator(seed: int, counts: Sequence[int]) -> torch.Generator:
 def random_decoration(
     supercell: Atoms, counts: tuple[int, ...], elements: tuple[str, ...], seed: int
 ) -> Tensor:
-    """Return the elements in random order, `[a]`."""
+    """Return a random decoration, `[a]`."""
     order = torch.randperm(len(supercell), generator=composition_generator(seed, counts))
     return repeat_elements(counts)[order]
 
@@ -70,27 +67,27 @@ def random_decoration(
 def ordered_decoration(
     supercell: Atoms, counts: tuple[int, ...], elements: tuple[str, ...], seed: int
 ) -> Tensor:
-    """Return an arrangement with like atoms far apart, `[a]`.
+    """Return a decoration with like atoms far apart, `[a]`.
 
-    From the random one, the exchange that most lowers Σ 1/d⁶ over like pairs is made
-    until none does.
+    From the random one, the exchange that most lowers Σ 1/d⁶ over like pairs is made until none
+    does.
     """
     repulsion = _pair_repulsion_matrix(supercell)  # [a, a]
-    kind = random_decoration(supercell, counts, elements, seed)
-    a = len(kind)
+    species = random_decoration(supercell, counts, elements, seed)
+    a = len(species)
     for _ in range(10 * a):
-        own = torch.nn.functional.one_hot(kind, len(counts)).to(repulsion)  # [a, k]
-        field = repulsion @ own - repulsion.diagonal().unsqueeze(-1) * own
-        stay = field.gather(1, kind.unsqueeze(-1))  # [a, 1]
-        there = field[:, kind]  # [a, a]: energy of site i with the kind of site j
-        change = there - stay + there.T - stay.T - 2 * repulsion
-        change[kind.unsqueeze(-1) == kind] = 0
-        place = int(change.argmin())
-        if change.flatten()[place] > -1e-9 * repulsion.max():
+        one_hot = torch.nn.functional.one_hot(species, len(counts)).to(repulsion)  # [a, k]
+        field = repulsion @ one_hot - repulsion.diagonal().unsqueeze(-1) * one_hot
+        before = field.gather(1, species.unsqueeze(-1))  # [a, 1]
+        after = field[:, species]  # [a, a]: energy of site i with the species of site j
+        change = after - before + after.T - before.T - 2 * repulsion
+        change[species.unsqueeze(-1) == species] = 0
+        best = int(change.argmin())
+        if change.flatten()[best] > -1e-9 * repulsion.max():
             break
-        i, j = divmod(place, a)
-        kind[[i, j]] = kind[[j, i]]
-    return kind
+        i, j = divmod(best, a)
+        species[[i, j]] = species[[j, i]]
+    return species
 
 
 def sqs_decoration(
@@ -98,8 +95,8 @@ def sqs_decoration(
 ) -> Tensor:
     """Return a special quasi-random structure, `[a]`.
 
-    icet anneals the arrangement until the correlations of its near pairs are those of
-    the random alloy (Zunger et al., Phys. Rev. Lett. 65, 353 (1990)).
+    icet anneals the decoration until the correlations of its near pairs are those of the random
+    alloy (Zunger et al., Phys. Rev. Lett. 65, 353 (1990)).
     """
     from icet import ClusterSpace
     from icet.tools.structure_generation import generate_sqs_from_supercells
@@ -109,20 +106,18 @@ def sqs_decoration(
         return repeat_elements(counts)
     cell = supercell.copy()
     cell.symbols = [elements[present[0]]] * len(cell)
-    nearest = _nearest_distance(cell)
-    names = [elements[i] for i in present]
-    wanted = {elements[i]: counts[i] / len(cell) for i in present}
+    cutoff = SQS_CUTOFF * _nearest_distance(cell)
+    concentrations = {elements[i]: counts[i] / len(cell) for i in present}
     with _QuietLogger("icet"), suppress_spglib_warnings():
-        found = generate_sqs_from_supercells(
-            ClusterSpace(primitive_cell(cell), [SQS_CUTOFF * nearest], names),
+        sqs = generate_sqs_from_supercells(
+            ClusterSpace(primitive_cell(cell), [cutoff], list(concentrations)),
             [cell],
-            wanted,
+            concentrations,
             n_steps=N_SQS_STEPS,
             random_seed=seed,
         )
-    place = {symbol: i for i, symbol in enumerate(elements)}
-    order = _match_sites(found, supercell)
-    return torch.tensor([place[found.symbols[i]] for i in order])
+    order = _match_sites(sqs, supercell)
+    return torch.tensor([elements.index(sqs.symbols[i]) for i in order])
 
 
 DECORATION_METHODS: dict[str, DecorationMethod] = {
@@ -134,12 +129,12 @@ DECORATION_METHODS: dict[str, DecorationMethod] = {
 
 @lru_cache(maxsize=4096)
 def repeat_elements(counts: tuple[int, ...]) -> Tensor:
-    """Return each element as often as it occurs, in order, `[a]` int64."""
+    """Return the element of each atom, in order, `[a]` int64."""
     return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
 
 
 class _QuietLogger:
-    """Keeps a library from logging what the user has not asked for."""
+    """Context that raises the level of a logger to errors."""
 
     def __init__(self, name: str) -> None:
         self.logger = logging.getLogger(name)
@@ -153,7 +148,7 @@ class _QuietLogger:
 
 
 def _nearest_distance(supercell: Atoms) -> float:
-    """Return the distance of nearest neighbors, Å."""
+    """Return the nearest-neighbor distance, Å."""
     from ase.neighborlist import neighbor_list
 
     cutoff = 2 * (supercell.get_volume() / len(supercell)) ** (1 / 3)
@@ -164,11 +159,10 @@ def _match_sites(decorated: Atoms, supercell: Atoms) -> list[int]:
     """Return the atom of `decorated` on each site of the supercell."""
     import numpy as np
 
-    theirs, ours = decorated.get_scaled_positions(), supercell.get_scaled_positions()
-    gap = theirs[None] - ours[:, None]
-    gap -= np.round(gap)
-    distance = np.linalg.norm(gap @ supercell.cell.array, axis=-1)
-    return [int(i) for i in distance.argmin(1)]
+    vectors = decorated.get_scaled_positions()[None] - supercell.get_scaled_positions()[:, None]
+    vectors -= np.round(vectors)
+    distances = np.linalg.norm(vectors @ supercell.cell.array, axis=-1)
+    return [int(i) for i in distances.argmin(1)]
 
 
 def _pair_repulsion_matrix(supercell: Atoms) -> Tensor:

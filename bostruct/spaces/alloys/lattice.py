@@ -1,4 +1,4 @@
-"""Decorations of a lattice: X say what is on each site of a parent structure."""
+"""Lattices: X are the species on each site of a parent structure."""
 
 from __future__ import annotations
 
@@ -27,10 +27,7 @@ from bostruct.spaces.alloys.sublattices import (
     atomic_numbers_on_sites,
     find_active_sites,
 )
-from bostruct.spaces.composition_properties import (
-    CompositionProperties,
-    element_fractions,
-)
+from bostruct.spaces.composition_properties import CompositionProperties, element_fractions
 from bostruct.spaces.formula import resolve_atomic_radii
 from bostruct.spaces.space import (
     MEMBER_TOLERANCE,
@@ -39,7 +36,6 @@ from bostruct.spaces.space import (
     check_member_range,
     chunk_ranges,
     is_same_member,
-    no_members,
 )
 from bostruct.structures import SYMBOLS, Structures, from_ase
 
@@ -48,7 +44,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 MAX_LISTING_WORK = 1 << 31
-"""Products of a decoration with a symmetry; a space of more is not listed."""
+"""Largest number of decorations times symmetries of a space that can be enumerated."""
 
 ENCODINGS = ("integer", "onehot")
 
@@ -56,44 +52,41 @@ ENCODINGS = ("integer", "onehot")
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Lattice:
-    """All ways to fill the sites of a parent structure, symmetry apart.
+    """All decorations of the sites of a parent structure, up to symmetry.
 
-    A space of `bostruct.spaces.space.Discrete`. Decorations that a symmetry of the
-    parent maps onto each other are one: `canonical` gives the first of them in the
-    order of words, and samples, moves and encoded structures are canonical. Samples
-    are uniform over what is different, by construction.
+    It is a `DiscreteSpace`. Decorations that a symmetry of the parent maps onto each other are one
+    member: `canonical` gives the lexicographically first of them, and samples, moves and encoded
+    structures are canonical. Samples are uniform over the different members, by construction.
 
-    Symmetries are those that keep the cell. In one less symmetric than its lattice, as
-    2×1×1 cubes, an ordering that fits in two orientations counts twice; 2×2×2 cells
-    and `Orderings` know no such.
+    Symmetries are those that keep the cell. In a cell less symmetric than its lattice, as 2×1×1
+    cubes, an ordering that fits in two orientations counts twice; not so in 2×2×2 cells and in
+    `Orderings`.
 
-    X `[..., d]` has one number a site, the place of what it holds among the site's
-    options, or with `code="onehot"` one number an option, 1 for what it holds. Only
-    sites with a choice have coordinates.
+    X `[..., d]` has one number per active site, the index of its species among the site's options,
+    or with `encoding="onehot"` one number per option, 1 for the species present.
 
     Args:
-        parent: the sites, from ASE or pymatgen: a crystal, a slab or a cluster.
-        species: the options of all sites on which the parent has one element, by that
-            element: `{"Ni": ["Ni", "Al"], "O": ["O", "X"]}`. X is a vacancy. Other
-            sites keep what they have.
-        counts: how many of each are on the sites of one of these elements,
+        parent: structure of the sites, from ASE or pymatgen: a crystal, a slab or a cluster.
+        species: options of all sites on which the parent has one element, by that element:
+            `{"Ni": ["Ni", "Al"], "O": ["O", "X"]}`. X is a vacancy. Other sites keep their element.
+        counts: number of sites with each option, by element of the parent,
             `{"Ni": {"Ni": 8, "Al": 8}}`; where not given the composition is free.
         encoding: "integer" or "onehot".
-        volumes: Å³ of an atom by element, where the mass density is to be known. The
-            parent's cell is not changed.
-        price: of a kilogram by element, which makes the price known.
+        volumes: volume of an atom by element, Å³, which makes the mass density known. The parent's
+            cell is not changed.
+        price: price of a kilogram by element, which makes the price known.
 
     Attributes:
-        parent: the sites.
+        parent: structure of the sites.
         numbers: `[k]` int64, elements that may occur.
         atomic_radii: `[k]` Å.
-        active_sites: sites with a choice, and their options.
-        enumerator: their decorations and symmetries.
-        encoding: as given.
+        active_sites: sites that may hold several species, and their options.
+        enumerator: decorations of these sites, and their symmetries.
+        encoding: "integer" or "onehot".
 
     Raises:
-        InputError: an argument cannot be used.
-        SpaceError: there is nothing to choose, or every site may be vacant.
+        InputError: an argument is invalid.
+        SpaceError: no site is active, or every site may be vacant.
     """
 
     parent: Atoms
@@ -121,13 +114,10 @@ class Lattice:
         sites = find_active_sites(atoms, species, counts)
         kinds = np.array(atoms.get_atomic_numbers())
         kinds[sites.parent_indices.numpy()] = -1 - sites.sublattice_index.numpy()
-        P = symmetry_permutations(atoms, kinds)
-        # symmetries of the sites that have a choice
-        place = torch.full((len(atoms),), -1)
-        place[sites.parent_indices] = torch.arange(len(sites.parent_indices))
-        P = place[P[:, sites.parent_indices]].unique(dim=0)
-        elements = sites.elements
-        numbers = torch.tensor([SYMBOLS.index(symbol) for symbol in elements])
+        active_index = torch.full((len(atoms),), -1)
+        active_index[sites.parent_indices] = torch.arange(len(sites.parent_indices))
+        P = active_index[symmetry_permutations(atoms, kinds)[:, sites.parent_indices]].unique(dim=0)
+        numbers = torch.tensor([SYMBOLS.index(symbol) for symbol in sites.elements])
         for name, value in {
             "parent": atoms,
             "numbers": numbers,
@@ -135,36 +125,36 @@ class Lattice:
             "active_sites": sites,
             "enumerator": DecorationEnumerator(sites.sublattices, P),
             "encoding": encoding,
-            "composition_properties": CompositionProperties(elements, price, volumes),
+            "composition_properties": CompositionProperties(sites.elements, price, volumes),
         }.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        found = self.parent.get_chemical_formula()
-        return f"Lattice({found}, {len(self.active_sites.parent_indices)} sites with a choice)"
+        formula = self.parent.get_chemical_formula()
+        return f"Lattice({formula}, {len(self.active_sites.parent_indices)} sites with a choice)"
 
     @property
     def dimension(self) -> int:
-        """The number of sites with a choice, or of all their options together."""
-        width = self.active_sites.n_options
-        return len(width) if self.encoding == "integer" else int(width.sum())
+        """The number of active sites, or of all their options together."""
+        n_options = self.active_sites.n_options
+        return len(n_options) if self.encoding == "integer" else int(n_options.sum())
 
     @property
     def n_decorations(self) -> int:
-        """How many different decorations there are, by Burnside's lemma."""
+        """The number of different decorations, by Burnside's lemma."""
         return self.enumerator.n_distinct
 
     @property
     def size(self) -> int | None:
-        """The same where they can be listed, else None."""
+        """The number of different decorations, or None where they are too many to enumerate."""
         work = self.enumerator.n_decorations * len(self.enumerator.permutations)
         return self.n_decorations if work <= MAX_LISTING_WORK else None
 
     def members(self, start: int, stop: int) -> Tensor:
-        """Return decorations `start` to `stop` of the list, `[stop - start, d]`.
+        """Return canonical decorations `start` to `stop`, `[stop - start, d]`.
 
         Raises:
-            SpaceError: there are too many to list.
+            SpaceError: there are too many to enumerate.
             InputError: there are no such decorations.
         """
         check_member_range(self.size, start, stop)
@@ -176,10 +166,9 @@ class Lattice:
             yield self.members(start, stop)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return decorations uniform over what is different, `[n, d]` float64."""
-        check_count("n", n, 0)
-        if not n:
-            return no_members(self.dimension)
+        """Return canonical decorations, all equally probable, `[n, d]` float64."""
+        if not check_count("n", n, 0):
+            return torch.zeros(0, self.dimension, dtype=torch.float64)
         C = self.enumerator.sample(n, generator)
         return self._coordinates(self.enumerator.canonical(C))
 
@@ -187,53 +176,53 @@ class Lattice:
         """Return the structures at X `[..., d]`, row-major; no gradient flows."""
         Z = self._atomic_numbers(self.occupations(X))  # [n, a]
         n, a = Z.shape
-        held = Z > 0
+        occupied = Z > 0
+        n_atoms = int(occupied.sum())
         base = from_ase(self.parent).to(dtype=X.dtype)
-        found = Structures.unchecked(
-            positions=base.positions.expand(n, a, 3)[held],
-            numbers=Z[held],
+        return Structures.unchecked(
+            positions=base.positions.expand(n, a, 3)[occupied],
+            numbers=Z[occupied],
             cell=base.cell.repeat(n, 1, 1),
             pbc=base.pbc.repeat(n, 1),
-            index=torch.arange(n).unsqueeze(-1).expand(n, a)[held],
-            fixed=torch.zeros(int(held.sum()), dtype=torch.bool),
-            tags=torch.zeros(int(held.sum()), dtype=torch.int64),
-        )
-        return found.to(X.device)
+            index=torch.arange(n).unsqueeze(-1).expand(n, a)[occupied],
+            fixed=torch.zeros(n_atoms, dtype=torch.bool),
+            tags=torch.zeros(n_atoms, dtype=torch.int64),
+        ).to(X.device)
 
     def encode(self, structures: Structures) -> Tensor:
-        """Return the coordinates of structures on this lattice, canonical, `[b, d]`.
+        """Return the canonical coordinates of structures on this lattice, `[b, d]`.
 
-        Atoms belong to the nearest site, in fractions of the cell where there is one;
-        a site without one is vacant.
+        Atoms belong to the nearest site, in fractional coordinates where there is a cell; a site
+        without an atom is vacant.
 
         Raises:
             InputError: a structure is no decoration of the space.
         """
         base = from_ase(self.parent)
         rows = []
-        for one in structures.to("cpu", torch.float64).split():
-            Z = atomic_numbers_on_sites(one, base)
+        for structure in structures.to("cpu", torch.float64).split():
+            Z = atomic_numbers_on_sites(structure, base)
             C = self.active_sites.occupations_from_numbers(Z)
-            if C is None or not bool(self._has_valid_counts(C)):
-                condition = "be decorations of this lattice"
-                raise InputError(error_message("structures", condition, one.formulas()[0]))
+            if C is None or not bool(self.active_sites.has_valid_counts(C)):
+                condition, value = "be decorations of this lattice", structure.formulas()[0]
+                raise InputError(error_message("structures", condition, value))
             rows.append(C)
         C = self.enumerator.canonical(torch.stack(rows))
         return self._coordinates(C).to(structures.device, structures.dtype)
 
     def contains(self, X: Tensor) -> Tensor:
-        """Return whether X `[..., d]` is a decoration of the space, `[...]`."""
+        """Return whether X `[..., d]` is a decoration of the space, `[...]` bool."""
         flat = X.detach().reshape(-1, self.dimension).double().cpu()
         C = self._nearest_options(flat.nan_to_num(-1.0))
         near = ((self._coordinates(C) - flat).abs() < MEMBER_TOLERANCE).all(-1)
-        return (near & self._has_valid_counts(C)).reshape(X.shape[:-1]).to(X.device)
+        return (near & self.active_sites.has_valid_counts(C)).reshape(X.shape[:-1]).to(X.device)
 
     def project(self, X: Tensor) -> Tensor:
         """Return the decoration nearest to X `[..., d]`, not canonical."""
         return self._coordinates(self.occupations(X)).reshape(X.shape).to(X)
 
     def canonical(self, X: Tensor) -> Tensor:
-        """Return the first decoration equal to X by symmetry, `[..., d]`."""
+        """Return the first decoration equivalent to X by symmetry, `[..., d]`."""
         C = self.enumerator.canonical(self.occupations(X))
         return self._coordinates(C).reshape(X.shape).to(X)
 
@@ -249,20 +238,18 @@ class Lattice:
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of decorations, by name.
 
-        "block" exchanges what is around one site with what is around another, "swap"
-        exchanges two unlike sites, and "flip", where a composition is free, changes
-        one. What they return is canonical.
+        "block" exchanges the neighborhoods of two sites, "swap" exchanges two unlike sites, and
+        "flip", where a composition is free, changes one site. Their results are canonical.
         """
         names = ["block", "swap"]
-        if any(part.counts is None for part in self.active_sites.sublattices):
+        if bool(self.active_sites.has_free_composition.any()):
             names.insert(1, "flip")
         return {name: partial(self._move, name) for name in names}
 
     def neighbors(self, x: Tensor) -> Tensor:
-        """Return all different decorations one change from x `[d]`, `[m, d]`.
+        """Return all other members one change from x `[d]`, `[m, d]`.
 
-        A change is a flip of one site where the composition is free, else a swap of
-        two.
+        A change is a flip of one site where the composition is free, else a swap of two.
         """
         check_shape("x", x, [self.dimension])
         C = self.enumerator.canonical(self.occupations(x))
@@ -272,28 +259,24 @@ class Lattice:
         return self._coordinates(near).to(x)
 
     def composition(self, X: Tensor) -> Tensor:
-        """Return the share of each element in the atoms at X `[..., d]`, `[..., k]`."""
+        """Return the fraction of each element among the atoms at X `[..., d]`, `[..., k]`."""
         Z = self._atomic_numbers(self.occupations(X))
-        held = Z > 0
-        index = torch.arange(len(Z)).unsqueeze(-1).expand(Z.shape)[held]
-        found = element_fractions(Z[held], index, len(Z), self.numbers)
-        return found.reshape(*X.shape[:-1], -1).to(X)
+        occupied = Z > 0
+        index = torch.arange(len(Z)).unsqueeze(-1).expand(Z.shape)[occupied]
+        fractions = element_fractions(Z[occupied], index, len(Z), self.numbers)
+        return fractions.reshape(*X.shape[:-1], -1).to(X)
 
     def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
-        """Return what is exactly known at X `[..., d]`, each `[...]`.
+        """Return the properties at X `[..., d]` that need no evaluation, each `[...]`.
 
-        "x_Cu" and the like; "price" per kilogram and "density" in g/cm³ where prices
-        and volumes were given.
+        "x_Cu" and the like; "price" per kilogram and "density" in g/cm³ where the space has prices
+        and volumes.
         """
         return self.composition_properties.evaluate(self.composition(X))
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the space, as JSON values."""
-        parts = zip(
-            self.active_sites.sublattices,
-            self.active_sites.sublattice_options,
-            strict=True,
-        )
+        """Return the arguments that identify the space, as JSON values."""
+        sites = self.active_sites
         return {
             "type": "Lattice",
             "numbers": self.parent.get_atomic_numbers().tolist(),
@@ -302,36 +285,35 @@ class Lattice:
             "pbc": self.parent.pbc.tolist(),
             "sites": [
                 {
-                    "sites": self.active_sites.parent_indices[list(part.sites)].tolist(),
-                    "species": list(names),
-                    "counts": None if part.counts is None else list(part.counts),
+                    "sites": sites.parent_indices[list(sublattice.sites)].tolist(),
+                    "species": list(options),
+                    "counts": None if sublattice.counts is None else list(sublattice.counts),
                 }
-                for part, names in parts
+                for sublattice, options in zip(
+                    sites.sublattices, sites.sublattice_options, strict=True
+                )
             ],
             "encoding": self.encoding,
             **self.composition_properties.description(),
         }
 
     def occupations(self, X: Tensor) -> Tensor:
-        """Return what each site holds at X `[..., d]`, `[n, s]` int64 on the CPU.
+        """Return the option on each active site at X `[..., d]`, `[n, s]` int64 on the CPU.
 
         Where X is no decoration it is the nearest one.
         """
         check_shape("X", X.reshape(-1, X.shape[-1]), [None, self.dimension])
         flat = X.detach().reshape(-1, self.dimension).double().cpu().nan_to_num(0.0)
         C = self._nearest_options(flat)
-        for row in (~self._has_valid_counts(C)).nonzero().flatten().tolist():
+        for row in (~self.active_sites.has_valid_counts(C)).nonzero().flatten().tolist():
             C[row] = self.active_sites.best_assignment(self._option_scores(flat[row]))
         return C
 
     @cached_property
     def _canonical_decorations(self) -> Tensor:
         """All canonical decorations, `[size, s]` uint8."""
-        found = []
-        for labels in self.enumerator.iter_decorations():
-            kept = self.enumerator.is_canonical(labels)
-            found.append(labels[kept].to(torch.uint8))
-        return torch.cat(found)
+        chunks = self.enumerator.iter_decorations()
+        return torch.cat([C[self.enumerator.is_canonical(C)].to(torch.uint8) for C in chunks])
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
         if not len(X):
@@ -343,27 +325,23 @@ class Lattice:
         """Return decorations `[n, s]` as X, `[n, d]` float64."""
         if self.encoding == "integer":
             return C.double()
-        hot = torch.nn.functional.one_hot(C, int(self.active_sites.n_options.max()))
-        return hot[:, self.active_sites.option_mask].double()
+        one_hot = torch.nn.functional.one_hot(C, int(self.active_sites.n_options.max()))
+        return one_hot[:, self.active_sites.option_mask].double()
 
     def _option_scores(self, X: Tensor) -> Tensor:
-        """Return how well options suit sites at X `[..., d]`, `[..., s, k]`."""
+        """Return scores of all options at X `[..., d]`, larger is nearer, `[..., s, k]`."""
         k = int(self.active_sites.n_options.max())
         if self.encoding == "integer":
             return -(X.unsqueeze(-1) - torch.arange(k)).square()
-        scores = torch.full((*X.shape[:-1], *self.active_sites.option_mask.shape), -torch.inf)
-        scores = scores.double()
-        scores[..., self.active_sites.option_mask] = X
+        mask = self.active_sites.option_mask
+        scores = torch.full((*X.shape[:-1], *mask.shape), -torch.inf, dtype=torch.float64)
+        scores[..., mask] = X
         return scores
 
     def _nearest_options(self, X: Tensor) -> Tensor:
         """Return the best option of each site at X `[n, d]`, `[n, s]`."""
         scores = self._option_scores(X).masked_fill(~self.active_sites.option_mask, -torch.inf)
         return scores.argmax(-1)
-
-    def _has_valid_counts(self, C: Tensor) -> Tensor:
-        """Return whether decorations `[..., s]` hold as many of each as they must."""
-        return self.active_sites.has_valid_counts(C)
 
     def _atomic_numbers(self, C: Tensor) -> Tensor:
         """Return the atomic numbers on all sites, 0 where vacant, `[n, a]`."""

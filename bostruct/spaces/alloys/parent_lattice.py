@@ -1,4 +1,4 @@
-"""The structure whose sites are filled, from ASE or pymatgen."""
+"""Parent lattice: the structure whose sites are decorated, from ASE or pymatgen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def suppress_spglib_warnings() -> Iterator[None]:
-    """Keep spglib, also where icet calls it, from telling how it will fail one day.
+    """Suppress deprecation warnings of spglib, also where icet calls it.
 
     Since 2.7 each call warns that errors will be raised instead of returning None.
     """
@@ -28,24 +28,20 @@ def suppress_spglib_warnings() -> Iterator[None]:
 
 
 def parent_atoms(parent: Atoms | Structure) -> Atoms:
-    """Return a bare copy of a parent as ASE's atoms: species, positions, cell, pbc.
+    """Return a copy of a parent as ASE's atoms: species, positions, cell, pbc.
 
-    Of disordered pymatgen structures each site keeps the element it holds most of.
+    A site of a disordered pymatgen structure keeps the element with the largest occupancy.
 
     Raises:
-        InputError: it is neither ASE's nor pymatgen's, or has no sites.
+        InputError: the parent is neither ASE's nor pymatgen's, or has no sites.
     """
-    from ase import Atoms as Made
+    from ase import Atoms as ASEAtoms
 
-    if isinstance(parent, Made):
-        made = Made(
-            parent.get_atomic_numbers(),
-            positions=parent.get_positions(),
-            cell=parent.cell.array,
-            pbc=parent.pbc,
-        )
+    if isinstance(parent, ASEAtoms):
+        numbers, positions = parent.get_atomic_numbers(), parent.get_positions()
+        atoms = ASEAtoms(numbers, positions=positions, cell=parent.cell.array, pbc=parent.pbc)
     elif hasattr(parent, "lattice") and hasattr(parent, "cart_coords"):
-        made = Made(
+        atoms = ASEAtoms(
             [_majority_element(site) for site in parent],
             positions=parent.cart_coords,
             cell=np.array(parent.lattice.matrix),
@@ -54,51 +50,46 @@ def parent_atoms(parent: Atoms | Structure) -> Atoms:
     else:
         condition = "be ASE's Atoms or pymatgen's Structure"
         raise InputError(error_message("parent", condition, type(parent).__name__))
-    if not len(made):
+    if not len(atoms):
         raise InputError(error_message("parent", "have at least one site", 0))
-    return made
+    return atoms
 
 
 def parent_supercell(parent: Atoms | Structure | None) -> Atoms:
-    """Return a parent that repeats along all its axes; by default 32 sites of fcc.
+    """Return a parent that is periodic along all axes, by default 32 sites of fcc.
 
     Raises:
-        InputError: it does not repeat, or `parent_atoms` refuses it.
+        InputError: the parent is not periodic, or invalid, see `parent_atoms`.
     """
     from ase.build import bulk
 
     if parent is None:
         return bulk("Cu", cubic=True) * (2, 2, 2)
-    made = parent_atoms(parent)
-    if not made.pbc.all():
-        condition = "repeat along three axes"
-        raise InputError(error_message("parent", condition, f"pbc {made.pbc.tolist()}"))
-    return made
+    atoms = parent_atoms(parent)
+    if not atoms.pbc.all():
+        value = f"pbc {atoms.pbc.tolist()}"
+        raise InputError(error_message("parent", "repeat along three axes", value))
+    return atoms
 
 
 def primitive_cell(atoms: Atoms) -> Atoms:
-    """Return a primitive cell of a crystal, neither turned nor idealised.
+    """Return a primitive cell of a crystal, neither rotated nor idealized.
 
     Raises:
         InputError: spglib finds none.
     """
     import spglib
-    from ase import Atoms as Made
+    from ase import Atoms as ASEAtoms
 
-    cell: Any = (
-        atoms.cell.array,
-        atoms.get_scaled_positions(),
-        atoms.get_atomic_numbers(),
-    )
+    cell: Any = (atoms.cell.array, atoms.get_scaled_positions(), atoms.get_atomic_numbers())
     with suppress_spglib_warnings():
-        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True)
-    if found is None:
+        primitive = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True)
+    if primitive is None:
         condition = "have a primitive cell that spglib finds"
         raise InputError(error_message("parent", condition, atoms.get_chemical_formula()))
-    lattice, positions, numbers = found
-    return Made(numbers, scaled_positions=positions, cell=lattice, pbc=True)
+    lattice, positions, numbers = primitive
+    return ASEAtoms(numbers, scaled_positions=positions, cell=lattice, pbc=True)
 
 
 def _majority_element(site: Any) -> str:  # noqa: ANN401  pymatgen's PeriodicSite
-    shares = site.species.items()
-    return str(max(shares, key=lambda pair: pair[1])[0].symbol)
+    return str(max(site.species.items(), key=lambda pair: pair[1])[0].symbol)

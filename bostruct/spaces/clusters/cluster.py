@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, final
@@ -57,35 +57,34 @@ from bostruct.structures import SYMBOLS, Structures, distance_fingerprint
 class Cluster:
     """All structures of one formula in a sphere about the origin.
 
-    The coordinates X `[..., 3a]` are the positions in Å, atom after atom in the order
-    of the formula. Samples, encoded structures and moved ones have their centre of
-    geometry at the origin.
+    The coordinates X `[..., 3a]` are the positions in Å, atom after atom in the order of the
+    formula. Samples, encoded structures and moved ones have their geometric center at the origin.
 
     Args:
-        formula: as ASE reads it: "Cu15", "Au5Cu10", "(H2O)3".
-        atomic_radii: radii in Å by element, where the covalent ones are not meant: two atoms
-            that touch are the sum of their radii apart. For Lennard-Jones atoms of
-            σ = 1 Å use `{"Ar": 0.56}`.
-        min_distance: Å, for all pairs, or by pair as in `{"Cu-Au": 2.0}`; a pair
-            that is not given may come as close as `min_distance_factor` times its bond.
-        radius: Å, of the sphere that holds all atoms; by default roomy enough for
-            elongated isomers.
-        min_distance_factor: see `min_distance`.
-        max_gap_factor: atoms further apart than so many bonds do not hold each other, and a
-            cluster in parts is outside. By default 1.5; any where an element makes
-            molecules, which stick together over more, and has no radius of its own.
+        formula: chemical formula as ASE reads it: "Cu15", "Au5Cu10", "(H2O)3".
+        atomic_radii: radii in Å by element, where the covalent ones are not meant: two atoms that
+            touch are the sum of their radii apart. For Lennard-Jones atoms of σ = 1 Å use
+            `{"Ar": 0.56}`.
+        min_distance: minimum distance in Å of all pairs, or by pair as in `{"Cu-Au": 2.0}`; for a
+            pair that is not given it is `min_distance_factor` times the bond length.
+        radius: radius in Å of the sphere that holds all atoms; the default has room for elongated
+            isomers.
+        min_distance_factor: default minimum distance, as a fraction of the bond length.
+        max_gap_factor: largest distance of connected atoms, in bond lengths; a cluster that is not
+            connected is outside. By default 1.5, or infinite where an element forms molecules,
+            which attract each other over more, and has no custom radius.
 
     Attributes:
-        formula: as given.
-        numbers: `[a]` int64.
+        formula: chemical formula.
+        numbers: `[a]` int64 atomic numbers.
         atomic_radii: `[a]` Å.
         min_distances: `[a, a]` Å, the minimum distance of each pair, zero on the diagonal.
-        radius: Å.
-        max_gap_factor: in bonds, infinite where any is allowed.
+        radius: radius of the sphere, Å.
+        max_gap_factor: largest distance of connected atoms, in bond lengths, or infinity.
 
     Raises:
-        InputError: an argument cannot be used.
-        SpaceError: no structure fits.
+        InputError: an argument is invalid.
+        SpaceError: no structure fits into the sphere.
     """
 
     formula: str
@@ -106,25 +105,16 @@ class Cluster:
         max_gap_factor: float | None = None,
     ) -> None:
         numbers = parse_formula(formula)
-        each = resolve_atomic_radii(numbers, atomic_radii)
-        check_positive(
-            "min_distance_factor",
-            min_distance_factor,
-            "It is a fraction of a bond, say 0.7.",
-        )
-        if min_distance_factor > 1:
-            condition = "be at most 1, the length of a bond"
-            raise InputError(error_message("min_distance_factor", condition, min_distance_factor))
-        minimum = min_pair_distances(numbers, each, min_distance, min_distance_factor)
+        radii = resolve_atomic_radii(numbers, atomic_radii)
+        distances = min_pair_distances(numbers, radii, min_distance, min_distance_factor)
         if radius is None:
-            radius = _default_radius(each)
-        check_length("radius", radius)
+            radius = _default_radius(radii)
         for name, value in {
             "formula": formula,
             "numbers": numbers,
-            "atomic_radii": each,
-            "min_distances": minimum,
-            "radius": float(radius),
+            "atomic_radii": radii,
+            "min_distances": distances,
+            "radius": float(check_length("radius", radius)),
             "max_gap_factor": resolve_max_gap_factor(max_gap_factor, numbers, atomic_radii),
         }.items():
             object.__setattr__(self, name, value)
@@ -139,11 +129,6 @@ class Cluster:
         return 3 * len(self.numbers)
 
     @cached_property
-    def _contact_distances(self) -> Tensor:
-        """The length of a bond of each pair, `[a, a]` Å, also on the diagonal."""
-        return self.bond_lengths + torch.eye(len(self.numbers), dtype=torch.float64)
-
-    @cached_property
     def bond_lengths(self) -> Tensor:
         """The length of a bond of each pair, `[a, a]` Å, zero on the diagonal.
 
@@ -156,18 +141,18 @@ class Cluster:
         """Return random compact clusters, `[n, d]` float64 on the CPU.
 
         Raises:
-            SpaceError: the sphere is so tight that none could be made.
+            SpaceError: the sphere is so small that some could not be made.
         """
         check_count("n", n, 0)
-        X = self._sample(n, generator, N_SAMPLE_ATTEMPTS)
+        X = self._sample(n, sample_compact, generator, N_SAMPLE_ATTEMPTS)
         if X is None:
             raise self._infeasible_error()
         return X
 
     def generators(self) -> Mapping[str, Sampler]:
-        """Return the ways to make random clusters, by name.
+        """Return the samplers of random clusters, by name.
 
-        "random" is `sample`; "symmetric" ones have a point group drawn at random.
+        "random" is `sample`; "symmetric" clusters have a point group drawn at random.
         """
         return {"random": self.sample, "symmetric": self._sample_symmetric}
 
@@ -191,24 +176,22 @@ class Cluster:
     def encode(self, structures: Structures) -> Tensor:
         """Return the coordinates of structures of this formula, `[b, d]`.
 
-        Their atoms may stand in any order; equal ones keep theirs.
+        Their atoms may stand in any order; equal atoms keep theirs.
 
         Raises:
             InputError: a structure has another formula.
         """
         a = len(self.numbers)
-        device = structures.device
-        own = self.numbers.to(device)
+        numbers = self.numbers.to(structures.device)
         fits = bool((structures.counts == a).all())
         if fits:
-            theirs = structures.numbers.reshape(-1, a)
-            source = theirs.argsort(dim=-1, stable=True)  # [b, a]
-            target = own.argsort(stable=True)  # [a]
-            fits = bool((theirs.gather(-1, source) == own[target]).all())
+            given = structures.numbers.reshape(-1, a)
+            source = given.argsort(dim=-1, stable=True)  # [b, a]
+            target = numbers.argsort(stable=True)  # [a]
+            fits = bool((given.gather(-1, source) == numbers[target]).all())
         if not fits:
-            condition = f"all be {self.formula}"
-            found = ", ".join(sorted(set(structures.formulas())))
-            raise InputError(error_message("structures", condition, found))
+            formulas = ", ".join(sorted(set(structures.formulas())))
+            raise InputError(error_message("structures", f"all be {self.formula}", formulas))
         order = torch.empty_like(source)
         order[:, target] = source
         P = structures.positions.reshape(-1, a, 3)
@@ -216,35 +199,34 @@ class Cluster:
         return center_positions(P).flatten(-2)
 
     def contains(self, X: Tensor) -> Tensor:
-        """Return whether all atoms are in the sphere, none too close, in one part.
+        """Return whether all atoms are in the sphere, connected, and none too close.
 
         X is `[..., d]`, the result `[...]`.
         """
         P = self._positions(X)
         slack = max(RELATIVE_ROUNDING, 8 * torch.finfo(X.dtype).eps)
-        limit = self.radius * (1 + slack)
-        inside = (torch.linalg.vector_norm(P, dim=-1) <= limit).all(-1)
+        inside = (torch.linalg.vector_norm(P, dim=-1) <= self.radius * (1 + slack)).all(-1)
         D = distance_matrix(P)
         apart = (self.min_distances.to(X) * (1 - slack) <= D).flatten(-2).all(-1)
-        allowed: Tensor = (
-            inside & apart & is_connected(D, self.max_gap_factor * self._contact_distances.to(X))
-        )
+        contact_distances = self.bond_lengths + torch.eye(len(self.numbers), dtype=torch.float64)
+        connected = is_connected(D, self.max_gap_factor * contact_distances.to(X))
+        allowed: Tensor = inside & apart & connected
         return allowed
 
     def project(self, X: Tensor) -> Tensor:
-        """Return X `[..., d]` centred, with atoms outside the sphere moved onto it.
+        """Return X `[..., d]` centered, with atoms outside the sphere moved onto it.
 
-        Centring shifts a cluster as a whole. Whoever minimises a function that does
-        not depend on where the cluster is may do this after every step: gradients stay
-        the same, and differences of them have no part along the shift.
+        Centering shifts all atoms together. Minimizers of functions that do not depend on the
+        position of the cluster may apply it after every step: gradients stay the same, and their
+        differences have no component along the shift.
         """
         return confine_centered(self._positions(X), self.radius).flatten(-2)
 
     def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., d]`, broadcast, are one structure, `[...]`.
+        """Return whether A and B `[..., d]`, broadcast, are the same structure, `[...]`.
 
-        Turned, mirrored and shifted copies are, and those with equal atoms exchanged.
-        `tolerance_scale` multiplies how far they may differ: below 1 is stricter.
+        Rotated, mirrored and shifted copies are, and those with equal atoms exchanged.
+        `tolerance_scale` multiplies the tolerance: below 1 is stricter.
 
         Raises:
             InputError: the scale is not positive.
@@ -255,22 +237,21 @@ class Cluster:
 
     @cached_property
     def fingerprint_tolerance(self) -> float:
-        """Å. Fingerprints of one structure differ by less everywhere."""
+        """Largest difference between the fingerprints of duplicates, Å."""
         return DUPLICATE_TOLERANCE * 2 * float(self.atomic_radii.mean())
 
     def fingerprint(self, X: Tensor) -> Tensor:
-        """Return what stays the same when X `[..., d]` turns, `[..., f]` Å.
+        """Return the rotation-invariant fingerprint at X `[..., d]`, `[..., f]` Å.
 
-        See `bostruct.structures.profile`.
+        See `bostruct.structures.distance_fingerprint`.
         """
         return distance_fingerprint(distance_matrix(self._positions(X)), self.numbers)
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of clusters, by name.
 
-        "permute" (several species only), "rattle", "relocate", "splice" (of several
-        clusters) and "twist". Where a move fails to stay in the space, it returns what
-        it was given.
+        "permute" (several species only), "rattle", "relocate", "splice" (of several clusters) and
+        "twist". Where a move leaves the space, it returns its input, projected.
         """
         names = ["rattle", "relocate", "splice", "twist"]
         if len(set(self.numbers.tolist())) > 1:
@@ -278,19 +259,18 @@ class Cluster:
         return {name: partial(self._move, name) for name in names}
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the space, as JSON values."""
-        numbers = self.numbers.tolist()
-        symbols = [SYMBOLS[number] for number in numbers]
-        least: dict[str, float] = {}
-        for i, one in enumerate(symbols):
-            for j in range(i):
-                name = "-".join(sorted((one, symbols[j])))
-                least[name] = float(self.min_distances[i, j])
+        """Return the arguments that identify the space, as JSON values."""
+        symbols = [SYMBOLS[number] for number in self.numbers.tolist()]
+        min_distance = {
+            "-".join(sorted((first, symbols[j]))): float(self.min_distances[i, j])
+            for i, first in enumerate(symbols)
+            for j in range(i)
+        }
         return {
             "type": "Cluster",
             "formula": self.formula,
             "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
-            "min_distance": dict(sorted(least.items())),
+            "min_distance": dict(sorted(min_distance.items())),
             "radius": self.radius,
             "max_gap_factor": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
         }
@@ -300,63 +280,64 @@ class Cluster:
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
         P = self._positions(X)
-        bond = self.bond_lengths.to(X)
+        bonds = self.bond_lengths.to(X)
         if name == "permute":
             moved = moves.swap_species(P, self.numbers.to(X.device), generator)
         elif name == "rattle":
             a = len(self.numbers)
-            moved = moves.rattle(P, bond.sum() / (a * (a - 1)), generator)
+            moved = moves.rattle(P, bonds.sum() / (a * (a - 1)), generator)
         elif name == "relocate":
-            moved = moves.move_atom(P, bond, self.radius, generator)
+            moved = moves.move_atom(P, bonds, self.radius, generator)
         elif name == "splice":
             moved = moves.cut_and_splice(P, self.numbers.to(X.device), generator)
         else:
             moved = moves.twist(P, generator)
-        wanted = torch.maximum(CONTACT_FACTOR * bond, 1.02 * self.min_distances.to(X))
-        moved = remove_overlaps(center_positions(moved), wanted, self.radius, N_PUSH_STEPS).flatten(
-            -2
-        )
-        stays = self.contains(moved).unsqueeze(-1)
-        return torch.where(stays, moved, self.project(X))
+        distances = torch.maximum(CONTACT_FACTOR * bonds, 1.02 * self.min_distances.to(X))
+        moved = remove_overlaps(center_positions(moved), distances, self.radius, N_PUSH_STEPS)
+        moved = moved.flatten(-2)
+        return torch.where(self.contains(moved).unsqueeze(-1), moved, self.project(X))
 
     def _sample_symmetric(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return symmetric clusters `[n, d]`, or any where none could be made."""
-
-        def draw(count: int) -> tuple[Tensor, Tensor]:
-            X, whole = sample_symmetric(
-                count, self.numbers, self.bond_lengths, self.radius, generator
-            )
-            X = X.flatten(-2)
-            return X, whole & self.contains(X)
-
-        X = rejection_sample(n, self.dimension, draw, N_TRIAL_ATTEMPTS)
+        """Return symmetric clusters `[n, d]`, or any where some could not be made."""
+        sampler = partial(sample_symmetric, numbers=self.numbers)
+        X = self._sample(n, sampler, generator, N_TRIAL_ATTEMPTS)
         return self.sample(n, generator) if X is None else X
 
-    def _sample(self, n: int, generator: torch.Generator, max_attempts: int) -> Tensor | None:
-        """Return clusters `[n, d]`, or None if some could not be made."""
+    def _sample(
+        self,
+        n: int,
+        sampler: Callable[..., tuple[Tensor, Tensor]],
+        generator: torch.Generator,
+        max_attempts: int,
+    ) -> Tensor | None:
+        """Return clusters `[n, d]` of a sampler, or None if some could not be made."""
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
-            X, whole = sample_compact(count, self.bond_lengths, self.radius, generator)
-            X = X.flatten(-2)
-            return X, whole & self.contains(X)
+            P, connected = sampler(
+                count, bond_lengths=self.bond_lengths, radius=self.radius, generator=generator
+            )
+            X = P.flatten(-2)
+            return X, connected & self.contains(X)
 
         return rejection_sample(n, self.dimension, draw, max_attempts)
 
     def _check_feasible(self) -> None:
-        """Refuse a sphere that cannot hold the atoms."""
-        trial = torch.Generator().manual_seed(0)
-        wide = bool(self.min_distances.max() > 2 * self.radius)
-        if wide or self._sample(N_TRIAL_SAMPLES, trial, N_TRIAL_ATTEMPTS) is None:
+        """Raise an error if the sphere cannot hold the atoms."""
+        generator = torch.Generator().manual_seed(0)
+        trial = (N_TRIAL_SAMPLES, sample_compact, generator, N_TRIAL_ATTEMPTS)
+        if self.min_distances.max() > 2 * self.radius or self._sample(*trial) is None:
             raise self._infeasible_error()
 
     def _infeasible_error(self) -> SpaceError:
-        most = float(self.min_distances.max())
-        condition = f"be large enough for {self.formula} with minimum distances up to {most:.2f} Å"
-        way_out = "Give a larger `radius`, or a smaller `minimum_distance`."
-        return SpaceError(error_message("radius", condition, f"{self.radius:.2f} Å", way_out))
+        largest = float(self.min_distances.max())
+        condition = (
+            f"be large enough for {self.formula} with minimum distances up to {largest:.2f} Å"
+        )
+        hint = "Give a larger `radius`, or a smaller `min_distance`."
+        return SpaceError(error_message("radius", condition, f"{self.radius:.2f} Å", hint))
 
 
 def _default_radius(atomic_radii: Tensor) -> float:
-    """Return the default radius of the sphere: far more than a compact one."""
-    tight = (atomic_radii.pow(3).sum() / 0.64) ** (1 / 3)
-    return float(2 * atomic_radii.max() + 1.2 * tight)
+    """Return the default radius of the sphere, far larger than that of a compact cluster."""
+    compact = (atomic_radii.pow(3).sum() / 0.64) ** (1 / 3)
+    return float(2 * atomic_radii.max() + 1.2 * compact)

@@ -1,9 +1,9 @@
-"""Geometry of many small clusters at once: distances, pushing apart, gathering.
+"""Packing of many small clusters at once: distances, overlaps, confinement to a sphere.
 
 Notation
     P   [n, a, 3]   Å   positions
     D   [n, a, a]   Å   distances, zero on the diagonal
-    W   [a, a]      Å   wanted distances: atoms closer than that push each other away
+    W   [a, a]      Å   minimum distances: closer atoms push each other apart
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ DISTANCE_FLOOR = 1e-12
 """Å. Keeps the direction between coincident atoms finite."""
 
 CONFINEMENT_FRACTION = 0.98
-"""Part of the sphere used while pushing, so that centring leaves no atom outside."""
+"""Fraction of the sphere used while pushing, so that centering leaves no atom outside."""
 
 N_CENTERING_ITERATIONS = 4
-"""Rounds of finding the centre of a cluster of which some atoms lie outside."""
+"""Number of iterations that center a cluster with atoms outside the sphere."""
 
 N_PUSH_STEPS = 12
-"""Steps of pushing atoms apart after a move."""
+"""Number of steps that push atoms apart after a move."""
 
 CONTACT_FACTOR = 0.85
-"""In bonds: atoms are pushed apart to this distance after a move."""
+"""Distance to which atoms are pushed apart after a move, in bond lengths."""
 
 MAX_CHUNK_PAIRS = 1 << 16
-"""Distances worked on at a time."""
+"""Largest number of distances computed at once."""
 
 
 def distance_matrix(P: Tensor) -> Tensor:
@@ -44,85 +44,68 @@ def center_positions(P: Tensor) -> Tensor:
 
 def confine(P: Tensor, radius: float | Tensor) -> Tensor:
     """Return positions `[..., a, 3]` with those outside moved onto the sphere."""
-    far: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
-    return P * (radius / far.clamp(min=DISTANCE_FLOOR)).clamp(max=1.0)
+    distance: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
+    return P * (radius / distance.clamp(min=DISTANCE_FLOOR)).clamp(max=1.0)
 
 
 def confine_centered(P: Tensor, radius: float) -> Tensor:
-    """Return positions `[..., a, 3]` centred, with those outside moved onto the sphere.
+    """Return positions `[..., a, 3]` centered, with those outside moved onto the sphere.
 
-    Where to put the sphere is the question: an atom that has flown off must not drag
-    it along. The centre c that leaves the confined atoms centred solves
+    An atom that has flown off must not drag the center along. The center c that leaves the
+    confined atoms centered solves
 
         sum_i confined(p_i - c) = 0
 
-    and minimises a Huber loss of the distances, so that far atoms count by their
-    direction only. What is centred and inside already stays as it is.
+    and minimizes a Huber loss of the distances, so that far atoms count by their direction only.
+    Clusters that are centered and inside stay as they are.
     """
-    middle = center_positions(P)
-    brim = radius * (1 + 8 * torch.finfo(P.dtype).eps)
-    inside = _max_radius(middle) <= brim
-    if P.device.type == "cpu" and inside.all():  # elsewhere it would have to wait
-        return middle
+    centered = center_positions(P)
+    inside = _max_radius(centered) <= radius * (1 + 8 * torch.finfo(P.dtype).eps)
+    if P.device.type == "cpu" and inside.all():  # elsewhere this would synchronize
+        return centered
     P = P - P.median(-2, keepdim=True).values
     for _ in range(N_CENTERING_ITERATIONS):
         P = P - confine(P, radius).mean(-2, keepdim=True)
     P = center_positions(confine(P, radius))
-    # rounds that were too few leave a little outside: shrink, which keeps the centre
+    # too few iterations leave atoms a little outside: scaling keeps the center
     P = P * (radius / _max_radius(P).clamp(min=DISTANCE_FLOOR)).clamp(max=1.0)
-    return torch.where(inside, middle, P)
+    return torch.where(inside, centered, P)
 
 
 def _max_radius(P: Tensor) -> Tensor:
-    """Return how far out the furthest atom is, `[..., 1, 1]` Å."""
-    far: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
-    return far.amax(-2, keepdim=True)
+    """Return the distance of the farthest atom from the origin, `[..., 1, 1]` Å."""
+    distance: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
+    return distance.amax(-2, keepdim=True)
 
 
 def push_apart(P: Tensor, min_distances: Tensor, fraction: float = 0.5) -> Tensor:
     """Return positions after every pair that is too close has moved apart once.
 
-    Each end moves by `fraction` of what the pair lacks; the centre stays where it is.
+    Each of the two atoms moves by `fraction` of the missing distance; the center stays.
     """
-    # w_ij = (W_ij / d_ij - 1)+;  step_i = share sum_j w_ij (p_i - p_j)
+    # w_ij = (W_ij / d_ij - 1)+;  step_i = fraction sum_j w_ij (p_i - p_j)
     w = (min_distances / distance_matrix(P).clamp_(min=DISTANCE_FLOOR)).sub_(1).clamp_(min=0)
-    here = P * (1 + fraction * w.sum(-1, keepdim=True))
-    return torch.baddbmm(here, w, P, alpha=-fraction)
+    scaled = P * (1 + fraction * w.sum(-1, keepdim=True))
+    return torch.baddbmm(scaled, w, P, alpha=-fraction)
 
 
 def remove_overlaps(P: Tensor, min_distances: Tensor, radius: float, n_steps: int) -> Tensor:
-    """Return positions pushed apart for some steps, centred, inside the sphere."""
-    found = []
-    for part in split_chunks(P):
-        moved = center_positions(part)
+    """Return positions pushed apart for some steps, centered, inside the sphere."""
+    chunks = []
+    for chunk in split_chunks(P):
+        moved = center_positions(chunk)
         for _ in range(n_steps):
             moved = confine(push_apart(moved, min_distances), CONFINEMENT_FRACTION * radius)
-        found.append(center_positions(moved))
-    return torch.cat(found) if found else P
+        chunks.append(center_positions(moved))
+    return torch.cat(chunks) if chunks else P
 
 
 def split_chunks(P: Tensor, n_atoms: int | None = None) -> list[Tensor]:
-    """Return rows in portions whose distances fit into a processor's cache.
+    """Return rows in chunks whose distances fit into a processor's cache.
 
     Args:
-        P: `[n, ...]`.
-        n_atoms: a, by default the second dimension of P.
+        P: `[n, ...]` any tensor with one row per structure.
+        n_atoms: number of atoms a of a structure, by default the second dimension of P.
     """
     rows = max(MAX_CHUNK_PAIRS // (n_atoms or P.shape[1]) ** 2, 1)
     return [P[low : low + rows] for low in range(0, len(P), rows)]
-
-
-def is_connected(D: Tensor, max_bond_lengths: Tensor) -> Tensor:
-    """Return whether each cluster is of one piece, `[n]` bool.
-
-    Args:
-        D: `[n, a, a]` Å.
-        max_bond_lengths: `[a, a]` Å, atoms closer than this hold together.
-    """
-    reach = (max_bond_lengths >= D).to(torch.float32)
-    a = D.shape[-1]
-    steps = 1
-    while steps < a - 1:  # paths of twice the length each time
-        reach = (reach @ reach > 0).to(torch.float32)
-        steps *= 2
-    return (reach[..., 0, :] > 0).all(-1)

@@ -1,11 +1,11 @@
-"""Point groups, and the kinds of places there are in them.
+"""Point groups, and their Wyckoff positions.
 
-An atom at a general place has as many images as its group has operations. On an axis,
-on a mirror plane or in the centre they fall together, and fewer equal atoms will do.
+A point at a general position has as many images as its group has operations. On an axis, on a
+mirror plane or in the center they coincide, and fewer equal atoms make up an orbit.
 
 Notation
     G   [g, 3, 3]   operations of a group, the identity first
-    orbit           all images of one place
+    orbit           all images of one point
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 OPERATION_TOLERANCE = 1e-6
-"""Operations, and images of a place near the centre, that differ by less are one."""
+"""Largest difference between equal operations, and between coinciding images of a point."""
 
 POLYHEDRAL_GROUPS = ("T", "Td", "Th", "O", "Oh", "I", "Ih")
-"""Groups without a direction of their own."""
+"""Groups without a main axis."""
 
 POINT_GROUPS = (
     *("Cs", "Ci", "C2", "C3", "C4", "C5", "C6"),
@@ -32,20 +32,20 @@ POINT_GROUPS = (
     *("D2d", "D3d", "D4d", "D5d", "D6d"),
     *POLYHEDRAL_GROUPS,
 )
-"""The groups, by their Schoenflies symbols. The main axis, if any, is z."""
+"""Schoenflies symbols of the groups. The main axis, if any, is z."""
 
 GENERAL_POSITION = (0.31, 0.47, 0.83)
-"""A place that no operation of these groups leaves where it is."""
+"""A point that no operation of these groups leaves in place."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class WyckoffPosition:
-    """All places of one kind: on axes, on planes, in the centre, or anywhere.
+    """All points with equivalent site symmetry: on axes, on planes, in the center, or general.
 
     Attributes:
-        projection: `[3, 3]`, projects onto one of these axes or planes.
-        operations: `[m, 3, 3]`, operations that take a place there to its orbit.
+        projection: `[3, 3]` projection onto one of these axes or planes.
+        operations: `[m, 3, 3]` operations that map a point there to its orbit.
     """
 
     projection: Tensor
@@ -53,31 +53,31 @@ class WyckoffPosition:
 
     @property
     def multiplicity(self) -> int:
-        """How many atoms an orbit takes."""
+        """The number of atoms in an orbit."""
         return len(self.operations)
 
     @property
     def is_center(self) -> bool:
-        """Whether it is but one point, the centre."""
+        """True if it is a single point, the center."""
         return not bool(self.projection.any())
 
 
 @cache
 def wyckoff_positions(group: str) -> tuple[WyckoffPosition, ...]:
-    """Return the kinds of places of a group, the centre first and general ones last."""
+    """Return the Wyckoff positions of a group, the center first and the general one last."""
     G = group_operations(group)
-    one = _identity()
-    found = []
-    if G.mean(0).abs().max() < OPERATION_TOLERANCE:  # it leaves no direction as it is
-        found.append(WyckoffPosition(torch.zeros_like(one), one.unsqueeze(0)))
-    fixed: list[Tensor] = []
+    identity = _identity()
+    positions = []
+    if G.mean(0).abs().max() < OPERATION_TOLERANCE:  # no direction is invariant
+        positions.append(WyckoffPosition(torch.zeros_like(identity), identity.unsqueeze(0)))
+    projections: list[Tensor] = []
     for R in G:
         onto = _fixed_subspace(R)
-        if onto is None or any(_contains_operation(G @ onto @ G.mT, other) for other in fixed):
+        if onto is None or any(_contains_operation(G @ onto @ G.mT, p) for p in projections):
             continue
-        fixed.append(onto)
-        found.append(_wyckoff_position(G, onto))
-    return (*found, _wyckoff_position(G, one))
+        projections.append(onto)
+        positions.append(_wyckoff_position(G, onto))
+    return (*positions, _wyckoff_position(G, identity))
 
 
 @cache
@@ -88,32 +88,30 @@ def group_operations(group: str) -> Tensor:
 
 def generate_group(generators: Sequence[Tensor]) -> Tensor:
     """Return all products of some operations, `[g, 3, 3]`."""
-    found = [_identity()]
-    for R in found:  # grows
+    operations = [_identity()]
+    for R in operations:  # grows
         for S in generators:
-            if not _contains_operation(torch.stack(found), S @ R):
-                found.append(S @ R)
-    return torch.stack(found)
+            if not _contains_operation(torch.stack(operations), S @ R):
+                operations.append(S @ R)
+    return torch.stack(operations)
 
 
 def _fixed_subspace(R: Tensor) -> Tensor | None:
     """Return the projection onto the axis or the mirror plane of an operation."""
     trace = float(R.trace())
-    if torch.linalg.det(R) > 0:
-        # a turn by t about u is symmetrised to cos t 1 + (1 - cos t) u u^T
-        cos = (trace - 1) / 2
-        return (
-            ((R + R.T) / 2 - cos * _identity()) / (1 - cos)
-            if cos < 1 - OPERATION_TOLERANCE
-            else None
-        )
-    return (_identity() + R) / 2 if trace > 1 - OPERATION_TOLERANCE else None
+    if torch.linalg.det(R) <= 0:
+        return (_identity() + R) / 2 if trace > 1 - OPERATION_TOLERANCE else None
+    # a rotation by t about u, symmetrized, is cos t 1 + (1 - cos t) u u^T
+    cos = (trace - 1) / 2
+    if cos >= 1 - OPERATION_TOLERANCE:
+        return None
+    return ((R + R.T) / 2 - cos * _identity()) / (1 - cos)
 
 
 def _wyckoff_position(G: Tensor, projection: Tensor) -> WyckoffPosition:
-    places = G @ projection @ projection.new_tensor(GENERAL_POSITION)
-    same = (places.unsqueeze(1) - places).abs().amax(-1) < OPERATION_TOLERANCE  # [g, g]
-    first = same.to(torch.int64).argmax(-1)
+    images = G @ projection @ projection.new_tensor(GENERAL_POSITION)
+    equal = (images.unsqueeze(1) - images).abs().amax(-1) < OPERATION_TOLERANCE  # [g, g]
+    first = equal.to(torch.int64).argmax(-1)
     return WyckoffPosition(projection, G[first == torch.arange(len(G))])
 
 
@@ -130,29 +128,29 @@ def _generators(group: str) -> list[Tensor]:
     if group == "Ci":
         return [-_identity()]
     n = int(group[1])
-    found = [_rotation((0, 0, 1), n)]
+    generators = [_rotation((0, 0, 1), n)]
     if group[0] == "D":
-        found.append(_diagonal(1, -1, -1))
+        generators.append(_diagonal(1, -1, -1))
     if group[2:] == "v":
-        found.append(_diagonal(-1, 1, 1))
+        generators.append(_diagonal(-1, 1, 1))
     if group[2:] == "h":
-        found.append(mirror)
+        generators.append(mirror)
     if group[2:] == "d":
-        found.append(_rotation((0, 0, 1), 2 * n) @ mirror)
-    return found
+        generators.append(_rotation((0, 0, 1), 2 * n) @ mirror)
+    return generators
 
 
 def _polyhedral_generators(group: str) -> list[Tensor]:
-    found = [_identity()[[1, 2, 0]], _diagonal(-1, -1, 1)]  # the group T
+    generators = [_identity()[[1, 2, 0]], _diagonal(-1, -1, 1)]  # the group T
     if group[0] == "O":
-        found.append(_rotation((0, 0, 1), 4))
+        generators.append(_rotation((0, 0, 1), 4))
     if group[0] == "I":
-        found.append(_rotation((0, 1, (1 + math.sqrt(5)) / 2), 5))
+        generators.append(_rotation((0, 1, (1 + math.sqrt(5)) / 2), 5))
     if group == "Td":
-        found.append(_identity()[[1, 0, 2]])
+        generators.append(_identity()[[1, 0, 2]])
     if group[1:] == "h":
-        found.append(-_identity())
-    return found
+        generators.append(-_identity())
+    return generators
 
 
 def _identity() -> Tensor:
@@ -164,7 +162,7 @@ def _diagonal(*values: float) -> Tensor:
 
 
 def _rotation(axis: Sequence[float], n: int) -> Tensor:
-    """Return the turn by an n-th about an axis (Rodrigues)."""
+    """Return the rotation by 360°/n about an axis (Rodrigues)."""
     u = torch.tensor(axis, dtype=torch.float64)
     x, y, z = (u / torch.linalg.vector_norm(u)).tolist()
     K = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)

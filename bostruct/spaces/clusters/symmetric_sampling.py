@@ -1,4 +1,4 @@
-"""Atoms put on the places of a random point group, such that the composition is met."""
+"""Symmetric sampling: atoms placed on orbits of a random point group that meet the composition."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from bostruct.spaces.clusters.point_groups import (
 from bostruct.spaces.random_tensors import uniform
 
 ORBIT_SIZE_EXPONENT = 2
-"""Kinds of places are as likely as the atoms they take to this power."""
+"""Power of the multiplicity with which Wyckoff positions are drawn."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class OrbitPlacement:
-    """How the atoms of n structures follow from a few places.
+    """Atoms of n structures as images of points, one point per orbit.
 
-    Atom i of a structure stands at `maps[i] @ q[place[i]]` wherever the places q are.
+    Atom i of a structure stands at `operations[i] @ q[orbit_index[i]]`, wherever the points q are.
 
     Attributes:
-        groups: the group of each.
-        operations: `[n, a, 3, 3]`.
-        orbit_index: `[n, a]` int64, less than a.
+        groups: Schoenflies symbols of the point groups, n of them.
+        operations: `[n, a, 3, 3]` operations that map points to atoms.
+        orbit_index: `[n, a]` int64, index of the point of each atom, less than a.
         has_main_axis: `[n]` bool, whether the group has a main axis, which is z.
     """
 
@@ -45,72 +45,71 @@ class OrbitPlacement:
 def sample_orbits(n: int, numbers: Tensor, generator: torch.Generator) -> OrbitPlacement:
     """Return random orbits of random groups for atoms of these species, on the CPU.
 
-    Equal atoms make up whole orbits. In every second structure of several species
-    their places alone are symmetric, and which atom stands where is random.
+    Equal atoms make up complete orbits. In every second structure of several species only the
+    sites are symmetric, and the species of each is random.
 
     Args:
-        n: how many structures.
-        numbers: `[a]`, the species.
-        generator: of the randomness.
+        n: number of structures.
+        numbers: `[a]` atomic numbers.
+        generator: random number generator.
     """
     a = len(numbers)
-    kinds = numbers.unique().tolist()
-    members = [(numbers == kind).nonzero().squeeze(-1) for kind in kinds]
-    counts = tuple(len(rows) for rows in members)
-    drawn = uniform((n, a + 2), generator).tolist()
+    members = [(numbers == number).nonzero().squeeze(-1) for number in numbers.unique().tolist()]
+    counts = tuple(len(atoms) for atoms in members)
+    random_numbers = uniform((n, a + 2), generator).tolist()
     shuffled = uniform((n, a), generator).cpu().argsort(-1)
-    maps = torch.zeros(n, a, 3, 3, dtype=torch.float64)
-    place = torch.zeros(n, a, dtype=torch.int64)
+    operations = torch.zeros(n, a, 3, 3, dtype=torch.float64)
+    orbit_index = torch.zeros(n, a, dtype=torch.int64)
     groups = []
     for row in range(n):
-        alike = len(kinds) > 1 and row % 2 == 0
-        u = iter(drawn[row])
-        group, kept = _sample_group_and_positions((a,) if alike else counts, u)
-        atoms = shuffled[row] if alike else torch.cat(members)
-        maps[row, atoms] = torch.cat([site.operations @ site.projection for site in kept])
-        sizes = torch.tensor([site.multiplicity for site in kept])
-        place[row, atoms] = torch.arange(len(kept)).repeat_interleave(sizes)
+        ignore_species = len(counts) > 1 and row % 2 == 0
+        group, positions = _sample_group_and_positions(
+            (a,) if ignore_species else counts, iter(random_numbers[row])
+        )
+        atoms = shuffled[row] if ignore_species else torch.cat(members)
+        operations[row, atoms] = torch.cat([p.operations @ p.projection for p in positions])
+        sizes = torch.tensor([p.multiplicity for p in positions])
+        orbit_index[row, atoms] = torch.arange(len(positions)).repeat_interleave(sizes)
         groups.append(group)
-    long = torch.tensor([group not in POLYHEDRAL_GROUPS for group in groups], dtype=torch.bool)
-    return OrbitPlacement(tuple(groups), maps, place, long)
+    has_main_axis = torch.tensor([g not in POLYHEDRAL_GROUPS for g in groups], dtype=torch.bool)
+    return OrbitPlacement(tuple(groups), operations, orbit_index, has_main_axis)
 
 
 @cache
 def compatible_groups(counts: tuple[int, ...]) -> tuple[str, ...]:
-    """Return the groups of which orbits can make up these numbers of equal atoms."""
+    """Return the groups whose orbits can make up these numbers of equal atoms."""
     return tuple(group for group in POINT_GROUPS if _central_species_options(group, counts))
 
 
 def _sample_group_and_positions(
     counts: tuple[int, ...], random_numbers: Iterator[float]
 ) -> tuple[str, list[WyckoffPosition]]:
-    """Return a group and the sites of the first species, the second one, and so on.
+    """Return a group and the Wyckoff positions of the first species, the second one, and so on.
 
     Args:
-        counts: atoms of each species.
-        random_numbers: random numbers, two and as many as there are atoms.
+        counts: number of atoms of each species.
+        random_numbers: uniform random numbers, two more than there are atoms.
     """
     groups = compatible_groups(counts)
     group = groups[int(next(random_numbers) * len(groups))]
     options = _central_species_options(group, counts)
-    central = options[int(next(random_numbers) * len(options))]
-    kept = []
+    central_species = options[int(next(random_numbers) * len(options))]
+    positions = []
     for species, count in enumerate(counts):
-        left = count
-        if species == central:
-            kept.append(wyckoff_positions(group)[0])
-            left -= 1
-        while left:
+        n_atoms = count - (species == central_species)
+        if species == central_species:
+            positions.append(wyckoff_positions(group)[0])
+        while n_atoms:
             able = [
-                site
-                for site in wyckoff_positions(group)
-                if not site.is_center
-                and _can_fill(left - site.multiplicity, _multiplicities(group))
+                position
+                for position in wyckoff_positions(group)
+                if not position.is_center
+                and _can_fill(n_atoms - position.multiplicity, _multiplicities(group))
             ]
-            weights = [float(site.multiplicity**ORBIT_SIZE_EXPONENT) for site in able]
-            kept.append(able[_weighted_index(weights, next(random_numbers))])
-            left -= kept[-1].multiplicity
-    return group, kept
+            weights = [float(position.multiplicity**ORBIT_SIZE_EXPONENT) for position in able]
+            positions.append(able[_weighted_index(weights, next(random_numbers))])
+            n_atoms -= positions[-1].multiplicity
+    return group, positions
 
 
 def _weighted_index(weights: list[float], u: float) -> int:
@@ -125,28 +124,29 @@ def _weighted_index(weights: list[float], u: float) -> int:
 
 @cache
 def _central_species_options(group: str, counts: tuple[int, ...]) -> tuple[int | None, ...]:
-    """Return which species may have an atom in the centre; None stands for no one."""
-    found: list[int | None] = []
-    if all(_can_fill(count, _multiplicities(group)) for count in counts):
-        found.append(None)
-    if wyckoff_positions(group)[0].is_center:
-        for species in range(len(counts)):
-            rest = [count - (k == species) for k, count in enumerate(counts)]
-            if all(_can_fill(count, _multiplicities(group)) for count in rest):
-                found.append(species)
-    return tuple(found)
-
-
-@cache
-def _multiplicities(group: str) -> tuple[int, ...]:
+    """Return which species may have an atom in the center; None stands for an empty center."""
+    options: list[int | None] = [None, *range(len(counts))]
+    if not wyckoff_positions(group)[0].is_center:
+        options = [None]
     return tuple(
-        sorted({site.multiplicity for site in wyckoff_positions(group) if not site.is_center})
+        species
+        for species in options
+        if all(
+            _can_fill(count - (k == species), _multiplicities(group))
+            for k, count in enumerate(counts)
+        )
     )
 
 
 @cache
+def _multiplicities(group: str) -> tuple[int, ...]:
+    sizes = {p.multiplicity for p in wyckoff_positions(group) if not p.is_center}
+    return tuple(sorted(sizes))
+
+
+@cache
 def _can_fill(count: int, sizes: tuple[int, ...]) -> bool:
-    """Return whether orbits of these sizes can take so many atoms."""
+    """Return whether orbits of these sizes can hold so many atoms."""
     reached = [True]
     for k in range(1, count + 1):
         reached.append(any(size <= k and reached[k - size] for size in sizes))

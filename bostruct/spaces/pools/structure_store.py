@@ -1,6 +1,6 @@
-"""Many structures in little memory, decoded a few at a time.
+"""Structure store: many structures in compact tensors, decoded a few at a time.
 
-An atom takes 30 bytes and a structure some 90 more: a million of ten atoms, 0.4 GB.
+An atom takes 30 bytes and a structure some 90 more: a million structures of ten atoms, 0.4 GB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bostruct.structures import Structures
 @final
 @dataclass(frozen=True, eq=False)
 class StructureStore:
-    """A list of structures.
+    """A list of structures in compact tensors.
 
     Attributes:
         positions: `[n, 3]` Å float64.
@@ -27,7 +27,7 @@ class StructureStore:
         tags: `[n]` int32.
         cell: `[b, 3, 3]` Å float64.
         pbc: `[b, 3]` bool.
-        start: `[b + 1]` int64, the first atom of each.
+        start: `[b + 1]` int64, index of the first atom of each structure, and the number of atoms.
     """
 
     positions: Tensor
@@ -39,38 +39,37 @@ class StructureStore:
     start: Tensor
 
     @classmethod
-    def from_batches(cls, parts: Iterable[Structures]) -> StructureStore:
-        """Return all structures of one or more batches."""
+    def from_batches(cls, batches: Iterable[Structures]) -> StructureStore:
+        """Return the structures of one or more batches."""
         columns: dict[str, list[Tensor]] = {}
-        kinds = {"numbers": torch.uint8, "tags": torch.int32}
-        for part in parts:
+        dtypes = {"numbers": torch.uint8, "tags": torch.int32}
+        for batch in batches:
             for name in ("positions", "numbers", "fixed", "tags", "cell", "pbc"):
-                value: Tensor = getattr(part, name).detach().cpu()
+                value: Tensor = getattr(batch, name).detach().cpu()
                 if value.is_floating_point():
                     value = value.double()
-                # a copy, as a batch may be a view of something larger
-                value = value.to(kinds.get(name, value.dtype), copy=True)
+                # a copy, as a batch may be a view of a larger one
+                value = value.to(dtypes.get(name, value.dtype), copy=True)
                 columns.setdefault(name, []).append(value)
-            columns.setdefault("counts", []).append(part.counts.cpu())
-        whole = {name: torch.cat(column) for name, column in columns.items()}
-        counts = whole.pop("counts")
-        start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls(start=start, **whole)
+            columns.setdefault("counts", []).append(batch.counts.cpu())
+        tensors = {name: torch.cat(column) for name, column in columns.items()}
+        counts = tensors.pop("counts")
+        return cls(start=torch.cat([counts.new_zeros(1), counts.cumsum(0)]), **tensors)
 
     def __len__(self) -> int:
         return len(self.cell)
 
     @property
     def counts(self) -> Tensor:
-        """Atoms of each structure, `[b]`."""
+        """The number of atoms of each structure, `[b]`."""
         return self.start[1:] - self.start[:-1]
 
     def take(self, indices: Tensor) -> Structures:
-        """Return the structures of these places `[m]`, on the CPU in float64."""
-        size = self.start[indices + 1] - self.start[indices]
-        owner = torch.repeat_interleave(size)  # [atoms]
-        first = (self.start[indices] - (size.cumsum(0) - size))[owner]
-        atoms = torch.arange(len(owner)) + first
+        """Return the structures with indices `[m]`, on the CPU in float64."""
+        counts = self.start[indices + 1] - self.start[indices]
+        index = torch.repeat_interleave(counts)  # [atoms]
+        offset = (self.start[indices] - (counts.cumsum(0) - counts))[index]
+        atoms = torch.arange(len(index)) + offset
         return Structures.unchecked(
             positions=self.positions[atoms],
             numbers=self.numbers[atoms].long(),
@@ -78,5 +77,5 @@ class StructureStore:
             tags=self.tags[atoms].long(),
             cell=self.cell[indices],
             pbc=self.pbc[indices],
-            index=owner,
+            index=index,
         )

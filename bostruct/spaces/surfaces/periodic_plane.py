@@ -1,10 +1,10 @@
-"""Geometry that repeats in a plane.
+"""Periodic plane: geometry with two lattice vectors.
 
 Notation
     e1 e2 n   axes of the frame: e1 along the first lattice vector, n out of the plane
     Q         [..., a, 3]  Å   positions along these axes; the third is the height
     L         [2, 2]       Å   rows are the lattice vectors along e1 and e2
-    s         [s, 2]       Å   lattice translations that are looked at
+    s         [s, 2]       Å   lattice translations of the periodic images
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch import Tensor
 from bostruct.spaces.clusters.packing import DISTANCE_FLOOR
 
 RIGHT_ANGLE_TOLERANCE = 1e-12
-"""Of an edge: a second lattice vector leaning by less stands at right angles."""
+"""Largest inclination of a second lattice vector at right angles, relative to the first one."""
 
 Components = tuple[Tensor, Tensor, Tensor]
-"""The components of vectors, each a tensor: faster to add up than triples."""
+"""Components of vectors, each a tensor: faster to sum than triples."""
 
 
 @final
@@ -32,10 +32,11 @@ class PeriodicPlane:
 
     Attributes:
         axes: `[3, 3]`, columns are e1, e2, n.
-        lattice: `[2, 2]` Å, see L above.
-        inverse_lattice: `[2, 2]` 1/Å, the inverse of L.
-        line_spacings: the distances between lattice lines, Å, of either direction.
-        lattice_components: the numbers of L in Å: the rows are (edge, 0) and (slant, rise).
+        lattice: `[2, 2]` Å, rows are the lattice vectors along e1 and e2.
+        inverse_lattice: `[2, 2]` 1/Å, inverse of the lattice.
+        line_spacings: distances between lattice lines of either direction, Å.
+        lattice_components: edge, slant and rise in Å, where the lattice vectors are (edge, 0) and
+            (slant, rise).
     """
 
     axes: Tensor
@@ -56,29 +57,29 @@ class PeriodicPlane:
         if third @ normal < 0:
             normal = -normal
         along = first / torch.linalg.vector_norm(first)
-        frame = torch.stack((along, torch.linalg.cross(normal, along), normal), 1)
-        lattice = (cell[:2] @ frame)[:, :2]
-        dual = torch.linalg.inv(lattice)
-        lines = (1 / torch.linalg.vector_norm(dual, dim=0)).tolist()
+        axes = torch.stack((along, torch.linalg.cross(normal, along), normal), 1)
+        lattice = (cell[:2] @ axes)[:, :2]
+        inverse = torch.linalg.inv(lattice)
+        spacings = (1 / torch.linalg.vector_norm(inverse, dim=0)).tolist()
         edge, slant, rise = (float(lattice[i, j]) for i, j in ((0, 0), (1, 0), (1, 1)))
         if abs(slant) < RIGHT_ANGLE_TOLERANCE * edge:
             slant = 0.0
-        return cls(frame, lattice, dual, (lines[0], lines[1]), (edge, slant, rise))
+        return cls(axes, lattice, inverse, (spacings[0], spacings[1]), (edge, slant, rise))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> PeriodicPlane:
         """Return the plane on another device, or in another dtype."""
         tensors = (self.axes, self.lattice, self.inverse_lattice)
-        frame, lattice, dual = (value.to(device, dtype) for value in tensors)
-        return PeriodicPlane(frame, lattice, dual, self.line_spacings, self.lattice_components)
+        axes, lattice, inverse = (value.to(device, dtype) for value in tensors)
+        return PeriodicPlane(axes, lattice, inverse, self.line_spacings, self.lattice_components)
 
     def translations(self, cutoff: float) -> Tensor:
         """Return lattice translations, `[s, 2]` Å, the first of them zero.
 
-        Of a wrapped vector, every image shorter than `cutoff` is among them.
+        They include every image of a wrapped vector that is shorter than `cutoff`.
         """
         # fractional coordinates of wrapped vectors are up to a half, and those of a
-        # vector of length r up to r / height
-        first, second = (math.floor(cutoff / height + 0.5) for height in self.line_spacings)
+        # vector of length r up to r / spacing
+        first, second = (math.floor(cutoff / spacing + 0.5) for spacing in self.line_spacings)
         steps = [(i, j) for i in range(-first, first + 1) for j in range(-second, second + 1)]
         steps.sort(key=lambda step: (abs(step[0]) + abs(step[1]), step))
         return self.lattice.new_tensor(steps) @ self.lattice
@@ -86,33 +87,33 @@ class PeriodicPlane:
     def wrap(self, Q: Tensor, margin: float = 0.0) -> Tensor:
         """Return positions `[..., 3]` moved into the cell that starts at the origin.
 
-        What is outside by less than `margin`, in lattice vectors, stays there: an atom
-        that stands on the border and shakes should not jump.
+        Positions outside by less than `margin`, in lattice vectors, stay: an atom that vibrates
+        about the border should not jump.
         """
-        flat = Q[..., :2]
-        fraction = flat @ self.inverse_lattice
-        far = (fraction < -margin) | (fraction >= 1 + margin)
-        whole = torch.where(far, fraction.floor(), 0.0) @ self.lattice
-        return torch.cat((flat - whole, Q[..., 2:]), -1)
+        lateral = Q[..., :2]
+        fraction = lateral @ self.inverse_lattice
+        outside = (fraction < -margin) | (fraction >= 1 + margin)
+        shift = torch.where(outside, fraction.floor(), 0.0) @ self.lattice
+        return torch.cat((lateral - shift, Q[..., 2:]), -1)
 
     def displacements(self, A: Tensor, B: Tensor, shifts: Tensor) -> Components:
         """Return the vectors from the images of atoms B to atoms A.
 
         Args:
             A: `[..., f, 3]` Å along the axes.
-            B: `[..., a, 3]`.
-            shifts: `[s, 2]` Å, see `translations`.
+            B: `[..., a, 3]` Å along the axes.
+            shifts: `[s, 2]` Å lattice translations, see `translations`.
 
         Returns:
-            x and y `[..., f, a, s]`, and the height `[..., f, a, 1]`, in Å. That of the
-            first translation is wrapped.
+            x and y `[..., f, a, s]`, and the height `[..., f, a, 1]`, in Å. The vector of the first
+            translation is wrapped.
         """
         # component by component: products of many small matrices are slow
         x, y, z = (
-            one.unsqueeze(-1) - two.unsqueeze(-2)
-            for one, two in zip(A.unbind(-1), B.unbind(-1), strict=True)
+            a.unsqueeze(-1) - b.unsqueeze(-2)
+            for a, b in zip(A.unbind(-1), B.unbind(-1), strict=True)
         )
-        edge, slant, rise = self.lattice_components  # the lattice vectors (edge, 0), (slant, rise)
+        edge, slant, rise = self.lattice_components
         lines = (y / rise).round_()
         y = y - rise * lines
         if slant:
@@ -133,10 +134,9 @@ def displacement_norms(components: Components) -> Tensor:
 
 
 def is_self_pair(n_free: int, n_atoms: int, shifts: Tensor) -> Tensor:
-    """Return which gap is that of an atom to itself, `[f, a, s]` bool.
+    """Return which pairs are an atom and itself, without translation, `[f, a, s]` bool.
 
-    The first f of the a atoms are those that are looked from; the first shift is zero.
+    The first f of the a atoms are the first ones of the pairs; the first translation is zero.
     """
-    own = torch.eye(n_free, n_atoms, dtype=torch.bool, device=shifts.device).unsqueeze(-1)
-    here = torch.arange(len(shifts), device=shifts.device) == 0
-    return own & here
+    equal = torch.eye(n_free, n_atoms, dtype=torch.bool, device=shifts.device).unsqueeze(-1)
+    return equal & (torch.arange(len(shifts), device=shifts.device) == 0)

@@ -1,4 +1,4 @@
-"""Reading what a user says of a surface: the slab, and the region above it."""
+"""Slabs and regions as a user gives them, read and checked."""
 
 from __future__ import annotations
 
@@ -13,22 +13,16 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, SpaceError, error_message
-from bostruct.spaces.surfaces.periodic_plane import (
-    PeriodicPlane,
-    displacement_norms,
-    is_self_pair,
-)
+from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
 from bostruct.structures import Structures, from_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 N_POSITION_DIGITS = 6
-"""Of positions in Å that count for whether two slabs are the same one."""
+"""Number of decimals of positions in Å that enter the digest of a slab."""
 
 WIDEN_HINT = "Try slab.center(vacuum=10, axis=2)."
-
-PERIODIC_CONDITION = "be periodic along its first two lattice vectors"
 
 
 def read_slab(slab: Atoms | str | os.PathLike[str]) -> Structures:
@@ -37,8 +31,8 @@ def read_slab(slab: Atoms | str | os.PathLike[str]) -> Structures:
     Without any constraint all of its atoms are fixed.
 
     Raises:
-        InputError: it is no slab, cannot be read, has no atoms or no cell, is not
-            periodic in the plane, or has other constraints than `FixAtoms`.
+        InputError: `slab` is no slab, cannot be read, has no atoms or no cell, is not periodic in
+            the plane, or has other constraints than `FixAtoms`.
     """
     from ase import Atoms
     from ase.io import read as read_file
@@ -48,50 +42,45 @@ def read_slab(slab: Atoms | str | os.PathLike[str]) -> Structures:
         try:
             slab = read_file(path)
         except Exception as error:
-            condition = "be a file that ASE can read"
             reason = f"{type(error).__name__}: {error}."
+            condition = "be a file that ASE can read"
             raise InputError(error_message("slab", condition, repr(path), reason)) from error
     if not isinstance(slab, Atoms):
-        condition = "be ase.Atoms or the path of a file"
-        raise InputError(error_message("slab", condition, repr(slab)))
+        raise InputError(error_message("slab", "be ase.Atoms or the path of a file", repr(slab)))
     if len(slab) == 0:
         raise InputError(error_message("slab", "have atoms", "none"))
-    way_out = "Set slab.pbc = (True, True, False)."
     if not (slab.pbc[0] and slab.pbc[1]):
-        raise InputError(
-            error_message("slab", PERIODIC_CONDITION, f"pbc {slab.pbc.tolist()}", way_out)
-        )
+        condition, value = "be periodic along its first two lattice vectors", slab.pbc.tolist()
+        hint = "Set slab.pbc = (True, True, False)."
+        raise InputError(error_message("slab", condition, f"pbc {value}", hint))
     if not slab.cell[:2].any(axis=1).all():
         raise InputError(error_message("slab", "have a cell", slab.cell.lengths().tolist()))
-    found = from_ase(slab).without_results()
+    structure = from_ase(slab).without_results()
     if not slab.constraints:
-        found.fixed.fill_(True)
-    return found
+        structure.fixed.fill_(True)
+    return structure
 
 
 def check_region(region: Sequence[float]) -> tuple[float, float]:
-    """Return the lowest and the highest height of a region that a user gave.
+    """Return the lowest and the highest height of a region.
 
     Raises:
-        InputError: it is not two finite numbers in order, or all below the surface.
+        InputError: `region` is not two finite numbers in order, or all below the surface.
     """
     condition = "be two heights in Å above the slab, the lower first, the upper positive"
     numbers = isinstance(region, Sequence) and [
         float(value) for value in region if isinstance(value, int | float) and math.isfinite(value)
     ]
-    if not numbers or len(region) != 2 or len(numbers) != 2:
+    if not numbers or len(region) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1] > 0:
         raise InputError(error_message("region", condition, repr(region), "Try (0, 6)."))
-    low, high = numbers
-    if low >= high or high <= 0:
-        raise InputError(error_message("region", condition, repr(region), "Try (0, 6)."))
-    return low, high
+    return numbers[0], numbers[1]
 
 
 def available_height(slab: Structures, plane: PeriodicPlane, contact_distance: float) -> float:
     """Return how far above the slab its cell allows atoms to be, Å.
 
-    The last lattice vector ends the cell or, where the slab repeats along it, brings
-    the next slab, which atoms should not touch; without one there is no end.
+    The last lattice vector ends the cell or, where the slab repeats along it, leads to the next
+    slab, which atoms should not touch; without one there is no limit.
     """
     height = (slab.positions @ plane.axes)[:, 2]
     top, bottom = float(height.max()), float(height.min())
@@ -102,24 +91,23 @@ def available_height(slab: Structures, plane: PeriodicPlane, contact_distance: f
 
 
 def check_images(plane: PeriodicPlane, min_distance: float) -> None:
-    """Refuse a slab on which atoms are closer than `min_distance` Å to their own images.
+    """Raise an error if atoms are closer than `min_distance` Å to their own images.
 
     Raises:
-        SpaceError: they are.
+        SpaceError: a lattice translation is shorter.
     """
-    images = plane.translations(min_distance)[1:]
-    across = torch.linalg.vector_norm(images, dim=-1)
-    if len(images) and across.min() < min_distance:
+    lengths = torch.linalg.vector_norm(plane.translations(min_distance)[1:], dim=-1)
+    if len(lengths) and lengths.min() < min_distance:
         condition = f"keep atoms {min_distance:.2f} Å from their own images"
-        got = f"a lattice translation of {float(across.min()):.2f} Å"
-        raise SpaceError(error_message("slab", condition, got, "Repeat it."))
+        value = f"a lattice translation of {float(lengths.min()):.2f} Å"
+        raise SpaceError(error_message("slab", condition, value, "Repeat it."))
 
 
 def check_slab_overlaps(slab: Structures, plane: PeriodicPlane, min_distances: Tensor) -> None:
-    """Refuse a slab of which two atoms are closer than `min_distances` `[a, a]` Å.
+    """Raise an error if two atoms of a slab are closer than `min_distances` `[a, a]` Å.
 
     Raises:
-        InputError: they are.
+        InputError: two atoms are closer.
     """
     Q = slab.positions @ plane.axes
     shifts = plane.translations(float(min_distances.max()))
@@ -128,15 +116,16 @@ def check_slab_overlaps(slab: Structures, plane: PeriodicPlane, min_distances: T
     close = (min_distances > D).nonzero()
     if len(close):
         i, j = close[0].tolist()
-        one, two = (f"{k} ({slab.symbols()[k]})" for k in (i, j))
-        condition = f"have its atoms {one} and {two} {float(min_distances[i, j]):.2f} Å apart"
-        way_out = "Mend it, or give a smaller `minimum_distance` or `closeness`."
-        raise InputError(error_message("slab", condition, f"{float(D[i, j]):.2f} Å", way_out))
+        first, second = (f"{k} ({slab.symbols()[k]})" for k in (i, j))
+        condition = f"have its atoms {first} and {second} {float(min_distances[i, j]):.2f} Å apart"
+        hint = "Mend it, or give a smaller `min_distance` or `min_distance_factor`."
+        raise InputError(error_message("slab", condition, f"{float(D[i, j]):.2f} Å", hint))
 
 
 def slab_digest(slab: Structures) -> str:
-    """Return a fingerprint of the slab's atoms; the last digits do not count."""
-    places = [[round(x, N_POSITION_DIGITS) + 0.0 for x in row] for row in slab.positions.tolist()]
+    """Return the SHA-256 of the slab's atoms, with positions rounded to six decimals."""
+    positions = [
+        [round(x, N_POSITION_DIGITS) + 0.0 for x in row] for row in slab.positions.tolist()
+    ]
     labels = [slab.numbers.tolist(), slab.fixed.tolist(), slab.tags.tolist()]
-    text = json.dumps([places, *labels])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps([positions, *labels]).encode()).hexdigest()

@@ -21,8 +21,8 @@ from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
     condition_on_observations,
@@ -52,7 +52,7 @@ class LowRankModel(Model, FantasizeMixin):  # type: ignore[misc]
 
     likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
 
-    def __init__(self, predictor: LowRankPredictor, space: SupportsDecode | None = None) -> None:
+    def __init__(self, predictor: LowRankPredictor, space: Space | None = None) -> None:
         super().__init__()
         self.predictor, self.space = predictor, space
 

@@ -12,8 +12,8 @@ from linear_operator import to_linear_operator
 from torch import Tensor
 
 from bostruct.errors import NotFittedError
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 
 RELATIVE_JITTER = 1e-10  # of the mean variance, added where a factorisation needs it
 MIN_VARIANCE = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
@@ -21,7 +21,7 @@ ROUNDING_EPSILONS = 500  # machine epsilons of a variance are lost in a differen
 STRUCTURES_PER_CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 
-def decode_structures(space: SupportsDecode | None, X: Tensor) -> Structures:
+def decode_structures(space: Space | None, X: Tensor) -> Structures:
     """Return the structures at X `[..., q, d]`, row-major.
 
     Raises:

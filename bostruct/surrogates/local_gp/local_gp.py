@@ -22,8 +22,8 @@ from bostruct.errors import (
     check_positive,
     error_message,
 )
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.inducing_points import (
     evenly_spaced,
@@ -137,7 +137,7 @@ class LocalGP:
             del found["approximation"]
         return found
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LocalGPModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> LocalGPModel:
         """Return the model that these energies and forces teach.
 
         Args:
@@ -189,9 +189,7 @@ class LocalGP:
         kind = self.approximation
         return LocalGPModel(soap, self.zeta, self.pair_repulsion, fit, space, kind)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> LocalGPModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LocalGPModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         radial, angular, power = state["sizes"].tolist()
         cutoff, center, alchemy = state["cutoff"].tolist()

@@ -36,8 +36,8 @@ from botorch.posteriors import Posterior
 from torch import Tensor
 
 from bostruct.descriptors import SOAP, FixedEnvironment
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
     condition_on_observations,
@@ -120,7 +120,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
         zeta: int,
         pair_repulsion: PairRepulsion | None,
         fitted: LocalGPState,
-        space: SupportsDecode | None = None,
+        space: Space | None = None,
         approximation: Approximation = "pooled",
     ) -> None:
         super().__init__()

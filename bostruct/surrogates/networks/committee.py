@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
 from bostruct.surrogates.networks.dataset import prepare_training_set
 from bostruct.surrogates.networks.ensemble import NetworkEnsemble
@@ -66,7 +66,7 @@ class Committee:
         own = {"n_members": self.n_members, "diversity": self.diversity}
         return {"type": "Committee", "network": self.network.description()} | own
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -85,8 +85,6 @@ class Committee:
         weights = train(start, self.network, lesson, loss, generator)
         return LowRankModel(NetworkEnsemble.from_training(encoder, weights, lesson, loss), space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         return LowRankModel(NetworkEnsemble.restore(state), space)

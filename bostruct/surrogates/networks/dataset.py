@@ -19,8 +19,8 @@ from torch import Tensor
 
 from bostruct.descriptors import DescriptorGradients
 from bostruct.runtime.memory import check_memory, free_bytes
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.networks.featurizer import Featurizer, fit_standardization
 from bostruct.surrogates.networks.network import NetworkConfig
 from bostruct.surrogates.species import species_radii
@@ -111,7 +111,7 @@ class TrainingSet:
 
 
 def prepare_training_set(
-    network: NetworkConfig, structures: Structures, space: SupportsDecode | None
+    network: NetworkConfig, structures: Structures, space: Space | None
 ) -> tuple[Featurizer, TrainingSet]:
     """Return what structures with energies, and forces where there are any, teach.
 

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
 from bostruct.surrogates.networks.dataset import TrainingSet, prepare_training_set
 from bostruct.surrogates.networks.ensemble import NetworkEnsemble
@@ -84,7 +84,7 @@ class MeanVariance:
         network = self.network.description()
         return {"type": "MeanVariance", "network": network, "beta": self.beta}
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -92,9 +92,7 @@ class MeanVariance:
         """
         return _fit(self.network, 1, self.beta, 0, structures, space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         return LowRankModel(NetworkEnsemble.restore(state), space)
 
@@ -138,7 +136,7 @@ class DeepEnsemble:
         network = self.network.description()
         return {"type": "DeepEnsemble", "network": network} | own
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -147,9 +145,7 @@ class DeepEnsemble:
         M, beta = self.n_members, self.beta
         return _fit(self.network, M, beta, self.ddof, structures, space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         return LowRankModel(NetworkEnsemble.restore(state), space)
 
@@ -212,7 +208,7 @@ def _fit(
     beta: float,
     ddof: int,
     structures: Structures,
-    space: SupportsDecode | None,
+    space: Space | None,
 ) -> LowRankModel:
     encoder, lesson = prepare_training_set(network, structures, space)
     generator = torch.Generator().manual_seed(network.seed)

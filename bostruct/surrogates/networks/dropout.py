@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import check_fraction
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
 from bostruct.surrogates.networks.dataset import prepare_training_set
 from bostruct.surrogates.networks.ensemble import NetworkEnsemble
@@ -69,7 +69,7 @@ class Dropout:
         own = {"n_members": self.n_members, "dropout_rate": self.dropout_rate}
         return {"type": "Dropout", "network": self.network.description()} | own
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -93,8 +93,6 @@ class Dropout:
         found = NetworkEnsemble.from_training(encoder, weights, lesson, loss, dropout_masks=kept)
         return LowRankModel(found, space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         return LowRankModel(NetworkEnsemble.restore(state), space)

@@ -33,8 +33,8 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_count, error_message
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
 from bostruct.surrogates.botorch_models.low_rank_prediction import LowRankPrediction
 from bostruct.surrogates.networks.bayesian_readout import (
@@ -91,7 +91,7 @@ class LastLayer:
         own = {"n_inputs": self.n_inputs, "n_members": self.n_members}
         return {"type": "LastLayer", "network": self.network.description()} | own
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -108,9 +108,7 @@ class LastLayer:
         parts = encoder, weights, last, alpha, draws
         return LowRankModel(LastLayerPredictor(*parts), space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         encoder, weights = Featurizer.restore(state), NetworkWeights.restore(state)
         last = BayesianReadout(*(state[f"readout_{one.name}"] for one in fields(BayesianReadout)))

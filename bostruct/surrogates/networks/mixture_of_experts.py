@@ -29,8 +29,8 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import check_count, check_fraction, check_positive
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
 from bostruct.surrogates.botorch_models.low_rank_prediction import LowRankPrediction
 from bostruct.surrogates.networks.bayesian_readout import BayesianReadout, fit_readout
@@ -98,7 +98,7 @@ class MixtureOfExperts:
         network = self.network.description()
         return {"type": "MixtureOfExperts", "network": network} | own
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -122,9 +122,7 @@ class MixtureOfExperts:
         parts = encoder, weights, gates, BayesianReadout(**columns)
         return LowRankModel(GatedExperts(*parts, self.sharpness, self.mode), space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         weights = NetworkWeights.restore(state)
         last = BayesianReadout(*(state[f"readout_{one.name}"] for one in fields(BayesianReadout)))

@@ -23,8 +23,8 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import SupportsDecode
 from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
 from bostruct.surrogates.networks.dataset import TrainingSet, prepare_training_set
 from bostruct.surrogates.networks.ensemble import NetworkEnsemble
@@ -84,7 +84,7 @@ class ShallowEnsemble:
         network = self.network.description()
         return {"type": "ShallowEnsemble", "network": network} | own
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> LowRankModel:
+    def fit(self, structures: Structures, space: Space | None = None) -> LowRankModel:
         """Return the model that these energies and forces teach.
 
         Raises:
@@ -101,9 +101,7 @@ class ShallowEnsemble:
         )
         return LowRankModel(found, space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> LowRankModel:
+    def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         return LowRankModel(NetworkEnsemble.restore(state), space)
 

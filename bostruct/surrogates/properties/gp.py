@@ -14,10 +14,9 @@ from bostruct.descriptors import (
     FeatureMap,
     MeanSOAP,
     StructureFeatures,
-    SupportsComposition,
 )
 from bostruct.errors import InputError, error_message
-from bostruct.spaces import Composition
+from bostruct.spaces import Composition, DiscreteSpace
 from bostruct.surrogates.properties.feature_cache import cached_features, fitted_map
 from bostruct.surrogates.properties.gp_regression import FeatureGP
 from bostruct.surrogates.properties.kernel import FeatureBlock
@@ -71,20 +70,20 @@ class GP:
         found = {"type": "GP", "features": kinds}
         return found | {"ard": self.ard, "loo_correction": self.loo_correction}
 
-    def fit(self, X: Tensor, y: Tensor, space: SupportsComposition) -> FittedGP:
+    def fit(self, X: Tensor, y: Tensor, space: DiscreteSpace) -> FittedGP:
         """Return what values y `[t]` at X `[t, d]` teach."""
         maps, blocks = self.feature_maps(space)
         Z = all_features(maps, space, X)
         process = FeatureGP.fit(blocks, Z, y.double(), loo_correction=self.loo_correction)
         return FittedGP(maps, process, space)
 
-    def restore(self, state: Mapping[str, Tensor], space: SupportsComposition) -> FittedGP:
+    def restore(self, state: Mapping[str, Tensor], space: DiscreteSpace) -> FittedGP:
         """Return what `state` was taken from."""
         maps, blocks = self.maps_from_state(state)
         return FittedGP(maps, FeatureGP.restore(blocks, state), space)
 
     def feature_maps(
-        self, space: SupportsComposition
+        self, space: DiscreteSpace
     ) -> tuple[tuple[FeatureMap, ...], tuple[FeatureBlock, ...]]:
         """Return the maps from X to features that suit a space, and their blocks."""
         maps, blocks = [], []
@@ -121,7 +120,7 @@ class GP:
             maps.append(kind.restore(tensors))
         return tuple(maps), blocks
 
-    def _feature_kinds(self, space: SupportsComposition | None) -> tuple[StructureFeatures, ...]:
+    def _feature_kinds(self, space: DiscreteSpace | None) -> tuple[StructureFeatures, ...]:
         given = self.features
         if given is None:
             alone = isinstance(space, Composition)
@@ -141,9 +140,7 @@ class GP:
         return tuple(kinds)
 
 
-def all_features(
-    feature_maps: tuple[FeatureMap, ...], space: SupportsComposition, X: Tensor
-) -> Tensor:
+def all_features(feature_maps: tuple[FeatureMap, ...], space: DiscreteSpace, X: Tensor) -> Tensor:
     """Return all features at X `[..., d]`, `[..., f]`."""
     return torch.cat([cached_features(map_, space, X) for map_ in feature_maps], -1)
 
@@ -174,7 +171,7 @@ class FittedGP:
 
     feature_maps: tuple[FeatureMap, ...]
     feature_gp: FeatureGP
-    space: SupportsComposition
+    space: DiscreteSpace
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q]`, covariance `[..., q, q]` and noise `[]` at X."""

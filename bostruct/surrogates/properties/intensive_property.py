@@ -9,8 +9,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.descriptors import SupportsComposition
 from bostruct.errors import InputError, error_message
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates.base import FittedModel, Surrogate
 from bostruct.surrogates.local_gp.local_gp import LocalGP
 from bostruct.surrogates.properties.state_header import decode_header, encode_header
@@ -36,7 +36,7 @@ class IntensiveProperty:
         """Return what identifies the learner, as JSON values."""
         return {"type": "IntensiveProperty", "surrogate": self.surrogate.description()}
 
-    def fit(self, X: Tensor, y: Tensor, space: SupportsComposition) -> FittedIntensiveProperty:
+    def fit(self, X: Tensor, y: Tensor, space: DiscreteSpace) -> FittedIntensiveProperty:
         """Return what values per atom y `[t]` at X `[t, d]` teach."""
         structures = space.decode(X)
         energy = y.to(structures.positions) * structures.counts
@@ -44,9 +44,7 @@ class IntensiveProperty:
         kind = str(self.surrogate.description()["type"])
         return FittedIntensiveProperty(kind, self.surrogate.fit(structures, space), space)
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition
-    ) -> FittedIntensiveProperty:
+    def restore(self, state: Mapping[str, Tensor], space: DiscreteSpace) -> FittedIntensiveProperty:
         """Return what `state` was taken from.
 
         Raises:
@@ -80,7 +78,7 @@ class FittedIntensiveProperty:
 
     surrogate_name: str
     model: FittedModel
-    space: SupportsComposition
+    space: DiscreteSpace
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean, covariance and noise at X `[..., q, d]`, as `Learnt` says."""

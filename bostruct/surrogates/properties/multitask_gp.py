@@ -25,7 +25,8 @@ import torch
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
-from bostruct.descriptors import FeatureMap, SupportsComposition
+from bostruct.descriptors import FeatureMap
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates.base import TrainingData
 from bostruct.surrogates.properties.gp import GP, all_features, maps_to_state
 from bostruct.surrogates.properties.gp_regression import (
@@ -86,7 +87,7 @@ class MultitaskGP:
         """Return what identifies the surrogate, as JSON values."""
         return {"type": "MultitaskGP", "gp": self.gp.description()}
 
-    def fit(self, data: TrainingData, /, space: SupportsComposition | None = None) -> PropertyModel:
+    def fit(self, data: TrainingData, /, space: DiscreteSpace | None = None) -> PropertyModel:
         """Return the model of all outcomes together.
 
         Args:
@@ -106,7 +107,7 @@ class MultitaskGP:
         return PropertyModel(model, data.outcome_names)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition | None = None
+        self, state: Mapping[str, Tensor], space: DiscreteSpace | None = None
     ) -> PropertyModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         source = require_discrete(space)
@@ -137,7 +138,7 @@ class MultitaskModel:
     blocks: tuple[FeatureBlock, ...]
     kernel: AdditiveKernel
     fitted_tensors: Mapping[str, Tensor]
-    space: SupportsComposition
+    space: DiscreteSpace
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""

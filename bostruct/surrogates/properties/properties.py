@@ -17,8 +17,8 @@ from botorch.models.model import Model
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from bostruct.descriptors import SupportsComposition
 from bostruct.errors import InputError, NotFittedError, check_shape, error_message
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates.base import TrainingData
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
@@ -52,11 +52,11 @@ class FittedProperty(Protocol):
 class PropertySurrogate(Protocol):
     """A description of how one property is learnt."""
 
-    def fit(self, X: Tensor, y: Tensor, space: SupportsComposition) -> FittedProperty:
+    def fit(self, X: Tensor, y: Tensor, space: DiscreteSpace) -> FittedProperty:
         """Return what values y `[t]` at X `[t, d]` teach."""
         ...
 
-    def restore(self, state: Mapping[str, Tensor], space: SupportsComposition) -> FittedProperty:
+    def restore(self, state: Mapping[str, Tensor], space: DiscreteSpace) -> FittedProperty:
         """Return what `state` was taken from."""
         ...
 
@@ -92,7 +92,7 @@ class IndependentProperties:
         default = self.default.description()
         return {"type": "IndependentProperties", "default": default, "overrides": of}
 
-    def fit(self, data: TrainingData, /, space: SupportsComposition | None = None) -> PropertyModel:
+    def fit(self, data: TrainingData, /, space: DiscreteSpace | None = None) -> PropertyModel:
         """Return the models of the outcomes, each fitted to the values that are known of it.
 
         Args:
@@ -117,7 +117,7 @@ class IndependentProperties:
         return PropertyModel(IndependentModels(tuple(models)), tuple(names))
 
     def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition | None = None
+        self, state: Mapping[str, Tensor], space: DiscreteSpace | None = None
     ) -> PropertyModel:
         """Return the model that `state` was taken from; its predictions are equal.
 
@@ -302,7 +302,7 @@ class PropertyModel(Model):  # type: ignore[misc]
         return self.joint_model.hyperparameters(self.names)
 
 
-def require_discrete(space: SupportsComposition | None) -> SupportsComposition:
+def require_discrete(space: DiscreteSpace | None) -> DiscreteSpace:
     """Return the space.
 
     Raises:
@@ -314,9 +314,7 @@ def require_discrete(space: SupportsComposition | None) -> SupportsComposition:
     return space
 
 
-def check_property_data(
-    data: TrainingData, space: SupportsComposition | None
-) -> SupportsComposition:
+def check_property_data(data: TrainingData, space: DiscreteSpace | None) -> DiscreteSpace:
     """Return the space of training data, checked.
 
     Raises:

@@ -83,6 +83,23 @@ def test_projects_to_the_nearest():
     assert inner.max() < 1e-9
 
 
+def test_projects_row_by_row():
+    """Points inside stay, bit for bit, beside those outside, in any number of dimensions."""
+    low, high = (torch.tensor(row).double() for row in BOUNDS["tight"])
+    inside = sample_bounded_simplex(low, high, 6, seeded_generator(0))
+    outside = torch.randn(6, 4, generator=seeded_generator(1), dtype=torch.float64)
+    above = inside + torch.tensor([1e-3, 0, 0, 0])  # within the bounds, but for its sum
+    X = torch.stack([inside, outside, above], 1)  # [6, 3, 4]
+    P = project_bounded_simplex(X, low, high)
+    assert torch.equal(P[:, 0], inside)
+    assert (P[:, 1:] != X[:, 1:]).any(-1).all()
+    torch.testing.assert_close(P.sum(-1), torch.ones(6, 3).double())
+    assert ((low <= P) & (high >= P)).all()
+    for row, projected in zip(X.reshape(-1, 4), P.reshape(-1, 4), strict=True):
+        assert torch.equal(project_bounded_simplex(row, low, high), projected)
+    assert torch.equal(project_bounded_simplex(X.mT.contiguous().mT, low, high), P)
+
+
 def test_refuses_too_many_bounds():
     low, high = torch.zeros(20).double(), torch.full((20,), 0.06).double()
     with pytest.raises(InputError, match="`bounds` must bind in fewer than 8192 sets"):

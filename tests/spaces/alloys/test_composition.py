@@ -48,6 +48,73 @@ def test_lists_what_brute_force_finds(name):
     assert sorted(found) == sorted(wanted)
 
 
+BOUNDS = {"Cu": (0.25, 0.5), "Pd": (0.0, 0.25), "Au": (0.375, 0.75)}
+BATCH = [  # compositions in eighths, and whether they are within the bounds
+    ((4, 1, 3), True),
+    ((2, 0, 6), True),
+    ((3, 2, 3), True),
+    ((5, 0, 3), False),  # too much Cu
+    ((1, 1, 6), False),  # too little Cu
+    ((2, 3, 3), False),  # too much Pd
+    ((4, 2, 2), False),  # too little Au
+    ((2, -1, 7), False),  # too little Pd, and too much Au
+    ((2, 2, 6), False),  # a sum above 1
+    ((2, 1, 4), False),  # a sum below 1
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("step", [None, 1 / 8])
+def test_contains_row_by_row(step, dtype):
+    """Rows inside and outside in one batch, with bounds of their own for each element."""
+    space = Composition(["Cu", "Pd", "Au"], parent=SMALL, step=step, bounds=BOUNDS)
+    X = torch.tensor([row for row, _ in BATCH], dtype=dtype) / 8
+    inside = torch.tensor([expected for _, expected in BATCH])
+    assert torch.equal(space.contains(X), inside)
+    assert [bool(space.contains(x)) for x in X] == inside.tolist()
+    batch = torch.stack([X, X.flip(0), X.roll(1, 0)]).unsqueeze(2)
+    expected = torch.stack([inside, inside.flip(0), inside.roll(1, 0)]).unsqueeze(2)
+    assert torch.equal(space.contains(batch), expected)
+
+
+@pytest.mark.parametrize("step", [None, 1 / 8])
+def test_contains_up_to_a_tolerance(step):
+    """Fractions may be off by 10⁻⁶: beyond a bound, from the grid, and their sum from 1."""
+    space = Composition(["Cu", "Pd", "Au"], parent=SMALL, step=step, bounds=BOUNDS)
+    x = torch.tensor([0.5, 0.125, 0.375], dtype=torch.float64)  # Cu at its upper, Au at its lower
+    for i, j in itertools.permutations(range(3), 2):
+        move = torch.zeros(3, dtype=torch.float64)
+        move[i], move[j] = 1.0, -1.0
+        assert space.contains(x + 5e-7 * move)
+        assert bool(space.contains(x + 3e-6 * move)) == (step is None and i != 0 and j != 2)
+    for sign in (-1, 1):  # Pd is within its bounds
+        assert space.contains(x + torch.tensor([0, sign * 5e-7, 0]))
+        assert not space.contains(x + torch.tensor([0, sign * 3e-6, 0]))
+    assert space.contains(torch.stack([x, x * torch.nan, x])).tolist() == [True, False, True]
+
+
+def test_contains_the_right_number_of_components():
+    """Two or three of four elements are present; bounds hold for those that are."""
+    space = Composition(
+        ["Cu", "Pd", "Au", "Ni"], step=1 / 8, n_components=(2, 3), bounds={"Pd": (0.25, 0.5)}
+    )
+    rows = [
+        ((8, 0, 0, 0), False),
+        ((6, 2, 0, 0), True),
+        ((7, 1, 0, 0), False),
+        ((3, 5, 0, 0), False),
+        ((0, 0, 7, 1), True),
+        ((1, 4, 3, 0), True),
+        ((2, 2, 2, 2), False),
+        ((1, 0, 3, 4), True),
+    ]
+    X = torch.tensor([row for row, _ in rows]).double() / 8
+    inside = torch.tensor([expected for _, expected in rows])
+    assert torch.equal(space.contains(X), inside)
+    assert torch.equal(space.contains(X.reshape(2, 4, 4)), inside.reshape(2, 4))
+    assert torch.equal(space.contains(X.reshape(4, 2, 1, 4)), inside.reshape(4, 2, 1))
+
+
 def test_the_six_metals_make_1287():
     space = Composition(["Ni", "Cu", "Pd", "Ag", "Pt", "Au"], step=1 / 8)
     assert space.size == 1287
@@ -119,12 +186,12 @@ def test_what_is_known_is_what_is_decoded():
     ("options", "match"),
     [
         ({"elements": ["Cu"]}, "`elements` must be at least two"),
-        ({"decoration": "neat"}, "`arrangement` must be one of random, sqs, ordered"),
+        ({"decoration": "neat"}, "`decoration` must be one of random, sqs, ordered"),
         ({"bounds": {"Fe": (0, 1)}}, "`bounds` must name elements of the space"),
         ({"bounds": {"Cu": 0.5}}, r"`bounds\['Cu'\]` must be a pair"),
         ({"bounds": {"Cu": (0.5, 0.2)}}, r"`bounds\['Cu'\]` must rise between 0 and 1"),
-        ({"n_components": 2, "step": None}, "`components` must come with a step"),
-        ({"n_components": 4}, "`components` must be a number or a rising pair"),
+        ({"n_components": 2, "step": None}, "`n_components` must come with a step"),
+        ({"n_components": 4}, "`n_components` must be a number or a rising pair"),
         ({"step": {"Cu": 1 / 4}}, "`step` must hold every element .* none for Pd"),
         ({"step": 1 / 7}, "`step` must make whole atoms of a supercell of 8"),
         ({"step": -1.0}, "`step` must be positive"),
@@ -159,5 +226,5 @@ def test_refuses_what_is_not_of_its_elements():
         space.decode(torch.zeros(2, 3))
     with pytest.raises(InputError, match="`stop` must be at most 5"):
         space.members(0, 6)
-    with pytest.raises(InputError, match="`scale` must be positive"):
+    with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
         space.is_duplicate(torch.zeros(2), torch.zeros(2), tolerance_scale=0.0)

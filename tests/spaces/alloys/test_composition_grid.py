@@ -1,6 +1,7 @@
 import itertools
 import math
 
+import pytest
 import torch
 
 from bostruct.spaces.alloys.composition_grid import (
@@ -16,7 +17,8 @@ def members(grid):
     return {
         row
         for row in itertools.product(*grid.allowed_steps)
-        if sum(row) == grid.whole and grid.least <= sum(n > 0 for n in row) <= grid.most
+        if sum(row) == grid.n_steps
+        and grid.min_components <= sum(n > 0 for n in row) <= grid.max_components
     }
 
 
@@ -27,10 +29,50 @@ def test_ranks_are_all_compositions_once():
     assert sorted(found) == found
 
 
-def test_contains_just_its_members():
+# Grids, with rows that meet all conditions or break a single one by the smallest amount.
+CONTAINS = {
+    "sum": (GRID, [[1, 0, 0, 5], [0, 0, 0, 5], [2, 0, 0, 5]], [True, False, False]),
+    "allowed steps of one element": (
+        CompositionGrid(4, ((0, 1), (0, 1, 2), (0, 2, 3)), 1, 3),
+        [[1, 1, 2], [0, 1, 3], [2, 2, 0], [1, 0, 3], [0, 2, 2], [1, 2, 1], [0, 3, 1]],
+        [True, True, False, True, True, False, False],
+    ),
+    "fewest components": (
+        CompositionGrid(4, (tuple(range(5)),) * 4, 2, 3),
+        [[4, 0, 0, 0], [3, 1, 0, 0], [0, 0, 2, 2], [0, 0, 0, 4]],
+        [False, True, True, False],
+    ),
+    "most components": (
+        CompositionGrid(4, (tuple(range(5)),) * 4, 2, 3),
+        [[2, 1, 1, 0], [1, 1, 1, 1], [0, 1, 1, 2], [1, 1, 2, 0]],
+        [True, False, True, True],
+    ),
+    "one component": (
+        CompositionGrid(4, (tuple(range(5)),) * 4, 1, 1),
+        [[4, 0, 0, 0], [3, 1, 0, 0], [0, 0, 0, 4]],
+        [True, False, True],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINS)
+def test_contains_row_by_row(name):
+    """Rows inside and outside in one batch, in any number of batch dimensions."""
+    grid, rows, expected = CONTAINS[name]
+    steps, inside = torch.tensor(rows), torch.tensor(expected)
+    assert torch.equal(grid.contains(steps), inside)
+    assert [bool(grid.contains(row)) for row in steps] == expected
+    batch = torch.stack([steps, steps.flip(0)])
+    assert torch.equal(grid.contains(batch), torch.stack([inside, inside.flip(0)]))
+    assert torch.equal(grid.contains(batch.unsqueeze(2)).squeeze(2), grid.contains(batch))
+    assert grid.contains(steps[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [(6561,), (81, 81), (3, 729, 3), (9, 9, 9, 9)])
+def test_contains_just_its_members(shape):
     every = torch.tensor(list(itertools.product(range(-1, 8), repeat=4)))
-    inside = {tuple(row) for row in every[GRID.contains(every)].tolist()}
-    assert inside == members(GRID)
+    inside = GRID.contains(every.reshape(*shape, 4)).flatten()
+    assert {tuple(row) for row in every[inside].tolist()} == members(GRID)
 
 
 def test_nearest_is_the_nearest():

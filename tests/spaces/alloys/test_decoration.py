@@ -67,6 +67,6 @@ def test_says_what_needs_icet(monkeypatch):
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    match = r"`arrangement` must be something that works without icet.*\[alloys\]"
+    match = r"`decoration` must be something that works without icet.*\[alloys\]"
     with pytest.raises(InputError, match=match):
         Composition(["Cu", "Au"], step=1 / 4, decoration="sqs")

@@ -124,7 +124,7 @@ def test_different_decorations_are_different_structures():
     space = Lattice(cell, {"Cu": ["Cu", "Au"]}, counts={"Cu": {"Cu": 4, "Au": 4}})
     every = space.decode(torch.cat(list(space.iter_members())))
     for i, j in itertools.combinations(range(space.size), 2):
-        assert not is_duplicate_pair(lambda p: every[p], i, lambda p: every[p], j)
+        assert not is_duplicate_pair(every[i], every[j])
 
 
 def test_nothing_is_proposed_twice():
@@ -198,7 +198,7 @@ def test_known_leaves_vacancies_out():
         (
             {"Cu": ["Cu", "Au"]},
             {"encoding": "words"},
-            "`code` must be one of integer, one",
+            "`encoding` must be one of integer, one",
         ),
         (["Cu"], {}, "`species` must be a mapping from elements of the parent"),
         ({"Au": ["Cu"]}, {}, r"`species` must name elements of the parent \(Cu\)"),
@@ -237,5 +237,5 @@ def test_refuses_strangers():
             space.encode(from_ase(atoms))
     with pytest.raises(ShapeError, match="`X` must have shape"):
         space.decode(torch.zeros(1, 3))
-    with pytest.raises(InputError, match="`scale` must be positive"):
+    with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
         space.is_duplicate(torch.zeros(8), torch.zeros(8), tolerance_scale=0.0)

@@ -25,7 +25,7 @@ class TestOrderings(DiscreteContract):
 def test_counts_of_fcc_binaries():
     """The known counts up to 4, 6, 8 and 10 atoms, whatever cell the lattice has."""
     space = Orderings(bulk("Cu", cubic=True), ["Cu", "Au"], 10)
-    counts = space.pool.store.counts
+    counts = space.store.counts
     assert [(counts <= n).sum().item() for n in (4, 6, 8)] == [29, 137, 631]
     assert repr(space) == "Orderings(Cu-Au, 2346 up to 10 atoms)"
 
@@ -72,7 +72,7 @@ def test_sublattices_and_bounds():
     [
         (["Cu", "Xx"], 2, {}, "`species` must be a sequence of different elements"),
         ({"Au": ["Cu"]}, 2, {}, r"`species` must name elements of the parent \(Cu\)"),
-        (["Cu", "Au"], 0, {}, "`atoms` must be an integer of at least 1"),
+        (["Cu", "Au"], 0, {}, "`max_atoms` must be an integer of at least 1"),
         (
             ["Cu", "Au"],
             2,
@@ -92,5 +92,5 @@ def test_refuses_none_and_too_many(monkeypatch):
     with pytest.raises(SpaceError, match="`bounds` must leave an ordering"):
         Orderings(FCC, ["Cu", "Au"], 2, bounds={"Au": (0.3, 0.4)})
     monkeypatch.setattr(module, "MAX_ORDERINGS", 5)
-    with pytest.raises(SpaceError, match="`atoms` must make at most 5 orderings"):
+    with pytest.raises(SpaceError, match="`max_atoms` must make at most 5 orderings"):
         Orderings(FCC, ["Cu", "Au"], 3)

@@ -8,7 +8,8 @@ from ase.optimize import BFGS
 
 from bostruct.errors import InputError, ShapeError, SpaceError
 from bostruct.spaces import Cluster
-from bostruct.spaces.clusters.packing import distance_matrix, is_connected
+from bostruct.spaces.clusters.packing import distance_matrix
+from bostruct.spaces.connectivity import is_connected
 from bostruct.structures import from_ase, to_ase
 from bostruct.testing import SpaceContract, seeded_generator
 
@@ -220,7 +221,7 @@ def test_same_with_a_scale():
     assert space.is_duplicate(A, B)
     assert not space.is_duplicate(A, B, tolerance_scale=0.5)
     assert space.is_duplicate(A, B, tolerance_scale=0.8)
-    with pytest.raises(InputError, match="`scale` must be positive and finite"):
+    with pytest.raises(InputError, match="`tolerance_scale` must be positive and finite"):
         space.is_duplicate(A, B, tolerance_scale=0)
 
 
@@ -249,8 +250,8 @@ def test_description_is_canonical():
     one = Cluster("AuCu2", min_distance={"Cu-Au": 2.5}).description()
     two = Cluster("AuCu2", min_distance={"Au-Cu": 2.5}).description()
     assert one == two
-    assert one["kind"] == "cluster"
-    assert list(one["minimum_distance"]) == ["Au-Cu", "Cu-Cu"]
+    assert one["type"] == "Cluster"
+    assert list(one["min_distance"]) == ["Au-Cu", "Cu-Cu"]
     assert one != Cluster("AuCu2").description()
     assert one != Cluster("AuCu2", radius=8).description()
 
@@ -261,12 +262,17 @@ def test_description_is_canonical():
         ("Cu", {}, InputError, "must hold at least 2 atoms, got 'Cu'"),
         ("Cu3", {"atomic_radii": {"Au": 1.0}}, InputError, r"elements that occur \(Cu\)"),
         ("Cu3", {"atomic_radii": {"Cu": -1.0}}, InputError, "must be positive and finite"),
-        ("Cu3", {"atomic_radii": 1.3}, InputError, "`radii` must be a mapping"),
+        ("Cu3", {"atomic_radii": 1.3}, InputError, "`atomic_radii` must be a mapping"),
         ("Cu3", {"radius": "7"}, InputError, "`radius` must be a number, got '7'"),
         ("Cu3", {"radius": 0}, InputError, "`radius` must be positive"),
         ("Cu3", {"radius": math.nan}, InputError, "`radius` must be positive"),
-        ("Cu3", {"min_distance_factor": 0}, InputError, "`closeness` must be positive"),
-        ("Cu3", {"min_distance_factor": 1.2}, InputError, "`closeness` must be at most 1"),
+        ("Cu3", {"min_distance_factor": 0}, InputError, "`min_distance_factor` must be positive"),
+        (
+            "Cu3",
+            {"min_distance_factor": 1.2},
+            InputError,
+            "`min_distance_factor` must be at most 1",
+        ),
         ("Cu3", {"min_distance": -2}, InputError, "must be positive and finite"),
         (
             "Cu3",
@@ -288,8 +294,8 @@ def test_description_is_canonical():
             "`radius` must be large enough for Cu15.*got 2.00 Å. Give a larger",
         ),
         ("Cu15", {"radius": 0.1}, SpaceError, "must be large enough for Cu15"),
-        ("Cu15", {"min_distance": 9.0}, SpaceError, "smaller `minimum_distance`"),
-        ("Cu2", {"min_distance": 99.0}, SpaceError, "smaller `minimum_distance`"),
+        ("Cu15", {"min_distance": 9.0}, SpaceError, "smaller `min_distance`"),
+        ("Cu2", {"min_distance": 99.0}, SpaceError, "smaller `min_distance`"),
     ],
 )
 def test_refuses(formula, options, error, match):

@@ -6,7 +6,6 @@ from bostruct.spaces.clusters.packing import (
     confine,
     confine_centered,
     distance_matrix,
-    is_connected,
     push_apart,
     remove_overlaps,
     split_chunks,
@@ -94,12 +93,3 @@ def test_portions_lose_nothing(monkeypatch):
     assert torch.equal(torch.cat(parts), P)
     assert [len(part) for part in split_chunks(P, n_atoms=7)] == [1] * 10
     assert split_chunks(P[:0]) == []
-
-
-@pytest.mark.parametrize("a", [2, 3, 9])
-def test_connected_follows_chains(a):
-    P = torch.zeros(2, a, 3)
-    P[:, :, 0] = torch.arange(a)
-    P[1, -1, 0] += 0.5
-    link = torch.full((a, a), 1.1)
-    assert is_connected(distance_matrix(P), link).tolist() == [True, False]

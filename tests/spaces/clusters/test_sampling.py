@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bostruct.spaces.clusters import sampling
-from bostruct.spaces.clusters.packing import distance_matrix, is_connected
+from bostruct.spaces.clusters.packing import distance_matrix
 from bostruct.spaces.clusters.point_groups import group_operations
 from bostruct.spaces.clusters.sampling import (
     CONNECTION_FACTOR,
@@ -13,6 +13,7 @@ from bostruct.spaces.clusters.sampling import (
     sample_symmetric,
 )
 from bostruct.spaces.clusters.symmetric_sampling import sample_orbits
+from bostruct.spaces.connectivity import is_connected
 from bostruct.testing import seeded_generator
 
 

@@ -14,7 +14,7 @@ from bostruct.testing import seeded_generator
 
 def positions(found, q):
     place = found.orbit_index.unsqueeze(-1).expand(*found.orbit_index.shape, 3)
-    return (found.maps @ q.gather(1, place).unsqueeze(-1)).squeeze(-1)
+    return (found.operations @ q.gather(1, place).unsqueeze(-1)).squeeze(-1)
 
 
 def symmetric(P, numbers, group):

@@ -74,7 +74,7 @@ def test_never_proposes_the_same_twice(pool):
     assert set(moved.flatten().tolist()) == set(
         torch.cat(list(pool.iter_members())).flatten().tolist()
     )
-    assert not pool.same(X, moved).any()
+    assert not pool.is_duplicate(X, moved).any()
 
 
 def test_a_large_pool_is_decoded_in_chunks():
@@ -120,7 +120,7 @@ def test_descriptions_tell_pools_apart(pool):
             r"overlapping atoms, got 'structure 1', where two are 0\.40 Å apart",
         ),
         ([bulk("Cu", a=0.7)], {}, "overlapping atoms, got 'structure 0'"),
-        ([bulk("Cu")], {"min_distance_factor": 0.0}, "`closeness` must be positive"),
+        ([bulk("Cu")], {"min_distance_factor": 0.0}, "`min_distance_factor` must be positive"),
         ([bulk("Cu")], {"price": {"Au": 1.0}}, "`price` must hold every element"),
     ],
 )
@@ -135,10 +135,10 @@ def test_refuses_strangers(pool):
             pool.encode(from_ase(atoms))
     with pytest.raises(ShapeError, match="`X` must have shape"):
         pool.decode(torch.zeros(2, 3))
-    with pytest.raises(InputError, match="`scale` must be positive"):
-        pool.is_duplicate(torch.zeros(1), torch.zeros(1), scale=-1.0)
+    with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
+        pool.is_duplicate(torch.zeros(1), torch.zeros(1), tolerance_scale=-1.0)
     with pytest.raises(InputError, match="`stop` must be at most 9"):
-        pool.rows(0, 10)
+        pool.members(0, 10)
 
 
 def test_does_not_contain_places_between():

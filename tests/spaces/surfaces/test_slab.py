@@ -148,6 +148,6 @@ def test_refuses_slabs_with_close_atoms():
     atoms = slab()
     check_slab_overlaps(read_slab(atoms), plane_of(atoms), torch.full((8, 8), 2.8))
     atoms.positions[0] += 2 * atoms.cell[0] + [0, 0, 1.9]
-    match = r"atoms 0 \(Au\) and 4 \(Au\) 2.80 Å apart, got .* smaller `minimum_dist"
+    match = r"atoms 0 \(Au\) and 4 \(Au\) 2.80 Å apart, got .* smaller `min_dist"
     with pytest.raises(InputError, match=match):
         check_slab_overlaps(read_slab(atoms), plane_of(atoms), torch.full((8, 8), 2.8))

@@ -130,8 +130,8 @@ def test_all_atoms_keep_their_distance(surface):
     for images in every:
         for atoms in to_ase(surface.decode(images)):
             D = torch.from_numpy(atoms.get_all_distances(mic=True))[order][:, order]
-            D = D[: len(surface.free)].fill_diagonal_(math.inf)
-            assert (surface.minimum * (1 - 1e-6) <= D).all()
+            D = D[: len(surface.free_indices)].fill_diagonal_(math.inf)
+            assert (surface.min_distances * (1 - 1e-6) <= D).all()
 
 
 def test_atoms_stay_in_the_region(surface):
@@ -149,8 +149,8 @@ def test_what_is_put_on_touches(surface):
     """Atoms hold on to the surface, or to others that do."""
     X = surface.sample(16, seeded_generator(0))
     reach = 1.3 * surface.bond_lengths
-    f = len(surface.free)
-    order = surface.order.tolist()
+    f = len(surface.free_indices)
+    order = surface.free_first_order.tolist()
     for atoms in to_ase(surface.decode(X)):
         D = torch.from_numpy(atoms.get_all_distances(mic=True))[order][:, order]
         D.fill_diagonal_(math.inf)
@@ -234,7 +234,7 @@ def test_same_ignores_what_maps_the_slab_onto_itself(ni5):
         "lifted": P + torch.tensor([0, 0, 0.3]),
     }
     for name, copy in others.items():
-        assert not ni5.same(X, copy.flatten(1)).any(), name
+        assert not ni5.is_duplicate(X, copy.flatten(1)).any(), name
 
 
 def test_same_tells_sites_apart():
@@ -247,7 +247,7 @@ def test_same_tells_sites_apart():
     space = Surface(slab, "O")
     X = space.encode(from_ase(images))
     assert torch.equal(space.is_duplicate(X[:, None], X), torch.eye(4, dtype=torch.bool))
-    with pytest.raises(InputError, match="`scale` must be positive"):
+    with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
         space.is_duplicate(X, X, tolerance_scale=-1)
 
 
@@ -358,10 +358,10 @@ def test_permuting_exchanges_adsorbates_with_the_slab():
 
 def test_description_is_canonical(ni5):
     one = ni5.description()
-    assert one["kind"] == "surface"
+    assert one["type"] == "Surface"
     assert one["slab"]["formula"] == "Au18"
     assert one["slab"]["fixed"] == 18
-    assert list(one["minimum_distance"]) == ["Au-Ni", "Ni-Ni"]
+    assert list(one["min_distance"]) == ["Au-Ni", "Ni-Ni"]
     moved = gold()
     moved.positions[2, 2] += 0.01
     others = [
@@ -409,8 +409,20 @@ def unfixed():
         (gold, 5, {}, InputError, "`formula` must be a chemical formula"),
         (lambda: "nowhere.xyz", "Ni", {}, InputError, "must be a file that ASE can"),
         (gold, "Ni", {"atomic_radii": {"Cu": 1}}, InputError, r"that occur \(Au, Ni\), got"),
-        (gold, "Ni", {"min_distance_factor": 1.2}, InputError, "`closeness` must be at most 1"),
-        (gold, "Ni", {"min_distance_factor": 0}, InputError, "`closeness` must be positive"),
+        (
+            gold,
+            "Ni",
+            {"min_distance_factor": 1.2},
+            InputError,
+            "`min_distance_factor` must be at most 1",
+        ),
+        (
+            gold,
+            "Ni",
+            {"min_distance_factor": 0},
+            InputError,
+            "`min_distance_factor` must be positive",
+        ),
         (gold, "Ni", {"region": (4, 2)}, InputError, "`region` must be two heights"),
         (
             gold,
