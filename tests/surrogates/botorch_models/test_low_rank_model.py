@@ -18,7 +18,7 @@ from bostruct.surrogates.base import FittedModel
 from bostruct.surrogates.botorch_models import low_rank_model as module
 from bostruct.surrogates.botorch_models import posterior
 from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
-from bostruct.surrogates.botorch_models.low_rank_prediction import Belief
+from bostruct.surrogates.botorch_models.low_rank_prediction import LowRankPrediction
 
 EXACT = 1e-12
 
@@ -46,7 +46,7 @@ class Shells:
         mean = members.mean(-1)
         root = (members - mean.unsqueeze(-1)) / 2**0.5
         fine = torch.full_like(mean, 0.25)
-        return Belief(
+        return LowRankPrediction(
             mean=mean,
             covariance_root=root if self.members else root[:, :0],
             independent_variance=self.own * members[:, 0],
