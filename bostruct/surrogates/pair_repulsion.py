@@ -111,7 +111,7 @@ class _PairRepulsionFunction(torch.autograd.Function):
             pair_repulsion.strength,
             MIN_DISTANCE,
         )
-        ctx.repulsion, ctx.structures, ctx.radii = pair_repulsion, structures, radii
+        ctx.pair_repulsion, ctx.structures, ctx.radii = pair_repulsion, structures, radii
         ctx.save_for_backward(positions, torch.from_numpy(slope))
         return torch.from_numpy(energy)
 
@@ -120,7 +120,7 @@ class _PairRepulsionFunction(torch.autograd.Function):
         positions, slope = ctx.saved_tensors
         structures: Structures = ctx.structures
         if torch.is_grad_enabled():  # someone wants to differentiate this again
-            again = ctx.repulsion.sums(replace(structures, positions=positions), ctx.radii)
+            again = ctx.pair_repulsion.differentiable_energies(replace(structures, positions=positions), ctx.radii)
             (slope,) = torch.autograd.grad(again, positions, g, create_graph=True)
             return slope, None, None, None
         return g[structures.index].unsqueeze(-1) * slope, None, None, None

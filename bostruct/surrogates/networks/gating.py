@@ -66,7 +66,7 @@ class GatingNetwork:
             InputError: a count is less than 1.
         """
         check_count("n_experts", n_experts)
-        check_count("principal_axes", n_axes)
+        check_count("n_axes", n_axes)
         center = structure_means.mean(0)
         _, s, vh = torch.linalg.svd(structure_means - center, full_matrices=False)
         spread = s / math.sqrt(len(structure_means))

@@ -253,7 +253,7 @@ class TestOfTheFittedModel:
         told = model.condition_on_observations(X[:2], Y)
         before, after = model.posterior(X), told.posterior(X)
         assert (after.variance <= before.variance * (1 + 1e-6)).all()
-        noise = 6 * float(model.fitted.energy_noise) ** 2
+        noise = 6 * float(model.fitted.energy_noise_std) ** 2
         assert (after.variance[:2] <= noise).all()
         shift = (after.mean - before.mean)[:2]
         share = before.variance[:2] / (before.variance[:2] + noise)

@@ -28,8 +28,8 @@ def data(n=25, seed=0):
     return Z, y
 
 
-def fitted(n=25, widen=False):
-    return FeatureGP.fit(BLOCKS, *data(n), loo_correction=widen)
+def fitted(n=25, loo_correction=False):
+    return FeatureGP.fit(BLOCKS, *data(n), loo_correction=loo_correction)
 
 
 def test_it_is_what_gpytorch_says():
@@ -99,7 +99,7 @@ def test_left_out_errors_are_those_of_a_refit_without_the_value():
         variance = K[i, i] - k @ K[rest, i] + own["noise"]
         squares.append((y[i] - k @ y[rest]).square() / variance)
     misfit = torch.stack(squares).mean().sqrt()
-    assert torch.allclose(own["misfit"], misfit, rtol=1e-6)
+    assert torch.allclose(own["loo_rms_z"], misfit, rtol=1e-6)
 
 
 def test_the_evidence_is_the_density_of_the_values():
@@ -120,7 +120,7 @@ def test_a_misfit_widens_sigma_and_nothing_else():
     plain = FeatureGP.fit(BLOCKS, Z, y, loo_correction=False)
     wide = FeatureGP.fit(BLOCKS, Z, y, loo_correction=True)
     fitted = 2 + 2 + 3 + 1  # offset and scale, signals, lengths (one block ard), noise
-    square = wide.fitted_tensors["misfit"].square().clamp(min=1) * 40 / (40 - fitted)
+    square = wide.fitted_tensors["loo_rms_z"].square().clamp(min=1) * 40 / (40 - fitted)
     factor = wide.fitted_tensors["widening"]
     assert torch.allclose(factor.square(), square)
     assert plain.fitted_tensors["widening"] == 1
