@@ -10,9 +10,6 @@ from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel as ConditionedModel,
 )
 from bostruct.surrogates.botorch_models.conditioned_model import (
-    KrigingBelieverModel as KrigingBelieverModel,
-)
-from bostruct.surrogates.botorch_models.conditioned_model import (
     condition_on_observations as condition_on_observations,
 )
 from bostruct.surrogates.botorch_models.low_rank_model import (

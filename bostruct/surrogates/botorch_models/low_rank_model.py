@@ -35,8 +35,8 @@ from bostruct.surrogates.botorch_models.posterior import (
     STRUCTURES_PER_CHUNK,
     add_noise,
     decode_structures,
-    energy_posterior,
     jitter,
+    joint_posterior,
 )
 from bostruct.uncertainty import Prediction
 
@@ -91,7 +91,7 @@ class LowRankModel(Model, FantasizeMixin):  # type: ignore[misc]
         C = root @ root.transpose(-1, -2)
         C = C + torch.diag_embed(_independent_variance(belief).view(shape))
         C = add_noise(C, observation_noise, belief.noise_variance.view(shape))
-        return energy_posterior(belief.mean.view(shape), C, posterior_transform)
+        return joint_posterior(belief.mean.view(*shape, 1), C, posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object

@@ -46,8 +46,8 @@ from bostruct.surrogates.botorch_models.posterior import (
     STRUCTURES_PER_CHUNK,
     add_noise,
     decode_structures,
-    energy_posterior,
     jitter,
+    joint_posterior,
 )
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
@@ -173,7 +173,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
         C = self._covariance(pairs, h.view(*shape, -1))
         own = self.fitted.energy_noise_std**2 * counts.view(shape)
         C = add_noise(C, observation_noise, own)
-        return energy_posterior(mean.view(shape), C, posterior_transform)
+        return joint_posterior(mean.view(*shape, 1), C, posterior_transform)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
