@@ -45,6 +45,7 @@ from bostruct.surrogates.local_gp.model import (
     LocalGPState,
 )
 from bostruct.surrogates.pair_repulsion import PairRepulsion
+from bostruct.surrogates.soap_state import soap_from_state
 from bostruct.surrogates.species import species_radii
 from bostruct.surrogates.training_data import Observations, prepare_observations
 
@@ -89,7 +90,7 @@ class LocalGP:
         approximation: what is not known. "dtc": what the data leave open of what the
             inducing environments see, and all that these do not see; what they do not
             see of the data counts as noise, too, and σ is too wide by up to a half.
-            "pooled": the mean of "dtc", and a σ for which energies and forces are
+            "averaged_fitc": the mean of "dtc", and a σ for which energies and forces are
             believed less by what of such is not seen on average, so that it counts
             once. "fitc": each is believed less by what of it is not seen, for mean and
             σ; a fit takes twice as long. "sor": what the data leave open alone;
@@ -110,7 +111,7 @@ class LocalGP:
     inducing_tolerance: float = 1e-6
     pair_repulsion: PairRepulsion | None = DEFAULT_PAIR_REPULSION
     hyperparameters: tuple[float, float, float] | None = None
-    approximation: Approximation = "pooled"
+    approximation: Approximation = "averaged_fitc"
 
     def __post_init__(self) -> None:
         if self.cutoff is not None:
@@ -156,7 +157,7 @@ class LocalGP:
         data, constants = data.subtract_species_energies(place, len(species))
         if self.species_similarity is None and len(species) > 1:
             soap = self._select_species_similarity(soap, data)
-        partly = self.approximation in ("fitc", "pooled")
+        partly = self.approximation in ("fitc", "averaged_fitc")
         inducing, energies, forces = self._inducing_statistics(
             soap, data, self.max_inducing, partly
         )
@@ -170,7 +171,7 @@ class LocalGP:
                 )
                 evidence = log_marginal_likelihood(energies, forces, s, e, f)
         factor, mean = weight_posterior(energies, forces, s, e, f)
-        if self.approximation == "pooled":
+        if self.approximation == "averaged_fitc":
             mean = self._dtc_weight_mean(energies, forces, data)
         fit = LocalGPState(
             radii=radii,
@@ -192,15 +193,10 @@ class LocalGP:
         self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
     ) -> LocalGPModel:
         """Return the model that `state` was taken from; its predictions are equal."""
-        radial, angular, power = state["sizes"].tolist()
-        cutoff, center, alchemy = state["cutoff"].tolist()
-        species = tuple(state["species"].tolist())
-        soap = SOAP(species, cutoff, radial, angular, center, alchemy)
-        strength, reach = state["pair_repulsion"].tolist()
-        repulsion = PairRepulsion(strength, reach) if strength else None
+        soap, repulsion, (zeta,) = soap_from_state(state)
         fit = LocalGPState(**{name: state[name] for name in LocalGPState.__dataclass_fields__})
         kind = APPROXIMATIONS[int(state["approximation"])] if "approximation" in state else "dtc"
-        return LocalGPModel(soap, power, repulsion, fit, space, kind)
+        return LocalGPModel(soap, zeta, repulsion, fit, space, kind)
 
     def _soap(self, species: tuple[int, ...], cutoff: float, species_similarity: float) -> SOAP:
         return SOAP(

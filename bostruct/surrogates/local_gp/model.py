@@ -18,7 +18,7 @@ that of the deterministic training conditional and returns to the prior's (eqs. 
 57-59 of Digital Discovery 4, 2654 (2025); Quiñonero-Candela and Rasmussen, JMLR 6, 1939
 (2005), eq. 20). The last form needs one product with a matrix for any number of
 structures. "fitc" predicts as "dtc" does, from weights that trust each training row by
-less as the inducing environments see less of it (the same, section 6); "pooled" has the
+less as the inducing environments see less of it (the same, section 6); "averaged_fitc" has the
 mean of "dtc" and a covariance for which all energies and all forces are trusted by as
 much less as is so on average.
 """
@@ -52,10 +52,11 @@ from bostruct.surrogates.botorch_models.posterior import (
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
 from bostruct.surrogates.pair_repulsion import PairRepulsion
+from bostruct.surrogates.soap_state import soap_to_state
 from bostruct.uncertainty import Prediction
 
-Approximation = Literal["sor", "dtc", "fitc", "pooled"]
-APPROXIMATIONS: tuple[Approximation, ...] = ("sor", "dtc", "fitc", "pooled")
+Approximation = Literal["sor", "dtc", "fitc", "averaged_fitc"]
+APPROXIMATIONS: tuple[Approximation, ...] = ("sor", "dtc", "fitc", "averaged_fitc")
 
 
 @final
@@ -121,7 +122,7 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
         pair_repulsion: PairRepulsion | None,
         fitted: LocalGPState,
         space: SupportsDecode | None = None,
-        approximation: Approximation = "pooled",
+        approximation: Approximation = "averaged_fitc",
     ) -> None:
         super().__init__()
         self.soap, self.zeta, self.pair_repulsion = soap, zeta, pair_repulsion
@@ -212,22 +213,10 @@ class LocalGPModel(Model, FantasizeMixin):  # type: ignore[misc]
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
-        soap = self.soap
-        repulsion = self.pair_repulsion
-        wall = [0.0, 0.0] if repulsion is None else [repulsion.strength, repulsion.range_factor]
-        sizes = [soap.n_max, soap.l_max, self.zeta]
-        found = self.fitted.tensors() | {
-            "species": torch.tensor(soap.species),
-            "sizes": torch.tensor(sizes),
-            "cutoff": torch.tensor(
-                [soap.cutoff, soap.center_atom_weight, soap.species_similarity],
-                dtype=torch.float64,
-            ),
-            "pair_repulsion": torch.tensor(wall, dtype=torch.float64),
-        }
-        if self.approximation != "dtc":  # absent in what was saved before there were others
-            found["approximation"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
-        return found
+        state = self.fitted.tensors() | soap_to_state(self.soap, self.pair_repulsion, self.zeta)
+        if self.approximation != "dtc":  # the first logs know no other, and name none
+            state["approximation"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
+        return state
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers a person wants to see, units in the names."""

@@ -93,11 +93,11 @@ class GatingNetwork:
     @classmethod
     def restore(cls, state: Mapping[str, Tensor]) -> GatingNetwork:
         """Return the gates that `tensors` were taken from."""
-        return cls(*(state[f"gates_{field.name}"] for field in fields(cls)))
+        return cls(*(state[f"gating_{field.name}"] for field in fields(cls)))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers by name."""
-        return {f"gates_{name}": value for name, value in vars(self).items()}
+        return {f"gating_{name}": value for name, value in vars(self).items()}
 
     def __len__(self) -> int:
         return len(self.log_weights)

@@ -245,7 +245,7 @@ def test_with_all_environments_sor_is_exact_at_the_data_only(data):
 
 
 @pytest.mark.parametrize("forces", [False, True])
-@pytest.mark.parametrize("kind", ["fitc", "pooled"])
+@pytest.mark.parametrize("kind", ["fitc", "averaged_fitc"])
 def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     """Dense: Q + diag(K - Q) + noise between the data, Q to others, K among them.
 
@@ -264,7 +264,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     phi = dense.features(train, forces)
     Q = s**2 * phi @ phi.T
     rest = s**2 * prior - Q.diagonal()
-    if kind == "pooled":  # in units of the rows' factors, which are the atoms
+    if kind == "averaged_fitc":  # in units of the rows' factors, which are the atoms
         atoms = train.counts.to(rest)
         energies, others = rest[: len(train)], rest[len(train) :]
         rest = torch.cat((atoms * (energies / atoms).mean(), others))
@@ -279,7 +279,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     full = s**2 * dense.kernel(rows, rows)
     expected = full - cross @ torch.linalg.solve(C, cross.T)
     found = model.predict(test, covariance=True)
-    relative(found.mean, plain.mean if kind == "pooled" else mean)
+    relative(found.mean, plain.mean if kind == "averaged_fitc" else mean)
     relative(found.covariance, expected)
     gaussian = torch.distributions.MultivariateNormal(torch.zeros_like(dense.y), C)
     evidence = gaussian.log_prob(dense.y)
@@ -365,7 +365,7 @@ def test_pooled_has_the_mean_of_dtc_and_a_narrower_deviation(both):
     train, test = both[:20], both[-10:]
     one, other = (
         LocalGP(max_inducing=40, approximation=kind).fit(train).predict(test)
-        for kind in ("dtc", "pooled")
+        for kind in ("dtc", "averaged_fitc")
     )
     assert torch.equal(one.mean, other.mean)
     assert torch.equal(one.forces, other.forces)
@@ -379,7 +379,7 @@ def test_what_was_saved_before_there_were_kinds_is_dtc(data, space):
     assert "approximation" not in model.state()
     assert LocalGP().restore(model.state(), space).approximation == "dtc"
     assert "approximation" not in old.description()
-    assert LocalGP().description()["approximation"] == "pooled"
+    assert LocalGP().description()["approximation"] == "averaged_fitc"
 
 
 def test_coincident_and_symmetric_environments_do_not_break_it(data):
@@ -541,7 +541,7 @@ def test_description_is_json():
         ({"inducing_tolerance": 1.0}, "`inducing_tolerance` must be between 0 and 1"),
         (
             {"approximation": "gap"},
-            "`approximation` must be one of 'sor', 'dtc', 'fitc', 'pooled'",
+            "`approximation` must be one of 'sor', 'dtc', 'fitc', 'averaged_fitc'",
         ),
         ({"hyperparameters": (1.0, 0.0, 1.0)}, "`hyperparameters` must be positive"),
     ],

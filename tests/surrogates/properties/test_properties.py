@@ -148,7 +148,7 @@ def test_hyperparameters_are_named_and_the_evidence_is_the_sum():
     found = fitted().hyperparameters()
     parts = [found[f"log_marginal_likelihood_of_{name}"] for name in NAMES]
     assert found["log_marginal_likelihood"] == sum(parts)
-    assert found["widening_of_energy"] >= 1
+    assert found["sigma_factor_of_energy"] >= 1
 
 
 def test_it_can_be_pickled_and_describes_itself():
