@@ -120,7 +120,9 @@ class _PairRepulsionFunction(torch.autograd.Function):
         positions, slope = ctx.saved_tensors
         structures: Structures = ctx.structures
         if torch.is_grad_enabled():  # someone wants to differentiate this again
-            again = ctx.pair_repulsion.differentiable_energies(replace(structures, positions=positions), ctx.radii)
+            again = ctx.pair_repulsion.differentiable_energies(
+                replace(structures, positions=positions), ctx.radii
+            )
             (slope,) = torch.autograd.grad(again, positions, g, create_graph=True)
             return slope, None, None, None
         return g[structures.index].unsqueeze(-1) * slope, None, None, None

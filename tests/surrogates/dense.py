@@ -88,7 +88,9 @@ class Dense:
         """Return the model's own Nyström features, energies first."""
         model, place = self.model, self.model.soap.species_index(structures.numbers)
         slopes = model.soap.gradients(structures)
-        K = model.inducing.energy_covariances(slopes.features, place, structures.index, len(structures))
+        K = model.inducing.energy_covariances(
+            slopes.features, place, structures.index, len(structures)
+        )
         if forces:
             steep = model.inducing.force_covariances(slopes, place).flatten(0, 1)
             K = torch.cat((K, steep))

@@ -128,6 +128,8 @@ def joint_posterior(
     if mean.shape[-1] == 1:
         normal = (UnclampedNormal if unclamped else MultivariateNormal)(mean.squeeze(-1), lazy)
     else:
-        normal = (UnclampedMultitaskNormal if unclamped else MultitaskMultivariateNormal)(mean, lazy)
+        normal = (UnclampedMultitaskNormal if unclamped else MultitaskMultivariateNormal)(
+            mean, lazy
+        )
     posterior = GPyTorchPosterior(normal)
     return posterior if posterior_transform is None else posterior_transform(posterior)

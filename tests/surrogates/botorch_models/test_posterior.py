@@ -93,7 +93,9 @@ def test_small_variances_stay():
 
 def test_rounding_below_zero_is_zero():
     C = -1e-20 * torch.eye(2, dtype=torch.float64)
-    variance = joint_posterior(torch.zeros(2, 1, dtype=torch.float64), C, None, unclamped=True).variance
+    variance = joint_posterior(
+        torch.zeros(2, 1, dtype=torch.float64), C, None, unclamped=True
+    ).variance
     assert (variance > 0).all()
     assert (variance < 1e-300).all()
 

@@ -35,7 +35,9 @@ class Setting:
 
     def energies(self, structures):
         P = self.soap(structures)
-        return self.inducing.energy_covariances(P, self.species_index, structures.index, len(structures))
+        return self.inducing.energy_covariances(
+            P, self.species_index, structures.index, len(structures)
+        )
 
     def kernel(self, P, place):
         """Return k between environments and the inducing set, `[n, m]`."""
@@ -68,7 +70,9 @@ def test_inducing_set_is_sorted_and_its_factor_is_right(setting):
     assert torch.equal(inducing.species_index, inducing.species_index.sort().values)
     assert len(inducing) == 15
     expected = setting.kernel(inducing.features, inducing.species_index)
-    torch.testing.assert_close(inducing.kernel_cholesky @ inducing.kernel_cholesky.T, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        inducing.kernel_cholesky @ inducing.kernel_cholesky.T, expected, rtol=0, atol=1e-12
+    )
     assert torch.equal(inducing.kernel_cholesky, inducing.kernel_cholesky.tril())
 
 

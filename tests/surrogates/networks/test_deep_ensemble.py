@@ -53,7 +53,9 @@ def test_deviations_of_copies_add_up(data):
     x, place = crowd.featurizer(data[9])
     layers = crowd.weights.hidden_layers(x.repeat(3, 1), place.repeat(3))
     thrice = crowd.weights.atomic_std(layers).sum()
-    torch.testing.assert_close(crowd.featurizer.energy_scale * thrice, 3 * deviations(model, data[9])[0, 0])
+    torch.testing.assert_close(
+        crowd.featurizer.energy_scale * thrice, 3 * deviations(model, data[9])[0, 0]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,9 @@ def test_members_are_one_network_thinned(data):
     crowd = model.predictor
     assert len(crowd.weights.last_weights) == 1
     x, place = crowd.featurizer(data[9:12])
-    whole = crowd.weights.atomic_energies(crowd.weights.hidden_layers(x, place))[0].view(3, 6).sum(1)
+    whole = (
+        crowd.weights.atomic_energies(crowd.weights.hidden_layers(x, place))[0].view(3, 6).sum(1)
+    )
     prior = crowd.featurizer.prior_mean(data[9:12], place)
     torch.testing.assert_close(found.mean, prior + crowd.featurizer.energy_scale * whole)
     assert model.hyperparameters()["members"] == 5.0

@@ -118,7 +118,9 @@ def test_restored_as_it_was():
     X = space.members(0, 16)
     Y = torch.stack((X[:, 0].cos(), X[:, 0].sin()), -1)
     averaged = MeanSOAP(cutoff=4.0, n_max=3, l_max=1)
-    kind = IndependentProperties(GP((averaged, "ElementFractions")), overrides={"energy": GP("ElementFractions")})
+    kind = IndependentProperties(
+        GP((averaged, "ElementFractions")), overrides={"energy": GP("ElementFractions")}
+    )
     model = kind.fit(X[:9], Y[:9], NAMES, space)
     state = {name: value.clone() for name, value in model.state().items()}
     for reader in (kind, IndependentProperties()):
