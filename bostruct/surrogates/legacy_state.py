@@ -87,7 +87,7 @@ def upgrade_state(type_name: str, state: Mapping[str, Tensor]) -> dict[str, Tens
 
     Args:
         type_name: Name of the surrogate's class, present or old.
-        state: What the `state` of its model returned.
+        state: Tensors of a model's `state()`.
     """
     type_name, upgraded = TYPES.get(type_name, type_name), dict(state)
     header = decode_header(state["header"]) if "header" in state else {}

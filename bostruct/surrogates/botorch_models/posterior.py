@@ -52,8 +52,8 @@ def add_noise(C: Tensor, noise: bool | Tensor, model_noise: Tensor | None, k: in
 
     Args:
         C: `[..., q k, q k]`, latent, structure by structure.
-        noise: Whether to add the model's own noise, or variances to add, `[..., q]` for one
-            outcome or `[..., q, k]`.
+        noise: True to add the model's own noise, or variances to add, `[..., q]` for one outcome
+            or `[..., q, k]`.
         model_noise: Variances of the model's own noise, that expand to `[..., q k]`; not used
             where `noise` is a tensor or False.
         k: Number of outcomes.
@@ -118,7 +118,7 @@ def joint_posterior(
         C: `[..., q k, q k]`, structure by structure.
         posterior_transform: Applied last, or None.
         output_indices: The outcomes to return; None for all.
-        unclamped: Whether variances below GPyTorch's least, 1e-9, are kept.
+        unclamped: True to keep variances below GPyTorch's least, 1e-9.
     """
     if output_indices is not None:
         rows = torch.arange(C.shape[-1], device=C.device).view(mean.shape[-2:])
@@ -128,8 +128,7 @@ def joint_posterior(
     if mean.shape[-1] == 1:
         normal = (UnclampedNormal if unclamped else MultivariateNormal)(mean.squeeze(-1), lazy)
     else:
-        normal = (UnclampedMultitaskNormal if unclamped else MultitaskMultivariateNormal)(
-            mean, lazy
-        )
+        several = UnclampedMultitaskNormal if unclamped else MultitaskMultivariateNormal
+        normal = several(mean, lazy)
     posterior = GPyTorchPosterior(normal)
     return posterior if posterior_transform is None else posterior_transform(posterior)
