@@ -105,7 +105,7 @@ def test_variances_alone_are_taken_if_divisor_and_unit_are_known():
     np.testing.assert_allclose(found.force_variance, FORCES.var(0, ddof=1))
     calculator.energy_units_to_eV = 27.2
     for unknown in (calculator, Says(**results)):
-        with pytest.raises(InputError, match="tell its members where its vari"):
+        with pytest.raises(InputError, match="give its members where its vari"):
             read_uncertainty(structure(unknown))
 
 

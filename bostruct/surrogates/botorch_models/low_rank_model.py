@@ -113,7 +113,9 @@ class LowRankModel(EnergyModel):
         if not covariance:
             return prediction
         root = torch.cat(roots)
-        return replace(prediction, covariance=root @ root.T + torch.diag_embed(torch.cat(variances)))
+        return replace(
+            prediction, covariance=root @ root.T + torch.diag_embed(torch.cat(variances))
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
