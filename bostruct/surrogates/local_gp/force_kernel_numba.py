@@ -24,7 +24,7 @@ def add_force_kernel(
     neighbor: Array,
     out: Array,
 ) -> None:
-    """Add gradient times kernel derivative to the center of each pair; subtract it from the neighbor.
+    """Add gradient times kernel derivative to each center; subtract it from the neighbor.
 
     Args:
         start: The first of z columns of `out`.

@@ -13,7 +13,7 @@ With A = 1 / s² + G_E / d_E + G_F / d_F and the matrix determinant lemma,
                + log |s² A| + N log 2π
 where v = v_E / d_E + v_F / d_F. Its cost does not depend on the number of structures.
 
-With u = 0 this is the marginal likelihood of the deterministic training conditional (DTC). Its noise
+With u = 0 this is the likelihood of the deterministic training conditional (DTC). Its noise
 contains the residual variance, which a prediction adds again as s² (k - F . F), so that σ is too
 wide by up to a half where data are smooth or many. With the k - F . F of each row it is that of the
 fully independent training conditional (FITC; Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005),
@@ -241,8 +241,8 @@ def value_and_gradient(
 
     With w = A^-1 v, the derivative with respect to log √d of a kind of rows is
         S_k = (y_k . y_k - 2 w . v_k + w . G_k w + tr(A^-1 G_k)) / d_k - N_k
-    The derivatives for e and f are the shares e² / d_E and f² / d_F of it; that for s is the rest of
-    both, and S for G = 1, y = v = 0 and N = m.
+    The derivatives for e and f are the shares e² / d_E and f² / d_F of it; that for s is the rest
+    of both, and S for G = 1, y = v = 0 and N = m.
     """
     v = weighted_moment(energies, forces, s, e, f)
     factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
@@ -289,7 +289,7 @@ def maximize_marginal_likelihood(
         prior_gradient = torch.autograd.grad(prior, list(parameters.values()))
         both = zip(gradient.cpu().unbind(), prior_gradient, strict=True)
         loss = -(evidence.cpu() + prior.detach()) / count
-        return loss, [-(likelihood + prior) / count for likelihood, prior in both]
+        return loss, [-(slope + prior_slope) / count for slope, prior_slope in both]
 
     with cholesky_only():
         if optimize:
