@@ -1,7 +1,7 @@
-"""What is believed.
+"""Surrogates: models of energies and of properties, fitted to the evaluations so far.
 
-Structures with energies and forces enter; a BoTorch model over the coordinates of a
-space leaves, with a mean, a variance that says what is not known, and their gradients.
+A surrogate is fitted to structures with energies and forces, or to values of properties, and gives
+a BoTorch model over the coordinates of a space, with means, variances and their gradients.
 """
 
 from bostruct.surrogates.base import FittedEnergyModel as FittedEnergyModel
@@ -11,9 +11,6 @@ from bostruct.surrogates.base import TrainingData as TrainingData
 from bostruct.surrogates.base import fit_surrogate as fit_surrogate
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel as ConditionedModel,
-)
-from bostruct.surrogates.botorch_models.conditioned_model import (
-    KrigingBelieverModel as KrigingBelieverModel,
 )
 from bostruct.surrogates.botorch_models.conditioned_model import (
     condition_on_observations as condition_on_observations,

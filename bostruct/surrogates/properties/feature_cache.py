@@ -17,7 +17,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from bostruct.descriptors import FeatureMap, StructureFeatures, SupportsComposition
+from bostruct.descriptors import FeatureMap, StructureFeatures
+from bostruct.spaces import DiscreteSpace
 
 MAX_BYTES = 1 << 28  # bytes of features kept of one map; what comes later is not kept
 
@@ -30,7 +31,7 @@ class FeatureCache:
     row_of_key: dict[bytes, int] = field(default_factory=dict)
     chunks: list[Tensor] = field(default_factory=list)
 
-    def lookup(self, map_: FeatureMap, source: SupportsComposition, X: Tensor) -> Tensor:
+    def lookup(self, map_: FeatureMap, source: DiscreteSpace, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]`."""
         keys = [row.tobytes() for row in X.numpy()]
         places = self.row_of_key
@@ -55,11 +56,11 @@ class FeatureCache:
         return self.chunks[0]
 
 
-_FITTED_MAPS: WeakKeyDictionary[SupportsComposition, dict[str, FeatureMap]] = WeakKeyDictionary()
-_CACHES: WeakKeyDictionary[SupportsComposition, dict[str, FeatureCache]] = WeakKeyDictionary()
+_FITTED_MAPS: WeakKeyDictionary[DiscreteSpace, dict[str, FeatureMap]] = WeakKeyDictionary()
+_CACHES: WeakKeyDictionary[DiscreteSpace, dict[str, FeatureCache]] = WeakKeyDictionary()
 
 
-def fitted_map(feature_kind: StructureFeatures, source: SupportsComposition) -> FeatureMap:
+def fitted_map(feature_kind: StructureFeatures, source: DiscreteSpace) -> FeatureMap:
     """Return the map of these features that suits a space, the same each time."""
     kept = _FITTED_MAPS.setdefault(source, {})
     name = json.dumps(feature_kind.description(), sort_keys=True)
@@ -68,7 +69,7 @@ def fitted_map(feature_kind: StructureFeatures, source: SupportsComposition) -> 
     return kept[name]
 
 
-def cached_features(map_: FeatureMap, source: SupportsComposition, X: Tensor) -> Tensor:
+def cached_features(map_: FeatureMap, source: DiscreteSpace, X: Tensor) -> Tensor:
     """Return the features at X `[..., d]`, `[..., f]` float64 on the CPU."""
     flat = X.detach().reshape(-1, X.shape[-1]).to("cpu", torch.float64).contiguous()
     if map_.cacheable:
