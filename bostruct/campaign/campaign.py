@@ -149,16 +149,14 @@ class Campaign:
         return self.components.evaluator
 
     @property
-    def surrogate(self) -> Surrogate | IndependentProperties:
+    def surrogate(self) -> Surrogate:
         """The description of the surrogate model, before any fit."""
-        surrogate: Surrogate | IndependentProperties = self.components.surrogate
-        return surrogate
+        return self.components.surrogate
 
     @property
-    def acquisition(self) -> Acquisition | MultiObjectiveAcquisition:
+    def acquisition(self) -> Acquisition:
         """The description of the acquisition function."""
-        acquisition: Acquisition | MultiObjectiveAcquisition = self.components.acquisition
-        return acquisition
+        return self.components.acquisition
 
     @property
     def search(self) -> CandidateSearch:

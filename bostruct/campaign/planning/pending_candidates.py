@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bostruct.acquisition import Acquisition, AcquisitionContext
 from bostruct.acquisition.multi_objective.deterministic_outcomes import DeterministicOutcomesModel
-from bostruct.surrogates import KrigingBelieverModel, condition_on_observations
+from bostruct.surrogates import ConditionedModel, condition_on_observations
 
 
 def with_pending(
@@ -42,7 +42,7 @@ def with_kriging_believer(context: AcquisitionContext, X: Tensor) -> Acquisition
     assert context.X_baseline is not None
     assert context.Y is not None
     t = len(context.Y)
-    if isinstance(model, KrigingBelieverModel):  # condition the fitted model once, on all of them
+    if isinstance(model, ConditionedModel):  # condition the fitted model once, on all of them
         t, X, model = t - len(model.X), torch.cat([model.X, X]), model.model
     joint = DeterministicOutcomesModel(
         model, context.deterministic_outcomes, context.modeled_outcomes, config.outcome_names
@@ -51,7 +51,7 @@ def with_kriging_believer(context: AcquisitionContext, X: Tensor) -> Acquisition
         mean = joint.posterior(X.unsqueeze(-2)).mean.squeeze(-2)
     return replace(
         context,
-        model=KrigingBelieverModel(model, X),
+        model=ConditionedModel(model, X),
         X_baseline=torch.cat([context.X_baseline[:t], X.to(context.X_baseline)]),
         Y=torch.cat([context.Y[:t], mean.to(context.Y)]),
     )
