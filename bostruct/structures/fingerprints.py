@@ -1,12 +1,11 @@
 """Telling whether two structures are the same.
 
-Each atom looks at its nearest neighbors: for each pair of species A and B, the
-distances from an A to its first, second, third ... B. Sorted over the atoms of species
-A, each of these columns is independent of how the structure is turned, mirrored,
-shifted and its atoms are numbered, and changes by at most 2 δ where no atom moves
-further than δ. A changed coordination number shows as a jump between two shells, of
-about an Ångström, however large the structure is; a sorted list of all distances would
-bury it.
+Each atom looks at its nearest neighbors: for each pair of species A and B, the distances from an A
+to its first, second, third ... B. Sorted over the atoms of species A, each of these columns is
+independent of how the structure is turned, mirrored, shifted and its atoms are numbered, and
+changes by at most 2 δ where no atom moves further than δ. A changed coordination number shows as a
+jump between two shells, of about an Ångström, however large the structure is; a sorted list of all
+distances would bury it.
 
 The mean distances to the atoms of species B, sorted likewise, add what is far away in
 clusters and molecules.
@@ -89,9 +88,8 @@ def structure_fingerprint(structures: Structures) -> Tensor:
 def is_same_structure(a: Structures, b: Structures, tolerance: float = 0.1) -> Tensor:
     """Return whether the i-th structures of two batches are the same, `[b]` bool.
 
-    They are if they have one formula and their fingerprints differ by less than
-    `tolerance` everywhere. Energies, tags, fixed atoms, and how the cell is chosen do
-    not matter.
+    They are if they have one formula and their fingerprints differ by less than `tolerance`
+    everywhere. Energies, tags, fixed atoms, and how the cell is chosen do not matter.
 
     Args:
         a: a batch.

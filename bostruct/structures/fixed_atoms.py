@@ -30,13 +30,7 @@ class FixedAtoms:
     def is_identical(self, other: FixedAtoms) -> bool:
         """Return whether both are one, to the last bit."""
         one, two = (
-            (
-                x.fixed_index,
-                x.atoms.positions,
-                x.atoms.numbers,
-                x.atoms.cell,
-                x.atoms.pbc,
-            )
+            (x.fixed_index, x.atoms.positions, x.atoms.numbers, x.atoms.cell, x.atoms.pbc)
             for x in (self, other)
         )
         alike = [a.dtype == b.dtype and a.device == b.device for a, b in zip(one, two, strict=True)]
@@ -46,8 +40,7 @@ class FixedAtoms:
 def shared_fixed_atoms(structures: Structures) -> FixedAtoms | None:
     """Return the fixed atoms that the structures share.
 
-    None where they have none, or do not agree on which and where these are, or in
-    which cell.
+    None where they have none, or do not agree on which and where these are, or in which cell.
     """
     b, n = len(structures), len(structures.numbers)
     a = n // b if b else 0

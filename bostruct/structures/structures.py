@@ -121,9 +121,7 @@ class Structures:
         return self.positions.dtype
 
     def to(
-        self,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Structures:
         """Return the batch on another device, or in another real dtype."""
         values: dict[str, Tensor | None] = {}

@@ -63,8 +63,7 @@ class Prediction:
             raise InputError(error_message("parts", "have no covariance", "some", way_out))
         joined: dict[str, Tensor] = {
             field.name: torch.cat(
-                [getattr(part, field.name) for part in parts],
-                dim=int(field.name in MEMBER_FIELDS),
+                [getattr(part, field.name) for part in parts], dim=int(field.name in MEMBER_FIELDS)
             )
             for field in fields(cls)
             if getattr(parts[0], field.name) is not None

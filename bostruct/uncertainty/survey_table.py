@@ -181,10 +181,7 @@ SURVEY_ROWS = (
 
 def markdown_table() -> str:
     """Return the table of all rows in Markdown."""
-    lines = [
-        "| row | what | in the survey | what to call | how |",
-        "|---|---|---|---|---|",
-    ]
+    lines = ["| row | what | in the survey | what to call | how |", "|---|---|---|---|---|"]
     for row in SURVEY_ROWS:
         names = " ".join(f"`{name}`" for name in row.public_names)
         where = ", ".join(

@@ -216,12 +216,7 @@ def power_spectrum_jacobian(
 
 @njit_fast
 def _gather_neighbors(
-    V: Array,
-    neighbor_species: Array,
-    r: Array,
-    u: Array,
-    slot: Array,
-    species_end: Array,
+    V: Array, neighbor_species: Array, r: Array, u: Array, slot: Array, species_end: Array
 ) -> int:
     """Put the neighbors side by side, by species; return how many there are.
 
@@ -402,13 +397,7 @@ def _power_spectrum_jacobian_of_atom(
 
 @njit_fast
 def _contract_harmonics(
-    Y: Array,
-    dY: Array,
-    C: Array,
-    contracted: Array,
-    contracted_gradient: Array,
-    ell: int,
-    k: int,
+    Y: Array, dY: Array, C: Array, contracted: Array, contracted_gradient: Array, ell: int, k: int
 ) -> None:
     """Put C Y and C dY of one degree into seen `[s, k]` and turned `[3, s, k]`."""
     for b in range(len(C)):

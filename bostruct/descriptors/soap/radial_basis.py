@@ -4,10 +4,9 @@ Notation
     r     [p]      Å           distances
     R     [k, p]   Å^(-3/2)    R_1 ... R_k
 
-The span is that of (r_c - r)^3 times all polynomials of degree below k, which is the
-polynomial basis of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), eq. 27,
-made orthonormal under the integral of R_i R_j r^2 dr from 0 to r_c. Value, slope and
-curvature are zero at the cut-off.
+The span is that of (r_c - r)^3 times all polynomials of degree below k, which is the polynomial
+basis of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), eq. 27, made orthonormal under
+the integral of R_i R_j r^2 dr from 0 to r_c. Value, slope and curvature are zero at the cut-off.
 """
 
 from __future__ import annotations

@@ -11,14 +11,13 @@ Notation
     C_i,snlm   = sum_j A_s,sj R_n(r_ij) Y_lm(r_ij / |r_ij|) + A_s,si c_n [l = 0]
     P_i,nn'l   = sum_m C_i,nlm C_i,n'lm / (2 l + 1),   P <- P / |P|
 
-This is SOAP (Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), eqs. 28-33) with
-neighbors that are points rather than Gaussians, and radial functions that are the same
-for every l. Distances are taken in units of the cut-off, so that the descriptor is
-the same for a structure and its enlarged copy. The atom itself enters as in SOAP, as a
-constant along the functions' values at the origin; its `center` weight sets how much
-of the kernel is two-body and how much three-body. The factor 1 / (2 l + 1) damps
-angular detail. A is the root of the similarity of the species, 1 for a species with
-itself and `alchemy` for any two: De, Bartók, Csányi and Ceriotti, Phys. Chem. Chem.
+This is SOAP (Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013), eqs. 28-33) with neighbors
+that are points rather than Gaussians, and radial functions that are the same for every l. Distances
+are taken in units of the cut-off, so that the descriptor is the same for a structure and its
+enlarged copy. The atom itself enters as in SOAP, as a constant along the functions' values at the
+origin; its `center` weight sets how much of the kernel is two-body and how much three-body. The
+factor 1 / (2 l + 1) damps angular detail. A is the root of the similarity of the species, 1 for a
+species with itself and `alchemy` for any two: De, Bartók, Csányi and Ceriotti, Phys. Chem. Chem.
 Phys. 18, 13754 (2016), eq. 17. At 0 species have nothing in common.
 """
 
@@ -188,10 +187,7 @@ class SOAP:
             else initial_expansion
         )
         C = self._expand(
-            self._radial_basis(r),
-            self._spherical_harmonics(u),
-            neighbor_species,
-            initial_expansion,
+            self._radial_basis(r), self._spherical_harmonics(u), neighbor_species, initial_expansion
         )
         P = self._unnormalized_spectrum(C)
         length: Tensor = torch.linalg.vector_norm(P, dim=-1, keepdim=True)
@@ -283,10 +279,7 @@ class SOAP:
             there = neighbors.fixed_environment.expansion.to(vectors)[rows]
             own = torch.where((rows < 0).view(-1, 1, 1), own, there)
         return self.power_spectrum(
-            vectors,
-            neighbors.species_index[neighbors.neighbor],
-            neighbors.species_index,
-            own,
+            vectors, neighbors.species_index[neighbors.neighbor], neighbors.species_index, own
         )
 
     def _numba_spectrum(
@@ -432,12 +425,7 @@ class SOAP:
     def _constant_arrays(self) -> tuple[NDArray[Any], ...]:
         radial = np.ascontiguousarray(self._radial_basis.orthonormalization.numpy())
         norms = basis_numba.harmonic_norms(self.l_max)
-        return (
-            self._center_coefficients.numpy(),
-            radial,
-            norms,
-            self._species_mixing.numpy(),
-        )
+        return (self._center_coefficients.numpy(), radial, norms, self._species_mixing.numpy())
 
 
 @final

@@ -36,8 +36,7 @@ class ClusterVectors:
         cutoffs: Å, the longest pairs, triplets and so on, in the parent.
 
     Raises:
-        InputError: icet is not installed, there is not one parent, or a number is out
-            of range.
+        InputError: icet is not installed, there is not one parent, or a number is out of range.
     """
 
     parent: Structures

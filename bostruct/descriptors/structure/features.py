@@ -95,9 +95,8 @@ class StructureFeatures(Protocol):
 class ElementFractions:
     """Composition: k fractions as k - 1 Cartesian coordinates of the simplex.
 
-    Fractions sum to one; in an orthonormal basis of that plane (Helmert's) none is
-    left out, distances are those between fractions, and the origin is the equimolar
-    composition.
+    Fractions sum to one; in an orthonormal basis of that plane (Helmert's) none is left out,
+    distances are those between fractions, and the origin is the equimolar composition.
     """
 
     def description(self) -> dict[str, Any]:

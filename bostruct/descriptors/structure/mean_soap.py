@@ -8,10 +8,9 @@ Notation
 
     |phi_A - phi_B|² = K_AA + K_BB - 2 K_AB,   K_AB = mean_ij (p_i . p_j)^power
 
-as far as the inducing environments see: the average kernel of De, Bartók, Csányi and
-Ceriotti, Phys. Chem. Chem. Phys. 18, 13754 (2016), eq. 11, not normalised. It does not
-change when a structure is turned, moved, written in a larger cell or its atoms in
-another order.
+as far as the inducing environments see: the average kernel of De, Bartók, Csányi and Ceriotti,
+Phys. Chem. Chem. Phys. 18, 13754 (2016), eq. 11, not normalised. It does not change when a
+structure is turned, moved, written in a larger cell or its atoms in another order.
 """
 
 from __future__ import annotations

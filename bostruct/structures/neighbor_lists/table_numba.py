@@ -1,8 +1,7 @@
 """Neighbors as a table with one row per atom, for batches of small structures.
 
-`neighbors` sorts atoms into bins, which pays for large structures and on a GPU. On a
-CPU a compiled loop over all pairs and images of a structure is ten times faster up to
-some hundred atoms.
+`neighbors` sorts atoms into bins, which pays for large structures and on a GPU. On a CPU a compiled
+loop over all pairs and images of a structure is ten times faster up to some hundred atoms.
 """
 
 from __future__ import annotations

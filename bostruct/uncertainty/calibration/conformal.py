@@ -6,9 +6,8 @@ Two statements of the article are made exact here: the plain quantile of the sco
 covers too little in small samples, so the rank is ⌈(n + 1)(1 - eps)⌉; and calibration
 and test points must be exchangeable with each other, not with the training set.
 
-Atoms of one structure are not exchangeable with atoms of another. Scores that come in
-structures are weighed as in Lee, Barber and Willett, arXiv 2306.06342 (2023), or
-reduced to the worst of each.
+Atoms of one structure are not exchangeable with atoms of another. Scores that come in structures
+are weighed as in Lee, Barber and Willett, arXiv 2306.06342 (2023), or reduced to the worst of each.
 
 Nothing is promised away from the calibration data: a surface that a search moves over
 is not exchangeable with the points it has been to.
@@ -33,13 +32,7 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from bostruct.errors import (
-    InputError,
-    ShapeError,
-    check_count,
-    check_fraction,
-    error_message,
-)
+from bostruct.errors import InputError, ShapeError, check_count, check_fraction, error_message
 from bostruct.uncertainty.calibration.residuals import (
     ArrayLike,
     Residuals,
@@ -269,11 +262,7 @@ class MondrianConformalPredictor:
 
     @classmethod
     def from_residuals(
-        cls,
-        residuals: Residuals,
-        labels: Iterable[Hashable],
-        *,
-        normalized: bool = False,
+        cls, residuals: Residuals, labels: Iterable[Hashable], *, normalized: bool = False
     ) -> MondrianConformalPredictor:
         """Return the intervals that residuals give for each label.
 
@@ -331,9 +320,8 @@ class MondrianConformalPredictor:
 def quantile_regression_scores(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> Tensor:
     """Return how far truths lie outside predicted quantiles, `[n]` target unit.
 
-    max(low - y, y - high), negative inside: conformalised quantile regression, Romano,
-    Patterson and Candès, NeurIPS 2019. With q of these scores the interval is low - q
-    to high + q.
+    max(low - y, y - high), negative inside: conformalised quantile regression, Romano, Patterson
+    and Candès, NeurIPS 2019. With q of these scores the interval is low - q to high + q.
 
     Args:
         truth: `[n]` target unit.
@@ -344,11 +332,7 @@ def quantile_regression_scores(truth: ArrayLike, lower: ArrayLike, upper: ArrayL
         InputError: an entry is not finite.
         ShapeError: the shapes differ.
     """
-    y, below, above = (
-        as_finite_tensor("truth", truth),
-        as_finite_tensor("lower", lower),
-        upper,
-    )
+    y, below, above = (as_finite_tensor("truth", truth), as_finite_tensor("lower", lower), upper)
     above = as_finite_tensor("upper", above)
     for name, value in (("lower", below), ("upper", above)):
         if value.shape != y.shape:

@@ -20,11 +20,7 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, check_count, error_message
-from bostruct.uncertainty.calibration.residuals import (
-    ArrayLike,
-    Residuals,
-    as_positive_tensor,
-)
+from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_positive_tensor
 from bostruct.uncertainty.calibration.scaling import MIN_POINTS, read_json_fields
 
 
@@ -89,9 +85,7 @@ class MonotonicCalibration:
             InputError: it is something else.
         """
         found = read_json_fields(
-            text,
-            "map",
-            ("predicted_variance", "mean_squared_error", "n_points", "residuals_hash"),
+            text, "map", ("predicted_variance", "mean_squared_error", "n_points", "residuals_hash")
         )
         for name in ("predicted_variance", "mean_squared_error"):
             found[name] = torch.tensor(found[name], dtype=torch.float64)

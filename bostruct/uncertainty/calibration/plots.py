@@ -17,10 +17,7 @@ from bostruct.errors import InputError, ShapeError, error_message
 from bostruct.plotting import BLUE, GREY, PANEL_WIDTH, RC_PARAMS
 from bostruct.uncertainty.calibration.reliability import ence, reliability_diagram
 from bostruct.uncertainty.calibration.residuals import Residuals
-from bostruct.uncertainty.calibration.scores import (
-    calibration_curve,
-    miscalibration_area,
-)
+from bostruct.uncertainty.calibration.scores import calibration_curve, miscalibration_area
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +29,8 @@ def draw_reliability(
 ) -> None:
     """Draw found over predicted errors in bins, with the band that chance allows.
 
-    The diagram of section 2.4.2. The band holds 95 % of the bins if the errors are
-    Gaussian and calibrated; the title gives ENCE beside the floor that calibrated data
-    have.
+    The diagram of section 2.4.2. The band holds 95 % of the bins if the errors are Gaussian and
+    calibrated; the title gives ENCE beside the floor that calibrated data have.
 
     Args:
         axes: matplotlib's.

@@ -125,9 +125,8 @@ class BinnedCalibrationError:
 def ence(residuals: Residuals, n_bins: int = 10) -> BinnedCalibrationError:
     """Return the expected normalised calibration error (28).
 
-    ENCE = 1/k Σ |RMV - RMSE| / RMV over bins of equal count. It is never zero: for
-    calibrated Gaussian data it is about √(k / (π n)), returned as `floor`, and says
-    nothing without it.
+    ENCE = 1/k Σ |RMV - RMSE| / RMV over bins of equal count. It is never zero: for calibrated
+    Gaussian data it is about √(k / (π n)), returned as `floor`, and says nothing without it.
 
     Args:
         residuals: `[..., n]` residuals.
@@ -141,10 +140,7 @@ def ence(residuals: Residuals, n_bins: int = 10) -> BinnedCalibrationError:
     rmse = torch.stack([part.mean(-1).sqrt() for part in squared], -1)
     value = ((rmv - rmse).abs() / rmv).mean(-1)
     return BinnedCalibrationError(
-        value,
-        math.sqrt(n_bins / (math.pi * residuals.n_points)),
-        n_bins,
-        residuals.n_points,
+        value, math.sqrt(n_bins / (math.pi * residuals.n_points)), n_bins, residuals.n_points
     )
 
 

@@ -120,11 +120,7 @@ class Residuals:
             InputError: an entry is not finite, or a variance is not positive.
             ShapeError: the shapes differ, or there is no point.
         """
-        y, m, s2 = (
-            as_finite_tensor("truth", truth),
-            as_finite_tensor("mean", mean),
-            variance,
-        )
+        y, m, s2 = (as_finite_tensor("truth", truth), as_finite_tensor("mean", mean), variance)
         if y.shape != m.shape:
             condition = f"have the shape of the truth, {list(y.shape)}"
             raise ShapeError(error_message("mean", condition, list(m.shape)))

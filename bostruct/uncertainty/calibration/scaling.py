@@ -25,18 +25,8 @@ from typing import Any, Literal, final, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import (
-    InputError,
-    ShapeError,
-    check_count,
-    check_fraction,
-    error_message,
-)
-from bostruct.uncertainty.calibration.residuals import (
-    ArrayLike,
-    Residuals,
-    as_finite_tensor,
-)
+from bostruct.errors import InputError, ShapeError, check_count, check_fraction, error_message
+from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
 from bostruct.uncertainty.prediction import Prediction
 
 CalibrationMethod = Literal["likelihood", "committee", "absolute", "median", "crps"]
@@ -212,10 +202,7 @@ def calibrate(
         way_out = "With fewer, alpha2 is known to worse than 50 %: evaluate more."
         raise InputError(
             error_message(
-                "residuals",
-                f"hold at least {MIN_POINTS} points",
-                residuals.n_points,
-                way_out,
+                "residuals", f"hold at least {MIN_POINTS} points", residuals.n_points, way_out
             )
         )
     if method not in get_args(CalibrationMethod):

@@ -23,11 +23,7 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_count, error_message
-from bostruct.uncertainty.calibration.residuals import (
-    ArrayLike,
-    Residuals,
-    as_finite_tensor,
-)
+from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
 
 CurveDefinition = Literal["interval", "quantile"]
 
@@ -139,10 +135,7 @@ def sparsification_error(residuals: Residuals) -> Tensor:
 
 
 def calibration_curve(
-    residuals: Residuals,
-    confidence_levels: ArrayLike,
-    *,
-    definition: CurveDefinition = "interval",
+    residuals: Residuals, confidence_levels: ArrayLike, *, definition: CurveDefinition = "interval"
 ) -> Tensor:
     """Return the share of truths that each claimed probability has caught, `[..., k]`.
 
@@ -194,16 +187,12 @@ class MiscalibrationArea:
 
 
 def miscalibration_area(
-    residuals: Residuals,
-    *,
-    definition: CurveDefinition = "interval",
-    n_levels: int | None = None,
+    residuals: Residuals, *, definition: CurveDefinition = "interval", n_levels: int | None = None
 ) -> MiscalibrationArea:
     """Return the area between claimed and found probabilities.
 
-    Skewed or heavy-tailed errors show in it too, so it ranks below (26) and (28). A
-    variance c² times the true one gives Gaussian errors a signed interval area of
-    (2/π) atan(c) - ½.
+    Skewed or heavy-tailed errors show in it too, so it ranks below (26) and (28). A variance c²
+    times the true one gives Gaussian errors a signed interval area of (2/π) atan(c) - ½.
 
     Args:
         residuals: `[..., n]` residuals.

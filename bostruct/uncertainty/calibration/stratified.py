@@ -20,20 +20,10 @@ import torch
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from bostruct.errors import (
-    InputError,
-    ShapeError,
-    check_count,
-    check_fraction,
-    error_message,
-)
+from bostruct.errors import InputError, ShapeError, check_count, check_fraction, error_message
 from bostruct.uncertainty.calibration.conformal import indices_by_label
 from bostruct.uncertainty.calibration.reliability import BinnedCalibrationError, ence
-from bostruct.uncertainty.calibration.residuals import (
-    ArrayLike,
-    Residuals,
-    as_finite_tensor,
-)
+from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
 from bostruct.uncertainty.calibration.scaling import (
     MIN_POINTS,
     Calibration,
@@ -165,10 +155,7 @@ def adaptivity(
 
 
 def _mean_z2_interval(
-    z2: Tensor,
-    tail_probability: float,
-    generator: torch.Generator | None,
-    n_bootstrap: int,
+    z2: Tensor, tail_probability: float, generator: torch.Generator | None, n_bootstrap: int
 ) -> tuple[float, float]:
     """Return what the mean of z² lies between but for `tail_probability` on either side."""
     n = len(z2)
@@ -212,11 +199,7 @@ def consistency(
     """
     labels = quantile_labels(residuals.variance, n_groups)
     return adaptivity(
-        residuals,
-        labels,
-        confidence=confidence,
-        generator=generator,
-        n_bootstrap=n_bootstrap,
+        residuals, labels, confidence=confidence, generator=generator, n_bootstrap=n_bootstrap
     )
 
 

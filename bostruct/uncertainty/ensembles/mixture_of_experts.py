@@ -29,10 +29,7 @@ from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, check_positive, error_message
 from bostruct.uncertainty.ensembles.committee import EnsembleMoments
-from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_choice,
-    check_finite_rows,
-)
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 
 MixtureMode = Literal["independent", "correlated", "mixture"]
 

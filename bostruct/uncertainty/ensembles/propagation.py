@@ -22,10 +22,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, check_positive, error_message
-from bostruct.uncertainty.ensembles.committee import (
-    check_members,
-    ensemble_mean_variance,
-)
+from bostruct.uncertainty.ensembles.committee import check_members, ensemble_mean_variance
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
     check_all_positive,

@@ -26,10 +26,7 @@ from bostruct.errors import InputError, check_positive, check_shape, error_messa
 from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 from bostruct.uncertainty.linear_model.cholesky import CholeskyFactor, psd_safe_cholesky
 from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS, VarianceKind
-from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_choice,
-    check_finite_rows,
-)
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 
 
 class ClampedDifference(NamedTuple):
@@ -135,8 +132,7 @@ class ExactGP:
 
         Raises:
             ShapeError: κ* has another width, or κ** another length.
-            InputError: a number is not finite, the kind is unknown, or memory does not
-                suffice.
+            InputError: a number is not finite, the kind is unknown, or memory does not suffice.
         """
         check_choice("variance_kind", variance_kind, VARIANCE_KINDS)
         rest = self.schur_complement(cross, diagonal, memory=memory).value
@@ -190,8 +186,7 @@ def check_kernel(kernel: Tensor, memory: int | None = None) -> Tensor:
 
     Raises:
         ShapeError: it is not square.
-        InputError: it is not finite or not symmetric, or its factor does not fit into
-            memory.
+        InputError: it is not finite or not symmetric, or its factor does not fit into memory.
     """
     check_shape("kernel", kernel, [len(kernel), len(kernel)])
     have = free_bytes(kernel.device) if memory is None else memory

@@ -10,10 +10,9 @@ Notation, with equation numbers of [G25]
 
     weights ~ N(optimum, a2 G)     (9)         s2(f) = a2 f^T G f                  (12)
 
-It is `Metric` with these rows and weights: exactly Bayesian ridge regression for a
-linear model, and the Hessian itself where residuals vanish. P is what fills the memory;
-`Sketch` makes P small and keeps inner products on average, and `Readout` takes the last
-layer alone.
+It is `Metric` with these rows and weights: exactly Bayesian ridge regression for a linear model,
+and the Hessian itself where residuals vanish. P is what fills the memory; `Sketch` makes P small
+and keeps inner products on average, and `Readout` takes the last layer alone.
 
 [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654.
 """
@@ -88,9 +87,7 @@ def loss_curvature(
         return one / check_all_positive("variance", variance)
     if huber_delta is not None:
         check_positive(
-            "huber_delta",
-            huber_delta,
-            "It is an error from which on the loss is linear.",
+            "huber_delta", huber_delta, "It is an error from which on the loss is linear."
         )
         return one * (error.abs() <= huber_delta)
     return 2 * one if loss == "square" else one
@@ -150,9 +147,8 @@ def laplace_approximation(
 ) -> BayesianLinearModel:
     """Return the metric H of (10); its variances are those of (12), latent.
 
-    Rows asked about later are slopes of the predictions themselves. Energies and
-    forces, or parts of the data: make a metric of each with the same ridge, and add
-    them up.
+    Rows asked about later are slopes of the predictions themselves. Energies and forces, or parts
+    of the data: make a metric of each with the same ridge, and add them up.
 
     Args:
         jacobian: `[n, P]` or `[n, t, P]`, J.
@@ -246,9 +242,7 @@ class RandomProjection:
         for start in range(0, flat.shape[1], step):
             part = flat[:, start : start + step]
             R = torch.randn(
-                (part.shape[1], self.n_components),
-                generator=generator,
-                dtype=torch.float64,
+                (part.shape[1], self.n_components), generator=generator, dtype=torch.float64
             )
             found += part @ R.to(found)
         scaled: Tensor = found / self.n_components**0.5

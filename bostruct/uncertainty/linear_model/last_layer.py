@@ -2,11 +2,10 @@
 
     s2(f) = a2 fᵀ (Fᵀ w F + z2 1)⁻¹ f                                     (14) of [G25]
 
-with rows f of `hook`, the inputs of the last linear layer, and weights w = l'' of the
-loss: the Laplace approximation (12) with the curvature (10). Nothing is trained; the
-training set is read once, and a calibration set once for a2. The energy stays that of
-the network. What follows the layer must be linear (a scale and a shift may): a head
-that is not needs members.
+with rows f of `hook`, the inputs of the last linear layer, and weights w = l'' of the loss: the
+Laplace approximation (12) with the curvature (10). Nothing is trained; the training set is read
+once, and a calibration set once for a2. The energy stays that of the network. What follows the
+layer must be linear (a scale and a shift may): a head that is not needs members.
 
 [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654.
 """
@@ -20,13 +19,7 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from bostruct.errors import (
-    InputError,
-    NotFittedError,
-    ShapeError,
-    check_count,
-    error_message,
-)
+from bostruct.errors import InputError, NotFittedError, ShapeError, check_count, error_message
 from bostruct.runtime.memory import check_memory, free_bytes
 from bostruct.uncertainty.calibration.residuals import Residuals
 from bostruct.uncertainty.calibration.scaling import CalibrationMethod, calibrate
@@ -154,11 +147,7 @@ class LastLayerLaplace:
             square = total.moments.uncentered_scatter.diagonal().mean() / total.moments.n_rows
             ridge = RELATIVE_RIDGE * float(square)
         return BayesianLinearModel(
-            total.moments,
-            total.n_features,
-            float(ridge),
-            total.alpha2,
-            fingerprint=source,
+            total.moments, total.n_features, float(ridge), total.alpha2, fingerprint=source
         )
 
     def residuals(
@@ -296,10 +285,7 @@ class LastLayerLaplace:
             f = f / torch.bincount(batch.structure_index).to(f).unsqueeze(1)
         found = [
             BayesianLinearModel.fit(
-                f,
-                ridge=1.0,
-                weights=_constant_weights(f, loss_weights[0]),
-                fingerprint=fingerprint,
+                f, ridge=1.0, weights=_constant_weights(f, loss_weights[0]), fingerprint=fingerprint
             )
         ]
         if g is not None:
@@ -307,11 +293,7 @@ class LastLayerLaplace:
             weight = _constant_weights(g, loss_weights[1])
             found.append(
                 BayesianLinearModel.fit(
-                    g,
-                    ridge=1.0,
-                    weights=weight,
-                    row_kind="force",
-                    fingerprint=fingerprint,
+                    g, ridge=1.0, weights=weight, row_kind="force", fingerprint=fingerprint
                 )
             )
         return found
@@ -352,10 +334,7 @@ class LastLayerLaplace:
         return pull.squeeze(-1).double(), g
 
     def _compare_batch(
-        self,
-        linear_model: BayesianLinearModel,
-        batch: LayerBatch,
-        target_kind: TargetKind,
+        self, linear_model: BayesianLinearModel, batch: LayerBatch, target_kind: TargetKind
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return truth, mean and latent variance of one batch, `[n]` or `[t, n]`."""
         truth = batch.target if target_kind == "energy" else batch.forces

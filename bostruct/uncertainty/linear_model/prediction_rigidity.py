@@ -9,11 +9,10 @@ If the prediction is forced to change by eps, the least loss (half the sum of sq
 with its ridge) rises by eps² R / 2, (33) and (34); the variance is a2 / R. R has no
 calibration: it describes data and representation, it is not an uncertainty.
 
-[G25]: Grasselli et al., Digital Discovery 2025, 4, 2654. Local rigidities are Chong
-et al., J. Chem. Theory Comput. 2023, 19, 8020, component-wise ones Chong et al.,
-Faraday Discuss. 2024, doi 10.1039/d4fd00101j, both as scikit-matter has them: training
-rows are means over the atoms of a structure, and all features are divided by the root
-mean square norm of an atom's features.
+[G25]: Grasselli et al., Digital Discovery 2025, 4, 2654. Local rigidities are Chong et al., J.
+Chem. Theory Comput. 2023, 19, 8020, component-wise ones Chong et al., Faraday Discuss. 2024, doi
+10.1039/d4fd00101j, both as scikit-matter has them: training rows are means over the atoms of a
+structure, and all features are divided by the root mean square norm of an atom's features.
 """
 
 from __future__ import annotations
@@ -28,10 +27,7 @@ from torch import Tensor
 from bostruct.errors import InputError, ShapeError, check_positive, error_message
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.row_kinds import RowKind
-from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_choice,
-    check_finite_rows,
-)
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 
 Reduction = Literal["mean", "sum"]
 
@@ -155,10 +151,7 @@ class PredictionRigidity:
         )
 
     def component_rigidity(
-        self,
-        features: Tensor,
-        block_sizes: Sequence[int],
-        structure_index: Tensor | None = None,
+        self, features: Tensor, block_sizes: Sequence[int], structure_index: Tensor | None = None
     ) -> Tensor:
         """R of the parts of a prediction that blocks of features make.
 

@@ -42,10 +42,7 @@ from bostruct.uncertainty.linear_model.exact_gp import (
     split_into_blocks,
 )
 from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS, VarianceKind
-from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_choice,
-    check_finite_rows,
-)
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 from bostruct.uncertainty.prediction import Prediction
 
 SparseApproximation = Literal["sor", "dtc", "fitc", "gap"]
@@ -168,11 +165,7 @@ class SparseGP:
         y = targets.to(f)
         scale, rotation, coefficients = _regularized_least_squares(f, y, weights, ridge)
         metric = BayesianLinearModel.fit(
-            *(f @ rotation, y),
-            ridge=ridge,
-            alpha2=alpha2,
-            weights=weights,
-            fingerprint=fingerprint,
+            *(f @ rotation, y), ridge=ridge, alpha2=alpha2, weights=weights, fingerprint=fingerprint
         )
         features = Nystroem(features.projection @ rotation)
         return cls(features, metric.with_cholesky(scale.diag()), coefficients, approximation)
@@ -234,11 +227,7 @@ class SparseGP:
         return found if variance_kind == "latent" else found + self.linear_model.alpha2
 
     def predict(
-        self,
-        cross: Tensor,
-        diagonal: Tensor | None = None,
-        *,
-        memory: int | None = None,
+        self, cross: Tensor, diagonal: Tensor | None = None, *, memory: int | None = None
     ) -> Prediction:
         """Return mean, latent variance and noise of rows with kernels κx `[n, m]`.
 

@@ -10,7 +10,7 @@ from bostruct.errors import InputError
 CUTOFF = 4.5
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 8])
+@pytest.mark.parametrize("n_max", [1, 2, 5, 8])
 def test_orthonormal(count):
     points, weights = np.polynomial.legendre.leggauss(80)
     r = torch.from_numpy((points + 1) / 2 * CUTOFF)
@@ -48,9 +48,9 @@ def test_value_slope_and_curvature_vanish_at_the_cutoff():
 
 
 @pytest.mark.parametrize(
-    ("cutoff", "count", "match"),
-    [(-1.0, 3, "`cutoff` must be positive"), (3.0, 0, "`count` must be an integer")],
+    ("cutoff", "n_max", "match"),
+    [(-1.0, 3, "`cutoff` must be positive"), (3.0, 0, "`n_max` must be an integer")],
 )
-def test_refuses(cutoff, count, match):
+def test_refuses(cutoff, n_max, match):
     with pytest.raises(InputError, match=match):
-        RadialBasis(cutoff, count)
+        RadialBasis(cutoff, n_max)

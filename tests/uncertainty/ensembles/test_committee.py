@@ -73,7 +73,7 @@ def test_what_has_no_spread_is_refused():
     generator = torch.Generator()
     with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
         subsample_rows(10, 1, generator)
-    with pytest.raises(InputError, match="`rows` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_rows` must be an integer of at least 2"):
         subsample_rows(1, 2, generator)
     with pytest.raises(InputError, match="`size` must be an integer of at least 1"):
         subsample_rows(10, 2, generator, size=0)
