@@ -46,7 +46,6 @@ from bostruct.uncertainty.calibration.stratified import Stratum as Stratum
 from bostruct.uncertainty.calibration.stratified import adaptivity as adaptivity
 from bostruct.uncertainty.calibration.stratified import consistency as consistency
 from bostruct.uncertainty.calibration.stratified import quantile_labels as quantile_labels
-from bostruct.uncertainty.calibration.wilson import wilson_interval as wilson_interval
 from bostruct.uncertainty.ensembles.committee import EnsembleMoments as EnsembleMoments
 from bostruct.uncertainty.ensembles.committee import (
     ensemble_mean_variance as ensemble_mean_variance,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from scipy.stats import binomtest
 
 from bostruct.bench.single_objective.run import TIMED_PARTS, Run
 from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
@@ -23,7 +24,6 @@ from bostruct.bench.single_objective.statistics import (
 from bostruct.bench.single_objective.task import Task
 from bostruct.runtime.atomic_write import write_atomically
 from bostruct.runtime.versions import package_versions
-from bostruct.uncertainty.calibration.wilson import wilson_interval
 
 FORMAT_VERSION = 1
 RESULTS_JSON, SUMMARY_CSV, FAILURES_CSV = "results.json", "summary.csv", "failures.csv"
@@ -159,7 +159,9 @@ def _summarize(runs: Sequence[Run]) -> MethodSummary:
     ended = [run for run in runs if run.is_finished]
     counts = [run.evaluations_to_success for run in ended]
     solved = sum(count is not None for count in counts)
-    low, high = wilson_interval(solved, len(ended))
+    low, high = 0.0, 1.0
+    if ended:
+        low, high = binomtest(solved, len(ended)).proportion_ci(method="wilson")
     steps = [parts for run in runs for parts in run.step_seconds]
     means = (
         {part: math.fsum(column) / len(steps) for part, column in _seconds_by_part(steps)}

@@ -2,7 +2,6 @@
 
 Notation
     k, n   runs that succeeded, runs
-    z      as in `uncertainty.share`
 
 A count is the number of evaluations to success, None where a run did not succeed within
 its cap; such a run counts as the cap, so that a figure can only be too good by as much
@@ -16,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from bostruct.errors import InputError, check_count, error_message
-from bostruct.uncertainty.calibration.wilson import Z_95, wilson_interval
 
 TAIL_PROBABILITY = 0.025
 """Of each side."""
@@ -92,7 +91,7 @@ class SuccessCurve:
 
 
 def success_curve(
-    counts: Sequence[EvaluationCount], max_evaluations: int, z: float = Z_95
+    counts: Sequence[EvaluationCount], max_evaluations: int, confidence: float = 0.95
 ) -> SuccessCurve:
     """Return the success curve of at least one run.
 
@@ -107,7 +106,7 @@ def success_curve(
     solved = sorted(count for count in counts if count is not None and count <= max_evaluations)
     at = sorted({0, *solved, max_evaluations})
     known = [sum(count <= end for count in solved) for end in at]
-    bands = [wilson_interval(k, n, z) for k in known]
+    bands = [binomtest(k, n).proportion_ci(confidence, method="wilson") for k in known]
     return SuccessCurve(
         evaluations=tuple(at),
         solved_fraction=tuple(k / n for k in known),

@@ -197,8 +197,8 @@ def test_it_is_stored():
     again = ConformalPredictor.from_json(found.to_json())
     assert again.quantile(0.2) == found.quantile(0.2)
     assert again.residuals_hash == held.hash
-    with pytest.raises(InputError, match="`text` must be a stored conformal"):
-        ConformalPredictor.from_json('{"kind": "map"}')
+    with pytest.raises(InputError, match="`text` must be a stored ConformalPredictor"):
+        ConformalPredictor.from_json('{"type": "MonotonicCalibration"}')
 
 
 def test_labels_of_any_kind():

@@ -64,7 +64,7 @@ def test_it_is_stored_with_what_it_came_from():
         stored.calibrated_variance(held.variance), local.calibrated_variance(held.variance)
     )
     assert stored.residuals_hash == held.hash
-    with pytest.raises(InputError, match="`text` must be a stored map"):
+    with pytest.raises(InputError, match="`text` must be a stored MonotonicCalibration"):
         MonotonicCalibration.from_json(calibrate(held).to_json())
 
 

@@ -7,7 +7,7 @@ import torch
 from bostruct.errors import InputError, ShapeError
 from bostruct.uncertainty import Prediction
 from bostruct.uncertainty.calibration.residuals import Residuals
-from bostruct.uncertainty.calibration.scaling import Calibration, calibrate, read_json_fields
+from bostruct.uncertainty.calibration.scaling import Calibration, calibrate
 
 ANALYTIC = ("likelihood", "absolute", "median", "crps")
 
@@ -182,10 +182,10 @@ def test_it_is_stored_with_what_it_came_from():
     assert torch.equal(again.upper, found.upper)
     assert (again.method, again.n_points, again.residuals_hash) == ("likelihood", 50, held.hash)
     assert Calibration.from_json(calibrate(held).to_json()).lower is None
-    with pytest.raises(InputError, match="`text` must be a stored calibration"):
+    with pytest.raises(InputError, match="`text` must be a stored Calibration"):
         Calibration.from_json("[]")
     with pytest.raises(InputError, match="`text` must be JSON"):
-        read_json_fields("no", "map", ())
+        Calibration.from_json("no")
 
 
 def test_refusals_of_calibrate():
