@@ -1,7 +1,7 @@
-"""What a belief is worth.
+"""Uncertainty quantification of predictions.
 
-Means, variances and data enter; calibrated predictions and scores leave. Plain
-functions and frozen classes on tensors that know no campaign.
+Means, variances, features and reference data enter; calibrated predictions, intervals and scores
+leave. Plain functions and frozen classes on tensors, usable without a campaign.
 """
 
 from bostruct.uncertainty.calibration.conformal import ConformalPredictor as ConformalPredictor

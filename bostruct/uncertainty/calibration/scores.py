@@ -186,7 +186,7 @@ def miscalibration_area(
     """Return the area between nominal probabilities and observed frequencies.
 
     Skewed or heavy-tailed errors show in it too, so it is less specific than (26) and (28). A
-    variance c² times the true one gives Gaussian errors a signed interval area of (2/π) atan(c) - ½.
+    variance c² times the true one gives Gaussian errors the signed interval area (2/π) atan(c) - ½.
 
     Args:
         residuals: `[..., n]` residuals.

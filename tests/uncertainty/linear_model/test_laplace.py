@@ -207,7 +207,7 @@ def test_refusals_of_rows():
 
 def test_refusals_of_models():
     model = torch.nn.Linear(3, 2)
-    with pytest.raises(InputError, match=r"`model` must need at most .* sketch them"):
+    with pytest.raises(InputError, match=r"`model` must need at most .* project them"):
         parameter_jacobian(model, torch.zeros(4, 3), memory=100)
     with pytest.raises(ShapeError, match=r"`model` must answer `\[4\]` or"):
         parameter_jacobian(model, torch.zeros(4, 5, 3))

@@ -110,7 +110,7 @@ def test_a_model_that_was_trained_on_is_refused():
     metric = readout.fit(halves(), dataset_name="X", ridge=0.1)
     before = readout.predict(metric, LayerBatch(NEW)).variance
     model[0].weight.data[0, 0] += 1e-12
-    with pytest.raises(NotFittedError, match="features have changed: build the metric"):
+    with pytest.raises(NotFittedError, match="features have changed: fit the linear"):
         readout.predict(metric, LayerBatch(NEW))
     with pytest.raises(NotFittedError, match="be the model that the metric was built"):
         readout.calibrated(metric, halves())
@@ -159,7 +159,7 @@ def test_forces_are_rows_too(bias):
     torch.testing.assert_close(metric.hessian, H)
     found = readout.predict(metric, new, force_model=metric.calibrated(4.0))
     r = new.positions.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(model(r, new.index).sum(), r)
+    (slope,) = torch.autograd.grad(model(r, new.structure_index).sum(), r)
     torch.testing.assert_close(found.forces, -slope)
     assert found.force_variance.shape == new.positions.shape
     held = readout.residuals(metric, data, target_kind="force")
