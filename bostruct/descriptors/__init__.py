@@ -1,8 +1,7 @@
-"""What a structure looks like to a model.
+"""Descriptors of atomic environments and of whole structures.
 
-Structures enter; one row of features for each atom leaves, smooth in the positions and
-unchanged by rotation, translation and the order of the atoms; or one row for each
-structure, for what is a property of the whole.
+Structures enter; one row of features for each atom leaves, smooth in the positions and invariant
+under rotation, translation and permutation; or one row of features for each structure.
 """
 
 from bostruct.descriptors.soap.neighbor_vectors import FixedEnvironment as FixedEnvironment

@@ -1,7 +1,7 @@
-"""Structures as tensors.
+"""Batches of structures as tensors.
 
-Atoms of ASE or pymatgen enter; frozen ragged batches of positions, species, cells and
-labels leave, with the neighbor lists and the same-structure test that others build on.
+Atoms of ASE or pymatgen enter; frozen ragged batches of positions, species, cells and labels leave.
+Neighbor lists and the comparison of structures are here too.
 """
 
 from bostruct.structures.convert import covalent_radii as covalent_radii

@@ -40,7 +40,6 @@ from bostruct.uncertainty.linear_model.row_kinds import (
     VARIANCE_KINDS,
     Offset,
     RowKind,
-    VarianceKind,
     with_bias,
 )
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
@@ -51,7 +50,7 @@ from bostruct.uncertainty.linear_model.sufficient_statistics import (
     check_finite_rows,
     check_targets,
 )
-from bostruct.uncertainty.prediction import Prediction
+from bostruct.uncertainty.prediction import Prediction, VarianceKind
 
 
 @final
@@ -413,7 +412,7 @@ class BayesianLinearModel:
             int(state["n_features"]),
             float(state["ridge"]),
             state["alpha2"],
-            OFFSETS[int(state["offset"])],  # type: ignore[arg-type]
+            OFFSETS[int(state["offset"])],
             bytes(state["fingerprint"].tolist())[:-1].decode(),
             bool(state["is_multi_target"]),
         )

@@ -227,8 +227,8 @@ class LastLayerLaplace:
         with position_gradients(None if force_model is None else _required_positions(batch)):
             mean, f = self._mean_and_features(batch, force_model is not None)
             if mean.ndim != 1:
-                condition, shape = "return one energy for each structure", list(mean.shape)
-                raise ShapeError(error_message("output_fn", condition, f"shape {shape}"))
+                condition, value = "return one energy for each structure", list(mean.shape)
+                raise ShapeError(error_message("output_fn", condition, f"shape {value}"))
             forces = force_variance = None
             if force_model is not None:
                 self._check_fingerprint(force_model)

@@ -186,7 +186,7 @@ def negative_position_jacobian(
 
 
 def _find_layer(model: torch.nn.Module, name: str) -> torch.nn.Module:
-    modules = dict(model.named_modules())
+    modules: dict[str, torch.nn.Module] = dict(model.named_modules())
     if name not in modules:
         linear = [key for key, module in modules.items() if isinstance(module, torch.nn.Linear)]
         condition, hint = "be layers of the model", ", ".join(linear[-8:]) or "none"

@@ -41,9 +41,9 @@ from bostruct.uncertainty.linear_model.exact_gp import (
     clamp_nonnegative,
     split_into_blocks,
 )
-from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS, VarianceKind
+from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS
 from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
-from bostruct.uncertainty.prediction import Prediction
+from bostruct.uncertainty.prediction import Prediction, VarianceKind
 
 SparseApproximation = Literal["sor", "dtc", "fitc", "gap"]
 SPARSE_APPROXIMATIONS = get_args(SparseApproximation)

@@ -10,7 +10,7 @@ from bostruct.errors import InputError
 CUTOFF = 4.5
 
 
-@pytest.mark.parametrize("n_max", [1, 2, 5, 8])
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
 def test_orthonormal(count):
     points, weights = np.polynomial.legendre.leggauss(80)
     r = torch.from_numpy((points + 1) / 2 * CUTOFF)

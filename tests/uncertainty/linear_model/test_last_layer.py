@@ -112,12 +112,12 @@ def test_a_model_that_was_trained_on_is_refused():
     model[0].weight.data[0, 0] += 1e-12
     with pytest.raises(NotFittedError, match="features have changed: fit the linear"):
         readout.predict(metric, LayerBatch(NEW))
-    with pytest.raises(NotFittedError, match="be the model that the metric was built"):
+    with pytest.raises(NotFittedError, match="be the model that the linear model was"):
         readout.calibrated(metric, halves())
     model[0].weight.data[0, 0] = perceptron()[0].weight.data[0, 0]
     assert torch.equal(readout.predict(metric, LayerBatch(NEW)).variance, before)
     other = LastLayerLaplace.from_model(model, layer_names="0")
-    with pytest.raises(NotFittedError, match="be the model that the metric was built"):
+    with pytest.raises(NotFittedError, match="be the model that the linear model was"):
         other.predict(metric, LayerBatch(NEW))
 
 
