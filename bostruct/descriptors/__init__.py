@@ -1,31 +1,18 @@
-"""What a structure looks like to a model.
+"""Descriptors of atomic environments and of whole structures.
 
-Structures enter; one row of features for each atom leaves, smooth in the positions and
-unchanged by rotation, translation and the order of the atoms; or one row for each
-structure, for what is a property of the whole.
+Structures enter; one row of features for each atom leaves, smooth in the positions and invariant
+under rotation, translation and permutation; or one row of features for each structure.
 """
 
-from bostruct.descriptors.soap.neighbor_vectors import (
-    FixedEnvironment as FixedEnvironment,
-)
-from bostruct.descriptors.soap.neighbor_vectors import (
-    NeighborVectors as NeighborVectors,
-)
+from bostruct.descriptors.soap.neighbor_vectors import FixedEnvironment as FixedEnvironment
+from bostruct.descriptors.soap.neighbor_vectors import NeighborVectors as NeighborVectors
 from bostruct.descriptors.soap.radial_basis import RadialBasis as RadialBasis
 from bostruct.descriptors.soap.soap import SOAP as SOAP
 from bostruct.descriptors.soap.soap import DescriptorGradients as DescriptorGradients
-from bostruct.descriptors.soap.spherical_harmonics import (
-    SphericalHarmonics as SphericalHarmonics,
-)
-from bostruct.descriptors.structure.cluster_vectors import (
-    ClusterVectors as ClusterVectors,
-)
+from bostruct.descriptors.soap.spherical_harmonics import SphericalHarmonics as SphericalHarmonics
+from bostruct.descriptors.structure.cluster_vectors import ClusterVectors as ClusterVectors
 from bostruct.descriptors.structure.features import ElementFractions as ElementFractions
 from bostruct.descriptors.structure.features import FeatureMap as FeatureMap
-from bostruct.descriptors.structure.features import (
-    StructureFeatures as StructureFeatures,
-)
-from bostruct.descriptors.structure.features import (
-    SupportsComposition as SupportsComposition,
-)
+from bostruct.descriptors.structure.features import StructureFeatures as StructureFeatures
+from bostruct.descriptors.structure.features import SupportsComposition as SupportsComposition
 from bostruct.descriptors.structure.mean_soap import MeanSOAP as MeanSOAP

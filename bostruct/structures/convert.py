@@ -1,13 +1,15 @@
-"""To and from the structure classes of ASE and pymatgen.
+"""Conversion to and from the structure classes of ASE and pymatgen.
 
-Species, positions, cell, pbc, fixed atoms and tags survive a round trip. Energies and
-forces are read only where a calculator has already stored them for exactly these
-positions: reading never starts a calculation.
+Species, positions, cell, pbc, fixed atoms and tags survive a round trip. Energies and forces are
+read only where a calculator has already stored them for exactly these positions: reading never
+starts a calculation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +25,21 @@ if TYPE_CHECKING:
     from pymatgen.core import Molecule, Structure
 
 UNKNOWN_RADIUS = 0.2
-"""Å. ASE's value for elements whose covalent radius is not known."""
+"""Å. ASE's value for elements of unknown covalent radius."""
 
 MIN_CELL_VOLUME = 1e-6
-"""Å³. A cell of less volume has no reciprocal cell to speak of."""
+"""Å³. Cells of less volume have no reciprocal cell."""
+
+
+@contextmanager
+def suppress_spglib_warnings() -> Iterator[None]:
+    """Suppress spglib's announcement of future exceptions, also where icet calls it.
+
+    Since 2.7 each call warns that errors will be raised instead of returning None.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Set OLD_ERROR", DeprecationWarning)
+        yield
 
 
 def covalent_radii(numbers: Tensor) -> Tensor:
@@ -39,13 +52,12 @@ def covalent_radii(numbers: Tensor) -> Tensor:
 
     radii = torch.from_numpy(np.array(table, dtype=np.float64))
     radii[torch.tensor(table == UNKNOWN_RADIUS)] = torch.nan
-    found = radii[numbers.cpu()].to(numbers.device)
-    missing = found.isnan()
-    if missing.any():
+    radii = radii[numbers.cpu()].to(numbers.device)
+    if (missing := radii.isnan()).any():
         symbol = SYMBOLS[int(numbers[missing].flatten()[0])]
         condition = "be elements whose covalent radius is known"
         raise InputError(error_message("numbers", condition, symbol, "Give its radius."))
-    return found
+    return radii
 
 
 def from_ase(
@@ -59,8 +71,8 @@ def from_ase(
 
     Args:
         atoms: one `Atoms` or a sequence of them.
-        device: where the tensors go.
-        dtype: of the real tensors.
+        device: device of the tensors.
+        dtype: dtype of the real tensors.
 
     Raises:
         InputError: there are no atoms, or a constraint is not `FixAtoms`.
@@ -94,19 +106,14 @@ def to_ase(structures: Structures) -> list[Atoms]:
     from ase.constraints import FixAtoms
 
     images = []
-    for one in _to_arrays(structures):
-        atoms = Atoms(
-            numbers=one["numbers"],
-            positions=one["positions"],
-            cell=one["cell"],
-            pbc=one["pbc"],
-            tags=one["tags"],
-        )
-        if one["fixed"].any():
-            atoms.set_constraint(FixAtoms(indices=np.flatnonzero(one["fixed"])))
-        known = {name: one[name] for name in ("energy", "forces") if one[name] is not None}
-        if known:
-            atoms.calc = SinglePointCalculator(atoms, **known)
+    for arrays in _to_arrays(structures):
+        names = ("numbers", "positions", "cell", "pbc", "tags")
+        atoms = Atoms(**{name: arrays[name] for name in names})
+        if arrays["fixed"].any():
+            atoms.set_constraint(FixAtoms(indices=np.flatnonzero(arrays["fixed"])))
+        results = {name: arrays[name] for name in ("energy", "forces") if arrays[name] is not None}
+        if results:
+            atoms.calc = SinglePointCalculator(atoms, **results)
         images.append(atoms)
     return images
 
@@ -124,8 +131,8 @@ def from_pymatgen(
 
     Args:
         objects: one `Structure` or `Molecule`, or a sequence of them.
-        device: where the tensors go.
-        dtype: of the real tensors.
+        device: device of the tensors.
+        dtype: dtype of the real tensors.
 
     Raises:
         InputError: there are no atoms, a site is disordered or no element, or an atom
@@ -139,7 +146,7 @@ def from_pymatgen(
         parts.append(
             {
                 "positions": item.cart_coords,
-                "numbers": [_site_atomic_number(one) for one in item],
+                "numbers": [_site_atomic_number(atom) for atom in item],
                 "cell": np.zeros((3, 3)) if lattice is None else lattice.matrix,
                 "pbc": (False,) * 3 if lattice is None else lattice.pbc,
                 "fixed": _fixed_from_selective_dynamics(site.get("selective_dynamics", [None] * a)),
@@ -160,43 +167,34 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
     """
     from pymatgen.core import Lattice, Molecule, Structure
 
-    found: list[Structure | Molecule] = []
-    for one in _to_arrays(structures):
-        numbers = one["numbers"].tolist()
+    objects: list[Structure | Molecule] = []
+    for arrays in _to_arrays(structures):
+        numbers, positions, cell = arrays["numbers"].tolist(), arrays["positions"], arrays["cell"]
         if 0 in numbers:
             raise InputError(error_message("numbers", "be elements for pymatgen", "X (0)"))
         species = [SYMBOLS[number] for number in numbers]
-        site: dict[str, Any] = {"tags": one["tags"].tolist()}
-        if one["fixed"].any():
-            site["selective_dynamics"] = [[not fixed] * 3 for fixed in one["fixed"]]
-        if one["forces"] is not None:
-            site["forces"] = one["forces"].tolist()
-        known = {} if one["energy"] is None else {"energy": one["energy"]}
-        cell = one["cell"]
+        site: dict[str, Any] = {"tags": arrays["tags"].tolist()}
+        if arrays["fixed"].any():
+            site["selective_dynamics"] = [[not fixed] * 3 for fixed in arrays["fixed"]]
+        if arrays["forces"] is not None:
+            site["forces"] = arrays["forces"].tolist()
+        energy = {} if arrays["energy"] is None else {"energy": arrays["energy"]}
+        properties: dict[str, Any] = {"site_properties": site, "properties": energy}
         if not cell.any():
-            found.append(
-                Molecule(species, one["positions"], site_properties=site, properties=known)
-            )
+            objects.append(Molecule(species, positions, **properties))
             continue
         if abs(np.linalg.det(cell)) < MIN_CELL_VOLUME:
             condition = "span a volume, or be zero, for pymatgen"
-            way_out = "Complete the cell along the directions without periodicity."
-            raise InputError(error_message("cell", condition, cell.tolist(), way_out))
-        found.append(
-            Structure(
-                Lattice(cell, pbc=tuple(one["pbc"].tolist())),
-                species,
-                one["positions"],
-                coords_are_cartesian=True,
-                site_properties=site,
-                properties=known,
-            )
-        )
-    return found
+            hint = "Complete the cell along the directions without periodicity."
+            raise InputError(error_message("cell", condition, cell.tolist(), hint))
+        lattice = Lattice(cell, pbc=tuple(arrays["pbc"].tolist()))
+        structure = Structure(lattice, species, positions, coords_are_cartesian=True, **properties)
+        objects.append(structure)
+    return objects
 
 
-def _as_list(objects: Any, marker_attribute: str) -> list[Any]:  # noqa: ANN401  theirs, or lists
-    """Return one object, known by an attribute, or a sequence of them, as a list."""
+def _as_list(objects: Any, marker_attribute: str) -> list[Any]:  # noqa: ANN401
+    """Return one object, recognised by an attribute, or a sequence of them, as a list."""
     return [objects] if hasattr(objects, marker_attribute) else list(objects)
 
 
@@ -204,8 +202,8 @@ def _site_atomic_number(site: Any) -> int:  # noqa: ANN401  pymatgen's PeriodicS
     """Return the atomic number of a site."""
     condition = "be ordered sites of one element"
     if not site.is_ordered:
-        way_out = "Choose one of its orderings."
-        raise InputError(error_message("objects", condition, site.species_string, way_out))
+        hint = "Choose one of its orderings."
+        raise InputError(error_message("objects", condition, site.species_string, hint))
     number = getattr(site.specie, "Z", 0)
     if not site.specie.symbol.isalpha() or not 0 < number < len(SYMBOLS):
         raise InputError(error_message("objects", condition, site.species_string))
@@ -213,40 +211,36 @@ def _site_atomic_number(site: Any) -> int:  # noqa: ANN401  pymatgen's PeriodicS
 
 
 def _fixed_from_selective_dynamics(selective_dynamics: Sequence[Any]) -> list[bool]:
-    """Return which atoms are fixed, from pymatgen's selective dynamics."""
+    """Return the mask of fixed atoms from pymatgen's selective dynamics."""
     fixed = []
     for moves in selective_dynamics:
         free = [True] * 3 if moves is None else [bool(move) for move in moves]
         if any(free) and not all(free):
             condition = "be all true or all false for each atom"
-            way_out = "Only whole atoms can be fixed."
-            raise InputError(error_message("selective_dynamics", condition, free, way_out))
+            hint = "Only whole atoms can be fixed."
+            raise InputError(error_message("selective_dynamics", condition, free, hint))
         fixed.append(not any(free))
     return fixed
 
 
 def _fixed_from_constraints(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which atoms are fixed, `[a]`."""
+    """Return the mask of fixed atoms, `[a]`."""
     from ase.constraints import FixAtoms
 
     fixed = np.zeros(len(atoms), dtype=bool)
     for constraint in atoms.constraints:
         if not isinstance(constraint, FixAtoms):
-            name = type(constraint).__name__
-            way_out = "Remove it, or fix whole atoms."
-            raise InputError(error_message("constraints", "be FixAtoms", name, way_out))
+            name, hint = type(constraint).__name__, "Remove it, or fix whole atoms."
+            raise InputError(error_message("constraints", "be FixAtoms", name, hint))
         fixed[constraint.get_indices()] = True
     return fixed
 
 
 def _stored_results(atoms: Atoms) -> tuple[float | None, Any]:
-    """Return energy and forces that are stored for exactly these atoms."""
-    calc = atoms.calc
-    results = getattr(calc, "results", None)
-    if not results:
-        return None, None
-    check = getattr(calc, "check_state", None)
-    if check is not None and check(atoms):
+    """Return the energy and forces that a calculator has stored for exactly these atoms."""
+    results = getattr(atoms.calc, "results", None)
+    check = getattr(atoms.calc, "check_state", None)
+    if not results or (check is not None and check(atoms)):
         return None, None
     return results.get("energy"), results.get("forces")
 
@@ -254,55 +248,54 @@ def _stored_results(atoms: Atoms) -> tuple[float | None, Any]:
 def _build_batch(
     parts: Sequence[dict[str, Any]], device: torch.device | str, dtype: torch.dtype
 ) -> Structures:
-    """Return arrays of one structure each as a batch."""
+    """Return a batch from dictionaries of arrays, one for each structure."""
     counts = [len(part["numbers"]) for part in parts]
     if not counts:
         raise InputError(error_message("atoms", "hold at least one structure", "none"))
     if 0 in counts:
-        way_out = f"Structure {counts.index(0)} is empty."
-        raise InputError(error_message("atoms", "have at least one atom each", 0, way_out))
-
-    def tensor(arrays: Sequence[Any], kind: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-        joined = np.concatenate([np.asarray(array).reshape(shape) for array in arrays])
-        return torch.from_numpy(joined).to(device=device, dtype=kind)
-
-    values: dict[str, Tensor] = {
-        "positions": tensor([p["positions"] for p in parts], dtype, (-1, 3)),
-        "numbers": tensor([p["numbers"] for p in parts], torch.int64, (-1,)),
-        "cell": tensor([p["cell"] for p in parts], dtype, (1, 3, 3)),
-        "pbc": tensor([p["pbc"] for p in parts], torch.bool, (1, 3)),
-        "fixed": tensor([p["fixed"] for p in parts], torch.bool, (-1,)),
-        "tags": tensor([p["tags"] for p in parts], torch.int64, (-1,)),
+        hint = f"Structure {counts.index(0)} is empty."
+        raise InputError(error_message("atoms", "have at least one atom each", 0, hint))
+    shapes: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
+        "positions": (dtype, (-1, 3)),
+        "numbers": (torch.int64, (-1,)),
+        "cell": (dtype, (1, 3, 3)),
+        "pbc": (torch.bool, (1, 3)),
+        "fixed": (torch.bool, (-1,)),
+        "tags": (torch.int64, (-1,)),
     }
-    if any(p["energy"] is not None for p in parts):
-        energies = [np.nan if p["energy"] is None else p["energy"] for p in parts]
-        values["energy"] = tensor([energies], dtype, (-1,))
-    if any(p["forces"] is not None for p in parts):
-        filled = [
-            np.full((count, 3), np.nan) if p["forces"] is None else p["forces"]
-            for p, count in zip(parts, counts, strict=True)
+    missing = [{"energy": np.nan, "forces": np.full((count, 3), np.nan)} for count in counts]
+    if any(part["energy"] is not None for part in parts):
+        shapes["energy"] = dtype, (-1,)
+    if any(part["forces"] is not None for part in parts):
+        shapes["forces"] = dtype, (-1, 3)
+    values = {}
+    for name, (kind, shape) in shapes.items():
+        arrays = [
+            nan[name] if part[name] is None else part[name]
+            for part, nan in zip(parts, missing, strict=True)
         ]
-        values["forces"] = tensor(filled, dtype, (-1, 3))
+        joined = np.concatenate([np.asarray(array).reshape(shape) for array in arrays])
+        values[name] = torch.from_numpy(joined).to(device=device, dtype=kind)
     index = torch.repeat_interleave(torch.tensor(counts)).to(device)
     return Structures(index=index, **values)
 
 
 def _to_arrays(structures: Structures) -> list[dict[str, Any]]:
     """Return each structure as NumPy arrays; unknown energies and forces are None."""
-    found = []
-    for one in structures.to("cpu", torch.float64).split():
-        energy = None if one.energy is None else one.energy.item()
-        forces = None if one.forces is None else one.forces.detach().numpy()
-        found.append(
+    arrays = []
+    for structure in structures.to("cpu", torch.float64).split():
+        energy = None if structure.energy is None else structure.energy.item()
+        forces = None if structure.forces is None else structure.forces.detach().numpy()
+        arrays.append(
             {
-                "positions": one.positions.detach().numpy(),
-                "numbers": one.numbers.numpy(),
-                "cell": one.cell[0].detach().numpy(),
-                "pbc": one.pbc[0].numpy(),
-                "fixed": one.fixed.numpy(),
-                "tags": one.tags.numpy(),
+                "positions": structure.positions.detach().numpy(),
+                "numbers": structure.numbers.numpy(),
+                "cell": structure.cell[0].detach().numpy(),
+                "pbc": structure.pbc[0].numpy(),
+                "fixed": structure.fixed.numpy(),
+                "tags": structure.tags.numpy(),
                 "energy": None if energy is None or np.isnan(energy) else energy,
                 "forces": None if forces is None or np.isnan(forces).all() else forces,
             }
         )
-    return found
+    return arrays

@@ -1,6 +1,6 @@
-"""The fixed atoms that all structures of a batch share.
+"""Fixed atoms that all structures of a batch share.
 
-What they do to each other is the same in all of them, however the others move.
+Their interactions with each other are the same in all structures, wherever the other atoms are.
 """
 
 from __future__ import annotations
@@ -17,37 +17,31 @@ from bostruct.structures.structures import Structures
 @final
 @dataclass(frozen=True, eq=False)
 class FixedAtoms:
-    """Fixed atoms that stand in the same places in every structure.
+    """Fixed atoms that have the same positions in every structure.
 
     Attributes:
-        atoms: these g atoms alone, one structure.
-        fixed_index: `[a]` int64, which of them each atom of a structure is, -1 for none.
+        atoms: the g fixed atoms alone, one structure.
+        fixed_index: `[a]` int64, index of each atom of a structure among the g fixed ones, -1 for
+            others.
     """
 
     atoms: Structures
     fixed_index: Tensor
 
     def is_identical(self, other: FixedAtoms) -> bool:
-        """Return whether both are one, to the last bit."""
-        one, two = (
-            (
-                x.fixed_index,
-                x.atoms.positions,
-                x.atoms.numbers,
-                x.atoms.cell,
-                x.atoms.pbc,
-            )
-            for x in (self, other)
+        """Return whether both have bitwise equal tensors."""
+        names = ("positions", "numbers", "cell", "pbc")
+        pairs = [(getattr(self.atoms, name), getattr(other.atoms, name)) for name in names]
+        return all(
+            a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+            for a, b in [(self.fixed_index, other.fixed_index), *pairs]
         )
-        alike = [a.dtype == b.dtype and a.device == b.device for a, b in zip(one, two, strict=True)]
-        return all(alike) and all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
 def shared_fixed_atoms(structures: Structures) -> FixedAtoms | None:
     """Return the fixed atoms that the structures share.
 
-    None where they have none, or do not agree on which and where these are, or in
-    which cell.
+    None where there are none, or their indices, positions or cells differ between structures.
     """
     b, n = len(structures), len(structures.numbers)
     a = n // b if b else 0
@@ -57,23 +51,22 @@ def shared_fixed_atoms(structures: Structures) -> FixedAtoms | None:
     fixed = structures.fixed.view(b, a)
     numbers = structures.numbers.view(b, a)
     cell, pbc = structures.cell.detach(), structures.pbc
-    each = (index[:, :1], fixed[:1], numbers[:1], cell[:1], pbc[:1])
-    batch = (index, fixed, numbers, cell, pbc)
-    if not all(bool((x == y).all()) for x, y in zip(batch, each, strict=True)):
+    same_in_all = all(bool((x == x[:1]).all()) for x in (fixed, numbers, cell, pbc))
+    if not same_in_all or not bool((index == index[:, :1]).all()):
         return None
-    which = fixed[0]
-    P = structures.positions.detach().view(b, a, 3)[:, which]
+    mask = fixed[0]
+    P = structures.positions.detach().view(b, a, 3)[:, mask]
     if not bool((P[:1] == P).all()):
         return None
     g = P.shape[1]
-    rows = torch.where(which, which.cumsum(0) - 1, -1)
+    fixed_index = torch.where(mask, mask.cumsum(0) - 1, -1)
     atoms = Structures.unchecked(
         positions=P[0].clone(),
-        numbers=numbers[0, which],
+        numbers=numbers[0, mask],
         cell=cell[:1].clone(),
         pbc=pbc[:1].clone(),
         index=torch.zeros(g, dtype=torch.int64, device=P.device),
         fixed=torch.ones(g, dtype=torch.bool, device=P.device),
-        tags=structures.tags.view(b, a)[0, which],
+        tags=structures.tags.view(b, a)[0, mask],
     )
-    return FixedAtoms(atoms, rows)
+    return FixedAtoms(atoms, fixed_index)

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def read_images(structures: object) -> list[tuple[str, Atoms]]:
-    """Return structures that a user gave, each with the words for where it came from.
+    """Return each structure as ASE's atoms, with a label of its origin.
 
     Args:
         structures: `Structures`, `ase.Atoms`, the path of a file that ASE reads, of which
             all frames are taken, or a sequence of atoms and paths.
 
     Raises:
-        InputError: it is something else, or a file cannot be read.
+        InputError: an item is of another type, or a file cannot be read.
     """
     from ase import Atoms
 
@@ -32,17 +32,16 @@ def read_images(structures: object) -> list[tuple[str, Atoms]]:
     if not alone and not isinstance(structures, Sequence):
         raise InputError(_invalid_structures_message(structures))
     items: Sequence[Any] = [structures] if alone else structures  # type: ignore[assignment]
-    found: list[tuple[str, Atoms]] = []
+    images: list[tuple[str, Atoms]] = []
     for i, item in enumerate(items):
         if isinstance(item, Atoms):
-            found.append((f"index {i}", item))
+            images.append((f"index {i}", item))
         elif isinstance(item, str | os.PathLike):
             path = os.fspath(item)
-            frames = enumerate(_read_frames(path))
-            found.extend((f"index {j} of {path}", frame) for j, frame in frames)
+            images += [(f"index {j} of {path}", a) for j, a in enumerate(_read_frames(path))]
         else:
             raise InputError(_invalid_structures_message(item))
-    return found
+    return images
 
 
 def _read_frames(path: str) -> list[Atoms]:
@@ -52,11 +51,11 @@ def _read_frames(path: str) -> list[Atoms]:
     if not Path(path).is_file():
         raise InputError(error_message("start", condition, f"{path}, which is no file"))
     try:
-        found: list[Atoms] = ase.io.read(path, index=":")
+        images: list[Atoms] = ase.io.read(path, index=":")
     except Exception as error:  # foreign code, and a file of any content
         reason = f"{type(error).__name__}: {error}."
         raise InputError(error_message("start", condition, path, reason)) from error
-    return found
+    return images
 
 
 def _invalid_structures_message(structures: object) -> str:

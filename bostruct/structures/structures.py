@@ -3,12 +3,13 @@
 Notation
     b   structures in the batch
     n   atoms of all of them together
-    The atoms of one structure are contiguous; `index` says which structure each
-    atom belongs to. Lattice vectors are the rows of `cell`, as in ASE.
+    The atoms of one structure are contiguous; `index` is the structure of
+    each atom. Lattice vectors are the rows of `cell`, as in ASE.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, final
@@ -20,7 +21,7 @@ from bostruct.errors import InputError, ShapeError, check_shape, error_message
 from bostruct.structures.elements import SYMBOLS, formula
 
 MIN_PERIODIC_SPAN = 1e-6
-"""Å³, Å², Å: periodic lattice vectors that span less than this span nothing."""
+"""Å³, Å², Å: periodic lattice vectors that span less than this are linearly dependent."""
 
 
 @final
@@ -57,9 +58,9 @@ class Structures:
 
     @classmethod
     def unchecked(cls, **values: Tensor | None) -> Structures:
-        """Build without validation, for tensors that are known to fit.
+        """Return a batch without validation, for tensors that are known to be valid.
 
-        Inner loops use this: it neither waits for the device nor looks at a value.
+        For inner loops: it does not synchronise with the device.
         """
         self = object.__new__(cls)
         for field in fields(cls):
@@ -70,8 +71,7 @@ class Structures:
     def cat(cls, parts: Sequence[Structures]) -> Structures:
         """Return one batch of all structures in `parts`, in that order.
 
-        Where some parts know energies or forces and others do not, the others
-        become NaN.
+        Energies or forces that only some parts have are NaN in the others.
 
         Raises:
             InputError: there are no parts.
@@ -80,11 +80,8 @@ class Structures:
             raise InputError(error_message("parts", "hold at least one batch", "none"))
         if len(parts) == 1:
             return parts[0]
-        offset = 0
-        index = []
-        for part in parts:
-            index.append(part.index + offset)
-            offset += len(part)
+        offsets = itertools.accumulate(map(len, parts), initial=0)
+        index = [part.index + offset for part, offset in zip(parts, offsets, strict=False)]
         values: dict[str, Tensor | None] = {
             name: torch.cat([getattr(part, name) for part in parts])
             for name in ("positions", "numbers", "cell", "pbc", "fixed", "tags")
@@ -107,23 +104,21 @@ class Structures:
 
     @property
     def counts(self) -> Tensor:
-        """Atoms of each structure, `[b]` int64."""
+        """Number of atoms of each structure, `[b]` int64."""
         return torch.bincount(self.index, minlength=len(self))
 
     @property
     def device(self) -> torch.device:
-        """The device all tensors are on."""
+        """Device of all tensors."""
         return self.positions.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of all real tensors."""
+        """Dtype of all real tensors."""
         return self.positions.dtype
 
     def to(
-        self,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Structures:
         """Return the batch on another device, or in another real dtype."""
         values: dict[str, Tensor | None] = {}
@@ -139,19 +134,19 @@ class Structures:
         """Return a batch of the selected structures, in the order asked for.
 
         Args:
-            key: a position (negative counts from the end), a slice, positions, or a
-                boolean tensor `[b]`. Positions may repeat.
+            key: an index (negative counts from the end), a slice, indices, which may repeat, or a
+                boolean tensor `[b]`.
 
         Raises:
-            InputError: a position does not exist.
+            InputError: an index is out of range.
         """
         chosen = self._selected_indices(key)  # [m]
         counts = self.counts
         start = counts.cumsum(0) - counts
         size = counts[chosen]
         index = torch.repeat_interleave(size)  # [atoms of the selection]
-        place = torch.arange(index.numel(), device=self.device)
-        atoms = place + (start[chosen] - (size.cumsum(0) - size))[index]
+        atoms = torch.arange(index.numel(), device=self.device)
+        atoms = atoms + (start[chosen] - (size.cumsum(0) - size))[index]
         values: dict[str, Tensor | None] = {"index": index}
         for name in ("positions", "numbers", "fixed", "tags", "forces"):
             value = getattr(self, name)
@@ -181,8 +176,8 @@ class Structures:
 
     def formulas(self) -> list[str]:
         """Return the formula of each structure, as ASE writes it."""
-        counts = self.counts.tolist()
-        return [formula(part) for part in _split_by_counts(self.numbers.tolist(), counts)]
+        numbers = iter(self.numbers.tolist())
+        return [formula(itertools.islice(numbers, count)) for count in self.counts.tolist()]
 
     def symbols(self) -> list[str]:
         """Return the chemical symbol of each atom."""
@@ -193,20 +188,20 @@ class Structures:
         return replace(self, energy=None, forces=None)
 
     def _selected_indices(self, key: int | slice | Sequence[int] | Tensor) -> Tensor:
-        """Return the positions that `key` selects, `[m]` int64."""
+        """Return the indices that `key` selects, `[m]` int64."""
         size = len(self)
         every = torch.arange(size, device=self.device)
         if isinstance(key, slice):
             return every[key]
-        wanted = torch.as_tensor(key, device=self.device)
-        if wanted.dtype == torch.bool:
-            return every[check_shape("key", wanted, [size], "One bool per structure.")]
-        wanted = wanted.reshape(-1).to(torch.int64)
-        outside = (wanted < -size) | (wanted >= size)
+        indices = torch.as_tensor(key, device=self.device)
+        if indices.dtype == torch.bool:
+            return every[check_shape("key", indices, [size], "One bool per structure.")]
+        indices = indices.reshape(-1).to(torch.int64)
+        outside = (indices < -size) | (indices >= size)
         if outside.any():
             condition = f"be from {-size} to {size - 1}"
-            raise InputError(error_message("key", condition, wanted[outside][0].item()))
-        return wanted % size
+            raise InputError(error_message("key", condition, indices[outside][0].item()))
+        return indices % size
 
 
 def _results_or_nan(part: Structures, name: str) -> Tensor:
@@ -216,13 +211,6 @@ def _results_or_nan(part: Structures, name: str) -> Tensor:
         return value
     like = part.positions if name == "forces" else part.cell[:, 0, 0]
     return torch.full_like(like, torch.nan)
-
-
-def _split_by_counts(values: list[int], counts: list[int]) -> Iterator[list[int]]:
-    start = 0
-    for count in counts:
-        yield values[start : start + count]
-        start += count
 
 
 def _check_shapes(s: Structures) -> None:
@@ -281,8 +269,8 @@ def _check_index(index: Tensor, b: int) -> None:
         raise InputError(error_message("index", condition, index[outside][0].item()))
     empty = torch.bincount(index, minlength=b) == 0
     if empty.any():
-        way_out = f"Structure {int(empty.nonzero()[0])} has no atoms."
-        raise ShapeError(error_message("index", "give every structure an atom", "none", way_out))
+        hint = f"Structure {int(empty.nonzero()[0])} has no atoms."
+        raise ShapeError(error_message("index", "give every structure an atom", "none", hint))
 
 
 def _periodic_span(cell: Tensor, pbc: Tensor) -> Tensor:

@@ -1,17 +1,20 @@
-"""What a model says about a batch of structures, latent and noisy kept apart."""
+"""Predicted energies of a batch of structures, latent and noise variance kept apart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
 
-MEMBER_FIELDS = ("members", "member_forces")  # structures or atoms come second
+VarianceKind = Literal["latent", "observed"]
+"""Variance of the noise-free value, or of a noisy label."""
+
+MEMBER_FIELDS = ("members", "member_forces")  # structures or atoms are their second dimension
 
 
 @final
@@ -20,15 +23,15 @@ class Prediction:
     """Energies of b structures and of their n atoms, with uncertainties.
 
     Attributes:
-        mean: `[b]` eV.
+        mean: `[b]` eV, predicted energies.
         variance: `[b]` eV², of the noise-free energy (latent).
-        noise_variance: `[b]` eV², what a measured energy scatters around the noise-free one.
-        forces: `[n, 3]` eV/Å, minus the slope of `mean`.
-        atomic_energies: `[n]` eV, the share of `mean` that each atom's environment carries.
-        covariance: `[b, b]` eV², latent, between the structures; if asked for.
-        force_variance: `[n, 3]` (eV/Å)², latent; if asked for.
-        members: `[M, b]` eV, what each of M members says, where there are members.
-        member_forces: `[M, n, 3]` eV/Å, minus the slopes of `members`; if asked for.
+        noise_variance: `[b]` eV², scatter of a measured energy around the noise-free one.
+        forces: `[n, 3]` eV/Å, minus the gradient of `mean`.
+        atomic_energies: `[n]` eV, contribution of each atom's environment to `mean`.
+        covariance: `[b, b]` eV², latent, between the structures; optional.
+        force_variance: `[n, 3]` (eV/Å)², latent; optional.
+        members: `[M, b]` eV, energies predicted by each of M ensemble members; optional.
+        member_forces: `[M, n, 3]` eV/Å, minus the gradients of `members`; optional.
     """
 
     mean: Tensor
@@ -50,21 +53,20 @@ class Prediction:
     def cat(cls, parts: Sequence[Prediction]) -> Prediction:
         """Return one prediction of all structures in `parts`, in that order.
 
-        What the first part does not have is missing.
+        Fields that the first part lacks are missing.
 
         Raises:
-            InputError: there are no parts, or they have covariances: those between
-                structures of different parts are unknown.
+            InputError: there are no parts, or they have covariances: those between structures of
+                different parts are unknown.
         """
         if not parts:
             raise InputError(error_message("parts", "hold at least one prediction", "none"))
         if any(part.covariance is not None for part in parts):
-            way_out = "Ask for it once for all structures."
-            raise InputError(error_message("parts", "have no covariance", "some", way_out))
+            hint = "Ask for it once for all structures."
+            raise InputError(error_message("parts", "have no covariance", "some", hint))
         joined: dict[str, Tensor] = {
             field.name: torch.cat(
-                [getattr(part, field.name) for part in parts],
-                dim=int(field.name in MEMBER_FIELDS),
+                [getattr(part, field.name) for part in parts], dim=int(field.name in MEMBER_FIELDS)
             )
             for field in fields(cls)
             if getattr(parts[0], field.name) is not None

@@ -1,7 +1,7 @@
-"""Which formula is where: the rows of the survey and the names one calls.
+"""Table of the survey's formulas and the public names that implement them.
 
-Numbers of equations and sections are those of Grasselli et al., Digital Discovery
-2025, 4, 2654. `page` is the text of `docs/rows.md` between its two marks:
+Numbers of equations and sections are those of Grasselli et al., Digital Discovery 2025, 4, 2654.
+The table is the text of `docs/rows.md` between its two marks:
 
     python -m bostruct.uncertainty.survey_table docs/rows.md
 
@@ -23,14 +23,14 @@ TABLE_MARKERS = "<!-- rows -->", "<!-- end -->"
 @final
 @dataclass(frozen=True)
 class SurveyRow:
-    """One formula.
+    """One formula of the survey.
 
     Attributes:
-        key: its number in this project, from U1 on.
-        title: what it is.
+        key: number of the formula in this project, from U1 on.
+        title: name of the method.
         references: equations or a section of the survey, as the docstrings name them.
-        public_names: public names below `bostruct`, the one to begin with first.
-        usage: what one does with them, in a line.
+        public_names: public names below `bostruct`, most important first.
+        usage: one line on how to use them.
     """
 
     key: str
@@ -46,71 +46,74 @@ def _survey_row(key: str, title: str, references: str, public_names: str, usage:
 
 SURVEY_ROWS = (
     _survey_row(
-        *("U1", "metric of features", "(1)"),
-        "uncertainty.Metric.variance uncertainty.Metric.covariance",
-        "variance and covariance of any linear readout, energies and forces",
+        *("U1", "Bayesian linear model of features", "(1)"),
+        "uncertainty.BayesianLinearModel.variance uncertainty.BayesianLinearModel.covariance",
+        "variance and covariance of any linear model, energies and forces",
     ),
     _survey_row(
         *("U2", "Bayesian linear regression", "(2)-(4)"),
-        "uncertainty.Metric.fit uncertainty.Metric.predict uncertainty.Metric.mean",
-        "`Metric.fit(features, energies, ridge=...)`, then `predict`",
+        "uncertainty.BayesianLinearModel.fit uncertainty.BayesianLinearModel.predict "
+        "uncertainty.BayesianLinearModel.mean",
+        "`BayesianLinearModel.fit(features, energies, ridge=...)`, then `predict`",
     ),
     _survey_row(
         *("U3", "Gaussian process, both spaces", "(7), (8)"),
-        "uncertainty.ExactGP uncertainty.Metric",
-        "`ExactGP` of a kernel, `Metric` of features: the same numbers",
+        "uncertainty.ExactGP uncertainty.BayesianLinearModel",
+        "`ExactGP` of a kernel, `BayesianLinearModel` of features: the same numbers",
     ),
     _survey_row(
         *("U4", "sparse Gaussian process", "(57)-(59), (7)"),
         "uncertainty.SparseGP uncertainty.Nystroem surrogates.LocalGP",
-        "variance by name: sor, dtc, fitc or gap",
+        "`approximation` sor, dtc, fitc or gap",
     ),
     _survey_row(
         *("U5", "centring of features", "Sec. 2.1"),
-        "uncertainty.Metric.fit",
+        "uncertainty.BayesianLinearModel.fit",
         '`offset="none"`, "centred", "intercept" or "bias"',
     ),
     _survey_row(
         *("U6", "Laplace approximation", "(10), (12)"),
-        "uncertainty.laplace uncertainty.curvature uncertainty.gradient_rows "
-        "uncertainty.Sketch uncertainty.Metric.fit uncertainty.Readout",
-        "rows are slopes of predictions, weights are l'' of the loss",
+        "uncertainty.laplace_approximation uncertainty.loss_curvature "
+        "uncertainty.parameter_jacobian uncertainty.RandomProjection "
+        "uncertainty.BayesianLinearModel.fit uncertainty.LastLayerLaplace",
+        "rows are gradients of predictions, weights are l'' of the loss",
     ),
     _survey_row(
         *("U7", "last layer of a network", "(14)"),
-        "uncertainty.Readout uncertainty.Batch surrogates.LastLayer",
-        "the one torch network that is there, without training; or one that is trained",
+        "uncertainty.LastLayerLaplace uncertainty.LayerBatch surrogates.LastLayer",
+        "any torch network after training, or a surrogate that trains its own",
     ),
     _survey_row(
-        *("U8", "members from the last layer", "(9), (12)"),
-        "uncertainty.Members surrogates.LastLayer",
-        "draw members, also through a nonlinear head",
+        *("U8", "samples of the last layer", "(9), (12)"),
+        "uncertainty.WeightPosteriorSamples surrogates.LastLayer",
+        "draw members, also with a nonlinear head",
     ),
     _survey_row(
         *("U10", "committee", "(17), (18)"),
-        "uncertainty.consensus uncertainty.subsamples uncertainty.unbiased "
-        "surrogates.Committee surrogates.Dropout evaluators.committee "
-        "surrogates.Pretrained",
-        "mean and spread with the divisor M - 1, whoever the members are",
+        "uncertainty.ensemble_mean_variance uncertainty.subsample_rows "
+        "uncertainty.unbiased_variance surrogates.Committee surrogates.Dropout "
+        "surrogates.committee_prediction surrogates.PretrainedPotential",
+        "mean and variance with the divisor M - 1, for members of any kind",
     ),
     _survey_row(
         *("U11", "mean-variance estimation", "(19)"),
         "uncertainty.gaussian_nll uncertainty.beta_nll surrogates.MeanVariance",
-        "a network that predicts its own variance, or the likelihood for one's own",
+        "a network that predicts its own variance, or the likelihood to train another",
     ),
     _survey_row(
         *("U12", "deep ensemble", "(20)"),
-        "uncertainty.ensemble_variance uncertainty.Shares surrogates.DeepEnsemble",
-        "spread of the means, and mean of the variances",
+        "uncertainty.decompose_variance uncertainty.VarianceDecomposition surrogates.DeepEnsemble",
+        "variance of the means, and mean of the variances",
     ),
     _survey_row(
         *("U13", "shallow ensemble", "2.3.1"),
         "surrogates.ShallowEnsemble",
-        "one network with many last layers, trained by their spread",
+        "one network with many last layers, trained by their variance",
     ),
     _survey_row(
         *("U14", "mixture of experts", "(21), (22), (23), (25)"),
-        "uncertainty.mix uncertainty.distance_gates uncertainty.density_gates surrogates.Mixture",
+        "uncertainty.mix_experts uncertainty.distance_gates uncertainty.density_gates "
+        "surrogates.MixtureOfExperts",
         'variance "independent", "correlated" or "mixture"',
     ),
     _survey_row(
@@ -120,60 +123,60 @@ SURVEY_ROWS = (
     ),
     _survey_row(
         *("U16", "reliability diagram", "2.4.2"),
-        "uncertainty.reliability uncertainty.draw_reliability",
-        "errors against variances, bin by bin, with the band to expect",
+        "uncertainty.reliability_diagram uncertainty.draw_reliability",
+        "errors against variances in bins, with their confidence band",
     ),
     _survey_row(
         *("U17", "binned calibration error", "(28)"),
         "uncertainty.ence uncertainty.ence_intercept",
-        "ENCE with its floor",
+        "ENCE with its value for calibrated data",
     ),
     _survey_row(
         *("U18", "calibration in strata", "2.4.2"),
-        "uncertainty.consistency uncertainty.adaptivity uncertainty.isotonic",
+        "uncertainty.consistency uncertainty.adaptivity uncertainty.fit_isotonic",
         "by size of the variance, by kind of structure",
     ),
     _survey_row(
         *("U19", "scores", "2.4.3"),
-        "uncertainty.miscalibration uncertainty.calibration_curve uncertainty.nll "
+        "uncertainty.miscalibration_area uncertainty.calibration_curve uncertainty.nll "
         "uncertainty.crps uncertainty.sharpness uncertainty.dispersion "
-        "uncertainty.spearman uncertainty.coverage uncertainty.sparsification",
+        "uncertainty.spearman uncertainty.coverage uncertainty.sparsification_error",
         "one number each, of the same `Residuals`",
     ),
     _survey_row(
         *("U20", "conformal intervals", "2.5"),
-        "uncertainty.Conformal uncertainty.GroupedConformal "
+        "uncertainty.ConformalPredictor uncertainty.MondrianConformalPredictor "
         "uncertainty.conformal_rank uncertainty.conformal_coverage",
-        "intervals that hold in small samples, by group and by structure",
+        "intervals with finite-sample coverage, by group and by structure",
     ),
     _survey_row(
         *("U21", "comparison of methods", "2.6"),
-        "compare.compare",
-        "one table and one page; `bostruct uncertainty compare`",
+        "bench.uncertainty.compare",
+        "tables and a figure; `bostruct uncertainty compare`",
     ),
     _survey_row(
         *("U22", "growth with size", "2.7"),
-        "uncertainty.extensivity uncertainty.structure_rows",
-        "how the variance of a total energy grows with its atoms",
+        "uncertainty.fit_extensivity uncertainty.structure_features",
+        "growth of the variance of a total energy with the number of atoms",
     ),
     _survey_row(
         *("U23", "linear propagation", "(29)"),
         "uncertainty.propagate",
-        "covariance of what is computed from energies",
+        "covariance of functions of energies",
     ),
     _survey_row(
         *("U24", "propagation by members", "(30)"),
         "uncertainty.Ensemble uncertainty.difference_variance",
-        "differences, minima, fits: member by member, then the spread",
+        "differences, minima, fits: member by member, then the variance",
     ),
     _survey_row(
         *("U34", "prediction rigidity", "(33), (35)"),
-        "uncertainty.prediction_rigidity",
-        "what it costs the data to change a prediction",
+        "uncertainty.compute_prediction_rigidity",
+        "cost in the loss of changing a prediction",
     ),
     _survey_row(
         *("U35", "local and component rigidity", "(35)"),
-        "uncertainty.Rigidity",
+        "uncertainty.PredictionRigidity",
         "of atoms, and of blocks of features",
     ),
 )
@@ -181,17 +184,13 @@ SURVEY_ROWS = (
 
 def markdown_table() -> str:
     """Return the table of all rows in Markdown."""
-    lines = [
-        "| row | what | in the survey | what to call | how |",
-        "|---|---|---|---|---|",
-    ]
+    lines = ["| row | method | in the survey | names | usage |", "|---|---|---|---|---|"]
     for row in SURVEY_ROWS:
         names = " ".join(f"`{name}`" for name in row.public_names)
-        where = ", ".join(
-            place if place.startswith(("(", "Sec")) else f"Sec. {place}" for place in row.references
+        references = ", ".join(
+            text if text.startswith(("(", "Sec")) else f"Sec. {text}" for text in row.references
         )
-        cells = (row.key, row.title, where, names, row.usage)
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join((row.key, row.title, references, names, row.usage))} |")
     return "\n".join(lines)
 
 
@@ -201,13 +200,12 @@ def update_document(text: str) -> str:
     Raises:
         InputError: a mark is missing.
     """
-    head, first, rest = text.partition(TABLE_MARKERS[0])
-    _, last, tail = rest.partition(TABLE_MARKERS[1])
-    if not (first and last):
-        raise InputError(
-            error_message("text", f"have {' and '.join(TABLE_MARKERS)}", "neither or one")
-        )
-    return f"{head}{first}\n{markdown_table()}\n{last}{tail}"
+    before, start, rest = text.partition(TABLE_MARKERS[0])
+    _, end, after = rest.partition(TABLE_MARKERS[1])
+    if not (start and end):
+        condition = f"have {' and '.join(TABLE_MARKERS)}"
+        raise InputError(error_message("text", condition, "neither or one"))
+    return f"{before}{start}\n{markdown_table()}\n{end}{after}"
 
 
 if __name__ == "__main__":

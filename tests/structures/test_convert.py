@@ -24,10 +24,7 @@ from bostruct.structures import (
 
 # slow machines draw slowly; the same examples every time
 SETTINGS = settings(
-    deadline=None,
-    max_examples=60,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 REAL = st.floats(-50, 50, allow_nan=False, width=64)
 
@@ -150,10 +147,7 @@ def test_pymatgen_isotopes_and_missing_properties():
     lattice = Lattice.cubic(4)
     one = Structure(lattice, ["D"], [[0, 0, 0]])
     two = Structure(
-        lattice,
-        ["Cu"],
-        [[0, 0, 0]],
-        site_properties={"selective_dynamics": [None], "tags": [None]},
+        lattice, ["Cu"], [[0, 0, 0]], site_properties={"selective_dynamics": [None], "tags": [None]}
     )
     batch = from_pymatgen([one, two])
     assert batch.numbers.tolist() == [1, 29]

@@ -1,23 +1,23 @@
+import ase.io
 import pytest
+from ase.build import molecule
 
-from bostruct.campaign.report import export
 from bostruct.errors import InputError
-from bostruct.structures import read
+from bostruct.structures import from_ase, read
 
 
-def test_listed_says_where_each_came_from(tmp_path, log):
-    images = export.images_to_export(log, include_all=True)
-    export.write_structures(images[:2], tmp_path / "a.extxyz")
-    found = read.read_images([images[0], tmp_path / "a.extxyz"])
+def test_every_image_is_labelled_by_its_origin(tmp_path):
+    images = [molecule(name) for name in ("H2O", "CO", "CH4")]
     file = tmp_path / "a.extxyz"
-    places = ["index 0", f"index 0 of {file}", f"index 1 of {file}"]
-    assert [place for place, _ in found] == places
-    assert [place for place, _ in read.read_images(images[0])] == ["index 0"]
+    ase.io.write(file, images[:2])
+    labels = ["index 0", f"index 0 of {file}", f"index 1 of {file}"]
+    assert [label for label, _ in read.read_images([images[0], file])] == labels
+    assert [label for label, _ in read.read_images(images[0])] == ["index 0"]
     assert len(read.read_images(str(file))) == 2
-    assert len(read.read_images(log.structures())) == 8
+    assert len(read.read_images(from_ase(images))) == 3
 
 
-def test_listed_refuses(tmp_path):
+def test_read_images_refuses(tmp_path):
     (tmp_path / "a.extxyz").write_text("no structure\n")
     with pytest.raises(InputError, match=r"`start` must be a file that ASE can read, g"):
         read.read_images(tmp_path / "a.extxyz")

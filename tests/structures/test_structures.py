@@ -131,18 +131,10 @@ def test_does_not_change():
             InputError,
             "`positions` must be finite",
         ),
-        (
-            {"cell": torch.full((3, 3, 3), torch.inf).double()},
-            InputError,
-            "`cell` must be finite",
-        ),
+        ({"cell": torch.full((3, 3, 3), torch.inf).double()}, InputError, "`cell` must be finite"),
         ({"cell": torch.zeros(3, 3, 3).double()}, InputError, "independent lattice"),
         ({"cell": torch.ones(3, 3, 3).double()}, InputError, "independent lattice"),
-        (
-            {"energy": torch.zeros(3, device="meta", dtype=torch.float64)},
-            InputError,
-            "be on cpu",
-        ),
+        ({"energy": torch.zeros(3, device="meta", dtype=torch.float64)}, InputError, "be on cpu"),
     ],
 )
 def test_refuses(changes, error, match):

@@ -28,7 +28,7 @@ class Atomistic(torch.nn.Module):
     def __init__(self, bias=True):
         super().__init__()
         self.body = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh())
-        self.header = torch.nn.Linear(5, 1, bias)
+        self.head = torch.nn.Linear(5, 1, bias)
         seeded(self)
 
     def local(self, positions, index):
@@ -36,7 +36,7 @@ class Atomistic(torch.nn.Module):
         near = (index.unsqueeze(1) == index).to(gap) - torch.eye(len(index)).to(gap)
         square = gap.square().sum(-1)
         rows = [(near * torch.exp(-square / width)).sum(1) for width in (1.0, 4.0, 9.0)]
-        return self.header(self.body(torch.stack(rows, 1))).squeeze(1)
+        return self.head(self.body(torch.stack(rows, 1))).squeeze(1)
 
     def forward(self, positions, index):
         atoms = self.local(positions, index)

@@ -1,6 +1,6 @@
 """No formula without a function, no function that does not say which formula it is."""
 
-import importlib
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -23,24 +23,31 @@ SURVEY = re.compile(r"Digital\s+Discovery\s+(2025, 4, 2654|4, 2654\s+\(2025\))")
 NAMES = sorted({(row.key, name) for row in SURVEY_ROWS for name in row.public_names})
 
 
+def split_package(name):
+    """Return the innermost package of a public name, and the path below it."""
+    package, path = importlib.import_module("bostruct"), name.split(".")
+    while importlib.util.find_spec(f"{package.__name__}.{path[0]}"):
+        package = importlib.import_module(f"{package.__name__}.{path.pop(0)}")
+    return package, path
+
+
 def find(name):
-    """The object, and the class that it is a method of or itself."""
-    folder, *path = name.split(".")
-    found = owner = importlib.import_module(f"bostruct.{folder}")
+    """Return the object, and the class that it is a method of or itself."""
+    value, path = split_package(name)
     for part in path:
-        owner, found = found, getattr(found, part)
-    return found, owner
+        owner, value = value, getattr(value, part)
+    return value, owner
 
 
-def told(name):
-    """All that is written at an object: its module, its class and its methods."""
-    found, owner = find(name)
-    parts = [inspect.getmodule(found), found]
+def documentation(name):
+    """Return the docstrings of an object, of its module, its class and its methods."""
+    value, owner = find(name)
+    parts = [inspect.getmodule(value), value]
     if inspect.isclass(owner):
         parts.append(owner)
-    if inspect.isclass(found):
-        parts += [value for key, value in vars(found).items() if key[0] != "_"]
-        parts += [getattr(found, key) for key in vars(found) if key[0] != "_"]
+    if inspect.isclass(value):
+        parts += [member for key, member in vars(value).items() if key[0] != "_"]
+        parts += [getattr(value, key) for key in vars(value) if key[0] != "_"]
     return "\n".join(inspect.getdoc(part) or "" for part in parts)
 
 
@@ -53,24 +60,23 @@ def test_every_name_has_a_docstring_that_names_the_survey(key, name):
     found, _ = find(name)
     assert callable(found)
     assert inspect.getdoc(found), f"{name} has no docstring"
-    assert SURVEY.search(told(name)), f"{name} does not name the survey"
+    assert SURVEY.search(documentation(name)), f"{name} does not name the survey"
 
 
 @pytest.mark.parametrize("row", SURVEY_ROWS, ids=lambda row: row.key)
 def test_every_equation_is_named_where_it_is(row):
-    texts = {name: told(name) for name in row.public_names}
-    for place in row.where:
+    texts = {name: documentation(name) for name in row.public_names}
+    for place in row.references:
         assert any(place in text for text in texts.values()), place
     for name, text in texts.items():
-        assert any(place in text for place in row.where), name
+        assert any(place in text for place in row.references), name
 
 
 @pytest.mark.parametrize("row", SURVEY_ROWS, ids=lambda row: row.key)
 def test_what_is_public_is_exported(row):
     for name in row.public_names:
-        folder, first, *_ = name.split(".")
-        source = inspect.getsource(importlib.import_module(f"bostruct.{folder}"))
-        assert f"import {first} as {first}" in source, name
+        package, (first, *_) = split_package(name)
+        assert re.search(rf"\b{first} as {first}\b", inspect.getsource(package)), name
 
 
 def test_the_page_is_that_of_the_code():

@@ -17,11 +17,11 @@ from bostruct.bench.single_objective.statistics import (
     SuccessCurve,
     percentile,
     success_curve,
+    wilson_interval,
 )
 from bostruct.bench.single_objective.task import Task
 from bostruct.bench.tables import dataclass_frame, write_csv
 from bostruct.runtime.versions import package_versions
-from bostruct.uncertainty import wilson_interval
 
 FORMAT_VERSION = 2
 RESULTS_JSON, SUMMARY_CSV, FAILURES_CSV = "results.json", "summary.csv", "failures.csv"

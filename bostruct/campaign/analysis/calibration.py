@@ -29,6 +29,7 @@ from typing import final
 
 import torch
 from scipy.special import chdtri
+from scipy.stats import binomtest
 
 from bostruct.campaign.analysis.z_scores import z_score
 from bostruct.campaign.records import Trial
@@ -39,7 +40,6 @@ from bostruct.uncertainty.calibration.conformal import (
 )
 from bostruct.uncertainty.calibration.residuals import Residuals
 from bostruct.uncertainty.calibration.scaling import MIN_POINTS, calibrate
-from bostruct.uncertainty.calibration.wilson import wilson_interval
 
 MISCOVERAGE = 0.1
 """Share of the intervals that may miss, where nothing else is asked for."""
@@ -165,7 +165,7 @@ class OnlineCalibration:
         if not self.n:
             return None
         count = sum(abs(z) <= n_sigma for z in self.z)
-        return (count / self.n, *wilson_interval(count, self.n))
+        return (count / self.n, *binomtest(count, self.n).proportion_ci(method="wilson"))
 
     def quantile(self, eps: float = MISCOVERAGE) -> float:
         """Return by how many σ a new energy is off, except with probability eps.

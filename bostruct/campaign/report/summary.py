@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from scipy.stats import binomtest
+
 from bostruct.campaign.analysis.calibration import (
     CalibratedPrediction,
     OnlineCalibration,
@@ -19,7 +21,6 @@ from bostruct.campaign.records import OPEN_STATES, Step, Trial
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.export import trial_energies_above_hull, trial_formulas
 from bostruct.campaign.report.pareto_summary import summarize_front, summarize_step
-from bostruct.uncertainty.calibration.wilson import wilson_interval
 
 N_LAST_STEPS = 5
 """Steps that `show` prints."""
@@ -141,7 +142,9 @@ def summarize_calibration(
         "conformal": q if math.isfinite(q) else None,
         "intervals": len(held),
         "held": sum(held),
-        "held_interval": list(wilson_interval(sum(held), len(held))) if held else None,
+        "held_interval": list(binomtest(sum(held), len(held)).proportion_ci(method="wilson"))
+        if held
+        else None,
         "notes": list(calibration.notes),
     }
 

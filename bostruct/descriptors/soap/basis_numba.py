@@ -1,8 +1,8 @@
 """Radial functions and spherical harmonics as compiled loops over neighbors.
 
-Notation, beside that of `compiled`
-    k         neighbors of one atom, side by side
-    r, u      [k], [3, k]   distances in cut-offs, unit vectors
+Notation, beside that of `power_spectrum_numba`
+    k         neighbors of one atom, packed
+    r, u      [k], [3, k]   distances in cutoffs, unit vectors
     B [j, k]  1   T_j(2 r - 1) (1 - r)^3, before they are made orthonormal by M [j, j]
     R [j, k]  1   M B
     Q [., k]  1   d^m P_l(z) / dz^m, at l (l + 1) / 2 + m
@@ -33,8 +33,8 @@ def harmonic_norms(l_max: int) -> Array:
     for ell in range(l_max + 1):
         for m in range(ell + 1):
             ratio = math.factorial(ell - m) / math.factorial(ell + m)
-            both = 2 if m else 1
-            values.append(math.sqrt(both * (2 * ell + 1) / (4 * math.pi) * ratio))
+            multiplicity = 2 if m else 1
+            values.append(math.sqrt(multiplicity * (2 * ell + 1) / (4 * math.pi) * ratio))
     return np.array(values)
 
 
@@ -49,27 +49,27 @@ def l_max_of(n_norms: int) -> int:
 
 @njit_fast
 def radial_values(r: Array, M: Array, R: Array, k: int) -> None:
-    """Put the orthonormal radial functions into R."""
+    """Write the orthonormal radial functions into R."""
     for p in range(k):
         x, t = 2 * r[p] - 1, 1 - r[p]
-        before, now, wall = x, R.dtype.type(1), t * t * t  # T_-1 = T_1
+        previous, current, cut = x, R.dtype.type(1), t * t * t  # T_-1 = T_1
         for j in range(len(R)):
-            R[j, p] = now * wall
-            before, now = now, (2 * x * now - before)
+            R[j, p] = current * cut
+            previous, current = current, (2 * x * current - previous)
     _orthonormalize(M, R, k)
 
 
 @njit_fast
 def radial_derivatives(r: Array, M: Array, dR: Array, k: int) -> None:
-    """Put their derivatives into dR, with T_j' = j U_(j-1)."""
+    """Write the derivatives of the radial functions into dR, with T_j' = j U_(j-1)."""
     for p in range(k):
         x, t = 2 * r[p] - 1, 1 - r[p]
-        before, now = x, dR.dtype.type(1)
+        previous, current = x, dR.dtype.type(1)
         second, first = dR.dtype.type(-1), dR.dtype.type(0)  # U_-2, U_-1
-        wall, ending = t * t * t, 3 * t * t
+        cut, cut_slope = t * t * t, 3 * t * t
         for j in range(len(dR)):
-            dR[j, p] = 2 * j * first * wall - now * ending
-            before, now = now, (2 * x * now - before)
+            dR[j, p] = 2 * j * first * cut - current * cut_slope
+            previous, current = current, (2 * x * current - previous)
             second, first = first, (2 * x * first - second)
     _orthonormalize(M, dR, k)
 
@@ -105,30 +105,30 @@ def harmonic_values(
     _legendre_derivatives(u[2], Q, L, k)
     for ell in range(L + 1):
         for m in range(ell + 1):
-            here = ell * (ell + 1) // 2 + m
+            lm = ell * (ell + 1) // 2 + m
             for p in range(k):
-                Y[p, ell * ell + ell + m] = N[here] * Q[here, p] * X[m, p]
+                Y[p, ell * ell + ell + m] = N[lm] * Q[lm, p] * X[m, p]
             if m:
                 for p in range(k):
-                    Y[p, ell * ell + ell - m] = N[here] * Q[here, p] * I[m, p]
+                    Y[p, ell * ell + ell - m] = N[lm] * Q[lm, p] * I[m, p]
 
 
 @njit_fast
 def _legendre_derivatives(z: Array, Q: Array, L: int, k: int) -> None:
     """Fill Q by the recursions in l."""
-    top = 1.0  # (2 m - 1)!!
+    double_factorial = 1.0  # (2 m - 1)!!
     for m in range(L + 1):
-        top *= max(2 * m - 1, 1)
-        Q[m * (m + 1) // 2 + m, :k] = top
+        double_factorial *= max(2 * m - 1, 1)
+        Q[m * (m + 1) // 2 + m, :k] = double_factorial
         for ell in range(m + 1, L + 1):
-            here = ell * (ell + 1) // 2 + m
-            below, far = here - ell, here - 2 * ell + 1  # of l - 1 and l - 2
+            lm = ell * (ell + 1) // 2 + m
+            first, second = lm - ell, lm - 2 * ell + 1  # of l - 1 and l - 2
             up, down = (2 * ell - 1) / (ell - m), (ell + m - 1) / (ell - m)
             for p in range(k):
-                Q[here, p] = up * z[p] * Q[below, p]
+                Q[lm, p] = up * z[p] * Q[first, p]
             if ell > m + 1:
                 for p in range(k):
-                    Q[here, p] -= down * Q[far, p]
+                    Q[lm, p] -= down * Q[second, p]
 
 
 @njit_fast
@@ -141,25 +141,25 @@ def harmonic_vjp(
     gu: Array,
     k: int,
 ) -> None:
-    """Put the slope of sum(gY Y) with respect to the unit vectors into gu `[3, k]`."""
+    """Write the gradient of sum(gY Y) with respect to the unit vectors into gu `[3, k]`."""
     gu[:, :k] = 0
     for ell in range(1, len(X)):
         for m in range(ell + 1):
-            here = ell * (ell + 1) // 2 + m
+            lm = ell * (ell + 1) // 2 + m
             plus, minus = ell * ell + ell + m, ell * ell + ell - m
             if m == 0:
                 for p in range(k):
-                    gu[2, p] += N[here] * gY[p, plus] * Q[here + 1, p]
+                    gu[2, p] += N[lm] * gY[p, plus] * Q[lm + 1, p]
                 continue
             if m < ell:
                 for p in range(k):
-                    both = gY[p, plus] * X[m, p] + gY[p, minus] * I[m, p]
-                    gu[2, p] += N[here] * Q[here + 1, p] * both
+                    planar = gY[p, plus] * X[m, p] + gY[p, minus] * I[m, p]
+                    gu[2, p] += N[lm] * Q[lm + 1, p] * planar
             for p in range(k):
-                one, two = gY[p, plus], gY[p, minus]
-                weight = N[here] * m * Q[here, p]
-                gu[0, p] += weight * (one * X[m - 1, p] + two * I[m - 1, p])
-                gu[1, p] += weight * (two * X[m - 1, p] - one * I[m - 1, p])
+                g_plus, g_minus = gY[p, plus], gY[p, minus]
+                weight = N[lm] * m * Q[lm, p]
+                gu[0, p] += weight * (g_plus * X[m - 1, p] + g_minus * I[m - 1, p])
+                gu[1, p] += weight * (g_minus * X[m - 1, p] - g_plus * I[m - 1, p])
 
 
 @njit_fast
@@ -172,20 +172,20 @@ def harmonic_jacobian(
     dY: Array,
     k: int,
 ) -> None:
-    """Put the slopes of Y along the sphere into dY `[3, m, k]`."""
+    """Write the gradients of Y along the sphere into dY `[3, m, k]`."""
     dY[:, :, :k] = 0
     for ell in range(1, len(X)):
         for m in range(ell + 1):
-            here = ell * (ell + 1) // 2 + m
+            lm = ell * (ell + 1) // 2 + m
             plus, minus = ell * ell + ell + m, ell * ell + ell - m
             if m < ell:
                 for p in range(k):
-                    steep = N[here] * Q[here + 1, p]
-                    dY[2, minus, p] = steep * I[m, p]
-                    dY[2, plus, p] = steep * X[m, p]
+                    weight = N[lm] * Q[lm + 1, p]
+                    dY[2, minus, p] = weight * I[m, p]
+                    dY[2, plus, p] = weight * X[m, p]
             if m:
                 for p in range(k):
-                    weight = N[here] * m * Q[here, p]
+                    weight = N[lm] * m * Q[lm, p]
                     dY[0, plus, p] = weight * X[m - 1, p]
                     dY[1, plus, p] = -weight * I[m - 1, p]
                     dY[0, minus, p] = weight * I[m - 1, p]

@@ -1,4 +1,4 @@
-"""Who sees whom in a batch, and what fixed atoms see of each other."""
+"""Neighbor vectors of a batch, and environments that fixed atoms form among themselves."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bostruct.structures import FixedAtoms, Structures, all_pairs, neighbor_tabl
 @final
 @dataclass(frozen=True, eq=False)
 class FixedEnvironment:
-    """What fixed atoms see of each other, in structures that share them.
+    """Density expansion of fixed atoms in the absence of all others, computed once.
 
-    Features with it are those without it. Their slopes with the positions of fixed
-    atoms lack what fixed atoms do to each other.
+    Features do not depend on its use. Their gradients with respect to the positions of fixed atoms
+    lack the contributions of pairs of fixed atoms.
 
     Attributes:
-        fixed_atoms: the g fixed atoms.
-        expansion: `[g, s, m]`, C before species mix.
-        features: `[g, f]`, P where nothing else is near.
+        fixed_atoms: the g fixed atoms that the structures share.
+        expansion: `[g, s, m]`, C before species are mixed.
+        features: `[g, f]`, P of fixed atoms without other neighbors.
     """
 
     fixed_atoms: FixedAtoms
@@ -30,21 +30,21 @@ class FixedEnvironment:
     features: Tensor
 
     def fixed_index(self, n_atoms: int) -> Tensor:
-        """Return which of the g each of n atoms is, -1 for none."""
+        """Return the index of each of n atoms among the g fixed ones, -1 for other atoms."""
         return self.fixed_atoms.fixed_index.repeat(n_atoms // len(self.fixed_atoms.fixed_index))
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class NeighborVectors:
-    """The neighbors of all atoms.
+    """Padded neighbor table of all atoms.
 
     Attributes:
-        neighbor: `[n, k]`, the atom that a neighbor is or is an image of.
-        offset: `[n, k, 3]` Å, lattice vectors to the image; None if there are none.
-        mask: `[n, k]`, which places are taken.
-        species_index: `[n]` species.
-        fixed_environment: pairs that it accounts for are not listed.
+        neighbor: `[n, k]`, index of the atom that a neighbor is an image of.
+        offset: `[n, k, 3]` Å, lattice translation to the image; None if there are no images.
+        mask: `[n, k]`, true for entries that hold a neighbor.
+        species_index: `[n]`, index of the species of each atom.
+        fixed_environment: environment of fixed atoms, whose pairs are not listed.
     """
 
     neighbor: Tensor
@@ -61,31 +61,31 @@ class NeighborVectors:
         species_index: Tensor,
         fixed_environment: FixedEnvironment | None = None,
     ) -> NeighborVectors:
-        """Return the neighbors closer than a cut-off in Å, and perhaps others.
+        """Return at least all neighbors within the cutoff.
 
         Args:
-            structures: n atoms in total.
-            cutoff: Å.
-            species_index: `[n]` species.
-            fixed_environment: of these structures.
+            structures: batch with n atoms in total.
+            cutoff: cutoff radius, Å.
+            species_index: `[n]`, index of the species of each atom.
+            fixed_environment: environment of the fixed atoms of these structures.
         """
         dense = all_pairs(structures) if fixed_environment is None else None
         if dense is not None:
             return cls(dense, None, torch.ones_like(dense, dtype=torch.bool), species_index)
-        other, shift, mask = neighbor_table(
+        neighbor, shift, mask = neighbor_table(
             structures, cutoff, skip_fixed_pairs=fixed_environment is not None
         )
         cell = structures.cell
-        one = bool((cell == cell[:1]).all())
-        offset = shift @ (cell[0] if one else cell[structures.index])
-        return cls(other, offset, mask, species_index, fixed_environment)
+        same_cell = bool((cell == cell[:1]).all())
+        offset = shift @ (cell[0] if same_cell else cell[structures.index])
+        return cls(neighbor, offset, mask, species_index, fixed_environment)
 
     @property
     def neighbor_species(self) -> Tensor:
-        """The species of the neighbors, `[n, k]`; -1 for none."""
+        """Species indices of the neighbors, `[n, k]`; -1 for padding."""
         return torch.where(self.mask, self.species_index[self.neighbor], -1)
 
     def vectors(self, positions: Tensor) -> Tensor:
-        """Return the vectors to the neighbors, `[n, k, 3]` Å; of none: zero."""
+        """Return the vectors to the neighbors, `[n, k, 3]` Å; zero for padding."""
         vectors = positions[self.neighbor] - positions.unsqueeze(1)
         return vectors if self.offset is None else vectors + self.offset

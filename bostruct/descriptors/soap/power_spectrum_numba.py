@@ -1,12 +1,12 @@
-"""The power spectrum and its slope as compiled loops over neighbors, for CPUs.
+"""SOAP power spectrum and its gradients as compiled loops over neighbors, for CPUs.
 
-What `SOAP.spectrum` says in tensor operations, one atom after the other, so that
-nothing leaves the cache: a fraction of the time. Notation as in `soap` and `waves`, and
+The same as `SOAP.power_spectrum`, one atom after the other, so that all intermediate arrays stay in
+the cache: a fraction of the time. Notation as in `soap` and `basis_numba`, and
 
     J, S, L   radial functions, species, largest degree
     b         species and radial function of one neighbor, s = (species, j)
 
-A neighbor of species -1 is none.
+Neighbors of species -1 are padding.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def power_spectrum(
     N: Array,
     A: Array,
 ) -> tuple[Array, Array, Array]:
-    """Return P `[n, f]`, C `[n, s, m]` and the lengths `[n]` of P before it had one.
+    """Return P `[n, f]`, C `[n, s, m]` and the norms `[n]` of P before normalisation.
 
-    The length is zero where nothing was added to what the atom had on its own.
+    The norm is zero for fixed atoms without other neighbors.
 
     Args:
-        V: `[n, k, 3]` in cut-offs; those of one or more do not count.
-        neighbor_species: `[n, k]` species of the neighbors.
-        species_index: `[n]` species of the atoms.
-        fixed_index: `[n]` row in the next two of what an atom has already, -1 for nothing.
-        fixed_expansion: `[g, s, m]` expansion of what is there already, before species mix.
-        fixed_features: `[g, f]` P where there is nothing else.
-        M: `[J, J]` lower triangular, makes the radial functions orthonormal.
-        center_coefficients: `[J]` what the atom itself adds.
-        N: of the harmonics, see `norms`.
-        A: `[S, S]` mixes species.
+        V: `[n, k, 3]`, vectors to the neighbors in units of the cutoff; longer ones are ignored.
+        neighbor_species: `[n, k]`, species of the neighbors.
+        species_index: `[n]`, species of the atoms.
+        fixed_index: `[n]`, index of each atom among the fixed ones, -1 for others.
+        fixed_expansion: `[g, s, m]`, C of the fixed atoms before species are mixed.
+        fixed_features: `[g, f]`, P of the fixed atoms without other neighbors.
+        M: `[J, J]`, lower triangular, orthonormalises the radial functions.
+        center_coefficients: `[J]`, contribution of the atom itself to l = 0.
+        N: norms of the harmonics, see `harmonic_norms`.
+        A: `[S, S]`, mixes species.
     """
     n, K, _ = V.shape
     J, S = len(M), len(A)
@@ -66,24 +66,24 @@ def power_spectrum(
     C = np.empty((n, s, (L + 1) ** 2), V.dtype)
     P = np.empty((n, f), V.dtype)
     length = np.zeros(n, V.dtype)
-    r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
+    r, u, slot = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
     R = np.empty((J, K), V.dtype)
     Y = np.empty((K, (L + 1) ** 2), V.dtype)
     Q = np.empty((len(N), K), V.dtype)
     X, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
     end = np.empty(S, np.int64)
     for i in range(n):
-        k = _gather_neighbors(V[i], neighbor_species[i], r, u, who, end)
-        before = fixed_index[i]
-        if before < 0:
+        k = _gather_neighbors(V[i], neighbor_species[i], r, u, slot, end)
+        fixed = fixed_index[i]
+        if fixed < 0:
             C[i] = 0
             for j in range(J):
                 C[i, species_index[i] * J + j, 0] = center_coefficients[j]
         elif k == 0:
-            P[i] = fixed_features[before]
+            P[i] = fixed_features[fixed]
             continue
         else:
-            C[i] = fixed_expansion[before]
+            C[i] = fixed_expansion[fixed]
         radial_values(r, M, R, k)
         harmonic_values(u, Y, Q, X, I, N, k)
         _expand_density(R, Y, end, C[i])
@@ -105,24 +105,24 @@ def power_spectrum_vjp(
     C: Array,
     length: Array,
 ) -> Array:
-    """Return the slope of sum(g P) with respect to positions in cut-offs, `[n, 3]`.
+    """Return the gradient of sum(g P) with respect to positions in cutoffs, `[n, 3]`.
 
     Args:
-        g: `[n, f]`.
-        V: as for `spectrum`, like the next one.
-        neighbor_species: `[n, k]`.
-        neighbor: `[n, k]` which atoms the neighbors are.
-        M: `[J, J]`.
-        N: of the harmonics.
-        A: `[S, S]` mixes species.
-        P: what `spectrum` returned, like the next ones.
-        C: `[n, s, m]`.
-        length: `[n]`.
+        g: `[n, f]`, gradient with respect to P.
+        V: `[n, k, 3]`, vectors to the neighbors in units of the cutoff.
+        neighbor_species: `[n, k]`, species of the neighbors.
+        neighbor: `[n, k]`, atom indices of the neighbors.
+        M: `[J, J]`, lower triangular, orthonormalises the radial functions.
+        N: norms of the harmonics, see `harmonic_norms`.
+        A: `[S, S]`, mixes species.
+        P: `[n, f]`, result of `power_spectrum`.
+        C: `[n, s, m]`, result of `power_spectrum`.
+        length: `[n]`, result of `power_spectrum`.
     """
     n, K, _ = V.shape
     J, L = len(M), l_max_of(len(N))
     out = np.zeros((n, 3), V.dtype)
-    r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
+    r, u, slot = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
     R, dR = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
     Y, gY = np.empty((K, C.shape[2]), V.dtype), np.empty((K, C.shape[2]), V.dtype)
     Q = np.empty((len(N), K), V.dtype)
@@ -133,7 +133,7 @@ def power_spectrum_vjp(
     for i in range(n):
         if length[i] == 0:
             continue
-        k = _gather_neighbors(V[i], neighbor_species[i], r, u, who, end)
+        k = _gather_neighbors(V[i], neighbor_species[i], r, u, slot, end)
         _power_spectrum_vjp_of_atom(g[i], P[i], C[i], length[i], gC, L)
         _mix_species(A, gC)  # A is symmetric
         radial_values(r, M, R, k)
@@ -143,7 +143,7 @@ def power_spectrum_vjp(
         harmonic_vjp(gY, Q, X, I, N, gu, k)
         for p in range(k):
             along = u[0, p] * gu[0, p] + u[1, p] * gu[1, p] + u[2, p] * gu[2, p]
-            j = neighbor[i, who[p]]
+            j = neighbor[i, slot[p]]
             for x in range(3):
                 change = u[x, p] * gr[p] + (gu[x, p] - u[x, p] * along) / r[p]
                 out[j, x] += change
@@ -165,42 +165,42 @@ def power_spectrum_jacobian(
     length: Array,
     out: Array,
 ) -> None:
-    """Put dP_i/dV_ij into out `[p, 3, f]`, which has a row for every pair that counts.
+    """Write dP_i/dV_ij into out `[p, 3, f]`, which has a row for every pair within the cutoff.
 
     Args:
-        V: `[n, k, 3]` in cut-offs, like the next ones as for `slope`.
-        neighbor_species: `[n, k]`.
-        pair_row: `[n, k]` where in `out` a pair is put.
-        length_unit: the slopes are per this many cut-offs.
-        M: `[J, J]`.
-        N: of the harmonics.
-        A: `[S, S]` mixes species.
-        P: what `spectrum` returned, like the next ones.
-        C: `[n, s, m]`.
-        length: `[n]`.
-        out: filled.
+        V: `[n, k, 3]`, vectors to the neighbors in units of the cutoff.
+        neighbor_species: `[n, k]`, species of the neighbors.
+        pair_row: `[n, k]`, row of each pair in `out`.
+        length_unit: unit of the derivatives' denominator, in cutoffs.
+        M: `[J, J]`, lower triangular, orthonormalises the radial functions.
+        N: norms of the harmonics, see `harmonic_norms`.
+        A: `[S, S]`, mixes species.
+        P: `[n, f]`, result of `power_spectrum`.
+        C: `[n, s, m]`, result of `power_spectrum`.
+        length: `[n]`, result of `power_spectrum`.
+        out: `[p, 3, f]`, output array.
     """
     n, K, _ = V.shape
     J, L = len(M), l_max_of(len(N))
-    s, many = C.shape[1:]
-    r, u, who = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
+    s, m = C.shape[1:]
+    r, u, slot = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
     R, dR = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
-    Y, dY = np.empty((K, many), V.dtype), np.empty((3, many, K), V.dtype)
+    Y, dY = np.empty((K, m), V.dtype), np.empty((3, m, K), V.dtype)
     Q = np.empty((len(N), K), V.dtype)
     X, I = np.empty((L + 1, K), V.dtype), np.empty((L + 1, K), V.dtype)  # noqa: E741
     W, dW = np.empty((s, K), V.dtype), np.empty((s, K), V.dtype)
-    seen, turned = np.empty((s, K), V.dtype), np.empty((3, s, K), V.dtype)
+    CY, CdY = np.empty((s, K), V.dtype), np.empty((3, s, K), V.dtype)
     change = np.empty((3, P.shape[1], K), V.dtype)
     along = np.empty((3, K), V.dtype)
     end = np.empty(len(A), np.int64)
     for i in range(n):
-        k = _gather_neighbors(V[i], neighbor_species[i], r, u, who, end)
+        k = _gather_neighbors(V[i], neighbor_species[i], r, u, slot, end)
         radial_values(r, M, R, k)
         radial_derivatives(r, M, dR, k)
         harmonic_values(u, Y, Q, X, I, N, k)
         harmonic_jacobian(u, Q, X, I, N, dY, k)
         _mix_radial(R, dR, r, A, end, W, dW)
-        _power_spectrum_jacobian_of_atom(Y, dY, u, C[i], W, dW, seen, turned, change, L, k)
+        _power_spectrum_jacobian_of_atom(Y, dY, u, C[i], W, dW, CY, CdY, change, L, k)
         along[:] = 0
         for x in range(3):
             for e in range(P.shape[1]):
@@ -208,24 +208,19 @@ def power_spectrum_jacobian(
                     along[x, p] += change[x, e, p] * P[i, e]
         scale = length_unit / length[i]
         for p in range(k):
-            mine = out[pair_row[i, who[p]]]
+            gradient = out[pair_row[i, slot[p]]]
             for x in range(3):
                 for e in range(P.shape[1]):
-                    mine[x, e] = (change[x, e, p] - along[x, p] * P[i, e]) * scale
+                    gradient[x, e] = (change[x, e, p] - along[x, p] * P[i, e]) * scale
 
 
 @njit_fast
 def _gather_neighbors(
-    V: Array,
-    neighbor_species: Array,
-    r: Array,
-    u: Array,
-    slot: Array,
-    species_end: Array,
+    V: Array, neighbor_species: Array, r: Array, u: Array, slot: Array, species_end: Array
 ) -> int:
-    """Put the neighbors side by side, by species; return how many there are.
+    """Pack the neighbors within the cutoff, sorted by species, and return their number.
 
-    Those of one species end before place `species_end` of it.
+    Neighbors of one species end before index `species_end` of it.
     """
     k = 0
     for species in range(len(species_end)):
@@ -233,7 +228,7 @@ def _gather_neighbors(
             if neighbor_species[j] == species:
                 x, y, z = V[j, 0], V[j, 1], V[j, 2]
                 distance = math.sqrt(x * x + y * y + z * z)
-                if not distance >= 1:  # NaN goes on, to be seen at the end
+                if not distance >= 1:  # NaN passes, and shows in the result
                     r[k], slot[k] = distance, j
                     u[0, k], u[1, k], u[2, k] = x / distance, y / distance, z / distance
                     k += 1
@@ -257,19 +252,19 @@ def _expand_density(R: Array, Y: Array, species_end: Array, C: Array) -> None:
 def _expand_density_vjp(
     gC: Array, R: Array, dR: Array, Y: Array, species_end: Array, gY: Array, gr: Array
 ) -> None:
-    """Put the slopes of sum(gC C) into gY `[k, m]` and gr `[k]`."""
+    """Write the gradients of sum(gC C) into gY `[k, m]` and gr `[k]`."""
     J, start = len(R), 0
     for species in range(len(species_end)):
         for p in range(start, species_end[species]):
             gY[p] = 0
             gr[p] = 0
             for j in range(J):
-                own, value = gC[species * J + j], R[j, p]
-                steep = gr.dtype.type(0)
-                for h in range(len(own)):
-                    gY[p, h] += value * own[h]
-                    steep += own[h] * Y[p, h]
-                gr[p] += dR[j, p] * steep
+                gradient, value = gC[species * J + j], R[j, p]
+                radial = gr.dtype.type(0)
+                for h in range(len(gradient)):
+                    gY[p, h] += value * gradient[h]
+                    radial += gradient[h] * Y[p, h]
+                gr[p] += dR[j, p] * radial
         start = species_end[species]
 
 
@@ -293,7 +288,7 @@ def _mix_species(A: Array, C: Array) -> None:
 
 @njit_fast
 def _power_spectrum_of_atom(C: Array, P: Array, L: int) -> float:
-    """Put the power spectrum of one atom into P `[f]`; return the length it had."""
+    """Write the normalised power spectrum of one atom into P `[f]`, and return its norm."""
     s = len(C)
     square = C.dtype.type(0)
     e = 0
@@ -317,7 +312,7 @@ def _power_spectrum_of_atom(C: Array, P: Array, L: int) -> float:
 def _power_spectrum_vjp_of_atom(
     g: Array, P: Array, C: Array, length: float, gC: Array, L: int
 ) -> None:
-    """Put the slope of sum(g P) with respect to C into gC `[s, m]`, of one atom."""
+    """Write the gradient of sum(g P) with respect to C into gC `[s, m]`, of one atom."""
     s = len(C)
     along = (g * P).sum()
     gC[:] = 0
@@ -328,9 +323,9 @@ def _power_spectrum_vjp_of_atom(
                 weight = (g[e] - along * P[e]) / length / (2 * ell + 1)
                 weight *= 1.0 if a == b else SQRT2
                 for h in range(ell * ell, (ell + 1) * (ell + 1)):
-                    mine, others = C[a, h], C[b, h]
-                    gC[a, h] += weight * others
-                    gC[b, h] += weight * mine
+                    C_a, C_b = C[a, h], C[b, h]
+                    gC[a, h] += weight * C_b
+                    gC[b, h] += weight * C_a
                 e += 1
 
 
@@ -338,7 +333,7 @@ def _power_spectrum_vjp_of_atom(
 def _mix_radial(
     R: Array, dR: Array, r: Array, A: Array, species_end: Array, W: Array, dW: Array
 ) -> None:
-    """Put R / r and dR, shared among all species, into W and dW `[s, k]`."""
+    """Write R / r and dR, mixed over all species, into W and dW `[s, k]`."""
     J, start = len(R), 0
     for species in range(len(species_end)):
         for b in range(len(W)):
@@ -363,61 +358,55 @@ def _power_spectrum_jacobian_of_atom(
     L: int,
     k: int,
 ) -> None:
-    """Put the changes of the power spectrum into dP `[3, f, k]`, of one atom.
+    """Write the derivatives of the power spectrum of one atom into dP `[3, f, k]`.
 
-    Of dC_p = dW_p Y_p u_p + W_p dY_p the products with C are outer ones, of the radial
-    parts with C Y_p and C dY_p.
+    With dC_p = dW_p Y_p u_p + W_p dY_p its products with C are outer products of the radial parts
+    with C Y_p and C dY_p.
 
     Args:
-        Y: `[k, m]` of the neighbors.
-        dY: `[3, m, k]`.
-        u: `[3, k]`.
-        C: `[s, m]`.
-        W: `[s, k]`, like the next one as from `_shared`.
-        dW: `[s, k]`.
-        contracted: `[s, k]`, room for `_against`, like the next one.
-        contracted_gradient: `[3, s, k]`.
-        dP: filled.
+        Y: `[k, m]`, harmonics of the neighbors.
+        dY: `[3, m, k]`, gradients of the harmonics along the sphere.
+        u: `[3, k]`, unit vectors to the neighbors.
+        C: `[s, m]`, expansion of the atom.
+        W: `[s, k]`, from `_mix_radial`.
+        dW: `[s, k]`, from `_mix_radial`.
+        contracted: `[s, k]`, work array of `_contract_harmonics`.
+        contracted_gradient: `[3, s, k]`, work array of `_contract_harmonics`.
+        dP: `[3, f, k]`, output array.
         L: largest degree.
-        k: neighbors.
+        k: number of neighbors.
     """
     s, e = len(C), 0
-    steep = np.empty(k, C.dtype)
+    radial = np.empty(k, C.dtype)
     for ell in range(L + 1):
         _contract_harmonics(Y, dY, C, contracted, contracted_gradient, ell, k)
         for a in range(s):
             for b in range(a, s):
                 root = dP.dtype.type(1.0 if a == b else SQRT2)
                 for p in range(k):
-                    steep[p] = dW[a, p] * contracted[b, p] + dW[b, p] * contracted[a, p]
+                    radial[p] = dW[a, p] * contracted[b, p] + dW[b, p] * contracted[a, p]
                 for x in range(3):
                     for p in range(k):
-                        on = (
+                        angular = (
                             W[a, p] * contracted_gradient[x, b, p]
                             + W[b, p] * contracted_gradient[x, a, p]
                         )
-                        dP[x, e, p] = root * (u[x, p] * steep[p] + on)
+                        dP[x, e, p] = root * (u[x, p] * radial[p] + angular)
                 e += 1
 
 
 @njit_fast
 def _contract_harmonics(
-    Y: Array,
-    dY: Array,
-    C: Array,
-    contracted: Array,
-    contracted_gradient: Array,
-    ell: int,
-    k: int,
+    Y: Array, dY: Array, C: Array, contracted: Array, contracted_gradient: Array, ell: int, k: int
 ) -> None:
-    """Put C Y and C dY of one degree into seen `[s, k]` and turned `[3, s, k]`."""
+    """Write C Y and C dY of one degree into `[s, k]` and `[3, s, k]`."""
     for b in range(len(C)):
         contracted[b, :k] = 0
         contracted_gradient[:, b, :k] = 0
         for h in range(ell * ell, (ell + 1) * (ell + 1)):
-            part = C[b, h] / (2 * ell + 1)
+            weight = C[b, h] / (2 * ell + 1)
             for p in range(k):
-                contracted[b, p] += part * Y[p, h]
+                contracted[b, p] += weight * Y[p, h]
             for x in range(3):
                 for p in range(k):
-                    contracted_gradient[x, b, p] += part * dY[x, h, p]
+                    contracted_gradient[x, b, p] += weight * dY[x, h, p]

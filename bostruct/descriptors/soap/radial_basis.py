@@ -1,13 +1,12 @@
-"""Orthonormal radial functions that end smoothly at the cut-off.
+"""Orthonormal radial functions that vanish smoothly at the cutoff.
 
 Notation
     r     [p]      Å           distances
     R     [k, p]   Å^(-3/2)    R_1 ... R_k
 
-The span is that of (r_c - r)^3 times all polynomials of degree below k, which is the
-polynomial basis of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), eq. 27,
-made orthonormal under the integral of R_i R_j r^2 dr from 0 to r_c. Value, slope and
-curvature are zero at the cut-off.
+The span is that of (r_c - r)^3 times all polynomials of degree below k, which is the polynomial
+basis of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), eq. 27, made orthonormal under
+the integral of R_i R_j r^2 dr from 0 to r_c. Value and two derivatives vanish at the cutoff.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from torch import Tensor
 
 from bostruct.errors import check_count, check_positive
 
-CUTOFF_EXPONENT = 3  # power of (1 - r / r_c): two continuous derivatives at the cut-off
+CUTOFF_EXPONENT = 3  # power of (1 - r / r_c): two continuous derivatives at the cutoff
 N_QUADRATURE_POINTS = 64  # Gauss-Legendre points: exact for the polynomials integrated here
 
 
 @dataclass(frozen=True)
 class RadialBasis:
-    """`n_max` orthonormal radial functions on 0 ... `cutoff` Å.
+    """Basis of `n_max` orthonormal radial functions on 0 ... `cutoff` Å.
 
     Raises:
         InputError: `n_max` < 1 or `cutoff` not positive.
@@ -41,18 +40,18 @@ class RadialBasis:
         check_count("n_max", self.n_max)
 
     def __call__(self, r: Tensor) -> Tensor:
-        """Return R `[count, p]` at distances `r` `[p]`, zero beyond the cut-off."""
+        """Return R `[n_max, p]` at distances `r` `[p]`, zero beyond the cutoff."""
         x, t = self._scaled(r)
         return self.orthonormalization.to(r) @ (_chebyshev(x, self.n_max) * t**CUTOFF_EXPONENT)
 
     def gradient(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """Return R and dR/dr, `[count, p]` each."""
+        """Return R and dR/dr, `[n_max, p]` each."""
         x, t = self._scaled(r)
-        value, slope = _chebyshev(x, self.n_max), _chebyshev_derivative(x, self.n_max)
-        matrix = self.orthonormalization.to(r)
-        wall = t**CUTOFF_EXPONENT
-        ending = -CUTOFF_EXPONENT / self.cutoff * t ** (CUTOFF_EXPONENT - 1)
-        return matrix @ (value * wall), matrix @ (2 / self.cutoff * slope * wall + value * ending)
+        T, dT = _chebyshev(x, self.n_max), _chebyshev_derivative(x, self.n_max)
+        M = self.orthonormalization.to(r)
+        cut = t**CUTOFF_EXPONENT
+        cut_slope = -CUTOFF_EXPONENT / self.cutoff * t ** (CUTOFF_EXPONENT - 1)
+        return M @ (T * cut), M @ (2 / self.cutoff * dT * cut + T * cut_slope)
 
     def _scaled(self, r: Tensor) -> tuple[Tensor, Tensor]:
         inside = r.clamp(max=self.cutoff) / self.cutoff
@@ -60,7 +59,7 @@ class RadialBasis:
 
     @cached_property
     def orthonormalization(self) -> Tensor:
-        """Lower triangular map from the raw to the orthonormal functions."""
+        """Lower triangular matrix from the raw to the orthonormal functions."""
         points, weights = np.polynomial.legendre.leggauss(N_QUADRATURE_POINTS)
         x = torch.from_numpy(points)
         r = (x + 1) / 2 * self.cutoff
@@ -73,7 +72,7 @@ class RadialBasis:
 
 
 def _chebyshev(x: Tensor, n_max: int) -> Tensor:
-    """Return T_0 ... T_(count-1) `[count, p]`."""
+    """Return T_0 ... T_(n_max-1), `[n_max, p]`."""
     rows = [torch.ones_like(x), x]
     for _ in range(n_max - 2):
         rows.append(2 * x * rows[-1] - rows[-2])
@@ -81,7 +80,7 @@ def _chebyshev(x: Tensor, n_max: int) -> Tensor:
 
 
 def _chebyshev_derivative(x: Tensor, n_max: int) -> Tensor:
-    """Return the derivatives T_n' = n U_(n-1), `[count, p]`."""
+    """Return the derivatives T_n' = n U_(n-1), `[n_max, p]`."""
     second = [torch.zeros_like(x), torch.ones_like(x)]
     for _ in range(n_max - 2):
         second.append(2 * x * second[-1] - second[-2])

@@ -36,15 +36,14 @@ class SphericalHarmonics:
     """Real spherical harmonics up to degree `l_max`.
 
     Raises:
-        InputError: `l_max` is negative or above `MAXIMUM_DEGREE`.
+        InputError: `l_max` is negative or above `MAX_L`.
     """
 
     l_max: int
 
     def __post_init__(self) -> None:
         if not 0 <= self.l_max <= MAX_L:
-            condition = f"be between 0 and {MAX_L}"
-            raise InputError(error_message("l_max", condition, self.l_max))
+            raise InputError(error_message("l_max", f"be between 0 and {MAX_L}", self.l_max))
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return Y `[(l+1)^2, p]` of `u` `[3, p]`. Twice differentiable."""
@@ -63,7 +62,7 @@ class SphericalHarmonics:
 @final
 @dataclass(frozen=True, eq=False)
 class _PolynomialTables:
-    """What does not depend on u."""
+    """Coefficients of harmonics and derivatives in the monomials."""
 
     C: Tensor
     D: Tensor
@@ -72,32 +71,31 @@ class _PolynomialTables:
 @lru_cache(maxsize=32)
 def _polynomial_tables(l_max: int, device: torch.device, dtype: torch.dtype) -> _PolynomialTables:
     exponents = _exponents(l_max)
-    place = {e: k for k, e in enumerate(exponents)}
+    column = {e: k for k, e in enumerate(exponents)}
     below = max(1, sum(sum(e) < l_max for e in exponents))
-    C = torch.zeros((l_max + 1) ** 2, len(place), dtype=torch.float64)
+    C = torch.zeros((l_max + 1) ** 2, len(column), dtype=torch.float64)
     D = torch.zeros(3, (l_max + 1) ** 2, below, dtype=torch.float64)
     for row, polynomial in enumerate(_harmonic_polynomials(l_max)):
         for e, value in polynomial.items():
-            C[row, place[e]] = value
+            C[row, column[e]] = value
             for axis in range(3):
                 if e[axis]:
-                    D[axis, row, place[_lowered_exponents(e, axis)]] += value * e[axis]
+                    D[axis, row, column[_lowered_exponents(e, axis)]] += value * e[axis]
     return _PolynomialTables(C.to(device, dtype), D.to(device, dtype))
 
 
 def _monomials(u: Tensor, l_max: int) -> Tensor:
     """Return M `[k, p]` up to `l_max`, in the order of `_exponents`.
 
-    Of each degree, those with x are x times all of the degree below, those with y but
-    no x are y times the last ones below, and the last is a power of z.
+    Monomials of one degree with x are x times all those of the degree below, those with y but no x
+    are y times the last ones of the degree below, and the last is a power of z.
     """
     x, y, z = u
-    level = torch.ones_like(u[:1])
-    levels = [level]
+    degrees = [torch.ones_like(u[:1])]
     for ell in range(1, l_max + 1):
-        level = torch.cat((x * level, y * level[-ell:], z * level[-1:]))
-        levels.append(level)
-    return torch.cat(levels)
+        below = degrees[-1]
+        degrees.append(torch.cat((x * below, y * below[-ell:], z * below[-1:])))
+    return torch.cat(degrees)
 
 
 def _exponents(l_max: int) -> list[Exponents]:
@@ -140,11 +138,10 @@ def _harmonic_polynomials(l_max: int) -> list[Polynomial]:
 
 def _planar_polynomial(order: int, *, imaginary: bool) -> dict[tuple[int, int], float]:
     """Return the real or imaginary part of (x + i y)^order by powers of x and y."""
-    part = {}
-    for k in range(order + 1):
-        if k % 2 == int(imaginary):
-            part[order - k, k] = float(math.comb(order, k) * (-1) ** (k // 2))
-    return part
+    return {
+        (order - k, k): float(math.comb(order, k) * (-1) ** (k // 2))
+        for k in range(int(imaginary), order + 1, 2)
+    }
 
 
 def _legendre_derivative(ell: int, order: int) -> dict[int, float]:

@@ -1,16 +1,14 @@
-"""Structures as cluster vectors: averages over pairs and triplets of lattice sites.
+"""Cluster vectors: averages over pairs and triplets of lattice sites.
 
 The basis of cluster expansions (Sanchez, Ducastelle and Gratias, Physica A 128, 334
-(1984)), from icet (Ångqvist et al., Adv. Theory Simul. 2, 1900015 (2019)). It sees how
-sites are occupied and nothing else: cells are brought to the parent's volume per atom.
+(1984)), from icet (Ångqvist et al., Adv. Theory Simul. 2, 1900015 (2019)). It
+depends on site occupations only: cells are scaled to the parent's volume per atom.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, final
 
@@ -24,6 +22,7 @@ from bostruct.descriptors.structure.features import (
 )
 from bostruct.errors import InputError, check_positive, error_message
 from bostruct.structures import SYMBOLS, Structures, to_ase
+from bostruct.structures.convert import suppress_spglib_warnings
 
 
 @final
@@ -32,12 +31,11 @@ class ClusterVectors:
     """Cluster vectors on a lattice all of whose sites may hold every element.
 
     Attributes:
-        parent: the primitive cell of the lattice, one structure.
-        cutoffs: Å, the longest pairs, triplets and so on, in the parent.
+        parent: primitive cell of the lattice, one structure.
+        cutoffs: largest diameters of pairs, triplets and so on in the parent, Å.
 
     Raises:
-        InputError: icet is not installed, there is not one parent, or a number is out
-            of range.
+        InputError: icet is not installed, there is not one parent, or a number is out of range.
     """
 
     parent: Structures
@@ -45,19 +43,19 @@ class ClusterVectors:
 
     def __post_init__(self) -> None:
         if len(self.parent) != 1:
-            condition = "be one structure"
-            raise InputError(error_message("parent", condition, len(self.parent)))
+            raise InputError(error_message("parent", "be one structure", len(self.parent)))
         for cutoff in self.cutoffs:
             check_positive("cutoffs", cutoff, "Give lengths in Å.")
         try:
             import icet  # noqa: F401
         except ImportError as error:
             condition = "be features that need no icet, which is not installed"
-            way_out = "Run: pip install 'bostruct[alloys]'"
-            raise InputError(error_message("features", condition, "Clusters", way_out)) from error
+            hint = "Run: pip install 'bostruct[alloys]'"
+            message = error_message("features", condition, "ClusterVectors", hint)
+            raise InputError(message) from error
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies them, as JSON values."""
+        """Return the class name and the constructor arguments, as JSON values."""
         return {
             "type": "ClusterVectors",
             "cell": self.parent.cell[0].tolist(),
@@ -69,13 +67,11 @@ class ClusterVectors:
         """Return the map in units of the median distance between members."""
         X = space.sample(N_SAMPLE_MEMBERS, generator).unique(dim=0)
         one = torch.ones((), dtype=torch.float64)
-        numbers = space.numbers
-        found = ClusterVectorFeatures(self.parent, self.cutoffs, numbers, one)
-        scale = one / median_distance(found(space, X))
-        return ClusterVectorFeatures(self.parent, self.cutoffs, numbers, scale)
+        unscaled = ClusterVectorFeatures(self.parent, self.cutoffs, space.numbers, one)
+        return replace(unscaled, scale=one / median_distance(unscaled(space, X)))
 
     def restore(self, tensors: Mapping[str, Tensor]) -> ClusterVectorFeatures:
-        """Return the map with these numbers; the parent is this one."""
+        """Return the map of stored tensors, with this parent."""
         cutoffs = tuple(tensors["cutoffs"].tolist())
         return ClusterVectorFeatures(self.parent, cutoffs, tensors["numbers"], tensors["scale"])
 
@@ -83,13 +79,14 @@ class ClusterVectors:
 @final
 @dataclass(frozen=True, eq=False)
 class ClusterVectorFeatures:
-    """What `Clusters` becomes.
+    """Cluster vectors of a fitted `ClusterVectors`, scaled.
 
     Attributes:
-        parent: the primitive cell.
-        cutoffs: Å.
-        numbers: `[k]` elements.
-        scale: one over the median distance, so that it becomes 1.
+        parent: primitive cell of the lattice.
+        cutoffs: largest diameters of pairs, triplets and so on in the parent, Å.
+        numbers: `[k]`, atomic numbers of the elements.
+        scale: `[]`, one over the median distance between random members.
+        cacheable: true, as features are slow to compute.
     """
 
     parent: Structures
@@ -100,7 +97,7 @@ class ClusterVectorFeatures:
 
     @property
     def n_features(self) -> int:
-        """The number of clusters; the empty one, which is always 1, is left out."""
+        """Number of clusters without the empty one, whose feature is always 1."""
         return len(self._cluster_space) - 1
 
     def __call__(self, space: SupportsComposition, X: Tensor) -> Tensor:
@@ -111,26 +108,25 @@ class ClusterVectorFeatures:
         """Return the features of b structures, `[b, f]`.
 
         Raises:
-            InputError: a structure is none of the parent's lattice.
+            InputError: a structure does not lie on the parent's lattice.
         """
-        target = float(torch.linalg.det(self.parent.cell[0]).abs())
-        target /= len(self.parent.numbers)
+        target = float(torch.linalg.det(self.parent.cell[0]).abs()) / len(self.parent.numbers)
         rows = self.scale.new_zeros(len(structures), self.n_features)
         for row, atoms in zip(rows, to_ase(structures), strict=True):
             scale = (target * len(atoms) / atoms.get_volume()) ** (1 / 3)
             atoms.set_cell(scale * atoms.cell.array, scale_atoms=True)
             try:
-                with _suppress_spglib_warnings():
+                with suppress_spglib_warnings():
                     vector = self._cluster_space.get_cluster_vector(atoms)
             except Exception as error:  # icet raises no narrower one
-                condition = "lie on the lattice of the parent of `Clusters`"
-                found = f"{atoms.get_chemical_formula()} ({error})"
-                raise InputError(error_message("structures", condition, found)) from error
+                condition = "lie on the lattice of the parent of `ClusterVectors`"
+                value = f"{atoms.get_chemical_formula()} ({error})"
+                raise InputError(error_message("structures", condition, value)) from error
             row.copy_(torch.from_numpy(vector[1:]))
         return rows * self.scale
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all numbers it consists of, by name."""
+        """Return all tensors of the map, by name."""
         return {
             "cell": self.parent.cell[0],
             "positions": self.parent.positions,
@@ -145,13 +141,5 @@ class ClusterVectorFeatures:
 
         elements = [SYMBOLS[number] for number in self.numbers.tolist()]
         cell = to_ase(self.parent)[0]
-        with _suppress_spglib_warnings():
+        with suppress_spglib_warnings():
             return ClusterSpace(cell, list(self.cutoffs), elements)
-
-
-@contextmanager
-def _suppress_spglib_warnings() -> Iterator[None]:
-    """Keep spglib, where icet calls it, from telling how it will fail one day."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Set OLD_ERROR", DeprecationWarning)
-        yield

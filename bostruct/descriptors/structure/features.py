@@ -1,13 +1,13 @@
-"""Features of whole structures.
+"""Protocols of structure features, and element fractions as features.
 
 Notation
     b, f   structures, features of one
     X      [..., d]   coordinates of a space
     D      distance between features; about 1 between two random members
 
-What a kernel over structures needs is a distance. `Features` is a description that can
-be written down before there is a space; `prepared` looks at a sample of a space's
-members and returns a `Map`, which is all numbers, and goes with a model into the log.
+A kernel over structures needs a distance. `StructureFeatures` is a configuration that does not
+depend on a space; its `fit` samples members of a space and returns a `FeatureMap`, which consists
+of tensors and is logged with a model.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from torch import Tensor
 
 from bostruct.structures import Structures
 
-N_SAMPLE_MEMBERS = 512  # members that are looked at
+N_SAMPLE_MEMBERS = 512  # members of a space that a feature map is fitted to
 
 
 class SupportsComposition(Protocol):
-    """What features need of a space of separate structures."""
+    """Discrete space whose members have compositions and structures."""
 
     @property
     def numbers(self) -> Tensor:
-        """Atomic numbers that may occur, `[k]`."""
+        """Atomic numbers of the elements, `[k]`."""
         ...
 
     @property
     def atomic_radii(self) -> Tensor:
-        """Their radii, `[k]` Å."""
+        """Radii of the elements, `[k]` Å."""
         ...
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -52,16 +52,16 @@ class SupportsComposition(Protocol):
 
 
 class FeatureMap(Protocol):
-    """Features of members of a space. It consists of numbers alone."""
+    """Map from members of a space to features, which consists of tensors alone."""
 
     @property
     def cacheable(self) -> bool:
-        """Whether features are better kept than computed again."""
+        """True if features are so slow to compute that they should be cached."""
         ...
 
     @property
     def n_features(self) -> int:
-        """The number of features f."""
+        """Number of features f."""
         ...
 
     def __call__(self, space: SupportsComposition, X: Tensor) -> Tensor:
@@ -69,24 +69,24 @@ class FeatureMap(Protocol):
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all numbers it consists of, by name."""
+        """Return all tensors of the map, by name."""
         ...
 
 
 @runtime_checkable
 class StructureFeatures(Protocol):
-    """Kinds of features, before there is a space."""
+    """Configuration of structure features, independent of a space."""
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies them, as JSON values; their "features" is a name."""
+        """Return the class name as "type" and the constructor arguments, as JSON values."""
         ...
 
     def fit(self, space: SupportsComposition, generator: torch.Generator) -> FeatureMap:
-        """Return the map that suits a space."""
+        """Return the feature map fitted to members of a space."""
         ...
 
     def restore(self, tensors: Mapping[str, Tensor]) -> FeatureMap:
-        """Return the map with these numbers."""
+        """Return the feature map of stored tensors."""
         ...
 
 
@@ -95,13 +95,12 @@ class StructureFeatures(Protocol):
 class ElementFractions:
     """Composition: k fractions as k - 1 Cartesian coordinates of the simplex.
 
-    Fractions sum to one; in an orthonormal basis of that plane (Helmert's) none is
-    left out, distances are those between fractions, and the origin is the equimolar
-    composition.
+    Fractions sum to one; in an orthonormal basis of that plane (Helmert's) all elements are
+    equivalent, distances are those between fractions, and the origin is the equimolar composition.
     """
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies them, as JSON values."""
+        """Return the class name, as JSON values."""
         return {"type": "ElementFractions"}
 
     def fit(
@@ -113,17 +112,18 @@ class ElementFractions:
         return ElementFractionFeatures(basis / median_distance(fractions @ basis))
 
     def restore(self, tensors: Mapping[str, Tensor]) -> ElementFractionFeatures:
-        """Return the map with these numbers."""
+        """Return the feature map of stored tensors."""
         return ElementFractionFeatures(tensors["basis"])
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class ElementFractionFeatures:
-    """What `Fractions` becomes.
+    """Coordinates of compositions of a fitted `ElementFractions`.
 
     Attributes:
-        basis: `[k, k - 1]`, of equal norms, orthogonal, and to the sum as well.
+        basis: `[k, k - 1]`, orthogonal columns of equal norms and of zero sum.
+        cacheable: false, as features are fast to compute.
     """
 
     basis: Tensor
@@ -131,7 +131,7 @@ class ElementFractionFeatures:
 
     @property
     def n_features(self) -> int:
-        """The number of coordinates k - 1."""
+        """Number of coordinates k - 1."""
         return self.basis.shape[1]
 
     def __call__(self, space: SupportsComposition, X: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ def helmert_basis(n_elements: int) -> Tensor:
 
 
 def median_distance(features: Tensor) -> float:
-    """Return the median distance between different rows of Z `[n, f]`; 1 of none."""
+    """Return the median distance between different rows `[n, f]`, 1 if there are none."""
     if not features.shape[-1]:
         return 1.0
     D = torch.pdist(features)

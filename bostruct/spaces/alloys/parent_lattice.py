@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bostruct.errors import InputError, error_message
+from bostruct.structures.convert import suppress_spglib_warnings as suppress_spglib_warnings
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
-
-
-@contextmanager
-def suppress_spglib_warnings() -> Iterator[None]:
-    """Suppress deprecation warnings of spglib, also where icet calls it.
-
-    Since 2.7 each call warns that errors will be raised instead of returning None.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Set OLD_ERROR", DeprecationWarning)
-        yield
 
 
 def parent_atoms(parent: Atoms | Structure) -> Atoms:

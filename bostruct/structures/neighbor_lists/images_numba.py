@@ -1,4 +1,4 @@
-"""Which images of which atoms are near, by compiled loops over all pairs."""
+"""Neighbors with periodic images, by compiled loops over all pairs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def fill_neighbors(
 ) -> None:
     """Count the neighbors of each atom into `n_neighbors`, and list them if there is room.
 
-    Atoms that are `fixed` do not look at each other.
+    Pairs of two `fixed` atoms are skipped.
     """
     x, base = np.zeros(3), np.zeros(3)
     for s in range(len(offsets) - 1):
-        box, back, most = cell[s], inverse_cell[s], n_images[s]
+        box, inverse_box, most = cell[s], inverse_cell[s], n_images[s]
         for i in range(offsets[s], offsets[s + 1]):
             count = 0
             for j in range(offsets[s], offsets[s + 1]):
@@ -41,14 +41,14 @@ def fill_neighbors(
                 for axis in range(3):
                     x[axis] = P[j, axis] - P[i, axis]
                 for axis in range(3):
-                    part = 0.0
+                    fraction = 0.0
                     for y in range(3):
-                        part += x[y] * back[y, axis]
-                    base[axis] = -math.floor(part + 0.5)
+                        fraction += x[y] * inverse_box[y, axis]
+                    base[axis] = -math.floor(fraction + 0.5)
                 end = _fill_images(x, base, box, most, squared_cutoff, i, j, count, shift)
                 if neighbor.shape[1]:
-                    for place in range(count, end):
-                        neighbor[i, place] = j
+                    for slot in range(count, end):
+                        neighbor[i, slot] = j
                 count = end
             n_neighbors[i] = count
 
@@ -65,7 +65,7 @@ def _fill_images(
     count: int,
     shift: Array,
 ) -> int:
-    """Add the images of atom j at x that are near to the count of atom i."""
+    """Add the images of atom j at x within the cutoff to the count of atom i."""
     for a in range(-n_images[0], n_images[0] + 1):
         for b in range(-n_images[1], n_images[1] + 1):
             for c in range(-n_images[2], n_images[2] + 1):
@@ -76,7 +76,7 @@ def _fill_images(
                 for y in range(3):
                     z = x[y] + u * cell[0, y] + v * cell[1, y] + w * cell[2, y]
                     distance += z * z
-                if not distance >= squared_cutoff:  # NaN stays, to be seen at the end
+                if not distance >= squared_cutoff:  # NaN passes, and shows in the result
                     if shift.shape[1]:
                         shift[i, count, 0] = u
                         shift[i, count, 1] = v

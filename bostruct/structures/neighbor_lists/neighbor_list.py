@@ -4,19 +4,18 @@ Notation
     n   atoms of all structures together
     g   points: the atoms, wrapped into their cells, and those of their periodic
         images that can have an atom within the cutoff
-    r   runs: stretches of consecutive points that one atom has to look at
+    r   runs: consecutive points that are candidate neighbors of one atom
     p   pairs
 
-Small structures are searched whole: each atom has one run, its own structure. Larger
-ones are sorted into bins a little wider than the cutoff, numbered so that bins which
-follow each other along z have consecutive numbers; an atom then has nine runs of three
-bins each, and the cost grows linearly with the number of atoms.
+In small structures all atoms are candidates: each atom has one run, its own structure. Larger ones
+are sorted into bins a little wider than the cutoff, with consecutive numbers along z; an atom then
+has nine runs of three bins each, and the cost grows linearly with the number of atoms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import final
 
@@ -27,34 +26,34 @@ from bostruct.errors import check_positive
 from bostruct.structures.structures import Structures
 
 MAX_CHUNK_PAIRS = 1 << 20
-"""Candidate pairs looked at in one go; bounds the memory to about 100 MB."""
+"""Candidate pairs of one chunk; bounds the memory to about 100 MB."""
 
 MAX_ATOMS_ALL_PAIRS = 40
-"""Atoms of a structure up to which looking at all pairs beats searching for some."""
+"""Atoms of a structure up to which all pairs are faster than a neighbor search."""
 
 MAX_POINTS_WITHOUT_BINS = 128
-"""Points up to which a structure is searched whole rather than through bins."""
+"""Points of a structure up to which no bins are used."""
 
 RELATIVE_MARGIN = 1e-3
-"""Relative widening of bins and image ranges; rounding cannot lose a pair."""
+"""Relative widening of bins and image ranges, so that rounding cannot lose a pair."""
 
 MAX_BINS_PER_DIRECTION = 1 << 16
-"""Most bins along one direction, so that bin numbers of far-flung atoms fit int64."""
+"""Maximum number of bins along one direction, so that bin numbers fit int64."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class NeighborList:
-    """Every ordered pair of atoms closer than a cutoff, sorted by `center`.
+    """Ordered pairs of atoms closer than a cutoff, sorted by `center`.
 
     Attributes:
-        center: `[p]` int64, the atom that has the neighbor.
-        neighbor: `[p]` int64, the atom that is the neighbor, or whose image is.
-        shift: `[p, 3]`, whole lattice vectors from `neighbor` to the image, in the dtype
-            of the positions.
-        structure_index: `[p]` int64, the structure both belong to.
-        n_atoms: n.
-        periodic: False if no pair crosses a boundary, so that `shift` is zero.
+        center: `[p]` int64, index of the central atom.
+        neighbor: `[p]` int64, index of the neighbor, or of the atom that it is an image of.
+        shift: `[p, 3]`, whole lattice vectors from `neighbor` to the image, in the dtype of the
+            positions.
+        structure_index: `[p]` int64, index of the structure of the pair.
+        n_atoms: number n of atoms of all structures.
+        periodic: false if no pair crosses a boundary, so that `shift` is zero.
     """
 
     center: Tensor
@@ -68,65 +67,58 @@ class NeighborList:
         return self.center.shape[0]
 
     def vectors(self, positions: Tensor, cell: Tensor) -> Tensor:
-        """Return the vectors from `center` to `other`, `[p, 3]` Å, differentiable.
+        """Return the vectors from `center` to `neighbor`, `[p, 3]` Å, differentiable.
 
         Args:
-            positions: `[n, 3]` Å.
-            cell: `[b, 3, 3]` Å.
+            positions: `[n, 3]` Å, of all atoms.
+            cell: `[b, 3, 3]` Å, lattice vectors as rows.
         """
-        between = positions[self.neighbor] - positions[self.center]
+        vectors = positions[self.neighbor] - positions[self.center]
         if not self.periodic:
-            return between
+            return vectors
         lattice = cell[self.structure_index]  # [p, 3, 3]
-        return between + (self.shift.unsqueeze(-2) @ lattice).squeeze(-2)
+        return vectors + (self.shift.unsqueeze(-2) @ lattice).squeeze(-2)
 
     def select(self, mask: Tensor) -> NeighborList:
         """Return the pairs given by a boolean `[p]`."""
-        return NeighborList(
-            center=self.center[mask],
-            neighbor=self.neighbor[mask],
-            shift=self.shift[mask],
-            structure_index=self.structure_index[mask],
-            n_atoms=self.n_atoms,
-            periodic=self.periodic,
-        )
+        names = ("center", "neighbor", "shift", "structure_index")
+        return replace(self, **{name: getattr(self, name)[mask] for name in names})
 
     def to_padded(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the list as a table with one row per atom.
 
-        k is the largest number of neighbors, at least 1. Unused places point at the
-        atom itself with no shift: their vector is zero, so mask before taking a norm.
+        k is the largest number of neighbors, at least 1. Padding points at the atom itself with no
+        shift: its vector is zero, so mask before taking a norm.
 
         Returns:
-            other `[n, k]` int64, shift `[n, k, 3]`, mask `[n, k]` bool.
+            neighbor `[n, k]` int64, shift `[n, k, 3]`, mask `[n, k]` bool.
         """
         counts = torch.bincount(self.center, minlength=self.n_atoms)
         k = max(int(counts.max()), 1) if self.n_atoms else 1
         start = counts.cumsum(0) - counts
-        every = torch.arange(len(self), device=self.center.device)
-        column = every - start[self.center]
+        column = torch.arange(len(self), device=self.center.device) - start[self.center]
         row = torch.arange(self.n_atoms, device=self.center.device)
-        other = row.unsqueeze(-1).repeat(1, k)
-        other[self.center, column] = self.neighbor
+        neighbor = row.unsqueeze(-1).repeat(1, k)
+        neighbor[self.center, column] = self.neighbor
         shift = self.shift.new_zeros(self.n_atoms, k, 3)
         if self.periodic:
             shift[self.center, column] = self.shift
         mask = torch.arange(k, device=counts.device) < counts.unsqueeze(-1)
-        return other, shift, mask
+        return neighbor, shift, mask
 
 
 def all_pairs(structures: Structures) -> Tensor | None:
-    """Return all other atoms of each atom's structure, `[n, a - 1]`, if that is cheap.
+    """Return all other atoms of each atom's structure, `[n, a - 1]`, for small structures.
 
-    It is for isolated structures of one small size, and spares the search: whatever
-    vanishes beyond a cutoff may as well be summed over all pairs. None otherwise.
+    For isolated structures of one small size, None otherwise. No search is needed, as terms that
+    vanish beyond a cutoff may be summed over all pairs.
     """
     n, b = structures.positions.shape[0], len(structures)
     a = n // b if b else 0
     if a * b != n or not 1 < a <= MAX_ATOMS_ALL_PAIRS or bool(structures.pbc.any()):
         return None
-    sizes = structures.index.view(b, a)
-    if not bool((sizes == sizes[:, :1]).all()):
+    index = structures.index.view(b, a)
+    if not bool((index == index[:, :1]).all()):
         return None
     return _other_atoms(b, a, structures.device)
 
@@ -149,8 +141,8 @@ def build_neighbor_list(
     `cutoff` is outside, as in `ase.neighborlist`.
 
     Args:
-        structures: any mix of sizes, cells and boundary conditions.
-        cutoff: Å; it may be larger than the cell.
+        structures: batch of any sizes, cells and boundary conditions.
+        cutoff: cutoff radius, Å; it may be larger than the cell.
         half: keep each pair once instead of from both ends.
 
     Raises:
@@ -161,29 +153,29 @@ def build_neighbor_list(
     index = structures.index
     points = _periodic_points(structures, cutoff)
     order, row, start, size = _candidate_runs(points, index, len(structures), cutoff)
-    # one row per direction: sums over rows are fast, sums over triples are not
-    there, here = points.position.T.contiguous(), points.wrapped.T.contiguous()
-    found: list[tuple[Tensor, Tensor]] = []
+    # One row per direction: sums over rows are faster than sums over triples.
+    point_rows, atom_rows = points.position.T.contiguous(), points.wrapped.T.contiguous()
+    pairs: list[tuple[Tensor, Tensor]] = []
     for run, offset in _iter_expanded_runs(size):
         i = row[run]
         g = order[start[run] + offset]
-        between = there.index_select(1, g) - here.index_select(1, i)  # [3, p]
-        close = between.square_().sum(0) < cutoff**2
-        i, g = i[close], g[close]
+        vectors = point_rows.index_select(1, g) - atom_rows.index_select(1, i)  # [3, p]
+        inside = vectors.square_().sum(0) < cutoff**2
+        i, g = i[inside], g[inside]
         kept = points.real_atom[g] != i
         if half:
             kept &= _is_counted_end(points, i, g)
-        found.append((i[kept], g[kept]))
-    center = torch.cat([i for i, _ in found])
-    point = torch.cat([g for _, g in found])
-    other = points.atom[point]
+        pairs.append((i[kept], g[kept]))
+    center = torch.cat([i for i, _ in pairs])
+    point = torch.cat([g for _, g in pairs])
+    neighbor = points.atom[point]
     shift = points.shift[point]
     if points.periodic:
-        # vector = (other - its wrap + image) - (center - its wrap), all whole cells
-        shift = shift - points.wrap_shift[other] + points.wrap_shift[center]
+        # vector = (neighbor - its wrap + image) - (center - its wrap), all whole cells
+        shift = shift - points.wrap_shift[neighbor] + points.wrap_shift[center]
     return NeighborList(
         center=center,
-        neighbor=other,
+        neighbor=neighbor,
         shift=shift,
         structure_index=index[center],
         n_atoms=positions.shape[0],
@@ -193,16 +185,13 @@ def build_neighbor_list(
 
 @dataclass(frozen=True, eq=False)
 class _Points:
-    """Atoms wrapped into their cells, and images near them.
-
-    The images of one structure follow each other, and so do structures.
-    """
+    """Atoms wrapped into their cells, and images near them, sorted by structure."""
 
     position: Tensor  # [g, 3] Å
-    atom: Tensor  # [g] the atom, or whose image it is
-    real_atom: Tensor  # [g] the atom if it is one and not an image, else -1
+    atom: Tensor  # [g] index of the atom that the point is an image of
+    real_atom: Tensor  # [g] index of the atom, -1 for images
     shift: Tensor  # [g, 3] whole lattice vectors
-    wrapped: Tensor  # [n, 3] Å, atoms
+    wrapped: Tensor  # [n, 3] Å, positions of wrapped atoms
     wrap_shift: Tensor  # [n, 3] whole lattice vectors taken off each atom
     periodic: bool
 
@@ -215,9 +204,8 @@ def _periodic_points(structures: Structures, cutoff: float) -> _Points:
         return _Points(positions, every, every, zero, positions, zero, False)
     index = structures.index
     cell = structures.cell.detach() * structures.pbc.unsqueeze(-1)  # [b, 3, 3]
-    # Fractional coordinates along the periodic vectors only: the pseudo-inverse
-    # gives zero along the others, and 1 / |column| is the height of the cell.
-    # It gives that zero up to rounding, which `floor` would not forgive.
+    # Fractional coordinates along the periodic vectors only: the pseudo-inverse gives zero along
+    # the others, up to rounding, which `floor` would amplify. 1 / |column| is the cell's height.
     periodic = structures.pbc.unsqueeze(-2)  # [b, 1, 3]
     dual = torch.where(periodic, torch.linalg.pinv(cell), 0)  # [b, 3, 3]
     fraction = (positions.unsqueeze(-2) @ dual[index]).squeeze(-2)  # [n, 3]
@@ -229,27 +217,27 @@ def _periodic_points(structures: Structures, cutoff: float) -> _Points:
     low, high = low - reach - RELATIVE_MARGIN, high + reach + RELATIVE_MARGIN
     # images s of an atom at f are needed where low <= f + s <= high
     first = (low[index] - fraction).ceil()  # [n, 3]
-    many = ((high[index] - fraction).floor() - first + 1).to(torch.int64)
-    parts = []
-    for atom, offset in _iter_expanded_runs(many.prod(-1)):
-        ny, nz = many[atom, 1], many[atom, 2]
+    n_images = ((high[index] - fraction).floor() - first + 1).to(torch.int64)
+    images = []
+    for atom, offset in _iter_expanded_runs(n_images.prod(-1)):
+        ny, nz = n_images[atom, 1], n_images[atom, 2]
         step = torch.stack((offset // (ny * nz), offset // nz % ny, offset % nz), -1)
-        parts.append((atom, first[atom] + step))
-    atom = torch.cat([a for a, _ in parts])
-    shift = torch.cat([s for _, s in parts])
-    place = wrapped[atom] + (shift.unsqueeze(-2) @ cell[index[atom]]).squeeze(-2)
-    real = torch.where((shift == 0).all(-1), atom, -1)
-    return _Points(place, atom, real, shift, wrapped, wrap, True)
+        images.append((atom, first[atom] + step))
+    atom = torch.cat([a for a, _ in images])
+    shift = torch.cat([s for _, s in images])
+    position = wrapped[atom] + (shift.unsqueeze(-2) @ cell[index[atom]]).squeeze(-2)
+    real_atom = torch.where((shift == 0).all(-1), atom, -1)
+    return _Points(position, atom, real_atom, shift, wrapped, wrap, True)
 
 
 def _candidate_runs(
     points: _Points, index: Tensor, b: int, cutoff: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return what each atom has to look at.
+    """Return the runs of candidate neighbors of each atom.
 
     Returns:
-        order `[g]`: the points, sorted so that runs are contiguous; and for each run
-        its atom `[r]`, its start in `order` `[r]`, and its length `[r]`.
+        order `[g]`: the points, sorted so that runs are contiguous; and for each run its atom
+        `[r]`, its start in `order` `[r]`, and its length `[r]`.
     """
     owner = index[points.atom]  # [g]
     counts = torch.bincount(owner, minlength=b)  # [b]
@@ -265,8 +253,8 @@ def _candidate_runs(
     stride = torch.stack((size[1] * size[2], size[2], torch.ones_like(size[2])))
     block = size.prod()
 
-    def bin_of(place: Tensor, structure: Tensor) -> Tensor:
-        step = ((place - low[structure]) / edge[structure]).floor().to(torch.int64)
+    def bin_of(position: Tensor, structure: Tensor) -> Tensor:
+        step = ((position - low[structure]) / edge[structure]).floor().to(torch.int64)
         return structure * block + ((step + 1) * stride).sum(-1)
 
     bins, order = bin_of(points.position, owner).sort(stable=True)
@@ -283,7 +271,7 @@ def _iter_expanded_runs(size: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (run, offset in the run) for all elements of ragged runs, in chunks.
 
     Args:
-        size: `[r]` int64, the length of each run.
+        size: `[r]` int64, length of each run.
     """
     end = size.cumsum(0)
     total = int(end[-1]) if end.numel() else 0
@@ -299,16 +287,15 @@ def _iter_expanded_runs(size: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _structure_bounds(values: Tensor, index: Tensor, b: int) -> tuple[Tensor, Tensor]:
-    """Return the least and the largest of `values` `[n, 3]` by structure, `[b, 3]`."""
-    where = index.unsqueeze(-1).expand_as(values)
-    zero = values.new_zeros(b, 3)
-    low = zero.scatter_reduce(0, where, values, "amin", include_self=False)
-    high = zero.scatter_reduce(0, where, values, "amax", include_self=False)
+    """Return the minimum and maximum of `values` `[n, 3]` by structure, `[b, 3]`."""
+    rows, zero = index.unsqueeze(-1).expand_as(values), values.new_zeros(b, 3)
+    low = zero.scatter_reduce(0, rows, values, "amin", include_self=False)
+    high = zero.scatter_reduce(0, rows, values, "amax", include_self=False)
     return low, high
 
 
 def _is_counted_end(points: _Points, i: Tensor, g: Tensor) -> Tensor:
-    """Return, of the two ends a pair is seen from, whether this one counts, `[p]`."""
+    """Return the mask of pairs that a half list keeps, `[p]`: one of the two ends of each."""
     j = points.atom[g]
     x, y, z = points.shift[g].unbind(-1)
     up = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))

@@ -1,8 +1,7 @@
-"""Neighbors as a table with one row per atom, for batches of small structures.
+"""Neighbor table with one row per atom, for batches of small structures.
 
-`neighbors` sorts atoms into bins, which pays for large structures and on a GPU. On a
-CPU a compiled loop over all pairs and images of a structure is ten times faster up to
-some hundred atoms.
+`neighbor_list` sorts atoms into bins, faster for large structures and on a GPU. On a CPU a compiled
+loop over all pairs and images of a structure is ten times faster up to some hundred atoms.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from bostruct.structures.structures import Structures
 Array = NDArray[Any]
 
 MAX_ATOMS_BRUTE_FORCE = 512
-"""Atoms of a structure up to which looking at all pairs beats sorting into bins."""
+"""Atoms of a structure up to which a loop over all pairs is faster than sorting into bins."""
 
 
 def neighbor_table(
@@ -31,20 +30,20 @@ def neighbor_table(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return all neighbors closer than `cutoff` Å, periodic images included.
 
-    k is the largest number of neighbors, at least 1. Unused places point at the atom
-    itself with no shift: their vector is zero, so mask before taking a norm.
+    k is the largest number of neighbors, at least 1. Padding points at the atom itself with no
+    shift: its vector is zero, so mask before taking a norm.
 
     Args:
-        structures: n atoms in total.
-        cutoff: Å.
-        skip_fixed_pairs: whether pairs of two fixed atoms are left out.
+        structures: batch with n atoms in total.
+        cutoff: cutoff radius, Å.
+        skip_fixed_pairs: leave out pairs of two fixed atoms.
 
     Returns:
-        other `[n, k]` int64, shift `[n, k, 3]` whole lattice vectors from the atom
-        `other` to the image, mask `[n, k]` bool.
+        neighbor `[n, k]` int64, shift `[n, k, 3]` whole lattice vectors from the atom `neighbor`
+        to the image, mask `[n, k]` bool.
 
     Raises:
-        InputError: the cut-off is not positive.
+        InputError: the cutoff is not positive.
     """
     check_positive("cutoff", cutoff, "Give a length in Å.")
     counts = structures.counts
@@ -64,31 +63,31 @@ def neighbor_table(
         structures.fixed.numpy() if skip_fixed_pairs else np.zeros(len(positions), np.bool_),
     )
     n = len(positions)
-    none = np.empty((n, 0), np.int64), np.empty((n, 0, 3), arrays[0].dtype)
-    found = np.zeros(n, np.int64)
-    images_numba.fill_neighbors(*arrays, found, *none)
-    k = max(int(found.max()), 1) if n else 1
-    other = np.repeat(np.arange(n).reshape(-1, 1), k, axis=1)
+    empty = np.empty((n, 0), np.int64), np.empty((n, 0, 3), arrays[0].dtype)
+    n_neighbors = np.zeros(n, np.int64)
+    images_numba.fill_neighbors(*arrays, n_neighbors, *empty)
+    k = max(int(n_neighbors.max()), 1) if n else 1
+    neighbor = np.repeat(np.arange(n).reshape(-1, 1), k, axis=1)
     shift = np.zeros((n, k, 3), arrays[0].dtype)
-    images_numba.fill_neighbors(*arrays, found, other, shift)
-    mask = torch.arange(k) < torch.from_numpy(found).unsqueeze(-1)
-    return torch.from_numpy(other), torch.from_numpy(shift), mask
+    images_numba.fill_neighbors(*arrays, n_neighbors, neighbor, shift)
+    mask = torch.arange(k) < torch.from_numpy(n_neighbors).unsqueeze(-1)
+    return torch.from_numpy(neighbor), torch.from_numpy(shift), mask
 
 
 def periodic_image_arrays(
     structures: Structures, cutoff: float
 ) -> tuple[Array, Array, Array, Array]:
-    """Return what loops over all pairs and images closer than `cutoff` Å need.
+    """Return the lattice arrays of a loop over all pairs and images within `cutoff` Å.
 
     Returns:
-        Where each structure's atoms start, `[b + 1]`; cells `[b, 3, 3]` Å, zero along
-        what is not periodic; their inverses; how many images to look at, `[b, 3]`.
+        Start of each structure's atoms, `[b + 1]`; cells `[b, 3, 3]` Å, zero along directions that
+        are not periodic; their inverses; number of images along each direction, `[b, 3]`.
     """
     counts = structures.counts
     start = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
     cell = structures.cell.detach() * structures.pbc.unsqueeze(-1)
-    few = cell[:1] if bool((cell == cell[:1]).all()) else cell
-    inverse = torch.stack([_inverse_cell(tuple(one.flatten().tolist())) for one in few])
+    distinct = cell[:1] if bool((cell == cell[:1]).all()) else cell
+    inverse = torch.stack([_inverse_cell(tuple(c.flatten().tolist())) for c in distinct])
     inverse = inverse.to(cell)
     density = torch.linalg.vector_norm(inverse, dim=-2)  # [.., 3] planes per Å
     copies = torch.floor(cutoff * density + 0.5).to(torch.int64)
@@ -102,6 +101,6 @@ def periodic_image_arrays(
 
 @lru_cache(maxsize=256)
 def _inverse_cell(cell: tuple[float, ...]) -> Tensor:
-    """Return the inverse of a cell, which may have no vector along some directions."""
+    """Return the pseudo-inverse of a cell, which may have zero vectors."""
     inverse: Tensor = torch.linalg.pinv(torch.tensor(cell, dtype=torch.float64).view(3, 3))
     return inverse

@@ -1,1 +1,5 @@
-"""Calibration of predicted uncertainties, and its scores."""
+"""Calibration of predicted variances.
+
+Errors on held-out data with their predicted variances enter; scores, diagrams, recalibrated
+variances and conformal intervals leave.
+"""

@@ -1,28 +1,27 @@
-"""Intervals that hold as often as they claim, whatever the model believes.
+"""Conformal prediction: intervals with finite-sample coverage, whatever the model.
 
-Split conformal prediction, section 2.5 of Grasselli et al., Digital Discovery 4, 2654
-(2025); Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World (2005).
-Two statements of the article are made exact here: the plain quantile of the scores
-covers too little in small samples, so the rank is ⌈(n + 1)(1 - eps)⌉; and calibration
-and test points must be exchangeable with each other, not with the training set.
+Split conformal prediction, section 2.5 of Grasselli et al., Digital Discovery 4, 2654 (2025);
+Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World (2005). Two statements of the
+article are made exact here: the plain quantile of the scores covers too little in small samples,
+so the rank is ⌈(n + 1)(1 - eps)⌉; and calibration and test points must be exchangeable with each
+other, not with the training set.
 
-Atoms of one structure are not exchangeable with atoms of another. Scores that come in
-structures are weighed as in Lee, Barber and Willett, arXiv 2306.06342 (2023), or
-reduced to the worst of each.
+Atoms of one structure are not exchangeable with atoms of another. Scores that come in structures
+are weighted as in Lee, Barber and Willett, arXiv 2306.06342 (2023), or reduced to the largest of
+each structure.
 
-Nothing is promised away from the calibration data: a surface that a search moves over
-is not exchangeable with the points it has been to.
+There is no guarantee away from the calibration data: the structures that a search moves through
+are not exchangeable with those it has visited.
 
 Notation
     n    1            calibration points, or structures if the scores come in structures
-    eps  1            share of intervals that may miss
+    eps  1            miscoverage, the fraction of intervals that may miss the truth
     r    [n]          scores: |e|, or |e| / s if normalised
     q    target unit  half width of an interval, a multiple of s if normalised
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -30,23 +29,17 @@ from fractions import Fraction
 from typing import final
 
 import torch
-from scipy.special import betaincinv
+from scipy.stats import beta
 from torch import Tensor
 
-from bostruct.errors import (
-    InputError,
-    ShapeError,
-    check_count,
-    check_fraction,
-    error_message,
-)
+from bostruct.errors import InputError, ShapeError, check_count, check_fraction, error_message
 from bostruct.uncertainty.calibration.residuals import (
     ArrayLike,
     Residuals,
     as_finite_tensor,
     as_positive_tensor,
 )
-from bostruct.uncertainty.calibration.scaling import read_json_fields
+from bostruct.uncertainty.calibration.serialization import JsonSerializable
 
 Interval = tuple[Tensor, Tensor]
 
@@ -57,12 +50,12 @@ WEIGHT_TOLERANCE = 1e-9  # of sums of weights, relative
 def conformal_rank(n: int, eps: float) -> int:
     """Return k = ⌈(n + 1)(1 - eps)⌉, exactly; above n there is no finite interval.
 
-    In floating point (19 + 1)(1 - 0.05) may come out above 19, and a feasible interval
-    would be refused: eps is read as the fraction it is near.
+    In floating point (19 + 1)(1 - 0.05) may come out above 19, and a feasible interval would be
+    refused: eps is rounded to the nearest fraction of small denominator.
 
     Args:
-        n: calibration points.
-        eps: 1.
+        n: number of calibration points.
+        eps: miscoverage probability.
 
     Raises:
         InputError: no point, or eps outside 0 to 1.
@@ -75,42 +68,41 @@ def conformal_rank(n: int, eps: float) -> int:
 
 
 def conformal_coverage(n: int, eps: float, confidence: float = 0.9) -> tuple[float, ...]:
-    """Return the mean coverage of intervals from n points, and a band around it.
+    """Return mean coverage of intervals from n calibration points, and a band around it.
 
-    The coverage that one calibration set gives is drawn from Beta(k, n + 1 - k), with
-    mean k / (n + 1), if the scores are continuous and exchangeable.
+    The coverage that one calibration set gives is distributed as Beta(k, n + 1 - k), with mean
+    k / (n + 1), if the scores are continuous and exchangeable.
 
     Args:
-        n: calibration points.
-        eps: 1.
+        n: number of calibration points.
+        eps: miscoverage probability.
         confidence: probability of the band.
 
     Returns:
-        Mean, low and high, all 1 if the interval is infinite.
+        Mean, lower and upper end, all 1 if the interval is infinite.
 
     Raises:
-        InputError: no point, or eps or level outside 0 to 1.
+        InputError: no point, or eps or confidence outside 0 to 1.
     """
     k = conformal_rank(n, eps)
     check_fraction("confidence", confidence)
     if k > n:
         return 1.0, 1.0, 1.0
-    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
-    low, high = (float(betaincinv(k, n + 1 - k, tail)) for tail in tails)
-    return k / (n + 1), low, high
+    lower, upper = beta(k, n + 1 - k).interval(confidence)
+    return k / (n + 1), float(lower), float(upper)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class ConformalPredictor:
+class ConformalPredictor(JsonSerializable):
     """Conformal intervals from the scores of a calibration set.
 
     Attributes:
-        scores: `[n]` ascending; target unit, or 1 if normalised.
-        weights: `[n]` 1, what each score counts; they sum to `n_units`.
-        n_units: exchangeable units, n or the number of structures.
-        normalized: whether intervals are multiples of s.
-        residuals_hash: hash of the residuals it was found from.
+        scores: `[n]` nonconformity scores, ascending; target unit, or 1 if normalised.
+        weights: `[n]` 1, weight of each score; they sum to `n_units`.
+        n_units: number of exchangeable units, n or the number of structures.
+        normalized: if true, intervals are multiples of s.
+        residuals_hash: hash of the residuals of the calibration set.
     """
 
     scores: Tensor
@@ -128,53 +120,46 @@ class ConformalPredictor:
         structure_ids: ArrayLike | None = None,
         simultaneous: bool = False,
     ) -> ConformalPredictor:
-        """Return the intervals that residuals on a calibration set give.
+        """Return the predictor calibrated on residuals.
 
         Args:
-            residuals: `[n]` residuals, not fitted to. A scale of the variances cancels.
-            normalized: take |e| / s: intervals are wide where s is. With an s that
-                says little they are wider than plain ones.
-            structure_ids: `[n]` integers, for atoms or components: entries with the same
-                number are from one structure. The promise is then for one entry, drawn
-                at random, of a new structure.
-            simultaneous: the promise is for all entries of a new structure at once.
+            residuals: `[n]` residuals on held-out data. A common factor of the variances cancels.
+            normalized: use scores |e| / s: intervals are wide where s is. With an uninformative s
+                they are wider than plain ones.
+            structure_ids: `[n]` integers, for atoms or components: entries with the same number
+                are from one structure. The coverage is then that of one entry, drawn at random,
+                of a new structure.
+            simultaneous: guarantee coverage for all entries of a new structure at once.
 
         Raises:
-            InputError: structures that are no integers, or `simultaneous` without them.
-            ShapeError: residuals with batches, or structures of another shape.
+            InputError: structure ids that are no integers, or `simultaneous` without them.
+            ShapeError: residuals with batches, or structure ids of another shape.
         """
-        if residuals.error.dim() != 1:
-            raise ShapeError(
-                error_message("residuals", "have shape [n]", list(residuals.error.shape))
-            )
+        residuals.check_unbatched()
         scores = (residuals.z if normalized else residuals.error).abs()
         weights, units = torch.ones_like(scores), residuals.n_points
         if structure_ids is not None:
-            place, units = _number_structures(structure_ids, scores)
-            count = torch.bincount(place)
-            weights = 1.0 / count[place].to(scores)
+            index, units = _number_structures(structure_ids, scores)
+            weights = 1.0 / torch.bincount(index)[index].to(scores)
             if simultaneous:
-                worst = scores.new_zeros(units)
-                scores = worst.scatter_reduce(0, place, scores, "amax")
+                scores = scores.new_zeros(units).scatter_reduce(0, index, scores, "amax")
                 weights = torch.ones_like(scores)
         elif simultaneous:
-            way_out = "It is about all entries of one structure."
-            raise InputError(
-                error_message("simultaneous", "come with `structure`", structure_ids, way_out)
-            )
+            condition, hint = "come with `structure_ids`", "It is about all entries of a structure."
+            raise InputError(error_message("simultaneous", condition, structure_ids, hint))
         order = scores.argsort(stable=True)
         return cls(scores[order], weights[order], units, normalized, residuals.hash)
 
     @classmethod
     def from_scores(cls, scores: ArrayLike) -> ConformalPredictor:
-        """Return the intervals of scores of one's own, as of `quantile_scores`.
+        """Return the predictor of user-defined scores, such as `quantile_regression_scores`.
 
         Args:
             scores: `[n]` target unit; negative ones make intervals narrower.
 
         Raises:
             InputError: an entry is not finite.
-            ShapeError: the scores are not one row, or there is none.
+            ShapeError: the scores are not `[n]`, or empty.
         """
         r = as_finite_tensor("scores", scores)
         if r.dim() != 1 or not len(r):
@@ -182,12 +167,12 @@ class ConformalPredictor:
         return cls(r.sort().values, torch.ones_like(r), len(r))
 
     def quantile(self, eps: float) -> float:
-        """Return q, the score that a new one exceeds with probability eps at most.
+        """Return q, the score that a new score exceeds with probability eps at most.
 
         Infinite if there are fewer than 1 / eps - 1 units.
 
         Args:
-            eps: 1.
+            eps: miscoverage probability.
 
         Raises:
             InputError: eps outside 0 to 1.
@@ -195,10 +180,9 @@ class ConformalPredictor:
         k = conformal_rank(self.n_units, eps)
         if len(self.scores) == self.n_units:
             return float(self.scores[k - 1]) if k <= self.n_units else math.inf
-        need = float((self.n_units + 1) * (1 - _as_fraction(eps)))
-        below = self.weights.cumsum(0) < need * (1 - WEIGHT_TOLERANCE)
-        place = int(below.sum())
-        return float(self.scores[place]) if place < len(self.scores) else math.inf
+        weight = float((self.n_units + 1) * (1 - _as_fraction(eps)))
+        index = int((self.weights.cumsum(0) < weight * (1 - WEIGHT_TOLERANCE)).sum())
+        return float(self.scores[index]) if index < len(self.scores) else math.inf
 
     def interval(
         self, mean: ArrayLike, variance: ArrayLike | None = None, *, eps: float = 0.1
@@ -206,13 +190,13 @@ class ConformalPredictor:
         """Return lower and upper ends, `[...]` target unit each.
 
         Args:
-            mean: `[...]` target unit.
+            mean: `[...]` target unit, predicted means.
             variance: `[...]` target unit squared; for normalised intervals alone.
-            eps: 1.
+            eps: miscoverage probability.
 
         Raises:
-            InputError: eps outside 0 to 1, a variance missing, not needed, or not
-                positive, or an entry that is not finite.
+            InputError: eps outside 0 to 1, a variance missing, not needed, or not positive, or an
+                entry that is not finite.
             ShapeError: the shapes differ.
         """
         m = as_finite_tensor("mean", mean)
@@ -228,40 +212,18 @@ class ConformalPredictor:
             half = half * s2.sqrt()
         return m - half, m + half
 
-    def to_json(self) -> str:
-        """Return all of it as JSON, to be stored beside the model."""
-        lists = {name: getattr(self, name).tolist() for name in _TENSOR_FIELDS}
-        plain = {name: getattr(self, name) for name in _PLAIN_FIELDS}
-        return json.dumps({"kind": "conformal", **lists, **plain})
-
-    @classmethod
-    def from_json(cls, text: str) -> ConformalPredictor:
-        """Return what `to_json` wrote.
-
-        Raises:
-            InputError: it is something else.
-        """
-        found = read_json_fields(text, "conformal", (*_TENSOR_FIELDS, *_PLAIN_FIELDS))
-        for name in _TENSOR_FIELDS:
-            found[name] = torch.tensor(found[name], dtype=torch.float64)
-        return cls(**found)
-
-
-_TENSOR_FIELDS = ("scores", "weights")
-_PLAIN_FIELDS = ("n_units", "normalized", "residuals_hash")
-
 
 @final
 @dataclass(frozen=True, eq=False)
 class MondrianConformalPredictor:
-    """Conformal intervals of each group on its own: species, size class, phase.
+    """Conformal intervals with a separate calibration for each group.
 
-    The promise then holds within each group (Mondrian). A group without calibration
-    points has infinite intervals.
+    Groups are species, size classes, phases; the coverage then holds within each of them. A group
+    without calibration points has infinite intervals.
 
     Attributes:
-        groups: label to intervals.
-        normalized: whether intervals are multiples of s.
+        groups: mapping from label to conformal predictor.
+        normalized: if true, intervals are multiples of s.
     """
 
     groups: dict[Hashable, ConformalPredictor]
@@ -269,31 +231,24 @@ class MondrianConformalPredictor:
 
     @classmethod
     def from_residuals(
-        cls,
-        residuals: Residuals,
-        labels: Iterable[Hashable],
-        *,
-        normalized: bool = False,
+        cls, residuals: Residuals, labels: Iterable[Hashable], *, normalized: bool = False
     ) -> MondrianConformalPredictor:
-        """Return the intervals that residuals give for each label.
+        """Return the predictor calibrated on the residuals of each label.
 
         Args:
-            residuals: `[n]` residuals, not fitted to.
-            labels: n of them, known without the truth.
-            normalized: as in `Conformal.of`.
+            residuals: `[n]` residuals on held-out data.
+            labels: n group labels that do not depend on the truth.
+            normalized: use scores |e| / s, as in `ConformalPredictor.from_residuals`.
 
         Raises:
             ShapeError: residuals with batches, or another number of labels.
         """
-        if residuals.error.dim() != 1:
-            raise ShapeError(
-                error_message("residuals", "have shape [n]", list(residuals.error.shape))
-            )
-        found = {
+        residuals.check_unbatched()
+        groups = {
             label: ConformalPredictor.from_residuals(residuals.subset(index), normalized=normalized)
             for label, index in indices_by_label(labels, residuals.n_points).items()
         }
-        return cls(found, normalized)
+        return cls(groups, normalized)
 
     def interval(
         self,
@@ -306,37 +261,36 @@ class MondrianConformalPredictor:
         """Return lower and upper ends, `[b]` target unit each.
 
         Args:
-            mean: `[b]` target unit.
-            labels: b of them.
+            mean: `[b]` target unit, predicted means.
+            labels: b group labels.
             variance: `[b]` target unit squared; for normalised intervals alone.
-            eps: 1.
+            eps: miscoverage probability.
 
         Raises:
-            InputError: as in `Conformal.interval`.
+            InputError: as in `ConformalPredictor.interval`.
             ShapeError: the shapes differ, or another number of labels.
         """
         m = as_finite_tensor("mean", mean)
         if m.dim() != 1:
             raise ShapeError(error_message("mean", "have shape [b]", list(m.shape)))
+        # With one score of one and eps 1/2, the half width of the interval is the unit of q.
         unit = ConformalPredictor(m.new_ones(1), m.new_ones(1), 1, self.normalized)
-        # With one score of one and eps 1/2, the interval is the unit of q.
-        _, one = unit.interval(torch.zeros_like(m), variance, eps=0.5)
+        half = unit.interval(torch.zeros_like(m), variance, eps=0.5)[1]
         q = torch.full_like(m, math.inf)
         for label, index in indices_by_label(labels, len(m)).items():
             if label in self.groups:
                 q[index] = self.groups[label].quantile(eps)
-        return m - q * one, m + q * one
+        return m - q * half, m + q * half
 
 
 def quantile_regression_scores(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> Tensor:
-    """Return how far truths lie outside predicted quantiles, `[n]` target unit.
+    """Return the distance of truths outside predicted quantiles, `[n]` target unit.
 
-    max(low - y, y - high), negative inside: conformalised quantile regression, Romano,
-    Patterson and Candès, NeurIPS 2019. With q of these scores the interval is low - q
-    to high + q.
+    max(lower - y, y - upper), negative inside: conformalised quantile regression, Romano, Patterson
+    and Candès, NeurIPS 2019. With q of these scores the interval is lower - q to upper + q.
 
     Args:
-        truth: `[n]` target unit.
+        truth: `[n]` target unit, reference values.
         lower: `[n]` target unit, predicted lower quantiles.
         upper: `[n]` target unit, predicted upper quantiles.
 
@@ -344,12 +298,8 @@ def quantile_regression_scores(truth: ArrayLike, lower: ArrayLike, upper: ArrayL
         InputError: an entry is not finite.
         ShapeError: the shapes differ.
     """
-    y, below, above = (
-        as_finite_tensor("truth", truth),
-        as_finite_tensor("lower", lower),
-        upper,
-    )
-    above = as_finite_tensor("upper", above)
+    y, below = as_finite_tensor("truth", truth), as_finite_tensor("lower", lower)
+    above = as_finite_tensor("upper", upper)
     for name, value in (("lower", below), ("upper", above)):
         if value.shape != y.shape:
             condition = f"have the shape of the truth, {list(y.shape)}"
@@ -358,37 +308,36 @@ def quantile_regression_scores(truth: ArrayLike, lower: ArrayLike, upper: ArrayL
 
 
 def indices_by_label(labels: Iterable[Hashable], n: int) -> dict[Hashable, Tensor]:
-    """Return where each label stands, in the order of their first appearance.
+    """Return the indices of each label, in the order of first appearance of the labels.
 
     Args:
-        labels: n of them; numbers of arrays and tensors are taken as Python's.
-        n: how many there should be.
+        labels: n labels; entries of arrays and tensors are converted to Python numbers.
+        n: number of labels expected.
 
     Raises:
-        ShapeError: there are more or fewer.
+        ShapeError: there are more or fewer labels.
     """
-    places: dict[Hashable, list[int]] = {}
-    count = 0
-    for label in labels.tolist() if hasattr(labels, "tolist") else labels:
-        places.setdefault(label, []).append(count)
-        count += 1
-    if count != n:
-        raise ShapeError(error_message("labels", f"have one label for each of {n}", count))
-    return {label: torch.tensor(place) for label, place in places.items()}
+    listed = list(labels.tolist() if hasattr(labels, "tolist") else labels)
+    if len(listed) != n:
+        raise ShapeError(error_message("labels", f"have one label for each of {n}", len(listed)))
+    indices: dict[Hashable, list[int]] = {}
+    for i, label in enumerate(listed):
+        indices.setdefault(label, []).append(i)
+    return {label: torch.tensor(index) for label, index in indices.items()}
 
 
 def _as_fraction(eps: float) -> Fraction:
-    check_fraction("eps", eps, "It is the share that may miss: 0.1 for 90 % intervals.")
+    check_fraction("eps", eps, "It is the miscoverage: 0.1 for 90 % intervals.")
     return Fraction(eps).limit_denominator(MAX_DENOMINATOR)
 
 
 def _number_structures(structure_ids: ArrayLike, scores: Tensor) -> tuple[Tensor, int]:
-    """Return structures numbered from zero, `[n]`, and how many there are."""
-    found = as_finite_tensor("structure_ids", structure_ids).to(scores.device)
-    if found.shape != scores.shape:
+    """Return structures numbered from zero, `[n]`, and their number."""
+    ids = as_finite_tensor("structure_ids", structure_ids).to(scores.device)
+    if ids.shape != scores.shape:
         condition = f"have shape {list(scores.shape)}"
-        raise ShapeError(error_message("structure_ids", condition, list(found.shape)))
-    if bool((found != found.round()).any()):
+        raise ShapeError(error_message("structure_ids", condition, list(ids.shape)))
+    if bool((ids != ids.round()).any()):
         raise InputError(error_message("structure_ids", "be integers", "fractions"))
-    unique, place = torch.unique(found, return_inverse=True)
-    return place, len(unique)
+    unique, index = torch.unique(ids, return_inverse=True)
+    return index, len(unique)

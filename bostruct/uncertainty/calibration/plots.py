@@ -1,8 +1,7 @@
-"""Pictures of calibration, each into axes of one's own, or all on one page.
+"""Calibration diagrams, drawn into given axes or all in one figure.
 
-matplotlib is imported when something is drawn, and no window is opened.
-
-Diagrams follow section 2.4 of Grasselli et al., Digital Discovery 4, 2654 (2025).
+matplotlib is imported when something is drawn, and no window is opened. Diagrams follow section
+2.4 of Grasselli et al., Digital Discovery 4, 2654 (2025).
 """
 
 from __future__ import annotations
@@ -13,14 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bostruct.errors import InputError, ShapeError, error_message
+from bostruct.errors import InputError, error_message
 from bostruct.plotting import BLUE, GREY, RC_PARAMS, new_figure, set_log_ticks
 from bostruct.uncertainty.calibration.reliability import ence, reliability_diagram
 from bostruct.uncertainty.calibration.residuals import Residuals
-from bostruct.uncertainty.calibration.scores import (
-    calibration_curve,
-    miscalibration_area,
-)
+from bostruct.uncertainty.calibration.scores import calibration_curve, miscalibration_area
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,30 +29,27 @@ PANEL_SIDE = 2.2  # inches
 def draw_reliability(
     axes: Axes, residuals: Residuals, *, n_bins: int = 10, unit: str = "eV"
 ) -> None:
-    """Draw found over predicted errors in bins, with the band that chance allows.
+    """Draw actual over predicted errors in bins, with their confidence band.
 
-    The diagram of section 2.4.2. The band holds 95 % of the bins if the errors are
-    Gaussian and calibrated; the title gives ENCE beside the floor that calibrated data
-    have.
+    The diagram of section 2.4.2. The band holds 95 % of the bins if the errors are Gaussian and
+    calibrated; the title gives the ENCE and its expected value for calibrated data.
 
     Args:
-        axes: matplotlib's.
+        axes: matplotlib axes to draw into.
         residuals: `[n]` residuals.
-        n_bins: of equal count.
-        unit: of the errors.
+        n_bins: number of bins, of equal count.
+        unit: unit of the errors, for the labels.
 
     Raises:
         InputError: more bins than points, or errors of zero.
         ShapeError: residuals with batches.
     """
-    _check_unbatched(residuals)
-    diagram, score = (
-        reliability_diagram(residuals, n_bins, confidence=0.95),
-        ence(residuals, n_bins),
-    )
+    residuals.check_unbatched()
+    diagram = reliability_diagram(residuals, n_bins, confidence=0.95)
+    score = ence(residuals, n_bins)
     if bool((diagram.rmse <= 0).any()):
-        way_out = "Nothing can be drawn on a logarithmic axis."
-        raise InputError(error_message("error", "be non-zero in every bin", 0.0, way_out))
+        hint = "Zero cannot be drawn on a logarithmic axis."
+        raise InputError(error_message("error", "be non-zero in every bin", 0.0, hint))
     x = diagram.rmv.tolist()
     both = torch.cat([diagram.rmv, diagram.rmse])
     ends = [float(both.min()) / 1.3, float(both.max()) * 1.3]
@@ -72,23 +65,23 @@ def draw_reliability(
 
 
 def draw_calibration_curve(axes: Axes, residuals: Residuals) -> None:
-    """Draw which share of truths the intervals of each claimed probability catch.
+    """Draw the observed over the nominal coverage of central intervals.
 
     Below the diagonal is overconfident. The title gives the signed area.
 
     Args:
-        axes: matplotlib's.
+        axes: matplotlib axes to draw into.
         residuals: `[n]` residuals.
 
     Raises:
         ShapeError: residuals with batches.
     """
-    _check_unbatched(residuals)
+    residuals.check_unbatched()
     p = torch.linspace(0, 1, 201, dtype=torch.float64)
-    found = calibration_curve(residuals, p).tolist()
+    coverage = calibration_curve(residuals, p).tolist()
     area = float(miscalibration_area(residuals).signed_area)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
-    axes.plot(p.tolist(), found, color=BLUE)
+    axes.plot(p.tolist(), coverage, color=BLUE)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_xlabel("claimed probability")
     axes.set_ylabel("share found")
@@ -96,23 +89,22 @@ def draw_calibration_curve(axes: Axes, residuals: Residuals) -> None:
 
 
 def draw_error_vs_std(axes: Axes, residuals: Residuals, *, unit: str = "eV") -> None:
-    """Draw each error over its σ, with lines that 68, 95 and 99.7 % are to be below.
+    """Draw each error over its σ, with lines below which 68, 95 and 99.7 % are expected.
 
     Args:
-        axes: matplotlib's.
+        axes: matplotlib axes to draw into.
         residuals: `[n]` residuals; errors of zero are left out.
-        unit: of the errors.
+        unit: unit of the errors, for the labels.
 
     Raises:
         ShapeError: residuals with batches.
     """
-    _check_unbatched(residuals)
-    kept = residuals.error != 0
-    s, e = residuals.std[kept], residuals.error[kept].abs()
+    residuals.check_unbatched()
+    nonzero = residuals.error != 0
+    s, e = residuals.std[nonzero], residuals.error[nonzero].abs()
     ends = [float(residuals.std.min()) / 1.3, float(residuals.std.max()) * 1.3]
     for times in (1, 2, 3):
-        line = [times * end for end in ends]
-        axes.plot(ends, line, color=GREY, linewidth=0.8)
+        axes.plot(ends, [times * end for end in ends], color=GREY, linewidth=0.8)
     axes.plot(s.tolist(), e.tolist(), ".", color=BLUE, alpha=0.4, markeredgewidth=0)
     axes.set(xscale="log", yscale="log", xlim=ends)
     for axis in (axes.xaxis, axes.yaxis):
@@ -122,18 +114,18 @@ def draw_error_vs_std(axes: Axes, residuals: Residuals, *, unit: str = "eV") -> 
 
 
 def draw_z_histogram(axes: Axes, residuals: Residuals) -> None:
-    """Draw the histogram of errors over σ beside the Gaussian it is to be.
+    """Draw the histogram of errors over σ beside the standard normal density.
 
-    The outermost bins, at ± 4, hold all that is beyond. The title gives mean z².
+    The outermost bins, at ± 4, hold all that lies beyond. The title gives mean z².
 
     Args:
-        axes: matplotlib's.
+        axes: matplotlib axes to draw into.
         residuals: `[n]` residuals.
 
     Raises:
         ShapeError: residuals with batches.
     """
-    _check_unbatched(residuals)
+    residuals.check_unbatched()
     x = torch.linspace(-4, 4, 161, dtype=torch.float64)
     density = torch.exp(-0.5 * x.square()) / math.sqrt(2 * math.pi)
     z = residuals.z.clamp(-4, 4).tolist()
@@ -154,9 +146,9 @@ def calibration_figure(
     `figure.savefig("calibration.pdf")` writes it.
 
     Args:
-        methods: name to `[n]` residuals.
-        n_bins: of the reliability diagrams.
-        unit: of the errors.
+        methods: mapping from name to `[n]` residuals.
+        n_bins: number of bins of the reliability diagrams.
+        unit: unit of the errors, for the labels.
 
     Raises:
         InputError: no method, more bins than points, or errors of zero.
@@ -169,15 +161,10 @@ def calibration_figure(
     with rc_context(RC_PARAMS):
         figure: Figure = new_figure(4 * PANEL_SIDE, PANEL_SIDE * len(methods))
         grid = figure.subplots(len(methods), 4, squeeze=False)
-        for row, (name, held) in zip(grid, methods.items(), strict=True):
-            draw_error_vs_std(row[0], held, unit=unit)
-            draw_reliability(row[1], held, n_bins=n_bins, unit=unit)
-            draw_calibration_curve(row[2], held)
-            draw_z_histogram(row[3], held)
+        for row, (name, residuals) in zip(grid, methods.items(), strict=True):
+            draw_error_vs_std(row[0], residuals, unit=unit)
+            draw_reliability(row[1], residuals, n_bins=n_bins, unit=unit)
+            draw_calibration_curve(row[2], residuals)
+            draw_z_histogram(row[3], residuals)
             row[0].set_title(name, loc="left", fontweight="bold")
     return figure
-
-
-def _check_unbatched(residuals: Residuals) -> None:
-    if residuals.error.dim() != 1:
-        raise ShapeError(error_message("residuals", "have shape [n]", list(residuals.error.shape)))

@@ -1,8 +1,8 @@
-"""Do predicted variances tell small errors from large ones, and by how much?
+"""Reliability diagram and expected normalised calibration error (ENCE).
 
-Section 2.4.2 and equation (28) of Grasselli et al., Digital Discovery 4, 2654 (2025).
-The binned error is from Levi et al., Sensors 22, 5540 (2022); that it grows with the
-root of the number of bins, from Pernot, arXiv 2305.11905 (2023).
+Section 2.4.2 and equation (28) of Grasselli et al., Digital Discovery 4, 2654 (2025). The binned
+error is from Levi et al., Sensors 22, 5540 (2022); its growth with the root of the number of bins
+is from Pernot, arXiv 2305.11905 (2023).
 
 Notation
     RMV   [..., k]  target unit  root of the mean predicted variance of a bin
@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
 import torch
-from scipy.special import gammaincinv
+from scipy.stats import chi2
 from torch import Tensor
 
 from bostruct.errors import InputError, check_count, check_fraction, error_message
@@ -35,13 +34,13 @@ class ReliabilityDiagram:
     """Points of a reliability diagram, by rising predicted variance.
 
     Attributes:
-        rmv: `[..., k]` target unit, predicted.
-        rmse: `[..., k]` target unit, found.
-        n_points: `[k]` points of each bin.
-        band_lower: `[..., k]` target unit, lower end of the band that holds `rmse` with the
-            probability asked for if the errors are Gaussian and calibrated.
-        band_upper: `[..., k]` target unit, its upper end.
-        n_effective: `[..., k]` independent points that each bin is worth, for the slope.
+        rmv: `[..., k]` target unit, root mean predicted variance.
+        rmse: `[..., k]` target unit, root mean squared error.
+        n_points: `[k]` number of points of each bin.
+        band_lower: `[..., k]` target unit, lower end of the confidence band of `rmse` for errors
+            that are Gaussian and calibrated.
+        band_upper: `[..., k]` target unit, upper end of the confidence band of `rmse`.
+        n_effective: `[..., k]` effective number of points of each bin, for the slope.
     """
 
     rmv: Tensor
@@ -53,16 +52,16 @@ class ReliabilityDiagram:
 
     @property
     def fraction_in_band(self) -> Tensor:
-        """Share of the bins within the band, `[...]` 1."""
-        held = (self.band_lower <= self.rmse) & (self.rmse <= self.band_upper)
-        return held.double().mean(-1)
+        """Fraction of the bins within the band, `[...]` 1."""
+        inside = (self.band_lower <= self.rmse) & (self.rmse <= self.band_upper)
+        return inside.double().mean(-1)
 
     @property
     def slope(self) -> Tensor:
         """Slope of ln RMSE over ln RMV, `[...]` 1.
 
-        One where variances rank errors as they should, zero where they say nothing;
-        a factor on all variances leaves it. Not a number for equal variances.
+        One where variances rank errors perfectly, zero where they are uninformative; a factor on
+        all variances does not change it. NaN for equal variances.
         """
         x, y = self.rmv.log(), self.rmse.log()
         w = self.n_effective / self.n_effective.sum(-1, keepdim=True)
@@ -74,7 +73,7 @@ class ReliabilityDiagram:
 def reliability_diagram(
     residuals: Residuals, n_bins: int = 10, *, confidence: float = ONE_SIGMA_PROBABILITY
 ) -> ReliabilityDiagram:
-    """Return predicted and found errors in bins of equal count.
+    """Return predicted and actual errors in bins of equal count.
 
     Points are sorted by predicted variance (ties keep their order) and cut into bins
     whose counts differ by one at most. In calibrated Gaussian data the sum of squared
@@ -83,37 +82,36 @@ def reliability_diagram(
 
     Args:
         residuals: `[..., n]` residuals.
-        n_bins: k.
+        n_bins: number of bins k.
         confidence: probability of the band.
 
     Raises:
-        InputError: more bins than points, or a level outside 0 to 1.
+        InputError: more bins than points, or a confidence outside 0 to 1.
     """
     check_fraction("confidence", confidence)
     squared, s2 = _binned_errors_and_variances(residuals, n_bins)
-    count = torch.tensor([part.shape[-1] for part in s2])
-    mean_s2 = torch.stack([part.mean(-1) for part in s2], -1)
-    mse = torch.stack([part.mean(-1) for part in squared], -1)
-    weight = torch.stack([part.sum(-1) ** 2 / part.square().sum(-1) for part in s2], -1)
-    half = weight.detach().cpu().numpy() / 2
-    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
-    low, high = (
-        mean_s2 * torch.as_tensor(np.asarray(gammaincinv(half, tail) / half)).to(mse)
-        for tail in tails
+    n_points = torch.tensor([values.shape[-1] for values in s2])
+    mean_s2 = torch.stack([values.mean(-1) for values in s2], -1)
+    mse = torch.stack([values.mean(-1) for values in squared], -1)
+    dof = torch.stack([values.sum(-1) ** 2 / values.square().sum(-1) for values in s2], -1)
+    degrees = dof.detach().cpu().numpy()
+    lower, upper = (
+        (mean_s2 * torch.as_tensor(quantile / degrees).to(mse)).sqrt()
+        for quantile in chi2(degrees).interval(confidence)
     )
-    return ReliabilityDiagram(mean_s2.sqrt(), mse.sqrt(), count, low.sqrt(), high.sqrt(), weight)
+    return ReliabilityDiagram(mean_s2.sqrt(), mse.sqrt(), n_points, lower, upper, dof)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class BinnedCalibrationError:
-    """An expected normalised calibration error with what it is worth.
+    """Expected normalised calibration error with its value for calibrated data.
 
     Attributes:
-        value: `[...]` 1.
-        floor: 1, what perfectly calibrated Gaussian data give on average.
-        n_bins: k.
-        n_points: points.
+        value: `[...]` 1, the ENCE.
+        floor: 1, expected ENCE of perfectly calibrated Gaussian data.
+        n_bins: number of bins k.
+        n_points: number of points.
     """
 
     value: Tensor
@@ -125,36 +123,31 @@ class BinnedCalibrationError:
 def ence(residuals: Residuals, n_bins: int = 10) -> BinnedCalibrationError:
     """Return the expected normalised calibration error (28).
 
-    ENCE = 1/k Σ |RMV - RMSE| / RMV over bins of equal count. It is never zero: for
-    calibrated Gaussian data it is about √(k / (π n)), returned as `floor`, and says
-    nothing without it.
+    ENCE = 1/k Σ |RMV - RMSE| / RMV over bins of equal count. It is never zero: for calibrated
+    Gaussian data it is about √(k / (π n)), returned as `floor` for comparison.
 
     Args:
         residuals: `[..., n]` residuals.
-        n_bins: k.
+        n_bins: number of bins k.
 
     Raises:
         InputError: more bins than points.
     """
     squared, s2 = _binned_errors_and_variances(residuals, n_bins)
-    rmv = torch.stack([part.mean(-1).sqrt() for part in s2], -1)
-    rmse = torch.stack([part.mean(-1).sqrt() for part in squared], -1)
+    rmv = torch.stack([values.mean(-1).sqrt() for values in s2], -1)
+    rmse = torch.stack([values.mean(-1).sqrt() for values in squared], -1)
+    floor = math.sqrt(n_bins / (math.pi * residuals.n_points))
     value = ((rmv - rmse).abs() / rmv).mean(-1)
-    return BinnedCalibrationError(
-        value,
-        math.sqrt(n_bins / (math.pi * residuals.n_points)),
-        n_bins,
-        residuals.n_points,
-    )
+    return BinnedCalibrationError(value, floor, n_bins, residuals.n_points)
 
 
 def ence_intercept(
     residuals: Residuals, bin_counts: Sequence[int] = (4, 6, 9, 12, 16, 20, 25)
 ) -> Tensor:
-    """Return the ENCE that is left when its growth with √k is taken away, `[...]`.
+    """Return the ENCE extrapolated to zero bins, `[...]`, which removes its growth with √k.
 
-    The intercept of a straight line through ENCE over √k: near zero for calibrated
-    data of any size, slightly negative by chance.
+    The intercept of a straight line through ENCE over √k: near zero for calibrated data of any
+    size, slightly negative by chance.
 
     Args:
         residuals: `[..., n]` residuals.
@@ -174,22 +167,14 @@ def ence_intercept(
     return values.mean(-1) - slope * x.mean()
 
 
-def _equal_count_bins(residuals: Residuals, n_bins: int) -> list[Tensor]:
-    check_count("n_bins", n_bins)
-    if n_bins > residuals.n_points:
-        condition = f"be at most the number of points, {residuals.n_points}"
-        raise InputError(error_message("n_bins", condition, n_bins))
-    order = residuals.variance.argsort(dim=-1, stable=True)
-    return list(order.tensor_split(n_bins, -1))
-
-
 def _binned_errors_and_variances(
     residuals: Residuals, n_bins: int
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return squared errors and variances of each bin, `[..., n / k]` each."""
-    parts = _equal_count_bins(residuals, n_bins)
-    squared = residuals.error.square()
-    return (
-        [squared.gather(-1, part) for part in parts],
-        [residuals.variance.gather(-1, part) for part in parts],
-    )
+    check_count("n_bins", n_bins)
+    if n_bins > residuals.n_points:
+        condition = f"be at most the number of points, {residuals.n_points}"
+        raise InputError(error_message("n_bins", condition, n_bins))
+    indices = residuals.variance.argsort(dim=-1, stable=True).tensor_split(n_bins, -1)
+    squared, s2 = residuals.error.square(), residuals.variance
+    return [squared.gather(-1, i) for i in indices], [s2.gather(-1, i) for i in indices]

@@ -1,4 +1,4 @@
-"""What was predicted, set against what came true: the input of every score.
+"""Errors on held-out data with the variances predicted for them: the input of every score.
 
 Notation
     e     [..., n]  target unit   truth minus mean, held-out data
@@ -11,17 +11,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, error_message
-from bostruct.uncertainty.prediction import Prediction
+from bostruct.uncertainty.prediction import Prediction, VarianceKind
 
 ArrayLike = Tensor | np.ndarray | Sequence[float]
-VarianceKind = Literal["observed", "latent"]
 
 RELATIVE_STD_FLOOR = 1e-6  # of the median standard deviation
 
@@ -30,35 +29,34 @@ def as_finite_tensor(name: str, value: ArrayLike) -> Tensor:
     """Return an array, a list or a tensor as a finite float64 tensor.
 
     Args:
-        name: what an error calls it.
-        value: any shape, any unit.
+        name: argument name in error messages.
+        value: numbers of any shape and unit.
 
     Raises:
         InputError: an entry is not finite.
     """
-    found = torch.as_tensor(value, dtype=torch.float64)
-    if not bool(found.isfinite().all()):
-        bad = int((~found.isfinite()).sum())
-        way_out = "Leave failed evaluations out."
-        raise InputError(error_message(name, "be finite", f"{bad} other entries", way_out))
-    return found
+    tensor = torch.as_tensor(value, dtype=torch.float64)
+    if n_bad := int((~tensor.isfinite()).sum()):
+        hint = "Leave failed evaluations out."
+        raise InputError(error_message(name, "be finite", f"{n_bad} other entries", hint))
+    return tensor
 
 
 def as_positive_tensor(name: str, value: ArrayLike) -> Tensor:
     """Return finite variances above zero as a float64 tensor.
 
     Args:
-        name: what an error calls it.
-        value: any shape, a unit squared.
+        name: argument name in error messages.
+        value: variances of any shape, a unit squared.
 
     Raises:
         InputError: an entry is zero, negative or not finite.
     """
-    found = as_finite_tensor(name, value)
-    if bool((found <= 0).any()):
-        way_out = "Add the noise, or leave out what the model takes for certain."
-        raise InputError(error_message(name, "be positive", float(found.min()), way_out))
-    return found
+    tensor = as_finite_tensor(name, value)
+    if bool((tensor <= 0).any()):
+        hint = "Add the noise, or leave out points that the model is certain of."
+        raise InputError(error_message(name, "be positive", float(tensor.min()), hint))
+    return tensor
 
 
 @final
@@ -66,14 +64,13 @@ def as_positive_tensor(name: str, value: ArrayLike) -> Tensor:
 class Residuals:
     """Errors on held-out data and the variances that were predicted for them.
 
-    Every score and every calibration takes this one object. Make it from arrays with
-    `of` or from a `Prediction` with `judge`. Leading dimensions are independent
-    batches; scores reduce the last one.
+    Every score and every calibration takes this one object. Build it with `from_arrays` or
+    `from_prediction`. Leading dimensions are independent batches; scores reduce the last one.
 
     Attributes:
         error: `[..., n]` target unit, truth minus mean.
-        variance: `[..., n]` target unit squared.
-        n_floored: how many variances were lifted to the floor.
+        variance: `[..., n]` target unit squared, predicted variance.
+        n_floored: number of variances that were raised to the floor.
 
     Raises:
         InputError: an entry is not finite, or a variance is not positive.
@@ -105,34 +102,29 @@ class Residuals:
     ) -> Residuals:
         """Return the residuals of three arrays of the same shape.
 
-        One vanishing variance would decide every mean of e² / s2 alone, so variances
-        below (`floor` times the median standard deviation)² are lifted to it, and
-        counted. `floor=0` takes them as they are.
+        One vanishing variance would dominate every mean of e² / s2, so variances below (`floor`
+        times the median standard deviation)² are raised to it, and counted. `floor=0` leaves them
+        unchanged.
 
         Args:
-            truth: `[..., n]` target unit.
-            mean: `[..., n]` target unit.
-            variance: `[..., n]` target unit squared. Labels scatter by noise too: give
-                latent plus noise unless the truth is free of it.
-            floor: 1.
+            truth: `[..., n]` target unit, reference values.
+            mean: `[..., n]` target unit, predicted means.
+            variance: `[..., n]` target unit squared. Labels scatter by noise too: give latent plus
+                noise variance unless the truth is noise-free.
+            floor: smallest standard deviation in units of the median one.
 
         Raises:
             InputError: an entry is not finite, or a variance is not positive.
             ShapeError: the shapes differ, or there is no point.
         """
-        y, m, s2 = (
-            as_finite_tensor("truth", truth),
-            as_finite_tensor("mean", mean),
-            variance,
-        )
+        y, m = as_finite_tensor("truth", truth), as_finite_tensor("mean", mean)
         if y.shape != m.shape:
             condition = f"have the shape of the truth, {list(y.shape)}"
             raise ShapeError(error_message("mean", condition, list(m.shape)))
-        found = cls(y - m, as_positive_tensor("variance", s2))
-        middle = found.variance.median(-1, keepdim=True).values
-        least = floor**2 * middle
-        low = found.variance < least
-        return cls(found.error, found.variance.maximum(least), int(low.sum()))
+        unfloored = cls(y - m, as_positive_tensor("variance", variance))
+        s2 = unfloored.variance
+        minimum = floor**2 * s2.median(-1, keepdim=True).values
+        return cls(unfloored.error, s2.maximum(minimum), int((s2 < minimum).sum()))
 
     @classmethod
     def from_prediction(
@@ -146,10 +138,10 @@ class Residuals:
         """Return the residuals of predicted energies.
 
         Args:
-            truth: `[b]` eV.
-            prediction: of the same structures.
+            truth: `[b]` eV, reference energies.
+            prediction: predicted energies of the b structures.
             variance_kind: "observed" if the truth carries noise, else "latent".
-            floor: as in `of`.
+            floor: smallest standard deviation in units of the median one.
 
         Raises:
             InputError: an entry is not finite, or a variance is not positive.
@@ -171,12 +163,12 @@ class Residuals:
 
     @property
     def n_points(self) -> int:
-        """Points of one batch."""
+        """Number of points of one batch."""
         return self.error.shape[-1]
 
     @property
     def hash(self) -> str:
-        """What these residuals are known by: 16 digits of a SHA-256."""
+        """Identifier of these residuals: 16 digits of a SHA-256."""
         both = torch.stack([self.error, self.variance]).detach().cpu().double()
         return hashlib.sha256(both.numpy().tobytes()).hexdigest()[:16]
 
@@ -184,8 +176,8 @@ class Residuals:
         """Return some points, or resamples of them, as new residuals.
 
         Args:
-            index: `[..., k]` into the last dimension; only without batches if more
-                than one-dimensional.
+            index: `[..., k]` into the last dimension; only without batches if more than
+                one-dimensional.
         """
         return Residuals(self.error[..., index], self.variance[..., index])
 
@@ -198,6 +190,15 @@ class Residuals:
         Raises:
             InputError: a factor is not finite or not positive.
         """
-        factor = as_positive_tensor("alpha2", alpha2).unsqueeze(-1)
-        factor = factor.to(self.variance.device)
+        factor = as_positive_tensor("alpha2", alpha2).unsqueeze(-1).to(self.variance.device)
         return Residuals(self.error, self.variance * factor, self.n_floored)
+
+    def check_unbatched(self, hint: str = "") -> None:
+        """Refuse residuals with batch dimensions.
+
+        Raises:
+            ShapeError: the errors are not `[n]`.
+        """
+        shape = list(self.error.shape)
+        if len(shape) != 1:
+            raise ShapeError(error_message("residuals", "have shape [n]", shape, hint))

@@ -1,4 +1,4 @@
-"""What a set of predicted means and variances is worth, in single numbers.
+"""Scores of probabilistic predictions, each a single number.
 
 Section 2.4.3 of Grasselli et al., Digital Discovery 4, 2654 (2025), with definitions of
 Tran et al., Mach. Learn.: Sci. Technol. 1, 025006 (2020); the probability score is
@@ -10,7 +10,7 @@ Notation
     e     [..., n]  target unit   truth minus mean
     s     [..., n]  target unit   predicted standard deviation
     zeta  [..., n]  1             e / s
-    p     [k]       1             probability that an interval claims
+    p     [k]       1             nominal probability of an interval
 """
 
 from __future__ import annotations
@@ -23,19 +23,13 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_count, error_message
-from bostruct.uncertainty.calibration.residuals import (
-    ArrayLike,
-    Residuals,
-    as_finite_tensor,
-)
+from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
 
 CurveDefinition = Literal["interval", "quantile"]
 
-SQRT_PI = math.sqrt(math.pi)
-
 
 def sharpness(residuals: Residuals) -> Tensor:
-    """Return √mean s², `[...]` target unit: smaller is sharper, right or wrong.
+    """Return √mean s², `[...]` target unit: smaller is sharper, whatever the errors.
 
     Args:
         residuals: `[..., n]` residuals.
@@ -46,7 +40,7 @@ def sharpness(residuals: Residuals) -> Tensor:
 def dispersion(residuals: Residuals) -> Tensor:
     """Return C_v = sd(s) / mean(s), `[...]` 1; sd with the divisor n - 1.
 
-    Near zero, all predictions carry one error bar.
+    Near zero, all predictions have the same error bar.
 
     Args:
         residuals: `[..., n]` residuals.
@@ -66,8 +60,8 @@ def nll(residuals: Residuals) -> Tensor:
     Args:
         residuals: `[..., n]` residuals.
     """
-    each = residuals.z.square() + residuals.variance.log() + math.log(2 * math.pi)
-    return each.mean(-1) / 2
+    terms = residuals.z.square() + residuals.variance.log() + math.log(2 * math.pi)
+    return terms.mean(-1) / 2
 
 
 def crps(residuals: Residuals) -> Tensor:
@@ -81,19 +75,19 @@ def crps(residuals: Residuals) -> Tensor:
     """
     z = residuals.z
     twice_density = torch.exp(-0.5 * z.square()) * math.sqrt(2 / math.pi)
-    each = z * torch.erf(z / math.sqrt(2)) + twice_density - 1 / SQRT_PI
-    return (residuals.std * each).mean(-1)
+    scaled = z * torch.erf(z / math.sqrt(2)) + twice_density - 1 / math.sqrt(math.pi)
+    return (residuals.std * scaled).mean(-1)
 
 
 def coverage(residuals: Residuals, confidence_levels: ArrayLike = (0.5, 0.9, 0.95)) -> Tensor:
-    """Return which share of truths lies in the central Gaussian intervals, `[..., k]`.
+    """Return the fraction of truths in the central Gaussian intervals, `[..., k]`.
 
     Args:
         residuals: `[..., n]` residuals.
-        confidence_levels: `[k]` what the intervals claim, 1.
+        confidence_levels: `[k]` nominal probabilities of the intervals.
 
     Raises:
-        InputError: a level outside 0 to 1.
+        InputError: a probability outside 0 to 1.
     """
     return calibration_curve(residuals, confidence_levels)
 
@@ -101,8 +95,8 @@ def coverage(residuals: Residuals, confidence_levels: ArrayLike = (0.5, 0.9, 0.9
 def spearman(residuals: Residuals) -> Tensor:
     """Return the rank correlation of |e| and s, `[...]` 1; ties share their ranks.
 
-    Even for perfect variances it stays below one, since single errors scatter. Not a
-    number where all variances or all errors are equal.
+    Even for perfect variances it stays below one, since single errors scatter. NaN
+    where all variances or all errors are equal.
 
     Args:
         residuals: `[..., n]` residuals.
@@ -120,57 +114,50 @@ def spearman(residuals: Residuals) -> Tensor:
 def sparsification_error(residuals: Residuals) -> Tensor:
     """Return the area under the sparsification error (AUSE), `[...]` 1.
 
-    Points leave by falling s, one by one, and the root mean squared error of the rest
-    is compared with what leaving by falling |e| would have given; the mean difference
-    over the error of all. Zero if s ranks as |e|. Not a number if all errors are zero.
+    Points are removed by falling s, one by one, and the root mean squared error of the rest is
+    compared with that of removal by falling |e|; the mean difference over the error of all points.
+    Zero if s ranks as |e|, NaN if all errors are zero.
 
     Args:
         residuals: `[..., n]` residuals.
     """
     squared = residuals.error.square()
     order = residuals.variance.argsort(dim=-1, stable=True)
-    kept = torch.arange(1, residuals.n_points + 1).to(squared)
-
-    def rest(ascending: Tensor) -> Tensor:
-        return (ascending.cumsum(-1) / kept).sqrt()
-
-    by_s, by_error = rest(squared.gather(-1, order)), rest(squared.sort(-1).values)
+    n_kept = torch.arange(1, residuals.n_points + 1).to(squared)
+    by_s, by_error = (
+        (ascending.cumsum(-1) / n_kept).sqrt()
+        for ascending in (squared.gather(-1, order), squared.sort(-1).values)
+    )
     return (by_s - by_error).mean(-1) / by_error[..., -1]
 
 
 def calibration_curve(
-    residuals: Residuals,
-    confidence_levels: ArrayLike,
-    *,
-    definition: CurveDefinition = "interval",
+    residuals: Residuals, confidence_levels: ArrayLike, *, definition: CurveDefinition = "interval"
 ) -> Tensor:
-    """Return the share of truths that each claimed probability has caught, `[..., k]`.
+    """Return the observed frequency at each nominal probability, `[..., k]`.
 
     "interval": |ζ| <= Φ⁻¹((1 + p) / 2), the central interval of probability p.
     "quantile": ζ <= Φ⁻¹(p), below the quantile p.
 
     Args:
         residuals: `[..., n]` residuals.
-        confidence_levels: `[k]` p, 1.
-        definition: one of the two.
+        confidence_levels: `[k]` nominal probabilities p.
+        definition: "interval" or "quantile".
 
     Raises:
-        InputError: a level outside 0 to 1, or an unknown definition.
+        InputError: a probability outside 0 to 1, or an unknown definition.
     """
     p = as_finite_tensor("confidence_levels", confidence_levels).to(residuals.error.device)
     if bool(((p < 0) | (p > 1)).any()):
-        way_out = "Levels are probabilities, 0.9 for 90 %."
-        raise InputError(
-            error_message("confidence_levels", "be between 0 and 1", p.tolist(), way_out)
-        )
+        condition, hint = "be between 0 and 1", "Levels are probabilities, 0.9 for 90 %."
+        raise InputError(error_message("confidence_levels", condition, p.tolist(), hint))
     if definition == "interval":
-        least, edge = residuals.z.abs(), math.sqrt(2) * torch.erfinv(p)
+        z, edge = residuals.z.abs(), math.sqrt(2) * torch.erfinv(p)
     elif definition == "quantile":
-        least, edge = residuals.z, torch.special.ndtri(p)
+        z, edge = residuals.z, torch.special.ndtri(p)
     else:
-        condition = "be interval or quantile"
-        raise InputError(error_message("definition", condition, repr(definition)))
-    ranked = least.sort(-1).values.contiguous()
+        raise InputError(error_message("definition", "be interval or quantile", repr(definition)))
+    ranked = z.sort(-1).values.contiguous()
     edges = edge.expand(*ranked.shape[:-1], -1).contiguous()
     below = torch.searchsorted(ranked, edges, right=True)
     return below.to(residuals.error.dtype) / residuals.n_points
@@ -179,13 +166,13 @@ def calibration_curve(
 @final
 @dataclass(frozen=True, eq=False)
 class MiscalibrationArea:
-    """Areas between what was claimed and what was found.
+    """Areas between the calibration curve and the diagonal.
 
     Attributes:
-        area: `[...]` 1, ∫ |found - p| dp.
-        signed_area: `[...]` 1, ∫ (found - p) dp. Of intervals: negative is overconfident.
-            Of quantiles: negative is means that are too low.
-        definition: "interval" or "quantile"; their areas differ by about two.
+        area: `[...]` 1, ∫ |observed - p| dp.
+        signed_area: `[...]` 1, ∫ (observed - p) dp. For intervals, negative is overconfident; for
+            quantiles, negative means that predicted means are too low.
+        definition: "interval" or "quantile"; their areas differ by a factor of about two.
     """
 
     area: Tensor
@@ -194,22 +181,18 @@ class MiscalibrationArea:
 
 
 def miscalibration_area(
-    residuals: Residuals,
-    *,
-    definition: CurveDefinition = "interval",
-    n_levels: int | None = None,
+    residuals: Residuals, *, definition: CurveDefinition = "interval", n_levels: int | None = None
 ) -> MiscalibrationArea:
-    """Return the area between claimed and found probabilities.
+    """Return the area between nominal probabilities and observed frequencies.
 
-    Skewed or heavy-tailed errors show in it too, so it ranks below (26) and (28). A
-    variance c² times the true one gives Gaussian errors a signed interval area of
-    (2/π) atan(c) - ½.
+    Skewed or heavy-tailed errors show in it too, so it is less specific than (26) and (28). A
+    variance c² times the true one gives Gaussian errors the signed interval area (2/π) atan(c) - ½.
 
     Args:
         residuals: `[..., n]` residuals.
         definition: "interval", or "quantile" as in Tran et al.
-        n_levels: default the exact integral; else the polygon through so many levels
-            from 0 to 1, 100 in common tables.
+        n_levels: number of probabilities from 0 to 1 of a polygon, 100 in common tables; by
+            default the integral is exact.
 
     Raises:
         InputError: fewer than two points, or an unknown definition.
@@ -225,37 +208,35 @@ def miscalibration_area(
     # A straight piece that crosses zero is two triangles.
     size = start.abs() + end.abs()
     triangles = (start.square() + end.square()) / (2 * size.clamp(min=1e-300))
-    each = torch.where(start * end < 0, triangles, size / 2)
-    return MiscalibrationArea((width * each).sum(-1), signed, definition)
+    heights = torch.where(start * end < 0, triangles, size / 2)
+    return MiscalibrationArea((width * heights).sum(-1), signed, definition)
 
 
 def _calibration_steps(
     residuals: Residuals, definition: CurveDefinition
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return found minus p on both ends of each step, and their widths, `[..., n+1]`.
+    """Return observed minus p at both ends of each step, and the widths, `[..., n+1]`.
 
-    The share found is constant between the probabilities at which points enter.
+    The observed frequency is constant between the probabilities at which points enter.
     """
     if definition == "interval":
         enter = torch.erf(residuals.z.abs() / math.sqrt(2))
     elif definition == "quantile":
         enter = torch.special.ndtr(residuals.z)
     else:
-        condition = "be interval or quantile"
-        raise InputError(error_message("definition", condition, repr(definition)))
-    enter = enter.sort(-1).values
-    side = enter[..., :1]
-    p = torch.cat([torch.zeros_like(side), enter, torch.ones_like(side)], -1)
-    found = torch.arange(residuals.n_points + 1).to(enter) / residuals.n_points
-    return found - p[..., :-1], found - p[..., 1:], p.diff(dim=-1)
+        raise InputError(error_message("definition", "be interval or quantile", repr(definition)))
+    p = torch.nn.functional.pad(enter.sort(-1).values, (1, 0))
+    p = torch.nn.functional.pad(p, (0, 1), value=1.0)
+    observed = torch.arange(residuals.n_points + 1).to(p) / residuals.n_points
+    return observed - p[..., :-1], observed - p[..., 1:], p.diff(dim=-1)
 
 
 def _ranks(value: Tensor) -> Tensor:
     """Return ranks from 1, ties shared, `[..., n]`."""
-    ranked, wanted = value.sort(-1).values.contiguous(), value.contiguous()
-    below = torch.searchsorted(ranked, wanted)
-    upto = torch.searchsorted(ranked, wanted, right=True)
-    return (below + upto + 1).to(value) / 2
+    ranked, value = value.sort(-1).values.contiguous(), value.contiguous()
+    below = torch.searchsorted(ranked, value)
+    up_to = torch.searchsorted(ranked, value, right=True)
+    return (below + up_to + 1).to(value) / 2
 
 
 def _check_two_points(residuals: Residuals) -> None:

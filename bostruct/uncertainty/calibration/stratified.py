@@ -1,8 +1,8 @@
-"""Are variances right everywhere, or only on average?
+"""Calibration within strata, and recalibration of each stratum by one factor.
 
-Section 2.4.2 of Grasselli et al., Digital Discovery 4, 2654 (2025), after Pernot,
-arXiv 2309.06240 (2023): consistency asks it for each size of the predicted variance,
-adaptivity for each kind of structure. Neither implies the other.
+Section 2.4.2 of Grasselli et al., Digital Discovery 4, 2654 (2025), after Pernot, arXiv 2309.06240
+(2023): variances that are calibrated on average may be wrong locally. Consistency tests them by
+size of the predicted variance, adaptivity by kind of structure. Neither implies the other.
 
 Notation
     zeta  [n]  1   e / s
@@ -11,50 +11,39 @@ Notation
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
-from scipy.special import gammaincinv
+from scipy.stats import chi2
 from torch import Tensor
 
-from bostruct.errors import (
-    InputError,
-    ShapeError,
-    check_count,
-    check_fraction,
-    error_message,
-)
+from bostruct.errors import InputError, ShapeError, check_count, check_fraction, error_message
 from bostruct.uncertainty.calibration.conformal import indices_by_label
 from bostruct.uncertainty.calibration.reliability import BinnedCalibrationError, ence
-from bostruct.uncertainty.calibration.residuals import (
-    ArrayLike,
-    Residuals,
-    as_finite_tensor,
-)
+from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
 from bostruct.uncertainty.calibration.scaling import (
     MIN_POINTS,
     Calibration,
     CalibrationMethod,
     calibrate,
-    read_json_fields,
 )
+from bostruct.uncertainty.calibration.serialization import JsonSerializable
 
 
 @final
 @dataclass(frozen=True)
 class Stratum:
-    """How well the variances of one stratum fit its errors.
+    """Calibration of the variances of one stratum.
 
     Attributes:
-        label: of the stratum.
-        n_points: points.
-        mean_z2: mean ζ², 1: the alpha2 of (26) that the stratum would take.
-        lower: 1, lower end of the interval of `mean_z2`.
-        upper: 1, its upper end.
-        ence: of the stratum, in bins of 8 points or more, 10 at most.
+        label: label of the stratum.
+        n_points: number of points.
+        mean_z2: mean ζ², 1: the alpha2 of (26) of this stratum.
+        lower: 1, lower end of the confidence interval of `mean_z2`.
+        upper: 1, upper end of the confidence interval of `mean_z2`.
+        ence: calibration error in at most 10 bins, of 8 points or more.
     """
 
     label: Hashable
@@ -66,17 +55,17 @@ class Stratum:
 
     @property
     def is_flagged(self) -> bool:
-        """Whether the interval excludes one."""
+        """True if the confidence interval excludes one."""
         return not self.lower <= 1 <= self.upper
 
 
 @final
 @dataclass(frozen=True)
 class Strata:
-    """All strata of one division.
+    """Calibration of all strata of a data set.
 
     Attributes:
-        strata: one each.
+        strata: calibration of each stratum.
         confidence: probability that no calibrated stratum is flagged.
     """
 
@@ -85,7 +74,7 @@ class Strata:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether no stratum is flagged."""
+        """True if no stratum is flagged."""
         return not self.flagged_strata
 
     @property
@@ -95,17 +84,17 @@ class Strata:
 
 
 def quantile_labels(values: ArrayLike, n_groups: int) -> Tensor:
-    """Return which part of equal count each value falls in, `[n]` from 0.
+    """Return the index of the quantile group of each value, `[n]` from 0.
 
-    Ties keep their order.
+    Groups have equal counts; ties keep their order.
 
     Args:
-        values: `[n]` any one feature: s, atoms, volume, distance to the data.
-        n_groups: parts.
+        values: `[n]` any feature: s, number of atoms, volume, distance to the data.
+        n_groups: number of groups.
 
     Raises:
-        InputError: an entry is not finite, or there are more parts than values.
-        ShapeError: not one row.
+        InputError: an entry is not finite, or there are more groups than values.
+        ShapeError: the values are not `[n]`.
     """
     value = as_finite_tensor("values", values)
     if value.dim() != 1:
@@ -114,10 +103,10 @@ def quantile_labels(values: ArrayLike, n_groups: int) -> Tensor:
     if n_groups > len(value):
         condition = f"be at most the number of values, {len(value)}"
         raise InputError(error_message("n_groups", condition, n_groups))
-    label = torch.zeros(len(value), dtype=torch.long, device=value.device)
-    for i, part in enumerate(value.argsort(stable=True).tensor_split(n_groups)):
-        label[part] = i
-    return label
+    labels = torch.zeros(len(value), dtype=torch.long, device=value.device)
+    for i, index in enumerate(value.argsort(stable=True).tensor_split(n_groups)):
+        labels[index] = i
+    return labels
 
 
 def adaptivity(
@@ -128,65 +117,56 @@ def adaptivity(
     generator: torch.Generator | None = None,
     n_bootstrap: int = 1000,
 ) -> Strata:
-    """Return mean ζ² of each stratum with an interval, all of which hold together.
+    """Return mean ζ² of each stratum with simultaneous confidence intervals.
 
-    For Gaussian errors n mean ζ² follows a chi-squared law, of relative deviation
-    √(2/n). Heavy tails scatter more: give a generator, and intervals come from
-    resamples. Calibrate first, or a wrong common factor flags all.
+    For Gaussian errors n mean ζ² follows a chi-squared law, of relative deviation √(2/n). Heavy
+    tails scatter more: give a generator for bootstrap intervals. Calibrate first, or a wrong
+    common factor flags all strata.
 
     Args:
         residuals: `[n]` residuals.
-        labels: n of them: species, composition, size class, phase.
-        confidence: probability that calibrated strata all pass, shared among them equally.
-        generator: if given, for resamples.
-        n_bootstrap: resamples.
+        labels: n group labels: species, composition, size class, phase.
+        confidence: probability that all calibrated strata pass, shared among them equally.
+        generator: random generator of bootstrap resamples; by default no bootstrap.
+        n_bootstrap: number of bootstrap resamples.
 
     Raises:
-        InputError: a stratum of fewer than 8 points, or a level outside 0 to 1.
+        InputError: a stratum of fewer than 8 points, or a confidence outside 0 to 1.
         ShapeError: residuals with batches, or another number of labels.
     """
-    if residuals.error.dim() != 1:
-        raise ShapeError(error_message("residuals", "have shape [n]", list(residuals.error.shape)))
+    residuals.check_unbatched()
     check_fraction("confidence", confidence)
-    parts = indices_by_label(labels, residuals.n_points)
-    tail = (1 - confidence) / len(parts) / 2
-    found = []
-    for label, index in parts.items():
-        part = residuals.subset(index.to(residuals.error.device))
-        if part.n_points < MIN_POINTS:
-            way_out = "Merge small strata."
+    indices = indices_by_label(labels, residuals.n_points)
+    tail = (1 - confidence) / len(indices) / 2
+    strata = []
+    for label, index in indices.items():
+        subset = residuals.subset(index.to(residuals.error.device))
+        n, z2 = subset.n_points, subset.z.square()
+        if n < MIN_POINTS:
             condition = f"leave at least {MIN_POINTS} points to {label!r}"
-            raise InputError(error_message("labels", condition, part.n_points, way_out))
-        low, high = _mean_z2_interval(part.z.square(), tail, generator, n_bootstrap)
-        ratio = float(part.z.square().mean())
-        binned = ence(part, max(1, min(10, part.n_points // MIN_POINTS)))
-        found.append(Stratum(label, part.n_points, ratio, low, high, binned))
-    return Strata(tuple(found), confidence)
+            raise InputError(error_message("labels", condition, n, "Merge small strata."))
+        lower, upper = _mean_z2_interval(z2, tail, generator, n_bootstrap)
+        error = ence(subset, max(1, min(10, n // MIN_POINTS)))
+        strata.append(Stratum(label, n, float(z2.mean()), lower, upper, error))
+    return Strata(tuple(strata), confidence)
 
 
 def _mean_z2_interval(
-    z2: Tensor,
-    tail_probability: float,
-    generator: torch.Generator | None,
-    n_bootstrap: int,
+    z2: Tensor, tail_probability: float, generator: torch.Generator | None, n_bootstrap: int
 ) -> tuple[float, float]:
-    """Return what the mean of z² lies between but for `tail_probability` on either side."""
+    """Return the interval of the mean of z² with `tail_probability` on either side."""
     n = len(z2)
     if generator is None:
-        half, ratio = n / 2, float(z2.mean())
-        ends = [
-            ratio * half / float(gammaincinv(half, x))
-            for x in (1 - tail_probability, tail_probability)
-        ]
-    else:
-        check_count("n_bootstrap", n_bootstrap, 2)
-        index = torch.randint(n, (n_bootstrap, n), generator=generator).to(z2.device)
-        means = z2[index].mean(-1)
-        ends = torch.quantile(
-            means, means.new_tensor([tail_probability, 1 - tail_probability])
-        ).tolist()
-    low, high = ends
-    return low, high
+        mean = float(z2.mean())
+        quantiles = chi2.ppf([1 - tail_probability, tail_probability], n) / n
+        lower, upper = (mean / float(quantile) for quantile in quantiles)
+        return lower, upper
+    check_count("n_bootstrap", n_bootstrap, 2)
+    index = torch.randint(n, (n_bootstrap, n), generator=generator).to(z2.device)
+    means = z2[index].mean(-1)
+    tails = means.new_tensor([tail_probability, 1 - tail_probability])
+    lower, upper = torch.quantile(means, tails).tolist()
+    return lower, upper
 
 
 def consistency(
@@ -197,37 +177,33 @@ def consistency(
     generator: torch.Generator | None = None,
     n_bootstrap: int = 1000,
 ) -> Strata:
-    """Return mean ζ² in parts of equal count by predicted variance, as `adaptivity`.
+    """Return mean ζ² in groups of equal count by predicted variance, as `adaptivity`.
 
     Args:
         residuals: `[n]` residuals.
-        n_groups: parts, labelled from 0 for the smallest variances.
-        confidence: probability that calibrated strata all pass.
-        generator: if given, for resamples.
-        n_bootstrap: resamples.
+        n_groups: number of groups, labelled from 0 for the smallest variances.
+        confidence: probability that all calibrated strata pass.
+        generator: random generator of bootstrap resamples; by default no bootstrap.
+        n_bootstrap: number of bootstrap resamples.
 
     Raises:
-        InputError: fewer than 8 points in a part, or a level outside 0 to 1.
+        InputError: fewer than 8 points in a group, or a confidence outside 0 to 1.
         ShapeError: residuals with batches.
     """
     labels = quantile_labels(residuals.variance, n_groups)
     return adaptivity(
-        residuals,
-        labels,
-        confidence=confidence,
-        generator=generator,
-        n_bootstrap=n_bootstrap,
+        residuals, labels, confidence=confidence, generator=generator, n_bootstrap=n_bootstrap
     )
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class GroupedCalibration:
-    """A factor for each stratum, and one for the rest.
+class GroupedCalibration(JsonSerializable):
+    """Calibration factor for each stratum, with a fallback for small and new ones.
 
     Attributes:
-        groups: label to factor, for strata of 8 points and more.
-        fallback: the factor of all points together, for smaller strata and new labels.
+        groups: mapping from label to calibration, for strata of 8 points and more.
+        fallback: calibration by all points together, for smaller strata and new labels.
     """
 
     groups: dict[Hashable, Calibration]
@@ -243,24 +219,21 @@ class GroupedCalibration:
         n_members: int | None = None,
         ddof: int = 1,
     ) -> GroupedCalibration:
-        """Return the factors of residuals by label; see `calibrate`.
+        """Return the calibration of residuals by label; see `calibrate`.
 
         Args:
-            residuals: `[n]` residuals, not fitted to.
-            labels: n of them, known without the truth.
-            method: as in `calibrate`.
-            n_members: as in `calibrate`.
-            ddof: as in `calibrate`.
+            residuals: `[n]` residuals on held-out data.
+            labels: n group labels that do not depend on the truth.
+            method: estimator of the factors, one of those of `calibrate`.
+            n_members: number of members, for the method "committee" alone.
+            ddof: 1 if the variances have the divisor M - 1, 0 if M; for "committee" alone.
 
         Raises:
             InputError: as in `calibrate`.
             ShapeError: residuals with batches, or another number of labels.
         """
-        if residuals.error.dim() != 1:
-            raise ShapeError(
-                error_message("residuals", "have shape [n]", list(residuals.error.shape))
-            )
-        rest = calibrate(residuals, method, n_members=n_members, ddof=ddof)
+        residuals.check_unbatched()
+        fallback = calibrate(residuals, method, n_members=n_members, ddof=ddof)
         groups = {
             label: calibrate(
                 residuals.subset(index.to(residuals.error.device)),
@@ -271,48 +244,37 @@ class GroupedCalibration:
             for label, index in indices_by_label(labels, residuals.n_points).items()
             if len(index) >= MIN_POINTS
         }
-        return cls(groups, rest)
+        return cls(groups, fallback)
 
     def calibrated_variance(self, variance: ArrayLike, labels: Iterable[Hashable]) -> Tensor:
         """Return calibrated variances, `[b]` target unit squared.
 
         Args:
-            variance: `[b]` target unit squared.
-            labels: b of them.
+            variance: `[b]` target unit squared, predicted variances.
+            labels: b group labels.
 
         Raises:
             InputError: an entry is not finite.
-            ShapeError: not one row, or another number of labels.
+            ShapeError: the variances are not `[b]`, or another number of labels.
         """
-        s2 = as_finite_tensor("calibrated_variance", variance)
+        s2 = as_finite_tensor("variance", variance)
         if s2.dim() != 1:
-            raise ShapeError(error_message("calibrated_variance", "have shape [b]", list(s2.shape)))
-        found = s2.clone()
+            raise ShapeError(error_message("variance", "have shape [b]", list(s2.shape)))
+        calibrated = s2.clone()
         for label, index in indices_by_label(labels, len(s2)).items():
-            found[index] = self.groups.get(label, self.fallback).calibrated_variance(s2[index])
-        return found
+            calibration = self.groups.get(label, self.fallback)
+            calibrated[index] = calibration.calibrated_variance(s2[index])
+        return calibrated
 
-    def to_json(self) -> str:
-        """Return all of it as JSON; labels must be texts or whole numbers.
-
-        Raises:
-            InputError: a label is something else.
-        """
+    def _to_plain_fields(self) -> dict[str, Any]:
         for label in self.groups:
             if not isinstance(label, str | int):
                 condition = "be texts or integers to be stored"
                 raise InputError(error_message("labels", condition, repr(label)))
-        groups = [[label, each.to_json()] for label, each in self.groups.items()]
-        rest = self.fallback.to_json()
-        return json.dumps({"kind": "groups", "groups": groups, "fallback": rest})
+        groups = [[label, calibration.to_json()] for label, calibration in self.groups.items()]
+        return {"groups": groups, "fallback": self.fallback.to_json()}
 
     @classmethod
-    def from_json(cls, text: str) -> GroupedCalibration:
-        """Return what `to_json` wrote.
-
-        Raises:
-            InputError: it is something else.
-        """
-        found = read_json_fields(text, "groups", ("groups", "fallback"))
-        groups = {label: Calibration.from_json(each) for label, each in found["groups"]}
-        return cls(groups, Calibration.from_json(found["fallback"]))
+    def _from_plain_fields(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        groups = {label: Calibration.from_json(text) for label, text in stored["groups"]}
+        return {"groups": groups, "fallback": Calibration.from_json(stored["fallback"])}

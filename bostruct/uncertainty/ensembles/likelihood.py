@@ -1,4 +1,4 @@
-"""Likelihoods that a variance is learnt by (rows U11-U13).
+"""Gaussian negative log-likelihoods that train a predicted variance (rows U11-U13).
 
 Notation, with equation numbers of [G25]
     e    [...]     eV    truth minus mean
@@ -8,9 +8,9 @@ Notation, with equation numbers of [G25]
     nll   = (e² / t2 + ln t2 + ln 2π) / 2                                  (19)
     total = Σ (y - ȳ)² / (M - ddof) + Σ t2 / M                             (20)
 
-Means that are trained by (19) from the start may stay wrong where a large variance
-excuses them. Trained by the square alone for a while first, or with each term weighed
-by t2^beta, they do not: Seitzer et al., ICLR 2022, eq. 5.
+Means that are trained by (19) from the start may stay wrong where a large variance outweighs their
+errors. Training on squared errors first, or weighting each term by t2^beta, avoids that: Seitzer
+et al., ICLR 2022, eq. 5.
 
 [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654.
 """
@@ -27,11 +27,11 @@ from bostruct.errors import InputError, ShapeError, error_message
 
 
 def gaussian_nll(error: Tensor, variance: Tensor) -> Tensor:
-    """Return (19), `[...]`, the constant included; not summed.
+    """Return (19) of each error, `[...]`, constant included.
 
     Args:
-        error: `[...]` eV.
-        variance: `[...]` eV², positive.
+        error: `[...]` eV, truth minus mean.
+        variance: `[...]` eV², predicted and positive.
 
     Raises:
         InputError: a variance is not positive.
@@ -42,15 +42,15 @@ def gaussian_nll(error: Tensor, variance: Tensor) -> Tensor:
 
 
 def beta_nll(error: Tensor, variance: Tensor, beta: float = 0.5) -> Tensor:
-    """Return (19) weighed by variance^beta, which counts as a constant, `[...]`.
+    """Return (19) weighted by variance^beta, which is treated as a constant, `[...]`.
 
-    The slope with the mean is -e t2^(beta - 1): at 0 that of (19), at 1 that of the
-    square, whatever the variance. The best variance at a given mean stays e².
+    The derivative with respect to the mean is -e t2^(beta - 1): for beta = 0 that of (19), for
+    beta = 1 that of the squared error. The optimal variance at a given mean stays e².
 
     Args:
-        error: `[...]` eV.
-        variance: `[...]` eV², positive.
-        beta: from 0 to 1.
+        error: `[...]` eV, truth minus mean.
+        variance: `[...]` eV², predicted and positive.
+        beta: exponent of the weight, from 0 to 1.
 
     Raises:
         InputError: a variance is not positive, or beta is out of range.
@@ -61,7 +61,7 @@ def beta_nll(error: Tensor, variance: Tensor, beta: float = 0.5) -> Tensor:
 
 
 class VarianceDecomposition(NamedTuple):
-    """Variances `[...]` eV²: between the members, and what they predict themselves."""
+    """Variances `[...]` eV²: between the members, and mean of those that they predict."""
 
     between: Tensor
     within: Tensor
@@ -79,12 +79,12 @@ def decompose_variance(means: Tensor, variances: Tensor, ddof: int = 1) -> Varia
     weights, whether members are correlated or not.
 
     Args:
-        means: `[M, ...]` eV.
-        variances: `[M, ...]` eV², not negative.
+        means: `[M, ...]` eV, mean of each member.
+        variances: `[M, ...]` eV², variance of each member, not negative.
         ddof: 1 for the divisor M - 1 of (20), 0 for M.
 
     Raises:
-        ShapeError: they do not have the same shape.
+        ShapeError: means and variances have different shapes.
         InputError: there are not more members than `ddof`, or a variance is negative.
     """
     if means.shape != variances.shape:
@@ -99,13 +99,12 @@ def decompose_variance(means: Tensor, variances: Tensor, ddof: int = 1) -> Varia
     if bool((variances < 0).any()):
         condition = "be not negative"
         raise InputError(error_message("variances", condition, float(variances.min())))
-    gap = means - means.mean(0)
-    between = gap.square().sum(0) / (len(means) - ddof)
+    between = (means - means.mean(0)).square().sum(0) / (len(means) - ddof)
     return VarianceDecomposition(between, variances.mean(0))
 
 
 def _check_positive(variance: Tensor) -> None:
     if not bool((variance.detach() > 0).all()):
-        least = float(torch.min(variance.detach()))
-        way_out = "Add the square of the smallest deviation that matters."
-        raise InputError(error_message("variance", "be positive", least, way_out))
+        minimum = float(torch.min(variance.detach()))
+        hint = "Add the square of the smallest deviation that matters."
+        raise InputError(error_message("variance", "be positive", minimum, hint))

@@ -1,9 +1,9 @@
-"""From the uncertainty of energies to that of what is computed from them.
+"""Propagation of uncertainty from energies to functions of them.
 
 Notation, with equation numbers of [G25]
     y   [d]       eV   inputs, with covariance C [d, d] eV²
-    J   [k, d]         slopes of z(y)
-    z   [k]            what is asked for; its covariance is J C Jᵀ, (29)
+    J   [k, d]         Jacobian of z(y)
+    z   [k]            derived quantity; its covariance is J C Jᵀ, (29)
     Y   [M, ...]  eV   members; z is computed for each, then its spread, (30)
 
 Row U22 is Sec. 2.7 of [G25] after Kellner and Ceriotti, Mach. Learn.: Sci. Technol.
@@ -22,10 +22,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, check_positive, error_message
-from bostruct.uncertainty.ensembles.committee import (
-    check_members,
-    ensemble_mean_variance,
-)
+from bostruct.uncertainty.ensembles.committee import check_members, ensemble_mean_variance
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
     check_all_positive,
@@ -34,7 +31,7 @@ from bostruct.uncertainty.linear_model.sufficient_statistics import (
 
 
 class PropagatedValue(NamedTuple):
-    """A value `[...]` and its covariance: `[]` for one number, `[k, k]` for k."""
+    """Value `[...]` and its covariance: `[]` for one number, `[k, k]` for k numbers."""
 
     value: Tensor
     covariance: Tensor
@@ -47,13 +44,13 @@ def propagate(fn: Callable[[Tensor], Tensor], mean: Tensor, covariance: Tensor) 
     0.05 and 17 % low at 0.5: use members (`Ensemble`) where `fn` is curved.
 
     Args:
-        fn: differentiable, `[d]` to `[k]` or `[]`.
-        mean: `[d]` y.
-        covariance: `[d, d]`, of y; latent or observed, and so is the result.
+        fn: differentiable function from `[d]` to `[k]` or `[]`.
+        mean: `[d]`, mean of y.
+        covariance: `[d, d]` of y, latent or observed, and so is the result.
 
     Raises:
-        ShapeError: the mean has no shape `[d]`, the covariance none of `[d, d]`, or
-            the value is neither `[]` nor `[k]`.
+        ShapeError: the mean is not `[d]`, the covariance not `[d, d]`, or the value neither `[]`
+            nor `[k]`.
         InputError: a number is not finite, or a variance is negative.
     """
     if mean.ndim != 1:
@@ -61,53 +58,52 @@ def propagate(fn: Callable[[Tensor], Tensor], mean: Tensor, covariance: Tensor) 
     check_finite_rows("mean", mean)
     d = len(mean)
     if covariance.shape != (d, d):
-        found = f"shape {list(covariance.shape)}"
-        way_out = "Independent inputs: `variance.diag()`."
-        raise ShapeError(error_message("covariance", f"have shape [{d}, {d}]", found, way_out))
+        shape, hint = f"shape {list(covariance.shape)}", "Independent inputs: `variance.diag()`."
+        raise ShapeError(error_message("covariance", f"have shape [{d}, {d}]", shape, hint))
     check_finite_rows("covariance", covariance)
-    if float(covariance.diagonal().min()) < 0:
-        least = float(covariance.diagonal().min())
-        raise InputError(error_message("covariance", "have no negative variance", least))
+    if (minimum := float(covariance.diagonal().min())) < 0:
+        raise InputError(error_message("covariance", "have no negative variance", minimum))
     value = fn(mean)
     if value.ndim > 1:
-        wanted, shape = "return a shape of [] or [k]", f"shape {list(value.shape)}"
-        raise ShapeError(error_message("fn", wanted, shape, "Flatten it."))
+        condition, shape = "return a shape of [] or [k]", f"shape {list(value.shape)}"
+        raise ShapeError(error_message("fn", condition, shape, "Flatten it."))
     jacobian: Tensor = torch.func.jacrev(fn)(mean)
     return PropagatedValue(value.detach(), jacobian @ covariance @ jacobian.movedim(-1, 0))
 
 
 def difference_variance(linear_model: BayesianLinearModel, first: Tensor, second: Tensor) -> Tensor:
-    """a2 (f1 - f2)ᵀ H⁻¹ (f1 - f2), latent variance of energies' differences, `[...]`.
+    """Return the latent variance of energy differences, a2 (f1 - f2)ᵀ H⁻¹ (f1 - f2), `[...]`.
 
-    What two energies have in common cancels: neighbours with 0.37 eV each may differ by
-    a number known to 0.02 eV, and independent errors would make it 0.52 eV.
+    Common errors of two energies cancel: the difference of two similar structures with 0.37 eV
+    each may be known to 0.02 eV, where independent errors would give 0.52 eV.
 
     Args:
-        linear_model: of the training rows.
-        first: `[..., f]`, sums over the atoms of the first structures.
-        second: `[..., f]`, the same of the second; for a reaction, sums over its sides.
+        linear_model: fitted to the training rows.
+        first: `[..., f]`, sums of features over the atoms of the first structures.
+        second: `[..., f]`, sums over the atoms of the second structures; for a reaction, first
+            and second are sums over its two sides.
 
     Raises:
-        ShapeError: the shapes differ, or rows are of another width.
+        ShapeError: the shapes differ, or rows have another width.
         InputError: a number is not finite.
     """
     if first.shape != second.shape:
-        wanted = f"have the shape {list(first.shape)} of the first"
-        raise ShapeError(error_message("second", wanted, f"shape {list(second.shape)}"))
+        condition = f"have the shape {list(first.shape)} of the first"
+        raise ShapeError(error_message("second", condition, f"shape {list(second.shape)}"))
     return linear_model.variance(first.double() - second.double(), row_kind="difference")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Members, each of which is followed to the end of a computation.
+    """Predictions of ensemble members, each propagated through a computation.
 
     Attributes:
         members: `[M, ...]` of any unit, M at least 2; calibrate with `scaled` first.
 
     Raises:
         ShapeError: there are no members.
-        InputError: there is one, or a number is not finite.
+        InputError: there is one member, or a number is not finite.
     """
 
     members: Tensor
@@ -127,18 +123,18 @@ class Ensemble:
 
     @property
     def covariance(self) -> Tensor:
-        """Covariance between what they say, `[d, d]` for members `[M, d]`.
+        """Covariance between the predictions, `[d, d]` for members `[M, d]`.
 
         Raises:
             ShapeError: the members are not `[M, d]`.
         """
         if self.members.ndim != 2:
-            found = f"shape {list(self.members.shape)}"
-            raise ShapeError(error_message("members", "have shape [M, d]", found))
+            shape = f"shape {list(self.members.shape)}"
+            raise ShapeError(error_message("members", "have shape [M, d]", shape))
         return torch.cov(self.members.mT).reshape(2 * [self.members.shape[1]])
 
     def scaled(self, alpha: Tensor | float) -> Ensemble:
-        """Return members m + alpha (y - m); alpha is the root of a calibration's a2.
+        """Return members m + alpha (y - m), where alpha² is the factor of a calibration.
 
         Members are scaled before anything is computed from them (row U15, iii).
 
@@ -146,8 +142,8 @@ class Ensemble:
             InputError: alpha is not positive and finite.
         """
         factor = check_all_positive("alpha", torch.as_tensor(alpha).to(self.members))
-        centre = self.mean
-        return Ensemble(centre + factor * (self.members - centre))
+        mean = self.mean
+        return Ensemble(mean + factor * (self.members - mean))
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> Ensemble:
         """Return z = fn(y) of every member, (30), `[M, ...]`.
@@ -160,26 +156,27 @@ class Ensemble:
         """Return the differences, member by member, before any spread is taken.
 
         Raises:
-            ShapeError: they have other members, or are about something else.
+            ShapeError: the members have different shapes.
         """
         if self.members.shape != other.members.shape:
-            wanted = f"have members of shape {list(self.members.shape)}"
-            found = f"shape {list(other.members.shape)}"
-            raise ShapeError(error_message("other", wanted, found))
+            condition = f"have members of shape {list(self.members.shape)}"
+            raise ShapeError(
+                error_message("other", condition, f"shape {list(other.members.shape)}")
+            )
         return Ensemble(self.members - other.members)
 
 
 @final
 @dataclass(frozen=True)
 class Extensivity:
-    """How the variance of a total energy grows with the number of atoms n.
+    """Growth of the variance of a total energy with the number of atoms n.
 
         s2(n) = independent n + correlated n²
 
     Attributes:
-        independent: c1, eV²: errors of atoms that know nothing of each other.
-        correlated: c2, eV²: errors that all atoms share, per atom.
-        exponent: d log s / d log n, between 0.5 and 1 if the two are all there is.
+        independent: c1, eV²: uncorrelated errors of the atoms.
+        correlated: c2, eV²: errors that all atoms share.
+        exponent: d log s / d log n, between 0.5 and 1 if the two terms describe the data.
     """
 
     independent: float
@@ -188,13 +185,11 @@ class Extensivity:
 
     @property
     def correlation_ratio(self) -> float:
-        """c2 / c1, 1 over the number of atoms whose errors are alike; inf if c1 = 0."""
-        if self.independent == 0:
-            return math.inf
-        return self.correlated / self.independent
+        """c2 / c1, 1 over the number of atoms with correlated errors; inf if c1 = 0."""
+        return math.inf if self.independent == 0 else self.correlated / self.independent
 
     def variance(self, n_atoms: float) -> float:
-        """s2 of a structure of that many atoms, eV².
+        """Return s2 of a structure of `n_atoms` atoms, eV².
 
         Raises:
             InputError: the number of atoms is not positive.
@@ -204,27 +199,27 @@ class Extensivity:
 
 
 def fit_extensivity(variance: Tensor, n_atoms: Tensor) -> Extensivity:
-    """Fit how variances of total energies grow with size (row U22).
+    """Fit the growth of variances of total energies with size (row U22).
 
-    Least squares of relative errors, with coefficients that are not negative; the
-    exponent is the slope of a line through the logarithms.
+    Least squares of relative errors with nonnegative coefficients; the exponent is the slope of a
+    line through the logarithms.
 
     Args:
         variance: `[n]` eV², of total energies.
-        n_atoms: `[n]`, atoms of each structure, of at least two sizes.
+        n_atoms: `[n]`, number of atoms of each structure, of at least two sizes.
 
     Raises:
-        ShapeError: the two have no shape `[n]`.
+        ShapeError: variances or numbers of atoms are not `[n]`.
         InputError: a number is not positive and finite, or all sizes are the same.
     """
     if variance.ndim != 1 or n_atoms.shape != variance.shape or len(variance) < 2:
-        found = f"{list(variance.shape)} and {list(n_atoms.shape)}"
-        raise ShapeError(error_message("variance", "have the shape [n] of `atoms`", found))
+        shapes = f"{list(variance.shape)} and {list(n_atoms.shape)}"
+        raise ShapeError(error_message("variance", "have the shape [n] of `n_atoms`", shapes))
     s2 = check_all_positive("variance", variance.detach()).double().cpu()
     n = check_all_positive("n_atoms", n_atoms).double().cpu()
     if float(n.min()) == float(n.max()):
-        wanted = "hold at least two sizes"
-        raise InputError(error_message("n_atoms", wanted, f"{float(n[0]):g} throughout"))
+        sizes = f"{float(n[0]):g} throughout"
+        raise InputError(error_message("n_atoms", "hold at least two sizes", sizes))
     # Columns in units of the largest size, lest n² outweigh n by orders of magnitude.
     unit = float(n.max())
     columns = torch.stack([n / unit, (n / unit).square()], 1) / s2.unsqueeze(1)

@@ -1,1 +1,5 @@
-"""Bayesian linear models on features: exact, sparse, Laplace, last layer."""
+"""Bayesian linear models and Gaussian processes in closed form.
+
+Feature rows or kernels of training data enter; means, variances, covariances, posterior samples
+and prediction rigidities of new rows leave. Laplace approximations of networks are of this form.
+"""

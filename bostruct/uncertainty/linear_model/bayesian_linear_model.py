@@ -1,4 +1,4 @@
-"""The metric of features behind every closed-form variance.
+"""Bayesian linear model of features: the common form of every closed-form variance.
 
 Notation, with equation numbers of [G25]
     F   [n, f]  1    training features, one row per training target
@@ -14,9 +14,8 @@ which is Bayesian ridge regression (2)-(4), a Gaussian process in weight space (
 Laplace approximation (12) when rows are gradients of predictions, and the last-layer
 variance (14) when they are the inputs of a network's last layer.
 
-What a row may be of is told in `kinds`. A mean costs f products for each row and a
-variance f²/2, as half a layer of a network as wide as the features: little beside what
-makes the features, much beside a mean of features that are there already.
+Kinds of rows are defined in `row_kinds`. A mean costs f products for each row and a variance f²/2:
+little beside the computation of the features, much beside a mean of given features.
 
 [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654. The last-layer form is Bigi
 et al., Mach. Learn.: Sci. Technol. 2024, doi 10.1088/2632-2153/ad805f.
@@ -24,7 +23,7 @@ et al., Mach. Learn.: Sci. Technol. 2024, doi 10.1088/2632-2153/ad805f.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
@@ -32,13 +31,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import (
-    InputError,
-    NotFittedError,
-    check_positive,
-    check_shape,
-    error_message,
-)
+from bostruct.errors import InputError, NotFittedError, check_positive, check_shape, error_message
 from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 from bostruct.uncertainty.linear_model.cholesky import CholeskyFactor, psd_safe_cholesky
 from bostruct.uncertainty.linear_model.row_kinds import (
@@ -47,7 +40,6 @@ from bostruct.uncertainty.linear_model.row_kinds import (
     VARIANCE_KINDS,
     Offset,
     RowKind,
-    VarianceKind,
     with_bias,
 )
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
@@ -58,22 +50,22 @@ from bostruct.uncertainty.linear_model.sufficient_statistics import (
     check_finite_rows,
     check_targets,
 )
-from bostruct.uncertainty.prediction import Prediction
+from bostruct.uncertainty.prediction import Prediction, VarianceKind
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class BayesianLinearModel:
-    """Training features as what they say about predictions (rows U1-U3, U5, U7).
+    """Gaussian posterior of linear weights under a ridge prior (rows U1-U3, U5, U7).
 
     Attributes:
         moments: sums over the training rows, features first, then targets.
-        n_features: f, the features, the column of ones of `offset="bias"` included.
-        ridge: z2, features squared; positive.
+        n_features: number f of features, the column of ones of `offset="bias"` included.
+        ridge: z2, in units of features squared; positive.
         alpha2: a2, `[]` or one per target `[t]`, target squared.
-        offset: what happens to a constant, see `kinds`.
-        fingerprint: fingerprint of the model and data that the features came from.
-        is_multi_target: whether targets were given as columns `[n, t]`.
+        offset: treatment of a constant term, see `row_kinds`.
+        fingerprint: identifier of the model and the data of the features.
+        is_multi_target: if true, targets are columns `[n, t]`.
     """
 
     moments: WeightedMoments
@@ -98,29 +90,29 @@ class BayesianLinearModel:
         fingerprint: str = "",
         memory: int | None = None,
     ) -> BayesianLinearModel:
-        """Return the metric of training rows.
+        """Return the model of training rows.
 
-        Energies and forces: `Metric.fit(f, e, ...) + Metric.fit(g, y, rows="force",
-        ...)`. The features of an energy are those of the loss: sums over atoms for a
-        loss of total energies, sums over atoms divided by their number for a loss of
-        energies per atom; rows asked about are sums in both cases.
+        Models of energies and of forces (`row_kind="force"`) are combined by `+`. The features of
+        an energy are those of the loss: sums over atoms for a loss of total energies, sums over
+        atoms divided by their number for a loss of energies per atom; rows of predictions are sums
+        in both cases.
 
         Args:
             features: `[n, f]`, any float dtype; summed in float64.
             targets: `[n]` or `[n, t]`; without them there are variances but no means.
-            ridge: z2 > 0, features squared.
+            ridge: z2 > 0, in units of features squared.
             alpha2: a2 > 0, `[]` or `[t]`, target squared.
             weights: `[n]` > 0, l'' of (10): 1 for e²/2, 2 for e², 1/variance for a
                 Gaussian likelihood.
-            row_kind: what a row is, see `kinds`.
-            offset: what happens to a constant, see `kinds`; Sec. 2.1 of [G25].
-            fingerprint: fingerprint of what the features were computed with.
-            memory: bytes that may be used; what is free, if not given.
+            row_kind: kind of the rows, see `row_kinds`.
+            offset: treatment of a constant term, see `row_kinds`; Sec. 2.1 of [G25].
+            fingerprint: identifier of the model and the data of the features.
+            memory: bytes that may be used; by default all free memory.
 
         Raises:
-            ShapeError: features are not `[n, f]`, or others do not fit to them.
-            InputError: a number is not finite, ridge, alpha2 or a weight is not
-                positive, rows or offset are unknown, or memory does not suffice.
+            ShapeError: features are not `[n, f]`, or other arguments do not match them.
+            InputError: a number is not finite, ridge, alpha2 or a weight is not positive, row kind
+                or offset are unknown, or memory does not suffice.
         """
         check_positive("ridge", ridge, "It has the units of features squared.")
         check_choice("row_kind", row_kind, ROW_KINDS)
@@ -128,10 +120,9 @@ class BayesianLinearModel:
         check_finite_rows("features", check_shape("features", features, [None, None]))
         table, t, columns = with_bias(features, row_kind, offset), None, False
         width = table.shape[1]
-        have = free_bytes(features.device) if memory is None else memory
-        way_out = "Use fewer features, a random projection of them, or shards."
-        need = 8 * (4 * width**2 + table.numel())
-        check_memory("features", need, have, way_out)
+        available = free_bytes(features.device) if memory is None else memory
+        hint = "Use fewer features, a random projection of them, or shards."
+        check_memory("features", 8 * (4 * width**2 + table.numel()), available, hint)
         if targets is not None:
             y = check_targets(targets, len(features)).reshape(len(targets), -1)
             table = torch.cat([table.double(), y.to(table.device).double()], 1)
@@ -143,78 +134,74 @@ class BayesianLinearModel:
         return cls(moments, width, float(ridge), value, offset, fingerprint, columns)
 
     def __add__(self, other: BayesianLinearModel) -> BayesianLinearModel:
-        """Return the metric of the rows of both; the ridge counts once.
+        """Return the model of the rows of both; the ridge counts once.
 
         Raises:
-            InputError: ridge, alpha2, offset or source differ.
+            InputError: ridge, alpha2, offset or fingerprint differ.
             ShapeError: features or targets have different widths.
         """
         for name in ("n_features", "ridge", "offset", "fingerprint", "is_multi_target"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                wanted = f"have the {name} {mine!r} of the metric that it is added to"
-                raise InputError(error_message("other", wanted, repr(theirs)))
+            value, other_value = getattr(self, name), getattr(other, name)
+            if value != other_value:
+                condition = f"have the {name} {value!r} of the model that it is added to"
+                raise InputError(error_message("other", condition, repr(other_value)))
         if not torch.equal(self.alpha2, other.alpha2):
-            wanted = f"have the alpha2 {self.alpha2.tolist()} of the other metric"
-            way_out = "Calibrate the sum."
-            raise InputError(error_message("other", wanted, other.alpha2.tolist(), way_out))
+            condition = f"have the alpha2 {self.alpha2.tolist()} of the other model"
+            value = other.alpha2.tolist()
+            raise InputError(error_message("other", condition, value, "Calibrate the sum."))
         return replace(self, moments=self.moments + other.moments)
 
     def calibrated(self, alpha2: Tensor | float) -> BayesianLinearModel:
-        """Return the metric with another a2, `[]` or `[t]`, target squared.
+        """Return the model with another a2, `[]` or `[t]`, target squared.
 
-        All of (1) and, with it, of (8) is scaled, not the noise inside the inverse.
-        Energies, forces and stresses may have one each: calibrate a metric for each.
+        All of (1) and, with it, of (8) is scaled, not the noise inside the inverse. Energies,
+        forces and stresses may have one each: calibrate a model for each.
 
         Raises:
-            InputError: it is not positive and finite.
-            ShapeError: it is neither one number nor one per target.
+            InputError: `alpha2` is not positive and finite.
+            ShapeError: `alpha2` is neither one number nor one per target.
         """
         t = len(self.moments.mean) - self.n_features or None
         factor = check_alpha2(alpha2, t, self.is_multi_target).to(self.alpha2)
         return replace(self, alpha2=factor)._with_cholesky(self._cholesky)
 
     def with_cholesky(self, hessian_cholesky: Tensor) -> BayesianLinearModel:
-        """Return the metric with a factor of H that was found by QR, `[f, f]`.
+        """Return the model with a Cholesky factor of H computed by QR, `[f, f]`.
 
-        QR of the rows themselves keeps what their squares have lost to rounding.
+        QR of the rows themselves is more precise than the factorisation of their squares.
 
         Raises:
-            ShapeError: it has another shape than H.
+            ShapeError: the factor has another shape than H.
             InputError: its diagonal is not positive, or its square is not H.
         """
         check_shape("hessian_cholesky", hessian_cholesky, [self.n_features, self.n_features])
         check_all_positive("hessian_cholesky", hessian_cholesky.diagonal())
         gap = float((hessian_cholesky @ hessian_cholesky.mT - self.hessian).abs().max())
         if gap > 1e-6 * float(self.hessian.diagonal().max()):
-            wanted = "be a root of the metric's H"
-            raise InputError(
-                error_message("hessian_cholesky", wanted, f"a difference of {gap:.3g}")
-            )
+            condition, value = "be a root of the model's H", f"a difference of {gap:.3g}"
+            raise InputError(error_message("hessian_cholesky", condition, value))
         return replace(self)._with_cholesky(CholeskyFactor(hessian_cholesky))
 
     def _with_cholesky(self, factor: CholeskyFactor) -> BayesianLinearModel:
-        # In the place of the cached property; nothing is computed twice.
+        # Fills the cached property, so that nothing is computed twice.
         self.__dict__["_cholesky"] = factor
         return self
 
     def check_fingerprint(self, fingerprint: str) -> BayesianLinearModel:
-        """Return the metric if it was built from this source.
+        """Return the model if its features have this fingerprint.
 
         Raises:
-            InputError: it was not; features of a model that has changed are not those
-                of the metric.
+            InputError: they have another, so new features do not match those of the training.
         """
         if fingerprint != self.fingerprint:
-            wanted = f"be the {self.fingerprint!r} that the metric was built from"
-            raise InputError(
-                error_message("fingerprint", wanted, repr(fingerprint), "Build it anew.")
-            )
+            condition = f"be the {self.fingerprint!r} that the linear model was built from"
+            value, hint = repr(fingerprint), "Build it anew."
+            raise InputError(error_message("fingerprint", condition, value, hint))
         return self
 
     @property
     def hessian(self) -> Tensor:
-        """H = Fᵀ w F + z2 I, `[f, f]`, around the mean if the metric is centred."""
+        """H = Fᵀ w F + z2 I, `[f, f]`, around the mean if the rows are centred."""
         table = self.moments.scatter if self.is_centered else self.moments.uncentered_scatter
         hessian = table[: self.n_features, : self.n_features].clone()
         hessian.diagonal().add_(self.ridge)
@@ -227,7 +214,7 @@ class BayesianLinearModel:
 
     @property
     def jitter(self) -> float:
-        """What had to be added to the diagonal of H for L to exist; 0 as a rule."""
+        """Jitter added to the diagonal of H for L to exist; 0 as a rule."""
         return self._cholesky.jitter
 
     @cached_property
@@ -246,35 +233,30 @@ class BayesianLinearModel:
 
     @cached_property
     def coefficients(self) -> Tensor:
-        """H⁻¹ Fᵀ w y, (3), `[f]` or `[f, t]`.
+        """Weights H⁻¹ Fᵀ w y, (3), `[f]` or `[f, t]`.
 
         Raises:
-            NotFittedError: the metric was fitted without targets.
+            NotFittedError: the model was fitted without targets.
         """
         if len(self.moments.mean) == self.n_features:
-            raise NotFittedError(
-                error_message("metric", "have been fitted with targets", "features alone")
-            )
+            condition = "have been fitted with targets"
+            raise NotFittedError(error_message("linear_model", condition, "features alone"))
         table = self.moments.scatter if self.is_centered else self.moments.uncentered_scatter
-        moment = table[: self.n_features, self.n_features :]
-        found = self._cholesky.solve(moment)
-        return found if self.is_multi_target else found.squeeze(1)
+        coefficients = self._cholesky.solve(table[: self.n_features, self.n_features :])
+        return coefficients if self.is_multi_target else coefficients.squeeze(1)
 
     def leverage(self, features: Tensor, *, row_kind: RowKind = "energy") -> Tensor:
-        """fᵀ H⁻¹ f of rows `[..., f]`, `[...]`; with an intercept plus 1 / Σw.
+        """Return fᵀ H⁻¹ f of rows `[..., f]`, `[...]`; with an intercept plus 1 / Σw.
 
-        The leverage, if the rows are training rows of weight 1.
+        The leverage in the sense of statistics, for training rows of weight 1.
 
         Raises:
-            ShapeError: rows are of another width than those the metric was built from.
+            ShapeError: rows have another width than the training rows.
             InputError: a number is not finite, or `row_kind` is unknown.
         """
-        flat, shape = self._flatten_rows(features, row_kind)
-        step = rows_per_block(2 * self.n_features)
-        found = [
-            self._cholesky.inv_quad(part) for part in self._centered_blocks(flat, step, row_kind)
-        ]
-        return torch.cat(found).reshape(shape) + self.intercept_leverage(row_kind)
+        blocks, shape = self._centered_blocks(features, row_kind)
+        values = torch.cat([self._cholesky.inv_quad(block) for block in blocks])
+        return values.reshape(shape) + self.intercept_leverage(row_kind)
 
     def variance(
         self,
@@ -284,28 +266,26 @@ class BayesianLinearModel:
         row_kind: RowKind = "energy",
         noise_variance: Tensor | float | None = None,
     ) -> Tensor:
-        """s2 of (1) for rows `[..., f]`, `[...]` or `[..., t]`, target squared.
+        """Return s2 of (1) for rows `[..., f]`, `[...]` or `[..., t]`, target squared.
 
         Args:
-            features: the features of what is predicted: for a total energy the sum
-                over its atoms, whose variance is not the sum of the atoms' variances.
+            features: `[..., f]` of the predictions: for a total energy the sum over its atoms,
+                whose variance is not the sum of the atoms' variances.
             variance_kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
-            row_kind: what the rows are, see `kinds`.
-            noise_variance: `[...]` what a label scatters by; a2 if not given, right for labels
-                of weight 1 (of weight w: a2 / w). Only for `"observed"`.
+            row_kind: kind of the rows, see `row_kinds`.
+            noise_variance: `[...]` variance of the labels' noise, for `"observed"`; by default a2,
+                which holds for labels of weight 1 (for weight w: a2 / w).
 
         Raises:
-            ShapeError: rows are of another width.
-            InputError: a number is not finite, noise negative, a kind or rows unknown.
+            ShapeError: rows have another width than the training rows.
+            InputError: a number is not finite, noise negative, or a kind unknown.
         """
         check_choice("variance_kind", variance_kind, VARIANCE_KINDS)
-        found = self.leverage(features, row_kind=row_kind)
-        if self.alpha2.ndim:
-            found = found.unsqueeze(-1)
-        found = self.alpha2 * found
-        if variance_kind == "latent":
-            return found
-        return found + self._noise_variance(noise_variance)
+        leverage = self.leverage(features, row_kind=row_kind)
+        latent = self.alpha2 * (leverage.unsqueeze(-1) if self.alpha2.ndim else leverage)
+        return (
+            latent if variance_kind == "latent" else latent + self._noise_variance(noise_variance)
+        )
 
     def covariance(
         self,
@@ -316,53 +296,49 @@ class BayesianLinearModel:
         other_row_kind: RowKind | None = None,
         memory: int | None = None,
     ) -> Tensor:
-        """a2 fᵢᵀ H⁻¹ fⱼ, latent, `[n, m]` or `[n, m, t]`, targets squared.
+        """Return latent covariances a2 fᵢᵀ H⁻¹ fⱼ, `[n, m]` or `[n, m, t]`, target squared.
 
         Args:
-            features: `[n, f]`.
-            other: `[m, f]`; `features`, if not given.
-            row_kind: what the rows of `features` are.
-            other_row_kind: what the rows of `other` are; the same, if not given. Energies
-                with forces give covariances in eV²/Å.
-            memory: bytes that may be used; what is free, if not given.
+            features: `[n, f]`, first rows.
+            other: `[m, f]`, second rows; by default `features`.
+            row_kind: kind of the rows of `features`.
+            other_row_kind: kind of the rows of `other`, by default `row_kind`. Energies with forces
+                give covariances in eV²/Å.
+            memory: bytes that may be used; by default all free memory.
 
         Raises:
-            ShapeError: rows are of another width.
-            InputError: a number is not finite, rows unknown, or memory is short.
+            ShapeError: rows have another width than the training rows.
+            InputError: a number is not finite, a row kind unknown, or memory is short.
         """
         kinds = row_kind, other_row_kind or row_kind
         n = features.numel() // max(1, features.shape[-1])
         m = n if other is None else other.numel() // max(1, other.shape[-1])
-        t = max(1, self.alpha2.numel())
-        have = free_bytes(features.device) if memory is None else memory
-        need = 8 * (2 * n * m * t + self.n_features * (n + m))
-        check_memory("features", need, have, "Ask about fewer rows at once.")
+        available = free_bytes(features.device) if memory is None else memory
+        required = 8 * (2 * n * m * max(1, self.alpha2.numel()) + self.n_features * (n + m))
+        check_memory("features", required, available, "Ask about fewer rows at once.")
         left = self._whiten(features, kinds[0])
         right = left if other is None else self._whiten(other, kinds[1])
-        found = left.mT @ right
+        product = left.mT @ right
         if "energy" in kinds and len(set(kinds)) == 1:
-            found = found + self.intercept_leverage("energy")
-        return found.unsqueeze(-1) * self.alpha2 if self.alpha2.ndim else self.alpha2 * found
+            product = product + self.intercept_leverage("energy")
+        return product.unsqueeze(-1) * self.alpha2 if self.alpha2.ndim else self.alpha2 * product
 
     def mean(self, features: Tensor, *, row_kind: RowKind = "energy") -> Tensor:
-        """Ridge regression on the targets, (2), `[...]` or `[..., t]`.
+        """Return the ridge regression on the targets, (2), `[...]` or `[..., t]`.
 
         Raises:
-            NotFittedError: the metric was fitted without targets.
-            ShapeError: rows are of another width.
+            NotFittedError: the model was fitted without targets.
+            ShapeError: rows have another width than the training rows.
             InputError: a number is not finite, or `row_kind` is unknown.
         """
         coefficients = self.coefficients
-        flat, shape = self._flatten_rows(features, row_kind)
-        parts = [
-            part @ coefficients
-            for part in self._centered_blocks(flat, rows_per_block(2 * self.n_features), row_kind)
-        ]
-        found = torch.cat(parts).reshape(*shape, *coefficients.shape[1:])
+        blocks, shape = self._centered_blocks(features, row_kind)
+        mean = torch.cat([block @ coefficients for block in blocks])
+        mean = mean.reshape(*shape, *coefficients.shape[1:])
         if self.is_centered and row_kind == "energy":
-            level = self.moments.mean[self.n_features :]
-            found = found + (level if self.is_multi_target else level[0])
-        return found
+            target_mean = self.moments.mean[self.n_features :]
+            mean = mean + (target_mean if self.is_multi_target else target_mean[0])
+        return mean
 
     def predict(
         self,
@@ -372,23 +348,23 @@ class BayesianLinearModel:
         noise_variance: Tensor | float | None = None,
         covariance: bool = False,
     ) -> Prediction:
-        """Return energies (and forces) with their latent variances and the noise.
+        """Return energies (and forces) with their latent variances and the noise variance.
 
         Args:
-            features: `[b, f]`, sums over atoms.
+            features: `[b, f]`, sums over the atoms of each structure.
             force_features: `[n, 3, f]` 1/Å, minus the derivative of a structure's features with
-                the positions of its atoms.
-            noise_variance: `[]` or `[b]` eV², what an energy scatters by; a2, if not given.
-            covariance: whether the covariance between the energies is computed.
+                respect to the positions of its atoms.
+            noise_variance: `[]` or `[b]` eV², noise of an energy; by default a2.
+            covariance: compute the covariance between the energies too.
 
         Raises:
-            NotFittedError: the metric was fitted without targets.
+            NotFittedError: the model was fitted without targets.
             InputError: there are several targets, or a number is not finite.
-            ShapeError: rows are of another width.
+            ShapeError: rows have another width than the training rows.
         """
         if self.is_multi_target or self.alpha2.ndim:
-            wanted = "have one target to make a prediction of energies"
-            raise InputError(error_message("metric", wanted, "columns", "Use `mean`."))
+            condition = "have one target to make a prediction of energies"
+            raise InputError(error_message("linear_model", condition, "columns", "Use `mean`."))
         return Prediction(
             self.mean(features),
             self.variance(features),
@@ -401,8 +377,8 @@ class BayesianLinearModel:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Return all of the metric as named tensors, to be saved in any format."""
-        source = torch.frombuffer(bytearray(self.fingerprint.encode() + b"\0"), dtype=torch.uint8)
+        """Return the whole model as named tensors, to be saved in any format."""
+        text = torch.frombuffer(bytearray(self.fingerprint.encode() + b"\0"), dtype=torch.uint8)
         return {
             "count": self.moments.n_rows,
             "weight": self.moments.total_weight,
@@ -414,15 +390,15 @@ class BayesianLinearModel:
             "offset": torch.tensor(OFFSETS.index(self.offset)),
             "is_multi_target": torch.tensor(self.is_multi_target),
             "jitter": torch.tensor(self.jitter, dtype=torch.float64),
-            "fingerprint": source.clone(),
+            "fingerprint": text.clone(),
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Tensor], fingerprint: str) -> BayesianLinearModel:
-        """Return the metric of a state if it was built from this source.
+        """Return the model of a state if its features have this fingerprint.
 
         Raises:
-            InputError: it was built from another one, or names are missing.
+            InputError: they have another fingerprint, or names are missing.
         """
         names = (
             *("count", "weight", "mean", "scatter", "alpha2", "ridge", "n_features"),
@@ -430,35 +406,34 @@ class BayesianLinearModel:
         )
         missing = [name for name in names if name not in state]
         if missing:
-            raise InputError(error_message("state", "be that of a metric", f"no {missing}"))
-        metric = cls(
+            raise InputError(error_message("state", "be that of a linear model", f"no {missing}"))
+        linear_model = cls(
             WeightedMoments(*(state[name] for name in names[:4])),
             int(state["n_features"]),
             float(state["ridge"]),
             state["alpha2"],
-            OFFSETS[int(state["offset"])],  # type: ignore[arg-type]
+            OFFSETS[int(state["offset"])],
             bytes(state["fingerprint"].tolist())[:-1].decode(),
             bool(state["is_multi_target"]),
         )
-        return metric.check_fingerprint(fingerprint)
+        return linear_model.check_fingerprint(fingerprint)
 
     @property
     def is_centered(self) -> bool:
-        """Whether rows are taken around the mean of the training rows.
+        """True if rows are centred around the mean of the training rows.
 
         Raises:
-            NotFittedError: they are, and there is no energy to take the mean of.
+            NotFittedError: they are, and there are no energies for the mean.
         """
         if self.offset not in ("centred", "intercept"):
             return False
         if float(self.moments.total_weight) <= 0:
-            wanted = "have energies to be centred"
-            way_out = "Add a metric of energies to it."
-            raise NotFittedError(error_message("metric", wanted, "none", way_out))
+            condition, hint = "have energies to be centred", "Add a model of energies to it."
+            raise NotFittedError(error_message("linear_model", condition, "none", hint))
         return True
 
     def intercept_leverage(self, row_kind: RowKind) -> float:
-        """Leverage of an intercept without penalty: 1 / Σw, or 0 without one."""
+        """Return the leverage of an intercept without penalty: 1 / Σw, or 0 without one."""
         if self.offset != "intercept" or row_kind != "energy":
             return 0.0
         return 1 / float(self.moments.total_weight)
@@ -466,31 +441,32 @@ class BayesianLinearModel:
     def _noise_variance(self, noise: Tensor | float | None) -> Tensor:
         if noise is None:
             return self.alpha2
-        found = torch.as_tensor(noise).to(self.alpha2)
-        if not bool((found.isfinite() & (found >= 0)).all()):
-            wanted = "be finite and not negative"
-            raise InputError(error_message("noise_variance", wanted, float(found.min())))
-        return found
+        variance = torch.as_tensor(noise).to(self.alpha2)
+        if not bool((variance.isfinite() & (variance >= 0)).all()):
+            condition = "be finite and not negative"
+            raise InputError(error_message("noise_variance", condition, float(variance.min())))
+        return variance
 
-    def _flatten_rows(self, features: Tensor, row_kind: RowKind) -> tuple[Tensor, torch.Size]:
+    def _flatten_rows(self, features: Tensor, row_kind: RowKind) -> Tensor:
         check_choice("row_kind", row_kind, ROW_KINDS)
         check_finite_rows("features", features, self.n_features - (self.offset == "bias"))
-        return features.reshape(-1, features.shape[-1]), features.shape[:-1]
+        return features.reshape(-1, features.shape[-1])
 
-    def _centered_blocks(self, flat: Tensor, step: int, row_kind: RowKind) -> list[Tensor]:
-        return [
-            self.centered_rows(flat[start : start + step], row_kind)
-            for start in range(0, len(flat), step)
-        ]
+    def _centered_blocks(
+        self, features: Tensor, row_kind: RowKind
+    ) -> tuple[Iterator[Tensor], torch.Size]:
+        """Return blocks of centred rows `[n, f]`, and the shape `[...]` of all rows."""
+        blocks = self._flatten_rows(features, row_kind).split(rows_per_block(2 * self.n_features))
+        return (self.centered_rows(block, row_kind) for block in blocks), features.shape[:-1]
 
     def centered_rows(self, flat: Tensor, row_kind: RowKind) -> Tensor:
-        """Return rows `[n, f]` as they enter (1): with a bias, around the mean."""
+        """Return rows `[n, f]` of (1): with a bias column and centred, if so fitted."""
         table = with_bias(flat, row_kind, self.offset).to(self.moments.mean)
         if self.is_centered and row_kind == "energy":
             return table - self.moments.mean[: self.n_features]
         return table
 
     def _whiten(self, features: Tensor, row_kind: RowKind) -> Tensor:
-        """L⁻¹ Fᵀ, `[f, n]`."""
-        flat, _ = self._flatten_rows(features, row_kind)
-        return self._cholesky.solve_lower(self.centered_rows(flat, row_kind))
+        """Return L⁻¹ Fᵀ, `[f, n]`."""
+        rows = self._flatten_rows(features, row_kind)
+        return self._cholesky.solve_lower(self.centered_rows(rows, row_kind))

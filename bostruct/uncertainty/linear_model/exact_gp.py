@@ -2,16 +2,16 @@
 
 Notation, with equation numbers of Grasselli et al., Digital Discovery 2025, 4, 2654
     κ    [t, t]   1    kernel between training rows, without the prior variance
-    κ*   [b, t]   1    kernel between the rows asked about and the training rows
-    κ**  [b]      1    kernel of each row asked about with itself
+    κ*   [b, t]   1    kernel between the predicted rows and the training rows
+    κ**  [b]      1    kernel of each predicted row with itself
     z2   []       1    ridge; noise over prior variance
     a2   []       eV²  noise variance; a2 / z2 is the prior variance
 
     s2 = a2 / z2 (κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*)                                      (8)
 
-which is (7), the metric of features f with κ = fᵀ f, seen from the other side. Take the
-metric where there are fewer features than rows. Kernels that contain the prior variance
-(k = a2 / z2 κ) go with `ridge = alpha2`.
+which is the function-space form of (7), the Bayesian linear model of features f with κ = fᵀ f. Use
+the linear model where there are fewer features than rows. Kernels that contain the prior variance
+(k = a2 / z2 κ) take `ridge = alpha2`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,17 @@ from torch import Tensor
 from bostruct.errors import InputError, check_positive, check_shape, error_message
 from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 from bostruct.uncertainty.linear_model.cholesky import CholeskyFactor, psd_safe_cholesky
-from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS, VarianceKind
-from bostruct.uncertainty.linear_model.sufficient_statistics import (
-    check_choice,
-    check_finite_rows,
-)
+from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
+from bostruct.uncertainty.prediction import VarianceKind
 
 
 class ClampedDifference(NamedTuple):
-    """Differences of variances, not negative, and what rounding had made of the least.
+    """Differences of variances, clamped at zero.
 
     Attributes:
         value: `[b]`, at least 0.
-        most_negative: the most negative of them before, or 0.
+        most_negative: most negative difference before clamping, or 0.
     """
 
     value: Tensor
@@ -45,22 +43,22 @@ class ClampedDifference(NamedTuple):
 
 
 def clamp_nonnegative(difference: Tensor) -> ClampedDifference:
-    """Return differences that cannot be negative as they are without rounding."""
-    least = min(0.0, float(difference.detach().min()))
-    return ClampedDifference(difference.clamp(min=0), least)
+    """Return differences clamped at zero, below which they are only by rounding."""
+    most_negative = min(0.0, float(difference.detach().min()))
+    return ClampedDifference(difference.clamp(min=0), most_negative)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class ExactGP:
-    """A Gaussian process that knows its training rows by their kernel.
+    """Gaussian process on the full kernel matrix of its training rows.
 
     Attributes:
         kernel_cholesky: `[t, t]`, Cholesky factor of κ + z2 1.
         coefficients: `[t]`, (κ + z2 1)⁻¹ y, eV.
-        ridge: z2.
-        alpha2: a2, eV².
-        jitter: what had to be added to the diagonal; 0 as a rule.
+        ridge: z2, noise over prior variance.
+        alpha2: a2, noise variance, eV².
+        jitter: number added to the diagonal of the kernel; 0 as a rule.
     """
 
     kernel_cholesky: Tensor
@@ -82,7 +80,7 @@ class ExactGP:
         """Return the process of a kernel `[t, t]` and targets `[t]`, both of energies.
 
         Raises:
-            ShapeError: the kernel is not square, or targets do not fit to it.
+            ShapeError: the kernel is not square, or targets do not match it.
             InputError: a number is not finite, ridge or alpha2 not positive, the kernel
                 not symmetric or not positive, or memory does not suffice.
         """
@@ -92,23 +90,21 @@ class ExactGP:
         check_finite_rows("targets", check_shape("targets", targets, [len(matrix)]))
         matrix = matrix + ridge * torch.eye(len(matrix)).to(matrix)
         factor = psd_safe_cholesky(matrix, ridge)
-        y = targets.to(matrix).unsqueeze(1)
-        weights = factor.solve(y).squeeze(1)
-        value = float(ridge), float(alpha2)
-        return cls(factor.lower, weights, *value, factor.jitter)
+        coefficients = factor.solve(targets.to(matrix).unsqueeze(1)).squeeze(1)
+        return cls(factor.lower, coefficients, float(ridge), float(alpha2), factor.jitter)
 
     def calibrated(self, alpha2: float) -> ExactGP:
         """Return the process with another a2: noise and prior are scaled alike.
 
-        To change the noise alone, inside the inverse, would be another model.
+        Another noise alone, inside the inverse, would be another model.
 
         Raises:
-            InputError: it is not positive and finite.
+            InputError: `alpha2` is not positive and finite.
         """
         return replace(self, alpha2=check_positive("alpha2", alpha2))
 
     def mean(self, cross: Tensor) -> Tensor:
-        """κ*ᵀ (κ + z2 1)⁻¹ y, `[b]` eV, from κ* `[b, t]`.
+        """Return κ*ᵀ (κ + z2 1)⁻¹ y, `[b]` eV, from κ* `[b, t]`.
 
         Raises:
             ShapeError: κ* has another width.
@@ -125,33 +121,32 @@ class ExactGP:
         variance_kind: VarianceKind = "latent",
         memory: int | None = None,
     ) -> Tensor:
-        """s2 of (8), `[b]` eV², from κ* `[b, t]` and κ** `[b]`; at least 0.
+        """Return s2 of (8), `[b]` eV², from κ* `[b, t]` and κ** `[b]`; at least 0.
 
         Args:
-            cross: κ*; taken block by block.
-            diagonal: κ**.
+            cross: κ* `[b, t]`; processed block by block.
+            diagonal: κ** `[b]`, prior variances of the predicted rows.
             variance_kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
-            memory: bytes that may be used; what is free, if not given.
+            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: κ* has another width, or κ** another length.
-            InputError: a number is not finite, the kind is unknown, or memory does not
-                suffice.
+            InputError: a number is not finite, the kind is unknown, or memory does not suffice.
         """
         check_choice("variance_kind", variance_kind, VARIANCE_KINDS)
-        rest = self.schur_complement(cross, diagonal, memory=memory).value
-        latent = self.alpha2 / self.ridge * rest
+        complement = self.schur_complement(cross, diagonal, memory=memory).value
+        latent = self.alpha2 / self.ridge * complement
         return latent if variance_kind == "latent" else latent + self.alpha2
 
     def schur_complement(
         self, cross: Tensor, diagonal: Tensor, *, memory: int | None = None
     ) -> ClampedDifference:
-        """κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`, and the most negative one of them.
+        """Return κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`, and the most negative of them.
 
         Args:
-            cross: κ*; taken block by block.
-            diagonal: κ**.
-            memory: bytes that may be used; what is free, if not given.
+            cross: κ* `[b, t]`; processed block by block.
+            diagonal: κ** `[b]`, prior variances of the predicted rows.
+            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: κ* has another width, or κ** another length.
@@ -159,29 +154,27 @@ class ExactGP:
         """
         check_finite_rows("cross", check_shape("cross", cross, [None, len(self.kernel_cholesky)]))
         check_finite_rows("diagonal", check_shape("diagonal", diagonal, [len(cross)]))
-        factor, parts = (
-            CholeskyFactor(self.kernel_cholesky),
-            split_into_blocks(cross, len(self.kernel_cholesky), memory),
-        )
-        known = [factor.inv_quad(part.to(self.kernel_cholesky)) for part in parts]
-        return clamp_nonnegative(diagonal.to(self.kernel_cholesky) - torch.cat(known))
+        L = self.kernel_cholesky
+        factor, blocks = CholeskyFactor(L), split_into_blocks(cross, len(L), memory)
+        explained = torch.cat([factor.inv_quad(block.to(L)) for block in blocks])
+        return clamp_nonnegative(diagonal.to(L) - explained)
 
 
 def split_into_blocks(cross: Tensor, n_features: int, memory: int | None = None) -> list[Tensor]:
-    """Return kernels `[n, m]` in parts whose features `[..., width]` are a block each.
+    """Return kernels `[n, m]` in blocks of rows whose features fit into memory.
 
     Args:
-        cross: what is asked about.
-        n_features: of what is made of each row.
-        memory: bytes that may be used; what is free, if not given.
+        cross: `[n, m]`, kernels of the predicted rows.
+        n_features: number of features computed from each row.
+        memory: bytes that may be used; by default all free memory.
 
     Raises:
         InputError: one block and a number for each row do not fit into memory.
     """
     step = max(1, min(len(cross), rows_per_block(2 * n_features)))
-    have = free_bytes(cross.device) if memory is None else memory
-    need = 8 * (2 * step * n_features + 4 * len(cross))
-    check_memory("cross", need, have, "Ask about fewer rows at once.")
+    available = free_bytes(cross.device) if memory is None else memory
+    required = 8 * (2 * step * n_features + 4 * len(cross))
+    check_memory("cross", required, available, "Ask about fewer rows at once.")
     return list(cross.split(step))
 
 
@@ -189,14 +182,13 @@ def check_kernel(kernel: Tensor, memory: int | None = None) -> Tensor:
     """Return a kernel `[n, n]` in float64 if it is square, finite and symmetric.
 
     Raises:
-        ShapeError: it is not square.
-        InputError: it is not finite or not symmetric, or its factor does not fit into
-            memory.
+        ShapeError: the kernel is not square.
+        InputError: it is not finite or not symmetric, or its factor does not fit into memory.
     """
     check_shape("kernel", kernel, [len(kernel), len(kernel)])
-    have = free_bytes(kernel.device) if memory is None else memory
-    way_out = "Use fewer rows, or a metric of features."
-    check_memory("kernel", 4 * 8 * kernel.numel(), have, way_out)
+    available = free_bytes(kernel.device) if memory is None else memory
+    hint = "Use fewer rows, or a linear model of features."
+    check_memory("kernel", 4 * 8 * kernel.numel(), available, hint)
     check_finite_rows("kernel", kernel)
     matrix = kernel.detach().to(torch.float64)
     gap, scale = float((matrix - matrix.mT).abs().max()), float(matrix.abs().max())

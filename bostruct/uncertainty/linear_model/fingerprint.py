@@ -1,4 +1,4 @@
-"""What something was built from, in one line of text."""
+"""Fingerprint: a hash that identifies the tensors something was computed from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of named tensors, such as a network's `state_dict()`.
 
-    Names, dtypes, shapes and every byte enter; devices do not.
+    It depends on names, dtypes, shapes and every byte, not on devices.
     """
     digest = hashlib.sha256()
     for name in sorted(tensors):

@@ -1,18 +1,18 @@
-"""The Laplace approximation of any network, in all of its weights (row U6).
+"""Laplace approximation of any network in all of its weights (row U6).
 
 Notation, with equation numbers of [G25]
     n, t, P      rows, outputs of a row, weights
-    J    [n, t, P]     slopes of the predictions with the weights, at the optimum
-    l''  [n] or [n, t, t]   second derivatives of the loss with the predictions
+    J    [n, t, P]     Jacobian of the predictions with respect to the weights, at the optimum
+    l''  [n] or [n, t, t]   second derivatives of the loss with respect to the predictions
     z2   []            ridge: second derivative of the penalty of the weights
     H    [P, P]        sum J^T l'' J + z2 1, the generalised Gauss-Newton matrix   (10)
     G    [P, P]        H⁻¹
 
     weights ~ N(optimum, a2 G)     (9)         s2(f) = a2 f^T G f                  (12)
 
-It is `Metric` with these rows and weights: exactly Bayesian ridge regression for a
-linear model, and the Hessian itself where residuals vanish. P is what fills the memory;
-`Sketch` makes P small and keeps inner products on average, and `Readout` takes the last
+It is `BayesianLinearModel` with these rows and weights: exactly Bayesian ridge regression for a
+linear model, and the Hessian itself where residuals vanish. P decides the memory required:
+`RandomProjection` reduces P and keeps inner products on average, `LastLayerLaplace` uses the last
 layer alone.
 
 [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654.
@@ -43,7 +43,7 @@ from bostruct.uncertainty.linear_model.sufficient_statistics import (
 
 Loss = Literal["half", "square", "gaussian", "huber"]
 
-MEMORY_HINT = "Ask for fewer rows at once, sketch them, or take the last layer alone."
+MEMORY_HINT = "Use fewer rows at once, project them, or take the last layer alone."
 
 
 def loss_curvature(
@@ -57,18 +57,16 @@ def loss_curvature(
     """Return l'' of a loss at errors `[n]`, `[n]`.
 
     Args:
-        loss: "half", e²/2: 1; "square", e²: 2; "gaussian", the negative log likelihood
-            with a predicted variance: 1 / variance; "huber", e²/2 up to the knee and
-            a straight line beyond: 1 and 0.
-        error: `[n]` target unit.
-        variance: `[n]` target unit squared, for "gaussian".
-        huber_delta: target unit, for "huber".
-        loss_weight: what the loss is multiplied by, a weight of this kind of target.
+        loss: "half", e²/2: 1; "square", e²: 2; "gaussian", the negative log likelihood with a
+            predicted variance: 1 / variance; "huber", e²/2 up to delta and linear beyond: 1 and 0.
+        error: `[n]` target unit, residuals of the fit.
+        variance: `[n]` target unit squared, for "gaussian" alone.
+        huber_delta: error beyond which the loss is linear, target unit, for "huber" alone.
+        loss_weight: factor of the loss, the weight of this kind of target.
 
     Raises:
-        InputError: the loss is unknown, what it needs is missing or not positive, or
-            something is given that it does not need.
-        ShapeError: variances do not belong to the errors.
+        InputError: the loss is unknown, or an argument of it missing, not needed or not positive.
+        ShapeError: variances and errors have different shapes.
     """
     if loss not in get_args(Loss):
         condition = "be one of " + ", ".join(get_args(Loss))
@@ -88,9 +86,7 @@ def loss_curvature(
         return one / check_all_positive("variance", variance)
     if huber_delta is not None:
         check_positive(
-            "huber_delta",
-            huber_delta,
-            "It is an error from which on the loss is linear.",
+            "huber_delta", huber_delta, "It is an error from which on the loss is linear."
         )
         return one * (error.abs() <= huber_delta)
     return 2 * one if loss == "square" else one
@@ -99,43 +95,43 @@ def loss_curvature(
 def parameter_jacobian(
     model: torch.nn.Module, inputs: Tensor, *, memory: int | None = None
 ) -> Tensor:
-    """Return the slopes of what a model says with all its weights, float64.
+    """Return the Jacobian of a model's outputs with respect to all its weights, float64.
 
     Weights that are frozen (`requires_grad` false) are left out; the order is that of
     `model.parameters()`. One backward pass for each output of each row.
 
     Args:
-        model: in evaluation mode; from `[n, ...]` to `[n]` or `[n, t]`.
-        inputs: `[n, ...]`.
-        memory: bytes that may be used; what is free, if not given.
+        model: network in evaluation mode, from `[n, ...]` to `[n]` or `[n, t]`.
+        inputs: `[n, ...]`, inputs of the model.
+        memory: bytes that may be used; by default all free memory.
 
     Returns:
         `[n, P]` or `[n, t, P]`.
 
     Raises:
         InputError: all weights are frozen, or memory does not suffice.
-        ShapeError: the model answers in another shape.
+        ShapeError: the outputs have another shape.
     """
     parameters = [value for value in model.parameters() if value.requires_grad]
     width = sum(value.numel() for value in parameters)
     if not width:
-        way_out = "Call `requires_grad_()` on those that are uncertain."
-        raise InputError(error_message("model", "have weights that are not frozen", 0, way_out))
+        hint = "Call `requires_grad_()` on those that are uncertain."
+        raise InputError(error_message("model", "have weights that are not frozen", 0, hint))
     with torch.enable_grad():
-        said = model(inputs)
-        if said.dim() not in (1, 2) or len(said) != len(inputs):
+        outputs = model(inputs)
+        if outputs.dim() not in (1, 2) or len(outputs) != len(inputs):
             condition = f"answer `[{len(inputs)}]` or `[{len(inputs)}, t]`"
-            raise ShapeError(error_message("model", condition, list(said.shape)))
-        have = free_bytes(said.device) if memory is None else memory
-        check_memory("model", 8 * said.numel() * width, have, MEMORY_HINT)
-        found = torch.empty(said.numel(), width, dtype=torch.float64)
-        found = found.to(said.device)
-        for row, value in zip(found, said.flatten(), strict=True):
-            slopes = torch.autograd.grad(
-                value, parameters, retain_graph=True, materialize_grads=True
+            raise ShapeError(error_message("model", condition, list(outputs.shape)))
+        available = free_bytes(outputs.device) if memory is None else memory
+        check_memory("model", 8 * outputs.numel() * width, available, MEMORY_HINT)
+        size = (outputs.numel(), width)
+        jacobian = torch.empty(size, dtype=torch.float64, device=outputs.device)
+        for row, output in zip(jacobian, outputs.flatten(), strict=True):
+            gradients = torch.autograd.grad(
+                output, parameters, retain_graph=True, materialize_grads=True
             )
-            row[:] = torch.cat([slope.flatten() for slope in slopes])
-    return found.view(*said.shape, width)
+            row[:] = torch.cat([gradient.flatten() for gradient in gradients])
+    return jacobian.view(*outputs.shape, width)
 
 
 def laplace_approximation(
@@ -148,61 +144,58 @@ def laplace_approximation(
     fingerprint: str = "",
     memory: int | None = None,
 ) -> BayesianLinearModel:
-    """Return the metric H of (10); its variances are those of (12), latent.
+    """Return the linear model with H of (10); its variances are those of (12), latent.
 
-    Rows asked about later are slopes of the predictions themselves. Energies and
-    forces, or parts of the data: make a metric of each with the same ridge, and add
-    them up.
+    Rows of later predictions are Jacobians of the predictions themselves. Energies and forces, or
+    subsets of the data: make a model of each with the same ridge, and add them.
 
     Args:
         jacobian: `[n, P]` or `[n, t, P]`, J.
-        curvatures: `[n]`, l'' of each, zero where the loss is straight; or
-            `[n, t, t]`, symmetric and without negative eigenvalues.
-        ridge: z2 > 0, the second derivative of the penalty. What multiplies the loss
-            multiplies it as well.
+        curvatures: `[n]`, l'' of each row, zero where the loss is linear; or `[n, t, t]`, symmetric
+            and without negative eigenvalues.
+        ridge: z2 > 0, the second derivative of the penalty. A factor of the loss multiplies it too.
         alpha2: a2; 1 if the loss is a negative log likelihood.
-        n_atoms: `[n]` of each structure, where the loss is of energies per atom: the
-            prediction it sees is the sum divided by them, and so is its row.
-        fingerprint: fingerprint of the model and data.
-        memory: bytes that may be used; what is free, if not given.
+        n_atoms: `[n]` number of atoms of each structure, for a loss of energies per atom: the row
+            is then divided by it.
+        fingerprint: identifier of the model and the data.
+        memory: bytes that may be used; by default all free memory.
 
     Raises:
-        ShapeError: rows, curvatures and atoms do not belong together.
-        InputError: a curvature is negative, all are zero, a number is not finite, or
-            H does not fit into memory.
+        ShapeError: the shapes of rows, curvatures and numbers of atoms do not match.
+        InputError: a curvature is negative, all are zero, a number is not finite, or H does not
+            fit into memory.
     """
-    several = jacobian.dim() == 3
-    if not several:
+    multi_output = jacobian.dim() == 3
+    if not multi_output:
         check_shape("jacobian", jacobian, [None, None])
     n = len(jacobian)
-    expected = [n, jacobian.shape[1], jacobian.shape[1]] if several else [n]
+    expected = [n, jacobian.shape[1], jacobian.shape[1]] if multi_output else [n]
     check_shape("curvatures", check_finite_rows("curvatures", curvatures), expected)
     J = jacobian.double()
     if n_atoms is not None:
         check_all_positive("n_atoms", check_shape("n_atoms", n_atoms, [n]).double())
         J = J / n_atoms.to(J).view(n, *(1 for _ in J.shape[1:]))
-    if several:
+    if multi_output:
         values, vectors = torch.linalg.eigh(curvatures.to(J))
         J = (vectors.mT @ J).flatten(0, 1)
         weights = values.flatten()
         # Rounding makes zeros of a singular matrix a little negative.
-        size = float(weights.abs().max())
-        weights = weights.where(weights.abs() > 1e-12 * size, 0)
+        largest = float(weights.abs().max())
+        weights = weights.where(weights.abs() > 1e-12 * largest, 0)
     else:
         weights = curvatures.to(J)
     if bool((weights < 0).any()):
-        way_out = "The Gauss-Newton matrix is for losses that are convex."
-        least = float(weights.min())
-        raise InputError(error_message("curvatures", "be not negative", least, way_out))
-    bent = weights > 0
-    if not bool(bent.any()):
-        way_out = "No row says anything: is every error beyond the knee?"
-        raise InputError(error_message("curvatures", "have one above zero", 0.0, way_out))
+        hint = "The Gauss-Newton matrix is for losses that are convex."
+        raise InputError(error_message("curvatures", "be not negative", float(weights.min()), hint))
+    nonzero = weights > 0
+    if not bool(nonzero.any()):
+        hint = "No row is informative: is every error beyond `huber_delta`?"
+        raise InputError(error_message("curvatures", "have one above zero", 0.0, hint))
     return BayesianLinearModel.fit(
-        J[bent],
+        J[nonzero],
         ridge=ridge,
         alpha2=alpha2,
-        weights=weights[bent],
+        weights=weights[nonzero],
         fingerprint=fingerprint,
         memory=memory,
     )
@@ -211,17 +204,17 @@ def laplace_approximation(
 @final
 @dataclass(frozen=True)
 class RandomProjection:
-    """A random projection of rows, f' = f R / sqrt(p), R Gaussian.
+    """Gaussian random projection of rows, f' = f R / sqrt(p).
 
-    Inner products are kept on average, with a relative scatter of some sqrt(2 / p).
-    The same seed gives the same R, so that training rows and rows asked about match.
+    Inner products are kept on average, with a relative scatter of some sqrt(2 / p). The same seed
+    gives the same R, so that training rows and predicted rows match.
 
     Attributes:
-        n_components: p.
-        seed: of R.
+        n_components: number p of components.
+        seed: random seed of R.
 
     Raises:
-        InputError: the size is not a count, or the seed is negative.
+        InputError: the number of components is not positive, or the seed is negative.
     """
 
     n_components: int
@@ -238,18 +231,16 @@ class RandomProjection:
             ShapeError: there are no rows.
             InputError: a number is not finite.
         """
-        check_finite_rows("jacobian", rows)
+        check_finite_rows("rows", rows)
         generator = torch.Generator().manual_seed(self.seed)
         flat = rows.reshape(-1, rows.shape[-1]).double()
-        found = flat.new_zeros(len(flat), self.n_components)
+        projected = flat.new_zeros(len(flat), self.n_components)
         step = rows_per_block(self.n_components)
         for start in range(0, flat.shape[1], step):
-            part = flat[:, start : start + step]
+            block = flat[:, start : start + step]
             R = torch.randn(
-                (part.shape[1], self.n_components),
-                generator=generator,
-                dtype=torch.float64,
+                (block.shape[1], self.n_components), generator=generator, dtype=torch.float64
             )
-            found += part @ R.to(found)
-        scaled: Tensor = found / self.n_components**0.5
+            projected += block @ R.to(projected)
+        scaled: Tensor = projected / self.n_components**0.5
         return scaled.view(*rows.shape[:-1], self.n_components)

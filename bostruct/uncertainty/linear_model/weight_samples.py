@@ -1,8 +1,8 @@
-"""Members drawn from the posterior of a linear readout (row U8).
+"""Samples of weights from the posterior of a Bayesian linear model (row U8).
 
     w⁽ᵐ⁾ = w + a L⁻ᵀ ξ,   ξ ~ N(0, 1)                        (9), (12) of [G25]
 
-with the notation of `metric`. [G25]: Digital Discovery 2025, 4, 2654.
+with the notation of `bayesian_linear_model`. [G25]: Digital Discovery 2025, 4, 2654.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from bostruct.uncertainty.linear_model.row_kinds import RowKind
 @final
 @dataclass(frozen=True, eq=False)
 class WeightPosteriorSamples:
-    """Weights drawn from the posterior of a linear readout.
+    """Weights drawn from the posterior of a Bayesian linear model.
 
     Attributes:
-        linear_model: the metric they were drawn from.
-        weights: `[M, f, t]`, of which t = 1 for targets `[n]`.
-        intercepts: `[M, t]`, the constant of each member.
-        recentered: whether the mean of the members is the model's own prediction.
+        linear_model: posterior that the weights were drawn from.
+        weights: `[M, f, t]`, with t = 1 for targets `[n]`.
+        intercepts: `[M, t]`, constant of each member.
+        recentered: if true, the mean of the members is the prediction of the linear model.
     """
 
     linear_model: BayesianLinearModel
@@ -51,34 +51,30 @@ class WeightPosteriorSamples:
         ±25 % for 32, ±13 % for 128.
 
         Args:
-            linear_model: of the training rows, with targets.
-            n_members: M, at least 2.
-            generator: on the device of the metric.
-            recentered: whether the mean of the members is the model's own prediction.
+            linear_model: posterior of training rows with targets.
+            n_members: number M of members, at least 2.
+            generator: random generator on the device of the linear model.
+            recentered: shift the members so that their mean is the prediction of the linear model.
 
         Raises:
-            NotFittedError: the metric was fitted without targets.
+            NotFittedError: the linear model was fitted without targets.
             InputError: fewer than 2 members.
         """
         check_count("n_members", n_members, 2, "One member has no spread.")
-        found = linear_model.coefficients
-        w = found if linear_model.is_multi_target else found.unsqueeze(1)
+        w = linear_model.coefficients
+        w = w if linear_model.is_multi_target else w.unsqueeze(1)
         f, t = w.shape
-        root = linear_model.alpha2.sqrt()
+        alpha = linear_model.alpha2.sqrt()
         xi = torch.randn(
             (f + 1, n_members * t), generator=generator, dtype=w.dtype, device=w.device
         )
         step = torch.linalg.solve_triangular(linear_model.hessian_cholesky.mT, xi[:f], upper=True)
-        step = step.reshape(f, n_members, t).movedim(0, 1) * root
-        shift = (
-            xi[f].reshape(n_members, t) * root * linear_model.intercept_leverage("energy") ** 0.5
-        )
-        level = (
-            linear_model.moments.mean[linear_model.n_features :]
-            if linear_model.is_centered
-            else 0.0
-        )
-        return cls(linear_model, step + w, shift + level, recentered)
+        step = step.reshape(f, n_members, t).movedim(0, 1) * alpha
+        leverage = linear_model.intercept_leverage("energy")
+        intercepts = xi[f].reshape(n_members, t) * alpha * leverage**0.5
+        if linear_model.is_centered:
+            intercepts = intercepts + linear_model.moments.mean[linear_model.n_features :]
+        return cls(linear_model, step + w, intercepts, recentered)
 
     def __call__(
         self,
@@ -87,25 +83,25 @@ class WeightPosteriorSamples:
         row_kind: RowKind = "energy",
         head: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Return what each member predicts, `[M, ...]` or `[M, ..., t]`.
+        """Return the predictions of each member, `[M, ...]` or `[M, ..., t]`.
 
         Args:
-            features: `[..., f]`, the rows.
-            row_kind: what they are, as in `Metric`.
-            head: a function that follows the linear layer, value by value; the mean of
-                the members is then moved onto the head of the model's prediction.
+            features: `[..., f]`, rows of the predictions.
+            row_kind: kind of the rows, see `row_kinds`.
+            head: elementwise function that follows the linear layer; recentered members have the
+                head of the linear model's prediction as their mean.
 
         Raises:
-            ShapeError: rows are of another width.
+            ShapeError: rows have another width than the training rows.
             InputError: a number is not finite, or `row_kind` is unknown.
         """
-        metric = self.linear_model
-        centre = metric.mean(features, row_kind=row_kind)
-        flat = metric.centered_rows(features.reshape(-1, features.shape[-1]), row_kind)
-        found = torch.einsum("nf,mft->mnt", flat, self.weights)
+        mean = self.linear_model.mean(features, row_kind=row_kind)
+        flat = features.reshape(-1, features.shape[-1])
+        rows = self.linear_model.centered_rows(flat, row_kind)
+        members = torch.einsum("nf,mft->mnt", rows, self.weights)
         if row_kind == "energy":
-            found = found + self.intercepts.unsqueeze(1)
-        found = found.reshape(len(found), *centre.shape)
+            members = members + self.intercepts.unsqueeze(1)
+        members = members.reshape(len(members), *mean.shape)
         if head is not None:
-            found, centre = head(found), head(centre)
-        return found - found.mean(0) + centre if self.recentered else found
+            members, mean = head(members), head(mean)
+        return members - members.mean(0) + mean if self.recentered else members

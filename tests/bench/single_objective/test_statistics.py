@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from scipy.stats import binomtest
 
 from bostruct.bench.single_objective.statistics import (
     median_interval,
@@ -8,7 +9,6 @@ from bostruct.bench.single_objective.statistics import (
     success_curve,
 )
 from bostruct.errors import InputError
-from bostruct.uncertainty import wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,26 @@ def test_curve_steps_where_runs_succeed():
     found = success_curve([3, 7, 3, None], max_evaluations=10)
     assert found.evaluations == (0, 3, 7, 10)
     assert found.solved_fraction == (0, 0.5, 0.75, 0.75)
-    assert (found.low[1], found.high[1]) == wilson_interval(2, 4)
+    assert (found.low[1], found.high[1]) == binomtest(2, 4).proportion_ci(method="wilson")
     assert all(
         low <= share <= high
         for low, share, high in zip(found.low, found.solved_fraction, found.high, strict=True)
     )
+
+
+# R. G. Newcombe, Statistics in Medicine 17, 857 (1998), table I, method 3.
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_intervals_are_those_of_wilson(k, n, low, high):
+    curve = success_curve([1] * k + [None] * (n - k), max_evaluations=2)
+    assert (curve.low[-1], curve.high[-1]) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_curve_is_right_everywhere():

@@ -33,14 +33,14 @@ def run(soap, V, kind, place):
 
 def nothing(soap, n, dtype):
     """Return the arguments that say that no atom stands on a base."""
-    s, m = len(soap.species) * soap.radial, (soap.l_max + 1) ** 2
+    s, m = len(soap.species) * soap.n_max, (soap.l_max + 1) ** 2
     rows = torch.full((n,), -1)
-    return rows, torch.zeros(0, s, m, dtype=dtype), torch.zeros(0, soap.size).to(dtype)
+    return rows, torch.zeros(0, s, m, dtype=dtype), torch.zeros(0, soap.n_features).to(dtype)
 
 
 def slope_of_neighbors(soap, g, V, kind, P, C, length):
     """Return what `compiled.slope` gives if every neighbor is an atom of its own."""
-    _, M, N, A = soap._constants(V.dtype)
+    _, M, N, A = soap._numba_constants(V.dtype)
     n, k = kind.shape
     other = n + torch.arange(n * k).view(n, k)
     rows = [torch.cat((x, x.new_zeros(n * k, *x.shape[1:]))) for x in (g, V, kind)]
@@ -85,7 +85,7 @@ def test_slopes_of_pairs_equal_those_by_tensor_operations(species):
     expected = soap._tensor_gradients(near, V)
     assert torch.equal(found.center, expected.center)
     assert torch.equal(found.neighbor, expected.neighbor)
-    for name in ("features", "slopes"):
+    for name in ("features", "gradients"):
         torch.testing.assert_close(
             getattr(found, name), getattr(expected, name), rtol=0, atol=1e-12
         )

@@ -48,9 +48,9 @@ def test_value_slope_and_curvature_vanish_at_the_cutoff():
 
 
 @pytest.mark.parametrize(
-    ("cutoff", "count", "match"),
-    [(-1.0, 3, "`cutoff` must be positive"), (3.0, 0, "`count` must be an integer")],
+    ("cutoff", "n_max", "match"),
+    [(-1.0, 3, "`cutoff` must be positive"), (3.0, 0, "`n_max` must be an integer")],
 )
-def test_refuses(cutoff, count, match):
+def test_refuses(cutoff, n_max, match):
     with pytest.raises(InputError, match=match):
-        RadialBasis(cutoff, count)
+        RadialBasis(cutoff, n_max)

@@ -155,8 +155,8 @@ def test_slopes_are_the_gradient(case):
     P = soap(replace(structures, positions=moving))
     close(P.detach(), slopes.features)
     (expected,) = torch.autograd.grad((P * weights).sum(), moving)
-    push = (slopes.slopes * weights[slopes.center].unsqueeze(1)).sum(-1)
-    found = torch.zeros_like(moving).index_add(0, slopes.other, push)
+    push = (slopes.gradients * weights[slopes.center].unsqueeze(1)).sum(-1)
+    found = torch.zeros_like(moving).index_add(0, slopes.neighbor, push)
     close(found.index_add(0, slopes.center, -push).detach(), expected)
 
 
@@ -269,11 +269,14 @@ def test_refuses_species_it_was_not_made_for():
         ({"species": ()}, "`species` must name each atomic number once"),
         ({"species": (29, 29)}, "`species` must name each atomic number once"),
         ({"cutoff": 0.0}, "`cutoff` must be positive"),
-        ({"radial": 0}, "`radial` must be an integer of at least 1"),
-        ({"angular": -1}, "`angular` must be an integer of at least 0"),
-        ({"center": -3.0}, "`center` must be positive"),
-        ({"alchemy": 1.0}, "`alchemy` must be a similarity from 0 to below 1, got 1.0"),
-        ({"alchemy": -0.1}, "`alchemy` must be a similarity from 0"),
+        ({"n_max": 0}, "`n_max` must be an integer of at least 1"),
+        ({"l_max": -1}, "`l_max` must be an integer of at least 0"),
+        ({"center_atom_weight": -3.0}, "`center_atom_weight` must be positive"),
+        (
+            {"species_similarity": 1.0},
+            "`species_similarity` must be a similarity from 0 to below 1, got 1.0",
+        ),
+        ({"species_similarity": -0.1}, "`species_similarity` must be a similarity from 0"),
     ],
 )
 def test_refuses(arguments, match):

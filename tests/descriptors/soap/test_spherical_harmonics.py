@@ -52,5 +52,5 @@ def test_gradient_matches_central_differences():
 
 @pytest.mark.parametrize("degree", [-1, 11])
 def test_refuses_degrees_out_of_range(degree):
-    with pytest.raises(InputError, match="`degree` must be between 0 and 10"):
+    with pytest.raises(InputError, match="`l_max` must be between 0 and 10"):
         SphericalHarmonics(degree)

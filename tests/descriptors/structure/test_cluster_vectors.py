@@ -8,7 +8,7 @@ from bostruct.descriptors import ClusterVectors
 from bostruct.errors import InputError
 from bostruct.spaces import Orderings
 from bostruct.structures import from_ase, to_ase
-from bostruct.surrogates import GP, IndependentProperties, TrainingData
+from bostruct.surrogates import GP, IndependentProperties
 
 PARENT = from_ase(bulk("Cu", "fcc", a=3.6))
 CLUSTERS = ClusterVectors(PARENT, (5.2, 3.0))
@@ -38,8 +38,8 @@ def test_a_supercell_is_the_same_and_orderings_differ(space):
 def test_they_teach_a_process_which_is_restored(space):
     X = space.members(0, space.size)
     y = prepared(space)(space, X)[:, 1:2]
-    kind = IndependentProperties(GP((CLUSTERS, "fractions")))
-    model = kind.fit(TrainingData(X[::2], y[::2], ("energy",)), space)
+    kind = IndependentProperties(GP((CLUSTERS, "ElementFractions")))
+    model = kind.fit(X[::2], y[::2], ("energy",), space)
     found = model.posterior(X.unsqueeze(1))
     assert (found.mean.squeeze(1) - y).square().mean() < 0.1 * y.var()
     again = kind.restore(model.state(), space).posterior(X.unsqueeze(1))
@@ -65,6 +65,6 @@ def test_it_says_that_icet_is_missing(monkeypatch):
 
 
 def test_it_describes_itself():
-    told = CLUSTERS.description()
-    assert told["features"] == "clusters"
-    assert told["cutoffs"] == [5.2, 3.0]
+    description = CLUSTERS.description()
+    assert description["type"] == "ClusterVectors"
+    assert description["cutoffs"] == [5.2, 3.0]

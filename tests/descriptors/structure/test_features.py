@@ -1,10 +1,6 @@
 import torch
 
-from bostruct.descriptors.structure.features import (
-    ElementFractions,
-    helmert_basis,
-    median_distance,
-)
+from bostruct.descriptors.structure.features import ElementFractions, helmert_basis, median_distance
 from bostruct.spaces import Composition
 
 GENERATOR = torch.Generator().manual_seed(0)

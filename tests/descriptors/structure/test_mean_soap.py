@@ -51,8 +51,7 @@ def test_few_environments_see_most():
     assert few(space, space.members(0, 16)).shape == (16, 6)
     D = torch.cdist(few.transform(structures) / few.scale, few.transform(structures) / few.scale)
     wanted = torch.cdist(
-        whole.transform(structures) / whole.scale,
-        whole.transform(structures) / whole.scale,
+        whole.transform(structures) / whole.scale, whole.transform(structures) / whole.scale
     )
     assert (wanted + 1e-9 >= D).all()
     assert D.sum() > 0.8 * wanted.sum()
@@ -73,7 +72,7 @@ def test_restored_as_it_was():
     assert map_(space, X[:0]).shape == (0, map_.n_features)
 
 
-@pytest.mark.parametrize("name", ["cutoff", "power", "inducing", "radial", "angular"])
+@pytest.mark.parametrize("name", ["cutoff", "zeta", "max_inducing", "n_max", "l_max"])
 def test_numbers_out_of_range_are_refused(name):
     with pytest.raises(InputError, match=f"`{name}` must"):
         MeanSOAP(**{name: -1})

@@ -13,16 +13,7 @@ def run(P, cell, copies, cutoff, k, still=None):
     inverse = np.linalg.pinv(cell)[None]
     still = np.zeros(len(P), bool) if still is None else np.array(still)
     fill_neighbors(
-        P,
-        start,
-        cell[None],
-        inverse,
-        np.array([copies]),
-        cutoff**2,
-        still,
-        found,
-        other,
-        shift,
+        P, start, cell[None], inverse, np.array([copies]), cutoff**2, still, found, other, shift
     )
     return found, other, shift
 

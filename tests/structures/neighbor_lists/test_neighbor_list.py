@@ -114,10 +114,7 @@ def test_sorted_and_complete():
 
 def test_half_holds_each_pair_once():
     batch = from_ase([bulk("Cu") * (2, 1, 1), molecule("CH4"), bulk("Si")])
-    whole, half = (
-        build_neighbor_list(batch, 5.0),
-        build_neighbor_list(batch, 5.0, half=True),
-    )
+    whole, half = (build_neighbor_list(batch, 5.0), build_neighbor_list(batch, 5.0, half=True))
     once = listed(half)
     back = [(j, i, tuple(-s for s in shift)) for i, j, shift in once]
     assert sorted(once + back) == listed(whole)

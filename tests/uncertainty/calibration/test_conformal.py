@@ -197,8 +197,8 @@ def test_it_is_stored():
     again = ConformalPredictor.from_json(found.to_json())
     assert again.quantile(0.2) == found.quantile(0.2)
     assert again.residuals_hash == held.hash
-    with pytest.raises(InputError, match="`text` must be a stored conformal"):
-        ConformalPredictor.from_json('{"kind": "map"}')
+    with pytest.raises(InputError, match="`text` must be a stored ConformalPredictor"):
+        ConformalPredictor.from_json('{"type": "MonotonicCalibration"}')
 
 
 def test_labels_of_any_kind():
@@ -213,17 +213,17 @@ def test_refusals():
         conformal_rank(10, 90)
     with pytest.raises(InputError, match="`n` must be an integer of at least 1"):
         conformal_rank(0, 0.1)
-    with pytest.raises(InputError, match="`level` must be between 0 and 1"):
+    with pytest.raises(InputError, match="`confidence` must be between 0 and 1"):
         conformal_coverage(10, 0.1, 1.0)
-    with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
+    with pytest.raises(ShapeError, match=r"`residuals` must have shape \[n\]"):
         ConformalPredictor.from_residuals(batches)
-    with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
+    with pytest.raises(ShapeError, match=r"`residuals` must have shape \[n\]"):
         MondrianConformalPredictor.from_residuals(batches, ["a"] * 10)
-    with pytest.raises(ShapeError, match=r"`structure` must have shape \[10\]"):
+    with pytest.raises(ShapeError, match=r"`structure_ids` must have shape \[10\]"):
         ConformalPredictor.from_residuals(held, structure_ids=[1, 2])
-    with pytest.raises(InputError, match="`structure` must be integers"):
+    with pytest.raises(InputError, match="`structure_ids` must be integers"):
         ConformalPredictor.from_residuals(held, structure_ids=torch.arange(10) / 2)
-    with pytest.raises(InputError, match="`every` must come with `structure`"):
+    with pytest.raises(InputError, match="`simultaneous` must come with `structure_ids`"):
         ConformalPredictor.from_residuals(held, simultaneous=True)
     with pytest.raises(ShapeError, match=r"`scores` must have shape \[n\]"):
         ConformalPredictor.from_scores([])
@@ -238,5 +238,5 @@ def test_refusals():
     grouped = MondrianConformalPredictor.from_residuals(held, ["a"] * 10)
     with pytest.raises(ShapeError, match=r"`mean` must have shape \[b\]"):
         grouped.interval(0.0, ["a"])
-    with pytest.raises(ShapeError, match="`low` must have the shape of the truth"):
+    with pytest.raises(ShapeError, match="`lower` must have the shape of the truth"):
         quantile_regression_scores([0.0], [0.0, 1.0], [1.0])

@@ -61,23 +61,22 @@ def test_it_is_stored_with_what_it_came_from():
     local = fit_isotonic(held)
     stored = MonotonicCalibration.from_json(local.to_json())
     assert torch.equal(
-        stored.calibrated_variance(held.variance),
-        local.calibrated_variance(held.variance),
+        stored.calibrated_variance(held.variance), local.calibrated_variance(held.variance)
     )
     assert stored.residuals_hash == held.hash
-    with pytest.raises(InputError, match="`text` must be a stored map"):
+    with pytest.raises(InputError, match="`text` must be a stored MonotonicCalibration"):
         MonotonicCalibration.from_json(calibrate(held).to_json())
 
 
 def test_refusals_of_isotonic():
     held = gaussian(20, 1.0)
-    with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
+    with pytest.raises(ShapeError, match=r"`residuals` must have shape \[n\]"):
         fit_isotonic(Residuals(torch.ones(2, 20), torch.ones(2, 20)))
     with pytest.raises(InputError, match="hold at least 16 points"):
         fit_isotonic(gaussian(15, 1.0))
-    with pytest.raises(InputError, match="`bins` must leave at least 8 of 20"):
+    with pytest.raises(InputError, match="`n_bins` must leave at least 8 of 20"):
         fit_isotonic(held, n_bins=3)
-    with pytest.raises(InputError, match="`bins` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_bins` must be an integer of at least 2"):
         fit_isotonic(held, n_bins=1)
     with pytest.raises(InputError, match="`variance` must differ"):
         fit_isotonic(Residuals(held.error, torch.ones(20)))

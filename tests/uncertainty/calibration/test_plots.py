@@ -73,13 +73,8 @@ def test_a_page_has_a_row_for_each_method(tmp_path):
 
 
 def test_refusals(axes):
-    for draw in (
-        draw_reliability,
-        draw_calibration_curve,
-        draw_error_vs_std,
-        draw_z_histogram,
-    ):
-        with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
+    for draw in (draw_reliability, draw_calibration_curve, draw_error_vs_std, draw_z_histogram):
+        with pytest.raises(ShapeError, match=r"`residuals` must have shape \[n\]"):
             draw(axes, BATCHES)
     with pytest.raises(InputError, match="`error` must be non-zero in every bin"):
         draw_reliability(axes, Residuals(torch.zeros(20), torch.ones(20)))

@@ -4,11 +4,7 @@ import pytest
 import torch
 
 from bostruct.errors import InputError
-from bostruct.uncertainty.calibration.reliability import (
-    ence,
-    ence_intercept,
-    reliability_diagram,
-)
+from bostruct.uncertainty.calibration.reliability import ence, ence_intercept, reliability_diagram
 from bostruct.uncertainty.calibration.residuals import Residuals
 
 
@@ -106,11 +102,11 @@ def test_a_factor_shifts_and_an_uninformed_variance_is_flat():
 
 
 def test_refusals():
-    with pytest.raises(InputError, match="`bins` must be at most the number of points"):
+    with pytest.raises(InputError, match="`n_bins` must be at most the number of points"):
         ence(arrays(), 101)
-    with pytest.raises(InputError, match="`bins` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_bins` must be an integer of at least 1"):
         reliability_diagram(arrays(), 0)
-    with pytest.raises(InputError, match="`level` must be between 0 and 1"):
+    with pytest.raises(InputError, match="`confidence` must be between 0 and 1"):
         reliability_diagram(arrays(), confidence=68)
-    with pytest.raises(InputError, match="`bins` must hold two different numbers"):
+    with pytest.raises(InputError, match="`bin_counts` must hold two different numbers"):
         ence_intercept(arrays(), (10, 10))

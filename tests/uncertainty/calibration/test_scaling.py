@@ -7,11 +7,7 @@ import torch
 from bostruct.errors import InputError, ShapeError
 from bostruct.uncertainty import Prediction
 from bostruct.uncertainty.calibration.residuals import Residuals
-from bostruct.uncertainty.calibration.scaling import (
-    Calibration,
-    calibrate,
-    read_json_fields,
-)
+from bostruct.uncertainty.calibration.scaling import Calibration, calibrate
 
 ANALYTIC = ("likelihood", "absolute", "median", "crps")
 
@@ -121,8 +117,7 @@ def test_an_outlier_moves_26_and_not_the_median():
 def test_batches_are_calibrated_one_by_one():
     one, other = gaussian(50, 1.0, 1), gaussian(50, 3.0, 2)
     both = Residuals(
-        torch.stack([one.error, other.error]),
-        torch.stack([one.variance, other.variance]),
+        torch.stack([one.error, other.error]), torch.stack([one.variance, other.variance])
     )
     for method in ANALYTIC:
         found = calibrate(both, method)
@@ -165,20 +160,14 @@ def test_a_prediction_is_scaled_as_a_whole():
     forces = torch.ones(3, 3, dtype=torch.float64)
     members = 1 + torch.tensor([[-1.0], [0.0], [1.0]]).double() * one
     prediction = Prediction(
-        one,
-        one,
-        0.5 * one,
-        covariance=torch.eye(2),
-        force_variance=forces,
-        members=members,
+        one, one, 0.5 * one, covariance=torch.eye(2), force_variance=forces, members=members
     )
     found = calibrate(gaussian(50, 2.0))
     after = found.calibrated_prediction(prediction)
     torch.testing.assert_close(after.members.mean(0), one)
     torch.testing.assert_close(after.members.var(0), after.variance)
     torch.testing.assert_close(
-        after.predictive_variance,
-        found.calibrated_variance(prediction.predictive_variance),
+        after.predictive_variance, found.calibrated_variance(prediction.predictive_variance)
     )
     torch.testing.assert_close(after.variance, after.covariance.diagonal().double())
     assert torch.equal(after.mean, one)
@@ -191,27 +180,23 @@ def test_it_is_stored_with_what_it_came_from():
     again = Calibration.from_json(found.to_json())
     assert torch.equal(again.alpha2, found.alpha2)
     assert torch.equal(again.upper, found.upper)
-    assert (again.method, again.n_points, again.residuals_hash) == (
-        "likelihood",
-        50,
-        held.hash,
-    )
+    assert (again.method, again.n_points, again.residuals_hash) == ("likelihood", 50, held.hash)
     assert Calibration.from_json(calibrate(held).to_json()).lower is None
-    with pytest.raises(InputError, match="`text` must be a stored calibration"):
+    with pytest.raises(InputError, match="`text` must be a stored Calibration"):
         Calibration.from_json("[]")
     with pytest.raises(InputError, match="`text` must be JSON"):
-        read_json_fields("no", "map", ())
+        Calibration.from_json("no")
 
 
 def test_refusals_of_calibrate():
     held = gaussian(20, 1.0)
-    with pytest.raises(InputError, match="`held` must hold at least 8 points, got 7"):
+    with pytest.raises(InputError, match="`residuals` must hold at least 8 points, got 7"):
         calibrate(gaussian(7, 1.0))
-    with pytest.raises(InputError, match="`members` must be an integer of at least 4"):
+    with pytest.raises(InputError, match="`n_members` must be an integer of at least 4"):
         calibrate(held, "committee", n_members=3)
-    with pytest.raises(InputError, match="`members` must be given for the method"):
+    with pytest.raises(InputError, match="`n_members` must be given for the method"):
         calibrate(held, "committee")
-    with pytest.raises(InputError, match="`members` must be given for the method"):
+    with pytest.raises(InputError, match="`n_members` must be given for the method"):
         calibrate(held, n_members=8)
     with pytest.raises(InputError, match="`ddof` must be 1"):
         calibrate(held, "committee", n_members=8, ddof=2)
@@ -220,7 +205,7 @@ def test_refusals_of_calibrate():
     with pytest.raises(InputError, match="`alpha2` must be positive"):
         calibrate(Residuals(torch.zeros(9), torch.ones(9)))
     batches = Residuals(torch.ones(2, 9), torch.ones(2, 9))
-    with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
+    with pytest.raises(ShapeError, match=r"`residuals` must have shape \[n\]"):
         calibrate(batches, generator=stream())
-    with pytest.raises(InputError, match="`level` must be between 0 and 1"):
+    with pytest.raises(InputError, match="`confidence` must be between 0 and 1"):
         calibrate(held, generator=stream(), confidence=90)

@@ -38,10 +38,7 @@ def test_numbers_of_the_uncertainty_toolbox():
 
 @pytest.mark.parametrize(
     ("definition", "area", "rms", "mean"),
-    [
-        ("interval", 0.377104, 0.416576, 0.373333),
-        ("quantile", 0.239162, 0.303626, 0.237576),
-    ],
+    [("interval", 0.377104, 0.416576, 0.373333), ("quantile", 0.239162, 0.303626, 0.237576)],
 )
 def test_curves_of_the_uncertainty_toolbox(definition, area, rms, mean):
     found = miscalibration_area(TOOLBOX, definition=definition, n_levels=100)
@@ -164,13 +161,13 @@ def test_batches_are_scored_one_by_one():
 def test_refusals():
     one = Residuals.from_arrays([0.0], [0.0], [1.0])
     for score in (dispersion, spearman):
-        with pytest.raises(InputError, match="`held` must hold at least 2 points"):
+        with pytest.raises(InputError, match="`residuals` must hold at least 2 points"):
             score(one)
-    with pytest.raises(InputError, match="`levels` must be between 0 and 1"):
+    with pytest.raises(InputError, match="`confidence_levels` must be between 0 and 1"):
         coverage(one, [90.0])
     with pytest.raises(InputError, match="`definition` must be interval or quantile"):
         calibration_curve(one, [0.5], definition="central")
     with pytest.raises(InputError, match="`definition` must be interval or quantile"):
         miscalibration_area(one, definition="central")
-    with pytest.raises(InputError, match="`points` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_levels` must be an integer of at least 2"):
         miscalibration_area(one, n_levels=1)

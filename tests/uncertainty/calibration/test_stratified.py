@@ -96,8 +96,7 @@ def test_a_factor_for_each_kind_repairs_it():
     assert adaptivity(after, labels).is_calibrated
     again = GroupedCalibration.from_json(local.to_json())
     assert torch.equal(
-        again.calibrated_variance([1.0], ["bulk"]),
-        local.calibrated_variance([1.0], ["bulk"]),
+        again.calibrated_variance([1.0], ["bulk"]), local.calibrated_variance([1.0], ["bulk"])
     )
 
 
@@ -113,21 +112,21 @@ def test_few_points_and_new_kinds_take_the_factor_of_all():
 def test_refusals():
     held, batches = gaussian(20), Residuals(torch.ones(2, 9), torch.ones(2, 9))
     labels = ["a"] * 20
-    with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
+    with pytest.raises(ShapeError, match=r"`residuals` must have shape \[n\]"):
         adaptivity(batches, ["a"] * 9)
-    with pytest.raises(ShapeError, match=r"`held` must have shape \[n\]"):
+    with pytest.raises(ShapeError, match=r"`residuals` must have shape \[n\]"):
         GroupedCalibration.from_residuals(batches, ["a"] * 9)
-    with pytest.raises(InputError, match="`level` must be between 0 and 1"):
+    with pytest.raises(InputError, match="`confidence` must be between 0 and 1"):
         adaptivity(held, labels, confidence=95)
     with pytest.raises(InputError, match="`labels` must leave at least 8 points to 'b'"):
         adaptivity(held, ["a"] * 19 + ["b"])
     with pytest.raises(ShapeError, match="`labels` must have one label"):
         adaptivity(held, ["a"])
-    with pytest.raises(InputError, match="`draws` must be an integer"):
+    with pytest.raises(InputError, match="`n_bootstrap` must be an integer"):
         adaptivity(held, labels, generator=stream(), n_bootstrap=1)
     with pytest.raises(ShapeError, match=r"`values` must have shape \[n\]"):
         quantile_labels(torch.ones(2, 2), 2)
-    with pytest.raises(InputError, match="`count` must be at most the number of values"):
+    with pytest.raises(InputError, match="`n_groups` must be at most the number of values"):
         quantile_labels([1.0], 2)
     with pytest.raises(ShapeError, match=r"`variance` must have shape \[b\]"):
         GroupedCalibration.from_residuals(held, labels).calibrated_variance(1.0, ["a"])

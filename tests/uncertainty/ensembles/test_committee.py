@@ -66,14 +66,14 @@ def test_what_has_no_spread_is_refused():
         ensemble_mean_variance(torch.ones(0, 4))
     with pytest.raises(InputError, match="`members` must be finite, got 1"):
         ensemble_mean_variance(torch.tensor([1.0, math.nan]))
-    with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_members` must be an integer of at least 2"):
         unbiased_variance(torch.ones(2), 1)
     with pytest.raises(InputError, match="`variance` must be finite and not negative"):
         unbiased_variance(-torch.ones(2), 4)
     generator = torch.Generator()
-    with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_members` must be an integer of at least 2"):
         subsample_rows(10, 1, generator)
-    with pytest.raises(InputError, match="`rows` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_rows` must be an integer of at least 2"):
         subsample_rows(1, 2, generator)
     with pytest.raises(InputError, match="`size` must be an integer of at least 1"):
         subsample_rows(10, 2, generator, size=0)

@@ -46,8 +46,7 @@ def test_the_variance_of_a_mixture_is_that_of_its_draws():
 
 def test_modes_stand_to_each_other_as_they_must():
     means, variances = zip(
-        *(mix_experts(Y, S2, P, m) for m in ("independent", "correlated", "mixture")),
-        strict=True,
+        *(mix_experts(Y, S2, P, m) for m in ("independent", "correlated", "mixture")), strict=True
     )
     assert all(torch.equal(mean, means[0]) for mean in means)
     independent, bound, mixture = variances

@@ -65,15 +65,15 @@ def test_noise_makes_no_coefficient_negative():
 
 def test_sizes_that_say_nothing_are_refused():
     two = torch.tensor([1.0, 2.0])
-    with pytest.raises(InputError, match="`atoms` must hold at least two sizes"):
+    with pytest.raises(InputError, match="`n_atoms` must hold at least two sizes"):
         fit_extensivity(two, torch.tensor([5.0, 5.0]))
     with pytest.raises(InputError, match="`variance` must be positive and finite"):
         fit_extensivity(-two, two)
-    with pytest.raises(InputError, match="`atoms` must be positive and finite"):
+    with pytest.raises(InputError, match="`n_atoms` must be positive and finite"):
         fit_extensivity(two, -two)
     with pytest.raises(ShapeError, match=r"`variance` must have the shape \[n\]"):
         fit_extensivity(two, torch.ones(3))
-    with pytest.raises(InputError, match="`atoms` must be positive"):
+    with pytest.raises(InputError, match="`n_atoms` must be positive"):
         Extensivity(1.0, 1.0, 1.0).variance(0)
 
 
@@ -114,12 +114,7 @@ def test_the_sign_of_a_slope_does_not_matter():
         (torch.ones(2, 1), torch.eye(2), ShapeError, r"`mean` must have shape \[d\]"),
         (torch.ones(2), torch.ones(2), ShapeError, r"must have shape \[2, 2\], got"),
         (torch.ones(2), -torch.eye(2), InputError, "have no negative variance"),
-        (
-            torch.ones(2),
-            math.nan * torch.eye(2),
-            InputError,
-            "`covariance` must be fin",
-        ),
+        (torch.ones(2), math.nan * torch.eye(2), InputError, "`covariance` must be fin"),
         (math.inf * torch.ones(2), torch.eye(2), InputError, "`mean` must be finite"),
     ],
 )

@@ -104,8 +104,7 @@ def test_leading_dimensions_are_kept_and_blocks_do_not_show(monkeypatch):
     metric = BayesianLinearModel.fit(F, Y, ridge=0.3)
     whole = metric.variance(NEW), metric.mean(NEW)
     monkeypatch.setattr(
-        "bostruct.uncertainty.linear_model.bayesian_linear_model.rows_per_block",
-        lambda _: 2,
+        "bostruct.uncertainty.linear_model.bayesian_linear_model.rows_per_block", lambda _: 2
     )
     torch.testing.assert_close(metric.variance(NEW), whole[0])
     torch.testing.assert_close(metric.mean(NEW), whole[1])
@@ -313,7 +312,7 @@ def test_targets_share_features_and_each_has_its_factor():
     torch.testing.assert_close(metric.mean(NEW)[:, 1], 3 * single.mean(NEW), **EXACT)
     found = metric.variance(NEW, variance_kind="observed") - expected
     torch.testing.assert_close(found, alpha2.double().expand(9, 3), **EXACT)
-    with pytest.raises(InputError, match="`metric` must have one target"):
+    with pytest.raises(InputError, match="`linear_model` must have one target"):
         metric.predict(NEW)
 
 
@@ -336,13 +335,13 @@ def test_shards_add_up(offset):
     ("other", "sentence"),
     [
         ({"ridge": 0.4}, "have the ridge 0.3"),
-        ({"source": "b"}, "have the source 'a'"),
+        ({"fingerprint": "b"}, "have the fingerprint 'a'"),
         ({"offset": "centred"}, "have the offset 'none'"),
         ({"alpha2": 2.0}, r"have the alpha2 1\.0"),
     ],
 )
 def test_shards_of_different_models_are_refused(other, sentence):
-    settings = {"ridge": 0.3, "source": "a"}
+    settings = {"ridge": 0.3, "fingerprint": "a"}
     metric = BayesianLinearModel.fit(F, Y, **settings)
     with pytest.raises(InputError, match=f"`other` must {sentence}"):
         metric + BayesianLinearModel.fit(F, Y, **settings | other)
@@ -350,7 +349,7 @@ def test_shards_of_different_models_are_refused(other, sentence):
 
 @pytest.mark.parametrize("offset", ["none", "centred", "intercept", "bias"])
 def test_what_was_saved_predicts_the_same(offset):
-    fingerprint = hash_tensors({"weight": F})
+    source = hash_tensors({"weight": F})
     metric = BayesianLinearModel.fit(F, Y, ridge=0.3, alpha2=2.0, offset=offset, fingerprint=source)
     again = BayesianLinearModel.restore(metric.state(), source)
     assert torch.equal(again.variance(NEW), metric.variance(NEW))
@@ -367,14 +366,14 @@ def test_a_metric_of_a_model_that_has_changed_is_refused():
     with torch.no_grad():
         layer.weight[0, 0] += 1e-3
     changed = hash_tensors(layer.state_dict())
-    with pytest.raises(InputError, match=r"`source` must be the '.*' that the metric"):
+    with pytest.raises(InputError, match=r"`fingerprint` must be the '.*' that the linear model"):
         BayesianLinearModel.restore(metric.state(), changed)
 
 
 def test_a_state_that_lacks_something_is_refused():
     state = BayesianLinearModel.fit(F, ridge=0.3).state()
     del state["mean"]
-    with pytest.raises(InputError, match=r"`state` must be that of a metric, got no"):
+    with pytest.raises(InputError, match=r"`state` must be that of a linear model, got no"):
         BayesianLinearModel.restore(state, "")
 
 
@@ -395,11 +394,11 @@ def test_a_factor_may_come_from_elsewhere_if_it_is_one():
     lower = (upper.diagonal().sign()[:, None] * upper).T
     found = metric.with_cholesky(lower)
     torch.testing.assert_close(found.variance(NEW), metric.variance(NEW), **EXACT)
-    with pytest.raises(ShapeError, match=r"`factor` must have shape \[6, 6\]"):
+    with pytest.raises(ShapeError, match=r"`hessian_cholesky` must have shape \[6, 6\]"):
         metric.with_cholesky(lower[:5])
-    with pytest.raises(InputError, match="`factor` must be positive and finite"):
+    with pytest.raises(InputError, match="`hessian_cholesky` must be positive and finite"):
         metric.with_cholesky(-lower)
-    with pytest.raises(InputError, match="`factor` must be a root of the metric's H"):
+    with pytest.raises(InputError, match="`hessian_cholesky` must be a root of the model's H"):
         metric.with_cholesky(1.1 * lower)
 
 
@@ -443,7 +442,7 @@ def test_a_ridge_that_is_not_positive_is_refused(ridge):
         ({"weights": Y}, InputError, "`weights` must be positive and finite"),
         ({"alpha2": 0.0}, InputError, "`alpha2` must be positive and finite"),
         ({"alpha2": torch.ones(2)}, ShapeError, "`alpha2` must be one number or one"),
-        ({"rows": "stress"}, InputError, "`rows` must be one of energy, force"),
+        ({"row_kind": "stress"}, InputError, "`row_kind` must be one of energy, force"),
         ({"offset": "mean"}, InputError, "`offset` must be one of none, centred"),
     ],
 )
@@ -459,14 +458,14 @@ def test_questions_that_cannot_be_answered_are_refused():
         metric.variance(NEW[:, :5])
     with pytest.raises(InputError, match="`features` must be finite"):
         metric.variance(NEW * math.nan)
-    with pytest.raises(InputError, match="`kind` must be one of latent, observed"):
+    with pytest.raises(InputError, match="`variance_kind` must be one of latent, observed"):
         metric.variance(NEW, variance_kind="total")
-    with pytest.raises(InputError, match="`rows` must be one of energy, force"):
+    with pytest.raises(InputError, match="`row_kind` must be one of energy, force"):
         metric.leverage(NEW, row_kind="stress")
-    with pytest.raises(InputError, match="`noise` must be finite and not negative"):
+    with pytest.raises(InputError, match="`noise_variance` must be finite and not negative"):
         metric.variance(NEW, variance_kind="observed", noise_variance=-1.0)
-    with pytest.raises(NotFittedError, match="`metric` must have been fitted with"):
+    with pytest.raises(NotFittedError, match="`linear_model` must have been fitted with"):
         metric.mean(NEW)
     forces = BayesianLinearModel.fit(SLOPES, ridge=0.3, row_kind="force", offset="intercept")
-    with pytest.raises(NotFittedError, match="`metric` must have energies"):
+    with pytest.raises(NotFittedError, match="`linear_model` must have energies"):
         forces.variance(NEW)

@@ -110,7 +110,7 @@ def test_what_cannot_be_used_is_refused():
         gp.mean(k[:, :3])
     with pytest.raises(ShapeError, match=r"`diagonal` must have shape \[9\]"):
         gp.variance(gaussian(NEW, X), ONES[:3])
-    with pytest.raises(InputError, match="`kind` must be one of latent, observed"):
+    with pytest.raises(InputError, match="`variance_kind` must be one of latent, observed"):
         gp.variance(gaussian(NEW, X), ONES, variance_kind="all")
 
 

@@ -30,7 +30,7 @@ def test_curvatures_are_second_derivatives():
         "gaussian": ((e.square() / variance + variance.log()) / 2, {}),
         "huber": (
             torch.nn.functional.huber_loss(e, torch.zeros_like(e), reduction="none", delta=1.0),
-            {"knee": 1.0},
+            {"huber_delta": 1.0},
         ),
     }
     losses["gaussian"] = (losses["gaussian"][0], {"variance": variance})
@@ -46,7 +46,7 @@ def test_curvatures_are_second_derivatives():
 
 def test_a_linear_model_is_bayesian_regression():
     X, y = draws(30, 4), draws(30, seed=1)
-    model = torch.nn.Linear(4, 1, second_bias=False, dtype=torch.float64)
+    model = torch.nn.Linear(4, 1, bias=False, dtype=torch.float64)
     flat = torch.nn.Sequential(model, torch.nn.Flatten(0))
     rows = parameter_jacobian(flat, X)
     assert torch.equal(rows, X)
@@ -177,15 +177,15 @@ def test_refusals_of_curvatures():
         loss_curvature("cubic", e)
     with pytest.raises(InputError, match="`variance` must be given for the loss gau"):
         loss_curvature("gaussian", e)
-    with pytest.raises(InputError, match="`knee` must be given for the loss huber"):
+    with pytest.raises(InputError, match="`huber_delta` must be given for the loss huber"):
         loss_curvature("half", e, huber_delta=1.0)
-    with pytest.raises(InputError, match="`knee` must be positive"):
+    with pytest.raises(InputError, match="`huber_delta` must be positive"):
         loss_curvature("huber", e, huber_delta=0.0)
     with pytest.raises(InputError, match="`variance` must be positive and finite"):
         loss_curvature("gaussian", e, variance=torch.zeros(3).double())
     with pytest.raises(ShapeError, match=r"`variance` must have the shape \[3\]"):
         loss_curvature("gaussian", e, variance=torch.ones(2).double())
-    with pytest.raises(InputError, match="`factor` must be positive"):
+    with pytest.raises(InputError, match="`loss_weight` must be positive"):
         loss_curvature("half", e, loss_weight=0.0)
 
 
@@ -197,23 +197,23 @@ def test_refusals_of_rows():
         laplace_approximation(rows, 0 * one, ridge=1.0)
     with pytest.raises(ShapeError, match=r"`curvatures` must have shape \[4\]"):
         laplace_approximation(rows, one[:2], ridge=1.0)
-    with pytest.raises(ShapeError, match=r"`rows` must have shape \[\*, \*\]"):
+    with pytest.raises(ShapeError, match=r"`jacobian` must have shape \[\*, \*\]"):
         laplace_approximation(one, one, ridge=1.0)
     with pytest.raises(InputError, match="`features` must need at most"):
         laplace_approximation(rows, one, ridge=1.0, memory=10)
-    with pytest.raises(InputError, match="`atoms` must be positive"):
+    with pytest.raises(InputError, match="`n_atoms` must be positive"):
         laplace_approximation(rows, one, ridge=1.0, n_atoms=0 * one)
 
 
 def test_refusals_of_models():
     model = torch.nn.Linear(3, 2)
-    with pytest.raises(InputError, match=r"`model` must need at most .* sketch them"):
+    with pytest.raises(InputError, match=r"`model` must need at most .* project them"):
         parameter_jacobian(model, torch.zeros(4, 3), memory=100)
     with pytest.raises(ShapeError, match=r"`model` must answer `\[4\]` or"):
         parameter_jacobian(model, torch.zeros(4, 5, 3))
     with pytest.raises(InputError, match="`model` must have weights that are not fro"):
         parameter_jacobian(model.requires_grad_(False), torch.zeros(4, 3))
-    with pytest.raises(InputError, match="`size` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_components` must be an integer of at least 1"):
         RandomProjection(0)
     with pytest.raises(InputError, match="`seed` must be an integer of at least 0"):
         RandomProjection(2, seed=-1)

@@ -72,12 +72,10 @@ def test_it_is_the_laplace_approximation_of_the_last_layer():
 
 def test_a_last_layer_written_in_other_coordinates_is_the_same():
     """f -> A f, w -> A^-T w at z2 = 0 (here 1e-12): neither mean nor variance."""
-    model = perceptron(second_bias=False)
+    model = perceptron(bias=False)
     A = normal(6, 6, seed=5) + 3 * torch.eye(6, dtype=torch.float64)
     mixed = torch.nn.Sequential(
-        *model[:2],
-        torch.nn.Linear(6, 6, second_bias=False),
-        torch.nn.Linear(6, 1, second_bias=False),
+        *model[:2], torch.nn.Linear(6, 6, bias=False), torch.nn.Linear(6, 1, bias=False)
     )
     mixed = mixed.double().eval()
     mixed[2].weight.data.copy_(A)
@@ -112,14 +110,14 @@ def test_a_model_that_was_trained_on_is_refused():
     metric = readout.fit(halves(), dataset_name="X", ridge=0.1)
     before = readout.predict(metric, LayerBatch(NEW)).variance
     model[0].weight.data[0, 0] += 1e-12
-    with pytest.raises(NotFittedError, match="features have changed: build the metric"):
+    with pytest.raises(NotFittedError, match="features have changed: fit the linear"):
         readout.predict(metric, LayerBatch(NEW))
-    with pytest.raises(NotFittedError, match="be the model that the metric was built"):
+    with pytest.raises(NotFittedError, match="be the model that the linear model was"):
         readout.calibrated(metric, halves())
     model[0].weight.data[0, 0] = perceptron()[0].weight.data[0, 0]
     assert torch.equal(readout.predict(metric, LayerBatch(NEW)).variance, before)
     other = LastLayerLaplace.from_model(model, layer_names="0")
-    with pytest.raises(NotFittedError, match="be the model that the metric was built"):
+    with pytest.raises(NotFittedError, match="be the model that the linear model was"):
         other.predict(metric, LayerBatch(NEW))
 
 
@@ -147,7 +145,7 @@ def test_forces_are_rows_too(bias):
 
         def f(r, index=index):
             hidden = []
-            hook = model.header.register_forward_pre_hook(
+            hook = model.head.register_forward_pre_hook(
                 lambda _, args: hidden.append(args[0].sum(0))
             )
             model(r, index)
@@ -161,7 +159,7 @@ def test_forces_are_rows_too(bias):
     torch.testing.assert_close(metric.hessian, H)
     found = readout.predict(metric, new, force_model=metric.calibrated(4.0))
     r = new.positions.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(model(r, new.index).sum(), r)
+    (slope,) = torch.autograd.grad(model(r, new.structure_index).sum(), r)
     torch.testing.assert_close(found.forces, -slope)
     assert found.force_variance.shape == new.positions.shape
     held = readout.residuals(metric, data, target_kind="force")
@@ -226,7 +224,7 @@ def test_variances_of_atoms_do_not_add():
 
 
 def test_several_targets_have_a_factor_each():
-    model = perceptron(n_outputs=2)
+    model = perceptron(outputs=2)
     readout = LastLayerLaplace.from_model(model, layer_names="2")
     data = [LayerBatch(X, torch.stack([Y, 3 * Y], 1))]
     metric = readout.fit(data, dataset_name="X")
@@ -303,7 +301,7 @@ def test_what_does_not_fit_is_refused():
     sums = LastLayerLaplace.from_model(
         model, layer_names="2", output_fn=lambda answer: answer.sum().reshape(1)
     )
-    with pytest.raises(ShapeError, match="`output` must return one row for each of th"):
+    with pytest.raises(ShapeError, match="`output_fn` must return one row for each of th"):
         sums.predict(metric, LayerBatch(X))
     model.train()
     with pytest.raises(InputError, match=r"evaluation mode.*Call `model.eval\(\)`"):

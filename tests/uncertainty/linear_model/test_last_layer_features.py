@@ -23,16 +23,14 @@ def test_rows_are_the_inputs_of_the_layer_and_a_column_of_ones_for_its_bias():
     hidden = torch.tanh(model[0](X))
     assert torch.equal(answer, model(X))
     assert torch.equal(found, torch.cat([hidden, torch.ones(7, 1)], 1))
-    assert torch.equal(
-        extract_features(perceptron(second_bias=False), ["2"], LayerBatch(X))[1], hidden
-    )
+    assert torch.equal(extract_features(perceptron(bias=False), ["2"], LayerBatch(X))[1], hidden)
 
 
 def test_rows_times_weights_are_the_energy():
     """The constant of a sum over atoms is their number, not one."""
     model = Atomistic()
     energy, f = extract_features(model, ["head"], LayerBatch((ATOMS, INDEX), structure_index=INDEX))
-    weights = torch.cat([model.header.weight[0], model.header.bias])
+    weights = torch.cat([model.head.weight[0], model.head.bias])
     torch.testing.assert_close(f @ weights, energy)
     assert f[:, -1].tolist() == [3.0, 2.0]
 
@@ -144,7 +142,7 @@ def test_positions_that_the_network_does_not_see_are_refused():
         _, f = extract_features(
             Atomistic(), ["head"], LayerBatch((ATOMS, INDEX), structure_index=INDEX)
         )
-        with pytest.raises(InputError, match="what the network computes its answer fr"):
+        with pytest.raises(InputError, match="be an input of the network"):
             negative_position_jacobian(f, other)
     with pytest.raises(InputError, match="Put this very tensor into `inputs`"):
         negative_position_jacobian(f.detach(), other)

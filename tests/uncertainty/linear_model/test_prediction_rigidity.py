@@ -126,11 +126,11 @@ def test_rows_of_structures_are_sums_or_means():
 def test_what_cannot_be_used_is_refused():
     with pytest.raises(ShapeError, match=r"`features` must have the shape \[n, f\]"):
         structure_features(X, STRUCTURE[:3])
-    with pytest.raises(InputError, match="`reduce` must be one of mean, sum"):
+    with pytest.raises(InputError, match="`reduction` must be one of mean, sum"):
         structure_features(X, STRUCTURE, reduction="max")
-    with pytest.raises(InputError, match="`structure` must be numbered from 0 on"):
+    with pytest.raises(InputError, match="`structure_index` must be numbered from 0 on"):
         structure_features(X, STRUCTURE - 1)
-    with pytest.raises(InputError, match="`structure` must have an atom in each"):
+    with pytest.raises(InputError, match="`structure_index` must have an atom in each"):
         structure_features(X, STRUCTURE + 1)
     with pytest.raises(InputError, match="`features` must be finite"):
         structure_features(X * math.nan, STRUCTURE)
@@ -141,5 +141,5 @@ def test_what_cannot_be_used_is_refused():
     model = PredictionRigidity.fit(X, STRUCTURE, ridge=0.1)
     with pytest.raises(ShapeError, match="`features` must have rows of 7 numbers"):
         model.local_rigidity(NEW[:, :3])
-    with pytest.raises(ShapeError, match="`sizes` must be positive and add up to 7"):
+    with pytest.raises(ShapeError, match="`block_sizes` must be positive and add up to 7"):
         model.component_rigidity(NEW, [3, 3])

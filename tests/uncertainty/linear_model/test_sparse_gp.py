@@ -91,12 +91,7 @@ def test_each_kind_is_its_formula():
     weighted = f.T @ (w[:, None] * f) + z2 * eye
     fitc = NOISE * (new @ torch.linalg.inv(weighted) * new).sum(1) + gap
     at = gaussian(NEW, CHOSEN)
-    for method, expected in {
-        "sor": sor,
-        "dtc": sor + gap,
-        "fitc": fitc,
-        "gap": gap,
-    }.items():
+    for method, expected in {"sor": sor, "dtc": sor + gap, "fitc": fitc, "gap": gap}.items():
         found = fit(method).variance(at, ONES)
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
         observed = fit(method).variance(at, ONES, variance_kind="observed")
@@ -168,11 +163,7 @@ def test_more_points_leave_less_unknown():
 
 def test_a_prior_variance_inside_the_kernel_goes_with_the_noise_as_ridge():
     inside = SparseGP.fit(
-        PRIOR * gaussian(CHOSEN, CHOSEN),
-        PRIOR * gaussian(X, CHOSEN),
-        Y,
-        ridge=NOISE,
-        alpha2=NOISE,
+        PRIOR * gaussian(CHOSEN, CHOSEN), PRIOR * gaussian(X, CHOSEN), Y, ridge=NOISE, alpha2=NOISE
     )
     found = inside.variance(PRIOR * gaussian(NEW, CHOSEN), PRIOR * ONES)
     expected = fit("dtc").variance(gaussian(NEW, CHOSEN), ONES)
@@ -205,7 +196,7 @@ def test_qr_keeps_what_normal_equations_lose():
 
 def test_what_cannot_be_used_is_refused():
     kernel, cross = gaussian(CHOSEN, CHOSEN), gaussian(X, CHOSEN)
-    with pytest.raises(InputError, match="`method` must be one of sor, dtc"):
+    with pytest.raises(InputError, match="`approximation` must be one of sor, dtc"):
         SparseGP.fit(kernel, cross, Y, ridge=0.1, approximation="vfe")
     with pytest.raises(InputError, match="`diagonal` must be given for fitc"):
         SparseGP.fit(kernel, cross, Y, ridge=0.1, approximation="fitc")
@@ -231,9 +222,9 @@ def test_what_cannot_be_used_is_refused():
         model.variance(cross)
     with pytest.raises(ShapeError, match=r"`diagonal` must have shape \[40\]"):
         model.variance(cross, ONES)
-    with pytest.raises(InputError, match="`method` must not go from dtc to fitc"):
+    with pytest.raises(InputError, match="`approximation` must not go from dtc to fitc"):
         model.with_approximation("fitc")
-    with pytest.raises(InputError, match="`kind` must be one of latent, observed"):
+    with pytest.raises(InputError, match="`variance_kind` must be one of latent, observed"):
         model.variance(cross, OWN, variance_kind="all")
 
 

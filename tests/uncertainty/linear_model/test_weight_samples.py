@@ -69,7 +69,7 @@ def test_the_generator_decides_all():
 
 
 def test_one_member_is_refused_and_so_is_a_metric_without_targets():
-    with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_members` must be an integer of at least 2"):
         draw(BayesianLinearModel.fit(F, Y, ridge=0.3), 1)
-    with pytest.raises(NotFittedError, match="`metric` must have been fitted with"):
+    with pytest.raises(NotFittedError, match="`linear_model` must have been fitted with"):
         draw(BayesianLinearModel.fit(F, ridge=0.3), 4)
