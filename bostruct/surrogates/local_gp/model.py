@@ -15,10 +15,11 @@ Notation
 The second term is the residual variance given the inducing environments. Without it ("sor", subset
 of regressors) the variance vanishes far from them; with it ("dtc", deterministic training
 conditional) it returns to the prior's (eqs. 7 and 57-59 of Digital Discovery 4, 2654 (2025);
-Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), eq. 20). The last form needs one matrix product
-for any number of structures. "fitc" predicts as "dtc" does, from weights for which the residual
-variance of each training row is noise (section 6 there); "averaged_fitc" has the mean of "dtc" and
-a covariance for which the residual variances are averaged over all energies and over all forces.
+Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), eq. 20). The last form needs one matrix
+product for any number of structures. "fitc" predicts as "dtc" does, from weights for which the
+residual variance of each training row is noise (section 6 there); "averaged_fitc" has the mean of
+"dtc" and a covariance for which the residual variances are averaged over all energies and over all
+forces.
 """
 
 from __future__ import annotations

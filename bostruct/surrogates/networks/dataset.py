@@ -1,11 +1,11 @@
-"""Training data of a network, ready for many passes.
+"""Training data of a network, prepared for many passes.
 
 Notation
     n, k, d   atoms, neighbors of an atom (padded), inputs
-    S    [n, 3 k, d]   1/Å   slopes of an atom's inputs with the places of its neighbors
+    S    [n, 3 k, d]   1/Å   gradients of an atom's inputs by the positions of its neighbors
 
-Slopes of the inputs do not change in training, so they are computed once. They are
-what fills the memory, 24 k d bytes for each atom, and are counted before.
+Gradients of the inputs do not change in training, so they are computed once. They fill the memory,
+24 k d bytes for each atom, and are counted before.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from bostruct.surrogates.networks.network import NetworkConfig
 from bostruct.surrogates.species import species_radii
 from bostruct.surrogates.training_data import Observations, prepare_observations
 
-CUTOFF_FACTOR = 1.9  # default cut-off in units of the longest bond: past the second shell
+CUTOFF_FACTOR = 1.9  # default cutoff in units of the longest bond: past the second shell
 STRUCTURES_PER_BATCH = 10  # structures of a pass over all of the data
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Structures of b energies and n atoms, in the units of the encoder's scale.
+    """Structures of b energies and n atoms, in units of the featurizer's scale.
 
     Attributes:
-        inputs: `[n, d]` inputs.
-        species_index: `[n]` species.
-        index: `[n]` structure of each atom.
-        energy: `[b]`, less the prior mean.
-        forces: `[n, 3]` 1/Å, less the prior's; zero where unknown.
-        force_mask: `[n, 3]`, 1 where a force is known and 0 elsewhere.
-        noise_factor: `[b]`, factor on the noise deviation, at least 1.
-        input_gradients: `[n, 3 k, d]`, S; k = 0 where no force is known.
-        neighbors: `[n, k]`, the neighbors; padding points at the atom itself.
-        source_rows: `[b]`, which structures of the training data these are.
+        inputs: Inputs of the atoms, `[n, d]`.
+        species_index: Species of the atoms, `[n]`.
+        index: Structure of each atom, `[n]`.
+        energy: Energies less the prior mean, `[b]`.
+        forces: Forces less those of the prior mean, `[n, 3]` 1/Å; zero where unknown.
+        force_mask: 1 where a force is known and 0 elsewhere, `[n, 3]`.
+        noise_factor: Factor on the noise standard deviation, `[b]`, at least 1.
+        input_gradients: Gradients of the inputs S, `[n, 3 k, d]`; k = 0 where no force is known.
+        neighbors: Neighbors of each atom, `[n, k]`; padding points at the atom itself.
+        source_rows: Rows of the whole training set, `[b]`.
     """
 
     inputs: Tensor
@@ -76,9 +76,9 @@ class TrainingSet:
             torch.arange(start, end)
             for start, end in zip(starts[rows].tolist(), ends[rows].tolist(), strict=True)
         ]
-        here = counts[rows]
-        index = torch.arange(len(rows)).repeat_interleave(here)
-        shift = (here.cumsum(0) - here - starts[rows])[index]
+        sizes = counts[rows]
+        index = torch.arange(len(rows)).repeat_interleave(sizes)
+        shift = (sizes.cumsum(0) - sizes - starts[rows])[index]
         device = self.inputs.device
         atoms, shift = torch.cat(ranges).to(device), shift.to(device)
         rows = rows.to(device)
@@ -101,7 +101,7 @@ class TrainingSet:
             yield self.subset(torch.arange(start, min(start + STRUCTURES_PER_BATCH, len(self))))
 
     def forces_from_gradients(self, gradients: Tensor) -> Tensor:
-        """Return the forces `[M, n, 3]` of energies with slopes `[M, n, d]` in x."""
+        """Return the forces `[M, n, 3]` of energies with gradients `[M, n, d]` in x."""
         M, n, _ = gradients.shape
         pairs = torch.bmm(self.input_gradients, gradients.permute(1, 2, 0))  # [n, 3 k, M]
         pairs = pairs.view(n, -1, 3, M)
@@ -113,94 +113,92 @@ class TrainingSet:
 def prepare_training_set(
     network: NetworkConfig, structures: Structures, space: Space | None
 ) -> tuple[Featurizer, TrainingSet]:
-    """Return what structures with energies, and forces where there are any, teach.
+    """Return the featurizer and the training set of structures with energies.
 
     Args:
-        network: descriptor and prior.
-        structures: b of them.
-        space: as in `Surrogate.fit`.
+        network: Settings of the descriptor and the prior.
+        structures: b structures with energies, and forces where there are any.
+        space: Adds its species, and its radii replace the covalent ones; or None.
 
     Raises:
-        InputError: an energy is missing, there is no structure, or the slopes do not
-            fit into the memory that is free.
+        InputError: an energy is missing, there is no structure, or the gradients do not fit into
+            the free memory.
     """
     species, radii = species_radii(structures, space)
     cutoff = network.cutoff or CUTOFF_FACTOR * 2 * float(radii.max())
     soap = network.soap(species, cutoff)
-    place = soap.species_index(structures.numbers)
+    species_index = soap.species_index(structures.numbers)
     radii = radii.to(structures.positions)
-    data = prepare_observations(structures, network.pair_repulsion, radii[place])
-    data, constants = data.subtract_species_energies(place, len(species))
+    data = prepare_observations(structures, network.pair_repulsion, radii[species_index])
+    data, energies = data.subtract_species_energies(species_index, len(species))
     mean, basis = fit_standardization(soap, data, network.n_components)
     scale = data.energy.new_tensor(data.force_scale())
-    encoder = Featurizer(soap, mean, basis, radii, constants, scale, network.pair_repulsion)
-    return encoder, _training_set(encoder, data)
+    featurizer = Featurizer(soap, mean, basis, radii, energies, scale, network.pair_repulsion)
+    return featurizer, _training_set(featurizer, data)
 
 
 def _training_set(featurizer: Featurizer, data: Observations) -> TrainingSet:
-    structures = data.structures
-    known = data.forces.isfinite()
-    parts, others, rows = [], [], []
+    structures, known = data.structures, data.forces.isfinite()
+    chunks, neighbor_chunks, features = [], [], []
     start, room = 0, free_bytes(structures.device)
-    for part in data.chunks():
-        size = len(part.structures.numbers)
+    for chunk in data.chunks():
         if not bool(known.any()):
-            rows.append(featurizer.soap(part.structures).detach())
+            features.append(featurizer.soap(chunk.structures).detach())
             continue
-        slopes = featurizer.soap.gradients(part.structures)
-        S, other = _pad_neighbors(slopes, featurizer.basis)
-        parts.append(S)
-        others.append(other + start)
-        rows.append(slopes.features)
-        start += size
-        need = 2 * 8 * S[0].numel() * len(known)  # parts, and all of them joined
-        way_out = "Train on fewer structures, or take fewer components."
-        check_memory("structures", need, room, way_out)
-    place = featurizer.soap.species_index(structures.numbers)
-    x = (torch.cat(rows) - featurizer.mean[place]) @ featurizer.basis
-    slopes_, other = _concatenate_chunks(parts, others, x)
+        gradients = featurizer.soap.gradients(chunk.structures)
+        S, neighbors = _pad_neighbors(gradients, featurizer.basis)
+        chunks.append(S)
+        neighbor_chunks.append(neighbors + start)
+        features.append(gradients.features)
+        start += len(chunk.structures.numbers)
+        size = 2 * 8 * S[0].numel() * len(known)  # chunks, and all of them joined
+        hint = "Train on fewer structures, or take fewer components."
+        check_memory("structures", size, room, hint)
+    species_index = featurizer.soap.species_index(structures.numbers)
+    x = (torch.cat(features) - featurizer.mean[species_index]) @ featurizer.basis
+    input_gradients, neighbors = _concatenate_chunks(chunks, neighbor_chunks, x)
     scale = featurizer.energy_scale
     return TrainingSet(
         inputs=x,
-        species_index=place,
+        species_index=species_index,
         index=structures.index,
         energy=data.energy / scale,
         forces=data.forces.nan_to_num() / scale,
         force_mask=known.to(x),
         noise_factor=data.noise_factor,
-        input_gradients=slopes_,
-        neighbors=other,
+        input_gradients=input_gradients,
+        neighbors=neighbors,
         source_rows=torch.arange(len(structures), device=x.device),
     )
 
 
 def _pad_neighbors(pairs: DescriptorGradients, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Return slopes `[n, k, 3, d]` and neighbors `[n, k]` of pairs sorted by center."""
+    """Return gradients `[n, k, 3, d]` and neighbors `[n, k]` of pairs sorted by center."""
     n, center = len(pairs.features), pairs.center
-    slopes = pairs.gradients @ basis
+    gradients = pairs.gradients @ basis
     counts = torch.bincount(center, minlength=n)
     column = torch.arange(len(center), device=center.device)
     column = column - (counts.cumsum(0) - counts)[center]
     k = int(counts.max())
-    S = slopes.new_zeros(n, k, *slopes.shape[1:])
-    S[center, column] = slopes
-    others = torch.arange(n, device=center.device).unsqueeze(-1).repeat(1, k)
-    others[center, column] = pairs.neighbor
-    return S, others
+    S = gradients.new_zeros(n, k, *gradients.shape[1:])
+    S[center, column] = gradients
+    neighbors = torch.arange(n, device=center.device).unsqueeze(-1).repeat(1, k)
+    neighbors[center, column] = pairs.neighbor
+    return S, neighbors
 
 
 def _concatenate_chunks(
-    parts: list[Tensor], others: list[Tensor], x: Tensor
+    chunks: list[Tensor], neighbor_chunks: list[Tensor], x: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return S `[n, 3 k, d]` and neighbors `[n, k]` of all chunks."""
     n, d = x.shape
-    k = max((part.shape[1] for part in parts), default=0)
-    S = x.new_zeros(n, k, 3, d)
-    other = torch.arange(n, device=x.device).unsqueeze(-1).repeat(1, k)
+    k = max((S.shape[1] for S in chunks), default=0)
+    joined = x.new_zeros(n, k, 3, d)
+    joined_neighbors = torch.arange(n, device=x.device).unsqueeze(-1).repeat(1, k)
     start = 0
-    for part, own in zip(parts, others, strict=True):
-        stop = start + len(part)
-        S[start:stop, : part.shape[1]] = part
-        other[start:stop, : own.shape[1]] = own
-        start = stop
-    return S.view(n, 3 * k, d), other
+    for S, neighbors in zip(chunks, neighbor_chunks, strict=True):
+        rows = slice(start, start + len(S))
+        joined[rows, : S.shape[1]] = S
+        joined_neighbors[rows, : neighbors.shape[1]] = neighbors
+        start += len(S)
+    return joined.view(n, 3 * k, d), joined_neighbors

@@ -1,16 +1,16 @@
-"""Several networks, or several readings of one, and what their differences say.
+"""Ensembles: several networks, or one under several masks, with the variance between them.
 
 Notation, with equation numbers of [G25]
     M, b     members, structures
     y  [M, b]   eV    energies of the members, the prior included
     m  [b]      eV    their mean                                            (17)
-    t  [M, b]   eV    deviations that members predict for themselves
+    t  [M, b]   eV    standard deviations that members predict
 
     covariance = sum (y - m)(y' - m') / (M - ddof)                        (18)
         + mean t² for a structure with itself                               (20)
 
-A deviation is a sum over atoms: the errors of like environments are alike, and those of
-N copies of a structure together are N times one's.
+A predicted standard deviation is a sum over atoms: the errors of like environments are alike, and
+those of N copies of a structure together are N times those of one.
 
 [G25]: Grasselli et al., Digital Discovery 2025, 4, 2654.
 """
@@ -31,24 +31,26 @@ from bostruct.surrogates.networks.featurizer import Featurizer
 from bostruct.surrogates.networks.network import NetworkWeights
 from bostruct.surrogates.networks.training import LossFunction, training_error
 
+TENSOR_NAMES = ("dropout_masks", "ddof", "predicts_variance", "energy_noise_std", "training_losses")
+
 
 @final
 @dataclass(frozen=True, eq=False)
 class NetworkEnsemble:
-    """Trained members: a `Believer`.
+    """The fitted predictor of surrogates whose members are networks.
 
     Attributes:
-        featurizer: what comes before the networks.
-        weights: of the members.
-        dropout_masks: `[2, M + 1, h]`, factors on the units of both layers that tell members of
-            one network apart, the first all ones: what the whole network says is the
-            mean, and the members are moved onto it. Or ones, `[2, 1, h]`.
+        featurizer: Inputs and prior mean of the networks.
+        weights: Weights of the members.
+        dropout_masks: Factors on the units of both layers that make members of one network,
+            `[2, M + 1, h]`, the first all ones: the network without masks is the mean, and the
+            members are shifted onto it. Or ones, `[2, 1, h]`.
         ddof: 1 for the divisor M - 1 between members, 0 for M.
-        predicts_variance: whether the deviations that members predict count.
-        energy_noise_std: eV per root atom, what the mean misses of the training energies; or,
-            where that is counted by the variance, the least deviation it was taught.
-        training_losses: `[3]`, loss, and the misfits of energies in eV per root atom and of
-            forces in eV/Å, at the end of training.
+        predicts_variance: True to add the variances that members predict.
+        energy_noise_std: Noise standard deviation of an energy, eV per root atom: the training
+            error of the mean; or the floor of the predicted standard deviation.
+        training_losses: Loss, and root mean square errors of energies in eV per root atom and of
+            forces in eV/Å, at the end of training, `[3]`.
     """
 
     featurizer: Featurizer
@@ -72,23 +74,22 @@ class NetworkEnsemble:
         predicts_variance: bool = False,
         noise_floor: float | None = None,
     ) -> NetworkEnsemble:
-        """Return what has been trained on a lesson.
+        """Return the ensemble of trained networks.
 
         Args:
-            featurizer: of the lesson.
-            weights: of the members.
-            training_set: all of the training data.
-            loss: that was minimised.
-            dropout_masks: `[2, M + 1, h]`, if members are readings of one network.
-            ddof: 0 or 1.
-            predicts_variance: whether members predict deviations.
-            noise_floor: deviation that counts as noise, in the scale per root atom; None for
-                what the mean misses of the data.
+            featurizer: Inputs and prior mean of the networks.
+            weights: Weights of the members.
+            training_set: The training data.
+            loss: The minimized loss.
+            dropout_masks: Masks of the members of one network, `[2, M + 1, h]`; or None.
+            ddof: 1 for the divisor M - 1 between members, 0 for M.
+            predicts_variance: True if members predict standard deviations.
+            noise_floor: Noise standard deviation, in the scale per root atom; None for the training
+                error of the mean.
         """
-        total, energies, forces = training_error(weights, training_set, loss)
         scale = featurizer.energy_scale
-        marks = scale.new_tensor([total, energies, forces])
-        marks = marks * torch.stack((torch.ones_like(scale), scale, scale))
+        losses = scale.new_tensor(training_error(weights, training_set, loss))
+        losses = losses * torch.stack((torch.ones_like(scale), scale, scale))
         if dropout_masks is None:
             dropout_masks = weights.last_weights.new_ones(2, 1, weights.last_weights.shape[1])
         return cls(
@@ -97,84 +98,66 @@ class NetworkEnsemble:
             dropout_masks.to(weights.last_weights),
             torch.tensor(ddof),
             torch.tensor(predicts_variance),
-            marks[1].clone() if noise_floor is None else noise_floor * scale,
-            marks,
+            losses[1].clone() if noise_floor is None else noise_floor * scale,
+            losses,
         )
 
     def predict(self, structures: Structures) -> LowRankPrediction:
-        """Return what is believed of b structures.
+        """Return the joint prediction of b structures.
 
         Raises:
-            InputError: a species it was not trained on.
+            InputError: a species is not in the training data.
         """
-        x, place = self.featurizer(structures)
-        prior = self.featurizer.prior_mean(structures, place)
-        scale, constants = (
-            self.featurizer.energy_scale,
-            self.featurizer.species_energies[place],
-        )
+        x, species_index = self.featurizer(structures)
+        prior = self.featurizer.prior_mean(structures, species_index)
+        scale = self.featurizer.energy_scale
         first, second = self.dropout_masks.unsqueeze(2)
-        layers = self.weights.hidden_layers(x, place, (first, second))
-        local = scale * self.weights.atomic_energies(layers)  # [M, n]
-        zero = local.new_zeros(len(local), len(structures))
-        sums = zero.index_add(1, structures.index, local)
+        layers = self.weights.hidden_layers(x, species_index, (first, second))
+        atomic = scale * self.weights.atomic_energies(layers)  # [M, n]
+        zero = atomic.new_zeros(len(atomic), len(structures))
+        y = zero.index_add(1, structures.index, atomic)
         if self.dropout_masks.shape[1] > 1:
-            local, mean, sums = local[:1], sums[0], sums[1:]
-            sums = sums - sums.mean(0) + mean
+            atomic, mean, y = atomic[:1], y[0], y[1:]
+            y = y - y.mean(0) + mean
         else:
-            mean = sums.mean(0)
-        divisor = max(len(sums) - int(self.ddof), 1)
-        own = torch.zeros_like(mean)
+            mean = y.mean(0)
+        divisor = max(len(y) - int(self.ddof), 1)
+        variance = torch.zeros_like(mean)
         if bool(self.predicts_variance):
-            each = scale * self.weights.atomic_std(layers)
-            t = zero.index_add(1, structures.index, each)
-            own = t.square().mean(0)
-        single = len(sums) == 1
+            t = zero.index_add(1, structures.index, scale * self.weights.atomic_std(layers))
+            variance = t.square().mean(0)
+        single = len(y) == 1
         return LowRankPrediction(
             mean=prior + mean,
-            covariance_root=(sums - mean).T[:, single:] / divisor**0.5,
-            independent_variance=own,
+            covariance_root=(y - mean).T[:, single:] / divisor**0.5,
+            independent_variance=variance,
             noise_variance=self.energy_noise_std**2 * structures.counts,
-            atomic_energies=constants + local.mean(0),
-            members=None if single else prior + sums,
+            atomic_energies=self.featurizer.species_energies[species_index] + atomic.mean(0),
+            members=None if single else prior + y,
         )
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all numbers it consists of, by name."""
-        names = (
-            "dropout_masks",
-            "ddof",
-            "predicts_variance",
-            "energy_noise_std",
-            "training_losses",
-        )
-        own = {f"ensemble_{name}": getattr(self, name) for name in names}
-        return self.featurizer.tensors() | self.weights.tensors() | own
+        """Return all tensors by name."""
+        tensors = {f"ensemble_{name}": getattr(self, name) for name in TENSOR_NAMES}
+        return self.featurizer.tensors() | self.weights.tensors() | tensors
 
     @classmethod
     def restore(cls, state: Mapping[str, Tensor]) -> NetworkEnsemble:
-        """Return the crowd that `tensors` were taken from."""
-        names = (
-            "dropout_masks",
-            "ddof",
-            "predicts_variance",
-            "energy_noise_std",
-            "training_losses",
-        )
-        own = {name: state[f"ensemble_{name}"] for name in names}
-        return cls(Featurizer.restore(state), NetworkWeights.restore(state), **own)
+        """Return the ensemble with these tensors."""
+        tensors = {name: state[f"ensemble_{name}"] for name in TENSOR_NAMES}
+        return cls(Featurizer.restore(state), NetworkWeights.restore(state), **tensors)
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the fitted numbers a person wants to see, units in the names.
+        """Return the fitted numbers to show, units in the names.
 
-        There is no marginal likelihood: minus the loss at the end of training, over all
-        of the data, stands in.
+        In place of a marginal likelihood there is minus the loss at the end of training, over all
+        of the data.
         """
         loss, energies, forces = self.training_losses.tolist()
-        found = {
+        n_members = max(len(self.weights.last_weights), self.dropout_masks.shape[1] - 1)
+        return {
             "log_marginal_likelihood": -loss,
-            "energy_misfit_eV_per_root_atom": energies,
-            "force_misfit_eV_per_angstrom": forces,
-            "members": float(max(len(self.weights.last_weights), self.dropout_masks.shape[1] - 1)),
-        }
-        return found | self.featurizer.hyperparameters()
+            "energy_error_eV_per_root_atom": energies,
+            "force_error_eV_per_angstrom": forces,
+            "n_members": float(n_members),
+        } | self.featurizer.hyperparameters()

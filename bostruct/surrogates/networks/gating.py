@@ -1,15 +1,15 @@
-"""Which expert is at home: a mixture of Gaussians of what structures look like.
+"""Gates of a mixture of experts: a mixture of Gaussians over the means of structures.
 
 Notation, with equation numbers of Grasselli et al., Digital Discovery 2025, 4, 2654
     b, n, d, c, K   structures, atoms, inputs of an atom, axes, experts
-    x    [n, d]     1   inputs of the atoms, standardised descriptors
+    x    [n, d]     1   inputs of the atoms, standardized descriptors
     u    [b, c]     1   means of x over the atoms of each structure, in c principal axes
     d    [b, K]     1   distances to the experts, √((u - μ)ᵀ Σ⁻¹ (u - μ))
     p    [b, K]     1   gates: softmax of sharpness / d, (22), or π N(u; μ, Σ) over the
                         sum of all, (23)
 
-Far from everything (22) asks all experts, so that their disagreement shows; (23) asks
-the one whose Gaussian falls off most slowly.
+Far from all data (22) weights all experts, so that their disagreement shows; (23) the one whose
+Gaussian falls off most slowly.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from torch import Tensor
 from bostruct.errors import check_count
 
 MIN_STRUCTURES_PER_EXPERT = 8  # structures for each expert, or there are fewer experts
-MIN_DISTANCE = 1e-6  # distances below are not told apart
-MIN_COMPONENT_STD = 0.05  # of the spread along an axis: no Gaussian is narrower
-MIN_AXIS_STD = 1e-9  # spread of an axis along which nothing varies
+MIN_DISTANCE = 1e-6  # distances below count as this
+MIN_COMPONENT_STD = 0.05  # of the standard deviation along an axis: no Gaussian is narrower
+MIN_AXIS_STD = 1e-9  # standard deviation along an axis below which nothing varies
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class GatingNetwork:
-    """A fitted mixture, differentiable in what it looks at.
+    """A fitted mixture of Gaussians, differentiable in the means of structures.
 
     Attributes:
-        center: `[d]`, mean over the training structures.
-        principal_axes: `[d, c]`, principal axes over the spread along them.
-        log_weights: `[K]`, log π.
-        means: `[K, c]`, μ.
-        precision_cholesky: `[K, c, c]`, upper factors of Σ⁻¹: Σ⁻¹ = root rootᵀ.
+        center: Mean over the training structures, `[d]`.
+        principal_axes: Principal axes over the standard deviations along them, `[d, c]`.
+        log_weights: Logarithms of the weights π, `[K]`.
+        means: Means μ, `[K, c]`.
+        precision_cholesky: Upper factors U of the precisions, Σ⁻¹ = U Uᵀ, `[K, c, c]`.
     """
 
     center: Tensor
@@ -52,15 +52,13 @@ class GatingNetwork:
 
     @classmethod
     def fit(cls, structure_means: Tensor, n_experts: int, n_axes: int, seed: int) -> GatingNetwork:
-        """Return gates between kinds of structures.
-
-        Few structures have few kinds: 8 are wanted for each.
+        """Return gates fitted to structures, one for every 8 of them at most.
 
         Args:
-            structure_means: `[b, d]`, means over the atoms of each structure.
-            n_experts: K, at most.
-            n_axes: c, at most.
-            seed: of the first guess.
+            structure_means: Means over the atoms of each structure, `[b, d]`.
+            n_experts: Largest number of experts K.
+            n_axes: Largest number of principal axes c.
+            seed: Seed of the first guess.
 
         Raises:
             InputError: a count is less than 1.
@@ -69,15 +67,14 @@ class GatingNetwork:
         check_count("n_axes", n_axes)
         center = structure_means.mean(0)
         _, s, vh = torch.linalg.svd(structure_means - center, full_matrices=False)
-        spread = s / math.sqrt(len(structure_means))
-        c = max(1, min(n_axes, int((spread > MIN_AXIS_STD).sum())))
-        found = (vh[:c] / spread[:c].clamp(min=MIN_AXIS_STD).unsqueeze(1)).T.contiguous()
-        u = ((structure_means - center) @ found).detach().cpu()
+        std = s / math.sqrt(len(structure_means))
+        c = max(1, min(n_axes, int((std > MIN_AXIS_STD).sum())))
+        axes = (vh[:c] / std[:c].clamp(min=MIN_AXIS_STD).unsqueeze(1)).T.contiguous()
+        u = ((structure_means - center) @ axes).detach().cpu()
         count = max(1, min(n_experts, len(u) // MIN_STRUCTURES_PER_EXPERT))
-        if count == 1:  # along its axes the data have a spread of 1
-            one = structure_means.new_zeros(1)
+        if count == 1:  # along its axes the data have a standard deviation of 1
             eye = torch.eye(c).to(structure_means).unsqueeze(0)
-            return cls(center, found, one, structure_means.new_zeros(1, c), eye)
+            return cls(center, axes, center.new_zeros(1), center.new_zeros(1, c), eye)
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
@@ -86,34 +83,34 @@ class GatingNetwork:
             warnings.simplefilter("ignore", ConvergenceWarning)
             fitted = GaussianMixture(count, reg_covar=MIN_COMPONENT_STD**2, random_state=seed)
             fitted.fit(u.numpy())
-        parts = fitted.weights_, fitted.means_, fitted.precisions_cholesky_
-        weights, means, roots = (torch.as_tensor(part).to(structure_means) for part in parts)
-        return cls(center, found, weights.log(), means, roots)
+        arrays = fitted.weights_, fitted.means_, fitted.precisions_cholesky_
+        weights, means, roots = (torch.as_tensor(array).to(structure_means) for array in arrays)
+        return cls(center, axes, weights.log(), means, roots)
 
     @classmethod
     def restore(cls, state: Mapping[str, Tensor]) -> GatingNetwork:
-        """Return the gates that `tensors` were taken from."""
+        """Return the gates with these tensors."""
         return cls(*(state[f"gating_{field.name}"] for field in fields(cls)))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all numbers by name."""
+        """Return all tensors by name."""
         return {f"gating_{name}": value for name, value in vars(self).items()}
 
     def __len__(self) -> int:
         return len(self.log_weights)
 
     def log_density(self, structure_means: Tensor) -> Tensor:
-        """Log π N(u; μ, Σ) `[b, K]` of structures `[b, d]`, for `density_gates`."""
+        """Return log π N(u; μ, Σ) `[b, K]` of structures `[b, d]`, for `density_gates`."""
         volume = self.precision_cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         normal = len(self.principal_axes.T) * math.log(2 * math.pi)
         return self.log_weights + volume - (self._squared_mahalanobis(structure_means) + normal) / 2
 
     def distances(self, structure_means: Tensor) -> Tensor:
-        """Distances d `[b, K]` of structures `[b, d]`, for `distance_gates`."""
+        """Return the distances d `[b, K]` of structures `[b, d]`, for `distance_gates`."""
         return self._squared_mahalanobis(structure_means).clamp(min=MIN_DISTANCE**2).sqrt()
 
     def log_gates(self, structure_means: Tensor, sharpness: float | None) -> Tensor:
-        """Log p `[b, K]`: (22) of that sharpness, or (23) where it is None."""
+        """Return log p `[b, K]`: (22) of that sharpness, or (23) if it is None."""
         if sharpness is None:
             return torch.log_softmax(self.log_density(structure_means), -1)
         return torch.log_softmax(sharpness / self.distances(structure_means), -1)

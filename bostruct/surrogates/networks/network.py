@@ -4,13 +4,13 @@ Notation
     M, n, d, h   members, atoms, inputs, width
     x    [n, d]      1   inputs of all atoms
     t    [M, n, h]   1   inputs of the last layer
-    f    [M, n]      1   what each atom adds, in units of the encoder's scale
+    f    [M, n]      1   atomic energies, in units of the featurizer's scale
 
     t_1 = phi(x W_1 + b_1[species]),  t = phi(t_1 W_2 + b_2),  f = t . w
 
-phi is SiLU. Slopes with x are written out, so that training on forces takes one
-backward pass. A leading dimension of 1 is shared by all members: one backbone with M
-last layers, or one network thinned by M masks.
+phi is SiLU. Gradients with respect to x are written out, so that training on forces takes one
+backward pass. A leading dimension of 1 is shared by all members: one backbone with M last layers,
+or one network under M masks.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from bostruct.descriptors import SOAP
 from bostruct.errors import InputError, check_count, check_positive, error_message
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 
-SILU_GAIN = 1.67  # SiLU of a standard normal number has a deviation of 1 / GAIN
-BIAS_INIT_STD = 0.5  # deviation of the first constants: the units bend at different inputs
+SILU_GAIN = 1.67  # SiLU of a standard normal number has a standard deviation of 1 / SILU_GAIN
+BIAS_INIT_STD = 0.5  # standard deviation of the first biases: units bend at different inputs
 OUTPUT_INIT_SCALE = 0.1  # networks begin with small outputs
 DEFAULT_PAIR_REPULSION = PairRepulsion()
 
@@ -36,22 +36,23 @@ DEFAULT_PAIR_REPULSION = PairRepulsion()
 @final
 @dataclass(frozen=True)
 class NetworkConfig:
-    """How a network looks and how it is trained.
+    """Settings of a network and of its training.
 
     Attributes:
-        cutoff: Å; by default 1.9 times the longest bond between the species' radii.
-        n_max: radial functions of the descriptor.
-        l_max: largest degree of its spherical harmonics.
-        center_atom_weight: weight of the atom itself in its descriptor.
-        n_components: the most principal components of it that are inputs.
-        width: units of each of the two hidden layers.
-        n_steps: of training; each looks at `batch_size` structures. The time of a fit hardly
-            depends on how many structures there are; from 200 on, more steps pay.
-        batch_size: structures of a step.
-        learning_rate: largest step length of the weights (Adam, cosine decay to zero).
-        pair_repulsion: the pair prior, or None.
-        seed: of first weights and order of structures. Equal seeds and data give
-            equal networks.
+        cutoff: Radius of an environment, Å; by default 1.9 times the longest bond between the
+            species' radii.
+        n_max: Number of radial functions of the descriptor.
+        l_max: Largest degree of its spherical harmonics.
+        center_atom_weight: Weight of the central atom in its own descriptor.
+        n_components: Largest number of principal components of the descriptor that are inputs.
+        width: Number of units of each of the two hidden layers.
+        n_steps: Number of training steps, each of `batch_size` structures. The time of a fit hardly
+            depends on the number of structures; from 200 structures on, more steps help.
+        batch_size: Number of structures in a training step.
+        learning_rate: Largest learning rate (Adam, cosine decay to zero).
+        pair_repulsion: The pair prior, or None.
+        seed: Seed of first weights and of the order of structures. Equal seeds and data give equal
+            networks.
 
     Raises:
         InputError: a number is out of range.
@@ -79,7 +80,7 @@ class NetworkConfig:
         self.soap((1,), 1.0)
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies it, as JSON values."""
+        """Return the arguments as JSON values."""
         return asdict(self)
 
     def soap(self, species: tuple[int, ...], cutoff: float) -> SOAP:
@@ -91,7 +92,7 @@ DEFAULT_NETWORK = NetworkConfig()
 
 
 class HiddenLayers(NamedTuple):
-    """Hidden layers `[M, n, h]` and the slopes of their units."""
+    """Hidden layers `[M, n, h]` and the derivatives of their units."""
 
     first: Tensor
     first_derivative: Tensor
@@ -102,16 +103,16 @@ class HiddenLayers(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class NetworkWeights:
-    """Weights of M networks, or of parts that they share.
+    """Weights of M networks, with a leading dimension of 1 for layers that they share.
 
     Attributes:
-        first_weights: `[M, d, h]`, W_1.
-        species_bias: `[M, species, h]`, b_1.
-        second_weights: `[M, h, h]`, W_2.
-        second_bias: `[M, h]`, b_2.
-        last_weights: `[M, h]`, w.
-        std_weights: `[M, h]`, last layer of the deviation, or zeros.
-        std_bias: `[M]`, its constant.
+        first_weights: Weights of the first layer W_1, `[M, d, h]`.
+        species_bias: Bias of the first layer for each species b_1, `[M, species, h]`.
+        second_weights: Weights of the second layer W_2, `[M, h, h]`.
+        second_bias: Bias of the second layer b_2, `[M, h]`.
+        last_weights: Weights of the last layer w, `[M, h]`.
+        std_weights: Weights of the last layer of the standard deviation, `[M, h]`; or zeros.
+        std_bias: Bias of the same, `[M]`.
     """
 
     first_weights: Tensor
@@ -134,16 +135,15 @@ class NetworkWeights:
         """Return first weights, float64 on the CPU.
 
         Args:
-            sizes: inputs, species, width.
-            generator: on the CPU.
-            n_backbones: M of the hidden layers.
-            n_heads: M of the last ones.
+            sizes: Numbers of inputs, of species and of hidden units.
+            generator: Random generator on the CPU.
+            n_backbones: Leading dimension of the hidden layers.
+            n_heads: Leading dimension of the last layers.
         """
         d, species, h = sizes
 
         def normal(*shape: int, size: float) -> Tensor:
-            found = torch.randn(shape, generator=generator, dtype=torch.float64)
-            return found * size
+            return torch.randn(shape, generator=generator, dtype=torch.float64) * size
 
         return cls(
             first_weights=normal(n_backbones, d, h, size=d**-0.5),
@@ -157,15 +157,15 @@ class NetworkWeights:
 
     @classmethod
     def restore(cls, state: Mapping[str, Tensor]) -> NetworkWeights:
-        """Return the weights that `tensors` were taken from."""
+        """Return the weights with these tensors."""
         return cls(*(state[f"weights_{field.name}"] for field in fields(cls)))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all numbers by name."""
+        """Return all tensors by name."""
         return {f"weights_{name}": value for name, value in vars(self).items()}
 
     def parameters(self) -> list[Tensor]:
-        """Return all numbers in the order of the attributes."""
+        """Return all tensors in the order of the attributes."""
         return [getattr(self, field.name) for field in fields(self)]
 
     def hidden_layers(
@@ -177,9 +177,9 @@ class NetworkWeights:
         """Return the hidden layers.
 
         Args:
-            x: `[n, d]`.
+            x: `[n, d]`, inputs.
             species_index: `[n]`, species.
-            masks: factors on the units of both layers, `[M or 1, n or 1, h]` each.
+            masks: Factors on the units of both layers, `[M or 1, n or 1, h]` each.
         """
         t1, s1 = _scaled_silu(x @ self.first_weights + self.species_bias[:, species_index])
         if masks is not None:
@@ -196,27 +196,27 @@ class NetworkWeights:
         return (layers.second @ self.last_weights.unsqueeze(-1)).squeeze(-1)
 
     def input_gradients(self, layers: HiddenLayers, last_weights: Tensor | None = None) -> Tensor:
-        """Return df/dx `[M, n, d]`, of these last layers `[M, h]` if they are given."""
+        """Return df/dx `[M, n, d]`, with other last layers `[M, h]` if they are given."""
         last_weights = self.last_weights if last_weights is None else last_weights
         back = (layers.second_derivative * last_weights.unsqueeze(1)) @ self.second_weights.mT
         return (layers.first_derivative * back) @ self.first_weights.mT
 
     def atomic_std(self, layers: HiddenLayers, *, detach_hidden: bool = False) -> Tensor:
-        """Return the predicted deviation that each atom adds, `[M, n]`.
+        """Return the contribution of each atom to the predicted standard deviation, `[M, n]`.
 
-        softplus(t . spread + level); with `detach_hidden` the hidden layers count as given,
-        so that learning the deviation does not disturb the mean.
+        softplus(t . std_weights + std_bias); with `detach_hidden` the hidden layers count as
+        constant, so that training the standard deviation does not change the mean.
         """
         t = layers.second.detach() if detach_hidden else layers.second
         raw = (t @ self.std_weights.unsqueeze(-1)).squeeze(-1) + self.std_bias.unsqueeze(-1)
         return torch.nn.functional.softplus(raw)
 
 
-STD_BIAS_INIT = math.log(math.expm1(0.01))  # deviations begin at a hundredth of the scale
+STD_BIAS_INIT = math.log(math.expm1(0.01))  # softplus: a hundredth of the scale at first
 
 
 def _scaled_silu(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return GAIN z / (1 + exp(-z)) and its slope."""
+    """Return SILU_GAIN z / (1 + exp(-z)) and its derivative."""
     s = torch.sigmoid(z)
     return SILU_GAIN * z * s, SILU_GAIN * s * (1 + z * (1 - s))
 
@@ -227,7 +227,7 @@ def check_members(n_members: int) -> int:
     Raises:
         InputError: it is not.
     """
-    return check_count("n_members", n_members, 2, "One member has no spread.")
+    return check_count("n_members", n_members, 2, "One member has no variance.")
 
 
 def check_beta(beta: float) -> float:

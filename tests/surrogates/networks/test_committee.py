@@ -14,7 +14,7 @@ def test_mean_and_variance_are_those_of_the_members(data, by):
     torch.testing.assert_close(found.members.var(0), found.variance)
     torch.testing.assert_close(found.member_forces.mean(0), found.forces)
     torch.testing.assert_close(found.member_forces.var(0), found.force_variance)
-    misfit = model.hyperparameters()["energy_misfit_eV_per_root_atom"]
+    misfit = model.hyperparameters()["energy_error_eV_per_root_atom"]
     torch.testing.assert_close(found.noise_variance, torch.full((5,), 6 * misfit**2).double())
 
 

@@ -19,7 +19,7 @@ def test_members_are_one_network_thinned(data):
     )
     prior = crowd.featurizer.prior_mean(data[9:12], place)
     torch.testing.assert_close(found.mean, prior + crowd.featurizer.energy_scale * whole)
-    assert model.hyperparameters()["members"] == 5.0
+    assert model.hyperparameters()["n_members"] == 5.0
 
 
 def test_asking_twice_gives_the_same(data):

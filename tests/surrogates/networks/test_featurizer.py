@@ -73,7 +73,7 @@ def test_it_comes_back_from_its_tensors(mixed):
     assert torch.equal(again(mixed)[0], encoder(mixed)[0])
     free = replace(encoder, pair_repulsion=None)
     assert Featurizer.restore(free.tensors()).pair_repulsion is None
-    assert encoder.hyperparameters()["inputs"] == 12.0
+    assert encoder.hyperparameters()["n_inputs"] == 12.0
     assert encoder.hyperparameters().keys() >= {"energy_per_atom_of_Z79_eV"}
     with pytest.raises(KeyError):
         Featurizer.restore({})

@@ -146,7 +146,7 @@ def test_it_comes_back_from_its_state(model, space, new, sharpness):
     assert again.predictor.mode == "mixture"
     hyper = model.hyperparameters()
     assert hyper["n_experts"] == 3
-    assert sum(hyper[f"expert{k}_share"] for k in range(3)) == pytest.approx(1)
+    assert sum(hyper[f"expert{k}_weight"] for k in range(3)) == pytest.approx(1)
     assert torch.tensor(list(hyper.values())).isfinite().all()
 
 
