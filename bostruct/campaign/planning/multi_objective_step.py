@@ -265,7 +265,7 @@ def _posterior_tensors(
         "chosen.index": torch.tensor(selected, dtype=torch.int64),
         "probe.X": X_probe,
         "probe.mean": at_probe.mean.squeeze(-2),
-        "probe.variance": at_probe.variance.squeeze(-2),
+        "probe.latent_variance": at_probe.variance.squeeze(-2),
         "training_trials": torch.tensor(
             [trial.number for trial in training_trials], dtype=torch.int64
         ),
