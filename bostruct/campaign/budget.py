@@ -18,7 +18,7 @@ class Budget:
     Args:
         reason: Reason for which the search is over; None while it is not.
         remaining: Number of further evaluations, None for any number.
-        is_relaxation_due: Whether the final relaxation has precedence over the search.
+        is_relaxation_due: True if the final relaxation has precedence over the search.
     """
 
     reason: str | None

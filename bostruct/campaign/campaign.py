@@ -379,7 +379,7 @@ class Campaign:
             device: Device of the tensor work: auto, cpu or cuda.
             executor: Executor of the evaluations instead of the campaign's own.
             stop: Stopping criterion instead of the campaign's own.
-            progress: Whether to show a progress line; None shows it on a terminal.
+            progress: True for a progress line, False for none; None shows it on a terminal.
 
         Returns:
             Log of the campaign.

@@ -90,7 +90,7 @@ def read_initial_structures(
         structures: Structures with or without energies, or files that ASE reads.
         space: Space of the structures.
         evaluator: Evaluator whose limits decide which energies are implausible.
-        use_energies: Whether energies are training data; else all structures are evaluated.
+        use_energies: True if energies are training data; else all structures are evaluated.
 
     Raises:
         InputError: a file cannot be read, or a structure is not in the space; the message says

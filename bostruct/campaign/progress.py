@@ -16,7 +16,7 @@ class ProgressLine:
     """Line on stderr that is removed when the run ends.
 
     Args:
-        visible: Whether to show the line; None shows it on a terminal.
+        visible: True to show the line, False to hide it; None shows it on a terminal.
         console: Console of the line, stderr by default.
     """
 

@@ -35,7 +35,7 @@ class OutcomePrediction:
         mean: Mean in outcome space: as measured, or log10 where the objective is logarithmic.
         latent_variance: Variance without observation noise.
         predictive_variance: Variance of an observation.
-        is_exact: Whether the space knows the outcome exactly; both variances are 0 then.
+        is_exact: True if the space knows the outcome exactly; both variances are 0 then.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Trial:
         properties: Further properties by name.
         provenance: Origin of the result: programs, versions, files.
         reason: Cause of the last failure, or of the retraction.
-        retryable: Whether another attempt may succeed. The campaign makes one; in a planned trial
+        retryable: True if another attempt may succeed. The campaign makes one; in a planned trial
             the flag says that an attempt has failed before.
         seconds: Wall time of the evaluation.
         outcome_predictions: Predictions of the outcomes of objectives and constraints.
@@ -102,12 +102,12 @@ class Trial:
 
     @property
     def is_finished(self) -> bool:
-        """Whether an energy or a failure was recorded."""
+        """True if an energy or a failure was recorded."""
         return self.state in ("done", "failed", "retracted")
 
     @property
     def is_initial_data(self) -> bool:
-        """Whether the user supplied the energy, and it was never evaluated."""
+        """True if the user supplied the energy, and it was never evaluated."""
         return self.attempt == 0
 
     @property
@@ -165,7 +165,7 @@ class RelaxationReport:
         relaxed_trial: Number of the converged trial, else of the lowest one so far.
         relaxed_energy: Energy of that trial, eV.
         max_force: Largest force on a movable atom there, eV/Å; None if unknown.
-        converged: Whether that force is below the tolerance.
+        converged: True if that force is below the tolerance.
         state: "converged", or a sentence that says why not.
     """
 

@@ -54,8 +54,8 @@ class EvaluatedPoint:
             unknown.
         exact_names: Outcomes that the space knows exactly.
         predictions: Predictions of the other outcomes before the evaluation, in outcome space.
-        is_feasible: Whether all outcomes are known and keep every bound.
-        is_non_dominated: Whether the structure is on the front.
+        is_feasible: True if all outcomes are known and keep every bound.
+        is_non_dominated: True if the structure is on the front.
     """
 
     trial: int

@@ -37,7 +37,7 @@ class LoggedPrediction:
 
     @property
     def covered(self) -> bool | None:
-        """Whether the interval covers the energy; None without one of the two."""
+        """True if the interval covers the energy; None without one of the two."""
         return self.prediction.covers(self.energy)
 
 

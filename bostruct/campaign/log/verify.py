@@ -47,7 +47,7 @@ class VerificationReport:
 
     @property
     def is_valid(self) -> bool:
-        """Whether everything was compared and is as it was written."""
+        """True if everything was compared and is as it was written."""
         return not self.problems and not self.skipped
 
 

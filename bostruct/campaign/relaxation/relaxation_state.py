@@ -76,7 +76,7 @@ class RelaxationQueue:
 
     @property
     def has_started(self) -> bool:
-        """Whether a structure was relaxed since the last step of the search."""
+        """True if a structure was relaxed since the last step of the search."""
         return any(map(self._n_recent_evaluations, self.trajectories))
 
     def next_step(self) -> PlannedStep | None:

@@ -70,7 +70,7 @@ class EnergyDifference:
         energy: Evaluated difference, eV.
         prediction: Difference predicted by the model, with observation noise.
         latent_sigma: Calibrated standard deviation of the difference without noise, eV.
-        in_training_set: Whether the model was trained on both trials.
+        in_training_set: True if the model was trained on both trials.
     """
 
     trial: int

@@ -136,7 +136,7 @@ def images_to_export(
 
     Args:
         log: Log of the campaign.
-        include_all: Whether to return every structure with an energy.
+        include_all: True for every structure with an energy, False for the best.
         e_above_hull: Energies above the hull by trial, `trial_energies_above_hull` by default.
 
     Raises:

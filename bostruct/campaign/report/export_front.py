@@ -107,7 +107,7 @@ def points_to_csv(
         points: Points to write.
         formulas: Chemical formulas by trial.
         e_above_hull: Energies above the hull by trial, eV/atom; empty for no column.
-        include_all: Whether to add state, feasibility, history and quarantine of each evaluation.
+        include_all: True adds state, feasibility, history and quarantine of each evaluation.
     """
     config = front.optimization_config
     labels = {n: f"log10_{n}" if n in config.log_outcomes else n for n in front.learned_names}

@@ -1,5 +1,4 @@
-"""Plots of a Pareto front: objective pairs, three objectives, hypervolume history, parallel
-coordinates.
+"""Plots of a Pareto front, of its history and of its outcomes.
 
 Raw values are drawn, on logarithmic axes where the objective is logarithmic. Evaluated structures
 have no error bars; candidates have the calibrated σ of their predictions. matplotlib is imported

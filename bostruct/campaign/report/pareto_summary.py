@@ -38,7 +38,7 @@ class OutcomeSummary:
 
     Attributes:
         prediction: Prediction before the evaluation; None without one.
-        is_exact: Whether the space knows the outcome exactly.
+        is_exact: True if the space knows the outcome exactly.
         value: Result; None where it is unknown or not trusted.
     """
 
