@@ -1,16 +1,13 @@
-"""What is believed.
+"""Surrogates: models of energies and of properties, fitted to the evaluations so far.
 
-Structures with energies and forces enter; a BoTorch model over the coordinates of a
-space leaves, with a mean, a variance that says what is not known, and their gradients.
+A surrogate is fitted to structures with energies and forces, or to values of properties, and gives
+a BoTorch model over the coordinates of a space, with means, variances and their gradients.
 """
 
 from bostruct.surrogates.base import FittedModel as FittedModel
 from bostruct.surrogates.base import Surrogate as Surrogate
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel as ConditionedModel,
-)
-from bostruct.surrogates.botorch_models.conditioned_model import (
-    KrigingBelieverModel as KrigingBelieverModel,
 )
 from bostruct.surrogates.botorch_models.conditioned_model import (
     condition_on_observations as condition_on_observations,

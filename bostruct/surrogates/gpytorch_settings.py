@@ -1,14 +1,13 @@
-"""The numerical settings of all Gaussian-process algebra, in one place.
+"""Numerical settings of GPyTorch under which every solve is a Cholesky factorization.
 
-GPyTorch turns to stochastic solvers above a number of rows that depends on which other
-libraries have been imported; inside this context every solve and determinant is a
-Cholesky factorisation, whatever the process has set.
+GPyTorch turns to stochastic solvers above a number of rows that depends on the libraries imported
+before; in this context it never does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from linear_operator import settings
 
@@ -16,9 +15,6 @@ from linear_operator import settings
 @contextmanager
 def cholesky_only() -> Iterator[None]:
     """Use Cholesky for every solve, determinant and root inside the context."""
-    with ExitStack() as stack:
-        stack.enter_context(
-            settings.fast_computations(covar_root_decomposition=False, log_prob=False, solves=False)
-        )
-        stack.enter_context(settings.cholesky_max_tries(6))
+    exact = {"covar_root_decomposition": False, "log_prob": False, "solves": False}
+    with settings.fast_computations(**exact), settings.cholesky_max_tries(6):
         yield

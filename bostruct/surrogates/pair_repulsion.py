@@ -1,8 +1,8 @@
-"""A repulsive pair energy that keeps unseen short distances high.
+"""A repulsive pair energy, the prior at distances shorter than those of the training data.
 
 Notation
     r     [p]   Å    distances
-    d     [p]   Å    `reach` times the sum of the two atoms' radii
+    d     [p]   Å    `range_factor` times the sum of the two atoms' radii
     E     [b]   eV   sum over pairs of strength (d / r - 1)^3 where r < d
 
 Two derivatives are continuous at r = d, and the energy is exactly zero beyond.
@@ -33,8 +33,8 @@ class PairRepulsion:
     """Pair repulsion below a fraction of the bond length.
 
     Attributes:
-        strength: eV, the energy of a pair at half the distance d.
-        range_factor: d over the sum of the two radii.
+        strength: Energy of a pair at half the distance d, eV.
+        range_factor: The distance d over the sum of the two radii.
 
     Raises:
         InputError: either is not positive.
@@ -52,7 +52,7 @@ class PairRepulsion:
 
         Args:
             structures: b structures of n atoms in total.
-            radii: `[n]` Å.
+            radii: Radius of each atom, `[n]` Å.
         """
         if (
             structures.device.type == "cpu"
@@ -65,20 +65,20 @@ class PairRepulsion:
         return self.differentiable_energies(structures, radii)
 
     def differentiable_energies(self, structures: Structures, radii: Tensor) -> Tensor:
-        """Return the same by operations that torch differentiates."""
+        """Return E `[b]` by operations that torch differentiates any number of times."""
         positions = structures.positions
-        others = all_pairs(structures)
-        if others is not None:
-            vectors = positions[others] - positions.unsqueeze(1)  # [n, k, 3]
+        neighbors = all_pairs(structures)
+        if neighbors is not None:
+            vectors = positions[neighbors] - positions.unsqueeze(1)  # [n, k, 3]
         else:
             cutoff = 2 * self.range_factor * float(radii.max())
-            others, shift, mask = neighbor_table(structures, cutoff)
-            vectors = positions[others] - positions.unsqueeze(1)
+            neighbors, shift, mask = neighbor_table(structures, cutoff)
+            vectors = positions[neighbors] - positions.unsqueeze(1)
             vectors = vectors + shift @ structures.cell[structures.index]
             beyond = vectors.new_tensor([cutoff, 0.0, 0.0])
             vectors = torch.where(mask.unsqueeze(-1), vectors, beyond)
         r = torch.linalg.vector_norm(vectors, dim=-1)
-        d = self.range_factor * (radii[others] + radii.unsqueeze(1))
+        d = self.range_factor * (radii[neighbors] + radii.unsqueeze(1))
         energy = positions.new_zeros(len(structures))
         return energy.index_add(0, structures.index, self._pair_energy(r, d).sum(-1) / 2)
 
@@ -88,12 +88,12 @@ class PairRepulsion:
 
 
 MIN_DISTANCE = 1e-3
-"""Å; closer atoms are as bad as this, and the energy stays finite."""
+"""Å; the energy of closer atoms is that at this distance, and stays finite."""
 
 
 @final
 class _PairRepulsionFunction(torch.autograd.Function):
-    """`Repulsion.sums` with its slope in one compiled loop."""
+    """The pair energies with their gradient in one compiled loop."""
 
     @staticmethod
     def forward(
@@ -103,24 +103,25 @@ class _PairRepulsionFunction(torch.autograd.Function):
         structures: Structures,
         radii: Tensor,
     ) -> Tensor:
-        reach = (pair_repulsion.range_factor * radii.detach()).contiguous()
-        energy, slope = repulsion_and_gradient(
+        ranges = (pair_repulsion.range_factor * radii.detach()).contiguous()
+        energy, gradient = repulsion_and_gradient(
             positions.detach().contiguous().numpy(),
-            *periodic_image_arrays(structures, 2 * float(reach.max())),
-            reach.numpy(),
+            *periodic_image_arrays(structures, 2 * float(ranges.max())),
+            ranges.numpy(),
             pair_repulsion.strength,
             MIN_DISTANCE,
         )
-        ctx.repulsion, ctx.structures, ctx.radii = pair_repulsion, structures, radii
-        ctx.save_for_backward(positions, torch.from_numpy(slope))
+        ctx.pair_repulsion, ctx.structures, ctx.radii = pair_repulsion, structures, radii
+        ctx.save_for_backward(positions, torch.from_numpy(gradient))
         return torch.from_numpy(energy)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        positions, slope = ctx.saved_tensors
+        positions, gradient = ctx.saved_tensors
         structures: Structures = ctx.structures
-        if torch.is_grad_enabled():  # someone wants to differentiate this again
-            again = ctx.repulsion.sums(replace(structures, positions=positions), ctx.radii)
-            (slope,) = torch.autograd.grad(again, positions, g, create_graph=True)
-            return slope, None, None, None
-        return g[structures.index].unsqueeze(-1) * slope, None, None, None
+        if torch.is_grad_enabled():  # for a second derivative
+            moved = replace(structures, positions=positions)
+            energy = ctx.pair_repulsion.differentiable_energies(moved, ctx.radii)
+            (gradient,) = torch.autograd.grad(energy, positions, g, create_graph=True)
+            return gradient, None, None, None
+        return g[structures.index].unsqueeze(-1) * gradient, None, None, None

@@ -1,19 +1,18 @@
-"""Potentials that were trained elsewhere and say how sure they are.
+"""Potentials that were trained elsewhere, with their own uncertainty.
 
-Calculators of ASE have no common word for an uncertainty. What is understood:
+Calculators of ASE have no common name for an uncertainty. Understood are
 
     energy_comm [M], forces_comm [M, n, 3]      members (MACE)
     energies [M] beside energy_var              members (MACE, older and magnetic);
                                                  else `energies` are ASE's, of atoms
     energy_var, forces_var and M                variances of divisor M (MACE)
     energy_ensemble [M], forces_ensemble [n, 3, M]    members, and
-    energy_uncertainty, forces_uncertainty      deviations (metatomic, upet), among
+    energy_uncertainty, forces_uncertainty      standard deviations (metatomic, upet), among
                                                  the results or as `get_...(atoms)`
-    several calculators                         members, whatever they are
+    several calculators                         members of a committee
 
-Mean and variance of members are (17) and (18) of Grasselli et al., Digital Discovery
-2025, 4, 2654, with the divisor M - 1: variances of MACE have the divisor M and, in
-older versions, one factor of a unit too few.
+Mean and variance of members are (17) and (18) of Grasselli et al., Digital Discovery 2025, 4, 2654,
+with the divisor M - 1: variances of MACE have the divisor M and, in older versions, a wrong unit.
 """
 
 from __future__ import annotations
@@ -37,76 +36,73 @@ if TYPE_CHECKING:
 ENERGY_RTOL = 1e-4  # of an energy: sums and means of energies in single precision
 
 UNCERTAINTY_HINT = (
-    "Give several calculators, a committee (MACE with several models), or a `reader`."
+    "Give several calculators, a committee (MACE with several models), or `read_uncertainty`."
 )
 
 
 def read_uncertainty(atoms: Atoms, *, forces: bool = True) -> Prediction:
-    """Return what the calculator of one structure says, with its uncertainty.
+    """Return the prediction of the calculator of one structure, with its uncertainty.
 
-    The mean is the calculator's own energy. The noise is zero: what a calculator says
-    of its uncertainty is about its whole error, and to be calibrated.
+    The mean is the calculator's own energy. The noise is zero: the uncertainty of a calculator is
+    about its whole error, and to be calibrated.
 
     Args:
-        atoms: with a calculator that understands one of the manners of the module.
-        forces: whether forces and their uncertainties are asked for.
+        atoms: One structure, with a calculator that the module understands.
+        forces: True for forces and their uncertainties, too.
 
     Raises:
         InputError: there is no uncertainty, or a number is not finite.
         ShapeError: members or variances have another shape than their mean.
     """
     energy = float(atoms.get_potential_energy())
-    pull = _tensor(atoms.get_forces(apply_constraint=False)) if forces else None
+    mean_forces = _tensor(atoms.get_forces(apply_constraint=False)) if forces else None
     results = dict(getattr(atoms.calc, "results", {}))
-    count = len(atoms)
     members = _member_energies(atoms, results, energy)
     variance = _variance_from_std(atoms, results, "energy_uncertainty")
     if variance is None:
         variance = _member_variance(atoms, results, "energy", members)
     if variance is None:
-        wanted = "offer members or an uncertainty"
-        found = ", ".join(sorted(results)) or "no results"
-        raise InputError(error_message("calculator", wanted, found, UNCERTAINTY_HINT))
-    spread = moved = None
+        names = ", ".join(sorted(results)) or "no results"
+        condition = "offer members or an uncertainty"
+        raise InputError(error_message("calculator", condition, names, UNCERTAINTY_HINT))
+    force_variance = member_forces = None
     if forces:
-        moved = _tensor(results.get("forces_comm"))
-        last = None if moved is not None else _result_or_method(atoms, results, "forces_ensemble")
-        moved = moved if last is None else last.movedim(-1, 0)
-        # Deviations of forces are made of the members' forces: not twice.
-        spread = _member_variance(atoms, results, "forces", moved)
-        if spread is None:
-            spread = _variance_from_std(atoms, results, "forces_uncertainty")
-    return _validate(
-        Prediction(
-            torch.tensor([energy], dtype=torch.float64),
-            variance.reshape(-1),
-            torch.zeros(1, dtype=torch.float64),
-            forces=pull,
-            atomic_energies=_atomic_energies(results, energy, count),
-            force_variance=spread,
-            members=None if members is None else members.reshape(-1, 1),
-            member_forces=moved,
-        ),
-        count,
+        member_forces = _tensor(results.get("forces_comm"))
+        if member_forces is None:
+            ensemble = _result_or_method(atoms, results, "forces_ensemble")
+            member_forces = None if ensemble is None else ensemble.movedim(-1, 0)
+        # Standard deviations of forces are made of the members' forces: not twice.
+        force_variance = _member_variance(atoms, results, "forces", member_forces)
+        if force_variance is None:
+            force_variance = _variance_from_std(atoms, results, "forces_uncertainty")
+    prediction = Prediction(
+        torch.tensor([energy], dtype=torch.float64),
+        variance.reshape(-1),
+        torch.zeros(1, dtype=torch.float64),
+        forces=mean_forces,
+        atomic_energies=_atomic_energies(results, energy, len(atoms)),
+        force_variance=force_variance,
+        members=None if members is None else members.reshape(-1, 1),
+        member_forces=member_forces,
     )
+    return _validate(prediction, len(atoms))
 
 
 @final
 class PretrainedPotential:
-    """A potential that was trained elsewhere, in the place of a surrogate.
+    """A potential that was trained elsewhere, with the interface of a surrogate.
 
-    `fit` trains nothing, so a potential can be one row of a comparison with surrogates
-    that are trained. Calculators are made when they are first needed. Where energies
-    count from other zeros than the data, as those of another code do, `shift_species_energies` finds
-    the energy of an atom of each species that makes the difference.
+    `fit` trains nothing, so that a potential can be compared with surrogates that are trained.
+    Calculators are made when they are first needed. Where energies have another zero than the data,
+    as those of another code do, `shift_species_energies` fits an energy for each species.
 
     Args:
-        *factories: A calculator class, or a function that returns a calculator; several
-            are a committee.
+        *factories: Calculator classes, or functions that return a calculator; several are a
+            committee.
         read_uncertainty: Returns the prediction of one `ase.Atoms` with a calculator; for
-            calculators that `read` does not understand.
-        with_forces: Whether forces are asked for too.
-        shift_species_energies: Whether `fit` adds energies of the species to meet those of the data.
+            calculators that `bostruct.surrogates.read_uncertainty` does not understand.
+        with_forces: True to predict forces, too.
+        shift_species_energies: True for `fit` to add an energy for each species to meet the data.
         **arguments: Passed to each factory.
 
     Raises:
@@ -122,9 +118,9 @@ class PretrainedPotential:
         **arguments: object,
     ) -> None:
         if not factories or not all(callable(factory) for factory in factories):
-            wanted = "be calculator classes, or functions that return calculators"
-            found = [type(factory).__name__ for factory in factories]
-            raise InputError(error_message("factories", wanted, found))
+            condition = "be calculator classes, or functions that return calculators"
+            names = [type(factory).__name__ for factory in factories]
+            raise InputError(error_message("factories", condition, names))
         self.factories = factories
         self.read_uncertainty = read_uncertainty
         self.with_forces = with_forces
@@ -134,76 +130,70 @@ class PretrainedPotential:
         self._calculators: list[Any] = []
 
     def fit(self, structures: Structures, space: object = None) -> PretrainedPotential:
-        """Return the potential as it is, or with other zeros of its energies.
+        """Return the potential as it is, or with energies of the species added.
 
         Raises:
-            InputError: it is to be aligned, and an energy is missing.
+            InputError: energies are to be shifted, and one is missing.
         """
         if not self.shift_species_energies:
             return self
         energy = structures.energy
         if energy is None or not bool(energy.isfinite().all()):
-            wanted = "be known where a potential is aligned with them"
-            raise InputError(error_message("energy", wanted, "missing"))
-        bare = self._copy({})
-        gap = energy.cpu().double() - bare.predict(structures).mean
+            condition = "be known where a potential is aligned with them"
+            raise InputError(error_message("energy", condition, "missing"))
+        residual = energy.cpu().double() - self._copy({}).predict(structures).mean
         species, counts = _species_counts(structures)
-        levels = torch.linalg.pinv(counts) @ gap
-        found = zip(species.tolist(), levels.tolist(), strict=True)
-        return self._copy(dict(found))
+        shifts = torch.linalg.pinv(counts) @ residual
+        return self._copy(dict(zip(species.tolist(), shifts.tolist(), strict=True)))
 
     def predict(self, structures: Structures, *, covariance: bool = False) -> Prediction:
         """Return energies, forces and their uncertainties of b structures.
 
         Args:
-            structures: one energy is computed for each, and for each calculator.
-            covariance: whether the covariance between the energies is wanted, which
-                only members can tell.
+            structures: One energy is computed for each, and for each calculator.
+            covariance: Also the covariance between the energies, for which there must be members.
 
         Raises:
-            InputError: there is no uncertainty, a number is not finite, or there are no
-                members to tell a covariance.
+            InputError: there is no uncertainty, a number is not finite, or there are no members for
+                a covariance.
             ShapeError: members or variances have another shape than their mean.
         """
-        parts = [self._predict_one(atoms) for atoms in to_ase(structures)]
-        found = self._shifted(Prediction.cat(parts), structures)
+        predictions = [self._predict_one(atoms) for atoms in to_ase(structures)]
+        prediction = self._shifted(Prediction.cat(predictions), structures)
         if not covariance:
-            return found
-        if found.members is None:
-            wanted = "offer members for a covariance"
-            raise InputError(
-                error_message("calculator", wanted, "a variance alone", UNCERTAINTY_HINT)
-            )
-        shared = torch.cov(found.members.mT).reshape(2 * [len(found.mean)])
-        return replace(found, covariance=shared)
+            return prediction
+        if prediction.members is None:
+            condition, given = "offer members for a covariance", "a variance alone"
+            raise InputError(error_message("calculator", condition, given, UNCERTAINTY_HINT))
+        between = torch.cov(prediction.members.mT).reshape(2 * [len(prediction.mean)])
+        return replace(prediction, covariance=between)
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the potential, ready for JSON."""
+        """Return the class and its arguments as JSON values."""
+        read = self.read_uncertainty
         return {
             "type": "PretrainedPotential",
             "factories": [qualified_name(factory) for factory in self.factories],
-            "read_uncertainty": None
-            if self.read_uncertainty is None
-            else qualified_name(self.read_uncertainty),
+            "read_uncertainty": None if read is None else qualified_name(read),
             "arguments": to_json_value(self.arguments),
             "with_forces": self.with_forces,
             "shift_species_energies": self.shift_species_energies,
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the calculators behind: the other process makes its own."""
+        """Leave the calculators behind: another process makes its own."""
         return {**self.__dict__, "_calculators": []}
 
     def _copy(self, species_shifts: dict[int, float]) -> PretrainedPotential:
-        found = PretrainedPotential(
+        potential = PretrainedPotential(
             *self.factories,
             read_uncertainty=self.read_uncertainty,
             with_forces=self.with_forces,
             shift_species_energies=self.shift_species_energies,
             **self.arguments,
         )
-        found.species_shifts, found._calculators = species_shifts, self._calculators
-        return found
+        potential.species_shifts, potential._calculators = species_shifts, self._calculators
+        return potential
 
     def _shifted(self, prediction: Prediction, structures: Structures) -> Prediction:
         """Return a prediction with the energies of the species added."""
@@ -212,16 +202,15 @@ class PretrainedPotential:
         species, counts = _species_counts(structures)
         unknown = sorted(set(species.tolist()) - set(self.species_shifts))
         if unknown:
-            wanted = f"be of the species {sorted(self.species_shifts)} it was aligned with"
-            raise InputError(error_message("structures", wanted, unknown))
-        level = counts.new_tensor([self.species_shifts[z] for z in species.tolist()])
-        shift = counts @ level
-        place = torch.searchsorted(species, structures.numbers.cpu())
-        local, members = prediction.atomic_energies, prediction.members
+            condition = f"be of the species {sorted(self.species_shifts)} it was aligned with"
+            raise InputError(error_message("structures", condition, unknown))
+        shifts = counts.new_tensor([self.species_shifts[z] for z in species.tolist()])
+        shift, index = counts @ shifts, torch.searchsorted(species, structures.numbers.cpu())
+        atomic_energies, members = prediction.atomic_energies, prediction.members
         return replace(
             prediction,
             mean=prediction.mean + shift,
-            atomic_energies=None if local is None else local + level[place],
+            atomic_energies=None if atomic_energies is None else atomic_energies + shifts[index],
             members=None if members is None else members + shift,
         )
 
@@ -237,37 +226,35 @@ class PretrainedPotential:
 
 
 def _species_counts(structures: Structures) -> tuple[Tensor, Tensor]:
-    """Return the species, sorted, and how many atoms of each `[b, s]` there are."""
-    numbers, index = structures.numbers.cpu(), structures.index.cpu()
-    species, place = numbers.unique(return_inverse=True)
-    one = torch.nn.functional.one_hot(place, len(species)).double()
-    counts = one.new_zeros(len(structures), len(species)).index_add(0, index, one)
-    return species, counts
+    """Return the species, sorted, and the number of atoms of each, `[b, s]`."""
+    species, index = structures.numbers.cpu().unique(return_inverse=True)
+    one_hot = torch.nn.functional.one_hot(index, len(species)).double()
+    counts = one_hot.new_zeros(len(structures), len(species))
+    return species, counts.index_add(0, structures.index.cpu(), one_hot)
 
 
 def committee_prediction(
     atoms: Atoms, calculators: Sequence[Any], *, forces: bool = True
 ) -> Prediction:
-    """Return mean (17) and spread (18) of several calculators of one structure.
+    """Return mean (17) and variance (18) of several calculators of one structure.
 
-    Equations of Grasselli et al., Digital Discovery 2025, 4, 2654. Potentials that
-    were fitted to different methods differ by constants for each species: take them
-    off before, or the spread is theirs.
+    Equations of Grasselli et al., Digital Discovery 2025, 4, 2654. Potentials fitted to different
+    methods differ by constants for each species: subtract these first, or they count as variance.
 
     Raises:
         InputError: there is one calculator, or a number is not finite.
     """
-    energies, pulls = [], []
+    energies, all_forces = [], []
     for calculator in calculators:
         image = atoms.copy()
         image.calc = calculator
         energies.append(float(image.get_potential_energy()))
         if forces:
-            pulls.append(image.get_forces(apply_constraint=False))
+            all_forces.append(image.get_forces(apply_constraint=False))
     members = torch.tensor(energies, dtype=torch.float64).unsqueeze(1)
     energy = ensemble_mean_variance(members)
-    moved = _tensor(np.stack(pulls)) if forces else None
-    force = None if moved is None else ensemble_mean_variance(moved)
+    member_forces = _tensor(np.stack(all_forces)) if forces else None
+    force = None if member_forces is None else ensemble_mean_variance(member_forces)
     return Prediction(
         energy.mean,
         energy.variance,
@@ -275,28 +262,28 @@ def committee_prediction(
         forces=None if force is None else force.mean,
         force_variance=None if force is None else force.variance,
         members=members,
-        member_forces=moved,
+        member_forces=member_forces,
     )
 
 
 def _member_energies(atoms: Atoms, results: dict[str, Any], energy: float) -> Tensor | None:
     """Return energies of members `[M]`, if there are any."""
-    found = _tensor(results.get("energy_comm"))
-    if found is not None:
-        return found.reshape(-1)
-    found = _tensor(results.get("energies"))
-    if found is not None and "energy_var" in results:
-        gap = abs(float(found.mean()) - energy)
-        if found.ndim == 1 and gap <= ENERGY_RTOL * max(1.0, abs(energy)):
-            return found
-    last = _result_or_method(atoms, results, "energy_ensemble")
-    return None if last is None else last.reshape(-1)
+    members = _tensor(results.get("energy_comm"))
+    if members is not None:
+        return members.reshape(-1)
+    members = _tensor(results.get("energies"))
+    if members is not None and members.ndim == 1 and "energy_var" in results:
+        gap = abs(float(members.mean()) - energy)
+        if gap <= ENERGY_RTOL * max(1.0, abs(energy)):
+            return members
+    members = _result_or_method(atoms, results, "energy_ensemble")
+    return None if members is None else members.reshape(-1)
 
 
 def _variance_from_std(atoms: Atoms, results: dict[str, Any], key: str) -> Tensor | None:
-    """Return the square of a deviation that the calculator knows by itself."""
-    found = _result_or_method(atoms, results, key)
-    return None if found is None else found.square()
+    """Return the square of a standard deviation that the calculator gives itself."""
+    std = _result_or_method(atoms, results, key)
+    return None if std is None else std.square()
 
 
 def _member_variance(
@@ -309,16 +296,15 @@ def _member_variance(
     if biased is None:
         return None
     count = getattr(atoms.calc, "num_models", None)
-    unit = getattr(atoms.calc, "energy_units_to_eV", 1.0)
-    if not isinstance(count, int) or unit != 1:
-        wanted = "tell its members where its variances may have a wrong divisor or unit"
-        found = f"{quantity}_var alone"
-        raise InputError(error_message("calculator", wanted, found, "Give a `reader`."))
+    if not isinstance(count, int) or getattr(atoms.calc, "energy_units_to_eV", 1.0) != 1:
+        condition = "give its members where its variances may have a wrong divisor or unit"
+        hint = "Give `read_uncertainty`."
+        raise InputError(error_message("calculator", condition, f"{quantity}_var alone", hint))
     return unbiased_variance(biased, count)
 
 
 def _result_or_method(atoms: Atoms, results: dict[str, Any], key: str) -> Tensor | None:
-    """Return one of the results, or what a method `get_...` says, if there is one."""
+    """Return one of the results, or the value of a method `get_...`, if there is one."""
     if key in results:
         return _tensor(results[key])
     method = getattr(atoms.calc, f"get_{key}", None)
@@ -332,11 +318,11 @@ def _result_or_method(atoms: Atoms, results: dict[str, Any], key: str) -> Tensor
 
 def _atomic_energies(results: dict[str, Any], energy: float, n_atoms: int) -> Tensor | None:
     """Return energies of atoms `[n]`, if they add up to the energy."""
-    found = _tensor(results.get("energies"))
-    if found is None or found.shape != (n_atoms,):
+    energies = _tensor(results.get("energies"))
+    if energies is None or energies.shape != (n_atoms,):
         return None
-    gap = abs(float(found.sum()) - energy)
-    return found if gap <= ENERGY_RTOL * max(1.0, abs(energy)) else None
+    gap = abs(float(energies.sum()) - energy)
+    return energies if gap <= ENERGY_RTOL * max(1.0, abs(energy)) else None
 
 
 def _tensor(value: object) -> Tensor | None:
@@ -353,11 +339,11 @@ def _validate(prediction: Prediction, n_atoms: int) -> Prediction:
             continue
         shape = (n_atoms, 3) if field in per_force else value.shape
         if tuple(value.shape[-2:]) != tuple(shape[-2:]):
-            wanted = f"give {field} of shape {list(shape)}"
-            raise ShapeError(error_message("calculator", wanted, list(value.shape)))
+            condition = f"give {field} of shape {list(shape)}"
+            raise ShapeError(error_message("calculator", condition, list(value.shape)))
         if not bool(value.isfinite().all()):
             raise InputError(error_message("calculator", f"give a finite {field}", "another"))
     if len(prediction.variance) != 1:
-        wanted = "give one variance of the energy"
-        raise ShapeError(error_message("calculator", wanted, len(prediction.variance)))
+        condition = "give one variance of the energy"
+        raise ShapeError(error_message("calculator", condition, len(prediction.variance)))
     return prediction

@@ -1,4 +1,4 @@
-"""The species of a problem and the lengths that belong to them."""
+"""The chemical species of a problem and their radii."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def species_radii(
     """Return the species, sorted, and the radius of each in Å, `[species]`.
 
     Args:
-        structures: what is trained on.
-        space: adds its species and replaces covalent radii by its own; or None.
+        structures: The training data.
+        space: Adds its species, and its radii replace the covalent ones; or None.
     """
     numbers = structures.numbers.cpu().unique()
     if space is not None:
@@ -24,6 +24,6 @@ def species_radii(
     radii = covalent_radii(numbers).to(torch.float64)
     if space is not None:
         for k, number in enumerate(numbers.tolist()):
-            own = space.atomic_radii.cpu()[space.numbers.cpu() == number]
-            radii[k] = own[0] if len(own) else radii[k]
+            atomic_radii = space.atomic_radii.cpu()[space.numbers.cpu() == number]
+            radii[k] = atomic_radii[0] if len(atomic_radii) else radii[k]
     return tuple(numbers.tolist()), radii

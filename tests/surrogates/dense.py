@@ -42,12 +42,12 @@ class Dense:
         rows, y, noise = self.rows(train, forces), [], []
         prior = self.prior(train)
         y.append(train.energy - prior[0])
-        noise.append(fit.energy_noise**2 * train.counts * self.trust**2)
+        noise.append(fit.energy_noise_std**2 * train.counts * self.trust**2)
         if forces:
             y.append((train.forces - prior[1]).flatten())
-            noise.append(fit.force_noise**2 * torch.ones_like(y[-1]))
+            noise.append(fit.force_noise_std**2 * torch.ones_like(y[-1]))
         self.train, self.y, self.noise = rows, torch.cat(y), torch.cat(noise)
-        K = fit.signal**2 * self.kernel(rows, rows) + torch.diag(self.noise)
+        K = fit.signal_std**2 * self.kernel(rows, rows) + torch.diag(self.noise)
         self.factor = torch.linalg.cholesky(K)
 
     trust = 1.0
@@ -55,7 +55,7 @@ class Dense:
     def prior(self, structures):
         positions = structures.positions.clone().requires_grad_()
         moved = replace(structures, positions=positions)
-        place = self.model.soap.place(structures.numbers)
+        place = self.model.soap.species_index(structures.numbers)
         energy = self.model._prior_mean(moved, place)
         if not energy.requires_grad:
             return energy, torch.zeros_like(positions)
@@ -71,7 +71,7 @@ class Dense:
         found = []
         for one in structures:
             soap = self.model.soap
-            place = soap.place(one.numbers)
+            place = soap.species_index(one.numbers)
             P = soap(one)
 
             def features(positions, one=one):
@@ -86,16 +86,18 @@ class Dense:
 
     def features(self, structures, forces):
         """Return the model's own Nyström features, energies first."""
-        model, place = self.model, self.model.soap.place(structures.numbers)
-        slopes = model.soap.slopes(structures)
-        K = model.inducing.energies(slopes.features, place, structures.index, len(structures))
+        model, place = self.model, self.model.soap.species_index(structures.numbers)
+        slopes = model.soap.gradients(structures)
+        K = model.inducing.energy_covariances(
+            slopes.features, place, structures.index, len(structures)
+        )
         if forces:
-            steep = model.inducing.forces(slopes, place).flatten(0, 1)
+            steep = model.inducing.force_covariances(slopes, place).flatten(0, 1)
             K = torch.cat((K, steep))
         return model.inducing.whiten(K)
 
     def kernel(self, left, right):
-        z = self.model.power
+        z = self.model.zeta
         blocks = {}
         for which in ("EE", "EF", "FE", "FF"):
             rows = []
@@ -132,7 +134,7 @@ class Dense:
 
     def predict(self, structures, forces=False):
         """Return means and covariance of energies (and forces) together."""
-        rows, s = self.rows(structures, forces), self.model.fit.signal
+        rows, s = self.rows(structures, forces), self.model.fitted.signal_std
         prior = self.prior(structures)
         mean = prior[0]
         if forces:

@@ -38,4 +38,4 @@ def test_a_space_says_what_its_atoms_are():
     space = Cluster("AuCu2")
     assert space.numbers.shape == space.atomic_radii.shape == (3,)
     properties = [name for name, it in vars(SupportsDecode).items() if isinstance(it, property)]
-    assert sorted(properties) == ["numbers", "radii"]
+    assert sorted(properties) == ["atomic_radii", "numbers"]

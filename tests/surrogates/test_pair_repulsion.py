@@ -150,7 +150,7 @@ def test_follows_the_dtype():
     ("arguments", "match"),
     [
         ({"strength": 0.0}, "`strength` must be positive .* energy in eV"),
-        ({"reach": -1.0}, "`reach` must be positive .* fraction of the bond"),
+        ({"range_factor": -1.0}, "`range_factor` must be positive .* fraction of the bond"),
     ],
 )
 def test_refuses(arguments, match):

@@ -105,7 +105,7 @@ def test_variances_alone_are_taken_if_divisor_and_unit_are_known():
     np.testing.assert_allclose(found.force_variance, FORCES.var(0, ddof=1))
     calculator.energy_units_to_eV = 27.2
     for unknown in (calculator, Says(**results)):
-        with pytest.raises(InputError, match="tell its members where its vari"):
+        with pytest.raises(InputError, match="give its members where its vari"):
             read_uncertainty(structure(unknown))
 
 
@@ -208,7 +208,7 @@ def test_a_reader_of_ones_own():
     model = PretrainedPotential(EMT, read_uncertainty=reader)
     found = model.predict(structures)
     assert float(found.variance) == 1
-    assert model.description()["reader"].endswith("reader")
+    assert model.description()["read_uncertainty"].endswith("reader")
     with pytest.raises(InputError, match="offer members for a covariance, got a"):
         model.predict(structures, covariance=True)
 
@@ -247,7 +247,7 @@ def test_zeros_of_energies_can_be_met():
     torch.testing.assert_close(found.members.mean(0), truth)
     torch.testing.assert_close(found.variance, plain.variance)
     torch.testing.assert_close(model.fit(structures).predict(structures).mean, truth)
-    assert model.description()["aligned"]
+    assert model.description()["shift_species_energies"]
     alone = PretrainedPotential(*wells, shift_species_energies=True, rc=8.0).fit(structures[0])
     with pytest.raises(InputError, match=r"of the species \[29\] it was aligned with"):
         alone.predict(structures[1])

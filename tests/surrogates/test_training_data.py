@@ -179,7 +179,7 @@ def test_chunks_are_the_whole(data, mixed, monkeypatch, size):
     together = Structures.cat([part.structures for part in parts])
     assert torch.equal(together.positions, both.positions)
     assert torch.equal(together.index, both.index)
-    for name in ("energy", "forces", "trust"):
+    for name in ("energy", "forces", "noise_factor"):
         joined = torch.cat([getattr(part, name) for part in parts])
         assert torch.equal(joined, getattr(found, name))
 

@@ -36,7 +36,7 @@ from bostruct.campaign.records import OPEN_STATES, OutcomePrediction, Trial
 from bostruct.candidates import Candidates
 from bostruct.runtime.device import synchronized_time
 from bostruct.runtime.rng import N_PROBE_STRUCTURES, derive_seed, generator_for
-from bostruct.surrogates import KrigingBelieverModel, PropertyModel
+from bostruct.surrogates import ConditionedModel, PropertyModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class MultiObjectiveBatchAcquisition:
         acquisition = context.components.acquisition
         if not acquisition.supports_q_batch and acquisition_context.X_pending is not None:
             acquisition_context = acquisition_context.with_kriging_believer(
-                KrigingBelieverModel(model, acquisition_context.X_pending)
+                ConditionedModel(model, acquisition_context.X_pending)
             )
         self._function = acquisition.build(acquisition_context)
 

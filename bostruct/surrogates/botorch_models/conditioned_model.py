@@ -1,13 +1,14 @@
 """Any model, conditioned on further observations.
 
 Notation
-    x, X    [..., q, d], [..., t, d]   asked about, observed
-    C                                  the model's own posterior covariance
+    x, X    [..., q, d], [..., t, d]   points of the posterior, observed points
+    C                                  posterior covariance of the model
     mean(x) + C(x, X) (C(X, X) + noise)^-1 (Y - mean(X))
     C(x, x) - C(x, X) (C(X, X) + noise)^-1 C(X, x)
 
-An update of rank t that takes the model's posterior as the prior; it holds for every
-model with a joint posterior, and shrinks the variance at X to that of the noise.
+An update with the model's posterior as the prior; it holds for every model with a joint
+posterior, and shrinks the variance at X to that of the noise. Each point has a row for each of k
+outcomes.
 """
 
 from __future__ import annotations
@@ -23,44 +24,51 @@ from torch import Tensor
 from bostruct.errors import ShapeError, error_message
 from bostruct.surrogates.botorch_models.posterior import (
     RELATIVE_JITTER,
-    energy_posterior,
-    noise_variances,
-    property_posterior,
+    UnclampedVariance,
+    add_noise,
+    flat_noise,
+    joint_posterior,
 )
 
 
 @final
 class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
-    """A model and what it was told after it had been fitted.
+    """A model and observations made after its fit; its hyperparameters stay.
+
+    Without Y it is the "kriging believer" of Ginsbourger, Le Riche and Carraro (2010): conditioned
+    on its own posterior means at X, so that means stay and variances shrink.
 
     Args:
-        model: gives joint posteriors.
+        model: Gives joint posteriors of k outcomes, latent and noisy.
         X: `[..., t, d]`.
-        Y: `[..., t, 1]` eV; further leading dimensions are fantasies.
-        noise: `[..., t]` eV², variances of Y.
+        Y: `[..., t, k]`, further leading dimensions are fantasies; None for the posterior means.
+        noise: Variances of Y, `[..., t k]`, structure by structure; None for the model's own.
 
     Raises:
-        ShapeError: X and Y do not belong together.
+        ShapeError: Y does not have a row for each point and a column for each outcome.
     """
 
     likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
 
-    def __init__(self, model: Model, X: Tensor, Y: Tensor, noise: Tensor) -> None:
+    def __init__(
+        self, model: Model, X: Tensor, Y: Tensor | None = None, noise: Tensor | None = None
+    ) -> None:
         super().__init__()
-        if Y.shape[-2:] != (*X.shape[-2:-1], 1):
-            condition = f"have shape [..., {X.shape[-2]}, 1]"
+        shape = (X.shape[-2], int(model.num_outputs))
+        if Y is not None and Y.shape[-2:] != shape:
+            condition = f"have shape [..., {shape[0]}, {shape[1]}]"
             raise ShapeError(error_message("Y", condition, list(Y.shape)))
-        self.model, self.X, self.Y, self.noise = model, X, Y.squeeze(-1), noise
+        self.model, self.X, self.Y, self.noise = model, X, Y, noise
 
     @property
     def num_outputs(self) -> int:
-        """Energies only: 1."""
-        return 1
+        """The number of outcomes, k."""
+        return int(self.model.num_outputs)
 
     @property
     def batch_shape(self) -> torch.Size:
-        """The leading dimensions of what was told."""
-        return self.Y.shape[:-1]
+        """The leading dimensions of Y, or those of the model."""
+        return torch.Size(self.model.batch_shape if self.Y is None else self.Y.shape[:-2])
 
     def posterior(
         self,
@@ -69,107 +77,58 @@ class ConditionedModel(Model, FantasizeMixin):  # type: ignore[misc]
         observation_noise: bool | Tensor = False,
         posterior_transform: PosteriorTransform | None = None,
     ) -> Posterior:
-        """Return the joint posterior of q energies at X `[..., q, d]`."""
-        q, t = X.shape[-2], self.X.shape[-2]
+        """Return the joint posterior of k outcomes of q structures, X `[..., q, d]`."""
         batch = torch.broadcast_shapes(X.shape[:-2], self.X.shape[:-2])
-        asked, told = X.expand(*batch, *X.shape[-2:]), self.X.expand(*batch, t, -1)
-        before = self.model.posterior(torch.cat((asked, told), -2))
-        mean, C = before.mean.squeeze(-1), before.distribution.covariance_matrix
-        shape = torch.broadcast_shapes(self.noise.shape, (*C.shape[:-2], t))
-        noise = self.noise.expand(shape)
+        x, observed = (points.to(X).expand(*batch, -1, -1) for points in (X, self.X))
+        points, q = torch.cat((x, observed), -2), X.shape[-2]
+        prior = self.model.posterior(points)
+        k, C = prior.mean.shape[-1], prior.distribution.covariance_matrix
+        n, noise, own = q * k, self.noise, None
+        if noise is None:
+            own = self.model.posterior(points, observation_noise=True).variance - prior.variance
+            own = own.clamp(min=0).flatten(-2)
+            own, noise = own[..., :n], own[..., n:]
         noise = noise + RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
-        factor = torch.linalg.cholesky(C[..., q:, q:] + torch.diag_embed(noise))
-        root = torch.linalg.solve_triangular(factor, C[..., q:, :q], upper=False)
-        news = (self.Y - mean[..., q:]).unsqueeze(-1)
-        news = torch.linalg.solve_triangular(factor, news, upper=False)
-        mean = mean[..., :q] + (root.transpose(-1, -2) @ news).squeeze(-1)
-        C = C[..., :q, :q] - root.transpose(-1, -2) @ root
-        if observation_noise is not False:
-            given = None if observation_noise is True else observation_noise
-            noise = _noise(self.model, asked, given)
-            C = C + torch.diag_embed(noise.expand(*noise.shape[:-1], q))
-        return energy_posterior(mean, C.expand(*mean.shape, q), posterior_transform)
+        factor = torch.linalg.cholesky(C[..., n:, n:] + torch.diag_embed(noise))
+        root = torch.linalg.solve_triangular(factor, C[..., n:, :n], upper=False)
+        mean = prior.mean.flatten(-2)
+        if self.Y is not None:
+            residual = (self.Y.flatten(-2) - mean[..., n:]).unsqueeze(-1)
+            residual = torch.linalg.solve_triangular(factor, residual, upper=False)
+            mean = mean[..., :n] + (root.mT @ residual).squeeze(-1)
+        mean = mean[..., :n].unflatten(-1, (q, k))
+        C = C[..., :n, :n] - root.mT @ root
+        if own is None and observation_noise is True:
+            own = _noise(self.model, x)
+        C = add_noise(C, observation_noise, own, k).expand(*mean.shape[:-2], n, n)
+        unclamped = isinstance(prior.distribution, UnclampedVariance)
+        return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=unclamped)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
     ) -> ConditionedModel:
-        """Return the model that has also been told Y `[..., t, 1]` at X."""
+        """Return the model conditioned also on Y `[..., t, k]` at X `[..., t, d]`."""
         return condition_on_observations(self, X, Y, noise)
 
 
 def condition_on_observations(
     model: Model, X: Tensor, Y: Tensor, noise: Tensor | None = None
 ) -> ConditionedModel:
-    """Return `model` told energies Y `[..., t, 1]` eV at X `[..., t, d]`.
-
-    Args:
-        model: gives joint posteriors, latent and observed.
-        X: coordinates.
-        Y: energies; further leading dimensions are fantasies.
-        noise: variances of Y, eV²; by default the model's own.
-    """
-    return ConditionedModel(model, X, Y, _noise(model, X, noise))
-
-
-def _noise(model: Model, X: Tensor, noise: Tensor | None) -> Tensor:
-    if noise is not None:
-        return noise_variances(noise, X.shape[-2])
-    with torch.no_grad():
-        observed = model.posterior(X, observation_noise=True).variance
-        own: Tensor = (observed - model.posterior(X).variance).squeeze(-1)
-    return own.clamp(min=0)
-
-
-@final
-class KrigingBelieverModel(Model):  # type: ignore[misc]
-    """A model, as certain of its means at `X` as if they had been measured there.
+    """Return a model conditioned on Y `[..., t, k]` at X `[..., t, d]`.
 
     Args:
         model: Gives joint posteriors, latent and observed.
-        X: `[p, d]`.
+        X: Coordinates of the observed points.
+        Y: Observed outcomes; further leading dimensions are fantasies.
+        noise: Variances of Y; by default the model's own observation noise at X.
     """
+    if noise is not None:
+        noise = flat_noise(noise, X.shape[-2], int(model.num_outputs))
+    return ConditionedModel(model, X, Y, _noise(model, X) if noise is None else noise)
 
-    likelihood: None = None
 
-    def __init__(self, model: Model, X: Tensor) -> None:
-        super().__init__()
-        self.model, self.X = model, X
-
-    @property
-    def num_outputs(self) -> int:
-        """Those of the model."""
-        return int(self.model.num_outputs)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """That of the model."""
-        return torch.Size(self.model.batch_shape)
-
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: PosteriorTransform | None = None,
-    ) -> Posterior:
-        """Return the joint posterior of k properties of q structures `[..., q, d]`."""
-        q = X.shape[-2]
-        told = self.X.to(X).expand(*X.shape[:-2], *self.X.shape)
-        every = torch.cat([X, told], -2)
-        before = self.model.posterior(every, output_indices)
-        k = before.mean.shape[-1]
-        C = before.distribution.covariance_matrix
-        observed = self.model.posterior(every, output_indices, True)
-        noise = (observed.variance - before.variance).clamp(min=0)
-        own = noise.flatten(-2)[..., q * k :]
-        own = own + RELATIVE_JITTER * C.diagonal(dim1=-2, dim2=-1).mean(-1, keepdim=True)
-        factor = torch.linalg.cholesky(C[..., q * k :, q * k :] + torch.diag_embed(own))
-        root = torch.linalg.solve_triangular(factor, C[..., q * k :, : q * k], upper=False)
-        C = C[..., : q * k, : q * k] - root.mT @ root
-        if observation_noise is not False:
-            extra = noise[..., :q, :]
-            if isinstance(observation_noise, Tensor):
-                extra = observation_noise.expand(extra.shape)
-            C = C + torch.diag_embed(extra.flatten(-2))
-        mean = before.mean[..., :q, :]
-        return property_posterior(mean, C, posterior_transform)
+def _noise(model: Model, X: Tensor) -> Tensor:
+    """Return the model's own noise variances at X, `[..., t k]`."""
+    with torch.no_grad():
+        observed = model.posterior(X, observation_noise=True).variance
+        return (observed - model.posterior(X).variance).flatten(-2).clamp(min=0)

@@ -1,8 +1,7 @@
-"""What a model made of weights or of members believes of a batch of structures.
+"""Joint predictions whose covariance has low rank: those of weights or of ensemble members.
 
-A network with a posterior over its last layer, a committee, a mixture: each gives means
-and a root of the covariance between structures, and `BelievedModel` makes a BoTorch
-model of it.
+A network with a posterior over its last layer, a committee, a mixture of experts: each gives means
+and a root of the covariance between structures, and `LowRankModel` makes a BoTorch model of it.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from bostruct.structures import Structures
 class LowRankPrediction:
     """Energies of b structures, differentiable in their positions.
 
-    The latent covariance between structures is root root^T + diag(own).
+    The latent covariance between structures is R R^T + diag(v).
 
     Attributes:
         mean: `[b]` eV.
-        covariance_root: `[b, k]` eV; k may be zero. For M members: (members - mean)^T divided by
-            the root of M - 1.
-        independent_variance: `[b]` eV², latent variance that no other structure shares.
-        noise_variance: `[b]` eV², what a measured energy scatters around the noise-free one.
-        atomic_energies: `[n]` eV, the share of `mean` of each atom; or None.
-        members: `[M, b]` eV, what each member says; or None.
+        covariance_root: R, `[b, k]` eV; k may be zero. For M members it is
+            (members - mean)^T / sqrt(M - 1).
+        independent_variance: v, `[b]` eV², latent variance that no other structure shares.
+        noise_variance: `[b]` eV², variance of a measured energy about the noise-free one.
+        atomic_energies: `[n]` eV, the contribution of each atom to `mean`; or None.
+        members: `[M, b]` eV, the energies of each member; or None.
     """
 
     mean: Tensor
@@ -41,26 +40,26 @@ class LowRankPrediction:
 
 
 class LowRankPredictor(Protocol):
-    """Something fitted. Deterministic, and never changes."""
+    """A fitted predictor of energies, deterministic; it never changes."""
 
     def predict(self, structures: Structures) -> LowRankPrediction:
-        """Return what is believed of b structures.
+        """Return the joint prediction of b structures.
 
-        Slopes with the positions of fixed atoms are not looked at, and may be wrong.
+        Gradients with respect to the positions of fixed atoms are not used, and may be wrong.
 
         Raises:
-            InputError: a species it was not trained on.
+            InputError: a species is not in the training data.
         """
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all numbers it consists of, by name; none shares its memory."""
+        """Return all tensors of the predictor by name; none shares memory with another."""
         ...
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return named finite numbers for people, units in the names.
+        """Return named finite numbers to show, units in the names.
 
-        "log_marginal_likelihood" is among them: where there is none, the negative of
-        the loss that was minimised.
+        "log_marginal_likelihood" is among them: where there is none, the negative of the
+        minimized loss.
         """
         ...

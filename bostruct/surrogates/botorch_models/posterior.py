@@ -1,4 +1,4 @@
-"""What every surrogate over structures does on its way to a BoTorch posterior."""
+"""From structures to a BoTorch posterior: what all surrogates share."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bostruct.errors import NotFittedError
 from bostruct.structures import Structures
 from bostruct.surrogates.base import SupportsDecode
 
-RELATIVE_JITTER = 1e-10  # of the mean variance, added where a factorisation needs it
-MIN_VARIANCE = 1e-8  # eV², of a variance: means are rounded to some 1e-9 eV
-ROUNDING_EPSILONS = 500  # machine epsilons of a variance are lost in a difference or a root
+RELATIVE_JITTER = 1e-10  # of the mean variance, added where a factorization needs it
+MIN_VARIANCE = 1e-8  # eV²: means are rounded to some 1e-9 eV
+ROUNDING_EPSILONS = 500  # machine epsilons of a variance that a difference or a root loses
 STRUCTURES_PER_CHUNK = 256  # structures whose features are in memory at once in `predict`
 
 
@@ -36,94 +36,99 @@ def decode_structures(space: SupportsDecode | None, X: Tensor) -> Structures:
 
 
 def jitter(variance: Tensor, operand_variance: Tensor) -> Tensor:
-    """Return what keeps a covariance positive, to be added to its diagonal, eV².
+    """Return the amount to add to the diagonal of a covariance to keep it positive, eV².
 
     Args:
-        variance: `[...]` eV², the variances.
-        operand_variance: `[...]` eV², what they were computed from and rounded with.
+        variance: `[...]` eV², the diagonal.
+        operand_variance: `[...]` eV², size of the terms it is the difference of, which sets its
+            rounding error.
     """
     lost = ROUNDING_EPSILONS * torch.finfo(operand_variance.dtype).eps * operand_variance
     return RELATIVE_JITTER * variance + lost + (MIN_VARIANCE - variance).clamp(min=0)
 
 
-def add_noise(C: Tensor, noise: bool | Tensor, model_noise: Tensor) -> Tensor:
-    """Return the covariance `[..., q, q]` eV² of latent or of observed energies.
+def add_noise(C: Tensor, noise: bool | Tensor, model_noise: Tensor | None, k: int = 1) -> Tensor:
+    """Return the covariance `[..., q k, q k]` of latent or of noisy outcomes.
 
     Args:
-        C: `[..., q, q]` eV², latent.
-        noise: whether to add the model's own noise, or variances `[..., q]` to add.
-        model_noise: eV², the model's own, that expands to `[..., q]`.
+        C: `[..., q k, q k]`, latent, structure by structure.
+        noise: True to add the model's own noise, or variances to add, `[..., q]` for one outcome
+            or `[..., q, k]`.
+        model_noise: Variances of the model's own noise, that expand to `[..., q k]`; not used
+            where `noise` is a tensor or False.
+        k: Number of outcomes.
     """
-    shape = C.shape[:-1]
     if isinstance(noise, Tensor):
-        return C + torch.diag_embed(noise_variances(noise, shape[-1]).expand(shape))
-    return C + torch.diag_embed(model_noise.expand(shape)) if noise else C
+        return C + torch.diag_embed(flat_noise(noise, C.shape[-1] // k, k))
+    if not noise or model_noise is None:
+        return C
+    return C + torch.diag_embed(model_noise.expand(C.shape[:-1]))
 
 
-def noise_variances(noise: Tensor, q: int) -> Tensor:
-    """Return noise variances `[..., q]` that may have come as BoTorch's `[..., q, 1]`.
-
-    What was one number, or one for each batch, comes back as `[..., 1]`.
-    """
-    if noise.dim() > 1 and noise.shape[-1] == 1 and noise.shape[-2] in (1, q):
-        return noise.squeeze(-1)
-    return noise if noise.dim() else noise.unsqueeze(-1)
-
-
-def energy_posterior(
-    mean: Tensor, C: Tensor, posterior_transform: PosteriorTransform | None
-) -> Posterior:
-    """Return the posterior of q energies, transformed.
+def flat_noise(noise: Tensor, q: int, k: int = 1) -> Tensor:
+    """Return noise variances as `[..., q k]`, structure by structure.
 
     Args:
-        mean: `[..., q]` eV.
-        C: `[..., q, q]` eV².
-        posterior_transform: applied last, or None.
+        noise: Variances that expand to `[..., q, k]`; those of one outcome may also be `[..., q]`,
+            a number for each batch `[..., 1]`, or one number.
+        q: Number of structures.
+        k: Number of outcomes.
     """
-    gaussian = MultivariateNormal(mean, to_linear_operator(C))
-    posterior = GPyTorchPosterior(gaussian)
-    return posterior if posterior_transform is None else posterior_transform(posterior)
+    if k == 1 and not (noise.dim() > 1 and noise.shape[-1] == 1 and noise.shape[-2] in (1, q)):
+        noise = noise.unsqueeze(-1)
+    return noise.expand(*noise.shape[:-2], q, k).flatten(-2)
 
 
-@final
-class UnclampedNormal(MultivariateNormal):  # type: ignore[misc]
-    """q values of one property."""
+class UnclampedVariance:
+    """Variances of a normal distribution as they are, above zero.
 
-    @property
-    def variance(self) -> Tensor:
-        """The variances, `[..., q]`."""
-        return _clamp_to_tiny(self.lazy_covariance_matrix.diagonal(dim1=-2, dim2=-1))
-
-
-@final
-class UnclampedMultitaskNormal(MultitaskMultivariateNormal):  # type: ignore[misc]
-    """q values of k properties, structure by structure."""
+    GPyTorch raises variances below 1e-9 to that; in the unit of a property these may be large.
+    """
 
     @property
     def variance(self) -> Tensor:
-        """The variances, `[..., q, k]`."""
-        own = self.lazy_covariance_matrix.diagonal(dim1=-2, dim2=-1)
-        return _clamp_to_tiny(own).reshape(self.mean.shape)
+        """The variances, `[..., q]` or `[..., q, k]`."""
+        normal: MultivariateNormal = self
+        variance: Tensor = normal.lazy_covariance_matrix.diagonal(dim1=-2, dim2=-1)
+        return variance.clamp(min=torch.finfo(variance.dtype).tiny).reshape(normal.mean.shape)
 
 
-def property_posterior(
-    mean: Tensor, C: Tensor, posterior_transform: PosteriorTransform | None
+@final
+class UnclampedNormal(UnclampedVariance, MultivariateNormal):  # type: ignore[misc]
+    """Joint normal distribution of q values of one outcome."""
+
+
+@final
+class UnclampedMultitaskNormal(UnclampedVariance, MultitaskMultivariateNormal):  # type: ignore[misc]
+    """Joint normal distribution of q values of k outcomes, structure by structure."""
+
+
+def joint_posterior(
+    mean: Tensor,
+    C: Tensor,
+    posterior_transform: PosteriorTransform | None,
+    output_indices: list[int] | None = None,
+    *,
+    unclamped: bool = False,
 ) -> Posterior:
-    """Return the posterior of k properties of q structures, transformed.
+    """Return the posterior of k outcomes of q structures.
 
     Args:
         mean: `[..., q, k]`.
         C: `[..., q k, q k]`, structure by structure.
-        posterior_transform: applied last, or None.
+        posterior_transform: Applied last, or None.
+        output_indices: The outcomes to return; None for all.
+        unclamped: True to keep variances below GPyTorch's least, 1e-9.
     """
-    lazy = to_linear_operator(C)  # torch would factorise a tensor at once
-    alone = mean.shape[-1] == 1
-    found = (
-        UnclampedNormal(mean.squeeze(-1), lazy) if alone else UnclampedMultitaskNormal(mean, lazy)
-    )
-    posterior = GPyTorchPosterior(found)
+    if output_indices is not None:
+        rows = torch.arange(C.shape[-1], device=C.device).view(mean.shape[-2:])
+        rows = rows[:, output_indices].flatten()
+        mean, C = mean[..., output_indices], C[..., rows.unsqueeze(-1), rows]
+    lazy = to_linear_operator(C)  # torch would factorize a tensor at once
+    if mean.shape[-1] == 1:
+        normal = (UnclampedNormal if unclamped else MultivariateNormal)(mean.squeeze(-1), lazy)
+    else:
+        several = UnclampedMultitaskNormal if unclamped else MultitaskMultivariateNormal
+        normal = several(mean, lazy)
+    posterior = GPyTorchPosterior(normal)
     return posterior if posterior_transform is None else posterior_transform(posterior)
-
-
-def _clamp_to_tiny(variance: Tensor) -> Tensor:
-    return variance.clamp(min=torch.finfo(variance.dtype).tiny)

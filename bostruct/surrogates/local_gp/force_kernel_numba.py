@@ -1,7 +1,7 @@
-"""What pairs of atoms add to the covariances of forces, as a compiled loop.
+"""The contributions of pairs of atoms to the covariances of forces, as a compiled loop.
 
-One pass over what a product of matrices has just left in the cache, in place of one for
-the product with the kernel's slope and one for either atom.
+One pass over the result of a matrix product that is still in the cache, in place of one for the
+product with the kernel's derivative and one for either atom.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ def add_force_kernel(
     neighbor: Array,
     out: Array,
 ) -> None:
-    """Add slope * steep to the center of each pair, and take it from the other atom.
+    """Add gradient times kernel derivative to each center; subtract it from the neighbor.
 
     Args:
-        start: the first of z columns of `out`.
-        pair_gradients: `[p, 3, z]`.
-        kernel_derivatives: `[n, z]` factor of each center.
-        center: `[p]`.
-        neighbor: `[p]`.
-        out: `[n, 3, m]`, changed there.
+        start: The first of z columns of `out`.
+        pair_gradients: `[p, 3, z]`, gradients of the dot products with z environments.
+        kernel_derivatives: `[n, z]`, factor of each central atom.
+        center: `[p]`, central atoms.
+        neighbor: `[p]`, neighbors.
+        out: `[n, 3, m]`, changed in place.
     """
     for p in range(len(center)):
-        weight = kernel_derivatives[center[p]]
+        derivative = kernel_derivatives[center[p]]
         for x in range(3):
-            mine, theirs = out[center[p], x], out[neighbor[p], x]
+            center_row, neighbor_row = out[center[p], x], out[neighbor[p], x]
             for j in range(pair_gradients.shape[2]):
-                value = pair_gradients[p, x, j] * weight[j]
-                mine[start + j] += value
-                theirs[start + j] -= value
+                value = pair_gradients[p, x, j] * derivative[j]
+                center_row[start + j] += value
+                neighbor_row[start + j] -= value

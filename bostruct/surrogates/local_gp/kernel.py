@@ -2,13 +2,13 @@
 
 Notation
     p     [f]      1    features of an environment, of unit length
-    k     1             k(p, p') = [same species] (p . p')^power
+    k     1             k(p, p') = [same species] (p . p')^zeta
     Z     [m, f]   1    features of the inducing environments
     P     [n, f]   1    features of all atoms of a batch
 
-The energy of a structure is the sum of a Gaussian process over its atoms, so its
-covariance with an inducing environment is a sum of k over atoms, and a force is minus
-the derivative of that sum. Everything here is in units of the signal variance.
+The energy of a structure is the sum of a Gaussian process over its atoms, so its covariance with an
+inducing environment is a sum of k over atoms, and that of a force is minus the derivative of this
+sum. All covariances are in units of the signal variance.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from torch import Tensor
 from bostruct.descriptors import DescriptorGradients
 from bostruct.surrogates.local_gp.force_kernel_numba import add_force_kernel
 
-PAIRS_PER_CHUNK = 4096  # pairs whose kernel slopes are in memory at once
-PAIRS_PER_CPU_CHUNK = 128  # of those in the cache of a CPU
+PAIRS_PER_CHUNK = 4096  # pairs whose kernel gradients are in memory at once
+PAIRS_PER_CPU_CHUNK = 128  # pairs whose kernel gradients fit into the cache of a CPU
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class InducingEnvironments:
-    """The environments through which a sparse process sees the world.
+    """The inducing environments of a sparse Gaussian process.
 
     Attributes:
         features: `[m, f]`, sorted by species.
-        species_index: `[m]`, the position of each one's species in the descriptor's list.
-        kernel_cholesky: `[m, m]`, lower Cholesky factor of the kernel between them.
-        zeta: exponent of the kernel.
+        species_index: `[m]`, position of each species in the descriptor's list.
+        kernel_cholesky: `[m, m]`, lower Cholesky factor of the kernel between the environments.
+        zeta: Exponent of the kernel.
     """
 
     features: Tensor
@@ -51,10 +51,10 @@ class InducingEnvironments:
         """Return the covariances `[b, m]` of b energies with the inducing set.
 
         Args:
-            P: `[n, f]` features.
-            species_index: `[n]` species.
-            index: `[n]` structure of each atom.
-            b: number of structures.
+            P: `[n, f]`, features of the atoms.
+            species_index: `[n]`, species of the atoms.
+            index: `[n]`, structure of each atom.
+            b: Number of structures.
         """
         K: Tensor = _EnergyCovariances.apply(P, self, species_index, index, b)  # type: ignore[no-untyped-call]
         return K
@@ -62,13 +62,12 @@ class InducingEnvironments:
     def differentiable_energy_covariances(
         self, P: Tensor, species_index: Tensor, index: Tensor, b: int
     ) -> Tensor:
-        """Return what `energies` does, by operations that torch differentiates."""
-        parts = []
+        """Return `energy_covariances` by operations that torch differentiates twice."""
+        blocks = []
         for atoms, block in self.species_blocks(species_index):
             K = (P[atoms] @ self.features[block].T) ** self.zeta
-            total = K.new_zeros(b, K.shape[1])
-            parts.append(total.index_add(0, index[atoms], K))
-        return torch.cat(parts, -1)
+            blocks.append(K.new_zeros(b, K.shape[1]).index_add(0, index[atoms], K))
+        return torch.cat(blocks, -1)
 
     def environment_covariances(self, P: Tensor, species_index: Tensor) -> Tensor:
         """Return the kernel `[n, m]` of single environments with the inducing set."""
@@ -77,32 +76,31 @@ class InducingEnvironments:
 
     def force_covariances(self, gradients: DescriptorGradients, species_index: Tensor) -> Tensor:
         """Return the covariances `[n, 3, m]` 1/Å of all force components."""
-        P, power = gradients.features, self.zeta
+        P, zeta = gradients.features, self.zeta
         forces = P.new_zeros(P.shape[0], 3, len(self))
-        near = P.device.type == "cpu"
+        on_cpu = P.device.type == "cpu"
+        chunk_size = PAIRS_PER_CPU_CHUNK if on_cpu else PAIRS_PER_CHUNK
         for atoms, block in self.species_blocks(species_index):
             Z = self.features[block]
-            steep = P.new_zeros(P.shape[0], len(Z))
-            steep[atoms] = power * (P[atoms] @ Z.T) ** (power - 1)
-            mine = torch.zeros_like(species_index, dtype=torch.bool)
-            mine[atoms] = True
-            for pairs in _index_chunks(
-                mine[gradients.center], PAIRS_PER_CPU_CHUNK if near else PAIRS_PER_CHUNK
-            ):
-                center, other = gradients.center[pairs], gradients.neighbor[pairs]
-                slope = gradients.gradients[pairs] @ Z.T  # [p, 3, z]
-                pieces = (slope, steep, center, other, forces)
-                if near:
-                    add_force_kernel(block.start, *(x.numpy() for x in pieces))
+            derivatives = P.new_zeros(P.shape[0], len(Z))
+            derivatives[atoms] = zeta * (P[atoms] @ Z.T) ** (zeta - 1)
+            is_center = torch.zeros_like(species_index, dtype=torch.bool)
+            is_center[atoms] = True
+            for pairs in _index_chunks(is_center[gradients.center], chunk_size):
+                center, neighbor = gradients.center[pairs], gradients.neighbor[pairs]
+                pair_gradients = gradients.gradients[pairs] @ Z.T  # [p, 3, z]
+                arguments = (pair_gradients, derivatives, center, neighbor, forces)
+                if on_cpu:
+                    add_force_kernel(block.start, *(x.numpy() for x in arguments))
                 else:
-                    _add_force_kernel_torch(block.start, *pieces)
+                    _add_force_kernel_torch(block.start, *arguments)
         return forces
 
     def whiten(self, K: Tensor) -> Tensor:
         """Return the Nyström features K L^-T of covariances K `[..., m]`.
 
-        Their inner products are K_xs K_s^-1 K_sx, eq. 57-59 of Digital Discovery 4,
-        2654 (2025) with the Cholesky root in place of the spectral one.
+        Inner products of two of them are K_xs K_s^-1 K_sx, eq. 57-59 of Digital Discovery 4, 2654
+        (2025) with the Cholesky root in place of the spectral one.
         """
         rows = K.reshape(-1, K.shape[-1])
         solved: Tensor = torch.linalg.solve_triangular(self.kernel_cholesky, rows.T, upper=False)
@@ -112,15 +110,15 @@ class InducingEnvironments:
         """Yield atoms and inducing environments of the same species."""
         species, counts = torch.unique_consecutive(self.species_index, return_counts=True)
         start = 0
-        for kind, count in zip(species.tolist(), counts.tolist(), strict=True):
-            atoms = (species_index == kind).nonzero().squeeze(-1)
+        for one_species, count in zip(species.tolist(), counts.tolist(), strict=True):
+            atoms = (species_index == one_species).nonzero().squeeze(-1)
             yield atoms, slice(start, start + count)
             start += count
 
 
 @final
 class _EnergyCovariances(torch.autograd.Function):
-    """`Inducing.sums` with its slope in two passes over the kernel instead of five."""
+    """Covariances of energies; their gradient takes two passes over the kernel instead of five."""
 
     @staticmethod
     def forward(
@@ -131,26 +129,26 @@ class _EnergyCovariances(torch.autograd.Function):
         index: Tensor,
         b: int,
     ) -> Tensor:
-        parts, dots = [], []
+        sums, dots = [], []
         for atoms, block in inducing.species_blocks(species_index):
             D = P[atoms] @ inducing.features[block].T
             dots.append(D)
             K = D**inducing.zeta
-            parts.append(K.new_zeros(b, K.shape[1]).index_add_(0, index[atoms], K))
+            sums.append(K.new_zeros(b, K.shape[1]).index_add_(0, index[atoms], K))
         ctx.inducing, ctx.b = inducing, b
         ctx.save_for_backward(P, species_index, index, *dots)
-        return torch.cat(parts, -1)
+        return torch.cat(sums, -1)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401
-        P, place, index, *dots = ctx.saved_tensors
+        P, species_index, index, *dots = ctx.saved_tensors
         inducing: InducingEnvironments = ctx.inducing
-        if torch.is_grad_enabled():  # someone wants to differentiate this again
-            again = inducing.differentiable_energy_covariances(P, place, index, ctx.b)
-            (slope,) = torch.autograd.grad(again, P, g, create_graph=True)
-            return slope, None, None, None, None
+        if torch.is_grad_enabled():  # for a second derivative
+            K = inducing.differentiable_energy_covariances(P, species_index, index, ctx.b)
+            (gP,) = torch.autograd.grad(K, P, g, create_graph=True)
+            return gP, None, None, None, None
         gP = torch.zeros_like(P)
-        blocks = inducing.species_blocks(place)
+        blocks = inducing.species_blocks(species_index)
         for D, (atoms, block) in zip(dots, blocks, strict=True):
             W = inducing.zeta * g[:, block][index[atoms]]
             W *= D ** (inducing.zeta - 1)
@@ -159,7 +157,7 @@ class _EnergyCovariances(torch.autograd.Function):
 
 
 def _index_chunks(mask: Tensor, chunk_size: int) -> Iterator[Tensor | slice]:
-    """Yield where `mask` is true, in parts of at most `chunk_size`."""
+    """Yield the indices at which `mask` is true, at most `chunk_size` at once."""
     if bool(mask.all()):  # nothing to copy
         yield from (slice(k, k + chunk_size) for k in range(0, len(mask), chunk_size))
     else:
@@ -174,24 +172,24 @@ def _add_force_kernel_torch(
     neighbor: Tensor,
     out: Tensor,
 ) -> None:
-    """Do what `spread` says by operations for any device."""
-    part = out[:, :, start : start + pair_gradients.shape[-1]]
+    """Add and subtract as `add_force_kernel` does, on any device."""
+    columns = out[:, :, start : start + pair_gradients.shape[-1]]
     pair_gradients = pair_gradients * kernel_derivatives[center].unsqueeze(1)
-    part.index_add_(0, center, pair_gradients)
-    part.index_add_(0, neighbor, pair_gradients, alpha=-1.0)
+    columns.index_add_(0, center, pair_gradients)
+    columns.index_add_(0, neighbor, pair_gradients, alpha=-1.0)
 
 
 def energy_kernel(P: Tensor, species_index: Tensor, zeta: int) -> Tensor:
     """Return the covariances `[..., q, q]` between q energies of a atoms each.
 
     Args:
-        P: `[..., q, a, f]`; rows of zeros stand for no atom.
-        species_index: `[..., q, a]`.
-        zeta: exponent of the kernel.
+        P: `[..., q, a, f]`, features; rows of zeros pad structures of fewer atoms.
+        species_index: `[..., q, a]`, species.
+        zeta: Exponent of the kernel.
     """
     q, a = P.shape[-3:-1]
-    flat, kind = P.flatten(-3, -2), species_index.flatten(-2)
+    flat, species = P.flatten(-3, -2), species_index.flatten(-2)
     K = (flat @ flat.transpose(-1, -2)).pow(zeta)
-    K = K * (kind.unsqueeze(-1) == kind.unsqueeze(-2))
+    K = K * (species.unsqueeze(-1) == species.unsqueeze(-2))
     blocks: Tensor = K.unflatten(-1, (q, a)).sum(-1).unflatten(-2, (q, a))
     return blocks.sum(-2)

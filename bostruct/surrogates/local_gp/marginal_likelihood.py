@@ -1,11 +1,11 @@
-"""Hyperparameters of a sparse process by marginal likelihood.
+"""Hyperparameters of a sparse Gaussian process by marginal likelihood.
 
 Notation
     F        [rows, m]   1        Nyström features of all energies and force components
-    y        [rows]      eV ...   what they were measured to be, less the prior mean
+    y        [rows]      eV ...   measured values less the prior mean
     G_k      [m, m]               F^T F over rows of kind k (energies, forces)
     v_k      [m]                  F^T y over rows of kind k
-    u_k                  1        mean of what F does not see of these rows, k - F . F
+    u_k                  1        mean residual variance of these rows, k - F . F
     y ~ N(0, s² F F^T + D),  D = d_k = e² + s² u_E for energies, f² + s² u_F for forces
 
 With A = 1 / s² + G_E / d_E + G_F / d_F and the matrix determinant lemma,
@@ -13,12 +13,12 @@ With A = 1 / s² + G_E / d_E + G_F / d_F and the matrix determinant lemma,
                + log |s² A| + N log 2π
 where v = v_E / d_E + v_F / d_F. Its cost does not depend on the number of structures.
 
-With u = 0 this is the evidence of the deterministic training conditional. Its noise is
-also what F does not see, to which a prediction adds s² (k - F . F): the same twice, and
-σ is too wide by up to a half where data are smooth or many. With each row's own
-k - F . F it is the fully independent one (Quiñonero-Candela and Rasmussen, JMLR 6, 1939
-(2005), sections 5, 6). Their mean needs the same statistics, and finds nearly the
-deviations that the latter does: noises are what is left, and misfit tells of s too.
+With u = 0 this is the likelihood of the deterministic training conditional (DTC). Its noise
+contains the residual variance, which a prediction adds again as s² (k - F . F), so that σ is too
+wide by up to a half where data are smooth or many. With the k - F . F of each row it is that of the
+fully independent training conditional (FITC; Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005),
+sections 5, 6). The mean over the rows needs the same statistics, and gives nearly the standard
+deviations of FITC.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from torch import Tensor
 from bostruct.surrogates.gpytorch_settings import cholesky_only
 
 HYPERPARAMETER_NAMES = ("signal", "energy_noise", "force_noise")
-PANEL_COLUMNS = 96  # columns of a product that is made half
+PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
 
 
 def gram_matrix(F: Tensor) -> Tensor:
-    """Return F^T F `[m, m]` of F `[r, m]`: a half by products, and its mirror."""
-    found = F.new_zeros(F.shape[1], F.shape[1])
-    for start in range(0, len(found), PANEL_COLUMNS):
+    """Return F^T F `[m, m]` of F `[r, m]`: the lower half by products, and its mirror."""
+    G = F.new_zeros(F.shape[1], F.shape[1])
+    for start in range(0, len(G), PANEL_COLUMNS):
         panel = slice(start, start + PANEL_COLUMNS)
-        found[start:, panel] = F[:, start:].T @ F[:, panel]
-    return found.tril() + found.tril(-1).T
+        G[start:, panel] = F[:, start:].T @ F[:, panel]
+    return G.tril() + G.tril(-1).T
 
 
 @final
@@ -57,13 +57,13 @@ class RowStatistics:
     """Sufficient statistics of one kind of row.
 
     Attributes:
-        gram: `[m, m]`, F^T F.
-        moment: `[m]`, F^T y.
-        sum_of_squares: scalar, y . y.
-        n_rows: number of rows.
-        log_factor_sum: scalar, sum of the logarithms of the rows' own variance factors.
-        mean_residual_variance: scalar, mean of what the features do not see of the rows, in units of
-            the signal variance and of the rows' factors.
+        gram: F^T F, `[m, m]`.
+        moment: F^T y, `[m]`.
+        sum_of_squares: y . y, a scalar.
+        n_rows: Number of rows.
+        log_factor_sum: Sum of the logarithms of the noise variance factors of the rows, a scalar.
+        mean_residual_variance: Mean of k - F . F over the rows, a scalar in units of the signal
+            variance and of the rows' factors.
     """
 
     gram: Tensor
@@ -85,9 +85,9 @@ class RowStatistics:
         """Return these statistics with more rows.
 
         Args:
-            features: `[r, m]`.
-            values: `[r]`.
-            noise_variance_factor: `[r]`, the rows' noise variances in units of the common one.
+            features: `[r, m]`, F.
+            values: `[r]`, y.
+            noise_variance_factor: `[r]`, noise variances of the rows in units of the common one.
         """
         root = noise_variance_factor.sqrt()
         F, y = features / root.unsqueeze(-1), values / root
@@ -101,11 +101,11 @@ class RowStatistics:
         )
 
     def without_residual(self) -> RowStatistics:
-        """Return these statistics as if the features saw all of the rows."""
+        """Return these statistics without residual variance."""
         return replace(self, mean_residual_variance=torch.zeros_like(self.mean_residual_variance))
 
     def row_variance(self, s: Tensor, noise: Tensor) -> Tensor:
-        """Return d, the variance of a row of factor 1 around its features."""
+        """Return d, the variance of a row of noise factor 1 about its features."""
         return noise**2 + s**2 * self.mean_residual_variance
 
 
@@ -113,12 +113,12 @@ class RowStatistics:
 class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     """Signal and noise standard deviations, with priors in units of the data.
 
-    The noises stand for what no features of the model can represent, so they do not
-    vanish with noiseless data: below `lower_bounds` a model would be certain of its own error.
+    The noises stand for what no features of the model can represent, so they do not vanish with
+    noiseless data: they have lower bounds.
 
     Args:
-        force_scale: eV/Å, typical size of the forces (or a stand-in where there are none).
-        length_scale: Å, over which energies change.
+        force_scale: Typical size of the forces, eV/Å.
+        length_scale: Length over which energies change, Å.
     """
 
     signal: Tensor
@@ -133,8 +133,8 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
             "force_noise": (0.03 * force_scale, 1.5, 0.3),
         }
         self.lower_bounds: dict[str, float] = {}
-        for name, (start, width, least) in typical.items():
-            self.lower_bounds[name] = start * least
+        for name, (start, width, minimum) in typical.items():
+            self.lower_bounds[name] = start * minimum
             raw = torch.nn.Parameter(torch.tensor(math.log(start), dtype=torch.float64))
             self.register_parameter(f"raw_{name}", raw)
             positive = Positive(transform=torch.exp, inv_transform=torch.log)
@@ -145,9 +145,8 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     def value(self, name: str) -> Tensor:
         """Return one standard deviation: "signal" eV, "energy_noise", "force_noise"."""
         raw: Tensor = getattr(self, f"raw_{name}")
-        constraint = getattr(self, f"raw_{name}_constraint")
-        positive: Tensor = constraint.transform(raw)
-        return positive
+        value: Tensor = getattr(self, f"raw_{name}_constraint").transform(raw)
+        return value
 
     def set_values(self, values: tuple[float, float, float]) -> None:
         """Set signal, energy noise and force noise."""
@@ -180,8 +179,8 @@ def weighted_moment(
     energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
 ) -> Tensor:
     """Return v `[m]`; the mean of the weights given the data is A^-1 v."""
-    mine = energies.moment / energies.row_variance(s, e)
-    return mine + forces.moment / forces.row_variance(s, f)
+    v = energies.moment / energies.row_variance(s, e)
+    return v + forces.moment / forces.row_variance(s, f)
 
 
 def weight_posterior(
@@ -203,11 +202,11 @@ def log_marginal_likelihood(
     """Return log p(y), a scalar, from statistics and standard deviations.
 
     Args:
-        energies: statistics of the energy rows.
-        forces: statistics of the force rows.
-        s: signal, eV.
-        e: energy noise, eV.
-        f: force noise, eV/Å.
+        energies: Statistics of the energy rows.
+        forces: Statistics of the force rows.
+        s: Signal, eV.
+        e: Energy noise, eV.
+        f: Force noise, eV/Å.
     """
     v = weighted_moment(energies, forces, s, e, f)
     factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
@@ -227,40 +226,40 @@ def _log_density(
     d, g = energies.row_variance(s, e), forces.row_variance(s, f)
     explained = torch.linalg.solve_triangular(factor, v.unsqueeze(-1), upper=False)
     misfit = energies.sum_of_squares / d + forces.sum_of_squares / g - explained.square().sum()
-    volume = 2 * factor.diagonal().log().sum() + 2 * len(factor) * s.log()
+    log_determinant = 2 * factor.diagonal().log().sum() + 2 * len(factor) * s.log()
     noise: Tensor = energies.n_rows * d.log() + forces.n_rows * g.log()
     noise = noise + energies.log_factor_sum + forces.log_factor_sum
     count = energies.n_rows + forces.n_rows
-    total: Tensor = misfit + volume + noise + count * math.log(2 * math.pi)
+    total: Tensor = misfit + log_determinant + noise + count * math.log(2 * math.pi)
     return -total / 2
 
 
 def value_and_gradient(
     energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return log p(y), and its slopes `[3]` with the logarithms of s, e and f.
+    """Return log p(y), and its derivatives `[3]` with respect to log s, log e and log f.
 
-    With w = A^-1 v, that with log √d of a kind of rows is
+    With w = A^-1 v, the derivative with respect to log √d of a kind of rows is
         S_k = (y_k . y_k - 2 w . v_k + w . G_k w + tr(A^-1 G_k)) / d_k - N_k
-    of which e and f have the share e² / d_E and f² / d_F, and s the rest of both, and
-    the same as S for G = 1, y = v = 0 and N = m.
+    The derivatives for e and f are the shares e² / d_E and f² / d_F of it; that for s is the rest
+    of both, and S for G = 1, y = v = 0 and N = m.
     """
     v = weighted_moment(energies, forces, s, e, f)
     factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
     w = solve(factor, v)
-    covariance = torch.cholesky_inverse(factor)  # the traces ask for all of it
+    covariance = torch.cholesky_inverse(factor)  # the traces need all of it
     trace = covariance.diagonal().sum()
     signal = (w.square().sum() + trace) / s**2 - len(factor)
-    found = []
-    for rows, deviation in ((energies, e), (forces, f)):
-        d = rows.row_variance(s, deviation)
-        missed = rows.sum_of_squares - 2 * w @ rows.moment + w @ rows.gram @ w
-        spread = (covariance * rows.gram).sum()
-        slope = (missed + spread) / d - rows.n_rows
-        found.append(slope * deviation**2 / d)
-        signal = signal + slope * s**2 * rows.mean_residual_variance / d
+    noises = []
+    for rows, noise in ((energies, e), (forces, f)):
+        d = rows.row_variance(s, noise)
+        squared_error = rows.sum_of_squares - 2 * w @ rows.moment + w @ rows.gram @ w
+        variance = (covariance * rows.gram).sum()
+        derivative = (squared_error + variance) / d - rows.n_rows
+        noises.append(derivative * noise**2 / d)
+        signal = signal + derivative * s**2 * rows.mean_residual_variance / d
     density = _log_density(energies, forces, s, e, f, v, factor)
-    return density, torch.stack([signal, *found])
+    return density, torch.stack([signal, *noises])
 
 
 def maximize_marginal_likelihood(
@@ -270,10 +269,9 @@ def maximize_marginal_likelihood(
     *,
     optimize: bool = True,
 ) -> Tensor:
-    """Move `hyperparameters` to its most probable values; return log p(y) there.
+    """Set `hyperparameters` to their most probable values; return log p(y) there.
 
-    What is maximised is the marginal likelihood times the priors. With `optimize` false
-    the values stay as they are.
+    Maximized is the marginal likelihood times the priors. Without `optimize` the values stay.
     """
 
     def values() -> tuple[Tensor, Tensor, Tensor]:
@@ -286,13 +284,12 @@ def maximize_marginal_likelihood(
 
     def closure() -> tuple[Tensor, list[Tensor | None]]:
         with torch.no_grad():
-            evidence, steep = value_and_gradient(energies, forces, *values())
+            evidence, gradient = value_and_gradient(energies, forces, *values())
         prior = hyperparameters.log_prior()
-        tilts = torch.autograd.grad(prior, list(parameters.values()))
-        both = [
-            -(one + tilt) / count for one, tilt in zip(steep.cpu().unbind(), tilts, strict=True)
-        ]
-        return -(evidence.cpu() + prior.detach()) / count, list(both)
+        prior_gradient = torch.autograd.grad(prior, list(parameters.values()))
+        both = zip(gradient.cpu().unbind(), prior_gradient, strict=True)
+        loss = -(evidence.cpu() + prior.detach()) / count
+        return loss, [-(slope + prior_slope) / count for slope, prior_slope in both]
 
     with cholesky_only():
         if optimize:

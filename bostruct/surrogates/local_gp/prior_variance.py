@@ -3,15 +3,17 @@
 Notation
     a, n   atoms of one structure, of a batch of b
     P      [n, f]     1      features of the environments, D_ij = P_i . P_j
-    g      [x, a, f]  1/Å    slopes dP/dx of them with one coordinate x
+    g      [x, a, f]  1/Å    derivatives dP/dx with respect to one coordinate x
 
-Of an energy the variance is the sum of k(P_i, P_j) over its pairs of atoms; of a force
-it is the second derivative of that,
+The variance of an energy is the sum of k(P_i, P_j) over its pairs of atoms; that of a force is its
+second derivative,
     sum_ij z (z - 1) D^(z-2) (g_i . P_j)(P_i . g_j) + z D^(z-1) g_i . g_j
 with the exponent z of the kernel, over pairs of one species.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,13 +26,13 @@ def energy_variances(P: Tensor, species_index: Tensor, counts: Tensor, zeta: int
     """Return the prior variances `[b]` of b energies.
 
     Args:
-        P: `[n, f]` features of all atoms.
-        species_index: `[n]` species.
-        counts: `[b]` atoms of each structure.
-        zeta: exponent of the kernel.
+        P: `[n, f]`, features of all atoms.
+        species_index: `[n]`, species of all atoms.
+        counts: `[b]`, number of atoms of each structure.
+        zeta: Exponent of the kernel.
     """
-    rows, kinds = pad_atoms(P, species_index, counts)
-    return energy_kernel(rows.unsqueeze(1), kinds.unsqueeze(1), zeta).flatten()
+    P, species_index = pad_atoms(P, species_index, counts)
+    return energy_kernel(P.unsqueeze(1), species_index.unsqueeze(1), zeta).flatten()
 
 
 def force_variances(
@@ -43,27 +45,27 @@ def force_variances(
     """Return the prior variances `[k, 3]` 1/Å² of the forces on k of the atoms.
 
     Args:
-        gradients: features of all n atoms, and how they change.
-        species_index: `[n]` species.
-        counts: `[b]` atoms of each structure.
-        zeta: exponent of the kernel.
+        gradients: Features of all n atoms and their gradients.
+        species_index: `[n]`, species of all atoms.
+        counts: `[b]`, number of atoms of each structure.
+        zeta: Exponent of the kernel.
         atom_mask: `[n]`, True for the k atoms.
     """
-    found = []
+    variances = []
     ends = counts.cumsum(0)
     bounds = torch.searchsorted(gradients.center, torch.cat((ends - counts, ends[-1:])))
     for k, (start, end) in enumerate(zip(ends - counts, ends, strict=True)):
         pairs = slice(int(bounds[k]), int(bounds[k + 1]))
-        chosen = atom_mask[start:end].nonzero().squeeze(-1)
-        if len(chosen):
+        atoms = atom_mask[start:end].nonzero().squeeze(-1)
+        if len(atoms):
             one = DescriptorGradients(
                 gradients.features[start:end],
                 gradients.center[pairs] - start,
                 gradients.neighbor[pairs] - start,
                 gradients.gradients[pairs],
             )
-            found.append(_structure_force_variances(one, species_index[start:end], zeta, chosen))
-    return torch.cat(found) if found else gradients.gradients.new_zeros(0, 3)
+            variances.append(_structure_force_variances(one, species_index[start:end], zeta, atoms))
+    return torch.cat(variances) if variances else gradients.gradients.new_zeros(0, 3)
 
 
 def _structure_force_variances(
@@ -72,33 +74,30 @@ def _structure_force_variances(
     zeta: int,
     selected_atoms: Tensor,
 ) -> Tensor:
-    """Return the prior variances `[k, 3]` of the forces on chosen atoms `[k]`."""
+    """Return the prior variances `[k, 3]` of the forces on selected atoms `[k]`."""
     P = gradients.features
     a, k = P.shape[0], len(selected_atoms)
     column = selected_atoms.new_full((a,), -1)
     column[selected_atoms] = torch.arange(k, device=selected_atoms.device)
     g = P.new_zeros(a, k, 3, P.shape[-1])
     for atoms, sign in ((gradients.neighbor, 1.0), (gradients.center, -1.0)):
-        near = column[atoms] >= 0
-        where = (gradients.center[near], column[atoms[near]])
-        g.index_put_(where, sign * gradients.gradients[near], accumulate=True)
+        selected = column[atoms] >= 0
+        rows = (gradients.center[selected], column[atoms[selected]])
+        g.index_put_(rows, sign * gradients.gradients[selected], accumulate=True)
     g = g.permute(1, 2, 0, 3).flatten(0, 1)  # [3 k, a, f]
     same = (species_index.unsqueeze(-1) == species_index).to(P)
     D = P @ P.T
-    ahead = g @ P.T  # [3 k, i, j] = g_i . P_j
-    bent = zeta * (zeta - 1) * D ** max(zeta - 2, 0) * same
-    prior = (bent * ahead * ahead.transpose(-1, -2)).sum((-1, -2))
+    gP = g @ P.T  # [3 k, i, j] = g_i . P_j
+    second = zeta * (zeta - 1) * D ** max(zeta - 2, 0) * same
+    prior = (second * gP * gP.transpose(-1, -2)).sum((-1, -2))
     prior += ((g @ g.transpose(-1, -2)) * (zeta * D ** (zeta - 1) * same)).sum((-1, -2))
     return prior.view(k, 3)
 
 
 def pad_atoms(P: Tensor, species_index: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return features `[b, a, f]` and species `[b, a]`; missing atoms are zeros."""
+    """Return features `[b, a, f]` and species `[b, a]`, padded with zeros and -1."""
     sizes = counts.tolist()
     if len(set(sizes)) == 1:
         return P.view(len(sizes), sizes[0], -1), species_index.view(len(sizes), -1)
-    rows = torch.nn.utils.rnn.pad_sequence(list(P.split(sizes)), batch_first=True)
-    kinds = torch.nn.utils.rnn.pad_sequence(
-        list(species_index.split(sizes)), batch_first=True, padding_value=-1
-    )
-    return rows, kinds
+    pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+    return pad(list(P.split(sizes))), pad(list(species_index.split(sizes)), padding_value=-1)

@@ -148,7 +148,7 @@ class NetworkEnsemble:
             "energy_noise_std",
             "training_losses",
         )
-        own = {f"crowd_{name}": getattr(self, name) for name in names}
+        own = {f"ensemble_{name}": getattr(self, name) for name in names}
         return self.featurizer.tensors() | self.weights.tensors() | own
 
     @classmethod
@@ -161,7 +161,7 @@ class NetworkEnsemble:
             "energy_noise_std",
             "training_losses",
         )
-        own = {name: state[f"crowd_{name}"] for name in names}
+        own = {name: state[f"ensemble_{name}"] for name in names}
         return cls(Featurizer.restore(state), NetworkWeights.restore(state), **own)
 
     def hyperparameters(self) -> dict[str, float]:

@@ -26,6 +26,7 @@ from torch import Tensor
 from bostruct.descriptors import SOAP
 from bostruct.structures import Structures
 from bostruct.surrogates.pair_repulsion import PairRepulsion
+from bostruct.surrogates.soap_state import soap_from_state, soap_to_state
 from bostruct.surrogates.training_data import Observations
 
 DISPLACEMENT_FRACTION = 0.02  # of the cut-off: what atoms are imagined to be shaken by
@@ -79,29 +80,15 @@ class Featurizer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers it consists of, by name."""
-        soap, wall = self.soap, self.pair_repulsion
-        double = torch.float64
-        pair = [0.0, 0.0] if wall is None else [wall.strength, wall.range_factor]
-        lengths = [soap.cutoff, soap.center_atom_weight, soap.species_similarity]
-        return {
-            "species": torch.tensor(soap.species),
-            "sizes": torch.tensor([soap.n_max, soap.l_max]),
-            "lengths": torch.tensor(lengths, dtype=double),
-            "pair_repulsion": torch.tensor(pair, dtype=double),
-        } | {name: getattr(self, name) for name in TENSOR_NAMES}
+        tensors = {name: getattr(self, name) for name in TENSOR_NAMES}
+        return soap_to_state(self.soap, self.pair_repulsion) | tensors
 
     @classmethod
     def restore(cls, state: Mapping[str, Tensor]) -> Featurizer:
         """Return the encoder that `tensors` were taken from."""
-        radial, angular = state["sizes"].tolist()
-        cutoff, center, alchemy = state["lengths"].tolist()
-        species = tuple(state["species"].tolist())
-        strength, reach = state["pair_repulsion"].tolist()
-        return cls(
-            SOAP(species, cutoff, radial, angular, center, alchemy),
-            pair_repulsion=PairRepulsion(strength, reach) if strength else None,
-            **{name: state[name] for name in TENSOR_NAMES},
-        )
+        soap, pair_repulsion, _ = soap_from_state(state)
+        tensors = {name: state[name] for name in TENSOR_NAMES}
+        return cls(soap, pair_repulsion=pair_repulsion, **tensors)
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the numbers of it that a person wants to see, units in the names."""

@@ -66,7 +66,7 @@ class GatingNetwork:
             InputError: a count is less than 1.
         """
         check_count("n_experts", n_experts)
-        check_count("principal_axes", n_axes)
+        check_count("n_axes", n_axes)
         center = structure_means.mean(0)
         _, s, vh = torch.linalg.svd(structure_means - center, full_matrices=False)
         spread = s / math.sqrt(len(structure_means))
@@ -93,11 +93,11 @@ class GatingNetwork:
     @classmethod
     def restore(cls, state: Mapping[str, Tensor]) -> GatingNetwork:
         """Return the gates that `tensors` were taken from."""
-        return cls(*(state[f"gates_{field.name}"] for field in fields(cls)))
+        return cls(*(state[f"gating_{field.name}"] for field in fields(cls)))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers by name."""
-        return {f"gates_{name}": value for name, value in vars(self).items()}
+        return {f"gating_{name}": value for name, value in vars(self).items()}
 
     def __len__(self) -> int:
         return len(self.log_weights)

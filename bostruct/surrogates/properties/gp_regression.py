@@ -55,14 +55,14 @@ MIN_DOF_FRACTION = 0.5  # of the values, taken to be left by what was fitted, at
 MIN_VARIANCE = 1e-10  # variance that is always left, of that of the values
 TENSOR_NAMES = (
     "Z",
-    "factor",
+    "cholesky",
     "weights",
     "noise",
     "offset",
     "scale",
-    "widening",
+    "sigma_factor",
     "loo_rms_z",
-    "evidence",
+    "log_marginal_likelihood",
 )
 
 
@@ -180,7 +180,7 @@ class FeatureGP:
         with torch.no_grad(), cholesky_only():
             K = self.kernel(flat, own["Z"]).to_dense()  # [c, t]
             mean = own["offset"] + own["scale"] * (K @ own["weights"])
-            seen = torch.linalg.solve_triangular(own["factor"], K.T, upper=False)
+            seen = torch.linalg.solve_triangular(own["cholesky"], K.T, upper=False)
             if q == 1:
                 prior = self.kernel(flat, diag=True)
                 C = (prior - seen.square().sum(0)).clamp(min=0).view(*Z.shape[:-2], 1, 1)
@@ -189,7 +189,7 @@ class FeatureGP:
                 C = self.kernel(Z).to_dense() - seen @ seen.transpose(-1, -2)
             least = MIN_VARIANCE * torch.eye(q, dtype=Z.dtype, device=Z.device)
             unit = own["scale"].square()
-            C = (C + least) * (unit * own["widening"].square())
+            C = (C + least) * (unit * own["sigma_factor"].square())
         return mean.view(Z.shape[:-1]), C, own["noise"] * unit
 
     def state(self) -> dict[str, Tensor]:
@@ -202,10 +202,10 @@ class FeatureGP:
         own = self.fitted_tensors
         scale = float(own["scale"])
         found = {
-            "log_marginal_likelihood": float(own["evidence"]),
+            "log_marginal_likelihood": float(own["log_marginal_likelihood"]),
             "noise": scale * float(own["noise"].sqrt()),
             "loo_rms_z": float(own["loo_rms_z"]),
-            "widening": float(own["widening"]),
+            "sigma_factor": float(own["sigma_factor"]),
         }
         parts = self.kernel.log_signal.exp(), self.kernel.lengthscales()
         for block, signal, length in zip(self.kernel.blocks, *parts, strict=True):

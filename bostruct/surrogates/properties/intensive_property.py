@@ -60,9 +60,9 @@ class IntensiveProperty:
             condition = f"be of the kind that the state is of ({told['surrogate']})"
             raise InputError(error_message("surrogate", condition, kind))
         own = {
-            name.removeprefix("own."): value
+            name.removeprefix("surrogate."): value
             for name, value in state.items()
-            if name.startswith("own.")
+            if name.startswith("surrogate.")
         }
         return FittedIntensiveProperty(told["surrogate"], self.surrogate.restore(own, space), space)
 
@@ -92,7 +92,7 @@ class FittedIntensiveProperty:
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild it exactly."""
-        own = {f"own.{name}": value for name, value in self.model.state().items()}
+        own = {f"surrogate.{name}": value for name, value in self.model.state().items()}
         told = {"type": "IntensiveProperty", "surrogate": self.surrogate_name}
         return own | {"header": encode_header(told)}
 

@@ -53,16 +53,16 @@ from bostruct.surrogates.properties.state_header import decode_header
 
 TENSOR_NAMES = (
     "Z",
-    "place",
-    "factor",
+    "task",
+    "cholesky",
     "weights",
-    "between",
+    "task_covariance",
     "noise",
     "offset",
     "scale",
-    "widening",
-    "misfit",
-    "evidence",
+    "sigma_factor",
+    "loo_rms_z",
+    "log_marginal_likelihood",
 )
 
 
@@ -133,8 +133,8 @@ class MultitaskModel:
         feature_maps: from X to features.
         blocks: of the features.
         kernel: the kernel.
-        fitted_tensors: `NUMBERS` by name; "Z" `[N, f]` and "place" `[N]`, the property, of
-            every value, and "between" is B.
+        fitted_tensors: `NUMBERS` by name; "Z" `[N, f]` and "task" `[N]`, the property, of
+            every value, and "task_covariance" is B.
         space: of X.
     """
 
@@ -147,20 +147,20 @@ class MultitaskModel:
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
         own, shape, q = self.fitted_tensors, X.shape[:-1], X.shape[-2]
-        k = len(own["between"])
+        k = len(own["task_covariance"])
         Z = all_features(self.feature_maps, self.space, X)
         Z = Z.reshape(-1, q, Z.shape[-1])
         every = torch.arange(k)
         with torch.no_grad():
             flat = Z.flatten(0, 1)
-            K = self._prior_covariance(flat, own["Z"], every, own["place"])  # [c q, k, N]
+            K = self._prior_covariance(flat, own["Z"], every, own["task"])  # [c q, k, N]
             mean = own["offset"] + own["scale"] * (K @ own["weights"])
-            seen = torch.linalg.solve_triangular(own["factor"], K.flatten(0, 1).T, upper=False)
+            seen = torch.linalg.solve_triangular(own["cholesky"], K.flatten(0, 1).T, upper=False)
             seen = seen.T.reshape(-1, q * k, len(own["Z"]))
             prior = self._prior_covariance(Z, Z, every, every)  # [c, q, k, q, k]
             C = prior.reshape(-1, q * k, q * k) - seen @ seen.transpose(-1, -2)
             C = C + MIN_VARIANCE * torch.eye(q * k, dtype=C.dtype)
-            unit = (own["scale"] * own["widening"]).repeat(q)
+            unit = (own["scale"] * own["sigma_factor"]).repeat(q)
             C = C * unit * unit.unsqueeze(-1)
         noise = (own["noise"] * own["scale"].square()).expand(*shape, k)
         return mean.view(*shape, k), C.view(*shape, k, q, k), noise
@@ -175,17 +175,17 @@ class MultitaskModel:
     def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
         """Return named numbers for people, correlations of properties among them."""
         own = self.fitted_tensors
-        found = {"log_marginal_likelihood": float(own["evidence"])}
+        found = {"log_marginal_likelihood": float(own["log_marginal_likelihood"])}
         for block, length in zip(self.kernel.blocks, self.kernel.lengthscales(), strict=True):
             found[f"length_of_{block.name}"] = float(length.log().mean().exp())
         noise = own["noise"].sqrt() * own["scale"]
-        spread = own["between"].diagonal().sqrt()
+        spread = own["task_covariance"].diagonal().sqrt()
         for i, name in enumerate(names):
             found[f"noise_of_{name}"] = float(noise[i])
-            found[f"misfit_of_{name}"] = float(own["misfit"][i])
-            found[f"widening_of_{name}"] = float(own["widening"][i])
+            found[f"loo_rms_z_of_{name}"] = float(own["loo_rms_z"][i])
+            found[f"sigma_factor_of_{name}"] = float(own["sigma_factor"][i])
             for j in range(i):
-                value = own["between"][i, j] / spread[i] / spread[j]
+                value = own["task_covariance"][i, j] / spread[i] / spread[j]
                 found[f"correlation_of_{names[j]}_and_{name}"] = float(value)
         return found
 
@@ -203,7 +203,7 @@ class MultitaskModel:
             blend.log_signal,
             blend.log_length,
         )
-        B = self.fitted_tensors["between"][a][:, c]
+        B = self.fitted_tensors["task_covariance"][a][:, c]
         same = (a.unsqueeze(-1) == c).to(B)
         if a is c:
             R, V = (value[..., :, None, :, None] for value in (R, V))

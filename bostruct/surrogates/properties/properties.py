@@ -23,7 +23,7 @@ from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
     condition_on_observations,
 )
-from bostruct.surrogates.botorch_models.posterior import property_posterior
+from bostruct.surrogates.botorch_models.posterior import add_noise, joint_posterior
 from bostruct.surrogates.properties.gp import GP
 from bostruct.surrogates.properties.intensive_property import IntensiveProperty
 from bostruct.surrogates.properties.state_header import decode_header, encode_header
@@ -263,18 +263,11 @@ class PropertyModel(Model):  # type: ignore[misc]
             posterior_transform: applied last.
         """
         mean, C, noise = self.joint_model(X)
-        if isinstance(observation_noise, Tensor):
-            noise = observation_noise.expand(mean.shape)
-        if output_indices is not None:
-            own = torch.tensor(output_indices, device=mean.device)
-            mean, noise = mean[..., own], noise[..., own]
-            C = C.index_select(-3, own).index_select(-1, own)
         C = C.reshape(*mean.shape[:-2], -1, mean.shape[-2:].numel())
-        if observation_noise is not False:
-            C = C + torch.diag_embed(noise.flatten(-2))
+        C = add_noise(C, observation_noise, noise.flatten(-2), len(self.names))
         like = X.dtype if X.dtype.is_floating_point else torch.float64
         mean, C = mean.to(X.device, like), C.to(X.device, like)
-        return property_posterior(mean, C, posterior_transform)
+        return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=True)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object

@@ -18,7 +18,7 @@ from bostruct.surrogates.base import FittedModel
 from bostruct.surrogates.botorch_models import low_rank_model as module
 from bostruct.surrogates.botorch_models import posterior
 from bostruct.surrogates.botorch_models.low_rank_model import LowRankModel
-from bostruct.surrogates.botorch_models.low_rank_prediction import Belief
+from bostruct.surrogates.botorch_models.low_rank_prediction import LowRankPrediction
 
 EXACT = 1e-12
 
@@ -34,7 +34,7 @@ class Shells:
     def __init__(self, members=True, own=0.01):
         self.members, self.own = members, own
 
-    def belief(self, structures):
+    def predict(self, structures):
         b, n = len(structures), len(structures.positions)
         a = n // b
         x = structures.positions.view(b, a, 3)
@@ -46,7 +46,7 @@ class Shells:
         mean = members.mean(-1)
         root = (members - mean.unsqueeze(-1)) / 2**0.5
         fine = torch.full_like(mean, 0.25)
-        return Belief(
+        return LowRankPrediction(
             mean=mean,
             covariance_root=root if self.members else root[:, :0],
             independent_variance=self.own * members[:, 0],
@@ -140,7 +140,7 @@ def test_chunks_change_nothing(case, monkeypatch):
     structures = space.decode(X)
     asked = {"covariance": True, "force_variance": True, "member_forces": True}
     whole = model.predict(structures, **asked)
-    monkeypatch.setattr(module, "CHUNK", 3)
+    monkeypatch.setattr(module, "STRUCTURES_PER_CHUNK", 3)
     parts = model.predict(structures, **asked)
     for name in whole.__dataclass_fields__:
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
@@ -151,7 +151,7 @@ def test_noise_is_of_the_measurement_or_given(case):
     latent = model.posterior(X).variance
     gap = model.posterior(X, observation_noise=True).variance - latent
     torch.testing.assert_close(gap, torch.full_like(gap, 0.25))
-    assert (model.predict(space.decode(X)).noise == 0.25).all()
+    assert (model.predict(space.decode(X)).noise_variance == 0.25).all()
     noise = torch.full((8, 1), 0.5, dtype=torch.float64)
     gap = model.posterior(X, observation_noise=noise).variance - latent
     torch.testing.assert_close(gap, noise)

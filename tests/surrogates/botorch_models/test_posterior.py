@@ -12,10 +12,9 @@ from bostruct.surrogates.botorch_models.posterior import (
     ROUNDING_EPSILONS,
     add_noise,
     decode_structures,
-    energy_posterior,
+    flat_noise,
     jitter,
-    noise_variances,
-    property_posterior,
+    joint_posterior,
 )
 
 C = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
@@ -23,13 +22,14 @@ OWN = torch.tensor(0.25, dtype=torch.float64)
 
 
 def test_shapes_of_noise():
-    assert noise_variances(torch.ones(()), 3).shape == (1,)
-    assert noise_variances(torch.ones(3), 3).shape == (3,)
-    assert noise_variances(torch.ones(3, 1), 3).shape == (3,)
-    assert noise_variances(torch.ones(5, 1), 1).shape == (5, 1)
-    assert noise_variances(torch.ones(5, 1, 1), 3).shape == (5, 1)
-    assert noise_variances(torch.ones(5, 3, 1), 3).shape == (5, 3)
-    assert noise_variances(torch.ones(5, 3), 3).shape == (5, 3)
+    for shape in ((), (1,), (3,), (3, 1)):
+        assert flat_noise(torch.ones(shape), 3).shape == (3,)
+    assert flat_noise(torch.ones(5, 1), 1).shape == (5, 1)
+    for shape in ((5, 1, 1), (5, 3, 1), (5, 3)):
+        assert flat_noise(torch.ones(shape), 3).shape == (5, 3)
+    several = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert torch.equal(flat_noise(several, 2, 2), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    assert torch.equal(flat_noise(several[0], 2, 2), torch.tensor([1.0, 2.0, 1.0, 2.0]))
 
 
 def test_noise_is_none_or_the_models_own_or_what_is_given():
@@ -56,11 +56,11 @@ def test_without_a_space_nothing_is_decoded():
 
 def test_the_posterior_has_mean_and_covariance_and_is_transformed():
     mean = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    found = energy_posterior(mean, C, None)
+    found = joint_posterior(mean.unsqueeze(-1), C, None)
     assert torch.equal(found.mean.squeeze(-1), mean)
     assert torch.equal(found.distribution.covariance_matrix, C)
     halved = ScalarizedPosteriorTransform(torch.tensor([0.5], dtype=torch.float64))
-    found = energy_posterior(mean, C, halved)
+    found = joint_posterior(mean.unsqueeze(-1), C, halved)
     assert torch.equal(found.mean.squeeze(-1), mean / 2)
 
 
@@ -73,7 +73,7 @@ def covariance(size, scale=1.0):
 
 def test_several_properties_are_gpytorchs():
     mean, C = torch.rand(2, 3, 2, dtype=torch.float64), covariance(6)
-    found = property_posterior(mean, C, None)
+    found = joint_posterior(mean, C, None, unclamped=True)
     wanted = MultitaskMultivariateNormal(mean, C)
     assert torch.equal(found.mean, wanted.mean)
     torch.testing.assert_close(found.variance, wanted.variance)
@@ -82,18 +82,20 @@ def test_several_properties_are_gpytorchs():
 
 
 def test_small_variances_stay():
-    """Warnings are errors in these tests: GPyTorch's own would raise one."""
+    """Warnings are errors in these tests: GPyTorch would warn where it raises a variance."""
     for k in (1, 2):
         C = covariance(3 * k, 1e-16)
         mean = torch.rand(2, 3, k, dtype=torch.float64)
-        variance = property_posterior(mean, C, None).variance
+        variance = joint_posterior(mean, C, None, unclamped=True).variance
         wanted = C.diagonal(dim1=-2, dim2=-1).reshape(2, 3, k)
         torch.testing.assert_close(variance, wanted, rtol=1e-12, atol=0)
 
 
 def test_rounding_below_zero_is_zero():
     C = -1e-20 * torch.eye(2, dtype=torch.float64)
-    variance = property_posterior(torch.zeros(2, 1, dtype=torch.float64), C, None).variance
+    variance = joint_posterior(
+        torch.zeros(2, 1, dtype=torch.float64), C, None, unclamped=True
+    ).variance
     assert (variance > 0).all()
     assert (variance < 1e-300).all()
 
@@ -101,5 +103,12 @@ def test_rounding_below_zero_is_zero():
 def test_a_transform_comes_last():
     mean, C = torch.rand(2, 3, 2, dtype=torch.float64), covariance(6)
     weights = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    found = property_posterior(mean, C, ScalarizedPosteriorTransform(weights))
+    found = joint_posterior(mean, C, ScalarizedPosteriorTransform(weights), unclamped=True)
     torch.testing.assert_close(found.mean.squeeze(-1), mean[..., 0] - mean[..., 1])
+
+
+def test_some_outputs_alone():
+    mean, C = torch.rand(2, 3, 2, dtype=torch.float64), covariance(6)
+    found = joint_posterior(mean, C, None, [1], unclamped=True)
+    assert torch.equal(found.mean, mean[..., 1:])
+    assert torch.equal(found.distribution.covariance_matrix, C[:, 1::2, 1::2])

@@ -33,13 +33,13 @@ def taken(P, found):
 
 def pick(P, place=None, **arguments):
     place = torch.zeros(len(P), dtype=torch.int64) if place is None else place
-    given = {"max_inducing": 100, "tolerance": 1e-9, "preferred": len(P), "pool": 10_000}
+    given = {"max_inducing": 100, "tolerance": 1e-9, "n_preferred": len(P), "max_pool": 10_000}
     return select_inducing_points(P, place, POWER, **(given | arguments))
 
 
 def residual(P, place, found):
     """Return what the inducing set leaves unexplained, `[n, n]`."""
-    same = place.unsqueeze(-1) == found.place
+    same = place.unsqueeze(-1) == found.species_index
     cross = found.whiten((P @ found.features.T) ** POWER * same)
     return kernel(P, place) - cross @ cross.T
 
@@ -124,10 +124,10 @@ def test_the_preferred_ones_come_first():
 
 def test_large_pools_are_thinned_evenly():
     P = random(1000, 8)
-    found = taken(P, pick(P, pool=50, max_inducing=50))
+    found = taken(P, pick(P, max_pool=50, max_inducing=50))
     assert len(found) > 30  # squares of eight numbers span 36 dimensions
     assert all(row % 20 == 0 for row in found)
-    few = taken(P, pick(P, pool=50, max_inducing=10, n_preferred=200))
+    few = taken(P, pick(P, max_pool=50, max_inducing=10, n_preferred=200))
     assert all(row < 200 for row in few)
 
 

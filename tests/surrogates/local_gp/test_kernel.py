@@ -22,10 +22,10 @@ class Setting:
         self.structures = structures
         self.soap = SOAP((29, 79), 5.0, n_max=3, l_max=2)
         self.P = self.soap(structures)
-        self.place = self.soap.species_index(structures.numbers)
+        self.species_index = self.soap.species_index(structures.numbers)
         self.inducing = select_inducing_points(
             self.P[:24],
-            self.place[:24],
+            self.species_index[:24],
             POWER,
             max_inducing=15,
             tolerance=1e-9,
@@ -35,7 +35,9 @@ class Setting:
 
     def energies(self, structures):
         P = self.soap(structures)
-        return self.inducing.energy_covariances(P, self.place, structures.index, len(structures))
+        return self.inducing.energy_covariances(
+            P, self.species_index, structures.index, len(structures)
+        )
 
     def kernel(self, P, place):
         """Return k between environments and the inducing set, `[n, m]`."""
@@ -50,15 +52,15 @@ def setting(mixed, space):
 
 
 def test_energies_are_sums_over_atoms(setting):
-    K = setting.kernel(setting.P, setting.place)
+    K = setting.kernel(setting.P, setting.species_index)
     expected = K.new_zeros(8, K.shape[1]).index_add(0, setting.structures.index, K)
     found = setting.energies(setting.structures)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_environments_are_single_terms(setting):
-    found = setting.inducing.environment_covariances(setting.P, setting.place)
-    expected = setting.kernel(setting.P, setting.place)
+    found = setting.inducing.environment_covariances(setting.P, setting.species_index)
+    expected = setting.kernel(setting.P, setting.species_index)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     assert (found == 0).any()  # unlike species know nothing of each other
 
@@ -67,9 +69,11 @@ def test_inducing_set_is_sorted_and_its_factor_is_right(setting):
     inducing = setting.inducing
     assert torch.equal(inducing.species_index, inducing.species_index.sort().values)
     assert len(inducing) == 15
-    expected = setting.kernel(inducing.features, inducing.place)
-    torch.testing.assert_close(inducing.factor @ inducing.factor.T, expected, rtol=0, atol=1e-12)
-    assert torch.equal(inducing.factor, inducing.factor.tril())
+    expected = setting.kernel(inducing.features, inducing.species_index)
+    torch.testing.assert_close(
+        inducing.kernel_cholesky @ inducing.kernel_cholesky.T, expected, rtol=0, atol=1e-12
+    )
+    assert torch.equal(inducing.kernel_cholesky, inducing.kernel_cholesky.tril())
 
 
 def test_whitened_features_are_nystroem(setting):
@@ -86,7 +90,7 @@ def test_whitened_features_are_nystroem(setting):
 def test_forces_are_minus_the_slope_of_energies(setting):
     structures = setting.structures
     slopes = setting.soap.gradients(structures)
-    found = setting.inducing.forces(slopes, setting.place)
+    found = setting.inducing.force_covariances(slopes, setting.species_index)
     positions = structures.positions.clone().requires_grad_()
     K = setting.energies(replace(structures, positions=positions))
     for column in range(len(setting.inducing)):
@@ -99,7 +103,7 @@ def test_forces_are_minus_the_slope_of_energies(setting):
 def test_forces_match_central_differences(setting):
     structures, h = setting.structures, 1e-5
     slopes = setting.soap.gradients(structures)
-    found = setting.inducing.forces(slopes, setting.place)
+    found = setting.inducing.force_covariances(slopes, setting.species_index)
     for atom, axis in ((0, 1), (17, 2), (40, 0)):
         ends = []
         for sign in (1, -1):
@@ -113,12 +117,12 @@ def test_forces_match_central_differences(setting):
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_chunks_change_nothing(setting, monkeypatch, size):
     slopes = setting.soap.gradients(setting.structures)
-    whole = setting.inducing.forces(slopes, setting.place)
+    whole = setting.inducing.force_covariances(slopes, setting.species_index)
     monkeypatch.setattr(kernel, "PAIRS_PER_CPU_CHUNK", size)
-    parts = setting.inducing.forces(slopes, setting.place)
+    parts = setting.inducing.force_covariances(slopes, setting.species_index)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
     monkeypatch.setattr(kernel, "PAIRS_PER_CPU_CHUNK", slopes.center.shape[0])
-    parts = setting.inducing.forces(slopes, setting.place)
+    parts = setting.inducing.force_covariances(slopes, setting.species_index)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
 
 
@@ -126,33 +130,33 @@ def test_one_species_and_several_give_the_same(setting):
     """Where all atoms are of one species their pairs are not picked out."""
     some = torch.arange(18)  # of the first three structures
     alone = setting.structures[:3]
-    assert bool((setting.place[some] != setting.place[0]).any())
+    assert bool((setting.species_index[some] != setting.species_index[0]).any())
     slopes = setting.soap.gradients(alone)
-    place = setting.place[some]
-    several = setting.inducing.forces(slopes, place)
+    place = setting.species_index[some]
+    several = setting.inducing.force_covariances(slopes, place)
     for kind in (0, 1):
-        block = setting.inducing.place == kind
+        block = setting.inducing.species_index == kind
         part = type(setting.inducing)(
             setting.inducing.features[block],
-            setting.inducing.place[block],
-            setting.inducing.factor[block][:, block],
+            setting.inducing.species_index[block],
+            setting.inducing.kernel_cholesky[block][:, block],
             POWER,
         )
-        found = part.forces(slopes, place)
+        found = part.force_covariances(slopes, place)
         torch.testing.assert_close(several[..., block], found, rtol=0, atol=1e-13)
         pairs = (place == kind)[slopes.center]
         mine = DescriptorGradients(
             slopes.features,
             slopes.center[pairs],
-            slopes.other[pairs],
-            slopes.slopes[pairs],
+            slopes.neighbor[pairs],
+            slopes.gradients[pairs],
         )
-        same = part.forces(mine, torch.full_like(place, kind))
+        same = part.force_covariances(mine, torch.full_like(place, kind))
         torch.testing.assert_close(same, found, rtol=0, atol=1e-13)
 
 
 def test_between_energies_is_the_double_sum(setting):
-    P, place = setting.P[:36].view(2, 3, 6, -1), setting.place[:36].view(2, 3, 6)
+    P, place = setting.P[:36].view(2, 3, 6, -1), setting.species_index[:36].view(2, 3, 6)
     found = energy_kernel(P, place, POWER)
     assert found.shape == (2, 3, 3)
     for k in range(2):
@@ -165,7 +169,7 @@ def test_between_energies_is_the_double_sum(setting):
 
 
 def test_missing_atoms_add_nothing(setting):
-    P, place = setting.P[:12].view(2, 6, -1), setting.place[:12].view(2, 6)
+    P, place = setting.P[:12].view(2, 6, -1), setting.species_index[:12].view(2, 6)
     padded = torch.cat((P, torch.zeros_like(P[:, :2])), 1)
     kinds = torch.cat((place, torch.full_like(place[:, :2], -1)), 1)
     found, expected = (
@@ -180,13 +184,13 @@ def test_follows_its_input(setting, device):
     inducing = type(setting.inducing)(
         setting.inducing.features.to(moved.positions),
         setting.inducing.species_index.to(device),
-        setting.inducing.factor.to(moved.positions),
+        setting.inducing.kernel_cholesky.to(moved.positions),
         POWER,
     )
-    slopes = setting.soap.slopes(moved)
-    place = setting.place.to(device)
-    K = inducing.energies(slopes.features, place, moved.index, len(moved))
-    for found in (K, inducing.whiten(K), inducing.forces(slopes, place)):
+    slopes = setting.soap.gradients(moved)
+    place = setting.species_index.to(device)
+    K = inducing.energy_covariances(slopes.features, place, moved.index, len(moved))
+    for found in (K, inducing.whiten(K), inducing.force_covariances(slopes, place)):
         assert found.dtype == torch.float32
         assert found.device.type == device.type
     expected = setting.energies(setting.structures)

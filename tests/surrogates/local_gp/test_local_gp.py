@@ -131,7 +131,7 @@ def test_converges_to_the_dense_process_with_forces(data):
             place,
             3,
             max_inducing=count,
-            inducing_tolerance=1e-10,
+            tolerance=1e-10,
             n_preferred=18,
             max_pool=10_000,
         )
@@ -155,16 +155,16 @@ def test_more_data_never_increases_the_variance(data):
     assert (after.force_variance <= before.force_variance * (1 + EXACT)).all()
 
 
-def refit(model, structures, max_inducing=None):
+def refit(model, structures, inducing=None):
     """Return the model told other data, with the same deviations; all trusted."""
     fit, inducing = model.fitted, inducing or model.inducing
-    place = model.soap.place(structures.numbers)
-    data = prepare_observations(structures, model.repulsion, fit.radii[place])
+    place = model.soap.species_index(structures.numbers)
+    data = prepare_observations(structures, model.pair_repulsion, fit.radii[place])
     counts = structures.counts.to(data.energy)
     energy = data.energy - counts * fit.species_energies
     data = replace(data, noise_factor=torch.ones_like(data.noise_factor), energy=energy)
     rows = local_gp._sufficient_statistics(model.soap, inducing, data)
-    values = (fit.signal, fit.energy_noise, fit.force_noise)
+    values = (fit.signal_std, fit.energy_noise_std, fit.force_noise_std)
     factor = torch.linalg.cholesky(precision_matrix(*rows, *values))
     v = weighted_moment(*rows, *values).unsqueeze(-1)
     weights = torch.cholesky_solve(v, factor).squeeze(-1)
@@ -172,11 +172,11 @@ def refit(model, structures, max_inducing=None):
         fit,
         precision_cholesky=factor,
         weights=weights,
-        max_inducing=inducing.features,
-        place=inducing.place,
-        factor=inducing.factor,
+        inducing_features=inducing.features,
+        species_index=inducing.species_index,
+        kernel_cholesky=inducing.kernel_cholesky,
     )
-    return LocalGPModel(model.soap, model.power, model.repulsion, told)
+    return LocalGPModel(model.soap, model.zeta, model.pair_repulsion, told)
 
 
 def test_far_from_the_data_the_deviation_is_the_priors(data):
@@ -194,7 +194,7 @@ def test_far_from_the_data_the_deviation_is_the_priors(data):
 
 def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
     """The trap: less than what is open elsewhere, and the search never goes there."""
-    few = {"n_max": 6, "center": 1.0, "zeta": 8, "max_inducing": 20}
+    few = {"n_max": 6, "center_atom_weight": 1.0, "zeta": 8, "max_inducing": 20}
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     sor, dtc = (LocalGP(**few, approximation=kind).fit(data) for kind in ("sor", "dtc"))
     assert sor.predict(strange).variance < 0.5 * dtc.predict(strange).variance
@@ -245,7 +245,7 @@ def test_with_all_environments_sor_is_exact_at_the_data_only(data):
 
 
 @pytest.mark.parametrize("forces", [False, True])
-@pytest.mark.parametrize("kind", ["fitc", "pooled"])
+@pytest.mark.parametrize("kind", ["fitc", "averaged_fitc"])
 def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     """Dense: Q + diag(K - Q) + noise between the data, Q to others, K among them.
 
@@ -264,7 +264,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     phi = dense.features(train, forces)
     Q = s**2 * phi @ phi.T
     rest = s**2 * prior - Q.diagonal()
-    if kind == "pooled":  # in units of the rows' factors, which are the atoms
+    if kind == "averaged_fitc":  # in units of the rows' factors, which are the atoms
         atoms = train.counts.to(rest)
         energies, others = rest[: len(train)], rest[len(train) :]
         rest = torch.cat((atoms * (energies / atoms).mean(), others))
@@ -279,7 +279,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     full = s**2 * dense.kernel(rows, rows)
     expected = full - cross @ torch.linalg.solve(C, cross.T)
     found = model.predict(test, covariance=True)
-    relative(found.mean, plain.mean if kind == "pooled" else mean)
+    relative(found.mean, plain.mean if kind == "averaged_fitc" else mean)
     relative(found.covariance, expected)
     gaussian = torch.distributions.MultivariateNormal(torch.zeros_like(dense.y), C)
     evidence = gaussian.log_prob(dense.y)
@@ -287,7 +287,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
 
 
 def _radii(model, structures):
-    return model.fitted.radii[model.soap.place(structures.numbers)]
+    return model.fitted.radii[model.soap.species_index(structures.numbers)]
 
 
 def test_what_is_not_seen_goes_with_the_statistics(both):
@@ -365,7 +365,7 @@ def test_pooled_has_the_mean_of_dtc_and_a_narrower_deviation(both):
     train, test = both[:20], both[-10:]
     one, other = (
         LocalGP(max_inducing=40, approximation=kind).fit(train).predict(test)
-        for kind in ("dtc", "pooled")
+        for kind in ("dtc", "averaged_fitc")
     )
     assert torch.equal(one.mean, other.mean)
     assert torch.equal(one.forces, other.forces)
@@ -376,10 +376,10 @@ def test_what_was_saved_before_there_were_kinds_is_dtc(data, space):
     """Neither its state nor its description names it, so old runs go on."""
     old = LocalGP(max_inducing=30, approximation="dtc")
     model = old.fit(data[:4], space)
-    assert "variance" not in model.state()
+    assert "approximation" not in model.state()
     assert LocalGP().restore(model.state(), space).approximation == "dtc"
-    assert "variance" not in old.description()
-    assert LocalGP().description()["variance"] == "pooled"
+    assert "approximation" not in old.description()
+    assert LocalGP().description()["approximation"] == "averaged_fitc"
 
 
 def test_coincident_and_symmetric_environments_do_not_break_it(data):
@@ -522,26 +522,26 @@ def test_cost_of_a_structure_is_linear_in_their_number(data, monkeypatch):
         rows.append(len(structures))
         return original(self, structures)
 
-    monkeypatch.setattr(SOAP, "slopes", counting)
+    monkeypatch.setattr(SOAP, "gradients", counting)
     LocalGP(max_inducing=20).fit(data[:10])
     LocalGP(max_inducing=20).fit(data[:30])
     assert sum(rows) == 40
 
 
 def test_description_is_json():
-    assert json.loads(json.dumps(LocalGP().description()))["surrogate"] == "LocalGP"
+    assert json.loads(json.dumps(LocalGP().description()))["type"] == "LocalGP"
 
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
         ({"cutoff": -1.0}, "`cutoff` must be positive"),
-        ({"zeta": 0}, "`power` must be an integer"),
-        ({"max_inducing": 0}, "`inducing` must be an integer"),
-        ({"inducing_tolerance": 1.0}, "`tolerance` must be between 0 and 1"),
+        ({"zeta": 0}, "`zeta` must be an integer"),
+        ({"max_inducing": 0}, "`max_inducing` must be an integer"),
+        ({"inducing_tolerance": 1.0}, "`inducing_tolerance` must be between 0 and 1"),
         (
             {"approximation": "gap"},
-            "`variance` must be one of 'sor', 'dtc', 'fitc', 'pooled'",
+            "`approximation` must be one of 'sor', 'dtc', 'fitc', 'averaged_fitc'",
         ),
         ({"hyperparameters": (1.0, 0.0, 1.0)}, "`hyperparameters` must be positive"),
     ],

@@ -35,15 +35,15 @@ class Problem:
 
     Attributes:
         s, e, f: the deviations the values were drawn with.
-        unseen: of energies and of forces, in units of s².
+        mean_residual_variance: of energies and of forces, in units of s².
     """
 
-    def __init__(self, energies=12, forces=50, m=7, seed=0, unseen=(0.0, 0.0)):
+    def __init__(self, energies=12, forces=50, m=7, seed=0, mean_residual_variance=(0.0, 0.0)):
         self.s, self.e, self.f = (torch.tensor(x).double() for x in (1.7, 0.05, 0.2))
         self.F = random(energies + forces, m, seed=seed)
         self.trust = 1 + random(energies + forces, seed=seed + 1).abs()
         kind = torch.arange(energies + forces) < energies
-        self.mean_residual_variance = torch.tensor(unseen).double()
+        self.mean_residual_variance = torch.tensor(mean_residual_variance).double()
         d, g = torch.stack((self.e, self.f)) ** 2 + self.s**2 * self.mean_residual_variance
         self.D = torch.where(kind, d, g) * self.trust
         weights = self.s * random(m, seed=seed + 2)
@@ -266,8 +266,8 @@ def test_scales_with_the_unit_of_energy():
                     part.gram,
                     part.moment * unit,
                     part.sum_of_squares * unit**2,
-                    part.count,
-                    part.scale,
+                    part.n_rows,
+                    part.log_factor_sum,
                     part.mean_residual_variance,
                 )
             )

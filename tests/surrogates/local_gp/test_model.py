@@ -106,7 +106,7 @@ def test_equal_structures_are_one(copper):
     assert torch.linalg.cholesky(covariance).isfinite().all()
     samples = posterior.rsample(torch.Size([64])).squeeze(-1)
     # only what rounding may hide of the prior variance tells the copies apart
-    gap = (LOST * 36) ** 0.5 * float(model.fitted.signal)
+    gap = (LOST * 36) ** 0.5 * float(model.fitted.signal_std)
     assert (samples[:, :10] - samples[:, 10:20]).std() < 3 * gap
     assert samples.std(0).min() > 30 * gap
 
@@ -160,7 +160,7 @@ def test_force_variance_is_the_curvature_of_the_covariance(case):
         C = both.covariance
         curvature = (C[0, 0] - 2 * C[0, 1] + C[1, 1]) / (2 * h) ** 2
         # jitter and rounding on the diagonal, divided by the square of the step
-        lost = LOST * float(model.fitted.signal) ** 2 * 36
+        lost = LOST * float(model.fitted.signal_std) ** 2 * 36
         lost += posterior.RELATIVE_JITTER * float(C[0, 0])
         slack = 4 * lost / (2 * h) ** 2
         torch.testing.assert_close(found[atom, axis], curvature, rtol=1e-3, atol=slack)
@@ -170,14 +170,14 @@ def test_force_variance_is_the_curvature_of_the_covariance(case):
 def test_measured_energies_scatter_by_the_noise_of_every_atom(case):
     model, space, X = case
     latent, observed = model.posterior(X), model.posterior(X, observation_noise=True)
-    noise = 6 * model.fitted.energy_noise**2
+    noise = 6 * model.fitted.energy_noise_std**2
     gap = observed.variance - latent.variance
     torch.testing.assert_close(gap, noise.expand(10, 1), rtol=1e-9, atol=1e-14)
     off = observed.distribution.covariance_matrix - torch.diag(noise.expand(10))
     torch.testing.assert_close(off, latent.distribution.covariance_matrix)
     said = model.predict(space.decode(X))
-    torch.testing.assert_close(said.noise, noise.expand(10))
-    torch.testing.assert_close(said.observed, observed.variance.squeeze(-1))
+    torch.testing.assert_close(said.noise_variance, noise.expand(10))
+    torch.testing.assert_close(said.predictive_variance, observed.variance.squeeze(-1))
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (2, 1), (1, 2, 1), (5, 2), (5, 2, 1)])
@@ -319,7 +319,7 @@ def test_predict_is_per_structure(case, monkeypatch):
     model, space, X = case
     batch = space.decode(X)
     expected = model.predict(batch, covariance=True, force_variance=True)
-    monkeypatch.setattr(module, "CHUNK", 3)
+    monkeypatch.setattr(module, "STRUCTURES_PER_CHUNK", 3)
     found = model.predict(batch, covariance=True, force_variance=True)
     for name in expected.__dataclass_fields__:
         torch.testing.assert_close(
@@ -341,8 +341,8 @@ def test_sizes_may_mix(copper, space):
     torch.testing.assert_close(found.variance[1], alone.variance[0])
     assert found.forces.shape == found.force_variance.shape == (11, 3)
     assert found.atomic_energies.shape == (11,)
-    noise = model.fit.energy_noise**2 * torch.tensor([6, 5])
-    torch.testing.assert_close(found.noise, noise)
+    noise = model.fitted.energy_noise_std**2 * torch.tensor([6, 5])
+    torch.testing.assert_close(found.noise_variance, noise)
 
 
 def _without_last_atom(one):
@@ -399,9 +399,9 @@ def test_names_its_numbers(case):
     model, _, _ = case
     found = model.hyperparameters()
     assert all(isinstance(value, float) for value in found.values())
-    assert found["signal_eV"] == model.fitted.signal
+    assert found["signal_eV"] == model.fitted.signal_std
     assert found["inducing_environments"] == len(model.inducing)
-    assert found["log_marginal_likelihood"] == model.fit.log_marginal_likelihood
+    assert found["log_marginal_likelihood"] == model.fitted.log_marginal_likelihood
     elements = {name for name in found if "_of_Z" in name}
     assert elements == {f"energy_per_atom_of_Z{z}_eV" for z in model.soap.species}
 
@@ -420,7 +420,7 @@ def test_prior_mean_is_far_away(copper, space):
 def test_pair_prior_holds_where_nothing_is_known(copper, space):
     model, _, X = copper
     squeezed = space.decode(0.5 * X[:3])
-    wall = model.pair_repulsion(squeezed, model.fit.radii.expand(18))
+    wall = model.pair_repulsion(squeezed, model.fitted.radii.expand(18))
     assert (model.predict(squeezed).mean > 0.5 * wall).all()
     assert (wall > 50).all()
 
@@ -448,7 +448,7 @@ def test_fit_moves_to_another_device(copper, device):
     moved = model.fitted.to(device)
     for name, value in moved.tensors().items():
         assert value.device.type == device.type
-        assert torch.equal(value.cpu(), model.fit.tensors()[name])
+        assert torch.equal(value.cpu(), model.fitted.tensors()[name])
 
 
 def test_posterior_needs_a_space(data):

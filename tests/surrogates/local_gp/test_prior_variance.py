@@ -55,7 +55,7 @@ def test_forces_are_the_second_derivative_of_the_kernel(soap, mixed, power):
         zero = torch.zeros((), dtype=torch.float64)
         hessian = torch.autograd.functional.hessian(kernel, (zero, zero))
         expected.append(hessian[0][1])
-    found = prior_variance.force_variances(soap.slopes(one), place, one.counts, power, _all(one))
+    found = prior_variance.force_variances(soap.gradients(one), place, one.counts, power, _all(one))
     torch.testing.assert_close(found, torch.stack(expected).view(-1, 3), rtol=1e-8, atol=1e-10)
 
 
@@ -66,10 +66,10 @@ def _all(structures):
 def test_forces_on_some_atoms_are_those_among_all(soap, data, mixed):
     """In a batch of several sizes and species, one structure asked nothing about."""
     batch = Structures.cat([mixed[:1], _less(mixed[1:2]), data[:2]])
-    place, slopes = soap.species_index(batch.numbers), soap.slopes(batch)
+    place, slopes = soap.species_index(batch.numbers), soap.gradients(batch)
     alone = [
         prior_variance.force_variances(
-            soap.slopes(one), soap.place(one.numbers), one.counts, 3, _all(one)
+            soap.gradients(one), soap.species_index(one.numbers), one.counts, 3, _all(one)
         )
         for one in batch
     ]

@@ -44,16 +44,16 @@ def test_it_is_stretched_by_structures_left_out(laplace, mixed):
     F, y = rows(laplace, known)
     atoms = lesson.index.repeat_interleave(3)
     whose = torch.cat((torch.arange(8), atoms))
-    ridge = float(1 / laplace.readout.signal**2)
+    ridge = float(1 / laplace.readout.signal_std**2)
     total = PRIOR_WEIGHT * PRIOR_Z**2
     for k in range(8):
         rest = BayesianLinearModel.fit(F[whose != k], y[whose != k], ridge=ridge)
-        missed = laplace.encoder.scale * lesson.energy[k] - rest.mean(f[k : k + 1])
+        missed = laplace.featurizer.energy_scale * lesson.energy[k] - rest.mean(f[k : k + 1])
         variance = rest.variance(f[k : k + 1]) * lesson.noise_factor[k] ** 2
         total = total + float(missed.square() / variance)
     expected = (total / (PRIOR_WEIGHT + 8)) ** 0.5
     assert float(laplace.alpha) == pytest.approx(expected, rel=1e-6)
-    found = calibration_factor(laplace.encoder, laplace.weights, lesson, laplace.readout, 5)
+    found = calibration_factor(laplace.featurizer, laplace.weights, lesson, laplace.readout, 5)
     assert float(found) == float(laplace.alpha)
 
 
@@ -76,7 +76,7 @@ def test_at_most_some_structures_are_left_out(laplace, mixed, monkeypatch):
     taken = type(lesson).subset
     monkeypatch.setattr(bayesian_readout, "MAX_HELD_OUT", 3)
     monkeypatch.setattr(
-        type(lesson), "take", lambda self, rows: seen.append(rows) or taken(self, rows)
+        type(lesson), "subset", lambda self, rows: seen.append(rows) or taken(self, rows)
     )
-    calibration_factor(laplace.encoder, laplace.weights, lesson, laplace.readout, 5)
+    calibration_factor(laplace.featurizer, laplace.weights, lesson, laplace.readout, 5)
     assert {0, 3, 6} == {int(rows[0]) for rows in seen if len(rows) == 1}

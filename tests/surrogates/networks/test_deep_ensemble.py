@@ -20,8 +20,8 @@ def deviations(model, structures):
     """Return what the members predict for themselves, `[M, b]` eV."""
     crowd = model.predictor
     x, place = crowd.featurizer(structures)
-    each = crowd.weights.deviation(crowd.weights.hidden(x, place))
-    return crowd.encoder.scale * each.unflatten(1, (len(structures), -1)).sum(-1)
+    each = crowd.weights.atomic_std(crowd.weights.hidden_layers(x, place))
+    return crowd.featurizer.energy_scale * each.unflatten(1, (len(structures), -1)).sum(-1)
 
 
 @pytest.mark.parametrize("ddof", [0, 1])
@@ -51,9 +51,11 @@ def test_deviations_of_copies_add_up(data):
     model = MeanVariance(SMALL).fit(data[:9])
     crowd = model.predictor
     x, place = crowd.featurizer(data[9])
-    layers = crowd.weights.hidden(x.repeat(3, 1), place.repeat(3))
-    thrice = crowd.weights.deviation(layers).sum()
-    torch.testing.assert_close(crowd.encoder.scale * thrice, 3 * deviations(model, data[9])[0, 0])
+    layers = crowd.weights.hidden_layers(x.repeat(3, 1), place.repeat(3))
+    thrice = crowd.weights.atomic_std(layers).sum()
+    torch.testing.assert_close(
+        crowd.featurizer.energy_scale * thrice, 3 * deviations(model, data[9])[0, 0]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +113,14 @@ def test_settled_deviations_are_at_the_minimum(taught):
     level = found.std_bias.clone().requires_grad_()
     (slope,) = torch.autograd.grad(loss(level), level)
     assert slope.abs().max() < 0.01
-    assert loss(found.std_bias) < loss(weights.level)
+    assert loss(found.std_bias) < loss(weights.std_bias)
 
 
 def test_refusals():
     for kind in (MeanVariance, DeepEnsemble):
         with pytest.raises(InputError, match="`beta` must be from 0 to 1, got 2"):
             kind(beta=2.0)
-    with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_members` must be an integer of at least 2"):
         DeepEnsemble(n_members=1)
     with pytest.raises(InputError, match="`ddof` must be 1 for the divisor M - 1"):
         DeepEnsemble(ddof=2)

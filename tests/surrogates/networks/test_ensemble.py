@@ -99,12 +99,12 @@ def test_energies_ignore_turns_and_the_order_of_atoms(case, mixed):
     torch.testing.assert_close(first.mean, second.mean)
     torch.testing.assert_close(first.variance, second.variance)
     torch.testing.assert_close(first.atomic_energies[order], second.atomic_energies)
-    torch.testing.assert_close(first.local.sum(), first.mean[0] - _wall(model, one))
+    torch.testing.assert_close(first.atomic_energies.sum(), first.mean[0] - _wall(model, one))
 
 
 def _wall(model, one):
-    encoder = model.predictor.encoder
-    return encoder.repulsion(one, encoder.radii[encoder.soap.place(one.numbers)])[0]
+    encoder = model.predictor.featurizer
+    return encoder.pair_repulsion(one, encoder.radii[encoder.soap.species_index(one.numbers)])[0]
 
 
 def test_numbers_for_people(case):
@@ -112,7 +112,7 @@ def test_numbers_for_people(case):
     found = model.hyperparameters()
     assert all(torch.tensor(list(found.values())).isfinite())
     assert {"log_marginal_likelihood", "cutoff_angstrom"} <= found.keys()
-    assert surrogate.description()["surrogate"] == type(surrogate).__name__
+    assert surrogate.description()["type"] == type(surrogate).__name__
     assert surrogate.description()["network"]["width"] == 8
 
 

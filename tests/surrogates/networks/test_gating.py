@@ -102,7 +102,7 @@ def test_a_structure_looks_as_its_atoms_on_average():
 
 
 def test_counts_are_checked():
-    with pytest.raises(InputError, match="`experts` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_experts` must be an integer of at least 1"):
         GatingNetwork.fit(KINDS, 0, 3, seed=0)
-    with pytest.raises(InputError, match="`axes` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_axes` must be an integer of at least 1"):
         GatingNetwork.fit(KINDS, 2, 0, seed=0)

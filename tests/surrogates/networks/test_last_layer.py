@@ -23,13 +23,13 @@ def test_mean_and_variance_are_those_of_the_metric(mixed, inputs):
     fitted = LastLayer(SMALL, n_inputs=inputs).fit(mixed[:8])
     laplace = fitted.predictor
     F, y = rows(laplace, mixed[:8])
-    assert laplace.inputs == min(inputs, 12)
-    metric = BayesianLinearModel.fit(F, y, ridge=float(1 / laplace.readout.signal**2))
+    assert laplace.n_inputs == min(inputs, 12)
+    metric = BayesianLinearModel.fit(F, y, ridge=float(1 / laplace.readout.signal_std**2))
     asked = mixed[8:12]
     f, _ = explicit(laplace, asked)
     found = fitted.predict(asked, covariance=True)
-    encoder = laplace.encoder
-    prior = encoder.prior(asked, encoder.soap.place(asked.numbers))
+    encoder = laplace.featurizer
+    prior = encoder.prior_mean(asked, encoder.soap.species_index(asked.numbers))
     torch.testing.assert_close(found.mean, prior + metric.mean(f))
     expected = laplace.alpha**2 * metric.covariance(f)
     torch.testing.assert_close(found.covariance, expected, rtol=1e-5, atol=3e-8)
@@ -46,14 +46,14 @@ def test_members_are_drawn_around_the_mean(fitted, mixed):
 def test_all_variance_is_latent(fitted, mixed):
     found = fitted.predict(mixed[:2])
     assert not found.noise_variance.any()
-    torch.testing.assert_close(found.observed, found.variance)
+    torch.testing.assert_close(found.predictive_variance, found.variance)
 
 
 def test_force_variances_are_those_of_the_rows(fitted, mixed):
     one = mixed[9]
     found = fitted.predict(one, force_variance=True).force_variance
     _, slopes = explicit(fitted.predictor, one)
-    factor = fitted.predictor.readout.factor
+    factor = fitted.predictor.readout.hessian_cholesky
     root = torch.linalg.solve_triangular(factor, slopes.T, upper=False)
     expected = fitted.predictor.alpha**2 * root.square().sum(0)
     torch.testing.assert_close(found.flatten(), expected)
@@ -74,10 +74,10 @@ def test_energies_alone_are_enough(data):
 
 @pytest.mark.parametrize("members", [1, -1, 2.0, True])
 def test_refusals(members):
-    with pytest.raises(InputError, match="`members` must be 0, or an integer of"):
+    with pytest.raises(InputError, match="`n_members` must be 0, or an integer of"):
         LastLayer(n_members=members)
 
 
 def test_inputs_are_counted():
-    with pytest.raises(InputError, match="`inputs` must be an integer of at least 0"):
+    with pytest.raises(InputError, match="`n_inputs` must be an integer of at least 0"):
         LastLayer(n_inputs=-1)

@@ -39,20 +39,20 @@ def experts(model, new):
     """Energies and variances of each expert `[b, K]`, less the prior, and gates."""
     whole = model.predictor
     x, place = whole.featurizer(new)
-    prior = whole.encoder.prior(new, place)
+    prior = whole.featurizer.prior_mean(new, place)
     rows = [value.unbind() for value in vars(whole.readout).values()]
     last = [BayesianReadout(*parts) for parts in zip(*rows, strict=True)]
     none = x.new_zeros(len(last[0].mean), 0)
     found = [
-        LastLayerPredictor(whole.encoder, weights, one, torch.ones(()), none).predict(new)
+        LastLayerPredictor(whole.featurizer, weights, one, torch.ones(()), none).predict(new)
         for weights, one in zip(_split_experts(whole.weights), last, strict=True)
     ]
     total = x.new_zeros(len(new), x.shape[1]).index_add(0, new.index, x)
     seen = total / new.counts.unsqueeze(1)
     if whole.sharpness is None:
-        gates = density_gates(whole.gates.log_density(seen))
+        gates = density_gates(whole.gating.log_density(seen))
     else:
-        gates = distance_gates(whole.gates.distance(seen), sharpness=whole.sharpness)
+        gates = distance_gates(whole.gating.distances(seen), sharpness=whole.sharpness)
     y = torch.stack([one.mean - prior for one in found], 1)
     s2 = torch.stack([one.covariance_root.square().sum(1) for one in found], 1)
     return prior, y, s2, gates
@@ -69,15 +69,15 @@ def test_it_is_the_mixture_of_its_experts(model, space, new, mode, sharpness):
     assert float(gates.max(1).values.min()) < 0.999, "else the test shows little"
     expected = mix_experts(y, s2, gates, mode)
     torch.testing.assert_close(belief.mean, prior + expected.mean)
-    torch.testing.assert_close(belief.root.square().sum(1), expected.variance)
-    noise = whole.readout.energy_noise**2
-    torch.testing.assert_close(belief.noise, gates @ noise * new.counts)
+    torch.testing.assert_close(belief.covariance_root.square().sum(1), expected.variance)
+    noise = whole.readout.energy_noise_std**2
+    torch.testing.assert_close(belief.noise_variance, gates @ noise * new.counts)
     assert belief.members is None
 
 
 def test_modes_keep_the_correlation_between_structures(model, new):
     roots = [
-        replace(model.predictor, mode=mode).predict(new).root
+        replace(model.predictor, mode=mode).predict(new).covariance_root
         for mode in ("independent", "correlated")
     ]
     one, other = (
@@ -113,7 +113,7 @@ def test_one_expert_is_a_last_layer(data, space, new):
     alone = MixtureOfExperts(SMALL, n_experts=1).fit(data, space).predict(new, covariance=True)
     model = LastLayer(SMALL, n_inputs=0).fit(data, space)
     last, stretch = model.predict(new, covariance=True), model.predictor.alpha**2
-    for name in ("mean", "forces", "local"):
+    for name in ("mean", "forces", "atomic_energies"):
         torch.testing.assert_close(getattr(alone, name), getattr(last, name))
     for name in ("variance", "covariance"):
         found = stretch * getattr(alone, name)
@@ -145,7 +145,7 @@ def test_it_comes_back_from_its_state(model, space, new, sharpness):
     assert isinstance(again.predictor, GatedExperts)
     assert again.predictor.mode == "mixture"
     hyper = model.hyperparameters()
-    assert hyper["experts"] == 3
+    assert hyper["n_experts"] == 3
     assert sum(hyper[f"expert{k}_share"] for k in range(3)) == pytest.approx(1)
     assert torch.tensor(list(hyper.values())).isfinite().all()
 
@@ -166,15 +166,15 @@ def test_it_is_a_botorch_model(model, space):
 def test_it_says_what_it_is():
     found = MixtureOfExperts(SMALL, mode="correlated").description()
     assert json.loads(json.dumps(found))["mode"] == "correlated"
-    assert found["surrogate"] == "Mixture"
+    assert found["type"] == "MixtureOfExperts"
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(InputError, match="`experts` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_experts` must be an integer of at least 1"):
         MixtureOfExperts(n_experts=0)
-    with pytest.raises(InputError, match="`axes` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_axes` must be an integer of at least 1"):
         MixtureOfExperts(n_axes=0)
-    with pytest.raises(InputError, match="`share` must be between 0 and 1"):
+    with pytest.raises(InputError, match="`min_weight` must be between 0 and 1"):
         MixtureOfExperts(min_weight=0.0)
     with pytest.raises(InputError, match="`sharpness` must be positive and finite"):
         MixtureOfExperts(sharpness=0.0)

@@ -44,9 +44,9 @@ def test_members_are_networks_of_their_own():
 
 
 def test_heads_are_columns_of_one_linear_layer():
-    weights, x, place = drawn(n_backbones=1)
+    weights, x, place = drawn(backbones=1)
     layers = weights.hidden_layers(x, place)
-    linear = torch.nn.Linear(7, 3, second_bias=False, dtype=torch.float64)
+    linear = torch.nn.Linear(7, 3, bias=False, dtype=torch.float64)
     linear.weight.data = weights.last_weights
     torch.testing.assert_close(weights.atomic_energies(layers), linear(layers.second[0]).T)
 
@@ -79,9 +79,9 @@ def test_weights_come_back_from_their_tensors():
 
 def test_a_description_is_json():
     assert NetworkConfig(width=3).description()["width"] == 3
-    assert NetworkConfig().description()["repulsion"] == {
+    assert NetworkConfig().description()["pair_repulsion"] == {
         "strength": 20.0,
-        "reach": 1.0,
+        "range_factor": 1.0,
     }
 
 
@@ -89,13 +89,13 @@ def test_a_description_is_json():
     ("name", "value"),
     [
         ("cutoff", -1.0),
-        ("components", 0),
+        ("n_components", 0),
         ("width", 0),
-        ("steps", 0),
-        ("batch", 0),
-        ("rate", 0.0),
+        ("n_steps", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
         ("seed", -1),
-        ("radial", 0),
+        ("n_max", 0),
     ],
 )
 def test_refusals(name, value):
@@ -104,6 +104,6 @@ def test_refusals(name, value):
 
 
 def test_refusals_of_members():
-    with pytest.raises(InputError, match=r"`members` must be .* at least 2, got 1"):
+    with pytest.raises(InputError, match=r"`n_members` must be .* at least 2, got 1"):
         check_members(1)
     assert check_members(2) == 2

@@ -24,7 +24,7 @@ def taught(data):
 
 def with_last(weights, last):
     values = dict(zip(vars(weights), weights.parameters(), strict=True))
-    return NetworkWeights(**(values | {"last": last}))
+    return NetworkWeights(**(values | {"last_weights": last}))
 
 
 def test_heads_share_one_network(data):
@@ -92,5 +92,5 @@ def test_energies_alone_teach_as_well(data):
 def test_refusals():
     with pytest.raises(InputError, match="`beta` must be from 0 to 1, got -1"):
         ShallowEnsemble(beta=-1.0)
-    with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
+    with pytest.raises(InputError, match="`n_members` must be an integer of at least 2"):
         ShallowEnsemble(n_members=1)

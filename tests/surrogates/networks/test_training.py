@@ -82,7 +82,7 @@ def test_a_structure_of_weight_zero_is_not_seen(lesson):
 def test_distrusted_structures_count_less(lesson):
     start, _ = begin(lesson)
     e, g = scaled_errors(forward(start, lesson), lesson)
-    twice = replace(lesson, noise_factor=2 * lesson.trust)
+    twice = replace(lesson, noise_factor=2 * lesson.noise_factor)
     e2, g2 = scaled_errors(forward(start, lesson), twice)
     torch.testing.assert_close(e2, e / 2)
     torch.testing.assert_close(g2, g / 2)

@@ -13,7 +13,7 @@ AVERAGED = MeanSOAP(cutoff=4.0, n_max=3, l_max=1)
 class Counted:
     """A map that tells of how many members it was asked."""
 
-    costly, size = True, 3
+    cacheable, n_features = True, 3
 
     def __init__(self, shift=0.0):
         self.shift, self.asked = shift, 0

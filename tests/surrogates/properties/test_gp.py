@@ -14,7 +14,7 @@ def test_of_compositions_the_fractions_alone_count():
     space = Composition(["Cu", "Pd", "Au"], step=1 / 8)
     X = space.members(0, space.size)
     learnt = GP().fit(X[::3], X[::3].square().sum(-1), space)
-    assert [block.name for block in learnt.feature_gp.blocks] == ["fractions"]
+    assert [block.name for block in learnt.feature_gp.blocks] == ["ElementFractions"]
     mean, C, _ = learnt(X.unsqueeze(1))
     assert (mean.squeeze(1) - X.square().sum(-1)).abs().max() < 0.05
     assert C.shape == (space.size, 1, 1)
@@ -24,10 +24,10 @@ def test_of_orderings_the_environments_count_too():
     space = pool(n=16)
     learnt = GP().fit(space.members(0, 10), torch.arange(10.0), space)
     names = [block.name for block in learnt.feature_gp.blocks]
-    assert names == ["averaged", "fractions"]
+    assert names == ["MeanSOAP", "ElementFractions"]
 
 
-@pytest.mark.parametrize("features", [None, (AVERAGED, "fractions"), ElementFractions()])
+@pytest.mark.parametrize("features", [None, (AVERAGED, "ElementFractions"), ElementFractions()])
 def test_restored_as_it_was(features):
     space = pool(n=16)
     X = space.members(0, 16)
@@ -49,13 +49,13 @@ def test_each_element_may_have_its_own_length():
 
 def test_it_describes_itself():
     assert GP().description()["features"] is None
-    told = GP(["averaged", ElementFractions()]).description()
-    assert [one["features"] for one in told["features"]] == ["averaged", "fractions"]
+    told = GP(["MeanSOAP", ElementFractions()]).description()
+    assert [one["type"] for one in told["features"]] == ["MeanSOAP", "ElementFractions"]
 
 
-@pytest.mark.parametrize("features", ["soap", 3, ("averaged", None)])
+@pytest.mark.parametrize("features", ["soap", 3, ("MeanSOAP", None)])
 def test_unknown_features_are_refused(features):
-    with pytest.raises(InputError, match="`features` must be one of 'averaged'"):
+    with pytest.raises(InputError, match="`features` must be one of 'MeanSOAP'"):
         GP(features)
 
 
@@ -67,9 +67,9 @@ def test_no_features_are_refused():
 def test_features_that_a_model_has_and_the_learner_lacks_are_refused():
     class Own:
         def description(self):
-            return {"features": "own"}
+            return {"type": "Own"}
 
-        def prepared(self, source, generator):
+        def fit(self, source, generator):
             return ElementFractions().fit(source, generator)
 
         def restore(self, tensors):

@@ -28,8 +28,8 @@ def data(n=25, seed=0):
     return Z, y
 
 
-def fitted(n=25, widen=False):
-    return FeatureGP.fit(BLOCKS, *data(n), loo_correction=widen)
+def fitted(n=25, loo_correction=False):
+    return FeatureGP.fit(BLOCKS, *data(n), loo_correction=loo_correction)
 
 
 def test_it_is_what_gpytorch_says():
@@ -99,7 +99,7 @@ def test_left_out_errors_are_those_of_a_refit_without_the_value():
         variance = K[i, i] - k @ K[rest, i] + own["noise"]
         squares.append((y[i] - k @ y[rest]).square() / variance)
     misfit = torch.stack(squares).mean().sqrt()
-    assert torch.allclose(own["misfit"], misfit, rtol=1e-6)
+    assert torch.allclose(own["loo_rms_z"], misfit, rtol=1e-6)
 
 
 def test_the_evidence_is_the_density_of_the_values():
@@ -120,10 +120,10 @@ def test_a_misfit_widens_sigma_and_nothing_else():
     plain = FeatureGP.fit(BLOCKS, Z, y, loo_correction=False)
     wide = FeatureGP.fit(BLOCKS, Z, y, loo_correction=True)
     fitted = 2 + 2 + 3 + 1  # offset and scale, signals, lengths (one block ard), noise
-    square = wide.fitted_tensors["misfit"].square().clamp(min=1) * 40 / (40 - fitted)
-    factor = wide.fitted_tensors["widening"]
+    square = wide.fitted_tensors["loo_rms_z"].square().clamp(min=1) * 40 / (40 - fitted)
+    factor = wide.fitted_tensors["sigma_factor"]
     assert torch.allclose(factor.square(), square)
-    assert plain.fitted_tensors["widening"] == 1
+    assert plain.fitted_tensors["sigma_factor"] == 1
     asked = data(9, seed=1)[0].view(3, 3, 5)
     (mean, C, noise), (mean_, C_, noise_) = plain(asked), wide(asked)
     assert torch.equal(mean, mean_)
@@ -162,7 +162,7 @@ def test_sigma_is_right_of_draws_of_a_known_process():
         process = FeatureGP.fit(blocks, Z[:n], y[:n], loo_correction=True)
         mean, C, noise = process(Z[n:].unsqueeze(1))
         error, C = (y[n:] - mean[:, 0]).square(), C[:, 0, 0]
-        narrow = C / process.fitted_tensors["widening"].square()
+        narrow = C / process.fitted_tensors["sigma_factor"].square()
         plain.append((error / (narrow + noise)).mean())
         wide.append((error / (C + noise)).mean())
     before, after = torch.stack(plain), torch.stack(wide)
@@ -207,8 +207,8 @@ def test_restored_as_it_was():
 
 def test_an_earlier_widening_is_kept():
     state = fitted(loo_correction=True).state()
-    assert state["widening"] > 1
-    earlier = state | {"widening": torch.ones((), dtype=torch.float64)}
+    assert state["sigma_factor"] > 1
+    earlier = state | {"sigma_factor": torch.ones((), dtype=torch.float64)}
     asked = data(9, seed=1)[0].view(3, 3, 5)
     _, C, _ = FeatureGP.restore(BLOCKS, earlier)(asked)
     assert torch.equal(C, fitted(loo_correction=False)(asked)[1])

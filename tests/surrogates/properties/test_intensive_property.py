@@ -27,7 +27,7 @@ def space():
 
 def data(pool):
     X = pool.members(0, pool.size)
-    gold = pool.fractions(X)[:, 1]
+    gold = pool.composition(X)[:, 1]
     return X, -3 - 0.5 * gold + 0.2 * gold.square()
 
 
@@ -61,7 +61,7 @@ def test_restored_as_it_was(surrogate):
     pool = space()
     X, y = data(pool)
     kind = IndependentProperties(
-        GP("fractions"), overrides={"energy": IntensiveProperty(surrogate)}
+        GP("ElementFractions"), overrides={"energy": IntensiveProperty(surrogate)}
     )
     Y = torch.stack((y, y), -1)[::2]
     model = kind.fit(X[::2], Y, ("energy", "volume"), pool)
@@ -83,5 +83,5 @@ def test_another_surrogate_is_refused():
 
 def test_it_describes_itself():
     told = IntensiveProperty().description()
-    assert told["learner"] == "PerAtom"
-    assert told["surrogate"]["surrogate"] == "LocalGP"
+    assert told["type"] == "IntensiveProperty"
+    assert told["surrogate"]["type"] == "LocalGP"

@@ -38,7 +38,7 @@ def reference():
     parts[1].outputscale = 2.0
     parts[1].base_kernel.lengthscale = torch.tensor([[0.5, 3.0]])
     parts[2].variance = LINEAR_VARIANCE
-    parts[3].intercept_leverage = torch.tensor(LINEAR_VARIANCE)
+    parts[3].constant = torch.tensor(LINEAR_VARIANCE)
     return parts
 
 

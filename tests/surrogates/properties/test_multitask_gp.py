@@ -45,14 +45,14 @@ def test_it_is_the_dense_process():
     own = whole.fitted_tensors
     asked = X[1:7].view(2, 3, 3)
     found = model.posterior(asked)
-    maps, B = whole.maps, own["between"]
+    maps, B = whole.feature_maps, own["task_covariance"]
     Z = torch.cat((own["Z"], maps[0](SPACE, asked.view(6, 3)).repeat_interleave(2, 0)))
-    place = torch.cat((own["place"], torch.arange(2).repeat(6)))
-    V = whole.blend.vague(Z, Z)
-    R = whole.blend(Z).to_dense() - V
+    place = torch.cat((own["task"], torch.arange(2).repeat(6)))
+    V = whole.kernel.linear_kernel(Z, Z)
+    R = whole.kernel(Z).to_dense() - V
     K = R * B[place][:, place] + V * (place.unsqueeze(-1) == place)
     n = len(own["Z"])
-    A = K[:n, :n] + torch.diag(own["noise"][own["place"]])
+    A = K[:n, :n] + torch.diag(own["noise"][own["task"]])
     unit = own["scale"].repeat(6)
     mean = own["offset"].repeat(6) + unit * (K[n:, :n] @ own["weights"])
     C = K[n:, n:] - K[n:, :n] @ torch.linalg.solve(A, K[:n, n:])
@@ -94,9 +94,9 @@ def test_misfits_widen_by_property():
     model = MultitaskGP().fit(X, Y, NAMES, SPACE)
     plain = MultitaskGP(GP(loo_correction=False)).fit(X, Y, NAMES, SPACE)
     own = model.joint_model.fitted_tensors
-    assert torch.equal(own["widening"], own["misfit"].clamp(min=1))
+    assert torch.equal(own["sigma_factor"], own["loo_rms_z"].clamp(min=1))
     wide, narrow = (one.posterior(X).variance for one in (model, plain))
-    assert torch.allclose(wide, narrow * own["widening"].square(), rtol=1e-6)
+    assert torch.allclose(wide, narrow * own["sigma_factor"].square(), rtol=1e-6)
 
 
 def test_a_property_without_a_value_is_refused():
@@ -105,6 +105,6 @@ def test_a_property_without_a_value_is_refused():
 
 
 def test_it_describes_itself():
-    told = MultitaskGP(GP("fractions")).description()
-    assert told["surrogate"] == "Correlated"
-    assert told["learner"]["features"] == [{"features": "fractions"}]
+    told = MultitaskGP(GP("ElementFractions")).description()
+    assert told["type"] == "MultitaskGP"
+    assert told["gp"]["features"] == [{"type": "ElementFractions"}]
