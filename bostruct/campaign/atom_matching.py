@@ -1,4 +1,4 @@
-"""Which structure is which, and which atom in one that came from elsewhere."""
+"""Matching of equal structures, and of the atoms of one structure to those of another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bostruct.spaces import Space
 from bostruct.structures import Structures
 
 MATCH_TOLERANCE = 0.2
-"""Å. An atom and the place the space has for it are closer; no two atoms are."""
+"""Å. Largest distance of matching atoms; different atoms are farther apart."""
 
 
 def is_duplicate(space: Space, x: Tensor, others: Sequence[Tensor]) -> bool:
@@ -20,41 +20,39 @@ def is_duplicate(space: Space, x: Tensor, others: Sequence[Tensor]) -> bool:
 
 
 def match_atoms(structure: Structures, reference: Structures) -> Tensor | None:
-    """Return the atom of `structure` that each atom of `reference` is, `[a]`; None if unclear.
+    """Return the index in `structure` of each atom of `reference`, `[a]`; None if ambiguous.
 
-    Both are one structure of the same species. Atoms of a periodic one may stand in
-    any image of the cell; one without periodicity may be shifted as a whole.
+    Both hold one structure of the same species. Periodic images are equivalent; a structure without
+    periodicity may be translated.
     """
     P, Q = structure.positions, reference.positions
     if not reference.pbc.any():
         P = P - P.mean(0) + Q.mean(0)
-    D = minimum_image(P.unsqueeze(0) - Q.unsqueeze(1), reference.cell[0], reference.pbc[0]).norm(
-        dim=2
-    )
+    V = minimum_image(P.unsqueeze(0) - Q.unsqueeze(1), reference.cell[0], reference.pbc[0])
     unlike = reference.numbers.unsqueeze(1) != structure.numbers
-    far, which = D.masked_fill(unlike, torch.inf).min(1)
-    clear = bool((far < MATCH_TOLERANCE).all()) and len(which.unique()) == len(P)
-    return which if clear else None
+    distances, indices = V.norm(dim=2).masked_fill(unlike, torch.inf).min(1)
+    is_clear = bool((distances < MATCH_TOLERANCE).all()) and len(indices.unique()) == len(P)
+    return indices if is_clear else None
 
 
 def minimum_image(V: Tensor, cell: Tensor, pbc: Tensor) -> Tensor:
-    """Return vectors `[..., 3]` less the lattice vectors in them, the short ones exact.
+    """Return the minimum images of vectors, `[..., 3]`; exact for vectors short against the cell.
 
     Args:
-        V: Å.
+        V: Vectors, Å.
         cell: `[3, 3]` Å, rows are lattice vectors; may be zero where not periodic.
         pbc: `[3]` bool.
     """
-    times = (V @ torch.linalg.pinv(cell)).round() * pbc
-    short: Tensor = V - times @ cell
-    return short
+    n_cells = (V @ torch.linalg.pinv(cell)).round() * pbc
+    image: Tensor = V - n_cells @ cell
+    return image
 
 
 def unwrap(structures: Structures) -> Tensor:
-    """Return the positions `[a, 3]` of one structure, not cut by the cell's borders.
+    """Return the positions `[a, 3]` of one structure without breaks at the cell's faces.
 
-    Each atom is put into the image that is nearest to those before it, the nearest
-    atom first: a molecule in a periodic box stays as it is, or becomes whole again.
+    Each atom is moved to the image nearest to those placed before, the nearest atom first: a
+    molecule in a periodic box becomes contiguous.
     """
     P = structures.positions
     V = minimum_image(P.unsqueeze(0) - P.unsqueeze(1), structures.cell[0], structures.pbc[0])

@@ -1,4 +1,4 @@
-"""What a stop rule leaves: for the search, and for the check after it."""
+"""Budget of evaluations for the search and for the final relaxation after it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.stop import Progress, StoppingCriterion
 
 RELAXATION_BUDGET_DIVISOR = 4
-"""The search leaves a check at most one part in so many of the budget."""
+"""Inverse of the largest fraction of the budget that the search leaves to the relaxation."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How many evaluations may still be asked for.
+    """Evaluations that a stopping criterion still allows.
 
     Args:
-        reason: Why the search is over; None while it is not.
-        remaining: How many more may be asked for, None for any number.
-        is_relaxation_due: Whether what is left is the check's, as far as it needs it.
+        reason: Reason for which the search is over; None while it is not.
+        remaining: Number of further evaluations, None for any number.
+        is_relaxation_due: True if the final relaxation has precedence over the search.
     """
 
     reason: str | None
@@ -32,27 +32,22 @@ def remaining_budget(
     final_relaxation: FinalRelaxation | None,
     evaluation_seconds: float,
 ) -> Budget:
-    """Return what is left.
+    """Return the remaining budget.
 
     Args:
-        stop: The rule. The time is up where it ends a run that has no energies.
-        progress: Of the run.
-        final_relaxation: What comes after the search.
-        evaluation_seconds: That an evaluation takes.
+        stop: Stopping criterion. The time is up where it would end a run without energies.
+        progress: Progress of the run.
+        final_relaxation: Relaxation after the search, if any.
+        evaluation_seconds: Typical wall time of an evaluation, s.
     """
-    reason, room = stop.reason(progress), stop.remaining(progress)
+    reason, remaining = stop.reason(progress), stop.remaining(progress)
     if final_relaxation is None:
-        return Budget(reason, room)
-    passed = progress.seconds
-    total = len(progress.energies) + (room or 0)
-    due = room is not None and room <= min(
-        final_relaxation.max_evaluations, total // RELAXATION_BUDGET_DIVISOR
-    )
-    kept = min(
-        final_relaxation.max_evaluations * evaluation_seconds,
-        passed / (RELAXATION_BUDGET_DIVISOR - 1),
-    )
-    due = due or stop.reason(Progress(seconds=passed + kept)) is not None
-    if stop.reason(Progress(seconds=passed)) is not None:
-        room = 0
-    return Budget(reason, room, due)
+        return Budget(reason, remaining)
+    seconds, most = progress.seconds, final_relaxation.max_evaluations
+    total = len(progress.energies) + (remaining or 0)
+    is_due = remaining is not None and remaining <= min(most, total // RELAXATION_BUDGET_DIVISOR)
+    reserved = min(most * evaluation_seconds, seconds / (RELAXATION_BUDGET_DIVISOR - 1))
+    is_due = is_due or stop.reason(Progress(seconds=seconds + reserved)) is not None
+    if stop.reason(Progress(seconds=seconds)) is not None:
+        remaining = 0
+    return Budget(reason, remaining, is_due)

@@ -1,8 +1,7 @@
-"""The campaign: parts put together, and the loop over them.
+"""Campaign: a closed optimization loop over a space, an evaluator, a surrogate and a search.
 
-`ask` and `tell` are the core, `run` is a loop over them. The campaign is the only
-object that changes, and its state is its log: whatever is killed, wherever, the next
-start continues as if nothing had happened.
+`ask` and `tell` are the core, `run` is a loop over them. The state of a campaign is its log:
+wherever a process is killed, the next start continues as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from bostruct.campaign.initial_structures import (
     StructuresLike,
     read_initial_structures,
 )
+from bostruct.campaign.log.legacy_formats import check_current_format
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import check_writable, has_campaign
 from bostruct.campaign.log.writer import LogWriter
@@ -58,41 +58,41 @@ from bostruct.spaces import Space
 from bostruct.surrogates import Surrogate
 
 MAX_SEED = 2**63 - 1
-"""SQLite's largest integer."""
+"""Largest integer of SQLite."""
 
 
 @final
 class Campaign:
-    """A search for the most stable structure in a space, or for a Pareto front.
+    """Search for the most stable structure in a space, or for a Pareto front.
 
     Args:
-        space: What may be proposed.
-        evaluator: What it costs to know.
-        surrogate: What is believed; `LocalGP()` by default, `Properties()` with
+        space: Space of the structures.
+        evaluator: Evaluator of energies, forces and properties.
+        surrogate: Surrogate model; `LocalGP()` by default, `IndependentProperties()` with
             objectives.
-        acquisition: What a look is worth; `LowerConfidenceBound(kappa=1.3)` by default,
-            `EntryProbability()` with objectives.
-        search: How candidates are found; by default `Search()`, and in discrete spaces
-            `Pick()` for lists of up to 10⁶ members, else `Walk()`.
-        stop: When it ends, `Evaluations(100)` by default; not part of its identity.
-        initial_structures: Structures to begin with: `ase.Atoms`, `Structures`, or files that ASE
-            reads, all their frames. Those that carry an energy are data and are never
+        acquisition: Acquisition function; `LowerConfidenceBound(kappa=1.3)` by default,
+            `ParetoProbabilityOfImprovement()` with objectives.
+        search: Optimizer of the acquisition function; by default `BasinHopping()`, and in discrete
+            spaces `ExhaustiveSearch()` up to 10⁶ members, else `EvolutionarySearch()`.
+        stop: Stopping criterion, `Evaluations(100)` by default; no part of the identity.
+        initial_structures: Structures to start from: `ase.Atoms`, `Structures`, or files that ASE
+            reads, with all their images. Those with an energy are training data and are never
             evaluated; the others are evaluated first.
-        n_initial: Random structures before there is a surrogate; by default as many as
-            `initial_structures` leaves missing to two; with objectives, to two more than twice the
-            elements.
-        batch_size: Structures chosen together in a step.
-        final_relaxation: How `run` relaxes the best structures with the evaluator at the end.
-        executor: Where energies are computed; not part of its identity. In this
-            process by default; `Workers` for several at once or a time limit.
-        objectives: What is wanted instead of a low energy: outcomes that the evaluator
-            returns as properties ("energy" is one of them) or the space knows. The
-            front of all is looked for; see `bostruct.acquisition.Objective`.
-        constraints: What makes a structure good enough to be on the front.
+        n_initial: Number of random structures before the first surrogate; by default as many as
+            `initial_structures` lack of two energies; with objectives, of two more than twice
+            the number of elements.
+        batch_size: Number of structures selected in a step.
+        final_relaxation: Relaxation of the best structures with the evaluator at the end of `run`.
+        executor: Executor of the evaluations; no part of the identity. This process by default;
+            `Workers` for parallel evaluations or a time limit.
+        objectives: Objectives instead of a low energy: outcomes that the evaluator returns as
+            properties ("energy" is one of them) or that the space knows. The campaign searches
+            their Pareto front; see `bostruct.Objective`.
+        constraints: Bounds that structures on the front keep.
 
     Raises:
-        InputError: a part cannot do its work, or cannot say what it is; or a structure
-            to start from is not one of the space.
+        InputError: a component lacks a method or a description, components do not fit together,
+            or an initial structure is not in the space.
     """
 
     def __init__(
@@ -112,143 +112,153 @@ class Campaign:
         objectives: Sequence[Objective] | None = None,
         constraints: Sequence[Constraint] = (),
     ) -> None:
-        goals = make_optimization_config(objectives, constraints)
-        few = MIN_ENERGIES if goals is None else 2 * len(space.numbers) + MIN_ENERGIES
-        parts = CampaignComponents(
+        config = make_optimization_config(objectives, constraints)
+        default = MIN_ENERGIES if config is None else 2 * len(space.numbers) + MIN_ENERGIES
+        components = CampaignComponents(
             space=space,
             evaluator=evaluator,
-            surrogate=default_surrogate(goals) if surrogate is None else surrogate,
-            acquisition=(default_acquisition(goals) if acquisition is None else acquisition),
-            search=default_search(space, goals) if search is None else search,
-            n_initial=few if n_initial is None else check_count("n_initial", n_initial),
+            surrogate=default_surrogate(config) if surrogate is None else surrogate,
+            acquisition=default_acquisition(config) if acquisition is None else acquisition,
+            search=default_search(space, config) if search is None else search,
+            n_initial=default if n_initial is None else check_count("n_initial", n_initial),
             batch_size=check_count("batch_size", batch_size),
             final_relaxation=check_final_relaxation(final_relaxation, evaluator),
-            optimization_config=goals,
+            optimization_config=config,
         )
         if initial_structures is not None:
-            brought = read_initial_structures(
-                initial_structures, space, evaluator, use_energies=goals is None
+            initial_data = read_initial_structures(
+                initial_structures, space, evaluator, use_energies=config is None
             )
-            missing = max(0, few - brought.n_energies)
-            count = missing if n_initial is None else parts.n_initial
-            parts = replace(parts, initial_data=brought, n_initial=count)
-        self.components = parts
-        self._stop = check_stop(Evaluations(100) if stop is None else stop, goals)
+            missing = max(0, default - initial_data.n_energies)
+            components = replace(
+                components,
+                initial_data=initial_data,
+                n_initial=missing if n_initial is None else components.n_initial,
+            )
+        self.components = components
         self.executor = check_executor(executor)
+        self._stop = check_stop(Evaluations(100) if stop is None else stop, config)
         self._session: Session | None = None
         self._folder: Path | None = None
 
     @property
     def space(self) -> Space:
-        """The space that is searched."""
+        """Space of the structures."""
         return self.components.space
 
     @property
     def evaluator(self) -> Evaluator:
-        """The evaluator of the energies or properties."""
+        """Evaluator of energies, forces and properties."""
         return self.components.evaluator
 
     @property
     def surrogate(self) -> Surrogate:
-        """The description of the surrogate model, before any fit."""
+        """Surrogate model."""
         return self.components.surrogate
 
     @property
     def acquisition(self) -> Acquisition:
-        """The description of the acquisition function."""
+        """Acquisition function."""
         return self.components.acquisition
 
     @property
     def search(self) -> CandidateSearch:
-        """The search for candidates that maximize the acquisition function."""
+        """Optimizer of the acquisition function."""
         return self.components.search
 
     @property
+    def stop(self) -> StoppingCriterion:
+        """Stopping criterion."""
+        return self._stop
+
+    @property
     def objectives(self) -> tuple[Objective, ...]:
-        """The objectives; without any the energy is minimized."""
+        """Objectives; empty where the energy is minimized."""
         config = self.components.optimization_config
         return () if config is None else config.objectives
 
     @property
-    def stop(self) -> StoppingCriterion:
-        """The stopping criterion of `run`."""
-        return self._stop
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Constraints; empty where the energy is minimized."""
+        config = self.components.optimization_config
+        return () if config is None else config.constraints
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the campaign beside its seed, ready for JSON."""
+        """Return the identity of the campaign beside its seed, as JSON values."""
         return self.components.description()
 
     def validate(self, folder: str | Path, seed: int = 0, device: str = "auto") -> bool:
-        """Look whether the campaign can run in a folder; change nothing.
+        """Check whether the campaign can run in a folder, without changing it.
 
         Returns:
-            Whether it has been started there.
+            Whether the campaign has been started there.
 
         Raises:
-            InputError: the seed or the device is none.
-            DeviceError: there is no such device here.
-            LogError: the folder holds something else, or cannot be written.
-            MismatchError: it holds another campaign; the message says what differs.
+            InputError: the seed or the device is not valid.
+            DeviceError: there is no such device on this machine.
+            LogError: the folder holds something else, has an earlier log format, or cannot be
+                written.
+            MismatchError: the folder holds another campaign; the message states the differences.
         """
         if check_count("seed", seed, 0) > MAX_SEED:
             raise InputError(error_message("seed", f"be at most {MAX_SEED}", seed))
         resolve_device(device)
-        started = has_campaign(Path(folder))
-        if started:
-            self._check_same_campaign(Log(folder), seed)
+        is_started = has_campaign(Path(folder))
+        if is_started:
+            log = Log(folder)
+            check_current_format(log.format, log.folder)
+            self._check_same_campaign(log, seed)
         check_writable(Path(folder))
-        return started
+        return is_started
 
     def _check_same_campaign(self, log: Log, seed: int | None) -> None:
-        there, here = log.description, self.description()
+        stored, current = log.description, self.description()
         if seed is not None:
-            there, here = {**there, "seed": log.seed}, {**here, "seed": seed}
-        found = describe_differences(there, here)
-        if found:
+            stored, current = {**stored, "seed": log.seed}, {**current, "seed": seed}
+        differences = describe_differences(stored, current)
+        if differences:
             raise MismatchError(
-                f"{log.folder} holds another campaign: {'; '.join(found)}. "
-                "Take another folder, or run the campaign that was started there."
+                f"{log.folder} holds another campaign: {'; '.join(differences)}. Take another "
+                "folder, or run the campaign that was started there."
             )
 
     def open(self, folder: str | Path, seed: int = 0, device: str = "auto") -> Self:
         """Open the run folder for `ask` and `tell`; use it in a `with` statement.
 
         Args:
-            folder: The run folder; a new one is made, one of this campaign continued.
-            seed: Of all that is random; part of the campaign's identity.
-            device: For the tensor work: auto, cpu or cuda.
+            folder: Run folder, created if it does not exist.
+            seed: Seed of the random numbers, part of the campaign's identity.
+            device: Device of the tensor work: auto, cpu or cuda.
 
         Raises:
             LockedError: another process writes there.
-            BostructError: as `check` does.
+            BostructError: the folder is refused as by `validate`.
         """
         if self._session is not None:
-            condition = "be closed before it is opened"
-            raise LogError(error_message("campaign", condition, f"open in {self._folder}"))
+            value = f"open in {self._folder}"
+            raise LogError(error_message("campaign", "be closed before it is opened", value))
         self.validate(folder, seed, device)
-        on = resolve_device(device)
-        ledger = LogWriter(
+        torch_device = resolve_device(device)
+        writer = LogWriter(
             folder,
             self.description(),
             seed,
-            space=self.components.space,
-            surrogate=self.components.surrogate,
-            device=str(on),
+            space=self.space,
+            surrogate=self.surrogate,
+            device=str(torch_device),
         )
         try:
-            self._check_same_campaign(ledger, seed)  # someone may have been faster
-            self._session = Session(self.components, ledger, on)
-        except MismatchError:
-            ledger.close("failed", "another campaign")
-            raise
-        except BaseException:
-            ledger.close("failed", "could not be opened")
+            self._check_same_campaign(writer, seed)  # another process may have been faster
+            self._session = Session(self.components, writer, torch_device)
+        except BaseException as error:
+            is_mismatch = isinstance(error, MismatchError)
+            writer.close("failed", "another campaign" if is_mismatch else "could not be opened")
             raise
         self._folder = Path(folder)
         return self
 
     def close(self, status: str = "paused", reason: str = "") -> None:
-        """Close the run folder; the log stays readable through `log`."""
+        """Close the run folder; its log stays readable as `log`."""
         if self._session is not None:
             session, self._session = self._session, None
             session.writer.close(status, reason)
@@ -258,100 +268,96 @@ class Campaign:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if error_type is None:
             self.close()
             return
         try:
-            self.close("failed", f"{kind.__name__}: {error}")
+            self.close("failed", f"{error_type.__name__}: {error}")
         except LogError:
-            if not issubclass(kind, LogError):
-                raise  # else the first error says why
+            if not issubclass(error_type, LogError):
+                raise  # else the first error states the cause
 
     @property
     def log(self) -> Log:
-        """The log of the folder that was opened last.
+        """Log of the folder that was opened last.
 
         Raises:
-            LogError: none was.
+            LogError: no folder was opened.
         """
         if self._session is not None:
             return self._session.writer
         if self._folder is None:
             raise LogError("no folder was opened yet: run the campaign or read(folder).")
-        return Log(self._folder, self.components.space, self.components.surrogate)
+        return Log(self._folder, self.space, self.surrogate)
 
     def read(self, folder: str | Path) -> Log:
-        """Return the log in a folder of this campaign, for reading; of any seed.
+        """Return the log of this campaign in a folder, with any seed, for reading.
 
         Raises:
-            LogError: there is none.
-            MismatchError: it is that of another campaign.
+            LogError: the folder holds no campaign.
+            MismatchError: the folder holds another campaign.
         """
-        log = Log(folder, self.components.space, self.components.surrogate)
+        log = Log(folder, self.space, self.surrogate)
         self._check_same_campaign(log, None)
         return log
 
     @property
     def _open_session(self) -> Session:
         if self._session is None:
-            message = "the campaign is not open: use `with campaign.open(folder):`."
-            raise LogError(message)
+            raise LogError("the campaign is not open: use `with campaign.open(folder):`.")
         return self._session
 
     def ask(self, q: int | None = None) -> list[Trial]:
-        """Return the next structures to evaluate; they are on disk before.
+        """Return the next trials to evaluate; they are on disk before.
 
-        What an interrupted session asked for and never learnt comes first, then what
-        is left of the last step; only then a new step is planned. So fewer than `q`
-        may come back, never none.
+        Trials that an interrupted session did not finish come first, then the rest of the last
+        step; only then a new step is planned. So fewer than `q` may be returned, never none.
 
         Args:
-            q: At most so many; the campaign's batch by default.
+            q: Maximum number of trials, the campaign's batch size by default.
 
         Raises:
-            ExhaustedError: no structure is left that was not asked for.
+            ExhaustedError: every structure found in the space has been evaluated.
         """
         count = self.components.batch_size if q is None else check_count("q", q)
         queue = self._open_session.planned_trials() or self._open_session.plan_step(count)
         return self._open_session.start_evaluations(queue[:count])
 
     def tell(self, trial: Trial | str, result: Evaluation | Failure) -> None:
-        """Record what came of a trial; it is on disk when this returns.
+        """Record the result of a trial; it is on disk when this returns.
 
         Args:
-            trial: What `ask` returned, in this session or an earlier one, or its key.
-            result: What is known now. An energy that cannot be true is recorded as a
-                failure.
+            trial: Trial that `ask` returned, in this session or an earlier one, or its key.
+            result: Evaluation or failure. An implausible energy is recorded as a failure.
 
         Raises:
-            InputError: there is no such trial, or it has an outcome already.
+            InputError: there is no such trial, or it has a result already.
         """
         self._open_session.tell(trial, result)
 
     def retract(self, trial: Trial | int | str, reason: str = "retracted") -> None:
-        """Take back what a trial found: it is neither learnt from nor on a front.
+        """Retract the result of a trial: it is no training data any more, and on no front.
 
-        Its structure is not asked for again, and the log keeps the numbers.
+        The structure is not evaluated again, and the log keeps the numbers.
 
         Args:
-            trial: What `ask` returned, or `log.trials()` has, or its number or key.
-            reason: One sentence for the person who reads the log.
+            trial: Trial that `ask` or `log.trials()` returned, or its number or key.
+            reason: One sentence for the readers of the log.
 
         Raises:
-            InputError: there is no such trial, it found nothing, or no reason is given.
-            LogError: the folder was begun by a version that could not.
+            InputError: there is no such trial, it has no result, or no reason is given.
         """
         self._open_session.retract(trial, reason)
 
     def abandon(self, trial: Trial | str, reason: str = "abandoned") -> None:
-        """Record that the energy of a trial will not be asked for any more.
+        """Record that a trial will not be evaluated.
 
         Raises:
-            InputError: there is no such trial, or it has an outcome already.
+            InputError: there is no such trial, or it has a result already.
         """
         self._open_session.abandon(trial, reason)
 
@@ -365,26 +371,29 @@ class Campaign:
         stop: StoppingCriterion | None = None,
         progress: bool | None = None,
     ) -> Log:
-        """Search until a stop rule ends it; on the same folder again, resume.
+        """Run the loop until a stopping criterion holds; on the same folder again, resume.
 
         Args:
-            folder: The run folder.
-            seed: Of all that is random.
-            device: For the tensor work: auto, cpu or cuda.
-            executor: Where energies are computed, instead of the campaign's own.
-            stop: When it ends, instead of the campaign's own rule.
-            progress: Whether to show a progress line; None shows it on a terminal.
+            folder: Run folder.
+            seed: Seed of the random numbers.
+            device: Device of the tensor work: auto, cpu or cuda.
+            executor: Executor of the evaluations instead of the campaign's own.
+            stop: Stopping criterion instead of the campaign's own.
+            progress: True for a progress line, False for none; None shows it on a terminal.
 
         Returns:
-            The log.
+            Log of the campaign.
         """
-        place = check_executor(executor) or self.executor or InProcess()
-        rule = self._stop if stop is None else check_stop(stop, self.components.optimization_config)
+        executor = check_executor(executor) or self.executor or InProcess()
+        if stop is None:
+            stop = self.stop
+        else:
+            check_stop(stop, self.components.optimization_config)
         with (
             self.open(folder, seed, device),
-            shutdown_on_exit(place),
+            shutdown_on_exit(executor),
             ProgressLine(progress) as line,
         ):
-            reason = run_loop(self._open_session, place, rule, line)
+            reason = run_loop(self._open_session, executor, stop, line)
             self.close("finished", reason)
         return self.log

@@ -1,8 +1,8 @@
-"""The structures that a user brings along.
+"""Initial structures supplied by the user, with or without energies.
 
-Those with an energy are data, never evaluated; the others are evaluated first. They are
-put into the coordinates of the space when the campaign is made, so that what does not
-belong to it is refused before anything is paid for.
+Those with an energy are initial data, never evaluated; the others are evaluated first. They are
+encoded in the coordinates of the space when the campaign is created, so that a structure outside
+the space is refused before any evaluation.
 """
 
 from __future__ import annotations
@@ -32,28 +32,27 @@ if TYPE_CHECKING:
 StructuresLike: TypeAlias = (
     "Structures | Atoms | str | os.PathLike[str] | Sequence[Atoms | str | os.PathLike[str]]"
 )
-"""What a user may bring along."""
+"""Types of initial structures."""
 
 MIN_ENERGIES = 2
-"""Energies without which there is nothing to fit."""
+"""Smallest number of energies for a fit."""
 
 DIGEST_DECIMALS = 6
-"""Of positions in Å, energies in eV and forces in eV/Å that make two sets differ."""
+"""Decimals of positions (Å), energies (eV) and forces (eV/Å) in the digest of a set."""
 
 REGION_TOLERANCE = 1e-6
-"""Å. An atom that has to move by more to be in the region is outside of it."""
+"""Å. Largest displacement by the projection of a structure inside the region."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class InitialData:
-    """Structures of a space that a campaign begins with.
+    """Initial structures in the coordinates of the space.
 
     Attributes:
-        X_evaluated: `[t, d]` those that came with an energy.
-        results: What that is worth, t of them: absurd ones are failures, as they would
-            be from the evaluator.
-        X_unevaluated: `[s, d]` those to be evaluated first; each structure is there once.
+        X_evaluated: `[t, d]` structures that came with an energy.
+        results: Results of these; implausible ones are failures, as from the evaluator.
+        X_unevaluated: `[s, d]` structures to evaluate first, without duplicates.
     """
 
     X_evaluated: Tensor
@@ -62,20 +61,19 @@ class InitialData:
 
     @property
     def n_energies(self) -> int:
-        """How many energies there will be if no evaluation fails."""
-        known = sum(isinstance(outcome, Evaluation) for outcome in self.results)
-        return known + len(self.X_unevaluated)
+        """Number of energies if no evaluation fails."""
+        return sum(isinstance(r, Evaluation) for r in self.results) + len(self.X_unevaluated)
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the set, ready for JSON."""
+        """Return the identity of the set as JSON values."""
         digest = hashlib.sha256()
         for x in (*self.X_evaluated, *self.X_unevaluated):
             digest.update(_rounded_bytes(x))
-        for outcome in self.results:
-            digest.update(_result_bytes(outcome))
+        for result in self.results:
+            digest.update(_result_bytes(result))
         return {
-            "given": len(self.X_evaluated),
-            "evaluated": len(self.X_unevaluated),
+            "n_with_energy": len(self.X_evaluated),
+            "n_without_energy": len(self.X_unevaluated),
             "sha256": digest.hexdigest(),
         }
 
@@ -86,167 +84,164 @@ def read_initial_structures(
     evaluator: Evaluator,
     use_energies: bool = True,
 ) -> InitialData:
-    """Return what a user brings along, in the coordinates of a space.
+    """Return the user's structures in the coordinates of a space.
 
     Args:
         structures: Structures with or without energies, or files that ASE reads.
-        space: What may be proposed.
-        evaluator: Says which energies are absurd.
-        use_energies: Whether those that came with one are data; else they are evaluated.
+        space: Space of the structures.
+        evaluator: Evaluator whose limits decide which energies are implausible.
+        use_energies: True if energies are training data; else all structures are evaluated.
 
     Raises:
-        InputError: a file cannot be read, or a structure is not one of the space; the
-            message says which.
+        InputError: a file cannot be read, or a structure is not in the space; the message says
+            which.
     """
-    known: dict[bytes, tuple[Tensor, Evaluation | Failure]] = {}
-    others: list[Tensor] = []
-    for place, image in read_images(structures):
-        structures = _unconstrained_structure(image, place)
-        x, kept = _encode(structures, space, place)
-        outcome = _initial_result(structures, kept, evaluator, place) if use_energies else None
-        if outcome is not None:
-            _check_size(structures, space, x, place)
-        if outcome is None:
-            others.append(x)
-        else:
-            known.setdefault(_rounded_bytes(x) + _result_bytes(outcome), (x, outcome))
+    data: dict[bytes, tuple[Tensor, Evaluation | Failure]] = {}
+    unevaluated: list[Tensor] = []
+    for label, image in read_images(structures):
+        structure = _unconstrained_structure(image, label)
+        x, atom_order = _encode(structure, space, label)
+        result = _initial_result(structure, atom_order, evaluator, label) if use_energies else None
+        if result is None:
+            unevaluated.append(x)
+            continue
+        _check_size(structure, space, x, label)
+        data.setdefault(_rounded_bytes(x) + _result_bytes(result), (x, result))
+    with_energy = [x for x, result in data.values() if isinstance(result, Evaluation)]
     empty = torch.zeros(0, space.dimension, dtype=torch.float64)
-    pairs = list(known.values())
-    data = torch.stack([x for x, _ in pairs]) if pairs else empty
-    X = _unique_structures(space, others, [x for x, o in pairs if isinstance(o, Evaluation)])
+    X = _unique_structures(space, unevaluated, with_energy)
     return InitialData(
-        X_evaluated=data,
-        results=tuple(outcome for _, outcome in pairs),
+        X_evaluated=torch.stack([x for x, _ in data.values()]) if data else empty,
+        results=tuple(result for _, result in data.values()),
         X_unevaluated=torch.stack(X) if X else empty,
     )
 
 
 def _unconstrained_structure(image: Atoms, label: str) -> Structures:
-    """Return atoms as one structure; what they are bound to does not matter here."""
-    free = image.copy()
-    free.calc = image.calc
-    free.set_constraint()
+    """Return atoms as one structure, without constraints."""
+    unconstrained = image.copy()
+    unconstrained.calc = image.calc
+    unconstrained.set_constraint()
     try:
-        return from_ase(free)
+        return from_ase(unconstrained)
     except InputError as error:
-        condition = "hold structures of the space"
-        raise InputError(error_message("start", condition, f"{label}: {error}")) from error
+        raise _refused("hold structures of the space", f"{label}: {error}") from error
+
+
+def _refused(condition: str, value: str, hint: str = "") -> InputError:
+    return InputError(error_message("initial_structures", condition, value, hint))
 
 
 def _encode(structures: Structures, space: Space, label: str) -> tuple[Tensor, Tensor | None]:
-    """Return the coordinates `[d]`, and which atom is which in them, if that is clear.
+    """Return the coordinates `[d]`, and the order of the atoms in them, None if ambiguous.
 
     Raises:
-        InputError: it is no structure of the space.
+        InputError: the structure is not in the space.
     """
     _check_elements(structures, space, label)
     try:
         x = space.encode(structures)[0].double().cpu()
-        made = space.decode(x)
-        if structures.pbc.any() and not made.pbc.any():
+        decoded = space.decode(x)
+        if structures.pbc.any() and not decoded.pbc.any():
             structures = replace(structures, positions=unwrap(structures))
             x = space.encode(structures)[0].double().cpu()
-            made = space.decode(x)
+            decoded = space.decode(x)
     except InputError as error:
-        condition = "hold structures of the space"
-        raise InputError(error_message("start", condition, f"{label}: {error}")) from error
+        raise _refused("hold structures of the space", f"{label}: {error}") from error
     if not bool(space.contains(x)):
-        raise InputError(_not_contained_message(space, x, label))
+        raise _not_contained(space, x, label)
     if isinstance(space, DiscreteSpace):
         x = space.canonical(x)
-    return x, match_atoms(structures, made)
+    return x, match_atoms(structures, decoded)
 
 
 def _check_elements(structures: Structures, space: Space, label: str) -> None:
-    """Refuse a structure that is made of something else.
+    """Refuse a structure of other elements.
 
     Raises:
-        InputError: it is.
+        InputError: the elements are not those of the space.
     """
-    wanted, found = sorted(space.numbers.tolist()), sorted(structures.numbers.tolist())
+    expected, numbers = sorted(space.numbers.tolist()), sorted(structures.numbers.tolist())
     if isinstance(space, DiscreteSpace):
-        strange = sorted(set(found) - set(wanted))
-        if strange:
-            condition = f"hold structures of {', '.join(SYMBOLS[z] for z in wanted)}"
-            value = f"{', '.join(SYMBOLS[z] for z in strange)} in {label}"
-            raise InputError(error_message("start", condition, value))
-    elif wanted != found:
-        condition = f"hold structures of {formula(wanted)}"
-        raise InputError(error_message("start", condition, f"{formula(found)}, {label}"))
+        foreign = sorted(set(numbers) - set(expected))
+        if foreign:
+            symbols = ", ".join(SYMBOLS[z] for z in expected)
+            value = f"{', '.join(SYMBOLS[z] for z in foreign)} in {label}"
+            raise _refused(f"hold structures of {symbols}", value)
+    elif expected != numbers:
+        value = f"{formula(numbers)}, {label}"
+        raise _refused(f"hold structures of {formula(expected)}", value)
 
 
 def _check_size(structures: Structures, space: Space, x: Tensor, label: str) -> None:
-    """Refuse an energy of another cell than the one that the space has for it.
+    """Refuse an energy of another cell than that of the space.
 
     Raises:
-        InputError: it is.
+        InputError: the cells differ in size.
     """
-    given, made = len(structures.numbers), len(space.decode(x).numbers)
-    if given != made:
-        condition = f"have energies of the cells of the space, here of {made} atoms"
-        value = f"one of {given} atoms, {label}"
-        way_out = "Reduce it with its energy, or leave the energy out."
-        raise InputError(error_message("start", condition, value, way_out))
+    n_atoms, expected = len(structures.numbers), len(space.decode(x).numbers)
+    if n_atoms != expected:
+        condition = f"have energies of the cells of the space, here of {expected} atoms"
+        hint = "Reduce it with its energy, or leave the energy out."
+        raise _refused(condition, f"one of {n_atoms} atoms, {label}", hint)
 
 
-def _not_contained_message(space: Space, x: Tensor, label: str) -> str:
-    """Return why a structure is not in the space."""
+def _not_contained(space: Space, x: Tensor, label: str) -> InputError:
+    """Return the error for a structure that is not in the space."""
     if isinstance(space, DiscreteSpace):
-        return error_message("start", "hold members of the space", label)
-    made = space.decode(x)
-    off = float((space.decode(space.project(x)).positions - made.positions).abs().max())
-    if off > REGION_TOLERANCE:
-        way_out = "Give the space a larger region, or leave it out."
+        return _refused("hold members of the space", label)
+    structure = space.decode(x)
+    projected = space.decode(space.project(x))
+    distance = float((projected.positions - structure.positions).abs().max())
+    if distance > REGION_TOLERANCE:
         condition = "hold structures in the region of the space"
-        return error_message("start", condition, f"one {off:.2g} Å outside, {label}", way_out)
-    way_out = "Give the space a smaller `minimum_distance`, or leave it out."
-    return error_message(
-        "start",
-        "hold no atoms too close",
-        _closest_pair_message(space, made, label),
-        way_out,
-    )
+        hint = "Give the space a larger region, or leave it out."
+        return _refused(condition, f"one {distance:.2g} Å outside, {label}", hint)
+    hint = "Give the space smaller `min_distances`, or leave it out."
+    pair = _closest_pair_message(space, structure, label)
+    return _refused("hold no atoms too close", pair, hint)
 
 
 def _closest_pair_message(space: Space, structure: Structures, label: str) -> str:
-    """Return the two atoms that are closest for their size, and how close."""
+    """Return the two atoms that are closest for their size, and their distance."""
     radii = space.atomic_radii.to(structure.positions)
-    near = build_neighbor_list(structure, 2 * float(radii.max()))
-    if not len(near.center):
+    neighbors = build_neighbor_list(structure, 2 * float(radii.max()))
+    if not len(neighbors.center):
         return label
-    gaps = near.vectors(structure.positions, structure.cell).norm(dim=-1)
-    worst = int((gaps / (radii[near.center] + radii[near.neighbor])).argmin())
-    pair = sorted((int(near.center[worst]), int(near.neighbor[worst])))
-    one, two = (SYMBOLS[int(structure.numbers[i])] for i in pair)
-    return f"{one} and {two} {float(gaps[worst]):.2f} Å apart, {label}"
+    distances = neighbors.vectors(structure.positions, structure.cell).norm(dim=-1)
+    sums = radii[neighbors.center] + radii[neighbors.neighbor]
+    closest = int((distances / sums).argmin())
+    pair = sorted((int(neighbors.center[closest]), int(neighbors.neighbor[closest])))
+    first, second = (SYMBOLS[int(structure.numbers[i])] for i in pair)
+    return f"{first} and {second} {float(distances[closest]):.2f} Å apart, {label}"
 
 
 def _initial_result(
     structures: Structures, atom_order: Tensor | None, evaluator: Evaluator, label: str
 ) -> Evaluation | Failure | None:
-    """Return what the energy that came with a structure is worth; None without one."""
+    """Return the result that came with a structure; None without an energy."""
     if structures.energy is None or bool(structures.energy.isnan().any()):
         return None
     forces = structures.forces
     if forces is not None:
         if atom_order is None:
-            condition = "keep its atoms in the places that the space has for them"
-            way_out = "Leave out its forces."
-            raise InputError(error_message("start", condition, label, way_out))
+            condition = "have its atoms where the space has them"
+            raise _refused(condition, label, "Leave out its forces.")
         forces = forces[atom_order]
-    found = Evaluation(float(structures.energy), forces, provenance={"start": label})
-    return check_evaluation(found, len(structures.positions), **evaluation_limits(evaluator))
+    provenance = {"initial_structures": label}
+    result = Evaluation(float(structures.energy), forces, provenance=provenance)
+    return check_evaluation(result, len(structures.positions), **evaluation_limits(evaluator))
 
 
 def _unique_structures(
     space: Space, X: Sequence[Tensor], X_evaluated: list[Tensor]
 ) -> list[Tensor]:
-    """Return the structures that are neither known nor the same as one before."""
-    taken: list[Tensor] = []
+    """Return the structures without duplicates among them and of evaluated ones."""
+    unique: list[Tensor] = []
     for x in X:
-        if not is_duplicate(space, x, [*X_evaluated, *taken]):
-            taken.append(x)
-    return taken
+        if not is_duplicate(space, x, [*X_evaluated, *unique]):
+            unique.append(x)
+    return unique
 
 
 def _rounded_bytes(values: Tensor) -> bytes:

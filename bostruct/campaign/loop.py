@@ -1,4 +1,4 @@
-"""The loop: plan, evaluate, record, until a stop rule ends it."""
+"""Loop of a campaign: plan, evaluate and record until a stopping criterion holds."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from bostruct.runtime.executors import InProcess, Workers, failure_reason
 InFlight = dict[Future[Evaluation | Failure], Trial]
 
 EXHAUSTED = "every structure that was found has been evaluated"
+"""Reason for which a run ends without a stopping criterion."""
 
 
 def run_loop(
@@ -28,34 +29,33 @@ def run_loop(
     stop: StoppingCriterion,
     progress_line: ProgressLine,
 ) -> str:
-    """Run a campaign and return why it ended.
+    """Run a campaign and return the reason for which it ended.
 
-    A step is planned when every trial of the one before has its outcome, so the order
-    in which parallel evaluations finish changes nothing. When the search is over, the
-    check begins, if there is one.
+    A step is planned when every trial of the last one has a result, so the order in which parallel
+    evaluations finish changes nothing. The final relaxation follows the search.
     """
     in_flight: InFlight = {}
     start = time.monotonic()
     session.require_forces()
     while True:
         progress = session.progress(time.monotonic() - start)
-        left = remaining_budget(
+        budget = remaining_budget(
             stop,
             progress,
             session.components.final_relaxation,
             session.median_evaluation_seconds(),
         )
         progress_line.update(progress, stop.remaining(progress))
-        queue, room = _next_trials(session, left, has_in_flight=bool(in_flight))
-        count = len(queue) if room is None else max(room - len(in_flight), 0)
+        queue, remaining = _next_trials(session, budget, has_in_flight=bool(in_flight))
+        count = len(queue) if remaining is None else max(remaining - len(in_flight), 0)
         if isinstance(executor, InProcess):
-            count = min(count, 1)  # the rule is asked before each
+            count = min(count, 1)  # the criterion is consulted before each evaluation
         call = functools.partial(evaluate, session.components.evaluator)
         for trial in session.start_evaluations(queue[:count]):
             in_flight[executor.submit(call, trial.structures)] = trial
         if not in_flight:
             session.record_relaxations()
-            return left.reason or EXHAUSTED
+            return budget.reason or EXHAUSTED
         done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
         for future in done:
             session.tell(in_flight.pop(future), _evaluation_result(future, executor))
@@ -65,22 +65,20 @@ def run_loop(
 def _next_trials(
     session: Session, budget: Budget, has_in_flight: bool
 ) -> tuple[list[Trial], int | None]:
-    """Return the trials that are to be asked for now, and for how many there is room.
+    """Return the trials to evaluate now, and how many evaluations remain.
 
     Raises:
-        ExhaustedError: there is nothing to ask for, and no energy is known.
+        ExhaustedError: no structure is left, and no energy is known.
     """
     if budget.reason is not None:
         if has_in_flight or budget.remaining == 0 or session.components.final_relaxation is None:
             return [], 0
-        return (
-            session.planned_relaxation_trials() or session.plan_relaxation_step(),
-            budget.remaining,
-        )
+        queue = session.planned_relaxation_trials() or session.plan_relaxation_step()
+        return queue, budget.remaining
     queue = session.planned_trials()
     if has_in_flight or queue:
         return queue, budget.remaining
-    # What the search leaves is the check's; what that does not need goes back to it.
+    # The search leaves a part of the budget to the relaxation, which returns what it does not need.
     if budget.is_relaxation_due or session.is_relaxation_due():
         queue = session.plan_relaxation_step()
     if not queue:
@@ -101,16 +99,16 @@ def _evaluation_result(
         return future.result()
     reason = failure_reason(error, getattr(executor, "time_limit", None))
     if reason is None:
-        error.add_note("What was asked for is in the log; the next run asks again.")
+        error.add_note("The trial is in the log; the next run evaluates it again.")
         raise error
     return Failure(reason)
 
 
 @contextmanager
 def shutdown_on_exit(executor: Executor) -> Iterator[None]:
-    """End the processes of `Workers` with the run, at once if something went wrong.
+    """Shut `Workers` down with the run, at once after an error.
 
-    An executor of another kind belongs to who made it.
+    Other executors belong to their creators.
     """
     try:
         yield

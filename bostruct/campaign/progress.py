@@ -1,4 +1,4 @@
-"""The progress line: one line on a terminal while a campaign runs, else nothing."""
+"""Progress line of a running campaign on a terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @final
 class ProgressLine:
-    """A line on stderr that is gone when the run ends.
+    """Line on stderr that is removed when the run ends.
 
     Args:
-        visible: Whether to show it; None shows it on a terminal.
-        console: Where to show it.
+        visible: True to show the line, False to hide it; None shows it on a terminal.
+        console: Console of the line, stderr by default.
     """
 
     def __init__(self, visible: bool | None = None, console: Console | None = None) -> None:
@@ -25,11 +25,9 @@ class ProgressLine:
         from rich.console import Console
         from rich.status import Status
 
-        self._console = console or Console(stderr=True)
-        wanted = self._console.is_terminal if visible is None else visible
-        self._status: Status | None = None
-        if wanted:
-            self._status = Status("starting", console=self._console)
+        console = console or Console(stderr=True)
+        visible = console.is_terminal if visible is None else visible
+        self._status: Status | None = Status("starting", console=console) if visible else None
 
     def __enter__(self) -> Self:
         if self._status is not None:
@@ -41,28 +39,26 @@ class ProgressLine:
             self._status.stop()
 
     def update(self, progress: Progress, remaining: int | None) -> None:
-        """Show where the campaign is."""
+        """Show the progress of the campaign."""
         if self._status is not None:
             self._status.update(progress_text(progress, remaining))
 
 
 def progress_text(progress: Progress, remaining: int | None) -> str:
-    """Return the line.
+    """Return the text of the progress line.
 
-    >>> text(Progress((2.0, None, 1.5), 60.0), 7)
+    >>> progress_text(Progress((2.0, None, 1.5), 60.0), 7)
     '3 of 10 evaluations (1 failed), best 1.5000 eV at 3, 60 s'
     """
     count = len(progress.energies)
     total = "" if remaining is None else f" of {count + remaining}"
-    lost = progress.energies.count(None)
-    parts = f"{count}{total} evaluations"
-    if lost:
-        parts += f" ({lost} failed)"
+    n_failed = progress.energies.count(None)
+    text = f"{count}{total} evaluations" + (f" ({n_failed} failed)" if n_failed else "")
     best = progress.best_index
     if progress.front_history is not None:
-        now = progress.front_history(count)
-        parts += f", front {now.n_front}, feasible {now.n_feasible}, "
-        parts += f"hypervolume {now.hypervolume:.4g}"
+        front = progress.front_history(count)
+        text += f", front {front.n_front}, feasible {front.n_feasible}, "
+        text += f"hypervolume {front.hypervolume:.4g}"
     elif best is not None:
-        parts += f", best {progress.energies[best]:.4f} eV at {best + 1}"
-    return f"{parts}, {progress.seconds:.0f} s"
+        text += f", best {progress.energies[best]:.4f} eV at {best + 1}"
+    return f"{text}, {progress.seconds:.0f} s"

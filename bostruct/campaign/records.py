@@ -1,4 +1,4 @@
-"""Rows of the log as values: `Trial` and `Step`."""
+"""Rows of the log as values: trials, steps, outcome predictions and relaxation reports."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from bostruct.spaces import Space
 from bostruct.structures import Structures, to_ase
 
 DatabaseRow = sqlite3.Row | Mapping[str, Any]
-"""Values by the names of their columns."""
+"""Values by column name."""
 
 OPEN_STATES = ("planned", "running")
-"""States of a trial whose energy is still to be asked for."""
+"""States of a trial without a result."""
 
 
 @dataclass(frozen=True)
 class OutcomePrediction:
-    """What was said of one outcome of a structure before it was evaluated.
+    """Prediction of one outcome of a structure from before its evaluation.
 
     Args:
-        name: Of the outcome, as the goals have it.
-        mean: In outcome space: as measured, or log10 where its objective is.
-        latent_variance: Of what would be without noise.
-        predictive_variance: Of what would be measured.
-        is_exact: Whether the space knows it, at no cost; both variances are 0 then.
+        name: Name of the outcome.
+        mean: Mean in outcome space: as measured, or log10 where the objective is logarithmic.
+        latent_variance: Variance without observation noise.
+        predictive_variance: Variance of an observation.
+        is_exact: True if the space knows the outcome exactly; both variances are 0 then.
     """
 
     name: str
@@ -47,34 +47,35 @@ class OutcomePrediction:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One structure whose energy is asked for, and what came of it.
+    """One structure to evaluate, with its prediction and its result.
 
     Args:
-        number: In the order in which energies are asked for, from 0.
-        step: The step that chose it.
-        key: The same in every run of the same campaign; another one per attempt.
-        attempt: From 1; one more each time a killed campaign asks again. 0 if it was
-            given with its energy and never asked for.
-        state: planned, running, done, failed or abandoned; retracted if someone took
-            back what it had found, see `Campaign.retract`.
-        generator: The generator that proposed the structure; "initial_structures" if the user gave it,
-            "relaxation" in the relaxation of a good one.
-        X: `[d]` its coordinates in the space.
-        candidate_index: Its row among the candidates of its step; None if it is random.
-        mean: Predicted before the energy was asked for, eV; None without a surrogate.
-        latent_variance: Of the latent energy, eV².
-        predictive_variance: Variance of the energy as it would be observed, eV².
-        acquisition: The value for which it was chosen.
-        energy: eV, once it is done; None if that was retracted, see `Log.told`.
+        number: Order in which structures are evaluated, from 0.
+        step: Number of the step that selected the structure.
+        key: Identifier of the attempt, equal in every run of the same campaign.
+        attempt: Number of the attempt, from 1: a further one for each retry, and where a killed
+            campaign evaluates again. 0 for initial data, which is never evaluated.
+        state: planned, running, done, failed or abandoned; retracted if the result was withdrawn,
+            see `Campaign.retract`.
+        generator: Name of the generator that proposed the structure; "initial_structures" for
+            those of the user, "relaxation" for those of a final relaxation.
+        X: `[d]` coordinates in the space.
+        candidate_index: Row among the candidates of the step; None without a search.
+        mean: Energy predicted before the evaluation, eV; None without a surrogate.
+        latent_variance: Predicted variance of the noise-free energy, eV².
+        predictive_variance: Predicted variance of an observed energy, eV².
+        acquisition: Acquisition value at the selection.
+        energy: Energy, eV, once the trial is done; None after a retraction, see
+            `Log.trials_before_retraction`.
         forces: `[a, 3]` eV/Å, where they are known.
-        properties: Further numbers by name.
-        provenance: What made the energy.
-        reason: Why it failed, the last time if it is asked for again.
-        retryable: Whether the same call may succeed another time. A campaign asks once
-            more: of one planned it says that it has failed before.
-        seconds: Wall time of the evaluator.
-        outcome_predictions: What was said of the outcomes that the campaign has goals for.
-        structures: The one structure, on the CPU; None in a log without a space.
+        properties: Further properties by name.
+        provenance: Origin of the result: programs, versions, files.
+        reason: Cause of the last failure, or of the retraction.
+        retryable: True if another attempt may succeed. The campaign makes one; in a planned trial
+            the flag says that an attempt has failed before.
+        seconds: Wall time of the evaluation.
+        outcome_predictions: Predictions of the outcomes of objectives and constraints.
+        structures: The structure, on the CPU; None in a log without a space.
     """
 
     number: int
@@ -101,12 +102,12 @@ class Trial:
 
     @property
     def is_finished(self) -> bool:
-        """Whether an energy or a failure was recorded."""
+        """True if an energy or a failure was recorded."""
         return self.state in ("done", "failed", "retracted")
 
     @property
     def is_initial_data(self) -> bool:
-        """Whether it was given with its energy, and never asked for."""
+        """True if the user supplied the energy, and it was never evaluated."""
         return self.attempt == 0
 
     @property
@@ -118,29 +119,29 @@ class Trial:
         """
         if self.structures is None:
             raise LogError(
-                f"trial {self.number} has coordinates but no structure: "
-                "open the log through its campaign, Campaign.read(folder)."
+                f"trial {self.number} has coordinates but no structure: open the log through its "
+                "campaign, Campaign.read(folder)."
             )
         return to_ase(self.structures)[0]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what was believed, and what it cost.
+    """One step of the campaign: surrogate, search and selection of a batch.
 
     Args:
-        number: From 0, what the user gave or the first random structures.
-        kind: "initial_data" for structures that came with their energies, "initial_structures" for those
-            of the user that are evaluated first, "random" without a surrogate, "model"
-            with one, "relaxation" for a step of a relaxation with the evaluator.
-        training_trials: The trials the surrogate was trained on; in a check those of the
-            relaxation so far.
-        hyperparameters: Of the surrogate, with its log marginal likelihood; and what
-            the predictions before were worth, see `calibration`.
-        seconds: Wall time of fit, search and log.
-        file: Of the posterior, in the folder `posteriors`; "" without a surrogate.
-        sha256: Of that file.
-        effort: How thorough the search was; see `effort`.
+        number: Order of the steps, from 0.
+        kind: "initial_data" for structures with known energies, "initial_structures" for those of
+            the user that are evaluated first, "random" without a surrogate, "model" with one,
+            "relaxation" for a step of a final relaxation.
+        training_trials: Numbers of the trials the surrogate was trained on; in a relaxation those
+            of its trajectory so far.
+        hyperparameters: Hyperparameters of the surrogate with its log marginal likelihood, and the
+            calibration of the predictions before, see `calibration`.
+        seconds: Wall time by "fit", "search" and "log".
+        file: Name of the posterior file in the folder `posteriors`; "" without a surrogate.
+        sha256: Digest of the posterior file.
+        effort: Search effort, see `search_effort`.
     """
 
     number: int
@@ -155,17 +156,17 @@ class Step:
 
 @dataclass(frozen=True)
 class RelaxationReport:
-    """What a check with the evaluator found of one of the best structures.
+    """Progress of the final relaxation of one structure.
 
     Args:
-        trial: Where its relaxation began.
-        energy: There, eV.
-        n_evaluations: That the relaxation took so far.
-        relaxed_trial: The trial where it ended, or is; the lowest one unless converged.
-        relaxed_energy: There, eV.
-        max_force: The largest force on a movable atom there, eV/Å; None if unknown.
-        converged: Whether that is below the tolerance.
-        state: "converged", or why not, for a person.
+        trial: Number of the trial it starts from.
+        energy: Energy of that trial, eV.
+        n_evaluations: Evaluations of the relaxation so far.
+        relaxed_trial: Number of the converged trial, else of the lowest one so far.
+        relaxed_energy: Energy of that trial, eV.
+        max_force: Largest force on a movable atom there, eV/Å; None if unknown.
+        converged: True if that force is below the tolerance.
+        state: "converged", or a sentence that says why not.
     """
 
     trial: int
@@ -178,15 +179,13 @@ class RelaxationReport:
     state: str
 
 
-def to_bytes(values: Tensor | None) -> bytes | None:
-    """Return float64 numbers as bytes, bit for bit."""
-    if values is None:
-        return None
+def to_bytes(values: Tensor) -> bytes:
+    """Return the values as float64 bytes, little endian."""
     return values.detach().cpu().double().numpy().astype("<f8").tobytes()
 
 
 def from_bytes(blob: bytes | None, columns: int | None = None) -> Tensor | None:
-    """Return what `pack` packed, `[d]` or `[a, columns]`."""
+    """Return the tensor of float64 bytes, `[d]` or `[a, columns]`."""
     if blob is None:
         return None
     values = torch.from_numpy(np.frombuffer(blob, "<f8").astype(np.float64))
@@ -195,8 +194,8 @@ def from_bytes(blob: bytes | None, columns: int | None = None) -> Tensor | None:
 
 def trial_key(identity: str, number: int, x: bytes, attempt: int) -> str:
     """Return the key of one attempt at one trial."""
-    text = f"{identity}|{number}|".encode() + x
-    return f"{hashlib.sha256(text).hexdigest()[:24]}-{attempt}"
+    digest = hashlib.sha256(f"{identity}|{number}|".encode() + x).hexdigest()
+    return f"{digest[:24]}-{attempt}"
 
 
 def row_checksum(row: Mapping[str, Any], exclude: tuple[str, ...] = ()) -> str:
@@ -223,7 +222,7 @@ def trial_from_row(
     """Return a row of `bostruct_trial` as a value."""
     x = from_bytes(row["x"])
     assert x is not None
-    believed = row["state"] != "retracted"
+    retracted = row["state"] == "retracted"
     return Trial(
         number=row["number"],
         step=row["step"],
@@ -237,8 +236,8 @@ def trial_from_row(
         latent_variance=row["latent_variance"],
         predictive_variance=row["predictive_variance"],
         acquisition=row["acquisition"],
-        energy=row["energy"] if believed else None,
-        forces=from_bytes(row["forces"], 3) if believed else None,
+        energy=None if retracted else row["energy"],
+        forces=None if retracted else from_bytes(row["forces"], 3),
         properties=json.loads(row["properties"]),
         provenance=json.loads(row["provenance"]),
         reason=row["reason"],
@@ -264,23 +263,23 @@ def step_from_row(row: sqlite3.Row) -> Step:
 
 @dataclass(frozen=True, eq=False)
 class PlannedStep:
-    """One step as it is written down before any of its energies is asked for.
+    """One step as it is recorded before any of its structures is evaluated.
 
     Args:
-        step: Its number.
-        kind: As in `records.Step`.
-        X: `[q, d]` what is asked for, float64 on the CPU.
-        generators: The generator of each.
-        training_trials: The trials that the choice was made from.
-        hyperparameters: Of the surrogate.
-        predictions: Of each trial, by the names of the columns in the log.
-        tensors: Of the posterior file, named as in `arrays.py`; None without one.
-        header: Of the posterior file.
+        step: Number of the step.
+        kind: Kind of the step, as in `Step`.
+        X: `[q, d]` selected structures, float64 on the CPU.
+        generators: Name of the generator of each structure.
+        training_trials: Numbers of the trials that the selection rests on.
+        hyperparameters: Hyperparameters of the surrogate.
+        predictions: Columns of the log for each trial: the prediction and `candidate_index`.
+        tensors: Tensors of the posterior file, see `posterior_file`; None without one.
+        header: Header of the posterior file.
         seconds_fit: Wall time of the fit.
-        seconds_search: Wall time of the search, the choice and the predictions.
-        effort: How thorough the search was; see `effort`.
-        results: Of trials that were given with theirs, and are not asked for.
-        outcome_predictions: Of each trial, what is said of the outcomes that there are goals for.
+        seconds_search: Wall time of search, selection and predictions.
+        effort: Search effort, see `search_effort`.
+        results: Results of the trials of initial data.
+        outcome_predictions: Predictions of each trial's outcomes.
     """
 
     step: int
@@ -302,16 +301,16 @@ class PlannedStep:
 def training_structures(trials: list[Trial], space: Space) -> Structures:
     """Return the structures of finished trials with their energies and forces.
 
-    Where a force is unknown it is NaN; where all are, there are none.
+    Unknown forces are NaN; without any known force the structures have none.
     """
     decoded = space.decode(torch.stack([trial.X for trial in trials]))
     energy = decoded.positions.new_tensor([trial.energy for trial in trials])
     if all(trial.forces is None for trial in trials):
         return replace(decoded, energy=energy)
-    parts = [
+    forces = [
         decoded.positions.new_full((int(count), 3), torch.nan)
         if trial.forces is None
         else trial.forces.to(decoded.positions)
         for trial, count in zip(trials, decoded.counts, strict=True)
     ]
-    return replace(decoded, energy=energy, forces=torch.cat(parts))
+    return replace(decoded, energy=energy, forces=torch.cat(forces))

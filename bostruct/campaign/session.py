@@ -1,4 +1,4 @@
-"""A campaign that is open in a run folder: `ask`, `tell`, and what is between them."""
+"""Session of a campaign in a run folder: planning, start and results of evaluations."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ WHERE t.state IN ('done', 'failed', 'retracted') ORDER BY t.number
 
 @final
 class Session:
-    """The steps of one campaign in one folder, written by this process alone.
+    """Campaign opened for writing in one run folder by one process.
 
     Args:
-        components: What the campaign is made of.
-        writer: Its log.
-        device: Of the tensor work.
+        components: Components of the campaign.
+        writer: Log of the campaign.
+        device: Device of the tensor work.
     """
 
     def __init__(
@@ -55,188 +55,187 @@ class Session:
         self.components = components
         self.writer = writer
         self.device = device
-        self._started_trials: set[int] = set()  # handed out in this session
-        start = components.initial_data
-        if start is not None and len(start.X_evaluated) and not writer.steps():
-            writer.write_step(initial_data_step(start))
+        self._started_trials: set[int] = set()  # of this session
+        data = components.initial_data
+        if data is not None and len(data.X_evaluated) and not writer.steps():
+            writer.write_step(initial_data_step(data))
 
     def planned_trials(self) -> list[Trial]:
-        """Return the trials that are planned and not handed out."""
+        """Return the trials that are planned and not started in this session."""
         trials = self.writer.trial_records(*OPEN_STATES)
         return [trial for trial in trials if trial.number not in self._started_trials]
 
     def plan_step(self, q: int) -> list[Trial]:
-        """Plan the next step and return its trials, recorded.
+        """Plan the next step, record it, and return its trials.
 
         Raises:
-            ExhaustedError: no structure is left that was not asked for.
+            ExhaustedError: every structure found in the space has been evaluated.
         """
-        ledger = self.writer
-        steps, trials = ledger.steps(), ledger.trial_records()
-        asked = [trial for trial in trials if not trial.is_initial_data]
-        effort = choose_effort(self.components.search, asked, steps)
-        bold = adapt_kappa_factor(trials)
-        task = StepContext(self.components, ledger.seed, self.device, len(steps), q, effort, bold)
-        planned = plan_step(task, trials)
+        steps, trials = self.writer.steps(), self.writer.trial_records()
+        evaluated = [trial for trial in trials if not trial.is_initial_data]
+        effort = choose_effort(self.components.search, evaluated, steps)
+        kappa_factor = adapt_kappa_factor(trials)
+        seed, step = self.writer.seed, len(steps)
+        context = StepContext(self.components, seed, self.device, step, q, effort, kappa_factor)
+        planned = plan_step(context, trials)
         if len(planned.X) == 0:
             raise ExhaustedError(
-                "every structure found in the space has been evaluated already: "
-                "the campaign has nothing left to ask for."
+                "every structure found in the space has been evaluated already: the campaign has "
+                "no structure left to propose."
             )
-        return ledger.write_step(planned)
+        return self.writer.write_step(planned)
 
     def is_relaxation_due(self) -> bool:
-        """Return whether a check comes before the next step of the search.
+        """Return whether a relaxation comes before the next step of the search.
 
-        That is where one has begun, or where the last step brought the evaluations of
-        the search past a multiple of `every`.
+        So it is where one has begun, or where the last step brought the evaluations of the search
+        past a multiple of `interval`.
         """
-        check = self.components.final_relaxation
-        if check is None or not self.writer.steps():
+        final_relaxation = self.components.final_relaxation
+        if final_relaxation is None or not self.writer.steps():
             return False
-        if self._relaxation_queue(check).has_started:
+        if self._relaxation_queue(final_relaxation).has_started:
             return True
         rows = [row for row in self.writer.query(FINISHED_TRIALS_QUERY) if row["attempt"]]
-        searched = [row["step"] for row in rows if row["kind"] != "relaxation"]
-        if check.interval is None or not searched:
+        search_steps = [row["step"] for row in rows if row["kind"] != "relaxation"]
+        interval = final_relaxation.interval
+        if interval is None or not search_steps:
             return False
-        before = len(searched) - searched.count(max(searched))
-        return len(searched) // check.interval > before // check.interval
+        n_before = len(search_steps) - search_steps.count(max(search_steps))
+        return len(search_steps) // interval > n_before // interval
 
     def plan_relaxation_step(self) -> list[Trial]:
-        """Plan the next step of the check; return its trial, or none if it is through.
+        """Plan the next step of the final relaxation; return its trial, none at the end.
 
         Raises:
-            InputError: the evaluator has no forces.
+            InputError: the evaluator returned no forces.
         """
-        check = self.components.final_relaxation
-        if check is None:
+        if self.components.final_relaxation is None:
             return []
         self.require_forces()
-        found = self._relaxation_queue(check)
-        planned = found.next_step()
-        self.writer.write_relaxation_report(found.reports())
+        queue = self._relaxation_queue(self.components.final_relaxation)
+        planned = queue.next_step()
+        self.writer.write_relaxation_report(queue.reports())
         return [] if planned is None else self.writer.write_step(planned)
 
     def planned_relaxation_trials(self) -> list[Trial]:
-        """Return the trials of a check that are planned and not handed out."""
+        """Return the planned trials of the final relaxation."""
         kinds = {step.number: step.kind for step in self.writer.steps()}
         return [trial for trial in self.planned_trials() if kinds[trial.step] == "relaxation"]
 
     def record_relaxations(self) -> None:
-        """Record how far the check is, at the end of a run."""
+        """Record the progress of the final relaxation, at the end of a run."""
         if self.components.final_relaxation is not None:
-            self.writer.write_relaxation_report(
-                self._relaxation_queue(self.components.final_relaxation).reports()
-            )
+            queue = self._relaxation_queue(self.components.final_relaxation)
+            self.writer.write_relaxation_report(queue.reports())
 
     def require_forces(self) -> None:
-        """Refuse to go on without the forces that a check needs.
+        """Refuse to go on without the forces that the final relaxation needs.
 
         Raises:
-            InputError: the evaluator returned none.
+            InputError: the evaluator returned no forces.
         """
+        if self.components.final_relaxation is None:
+            return
         query = (
             "SELECT number FROM bostruct_trial WHERE state = 'done' "
             "AND attempt > 0 AND forces IS NULL LIMIT 1"
         )
-        found = self.writer.query(query) if self.components.final_relaxation is not None else []
-        if found:
-            raise InputError(missing_forces_message(f"none for trial {found[0]['number']}"))
+        for row in self.writer.query(query):
+            raise InputError(missing_forces_message(f"none for trial {row['number']}"))
 
     def _relaxation_queue(self, final_relaxation: FinalRelaxation) -> RelaxationQueue:
         steps, trials = self.writer.steps(), self.writer.trial_records()
         return RelaxationQueue(final_relaxation, self.components.space, steps, trials)
 
     def start_evaluations(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Record that energies are asked for; return the trials with structures."""
+        """Record that evaluations begin; return the trials with structures."""
         self.writer.mark_running(trials)
         self._started_trials.update(trial.number for trial in trials)
         return self.writer.with_structures(trials)
 
     def tell(self, trial: Trial | str, result: Evaluation | Failure) -> None:
-        """Record what came of a trial."""
-        found = self._find_trial(trial)
-        if found.is_finished:
-            raise InputError(_finished_message(found))
+        """Record the result of a trial."""
+        trial = self._find_trial(trial)
+        if trial.is_finished:
+            raise InputError(_finished_message(trial))
         if isinstance(result, Evaluation):
-            atoms = len(self.components.space.decode(found.X).positions)
-            result = check_evaluation(result, atoms, **evaluation_limits(self.components.evaluator))
+            n_atoms = len(self.components.space.decode(trial.X).positions)
+            limits = evaluation_limits(self.components.evaluator)
+            result = check_evaluation(result, n_atoms, **limits)
         elif not isinstance(result, Failure):
-            kind = type(result).__name__
-            raise InputError(error_message("result", "be an Evaluation or a Failure", kind))
-        elif result.retryable and not found.retryable:
-            self.writer.mark_retry(found, result)
-            self._started_trials.discard(found.number)
+            value = type(result).__name__
+            raise InputError(error_message("result", "be an Evaluation or a Failure", value))
+        elif result.retryable and not trial.retryable:
+            self.writer.mark_retry(trial, result)
+            self._started_trials.discard(trial.number)
             return
-        self.writer.write_result(found.number, result)
+        self.writer.write_result(trial.number, result)
 
     def retract(self, trial: Trial | int | str, reason: str) -> None:
-        """Take back what a trial found."""
+        """Retract the result of a trial."""
         number = trial if isinstance(trial, int) else self._find_trial(trial).number
         self.writer.mark_retracted(check_retractable(self.writer, number, reason).number, reason)
 
     def abandon(self, trial: Trial | str, reason: str) -> None:
-        """Record that the energy of a trial will not be asked for any more."""
-        found = self._find_trial(trial)
-        if found.state not in OPEN_STATES:
-            raise InputError(_finished_message(found))
-        self.writer.mark_abandoned(found.number, reason)
+        """Record that a trial will not be evaluated."""
+        trial = self._find_trial(trial)
+        if trial.state not in OPEN_STATES:
+            raise InputError(_finished_message(trial))
+        self.writer.mark_abandoned(trial.number, reason)
 
     def progress(self, seconds: float) -> Progress:
-        """Return what a stop rule looks at, `seconds` after the run was started."""
+        """Return the progress that stopping criteria see, `seconds` after the start of the run."""
         rows = self.writer.query(FINISHED_TRIALS_QUERY)
-        asked = [row for row in rows if row["attempt"]]
-        known = [row["energy"] for row in rows if not row["attempt"]]
-        checks = (i for i, row in enumerate(asked) if row["kind"] == "relaxation")
+        evaluated = [row for row in rows if row["attempt"]]
+        initial = [row["energy"] for row in rows if not row["attempt"]]
+        relaxations = (i for i, row in enumerate(evaluated) if row["kind"] == "relaxation")
         return Progress(
-            energies=tuple(row["energy"] for row in asked),
+            energies=tuple(row["energy"] for row in evaluated),
             seconds=seconds,
-            relaxation_indices=frozenset(checks),
-            lowest_initial_energy=min((e for e in known if e is not None), default=None),
-            n_model_evaluations=sum(row["kind"] == "model" for row in asked),
+            relaxation_indices=frozenset(relaxations),
+            lowest_initial_energy=min((e for e in initial if e is not None), default=None),
+            n_model_evaluations=sum(row["kind"] == "model" for row in evaluated),
             front_history=self._front_history(),
         )
 
     def _front_history(self) -> Callable[[int], FrontState] | None:
-        """Return what says where the front stood; None in a campaign without goals.
+        """Return the front after a number of evaluations, as a function; None without objectives.
 
-        Nothing is read or computed before it is asked, and nothing twice after.
+        Nothing is read or computed before the first call, and nothing twice afterwards.
         """
-        goals, ledger = self.components.optimization_config, self.writer
-        if goals is None:
+        config, writer = self.components.optimization_config, self.writer
+        if config is None:
             return None
 
         @cache
-        def believed() -> tuple[list[Trial], Tensor | None]:
-            trials = ledger.trial_records("done", "failed", "retracted")
-            return trials, resolve_reference_point(
-                outcome_matrix(trials, goals), ledger.steps(), goals
-            )[0]
+        def trials_and_reference() -> tuple[list[Trial], Tensor | None]:
+            trials = writer.trial_records("done", "failed", "retracted")
+            Y = outcome_matrix(trials, config)
+            return trials, resolve_reference_point(Y, writer.steps(), config)[0]
 
         @cache
-        def stood(n: int) -> FrontState:
-            trials, reference = believed()
-            return front_state_after(trials, goals, reference, n)
+        def front_after(n: int) -> FrontState:
+            trials, reference = trials_and_reference()
+            return front_state_after(trials, config, reference, n)
 
-        return stood
+        return front_after
 
     def median_evaluation_seconds(self) -> float:
-        """Return what an evaluation takes, s; 0 before there is one."""
+        """Return the median wall time of an evaluation, s; 0 before the first."""
         rows = self.writer.query(FINISHED_TRIALS_QUERY)
-        found = [row["seconds"] for row in rows if row["attempt"]]
-        return median(found) if found else 0.0
+        seconds = [row["seconds"] for row in rows if row["attempt"]]
+        return median(seconds) if seconds else 0.0
 
     def _find_trial(self, trial: Trial | str) -> Trial:
         key = trial if isinstance(trial, str) else trial.key
         # A late result of an earlier attempt is as good as that of the last one.
-        wanted = key.rpartition("-")[0]
-        for found in self.writer.trial_records():
-            if found.key.rpartition("-")[0] == wanted:
-                return found
+        prefix = key.rpartition("-")[0]
+        for record in self.writer.trial_records():
+            if record.key.rpartition("-")[0] == prefix:
+                return record
         raise InputError(error_message("trial", "be one of this campaign", repr(key)))
 
 
 def _finished_message(trial: Trial) -> str:
-    found = f"{trial.number}, {trial.state}"
-    return error_message("trial", "be one without an outcome", found)
+    return error_message("trial", "be one without a result", f"{trial.number}, {trial.state}")

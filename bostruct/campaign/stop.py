@@ -1,7 +1,7 @@
-"""When a campaign ends: rules that are asked before every evaluation.
+"""Stopping criteria of campaigns, consulted before every evaluation.
 
-Rules are joined with `|`: the first that holds ends the run. They are not part of a
-campaign's identity; a finished campaign goes on when its rule is made more generous.
+Criteria are joined with `|`: the first that holds ends the run. They are no part of a campaign's
+identity; a finished campaign resumes with a more generous criterion.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from bostruct.objectives import OptimizationConfig
 
 @dataclass(frozen=True)
 class Progress:
-    """What a stop rule may look at.
+    """Progress of a run, as stopping criteria see it.
 
     Args:
-        energies: Of the finished evaluations in the order in which they were asked
-            for, eV; None where one failed. What the user gave is not among them.
-        seconds: Since this run was started.
-        relaxation_indices: Which of them were steps of a relaxation in a check.
-        lowest_initial_energy: The lowest energy that the user gave, eV; None without one.
-        n_model_evaluations: How many of them a model chose.
-        front_history: Where the front of a campaign with goals stood after so many evaluations,
-            always under the reference point of now; None in a campaign without. It is
-            worked out when a rule asks.
+        energies: Energies of the finished evaluations in order, eV; None for failures. Initial data
+            are no evaluations.
+        seconds: Wall time since the start of this run.
+        relaxation_indices: Indices of evaluations in final relaxations.
+        lowest_initial_energy: Lowest energy of the initial data, eV; None without any.
+        n_model_evaluations: Number of evaluations that a model selected.
+        front_history: Function from a number of evaluations to the front after them, under the
+            present reference point, computed on demand; None in a campaign without objectives.
     """
 
     energies: tuple[float | None, ...] = ()
@@ -41,60 +40,64 @@ class Progress:
 
     @property
     def best_index(self) -> int | None:
-        """The index of the lowest energy, or None."""
-        found = [(e, i) for i, e in enumerate(self.energies) if e is not None]
-        return min(found)[1] if found else None
+        """Index of the lowest energy, or None."""
+        energies = [(e, i) for i, e in enumerate(self.energies) if e is not None]
+        return min(energies)[1] if energies else None
 
 
 @runtime_checkable
 class StoppingCriterion(Protocol):
-    """One rule."""
+    """Rule that ends a run."""
 
     def reason(self, progress: Progress) -> str | None:
-        """Return why the campaign ends here, or None."""
+        """Return the reason to end the campaign, or None."""
         ...
 
     def remaining(self, progress: Progress) -> int | None:
-        """Return how many more evaluations may be started, or None for any number."""
+        """Return the number of evaluations that may still be started, None for any number."""
         ...
 
     def __or__(self, other: StoppingCriterion) -> StoppingCriterion:
-        """Return the rule that ends the run when either of the two does."""
+        """Return the criterion that holds when either of the two does."""
         ...
 
 
 @dataclass(frozen=True)
 class AnyOf:
-    """Ends the run when one of its rules does."""
+    """Criterion that holds when one of several does."""
 
     criteria: tuple[StoppingCriterion, ...]
 
     def reason(self, progress: Progress) -> str | None:
-        """Return the reason of the first rule that has one."""
-        reasons = (rule.reason(progress) for rule in self.criteria)
+        """Return the first reason among the criteria, or None."""
+        reasons = (criterion.reason(progress) for criterion in self.criteria)
         return next((reason for reason in reasons if reason), None)
 
     def remaining(self, progress: Progress) -> int | None:
-        """Return the room of the tightest rule."""
-        rooms = [rule.remaining(progress) for rule in self.criteria]
-        return min((room for room in rooms if room is not None), default=None)
+        """Return the smallest remaining number among the criteria."""
+        counts = [criterion.remaining(progress) for criterion in self.criteria]
+        return min((count for count in counts if count is not None), default=None)
 
     def __or__(self, other: StoppingCriterion) -> StoppingCriterion:
-        """Return the rule that also ends with `other`."""
+        """Return the criterion that also holds with `other`."""
         return any_of(self, other)
 
 
 def any_of(first: StoppingCriterion, second: StoppingCriterion) -> StoppingCriterion:
-    """Return the rule that ends the run when one of the two does."""
-    rules: list[StoppingCriterion] = []
-    for rule in (first, second):
-        rules.extend(rule.criteria if isinstance(rule, AnyOf) else (rule,))
-    return AnyOf(tuple(rules))
+    """Return the criterion that holds when one of the two does."""
+    return AnyOf((*_criteria(first), *_criteria(second)))
+
+
+def _criteria(criterion: StoppingCriterion) -> tuple[StoppingCriterion, ...]:
+    return criterion.criteria if isinstance(criterion, AnyOf) else (criterion,)
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """Ends after `n` evaluations; failed ones count, the first ones, those of a check.
+    """Criterion on the number of evaluations, failed, initial and relaxation ones included.
+
+    Args:
+        n: Number of evaluations.
 
     >>> Evaluations(2).reason(Progress((1.0, None)))
     '2 evaluations'
@@ -106,12 +109,12 @@ class Evaluations:
         check_count("evaluations", self.n)
 
     def reason(self, progress: Progress) -> str | None:
-        """Return the count once it is reached."""
+        """Return the number once it is reached."""
         reached = len(progress.energies) >= self.n
         return f"{len(progress.energies)} evaluations" if reached else None
 
     def remaining(self, progress: Progress) -> int | None:
-        """Return how many are left."""
+        """Return the number of evaluations left."""
         return max(self.n - len(progress.energies), 0)
 
     __or__ = any_of
@@ -119,9 +122,12 @@ class Evaluations:
 
 @dataclass(frozen=True)
 class WallTime:
-    """Ends `seconds` after this run was started.
+    """Criterion on the wall time since the start of this run.
 
-    What is being evaluated then is waited for: leave room for one evaluation.
+    Running evaluations are waited for: allow for the time of one.
+
+    Args:
+        seconds: Wall time, s.
     """
 
     seconds: float
@@ -135,7 +141,7 @@ class WallTime:
         return f"{progress.seconds:.0f} s of wall time" if passed else None
 
     def remaining(self, progress: Progress) -> int | None:
-        """Return None: time sets no number."""
+        """Return None: the number is not limited."""
         return None
 
     __or__ = any_of
@@ -143,26 +149,26 @@ class WallTime:
 
 @dataclass(frozen=True)
 class EnergyReached:
-    """Ends with the first energy at or below `energy` eV."""
+    """Criterion on the lowest energy.
+
+    Args:
+        energy: Energy at or below which the run ends, eV.
+    """
 
     energy: float
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.energy):
-            way_out = "Give the energy in eV at which you are content."
-            raise InputError(error_message("energy", "be finite", self.energy, way_out))
+            hint = "Give the energy in eV at which to stop."
+            raise InputError(error_message("energy", "be finite", self.energy, hint))
 
     def reason(self, progress: Progress) -> str | None:
-        """Return the best energy once it is low enough."""
-        best = progress.best_index
-        if best is None:
-            return None
-        energy = progress.energies[best]
-        reached = energy is not None and energy <= self.energy
-        return f"an energy of {energy:.6g} eV" if reached else None
+        """Return the lowest energy once it is low enough."""
+        lowest = min((e for e in progress.energies if e is not None), default=math.inf)
+        return f"an energy of {lowest:.6g} eV" if lowest <= self.energy else None
 
     def remaining(self, progress: Progress) -> int | None:
-        """Return None: an energy sets no number."""
+        """Return None: the number is not limited."""
         return None
 
     __or__ = any_of
@@ -170,14 +176,14 @@ class EnergyReached:
 
 @dataclass(frozen=True)
 class NoImprovement:
-    """Ends when the last `patience` evaluations found no energy lower by `min_improvement` eV.
+    """Criterion on the number of evaluations since the lowest energy last decreased.
 
-    Lower than all before, those that the user gave included. The evaluations of a check
-    are not counted, but the search has to find lower energies than theirs.
+    Initial data count for the lowest energy. Final relaxations count for the lowest energy and not
+    for the number.
 
     Args:
-        patience: Evaluations since the last improvement, failed ones counted.
-        min_improvement: A smaller gain is no improvement, eV.
+        patience: Number of evaluations without improvement, failed ones included.
+        min_improvement: Smallest decrease that is an improvement, eV.
     """
 
     patience: int
@@ -186,17 +192,13 @@ class NoImprovement:
     def __post_init__(self) -> None:
         check_count("patience", self.patience)
         if not (math.isfinite(self.min_improvement) and self.min_improvement >= 0):
-            condition = "be finite and not negative"
-            raise InputError(
-                error_message("min_improvement", condition, self.min_improvement, "In eV.")
-            )
+            condition, value = "be finite and not negative", self.min_improvement
+            raise InputError(error_message("min_improvement", condition, value, "In eV."))
 
     def reason(self, progress: Progress) -> str | None:
-        """Return the count once nothing better was found for so long."""
-        best, since = (
-            math.inf if progress.lowest_initial_energy is None else progress.lowest_initial_energy,
-            0,
-        )
+        """Return the number of evaluations once it reaches `patience`."""
+        initial = progress.lowest_initial_energy
+        best, since = math.inf if initial is None else initial, 0
         for i, energy in enumerate(progress.energies):
             if i in progress.relaxation_indices:
                 best = best if energy is None else min(best, energy)
@@ -204,11 +206,11 @@ class NoImprovement:
             since += 1
             if energy is not None and energy < best - self.min_improvement:
                 best, since = energy, 0
-        stale = math.isfinite(best) and since >= self.patience
-        return f"{since} evaluations without improvement" if stale else None
+        holds = math.isfinite(best) and since >= self.patience
+        return f"{since} evaluations without improvement" if holds else None
 
     def remaining(self, progress: Progress) -> int | None:
-        """Return None: it is asked again after every evaluation."""
+        """Return None: the number is not limited."""
         return None
 
     __or__ = any_of
@@ -216,18 +218,17 @@ class NoImprovement:
 
 @dataclass(frozen=True)
 class HypervolumeStagnation:
-    """Ends when the last `patience` evaluations have hardly raised the hypervolume.
+    """Criterion on the relative increase of the hypervolume.
 
-    Both hypervolumes are those of the trials as they are believed now, under the
-    reference point of now. Random structures before there is a model do not count, and
-    while there is no front, nothing stagnates.
+    Both hypervolumes are computed from the results trusted now, under the present reference point.
+    Random structures before the first model do not count, and without a front it never holds.
 
     Args:
-        patience: Evaluations that a model chose, failed ones counted.
-        min_relative_improvement: A smaller share of what it was before is hardly anything.
+        patience: Number of evaluations that a model selected, failed ones included.
+        min_relative_improvement: Smallest relative increase that is an improvement.
 
     Raises:
-        InputError: `patience` is no count, or the gain no positive number.
+        InputError: `patience` is no count, or the improvement no positive number.
     """
 
     patience: int
@@ -235,14 +236,11 @@ class HypervolumeStagnation:
 
     def __post_init__(self) -> None:
         check_count("patience", self.patience)
-        check_positive(
-            "min_relative_improvement",
-            self.min_relative_improvement,
-            "A share: 0.001 is a thousandth.",
-        )
+        hint = "A fraction: 0.001 is a thousandth."
+        check_positive("min_relative_improvement", self.min_relative_improvement, hint)
 
     def reason(self, progress: Progress) -> str | None:
-        """Return the gain once it is too small."""
+        """Return the increase once it is too small."""
         count = len(progress.energies)
         if progress.front_history is None or progress.n_model_evaluations < self.patience:
             return None
@@ -255,7 +253,7 @@ class HypervolumeStagnation:
         return f"{self.patience} evaluations that raised the hypervolume by {gain:.2%}"
 
     def remaining(self, progress: Progress) -> int | None:
-        """Return None: it is asked again after every evaluation."""
+        """Return None: the number is not limited."""
         return None
 
     __or__ = any_of
@@ -263,12 +261,12 @@ class HypervolumeStagnation:
 
 @dataclass(frozen=True)
 class FeasibleStructures:
-    """Ends when `n` structures keep all constraints.
+    """Criterion on the number of feasible structures.
 
-    Of each every outcome is known, those of the objectives included.
+    A structure counts once all its outcomes are known, those of the objectives included.
 
     Args:
-        n: Structures.
+        n: Number of structures that keep all constraints.
 
     Raises:
         InputError: `n` is no count.
@@ -280,16 +278,15 @@ class FeasibleStructures:
         check_count("n", self.n)
 
     def reason(self, progress: Progress) -> str | None:
-        """Return the count once it is reached."""
+        """Return the number once it is reached."""
         if progress.front_history is None:
             return None
-        found = progress.front_history(len(progress.energies)).n_feasible
-        one = found == 1
-        what = "structure that keeps" if one else "structures that keep"
-        return f"{found} {what} all constraints" if found >= self.n else None
+        count = progress.front_history(len(progress.energies)).n_feasible
+        structures = "structure that keeps" if count == 1 else "structures that keep"
+        return f"{count} {structures} all constraints" if count >= self.n else None
 
     def remaining(self, progress: Progress) -> int | None:
-        """Return None: it is asked again after every evaluation."""
+        """Return None: the number is not limited."""
         return None
 
     __or__ = any_of
@@ -298,40 +295,38 @@ class FeasibleStructures:
 def check_criterion_suits_goals(
     criterion: StoppingCriterion, optimization_config: OptimizationConfig | None
 ) -> None:
-    """Refuse rules about what a campaign does not look for.
+    """Refuse criteria on results that a campaign does not have.
 
     Args:
-        criterion: When it ends; rules of your own are not looked into.
-        optimization_config: Of the campaign; None where it looks for a low energy.
+        criterion: Stopping criterion; criteria of other classes are not checked.
+        optimization_config: Objectives and constraints of the campaign, if any.
 
     Raises:
-        InputError: a rule about energies with goals, about fronts without, or about
-            constraints where there are none.
+        InputError: a criterion on energies with objectives, on fronts without, or on constraints
+            where there are none.
     """
-    for each in criterion.criteria if isinstance(criterion, AnyOf) else (criterion,):
-        kind = type(each).__name__
+    for each in _criteria(criterion):
         if optimization_config is not None and isinstance(each, EnergyReached | NoImprovement):
-            condition = "be a rule for objectives"
-            way_out = "HypervolumeStagnation, Satisfied, Evaluations and WallTime are."
+            condition = "be a criterion for objectives"
+            hint = "HypervolumeStagnation, FeasibleStructures, Evaluations and WallTime are."
         elif optimization_config is None and isinstance(
             each, HypervolumeStagnation | FeasibleStructures
         ):
-            condition = "be a rule for energies in a campaign without objectives"
-            way_out = "NoImprovement, EnergyReached, Evaluations and WallTime are."
+            condition = "be a criterion for energies in a campaign without objectives"
+            hint = "NoImprovement, EnergyReached, Evaluations and WallTime are."
         elif (
             isinstance(each, FeasibleStructures)
             and optimization_config
             and not optimization_config.constraints
         ):
-            condition = "be another rule in a campaign without constraints"
-            way_out = "Every structure is good enough: Evaluations counts them."
+            condition = "be another criterion in a campaign without constraints"
+            hint = "Every structure is feasible: Evaluations counts them."
         else:
             continue
-        raise InputError(error_message("stop", condition, kind, way_out))
+        raise InputError(error_message("stop", condition, type(each).__name__, hint))
 
 
 def with_evaluations(criterion: StoppingCriterion, n: int) -> StoppingCriterion:
     """Return `criterion` with its number of evaluations set to `n`."""
-    rules = criterion.criteria if isinstance(criterion, AnyOf) else (criterion,)
-    kept = tuple(rule for rule in rules if not isinstance(rule, Evaluations))
+    kept = tuple(each for each in _criteria(criterion) if not isinstance(each, Evaluations))
     return AnyOf((*kept, Evaluations(n))) if kept else Evaluations(n)

@@ -1,14 +1,11 @@
-"""What the command line asks for: the benchmark with its progress and its table."""
+"""Command `bench`: evaluations until the known answer of each task."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Annotated
 
-from rich.console import Console
-from rich.status import Status
+import typer
 
 from bostruct.bench.energy_benchmark import run_energy_benchmark
 from bostruct.bench.single_objective.baselines import basin_hopping, random_search
@@ -19,6 +16,7 @@ from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.table import summary_table
 from bostruct.bench.tables import data_frame, result_console, terminal_table
+from bostruct.cli.console import progress_line
 from bostruct.errors import check_count
 from bostruct.runtime.device import resolve_device
 
@@ -26,77 +24,78 @@ CONSOLE_WIDTH = 120
 """Columns of the table where the output is no terminal."""
 
 
-@final
-@dataclass(frozen=True)
-class EnergyBenchmarkOptions:
-    """What is to be run.
-
-    Args:
-        task_names: Tasks, or files that hold them.
-        setting_names: Settings of the campaign.
-        seeds: How many.
-        evaluations: Cap of the campaigns.
-        baseline_evaluations: Cap of the others; 0 leaves them out.
-        jobs: Runs at the same time.
-        device: Of the campaigns' tensor work.
-        out: The folder.
-    """
-
-    task_names: Sequence[str]
-    setting_names: Sequence[str]
-    seeds: int
-    evaluations: int
-    baseline_evaluations: int
-    jobs: int
-    device: str
-    out: Path
-
-
-def run_benchmark(options: EnergyBenchmarkOptions) -> None:
-    """Run the benchmark; print the table, of an interrupted one as well."""
-    tasks, settings = load_tasks_and_settings(options.task_names, options.setting_names)
-    resolve_device(options.device)
-    methods: list[Method] = [
-        CampaignMethod(setting, options.evaluations, options.device) for setting in settings
-    ]
-    if check_count("baseline_evaluations", options.baseline_evaluations, 0):
-        methods.append(random_search(options.baseline_evaluations))
-        methods.append(basin_hopping(options.baseline_evaluations))
-    stderr, stdout = Console(stderr=True), result_console(CONSOLE_WIDTH)
-    line = Status("starting", console=stderr)
-    if stderr.is_terminal:
-        line.start()
-
-    def end(results: Results) -> None:
-        line.stop()
-        stdout.print(summary_table(results))
-        stdout.print(f"Results are in {options.out}", soft_wrap=True)
-
-    try:
-        run_energy_benchmark(
-            tasks,
-            methods,
-            options.seeds,
-            options.out,
-            n_workers=options.jobs,
-            on_progress=lambda results: line.update(progress_text(results)),
-            on_end=end,
+def bench(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TASKS",
+            help='Names, "all", or Python files that define tasks.',
+            show_default="lj7 lj13 cu15",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 20,
+    evaluations: Annotated[
+        int, typer.Option(help="Maximum of evaluations; a campaign that needs more has failed.")
+    ] = 100,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path(
+        "runs/bench"
+    ),
+    jobs: Annotated[int, typer.Option(help="Number of parallel runs, each on one core.")] = 1,
+    effort: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Setting of the campaign: quick, default, thorough, without-MOVE, or one that a "
+            "Python file defines; may be repeated.",
+            show_default="default",
+        ),
+    ] = None,
+    baseline_evaluations: Annotated[
+        int,
+        typer.Option(
+            help="Maximum of evaluations of random search and basin hopping; 0 omits them."
+        ),
+    ] = 1000,
+    device: Annotated[
+        str, typer.Option(help="Device of the tensor work: auto, cpu or cuda.")
+    ] = "cpu",
+    list_only: Annotated[
+        bool, typer.Option("--list", help="Print the named tasks and exit.")
+    ] = False,
+) -> None:
+    """Count the evaluations until the known answer of each task; resume on the same DIR."""
+    console = result_console(CONSOLE_WIDTH)
+    if list_only:
+        rows = (
+            (task.name, f"{task.reference_energy:.6f}", f"{task.tolerance:g}", task.source)
+            for task in TASKS.values()
         )
-    finally:
-        line.stop()
+        frame = data_frame(rows, ("task", "lowest, eV", "solved within, eV", "source"))
+        console.print(terminal_table(frame, left=("task", "source")))
+        return
+    named_tasks, settings = load_tasks_and_settings(tasks or [], effort or ["default"])
+    resolve_device(device)
+    methods: list[Method] = [CampaignMethod(setting, evaluations, device) for setting in settings]
+    if check_count("baseline_evaluations", baseline_evaluations, 0):
+        methods += [random_search(baseline_evaluations), basin_hopping(baseline_evaluations)]
+    with progress_line() as line:
+
+        def print_results(results: Results) -> None:
+            line.stop()
+            console.print(summary_table(results))
+            console.print(f"Results are in {out}", soft_wrap=True)
+
+        run_energy_benchmark(
+            named_tasks,
+            methods,
+            seeds,
+            out,
+            n_workers=jobs,
+            on_progress=lambda results: line.update(progress_text(results)),
+            on_end=print_results,
+        )
 
 
 def progress_text(results: Results) -> str:
-    """Return how far it is, in one line."""
-    ended = sum(run.is_finished for run in results.runs)
-    return f"{ended} of {len(results.runs)} runs"
-
-
-def print_tasks() -> None:
-    """Print the named tasks."""
-    rows = (
-        (task.name, f"{task.reference_energy:.6f}", f"{task.tolerance:g}", task.source)
-        for task in TASKS.values()
-    )
-    frame = data_frame(rows, ("task", "lowest, eV", "solved within, eV", "source"))
-    result_console(CONSOLE_WIDTH).print(terminal_table(frame, left=("task", "source")))
+    """Return the number of finished runs in one line."""
+    n_finished = sum(run.is_finished for run in results.runs)
+    return f"{n_finished} of {len(results.runs)} runs"

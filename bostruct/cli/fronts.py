@@ -1,4 +1,4 @@
-"""What the command line asks of `fronts`: progress and a table."""
+"""Command `fronts`: fraction of known Pareto fronts that campaigns find."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.status import Status
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bostruct.bench.front_benchmark import (
-    FrontSummary,
-    run_front_benchmark,
-    tasks_by_name,
-)
+from bostruct.bench.front_benchmark import FrontSummary, run_front_benchmark, tasks_by_name
 from bostruct.bench.multi_objective.fault_injection import FaultMode
 from bostruct.bench.multi_objective.methods import CampaignFrontMethod
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
 from bostruct.bench.tables import data_frame, result_console, terminal_table
+from bostruct.cli.console import progress_line
 
 CONSOLE_WIDTH = 150
 """Columns of the table where the output is no terminal."""
@@ -38,48 +34,49 @@ COLUMNS_NOTE = (
 )
 
 
-def run_fronts(
+def fronts(
     tasks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TASKS]...", help="Names. [default: all]"),
+        typer.Argument(metavar="TASKS", help="Names of tasks.", show_default="all"),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 10,
-    evaluations: Annotated[int, typer.Option(help="Of each search.")] = 100,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 10,
+    evaluations: Annotated[int, typer.Option(help="Evaluations of each search.")] = 100,
     initial: Annotated[
         int | None,
-        typer.Option(help="Random structures first. [default: the campaign's]"),
+        typer.Option(
+            help="Number of random structures first.", show_default="that of the campaign"
+        ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Chosen and evaluated together.")] = 1,
+    batch: Annotated[int, typer.Option(help="Structures selected and evaluated together.")] = 1,
     poison: Annotated[
         FaultMode | None,
         typer.Option(
-            help="Spoil 11 % of the results: absurd, error, NaN. A passing failure is "
-            "one of the call, a lasting one of the structure."
+            help="Fault injection in 11 % of the results: absurd values, errors, NaN. A passing "
+            "failure is one of the call, a lasting one of the structure."
         ),
     ] = None,
     at: Annotated[
         list[int] | None,
-        typer.Option(help="Where the table looks; may be repeated. [default: 50, 100]"),
+        typer.Option(
+            help="Number of evaluations of a row; may be repeated.", show_default="50, 100"
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes, of one core each.")] = 1,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the results.")] = Path(
+    workers: Annotated[int, typer.Option(help="Number of processes, each on one core.")] = 1,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path(
         "runs/fronts"
     ),
     list_tasks: Annotated[
-        bool, typer.Option("--list", help="Print the named tasks, run nothing.")
+        bool, typer.Option("--list", help="Print the named tasks and exit.")
     ] = False,
 ) -> None:
-    """Count how much of known Pareto fronts is found; on the same DIR again, go on."""
-    stderr, stdout = Console(stderr=True), result_console(CONSOLE_WIDTH)
+    """Measure the fraction of known Pareto fronts that is found; resume on the same DIR."""
+    console = result_console(CONSOLE_WIDTH)
     if list_tasks:
         rows = ((task.name, task.summary) for task in MULTI_OBJECTIVE_TASKS.values())
         columns = ("task", "summary")
-        stdout.print(terminal_table(data_frame(rows, columns), left=columns))
+        console.print(terminal_table(data_frame(rows, columns), left=columns))
         return
-    line = Status("starting", console=stderr)
-    if stderr.is_terminal:
-        line.start()
-    try:
+    with progress_line() as line:
         summary = run_front_benchmark(
             tasks_by_name(tasks or []),
             CampaignFrontMethod(initial, batch, poison),
@@ -90,10 +87,8 @@ def run_fronts(
             n_workers=workers,
             on_progress=line.update,
         )
-    finally:
-        line.stop()
-    stdout.print(front_table(summary))
-    stdout.print(f"Results are in {out}", soft_wrap=True)
+    console.print(front_table(summary))
+    console.print(f"Results are in {out}", soft_wrap=True)
 
 
 def front_table(rows: Sequence[FrontSummary]) -> RenderableType:

@@ -1,129 +1,136 @@
-"""What the command line asks for: the comparison with its progress and its tables."""
+"""Commands `uncertainty compare` and `uncertainty data`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import final, get_args
+from typing import Annotated, get_args
 
-from rich.console import Console
-from rich.status import Status
+import typer
 
 from bostruct.bench.tables import data_frame, result_console, terminal_table
-from bostruct.bench.uncertainty import datasets
-from bostruct.bench.uncertainty.comparison import compare
+from bostruct.bench.uncertainty import comparison, datasets
 from bostruct.bench.uncertainty.methods import METHODS, load_methods
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
+from bostruct.cli.console import progress_line
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures, from_ase
 
 CONSOLE_WIDTH, MULTI_SPLIT_CONSOLE_WIDTH = 150, 200
-"""Columns of the tables where the output is no terminal; of several splits."""
+"""Columns of the tables of one split and of several, where the output is no terminal."""
 
 
-@final
-@dataclass(frozen=True)
-class UncertaintyOptions:
-    """What is to be compared.
-
-    Args:
-        data: A file of structures.
-        methods: Names, or files that hold methods; all where there is none.
-        train: How many structures to learn from.
-        calibrate: How many to calibrate with.
-        test: How many to judge by; None takes the rest.
-        shifted: Files of structures of another kind.
-        shift: How a shifted set is made where there is no such file.
-        seed: Of the shuffling.
-        splits: How often the data are dealt out anew.
-        out: The folder.
-    """
-
-    data: Path
-    methods: Sequence[str]
-    train: int
-    calibrate: int
-    test: int | None
-    shifted: Sequence[Path]
-    shift: str
-    seed: int
-    splits: int
-    out: Path
-
-
-def run_comparison(options: UncertaintyOptions) -> None:
-    """Compare, and print the tables."""
-    methods = load_methods(options.methods)
-    if options.shift not in get_args(ShiftKind):
-        condition = f"be one of {', '.join(get_args(ShiftKind))}"
-        raise InputError(error_message("shift", condition, repr(options.shift)))
-    shift: ShiftKind = next(s for s in get_args(ShiftKind) if s == options.shift)
-    structures = read_labeled_structures(options.data)
-    shifted = {_shifted_set_name(path): read_labeled_structures(path) for path in options.shifted}
-    line = Status("starting", console=Console(stderr=True))
-    if line.console.is_terminal:
-        line.start()
-    try:
-        found = compare(
+def compare(
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            help="File of structures with energies and forces in a format that ASE reads.",
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of a method, or Python file that defines methods; may be repeated. ",
+            show_default="all",
+        ),
+    ] = None,
+    train: Annotated[int, typer.Option(help="Number of training structures.")] = 100,
+    calibrate: Annotated[int, typer.Option(help="Number of calibration structures.")] = 100,
+    test: Annotated[
+        int | None, typer.Option(help="Number of test structures.", show_default="the rest")
+    ] = None,
+    shifted: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of structures of another distribution; may be repeated."),
+    ] = None,
+    shift: Annotated[
+        str,
+        typer.Option(
+            help="Without such a file: hold out the structures of the highest energy or the "
+            "largest size (energy, size or none)."
+        ),
+    ] = "energy",
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    splits: Annotated[
+        int,
+        typer.Option(help="Number of random splits, with seed, seed + 1 ..., each fitted anew."),
+    ] = 1,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path(
+        "runs/uncertainty"
+    ),
+    list_only: Annotated[
+        bool, typer.Option("--list", help="Print the named methods and exit.")
+    ] = False,
+) -> None:
+    """Compare the uncertainty estimates of methods on DATA; resume on the same DIR."""
+    if list_only:
+        columns = ("method", "source of its variance")
+        rows = ((name, named_method.source) for name, named_method in METHODS.items())
+        table = terminal_table(data_frame(rows, columns), left=columns)
+        result_console(CONSOLE_WIDTH).print(table)
+        return
+    if data is None:
+        raise InputError(error_message("DATA", "be a file of structures", "nothing"))
+    methods = load_methods(method or [])
+    kinds: tuple[ShiftKind, ...] = get_args(ShiftKind)
+    kind = next((name for name in kinds if name == shift), None)
+    if kind is None:
+        raise InputError(error_message("shift", f"be one of {', '.join(kinds)}", repr(shift)))
+    structures = read_labeled_structures(data)
+    shifted_sets = {
+        _shifted_set_name(path): read_labeled_structures(path) for path in shifted or []
+    }
+    with progress_line() as line:
+        result = comparison.compare(
             structures,
             methods,
-            n_train=options.train,
-            n_calibrate=options.calibrate,
-            n_test=options.test,
-            shifted=shifted,
-            shift=shift,
-            seed=options.seed,
-            n_splits=options.splits,
-            out=options.out,
+            n_train=train,
+            n_calibrate=calibrate,
+            n_test=test,
+            shifted=shifted_sets,
+            shift=kind,
+            seed=seed,
+            n_splits=splits,
+            out=out,
             on_progress=line.update,
         )
-    finally:
-        line.stop()
-    console = result_console(CONSOLE_WIDTH if options.splits == 1 else MULTI_SPLIT_CONSOLE_WIDTH)
-    console.print(found.table())
-    console.print(f"Tables and plots are in {options.out}", soft_wrap=True)
+    console = result_console(CONSOLE_WIDTH if splits == 1 else MULTI_SPLIT_CONSOLE_WIDTH)
+    console.print(result.table())
+    console.print(f"Tables and plots are in {out}", soft_wrap=True)
 
 
-def make_dataset(name: str, out: Path, seed: int) -> None:
-    """Make one data set, and print what was written."""
+def data(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name: cu15 or au5cu10.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the files.")] = Path("data"),
+    seed: Annotated[int, typer.Option(help="Seed of the random structures.")] = 0,
+) -> None:
+    """Write labelled clusters: of low and of high energy, and larger ones."""
+    console = result_console(CONSOLE_WIDTH)
     for path in datasets.write_dataset(name, out, seed):
-        result_console(CONSOLE_WIDTH).print(
-            f"{path}: {len(read_labeled_structures(path))} structures", soft_wrap=True
-        )
-
-
-def print_methods() -> None:
-    """Print the named methods."""
-    rows = ((name, method.source) for name, method in METHODS.items())
-    frame = data_frame(rows, ("method", "contributions to its variance"))
-    result_console(CONSOLE_WIDTH).print(terminal_table(frame, left=frame.columns))
+        n_structures = len(read_labeled_structures(path))
+        console.print(f"{path}: {n_structures} structures", soft_wrap=True)
 
 
 def read_labeled_structures(path: Path) -> Structures:
     """Return all structures of a file that ASE reads.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     import ase.io
+    from ase.constraints import FixAtoms
 
     condition = "be a file of structures that ASE can read"
     if not path.is_file():
         raise InputError(error_message("data", condition, f"{path}, which is no file"))
     try:
-        frames = ase.io.read(path, index=":")
-    except Exception as error:  # foreign code, and a file of any content
+        images = ase.io.read(path, index=":")
+    except Exception as error:  # ASE's readers raise anything
         reason = f"{type(error).__name__}: {error}."
         raise InputError(error_message("data", condition, str(path), reason)) from error
-    for frame in frames:
-        frame.constraints = [c for c in frame.constraints if _is_fix_atoms(c)]
-    return from_ase(frames)
-
-
-def _is_fix_atoms(constraint: object) -> bool:
-    """Return whether a constraint fixes whole atoms; no other one matters here."""
-    return type(constraint).__name__ == "FixAtoms"
+    for image in images:
+        image.constraints = [c for c in image.constraints if isinstance(c, FixAtoms)]
+    return from_ase(images)
 
 
 def _shifted_set_name(path: Path) -> str:

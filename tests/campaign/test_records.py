@@ -52,7 +52,7 @@ def test_values_of_a_log(log):
     assert [trial.step for trial in trials] == [0, 0, 0, 0, 1, 2, 3, 4]
     assert all(trial.is_finished for trial in trials)
     assert trials[0].mean is None
-    assert trials[4].observed > trials[4].variance > 0
+    assert trials[4].predictive_variance > trials[4].variance > 0
     assert trials[0].forces.shape == (3, 3)
     assert [step.kind for step in steps] == ["random", *["model"] * 4]
     assert steps[4].known == tuple(range(7))

@@ -37,7 +37,7 @@ def test_what_is_planned_is_handed_out_once(make):
     planned = session.plan_step(1)
     assert [trial.number for trial in session.planned_trials()] == [0, 1, 2, 3]
     session.start_evaluations(planned[:3])
-    assert [trial.number for trial in session.queue()] == [3]
+    assert [trial.number for trial in session.planned_trials()] == [3]
     states = [trial.state for trial in session.ledger.trials()]
     assert states == ["running"] * 3 + ["planned"]
 
@@ -95,4 +95,4 @@ def test_progress_knows_where_the_front_stood(screened, monkeypatch):
     for n, standing in zip((1, 9, 15, 15), found, strict=True):
         assert standing.hypervolume == pytest.approx(series.hypervolume[n - 1])
         assert standing.n_front == series.n_front[n - 1]
-        assert standing.n_feasible == series.feasible[n - 1]
+        assert standing.n_feasible == series.n_feasible[n - 1]

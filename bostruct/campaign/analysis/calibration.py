@@ -1,22 +1,21 @@
-"""How honest the σ of a campaign has been: a pure function of its log.
+"""Online calibration of the predicted σ, a pure function of the log.
 
-Every structure that a model chose was predicted before its energy was known: mean, and
-the variance s2 of an observed energy. With z = (E - mean) / s, these one-step-ahead
-predictions are data left out of the fit, and what is said of a step rests on those
-alone whose energies were known when it was planned.
+Every structure that a model selected was predicted before its energy was known: mean, and the
+variance s² of an observed energy. With z = (E - mean) / s, these one-step-ahead predictions are
+data left out of the fit, and the calibration of a step rests only on those whose energies were
+known when it was planned.
 
-    alpha2 = mean z²     (26) of Grasselli et al., Digital Discovery 4, 2654 (2025)
+    alpha² = mean z²     (26) of Grasselli et al., Digital Discovery 4, 2654 (2025)
     q(eps)               the ⌈(n + 1)(1 - eps)⌉th smallest |z|, infinite without one
 
-alpha times s is a calibrated σ. mean ± q s is an interval that the next energy would
-miss with a probability of at most eps, were it exchangeable with those before. It is
-not quite: a search looks where its model promises most, so the energies tend to come
-out above their means (the optimist's curse; `bias` says how far), each new one changes
-the model, and steps move on to other structures. So both numbers rest on the last
-twenty predictions: the first few, of models of a handful of structures, are the worst
-by far, and where σ becomes worse again it is soon widened. Both are about structures
-that a search chose, not about any structure; what the intervals have held is counted,
-see `foretold`. The search itself uses neither.
+alpha s is a calibrated σ. mean ± q s is an interval that the next energy would miss with a
+probability of at most eps, were it exchangeable with those before. It is not quite: a search
+selects where its model is most optimistic, so the energies tend to lie above their means (the
+optimizer's curse; `bias` measures it), each new one changes the model, and the search moves on. So
+both numbers rest on the last twenty predictions: the first few, of models of a handful of
+structures, are by far the worst, and where σ becomes worse again it is soon widened. Both concern
+structures that a search selected, not any structure; the coverage of the intervals is counted, see
+`predictions`. The search itself uses neither.
 """
 
 from __future__ import annotations
@@ -42,35 +41,35 @@ from bostruct.uncertainty.calibration.residuals import Residuals
 from bostruct.uncertainty.calibration.scaling import MIN_POINTS, calibrate
 
 MISCOVERAGE = 0.1
-"""Share of the intervals that may miss, where nothing else is asked for."""
+"""Default miscoverage of conformal intervals."""
 
 ALPHA_CONFIDENCE = 0.9
-"""Of the confidence interval of alpha."""
+"""Confidence of the interval of alpha."""
 
 N_RECENT = 20
-"""Predictions that alpha and q rest on, the last ones."""
+"""Number of the most recent predictions that alpha and q rest on."""
 
 PRIOR_WEIGHT = 4.0
-"""Predictions that a σ which is right from the start is worth, before `LEAST`."""
+"""Number of correct predictions added to the mean z² before alpha is known."""
 
 MAX_Z2 = 25.0
-"""Before `LEAST`, a larger z² counts as this."""
+"""Upper limit of z² before alpha is known."""
 
 CALIBRATION_PREFIX = "calibration_"
-"""How the names begin that a step logs among its hyperparameters."""
+"""Prefix of the values that a step logs among its hyperparameters."""
 
 
 @final
 @dataclass(frozen=True)
 class CalibratedPrediction:
-    """What is to be expected of an energy, or of a difference between two.
+    """Predicted energy, or difference of two, with calibrated σ and conformal interval.
 
     Attributes:
-        mean: Predicted, eV.
-        sigma: Its standard deviation as the model said, eV.
-        calibrated_sigma: The same times the factor of `Calibrated`, eV.
+        mean: Mean, eV.
+        sigma: Standard deviation of the model, eV.
+        calibrated_sigma: Standard deviation times `OnlineCalibration.sigma_factor`, eV.
         low: Lower end of the conformal interval, eV; None while it is infinite.
-        high: Upper end.
+        high: Upper end of the conformal interval, eV; None while it is infinite.
     """
 
     mean: float
@@ -80,7 +79,7 @@ class CalibratedPrediction:
     high: float | None
 
     def covers(self, energy: float | None) -> bool | None:
-        """Return whether an energy is in the interval; None without one of the two."""
+        """Return whether the interval covers an energy; None without one of the two."""
         if self.low is None or self.high is None or energy is None:
             return None
         return self.low <= energy <= self.high
@@ -89,11 +88,11 @@ class CalibratedPrediction:
 @final
 @dataclass(frozen=True)
 class OnlineCalibration:
-    """What the predictions of a campaign have been worth.
+    """Calibration of the predictions of a campaign.
 
     Attributes:
-        z: (E - mean) / σ of every energy that had been predicted, in the order asked.
-        n_recent: On how many of the last ones alpha and the intervals rest, at most.
+        z: (E - mean) / σ of every predicted and evaluated energy, in order.
+        n_recent: Maximum number of recent predictions that alpha and the intervals rest on.
 
     Raises:
         InputError: `n_recent` is below 1.
@@ -107,17 +106,17 @@ class OnlineCalibration:
 
     @property
     def recent_z(self) -> tuple[float, ...]:
-        """Those that alpha and the intervals rest on."""
+        """Scores z that alpha and the intervals rest on."""
         return self.z[-self.n_recent :]
 
     @property
     def n(self) -> int:
-        """Predictions that were tested."""
+        """Number of predictions that were tested."""
         return len(self.z)
 
     @property
     def bias(self) -> float | None:
-        """Mean z; above 0, energies were higher than the model had promised."""
+        """Mean z, above 0 where energies are higher than predicted."""
         return math.fsum(self.z) / self.n if self.n else None
 
     @property
@@ -127,29 +126,28 @@ class OnlineCalibration:
 
     @cached_property
     def alpha(self) -> float | None:
-        """What σ is to be multiplied by, (26); None before there are 8 predictions."""
+        """Calibrated factor on σ, (26); None before there are 8 predictions."""
         if len(self.recent_z) < MIN_POINTS or not any(self.recent_z):
             return None
         return float(calibrate(self._residuals()).alpha)
 
     @property
     def alpha_interval(self) -> tuple[float, float] | None:
-        """Where alpha lies with 90 % confidence.
+        """Confidence interval of alpha, 90 %.
 
-        Mean z² is taken for a χ² variable over its degrees of freedom, as many as its
-        own scatter tells (Satterthwaite) and n at most: n if errors are Gaussian,
-        fewer if a few outliers make up the mean. Of 8 or more Gaussian errors it holds
-        the truth as often as it says; where one error in ten is three times the
-        others, 77 to 81 % of the time.
+        Mean z² is taken as a χ² variable over its degrees of freedom, estimated from its variance
+        (Satterthwaite) and n at most: n for Gaussian errors, fewer if a few outliers dominate the
+        mean. For 8 or more Gaussian errors the coverage is nominal; where one error in ten is three
+        times the others it is 77 to 81 %.
         """
         return None if self.alpha is None else _alpha_interval(self.recent_z)
 
     @property
     def sigma_factor(self) -> float:
-        """What the σ of the next predictions is multiplied by, known or not.
+        """Factor on the σ of the next predictions.
 
-        alpha; before there are 8 predictions, something that widens σ at most: the
-        root of the mean z² with four predictions that were right among them.
+        alpha; before there are 8 predictions a factor of at least 1: the root of the mean z² with
+        four correct predictions added.
         """
         if self.alpha is not None:
             return self.alpha
@@ -158,9 +156,9 @@ class OnlineCalibration:
         return max(1.0, math.sqrt(mean))
 
     def coverage(self, n_sigma: float = 1.0) -> tuple[float, float, float] | None:
-        """Return the share of energies within so many σ, and its interval of 95 %.
+        """Return the fraction of energies within `n_sigma` σ with its 95 % Wilson interval.
 
-        The interval is Wilson's. None without predictions.
+        None without predictions.
         """
         if not self.n:
             return None
@@ -168,9 +166,9 @@ class OnlineCalibration:
         return (count / self.n, *binomtest(count, self.n).proportion_ci(method="wilson"))
 
     def quantile(self, eps: float = MISCOVERAGE) -> float:
-        """Return by how many σ a new energy is off, except with probability eps.
+        """Return the half width of the conformal intervals of miscoverage eps, in σ.
 
-        Infinite before there are 1 / eps - 1 predictions, see `needed`.
+        Infinite before there are 1 / eps - 1 predictions, see `min_predictions`.
 
         Raises:
             InputError: eps outside 0 to 1.
@@ -182,77 +180,75 @@ class OnlineCalibration:
     def predict(
         self, mean: float, variance: float, eps: float = MISCOVERAGE
     ) -> CalibratedPrediction:
-        """Return what is to be expected of an energy that a step predicts.
+        """Return the calibrated prediction of an energy.
 
         Args:
-            mean: eV.
-            variance: Of an observed energy, eV², as predicted.
-            eps: Share of the intervals that may miss.
+            mean: Predicted mean, eV.
+            variance: Predicted variance of an observed energy, eV².
+            eps: Miscoverage of the interval.
 
         Raises:
             InputError: eps outside 0 to 1.
         """
         sigma, q = math.sqrt(variance), self.quantile(eps)
-        known = math.isfinite(q)
+        is_finite = math.isfinite(q)
         return CalibratedPrediction(
             mean=mean,
             sigma=sigma,
             calibrated_sigma=self.sigma_factor * sigma,
-            low=mean - q * sigma if known else None,
-            high=mean + q * sigma if known else None,
+            low=mean - q * sigma if is_finite else None,
+            high=mean + q * sigma if is_finite else None,
         )
 
     def _residuals(self) -> Residuals:
-        """Return the errors that alpha and q rest on, in units of their σ."""
+        """Return the recent errors in units of their σ."""
         z = torch.tensor(self.recent_z, dtype=torch.float64)
         return Residuals(z, torch.ones_like(z))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is still missing, a sentence each."""
+        """Sentences on what is still missing."""
         tested = f"{self.n} prediction{'' if self.n == 1 else 's'} tested"
-        found = []
+        notes = []
         if self.n < MIN_POINTS:
-            found.append(
+            notes.append(
                 f"{tested}: calibrating σ takes {MIN_POINTS}, until then it is only widened"
             )
         elif self.alpha is None:
-            found.append("every prediction was exact: nothing to calibrate by")
-        if self.n < min_predictions(MISCOVERAGE):
-            found.append(
-                f"{tested}: intervals of {1 - MISCOVERAGE:.0%} need at least {min_predictions(MISCOVERAGE)}"
-            )
-        return tuple(found)
+            notes.append("every prediction was exact: nothing to calibrate by")
+        if self.n < (needed := min_predictions(MISCOVERAGE)):
+            notes.append(f"{tested}: intervals of {1 - MISCOVERAGE:.0%} need at least {needed}")
+        return tuple(notes)
 
     def logged_values(self) -> dict[str, float]:
-        """Return what is logged with a step, before its energies are asked for."""
-        found = {"factor": self.sigma_factor, "tested": float(self.n)}
+        """Return the values that a step logs before its structures are evaluated."""
+        values = {"factor": self.sigma_factor, "tested": float(self.n)}
         if self.alpha_interval is not None:
-            found["low"], found["high"] = self.alpha_interval
+            values["low"], values["high"] = self.alpha_interval
         if math.isfinite(q := self.quantile()):
-            found["conformal"] = q
-        return {f"{CALIBRATION_PREFIX}{name}": value for name, value in found.items()}
+            values["conformal"] = q
+        return {f"{CALIBRATION_PREFIX}{name}": value for name, value in values.items()}
 
 
 def trial_z_scores(trials: Sequence[Trial]) -> dict[int, float]:
-    """Return z by the number of its trial, of all that were predicted and evaluated."""
-    found = ((trial.number, z_score(trial)) for trial in trials)
-    return {number: z for number, z in found if z is not None}
+    """Return z by the number of the trial, of all that were predicted and evaluated."""
+    scores = ((trial.number, z_score(trial)) for trial in trials)
+    return {number: z for number, z in scores if z is not None}
 
 
 def online_calibration(trials: Sequence[Trial]) -> OnlineCalibration:
-    """Return what the predictions of some trials, in the order asked, were worth."""
+    """Return the calibration of the predictions of some trials, in order."""
     return OnlineCalibration(tuple(trial_z_scores(trials).values()))
 
 
 def calibration_at_step(
     z_scores: Mapping[int, float], training_trials: Iterable[int]
 ) -> OnlineCalibration:
-    """Return what predictions were worth to a step, from what was known to it alone.
+    """Return the calibration from the results known to a step.
 
     Args:
-        z_scores: z by the number of its trial, later ones too.
-        training_trials: The trials that the step was planned from, in the order asked.
+        z_scores: z by the number of the trial; later trials are ignored.
+        training_trials: Numbers of the trials that the step was planned from, in order.
     """
     return OnlineCalibration(
         tuple(z_scores[number] for number in training_trials if number in z_scores)
@@ -260,9 +256,9 @@ def calibration_at_step(
 
 
 def min_predictions(eps: float) -> int:
-    """Return how many predictions an interval takes that may miss in a share of eps.
+    """Return the smallest number of predictions for an interval of miscoverage eps.
 
-    >>> needed(0.1), needed(0.05)
+    >>> min_predictions(0.1), min_predictions(0.05)
     (9, 19)
 
     Raises:
@@ -276,14 +272,14 @@ def min_predictions(eps: float) -> int:
 
 
 def _mean_square(z: Sequence[float]) -> float:
-    return math.fsum(each * each for each in z) / len(z)
+    return math.fsum(value * value for value in z) / len(z)
 
 
 def _alpha_interval(z: Sequence[float]) -> tuple[float, float]:
-    """Return the interval of the root of mean z², of two or more, not all zero."""
+    """Return the interval of the root of mean z², from two or more that are not all zero."""
     n, mean = len(z), _mean_square(z)
-    scatter = math.fsum((each * each - mean) ** 2 for each in z) / (n - 1)
-    freedom = n if scatter == 0 else min(float(n), 2 * n * mean**2 / scatter)
+    variance = math.fsum((value * value - mean) ** 2 for value in z) / (n - 1)
+    dof = n if variance == 0 else min(float(n), 2 * n * mean**2 / variance)
     tails = ((1 - ALPHA_CONFIDENCE) / 2, (1 + ALPHA_CONFIDENCE) / 2)
-    low, high = (mean * freedom / float(chdtri(freedom, tail)) for tail in tails)
+    low, high = (mean * dof / float(chdtri(dof, tail)) for tail in tails)
     return math.sqrt(low), math.sqrt(high)

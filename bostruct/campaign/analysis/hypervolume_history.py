@@ -1,7 +1,7 @@
-"""How a front grew: what each evaluation of a campaign with goals has added.
+"""Hypervolume, size of the front and number of feasible structures after each evaluation.
 
-All hypervolumes of a series are under one reference point, else they could not be
-compared; it is therefore computed from the trials, and not read from the steps.
+All hypervolumes of a history are under one reference point, else they could not be compared; they
+are therefore computed from the trials, and not read from the steps.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from bostruct.objectives import OptimizationConfig, hypervolume, pareto_front
 from bostruct.objectives.pareto import is_complete
 
 REFERENCE_PREFIX = "reference_of_"
-"""How the names begin under which a step logs the reference point."""
+"""Prefix of the values under which a step logs the reference point."""
 
 
 class FrontState(NamedTuple):
-    """Where a front stands.
+    """State of the front after a number of evaluations.
 
     Args:
-        hypervolume: In the product of the units of outcome space.
-        n_front: Structures on it.
-        n_feasible: Structures of which every outcome is known and every bound is kept.
+        hypervolume: Hypervolume in the product of the units of outcome space.
+        n_front: Number of structures on the front.
+        n_feasible: Number of structures whose outcomes are all known and keep every bound.
     """
 
     hypervolume: float
@@ -39,15 +39,13 @@ class FrontState(NamedTuple):
 @final
 @dataclass(frozen=True)
 class HypervolumeHistory:
-    """Where the front stood after each evaluation, in the order asked for.
-
-    A failed evaluation counts, and so does one that was retracted: it was paid for.
+    """State of the front after each evaluation, failed and retracted ones included.
 
     Attributes:
-        hypervolume: Under one reference point, in the product of the units of outcome
+        hypervolume: Hypervolumes under one reference point, in the product of the units of outcome
             space.
-        n_front: Structures on the front.
-        n_feasible: Structures of which every outcome is known and every bound is kept.
+        n_front: Numbers of structures on the front.
+        n_feasible: Numbers of structures whose outcomes are all known and keep every bound.
     """
 
     hypervolume: tuple[float, ...] = ()
@@ -64,32 +62,30 @@ class HypervolumeHistory:
         optimization_config: OptimizationConfig,
         reference: Tensor | None,
     ) -> HypervolumeHistory:
-        """Return the series of a log.
+        """Return the history of a log.
 
         Args:
-            trials: All so far in the order asked; what is not finished is left out.
-            optimization_config: Of the campaign.
-            reference: `[m]` utilities; None where nothing is known yet.
+            trials: Trials in order; unfinished ones are ignored.
+            optimization_config: Objectives and constraints.
+            reference: `[m]` reference point, utilities; None where no result is known yet.
         """
         trials = [trial for trial in trials if trial.is_finished]
         Y = outcome_matrix(trials, optimization_config)
-        sound = is_complete_and_feasible(Y, optimization_config)
-        volumes, sizes, counts = [], [], []
-        best = torch.zeros(0, dtype=torch.int64)  # rows of the front so far
+        is_feasible = is_complete_and_feasible(Y, optimization_config)
+        states = []
+        front = torch.zeros(0, dtype=torch.int64)  # rows of the front so far
         volume = 0.0
         for i, trial in enumerate(trials):
-            if sound[i]:
-                rows = torch.cat([best, torch.tensor([i])])
-                now = rows[pareto_front(Y[rows], optimization_config)]
-                if not torch.equal(now, best):
-                    best = now
-                    assert reference is not None  # something is known
-                    volume = hypervolume(Y[best], optimization_config, reference)
+            if is_feasible[i]:
+                rows = torch.cat([front, torch.tensor([i])])
+                new_front = rows[pareto_front(Y[rows], optimization_config)]
+                if not torch.equal(new_front, front):
+                    front = new_front
+                    assert reference is not None  # a result is known
+                    volume = hypervolume(Y[front], optimization_config, reference)
             if not trial.is_initial_data:
-                volumes.append(volume)
-                sizes.append(len(best))
-                counts.append(int(sound[: i + 1].sum()))
-        return cls(tuple(volumes), tuple(sizes), tuple(counts))
+                states.append((volume, len(front), int(is_feasible[: i + 1].sum())))
+        return cls(*zip(*states, strict=True)) if states else cls()
 
 
 def front_state_after(
@@ -98,13 +94,13 @@ def front_state_after(
     reference: Tensor | None,
     n: int,
 ) -> FrontState:
-    """Return where the front stood after `n` evaluations, without all before.
+    """Return the state of the front after `n` evaluations, without the history before.
 
     Args:
-        trials: All so far in the order asked; what is not finished is left out.
-        optimization_config: Of the campaign.
-        reference: `[m]` utilities; None where nothing is known yet.
-        n: Evaluations, failed and retracted ones counted.
+        trials: Trials in order; unfinished ones are ignored.
+        optimization_config: Objectives and constraints.
+        reference: `[m]` reference point, utilities; None where no result is known yet.
+        n: Number of evaluations, failed and retracted ones included.
     """
     finished = [trial for trial in trials if trial.is_finished]
     given = [trial for trial in finished if trial.is_initial_data]
@@ -123,7 +119,7 @@ def front_state_after(
 def front_metrics(
     Y: Tensor, optimization_config: OptimizationConfig, reference: Tensor
 ) -> dict[str, float]:
-    """Return what a step logs of the front among `Y [t, k]`, by name."""
+    """Return the values that a step logs of the front among `Y [t, k]`, by name."""
     return {
         "front": float(len(pareto_front(Y, optimization_config))),
         "feasible": float(optimization_config.is_feasible(Y).sum()),
@@ -132,5 +128,5 @@ def front_metrics(
 
 
 def is_complete_and_feasible(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
-    """Return `[t]` which rows of `Y [t, k]` are known in full and keep every bound."""
+    """Return a mask `[t]` of the rows of `Y [t, k]` that are complete and keep every bound."""
     return is_complete(Y) & optimization_config.is_feasible(Y)

@@ -1,9 +1,9 @@
-"""The outcomes of trials, as goals see them: a table, and what is kept out of it.
+"""Table of the outcomes of trials, and the values that are kept out of it.
 
-An outcome of a trial is what the space knows exactly, or what its evaluation found and
-nobody doubts: a value that the evaluator put into quarantine, one outside the window of
-its goal, and all of a trial that was retracted are unknown. The log keeps every value;
-what is believed of it is decided here, when it is read.
+An outcome of a trial is known exactly to the space, or is a trusted result of its evaluation.
+Values that the evaluator quarantined, values outside the valid range of their objective, and all
+values of a retracted trial are unknown. The log keeps every value; whether it is trusted is decided
+here, when it is read.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from bostruct.evaluators.quarantine import (
 from bostruct.objectives import OptimizationConfig
 
 ENERGY = "energy"
-"""The outcome that every evaluation has, eV."""
+"""Name of the outcome that every evaluation has, eV."""
 
 
 @final
 @dataclass(frozen=True)
 class QuarantinedValue:
-    """A value that is kept and not believed.
+    """Value that is kept in the log and not trusted.
 
     Attributes:
-        trial: Its number.
-        name: Of the outcome.
-        value: Raw; None where there was no number.
-        reason: One sentence.
+        trial: Number of the trial.
+        name: Name of the outcome; "all" of a retracted trial.
+        value: Raw value; None where there was no number.
+        reason: Reason, one sentence.
     """
 
     trial: int
@@ -47,51 +47,47 @@ class QuarantinedValue:
 
 
 def outcome_values(trial: Trial, optimization_config: OptimizationConfig) -> dict[str, float]:
-    """Return the raw outcomes of a trial that are believed, by name."""
+    """Return the trusted raw outcomes of a trial by name."""
     if trial.state != "done":
         return {}
-    found = {ENERGY: trial.energy, **trusted_properties(trial)}
-    windows = optimization_config.valid_ranges
+    ranges = optimization_config.valid_ranges
     return {
         name: value
-        for name, value in found.items()
-        if value is not None and not range_violation(value, windows.get(name))
+        for name, value in {ENERGY: trial.energy, **trusted_properties(trial)}.items()
+        if value is not None and not range_violation(value, ranges.get(name))
     }
 
 
 def quarantined_values(
     trials: Sequence[Trial], optimization_config: OptimizationConfig
 ) -> list[QuarantinedValue]:
-    """Return what of the goals' outcomes is in quarantine, and all that was retracted.
-
-    In the order in which the trials were asked for.
-    """
-    found: list[QuarantinedValue] = []
+    """Return the quarantined outcomes and the retracted trials, in the order of the trials."""
+    quarantined: list[QuarantinedValue] = []
     for trial in trials:
         if trial.state == "retracted":
-            found.append(QuarantinedValue(trial.number, "all", None, trial.reason))
+            quarantined.append(QuarantinedValue(trial.number, "all", None, trial.reason))
         if trial.state != "done":
             continue
-        for name, each in quarantined_properties(trial).items():
+        for name, prop in quarantined_properties(trial).items():
             if name in optimization_config.outcome_names:
-                found.append(QuarantinedValue(trial.number, name, each.value, each.reason))
+                quarantined.append(QuarantinedValue(trial.number, name, prop.value, prop.reason))
         values = {ENERGY: trial.energy, **trusted_properties(trial)}
-        for name, window in optimization_config.valid_ranges.items():
+        for name, valid_range in optimization_config.valid_ranges.items():
             value = values.get(name)
-            reason = "" if value is None else range_violation(value, window)
+            reason = "" if value is None else range_violation(value, valid_range)
             if reason:
-                found.append(QuarantinedValue(trial.number, name, value, reason))
-    return found
+                quarantined.append(QuarantinedValue(trial.number, name, value, reason))
+    return quarantined
 
 
 def outcome_matrix(trials: Sequence[Trial], optimization_config: OptimizationConfig) -> Tensor:
     """Return the outcomes of trials, `[t, k]` in outcome space, NaN where unknown.
 
-    What the space knows exactly is in `Trial.said`, and known of failed ones too.
+    Exact outcomes are in `Trial.outcome_predictions`, and known of failed trials too.
     """
     rows = []
     for trial in trials:
-        exact = {each.name: each.mean for each in trial.outcome_predictions if each.is_exact}
+        exact = {o.name: o.mean for o in trial.outcome_predictions if o.is_exact}
         row = optimization_config.outcome_vector(outcome_values(trial, optimization_config))
         pairs = zip(optimization_config.outcome_names, row, strict=True)
         rows.append([exact.get(name, value) for name, value in pairs])
@@ -105,46 +101,45 @@ def check_learnable(
     optimization_config: OptimizationConfig,
     learned_names: Sequence[str],
 ) -> None:
-    """Refuse goals that the evaluator has nothing to say of.
+    """Refuse outcomes that the evaluator does not return.
 
     Raises:
-        InputError: no trial has a value of an outcome, though some were evaluated.
+        InputError: trials were evaluated, and none has a value of an outcome.
     """
     done = [trial for trial in trials if trial.state == "done"]
-    told = {
+    returned = {
         name
         for trial in done
         for name in (*trusted_properties(trial), *quarantined_properties(trial))
     }
     for name in learned_names:
-        if done and name != ENERGY and name not in told:
-            condition = "name what the evaluator returns or the space knows"
-            way_out = f"The evaluator returned {', '.join(sorted(told)) or 'no property'}."
-            raise InputError(error_message("objectives", condition, repr(name), way_out))
+        if done and name != ENERGY and name not in returned:
+            condition = "name properties that the evaluator returns or the space knows"
+            hint = f"The evaluator returned {', '.join(sorted(returned)) or 'no property'}."
+            raise InputError(error_message("objectives", condition, repr(name), hint))
 
 
 def single_outcome(
     trials: Sequence[Trial], optimization_config: OptimizationConfig, name: str
 ) -> list[Trial]:
-    """Return trials with one outcome in the places of the energy.
+    """Return trials with one outcome, in outcome space, in place of the energy.
 
-    So all that is said of predicted energies can be said of it, in outcome space.
+    So the analysis of predicted energies applies to any outcome.
     """
     column = optimization_config.outcome_names.index(name)
     values = outcome_matrix(trials, optimization_config)[:, column].tolist()
-    found = []
+    replaced = []
     for trial, value in zip(trials, values, strict=True):
-        said = next(
-            (e for e in trial.outcome_predictions if e.name == name and not e.is_exact),
-            None,
+        prediction = next(
+            (o for o in trial.outcome_predictions if o.name == name and not o.is_exact), None
         )
-        found.append(
+        replaced.append(
             replace(
                 trial,
                 energy=None if value != value else value,
-                mean=None if said is None else said.mean,
-                latent_variance=None if said is None else said.latent_variance,
-                predictive_variance=None if said is None else said.predictive_variance,
+                mean=None if prediction is None else prediction.mean,
+                latent_variance=None if prediction is None else prediction.latent_variance,
+                predictive_variance=None if prediction is None else prediction.predictive_variance,
             )
         )
-    return found
+    return replaced

@@ -1,18 +1,18 @@
-"""The Pareto front that a campaign with goals has found, read from its log.
+"""Pareto front of a campaign with objectives, read from its log.
 
 Notation
     Y          [t, k]   outcome space: as measured, or log10 where the objective is
-    reference  [m]      utilities of the point that bounds the hypervolume
+    reference  [m]      utilities of the reference point of the hypervolume
 
-On a front stands what is known in full, keeps every bound and is bettered by no other.
-What is in quarantine, was retracted or failed is unknown, and so is on no front.
+On the front are the structures whose outcomes are all known, keep every bound and are dominated by
+no other structure. Quarantined, retracted and failed results are unknown, and so on no front.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -42,20 +42,20 @@ from bostruct.objectives import OptimizationConfig, infer_reference_point, paret
 @final
 @dataclass(frozen=True)
 class EvaluatedPoint:
-    """One structure that was evaluated, as the goals see it.
+    """Evaluated structure in the space of the outcomes.
 
     Attributes:
-        trial: Its number.
-        evaluation: Counted from 1; None if it came with its outcomes.
-        step: That asked for it.
-        generator: The generator that proposed it.
-        state: done, failed or retracted.
-        raw_outcomes: What is known and believed of its outcomes, in their units, in the order
-            of the goals; None where nothing is.
-        exact_names: The outcomes that the space knew beforehand.
-        predictions: What was predicted of the others before, in outcome space.
-        is_feasible: Whether all is known and every bound is kept.
-        is_non_dominated: Whether it is on the front.
+        trial: Number of the trial.
+        evaluation: Number of the evaluation, from 1; None for initial data.
+        step: Number of the step.
+        generator: Name of the generator that proposed the structure.
+        state: State of the trial: done, failed or retracted.
+        raw_outcomes: Trusted outcomes in their units, in the order of the outcome names; None where
+            unknown.
+        exact_names: Outcomes that the space knows exactly.
+        predictions: Predictions of the other outcomes before the evaluation, in outcome space.
+        is_feasible: True if all outcomes are known and keep every bound.
+        is_non_dominated: True if the structure is on the front.
     """
 
     trial: int
@@ -73,17 +73,16 @@ class EvaluatedPoint:
 @final
 @dataclass(frozen=True)
 class ParetoFront:
-    """The front of a campaign, and how it came about.
+    """Pareto front with its history.
 
     Attributes:
-        optimization_config: What is wanted.
-        evaluated: All that was evaluated, in the order asked for.
-        reference_point: Raw values of the objectives behind which nothing counts; empty
-            while nothing is known.
-        reference_source: Where the reference is from: "given", "a step" or "the data".
-        history: Hypervolume, size and feasible structures after each evaluation, all
-            under this reference.
-        quarantined: What is kept and not believed, with the reasons.
+        optimization_config: Objectives and constraints.
+        evaluated: Evaluated structures in order.
+        reference_point: Raw values of the objectives; empty while no result is known.
+        reference_source: Origin of the reference point: "user", "step" or "data".
+        history: Hypervolume, size and feasible structures after each evaluation, all under this
+            reference point.
+        quarantined: Values that are kept and not trusted, with the reasons.
     """
 
     optimization_config: OptimizationConfig
@@ -95,27 +94,26 @@ class ParetoFront:
 
     @property
     def points(self) -> tuple[EvaluatedPoint, ...]:
-        """Those on the front, the best of the first objective first."""
+        """Structures on the front, the best of the first objective first."""
         first = self.optimization_config.objectives[0]
-        found = [point for point in self.evaluated if point.is_non_dominated]
 
-        def place(point: EvaluatedPoint) -> tuple[float, int]:
+        def rank(point: EvaluatedPoint) -> tuple[float, int]:
             value = point.raw_outcomes[first.name]
             assert value is not None
             return -first.sign * value, point.trial
 
-        return tuple(sorted(found, key=place))
+        return tuple(sorted((p for p in self.evaluated if p.is_non_dominated), key=rank))
 
     @property
     def hypervolume(self) -> float:
-        """Now, in the product of the units of outcome space; 0.0 without a front."""
+        """Hypervolume in the product of the units of outcome space; 0.0 without a front."""
         return self.history.hypervolume[-1] if len(self.history) else 0.0
 
     @property
     def learned_names(self) -> tuple[str, ...]:
-        """The outcomes that only an evaluation tells."""
-        sure = {name for point in self.evaluated for name in point.exact_names}
-        return tuple(name for name in self.optimization_config.outcome_names if name not in sure)
+        """Outcomes that are not known exactly to the space."""
+        exact = {name for point in self.evaluated for name in point.exact_names}
+        return tuple(name for name in self.optimization_config.outcome_names if name not in exact)
 
     @classmethod
     def from_trials(
@@ -129,11 +127,11 @@ class ParetoFront:
         """Return the front of a log.
 
         Args:
-            trials: All, in the order asked for.
-            trials_before_retraction: The same, as they were before any was retracted.
-            steps: All.
-            optimization_config: Of the campaign.
-            reference: Raw values of all objectives; None takes those of the last step.
+            trials: Trials in order.
+            trials_before_retraction: Trials as they were before any was retracted.
+            steps: Steps in order.
+            optimization_config: Objectives and constraints.
+            reference: Raw values of all objectives; None takes the point of the last step.
 
         Raises:
             InputError: the reference does not name the objectives, or has no logarithm.
@@ -141,10 +139,10 @@ class ParetoFront:
         finished = [trial for trial in trials if trial.is_finished]
         Y = outcome_matrix(finished, optimization_config)
         point, source = resolve_reference_point(Y, steps, optimization_config, reference)
-        best = set(pareto_front(Y, optimization_config).tolist())
-        sound = is_complete_and_feasible(Y, optimization_config).tolist()
+        front = set(pareto_front(Y, optimization_config).tolist())
+        is_feasible = is_complete_and_feasible(Y, optimization_config).tolist()
         raw = optimization_config.untransform(Y).tolist()
-        known = {
+        predictions = {
             name: _predictions_of_outcome(
                 trials_before_retraction, steps, optimization_config, name
             )
@@ -164,15 +162,15 @@ class ParetoFront:
                     state=trial.state,
                     raw_outcomes={n: None if v != v else v for n, v in values},
                     exact_names=frozenset(
-                        each.name for each in trial.outcome_predictions if each.is_exact
+                        outcome.name for outcome in trial.outcome_predictions if outcome.is_exact
                     ),
                     predictions={
-                        name: found[trial.number]
-                        for name, found in known.items()
-                        if trial.number in found
+                        name: by_trial[trial.number]
+                        for name, by_trial in predictions.items()
+                        if trial.number in by_trial
                     },
-                    is_feasible=sound[i],
-                    is_non_dominated=i in best,
+                    is_feasible=is_feasible[i],
+                    is_non_dominated=i in front,
                 )
             )
         return cls(
@@ -184,40 +182,6 @@ class ParetoFront:
             quarantined=tuple(quarantined_values(trials, optimization_config)),
         )
 
-    def description(self) -> dict[str, Any]:
-        """Return the front and how it grew, ready for JSON."""
-        return {
-            "hypervolume": self.hypervolume,
-            "reference": dict(self.reference_point),
-            "reference_from": self.reference_source,
-            "points": [
-                {
-                    "trial": point.trial,
-                    "evaluation": point.evaluation,
-                    "step": point.step,
-                    "generator": point.generator,
-                    "outcomes": dict(point.raw_outcomes),
-                    "exact": sorted(point.exact_names),
-                    "foretold": {
-                        name: {
-                            "mean": each.mean,
-                            "sigma": each.sigma,
-                            "calibrated": each.calibrated_sigma,
-                            "low": each.low,
-                            "high": each.high,
-                        }
-                        for name, each in point.predictions.items()
-                    },
-                }
-                for point in self.points
-            ],
-            "series": {
-                "hypervolume": list(self.history.hypervolume),
-                "front": list(self.history.n_front),
-                "feasible": list(self.history.n_feasible),
-            },
-        }
-
 
 def _predictions_of_outcome(
     trials_before_retraction: Sequence[Trial],
@@ -226,8 +190,8 @@ def _predictions_of_outcome(
     name: str,
 ) -> dict[int, CalibratedPrediction]:
     trials = single_outcome(trials_before_retraction, optimization_config, name)
-    found = logged_predictions(trials, steps, trial_z_scores(trials), MISCOVERAGE)
-    return {each.trial: each.prediction for each in found}
+    predictions = logged_predictions(trials, steps, trial_z_scores(trials), MISCOVERAGE)
+    return {prediction.trial: prediction.prediction for prediction in predictions}
 
 
 def resolve_reference_point(
@@ -236,46 +200,44 @@ def resolve_reference_point(
     optimization_config: OptimizationConfig,
     reference: Mapping[str, float] | None = None,
 ) -> tuple[Tensor | None, str]:
-    """Return utilities `[m]` behind which nothing counts, and where they are from.
+    """Return the reference point as utilities `[m]`, and its source.
 
     Args:
-        Y: `[t, k]` outcomes so far; asked where no step has logged a reference.
-        steps: All, of which the last one with a reference counts.
-        optimization_config: Of the campaign.
+        Y: `[t, k]` outcomes so far, used where no step has logged a reference point.
+        steps: Steps in order; the last one with a reference point counts.
+        optimization_config: Objectives and constraints.
         reference: Raw values of all objectives, instead.
 
     Returns:
-        None while nothing is known of an objective.
+        Reference point and "user", "step" or "data"; None and "" while no result of an objective is
+        known.
 
     Raises:
-        InputError: what is wanted does not name the objectives, or has no logarithm.
+        InputError: the reference does not name the objectives, or has no logarithm.
     """
     names = [part.name for part in optimization_config.objectives]
     if reference is not None:
         if set(reference) != set(names):
-            condition = "name every objective"
-            found = ", ".join(sorted(reference)) or "none"
-            way_out = f"They are {', '.join(names)}."
-            raise InputError(error_message("reference", condition, found, way_out))
-        there = [optimization_config.transform(name, reference[name]) for name in names]
-        for name, value in zip(names, there, strict=True):
-            if value != value:
+            value, hint = ", ".join(sorted(reference)) or "none", f"They are {', '.join(names)}."
+            raise InputError(error_message("reference", "name every objective", value, hint))
+        outcomes = [optimization_config.transform(name, reference[name]) for name in names]
+        for name, outcome in zip(names, outcomes, strict=True):
+            if outcome != outcome:
                 condition = f"have a place on the scale of {name!r}"
                 raise InputError(error_message("reference", condition, reference[name]))
-        return _to_utilities(there, optimization_config), "given"
+        return _to_utilities(outcomes, optimization_config), "user"
     for step in reversed(steps):
         logged = [step.hyperparameters.get(f"{REFERENCE_PREFIX}{name}") for name in names]
-        if None not in logged:
-            return _to_utilities(
-                [x for x in logged if x is not None], optimization_config
-            ), "a step"
+        outcomes = [value for value in logged if value is not None]
+        if len(outcomes) == len(names):
+            return _to_utilities(outcomes, optimization_config), "step"
     if not _has_values(Y, optimization_config):
         return None, ""
-    return infer_reference_point(Y, optimization_config), "the data"
+    return infer_reference_point(Y, optimization_config), "data"
 
 
 def _has_values(Y: Tensor, optimization_config: OptimizationConfig) -> bool:
-    """Return whether there is a value, or a reference, of every objective."""
+    """Return whether every objective has a value or a reference."""
     return all(
         part.reference is not None or bool(Y[:, i].isfinite().any())
         for i, part in enumerate(optimization_config.objectives)
@@ -283,16 +245,15 @@ def _has_values(Y: Tensor, optimization_config: OptimizationConfig) -> bool:
 
 
 def _to_utilities(outcomes: Sequence[float], optimization_config: OptimizationConfig) -> Tensor:
-    signs = [part.sign for part in optimization_config.objectives]
-    pairs = zip(outcomes, signs, strict=True)
-    return torch.tensor([y * sign for y, sign in pairs], dtype=torch.float64)
+    pairs = zip(outcomes, optimization_config.objectives, strict=True)
+    return torch.tensor([y * objective.sign for y, objective in pairs], dtype=torch.float64)
 
 
 def _to_raw(point: Tensor | None, optimization_config: OptimizationConfig) -> dict[str, float]:
     if point is None:
         return {}
-    found = {}
-    for part, utility in zip(optimization_config.objectives, point.tolist(), strict=True):
-        value = part.sign * utility
-        found[part.name] = 10.0**value if part.log else value
-    return found
+    raw = {}
+    for objective, utility in zip(optimization_config.objectives, point.tolist(), strict=True):
+        value = objective.sign * utility
+        raw[objective.name] = 10.0**value if objective.log else value
+    return raw

@@ -1,8 +1,8 @@
-"""What was predicted of each structure that a model chose, as it stood at its step.
+"""Logged predictions of the structures that a model selected, calibrated as at their step.
 
-The calibrated σ and the interval of a trial rest on the outcomes that were known when
-its step was planned. So how many of the intervals held is a fair count, of the very
-thing that the exchangeability of the conformal intervals is doubted for.
+The calibrated σ and the interval of a trial rest on the results that were known when its step was
+planned. So the coverage of the intervals is a fair test of the exchangeability that conformal
+intervals assume.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from bostruct.campaign.records import Step, Trial
 @final
 @dataclass(frozen=True)
 class LoggedPrediction:
-    """The prediction of one energy, from before it was asked for.
+    """Prediction of one energy from before its evaluation.
 
     Attributes:
-        trial: Its number.
-        prediction: With the variance of an observed energy.
-        energy: What came true, eV; None while it is not known, or if it failed.
+        trial: Number of the trial.
+        prediction: Prediction with the variance of an observed energy.
+        energy: Energy, eV; None while it is unknown, or after a failure.
     """
 
     trial: int
@@ -37,7 +37,7 @@ class LoggedPrediction:
 
     @property
     def covered(self) -> bool | None:
-        """Whether the energy was in the interval; None without one of the two."""
+        """True if the interval covers the energy; None without one of the two."""
         return self.prediction.covers(self.energy)
 
 
@@ -47,25 +47,25 @@ def logged_predictions(
     z_scores: Mapping[int, float],
     eps: float = MISCOVERAGE,
 ) -> list[LoggedPrediction]:
-    """Return what was predicted of some trials, in their order.
+    """Return the logged predictions of some trials, in their order.
 
     Args:
-        trials: Those without a prediction are left out.
-        steps: All of the campaign.
-        z_scores: Of all of its trials, see `calibration.scores`.
-        eps: Share of the intervals that may miss.
+        trials: Trials; those without a prediction are ignored.
+        steps: Steps of the campaign.
+        z_scores: z scores of all trials, see `trial_z_scores`.
+        eps: Miscoverage of the intervals.
 
     Raises:
         InputError: eps outside 0 to 1.
     """
-    known = {step.number: step.training_trials for step in steps}
-    seen: dict[int, OnlineCalibration] = {}
-    found = []
+    training_trials = {step.number: step.training_trials for step in steps}
+    calibrations: dict[int, OnlineCalibration] = {}
+    predictions = []
     for trial in trials:
         if trial.mean is None or not trial.predictive_variance:
             continue
-        if trial.step not in seen:
-            seen[trial.step] = calibration_at_step(z_scores, known[trial.step])
-        expected = seen[trial.step].predict(trial.mean, trial.predictive_variance, eps)
-        found.append(LoggedPrediction(trial.number, expected, trial.energy))
-    return found
+        if trial.step not in calibrations:
+            calibrations[trial.step] = calibration_at_step(z_scores, training_trials[trial.step])
+        prediction = calibrations[trial.step].predict(trial.mean, trial.predictive_variance, eps)
+        predictions.append(LoggedPrediction(trial.number, prediction, trial.energy))
+    return predictions

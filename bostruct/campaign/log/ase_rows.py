@@ -1,7 +1,7 @@
-"""ASE's side of the log: rows of ase.db, and files in ASE's formats.
+"""Structures of a campaign as rows of ase.db, in the same SQLite file as the log.
 
-`db.connection` is internal to ASE; a test pins what is used of it. Through it the row
-of ase.db and our own are one transaction. ASE is imported when it is first used.
+`db.connection` is internal to ASE; a test pins the use made of it. Through it a row of ase.db and
+the rows of the log are one transaction. ASE is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AseRows:
-    """The ase.db of a campaign, written through the log's own connection."""
+    """Table of ase.db, read and written through the log's own connection."""
 
     def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
         import ase.db
@@ -29,24 +29,24 @@ class AseRows:
         self._db.connection = connection
         self._db.change_count = 0
         with self._db.managed_connection():
-            pass  # makes ASE's tables where they are missing
+            pass  # ASE creates its tables where they are missing
 
     def write(self, trial: Trial) -> int:
         """Write a finished trial inside the open transaction; return its id."""
         self._db.change_count = 0  # else ASE commits at the 5000th row
-        found: int = self._db.write(
+        row_id: int = self._db.write(
             trial_to_atoms(trial),
             trial=trial.number,
             step=trial.step,
             generator=trial.generator,
             is_initial_data=trial.is_initial_data,
         )
-        return found
+        return row_id
 
     def read(self, row_id: int) -> Atoms:
         """Return the structure of one row."""
-        found: Atoms = self._db.get_atoms(id=row_id)
-        return found
+        atoms: Atoms = self._db.get_atoms(id=row_id)
+        return atoms
 
 
 def trial_to_atoms(trial: Trial) -> Atoms:
@@ -57,24 +57,24 @@ def trial_to_atoms(trial: Trial) -> Atoms:
     """
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    found = trial.atoms
+    atoms = trial.atoms
     if trial.energy is not None:
-        from_evaluator: dict[str, Any] = {"energy": trial.energy}
+        results: dict[str, Any] = {"energy": trial.energy}
         if trial.forces is not None:
-            from_evaluator["forces"] = trial.forces.numpy()
-        found.calc = SinglePointCalculator(found, **from_evaluator)
-    return found
+            results["forces"] = trial.forces.numpy()
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
 
 
 def first_difference(row: Atoms, trial: Trial) -> str:
-    """Return what of an ase.db row differs from its trial, "" if nothing does."""
-    mine = trial_to_atoms(trial)
-    if len(row) != len(mine) or (row.numbers != mine.numbers).any():
+    """Return the first quantity in which an ase.db row differs from its trial, "" for none."""
+    expected = trial_to_atoms(trial)
+    if len(row) != len(expected) or (row.numbers != expected.numbers).any():
         return "species"
     # Decoding again may differ in the last bit on another machine.
-    if not np.allclose(row.positions, mine.positions, rtol=0, atol=1e-9):
+    if not np.allclose(row.positions, expected.positions, rtol=0, atol=1e-9):
         return "positions"
-    if not np.allclose(row.cell, mine.cell, rtol=0, atol=1e-9):
+    if not np.allclose(row.cell, expected.cell, rtol=0, atol=1e-9):
         return "cell"
     if row.calc is None or row.calc.results.get("energy") != trial.energy:
         return "energy"

@@ -1,4 +1,4 @@
-"""The SQLite file of a campaign: how it comes into being, and how its writes last."""
+"""Creation and journal mode of the SQLite file of a campaign."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bostruct.runtime.canonical_json import to_canonical_json
 
 
 def create_database(folder: Path, description: dict[str, Any], seed: int) -> None:
-    """Make the database of a new campaign: under another name until it is whole.
+    """Create the database of a new campaign, under a temporary name until it is complete.
 
     Raises:
         LogError: it could not be written.
@@ -36,19 +36,12 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
     connection = sqlite3.connect(new, isolation_level=None)
     try:
         AseRows(new, connection)
-        row = (
-            1,
-            LOG_FORMAT,
-            to_canonical_json(description),
-            seed,
-            json.dumps(UNITS),
-            time.time(),
-        )
+        identity = to_canonical_json(description)
+        row = (1, LOG_FORMAT, identity, seed, json.dumps(UNITS), time.time())
         with atomic_write.transaction(connection):
             for statement in TABLE_DEFINITIONS.split(";\n"):
                 connection.execute(statement)
-            query = "INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)"
-            connection.execute(query, row)
+            connection.execute("INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)", row)
     except sqlite3.Error as error:
         raise LogError(f"could not write {new}: {error}") from error
     finally:
@@ -59,7 +52,7 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
 
 
 def set_journal_mode(connection: sqlite3.Connection, folder: Path) -> str:
-    """Set how SQLite makes transactions last; return the mode, and why."""
+    """Set the journal mode that suits the file system; return it with the reason."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     if is_network_file_system(folder):

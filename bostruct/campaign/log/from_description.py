@@ -1,7 +1,7 @@
-"""Parts of a campaign from their descriptions, for reading a log without its file.
+"""Space and surrogate from their descriptions, for reading a log without its campaign file.
 
-A description names its class and holds the arguments that make it. A space that is made
-must describe itself the same way, else it is not used.
+A description names its class and holds the constructor arguments. A space is used only if it
+describes itself in the same way again.
 """
 
 from __future__ import annotations
@@ -18,34 +18,35 @@ COMPONENT_PACKAGES = {"space": spaces, "surrogate": surrogates}
 
 
 def open_log(folder: str | Path) -> Log:
-    """Return the log in a folder with those parts that its description makes.
+    """Return the log in a folder with the space and the surrogate of its description.
 
     Raises:
-        LogError: there is none, or a newer bostruct wrote it.
+        LogError: there is no log, or one of a newer bostruct.
     """
-    described = Log(folder).description
-    parts = {part: build_from_description(part, described[part]) for part in COMPONENT_PACKAGES}
-    return Log(folder, **parts)
+    description = Log(folder).description
+    components = {
+        name: build_from_description(name, description[name]) for name in COMPONENT_PACKAGES
+    }
+    return Log(folder, **components)
 
 
 def build_from_description(component: str, description: Mapping[str, Any]) -> Any | None:  # noqa: ANN401
-    """Return the part that a description was made of, or None if it cannot be made.
+    """Return the component with a given description, or None if it cannot be built.
 
     Args:
         component: "space" or "surrogate".
-        description: What its `description()` returned.
+        description: Return value of its `description()`.
     """
     arguments = dict(description)
     name = str(arguments.pop("type", ""))
-    kind = vars(COMPONENT_PACKAGES[component]).get(name)
-    if not isinstance(kind, type):
+    component_type = vars(COMPONENT_PACKAGES[component]).get(name)
+    if not isinstance(component_type, type):
         return None
     if component == "surrogate":
-        made: Any = kind()  # `restore` takes all it needs from the state
-        known = str(made.description().get("type", ""))
-        return made if known == name else None
+        surrogate = component_type()  # `restore` takes everything it needs from the state
+        return surrogate if surrogate.description().get("type") == name else None
     try:
-        made = kind(**arguments)
+        space = component_type(**arguments)
     except (TypeError, ValueError):
         return None
-    return None if describe_differences(description, made.description()) else made
+    return None if describe_differences(description, space.description()) else space

@@ -1,7 +1,7 @@
-"""One driver for each run folder.
+"""Lock that lets one process write in a run folder.
 
-The lock is the operating system's (POSIX record lock on `campaign.lock`): it ends with
-the process that holds it, however that ends, and child processes do not inherit it.
+It is the operating system's (a POSIX record lock on `campaign.lock`): it ends with the process that
+holds it, however that ends, and child processes do not inherit it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from bostruct.errors import LockedError
 
 LOCK_FILE_NAME = "campaign.lock"
 _process_locks: dict[Path, Lock] = {}
-"""The locks of this process, which the operating system would grant twice."""
+"""Locks of this process, which the operating system would grant twice."""
 
 
 class Lock:
-    """The right to write in a run folder.
+    """Exclusive right to write in a run folder.
 
     Args:
-        folder: The run folder, which exists.
+        folder: Existing run folder.
 
     Raises:
-        LockedError: another process, or another campaign of this one, has it.
+        LockedError: another process, or another campaign of this one, holds the lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,25 +52,25 @@ class Lock:
             except OSError as error:
                 owner = _read_owner(self.path)
                 if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
-                    # No locks on this file system: names and hosts must do.
+                    # This file system has no locks: the process and host on record must do.
                     if _is_alive(owner):
                         raise LockedError(_locked_message(folder, owner)) from error
                     break
                 if attempt == max_attempts - 1:
                     raise LockedError(_locked_message(folder, owner)) from error
-                time.sleep(0.1)  # someone may just be looking, as `running` does
+                time.sleep(0.1)  # `is_locked` of another process takes it for a moment
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(_process_info()).encode(), 0)
 
     def release(self) -> None:
-        """Let others write."""
+        """Release the lock."""
         if _process_locks.pop(self.path, None) is self:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a process, this one included, is writing in the folder."""
+    """Return whether a process, including this one, writes in the folder."""
     path = folder.resolve() / LOCK_FILE_NAME
     if path in _process_locks:
         return True
@@ -105,7 +105,7 @@ def _is_alive(owner: dict[str, Any]) -> bool:
     if not owner:
         return False
     if owner.get("host") != socket.gethostname():
-        return True  # it cannot be asked; better to refuse
+        return True  # processes of another host cannot be seen
     try:
         os.kill(int(owner["pid"]), 0)
     except (ProcessLookupError, KeyError, ValueError):

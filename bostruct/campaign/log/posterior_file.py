@@ -1,19 +1,20 @@
 """Posterior files: one safetensors file per step, written once.
 
-Names in a file
-    model.*                  the state that rebuilds the surrogate
-    candidates.X             [c, d]
-    candidates.mean          [c] eV
-    candidates.latent_variance  [c] eV² of the latent energy
-    candidates.predictive_variance  [c] eV² of the energy as it would be observed
-    candidates.acquisition   [c]
-    candidates.steps         [c] relaxation steps; candidates.converged [c]
-    chosen.index             [q] rows among the candidates
-    chosen.covariance        [q, q] eV², joint, latent
-    probe.X                  [p, d] fixed structures, the same in every step
-    probe.mean               [p] eV; probe.variance [p] eV²
-    training_trials          [t] trials the surrogate was trained on
-The header holds one JSON text: format, step, and the origin of every candidate.
+Tensors of a file
+    model.*                         state from which the surrogate is restored
+    candidates.X                    [c, d]
+    candidates.mean                 [c] eV
+    candidates.latent_variance      [c] eV² of the noise-free energy
+    candidates.predictive_variance  [c] eV² of an observed energy
+    candidates.acquisition          [c]
+    candidates.steps                [c] relaxation steps; candidates.converged [c]
+    chosen.index                    [q] rows of the selected candidates
+    chosen.covariance               [q, q] eV², joint, latent
+    probe.X                         [p, d] fixed structures, the same in every step
+    probe.mean                      [p] eV; probe.latent_variance [p] eV²
+    training_trials                 [t] trials the surrogate was trained on
+The header holds one JSON text: format, step, and the generator of every candidate. With objectives
+the means and variances have a further axis, one entry for each learned outcome in outcome space.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ HEADER_KEY = "bostruct"
 def posterior_file_name(step: int) -> str:
     """Return the file name of a step's posterior.
 
-    >>> name(12)
+    >>> posterior_file_name(12)
     'step-000012.safetensors'
     """
     return f"step-{step:06d}.safetensors"
 
 
 def to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to the CPU, waiting for the device once and not once for each."""
+    """Return copies of tensors on the CPU, synchronizing each device once."""
     copies: dict[str, Tensor] = {}
     devices = set()
     for key, tensor in tensors.items():
@@ -53,7 +54,7 @@ def to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             copies[key] = copy.copy_(source, non_blocking=True)
             devices.add(source.device)
         else:
-            # A copy of its own: safetensors refuses tensors that share memory.
+            # A copy: safetensors refuses tensors that share memory.
             copies[key] = source.clone(memory_format=torch.contiguous_format)
     for device in devices:
         torch.cuda.synchronize(device)
@@ -69,7 +70,7 @@ def from_safetensors(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[st
     """Return the tensors and the header of a file's bytes.
 
     Raises:
-        LogError: they are not those of a whole file.
+        LogError: the file is not complete.
     """
     try:
         tensors = safetensors.torch.load(data)
@@ -81,7 +82,7 @@ def from_safetensors(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[st
 
 
 def model_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors that rebuild the surrogate, under its own names."""
+    """Return the tensors from which the surrogate is restored, under its own names."""
     prefix = "model."
     return {
         key.removeprefix(prefix): tensor

@@ -1,4 +1,4 @@
-"""Taking back what a trial found, in a folder whose campaign is not at hand."""
+"""Retraction of the result of a trial, in a folder without its campaign."""
 
 from __future__ import annotations
 
@@ -12,45 +12,41 @@ from bostruct.errors import InputError, error_message
 
 
 def check_retractable(log: Log, number: int, reason: str) -> Trial:
-    """Return a trial that may be retracted.
+    """Return a trial whose result may be retracted.
 
     Raises:
-        InputError: there is no such trial, it found nothing, or no reason is given.
+        InputError: there is no such trial, it has no result, or no reason is given.
     """
     trials = log.trial_records()
     if not 0 <= number < len(trials):
         condition = f"be 0 to {len(trials) - 1}, one of the log"
-        way_out = "`bostruct show` and `bostruct front` print the numbers."
-        raise InputError(error_message("trial", condition, number, way_out))
-    found = trials[number]
-    if found.state != "done":
-        state = f"{number}, {found.state}"
-        raise InputError(error_message("trial", "be one that found something", state))
+        hint = "`bostruct show` and `bostruct front` print the numbers."
+        raise InputError(error_message("trial", condition, number, hint))
+    trial = trials[number]
+    if trial.state != "done":
+        raise InputError(error_message("trial", "have a result", f"{number}, {trial.state}"))
     if not reason.strip():
-        condition = "be a sentence for who reads the log"
+        condition = "be a sentence for the readers of the log"
         raise InputError(error_message("reason", condition, repr(reason)))
-    return found
+    return trial
 
 
 def retract_trial(folder: Path, number: int, reason: str) -> None:
-    """Record that what a trial found is not believed any more.
-
-    A campaign that is run again learns without it; the log keeps the numbers.
+    """Retract the result of a trial: the log keeps it, and nothing is learned from it any more.
 
     Args:
-        folder: The run folder.
-        number: Of the trial.
+        folder: Run folder.
+        number: Number of the trial.
         reason: One sentence.
 
     Raises:
-        InputError: there is no such trial, it found nothing, or no reason is given.
+        InputError: there is no such trial, it has no result, or no reason is given.
         LockedError: another process writes there.
-        LogError: it is no run folder, cannot be written, or was begun by a version
-            that could not retract.
+        LogError: the folder holds no campaign, cannot be written, or has an earlier log format.
     """
     log = open_log(folder)
     check_retractable(log, number, reason)
-    ledger = LogWriter(
+    writer = LogWriter(
         folder,
         log.description,
         log.seed,
@@ -58,12 +54,10 @@ def retract_trial(folder: Path, number: int, reason: str) -> None:
         surrogate=log.surrogate,
         device="cpu",
     )
-    status, text = "paused", f"trial {number} was retracted"
+    status, text = "failed", f"trial {number} could not be retracted"
     try:
-        check_retractable(ledger, number, reason)  # someone may have been faster
-        ledger.mark_retracted(number, reason)
-    except BaseException:
-        status, text = "failed", f"trial {number} could not be retracted"
-        raise
+        check_retractable(writer, number, reason)  # another process may have been faster
+        writer.mark_retracted(number, reason)
+        status, text = "paused", f"trial {number} was retracted"
     finally:
-        ledger.close(status, text)
+        writer.close(status, text)

@@ -1,4 +1,4 @@
-"""What a run folder is, looked at without changing it."""
+"""Checks of a run folder, and read-only access to its database."""
 
 from __future__ import annotations
 
@@ -6,45 +6,26 @@ import os
 import sqlite3
 from pathlib import Path
 
-from bostruct.campaign.log.lock import LOCK_FILE_NAME as LOCK
+from bostruct.campaign.log.lock import LOCK_FILE_NAME
 from bostruct.errors import LogError
 
 DATABASE_NAME = "campaign.db"
 POSTERIOR_FOLDER_NAME = "posteriors"
 TEMPORARY_DATABASE_NAME = "campaign.db.new"
-"""The database while it is made; renamed to `DATABASE` when it is whole."""
+"""Database while it is created; renamed to `DATABASE_NAME` when it is complete."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    {
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "fuse.ceph",
-        "fuse.glusterfs",
-        "fuse.sshfs",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "ocfs2",
-        "orangefs",
-        "panfs",
-        "pvfs2",
-        "smb3",
-        "smbfs",
-        "virtiofs",
-        "wekafs",
-    }
+    (
+        *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs"),
+        *("glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs"),
+        *("pvfs2", "smb3", "smbfs", "virtiofs", "wekafs"),
+    )
 )
 """File systems on which SQLite's WAL is not safe."""
 
 
 def database_path(folder: Path) -> Path:
-    """Return where the database of a run folder is."""
+    """Return the path of the database of a run folder."""
     return folder / DATABASE_NAME
 
 
@@ -52,7 +33,7 @@ def has_campaign(folder: Path) -> bool:
     """Return whether the folder holds a campaign; False if one may be started there.
 
     Raises:
-        LogError: it is a file, or holds something else.
+        LogError: the path is a file, or the folder holds something else.
     """
     if not folder.exists():
         return False
@@ -61,11 +42,11 @@ def has_campaign(folder: Path) -> bool:
     if database_path(folder).exists():
         _check_bostruct_database(folder)
         return True
-    strange = sorted(entry.name for entry in folder.iterdir() if not _is_leftover(entry))
-    if strange:
-        shown = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
+    foreign = sorted(entry.name for entry in folder.iterdir() if not _is_leftover(entry))
+    if foreign:
+        names = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise LogError(
-            f"{folder} is not a run folder and not empty (it holds {shown}). "
+            f"{folder} is not a run folder and not empty (it holds {names}). "
             "Take an empty or a new folder."
         )
     return False
@@ -75,18 +56,22 @@ def check_writable(folder: Path) -> None:
     """Refuse a folder in which nothing can be written.
 
     Raises:
-        LogError: it, or the nearest folder above it that exists, is read-only.
+        LogError: the folder, or the nearest existing one above it, is read-only.
     """
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+    existing = _nearest_existing(folder)
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         raise LogError(
-            f"{folder} cannot be written: {place} is read-only for you. Take another folder."
+            f"{folder} cannot be written: {existing} is read-only for you. Take another folder."
         )
     file = database_path(folder)
     if file.exists() and not os.access(file, os.W_OK):
         raise LogError(f"{file} is read-only for you. Copy the folder to go on.")
+
+
+def _nearest_existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    path = folder.absolute()
+    return next(p for p in (path, *path.parents) if p.exists())
 
 
 def file_system_type(folder: Path) -> str:
@@ -95,19 +80,16 @@ def file_system_type(folder: Path) -> str:
         mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    path = folder.absolute()
-    while not path.exists():
-        path = path.parent
-    path = path.resolve()
-    best, kind = -1, ""
+    path = _nearest_existing(folder).resolve()
+    depth, name = -1, ""
     for mount in mounts:
         fields = mount.split()
         if len(fields) < 3:
             continue
         point = Path(fields[1].replace("\\040", " "))
-        if (point == path or point in path.parents) and len(point.parts) >= best:
-            best, kind = len(point.parts), fields[2]
-    return kind
+        if (point == path or point in path.parents) and len(point.parts) >= depth:
+            depth, name = len(point.parts), fields[2]
+    return name
 
 
 def is_network_file_system(folder: Path) -> bool:
@@ -116,28 +98,27 @@ def is_network_file_system(folder: Path) -> bool:
 
 
 def connect_read_only(folder: Path) -> sqlite3.Connection:
-    """Open the database for reading, leaving no trace in the folder.
+    """Return a read-only connection to the database that leaves no trace in the folder.
 
     Raises:
-        LogError: there is none, or it cannot be opened.
+        LogError: there is no database, or it cannot be opened.
     """
     file = database_path(folder).absolute()
     if not file.exists():
         raise LogError(f"{folder} holds no campaign: there is no {DATABASE_NAME} in it.")
-    beside = (file.with_name(file.name + end) for end in ("-wal", "-journal"))
+    journals = (file.with_name(file.name + end) for end in ("-wal", "-journal"))
     # SQLite would make its -wal and -shm files where they are missing.
-    mode = "mode=ro" if any(path.exists() for path in beside) else "immutable=1"
-    uri = f"{file.as_uri()}?{mode}"
+    mode = "mode=ro" if any(path.exists() for path in journals) else "immutable=1"
     try:
-        connection = sqlite3.connect(uri, uri=True, timeout=20, isolation_level=None)
+        uri = f"{file.as_uri()}?{mode}"
+        return sqlite3.connect(uri, uri=True, timeout=20, isolation_level=None)
     except sqlite3.Error as error:
         raise LogError(f"could not open {file}: {error}") from error
-    return connection
 
 
 def _is_leftover(entry: Path) -> bool:
-    """Return whether it is what an interrupted start of ours leaves behind."""
-    if entry.name == LOCK or entry.name.startswith(TEMPORARY_DATABASE_NAME):
+    """Return whether an interrupted start of a campaign leaves such an entry behind."""
+    if entry.name == LOCK_FILE_NAME or entry.name.startswith(TEMPORARY_DATABASE_NAME):
         return True
     return entry.name == POSTERIOR_FOLDER_NAME and entry.is_dir() and not any(entry.iterdir())
 
@@ -146,12 +127,12 @@ def _check_bostruct_database(folder: Path) -> None:
     connection = connect_read_only(folder)
     try:
         query = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
-        ours = connection.execute(query).fetchone()[0]
+        has_table = connection.execute(query).fetchone()[0]
     except sqlite3.Error as error:
         raise LogError(f"could not read {database_path(folder)}: {error}") from error
     finally:
         connection.close()
-    if not ours:
+    if not has_table:
         raise LogError(
             f"{database_path(folder)} is a database of another program. "
             "Take an empty or a new folder."

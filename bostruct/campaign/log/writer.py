@@ -1,8 +1,8 @@
-"""The log of a campaign, for writing: what is on disk before an energy is asked for.
+"""Write access to the log: a step is on disk before any of its structures is evaluated.
 
-Order: the array file first, then one transaction with the step, its trials and the
-file's sha256, then the energy is asked for, then one transaction with the outcome. So
-an unreferenced file may exist and is swept; a row without its file cannot.
+Order of writing: the posterior file, then one transaction with the step, its trials and the sha256
+of the file, then the evaluation, then one transaction with its result. So an unreferenced file may
+exist and is removed at the next start; a row without its file cannot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from bostruct.campaign import records
-from bostruct.campaign.log import database, posterior_file
+from bostruct.campaign.log import database, legacy_formats, posterior_file
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.reader import Log
@@ -29,7 +29,6 @@ from bostruct.campaign.log.run_folder import (
     POSTERIOR_FOLDER_NAME,
     has_campaign,
 )
-from bostruct.campaign.log.schema import FIRST_FORMAT_WITH_OUTCOMES
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Trial
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure
@@ -40,23 +39,23 @@ from bostruct.spaces import Space
 from bostruct.surrogates import Surrogate
 
 SQLiteValue = str | int | float | bytes | None
-"""What SQLite holds."""
+"""Types of SQLite values."""
 
 
 class LogWriter(Log):
-    """The log in one run folder, held by its only writer.
+    """Log in one run folder, opened by its only writer.
 
     Args:
-        folder: The run folder; made if it does not exist.
-        description: Of the campaign, for a new log.
-        seed: Of the campaign, for a new log.
-        space: Decodes the coordinates.
-        surrogate: Rebuilds the posteriors.
-        device: On which the tensor work is done; for the record.
+        folder: Run folder, created if it does not exist.
+        description: Description of the campaign, for a new log.
+        seed: Seed of the campaign, for a new log.
+        space: Space that decodes the coordinates.
+        surrogate: Surrogate that restores the posteriors.
+        device: Device of the tensor work, for the record.
 
     Raises:
         LockedError: another process writes there.
-        LogError: the folder cannot be written.
+        LogError: the folder cannot be written, or has an earlier log format.
     """
 
     def __init__(
@@ -77,6 +76,7 @@ class LogWriter(Log):
                 if not has_campaign(path):
                     database.create_database(path, description, seed)
                 super().__init__(path, space, surrogate)
+                legacy_formats.check_current_format(self.format, path)
                 self._open_writer_session(device)
             except BaseException:
                 self._disconnect()
@@ -85,61 +85,53 @@ class LogWriter(Log):
         except OSError as error:
             if isinstance(error, LogError):
                 raise
-            message = f"could not write in {path}: {error.strerror or error}"
-            raise LogError(message) from error
-        self._writing_seconds = 0.0  # of writing, not yet in the log itself
+            raise LogError(f"could not write in {path}: {error.strerror or error}") from error
+        self._writing_seconds = 0.0  # time of writing that no step has been charged for
 
     def _open_writer_session(self, device: str) -> None:
         file = self.folder / DATABASE_NAME
         self._session_number = 0
         try:
-            # One connection for our tables and ASE's: they commit together.
+            # One connection for the tables of the log and of ASE: they commit together.
             connection = sqlite3.connect(file, timeout=20, isolation_level=None)
             self._connection = connection
             journal = database.set_journal_mode(connection, self.folder)
             self._ase_rows = AseRows(file, connection)
         except sqlite3.Error as error:
             raise LogError(f"could not open {file}: {error}") from error
+        session = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "device": device,
+            "threads": torch.get_num_threads(),
+            "journal": journal,
+            "versions": to_canonical_json(package_versions()),
+            "started": time.time(),
+        }
         with atomic_write.transaction(connection):
-            cursor = connection.execute(
-                "INSERT INTO bostruct_session "
-                "(host, pid, device, threads, journal, versions, started) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    socket.gethostname(),
-                    os.getpid(),
-                    device,
-                    torch.get_num_threads(),
-                    journal,
-                    to_canonical_json(package_versions()),
-                    time.time(),
-                ),
-            )
-            self._session_number = int(cursor.lastrowid or 0)
+            self._session_number = self._insert_row("bostruct_session", session)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             for trial in self.trial_records("running"):
                 self._update_trial(trial.number, **self._retry_columns(trial))
         self._remove_unreferenced_posteriors()
 
     def _retry_columns(self, trial: Trial) -> dict[str, Any]:
-        """Return what changes of a trial whose energy is asked for another time."""
-        attempt = trial.attempt + 1
-        x = records.to_bytes(trial.X) or b""
-        new = records.trial_key(self._identity, trial.number, x, attempt)
-        return {"state": "planned", "attempt": attempt, "key": new}
+        """Return the columns of a trial that change with a further attempt."""
+        attempt, x = trial.attempt + 1, records.to_bytes(trial.X)
+        key = records.trial_key(self._identity, trial.number, x, attempt)
+        return {"state": "planned", "attempt": attempt, "key": key}
 
     def _remove_unreferenced_posteriors(self) -> None:
         """Remove posterior files that no step refers to."""
-        query = "SELECT file FROM bostruct_posterior"
-        kept = {str(row["file"]) for row in self.query(query)}
+        kept = {str(row["file"]) for row in self.query("SELECT file FROM bostruct_posterior")}
         for file in (self.folder / POSTERIOR_FOLDER_NAME).iterdir():
             if file.name.startswith("step-") and file.name not in kept:
                 file.unlink()
 
     def write_step(self, planned: PlannedStep) -> list[Trial]:
-        """Record a step before any of its energies is asked for; return its trials.
+        """Record a step before any of its structures is evaluated; return its trials.
 
-        What was given with its outcome is finished at once.
+        Trials of initial data are finished at once.
         """
         start = time.perf_counter()
         steps = self.query("SELECT count(*) AS n FROM bostruct_step")[0]["n"]
@@ -150,12 +142,8 @@ class LogWriter(Log):
         data = b""
         if planned.tensors is not None:
             data = posterior_file.to_safetensors(planned.tensors, planned.header)
-            atomic_write.write_atomically(
-                self.folder
-                / POSTERIOR_FOLDER_NAME
-                / posterior_file.posterior_file_name(planned.step),
-                data,
-            )
+            name = posterior_file.posterior_file_name(planned.step)
+            atomic_write.write_atomically(self.folder / POSTERIOR_FOLDER_NAME / name, data)
         with atomic_write.transaction(self._writing_connection):
             self._insert_step(planned, data)
             for i in range(len(planned.X)):
@@ -189,9 +177,7 @@ class LogWriter(Log):
             self._insert_row("bostruct_posterior", posterior)
 
     def _insert_trial(self, planned: PlannedStep, i: int, number: int) -> None:
-        x = records.to_bytes(planned.X[i]) or b""
-        values = planned.predictions[i] if planned.predictions else {}
-        attempt = 0 if planned.results else 1
+        x, attempt = records.to_bytes(planned.X[i]), 0 if planned.results else 1
         row = {
             "number": number,
             "step": planned.step,
@@ -200,25 +186,26 @@ class LogWriter(Log):
             "state": "planned",
             "generator": planned.generators[i],
             "x": x,
-            **values,
+            **(planned.predictions[i] if planned.predictions else {}),
+            "checksum": "",
         }
-        self._insert_row("bostruct_trial", {**row, "checksum": ""})
+        self._insert_row("bostruct_trial", row)
         self._update_trial(number)
-        for place, each in enumerate(
-            planned.outcome_predictions[i] if planned.outcome_predictions else ()
-        ):
-            said = {"trial": number, "position": place, **asdict(each)}
-            said["is_exact"] = int(each.is_exact)
-            said["checksum"] = records.row_checksum(said)
-            self._insert_row("bostruct_outcome", said)
+        outcomes = planned.outcome_predictions[i] if planned.outcome_predictions else ()
+        for position, outcome in enumerate(outcomes):
+            row = {"trial": number, "position": position, **asdict(outcome)}
+            row["is_exact"] = int(outcome.is_exact)
+            row["checksum"] = records.row_checksum(row)
+            self._insert_row("bostruct_outcome", row)
 
-    def _insert_row(self, table: str, row: dict[str, Any]) -> None:
+    def _insert_row(self, table: str, row: dict[str, Any]) -> int:
+        """Insert a row inside the open transaction; return its row id."""
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         query = f"INSERT INTO {table} ({names}) VALUES ({marks})"
-        self._writing_connection.execute(query, tuple(row.values()))
+        return int(self._writing_connection.execute(query, tuple(row.values())).lastrowid or 0)
 
     def _update_trial(self, number: int, **values: SQLiteValue) -> None:
-        """Change a trial inside the open transaction, and its checksum with it."""
+        """Change a trial and its checksum inside the open transaction."""
         query = "SELECT * FROM bostruct_trial WHERE number = ?"
         row = {**dict(self.query(query, number)[0]), **values}
         values["checksum"] = records.row_checksum(row)
@@ -227,7 +214,7 @@ class LogWriter(Log):
         self._writing_connection.execute(query, (*values.values(), number))
 
     def mark_running(self, trials: Sequence[Trial]) -> None:
-        """Record that the energies of planned trials are being asked for."""
+        """Record that the evaluation of planned trials begins."""
         planned = [trial for trial in trials if trial.state == "planned"]
         if not planned:
             return
@@ -236,21 +223,20 @@ class LogWriter(Log):
                 self._update_trial(trial.number, state="running")
 
     def mark_retry(self, trial: Trial, failure: Failure) -> None:
-        """Record that a trial failed and is to be asked for once more."""
-        said: dict[str, SQLiteValue] = {"reason": failure.reason, "retryable": 1}
-        said["seconds"] = failure.seconds
+        """Record that an evaluation failed and is to be retried."""
+        columns = {"reason": failure.reason, "retryable": 1, "seconds": failure.seconds}
         with atomic_write.transaction(self._writing_connection):
-            self._update_trial(trial.number, **self._retry_columns(trial), **said)
+            self._update_trial(trial.number, **self._retry_columns(trial), **columns)
 
     def write_result(self, number: int, result: Evaluation | Failure) -> None:
-        """Record what came of a trial."""
+        """Record the result of a trial."""
         start = time.perf_counter()
         with atomic_write.transaction(self._writing_connection):
             self._add_log_seconds(self._write_result(number, result))
         self._writing_seconds += time.perf_counter() - start
 
     def _write_result(self, number: int, result: Evaluation | Failure) -> int:
-        """Record what came of a trial inside the open transaction; return its step."""
+        """Record the result of a trial inside the open transaction; return its step."""
         values: dict[str, Any] = {"seconds": result.seconds, "finished": time.time()}
         query = "SELECT * FROM bostruct_trial WHERE number = ?"
         trial = self.with_structures([records.trial_from_row(self.query(query, number)[0])])[0]
@@ -265,7 +251,7 @@ class LogWriter(Log):
             values |= {
                 "state": "done",
                 "energy": result.energy,
-                "forces": records.to_bytes(result.forces),
+                "forces": None if result.forces is None else records.to_bytes(result.forces),
                 "properties": to_canonical_json(dict(result.properties)),
                 "provenance": to_canonical_json(dict(result.provenance)),
                 "ase_id": self._ase_rows.write(done),
@@ -276,40 +262,30 @@ class LogWriter(Log):
         return trial.step
 
     def _add_log_seconds(self, step: int) -> None:
-        """Charge a step for the time of writing so far, inside the transaction."""
+        """Charge a step with the time of writing so far, inside the open transaction."""
         query = "UPDATE bostruct_step SET seconds_log = seconds_log + ? WHERE number = ?"
         self._writing_connection.execute(query, (self._writing_seconds, step))
         self._writing_seconds = 0.0
 
     def write_relaxation_report(self, reports: Sequence[RelaxationReport]) -> None:
-        """Record how far the final check is."""
-        text = to_canonical_json([asdict(each) for each in reports])
+        """Record the progress of the final relaxation."""
+        text = to_canonical_json([asdict(report) for report in reports])
         query = "UPDATE bostruct_session SET relaxations = ? WHERE number = ?"
         with atomic_write.transaction(self._writing_connection):
             self._writing_connection.execute(query, (text, self._session_number))
 
     def mark_retracted(self, number: int, reason: str) -> None:
-        """Record that what a trial found is not believed any more.
-
-        Raises:
-            LogError: the folder was begun by a version that could not.
-        """
-        if self.format < FIRST_FORMAT_WITH_OUTCOMES:
-            raise LogError(
-                f"{self.folder} has log format {self.format}, in which nothing can be "
-                f"retracted; that takes {FIRST_FORMAT_WITH_OUTCOMES}. Start again in another folder, "
-                "with the other structures as `start`."
-            )
+        """Record that the result of a trial is retracted."""
         with atomic_write.transaction(self._writing_connection):
             self._update_trial(number, state="retracted", reason=reason)
 
     def mark_abandoned(self, number: int, reason: str) -> None:
-        """Record that the energy of a trial will not be asked for."""
+        """Record that a trial will not be evaluated."""
         with atomic_write.transaction(self._writing_connection):
             self._update_trial(number, state="abandoned", reason=reason)
 
     def close(self, status: str = "paused", reason: str = "") -> None:
-        """Record how the session ended, and let others write."""
+        """Record how the session ended, and release the lock."""
         if self._connection is None:
             return
         try:

@@ -78,7 +78,7 @@ def posterior_tensors(
             "chosen.index": torch.tensor(selected, dtype=torch.int64),
             "probe.X": X_probe,
             "probe.mean": probe_mean,
-            "probe.variance": probe_variance,
+            "probe.latent_variance": probe_variance,
             "training_trials": torch.tensor(training_trials, dtype=torch.int64),
         }
     )

@@ -1,4 +1,4 @@
-"""The final check: the best structures are relaxed with the evaluator itself."""
+"""Final relaxation of the best structures with the evaluator itself."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from bostruct.evaluators import Evaluator
 @final
 @dataclass(frozen=True)
 class FinalRelaxation:
-    """Relax the best structures with the evaluator when the search has ended.
+    """Relaxation of the best structures with the evaluator at the end of the search.
 
-    Each is relaxed by ASE's `BFGSLineSearch`, one after the other, until its forces are
-    below the tolerance; one whose forces are already is left as it is. Every step is an
-    evaluation as others are: it is counted, logged with the origin "check", and learnt
-    from if the search goes on.
+    Structures are relaxed by ASE's `BFGSLineSearch`, one after the other, until the forces are
+    below `fmax`; one that is relaxed already is left as it is. Every step is an evaluation like the
+    others: counted, logged with the generator "relaxation", and training data if the search goes
+    on.
 
-    The check stays within the stop rule: of `Evaluations(n)` the search leaves it
-    `best * steps`, but at most a quarter of n; of `WallTime` the time of as many, but
-    at most a quarter. What the check does not need the search may use. Where a budget
-    ends in the middle of a relaxation, a run with a larger one goes on there.
+    The relaxation stays within the stopping criterion: of `Evaluations(n)` the search leaves it
+    `n_structures * max_steps`, at most a quarter of n; of `WallTime` the time of as many, at most a
+    quarter. The search may use the rest. Where a budget ends in the middle of a relaxation, a run
+    with a larger one resumes it.
 
     Args:
-        n_structures: Structures of the lowest energies, no two of them the same.
+        n_structures: Number of structures of the lowest energies, no two of them equal.
         fmax: Largest force on a movable atom of a relaxed structure, eV/Å.
-        max_steps: The most evaluations for each structure.
-        interval: Evaluations of the search after which there is a check as well; None for
-            the one at the end alone.
+        max_steps: Maximum number of evaluations for each structure.
+        interval: Number of evaluations of the search after which there is a relaxation as well;
+            None relaxes at the end only.
 
     Raises:
         InputError: a number is out of range.
@@ -49,37 +49,36 @@ class FinalRelaxation:
 
     @property
     def max_evaluations(self) -> int:
-        """The most evaluations that one check takes."""
+        """Maximum number of evaluations of one relaxation of all structures."""
         return self.n_structures * self.max_steps
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the check, ready for JSON."""
+        """Return the settings as JSON values."""
         return asdict(self)
 
 
 def check_final_relaxation(
     final_relaxation: object, evaluator: Evaluator
 ) -> FinalRelaxation | None:
-    """Return the check, if the evaluator has the forces for it.
+    """Return the final relaxation, if the evaluator returns forces.
 
     Raises:
-        InputError: it is no check, or there are no forces.
+        InputError: the argument is no `FinalRelaxation`, or there are no forces.
     """
     if final_relaxation is None:
         return None
     if not isinstance(final_relaxation, FinalRelaxation):
-        kind = type(final_relaxation).__name__
-        raise InputError(
-            error_message("final_relaxation", "be a Check", kind, "For example Check(best=1).")
-        )
+        value = type(final_relaxation).__name__
+        hint = "For example FinalRelaxation(n_structures=1)."
+        raise InputError(error_message("final_relaxation", "be a FinalRelaxation", value, hint))
     factory = getattr(evaluator, "factory", None)
-    offered = getattr(factory, "implemented_properties", ("forces",))
-    if not getattr(evaluator, "with_forces", True) or "forces" not in offered:
+    properties = getattr(factory, "implemented_properties", ("forces",))
+    if not getattr(evaluator, "with_forces", True) or "forces" not in properties:
         raise InputError(missing_forces_message("one without"))
     return final_relaxation
 
 
-def missing_forces_message(found: str) -> str:
-    """Return the sentence for an evaluator that has no forces."""
-    way_out = "A check relaxes structures: leave it out, or return forces."
-    return error_message("evaluator", "return forces for the check", found, way_out)
+def missing_forces_message(value: str) -> str:
+    """Return the error sentence for an evaluator without forces."""
+    hint = "Leave `final_relaxation` out, or return forces."
+    return error_message("evaluator", "return forces for the final relaxation", value, hint)

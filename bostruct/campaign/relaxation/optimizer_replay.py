@@ -1,10 +1,9 @@
-"""The next step of a relaxation, from the steps that are in the log.
+"""Next geometry of a relaxation, by replaying an ASE optimizer on the logged evaluations.
 
-ASE's `BFGSLineSearch` is started anew each time and answered from the log; the first
-structure it asks for that is not there is the next one. So a relaxation has no state of
-its own, and one that was interrupted goes on as if it had not been. Of ASE's optimizers
-this one took the fewest calls on copper clusters and on a surface by a factor of about
-two.
+ASE's `BFGSLineSearch` is restarted each time and answered from the log; the first geometry it asks
+for that is not there is the next one. So a relaxation has no state of its own, and an interrupted
+one resumes as if it had not been interrupted. Of ASE's optimizers this one took the fewest calls on
+copper clusters and on a surface, by a factor of about two.
 """
 
 from __future__ import annotations
@@ -30,37 +29,37 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 MAX_STEP = 0.2
-"""Å. An atom moves by less in one step of the optimizer; ASE's own value."""
+"""Å. Largest displacement of an atom in one step of the optimizer; ASE's default."""
 
 MAX_STEP_BOND_FRACTION = 0.1
-"""The same in bonds, for atoms of another size."""
+"""Largest displacement in units of the longest bond, for small atoms."""
 
 POSITION_TOLERANCE = 1e-6
-"""Å. Coordinates that the optimizer asks for again differ by less."""
+"""Å. Largest difference of coordinates of the same geometry."""
 
 
 def next_geometry(space: Space, trials: Sequence[Trial], fmax: float) -> Tensor | None:
-    """Return the structure `[d]` whose energy a relaxation needs next.
+    """Return the coordinates `[d]` of the structure that a relaxation evaluates next.
 
-    Where the optimizer asks for other structures than are in the log, as another
-    version of it may, it starts anew from the first it does not ask for.
+    Where the optimizer asks for other geometries than are in the log, as another version of it may,
+    it is restarted from the first that differs.
 
     Args:
-        space: Of the structures.
-        trials: The trials of the relaxation in their order, with forces.
-        fmax: Largest force at which it ends, eV/Å.
+        space: Space of the structures.
+        trials: Trials of the relaxation in order, with forces.
+        fmax: Largest force at convergence, eV/Å.
 
     Returns:
-        The coordinates; None if the optimizer has none.
+        Coordinates; None if the optimizer has ended.
     """
     while True:
-        log = _ReplayCalculator(space, trials)
+        calculator = _ReplayCalculator(space, trials)
         try:
-            _run_optimizer(log, float(space.atomic_radii.max()), fmax)
-        except _NeedsEvaluation as asked:
-            return asked.X
+            _run_optimizer(calculator, float(space.atomic_radii.max()), fmax)
+        except _NeedsEvaluation as request:
+            return request.X
         except _Diverged:
-            trials = trials[log.n_used :]
+            trials = trials[calculator.n_used :]
             continue
         except (RuntimeError, np.linalg.LinAlgError):
             return None  # "LineSearch failed!": rounding is all that is left
@@ -72,13 +71,13 @@ def _run_optimizer(calculator: _ReplayCalculator, radius: float, fmax: float) ->
 
     atoms = calculator.atoms()
     step = min(MAX_STEP, MAX_STEP_BOND_FRACTION * 2 * radius)
-    # It prints where it skips an update, and divides by what may be zero.
+    # The optimizer prints where it skips an update, and may divide by zero.
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
         BFGSLineSearch(atoms, logfile=None, maxstep=step).run(fmax=fmax)
 
 
 class _NeedsEvaluation(Exception):  # noqa: N818 - no error
-    """A structure is asked for that is not in the log."""
+    """Request for a geometry that is not in the log."""
 
     def __init__(self, X: Tensor) -> None:
         super().__init__()
@@ -86,16 +85,16 @@ class _NeedsEvaluation(Exception):  # noqa: N818 - no error
 
 
 class _Diverged(Exception):  # noqa: N818 - no error
-    """A structure is asked for where the log has another one."""
+    """Request for a geometry where the log has another one."""
 
 
 @final
 class _ReplayCalculator:
-    """Looks like an ASE calculator, and answers from the log.
+    """ASE calculator that answers from the log.
 
     Args:
-        space: Of the structures.
-        trials: What it answers with, in this order.
+        space: Space of the structures.
+        trials: Evaluated trials, in the order of the answers.
     """
 
     def __init__(self, space: Space, trials: Sequence[Trial]) -> None:
@@ -105,11 +104,11 @@ class _ReplayCalculator:
 
     @property
     def n_used(self) -> int:
-        """How many trials were asked for."""
+        """Number of trials used as answers."""
         return len(self._replayed)
 
     def atoms(self) -> Atoms:
-        """Return the first structure, with this as its calculator."""
+        """Return the first structure with this calculator."""
         atoms = to_ase(self._template)[0]
         atoms.calc = self
         return atoms
@@ -128,13 +127,13 @@ class _ReplayCalculator:
 
     def _result_at(self, atoms: Any) -> tuple[Array, float, Array]:  # noqa: ANN401 - ASE
         positions: Array = np.array(atoms.positions, dtype=np.float64)
-        for answer in reversed(self._replayed):
-            if np.array_equal(answer[0], positions):
-                return answer
+        for result in reversed(self._replayed):
+            if np.array_equal(result[0], positions):
+                return result
         if not np.isfinite(positions).all():
-            raise RuntimeError("the optimizer has lost its way")
-        there = torch.from_numpy(positions).to(self._template.positions)
-        X = self._space.encode(replace(self._template, positions=there))[0]
+            raise RuntimeError("the optimizer diverged")
+        P = torch.from_numpy(positions).to(self._template.positions)
+        X = self._space.encode(replace(self._template, positions=P))[0]
         if self.n_used == len(self._trials):
             raise _NeedsEvaluation(X)
         trial = self._trials[self.n_used]
@@ -142,6 +141,5 @@ class _ReplayCalculator:
             raise _Diverged
         assert trial.energy is not None
         assert trial.forces is not None
-        answer = (positions, trial.energy, trial.forces.numpy())
-        self._replayed.append(answer)
-        return answer
+        self._replayed.append((positions, trial.energy, trial.forces.numpy()))
+        return self._replayed[-1]

@@ -1,17 +1,15 @@
-"""How sure the end of a campaign is: its best structures, and what else there may be.
+"""Assessment of the end of a campaign: its best structures, and candidates that may be better.
 
-An energy that was evaluated is what it is: nothing is left to be unsure of but the
-scatter of the evaluator itself. Three things can still be said with an interval.
+An evaluated energy has no uncertainty but the noise of the evaluator. Three statements have one.
 
-* `Ranked`: what was predicted of each of the best structures before it was known.
-* `Difference`: what a model says of the energy of each less that of the best, with the
-  covariance between the two, so that what they share cancels: C_ii + C_jj - 2 C_ij.
-  Of structures that the model was trained on this predicts nothing: the interval says
-  what the model can resolve, and an evaluated difference outside of it that the model
-  does not fit.
-* `Remaining`: the energies of structures that were found and not evaluated. The
-  intervals are as good as those of the campaign have been (`foretold`), and hold for
-  each alone: the lowest of many misses its own more often.
+* `RankedStructure`: the prediction of each of the best structures before its evaluation.
+* `EnergyDifference`: the energy of each less that of the best by the last model, with the
+  covariance between the two, so that shared errors cancel: C_ii + C_jj - 2 C_ij. Of structures that
+  the model was trained on this predicts nothing: the interval shows the resolution of the model,
+  and an evaluated difference outside of it that the model does not fit.
+* `UnevaluatedCandidate`: the energies of candidates that were not evaluated. The coverage of the
+  intervals is that of the campaign so far (`predictions`), and holds for each alone: the lowest of
+  many misses its own more often.
 
 Intervals are mean ± q s, with q from `calibration`.
 """
@@ -46,13 +44,13 @@ from bostruct.surrogates import FittedModel
 @final
 @dataclass(frozen=True)
 class RankedStructure:
-    """One of the best structures, the lowest trial of each.
+    """One of the best structures, by its trial of lowest energy.
 
     Attributes:
-        trial: Its number.
-        energy: As evaluated, or given, eV.
-        energy_above_best: The same less that of the best structure, eV.
-        logged_prediction: What was predicted of it before; None if nothing was.
+        trial: Number of the trial.
+        energy: Energy, eV.
+        energy_above_best: Energy less that of the best structure, eV.
+        logged_prediction: Prediction before the evaluation; None without one.
     """
 
     trial: int
@@ -64,15 +62,15 @@ class RankedStructure:
 @final
 @dataclass(frozen=True)
 class EnergyDifference:
-    """The energy of one trial less that of another.
+    """Energy of one trial less that of another.
 
     Attributes:
-        trial: Number of the one.
-        reference_trial: Number of the other.
-        energy: As evaluated, eV.
-        prediction: By the model, as it would be observed.
+        trial: Number of the trial.
+        reference_trial: Number of the trial whose energy is subtracted.
+        energy: Evaluated difference, eV.
+        prediction: Difference predicted by the model, with observation noise.
         latent_sigma: Calibrated standard deviation of the difference without noise, eV.
-        in_training_set: Whether the model was trained on both.
+        in_training_set: True if the model was trained on both trials.
     """
 
     trial: int
@@ -86,12 +84,12 @@ class EnergyDifference:
 @final
 @dataclass(frozen=True)
 class UnevaluatedCandidate:
-    """A structure that a search found and that was not evaluated.
+    """Candidate of a search that was not evaluated.
 
     Attributes:
-        candidate_index: Its row among the candidates of that step.
-        generator: The generator that proposed it.
-        prediction: Of its energy, as it would be observed.
+        candidate_index: Row among the candidates of the step.
+        generator: Name of the generator that proposed the structure.
+        prediction: Predicted energy, with observation noise.
     """
 
     candidate_index: int
@@ -102,14 +100,14 @@ class UnevaluatedCandidate:
 @final
 @dataclass(frozen=True)
 class Assessment:
-    """The best structures of a campaign, and those that may be better.
+    """Best structures of a campaign, and candidates that may be better.
 
     Attributes:
-        best: No two of them the same, best first. Of a log without a space they may be.
-        differences: Of each less the first, by the last model.
-        unevaluated: Of the last search, lowest ends first. Until there are intervals, the
-            calibrated σ takes the place of their half widths in that order.
-        missing_reason: Why the last two are not known, "" if they are.
+        best: Best structures, best first, without duplicates if the log has a space.
+        differences: Energy of each of them less that of the first, by the last model.
+        unevaluated: Candidates of the last search, lowest ends of the intervals first. Until there
+            are intervals, the calibrated σ takes the place of their half widths.
+        missing_reason: Reason for which the last two are not known, "" if they are.
     """
 
     best: tuple[RankedStructure, ...]
@@ -119,67 +117,63 @@ class Assessment:
 
     @classmethod
     def from_log(cls, log: Log, count: int = 5, eps: float = MISCOVERAGE) -> Assessment:
-        """Return how a campaign stands.
+        """Return the assessment of a campaign.
 
         Args:
-            log: Opened with the space and the surrogate of the campaign, for
-                differences and remaining structures.
-            count: Structures of each kind, at most.
-            eps: Share of the intervals that may miss.
+            log: Log, opened with the space and the surrogate of the campaign for differences and
+                candidates.
+            count: Maximum number of structures of each kind.
+            eps: Miscoverage of the intervals.
 
         Raises:
             InputError: the count is below 1, or eps outside 0 to 1.
         """
         check_count("count", count)
         trials, steps = log.trial_records(), log.steps()
-        lowest = _best_trials(trials, count, log.space)
-        best = _rank_structures(
-            lowest, logged_predictions(lowest, steps, trial_z_scores(trials), eps)
-        )
+        best_trials = _best_trials(trials, count, log.space)
+        predictions = logged_predictions(best_trials, steps, trial_z_scores(trials), eps)
+        best = _rank_structures(best_trials, predictions)
         steps = [step for step in steps if step.file]
         if not steps:
             return cls(best, missing_reason="there was no step with a surrogate yet")
         if log.space is None or log.surrogate is None:
-            return cls(best, missing_reason="space or surrogate are parts of your own")
-        found, step = online_calibration(trials), steps[-1]
+            return cls(best, missing_reason="space or surrogate is not one of bostruct")
+        calibration, step = online_calibration(trials), steps[-1]
         try:
-            model, tensors = (
-                log.posterior(step.number),
-                log.posterior_tensors(step.number),
-            )
-            origins = log.candidate_generators(step.number)
+            model, tensors = log.posterior(step.number), log.posterior_tensors(step.number)
+            generators = log.candidate_generators(step.number)
         except LogError as error:
             return cls(best, missing_reason=str(error))
-        seen = torch.stack([trial.X for trial in trials])
+        X = torch.stack([trial.X for trial in trials])
         return cls(
             best,
-            _energy_differences(lowest, model, step.training_trials, found, eps),
-            _unevaluated_candidates(tensors, origins, seen, log.space, found, count, eps),
+            _energy_differences(best_trials, model, step.training_trials, calibration, eps),
+            _unevaluated_candidates(tensors, generators, X, log.space, calibration, count, eps),
         )
 
 
 def _best_trials(trials: Sequence[Trial], count: int, space: Space | None) -> list[Trial]:
-    """Return the trials of the best structures, best first, no two of them the same."""
+    """Return the trials of the best structures, best first, without duplicates."""
     done = [(t.energy, t.number, t) for t in trials if t.energy is not None]
-    found: list[Trial] = []
+    best: list[Trial] = []
     for _, _, trial in sorted(done, key=lambda item: item[:2]):
-        if len(found) == count:
+        if len(best) == count:
             break
-        if space is None or not is_duplicate(space, trial.X, [each.X for each in found]):
-            found.append(trial)
-    return found
+        if space is None or not is_duplicate(space, trial.X, [other.X for other in best]):
+            best.append(trial)
+    return best
 
 
 def _rank_structures(
     best: Sequence[Trial], predictions: Sequence[LoggedPrediction]
 ) -> tuple[RankedStructure, ...]:
-    earlier = {each.trial: each for each in predictions}
+    by_trial = {prediction.trial: prediction for prediction in predictions}
     return tuple(
         RankedStructure(
             trial=trial.number,
             energy=_energy(trial),
             energy_above_best=_energy(trial) - _energy(best[0]),
-            logged_prediction=earlier.get(trial.number),
+            logged_prediction=by_trial.get(trial.number),
         )
         for trial in best
     )
@@ -199,15 +193,15 @@ def _energy_differences(
         latent = model.posterior(X)
         observed = model.posterior(X, observation_noise=True)
     mean = (latent.mean.flatten() - latent.mean.flatten()[0]).tolist()
-    of_latent = _difference_variances(latent.distribution.covariance_matrix)
-    of_observed = _difference_variances(observed.distribution.covariance_matrix)
+    latent_variances = _difference_variances(latent.distribution.covariance_matrix)
+    variances = _difference_variances(observed.distribution.covariance_matrix)
     return tuple(
         EnergyDifference(
             trial=trial.number,
             reference_trial=best[0].number,
             energy=_energy(trial) - _energy(best[0]),
-            prediction=calibration.predict(mean[i], of_observed[i], eps),
-            latent_sigma=calibration.sigma_factor * math.sqrt(of_latent[i]),
+            prediction=calibration.predict(mean[i], variances[i], eps),
+            latent_sigma=calibration.sigma_factor * math.sqrt(latent_variances[i]),
             in_training_set={trial.number, best[0].number} <= set(training_trials),
         )
         for i, trial in enumerate(best[1:], 1)
@@ -216,8 +210,8 @@ def _energy_differences(
 
 def _difference_variances(covariance: Tensor) -> list[float]:
     """Return the variance of each value less the first, `[k]`, from `[k, k]`."""
-    own = covariance.diagonal()
-    return (own + own[0] - 2 * covariance[0]).clamp(min=0).tolist()
+    variance = covariance.diagonal()
+    return (variance + variance[0] - 2 * covariance[0]).clamp(min=0).tolist()
 
 
 def _unevaluated_candidates(
@@ -229,27 +223,22 @@ def _unevaluated_candidates(
     count: int,
     eps: float,
 ) -> tuple[UnevaluatedCandidate, ...]:
-    """Return the candidates that are like none that was seen `[t, d]`."""
+    """Return the best candidates that are no duplicates of evaluated structures `[t, d]`."""
     q = calibration.quantile(eps)
     width = q if math.isfinite(q) else calibration.sigma_factor
-    mean, observed = (
-        tensors["candidates.mean"],
-        tensors["candidates.predictive_variance"],
-    )
+    mean, variance = tensors["candidates.mean"], tensors["candidates.predictive_variance"]
     candidates = Candidates(
         X=tensors["candidates.X"],
-        acq_value=width * observed.sqrt() - mean,  # the lower it may be, the better
+        acq_value=width * variance.sqrt() - mean,  # lowest ends of the intervals first
         generator_names=generators,
         n_steps=tensors["candidates.steps"],
         converged=tensors["candidates.converged"],
     )
-    old = torch.ones(len(X_evaluated), dtype=torch.bool)  # the same, however far relaxed
-    rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=old)
+    relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
+    rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)
     return tuple(
         UnevaluatedCandidate(
-            i,
-            generators[i],
-            calibration.predict(float(mean[i]), float(observed[i]), eps),
+            i, generators[i], calibration.predict(float(mean[i]), float(variance[i]), eps)
         )
         for i in rows.tolist()
     )

@@ -25,27 +25,17 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 FORMATS_WITH_CELL = ("cif", "espresso-in", "lammps-data", "vasp", "vasp-xdatcar")
-
+"""Names in ASE of formats that need a cell."""
 
 VACUUM = 7.5
-"""Å around a cluster, in a format that cannot do without a cell."""
+"""Å around a cluster, in a format that needs a cell."""
 
-
-RESERVED_KEYS = (
-    "trial",
-    "step",
-    "generator",
-    "front",
-    "feasible",
-    "volume",
-    "mass",
-    "charge",
-)
-"""Names that an outcome cannot have in a file: they say something else there."""
+RESERVED_KEYS = ("trial", "step", "generator", "front", "feasible", "volume", "mass", "charge")
+"""Keys with a meaning of their own in a file, which no outcome can have."""
 
 
 def write_structures(images: Sequence[Atoms], file: Path) -> None:
-    """Write structures to a file whose suffix says the format.
+    """Write structures to a file whose suffix sets the format.
 
     Raises:
         InputError: ASE cannot write that format.
@@ -56,27 +46,27 @@ def write_structures(images: Sequence[Atoms], file: Path) -> None:
     from ase.io.formats import UnknownFileTypeError
 
     try:
-        kind = ase.io.formats.filetype(str(file), read=False)
-        known = ase.io.formats.ioformats[kind]
+        name = ase.io.formats.filetype(str(file), read=False)
+        io_format = ase.io.formats.ioformats[name]
     except (UnknownFileTypeError, KeyError) as error:
         raise InputError(_unknown_format_message(file)) from error
-    if not known.can_write:
+    if not io_format.can_write:
         raise InputError(_unknown_format_message(file))
-    if len(images) > 1 and known.single:
+    if len(images) > 1 and io_format.single:
         condition = "be a format that holds many structures"
-        way_out = "extxyz and db do; or export the best one alone."
-        raise InputError(error_message("out", condition, file.name, way_out))
-    if kind in FORMATS_WITH_CELL:
+        hint = "extxyz and db do; or export the best one alone."
+        raise InputError(error_message("out", condition, file.name, hint))
+    if name in FORMATS_WITH_CELL:
         images = [_with_cell(image) for image in images]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "db":
+        if name == "db":
             file.unlink(missing_ok=True)  # ASE would append
             with ase.db.connect(str(file)) as db:
                 for image in images:
                     db.write(image, **image.info)
         else:
-            ase.io.write(str(file), list(images), format=kind)
+            ase.io.write(str(file), list(images), format=name)
     except OSError as error:
         raise LogError(f"could not write {file}: {error.strerror or error}") from error
 
@@ -84,54 +74,54 @@ def write_structures(images: Sequence[Atoms], file: Path) -> None:
 def _with_cell(image: Atoms) -> Atoms:
     if image.cell.rank == 3:
         return image
-    boxed = image.copy()
-    boxed.calc = image.calc
-    boxed.center(vacuum=VACUUM)
-    return boxed
+    with_cell = image.copy()
+    with_cell.calc = image.calc
+    with_cell.center(vacuum=VACUUM)
+    return with_cell
 
 
 def _unknown_format_message(file: Path) -> str:
-    way_out = "For example best.extxyz, best.cif, POSCAR or all.db."
-    return error_message("out", "have a suffix of a format ASE writes", file.name, way_out)
+    hint = "For example best.extxyz, best.cif, POSCAR or all.db."
+    return error_message("out", "have a suffix of a format ASE writes", file.name, hint)
 
 
 def trial_formulas(log: Log, trial_numbers: Sequence[int]) -> dict[int, str]:
-    """Return the formulas of evaluated structures by their trials, from ase.db."""
-    found: dict[int, str] = {}
+    """Return the chemical formulas of evaluated structures by trial, from ase.db."""
+    formulas: dict[int, str] = {}
     if not trial_numbers:
-        return found
+        return formulas
     with log.connection() as connection:
         rows = AseRows(database_path(log.folder), connection)
         for number in trial_numbers:
             query = "SELECT ase_id FROM bostruct_trial WHERE number = ?"
-            row = log.query(query, number)[0]["ase_id"]
+            ase_id = log.query(query, number)[0]["ase_id"]
             try:
-                found[number] = rows.read(row).get_chemical_formula()
-            except KeyError:  # the row is lost: `verify` says so
+                formulas[number] = rows.read(ase_id).get_chemical_formula()
+            except KeyError:  # the row was lost, which `verify` reports
                 continue
-    return found
+    return formulas
 
 
 def trial_energies_above_hull(log: Log) -> dict[int, float]:
-    """Return energies above the hull of all that was evaluated, eV/atom, by trial.
+    """Return the energies above the convex hull of all evaluated structures, eV/atom, by trial.
 
-    Of a campaign with goals whose evaluations have a mixing enthalpy, as those of
-    `AlloyProperties`; the elements are on the diagram at zero. Empty otherwise. What
-    is in quarantine or was retracted is not there and shapes no hull.
+    They exist in a campaign with objectives whose evaluations have a mixing enthalpy, as those of
+    `AlloyProperties`; the elements are on the diagram at zero. Otherwise the result is empty.
+    Quarantined and retracted results are no part of the hull.
     """
     if (
         log.optimization_config is None
         or ENERGY_ABOVE_HULL in log.optimization_config.outcome_names
     ):
         return {}
-    known: dict[int, float] = {}
+    enthalpies: dict[int, float] = {}
     for trial in log.trial_records("done"):
         enthalpy = outcome_values(trial, log.optimization_config).get(MIXING_ENTHALPY)
         if enthalpy is not None:
-            known[trial.number] = enthalpy
-    names = trial_formulas(log, list(known))
-    found = energies_above_hull(list(names.values()), [known[number] for number in names])
-    return {n: each for n, each in zip(names, found, strict=True) if each is not None}
+            enthalpies[trial.number] = enthalpy
+    formulas = trial_formulas(log, list(enthalpies))
+    energies = energies_above_hull(list(formulas.values()), [enthalpies[n] for n in formulas])
+    return {n: e for n, e in zip(formulas, energies, strict=True) if e is not None}
 
 
 def images_to_export(
@@ -139,19 +129,18 @@ def images_to_export(
 ) -> list[Atoms]:
     """Return the best structure of a log, or every one with an energy, from ase.db.
 
-    Their `info` says which trial they were and, if they had been predicted, mean and σ
-    (raw and calibrated) and the interval of 90 %, all in eV and from before the energy
-    was known. Of a campaign with goals the front takes the place of the best, and
-    `info` has the outcomes that are known and believed, by name, and the energy above
-    the hull where there is one.
+    Their `info` holds the trial and, if the structure had been predicted, mean, σ (of the model and
+    calibrated) and 90 % interval from before the evaluation, in eV. With objectives the front takes
+    the place of the best structure, and `info` holds the trusted outcomes by name and the energy
+    above the hull where it is known.
 
     Args:
-        log: Of the campaign.
-        include_all: Whether to return every structure with an energy.
-        e_above_hull: Energies above the hull, `above_hull` of the log by default.
+        log: Log of the campaign.
+        include_all: True for every structure with an energy, False for the best.
+        e_above_hull: Energies above the hull by trial, `trial_energies_above_hull` by default.
 
     Raises:
-        LogError: there is none.
+        LogError: there is no such structure.
     """
     query = "SELECT number, ase_id FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
         "number" if include_all or log.optimization_config else "energy, number LIMIT 1"
@@ -164,28 +153,28 @@ def images_to_export(
     if log.optimization_config is not None:
         front = log.pareto_front()
         points = front.evaluated if include_all else front.points
-        infos = {each.trial: _point_info(each) for each in points if each.trial in numbers}
+        infos = {p.trial: _point_info(p) for p in points if p.trial in numbers}
         if not infos:
             raise LogError(f"{log.folder} has nothing on its front: use --all.")
         e_above_hull = trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
-        for number, height in e_above_hull.items():
+        for number, energy in e_above_hull.items():
             if number in infos:
-                infos[number][ENERGY_ABOVE_HULL] = height
+                infos[number][ENERGY_ABOVE_HULL] = energy
     else:
-        expected = {each.trial: each.prediction for each in log.predictions()}
-        infos = {n: _trial_info(trials[n], expected.get(n)) for n in numbers}
-    found = []
+        predictions = {logged.trial: logged.prediction for logged in log.predictions()}
+        infos = {n: _trial_info(trials[n], predictions.get(n)) for n in numbers}
+    images = []
     with log.connection() as connection:
         rows = AseRows(database_path(log.folder), connection)
         for number, info in infos.items():
             image = rows.read(numbers[number])
             image.info |= info
-            found.append(image)
-    return found
+            images.append(image)
+    return images
 
 
 def _point_info(point: EvaluatedPoint) -> dict[str, Any]:
-    """Return what a file says of a structure of a campaign with goals."""
+    """Return the `info` of a structure of a campaign with objectives."""
     info = {"trial": point.trial, "step": point.step, "generator": point.generator}
     info |= {"front": point.is_non_dominated, "feasible": point.is_feasible}
     for name, value in point.raw_outcomes.items():
@@ -195,7 +184,7 @@ def _point_info(point: EvaluatedPoint) -> dict[str, Any]:
 
 
 def _info_key(name: str) -> str:
-    """Return the name of an outcome as extxyz and ASE's databases can hold it."""
+    """Return the name of an outcome as a key that extxyz and ase.db can hold."""
     import ase.db.core
     from ase.formula import Formula
 
@@ -210,7 +199,7 @@ def _info_key(name: str) -> str:
 
 
 def _trial_info(trial: Trial, prediction: CalibratedPrediction | None) -> dict[str, Any]:
-    """Return what a file says of a structure beside its energy and forces."""
+    """Return the `info` of a structure: its trial and its prediction."""
     info = {"trial": trial.number, "step": trial.step, "generator": trial.generator}
     if prediction is None:
         return info
@@ -221,4 +210,4 @@ def _trial_info(trial: Trial, prediction: CalibratedPrediction | None) -> dict[s
         "interval_low": prediction.low,
         "interval_high": prediction.high,
     }
-    return info | {name: each for name, each in numbers.items() if each is not None}
+    return info | {name: value for name, value in numbers.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The front of a campaign as files: tables, structures, entries and pictures."""
+"""Export of a Pareto front: tables, structures, pymatgen entries and plots."""
 
 from __future__ import annotations
 
@@ -28,17 +28,16 @@ PlotFunction = Callable[[ParetoFront, Sequence[FrontCandidate], Path], bool]
 def write_front_files(
     log: Log, out: Path, e_above_hull: Mapping[int, float] | None = None
 ) -> list[str]:
-    """Write the front of a campaign, and all that was evaluated, into a folder.
+    """Write the front of a campaign, and all evaluated structures, into a folder.
 
     Args:
-        log: Of a campaign with goals. Opened with its space, the pictures show what
-            the last search found beside, too.
-        out: The folder; made if it does not exist. Files of the same names are
-            replaced.
-        e_above_hull: Energies above the hull, `atoms.above_hull` of the log by default.
+        log: Log of a campaign with objectives. Opened with its space, the plots show the best
+            candidates of the last search, too.
+        out: Folder, created if it does not exist. Files of the same names are replaced.
+        e_above_hull: Energies above the hull by trial, `trial_energies_above_hull` by default.
 
     Returns:
-        The names of the files that were written.
+        Names of the files that were written.
 
     Raises:
         LogError: nothing was evaluated yet, or the folder cannot be written.
@@ -46,30 +45,30 @@ def write_front_files(
     front = log.pareto_front()
     done = [point.trial for point in front.evaluated if point.state == "done"]
     if not done:
-        message = f"{log.folder} has no evaluation yet: there is nothing to write."
-        raise LogError(message)
+        raise LogError(f"{log.folder} has no evaluation yet: there is nothing to write.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = f"could not write in {out}: {error.strerror or error}"
-        raise LogError(message) from error
+        raise LogError(f"could not write in {out}: {error.strerror or error}") from error
     formulas = export.trial_formulas(log, done)
     e_above_hull = export.trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
     written = ["front.csv", "evaluations.csv"]
-    best = points_to_csv(front, front.points, formulas, e_above_hull)
-    write_atomically(out / "front.csv", best.encode())
-    everything = points_to_csv(front, front.evaluated, formulas, e_above_hull, include_all=True)
-    write_atomically(out / "evaluations.csv", everything.encode())
+    text = points_to_csv(front, front.points, formulas, e_above_hull)
+    write_atomically(out / "front.csv", text.encode())
+    text = points_to_csv(front, front.evaluated, formulas, e_above_hull, include_all=True)
+    write_atomically(out / "evaluations.csv", text.encode())
     if front.points:
         images = export.images_to_export(log, e_above_hull=e_above_hull)
         for name in ("front.extxyz", "front.db"):
             export.write_structures(images, out / name)
             written.append(name)
         trials = {trial.number: trial for trial in log.trial_records()}
-        mine = [trials[point.trial] for point in front.points]
         text = computed_entries_json(
             images,
-            [outcome_values(trial, front.optimization_config).get(ENERGY) for trial in mine],
+            [
+                outcome_values(trials[point.trial], front.optimization_config).get(ENERGY)
+                for point in front.points
+            ],
             [
                 _known_properties(point, trusted_properties(trials[point.trial]))
                 for point in front.points
@@ -78,15 +77,15 @@ def write_front_files(
         )
         write_atomically(out / "entries.json", text.encode())
         written.append("entries.json")
-    expected = predict_front_candidates(log)
-    drawings: dict[str, PlotFunction] = {
+    candidates = predict_front_candidates(log)
+    plots: dict[str, PlotFunction] = {
         "pareto.png": pareto_plots.plot_objective_pairs,
         "pareto3d.png": pareto_plots.plot_three_objectives,
         "hypervolume.png": pareto_plots.plot_hypervolume_history,
         "parallel.png": pareto_plots.plot_parallel_coordinates,
     }
-    for name, draw in drawings.items():
-        if draw(front, expected, out / name):
+    for name, plot in plots.items():
+        if plot(front, candidates, out / name):
             written.append(name)
     return written
 
@@ -98,26 +97,24 @@ def points_to_csv(
     e_above_hull: Mapping[int, float],
     include_all: bool = False,
 ) -> str:
-    """Return points as CSV: what was found, and what had been predicted of it.
+    """Return points as CSV: raw outcomes, and the predictions before their evaluation.
 
-    Outcomes are raw values. Predictions are those from before, with the calibrated σ
-    and the ends of the interval of 90 %; of an outcome that is judged as its log10
-    they are of that, and their columns say so.
+    Predictions have the calibrated σ and the ends of the 90 % interval; those of a logarithmic
+    objective are of its log10, as the names of their columns state.
 
     Args:
-        front: Of the log.
-        points: Some of it.
-        formulas: Of the structures, by trial.
-        e_above_hull: Energies above the hull, eV/atom, by trial; empty for no column.
-        include_all: Whether to say what became of each evaluation, too.
+        front: Pareto front of the log.
+        points: Points to write.
+        formulas: Chemical formulas by trial.
+        e_above_hull: Energies above the hull by trial, eV/atom; empty for no column.
+        include_all: True adds state, feasibility, history and quarantine of each evaluation.
     """
-    goals = front.optimization_config
-    named = {n: f"log10_{n}" if n in goals.log_outcomes else n for n in front.learned_names}
-    found = []
-    doubts: dict[int, list[str]] = {}
-    for each in front.quarantined:
-        doubts.setdefault(each.trial, []).append(f"{each.name}: {each.reason}")
-
+    config = front.optimization_config
+    labels = {n: f"log10_{n}" if n in config.log_outcomes else n for n in front.learned_names}
+    reasons: dict[int, list[str]] = {}
+    for value in front.quarantined:
+        reasons.setdefault(value.trial, []).append(f"{value.name}: {value.reason}")
+    rows = []
     for point in points:
         row: dict[str, Any] = {
             "trial": point.trial,
@@ -132,27 +129,27 @@ def points_to_csv(
         row |= point.raw_outcomes
         if e_above_hull:
             row[ENERGY_ABOVE_HULL] = e_above_hull.get(point.trial)
-        for name, label in named.items():
-            told = point.predictions.get(name)
-            row[f"{label}_predicted"] = told and told.mean
-            row[f"{label}_sigma"] = told and told.calibrated_sigma
-            row[f"{label}_low"] = told and told.low
-            row[f"{label}_high"] = told and told.high
+        for name, label in labels.items():
+            prediction = point.predictions.get(name)
+            row[f"{label}_predicted"] = prediction and prediction.mean
+            row[f"{label}_sigma"] = prediction and prediction.calibrated_sigma
+            row[f"{label}_low"] = prediction and prediction.low
+            row[f"{label}_high"] = prediction and prediction.high
         if include_all:
-            n = point.evaluation  # None where it came with its outcomes
+            n = point.evaluation  # None for initial data
             row["hypervolume"] = n and front.history.hypervolume[n - 1]
             row["front_size"] = n and front.history.n_front[n - 1]
-            row["doubted"] = "; ".join(doubts.get(point.trial, ()))
-        found.append(row)
+            row["quarantined"] = "; ".join(reasons.get(point.trial, ()))
+        rows.append(row)
     text = io.StringIO()
-    if found:
-        writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(rows)
     return text.getvalue()
 
 
 def _known_properties(point: EvaluatedPoint, properties: Mapping[str, float]) -> dict[str, float]:
-    """Return all numbers that are known and believed of a structure."""
-    rest = {name: v for name, v in properties.items() if name not in point.raw_outcomes}
-    return rest | {name: v for name, v in point.raw_outcomes.items() if v is not None}
+    """Return all trusted properties and outcomes of a structure."""
+    others = {name: v for name, v in properties.items() if name not in point.raw_outcomes}
+    return others | {name: v for name, v in point.raw_outcomes.items() if v is not None}

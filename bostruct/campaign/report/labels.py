@@ -1,4 +1,4 @@
-"""Outcomes as people write them: words, and a unit behind a comma or in brackets."""
+"""Names, units and numbers of outcomes as labels for text and axes."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ UNIT_SUFFIXES = {
     "eV": "eV",
     "K": "K",
 }
-"""How a name may end that says its unit."""
+"""Suffixes of outcome names that state the unit."""
 
 ZERO_TOLERANCE = 1e-12
-"""What is smaller is what rounding leaves of zero."""
+"""Smaller magnitudes are rounding errors of zero."""
 
 
 def split_unit(name: str, unit: str = "") -> tuple[str, str]:
-    """Return an outcome in words, and its unit, "" if neither says it.
+    """Return the name of an outcome in words and its unit, "" if neither states it.
 
-    >>> words("bulk_modulus_GPa")
+    >>> split_unit("bulk_modulus_GPa")
     ('bulk modulus', 'GPa')
-    >>> words("price", "EUR/kg")
+    >>> split_unit("price", "EUR/kg")
     ('price', 'EUR/kg')
     """
-    for end, found in UNIT_SUFFIXES.items():
-        if name.endswith(f"_{end}"):
-            name, unit = name.removesuffix(f"_{end}"), unit or found
+    for suffix, suffix_unit in UNIT_SUFFIXES.items():
+        if name.endswith(f"_{suffix}"):
+            name, unit = name.removesuffix(f"_{suffix}"), unit or suffix_unit
             break
     return name.replace("_", " "), unit
 
 
 def axis_label(name: str, optimization_config: OptimizationConfig) -> str:
-    """Return what stands at the axis of an outcome."""
+    """Return the label of an outcome's axis."""
     text, unit = split_unit(name, optimization_config.units.get(name, ""))
     return f"{text} ({unit})" if unit else text
 
 
 def format_objective(part: Objective | Constraint) -> str:
-    """Return what is wanted of an outcome, in one line.
+    """Return an objective or a constraint in one line.
 
-    >>> aim(Objective("price", "minimize", "EUR/kg", log=True))
+    >>> format_objective(Objective("price", "minimize", "EUR/kg", log=True))
     'minimize price, EUR/kg (as log10)'
-    >>> aim(Constraint("bulk_modulus_GPa", above=120))
+    >>> format_objective(Constraint("bulk_modulus_GPa", lower=120))
     'bulk modulus >= 120 GPa'
     """
     text, unit = split_unit(part.name, part.unit)
     if isinstance(part, Constraint):
         bounds = ((">=", part.lower), ("<=", part.upper))
-        found = [f"{sign} {value:g}" for sign, value in bounds if value is not None]
-        return f"{text} {' and '.join(found)} {unit}".rstrip()
+        terms = [f"{sign} {value:g}" for sign, value in bounds if value is not None]
+        return f"{text} {' and '.join(terms)} {unit}".rstrip()
     log = " (as log10)" if part.log else ""
     return f"{part.direction} {text}{', ' if unit else ''}{unit}{log}"
 
 
 def format_number(value: float | None) -> str:
-    """Return a value with four or five digits, "-" where there is none.
+    """Return a value with four or five digits, "-" for None.
 
-    >>> shown(-0.0312345), shown(160.123456), shown(23036.01), shown(-7e-15)
-    ('-0.03123', '160.12', '23036', '0')
+    >>> [format_number(x) for x in (-0.0312345, 160.123456, 23036.01, -7e-15)]
+    ['-0.03123', '160.12', '23036', '0']
     """
     if value is None:
         return "-"
@@ -72,5 +72,5 @@ def format_number(value: float | None) -> str:
         return "0"
     if size >= 1e6 or size < 1e-4:
         return f"{value:.3e}"
-    before = max(math.floor(math.log10(size)) + 1, 0)
-    return f"{value:.{max(0, 5 - before)}f}"
+    n_integer_digits = max(math.floor(math.log10(size)) + 1, 0)
+    return f"{value:.{max(0, 5 - n_integer_digits)}f}"

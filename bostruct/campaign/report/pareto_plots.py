@@ -1,8 +1,8 @@
-"""Pictures of a front: pairs of objectives, three at once, its growth, its points.
+"""Plots of a Pareto front, of its history and of its outcomes.
 
-Raw values are drawn, on logarithmic axes where an outcome is judged as its log10. What
-was evaluated is drawn as it was found; error bars belong to what was not, and are the
-calibrated σ of what is predicted of it. matplotlib is imported when something is drawn.
+Raw values are drawn, on logarithmic axes where the objective is logarithmic. Evaluated structures
+have no error bars; candidates have the calibrated σ of their predictions. matplotlib is imported
+when something is drawn.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from typing import Any
 from bostruct import plotting
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint, ParetoFront
-from bostruct.campaign.report import pareto_plots
 from bostruct.campaign.report.labels import axis_label, split_unit
 from bostruct.campaign.report.unevaluated_candidates import FrontCandidate
 from bostruct.objectives import OptimizationConfig
 
 LEGEND_LABELS = {
     "front": "on the front",
-    "feasible": "evaluated, bettered by the front",
+    "feasible": "evaluated, dominated",
     "infeasible": "evaluated, infeasible",
     "bound": "bound of a constraint",
-    "edge": "best of these two alone",
+    "edge": "front of these two alone",
     "predicted": "predicted, not evaluated (±σ)",
 }
 
 BOUND_STYLE = {"color": "0.3", "linewidth": 0.7, "linestyle": "--", "zorder": 1}
 
 TEXT_BOX_STYLE = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
-"""Behind numbers that lines run through."""
+"""Background of numbers that lines cross."""
 
 PointList = list[tuple[float, ...]]
 
@@ -43,8 +42,8 @@ def plot_objective_pairs(
 ) -> bool:
     """Draw each pair of objectives; return whether there are two.
 
-    Dashed lines are bounds of constraints. The thin line joins what is best of the two
-    objectives alone: where there are more, the front lies behind it as well.
+    Dashed lines are bounds of constraints. The thin line is the front of the two objectives alone:
+    where there are more, structures on the front lie behind it as well.
     """
     names = [part.name for part in front.optimization_config.objectives]
     both = list(itertools.combinations(names, 2))
@@ -68,7 +67,7 @@ def plot_objective_pairs(
                 for value in bounds:
                     draw(value, **BOUND_STYLE, label=LEGEND_LABELS["bound"])
                 every = [*values, *bounds]
-                pareto_plots.format_axis(axes, which, name, front.optimization_config, every)
+                format_axis(axes, which, name, front.optimization_config, every)
     return True
 
 
@@ -85,25 +84,23 @@ def plot_three_objectives(
         for kind, points in _group_points(front, names).items()
     }
     with plotting.saved_figure(1, path, (4.4, 3.4), projection="3d") as (axes,):
-        said = [
-            [each.predictions[name] for name in names]
-            for each in candidates
-            if all(name in each.predictions for name in names)
+        predictions = [
+            [candidate.predictions[name] for name in names]
+            for candidate in candidates
+            if all(name in candidate.predictions for name in names)
         ]
-        centres = [tuple(each.mean for each in trio) for trio in said]
+        centres = [tuple(prediction.mean for prediction in trio) for trio in predictions]
         every = [*itertools.chain(*groups.values()), *centres]
         floor = min(point[2] for point in every) if every else 0.0
         for point in groups["front"]:
             ends = [[value, value] for value in point[:2]]
             axes.plot(*ends, [floor, point[2]], color="0.8", linewidth=0.5, zorder=0)
         _scatter_points(axes, groups, depthshade=False)
-        for trio, centre in zip(said, centres, strict=True):
-            for i, each in enumerate(trio):
+        for trio, centre in zip(predictions, centres, strict=True):
+            for i, prediction in enumerate(trio):
                 line = [[value, value] for value in centre]
-                line[i] = [
-                    each.mean - each.calibrated_sigma,
-                    each.mean + each.calibrated_sigma,
-                ]
+                sigma = prediction.calibrated_sigma
+                line[i] = [prediction.mean - sigma, prediction.mean + sigma]
                 axes.plot(*line, color=PREDICTED_COLOR, linewidth=0.7)
         if centres:
             marks = {"marker": "D", "s": 12, "facecolor": "white"}
@@ -116,9 +113,7 @@ def plot_three_objectives(
                 depthshade=False,
             )
         for which, name, values in zip("xyz", names, zip(*every, strict=True)):  # noqa: B905
-            getattr(axes, f"set_{which}label")(
-                pareto_plots.directed_axis_label(name, goals), labelpad=3
-            )
+            getattr(axes, f"set_{which}label")(directed_axis_label(name, goals), labelpad=3)
             axis = getattr(axes, f"{which}axis")
             axis.set_tick_params(pad=3 if which == "z" else 0)
             if name in goals.log_outcomes:
@@ -133,7 +128,7 @@ def plot_three_objectives(
 def plot_hypervolume_history(
     front: ParetoFront, candidates: Sequence[FrontCandidate], path: Path
 ) -> bool:
-    """Draw hypervolume and sizes against evaluations; return whether there is one."""
+    """Draw hypervolume and front size against evaluations; return whether there are any."""
     from matplotlib.ticker import MaxNLocator
 
     del candidates
@@ -178,17 +173,19 @@ def plot_parallel_coordinates(
 ) -> bool:
     """Draw each structure of the front as a line over its outcomes.
 
-    Up is better on the axis of an objective, and more on that of a constraint alone.
-    Return whether there is a front of two outcomes.
+    Up is better on the axis of an objective, and larger on that of a constraint alone. Return
+    whether there is a front of two outcomes.
     """
     from matplotlib import colormaps
 
     del candidates
     goals, names = front.optimization_config, front.optimization_config.outcome_names
     best = [_known_outcomes(point, names) for point in front.points]
-    rest = [_known_outcomes(each, names) for each in front.evaluated if not each.is_non_dominated]
-    lines = [_to_outcome_space(goals, names, each) for each in best if each]
-    grey = [_to_outcome_space(goals, names, each) for each in rest if each]
+    rest = [
+        _known_outcomes(point, names) for point in front.evaluated if not point.is_non_dominated
+    ]
+    lines = [_to_outcome_space(goals, names, values) for values in best if values]
+    grey = [_to_outcome_space(goals, names, values) for values in rest if values]
     if not lines or len(names) < 2:
         return False
     down = {part.name for part in goals.objectives if part.direction == "minimize"}
@@ -234,7 +231,7 @@ def plot_parallel_coordinates(
                 )
         axes.set_xticks(
             list(places),
-            [pareto_plots.directed_axis_label(name, goals) for name in names],
+            [directed_axis_label(name, goals) for name in names],
         )
         axes.set_xlim(-0.25, len(names) - 0.75)
         axes.set_ylim(-0.04, 1.04)
@@ -245,25 +242,24 @@ def plot_parallel_coordinates(
 
 
 def _known_outcomes(point: EvaluatedPoint, names: Sequence[str]) -> tuple[float, ...] | None:
-    """Return the raw outcomes of a point; None where one is not known."""
-    found = [point.raw_outcomes[name] for name in names]
-    whole = [value for value in found if value is not None]
-    return tuple(whole) if len(whole) == len(found) else None
+    """Return the raw outcomes of a point; None where one is unknown."""
+    known = [value for name in names if (value := point.raw_outcomes[name]) is not None]
+    return tuple(known) if len(known) == len(names) else None
 
 
 def _group_points(front: ParetoFront, names: Sequence[str]) -> dict[str, PointList]:
-    """Return what was evaluated by what came of it, at these outcomes.
+    """Return the evaluated structures by feasibility and dominance, at these outcomes.
 
-    What is not known in full is drawn nowhere: it is not known to be feasible.
+    Structures with unknown outcomes are not drawn: their feasibility is unknown.
     """
-    found: dict[str, PointList] = {kind: [] for kind in ("infeasible", "feasible", "front")}
+    groups: dict[str, PointList] = {kind: [] for kind in ("infeasible", "feasible", "front")}
     for point in front.evaluated:
-        at = _known_outcomes(point, names)
-        if at is None or any(value is None for value in point.raw_outcomes.values()):
+        values = _known_outcomes(point, names)
+        if values is None or None in point.raw_outcomes.values():
             continue
         kind = "feasible" if point.is_feasible else "infeasible"
-        found["front" if point.is_non_dominated else kind].append(at)
-    return found
+        groups["front" if point.is_non_dominated else kind].append(values)
+    return groups
 
 
 def _scatter_points(axes: Any, groups: dict[str, PointList], **options: object) -> None:  # noqa: ANN401
@@ -294,14 +290,14 @@ def _plot_predictions(
     candidates: Sequence[FrontCandidate],
     names: tuple[str, str],
 ) -> PointList:
-    """Draw what is predicted of what was not evaluated; return the ends of its bars."""
+    """Draw the predictions of candidates; return the ends of their error bars."""
     ends: PointList = []
-    named = False
-    for each in candidates:
-        if not all(name in each.predictions for name in names):
+    for candidate in candidates:
+        if not all(name in candidate.predictions for name in names):
             continue
         (x, dx), (y, dy) = (
-            _raw_prediction(optimization_config, name, each.predictions[name]) for name in names
+            _raw_prediction(optimization_config, name, candidate.predictions[name])
+            for name in names
         )
         axes.errorbar(
             [x],
@@ -314,10 +310,9 @@ def _plot_predictions(
             markeredgewidth=0.8,
             color=PREDICTED_COLOR,
             linewidth=0.7,
-            label=None if named else LEGEND_LABELS["predicted"],
+            label=None if ends else LEGEND_LABELS["predicted"],
             zorder=6,
         )
-        named = True
         ends += [(x - dx[0], y - dy[0]), (x + dx[1], y + dy[1])]
     return ends
 
@@ -325,7 +320,7 @@ def _plot_predictions(
 def _raw_prediction(
     optimization_config: OptimizationConfig, name: str, prediction: CalibratedPrediction
 ) -> tuple[float, tuple[float, float]]:
-    """Return a prediction in raw values: its centre, and how far σ goes down and up."""
+    """Return a prediction in raw values: its centre, and the lengths of its two error bars."""
     mean, sigma = prediction.mean, prediction.calibrated_sigma
     if name not in optimization_config.log_outcomes:
         return mean, (sigma, sigma)
@@ -339,7 +334,7 @@ def _plot_pairwise_front(
     points: PointList,
     names: tuple[str, str],
 ) -> None:
-    """Draw the steps of what is best of two objectives alone."""
+    """Draw the front of two objectives alone as steps."""
     signs = {part.name: part.sign for part in optimization_config.objectives}
     x, y = (signs[name] for name in names)
     best: PointList = []
@@ -361,14 +356,17 @@ def _plot_pairwise_front(
 
 
 def _constraint_bounds(optimization_config: OptimizationConfig, name: str) -> list[float]:
-    found = (
-        (part.upper, part.lower) for part in optimization_config.constraints if part.name == name
-    )
-    return [value for value in itertools.chain(*found) if value is not None]
+    return [
+        bound
+        for constraint in optimization_config.constraints
+        if constraint.name == name
+        for bound in (constraint.upper, constraint.lower)
+        if bound is not None
+    ]
 
 
 def _n_before_model(front: ParetoFront) -> int:
-    """Return how many evaluations came before the first that a model chose."""
+    """Return the number of evaluations before the first that a model selected."""
     for point in front.evaluated:
         if point.predictions and point.evaluation is not None:
             return point.evaluation - 1
@@ -380,13 +378,13 @@ def _to_outcome_space(
     names: Sequence[str],
     point: tuple[float, ...],
 ) -> tuple[float, ...]:
-    """Return raw values in outcome space, in which axes are straight."""
+    """Return raw values in outcome space."""
     pairs = zip(names, point, strict=True)
     return tuple(optimization_config.transform(name, value) for name, value in pairs)
 
 
 def _set_power_ticks(axis: Any, low: float, high: float) -> None:  # noqa: ANN401 - matplotlib
-    """Label an axis of logarithms with what they are those of."""
+    """Label an axis of logarithms with raw values."""
     from matplotlib.ticker import FixedFormatter, FixedLocator
 
     places = plotting.log_tick_values(low, high)
@@ -412,7 +410,7 @@ INFEASIBLE_COLOR, PREDICTED_COLOR = "0.6", plotting.GREEN
 
 
 def directed_axis_label(name: str, optimization_config: OptimizationConfig) -> str:
-    """Return what stands at the axis of an outcome: its unit, and what is better."""
+    """Return the label of an outcome's axis, with an arrow in the better direction."""
     better = {part.name: part.direction for part in optimization_config.objectives}.get(name)
     arrow = {"minimize": " ↓", "maximize": " ↑", None: ""}[better]
     return f"{axis_label(name, optimization_config)}{arrow}"
@@ -425,14 +423,14 @@ def format_axis(
     optimization_config: OptimizationConfig,
     values: Sequence[float],
 ) -> None:
-    """Name one axis of a panel, and make it logarithmic where its outcome is.
+    """Label one axis of a panel, and make it logarithmic where the objective is.
 
     Args:
-        axes: The panel.
+        axes: matplotlib axes of the panel.
         axis: "x" or "y".
-        name: Of the outcome.
-        optimization_config: Of the campaign.
-        values: All that is drawn along it, raw.
+        name: Name of the outcome.
+        optimization_config: Objectives and constraints of the campaign.
+        values: Raw values along the axis.
     """
     set_: Callable[[str], Callable[..., object]]
     set_ = lambda what: getattr(axes, f"set_{axis}{what}")  # noqa: E731
@@ -449,5 +447,5 @@ def format_axis(
     else:
         margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         set_("lim")(low - margin, high + margin)
-        # Beside each other numbers need more room than above each other.
+        # Numbers need more room side by side than one above the other.
         plotting.set_linear_ticks(getattr(axes, f"{axis}axis"), 4 if axis == "x" else 6)

@@ -1,96 +1,135 @@
-"""What the summary of a campaign with goals says beside that of any campaign."""
+"""Summary of the Pareto front of a campaign with objectives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
 
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
+from bostruct.campaign.analysis.hypervolume_history import HypervolumeHistory
+from bostruct.campaign.analysis.outcome_table import QuarantinedValue
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint, ParetoFront
-from bostruct.campaign.records import Step, Trial
-from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
+from bostruct.campaign.records import Trial
+from bostruct.campaign.report.calibration_summary import CalibrationSummary
+from bostruct.objectives import OptimizationConfig
 
 
-def summarize_front(
-    front: ParetoFront, formulas: Mapping[int, str], e_above_hull: Mapping[int, float]
-) -> dict[str, Any]:
-    """Return what was wanted and found, ready for JSON.
+@final
+@dataclass(frozen=True)
+class FrontStructure:
+    """Structure on the Pareto front.
 
-    Outcomes found are raw values in their units; predictions are in outcome space,
-    log10 where the objective is.
+    Attributes:
+        point: Outcomes and predictions of the structure.
+        formula: Chemical formula, "" if unknown.
+        energy_above_hull: Energy above the convex hull, eV/atom; None if unknown.
+    """
+
+    point: EvaluatedPoint
+    formula: str
+    energy_above_hull: float | None
+
+
+@final
+@dataclass(frozen=True)
+class OutcomeSummary:
+    """Prediction and result of one outcome of a trial, both in outcome space.
+
+    Attributes:
+        prediction: Prediction before the evaluation; None without one.
+        is_exact: True if the space knows the outcome exactly.
+        value: Result; None where it is unknown or not trusted.
+    """
+
+    prediction: CalibratedPrediction | None
+    is_exact: bool
+    value: float | None
+
+
+@final
+@dataclass(frozen=True)
+class ParetoSummary:
+    """Pareto front with its history and the calibration of each learned outcome.
+
+    Attributes:
+        optimization_config: Objectives and constraints.
+        structures: Structures on the front, the best of the first objective first.
+        hypervolume: Hypervolume in the product of the units of outcome space.
+        reference_point: Raw values of the objectives; empty while no result is known.
+        reference_source: Origin of the reference point, as in `ParetoFront`.
+        history: Hypervolume, size of the front and feasible structures after each evaluation.
+        n_feasible: Number of feasible structures.
+        feasible_fraction: Fraction of the evaluations; None before the first.
+        quarantined: Values that are kept and not trusted.
+        calibration: Calibration by learned outcome.
+    """
+
+    optimization_config: OptimizationConfig
+    structures: tuple[FrontStructure, ...]
+    hypervolume: float
+    reference_point: Mapping[str, float]
+    reference_source: str
+    history: HypervolumeHistory
+    n_feasible: int
+    feasible_fraction: float | None
+    quarantined: tuple[QuarantinedValue, ...]
+    calibration: Mapping[str, CalibrationSummary] = field(default_factory=dict)
+
+    @classmethod
+    def from_front(
+        cls,
+        front: ParetoFront,
+        formulas: Mapping[int, str],
+        e_above_hull: Mapping[int, float],
+        calibration: Mapping[str, CalibrationSummary] | None = None,
+    ) -> ParetoSummary:
+        """Return the summary of a front.
+
+        Args:
+            front: Pareto front of a log.
+            formulas: Chemical formulas by trial.
+            e_above_hull: Energies above the hull by trial, eV/atom; empty where unknown.
+            calibration: Calibration by learned outcome.
+        """
+        history = front.history
+        n_feasible = history.n_feasible[-1] if len(history) else 0
+        return cls(
+            optimization_config=front.optimization_config,
+            structures=tuple(
+                FrontStructure(p, formulas.get(p.trial, ""), e_above_hull.get(p.trial))
+                for p in front.points
+            ),
+            hypervolume=front.hypervolume,
+            reference_point=front.reference_point,
+            reference_source=front.reference_source,
+            history=history,
+            n_feasible=n_feasible,
+            feasible_fraction=n_feasible / len(history) if len(history) else None,
+            quarantined=front.quarantined,
+            calibration=calibration or {},
+        )
+
+
+def summarize_outcomes(
+    trial: Trial, optimization_config: OptimizationConfig, point: EvaluatedPoint | None
+) -> dict[str, OutcomeSummary]:
+    """Return prediction and result of each outcome of a trial by name.
 
     Args:
-        front: Of the log.
-        formulas: Of the structures on it, by their trials.
-        e_above_hull: Their energies above the hull, eV/atom; empty where it is not known.
+        trial: Trial of the log.
+        optimization_config: Objectives and constraints of the campaign.
+        point: Point of the trial; None while it is not evaluated.
     """
-    goals, series = front.optimization_config, front.history
-    described = front.description()
-    for point in described["points"]:
-        point["formula"] = formulas.get(point["trial"], "")
-        if e_above_hull:
-            point[ENERGY_ABOVE_HULL] = e_above_hull.get(point["trial"])
-    count = series.n_feasible[-1] if len(series) else 0
-    return {
-        "goals": goals.description(),
-        "units": goals.units,
-        "front": described,
-        "feasible": count,
-        "feasible_share": count / len(series) if len(series) else None,
-        "doubted": [asdict(each) for each in front.quarantined],
-    }
-
-
-def summarize_step(
-    step: Step,
-    trials: Sequence[Trial],
-    front: ParetoFront,
-    points: Mapping[int, EvaluatedPoint],
-) -> list[dict[str, Any]]:
-    """Return what was predicted and found of the trials of a step, ready for JSON.
-
-    Args:
-        step: One of the last.
-        trials: All of the log.
-        front: Of the log.
-        points: What was evaluated, by its trial.
-    """
-    return [
-        {
-            "trial": trial.number,
-            "state": trial.state,
-            "generator": trial.generator,
-            "acquisition": trial.acquisition,
-            "reason": trial.reason,
-            "outcomes": _summarize_outcomes(trial, front, points.get(trial.number)),
-        }
-        for trial in trials
-        if trial.step == step.number
-    ]
-
-
-def _summarize_outcomes(
-    trial: Trial, front: ParetoFront, point: EvaluatedPoint | None
-) -> dict[str, dict[str, Any]]:
-    """Return prediction and outcome by name, both in outcome space."""
-    said = {each.name: each for each in trial.outcome_predictions}
-    found: dict[str, dict[str, Any]] = {}
-    for name in front.optimization_config.outcome_names:
+    logged = {outcome.name: outcome for outcome in trial.outcome_predictions}
+    summaries = {}
+    for name in optimization_config.outcome_names:
         raw = None if point is None else point.raw_outcomes[name]
-        value = None if raw is None else front.optimization_config.transform(name, raw)
-        exact = name in said and said[name].is_exact
-        told = None if point is None else point.predictions.get(name)
-        if told is None and name in said and not exact:
-            one = said[name]
-            told = CalibratedPrediction(
-                one.mean,
-                one.predictive_variance**0.5,
-                one.predictive_variance**0.5,
-                None,
-                None,
-            )
-        none = dict.fromkeys(("mean", "sigma", "calibrated", "low", "high"))
-        numbers = none if told is None else asdict(told)
-        found[name] = {**numbers, "exact": exact, "found": value}
-    return found
+        value = None if raw is None else optimization_config.transform(name, raw)
+        prediction = None if point is None else point.predictions.get(name)
+        is_exact = name in logged and logged[name].is_exact
+        if prediction is None and name in logged and not is_exact:
+            sigma = logged[name].predictive_variance ** 0.5
+            prediction = CalibratedPrediction(logged[name].mean, sigma, sigma, None, None)
+        summaries[name] = OutcomeSummary(prediction, is_exact, value)
+    return summaries

@@ -1,165 +1,154 @@
-"""The summary of a campaign with goals as text for people."""
+"""Pareto front of a campaign as plain text for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from bostruct.campaign.analysis.pareto_front import ParetoFront
+from bostruct.campaign.analysis.outcome_table import QuarantinedValue
+from bostruct.campaign.analysis.pareto_front import EvaluatedPoint, ParetoFront
+from bostruct.campaign.report.calibration_summary import CalibrationSummary
 from bostruct.campaign.report.labels import format_number, format_objective, split_unit
-from bostruct.campaign.report.pareto_summary import summarize_front
+from bostruct.campaign.report.pareto_summary import FrontStructure, ParetoSummary
+from bostruct.campaign.report.summary import StepSummary, TrialSummary
 from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
-from bostruct.objectives import Constraint, Objective, OptimizationConfig
-
-Summary = Mapping[str, Any]
+from bostruct.objectives import OptimizationConfig
 
 MAX_FRONT_ROWS = 12
-"""Structures of the front that `show` prints."""
+"""Number of structures of the front in the table of a summary."""
 
 HULL_NOTE = "(above the hull of all that was evaluated so far, the elements at 0)"
 
-ERROR_NOTE = "(by how many calibrated σ it was off what had been predicted; * is exact)"
+ERROR_NOTE = "(error of the prediction in calibrated σ; * is exact)"
 
 
-def final_lines(summary: Summary) -> list[str]:
-    """Return what a run found, a sentence a line."""
-    count = f"{summary['evaluations']} evaluations ({summary['failures']} failed)"
-    size = len(summary["front"]["points"])
+def final_lines(summary: ParetoSummary, n_evaluations: int, n_failed: int) -> list[str]:
+    """Return the result of a run, one sentence a line."""
+    counts = f"{n_evaluations} evaluations ({n_failed} failed)"
+    size = len(summary.structures)
     if not size:
-        return [f"No structure on the front in {count}."]
-    what = "1 structure" if size == 1 else f"{size} structures"
-    return [
-        f"Front of {what} by {count}, hypervolume "
-        f"{format_number(summary['front']['hypervolume'])}.",
-        *([f"Doubted: {_quarantine_counts(summary)}."] if summary["doubted"] else []),
-    ]
-
-
-def header_lines(summary: Summary) -> list[tuple[str, str]]:
-    """Return what was wanted, how far it is, and what predictions were worth.
-
-    Each as the name of the line and its text.
-    """
-    goals, front = goals_from_summary(summary), summary["front"]
-    lines = [("objectives", format_objective(part)) for part in goals.objectives]
-    lines += [("constraints", format_objective(part)) for part in goals.constraints]
-    lines.append(("front", f"{len(front['points'])} structures"))
-    lines += _hypervolume_lines(front)
-    if summary["feasible_share"] is not None:
-        share = f"{summary['feasible']} of {summary['evaluations']}"
-        lines.append(("feasible", f"{share} ({summary['feasible_share']:.0%})"))
-    if summary["doubted"]:
-        lines.append(("doubted", _quarantine_counts(summary)))
-        lines += [("", text) for text in _quarantine_lines(summary)]
-    for name, quality in summary["calibration"].items():
-        lines.append(("calibration", f"{split_unit(name)[0]}: {_calibration_text(quality)}"))
+        return [f"No structure on the front in {counts}."]
+    front = "1 structure" if size == 1 else f"{size} structures"
+    lines = [f"Front of {front} by {counts}, hypervolume {format_number(summary.hypervolume)}."]
+    if summary.quarantined:
+        lines.append(f"Not trusted: {_quarantine_counts(summary.quarantined)}.")
     return lines
 
 
-def table_lines(summary: Summary) -> list[str]:
-    """Return the front and the last steps, as tables."""
-    goals = goals_from_summary(summary)
-    points = summary["front"]["points"]
+def header_lines(summary: ParetoSummary, n_evaluations: int) -> list[tuple[str, str]]:
+    """Return label and text of each line on objectives, front and calibration."""
+    config = summary.optimization_config
+    lines = [("objectives", format_objective(objective)) for objective in config.objectives]
+    lines += [("constraints", format_objective(constraint)) for constraint in config.constraints]
+    lines.append(("front", f"{len(summary.structures)} structures"))
+    lines += _hypervolume_lines(summary)
+    if summary.feasible_fraction is not None:
+        counts = f"{summary.n_feasible} of {n_evaluations}"
+        lines.append(("feasible", f"{counts} ({summary.feasible_fraction:.0%})"))
+    lines += _quarantine_lines(summary.quarantined)
+    for name, calibration in summary.calibration.items():
+        lines.append(("calibration", f"{split_unit(name)[0]}: {_calibration_text(calibration)}"))
+    return lines
+
+
+def table_lines(summary: ParetoSummary, steps: Sequence[StepSummary], folder: str) -> list[str]:
+    """Return the front and the last steps as tables."""
+    config, structures = summary.optimization_config, summary.structures
     lines: list[str] = []
-    if points:
-        lines += ["", *format_front_table(goals, points[:MAX_FRONT_ROWS])]
-        if len(points) > MAX_FRONT_ROWS:
-            rest = f"bostruct front {summary['folder']}"
-            lines.append(f"and {len(points) - MAX_FRONT_ROWS} more: {rest}")
-        lines += _table_notes(points)
-    rows = []
-    for step in summary["steps"]:
-        for trial in step["trials"]:
-            rows += _trial_rows(goals, step["step"], trial)
-    titles = ("step", "trial", "outcome", "predicted", "calibrated", "found", "error/σ")
+    if structures:
+        lines += ["", *format_front_table(config, structures[:MAX_FRONT_ROWS])]
+        if len(structures) > MAX_FRONT_ROWS:
+            lines.append(f"and {len(structures) - MAX_FRONT_ROWS} more: bostruct front {folder}")
+        lines += _table_notes(structures)
+    rows = [
+        row
+        for step in steps
+        for trial in step.trials
+        for row in _trial_rows(config, step.step, trial)
+    ]
+    titles = ("step", "trial", "outcome", "predicted", "calibrated", "result", "error/σ")
     return [*lines, "", *align_columns([titles, *rows])]
 
 
 def front_lines(
     front: ParetoFront, formulas: Mapping[int, str], e_above_hull: Mapping[int, float]
 ) -> list[str]:
-    """Return a whole front as text.
+    """Return a complete front as text.
 
     Args:
-        front: Of a log.
-        formulas: Of the structures on it, by their trials.
-        e_above_hull: Their energies above the hull, eV/atom; empty where it is not known.
+        front: Pareto front of a log.
+        formulas: Chemical formulas by trial.
+        e_above_hull: Energies above the hull by trial, eV/atom; empty where unknown.
     """
-    found = summarize_front(front, formulas, e_above_hull)
-    counts = f"{len(front.points)} structures by {len(front.history)} evaluations"
-    lines = [
-        *(
-            f"objectives   {format_objective(part)}"
-            for part in front.optimization_config.objectives
-        ),
-        *(
-            f"constraints  {format_objective(part)}"
-            for part in front.optimization_config.constraints
-        ),
-        f"front        {counts}, {found['feasible']} of them feasible",
-        *(f"{name:<11}  {text}" for name, text in _hypervolume_lines(found["front"])),
+    summary = ParetoSummary.from_front(front, formulas, e_above_hull)
+    config, size = summary.optimization_config, len(summary.structures)
+    counts = f"{size} structures by {len(front.history)} evaluations"
+    header = [
+        *(("objectives", format_objective(objective)) for objective in config.objectives),
+        *(("constraints", format_objective(constraint)) for constraint in config.constraints),
+        ("front", f"{counts}, {summary.n_feasible} of them feasible"),
+        *_hypervolume_lines(summary),
+        *_quarantine_lines(summary.quarantined),
     ]
-    if found["doubted"]:
-        lines.append(f"doubted      {_quarantine_counts(found)}")
-        lines += [f"{'':<11}  {text}" for text in _quarantine_lines(found)]
-    if front.points:
-        points = found["front"]["points"]
-        lines += [
-            "",
-            *format_front_table(front.optimization_config, points),
-            *_table_notes(points),
-        ]
+    lines = [f"{name:<11}  {text}" for name, text in header]
+    if size:
+        lines += ["", *format_front_table(config, summary.structures)]
+        lines += _table_notes(summary.structures)
     return lines
 
 
-def _hypervolume_lines(front: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the hypervolume and what it is measured from."""
-    if not front["reference"]:
+def _hypervolume_lines(summary: ParetoSummary) -> list[tuple[str, str]]:
+    if not summary.reference_point:
         return []
-    bound = ", ".join(
+    point = ", ".join(
         f"{split_unit(name)[0]} {format_number(value)}"
-        for name, value in front["reference"].items()
+        for name, value in summary.reference_point.items()
     )
-    source = {"a step": "of the last step", "the data": "from the data"}
-    where = source.get(front["reference_from"], "given")
-    volume = format_number(front["hypervolume"])
-    return [("hypervolume", volume), ("reference", f"{bound} ({where})")]
+    sources = {"step": "of the last step", "data": "from the data", "user": "given"}
+    return [
+        ("hypervolume", format_number(summary.hypervolume)),
+        ("reference", f"{point} ({sources[summary.reference_source]})"),
+    ]
 
 
 def format_front_table(
-    optimization_config: OptimizationConfig, points: Sequence[Mapping[str, Any]]
+    optimization_config: OptimizationConfig, structures: Sequence[FrontStructure]
 ) -> list[str]:
-    """Return the points of a front, at least one, a line each; `*` is exact.
+    """Return the structures of a front, at least one, as a table; `*` marks exact outcomes.
 
-    Behind each value that had been predicted stands by how many σ it was off; the last
-    column is the energy above the hull, where that is known.
+    Behind a value that had been predicted stands the error in σ; the last column is the energy
+    above the hull, where it is known.
     """
+    has_hull = _has_hull(structures)
     titles = ["trial", "formula"]
     for name in optimization_config.outcome_names:
-        text, unit = split_unit(name, optimization_config.units[name])
-        titles.append(f"{text}, {unit}" if unit else text)
-    high = ENERGY_ABOVE_HULL in points[0]
-    if high:
-        titles.append(", ".join(split_unit(ENERGY_ABOVE_HULL)))
-    rows = []
-    for point in points:
-        row = [str(point["trial"]), point["formula"]]
-        row += [
-            _format_outcome(optimization_config, name, point)
-            for name in optimization_config.outcome_names
+        title, unit = split_unit(name, optimization_config.units[name])
+        titles.append(f"{title}, {unit}" if unit else title)
+    rows = [
+        [
+            str(structure.point.trial),
+            structure.formula,
+            *(
+                _format_outcome(optimization_config, name, structure.point)
+                for name in optimization_config.outcome_names
+            ),
+            *([format_number(structure.energy_above_hull)] if has_hull else []),
         ]
-        if high:
-            row.append(format_number(point[ENERGY_ABOVE_HULL]))
-        rows.append(row)
-    return align_columns([titles, *rows])
+        for structure in structures
+    ]
+    hull_title = [", ".join(split_unit(ENERGY_ABOVE_HULL))] if has_hull else []
+    return align_columns([titles + hull_title, *rows])
 
 
-def _table_notes(points: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [ERROR_NOTE, HULL_NOTE] if ENERGY_ABOVE_HULL in points[0] else [ERROR_NOTE]
+def _has_hull(structures: Sequence[FrontStructure]) -> bool:
+    return any(structure.energy_above_hull is not None for structure in structures)
+
+
+def _table_notes(structures: Sequence[FrontStructure]) -> list[str]:
+    return [ERROR_NOTE, HULL_NOTE] if _has_hull(structures) else [ERROR_NOTE]
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows with columns of one width each, two spaces apart."""
+    """Return rows as lines with columns of equal width, two spaces apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(f"{text:<{n}}" for text, n in zip(row, widths, strict=True)).rstrip()
@@ -167,88 +156,81 @@ def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def goals_from_summary(summary: Summary) -> OptimizationConfig:
-    """Return the goals that a summary describes."""
-    described = summary["goals"]
-    return OptimizationConfig(
-        tuple(Objective(**part) for part in described["objectives"]),
-        tuple(Constraint(**part) for part in described["constraints"]),
-    )
-
-
 def _format_outcome(
-    optimization_config: OptimizationConfig, name: str, point: Mapping[str, Any]
+    optimization_config: OptimizationConfig, name: str, point: EvaluatedPoint
 ) -> str:
-    text = format_number(point["outcomes"][name])
-    if name in point["exact"]:
+    value, prediction = point.raw_outcomes[name], point.predictions.get(name)
+    text = format_number(value)
+    if name in point.exact_names:
         return f"{text}*"
-    told = point["foretold"].get(name)
-    if told is None:
+    if value is None or prediction is None or not prediction.calibrated_sigma:
         return text
-    off = optimization_config.transform(name, point["outcomes"][name]) - told["mean"]
-    return f"{text} ({off / told['calibrated']:+.1f}σ)" if told["calibrated"] else text
+    error = optimization_config.transform(name, value) - prediction.mean
+    return f"{text} ({error / prediction.calibrated_sigma:+.1f}σ)"
 
 
-def _quarantine_counts(summary: Summary) -> str:
-    trials = sum(each["name"] == "all" for each in summary["doubted"])
-    values = len(summary["doubted"]) - trials
+def _quarantine_counts(quarantined: Sequence[QuarantinedValue]) -> str:
+    n_trials = sum(value.name == "all" for value in quarantined)
+    n_values = len(quarantined) - n_trials
     parts = []
-    if values:
-        parts.append(f"{values} value{'s' * (values > 1)} in quarantine")
-    if trials:
-        parts.append(f"{trials} trial{'s' * (trials > 1)} retracted")
+    if n_values:
+        parts.append(f"{n_values} value{'s' * (n_values > 1)} in quarantine")
+    if n_trials:
+        parts.append(f"{n_trials} trial{'s' * (n_trials > 1)} retracted")
     return " and ".join(parts)
 
 
-def _quarantine_lines(summary: Summary) -> list[str]:
-    """Return the last of what is doubted, a sentence each."""
-    found = []
-    for each in summary["doubted"][-5:]:
-        what = "retracted" if each["name"] == "all" else split_unit(each["name"])[0]
-        found.append(f"trial {each['trial']}, {what}: {each['reason']}")
-    return found
+def _quarantine_lines(quarantined: Sequence[QuarantinedValue]) -> list[tuple[str, str]]:
+    """Return the counts, and the last of the values that are not trusted, a sentence each."""
+    if not quarantined:
+        return []
+    lines = [("not trusted", _quarantine_counts(quarantined))]
+    for value in quarantined[-5:]:
+        outcome = "retracted" if value.name == "all" else split_unit(value.name)[0]
+        lines.append(("", f"trial {value.trial}, {outcome}: {value.reason}"))
+    return lines
 
 
-def _calibration_text(calibration: Mapping[str, Any]) -> str:
-    n = calibration["n"]
+def _calibration_text(calibration: CalibrationSummary) -> str:
+    n, recent = calibration.n_predictions, calibration.n_recent
     if not n:
         return "no prediction was tested yet"
-    if calibration["alpha"] is None:
-        text = f"σ × {calibration['factor']:.2f}, {n} tested"
+    text = f"σ × {calibration.sigma_factor:.2f}"
+    if calibration.alpha_interval is None:
+        text += f", {n} tested"
     else:
-        of = calibration["alpha_of_last"]
-        which = f"{n}" if of == n else f"the last {of} of {n}"
-        low, high = calibration["alpha_low"], calibration["alpha_high"]
-        which = f"(90 %: {low:.2f} to {high:.2f}) by {which} predictions"
-        text = f"σ × {calibration['alpha']:.2f} {which}"
-    if calibration["intervals"]:
-        held = f"{calibration['held']} of {calibration['intervals']}"
-        text += f"; {held} intervals of 90 % have held"
+        low, high = calibration.alpha_interval
+        which = f"{n}" if recent == n else f"the last {recent} of {n}"
+        text += f" (90 %: {low:.2f} to {high:.2f}) by {which} predictions"
+    if calibration.n_intervals:
+        text += f"; {calibration.n_covered} of {calibration.n_intervals} intervals of 90 % covered"
+        text += " the outcome"
     return text
 
 
 def _trial_rows(
-    optimization_config: OptimizationConfig, step: int, trial: Mapping[str, Any]
-) -> list[tuple[str, str, str, str, str, str, str]]:
+    optimization_config: OptimizationConfig, step: int, trial: TrialSummary
+) -> list[tuple[str, ...]]:
     """Return a row for each outcome of a trial."""
-    rows = []
-    first = (str(step), str(trial["trial"]))
-    for name, each in trial["outcomes"].items():
-        text = split_unit(name)[0]
-        text = f"log10 {text}" if name in optimization_config.log_outcomes else text
-        found = trial["state"] if each["found"] is None else format_number(each["found"])
-        if each["found"] is None and trial["state"] == "done":
-            found = "in quarantine"
-        said, wider, off = "-", "-", "-"
-        if each["exact"]:
-            said = "exact"
-        elif each["mean"] is not None:
-            said = f"{format_number(each['mean'])} ± {format_number(each['sigma'])}"
-            wider = f"± {format_number(each['calibrated'])}"
-            if each["found"] is not None and each["sigma"]:
-                off = f"{(each['found'] - each['mean']) / each['sigma']:+.2f}"
-        rows.append((*first, text, said, wider, found, off))
+    rows: list[tuple[str, ...]] = []
+    first = (str(step), str(trial.trial))
+    for name, outcome in trial.outcomes.items():
+        title = split_unit(name)[0]
+        title = f"log10 {title}" if name in optimization_config.log_outcomes else title
+        result = trial.state if outcome.value is None else format_number(outcome.value)
+        if outcome.value is None and trial.state == "done":
+            result = "in quarantine"
+        predicted, calibrated, error = "-", "-", "-"
+        prediction = outcome.prediction
+        if outcome.is_exact:
+            predicted = "exact"
+        elif prediction is not None:
+            predicted = f"{format_number(prediction.mean)} ± {format_number(prediction.sigma)}"
+            calibrated = f"± {format_number(prediction.calibrated_sigma)}"
+            if outcome.value is not None and prediction.sigma:
+                error = f"{(outcome.value - prediction.mean) / prediction.sigma:+.2f}"
+        rows.append((*first, title, predicted, calibrated, result, error))
         first = ("", "")
-    if trial["reason"]:
-        rows.append(("", "", trial["reason"], "", "", "", ""))
+    if trial.reason:
+        rows.append(("", "", trial.reason, "", "", "", ""))
     return rows

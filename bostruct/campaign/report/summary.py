@@ -1,218 +1,333 @@
-"""What a log amounts to: where the campaign stands, and how honest its σ was."""
+"""Summary of a campaign: its state, its results, and the calibration of its predictions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, final
 
-from scipy.stats import binomtest
-
-from bostruct.campaign.analysis.calibration import (
-    CalibratedPrediction,
-    OnlineCalibration,
-    online_calibration,
-)
-from bostruct.campaign.analysis.predictions import LoggedPrediction
+from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.records import OPEN_STATES, Step, Trial
+from bostruct.campaign.records import OPEN_STATES, RelaxationReport, Step, Trial
 from bostruct.campaign.report.assessment import Assessment
+from bostruct.campaign.report.calibration_summary import CalibrationSummary
 from bostruct.campaign.report.export import trial_energies_above_hull, trial_formulas
-from bostruct.campaign.report.pareto_summary import summarize_front, summarize_step
+from bostruct.campaign.report.pareto_summary import (
+    OutcomeSummary,
+    ParetoSummary,
+    summarize_outcomes,
+)
 
 N_LAST_STEPS = 5
-"""Steps that `show` prints."""
-
-PREDICTION_FIELDS = tuple(field.name for field in fields(CalibratedPrediction))
+"""Number of steps in a summary."""
 
 
-def summarize(log: Log) -> dict[str, Any]:
-    """Return where a campaign stands, ready for JSON.
+@final
+@dataclass(frozen=True)
+class TrialSummary:
+    """Trial of one of the last steps.
 
-    Energies are in eV and in the order in which they were asked for, None where an
-    evaluation failed; `evaluation` counts them from 1, and is None where the best
-    structure was given with its energy; `step` counts from 0. Of a campaign with goals
-    there are no energies, but its front; see `screened`.
+    Attributes:
+        trial: Number of the trial.
+        state: State of the trial, as in `Trial`.
+        generator: Name of the generator that proposed the structure.
+        acquisition: Acquisition value at the selection; None without one.
+        reason: Cause of a failure or a retraction.
+        energy: Energy, eV; None where it is unknown.
+        prediction: Prediction of the energy before the evaluation; None without one.
+        outcomes: Prediction and result of each outcome by name; empty without objectives.
     """
+
+    trial: int
+    state: str
+    generator: str
+    acquisition: float | None
+    reason: str
+    energy: float | None = None
+    prediction: CalibratedPrediction | None = None
+    outcomes: Mapping[str, OutcomeSummary] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True)
+class StepSummary:
+    """One of the last steps.
+
+    Attributes:
+        step: Number of the step, from 0.
+        kind: Kind of the step, as in `Step`.
+        n_training_trials: Number of trials the surrogate was trained on.
+        hyperparameters: Hyperparameters of the surrogate.
+        seconds: Wall time by "fit", "search" and "log".
+        trials: Trials of the step.
+    """
+
+    step: int
+    kind: str
+    n_training_trials: int
+    hyperparameters: Mapping[str, float]
+    seconds: Mapping[str, float]
+    trials: tuple[TrialSummary, ...]
+
+
+@final
+@dataclass(frozen=True)
+class BestEvaluation:
+    """Trial of the lowest energy.
+
+    Attributes:
+        energy: Energy, eV.
+        evaluation: Number of the evaluation, from 1; None for initial data.
+        step: Number of the step.
+        trial: Number of the trial.
+        generator: Name of the generator that proposed the structure.
+    """
+
+    energy: float
+    evaluation: int | None
+    step: int
+    trial: int
+    generator: str
+
+
+@final
+@dataclass(frozen=True)
+class FinalRelaxationSummary:
+    """Progress of the final relaxation.
+
+    Attributes:
+        fmax: Largest force of a relaxed structure, eV/Å.
+        n_converged: Number of structures that are relaxed.
+        structures: Report of each structure.
+    """
+
+    fmax: float
+    n_converged: int
+    structures: tuple[RelaxationReport, ...]
+
+
+@final
+@dataclass(frozen=True)
+class EnergySummary:
+    """Results of a campaign that minimizes the energy.
+
+    Attributes:
+        energies: Energies in the order of the evaluations, eV; None where one failed.
+        best: Trial of the lowest energy; None without one.
+        final_relaxation: Progress of the final relaxation; None without one.
+        calibration: Calibration of the predicted energies.
+        assessment: Best structures, and candidates that may be better.
+    """
+
+    energies: tuple[float | None, ...]
+    best: BestEvaluation | None
+    final_relaxation: FinalRelaxationSummary | None
+    calibration: CalibrationSummary
+    assessment: Assessment
+
+
+@final
+@dataclass(frozen=True)
+class CampaignSummary:
+    """State and results of a campaign; either `energy` or `pareto` is present.
+
+    Attributes:
+        status: running, finished, paused, failed or interrupted.
+        reason: Sentence on the status.
+        folder: Run folder.
+        seed: Seed of the campaign.
+        n_initial_data: Number of structures that came with their energies.
+        n_initial_data_refused: Number of those whose energies were refused.
+        n_evaluations: Number of evaluations, failed ones included.
+        n_failed: Number of failed evaluations.
+        n_pending: Number of trials without a result.
+        n_abandoned: Number of abandoned trials.
+        retracted: Reasons of retractions by trial.
+        seconds: Wall time by "fit", "search", "evaluate" and "log".
+        n_sessions: Number of sessions.
+        device: Device of the last session; None before the first.
+        threads: Number of threads of the last session.
+        journal: SQLite journal mode of the last session, with the reason.
+        versions: Package versions of the last session.
+        description: Description of the campaign.
+        steps: Last steps.
+        energy: Results where the energy is minimized.
+        pareto: Results where there are objectives.
+    """
+
+    status: str
+    reason: str
+    folder: str
+    seed: int
+    n_initial_data: int
+    n_initial_data_refused: int
+    n_evaluations: int
+    n_failed: int
+    n_pending: int
+    n_abandoned: int
+    retracted: Mapping[int, str]
+    seconds: Mapping[str, float]
+    n_sessions: int
+    device: str | None
+    threads: int | None
+    journal: str | None
+    versions: Mapping[str, str] | None
+    description: Mapping[str, Any]
+    steps: tuple[StepSummary, ...]
+    energy: EnergySummary | None = None
+    pareto: ParetoSummary | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as JSON values, with the names of the attributes as keys."""
+        values: dict[str, Any] = _to_json(self)
+        return values
+
+
+def _to_json(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return JSON values; sets are sorted, and numbers that are not finite become null."""
+    if is_dataclass(value):
+        return {item.name: _to_json(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _to_json(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple | list):
+        return [_to_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def summarize(log: Log) -> CampaignSummary:
+    """Return the summary of a log."""
     trials, steps, sessions = log.trial_records(), log.steps(), log.sessions()
+    initial_data = [trial for trial in trials if trial.is_initial_data]
     finished = [trial for trial in trials if trial.is_finished and not trial.is_initial_data]
-    given = [trial for trial in trials if trial.is_initial_data]
     last = sessions[-1] if sessions else {}
     status, reason = _campaign_status(log, last)
-    common = {
-        "status": status,
-        "reason": reason,
-        "folder": str(log.folder),
-        "seed": log.seed,
-        "given": sum(trial.state == "done" for trial in given),
-        "refused": sum(trial.state == "failed" for trial in given),
-        "evaluations": len(finished),
-        "failures": sum(trial.state == "failed" for trial in finished),
-        "pending": sum(trial.state in OPEN_STATES for trial in trials),
-        "abandoned": sum(trial.state == "abandoned" for trial in trials),
-        "retracted": [
-            {"trial": trial.number, "reason": trial.reason}
-            for trial in trials
-            if trial.state == "retracted"
-        ],
-        "seconds": total_seconds(steps, finished),
-        "sessions": len(sessions),
-        "device": last.get("device"),
-        "threads": last.get("threads"),
-        "journal": last.get("journal"),
-        "versions": last.get("versions"),
-        "description": log.description,
-    }
-    if log.optimization_config is not None:
-        return common | _pareto_fields(log, trials, steps)
-    predictions = log.predictions()
-    expected = {each.trial: asdict(each.prediction) for each in predictions}
-    return common | {
-        "energies": [trial.energy for trial in finished],
-        "best": best_evaluation(finished, given),
-        "check": _relaxation_fields(log),
-        "calibration": summarize_calibration(online_calibration(trials), predictions),
-        "outlook": asdict(Assessment.from_log(log)),
-        "steps": [_step_fields(step, trials, expected) for step in steps[-N_LAST_STEPS:]],
-    }
-
-
-def _pareto_fields(log: Log, trials: Sequence[Trial], steps: Sequence[Step]) -> dict[str, Any]:
-    """Return what only a campaign with goals has."""
-    front = log.pareto_front()
-    points = {point.trial: point for point in front.evaluated}
-    names = trial_formulas(log, [point.trial for point in front.points])
-    found = summarize_front(front, names, trial_energies_above_hull(log))
-    return found | {
-        "calibration": {
-            name: summarize_calibration(
-                log.calibration(outcome=name), log.predictions(outcome=name)
+    energy, pareto = None, None
+    predictions: dict[int, CalibratedPrediction] = {}
+    outcomes: dict[int, dict[str, OutcomeSummary]] = {}
+    last_steps = steps[-N_LAST_STEPS:]
+    if log.optimization_config is None:
+        logged = log.predictions()
+        predictions = {prediction.trial: prediction.prediction for prediction in logged}
+        energy = EnergySummary(
+            energies=tuple(trial.energy for trial in finished),
+            best=best_evaluation(finished, initial_data),
+            final_relaxation=_summarize_final_relaxation(log),
+            calibration=CalibrationSummary.from_predictions(log.calibration(), logged),
+            assessment=Assessment.from_log(log),
+        )
+    else:
+        front = log.pareto_front()
+        points = {point.trial: point for point in front.evaluated}
+        numbers = {step.number for step in last_steps}
+        outcomes = {
+            trial.number: summarize_outcomes(
+                trial, log.optimization_config, points.get(trial.number)
             )
-            for name in front.learned_names
-        },
-        "steps": [
-            _step_header(step) | {"trials": summarize_step(step, trials, front, points)}
-            for step in steps[-N_LAST_STEPS:]
-        ],
-    }
+            for trial in trials
+            if trial.step in numbers
+        }
+        pareto = ParetoSummary.from_front(
+            front,
+            trial_formulas(log, [point.trial for point in front.points]),
+            trial_energies_above_hull(log),
+            {
+                name: CalibrationSummary.from_predictions(
+                    log.calibration(outcome=name), log.predictions(outcome=name)
+                )
+                for name in front.learned_names
+            },
+        )
+    return CampaignSummary(
+        status=status,
+        reason=reason,
+        folder=str(log.folder),
+        seed=log.seed,
+        n_initial_data=sum(trial.state == "done" for trial in initial_data),
+        n_initial_data_refused=sum(trial.state == "failed" for trial in initial_data),
+        n_evaluations=len(finished),
+        n_failed=sum(trial.state == "failed" for trial in finished),
+        n_pending=sum(trial.state in OPEN_STATES for trial in trials),
+        n_abandoned=sum(trial.state == "abandoned" for trial in trials),
+        retracted={trial.number: trial.reason for trial in trials if trial.state == "retracted"},
+        seconds=total_seconds(steps, finished),
+        n_sessions=len(sessions),
+        device=last.get("device"),
+        threads=last.get("threads"),
+        journal=last.get("journal"),
+        versions=last.get("versions"),
+        description=log.description,
+        steps=tuple(_summarize_step(step, trials, predictions, outcomes) for step in last_steps),
+        energy=energy,
+        pareto=pareto,
+    )
 
 
 def best_evaluation(
     finished: Sequence[Trial], initial_data: Sequence[Trial] = ()
-) -> dict[str, Any] | None:
-    """Return the lowest energy with its evaluation, counted from 1, and its step."""
-    places: list[tuple[int | None, Trial]] = [(None, trial) for trial in initial_data]
-    places += [(i + 1, trial) for i, trial in enumerate(finished)]
-    found = [(t.energy, t.number, i, t) for i, t in places if t.energy is not None]
-    if not found:
+) -> BestEvaluation | None:
+    """Return the trial of the lowest energy, of equal ones the first; None without an energy."""
+    numbered = [(None, trial) for trial in initial_data] + list(enumerate(finished, 1))
+    energies = [(t.energy, t.number, i, t) for i, t in numbered if t.energy is not None]
+    if not energies:
         return None
-    energy, _, evaluation, trial = min(found, key=lambda item: item[:2])
-    return {
-        "energy": energy,
-        "evaluation": evaluation,
-        "step": trial.step,
-        "trial": trial.number,
-        "generator": trial.generator,
-    }
-
-
-def summarize_calibration(
-    calibration: OnlineCalibration, predictions: Sequence[LoggedPrediction] = ()
-) -> dict[str, Any]:
-    """Return what predictions were worth, and how many intervals of 90 % have held."""
-    one, two = calibration.coverage(1.0), calibration.coverage(2.0)
-    low, high = calibration.alpha_interval or (None, None)
-    q = calibration.quantile()
-    held = [each.covered for each in predictions if each.covered is not None]
-    return {
-        "n": calibration.n,
-        "z2": calibration.mean_z2,
-        "bias": calibration.bias,
-        "within_1sigma": one and one[0],
-        "within_1sigma_interval": one and list(one[1:]),
-        "within_2sigma": two and two[0],
-        "within_2sigma_interval": two and list(two[1:]),
-        "alpha": calibration.alpha,
-        "alpha_low": low,
-        "alpha_high": high,
-        "alpha_of_last": None if calibration.alpha is None else len(calibration.recent_z),
-        "factor": calibration.sigma_factor,
-        "conformal": q if math.isfinite(q) else None,
-        "intervals": len(held),
-        "held": sum(held),
-        "held_interval": list(binomtest(sum(held), len(held)).proportion_ci(method="wilson"))
-        if held
-        else None,
-        "notes": list(calibration.notes),
-    }
+    energy, number, evaluation, trial = min(energies, key=lambda item: item[:2])
+    return BestEvaluation(energy, evaluation, trial.step, number, trial.generator)
 
 
 def total_seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float]:
-    """Return where the time went, in s."""
-    parts = {
-        part: math.fsum(step.seconds[part] for step in steps) for part in ("fit", "search", "log")
-    }
+    """Return the total wall time by "fit", "search", "evaluate" and "log"."""
+    fit, search, log = (
+        math.fsum(step.seconds[part] for step in steps) for part in ("fit", "search", "log")
+    )
     evaluate = math.fsum(trial.seconds for trial in finished)
-    return {
-        "fit": parts["fit"],
-        "search": parts["search"],
-        "evaluate": evaluate,
-        "log": parts["log"],
-    }
+    return {"fit": fit, "search": search, "evaluate": evaluate, "log": log}
 
 
-def _relaxation_fields(log: Log) -> dict[str, Any] | None:
-    """Return how far the check of the best structures is; None without one."""
-    wanted = log.description.get("final_relaxation")
-    if wanted is None:
+def _summarize_final_relaxation(log: Log) -> FinalRelaxationSummary | None:
+    description = log.description.get("final_relaxation")
+    if description is None:
         return None
-    found = log.relaxations()
-    return {
-        "tolerance": wanted["fmax"],
-        "converged": sum(each.converged for each in found),
-        "structures": [asdict(each) for each in found],
-    }
+    reports = tuple(log.relaxations())
+    n_converged = sum(report.converged for report in reports)
+    return FinalRelaxationSummary(description["fmax"], n_converged, reports)
 
 
-def _campaign_status(log: Log, last: Mapping[str, Any]) -> tuple[str, str]:
+def _campaign_status(log: Log, last_session: Mapping[str, Any]) -> tuple[str, str]:
     if is_locked(log.folder):
-        host, pid = last.get("host"), last.get("pid")
-        return "running", f"process {pid} on {host}"
-    if not last or last["ended"] is None:
+        return "running", f"process {last_session.get('pid')} on {last_session.get('host')}"
+    if not last_session or last_session["ended"] is None:
         return "interrupted", "run the same command again to go on"
-    return str(last["status"]), str(last["reason"])
+    return str(last_session["status"]), str(last_session["reason"])
 
 
-def _step_fields(
-    step: Step, trials: Sequence[Trial], predictions: Mapping[int, Mapping[str, Any]]
-) -> dict[str, Any]:
-    mine = [trial for trial in trials if trial.step == step.number]
-    return _step_header(step) | {
-        "trials": [
-            {
-                "trial": trial.number,
-                "state": trial.state,
-                "generator": trial.generator,
-                **(predictions.get(trial.number) or dict.fromkeys(PREDICTION_FIELDS)),
-                "acquisition": trial.acquisition,
-                "energy": trial.energy,
-                "reason": trial.reason,
-            }
-            for trial in mine
-        ],
-    }
-
-
-def _step_header(step: Step) -> dict[str, Any]:
-    return {
-        "step": step.number,
-        "kind": step.kind,
-        "trained_on": len(step.training_trials),
-        "hyperparameters": {
-            name: value if math.isfinite(value) else None
-            for name, value in step.hyperparameters.items()
-        },
-        "seconds": dict(step.seconds),
-    }
+def _summarize_step(
+    step: Step,
+    trials: Sequence[Trial],
+    predictions: Mapping[int, CalibratedPrediction],
+    outcomes: Mapping[int, Mapping[str, OutcomeSummary]],
+) -> StepSummary:
+    return StepSummary(
+        step=step.number,
+        kind=step.kind,
+        n_training_trials=len(step.training_trials),
+        hyperparameters=step.hyperparameters,
+        seconds=step.seconds,
+        trials=tuple(
+            TrialSummary(
+                trial=trial.number,
+                state=trial.state,
+                generator=trial.generator,
+                acquisition=trial.acquisition,
+                reason=trial.reason,
+                energy=trial.energy,
+                prediction=predictions.get(trial.number),
+                outcomes=outcomes.get(trial.number, {}),
+            )
+            for trial in trials
+            if trial.step == step.number
+        ),
+    )

@@ -1,9 +1,8 @@
-"""What a campaign with goals may yet find: predictions of what was not evaluated.
+"""Predictions of structures that a campaign with objectives has not evaluated.
 
-Two kinds: structures that were asked for and whose outcomes are not known, with what
-was said of them; and the best candidates of the last search that nobody asked for,
-with what its model said. Of each learnt outcome the mean, the calibrated sigma and an
-interval, all in outcome space.
+Two kinds: pending trials with their logged predictions, and the best candidates of the last search
+with the predictions of its model. Each learned outcome has a mean, a calibrated σ and an interval,
+all in outcome space.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ from bostruct.spaces import Space
 @final
 @dataclass(frozen=True, eq=False)
 class FrontCandidate:
-    """A structure that was not evaluated.
+    """Structure that was not evaluated.
 
     Attributes:
-        trial: Its number, if it was asked for.
-        candidate_index: Its row among the candidates of the last search, if it was not.
-        generator: The generator that proposed it.
-        X: `[d]` its coordinates.
-        predictions: Of every outcome, in outcome space; exact ones have sigma 0.
+        trial: Number of the pending trial; None of a candidate.
+        candidate_index: Row among the candidates of the last search; None of a pending trial.
+        generator: Name of the generator that proposed the structure.
+        X: `[d]` coordinates.
+        predictions: Predictions of all outcomes in outcome space; exact ones have σ 0.
     """
 
     trial: int | None
@@ -51,58 +50,54 @@ class FrontCandidate:
 
 
 def predict_front_candidates(log: Log, count: int = 8) -> list[FrontCandidate]:
-    """Return what was asked for and is not known, then the best of the last search.
+    """Return the pending trials, then the best candidates of the last search.
 
-    Without the space of the campaign only the former are known, and of a file that is
-    damaged none of the latter.
+    Without the space of the campaign, and from a damaged file, there are no candidates.
 
     Args:
-        log: Of a campaign with goals.
-        count: Candidates at most.
+        log: Log of a campaign with objectives.
+        count: Maximum number of candidates.
 
     Raises:
         InputError: the count is below 1.
     """
     check_count("count", count)
-    goals = log.optimization_config
-    if goals is None:
+    config = log.optimization_config
+    if config is None:
         return []
     trials = log.trial_records()
-    quality = {
-        name: online_calibration(single_outcome(trials, goals, name))
-        for name in goals.outcome_names
+    calibrations = {
+        name: online_calibration(single_outcome(trials, config, name))
+        for name in config.outcome_names
     }
-    found = [
+    pending = [
         FrontCandidate(
-            each.number,
-            None,
-            each.generator,
-            each.X,
-            _pending_predictions(each, quality),
+            trial.number, None, trial.generator, trial.X, _pending_predictions(trial, calibrations)
         )
-        for each in trials
-        if each.state in OPEN_STATES
-        and each.outcome_predictions
-        and len(each.outcome_predictions) == len(goals.outcome_names)
+        for trial in trials
+        if trial.state in OPEN_STATES
+        and len(trial.outcome_predictions) == len(config.outcome_names)
     ]
     steps = [step for step in log.steps() if step.file]
-    if steps and log.space is not None:
-        try:
-            tensors = log.posterior_tensors(steps[-1].number)
-            origins = log.candidate_generators(steps[-1].number)
-        except LogError:
-            return found
-        seen = torch.stack([trial.X for trial in trials])
-        found += _search_candidates(tensors, origins, seen, goals, log.space, quality, count)
-    return found
+    if not steps or log.space is None:
+        return pending
+    try:
+        tensors = log.posterior_tensors(steps[-1].number)
+        generators = log.candidate_generators(steps[-1].number)
+    except LogError:
+        return pending
+    X = torch.stack([trial.X for trial in trials])
+    return pending + _search_candidates(
+        tensors, generators, X, config, log.space, calibrations, count
+    )
 
 
 def _pending_predictions(
     trial: Trial, calibrations: Mapping[str, OnlineCalibration]
 ) -> dict[str, CalibratedPrediction]:
     return {
-        each.name: calibrations[each.name].predict(each.mean, each.predictive_variance)
-        for each in trial.outcome_predictions
+        outcome.name: calibrations[outcome.name].predict(outcome.mean, outcome.predictive_variance)
+        for outcome in trial.outcome_predictions
     }
 
 
@@ -115,8 +110,8 @@ def _search_candidates(
     calibrations: Mapping[str, OnlineCalibration],
     count: int,
 ) -> list[FrontCandidate]:
-    """Return the candidates worth most that are like none that was seen `[t, d]`."""
-    aims = LearnedObjectives(optimization_config, space)
+    """Return the best candidates that are no duplicates of evaluated structures `[t, d]`."""
+    objectives = LearnedObjectives(optimization_config, space)
     candidates = Candidates(
         X=tensors["candidates.X"],
         acq_value=tensors["candidates.acquisition"],
@@ -124,15 +119,16 @@ def _search_candidates(
         n_steps=tensors["candidates.steps"],
         converged=tensors["candidates.converged"],
     )
-    old = torch.ones(len(X_evaluated), dtype=torch.bool)  # the same, however far relaxed
-    rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=old)
+    relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
+    rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)
     X = candidates.X[rows]
     mean = tensors["candidates.mean"][rows].tolist()
     variance = tensors["candidates.predictive_variance"][rows].tolist()
-    found = []
-    for i, (row, sure) in enumerate(zip(rows.tolist(), aims.exact_predictions(X), strict=True)):
-        expected = {each.name: calibrations[each.name].predict(each.mean, 0.0) for each in sure}
-        for j, name in enumerate(aims.learned_names):
-            expected[name] = calibrations[name].predict(mean[i][j], variance[i][j])
-        found.append(FrontCandidate(None, row, generators[row], X[i], expected))
-    return found
+    front_candidates = []
+    exact_predictions = objectives.exact_predictions(X)
+    for i, (row, exact) in enumerate(zip(rows.tolist(), exact_predictions, strict=True)):
+        predictions = {o.name: calibrations[o.name].predict(o.mean, 0.0) for o in exact}
+        for j, name in enumerate(objectives.learned_names):
+            predictions[name] = calibrations[name].predict(mean[i][j], variance[i][j])
+        front_candidates.append(FrontCandidate(None, row, generators[row], X[i], predictions))
+    return front_candidates

@@ -23,7 +23,7 @@ def test_of_a_log(screened):
     assert found.evaluated[2].state == "failed"
     assert set(found.evaluated[2].raw_outcomes) == {"enthalpy", "modulus", "price"}
     assert found.evaluated[2].raw_outcomes["modulus"] is None
-    assert found.evaluated[5].raw["modulus"] is None, "-2992 is not believed"
+    assert found.evaluated[5].raw_outcomes["modulus"] is None, "-2992 is not believed"
     assert found.evaluated[5].raw["enthalpy"] is not None
     assert found.evaluated[5].exact == {"price"}
     assert found.learnt == ("enthalpy", "modulus")
@@ -62,7 +62,7 @@ def test_what_was_predicted_is_from_before(screened):
     told = {each.trial: each for each in screened.predictions(outcome="modulus")}
     assert not found.evaluated[0].predictions
     for point in found.evaluated[4:]:
-        assert point.foretold.get("modulus") == told[point.trial].expected
+        assert point.predictions.get("modulus") == told[point.trial].expected
         assert "price" not in point.foretold
 
 
@@ -70,14 +70,14 @@ def test_raw_values_of_what_is_judged_as_a_logarithm(screened):
     point = screened.pareto_front().points[0]
     trial = screened.trial_records()[point.trial]
     (said,) = [each for each in trial.outcome_predictions if each.is_exact]
-    assert point.raw["price"] == pytest.approx(10.0**said.mean)
+    assert point.raw_outcomes["price"] == pytest.approx(10.0**said.mean)
 
 
 def test_reference_of_the_last_step_or_of_the_user(screened):
     found = screened.pareto_front()
     logged = screened.steps()[-1].hyperparameters
     assert found.reference_source == "a step"
-    assert found.reference["enthalpy"] == logged["reference_of_enthalpy"]
+    assert found.reference_point["enthalpy"] == logged["reference_of_enthalpy"]
     assert math.log10(found.reference["price"]) == pytest.approx(logged["reference_of_price"])
     wanted = {"enthalpy": 0.0, "modulus": 140.0, "price": 40000.0}
     other = screened.front(wanted)
@@ -147,7 +147,7 @@ def test_a_retracted_trial_leaves_the_front(screened):
     found = ParetoFront.from_trials(taken, trials, screened.steps(), screened.optimization_config)
     assert best not in {point.trial for point in found.points}
     assert ("all", "no") in {(each.name, each.reason) for each in found.quarantined}
-    assert len(found.history) == len(screened.pareto_front().series)
+    assert len(found.history) == len(screened.pareto_front().history)
 
 
 def test_an_exact_outcome_of_a_failed_trial_is_known_and_not_on_a_front():
@@ -166,4 +166,4 @@ def test_description_is_json(screened):
     assert (first["trial"], first["evaluation"]) == (point.trial, point.evaluation)
     assert first["outcomes"] == dict(point.raw_outcomes)
     assert first["foretold"]["modulus"]["mean"] == point.predictions["modulus"].mean
-    assert described["series"]["front"] == list(found.series.front)
+    assert described["series"]["front"] == list(found.history.front)

@@ -42,7 +42,7 @@ def test_what_is_logged_is_what_was_known(long):
     for step, found in zip(long.steps(), logged(long), strict=True):
         if step.kind == "model":
             assert found == calibration_at_step(z, step.training_trials).logged_values()
-            assert found["calibration_tested"] == len(step.known) - 4
+            assert found["calibration_tested"] == len(step.training_trials) - 4
             assert long.calibration(step.number) == calibration_at_step(z, step.known)
         else:
             assert found == {}
@@ -57,7 +57,7 @@ def test_predictions_are_those_of_their_step(long):
     for each in found:
         trial = long.trial_records()[each.trial]
         there = long.calibration(trial.step)
-        assert each.expected == there.predict(trial.mean, trial.observed)
+        assert each.prediction == there.predict(trial.mean, trial.observed)
         assert each.energy == trial.energy
         assert (each.held is None) == (there.n < 9)
     assert sum(each.held is not None for each in found) == 7

@@ -48,7 +48,7 @@ def test_ase_reads_the_log(folder, log):
     assert [row.energy for row in rows] == [trial.energy for trial in trials]
     assert [row.trial for row in rows] == list(range(8))
     assert [row.step for row in rows] == [trial.step for trial in trials]
-    assert rows[-1].origin == "drawn"
+    assert rows[-1].generator == "drawn"
     found = rows[3].toatoms()
     assert np.array_equal(found.positions, trials[3].structures.positions)
     assert np.array_equal(found.get_forces(), trials[3].forces)

@@ -20,7 +20,7 @@ def test_it_comes_into_being_as_a_whole(tmp_path):
     query = "SELECT format, description, seed, units FROM bostruct_campaign"
     found = connection.execute(query).fetchall()
     connection.close()
-    assert found[0][:3] == (3, '{"space":"x"}', 3)
+    assert found[0][:3] == (4, '{"space":"x"}', 3)
     assert '"energy": "eV"' in found[0][3]
 
 
@@ -28,7 +28,7 @@ def test_an_error_says_where(tmp_path, monkeypatch):
     def full(*_):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(database, "Rows", full)
+    monkeypatch.setattr(database, "AseRows", full)
     with pytest.raises(LogError, match=r"could not write .*: database or disk is full"):
         database.create_database(tmp_path, {}, 0)
     assert not has_campaign(tmp_path)

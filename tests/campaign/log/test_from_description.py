@@ -21,9 +21,9 @@ def test_a_surrogate_is_rebuilt():
 
 
 def test_what_is_unknown_is_not():
-    assert build_from_description("space", {"kind": "Mine", "edge": 3.0}) is None
+    assert build_from_description("space", {"type": "Mine", "edge": 3.0}) is None
     assert build_from_description("space", {}) is None
-    assert build_from_description("surrogate", {"kind": "annotations"}) is None
+    assert build_from_description("surrogate", {"type": "annotations"}) is None
 
 
 def test_what_would_be_another_one_is_not():

@@ -11,12 +11,12 @@ def content():
         "model.a": torch.tensor([0.1, torch.inf], dtype=torch.float64),
         "model.b": torch.tensor(3),
         "candidates.X": torch.zeros(0, 5),
-        "known": torch.arange(4),
+        "training_trials": torch.arange(4),
     }
 
 
 def test_round_trip_is_exact():
-    header = {"format": 1, "step": 3, "origins": ["a", "b"]}
+    header = {"format": 1, "step": 3, "generators": ["a", "b"]}
     tensors, found = posterior_file.from_safetensors(
         posterior_file.to_safetensors(content(), header), "file"
     )

@@ -1,18 +1,12 @@
-import sqlite3
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from bostruct.acquisition import LowerConfidenceBound
 from bostruct.campaign import FinalRelaxation
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.records import training_structures
-from bostruct.campaign.report.summary import summarize
-from bostruct.campaign.report.text import summary_text
-from bostruct.errors import InputError, LogError, MismatchError, ShapeError
+from bostruct.errors import InputError, LogError, ShapeError
 from tests.campaign.standin import GP, Box, campaign
 
 
@@ -21,9 +15,9 @@ def test_posteriors_predict_as_they_did(log):
         model, arrays = log.posterior(step.number), log.posterior_tensors(step.number)
         for name in ("probe", "candidates"):
             found = model.posterior(arrays[f"{name}.X"].unsqueeze(-2))
-            for moment in ("mean", "variance"):
+            for moment, key in (("mean", "mean"), ("variance", "latent_variance")):
                 now = getattr(found, moment).flatten()
-                before = arrays[f"{name}.{moment}"]
+                before = arrays[f"{name}.{key}"]
                 torch.testing.assert_close(now, before, rtol=1e-10, atol=1e-10)
 
 
@@ -35,16 +29,16 @@ def test_everything_considered_is_logged(log):
     assert arrays["candidates.X"].shape == (8, 9)
     assert torch.equal(arrays["candidates.X"][i], trial.X)
     assert arrays["candidates.mean"][i] == trial.mean
-    assert arrays["candidates.variance"][i] == trial.variance
-    assert arrays["candidates.observed"][i] == trial.observed
+    assert arrays["candidates.latent_variance"][i] == trial.latent_variance
+    assert arrays["candidates.predictive_variance"][i] == trial.predictive_variance
     assert arrays["candidates.acquisition"][i] == trial.acquisition
     assert arrays["candidates.acquisition"].argmax() == i
     assert arrays["chosen.covariance"].shape == (1, 1)
     assert arrays["probe.X"].shape == (64, 9)
-    assert arrays["known"].tolist() == list(log.steps()[2].known)
-    assert log.origins(2) == ["drawn"] * 8
-    assert trial.origin == "drawn"
-    assert torch.equal(arrays["probe.X"], log.arrays(4)["probe.X"])
+    assert arrays["training_trials"].tolist() == list(log.steps()[2].training_trials)
+    assert log.candidate_generators(2) == ["drawn"] * 8
+    assert trial.generator == "drawn"
+    assert torch.equal(arrays["probe.X"], log.posterior_tensors(4)["probe.X"])
 
 
 def test_a_batch_has_its_joint_covariance(tmp_path):
@@ -53,7 +47,7 @@ def test_a_batch_has_its_joint_covariance(tmp_path):
     covariance = arrays["chosen.covariance"]
     assert covariance.shape == (3, 3)
     chosen = arrays["chosen.index"]
-    variance = arrays["candidates.variance"][chosen]
+    variance = arrays["candidates.latent_variance"][chosen]
     torch.testing.assert_close(covariance.diagonal(), variance)
     posterior = log.posterior(1).posterior(arrays["candidates.X"][chosen])
     torch.testing.assert_close(covariance, posterior.distribution.covariance_matrix)
@@ -136,35 +130,7 @@ def test_a_space_that_does_not_fit(folder):
         Log(folder, Other()).trials()
 
 
-FORMAT_1 = Path(__file__).with_name("format1.sql")
-
-
-def test_a_folder_of_format_1_is_read_and_goes_on(tmp_path):
-    """It was written before structures could be given and checked."""
-    old = tmp_path / "old"
-    (old / "posteriors").mkdir(parents=True)
-    connection = sqlite3.connect(old / "campaign.db")
-    script = FORMAT_1.read_text(encoding="utf-8")
-    script = script.replace('"acquisition":{', '"acquisition":{"adaptive":false,')
-    connection.executescript(script)
-    connection.close()
-    log = Log(old, Box(), GP())
-    assert len(log.trials("done")) == 5
-    assert not any(trial.is_initial_data for trial in log.trials())
-    assert log.relaxations() == []
-    assert "finished, 5 evaluations" in summary_text(summarize(log))
-    assert not [p for p in verify_log(log).problems if "could not read" not in p]
-    steady = LowerConfidenceBound(kappa=1.0, adaptive=False)
-    log = campaign(n=7, n_initial=2, acquisition=steady).run(old)
-    whole = campaign(n=7, n_initial=2, acquisition=steady).run(tmp_path / "new")
-    for mine, other in zip(log.trials(), whole.trials(), strict=True):
-        torch.testing.assert_close(mine.X, other.X)
-        assert mine.energy == pytest.approx(other.energy)
-    with pytest.raises(MismatchError, match="check is absent there"):
-        campaign(n_initial=2, acquisition=steady, final_relaxation=FinalRelaxation()).run(old)
-
-
-def test_what_a_check_found(tmp_path):
+def test_reports_of_the_final_relaxation(tmp_path):
     log = campaign(n=10, final_relaxation=FinalRelaxation(fmax=10.0)).run(tmp_path / "run")
     (found,) = log.relaxations()
     assert found.energy == min(trial.energy for trial in log.trials("done"))

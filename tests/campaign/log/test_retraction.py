@@ -45,7 +45,7 @@ def test_an_energy_can_be_retracted(folder):
 @pytest.mark.parametrize(
     ("number", "reason", "message"),
     [
-        (2, "x", "trial` must be one that found something, got 2, failed"),
+        (2, "x", "trial` must have a result, got 2, failed"),
         (15, "x", "trial` must be 0 to 14, one of the log, got 15"),
         (-1, "x", "trial` must be 0 to 14"),
         (4, "  ", "reason` must be a sentence"),
@@ -78,7 +78,7 @@ def test_what_fails_is_recorded_and_the_folder_let_go(screened, monkeypatch):
     def broken(self, number, reason):
         raise LogError("the disk is full")
 
-    monkeypatch.setattr(LogWriter, "retract_trial", broken)
+    monkeypatch.setattr(LogWriter, "mark_retracted", broken)
     with pytest.raises(LogError, match="the disk is full"):
         retract_trial(screened.folder, 4, "no")
     assert screened.sessions()[-1]["status"] == "failed"
@@ -95,8 +95,8 @@ def test_a_folder_that_holds_no_campaign(tmp_path):
 def test_a_folder_of_an_older_version(folder, tmp_path):
     old = shutil.copytree(folder, tmp_path / "old")
     connection = sqlite3.connect(old / "campaign.db", isolation_level=None)
-    connection.execute("UPDATE bostruct_campaign SET format = 2")
+    connection.execute("UPDATE bostruct_campaign SET format = 3")
     connection.close()
-    with pytest.raises(LogError, match="in which nothing can be retracted"):
+    with pytest.raises(LogError, match="is read and not written"):
         retract_trial(old, 4, "no")
     assert campaign(n=8).read(old).trial_records()[4].state == "done"

@@ -124,7 +124,7 @@ def test_nothing_to_read(tmp_path, monkeypatch, folder):
     def refuse(*_, **__):
         raise sqlite3.OperationalError("unable to open database file")
 
-    monkeypatch.setattr(sqlite3, "connect_read_only", refuse)
+    monkeypatch.setattr(sqlite3, "connect", refuse)
     with pytest.raises(LogError, match=r"could not open .*: unable to open"):
         connect_read_only(folder)
 

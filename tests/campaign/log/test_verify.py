@@ -56,7 +56,7 @@ def test_posteriors_that_were_cut_or_lost(log, end):
         ("UPDATE bostruct_trial SET x = zeroblob(72) WHERE number = 5", "trial 5"),
         ("UPDATE bostruct_trial SET mean = 0 WHERE number = 5", "trial 5 is not what"),
         (
-            "UPDATE bostruct_step SET known = '[]' WHERE number = 2",
+            "UPDATE bostruct_step SET training_trials = '[]' WHERE number = 2",
             "step 2 is not what",
         ),
         ("DELETE FROM bostruct_trial WHERE number = 2", "trial 2 is missing"),

@@ -50,16 +50,16 @@ def test_a_log_in_which_something_was_retracted_is_good(screened):
     with campaign.open(screened.folder):
         (trial,) = campaign.ask()
         campaign.abandon(trial)
-    assert 6 not in screened.steps()[-1].known
+    assert 6 not in screened.steps()[-1].training_trials
     assert verify_log(screened).is_valid
 
 
 @pytest.mark.parametrize(
     "query",
     [
-        "UPDATE bostruct_outcome SET mean = mean + 1e-9 WHERE trial = 7 AND place = 0",
-        "UPDATE bostruct_outcome SET exact = 1 WHERE trial = 7 AND name = 'modulus'",
-        "UPDATE bostruct_outcome SET observed = 0 WHERE trial = 7 AND place = 1",
+        "UPDATE bostruct_outcome SET mean = mean + 1e-9 WHERE trial = 7 AND position = 0",
+        "UPDATE bostruct_outcome SET is_exact = 1 WHERE trial = 7 AND name = 'modulus'",
+        "UPDATE bostruct_outcome SET predictive_variance = 0 WHERE trial = 7 AND position = 1",
     ],
 )
 def test_a_row_that_was_changed(screened, query):
@@ -67,21 +67,21 @@ def test_a_row_that_was_changed(screened, query):
     connection.execute(query)
     connection.close()
     (found, *_) = problems(screened)
-    assert found.startswith("trial 7: what was said of its ")
+    assert found.startswith("trial 7: the prediction of its ")
     assert "checksum differs" in found
 
 
 def test_rows_that_were_lost(screened):
     connection = sqlite3.connect(screened.folder / "campaign.db", isolation_level=None)
-    connection.execute("DELETE FROM bostruct_outcome WHERE trial = 7 AND place = 1")
+    connection.execute("DELETE FROM bostruct_outcome WHERE trial = 7 AND position = 1")
     connection.execute("DELETE FROM bostruct_outcome WHERE trial = 8")
     connection.close()
     found = problems(screened)
-    assert "trial 7 has lost what was said of it" in found
-    assert "trial 8 has lost what was said of it" in found
+    assert "trial 7 has lost its predictions" in found
+    assert "trial 8 has lost its predictions" in found
 
 
-@pytest.mark.parametrize("name", ["mean", "variance", "observed"])
+@pytest.mark.parametrize("name", ["mean", "latent_variance", "predictive_variance"])
 def test_what_is_said_is_what_the_posterior_file_has(screened, name):
     changed(
         screened,

@@ -35,11 +35,11 @@ def test_a_new_ledger(tmp_path):
     ledger = open_ledger(tmp_path / "a" / "run")
     assert ledger.trials() == []
     assert ledger.steps() == []
-    assert summarize(ledger)["status"] == "running"
+    assert summarize(ledger).status == "running"
     ledger.close("finished", "it was time")
     ledger.close()
     log = Log(tmp_path / "a" / "run")
-    assert summarize(log)["status"] == "finished"
+    assert summarize(log).status == "finished"
     assert log.sessions()[0]["versions"]["torch"]
     assert {path.name for path in log.folder.iterdir()} == {
         "campaign.db",
@@ -126,7 +126,7 @@ def test_an_error_while_opening_frees_the_folder(tmp_path, monkeypatch):
         with pytest.raises(LogError, match=r"could not open .*: disk I/O error"):
             open_ledger(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(database, "Rows", broken)
+        patch.setattr(database, "AseRows", broken)
         with pytest.raises(LogError, match=r"could not write .*new: disk I/O error"):
             open_ledger(tmp_path / "new")
     open_ledger(tmp_path).close()
@@ -195,7 +195,12 @@ def test_cut_anywhere_the_log_is_one_it_was(tmp_path):
 
 def test_numbers_that_are_not_finite(tmp_path):
     ledger = open_ledger(tmp_path)
-    values = {"candidate": 0, "mean": 1.0, "variance": 2.0, "observed": 3.0}
+    values = {
+        "candidate_index": 0,
+        "mean": 1.0,
+        "latent_variance": 2.0,
+        "predictive_variance": 3.0,
+    }
     planned = replace(
         step(0, 1),
         predictions=[{**values, "acquisition": float("nan")}],
@@ -203,6 +208,6 @@ def test_numbers_that_are_not_finite(tmp_path):
     )
     (trial,) = ledger.write_step(planned)
     assert trial.acquisition is None
-    found = summarize(ledger)["steps"][0]["hyperparameters"]
+    found = summarize(ledger).to_json()["steps"][0]["hyperparameters"]
     assert found == {"evidence": None}
     ledger.close()

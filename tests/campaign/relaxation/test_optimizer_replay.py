@@ -19,7 +19,7 @@ EVALUATOR = Calculator(EMT)
 
 def evaluated(space, X, number=0):
     found = EVALUATOR(space.decode(X))
-    trial = Trial(number, number, f"k{number}-1", 1, "done", "check", X)
+    trial = Trial(number, number, f"k{number}-1", 1, "done", "relaxation", X)
     return replace(trial, energy=found.energy, forces=found.forces)
 
 

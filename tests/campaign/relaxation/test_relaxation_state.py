@@ -54,7 +54,7 @@ class Story:
             n = len(self.trials)
             assert planned.step == n
             self.trials.append(evaluated(n, planned.X[0]))
-            self.steps.append(Step(n, "check", tuple(planned.training_trials), {}, {}))
+            self.steps.append(Step(n, "relaxation", tuple(planned.training_trials), {}, {}))
         return most
 
 
@@ -78,8 +78,8 @@ def test_the_best_one_is_relaxed():
     assert found.relaxed_trial == len(story.trials) - 1
     assert found.relaxed_energy == story.trials[-1].energy < found.energy
     assert found.max_force < 1e-3
-    assert {step.known[0] for step in story.steps[2:]} == {1}
-    assert story.steps[-1].known == (1, *range(2, len(story.trials) - 1))
+    assert {step.training_trials[0] for step in story.steps[2:]} == {1}
+    assert story.steps[-1].training_trials == (1, *range(2, len(story.trials) - 1))
 
 
 def test_one_that_is_at_rest_is_left_as_it_is():
@@ -121,7 +121,7 @@ def test_no_more_than_the_steps_allowed():
     story.search(triangle(3.0, 3.0, 3.0))
     assert not story.now.has_started
     assert story.go_on() == 2
-    assert story.steps[-1].known == (1, 2, 3, 5)
+    assert story.steps[-1].training_trials == (1, 2, 3, 5)
 
 
 def test_no_more_than_all_the_steps_of_one_check():
@@ -169,7 +169,7 @@ def test_one_given_without_forces_is_evaluated_first():
     story = Story(HIGH)
     lower = replace(evaluated(1, LOW, given=True), forces=None)
     story.trials.append(lower)
-    story.steps.append(Step(1, "given", (), {}, {}))
+    story.steps.append(Step(1, "initial_data", (), {}, {}))
     planned = story.now.next_step()
     assert torch.equal(planned.X[0], LOW)
     assert planned.training_trials == [1]

@@ -62,7 +62,7 @@ def test_differences_are_those_of_the_joint_posterior(log):
         assert each.prediction.sigma == pytest.approx(observed)
         width = there.quantile() * observed
         assert each.prediction.high - each.prediction.mean == pytest.approx(width)
-        both = {each.trial, each.reference_trial} <= set(step.known)
+        both = {each.trial, each.reference_trial} <= set(step.training_trials)
         assert each.in_training_set == both
     assert len(found.differences) == 3
 

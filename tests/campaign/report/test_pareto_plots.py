@@ -41,7 +41,7 @@ def points(axes, label):
 
 
 def wanted(group, *names):
-    return {tuple(round(point.raw[n], 9) for n in names) for point in group}
+    return {tuple(round(point.raw_outcomes[n], 9) for n in names) for point in group}
 
 
 def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_path):
@@ -124,7 +124,7 @@ def test_growth_is_the_series(screened, drawn, tmp_path):
     counts = list(range(1, 16))
     assert list(left.lines[0].get_xdata()) == counts
     assert tuple(left.lines[0].get_ydata()) == front.history.hypervolume
-    assert tuple(right.lines[0].get_ydata()) == front.history.front
+    assert tuple(right.lines[0].get_ydata()) == front.history.n_front
     assert tuple(right.lines[1].get_ydata()) == front.series.feasible
     assert any(each.get_label() == "before the model" for each in left.patches)
 

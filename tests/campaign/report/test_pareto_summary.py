@@ -20,7 +20,7 @@ def test_what_was_wanted_and_found(screened):
     assert found["units"] == {"enthalpy": "eV/atom", "modulus": "GPa", "price": "$/kg"}
     assert found["front"]["points"][0]["formula"] == "AuCu"
     assert found["front"]["points"][1]["formula"] == ""
-    assert found["feasible"] == front.history.feasible[-1]
+    assert found["feasible"] == front.history.n_feasible[-1]
     assert found["feasible_share"] == found["feasible"] / 15
     (doubt,) = found["doubted"]
     assert doubt["trial"] == 5
@@ -40,7 +40,7 @@ def test_a_step_has_predictions_and_what_was_found_of_each_outcome(screened, poi
     (found,) = summarize_step(step, trials, screened.pareto_front(), points)
     trial = trials[-1]
     assert (found["trial"], found["state"]) == (14, "done")
-    told = screened.predictions(outcome="modulus")[-1].expected
+    told = screened.predictions(outcome="modulus")[-1].prediction
     modulus = found["outcomes"]["modulus"]
     assert (modulus["mean"], modulus["calibrated"]) == (told.mean, told.calibrated)
     assert modulus["found"] == trial.properties["modulus"]
@@ -70,4 +70,4 @@ def test_what_is_pending_has_its_prediction(screened, points):
     modulus = found["outcomes"]["modulus"]
     assert modulus["found"] is None
     assert modulus["mean"] == said["modulus"].mean
-    assert modulus["sigma"] == pytest.approx(said["modulus"].observed ** 0.5)
+    assert modulus["sigma"] == pytest.approx(said["modulus"].predictive_variance ** 0.5)

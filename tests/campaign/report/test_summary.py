@@ -49,7 +49,7 @@ def test_calibration(log):
     found = summarize(log)["calibration"]
     expected = log.calibration()
     assert found["z2"] == expected.mean_z2
-    assert found["factor"] == expected.factor
+    assert found["factor"] == expected.sigma_factor
     assert (found["alpha"], found["conformal"]) == (None, None)
     assert (found["intervals"], found["held"], found["held_interval"]) == (0, 0, None)
 
@@ -71,7 +71,7 @@ def test_sigma_is_that_of_an_observed_energy(log):
     found = summarize(log)
     assert found["calibration"]["z2"] == pytest.approx(expected)
     (last,) = found["steps"][-1]["trials"]
-    assert last["sigma"] == math.sqrt(trials[-1].observed)
+    assert last["sigma"] == math.sqrt(trials[-1].predictive_variance)
     factor = found["steps"][-1]["hyperparameters"]["calibration_factor"]
     assert last["calibrated"] == pytest.approx(factor * last["sigma"])
     (random, *_) = found["steps"][0]["trials"]
