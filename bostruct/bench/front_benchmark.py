@@ -135,12 +135,11 @@ def run_front_benchmark(
         if task.size is None:
             baselines.append(GeneticAlgorithm())
         else:
-            line = f"{task.name}: {{}} of {{}} members of the table"
             fronts[task.name] = enumerate_front(
                 task,
                 folder,
                 n_workers,
-                lambda done, size, line=line: report(line.format(done, size)),
+                partial(_report_members, report, task.name),
             )
         jobs += [Job(task, m, s) for s in range(n_seeds) for m in (campaign_method, *baselines)]
     functions = [partial(_run_job, job, fronts, n_evaluations, folder) for job in jobs]
@@ -151,6 +150,10 @@ def run_front_benchmark(
     finally:
         rows = write_report(tasks, fronts, folder, report_at)
     return rows
+
+
+def _report_members(report: Callable[[str], None], name: str, n_done: int, n_members: int) -> None:
+    report(f"{name}: {n_done} of {n_members} members of the table")
 
 
 def _run_job(

@@ -51,8 +51,8 @@ for _command in (
     fronts.fronts,
 ):
     typer_app.command()(report_errors(_command))
-for _command in (uncertainty.compare, uncertainty.data):
-    uncertainty_app.command()(report_errors(_command))
+uncertainty_app.command()(report_errors(uncertainty.compare))
+uncertainty_app.command()(report_errors(uncertainty.data))
 
 
 def main() -> None:

@@ -224,9 +224,13 @@ class LogWriter(Log):
 
     def mark_retry(self, trial: Trial, failure: Failure) -> None:
         """Record that an evaluation failed and is to be retried."""
-        columns = {"reason": failure.reason, "retryable": 1, "seconds": failure.seconds}
+        columns = self._retry_columns(trial) | {
+            "reason": failure.reason,
+            "retryable": 1,
+            "seconds": failure.seconds,
+        }
         with atomic_write.transaction(self._writing_connection):
-            self._update_trial(trial.number, **self._retry_columns(trial), **columns)
+            self._update_trial(trial.number, **columns)
 
     def write_result(self, number: int, result: Evaluation | Failure) -> None:
         """Record the result of a trial."""

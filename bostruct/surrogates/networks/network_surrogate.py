@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,15 @@ from bostruct.surrogates.networks.featurizer import Featurizer
 from bostruct.surrogates.networks.network import DEFAULT_NETWORK, NetworkConfig, NetworkWeights
 
 
+class RestorablePredictor(LowRankPredictor, Protocol):
+    """A fitted predictor that its state rebuilds."""
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Tensor]) -> LowRankPredictor:
+        """Return the predictor with this state; its predictions are equal."""
+        ...
+
+
 @dataclass(frozen=True)
 class NetworkSurrogate(ABC):
     """A surrogate made of networks on atomic environments.
@@ -31,9 +40,7 @@ class NetworkSurrogate(ABC):
     network: NetworkConfig = DEFAULT_NETWORK
     supports_multiple_outcomes: ClassVar[bool] = False
 
-    restore_predictor: ClassVar[Callable[[Mapping[str, Tensor]], LowRankPredictor]] = (
-        NetworkEnsemble.restore
-    )
+    predictor_type: ClassVar[type[RestorablePredictor]] = NetworkEnsemble
 
     @abstractmethod
     def train(
@@ -57,7 +64,7 @@ class NetworkSurrogate(ABC):
 
     def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model with this state; its predictions are equal."""
-        return LowRankModel(type(self).restore_predictor(state), space)
+        return LowRankModel(self.predictor_type.restore(state), space)
 
     def initial_weights(
         self,
