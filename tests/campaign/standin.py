@@ -164,13 +164,13 @@ class Draw:
     def __init__(self, count=8):
         self.count = count
 
-    def __call__(self, value, space, known, energies, generator):
-        X = space.sample(self.count, generator).to(known)
+    def __call__(self, acq_function, space, X_evaluated, energies, generator):
+        X = space.sample(self.count, generator).to(X_evaluated)
         with torch.no_grad():
-            found = value(X)
+            values = acq_function(X)
         return Candidates(
             X=X,
-            acq_value=found,
+            acq_value=values,
             generator_names=["drawn"] * len(X),
             n_steps=torch.zeros(len(X), dtype=torch.int64),
             converged=torch.ones(len(X), dtype=torch.bool),

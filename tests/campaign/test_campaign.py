@@ -139,7 +139,7 @@ def test_ask_and_tell_from_outside(tmp_path):
         # More may be asked for while these are out; their places count as taken.
         more = opened.ask(1)
         assert more[0].step == 2
-        assert not bool(Box().same(more[0].X, pair[0].X))
+        assert not bool(Box().is_duplicate(more[0].X, pair[0].X))
         opened.tell(pair[0].key, Failure("the queue was closed", retryable=True))
         again = opened.ask(1)[0]
         assert (again.number, again.attempt) == (pair[0].number, 2)
@@ -155,10 +155,10 @@ def test_ask_and_tell_from_outside(tmp_path):
     assert states == ["done"] * 4 + ["failed", "abandoned", "done"]
     assert log.trials("failed")[0].retryable
     found = summarize(log)
-    assert found["status"] == "paused"
-    assert found["energies"] == [0.0, 1.0, 2.0, 3.0, None, -3.0]
-    assert found["best"]["evaluation"] == 6
-    assert found["seconds"]["evaluate"] == 8.0
+    assert found.status == "paused"
+    assert list(found.energy.energies) == [0.0, 1.0, 2.0, 3.0, None, -3.0]
+    assert found.energy.best.evaluation == 6
+    assert found.seconds["evaluate"] == 8.0
 
 
 def test_what_may_succeed_another_time_is_asked_for_once_more(tmp_path):
@@ -228,13 +228,13 @@ def test_tell_refuses(tmp_path):
     with mine.open(tmp_path / "run") as opened:
         first, second = opened.ask(2)
         opened.tell(first, Evaluation(1.0))
-        with pytest.raises(InputError, match="`trial` must be one without an outcome"):
+        with pytest.raises(InputError, match="`trial` must be one without a result"):
             opened.tell(first, Evaluation(1.0))
-        with pytest.raises(InputError, match="`trial` must be one without an outcome"):
+        with pytest.raises(InputError, match="`trial` must be one without a result"):
             opened.abandon(first)
         with pytest.raises(InputError, match="`trial` must be one of this campaign"):
             opened.tell("0123-1", Evaluation(1.0))
-        with pytest.raises(InputError, match="`outcome` must be an Evaluation"):
+        with pytest.raises(InputError, match="`result` must be an Evaluation"):
             opened.tell(second, 1.0)
         opened.tell(second, Evaluation(math.nan))
         with pytest.raises(InputError, match="`q` must be an integer"):
@@ -267,8 +267,8 @@ def test_failures_are_data(tmp_path):
 
     log = campaign(Function(unsteady), n=8).run(tmp_path / "run")
     found = summarize(log)
-    assert found["energies"] == [1.0, None, None, 2.0, None, 3.0, None, 4.0]
-    assert found["failures"] == 4
+    assert list(found.energy.energies) == [1.0, None, None, 2.0, None, 3.0, None, 4.0]
+    assert found.n_failed == 4
     reasons = [trial.reason for trial in log.trials("failed")]
     assert "not finite" in reasons[0]
     assert reasons[1] == "the evaluator raised RuntimeError: SCF did not converge"
@@ -281,7 +281,7 @@ def test_all_fail(tmp_path):
         raise ValueError("no licence")
 
     log = campaign(Function(never), n=6).run(tmp_path / "run")
-    assert summarize(log)["failures"] == 6
+    assert summarize(log).n_failed == 6
     assert {step.kind for step in log.steps()} == {"random"}
     with pytest.raises(LogError, match="at least one energy"):
         log.structures()
@@ -292,23 +292,23 @@ def test_stop_rules_end_it(tmp_path):
     log = campaign(stop=rule).run(tmp_path / "a")
     assert len(log.trials("done")) == 1
     assert len(log.trials("planned")) == 3
-    assert "energy of" in summarize(log)["reason"]
+    assert "energy of" in summarize(log).reason
     log = campaign().run(tmp_path / "b", stop=stop.WallTime(1e-9))
     assert log.trials() == []
     log = campaign().run(tmp_path / "c", stop=stop.NoImprovement(3))
-    assert "without improvement" in summarize(log)["reason"]
+    assert "without improvement" in summarize(log).reason
 
 
 def test_an_exhausted_space(tmp_path):
-    """A campaign ends well where there is nothing left to ask for; `ask` says so."""
+    """A campaign ends well where there is no structure left to propose; `ask` says so."""
     mine = campaign(space=Points(6), n=50)
     log = mine.run(tmp_path / "run")
     assert len(log.trials("done")) == 6
-    assert summarize(log)["status"] == "finished"
-    assert summarize(log)["reason"].startswith("every structure that was found")
+    assert summarize(log).status == "finished"
+    assert summarize(log).reason.startswith("every structure that was found")
     with (
         mine.open(tmp_path / "run"),
-        pytest.raises(ExhaustedError, match="nothing left to ask for"),
+        pytest.raises(ExhaustedError, match="no structure left to propose"),
     ):
         mine.ask()
 
@@ -319,7 +319,7 @@ def test_another_campaign_is_refused(tmp_path, folder):
         campaign(space=Box(7.0)).run(folder)
     with pytest.raises(MismatchError, match="seed is 0 there and 1 here"):
         campaign().run(folder, seed=1)
-    with pytest.raises(MismatchError, match="batch is 1 there and 2 here"):
+    with pytest.raises(MismatchError, match="batch_size is 1 there and 2 here"):
         campaign(batch_size=2).read(folder)
     assert unchanged(folder, tmp_path / "before")
 
@@ -337,7 +337,7 @@ def unchanged(one, other):
 def test_another_campaign_that_was_faster(tmp_path, monkeypatch):
     """Between the look and the lock someone else may start."""
     mine = campaign(space=Box(7.0))
-    monkeypatch.setattr(Campaign, "check", lambda *_: True)
+    monkeypatch.setattr(Campaign, "validate", lambda *_: True)
     with pytest.raises(MismatchError, match="holds another campaign"):
         mine.open(_started(tmp_path))
     assert mine._session is None
@@ -366,7 +366,7 @@ def test_refused_before_anything_is_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["initial", "batch"])
+@pytest.mark.parametrize("name", ["n_initial", "batch_size"])
 def test_refuses_counts_that_are_none(name):
     with pytest.raises(InputError, match=f"`{name}` must be an integer"):
         campaign(**{name: 0})
@@ -383,7 +383,7 @@ def test_the_first_error_is_the_one_that_is_seen(tmp_path):
     mine = campaign()
     with pytest.raises(ZeroDivisionError), mine.open(tmp_path / "run"):
         _ = 1 / 0
-    assert summarize(mine.log)["reason"] == "ZeroDivisionError: division by zero"
+    assert summarize(mine.log).reason == "ZeroDivisionError: division by zero"
 
 
 def test_reading_while_it_runs(tmp_path):
@@ -391,7 +391,7 @@ def test_reading_while_it_runs(tmp_path):
 
     def looking(atoms):
         log = Log(tmp_path / "run")
-        seen.append((len(log.trials()), summarize(log)["status"]))
+        seen.append((len(log.trials()), summarize(log).status))
         return 1.0
 
     campaign(Function(looking), n=6).run(tmp_path / "run")
@@ -417,16 +417,18 @@ def test_what_is_given_is_learnt_from_and_not_counted(tmp_path):
     assert [trial.is_initial_data for trial in trials] == [True] * 3 + [False] * 5
     states = ["done", "failed", "done"] + ["done"] * 5
     assert [trial.state for trial in trials] == states
-    assert [trial.generator for trial in trials[:5]] == ["start"] * 5
+    assert [trial.generator for trial in trials[:5]] == ["initial_structures"] * 5
     assert "the energy is absurd" in trials[1].reason
-    assert [step.kind for step in log.steps()] == ["given", "start"] + ["model"] * 3
+    assert [step.kind for step in log.steps()] == ["initial_data", "initial_structures"] + [
+        "model"
+    ] * 3
     assert log.steps()[2].training_trials == (0, 2, 3, 4)
     found = summarize(log)
-    assert (found["given"], found["refused"], found["evaluations"]) == (2, 1, 5)
-    assert found["energies"] == [trial.energy for trial in trials[3:]]
-    assert found["failures"] == 0
+    assert (found.n_initial_data, found.n_initial_data_refused, found.n_evaluations) == (2, 1, 5)
+    assert list(found.energy.energies) == [trial.energy for trial in trials[3:]]
+    assert found.n_failed == 0
     assert log.structures().energy.tolist()[0] == trials[0].energy
-    whole = campaign(n=5, start=start(True, None, 1e9, True, None), n_initial=None)
+    whole = campaign(n=5, initial_structures=start(True, None, 1e9, True, None), n_initial=None)
     for n in (1, 3, 5):
         part = whole.run(tmp_path / "parts", stop=stop.Evaluations(n))
     assert part.fingerprint() == log.fingerprint()
@@ -434,13 +436,14 @@ def test_what_is_given_is_learnt_from_and_not_counted(tmp_path):
 
 def test_given_energies_alone_need_no_random_ones(tmp_path):
     log = campaign(n=3, initial_structures=start(True, True), n_initial=None).run(tmp_path / "run")
-    assert [step.kind for step in log.steps()] == ["given"] + ["model"] * 3
+    assert [step.kind for step in log.steps()] == ["initial_data"] + ["model"] * 3
 
 
 def test_the_best_one_may_be_given(tmp_path):
     log = campaign(n=3, initial_structures=start(-50.0, True), n_initial=None).run(tmp_path / "run")
-    best = summarize(log)["best"]
-    assert (best["energy"], best["evaluation"], best["origin"]) == (-50, None, "start")
+    best = summarize(log).energy.best
+    assert (best.energy, best.evaluation) == (-50, None)
+    assert best.generator == "initial_structures"
     assert "best         -50.000000 eV, given" in summary_text(summarize(log))
     assert "Best energy -50.000000 eV, given; 3 (0 failed)" in final_text(summarize(log))
     assert "; 2 given\n" in summary_text(summarize(log))
@@ -477,7 +480,7 @@ def test_given_structures_that_could_not_be_written(tmp_path, monkeypatch):
         patch.setattr(LogWriter, "add", full)
         with pytest.raises(LogError, match="the disk is full"):
             mine.run(tmp_path / "run")
-    assert summarize(mine.read(tmp_path / "run"))["status"] == "failed"
+    assert summarize(mine.read(tmp_path / "run")).status == "failed"
     assert mine.run(tmp_path / "run").trials("done")[0].is_initial_data
 
 
@@ -494,11 +497,11 @@ def test_ask_begins_with_the_structures_of_the_user(tmp_path):
     mine = campaign(initial_structures=start(None, None, True), n_initial=None)
     with mine.open(tmp_path / "run") as opened:
         asked = opened.ask(9)
-        assert [trial.generator for trial in asked] == ["start"] * 2
+        assert [trial.generator for trial in asked] == ["initial_structures"] * 2
         opened.tell(asked[0], Evaluation(1.0))
         (more,) = opened.ask(1)
         assert more.mean is not None
-        with pytest.raises(InputError, match="`trial` must be one without an outcome"):
+        with pytest.raises(InputError, match="`trial` must be one without a result"):
             opened.tell(mine.log.trials()[0], Evaluation(1.0))
 
 

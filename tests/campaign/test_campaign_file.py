@@ -12,7 +12,7 @@ ONE = "from tests.campaign.standin import campaign\nmine = campaign(n=5)\n"
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.delitem(sys.modules, MODULE_NAME, error_fraction=False)
+    monkeypatch.delitem(sys.modules, MODULE_NAME, raising=False)
 
     def write(text, name="mine.py"):
         (tmp_path / name).write_text(text)

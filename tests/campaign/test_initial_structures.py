@@ -69,7 +69,7 @@ def test_energies_and_forces_follow_the_order_of_the_atoms():
     found = read_initial_structures([shuffled(image) for image in images()], SPACE, EVALUATOR)
     check_data(found)
     assert len(found.X_unevaluated) == 0
-    assert found.results[1].provenance == {"start": "index 1"}
+    assert found.results[1].provenance == {"initial_structures": "index 1"}
 
 
 @pytest.mark.parametrize("name", ["a.extxyz", "a.traj", "a.db", "a.xyz", "a.json"])
@@ -77,7 +77,7 @@ def test_files_with_energies(tmp_path, name):
     ase.io.write(tmp_path / name, [shuffled(image) for image in images()])
     found = read_initial_structures(tmp_path / name, SPACE, EVALUATOR)
     check_data(found)
-    where = {outcome.provenance["start"] for outcome in found.results}
+    where = {outcome.provenance["initial_structures"] for outcome in found.results}
     assert f"index 2 of {tmp_path / name}" in where
 
 
@@ -237,7 +237,7 @@ def test_identity_is_the_content():
 )
 def test_refuses_what_is_not_in_the_space(change, sentence):
     good, bad = images(2, energies=False)
-    with pytest.raises(InputError, match=r"`start` must hold .*" + sentence):
+    with pytest.raises(InputError, match=r"`initial_structures` must hold .*" + sentence):
         read_initial_structures([good, change(bad)], SPACE, EVALUATOR)
 
 
@@ -267,7 +267,7 @@ def test_refuses_forces_of_atoms_it_cannot_tell_apart():
         def is_duplicate(self, A, B, tolerance_scale=1.0):
             return self.space.is_duplicate(A, B, scale)
 
-    with pytest.raises(InputError, match=r"keep its atoms in the places .* index 0"):
+    with pytest.raises(InputError, match=r"have its atoms where the space has them, got index 0"):
         read_initial_structures(images(1), Drifting(), EVALUATOR)
     assert (
         len(read_initial_structures(images(1, energies=False), Drifting(), EVALUATOR).X_unevaluated)
@@ -294,7 +294,7 @@ def test_a_space_that_does_not_say_why():
 
 
 def test_refused_when_the_campaign_is_made():
-    with pytest.raises(InputError, match="`start` must hold structures of Au2Cu2"):
+    with pytest.raises(InputError, match="`initial_structures` must hold structures of Au2Cu2"):
         Campaign(SPACE, EVALUATOR, initial_structures=Atoms("Cu4"))
     with pytest.raises(InputError, match=r"`start` must be ase\.Atoms, Structures, files"):
         Campaign(SPACE, EVALUATOR, initial_structures=3)
@@ -317,9 +317,9 @@ def test_as_many_random_structures_as_are_missing():
 
 
 def test_absent_from_the_description_without_any():
-    assert "start" not in campaign().description()
+    assert "initial_data" not in campaign().description()
     described = campaign(initial_structures=Structures.cat([three() for _ in range(2)]))
-    assert described.description()["start"]["evaluated"] == 1
+    assert described.description()["initial_data"]["n_without_energy"] == 1
 
 
 def three():
@@ -365,7 +365,7 @@ def test_compositions_become_members():
     odd.set_chemical_symbols(["Cu", "Cu", "Au"])
     found = read_initial_structures(odd, space, EVALUATOR)
     assert found.X_unevaluated.tolist() == [[21 / 32, 11 / 32]]
-    with pytest.raises(InputError, match=r"`start` must hold members of .*index 0"):
+    with pytest.raises(InputError, match=r"`initial_structures` must hold members of .*index 0"):
         read_initial_structures(bulk("Cu"), space, EVALUATOR)
 
 
@@ -377,7 +377,7 @@ def test_refuses_what_is_no_member():
         read_initial_structures(bulk("Cu", "bcc", a=2.9), pool, EVALUATOR)
     double = compute(bulk("Cu") * (2, 1, 1))
     double.calc.results.pop("forces")
-    condition = "`start` must have energies of the cells of the space, here of 1 atoms"
+    condition = "`initial_structures` must have energies of the cells of the space, here of 1 atoms"
     with pytest.raises(InputError, match=f"{condition}, got one of 2 atoms, index 0"):
         read_initial_structures(double, pool, EVALUATOR)
     double.calc = None

@@ -55,7 +55,7 @@ def test_a_broken_executor_ends_the_run_and_loses_nothing(tmp_path):
     mine = campaign(n=5)
     with pytest.raises(BrokenProcessPool, match="a process died") as caught:
         mine.run(tmp_path / "run", executor=Broken())
-    assert "the next run asks again" in caught.value.__notes__[0]
+    assert "the next run evaluates it again" in caught.value.__notes__[0]
     assert {trial.state for trial in mine.log.trials()} == {"running"}
     whole = mine.run(tmp_path / "whole").fingerprint()
     assert mine.run(tmp_path / "run").fingerprint() == whole
@@ -92,29 +92,29 @@ def kinds(log):
 def test_the_check_stays_within_the_evaluations(tmp_path):
     """And what it does not need the search may use."""
     check = FinalRelaxation(fmax=0.2, max_steps=4)
-    log = campaign(n=16, validate=check).run(tmp_path / "run")
+    log = campaign(n=16, final_relaxation=check).run(tmp_path / "run")
     found = kinds(log)
     assert len(log.trials("done")) == 16
-    first = found.index("check")
+    first = found.index("relaxation")
     finished = [trial for trial in log.trials() if trial.step < first]
     assert len(finished) == 12  # a quarter is left for it
     (checked,) = log.relaxations()
     assert checked.state == "converged" or "not converged" in checked.state
     assert {trial.generator for trial in log.trials() if trial.mean is None} == {
         "random",
-        "check",
+        "relaxation",
     }
     assert log.steps()[-1].training_trials[-1] == 14, "what it found is learnt from"
 
 
 def test_a_check_that_the_budget_cut_goes_on_with_a_larger_one(tmp_path):
     check = FinalRelaxation(fmax=1e-6, max_steps=8)
-    log = campaign(n=8, validate=check).run(tmp_path / "run")
-    assert kinds(log)[-2:] == ["check", "check"]
+    log = campaign(n=8, final_relaxation=check).run(tmp_path / "run")
+    assert kinds(log)[-2:] == ["relaxation", "relaxation"]
     assert log.relaxations()[0].state == "not converged yet"
     root = log.steps()[-1].training_trials[0]
-    log = campaign(n=14, check=check).run(tmp_path / "run")
-    more = [step for step in log.steps() if step.kind == "check"][2:]
+    log = campaign(n=14, final_relaxation=check).run(tmp_path / "run")
+    more = [step for step in log.steps() if step.kind == "relaxation"][2:]
     assert more[0].training_trials[0] == root
     assert log.relaxations()[0].n_evaluations >= 4
     assert len(log.trials("done")) == 14
@@ -129,10 +129,10 @@ def test_a_check_after_other_rules_goes_on_down(tmp_path, rule):
     mine = campaign(stop=rule, final_relaxation=FinalRelaxation(fmax=1e-3), space=Wells())
     log = mine.run(tmp_path / "run")
     (checked,) = log.relaxations()
-    assert kinds(log)[-1] == "check"
+    assert kinds(log)[-1] == "relaxation"
     assert checked.n_evaluations > 0
     assert checked.relaxed_energy < checked.energy
-    assert "check" not in kinds(log)[: -checked.n_evaluations]
+    assert "relaxation" not in kinds(log)[: -checked.n_evaluations]
     before = log.fingerprint()
     assert mine.run(tmp_path / "run").fingerprint() == before
     assert mine.log.relaxations() == [checked]
@@ -143,22 +143,22 @@ def test_no_check_when_the_time_is_up(tmp_path):
     mine = campaign(n=4, final_relaxation=FinalRelaxation())
     mine.run(tmp_path / "run", stop=stop.Evaluations(2))
     log = mine.run(tmp_path / "run", stop=rule)
-    assert "check" not in kinds(log)
+    assert "relaxation" not in kinds(log)
     assert log.relaxations()[0].state == "not relaxed yet"
 
 
 def test_checks_while_it_searches(tmp_path):
     check = FinalRelaxation(fmax=1e-6, max_steps=2, interval=5)
-    log = campaign(n=24, validate=check).run(tmp_path / "run")
+    log = campaign(n=24, final_relaxation=check).run(tmp_path / "run")
     found = kinds(log)
     searched = 0
     for step in log.steps():
         before = searched
-        searched += 0 if step.kind == "check" else (4 if step.number == 0 else 1)
+        searched += 0 if step.kind == "relaxation" else (4 if step.number == 0 else 1)
         crossed = searched // 5 > before // 5
         if crossed and step.number + 1 < len(found):
-            assert found[step.number + 1] == "check"
-    assert found.count("check") > 4
+            assert found[step.number + 1] == "relaxation"
+    assert found.count("relaxation") > 4
 
 
 def test_a_check_ends_where_the_evaluator_fails(tmp_path):
@@ -175,17 +175,17 @@ def test_a_check_ends_where_the_evaluator_fails(tmp_path):
         Function(failing), stop=rule, final_relaxation=FinalRelaxation(n_structures=2, fmax=1e-6)
     )
     log = mine.run(tmp_path / "run")
-    assert summarize(log)["status"] == "finished"
+    assert summarize(log).status == "finished"
     states = [each.state for each in log.relaxations()]
     assert len(states) == 2
     assert all("failed, the evaluator raised RuntimeError" in s for s in states)
-    assert [t.generator for t in log.trials("failed")].count("check") == 2
+    assert [t.generator for t in log.trials("failed")].count("relaxation") == 2
 
 
 def test_an_evaluator_that_turns_out_to_have_no_forces(tmp_path):
     mine = campaign(Function(lambda atoms: 1.0), final_relaxation=FinalRelaxation())
     for count in (1, 1):  # the second time before anything is evaluated
-        with pytest.raises(InputError, match="forces for the check, got none for trial"):
+        with pytest.raises(InputError, match="forces for the final relaxation, got none for trial"):
             mine.run(tmp_path / "run")
         assert len(mine.log.trials("done")) == count
 
@@ -201,7 +201,7 @@ def test_a_check_with_parallel_evaluations(tmp_path):
 def test_an_exhausted_space_is_checked(tmp_path):
     mine = campaign(space=Points(5), n=50, final_relaxation=FinalRelaxation(fmax=1e-3))
     log = mine.run(tmp_path / "run")
-    assert summarize(log)["reason"].startswith("every structure that was found")
-    assert "check" in kinds(log)
+    assert summarize(log).reason.startswith("every structure that was found")
+    assert "relaxation" in kinds(log)
     before = log.fingerprint()
     assert mine.run(tmp_path / "run").fingerprint() == before

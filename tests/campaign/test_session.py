@@ -38,7 +38,7 @@ def test_what_is_planned_is_handed_out_once(make):
     assert [trial.number for trial in session.planned_trials()] == [0, 1, 2, 3]
     session.start_evaluations(planned[:3])
     assert [trial.number for trial in session.planned_trials()] == [3]
-    states = [trial.state for trial in session.ledger.trials()]
+    states = [trial.state for trial in session.writer.trials()]
     assert states == ["running"] * 3 + ["planned"]
 
 
@@ -55,12 +55,12 @@ def test_refuses(make):
     session = make()
     first, second, *_ = session.plan_step(1)
     session.abandon(first, "no")
-    with pytest.raises(InputError, match="`trial` must be one without an outcome"):
+    with pytest.raises(InputError, match="`trial` must be one without a result"):
         session.abandon(first, "no")
     session.tell(first, Evaluation(1.0))  # it came after all
-    with pytest.raises(InputError, match="without an outcome, got 0, done"):
+    with pytest.raises(InputError, match="without a result, got 0, done"):
         session.tell(first, Evaluation(1.0))
-    with pytest.raises(InputError, match="`outcome` must be an Evaluation or a Fail"):
+    with pytest.raises(InputError, match="`result` must be an Evaluation or a Fail"):
         session.tell(second, None)
     with pytest.raises(InputError, match="`trial` must be one of this campaign"):
         session.tell("nonsense", Failure("x"))

@@ -93,7 +93,7 @@ def test_limit_replaces_the_number_alone():
 def test_refuses_numbers_that_are_none(n):
     with pytest.raises(InputError, match="`evaluations` must be an integer"):
         Evaluations(n)
-    with pytest.raises(InputError, match="`n` must be an integer"):
+    with pytest.raises(InputError, match="`patience` must be an integer"):
         NoImprovement(n)
 
 
@@ -102,7 +102,7 @@ def test_refuses_what_is_not_finite():
         WallTime(0)
     with pytest.raises(InputError, match="`energy` must be finite"):
         EnergyReached(math.nan)
-    with pytest.raises(InputError, match="`tolerance` must be finite"):
+    with pytest.raises(InputError, match="`min_improvement` must be finite"):
         NoImprovement(3, min_improvement=-1.0)
 
 
@@ -167,9 +167,9 @@ def test_they_are_joined_like_all_rules():
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
-        (HypervolumeStagnation, (0,), "n` must be"),
-        (HypervolumeStagnation, (3, 0.0), "gain` must be"),
-        (FeasibleStructures, (0,), "n` must be"),
+        (HypervolumeStagnation, (0,), "patience` must be"),
+        (HypervolumeStagnation, (3, 0.0), "min_relative_improvement` must be"),
+        (FeasibleStructures, (0,), "patience` must be"),
     ],
 )
 def test_rules_of_fronts_that_make_no_sense(kind, arguments, message):
@@ -179,7 +179,7 @@ def test_rules_of_fronts_that_make_no_sense(kind, arguments, message):
 
 @pytest.mark.parametrize("rule", [EnergyReached(-1.0), NoImprovement(9)])
 def test_rules_about_energies_are_refused_with_goals(rule, tmp_path):
-    message = "stop` must be a rule for objectives, got " + type(rule).__name__
+    message = "stop` must be a criterion for objectives, got " + type(rule).__name__
     with pytest.raises(InputError, match=message):
         alloys.campaign(stop=Evaluations(9) | rule)
     run = alloys.campaign()
@@ -191,7 +191,7 @@ def test_rules_about_energies_are_refused_with_goals(rule, tmp_path):
 
 @pytest.mark.parametrize("rule", [HypervolumeStagnation(9), FeasibleStructures(3)])
 def test_rules_about_fronts_are_refused_without_goals(rule, tmp_path):
-    message = "stop` must be a rule for energies in a campaign without objectives"
+    message = "stop` must be a criterion for energies in a campaign without objectives"
     with pytest.raises(InputError, match=message):
         standin.campaign(stop=rule)
     with pytest.raises(InputError, match=message):
@@ -199,7 +199,7 @@ def test_rules_about_fronts_are_refused_without_goals(rule, tmp_path):
 
 
 def test_satisfied_needs_constraints():
-    with pytest.raises(InputError, match="another rule in a campaign without const"):
+    with pytest.raises(InputError, match="another criterion in a campaign without const"):
         alloys.campaign(constraints=(), stop=FeasibleStructures(3))
     check_criterion_suits_goals(
         HypervolumeStagnation(3),

@@ -103,6 +103,9 @@ _LOCAL_GP = {
 }
 _MEMBERS = {"members": "n_members"}
 
+APPROXIMATIONS = {"pooled": "averaged_fitc"}
+"""Stored and present names of the approximations of `LocalGP`."""
+
 TYPES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
     "kind": {
         "cluster": ("Cluster", _REGION),
@@ -235,13 +238,18 @@ def _upgrade(value: Any, part: str) -> Any:  # noqa: ANN401 - JSON
         return [_upgrade(item, part) for item in value]
     if not isinstance(value, Mapping):
         return value
-    names, types = PARTS.get(part, {}), {}
+    names: dict[str, str] = PARTS.get(part, {})
+    types: dict[str, Any] = {}
     for key, classes in TYPES.items():
         if isinstance(value.get(key), str) and value[key] in classes:
             types["type"], names = classes[value[key]]
             value = {name: item for name, item in value.items() if name != key}
             break
-    return types | {names.get(key, key): _upgrade(item, key) for key, item in value.items()}
+    upgraded = types | {names.get(key, key): _upgrade(item, key) for key, item in value.items()}
+    if types.get("type") == "LocalGP" and "approximation" in upgraded:
+        name = upgraded["approximation"]
+        upgraded["approximation"] = APPROXIMATIONS.get(name, name)
+    return upgraded
 
 
 def upgrade_relaxation_report(report: Mapping[str, Any]) -> dict[str, Any]:

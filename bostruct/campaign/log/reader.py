@@ -302,10 +302,9 @@ class Log:
                 "the log was opened without a surrogate: open it through its campaign, "
                 "Campaign.read(folder)."
             )
+        tensors = self.posterior_tensors(step)
         try:
-            return self.surrogate.restore(
-                self._model_state(self.posterior_tensors(step)), self.space
-            )
+            return self.surrogate.restore(self._model_state(tensors), self.space)
         except (KeyError, RuntimeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise LogError(f"step {step}: could not be rebuilt: {reason}") from error

@@ -73,7 +73,7 @@ def test_what_is_long_ago_does_not_count():
     assert OnlineCalibration(old + new).quantile() == OnlineCalibration(new).quantile()
     drifted = OnlineCalibration(normal(50) + normal(N_RECENT // 2, 3.0, seed=2))
     assert drifted.alpha_interval[0] > 1
-    with pytest.raises(InputError, match="`recent` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_recent` must be an integer of at least 1"):
         replace(drifted, n_recent=0)
 
 

@@ -49,7 +49,7 @@ def test_measured_is_what_nobody_doubts():
 
 def test_the_table_has_what_is_known_exactly_of_all():
     rows = [
-        trial(enthalpy=-0.2, bulk_modulus=150.0),
+        trial(enthalpy=-0.2, modulus=150.0),
         trial("failed", 1),
         trial("running", 2),
     ]
@@ -62,7 +62,7 @@ def test_the_table_has_what_is_known_exactly_of_all():
 
 def test_what_is_doubted_is_told_with_the_reason():
     rows = [
-        trial(enthalpy=-0.2, bulk_modulus=-2992.0),
+        trial(enthalpy=-0.2, modulus=-2992.0),
         trial(number=1, **{"quarantined.enthalpy": -50.0, "quarantined.volume": 1.0}),
         trial("retracted", 2, enthalpy=-0.2),
         trial("failed", 3),

@@ -1,4 +1,3 @@
-import json
 import math
 from dataclasses import replace
 
@@ -24,14 +23,14 @@ def test_of_a_log(screened):
     assert set(found.evaluated[2].raw_outcomes) == {"enthalpy", "modulus", "price"}
     assert found.evaluated[2].raw_outcomes["modulus"] is None
     assert found.evaluated[5].raw_outcomes["modulus"] is None, "-2992 is not believed"
-    assert found.evaluated[5].raw["enthalpy"] is not None
+    assert found.evaluated[5].raw_outcomes["enthalpy"] is not None
     assert found.evaluated[5].exact == {"price"}
     assert found.learnt == ("enthalpy", "modulus")
     (doubt,) = found.quarantined
     assert (doubt.trial, doubt.name, doubt.value) == (5, "modulus", -2992.0)
     assert found.points
     assert {5, 2}.isdisjoint(point.trial for point in found.points)
-    enthalpies = [point.raw["enthalpy"] for point in found.points]
+    enthalpies = [point.raw_outcomes["enthalpy"] for point in found.points]
     assert enthalpies == sorted(enthalpies)
     assert max(enthalpies) <= -0.01
     assert found.hypervolume == found.series.hypervolume[-1] > 0
@@ -62,7 +61,7 @@ def test_what_was_predicted_is_from_before(screened):
     told = {each.trial: each for each in screened.predictions(outcome="modulus")}
     assert not found.evaluated[0].predictions
     for point in found.evaluated[4:]:
-        assert point.predictions.get("modulus") == told[point.trial].expected
+        assert point.predictions.get("modulus") == told[point.trial].prediction
         assert "price" not in point.foretold
 
 
@@ -76,22 +75,24 @@ def test_raw_values_of_what_is_judged_as_a_logarithm(screened):
 def test_reference_of_the_last_step_or_of_the_user(screened):
     found = screened.pareto_front()
     logged = screened.steps()[-1].hyperparameters
-    assert found.reference_source == "a step"
+    assert found.reference_source == "step"
     assert found.reference_point["enthalpy"] == logged["reference_of_enthalpy"]
-    assert math.log10(found.reference["price"]) == pytest.approx(logged["reference_of_price"])
+    assert math.log10(found.reference_point["price"]) == pytest.approx(logged["reference_of_price"])
     wanted = {"enthalpy": 0.0, "modulus": 140.0, "price": 40000.0}
-    other = screened.front(wanted)
-    assert other.source == "given"
-    assert other.reference == pytest.approx(wanted)
-    Y = outcome_matrix(screened.trial_records(), screened.goals)
+    other = screened.pareto_front(wanted)
+    assert other.reference_source == "user"
+    assert other.reference_point == pytest.approx(wanted)
+    Y = outcome_matrix(screened.trial_records(), screened.optimization_config)
     reference = torch.tensor([0.0, 140.0, -math.log10(40000.0)], dtype=torch.float64)
-    assert other.hypervolume == pytest.approx(hypervolume(Y, screened.goals, reference))
+    assert other.hypervolume == pytest.approx(
+        hypervolume(Y, screened.optimization_config, reference)
+    )
     assert {p.trial for p in other.points} == {p.trial for p in found.points}
 
 
 def test_reference_from_the_data_before_there_is_a_model():
     found = read(made((0.5, 0.5), (0.9, 0.7)))
-    assert found.reference_source == "the data"
+    assert found.reference_source == "data"
     assert found.reference_point == pytest.approx({"a": 0.46, "b": 0.72})
     nothing = read(made("failed", "running"))
     assert (nothing.reference_point, nothing.reference_source) == ({}, "")
@@ -156,14 +157,3 @@ def test_an_exact_outcome_of_a_failed_trial_is_known_and_not_on_a_front():
     found = read([trial])
     assert found.evaluated[0].raw_outcomes == {"a": None, "b": 0.5}
     assert not found.points
-
-
-def test_description_is_json(screened):
-    found = screened.pareto_front()
-    described = json.loads(json.dumps(found.description(), allow_nan=False))
-    assert described["hypervolume"] == found.hypervolume
-    first, point = described["points"][0], found.points[0]
-    assert (first["trial"], first["evaluation"]) == (point.trial, point.evaluation)
-    assert first["outcomes"] == dict(point.raw_outcomes)
-    assert first["foretold"]["modulus"]["mean"] == point.predictions["modulus"].mean
-    assert described["series"]["front"] == list(found.history.front)

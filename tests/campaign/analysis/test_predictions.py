@@ -43,7 +43,7 @@ def test_what_is_logged_is_what_was_known(long):
         if step.kind == "model":
             assert found == calibration_at_step(z, step.training_trials).logged_values()
             assert found["calibration_tested"] == len(step.training_trials) - 4
-            assert long.calibration(step.number) == calibration_at_step(z, step.known)
+            assert long.calibration(step.number) == calibration_at_step(z, step.training_trials)
         else:
             assert found == {}
     assert long.calibration().n == 16
@@ -57,11 +57,11 @@ def test_predictions_are_those_of_their_step(long):
     for each in found:
         trial = long.trial_records()[each.trial]
         there = long.calibration(trial.step)
-        assert each.prediction == there.predict(trial.mean, trial.observed)
+        assert each.prediction == there.predict(trial.mean, trial.predictive_variance)
         assert each.energy == trial.energy
-        assert (each.held is None) == (there.n < 9)
-    assert sum(each.held is not None for each in found) == 7
-    assert all(each.held is None for each in long.foretold(eps=0.05))
+        assert (each.covered is None) == (there.n < 9)
+    assert sum(each.covered is not None for each in found) == 7
+    assert all(each.covered is None for each in long.predictions(eps=0.05))
 
 
 @pytest.mark.parametrize("number", [0, 5, 12, 19])

@@ -37,7 +37,7 @@ def test_no_two_of_the_best_are_the_same(log):
     trials = log.trial_records()
     assert found[0].energy == min(trial.energy for trial in trials)
     X = torch.stack([trials[each.trial].X for each in found])
-    assert int(Coarse().same(X.unsqueeze(1), X).sum()) == len(found)
+    assert int(Coarse().is_duplicate(X.unsqueeze(1), X).sum()) == len(found)
 
 
 def test_differences_are_those_of_the_joint_posterior(log):
@@ -87,16 +87,16 @@ def test_remaining_are_new_and_in_order(log):
     seen = torch.stack([trial.X for trial in log.trial_records()])
     for each in found:
         i = each.candidate_index
-        assert not bool(log.space.same(arrays["candidates.X"][i], seen).any())
+        assert not bool(log.space.is_duplicate(arrays["candidates.X"][i], seen).any())
         mean = float(arrays["candidates.mean"][i])
-        variance = float(arrays["candidates.observed"][i])
+        variance = float(arrays["candidates.predictive_variance"][i])
         assert each.prediction == there.predict(mean, variance)
         assert each.generator == "drawn"
     rest = set(range(8)) - {each.candidate_index for each in found}
     rest -= set(arrays["chosen.index"].tolist())
     low = [
         there.predict(
-            float(arrays["candidates.mean"][i]), float(arrays["candidates.observed"][i])
+            float(arrays["candidates.mean"][i]), float(arrays["candidates.predictive_variance"][i])
         ).low
         for i in rest
     ]
@@ -113,7 +113,7 @@ def test_without_intervals_the_calibrated_sigma_orders(tmp_path):
 
 def test_what_is_missing_is_said(log, tmp_path):
     alone = Assessment.from_log(Log(log.folder))
-    assert alone.missing_reason == "space or surrogate are parts of your own"
+    assert alone.missing_reason == "space or surrogate is not one of bostruct"
     assert len(alone.best) == 5
     assert alone.differences == alone.unevaluated == ()
     new = campaign().run(tmp_path / "new", stop=stop.Evaluations(1))

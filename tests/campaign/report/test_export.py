@@ -54,7 +54,7 @@ def test_export_says_what_was_predicted(tmp_path):
     export.write_structures(images, tmp_path / "all.db")
     with ase.db.connect(tmp_path / "all.db") as db:
         rows = [row.key_value_pairs for row in db.select()]
-    names = {"trial", "step", "origin"}
+    names = {"trial", "step", "generator"}
     predicted = {"predicted_energy", "predicted_sigma", "calibrated_sigma"}
     interval = {"interval_low", "interval_high"}
     read = ase.io.read(tmp_path / "all.extxyz", index=":")
@@ -160,5 +160,5 @@ def test_no_hull_without_mixing_enthalpies(screened, log):
 
 
 def test_an_outcome_of_that_name_is_the_evaluators(mixed):
-    mixed.goals = OptimizationConfig((Objective(ENERGY_ABOVE_HULL, "minimize"),))
+    mixed.optimization_config = OptimizationConfig((Objective(ENERGY_ABOVE_HULL, "minimize"),))
     assert export.trial_energies_above_hull(mixed) == {}

@@ -78,7 +78,7 @@ def test_all_evaluations_with_what_became_of_them(screened):
     assert found[2]["state"] == "failed"
     assert (found[2]["modulus"], found[2]["front"]) == ("", "False")
     assert (found[5]["state"], found[5]["modulus"]) == ("done", "")
-    assert found[5]["doubted"] == "modulus: -2992 is outside its valid range, 1 to 600"
+    assert found[5]["quarantined"] == "modulus: -2992 is outside its valid range, 1 to 600"
     volumes = [float(row["hypervolume"]) for row in found]
     assert volumes == list(front.history.hypervolume)
     assert [row["front"] == "True" for row in found] == [
@@ -116,7 +116,7 @@ def test_files_are_replaced_and_what_was_retracted_is_gone(screened, tmp_path):
         assert best not in {row.trial for row in db.select()}
     everything = table((tmp_path / "out" / "evaluations.csv").read_text())
     assert everything[best]["state"] == "retracted"
-    assert everything[best]["doubted"] == "all: no"
+    assert everything[best]["quarantined"] == "all: no"
     assert everything[best]["modulus"] == ""
 
 

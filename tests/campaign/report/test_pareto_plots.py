@@ -56,7 +56,7 @@ def test_pairs_hold_every_point_once_and_tell_them_apart(screened, drawn, tmp_pa
     for axes, pair in zip(drawn, names, strict=True):
         assert points(axes, pareto_plots.LEGEND_LABELS["front"]) == wanted(front.points, *pair)
         assert points(axes, pareto_plots.LEGEND_LABELS["infeasible"]) == wanted(bad, *pair)
-        rest = [p for p in whole if p.feasible and not p.best]
+        rest = [p for p in whole if p.is_feasible and not p.is_non_dominated]
         assert points(axes, pareto_plots.LEGEND_LABELS["feasible"]) == wanted(rest, *pair)
     first, second, _ = drawn
     assert (first.get_xlabel(), first.get_ylabel()) == (
@@ -125,7 +125,7 @@ def test_growth_is_the_series(screened, drawn, tmp_path):
     assert list(left.lines[0].get_xdata()) == counts
     assert tuple(left.lines[0].get_ydata()) == front.history.hypervolume
     assert tuple(right.lines[0].get_ydata()) == front.history.n_front
-    assert tuple(right.lines[1].get_ydata()) == front.series.feasible
+    assert tuple(right.lines[1].get_ydata()) == front.history.n_feasible
     assert any(each.get_label() == "before the model" for each in left.patches)
 
 

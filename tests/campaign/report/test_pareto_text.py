@@ -1,10 +1,14 @@
 import re
+from dataclasses import replace
 
 import pytest
 
+from bostruct.campaign.analysis.calibration import CalibratedPrediction
+from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.retraction import retract_trial
 from bostruct.campaign.report import pareto_text
+from bostruct.campaign.report.pareto_summary import FrontStructure
 from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import final_text, summary_text
 from bostruct.objectives import Objective, OptimizationConfig
@@ -19,14 +23,14 @@ def test_show_says_what_was_wanted_and_found(screened):
         "objectives   maximize modulus, GPa\n",
         "objectives   minimize price, $/kg (as log10)\n",
         "constraints  enthalpy <= -0.01\n",
-        "doubted      1 value in quarantine\n",
+        "not trusted  1 value in quarantine\n",
         "trial 5, modulus: -2992 is outside its valid range, 1 to 600\n",
         "(of the last step)\n",
     ):
         assert line in text, text
-    front = screened.front()
+    front = screened.pareto_front()
     assert f"front        {len(front.points)} structures\n" in text
-    count = front.series.feasible[-1]
+    count = front.history.n_feasible[-1]
     assert f"feasible     {count} of 15 ({count / 15:.0%})\n" in text
     assert "best energy" not in text.lower()
 
@@ -36,7 +40,7 @@ def test_show_says_how_honest_each_sigma_was(screened):
         summary_text(summarize(screened)),
         screened.calibration(outcome="modulus"),
     )
-    low, high = found.interval
+    low, high = found.alpha_interval
     assert (
         f"calibration  modulus: σ × {found.alpha:.2f} (90 %: {low:.2f} to {high:.2f}) "
         f"by {found.n} predictions"
@@ -45,10 +49,10 @@ def test_show_says_how_honest_each_sigma_was(screened):
 
 def test_the_table_of_the_front(screened):
     text = summary_text(summarize(screened))
-    point = screened.front().points[-1]
+    point = screened.pareto_front().points[-1]
     (line,) = re.findall(rf"^{point.trial} +Cu\w+ .*", text, re.MULTILINE)
-    told = point.foretold["modulus"]
-    off = (point.raw["modulus"] - told.mean) / told.calibrated
+    told = point.predictions["modulus"]
+    off = (point.raw_outcomes["modulus"] - told.mean) / told.calibrated_sigma
     assert f"({off:+.1f}σ)" in line
     assert line.endswith("*"), "the price is exact"
     assert pareto_text.ERROR_NOTE in text
@@ -58,7 +62,7 @@ def test_the_last_steps(screened):
     lines = summary_text(summarize(screened)).splitlines()
     trial = screened.trial_records()[-1]
     start = next(i for i, x in enumerate(lines) if re.match(rf"{trial.step} +14 ", x))
-    told = screened.foretold(outcome="enthalpy")[-1].expected
+    told = screened.predictions(outcome="enthalpy")[-1].prediction
     z = (trial.properties["enthalpy"] - told.mean) / told.sigma
     assert lines[start].endswith(f"{z:+.2f}")
     assert "log10 price  exact" in lines[start + 2]
@@ -76,7 +80,7 @@ def test_ending(screened):
     text = final_text(summarize(screened))
     size = len(screened.pareto_front().points)
     assert f"Front of {size} structures by 15 evaluations (1 failed), hyp" in text
-    assert "Doubted: 1 value in quarantine." in text
+    assert "Not trusted: 1 value in quarantine." in text
     assert f"bostruct front {screened.folder} --out {screened.folder}/front" in text
     assert f"bostruct export {screened.folder} front.extxyz" in text
     assert "nergy" not in text
@@ -94,13 +98,20 @@ def test_before_there_is_anything(tmp_path):
 
 
 def test_few_predictions_and_long_fronts(screened, monkeypatch):
-    found = summarize(screened)
-    quality = found["calibration"]["modulus"]
-    quality |= {"alpha": None, "factor": 1.25, "n": 3, "intervals": 0}
+    summary = summarize(screened)
+    calibration = replace(
+        summary.pareto.calibration["modulus"],
+        alpha=None,
+        alpha_interval=None,
+        sigma_factor=1.25,
+        n_predictions=3,
+        n_intervals=0,
+    )
+    pareto = replace(summary.pareto, calibration={"modulus": calibration})
     monkeypatch.setattr(pareto_text, "MAX_FRONT_ROWS", 2)
-    text = summary_text(found)
+    text = summary_text(replace(summary, pareto=pareto))
     assert "calibration  modulus: σ × 1.25, 3 tested\n" in text
-    more = len(screened.front().points) - 2
+    more = len(screened.pareto_front().points) - 2
     assert f"and {more} more: bostruct front {screened.folder}\n" in text
 
 
@@ -109,7 +120,7 @@ def test_a_whole_front(screened):
     lines = pareto_text.front_lines(front, {front.points[0].trial: "Cu2Pd2"}, {})
     text = "\n".join(lines)
     assert "reference    enthalpy 0, modulus 140.00, price 40000 (given)" in text
-    assert "doubted      1 value in quarantine" in text
+    assert "not trusted  1 value in quarantine" in text
     assert f"{len(front.points)} structures by 15 evaluations" in text
     assert sum(line.endswith("*") for line in lines) == len(front.points)
     assert "Cu2Pd2" in text
@@ -119,7 +130,7 @@ def test_the_energy_above_the_hull_is_the_last_column(mixed):
     text = summary_text(summarize(mixed))
     titles = next(line for line in text.splitlines() if line.startswith("trial"))
     assert titles.endswith("price, $/kg  above hull, eV/atom")
-    front = mixed.front()
+    front = mixed.pareto_front()
     heights = {point.trial: 0.0123 for point in front.points[1:]}
     lines = pareto_text.front_lines(front, {}, heights)
     assert lines[-2:] == [pareto_text.ERROR_NOTE, pareto_text.HULL_NOTE]
@@ -131,19 +142,20 @@ def test_the_energy_above_the_hull_is_the_last_column(mixed):
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_value_without_a_prediction(count):
     goals = OptimizationConfig((Objective("a", "maximize"),))
-    told = {"mean": 1.0, "calibrated": 0.0}
-    point = {
-        "trial": 0,
-        "formula": "Cu",
-        "outcomes": {"a": 2.0},
-        "exact": [],
-        "foretold": {"a": told} if count else {},
-    }
-    assert pareto_text.format_front_table(goals, [point])[1].split() == [
-        "0",
-        "Cu",
-        "2.0000",
-    ]
+    point = EvaluatedPoint(
+        trial=0,
+        evaluation=1,
+        step=0,
+        generator="random",
+        state="done",
+        raw_outcomes={"a": 2.0},
+        exact_names=frozenset(),
+        predictions={"a": CalibratedPrediction(1.0, 0.0, 0.0, None, None)} if count else {},
+        is_feasible=True,
+        is_non_dominated=True,
+    )
+    table = pareto_text.format_front_table(goals, [FrontStructure(point, "Cu", None)])
+    assert table[1].split() == ["0", "Cu", "2.0000"]
 
 
 def test_aligned():

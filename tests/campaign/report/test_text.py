@@ -1,5 +1,5 @@
-import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -45,38 +45,43 @@ def test_show_says_when_there_are_too_few_predictions(log):
 
 def test_show_says_how_honest_sigma_was(long):
     text, found = summary_text(summarize(long)), long.calibration()
-    low, high = found.interval
+    low, high = found.alpha_interval
     assert (
         f"calibration  σ × {found.alpha:.2f} (90 %: {low:.2f} to {high:.2f}) "
         "by the last 20 of 30 predictions\n"
     ) in text
-    share, low, high = found.within()
-    assert f"mean z² {found.z2:.2f}, mean z {found.bias:+.2f}, within 1σ" in text
+    share, low, high = found.coverage()
+    assert f"mean z² {found.mean_z2:.2f}, mean z {found.bias:+.2f}, within 1σ" in text
     assert f"within 1σ {share:.0%} ({low:.0%} to {high:.0%}), within 2σ" in text
-    held = [each.held for each in long.foretold() if each.held is not None]
+    held = [each.covered for each in long.predictions() if each.covered is not None]
     assert (
         f"intervals    90 %: predicted ± {found.quantile():.2f} σ; "
-        f"{sum(held)} of 21 given before have held ("
+        f"{sum(held)} of 21 earlier ones covered the energy ("
     ) in text
-    each = long.foretold()[-1].expected
+    each = long.predictions()[-1].prediction
     raw = f"{each.mean:.4f} ± {each.sigma:.4f}"
     (line,) = [x for x in text.splitlines() if raw in x]
-    assert f"  ± {each.calibrated:.4f}  " in line
+    assert f"  ± {each.calibrated_sigma:.4f}  " in line
 
 
 def test_show_says_what_may_be_better(tmp_path):
-    found = summarize(campaign(n=16).run(tmp_path / "run"))
-    first = found["outlook"]["remaining"][0]["expected"]
-    line = f"lowest {first['mean']:.4f} ± {first['calibrated']:.4f} eV, by drawn; 90 %: "
-    assert f"remaining    {line}{first['low']:.4f} to {first['high']:.4f}, " in summary_text(found)
-    for energy, verdict in ((first["low"] + 1, "may"), (first["low"] - 1, "would not")):
-        other = {**found, "best": {**found["best"], "energy": energy}}
+    summary = summarize(campaign(n=16).run(tmp_path / "run"))
+    energy = summary.energy
+    first = energy.assessment.unevaluated[0].prediction
+    line = f"lowest {first.mean:.4f} ± {first.calibrated_sigma:.4f} eV, by drawn; 90 %: "
+    line = f"unevaluated  {line}{first.low:.4f} to {first.high:.4f}, "
+    assert line in summary_text(summary)
+    for value, verdict in ((first.low + 1, "may"), (first.low - 1, "would not")):
+        best = replace(energy.best, energy=value)
+        other = replace(summary, energy=replace(energy, best=best))
         assert f", {verdict} be below the best\n" in summary_text(other)
-    none = {**found["outlook"], "remaining": []}
-    assert "remaining    nothing new was found" in summary_text({**found, "outlook": none})
-    unknown = {**found["outlook"], "missing": "they are your own"}
-    text = summary_text({**found, "outlook": unknown})
-    assert "remaining    not known: they are your own\n" in text
+    for changes, text in (
+        ({"unevaluated": ()}, "the last search found no other candidates\n"),
+        ({"missing_reason": "they are your own"}, "not known: they are your own\n"),
+    ):
+        assessment = replace(energy.assessment, **changes)
+        other = replace(summary, energy=replace(energy, assessment=assessment))
+        assert f"unevaluated  {text}" in summary_text(other)
 
 
 def test_show_ranks_the_best(long):
@@ -107,26 +112,26 @@ def test_failures_show_their_reason(tmp_path):
 
 
 def test_a_network_file_system_is_said(log):
-    found = {**summarize(log), "journal": "DELETE, EXCLUSIVE: nfs4 is a network"}
+    found = replace(summarize(log), journal="DELETE, EXCLUSIVE: nfs4 is a network")
     assert "Journal DELETE, EXCLUSIVE: nfs4 is a network." in final_text(found)
 
 
 def test_a_check_shows_what_it_found(tmp_path):
     mine = campaign(n=12, final_relaxation=FinalRelaxation(fmax=1e-6, max_steps=3))
     log = mine.run(tmp_path / "run", stop=WallTime(1e-9))
-    assert "check        not begun" in summary_text(summarize(log))
+    assert "relaxation   not begun" in summary_text(summarize(log))
     log = mine.run(tmp_path / "run")
     (checked,) = log.relaxations()
-    (line,) = [x for x in summary_text(summarize(log)).splitlines() if x.startswith("check ")]
+    (line,) = [x for x in summary_text(summarize(log)).splitlines() if x.startswith("relaxation ")]
     assert f"trial {checked.trial}, {checked.energy:.6f} -> " in line
     assert f"{checked.relaxed_energy:.6f} eV at trial {checked.relaxed_trial}" in line
     assert f"{checked.n_evaluations} evaluations, largest force " in line
     assert line.endswith(f"eV/Å (tolerance 1e-06), {checked.state}")
-    assert f"Check: trial {checked.trial}, " in final_text(summarize(log))
-    found = json.loads(json.dumps(summarize(log), allow_nan=False))["check"]
-    assert (found["tolerance"], found["converged"]) == (1e-6, 0)
-    assert found["structures"][0]["trial"] == checked.trial
-    assert summarize(campaign(n=1).run(tmp_path / "none"))["check"] is None
+    assert f"Final relaxation: trial {checked.trial}, " in final_text(summarize(log))
+    found = summarize(log).energy.final_relaxation
+    assert (found.fmax, found.n_converged) == (1e-6, 0)
+    assert found.structures == (checked,)
+    assert summarize(campaign(n=1).run(tmp_path / "none")).energy.final_relaxation is None
 
 
 def test_show_says_what_was_retracted(log):

@@ -28,7 +28,7 @@ def test_numbers_are_those_of_the_posterior_file_calibrated(screened):
     tensors = screened.posterior_tensors(screened.steps()[-1].number)
     said = each.predictions["modulus"]
     assert said.mean == float(tensors["candidates.mean"][each.candidate_index, 1])
-    variance = float(tensors["candidates.observed"][each.candidate_index, 1])
+    variance = float(tensors["candidates.predictive_variance"][each.candidate_index, 1])
     assert said.sigma == pytest.approx(variance**0.5)
     factor = screened.calibration(outcome="modulus").factor
     assert said.calibrated_sigma == pytest.approx(factor * said.sigma)
