@@ -135,13 +135,11 @@ def run_front_benchmark(
         if task.size is None:
             baselines.append(GeneticAlgorithm())
         else:
-            line = f"{task.name}: {{}} of {{}} members of the table"
-            fronts[task.name] = enumerate_front(
-                task,
-                folder,
-                n_workers,
-                lambda done, size, line=line: report(line.format(done, size)),
-            )
+
+            def count(done: int, size: int, name: str = task.name) -> None:
+                report(f"{name}: {done} of {size} members of the table")
+
+            fronts[task.name] = enumerate_front(task, folder, n_workers, count)
         jobs += [Job(task, m, s) for s in range(n_seeds) for m in (campaign_method, *baselines)]
     functions = [partial(_run_job, job, fronts, n_evaluations, folder) for job in jobs]
     try:
