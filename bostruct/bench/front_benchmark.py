@@ -163,9 +163,7 @@ def _run_job(
 
 
 def collect_recoveries(
-    tasks: Sequence[MultiObjectiveTask],
-    enumerated_fronts: dict[str, EnumeratedFront],
-    folder: Path,
+    tasks: Sequence[MultiObjectiveTask], enumerated_fronts: dict[str, EnumeratedFront], folder: Path
 ) -> RecoveriesByMethod:
     """Return the recovery of every run in the folder, by task and method."""
     recoveries: RecoveriesByMethod = {}

@@ -100,12 +100,7 @@ def rebuild_acquisition(
     X = torch.stack([trials[number].X for number in step.training_trials])
     energies = [trials[number].energy for number in step.training_trials]
     context = StepContext(
-        campaign.components,
-        log.seed,
-        X.device,
-        step.number,
-        1,
-        kappa_factor=_kappa_factor(step),
+        campaign.components, log.seed, X.device, step.number, 1, kappa_factor=_kappa_factor(step)
     )
     return SingleObjectiveBatchAcquisition(context, model, X, torch.tensor(energies, dtype=X.dtype))
 

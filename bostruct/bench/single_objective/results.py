@@ -13,11 +13,7 @@ import numpy as np
 from bostruct.bench.benchmark import write_json
 from bostruct.bench.single_objective.run import TIMED_PARTS, Run
 from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
-from bostruct.bench.single_objective.statistics import (
-    SuccessCurve,
-    percentile,
-    success_curve,
-)
+from bostruct.bench.single_objective.statistics import SuccessCurve, percentile, success_curve
 from bostruct.bench.single_objective.task import Task
 from bostruct.bench.tables import dataclass_frame, write_csv
 from bostruct.runtime.versions import package_versions

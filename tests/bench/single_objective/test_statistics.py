@@ -2,11 +2,7 @@ import math
 
 import pytest
 
-from bostruct.bench.single_objective.statistics import (
-    median_interval,
-    percentile,
-    success_curve,
-)
+from bostruct.bench.single_objective.statistics import median_interval, percentile, success_curve
 from bostruct.errors import InputError
 from bostruct.uncertainty import wilson_interval
 
