@@ -8,10 +8,7 @@ from bostruct.errors import LogError
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
 
 GOALS = OptimizationConfig(
-    (
-        Objective("price", "minimize", "EUR/kg", log=True),
-        Objective("B_GPa", "maximize"),
-    ),
+    (Objective("price", "minimize", "EUR/kg", log=True), Objective("B_GPa", "maximize")),
     (Constraint("x", upper=1.0),),
 )
 

@@ -8,13 +8,9 @@ since those of the tasks are cheap.
 from bostruct.bench.energy_benchmark import run_energy_benchmark as run_energy_benchmark
 from bostruct.bench.single_objective.baselines import basin_hopping as basin_hopping
 from bostruct.bench.single_objective.baselines import random_search as random_search
-from bostruct.bench.single_objective.campaign_method import (
-    CampaignMethod as CampaignMethod,
-)
+from bostruct.bench.single_objective.campaign_method import CampaignMethod as CampaignMethod
 from bostruct.bench.single_objective.named_tasks import TASKS as TASKS
 from bostruct.bench.single_objective.results import Results as Results
-from bostruct.bench.single_objective.settings import (
-    CAMPAIGN_SETTINGS as CAMPAIGN_SETTINGS,
-)
+from bostruct.bench.single_objective.settings import CAMPAIGN_SETTINGS as CAMPAIGN_SETTINGS
 from bostruct.bench.single_objective.settings import Setting as Setting
 from bostruct.bench.single_objective.task import Task as Task

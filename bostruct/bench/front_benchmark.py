@@ -135,12 +135,11 @@ def run_front_benchmark(
         if task.size is None:
             baselines.append(GeneticAlgorithm())
         else:
-            fronts[task.name] = enumerate_front(
-                task,
-                folder,
-                n_workers,
-                partial(_report_members, report, task.name),
-            )
+
+            def count(done: int, size: int, name: str = task.name) -> None:
+                report(f"{name}: {done} of {size} members of the table")
+
+            fronts[task.name] = enumerate_front(task, folder, n_workers, count)
         jobs += [Job(task, m, s) for s in range(n_seeds) for m in (campaign_method, *baselines)]
     functions = [partial(_run_job, job, fronts, n_evaluations, folder) for job in jobs]
     try:
@@ -150,10 +149,6 @@ def run_front_benchmark(
     finally:
         rows = write_report(tasks, fronts, folder, report_at)
     return rows
-
-
-def _report_members(report: Callable[[str], None], name: str, n_done: int, n_members: int) -> None:
-    report(f"{name}: {n_done} of {n_members} members of the table")
 
 
 def _run_job(
@@ -168,9 +163,7 @@ def _run_job(
 
 
 def collect_recoveries(
-    tasks: Sequence[MultiObjectiveTask],
-    enumerated_fronts: dict[str, EnumeratedFront],
-    folder: Path,
+    tasks: Sequence[MultiObjectiveTask], enumerated_fronts: dict[str, EnumeratedFront], folder: Path
 ) -> RecoveriesByMethod:
     """Return the recovery of every run in the folder, by task and method."""
     recoveries: RecoveriesByMethod = {}

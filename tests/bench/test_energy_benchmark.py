@@ -4,13 +4,7 @@ import sys
 
 import pytest
 
-from bostruct.bench import (
-    CampaignMethod,
-    Task,
-    basin_hopping,
-    random_search,
-    run_energy_benchmark,
-)
+from bostruct.bench import CampaignMethod, Task, basin_hopping, random_search, run_energy_benchmark
 from bostruct.bench import Setting as Settings
 from bostruct.candidates import BasinHopping
 from bostruct.errors import InputError, LogError
@@ -94,11 +88,7 @@ def test_an_interrupted_run_leaves_everything_and_goes_on(tmp_path):
     ended = []
     with pytest.raises(KeyboardInterrupt):
         run_energy_benchmark(
-            [chain],
-            [CampaignMethod(DEFAULT, 6)],
-            4,
-            tmp_path / "x",
-            on_end=ended.append,
+            [chain], [CampaignMethod(DEFAULT, 6)], 4, tmp_path / "x", on_end=ended.append
         )
     (row,) = ended[0].summaries()
     assert (row.n_runs, row.n_unfinished) == (2, 2)

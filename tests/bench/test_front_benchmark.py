@@ -4,11 +4,7 @@ import json
 import pytest
 
 from bostruct.bench import front_benchmark as module
-from bostruct.bench.front_benchmark import (
-    median_evaluations_to,
-    run_front_benchmark,
-    tasks_by_name,
-)
+from bostruct.bench.front_benchmark import median_evaluations_to, run_front_benchmark, tasks_by_name
 from bostruct.bench.multi_objective.front_recovery import FrontRecovery
 from bostruct.bench.multi_objective.methods import CampaignFrontMethod, RandomSearch
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
@@ -92,10 +88,7 @@ def test_an_interrupted_one_reports_what_there_is(tmp_path, monkeypatch):
 
 def test_the_median_of_seeds_that_do_not_get_there_is_unknown():
     good = FrontRecovery(trace(), (0.5, 0.96, 0.99))
-    late, bad = (
-        FrontRecovery(trace(), (0.1, 0.2, 0.97)),
-        FrontRecovery(trace(), (0.1, 0.2, 0.3)),
-    )
+    late, bad = (FrontRecovery(trace(), (0.1, 0.2, 0.97)), FrontRecovery(trace(), (0.1, 0.2, 0.3)))
     assert median_evaluations_to([good, late, bad], 0.95) == 3
     assert median_evaluations_to([good, bad, bad], 0.95) is None
 

@@ -28,10 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bostruct.bench.diagnosis.reference_minimum import (
-    ReferenceMinimum,
-    find_reference_minimum,
-)
+from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum, find_reference_minimum
 from bostruct.bench.diagnosis.step_diagnosis import StepDiagnosis, diagnose_step
 from bostruct.bench.single_objective.campaign_method import CampaignMethod
 from bostruct.bench.single_objective.results import Results
@@ -109,9 +106,7 @@ def cause_from_run(run: Run) -> tuple[str, str]:
     return "", ""
 
 
-def majority_cause(
-    diagnoses: Sequence[StepDiagnosis],
-) -> tuple[str, int, StepDiagnosis]:
+def majority_cause(diagnoses: Sequence[StepDiagnosis]) -> tuple[str, int, StepDiagnosis]:
     """Return the most frequent cause, the number of its steps, and the last one of them."""
     cause, count = Counter(step.cause for step in reversed(diagnoses)).most_common(1)[0]
     return cause, count, [step for step in diagnoses if step.cause == cause][-1]

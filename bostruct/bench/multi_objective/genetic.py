@@ -52,18 +52,13 @@ class PopulationDatabase:
         """Return all candidates."""
         return list(self.relaxed_candidates)
 
-    def get_participation_in_pairing(
-        self,
-    ) -> tuple[dict[int, int], list[tuple[int, int]]]:
+    def get_participation_in_pairing(self) -> tuple[dict[int, int], list[tuple[int, int]]]:
         """Return the number of children of each candidate, and the pairs of parents."""
         return dict(Counter(chain.from_iterable(self.parent_pairs))), self.parent_pairs
 
 
 def run_genetic_algorithm(
-    task: MultiObjectiveTask,
-    seed: int,
-    n_evaluations: int,
-    evaluate_member: MemberEvaluator,
+    task: MultiObjectiveTask, seed: int, n_evaluations: int, evaluate_member: MemberEvaluator
 ) -> None:
     """Run the genetic algorithm for a number of evaluations.
 
@@ -112,11 +107,7 @@ def run_genetic_algorithm(
         )
         operators = OperationSelector(
             list(OPERATOR_WEIGHTS),
-            [
-                CutSpliceSlabCrossover(),
-                RandomSlabPermutation(),
-                RandomElementMutation(elements),
-            ],
+            [CutSpliceSlabCrossover(), RandomSlabPermutation(), RandomElementMutation(elements)],
         )
         while len(evaluated) < n_evaluations:
             population.update()

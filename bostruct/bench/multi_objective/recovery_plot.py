@@ -24,7 +24,7 @@ MISSING_TICKS = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)
 
 MISSING_LABEL, RECALL_LABEL, HYPERVOLUME_LABEL = (
     "hypervolume missing",
-    "share found",
+    "recall",
     "hypervolume found",
 )
 ENUMERATED_PANELS, RELATIVE_PANELS = (MISSING_LABEL, RECALL_LABEL), (HYPERVOLUME_LABEL,)

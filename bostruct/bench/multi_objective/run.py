@@ -95,7 +95,7 @@ def read_run(path: Path) -> FrontRun | None:
         return None
     except LogError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(f"could not read {path}: {error}. Delete it.") from error
 
 

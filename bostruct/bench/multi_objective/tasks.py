@@ -19,12 +19,7 @@ from bostruct.bench.multi_objective.emt_lattice import RigidLatticeEMT
 from bostruct.bench.single_objective.named_tasks import emt
 from bostruct.bench.single_objective.task import check_folder_name
 from bostruct.candidates import EvolutionarySearch
-from bostruct.evaluators import (
-    AlloyProperties,
-    Evaluator,
-    element_prices,
-    trusted_properties,
-)
+from bostruct.evaluators import AlloyProperties, Evaluator, element_prices, trusted_properties
 from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 from bostruct.evaluators.alloys.property_checks import BULK_MODULUS, DENSITY
 from bostruct.evaluators.base import Evaluation
@@ -115,10 +110,7 @@ class MultiObjectiveTask:
 
     def description(self) -> dict[str, Any]:
         """Return the space and the evaluator, which determine the true front, as JSON values."""
-        return {
-            "space": self.search_space.description(),
-            "evaluator": self.evaluator.description(),
-        }
+        return {"space": self.search_space.description(), "evaluator": self.evaluator.description()}
 
 
 def orderings() -> Space:

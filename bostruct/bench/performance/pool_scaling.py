@@ -83,10 +83,7 @@ def compositions(denominator: int = 27) -> Space:
     return Composition(elements, step=1 / denominator, parent=sites)
 
 
-SPACES: Mapping[str, Callable[..., Space]] = {
-    "orderings": orderings,
-    "compositions": compositions,
-}
+SPACES: Mapping[str, Callable[..., Space]] = {"orderings": orderings, "compositions": compositions}
 
 
 @final
@@ -110,10 +107,7 @@ class StepCost:
 
 
 def measure_step_cost(
-    space: Space,
-    n_initial: int = N_INITIAL,
-    n_steps: int = N_STEPS,
-    chunk_size: int | None = None,
+    space: Space, n_initial: int = N_INITIAL, n_steps: int = N_STEPS, chunk_size: int | None = None
 ) -> StepCost:
     """Return time and memory of a campaign step that scores all members.
 
@@ -128,11 +122,7 @@ def measure_step_cost(
     # Given explicitly: campaigns do not list more than 10⁶ members by default.
     search: Any = ExhaustiveSearch(PROPERTY_CHUNK_SIZE if chunk_size is None else chunk_size)
     campaign = Campaign(
-        space,
-        CompositionRule(),
-        search=search,
-        objectives=OBJECTIVES,
-        n_initial=n_initial,
+        space, CompositionRule(), search=search, objectives=OBJECTIVES, n_initial=n_initial
     )
     seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder, single_thread():

@@ -163,10 +163,5 @@ def _cache_identity(task: Task) -> dict[str, Any]:
     return {
         "space": task.search_space.description(),
         "evaluator": task.evaluator.description(),
-        "constants": [
-            RELAXATION_FMAX,
-            MAX_RELAXATION_STEPS,
-            HOP_BOND_FRACTION,
-            HOP_TEMPERATURE,
-        ],
+        "constants": [RELAXATION_FMAX, MAX_RELAXATION_STEPS, HOP_BOND_FRACTION, HOP_TEMPERATURE],
     }

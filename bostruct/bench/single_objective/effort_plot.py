@@ -63,7 +63,7 @@ def plot_effort(results: Results, out: Path) -> bool:
             axes.set(yscale="log", ylim=(1, 1.4 * limit))
             for axis in (axes.xaxis, axes.yaxis):
                 set_log_ticks(axis)
-        label_outer(panels, "time of a step without evaluations (s)", "evaluations to success")
+        label_outer(panels, "time of a step (s)", "evaluations to success")
     return True
 
 

@@ -42,7 +42,7 @@ def load_tasks_and_settings(
             values = vars(campaign_file.load_module(Path(word), "task file")).values()
             file_tasks, file_settings = _instances_of(values, Task), _instances_of(values, Setting)
             if not file_tasks and not file_settings:
-                way_out = "Write `mine = bostruct.bench.Task(name=..., ...)`."
+                way_out = "Write `task = bostruct.bench.Task(name=..., ...)`."
                 condition = "make a Task or a Setting at module level"
                 raise InputError(error_message(word, condition, "none", way_out))
             tasks.extend(file_tasks)

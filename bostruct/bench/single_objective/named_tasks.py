@@ -88,12 +88,7 @@ def _morse_task(n: int, reference_energy: float) -> Task:
 def _emt_task(formula: str, reference_energy: float) -> Task:
     space = partial(Cluster, formula)
     return Task(
-        formula.lower(),
-        space,
-        Calculator(emt),
-        reference_energy,
-        0.04,
-        BASIN_HOPPING_SOURCE,
+        formula.lower(), space, Calculator(emt), reference_energy, 0.04, BASIN_HOPPING_SOURCE
     )
 
 
@@ -151,14 +146,7 @@ TASKS: Mapping[str, Task] = {
             "au5cu10", partial(Cluster, "Au5Cu10"), 8.980409, 0.015, AU5CU10_SOURCE
         ),
         _task_with_structure("au8cu8", partial(Cluster, "Au8Cu8"), 8.674517, 0.016, AU8CU8_SOURCE),
-        Task(
-            "ni5_au100",
-            ni5_on_au100,
-            Calculator(emt),
-            9.8433,
-            0.04,
-            BASIN_HOPPING_SOURCE,
-        ),
+        Task("ni5_au100", ni5_on_au100, Calculator(emt), 9.8433, 0.04, BASIN_HOPPING_SOURCE),
         _task_with_structure("pt8_au100", pt8_on_au100, 10.459044, 0.04, PT8_AU100_SOURCE),
         _task_with_structure("ni4_in_au100", ni4_in_au100, 7.709965, 0.015, NI4_IN_AU100_SOURCE),
     )

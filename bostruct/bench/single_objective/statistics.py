@@ -30,7 +30,7 @@ def percentile(
     (20.0, 50.5)
 
     Raises:
-        InputError: the share is not between 0 and 1, or a count is above the cap.
+        InputError: the fraction is not between 0 and 1, or a count is above the limit.
     """
     if not 0 <= fraction <= 1:
         raise InputError(error_message("fraction", "be between 0 and 1", fraction))

@@ -47,12 +47,12 @@ def plot_success(results: Results, out: Path) -> None:
                 _draw_curve(axes, results, task.name, method, styles[method])
             axes.fill_between([], [], color="0.8", lw=0, label="95 % interval")
             mark = {"ls": "", "marker": "|", "color": "0.3", "ms": 7, "mew": 1.4}
-            axes.plot([], [], label="cap of unsolved runs", **mark)
+            axes.plot([], [], label="limit of unsolved runs", **mark)
             axes.set(xscale="log", xlim=(1, 1.15 * last), ylim=(0, 1.04))
             set_log_ticks(axes.xaxis)
             axes.grid(axis="y")
             axes.set_axisbelow(True)
-        label_outer(panels, "energy evaluations", "share of runs solved")
+        label_outer(panels, "energy evaluations", "fraction of runs solved")
 
 
 def _method_styles(results: Results) -> dict[str, LineStyle]:

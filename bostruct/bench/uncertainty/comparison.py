@@ -27,15 +27,8 @@ from bostruct.bench.uncertainty.method_predictions import (
 from bostruct.bench.uncertainty.methods import variance_sources
 from bostruct.bench.uncertainty.score_rows import ScoreRow
 from bostruct.bench.uncertainty.split import ShiftKind, split_structures
-from bostruct.bench.uncertainty.split_run import (
-    MethodCallback,
-    SplitRun,
-    run_split,
-)
-from bostruct.bench.uncertainty.split_statistics import (
-    SplitStatistics,
-    collect_split_statistics,
-)
+from bostruct.bench.uncertainty.split_run import MethodCallback, SplitRun, run_split
+from bostruct.bench.uncertainty.split_statistics import SplitStatistics, collect_split_statistics
 from bostruct.errors import InputError, check_count, error_message
 from bostruct.runtime.atomic_write import write_atomically
 from bostruct.runtime.versions import package_versions

@@ -122,6 +122,6 @@ def _methods_from_file(path: Path) -> dict[str, SupportsFit]:
     }
     if not methods:
         condition = "make an object with a `fit` at module level"
-        way_out = "Write `mine = bostruct.surrogates.LocalGP(cutoff=5.0)`."
+        way_out = "Write `method = bostruct.surrogates.LocalGP(cutoff=5.0)`."
         raise InputError(error_message(path.name, condition, "none", way_out))
     return methods

@@ -20,17 +20,9 @@ from bostruct.bench.uncertainty.score_rows import CALIBRATED_RANGE, ScoreRow
 from bostruct.bench.uncertainty.score_tables import dataset_title
 from bostruct.bench.uncertainty.scores import MAX_BINS, MIN_POINTS_PER_BIN
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST
-from bostruct.bench.uncertainty.split_statistics import (
-    collect_split_statistics,
-    geometric_mean,
-)
+from bostruct.bench.uncertainty.split_statistics import collect_split_statistics, geometric_mean
 from bostruct.plotting import COLORS, GREY, RC_PARAMS, new_figure, set_log_ticks, write_png
-from bostruct.uncertainty import (
-    Residuals,
-    calibrate,
-    calibration_curve,
-    reliability_diagram,
-)
+from bostruct.uncertainty import Residuals, calibrate, calibration_curve, reliability_diagram
 
 PAGE_WIDTH = 7.2
 """Width of two columns of a journal, inches."""
@@ -48,10 +40,7 @@ UNCALIBRATED_COLOR = "0.6"
 
 
 def draw_page(
-    predictions: Sequence[MethodPredictions],
-    rows: Sequence[ScoreRow],
-    quantity: str,
-    path: Path,
+    predictions: Sequence[MethodPredictions], rows: Sequence[ScoreRow], quantity: str, path: Path
 ) -> None:
     """Write the page of one quantity.
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, final
 
-from bostruct.bench.uncertainty.method_predictions import (
-    FORCES,
-    MILLI,
-    UNITS,
-    MethodPredictions,
-)
+from bostruct.bench.uncertainty.method_predictions import FORCES, MILLI, UNITS, MethodPredictions
 from bostruct.bench.uncertainty.scores import Scores, compute_scores
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST
 

@@ -158,9 +158,7 @@ def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
     inside_before, inside = (coverage(r, COVERAGE_LEVELS) for r in (raw, after))
     rank = float(spearman(raw))
     normalized = ConformalPredictor.from_residuals(
-        calibration.residuals,
-        normalized=True,
-        structure_ids=calibration.structure_index.double(),
+        calibration.residuals, normalized=True, structure_ids=calibration.structure_index.double()
     )
     unnormalized = ConformalPredictor.from_residuals(
         calibration.residuals, structure_ids=calibration.structure_index.double()

@@ -15,30 +15,13 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, final
 
-from bostruct.bench.uncertainty.score_rows import (
-    CALIBRATED,
-    ScoreRow,
-    calibration_verdict,
-)
+from bostruct.bench.uncertainty.score_rows import CALIBRATED, ScoreRow, calibration_verdict
 from bostruct.bench.uncertainty.scores import Scores
 
-GEOMETRIC_MEAN_FIELDS = (
-    "alpha",
-    "alpha_robust",
-    "z2_before",
-    "z2",
-    "z2_low",
-    "z2_high",
-    "cost",
-)
+GEOMETRIC_MEAN_FIELDS = ("alpha", "alpha_robust", "z2_before", "z2", "z2_low", "z2_high", "cost")
 """Names of the ratios, whose mean is the geometric one."""
 
-NUMERIC_FIELDS = (
-    "fit_seconds",
-    "predict_ms",
-    "cost",
-    *(field.name for field in fields(Scores)),
-)
+NUMERIC_FIELDS = ("fit_seconds", "predict_ms", "cost", *(field.name for field in fields(Scores)))
 """Names of all numbers of a row."""
 
 

@@ -77,12 +77,7 @@ def test_steps_are_spread_over_the_time_that_counts(tmp_path):
     method.run(hard, 0, tmp_path)
     log = method.log(hard, 0, tmp_path)
     steps, trials = log.steps(), log.trial_records()
-    assert [step.number for step in select_steps(steps, trials, 20, 24)] == [
-        17,
-        18,
-        19,
-        20,
-    ]
+    assert [step.number for step in select_steps(steps, trials, 20, 24)] == [17, 18, 19, 20]
     spread = [step.number for step in select_steps(steps, trials, 4, 24)]
     assert len(spread) == MAX_DIAGNOSED_STEPS
     assert (spread[0], spread[-1]) == (1, 20)

@@ -64,10 +64,7 @@ def test_an_interrupted_table_goes_on(tmp_path):
 def test_workers_find_the_same(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir(), two.mkdir()
-    alone, together = (
-        enumerate_front(small(), one),
-        enumerate_front(small(), two, n_workers=2),
-    )
+    alone, together = (enumerate_front(small(), one), enumerate_front(small(), two, n_workers=2))
     assert torch.equal(alone.outcomes, together.outcomes)
 
 

@@ -3,11 +3,7 @@ from collections import Counter
 
 import pytest
 
-from bostruct.bench.multi_objective.fault_injection import (
-    ABSURD_ENTHALPY,
-    FaultyEvaluator,
-    corrupt,
-)
+from bostruct.bench.multi_objective.fault_injection import ABSURD_ENTHALPY, FaultyEvaluator, corrupt
 from bostruct.errors import InputError
 from bostruct.evaluators import Failure, evaluate
 from tests.bench.tiny import Rule, large

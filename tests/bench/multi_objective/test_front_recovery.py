@@ -30,11 +30,7 @@ def test_the_whole_table_has_the_whole_front(table):
     assert found.hypervolume[-1] == pytest.approx(1.0)
     assert found.recall[-1] == 1.0
     assert list(found.hypervolume) == sorted(found.hypervolume)
-    assert (found.n_absurd, found.n_infeasible, found.attainable_hypervolume) == (
-        0,
-        0,
-        1.0,
-    )
+    assert (found.n_absurd, found.n_infeasible, found.attainable_hypervolume) == (0, 0, 1.0)
     assert found.evaluations_to(1.1) is None
     first = found.evaluations_to(0.5)
     assert found.hypervolume[first - 1] >= 0.5

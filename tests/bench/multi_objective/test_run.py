@@ -27,8 +27,15 @@ def test_a_file_keeps_it(tmp_path):
     assert read_run(tmp_path / "none.json") is None
 
 
-@pytest.mark.parametrize("text", ["{", "{}"])
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"X": [], "Y": [], "step_seconds": [], "format": 2}'])
 def test_refuses_what_is_no_trace(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(LogError, match="Delete it"):
         read_run(tmp_path / "a.json")
+
+
+def test_another_format_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"screen": "small", "identity": "abc", "X": [], "Y": []}')
+    with pytest.raises(LogError, match="has format 1, not 2: it was written by another version"):
+        read_run(path)

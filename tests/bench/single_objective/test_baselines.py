@@ -72,10 +72,7 @@ def test_the_methods_do_not_share_files(tmp_path):
     random_search(10).run(copper(-99), 0, tmp_path)
     basin_hopping(10).run(copper(-99), 0, tmp_path)
     names = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json")}
-    assert names == {
-        "cu5/random-search/seed-000.json",
-        "cu5/basin-hopping/seed-000.json",
-    }
+    assert names == {"cu5/random-search/seed-000.json", "cu5/basin-hopping/seed-000.json"}
 
 
 @METHODS

@@ -78,11 +78,7 @@ def test_a_larger_cap_goes_on_and_a_smaller_one_looks_at_the_start(tmp_path):
     hard = task(reference=-99.0)
     long = CampaignMethod(DEFAULT, max_evaluations=9).run(hard, 1, tmp_path / "whole")
     short = CampaignMethod(DEFAULT, max_evaluations=6).run(hard, 1, tmp_path)
-    assert (len(short.energies), short.evaluations_to_success, short.is_finished) == (
-        6,
-        None,
-        True,
-    )
+    assert (len(short.energies), short.evaluations_to_success, short.is_finished) == (6, None, True)
     again = CampaignMethod(DEFAULT, max_evaluations=9).run(hard, 1, tmp_path)
     assert again.energies == long.energies
     start = CampaignMethod(DEFAULT, max_evaluations=7).read(hard, 1, tmp_path)

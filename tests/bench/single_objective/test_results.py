@@ -20,10 +20,7 @@ def run(name="a", method="bostruct", seed=0, count=None, max_evaluations=10, **m
 
 
 STEPS = {"step_seconds": ((1.0, 2.0, 0.5), (2.0, 4.0, 0.5))}
-GOOD, BAD = (
-    EnergyPrediction(2.0, 1.0, 1.0),
-    EnergyPrediction(1.0, 1.0, 1.0),
-)  # z = 1 and z = 2
+GOOD, BAD = (EnergyPrediction(2.0, 1.0, 1.0), EnergyPrediction(1.0, 1.0, 1.0))  # z = 1 and z = 2
 
 
 def results():
@@ -41,12 +38,7 @@ def results():
 
 def test_rows():
     row, random, *others = results().summaries()
-    assert (row.task, row.method, row.n_runs, row.n_unfinished) == (
-        "a",
-        "bostruct",
-        3,
-        1,
-    )
+    assert (row.task, row.method, row.n_runs, row.n_unfinished) == ("a", "bostruct", 3, 1)
     assert (row.n_solved, row.max_evaluations) == (2, 10)
     assert (row.solved_low, row.solved_high) == binomtest(2, 3).proportion_ci(method="wilson")
     assert row.median_evaluations == 8
@@ -54,15 +46,12 @@ def test_rows():
     assert (row.fit_seconds, row.search_seconds, row.log_seconds) == (2.0, 5.0, 0.5)
     assert (row.median_step_seconds, row.max_step_seconds) == (6.5, 12.5)
     assert (row.z2, row.coverage_1sigma) == ((2.5 + 4.0) / 2, 0.25)
-    assert (
-        random.median_evaluations,
-        random.median_step_seconds,
-        random.fit_seconds,
-    ) == (70, None, None)
-    assert [(row.task, row.method) for row in others] == [
-        ("b", "bostruct"),
-        ("b", "random search"),
-    ]
+    assert (random.median_evaluations, random.median_step_seconds, random.fit_seconds) == (
+        70,
+        None,
+        None,
+    )
+    assert [(row.task, row.method) for row in others] == [("b", "bostruct"), ("b", "random search")]
 
 
 def test_unfinished_runs_do_not_count_in_curves_either():
@@ -78,13 +67,7 @@ def test_unfinished_runs_do_not_count_in_curves_either():
         row.median_evaluations,
         row.solved_low,
         row.solved_high,
-    ) == (
-        0,
-        1,
-        None,
-        0,
-        1,
-    )
+    ) == (0, 1, None, 0, 1)
 
 
 def test_files(tmp_path):

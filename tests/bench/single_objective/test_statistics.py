@@ -3,11 +3,7 @@ import math
 import pytest
 from scipy.stats import binomtest
 
-from bostruct.bench.single_objective.statistics import (
-    median_interval,
-    percentile,
-    success_curve,
-)
+from bostruct.bench.single_objective.statistics import median_interval, percentile, success_curve
 from bostruct.errors import InputError
 
 

@@ -1,6 +1,7 @@
 import json
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,10 +28,7 @@ def sets(**more):
 
 def test_errors_of_energies_are_of_an_atom_and_those_of_forces_of_a_component():
     found = evaluate_method("mine", Fake(error=0.1, claim=0.3), sets())
-    energy, forces = (
-        found.set_residuals["test", ENERGY],
-        found.set_residuals["test", FORCES],
-    )
+    energy, forces = (found.set_residuals["test", ENERGY], found.set_residuals["test", FORCES])
     # Deviations of 0.3 or 0.6 eV of two atoms together.
     assert energy.residuals.std.unique().tolist() == pytest.approx([150.0, 300.0])
     assert energy.residuals.error.abs().median() == pytest.approx(0.6745 * 50, rel=0.8)
@@ -190,6 +188,9 @@ def test_refuses_other_files(tmp_path, monkeypatch):
     evaluate_method("mine", Fake(), sets()).write(path)
     monkeypatch.undo()
     with pytest.raises(LogError, match="written by a newer bostruct"):
+        MethodPredictions.read(path)
+    np.savez(path, about=np.array(json.dumps({"format": 1, "parts": []})))
+    with pytest.raises(LogError, match="has format 1, not 2: it was written by an older bostruct"):
         MethodPredictions.read(path)
 
 

@@ -17,12 +17,7 @@ def places(part, whole):
 def test_no_structure_is_in_two_sets():
     data = dimers(60)
     found = split_structures(data, n_train=10, n_calibrate=8)
-    assert found.sizes() == {
-        "train": 10,
-        "calibrate": 8,
-        "test": 30,
-        "high energy": 12,
-    }
+    assert found.sizes() == {"train": 10, "calibrate": 8, "test": 30, "high energy": 12}
     parts = [found.train, *found.sets.values()]
     every = sorted(i for part in parts for i in places(part, data))
     assert every == list(range(60))
@@ -93,10 +88,7 @@ def test_the_largest_are_shifted():
     assert found.shift_note == "large: the 12 of 52 structures of 3 and more atoms"
     with pytest.raises(InputError, match=r"`structures` must have 10 that are larger"):
         split_structures(
-            Structures.cat([small, *[three] * 9]),
-            n_train=10,
-            n_calibrate=8,
-            shift="size",
+            Structures.cat([small, *[three] * 9]), n_train=10, n_calibrate=8, shift="size"
         )
 
 

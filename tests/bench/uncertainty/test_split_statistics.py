@@ -112,15 +112,8 @@ def test_without_variances_there_are_errors_alone():
 def test_rows_are_put_together_by_set_quantity_and_method():
     energy, forces = rows(Fake()), rows(Fake(), "forces")
     found = collect_split_statistics([energy[0], forces[0], energy[1], forces[1], energy[2]])
-    assert [(one.quantity, len(one.rows)) for one in found] == [
-        ("energy", 3),
-        ("forces", 2),
-    ]
-    assert (found[0].method, found[0].dataset, found[0].unit) == (
-        "mine",
-        "test",
-        "meV/atom",
-    )
+    assert [(one.quantity, len(one.rows)) for one in found] == [("energy", 3), ("forces", 2)]
+    assert (found[0].method, found[0].dataset, found[0].unit) == ("mine", "test", "meV/atom")
 
 
 def test_numbers_that_some_splits_lack():
