@@ -50,8 +50,8 @@ def test_it_is_the_dense_process():
     maps, B = whole.feature_maps, own["between"]
     Z = torch.cat((own["Z"], maps[0](SPACE, asked.view(6, 3)).repeat_interleave(2, 0)))
     place = torch.cat((own["place"], torch.arange(2).repeat(6)))
-    V = whole.blend.vague(Z, Z)
-    R = whole.blend(Z).to_dense() - V
+    V = whole.kernel.linear_kernel(Z, Z)
+    R = whole.kernel(Z).to_dense() - V
     K = R * B[place][:, place] + V * (place.unsqueeze(-1) == place)
     n = len(own["Z"])
     A = K[:n, :n] + torch.diag(own["noise"][own["place"]])
@@ -113,6 +113,6 @@ def test_a_property_without_a_value_is_refused():
 
 
 def test_it_describes_itself():
-    told = MultitaskGP(GP("fractions")).description()
-    assert told["surrogate"] == "Correlated"
-    assert told["learner"]["features"] == [{"features": "fractions"}]
+    told = MultitaskGP(GP("ElementFractions")).description()
+    assert told["type"] == "MultitaskGP"
+    assert told["gp"]["features"] == [{"type": "ElementFractions"}]

@@ -120,7 +120,9 @@ def test_restored_as_it_was():
     X = space.members(0, 16)
     Y = torch.stack((X[:, 0].cos(), X[:, 0].sin()), -1)
     averaged = MeanSOAP(cutoff=4.0, n_max=3, l_max=1)
-    kind = IndependentProperties(GP((averaged, "fractions")), overrides={"energy": GP("fractions")})
+    kind = IndependentProperties(
+        GP((averaged, "ElementFractions")), overrides={"energy": GP("ElementFractions")}
+    )
     model = kind.fit(TrainingData(X[:9], Y[:9], NAMES), space)
     state = {name: value.clone() for name, value in model.state().items()}
     for reader in (kind, IndependentProperties()):
@@ -143,7 +145,7 @@ def test_environments_are_saved_once_for_all_properties():
     X = space.members(0, 9)
     Y = torch.stack((X[:, 0].cos(), X[:, 0].sin()), -1)
     state = IndependentProperties().fit(TrainingData(X, Y, NAMES), space).state()
-    assert [name for name in state if "environments" in name] == ["0.map0.environments"]
+    assert [name for name in state if "environments" in name] == ["0.map0.inducing_environments"]
 
 
 def test_hyperparameters_are_named_and_the_evidence_is_the_sum():
@@ -157,13 +159,13 @@ def test_it_can_be_pickled_and_describes_itself():
     kind = IndependentProperties(overrides={"energy": GP(ElementFractions())})
     assert pickle.loads(pickle.dumps(kind)) == kind
     told = kind.description()
-    assert told["surrogate"] == "Properties"
-    assert told["of"]["energy"]["features"] == [{"features": "fractions"}]
+    assert told["type"] == "IndependentProperties"
+    assert told["overrides"]["energy"]["features"] == [{"type": "ElementFractions"}]
 
 
 def test_properties_that_are_not_learnt_are_refused():
     X, Y = data()
-    with pytest.raises(InputError, match="`of` must name properties that are learnt"):
+    with pytest.raises(InputError, match="`overrides` must name outcomes of the data"):
         IndependentProperties(overrides={"colour": GP()}).fit(TrainingData(X, Y, NAMES), SPACE)
 
 
@@ -184,13 +186,13 @@ def test_infinity_is_refused():
 def test_a_state_of_an_unknown_learner_is_refused():
     class Own:
         def description(self):
-            return {"learner": "Own"}
+            return {"type": "Own"}
 
         def fit(self, X, y, space):
             return self
 
         def state(self):
-            return {"header": encode_header({"learner": "Own"})}
+            return {"header": encode_header({"type": "Own"})}
 
         def restore(self, state, space):
             return self
@@ -198,8 +200,8 @@ def test_a_state_of_an_unknown_learner_is_refused():
     X, Y = data()
     kind = IndependentProperties(overrides={"energy": Own()})
     state = kind.fit(TrainingData(X, Y, NAMES), SPACE).state()
-    assert isinstance(kind.restore(state, SPACE).joint_model.parts[1], Own)
-    with pytest.raises(InputError, match="`of` must name a learner of the kind that"):
+    assert isinstance(kind.restore(state, SPACE).joint_model.models[1], Own)
+    with pytest.raises(InputError, match="`overrides` must name a surrogate of the kind that"):
         IndependentProperties().restore(state, SPACE)
 
 
