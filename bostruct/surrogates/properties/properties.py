@@ -144,7 +144,7 @@ class IndependentProperties:
         if own.description()["type"] == surrogate_name:
             return own
         if surrogate_name not in PROPERTY_SURROGATES:
-            condition = f"name a learner of the kind that is read ({surrogate_name})"
+            condition = f"name a surrogate of the kind that is read ({surrogate_name})"
             raise InputError(error_message("overrides", condition, f"none for {name}"))
         return PROPERTY_SURROGATES[surrogate_name]()
 

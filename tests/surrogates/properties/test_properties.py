@@ -165,7 +165,7 @@ def test_it_can_be_pickled_and_describes_itself():
 
 def test_properties_that_are_not_learnt_are_refused():
     X, Y = data()
-    with pytest.raises(InputError, match="`overrides` must name properties that are learnt"):
+    with pytest.raises(InputError, match="`overrides` must name outcomes of the data"):
         IndependentProperties(overrides={"colour": GP()}).fit(TrainingData(X, Y, NAMES), SPACE)
 
 
@@ -201,7 +201,7 @@ def test_a_state_of_an_unknown_learner_is_refused():
     kind = IndependentProperties(overrides={"energy": Own()})
     state = kind.fit(TrainingData(X, Y, NAMES), SPACE).state()
     assert isinstance(kind.restore(state, SPACE).joint_model.models[1], Own)
-    with pytest.raises(InputError, match="`overrides` must name a learner of the kind that"):
+    with pytest.raises(InputError, match="`overrides` must name a surrogate of the kind that"):
         IndependentProperties().restore(state, SPACE)
 
 
