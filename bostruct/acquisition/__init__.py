@@ -1,16 +1,13 @@
-"""What a look is worth.
+"""Acquisition functions of one energy, and of several objectives and constraints.
 
-A frozen description and a fitted BoTorch model enter; BoTorch's own acquisition
-function leaves, to be maximised. Energies (lower is better) become utilities (larger
-is better) here and nowhere else. For several objectives the description gets a `Case`:
-model, goals, data and reference point.
+A frozen description and an `AcquisitionContext` (fitted BoTorch model, data, pending candidates;
+for several objectives also the objectives and a reference point) enter; BoTorch's own acquisition
+function leaves, to be maximized. Energies (lower is better) become utilities (larger
+is better) here and nowhere else.
 """
 
+from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import Acquisition
-from bostruct.acquisition.multi_objective.acquisition_context import (
-    AcquisitionContext,
-    MultiObjectiveAcquisition,
-)
 from bostruct.acquisition.multi_objective.feasibility import (
     qLogProbabilityOfFeasibility,
 )
@@ -48,13 +45,12 @@ from bostruct.acquisition.single_objective.standard_deviation import (
 __all__ = [
     "Acquisition",
     "AcquisitionContext",
-    "ParetoProbabilityOfImprovement",
     "ExpectedHypervolumeImprovement",
     "ExpectedImprovement",
     "LogExpectedImprovement",
     "LogProbabilityOfImprovement",
     "LowerConfidenceBound",
-    "MultiObjectiveAcquisition",
+    "ParetoProbabilityOfImprovement",
     "ProbabilityOfImprovement",
     "StandardDeviation",
     "qExpectedImprovement",

@@ -1,10 +1,10 @@
-"""What an acquisition is: a description now, a BoTorch function once there is a model.
+"""Acquisitions: descriptions that become BoTorch acquisition functions on a fitted model.
 
 Notation
     X        [b, q, d]  coordinates of `b` sets of `q` candidates
-    best     eV         the lowest energy observed so far
+    best_f   eV         the lowest energy evaluated so far
     E, mu, σ eV         energy, its posterior mean and standard deviation
-    utility             what BoTorch maximises: -E
+    utility             what BoTorch maximizes: -E
 
 Energies: lower is better. Utilities: larger is better. The sign changes in this folder
 and nowhere else.
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
-from botorch.models.model import Model
 from torch import Tensor
 
+from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.errors import InputError, error_message
 
 if TYPE_CHECKING:
@@ -29,31 +29,24 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Acquisition(Protocol):
-    """What a look at a structure is worth, written down before there is data."""
+    """A description of an acquisition function, written down before there is data."""
 
     @property
     def supports_q_batch(self) -> bool:
-        """Whether one value is given to `q > 1` candidates together."""
+        """Whether it gives one value to `q > 1` candidates together and takes pending ones."""
         ...
 
-    def build(
-        self,
-        model: Model,
-        best_f: float,
-        *,
-        X_baseline: Tensor | None = None,
-        X_pending: Tensor | None = None,
-        seed: int = 0,
-    ) -> AcquisitionFunction:
-        """Return BoTorch's acquisition function, to be maximised over `X [b, q, d]`.
+    @property
+    def supports_multi_objective(self) -> bool:
+        """Whether it is of several objectives and constraints, rather than of one energy."""
+        ...
+
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
+        """Return BoTorch's acquisition function, to be maximized over `X [b, q, d]`.
 
         Args:
-            model: A fitted model whose posterior is over energies, in eV.
-            best_f: The lowest energy observed so far, in eV.
-            X_baseline: `[t, d]` what was evaluated; the noisy forms need it.
-            X_pending: `[p, d]` what is being evaluated. The joint forms count it as
-                part of every set; the others refuse it.
-            seed: Of the Monte-Carlo forms. Equal seeds give equal values.
+            context: Model, data and pending candidates, with `optimization_config` exactly if
+                `supports_multi_objective`.
         """
         ...
 
@@ -62,39 +55,55 @@ class Acquisition(Protocol):
         ...
 
 
-def describe(acquisition: DataclassInstance) -> dict[str, Any]:
-    """Return the name and the fields of a frozen dataclass."""
-    fields = dataclasses.asdict(acquisition)
-    return {"type": type(acquisition).__name__, **fields}
+class BotorchAcquisition:
+    """Base of the acquisitions of this package, which are frozen dataclasses."""
+
+    supports_q_batch: ClassVar[bool] = False
+    supports_multi_objective: ClassVar[bool] = False
+
+    def description(self) -> dict[str, Any]:
+        """Return the type and its arguments, ready for JSON."""
+        return {
+            "type": type(self).__name__,
+            **dataclasses.asdict(cast("DataclassInstance", self)),
+        }
 
 
-def best_f_tensor(best_f: float | Tensor) -> Tensor:
+def best_f_tensor(context: AcquisitionContext) -> Tensor:
     """Return the lowest energy so far as a float64 scalar, `[]` eV.
 
     BoTorch would make a Python float a float32 number: at 1e5 eV that is wrong by
     several meV.
 
     Raises:
-        InputError: it is not finite, so nothing can be an improvement on it.
+        InputError: It is missing or not finite.
     """
-    value = float(best_f)
-    if not math.isfinite(value):
+    best_f = context.best_f
+    if best_f is None or not math.isfinite(best_f):
         way_out = "Evaluate a structure first; then pass the lowest energy, in eV."
-        raise InputError(error_message("best_f", "be a finite energy", value, way_out))
-    return torch.tensor(value, dtype=torch.float64)
+        raise InputError(error_message("best_f", "be a finite energy", best_f, way_out))
+    return torch.tensor(float(best_f), dtype=torch.float64)
 
 
-def check_no_pending(acquisition: object, X_pending: Tensor | None) -> None:
-    """Refuse pending candidates where the formula has no place for them.
+def check_context(acquisition: Acquisition, context: AcquisitionContext) -> None:
+    """Refuse a context that an acquisition does not declare to support.
 
     Raises:
-        InputError: there are some.
+        InputError: Objectives for an acquisition of one energy or the reverse, or pending
+            candidates for one without q-batches.
     """
-    if X_pending is None or X_pending.numel() == 0:
-        return
     name = type(acquisition).__name__
-    way_out = (
-        f"{name} looks at one candidate at a time: condition the model on its own "
-        "mean at the pending ones first, or use a joint form (q...)."
-    )
-    raise InputError(error_message("X_pending", "be None", list(X_pending.shape), way_out))
+    if acquisition.supports_multi_objective != (context.optimization_config is not None):
+        if acquisition.supports_multi_objective:
+            condition, way_out = f"be given for {name}", "It is an acquisition of objectives."
+        else:
+            condition, way_out = f"be None for {name}", "It is an acquisition of one energy."
+        got = type(context.optimization_config).__name__
+        raise InputError(error_message("optimization_config", condition, got, way_out))
+    pending = context.X_pending
+    if not acquisition.supports_q_batch and pending is not None and pending.numel():
+        way_out = (
+            f"{name} takes one candidate at a time: condition the model on its own mean at the "
+            "pending ones first, or use a q-batch acquisition (q...)."
+        )
+        raise InputError(error_message("X_pending", "be None", list(pending.shape), way_out))

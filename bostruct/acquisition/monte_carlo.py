@@ -1,23 +1,33 @@
-"""What the Monte-Carlo forms share: the sign, the samples and the pending candidates.
+"""Sign, samples and pending candidates of the Monte-Carlo acquisitions of one energy.
 
 Nothing here touches torch's global generator, so that a resumed run is the same run.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from botorch.acquisition.objective import GenericMCObjective, MCAcquisitionObjective
 from botorch.acquisition.utils import prune_inferior_points
-from botorch.models.model import Model
 from botorch.sampling.normal import SobolQMCNormalSampler
 from torch import Tensor
 
+from bostruct.acquisition.acquisition_context import AcquisitionContext
+from bostruct.acquisition.base import Acquisition, check_context
 from bostruct.errors import InputError, error_message
 
-# How many samples decide which observed structures may still be the best one.
 N_PRUNING_SAMPLES = 2048
+"""Posterior samples that decide which evaluated structures may be the best one."""
+
+
+class MonteCarloAcquisition(Acquisition, Protocol):
+    """An acquisition that is an average over posterior samples."""
+
+    @property
+    def n_samples(self) -> int:
+        """The number of quasi-random samples."""
+        ...
 
 
 def negate_energy(samples: Tensor, X: Tensor | None = None) -> Tensor:
@@ -35,35 +45,34 @@ def sobol_sampler(n_samples: int, seed: int) -> SobolQMCNormalSampler:
     return SobolQMCNormalSampler(torch.Size([n_samples]), seed=seed)
 
 
-def mc_arguments(n_samples: int, seed: int, X_pending: Tensor | None) -> dict[str, Any]:
-    """Return the arguments that every Monte-Carlo form takes."""
-    if X_pending is not None and X_pending.numel() == 0:
-        X_pending = None
+def mc_arguments(acquisition: MonteCarloAcquisition, context: AcquisitionContext) -> dict[str, Any]:
+    """Return the model, sampler, objective and pending candidates of BoTorch's constructors."""
+    check_context(acquisition, context)
+    pending = context.X_pending
     return {
-        "sampler": sobol_sampler(n_samples, seed),
+        "model": context.model,
+        "sampler": sobol_sampler(acquisition.n_samples, context.seed),
         "objective": energy_objective(),
-        "X_pending": X_pending,
+        "X_pending": None if pending is None or pending.numel() == 0 else pending,
     }
 
 
-def pruned_baseline(
-    acquisition: object, model: Model, X_baseline: Tensor | None, seed: int
-) -> Tensor:
-    """Return the observed structures that may be the best one, `[<= t, d]`.
+def pruned_baseline(acquisition: object, context: AcquisitionContext) -> Tensor:
+    """Return the evaluated structures that may be the best one, `[<= t, d]`.
 
     BoTorch's own pruning draws its seed from the global generator; this one does not.
 
     Raises:
-        InputError: nothing was observed.
+        InputError: Nothing was evaluated.
     """
-    if X_baseline is None or X_baseline.numel() == 0:
-        name = type(acquisition).__name__
-        way_out = f"{name} compares with what was evaluated: pass its X [t, d]."
-        raise InputError(error_message("X_baseline", "hold a structure", X_baseline, way_out))
+    X = context.X_baseline
+    if X is None or X.numel() == 0:
+        way_out = f"{type(acquisition).__name__} compares with the evaluated structures, [t, d]."
+        raise InputError(error_message("X_baseline", "hold a structure", X, way_out))
     kept: Tensor = prune_inferior_points(
-        model=model,
-        X=X_baseline,
+        model=context.model,
+        X=X,
         objective=energy_objective(),
-        sampler=sobol_sampler(N_PRUNING_SAMPLES, seed),
+        sampler=sobol_sampler(N_PRUNING_SAMPLES, context.seed),
     )
     return kept

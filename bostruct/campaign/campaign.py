@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from bostruct.acquisition import Acquisition, MultiObjectiveAcquisition
+from bostruct.acquisition import Acquisition
 from bostruct.campaign.components import (
     CampaignComponents,
     CandidateSearch,
@@ -55,7 +55,7 @@ from bostruct.runtime.canonical_json import describe_differences
 from bostruct.runtime.device import resolve_device
 from bostruct.runtime.executors import InProcess
 from bostruct.spaces import Space
-from bostruct.surrogates import IndependentProperties, Surrogate
+from bostruct.surrogates import Surrogate
 
 MAX_SEED = 2**63 - 1
 """SQLite's largest integer."""
@@ -99,8 +99,8 @@ class Campaign:
         self,
         space: Space,
         evaluator: Evaluator,
-        surrogate: Surrogate | IndependentProperties | None = None,
-        acquisition: Acquisition | MultiObjectiveAcquisition | None = None,
+        surrogate: Surrogate | None = None,
+        acquisition: Acquisition | None = None,
         search: CandidateSearch | None = None,
         stop: StoppingCriterion | None = None,
         *,

@@ -1,8 +1,7 @@
-"""What a campaign is made of: the shapes of its parts, checked before anything runs."""
+"""Components of a campaign and their protocols, checked before anything runs."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -12,7 +11,11 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import LowerConfidenceBound, ParetoProbabilityOfImprovement
+from bostruct.acquisition import (
+    Acquisition,
+    LowerConfidenceBound,
+    ParetoProbabilityOfImprovement,
+)
 from bostruct.campaign.analysis.outcome_table import ENERGY
 from bostruct.campaign.initial_structures import InitialData
 from bostruct.campaign.learned_objectives import LearnedObjectives
@@ -31,7 +34,7 @@ from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.spaces import DiscreteSpace, Space
 from bostruct.structures import SYMBOLS
-from bostruct.surrogates import IndependentProperties, LocalGP
+from bostruct.surrogates import IndependentProperties, LocalGP, Surrogate
 
 REQUIRED_METHODS = {
     "space": "decode",
@@ -40,25 +43,31 @@ REQUIRED_METHODS = {
     "acquisition": "build",
     "search": "__call__",
 }
-"""The parts of a campaign, and the method that each cannot do without."""
+"""The components of a campaign, and the method that each must have."""
 
 
-MULTI_OBJECTIVE_SIGNATURES = {
-    "surrogate": ("fit", "names"),
-    "acquisition": ("build", "context"),
+OBJECTIVE_FLAGS = {
+    "surrogate": "supports_multiple_outcomes",
+    "acquisition": "supports_multi_objective",
 }
-"""The parts that goals take of another kind: their method, and an argument of it."""
+"""The attributes by which components declare that they are for several objectives."""
+
+MULTI_OBJECTIVE_EXAMPLES = {
+    "surrogate": "surrogates.IndependentProperties()",
+    "acquisition": "acquisition.ParetoProbabilityOfImprovement()",
+}
+"""Components for several objectives, as error messages suggest them."""
 
 
 PROPERTY_CHUNK_SIZE = 1024
-"""Members that are scored at once for their properties, which take little memory."""
+"""Members whose acquisition is computed together, as models of properties take little memory."""
 
 N_VALIDATION_STRUCTURES = 16
-"""Structures that an evaluator is shown before anything runs, if it can refuse."""
+"""Random structures that an evaluator with `validate` checks before anything runs."""
 
 
 class CandidateSearch(Protocol):
-    """How candidates are found."""
+    """A search of a space for structures of large acquisition value."""
 
     def __call__(
         self,
@@ -68,7 +77,16 @@ class CandidateSearch(Protocol):
         energies: Tensor,
         generator: torch.Generator,
     ) -> Candidates:
-        """Return structures of large value, given X `[t, d]` known and energies."""
+        """Return candidates with their acquisition values.
+
+        Args:
+            acq_function: The acquisition function, X `[b, d]` to `[b]`, larger is better.
+            space: The space of the campaign.
+            X_evaluated: `[t, d]` the evaluated structures.
+            energies: `[t]` their energies, or with several objectives their dominance ranks; lower
+                is better.
+            generator: The source of all randomness, on the CPU.
+        """
         ...
 
     def description(self) -> dict[str, Any]:
@@ -78,25 +96,25 @@ class CandidateSearch(Protocol):
 
 @dataclass(frozen=True)
 class CampaignComponents:
-    """What a step is made with.
+    """The components that define a campaign beside its seed.
 
     Args:
-        space: What may be proposed.
-        evaluator: What it costs to know.
-        surrogate: What is believed.
-        acquisition: What a look is worth.
-        search: How candidates are found.
+        space: The structures that may be proposed.
+        evaluator: Computes energies or properties.
+        surrogate: The model of energies or outcomes.
+        acquisition: The acquisition that candidates maximize.
+        search: The search for candidates.
         n_initial: Random structures before there is a surrogate.
         batch_size: Structures chosen together in a step.
-        initial_data: What the user brought along.
+        initial_data: The structures that the user gave.
         final_relaxation: How the best structures are relaxed at the end.
-        optimization_config: What is wanted other than a low energy.
+        optimization_config: Objectives and constraints; None for a low energy.
     """
 
     space: Space
     evaluator: Evaluator
-    surrogate: Any  # a Surrogate; with goals, one of properties
-    acquisition: Any  # an Acquisition; with goals, a Pareto
+    surrogate: Surrogate
+    acquisition: Acquisition
     search: CandidateSearch
     n_initial: int
     batch_size: int
@@ -108,197 +126,192 @@ class CampaignComponents:
         for name, method in REQUIRED_METHODS.items():
             check_component(name, getattr(self, name), method)
         check_search(self.search, self.space)
-        for name, word in MULTI_OBJECTIVE_SIGNATURES.items():
-            check_objective_support(
-                name, getattr(self, name), word, self.optimization_config is not None
-            )
+        declared_flag("acquisition", self.acquisition, "supports_q_batch")
+        for name, flag in OBJECTIVE_FLAGS.items():
+            multi_objective = self.optimization_config is not None
+            check_objective_support(name, getattr(self, name), flag, multi_objective)
+        discrete, kind = isinstance(self.space, DiscreteSpace), type(self.space).__name__
         if self.optimization_config is not None:
-            if not isinstance(self.space, DiscreteSpace):
+            if not discrete:
                 condition = "be one of separate structures in a campaign with objectives"
                 way_out = "Composition, Lattice, Orderings and Pool are."
-                kind = type(self.space).__name__
                 raise InputError(error_message("space", condition, kind, way_out))
             check_properties_available(self.evaluator, self.learned_objectives)
             check_structures_supported(self.evaluator, self.space)
             if self.final_relaxation is not None:
                 condition = "be None in a campaign with objectives"
                 way_out = "It relaxes structures of low energy, which is another goal."
-                raise InputError(error_message("final_relaxation", condition, "a Check", way_out))
-        if self.final_relaxation is not None and isinstance(self.space, DiscreteSpace):
+                got = "a FinalRelaxation"
+                raise InputError(error_message("final_relaxation", condition, got, way_out))
+        if self.final_relaxation is not None and discrete:
             condition = "be None where a space has only certain structures"
-            kind = type(self.space).__name__
             way_out = "Relaxed, they are no longer members; relax them afterwards."
-            raise InputError(
-                error_message("final_relaxation", condition, f"one for {kind}", way_out)
-            )
+            got = f"one for {kind}"
+            raise InputError(error_message("final_relaxation", condition, got, way_out))
 
     @cached_property
     def learned_objectives(self) -> LearnedObjectives | None:
-        """The goals in the space; None where a low energy is all that is wanted."""
-        return (
-            None
-            if self.optimization_config is None
-            else LearnedObjectives(self.optimization_config, self.space)
-        )
+        """The objectives in the space; None where a low energy is the only one."""
+        config = self.optimization_config
+        return None if config is None else LearnedObjectives(config, self.space)
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the campaign, ready for JSON."""
-        parts = {name: getattr(self, name).description() for name in REQUIRED_METHODS}
-        parts |= {"n_initial": self.n_initial, "batch_size": self.batch_size}
-        for name in (
-            "initial_data",
-            "final_relaxation",
-            "optimization_config",
-        ):  # absent where a campaign has none
-            part = getattr(self, name)
-            if part is not None:
-                parts[name] = part.description()
-        return parts
+        """Return what identifies the campaign, ready for JSON; without components it has not."""
+        components = {name: getattr(self, name).description() for name in REQUIRED_METHODS}
+        components |= {"n_initial": self.n_initial, "batch_size": self.batch_size}
+        for name in ("initial_data", "final_relaxation", "optimization_config"):
+            component = getattr(self, name)
+            if component is not None:
+                components[name] = component.description()
+        return components
 
 
 def make_optimization_config(
     objectives: Sequence[Objective] | None, constraints: Sequence[Constraint]
 ) -> OptimizationConfig | None:
-    """Return what is wanted, or None where that is a low energy.
+    """Return objectives and constraints together, or None where a low energy is the only one.
 
     Raises:
-        InputError: constraints alone.
+        InputError: There are constraints alone.
     """
-    if objectives is None:
-        if constraints:
-            condition = "come with objectives"
-            way_out = "Say what is to be made small or large, beside the bounds."
-            found = [part.name for part in constraints]
-            raise InputError(error_message("constraints", condition, found, way_out))
-        return None
-    return OptimizationConfig(tuple(objectives), tuple(constraints))
+    if objectives is not None:
+        return OptimizationConfig(tuple(objectives), tuple(constraints))
+    if constraints:
+        way_out = "Say what is to be made small or large, beside the bounds."
+        names = [constraint.name for constraint in constraints]
+        raise InputError(error_message("constraints", "come with objectives", names, way_out))
+    return None
 
 
-def default_surrogate(optimization_config: OptimizationConfig | None) -> Any:  # noqa: ANN401 - of two kinds
-    """Return what is believed where nothing else is asked for."""
+def default_surrogate(optimization_config: OptimizationConfig | None) -> Surrogate:
+    """Return the surrogate of a campaign where none is given."""
     return LocalGP() if optimization_config is None else IndependentProperties()
 
 
-def default_acquisition(optimization_config: OptimizationConfig | None) -> Any:  # noqa: ANN401 - of two kinds
-    """Return what a look is worth where nothing else is asked for."""
-    return (
-        LowerConfidenceBound() if optimization_config is None else ParetoProbabilityOfImprovement()
-    )
+def default_acquisition(optimization_config: OptimizationConfig | None) -> Acquisition:
+    """Return the acquisition of a campaign where none is given."""
+    if optimization_config is None:
+        return LowerConfidenceBound()
+    return ParetoProbabilityOfImprovement()
 
 
 def default_search(
     space: object, optimization_config: OptimizationConfig | None = None
 ) -> CandidateSearch:
-    """Return how candidates are found where nothing else is asked for."""
+    """Return the search of a campaign where none is given."""
     if not isinstance(space, DiscreteSpace):
         return BasinHopping()
-    listed = space.size is not None and space.size <= MAX_EXHAUSTIVE_MEMBERS
-    pick = (
-        ExhaustiveSearch()
-        if optimization_config is None
-        else ExhaustiveSearch(chunk_size=PROPERTY_CHUNK_SIZE)
-    )
-    found: Any = pick if listed else EvolutionarySearch()  # for discrete spaces alone
-    return cast("CandidateSearch", found)
+    search: Any = EvolutionarySearch()  # for discrete spaces alone
+    if space.size is not None and space.size <= MAX_EXHAUSTIVE_MEMBERS:
+        multi_objective = optimization_config is not None
+        search = ExhaustiveSearch(PROPERTY_CHUNK_SIZE) if multi_objective else ExhaustiveSearch()
+    return cast("CandidateSearch", search)
 
 
-def check_objective_support(
-    name: str, component: object, signature: tuple[str, str], multi_objective: bool
-) -> None:
-    """Refuse a part that is for goals in a campaign without, and the other way round.
+def declared_flag(name: str, component: object, flag: str) -> bool:
+    """Return a capability that a component declares by an attribute.
 
     Raises:
-        InputError: it is of the other kind.
+        InputError: It does not declare it.
     """
-    method, argument = signature
-    able = argument in inspect.signature(getattr(component, method)).parameters
-    if able == multi_objective:
-        return
+    supported = getattr(component, flag, None)
+    if not isinstance(supported, bool):
+        kind, way_out = type(component).__name__, "Add the class attribute, True or False."
+        raise InputError(error_message(name, f"declare `{flag}`", kind, way_out))
+    return supported
+
+
+def check_objective_support(name: str, component: object, flag: str, multi_objective: bool) -> None:
+    """Refuse a component for objectives in a campaign without, and the reverse.
+
+    Args:
+        name: "surrogate" or "acquisition".
+        component: The component.
+        flag: The attribute by which it declares whether it is for several objectives.
+        multi_objective: Whether the campaign has objectives.
+
+    Raises:
+        InputError: It declares the other kind, or none.
+    """
     kind = type(component).__name__
+    if declared_flag(name, component, flag) == multi_objective:
+        return
     if multi_objective:
-        condition = "be one for objectives"
-        way_out = (
-            "For example bostruct."
-            + {
-                "surrogate": "surrogates.Properties().",
-                "acquisition": "acquisition.EntryProbability().",
-            }[name]
-        )
-    else:
-        condition = "be one for the energy in a campaign without objectives"
-        way_out = "Give `objectives`, or leave it out."
-    raise InputError(error_message(name, condition, kind, way_out))
+        way_out = f"Pass {MULTI_OBJECTIVE_EXAMPLES[name]}."
+        raise InputError(error_message(name, "support several objectives", kind, way_out))
+    way_out = f"Pass `objectives`, or leave `{name}` out."
+    raise InputError(error_message(name, "support a campaign without objectives", kind, way_out))
 
 
 def check_properties_available(
     evaluator: object, learned_objectives: LearnedObjectives | None
 ) -> None:
-    """Refuse goals that an evaluator which says what it offers has no word of.
+    """Refuse outcomes that are not among the `property_names` of an evaluator that has these.
 
     Raises:
-        InputError: an outcome is neither offered nor known to the space.
+        InputError: An outcome is neither evaluated nor known to the space.
     """
-    offered = getattr(evaluator, "property_names", None)
-    if learned_objectives is None or offered is None:
+    available = getattr(evaluator, "property_names", None)
+    if learned_objectives is None or available is None:
         return
     for name in learned_objectives.learned_names:
-        if name != ENERGY and name not in offered:
+        if name != ENERGY and name not in available:
             condition = "name what the evaluator returns or the space knows"
-            way_out = f"The evaluator returns {', '.join(sorted(offered))}."
+            way_out = f"The evaluator returns {', '.join(sorted(available))}."
             raise InputError(error_message("objectives", condition, repr(name), way_out))
 
 
 def check_structures_supported(evaluator: object, space: Space) -> None:
     """Refuse a space whose structures the evaluator cannot compute.
 
-    An evaluator that knows its `elements` is compared with those of the space, one that
-    can `refuse` structures is shown a few.
+    The `elements` of an evaluator that has these are compared with those of the space, and
+    one with `validate` is shown a few structures.
 
     Raises:
-        InputError: an element is missing, or a structure is refused.
+        InputError: An element is missing, or a structure is refused.
     """
-    has = getattr(evaluator, "elements", None)
-    may = [SYMBOLS[number] for number in space.numbers.tolist()]
-    if has is not None and (lacking := [symbol for symbol in may if symbol not in has]):
+    elements = getattr(evaluator, "elements", None)
+    symbols = [SYMBOLS[number] for number in space.numbers.tolist()]
+    if elements is not None and (missing := [s for s in symbols if s not in elements]):
         condition = "hold elements that the evaluator has"
-        way_out = f"It has {', '.join(sorted(has))}."
-        raise InputError(error_message("space", condition, ", ".join(lacking), way_out))
-    refuse = getattr(evaluator, "validate", None)
-    if callable(refuse):
+        way_out = f"It has {', '.join(sorted(elements))}."
+        raise InputError(error_message("space", condition, ", ".join(missing), way_out))
+    validate = getattr(evaluator, "validate", None)
+    if callable(validate):
         X = space.sample(N_VALIDATION_STRUCTURES, torch.Generator().manual_seed(0))
-        refuse(space.decode(X))
+        validate(space.decode(X))
 
 
 def check_search(search: object, space: Space) -> None:
     """Refuse a search that cannot search in a space.
 
     Raises:
-        InputError: it cannot.
+        InputError: It cannot.
     """
     kind = type(space).__name__
-    if isinstance(space, DiscreteSpace):
-        if isinstance(search, BasinHopping):
-            condition = "have coordinates that `Search` can relax"
-            way_out = "Take `Pick()`, `Walk()`, or leave `search` out."
-            raise InputError(error_message("space", condition, kind, way_out))
-        if isinstance(search, ExhaustiveSearch) and space.size is None:
-            condition = "have members that `Pick` can list"
-            found = f"{kind}, whose members are too many"
-            raise InputError(error_message("space", condition, found, "Take `Walk()`."))
-    elif isinstance(search, ExhaustiveSearch | EvolutionarySearch):
-        condition = f"be discrete for `{type(search).__name__}`"
-        raise InputError(error_message("space", condition, kind, "Take `Search()`."))
+    if not isinstance(space, DiscreteSpace):
+        if isinstance(search, ExhaustiveSearch | EvolutionarySearch):
+            condition = f"be discrete for `{type(search).__name__}`"
+            raise InputError(error_message("space", condition, kind, "Pass `BasinHopping()`."))
+    elif isinstance(search, BasinHopping):
+        condition = "have coordinates that `BasinHopping` can relax"
+        way_out = "Pass `ExhaustiveSearch()`, `EvolutionarySearch()`, or leave `search` out."
+        raise InputError(error_message("space", condition, kind, way_out))
+    elif isinstance(search, ExhaustiveSearch) and space.size is None:
+        condition = "have members that `ExhaustiveSearch` can list"
+        got, way_out = f"{kind}, whose members are too many", "Pass `EvolutionarySearch()`."
+        raise InputError(error_message("space", condition, got, way_out))
 
 
 def check_component(name: str, component: object, method: str) -> None:
-    """Refuse a part that cannot do its work, or cannot say what it is.
+    """Refuse a component without its method or a JSON description.
 
     Raises:
-        InputError: it cannot.
+        InputError: It lacks one.
     """
     described = callable(getattr(component, "description", None))
     if isinstance(component, type) or not (described and hasattr(component, method)):
-        way_out = f"Take one from bostruct, or write `description` and `{method}`."
+        way_out = f"Pass one of bostruct, or write `description` and `{method}`."
         if name == "evaluator":
             way_out = (
                 "Wrap a function in bostruct.evaluators.Function, an ASE calculator "
@@ -317,27 +330,27 @@ def check_component(name: str, component: object, method: str) -> None:
 def check_stop(
     stop: object, optimization_config: OptimizationConfig | None = None
 ) -> StoppingCriterion:
-    """Return the stop rule.
+    """Return the stopping criterion, checked.
 
     Raises:
-        InputError: it is none, or about what the campaign does not look for.
+        InputError: It is none, or about something else than the campaign looks for.
     """
     if not isinstance(stop, StoppingCriterion):
         way_out = "For example bostruct.stop.Evaluations(100)."
-        raise InputError(error_message("stop", "be a stop rule", type(stop).__name__, way_out))
+        kind = type(stop).__name__
+        raise InputError(error_message("stop", "be a stopping criterion", kind, way_out))
     check_criterion_suits_goals(stop, optimization_config)
     return stop
 
 
 def check_executor(executor: object) -> Executor | None:
-    """Return the executor; anything with `submit` will do.
+    """Return the executor, which must have `submit`, or None.
 
     Raises:
-        InputError: it has none.
+        InputError: It has no `submit`.
     """
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        way_out = "For example bostruct.executors.Workers(2)."
-        found = type(executor).__name__
-        condition = "be a concurrent.futures.Executor"
-        raise InputError(error_message("executor", condition, found, way_out))
+        condition, way_out = "be a concurrent.futures.Executor", "Such as executors.Workers(2)."
+        kind = type(executor).__name__
+        raise InputError(error_message("executor", condition, kind, way_out))
     return executor  # type: ignore[return-value]

@@ -17,9 +17,9 @@ from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.log.retraction import check_retractable
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.planning.adaptive_kappa import adapt_kappa_factor
-from bostruct.campaign.planning.batch_acquisition import StepContext
 from bostruct.campaign.planning.search_effort import choose_effort
 from bostruct.campaign.planning.step import initial_data_step, plan_step
+from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import OPEN_STATES, Trial
 from bostruct.campaign.relaxation.final_relaxation import (
     FinalRelaxation,

@@ -1,8 +1,8 @@
-"""What to look at next.
+"""Search for candidates of large acquisition value, and selection among them.
 
-A callable that says what a look is worth enters, with a space to look in; candidates
-leave, and the choice among them. `Search` relaxes them where X is continuous; `Pick`
-scores a whole list, and `Walk` goes from member to member where there is none.
+A callable `X -> value` enters, with a space; candidates leave. `BasinHopping` relaxes them
+where X is continuous; `ExhaustiveSearch` scores all members of a discrete space, and
+`EvolutionarySearch` samples them where they are too many.
 """
 
 from bostruct.candidates.basin_hopping import BasinHopping as BasinHopping

@@ -1,6 +1,6 @@
-"""The search for the next structure: basin hopping on the acquisition, in batches.
+"""Basin hopping on the acquisition function, in batches.
 
-A surrogate that is good to some meV per atom knows the most stable structure long
+A surrogate that is good to some meV per atom predicts the most stable structure long
 before it has been evaluated; what is missing is to find it there. So the
 acquisition is searched as one would search an energy: many structures are perturbed
 and relaxed at once, the best of all so far are perturbed again, round after round.
@@ -26,18 +26,18 @@ from bostruct.errors import InputError, check_count, check_positive, error_messa
 
 
 class ContinuousSearchSpace(SupportsSelection, Protocol):
-    """What the search needs to know of a space."""
+    """A space of continuous coordinates with random structures and moves."""
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return random structures `[n, d]`, on the CPU."""
         ...
 
     def project(self, X: Tensor) -> Tensor:
-        """Return X `[..., d]` put back into the region."""
+        """Return X `[..., d]` projected into the region."""
         ...
 
     def moves(self) -> Mapping[str, Any]:
-        """Return random changes by name: X `[n, d]`, generator to X `[n, d]`."""
+        """Return random moves by name: X `[n, d]`, generator to X `[n, d]`."""
         ...
 
 
@@ -47,22 +47,22 @@ class BasinHopping:
     """Basin hopping on the acquisition in batches.
 
     Attributes:
-        n_candidates: structures relaxed at once.
+        n_candidates: the number of structures relaxed at once.
         n_rounds: the most batches; each but the first perturbs the best of all before it.
-        patience: batches in a row that find nothing better, after which it ends.
-        min_improvement: eV, what counts as better.
-        max_time_fraction: of the time of an energy that the search may take; see `at`.
-        n_parents: how many of the best are perturbed.
-        random_fraction: share of the first batch that is random, as many of each kind the space
-            knows; the rest are perturbed copies of the lowest energies known.
+        patience: the number of batches in a row without an improvement after which it ends.
+        min_improvement: the least increase of the acquisition that is an improvement, eV.
+        max_time_fraction: the time of the search as a fraction of that of an energy, up to which a
+            campaign raises `effort`; see `with_effort`.
+        n_parents: the number of best structures that are perturbed.
+        random_fraction: the fraction of the first batch that is random, equally many of each
+            generator of the space; the rest are perturbed copies of the lowest energies.
         max_steps: the most relaxation steps.
-        fmax: eV/Å, largest gradient component of a relaxed structure.
-        max_step: Å, largest change of a coordinate in one relaxation step.
-        exclude: names of moves and of ways to make random structures that are left
-            out: what each is worth shows where it is missing.
+        fmax: the largest gradient component of a relaxed structure, eV/Å.
+        max_step: the largest change of a coordinate in one relaxation step, Å.
+        exclude: names of moves and of random generators that are not used.
 
     Raises:
-        InputError: a number is out of range.
+        InputError: A number is out of range.
     """
 
     n_candidates: int = 32
@@ -86,7 +86,7 @@ class BasinHopping:
             raise InputError(
                 error_message(
                     "random_fraction",
-                    "be a share between 0 and 1",
+                    "be a fraction between 0 and 1",
                     self.random_fraction,
                 )
             )
@@ -96,21 +96,17 @@ class BasinHopping:
         object.__setattr__(self, "exclude", tuple(self.exclude))
 
     def with_effort(self, effort: int) -> BasinHopping:
-        """Return the search with 2^level times the rounds and the patience.
+        """Return the search with 2^effort times the rounds and the patience.
 
-        A campaign raises the level when energies cost so much more than the search
-        that `share` of their time allows it.
+        A campaign raises the effort when energies cost so much more than the search
+        that `max_time_fraction` of their time allows it.
         """
-        more = 2**effort
-        return replace(self, n_rounds=self.n_rounds * more, patience=self.patience * more)
+        factor = 2**effort
+        return replace(self, n_rounds=self.n_rounds * factor, patience=self.patience * factor)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
-        return {
-            "type": "BasinHopping",
-            **asdict(self),
-            "exclude": list(self.exclude),
-        }
+        return {"type": "BasinHopping", **asdict(self), "exclude": list(self.exclude)}
 
     def __call__(
         self,
@@ -123,19 +119,19 @@ class BasinHopping:
         """Return every structure that was relaxed, with its value.
 
         Args:
-            acq_function: the acquisition, X `[b, d]` to `[b]`, larger is better.
-            space: gives samples and moves.
+            acq_function: the acquisition function, X `[b, d]` to `[b]`, larger is better.
+            space: the space with its generators and moves.
             X_evaluated: `[t, d]` structures evaluated so far.
-            energies: `[t]` eV, theirs.
-            generator: on the CPU; all randomness comes from it.
+            energies: `[t]` their energies, eV.
+            generator: the source of all randomness, on the CPU.
 
         Raises:
-            InputError: a name in `without` is none of the space's, or nothing is left.
+            InputError: A name in `exclude` is none of the space's, or nothing is left.
         """
-        walk = self.ask_and_tell(space, X_evaluated, energies, generator)
-        starts = next(walk)
+        dialogue = self.ask_and_tell(space, X_evaluated, energies, generator)
+        starts = next(dialogue)
         while True:
-            end = relax(
+            relaxed = relax(
                 acq_function,
                 starts,
                 fmax=self.fmax,
@@ -144,10 +140,10 @@ class BasinHopping:
                 project=space.project,
             )
             try:
-                starts = walk.send(end)
+                starts = dialogue.send(relaxed)
             except StopIteration as last:
-                found: Candidates = last.value
-                return found
+                candidates: Candidates = last.value
+                return candidates
 
     def ask_and_tell(
         self,
@@ -156,64 +152,62 @@ class BasinHopping:
         energies: Tensor,
         generator: torch.Generator,
     ) -> Generator[Tensor, RelaxationResult, Candidates]:
-        """Search as a dialogue: yield structures, get them relaxed, return them all.
+        """Yield structures, receive them relaxed, and return them all.
 
         So several searches may be relaxed together. Arguments as in a call.
 
         Yields:
-            X `[candidates, d]`, where relaxations start.
+            X `[n_candidates, d]`, where relaxations start.
 
         Raises:
-            InputError: a name in `without` is none of the space's, or nothing is left.
+            InputError: A name in `exclude` is none of the space's, or nothing is left.
         """
-        sources, moves = self.generators_and_moves(space)
+        generators, moves = self.generators_and_moves(space)
         lowest = energies.argsort(stable=True)[: self.n_parents]
-        random = (
-            self.n_candidates
-            if not len(lowest)
-            else round(self.random_fraction * self.n_candidates)
-        )
-        starts, names = sample_from(sources, random, generator, X_evaluated)
-        changed, made = mutate(moves, X_evaluated[lowest], self.n_candidates - random, generator)
-        starts = torch.cat((starts, changed))
-        pool = _to_candidates((yield starts), names + made)
-        top, idle = -torch.inf, 0
+        n_random = self.n_candidates
+        if len(lowest):
+            n_random = round(self.random_fraction * self.n_candidates)
+        starts, names = sample_from(generators, n_random, generator, X_evaluated)
+        n_mutated = self.n_candidates - n_random
+        mutated, move_names = mutate(moves, X_evaluated[lowest], n_mutated, generator)
+        starts = torch.cat((starts, mutated))
+        pool = _to_candidates((yield starts), names + move_names)
+        top, n_idle = -torch.inf, 0
         for _ in range(self.n_rounds - 1):
             best = select_top(pool, self.n_parents, space=space)
             reached = float(pool.acq_value[best[0]]) if len(best) else -torch.inf
-            idle = 0 if reached > top + self.min_improvement else idle + 1
+            n_idle = 0 if reached > top + self.min_improvement else n_idle + 1
             top = max(top, reached)
-            if idle == self.patience:
+            if n_idle == self.patience:
                 break
             parents = pool.X[best] if len(best) else starts
-            paid = [pool.generator_names[row] for row in best.tolist()]
-            starts, names = mutate(moves, parents, self.n_candidates, generator, paid)
+            successful = [pool.generator_names[row] for row in best.tolist()]
+            starts, names = mutate(moves, parents, self.n_candidates, generator, successful)
             pool = Candidates.cat((pool, _to_candidates((yield starts), names)))
         return pool
 
     def generators_and_moves(
         self, space: ContinuousSearchSpace
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the space's ways to make random structures, and its moves.
+        """Return the space's random generators and moves by name, those in `exclude` left out.
 
         Raises:
-            InputError: a name in `without` is none of them, or nothing is left.
+            InputError: A name in `exclude` is none of them, or nothing is left.
         """
-        sources = random_generators(space)
-        moves = space.moves()
-        known = (*sources, *moves)
+        every = random_generators(space), space.moves()
+        names = (*every[0], *every[1])
         for name in self.exclude:
-            if name not in known:
-                condition = f"name some of {', '.join(known)}"
+            if name not in names:
+                condition = f"name some of {', '.join(names)}"
                 raise InputError(error_message("exclude", condition, repr(name)))
-        left = [
-            {name: part[name] for name in part if name not in self.exclude}
-            for part in (sources, moves)
-        ]
-        if not all(left):
-            condition = "leave a move and a way to make random structures"
+        generators, moves = (
+            {name: functions[name] for name in functions if name not in self.exclude}
+            for functions in every
+        )
+        if not (generators and moves):
+            condition = "leave a move and a random generator"
             raise InputError(error_message("exclude", condition, ", ".join(self.exclude)))
-        return left[0], left[1]
+        return generators, moves
 
 
 def _to_candidates(result: RelaxationResult, generator_names: list[str]) -> Candidates:

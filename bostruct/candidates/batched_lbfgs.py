@@ -1,12 +1,12 @@
-"""Gradient ascent of a whole batch at once: L-BFGS with a trust radius per structure.
+"""L-BFGS ascent of a batch of structures, with a step limit per structure.
 
 Notation
     b, d   structures, coordinates of each
     X      [b, d]      coordinates
-    f, g   [b], [b, d] what is minimised (minus the value) and its gradient
+    f, g   [b], [b, d] minus the acquisition, which is minimized, and its gradient
     S, Y   [h, b, d]   last h changes of X and of g;  rho [h, b] = 1 / (S . Y), 0 = void
 
-Every structure has its own history, step limit and verdict; all share one call of the
+Every structure has its own history, step limit and convergence; all share one call of the
 function per step. A step that makes a structure worse is taken back, its limit
 shrunk and its history forgotten. Two-loop recursion: Nocedal and Wright, Numerical
 Optimization (2006), algorithm 7.4.
@@ -24,31 +24,37 @@ from torch import Tensor
 from bostruct.errors import check_count, check_positive
 
 AcquisitionCallable = Callable[[Tensor], Tensor]
-"""X `[b, d]` to what a look at each is worth, `[b]`; larger is better."""
+"""An acquisition function, X `[b, d]` to `[b]`; larger is better."""
 
-HISTORY_SIZE = 8  # pairs remembered
-STEP_SHRINK_FACTOR, STEP_GROWTH_FACTOR = (
-    0.4,
-    1.5,
-)  # of the step limit after a bad and a good step
-MIN_STEP_FRACTION = 1e-3  # of the step limit: a structure that is stuck this hard has ended
-MIN_CURVATURE_COSINE = 1e-10  # least cosine between a change of X and of g that is remembered
-COMPACTION_FRACTION = 0.8  # share of the batch still moving below which the rest is put aside
-CONVERGENCE_CHECK_INTERVAL = (
-    4  # steps between two looks at who has ended; each waits for the device
-)
+HISTORY_SIZE = 8
+"""Pairs of changes of X and of g that are kept."""
+
+STEP_SHRINK_FACTOR, STEP_GROWTH_FACTOR = 0.4, 1.5
+"""Factors on the step limit after a worse and after a better step."""
+
+MIN_STEP_FRACTION = 1e-3
+"""Fraction of `max_step` below which the step limit of a structure ends its relaxation."""
+
+MIN_CURVATURE_COSINE = 1e-10
+"""Least cosine between a change of X and of g with which a pair is kept."""
+
+COMPACTION_FRACTION = 0.8
+"""Fraction of the batch still moving below which the rest is put aside."""
+
+CONVERGENCE_CHECK_INTERVAL = 4
+"""Steps between two checks of which structures have ended; each waits for the device."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class RelaxationResult:
-    """Where a batch came to rest.
+    """Relaxed structures of a batch.
 
     Attributes:
-        X: `[b, d]`.
-        acq_value: `[b]`, never less than at the start.
-        n_steps: `[b]` int64, steps each structure took.
-        converged: `[b]` bool, whether its gradient fell below the tolerance.
+        X: `[b, d]` coordinates at the end.
+        acq_value: `[b]` acquisition values, never less than at the start.
+        n_steps: `[b]` int64, steps that each structure took.
+        converged: `[b]` bool, whether its gradient fell below `fmax`.
     """
 
     X: Tensor
@@ -61,7 +67,7 @@ class RelaxationResult:
 class _LBFGSState:
     """The part of the batch that still moves."""
 
-    index: Tensor  # [b] place in the whole batch
+    index: Tensor  # [b] row in the whole batch
     X: Tensor
     f: Tensor
     g: Tensor
@@ -96,16 +102,16 @@ def relax(
     """Climb to the nearest maxima of `acq_function`.
 
     Args:
-        acq_function: what is maximised, differentiable.
-        X: `[b, d]` starts.
-        fmax: largest component of the gradient at rest, in units of the value
+        acq_function: the function to be maximized, differentiable.
+        X: `[b, d]` the starts.
+        fmax: the largest component of the gradient at convergence, in units of the value
             per unit of X: eV/Å for the lower confidence bound of an energy.
         max_steps: the most steps of each structure.
-        max_step: largest change of a coordinate in one step, in units of X: Å.
-        project: puts coordinates back into the region.
+        max_step: the largest change of a coordinate in one step, in units of X: Å.
+        project: a function that projects coordinates into the region.
 
     Raises:
-        InputError: a number is out of range.
+        InputError: A number is out of range.
     """
     check_positive("fmax", fmax)
     check_count("max_steps", max_steps, 0)
@@ -144,14 +150,14 @@ def relax(
 
 
 def value_and_gradient(acq_function: AcquisitionCallable, X: Tensor) -> tuple[Tensor, Tensor]:
-    """Return minus the value, infinite where it is not finite, and its slope."""
-    moving = X.detach().requires_grad_()
+    """Return minus the value, infinite where it is not finite, and its gradient."""
+    X = X.detach().requires_grad_()
     with torch.enable_grad():
-        f = -acq_function(moving)
-        (g,) = torch.autograd.grad(f.sum(), moving)
+        f = -acq_function(X)
+        (g,) = torch.autograd.grad(f.sum(), X)
     f = f.detach()
-    sound = f.isfinite() & g.isfinite().all(-1)
-    return torch.where(sound, f, torch.inf), torch.where(sound.unsqueeze(-1), g, 0)
+    finite = f.isfinite() & g.isfinite().all(-1)
+    return torch.where(finite, f, torch.inf), torch.where(finite.unsqueeze(-1), g, 0)
 
 
 def _is_converged(state: _LBFGSState, fmax: float) -> Tensor:
@@ -161,11 +167,7 @@ def _is_converged(state: _LBFGSState, fmax: float) -> Tensor:
 def _store_results(
     state: _LBFGSState, X: Tensor, f: Tensor, converged: Tensor, is_converged: Tensor
 ) -> None:
-    X[state.index], f[state.index], converged[state.index] = (
-        state.X,
-        state.f,
-        is_converged,
-    )
+    X[state.index], f[state.index], converged[state.index] = state.X, state.f, is_converged
 
 
 def _lbfgs_step(
@@ -176,7 +178,7 @@ def _lbfgs_step(
     max_step: float,
     project: Callable[[Tensor], Tensor] | None,
 ) -> None:
-    """Take one step with every structure that moves; keep those that got better."""
+    """Take one step with every active structure; keep the steps that improve it."""
     change = _search_direction(state, history_slot)
     size = change.abs().amax(-1)
     change = change * (state.max_step / size.clamp(min=1e-30)).clamp(max=1).unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""Members of a discrete space with what a look at each is worth, asked once each."""
+"""Members of a discrete space with their acquisition values, computed once each."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from bostruct.candidates.selection import Candidates
 
 
 class SupportsCanonical(Protocol):
-    """A space in which what is the same has one name."""
+    """A space in which each member has one canonical row."""
 
     def canonical(self, X: Tensor) -> Tensor:
-        """Return the row that stands for what is the same as X, `[..., d]`."""
+        """Return the canonical rows of the members X, `[..., d]`."""
         ...
 
 
 @final
 class ScoredMembers:
-    """The members that were asked about, in that order; it grows with every call.
+    """The members scored so far, in the order of their scoring; it grows with every call.
 
     Args:
-        acq_function: the acquisition, X `[b, d]` to `[b]`, larger is better.
-        space: names its members.
-        X_evaluated: `[t, d]` evaluated before; they may be asked about, and are never the
-            best.
-        chunk_size: the most members in one call of the value.
+        acq_function: the acquisition function, X `[b, d]` to `[b]`, larger is better.
+        space: the space with its canonical members.
+        X_evaluated: `[t, d]` members evaluated before, which may be scored but are not new.
+        chunk_size: the most members in one call of the acquisition function.
     """
 
     def __init__(
@@ -39,11 +38,7 @@ class ScoredMembers:
         X_evaluated: Tensor,
         chunk_size: int,
     ) -> None:
-        self._acq_function, self._space, self._chunk_size = (
-            acq_function,
-            space,
-            chunk_size,
-        )
+        self._acq_function, self._space, self._chunk_size = acq_function, space, chunk_size
         self._evaluated_keys = set(_row_keys(space.canonical(X_evaluated)))
         self._row_of_key: dict[bytes, int] = {}
         self._is_evaluated: list[bool] = []
@@ -55,47 +50,47 @@ class ScoredMembers:
         return len(self._generator_names)
 
     def score(self, X: Tensor, generator_names: Sequence[str]) -> Tensor:
-        """Return the rows of members `[n, d]`, asking about those that are new, `[n]`.
+        """Score the members that were not scored before, and return the rows of all, `[n]`.
 
         Args:
-            X: need not be canonical.
-            generator_names: of each.
+            X: `[n, d]` members, which need not be canonical.
+            generator_names: the generator of each.
         """
         X = self._space.canonical(X.to(self.X))
         rows, new = [], []
-        for place, key in enumerate(_row_keys(X)):
+        for i, key in enumerate(_row_keys(X)):
             row = self._row_of_key.setdefault(key, len(self._row_of_key))
             rows.append(row)
             if row == len(self._generator_names):
-                new.append(place)
-                self._generator_names.append(generator_names[place])
+                new.append(i)
+                self._generator_names.append(generator_names[i])
                 self._is_evaluated.append(key in self._evaluated_keys)
         if new:
             with torch.no_grad():
-                parts = [self._acq_function(part) for part in X[new].split(self._chunk_size)]
+                values = [self._acq_function(part) for part in X[new].split(self._chunk_size)]
             self.X = torch.cat([self.X, X[new]])
-            self.acq_value = torch.cat([self.acq_value, *(part.to(self.X) for part in parts)])
+            self.acq_value = torch.cat([self.acq_value, *(value.to(self.X) for value in values)])
         return torch.tensor(rows, dtype=torch.int64, device=self.X.device)
 
     @property
     def new_values(self) -> Tensor:
-        """The values, minus infinity where one is known or its value not finite."""
+        """The values, minus infinity where a member was evaluated or its value is not finite."""
         old = torch.tensor(self._is_evaluated, dtype=torch.bool, device=self.X.device)
         return torch.where(self.acq_value.isfinite() & ~old, self.acq_value, -torch.inf)
 
     def best_new(self, count: int) -> Tensor:
-        """Return the rows of the best that are new, best first, `[<= count]`."""
-        worth = self.new_values
-        order = worth.argsort(descending=True, stable=True)[:count]
-        found: Tensor = order[worth[order] > -torch.inf]
-        return found
+        """Return the rows of the best members not yet evaluated, best first, `[<= count]`."""
+        values = self.new_values
+        order = values.argsort(descending=True, stable=True)[:count]
+        rows: Tensor = order[values[order] > -torch.inf]
+        return rows
 
     def generator_names(self, rows: Tensor) -> list[str]:
-        """Return how members were first come by."""
+        """Return the generator that first made each of some members."""
         return [self._generator_names[row] for row in rows.tolist()]
 
     def candidates(self) -> Candidates:
-        """Return all of them."""
+        """Return all members scored."""
         n = len(self)
         steps = torch.zeros(n, dtype=torch.int64, device=self.X.device)
         converged = torch.ones(n, dtype=torch.bool, device=self.X.device)
@@ -103,5 +98,5 @@ class ScoredMembers:
 
 
 def _row_keys(X: Tensor) -> list[bytes]:
-    """Return what canonical rows are told apart by."""
+    """Return a hashable key of each canonical row."""
     return [row.tobytes() for row in X.detach().cpu().numpy()]

@@ -1,8 +1,8 @@
-"""The search among members of a discrete space that are too many to list.
+"""Evolutionary search among members of a discrete space that are too many to list.
 
-Random members and changed copies of the best known are scored, the best of all so far
-are changed again, round after round; the last ones are followed from neighbor to
-neighbor until none is better. No gradient is asked for, and no member is scored twice.
+Random members and mutated copies of the best known are scored, the best of all so far
+are mutated again, round after round; a local search then goes from neighbor to
+neighbor until none is better. It needs no gradient and scores no member twice.
 """
 
 from __future__ import annotations
@@ -27,38 +27,39 @@ from bostruct.errors import InputError, check_count, check_positive, error_messa
 from bostruct.spaces import SupportsNeighbors
 
 SCORING_CHUNK_SIZE = 256
-"""Members scored at once."""
+"""Members whose acquisition is computed together."""
 
 
 class DiscreteSearchSpace(SupportsCanonical, SupportsSampling, Protocol):
-    """What the walk needs to know of a space."""
+    """A discrete space with random members and moves."""
 
     def moves(self) -> Mapping[str, Any]:
-        """Return random changes by name: X `[n, d]`, generator to X `[n, d]`."""
+        """Return random moves by name: X `[n, d]`, generator to X `[n, d]`."""
         ...
 
 
 @final
 @dataclass(frozen=True)
 class EvolutionarySearch:
-    """Evolution and descent on the acquisition, among members of a discrete space.
+    """Evolution and local search on the acquisition function, among members of a discrete space.
 
     Attributes:
-        n_candidates: members made in a round.
-        n_rounds: the most rounds; each but the first changes the best of all before it.
-        patience: rounds in a row that find nothing better, after which it ends.
-        min_improvement: eV, what counts as better.
-        max_time_fraction: of the time of an energy that the search may take; see `at`.
-        n_parents: how many of the best are changed.
-        random_fraction: share of the first round that is random; the rest are changed copies of
-            the lowest energies known.
-        n_local_searches: how many of the best, and the lowest energy known beside them, are
-            followed to where no neighbor is better, if the space knows neighbors.
-        max_neighbors: the most neighbors that are looked at in each step; where there are more,
-            as many of them are drawn.
+        n_candidates: the number of members made in a round.
+        n_rounds: the most rounds; each but the first mutates the best of all before it.
+        patience: the number of rounds in a row without an improvement after which it ends.
+        min_improvement: the least increase of the acquisition that is an improvement, eV.
+        max_time_fraction: the time of the search as a fraction of that of an energy, up to which a
+            campaign raises `effort`; see `with_effort`.
+        n_parents: the number of best members that are mutated.
+        random_fraction: the fraction of the first round that is random; the rest are mutated
+            copies of the lowest energies.
+        n_local_searches: the number of best members from which, and from the lowest energy
+            beside them, a local search starts, if the space has neighbors.
+        max_neighbors: the most neighbors that are scored in each step of a local search; where
+            there are more, as many of them are drawn.
 
     Raises:
-        InputError: a number is out of range.
+        InputError: A number is out of range.
     """
 
     n_candidates: int = 64
@@ -87,19 +88,19 @@ class EvolutionarySearch:
             raise InputError(
                 error_message(
                     "random_fraction",
-                    "be a share between 0 and 1",
+                    "be a fraction between 0 and 1",
                     self.random_fraction,
                 )
             )
 
     def with_effort(self, effort: int) -> EvolutionarySearch:
-        """Return the search with 2^level times the rounds and the patience.
+        """Return the search with 2^effort times the rounds and the patience.
 
-        A campaign raises the level when energies cost so much more than the search
-        that `share` of their time allows it.
+        A campaign raises the effort when energies cost so much more than the search
+        that `max_time_fraction` of their time allows it.
         """
-        more = 2**effort
-        return replace(self, n_rounds=self.n_rounds * more, patience=self.patience * more)
+        factor = 2**effort
+        return replace(self, n_rounds=self.n_rounds * factor, patience=self.patience * factor)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the search, as JSON values."""
@@ -115,25 +116,25 @@ class EvolutionarySearch:
     ) -> Candidates:
         """Return every member that was scored, with its value, canonical.
 
-        The lowest energies known are among them; what is new is searched for.
+        The lowest energies are among them; parents and ends of searches are new members.
 
         Args:
-            acq_function: the acquisition, X `[b, d]` to `[b]`, larger is better.
-            space: gives samples and moves, and says what is the same.
+            acq_function: the acquisition function, X `[b, d]` to `[b]`, larger is better.
+            space: the space with its generators, moves and canonical members.
             X_evaluated: `[t, d]` members evaluated so far.
-            energies: `[t]`, theirs; lower is better.
-            generator: on the CPU; all randomness comes from it.
+            energies: `[t]` their energies or ranks; lower is better.
+            generator: the source of all randomness, on the CPU.
         """
-        asked = ScoredMembers(acq_function, space, X_evaluated, SCORING_CHUNK_SIZE)
+        scored = ScoredMembers(acq_function, space, X_evaluated, SCORING_CHUNK_SIZE)
         lowest = X_evaluated[energies.argsort(stable=True)[: self.n_parents]]
-        asked.score(lowest, ["known"] * len(lowest))
-        self._evolve(asked, space, lowest, generator)
+        scored.score(lowest, ["known"] * len(lowest))
+        self._evolve(scored, space, lowest, generator)
         if isinstance(space, SupportsNeighbors):
-            starts = asked.best_new(self.n_local_searches).tolist()
+            starts = scored.best_new(self.n_local_searches).tolist()
             if len(lowest) and self.n_local_searches:
-                starts.append(0)  # the first that was asked about
-            self._local_search(asked, space, starts, generator)
-        return asked.candidates()
+                starts.append(0)  # the first one scored, of the lowest energy
+            self._local_search(scored, space, starts, generator)
+        return scored.candidates()
 
     def _evolve(
         self,
@@ -142,24 +143,24 @@ class EvolutionarySearch:
         X_parents: Tensor,
         generator: torch.Generator,
     ) -> None:
-        """Ask about random members, and changed copies of the best, in rounds."""
+        """Score random members, and mutated copies of the best, in rounds."""
         moves = space.moves()
         count = self.n_candidates
-        random = count if not len(X_parents) else round(self.random_fraction * count)
-        made, names = sample_from(random_generators(space), random, generator, X_parents)
-        changed, origins = mutate(moves, X_parents, count - random, generator)
-        scored.score(torch.cat((made, changed)), names + origins)
-        top, idle = -torch.inf, 0
+        n_random = count if not len(X_parents) else round(self.random_fraction * count)
+        random, names = sample_from(random_generators(space), n_random, generator, X_parents)
+        mutated, move_names = mutate(moves, X_parents, count - n_random, generator)
+        scored.score(torch.cat((random, mutated)), names + move_names)
+        top, n_idle = -torch.inf, 0
         for _ in range(self.n_rounds - 1):
             best = scored.best_new(self.n_parents)
             reached = float(scored.acq_value[best[0]]) if len(best) else -torch.inf
-            idle = 0 if reached > top + self.min_improvement else idle + 1
+            n_idle = 0 if reached > top + self.min_improvement else n_idle + 1
             top = max(top, reached)
-            if idle == self.patience:
+            if n_idle == self.patience:
                 break
             parents = scored.X[best] if len(best) else scored.X
-            paid = scored.generator_names(best)
-            scored.score(*mutate(moves, parents, count, generator, paid))
+            successful = scored.generator_names(best)
+            scored.score(*mutate(moves, parents, count, generator, successful))
 
     def _local_search(
         self,
@@ -169,23 +170,22 @@ class EvolutionarySearch:
         generator: torch.Generator,
     ) -> None:
         """Go from each of some rows to its best neighbor until none is better."""
-        left, passed = start_rows, set(start_rows)
-        while left:
-            places = []
-            for row in left:
-                near = self._subsample_neighbors(space.neighbors(scored.X[row]), generator)
-                places.append(scored.score(near, ["neighbor"] * len(near)))
-            worth = scored.new_values
-            ahead = []
-            for row, rows in zip(left, places, strict=True):
-                best = int(rows[worth[rows].argmax()]) if len(rows) else row
-                if worth[best] > worth[row] and best not in passed:
-                    ahead.append(best)
-                    passed.add(best)
-            left = ahead
+        current, visited = start_rows, set(start_rows)
+        while current:
+            neighbor_rows = []
+            for row in current:
+                X = self._subsample_neighbors(space.neighbors(scored.X[row]), generator)
+                neighbor_rows.append(scored.score(X, ["neighbor"] * len(X)))
+            values, improved = scored.new_values, []
+            for row, rows in zip(current, neighbor_rows, strict=True):
+                best = int(rows[values[rows].argmax()]) if len(rows) else row
+                if values[best] > values[row] and best not in visited:
+                    improved.append(best)
+                    visited.add(best)
+            current = improved
 
     def _subsample_neighbors(self, X: Tensor, generator: torch.Generator) -> Tensor:
-        """Return all neighbors `[m, d]`, or some where there are too many."""
+        """Return all neighbors `[m, d]`, or `max_neighbors` of them, drawn at random."""
         if len(X) <= self.max_neighbors:
             return X
         drawn = torch.randperm(len(X), generator=generator)[: self.max_neighbors]

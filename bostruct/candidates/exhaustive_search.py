@@ -1,4 +1,4 @@
-"""The best members of a list: every one is scored, a few at a time."""
+"""Exhaustive search among the members of a discrete space, some at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bostruct.candidates.selection import Candidates
 from bostruct.errors import check_count
 
 MAX_EXHAUSTIVE_MEMBERS = 10**6
-"""Members of the longest list that is scored by default."""
+"""Members of the largest space that is searched exhaustively by default."""
 
 
 class SupportsEnumeration(Protocol):
-    """What `Pick` needs to know of a space."""
+    """A discrete space whose members can be listed."""
 
     def iter_members(self) -> Iterator[Tensor]:
         """Yield all members once, canonical, `[·, d]`."""
@@ -28,18 +28,18 @@ class SupportsEnumeration(Protocol):
 @final
 @dataclass(frozen=True)
 class ExhaustiveSearch:
-    """Score every member of a discrete space that can be listed.
+    """Computation of the acquisition of every member of a discrete space.
 
     Nothing is missed, and nothing depends on chance. The list is never in memory as a
     whole, so that a million members take no more of it than the space itself.
 
     Attributes:
-        chunk_size: members scored at once; what the surrogate needs for so many must fit.
-        n_keep: the most members returned, the best, beside those known; all of them where
+        chunk_size: the number of members scored at once, for which the memory must suffice.
+        n_keep: the most members returned, the best, beside those evaluated; all of them where
             the space has fewer.
 
     Raises:
-        InputError: a number is out of range.
+        InputError: A number is out of range.
     """
 
     chunk_size: int = 256
@@ -67,30 +67,30 @@ class ExhaustiveSearch:
         come last.
 
         Args:
-            acq_function: the acquisition, X `[b, d]` to `[b]`, larger is better.
-            space: lists its members.
-            X_evaluated: `[t, d]` evaluated so far; they take no room from the others.
+            acq_function: the acquisition function, X `[b, d]` to `[b]`, larger is better.
+            space: the space whose members are scored.
+            X_evaluated: `[t, d]` members evaluated so far, on top of which `n_keep` are kept.
             energies: not used.
             generator: not used.
 
         Raises:
-            SpaceError: the space cannot be listed.
+            SpaceError: The space cannot be listed.
         """
-        room = self.n_keep + len(X_evaluated)
-        X, worth = X_evaluated[:0], X_evaluated.new_zeros(0)
+        n_kept = self.n_keep + len(X_evaluated)
+        X, values = X_evaluated[:0], X_evaluated.new_zeros(0)
         for chunk in space.iter_members():
-            part = chunk.to(X_evaluated)
+            members = chunk.to(X_evaluated)
             with torch.no_grad():
-                scores = [
-                    acq_function(rows).to(X_evaluated) for rows in part.split(self.chunk_size)
+                new = [
+                    acq_function(part).to(X_evaluated) for part in members.split(self.chunk_size)
                 ]
-            X, worth = torch.cat([X, part]), torch.cat([worth, *scores])
-            finite = torch.where(worth.isfinite(), worth, -torch.inf)
-            best = finite.argsort(descending=True, stable=True)[:room]
-            X, worth = X[best], worth[best]
+            X, values = torch.cat([X, members]), torch.cat([values, *new])
+            finite = torch.where(values.isfinite(), values, -torch.inf)
+            best = finite.argsort(descending=True, stable=True)[:n_kept]
+            X, values = X[best], values[best]
         return Candidates(
             X=X,
-            acq_value=worth,
+            acq_value=values,
             generator_names=["listed"] * len(X),
             n_steps=torch.zeros(len(X), dtype=torch.int64, device=X.device),
             converged=torch.ones(len(X), dtype=torch.bool, device=X.device),

@@ -1,7 +1,7 @@
-"""New structures from nothing, and from those that are good.
+"""New structures at random, and from parents by random moves.
 
-What every search begins with and goes on by: random structures of each kind a space
-knows, and moves of parents, drawn the more often the more they have paid.
+Random structures come from each generator of a space; moves are drawn the more often the
+more of the best structures they have made.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class SupportsSampling(Protocol):
-    """A space that makes random structures."""
+    """A space with random structures."""
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return random structures `[n, d]`, on the CPU."""
@@ -23,15 +23,15 @@ class SupportsSampling(Protocol):
 
 @runtime_checkable
 class SupportsGenerators(Protocol):
-    """A space that knows several ways to make random structures."""
+    """A space with several generators of random structures."""
 
     def generators(self) -> Mapping[str, Any]:
-        """Return them by name: n, generator to X `[n, d]`, on the CPU."""
+        """Return the generators by name: n, generator to X `[n, d]`, on the CPU."""
         ...
 
 
 def random_generators(space: SupportsSampling) -> Mapping[str, Any]:
-    """Return the space's ways to make random structures, by name."""
+    """Return the generators of random structures of a space, by name."""
     if isinstance(space, SupportsGenerators):
         return space.generators()
     return {"random": space.sample}
@@ -40,10 +40,10 @@ def random_generators(space: SupportsSampling) -> Mapping[str, Any]:
 def sample_from(
     samplers: Mapping[str, Any], count: int, generator: torch.Generator, like: Tensor
 ) -> tuple[Tensor, list[str]]:
-    """Return random structures, as many of each kind, and the names of the kinds."""
-    each = {name: len(range(k, count, len(samplers))) for k, name in enumerate(samplers)}
-    made = [samplers[name](n, generator).to(like) for name, n in each.items()]
-    return torch.cat(made), [name for name, n in each.items() for _ in range(n)]
+    """Return random structures, equally many of each sampler, and the names of the samplers."""
+    counts = {name: len(range(k, count, len(samplers))) for k, name in enumerate(samplers)}
+    X = torch.cat([samplers[name](n, generator).to(like) for name, n in counts.items()])
+    return X, [name for name, n in counts.items() for _ in range(n)]
 
 
 def mutate(
@@ -53,22 +53,20 @@ def mutate(
     generator: torch.Generator,
     successful_moves: Sequence[str] = (),
 ) -> tuple[Tensor, list[str]]:
-    """Return `count` changed copies of parents `[p, d]`, and the names of the moves.
+    """Return `count` mutated copies of parents `[p, d]`, and the names of the moves.
 
-    Parents take turns. A move is drawn the more often the more of the best so far it
-    has made, `successful_moves` being their origins; none is ever given up.
+    Parents take turns. A move is drawn with a weight of one plus its occurrences in
+    `successful_moves`, the names of the moves that made the best structures so far.
     """
     if not count:
         return parents[:0], []
     names = list(moves)
     weights = torch.tensor([1.0 + list(successful_moves).count(name) for name in names])
-    which = torch.multinomial(weights, count, replacement=True, generator=generator)
-    whom = torch.arange(count) % len(parents)
-    X = parents[whom.to(parents.device)]
-    changed = X.clone()
+    drawn = torch.multinomial(weights, count, replacement=True, generator=generator)
+    X = parents[(torch.arange(count) % len(parents)).to(parents.device)]
+    mutated = X.clone()
     for k, name in enumerate(names):
-        rows = (which == k).nonzero().squeeze(-1)
+        rows = (drawn == k).nonzero().squeeze(-1).to(X.device)
         if len(rows):
-            there = rows.to(X.device)
-            changed[there] = moves[name](X[there].cpu(), generator).to(X)
-    return changed, [names[k] for k in which.tolist()]
+            mutated[rows] = moves[name](X[rows].cpu(), generator).to(X)
+    return mutated, [names[k] for k in drawn.tolist()]

@@ -1,4 +1,4 @@
-"""What was considered, and the choice among it."""
+"""Candidates of a search, and the selection of the best that are no duplicates."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
-STRICT_TOLERANCE_SCALE = 0.2  # of the tolerance: how close a look is a look at the same structure
+STRICT_TOLERANCE_SCALE = 0.2
+"""Factor on the tolerance within which a candidate is a copy of an unrelaxed structure."""
 
 SELECTION_BLOCK_SIZE = 16
 """Candidates that are compared at a time."""
 
 
 class SupportsSelection(Protocol):
-    """What the choice needs to know of a space."""
+    """A space that accepts structures and recognizes duplicates."""
 
     def contains(self, X: Tensor) -> Tensor:
         """Return whether X `[..., d]` may be proposed, `[...]`."""
@@ -25,7 +26,10 @@ class SupportsSelection(Protocol):
     def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
         """Return whether A and B `[..., d]` are one structure, `[...]`.
 
-        `tolerance_scale` multiplies the tolerance.
+        Args:
+            A: `[..., d]`.
+            B: `[..., d]`.
+            tolerance_scale: The factor on the tolerance.
         """
         ...
 
@@ -37,10 +41,10 @@ class Candidates:
 
     Attributes:
         X: `[c, d]`.
-        acq_value: `[c]`, what a look at each is worth; larger is better.
-        generator_names: how each was generated, c names.
+        acq_value: `[c]` acquisition values; larger is better.
+        generator_names: the random generator or move that made each, c names.
         n_steps: `[c]` int64, relaxation steps.
-        converged: `[c]` bool.
+        converged: `[c]` bool, whether the relaxation of each has converged.
     """
 
     X: Tensor
@@ -73,50 +77,43 @@ def select_top(
     is_relaxed: Tensor | None = None,
     allow_resample: Tensor | None = None,
 ) -> Tensor:
-    """Return the rows of the q best candidates that are new, best first, `[<= q]`.
+    """Return the rows of the q best candidates that are no duplicates, best first, `[<= q]`.
 
     Left out are values that are not finite, structures outside the space or with
-    atoms too close, those that are the same as one in `X_evaluated`, and those that are
-    the same as a better one. What has been evaluated away from its minimum may be
-    looked at again closer to it: there the tolerance is stricter, and a candidate that
-    is worth an energy for what it promises is held to none, once.
+    atoms too close, duplicates of one in `X_evaluated`, and duplicates of a better candidate.
+    Near an evaluated structure that is not relaxed the tolerance is stricter, and a candidate
+    with `allow_resample` may be a copy of one such structure.
 
     Args:
-        candidates: c of them.
-        q: the most to return.
-        space: says what may be proposed, and what is the same.
-        X_evaluated: `[t, d]`, evaluated or pending.
-        is_relaxed: `[t]` bool, which of them are not worth another look nearby; none is
-            by default.
-        allow_resample: `[c]` bool, which candidates are worth an energy even where one like
-            them was evaluated away from its minimum; none is by default.
+        candidates: c candidates.
+        q: the most rows to return.
+        space: the space, which accepts structures and recognizes duplicates.
+        X_evaluated: `[t, d]` structures evaluated or pending.
+        is_relaxed: `[t]` bool, which of them are at a minimum, so that the whole tolerance
+            applies; none by default.
+        allow_resample: `[c]` bool, which candidates may be a copy of an evaluated structure that
+            is not relaxed; none by default.
     """
-    X, value = candidates.X, candidates.acq_value
-    allowed = value.isfinite() & X.isfinite().all(-1)
+    X, acq_value = candidates.X, candidates.acq_value
+    allowed = acq_value.isfinite() & X.isfinite().all(-1)
     allowed &= space.contains(X.nan_to_num())
-    order = value.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
-    taken: list[int] = []
+    order = acq_value.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
+    selected: list[int] = []
     for rows in order[allowed[order]].split(SELECTION_BLOCK_SIZE):
-        if len(taken) >= q:
+        if len(selected) >= q:
             break
         block = X[rows]
-        out = _is_evaluated(
-            block,
-            space,
-            X_evaluated,
-            is_relaxed,
-            None if allow_resample is None else allow_resample[rows],
-        )
-        if taken:
-            out |= space.is_duplicate(block.unsqueeze(1), X[taken]).any(-1)
-        twins = space.is_duplicate(block.unsqueeze(1), block).tolist()
+        resample = None if allow_resample is None else allow_resample[rows]
+        excluded = _is_evaluated(block, space, X_evaluated, is_relaxed, resample)
+        if selected:
+            excluded |= space.is_duplicate(block.unsqueeze(1), X[selected]).any(-1)
+        duplicates = space.is_duplicate(block.unsqueeze(1), block).tolist()
         better: list[int] = []
-        for k, gone in enumerate(out.tolist()):
-            if gone or any(twins[k][other] for other in better):
-                continue
-            better.append(k)
-        taken.extend(rows[better].tolist())
-    return torch.tensor(taken[:q], dtype=torch.int64, device=X.device)
+        for k, is_excluded in enumerate(excluded.tolist()):
+            if not is_excluded and not any(duplicates[k][other] for other in better):
+                better.append(k)
+        selected.extend(rows[better].tolist())
+    return torch.tensor(selected[:q], dtype=torch.int64, device=X.device)
 
 
 def _is_evaluated(
@@ -126,14 +123,14 @@ def _is_evaluated(
     is_relaxed: Tensor | None,
     allow_resample: Tensor | None,
 ) -> Tensor:
-    """Return which of X `[n, d]` are structures that were seen, `[n]` bool."""
+    """Return which of X `[n, d]` count as evaluated, `[n]` bool."""
     if X_evaluated is None or not len(X_evaluated):
         return torch.zeros(len(X), dtype=torch.bool, device=X.device)
     X_evaluated, X = X_evaluated.to(X), X.unsqueeze(1)
-    close = space.is_duplicate(X, X_evaluated, tolerance_scale=STRICT_TOLERANCE_SCALE)
-    old = close.any(-1)
+    copies = space.is_duplicate(X, X_evaluated, tolerance_scale=STRICT_TOLERANCE_SCALE)  # [n, t]
+    evaluated = copies.any(-1)
     if allow_resample is not None:
-        old &= ~allow_resample.to(X.device) | (close.sum(-1) > 1)
+        evaluated &= ~allow_resample.to(X.device) | (copies.sum(-1) > 1)
     if is_relaxed is not None:
-        old |= (space.is_duplicate(X, X_evaluated) & is_relaxed.to(X.device)).any(-1)
-    return old
+        evaluated |= (space.is_duplicate(X, X_evaluated) & is_relaxed.to(X.device)).any(-1)
+    return evaluated

@@ -1,4 +1,4 @@
-"""Objectives, constraints, and the Pareto fronts of what was evaluated.
+"""Objectives, constraints, and Pareto fronts of evaluated outcomes.
 
 Names of outcomes with directions, bounds and units enter; utilities, feasibility,
 non-dominated rows and hypervolumes leave. The problem, not the method: no model.
@@ -9,6 +9,7 @@ from bostruct.objectives.optimization_config import Objective as Objective
 from bostruct.objectives.optimization_config import (
     OptimizationConfig as OptimizationConfig,
 )
+from bostruct.objectives.pareto import dominance_rank as dominance_rank
 from bostruct.objectives.pareto import hypervolume as hypervolume
 from bostruct.objectives.pareto import infer_reference_point as infer_reference_point
 from bostruct.objectives.pareto import is_complete as is_complete

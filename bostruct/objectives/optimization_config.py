@@ -1,7 +1,7 @@
-"""What is wanted of a structure: objectives with a direction, outcomes with a bound.
+"""Objectives with a direction, and constraints with bounds, on the outcomes of a structure.
 
 Notation
-    k   outcomes: every different name in the goals once
+    k   outcomes: every name of an objective or a constraint once
     m   objectives
     c   bounds of the constraints
     Y   [..., k]   outcome space: as measured, or log10 where the objective says so
@@ -9,7 +9,7 @@ Notation
     slack          the amount by which a bound is broken; not positive is feasible
 
 Measured values and bounds are raw, in the unit of the outcome. Everything a model
-learns, predicts or logs is in outcome space; utilities exist in this folder only.
+is fitted to, predicts or logs is in outcome space.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def check_outcome_name(name: str) -> None:
     """Refuse an outcome without a name.
 
     Raises:
-        InputError: it has none.
+        InputError: It has none.
     """
     if not isinstance(name, str) or not name:
         way_out = "It is what the evaluator calls it, such as 'bulk_modulus_GPa'."
@@ -43,7 +43,7 @@ def check_finite(name: str, outcome_name: str, value: float | None) -> None:
     """Refuse a bound or a reference that is no finite number.
 
     Raises:
-        InputError: it is not one.
+        InputError: It is not one.
     """
     if value is not None and not math.isfinite(value):
         way_out = "In the unit of the outcome; leave it out for none."
@@ -51,10 +51,10 @@ def check_finite(name: str, outcome_name: str, value: float | None) -> None:
 
 
 def check_valid_range(outcome_name: str, valid_range: ValidRange | None) -> None:
-    """Refuse a window of validity that lets nothing through.
+    """Refuse a valid range that is empty.
 
     Raises:
-        InputError: it is not two ends in rising order.
+        InputError: It is not two ends in rising order.
     """
     if valid_range is None:
         return
@@ -73,19 +73,19 @@ class Objective:
     """An outcome to make as small or as large as possible.
 
     Args:
-        name: Of the outcome, as the evaluator or the space calls it.
+        name: The name of the outcome, as the evaluator or the space calls it.
         direction: "minimize" or "maximize". There is no default.
-        unit: Of the raw value; only shown.
-        log: Whether it is learnt and judged as its log10, for what spans decades.
+        unit: The unit of the raw value; only shown.
+        log: Whether it is modeled and compared as its log10, for values that span decades.
         reference: The worst raw value that counts. None has it chosen from the data.
-        valid_range: Raw values outside it are not believed; a campaign quarantines them.
+        valid_range: Smallest and largest plausible raw value; a campaign quarantines others.
 
     Raises:
-        InputError: no name, no direction, or numbers that are none.
+        InputError: No name, no direction, or numbers that are none.
 
     >>> Objective("price", "minimize", unit="EUR/kg", log=True, reference=100.0)
     Objective(name='price', direction='minimize', unit='EUR/kg', log=True, \
-reference=100.0, window=None)
+reference=100.0, valid_range=None)
     """
 
     name: str
@@ -100,8 +100,7 @@ reference=100.0, window=None)
         if self.direction not in ("minimize", "maximize"):
             condition = f"be 'minimize' or 'maximize' for {self.name!r}"
             way_out = "An objective has no direction of its own: say which is better."
-            found = repr(self.direction)
-            raise InputError(error_message("direction", condition, found, way_out))
+            raise InputError(error_message("direction", condition, repr(self.direction), way_out))
         check_finite("reference", self.name, self.reference)
         check_valid_range(self.name, self.valid_range)
         if self.log:
@@ -109,31 +108,31 @@ reference=100.0, window=None)
 
     @property
     def sign(self) -> float:
-        """What turns an outcome into a utility: -1.0 or 1.0."""
+        """The factor from outcome to utility: -1.0 or 1.0."""
         return 1.0 if self.direction == "maximize" else -1.0
 
 
 @final
 @dataclass(frozen=True)
 class Constraint:
-    """An outcome that is good enough on one side of a bound, or between two.
+    """An outcome that is feasible on one side of a bound, or between two.
 
-    A value equal to a bound is good enough. Bounds are exact, and measured values are
+    A value equal to a bound is feasible. Bounds are exact, and measured values are
     not: where structures lie on a bound by definition, and the evaluator computes that
     as a difference, give the bound the room that the difference needs, such as
-    below=0.001 eV for below=0. (`AlloyProperties` says 0 of an element exactly.)
+    upper=0.001 eV for upper=0. (`AlloyProperties` returns 0 of an element exactly.)
 
     Args:
-        name: Of the outcome, as the evaluator or the space calls it.
-        upper: The largest raw value that is good enough.
-        lower: The smallest one.
-        unit: Of the raw value; only shown.
-        valid_range: Raw values outside it are not believed; a campaign quarantines them.
+        name: The name of the outcome, as the evaluator or the space calls it.
+        upper: The largest feasible raw value.
+        lower: The smallest feasible raw value.
+        unit: The unit of the raw value; only shown.
+        valid_range: Smallest and largest plausible raw value; a campaign quarantines others.
 
     Raises:
-        InputError: no name, no bound, or bounds with nothing between them.
+        InputError: No name, no bound, or bounds with nothing between them.
 
-    >>> Constraint("energy_above_hull_eV", below=0.05).slack_names
+    >>> Constraint("energy_above_hull_eV", upper=0.05).constraint_labels
     ('energy_above_hull_eV <= 0.05',)
     """
 
@@ -150,19 +149,19 @@ class Constraint:
         check_valid_range(self.name, self.valid_range)
         if self.upper is None and self.lower is None:
             condition = f"have a bound on {self.name!r}"
-            way_out = "Pass below=, above= or both, in raw values."
+            way_out = "Pass upper=, lower= or both, in raw values."
             raise InputError(error_message("constraint", condition, "none", way_out))
         low = -math.inf if self.lower is None else self.lower
         high = math.inf if self.upper is None else self.upper
         if not low < high:
-            condition = f"be less than `below` for {self.name!r}"
-            found = f"above={self.lower}, below={self.upper}"
-            way_out = "`above` is the smallest value allowed, `below` the largest."
-            raise InputError(error_message("lower", condition, found, way_out))
+            condition = f"be less than `upper` for {self.name!r}"
+            bounds = f"lower={self.lower}, upper={self.upper}"
+            way_out = "`lower` is the smallest value allowed, `upper` the largest."
+            raise InputError(error_message("lower", condition, bounds, way_out))
 
     @property
     def constraint_labels(self) -> tuple[str, ...]:
-        """What each bound asks for, in the order of its columns in the slacks."""
+        """A label per bound, in the order of the columns of `constraint_values`."""
         bounds = (("<=", self.upper), (">=", self.lower))
         return tuple(f"{self.name} {s} {v:g}" for s, v in bounds if v is not None)
 
@@ -171,28 +170,28 @@ def check_positive_for_log(name: str, argument: str, value: float | None) -> Non
     """Refuse a bound or a reference that has no logarithm.
 
     Raises:
-        InputError: it has none.
+        InputError: It has none.
     """
     if value is not None and value <= 0:
-        condition = f"be positive for {name!r}, which is judged as its log10"
+        condition = f"be positive for {name!r}, which is compared as its log10"
         raise InputError(error_message(argument, condition, value, "Drop log=True otherwise."))
 
 
 @final
 @dataclass(frozen=True)
 class OptimizationConfig:
-    """Objectives and constraints together: what makes one structure better.
+    """Objectives and constraints of a multi-objective optimization.
 
     Args:
-        objectives: At least one, each with a name of its own.
-        constraints: Each with a name of its own; it may be that of an objective.
+        objectives: At least one objective, each with a name of its own.
+        constraints: Constraints, each with a name of its own, which may be that of an objective.
 
     Raises:
-        InputError: no objective, two of one name, two units of one outcome, or a bound
-            without a logarithm on an objective that is judged as one.
+        InputError: No objective, two of one name, two units of one outcome, or a bound
+            without a logarithm on an objective with `log`.
 
-    >>> goals = Goals((Objective("B", "maximize"),), (Constraint("H", below=0.0),))
-    >>> goals.names
+    >>> config = OptimizationConfig((Objective("B", "maximize"),), (Constraint("H", upper=0.0),))
+    >>> config.outcome_names
     ('B', 'H')
     """
 
@@ -229,15 +228,15 @@ class OptimizationConfig:
 
     def _check_units(self) -> None:
         for name in self.outcome_names:
-            found = {p.unit for p in self._terms if p.name == name and p.unit}
-            if len(found) > 1:
+            units = {p.unit for p in self._terms if p.name == name and p.unit}
+            if len(units) > 1:
                 condition = f"be one for {name!r}"
                 way_out = "An outcome has the unit its evaluator measures it in."
-                raise InputError(error_message("unit", condition, sorted(found), way_out))
+                raise InputError(error_message("unit", condition, sorted(units), way_out))
 
     @property
     def log_outcomes(self) -> frozenset[str]:
-        """The outcomes that are learnt and judged as their log10."""
+        """The outcomes that are modeled and compared as their log10."""
         return frozenset(part.name for part in self.objectives if part.log)
 
     @cached_property
@@ -255,22 +254,22 @@ class OptimizationConfig:
 
     @property
     def valid_ranges(self) -> dict[str, ValidRange]:
-        """Which raw values are believed, of the outcomes that have a window.
+        """The plausible raw values of the outcomes with a valid range.
 
         Where an objective and a constraint have one each, both hold.
         """
-        found: dict[str, ValidRange] = {}
+        ranges: dict[str, ValidRange] = {}
         for part in self._terms:
             if part.valid_range is not None:
-                ends = (found.get(part.name, (None, None)), part.valid_range)
+                ends = (ranges.get(part.name, (None, None)), part.valid_range)
                 low = [low for low, _ in ends if low is not None]
                 high = [high for _, high in ends if high is not None]
-                found[part.name] = (max(low, default=None), min(high, default=None))
-        return found
+                ranges[part.name] = (max(low, default=None), min(high, default=None))
+        return ranges
 
     @property
     def constraint_labels(self) -> tuple[str, ...]:
-        """What each column of the slacks asks for."""
+        """A label per column of `constraint_values`."""
         return tuple(name for part in self.constraints for name in part.constraint_labels)
 
     def transform(self, name: str, raw_value: float) -> float:
@@ -295,15 +294,15 @@ class OptimizationConfig:
         return torch.stack(columns, dim=-1)
 
     def utilities(self, Y: Tensor) -> Tensor:
-        """Return `[..., m]` of `Y [..., k]`: the objectives, larger is better."""
+        """Return the utilities `[..., m]` of `Y [..., k]`, larger is better."""
         check_n_outcomes(Y, len(self.outcome_names))
         signs = Y.new_tensor([part.sign for part in self.objectives])
         return Y[..., : len(self.objectives)] * signs
 
     def constraint_values(self, Y: Tensor) -> Tensor:
-        """Return `[..., c]` of `Y [..., k]`, a column per bound; <= 0 is feasible.
+        """Return the slacks `[..., c]` of `Y [..., k]`, a column per bound; <= 0 is feasible.
 
-        The sign is BoTorch's, the unit that of outcome space; below before above.
+        The sign is BoTorch's, the unit that of outcome space; upper before lower.
         """
         check_n_outcomes(Y, len(self.outcome_names))
         columns = []
@@ -318,19 +317,19 @@ class OptimizationConfig:
         return torch.stack(columns, dim=-1)
 
     def is_feasible(self, Y: Tensor) -> Tensor:
-        """Return `[...]` whether `Y [..., k]` keeps every bound.
+        """Return whether `Y [..., k]` keeps every bound, `[...]`.
 
-        NaN keeps none: what was not measured is not known to be good enough.
+        NaN keeps none: an outcome that was not measured is not known to be feasible.
         """
         return (self.constraint_values(Y) <= 0).all(dim=-1)
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the goals, ready for JSON."""
+        """Return what identifies objectives and constraints, ready for JSON."""
 
         def plain(part: Objective | Constraint) -> dict[str, Any]:
             fields = asdict(part)
-            window = fields["valid_range"]
-            return fields | {"valid_range": None if window is None else list(window)}
+            ends = fields["valid_range"]
+            return fields | {"valid_range": None if ends is None else list(ends)}
 
         return {
             "objectives": [plain(part) for part in self.objectives],
@@ -339,10 +338,10 @@ class OptimizationConfig:
 
 
 def check_n_outcomes(Y: Tensor, n_outcomes: int) -> None:
-    """Refuse outcomes whose last axis is not the goals' `n_outcomes`.
+    """Refuse outcomes whose last axis does not have `n_outcomes` columns.
 
     Raises:
-        ShapeError: it is not.
+        ShapeError: It does not.
     """
     shape = [*Y.shape[:-1], n_outcomes]
-    check_shape("Y", Y, shape, "A column per outcome, in the order of `names`.")
+    check_shape("Y", Y, shape, "A column per outcome, in the order of `outcome_names`.")

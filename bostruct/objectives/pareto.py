@@ -1,13 +1,14 @@
 """Pareto front, reference point and hypervolume of evaluated outcomes.
 
 Notation
-    Y          [t, k]   outcomes of what was evaluated, NaN where unknown
-    utilities  [t, m]   larger is better
-    reference  [m]      utilities of the point that bounds what counts from below
+    Y                [t, k]   outcomes of evaluated structures, NaN where unknown
+    utilities        [t, m]   larger is better
+    reference_point  [m]      utilities of the point that bounds the hypervolume from below
 
 A row is complete if every outcome is known. Only complete rows that keep every bound
 are on a front or have a hypervolume.
 
+[F93] C. M. Fonseca, P. J. Fleming, Proc. 5th Int. Conf. Genetic Algorithms, 416 (1993).
 [I11] H. Ishibuchi, N. Akedo, Y. Nojima, GECCO 2011: a tenth of the range behind
       the worst, which BoTorch's `infer_reference_point` takes too.
 """
@@ -23,17 +24,17 @@ from torch import Tensor
 from bostruct.errors import InputError, check_shape, error_message
 from bostruct.objectives.optimization_config import OptimizationConfig
 
-# How far behind the worst value the reference stands, as a share of the range.
 REFERENCE_MARGIN = 0.1
+"""How far behind the worst value the reference point stands, as a fraction of the range."""
 
 
 def is_complete(Y: Tensor) -> Tensor:
-    """Return `[t]` whether every outcome of a row of `Y [t, k]` is known."""
+    """Return whether every outcome of a row of `Y [t, k]` is known, `[t]`."""
     return Y.isfinite().all(dim=-1)
 
 
 def pareto_front(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
-    """Return the rows of `Y [t, k]` that no other row betters, int64, rising.
+    """Return the rows of `Y [t, k]` that no other row dominates, int64, rising.
 
     Incomplete and infeasible rows are left out. Of equal ones the first stays.
     """
@@ -41,28 +42,41 @@ def pareto_front(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
     return rows[is_non_dominated(optimization_config.utilities(Y[rows]))]
 
 
+def dominance_rank(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
+    """Return how many rows dominate each row of `Y [t, k]`, `[t]`; the front has 0 [F93].
+
+    Infeasible and incomplete rows come after all others.
+    """
+    utilities = optimization_config.utilities(Y)
+    feasible = is_complete(Y) & optimization_config.is_feasible(Y)
+    dominates = (utilities.unsqueeze(0) >= utilities.unsqueeze(1)).all(-1)
+    dominates &= (utilities.unsqueeze(0) > utilities.unsqueeze(1)).any(-1)
+    rank: Tensor = (dominates & feasible).sum(-1).to(Y) + len(Y) * ~feasible
+    return rank
+
+
 def infer_reference_point(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:
-    """Return the utilities `[m]` behind which nothing counts.
+    """Return the utilities `[m]` of the reference point.
 
     The user's where given. Else the worst of the complete rows of `Y [t, k]`, less a
     tenth of their range [I11]: of all rows and not of the front alone, because early
     fronts of two or three points would leave no room for what lies beside them. Where
-    all are equal, a tenth of their size; where no row is complete, what is known of
-    that objective counts. Choose it once and keep it: hypervolumes of two reference
+    all are equal, a tenth of their size; where no row is complete, the known values of
+    that objective count. Choose it once and keep it: hypervolumes of two reference
     points cannot be compared.
 
     Raises:
-        InputError: nothing is known of an objective without a reference.
+        InputError: No value is known of an objective without a reference.
     """
     utilities = optimization_config.utilities(Y)  # [t, m]
-    whole = is_complete(Y)
+    complete = is_complete(Y)
     points = []
     for j, part in enumerate(optimization_config.objectives):
         if part.reference is not None:
             points.append(part.sign * optimization_config.transform(part.name, part.reference))
             continue
         column = utilities[:, j]
-        column = column[whole] if whole.any() else column[column.isfinite()]
+        column = column[complete] if complete.any() else column[column.isfinite()]
         if not len(column):
             condition = f"hold a value of {part.name!r}"
             way_out = "Evaluate a structure first, or pass Objective(reference=...)."
@@ -76,7 +90,7 @@ def infer_reference_point(Y: Tensor, optimization_config: OptimizationConfig) ->
 def hypervolume(
     Y: Tensor, optimization_config: OptimizationConfig, reference_point: Tensor
 ) -> float:
-    """Return the volume between `reference [m]` and the front of `Y [t, k]`.
+    """Return the volume between `reference_point [m]` and the front of `Y [t, k]`.
 
     In the product of the units of outcome space; 0.0 without a feasible row.
     """

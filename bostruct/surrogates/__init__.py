@@ -4,8 +4,11 @@ A surrogate is fitted to structures with energies and forces, or to values of pr
 a BoTorch model over the coordinates of a space, with means, variances and their gradients.
 """
 
+from bostruct.surrogates.base import FittedEnergyModel as FittedEnergyModel
 from bostruct.surrogates.base import FittedModel as FittedModel
 from bostruct.surrogates.base import Surrogate as Surrogate
+from bostruct.surrogates.base import TrainingData as TrainingData
+from bostruct.surrogates.base import fit_surrogate as fit_surrogate
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel as ConditionedModel,
 )

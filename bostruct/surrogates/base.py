@@ -1,20 +1,22 @@
-"""What a campaign asks of a surrogate."""
+"""Protocols of surrogates and their fitted models, and the data they are fitted to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, final
 
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.posteriors import Posterior
 from torch import Tensor
 
+from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures
 from bostruct.uncertainty import Prediction
 
 
 class SupportsDecode(Protocol):
-    """What a surrogate needs to know of a space of structures."""
+    """A space of structures with the elements and radii of its atoms."""
 
     @property
     def numbers(self) -> Tensor:
@@ -27,8 +29,27 @@ class SupportsDecode(Protocol):
         ...
 
     def decode(self, X: Tensor) -> Structures:
-        """Return the structures that coordinates `[..., d]` stand for."""
+        """Return the structures at coordinates `[..., d]`."""
         ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Evaluated structures of a space and their outcomes.
+
+    Attributes:
+        X: `[t, d]` coordinates in the space.
+        Y: `[t, k]` outcomes; NaN where unknown.
+        outcome_names: the name of each column of Y.
+        structures: the t structures with their energies in eV and, where known, forces in eV/Å;
+            None where only X and Y are of use.
+    """
+
+    X: Tensor
+    Y: Tensor
+    outcome_names: tuple[str, ...]
+    structures: Structures | None = None
 
 
 class FittedModel(Protocol):
@@ -41,11 +62,7 @@ class FittedModel(Protocol):
         observation_noise: bool | Tensor = False,
         posterior_transform: PosteriorTransform | None = None,
     ) -> Posterior:
-        """Return the joint posterior of q energies at X `[..., q, d]`."""
-        ...
-
-    def predict(self, structures: Structures) -> Prediction:
-        """Return what the model says of b structures."""
+        """Return the joint posterior of k outcomes of q structures at X `[..., q, d]`."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -57,19 +74,55 @@ class FittedModel(Protocol):
         ...
 
 
-class Surrogate(Protocol):
-    """A description of a model that can be written down before there is data."""
+class FittedEnergyModel(FittedModel, Protocol):
+    """A fitted model of the energy, which also predicts structures outside of a space."""
 
-    def fit(self, structures: Structures, space: SupportsDecode | None = None) -> FittedModel:
-        """Return the model that structures with energies teach."""
+    def predict(self, structures: Structures) -> Prediction:
+        """Return energies, forces and uncertainties of b structures."""
         ...
 
-    def restore(
-        self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
-    ) -> FittedModel:
-        """Return the model that `state` was taken from."""
+
+class Surrogate(Protocol):
+    """A description of a model, written down before there is data."""
+
+    @property
+    def supports_multiple_outcomes(self) -> bool:
+        """Whether it is fitted to `TrainingData`, of any outcomes, or to `Structures`."""
+        ...
+
+    def fit(self, data: Any, /, space: Any = None) -> FittedModel:  # noqa: ANN401 - see Args
+        """Return the model fitted to data.
+
+        Args:
+            data: `TrainingData` if `supports_multiple_outcomes`; else `Structures` with energies in
+                eV and, where known, forces, so that a surrogate of energies is of use without a
+                space or a campaign.
+            space: Decodes X and describes compositions; None if only `predict` is needed.
+        """
+        ...
+
+    def restore(self, state: Mapping[str, Tensor], space: Any = None) -> FittedModel:  # noqa: ANN401
+        """Return the model that `state` was taken from; its predictions are equal."""
         ...
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
         ...
+
+
+def fit_surrogate(
+    surrogate: Surrogate,
+    data: TrainingData,
+    space: Any = None,  # noqa: ANN401 - of the kind that the surrogate needs
+) -> FittedModel:
+    """Fit a surrogate of either kind to training data.
+
+    Raises:
+        InputError: The surrogate is one of energies, and the data hold no structures.
+    """
+    if surrogate.supports_multiple_outcomes:
+        return surrogate.fit(data, space)
+    if data.structures is None:
+        way_out = "Pass a surrogate that supports multiple outcomes, or structures with energies."
+        raise InputError(error_message("structures", "be given", None, way_out))
+    return surrogate.fit(data.structures, space)

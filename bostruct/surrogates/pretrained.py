@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -108,6 +108,8 @@ class PretrainedPotential:
     Raises:
         InputError: there is no factory, or one cannot be called.
     """
+
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __init__(
         self,

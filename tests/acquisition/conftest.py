@@ -93,6 +93,10 @@ class Setting:
     observed: torch.Tensor  # [5, 2]
     X: torch.Tensor  # [4, 2, 2]
 
+    def context(self, **changes):
+        """Return the context of one energy."""
+        return AcquisitionContext(**{"model": self.model, "best_f": self.best, **changes})
+
 
 @pytest.fixture
 def setting():
@@ -125,9 +129,10 @@ def each(request):
 
 
 class Told(Model):
-    """Outputs that are believed to be `factor` times the first coordinates.
+    """Outputs whose means are `factor` times the first coordinates.
 
-    Their deviations are `sigma` times `factor`, and they fade over a distance of 1.
+    Their deviations are `sigma` times `factor`, and correlations fade over a distance of 1. The
+    noise variance of output j is (j + 1) / 10.
     """
 
     batch_shape = torch.Size()
@@ -141,11 +146,15 @@ class Told(Model):
     def num_outputs(self):
         return len(self.sigma)
 
-    def posterior(self, X, posterior_transform=None, **kwargs):
+    def posterior(self, X, output_indices=None, observation_noise=False, posterior_transform=None):
         gap = (X.unsqueeze(-2) - X.unsqueeze(-3)).square().sum(-1)
         each = []
         for j, sigma in enumerate(self.sigma):
             covariance = (self.factor * sigma) ** 2 * torch.exp(-0.5 * gap)
+            if isinstance(observation_noise, torch.Tensor):
+                covariance = covariance + torch.diag_embed(observation_noise[..., j])
+            elif observation_noise:
+                covariance = covariance + (j + 1) / 10 * torch.eye(X.shape[-2]).to(X)
             mean = self.factor * X[..., j]
             each.append(MultivariateNormal(mean, to_linear_operator(covariance)))
         if len(each) == 1:
@@ -164,7 +173,7 @@ def make_case(
     sigma=0.5,
     constraints=(),
     reference=None,
-    pending=None,
+    X_pending=None,
     seed=0,
     factor=1.0,
     known_factor=1.0,
@@ -190,10 +199,10 @@ def make_case(
         optimization_config=goals,
         modeled_outcomes=names[:learnt],
         deterministic_outcomes=None if learnt == k else lambda X: known_factor * X[..., learnt:],
-        X=X.nan_to_num(9.0),
+        X_baseline=X.nan_to_num(9.0),
         Y=X * factors,
         reference_point=reference * factors[:m],
-        X_pending=pending,
+        X_pending=X_pending,
         seed=seed,
     )
 

@@ -1,14 +1,15 @@
 import dataclasses
-import inspect
 import json
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 from botorch.acquisition import analytic, logei, monte_carlo
 
 from bostruct import acquisition as module
+from bostruct.acquisition import AcquisitionContext
 from bostruct.acquisition.base import best_f_tensor
 from bostruct.acquisition.monte_carlo import pruned_baseline
 from bostruct.errors import InputError
@@ -18,14 +19,13 @@ from bostruct.errors import InputError
 FINITE_DIFFERENCE = 1e-5
 
 
-def is_form(kind):
-    """Whether a name is an acquisition of one energy: it is built on a `best`."""
-    build = getattr(kind, "build", None)
-    return build is not None and "best" in inspect.signature(build).parameters
+def supports_objectives(kind):
+    """Whether an acquisition is of several objectives; neither true nor false of other names."""
+    return getattr(kind, "supports_multi_objective", None)
 
 
 def build(acquisition, setting, **kwargs):
-    return acquisition.build(setting.model, setting.best, X_baseline=setting.observed, **kwargs)
+    return acquisition.build(setting.context(X_baseline=setting.observed, **kwargs))
 
 
 def candidates(acquisition, setting):
@@ -70,7 +70,7 @@ def test_is_the_flipped_objective_maximised(each, setting):
     if each.supports_q_batch:
         together = X
         if "Noisy" in type(each).__name__:
-            kept = pruned_baseline(each, setting.model, setting.observed, seed=3)
+            kept = pruned_baseline(each, setting.context(X_baseline=setting.observed, seed=3))
             arguments = arguments | {"X_baseline": kept, "prune_baseline": False}
             together = torch.cat([kept.expand(4, -1, -1), X], dim=-2)
         sampler = setting.flipped.reflected(together, each.n_samples, seed=3)
@@ -81,8 +81,10 @@ def test_is_the_flipped_objective_maximised(each, setting):
 
 
 def test_every_public_form_is_tested():
-    public = {name for name in module.__all__ if is_form(getattr(module, name))}
-    assert set(TWINS) == public - {"Acquisition"}
+    public = {
+        name for name in module.__all__ if supports_objectives(getattr(module, name)) is False
+    }
+    assert set(TWINS) == public
 
 
 def test_is_an_acquisition(each):
@@ -93,7 +95,7 @@ def test_is_an_acquisition(each):
 def test_description_is_json_and_names_every_field(each):
     description = each.description()
     assert json.loads(json.dumps(description)) == description
-    assert description.pop("kind") == type(each).__name__
+    assert description.pop("type") == type(each).__name__
     assert type(each)(**description) == each
 
 
@@ -111,13 +113,13 @@ def test_one_value_per_set(each, setting):
 
 def test_follows_the_dtype_of_its_input(each, setting):
     X = candidates(each, setting).float()
-    function = each.build(setting.model, setting.best, X_baseline=setting.observed.float())
+    function = each.build(setting.context(X_baseline=setting.observed.float()))
     assert function(X).dtype == torch.float32
 
 
 def test_follows_the_device_of_its_input(each, setting, device):
     X = candidates(each, setting)
-    function = each.build(setting.model, setting.best, X_baseline=setting.observed.to(device))
+    function = each.build(setting.context(X_baseline=setting.observed.to(device)))
     value = function(X.to(device))
     assert value.device.type == device.type
     torch.testing.assert_close(value.cpu(), build(each, setting)(X))
@@ -184,17 +186,49 @@ def test_coincident_candidates(each, setting):
 
 
 def test_single_forms_refuse_pending(single, setting):
-    with pytest.raises(InputError, match=r"`pending` must be None, got \[2, 2\]"):
+    with pytest.raises(InputError, match=r"`X_pending` must be None, got \[2, 2\]"):
         build(single, setting, X_pending=setting.X[0])
 
 
-@pytest.mark.parametrize("best", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("best", [None, math.nan, math.inf, -math.inf])
 def test_refuses_a_best_that_is_no_energy(best, setting):
-    with pytest.raises(InputError, match="`best` must be a finite energy"):
-        module.LogExpectedImprovement().build(setting.model, best)
+    with pytest.raises(InputError, match="`best_f` must be a finite energy"):
+        module.LogExpectedImprovement().build(setting.context(best_f=best))
 
 
 def test_best_keeps_its_digits():
     """A Python float would become float32: 1e5 eV is then wrong by several meV."""
-    assert best_f_tensor(-123456.7891).item() == -123456.7891
-    assert best_f_tensor(torch.tensor(2.0)).dtype == torch.float64
+    found = best_f_tensor(AcquisitionContext(None, best_f=-123456.7891))
+    assert found.item() == -123456.7891
+    assert found.dtype == torch.float64
+
+
+def test_forms_of_one_energy_refuse_objectives(each, setting, case):
+    context = replace(case(), best_f=setting.best, X_baseline=case().X_baseline)
+    name = type(each).__name__
+    with pytest.raises(InputError, match=f"`optimization_config` must be None for {name}, got Opt"):
+        each.build(context)
+
+
+MULTI_OBJECTIVE = [
+    module.ExpectedHypervolumeImprovement(),
+    module.ParetoProbabilityOfImprovement(),
+    module.qLogExpectedHypervolumeImprovement(),
+    module.qLogNParEGO(),
+    module.qLogNoisyExpectedHypervolumeImprovement(),
+    module.qLogProbabilityOfFeasibility(),
+]
+
+
+@pytest.mark.parametrize("form", MULTI_OBJECTIVE, ids=lambda form: type(form).__name__)
+def test_forms_of_objectives_refuse_one_energy(form, setting):
+    assert isinstance(form, module.Acquisition)
+    condition = f"`optimization_config` must be given for {type(form).__name__}, got NoneType"
+    with pytest.raises(InputError, match=condition):
+        form.build(setting.context(X_baseline=setting.observed))
+
+
+def test_every_public_form_of_objectives_is_tested():
+    flags = {name: supports_objectives(getattr(module, name)) for name in module.__all__}
+    tested = {type(form).__name__ for form in MULTI_OBJECTIVE}
+    assert tested == {name for name, flag in flags.items() if flag is True}

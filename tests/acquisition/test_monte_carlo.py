@@ -10,8 +10,8 @@ def test_energies_become_utilities():
 
 def test_baseline_keeps_what_may_be_the_best(setting):
     """The lowest mean stays; the same seed keeps the same; the order is kept."""
-    kept = monte_carlo.pruned_baseline(None, setting.model, setting.observed, seed=0)
-    again = monte_carlo.pruned_baseline(None, setting.model, setting.observed, seed=0)
+    kept = monte_carlo.pruned_baseline(None, setting.context(X_baseline=setting.observed))
+    again = monte_carlo.pruned_baseline(None, setting.context(X_baseline=setting.observed))
     assert torch.equal(kept, again)
     lowest = setting.observed[setting.model.mean(setting.observed).argmin()]
     assert (kept == lowest).all(-1).any()
@@ -23,4 +23,6 @@ def test_baseline_drops_what_cannot_be_the_best(setting):
     model = setting.model
     sharp = type(model)()
     sharp.covariance = lambda X: 1e-4 * model.covariance(X)
-    assert torch.equal(monte_carlo.pruned_baseline(None, sharp, X, seed=0), X[1:])
+    assert torch.equal(
+        monte_carlo.pruned_baseline(None, setting.context(model=sharp, X_baseline=X)), X[1:]
+    )

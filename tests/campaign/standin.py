@@ -142,6 +142,8 @@ def kernel(A, B):
 class GP:
     """The surrogate."""
 
+    supports_multiple_outcomes = False
+
     def __init__(self, name="GP"):
         self.name = name
 

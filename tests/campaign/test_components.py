@@ -20,15 +20,15 @@ from tests.campaign.standin import Box, campaign, energy
 def test_description_holds_every_part():
     found = campaign().description()
     assert found["space"] == {"kind": "Box", "edge": 6.0}
-    assert found["acquisition"]["kind"] == "LowerConfidenceBound"
+    assert found["acquisition"]["type"] == "LowerConfidenceBound"
     assert list(found) == [
         "space",
         "evaluator",
         "surrogate",
         "acquisition",
         "search",
-        "initial",
-        "batch",
+        "n_initial",
+        "batch_size",
     ]
 
 
@@ -67,20 +67,20 @@ def test_refuses_a_description_that_json_cannot_hold():
 def test_members_of_a_list_cannot_be_relaxed():
     """Refused before an energy is paid for, with the name of what can search there."""
     pool = Pool([bulk("Cu"), bulk("Au")])
-    condition = "`space` must have coordinates that `Search` can relax, got Pool"
-    with pytest.raises(InputError, match=rf"{condition}. Take `Pick\(\)`, `Walk\(\)`"):
+    condition = "`space` must have coordinates that `BasinHopping` can relax, got Pool"
+    with pytest.raises(InputError, match=rf"{condition}. Pass `ExhaustiveSearch\(\)`, `Evo"):
         campaign(space=pool, search=BasinHopping())
     assert campaign(space=pool).components.space is pool
 
 
 def test_each_search_has_its_spaces():
     endless = Composition(["Cu", "Au"])
-    condition = "`space` must have members that `Pick` can list, got Composition, whose"
+    condition = "`space` must have members that `ExhaustiveSearch` can list, got Composition, whose"
     with pytest.raises(InputError, match=condition):
         campaign(space=endless, search=ExhaustiveSearch())
     for search in (ExhaustiveSearch(), EvolutionarySearch()):
         name = type(search).__name__
-        condition = f"`space` must be discrete for `{name}`, got Box. Take `Search"
+        condition = f"`space` must be discrete for `{name}`, got Box. Pass `BasinHop"
         with pytest.raises(InputError, match=condition):
             campaign(search=search)
 
@@ -101,7 +101,7 @@ def test_the_search_follows_the_space():
 
 def test_members_are_not_relaxed_at_the_end():
     pool = Pool([bulk("Cu"), bulk("Au")])
-    with pytest.raises(InputError, match="`check` must be None where a space has only"):
+    with pytest.raises(InputError, match="`final_relaxation` must be None where a space has only"):
         Campaign(pool, Calculator(EMT), final_relaxation=FinalRelaxation())
 
 
@@ -194,7 +194,7 @@ def test_a_list_comes_to_its_end(tmp_path):
 def test_stop_and_executor():
     rule = stop.Evaluations(3)
     assert check_stop(rule) is rule
-    with pytest.raises(InputError, match="`stop` must be a stop rule, got int"):
+    with pytest.raises(InputError, match="`stop` must be a stopping criterion, got int"):
         check_stop(3)
     assert check_executor(None) is None
     workers = executors.Workers(1)

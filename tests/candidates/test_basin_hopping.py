@@ -53,7 +53,7 @@ def test_same_stream_same_candidates(space, known):
     one, other = (BRIEF(value, space, *known, stream(4)) for _ in range(2))
     assert torch.equal(one.X, other.X)
     assert torch.equal(one.acq_value, other.acq_value)
-    assert list(one.origin) == list(other.origin)
+    assert list(one.generator_names) == list(other.generator_names)
     different = BRIEF(value, space, *known, stream(5))
     assert not torch.equal(one.X, different.X)
 
@@ -71,14 +71,14 @@ def test_every_candidate_is_reported(space, known):
     found = BRIEF(value, space, *known, stream(1))
     assert len(found) == 12 * 3
     assert found.X.shape == (36, 21)
-    assert found.n_steps.shape == found.converged.shape == found.value.shape == (36,)
-    assert len(found.origin) == 36
-    assert found.steps.max() <= 25
-    torch.testing.assert_close(found.value, value(found.X), rtol=1e-12, atol=0)
-    first = list(found.origin[:12])
+    assert found.n_steps.shape == found.converged.shape == found.acq_value.shape == (36,)
+    assert len(found.generator_names) == 36
+    assert found.n_steps.max() <= 25
+    torch.testing.assert_close(found.acq_value, value(found.X), rtol=1e-12, atol=0)
+    first = list(found.generator_names[:12])
     assert first[:6] == ["random"] * 3 + ["symmetric"] * 3
-    assert set(found.origin[6:]) <= set(space.moves())
-    assert len(set(found.origin)) > 2
+    assert set(found.generator_names[6:]) <= set(space.moves())
+    assert len(set(found.generator_names)) > 2
 
 
 def test_candidates_stay_in_the_region(known):
@@ -149,12 +149,12 @@ def test_share_of_random_starts(space, known, fresh, random):
 def test_a_space_may_know_one_kind_of_random_structure(space, known):
     class Plain:
         sample, project, moves = space.sample, space.project, space.moves
-        contains, same = space.contains, space.is_duplicate
+        contains, is_duplicate = space.contains, space.is_duplicate
 
     one = BasinHopping(n_candidates=6, n_rounds=1, max_steps=1)
     found = one(value, Plain(), *known, stream(0))
-    assert list(found.origin[:3]) == ["random"] * 3
-    with pytest.raises(InputError, match="`without` must name some of random, rattle"):
+    assert list(found.generator_names[:3]) == ["random"] * 3
+    with pytest.raises(InputError, match="`exclude` must name some of random, rattle"):
         BasinHopping(exclude=("symmetric",))(value, Plain(), *known, stream(0))
 
 
@@ -163,16 +163,16 @@ def test_what_is_left_out_is_not_used(space, known, name):
     full = BasinHopping(n_candidates=12, n_rounds=3, max_steps=5)
     assert name in full(value, space, *known, stream(0)).generator_names
     found = replace(full, exclude=(name,))(value, space, *known, stream(0))
-    assert name not in found.origin
-    assert len(set(found.origin)) > 2
+    assert name not in found.generator_names
+    assert len(set(found.generator_names)) > 2
 
 
 def test_refuses_to_leave_out_what_is_not_there(space, known):
     names = "random, symmetric, rattle, relocate"
-    with pytest.raises(InputError, match=f"`without` must name some of {names}.*'rat'"):
+    with pytest.raises(InputError, match=f"`exclude` must name some of {names}.*'rat'"):
         BasinHopping(exclude=["rattle", "rat"])(value, space, *known, stream(0))
     every = BasinHopping(exclude=tuple(space.moves()))
-    with pytest.raises(InputError, match="`without` must leave a move and a way"):
+    with pytest.raises(InputError, match="`exclude` must leave a move and a random"):
         every(value, space, *known, stream(0))
 
 
@@ -197,10 +197,14 @@ def test_perturbs_the_lowest_energies(space, known, monkeypatch):
 
 
 def _head(found, count):
-    rows = {"X": found.X, "value": found.acq_value, "origin": found.origin}
+    rows = {
+        "X": found.X,
+        "acq_value": found.acq_value,
+        "generator_names": found.generator_names,
+    }
     return type(found)(
         **{name: each[:count] for name, each in rows.items()},
-        max_steps=found.steps[:count],
+        n_steps=found.n_steps[:count],
         converged=found.converged[:count],
     )
 
@@ -225,27 +229,27 @@ def test_follows_what_is_known(space, known, device, dtype):
 
 def test_description_is_json():
     found = json.loads(json.dumps(BRIEF.description()))
-    assert found["search"] == "basin hopping"
-    assert found["candidates"] == 12
-    assert found["without"] == []
+    assert found["type"] == "BasinHopping"
+    assert found["n_candidates"] == 12
+    assert found["exclude"] == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"n_candidates": 0}, "`candidates` must be an integer of at least 1"),
-        ({"n_rounds": 0}, "`rounds` must be an integer of at least 1"),
-        ({"n_parents": 1.5}, "`parents` must be an integer of at least 1"),
-        ({"max_steps": 0}, "`steps` must be an integer of at least 1"),
-        ({"fmax": 0.0}, "`tolerance` must be positive"),
-        ({"max_step": -1.0}, "`step` must be positive"),
-        ({"min_improvement": 0.0}, "`gain` must be positive"),
+        ({"n_candidates": 0}, "`n_candidates` must be an integer of at least 1"),
+        ({"n_rounds": 0}, "`n_rounds` must be an integer of at least 1"),
+        ({"n_parents": 1.5}, "`n_parents` must be an integer of at least 1"),
+        ({"max_steps": 0}, "`max_steps` must be an integer of at least 1"),
+        ({"fmax": 0.0}, "`fmax` must be positive"),
+        ({"max_step": -1.0}, "`max_step` must be positive"),
+        ({"min_improvement": 0.0}, "`min_improvement` must be positive"),
         ({"patience": 0}, "`patience` must be an integer of at least 1"),
         (
             {"exclude": "twist"},
-            "`without` must be names, as in .'twist',., got 'twist'",
+            "`exclude` must be names, as in .'twist',., got 'twist'",
         ),
-        ({"random_fraction": 1.1}, "`fresh` must be a share between 0 and 1, got 1.1"),
+        ({"random_fraction": 1.1}, "`random_fraction` must be a fraction between 0 and 1, got 1.1"),
     ],
 )
 def test_refuses(arguments, match):

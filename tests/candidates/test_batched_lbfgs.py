@@ -253,9 +253,9 @@ def test_follows_its_input(device, dtype):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"tolerance": 0.0}, "`tolerance` must be positive"),
-        ({"steps": -1}, "`steps` must be an integer of at least 0"),
-        ({"step": -0.1}, "`step` must be positive"),
+        ({"fmax": 0.0}, "`fmax` must be positive"),
+        ({"max_steps": -1}, "`max_steps` must be an integer of at least 0"),
+        ({"max_step": -0.1}, "`max_step` must be positive"),
     ],
 )
 def test_refuses(arguments, match):

@@ -64,7 +64,7 @@ def test_finds_the_ground_state(space, none, seed):
     value = Planted(space, seed)
     found = EvolutionarySearch()(value, space, *none, stream(seed))
     assert len(found) < 5000
-    assert float(found.value.max()) == pytest.approx(value.best)
+    assert float(found.acq_value.max()) == pytest.approx(value.best)
     with torch.no_grad():
         random = value(space.sample(len(found), stream(seed)))
     assert float(random.max()) < value.best / 2
@@ -118,7 +118,7 @@ def test_what_is_known_is_no_answer(space):
     full = EvolutionarySearch()(value, space, known, torch.zeros(1), stream(0))
     best = full.X[full.acq_value.argmax()]
     again = EvolutionarySearch()(value, space, best[None], torch.zeros(1), stream(1))
-    seen = space.same(again.X, best)
+    seen = space.is_duplicate(again.X, best)
     picks = select_top(again, 3, space=space, X_evaluated=best[None])
     assert not seen[picks].any()
     top = space.neighbors(best)
@@ -202,9 +202,9 @@ def test_holes_are_walked_around(space, none):
         return torch.where(odd, torch.nan, value(X))
 
     found = EvolutionarySearch()(holes, space, *none, stream(0))
-    best = float(found.value[found.value.isfinite()].max())
+    best = float(found.acq_value[found.acq_value.isfinite()].max())
     assert 0.8 * value.best < best <= value.best * (1 + 1e-12)
-    assert found.value.isnan().any()
+    assert found.acq_value.isnan().any()
 
 
 def test_too_many_neighbors_are_drawn_from(space, none):
@@ -247,22 +247,25 @@ def test_follows_what_is_known(space, device, dtype):
 
 def test_description_is_json():
     found = json.loads(json.dumps(BRIEF.description()))
-    assert found["search"] == "walk"
-    assert found["candidates"] == 16
+    assert found["type"] == "EvolutionarySearch"
+    assert found["n_candidates"] == 16
 
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"n_candidates": 0}, "`candidates` must be an integer of at least 1"),
-        ({"n_rounds": 0}, "`rounds` must be an integer of at least 1"),
+        ({"n_candidates": 0}, "`n_candidates` must be an integer of at least 1"),
+        ({"n_rounds": 0}, "`n_rounds` must be an integer of at least 1"),
         ({"patience": 0}, "`patience` must be an integer of at least 1"),
-        ({"n_parents": 0.5}, "`parents` must be an integer of at least 1"),
-        ({"max_neighbors": 0}, "`near` must be an integer of at least 1"),
-        ({"n_local_searches": -1}, "`climbs` must be an integer of at least 0"),
-        ({"min_improvement": 0.0}, "`gain` must be positive"),
-        ({"max_time_fraction": -1.0}, "`share` must be positive"),
-        ({"random_fraction": -0.1}, "`fresh` must be a share between 0 and 1, got -0.1"),
+        ({"n_parents": 0.5}, "`n_parents` must be an integer of at least 1"),
+        ({"max_neighbors": 0}, "`max_neighbors` must be an integer of at least 1"),
+        ({"n_local_searches": -1}, "`n_local_searches` must be an integer of at least 0"),
+        ({"min_improvement": 0.0}, "`min_improvement` must be positive"),
+        ({"max_time_fraction": -1.0}, "`max_time_fraction` must be positive"),
+        (
+            {"random_fraction": -0.1},
+            "`random_fraction` must be a fraction between 0 and 1, got -0.1",
+        ),
     ],
 )
 def test_refuses(arguments, match):

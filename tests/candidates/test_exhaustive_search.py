@@ -72,7 +72,7 @@ def test_a_long_list_comes_in_pieces(every):
         def __init__(self, size):
             self.size = size
 
-        def chunks(self):
+        def iter_members(self):
             return iter(every.split(self.size))
 
     def coarse(X):
@@ -141,10 +141,10 @@ def test_refuses_a_space_that_cannot_be_listed():
 
 def test_description_is_json():
     found = json.loads(json.dumps(ExhaustiveSearch(n_keep=7).description()))
-    assert found == {"search": "pick", "chunk_size": 256, "n_keep": 7}
+    assert found == {"type": "ExhaustiveSearch", "chunk_size": 256, "n_keep": 7}
 
 
-@pytest.mark.parametrize("name", ["chunk", "keep"])
+@pytest.mark.parametrize("name", ["chunk_size", "n_keep"])
 def test_refuses(name):
     with pytest.raises(InputError, match=f"`{name}` must be an integer of at least 1"):
         ExhaustiveSearch(**{name: 0})

@@ -1,4 +1,4 @@
-"""The choice among candidates, on a line where everything can be counted."""
+"""Selection of candidates, on a line and in a box where everything can be counted."""
 
 import math
 
@@ -153,3 +153,138 @@ def test_the_choice_among_many_is_that_of_one_after_the_other(q):
             expected.append(row)
     assert len(expected) > 20
     assert chosen(places.tolist(), values.tolist(), q, seen) == expected[:q]
+
+
+class Box:
+    """Points with three coordinates; those that differ by less than 0.1 in each are the same."""
+
+    def contains(self, X):
+        return (X.abs() <= 10).all(-1)
+
+    def is_duplicate(self, A, B, tolerance_scale=1.0):
+        return ((A - B).abs() < 0.1 * tolerance_scale).all(-1)
+
+
+def boxed(places, values):
+    """Return c candidates `[c, 3]`."""
+    X = torch.tensor(places, dtype=torch.float64)
+    c = len(X)
+    ones = torch.ones(c, dtype=torch.bool)
+    return Candidates(
+        X, torch.tensor(values, dtype=torch.float64), ["random"] * c, torch.arange(c), ones
+    )
+
+
+SEEN = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+"""Two structures seen: t is neither the number of candidates nor of coordinates."""
+
+
+def test_a_point_is_the_same_only_in_all_coordinates():
+    """Every one of five candidates shares coordinates with what was seen; one shares all."""
+    places = [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 5.0], [0.0, 1.0, -5.0]]
+    found = select_top(boxed(places, [1.0, 2.0, 9.0, 3.0, 4.0]), 5, space=Box(), X_evaluated=SEEN)
+    assert found.tolist() == [4, 3, 1, 0]
+
+
+def test_a_point_is_the_same_as_a_better_one_only_in_all_coordinates():
+    places = [[1.0, 2.0, 3.0], [1.0, 2.0, 4.0], [1.05, 2.0, 3.0], [5.0, 2.0, 3.0]]
+    found = select_top(boxed(places, [1.0, 2.0, 4.0, 3.0]), 4, space=Box())
+    assert found.tolist() == [2, 3, 1]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 10.5])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_one_bad_coordinate_is_enough(bad, axis):
+    places = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0], [0.0, 0.0, 0.0]]
+    places[1][axis] = bad
+    found = select_top(boxed(places, [1.0, 9.0, 2.0, 3.0]), 4, space=Box(), X_evaluated=SEEN)
+    assert found.tolist() == [3, 2, 0]
+
+
+NEAR = [[1.05, 0.0, 0.0], [0.0, 1.05, 0.0], [0.05, 1.0, 0.0], [3.0, 3.0, 3.0], [1.0, 0.05, 0.05]]
+"""Five candidates: the first and last near the first one seen, the next two near the second."""
+
+
+@pytest.mark.parametrize(
+    ("relaxed", "rows"),
+    [
+        ((False, False), [0, 1, 3]),
+        ((True, False), [1, 3]),
+        ((False, True), [0, 3]),
+        ((True, True), [3]),
+    ],
+)
+def test_each_structure_seen_has_its_own_state(relaxed, rows):
+    """The candidates near a relaxed one are left out, and those near the other are not."""
+    candidates = boxed(NEAR, [5.0, 4.0, 3.0, 2.0, 1.0])
+    found = select_top(
+        candidates, 5, space=Box(), X_evaluated=SEEN, is_relaxed=torch.tensor(relaxed)
+    )
+    assert found.tolist() == rows  # 2 and 4 are the same as better ones, 1 and 0
+
+
+COPIES = [[0.001, 1.0, 0.0], [3.0, 3.0, 3.0], [1.0, 0.001, 0.0], [0.0, 0.0, 3.0]]
+"""Four candidates: the first a copy of the second one seen, the third of the first."""
+
+
+@pytest.mark.parametrize(
+    ("resample", "rows"),
+    [
+        ([False, False, False, False], [3, 1]),
+        ([True, False, False, False], [3, 1, 0]),
+        ([False, False, True, False], [3, 2, 1]),
+        ([False, True, False, True], [3, 1]),
+        ([True, False, True, True], [3, 2, 1, 0]),
+    ],
+)
+def test_each_candidate_has_its_own_permission_to_resample(resample, rows):
+    """In the order of the candidates and not of their values."""
+    found = select_top(
+        boxed(COPIES, [1.0, 2.0, 3.0, 4.0]),
+        4,
+        space=Box(),
+        X_evaluated=SEEN,
+        is_relaxed=torch.tensor([False, False]),
+        allow_resample=torch.tensor(resample),
+    )
+    assert found.tolist() == rows
+
+
+@pytest.mark.parametrize(("c", "t"), [(90, 7), (17, 40), (5, 16), (33, 33)])
+def test_the_selection_in_a_box_is_that_of_one_after_the_other(c, t):
+    """With as many candidates, structures seen and coordinates as blocks have, and others."""
+    random = torch.Generator().manual_seed(c)
+    places = (torch.rand(c, 3, generator=random, dtype=torch.float64) * 0.5).round(decimals=2)
+    values = torch.randn(c, generator=random, dtype=torch.float64)
+    seen = (torch.rand(t, 3, generator=random, dtype=torch.float64) * 0.5).round(decimals=2)
+    relaxed = torch.rand(t, generator=random) < 0.3
+    resample = torch.rand(c, generator=random) < 0.5
+
+    def is_same(a, b, tolerance):
+        return all(abs(x - y) < tolerance for x, y in zip(a, b, strict=True))
+
+    expected: list[int] = []
+    for row in values.argsort(descending=True).tolist():
+        place = places[row].tolist()
+        copies = [is_same(place, other, 0.1 * STRICT_TOLERANCE_SCALE) for other in seen.tolist()]
+        near = [is_same(place, other, 0.1) for other in seen.tolist()]
+        out = sum(copies) > (1 if resample[row] else 0)
+        out |= any(n and r for n, r in zip(near, relaxed.tolist(), strict=True))
+        out |= any(is_same(place, places[other].tolist(), 0.1) for other in expected)
+        if not out:
+            expected.append(row)
+    found = select_top(
+        boxed(places.tolist(), values.tolist()),
+        c,
+        space=Box(),
+        X_evaluated=seen,
+        is_relaxed=relaxed,
+        allow_resample=resample,
+    )
+    assert found.tolist() == expected
+    assert 1 < len(expected) < c
+
+
+@pytest.mark.parametrize(("shift", "rows"), [(0.019, []), (0.021, [0])])
+def test_a_copy_is_within_a_fifth_of_the_tolerance(shift, rows):
+    assert chosen([1.0 + shift], [1.0], 1, seen=[1.0]) == rows

@@ -100,7 +100,7 @@ def test_description_is_json_and_rebuilds_the_goals():
     assert found == GOALS.description()
     again = OptimizationConfig(
         tuple(
-            Objective(**part | {"window": part["window"] and tuple(part["window"])})
+            Objective(**part | {"valid_range": part["valid_range"] and tuple(part["valid_range"])})
             for part in found["objectives"]
         ),
         tuple(Constraint(**part) for part in found["constraints"]),
@@ -133,7 +133,7 @@ def test_refuses_a_reference_that_is_no_number():
         Objective("H", "minimize", reference=math.nan)
 
 
-@pytest.mark.parametrize("bound", ["below", "above"])
+@pytest.mark.parametrize("bound", ["upper", "lower"])
 def test_refuses_a_bound_that_is_no_number(bound):
     with pytest.raises(InputError, match=f"`{bound}` must be finite for 'H', got inf"):
         Constraint("H", **{bound: math.inf})
@@ -141,9 +141,9 @@ def test_refuses_a_bound_that_is_no_number(bound):
 
 @pytest.mark.parametrize("window", [(1.0, 1.0), (2.0, 1.0), (0.0,), (0.0, math.nan)])
 def test_refuses_a_window_that_lets_nothing_through(window):
-    with pytest.raises(InputError, match="`window` must be two ends for 'H', the"):
+    with pytest.raises(InputError, match="`valid_range` must be two ends for 'H', the"):
         Objective("H", "minimize", valid_range=window)
-    with pytest.raises(InputError, match="`window` must be two ends for 'H', the"):
+    with pytest.raises(InputError, match="`valid_range` must be two ends for 'H', the"):
         Constraint("H", upper=0.0, valid_range=window)
 
 
@@ -161,9 +161,9 @@ def test_refuses_a_constraint_without_bound():
 
 @pytest.mark.parametrize("bounds", [(1.0, 1.0), (1.0, 2.0)])
 def test_refuses_bounds_that_cross(bounds):
-    below, above = bounds
-    with pytest.raises(InputError, match="`above` must be less than `below` for"):
-        Constraint("H", upper=below, lower=above)
+    upper, lower = bounds
+    with pytest.raises(InputError, match="`lower` must be less than `upper` for"):
+        Constraint("H", upper=upper, lower=lower)
 
 
 def test_refuses_no_objectives():
@@ -183,7 +183,7 @@ def test_refuses_what_has_no_logarithm():
     with pytest.raises(InputError, match="`reference` must be positive for 'p', which"):
         Objective("p", "minimize", log=True, reference=0.0)
     logs = (Objective("p", "minimize", log=True),)
-    for bound in ("below", "above"):
+    for bound in ("upper", "lower"):
         with pytest.raises(InputError, match=f"`{bound}` must be positive for 'p', which"):
             OptimizationConfig(logs, (Constraint("p", **{bound: -1.0}),))
 

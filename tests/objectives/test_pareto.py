@@ -10,6 +10,7 @@ from bostruct.objectives import (
     Constraint,
     Objective,
     OptimizationConfig,
+    dominance_rank,
     hypervolume,
     infer_reference_point,
     pareto_front,
@@ -174,5 +175,13 @@ def test_hypervolume_leaves_out_the_infeasible():
 
 
 def test_refuses_a_reference_of_another_length():
-    with pytest.raises(ShapeError, match=r"`reference` must have shape \[2\]"):
+    with pytest.raises(ShapeError, match=r"`reference_point` must have shape \[2\]"):
         hypervolume(tensor([[1.0, 1.0]]), FREE, tensor([0.0]))
+
+
+def test_dominance_rank_counts_what_is_better():
+    config = OptimizationConfig((Objective("a", "minimize"), Objective("b", "maximize")))
+    Y = torch.tensor([[0, 1], [1, 1], [2, 0], [math.nan, 5], [-1, 0]], dtype=torch.float64)
+    assert dominance_rank(Y, config).tolist() == [0, 1, 3, 5, 0]
+    bounded = OptimizationConfig(config.objectives, (Constraint("b", lower=0.5),))
+    assert dominance_rank(Y, bounded).tolist() == [0, 1, 7, 5, 5]

@@ -1,6 +1,6 @@
-"""Closed forms over the marginals of a posterior, one candidate at a time.
+"""Closed-form hypervolume improvement over the marginals of a posterior, one candidate at a time.
 
-Outcomes are taken as independent of each other, as the closed forms need.
+Outcomes count as independent of each other, as the closed forms need.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from bostruct.acquisition.multi_objective.normalization import (
 )
 from bostruct.objectives.optimization_config import Constraint
 
-# BoTorch's closed form takes no variance below 1e-9 of a utility: an exact outcome
-# would be uncertain by 3e-5 of its range. Stretched by this it is 3e-9.
 UTILITY_SCALE = 1e4
+"""Factor on normalized utilities in BoTorch's closed form, which takes no variance below 1e-9:
+an exact outcome would be uncertain by 3e-5 of its range, with this factor by 3e-9."""
 
 
 @final
 class MarginalPosterior(Posterior):  # type: ignore[misc]
-    """Means and variances `[b, 1, m]`, and nothing else."""
+    """A posterior of means and variances `[b, 1, m]`, without covariance."""
 
     def __init__(self, mean: Tensor, variance: Tensor) -> None:
         self.mean = mean
@@ -38,26 +38,26 @@ class MarginalPosterior(Posterior):  # type: ignore[misc]
 
     @property
     def device(self) -> torch.device:
-        """Where the numbers live."""
+        """The device of the means."""
         return self.mean.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Their format."""
+        """The number format of the means."""
         return self.mean.dtype
 
     def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
-        """Refuse: there is no covariance.
+        """Refuse to sample, as there is no covariance.
 
         Raises:
-            NotImplementedError: always.
+            NotImplementedError: Always.
         """
         raise NotImplementedError("Marginals have no joint distribution.")
 
 
 @final
 class PrecomputedModel(Model):  # type: ignore[misc]
-    """A model whose posterior was computed before: `precomputed_posterior`."""
+    """A model that returns `precomputed_posterior` at every X."""
 
     def __init__(self, num_outputs: int) -> None:
         super().__init__()
@@ -66,31 +66,31 @@ class PrecomputedModel(Model):  # type: ignore[misc]
 
     @property
     def num_outputs(self) -> int:
-        """As many as there are objectives."""
+        """The number of objectives."""
         return self.n_outputs
 
     @property
     def batch_shape(self) -> torch.Size:
-        """None."""
+        """The empty shape: there is no batch of models."""
         return torch.Size()
 
     def posterior(self, X: Tensor, *_: object, **__: object) -> Posterior | None:
-        """Return what was put there."""
+        """Return the precomputed posterior."""
         return self.precomputed_posterior
 
 
 @final
 class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
-    """BoTorch's expected gain, times the probability that every bound is kept.
+    """BoTorch's expected hypervolume improvement, times the probability that every bound is kept.
 
     Args:
-        normalized: The case.
+        normalized: The normalized context.
     """
 
     def __init__(self, normalized: NormalizedContext) -> None:
         super().__init__(normalized.model)
         self.normalized = normalized
-        m = len(normalized.context.reference_point)
+        m = normalized.n_objectives
         self.precomputed_model = PrecomputedModel(m)
         self.ehvi: AcquisitionFunction
         if m == 1:
@@ -104,66 +104,62 @@ class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
 
     @t_batch_mode_transform(expected_q=1)  # type: ignore[untyped-decorator]
     def forward(self, X: Tensor) -> Tensor:
-        """Return `X [b, 1, d] -> [b]`, a share of the box up to the ideal point."""
-        belief = self.model.posterior(X)
-        return self.from_moments(belief.mean, belief.variance)
+        """Return `X [b, 1, d] -> [b]`, a fraction of the box up to the ideal point."""
+        posterior = self.model.posterior(X)
+        return self.from_moments(posterior.mean, posterior.variance)
 
     def from_moments(self, mean: Tensor, variance: Tensor) -> Tensor:
-        """Return the same of outcomes with means and variances `[b, 1, k]`, `[b]`."""
+        """Return the value `[b]` of outcomes with means and variances `[b, 1, k]`."""
         spans = self.normalized.utility_ranges.to(mean) / UTILITY_SCALE  # [m]
         m = len(spans)
         utilities = UTILITY_SCALE * self.normalized.normalized_utilities(mean)
         self.precomputed_model.precomputed_posterior = MarginalPosterior(
             utilities, variance[..., :m] / spans.square()
         )
-        gain: Tensor = self.ehvi(utilities)  # of X, which `given` does not look at
-        gain = (gain.exp() if m == 1 else gain) / UTILITY_SCALE**m
+        value: Tensor = self.ehvi(utilities)  # in place of X, which the model ignores
+        value = (value.exp() if m == 1 else value) / UTILITY_SCALE**m
         self.precomputed_model.precomputed_posterior = None
-        return gain * self.feasibility_probability(mean, variance).squeeze(-1)
+        return value * self.feasibility_probability(mean, variance).squeeze(-1)
 
     def feasibility_probability(
         self, mean: Tensor, variance: Tensor, exclude: Collection[str] = ()
     ) -> Tensor:
-        """Return `[b, 1]` how probable it is that every bound is kept.
-
-        Those on learnt outcomes named in `exclude` are left out.
+        """Return `[b, 1]` the probability that every bound is kept.
 
         A bound behind the reference point of its own objective is left out: what
-        breaks it gains nothing anyway, and counting it twice would be wrong.
+        breaks it improves nothing anyway, and counting it twice would be wrong.
+
+        Args:
+            mean: `[b, 1, k]` means of the outcomes.
+            variance: `[b, 1, k]` variances of the outcomes.
+            exclude: Names of modeled outcomes whose bounds are left out, too.
         """
-        case = self.normalized.context
-        slacks = case.optimization_config.constraint_values(
-            mean
-        ) / self.normalized.constraint_ranges.to(mean)
-        kept = slacks[..., self.normalized.deterministic_constraints()] <= ROUNDING_TOLERANCE
+        normalized, config = self.normalized, self.normalized.optimization_config
+        slacks = config.constraint_values(mean) / normalized.constraint_ranges.to(mean)
+        kept = slacks[..., normalized.deterministic_constraints()] <= ROUNDING_TOLERANCE
         total = kept.all(dim=-1).to(mean)  # [b, 1]
-        for part in case.optimization_config.constraints:
-            if part.name in case.modeled_outcomes and part.name not in exclude:
-                i = case.optimization_config.outcome_names.index(part.name)
-                tiny = torch.finfo(mean.dtype).tiny
-                spread = variance[..., i].clamp_min(tiny)
-                total = total * interval_probability(
-                    *self.active_bounds(part), mean[..., i], spread
-                )
+        for part in config.constraints:
+            if part.name in normalized.context.modeled_outcomes and part.name not in exclude:
+                i = config.outcome_names.index(part.name)
+                spread = variance[..., i].clamp_min(torch.finfo(mean.dtype).tiny)
+                bounds = self.active_bounds(part)
+                total = total * interval_probability(*bounds, mean[..., i], spread)
         return total
 
     def active_bounds(self, constraint: Constraint) -> tuple[float | None, float | None]:
         """Return the bounds of a constraint that count, in outcome space."""
-        case = self.normalized.context
+        config = self.normalized.optimization_config
         low, high = (
-            None if bound is None else case.optimization_config.transform(constraint.name, bound)
+            None if bound is None else config.transform(constraint.name, bound)
             for bound in (constraint.lower, constraint.upper)
         )
-        for objective, behind in zip(
-            case.optimization_config.objectives,
-            case.reference_point.tolist(),
-            strict=True,
-        ):
+        references = self.normalized.reference_point.tolist()
+        for objective, reference in zip(config.objectives, references, strict=True):
             if objective.name != constraint.name:
                 continue
-            if objective.sign > 0 and low is not None and low <= behind:
+            if objective.sign > 0 and low is not None and low <= reference:
                 low = None
-            if objective.sign < 0 and high is not None and -high <= behind:
+            if objective.sign < 0 and high is not None and -high <= reference:
                 high = None
         return low, high
 
@@ -171,7 +167,7 @@ class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
 def interval_probability(
     lower: float | None, upper: float | None, mean: Tensor, variance: Tensor
 ) -> Tensor:
-    """Return the normal probability of `[low, high]`, elementwise; None is open."""
+    """Return the normal probability of `[lower, upper]`, elementwise; None is open."""
     sigma = variance.sqrt()
     below = None if upper is None else (upper - mean) / sigma
     above = None if lower is None else (mean - lower) / sigma
@@ -194,5 +190,5 @@ def standard_normal_interval(low: Tensor, high: Tensor) -> Tensor:
 
 def ndtr(z: Tensor) -> Tensor:
     """Return the normal distribution function, elementwise."""
-    share: Tensor = torch.special.ndtr(z)
-    return share
+    probability: Tensor = torch.special.ndtr(z)
+    return probability

@@ -1,9 +1,12 @@
-"""One posterior over all outcomes: the learnt ones, and beside them the exact ones.
+"""Joint posterior over modeled outcomes and outcomes that are known exactly.
 
 BoTorch's objectives may see X, but its constraints see samples alone, and so does the
-scalarisation of ParEGO. So the exact outcomes are put where every part looks: into the
+scalarization of ParEGO. So the exact outcomes are put where every component looks: into the
 posterior, as columns whose samples are all equal and whose variance is zero. They never
 enter a covariance matrix, so there is no jitter on them, to the last bit.
+
+Notation
+    l, e, k   modeled outcomes, exact outcomes, all of them: k = l + e
 """
 
 from __future__ import annotations
@@ -17,15 +20,17 @@ from botorch.models.model import Model
 from botorch.posteriors.posterior import Posterior
 from torch import Tensor
 
+from bostruct.acquisition.botorch_internals import check_botorch_internal
+
 
 @final
 class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
-    """A posterior over learnt outcomes, and exact numbers beside it.
+    """A posterior over modeled outcomes, joined with exact outcomes.
 
     Args:
-        modeled: Over `[..., q, l]`.
-        deterministic: `[..., q, e]`.
-        column_order: `[l + e]` which column of `learnt | exact` each outcome is.
+        modeled: The posterior over the modeled outcomes, `[..., q, l]`.
+        deterministic: `[..., q, e]` the exact outcomes.
+        column_order: `[k]` which column of `modeled | deterministic` each outcome is.
     """
 
     def __init__(
@@ -36,10 +41,9 @@ class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
         self.column_order = list(column_order)
 
     def _concatenate(self, modeled: Tensor, deterministic: Tensor) -> Tensor:
-        deterministic = deterministic.to(modeled).expand(
-            *modeled.shape[:-1], deterministic.shape[-1]
-        )
-        return torch.cat([modeled, deterministic], dim=-1)[..., self.column_order]
+        shape = (*modeled.shape[:-1], deterministic.shape[-1])
+        columns = torch.cat([modeled, deterministic.to(modeled).expand(shape)], dim=-1)
+        return columns[..., self.column_order]
 
     @property
     def mean(self) -> Tensor:
@@ -48,7 +52,7 @@ class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
 
     @property
     def variance(self) -> Tensor:
-        """The variances, `[..., q, k]`; zero where exact."""
+        """The variances, `[..., q, k]`; zero of the exact outcomes."""
         return self._concatenate(self.modeled.variance, torch.zeros_like(self.deterministic))
 
     def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
@@ -57,21 +61,22 @@ class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
 
     def rsample_from_base_samples(self, sample_shape: torch.Size, base_samples: Tensor) -> Tensor:
         """Return the samples `[s, ..., q, k]` of given normal draws."""
-        draw = self.modeled.rsample_from_base_samples
-        return self._concatenate(draw(sample_shape, base_samples), self.deterministic)
+        samples = self.modeled.rsample_from_base_samples(sample_shape, base_samples)
+        return self._concatenate(samples, self.deterministic)
 
     def _extended_shape(self, sample_shape: torch.Size = torch.Size()) -> torch.Size:  # noqa: B008 - BoTorch's signature
+        check_botorch_internal(self.modeled, "_extended_shape")
         shape = self.modeled._extended_shape(sample_shape)
         return torch.Size([*shape[:-1], len(self.column_order)])
 
     @property
     def base_sample_shape(self) -> torch.Size:
-        """The shape of the normal draws: those of the learnt outcomes."""
+        """The shape of the normal draws: those of the modeled outcomes."""
         return torch.Size(self.modeled.base_sample_shape)
 
     @property
     def batch_range(self) -> tuple[int, int]:
-        """The axes of the base samples that run over sets."""
+        """The axes of the normal draws that run over sets."""
         start, end = self.modeled.batch_range
         return start, end
 
@@ -82,24 +87,25 @@ class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
 
     @property
     def device(self) -> torch.device:
-        """Where the posterior lives."""
+        """The device of the posterior."""
         return self.deterministic.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The number format."""
+        """The number format of the posterior."""
         return self.deterministic.dtype
 
 
 @final
 class DeterministicOutcomesModel(Model):  # type: ignore[misc]
-    """A model of all `k` outcomes, made of a learnt one and exact numbers.
+    """A model of all `k` outcomes: those of a fitted model and exact ones.
 
     Args:
-        model: Of the `modeled_outcomes` outcomes, in their order.
-        deterministic_outcomes: `X [..., d] -> [..., e]` the others, in the order of `outcome_names`.
+        model: A model of the `modeled_outcomes`, in their order.
+        deterministic_outcomes: `X [..., d] -> [..., e]` the other outcomes, in the order of
+            `outcome_names`; None if there are none.
         modeled_outcomes: The names of the outputs of `model`.
-        outcome_names: The names of all outcomes, in the order wanted.
+        outcome_names: The names of all outcomes, in the order of the outputs.
     """
 
     def __init__(
@@ -112,20 +118,18 @@ class DeterministicOutcomesModel(Model):  # type: ignore[misc]
         super().__init__()
         self.model = model
         self.deterministic_outcomes = deterministic_outcomes
-        columns = [
-            *modeled_outcomes,
-            *(name for name in outcome_names if name not in modeled_outcomes),
-        ]
+        exact = (name for name in outcome_names if name not in modeled_outcomes)
+        columns = [*modeled_outcomes, *exact]
         self.column_order = [columns.index(name) for name in outcome_names]
 
     @property
     def num_outputs(self) -> int:
-        """All outcomes, `k`."""
+        """The number of all outcomes, `k`."""
         return len(self.column_order)
 
     @property
     def batch_shape(self) -> torch.Size:
-        """That of the learnt model."""
+        """The batch shape of the fitted model."""
         return torch.Size(self.model.batch_shape)
 
     def posterior(
@@ -134,15 +138,28 @@ class DeterministicOutcomesModel(Model):  # type: ignore[misc]
         output_indices: list[int] | None = None,
         observation_noise: bool | Tensor = False,
         posterior_transform: PosteriorTransform | None = None,
-        **_: object,
     ) -> Posterior:
-        """Return the posterior over the outcomes `[..., q, k]` of `X [..., q, d]`."""
-        learnt = self.model.posterior(X)
+        """Return the joint posterior over outcomes `[..., q, k]` at `X [..., q, d]`.
+
+        Args:
+            X: `[..., q, d]` coordinates.
+            output_indices: Which outcomes are wanted; all by default.
+            observation_noise: Whether to add the noise of a measured value to the modeled
+                outcomes, or noise variances that expand to `[..., q, k]`. Exact outcomes have none.
+            posterior_transform: Applied last.
+        """
+        if isinstance(observation_noise, Tensor):
+            noise = observation_noise.expand(*X.shape[:-1], self.num_outputs)
+            columns = range(int(self.model.num_outputs))
+            observation_noise = noise[..., [self.column_order.index(i) for i in columns]]
         if self.deterministic_outcomes is None:
             exact = X.new_zeros(*X.shape[:-1], 0)
         else:
             exact = self.deterministic_outcomes(X).to(X)
-        posterior = DeterministicOutcomesPosterior(learnt, exact, self.column_order)
-        if posterior_transform is None:
-            return posterior
-        return posterior_transform(posterior, X)
+        wanted = range(self.num_outputs) if output_indices is None else output_indices
+        joint = DeterministicOutcomesPosterior(
+            self.model.posterior(X, observation_noise=observation_noise),
+            exact,
+            [self.column_order[i] for i in wanted],
+        )
+        return joint if posterior_transform is None else posterior_transform(joint, X)

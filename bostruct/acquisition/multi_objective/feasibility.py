@@ -1,34 +1,35 @@
-"""How probable it is that a structure is good enough: every bound is kept."""
+"""Probability that a structure is feasible: that it keeps every bound."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 from botorch.acquisition import logei
 from botorch.acquisition.acquisition import AcquisitionFunction
 
-from bostruct.acquisition.base import describe
+from bostruct.acquisition.acquisition_context import AcquisitionContext
+from bostruct.acquisition.base import BotorchAcquisition, check_context
 from bostruct.acquisition.monte_carlo import sobol_sampler
-from bostruct.acquisition.multi_objective.acquisition_context import AcquisitionContext
 from bostruct.acquisition.multi_objective.normalization import NormalizedContext
 from bostruct.errors import InputError, check_count, error_message
 
 
 @final
 @dataclass(frozen=True)
-class qLogProbabilityOfFeasibility:  # noqa: N801 - BoTorch's prefix of the joint forms
+class qLogProbabilityOfFeasibility(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
     """Log of the probability that one of `q` candidates keeps every bound.
 
-    For "good enough": the objectives do not count, the constraints do. An exact outcome
-    that breaks its bound leaves less than e⁻⁴⁰.
+    The objectives do not count, the constraints do. An exact outcome that breaks its bound
+    leaves less than e⁻⁴⁰.
 
     Args:
-        n_samples: Quasi-random samples; powers of two are best.
+        n_samples: The number of quasi-random samples; powers of two are best.
     """
 
     n_samples: int = 128
     supports_q_batch: ClassVar[bool] = True
+    supports_multi_objective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_count("n_samples", self.n_samples)
@@ -37,20 +38,17 @@ class qLogProbabilityOfFeasibility:  # noqa: N801 - BoTorch's prefix of the join
         """Return `X [b, q, d] -> [b]`, a logarithm.
 
         Raises:
-            InputError: the goals have no constraint.
+            InputError: There is no constraint.
         """
-        if not context.optimization_config.constraints:
+        check_context(self, context)
+        normalized = NormalizedContext(context)
+        if not normalized.optimization_config.constraints:
             condition = "be given for a probability of feasibility"
-            way_out = "Pass Constraint(name, below=..., above=...)."
+            way_out = "Pass Constraint(name, upper=..., lower=...)."
             raise InputError(error_message("constraints", condition, "none", way_out))
-        scaled = NormalizedContext(context)
         return logei.qLogProbabilityOfFeasibility(
-            scaled.model,
+            normalized.model,
             sampler=sobol_sampler(self.n_samples, context.seed),
-            X_pending=scaled.X_pending(),
-            **scaled.constraint_arguments(),
+            X_pending=normalized.X_pending(),
+            **normalized.constraint_arguments(),
         )
-
-    def description(self) -> dict[str, Any]:
-        """Return what identifies the acquisition, ready for JSON."""
-        return describe(self)

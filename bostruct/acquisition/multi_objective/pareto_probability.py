@@ -1,8 +1,8 @@
-"""The probability that a structure enters the front.
+"""Probability that a structure enters the Pareto front.
 
 Hypervolume improvement looks for volume, and late in a search what is left of a front
 has next to none of it: points between their neighbors, which a user wants all the same.
-The probability of entering asks for these, and needs no reference point.
+The probability of entering the front rewards these, and needs no reference point.
 
 [K06] A. J. Keane, AIAA J. 44, 879 (2006), doi:10.2514/1.16875: of entering a front.
 [C14] I. Couckuyt, D. Deschrijver, T. Dhaene, J. Global Optim. 60, 575 (2014),
@@ -12,7 +12,7 @@ The probability of entering asks for these, and needs no reference point.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
@@ -22,8 +22,8 @@ from botorch.utils.multi_objective.box_decompositions.non_dominated import (
 from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
-from bostruct.acquisition.base import check_no_pending, describe
-from bostruct.acquisition.multi_objective.acquisition_context import AcquisitionContext
+from bostruct.acquisition.acquisition_context import AcquisitionContext
+from bostruct.acquisition.base import BotorchAcquisition, check_context
 from bostruct.acquisition.multi_objective.analytic import (
     FeasibilityWeightedEHVI,
     standard_normal_interval,
@@ -35,62 +35,60 @@ from bostruct.acquisition.multi_objective.normalization import (
 from bostruct.errors import check_positive
 from bostruct.objectives.pareto import pareto_front
 
-# Of the scaled objectives: where an open box ends, and the least standard deviation.
 OPEN_BOUND, MIN_STD = 1e6, 1e-12
+"""Of the normalized objectives: the end of an open box, and the least standard deviation."""
 
 
 @final
 @dataclass(frozen=True)
-class ParetoProbabilityOfImprovement:
-    """Probability of entering the front [K06], and the expected gain [Y19].
+class ParetoProbabilityOfImprovement(BotorchAcquisition):
+    """Probability of entering the front [K06], plus the weighted hypervolume improvement [Y19].
 
     Early on, when many structures enter for sure and a missing end of the front is
-    worth much of the box, the gain decides; late it is next to nothing. In
-    closed form, outcomes counting as independent of each other; with constraints it is
-    the probability of entering as a feasible one, exact like the gain in
-    `ExpectedHypervolumeImprovement`. What equals a point of the front does not enter.
+    much of the box, the hypervolume decides; late it is next to nothing. In
+    closed form [C14], outcomes counting as independent of each other; with constraints it is
+    the probability of entering as a feasible one, exact like the improvement in
+    `ExpectedHypervolumeImprovement`. A point equal to one of the front does not enter.
+
+    [Y19] is cited in `hypervolume_improvement`.
 
     Args:
-        ehvi_weight: The weight of the expected gain, as a share of the box between reference
-            and ideal point, beside the probability.
+        ehvi_weight: The weight of the expected hypervolume improvement, a fraction of the box
+            between reference and ideal point, beside the probability.
 
     Raises:
-        InputError: the weight is not positive.
+        InputError: The weight is not positive.
     """
 
     ehvi_weight: float = 1.0
-    supports_q_batch: ClassVar[bool] = False
+    supports_multi_objective: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_positive("ehvi_weight", self.ehvi_weight, "It is the weight of the gain, say 1.")
+        check_positive(
+            "ehvi_weight", self.ehvi_weight, "It is the weight of the hypervolume, say 1."
+        )
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, 1, d] -> [b]`."""
-        check_no_pending(self, context.X_pending)
+        check_context(self, context)
         return ParetoProbabilityAcquisition(NormalizedContext(context), self.ehvi_weight)
-
-    def description(self) -> dict[str, Any]:
-        """Return what identifies the acquisition, ready for JSON."""
-        return describe(self)
 
 
 @final
 class ParetoProbabilityAcquisition(AcquisitionFunction):  # type: ignore[misc]
-    """The probability that a structure enters the front, plus its weighted gain.
+    """The probability that a structure enters the front, plus its weighted improvement.
 
     Args:
-        normalized: The case.
-        ehvi_weight: Of the gain.
+        normalized: The normalized context.
+        ehvi_weight: The weight of the expected hypervolume improvement.
     """
 
     def __init__(self, normalized: NormalizedContext, ehvi_weight: float) -> None:
         super().__init__(normalized.model)
         self.normalized, self.ehvi_weight = normalized, ehvi_weight
         self.ehvi = FeasibilityWeightedEHVI(normalized)
-        case = normalized.context
-        points = normalized.normalized_utilities(
-            case.Y[pareto_front(case.Y, case.optimization_config)]
-        )  # [f, m]
+        front = pareto_front(normalized.Y, normalized.optimization_config)
+        points = normalized.normalized_utilities(normalized.Y[front])  # [f, m]
         far = points.new_full((points.shape[-1],), -OPEN_BOUND)
         if len(far) == 1:
             best = points.amax() if len(points) else far.squeeze()
@@ -105,44 +103,42 @@ class ParetoProbabilityAcquisition(AcquisitionFunction):  # type: ignore[misc]
     @t_batch_mode_transform(expected_q=1)  # type: ignore[untyped-decorator]
     def forward(self, X: Tensor) -> Tensor:
         """Return `X [b, 1, d] -> [b]`."""
-        belief = self.model.posterior(X)
-        mean, variance = belief.mean, belief.variance  # [b, 1, k]
+        posterior = self.model.posterior(X)
+        mean, variance = posterior.mean, posterior.variance  # [b, 1, k]
         m = self.cell_bounds.shape[-1]
         sigma = variance[..., :m].sqrt() / self.normalized.utility_ranges.to(mean)
-        # What equals a point of the front up to rounding is behind it.
+        # A point equal to one of the front up to rounding is behind it.
         utility = self.normalized.normalized_utilities(mean) - ROUNDING_TOLERANCE  # [b, 1, m]
         low, high = self.cell_bounds.to(mean)  # [boxes, m]
         sigma = sigma.clamp_min(MIN_STD)
         inside = standard_normal_interval((low - utility) / sigma, (high - utility) / sigma)
         entering = inside.prod(-1).sum(-1)  # [b]
-        names = [part.name for part in self.normalized.context.optimization_config.objectives]
-        sound = self.ehvi.feasibility_probability(mean, variance, exclude=names).squeeze(-1)
-        value: Tensor = entering * sound + self.ehvi_weight * self.ehvi.from_moments(mean, variance)
+        names = [part.name for part in self.normalized.optimization_config.objectives]
+        feasible = self.ehvi.feasibility_probability(mean, variance, exclude=names).squeeze(-1)
+        improvement = self.ehvi.from_moments(mean, variance)
+        value: Tensor = entering * feasible + self.ehvi_weight * improvement
         return value
 
 
 def objective_bounds(normalized: NormalizedContext) -> tuple[Tensor, Tensor]:
-    """Return which scaled utilities keep the bounds on the objectives, `[m]` each."""
-    case = normalized.context
-    ends = []
-    for i, objective in enumerate(case.optimization_config.objectives):
+    """Return which normalized utilities keep the bounds on the objectives, `[m]` each."""
+    config, ends = normalized.optimization_config, []
+    for i, objective in enumerate(config.objectives):
         low, high = -OPEN_BOUND, OPEN_BOUND
-        for part in case.optimization_config.constraints:
+        for part in config.constraints:
             if part.name != objective.name:
                 continue
-            pair = [(part.lower, -OPEN_BOUND), (part.upper, OPEN_BOUND)]
-            found = [
+            low, high = sorted(
                 far * objective.sign
                 if bound is None
                 else float(
-                    objective.sign * case.optimization_config.transform(part.name, bound)
-                    - case.reference_point[i]
+                    objective.sign * config.transform(part.name, bound)
+                    - normalized.reference_point[i]
                 )
                 / float(normalized.utility_ranges[i])
-                for bound, far in pair
-            ]
-            low, high = sorted(found)
-        # What is exact equals its bound up to rounding, see `forward`.
+                for bound, far in ((part.lower, -OPEN_BOUND), (part.upper, OPEN_BOUND))
+            )
+        # Exact outcomes equal their bounds up to rounding, see `forward`.
         ends.append((low - 2 * ROUNDING_TOLERANCE, high + ROUNDING_TOLERANCE))
-    both = case.reference_point.new_tensor(ends)
+    both = normalized.reference_point.new_tensor(ends)
     return both[:, 0], both[:, 1]

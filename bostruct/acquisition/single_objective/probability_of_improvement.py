@@ -1,4 +1,4 @@
-"""The probability of an improvement on the lowest energy.
+"""Probability of an improvement on the lowest energy.
 
 [K64] H. J. Kushner, J. Basic Eng. 86, 97 (1964), doi:10.1115/1.3653121.
 """
@@ -6,75 +6,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from botorch.acquisition import analytic, monte_carlo
 from botorch.acquisition.acquisition import AcquisitionFunction
-from botorch.models.model import Model
-from torch import Tensor
 
-from bostruct.acquisition.base import best_f_tensor, check_no_pending, describe
+from bostruct.acquisition.acquisition_context import AcquisitionContext
+from bostruct.acquisition.base import BotorchAcquisition, best_f_tensor, check_context
 from bostruct.acquisition.monte_carlo import mc_arguments
 from bostruct.errors import check_count, check_positive
 
 
 @dataclass(frozen=True)
-class ProbabilityOfImprovement:
-    """`P(E < best)` [K64]; counts how likely a gain is, not how large."""
+class ProbabilityOfImprovement(BotorchAcquisition):
+    """`P(E < best_f)` [K64]: how likely an improvement is, however small."""
 
-    supports_q_batch: ClassVar[bool] = False
-
-    def build(
-        self,
-        model: Model,
-        best_f: float,
-        *,
-        X_baseline: Tensor | None = None,
-        X_pending: Tensor | None = None,
-        seed: int = 0,
-    ) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]`; `X_baseline` and `seed` are unused."""
-        check_no_pending(self, X_pending)
-        kind = analytic.ProbabilityOfImprovement
-        return kind(model, best_f=best_f_tensor(best_f), maximize=False)
-
-    def description(self) -> dict[str, Any]:
-        """Return what identifies the acquisition, ready for JSON."""
-        return describe(self)
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
+        """Return `X [b, 1, d] -> [b]`; needs `best_f`."""
+        check_context(self, context)
+        best_f = best_f_tensor(context)
+        return analytic.ProbabilityOfImprovement(context.model, best_f=best_f, maximize=False)
 
 
 @dataclass(frozen=True)
-class LogProbabilityOfImprovement:
-    """`log P(E < best)`, without underflow."""
+class LogProbabilityOfImprovement(BotorchAcquisition):
+    """`log P(E < best_f)`, without underflow."""
 
-    supports_q_batch: ClassVar[bool] = False
-
-    def build(
-        self,
-        model: Model,
-        best_f: float,
-        *,
-        X_baseline: Tensor | None = None,
-        X_pending: Tensor | None = None,
-        seed: int = 0,
-    ) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]`; `X_baseline` and `seed` are unused."""
-        check_no_pending(self, X_pending)
-        kind = analytic.LogProbabilityOfImprovement
-        return kind(model, best_f=best_f_tensor(best_f), maximize=False)
-
-    def description(self) -> dict[str, Any]:
-        """Return what identifies the acquisition, ready for JSON."""
-        return describe(self)
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
+        """Return `X [b, 1, d] -> [b]`; needs `best_f`."""
+        check_context(self, context)
+        best_f = best_f_tensor(context)
+        return analytic.LogProbabilityOfImprovement(context.model, best_f=best_f, maximize=False)
 
 
 @dataclass(frozen=True)
-class qProbabilityOfImprovement:  # noqa: N801 - BoTorch's prefix of the joint forms
-    """The joint form of `ProbabilityOfImprovement`: of any of `q` candidates.
+class qProbabilityOfImprovement(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
+    """The `ProbabilityOfImprovement` by any of `q` candidates.
 
     Args:
-        n_samples: Quasi-random samples; powers of two are best.
-        tau: Of the sigmoid that replaces the step so that there is a gradient, in eV.
+        n_samples: The number of quasi-random samples; powers of two are best.
+        tau: The width of the sigmoid that replaces the step so that there is a gradient, eV.
     """
 
     n_samples: int = 512
@@ -85,20 +56,7 @@ class qProbabilityOfImprovement:  # noqa: N801 - BoTorch's prefix of the joint f
         check_count("n_samples", self.n_samples)
         check_positive("tau", self.tau, "In eV; the default is 1e-3.")
 
-    def build(
-        self,
-        model: Model,
-        best_f: float,
-        *,
-        X_baseline: Tensor | None = None,
-        X_pending: Tensor | None = None,
-        seed: int = 0,
-    ) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]`; `X_baseline` is unused."""
-        arguments = mc_arguments(self.n_samples, seed, X_pending)
-        kind = monte_carlo.qProbabilityOfImprovement
-        return kind(model, best_f=-best_f_tensor(best_f), tau=self.tau, **arguments)
-
-    def description(self) -> dict[str, Any]:
-        """Return what identifies the acquisition, ready for JSON."""
-        return describe(self)
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
+        """Return `X [b, q, d] -> [b]`; needs `best_f`."""
+        best_f, arguments = -best_f_tensor(context), mc_arguments(self, context)
+        return monte_carlo.qProbabilityOfImprovement(best_f=best_f, tau=self.tau, **arguments)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
 from bostruct.campaign import Campaign, Log
-from bostruct.campaign.planning.batch_acquisition import (
-    SingleObjectiveBatchAcquisition,
-    StepContext,
-)
-from bostruct.campaign.planning.step import is_promising, is_relaxed
+from bostruct.campaign.planning.acquisition_context import acquisition_context
+from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
+from bostruct.campaign.planning.resampling import is_promising, is_relaxed
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.training_data import training_data
 from bostruct.campaign.records import Step, training_structures
 from bostruct.candidates import Candidates, select_top
 from bostruct.candidates.batched_lbfgs import relax
@@ -93,25 +93,19 @@ def diagnose_step(
 
 def rebuild_acquisition(
     campaign: Campaign, log: Log, step: Step, model: FittedModel
-) -> SingleObjectiveBatchAcquisition:
+) -> BatchAcquisition:
     """Return the acquisition as it was when a step asked for its first structure."""
     trials = {trial.number: trial for trial in log.trial_records()}
-    X = torch.stack([trials[number].X for number in step.training_trials])
-    energies = [trials[number].energy for number in step.training_trials]
-    task = StepContext(
-        campaign.components,
-        log.seed,
-        X.device,
-        step.number,
-        1,
-        kappa_factor=step.hyperparameters.get("boldness", 1.0),
+    known = [trials[number] for number in step.training_trials]
+    factor = step.hyperparameters.get("kappa_factor", 1.0)
+    context = StepContext(
+        campaign.components, log.seed, known[0].X.device, step.number, 1, kappa_factor=factor
     )
-    return SingleObjectiveBatchAcquisition(task, model, X, torch.tensor(energies, dtype=X.dtype))
+    data = training_data(context, known)
+    return BatchAcquisition(context.acquisition, acquisition_context(context, model, data, known))
 
 
-def _acquisition_value(
-    acquisition: SingleObjectiveBatchAcquisition, campaign: Campaign, X: Tensor
-) -> float:
+def _acquisition_value(acquisition: BatchAcquisition, campaign: Campaign, X: Tensor) -> float:
     """Return the acquisition at the answer `[d]`, where the model would have put it.
 
     The search climbs to the nearest maximum of the acquisition, which counts if the

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bostruct.acquisition import LowerConfidenceBound
+from bostruct.acquisition import AcquisitionContext, LowerConfidenceBound
 from bostruct.bench.uncertainty.datasets import ClusterDataset
 from bostruct.candidates import BasinHopping, relax
 from bostruct.spaces import Cluster
@@ -153,7 +153,7 @@ def measure_throughput(
 
 def default_acquisition(model: LocalGPModel) -> Callable[[Tensor], Tensor]:
     """Return the default acquisition as a search sees it."""
-    function = LowerConfidenceBound().build(model, 0.0)
+    function = LowerConfidenceBound().build(AcquisitionContext(model))
 
     def value(X: Tensor) -> Tensor:
         found: Tensor = function(X.unsqueeze(-2))

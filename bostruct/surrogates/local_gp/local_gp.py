@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -107,6 +107,7 @@ class LocalGP:
     pair_repulsion: PairRepulsion | None = DEFAULT_PAIR_REPULSION
     hyperparameters: tuple[float, float, float] | None = None
     approximation: Approximation = "averaged_fitc"
+    supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.cutoff is not None:

@@ -30,6 +30,7 @@ class NetworkSurrogate(ABC):
 
     network: NetworkConfig = DEFAULT_NETWORK
 
+    supports_multiple_outcomes: ClassVar[bool] = False
     restore_predictor: ClassVar[Callable[[Mapping[str, Tensor]], LowRankPredictor]] = (
         NetworkEnsemble.restore
     )

@@ -19,13 +19,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
 from bostruct.descriptors import FeatureMap, SupportsComposition
+from bostruct.surrogates.base import TrainingData
 from bostruct.surrogates.properties.gp import GP, all_features, maps_to_state
 from bostruct.surrogates.properties.gp_regression import (
     INITIAL_VALUES,
@@ -79,39 +80,33 @@ class MultitaskGP:
     """
 
     gp: GP = field(default_factory=GP)
+    supports_multiple_outcomes: ClassVar[bool] = True
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
         return {"type": "MultitaskGP", "gp": self.gp.description()}
 
-    def fit(
-        self,
-        X: Tensor,
-        Y: Tensor,
-        names: tuple[str, ...],
-        space: SupportsComposition | None,
-    ) -> PropertyModel:
-        """Return the model that these values teach.
+    def fit(self, data: TrainingData, /, space: SupportsComposition | None = None) -> PropertyModel:
+        """Return the model of all outcomes together.
 
         Args:
-            X: `[t, d]` coordinates.
-            Y: `[t, k]` values; NaN where unknown.
-            names: of the properties, k.
-            space: of X.
+            data: coordinates and values of t structures, NaN where unknown.
+            space: of the coordinates, with separate structures.
 
         Raises:
             InputError: a property without any value, or one that is infinite.
             NotFittedError: there is no space of separate structures.
             ShapeError: X, Y and names do not belong together.
         """
-        source = check_property_data(X, Y, names, space)
-        maps, blocks = self.gp.feature_maps(source)
-        Z = all_features(maps, source, X)
-        blend, numbers = _fit(blocks, Z, Y.double(), loo_correction=self.gp.loo_correction)
-        return PropertyModel(MultitaskModel(maps, blocks, blend, numbers, source), names)
+        checked_space = check_property_data(data, space)
+        maps, blocks = self.gp.feature_maps(checked_space)
+        Z, Y = all_features(maps, checked_space, data.X), data.Y.double()
+        kernel, fitted = _fit(blocks, Z, Y, loo_correction=self.gp.loo_correction)
+        model = MultitaskModel(maps, blocks, kernel, fitted, checked_space)
+        return PropertyModel(model, data.outcome_names)
 
     def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition | None
+        self, state: Mapping[str, Tensor], space: SupportsComposition | None = None
     ) -> PropertyModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         source = require_discrete(space)

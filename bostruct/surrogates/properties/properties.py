@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, final
+from typing import Any, ClassVar, Protocol, final
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bostruct.descriptors import SupportsComposition
 from bostruct.errors import InputError, NotFittedError, check_shape, error_message
+from bostruct.surrogates.base import TrainingData
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
     condition_on_observations,
@@ -83,6 +84,7 @@ class IndependentProperties:
 
     default: PropertySurrogate = field(default_factory=GP)
     overrides: Mapping[str, PropertySurrogate] = field(default_factory=dict)
+    supports_multiple_outcomes: ClassVar[bool] = True
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the surrogate, as JSON values."""
@@ -90,59 +92,51 @@ class IndependentProperties:
         default = self.default.description()
         return {"type": "IndependentProperties", "default": default, "overrides": of}
 
-    def fit(
-        self,
-        X: Tensor,
-        Y: Tensor,
-        names: tuple[str, ...],
-        space: SupportsComposition | None,
-    ) -> PropertyModel:
-        """Return the model that these values teach.
+    def fit(self, data: TrainingData, /, space: SupportsComposition | None = None) -> PropertyModel:
+        """Return the models of the outcomes, each fitted to the values that are known of it.
 
         Args:
-            X: `[t, d]` coordinates.
-            Y: `[t, k]` values; NaN where unknown.
-            names: of the properties, k.
-            space: of X.
+            data: coordinates and values of t structures, NaN where unknown.
+            space: of the coordinates, with separate structures.
 
         Raises:
-            InputError: a property without any value, or one that is infinite; a name
-                that `of` has and `names` has not; or no space of separate structures.
+            InputError: a property without any value, or one that is infinite; a name in
+                `overrides` that is not an outcome; or no space of separate structures.
             ShapeError: X, Y and names do not belong together.
         """
-        source = check_property_data(X, Y, names, space)
+        checked_space, names = check_property_data(data, space), data.outcome_names
         for name in self.overrides:
             if name not in names:
-                condition = f"name properties that are learnt ({', '.join(names)})"
+                condition = f"name outcomes of the data ({', '.join(names)})"
                 raise InputError(error_message("overrides", condition, repr(name)))
-        parts = []
-        for i, name in enumerate(names):
-            there = ~Y[:, i].isnan()
-            learner = self.overrides.get(name, self.default)
-            parts.append(learner.fit(X[there], Y[there, i], source))
-        return PropertyModel(IndependentModels(tuple(parts)), tuple(names))
+        models = []
+        for name, y in zip(names, data.Y.T, strict=True):
+            known = ~y.isnan()
+            surrogate = self.overrides.get(name, self.default)
+            models.append(surrogate.fit(data.X[known], y[known], checked_space))
+        return PropertyModel(IndependentModels(tuple(models)), tuple(names))
 
     def restore(
-        self, state: Mapping[str, Tensor], space: SupportsComposition | None
+        self, state: Mapping[str, Tensor], space: SupportsComposition | None = None
     ) -> PropertyModel:
         """Return the model that `state` was taken from; its predictions are equal.
 
         Raises:
-            InputError: it has a learner of a kind that is not among those given.
+            InputError: a surrogate of a property is of a kind that is not among those given.
         """
-        source = require_discrete(space)
-        told = decode_header(state["header"])
-        parts = []
-        for i, name in enumerate(told["names"]):
-            start = f"{i}."
-            own = {
-                key.removeprefix(start): state[told["same"].get(key, key)]
-                for key in told["keys"]
-                if key.startswith(start)
+        checked_space = require_discrete(space)
+        header = decode_header(state["header"])
+        models = []
+        for i, name in enumerate(header["names"]):
+            prefix = f"{i}."
+            own_state = {
+                key.removeprefix(prefix): state[header["same"].get(key, key)]
+                for key in header["keys"]
+                if key.startswith(prefix)
             }
-            learner = self._surrogate_for(name, decode_header(own["header"])["type"])
-            parts.append(learner.restore(own, source))
-        return PropertyModel(IndependentModels(tuple(parts)), tuple(told["names"]))
+            surrogate = self._surrogate_for(name, decode_header(own_state["header"])["type"])
+            models.append(surrogate.restore(own_state, checked_space))
+        return PropertyModel(IndependentModels(tuple(models)), tuple(header["names"]))
 
     def _surrogate_for(self, name: str, surrogate_name: str) -> PropertySurrogate:
         """Return the learner that reads what one of that kind wrote."""
@@ -314,22 +308,22 @@ def require_discrete(space: SupportsComposition | None) -> SupportsComposition:
 
 
 def check_property_data(
-    X: Tensor, Y: Tensor, names: tuple[str, ...], space: SupportsComposition | None
+    data: TrainingData, space: SupportsComposition | None
 ) -> SupportsComposition:
-    """Return the space of values that can be learnt from.
+    """Return the space of training data, checked.
 
     Raises:
         InputError: a property without any value, or one that is infinite.
         NotFittedError: no space of separate structures.
         ShapeError: X, Y and names do not belong together.
     """
-    source = require_discrete(space)
-    check_shape("X", X, [None, None])
-    check_shape("Y", Y, [len(X), len(names)], "One column for each of `names`.")
-    for name, column in zip(names, Y.T, strict=True):
+    checked_space, names = require_discrete(space), data.outcome_names
+    check_shape("X", data.X, [None, None])
+    check_shape("Y", data.Y, [len(data.X), len(names)], "One column for each of `outcome_names`.")
+    for name, column in zip(names, data.Y.T, strict=True):
         if column.isinf().any():
             raise InputError(error_message("Y", "be finite, or NaN", f"infinity of {name}"))
         if not column.isfinite().any():
             condition = "hold at least one value of each property"
             raise InputError(error_message("Y", condition, f"none of {name}"))
-    return source
+    return checked_space

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from botorch.acquisition.objective import ScalarizedPosteriorTransform
 from botorch.sampling.normal import SobolQMCNormalSampler
@@ -6,6 +7,7 @@ from bostruct.acquisition.multi_objective.deterministic_outcomes import (
     DeterministicOutcomesModel,
     DeterministicOutcomesPosterior,
 )
+from bostruct.errors import InputError
 
 X = torch.tensor([[[0.1, 0.2, 1 / 3], [0.3, 0.4, 1e6 / 7]]], dtype=torch.float64)
 
@@ -77,3 +79,37 @@ def test_gradients_go_through(case):
     draws = SobolQMCNormalSampler(torch.Size([4]), seed=0)(model.posterior(moved))
     (slope,) = torch.autograd.grad(draws[..., 0].sum(), moved)
     assert torch.equal(slope, 4.0 * torch.tensor([0.0, 0.0, 1.0]).expand_as(X))
+
+
+def test_noise_is_that_of_the_modeled_outcomes(case):
+    """Exact outcomes are measured without noise, whatever is passed for them."""
+    modeled, model = joined(case)
+    latent = model.posterior(X).variance
+    observed = model.posterior(X, observation_noise=True).variance
+    alone = modeled.posterior(X, observation_noise=True).variance
+    assert torch.equal(observed[..., [2, 1]], alone)
+    expected = torch.tensor([0.0, 0.2, 0.1]).double().expand(1, 2, 3)  # of k, a, b
+    torch.testing.assert_close(observed - latent, expected)
+    noise = torch.tensor([7.0, 0.3, 0.5], dtype=torch.float64)
+    extra = model.posterior(X, observation_noise=noise).variance - latent
+    torch.testing.assert_close(extra, torch.tensor([0.0, 0.3, 0.5]).double().expand(1, 2, 3))
+
+
+@pytest.mark.parametrize("indices", [[0], [1], [2, 0], [1, 2], [2, 1, 0]])
+def test_some_outcomes_are_columns_of_all(case, indices):
+    _, model = joined(case)
+    some, every = model.posterior(X, output_indices=indices), model.posterior(X)
+    assert torch.equal(some.mean, every.mean[..., indices])
+    assert torch.equal(some.variance, every.variance[..., indices])
+    sampler = SobolQMCNormalSampler(torch.Size([16]), seed=0)
+    again = SobolQMCNormalSampler(torch.Size([16]), seed=0)
+    assert torch.equal(sampler(some), again(every)[..., indices])
+    noisy = model.posterior(X, output_indices=indices, observation_noise=True).variance
+    every = model.posterior(X, observation_noise=True).variance
+    assert torch.equal(noisy, every[..., indices])
+
+
+def test_a_posterior_without_the_shape_of_its_samples_is_refused():
+    bare = DeterministicOutcomesPosterior(object(), X[..., 2:], [0])
+    with pytest.raises(InputError, match=r"`botorch` must have `object\._extended_shape`, got ver"):
+        bare._extended_shape()

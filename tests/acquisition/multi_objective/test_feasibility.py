@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from bostruct.acquisition import MultiObjectiveAcquisition, qLogProbabilityOfFeasibility
+from bostruct.acquisition import Acquisition, qLogProbabilityOfFeasibility
 from bostruct.errors import InputError
 from bostruct.objectives import Constraint
 
@@ -64,9 +64,10 @@ def test_same_seed_same_value(case):
 
 
 def test_describes_itself():
-    assert isinstance(FORM, MultiObjectiveAcquisition)
+    assert isinstance(FORM, Acquisition)
+    assert FORM.supports_multi_objective
     found = json.loads(json.dumps(FORM.description()))
-    assert found == {"kind": "qLogProbabilityOfFeasibility", "samples": 128}
+    assert found == {"type": "qLogProbabilityOfFeasibility", "n_samples": 128}
 
 
 def test_refuses_goals_without_constraints(case):
@@ -75,5 +76,5 @@ def test_refuses_goals_without_constraints(case):
 
 
 def test_refuses_no_samples():
-    with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_samples` must be an integer of at least 1"):
         qLogProbabilityOfFeasibility(n_samples=0)

@@ -9,6 +9,7 @@ from bostruct.acquisition.multi_objective.normalization import (
     NormalizedContext,
     without_compiled_kernel,
 )
+from bostruct.errors import InputError
 from bostruct.objectives import Constraint
 
 NAN = math.nan
@@ -144,3 +145,17 @@ def test_nothing_is_compiled(monkeypatch):
         logei._try_load_fused_kernel()
         assert logei._C is None
     assert logei._load_attempted is False
+
+
+def test_a_botorch_whose_kernel_cannot_be_switched_off_is_refused(monkeypatch):
+    monkeypatch.delattr(logei, "_load_attempted")
+    with pytest.raises(InputError, match=r"logei\._load_attempted`"), without_compiled_kernel():
+        raise AssertionError("nothing is built")
+
+
+def test_a_botorch_without_the_kernel_is_left_alone(monkeypatch):
+    for name in ("_load_attempted", "_try_load_fused_kernel", "_C"):
+        monkeypatch.delattr(logei, name)
+    with without_compiled_kernel():
+        assert not hasattr(logei, "_load_attempted")
+    assert not hasattr(logei, "_load_attempted")

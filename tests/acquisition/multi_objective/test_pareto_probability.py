@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bostruct.acquisition import (
-    MultiObjectiveAcquisition,
+    Acquisition,
     ParetoProbabilityOfImprovement,
 )
 from bostruct.errors import InputError
@@ -49,7 +49,7 @@ def test_probability_against_draws(case):
 
 def test_no_reference_point_counts(case):
     told = case()
-    moved = replace(told, reference=told.reference_point - 7.0)
+    moved = replace(told, reference_point=told.reference_point - 7.0)
     first, second = (ParetoProbabilityOfImprovement(TINY).build(each)(X) for each in (told, moved))
     assert first.tolist() == pytest.approx(second.tolist(), rel=1e-6)
 
@@ -109,12 +109,13 @@ def test_without_a_front_everything_enters(case):
 
 def test_description_and_refusals(case):
     form = ParetoProbabilityOfImprovement()
-    assert isinstance(form, MultiObjectiveAcquisition)
+    assert isinstance(form, Acquisition)
+    assert form.supports_multi_objective
     described = form.description()
-    assert described == {"kind": "EntryProbability", "gain": 1.0}
+    assert described == {"type": "ParetoProbabilityOfImprovement", "ehvi_weight": 1.0}
     assert json.loads(json.dumps(described)) == described
-    with pytest.raises(InputError, match="`gain` must be positive"):
+    with pytest.raises(InputError, match="`ehvi_weight` must be positive"):
         ParetoProbabilityOfImprovement(0.0)
     told = replace(case(), X_pending=torch.zeros(1, 2, dtype=torch.float64))
-    with pytest.raises(InputError, match="`pending` must be None"):
+    with pytest.raises(InputError, match="`X_pending` must be None"):
         form.build(told)

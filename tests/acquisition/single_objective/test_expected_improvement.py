@@ -25,17 +25,17 @@ def gain(model, X, best):
 def test_expected_improvement_is_its_integral(best, setting):
     X = setting.X[:, :1]
     expected = gain(setting.model, X, best)
-    value = module.ExpectedImprovement().build(setting.model, best)(X)
+    value = module.ExpectedImprovement().build(setting.context(best_f=best))(X)
     torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-9)
-    log = module.LogExpectedImprovement().build(setting.model, best)(X)
+    log = module.LogExpectedImprovement().build(setting.context(best_f=best))(X)
     torch.testing.assert_close(log, value.log(), rtol=1e-6, atol=1e-8)
 
 
 def test_logarithm_has_a_gradient_where_the_plain_form_has_none(setting):
     X = setting.X[:, :1].clone().requires_grad_()
-    plain = module.ExpectedImprovement().build(setting.model, -1000.0)(X)
+    plain = module.ExpectedImprovement().build(setting.context(best_f=-1000.0))(X)
     assert not plain.any()
-    log = module.LogExpectedImprovement().build(setting.model, -1000.0)(X)
+    log = module.LogExpectedImprovement().build(setting.context(best_f=-1000.0))(X)
     (slope,) = torch.autograd.grad(log.sum(), X)
     assert log.isfinite().all()
     assert slope.isfinite().all()
@@ -44,17 +44,17 @@ def test_logarithm_has_a_gradient_where_the_plain_form_has_none(setting):
 
 def test_joint_of_one_is_the_single_form(setting):
     X, best = setting.X[:, :1], 2.0
-    single = module.ExpectedImprovement().build(setting.model, best)(X)
-    joint = module.qExpectedImprovement(n_samples=MANY).build(setting.model, best)(X)
+    single = module.ExpectedImprovement().build(setting.context(best_f=best))(X)
+    joint = module.qExpectedImprovement(n_samples=MANY).build(setting.context(best_f=best))(X)
     torch.testing.assert_close(joint, single, **QUASI)
-    log = module.qLogExpectedImprovement(n_samples=MANY).build(setting.model, best)(X)
+    log = module.qLogExpectedImprovement(n_samples=MANY).build(setting.context(best_f=best))(X)
     torch.testing.assert_close(log.exp(), single, **QUASI)
 
 
 def test_joint_against_draws(setting):
     best, samples = 2.0, 200_000
-    plain = module.qExpectedImprovement(n_samples=MANY).build(setting.model, best)
-    log = module.qLogExpectedImprovement(n_samples=MANY).build(setting.model, best)
+    plain = module.qExpectedImprovement(n_samples=MANY).build(setting.context(best_f=best))
+    log = module.qLogExpectedImprovement(n_samples=MANY).build(setting.context(best_f=best))
     for X in setting.X:
         draws = (best - setting.model.draw(X, samples).amin(-1)).clamp_min(0)
         # 5 standard errors: a false alarm in two million.
@@ -69,7 +69,9 @@ def test_joint_against_draws(setting):
 )
 def test_noisy_forms_compare_with_the_posterior_at_what_was_observed(form, setting):
     samples = 200_000
-    function = form(samples=MANY).build(setting.model, math.nan, observed=setting.observed)
+    function = form(n_samples=MANY).build(
+        setting.context(best_f=math.nan, X_baseline=setting.observed)
+    )
     for X in setting.X:
         everything = torch.cat([setting.observed, X])
         draws = setting.model.draw(everything, samples)
@@ -87,15 +89,15 @@ def test_noisy_forms_compare_with_the_posterior_at_what_was_observed(form, setti
 )
 @pytest.mark.parametrize("observed", [None, torch.zeros(0, 2)])
 def test_noisy_forms_need_what_was_observed(form, observed, setting):
-    with pytest.raises(InputError, match="`observed` must hold a structure"):
-        form.build(setting.model, setting.best, X_baseline=observed)
+    with pytest.raises(InputError, match="`X_baseline` must hold a structure"):
+        form.build(setting.context(X_baseline=observed))
 
 
 def test_pending_candidates_join_every_set(setting):
     X, pending = setting.X[:1, :1], setting.X[0, 1:]
     form = module.qExpectedImprovement()
-    together = form.build(setting.model, setting.best)(setting.X[:1])
-    apart = form.build(setting.model, setting.best, X_pending=pending)(X)
+    together = form.build(setting.context())(setting.X[:1])
+    apart = form.build(setting.context(X_pending=pending))(X)
     torch.testing.assert_close(apart, together, **EXACT)
 
 
@@ -103,7 +105,7 @@ def test_pending_candidates_are_observed_ones_of_the_logarithm(setting):
     X, pending = setting.X[:1, :1], setting.X[0, 1:]
     form = module.qLogNoisyExpectedImprovement(n_samples=MANY)
     observed = setting.observed
-    value = form.build(setting.model, setting.best, X_baseline=observed, X_pending=pending)(X)
+    value = form.build(setting.context(X_baseline=observed, X_pending=pending))(X)
     draws = setting.model.draw(torch.cat([observed, pending, X[0]]), 200_000)
     gains = (draws[:, :6].amin(-1) - draws[:, 6]).clamp_min(0)
     error = 5 * gains.std() / math.sqrt(200_000) + 1e-4
@@ -120,5 +122,5 @@ def test_pending_candidates_are_observed_ones_of_the_logarithm(setting):
     ],
 )
 def test_refuses_no_samples(form):
-    with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_samples` must be an integer of at least 1"):
         form(n_samples=0)

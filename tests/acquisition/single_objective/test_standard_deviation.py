@@ -13,14 +13,14 @@ def test_closed_form_whatever_the_sign(setting):
     X = setting.X[:, :1]
     sigma = setting.model.sigma(X).squeeze(-1)
     for model in (setting.model, setting.flipped):
-        value = StandardDeviation().build(model, setting.best)(X)
+        value = StandardDeviation().build(setting.context(model=model))(X)
         torch.testing.assert_close(value, sigma, rtol=1e-10, atol=0)
 
 
 def test_joint_of_one_is_the_single_form(setting):
     X = setting.X[:, :1]
     sigma = setting.model.sigma(X).squeeze(-1)
-    value = qStandardDeviation(n_samples=MANY).build(setting.model, setting.best)(X)
+    value = qStandardDeviation(n_samples=MANY).build(setting.context())(X)
     torch.testing.assert_close(value, sigma, rtol=2e-3, atol=0)
 
 
@@ -28,7 +28,7 @@ def test_joint_against_draws(setting):
     """E max_i sqrt(pi / 2) |E_i - mu_i|."""
     samples = 200_000
     form = qStandardDeviation(n_samples=MANY)
-    value = form.build(setting.model, setting.best)(setting.X)
+    value = form.build(setting.context())(setting.X)
     for X, found in zip(setting.X, value, strict=True):
         draws = (setting.model.draw(X, samples) - setting.model.mean(X)).abs().amax(-1)
         draws = math.sqrt(math.pi / 2) * draws
@@ -37,5 +37,5 @@ def test_joint_against_draws(setting):
 
 
 def test_refuses_no_samples():
-    with pytest.raises(InputError, match="`samples` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_samples` must be an integer of at least 1"):
         qStandardDeviation(n_samples=0)

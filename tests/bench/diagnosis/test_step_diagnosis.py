@@ -37,7 +37,7 @@ def test_the_acquisition_is_that_of_the_step(ran):
     """Also where the weight of the uncertainty has changed."""
     made, log = ran(Draw(3))
     steps = [step for step in log.steps() if step.kind == "model"]
-    assert len({step.hyperparameters["boldness"] for step in steps}) > 1
+    assert len({step.hyperparameters["kappa_factor"] for step in steps}) > 1
     for step in steps:
         (trial,) = [one for one in log.trial_records() if one.step == step.number]
         value = rebuild_acquisition(made, log, step, log.posterior(step.number))

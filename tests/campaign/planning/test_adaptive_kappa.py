@@ -71,3 +71,53 @@ def test_bounds_can_be_tempered_and_improvements_cannot():
     fixed = LowerConfidenceBound(kappa=2.0, adaptive=False)
     assert fixed.scaled(0.5).kappa == 2.0
     assert not isinstance(ExpectedImprovement(), SupportsKappaScaling)
+
+
+START, DOWN, UP = 0.5, 0.7, 1.25
+"""The published numbers, written out: a changed constant must be seen."""
+
+
+def test_the_numbers_are_those_of_the_documentation():
+    assert adapt_kappa_factor([]) == START
+    assert adapt_kappa_factor(trials((3.0,), (9.0, 2.0))) == START * DOWN
+    assert adapt_kappa_factor(trials((3.0,), (3.1, 3.0))) == START * UP
+    assert adapt_kappa_factor(trials((0.0,), *[(9.0, 0.0)] * 50)) == 0.25
+    assert adapt_kappa_factor(trials((0.0,), *[(1.0, 1.0)] * 50)) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("z", "factor"),
+    [(-3.0, UP), (0.0, UP), (0.999, UP), (1.0, UP), (1.001, DOWN), (1.5, DOWN), (3.0, DOWN)],
+)
+def test_the_threshold_is_one_sigma(z, factor):
+    """An energy exactly one σ above its prediction is as predicted, whatever σ."""
+    for sigma in (0.25, 4.0):
+        mean = 8.0 - z * sigma
+        assert adapt_kappa_factor(trials((3.0,), (8.0, mean, sigma))) == START * factor
+
+
+def test_an_improvement_is_a_milli_electronvolt():
+    """A lower energy counts only if it is lower by more than 1 meV."""
+    best, least = 0.0, 1e-3  # floating-point exact: best - MIN_IMPROVEMENT is -1e-3
+    for energy, factor in (
+        (0.5, DOWN),
+        (best, DOWN),
+        (-0.5 * least, DOWN),
+        (-least, DOWN),
+        (-1.001 * least, 1.0),
+        (-1.5 * least, 1.0),
+        (-1.0, 1.0),
+    ):
+        rows = trials((best,), (energy, energy - 5.0))
+        assert adapt_kappa_factor(rows) == START * factor
+
+
+def test_the_best_is_the_lowest_of_all_before():
+    """A worse energy in between does not become the one to improve on."""
+    rows = trials((0.0,), (5.0,), (2.0, 2.0))
+    assert adapt_kappa_factor(rows) == START * UP
+    rows = trials((5.0,), (0.0,), (2.0, 2.0))
+    assert adapt_kappa_factor(rows) == START * UP
+    rows = trials((0.0,), (-0.0005, -0.0005), (-0.0012, -0.0012))
+    # 0.7 meV below the second, which is the best although it was no improvement.
+    assert adapt_kappa_factor(rows) == START * UP**2

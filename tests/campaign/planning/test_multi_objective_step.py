@@ -3,11 +3,9 @@ import sqlite3
 import pytest
 import torch
 
-from bostruct import Constraint, Objective, acquisition, stop, surrogates
-from bostruct.acquisition import AcquisitionContext
+from bostruct import Objective, acquisition, stop, surrogates
 from bostruct.campaign import FinalRelaxation
 from bostruct.campaign.analysis.outcome_table import outcome_matrix, quarantined_values
-from bostruct.campaign.planning.multi_objective_step import dominance_rank
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import AlloyProperties
 from bostruct.objectives import OptimizationConfig, hypervolume, pareto_front
@@ -59,11 +57,11 @@ def test_what_is_said_before_is_in_the_log(log):
     for trial in trials[4:]:
         assert [each.name for each in trial.outcome_predictions] == ["enthalpy", "modulus", "price"]
         tensors = log.posterior_tensors(trial.step)
-        for place, each in enumerate(trial.said[:2]):
+        for place, each in enumerate(trial.outcome_predictions[:2]):
             assert each.mean == float(tensors["candidates.mean"][trial.candidate_index, place])
-            assert 0 < each.variance <= each.observed
-        assert trial.said[2].exact
-        assert trial.said[2].variance == 0
+            assert 0 < each.latent_variance <= each.predictive_variance
+        assert trial.outcome_predictions[2].is_exact
+        assert trial.outcome_predictions[2].latent_variance == 0
     assert [step.kind for step in steps[:2]] == ["random", "model"]
 
 
@@ -112,14 +110,14 @@ def test_calibration_is_that_of_each_outcome(log):
     for place, name in enumerate(("enthalpy", "modulus")):
         z = [
             (float(Y[t.number, place]) - t.outcome_predictions[place].mean)
-            / t.outcome_predictions[place].observed ** 0.5
+            / t.outcome_predictions[place].predictive_variance ** 0.5
             for t in said
         ]
         assert log.calibration(outcome=name).z == pytest.approx(tuple(z))
         last = log.steps()[-1].number
         assert log.calibration(last, name).n == len(z) - 1
-    foretold = log.foretold(outcome="modulus")
-    assert foretold[0].energy == Y[foretold[0].trial, 1]
+    predictions = log.predictions(outcome="modulus")
+    assert predictions[0].energy == Y[predictions[0].trial, 1]
     with pytest.raises(InputError, match="`outcome` must name an outcome"):
         log.calibration(outcome="hardness")
 
@@ -272,16 +270,22 @@ def test_a_space_of_other_elements_is_refused():
     [
         ({"objectives": None}, "`constraints` must come with objectives"),
         ({"objectives": ()}, "`objectives` must hold one at least"),
-        ({"surrogate": surrogates.LocalGP()}, r"`surrogate` must be one for obj.*Prop"),
+        (
+            {"surrogate": surrogates.LocalGP()},
+            r"must support several obj.*Local.*IndependentP",
+        ),
         (
             {"acquisition": acquisition.LowerConfidenceBound()},
-            r"`acquisition` must be one for objectives.*EntryProbability",
+            r"`acquisition` must support several objectives.*ParetoProb",
         ),
         (
             {"acquisition": acquisition.qLogNParEGO(), "objectives": None} | {"constraints": ()},
-            "`acquisition` must be one for the energy",
+            "`acquisition` must support a campaign without objectives",
         ),
-        ({"check": FinalRelaxation()}, "`check` must be None in a campaign with obj"),
+        (
+            {"final_relaxation": FinalRelaxation()},
+            "`final_relaxation` must be None",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, match):
@@ -294,24 +298,9 @@ def test_structures_to_start_from_are_evaluated(tmp_path):
     mine = campaign(initial_structures=start, n_initial=None)
     log = mine.run(tmp_path / "run", stop=stop.Evaluations(4))
     origins = [trial.generator for trial in log.trial_records()]
-    assert origins == ["start"] * 3 + ["random"] * 5
+    assert origins == ["initial_structures"] * 3 + ["random"] * 5
     assert len(mine.components.initial_data.X_unevaluated) == 3
     assert mine.components.n_initial == 5  # two more than twice the elements, less these
-
-
-def test_merit_counts_what_is_better():
-    goals = OptimizationConfig((Objective("a", "minimize"), Objective("b", "maximize")))
-    nan = float("nan")
-    Y = torch.tensor([[0, 1], [1, 1], [2, 0], [nan, 5], [-1, 0]], dtype=torch.float64)
-
-    class Two(torch.nn.Module):
-        num_outputs = 2
-
-    case = AcquisitionContext(Two(), goals, ("a", "b"), None, Y, Y, Y.new_zeros(2))
-    assert dominance_rank(case).tolist() == [0, 1, 3, 5, 0]
-    bounded = OptimizationConfig(goals.objectives, (Constraint("b", lower=0.5),))
-    case = AcquisitionContext(Two(), bounded, ("a", "b"), None, Y, Y, Y.new_zeros(2))
-    assert dominance_rank(case).tolist() == [0, 1, 7, 5, 5]
 
 
 def test_a_space_without_separate_structures_is_refused():

@@ -9,14 +9,13 @@ from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
-from bostruct.campaign.planning.batch_acquisition import StepContext
-from bostruct.campaign.planning.step import (
+from bostruct.campaign.planning.resampling import (
     PROMISING_ENERGY_GAIN,
-    initial_data_step,
     is_promising,
     is_relaxed,
-    plan_step,
 )
+from bostruct.campaign.planning.step import initial_data_step, plan_step
+from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial, training_structures
 from bostruct.candidates import ExhaustiveSearch
 from bostruct.spaces import Pool
@@ -67,10 +66,16 @@ def test_what_is_written_down(known):
     assert found.X.dtype == torch.float64
     assert found.training_trials == list(range(8))
     assert "log_marginal_likelihood" in found.hyperparameters
-    assert found.header["origins"] == ["drawn"] * 8
+    assert found.header["generators"] == ["drawn"] * 8
     assert found.seconds_fit >= 0
     assert found.seconds_search > 0
-    assert {"mean", "variance", "observed", "acquisition", "candidate"} == set(found.predictions[0])
+    assert set(found.predictions[0]) == {
+        "mean",
+        "latent_variance",
+        "predictive_variance",
+        "acquisition",
+        "candidate_index",
+    }
 
 
 @pytest.mark.parametrize(
@@ -133,6 +138,7 @@ def test_what_is_worth_an_energy_is_well_below_all_known(known):
 class Liar(Model):
     """Promises 100 eV at the first member of a list, whatever was found there."""
 
+    supports_multiple_outcomes = False
     num_outputs = 1
     batch_shape = torch.Size([])
 
@@ -177,19 +183,19 @@ def test_a_member_has_one_energy():
 def test_what_the_user_gave_comes_first():
     """Structures to evaluate, then random ones; none where two are enough."""
     found = plan_step(task(0, initial_structures=start(None, None, None), n_initial=None), [])
-    assert (found.kind, found.generators) == ("start", ["start"] * 3)
-    one = plan_step(task(0, start=start(None), n_initial=None), [])
-    assert one.generators == ["start", "random"]
-    more = plan_step(task(0, start=start(None), n_initial=3), [])
-    assert more.generators == ["start"] + ["random"] * 3
+    assert (found.kind, found.generators) == ("initial_structures", ["initial_structures"] * 3)
+    one = plan_step(task(0, initial_structures=start(None), n_initial=None), [])
+    assert one.generators == ["initial_structures", "random"]
+    more = plan_step(task(0, initial_structures=start(None), n_initial=3), [])
+    assert more.generators == ["initial_structures"] + ["random"] * 3
 
 
 def test_given_energies_are_used_from_the_first_step():
     mine = task(1, initial_structures=start(True, True, True), n_initial=None)
     step = initial_data_step(mine.components.initial_data)
     assert (step.kind, step.generators, len(step.results)) == (
-        "given",
-        ["start"] * 3,
+        "initial_data",
+        ["initial_structures"] * 3,
         3,
     )
     trials = [
@@ -198,7 +204,7 @@ def test_given_energies_are_used_from_the_first_step():
     ]
     found = plan_step(mine, trials)
     assert (found.kind, found.training_trials) == ("model", [0, 1, 2])
-    mine = task(1, start=start(True, True, None), n_initial=None)
-    assert plan_step(mine, trials[:2]).generators == ["start"]
-    mine = task(1, start=start(True, True), n_initial=2)
+    mine = task(1, initial_structures=start(True, True, None), n_initial=None)
+    assert plan_step(mine, trials[:2]).generators == ["initial_structures"]
+    mine = task(1, initial_structures=start(True, True), n_initial=2)
     assert plan_step(mine, trials[:2]).generators == ["random"] * 2

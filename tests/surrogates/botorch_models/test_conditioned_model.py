@@ -16,6 +16,7 @@ from bostruct.surrogates import (
     ConditionedModel,
     IndependentProperties,
     LocalGP,
+    TrainingData,
     condition_on_observations,
 )
 from bostruct.surrogates.botorch_models.posterior import RELATIVE_JITTER
@@ -312,7 +313,7 @@ def setting():
     Y = torch.stack([(3 * cu).sin() + pd, cu * pd], -1)
     shown = torch.arange(0, 45, 5)
     names = ("first", "second")
-    model = IndependentProperties().fit(X[shown], Y[shown], names, space)
+    model = IndependentProperties().fit(TrainingData(X[shown], Y[shown], names), space)
     return model, X
 
 

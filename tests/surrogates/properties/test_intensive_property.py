@@ -10,6 +10,7 @@ from bostruct.surrogates import (
     IntensiveProperty,
     LastLayer,
     LocalGP,
+    TrainingData,
 )
 from tests.descriptors.alloys import cells
 from tests.surrogates.small import SMALL
@@ -64,7 +65,7 @@ def test_restored_as_it_was(surrogate):
         GP("ElementFractions"), overrides={"energy": IntensiveProperty(surrogate)}
     )
     Y = torch.stack((y, y), -1)[::2]
-    model = kind.fit(X[::2], Y, ("energy", "volume"), pool)
+    model = kind.fit(TrainingData(X[::2], Y, ("energy", "volume")), pool)
     first, second = (m.posterior(X) for m in (model, kind.restore(model.state(), pool)))
     assert torch.equal(first.mean, second.mean)
     assert torch.equal(first.variance, second.variance)

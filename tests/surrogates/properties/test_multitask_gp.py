@@ -3,7 +3,7 @@ import torch
 
 from bostruct.errors import InputError
 from bostruct.spaces import Composition
-from bostruct.surrogates import GP, IndependentProperties, MultitaskGP
+from bostruct.surrogates import GP, IndependentProperties, MultitaskGP, TrainingData
 
 NAMES = ("stiffness", "hardness")
 SPACE = Composition(["Cu", "Pd", "Au"], step=1 / 8)
@@ -29,8 +29,8 @@ def sparse(Y, few=6):
 
 def test_what_is_known_of_one_tells_of_the_other():
     Y = data()
-    together = MultitaskGP().fit(X, sparse(Y), NAMES, SPACE)
-    apart = IndependentProperties().fit(X, sparse(Y), NAMES, SPACE)
+    together = MultitaskGP().fit(TrainingData(X, sparse(Y), NAMES), SPACE)
+    apart = IndependentProperties().fit(TrainingData(X, sparse(Y), NAMES), SPACE)
     errors = [
         (model.posterior(X.unsqueeze(1)).mean.squeeze(1) - Y)[:, 1].square().mean()
         for model in (together, apart)
@@ -40,7 +40,9 @@ def test_what_is_known_of_one_tells_of_the_other():
 
 
 def test_it_is_the_dense_process():
-    model = MultitaskGP(GP(loo_correction=False)).fit(X[::2], sparse(data())[::2], NAMES, SPACE)
+    model = MultitaskGP(GP(loo_correction=False)).fit(
+        TrainingData(X[::2], sparse(data())[::2], NAMES), SPACE
+    )
     whole = model.joint_model
     own = whole.fitted_tensors
     asked = X[1:7].view(2, 3, 3)
@@ -64,7 +66,7 @@ def test_it_is_the_dense_process():
 
 
 def test_restored_as_it_was():
-    model = MultitaskGP().fit(X[::2], sparse(data())[::2], NAMES, SPACE)
+    model = MultitaskGP().fit(TrainingData(X[::2], sparse(data())[::2], NAMES), SPACE)
     again = MultitaskGP().restore(model.state(), SPACE)
     first, second = (one.posterior(X.view(9, 5, 3)) for one in (model, again))
     assert torch.equal(first.mean, second.mean)
@@ -75,7 +77,7 @@ def test_restored_as_it_was():
 
 @pytest.mark.parametrize("names", [NAMES[:1], NAMES])
 def test_few_values_are_enough(names):
-    model = MultitaskGP().fit(X[:1], data()[:1, : len(names)], names, SPACE)
+    model = MultitaskGP().fit(TrainingData(X[:1], data()[:1, : len(names)], names), SPACE)
     found = model.posterior(X[:4])
     assert found.mean.shape == (4, len(names))
     assert (found.variance > 0).all()
@@ -83,16 +85,22 @@ def test_few_values_are_enough(names):
 
 def test_one_property_is_much_as_alone():
     Y = data()[:, :1]
-    one = MultitaskGP().fit(X[::2], Y[::2], NAMES[:1], SPACE).posterior(X.unsqueeze(1))
-    alone = IndependentProperties().fit(X[::2], Y[::2], NAMES[:1], SPACE).posterior(X.unsqueeze(1))
+    one = (
+        MultitaskGP().fit(TrainingData(X[::2], Y[::2], NAMES[:1]), SPACE).posterior(X.unsqueeze(1))
+    )
+    alone = (
+        IndependentProperties()
+        .fit(TrainingData(X[::2], Y[::2], NAMES[:1]), SPACE)
+        .posterior(X.unsqueeze(1))
+    )
     assert (one.mean - alone.mean).abs().max() < 0.1 * Y.std()
 
 
 def test_misfits_widen_by_property():
     Y = data()
     Y[::9, 1] += 4
-    model = MultitaskGP().fit(X, Y, NAMES, SPACE)
-    plain = MultitaskGP(GP(loo_correction=False)).fit(X, Y, NAMES, SPACE)
+    model = MultitaskGP().fit(TrainingData(X, Y, NAMES), SPACE)
+    plain = MultitaskGP(GP(loo_correction=False)).fit(TrainingData(X, Y, NAMES), SPACE)
     own = model.joint_model.fitted_tensors
     assert torch.equal(own["sigma_factor"], own["loo_rms_z"].clamp(min=1))
     wide, narrow = (one.posterior(X).variance for one in (model, plain))
@@ -101,7 +109,7 @@ def test_misfits_widen_by_property():
 
 def test_a_property_without_a_value_is_refused():
     with pytest.raises(InputError, match="got none of hardness"):
-        MultitaskGP().fit(X, sparse(data(), 0), NAMES, SPACE)
+        MultitaskGP().fit(TrainingData(X, sparse(data(), 0), NAMES), SPACE)
 
 
 def test_it_describes_itself():

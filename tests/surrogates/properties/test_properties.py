@@ -6,7 +6,7 @@ import torch
 from bostruct.descriptors import ElementFractions, MeanSOAP
 from bostruct.errors import InputError, NotFittedError, ShapeError
 from bostruct.spaces import Cluster, Composition
-from bostruct.surrogates import GP, IndependentProperties
+from bostruct.surrogates import GP, IndependentProperties, TrainingData
 from bostruct.surrogates.properties.state_header import encode_header
 from tests.descriptors.alloys import pool
 
@@ -21,7 +21,7 @@ def data():
 
 def fitted():
     X, Y = data()
-    return IndependentProperties().fit(X[::3], Y[::3], NAMES, SPACE)
+    return IndependentProperties().fit(TrainingData(X[::3], Y[::3], NAMES), SPACE)
 
 
 def test_several_outputs_at_several_structures():
@@ -48,7 +48,7 @@ def test_each_column_is_the_model_of_it_alone():
     X, Y = data()
     both = fitted().posterior(X.unsqueeze(1))
     for i, name in enumerate(NAMES):
-        alone = IndependentProperties().fit(X[::3], Y[::3, i : i + 1], (name,), SPACE)
+        alone = IndependentProperties().fit(TrainingData(X[::3], Y[::3, i : i + 1], (name,)), SPACE)
         posterior = alone.posterior(X.unsqueeze(1))
         assert alone.num_outputs == 1
         assert torch.equal(posterior.mean[..., 0], both.mean[..., i])
@@ -59,9 +59,11 @@ def test_rows_without_a_value_are_left_out():
     X, Y = data()
     X, Y = X[::3], Y[::3].clone()
     Y[:6, 1] = torch.nan
-    holes = IndependentProperties().fit(X, Y, NAMES, SPACE).posterior(X)
-    first = IndependentProperties().fit(X, Y[:, :1], NAMES[:1], SPACE).posterior(X)
-    second = IndependentProperties().fit(X[6:], Y[6:, 1:], NAMES[1:], SPACE).posterior(X)
+    holes = IndependentProperties().fit(TrainingData(X, Y, NAMES), SPACE).posterior(X)
+    first = IndependentProperties().fit(TrainingData(X, Y[:, :1], NAMES[:1]), SPACE).posterior(X)
+    second = (
+        IndependentProperties().fit(TrainingData(X[6:], Y[6:, 1:], NAMES[1:]), SPACE).posterior(X)
+    )
     assert torch.equal(holes.mean[..., 0], first.mean[..., 0])
     assert torch.equal(holes.mean[..., 1], second.mean[..., 0])
 
@@ -98,7 +100,7 @@ def test_a_transform_comes_last():
 
 def test_one_property_can_be_told_more_and_several_cannot():
     X, Y = data()
-    one = IndependentProperties().fit(X[::9], Y[::9, :1], NAMES[:1], SPACE)
+    one = IndependentProperties().fit(TrainingData(X[::9], Y[::9, :1], NAMES[:1]), SPACE)
     noise = torch.full((2,), 1e-4, dtype=torch.float64)
     told = one.condition_on_observations(X[1:3], Y[1:3, :1] + 1, noise)
     found, before = told.posterior(X[1:3]), one.posterior(X[1:3])
@@ -121,7 +123,7 @@ def test_restored_as_it_was():
     kind = IndependentProperties(
         GP((averaged, "ElementFractions")), overrides={"energy": GP("ElementFractions")}
     )
-    model = kind.fit(X[:9], Y[:9], NAMES, space)
+    model = kind.fit(TrainingData(X[:9], Y[:9], NAMES), space)
     state = {name: value.clone() for name, value in model.state().items()}
     for reader in (kind, IndependentProperties()):
         again = reader.restore(state, pool(n=16))
@@ -142,7 +144,7 @@ def test_environments_are_saved_once_for_all_properties():
     space = pool(n=16)
     X = space.members(0, 9)
     Y = torch.stack((X[:, 0].cos(), X[:, 0].sin()), -1)
-    state = IndependentProperties().fit(X, Y, NAMES, space).state()
+    state = IndependentProperties().fit(TrainingData(X, Y, NAMES), space).state()
     assert [name for name in state if "environments" in name] == ["0.map0.inducing_environments"]
 
 
@@ -163,22 +165,22 @@ def test_it_can_be_pickled_and_describes_itself():
 
 def test_properties_that_are_not_learnt_are_refused():
     X, Y = data()
-    with pytest.raises(InputError, match="`overrides` must name properties that are learnt"):
-        IndependentProperties(overrides={"colour": GP()}).fit(X, Y, NAMES, SPACE)
+    with pytest.raises(InputError, match="`overrides` must name outcomes of the data"):
+        IndependentProperties(overrides={"colour": GP()}).fit(TrainingData(X, Y, NAMES), SPACE)
 
 
 def test_a_property_without_a_value_is_refused():
     X, Y = data()
     Y[:, 1] = torch.nan
     with pytest.raises(InputError, match=r"at least one value .* got none of energy"):
-        IndependentProperties().fit(X, Y, NAMES, SPACE)
+        IndependentProperties().fit(TrainingData(X, Y, NAMES), SPACE)
 
 
 def test_infinity_is_refused():
     X, Y = data()
     Y[3, 0] = torch.inf
     with pytest.raises(InputError, match="`Y` must be finite, or NaN"):
-        IndependentProperties().fit(X, Y, NAMES, SPACE)
+        IndependentProperties().fit(TrainingData(X, Y, NAMES), SPACE)
 
 
 def test_a_state_of_an_unknown_learner_is_refused():
@@ -197,7 +199,7 @@ def test_a_state_of_an_unknown_learner_is_refused():
 
     X, Y = data()
     kind = IndependentProperties(overrides={"energy": Own()})
-    state = kind.fit(X, Y, NAMES, SPACE).state()
+    state = kind.fit(TrainingData(X, Y, NAMES), SPACE).state()
     assert isinstance(kind.restore(state, SPACE).joint_model.models[1], Own)
     with pytest.raises(InputError, match="`overrides` must name a learner of the kind that"):
         IndependentProperties().restore(state, SPACE)
@@ -206,13 +208,13 @@ def test_a_state_of_an_unknown_learner_is_refused():
 def test_shapes_are_checked():
     X, Y = data()
     with pytest.raises(ShapeError, match="`Y` must have shape"):
-        IndependentProperties().fit(X, Y[:, :1], NAMES, SPACE)
+        IndependentProperties().fit(TrainingData(X, Y[:, :1], NAMES), SPACE)
     with pytest.raises(ShapeError, match="`X` must have shape"):
-        IndependentProperties().fit(X[0], Y, NAMES, SPACE)
+        IndependentProperties().fit(TrainingData(X[0], Y, NAMES), SPACE)
 
 
 @pytest.mark.parametrize("space", [None, Cluster("Cu5")])
 def test_only_spaces_of_separate_structures_will_do(space):
     X, Y = data()
     with pytest.raises(NotFittedError, match="`space` must be one of separate"):
-        IndependentProperties().fit(X, Y, NAMES, space)
+        IndependentProperties().fit(TrainingData(X, Y, NAMES), space)

@@ -1,0 +1,107 @@
+"""Greedy selection of a batch of candidates, each with the ones before it pending."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from bostruct.campaign.planning.posterior_tensors import evaluate_in_chunks
+from bostruct.campaign.planning.random_structures import sample_new
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.candidates import Candidates, select_top
+
+MAX_RESCORED_CANDIDATES = 2048
+"""Candidates, the best at first, whose acquisition is computed again after each selection."""
+
+
+class SupportsPending(Protocol):
+    """An acquisition function that can be rebuilt with more structures pending."""
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return the acquisition of each of X `[b, d]`, larger is better."""
+        ...
+
+    def with_pending(self, X: Tensor) -> Self:
+        """Return the acquisition function once `X [k, d]` are under evaluation, too."""
+        ...
+
+
+def select_batch(
+    step: StepContext,
+    candidates: Candidates,
+    acquisition: SupportsPending,
+    X_evaluated: Tensor,
+    is_relaxed: Tensor | None = None,
+    allow_resample: Tensor | None = None,
+) -> tuple[Candidates, list[int], list[float]]:
+    """Select `q` candidates one after the other, each as if the others were pending.
+
+    Where too few are eligible, random structures that are no duplicates take their place.
+
+    Args:
+        step: The step.
+        candidates: The candidates of the search.
+        acquisition: The acquisition function.
+        X_evaluated: `[t, d]` structures evaluated or pending.
+        is_relaxed: `[t]` bool, which of them are at a minimum, as in `select_top`.
+        allow_resample: `[c]` bool, which candidates may resample, as in `select_top`.
+
+    Returns:
+        The candidates with random ones appended; the rows selected; their values when selected.
+    """
+    selected: list[int] = []
+    values: list[float] = []
+    current = candidates
+    duplicates = torch.zeros_like(candidates.acq_value, dtype=torch.bool)
+    first = candidates.acq_value.nan_to_num(nan=-torch.inf)
+    rescored = first.argsort(descending=True, stable=True)[:MAX_RESCORED_CANDIDATES].sort().values
+    while len(selected) < step.q:
+        rows = select_top(
+            current,
+            1,
+            space=step.components.space,
+            X_evaluated=X_evaluated,
+            is_relaxed=is_relaxed,
+            allow_resample=allow_resample,
+        )
+        if len(rows) == 0:
+            n_missing, n = step.q - len(selected), len(candidates)
+            excluded = torch.cat([X_evaluated, candidates.X[selected]])
+            candidates = _add_random_candidates(step, candidates, acquisition, excluded, n_missing)
+            selected.extend(range(n, len(candidates)))
+            values.extend(candidates.acq_value[n:].tolist())
+            break
+        row = int(rows[0])
+        selected.append(row)
+        values.append(float(current.acq_value[row]))
+        if len(selected) < step.q:
+            acquisition = acquisition.with_pending(candidates.X[row : row + 1])
+            duplicates |= step.components.space.is_duplicate(candidates.X, candidates.X[row])
+            acq_value = torch.full_like(candidates.acq_value, -torch.inf)
+            acq_value[rescored] = evaluate_in_chunks(acquisition, candidates.X[rescored])
+            acq_value[duplicates] = -torch.inf
+            current = replace(current, acq_value=acq_value)
+    return candidates, selected, values
+
+
+def _add_random_candidates(
+    step: StepContext,
+    candidates: Candidates,
+    acquisition: SupportsPending,
+    X_excluded: Tensor,
+    count: int,
+) -> Candidates:
+    """Return the candidates with up to `count` new random structures appended."""
+    X = sample_new(
+        step.components.space, count, step.generator_for("fallback"), list(X_excluded.cpu())
+    ).to(candidates.X)
+    n = len(X)
+    if n == 0:
+        return candidates
+    with torch.no_grad():
+        acq_value = acquisition(X)
+    steps, converged = candidates.n_steps.new_zeros(n), candidates.converged.new_ones(n)
+    return Candidates.cat([candidates, Candidates(X, acq_value, ["random"] * n, steps, converged)])

@@ -1,0 +1,80 @@
+"""Structures near evaluated ones that may be evaluated all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bostruct.campaign.planning.posterior_tensors import posterior_mean_variance
+from bostruct.campaign.planning.retries import retry_candidates
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.records import Trial
+from bostruct.spaces import DiscreteSpace
+from bostruct.structures import Structures
+from bostruct.surrogates import FittedModel, TrainingData
+
+RELAXED_MAX_FORCE = 0.1
+"""eV/Å. Forces below it leave some meV to be gained at the bottom of a minimum."""
+
+PROMISING_ENERGY_GAIN = 0.02
+"""eV. A candidate predicted so much below the lowest energy may resample a structure."""
+
+
+def resampling_rules(
+    step: StepContext,
+    model: FittedModel,
+    data: TrainingData,
+    trials: Sequence[Trial],
+    X_candidates: Tensor,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return which structures count as evaluated, and where a candidate may resample one.
+
+    A member of a discrete space has one energy: only failures may be repeated. In a continuous
+    space a candidate close to a structure that is not at its minimum may be evaluated.
+
+    Args:
+        step: The step.
+        model: The fitted model.
+        data: The training data: the done ones of `trials`, in their order.
+        trials: All so far in the order asked.
+        X_candidates: `[c, d]` the candidates.
+
+    Returns:
+        `[t, d]` the structures evaluated or pending; `[t]` bool, which of them are relaxed, or
+        None; `[c]` bool, which candidates are promising, or None; as `select_top` takes them.
+    """
+    space, repeated, promising = step.components.space, set[int](), None
+    if isinstance(space, DiscreteSpace):
+        repeated = {trial.number for trial in retry_candidates(trials, space)}
+    else:
+        promising = is_promising(model, X_candidates, data.Y.squeeze(-1))
+    evaluated = [trial for trial in trials if trial.number not in repeated]
+    X_evaluated = torch.stack([trial.X for trial in evaluated]).to(data.X)
+    if data.structures is None:
+        return X_evaluated, None, promising
+    done = [trial.number for trial in trials if trial.state == "done"]
+    relaxed = dict(zip(done, is_relaxed(data.structures), strict=True))
+    flags = torch.tensor([relaxed.get(trial.number, True) for trial in evaluated])
+    return X_evaluated, flags, promising
+
+
+def is_relaxed(structures: Structures) -> list[bool]:
+    """Return which structures are so close to a minimum that resampling gains little."""
+    if structures.forces is None:
+        return [False] * len(structures)
+    size = structures.forces.abs().amax(-1).masked_fill(structures.fixed, 0)
+    largest = size.new_zeros(len(structures))
+    largest = largest.scatter_reduce(0, structures.index, size, "amax")
+    return (largest < RELAXED_MAX_FORCE).tolist()
+
+
+def is_promising(model: FittedModel, X: Tensor, energies: Tensor) -> Tensor:
+    """Return which of X `[c, d]` are predicted well below all of `energies` `[t]`, `[c]` bool.
+
+    In a stiff potential a structure within the tolerance of a minimum may still be far
+    above it, so these are evaluated even next to an evaluated structure.
+    """
+    mean, _ = posterior_mean_variance(model, X)
+    return mean.squeeze(-1) < energies.min() - PROMISING_ENERGY_GAIN

@@ -1,0 +1,42 @@
+"""Training data of a step: the evaluated structures, as its surrogate is fitted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from bostruct.campaign.analysis.outcome_table import ENERGY, check_learnable, outcome_matrix
+from bostruct.campaign.initial_structures import MIN_ENERGIES
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.records import Trial, training_structures
+from bostruct.surrogates import TrainingData
+
+
+def training_data(step: StepContext, known: Sequence[Trial]) -> TrainingData:
+    """Return coordinates and outcomes of the trials with a result, on the device of the step.
+
+    For the energy alone they come with structures and forces.
+
+    Args:
+        step: The step.
+        known: The trials with a result, at least one, in the order asked.
+
+    Raises:
+        InputError: The evaluator returns nothing of the name of an outcome.
+    """
+    X = torch.stack([trial.X for trial in known]).to(step.device)
+    objectives = step.components.learned_objectives
+    if objectives is None:
+        structures = training_structures(list(known), step.components.space).to(device=step.device)
+        energies = X.new_tensor([trial.energy for trial in known])
+        return TrainingData(X, energies.unsqueeze(-1), (ENERGY,), structures)
+    config, names = objectives.optimization_config, objectives.learned_names
+    check_learnable(known, config, names)
+    Y = outcome_matrix(known, config).to(X)
+    return TrainingData(X, Y[:, objectives.learned_columns], names)
+
+
+def has_enough_values(data: TrainingData) -> bool:
+    """Return whether every outcome is known of enough structures to fit a model."""
+    return bool((data.Y.isfinite().sum(0) >= MIN_ENERGIES).all())
