@@ -42,7 +42,7 @@ def with_kriging_believer(context: AcquisitionContext, X: Tensor) -> Acquisition
     assert context.X_baseline is not None
     assert context.Y is not None
     t = len(context.Y)
-    if isinstance(model, ConditionedModel):  # condition the fitted model once, on all of them
+    if isinstance(model, ConditionedModel) and model.Y is None:  # condition once, on all of them
         t, X, model = t - len(model.X), torch.cat([model.X, X]), model.model
     joint = DeterministicOutcomesModel(
         model, context.deterministic_outcomes, context.modeled_outcomes, config.outcome_names

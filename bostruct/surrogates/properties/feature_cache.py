@@ -1,9 +1,8 @@
-"""Features that were computed once are kept with the space they belong to.
+"""Cache of the features of structures, for each space and feature map.
 
-The rows are kept in the process, beside the space and not in it: neither a space nor a
-fitted model carries them when it is saved, and they go when the space does. Rows belong
-to one map, known by the bytes of its numbers, so that a model read from a log never
-sees the features of another.
+Rows are kept in the process, beside the space and not in it: neither a space nor a fitted model
+saves them, and they are freed with the space. A map is identified by a hash of its tensors, so that
+a model read from a log never gets the features of another.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from torch import Tensor
 from bostruct.descriptors import FeatureMap, StructureFeatures
 from bostruct.spaces import DiscreteSpace
 
-MAX_BYTES = 1 << 28  # bytes of features kept of one map; what comes later is not kept
+MAX_BYTES = 1 << 28  # bytes of features kept for one map; later ones are computed again
 
 
 @final
 @dataclass(eq=False)
 class FeatureCache:
-    """Rows of features by the bytes of X."""
+    """Features of one map, by the bytes of the coordinates."""
 
     row_of_key: dict[bytes, int] = field(default_factory=dict)
     chunks: list[Tensor] = field(default_factory=list)
@@ -34,19 +33,18 @@ class FeatureCache:
     def lookup(self, map_: FeatureMap, source: DiscreteSpace, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]`."""
         keys = [row.tobytes() for row in X.numpy()]
-        places = self.row_of_key
-        new = {key: i for i, key in enumerate(keys) if key not in places}
+        rows = self.row_of_key
+        new = {key: i for i, key in enumerate(keys) if key not in rows}
         if not new:
-            return self._all_rows()[[places[key] for key in keys]]
-        fresh = map_(source, X[list(new.values())])
-        known, taken = self._all_rows(fresh), len(places)
-        if (taken + len(new)) * fresh.shape[1] * fresh.element_size() <= MAX_BYTES:
-            places.update((key, taken + i) for i, key in enumerate(new))
-            self.chunks.append(fresh)
-            return self._all_rows()[[places[key] for key in keys]]
-        later = {key: taken + i for i, key in enumerate(new)}
-        where = [places[key] if key in places else later[key] for key in keys]
-        return torch.cat((known, fresh))[where]
+            return self._all_rows()[[rows[key] for key in keys]]
+        Z = map_(source, X[list(new.values())])
+        cached, count = self._all_rows(Z), len(rows)
+        new_rows = {key: count + i for i, key in enumerate(new)}
+        if (count + len(new)) * Z.shape[1] * Z.element_size() <= MAX_BYTES:
+            rows.update(new_rows)
+            self.chunks.append(Z)
+            return self._all_rows()[[rows[key] for key in keys]]
+        return torch.cat((cached, Z))[[*map((rows | new_rows).__getitem__, keys)]]
 
     def _all_rows(self, like: Tensor | None = None) -> Tensor:
         if not self.chunks and like is not None:
@@ -61,20 +59,20 @@ _CACHES: WeakKeyDictionary[DiscreteSpace, dict[str, FeatureCache]] = WeakKeyDict
 
 
 def fitted_map(feature_kind: StructureFeatures, source: DiscreteSpace) -> FeatureMap:
-    """Return the map of these features that suits a space, the same each time."""
-    kept = _FITTED_MAPS.setdefault(source, {})
+    """Return the map of a kind of features fitted to a space, the same each time."""
+    maps = _FITTED_MAPS.setdefault(source, {})
     name = json.dumps(feature_kind.description(), sort_keys=True)
-    if name not in kept:
-        kept[name] = feature_kind.fit(source, torch.Generator().manual_seed(0))
-    return kept[name]
+    if name not in maps:
+        maps[name] = feature_kind.fit(source, torch.Generator().manual_seed(0))
+    return maps[name]
 
 
 def cached_features(map_: FeatureMap, source: DiscreteSpace, X: Tensor) -> Tensor:
     """Return the features at X `[..., d]`, `[..., f]` float64 on the CPU."""
     flat = X.detach().reshape(-1, X.shape[-1]).to("cpu", torch.float64).contiguous()
     if map_.cacheable:
-        table = _CACHES.setdefault(source, {}).setdefault(_digest(map_), FeatureCache())
-        Z = table.lookup(map_, source, flat)
+        cache = _CACHES.setdefault(source, {}).setdefault(_digest(map_), FeatureCache())
+        Z = cache.lookup(map_, source, flat)
     else:
         Z = map_(source, flat)
     return Z.reshape(*X.shape[:-1], Z.shape[-1])

@@ -1,4 +1,4 @@
-"""The default learner of one property: a Gaussian process over whole structures."""
+"""The default surrogate of one property: a Gaussian process over features of structures."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ from bostruct.spaces import Composition, DiscreteSpace
 from bostruct.surrogates.properties.feature_cache import cached_features, fitted_map
 from bostruct.surrogates.properties.gp_regression import FeatureGP
 from bostruct.surrogates.properties.kernel import FeatureBlock
-from bostruct.surrogates.properties.state_header import decode_header, encode_header
+from bostruct.surrogates.properties.state_header import (
+    decode_header,
+    encode_header,
+    tensors_under,
+)
 
 NAMED_FEATURES: dict[str, StructureFeatures] = {
     "MeanSOAP": MeanSOAP(),
     "ElementFractions": ElementFractions(),
 }
-"""Features that have a short name."""
+"""Features that can be given by name."""
 
 LINEAR_FEATURES = "ElementFractions"
-"""Features that a value may depend on linearly at no cost."""
+"""Features on which a value may depend linearly at no cost."""
 
 
 @final
@@ -37,19 +41,19 @@ LINEAR_FEATURES = "ElementFractions"
 class GP:
     """A Gaussian process over features of whole structures.
 
-    Its kernel is a constant, a vague linear function of the composition, and a
-    squared exponential of the distance in each kind of features; how much of each, the
-    evidence tells.
+    Its kernel is a constant, a linear function of the composition with a wide prior, and a squared
+    exponential of the distance in each kind of features, with amplitudes and lengthscales of
+    highest posterior density.
 
     Attributes:
-        features: kinds of features: "MeanSOAP" (environments), "ElementFractions", or any
-            object of `bostruct.descriptors.Features`; one or several. By default the
-            fractions alone where the space is one of compositions, else both.
-        ard: whether each coordinate of the composition has its own length.
-        loo_correction: whether sigma is widened: by the root mean square of the leave-one-out
-            errors in units of their sigma, where that is above 1 (Rasmussen and
-            Williams 2006, eqs. 5.10-5.12), and by t / (t - p) in variances, at
-            most 2, for p numbers that were fitted to t values.
+        features: Kinds of features: "MeanSOAP" (environments), "ElementFractions", or any
+            `bostruct.descriptors.StructureFeatures`; one or several. By default the fractions alone
+            where the space is one of compositions, else both.
+        ard: True for a lengthscale of each coordinate of the composition.
+        loo_correction: True to multiply sigma by the root mean square of the leave-one-out errors
+            in units of their sigma, where that is above 1 (Rasmussen and Williams 2006, eqs.
+            5.10-5.12), and the variance by t / (t - p), at most 2, for p numbers fitted to t
+            values.
 
     Raises:
         InputError: there are no such features.
@@ -63,29 +67,29 @@ class GP:
         self._feature_kinds(None)
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the learner, as JSON values."""
+        """Return the class and its arguments as JSON values."""
         kinds = None
         if self.features is not None:
             kinds = [kind.description() for kind in self._feature_kinds(None)]
-        found = {"type": "GP", "features": kinds}
-        return found | {"ard": self.ard, "loo_correction": self.loo_correction}
+        flags = {"ard": self.ard, "loo_correction": self.loo_correction}
+        return {"type": "GP", "features": kinds} | flags
 
     def fit(self, X: Tensor, y: Tensor, space: DiscreteSpace) -> FittedGP:
-        """Return what values y `[t]` at X `[t, d]` teach."""
+        """Return the model fitted to values y `[t]` at X `[t, d]`."""
         maps, blocks = self.feature_maps(space)
         Z = all_features(maps, space, X)
-        process = FeatureGP.fit(blocks, Z, y.double(), loo_correction=self.loo_correction)
-        return FittedGP(maps, process, space)
+        gp = FeatureGP.fit(blocks, Z, y.double(), loo_correction=self.loo_correction)
+        return FittedGP(maps, gp, space)
 
     def restore(self, state: Mapping[str, Tensor], space: DiscreteSpace) -> FittedGP:
-        """Return what `state` was taken from."""
+        """Return the model with this state."""
         maps, blocks = self.maps_from_state(state)
         return FittedGP(maps, FeatureGP.restore(blocks, state), space)
 
     def feature_maps(
         self, space: DiscreteSpace
     ) -> tuple[tuple[FeatureMap, ...], tuple[FeatureBlock, ...]]:
-        """Return the maps from X to features that suit a space, and their blocks."""
+        """Return the maps from X to features fitted to a space, and their blocks."""
         maps, blocks = [], []
         for kind in self._feature_kinds(space):
             name = str(kind.description()["type"])
@@ -98,42 +102,35 @@ class GP:
     def maps_from_state(
         self, state: Mapping[str, Tensor]
     ) -> tuple[tuple[FeatureMap, ...], tuple[FeatureBlock, ...]]:
-        """Return the maps and blocks that `written` wrote.
+        """Return the maps and blocks of `maps_to_state`.
 
         Raises:
-            InputError: there are features that have no name and are not given.
+            InputError: the state has features without a name that are not given.
         """
         blocks = tuple(FeatureBlock(**block) for block in decode_header(state["header"])["blocks"])
-        own = {kind.description()["type"]: kind for kind in self._feature_kinds(None)}
+        given = {kind.description()["type"]: kind for kind in self._feature_kinds(None)}
         maps = []
         for i, block in enumerate(blocks):
-            kind = own.get(block.name, NAMED_FEATURES.get(block.name))
+            kind = given.get(block.name, NAMED_FEATURES.get(block.name))
             if kind is None:
                 condition = "name the features of the model that is read"
                 raise InputError(error_message("features", condition, repr(self.features)))
-            start = f"map{i}."
-            tensors = {
-                name.removeprefix(start): value
-                for name, value in state.items()
-                if name.startswith(start)
-            }
-            maps.append(kind.restore(tensors))
+            maps.append(kind.restore(tensors_under(state, f"map{i}.")))
         return tuple(maps), blocks
 
     def _feature_kinds(self, space: DiscreteSpace | None) -> tuple[StructureFeatures, ...]:
-        given = self.features
-        if given is None:
-            alone = isinstance(space, Composition)
-            given = ("ElementFractions",) if alone else ("MeanSOAP", "ElementFractions")
-        if isinstance(given, str) or not isinstance(given, Sequence):
-            given = (given,)
+        features = self.features
+        if features is None:
+            of_compositions = isinstance(space, Composition)
+            features = (*(() if of_compositions else ("MeanSOAP",)), "ElementFractions")
+        if isinstance(features, str) or not isinstance(features, Sequence):
+            features = (features,)
         kinds = []
-        for one in given:
-            kind = NAMED_FEATURES.get(one) if isinstance(one, str) else one
+        for feature in features:
+            kind = NAMED_FEATURES.get(feature) if isinstance(feature, str) else feature
             if not isinstance(kind, StructureFeatures):
-                named = ", ".join(map(repr, NAMED_FEATURES))
-                condition = f"be one of {named}, or such an object"
-                raise InputError(error_message("features", condition, repr(one)))
+                condition = f"be one of {', '.join(map(repr, NAMED_FEATURES))}, or such an object"
+                raise InputError(error_message("features", condition, repr(feature)))
             kinds.append(kind)
         if not kinds:
             raise InputError(error_message("features", "name at least one kind", "none"))
@@ -150,23 +147,23 @@ def maps_to_state(
     blocks: tuple[FeatureBlock, ...],
     **header_fields: object,
 ) -> dict[str, Tensor]:
-    """Return maps and blocks, and what else is told, as tensors."""
+    """Return maps and blocks, with further fields of the header, as tensors."""
     header_fields |= {"blocks": [asdict(block) for block in blocks]}
-    found = {"header": encode_header(header_fields)}
+    state = {"header": encode_header(header_fields)}
     for i, map_ in enumerate(feature_maps):
-        found |= {f"map{i}.{name}": value for name, value in map_.tensors().items()}
-    return found
+        state |= {f"map{i}.{name}": value for name, value in map_.tensors().items()}
+    return state
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class FittedGP:
-    """What a `GP` has learnt of one property.
+    """A fitted `GP` of one property.
 
     Attributes:
-        feature_maps: from X to features.
-        feature_gp: over them.
-        space: of X.
+        feature_maps: Maps from X to features.
+        feature_gp: Gaussian process over the features.
+        space: Space of the coordinates X.
     """
 
     feature_maps: tuple[FeatureMap, ...]
@@ -178,10 +175,10 @@ class FittedGP:
         return self.feature_gp(all_features(self.feature_maps, self.space, X))
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors that rebuild it exactly."""
-        found = maps_to_state(self.feature_maps, self.feature_gp.blocks, type="GP")
-        return found | self.feature_gp.state()
+        """Return the tensors that rebuild the model exactly."""
+        maps = maps_to_state(self.feature_maps, self.feature_gp.blocks, type="GP")
+        return maps | self.feature_gp.state()
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the fitted numbers a person wants to see."""
+        """Return the fitted numbers to show."""
         return self.feature_gp.hyperparameters()

@@ -3,17 +3,18 @@
 Notation
     z     features, in blocks b of one kind each
     a, l  [blocks]   amplitude² and length of each block
-    V     10         variance of what is vague
+    V     10         prior variance of the constant and of the slopes
 
     K(z, z') = V + sum_b a_b exp(-|z_b - z'_b|² / 2 l_b²) + [b linear] V z_b . z'_b
 
-With a vague constant and vague slopes the process is free to be linear in the
+With a wide prior of the constant and of the slopes the process is free to be linear in the
 composition, at no cost (Rasmussen and Williams 2006, section 2.7).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -21,20 +22,21 @@ import torch
 from gpytorch.kernels import Kernel
 from torch import Tensor
 
-LINEAR_VARIANCE = 10.0  # variance of constant and slopes, in that of the values
-TYPICAL_LENGTHSCALE = 2.0  # most probable, in median distances
+LINEAR_VARIANCE = 10.0  # prior variance of constant and slopes, in variances of the values
+TYPICAL_LENGTHSCALE = 2.0  # most probable lengthscale, in median distances
+LOG_LENGTHSCALE = math.log(TYPICAL_LENGTHSCALE)
 
 
 @final
 @dataclass(frozen=True)
 class FeatureBlock:
-    """Some of the features, which share a kernel.
+    """Features of one kind, which share a kernel.
 
     Attributes:
-        name: of these features.
-        size: how many.
-        linear: whether values may depend on them linearly, at no cost.
-        ard: whether each has its own length.
+        name: Name of the kind of features.
+        size: Number of features.
+        linear: True if values may depend on them linearly, at no cost.
+        ard: True if each has its own lengthscale.
     """
 
     name: str
@@ -48,7 +50,7 @@ class AdditiveKernel(Kernel):  # type: ignore[misc]
     """The sum of the kernels of blocks of features, dense.
 
     Args:
-        blocks: one after the other in the features; those of size 0 count for nothing.
+        blocks: Blocks in the order of the features; those of size 0 have no effect.
     """
 
     has_lengthscale = False
@@ -56,20 +58,17 @@ class AdditiveKernel(Kernel):  # type: ignore[misc]
     def __init__(self, blocks: tuple[FeatureBlock, ...]) -> None:
         super().__init__()
         self.blocks = tuple(block for block in blocks if block.size)
-        signals = torch.zeros(len(self.blocks), dtype=torch.float64)
-        self.register_parameter("log_signal", torch.nn.Parameter(signals))
+        self.widths = [block.size for block in self.blocks]
         self.n_lengthscales = [block.size if block.ard else 1 for block in self.blocks]
-        lengths = torch.full(
-            (sum(self.n_lengthscales),),
-            math.log(TYPICAL_LENGTHSCALE),
-            dtype=torch.float64,
-        )
+        signals = torch.zeros(len(self.blocks), dtype=torch.float64)
+        lengths = torch.full_like(signals.new_empty(sum(self.n_lengthscales)), LOG_LENGTHSCALE)
+        self.register_parameter("log_signal", torch.nn.Parameter(signals))
         self.register_parameter("log_length", torch.nn.Parameter(lengths))
 
     def lengthscales(self) -> tuple[Tensor, ...]:
-        """Return the lengths of each block."""
-        found: tuple[Tensor, ...] = self.log_length.exp().split(self.n_lengthscales)
-        return found
+        """Return the lengthscales of each block."""
+        lengths: tuple[Tensor, ...] = self.log_length.exp().split(self.n_lengthscales)
+        return lengths
 
     def forward(
         self,
@@ -81,30 +80,22 @@ class AdditiveKernel(Kernel):  # type: ignore[misc]
         """Return the kernel `[..., n, m]`, or its diagonal `[..., n]`."""
         if diag:
             return self.forward(x1.unsqueeze(-2), x2.unsqueeze(-2)).squeeze(-1).squeeze(-1)
-        own = self.log_signal, self.log_length
-        return self.from_distances(self.squared_distances(x1, x2), self.linear_kernel(x1, x2), *own)
+        distances, linear = self.squared_distances(x1, x2), self.linear_kernel(x1, x2)
+        return self.from_distances(distances, linear, self.log_signal, self.log_length)
 
     def squared_distances(self, x1: Tensor, x2: Tensor) -> list[Tensor]:
-        """Return squared distances of each block, `[lengths of it, ..., n, m]`."""
-        widths = [block.size for block in self.blocks]
-        found = []
-        for block, a, b in zip(
-            self.blocks, x1.split(widths, -1), x2.split(widths, -1), strict=True
-        ):
-            if block.ard:
-                D = (a.unsqueeze(-2) - b.unsqueeze(-3)).square().movedim(-1, 0)
-            else:
-                D = squared_distances(a, b).unsqueeze(0)
-            found.append(D)
-        return found
+        """Return squared distances of each block, `[lengthscales, ..., n, m]`."""
+        return [
+            (a.unsqueeze(-2) - b.unsqueeze(-3)).square().movedim(-1, 0)
+            if block.ard
+            else squared_distances(a, b).unsqueeze(0)
+            for block, a, b in self._split(x1, x2)
+        ]
 
     def linear_kernel(self, x1: Tensor, x2: Tensor) -> Tensor:
-        """Return the part of the kernel that nothing is fitted of, `[..., n, m]`."""
-        widths = [block.size for block in self.blocks]
+        """Return the constant and linear terms, without hyperparameters, `[..., n, m]`."""
         total = torch.full_like(x1[..., :1, :1], LINEAR_VARIANCE)
-        for block, a, b in zip(
-            self.blocks, x1.split(widths, -1), x2.split(widths, -1), strict=True
-        ):
+        for block, a, b in self._split(x1, x2):
             if block.linear:
                 total = total + LINEAR_VARIANCE * a @ b.transpose(-1, -2)
         return total
@@ -116,17 +107,22 @@ class AdditiveKernel(Kernel):  # type: ignore[misc]
         log_signal: Tensor,
         log_length: Tensor,
     ) -> Tensor:
-        """Return the kernel of given distances, signals and lengths."""
+        """Return the kernel of given distances, signals and lengthscales."""
         total = linear_part
         weights = (-2 * log_length).exp().split(self.n_lengthscales)
         for a, w, D in zip(log_signal.exp(), weights, distances, strict=True):
             total = total + a * (-0.5 * torch.tensordot(w, D, 1)).exp()
         return total
 
+    def _split(self, x1: Tensor, x2: Tensor) -> Iterator[tuple[FeatureBlock, Tensor, Tensor]]:
+        """Yield each block and its features."""
+        parts = (x.split(self.widths, -1) for x in (x1, x2))
+        yield from zip(self.blocks, *parts, strict=True)
+
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Return squared distances `[..., n, m]` of a `[..., n, f]` and b `[..., m, f]`."""
     middle = b.reshape(-1, b.shape[-1]).mean(0)
     a, b = a - middle, b - middle
-    own = a.square().sum(-1, keepdim=True) + b.square().sum(-1).unsqueeze(-2)
-    return (own - 2 * a @ b.transpose(-1, -2)).clamp(min=0)
+    squares = a.square().sum(-1, keepdim=True) + b.square().sum(-1).unsqueeze(-2)
+    return (squares - 2 * a @ b.transpose(-1, -2)).clamp(min=0)

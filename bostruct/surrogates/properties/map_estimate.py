@@ -1,8 +1,9 @@
-"""The most probable hyperparameters: a few searches, each from its own start."""
+"""Hyperparameters of highest posterior density, from several starting points."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-MAX_ITERATIONS = 100  # of a search
+MAX_ITERATIONS = 100  # of L-BFGS-B
 
 
 def find_map_estimate(
@@ -19,41 +20,35 @@ def find_map_estimate(
     lower: Tensor,
     upper: Tensor,
 ) -> Tensor:
-    """Return where something smooth is lowest, of what L-BFGS-B finds.
+    """Return the lowest minimum that L-BFGS-B reaches from several starting points.
 
     Args:
-        negative_log_posterior: of parameters `[p]`, differentiable; minus a log density.
-        initial_points: `[p]` each; of equal finds the first counts.
-        lower: `[p]` lower ends of the parameters.
-        upper: `[p]` upper ends.
+        negative_log_posterior: Minus a log density of parameters `[p]`, differentiable.
+        initial_points: Starting points, `[p]` each; of equal minima the first is returned.
+        lower: Lower bounds of the parameters, `[p]`.
+        upper: Upper bounds of the parameters, `[p]`.
     """
 
-    def value(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def value_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         p = torch.from_numpy(flat.copy()).requires_grad_()
         with torch.enable_grad():
-            found = negative_log_posterior(p)
-            (slope,) = torch.autograd.grad(found, p)
-        return float(found.detach()), slope.numpy()
+            value = negative_log_posterior(p)
+            (gradient,) = torch.autograd.grad(value, p)
+        return float(value.detach()), gradient.numpy()
 
-    bounds = torch.stack((lower, upper), -1).numpy()
-    tried = [
-        minimize(
-            value,
-            start.numpy(),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": MAX_ITERATIONS},
-        )
-        for start in initial_points
-    ]
-    best = min(tried, key=lambda one: float(one.fun))
-    return torch.from_numpy(best.x)
+    settings: dict[str, Any] = {
+        "jac": True,
+        "method": "L-BFGS-B",
+        "bounds": torch.stack((lower, upper), -1).numpy(),
+        "options": {"maxiter": MAX_ITERATIONS},
+    }
+    results = [minimize(value_and_gradient, p.numpy(), **settings) for p in initial_points]
+    return torch.from_numpy(min(results, key=lambda result: float(result.fun)).x)
 
 
 def negative_log_density(A: Tensor, y: Tensor) -> Tensor:
     """Return minus the log density of y `[t]` under N(0, A), but for its constant."""
     factor = torch.linalg.cholesky(A)
     inner = torch.linalg.solve_triangular(factor, y.unsqueeze(-1), upper=False)
-    found: Tensor = 0.5 * inner.square().sum() + factor.diagonal().log().sum()
-    return found
+    value: Tensor = 0.5 * inner.square().sum() + factor.diagonal().log().sum()
+    return value

@@ -1,8 +1,9 @@
-"""Words among tensors: what a state says beside its numbers."""
+"""JSON values as bytes among the tensors of a state, and states within a state."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,6 +16,13 @@ def encode_header(value: dict[str, Any]) -> Tensor:
 
 
 def decode_header(tensor: Tensor) -> dict[str, Any]:
-    """Return what `header` was given."""
-    found: dict[str, Any] = json.loads(bytes(tensor.tolist()))
-    return found
+    """Return the JSON values of `encode_header`."""
+    value: dict[str, Any] = json.loads(bytes(tensor.tolist()))
+    return value
+
+
+def tensors_under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }

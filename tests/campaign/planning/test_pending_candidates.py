@@ -12,7 +12,7 @@ from bostruct.acquisition import (
 )
 from bostruct.campaign.planning.pending_candidates import with_kriging_believer, with_pending
 from bostruct.objectives import pareto_front
-from bostruct.surrogates import KrigingBelieverModel
+from bostruct.surrogates import ConditionedModel
 from tests.acquisition.conftest import make_case
 
 PENDING = torch.tensor([[2.5, 2.5]], dtype=torch.float64)
@@ -39,7 +39,7 @@ def test_for_the_others_they_are_on_the_front(learnt):
     assert found.X_pending is None
     assert torch.equal(found.X_baseline, torch.cat([context.X_baseline, PENDING]))
     assert torch.equal(found.Y, torch.cat([context.Y, PENDING]))
-    assert isinstance(found.model, KrigingBelieverModel)
+    assert isinstance(found.model, ConditionedModel)
     assert found.model.model is context.model
     assert torch.equal(found.reference_point, context.reference_point)
     assert pareto_front(found.Y, found.optimization_config).tolist() == [0, 2, 3]
