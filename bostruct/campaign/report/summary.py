@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from scipy.stats import binomtest
+import scipy
 
 from bostruct.campaign.analysis.calibration import (
     CalibratedPrediction,
@@ -142,7 +142,9 @@ def summarize_calibration(
         "conformal": q if math.isfinite(q) else None,
         "intervals": len(held),
         "held": sum(held),
-        "held_interval": list(binomtest(sum(held), len(held)).proportion_ci(method="wilson"))
+        "held_interval": list(
+            scipy.stats.binomtest(sum(held), len(held)).proportion_ci(method="wilson")
+        )
         if held
         else None,
         "notes": list(calibration.notes),
