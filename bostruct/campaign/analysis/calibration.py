@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
+import scipy
 import torch
 from scipy.special import chdtri
-from scipy.stats import binomtest
 
 from bostruct.campaign.analysis.z_scores import z_score
 from bostruct.campaign.records import Trial
@@ -163,7 +163,10 @@ class OnlineCalibration:
         if not self.n:
             return None
         count = sum(abs(z) <= n_sigma for z in self.z)
-        return (count / self.n, *binomtest(count, self.n).proportion_ci(method="wilson"))
+        return (
+            count / self.n,
+            *scipy.stats.binomtest(count, self.n).proportion_ci(method="wilson"),
+        )
 
     def quantile(self, eps: float = MISCOVERAGE) -> float:
         """Return the half width of the conformal intervals of miscoverage eps, in σ.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from scipy.stats import binomtest
+import scipy
 
 from bostruct.campaign.analysis.calibration import OnlineCalibration
 from bostruct.campaign.analysis.predictions import LoggedPrediction
@@ -71,7 +71,9 @@ class CalibrationSummary:
             n_intervals=len(covered),
             n_covered=sum(covered),
             coverage_interval=(
-                tuple(binomtest(sum(covered), len(covered)).proportion_ci(method="wilson"))
+                tuple(
+                    scipy.stats.binomtest(sum(covered), len(covered)).proportion_ci(method="wilson")
+                )
                 if covered
                 else None
             ),

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import final
 
+import scipy
 import torch
-from scipy.stats import beta
 from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, check_count, check_fraction, error_message
@@ -88,7 +88,7 @@ def conformal_coverage(n: int, eps: float, confidence: float = 0.9) -> tuple[flo
     check_fraction("confidence", confidence)
     if k > n:
         return 1.0, 1.0, 1.0
-    lower, upper = beta(k, n + 1 - k).interval(confidence)
+    lower, upper = scipy.stats.beta(k, n + 1 - k).interval(confidence)
     return k / (n + 1), float(lower), float(upper)
 
 

@@ -83,8 +83,8 @@ def draw_calibration_curve(axes: Axes, residuals: Residuals) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
     axes.plot(p.tolist(), coverage, color=BLUE)
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_xlabel("claimed probability")
-    axes.set_ylabel("share found")
+    axes.set_xlabel("nominal coverage")
+    axes.set_ylabel("observed coverage")
     axes.set_title(f"signed area {area:+.3f}")
 
 

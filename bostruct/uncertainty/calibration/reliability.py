@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+import scipy
 import torch
-from scipy.stats import chi2
 from torch import Tensor
 
 from bostruct.errors import InputError, check_count, check_fraction, error_message
@@ -97,7 +97,7 @@ def reliability_diagram(
     degrees = dof.detach().cpu().numpy()
     lower, upper = (
         (mean_s2 * torch.as_tensor(quantile / degrees).to(mse)).sqrt()
-        for quantile in chi2(degrees).interval(confidence)
+        for quantile in scipy.stats.chi2(degrees).interval(confidence)
     )
     return ReliabilityDiagram(mean_s2.sqrt(), mse.sqrt(), n_points, lower, upper, dof)
 

@@ -15,8 +15,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
+import scipy
 import torch
-from scipy.stats import chi2
 from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, check_count, check_fraction, error_message
@@ -158,7 +158,7 @@ def _mean_z2_interval(
     n = len(z2)
     if generator is None:
         mean = float(z2.mean())
-        quantiles = chi2.ppf([1 - tail_probability, tail_probability], n) / n
+        quantiles = scipy.stats.chi2.ppf([1 - tail_probability, tail_probability], n) / n
         lower, upper = (mean / float(quantile) for quantile in quantiles)
         return lower, upper
     check_count("n_bootstrap", n_bootstrap, 2)

@@ -78,18 +78,18 @@ def loss_curvature(
     if (loss == "huber") != (huber_delta is not None):
         condition = "be given for the loss huber and for no other"
         raise InputError(error_message("huber_delta", condition, loss))
-    one = torch.full_like(error, loss_weight)
+    curvature = torch.full_like(error, loss_weight)
     if variance is not None:
         if variance.shape != error.shape:
             condition = f"have the shape {list(error.shape)} of the errors"
             raise ShapeError(error_message("variance", condition, list(variance.shape)))
-        return one / check_all_positive("variance", variance)
+        return curvature / check_all_positive("variance", variance)
     if huber_delta is not None:
         check_positive(
             "huber_delta", huber_delta, "It is an error from which on the loss is linear."
         )
-        return one * (error.abs() <= huber_delta)
-    return 2 * one if loss == "square" else one
+        return curvature * (error.abs() <= huber_delta)
+    return 2 * curvature if loss == "square" else curvature
 
 
 def parameter_jacobian(
