@@ -22,7 +22,7 @@ def metrics(log, **arguments):
 
 
 def test_of_one_energy(log):
-    """Those of objectives are tested with a whole campaign, in `test_step`."""
+    """Those of objectives are tested with a whole campaign, in `test_learned_objectives`."""
     found = metrics(log)
     assert list(found) == sorted(found)
     values = online_calibration(log.trials()).logged_values()
