@@ -75,11 +75,12 @@ PROPERTY_SURROGATES: dict[str, Callable[[], PropertySurrogate]] = {
 @final
 @dataclass(frozen=True)
 class IndependentProperties:
-    """Independent properties, each learnt from the structures where it is known.
+    """Independent models of several properties, each fitted to the structures where it is known.
 
     Attributes:
-        default: the learner of every property.
-        overrides: those of some, by name, as in `{"energy": PerAtom()}`.
+        default: the surrogate of every property.
+        overrides: the surrogates of some properties, by name, as in
+            `{"energy": IntensiveProperty()}`.
     """
 
     default: PropertySurrogate = field(default_factory=GP)
