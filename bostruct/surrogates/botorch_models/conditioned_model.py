@@ -131,4 +131,5 @@ def _noise(model: Model, X: Tensor) -> Tensor:
     """Return the model's own noise variances at X, `[..., t k]`."""
     with torch.no_grad():
         observed = model.posterior(X, observation_noise=True).variance
-        return (observed - model.posterior(X).variance).flatten(-2).clamp(min=0)
+        noise: Tensor = (observed - model.posterior(X).variance).flatten(-2).clamp(min=0)
+    return noise

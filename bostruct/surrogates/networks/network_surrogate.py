@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -20,6 +20,15 @@ from bostruct.surrogates.networks.featurizer import Featurizer
 from bostruct.surrogates.networks.network import DEFAULT_NETWORK, NetworkConfig, NetworkWeights
 
 
+class RestorablePredictor(LowRankPredictor, Protocol):
+    """A predictor that its tensors rebuild."""
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Tensor]) -> Self:
+        """Return the predictor with these tensors."""
+        ...
+
+
 @dataclass(frozen=True)
 class NetworkSurrogate(ABC):
     """A surrogate made of networks on atomic environments.
@@ -31,9 +40,7 @@ class NetworkSurrogate(ABC):
     network: NetworkConfig = DEFAULT_NETWORK
 
     supports_multiple_outcomes: ClassVar[bool] = False
-    restore_predictor: ClassVar[Callable[[Mapping[str, Tensor]], LowRankPredictor]] = (
-        NetworkEnsemble.restore
-    )
+    predictor_class: ClassVar[type[RestorablePredictor]] = NetworkEnsemble
 
     @abstractmethod
     def train(
@@ -59,7 +66,7 @@ class NetworkSurrogate(ABC):
         self, state: Mapping[str, Tensor], space: SupportsDecode | None = None
     ) -> LowRankModel:
         """Return the model with this state; its predictions are equal."""
-        return LowRankModel(type(self).restore_predictor(state), space)
+        return LowRankModel(self.predictor_class.restore(state), space)
 
     def initial_weights(
         self,
