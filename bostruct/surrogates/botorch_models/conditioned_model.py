@@ -130,6 +130,6 @@ def condition_on_observations(
 def _noise(model: Model, X: Tensor) -> Tensor:
     """Return the model's own noise variances at X, `[..., t k]`."""
     with torch.no_grad():
-        predictive = model.posterior(X, observation_noise=True).variance
-        noise: Tensor = (predictive - model.posterior(X).variance).flatten(-2).clamp(min=0)
+        observed = model.posterior(X, observation_noise=True).variance
+        noise: Tensor = (observed - model.posterior(X).variance).flatten(-2).clamp(min=0)
     return noise

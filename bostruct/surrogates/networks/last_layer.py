@@ -154,7 +154,7 @@ class LastLayer(NetworkSurrogate):
     n_inputs: int = 96
     n_members: int = 0
 
-    predictor_type = LastLayerPredictor
+    predictor_class = LastLayerPredictor
 
     def __post_init__(self) -> None:
         check_count("n_inputs", self.n_inputs, minimum=0)

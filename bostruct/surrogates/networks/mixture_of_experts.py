@@ -159,7 +159,7 @@ class MixtureOfExperts(NetworkSurrogate):
     min_weight: float = 0.5
     mode: MixtureMode = "mixture"
 
-    predictor_type = GatedExperts
+    predictor_class = GatedExperts
 
     def __post_init__(self) -> None:
         check_count("n_experts", self.n_experts)

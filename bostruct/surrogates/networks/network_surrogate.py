@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -21,11 +21,11 @@ from bostruct.surrogates.networks.network import DEFAULT_NETWORK, NetworkConfig,
 
 
 class RestorablePredictor(LowRankPredictor, Protocol):
-    """A fitted predictor that its state rebuilds."""
+    """A predictor that its tensors rebuild."""
 
     @classmethod
-    def restore(cls, state: Mapping[str, Tensor]) -> LowRankPredictor:
-        """Return the predictor with this state; its predictions are equal."""
+    def restore(cls, state: Mapping[str, Tensor]) -> Self:
+        """Return the predictor with these tensors."""
         ...
 
 
@@ -39,8 +39,7 @@ class NetworkSurrogate(ABC):
 
     network: NetworkConfig = DEFAULT_NETWORK
     supports_multiple_outcomes: ClassVar[bool] = False
-
-    predictor_type: ClassVar[type[RestorablePredictor]] = NetworkEnsemble
+    predictor_class: ClassVar[type[RestorablePredictor]] = NetworkEnsemble
 
     @abstractmethod
     def train(
@@ -64,7 +63,7 @@ class NetworkSurrogate(ABC):
 
     def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LowRankModel:
         """Return the model with this state; its predictions are equal."""
-        return LowRankModel(self.predictor_type.restore(state), space)
+        return LowRankModel(self.predictor_class.restore(state), space)
 
     def initial_weights(
         self,

@@ -1,17 +1,17 @@
-"""Properties that tell of each other.
+"""Correlated properties, in one Gaussian process.
 
 Notation
     k, N       properties, values of all of them
     o, o'      properties of two values
     B          [k, k]   covariance between properties, L L^T
-    R          kernel of the distances, V the vague part; see `Blend`
+    R, V       kernel of the distances, constant and linear kernel; see `AdditiveKernel`
 
     K((z, o), (z', o')) = B_oo' R(z, z') + [o = o'] V(z, z')
 
-The intrinsic model of coregionalisation (Bonilla, Chai and Williams, Advances in Neural
-Information Processing Systems 20 (2008), eq. 1) with a vague linear function of the
-composition for each property. A value need not be known of every property: what is
-known of one tells of the others. Every property has its own unit and its own noise.
+The intrinsic model of coregionalization (Bonilla, Chai and Williams, Advances in Neural Information
+Processing Systems 20 (2008), eq. 1) with a linear function of the composition of wide prior for
+each property. Not every value of a structure need be known: values of one property inform the
+others. Every property has its own unit and its own noise.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from bostruct.surrogates.properties.properties import (
     check_property_data,
     require_discrete,
 )
-from bostruct.surrogates.properties.state_header import decode_header
+from bostruct.surrogates.properties.state_header import decode_header, tensors_under
 
 TENSOR_NAMES = (
     "Z",
@@ -71,28 +71,28 @@ TENSOR_NAMES = (
 @final
 @dataclass(frozen=True)
 class MultitaskGP:
-    """One Gaussian process for all properties, which tell of each other.
+    """One Gaussian process for all properties and their correlations.
 
-    Worth its time where a property is known of few structures and one like it of many.
-    Costs grow with the third power of all known values together.
+    For a property that is known of few structures and a correlated one of many. Costs grow with the
+    third power of the number of known values of all properties.
 
     Attributes:
-        gp: features of structures, and whether sigma is widened.
+        gp: Features of structures and leave-one-out correction.
     """
 
     gp: GP = field(default_factory=GP)
     supports_multiple_outcomes: ClassVar[bool] = True
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the surrogate, as JSON values."""
+        """Return the class and its arguments as JSON values."""
         return {"type": "MultitaskGP", "gp": self.gp.description()}
 
     def fit(self, data: TrainingData, /, space: DiscreteSpace | None = None) -> PropertyModel:
         """Return the model of all outcomes together.
 
         Args:
-            data: coordinates and values of t structures, NaN where unknown.
-            space: of the coordinates, with separate structures.
+            data: Coordinates and values of t structures, NaN where unknown.
+            space: Space of the coordinates, with separate structures.
 
         Raises:
             InputError: a property without any value, or one that is infinite.
@@ -109,29 +109,28 @@ class MultitaskGP:
     def restore(
         self, state: Mapping[str, Tensor], space: DiscreteSpace | None = None
     ) -> PropertyModel:
-        """Return the model that `state` was taken from; its predictions are equal."""
-        source = require_discrete(space)
+        """Return the model with this state; its predictions are equal."""
+        checked_space = require_discrete(space)
         maps, blocks = self.gp.maps_from_state(state)
-        blend = AdditiveKernel(blocks).requires_grad_(False)
-        own = ("log_signal", "log_length")
-        blend.load_state_dict({name: state[f"kernel.{name}"] for name in own})
-        numbers = {name: state[name] for name in TENSOR_NAMES}
+        kernel = AdditiveKernel(blocks).requires_grad_(False)
+        kernel.load_state_dict(tensors_under(state, "kernel."))
+        fitted = {name: state[name] for name in TENSOR_NAMES}
         names = tuple(decode_header(state["header"])["names"])
-        return PropertyModel(MultitaskModel(maps, blocks, blend, numbers, source), names)
+        return PropertyModel(MultitaskModel(maps, blocks, kernel, fitted, checked_space), names)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class MultitaskModel:
-    """What is known of all properties: a `Whole`.
+    """A fitted `MultitaskGP`.
 
     Attributes:
-        feature_maps: from X to features.
-        blocks: of the features.
-        kernel: the kernel.
-        fitted_tensors: `NUMBERS` by name; "Z" `[N, f]` and "task" `[N]`, the property, of
-            every value, and "task_covariance" is B.
-        space: of X.
+        feature_maps: Maps from X to features.
+        blocks: Blocks of the features.
+        kernel: Fitted kernel of one property.
+        fitted_tensors: Tensors by the names `TENSOR_NAMES`; "Z" `[N, f]` and "task" `[N]` are
+            features and property of every value, and "task_covariance" is B.
+        space: Space of the coordinates X.
     """
 
     feature_maps: tuple[FeatureMap, ...]
@@ -142,63 +141,56 @@ class MultitaskModel:
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
-        own, shape, q = self.fitted_tensors, X.shape[:-1], X.shape[-2]
-        k = len(own["task_covariance"])
+        fitted, shape, q = self.fitted_tensors, X.shape[:-1], X.shape[-2]
+        k = len(fitted["task_covariance"])
         Z = all_features(self.feature_maps, self.space, X)
         Z = Z.reshape(-1, q, Z.shape[-1])
-        every = torch.arange(k)
+        tasks = torch.arange(k)
         with torch.no_grad():
-            flat = Z.flatten(0, 1)
-            K = self._prior_covariance(flat, own["Z"], every, own["task"])  # [c q, k, N]
-            mean = own["offset"] + own["scale"] * (K @ own["weights"])
-            seen = torch.linalg.solve_triangular(own["cholesky"], K.flatten(0, 1).T, upper=False)
-            seen = seen.T.reshape(-1, q * k, len(own["Z"]))
-            prior = self._prior_covariance(Z, Z, every, every)  # [c, q, k, q, k]
-            C = prior.reshape(-1, q * k, q * k) - seen @ seen.transpose(-1, -2)
+            K = self._prior_covariance(Z.flatten(0, 1), fitted["Z"], tasks, fitted["task"])
+            mean = fitted["offset"] + fitted["scale"] * (K @ fitted["weights"])  # K [c q, k, N]
+            root = torch.linalg.solve_triangular(fitted["cholesky"], K.flatten(0, 1).T, upper=False)
+            root = root.T.reshape(-1, q * k, len(fitted["Z"]))
+            prior = self._prior_covariance(Z, Z, tasks, tasks)  # [c, q, k, q, k]
+            C = prior.reshape(-1, q * k, q * k) - root @ root.transpose(-1, -2)
             C = C + MIN_VARIANCE * torch.eye(q * k, dtype=C.dtype)
-            unit = (own["scale"] * own["sigma_factor"]).repeat(q)
+            unit = (fitted["scale"] * fitted["sigma_factor"]).repeat(q)
             C = C * unit * unit.unsqueeze(-1)
-        noise = (own["noise"] * own["scale"].square()).expand(*shape, k)
+        noise = (fitted["noise"] * fitted["scale"].square()).expand(*shape, k)
         return mean.view(*shape, k), C.view(*shape, k, q, k), noise
 
     def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
-        """Return the tensors that rebuild it exactly."""
-        kernel = self.kernel.state_dict().items()
-        found = maps_to_state(self.feature_maps, self.blocks, names=list(names))
-        found |= {f"kernel.{name}": value for name, value in kernel}
-        return found | dict(self.fitted_tensors)
+        """Return the tensors that rebuild the model exactly."""
+        state = maps_to_state(self.feature_maps, self.blocks, names=list(names))
+        state |= {f"kernel.{name}": value for name, value in self.kernel.state_dict().items()}
+        return state | dict(self.fitted_tensors)
 
     def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Return named numbers for people, correlations of properties among them."""
-        own = self.fitted_tensors
-        found = {"log_marginal_likelihood": float(own["log_marginal_likelihood"])}
+        """Return the fitted numbers to show, correlations of properties among them."""
+        fitted, B = self.fitted_tensors, self.fitted_tensors["task_covariance"]
+        numbers = {"log_marginal_likelihood": float(fitted["log_marginal_likelihood"])}
         for block, length in zip(self.kernel.blocks, self.kernel.lengthscales(), strict=True):
-            found[f"length_of_{block.name}"] = float(length.log().mean().exp())
-        noise = own["noise"].sqrt() * own["scale"]
-        spread = own["task_covariance"].diagonal().sqrt()
+            numbers[f"lengthscale_of_{block.name}"] = float(length.log().mean().exp())
+        noise, std = fitted["noise"].sqrt() * fitted["scale"], B.diagonal().sqrt()
         for i, name in enumerate(names):
-            found[f"noise_of_{name}"] = float(noise[i])
-            found[f"loo_rms_z_of_{name}"] = float(own["loo_rms_z"][i])
-            found[f"sigma_factor_of_{name}"] = float(own["sigma_factor"][i])
+            numbers[f"noise_of_{name}"] = float(noise[i])
+            for key in ("loo_rms_z", "sigma_factor"):
+                numbers[f"{key}_of_{name}"] = float(fitted[key][i])
             for j in range(i):
-                value = own["task_covariance"][i, j] / spread[i] / spread[j]
-                found[f"correlation_of_{names[j]}_and_{name}"] = float(value)
-        return found
+                correlation = float(B[i, j] / std[i] / std[j])
+                numbers[f"correlation_of_{names[j]}_and_{name}"] = correlation
+        return numbers
 
     def _prior_covariance(self, A: Tensor, C: Tensor, a: Tensor, c: Tensor) -> Tensor:
         """Return the prior covariance of every property a at A with c at C.
 
-        Of c as many as rows of C it is `[n, k, N]`; where both are all properties,
-        `[..., n, k, m, k]`.
+        `[n, k, N]` for a property c of each row of C; `[..., n, k, m, k]` for all properties at
+        both.
         """
-        blend = self.kernel
-        V = blend.linear_kernel(A, C)
-        R = blend.from_distances(
-            blend.squared_distances(A, C),
-            torch.zeros_like(V),
-            blend.log_signal,
-            blend.log_length,
-        )
+        kernel = self.kernel
+        V, distances = kernel.linear_kernel(A, C), kernel.squared_distances(A, C)
+        lengths = kernel.log_signal, kernel.log_length
+        R = kernel.from_distances(distances, torch.zeros_like(V), *lengths)
         B = self.fitted_tensors["task_covariance"][a][:, c]
         same = (a.unsqueeze(-1) == c).to(B)
         if a is c:
@@ -211,56 +203,64 @@ class MultitaskModel:
 def _fit(
     blocks: tuple[FeatureBlock, ...], Z: Tensor, Y: Tensor, *, loo_correction: bool
 ) -> tuple[AdditiveKernel, dict[str, Tensor]]:
-    """Return the kernel and the numbers of values `[t, k]` at features `[t, f]`."""
+    """Return the kernel and the fitted tensors of values `[t, k]` at features `[t, f]`."""
     k = Y.shape[1]
     known = [column[~column.isnan()] for column in Y.T]
     offset = torch.stack([column.mean() for column in known])
     scale = torch.stack([nonzero_std(column) for column in known])
-    row, place = (~Y.isnan()).nonzero(as_tuple=True)
-    y = ((Y - offset) / scale)[row, place]
-    blend = AdditiveKernel(blocks)
-    apart = [D[..., row, :][..., row] for D in blend.squared_distances(Z, Z)]
-    vague = blend.linear_kernel(Z, Z)[row][:, row] * (place.unsqueeze(-1) == place)
-    nothing = torch.zeros_like(vague)
+    row, task = (~Y.isnan()).nonzero(as_tuple=True)
+    y = ((Y - offset) / scale)[row, task]
+    kernel = AdditiveKernel(blocks)
+    distances = [D[..., row, :][..., row] for D in kernel.squared_distances(Z, Z)]
+    linear = kernel.linear_kernel(Z, Z)[row][:, row] * (task.unsqueeze(-1) == task)
+    zero = torch.zeros_like(linear)
     low, high = torch.tril_indices(k, k, -1)
-    sizes = [len(blend.log_signal), len(blend.log_length), k]
-    whole = [*sizes, k, len(low)]
-    own, more = (PRIOR_MEANS, PRIOR_STDS), ((0.0, 0.0), (0.5, 1.0))
-    middle, spread = (repeat_by_group((*a, *b), whole) for a, b in zip(own, more, strict=True))
+    sizes = [len(kernel.log_signal), len(kernel.log_length), k, k, len(low)]
+    mean = repeat_by_group((*PRIOR_MEANS, 0.0, 0.0), sizes)
+    std = repeat_by_group((*PRIOR_STDS, 0.5, 1.0), sizes)
 
     def covariance(p: Tensor) -> tuple[Tensor, Tensor]:
-        signal, length, noise, size, share = p.split(whole)
-        L = torch.diag_embed(size.exp()).index_put((low, high), share)
+        signal, length, noise, log_diagonal, off_diagonal = p.split(sizes)
+        L = torch.diag_embed(log_diagonal.exp()).index_put((low, high), off_diagonal)
         B = L @ L.T
-        R = blend.from_distances(apart, nothing, signal, length)
-        A = R * B[place][:, place] + vague
-        return A + torch.diag_embed(noise.exp()[place] + MIN_NOISE), B
+        R = kernel.from_distances(distances, zero, signal, length)
+        A = R * B[task][:, task] + linear
+        return A + torch.diag_embed(noise.exp()[task] + MIN_NOISE), B
 
-    def lost(p: Tensor) -> Tensor:
-        return negative_log_density(covariance(p)[0], y) + 0.5 * (
-            ((p - middle) / spread).square().sum()
-        )
+    def loss(p: Tensor) -> Tensor:
+        penalty = 0.5 * (((p - mean) / std).square().sum())
+        return negative_log_density(covariance(p)[0], y) + penalty
 
-    # neither correlated nor not: where shares are 0 no slope would tell their sign
-    starts = [repeat_by_group((0.0, *start, 0.0, 0.1), whole) for start in INITIAL_VALUES]
-    ends = (
-        repeat_by_group((*LOWER_BOUNDS, -3.0, -9.0), whole),
-        repeat_by_group((*UPPER_BOUNDS, 3.0, 9.0), whole),
-    )
-    best = find_map_estimate(lost, starts, *ends)
-    signal, length, noise = best.split(whole)[:3]
-    blend.initialize(log_signal=signal, log_length=length)
+    # a little correlated: at 0 the derivative would not tell the sign of a correlation
+    starts = [repeat_by_group((0.0, *start, 0.0, 0.1), sizes) for start in INITIAL_VALUES]
+    lower = repeat_by_group((*LOWER_BOUNDS, -3.0, -9.0), sizes)
+    upper = repeat_by_group((*UPPER_BOUNDS, 3.0, 9.0), sizes)
+    best = find_map_estimate(loss, starts, lower, upper)
+    signal, length, noise = best.split(sizes)[:3]
+    kernel.initialize(log_signal=signal, log_length=length)
     with torch.no_grad():
         A, B = covariance(best)
         factor = psd_safe_cholesky(A)
         weights = torch.cholesky_solve(y.unsqueeze(-1), factor).squeeze(-1)
-        logs = factor.diagonal().log().sum() + scale.log()[place].sum()
+        logs = factor.diagonal().log().sum() + scale.log()[task].sum()
         evidence = -0.5 * (y @ weights + len(y) * math.log(2 * math.pi)) - logs
         z2 = weights.square() / torch.cholesky_inverse(factor).diagonal()
-        counts = torch.bincount(place, minlength=k)
-        misfit = (z2.new_zeros(k).index_add(0, place, z2) / counts).sqrt()
-        enough = (counts >= MIN_LOO_VALUES) & loo_correction
-        widening = torch.where(enough, misfit.clamp(min=1), torch.ones_like(misfit))
-    found = (Z[row], place, factor, weights, B, noise.exp() + MIN_NOISE, offset, scale)
-    told = (*found, widening, misfit, evidence)
-    return blend.requires_grad_(False), dict(zip(TENSOR_NAMES, told, strict=True))
+        counts = torch.bincount(task, minlength=k)
+        rms_z = (z2.new_zeros(k).index_add(0, task, z2) / counts).sqrt()
+        corrected = (counts >= MIN_LOO_VALUES) & loo_correction
+        sigma_factor = torch.where(corrected, rms_z.clamp(min=1), torch.ones_like(rms_z))
+    noise = noise.exp() + MIN_NOISE
+    tensors = (
+        Z[row],
+        task,
+        factor,
+        weights,
+        B,
+        noise,
+        offset,
+        scale,
+        sigma_factor,
+        rms_z,
+        evidence,
+    )
+    return kernel.requires_grad_(False), dict(zip(TENSOR_NAMES, tensors, strict=True))

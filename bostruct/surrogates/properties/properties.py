@@ -1,7 +1,7 @@
-"""Several properties of structures, each with its own learner.
+"""Several properties of structures, each with its own surrogate.
 
 Notation
-    k, q   properties, structures asked about jointly
+    k, q   properties, structures of a joint posterior
     Y      [t, k]   values; NaN where unknown
 """
 
@@ -27,11 +27,15 @@ from bostruct.surrogates.botorch_models.conditioned_model import (
 from bostruct.surrogates.botorch_models.posterior import add_noise, joint_posterior
 from bostruct.surrogates.properties.gp import GP
 from bostruct.surrogates.properties.intensive_property import IntensiveProperty
-from bostruct.surrogates.properties.state_header import decode_header, encode_header
+from bostruct.surrogates.properties.state_header import (
+    decode_header,
+    encode_header,
+    tensors_under,
+)
 
 
 class FittedProperty(Protocol):
-    """What is known of one property."""
+    """A fitted model of one property."""
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q]`, covariance `[..., q, q]` and noise at X.
@@ -41,27 +45,27 @@ class FittedProperty(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors that rebuild it exactly; "header" is bytes of JSON."""
+        """Return the tensors that rebuild the model exactly; "header" is bytes of JSON."""
         ...
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return named numbers for people, "log_marginal_likelihood" among them."""
+        """Return the fitted numbers to show, "log_marginal_likelihood" among them."""
         ...
 
 
 class PropertySurrogate(Protocol):
-    """A description of how one property is learnt."""
+    """A description of a model of one property, written down before there is data."""
 
     def fit(self, X: Tensor, y: Tensor, space: DiscreteSpace) -> FittedProperty:
-        """Return what values y `[t]` at X `[t, d]` teach."""
+        """Return the model fitted to values y `[t]` at X `[t, d]`."""
         ...
 
     def restore(self, state: Mapping[str, Tensor], space: DiscreteSpace) -> FittedProperty:
-        """Return what `state` was taken from."""
+        """Return the model with this state."""
         ...
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the learner, as JSON values; "type" is its name."""
+        """Return the class, under "type", and its arguments as JSON values."""
         ...
 
 
@@ -69,18 +73,17 @@ PROPERTY_SURROGATES: dict[str, Callable[[], PropertySurrogate]] = {
     "GP": GP,
     "IntensiveProperty": IntensiveProperty,
 }
-"""Learners that read a state without having been told of it."""
+"""Surrogates that read states of their kind by default."""
 
 
 @final
 @dataclass(frozen=True)
 class IndependentProperties:
-    """Independent models of several properties, each fitted to the structures where it is known.
+    """Independent properties, each fitted to the structures where it is known.
 
     Attributes:
-        default: the surrogate of every property.
-        overrides: the surrogates of some properties, by name, as in
-            `{"energy": IntensiveProperty()}`.
+        default: Surrogate of every property.
+        overrides: Surrogates of some properties, by name, as in `{"energy": IntensiveProperty()}`.
     """
 
     default: PropertySurrogate = field(default_factory=GP)
@@ -88,17 +91,17 @@ class IndependentProperties:
     supports_multiple_outcomes: ClassVar[bool] = True
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the surrogate, as JSON values."""
-        of = {name: self.overrides[name].description() for name in sorted(self.overrides)}
+        """Return the class and its arguments as JSON values."""
+        overrides = {name: self.overrides[name].description() for name in sorted(self.overrides)}
         default = self.default.description()
-        return {"type": "IndependentProperties", "default": default, "overrides": of}
+        return {"type": "IndependentProperties", "default": default, "overrides": overrides}
 
     def fit(self, data: TrainingData, /, space: DiscreteSpace | None = None) -> PropertyModel:
         """Return the models of the outcomes, each fitted to the values that are known of it.
 
         Args:
-            data: coordinates and values of t structures, NaN where unknown.
-            space: of the coordinates, with separate structures.
+            data: Coordinates and values of t structures, NaN where unknown.
+            space: Space of the coordinates, with separate structures.
 
         Raises:
             InputError: a property without any value, or one that is infinite; a name in
@@ -120,30 +123,26 @@ class IndependentProperties:
     def restore(
         self, state: Mapping[str, Tensor], space: DiscreteSpace | None = None
     ) -> PropertyModel:
-        """Return the model that `state` was taken from; its predictions are equal.
+        """Return the model with this state; its predictions are equal.
 
         Raises:
             InputError: a surrogate of a property is of a kind that is not among those given.
         """
         checked_space = require_discrete(space)
         header = decode_header(state["header"])
+        whole = {key: state[header["same"].get(key, key)] for key in header["keys"]}
         models = []
         for i, name in enumerate(header["names"]):
-            prefix = f"{i}."
-            own_state = {
-                key.removeprefix(prefix): state[header["same"].get(key, key)]
-                for key in header["keys"]
-                if key.startswith(prefix)
-            }
-            surrogate = self._surrogate_for(name, decode_header(own_state["header"])["type"])
-            models.append(surrogate.restore(own_state, checked_space))
+            part = tensors_under(whole, f"{i}.")
+            surrogate = self._surrogate_for(name, decode_header(part["header"])["type"])
+            models.append(surrogate.restore(part, checked_space))
         return PropertyModel(IndependentModels(tuple(models)), tuple(header["names"]))
 
     def _surrogate_for(self, name: str, surrogate_name: str) -> PropertySurrogate:
-        """Return the learner that reads what one of that kind wrote."""
-        own = self.overrides.get(name, self.default)
-        if own.description()["type"] == surrogate_name:
-            return own
+        """Return the surrogate that reads a state of that kind."""
+        surrogate = self.overrides.get(name, self.default)
+        if surrogate.description()["type"] == surrogate_name:
+            return surrogate
         if surrogate_name not in PROPERTY_SURROGATES:
             condition = f"name a surrogate of the kind that is read ({surrogate_name})"
             raise InputError(error_message("overrides", condition, f"none for {name}"))
@@ -151,7 +150,7 @@ class IndependentProperties:
 
 
 class JointModel(Protocol):
-    """What is known of all properties together."""
+    """A fitted model of all properties together."""
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance and noise `[..., q, k]` at X.
@@ -161,68 +160,65 @@ class JointModel(Protocol):
         ...
 
     def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
-        """Return the tensors that rebuild it exactly."""
+        """Return the tensors that rebuild the model exactly."""
         ...
 
     def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Return named numbers for people."""
+        """Return the fitted numbers to show."""
         ...
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class IndependentModels:
-    """Properties that know nothing of each other.
+    """Fitted models of uncorrelated properties.
 
     Attributes:
-        models: each of them.
+        models: Fitted model of each property.
     """
 
     models: tuple[FittedProperty, ...]
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
-        found = [part(X) for part in self.models]
-        mean = torch.stack([m for m, _, _ in found], -1)
-        C = torch.diag_embed(torch.stack([c for _, c, _ in found], -1))
-        noise = torch.stack([n.expand(X.shape[:-1]) for _, _, n in found], -1)
-        return mean, C.transpose(-3, -2), noise  # [..., q, q, k, k] before
+        means, covariances, noises = zip(*(model(X) for model in self.models), strict=True)
+        C = torch.diag_embed(torch.stack(covariances, -1))  # [..., q, q, k, k]
+        noise = torch.stack([noise.expand(X.shape[:-1]) for noise in noises], -1)
+        return torch.stack(means, -1), C.transpose(-3, -2), noise
 
     def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
-        """Return the tensors that rebuild it exactly; equal ones are there once."""
-        found: dict[str, Tensor] = {}
-        first: dict[tuple[int, tuple[int, ...]], str] = {}
+        """Return the tensors that rebuild the models exactly; shared ones are stored once."""
+        state: dict[str, Tensor] = {}
+        key_of_memory: dict[tuple[int, tuple[int, ...]], str] = {}
         same, keys = {}, []
-        for i, part in enumerate(self.models):
-            for name, value in part.state().items():
-                key = f"{i}.{name}"
+        for i, model in enumerate(self.models):
+            for name, value in model.state().items():
+                key, memory = f"{i}.{name}", (value.data_ptr(), tuple(value.shape))
                 keys.append(key)
-                place = value.data_ptr(), tuple(value.shape)
-                if value.numel() and place in first:
-                    same[key] = first[place]
+                if value.numel() and memory in key_of_memory:
+                    same[key] = key_of_memory[memory]
                 else:
-                    first[place] = key
-                    found[key] = value
-        told = {"names": list(names), "keys": keys, "same": same}
-        return found | {"header": encode_header(told)}
+                    key_of_memory[memory], state[key] = key, value
+        header = {"names": list(names), "keys": keys, "same": same}
+        return state | {"header": encode_header(header)}
 
     def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Return named numbers for people, and the sum of the evidences."""
-        found = {"log_marginal_likelihood": 0.0}
-        for name, part in zip(names, self.models, strict=True):
-            own = part.hyperparameters()
-            found["log_marginal_likelihood"] += own["log_marginal_likelihood"]
-            found |= {f"{key}_of_{name}": value for key, value in own.items()}
-        return found
+        """Return the fitted numbers of each property, and the sum of log marginal likelihoods."""
+        numbers = {"log_marginal_likelihood": 0.0}
+        for name, model in zip(names, self.models, strict=True):
+            values = model.hyperparameters()
+            numbers["log_marginal_likelihood"] += values["log_marginal_likelihood"]
+            numbers |= {f"{key}_of_{name}": value for key, value in values.items()}
+        return numbers
 
 
 @final
 class PropertyModel(Model):  # type: ignore[misc]
-    """What `Properties.fit` returns. Deterministic, and never changes.
+    """The fitted model of several properties; deterministic, and it never changes.
 
     Args:
-        joint_model: what is known.
-        names: of the properties.
+        joint_model: Fitted model of all properties.
+        names: Names of the properties.
     """
 
     likelihood: None = None
@@ -251,48 +247,46 @@ class PropertyModel(Model):  # type: ignore[misc]
         """Return the joint posterior of k properties of q structures; no gradient.
 
         Args:
-            X: `[..., q, d]`.
-            output_indices: of the properties that are wanted; all by default.
-            observation_noise: whether to add the noise of a measured value, or
-                variances that expand to `[..., q, k]`.
-            posterior_transform: applied last.
+            X: Coordinates, `[..., q, d]`.
+            output_indices: Indices of the properties to return; all by default.
+            observation_noise: True to add the noise of a measured value, or variances to add that
+                expand to `[..., q, k]`.
+            posterior_transform: Applied last.
         """
         mean, C, noise = self.joint_model(X)
         C = C.reshape(*mean.shape[:-2], -1, mean.shape[-2:].numel())
         C = add_noise(C, observation_noise, noise.flatten(-2), len(self.names))
-        like = X.dtype if X.dtype.is_floating_point else torch.float64
-        mean, C = mean.to(X.device, like), C.to(X.device, like)
+        dtype = X.dtype if X.dtype.is_floating_point else torch.float64
+        mean, C = mean.to(X.device, dtype), C.to(X.device, dtype)
         return joint_posterior(mean, C, posterior_transform, output_indices, unclamped=True)
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object
     ) -> ConditionedModel:
-        """Return the model of one property that has also been told Y `[..., t, 1]`.
-
-        Hyperparameters stay; see `Conditioned`.
+        """Return the model of one property conditioned on Y `[..., t, 1]`; see `ConditionedModel`.
 
         Raises:
             InputError: there are several properties.
         """
         if len(self.names) > 1:
-            condition_ = "be one where a model is told more values"
-            way_out = "Fit again, or give pending candidates to a joint acquisition."
-            raise InputError(error_message("names", condition_, ", ".join(self.names), way_out))
+            condition, names = "be one where a model is conditioned", ", ".join(self.names)
+            hint = "Fit again, or give pending candidates to a joint acquisition."
+            raise InputError(error_message("names", condition, names, hint))
         return condition_on_observations(self, X, Y, noise)
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean, latent and observed variance of each of X `[c, d]`, `[c, k]`."""
+        """Return mean, latent and predictive variance `[c, k]` at each of X `[c, d]`."""
         mean, C, noise = self.joint_model(X.unsqueeze(-2))
         k = len(self.names)
-        own = C.reshape(len(X), k, k).diagonal(dim1=-2, dim2=-1)
-        return mean.squeeze(-2), own, own + noise.reshape(-1, k)
+        variance = C.reshape(len(X), k, k).diagonal(dim1=-2, dim2=-1)
+        return mean.squeeze(-2), variance, variance + noise.reshape(-1, k)
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
         return self.joint_model.state(self.names)
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return named numbers for people, "log_marginal_likelihood" of all."""
+        """Return the fitted numbers to show, "log_marginal_likelihood" of all."""
         return self.joint_model.hyperparameters(self.names)
 
 
@@ -300,7 +294,7 @@ def require_discrete(space: DiscreteSpace | None) -> DiscreteSpace:
     """Return the space.
 
     Raises:
-        NotFittedError: there is none, or one whose structures are all of one kind.
+        NotFittedError: there is none, or one whose structures all have one composition.
     """
     if space is None or not hasattr(space, "composition"):
         condition = "be one of separate structures, such as Orderings or Composition"
