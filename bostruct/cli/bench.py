@@ -71,6 +71,8 @@ def bench(
             table.add_row(task.name, energy, tolerance, task.source)
         console.print(table)
         return
+    for name, count in (("seeds", seeds), ("evaluations", evaluations), ("jobs", jobs)):
+        check_count(name, count)
     named_tasks, settings = load_tasks_and_settings(tasks or [], effort or ["default"])
     resolve_device(device)
     methods: list[Method] = [CampaignMethod(setting, evaluations, device) for setting in settings]

@@ -16,6 +16,7 @@ from bostruct.bench.multi_objective.fault_injection import FaultMode
 from bostruct.bench.multi_objective.methods import CampaignFrontMethod
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
 from bostruct.cli.console import progress_line, result_console
+from bostruct.errors import check_count
 
 CONSOLE_WIDTH = 150
 """Columns of the table where the output is no terminal."""
@@ -72,6 +73,7 @@ def fronts(
             table.add_row(task.name, task.summary)
         console.print(table)
         return
+    check_count("batch", batch)
     with progress_line() as line:
         rows = run_front_benchmark(
             tasks_by_name(tasks or []),

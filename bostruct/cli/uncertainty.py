@@ -12,7 +12,7 @@ from bostruct.bench.uncertainty import comparison, datasets
 from bostruct.bench.uncertainty.methods import METHODS, load_methods
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
 from bostruct.cli.console import progress_line, result_console
-from bostruct.errors import InputError, error_message
+from bostruct.errors import InputError, check_count, error_message
 from bostruct.structures import Structures, from_ase
 
 CONSOLE_WIDTH, MULTI_SPLIT_CONSOLE_WIDTH = 150, 200
@@ -71,6 +71,7 @@ def compare(
         return
     if data is None:
         raise InputError(error_message("DATA", "be a file of structures", "nothing"))
+    check_count("splits", splits)
     methods = load_methods(method or [])
     kinds: tuple[ShiftKind, ...] = get_args(ShiftKind)
     kind = next((name for name in kinds if name == shift), None)

@@ -265,7 +265,7 @@ def test_refuses_forces_of_atoms_it_cannot_tell_apart():
             return self.space.contains(X)
 
         def is_duplicate(self, A, B, tolerance_scale=1.0):
-            return self.space.is_duplicate(A, B, scale)
+            return self.space.is_duplicate(A, B, tolerance_scale)
 
     with pytest.raises(InputError, match=r"have its atoms where the space has them, got index 0"):
         read_initial_structures(images(1), Drifting(), EVALUATOR)

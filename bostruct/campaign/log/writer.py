@@ -224,7 +224,8 @@ class LogWriter(Log):
 
     def mark_retry(self, trial: Trial, failure: Failure) -> None:
         """Record that an evaluation failed and is to be retried."""
-        columns = {"reason": failure.reason, "retryable": 1, "seconds": failure.seconds}
+        columns: dict[str, SQLiteValue] = {"reason": failure.reason, "retryable": 1}
+        columns["seconds"] = failure.seconds
         with atomic_write.transaction(self._writing_connection):
             self._update_trial(trial.number, **self._retry_columns(trial), **columns)
 
