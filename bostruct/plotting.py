@@ -1,21 +1,24 @@
-"""What the pictures of a front have in common: figures, axes, legend, colours."""
+"""Shared matplotlib settings, figures, axes, ticks and legends of all pictures.
+
+matplotlib is imported when a figure is made, and no window is opened.
+"""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bostruct.runtime.atomic_write import write_atomically
 
-BLUE, GREY = "#0072B2", "0.55"
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Palette of Okabe and Ito, told apart by color-blind readers too."""
 
-
-PANEL_WIDTH = 2.2  # inches, of a calibration diagram
-
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE = COLORS
+GREY = "0.55"
 
 RC_PARAMS = {
     "font.size": 7,
@@ -26,85 +29,106 @@ RC_PARAMS = {
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3,
-}
-
-
-TICK_STEPS = (1, 2, 5, 10)
-"""Between the numbers at an axis."""
-
-MAX_COLUMNS = 3
-PANEL_SIZE = (2.4, 2.1)
-"""Inches: three beside each other are as wide as a page of two columns."""
-
-THIN_SPACE, MINUS_SIGN = "\u2009", "\u2212"
-
-LEGEND_ENTRY_WIDTH = 1.7
-"""Inches that an entry of the legend is wide."""
-
-PANEL_RC_PARAMS = RC_PARAMS | {
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3,
     "legend.frameon": False,
     "legend.fontsize": 7,
-    "axes.labelsize": 7.5,
+    "legend.handlelength": 2.4,
     "grid.linewidth": 0.4,
     "grid.color": "0.85",
 }
 
+PANEL_SIZE = (2.4, 2.0)
+"""Width and height of a panel, inches: three side by side fill a page of two columns."""
 
-@contextmanager
-def saved_figure(
-    n_panels: int, path: Path, size: tuple[float, float] = PANEL_SIZE, **options: object
-) -> Iterator[list[Any]]:
-    """Lend so many panels; the figure is written to `path` after, with a legend below.
+MAX_COLUMNS = 3
+MIN_FIGURE_WIDTH, LEGEND_HEIGHT, LEGEND_ENTRY_WIDTH = 3.6, 0.5, 1.7  # inches
 
-    Args:
-        n_panels: Of panels, three in a row at most.
-        path: A PNG of 300 dots per inch.
-        size: Of a panel, inches.
-        **options: Of matplotlib's `add_subplot`.
+TICK_STEPS = (1, 2, 5, 10)
+"""Steps between the numbers of an axis, times a power of ten."""
 
-    Raises:
-        LogError: it cannot be written.
-    """
-    # A figure of its own, not pyplot's: that keeps figures, and may open windows.
-    from matplotlib import rc_context
+THIN_SPACE, MINUS_SIGN = "\u2009", "\u2212"
+
+
+def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib
+    """Return an empty figure of a size in inches, unknown to pyplot, which may open windows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(n_panels, MAX_COLUMNS)
-    lines = math.ceil(n_panels / columns)
-    whole = (max(size[0] * columns, 3.5), size[1] * lines + 0.45)
-    with rc_context(PANEL_RC_PARAMS):
-        drawn = Figure(figsize=whole, layout="constrained")
-        FigureCanvasAgg(drawn)
-        panels = [drawn.add_subplot(lines, columns, i + 1, **options) for i in range(n_panels)]
-        yield panels
-        add_shared_legend(drawn, panels)
-        image = io.BytesIO()
-        drawn.savefig(image, format="png", dpi=300)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write_png(figure: Any, path: Path, dpi: int = 300) -> None:  # noqa: ANN401 - matplotlib
+    """Write a figure to a PNG file.
+
+    Raises:
+        LogError: the file cannot be written.
+    """
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=dpi)
     write_atomically(path, image.getvalue())
 
 
-def add_shared_legend(
-    fig: Any,  # noqa: ANN401 - matplotlib
-    panels: Sequence[Any],
-    entry_width: float = LEGEND_ENTRY_WIDTH,
-) -> None:
-    """Put one legend below all panels, its entries so many inches wide."""
+@contextmanager
+def saved_figure(
+    n_panels: int,
+    path: Path,
+    panel_size: tuple[float, float] = PANEL_SIZE,
+    *,
+    titles: Sequence[str] = (),
+    rc_params: Mapping[str, object] | None = None,
+    **options: object,
+) -> Iterator[list[Any]]:
+    """Yield panels to draw into, then add one legend below and write the PNG file.
+
+    Args:
+        n_panels: Number of panels, three in a row at most.
+        path: PNG file of 300 dots per inch.
+        panel_size: Width and height of a panel, inches.
+        titles: Titles of the panels, if they have any.
+        rc_params: Settings that replace those of `RC_PARAMS`.
+        **options: Keyword arguments of matplotlib's `add_subplot`.
+
+    Raises:
+        LogError: the file cannot be written.
+    """
+    from matplotlib import rc_context
+
+    columns = min(n_panels, MAX_COLUMNS)
+    rows = math.ceil(n_panels / columns)
+    width = max(panel_size[0] * columns, MIN_FIGURE_WIDTH)
+    with rc_context({**RC_PARAMS, **(rc_params or {})}):
+        figure = new_figure(width, panel_size[1] * rows + LEGEND_HEIGHT)
+        panels = [figure.add_subplot(rows, columns, i + 1, **options) for i in range(n_panels)]
+        for title, axes in zip(titles, panels, strict=False):
+            axes.set_title(title, loc="left", fontweight="bold")
+        yield panels
+        add_shared_legend(figure, panels)
+        write_png(figure, path)
+
+
+def add_shared_legend(figure: Any, panels: Sequence[Any]) -> None:  # noqa: ANN401 - matplotlib
+    """Add one legend below all panels, with each label once."""
     entries: dict[str, Any] = {}
     for axes in panels:
-        for each, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(name, each)
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
     if entries:
-        fig.legend(
-            entries.values(),
-            entries.keys(),
-            loc="outside lower center",
-            ncols=max(1, min(len(entries), int(fig.get_figwidth() / entry_width))),
-        )
+        n_columns = max(1, min(len(entries), int(figure.get_figwidth() / LEGEND_ENTRY_WIDTH)))
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=n_columns)
+
+
+def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
+    """Label the x axes of panels with none below, and the y axes of those with none to the left."""
+    for i, axes in enumerate(panels):
+        if i + MAX_COLUMNS >= len(panels):
+            axes.set_xlabel(x)
+        if i % MAX_COLUMNS == 0:
+            axes.set_ylabel(y)
 
 
 def set_linear_ticks(axis: Any, max_intervals: int = 6) -> None:  # noqa: ANN401 - matplotlib
@@ -114,17 +138,17 @@ def set_linear_ticks(axis: Any, max_intervals: int = 6) -> None:  # noqa: ANN401
     axis.set_major_locator(MaxNLocator(max_intervals, min_n_ticks=3, steps=TICK_STEPS))
 
 
-def set_log_ticks(axis: Any, low: float, high: float) -> None:  # noqa: ANN401
-    """Label a logarithmic axis from `low` to `high` with plain numbers, three or more.
+def set_log_ticks(axis: Any) -> None:  # noqa: ANN401 - matplotlib
+    """Label a logarithmic axis with plain numbers within its limits, set before.
 
-    Beyond four decades with powers of ten.
+    Beyond four decades matplotlib's own powers of ten stay.
     """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
+    low, high = sorted(axis.get_view_interval())
     if high / low > 1e4:
-        return  # matplotlib's own powers of ten
-    places = log_tick_values(low, high)
-    axis.set_major_locator(FixedLocator(places))
+        return
+    axis.set_major_locator(FixedLocator(log_tick_values(low, high)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
     axis.set_minor_formatter(NullFormatter())
 
@@ -132,99 +156,27 @@ def set_log_ticks(axis: Any, low: float, high: float) -> None:  # noqa: ANN401
 def log_tick_values(low: float, high: float) -> list[float]:
     """Return round numbers between two positive ones, few enough to be read.
 
-    >>> decades(4, 60)
+    >>> log_tick_values(4, 60)
     [5.0, 10.0, 20.0, 50.0]
     """
     from matplotlib.ticker import MaxNLocator
 
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    few: list[float] = []
-    for each in ((1,), (1, 3), (1, 2, 5)):
-        exponents = range(first, last + 1)
-        every = [round(d * 10.0**e, 12) for e in exponents for d in each]
-        few = [value for value in every if low <= value <= high]
-        if len(few) >= 3:
-            return few
-    # Less than a decade: as on a linear axis.
-    places = MaxNLocator(6, min_n_ticks=4, steps=TICK_STEPS).tick_values(low, high)
-    return [round(float(value), 12) for value in places if low <= value <= high]
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits, n_min in (((1,), 3), ((1, 3), 3), ((1, 2, 5), 2)):
+        values = [round(digit * 10.0**e, 12) for e in exponents for digit in digits]
+        values = [value for value in values if low <= value <= high]
+        if len(values) >= n_min:
+            return values
+    # Much less than a decade: as on a linear axis.
+    ticks = MaxNLocator(6, min_n_ticks=4, steps=TICK_STEPS).tick_values(low, high)
+    return [round(float(value), 12) for value in ticks if low <= value <= high]
 
 
 def format_tick(value: float) -> str:
-    """Return a number as it is written in a text, with thin spaces and a real minus.
+    """Return a number as it is written in a text, with thin spaces and a true minus sign.
 
-    >>> plain(20000) == "20" + THIN + "000", plain(0.05), plain(-150.0)
+    >>> format_tick(20000) == "20" + THIN_SPACE + "000", format_tick(0.05), format_tick(-150.0)
     (True, '0.05', '−150')
     """
     text = f"{value:,.0f}" if abs(value) >= 10000 else f"{value:g}"
     return text.replace(",", THIN_SPACE).replace("-", MINUS_SIGN)
-
-
-CURVE_PANEL = (2.4, 2.0)
-"""Width and height of a panel of curves, inches."""
-
-CURVE_ENTRY = 1.6
-"""Inches that a line of the legend is wide."""
-
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Of Okabe and Ito: told apart by everyone."""
-
-CURVE_SETTINGS = RC_PARAMS | {
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "legend.fontsize": 7,
-    "legend.handlelength": 2.4,
-}
-
-
-@contextmanager
-def bench_panels(titles: Sequence[str], path: Path) -> Iterator[list[Any]]:
-    """Lend a panel for each title; they are written to `path` after.
-
-    Raises:
-        LogError: they cannot be written.
-    """
-    # A figure of its own, not pyplot's: that keeps figures, and may open windows.
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    columns = min(len(titles), MAX_COLUMNS)
-    rows = math.ceil(len(titles) / columns)
-    size = (max(CURVE_PANEL[0] * columns, 3.6), CURVE_PANEL[1] * rows + 0.5)
-    with rc_context(CURVE_SETTINGS):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
-        for axes in grid[len(titles) :]:
-            axes.remove()
-        found = grid[: len(titles)]
-        for title, axes in zip(titles, found, strict=True):
-            axes.set_title(title, loc="left", fontweight="bold")
-        yield found
-        add_shared_legend(figure, found, CURVE_ENTRY)
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=300)
-    write_atomically(path, image.getvalue())
-
-
-def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
-    """Name the axes where no panel is below or to the left."""
-    for i, axes in enumerate(panels):
-        if i + MAX_COLUMNS >= len(panels):
-            axes.set_xlabel(x)
-        if i % MAX_COLUMNS == 0:
-            axes.set_ylabel(y)
-
-
-def log_ticks(axis: Any, *digits: float) -> None:  # noqa: ANN401 - matplotlib
-    """Label a logarithmic axis with plain numbers that begin with these digits."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=digits))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(LogLocator(subs=tuple(range(2, 10))))
-    axis.set_minor_formatter(NullFormatter())

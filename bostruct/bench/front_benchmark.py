@@ -1,26 +1,24 @@
-"""How much of a front campaigns find, and how soon: `bostruct fronts`.
+"""Benchmark of Pareto fronts: hypervolume and recall of methods against evaluations.
 
-Named problems enter. Where their space can be listed, every member is evaluated once,
-which makes the front known, and campaigns ask the table; else they ask the evaluator,
-and hypervolumes are shares of what all searches found together. Each search is a file
-as soon as it has ended, so that a benchmark which was interrupted goes on with the same
-command; what other options left in the folder stays beside it.
+Where the space of a task can be listed, every member is evaluated once, which makes the front
+known, and methods read this table; elsewhere they call the evaluator, and hypervolumes are
+fractions of that of all runs together. Each run is a file as soon as it has ended, so an
+interrupted benchmark is resumed by the same command; runs of other options in the folder are
+reported as well.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
+from bostruct.bench.benchmark import Job, check_results_folder, make_folder, run_jobs, write_json
 from bostruct.bench.multi_objective.enumerated_front import (
     EnumeratedFront,
     TableEvaluator,
@@ -38,48 +36,39 @@ from bostruct.bench.multi_objective.methods import (
     GeneticAlgorithm,
     RandomSearch,
 )
-from bostruct.bench.multi_objective.recovery_plot import (
-    RecoveriesByMethod,
-    plot_recovery,
-)
-from bostruct.bench.multi_objective.run import FrontRun, read_run
-from bostruct.bench.multi_objective.tasks import (
-    MULTI_OBJECTIVE_TASKS,
-    MultiObjectiveTask,
-)
-from bostruct.errors import InputError, LogError, check_count, error_message
-from bostruct.runtime.atomic_write import write_atomically
-from bostruct.runtime.executors import InProcess, Workers
+from bostruct.bench.multi_objective.recovery_plot import RecoveriesByMethod, plot_recovery
+from bostruct.bench.multi_objective.run import FORMAT_VERSION, read_run
+from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS, MultiObjectiveTask
+from bostruct.bench.tables import dataclass_frame, write_csv
+from bostruct.errors import InputError, check_count, error_message
 from bostruct.runtime.versions import package_versions
 
 FRONTS_JSON, FRONTS_CSV = "fronts.json", "fronts.csv"
-
-HYPERVOLUME_FRACTIONS = (0.95, 0.99)
-"""Of the hypervolume: evaluations to these are counted."""
 
 
 @final
 @dataclass(frozen=True)
 class FrontSummary:
-    """One method on one problem after some evaluations; medians over the seeds.
+    """Medians over the seeds of one method on one task after a number of evaluations.
 
     Args:
-        task: The problem.
-        method: The search.
-        n_seeds: How many.
-        n_evaluations: After so many evaluations.
-        hypervolume: Share of the true hypervolume, or of what all found together.
-        hypervolume_p10: Its 10th percentile.
-        hypervolume_p90: Its 90th percentile.
-        recall: Share of the true front.
+        task: Name of the task.
+        method: Name of the method.
+        n_seeds: Number of runs.
+        n_evaluations: Number of evaluations after which the row is taken.
+        hypervolume: Fraction of the hypervolume of the true front, or of all runs together.
+        hypervolume_p10: 10th percentile of that fraction.
+        hypervolume_p90: 90th percentile of that fraction.
+        recall: Fraction of the members of the true front; None where it is not known.
         evaluations_to_95: Evaluations to 95 % of the hypervolume; None where half of the seeds
-            do not get there.
-        evaluations_to_99: To 99 %.
-        attainable_hypervolume: Share of the hypervolume that was to be had.
-        n_absurd: Members of fronts whose outcomes are not the true ones; all seeds.
-        n_infeasible: Those believed to be good enough that are not; all seeds.
-        step_seconds: Own time of a step, s, median.
-        evaluation_seconds: Wall time of an evaluation, s, mean.
+            do not reach it.
+        evaluations_to_99: Evaluations to 99 % of the hypervolume, None likewise.
+        attainable_hypervolume: Fraction of the hypervolume left by failed and quarantined
+            evaluations.
+        n_absurd: Number of members of the final fronts with wrong outcomes, over all seeds.
+        n_infeasible: Number of infeasible members taken for feasible ones, over all seeds.
+        step_seconds: Median time of a step without its evaluations, s.
+        evaluation_seconds: Mean wall time of an evaluation, s.
     """
 
     task: str
@@ -110,17 +99,17 @@ def run_front_benchmark(
     n_workers: int = 1,
     on_progress: Callable[[str], None] | None = None,
 ) -> list[FrontSummary]:
-    """Run a campaign and what it is compared with, and write the results.
+    """Run a campaign and its baselines, and write the results.
 
     Args:
-        tasks: The problems.
-        campaign_method: The campaign.
-        n_seeds: How many, from 0.
-        n_evaluations: Of each search.
-        out: The folder.
-        report_at: Where the rows look; the end is always one.
-        n_workers: Processes, of one core each.
-        on_progress: Is told how far it is.
+        tasks: Multi-objective tasks.
+        campaign_method: Campaign to be measured.
+        n_seeds: Number of seeds, from 0.
+        n_evaluations: Number of evaluations of each run.
+        out: Folder of the results.
+        report_at: Numbers of evaluations to summarize, beside the last one.
+        n_workers: Number of processes, of one core each.
+        on_progress: Called with one line of progress.
 
     Raises:
         InputError: a number is out of range.
@@ -132,80 +121,66 @@ def run_front_benchmark(
     for number in report_at:
         check_count("report_at", number)
     folder = Path(out)
-    _check_folder(folder)
-    truths: dict[str, EnumeratedFront] = {}
-    jobs: list[tuple[MultiObjectiveTask, FrontMethod, int]] = []
-    for screen in tasks:
-        if screen.size is not None:
-            name = screen.name
+    check_results_folder(folder, lambda paths: all(map(_is_benchmark_path, paths)))
+    make_folder(folder)
 
-            def count(done: int, size: int, name: str = name) -> None:
-                if on_progress is not None:
-                    on_progress(f"{name}: {done} of {size} members of the table")
+    def report(line: str) -> None:
+        if on_progress is not None:
+            on_progress(line)
 
-            truths[screen.name] = enumerate_front(screen, folder, n_workers, count)
-        others: list[FrontMethod] = [RandomSearch()]
-        if screen.size is None:
-            others.append(GeneticAlgorithm())
-        jobs += [(screen, h, s) for s in range(n_seeds) for h in (campaign_method, *others)]
+    fronts: dict[str, EnumeratedFront] = {}
+    jobs: list[Job[MultiObjectiveTask, FrontMethod]] = []
+    for task in tasks:
+        baselines: list[FrontMethod] = [RandomSearch()]
+        if task.size is None:
+            baselines.append(GeneticAlgorithm())
+        else:
+
+            def count(done: int, size: int, name: str = task.name) -> None:
+                report(f"{name}: {done} of {size} members of the table")
+
+            fronts[task.name] = enumerate_front(task, folder, n_workers, count)
+        jobs += [Job(task, m, s) for s in range(n_seeds) for m in (campaign_method, *baselines)]
+    functions = [partial(_run_job, job, fronts, n_evaluations, folder) for job in jobs]
     try:
-        for i, _ in enumerate(_run_all(jobs, truths, n_evaluations, folder, n_workers)):
-            if on_progress is not None:
-                on_progress(f"{i + 1} of {len(jobs)} searches")
+        for n_ended, (_, future) in enumerate(run_jobs(functions, n_workers), 1):
+            future.result()
+            report(f"{n_ended} of {len(jobs)} searches")
     finally:
-        rows = write_report(tasks, truths, folder, report_at)
+        rows = write_report(tasks, fronts, folder, report_at)
     return rows
 
 
-def _run_all(
-    jobs: Sequence[tuple[MultiObjectiveTask, FrontMethod, int]],
+def _run_job(
+    job: Job[MultiObjectiveTask, FrontMethod],
     enumerated_fronts: dict[str, EnumeratedFront],
     n_evaluations: int,
     folder: Path,
-    n_workers: int,
-) -> Iterator[FrontRun]:
-    executor: Executor = InProcess() if n_workers == 1 else Workers(n_workers)
-    futures: list[Future[FrontRun]] = []
-    try:
-        for screen, hunt, seed in jobs:
-            table = enumerated_fronts.get(screen.name)
-            evaluator = screen.evaluator if table is None else TableEvaluator(table)
-            future = executor.submit(hunt.run, screen, evaluator, seed, n_evaluations, folder)
-            if isinstance(executor, InProcess):
-                yield future.result()
-            else:
-                futures.append(future)
-        for future in as_completed(futures):
-            yield future.result()
-    finally:
-        if isinstance(executor, Workers):
-            executor.shutdown(wait=False)  # what has not ended goes on next time
+) -> None:
+    table = enumerated_fronts.get(job.task.name)
+    evaluator = job.task.evaluator if table is None else TableEvaluator(table)
+    job.method.run(job.task, evaluator, job.seed, n_evaluations, folder)
 
 
 def collect_recoveries(
-    tasks: Sequence[MultiObjectiveTask],
-    enumerated_fronts: dict[str, EnumeratedFront],
-    folder: Path,
+    tasks: Sequence[MultiObjectiveTask], enumerated_fronts: dict[str, EnumeratedFront], folder: Path
 ) -> RecoveriesByMethod:
-    """Return what every search in the folder found."""
-    curves: RecoveriesByMethod = {}
-    for screen in tasks:
-        paths = sorted((folder / screen.name).glob("*/seed-*.json"))
-        traces = [trace for path in paths if (trace := read_run(path)) is not None]
-        if not traces:
+    """Return the recovery of every run in the folder, by task and method."""
+    recoveries: RecoveriesByMethod = {}
+    for task in tasks:
+        paths = sorted((folder / task.name).glob("*/seed-*.json"))
+        runs = [run for path in paths if (run := read_run(path)) is not None]
+        if not runs:
             continue
-        table = enumerated_fronts.get(screen.name)
-        common = (
-            None if table is not None else hypervolume_scale(traces, screen.optimization_config)
-        )
-        for trace in traces:
-            if table is not None:
-                found = enumerated_recovery(trace, table)
-            else:
-                assert common is not None
-                found = relative_recovery(trace, screen, common)
-            curves.setdefault((screen.name, trace.method), []).append(found)
-    return curves
+        table = enumerated_fronts.get(task.name)
+        if table is not None:
+            rows = [enumerated_recovery(run, table) for run in runs]
+        else:
+            scale = hypervolume_scale(runs, task.optimization_config)
+            rows = [relative_recovery(run, task, scale) for run in runs]
+        for run, recovery in zip(runs, rows, strict=True):
+            recoveries.setdefault((task.name, run.method), []).append(recovery)
+    return recoveries
 
 
 def write_report(
@@ -214,65 +189,48 @@ def write_report(
     folder: Path,
     report_at: Sequence[int],
 ) -> list[FrontSummary]:
-    """Write JSON, CSV and picture of all that is in the folder; return the rows.
+    """Write JSON, CSV and plots of all runs in the folder; return the summary.
 
     Raises:
-        LogError: they cannot be written.
+        LogError: a file cannot be written.
     """
-    curves = collect_recoveries(tasks, enumerated_fronts, folder)
+    recoveries = collect_recoveries(tasks, enumerated_fronts, folder)
     rows = [
         row
-        for (screen, method), each in curves.items()
-        for row in _summarize(screen, method, each, report_at)
+        for (task, method), group in recoveries.items()
+        for row in _summarize(task, method, group, report_at)
     ]
+    n_front = {name: len(table.front_indices) for name, table in enumerated_fronts.items()}
     data = {
+        "format": FORMAT_VERSION,
         "versions": package_versions(),
-        "screens": {
-            screen.name: {
-                "about": screen.summary,
-                "goals": screen.optimization_config.description(),
-                "front": None if table is None else len(table.front_indices),
+        "tasks": {
+            task.name: {
+                "summary": task.summary,
+                "optimization_config": task.optimization_config.description(),
+                "n_front": n_front.get(task.name),
             }
-            for screen in tasks
-            for table in [enumerated_fronts.get(screen.name)]
+            for task in tasks
         },
         "summary": [asdict(row) for row in rows],
-        "searches": [
-            {
-                **found.run.json(),
-                "volume": list(found.hypervolume),
-                "recall": list(found.recall),
-                "reach": found.attainable_hypervolume,
-                "absurd": found.n_absurd,
-                "infeasible": found.n_infeasible,
-            }
-            for each in curves.values()
-            for found in each
-        ],
+        "runs": [recovery.json() for group in recoveries.values() for recovery in group],
     }
-    write_atomically(folder / FRONTS_JSON, json.dumps(data, ensure_ascii=False, indent=1).encode())
-    text = io.StringIO()
-    table = csv.DictWriter(text, [field.name for field in fields(FrontSummary)])
-    table.writeheader()
-    table.writerows(asdict(row) for row in rows)
-    write_atomically(folder / FRONTS_CSV, text.getvalue().encode())
-    if curves:
-        plot_recovery(curves, folder)
+    write_json(data, folder / FRONTS_JSON)
+    write_csv(dataclass_frame(FrontSummary, rows), folder / FRONTS_CSV)
+    if recoveries:
+        plot_recovery(recoveries, folder)
     return rows
 
 
 def _summarize(
-    task: str,
-    method: str,
-    recoveries: Sequence[FrontRecovery],
-    report_at: Sequence[int],
+    task: str, method: str, recoveries: Sequence[FrontRecovery], report_at: Sequence[int]
 ) -> Iterator[FrontSummary]:
-    last = min(len(found.run) for found in recoveries)
-    own = [math.fsum(parts) for found in recoveries for parts in found.run.step_seconds]
+    last = min(len(recovery.run) for recovery in recoveries)
+    steps = [math.fsum(parts) for recovery in recoveries for parts in recovery.run.step_seconds]
     for n in sorted({*(n for n in report_at if n < last), last}):
-        volumes = [found.hypervolume[n - 1] for found in recoveries]
-        low, middle, high = np.quantile(volumes, [0.1, 0.5, 0.9])
-        recalls = [found.recall[n - 1] for found in recoveries if found.recall]
+        hypervolumes = [recovery.hypervolume[n - 1] for recovery in recoveries]
+        low, middle, high = np.quantile(hypervolumes, [0.1, 0.5, 0.9])
+        recalls = [recovery.recall[n - 1] for recovery in recoveries if recovery.recall]
         yield FrontSummary(
             task=task,
             method=method,
@@ -282,60 +240,35 @@ def _summarize(
             hypervolume_p10=float(low),
             hypervolume_p90=float(high),
             recall=float(np.median(recalls)) if recalls else None,
-            evaluations_to_95=median_evaluations_to(recoveries, HYPERVOLUME_FRACTIONS[0]),
-            evaluations_to_99=median_evaluations_to(recoveries, HYPERVOLUME_FRACTIONS[1]),
-            attainable_hypervolume=float(
-                np.median([found.attainable_hypervolume for found in recoveries])
-            ),
-            n_absurd=sum(found.n_absurd for found in recoveries),
-            n_infeasible=sum(found.n_infeasible for found in recoveries),
-            step_seconds=float(np.median(own)) if own else None,
-            evaluation_seconds=float(
-                np.mean([found.run.evaluation_seconds for found in recoveries])
-            ),
+            evaluations_to_95=median_evaluations_to(recoveries, 0.95),
+            evaluations_to_99=median_evaluations_to(recoveries, 0.99),
+            attainable_hypervolume=float(np.median([r.attainable_hypervolume for r in recoveries])),
+            n_absurd=sum(recovery.n_absurd for recovery in recoveries),
+            n_infeasible=sum(recovery.n_infeasible for recovery in recoveries),
+            step_seconds=float(np.median(steps)) if steps else None,
+            evaluation_seconds=float(np.mean([r.run.evaluation_seconds for r in recoveries])),
         )
 
 
 def median_evaluations_to(recoveries: Sequence[FrontRecovery], fraction: float) -> float | None:
-    """Return the median of the evaluations to a share; None where it is not known."""
-    counts = [found.evaluations_to(fraction) for found in recoveries]
-    middle = float(np.median([math.inf if c is None else c for c in counts]))
-    return middle if math.isfinite(middle) else None
+    """Return the median of the evaluations to a fraction; None where half do not reach it."""
+    counts = [recovery.evaluations_to(fraction) for recovery in recoveries]
+    median = float(np.median([math.inf if count is None else count for count in counts]))
+    return median if math.isfinite(median) else None
 
 
 def tasks_by_name(names: Sequence[str]) -> list[MultiObjectiveTask]:
-    """Return problems by name; all of none.
+    """Return tasks by name, each once; all where no name is given.
 
     Raises:
-        InputError: there is no such problem.
+        InputError: there is no task of a name.
     """
-    for word in names:
-        if word not in MULTI_OBJECTIVE_TASKS:
-            raise InputError(
-                error_message("task", f"be one of {', '.join(MULTI_OBJECTIVE_TASKS)}", word)
-            )
-    return [MULTI_OBJECTIVE_TASKS[word] for word in dict.fromkeys(names)] or list(
-        MULTI_OBJECTIVE_TASKS.values()
-    )
+    for name in names:
+        if name not in MULTI_OBJECTIVE_TASKS:
+            condition = f"be one of {', '.join(MULTI_OBJECTIVE_TASKS)}"
+            raise InputError(error_message("task", condition, name))
+    return [MULTI_OBJECTIVE_TASKS[name] for name in dict.fromkeys(names or MULTI_OBJECTIVE_TASKS)]
 
 
-def _check_folder(folder: Path) -> None:
-    """Make the folder, or refuse one that holds something else.
-
-    Raises:
-        LogError: it cannot be made, or does.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        strange = [one for one in folder.iterdir() if not _is_benchmark_path(one)]
-    except OSError as error:
-        raise LogError(f"could not make {folder}: {error.strerror or error}") from error
-    if strange:
-        raise LogError(
-            f"{folder} is not the folder of such a benchmark and not empty "
-            f"(it holds {strange[0].name}). Take an empty or a new folder."
-        )
-
-
-def _is_benchmark_path(path: Any) -> bool:  # noqa: ANN401 - a path
+def _is_benchmark_path(path: Path) -> bool:
     return path.is_dir() or path.suffix in (".json", ".csv", ".png", ".tmp")

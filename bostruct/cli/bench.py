@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from bostruct.bench.energy_benchmark import run_energy_benchmark
 from bostruct.bench.single_objective.baselines import basin_hopping, random_search
@@ -16,7 +15,8 @@ from bostruct.bench.single_objective.method import Method
 from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.table import summary_table
-from bostruct.cli.console import progress_line, result_console
+from bostruct.bench.tables import data_frame, result_console, terminal_table
+from bostruct.cli.progress_line import progress_line
 from bostruct.errors import check_count
 from bostruct.runtime.device import resolve_device
 
@@ -65,11 +65,12 @@ def bench(
     """Count the evaluations until the known answer of each task; resume on the same DIR."""
     console = result_console(CONSOLE_WIDTH)
     if list_only:
-        table = Table("task", "lowest, eV", "solved within, eV", "source")
-        for task in TASKS.values():
-            energy, tolerance = f"{task.reference_energy:.6f}", f"{task.tolerance:g}"
-            table.add_row(task.name, energy, tolerance, task.source)
-        console.print(table)
+        rows = (
+            (task.name, f"{task.reference_energy:.6f}", f"{task.tolerance:g}", task.source)
+            for task in TASKS.values()
+        )
+        frame = data_frame(rows, ("task", "lowest, eV", "solved within, eV", "source"))
+        console.print(terminal_table(frame, left=("task", "source")))
         return
     for name, count in (("seeds", seeds), ("evaluations", evaluations), ("jobs", jobs)):
         check_count(name, count)

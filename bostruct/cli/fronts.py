@@ -8,25 +8,30 @@ from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bostruct.bench.front_benchmark import FrontSummary, run_front_benchmark, tasks_by_name
 from bostruct.bench.multi_objective.fault_injection import FaultMode
 from bostruct.bench.multi_objective.methods import CampaignFrontMethod
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
-from bostruct.cli.console import progress_line, result_console
+from bostruct.bench.tables import data_frame, result_console, terminal_table
+from bostruct.cli.progress_line import progress_line
 from bostruct.errors import check_count
 
 CONSOLE_WIDTH = 150
 """Columns of the table where the output is no terminal."""
 
+COLUMNS = (
+    *("task", "method", "seeds", "at", "volume", "10-90 %", "recall", "to 95 %", "to 99 %"),
+    *("attainable", "absurd", "infeasible", "s/step"),
+)
 COLUMNS_NOTE = (
-    "Medians over the seeds. volume: fraction of the true hypervolume, or of that of all searches "
-    "together where the space cannot be enumerated, with its 10th and 90th percentiles; recall: "
-    "fraction of the true front; to 95, 99 %: evaluations until that fraction of the hypervolume; "
-    "reach: attainable fraction, as failures are lost; absurd, infeasible: members of fronts with "
-    "wrong or infeasible outcomes, all seeds. EMT is a model landscape."
+    "Medians over the seeds. volume: fraction of the true hypervolume, or of that of all runs "
+    "together where the space cannot be listed, with its 10th and 90th percentiles; recall: "
+    "fraction of the true front; to 95, 99 %: evaluations to so much of the hypervolume; "
+    "attainable: fraction of it left by failed evaluations; absurd, infeasible: members of fronts "
+    "with wrong outcomes, and infeasible ones taken for feasible, all seeds. EMT is a model "
+    "potential."
 )
 
 
@@ -68,14 +73,13 @@ def fronts(
     """Measure the fraction of known Pareto fronts that is found; resume on the same DIR."""
     console = result_console(CONSOLE_WIDTH)
     if list_tasks:
-        table = Table("task", "summary")
-        for task in MULTI_OBJECTIVE_TASKS.values():
-            table.add_row(task.name, task.summary)
-        console.print(table)
+        rows = ((task.name, task.summary) for task in MULTI_OBJECTIVE_TASKS.values())
+        columns = ("task", "summary")
+        console.print(terminal_table(data_frame(rows, columns), left=columns))
         return
     check_count("batch", batch)
     with progress_line() as line:
-        rows = run_front_benchmark(
+        summary = run_front_benchmark(
             tasks_by_name(tasks or []),
             CampaignFrontMethod(initial, batch, poison),
             seeds,
@@ -85,42 +89,35 @@ def fronts(
             n_workers=workers,
             on_progress=line.update,
         )
-    console.print(front_table(rows))
+    console.print(front_table(summary))
     console.print(f"Results are in {out}", soft_wrap=True)
 
 
 def front_table(rows: Sequence[FrontSummary]) -> RenderableType:
-    """Return rows as a table, with a note on its columns."""
-    table = Table(
-        *("task", "method", "seeds", "at", "volume", "10-90 %", "recall", "to 95 %"),
-        *("to 99 %", "reach", "absurd", "infeasible", "s/step"),
-    )
-    table.columns[1].no_wrap = True
-    for column in table.columns[2:]:
-        column.justify = "right"
-    previous = ("", "")
+    """Return a summary as a table, with an explanation of its columns."""
+    cells, before = [], None
     for row in rows:
-        if previous[0] not in ("", row.task):
-            table.add_section()
-        is_first = (row.task, row.method) != previous
-        table.add_row(
-            row.task if row.task != previous[0] else "",
-            row.method if is_first else "",
-            str(row.n_seeds) if is_first else "",
-            str(row.n_evaluations),
-            f"{row.hypervolume:.4f}",
-            f"{row.hypervolume_p10:.3f}-{row.hypervolume_p90:.3f}",
-            "" if row.recall is None else f"{row.recall:.0%}",
-            _format_count(row.evaluations_to_95) if is_first else "",
-            _format_count(row.evaluations_to_99) if is_first else "",
-            f"{row.attainable_hypervolume:.3f}" if is_first else "",
-            str(row.n_absurd) if is_first else "",
-            str(row.n_infeasible) if is_first else "",
-            "" if row.step_seconds is None or not is_first else f"{row.step_seconds:.2f}",
+        is_first = (row.task, row.method) != before
+        before = (row.task, row.method)
+        step = "" if row.step_seconds is None else f"{row.step_seconds:.2f}"
+        counts = (row.evaluations_to_95, row.evaluations_to_99)
+        to_95, to_99 = ("-" if count is None else f"{count:g}" for count in counts)
+        cells.append(
+            (
+                row.task,
+                row.method if is_first else "",
+                str(row.n_seeds) if is_first else "",
+                str(row.n_evaluations),
+                f"{row.hypervolume:.4f}",
+                f"{row.hypervolume_p10:.3f}-{row.hypervolume_p90:.3f}",
+                "" if row.recall is None else f"{row.recall:.0%}",
+                to_95 if is_first else "",
+                to_99 if is_first else "",
+                f"{row.attainable_hypervolume:.3f}" if is_first else "",
+                str(row.n_absurd) if is_first else "",
+                str(row.n_infeasible) if is_first else "",
+                step if is_first else "",
+            )
         )
-        previous = (row.task, row.method)
+    table = terminal_table(data_frame(cells, COLUMNS), left=("task", "method"), group="task")
     return Group(table, Text(COLUMNS_NOTE))
-
-
-def _format_count(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
-from rich.table import Table
 
+from bostruct.bench.tables import data_frame, result_console, terminal_table
 from bostruct.bench.uncertainty import comparison, datasets
 from bostruct.bench.uncertainty.methods import METHODS, load_methods
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
-from bostruct.cli.console import progress_line, result_console
+from bostruct.cli.progress_line import progress_line
 from bostruct.errors import InputError, check_count, error_message
 from bostruct.structures import Structures, from_ase
 
@@ -64,10 +64,9 @@ def compare(
 ) -> None:
     """Compare the uncertainty estimates of methods on DATA; resume on the same DIR."""
     if list_only:
-        table = Table("method", "source of its variance")
-        for name, named_method in METHODS.items():
-            table.add_row(name, named_method.source)
-        result_console(CONSOLE_WIDTH).print(table)
+        rows = ((name, named_method.source) for name, named_method in METHODS.items())
+        frame = data_frame(rows, ("method", "contributions to its variance"))
+        result_console(CONSOLE_WIDTH).print(terminal_table(frame, left=frame.columns))
         return
     if data is None:
         raise InputError(error_message("DATA", "be a file of structures", "nothing"))

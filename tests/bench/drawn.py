@@ -10,10 +10,10 @@ def keep(module, monkeypatch):
     found = []
 
     @contextmanager
-    def kept(titles, path):
-        with plotting.bench_panels(titles, path) as drawn:
+    def kept(*arguments, **options):
+        with plotting.saved_figure(*arguments, **options) as drawn:
             found.extend(drawn)
             yield drawn
 
-    monkeypatch.setattr(module, "bench_panels", kept)
+    monkeypatch.setattr(module, "saved_figure", kept)
     return found

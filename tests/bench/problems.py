@@ -4,7 +4,7 @@ from bostruct.bench import Setting, Task
 from bostruct.evaluators import Function
 from tests.campaign.standin import GP, Box, Draw, energy
 
-PARTS = {"surrogate": GP(), "search": Draw(), "initial": 4}
+PARTS = {"surrogate": GP(), "search": Draw(), "n_initial": 4}
 TINY = Setting("tiny", PARTS)
 DEFAULT = Setting("default", PARTS)
 

@@ -4,13 +4,7 @@ import sys
 
 import pytest
 
-from bostruct.bench import (
-    CampaignMethod,
-    Task,
-    basin_hopping,
-    random_search,
-    run_energy_benchmark,
-)
+from bostruct.bench import CampaignMethod, Task, basin_hopping, random_search, run_energy_benchmark
 from bostruct.bench import Setting as Settings
 from bostruct.candidates import BasinHopping
 from bostruct.errors import InputError, LogError
@@ -20,9 +14,9 @@ from tests.bench.problems import DEFAULT, PARTS, TINY, task
 from tests.campaign.standin import Draw
 
 
-def methods(cap=12, baseline=40):
+def methods(max_evaluations=12, baseline=40):
     return [
-        CampaignMethod(DEFAULT, cap),
+        CampaignMethod(DEFAULT, max_evaluations),
         random_search(baseline),
         basin_hopping(baseline),
     ]
@@ -39,7 +33,7 @@ def test_everything_in_one_run(tmp_path):
     from bostruct.evaluators import Calculator
 
     copper = Task("cu4", lambda: Cluster("Cu4"), Calculator(EMT), 4.64, 0.1)
-    tiny = Settings("default", {"search": BasinHopping(n_candidates=4, n_rounds=1), "initial": 2})
+    tiny = Settings("default", {"search": BasinHopping(n_candidates=4, n_rounds=1), "n_initial": 2})
     told = []
     results = run_energy_benchmark(
         [copper],
@@ -94,14 +88,10 @@ def test_an_interrupted_run_leaves_everything_and_goes_on(tmp_path):
     ended = []
     with pytest.raises(KeyboardInterrupt):
         run_energy_benchmark(
-            [chain],
-            [CampaignMethod(DEFAULT, 6)],
-            4,
-            tmp_path / "x",
-            on_end=ended.append,
+            [chain], [CampaignMethod(DEFAULT, 6)], 4, tmp_path / "x", on_end=ended.append
         )
-    (row,) = ended[0].rows()
-    assert (row.runs, row.unfinished) == (2, 2)
+    (row,) = ended[0].summaries()
+    assert (row.n_runs, row.n_unfinished) == (2, 2)
     data = json.loads((tmp_path / "x" / "results.json").read_text())
     assert [len(run["energies"]) for run in data["runs"]] == [6, 6, 2, 0]
     assert (tmp_path / "x" / "success.png").is_file()
@@ -118,7 +108,7 @@ def test_results_are_written_meanwhile(tmp_path, monkeypatch):
 
     def tell(_):
         data = json.loads((tmp_path / "results.json").read_text())
-        seen.append(sum(run["finished"] for run in data["runs"]))
+        seen.append(sum(run["is_finished"] for run in data["runs"]))
 
     run_energy_benchmark([task()], [random_search(10)], 3, tmp_path, on_progress=tell)
     assert seen == [0, 1, 2, 3]
@@ -128,10 +118,10 @@ def test_results_are_written_meanwhile(tmp_path, monkeypatch):
 def test_jobs_run_in_processes_and_change_nothing(tmp_path):
     tasks = [task("a", -99.0)]
     alone = run_energy_benchmark(
-        tasks, methods(max_evaluations=6, pruned_baseline=20), 2, tmp_path / "alone"
+        tasks, methods(max_evaluations=6, baseline=20), 2, tmp_path / "alone"
     )
     together = run_energy_benchmark(
-        tasks, methods(max_evaluations=6, pruned_baseline=20), 2, tmp_path / "two", n_workers=2
+        tasks, methods(max_evaluations=6, baseline=20), 2, tmp_path / "two", n_workers=2
     )
     assert energies(together) == energies(alone)
 
@@ -162,9 +152,9 @@ def test_a_run_that_breaks_is_not_the_end(tmp_path):
 def test_refused_before_anything_is_written(tmp_path):
     out = tmp_path / "out"
     both = [CampaignMethod(DEFAULT), CampaignMethod(DEFAULT)]
-    with pytest.raises(InputError, match="`seeds` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_seeds` must be an integer of at least 1"):
         run_energy_benchmark([task()], methods(), 0, out)
-    with pytest.raises(InputError, match="`jobs` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_workers` must be an integer of at least 1"):
         run_energy_benchmark([task()], methods(), 1, out, n_workers=0)
     with pytest.raises(InputError, match="`tasks` must have names of their own, got c"):
         run_energy_benchmark([task(), task()], methods(), 1, out)

@@ -4,11 +4,7 @@ import json
 import pytest
 
 from bostruct.bench import front_benchmark as module
-from bostruct.bench.front_benchmark import (
-    median_evaluations_to,
-    run_front_benchmark,
-    tasks_by_name,
-)
+from bostruct.bench.front_benchmark import median_evaluations_to, run_front_benchmark, tasks_by_name
 from bostruct.bench.multi_objective.front_recovery import FrontRecovery
 from bostruct.bench.multi_objective.methods import CampaignFrontMethod, RandomSearch
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
@@ -37,21 +33,21 @@ def done(tmp_path_factory):
 
 def test_rows_and_files(done):
     _, out, rows, lines = done
-    assert [(row.method, row.n_evaluations, row.seeds) for row in rows] == [
+    assert [(row.method, row.n_evaluations, row.n_seeds) for row in rows] == [
         *(("bostruct initial 6", n, 2) for n in (7, 8)),
         *(("random", n, 2) for n in (7, 8)),
     ]
     ours = rows[1]
-    assert 0 <= ours.low <= ours.volume <= ours.high <= 1
-    assert (ours.absurd, ours.n_infeasible, ours.reach) == (0, 0, 1.0)
-    assert ours.step > 0
-    assert rows[2].step is None
+    assert 0 <= ours.hypervolume_p10 <= ours.hypervolume <= ours.hypervolume_p90 <= 1
+    assert (ours.n_absurd, ours.n_infeasible, ours.attainable_hypervolume) == (0, 0, 1.0)
+    assert ours.step_seconds > 0
+    assert rows[2].step_seconds is None
     assert lines[-1] == "4 of 4 searches"
     assert "35 of 35 members" in lines[0]
     data = json.loads((out / module.FRONTS_JSON).read_text())
-    assert len(data["searches"]) == 4
-    assert len(data["searches"][0]["volume"]) == 8
-    assert data["screens"]["small"]["front"] > 1
+    assert len(data["runs"]) == 4
+    assert len(data["runs"][0]["hypervolume"]) == 8
+    assert data["tasks"]["small"]["n_front"] > 1
     with (out / module.FRONTS_CSV).open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 4
     assert (out / "fronts.png").stat().st_size > 0
@@ -87,15 +83,12 @@ def test_an_interrupted_one_reports_what_there_is(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_front_benchmark([small()], CampaignFrontMethod(n_initial=3), 1, 3, tmp_path)
     data = json.loads((tmp_path / module.FRONTS_JSON).read_text())
-    assert [one["method"] for one in data["searches"]] == ["bostruct initial 3"]
+    assert [one["method"] for one in data["runs"]] == ["bostruct initial 3"]
 
 
 def test_the_median_of_seeds_that_do_not_get_there_is_unknown():
     good = FrontRecovery(trace(), (0.5, 0.96, 0.99))
-    late, bad = (
-        FrontRecovery(trace(), (0.1, 0.2, 0.97)),
-        FrontRecovery(trace(), (0.1, 0.2, 0.3)),
-    )
+    late, bad = (FrontRecovery(trace(), (0.1, 0.2, 0.97)), FrontRecovery(trace(), (0.1, 0.2, 0.3)))
     assert median_evaluations_to([good, late, bad], 0.95) == 3
     assert median_evaluations_to([good, bad, bad], 0.95) is None
 
@@ -110,15 +103,15 @@ def test_names():
 def test_refused(tmp_path):
     hunt = CampaignFrontMethod()
     for name, seeds, count, more in (
-        ("seeds", 0, 1, {}),
-        ("evaluations", 1, 0, {}),
-        ("workers", 1, 1, {"workers": 0}),
-        ("at", 1, 1, {"at": (0,)}),
+        ("n_seeds", 0, 1, {}),
+        ("n_evaluations", 1, 0, {}),
+        ("n_workers", 1, 1, {"n_workers": 0}),
+        ("report_at", 1, 1, {"report_at": (0,)}),
     ):
         with pytest.raises(InputError, match=f"`{name}` must be an integer"):
             run_front_benchmark([small()], hunt, seeds, count, tmp_path, **more)
     (tmp_path / "thesis.tex").write_text("")
-    with pytest.raises(LogError, match="not the folder of such a benchmark"):
+    with pytest.raises(LogError, match="is not the folder of a benchmark and not empty"):
         run_front_benchmark([small()], hunt, 1, 1, tmp_path)
     with pytest.raises(LogError, match="could not make"):
         run_front_benchmark([small()], hunt, 1, 1, tmp_path / "thesis.tex" / "a")

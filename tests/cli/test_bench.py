@@ -56,7 +56,7 @@ from bostruct.bench import Setting, Task
 
 small = Task(
     name="cu_au100",
-    space=lambda: bo.spaces.Surface(fcc100("Au", (2, 2, 1), vacuum=5.0), "Cu"),
+    make_space=lambda: bo.spaces.Surface(fcc100("Au", (2, 2, 1), vacuum=5.0), "Cu"),
     evaluator=bo.evaluators.Calculator(EMT),
     reference_energy=6.7,
     tolerance=0.1,

@@ -1,22 +1,21 @@
-"""What failed: the cause of every run that did not end well, from its own log.
+"""Causes of failed and slow runs of campaigns, from their logs.
 
-A run failed if it did not solve its task, and was slow if it took more than `SLOW`
-times the median of its task and method. Its cause is the first of these that holds:
+A run failed if it did not solve its task, and was slow if it took more than `SLOW_FACTOR` times the
+median of its task and method. Its cause is the first of these that applies:
 
-    error      it was ended by an error, which is quoted
-    evaluator  half of its energies or more are failures
-    spoilt     a prediction was no number, or z² of the last ten ran away: σ collapsed
-    unknown    nothing lower is known, so there is nothing to ask the model about
+    error       an error ended the run
+    evaluator   half of the evaluations or more failed
+    prediction  a prediction was not a number, or mean z² of the last ten was too large: σ collapsed
+    unknown     no lower structure is known
 
-and otherwise what most of some of its steps say, spread over the time in which others
-had found the answer. Asked what it thinks of the answer, which is the task's own or the
-lowest structure that any run found, relaxed with the true energy, a step may say
+Otherwise it is the most frequent result of `diagnose_step` for the reference minimum, over some
+steps at which other runs had solved the task. The reference minimum is that of the task or the
+lowest structure of any run, relaxed with the true energy. It was not proposed because of
 
-    excluded   it may not be proposed: outside the space, or taken for one evaluated
-    search     it is worth more than what was chosen, so the search did not find it
-    model      it is worth less, as the model is wrong by more than two σ there
-    isomer     it is worth less though the model is right within two σ: others promise
-               more, and the run is stuck among them
+    excluded    it is outside the space, or counted as a duplicate of an evaluated structure
+    search      its acquisition value is higher than that of the selected structure
+    model       its acquisition value is lower, and its prediction is wrong by more than two σ
+    isomer      its acquisition value is lower, though its prediction is right within two σ
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bostruct.bench.diagnosis.reference_minimum import (
-    ReferenceMinimum,
-    find_reference_minimum,
-)
+from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum, find_reference_minimum
 from bostruct.bench.diagnosis.step_diagnosis import StepDiagnosis, diagnose_step
 from bostruct.bench.single_objective.campaign_method import CampaignMethod
 from bostruct.bench.single_objective.results import Results
@@ -45,48 +41,47 @@ from bostruct.campaign.records import Step, Trial
 from bostruct.errors import LogError
 
 SLOW_FACTOR = 3.0
-"""Times the median."""
+"""Evaluations of a slow run, in medians of its task and method."""
 
 N_LAST_PREDICTIONS = 10
-"""Predictions over which z² is averaged."""
+"""Number of predictions over which z² is averaged."""
 
 COLLAPSED_Z2 = 25.0
-"""Mean z²: errors of five σ. The model no longer knows that it does not know."""
+"""Mean z² of a collapsed σ: errors of five σ."""
 
 MAX_DIAGNOSED_STEPS = 8
-"""Steps that are asked, at most."""
+"""Largest number of diagnosed steps of a run."""
 
 LOWER_ENERGY_TOLERANCE = 1e-3
-"""eV. What lies less below the lowest energy of a run is the same; while nothing known
-solves the task, what lies within its tolerance is."""
+"""Energy difference below which two minima count as the same, eV; the tolerance of the task where
+no known structure solves it."""
 
 MAX_FAILURE_FRACTION = 0.5
-"""Of the energies: more failures than that are the evaluator's."""
+"""Fraction of failed evaluations from which the evaluator is the cause."""
 
 
 def diagnose_failures(
     results: Results, methods: Sequence[object], out: Path
 ) -> tuple[RunDiagnosis, ...]:
-    """Return why runs of campaigns failed or were slow, in the order of the runs."""
-    named = {m.name: m for m in methods if isinstance(m, CampaignMethod)}
-    found = []
+    """Return the causes of failed and slow runs of campaigns, in the order of the runs."""
+    campaigns = {m.name: m for m in methods if isinstance(m, CampaignMethod)}
+    diagnoses = []
     for task in results.tasks:
-        runs = [run for run in results.runs if run.task == task.name]
-        runs = [run for run in runs if run.method in named]
-        bad = [run for run in runs if is_failed_or_slow(run, results)]
-        if not bad:
+        runs = [run for run in results.runs if run.task == task.name and run.method in campaigns]
+        selected = [(i, run) for i, run in enumerate(runs) if is_failed_or_slow(run, results)]
+        if not selected:
             continue
-        logs = [_read_log(named[run.method], task, run, out) for run in runs]
-        known = find_reference_minimum(task, [log for log in logs if log is not None])
-        for run in bad:
-            log = logs[runs.index(run)]
-            method, median = named[run.method], _median_evaluations(run, results)
-            found.append(_diagnose_run(run, task, method, log, known, median))
-    return tuple(found)
+        logs = [_read_log(campaigns[run.method], task, run, out) for run in runs]
+        reference = find_reference_minimum(task, [log for log in logs if log is not None])
+        for i, run in selected:
+            median = _median_evaluations(run, results)
+            method = campaigns[run.method]
+            diagnoses.append(_diagnose_run(run, task, method, logs[i], reference, median))
+    return tuple(diagnoses)
 
 
 def is_failed_or_slow(run: Run, results: Results) -> bool:
-    """Return whether a run has failed, or was slow among its like."""
+    """Return whether a run has failed, or was slow for its task and method."""
     if not run.is_finished:
         return False
     if run.evaluations_to_success is None:
@@ -95,33 +90,26 @@ def is_failed_or_slow(run: Run, results: Results) -> bool:
 
 
 def cause_from_run(run: Run) -> tuple[str, str]:
-    """Return a cause that energies and predictions show by themselves, and how.
-
-    Both are empty if they show none.
-    """
+    """Return a cause seen in energies and predictions, and its details; both empty without one."""
     energies = run.energies[: _n_before_success(run)]
-    lost = sum(energy is None for energy in energies)
-    if lost and lost >= MAX_FAILURE_FRACTION * len(energies):
-        return "evaluator", f"{lost} of {len(energies)} energies failed"
-    beliefs = [belief for belief in run.predictions if belief is not None]
-    if not all(math.isfinite(value) for belief in beliefs for value in belief):
-        return "spoilt", "a prediction was no number"
+    n_failed = sum(energy is None for energy in energies)
+    if n_failed and n_failed >= MAX_FAILURE_FRACTION * len(energies):
+        return "evaluator", f"{n_failed} of {len(energies)} energies failed"
+    predictions = [prediction for prediction in run.predictions if prediction is not None]
+    if not all(math.isfinite(value) for prediction in predictions for value in prediction):
+        return "prediction", "a prediction was not a number"
     last = run.z2_values[-N_LAST_PREDICTIONS:]
     mean = math.fsum(last) / max(len(last), 1)
     if len(last) == N_LAST_PREDICTIONS and mean > COLLAPSED_Z2:
-        return (
-            "spoilt",
-            f"mean z² of the last {N_LAST_PREDICTIONS} predictions is {mean:.0f}",
-        )
+        detail = f"mean z² of the last {N_LAST_PREDICTIONS} predictions is {mean:.0f}"
+        return "prediction", detail
     return "", ""
 
 
-def majority_cause(
-    diagnoses: Sequence[StepDiagnosis],
-) -> tuple[str, int, StepDiagnosis]:
-    """Return the cause that most steps name, how many do, and the last that does."""
-    cause, agree = Counter(one.cause for one in reversed(diagnoses)).most_common(1)[0]
-    return cause, agree, [one for one in diagnoses if one.cause == cause][-1]
+def majority_cause(diagnoses: Sequence[StepDiagnosis]) -> tuple[str, int, StepDiagnosis]:
+    """Return the most frequent cause, the number of its steps, and the last one of them."""
+    cause, count = Counter(step.cause for step in reversed(diagnoses)).most_common(1)[0]
+    return cause, count, [step for step in diagnoses if step.cause == cause][-1]
 
 
 def _diagnose_run(
@@ -132,11 +120,9 @@ def _diagnose_run(
     reference: ReferenceMinimum | None,
     median_evaluations: float,
 ) -> RunDiagnosis:
-    lowest = min(
-        (e for e in run.energies[: _n_before_success(run)] if e is not None),
-        default=None,
-    )
-    found = RunDiagnosis(
+    energies = run.energies[: _n_before_success(run)]
+    lowest = min((energy for energy in energies if energy is not None), default=None)
+    diagnosis = RunDiagnosis(
         task=run.task,
         method=run.method,
         seed=run.seed,
@@ -146,17 +132,15 @@ def _diagnose_run(
         detail=run.reason,
     )
     if log is None or _is_ended_by_error(run, log):
-        return replace(found, cause="error")
+        return replace(diagnosis, cause="error")
     cause, detail = cause_from_run(run)
     if cause:
-        return replace(found, cause=cause, detail=detail)
-    lower = (
-        LOWER_ENERGY_TOLERANCE
-        if reference is None or reference.energy <= task.target_energy
-        else task.tolerance
-    )
-    if reference is None or lowest is None or reference.unrelaxed_energy > lowest - lower:
-        return replace(found, detail=run.reason or "nothing lower is known")
+        return replace(diagnosis, cause=cause, detail=detail)
+    tolerance = task.tolerance
+    if reference is None or reference.energy <= task.target_energy:
+        tolerance = LOWER_ENERGY_TOLERANCE
+    if reference is None or lowest is None or reference.unrelaxed_energy > lowest - tolerance:
+        return replace(diagnosis, detail=run.reason or "nothing lower is known")
     steps = select_steps(
         log.steps(),
         log.trial_records(),
@@ -164,23 +148,23 @@ def _diagnose_run(
         _n_before_success(run),
     )
     try:
-        looks = [diagnose_step(method.campaign(task), log, step, reference) for step in steps]
+        results = [diagnose_step(method.campaign(task), log, step, reference) for step in steps]
     except LogError as error:
-        return replace(found, detail=str(error))
-    if not looks:
-        return found
-    cause, agree, last = majority_cause(looks)
+        return replace(diagnosis, detail=str(error))
+    if not results:
+        return diagnosis
+    cause, n_agreeing, last = majority_cause(results)
     more = "more" if last.shortfall < 0 else "less"
     above = 1000 * (reference.energy - task.reference_energy)
     return replace(
-        found,
+        diagnosis,
         cause=cause,
-        n_diagnosed_steps=len(looks),
-        n_agreeing_steps=agree,
+        n_diagnosed_steps=len(results),
+        n_agreeing_steps=n_agreeing,
         z_score=last.z_score if math.isfinite(last.z_score) else None,
         detail=(
-            f"in step {last.step} the answer, at {above:+.1f} meV, was worth "
-            f"{abs(last.shortfall):.3f} {more} than what was chosen"
+            f"in step {last.step} the acquisition value of the reference minimum, at "
+            f"{above:+.1f} meV, was {abs(last.shortfall):.3f} {more} than that of the selected one"
         ),
     )
 
@@ -188,13 +172,13 @@ def _diagnose_run(
 def select_steps(
     steps: Sequence[Step], trials: Sequence[Trial], start: float, end: int
 ) -> list[Step]:
-    """Return up to `LOOKS` steps with a surrogate, spread over some evaluations.
+    """Return up to `MAX_DIAGNOSED_STEPS` model steps, spread over a range of evaluations.
 
     Args:
-        steps: All of a log.
-        trials: All of a log.
-        start: Evaluations before which nobody could know the answer.
-        end: Evaluations after which it does not matter.
+        steps: All steps of a log.
+        trials: All trials of a log.
+        start: Number of evaluations before the range.
+        end: Number of evaluations at the end of the range.
     """
     finished = [trial for trial in trials if trial.is_finished][:end]
     within = {trial.step for trial in finished[math.floor(start) :]}
@@ -204,26 +188,23 @@ def select_steps(
 
 
 def _n_before_success(run: Run) -> int:
-    """Return how many energies came before the one that solved the task."""
-    return (
-        run.max_evaluations
-        if run.evaluations_to_success is None
-        else run.evaluations_to_success - 1
-    )
+    """Return the number of energies before the one that solved the task."""
+    count = run.evaluations_to_success
+    return run.max_evaluations if count is None else count - 1
 
 
 def _is_ended_by_error(run: Run, log: Log) -> bool:
-    """Return whether an error ended a run before its time."""
+    """Return whether an error ended a run."""
     sessions = log.sessions()
-    well = bool(sessions) and sessions[-1]["status"] == "finished"
-    return bool(run.reason) and not well
+    finished = bool(sessions) and sessions[-1]["status"] == "finished"
+    return bool(run.reason) and not finished
 
 
 def _median_evaluations(run: Run, results: Results) -> float:
     ended = [other for other in results.select(run.task, run.method) if other.is_finished]
-    found = percentile([other.evaluations_to_success for other in ended], 0.5, run.max_evaluations)
-    assert found is not None, "a run that has ended is one of them"
-    return found
+    median = percentile([other.evaluations_to_success for other in ended], 0.5, run.max_evaluations)
+    assert median is not None, "this run has ended"
+    return median
 
 
 def _read_log(method: CampaignMethod, task: Task, run: Run, out: Path) -> Log | None:

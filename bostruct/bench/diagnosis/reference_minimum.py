@@ -1,7 +1,7 @@
-"""The answer as far as it is known: the task's own, or the lowest structure of any run.
+"""Reference minimum of a task: its reference structure, or the lowest structure of any run.
 
-Most structures that solve a task were relaxed with a surrogate. With the true energy
-they go a few meV further down, which counts when one asks why others missed them.
+Most structures that solve a task were relaxed with a surrogate. Relaxed with the true energy they
+are a few meV lower, which matters for the diagnosis of other runs.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from bostruct.evaluators import Evaluation, evaluate
 from bostruct.structures import Structures, from_ase, to_ase
 
 FMAX = 0.01
-"""eV/Å. The answer is relaxed until no force is larger."""
+"""Largest force at the end of the relaxation, eV/Å."""
 
 MAX_RELAXATION_STEPS = 200
-"""Energies that this may take; they are not counted in any run."""
+"""Limit of evaluations of the relaxation, which count in no run."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class ReferenceMinimum:
-    """The lowest structure that is known.
+    """Lowest known structure of a task.
 
     Args:
-        X: `[d]` its coordinates.
-        energy: eV.
-        unrelaxed_energy: eV, before it was relaxed with the true energy.
+        X: `[d]` coordinates in the space.
+        energy: Energy, eV.
+        unrelaxed_energy: Energy before the relaxation with the true energy, eV.
     """
 
     X: Tensor
@@ -50,23 +50,23 @@ class ReferenceMinimum:
 
 
 def find_reference_minimum(task: Task, logs: Sequence[Log]) -> ReferenceMinimum | None:
-    """Return the lowest structure of the task and some logs, relaxed; None without."""
+    """Return the relaxed lowest structure of the task and its logs; None without any."""
     done = [trial for log in logs for trial in log.trial_records("done")]
-    known = [(trial.X, _or_infinite(trial.energy)) for trial in done]
+    known = [(t.X, math.inf if t.energy is None else t.energy) for t in done]
     if task.make_reference_structure is not None:
         known.append(_task_minimum(task, task.make_reference_structure()))
     if not known:
         return None
-    X, found = min(known, key=lambda pair: pair[1])
+    X, energy = min(known, key=lambda pair: pair[1])
     relaxed = _relax_true_energy(task, task.search_space.decode(X.unsqueeze(0)))
     outcome = evaluate(task.evaluator, relaxed)
-    if isinstance(outcome, Evaluation) and outcome.energy < found:
-        return ReferenceMinimum(task.search_space.encode(relaxed)[0], outcome.energy, found)
-    return ReferenceMinimum(X, found, found)
+    if isinstance(outcome, Evaluation) and outcome.energy < energy:
+        return ReferenceMinimum(task.search_space.encode(relaxed)[0], outcome.energy, energy)
+    return ReferenceMinimum(X, energy, energy)
 
 
 def _task_minimum(task: Task, atoms: Any) -> tuple[Tensor, float]:  # noqa: ANN401 - ASE
-    """Return what the task says is the answer, and its energy, eV."""
+    """Return the reference structure of the task, `[d]`, and its energy, eV."""
     X = task.search_space.encode(from_ase(atoms))
     outcome = evaluate(task.evaluator, task.search_space.decode(X))
     energy = outcome.energy if isinstance(outcome, Evaluation) else math.inf
@@ -74,7 +74,7 @@ def _task_minimum(task: Task, atoms: Any) -> tuple[Tensor, float]:  # noqa: ANN4
 
 
 def _relax_true_energy(task: Task, structures: Structures) -> Structures:
-    """Return one structure relaxed with the true energy, as far as that goes."""
+    """Return one structure relaxed with the true energy, up to the limit of evaluations."""
     from ase.optimize import BFGS
 
     counted = CountingCalculator(task.evaluator, -math.inf, MAX_RELAXATION_STEPS)
@@ -83,7 +83,3 @@ def _relax_true_energy(task: Task, structures: Structures) -> Structures:
         BFGS(atoms, logfile=None).run(fmax=FMAX, steps=MAX_RELAXATION_STEPS)
     positions = torch.from_numpy(np.array(atoms.positions))
     return replace(structures, positions=positions.to(structures.positions))
-
-
-def _or_infinite(energy: float | None) -> float:
-    return math.inf if energy is None else energy

@@ -1,4 +1,4 @@
-"""What a step of a campaign thought of the answer that it did not ask for."""
+"""Surrogate and acquisition of one step at the reference minimum that it did not propose."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ from bostruct.candidates.batched_lbfgs import relax
 from bostruct.surrogates import FittedModel
 
 MAX_ABS_Z = 2.0
-"""σ. A model that is off by more believes something wrong."""
+"""Largest |z| of a correct prediction, in σ."""
 
 ACQUISITION_TOLERANCE = 1e-6
-"""Values that differ by less are the same."""
+"""Difference of acquisition values that counts as none."""
 
 
 class StepDiagnosis(NamedTuple):
-    """What one step thought of the answer.
+    """Reason why one step did not propose the reference minimum.
 
     Args:
-        step: Its number.
-        cause: Why it asked for something else: `excluded`, `search`, `model` or
-            `isomer`; see `failures`.
-        shortfall: By how much the answer was worth less than what was chosen, in units of
-            the acquisition: eV for the lower confidence bound.
-        z_score: (E - mean) / σ of the answer, with the observed σ.
+        step: Number of the step.
+        cause: `excluded`, `search`, `model` or `isomer`, explained in `diagnosis.failures`.
+        shortfall: Acquisition value of the selected structure minus that of the reference
+            minimum, in eV for the lower confidence bound.
+        z_score: (E - mean) / σ of the reference minimum, with the predictive σ.
     """
 
     step: int
@@ -48,79 +47,81 @@ class StepDiagnosis(NamedTuple):
 def diagnose_step(
     campaign: Campaign, log: Log, step: Step, reference: ReferenceMinimum
 ) -> StepDiagnosis:
-    """Return what a step with a surrogate thought of the answer.
+    """Return the reason why a model step did not propose the reference minimum.
 
     Raises:
-        LogError: its posterior cannot be read.
+        LogError: the posterior of the step cannot be read.
     """
     space = campaign.components.space
     trials = log.trial_records()
     before = [trial for trial in trials if trial.step < step.number]
-    known = [trial for trial in before if trial.number in set(step.training_trials)]
-    chosen = next(trial for trial in trials if trial.step == step.number)
+    training = [trial for trial in before if trial.number in set(step.training_trials)]
+    selected = next(trial for trial in trials if trial.step == step.number)
     model = log.posterior(step.number)
-    worth = _acquisition_value(
-        rebuild_acquisition(campaign, log, step, model), campaign, reference.X
-    )
+    acquisition = rebuild_acquisition(campaign, log, step, model)
     with torch.no_grad():
-        there = model.posterior(reference.X.unsqueeze(0), observation_noise=True)
-    error = reference.energy - float(there.mean)
-    z = error / math.sqrt(max(float(there.variance), 1e-300))
-    short = (chosen.acquisition or 0.0) - worth
-    alone = Candidates(
+        posterior = model.posterior(reference.X.unsqueeze(0), observation_noise=True)
+    error = reference.energy - float(posterior.mean)
+    z = error / math.sqrt(max(float(posterior.variance), 1e-300))
+    value = _acquisition_value(acquisition, campaign, reference.X)
+    shortfall = (selected.acquisition or 0.0) - value
+    candidates = Candidates(
         X=reference.X.unsqueeze(0),
         acq_value=reference.X.new_zeros(1),
-        generator_names=["answer"],
+        generator_names=["reference minimum"],
         n_steps=torch.zeros(1, dtype=torch.int64),
         converged=torch.ones(1, dtype=torch.bool),
     )
-    seen = torch.stack([trial.X for trial in before])
-    numbers = [trial.number for trial in known]
-    rests = dict(zip(numbers, is_relaxed(training_structures(known, space)), strict=True))
-    resting = torch.tensor([rests.get(trial.number, True) for trial in before])
-    pays = is_promising(model, alone.X, torch.tensor([trial.energy for trial in known]))
-    again = select_top(
-        alone, 1, space=space, X_evaluated=seen, is_relaxed=resting, allow_resample=pays
+    numbers = [trial.number for trial in training]
+    relaxed = dict(zip(numbers, is_relaxed(training_structures(training, space)), strict=True))
+    energies = torch.tensor([trial.energy for trial in training])
+    proposed = select_top(
+        candidates,
+        1,
+        space=space,
+        X_evaluated=torch.stack([trial.X for trial in before]),
+        is_relaxed=torch.tensor([relaxed.get(trial.number, True) for trial in before]),
+        allow_resample=is_promising(model, candidates.X, energies),
     )
-    if not len(again):
+    if not len(proposed):
         cause = "excluded"
-    elif not math.isfinite(short) or short < -ACQUISITION_TOLERANCE:
+    elif not math.isfinite(shortfall) or shortfall < -ACQUISITION_TOLERANCE:
         cause = "search"
     else:
         cause = "isomer" if abs(z) <= MAX_ABS_Z else "model"
-    return StepDiagnosis(step.number, cause, short, z)
+    return StepDiagnosis(step.number, cause, shortfall, z)
 
 
 def rebuild_acquisition(
     campaign: Campaign, log: Log, step: Step, model: FittedModel
 ) -> SingleObjectiveBatchAcquisition:
-    """Return the acquisition as it was when a step asked for its first structure."""
+    """Return the acquisition function of a step at its first structure."""
     trials = {trial.number: trial for trial in log.trial_records()}
     X = torch.stack([trials[number].X for number in step.training_trials])
     energies = [trials[number].energy for number in step.training_trials]
-    task = StepContext(
-        campaign.components,
-        log.seed,
-        X.device,
-        step.number,
-        1,
-        kappa_factor=step.hyperparameters.get("boldness", 1.0),
+    context = StepContext(
+        campaign.components, log.seed, X.device, step.number, 1, kappa_factor=_kappa_factor(step)
     )
-    return SingleObjectiveBatchAcquisition(task, model, X, torch.tensor(energies, dtype=X.dtype))
+    return SingleObjectiveBatchAcquisition(context, model, X, torch.tensor(energies, dtype=X.dtype))
 
 
 def _acquisition_value(
     acquisition: SingleObjectiveBatchAcquisition, campaign: Campaign, X: Tensor
 ) -> float:
-    """Return the acquisition at the answer `[d]`, where the model would have put it.
+    """Return the acquisition value of a structure `[d]` after a local search.
 
-    The search climbs to the nearest maximum of the acquisition, which counts if the
-    answer is still the same structure there.
+    The value at the nearest maximum counts if that is still the same structure.
     """
     space = campaign.components.space
     with torch.no_grad():
-        here = float(acquisition(X.unsqueeze(0)))
+        value = float(acquisition(X.unsqueeze(0)))
     end = relax(acquisition, X.unsqueeze(0), project=space.project)
-    found = float(end.acq_value)
+    maximum = float(end.acq_value)
     same = bool(space.is_duplicate(end.X[0], X)) and bool(space.contains(end.X[0]))
-    return max(here, found) if same and math.isfinite(found) else here
+    return max(value, maximum) if same and math.isfinite(maximum) else value
+
+
+def _kappa_factor(step: Step) -> float:
+    """Return the stored factor of κ, under its name of today or of older logs."""
+    stored = step.hyperparameters
+    return stored.get("kappa_factor", stored.get("boldness", 1.0))

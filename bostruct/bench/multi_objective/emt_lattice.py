@@ -1,4 +1,7 @@
-"""A cheap evaluator of alloys on a lattice: EMT, and nothing but the volume relaxes."""
+"""EMT energies of alloys whose atoms stay on lattice sites while the volume relaxes.
+
+Effective medium theory: Jacobsen, Stoltze and Nørskov, Surf. Sci. 366, 394 (1996).
+"""
 
 from __future__ import annotations
 
@@ -16,38 +19,38 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 STRAIN_STEP = 0.015
-"""Of lengths, between the energies of a parabola."""
+"""Strain of the lengths between the points of a parabola."""
 
 N_PARABOLA_FITS = 3
-"""Parabolas, each around the lowest point of the one before."""
+"""Number of parabolas, each around the minimum of the one before."""
 
 
 @final
 class RigidLatticeEMT:
-    """The mixing enthalpy of a crystal whose atoms stay on their sites.
+    """Mixing enthalpy of a crystal whose atoms stay on their lattice sites.
 
-    Nine energies an evaluation. EMT is a model landscape, not data on real alloys.
+    An evaluation takes nine energies. EMT is a model potential, not data on real alloys.
     """
 
     def __call__(self, structures: Structures) -> Evaluation:
         """Return the energy at the best volume, and the mixing enthalpy per atom."""
         atoms = to_ase(structures)[0]
         energy = energy_at_best_volume(atoms)
-        alone = sum(_element_energy(symbol) for symbol in atoms.get_chemical_symbols())
-        heat = (energy - alone) / len(atoms)
-        return Evaluation(energy, properties={MIXING_ENTHALPY: heat})
+        elements = sum(_element_energy(symbol) for symbol in atoms.get_chemical_symbols())
+        return Evaluation(energy, properties={MIXING_ENTHALPY: (energy - elements) / len(atoms)})
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies it, as JSON values."""
+        """Return the name and the constants that identify the evaluator, as JSON values."""
         return {
             "type": "RigidLatticeEMT",
             "calculator": "EMT",
-            "numbers": [STRAIN_STEP, N_PARABOLA_FITS],
+            "strain_step": STRAIN_STEP,
+            "n_parabola_fits": N_PARABOLA_FITS,
         }
 
 
 def energy_at_best_volume(atoms: Atoms) -> float:
-    """Return the energy at the best volume, eV; the atoms are scaled on the way."""
+    """Return the energy at the best volume, eV; `atoms` is scaled to it."""
     atoms.calc = emt()
     strains = np.array([-STRAIN_STEP, 0.0, STRAIN_STEP])
     energy = 0.0

@@ -1,7 +1,7 @@
-"""An evaluator that is spoilt on purpose: absurd values, errors, and no numbers.
+"""Fault injection: absurd values, errors and NaN in place of the results of an evaluator.
 
-Two kinds are told apart. A *lasting* failure is one of the structure, which does not
-converge, and comes again. A *passing* one is of the call, which its queue has killed.
+A *lasting* failure belongs to the structure, for instance one that does not converge, and occurs
+again. A *passing* one belongs to the call, for instance a job killed by its queue.
 """
 
 from __future__ import annotations
@@ -22,32 +22,31 @@ from bostruct.structures import Structures
 FaultMode = Literal["passing", "lasting"]
 
 MODULUS_FACTOR = 100.0
-"""An absurd modulus is so many times too large, or negative."""
+"""Factor of an absurd modulus, which is too large or negative."""
 
 ABSURD_ENTHALPY = -50.0
-"""eV per atom: an absurd enthalpy."""
+"""Absurd mixing enthalpy, eV per atom."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class FaultyEvaluator:
-    """Spoils some results of an evaluator.
+    """Evaluator that corrupts some results of another one.
 
-    Which, the structure and the seed decide, also after a restart; where failures pass,
-    so does how often this object was asked for the structure.
+    The structure and the seed determine the fault, also after a restart; with passing faults the
+    number of earlier calls with the structure does as well.
 
     Args:
-        evaluator: What is spoilt.
-        seed: Of the choice.
-        fault_mode: "lasting" where what is asked for again is spoilt again, or "passing".
-        absurd_fraction: Share of results in which a modulus is a hundred times too large or
-            negative, or an enthalpy is -50 eV per atom.
-        error_fraction: Share of calls that raise.
-        nan_fraction: Share of results whose energy is NaN.
+        evaluator: Evaluator whose results are corrupted.
+        seed: Random seed of the faults.
+        fault_mode: "lasting" where the same structure has the same fault again, or "passing".
+        absurd_fraction: Fraction of results with a modulus a hundred times too large or negative,
+            or an enthalpy of -50 eV per atom.
+        error_fraction: Fraction of calls that raise an error.
+        nan_fraction: Fraction of results whose energy is NaN.
 
     Raises:
-        InputError: a share is not between 0 and 1, they are more than all, or there is
-            no such kind.
+        InputError: a fraction is negative, their sum exceeds 1, or the fault mode is unknown.
     """
 
     evaluator: Evaluator
@@ -64,61 +63,63 @@ class FaultyEvaluator:
             raise InputError(
                 error_message("fault_mode", "be passing or lasting", repr(self.fault_mode))
             )
-        shares = (self.absurd_fraction, self.error_fraction, self.nan_fraction)
-        if min(shares) < 0 or sum(shares) > 1:
-            condition = "be shares of at most 1 in all"
-            raise InputError(error_message("absurd, raising, missing", condition, shares))
+        fractions = (self.absurd_fraction, self.error_fraction, self.nan_fraction)
+        if min(fractions) < 0 or sum(fractions) > 1:
+            names = "absurd_fraction, error_fraction, nan_fraction"
+            raise InputError(error_message(names, "be at least 0 and at most 1 in sum", fractions))
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
-        """Return what was found, or what is told in its place."""
-        lot, which = self._draw_fault(structures)
-        if lot < self.error_fraction:
-            raise RuntimeError("poisoned: the calculation crashed")
-        found = self.evaluator(structures)
-        if isinstance(found, Failure):
-            return found
-        if lot < self.error_fraction + self.nan_fraction:
-            return replace(found, energy=math.nan)
-        if lot < self.error_fraction + self.nan_fraction + self.absurd_fraction:
-            return replace(found, properties=corrupt(found.properties, which))
-        return found
+        """Return the result of the evaluator, or a corrupted one."""
+        draw, corruption = self._draw_fault(structures)
+        if draw < self.error_fraction:
+            raise RuntimeError("injected fault: the calculation crashed")
+        outcome = self.evaluator(structures)
+        if isinstance(outcome, Failure):
+            return outcome
+        if draw < self.error_fraction + self.nan_fraction:
+            return replace(outcome, energy=math.nan)
+        if draw < self.error_fraction + self.nan_fraction + self.absurd_fraction:
+            return replace(outcome, properties=corrupt(outcome.properties, corruption))
+        return outcome
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the evaluator, ready for JSON."""
+        """Return the name and the arguments that identify the evaluator, as JSON values."""
         return {
             "type": "FaultyEvaluator",
-            "of": self.evaluator.description(),
+            "evaluator": self.evaluator.description(),
             "seed": self.seed,
-            "failures": self.fault_mode,
-            "shares": [self.absurd_fraction, self.error_fraction, self.nan_fraction],
+            "fault_mode": self.fault_mode,
+            "absurd_fraction": self.absurd_fraction,
+            "error_fraction": self.error_fraction,
+            "nan_fraction": self.nan_fraction,
         }
 
     def _draw_fault(self, structures: Structures) -> tuple[float, int]:
-        """Return a number in [0, 1), and one in 0, 1, 2, of one call."""
+        """Return a pseudorandom number in [0, 1), and one of 0, 1 and 2, for one call."""
         digest = hashlib.sha256(f"poison {self.seed}".encode())
         digest.update(structures.numbers.cpu().numpy().tobytes())
-        for part in (structures.cell, structures.positions):
+        for array in (structures.cell, structures.positions):
             # Rounded: the last bits may depend on how many are decoded together.
-            digest.update((part.cpu().double() * 1e4).round().long().numpy().tobytes())
-        drawn = digest.digest()
-        before = self._call_counts[drawn]
-        self._call_counts[drawn] += 1
-        if before and self.fault_mode == "passing":
-            drawn = hashlib.sha256(drawn + str(before).encode()).digest()
-        return int.from_bytes(drawn[:6], "big") / 2**48, drawn[6] % 3
+            digest.update((array.cpu().double() * 1e4).round().long().numpy().tobytes())
+        key = digest.digest()
+        n_calls = self._call_counts[key]
+        self._call_counts[key] += 1
+        if n_calls and self.fault_mode == "passing":
+            key = hashlib.sha256(key + str(n_calls).encode()).digest()
+        return int.from_bytes(key[:6], "big") / 2**48, key[6] % 3
 
 
 def corrupt(properties: Mapping[str, float], corruption: int) -> dict[str, float]:
-    """Return properties with moduli and enthalpies that nothing has.
+    """Return properties with an absurd modulus or enthalpy.
 
     Args:
-        properties: As found.
-        corruption: 0 for moduli that are too large, 1 for negative ones, 2 for enthalpies.
+        properties: True properties by name.
+        corruption: 0 for a modulus that is too large, 1 for a negative one, 2 for an enthalpy.
     """
-    found = dict(properties)
-    for name, value in properties.items():
-        if name == BULK_MODULUS and corruption < 2:
-            found[name] = MODULUS_FACTOR * value if corruption == 0 else -MODULUS_FACTOR * value
-        if name == MIXING_ENTHALPY and corruption == 2:
-            found[name] = ABSURD_ENTHALPY
-    return found
+    corrupted = dict(properties)
+    if BULK_MODULUS in properties and corruption < 2:
+        factor = MODULUS_FACTOR if corruption == 0 else -MODULUS_FACTOR
+        corrupted[BULK_MODULUS] = factor * properties[BULK_MODULUS]
+    if MIXING_ENTHALPY in properties and corruption == 2:
+        corrupted[MIXING_ENTHALPY] = ABSURD_ENTHALPY
+    return corrupted

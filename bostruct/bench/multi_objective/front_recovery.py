@@ -1,10 +1,10 @@
-"""How much of a front has been found, after each evaluation."""
+"""Hypervolume and recall of a Pareto front after each evaluation of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -22,16 +22,17 @@ from bostruct.objectives.optimization_config import OptimizationConfig
 @final
 @dataclass(frozen=True, eq=False)
 class FrontRecovery:
-    """What one search had found, evaluation by evaluation.
+    """Hypervolume and recall of one run, evaluation by evaluation.
 
     Args:
-        run: The search.
-        hypervolume: Share of the hypervolume of the true front, after each evaluation.
-        recall: Share of the members of that front, likewise; nothing without a truth.
-        attainable_hypervolume: Share of the hypervolume that it could have, as what failed or is in
-            quarantine cannot be found.
-        n_absurd: Members of the front at the end whose outcomes are not the true ones.
-        n_infeasible: Those that are believed to be good enough, and are not.
+        run: Run with its members and outcomes.
+        hypervolume: Fraction of the reference hypervolume after each evaluation.
+        recall: Fraction of the members of the true front after each evaluation; empty where the
+            true front is not known.
+        attainable_hypervolume: Fraction of the hypervolume left by failed and quarantined
+            evaluations, which cannot be recovered.
+        n_absurd: Number of members of the final front with wrong outcomes.
+        n_infeasible: Number of infeasible members taken for feasible ones.
     """
 
     run: FrontRun
@@ -42,18 +43,29 @@ class FrontRecovery:
     n_infeasible: int = 0
 
     def evaluations_to(self, fraction: float) -> int | None:
-        """Return the evaluations to a share of the hypervolume, None if not reached."""
+        """Return the evaluations to a fraction of the hypervolume, None if not reached."""
         return next((i + 1 for i, v in enumerate(self.hypervolume) if v >= fraction), None)
+
+    def json(self) -> dict[str, Any]:
+        """Return the run and its recovery as JSON values."""
+        return {
+            **self.run.json(),
+            "hypervolume": list(self.hypervolume),
+            "recall": list(self.recall),
+            "attainable_hypervolume": self.attainable_hypervolume,
+            "n_absurd": self.n_absurd,
+            "n_infeasible": self.n_infeasible,
+        }
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class HypervolumeScale:
-    """What hypervolumes are compared with where the truth is not known.
+    """Reference of hypervolumes where the true front is not known.
 
     Args:
-        reference_point: Utilities `[m]`.
-        hypervolume: Of the front of all that anyone found.
+        reference_point: `[m]` reference point in utilities.
+        hypervolume: Hypervolume of the front of all runs together.
     """
 
     reference_point: Tensor
@@ -63,52 +75,50 @@ class HypervolumeScale:
 def hypervolume_scale(
     runs: Sequence[FrontRun], optimization_config: OptimizationConfig
 ) -> HypervolumeScale:
-    """Return the scale of searches in a space that cannot be listed."""
-    Y = torch.cat([trace.Y for trace in runs])
+    """Return the common reference of runs in a space that cannot be listed."""
+    Y = torch.cat([run.Y for run in runs])
     Y = Y[Y.isfinite().all(-1)]
     reference = reference_point_from_range(optimization_config.utilities(Y))
     return HypervolumeScale(reference, hypervolume(Y, optimization_config, reference))
 
 
 def enumerated_recovery(run: FrontRun, enumerated_front: EnumeratedFront) -> FrontRecovery:
-    """Return what a search found of the true front.
+    """Return the recovery of the true front by a run.
 
-    What it believes decides what counts as found; what is true, how much it is worth.
+    Members without a valid outcome in the run do not count; the others count with their true
+    outcomes, whatever the run recorded.
     """
-    screen = enumerated_front.task
-    places = [enumerated_front.member_index(x) for x in run.X]
-    true = enumerated_front.outcomes[places]
-    sound = run.Y.isfinite().all(-1)
-    goals = screen.optimization_config
-    counted = torch.where(sound.unsqueeze(-1), true, torch.nan)
-    volume = _hypervolume_history(
-        counted, goals, enumerated_front.reference_point, enumerated_front.hypervolume
+    table, config = enumerated_front, enumerated_front.task.optimization_config
+    index = torch.tensor([table.member_index(x) for x in run.X])
+    true = table.outcomes[index]
+    valid = run.Y.isfinite().all(-1)
+    history = _hypervolume_history(
+        torch.where(valid.unsqueeze(-1), true, torch.nan),
+        config,
+        table.reference_point,
+        table.hypervolume,
     )
-    hits = torch.tensor([place in enumerated_front.front_indices for place in places]) & sound
-    believed = pareto_front(run.Y, goals)
-    wrong = (run.Y[believed] - true[believed]).abs() > 1e-6 * true[believed].abs()
-    promised = sound & goals.is_feasible(run.Y) & ~goals.is_feasible(true)
-    asked = torch.tensor(places)
-    left = enumerated_front.outcomes.clone()
-    left[asked] = torch.nan
-    left[asked[sound]] = enumerated_front.outcomes[asked[sound]]
-    reach = (
-        hypervolume(left, goals, enumerated_front.reference_point) / enumerated_front.hypervolume
-    )
+    hits = torch.tensor([i in table.front_indices for i in index.tolist()]) & valid
+    final_front = pareto_front(run.Y, config)
+    wrong = (run.Y[final_front] - true[final_front]).abs() > 1e-6 * true[final_front].abs()
+    falsely_feasible = valid & config.is_feasible(run.Y) & ~config.is_feasible(true)
+    attainable = table.outcomes.clone()
+    attainable[index] = torch.nan
+    attainable[index[valid]] = table.outcomes[index[valid]]
     return FrontRecovery(
         run,
-        volume,
-        tuple((hits.cumsum(0) / len(enumerated_front.front_indices)).tolist()),
-        reach,
+        history,
+        tuple((hits.cumsum(0) / len(table.front_indices)).tolist()),
+        hypervolume(attainable, config, table.reference_point) / table.hypervolume,
         int(wrong.any(-1).sum()),
-        int(promised.sum()),
+        int(falsely_feasible.sum()),
     )
 
 
 def relative_recovery(
     run: FrontRun, task: MultiObjectiveTask, scale: HypervolumeScale
 ) -> FrontRecovery:
-    """Return what a search found, as a share of what all have found together."""
+    """Return the hypervolume of a run as a fraction of that of all runs together."""
     return FrontRecovery(
         run,
         _hypervolume_history(
@@ -123,16 +133,15 @@ def _hypervolume_history(
     reference_point: Tensor,
     total_hypervolume: float,
 ) -> tuple[float, ...]:
-    """Return the share of a hypervolume after each row of `Y [n, k]`."""
-    found: list[float] = []
+    """Return the fraction of a hypervolume after each row of `Y [n, k]`."""
+    history: list[float] = []
     before: list[int] = []
     for n in range(1, len(Y) + 1):
-        now = pareto_front(Y[:n], optimization_config).tolist()
-        if now != before or not found:
-            found.append(
-                hypervolume(Y[:n], optimization_config, reference_point) / total_hypervolume
-            )
+        front = pareto_front(Y[:n], optimization_config).tolist()
+        if front != before or not history:
+            volume = hypervolume(Y[:n], optimization_config, reference_point)
+            history.append(volume / total_hypervolume)
         else:
-            found.append(found[-1])
-        before = now
-    return tuple(found)
+            history.append(history[-1])
+        before = front
+    return tuple(history)

@@ -1,15 +1,17 @@
-"""ASE's genetic algorithm on a lattice: its operators and multi-objective population.
+"""ASE's genetic algorithm on a lattice, with its operators and multi-objective population.
 
-Random members first; then each child is a cut-and-splice of two parents, a permutation
-of two unlike atoms, or an atom of another element, three to one to one. Parents come
-from a population ranked by non-dominated fronts. A child that is no new member is made
-again and costs nothing. Needs ase-ga, which was part of ASE up to 3.26:
-pip install 'bostruct[test]'.
+After random members, each child is a cut-and-splice of two parents, a permutation of two unlike
+atoms or a mutation of one element, with weights of 3 to 1 to 1. Parents come from a population
+ranked by non-dominated fronts. A child that was evaluated before is made again and costs nothing.
+Needs ase-ga, which was part of ASE up to 3.26: pip install 'bostruct[test]'. Vilhelmsen and
+Hammer, J. Chem. Phys. 141, 044711 (2014).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, final
 
 import torch
@@ -25,19 +27,19 @@ from bostruct.structures import SYMBOLS, from_ase, to_ase
 POPULATION_SIZE = 20
 OPERATOR_WEIGHTS = (3.0, 1.0, 1.0)
 MAX_DUPLICATE_OFFSPRING = 1000
-"""Children in a row that are nothing new; then the next member is random."""
+"""Number of duplicate children in a row after which the next member is random."""
 
 MemberEvaluator = Callable[[Tensor], tuple[list[float], Evaluation | None]]
-"""Evaluates the member at X `[d]`: its outcomes, and what was found."""
+"""Function from the member at X `[d]` to its outcomes and its evaluation, None if it failed."""
 
 
 @final
 class PopulationDatabase:
-    """What ASE's population takes for its database.
+    """In-memory stand-in for the database of ASE's population.
 
     Attributes:
         relaxed_candidates: All candidates with their scores.
-        parent_pairs: The parents of each child.
+        parent_pairs: Identifiers of the two parents of each child.
     """
 
     def __init__(self) -> None:
@@ -50,30 +52,21 @@ class PopulationDatabase:
         """Return all candidates."""
         return list(self.relaxed_candidates)
 
-    def get_participation_in_pairing(
-        self,
-    ) -> tuple[dict[int, int], list[tuple[int, int]]]:
-        """Return how often each was a parent, and the pairs."""
-        counts: dict[int, int] = {}
-        for pair in self.parent_pairs:
-            for one in pair:
-                counts[one] = counts.get(one, 0) + 1
-        return counts, self.parent_pairs
+    def get_participation_in_pairing(self) -> tuple[dict[int, int], list[tuple[int, int]]]:
+        """Return the number of children of each candidate, and the pairs of parents."""
+        return dict(Counter(chain.from_iterable(self.parent_pairs))), self.parent_pairs
 
 
 def run_genetic_algorithm(
-    task: MultiObjectiveTask,
-    seed: int,
-    n_evaluations: int,
-    evaluate_member: MemberEvaluator,
+    task: MultiObjectiveTask, seed: int, n_evaluations: int, evaluate_member: MemberEvaluator
 ) -> None:
-    """Ask for `n_evaluations` members.
+    """Run the genetic algorithm for a number of evaluations.
 
     Args:
-        task: Its space decorates a lattice.
-        seed: Of all that is random.
-        n_evaluations: Evaluations.
-        evaluate_member: Evaluates a member, and keeps what was found.
+        task: Task whose space decorates a lattice.
+        seed: Random seed.
+        n_evaluations: Number of evaluations.
+        evaluate_member: Function that evaluates a member and records the outcome.
 
     Raises:
         InputError: ase-ga is not installed.
@@ -87,40 +80,36 @@ def run_genetic_algorithm(
         message = "ASE's genetic algorithm needs ase-ga: pip install 'bostruct[test]'."
         raise InputError(message) from error
     elements = [SYMBOLS[z] for z in task.search_space.numbers.tolist()]
-    memory, seen = PopulationDatabase(), set[tuple[float, ...]]()
+    database, evaluated = PopulationDatabase(), set[tuple[float, ...]]()
     generator = torch.Generator().manual_seed(derive_seed(seed, "genetic"))
 
-    def judge(X: Tensor) -> None:
-        seen.add(tuple(X.tolist()))
-        Y, found = evaluate_member(X)
-        if found is None:
+    def add_member(X: Tensor) -> None:
+        evaluated.add(tuple(X.tolist()))
+        Y, evaluation = evaluate_member(X)
+        if evaluation is None:
             return
         utilities = task.optimization_config.utilities(torch.tensor(Y, dtype=torch.float64))
         atoms = to_ase(task.search_space.decode(X.unsqueeze(0)))[0]
         scores = {f"u{j}": float(u) for j, u in enumerate(utilities)}
-        atoms.info["confid"] = len(seen)
+        atoms.info["confid"] = len(evaluated)
         atoms.info["data"] = {}
         atoms.info["key_value_pairs"] = {"raw_score": scores["u0"], **scores}
-        memory.relaxed_candidates.append(atoms)
+        database.relaxed_candidates.append(atoms)
 
     with seeded_numpy(derive_seed(seed, "genetic", bits=32)):
         for X in task.sample(min(POPULATION_SIZE, n_evaluations), generator):
-            judge(X)
+            add_member(X)
         population = MultiObjectivePopulation(
-            memory,
+            database,
             POPULATION_SIZE,
             comparator=IdentityComparator(),
             abs_data=[f"u{j}" for j in range(len(task.objectives))],
         )
         operators = OperationSelector(
             list(OPERATOR_WEIGHTS),
-            [
-                CutSpliceSlabCrossover(),
-                RandomSlabPermutation(),
-                RandomElementMutation(elements),
-            ],
+            [CutSpliceSlabCrossover(), RandomSlabPermutation(), RandomElementMutation(elements)],
         )
-        while len(seen) < n_evaluations:
+        while len(evaluated) < n_evaluations:
             population.update()
             for _ in range(MAX_DUPLICATE_OFFSPRING):
                 parents = population.get_two_candidates()
@@ -128,19 +117,19 @@ def run_genetic_algorithm(
                 if child is None:
                     continue
                 X = task.search_space.encode(from_ase([child]))[0]
-                if tuple(X.tolist()) not in seen:
-                    pair = sorted(one.info["confid"] for one in parents)
-                    memory.parent_pairs.append((pair[0], pair[1]))
+                if tuple(X.tolist()) not in evaluated:
+                    pair = sorted(parent.info["confid"] for parent in parents)
+                    database.parent_pairs.append((pair[0], pair[1]))
                     break
             else:
                 X = task.sample(1, generator)[0]
-            judge(X)
+            add_member(X)
 
 
 @final
 class IdentityComparator:
-    """Candidates are different: what is equal by symmetry is never evaluated twice."""
+    """Comparator that takes only a candidate itself for equal: symmetric duplicates never occur."""
 
     def looks_like(self, a: Any, b: Any) -> bool:  # noqa: ANN401 - ASE
-        """Return whether two candidates are one."""
+        """Return whether two candidates are the same one."""
         return bool(a.info["confid"] == b.info["confid"])

@@ -1,9 +1,10 @@
-"""Who looks for a front: a campaign, random choice, ASE's genetic algorithm."""
+"""Methods of the front benchmark: campaign, random search, ASE's genetic algorithm."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -11,15 +12,16 @@ from typing import Any, Protocol, final
 import torch
 from torch import Tensor
 
+from bostruct.bench.benchmark import single_thread
 from bostruct.bench.multi_objective.fault_injection import FaultMode, FaultyEvaluator
 from bostruct.bench.multi_objective.genetic import (
     OPERATOR_WEIGHTS,
     POPULATION_SIZE,
+    MemberEvaluator,
     run_genetic_algorithm,
 )
 from bostruct.bench.multi_objective.run import FrontRun, read_run, run_from_log
 from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
-from bostruct.bench.single_objective.method import single_thread
 from bostruct.campaign import Campaign, stop
 from bostruct.errors import check_count
 from bostruct.evaluators import Evaluation, Evaluator, evaluate
@@ -28,11 +30,11 @@ from bostruct.runtime.rng import generator_for
 
 
 class FrontMethod(Protocol):
-    """One way to look for a front."""
+    """Method that searches for a Pareto front."""
 
     @property
     def name(self) -> str:
-        """In the results."""
+        """Name of the method in the results."""
         ...
 
     def run(
@@ -43,31 +45,32 @@ class FrontMethod(Protocol):
         n_evaluations: int,
         out: Path,
     ) -> FrontRun:
-        """Return `n_evaluations` evaluations; what was finished before is read from `out`."""
+        """Return a run of `n_evaluations` evaluations; a finished one is read from `out`."""
         ...
 
 
 def run_folder(out: Path, task: MultiObjectiveTask, name: str, seed: int) -> Path:
-    """Return the folder of one run; its trace is the file of that name."""
+    """Return the folder of one run, beside which the run is a JSON file of the same name."""
     return out / task.name / name.replace(" ", "-") / f"seed-{seed:03d}"
 
 
 def run_file(folder: Path) -> Path:
-    """Return where the trace of a run is."""
+    """Return the JSON file of a run."""
     return folder.with_suffix(".json")
 
 
 @final
 @dataclass(frozen=True)
 class CampaignFrontMethod:
-    """A campaign, in a run folder of its own.
+    """Multi-objective campaign, in one run folder for each task and seed.
 
     Args:
-        n_initial: Random structures first; None leaves it to the campaign.
-        batch_size: Chosen together, and evaluated together.
-        fault_mode: Which failures spoil the evaluator, by the seed of the run; None: none.
+        n_initial: Number of initial random structures; None for the default of the campaign.
+        batch_size: Number of structures selected and evaluated together.
+        fault_mode: Kind of faults injected into the evaluator, with the seed of the run; None for
+            no faults.
         campaign_arguments: Further arguments of `Campaign`, by name.
-        label: What they are called in the results.
+        label: Part of the method's name for these arguments.
     """
 
     n_initial: int | None = None
@@ -83,7 +86,7 @@ class CampaignFrontMethod:
 
     @property
     def name(self) -> str:
-        """In the results: what differs from the defaults."""
+        """Name of the method in the results, with all that differs from the defaults."""
         parts = ["bostruct"]
         if self.label:
             parts.append(self.label)
@@ -96,7 +99,7 @@ class CampaignFrontMethod:
         return " ".join(parts)
 
     def campaign(self, task: MultiObjectiveTask, evaluator: Evaluator, seed: int) -> Campaign:
-        """Return the campaign."""
+        """Return the campaign of a task, with faults where there are to be any."""
         return Campaign(
             task.search_space,
             FaultyEvaluator(evaluator, seed, self.fault_mode) if self.fault_mode else evaluator,
@@ -119,27 +122,27 @@ class CampaignFrontMethod:
 
         Raises:
             LogError: the folder cannot be used.
-            MismatchError: it holds another campaign.
+            MismatchError: the folder holds another campaign.
         """
         folder = run_folder(out, task, self.name, seed)
         folder.parent.mkdir(parents=True, exist_ok=True)
         campaign = self.campaign(task, evaluator, seed)
-        mark = settings_digest([campaign.description(), seed])
-        found = read_run(run_file(folder))
-        if found is not None and found.digest == mark and len(found) >= n_evaluations:
-            return found
+        digest = settings_digest([campaign.description(), seed])
+        finished = _read_finished(run_file(folder), digest, n_evaluations)
+        if finished is not None:
+            return finished
         with single_thread():
             rule = stop.Evaluations(n_evaluations)
             log = campaign.run(folder, seed, "cpu", stop=rule, progress=False)
-        trace = run_from_log(log, task.name, self.name, mark)
-        trace.write(run_file(folder))
-        return trace
+        run = run_from_log(log, task.name, self.name, digest)
+        run.write(run_file(folder))
+        return run
 
 
 @final
 @dataclass(frozen=True)
 class RandomSearch:
-    """Members drawn at random, none twice."""
+    """Random members, none twice."""
 
     name: str = "random"
 
@@ -151,14 +154,20 @@ class RandomSearch:
         n_evaluations: int,
         out: Path,
     ) -> FrontRun:
-        """Evaluate them."""
-        return _run_recorded(self.name, [], task, evaluator, seed, n_evaluations, out)
+        """Return the run of random members."""
+
+        def search(evaluate_member: MemberEvaluator) -> None:
+            for x in task.sample(n_evaluations, generator_for(seed, self.name)):
+                evaluate_member(x)
+
+        arguments = task, evaluator, seed, n_evaluations, out
+        return _run_recorded(self.name, [], search, *arguments)
 
 
 @final
 @dataclass(frozen=True)
 class GeneticAlgorithm:
-    """ASE's genetic algorithm; see `genetic`."""
+    """Genetic algorithm of ASE on a lattice."""
 
     name: str = "genetic"
 
@@ -170,9 +179,14 @@ class GeneticAlgorithm:
         n_evaluations: int,
         out: Path,
     ) -> FrontRun:
-        """Evolve."""
+        """Return the run of the genetic algorithm."""
+
+        def search(evaluate_member: MemberEvaluator) -> None:
+            run_genetic_algorithm(task, seed, n_evaluations, evaluate_member)
+
         settings = [POPULATION_SIZE, list(OPERATOR_WEIGHTS)]
-        return _run_recorded(self.name, settings, task, evaluator, seed, n_evaluations, out)
+        arguments = task, evaluator, seed, n_evaluations, out
+        return _run_recorded(self.name, settings, search, *arguments)
 
 
 def settings_digest(parts: Any) -> str:  # noqa: ANN401 - JSON
@@ -183,46 +197,49 @@ def settings_digest(parts: Any) -> str:  # noqa: ANN401 - JSON
 def _run_recorded(
     name: str,
     settings: list[Any],
+    search: Callable[[MemberEvaluator], None],
     task: MultiObjectiveTask,
     evaluator: Evaluator,
     seed: int,
     n_evaluations: int,
     out: Path,
 ) -> FrontRun:
-    """Return the trace of a search that is told what it asks for."""
-    folder = run_folder(out, task, name, seed)
-    goals = task.optimization_config.description()
-    parts = [task.description(), evaluator.description(), goals, settings, seed]
-    mark = settings_digest(parts)
-    found = read_run(run_file(folder))
-    if found is not None and found.digest == mark and len(found) >= n_evaluations:
-        return found
+    """Return the run of a search whose evaluations are recorded here."""
+    path = run_file(run_folder(out, task, name, seed))
+    config = task.optimization_config.description()
+    digest = settings_digest([task.description(), evaluator.description(), config, settings, seed])
+    finished = _read_finished(path, digest, n_evaluations)
+    if finished is not None:
+        return finished
     X: list[Tensor] = []
     Y: list[list[float]] = []
     seconds: list[float] = []
 
-    def ask(x: Tensor) -> tuple[list[float], Evaluation | None]:
+    def evaluate_member(x: Tensor) -> tuple[list[float], Evaluation | None]:
         outcome = evaluate(evaluator, task.search_space.decode(x.unsqueeze(0)))
-        told = outcome if isinstance(outcome, Evaluation) else None
+        evaluation = outcome if isinstance(outcome, Evaluation) else None
         X.append(x)
-        Y.append(task.outcomes(x, told))
+        Y.append(task.outcomes(x, evaluation))
         seconds.append(outcome.seconds)
-        return Y[-1], told
+        return Y[-1], evaluation
 
     with single_thread():
-        if name == GeneticAlgorithm().name:
-            run_genetic_algorithm(task, seed, n_evaluations, ask)
-        else:
-            for x in task.sample(n_evaluations, generator_for(seed, name)):
-                ask(x)
-    trace = FrontRun(
+        search(evaluate_member)
+    run = FrontRun(
         task.name,
         name,
         seed,
         torch.stack(X),
         torch.tensor(Y, dtype=torch.float64),
-        mark,
+        digest,
         evaluation_seconds=math.fsum(seconds) / len(seconds),
     )
-    trace.write(run_file(folder))
-    return trace
+    run.write(path)
+    return run
+
+
+def _read_finished(path: Path, digest: str, n_evaluations: int) -> FrontRun | None:
+    """Return the run in a file if it has these settings and enough evaluations."""
+    run = read_run(path)
+    same = run is not None and run.digest == digest and len(run) >= n_evaluations
+    return run if same else None

@@ -1,10 +1,10 @@
-"""What one search of a front asked for, in order, and what it believes of it."""
+"""One run of a front benchmark: its members in the order of evaluation, and their outcomes."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -12,27 +12,30 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from bostruct.bench.benchmark import json_finite
 from bostruct.bench.single_objective.run import TIMED_PARTS
 from bostruct.campaign import Log
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.errors import LogError
 from bostruct.runtime.atomic_write import write_atomically
 
+FORMAT_VERSION = 2
+
 
 @final
 @dataclass(frozen=True, eq=False)
 class FrontRun:
-    """One search.
+    """Members and outcomes of one method on one task with one seed.
 
     Args:
-        task: The name of the problem.
-        method: The name of the search.
-        seed: Of all that was random.
-        X: `[n, d]` members in the order asked for.
-        Y: `[n, k]` what it believes of them, in outcome space; NaN where it failed or
-            is in quarantine.
-        digest: A digest of problem and settings.
-        step_seconds: Own time of each step that had a surrogate, `PARTS` each.
+        task: Name of the task.
+        method: Name of the method.
+        seed: Random seed.
+        X: `[n, d]` members in the order of evaluation.
+        Y: `[n, k]` recorded outcomes in outcome space; NaN where an evaluation failed or is
+            quarantined.
+        digest: Digest of task and settings.
+        step_seconds: Time of each model step without its evaluations, by `TIMED_PARTS`, s.
         evaluation_seconds: Mean wall time of an evaluation, s.
     """
 
@@ -49,48 +52,57 @@ class FrontRun:
         return len(self.X)
 
     def json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the run as JSON values."""
         return {
-            "screen": self.task,
+            "format": FORMAT_VERSION,
+            "task": self.task,
             "method": self.method,
             "seed": self.seed,
-            "identity": self.digest,
+            "digest": self.digest,
             "X": self.X.tolist(),
-            "Y": [[_finite_or_none(value) for value in row] for row in self.Y.tolist()],
-            "seconds": [list(parts) for parts in self.step_seconds],
-            "energies": self.evaluation_seconds,
+            "Y": json_finite(self.Y.tolist()),
+            "step_seconds": [list(parts) for parts in self.step_seconds],
+            "evaluation_seconds": self.evaluation_seconds,
         }
 
     def write(self, path: Path) -> None:
-        """Put it into a file.
+        """Write the run to a file.
 
         Raises:
-            LogError: it cannot be written.
+            LogError: the file cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(self.json(), allow_nan=False).encode())
 
 
 def read_run(path: Path) -> FrontRun | None:
-    """Return what a file holds; None where there is none.
+    """Return the run in a file; None where there is no file.
 
     Raises:
-        LogError: it cannot be read.
+        LogError: the file cannot be read, or has the format of another version.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return _run_from_json(found)
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if (version := values.pop("format", 1)) != FORMAT_VERSION and "X" in values:
+            raise LogError(
+                f"{path} has format {version}, not {FORMAT_VERSION}: it was written by another "
+                "version of bostruct. Take a new folder."
+            )
+        values["X"], values["Y"] = _to_tensor(values["X"]), _to_tensor(values["Y"])
+        values["step_seconds"] = tuple(map(tuple, values["step_seconds"]))
+        return FrontRun(**values)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError) as error:
+    except LogError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(f"could not read {path}: {error}. Delete it.") from error
 
 
 def run_from_log(log: Log, task: str, method: str, digest: str) -> FrontRun:
-    """Return what the log of a campaign with goals holds."""
+    """Return the run in the log of a multi-objective campaign."""
     trials = [trial for trial in log.trial_records() if trial.is_finished]
-    goals = log.optimization_config
-    assert goals is not None
+    assert log.optimization_config is not None
     seconds = [trial.seconds for trial in trials]
     steps = [step for step in log.steps() if step.kind == "model"]
     return FrontRun(
@@ -98,30 +110,13 @@ def run_from_log(log: Log, task: str, method: str, digest: str) -> FrontRun:
         method,
         log.seed,
         torch.stack([trial.X for trial in trials]),
-        outcome_matrix(trials, goals),
+        outcome_matrix(trials, log.optimization_config),
         digest,
         tuple(tuple(step.seconds[part] for part in TIMED_PARTS) for step in steps),
         math.fsum(seconds) / len(seconds),
     )
 
 
-def _run_from_json(found: Mapping[str, Any]) -> FrontRun:
-    return FrontRun(
-        found["screen"],
-        found["method"],
-        found["seed"],
-        _outcome_tensor(found["X"]),
-        _outcome_tensor(found["Y"]),
-        found["identity"],
-        tuple(tuple(parts) for parts in found["seconds"]),
-        found["energies"],
-    )
-
-
-def _outcome_tensor(rows: Sequence[Sequence[float | None]]) -> Tensor:
+def _to_tensor(rows: Sequence[Sequence[float | None]]) -> Tensor:
     filled = [[math.nan if value is None else value for value in row] for row in rows]
     return torch.tensor(filled, dtype=torch.float64)
-
-
-def _finite_or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,7 +1,7 @@
-"""Problems of several objectives: what is wanted in a space, and what it costs to know.
+"""Multi-objective tasks: a discrete space, an evaluator, objectives and constraints.
 
 Where a space can be listed, every member is evaluated once and the front is known; see
-`truth`. EMT is a model landscape, not data on real alloys.
+`enumerated_front`. EMT is a model potential, not data on real alloys.
 """
 
 from __future__ import annotations
@@ -19,12 +19,7 @@ from bostruct.bench.multi_objective.emt_lattice import RigidLatticeEMT
 from bostruct.bench.single_objective.named_tasks import emt
 from bostruct.bench.single_objective.task import check_folder_name
 from bostruct.candidates import EvolutionarySearch
-from bostruct.evaluators import (
-    AlloyProperties,
-    Evaluator,
-    element_prices,
-    trusted_properties,
-)
+from bostruct.evaluators import AlloyProperties, Evaluator, element_prices, trusted_properties
 from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 from bostruct.evaluators.alloys.property_checks import BULK_MODULUS, DENSITY
 from bostruct.evaluators.base import Evaluation
@@ -38,20 +33,20 @@ PRICE_OUTCOME = "price"
 @final
 @dataclass(frozen=True, eq=False)
 class MultiObjectiveTask:
-    """A discrete space, an evaluator, and goals.
+    """Discrete space and evaluator, with objectives and constraints.
 
     Args:
-        name: Of its folder and in the results.
-        make_space: Makes the space; called once.
-        evaluator: What is true.
-        objectives: What is wanted. Windows say what is believed of a spoilt evaluator.
-        constraints: What makes a structure good enough.
-        summary: One line for a person.
-        campaign_arguments: Further arguments of `Campaign`, where its own would take too long
-            for a benchmark.
+        name: Name of the task in the results and of its folder.
+        make_space: Function that makes the space; called once.
+        evaluator: Evaluator of the true outcomes.
+        objectives: Objectives; their valid ranges quarantine absurd values of a faulty evaluator.
+        constraints: Constraints that make a structure feasible.
+        summary: Description in one line.
+        campaign_arguments: Further arguments of `Campaign`, where the default search takes too
+            long for a benchmark.
 
     Raises:
-        InputError: a name that is no name of a folder, or goals that are none.
+        InputError: the name is no name of a folder, or objectives and constraints are invalid.
     """
 
     name: str
@@ -68,49 +63,45 @@ class MultiObjectiveTask:
 
     @cached_property
     def optimization_config(self) -> OptimizationConfig:
-        """Objectives and constraints together."""
+        """Objectives and constraints together, as `Campaign` has them."""
         return OptimizationConfig(self.objectives, self.constraints)
 
     @cached_property
     def search_space(self) -> Space:
-        """The space, made when it is first needed."""
+        """Search space, made when it is first needed."""
         return self.make_space()
 
     @property
     def discrete_space(self) -> DiscreteSpace:
-        """The same, as a list of members."""
-        domain = self.search_space
-        assert isinstance(domain, DiscreteSpace)
-        return domain
+        """Search space as a discrete one."""
+        assert isinstance(self.search_space, DiscreteSpace)
+        return self.search_space
 
     @property
     def size(self) -> int | None:
-        """How many members there are; None where they cannot be listed."""
+        """Number of members; None where they cannot be listed."""
         return self.discrete_space.size
 
     def outcomes(self, X: Tensor, evaluation: Evaluation | None) -> list[float]:
         """Return the outcomes of the member at X `[d]`, `[k]` in outcome space.
 
-        What the space knows is taken from it; what else was not found is NaN.
+        Exact properties of the space come first; outcomes that are not known are NaN.
         """
         exact = self.discrete_space.exact_properties(X.unsqueeze(0))
         raw = {name: float(value[0]) for name, value in exact.items()}
         if evaluation is None:
-            told = {
-                name: raw.get(name, math.nan) for name in self.optimization_config.outcome_names
-            }
-            return self.optimization_config.outcome_vector(told)
+            names = self.optimization_config.outcome_names
+            raw = {name: raw.get(name, math.nan) for name in names}
+            return self.optimization_config.outcome_vector(raw)
         return self.optimization_config.outcome_vector(
             {"energy": evaluation.energy, **trusted_properties(evaluation), **raw}
         )
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return up to n different members drawn at random, `[m, d]`."""
-        size = self.size
-        if size is not None:
-            order = torch.randperm(size, generator=generator)[:n].tolist()
-            rows = [self.discrete_space.members(i, i + 1) for i in order]
-            return torch.cat(rows)
+        """Return up to n different random members, `[m, d]`."""
+        if self.size is not None:
+            order = torch.randperm(self.size, generator=generator)[:n].tolist()
+            return torch.cat([self.discrete_space.members(i, i + 1) for i in order])
         kept: dict[tuple[float, ...], Tensor] = {}
         while len(kept) < n:
             for x in self.discrete_space.canonical(self.search_space.sample(n, generator)):
@@ -118,11 +109,8 @@ class MultiObjectiveTask:
         return torch.stack(list(kept.values())[:n])
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies the truth, ready for JSON."""
-        return {
-            "space": self.search_space.description(),
-            "evaluator": self.evaluator.description(),
-        }
+        """Return the space and the evaluator, which determine the true front, as JSON values."""
+        return {"space": self.search_space.description(), "evaluator": self.evaluator.description()}
 
 
 def orderings() -> Space:
@@ -159,8 +147,8 @@ _minimize_price = Objective(PRICE_OUTCOME, "minimize", unit="$/kg", log=True)
 _negative_enthalpy = Constraint(MIXING_ENTHALPY, upper=0.0, unit="eV/atom", valid_range=(-2.0, 2.0))
 
 MULTI_OBJECTIVE_TASKS: Mapping[str, MultiObjectiveTask] = {
-    screen.name: screen
-    for screen in (
+    task.name: task
+    for task in (
         MultiObjectiveTask(
             "orderings",
             orderings,
@@ -186,4 +174,4 @@ MULTI_OBJECTIVE_TASKS: Mapping[str, MultiObjectiveTask] = {
         ),
     )
 }
-"""The named ones."""
+"""Multi-objective tasks by name."""

@@ -1,1 +1,1 @@
-"""Wall time and accuracy of the default surrogate and search."""
+"""Benchmarks of run time and memory, and ablation of the search."""

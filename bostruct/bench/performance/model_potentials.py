@@ -1,7 +1,6 @@
-"""Energies so cheap that a search can be repeated many times.
+"""Batched, differentiable model potentials: Lennard-Jones and Gupta.
 
-What a search makes of an acquisition that is as good as the energy itself: batched and
-differentiable, some hundred thousand structures a minute.
+Some hundred thousand structures a minute, to benchmark a search without a surrogate.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ GUPTA_PARAMETERS = {
     "Pt": (0.2975, 2.695, 10.612, 4.004, 2.775),
     "Au": (0.2061, 1.790, 10.229, 4.036, 2.884),
 }
-"""A and ξ in eV, p and q, r0 in Å: Cleri and Rosato, Phys. Rev. B 48, 22 (1993)."""
+"""A and ξ in eV, p, q, and r0 in Å: Cleri and Rosato, Phys. Rev. B 48, 22 (1993)."""
 
 MIN_DISTANCE = 0.5
-"""σ. Lennard-Jones atoms closer than this repel each other no more."""
+"""Distance below which the Lennard-Jones energy is constant, in units of σ."""
 
 CUTOFF, CUTOFF_WIDTH = 6.0, 0.2
-"""Å. Where and how softly pairs on a surface end."""
+"""Cutoff of pairs on a surface and width of its switching function, Å."""
 
 SQRT_FLOOR = 1e-12
-"""eV². Keeps the slope of the square root finite for an atom on its own."""
+"""Offset that keeps the gradient of the square root finite for an isolated atom, eV²."""
 
 
 class EnergyFunction(Protocol):
-    """X `[n, d]` to eV, `[n]`, differentiable."""
+    """Differentiable function from X `[n, d]` to energies `[n]`, eV."""
 
     def __call__(self, X: Tensor) -> Tensor:
         """Return the energy of each structure."""
@@ -47,11 +46,11 @@ class EnergyFunction(Protocol):
 @final
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """A space and its energy.
+    """Search space with a model potential.
 
     Args:
-        make_space: Makes the space; called once.
-        make_energy: Takes the space, returns the energy.
+        make_space: Function that makes the space; called once.
+        make_energy: Function from the space to its energy function.
     """
 
     make_space: Callable[[], Space]
@@ -59,18 +58,18 @@ class Landscape:
 
     @cached_property
     def space(self) -> Space:
-        """The space, made when it is first needed."""
+        """Search space, made when it is first needed."""
         return self.make_space()
 
     @cached_property
     def energy(self) -> EnergyFunction:
-        """The energy."""
+        """Energy function, made when it is first needed."""
         return self.make_energy(self.space)
 
 
 @final
 class LennardJones:
-    """Free atoms; σ and ε are 1."""
+    """Lennard-Jones energy of free atoms, in units of σ and ε."""
 
     def __init__(self, space: Space) -> None:
         a = len(space.numbers)
@@ -87,72 +86,68 @@ class LennardJones:
 
 @final
 class Gupta:
-    """Metal atoms, free or on a surface, by the second-moment approximation.
+    """Gupta energy of metal atoms, free or on a surface (second-moment approximation).
 
-    E = sum_i [ sum_j A e^(-p s) - (sum_j ξ² e^(-2 q s))^½ ],  s = r_ij / r0 - 1;
-    of unlike atoms A and ξ are geometric means, the others arithmetic ones. Energies of
-    a surface are relative to that of its fixed atoms alone.
+    E = sum_i [ sum_j A e^(-p s) - (sum_j ξ² e^(-2 q s))^½ ],  s = r_ij / r0 - 1; for unlike atoms A
+    and ξ are geometric means, the others arithmetic ones. Energies of a surface are relative to
+    that of its fixed atoms alone.
     """
 
     def __init__(self, space: Space) -> None:
-        shape = space.decode(space.sample(1, torch.Generator().manual_seed(0)))
-        own = torch.tensor([GUPTA_PARAMETERS[SYMBOLS[k]] for k in space.numbers.tolist()])
-        own = own.to(torch.float64)
-        one, two = own.unsqueeze(1), own.unsqueeze(0)
-        mean, product = (one + two) / 2, (one * two).sqrt()
+        template = space.decode(space.sample(1, torch.Generator().manual_seed(0)))
+        parameters = torch.tensor([GUPTA_PARAMETERS[SYMBOLS[k]] for k in space.numbers.tolist()])
+        parameters = parameters.to(torch.float64)
+        first, second = parameters.unsqueeze(1), parameters.unsqueeze(0)
+        mean, product = (first + second) / 2, (first * second).sqrt()
         pairs = torch.cat((product[..., :2], mean[..., 2:]), -1).unsqueeze(-2)
         self._A, self._xi, self._p, self._q, self._r0 = pairs.unbind(-1)  # [a, a, 1]
         self._space = space
-        self._free_atoms = (~shape.fixed).nonzero().squeeze(-1)
-        self._fixed_atoms = shape.fixed.nonzero().squeeze(-1)
-        self._cell, self._pbc = shape.cell[0], shape.pbc[0]
+        self._free_atoms = (~template.fixed).nonzero().squeeze(-1)
+        self._fixed_atoms = template.fixed.nonzero().squeeze(-1)
+        self._cell, self._pbc = template.cell[0], template.pbc[0]
         steps = [torch.arange(-1, 2) if k else torch.arange(1) for k in self._pbc]
         self._image_shifts = torch.cartesian_prod(*steps).to(self._cell) @ self._cell  # [s, 3]
         self._periodic = bool(self._pbc.any())
-        P = shape.positions[self._fixed_atoms]
-        _, bound = self._repulsion_and_hopping(
+        P = template.positions[self._fixed_atoms]
+        _, density = self._repulsion_and_hopping(
             P.unsqueeze(0), P.unsqueeze(0), self._fixed_atoms, self._fixed_atoms
         )
-        self._fixed_density = bound.sum(-1)  # [1, a - f]
+        self._fixed_density = density.sum(-1)  # [1, a - f]
 
     def __call__(self, X: Tensor) -> Tensor:
         """Return the energy of each structure, eV."""
         P = self._space.decode(X).positions.reshape(len(X), -1, 3)
         f, g = self._free_atoms, self._fixed_atoms
         repulsion, density = self._repulsion_and_hopping(P[:, f], P, f, torch.arange(P.shape[1]))
-        # what an atom that rests feels is as much again
-        pushed = repulsion[..., f].sum((-1, -2)) + 2 * repulsion[..., g].sum((-1, -2))
-        there = self._fixed_density + density[..., g].sum(-2)
-        pulled = (density.sum(-1) + SQRT_FLOOR).sqrt().sum(-1)
-        pulled = pulled + (
-            (there + SQRT_FLOOR).sqrt() - (self._fixed_density + SQRT_FLOOR).sqrt()
+        # Pairs of a free and a fixed atom count twice, once for each of the two.
+        repulsive = repulsion[..., f].sum((-1, -2)) + 2 * repulsion[..., g].sum((-1, -2))
+        fixed_density = self._fixed_density + density[..., g].sum(-2)
+        bonding = (density.sum(-1) + SQRT_FLOOR).sqrt().sum(-1)
+        bonding = bonding + (
+            (fixed_density + SQRT_FLOOR).sqrt() - (self._fixed_density + SQRT_FLOOR).sqrt()
         ).sum(-1)
-        return pushed - pulled
+        return repulsive - bonding
 
     def _repulsion_and_hopping(
         self, A: Tensor, B: Tensor, atoms_a: Tensor, atoms_b: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return repulsion and squared hopping `[n, i, j]` of atoms one with two."""
-        gap = A.unsqueeze(2) - B.unsqueeze(1)
+        """Return repulsion and squared hopping integral of atoms A with atoms B, `[n, i, j]`."""
+        vector = A.unsqueeze(2) - B.unsqueeze(1)
         if self._periodic:
-            turns = (gap @ torch.linalg.inv(self._cell)).round() * self._pbc
-            gap = gap - turns @ self._cell
-        square = (gap.unsqueeze(-2) + self._image_shifts).square().sum(-1)  # [n, i, j, s]
-        itself = (atoms_a.unsqueeze(1) == atoms_b).unsqueeze(-1)
-        itself = itself & (self._image_shifts == 0).all(-1)
-        distance = square.masked_fill(itself, 1e6).sqrt()
-        place = (atoms_a.unsqueeze(1), atoms_b)
-        stretch = distance / self._r0[place] - 1
-        repulsion = self._A[place] * (-self._p[place] * stretch).exp()
-        density = self._xi[place] ** 2 * (-2 * self._q[place] * stretch).exp()
+            images = (vector @ torch.linalg.inv(self._cell)).round() * self._pbc
+            vector = vector - images @ self._cell
+        square = (vector.unsqueeze(-2) + self._image_shifts).square().sum(-1)  # [n, i, j, s]
+        same_atom = (atoms_a.unsqueeze(1) == atoms_b).unsqueeze(-1)
+        same_atom = same_atom & (self._image_shifts == 0).all(-1)
+        distance = square.masked_fill(same_atom, 1e6).sqrt()
+        pair = (atoms_a.unsqueeze(1), atoms_b)
+        stretch = distance / self._r0[pair] - 1
+        repulsion = self._A[pair] * (-self._p[pair] * stretch).exp()
+        density = self._xi[pair] ** 2 * (-2 * self._q[pair] * stretch).exp()
         if self._periodic:
-            near = torch.sigmoid((CUTOFF - distance) / CUTOFF_WIDTH)
-            repulsion, density = repulsion * near, density * near
+            switch = torch.sigmoid((CUTOFF - distance) / CUTOFF_WIDTH)
+            repulsion, density = repulsion * switch, density * switch
         return repulsion.sum(-1), density.sum(-1)
-
-
-def _safe_sqrt_sum(square: Tensor) -> Tensor:
-    return (square + SQRT_FLOOR).sqrt().sum(-1)
 
 
 def _lennard_jones_landscape(n: int) -> Landscape:
@@ -175,4 +170,4 @@ LANDSCAPES: Mapping[str, Landscape] = {
     "pt8_au100": Landscape(pt8_on_au100, Gupta),
     "ni4_in_au100": Landscape(ni4_in_au100, Gupta),
 }
-"""The landscapes by name; all but Lennard-Jones ones are Gupta's."""
+"""Landscapes by name: Lennard-Jones clusters, and metals with the Gupta potential."""

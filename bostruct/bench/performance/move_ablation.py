@@ -1,11 +1,11 @@
-"""What each generator of a search is worth: the search without it, on cheap energies.
+"""Ablation study of the candidate generators of a search, on model potentials.
 
     python -m bostruct.bench.performance.move_ablation lj26 au8cu8 --seeds 16
 
-relaxes as many structures with each generator left out as with all of them, from equal
-seeds, and compares how far above the lowest energy found by any of them they are. With
-`--added` each is added to a search that has only the simplest ones: where one can stand
-in for the other, leaving one out says little.
+relaxes the same number of structures with each generator left out as with all of them, from equal
+seeds, and compares their energies above the lowest one of all searches. With `--added` each is
+added to a search with only the simplest generators: where generators can replace each other,
+leaving one out has little effect.
 """
 
 from __future__ import annotations
@@ -21,40 +21,41 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.model_potentials import LANDSCAPES, Landscape
-from bostruct.bench.single_objective.method import single_thread
+from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.candidates import BasinHopping, relax
 from bostruct.candidates.batched_lbfgs import RelaxationResult
 from bostruct.errors import InputError, check_count, error_message
 
 N_INITIAL, INITIAL_RELAXATION_STEPS = 6, 8
-"""Structures known at the start, and the steps that each was relaxed."""
+"""Number of initial structures, and of the relaxation steps of each."""
 
 ENERGY_TOLERANCE = 0.01
-"""eV or ε. How far above the lowest energy makes no difference."""
+"""Energy above the lowest one that counts as none, eV or ε."""
 
 ALL_GENERATORS, SIMPLE_GENERATORS = "all", "random, rattle"
-"""What the others are compared with: everything, or these two alone."""
+"""Names of the reference searches: with all generators, and with these two alone."""
 
 TABLE_WIDTH = 160
-"""Columns of the table."""
+"""Width of the table in columns."""
 
 ABLATION_SEARCH = BasinHopping(n_rounds=5, patience=5)
-"""What is compared: so many relaxations, whatever they find."""
+"""Search of the study, with a fixed number of relaxations."""
 
 
 @final
 @dataclass(frozen=True)
 class AblationResult:
-    """What leaving out or adding a generator did.
+    """Effect of leaving out or adding one generator on one landscape.
 
     Attributes:
-        generator: of the generator, or of what it is compared with.
-        landscape: where.
-        n_solved: runs that ended in the lowest energy.
-        n_runs: how many.
-        losses: of each run, by how many doublings its shortfall was larger than that
-            of what it is compared with, on average over the rounds.
+        generator: Name of the generator, or of the reference search.
+        landscape: Name of the landscape.
+        n_solved: Number of runs that ended at the lowest energy.
+        n_runs: Number of runs.
+        losses: Loss of each run: log2 of its energy above the lowest one, relative to the
+            reference search, as a mean over the rounds.
     """
 
     generator: str
@@ -72,52 +73,53 @@ def ablate(
     *,
     add_to_simple: bool = False,
 ) -> list[AblationResult]:
-    """Return what each generator is worth, landscape by landscape.
+    """Return the effect of each generator, landscape by landscape.
 
     Args:
-        landscape_names: of landscapes.
-        n_seeds: runs of each.
-        search: the one that has all generators.
-        generator_names: generators to leave out, one at a time; all that a space has by
-            default.
-        add_to_simple: whether they are added to the simplest ones instead.
+        landscape_names: Names of landscapes.
+        n_seeds: Number of runs of each search.
+        search: Search with all generators.
+        generator_names: Generators to leave out, one at a time; all of a space by default.
+        add_to_simple: True to add them to the simplest generators instead.
 
     Raises:
-        InputError: a landscape or a generator that is not there.
+        InputError: a landscape or a generator does not exist.
     """
     for name in landscape_names:
         if name not in LANDSCAPES:
             condition = f"be among {', '.join(LANDSCAPES)}"
             raise InputError(error_message("landscape_names", condition, repr(name)))
-    there = {name: removable_generators(LANDSCAPES[name], search) for name in landscape_names}
-    known = dict.fromkeys(one for own in there.values() for one in own)
-    for one in generator_names:
-        if one not in known:
+    removable = {name: removable_generators(LANDSCAPES[name], search) for name in landscape_names}
+    known = dict.fromkeys(generator for names in removable.values() for generator in names)
+    for generator in generator_names:
+        if generator not in known:
             condition = f"be among {', '.join(known)}"
-            raise InputError(error_message("generator_names", condition, repr(one)))
-    found = []
-    for name, own in there.items():
-        simple = (
-            [one for one in own if one in SIMPLE_GENERATORS.split(", ")] if add_to_simple else []
-        )
-        rich = [one for one in own if one not in simple]
-        base = tuple(rich) if add_to_simple else ()
-        lacks = {SIMPLE_GENERATORS if add_to_simple else ALL_GENERATORS: base}
-        for one in rich:
-            if one in (generator_names or known):
-                lacks[one] = tuple(k for k in rich if (k != one) == add_to_simple)
+            raise InputError(error_message("generator_names", condition, repr(generator)))
+    results = []
+    for name, names in removable.items():
+        generators = names
+        if add_to_simple:
+            generators = [k for k in names if k not in SIMPLE_GENERATORS.split(", ")]
+            exclude = {SIMPLE_GENERATORS: tuple(generators)}
+        else:
+            exclude = {ALL_GENERATORS: ()}
+        for generator in generators:
+            if generator in (generator_names or known):
+                exclude[generator] = tuple(
+                    k for k in generators if (k != generator) == add_to_simple
+                )
         curves = {
-            one: best_energy_history(LANDSCAPES[name], replace(search, exclude=lack), n_seeds)
-            for one, lack in lacks.items()
+            label: best_energy_history(LANDSCAPES[name], replace(search, exclude=lacks), n_seeds)
+            for label, lacks in exclude.items()
         }
-        found.extend(ablation_results(name, curves))
-    return found
+        results.extend(ablation_results(name, curves))
+    return results
 
 
 def removable_generators(landscape: Landscape, search: BasinHopping) -> list[str]:
-    """Return the names of what may be left out: never the last of its kind."""
-    kept = search.generators_and_moves(landscape.space)
-    return [name for part in kept if len(part) > 1 for name in part]
+    """Return the names of generators and moves that may be left out: never the last of its kind."""
+    kinds = search.generators_and_moves(landscape.space)
+    return [name for names in kinds if len(names) > 1 for name in names]
 
 
 def best_energy_history(landscape: Landscape, search: BasinHopping, n_seeds: int) -> Tensor:
@@ -137,73 +139,65 @@ def best_energy_history(landscape: Landscape, search: BasinHopping, n_seeds: int
             project=space.project,
         )
 
-    walks = []
+    searches = []
     for seed in range(n_seeds):
-        random = torch.Generator().manual_seed(seed)
-        start = relaxed(space.sample(N_INITIAL, random), INITIAL_RELAXATION_STEPS)
-        walks.append(search.ask_and_tell(space, start.X, -start.acq_value, random))
-    found: list[list[float]] = [[] for _ in walks]
-    starts = {run: next(walk) for run, walk in enumerate(walks)}
+        generator = torch.Generator().manual_seed(seed)
+        start = relaxed(space.sample(N_INITIAL, generator), INITIAL_RELAXATION_STEPS)
+        searches.append(search.ask_and_tell(space, start.X, -start.acq_value, generator))
+    history: list[list[float]] = [[] for _ in searches]
+    starts = {run: next(steps) for run, steps in enumerate(searches)}
     while starts:
-        ends = relaxed(torch.cat(list(starts.values())), search.max_steps)
-        at = 0
+        batch = relaxed(torch.cat(list(starts.values())), search.max_steps)
+        first = 0
         for run, X in list(starts.items()):
-            rows = slice(at, at + len(X))
-            at += len(X)
+            rows = slice(first, first + len(X))
+            first += len(X)
             end = RelaxationResult(
-                ends.X[rows],
-                ends.acq_value[rows],
-                ends.n_steps[rows],
-                ends.converged[rows],
+                batch.X[rows], batch.acq_value[rows], batch.n_steps[rows], batch.converged[rows]
             )
             inside = space.contains(end.X) & end.acq_value.isfinite()
             best = -float(end.acq_value.masked_fill(~inside, -torch.inf).max())
-            found[run].append(min([best, *found[run][-1:]]))
+            history[run].append(min([best, *history[run][-1:]]))
             try:
-                starts[run] = walks[run].send(end)
+                starts[run] = searches[run].send(end)
             except StopIteration:
                 del starts[run]
-    return torch.tensor(found, dtype=torch.float64)
+    return torch.tensor(history, dtype=torch.float64)
 
 
 def ablation_results(landscape: str, curves: Mapping[str, Tensor]) -> list[AblationResult]:
-    """Return what each search did, from its curves of `lowest`.
-
-    The first is what the others are compared with.
-    """
+    """Return the effect of each generator from `best_energy_history`, relative to the first one."""
     first = next(iter(curves))
-    bottom = min(float(curve.min()) for curve in curves.values())
-    short = {
-        name: ((curve - bottom).clamp(min=ENERGY_TOLERANCE) / ENERGY_TOLERANCE).log2().mean(-1)
+    lowest = min(float(curve.min()) for curve in curves.values())
+    gap = {
+        name: ((curve - lowest).clamp(min=ENERGY_TOLERANCE) / ENERGY_TOLERANCE).log2().mean(-1)
         for name, curve in curves.items()
     }
     return [
         AblationResult(
             name,
             landscape,
-            n_solved=int((curve[:, -1] < bottom + ENERGY_TOLERANCE).sum()),
+            n_solved=int((curve[:, -1] < lowest + ENERGY_TOLERANCE).sum()),
             n_runs=len(curve),
-            losses=tuple((short[name] - short[first]).tolist()),
+            losses=tuple((gap[name] - gap[first]).tolist()),
         )
         for name, curve in curves.items()
     ]
 
 
 def ablation_table(results: Sequence[AblationResult]) -> Table:
-    """Return a line for each generator: what was lost everywhere, and on each."""
-    landscapes = list(dict.fromkeys(worth.landscape for worth in results))
+    """Return a table with the mean loss of each generator, and its loss on each landscape."""
+    landscapes = list(dict.fromkeys(result.landscape for result in results))
     added = results[0].generator == SIMPLE_GENERATORS
-    grid = Table("with" if added else "without", "lost", *landscapes)
-    for name in dict.fromkeys(worth.generator for worth in results):
-        own = {worth.landscape: worth for worth in results if worth.generator == name}
-        losses = [loss for worth in own.values() for loss in worth.losses]
-        cells = [_format_cell(own.get(landscape)) for landscape in landscapes]
-        grid.add_row(
-            name,
-            "" if name in (ALL_GENERATORS, SIMPLE_GENERATORS) else _mean_and_standard_error(losses),
-            *cells,
-        )
-    return grid
+    rows = []
+    for name in dict.fromkeys(result.generator for result in results):
+        by_landscape = {r.landscape: r for r in results if r.generator == name}
+        losses = [loss for result in by_landscape.values() for loss in result.losses]
+        reference = name in (ALL_GENERATORS, SIMPLE_GENERATORS)
+        mean = "" if reference else _mean_and_standard_error(losses)
+        rows.append([name, mean, *(_format_cell(by_landscape.get(key)) for key in landscapes)])
+    columns = ["with" if added else "without", "loss", *landscapes]
+    return terminal_table(data_frame(rows, columns))
 
 
 def _format_cell(result: AblationResult | None) -> str:
@@ -216,7 +210,7 @@ def _format_cell(result: AblationResult | None) -> str:
 
 
 def _mean_and_standard_error(losses: Sequence[float]) -> str:
-    """Return the mean and its standard error, if there is one."""
+    """Return the mean with its standard error, if there are several losses."""
     values = torch.tensor(losses, dtype=torch.float64)
     mean = f"{float(values.mean()):+.2f}"
     if len(values) < 2:
@@ -225,7 +219,7 @@ def _mean_and_standard_error(losses: Sequence[float]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run it from a shell."""
+    """Run the ablation study from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m bostruct.bench.performance.move_ablation", description=__doc__
     )
@@ -236,8 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with single_thread():
         seeds = check_count("seeds", given.seeds)
-        found = ablate(given.names, seeds, generator_names=given.only, add_to_simple=given.added)
-    Console(width=TABLE_WIDTH).print(ablation_table(found))
+        results = ablate(given.names, seeds, generator_names=given.only, add_to_simple=given.added)
+    Console(width=TABLE_WIDTH).print(ablation_table(results))
 
 
 if __name__ == "__main__":

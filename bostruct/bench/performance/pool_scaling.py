@@ -1,10 +1,11 @@
-"""What a step over a long list costs: `python -m bostruct.bench.performance.pool_scaling`.
+"""Time and memory of a step against the size of a discrete space.
 
-A campaign with three objectives that are all learnt, 100 random members first, then a
-few steps; values come from a rule of composition and cost nothing. The first step makes
-the features of the whole list, which are kept; the others are the own time of a step,
-in CPU seconds of one core. One list in a process, as it tells the most memory that it
-has held.
+    python -m bostruct.bench.performance.pool_scaling orderings
+
+A campaign with three learned objectives takes 100 random members and then some model steps; the
+outcomes come from a formula and cost nothing. The first step computes the features of all members,
+which are kept; the others give the time of a step, in CPU seconds of one core. Each process
+measures one space, since it reports its peak memory.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from typing import Any, final
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
-from bostruct.bench.single_objective.method import single_thread
+from bostruct.bench.benchmark import single_thread
 from bostruct.bench.single_objective.run import TIMED_PARTS
+from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.campaign import Campaign
 from bostruct.campaign.components import PROPERTY_CHUNK_SIZE
 from bostruct.candidates import ExhaustiveSearch
@@ -36,10 +37,10 @@ from bostruct.spaces.space import DiscreteSpace
 from bostruct.structures import Structures
 
 N_INITIAL = 100
-"""Members known before the first step."""
+"""Number of random members before the first model step."""
 
 N_STEPS = 4
-"""Steps; all but the first are counted."""
+"""Number of model steps; all but the first are timed."""
 
 OBJECTIVES = (
     Objective("heat", "minimize"),
@@ -50,10 +51,10 @@ OBJECTIVES = (
 
 @final
 class CompositionRule:
-    """Three values of a composition that no two elements share, and a little more."""
+    """Three outcomes computed from the composition, different for all elements."""
 
     def __call__(self, structures: Structures) -> Evaluation:
-        """Return them for one structure."""
+        """Return the outcomes of one structure."""
         Z = structures.numbers.double()
         x = torch.bincount(structures.numbers) / len(Z)
         heat = float((Z / 20).sin().mean() - (x * x).sum())
@@ -62,19 +63,19 @@ class CompositionRule:
         return Evaluation(heat, properties=values)
 
     def description(self) -> dict[str, Any]:
-        """Return what identifies it."""
+        """Return the name of the rule, as JSON values."""
         return {"type": "CompositionRule"}
 
 
 def orderings(max_atoms: int = 8) -> Space:
-    """Return the orderings of three metals with up to so many atoms: 9,808."""
+    """Return the orderings of three metals, 9,808 of up to 8 atoms."""
     from ase.build import bulk
 
     return Orderings(bulk("Cu"), ["Cu", "Pd", "Au"], max_atoms)
 
 
 def compositions(denominator: int = 27) -> Space:
-    """Return the compositions of seven metals in steps of 1/27: 1.1 million."""
+    """Return the compositions of seven metals, 1.1 million in steps of 1/27."""
     from ase.build import bulk
 
     elements = ["Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
@@ -82,23 +83,20 @@ def compositions(denominator: int = 27) -> Space:
     return Composition(elements, step=1 / denominator, parent=sites)
 
 
-SPACES: Mapping[str, Callable[..., Space]] = {
-    "orderings": orderings,
-    "compositions": compositions,
-}
+SPACES: Mapping[str, Callable[..., Space]] = {"orderings": orderings, "compositions": compositions}
 
 
 @final
 @dataclass(frozen=True)
 class StepCost:
-    """What a list costs.
+    """Time and memory of a step over all members of a space.
 
     Args:
-        n_members: Of the list.
-        feature_seconds: CPU s, what the first step took longer than the others.
-        fit_fraction: Share of a step.
-        step_seconds: CPU s, median over the others.
-        peak_memory_gb: GB, the most that the process has held.
+        n_members: Number of members.
+        feature_seconds: Time of the features: first step less a median one, CPU s.
+        fit_fraction: Fraction of a step's time spent on the fit.
+        step_seconds: Median time of the later steps, CPU s.
+        peak_memory_gb: Peak memory of the process, GB.
     """
 
     n_members: int
@@ -109,73 +107,66 @@ class StepCost:
 
 
 def measure_step_cost(
-    space: Space,
-    n_initial: int = N_INITIAL,
-    n_steps: int = N_STEPS,
-    chunk_size: int | None = None,
+    space: Space, n_initial: int = N_INITIAL, n_steps: int = N_STEPS, chunk_size: int | None = None
 ) -> StepCost:
-    """Return what a step of a campaign costs that scores a whole list.
+    """Return time and memory of a campaign step that scores all members.
 
     Args:
-        space: The list.
-        n_initial: Random members known before the first step.
-        n_steps: All but the first are counted.
-        chunk_size: Members scored at once; None takes as many as a campaign does.
+        space: Discrete space that can be listed.
+        n_initial: Number of random members before the first model step.
+        n_steps: Number of model steps; all but the first are timed.
+        chunk_size: Number of members scored at once; None for that of a campaign.
     """
     assert isinstance(space, DiscreteSpace)
     assert space.size is not None
-    # Of more than 10⁶ members too, which a campaign does not list by itself.
+    # Given explicitly: campaigns do not list more than 10⁶ members by default.
     search: Any = ExhaustiveSearch(PROPERTY_CHUNK_SIZE if chunk_size is None else chunk_size)
     campaign = Campaign(
-        space,
-        CompositionRule(),
-        search=search,
-        objectives=OBJECTIVES,
-        n_initial=n_initial,
+        space, CompositionRule(), search=search, objectives=OBJECTIVES, n_initial=n_initial
     )
-    own: list[float] = []
+    seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder, single_thread():
         with campaign.open(Path(folder, "run"), device="cpu"):
-            while len(own) < n_steps:
+            while len(seconds) < n_steps:
                 start = time.process_time()
-                asked = campaign.ask()
-                if asked[0].candidate_index is not None:
-                    own.append(time.process_time() - start)
-                for trial in asked:
+                trials = campaign.ask()
+                if trials[0].candidate_index is not None:
+                    seconds.append(time.process_time() - start)
+                for trial in trials:
                     assert trial.structures is not None
                     campaign.tell(trial, campaign.components.evaluator(trial.structures))
-        found = [step.seconds for step in campaign.log.steps() if step.kind == "model"]
-    step = statistics.median(own[1:])
-    whole = statistics.median(sum(each[part] for part in TIMED_PARTS) for each in found[1:])
-    fit = statistics.median(each["fit"] for each in found[1:])
-    return StepCost(space.size, own[0] - step, fit / whole, step, peak_memory_gb())
+        steps = [step.seconds for step in campaign.log.steps() if step.kind == "model"]
+    median = statistics.median(seconds[1:])
+    total = statistics.median(sum(step[part] for part in TIMED_PARTS) for step in steps[1:])
+    fit = statistics.median(step["fit"] for step in steps[1:])
+    return StepCost(space.size, seconds[0] - median, fit / total, median, peak_memory_gb())
 
 
 def peak_memory_gb() -> float:
-    """Return the most memory that this process has held, GB."""
+    """Return the peak memory of this process, GB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table of one list."""
+    """Print the table of one space."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("space", choices=list(SPACES))
-    parser.add_argument("--size", type=int, help="atoms of a cell, or parts of a whole")
+    parser.add_argument("--size", type=int, help="atoms of a cell, or 1 / step")
     parser.add_argument("--data", type=int, default=N_INITIAL)
     parser.add_argument("--steps", type=int, default=N_STEPS)
     parser.add_argument("--chunk", type=int, help="members scored at once")
-    wanted = parser.parse_args(arguments)
-    size = [] if wanted.size is None else [wanted.size]
-    found = measure_step_cost(SPACES[wanted.space](*size), wanted.data, wanted.steps, wanted.chunk)
-    table = Table(*("members", "features s", "step s", "of it fit", "most memory GB"))
-    cells = (
-        f"{found.feature_seconds:.1f}",
-        f"{found.step_seconds:.2f}",
-        f"{found.fit_fraction:.0%}",
-    )
-    table.add_row(f"{found.n_members:,}", *cells, f"{found.peak_memory_gb:.2f}")
-    Console().print(table)
+    given = parser.parse_args(arguments)
+    space = SPACES[given.space](*([] if given.size is None else [given.size]))
+    cost = measure_step_cost(space, given.data, given.steps, given.chunk)
+    row = {
+        "members": f"{cost.n_members:,}",
+        "features s": f"{cost.feature_seconds:.1f}",
+        "step s": f"{cost.step_seconds:.2f}",
+        "of it fit": f"{cost.fit_fraction:.0%}",
+        "peak memory GB": f"{cost.peak_memory_gb:.2f}",
+    }
+    Console().print(terminal_table(data_frame([row], list(row))))
 
 
 if __name__ == "__main__":

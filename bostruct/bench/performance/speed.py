@@ -1,27 +1,27 @@
-"""How fast and how right the default surrogate is: `python -m bostruct.bench.performance.speed`.
+"""Accuracy, throughput and fit time of the default surrogate.
 
-Data are made as they come in a search: random Cu15 clusters with EMT energies and
-forces, after 3 to 40 steps of BFGS, each coordinate shaken by up to 0.15 Å, energies
-below 2 eV per atom. `--sphere` begins with atoms dropped anywhere into a sphere.
-Times are CPU seconds of one core.
+    python -m bostruct.bench.performance.speed
+
+The data resemble those of a search: random Cu15 clusters with EMT energies and forces, after 3 to
+40 steps of BFGS, coordinates displaced by up to 0.15 Å, energies below 2 eV per atom. `--sphere`
+begins with random atoms in a sphere. Times are CPU seconds of one core.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from bostruct.acquisition import LowerConfidenceBound
+from bostruct.bench.performance.pool_scaling import peak_memory_gb
+from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.bench.uncertainty.datasets import ClusterDataset
 from bostruct.candidates import BasinHopping, relax
 from bostruct.spaces import Cluster
@@ -32,21 +32,21 @@ from bostruct.surrogates.local_gp.model import LocalGPModel
 FORMULA = "Cu15"
 SPEED_DATASET = ClusterDataset(FORMULA)
 N_TEST = 200
-"""Structures that no model is trained on."""
+"""Number of test structures."""
 
 N_RELAXATION_TRAIN = 100
-"""Training structures behind the relaxations."""
+"""Number of training structures of the relaxations."""
 
 
 class Accuracy(NamedTuple):
-    """Errors on structures that were held out.
+    """Errors on test structures.
 
     Args:
-        n_train: Training structures.
+        n_train: Number of training structures.
         energy_mae: Mean absolute error, eV per atom.
         force_mae: Mean absolute error, eV/Å.
         mean_z2: Mean squared error over the predicted variance.
-        coverage_1sigma: Share within one standard deviation.
+        coverage_1sigma: Fraction of energies within one standard deviation.
     """
 
     n_train: int
@@ -57,13 +57,13 @@ class Accuracy(NamedTuple):
 
 
 class Throughput(NamedTuple):
-    """Relaxations of one batch on the acquisition.
+    """Speed of the relaxation of one batch on the acquisition function.
 
     Args:
-        batch_size: Structures at once.
-        relaxations_per_second: Relaxations per second.
-        mean_steps: Mean steps of one.
-        seconds_per_step: s, of one structure and step.
+        batch_size: Number of structures in the batch.
+        relaxations_per_second: Number of relaxations per second.
+        mean_steps: Mean number of steps of a relaxation.
+        seconds_per_step: Time per structure and step, s.
     """
 
     batch_size: int
@@ -73,13 +73,13 @@ class Throughput(NamedTuple):
 
 
 class FitCost(NamedTuple):
-    """One fit.
+    """Time and memory of one fit.
 
     Args:
-        n_train: Training structures.
-        n_inducing: Environments it sees through; a structure costs more with more.
-        fit_seconds: Of the fit.
-        peak_memory_gb: GB, the most the process has held.
+        n_train: Number of training structures.
+        n_inducing: Number of inducing environments.
+        fit_seconds: Time of the fit, s.
+        peak_memory_gb: Peak memory of the process, GB.
     """
 
     n_train: int
@@ -89,28 +89,28 @@ class FitCost(NamedTuple):
 
 
 def labeled_clusters(n: int, seed: int = 0, sphere_radius: float | None = None) -> Structures:
-    """Return `n` labelled clusters.
+    """Return `n` labeled clusters.
 
     Args:
-        n: How many.
-        seed: Of all that is random.
-        sphere_radius: As of a `Law`.
+        n: Number of clusters.
+        seed: Random seed.
+        sphere_radius: Radius of a sphere of random atoms, Å; None for random clusters.
     """
     return replace(SPEED_DATASET, sphere_radius=sphere_radius).sample(n, seed)
 
 
 def extend_with_displaced(structures: Structures, n: int, seed: int = 0) -> Structures:
-    """Return `n` labelled clusters: these, and shaken copies of them."""
+    """Return `n` labeled clusters: these, and randomly displaced copies of them."""
     generator = torch.Generator().manual_seed(seed)
-    found = list(structures[:n])
-    while len(found) < n:
-        one = structures[len(found) % len(structures)].without_results()
-        found += SPEED_DATASET.displace_and_label(one, generator)
-    return Structures.cat(found)
+    clusters = list(structures[:n])
+    while len(clusters) < n:
+        original = structures[len(clusters) % len(structures)].without_results()
+        clusters += SPEED_DATASET.displace_and_label(original, generator)
+    return Structures.cat(clusters)
 
 
 def _labels(structures: Structures) -> tuple[Tensor, Tensor]:
-    """Return energies and forces of labelled structures."""
+    """Return energies and forces of labeled structures."""
     assert structures.energy is not None
     assert structures.forces is not None
     return structures.energy, structures.forces
@@ -118,81 +118,81 @@ def _labels(structures: Structures) -> tuple[Tensor, Tensor]:
 
 def measure_accuracy(train: Structures, test: Structures, n_train: int) -> Accuracy:
     """Return the errors of a model trained on the first `n_train` structures."""
-    found = LocalGP().fit(train[:n_train]).predict(test)
+    prediction = LocalGP().fit(train[:n_train]).predict(test)
     energy, forces = _labels(test)
-    assert found.forces is not None
-    missed = found.mean - energy
-    square = missed.square() / found.predictive_variance
+    assert prediction.forces is not None
+    error = prediction.mean - energy
+    square = error.square() / prediction.predictive_variance
     return Accuracy(
         n_train,
-        float((missed.abs() / test.counts).mean()),
-        float((found.forces - forces).abs().mean()),
+        float((error.abs() / test.counts).mean()),
+        float((prediction.forces - forces).abs().mean()),
         float(square.mean()),
-        float((square < 1).to(missed).mean()),
+        float((square < 1).to(error).mean()),
     )
 
 
 def measure_throughput(
     acquisition_function: Callable[[Tensor], Tensor], batch_size: int
 ) -> Throughput:
-    """Return how fast random clusters relax, to 0.05 eV/Å or 100 steps."""
+    """Return the speed of the relaxation of random clusters, to 0.05 eV/Å or 100 steps."""
     space = Cluster(FORMULA)
     X = space.sample(batch_size, torch.Generator().manual_seed(1))
-    calls = [0]
+    n_calls = 0
 
     def counted(X: Tensor) -> Tensor:
-        calls[0] += len(X)
+        nonlocal n_calls
+        n_calls += len(X)
         return acquisition_function(X)
 
     start = time.process_time()
     end = relax(counted, X, project=space.project)
     seconds = time.process_time() - start
     steps = float(end.n_steps.double().mean())
-    return Throughput(batch_size, batch_size / seconds, steps, seconds / calls[0])
+    return Throughput(batch_size, batch_size / seconds, steps, seconds / n_calls)
 
 
 def default_acquisition(model: LocalGPModel) -> Callable[[Tensor], Tensor]:
-    """Return the default acquisition as a search sees it."""
+    """Return the default acquisition function for X `[n, d]`."""
     function = LowerConfidenceBound().build(model, 0.0)
 
     def value(X: Tensor) -> Tensor:
-        found: Tensor = function(X.unsqueeze(-2))
-        return found
+        acq_value: Tensor = function(X.unsqueeze(-2))
+        return acq_value
 
     return value
 
 
 def measure_step_seconds(train: Structures, n_train: int) -> tuple[float, float]:
-    """Return the seconds of a fit, and of a search that relaxes 32 candidates once."""
-    space, known = Cluster(FORMULA), train[:n_train]
-    energy, _ = _labels(known)
+    """Return the times of a fit and of a search that relaxes 32 candidates once, s."""
+    space, structures = Cluster(FORMULA), train[:n_train]
+    energy, _ = _labels(structures)
     start = time.process_time()
-    model = LocalGP().fit(known, space)
+    model = LocalGP().fit(structures, space)
     fitted = time.process_time()
     generator = torch.Generator().manual_seed(0)
     search = BasinHopping(n_candidates=32, n_rounds=1)
-    search(default_acquisition(model), space, space.encode(known), energy, generator)
+    search(default_acquisition(model), space, space.encode(structures), energy, generator)
     return fitted - start, time.process_time() - fitted
 
 
 def measure_fit_cost(train: Structures, n_train: int) -> FitCost:
-    """Return what a fit costs."""
-    known = extend_with_displaced(train, n_train)
+    """Return time and memory of a fit."""
+    structures = extend_with_displaced(train, n_train)
     start = time.process_time()
-    model = LocalGP().fit(known)
+    model = LocalGP().fit(structures)
     seconds = time.process_time() - start
-    unit = 1 if sys.platform == "darwin" else 1024
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    return FitCost(n_train, len(model.inducing), seconds, memory)
+    return FitCost(n_train, len(model.inducing), seconds, peak_memory_gb())
 
 
-def _print_table(console: Console, table: Table) -> None:
-    if table.row_count:
-        console.print(table)
+def _print_table(rows: Iterable[Sequence[str]], *columns: str) -> None:
+    frame = data_frame(rows, columns)
+    if len(frame):
+        Console().print(terminal_table(frame))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the tables."""
+    """Print the tables of accuracy, throughput, steps and fits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accuracy", type=int, nargs="*", default=[50, 100, 200])
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 32, 128])
@@ -200,48 +200,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scale", type=int, nargs="*", default=[100, 1000])
     parser.add_argument("--held", type=int, default=N_TEST)
     parser.add_argument("--sphere", type=float, help="Å; atoms of the data are dropped into it")
-    wanted = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    console = Console()
-    count = max([N_RELAXATION_TRAIN, *wanted.accuracy])
-    train = labeled_clusters(count, 0, wanted.sphere)
-    held = labeled_clusters(wanted.held, 1, wanted.sphere)
-    measure_step_seconds(train, 3)  # compiles, and fills caches
-    table = Table("train", "MAE eV/atom", "MAE eV/Å", "z²", "within 1 σ")
-    for count in wanted.accuracy:
-        found = measure_accuracy(train, held, count)
-        table.add_row(
-            str(count),
-            f"{found.energy_mae:.4f}",
-            f"{found.force_mae:.3f}",
-            f"{found.mean_z2:.2f}",
-            f"{found.coverage_1sigma:.2f}",
-        )
-    _print_table(console, table)
+    train = labeled_clusters(max([N_RELAXATION_TRAIN, *given.accuracy]), 0, given.sphere)
+    test = labeled_clusters(given.held, 1, given.sphere)
+    measure_step_seconds(train, 3)  # compiles the kernels
+    rows = []
+    for n_train in given.accuracy:
+        accuracy = measure_accuracy(train, test, n_train)
+        errors = f"{accuracy.energy_mae:.4f}", f"{accuracy.force_mae:.3f}"
+        scores = f"{accuracy.mean_z2:.2f}", f"{accuracy.coverage_1sigma:.2f}"
+        rows.append([str(n_train), *errors, *scores])
+    _print_table(rows, "train", "MAE eV/atom", "MAE eV/Å", "z²", "within 1 σ")
     value = default_acquisition(LocalGP().fit(train[:N_RELAXATION_TRAIN], Cluster(FORMULA)))
-    table = Table("batch", "relaxations/s", "steps", "ms/structure and step")
-    for batch in wanted.batches:
-        rate = measure_throughput(value, batch)
-        each = f"{1e3 * rate.seconds_per_step:.2f}"
-        table.add_row(
-            str(batch),
-            f"{rate.relaxations_per_second:.1f}",
-            f"{rate.mean_steps:.0f}",
-            each,
-        )
-    _print_table(console, table)
-    table = Table("train", "fit s", "search s", "both s")
-    for count in wanted.steps:
-        fit, search = measure_step_seconds(train, count)
-        table.add_row(str(count), *(f"{x:.2f}" for x in (fit, search, fit + search)))
-    _print_table(console, table)
-    table = Table("train", "inducing", "fit s", "ms each", "most memory GB")
-    for count in sorted(wanted.scale):
-        cost = measure_fit_cost(train, count)
-        each = f"{1e3 * cost.fit_seconds / count:.2f}"
-        numbers = f"{cost.fit_seconds:.2f}", each, f"{cost.peak_memory_gb:.2f}"
-        table.add_row(str(count), str(cost.n_inducing), *numbers)
-    _print_table(console, table)
+    rows = []
+    for batch_size in given.batches:
+        speed = measure_throughput(value, batch_size)
+        steps = f"{speed.mean_steps:.0f}", f"{1e3 * speed.seconds_per_step:.2f}"
+        rows.append([str(batch_size), f"{speed.relaxations_per_second:.1f}", *steps])
+    _print_table(rows, "batch", "relaxations/s", "steps", "ms/structure and step")
+    rows = []
+    for n_train in given.steps:
+        fit, search = measure_step_seconds(train, n_train)
+        rows.append([str(n_train), *(f"{x:.2f}" for x in (fit, search, fit + search))])
+    _print_table(rows, "train", "fit s", "search s", "both s")
+    rows = []
+    for n_train in sorted(given.scale):
+        cost = measure_fit_cost(train, n_train)
+        times = f"{cost.fit_seconds:.2f}", f"{1e3 * cost.fit_seconds / n_train:.2f}"
+        rows.append([str(n_train), str(cost.n_inducing), *times, f"{cost.peak_memory_gb:.2f}"])
+    _print_table(rows, "train", "inducing", "fit s", "ms/structure", "peak memory GB")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What everyone has: random search with relaxation, and ASE's basin hopping.
+"""Baselines of the energy benchmark: relaxed random structures, and ASE's basin hopping.
 
-Both relax with ASE's BFGS and the true energy. Every energy with its forces is one
-evaluation, the same as in a campaign.
+Both relax with ASE's BFGS and the true energy. Energy and forces of a structure are one evaluation,
+as in a campaign. Basin hopping: Wales and Doye, J. Phys. Chem. A 101, 5111 (1997).
 """
 
 from __future__ import annotations
@@ -30,31 +30,28 @@ from bostruct.runtime.rng import derive_seed, generator_for
 from bostruct.structures import to_ase
 
 RELAXATION_FMAX = 0.05
-"""eV/Å. A relaxation ends when no force is larger."""
+"""Largest force at the end of a relaxation, eV/Å."""
 
 MAX_RELAXATION_STEPS = 300
-"""A relaxation ends after so many steps; one that goes on has fallen apart."""
+"""Steps after which a relaxation ends; a longer one has usually fallen apart."""
 
 HOP_BOND_FRACTION = 0.4
-"""In bonds: the largest change of a coordinate in a hop, as is usual for clusters."""
+"""Largest change of a coordinate in a hop, in bond lengths."""
 
 HOP_TEMPERATURE = 0.1
-"""eV. Of accepting a hop."""
-
-MAX_HOPS = 10**9
-"""More than the evaluations last for."""
+"""Temperature of the Metropolis criterion, eV."""
 
 
 @final
 @dataclass(frozen=True)
 class Baseline:
-    """A search of ASE's, from random structures of the space.
+    """Search with ASE from random structures of the space.
 
     Args:
-        name: In the results.
-        search: Searches from one structure, given ASE's atoms and the length of a bond
-            in Å, until it ends or the evaluator ends it. Then the next one begins.
-        max_evaluations: Evaluations.
+        name: Name of the method in the results.
+        search: Function that searches from one structure, given `ase.Atoms` and a bond length in
+            Å, until it ends by itself or by the calculator; it is called until the limit.
+        max_evaluations: Limit of evaluations.
     """
 
     name: str
@@ -62,35 +59,35 @@ class Baseline:
     max_evaluations: int = 1000
 
     def __post_init__(self) -> None:
-        check_count("baseline_evaluations", self.max_evaluations)
+        check_count("max_evaluations", self.max_evaluations)
 
     def folder(self, task: Task) -> Path:
-        """Return a folder in that of the task."""
+        """Return the folder of the method in that of the task."""
         return Path(task.name, self.name.replace(" ", "-"))
 
     def read(self, task: Task, seed: int, out: Path) -> Run:
-        """Return what was written; nothing, if that is of another task or too short.
+        """Return the stored run; an empty one if that is of another task or too short.
 
         Raises:
             LogError: the file cannot be read.
         """
         path = self._run_path(task, seed, out)
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return self._make_run(task, seed)
         except (OSError, ValueError) as error:
             raise LogError(f"could not read {path}: {error}. Delete it.") from error
-        if not isinstance(found, dict) or found.get("identity") != _cache_identity(task):
+        if not isinstance(values, dict) or values.get("identity") != _cache_identity(task):
             return self._make_run(task, seed)
-        run = self._make_run(task, seed, found["energies"])
+        run = self._make_run(task, seed, values["energies"])
         return run if run.is_finished else self._make_run(task, seed)
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
-        """Search, and write what came of it."""
-        found = self.read(task, seed, out)
-        if found.is_finished:
-            return found
+        """Search, and write and return the run."""
+        stored = self.read(task, seed, out)
+        if stored.is_finished:
+            return stored
         counted = CountingCalculator(task.evaluator, task.target_energy, self.max_evaluations)
         space = task.search_space
         bond = 2 * float(space.atomic_radii.mean())
@@ -109,32 +106,26 @@ class Baseline:
         return self._make_run(task, seed, counted.energies)
 
     def _make_run(self, task: Task, seed: int, energies: Sequence[float | None] = ()) -> Run:
-        return Run(
-            task.name,
-            self.name,
-            seed,
-            self.max_evaluations,
-            task.target_energy,
-            tuple(energies),
-        )
+        limit, target = self.max_evaluations, task.target_energy
+        return Run(task.name, self.name, seed, limit, target, tuple(energies))
 
     def _run_path(self, task: Task, seed: int, out: Path) -> Path:
         return run_folder(self, task, seed, out).with_suffix(".json")
 
 
 def random_search(max_evaluations: int = 1000) -> Baseline:
-    """Return random structures, relaxed one after the other."""
+    """Return the method of random structures, relaxed one after the other."""
     return Baseline("random search", _relax_bfgs, max_evaluations)
 
 
 def basin_hopping(max_evaluations: int = 1000) -> Baseline:
-    """Return ASE's basin hopping with BFGS."""
+    """Return the method of ASE's basin hopping with BFGS."""
     return Baseline("basin hopping", _basin_hop, max_evaluations)
 
 
 @contextmanager
 def seeded_numpy(seed: int) -> Iterator[None]:
-    """Seed numpy's global generator, which ASE draws from, and put it back after."""
+    """Seed numpy's global generator, which ASE uses, and restore its state at the end."""
     before = np.random.get_state()  # noqa: NPY002 - the one that ASE uses
     np.random.seed(seed)  # noqa: NPY002
     try:
@@ -165,17 +156,12 @@ def _basin_hop(atoms: Any, bond_length: float) -> None:  # noqa: ANN401 - ASE
         local_minima_trajectory=None,
         adjust_cm=not atoms.constraints,
     )
-    hopping.run(MAX_HOPS)
+    hopping.run(10**9)  # the calculator ends it
 
 
 def _cache_identity(task: Task) -> dict[str, Any]:
     return {
         "space": task.search_space.description(),
         "evaluator": task.evaluator.description(),
-        "constants": [
-            RELAXATION_FMAX,
-            MAX_RELAXATION_STEPS,
-            HOP_BOND_FRACTION,
-            HOP_TEMPERATURE,
-        ],
+        "constants": [RELAXATION_FMAX, MAX_RELAXATION_STEPS, HOP_BOND_FRACTION, HOP_TEMPERATURE],
     }

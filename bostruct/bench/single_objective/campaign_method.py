@@ -1,4 +1,4 @@
-"""The method that is ours: a campaign, as a user would run it."""
+"""Bayesian-optimization campaign as a method of the energy benchmark."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bostruct.errors import LogError, check_count
 @final
 @dataclass(frozen=True)
 class CampaignMethod:
-    """A campaign in a run folder for each seed, which `bostruct show` reads as well.
+    """Campaign in one run folder for each seed, which `bostruct show` reads as well.
 
     Args:
-        setting: What differs from the defaults.
-        max_evaluations: Evaluations, the first random ones and failed ones counted.
-        device: Of the tensor work.
+        setting: Arguments of the campaign that differ from the defaults.
+        max_evaluations: Limit of evaluations, with initial and failed ones.
+        device: Device of the tensors.
     """
 
     setting: Setting = CAMPAIGN_SETTINGS["default"]
@@ -33,25 +33,24 @@ class CampaignMethod:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        check_count("evaluations", self.max_evaluations)
+        check_count("max_evaluations", self.max_evaluations)
 
     @property
     def name(self) -> str:
-        """In the results."""
-        own = self.setting.name
-        return "bostruct" if own == "default" else f"bostruct {own}"
+        """Name of the method in the results."""
+        return "bostruct" if self.setting.name == "default" else f"bostruct {self.setting.name}"
 
     def folder(self, task: Task) -> Path:
-        """Return the task's folder, or one in it for other settings."""
-        own = self.setting.name
-        return Path(task.name) if own == "default" else Path(task.name, own)
+        """Return the folder of the task, or one in it for settings other than the default."""
+        name = self.setting.name
+        return Path(task.name) if name == "default" else Path(task.name, name)
 
     def read(self, task: Task, seed: int, out: Path) -> Run:
-        """Return what the log holds.
+        """Return the run in the log.
 
         Raises:
             LogError: the folder holds something else.
-            MismatchError: it holds another campaign.
+            MismatchError: the folder holds another campaign.
         """
         folder = run_folder(self, task, seed, out)
         if not has_campaign(folder):
@@ -59,16 +58,16 @@ class CampaignMethod:
         return self._run_from_log(task, seed, self.log(task, seed, out))
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
-        """Run the campaign until the task is solved or the cap is reached.
+        """Run the campaign until the task is solved or the limit of evaluations is reached.
 
-        An error that is not about the folder ends the run, which has failed.
+        An error that is not about the folder ends the run, which has failed then.
 
         Raises:
             LogError: the folder cannot be used.
         """
-        found = self.read(task, seed, out)
-        if found.is_finished:
-            return found
+        run = self.read(task, seed, out)
+        if run.is_finished:
+            return run
         folder = run_folder(self, task, seed, out)
         rule = stop.EnergyReached(task.target_energy) | stop.Evaluations(self.max_evaluations)
         campaign = self.campaign(task)
@@ -77,24 +76,24 @@ class CampaignMethod:
             campaign.run(folder, seed, self.device, stop=rule, progress=False)
         except LogError:
             raise
-        except Exception as error:  # noqa: BLE001 - a part may fail in any way
+        except Exception as error:  # noqa: BLE001 - components raise any error
             reason = f"{type(error).__name__}: {error}"
-        found = self.read(task, seed, out)
-        if not found.is_finished and not reason:
+        run = self.read(task, seed, out)
+        if not run.is_finished and not reason:
             reason = str(self.log(task, seed, out).sessions()[-1]["reason"])
-        return replace(found, reason=reason)
+        return replace(run, reason=reason)
 
     def log(self, task: Task, seed: int, out: Path) -> Log:
         """Return the log of a run.
 
         Raises:
-            LogError: there is none.
-            MismatchError: it is that of another campaign.
+            LogError: there is no log.
+            MismatchError: the log is that of another campaign.
         """
         return self.campaign(task).read(run_folder(self, task, seed, out))
 
     def campaign(self, task: Task) -> Campaign:
-        """Return the campaign that a task is solved with."""
+        """Return the campaign of a task."""
         return Campaign(task.search_space, task.evaluator, **self.setting.arguments)
 
     def _empty_run(self, task: Task, seed: int) -> Run:
@@ -114,14 +113,14 @@ class CampaignMethod:
 
 
 def _energy_prediction(trial: Trial) -> EnergyPrediction | None:
-    """Return what was expected of a trial, NaN for what is no number."""
+    """Return the prediction of a trial, with NaN for invalid numbers; None without one."""
     if trial.candidate_index is None:
         return None
-    mean, latent, observed = (
+    mean, latent, predictive = (
         math.nan if value is None else value
         for value in (trial.mean, trial.latent_variance, trial.predictive_variance)
     )
-    return EnergyPrediction(mean, _std_or_nan(latent), _std_or_nan(observed))
+    return EnergyPrediction(mean, _std_or_nan(latent), _std_or_nan(predictive))
 
 
 def _std_or_nan(variance: float) -> float:

@@ -1,6 +1,6 @@
-"""An evaluator for ASE's optimizers, in which every call is counted.
+"""ASE calculator that counts evaluations and ends the search at the target or the limit.
 
-Energy and forces of one structure are one call, as they are in a campaign.
+Energy and forces of one structure are one evaluation, as in a campaign.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ FloatArray = NDArray[np.float64]
 
 
 class SearchFinished(Exception):  # noqa: N818 - no error
-    """The task is solved, or the cap is reached."""
+    """The task is solved, or the limit of evaluations is reached."""
 
 
 class EvaluationFailed(Exception):  # noqa: N818 - the search goes on
-    """The evaluator has failed: this relaxation cannot go on."""
+    """The evaluator has failed, and this relaxation cannot continue."""
 
 
 @final
 class CountingCalculator:
-    """Looks like an ASE calculator.
+    """Evaluator in the form of an ASE calculator, with a count of its calls.
 
     Args:
-        evaluator: The true energy.
-        target_energy: An energy at or below it ends the search, eV.
-        max_evaluations: Of the number of calls.
+        evaluator: Evaluator of the true energy.
+        target_energy: Energy at or below which the search ends, eV.
+        max_evaluations: Limit of evaluations.
 
     Attributes:
-        energies: In the order asked for, eV; None where the evaluator failed.
+        energies: Energies in the order of evaluation, eV; None where the evaluator failed.
     """
 
     def __init__(self, evaluator: Evaluator, target_energy: float, max_evaluations: int) -> None:
@@ -49,13 +49,13 @@ class CountingCalculator:
 
     @property
     def is_done(self) -> bool:
-        """Whether the task is solved, or the cap is reached."""
+        """True if the task is solved, or the limit of evaluations is reached."""
         last = self.energies[-1] if self.energies else None
         solved = last is not None and last <= self.target_energy
         return solved or len(self.energies) >= self.max_evaluations
 
     def attach(self, structures: Structures, atoms: Any) -> Any:  # noqa: ANN401 - ASE
-        """Return the atoms of one structure with this as their calculator."""
+        """Return the atoms of one structure after setting their calculator to this one."""
         self._template = structures
         self._last_result = None
         atoms.calc = self
@@ -80,10 +80,10 @@ class CountingCalculator:
         if len(self.energies) >= self.max_evaluations:
             raise SearchFinished
         assert self._template is not None
-        there = torch.from_numpy(positions).to(self._template.positions)
-        if not bool(there.isfinite().all()):
+        tensor = torch.from_numpy(positions).to(self._template.positions)
+        if not bool(tensor.isfinite().all()):
             raise EvaluationFailed
-        outcome = evaluate(self.evaluator, replace(self._template, positions=there))
+        outcome = evaluate(self.evaluator, replace(self._template, positions=tensor))
         if isinstance(outcome, Failure):
             self.energies.append(None)
             raise EvaluationFailed

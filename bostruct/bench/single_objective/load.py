@@ -1,4 +1,4 @@
-"""From what a command line says to tasks and settings."""
+"""Reading of tasks and settings named on the command line or held in Python files."""
 
 from __future__ import annotations
 
@@ -20,37 +20,34 @@ from bostruct.errors import InputError, error_message
 T = TypeVar("T", Task, Setting)
 
 DEFAULT_TASKS = ("lj7", "lj13", "cu15")
-"""The tasks that are run where none is named."""
-
-ALL_TASKS = "all"
-"""Stands for all named tasks."""
+"""Names of the tasks that are run where none is named."""
 
 
 def load_tasks_and_settings(
     names: Sequence[str], setting_names: Sequence[str] = ("default",)
 ) -> tuple[list[Task], list[Setting]]:
-    """Return the tasks and settings meant, each once and in order.
+    """Return tasks and settings by name, each once and in order.
 
     Args:
-        names: Names of tasks, "all", or Python files that hold tasks and settings.
-        setting_names: Names of settings, of ours or of the files; see `setting`.
+        names: Names of tasks, "all", or Python files with tasks and settings.
+        setting_names: Names of settings, predefined or in the files.
 
     Raises:
-        InputError: something is not there.
+        InputError: a task, setting or file does not exist.
     """
     tasks: list[Task] = []
     settings: dict[str, Setting] = dict(CAMPAIGN_SETTINGS)
     for word in names:
         if word.endswith(".py") or "/" in word:
             values = vars(campaign_file.load_module(Path(word), "task file")).values()
-            found, own = _instances_of(values, Task), _instances_of(values, Setting)
-            if not found and not own:
-                way_out = "Write `mine = bostruct.bench.Task(name=..., ...)`."
+            file_tasks, file_settings = _instances_of(values, Task), _instances_of(values, Setting)
+            if not file_tasks and not file_settings:
+                way_out = "Write `task = bostruct.bench.Task(name=..., ...)`."
                 condition = "make a Task or a Setting at module level"
                 raise InputError(error_message(word, condition, "none", way_out))
-            tasks.extend(found)
-            settings.update({one.name: one for one in own})
-        elif word == ALL_TASKS:
+            tasks.extend(file_tasks)
+            settings.update({setting.name: setting for setting in file_settings})
+        elif word == "all":
             tasks.extend(TASKS.values())
         else:
             tasks.append(_lookup("task", word, TASKS, " or a file, mytask.py"))
@@ -61,13 +58,12 @@ def load_tasks_and_settings(
 
 
 def _find_setting(name: str, settings: Mapping[str, Setting]) -> Setting:
-    found = settings.get(name) or named_setting(name)
-    return found or _lookup("effort", name, settings, f" or {WITHOUT_PREFIX}MOVE")
+    setting = settings.get(name) or named_setting(name)
+    return setting or _lookup("effort", name, settings, f" or {WITHOUT_PREFIX}MOVE")
 
 
 def _instances_of(values: Iterable[object], cls: type[T]) -> list[T]:
-    found = {id(value): value for value in values if isinstance(value, cls)}
-    return list(found.values())
+    return list({id(value): value for value in values if isinstance(value, cls)}.values())
 
 
 def _lookup(kind: str, name: str, choices: Mapping[str, T], alternative: str = "") -> T:

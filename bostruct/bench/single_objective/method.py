@@ -1,61 +1,47 @@
-"""What is compared: a method finds the lowest energy of a task from a seed."""
+"""Method of the energy benchmark: from a task and a seed to a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
+from bostruct.bench.benchmark import single_thread
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.task import Task
 
 
 class Method(Protocol):
-    """One way to find the lowest energy."""
+    """Method that searches for the lowest energy."""
 
     @property
     def name(self) -> str:
-        """In the results."""
+        """Name of the method in the results."""
         ...
 
     @property
     def max_evaluations(self) -> int:
-        """Evaluations after which a run has failed."""
+        """Number of evaluations after which a run has failed."""
         ...
 
     def folder(self, task: Task) -> Path:
-        """Return where its runs of a task lie below the benchmark's folder."""
+        """Return the folder of a task's runs below the benchmark's folder."""
         ...
 
     def read(self, task: Task, seed: int, out: Path) -> Run:
-        """Return what is on disk of one run, without going on with it."""
+        """Return the stored part of one run, without continuing it."""
         ...
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
-        """Start one run or go on with it, to its end."""
+        """Start or resume one run, and return it when it has ended."""
         ...
 
 
 def run_folder(method: Method, task: Task, seed: int, out: Path) -> Path:
-    """Return where one run lies."""
+    """Return the folder of one run."""
     return out / method.folder(task) / f"seed-{seed:03d}"
 
 
 def run_single_threaded(method: Method, task: Task, seed: int, out: Path) -> Run:
-    """Run to the end on one core."""
+    """Return one run after its end, computed on one core."""
     with single_thread():
         return method.run(task, seed, out)
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Let torch use one core, so that times can be compared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,7 +1,7 @@
-"""Named tasks.
+"""Tasks of the energy benchmark by name: Lennard-Jones, Morse and EMT clusters, and adatoms.
 
-Lennard-Jones and Morse energies are in units of ε and lengths in units of σ or of the
-pair's equilibrium distance; they stand for eV and Å.
+Lennard-Jones and Morse energies are in units of ε and lengths in units of σ or of the equilibrium
+distance of a pair, written as eV and Å.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def emt() -> Any:  # noqa: ANN401 - ASE
 
 
 def lennard_jones() -> Any:  # noqa: ANN401 - ASE
-    """Return the Lennard-Jones problem of the literature: ASE's default cuts it off."""
+    """Return the Lennard-Jones potential without the cutoff of ASE's default."""
     from ase.calculators.lj import LennardJones
 
     return LennardJones(sigma=1.0, epsilon=1.0, rc=100.0, smooth=False)
@@ -67,7 +67,7 @@ def morse() -> Any:  # noqa: ANN401 - ASE
 
 
 def reference_structure(name: str) -> Any:  # noqa: ANN401 - ASE
-    """Return the lowest structure of a named task as `ase.Atoms`; of some."""
+    """Return the stored lowest structure of a task as `ase.Atoms`."""
     from ase.io import iread
 
     frames = iread(MINIMA_FILE, index=":", format="extxyz")
@@ -88,12 +88,7 @@ def _morse_task(n: int, reference_energy: float) -> Task:
 def _emt_task(formula: str, reference_energy: float) -> Task:
     space = partial(Cluster, formula)
     return Task(
-        formula.lower(),
-        space,
-        Calculator(emt),
-        reference_energy,
-        0.04,
-        BASIN_HOPPING_SOURCE,
+        formula.lower(), space, Calculator(emt), reference_energy, 0.04, BASIN_HOPPING_SOURCE
     )
 
 
@@ -125,7 +120,7 @@ def pt8_on_au100() -> Space:
 def ni4_in_au100() -> Space:
     """Return the space of four nickel atoms on Au(100) with a free top layer.
 
-    Nickel goes into the layer, and the gold that it replaces makes an island.
+    Nickel enters the layer, and the gold that it replaces forms an island.
     """
     from ase.build import fcc100
     from ase.constraints import FixAtoms
@@ -151,16 +146,9 @@ TASKS: Mapping[str, Task] = {
             "au5cu10", partial(Cluster, "Au5Cu10"), 8.980409, 0.015, AU5CU10_SOURCE
         ),
         _task_with_structure("au8cu8", partial(Cluster, "Au8Cu8"), 8.674517, 0.016, AU8CU8_SOURCE),
-        Task(
-            "ni5_au100",
-            ni5_on_au100,
-            Calculator(emt),
-            9.8433,
-            0.04,
-            BASIN_HOPPING_SOURCE,
-        ),
+        Task("ni5_au100", ni5_on_au100, Calculator(emt), 9.8433, 0.04, BASIN_HOPPING_SOURCE),
         _task_with_structure("pt8_au100", pt8_on_au100, 10.459044, 0.04, PT8_AU100_SOURCE),
         _task_with_structure("ni4_in_au100", ni4_in_au100, 7.709965, 0.015, NI4_IN_AU100_SOURCE),
     )
 }
-"""The named tasks."""
+"""Tasks by name."""

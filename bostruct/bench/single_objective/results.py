@@ -1,58 +1,51 @@
-"""What a benchmark found: all runs, and a row for each task and method."""
+"""Results of the energy benchmark: all runs, and a summary for each task and method."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from bostruct.bench.benchmark import write_json
 from bostruct.bench.single_objective.run import TIMED_PARTS, Run
 from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
-from bostruct.bench.single_objective.statistics import (
-    SuccessCurve,
-    percentile,
-    success_curve,
-)
+from bostruct.bench.single_objective.statistics import SuccessCurve, percentile, success_curve
 from bostruct.bench.single_objective.task import Task
-from bostruct.runtime.atomic_write import write_atomically
+from bostruct.bench.tables import dataclass_frame, write_csv
 from bostruct.runtime.versions import package_versions
-from bostruct.uncertainty.calibration.wilson import wilson_interval
+from bostruct.uncertainty import wilson_interval
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RESULTS_JSON, SUMMARY_CSV, FAILURES_CSV = "results.json", "summary.csv", "failures.csv"
 
 
 @final
 @dataclass(frozen=True)
 class MethodSummary:
-    """One method on one task.
+    """Summary of one method on one task.
 
     Args:
-        task: Its name.
-        method: Its name.
-        n_runs: That have ended; only these count.
-        n_unfinished: That have not.
-        n_solved: Of those that have ended.
-        solved_low: Lower end of the 95 % Wilson interval of the share solved.
-        solved_high: Upper end.
-        median_evaluations: Evaluations to success, a failed run counted as the cap.
-        p90_evaluations: The 90th percentile likewise.
-        max_evaluations: Evaluations after which a run has failed.
-        fit_seconds: Own time in a step, s, mean over all steps that had a surrogate.
-        search_seconds: The same.
-        log_seconds: The same.
-        median_step_seconds: Median of their sum over those steps, s.
-        max_step_seconds: Largest of their sums, s.
-        z2: Mean z² of the energies that were predicted before they were known; median
-            over the runs that had any.
-        coverage_1sigma: The share of them within 1 σ, likewise.
+        task: Name of the task.
+        method: Name of the method.
+        n_runs: Number of runs that have ended; only these count below.
+        n_unfinished: Number of runs that have not ended.
+        n_solved: Number of runs that solved the task.
+        solved_low: Lower end of the 95 % Wilson interval of the solved fraction.
+        solved_high: Upper end of the 95 % Wilson interval of the solved fraction.
+        median_evaluations: Median evaluations to success; a failed run counts as the limit.
+        p90_evaluations: 90th percentile of the evaluations to success.
+        max_evaluations: Number of evaluations after which a run has failed.
+        fit_seconds: Mean time of the fit in a model step, s.
+        search_seconds: Mean time of the search in a model step, s.
+        log_seconds: Mean time of the log in a model step, s.
+        median_step_seconds: Median time of a model step without its evaluations, s.
+        max_step_seconds: Longest time of a model step without its evaluations, s.
+        z2: Mean z² of the energies predicted before they were evaluated; median over the runs.
+        coverage_1sigma: Fraction of these energies within 1 σ; median over the runs.
     """
 
     task: str
@@ -80,9 +73,9 @@ class Results:
     """All runs of one benchmark.
 
     Args:
-        tasks: In order.
-        runs: Of every task, method and seed.
-        diagnoses: Why some failed or were slow; known at the end.
+        tasks: Tasks in order.
+        runs: Run of every task, method and seed.
+        diagnoses: Causes of failed and slow runs, known at the end.
     """
 
     tasks: Sequence[Task]
@@ -91,7 +84,7 @@ class Results:
 
     @property
     def methods(self) -> list[str]:
-        """Names of the methods, in order."""
+        """Names of the methods in order."""
         return list(dict.fromkeys(run.method for run in self.runs))
 
     def select(self, task: str, method: str) -> list[Run]:
@@ -99,12 +92,12 @@ class Results:
         return [run for run in self.runs if (run.task, run.method) == (task, method)]
 
     def summaries(self) -> list[MethodSummary]:
-        """Return a row for each task and method."""
+        """Return a summary for each task and method."""
         return [
-            _summarize(found)
+            _summarize(runs)
             for task in self.tasks
             for method in self.methods
-            if (found := self.select(task.name, method))
+            if (runs := self.select(task.name, method))
         ]
 
     def success_curve(self, task: str, method: str) -> SuccessCurve | None:
@@ -112,25 +105,24 @@ class Results:
         ended = [run for run in self.select(task, method) if run.is_finished]
         if not ended:
             return None
-        return success_curve(
-            [run.evaluations_to_success for run in ended], ended[0].max_evaluations
-        )
+        counts = [run.evaluations_to_success for run in ended]
+        return success_curve(counts, ended[0].max_evaluations)
 
     def json(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
+        """Return tasks, summaries, diagnoses and runs as JSON values."""
         return {
             "format": FORMAT_VERSION,
             "versions": package_versions(),
             "tasks": {
                 task.name: {
-                    "reference": task.reference_energy,
+                    "reference_energy": task.reference_energy,
                     "tolerance": task.tolerance,
                     "source": task.source,
                 }
                 for task in self.tasks
             },
             "summary": [asdict(row) for row in self.summaries()],
-            "failures": [asdict(finding) for finding in self.diagnoses],
+            "failures": [asdict(diagnosis) for diagnosis in self.diagnoses],
             "runs": [run.json() for run in self.runs],
         }
 
@@ -138,65 +130,46 @@ class Results:
         """Write `results.json`, `summary.csv` and `failures.csv`.
 
         Raises:
-            LogError: they cannot be written.
+            LogError: a file cannot be written.
         """
-        text = json.dumps(self.json(), ensure_ascii=False, allow_nan=False, indent=1)
-        write_atomically(out / RESULTS_JSON, text.encode())
-        write_atomically(out / SUMMARY_CSV, _to_csv(MethodSummary, self.summaries()))
-        write_atomically(out / FAILURES_CSV, _to_csv(RunDiagnosis, self.diagnoses))
-
-
-def _to_csv(row_type: type, rows: Sequence[MethodSummary | RunDiagnosis]) -> bytes:
-    """Return CSV with a column for each field."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, [field.name for field in fields(row_type)])
-    table.writeheader()
-    table.writerows(asdict(row) for row in rows)
-    return text.getvalue().encode()
+        write_json(self.json(), out / RESULTS_JSON)
+        write_csv(dataclass_frame(MethodSummary, self.summaries()), out / SUMMARY_CSV)
+        write_csv(dataclass_frame(RunDiagnosis, self.diagnoses), out / FAILURES_CSV)
 
 
 def _summarize(runs: Sequence[Run]) -> MethodSummary:
     ended = [run for run in runs if run.is_finished]
     counts = [run.evaluations_to_success for run in ended]
-    solved = sum(count is not None for count in counts)
-    low, high = wilson_interval(solved, len(ended))
+    n_solved = sum(count is not None for count in counts)
+    low, high = wilson_interval(n_solved, len(ended))
     steps = [parts for run in runs for parts in run.step_seconds]
-    means = (
-        {part: math.fsum(column) / len(steps) for part, column in _seconds_by_part(steps)}
-        if steps
-        else dict.fromkeys(TIMED_PARTS)
-    )
-    own = [seconds for run in runs for seconds in run.total_step_seconds]
-    cap = runs[0].max_evaluations
+    by_part = dict(zip(TIMED_PARTS, zip(*steps, strict=True), strict=bool(steps)))
+    means = {part: math.fsum(seconds) / len(steps) for part, seconds in by_part.items()}
+    totals = [seconds for run in runs for seconds in run.total_step_seconds]
+    limit = runs[0].max_evaluations
     return MethodSummary(
         task=runs[0].task,
         method=runs[0].method,
         n_runs=len(ended),
         n_unfinished=len(runs) - len(ended),
-        n_solved=solved,
+        n_solved=n_solved,
         solved_low=low,
         solved_high=high,
-        median_evaluations=percentile(counts, 0.5, cap),
-        p90_evaluations=percentile(counts, 0.9, cap),
-        max_evaluations=cap,
-        fit_seconds=means["fit"],
-        search_seconds=means["search"],
-        log_seconds=means["log"],
-        median_step_seconds=_median(own),
-        max_step_seconds=max(own, default=None),
+        median_evaluations=percentile(counts, 0.5, limit),
+        p90_evaluations=percentile(counts, 0.9, limit),
+        max_evaluations=limit,
+        fit_seconds=means.get("fit"),
+        search_seconds=means.get("search"),
+        log_seconds=means.get("log"),
+        median_step_seconds=_median(totals),
+        max_step_seconds=max(totals, default=None),
         z2=_median([run.z2 for run in ended]),
         coverage_1sigma=_median([run.coverage_1sigma for run in ended]),
     )
 
 
 def _median(values: Sequence[float | None]) -> float | None:
-    """Return the median of those that are known; None if it is none or infinite."""
-    found = [value for value in values if value is not None]
-    middle = float(np.median(found)) if found else math.inf
-    return middle if math.isfinite(middle) else None
-
-
-def _seconds_by_part(
-    steps: Sequence[Sequence[float]],
-) -> list[tuple[str, tuple[float, ...]]]:
-    return list(zip(TIMED_PARTS, zip(*steps, strict=True), strict=True))
+    """Return the median of the known values; None if there are none or it is infinite."""
+    known = [value for value in values if value is not None]
+    median = float(np.median(known)) if known else math.inf
+    return median if math.isfinite(median) else None

@@ -1,4 +1,4 @@
-"""Why one run failed, as a value; `failures` finds it."""
+"""Cause of one failed or slow run, as a record."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import final
 @final
 @dataclass(frozen=True)
 class RunDiagnosis:
-    """Why one run failed or was slow.
+    """Cause of one failed or slow run.
 
     Args:
-        task: Its name.
-        method: Its name.
-        seed: Of the run.
-        evaluations_to_success: To success; None if it failed.
-        cause: See `failures`.
-        energy_gap: Of the lowest energy before that above the reference, eV.
-        n_diagnosed_steps: Steps that were asked.
-        n_agreeing_steps: Of these, how many say so.
-        z_score: Of the answer as the last of those saw it, (E - mean) / σ.
-        detail: In words.
+        task: Name of the task.
+        method: Name of the method.
+        seed: Random seed of the run.
+        evaluations_to_success: Number of evaluations to success; None for a failed run.
+        cause: One of the causes listed in `diagnosis.failures`.
+        energy_gap: Lowest energy before success, above the reference energy, eV.
+        n_diagnosed_steps: Number of diagnosed steps.
+        n_agreeing_steps: Number of diagnosed steps with this cause.
+        z_score: (E - mean) / σ of the reference minimum in the last agreeing step.
+        detail: Explanation in words.
     """
 
     task: str

@@ -1,4 +1,4 @@
-"""What a campaign is to be run with, if not with the defaults."""
+"""Named sets of campaign arguments that a benchmark compares."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bostruct.candidates import BasinHopping
 @final
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What differs from a campaign of defaults.
+    """Named arguments of a campaign.
 
     Args:
-        name: Of its folder and in the results; "default" for no difference.
-        arguments: Of `bostruct.Campaign`, beside space and evaluator.
+        name: Name of the setting in the results and of its folder; "default" for the task's folder.
+        arguments: Arguments of `bostruct.Campaign` beside space and evaluator.
 
     Raises:
-        InputError: a name that is no name of a folder.
+        InputError: the name is no name of a folder.
     """
 
     name: str
@@ -38,17 +38,17 @@ CAMPAIGN_SETTINGS = {
         Setting("thorough", {"search": BasinHopping(n_rounds=30, patience=30)}),
     )
 }
-"""Named settings, the same for all tasks: with some 20 energies of Cu15 a step of them
-takes some 3, 0.5 and 30 s of one core."""
+"""Settings by name, the same for all tasks: with some 20 energies of Cu15 a step takes some 3, 0.5
+and 30 s of one core."""
 
 WITHOUT_PREFIX = "without-"
-"""Begins the name of a setting whose search lacks something: "without-permute"."""
+"""Prefix of a setting whose search lacks generators or moves, such as "without-permute"."""
 
 
 def named_setting(name: str) -> Setting | None:
-    """Return a named setting, also one without a move or a random generator.
+    """Return a setting by name, also one without some moves or random generators; None if unknown.
 
-    >>> setting("without-rattle+twist").arguments["search"].without
+    >>> named_setting("without-rattle+twist").arguments["search"].exclude
     ('rattle', 'twist')
     """
     if name.startswith(WITHOUT_PREFIX):

@@ -1,64 +1,55 @@
-"""What a few runs say of many: shares with their intervals, and counts with a cap.
+"""Success curves, percentiles and intervals of censored numbers of evaluations.
 
-Notation
-    k, n   runs that succeeded, runs
-    z      as in `uncertainty.share`
-
-A count is the number of evaluations to success, None where a run did not succeed within
-its cap; such a run counts as the cap, so that a figure can only be too good by as much
-as the cap is too small.
+A count is the number of evaluations to success, None where a run did not succeed within its limit
+of evaluations; such a run counts as the limit, so percentiles are lower bounds.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binom
 
 from bostruct.errors import InputError, check_count, error_message
-from bostruct.uncertainty.calibration.wilson import Z_95, wilson_interval
+from bostruct.uncertainty import wilson_interval
 
 TAIL_PROBABILITY = 0.025
-"""Of each side."""
+"""Probability beyond each end of a 95 % interval."""
 
 EvaluationCount = int | None
-"""Evaluations to success, None without."""
+"""Number of evaluations to success, None for a run without success."""
 
 
 def percentile(
     counts: Sequence[EvaluationCount], fraction: float, max_evaluations: int
 ) -> float | None:
-    """Return the count that a share of the runs stays within, failures at the cap.
+    """Return the quantile of counts, interpolated linearly; None without runs.
 
-    Between two runs it is interpolated linearly; None of no runs.
-
-    >>> percentile([10, 20, None], 0.5, cap=100), percentile([1, None], 0.5, cap=100)
+    >>> percentile([10, 20, None], 0.5, 100), percentile([1, None], 0.5, 100)
     (20.0, 50.5)
 
     Raises:
-        InputError: the share is not between 0 and 1, or a count is above the cap.
+        InputError: the fraction is not between 0 and 1, or a count is above the limit.
     """
     if not 0 <= fraction <= 1:
         raise InputError(error_message("fraction", "be between 0 and 1", fraction))
     values = [max_evaluations if count is None else count for count in counts]
     if any(value > max_evaluations for value in values):
-        condition = f"be at most the cap, {max_evaluations}"
+        condition = f"be at most {max_evaluations}"
         raise InputError(error_message("counts", condition, max(values)))
     return float(np.quantile(values, fraction)) if values else None
 
 
 def median_interval(counts: Sequence[EvaluationCount], max_evaluations: int) -> tuple[float, float]:
-    """Return a 95 % interval of the median, failures at the cap; no fewer are meant.
+    """Return the 95 % confidence interval of the median from order statistics.
 
-    Between the k-th smallest and the k-th largest of n counts lies the median of all
-    runs there could be, unless it is below the first or above the second of them, each
-    with the probability that fewer than k of n fair coins show heads; k is the largest
-    for which this is at most 2.5 % (H. A. David and H. N. Nagaraja, Order Statistics,
-    2003). Fewer than six runs give their whole range.
+    The ends are the k-th smallest and the k-th largest of n counts, with the largest k for which
+    fewer than k of n fair coins show heads with a probability of at most 2.5 % (H. A. David and
+    H. N. Nagaraja, Order Statistics, 2003). Fewer than six runs give their full range.
 
-    >>> median_interval([3, 4, 4, 5, 5, 6, 7, 9, 20, None], cap=100)
+    >>> median_interval([3, 4, 4, 5, 5, 6, 7, 9, 20, None], 100)
     (4.0, 20.0)
 
     Raises:
@@ -66,23 +57,19 @@ def median_interval(counts: Sequence[EvaluationCount], max_evaluations: int) -> 
     """
     n = check_count("runs", len(counts), 1)
     values = sorted(max_evaluations if count is None else count for count in counts)
-    k, below = 0, 0.5**n
-    while below <= TAIL_PROBABILITY:
-        k += 1
-        below += math.comb(n, k) * 0.5**n
-    k = max(k, 1)
+    k = max(int(binom.ppf(TAIL_PROBABILITY, n, 0.5)), 1)
     return float(values[k - 1]), float(values[n - k])
 
 
 @dataclass(frozen=True)
 class SuccessCurve:
-    """The share of runs that succeeded within a number of evaluations.
+    """Fraction of runs that succeeded within a number of evaluations.
 
     Attributes:
-        evaluations: from 0 to the cap, where the share changes.
-        solved_fraction: at each.
-        low: of its Wilson interval.
-        high: of its Wilson interval.
+        evaluations: Numbers of evaluations at which the fraction changes, from 0 to the limit.
+        solved_fraction: Fraction of solved runs at each of them.
+        low: Lower ends of the 95 % Wilson intervals.
+        high: Upper ends of the 95 % Wilson intervals.
     """
 
     evaluations: tuple[int, ...]
@@ -91,12 +78,10 @@ class SuccessCurve:
     high: tuple[float, ...]
 
 
-def success_curve(
-    counts: Sequence[EvaluationCount], max_evaluations: int, z: float = Z_95
-) -> SuccessCurve:
+def success_curve(counts: Sequence[EvaluationCount], max_evaluations: int) -> SuccessCurve:
     """Return the success curve of at least one run.
 
-    >>> curve([3, 7, 3, None], cap=10).share
+    >>> success_curve([3, 7, 3, None], 10).solved_fraction
     (0.0, 0.5, 0.75, 0.75)
 
     Raises:
@@ -105,12 +90,12 @@ def success_curve(
     n = len(counts)
     check_count("runs", n, 1)
     solved = sorted(count for count in counts if count is not None and count <= max_evaluations)
-    at = sorted({0, *solved, max_evaluations})
-    known = [sum(count <= end for count in solved) for end in at]
-    bands = [wilson_interval(k, n, z) for k in known]
+    ends = sorted({0, *solved, max_evaluations})
+    n_solved = [sum(count <= end for count in solved) for end in ends]
+    bands = [wilson_interval(k, n) for k in n_solved]
     return SuccessCurve(
-        evaluations=tuple(at),
-        solved_fraction=tuple(k / n for k in known),
+        evaluations=tuple(ends),
+        solved_fraction=tuple(k / n for k in n_solved),
         low=tuple(low for low, _ in bands),
         high=tuple(high for _, high in bands),
     )

@@ -1,4 +1,4 @@
-"""The results on a terminal."""
+"""Results of the energy benchmark as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -10,89 +10,62 @@ from rich.text import Text
 
 from bostruct.bench.single_objective.results import MethodSummary, Results
 from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
+from bostruct.bench.tables import data_frame, terminal_table
 
-SUMMARY_COLUMNS = (
-    "task",
-    "method",
-    "solved",
-    "95 %",
-    "median",
-    "90th",
-    "s/step",
-    "of it",
-    "z²",
-    "1σ",
+TIME_COLUMNS = ("s/step", "of it")
+SUMMARY_COLUMNS = ("task", "method", "solved", "95 %", "median", "90th", *TIME_COLUMNS, "z²", "1σ")
+FAILURE_COLUMNS = ("task", "method", "seed", "needed", "gap, meV", "cause", "agree", "z")
+
+SUMMARY_NOTE = (
+    "Evaluations to success, median and 90th percentile, failed runs counted as the limit; "
+    "s/step: median time of a step without evaluations, and means of fit + search + log; z² and "
+    "1σ: mean z² and coverage of the energies predicted one step ahead, median over runs, ideally "
+    "1 and 68%."
 )
-FAILURE_COLUMNS = (
-    "task",
-    "method",
-    "seed",
-    "needed",
-    "gap, meV",
-    "cause",
-    "agree",
-    "z",
-)
-
-
 FAILURE_NOTE = (
-    "Runs that failed or took more than three times the median. gap: lowest energy "
-    "before, above the reference; agree: steps that say so, of those asked; z: error "
-    "of the answer's energy in σ. search: the answer was worth more than what was "
-    "chosen; model: the model was wrong about it by more than two σ; isomer: it was "
-    "not, others promised more; excluded: it could not be proposed; spoilt: no number, "
-    "or σ collapsed. More in failures.csv."
+    "Runs that failed or took more than three times the median. gap: lowest energy before, above "
+    "the reference; agree: diagnosed steps with this cause; z: error of the predicted energy of "
+    "the reference minimum in σ. search: the reference minimum had a higher acquisition value "
+    "than the selected structure; model: its prediction was wrong by more than two σ; isomer: it "
+    "was not, others had higher values; excluded: it could not be proposed; prediction: not a "
+    "number, or σ collapsed. More in failures.csv."
 )
 
 
 def summary_table(results: Results) -> RenderableType:
-    """Return the summary as a table, with what there is to say about it."""
-    grid = Table(*SUMMARY_COLUMNS)
-    for column in grid.columns[2:]:
-        column.justify = "right"
+    """Return summaries, notes and causes of failures as tables for a terminal."""
     rows = results.summaries()
-    before = ""
-    for row in rows:
-        if before and row.task != before:
-            grid.add_section()
-        grid.add_row("" if row.task == before else row.task, row.method, *format_cells(row))
-        before = row.task
-    parts: list[RenderableType] = [grid, *map(Text, summary_notes(results, rows))]
+    frame = data_frame(
+        ((row.task, row.method, *format_cells(row)) for row in rows), SUMMARY_COLUMNS
+    )
+    table = terminal_table(frame, left=("task", "method"), group="task")
+    parts: list[RenderableType] = [table, *map(Text, summary_notes(results, rows))]
     if results.diagnoses:
         parts += [failure_table(results.diagnoses), Text(FAILURE_NOTE)]
     return Group(*parts)
 
 
 def failure_table(diagnoses: Sequence[RunDiagnosis]) -> Table:
-    """Return why runs failed or were slow."""
-    grid = Table(*FAILURE_COLUMNS)
-    for name in ("seed", "needed", "gap, meV", "agree", "z"):
-        grid.columns[FAILURE_COLUMNS.index(name)].justify = "right"
-    for found in diagnoses:
-        grid.add_row(
-            found.task,
-            found.method,
-            str(found.seed),
-            "failed" if found.evaluations_to_success is None else str(found.evaluations_to_success),
-            "" if found.energy_gap is None else f"{1000 * found.energy_gap:.0f}",
-            found.cause,
-            f"{found.n_agreeing_steps} of {found.n_diagnosed_steps}"
-            if found.n_diagnosed_steps
-            else "",
-            "" if found.z_score is None else f"{found.z_score:+.1f}",
+    """Return the causes of failed and slow runs as a table for a terminal."""
+    rows = (
+        (
+            row.task,
+            row.method,
+            str(row.seed),
+            "failed" if row.evaluations_to_success is None else str(row.evaluations_to_success),
+            "" if row.energy_gap is None else f"{1000 * row.energy_gap:.0f}",
+            row.cause,
+            f"{row.n_agreeing_steps} of {row.n_diagnosed_steps}" if row.n_diagnosed_steps else "",
+            "" if row.z_score is None else f"{row.z_score:+.1f}",
         )
-    return grid
+        for row in diagnoses
+    )
+    return terminal_table(data_frame(rows, FAILURE_COLUMNS), left=("task", "method", "cause"))
 
 
 def format_cells(row: MethodSummary) -> tuple[str, ...]:
-    """Return the figures of a row as text."""
-    split = ""
-    if (
-        row.fit_seconds is not None
-        and row.search_seconds is not None
-        and row.log_seconds is not None
-    ):
-        split = f"{row.fit_seconds:.2f}+{row.search_seconds:.2f}+{row.log_seconds:.2f}"
+    """Return the numbers of a summary as texts."""
+    parts = (row.fit_seconds, row.search_seconds, row.log_seconds)
     interval = f"{row.solved_low:.2f}-{row.solved_high:.2f}" if row.n_runs else ""
     return (
         f"{row.n_solved} of {row.n_runs}",
@@ -100,14 +73,14 @@ def format_cells(row: MethodSummary) -> tuple[str, ...]:
         format_evaluations(row.median_evaluations, row),
         format_evaluations(row.p90_evaluations, row),
         "" if row.median_step_seconds is None else f"{row.median_step_seconds:.2f}",
-        split,
+        "+".join(f"{seconds:.2f}" for seconds in parts if seconds is not None),
         "" if row.z2 is None else f"{row.z2:.2f}",
         "" if row.coverage_1sigma is None else f"{row.coverage_1sigma:.0%}",
     )
 
 
 def format_evaluations(count: float | None, row: MethodSummary) -> str:
-    """Return a percentile; where it is a run that failed, say that it is more."""
+    """Return a percentile as text, with ">" before the limit where failed runs reach it."""
     if count is None:
         return ""
     failed = count >= row.max_evaluations and row.n_solved < row.n_runs
@@ -115,23 +88,17 @@ def format_evaluations(count: float | None, row: MethodSummary) -> str:
 
 
 def summary_notes(results: Results, rows: Sequence[MethodSummary]) -> list[str]:
-    """Return what the figures mean, and what is to be known about them."""
-    found = [
-        "Evaluations to success, median and 90th percentile, failed runs counted as the"
-        " cap; s/step: median own time in a step, and means of fit + search + log; z²"
-        " and 1σ: mean z² and coverage of the energies predicted one step ahead, median"
-        " over runs, ideally 1 and 68%."
-    ]
+    """Return explanations of the columns, and notes on unfinished runs and errors."""
+    notes = [SUMMARY_NOTE]
     unfinished = sum(row.n_unfinished for row in rows)
     if unfinished:
-        found.append(
-            f"{unfinished} of {len(results.runs)} runs have not ended and do not "
-            "count: those that succeed end first, so the figures look better than they "
-            "are."
+        notes.append(
+            f"{unfinished} of {len(results.runs)} runs have not ended and do not count: runs that "
+            "succeed end first, so the numbers are too good."
         )
-    found.extend(
+    notes.extend(
         f"{run.task}, {run.method}, seed {run.seed} ended early: {run.reason}"
         for run in results.runs
         if run.reason
     )
-    return found
+    return notes

@@ -1,6 +1,6 @@
-"""A problem with a known answer.
+"""Task of the energy benchmark: a search problem whose lowest energy is known.
 
-A task of your own is a few lines in a Python file, `mytask.py`:
+A further task is a few lines in a Python file, `mytask.py`:
 
     from ase.calculators.emt import EMT
     import bostruct as bo
@@ -8,18 +8,17 @@ A task of your own is a few lines in a Python file, `mytask.py`:
 
     pt6 = Task(
         name="pt6",
-        space=lambda: bo.spaces.Cluster("Pt6"),
+        make_space=lambda: bo.spaces.Cluster("Pt6"),
         evaluator=bo.evaluators.Calculator(EMT),
-        reference=9.6045,
+        reference_energy=9.6045,
         tolerance=0.05,
-        source="the lowest of 200 relaxed random clusters",
+        source="lowest of 200 relaxed random clusters",
     )
 
-and `bostruct bench mytask.py --seeds 20` runs it, beside the named ones if they are
-given too. A file may hold several tasks. It may also hold a `Setting`, a campaign with
-other parts than the default ones, which `--effort` selects by its name:
+and `bostruct bench mytask.py --seeds 20` runs it. A file may hold several tasks, and a `Setting`, a
+campaign with other components than the default ones, which `--effort` selects by its name:
 
-    narrow = Setting("narrow", {"search": bo.candidates.Search(parents=3)})
+    narrow = Setting("narrow", {"search": bo.candidates.BasinHopping(n_parents=3)})
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ from bostruct.spaces import Space
 
 
 def check_folder_name(name: str) -> str:
-    """Return `name` if a folder can have it.
+    """Return `name` if it is the name of a folder on every system.
 
     Raises:
-        InputError: it cannot.
+        InputError: the name has other characters.
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) is None:
-        way_out = "It names a folder: letters, digits and - _ . + will do."
+        way_out = "Use letters, digits and - _ . +."
         raise InputError(error_message("name", "be the name of a folder", repr(name), way_out))
     return name
 
@@ -51,20 +50,20 @@ def check_folder_name(name: str) -> str:
 @final
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A space and an evaluator whose lowest energy is known.
+    """Search space and evaluator whose lowest energy is known.
 
     Args:
-        name: Of its folder and in the results.
-        make_space: Makes the space; called once.
-        evaluator: The true energy.
-        reference_energy: The lowest energy known, eV.
-        tolerance: An energy this much above the reference solves the task, eV.
-        source: Where the reference comes from.
-        make_reference_structure: Makes the structure of that energy as `ase.Atoms`, if it is to be had:
-            causes of failures are then told apart although no run has solved the task.
+        name: Name of the task in the results and of its folder.
+        make_space: Function that makes the space; called once.
+        evaluator: Evaluator of the true energy.
+        reference_energy: Lowest known energy, eV.
+        tolerance: Energy above the reference that still solves the task, eV.
+        source: Origin of the reference energy.
+        make_reference_structure: Function that makes the structure of the reference energy as
+            `ase.Atoms`, with which failures are diagnosed where no run has solved the task.
 
     Raises:
-        InputError: a name that is no name of a folder, or a number out of range.
+        InputError: the name is no name of a folder, or a number is out of range.
     """
 
     name: str
@@ -78,23 +77,21 @@ class Task:
     def __post_init__(self) -> None:
         check_folder_name(self.name)
         if not math.isfinite(self.reference_energy):
-            way_out = "It is the lowest energy known, in eV."
-            raise InputError(
-                error_message("reference_energy", "be finite", self.reference_energy, way_out)
-            )
+            value, way_out = self.reference_energy, "It is the lowest energy known, in eV."
+            raise InputError(error_message("reference_energy", "be finite", value, way_out))
         check_positive("tolerance", self.tolerance, "It is in eV.")
         if not callable(self.make_space):
             way_out = "For example `lambda: bostruct.spaces.Cluster('Cu15')`."
-            found = type(self.make_space).__name__
+            value = type(self.make_space).__name__
             condition = "be a function that makes a space"
-            raise InputError(error_message("make_space", condition, found, way_out))
+            raise InputError(error_message("make_space", condition, value, way_out))
 
     @cached_property
     def search_space(self) -> Space:
-        """The space, made when it is first needed."""
+        """Search space, made when it is first needed."""
         return self.make_space()
 
     @property
     def target_energy(self) -> float:
-        """The highest energy that solves the task, eV."""
+        """Highest energy that solves the task, eV."""
         return self.reference_energy + self.tolerance

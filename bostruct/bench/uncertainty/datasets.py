@@ -1,9 +1,8 @@
-"""Labelled clusters, made anew from a seed: data to judge models on.
+"""Labeled clusters from a seed, as training and test data.
 
-They are as they come in a search: random clusters after some steps of BFGS, each
-coordinate shaken, with EMT energies and forces. Hot ones are shaken twice as far and
-have hardly relaxed, large ones have twice the atoms: what a model meets when it leaves
-the data that it was trained on.
+Random clusters after some steps of BFGS, with randomly displaced coordinates, and EMT energies and
+forces. Hot clusters are displaced twice as far and are less relaxed, large ones have twice the
+atoms: both are out of the distribution of the others.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase, to_ase
 
 MAX_ENERGY_PER_ATOM = 2.0
-"""eV per atom. What lies higher has atoms inside each other, and is left out."""
+"""Highest energy of a cluster, eV per atom; above, atoms overlap."""
 
 MIN_DISTANCE = 1.9
-"""Å, between atoms that are dropped into a sphere."""
+"""Smallest distance of atoms placed at random in a sphere, Å."""
 
 MAX_ATTEMPTS_PER_ATOM = 1000
-"""For each of them, at most; half of them fall outside."""
+"""Largest number of random points per atom in a sphere; half of the points lie outside."""
 
 
 @final
 @dataclass(frozen=True)
 class ClusterDataset:
-    """How labelled clusters are drawn.
+    """Distribution of labeled clusters.
 
     Args:
-        formula: Of each.
-        bfgs_steps: Of BFGS from a random cluster, the least and the most.
-        max_displacement: Å, the most that a coordinate is moved after that.
-        max_energy_per_atom: eV per atom; what lies higher is left out.
-        sphere_radius: Å, radius of a sphere that atoms are dropped into, anywhere but within
-            `APART` of each other; None for random clusters as a search begins with.
+        formula: Chemical formula.
+        bfgs_steps: Smallest and largest number of BFGS steps from a random cluster.
+        max_displacement: Largest random displacement of a coordinate after that, Å.
+        max_energy_per_atom: Highest energy, eV per atom; higher clusters are left out.
+        sphere_radius: Radius of a sphere of random atoms at least `MIN_DISTANCE` apart, Å; None
+            for the random clusters of `bostruct.spaces.Cluster`.
     """
 
     formula: str
@@ -53,59 +52,59 @@ class ClusterDataset:
     sphere_radius: float | None = None
 
     def sample(self, n: int, seed: int = 0) -> Structures:
-        """Return `n` labelled clusters.
+        """Return `n` labeled clusters.
 
         Args:
-            n: How many.
-            seed: Of all that is random.
+            n: Number of clusters.
+            seed: Random seed.
 
         Raises:
-            InputError: There is no room in the sphere.
+            InputError: the sphere is too small.
         """
         from ase.optimize import BFGS
 
         check_count("n", n)
         generator = torch.Generator().manual_seed(seed)
-        found: list[Structures] = []
-        while len(found) < n:
+        clusters: list[Structures] = []
+        while len(clusters) < n:
             (atoms,) = to_ase(self._initial_structure(generator))
             atoms.calc = emt()
             low, high = self.bfgs_steps
             steps = int(torch.randint(low, high + 1, (1,), generator=generator))
             BFGS(atoms, logfile=None).run(fmax=0.01, steps=steps)
-            found += self.displace_and_label(from_ase(atoms).without_results(), generator)
-        return Structures.cat(found)
+            clusters += self.displace_and_label(from_ase(atoms).without_results(), generator)
+        return Structures.cat(clusters)
 
     def _initial_structure(self, generator: torch.Generator) -> Structures:
-        """Return one structure to be relaxed."""
+        """Return one random structure to be relaxed."""
         from ase import Atoms
 
         if self.sphere_radius is None:
             space = Cluster(self.formula)
             return space.decode(space.sample(1, generator))
         atoms = Atoms(self.formula)
-        places = torch.zeros(0, 3, dtype=torch.float64)
+        positions = torch.zeros(0, 3, dtype=torch.float64)
         for _ in range(MAX_ATTEMPTS_PER_ATOM * len(atoms)):
-            if len(places) == len(atoms):
+            if len(positions) == len(atoms):
                 break
-            one = 2 * torch.rand(1, 3, dtype=torch.float64, generator=generator) - 1
-            free = (torch.cdist(self.sphere_radius * one, places) > MIN_DISTANCE).all()
-            if float(one.norm()) <= 1 and bool(free):
-                places = torch.cat((places, self.sphere_radius * one))
-        if len(places) < len(atoms):
+            point = 2 * torch.rand(1, 3, dtype=torch.float64, generator=generator) - 1
+            free = (torch.cdist(self.sphere_radius * point, positions) > MIN_DISTANCE).all()
+            if float(point.norm()) <= 1 and bool(free):
+                positions = torch.cat((positions, self.sphere_radius * point))
+        if len(positions) < len(atoms):
             condition = f"have room for {len(atoms)} atoms, {MIN_DISTANCE} Å apart"
             raise InputError(error_message("sphere_radius", condition, self.sphere_radius))
-        atoms.positions = places.numpy()
+        atoms.positions = positions.numpy()
         return from_ase(atoms)
 
     def displace_and_label(
         self, structure: Structures, generator: torch.Generator
     ) -> list[Structures]:
-        """Return one structure shaken and labelled, or nothing where it lies too high.
+        """Return one displaced and labeled structure, or none if its energy is too high.
 
         Args:
-            structure: Without energy.
-            generator: Of the shaking.
+            structure: One structure without energy.
+            generator: Random generator of the displacements.
         """
         shape = structure.positions.shape
         noise = 2 * torch.rand(shape, dtype=torch.float64, generator=generator) - 1
@@ -120,7 +119,7 @@ class ClusterDataset:
 
 
 def hot_clusters(formula: str) -> ClusterDataset:
-    """Return the law of clusters that have hardly relaxed and are shaken far."""
+    """Return the distribution of hardly relaxed clusters with large displacements."""
     return ClusterDataset(formula, bfgs_steps=(1, 6), max_displacement=0.3, max_energy_per_atom=3.0)
 
 
@@ -136,27 +135,27 @@ DATASETS: Mapping[str, Mapping[str, tuple[ClusterDataset, int]]] = {
         "au10cu20": (ClusterDataset("Au10Cu20"), 200),
     },
 }
-"""Data sets by name: files with their laws and how many structures each holds."""
+"""Data sets by name: files with their distributions and numbers of structures."""
 
 
 def write_dataset(name: str, out: Path, seed: int = 0) -> list[Path]:
-    """Make the files of one data set; return their paths.
+    """Write the files of one data set; return their paths.
 
     Args:
-        name: Of the set.
-        out: The folder.
-        seed: Of all that is random; each file has draws of its own.
+        name: Name of the data set.
+        out: Folder of the files.
+        seed: Random seed; the files are independent.
 
     Raises:
-        InputError: there is no such set.
+        InputError: there is no data set of this name.
         LogError: a file cannot be written.
     """
     if name not in DATASETS:
         condition = f"be one of {', '.join(DATASETS)}"
         raise InputError(error_message("name", condition, repr(name)))
     paths = []
-    for place, (stem, (law, count)) in enumerate(DATASETS[name].items()):
+    for i, (stem, (dataset, count)) in enumerate(DATASETS[name].items()):
         path = out / f"{stem}.extxyz"
-        write_structures(to_ase(law.sample(count, 1000 * place + seed)), path)
+        write_structures(to_ase(dataset.sample(count, 1000 * i + seed)), path)
         paths.append(path)
     return paths

@@ -1,4 +1,4 @@
-"""What one method said of every set, as errors beside variances, and what it cost."""
+"""Predictions of one method on every set: residuals, variances, and times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import time
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -23,37 +23,35 @@ from bostruct.runtime.atomic_write import write_atomically
 from bostruct.structures import Structures
 from bostruct.uncertainty import Prediction, Residuals
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ENERGY, FORCES = "energy", "forces"
 QUANTITIES = (ENERGY, FORCES)
 UNITS = {ENERGY: "meV/atom", FORCES: "eV/Å"}
 MILLI = 1000.0
 
 ZERO_VARIANCE_STD_FRACTION = 1e-7
-"""Of the median positive standard deviation: what a variance of zero is taken for."""
-
+"""Standard deviation in place of zero, as a fraction of the median positive one."""
 
 N_TIMINGS, MAX_TIMING_SECONDS, N_TIMED_STRUCTURES = 5, 2.0, 100
-"""Predictions of so many structures are timed so often, or until so many seconds are
-gone."""
+"""Number of timed predictions, their total time at most, and number of structures in each."""
 
 
 class SupportsPredict(Protocol):
-    """A fitted model."""
+    """Fitted model."""
 
     def predict(self, structures: Structures) -> Prediction:
-        """Return energies and their variances; forces too, where there are any.
+        """Return energies with variances, and forces where the model has them.
 
-        Where it takes `force_variance`, it is asked for the variances of forces.
+        A model with variances of forces takes the keyword `force_variance`.
         """
         ...
 
 
 class SupportsFit(Protocol):
-    """A method: anything that can be fitted to structures with energies."""
+    """Method that can be fitted to structures with energies."""
 
     def fit(self, structures: Structures) -> SupportsPredict:
-        """Return the model that these structures teach."""
+        """Return the model fitted to these structures."""
         ...
 
 
@@ -63,8 +61,8 @@ class SetResiduals:
     """Residuals of one quantity on one set.
 
     Attributes:
-        residuals: `[n]` meV/atom or eV/Å.
-        structure_index: `[n]` integers, the structure that each belongs to.
+        residuals: `[n]` residuals, meV/atom or eV/Å.
+        structure_index: `[n]` index of the structure of each residual.
     """
 
     residuals: Residuals
@@ -74,18 +72,20 @@ class SetResiduals:
 @final
 @dataclass(frozen=True, eq=False)
 class MethodPredictions:
-    """What one method said.
+    """Residuals and times of one method on all sets of a split.
 
     Attributes:
-        method: Its name.
-        description: What identifies it, as JSON values.
-        set_residuals: By set and quantity; forces where the method has their variances.
-        failures: By set, the sentence with which the method refused it.
-        fit_seconds: CPU seconds of the fit, zero where it failed.
-        predict_seconds: CPU seconds of a structure of the test set: energy, forces and the
-            variance of the energy; the least of some tries, of 100 structures at once.
-        force_predict_seconds: The same with the variances of the forces, None without.
-        force_rmse: By set, eV/Å; also where forces have no variances.
+        method: Name of the method.
+        description: Description of the method, as JSON values.
+        set_residuals: Residuals by set and quantity, of forces where the method has their
+            variances.
+        failures: Error message by set that the method could not predict.
+        fit_seconds: CPU time of the fit, s; zero where it failed.
+        predict_seconds: CPU time per structure of energy, its variance and forces, s; shortest of
+            several predictions of 100 test structures.
+        force_predict_seconds: CPU time per structure with the variances of the forces, s; None
+            where the method has none.
+        force_rmse: Root mean squared error of the forces by set, eV/Å, also without variances.
     """
 
     method: str
@@ -98,132 +98,129 @@ class MethodPredictions:
     force_rmse: Mapping[str, float] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write all of it to one file.
+        """Write everything to one file.
 
         Raises:
-            LogError: it cannot be written.
+            LogError: the file cannot be written.
         """
-        about = {name: getattr(self, name) for name in _JSON_FIELDS}
-        keys = list(self.set_residuals)
-        text = json.dumps({"format": FORMAT_VERSION, "parts": keys} | about, default=dict)
-        arrays = {"about": np.array(text)}
-        for i, part in enumerate(self.set_residuals.values()):
-            arrays[f"{i}_error"] = part.residuals.error.numpy()
-            arrays[f"{i}_variance"] = part.residuals.variance.numpy()
-            arrays[f"{i}_floored"] = np.array(part.residuals.n_floored)
-            arrays[f"{i}_structure"] = part.structure_index.numpy()
+        header = {name: getattr(self, name) for name in _HEADER_FIELDS}
+        header |= {"format": FORMAT_VERSION, "sets": list(self.set_residuals)}
+        arrays = {"header": np.array(json.dumps(header, default=dict))}
+        for i, entry in enumerate(self.set_residuals.values()):
+            arrays[f"{i}_error"] = entry.residuals.error.numpy()
+            arrays[f"{i}_variance"] = entry.residuals.variance.numpy()
+            arrays[f"{i}_n_floored"] = np.array(entry.residuals.n_floored)
+            arrays[f"{i}_structure_index"] = entry.structure_index.numpy()
         data = io.BytesIO()
         np.savez(data, **arrays)  # type: ignore[arg-type]  # names are free
         write_atomically(path, data.getvalue())
 
     @classmethod
     def read(cls, path: Path) -> MethodPredictions:
-        """Return what `write` wrote.
+        """Return the predictions in a file.
 
         Raises:
-            LogError: the file is not one of these, or cannot be read.
+            LogError: the file cannot be read, or has the format of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as found:
-                about = json.loads(str(found["about"]))
-                if about["format"] > FORMAT_VERSION:
-                    raise LogError(f"{path} was written by a newer bostruct.")
-                parts = {
+            with np.load(path, allow_pickle=False) as arrays:
+                header = json.loads(str(arrays["header" if "header" in arrays else "about"]))
+                if header["format"] != FORMAT_VERSION:
+                    age = "a newer" if header["format"] > FORMAT_VERSION else "an older"
+                    raise LogError(
+                        f"{path} has format {header['format']}, not {FORMAT_VERSION}: it was "
+                        f"written by {age} bostruct. Take a new folder."
+                    )
+                set_residuals = {
                     (name, quantity): SetResiduals(
                         Residuals(
-                            torch.from_numpy(found[f"{i}_error"]),
-                            torch.from_numpy(found[f"{i}_variance"]),
-                            int(found[f"{i}_floored"]),
+                            torch.from_numpy(arrays[f"{i}_error"]),
+                            torch.from_numpy(arrays[f"{i}_variance"]),
+                            int(arrays[f"{i}_n_floored"]),
                         ),
-                        torch.from_numpy(found[f"{i}_structure"]),
+                        torch.from_numpy(arrays[f"{i}_structure_index"]),
                     )
-                    for i, (name, quantity) in enumerate(about["parts"])
+                    for i, (name, quantity) in enumerate(header["sets"])
                 }
+        except LogError:
+            raise
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            if isinstance(error, LogError):
-                raise
             raise LogError(f"could not read {path}: {error}") from error
-        return cls(set_residuals=parts, **{name: about[name] for name in _JSON_FIELDS})
+        return cls(set_residuals=set_residuals, **{name: header[name] for name in _HEADER_FIELDS})
 
 
-_JSON_FIELDS = (
-    "method",
-    "about",
-    "failures",
-    "fit",
-    "predict",
-    "force_predict",
-    "force_rmse",
+_HEADER_FIELDS = tuple(
+    entry.name for entry in fields(MethodPredictions) if entry.name != "set_residuals"
 )
 
 
 def evaluate_method(name: str, method: SupportsFit, split: DataSplit) -> MethodPredictions:
-    """Return what a method says of every set that it was not trained on.
+    """Fit a method to the training set, and return its predictions on all other sets.
 
-    A method that refuses a set with an error of bostruct, a species it does not know
-    for one, is judged on the others; other errors end the comparison.
+    A method that refuses a set with an error of bostruct, for instance for an unknown species, is
+    scored on the others; other errors end the comparison.
 
     Args:
-        name: Of the method.
-        method: To be fitted to the training set.
-        split: The sets.
+        name: Name of the method.
+        method: Method to be fitted.
+        split: Sets of structures.
     """
-    about = describe_method(method)
+    description = describe_method(method)
     start = time.process_time()
     try:
         model = method.fit(split.train)
     except BostructError as error:
-        return MethodPredictions(name, about, {}, dict.fromkeys(split.sets, str(error)))
-    fit = time.process_time() - start
-    deep = _predicts_force_variance(model, split.sets[CALIBRATE][:1])
-    parts: dict[tuple[str, str], SetResiduals] = {}
+        return MethodPredictions(name, description, {}, dict.fromkeys(split.sets, str(error)))
+    fit_seconds = time.process_time() - start
+    force_variance = _predicts_force_variance(model, split.sets[CALIBRATE][:1])
+    residuals: dict[tuple[str, str], SetResiduals] = {}
     failures: dict[str, str] = {}
     force_rmse: dict[str, float] = {}
-    for place, known in split.sets.items():
+    for dataset, structures in split.sets.items():
         try:
-            found = _predict(model, known.without_results(), deep)
-            parts[place, ENERGY] = energy_residuals(known, found)
+            prediction = _predict(model, structures.without_results(), force_variance)
+            residuals[dataset, ENERGY] = energy_residuals(structures, prediction)
         except BostructError as error:
-            failures[place] = str(error)
+            failures[dataset] = str(error)
             continue
-        missed = _force_rmse(known, found)
-        if missed is not None:
-            force_rmse[place] = missed
+        rmse = _force_rmse(structures, prediction)
+        if rmse is not None:
+            force_rmse[dataset] = rmse
         try:
-            given = force_residuals(known, found)
-            parts.update(((place, FORCES), part) for part in given)
+            of_forces = force_residuals(structures, prediction)
+            residuals.update(((dataset, FORCES), entry) for entry in of_forces)
         except BostructError as error:
-            failures[f"forces of {place}"] = str(error)
-    for what in QUANTITIES:  # nothing can be said without
-        if (CALIBRATE, what) not in parts:
-            parts = {key: part for key, part in parts.items() if key[1] != what}
-    bare, said = (
-        split.sets[TEST][:N_TIMED_STRUCTURES].without_results(),
-        (TEST, ENERGY) in parts,
-    )
+            failures[f"forces of {dataset}"] = str(error)
+    for quantity in QUANTITIES:  # no scores without a calibration set
+        if (CALIBRATE, quantity) not in residuals:
+            residuals = {key: entry for key, entry in residuals.items() if key[1] != quantity}
+    timed = split.sets[TEST][:N_TIMED_STRUCTURES].without_results()
+    predict_seconds, force_predict_seconds = 0.0, None
+    if (TEST, ENERGY) in residuals:
+        predict_seconds = _seconds_per_structure(model, timed, forces=False)
+        if force_variance:
+            force_predict_seconds = _seconds_per_structure(model, timed, forces=True)
     return MethodPredictions(
         method=name,
-        description=about,
-        set_residuals=parts,
+        description=description,
+        set_residuals=residuals,
         failures=failures,
-        fit_seconds=fit,
-        predict_seconds=_seconds_per_structure(model, bare, forces=False) if said else 0.0,
-        force_predict_seconds=_seconds_per_structure(model, bare, forces=True)
-        if said and deep
-        else None,
+        fit_seconds=fit_seconds,
+        predict_seconds=predict_seconds,
+        force_predict_seconds=force_predict_seconds,
         force_rmse=force_rmse,
     )
 
 
 def energy_residuals(structures: Structures, prediction: Prediction) -> SetResiduals:
-    """Return the residuals of energies, per atom.
+    """Return the residuals of energies, meV per atom.
 
-    σ of the whole structure is divided by the number of atoms, as its error is; atoms
-    are never summed up. The variance is the observed one, latent plus noise.
+    Error and σ of the structure are both divided by the number of atoms. The variance is the
+    predictive one, latent plus noise.
 
     Args:
         structures: b structures with energies.
-        prediction: What was predicted of them.
+        prediction: Prediction of these structures.
 
     Raises:
         InputError: an entry is not finite, or a variance negative.
@@ -234,46 +231,45 @@ def energy_residuals(structures: Structures, prediction: Prediction) -> SetResid
     check_shape("mean", prediction.mean, (b,))
     check_shape("variance", prediction.predictive_variance, (b,))
     unit = MILLI / structures.counts
-    held = Residuals.from_arrays(
+    residuals = Residuals.from_arrays(
         structures.energy * unit,
         prediction.mean.detach() * unit,
         _replace_zero_variances(prediction.predictive_variance.detach() * unit.square()),
     )
-    return SetResiduals(held, torch.arange(b))
+    return SetResiduals(residuals, torch.arange(b))
 
 
 def force_residuals(structures: Structures, prediction: Prediction) -> list[SetResiduals]:
-    """Return the residuals of force components, one part or none.
+    """Return the residuals of force components, one entry or none.
 
-    The variance is the latent one, as there is no other. Forces on fixed atoms, and
-    unknown ones, are left out.
+    The variance is the latent one. Forces on fixed atoms and unknown forces are left out.
 
     Args:
         structures: b structures of n atoms.
-        prediction: What was predicted of them.
+        prediction: Prediction of these structures.
 
     Raises:
         InputError: an entry is not finite, or a variance negative.
         ShapeError: the shapes differ.
     """
-    spread, forces = prediction.force_variance, prediction.forces
-    wanted = _free_force_mask(structures)
-    if spread is None or forces is None or not bool(wanted.any()):
+    variance, forces = prediction.force_variance, prediction.forces
+    mask = _free_force_mask(structures)
+    if variance is None or forces is None or not bool(mask.any()):
         return []
     assert structures.forces is not None
     check_shape("forces", forces, tuple(structures.positions.shape))
-    check_shape("force_variance", spread, tuple(structures.positions.shape))
-    held = Residuals.from_arrays(
-        structures.forces[wanted],
-        forces.detach()[wanted],
-        _replace_zero_variances(spread.detach()[wanted]),
+    check_shape("force_variance", variance, tuple(structures.positions.shape))
+    residuals = Residuals.from_arrays(
+        structures.forces[mask],
+        forces.detach()[mask],
+        _replace_zero_variances(variance.detach()[mask]),
     )
-    owner = structures.index.unsqueeze(-1).expand_as(wanted)[wanted]
-    return [SetResiduals(held, owner.clone())]
+    structure_index = structures.index.unsqueeze(-1).expand_as(mask)[mask]
+    return [SetResiduals(residuals, structure_index.clone())]
 
 
 def describe_method(method: SupportsFit) -> Any:  # noqa: ANN401 - JSON
-    """Return what tells a method from another, as JSON values."""
+    """Return the description of a method, or its repr, as JSON values."""
     describe = getattr(method, "description", None)
     if describe is not None:
         return json.loads(json.dumps(describe(), default=str))
@@ -281,9 +277,9 @@ def describe_method(method: SupportsFit) -> Any:  # noqa: ANN401 - JSON
 
 
 def _replace_zero_variances(variance: Tensor) -> Tensor:
-    """Return variances of which none is zero, unless all are.
+    """Return variances with a small number for zeros, unless all are zero.
 
-    `Residuals.of` lifts them further, to its floor, and counts them.
+    `Residuals.from_arrays` raises them further to its floor, and counts them.
     """
     above = variance[variance > 0]
     if not len(above):
@@ -292,40 +288,40 @@ def _replace_zero_variances(variance: Tensor) -> Tensor:
 
 
 def _free_force_mask(structures: Structures) -> Tensor:
-    """Return which force components are known and of free atoms, `[n, 3]`."""
+    """Return a mask of the known force components on free atoms, `[n, 3]`."""
     if structures.forces is None:
         return torch.zeros_like(structures.positions, dtype=torch.bool)
     return structures.forces.isfinite() & ~structures.fixed.unsqueeze(-1)
 
 
 def _force_rmse(structures: Structures, prediction: Prediction) -> float | None:
-    """Return the error of the forces, eV/Å; None where they are not known."""
-    wanted = _free_force_mask(structures)
-    if prediction.forces is None or structures.forces is None or not bool(wanted.any()):
+    """Return the root mean squared error of the forces, eV/Å; None where they are unknown."""
+    mask = _free_force_mask(structures)
+    if prediction.forces is None or structures.forces is None or not bool(mask.any()):
         return None
-    missed = (prediction.forces.detach() - structures.forces)[wanted]
-    return float(missed.square().mean().sqrt())
+    error = (prediction.forces.detach() - structures.forces)[mask]
+    return float(error.square().mean().sqrt())
 
 
 def _predicts_force_variance(model: SupportsPredict, structures: Structures) -> bool:
-    """Return whether a model gives variances of forces, of one structure."""
+    """Return whether a model has variances of forces, tried on one structure."""
     if "force_variance" not in inspect.signature(model.predict).parameters:
         return False
     try:
         _predict(model, structures.without_results(), forces=True)
-    except BostructError:  # it says so when asked, or knows no such structure
+    except BostructError:
         return False
     return True
 
 
 def _seconds_per_structure(model: SupportsPredict, structures: Structures, forces: bool) -> float:
-    """Return the CPU seconds of one structure: the least of some tries."""
-    found: list[float] = []
-    while len(found) < N_TIMINGS and sum(found) < MAX_TIMING_SECONDS:
+    """Return the shortest CPU time per structure of several predictions, s."""
+    seconds: list[float] = []
+    while len(seconds) < N_TIMINGS and sum(seconds) < MAX_TIMING_SECONDS:
         start = time.process_time()
         _predict(model, structures, forces)
-        found.append(time.process_time() - start)
-    return min(found) / len(structures)
+        seconds.append(time.process_time() - start)
+    return min(seconds) / len(structures)
 
 
 def _predict(model: SupportsPredict, structures: Structures, forces: bool) -> Prediction:

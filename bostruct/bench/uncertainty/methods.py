@@ -1,4 +1,4 @@
-"""Methods by name, and from files of one's own."""
+"""Methods of the uncertainty benchmark by name, and from Python files."""
 
 from __future__ import annotations
 
@@ -25,107 +25,103 @@ from bostruct.surrogates import (
     MixtureOfExperts,
     ShallowEnsemble,
 )
+from bostruct.surrogates.local_gp.model import APPROXIMATIONS
 
 
 class NamedMethod(NamedTuple):
-    """A method that has a name.
+    """Method with an explanation of its variance.
 
     Args:
-        make: Returns it.
-        source: What its variance of an energy is made of.
+        make: Function that makes the method.
+        source: Contributions to the variance of an energy.
     """
 
     make: Callable[[], SupportsFit]
     source: str
 
 
+LOCAL_GP_SOURCES = {
+    "sor": "posterior variance of the weights, and noise",
+    "dtc": "sor, and the prior variance that the inducing environments do not explain",
+    "fitc": "dtc, with training rows weighted by the part that the inducing environments explain",
+}
+AVERAGED_FITC_SOURCE = "dtc, with the unexplained part of the training rows counted on average"
+
 METHODS: Mapping[str, NamedMethod] = {
-    "LocalGP-sor": NamedMethod(
-        partial(LocalGP, approximation="sor"),
-        "what the data leave open of the weights, and noise",
-    ),
-    "LocalGP-dtc": NamedMethod(
-        partial(LocalGP, approximation="dtc"),
-        "as sor, and all that the inducing environments do not see",
-    ),
-    "LocalGP-fitc": NamedMethod(
-        partial(LocalGP, approximation="fitc"),
-        "as dtc, and training rows are trusted by what is seen of them",
-    ),
-    "LocalGP-pooled": NamedMethod(
-        LocalGP,
-        "as dtc, and what is not seen of the training rows counts once, on average",
-    ),
+    f"LocalGP-{approximation}": NamedMethod(
+        partial(LocalGP, approximation=approximation),
+        LOCAL_GP_SOURCES.get(approximation, AVERAGED_FITC_SOURCE),
+    )
+    for approximation in APPROXIMATIONS
+} | {
     "LastLayer": NamedMethod(
-        LastLayer,
-        "what the data leave open of one network's last layer, stretched by errors",
+        LastLayer, "posterior variance of the last layer of one network, scaled by its errors"
     ),
     "Committee": NamedMethod(
-        Committee, "spread of networks, each without a share of the data, and noise"
+        Committee, "spread of networks, each without a part of the data, and noise"
     ),
-    "Dropout": NamedMethod(Dropout, "spread of one network with units left out, and noise"),
+    "Dropout": NamedMethod(Dropout, "spread of one network with random units left out, and noise"),
     "MeanVariance": NamedMethod(
-        MeanVariance, "a second output of one network, taught by its errors"
+        MeanVariance, "second output of one network, trained on its errors"
     ),
     "DeepEnsemble": NamedMethod(
         DeepEnsemble, "spread of networks, and the mean of their second outputs"
     ),
     "ShallowEnsemble": NamedMethod(
-        ShallowEnsemble, "spread of the last layers of one network, taught by errors"
+        ShallowEnsemble, "spread of the last layers of one network, trained on errors"
     ),
-    "Mixture": NamedMethod(
-        MixtureOfExperts,
-        "last layers of networks for kinds of structures, and how they differ",
+    "MixtureOfExperts": NamedMethod(
+        MixtureOfExperts, "last layers of networks for kinds of structures, and their differences"
     ),
 }
 
 
 def variance_sources(predictions: Sequence[MethodPredictions]) -> list[str]:
-    """Return what the variances of the named methods among these are made of.
+    """Return the contributions to the variances of the named methods among these.
 
     Args:
-        predictions: What methods said.
+        predictions: Predictions of the methods.
     """
     return [
-        f"σ of {one.method}: {METHODS[one.method].source}."
-        for one in predictions
-        if one.method in METHODS and one.description == describe_method(METHODS[one.method].make())
+        f"σ of {run.method}: {METHODS[run.method].source}."
+        for run in predictions
+        if run.method in METHODS and run.description == describe_method(METHODS[run.method].make())
     ]
 
 
 def load_methods(names: Sequence[str]) -> dict[str, SupportsFit]:
-    """Return the methods meant by name, each once and in order; all where none is.
+    """Return methods by name, each once and in order; all where no name is given.
 
     Args:
-        names: Names, or Python files that hold methods at module level: anything with
-            a `fit`, called by the name it has there.
+        names: Names, or Python files with objects that have a `fit` at module level, named as
+            there.
 
     Raises:
-        InputError: something is not there.
+        InputError: a method or a file does not exist.
     """
-    found: dict[str, SupportsFit] = {}
+    methods: dict[str, SupportsFit] = {}
     for word in names or METHODS:
         if word.endswith(".py") or "/" in word:
-            found |= _methods_from_file(Path(word))
+            methods |= _methods_from_file(Path(word))
         elif word in METHODS:
-            found[word] = METHODS[word].make()
+            methods[word] = METHODS[word].make()
         else:
             condition = f"be one of {', '.join(METHODS)} or a file, mine.py"
             raise InputError(error_message("method", condition, repr(word)))
-    return found
+    return methods
 
 
 def _methods_from_file(path: Path) -> dict[str, SupportsFit]:
     values = vars(campaign_file.load_module(path, "file of methods"))
-    found = {
+    methods = {
         name: value
         for name, value in values.items()
         if not name.startswith("_")
         and not isinstance(value, type | ModuleType)
         and callable(getattr(value, "fit", None))
     }
-    if not found:
+    if not methods:
         condition = "make an object with a `fit` at module level"
-        way_out = "Write `mine = bostruct.surrogates.LocalGP(cutoff=5.0)`."
+        way_out = "Write `method = bostruct.surrogates.LocalGP(cutoff=5.0)`."
         raise InputError(error_message(path.name, condition, "none", way_out))
-    return found
+    return methods

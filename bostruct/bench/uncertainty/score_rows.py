@@ -1,46 +1,40 @@
-"""One line of the tables: a method, a set, a quantity."""
+"""Scores of one method on one set and quantity, as a row of a table."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, final
 
-from bostruct.bench.uncertainty.method_predictions import (
-    FORCES,
-    MILLI,
-    UNITS,
-    MethodPredictions,
-)
+from bostruct.bench.uncertainty.method_predictions import FORCES, MILLI, UNITS, MethodPredictions
 from bostruct.bench.uncertainty.scores import Scores, compute_scores
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST
 
 CALIBRATED_RANGE = {True: (0.8, 1.25), False: (0.5, 2.0)}
-"""Mean zeta² after calibration that passes, in domain and on a shifted set: there, a σ
-that is right to a factor √2 is worth having."""
+"""Range of mean z² after calibration of a calibrated method, in domain and on a shifted set, where
+σ may be wrong by a factor of √2."""
 
-CALIBRATED = "honest"
+CALIBRATED = "calibrated"
 
 
 @final
 @dataclass(frozen=True)
 class ScoreRow:
-    """One method on one set.
+    """Scores of one method on one set and quantity.
 
     Attributes:
-        method: Its name.
-        dataset: The set: "test" is in domain, all others are shifted.
+        method: Name of the method.
+        dataset: Name of the set: "test" is in domain, all others are shifted.
         quantity: "energy" or "forces".
-        unit: Of the errors and deviations.
-        seed: Of the split.
+        unit: Unit of errors and standard deviations.
+        seed: Random seed of the split.
         rmse: Root mean squared error.
-        verdict: "honest" where mean zeta² after calibration lies in `HONEST`,
-            "overconfident" above, "cautious" below, "" without variances.
-        fit_seconds: CPU time of the fit.
-        predict_ms: CPU time of one structure of the test set, with the variances of
-            this quantity, ms.
-        cost: The same in units of the cheapest method; of forces, in units of what the
-            method takes without their variances.
-        scores: None where the method has no variances of this quantity.
+        verdict: "calibrated" where mean z² after calibration lies in `CALIBRATED_RANGE`,
+            "overconfident" above, "underconfident" below, "" without variances.
+        fit_seconds: CPU time of the fit, s.
+        predict_ms: CPU time per test structure with the variances of this quantity, ms.
+        cost: CPU time in units of the cheapest method; for forces, in units of the same method
+            without their variances.
+        scores: Scores of the variances; None where the method has none of this quantity.
     """
 
     method: str
@@ -57,19 +51,19 @@ class ScoreRow:
 
     @property
     def is_shifted(self) -> bool:
-        """Whether the set is not one of the data that were dealt out."""
+        """True for a set from another distribution than the training set."""
         return self.dataset != TEST
 
     @property
     def has_scores(self) -> bool:
-        """Whether there are variances to be judged."""
+        """True if the method has variances of this quantity."""
         return self.scores is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number by name, None where there is none."""
-        own = asdict(self)
-        found = own.pop("scores") or {field.name: None for field in fields(Scores)}
-        return own | found | {"rmse": self.rmse}
+        """Return all values by name, None where there is none."""
+        values = asdict(self)
+        scores = values.pop("scores") or {field.name: None for field in fields(Scores)}
+        return values | scores | {"rmse": self.rmse}
 
 
 def score_row(
@@ -79,20 +73,20 @@ def score_row(
     min_predict_seconds: float,
     seed: int = 0,
 ) -> ScoreRow | None:
-    """Return the line of one method, or None where it has nothing to say.
+    """Return the scores of one method, None where it has no prediction.
 
     Args:
-        predictions: What the method said.
-        dataset: The set.
+        predictions: Predictions of the method.
+        dataset: Name of the set.
         quantity: "energy" or "forces".
-        min_predict_seconds: CPU seconds that the fastest method takes for one structure.
-        seed: Of the split.
+        min_predict_seconds: CPU time per structure of the fastest method, s.
+        seed: Random seed of the split.
     """
-    part = predictions.set_residuals.get((dataset, quantity))
+    residuals = predictions.set_residuals.get((dataset, quantity))
     scores = None
     rmse = predictions.force_rmse.get(dataset) if quantity == FORCES else None
-    if part is not None:
-        scores = compute_scores(predictions.set_residuals[CALIBRATE, quantity], part)
+    if residuals is not None:
+        scores = compute_scores(predictions.set_residuals[CALIBRATE, quantity], residuals)
         rmse = scores.rmse
     if rmse is None or not predictions.set_residuals:
         return None
@@ -115,13 +109,13 @@ def score_row(
 
 
 def calibration_verdict(z2: float, dataset: str) -> str:
-    """Return in a word what mean zeta² after calibration says.
+    """Return "calibrated", "overconfident" or "underconfident".
 
     Args:
-        z2: 1.
-        dataset: The set.
+        z2: Mean z² after calibration.
+        dataset: Name of the set.
     """
     low, high = CALIBRATED_RANGE[dataset == TEST]
     if z2 > high:
         return "overconfident"
-    return "cautious" if z2 < low else CALIBRATED
+    return "underconfident" if z2 < low else CALIBRATED

@@ -1,14 +1,15 @@
-"""All scores of one quantity on one set, before and after calibration.
+"""Scores of the variances of one quantity on one set, before and after calibration.
 
-Scores and their sources are those of `bostruct.uncertainty`. The factor (26) and the
-conformal intervals come from the calibration set, all else from the set that is judged.
+Scores and their sources are those of `bostruct.uncertainty`; equation numbers are those of
+Grasselli et al., Digital Discovery 4, 2654 (2025). The factor (26) and the conformal intervals come
+from the calibration set, all else from the test set.
 
-Points of one structure are not independent: confidence intervals resample structures,
-and conformal intervals take structures as the units that are exchangeable.
+Points of one structure are not independent: confidence intervals resample structures, and
+structures are the exchangeable units of conformal intervals.
 
 Notation
     n, b     points (structures, or components of forces), structures
-    zeta     [n]  1   error over σ
+    z        [n]  1   error over σ
 """
 
 from __future__ import annotations
@@ -38,65 +39,66 @@ from bostruct.uncertainty import (
 
 COVERAGE_LEVELS = (0.5, 0.9, 0.95)
 CONFORMAL_MISCOVERAGE = 0.1
-"""Conformal intervals may miss as many."""
+"""Fraction of true values outside conformal intervals."""
 
 CONFIDENCE_LEVEL = 0.95
-"""Of confidence intervals and of the band of the conformal coverage."""
+"""Level of confidence intervals and of the band of the conformal coverage."""
 
 MAX_BINS = 10
 MIN_POINTS_PER_BIN = 10
-"""Points that a bin is to hold: smaller sets have fewer bins."""
+"""Smallest mean number of points in a bin; smaller sets have fewer bins."""
 
 N_BOOTSTRAP = 2000
-"""Resamples behind a confidence interval."""
+"""Number of bootstrap samples of a confidence interval."""
 
 
 @final
 @dataclass(frozen=True)
 class Scores:
-    """What variances of one quantity are worth on one set.
+    """Scores of the variances of one quantity on one set.
 
-    Energies in meV/atom, forces in eV/Å; NLL in nats of that unit. What ends in
-    `before` has the variances as they were predicted, all else the calibrated ones.
+    Energies in meV/atom, forces in eV/Å; NLL in nats of that unit. Names that end in `before` are
+    scores of the predicted variances, all others of the calibrated ones.
 
     Attributes:
-        n_structures: How many.
-        n_points: Points.
+        n_structures: Number of structures.
+        n_points: Number of points.
         rmse: Root mean squared error.
         mae: Mean absolute error.
-        alpha: (26), the factor of σ from the calibration set.
-        alpha_robust: The same from the mean of |zeta|, less swayed by outliers.
-        z2_before: Mean zeta², ideally 1; above, σ is too small.
-        z2: The same after.
-        z2_low: Lower end of its 95 % interval; the calibration set's scatter is in it.
-        z2_high: Upper end.
-        ence_before: (28).
-        ence: The same after.
-        ence_floor: What calibrated Gaussian errors would give.
-        n_bins: Of the ENCE.
-        miscalibration_area_before: Signed miscalibration area of intervals; negative: overconfident.
-        miscalibration_area: The same after.
-        sharpness_before: Root mean variance.
-        sharpness: The same after.
-        dispersion: C_v, sd(σ) / mean(σ).
-        nll_before: Negative log-likelihood (19), of a point.
-        nll: The same after.
-        crps_before: Continuous ranked probability score.
-        crps: The same after.
+        alpha: Factor of σ from the calibration set (26).
+        alpha_robust: Factor of σ from the mean of |z|, less sensitive to outliers.
+        z2_before: Mean z² before calibration, ideally 1; above, σ is too small.
+        z2: Mean z² after calibration.
+        z2_low: Lower end of the 95 % interval of `z2`, with the scatter of the calibration set.
+        z2_high: Upper end of the 95 % interval of `z2`.
+        ence_before: Expected normalized calibration error (28) before calibration.
+        ence: Expected normalized calibration error after calibration.
+        ence_floor: Expected normalized calibration error of calibrated Gaussian errors.
+        n_bins: Number of bins of the calibration error.
+        miscalibration_area_before: Signed miscalibration area before calibration, negative for
+            overconfidence.
+        miscalibration_area: Signed miscalibration area after calibration.
+        sharpness_before: Root mean variance before calibration.
+        sharpness: Root mean variance after calibration.
+        dispersion: Coefficient of variation of σ, sd(σ) / mean(σ).
+        nll_before: Negative log-likelihood per point (19) before calibration.
+        nll: Negative log-likelihood per point after calibration.
+        crps_before: Continuous ranked probability score before calibration.
+        crps: Continuous ranked probability score after calibration.
         spearman: Rank correlation of |error| and σ; None if all σ are equal.
-        coverage_50_before: Share within the central 50 % interval, likewise below.
-        coverage_90_before: 90 %.
-        coverage_95_before: 95 %.
-        coverage_50: After calibration, likewise below.
-        coverage_90: 90 %.
-        coverage_95: 95 %.
-        conformal_coverage: Share within conformal 90 % intervals of width proportional to σ.
-        conformal_coverage_low: Lower end of what 95 % of all calibration and test sets of these
-            sizes would give if they were exchangeable.
-        conformal_coverage_high: Upper end.
-        conformal_half_width: Mean half width of these intervals.
-        unnormalized_half_width: That of conformal intervals of one width, without σ.
-        n_floored: Variances that had been lifted to the floor.
+        coverage_50_before: Coverage of central 50 % intervals before calibration.
+        coverage_90_before: Coverage of central 90 % intervals before calibration.
+        coverage_95_before: Coverage of central 95 % intervals before calibration.
+        coverage_50: Coverage of central 50 % intervals after calibration.
+        coverage_90: Coverage of central 90 % intervals after calibration.
+        coverage_95: Coverage of central 95 % intervals after calibration.
+        conformal_coverage: Coverage of conformal 90 % intervals with widths proportional to σ.
+        conformal_coverage_low: Lower end of the 95 % band of that coverage for exchangeable
+            calibration and test sets of these sizes.
+        conformal_coverage_high: Upper end of that band.
+        conformal_half_width: Mean half width of the conformal intervals.
+        unnormalized_half_width: Half width of conformal intervals of one width, without σ.
+        n_floored: Number of variances raised to the floor.
     """
 
     n_structures: int
@@ -138,38 +140,33 @@ class Scores:
 
 
 def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
-    """Return what variances are worth on one set, calibrated on another.
+    """Return the scores of variances on one set, calibrated on another.
 
     Args:
-        calibration: Residuals that the factor and the intervals come from.
-        test: Residuals of the same quantity on the set to be judged.
+        calibration: Residuals of the calibration set.
+        test: Residuals of the same quantity on the test set.
 
     Raises:
-        InputError: fewer than 8 points to calibrate with or 2 to judge.
+        InputError: fewer than 8 calibration points or 2 test points.
     """
     raw = test.residuals
     factor = calibrate(calibration.residuals)
     after = raw.scaled(factor.alpha2)
     low, high = _z2_confidence_interval(calibration, test)
     bins = max(1, min(MAX_BINS, raw.n_points // MIN_POINTS_PER_BIN))
-    error = ence(after, bins)
-    inside_before, inside = (
-        coverage(raw, COVERAGE_LEVELS),
-        coverage(after, COVERAGE_LEVELS),
-    )
+    calibration_error = ence(after, bins)
+    inside_before, inside = (coverage(r, COVERAGE_LEVELS) for r in (raw, after))
     rank = float(spearman(raw))
-    own = ConformalPredictor.from_residuals(
-        calibration.residuals,
-        normalized=True,
-        structure_ids=calibration.structure_index.double(),
+    normalized = ConformalPredictor.from_residuals(
+        calibration.residuals, normalized=True, structure_ids=calibration.structure_index.double()
     )
-    plain = ConformalPredictor.from_residuals(
+    unnormalized = ConformalPredictor.from_residuals(
         calibration.residuals, structure_ids=calibration.structure_index.double()
     )
-    multiple = own.quantile(CONFORMAL_MISCOVERAGE)
-    caught = (raw.z.abs() <= multiple).double()
+    quantile = normalized.quantile(CONFORMAL_MISCOVERAGE)
+    covered = (raw.z.abs() <= quantile).double()
     b = int(test.structure_index.unique().numel())
-    least, most = conformal_coverage_band(own.n_units, b)
+    band = conformal_coverage_band(normalized.n_units, b)
     return Scores(
         n_structures=b,
         n_points=raw.n_points,
@@ -182,8 +179,8 @@ def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
         z2_low=low,
         z2_high=high,
         ence_before=float(ence(raw, bins).value),
-        ence=float(error.value),
-        ence_floor=error.floor,
+        ence=float(calibration_error.value),
+        ence_floor=calibration_error.floor,
         n_bins=bins,
         miscalibration_area_before=float(miscalibration_area(raw).signed_area),
         miscalibration_area=float(miscalibration_area(after).signed_area),
@@ -201,43 +198,40 @@ def compute_scores(calibration: SetResiduals, test: SetResiduals) -> Scores:
         coverage_50=float(inside[0]),
         coverage_90=float(inside[1]),
         coverage_95=float(inside[2]),
-        conformal_coverage=float(_structure_means(caught, test.structure_index)[0].mean()),
-        conformal_coverage_low=least,
-        conformal_coverage_high=most,
-        conformal_half_width=multiple * float(raw.std.mean()),
-        unnormalized_half_width=plain.quantile(CONFORMAL_MISCOVERAGE),
+        conformal_coverage=float(_structure_means(covered, test.structure_index)[0].mean()),
+        conformal_coverage_low=band[0],
+        conformal_coverage_high=band[1],
+        conformal_half_width=quantile * float(raw.std.mean()),
+        unnormalized_half_width=unnormalized.quantile(CONFORMAL_MISCOVERAGE),
         n_floored=raw.n_floored,
     )
 
 
 def conformal_coverage_band(n_calibration: int, n_test: int) -> tuple[float, float]:
-    """Return between which shares 95 % of conformal coverages lie, by chance alone.
+    """Return the 95 % band of the conformal coverage for exchangeable sets.
 
-    The coverage of one calibration set is drawn from Beta(k, n + 1 - k), and the number
-    of test structures that it catches is binomial of that: beta-binomial together. For
-    components of forces, of which a structure may have some inside, it is an upper
-    bound of the scatter.
+    The coverage of one calibration set follows Beta(k, n + 1 - k), and the number of covered test
+    structures is binomial given that: a beta-binomial distribution (Angelopoulos and Bates, 2023).
+    For components of forces, of which a structure may have some inside, the band is an upper bound.
 
     Args:
-        n_calibration: n, structures that the intervals come from.
-        n_test: Structures that they are judged by.
+        n_calibration: Number n of calibration structures.
+        n_test: Number of test structures.
 
     Raises:
-        InputError: there are none to calibrate with.
+        InputError: there are no calibration structures.
     """
     k = conformal_rank(n_calibration, CONFORMAL_MISCOVERAGE)
     if k > n_calibration:
         return 1.0, 1.0
-    law = betabinom(n_test, k, n_calibration + 1 - k)
-    tails = ((1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2)
-    low, high = (float(law.ppf(tail)) / n_test for tail in tails)
-    return low, high
+    low, high = betabinom(n_test, k, n_calibration + 1 - k).interval(CONFIDENCE_LEVEL)
+    return float(low) / n_test, float(high) / n_test
 
 
 def _z2_confidence_interval(calibration: SetResiduals, test: SetResiduals) -> tuple[float, float]:
-    """Return the 95 % interval of mean zeta² after calibration.
+    """Return the 95 % bootstrap interval of mean z² after calibration.
 
-    Structures of both sets are resampled, and the ratio of their mean zeta² is taken.
+    Structures of both sets are resampled, and the ratio of their mean z² is taken.
     """
     generator = torch.Generator().manual_seed(0)
     ratio = _bootstrap_mean_z2(test, generator) / _bootstrap_mean_z2(calibration, generator)
@@ -247,18 +241,18 @@ def _z2_confidence_interval(calibration: SetResiduals, test: SetResiduals) -> tu
 
 
 def _bootstrap_mean_z2(set_residuals: SetResiduals, generator: torch.Generator) -> Tensor:
-    """Return the mean zeta² of resamples of the structures, `[DRAWS]`."""
+    """Return mean z² of bootstrap samples of the structures, `[N_BOOTSTRAP]`."""
     mean, count = _structure_means(
         set_residuals.residuals.z.square(), set_residuals.structure_index
     )
     b = len(mean)
-    drawn = torch.randint(b, (N_BOOTSTRAP, b), generator=generator)
-    total: Tensor = (mean * count)[drawn].sum(-1)
-    return total / count[drawn].sum(-1)
+    sample = torch.randint(b, (N_BOOTSTRAP, b), generator=generator)
+    total: Tensor = (mean * count)[sample].sum(-1)
+    return total / count[sample].sum(-1)
 
 
 def _structure_means(value: Tensor, structure_index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean of each structure and its number of points, `[b]` each."""
-    _, place, count = structure_index.unique(return_inverse=True, return_counts=True)
-    total = value.new_zeros(len(count)).index_add(0, place, value)
+    """Return the mean and the number of points of each structure, `[b]` each."""
+    _, index, count = structure_index.unique(return_inverse=True, return_counts=True)
+    total = value.new_zeros(len(count)).index_add(0, index, value)
     return total / count, count.to(value)

@@ -1,8 +1,8 @@
-"""Structures to train on, to calibrate with, and to be judged by.
+"""Disjoint training, calibration, test and shifted sets of structures.
 
-No structure is in two of them. What is shifted differs in kind from the training data:
-other files, or what is highest or largest among the data, taken away before the rest is
-dealt out.
+A shifted set comes from another distribution than the training set: from other files, or the
+highest or largest structures, taken away before the others are split at random (dataset shift,
+Ovadia et al., NeurIPS 2019).
 """
 
 from __future__ import annotations
@@ -22,32 +22,31 @@ from bostruct.uncertainty.calibration.scaling import MIN_POINTS
 ShiftKind = Literal["energy", "size", "none"]
 
 CALIBRATE, TEST = "calibrate", "test"
-"""The sets in domain, beside the training one."""
+"""Names of the sets in domain, beside the training set."""
 
 SHIFTED_FRACTION = 0.2
-"""Of the data are taken away as shifted."""
+"""Fraction of the structures that is taken for a shifted set."""
 
 MIN_SET_SIZE = 10
-"""Structures without which a set says nothing."""
+"""Smallest number of structures of a test or shifted set."""
 
 DUPLICATE_TOLERANCE = 0.1
-"""Å. Structures whose fingerprints differ by less are the same; see `same`."""
+"""Largest difference of the fingerprints of duplicates, Å."""
 
 CHUNK_SIZE = 4096
-"""Structures whose fingerprints are compared with those of the training at once."""
+"""Number of structures compared with the training set at once."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class DataSplit:
-    """Sets of structures that have no structure in common.
+    """Disjoint sets of structures with energies.
 
     Attributes:
-        train: What models learn from.
-        sets: What they are asked about: "calibrate", "test" and the shifted ones by
-            name, all with energies.
-        shift_note: How the shifted ones were made.
-        n_duplicates: How many structures of each set are the same as one of the training.
+        train: Training set.
+        sets: Other sets by name: "calibrate", "test" and the shifted ones.
+        shift_note: Origin of the shifted sets.
+        n_duplicates: Number of structures of each set that are duplicates of training structures.
     """
 
     train: Structures
@@ -61,21 +60,22 @@ class DataSplit:
         return [name for name in self.sets if name not in (CALIBRATE, TEST)]
 
     def sizes(self) -> dict[str, int]:
-        """Return how many structures each set holds, the training first."""
-        held = {name: len(part) for name, part in self.sets.items()}
-        return {"train": len(self.train)} | held
+        """Return the number of structures of each set, the training set first."""
+        return {name: len(structures) for name, structures in self._all_sets().items()}
 
     def digest(self) -> str:
-        """Return what the sets are known by: 16 digits of a SHA-256."""
-        found = hashlib.sha256()
-        for name, part in ({"train": self.train} | dict(self.sets)).items():
-            found.update(name.encode())
-            for value in (part.numbers, part.positions, part.cell, part.energy):
-                assert value is not None
-                found.update(value.detach().cpu().numpy().tobytes())
-            if part.forces is not None:
-                found.update(part.forces.detach().cpu().numpy().tobytes())
-        return found.hexdigest()[:16]
+        """Return 16 digits of a SHA-256 of all sets."""
+        digest = hashlib.sha256()
+        for name, part in self._all_sets().items():
+            digest.update(name.encode())
+            assert part.energy is not None
+            for value in (part.numbers, part.positions, part.cell, part.energy, part.forces):
+                if value is not None:
+                    digest.update(value.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def _all_sets(self) -> dict[str, Structures]:
+        return {"train": self.train, **self.sets}
 
 
 def split_structures(
@@ -88,30 +88,30 @@ def split_structures(
     shift: ShiftKind = "energy",
     seed: int = 0,
 ) -> DataSplit:
-    """Return data dealt out at random.
+    """Return structures split at random.
 
-    Without `shifted`, a fifth of the data is taken away first: those of the highest
-    energy per atom, beyond what the composition explains (`shift="energy"`), or the
-    largest sizes (`shift="size"`). What is left is called in domain then.
+    Without `shifted`, a fifth of the structures is taken away first as the shifted set: those of
+    the highest energy per atom above a fit to the composition (`shift="energy"`), or the largest
+    ones (`shift="size"`). The others are in domain.
 
     Args:
-        structures: With energies, and forces where there are any.
-        n_train: How many to learn from.
-        n_calibrate: How many to find factors and intervals from.
-        n_test: How many to judge by, at most; the rest by default.
-        shifted: Sets of another kind, by name.
-        shift: How to make one from the data; "none" makes none.
-        seed: Of the shuffling.
+        structures: Structures with energies, and with forces where they are known.
+        n_train: Number of training structures.
+        n_calibrate: Number of calibration structures.
+        n_test: Largest number of test structures; None for all others.
+        shifted: Sets from another distribution, by name; None to take one from `structures`.
+        shift: Kind of the shifted set taken from `structures`; "none" takes none.
+        seed: Random seed.
 
     Raises:
-        InputError: an energy is missing, there are too few structures, or a number or
-            a name is not one that can be used.
+        InputError: an energy is missing, there are too few structures, or a number or a name is
+            invalid.
     """
     check_count("n_train", n_train, 2)
-    way_out = "Fewer do not tell how large a factor is."
+    way_out = "A calibration factor from fewer is too uncertain."
     check_count("n_calibrate", n_calibrate, MIN_POINTS, way_out)
     if n_test is not None:
-        check_count("n_test", n_test, MIN_SET_SIZE, "Fewer say nothing.")
+        check_count("n_test", n_test, MIN_SET_SIZE, "Scores of fewer are too uncertain.")
     if shift not in get_args(ShiftKind):
         condition = f"be one of {', '.join(get_args(ShiftKind))}"
         raise InputError(error_message("shift", condition, repr(shift)))
@@ -132,91 +132,93 @@ def split_structures(
             others[name] = structures[away]
     order = keep[_random_permutation(len(keep), seed)]
     if len(order) < n_train + n_calibrate + MIN_SET_SIZE:
-        wanted = f"{n_train} to train on, {n_calibrate} to calibrate and {MIN_SET_SIZE} to test"
-        found = f"{len(order)} in domain"
-        way_out = "Ask for fewer with `train` and `calibrate`."
-        condition = f"be enough for {wanted}"
-        raise InputError(error_message("structures", condition, found, way_out))
-    left = order[n_train + n_calibrate :][:n_test]
+        condition = (
+            f"be enough for {n_train} to train on, {n_calibrate} to calibrate and "
+            f"{MIN_SET_SIZE} to test"
+        )
+        way_out = "Lower `n_train` or `n_calibrate`."
+        value = f"{len(order)} in domain"
+        raise InputError(error_message("structures", condition, value, way_out))
     sets = {
         CALIBRATE: structures[order[n_train : n_train + n_calibrate]],
-        TEST: structures[left],
+        TEST: structures[order[n_train + n_calibrate :][:n_test]],
     } | others
-    learnt = structures[order[:n_train]]
-    same = {name: count_duplicates(learnt, part) for name, part in sets.items()}
-    return DataSplit(learnt, sets, note, same)
+    train = structures[order[:n_train]]
+    n_duplicates = {name: count_duplicates(train, part) for name, part in sets.items()}
+    return DataSplit(train, sets, note, n_duplicates)
 
 
 def count_duplicates(train: Structures, other: Structures) -> int:
-    """Return how many of `other` are the same as a structure of `train`."""
-    found = 0
-    mine = _indices_by_formula(train)
-    for key, members in _indices_by_formula(other).items():
-        if key not in mine:
+    """Return the number of structures of `other` that are duplicates of one of `train`."""
+    count = 0
+    train_indices = _indices_by_formula(train)
+    for key, indices in _indices_by_formula(other).items():
+        if key not in train_indices:
             continue
-        there = structure_fingerprint(train[mine[key]])
-        for start in range(0, len(members), CHUNK_SIZE):
-            here = structure_fingerprint(other[members[start : start + CHUNK_SIZE]])
-            apart = torch.cdist(here, there, p=torch.inf)
-            found += int((apart.amin(-1) < DUPLICATE_TOLERANCE).sum())
-    return found
+        train_fingerprints = structure_fingerprint(train[train_indices[key]])
+        for start in range(0, len(indices), CHUNK_SIZE):
+            fingerprints = structure_fingerprint(other[indices[start : start + CHUNK_SIZE]])
+            distance = torch.cdist(fingerprints, train_fingerprints, p=torch.inf)
+            count += int((distance.amin(-1) < DUPLICATE_TOLERANCE).sum())
+    return count
 
 
 def _indices_by_formula(structures: Structures) -> dict[tuple[str, bool], list[int]]:
-    """Return where structures stand that can be compared with each other."""
-    found: dict[tuple[str, bool], list[int]] = {}
+    """Return the indices of structures by formula and periodicity."""
+    indices: dict[tuple[str, bool], list[int]] = {}
     pbc = structures.pbc.any(-1).tolist()
     for i, key in enumerate(zip(structures.formulas(), pbc, strict=True)):
-        found.setdefault(key, []).append(i)
-    return found
+        indices.setdefault(key, []).append(i)
+    return indices
 
 
 def _take_shifted(structures: Structures, shift: ShiftKind) -> tuple[Tensor, Tensor, str, str]:
-    """Return what stays, what is shifted, its name, and how that was decided."""
+    """Return the indices in domain and of the shifted set, its name, and a note on its origin."""
     b = len(structures)
     every = torch.arange(b)
     if shift == "none":
         return every, every[:0], "", "no shifted set"
     counts = structures.counts
     if shift == "energy":
-        height = _energy_above_composition_fit(structures)
-        order = height.argsort(stable=True)
+        above = _energy_above_composition_fit(structures)
+        order = above.argsort(stable=True)
         edge = b - max(MIN_SET_SIZE, round(SHIFTED_FRACTION * b))
         if edge <= 0:
             condition = f"be more than {MIN_SET_SIZE} for a shifted set"
             raise InputError(error_message("structures", condition, b))
-        limit = float(height[order[edge]])
+        limit = float(above[order[edge]])
         note = (
             f"high energy: the {b - edge} of {b} structures that lie highest, "
             f"{1000 * limit:.0f} meV/atom and more above the mean of their composition"
         )
         return order[:edge].sort().values, order[edge:], "high energy", note
-    sizes, held = counts.unique(return_counts=True)
+    sizes, n_of_size = counts.unique(return_counts=True)
     if len(sizes) == 1:
         condition = "have different sizes for `shift` size"
-        found = f"{int(sizes[0])} atoms each"
-        raise InputError(error_message("structures", condition, found, "Take energy."))
-    above = held.flip(0).cumsum(0).flip(0)  # structures of each size and larger ones
-    enough = (above >= max(MIN_SET_SIZE, SHIFTED_FRACTION * b)).nonzero().flatten()
-    place = max(1, int(enough[-1]) if len(enough) else 1)
-    away = counts >= sizes[place]
-    if int(away.sum()) < MIN_SET_SIZE:
+        value = f"{int(sizes[0])} atoms each"
+        raise InputError(error_message("structures", condition, value, "Take energy."))
+    n_at_least = n_of_size.flip(0).cumsum(0).flip(0)
+    enough = (n_at_least >= max(MIN_SET_SIZE, SHIFTED_FRACTION * b)).nonzero().flatten()
+    size = sizes[max(1, int(enough[-1]) if len(enough) else 1)]
+    away = counts >= size
+    n_shifted = int(away.sum())
+    if n_shifted < MIN_SET_SIZE:
         condition = f"have {MIN_SET_SIZE} that are larger than others for `shift` size"
-        raise InputError(error_message("structures", condition, int(away.sum())))
-    note = f"large: the {int(away.sum())} of {b} structures of {int(sizes[place])} and more atoms"
+        raise InputError(error_message("structures", condition, n_shifted))
+    note = f"large: the {n_shifted} of {b} structures of {int(size)} and more atoms"
     return every[~away], every[away], "large", note
 
 
 def _energy_above_composition_fit(structures: Structures) -> Tensor:
-    """Return energies per atom less those that the composition explains, `[b]` eV."""
+    """Return energies per atom above a linear fit to the composition, `[b]` eV."""
     assert structures.energy is not None
     species = structures.numbers.unique()
     rows = (structures.numbers.unsqueeze(-1) == species).to(structures.energy)
     counts = rows.new_zeros(len(structures), len(species))
     counts = counts.index_add(0, structures.index, rows)
     energy = structures.energy.unsqueeze(-1)
-    left: Tensor = energy - counts @ (torch.linalg.pinv(counts) @ energy)
-    return left.squeeze(-1) / structures.counts
+    above: Tensor = energy - counts @ (torch.linalg.pinv(counts) @ energy)
+    return above.squeeze(-1) / structures.counts
 
 
 def _random_permutation(count: int, seed: int) -> Tensor:
@@ -229,6 +231,6 @@ def _check_has_energies(name: str, structures: Structures) -> None:
     if energy is not None:
         missing = int((~energy.isfinite()).sum())
     if missing or not len(structures):
-        found = f"{missing} of {len(structures)} without"
+        value = f"{missing} of {len(structures)} without"
         way_out = "ASE reads them as `energy` and `forces`; leave out those that failed."
-        raise InputError(error_message(name, "have energies", found, way_out))
+        raise InputError(error_message(name, "have energies", value, way_out))

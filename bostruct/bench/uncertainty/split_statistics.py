@@ -1,10 +1,10 @@
-"""What several divisions of the data say of one method together.
+"""Mean and range of the scores of one method over several splits.
 
-z² after calibration is the mean zeta² of the test set over that of the calibration set.
-The mean of such a ratio over divisions is the geometric one: then σ half and σ twice as
-large as it should be weigh the same, as in `HONEST`, whose ends are inverse to each
-other, and exchanging the two sets inverts it. The ordinary mean of a ratio is above 1
-even for a perfect σ (Jensen), by some 4 % where 100 structures tell mean zeta² to 20 %.
+z² after calibration is mean z² of the test set over that of the calibration set. The mean of such a
+ratio over the splits is the geometric one: σ half and twice the right one then weigh the same, as
+in `CALIBRATED_RANGE`, whose ends are inverse to each other, and exchanging the two sets inverts it.
+The arithmetic mean of a ratio is above 1 even for a perfect σ (Jensen), by some 4 % where 100
+structures determine mean z² to 20 %.
 """
 
 from __future__ import annotations
@@ -15,42 +15,25 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, final
 
-from bostruct.bench.uncertainty.score_rows import (
-    CALIBRATED,
-    ScoreRow,
-    calibration_verdict,
-)
+from bostruct.bench.uncertainty.score_rows import CALIBRATED, ScoreRow, calibration_verdict
 from bostruct.bench.uncertainty.scores import Scores
 
-GEOMETRIC_MEAN_FIELDS = (
-    "alpha",
-    "alpha_robust",
-    "z2_before",
-    "z2",
-    "z2_low",
-    "z2_high",
-    "cost",
-)
-"""Numbers whose mean is the geometric one."""
+GEOMETRIC_MEAN_FIELDS = ("alpha", "alpha_robust", "z2_before", "z2", "z2_low", "z2_high", "cost")
+"""Names of the ratios, whose mean is the geometric one."""
 
-NUMERIC_FIELDS = (
-    "fit_seconds",
-    "predict_ms",
-    "cost",
-    *(one.name for one in fields(Scores)),
-)
-"""All numbers of a row."""
+NUMERIC_FIELDS = ("fit_seconds", "predict_ms", "cost", *(field.name for field in fields(Scores)))
+"""Names of all numbers of a row."""
 
 
 @final
 @dataclass(frozen=True)
 class Range:
-    """One number over all splits.
+    """Mean and range of one number over all splits.
 
     Attributes:
-        mean: Geometric for `RATIOS`.
-        smallest: Of all splits.
-        largest: Of all splits.
+        mean: Mean, geometric for `GEOMETRIC_MEAN_FIELDS`.
+        smallest: Smallest value.
+        largest: Largest value.
     """
 
     mean: float
@@ -61,95 +44,95 @@ class Range:
 @final
 @dataclass(frozen=True)
 class SplitStatistics:
-    """One method on one set, in all splits.
+    """Scores of one method on one set and quantity over all splits.
 
     Attributes:
-        rows: Of every split in which the method has one.
+        rows: Scores of every split in which the method has predictions.
     """
 
     rows: tuple[ScoreRow, ...]
 
     @property
     def method(self) -> str:
-        """Its name."""
+        """Name of the method."""
         return self.rows[0].method
 
     @property
     def dataset(self) -> str:
-        """The set."""
+        """Name of the set."""
         return self.rows[0].dataset
 
     @property
     def quantity(self) -> str:
-        """Energy or forces."""
+        """Quantity, "energy" or "forces"."""
         return self.rows[0].quantity
 
     @property
     def unit(self) -> str:
-        """Of the errors and deviations."""
+        """Unit of errors and standard deviations."""
         return self.rows[0].unit
 
     @property
     def is_shifted(self) -> bool:
-        """Whether the set is not one of the data that were dealt out."""
+        """True for a set from another distribution than the training set."""
         return self.rows[0].is_shifted
 
     @property
     def has_scores(self) -> bool:
-        """Whether there are variances to be judged."""
+        """True if the method has variances of this quantity."""
         return any(row.has_scores for row in self.rows)
 
     @cached_property
     def ranges(self) -> dict[str, Range | None]:
-        """Every number of a row by name, None where no split has it."""
-        found = [row.to_dict() for row in self.rows]
+        """Mean and range of every number by name, None where no split has it."""
+        rows = [row.to_dict() for row in self.rows]
         return {
-            name: mean_and_range([one[name] for one in found], name in GEOMETRIC_MEAN_FIELDS)
+            name: mean_and_range([row[name] for row in rows], name in GEOMETRIC_MEAN_FIELDS)
             for name in NUMERIC_FIELDS
         }
 
     def __getitem__(self, name: str) -> Range:
-        """Return a number that some split has."""
+        """Return mean and range of a number that some split has."""
         value = self.ranges[name]
         assert value is not None
         return value
 
     @property
     def verdict(self) -> str:
-        """In a word, what the mean of z² after calibration says."""
+        """Verdict on the mean of z² after calibration, "" without variances."""
         z2 = self.ranges["z2"]
         return "" if z2 is None else calibration_verdict(z2.mean, self.dataset)
 
     @property
     def n_scored(self) -> int:
-        """In how many splits there is a verdict."""
+        """Number of splits with variances."""
         return sum(row.has_scores for row in self.rows)
 
     @property
     def n_calibrated(self) -> int:
-        """In how many of them it is honest."""
+        """Number of splits in which the method is calibrated."""
         return sum(row.verdict == CALIBRATED for row in self.rows)
 
     @property
     def n_in_band(self) -> int:
-        """In how many of them the conformal coverage is where chance allows."""
-        given = [row.scores for row in self.rows if row.scores is not None]
+        """Number of splits with a conformal coverage within its 95 % band."""
+        scores = [row.scores for row in self.rows if row.scores is not None]
         return sum(
             s.conformal_coverage_low <= s.conformal_coverage <= s.conformal_coverage_high
-            for s in given
+            for s in scores
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything by name, numbers as (mean, smallest, largest)."""
+        """Return all values by name, numbers as (mean, smallest, largest)."""
         return {
             "method": self.method,
-            "place": self.dataset,
+            "dataset": self.dataset,
             "quantity": self.quantity,
             "unit": self.unit,
-            "splits": len(self.rows),
-            "judged": self.n_scored,
-            "honest": self.n_calibrated,
-            "in_band": self.n_in_band,
+            "n_splits": len(self.rows),
+            "n_scored": self.n_scored,
+            "n_calibrated": self.n_calibrated,
+            "n_in_band": self.n_in_band,
             "verdict": self.verdict,
         } | {
             name: None if value is None else (value.mean, value.smallest, value.largest)
@@ -158,23 +141,23 @@ class SplitStatistics:
 
 
 def collect_split_statistics(rows: Sequence[ScoreRow]) -> list[SplitStatistics]:
-    """Return one spread for each quantity, set and method, in their first order.
+    """Return the statistics of each quantity, set and method, in the order of the rows.
 
     Args:
-        rows: Of all splits.
+        rows: Scores of all splits.
     """
-    found: dict[tuple[str, str, str], list[ScoreRow]] = {}
+    groups: dict[tuple[str, str, str], list[ScoreRow]] = {}
     for row in rows:
-        found.setdefault((row.quantity, row.dataset, row.method), []).append(row)
-    return [SplitStatistics(tuple(group)) for group in found.values()]
+        groups.setdefault((row.quantity, row.dataset, row.method), []).append(row)
+    return [SplitStatistics(tuple(group)) for group in groups.values()]
 
 
 def mean_and_range(values: Sequence[float | None], is_ratio: bool) -> Range | None:
-    """Return the mean and the ends of what there is, None where nothing is.
+    """Return mean and range of the known values, None where there are none.
 
     Args:
-        values: Of every split, None where it has none.
-        is_ratio: Whether the mean is to be the geometric one.
+        values: Value of every split, None where it is unknown.
+        is_ratio: True for a geometric mean.
     """
     known = [value for value in values if value is not None]
     if not known:
@@ -183,9 +166,9 @@ def mean_and_range(values: Sequence[float | None], is_ratio: bool) -> Range | No
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Return the geometric mean of numbers that are not negative.
+    """Return the geometric mean of non-negative numbers.
 
-    >>> round(geometric([0.5, 2.0, 1.0]), 9), geometric([0.0, 3.0])
+    >>> round(geometric_mean([0.5, 2.0, 1.0]), 9), geometric_mean([0.0, 3.0])
     (1.0, 0.0)
     """
     if min(values) <= 0:
@@ -194,5 +177,5 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def _mean(values: Sequence[float]) -> float:
-    # A single split is to keep its digits, and an infinite width is infinite.
+    # One split keeps its digits, and infinite widths stay infinite.
     return values[0] if len(values) == 1 else math.fsum(values) / len(values)

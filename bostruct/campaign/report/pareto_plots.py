@@ -151,7 +151,7 @@ def plot_hypervolume_history(
             counts,
             series.n_feasible,
             where="post",
-            color="#0072B2",
+            color=plotting.BLUE,
             linewidth=0.9,
             label="feasible",
         )
@@ -405,13 +405,8 @@ def _round_tick_values(span: tuple[float, float], log: bool) -> list[float]:
     return [round(float(value), 12) for value in places if low <= value <= high]
 
 
-FRONT_COLOR, FEASIBLE_COLOR, INFEASIBLE_COLOR, PREDICTED_COLOR = (
-    "#D55E00",
-    "#56B4E9",
-    "0.6",
-    "#009E73",
-)
-"""Of Okabe and Ito: told apart by everyone; the markers differ as well."""
+FRONT_COLOR, FEASIBLE_COLOR = plotting.VERMILION, plotting.SKY_BLUE
+INFEASIBLE_COLOR, PREDICTED_COLOR = "0.6", plotting.GREEN
 
 
 def directed_axis_label(name: str, optimization_config: OptimizationConfig) -> str:
@@ -448,7 +443,7 @@ def format_axis(
         margin = (high / low) ** 0.06 if high > low else 1.1
         low, high = low / margin, high * margin
         set_("lim")(low, high)
-        plotting.set_log_ticks(getattr(axes, f"{axis}axis"), low, high)
+        plotting.set_log_ticks(getattr(axes, f"{axis}axis"))
     else:
         margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         set_("lim")(low - margin, high + margin)

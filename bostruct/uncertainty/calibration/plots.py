@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bostruct.errors import InputError, ShapeError, error_message
-from bostruct.plotting import BLUE, GREY, PANEL_WIDTH, RC_PARAMS
+from bostruct.plotting import BLUE, GREY, RC_PARAMS, new_figure, set_log_ticks
 from bostruct.uncertainty.calibration.reliability import ence, reliability_diagram
 from bostruct.uncertainty.calibration.residuals import Residuals
 from bostruct.uncertainty.calibration.scores import (
@@ -25,6 +25,9 @@ from bostruct.uncertainty.calibration.scores import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+PANEL_SIDE = 2.2  # inches
 
 
 def draw_reliability(
@@ -60,8 +63,9 @@ def draw_reliability(
     axes.fill_between(x, diagram.band_lower.tolist(), diagram.band_upper.tolist(), color="0.88")
     axes.plot(ends, ends, color=GREY, linewidth=0.8)
     axes.plot(x, diagram.rmse.tolist(), "o-", color=BLUE)
-    _set_log_axes(axes)
-    axes.set(xlim=ends, ylim=ends)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        set_log_ticks(axis)
     axes.set_xlabel(f"predicted σ ({unit})")
     axes.set_ylabel(f"RMS error ({unit})")
     axes.set_title(f"ENCE {float(score.value):.2f}, floor {score.floor:.2f}")
@@ -110,8 +114,9 @@ def draw_error_vs_std(axes: Axes, residuals: Residuals, *, unit: str = "eV") -> 
         line = [times * end for end in ends]
         axes.plot(ends, line, color=GREY, linewidth=0.8)
     axes.plot(s.tolist(), e.tolist(), ".", color=BLUE, alpha=0.4, markeredgewidth=0)
-    _set_log_axes(axes)
-    axes.set_xlim(*ends)
+    axes.set(xscale="log", yscale="log", xlim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        set_log_ticks(axis)
     axes.set_xlabel(f"predicted σ ({unit})")
     axes.set_ylabel(f"|error| ({unit})")
 
@@ -157,17 +162,12 @@ def calibration_figure(
         InputError: no method, more bins than points, or errors of zero.
         ShapeError: residuals with batches.
     """
-    # Figures of their own: pyplot's are kept, and may open windows.
     from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     if not methods:
         raise InputError(error_message("methods", "name residuals", "nothing"))
     with rc_context(RC_PARAMS):
-        size = (4 * PANEL_WIDTH, PANEL_WIDTH * len(methods))
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure: Figure = new_figure(4 * PANEL_SIDE, PANEL_SIDE * len(methods))
         grid = figure.subplots(len(methods), 4, squeeze=False)
         for row, (name, held) in zip(grid, methods.items(), strict=True):
             draw_error_vs_std(row[0], held, unit=unit)
@@ -176,17 +176,6 @@ def calibration_figure(
             draw_z_histogram(row[3], held)
             row[0].set_title(name, loc="left", fontweight="bold")
     return figure
-
-
-def _set_log_axes(axes: Axes) -> None:
-    """Make both axes logarithmic, with plain numbers that begin with 1 or 3."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set(xscale="log", yscale="log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 3)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
 
 
 def _check_unbatched(residuals: Residuals) -> None:

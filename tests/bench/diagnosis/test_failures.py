@@ -46,9 +46,9 @@ def test_failed_and_slow_runs_have_ended_badly():
     [
         ({}, ""),
         ({"predictions": (None,) * 2 + (RIGHT,) * 8}, ""),
-        ({"predictions": (RIGHT,) * 9 + (EnergyPrediction(math.nan, 0.1, 0.1),)}, "spoilt"),
-        ({"predictions": (RIGHT,) * 9 + (EnergyPrediction(3.0, math.inf, 0.1),)}, "spoilt"),
-        ({"predictions": (EnergyPrediction(3.6, 0.1, 0.1),) * 10}, "spoilt"),
+        ({"predictions": (RIGHT,) * 9 + (EnergyPrediction(math.nan, 0.1, 0.1),)}, "prediction"),
+        ({"predictions": (RIGHT,) * 9 + (EnergyPrediction(3.0, math.inf, 0.1),)}, "prediction"),
+        ({"predictions": (EnergyPrediction(3.6, 0.1, 0.1),) * 10}, "prediction"),
         ({"predictions": (EnergyPrediction(3.6, 0.1, 0.1),) * 9}, ""),
         ({"energies": (None,) * 5 + (3.0,) * 5}, "evaluator"),
         ({"energies": (None,) * 4 + (3.0,) * 6}, ""),
@@ -77,12 +77,7 @@ def test_steps_are_spread_over_the_time_that_counts(tmp_path):
     method.run(hard, 0, tmp_path)
     log = method.log(hard, 0, tmp_path)
     steps, trials = log.steps(), log.trial_records()
-    assert [step.number for step in select_steps(steps, trials, 20, 24)] == [
-        17,
-        18,
-        19,
-        20,
-    ]
+    assert [step.number for step in select_steps(steps, trials, 20, 24)] == [17, 18, 19, 20]
     spread = [step.number for step in select_steps(steps, trials, 4, 24)]
     assert len(spread) == MAX_DIAGNOSED_STEPS
     assert (spread[0], spread[-1]) == (1, 20)
@@ -109,10 +104,10 @@ def test_every_run_that_ended_badly_has_a_cause(made):
     assert len(blind) >= 2, "a random structure may be the answer"
     assert {one.cause for one in blind} == {"search"}
     for one in blind:
-        assert one.n_agreeing_steps > one.looks / 2
-        assert one.gap > task().tolerance
-        assert "in step 8 the answer" in one.detail
-        assert one.detail.endswith(" more than what was chosen")
+        assert one.n_agreeing_steps > one.n_diagnosed_steps / 2
+        assert one.energy_gap > task().tolerance
+        assert "in step 8 the acquisition value of the reference minimum" in one.detail
+        assert one.detail.endswith(" more than that of the selected one")
     data = json.loads((out / "results.json").read_text())
     assert [one["cause"] for one in data["failures"]] == [one.cause for one in results.diagnoses]
     with (out / "failures.csv").open(newline="") as file:

@@ -2,7 +2,11 @@ import pytest
 import torch
 
 from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
-from bostruct.bench.diagnosis.step_diagnosis import diagnose_step, rebuild_acquisition
+from bostruct.bench.diagnosis.step_diagnosis import (
+    _kappa_factor,
+    diagnose_step,
+    rebuild_acquisition,
+)
 from tests.campaign.standin import Draw, campaign
 
 
@@ -37,7 +41,7 @@ def test_the_acquisition_is_that_of_the_step(ran):
     """Also where the weight of the uncertainty has changed."""
     made, log = ran(Draw(3))
     steps = [step for step in log.steps() if step.kind == "model"]
-    assert len({step.hyperparameters["boldness"] for step in steps}) > 1
+    assert len({_kappa_factor(step) for step in steps}) > 1
     for step in steps:
         (trial,) = [one for one in log.trial_records() if one.step == step.number]
         value = rebuild_acquisition(made, log, step, log.posterior(step.number))
@@ -46,7 +50,7 @@ def test_the_acquisition_is_that_of_the_step(ran):
 
 def extreme(log, made, worst):
     """Return the structure of many that the last step values least, or most."""
-    X = made.parts.space.sample(400, torch.Generator().manual_seed(1))
+    X = made.components.space.sample(400, torch.Generator().manual_seed(1))
     model = log.posterior(log.steps()[-1].number)
     with torch.no_grad():
         there = model.posterior(X.unsqueeze(1))

@@ -2,10 +2,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from bostruct.bench.multi_objective.emt_lattice import (
-    RigidLatticeEMT,
-    energy_at_best_volume,
-)
+from bostruct.bench.multi_objective.emt_lattice import RigidLatticeEMT, energy_at_best_volume
 from bostruct.structures import from_ase
 
 

@@ -64,10 +64,7 @@ def test_an_interrupted_table_goes_on(tmp_path):
 def test_workers_find_the_same(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir(), two.mkdir()
-    alone, together = (
-        enumerate_front(small(), one),
-        enumerate_front(small(), two, n_workers=2),
-    )
+    alone, together = (enumerate_front(small(), one), enumerate_front(small(), two, n_workers=2))
     assert torch.equal(alone.outcomes, together.outcomes)
 
 
@@ -83,7 +80,7 @@ def test_lookup_tells_what_is_true(tmp_path):
     lost = lookup(space.decode(X))
     assert isinstance(lost, Failure)
     assert "RuntimeError: no" in lost.reason
-    assert lookup.description()["of"] == {"kind": "rule"}
+    assert lookup.description()["evaluator"] == {"kind": "rule"}
 
 
 def test_the_reference_is_a_tenth_behind():

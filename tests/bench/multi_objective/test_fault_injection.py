@@ -3,11 +3,7 @@ from collections import Counter
 
 import pytest
 
-from bostruct.bench.multi_objective.fault_injection import (
-    ABSURD_ENTHALPY,
-    FaultyEvaluator,
-    corrupt,
-)
+from bostruct.bench.multi_objective.fault_injection import ABSURD_ENTHALPY, FaultyEvaluator, corrupt
 from bostruct.errors import InputError
 from bostruct.evaluators import Failure, evaluate
 from tests.bench.tiny import Rule, large
@@ -38,13 +34,13 @@ def generator():
 
 
 def test_shares_are_those_asked_for_and_last():
-    found = told(0, absurd_fraction=0.2, error_fraction=0.1, missing=0.1)
+    found = told(0, absurd_fraction=0.2, error_fraction=0.1, nan_fraction=0.1)
     counts = Counter(found)
     for name, share in {"absurd": 0.2, "raised": 0.1, "missing": 0.1}.items():
         sigma = math.sqrt(400 * share * (1 - share))
         assert abs(counts[name] - 400 * share) < 4 * sigma, name
-    assert told(0, absurd=0.2, error_fraction=0.1, missing=0.1) == found
-    assert told(1, absurd=0.2, error_fraction=0.1, missing=0.1) != found
+    assert told(0, absurd_fraction=0.2, error_fraction=0.1, nan_fraction=0.1) == found
+    assert told(1, absurd_fraction=0.2, error_fraction=0.1, nan_fraction=0.1) != found
 
 
 def test_failures_pass_or_last():
@@ -83,15 +79,15 @@ def test_what_failed_before_still_does():
 def test_it_says_what_it_is():
     shares = FaultyEvaluator(Rule(), 3).description()
     assert shares["seed"] == 3
-    assert shares["of"] == {"kind": "rule"}
+    assert shares["evaluator"] == {"kind": "rule"}
 
 
 def test_refused():
-    with pytest.raises(InputError, match="be shares of at most 1 in all"):
+    with pytest.raises(InputError, match="be at least 0 and at most 1 in sum"):
         FaultyEvaluator(Rule(), absurd_fraction=0.9, error_fraction=0.2)
-    with pytest.raises(InputError, match="be shares of at most 1 in all"):
+    with pytest.raises(InputError, match="be at least 0 and at most 1 in sum"):
         FaultyEvaluator(Rule(), absurd_fraction=-0.1)
-    with pytest.raises(InputError, match="`kind` must be passing or lasting, got 'x'"):
+    with pytest.raises(InputError, match="`fault_mode` must be passing or lasting, got 'x'"):
         FaultyEvaluator(Rule(), fault_mode="x")
     with pytest.raises(InputError, match="`seed` must be an integer"):
         FaultyEvaluator(Rule(), seed=-1)

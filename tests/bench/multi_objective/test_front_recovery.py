@@ -30,11 +30,7 @@ def test_the_whole_table_has_the_whole_front(table):
     assert found.hypervolume[-1] == pytest.approx(1.0)
     assert found.recall[-1] == 1.0
     assert list(found.hypervolume) == sorted(found.hypervolume)
-    assert (found.n_absurd, found.n_infeasible, found.attainable_hypervolume) == (
-        0,
-        0,
-        1.0,
-    )
+    assert (found.n_absurd, found.n_infeasible, found.attainable_hypervolume) == (0, 0, 1.0)
     assert found.evaluations_to(1.1) is None
     first = found.evaluations_to(0.5)
     assert found.hypervolume[first - 1] >= 0.5
@@ -50,12 +46,12 @@ def test_recall_is_the_share_of_the_front(table):
 
 def test_the_volume_is_that_of_two_rectangles(table):
     """Of two objectives: a sum of areas, computed here by hand."""
-    goals, reference = table.task.goals, table.reference
-    best = sorted(table.front, key=lambda i: -float(table.outcomes[i, 0]))
+    goals, reference = table.task.optimization_config, table.reference_point
+    best = sorted(table.front_indices, key=lambda i: -float(table.outcomes[i, 0]))
     U = goals.utilities(table.outcomes[best]) - reference  # falls, rises
     heights = torch.cat([U[:1, 1], U[1:, 1] - U[:-1, 1]])
     area = float((U[:, 0] * heights).sum())
-    assert table.volume == pytest.approx(area)
+    assert table.hypervolume == pytest.approx(area)
     one = float(U[0].prod()) / area
     assert enumerated_recovery(asked(table, best[:1]), table).hypervolume[0] == pytest.approx(one)
 
@@ -74,13 +70,15 @@ def test_what_failed_is_neither_found_nor_to_be_had(table):
 
 
 def test_absurd_and_infeasible_ones_are_counted(table):
-    goals = table.task.goals
-    bad = (~goals.feasible(table.outcomes)).nonzero().flatten().tolist()[0]
+    goals = table.task.optimization_config
+    bad = (~goals.is_feasible(table.outcomes)).nonzero().flatten().tolist()[0]
 
     def absurd(Y):
         Y[0, 0] *= 100
 
-    assert enumerated_recovery(asked(table, sorted(table.front), absurd), table).n_absurd == 1
+    assert (
+        enumerated_recovery(asked(table, sorted(table.front_indices), absurd), table).n_absurd == 1
+    )
 
     def promise(Y):
         Y[0, 2] = -1.0

@@ -72,7 +72,7 @@ def test_the_genetic_algorithm_leaves_one_too(tmp_path):
 
 
 def test_refused():
-    with pytest.raises(InputError, match="`initial` must be an integer"):
+    with pytest.raises(InputError, match="`n_initial` must be an integer"):
         CampaignFrontMethod(n_initial=0)
-    with pytest.raises(InputError, match="`batch` must be an integer"):
+    with pytest.raises(InputError, match="`batch_size` must be an integer"):
         CampaignFrontMethod(batch_size=0)

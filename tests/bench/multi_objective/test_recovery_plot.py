@@ -4,11 +4,7 @@ import pytest
 import torch
 
 from bostruct.bench.multi_objective.front_recovery import FrontRecovery
-from bostruct.bench.multi_objective.recovery_plot import (
-    FRONTS_PNG,
-    median_and_band,
-    plot_recovery,
-)
+from bostruct.bench.multi_objective.recovery_plot import FRONTS_PNG, median_and_band, plot_recovery
 from bostruct.bench.multi_objective.run import FrontRun
 
 

@@ -12,11 +12,11 @@ def trace(**more):
     X = torch.arange(6, dtype=torch.float64).reshape(3, 2)
     Y = torch.tensor([[1.0, 2.0], [math.nan, 2.0], [3.0, 0.0]], dtype=torch.float64)
     fields = {"task": "small", "method": "random", "seed": 4, "X": X, "Y": Y}
-    return FrontRun(**(fields | {"identity": "abc"} | more))
+    return FrontRun(**(fields | {"digest": "abc"} | more))
 
 
 def test_a_file_keeps_it(tmp_path):
-    whole = trace(seconds=((1.0, 2.0, 0.5),), energies=0.25)
+    whole = trace(step_seconds=((1.0, 2.0, 0.5),), evaluation_seconds=0.25)
     path = tmp_path / "a" / "b.json"
     whole.write(path)
     found = read_run(path)
@@ -27,8 +27,15 @@ def test_a_file_keeps_it(tmp_path):
     assert read_run(tmp_path / "none.json") is None
 
 
-@pytest.mark.parametrize("text", ["{", "{}"])
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"X": [], "Y": [], "step_seconds": [], "format": 2}'])
 def test_refuses_what_is_no_trace(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(LogError, match="Delete it"):
         read_run(tmp_path / "a.json")
+
+
+def test_another_format_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"screen": "small", "identity": "abc", "X": [], "Y": []}')
+    with pytest.raises(LogError, match="has format 1, not 2: it was written by another version"):
+        read_run(path)

@@ -3,10 +3,7 @@ import math
 import pytest
 import torch
 
-from bostruct.bench.multi_objective.tasks import (
-    MULTI_OBJECTIVE_TASKS,
-    MultiObjectiveTask,
-)
+from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS, MultiObjectiveTask
 from bostruct.errors import InputError
 from bostruct.evaluators import Evaluation
 from tests.bench.tiny import GOALS, NOT_UNMIXING, Rule, large, small

@@ -24,7 +24,7 @@ def test_a_table_is_printed(capsys):
     threads = torch.get_num_threads()
     pool_scaling.main(["orderings", "--size", "3", "--data", "8", "--steps", "3"])
     out = capsys.readouterr().out
-    for head in ("members", "features s", "step s", "most memory GB"):
+    for head in ("members", "features s", "step s", "peak memory GB"):
         assert head in out
     assert torch.get_num_threads() == threads
 

@@ -65,5 +65,5 @@ def test_tables_are_printed(capsys):
         finally:
             torch.set_num_threads(threads)
     out = capsys.readouterr().out
-    for head in ("within 1 σ", "relaxations/s", "search s", "most memory GB"):
+    for head in ("within 1 σ", "relaxations/s", "search s", "peak memory GB"):
         assert head in out

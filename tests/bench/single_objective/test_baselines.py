@@ -34,7 +34,7 @@ def test_finds_a_small_cluster_and_counts_every_call(method, tmp_path):
     task = copper(evaluator=Function(energy))
     run = method(500).run(task, 0, tmp_path)
     assert run.evaluations_to_success == len(run.energies) == len(calls) > 5
-    assert run.best <= task.target_energy
+    assert run.best_energy <= task.target_energy
     assert len({call.tobytes() for call in calls}) == len(calls)
 
 
@@ -45,7 +45,11 @@ def test_seeds_decide_and_leave_numpy_alone(method, tmp_path):
     assert state() == before
     assert method(40).run(copper(-99), 0, tmp_path / "b") == first
     assert method(40).run(copper(-99), 1, tmp_path / "a").energies != first.energies
-    assert (len(first.energies), first.evaluations_to_success, first.finished) == (40, None, True)
+    assert (len(first.energies), first.evaluations_to_success, first.is_finished) == (
+        40,
+        None,
+        True,
+    )
 
 
 @METHODS
@@ -58,7 +62,7 @@ def test_what_was_written_is_read(method, tmp_path):
     run = method(30).run(hard, 0, tmp_path)
     assert method(30).read(hard, 0, tmp_path) == run
     assert method(20).read(hard, 0, tmp_path).is_finished
-    assert not method(31).read(hard, 0, tmp_path).finished, "too short: run again"
+    assert not method(31).read(hard, 0, tmp_path).is_finished, "too short: run again"
     assert len(method(31).run(hard, 0, tmp_path).energies) == 31
     other = copper(-99, evaluator=Function(never))
     assert method(30).read(other, 0, tmp_path).energies == (), "of another evaluator"
@@ -68,10 +72,7 @@ def test_the_methods_do_not_share_files(tmp_path):
     random_search(10).run(copper(-99), 0, tmp_path)
     basin_hopping(10).run(copper(-99), 0, tmp_path)
     names = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json")}
-    assert names == {
-        "cu5/random-search/seed-000.json",
-        "cu5/basin-hopping/seed-000.json",
-    }
+    assert names == {"cu5/random-search/seed-000.json", "cu5/basin-hopping/seed-000.json"}
 
 
 @METHODS
@@ -93,7 +94,7 @@ def test_damaged_files_are_refused(method, tmp_path):
 
 
 def test_refuses_a_cap():
-    with pytest.raises(InputError, match="`baseline_evaluations` must be an integer of"):
+    with pytest.raises(InputError, match="`max_evaluations` must be an integer of"):
         random_search(0)
 
 

@@ -18,8 +18,8 @@ def dimer():
     return Atoms("Cu2", [(0, 0, 0), (0, 0, 2.5)])
 
 
-def attached(evaluator, target=-1e9, cap=100):
-    counted, atoms = CountingCalculator(evaluator, target, cap), dimer()
+def attached(evaluator, target=-1e9, max_evaluations=100):
+    counted, atoms = CountingCalculator(evaluator, target, max_evaluations), dimer()
     return counted, counted.attach(from_ase(atoms), atoms)
 
 

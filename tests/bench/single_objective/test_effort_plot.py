@@ -39,7 +39,7 @@ def test_runs_medians_and_failures_are_drawn(tmp_path, monkeypatch):
     (axes,) = found
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert axes.get_title(loc="left") == "a"
-    assert axes.get_xlabel() == "own time in a step (s)"
+    assert axes.get_xlabel() == "time of a step (s)"
     drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
     assert drawn == {
         "median": [9.5, 5.0],

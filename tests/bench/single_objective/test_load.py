@@ -34,11 +34,7 @@ def test_names():
 
 
 def test_defaults_and_all():
-    assert [task.name for task in load_tasks_and_settings([])[0]] == [
-        "lj7",
-        "lj13",
-        "cu15",
-    ]
+    assert [task.name for task in load_tasks_and_settings([])[0]] == ["lj7", "lj13", "cu15"]
     assert load_tasks_and_settings([])[1] == [CAMPAIGN_SETTINGS["default"]]
     assert load_tasks_and_settings(["all"])[0] == list(TASKS.values())
 

@@ -3,11 +3,8 @@ from pathlib import Path
 import torch
 
 from bostruct.bench import CampaignMethod, Setting, random_search
-from bostruct.bench.single_objective.method import (
-    run_folder,
-    run_single_threaded,
-    single_thread,
-)
+from bostruct.bench.benchmark import single_thread
+from bostruct.bench.single_objective.method import run_folder, run_single_threaded
 from bostruct.bench.single_objective.run import Run
 from tests.bench.problems import task
 

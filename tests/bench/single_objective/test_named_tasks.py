@@ -33,11 +33,7 @@ def test_a_triangle_has_three_bonds(calculator, bond):
 
 @pytest.mark.parametrize(
     ("name", "element", "calculator", "bond"),
-    [
-        ("lj13", "Ar", lennard_jones, 1.08),
-        ("morse13", "Ar", morse, 0.97),
-        ("cu13", "Cu", emt, 2.4),
-    ],
+    [("lj13", "Ar", lennard_jones, 1.08), ("morse13", "Ar", morse, 0.97), ("cu13", "Cu", emt, 2.4)],
 )
 def test_the_icosahedron_is_the_reference(name, element, calculator, bond):
     atoms = Icosahedron("Cu", 2, latticeconstant=2**0.5 * bond)

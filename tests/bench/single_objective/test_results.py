@@ -7,23 +7,20 @@ import pytest
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.run import EnergyPrediction, Run
 from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
-from bostruct.uncertainty.calibration.wilson import wilson_interval
+from bostruct.uncertainty import wilson_interval
 from tests.bench.problems import task
 
 TASKS = [task("a", reference=0.95), task("b", reference=0.95)]
 
 
-def run(name="a", method="bostruct", seed=0, count=None, cap=10, **more):
-    """Return a run that needs `count` evaluations, or all of its cap in vain."""
-    energies = [3.0] * cap if count is None else [3.0] * (count - 1) + [0.0]
-    return Run(name, method, seed, cap, 1.0, tuple(energies), **more)
+def run(name="a", method="bostruct", seed=0, count=None, max_evaluations=10, **more):
+    """Return a run that needs `count` evaluations, or all of them in vain."""
+    energies = [3.0] * max_evaluations if count is None else [3.0] * (count - 1) + [0.0]
+    return Run(name, method, seed, max_evaluations, 1.0, tuple(energies), **more)
 
 
 STEPS = {"step_seconds": ((1.0, 2.0, 0.5), (2.0, 4.0, 0.5))}
-GOOD, BAD = (
-    EnergyPrediction(2.0, 1.0, 1.0),
-    EnergyPrediction(1.0, 1.0, 1.0),
-)  # z = 1 and z = 2
+GOOD, BAD = (EnergyPrediction(2.0, 1.0, 1.0), EnergyPrediction(1.0, 1.0, 1.0))  # z = 1 and z = 2
 
 
 def results():
@@ -41,12 +38,7 @@ def results():
 
 def test_rows():
     row, random, *others = results().summaries()
-    assert (row.task, row.method, row.n_runs, row.n_unfinished) == (
-        "a",
-        "bostruct",
-        3,
-        1,
-    )
+    assert (row.task, row.method, row.n_runs, row.n_unfinished) == ("a", "bostruct", 3, 1)
     assert (row.n_solved, row.max_evaluations) == (2, 10)
     assert (row.solved_low, row.solved_high) == wilson_interval(2, 3)
     assert row.median_evaluations == 8
@@ -54,15 +46,12 @@ def test_rows():
     assert (row.fit_seconds, row.search_seconds, row.log_seconds) == (2.0, 5.0, 0.5)
     assert (row.median_step_seconds, row.max_step_seconds) == (6.5, 12.5)
     assert (row.z2, row.coverage_1sigma) == ((2.5 + 4.0) / 2, 0.25)
-    assert (
-        random.median_evaluations,
-        random.median_step_seconds,
-        random.fit_seconds,
-    ) == (70, None, None)
-    assert [(row.task, row.method) for row in others] == [
-        ("b", "bostruct"),
-        ("b", "random search"),
-    ]
+    assert (random.median_evaluations, random.median_step_seconds, random.fit_seconds) == (
+        70,
+        None,
+        None,
+    )
+    assert [(row.task, row.method) for row in others] == [("b", "bostruct"), ("b", "random search")]
 
 
 def test_unfinished_runs_do_not_count_in_curves_either():
@@ -78,13 +67,7 @@ def test_unfinished_runs_do_not_count_in_curves_either():
         row.median_evaluations,
         row.solved_low,
         row.solved_high,
-    ) == (
-        0,
-        1,
-        None,
-        0,
-        1,
-    )
+    ) == (0, 1, None, 0, 1)
 
 
 def test_files(tmp_path):
@@ -93,15 +76,19 @@ def test_files(tmp_path):
     found.write(tmp_path)
     data = json.loads((tmp_path / "results.json").read_text())
     assert data == json.loads(json.dumps(found.json()))
-    assert data["tasks"]["a"] == {"reference": 0.95, "tolerance": 0.05, "source": ""}
+    assert data["tasks"]["a"] == {"reference_energy": 0.95, "tolerance": 0.05, "source": ""}
     assert len(data["runs"]) == 7
     assert data["runs"][3]["energies"] == [3.0, None]
-    assert data["runs"][3]["finished"] is False
+    assert data["runs"][3]["is_finished"] is False
     assert "torch" in data["versions"]
     assert data["failures"] == [asdict(why)]
     with (tmp_path / "failures.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert (row["cause"], row["agree"], row["evaluations"]) == ("search", "6", "")
+    assert (row["cause"], row["n_agreeing_steps"], row["evaluations_to_success"]) == (
+        "search",
+        "6",
+        "",
+    )
     with (tmp_path / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["task"], row["method"]) for row in rows] == [
@@ -110,8 +97,8 @@ def test_files(tmp_path):
         ("b", "bostruct"),
         ("b", "random search"),
     ]
-    assert float(rows[0]["median"]) == 8
-    assert rows[1]["step"] == ""
+    assert float(rows[0]["median_evaluations"]) == 8
+    assert rows[1]["median_step_seconds"] == ""
 
 
 def test_an_infinite_z2_is_left_open():

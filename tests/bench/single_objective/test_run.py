@@ -6,8 +6,8 @@ import pytest
 from bostruct.bench.single_objective.run import EnergyPrediction, Run
 
 
-def run(energies, cap=5, **more):
-    return Run("task", "method", 0, cap, target_energy=1.0, energies=energies, **more)
+def run(energies, max_evaluations=5, **more):
+    return Run("task", "method", 0, max_evaluations, target_energy=1.0, energies=energies, **more)
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,13 @@ def test_best_is_the_lowest_within_the_cap():
 def test_json():
     found = run((3.0, None, 1.0), step_seconds=((0.5, 1.0, 0.25),)).json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert (found["evaluations"], found["finished"], found["best"]) == (3, True, 1.0)
+    assert (found["evaluations_to_success"], found["is_finished"], found["best_energy"]) == (
+        3,
+        True,
+        1.0,
+    )
     assert found["energies"] == [3.0, None, 1.0]
-    assert found["seconds"] == [{"fit": 0.5, "search": 1.0, "log": 0.25}]
+    assert found["step_seconds"] == [{"fit": 0.5, "search": 1.0, "log": 0.25}]
 
 
 def test_own_time_is_the_sum_of_its_parts():
@@ -90,4 +94,4 @@ def test_what_is_no_number_is_infinitely_wrong(belief):
 def test_predictions_in_json():
     (first, second, *_) = run((3.0, 3.0), predictions=BELIEFS).json()["predictions"]
     assert first is None
-    assert second == {"mean": 2.0, "latent": 0.5, "observed": 1.0}
+    assert second == {"mean": 2.0, "latent_std": 0.5, "predictive_std": 1.0}

@@ -1,10 +1,6 @@
 import pytest
 
-from bostruct.bench.single_objective.settings import (
-    CAMPAIGN_SETTINGS,
-    Setting,
-    named_setting,
-)
+from bostruct.bench.single_objective.settings import CAMPAIGN_SETTINGS, Setting, named_setting
 from bostruct.campaign import Campaign
 from bostruct.candidates import BasinHopping
 from bostruct.errors import InputError

@@ -2,13 +2,9 @@ import math
 
 import pytest
 
-from bostruct.bench.single_objective.statistics import (
-    median_interval,
-    percentile,
-    success_curve,
-)
+from bostruct.bench.single_objective.statistics import median_interval, percentile, success_curve
 from bostruct.errors import InputError
-from bostruct.uncertainty.calibration.wilson import wilson_interval
+from bostruct.uncertainty import wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -36,9 +32,9 @@ def test_percentile_of_nothing():
 
 
 def test_percentile_refuses():
-    with pytest.raises(InputError, match="`share` must be between 0 and 1, got 50"):
+    with pytest.raises(InputError, match="`fraction` must be between 0 and 1, got 50"):
         percentile([1], 50, max_evaluations=10)
-    with pytest.raises(InputError, match="`counts` must be at most the cap, 10, got 11"):
+    with pytest.raises(InputError, match="`counts` must be at most 10, got 11"):
         percentile([11, 2], 0.5, max_evaluations=10)
 
 

@@ -20,7 +20,7 @@ def test_curves_bands_and_legend_are_drawn(tmp_path, monkeypatch):
     assert left.get_title(loc="right") == "1 to 3 runs"
     assert left.get_xscale() == "log"
     assert left.get_xlabel() == "energy evaluations"
-    assert left.get_ylabel() == "share of runs solved"
+    assert left.get_ylabel() == "fraction of runs solved"
     own, other = lines(left)["bostruct"], lines(left)["random search"]
     assert list(own.get_xdata()) == [0, 4, 8, 10]
     assert list(own.get_ydata()) == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3])

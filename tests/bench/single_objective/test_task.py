@@ -29,7 +29,7 @@ def test_accepts_names(name):
 
 
 def test_refuses_numbers():
-    with pytest.raises(InputError, match="`reference` must be finite, got nan"):
+    with pytest.raises(InputError, match="`reference_energy` must be finite, got nan"):
         task(reference=float("nan"))
     with pytest.raises(InputError, match="`tolerance` must be positive and finite"):
         Task("a", task().make_space, task().evaluator, 0.0, tolerance=0.0)
@@ -37,5 +37,5 @@ def test_refuses_numbers():
 
 def test_refuses_a_space_that_is_made_already():
     space = task().make_space()
-    with pytest.raises(InputError, match="`space` must be a function that makes a sp"):
+    with pytest.raises(InputError, match="`make_space` must be a function that makes a sp"):
         Task("a", space, task().evaluator, 0.0)

@@ -17,7 +17,7 @@ METHODS = {
     "too sure": Fake(error=0.2, claim=0.05),
     "shy": Fake(forces=False),
 }
-SIZES = {"train": 20, "calibrate": 60}
+SIZES = {"n_train": 20, "n_calibrate": 60}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_every_method_set_and_quantity_has_a_row():
     assert sure.z2_before == pytest.approx(16.0, rel=0.2)
     for row in found.rows:
         if row.dataset == "test" and row.scores:
-            assert row.verdict == "honest"
+            assert row.verdict == "calibrated"
             assert row.scores.conformal_coverage_low <= row.scores.conformal_coverage
             assert row.scores.conformal_coverage <= row.scores.conformal_coverage_high
     assert table["forces", "test", "shy"].scores is None
@@ -80,7 +80,7 @@ def test_everything_is_on_disk(data, tmp_path):
         "methods",
     }
     values = json.loads((out / "comparison.json").read_text())
-    assert values["about"]["sizes"]["calibrate"] == 60
+    assert values["split"]["sizes"]["calibrate"] == 60
     assert values["units"]["forces"] == "eV/Å"
     assert values["versions"]["bostruct"]
     assert len(values["rows"]) == len(found.rows) == 12
@@ -111,7 +111,7 @@ def test_what_is_known_survives_an_interruption(data, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return measure(name, method, sets)
 
-    monkeypatch.setattr(split_run, "measure", interrupted)
+    monkeypatch.setattr(split_run, "evaluate_method", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare(data, METHODS, out=tmp_path / "o", **SIZES)
     monkeypatch.undo()
@@ -138,7 +138,7 @@ def test_one_split_says_what_methods_say_of_it(data):
 
 def test_splits_differ_and_come_again():
     data, mine = dimers(100), {"right": Fake()}
-    sizes = {"train": 20, "calibrate": 30, "shift": "none"}
+    sizes = {"n_train": 20, "n_calibrate": 30, "shift": "none"}
     first, again = (compare(data, mine, n_splits=3, **sizes) for _ in range(2))
     digests = [one.description["digest"] for one in first.split_runs]
     assert len(set(digests)) == 3
@@ -175,7 +175,7 @@ def test_more_splits_compute_the_new_ones(data, tmp_path):
     values = json.loads((tmp_path / "o" / "comparison.json").read_text())
     assert len(values["rows"]) == 3 * len(one.rows) == 24
     assert [part["seed"] for part in values["splits"]] == [0, 1, 2]
-    spread = values["spreads"][0]
+    spread = values["statistics"][0]
     z2 = [r["z2"] for r in values["rows"] if r["method"] == "right"][::4]
     assert spread["z2"][1:] == [min(z2), max(z2)]
     assert spread["z2"][0] == pytest.approx((z2[0] * z2[1] * z2[2]) ** (1 / 3))
@@ -190,7 +190,7 @@ def test_notes_name_the_split(data):
     assert found.notes[0].endswith("given; 2 splits, seeds 0 to 1.")
     same, refused = found.notes[1:3], found.notes[3:]
     for seed in (0, 1):
-        start = f"The same as a structure of the training, seed {seed}: "
+        start = f"Duplicates of training structures, seed {seed}: "
         assert same[seed].startswith(start)
         assert refused[seed].startswith(f"right refused gold, seed {seed}: ")
 
@@ -201,7 +201,7 @@ def test_notes_say_what_is_to_be_known(data):
     sizes, same, *refused = found.notes
     assert sizes.startswith("Structures: train 20, calibrate 60, test 170, gold 12")
     assert sizes.endswith("shifted: gold, old, given; seed 0.")
-    assert same.startswith("The same as a structure of the training: ")
+    assert same.startswith("Duplicates of training structures: ")
     assert "of old" in same
     assert len(refused) == 3
     assert refused[0] == "right refused gold: `numbers` must be known, got {79}."
@@ -213,13 +213,13 @@ def test_an_infinite_width_is_no_number_in_json(data, tmp_path):
     assert found.rows[0].scores.conformal_half_width == float("inf")
     found.write(tmp_path)
     values = json.loads((tmp_path / "comparison.json").read_text())
-    assert values["rows"][0]["half_width"] is None
+    assert values["rows"][0]["conformal_half_width"] is None
 
 
 def test_refuses_with_a_sentence(data, tmp_path):
     with pytest.raises(InputError, match="`methods` must be at least one"):
         compare(data, {})
-    with pytest.raises(InputError, match="`splits` must be an integer of at least 1"):
+    with pytest.raises(InputError, match="`n_splits` must be an integer of at least 1"):
         compare(data, METHODS, n_splits=0)
     with pytest.raises(InputError, match=r"`methods` must be able to learn .* none: `n"):
         compare(data, {"none": Fake(species=())}, **SIZES)

@@ -64,7 +64,7 @@ def test_every_set_is_written_and_read_back(tmp_path, monkeypatch):
 def test_refuses_unknown_sets(tmp_path):
     with pytest.raises(InputError, match=r"`name` must be one of cu15, au5cu10"):
         datasets.write_dataset("cu16", tmp_path)
-    with pytest.raises(InputError, match="`count` must be an integer"):
+    with pytest.raises(InputError, match="`n` must be an integer"):
         ClusterDataset("Cu4").sample(0)
-    with pytest.raises(InputError, match="`sphere` must have room for 4 atoms"):
+    with pytest.raises(InputError, match="`sphere_radius` must have room for 4 atoms"):
         ClusterDataset("Cu4", sphere_radius=1.0).sample(1)

@@ -1,6 +1,7 @@
 import json
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,10 +28,7 @@ def sets(**more):
 
 def test_errors_of_energies_are_of_an_atom_and_those_of_forces_of_a_component():
     found = evaluate_method("mine", Fake(error=0.1, claim=0.3), sets())
-    energy, forces = (
-        found.set_residuals["test", ENERGY],
-        found.set_residuals["test", FORCES],
-    )
+    energy, forces = (found.set_residuals["test", ENERGY], found.set_residuals["test", FORCES])
     # Deviations of 0.3 or 0.6 eV of two atoms together.
     assert energy.residuals.std.unique().tolist() == pytest.approx([150.0, 300.0])
     assert energy.residuals.error.abs().median() == pytest.approx(0.6745 * 50, rel=0.8)
@@ -156,7 +154,14 @@ def test_written_and_read_back(tmp_path):
     found = evaluate_method("mine", Fake(), sets())
     found.write(tmp_path / "a.npz")
     again = MethodPredictions.read(tmp_path / "a.npz")
-    for name in ("method", "description", "failures", "fit", "predict", "force_rmse"):
+    for name in (
+        "method",
+        "description",
+        "failures",
+        "fit_seconds",
+        "predict_seconds",
+        "force_rmse",
+    ):
         assert getattr(again, name) == getattr(found, name)
     assert list(again.set_residuals) == list(found.set_residuals)
     for key, part in found.set_residuals.items():
@@ -184,6 +189,9 @@ def test_refuses_other_files(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(LogError, match="written by a newer bostruct"):
         MethodPredictions.read(path)
+    np.savez(path, about=np.array(json.dumps({"format": 1, "parts": []})))
+    with pytest.raises(LogError, match="has format 1, not 2: it was written by an older bostruct"):
+        MethodPredictions.read(path)
 
 
 class Plain:
@@ -192,7 +200,7 @@ class Plain:
 
 
 def test_methods_are_told_apart():
-    assert describe_method(LocalGP())["surrogate"] == "LocalGP"
+    assert describe_method(LocalGP())["type"] == "LocalGP"
     assert describe_method(LocalGP(cutoff=4.0)) != describe_method(LocalGP())
     assert describe_method(Fake(error=0.2)) != describe_method(Fake())
     assert describe_method(Plain()) == describe_method(Plain())

@@ -2,10 +2,7 @@ import sys
 
 import pytest
 
-from bostruct.bench.uncertainty.method_predictions import (
-    MethodPredictions,
-    describe_method,
-)
+from bostruct.bench.uncertainty.method_predictions import MethodPredictions, describe_method
 from bostruct.bench.uncertainty.methods import METHODS, load_methods, variance_sources
 from bostruct.campaign import campaign_file
 from bostruct.errors import InputError

@@ -16,11 +16,11 @@ def found():
 
 def test_a_page_is_as_wide_as_two_columns(found, tmp_path):
     plots.draw_page(found.predictions, found.rows, "energy", tmp_path / "e.png")
-    plots.draw_page(found.outcomes, found.rows, "forces", tmp_path / "f.png")
+    plots.draw_page(found.predictions, found.rows, "forces", tmp_path / "f.png")
     energy, forces = (matplotlib.image.imread(tmp_path / name) for name in ("e.png", "f.png"))
     assert energy.shape[1] == forces.shape[1] == pytest.approx(250 * plots.PAGE_WIDTH)
     assert energy.shape[0] > forces.shape[0]  # with the method that has no forces
-    plots.draw_page(found.outcomes, found.rows, "energy", tmp_path / "again.png")
+    plots.draw_page(found.predictions, found.rows, "energy", tmp_path / "again.png")
     assert (tmp_path / "e.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     colours = {tuple(pixel) for pixel in (255 * energy[::3, ::3, :3]).reshape(-1, 3)}
     assert len(colours) > 10

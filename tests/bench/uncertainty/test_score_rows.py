@@ -14,7 +14,7 @@ def sets():
 def test_a_row_says_it_all(sets):
     outcome = evaluate_method("mine", Fake(claim=0.2), sets)
     found = score_row(outcome, "test", "energy", outcome.predict_seconds / 2)
-    assert found.verdict == "honest"
+    assert found.verdict == "calibrated"
     assert found.unit == "meV/atom"
     assert found.cost == pytest.approx(2.0)
     assert found.predict_ms == pytest.approx(1000 * outcome.predict_seconds)
@@ -49,12 +49,12 @@ def test_nothing_to_say(sets):
 @pytest.mark.parametrize(
     ("z2", "place", "word"),
     [
-        (1.0, "test", "honest"),
+        (1.0, "test", "calibrated"),
         (1.3, "test", "overconfident"),
-        (1.3, "hot", "honest"),
+        (1.3, "hot", "calibrated"),
         (2.1, "hot", "overconfident"),
-        (0.7, "test", "cautious"),
-        (0.4, "hot", "cautious"),
+        (0.7, "test", "underconfident"),
+        (0.4, "hot", "underconfident"),
     ],
 )
 def test_verdicts(z2, place, word):

@@ -14,13 +14,7 @@ from scipy.stats import beta, norm
 
 from bostruct.bench.uncertainty.method_predictions import SetResiduals
 from bostruct.bench.uncertainty.scores import compute_scores, conformal_coverage_band
-from bostruct.uncertainty import (
-    Residuals,
-    calibration_curve,
-    miscalibration_area,
-    nll,
-    sharpness,
-)
+from bostruct.uncertainty import Residuals, calibration_curve, miscalibration_area, nll, sharpness
 
 
 def part(error, variance, structure=None):

@@ -17,12 +17,7 @@ def places(part, whole):
 def test_no_structure_is_in_two_sets():
     data = dimers(60)
     found = split_structures(data, n_train=10, n_calibrate=8)
-    assert found.sizes() == {
-        "train": 10,
-        "calibrate": 8,
-        "test": 30,
-        "high energy": 12,
-    }
+    assert found.sizes() == {"train": 10, "calibrate": 8, "test": 30, "high energy": 12}
     parts = [found.train, *found.sets.values()]
     every = sorted(i for part in parts for i in places(part, data))
     assert every == list(range(60))
@@ -66,7 +61,7 @@ def test_fewer_to_test_and_none_shifted():
 
 
 def test_given_sets_are_taken_as_they_are():
-    hot = dimers(12, seed=3, scale=2.0)
+    hot = dimers(12, seed=3, stretch=2.0)
     found = split_structures(dimers(40), n_train=10, n_calibrate=8, shifted={"hot": hot})
     assert found.sizes()["test"] == 22
     assert torch.equal(found.sets["hot"].positions, hot.positions)
@@ -93,10 +88,7 @@ def test_the_largest_are_shifted():
     assert found.shift_note == "large: the 12 of 52 structures of 3 and more atoms"
     with pytest.raises(InputError, match=r"`structures` must have 10 that are larger"):
         split_structures(
-            Structures.cat([small, *[three] * 9]),
-            n_train=10,
-            n_calibrate=8,
-            shift="size",
+            Structures.cat([small, *[three] * 9]), n_train=10, n_calibrate=8, shift="size"
         )
 
 
@@ -105,7 +97,7 @@ def test_twins_are_counted_however_they_are_turned():
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64)).Q
     turned = replace(train[:2], positions=train[:2].positions @ turn)
     gold = dimers(3, numbers=(79, 79))
-    assert count_duplicates(train, Structures.cat([turned, dimers(4, scale=9.0), gold])) == 2
+    assert count_duplicates(train, Structures.cat([turned, dimers(4, stretch=9.0), gold])) == 2
     found = split_structures(dimers(40), n_train=10, n_calibrate=8, shifted={"old": dimers(40)})
     assert found.n_duplicates["old"] >= 10
 
@@ -126,11 +118,11 @@ def test_refuses_what_cannot_be_split():
         split_structures(data, shifted={"test": data})
     with pytest.raises(InputError, match=r"be enough for 20 to train on, 8 .* 30 in d"):
         split_structures(data, n_train=20, n_calibrate=8)
-    with pytest.raises(InputError, match=r"`train` must be an integer"):
+    with pytest.raises(InputError, match=r"`n_train` must be an integer"):
         split_structures(data, n_train=1)
-    with pytest.raises(InputError, match=r"`calibrate` must be an integer of at least"):
+    with pytest.raises(InputError, match=r"`n_calibrate` must be an integer of at least"):
         split_structures(data, n_calibrate=7)
-    with pytest.raises(InputError, match=r"`test` must be an integer of at least 10"):
+    with pytest.raises(InputError, match=r"`n_test` must be an integer of at least 10"):
         split_structures(data, n_test=9)
     with pytest.raises(InputError, match=r"`shift` must be one of energy, size, none"):
         split_structures(data, shift="heat")

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from bostruct.bench.benchmark import make_folder
 from bostruct.bench.uncertainty.split import split_structures
-from bostruct.bench.uncertainty.split_run import make_folder, run_split
+from bostruct.bench.uncertainty.split_run import run_split
 from bostruct.errors import LogError
 from tests.bench.uncertainty.fakes import Fake, dimers
 

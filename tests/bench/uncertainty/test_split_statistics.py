@@ -39,7 +39,7 @@ def test_means_and_ends_are_those_computed_by_hand():
     assert by_hand < sum(z2) / 3
     assert (found["z2"].smallest, found["z2"].largest) == (min(z2), max(z2))
     caught = [one.scores.conformal_coverage for one in mine]
-    assert found["conformal"].mean == pytest.approx(sum(caught) / 3, rel=1e-12)
+    assert found["conformal_coverage"].mean == pytest.approx(sum(caught) / 3, rel=1e-12)
     alpha = [one.scores.alpha for one in mine]
     product = alpha[0] * alpha[1] * alpha[2]
     assert found["alpha"].mean == pytest.approx(product ** (1 / 3))
@@ -68,26 +68,26 @@ def test_counts_of_splits():
         for s in (one.scores for one in mine)
     )
     z2 = found["z2"].mean
-    assert found.verdict == ("honest" if 0.8 <= z2 <= 1.25 else found.verdict)
+    assert found.verdict == ("calibrated" if 0.8 <= z2 <= 1.25 else found.verdict)
     away = SplitStatistics(tuple(rows(Fake(), place="high energy")))
     assert away.is_shifted
     assert not found.is_shifted
 
 
 @pytest.mark.parametrize(
-    ("z2", "verdict", "honest"),
-    [((0.79, 1.26), "honest", 0), ((1.0, 2.0), "overconfident", 1)],
+    ("z2", "verdict", "n_calibrated"),
+    [((0.79, 1.26), "calibrated", 0), ((1.0, 2.0), "overconfident", 1)],
 )
-def test_the_verdict_is_of_the_mean(z2, verdict, honest):
+def test_the_verdict_is_of_the_mean(z2, verdict, n_calibrated):
     first, second, _ = rows(Fake())
     changed = []
     for one, value in zip((first, second), z2, strict=True):
         object.__setattr__(one.scores, "z2", value)
-        word = "honest" if 0.8 <= value <= 1.25 else "overconfident"
+        word = "calibrated" if 0.8 <= value <= 1.25 else "overconfident"
         object.__setattr__(one, "verdict", word)
         changed.append(one)
     found = SplitStatistics(tuple(changed))
-    assert (found.verdict, found.n_calibrated) == (verdict, honest)
+    assert (found.verdict, found.n_calibrated) == (verdict, n_calibrated)
 
 
 def test_one_split_keeps_every_digit():
@@ -112,15 +112,8 @@ def test_without_variances_there_are_errors_alone():
 def test_rows_are_put_together_by_set_quantity_and_method():
     energy, forces = rows(Fake()), rows(Fake(), "forces")
     found = collect_split_statistics([energy[0], forces[0], energy[1], forces[1], energy[2]])
-    assert [(one.quantity, len(one.rows)) for one in found] == [
-        ("energy", 3),
-        ("forces", 2),
-    ]
-    assert (found[0].method, found[0].dataset, found[0].unit) == (
-        "mine",
-        "test",
-        "meV/atom",
-    )
+    assert [(one.quantity, len(one.rows)) for one in found] == [("energy", 3), ("forces", 2)]
+    assert (found[0].method, found[0].dataset, found[0].unit) == ("mine", "test", "meV/atom")
 
 
 def test_numbers_that_some_splits_lack():

@@ -1,4 +1,4 @@
-"""Terminal output of commands: the console of results and the progress line."""
+"""Progress line of commands on a terminal."""
 
 from __future__ import annotations
 
@@ -7,16 +7,6 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.status import Status
-
-
-def result_console(width: int) -> Console:
-    """Return the console of results.
-
-    Args:
-        width: Number of columns where the output is no terminal.
-    """
-    console = Console()
-    return console if console.is_terminal else Console(width=width)
 
 
 @contextmanager

@@ -1,0 +1,129 @@
+"""Frame of the benchmarks of energies and of fronts: jobs, worker processes, results folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+
+from bostruct.errors import InputError, LogError, error_message
+from bostruct.runtime.atomic_write import write_atomically
+from bostruct.runtime.executors import InProcess, Workers
+
+T = TypeVar("T")
+TaskT = TypeVar("TaskT")
+MethodT = TypeVar("MethodT")
+
+
+class Job(NamedTuple, Generic[TaskT, MethodT]):
+    """One method on one task with one seed."""
+
+    task: TaskT
+    method: MethodT
+    seed: int
+
+
+def run_jobs(
+    functions: Sequence[Callable[[], T]], n_workers: int
+) -> Iterator[tuple[int, Future[T]]]:
+    """Call functions in this process or in several; yield index and future as each ends.
+
+    When the iteration is abandoned, functions that are running in other processes are stopped.
+
+    Args:
+        functions: Functions without arguments, picklable by cloudpickle.
+        n_workers: Number of processes; 1 stays in this one.
+    """
+    if n_workers == 1:
+        yield from ((i, InProcess().submit(function)) for i, function in enumerate(functions))
+        return
+    executor = Workers(n_workers)
+    try:
+        indices = {executor.submit(function): i for i, function in enumerate(functions)}
+        for future in as_completed(indices):
+            yield indices[future], future
+    finally:
+        executor.shutdown(wait=False)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Limit torch to one thread, so that times can be compared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def check_unique_names(kind: str, names: Sequence[str]) -> None:
+    """Refuse no names at all, and names that occur twice.
+
+    Raises:
+        InputError: there is no name, or one occurs twice.
+    """
+    if not names:
+        raise InputError(error_message(kind, "be at least one", "none"))
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise InputError(error_message(kind, "have names of their own", ", ".join(repeated)))
+
+
+def check_results_folder(folder: Path, is_own: Callable[[list[Path]], bool]) -> None:
+    """Refuse a folder that is neither new, empty, nor that of the same kind of benchmark.
+
+    Args:
+        folder: Folder of the results.
+        is_own: Returns whether the entries of a folder are those of such a benchmark.
+
+    Raises:
+        LogError: the folder is a file or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise LogError(f"{folder} is a file, not a folder. Take another name.")
+    entries = sorted(folder.iterdir()) if folder.exists() else []
+    if entries and not is_own(entries):
+        raise LogError(
+            f"{folder} is not the folder of a benchmark and not empty. "
+            "Take an empty or a new folder."
+        )
+
+
+def make_folder(folder: Path) -> Path:
+    """Return a folder after making it where it does not exist.
+
+    Raises:
+        LogError: the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LogError(f"could not make {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def json_finite(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return JSON values with None for every number that is infinite or NaN."""
+    if isinstance(value, Mapping):
+        return {name: json_finite(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(value: Any, path: Path) -> None:  # noqa: ANN401 - JSON
+    """Write JSON values to a file, None for every number that is infinite or NaN.
+
+    Raises:
+        LogError: the file cannot be written.
+    """
+    text = json.dumps(json_finite(value), ensure_ascii=False, allow_nan=False, indent=1)
+    write_atomically(path, text.encode())

@@ -1,0 +1,62 @@
+import json
+from functools import partial
+
+import pytest
+
+from bostruct.bench.benchmark import (
+    check_results_folder,
+    check_unique_names,
+    json_finite,
+    make_folder,
+    run_jobs,
+    write_json,
+)
+from bostruct.errors import InputError, LogError
+
+
+def square(n):
+    if n < 0:
+        raise ValueError("negative")
+    return n * n
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_every_job_is_run_and_its_error_is_its_own(n_workers):
+    futures = dict(run_jobs([partial(square, n) for n in (2, -1, 3)], n_workers))
+    assert [futures[i].result() for i in (0, 2)] == [4, 9]
+    assert isinstance(futures[1].exception(), ValueError)
+
+
+def test_in_this_process_jobs_run_as_they_are_taken():
+    called = []
+    jobs = run_jobs([partial(called.append, n) for n in range(3)], 1)
+    next(jobs)
+    assert called == [0]
+
+
+def test_numbers_that_json_lacks_are_none(tmp_path):
+    values = {"a": [1.0, float("inf")], "b": (float("nan"), "x", None, 2)}
+    assert json_finite(values) == {"a": [1.0, None], "b": [None, "x", None, 2]}
+    write_json(values, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == json_finite(values)
+
+
+def test_names_are_there_and_different():
+    check_unique_names("tasks", ["a", "b"])
+    with pytest.raises(InputError, match="`tasks` must be at least one, got none"):
+        check_unique_names("tasks", [])
+    with pytest.raises(InputError, match="`tasks` must have names of their own, got a, b"):
+        check_unique_names("tasks", ["b", "a", "b", "a", "c"])
+
+
+def test_folders_of_something_else_are_refused(tmp_path):
+    check_results_folder(tmp_path / "new", lambda paths: False)
+    check_results_folder(tmp_path, lambda paths: False)  # empty
+    (tmp_path / "thesis.tex").touch()
+    check_results_folder(tmp_path, lambda paths: [p.name for p in paths] == ["thesis.tex"])
+    with pytest.raises(LogError, match="is not the folder of a benchmark and not empty"):
+        check_results_folder(tmp_path, lambda paths: False)
+    with pytest.raises(LogError, match="is a file, not a folder"):
+        check_results_folder(tmp_path / "thesis.tex", lambda paths: True)
+    with pytest.raises(LogError, match="could not make"):
+        make_folder(tmp_path / "thesis.tex" / "below")
