@@ -40,7 +40,7 @@ def report_errors(command: Callable[P, None]) -> Callable[P, None]:
     return wrapped
 
 
-for _command in (
+_COMMANDS: tuple[Callable[..., None], ...] = (
     campaign.run,
     campaign.show,
     campaign.front,
@@ -49,7 +49,8 @@ for _command in (
     campaign.verify,
     bench.bench,
     fronts.fronts,
-):
+)
+for _command in _COMMANDS:
     typer_app.command()(report_errors(_command))
 uncertainty_app.command()(report_errors(uncertainty.compare))
 uncertainty_app.command()(report_errors(uncertainty.data))

@@ -16,7 +16,7 @@ from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.results import Results
 from bostruct.bench.single_objective.table import summary_table
 from bostruct.bench.tables import data_frame, result_console, terminal_table
-from bostruct.cli.console import progress_line
+from bostruct.cli.progress_line import progress_line
 from bostruct.errors import check_count
 from bostruct.runtime.device import resolve_device
 
@@ -72,6 +72,8 @@ def bench(
         frame = data_frame(rows, ("task", "lowest, eV", "solved within, eV", "source"))
         console.print(terminal_table(frame, left=("task", "source")))
         return
+    for name, count in (("seeds", seeds), ("evaluations", evaluations), ("jobs", jobs)):
+        check_count(name, count)
     named_tasks, settings = load_tasks_and_settings(tasks or [], effort or ["default"])
     resolve_device(device)
     methods: list[Method] = [CampaignMethod(setting, evaluations, device) for setting in settings]

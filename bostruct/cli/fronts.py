@@ -15,7 +15,8 @@ from bostruct.bench.multi_objective.fault_injection import FaultMode
 from bostruct.bench.multi_objective.methods import CampaignFrontMethod
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
 from bostruct.bench.tables import data_frame, result_console, terminal_table
-from bostruct.cli.console import progress_line
+from bostruct.cli.progress_line import progress_line
+from bostruct.errors import check_count
 
 CONSOLE_WIDTH = 150
 """Columns of the table where the output is no terminal."""
@@ -76,6 +77,7 @@ def fronts(
         columns = ("task", "summary")
         console.print(terminal_table(data_frame(rows, columns), left=columns))
         return
+    check_count("batch", batch)
     with progress_line() as line:
         summary = run_front_benchmark(
             tasks_by_name(tasks or []),
@@ -95,27 +97,26 @@ def front_table(rows: Sequence[FrontSummary]) -> RenderableType:
     """Return a summary as a table, with an explanation of its columns."""
     cells, before = [], None
     for row in rows:
-        key = (row.task, row.method)
-        first = key != before
-        before = key
+        is_first = (row.task, row.method) != before
+        before = (row.task, row.method)
         step = "" if row.step_seconds is None else f"{row.step_seconds:.2f}"
         counts = (row.evaluations_to_95, row.evaluations_to_99)
         to_95, to_99 = ("-" if count is None else f"{count:g}" for count in counts)
         cells.append(
             (
                 row.task,
-                row.method if first else "",
-                str(row.n_seeds) if first else "",
+                row.method if is_first else "",
+                str(row.n_seeds) if is_first else "",
                 str(row.n_evaluations),
                 f"{row.hypervolume:.4f}",
                 f"{row.hypervolume_p10:.3f}-{row.hypervolume_p90:.3f}",
                 "" if row.recall is None else f"{row.recall:.0%}",
-                to_95 if first else "",
-                to_99 if first else "",
-                f"{row.attainable_hypervolume:.3f}" if first else "",
-                str(row.n_absurd) if first else "",
-                str(row.n_infeasible) if first else "",
-                step if first else "",
+                to_95 if is_first else "",
+                to_99 if is_first else "",
+                f"{row.attainable_hypervolume:.3f}" if is_first else "",
+                str(row.n_absurd) if is_first else "",
+                str(row.n_infeasible) if is_first else "",
+                step if is_first else "",
             )
         )
     table = terminal_table(data_frame(cells, COLUMNS), left=("task", "method"), group="task")

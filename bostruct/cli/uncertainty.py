@@ -11,8 +11,8 @@ from bostruct.bench.tables import data_frame, result_console, terminal_table
 from bostruct.bench.uncertainty import comparison, datasets
 from bostruct.bench.uncertainty.methods import METHODS, load_methods
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
-from bostruct.cli.console import progress_line
-from bostruct.errors import InputError, error_message
+from bostruct.cli.progress_line import progress_line
+from bostruct.errors import InputError, check_count, error_message
 from bostruct.structures import Structures, from_ase
 
 CONSOLE_WIDTH, MULTI_SPLIT_CONSOLE_WIDTH = 150, 200
@@ -64,13 +64,13 @@ def compare(
 ) -> None:
     """Compare the uncertainty estimates of methods on DATA; resume on the same DIR."""
     if list_only:
-        columns = ("method", "source of its variance")
         rows = ((name, named_method.source) for name, named_method in METHODS.items())
-        table = terminal_table(data_frame(rows, columns), left=columns)
-        result_console(CONSOLE_WIDTH).print(table)
+        frame = data_frame(rows, ("method", "contributions to its variance"))
+        result_console(CONSOLE_WIDTH).print(terminal_table(frame, left=frame.columns))
         return
     if data is None:
         raise InputError(error_message("DATA", "be a file of structures", "nothing"))
+    check_count("splits", splits)
     methods = load_methods(method or [])
     kinds: tuple[ShiftKind, ...] = get_args(ShiftKind)
     kind = next((name for name in kinds if name == shift), None)

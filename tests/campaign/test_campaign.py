@@ -452,21 +452,21 @@ def test_the_best_one_may_be_given(tmp_path):
     assert image.get_potential_energy() == -50.0
     assert verify_log(log).is_valid
     with ase.db.connect(tmp_path / "run" / "campaign.db") as db:
-        assert next(row.energy for row in db.select(given=True)) == -50.0
-        assert len(list(db.select(given=False))) == 3
+        assert next(row.energy for row in db.select(is_initial_data=True)) == -50.0
+        assert len(list(db.select(is_initial_data=False))) == 3
 
 
 def test_another_start_is_another_campaign(tmp_path):
     campaign(n=2, initial_structures=start(True, None)).run(tmp_path / "run")
-    with pytest.raises(MismatchError, match=r"start\.sha256 is .* there and .* here"):
+    with pytest.raises(MismatchError, match=r"initial_data\.sha256 is .* there and .* here"):
         campaign(n=2, initial_structures=start(True, None, seed=8)).run(tmp_path / "run")
-    with pytest.raises(MismatchError, match=r"start is .* there and absent here"):
+    with pytest.raises(MismatchError, match=r"initial_data is .* there and absent here"):
         campaign(n=2).run(tmp_path / "run")
-    with pytest.raises(MismatchError, match="check is absent there"):
-        campaign(n=2, start=start(True, None), final_relaxation=FinalRelaxation()).run(
+    with pytest.raises(MismatchError, match="final_relaxation is absent there"):
+        campaign(n=2, initial_structures=start(True, None), final_relaxation=FinalRelaxation()).run(
             tmp_path / "run"
         )
-    campaign(n=3, start=start(True, None)).run(tmp_path / "run")
+    campaign(n=3, initial_structures=start(True, None)).run(tmp_path / "run")
 
 
 def test_given_structures_that_could_not_be_written(tmp_path, monkeypatch):
@@ -477,7 +477,7 @@ def test_given_structures_that_could_not_be_written(tmp_path, monkeypatch):
         raise LogError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(LogWriter, "add", full)
+        patch.setattr(LogWriter, "write_step", full)
         with pytest.raises(LogError, match="the disk is full"):
             mine.run(tmp_path / "run")
     assert summarize(mine.read(tmp_path / "run")).status == "failed"

@@ -169,7 +169,7 @@ def test_they_are_joined_like_all_rules():
     [
         (HypervolumeStagnation, (0,), "patience` must be"),
         (HypervolumeStagnation, (3, 0.0), "min_relative_improvement` must be"),
-        (FeasibleStructures, (0,), "patience` must be"),
+        (FeasibleStructures, (0,), "n` must be"),
     ],
 )
 def test_rules_of_fronts_that_make_no_sense(kind, arguments, message):

@@ -27,7 +27,7 @@ def bostruct(*arguments):
 
 
 def refused(done, message):
-    assert done.exit_code == 2, done.output_fn
+    assert done.exit_code == 2, done.output
     assert done.stdout == ""
     assert done.stderr.startswith("bostruct: ")
     assert len(done.stderr.strip().splitlines()) == 1
@@ -38,7 +38,7 @@ def test_interrupted(here, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bostruct.campaign.campaign.loop", interrupt)
+    monkeypatch.setattr("bostruct.campaign.campaign.run_loop", interrupt)
     done = bostruct("run", "mine.py", "--dir", "out")
     assert done.exit_code == 130
     assert "interrupted. Run the same command again" in done.stderr

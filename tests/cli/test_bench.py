@@ -36,7 +36,7 @@ RUN = ("mine.py", "--effort", "tiny", "--seeds", 2, "--evaluations", 30, "--out"
 
 def test_a_task_of_a_file(here):
     done = bostruct(*RUN, "--baseline-evaluations", 50)
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert done.stderr == ""
     assert "Results are in out\n" in done.stdout
     for words in ("mine", "bostruct tiny", "random search", "basin hopping"):
@@ -56,12 +56,12 @@ from bostruct.bench import Setting, Task
 
 small = Task(
     name="cu_au100",
-    space=lambda: bo.spaces.Surface(fcc100("Au", (2, 2, 1), vacuum=5.0), "Cu"),
+    make_space=lambda: bo.spaces.Surface(fcc100("Au", (2, 2, 1), vacuum=5.0), "Cu"),
     evaluator=bo.evaluators.Calculator(EMT),
-    reference=6.7,
+    reference_energy=6.7,
     tolerance=0.1,
 )
-least = Setting("least", {"search": bo.candidates.Search(candidates=2, rounds=1)})
+least = Setting("least", {"search": bo.candidates.BasinHopping(n_candidates=2, n_rounds=1)})
 """
 
 
@@ -69,7 +69,7 @@ def test_a_surface_of_a_file(here):
     (here / "surface.py").write_text(SURFACE)
     options = ("--effort", "least", "--seeds", 1, "--evaluations", 4, "--out", "out")
     done = bostruct("surface.py", *options, "--baseline-evaluations", 30)
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     found = json.loads((here / "out" / "results.json").read_text())
     assert [(run["method"], run["finished"]) for run in found["runs"]] == [
         ("bostruct least", True),
@@ -80,7 +80,7 @@ def test_a_surface_of_a_file(here):
 
 def test_without_the_others_and_with_two_efforts(here):
     done = bostruct(*RUN, "--effort", "other", "--baseline-evaluations", 0)
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert "random search" not in done.stdout
     assert (here / "out" / "effort.png").is_file()
 
@@ -95,7 +95,7 @@ def test_list(here):
 
 
 def refused(done, message):
-    assert done.exit_code == 2, done.output_fn
+    assert done.exit_code == 2, done.output
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert message in done.stderr
@@ -121,7 +121,7 @@ def test_interrupted_it_prints_what_there_is(here, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        "bostruct.bench.single_objective.campaign_method.Campaigns.run", interrupted
+        "bostruct.bench.single_objective.campaign_method.CampaignMethod.run", interrupted
     )
     done = bostruct(*RUN, "--baseline-evaluations", 50)
     assert done.exit_code == 130

@@ -52,40 +52,34 @@ def bostruct(*arguments):
 
 def test_run_show_export_verify(here):
     done = bostruct("run", "mine.py", "--dir", "out", "--seed", 3)
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert "Best energy" in done.stdout
     assert "Results are in out\n" in done.stdout
     found = json.loads(bostruct("show", "out", "--json").stdout)
-    assert {
-        "status",
-        "seed",
-        "evaluations",
-        "failures",
-        "energies",
-        "best",
-        "calibration",
-        "seconds",
-    } <= set(found)
-    assert (found["status"], found["seed"], found["evaluations"]) == ("finished", 3, 6)
-    assert set(found["best"]) >= {"energy", "evaluation", "step"}
-    shares = {"within_1sigma", "within_2sigma"}
-    assert set(found["calibration"]) >= {"n", "z2", "alpha", "conformal", *shares}
-    assert set(found["outlook"]) == {"best", "differences", "remaining", "missing"}
+    assert (found["status"], found["seed"], found["n_evaluations"]) == ("finished", 3, 6)
+    assert found["pareto"] is None
+    energy = found["energy"]
+    assert set(energy["best"]) >= {"energy", "evaluation", "step"}
+    coverage = {"coverage_1sigma", "coverage_2sigma"}
+    names = {"n_predictions", "mean_z2", "alpha", "conformal_quantile", *coverage}
+    assert set(energy["calibration"]) >= names
+    parts = {"best", "differences", "unevaluated", "missing_reason"}
+    assert set(energy["assessment"]) == parts
     assert set(found["seconds"]) == {"fit", "search", "evaluate", "log"}
     text = bostruct("show", "out").stdout
     assert "status       finished, 6 evaluations" in text
     assert bostruct("export", "out", "best.extxyz").exit_code == 0
     assert ase.io.read("best.extxyz").get_potential_energy() == pytest.approx(
-        min(found["energies"])
+        min(energy["energies"])
     )
     done = bostruct("export", "out", "all.db", "--all")
     assert "all.db: 6 structures of out" in done.stdout
     assert len(ase.io.read("all.db", index=":")) == 6
     done = bostruct("verify", "out", "--file", "mine.py")
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert "6 trials and 2 posteriors read, 2 rebuilt and compared" in done.stdout
     done = bostruct("front", "out")
-    refused(done, "must be one of a campaign with objectives, got that of one which")
+    refused(done, "must be one of a campaign with objectives, got that of one that")
 
 
 def test_front_and_retract(here):
@@ -93,13 +87,13 @@ def test_front_and_retract(here):
     (here / "own.py").write_text(own)
     screened = alloys.campaign().run(here / "run", stop=stop.Evaluations(7))
     done = bostruct("front", screened.folder)
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert "objectives   minimize price, $/kg (as log10)\n" in done.stdout
     points = screened.pareto_front().points
     for point in points:
         assert f"\n{point.trial}  " in done.stdout
     done = bostruct("front", screened.folder, "--out", "out", "--file", "own.py")
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert "out: front.csv, evaluations.csv, front.extxyz, front.db" in done.stdout
     assert (here / "out" / "pareto3d.png").stat().st_size > 10000
     done = bostruct("export", screened.folder, "best.extxyz")
@@ -109,9 +103,9 @@ def test_front_and_retract(here):
     assert f"trial {best} is retracted, the wrong cell" in done.stdout
     assert f"trial {best}, retracted: the wrong cell" in (bostruct("show", screened.folder).stdout)
     done = bostruct("verify", screened.folder, "--file", "own.py")
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     done = bostruct("retract", screened.folder, best, "--reason", "again")
-    refused(done, "must be one that found something")
+    refused(done, "must have a result")
 
 
 def test_the_second_run_resumes(here):
@@ -134,7 +128,7 @@ def test_defaults_of_folder_and_seed(here):
 
 
 def refused(done, message):
-    assert done.exit_code == 2, done.output_fn
+    assert done.exit_code == 2, done.output
     assert done.stdout == ""
     assert done.stderr.startswith("bostruct: ")
     assert len(done.stderr.strip().splitlines()) == 1
@@ -173,9 +167,9 @@ def test_refused_with_a_sentence_and_nothing_written(here, monkeypatch):
 def test_the_folder_of_another_campaign_is_refused(here):
     bostruct("run", "mine.py", "--dir", "out", "--evaluations", 1)
     before = {p: p.read_bytes() for p in (here / "out").rglob("*") if p.is_file()}
-    (here / "mine.py").write_text(FILE.replace("n={n}", "batch=2"))
+    (here / "mine.py").write_text(FILE.replace("n={n}", "batch_size=2"))
     done = bostruct("run", "mine.py", "--dir", "out")
-    refused(done, "out holds another campaign: batch is 1 there and 2 here")
+    refused(done, "out holds another campaign: batch_size is 1 there and 2 here")
     done = bostruct("run", "mine.py", "--dir", "out", "--seed", 5)
     refused(done, "seed is 0 there and 5 here")
     after = {p: p.read_bytes() for p in (here / "out").rglob("*") if p.is_file()}

@@ -14,7 +14,7 @@ from tests.bench.tiny import small
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = MappingProxyType({"small": small()})
-    monkeypatch.setattr("bostruct.bench.front_benchmark.SCREENS", table)
+    monkeypatch.setattr("bostruct.bench.front_benchmark.MULTI_OBJECTIVE_TASKS", table)
     return tmp_path
 
 
@@ -25,7 +25,7 @@ def bostruct(*arguments):
 def test_a_table_is_printed_and_files_lie_there(here):
     options = ("--seeds", 1, "--evaluations", 4, "--initial", 3, "--at", 3)
     done = bostruct("small", *options, "--out", "out")
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     for words in ("small", "bostruct initial 3", "random", "Results are in out"):
         assert words in done.stdout
     assert done.stderr == ""

@@ -15,7 +15,7 @@ from bostruct.structures import to_ase
 from tests.bench.uncertainty.fakes import dimers
 
 FILE = """
-from tests.compare.fakes import Fake
+from tests.bench.uncertainty.fakes import Fake
 right, sure = Fake(), Fake(claim=0.02)
 """
 
@@ -24,7 +24,7 @@ right, sure = Fake(), Fake(claim=0.02)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.setattr(plots, "draw", lambda *values: values[-1].touch())
+    monkeypatch.setattr(plots, "draw_page", lambda *values: values[-1].touch())
     (tmp_path / "mine.py").write_text(FILE)
     ase.io.write("data.extxyz", to_ase(dimers(120)))
     ase.io.write("test.db", to_ase(dimers(20, 1, 2.0)))
@@ -41,7 +41,7 @@ SIZES = ("--train", 20, "--calibrate", 30, "--method", "mine.py", "--out", "out"
 
 def test_files_and_methods_of_ones_own(here):
     done = bostruct("compare", "data.extxyz", "--shifted", "test.db", *SIZES)
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert done.stderr == ""
     assert done.stdout.endswith("Tables and plots are in out\n")
     for words in ("right", "sure", "shifted: shifted test", "Forces, in domain"):
@@ -59,7 +59,7 @@ def test_files_and_methods_of_ones_own(here):
 
 def test_a_shifted_set_of_the_data_themselves(here):
     done = bostruct("compare", "data.extxyz", "--test", 15, "--seed", 2, *SIZES)
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert "high energy: the 24 of 120 structures that lie highest" in done.stdout
     assert "test 15" in done.stdout
 
@@ -89,7 +89,7 @@ def test_data_are_made_and_can_be_compared_on(here, monkeypatch):
     sets = {"cu15": {"cu4": (datasets.ClusterDataset("Cu4", bfgs_steps=(1, 2)), 12)}}
     monkeypatch.setattr(datasets, "DATASETS", sets)
     done = bostruct("data", "cu15", "--out", "made", "--seed", 3)
-    assert done.exit_code == 0, done.output_fn
+    assert done.exit_code == 0, done.output
     assert done.stdout == "made/cu4.extxyz: 12 structures\n"
     assert len(uncertainty.read_labeled_structures(here / "made" / "cu4.extxyz")) == 12
 
@@ -102,7 +102,7 @@ def test_constraints_that_fix_no_atom_do_not_matter(here):
 
 
 def refused(done, message):
-    assert done.exit_code == 2, done.output_fn
+    assert done.exit_code == 2, done.output
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert message in done.stderr

@@ -24,7 +24,7 @@ def test_of_a_log(screened):
     assert found.evaluated[2].raw_outcomes["modulus"] is None
     assert found.evaluated[5].raw_outcomes["modulus"] is None, "-2992 is not believed"
     assert found.evaluated[5].raw_outcomes["enthalpy"] is not None
-    assert found.evaluated[5].exact == {"price"}
+    assert found.evaluated[5].exact_names == {"price"}
     assert found.learnt == ("enthalpy", "modulus")
     (doubt,) = found.quarantined
     assert (doubt.trial, doubt.name, doubt.value) == (5, "modulus", -2992.0)
@@ -62,7 +62,7 @@ def test_what_was_predicted_is_from_before(screened):
     assert not found.evaluated[0].predictions
     for point in found.evaluated[4:]:
         assert point.predictions.get("modulus") == told[point.trial].prediction
-        assert "price" not in point.foretold
+        assert "price" not in point.predictions
 
 
 def test_raw_values_of_what_is_judged_as_a_logarithm(screened):

@@ -6,10 +6,8 @@ import pytest
 from scipy.stats import binomtest
 
 from bostruct.campaign import stop
-from bostruct.campaign.analysis.calibration import OnlineCalibration
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.writer import LogWriter
-from bostruct.campaign.report.calibration_summary import CalibrationSummary
 from bostruct.campaign.report.summary import best_evaluation, summarize
 from tests.campaign import processes
 from tests.campaign.standin import GP, Box, campaign
@@ -46,16 +44,6 @@ def test_json_has_the_attributes_as_keys(log, screened):
     modulus = front.points[0].predictions["modulus"]
     assert point["predictions"]["modulus"]["mean"] == modulus.mean
     assert found["pareto"]["history"]["n_front"] == list(front.history.n_front)
-
-
-@pytest.mark.parametrize("n", [0, 1, 8, 30])
-def test_a_calibration_is_complete(n):
-    z = tuple(math.sin(i + 1) for i in range(n))
-    found = CalibrationSummary.from_predictions(OnlineCalibration(z))
-    assert (found.n_predictions, found.mean_z2 is None) == (n, n == 0)
-    assert found.n_recent == min(n, 20)
-    assert (found.alpha is None, found.alpha_interval is None) == (n < 8, n < 8)
-    assert (found.conformal_quantile is None) == (n < 9)
 
 
 def test_calibration(log):

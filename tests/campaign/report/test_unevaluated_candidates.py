@@ -30,9 +30,9 @@ def test_numbers_are_those_of_the_posterior_file_calibrated(screened):
     assert said.mean == float(tensors["candidates.mean"][each.candidate_index, 1])
     variance = float(tensors["candidates.predictive_variance"][each.candidate_index, 1])
     assert said.sigma == pytest.approx(variance**0.5)
-    factor = screened.calibration(outcome="modulus").factor
+    factor = screened.calibration(outcome="modulus").sigma_factor
     assert said.calibrated_sigma == pytest.approx(factor * said.sigma)
-    price = screened.space.known(each.X)["price"].log10()
+    price = screened.space.exact_properties(each.X)["price"].log10()
     assert each.predictions["price"].mean == pytest.approx(float(price))
     assert each.predictions["price"].sigma == 0.0
 

@@ -1,4 +1,4 @@
-"""Terminal output of commands: the progress line."""
+"""Progress line of commands on a terminal."""
 
 from __future__ import annotations
 

@@ -1,0 +1,34 @@
+import math
+
+import pytest
+from bostruct.uncertainty.calibration.wilson import wilson_interval
+
+from bostruct.campaign.analysis.calibration import CalibratedPrediction, OnlineCalibration
+from bostruct.campaign.analysis.predictions import LoggedPrediction
+from bostruct.campaign.report.calibration_summary import CalibrationSummary
+
+
+@pytest.mark.parametrize("n", [0, 1, 8, 30])
+def test_a_calibration_is_complete(n):
+    z = tuple(math.sin(i + 1) for i in range(n))
+    summary = CalibrationSummary.from_predictions(OnlineCalibration(z))
+    assert (summary.n_predictions, summary.mean_z2 is None) == (n, n == 0)
+    assert summary.n_recent == min(n, 20)
+    assert (summary.alpha is None, summary.alpha_interval is None) == (n < 8, n < 8)
+    assert (summary.conformal_quantile is None) == (n < 9)
+
+
+def test_intervals_are_counted_where_both_ends_and_the_energy_are_known():
+    interval, open_ended = (
+        CalibratedPrediction(0.0, 1.0, 1.0, -2.0, 2.0),
+        CalibratedPrediction(0.0, 1.0, 1.0, None, None),
+    )
+    predictions = [
+        LoggedPrediction(0, interval, 1.0),
+        LoggedPrediction(1, interval, 3.0),
+        LoggedPrediction(2, interval, None),
+        LoggedPrediction(3, open_ended, 1.0),
+    ]
+    summary = CalibrationSummary.from_predictions(OnlineCalibration(()), predictions)
+    assert (summary.n_intervals, summary.n_covered) == (2, 1)
+    assert summary.coverage_interval == wilson_interval(1, 2)
