@@ -33,12 +33,12 @@ class Acquisition(Protocol):
 
     @property
     def supports_q_batch(self) -> bool:
-        """Whether it gives one value to `q > 1` candidates together and takes pending ones."""
+        """True if it gives one value to `q > 1` candidates together and takes pending ones."""
         ...
 
     @property
     def supports_multi_objective(self) -> bool:
-        """Whether it is of several objectives and constraints, rather than of one energy."""
+        """True if it is of several objectives and constraints, False if of one energy."""
         ...
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:

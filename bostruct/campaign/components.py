@@ -107,7 +107,7 @@ class CampaignComponents:
         n_initial: Random structures before there is a surrogate.
         batch_size: Structures chosen together in a step.
         initial_data: The structures that the user gave.
-        final_relaxation: How the best structures are relaxed at the end.
+        final_relaxation: The relaxation of the best structures at the end.
         optimization_config: Objectives and constraints; None for a low energy.
     """
 
@@ -228,7 +228,7 @@ def check_objective_support(name: str, component: object, flag: str, multi_objec
         name: "surrogate" or "acquisition".
         component: The component.
         flag: The attribute by which it declares whether it is for several objectives.
-        multi_objective: Whether the campaign has objectives.
+        multi_objective: True if the campaign has objectives.
 
     Raises:
         InputError: It declares the other kind, or none.

@@ -76,7 +76,7 @@ class Objective:
         name: The name of the outcome, as the evaluator or the space calls it.
         direction: "minimize" or "maximize". There is no default.
         unit: The unit of the raw value; only shown.
-        log: Whether it is modeled and compared as its log10, for values that span decades.
+        log: True if it is modeled and compared as its log10, for values that span decades.
         reference: The worst raw value that counts. None has it chosen from the data.
         valid_range: Smallest and largest plausible raw value; a campaign quarantines others.
 

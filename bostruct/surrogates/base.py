@@ -87,7 +87,7 @@ class Surrogate(Protocol):
 
     @property
     def supports_multiple_outcomes(self) -> bool:
-        """Whether it is fitted to `TrainingData`, of any outcomes, or to `Structures`."""
+        """True if it is fitted to `TrainingData` of any outcomes, False if to `Structures`."""
         ...
 
     def fit(self, data: Any, /, space: Any = None) -> FittedModel:  # noqa: ANN401 - see Args

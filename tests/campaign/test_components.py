@@ -13,8 +13,9 @@ from bostruct.evaluators import Calculator, Function
 from bostruct.runtime import executors
 from bostruct.spaces import Cluster, Composition, Lattice, Orderings, Pool
 from bostruct.structures import to_ase
-from bostruct.surrogates import LocalGP
-from tests.campaign.standin import Box, campaign, energy
+from bostruct.surrogates import IndependentProperties, LocalGP, MultitaskGP
+from tests.campaign import alloys
+from tests.campaign.standin import GP, Box, campaign, energy
 
 
 def test_description_holds_every_part():
@@ -201,3 +202,67 @@ def test_stop_and_executor():
     assert check_executor(workers) is workers
     with pytest.raises(InputError, match="`executor` must be a concurrent"):
         check_executor(3)
+
+
+class Wrapped:
+    """A surrogate of no telling signature."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def fit(self, *args, **kwargs):
+        return self.inner.fit(*args, **kwargs)
+
+    def restore(self, *args, **kwargs):
+        return self.inner.restore(*args, **kwargs)
+
+    def description(self):
+        return {"type": "Wrapped", "inner": self.inner.description()}
+
+
+class Declared(Wrapped):
+    """The same, which declares its kind."""
+
+    @property
+    def supports_multiple_outcomes(self):
+        return self.inner.supports_multiple_outcomes
+
+
+def test_a_wrapper_works_when_it_declares_itself(tmp_path):
+    """Its kind is never guessed from the names of its parameters."""
+    single = campaign(surrogate=Declared(GP()), n=6).run(tmp_path / "single")
+    assert single.steps()[-1].kind == "model"
+    several = alloys.campaign(surrogate=Declared(IndependentProperties()))
+    log = several.run(tmp_path / "several", stop=stop.Evaluations(5))
+    assert log.steps()[-1].kind == "model"
+
+
+def test_a_component_that_does_not_declare_itself_is_refused():
+    declares = r"`surrogate` must declare `supports_multiple_outcomes`, got Wrapped\. Add the cl"
+    with pytest.raises(InputError, match=declares):
+        campaign(surrogate=Wrapped(GP()))
+    with pytest.raises(InputError, match=declares):
+        alloys.campaign(surrogate=Wrapped(IndependentProperties()))
+
+    class Bound:
+        build = LowerConfidenceBound.build
+
+        def description(self):
+            return {"type": "Bound"}
+
+    with pytest.raises(InputError, match="`acquisition` must declare `supports_q_batch`, got Bou"):
+        campaign(acquisition=Bound())
+    Bound.supports_q_batch = False
+    with pytest.raises(InputError, match="`acquisition` must declare `supports_multi_objective`"):
+        campaign(acquisition=Bound())
+    Bound.supports_multi_objective = False
+    assert campaign(acquisition=Bound())
+
+
+def test_each_kind_has_its_campaigns():
+    condition = r"`surrogate` must support several objectives, got LocalGP\. Pass surrogates\.Indep"
+    with pytest.raises(InputError, match=condition):
+        alloys.campaign(surrogate=LocalGP())
+    condition = "`surrogate` must support a campaign without objectives, got MultitaskGP. Pass `obj"
+    with pytest.raises(InputError, match=condition):
+        campaign(surrogate=MultitaskGP())

@@ -143,9 +143,9 @@ class DeterministicOutcomesModel(Model):  # type: ignore[misc]
 
         Args:
             X: `[..., q, d]` coordinates.
-            output_indices: Which outcomes are wanted; all by default.
-            observation_noise: Whether to add the noise of a measured value to the modeled
-                outcomes, or noise variances that expand to `[..., q, k]`. Exact outcomes have none.
+            output_indices: The columns of the outcomes to return; all by default.
+            observation_noise: True adds the noise of a measured value to the modeled outcomes, a
+                tensor that expands to `[..., q, k]` these variances. Exact outcomes have none.
             posterior_transform: Applied last.
         """
         if isinstance(observation_noise, Tensor):

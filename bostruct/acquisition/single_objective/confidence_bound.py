@@ -37,7 +37,7 @@ class LowerConfidenceBound(BotorchAcquisition):
 
     Args:
         kappa: The weight of σ. 0 is the mean alone; larger values explore.
-        adaptive: Whether a campaign scales kappa by a factor between 1/4 and 2 that follows the
+        adaptive: True if a campaign scales kappa by a factor between 1/4 and 2 that follows the
             errors of its earlier predictions; see `bostruct.campaign.planning.adaptive_kappa`.
 
     >>> LowerConfidenceBound(kappa=2.0).description()

@@ -1,4 +1,4 @@
-"""Adaptive weight of the uncertainty, from what earlier predictions were worth."""
+"""Adaptive weight of the uncertainty, from the errors of earlier predictions."""
 
 from __future__ import annotations
 
@@ -10,39 +10,37 @@ from bostruct.campaign.analysis.z_scores import z_score
 from bostruct.campaign.records import Trial
 
 INITIAL_KAPPA_FACTOR = 0.5
-"""Boldness before anything is known: a model of a few structures is bold by itself."""
-
+"""Factor on kappa before any prediction: a model of a few structures explores by itself."""
 
 KAPPA_FACTOR_RANGE = (0.25, 2.0)
-"""Of the boldness."""
-
+"""Smallest and largest factor on kappa."""
 
 DECREASE_FACTOR, INCREASE_FACTOR = 0.7, 1.25
-"""Factors after a broken promise, and after one that was kept but did not pay."""
-
+"""Changes of the factor without an improvement: after an energy more than one σ above its
+prediction, and after another one."""
 
 MIN_IMPROVEMENT = 1e-3
-"""eV; a lower energy is better by at least this."""
+"""eV; an energy must be lower than the lowest by more than this to be an improvement."""
 
 
 @runtime_checkable
 class SupportsKappaScaling(Protocol):
-    """An acquisition whose weight of the uncertainty follows what it has paid."""
+    """An acquisition whose weight of the uncertainty can be scaled."""
 
     def scaled(self, kappa_factor: float) -> Self:
-        """Return the acquisition with that much of its usual weight."""
+        """Return the acquisition with its weight of σ multiplied by `kappa_factor`."""
         ...
 
 
 def adapt_kappa_factor(trials: Sequence[Trial]) -> float:
     """Return the factor on the weight of the uncertainty in the next step.
 
-    An energy more than one σ above its prediction, and no new best, means that the
-    uncertain was looked at in vain: less of it. One as predicted, and no new best,
-    means that the model has nothing new to show where it is sure: more of it.
+    An energy more than one σ above its prediction, and no improvement, means that
+    exploration failed: the factor falls. One as predicted, and no improvement, means that
+    the model has nothing new where it is certain: the factor rises.
 
     Args:
-        trials: All so far, in the order asked.
+        trials: All trials so far, in the order asked.
     """
     factor, best = INITIAL_KAPPA_FACTOR, math.inf
     for trial in trials:

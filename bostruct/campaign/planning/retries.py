@@ -1,9 +1,9 @@
-"""Which failures may be asked for once more: a pure function of the log.
+"""Failed members of a discrete space that may be evaluated a second time.
 
 A calculation that did not converge fails again; one that was killed by its queue may
-well succeed. Which of the two a campaign has to do with, its own second attempts tell.
-Where structures are separate members and cannot be replaced by one next to them, a
-failed one is open to the search again, once, and as long as that has paid.
+well succeed. The success of the campaign's own second attempts tells these cases apart.
+Members cannot be replaced by a structure next to them, so a failed one is open to the search
+again, once, and as long as second attempts succeed often enough.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from bostruct.campaign.records import Trial
 from bostruct.spaces import Space
 
 MIN_SUCCESS_PROBABILITY = 1 / 3
-"""The least chance that a second attempt succeeds: the first two may both fail."""
+"""The least estimated probability that a second attempt succeeds: the first two may both fail."""
 
 
 def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
-    """Return the trials that failed and may be asked for once more.
+    """Return the trials that failed and may be evaluated a second time.
 
-    Another evaluation has succeeded since, which a broken evaluator cannot. The chance
-    of success is (s + 1) / (n + 2) after s of n second attempts (Laplace's rule).
+    Another evaluation has succeeded since, which a broken evaluator cannot. The probability
+    of success is (s + 1) / (n + 2) after s successes of n second attempts (Laplace's rule).
 
     Args:
-        trials: All so far, in the order asked.
-        space: Of separate members.
+        trials: All trials so far, in the order asked.
+        space: A space of separate members.
     """
     failed = [trial for trial in trials if trial.state == "failed" and not trial.is_initial_data]
     last = max(
@@ -37,13 +37,14 @@ def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
     if not failed or failed[0].number > last:
         return []
     X = torch.stack([trial.X for trial in trials])
-    twins = space.is_duplicate(torch.stack([t.X for t in failed]).unsqueeze(1), X)  # [f, t]
-    single, tried, worked = [], 0, 0
-    for trial, row in zip(failed, twins, strict=True):
-        others = [trials[i] for i in row.nonzero().flatten().tolist()]
-        later = [other for other in others if other.number > trial.number]
-        if len(others) == 1 and trial.number < last:
-            single.append(trial)
-        tried += sum(other.is_finished for other in later)
-        worked += sum(other.state in ("done", "retracted") for other in later)
-    return single if (worked + 1) / (tried + 2) >= MIN_SUCCESS_PROBABILITY else []
+    duplicates = space.is_duplicate(torch.stack([t.X for t in failed]).unsqueeze(1), X)  # [f, t]
+    untried, n_attempts, n_successes = [], 0, 0
+    for trial, row in zip(failed, duplicates, strict=True):
+        attempts = [trials[i] for i in row.nonzero().flatten().tolist()]
+        later = [attempt for attempt in attempts if attempt.number > trial.number]
+        if len(attempts) == 1 and trial.number < last:
+            untried.append(trial)
+        n_attempts += sum(attempt.is_finished for attempt in later)
+        n_successes += sum(attempt.state in ("done", "retracted") for attempt in later)
+    probability = (n_successes + 1) / (n_attempts + 2)
+    return untried if probability >= MIN_SUCCESS_PROBABILITY else []

@@ -1,8 +1,8 @@
-"""How thoroughly a step searches: the dearer an energy, the longer.
+"""Effort of the search of a step, which grows with the time of an energy.
 
-A surrogate often knows the answer before it has been found in it, so a longer search
-saves energies. Levels are coarse, and a function of times that are in the log, so a
-step that was interrupted is planned again with the level it had.
+A surrogate often predicts the best structure before a search finds it, so a longer search
+saves energies. Efforts are coarse, and a function of times that are in the log, so a
+step that was interrupted is planned again with the effort it had.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol, Self, runtime_checkable
 from bostruct.campaign.records import Step, Trial
 
 MAX_EFFORT = 6
-"""Of the levels: 64 times the rounds of the lowest."""
+"""The largest effort: 64 times the rounds of effort 0."""
 
 
 @runtime_checkable
@@ -24,28 +24,31 @@ class SupportsEffort(Protocol):
 
     @property
     def max_time_fraction(self) -> float:
-        """The share of the time of an energy that the search may take."""
+        """The time of the search as a fraction of that of an energy."""
         ...
 
     def with_effort(self, effort: int) -> Self:
-        """Return the search, about 2^level times as long."""
+        """Return the search that takes about 2^effort times as long."""
         ...
 
 
 def choose_effort(search: object, trials: Sequence[Trial], steps: Sequence[Step]) -> int:
-    """Return how thorough the next search is, from 0.
+    """Return the effort of the next search, from 0.
 
-    It is the largest one that is expected to take less than `search.share` of the
+    It is the largest one that is expected to take less than `search.max_time_fraction` of the
     median time of an energy.
 
     Args:
-        search: Of the campaign; level 0 unless it `Scales`.
-        trials: All so far; the failed and the unfinished ones do not count.
-        steps: All so far.
+        search: The search of the campaign; its effort is 0 unless it `SupportsEffort`.
+        trials: All trials so far; the failed and the unfinished ones do not count.
+        steps: All steps so far.
     """
-    energies = [trial.seconds for trial in trials if trial.state == "done"]
-    searches = [step.seconds["search"] / 2**step.effort for step in steps if step.kind == "model"]
-    if not isinstance(search, SupportsEffort) or not energies or not searches:
+    evaluation_seconds = [trial.seconds for trial in trials if trial.state == "done"]
+    search_seconds = [
+        step.seconds["search"] / 2**step.effort for step in steps if step.kind == "model"
+    ]
+    if not isinstance(search, SupportsEffort) or not evaluation_seconds or not search_seconds:
         return 0
-    affordable = search.max_time_fraction * median(energies) / max(median(searches), 1e-3)
+    affordable = search.max_time_fraction * median(evaluation_seconds)
+    affordable /= max(median(search_seconds), 1e-3)
     return min(MAX_EFFORT, max(0, math.floor(math.log2(max(affordable, 1.0)))))

@@ -23,8 +23,8 @@ class StepContext:
         seed: The seed of the campaign.
         device: The device of the tensor work.
         number: The number of the step.
-        q: How many trials it plans.
-        effort: How thorough its search is; see `search_effort`.
+        q: The number of trials to plan.
+        effort: The effort of the search; see `search_effort`.
         kappa_factor: The factor on the weight of the uncertainty; see `adaptive_kappa`.
     """
 

@@ -22,7 +22,7 @@ def step_metrics(
     Args:
         step: The step.
         model: The fitted model.
-        context: Its acquisition context without pending candidates.
+        context: The acquisition context without pending candidates.
         known: The trials that the model was fitted to.
     """
     metrics, config = dict(model.hyperparameters()), context.optimization_config

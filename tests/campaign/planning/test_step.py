@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ase import Atoms
 from ase.build import bulk
 from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
@@ -10,16 +9,13 @@ from gpytorch.distributions import MultivariateNormal
 
 from bostruct.acquisition import ExpectedImprovement, qLowerConfidenceBound
 from bostruct.campaign.planning.resampling import (
-    PROMISING_ENERGY_GAIN,
     is_promising,
-    is_relaxed,
 )
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
-from bostruct.campaign.records import Trial, training_structures
+from bostruct.campaign.records import Trial
 from bostruct.candidates import ExhaustiveSearch
 from bostruct.spaces import Pool
-from bostruct.structures import from_ase
 from tests.campaign.standin import campaign, start
 
 CPU = torch.device("cpu")
@@ -104,35 +100,6 @@ def test_on_cuda_it_is_the_same(known):
     for name in here.tensors:
         assert there.tensors[name].device == CPU
         torch.testing.assert_close(here.tensors[name], there.tensors[name])
-
-
-def test_what_is_at_rest_by_its_movable_atoms():
-    """Forces on fixed atoms, which stay, say nothing; unknown ones are not small."""
-    forces = torch.zeros(6, 3, dtype=torch.float64)
-    forces[1, 0] = 5.0  # fixed
-    forces[3, 2] = -0.2
-    forces[4:] = torch.nan
-    structures = from_ase([Atoms("Cu2")] * 3)
-    fixed = torch.tensor([False, True, False, False, False, False])
-    structures = replace(structures, forces=forces, fixed=fixed)
-    assert is_relaxed(structures) == [True, False, False]
-    assert is_relaxed(replace(structures, forces=None)) == [False] * 3
-
-
-def test_what_is_worth_an_energy_is_well_below_all_known(known):
-    """By the model's mean, whatever its uncertainty."""
-    X = torch.stack([one.X for one in known])
-    space = campaign().components.space
-    model = campaign().components.surrogate.fit(training_structures(known, space), space)
-    mean = model.posterior(X.unsqueeze(-2)).mean.flatten()
-    for gap, worth in (
-        (0.9 * PROMISING_ENERGY_GAIN, False),
-        (1.1 * PROMISING_ENERGY_GAIN, True),
-    ):
-        energies = mean.min() + gap + torch.arange(3)
-        found = is_promising(model, X, energies)
-        assert bool(found[mean.argmin()]) is worth
-        assert torch.equal(found, mean < energies.min() - PROMISING_ENERGY_GAIN)
 
 
 class Liar(Model):

@@ -1,0 +1,53 @@
+import torch
+
+from bostruct.campaign.analysis.outcome_table import outcome_matrix
+from bostruct.campaign.planning.acquisition_context import acquisition_context, search_ranking
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.training_data import training_data
+from bostruct.objectives import dominance_rank
+from bostruct.runtime.rng import derive_seed
+from bostruct.surrogates import fit_surrogate
+from tests.campaign import alloys
+from tests.campaign.standin import campaign
+
+
+def context_of(components, known):
+    step = StepContext(components, 4, torch.device("cpu"), 9, 1)
+    data = training_data(step, known)
+    model = fit_surrogate(components.surrogate, data, components.space)
+    return acquisition_context(step, model, data, known), data, model
+
+
+def test_of_one_energy(log):
+    context, data, model = context_of(campaign().components, log.trials())
+    energies = [trial.energy for trial in log.trials()]
+    assert context.model is model
+    assert context.X_baseline is data.X
+    assert context.Y.tolist() == energies
+    assert context.best_f == min(energies)
+    assert context.seed == derive_seed(4, 9, "acquisition", bits=31)
+    assert context.X_pending is context.optimization_config is context.reference_point is None
+    assert search_ranking(context).tolist() == energies
+
+
+def test_of_several_objectives(screened):
+    components, known = alloys.campaign().components, screened.trial_records("done")
+    context, data, model = context_of(components, known)
+    config, objectives = components.optimization_config, components.learned_objectives
+    Y = outcome_matrix(known, config)
+    torch.testing.assert_close(context.Y, Y, rtol=0, atol=0, equal_nan=True)
+    assert context.X_baseline is data.X
+    assert context.model is model
+    assert context.modeled_outcomes == ("enthalpy", "modulus")
+    assert context.seed == derive_seed(4, 9, "acquisition", bits=31)
+    assert torch.equal(search_ranking(context), dominance_rank(Y, config))
+    # The price is exact; a tenth of the range behind the dearest member.
+    X = objectives.representative_members()
+    price = objectives.deterministic_outcomes(X)[:, 0]
+    everything = torch.cat([price, Y[:, 2]])
+    margin = 0.1 * (everything.max() - everything.min())
+    torch.testing.assert_close(-context.reference_point[2], everything.max() + margin)
+    # What the model predicts of all members counts, beside the evaluated outcomes.
+    mean = objectives.joint_model(model).posterior(X.unsqueeze(-2)).mean.squeeze(-2)
+    expected = objectives.reference_point(Y, mean)
+    torch.testing.assert_close(context.reference_point, expected)

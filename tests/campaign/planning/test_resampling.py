@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import torch
+from ase import Atoms
+
+from bostruct.campaign.planning.resampling import (
+    PROMISING_ENERGY_GAIN,
+    is_promising,
+    is_relaxed,
+    resampling_rules,
+)
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.training_data import training_data
+from bostruct.campaign.records import training_structures
+from bostruct.structures import from_ase
+from tests.campaign import alloys
+from tests.campaign.standin import campaign
+
+
+def test_what_is_at_rest_by_its_movable_atoms():
+    """Forces on fixed atoms, which stay, say nothing; unknown ones are not small."""
+    forces = torch.zeros(6, 3, dtype=torch.float64)
+    forces[1, 0] = 5.0  # fixed
+    forces[3, 2] = -0.2
+    forces[4:] = torch.nan
+    structures = from_ase([Atoms("Cu2")] * 3)
+    fixed = torch.tensor([False, True, False, False, False, False])
+    structures = replace(structures, forces=forces, fixed=fixed)
+    assert is_relaxed(structures) == [True, False, False]
+    assert is_relaxed(replace(structures, forces=None)) == [False] * 3
+
+
+def test_what_is_worth_an_energy_is_well_below_all_known(log):
+    """By the model's mean, whatever its uncertainty."""
+    known = log.trials()
+    X = torch.stack([one.X for one in known])
+    space = campaign().components.space
+    model = campaign().components.surrogate.fit(training_structures(known, space), space)
+    mean = model.posterior(X.unsqueeze(-2)).mean.flatten()
+    for gap, worth in (
+        (0.9 * PROMISING_ENERGY_GAIN, False),
+        (1.1 * PROMISING_ENERGY_GAIN, True),
+    ):
+        energies = mean.min() + gap + torch.arange(3)
+        found = is_promising(model, X, energies)
+        assert bool(found[mean.argmin()]) is worth
+        assert torch.equal(found, mean < energies.min() - PROMISING_ENERGY_GAIN)
+
+
+def step_of(components):
+    return StepContext(components, 0, torch.device("cpu"), 9, 1)
+
+
+def test_in_a_continuous_space_all_count_and_the_unrelaxed_may_be_resampled(log):
+    """What is pending or failed is as good as relaxed: it is not resampled."""
+    known = log.trials()
+    forces = [torch.full((3, 3), 0.0 if i % 2 else 9.0).double() for i in range(len(known))]
+    known = [replace(t, forces=f) for t, f in zip(known, forces, strict=True)]
+    pending = replace(known[0], number=8, state="running", energy=None)
+    failed = replace(known[1], number=9, state="failed", energy=None)
+    step, trials = step_of(campaign().components), [*known, pending, failed]
+    data = training_data(step, known)
+    model = step.components.surrogate.fit(data.structures)
+    X, relaxed, promising = resampling_rules(step, model, data, trials, data.X[:3])
+    assert torch.equal(X, torch.stack([t.X for t in trials]))
+    assert relaxed.tolist() == [False, True] * 4 + [True, True]
+    assert promising.shape == (3,)
+
+
+def test_in_a_discrete_space_failures_alone_may_be_repeated(screened):
+    """The third evaluation failed once, while others succeeded after it."""
+    trials = screened.trial_records()[:6]
+    known = [trial for trial in trials if trial.state == "done"]
+    step = step_of(alloys.campaign().components)
+    data = training_data(step, known)
+    X, relaxed, promising = resampling_rules(step, None, data, trials, data.X)
+    assert torch.equal(X, torch.stack([trial.X for trial in known]))
+    assert len(X) == len(trials) - 1
+    assert relaxed is promising is None
