@@ -21,7 +21,7 @@ pytest.register_assert_rewrite(
 
 from bostruct.testing.acquisition_contract import AcquisitionContract as AcquisitionContract
 from bostruct.testing.evaluator_contract import EvaluatorContract as EvaluatorContract
-from bostruct.testing.seeded_generator import seeded_generator as seeded_generator
+from bostruct.testing.random_generator import seeded_generator as seeded_generator
 from bostruct.testing.space_contract import DiscreteContract as DiscreteContract
 from bostruct.testing.space_contract import SpaceContract as SpaceContract
 from bostruct.testing.surrogate_contract import SurrogateContract as SurrogateContract

@@ -15,7 +15,7 @@ from bostruct.acquisition import Acquisition, AcquisitionContext
 from bostruct.errors import InputError
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.testing.central_differences import assert_gradient
-from bostruct.testing.seeded_generator import seeded_generator
+from bostruct.testing.random_generator import seeded_generator
 
 
 def energy_context() -> AcquisitionContext:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bostruct.testing.seeded_generator import seeded_generator
+from bostruct.testing.random_generator import seeded_generator
 
 
 def assert_gradient(

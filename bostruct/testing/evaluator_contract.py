@@ -14,7 +14,7 @@ from torch import Tensor
 from bostruct.evaluators import Evaluation, Evaluator, Failure, evaluate
 from bostruct.structures import Structures
 from bostruct.testing.central_differences import assert_gradient
-from bostruct.testing.seeded_generator import seeded_generator
+from bostruct.testing.random_generator import seeded_generator
 
 
 class EvaluatorContract:

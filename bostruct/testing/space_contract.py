@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bostruct.spaces import DiscreteSpace, Sampler, Space, SupportsNeighbors
 from bostruct.testing.central_differences import assert_gradient
-from bostruct.testing.seeded_generator import seeded_generator
+from bostruct.testing.random_generator import seeded_generator
 
 COORDINATE_TOLERANCE = 1e-10
 """Largest difference of coordinates that should be equal in float64, Å."""

@@ -16,7 +16,7 @@ from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.surrogates.base import FittedEnergyModel, Surrogate, TrainingData
 from bostruct.testing.central_differences import assert_gradient
-from bostruct.testing.seeded_generator import seeded_generator
+from bostruct.testing.random_generator import seeded_generator
 from bostruct.uncertainty import Prediction
 
 Data = Structures | TrainingData

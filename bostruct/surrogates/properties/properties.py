@@ -79,7 +79,7 @@ PROPERTY_SURROGATES: dict[str, Callable[[], PropertySurrogate]] = {
 @final
 @dataclass(frozen=True)
 class IndependentProperties:
-    """Independent properties, each fitted to the structures where it is known.
+    """Independent models of several properties, each fitted to the structures where it is known.
 
     Attributes:
         default: Surrogate of every property.

@@ -367,3 +367,32 @@ def test_some_outputs_alone(setting):
     every, one = told.posterior(X[[8, 40]]), told.posterior(X[[8, 40]], [1])
     torch.testing.assert_close(one.mean, every.mean[:, 1:])
     torch.testing.assert_close(one.variance, every.variance[:, 1:])
+
+
+@pytest.mark.parametrize("noise", [None, (0.1, 0.2)])
+def test_several_outcomes_are_conditioned_together(setting, noise):
+    """Against the textbook, outcome by outcome, as they are independent."""
+    model, X = setting
+    points, at = X[[7, 22]], X[[8, 40, 12]]
+    Y = model.posterior(points).mean + torch.tensor([0.1, -0.05]).double()
+    given = None if noise is None else torch.tensor(noise).double()
+    told = condition_on_observations(model, points, Y, given)
+    assert told.num_outputs == 2
+    found = told.posterior(at)
+    mean, C = found.mean, found.distribution.covariance_matrix.reshape(3, 2, 3, 2)
+    prior = model.posterior(torch.cat((at, points)))
+    K = prior.distribution.covariance_matrix.reshape(5, 2, 5, 2)
+    own = (
+        model.posterior(points, observation_noise=True).variance - model.posterior(points).variance
+    )
+    own = own if given is None else given.expand(2, 2)
+    for j in range(2):
+        block = K[:, j, :, j]
+        gain = torch.linalg.solve(block[3:, 3:] + own[:, j].diag(), block[3:, :3]).T
+        wanted = prior.mean[:3, j] + gain @ (Y[:, j] - prior.mean[3:, j])
+        torch.testing.assert_close(mean[:, j], wanted, rtol=1e-6, atol=1e-9)
+        wanted = block[:3, :3] - gain @ block[3:, :3]
+        torch.testing.assert_close(C[:, j, :, j], wanted, rtol=1e-5, atol=1e-9)
+    alone = told.posterior(at, [1], observation_noise=torch.tensor([0.1, 0.3]).double())
+    torch.testing.assert_close(alone.mean, mean[:, 1:])
+    torch.testing.assert_close(alone.variance, found.variance[:, 1:] + 0.3)
