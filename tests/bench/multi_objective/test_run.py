@@ -27,7 +27,9 @@ def test_a_file_keeps_it(tmp_path):
     assert read_run(tmp_path / "none.json") is None
 
 
-@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"X": [], "Y": [], "step_seconds": [], "format": 2}'])
+@pytest.mark.parametrize(
+    "text", ["{", "{}", "[]", '{"X": [], "Y": [], "step_seconds": [], "format": 2}']
+)
 def test_refuses_what_is_no_trace(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(LogError, match="Delete it"):
