@@ -162,10 +162,10 @@ def log_tick_values(low: float, high: float) -> list[float]:
     from matplotlib.ticker import MaxNLocator
 
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for digits, n_min in (((1,), 3), ((1, 3), 3), ((1, 2, 5), 2)):
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5)):
         values = [round(digit * 10.0**e, 12) for e in exponents for digit in digits]
         values = [value for value in values if low <= value <= high]
-        if len(values) >= n_min:
+        if len(values) >= 3:
             return values
     # Much less than a decade: as on a linear axis.
     ticks = MaxNLocator(6, min_n_ticks=4, steps=TICK_STEPS).tick_values(low, high)
