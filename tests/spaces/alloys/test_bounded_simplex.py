@@ -88,12 +88,15 @@ def test_projects_row_by_row():
     low, high = (torch.tensor(row).double() for row in BOUNDS["tight"])
     inside = sample_bounded_simplex(low, high, 6, seeded_generator(0))
     outside = torch.randn(6, 4, generator=seeded_generator(1), dtype=torch.float64)
-    above = inside + torch.tensor([1e-3, 0, 0, 0])  # within the bounds, but for its sum
-    X = torch.stack([inside, outside, above], 1)  # [6, 3, 4]
+    middle = torch.tensor([0.25, 0.2, 0.2, 0.35]).double()  # sums to 1
+    shift = torch.tensor([1e-3, 0, 0, 0]).double()
+    wrong_sums = torch.stack([middle + shift, middle - shift]).repeat(3, 1)  # within the bounds
+    wrong_bounds = middle + torch.tensor([0.5, -0.5, 0, 0])  # of two elements, and sums to 1
+    X = torch.stack([inside, outside, wrong_sums, wrong_bounds.expand(6, 4)], 1)  # [6, 4, 4]
     P = project_bounded_simplex(X, low, high)
     assert torch.equal(P[:, 0], inside)
     assert (P[:, 1:] != X[:, 1:]).any(-1).all()
-    torch.testing.assert_close(P.sum(-1), torch.ones(6, 3).double())
+    torch.testing.assert_close(P.sum(-1), torch.ones(6, 4).double())
     assert ((low <= P) & (high >= P)).all()
     for row, projected in zip(X.reshape(-1, 4), P.reshape(-1, 4), strict=True):
         assert torch.equal(project_bounded_simplex(row, low, high), projected)

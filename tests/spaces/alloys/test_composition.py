@@ -90,7 +90,8 @@ def test_contains_up_to_a_tolerance(step):
     for sign in (-1, 1):  # Pd is within its bounds
         assert space.contains(x + torch.tensor([0, sign * 5e-7, 0]))
         assert not space.contains(x + torch.tensor([0, sign * 3e-6, 0]))
-    assert space.contains(torch.stack([x, x * torch.nan, x])).tolist() == [True, False, True]
+    undefined = torch.tensor([0.5, torch.nan, 0.5])  # would be inside with zero Pd
+    assert space.contains(torch.stack([x, undefined, x])).tolist() == [True, False, True]
 
 
 def test_contains_the_right_number_of_components():
