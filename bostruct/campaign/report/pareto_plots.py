@@ -329,7 +329,7 @@ def _raw_prediction(
 
 
 def _plot_pairwise_front(
-    axes: Any,
+    axes: Any,  # noqa: ANN401 - matplotlib
     optimization_config: OptimizationConfig,
     points: PointList,
     names: tuple[str, str],
