@@ -36,19 +36,10 @@ from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.loop import run_loop, shutdown_on_exit
 from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import Trial
-from bostruct.campaign.relaxation.final_relaxation import (
-    FinalRelaxation,
-    check_final_relaxation,
-)
+from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, check_final_relaxation
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
-from bostruct.errors import (
-    InputError,
-    LogError,
-    MismatchError,
-    check_count,
-    error_message,
-)
+from bostruct.errors import InputError, LogError, MismatchError, check_count, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.objectives import Constraint, Objective
 from bostruct.runtime.canonical_json import describe_differences

@@ -79,10 +79,7 @@ class InitialData:
 
 
 def read_initial_structures(
-    structures: StructuresLike,
-    space: Space,
-    evaluator: Evaluator,
-    use_energies: bool = True,
+    structures: StructuresLike, space: Space, evaluator: Evaluator, use_energies: bool = True
 ) -> InitialData:
     """Return the user's structures in the coordinates of a space.
 

@@ -24,10 +24,7 @@ EXHAUSTED = "every structure that was found has been evaluated"
 
 
 def run_loop(
-    session: Session,
-    executor: Executor,
-    stop: StoppingCriterion,
-    progress_line: ProgressLine,
+    session: Session, executor: Executor, stop: StoppingCriterion, progress_line: ProgressLine
 ) -> str:
     """Run a campaign and return the reason for which it ended.
 
@@ -40,10 +37,7 @@ def run_loop(
     while True:
         progress = session.progress(time.monotonic() - start)
         budget = remaining_budget(
-            stop,
-            progress,
-            session.components.final_relaxation,
-            session.median_evaluation_seconds(),
+            stop, progress, session.components.final_relaxation, session.median_evaluation_seconds()
         )
         progress_line.update(progress, stop.remaining(progress))
         queue, remaining = _next_trials(session, budget, has_in_flight=bool(in_flight))

@@ -21,10 +21,7 @@ from bostruct.campaign.planning.search_effort import choose_effort
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import OPEN_STATES, Trial
-from bostruct.campaign.relaxation.final_relaxation import (
-    FinalRelaxation,
-    missing_forces_message,
-)
+from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.campaign.stop import Progress
 from bostruct.errors import ExhaustedError, InputError, error_message

@@ -47,8 +47,7 @@ def run(
         typer.Option(help="Seed of the campaign.", show_default="that of the folder, or 0"),
     ] = None,
     evaluations: Annotated[
-        int | None,
-        typer.Option(help="Number of evaluations, instead of that of the file."),
+        int | None, typer.Option(help="Number of evaluations, instead of that of the file.")
     ] = None,
     device: Annotated[
         str, typer.Option(help="Device of the tensor work: auto, cpu or cuda.")
@@ -84,8 +83,7 @@ def show(
 def front(
     folder: FolderArgument,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Folder for tables, structures and plots."),
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for tables, structures and plots.")
     ] = None,
     path: CampaignFileOption = None,
 ) -> None:

@@ -65,8 +65,9 @@ def compare(
     """Compare the uncertainty estimates of methods on DATA; resume on the same DIR."""
     if list_only:
         rows = ((name, named_method.source) for name, named_method in METHODS.items())
-        frame = data_frame(rows, ("method", "contributions to its variance"))
-        result_console(CONSOLE_WIDTH).print(terminal_table(frame, left=frame.columns))
+        columns = ("method", "contributions to its variance")
+        table = terminal_table(data_frame(rows, columns), left=columns)
+        result_console(CONSOLE_WIDTH).print(table)
         return
     if data is None:
         raise InputError(error_message("DATA", "be a file of structures", "nothing"))

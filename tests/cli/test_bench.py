@@ -71,7 +71,7 @@ def test_a_surface_of_a_file(here):
     done = bostruct("surface.py", *options, "--baseline-evaluations", 30)
     assert done.exit_code == 0, done.output
     found = json.loads((here / "out" / "results.json").read_text())
-    assert [(run["method"], run["finished"]) for run in found["runs"]] == [
+    assert [(run["method"], run["is_finished"]) for run in found["runs"]] == [
         ("bostruct least", True),
         ("random search", True),
         ("basin hopping", True),

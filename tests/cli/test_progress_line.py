@@ -11,7 +11,14 @@ def test_nothing_is_shown_where_stderr_is_no_terminal(capsys):
 
 def test_it_is_removed_after_an_error(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with pytest.raises(ZeroDivisionError), progress_line() as line:
-        assert line.console.is_terminal
-        _ = 1 / 0
-    assert not line._live.is_started
+    lines = []
+
+    def fail():
+        with progress_line() as line:
+            lines.append(line)
+            assert line._live.is_started
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not lines[0]._live.is_started

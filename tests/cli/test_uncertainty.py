@@ -47,7 +47,7 @@ def test_files_and_methods_of_ones_own(here):
     for words in ("right", "sure", "shifted: shifted test", "Forces, in domain"):
         assert words in done.stdout
     found = json.loads((here / "out" / "comparison.json").read_text())
-    assert found["about"]["sizes"] == {
+    assert found["split"]["sizes"] == {
         "train": 20,
         "calibrate": 30,
         "test": 70,

@@ -127,7 +127,7 @@ def test_the_log_does_not_depend_on_where_it_was_computed(tmp_path):
     here = campaign(n=10, batch_size=3).run(tmp_path / "here")
     there = campaign(n=10, batch_size=3).run(tmp_path / "there", executor=Workers(2))
     assert here.fingerprint() == there.fingerprint()
-    assert summarize(there)["status"] == "finished"
+    assert summarize(there).status == "finished"
 
 
 @pytest.fixture

@@ -33,10 +33,7 @@ from scipy.special import chdtri
 from bostruct.campaign.analysis.z_scores import z_score
 from bostruct.campaign.records import Trial
 from bostruct.errors import check_count
-from bostruct.uncertainty.calibration.conformal import (
-    ConformalPredictor,
-    conformal_rank,
-)
+from bostruct.uncertainty.calibration.conformal import ConformalPredictor, conformal_rank
 from bostruct.uncertainty.calibration.residuals import Residuals
 from bostruct.uncertainty.calibration.scaling import MIN_POINTS, calibrate
 

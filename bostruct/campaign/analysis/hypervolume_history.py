@@ -105,8 +105,7 @@ def front_state_after(
     finished = [trial for trial in trials if trial.is_finished]
     given = [trial for trial in finished if trial.is_initial_data]
     Y = outcome_matrix(
-        given + [trial for trial in finished if not trial.is_initial_data][:n],
-        optimization_config,
+        given + [trial for trial in finished if not trial.is_initial_data][:n], optimization_config
     )
     volume = 0.0 if reference is None else hypervolume(Y, optimization_config, reference)
     return FrontState(

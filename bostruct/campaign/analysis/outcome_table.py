@@ -97,9 +97,7 @@ def outcome_matrix(trials: Sequence[Trial], optimization_config: OptimizationCon
 
 
 def check_learnable(
-    trials: Sequence[Trial],
-    optimization_config: OptimizationConfig,
-    learned_names: Sequence[str],
+    trials: Sequence[Trial], optimization_config: OptimizationConfig, learned_names: Sequence[str]
 ) -> None:
     """Refuse outcomes that the evaluator does not return.
 

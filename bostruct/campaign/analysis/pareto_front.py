@@ -17,11 +17,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.campaign.analysis.calibration import (
-    MISCOVERAGE,
-    CalibratedPrediction,
-    trial_z_scores,
-)
+from bostruct.campaign.analysis.calibration import MISCOVERAGE, CalibratedPrediction, trial_z_scores
 from bostruct.campaign.analysis.hypervolume_history import (
     REFERENCE_PREFIX,
     HypervolumeHistory,

@@ -54,20 +54,20 @@ TENSORS = {
 
 _REGION = {"radii": "atomic_radii", "minimum_distance": "min_distance", "gap": "max_gap_factor"}
 _POOL = {"distinct": "assume_distinct", "structures": "n_structures"}
-_COMPOSITION = {
-    "allowed": "allowed_steps",
-    "arrangement": "decoration",
-    "components": "n_components",
-    "continuous": "is_continuous",
-    "whole": "n_steps",
-}
-_ALLOY_PROPERTIES = {
-    "windows": "valid_ranges",
-    "error": "max_relative_error",
-    "overlap": "min_distance_factor",
-    "force": "fmax",
-    "steps": "max_steps",
-}
+_COMPOSITION = dict(
+    allowed="allowed_steps",
+    arrangement="decoration",
+    components="n_components",
+    continuous="is_continuous",
+    whole="n_steps",
+)
+_ALLOY_PROPERTIES = dict(
+    windows="valid_ranges",
+    error="max_relative_error",
+    overlap="min_distance_factor",
+    force="fmax",
+    steps="max_steps",
+)
 _ACQUISITIONS = (
     *("ExpectedHypervolumeImprovement", "ExpectedImprovement", "LogExpectedImprovement"),
     *("LogProbabilityOfImprovement", "LowerConfidenceBound", "ProbabilityOfImprovement"),
@@ -76,31 +76,27 @@ _ACQUISITIONS = (
     *("qLogNoisyExpectedImprovement", "qLogProbabilityOfFeasibility", "qLowerConfidenceBound"),
     *("qNoisyExpectedImprovement", "qStandardDeviation"),
 )
-_SEARCH = {
-    "candidates": "n_candidates",
-    "fresh": "random_fraction",
-    "gain": "min_improvement",
-    "parents": "n_parents",
-    "rounds": "n_rounds",
-    "share": "max_time_fraction",
-}
-_BASIN_HOPPING = {
-    **_SEARCH,
-    "step": "max_step",
-    "steps": "max_steps",
-    "tolerance": "fmax",
-    "without": "exclude",
-}
+_SEARCH = dict(
+    candidates="n_candidates",
+    fresh="random_fraction",
+    gain="min_improvement",
+    parents="n_parents",
+    rounds="n_rounds",
+    share="max_time_fraction",
+)
+_BASIN_HOPPING = dict(
+    _SEARCH, step="max_step", steps="max_steps", tolerance="fmax", without="exclude"
+)
 _SOAP = {"radial": "n_max", "angular": "l_max", "center": "center_atom_weight"}
-_LOCAL_GP = {
-    **_SOAP,
-    "alchemy": "species_similarity",
-    "inducing": "max_inducing",
-    "power": "zeta",
-    "repulsion": "pair_repulsion",
-    "tolerance": "inducing_tolerance",
-    "variance": "approximation",
-}
+_LOCAL_GP = dict(
+    _SOAP,
+    alchemy="species_similarity",
+    inducing="max_inducing",
+    power="zeta",
+    repulsion="pair_repulsion",
+    tolerance="inducing_tolerance",
+    variance="approximation",
+)
 _MEMBERS = {"members": "n_members"}
 
 APPROXIMATIONS = {"pooled": "averaged_fitc"}
@@ -151,10 +147,7 @@ TYPES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
         "Properties": ("IndependentProperties", {"of": "overrides"}),
         "Correlated": ("MultitaskGP", {"learner": "gp"}),
     },
-    "learner": {
-        "GP": ("GP", {"widen": "loo_correction"}),
-        "PerAtom": ("IntensiveProperty", {}),
-    },
+    "learner": {"GP": ("GP", {"widen": "loo_correction"}), "PerAtom": ("IntensiveProperty", {})},
     "features": {
         "averaged": ("MeanSOAP", {**_SOAP, "inducing": "max_inducing", "power": "zeta"}),
         "clusters": ("ClusterVectors", {}),
@@ -178,22 +171,22 @@ PARTS: dict[str, dict[str, str]] = {
     "start": {"given": "n_with_energy", "evaluated": "n_without_energy"},
     "objectives": _BOUNDS,
     "constraints": _BOUNDS,
-    "network": {
-        **_SOAP,
-        "repulsion": "pair_repulsion",
-        "batch": "batch_size",
-        "rate": "learning_rate",
-        "components": "n_components",
-        "steps": "n_steps",
-    },
+    "network": dict(
+        _SOAP,
+        repulsion="pair_repulsion",
+        batch="batch_size",
+        rate="learning_rate",
+        components="n_components",
+        steps="n_steps",
+    ),
     "repulsion": {"reach": "range_factor"},
-    "": {
-        "batch": "batch_size",
-        "initial": "n_initial",
-        "check": "final_relaxation",
-        "start": "initial_data",
-        "goals": "optimization_config",
-    },
+    "": dict(
+        batch="batch_size",
+        initial="n_initial",
+        check="final_relaxation",
+        start="initial_data",
+        goals="optimization_config",
+    ),
 }
 """Stored and present keys of the parts that name no class, by the key of the part; "" is all."""
 

@@ -68,10 +68,7 @@ class Log:
     """
 
     def __init__(
-        self,
-        folder: str | Path,
-        space: Space | None = None,
-        surrogate: Surrogate | None = None,
+        self, folder: str | Path, space: Space | None = None, surrogate: Surrogate | None = None
     ) -> None:
         self.folder = Path(folder)
         self.space = space

@@ -47,12 +47,7 @@ def retract_trial(folder: Path, number: int, reason: str) -> None:
     log = open_log(folder)
     check_retractable(log, number, reason)
     writer = LogWriter(
-        folder,
-        log.description,
-        log.seed,
-        space=log.space,
-        surrogate=log.surrogate,
-        device="cpu",
+        folder, log.description, log.seed, space=log.space, surrogate=log.surrogate, device="cpu"
     )
     status, text = "failed", f"trial {number} could not be retracted"
     try:

@@ -24,11 +24,7 @@ from bostruct.campaign.log import database, legacy_formats, posterior_file
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.run_folder import (
-    DATABASE_NAME,
-    POSTERIOR_FOLDER_NAME,
-    has_campaign,
-)
+from bostruct.campaign.log.run_folder import DATABASE_NAME, POSTERIOR_FOLDER_NAME, has_campaign
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Trial
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure

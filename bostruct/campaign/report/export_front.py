@@ -12,10 +12,7 @@ from bostruct.campaign.analysis.outcome_table import ENERGY, outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint, ParetoFront
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.report import export, pareto_plots
-from bostruct.campaign.report.unevaluated_candidates import (
-    FrontCandidate,
-    predict_front_candidates,
-)
+from bostruct.campaign.report.unevaluated_candidates import FrontCandidate, predict_front_candidates
 from bostruct.errors import LogError
 from bostruct.evaluators.alloys.computed_entries import computed_entries_json
 from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL

@@ -56,10 +56,7 @@ def plot_objective_pairs(
             drawn = [*itertools.chain(*groups.values())]
             drawn += _plot_predictions(axes, front.optimization_config, candidates, (x, y))
             _plot_pairwise_front(
-                axes,
-                front.optimization_config,
-                groups["front"] + groups["feasible"],
-                (x, y),
+                axes, front.optimization_config, groups["front"] + groups["feasible"], (x, y)
             )
             for which, name, values in zip("xy", (x, y), zip(*drawn, strict=True), strict=False):
                 bounds = _constraint_bounds(front.optimization_config, name)
@@ -141,11 +138,7 @@ def plot_hypervolume_history(
         left.step(counts, series.hypervolume, where="post", color=FRONT_COLOR)
         left.set_ylabel("hypervolume")
         right.step(
-            counts,
-            series.n_front,
-            where="post",
-            color=FRONT_COLOR,
-            label=LEGEND_LABELS["front"],
+            counts, series.n_front, where="post", color=FRONT_COLOR, label=LEGEND_LABELS["front"]
         )
         right.step(
             counts,
@@ -229,10 +222,7 @@ def plot_parallel_coordinates(
                     bbox=TEXT_BOX_STYLE,
                     zorder=4,
                 )
-        axes.set_xticks(
-            list(places),
-            [directed_axis_label(name, goals) for name in names],
-        )
+        axes.set_xticks(list(places), [directed_axis_label(name, goals) for name in names])
         axes.set_xlim(-0.25, len(names) - 0.75)
         axes.set_ylim(-0.04, 1.04)
         axes.set_yticks([])
@@ -264,12 +254,7 @@ def _group_points(front: ParetoFront, names: Sequence[str]) -> dict[str, PointLi
 
 def _scatter_points(axes: Any, groups: dict[str, PointList], **options: object) -> None:  # noqa: ANN401
     looks: dict[str, dict[str, Any]] = {
-        "infeasible": {
-            "marker": "x",
-            "s": 11,
-            "color": INFEASIBLE_COLOR,
-            "linewidth": 0.8,
-        },
+        "infeasible": {"marker": "x", "s": 11, "color": INFEASIBLE_COLOR, "linewidth": 0.8},
         "feasible": {"marker": "o", "s": 12, "color": FEASIBLE_COLOR, "linewidth": 0},
         "front": {"marker": "s", "s": 14, "color": FRONT_COLOR, "linewidth": 0},
     }
@@ -374,9 +359,7 @@ def _n_before_model(front: ParetoFront) -> int:
 
 
 def _to_outcome_space(
-    optimization_config: OptimizationConfig,
-    names: Sequence[str],
-    point: tuple[float, ...],
+    optimization_config: OptimizationConfig, names: Sequence[str], point: tuple[float, ...]
 ) -> tuple[float, ...]:
     """Return raw values in outcome space."""
     pairs = zip(names, point, strict=True)

@@ -25,7 +25,7 @@ def test_of_a_log(screened):
     assert found.evaluated[5].raw_outcomes["modulus"] is None, "-2992 is not believed"
     assert found.evaluated[5].raw_outcomes["enthalpy"] is not None
     assert found.evaluated[5].exact_names == {"price"}
-    assert found.learnt == ("enthalpy", "modulus")
+    assert found.learned_names == ("enthalpy", "modulus")
     (doubt,) = found.quarantined
     assert (doubt.trial, doubt.name, doubt.value) == (5, "modulus", -2992.0)
     assert found.points
@@ -33,7 +33,7 @@ def test_of_a_log(screened):
     enthalpies = [point.raw_outcomes["enthalpy"] for point in found.points]
     assert enthalpies == sorted(enthalpies)
     assert max(enthalpies) <= -0.01
-    assert found.hypervolume == found.series.hypervolume[-1] > 0
+    assert found.hypervolume == found.history.hypervolume[-1] > 0
 
 
 def test_nothing_that_is_bettered_infeasible_doubted_or_taken_back_is_on_it():
