@@ -356,7 +356,7 @@ def test_refused_before_anything_is_written(tmp_path, monkeypatch):
         campaign().run(folder, seed=-1)
     with pytest.raises(InputError, match="`seed` must be at most"):
         campaign().run(folder, seed=2**63)
-    with pytest.raises(InputError, match="`stop` must be a stop rule, got int"):
+    with pytest.raises(InputError, match="`stop` must be a stopping criterion, got int"):
         campaign().run(folder, stop=3)
     with pytest.raises(InputError, match="`executor` must be a concurrent"):
         campaign().run(folder, executor=3)

@@ -19,7 +19,7 @@ from bostruct.uncertainty.survey_table import (
 
 PAGE = Path(__file__).parents[2] / "docs" / "rows.md"
 KEYS = [f"U{n}" for n in (*range(1, 9), *range(10, 25), 34, 35)]
-SURVEY = re.compile(r"Digital\s+Discovery\s+(2025, 4, 2654|4, 2654\s+\(2025\))")
+SURVEY = re.compile(r"Digital\s+Discovery\s+(2025,\s+4,\s+2654|4,\s+2654\s+\(2025\))")
 NAMES = sorted({(row.key, name) for row in SURVEY_ROWS for name in row.public_names})
 
 

@@ -54,7 +54,7 @@ def test_one_energy_has_no_axis_of_outcomes(made):
     probe = model.posterior(found["probe.X"].unsqueeze(-2))
     assert found["probe.X"].shape == (N_PROBE_STRUCTURES, X.shape[1])
     assert torch.equal(found["probe.mean"], probe.mean.flatten())
-    assert torch.equal(found["probe.variance"], probe.variance.flatten())
+    assert torch.equal(found["probe.latent_variance"], probe.variance.flatten())
     assert found["candidates.acquisition"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert found["candidates.steps"].tolist() == [0, 1, 2, 3, 4]
     assert found["candidates.converged"].all()
@@ -88,7 +88,7 @@ def test_several_outcomes_have_an_axis(properties):
         assert values.shape == (5, 2)
     probe = model.posterior(found["probe.X"].unsqueeze(-2))
     assert torch.equal(found["probe.mean"], probe.mean.squeeze(-2))
-    assert torch.equal(found["probe.variance"], probe.variance.squeeze(-2))
+    assert torch.equal(found["probe.latent_variance"], probe.variance.squeeze(-2))
     assert found["chosen.covariance"].shape == (2, 2)
 
 

@@ -8,7 +8,7 @@ from bostruct.descriptors import ClusterVectors
 from bostruct.errors import InputError
 from bostruct.spaces import Orderings
 from bostruct.structures import from_ase, to_ase
-from bostruct.surrogates import GP, IndependentProperties
+from bostruct.surrogates import GP, IndependentProperties, TrainingData
 
 PARENT = from_ase(bulk("Cu", "fcc", a=3.6))
 CLUSTERS = ClusterVectors(PARENT, (5.2, 3.0))
@@ -39,7 +39,7 @@ def test_they_teach_a_process_which_is_restored(space):
     X = space.members(0, space.size)
     y = prepared(space)(space, X)[:, 1:2]
     kind = IndependentProperties(GP((CLUSTERS, "ElementFractions")))
-    model = kind.fit(X[::2], y[::2], ("energy",), space)
+    model = kind.fit(TrainingData(X[::2], y[::2], ("energy",)), space)
     found = model.posterior(X.unsqueeze(1))
     assert (found.mean.squeeze(1) - y).square().mean() < 0.1 * y.var()
     again = kind.restore(model.state(), space).posterior(X.unsqueeze(1))
