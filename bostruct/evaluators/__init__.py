@@ -16,6 +16,8 @@ from bostruct.evaluators.base import Evaluator as Evaluator
 from bostruct.evaluators.base import Failure as Failure
 from bostruct.evaluators.base import evaluate as evaluate
 from bostruct.evaluators.calculator import Calculator as Calculator
+from bostruct.evaluators.evaluation_context import EvaluationContext as EvaluationContext
+from bostruct.evaluators.evaluation_context import current_context as current_context
 from bostruct.evaluators.function import Function as Function
 from bostruct.evaluators.quarantine import QuarantinedProperty as QuarantinedProperty
 from bostruct.evaluators.quarantine import quarantined_properties as quarantined_properties

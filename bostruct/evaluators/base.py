@@ -10,11 +10,23 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from bostruct.evaluators.evaluation_context import (
+    EvaluationContext,
+    KeepFolders,
+    last_output,
+    remove_working_folder,
+    working_folder,
+)
+from bostruct.runtime.process_guard import guard_process
 from bostruct.structures import Structures
 
 MAX_ENERGY_PER_ATOM = 1e6
@@ -76,17 +88,22 @@ def evaluate(
     evaluator: Callable[[Structures], Evaluation | Failure],
     structures: Structures,
     *,
+    context: EvaluationContext | None = None,
+    keep: KeepFolders = "failed",
     maximum_energy: float | None = None,
     maximum_force: float | None = None,
 ) -> Evaluation | Failure:
     """Call an evaluator and return a result whatever it does.
 
     Exceptions, values that are not finite or beyond the limits, and results of a wrong type or
-    shape become a `Failure` with a reason.
+    shape become a `Failure` with a reason. The programs that it has started end with this process.
 
     Args:
         evaluator: Callable to guard.
         structures: Exactly one structure.
+        context: Trial, attempt and working folder, for `current_context()`; None outside of a
+            campaign.
+        keep: Working folders that stay: those of failures, all or none.
         maximum_energy: Limit of |energy| in eV per atom; None takes the evaluator's own limit, or
             `MAX_ENERGY_PER_ATOM`.
         maximum_force: Limit of the force on an atom in eV/Å; None takes the evaluator's own limit,
@@ -97,22 +114,47 @@ def evaluate(
         limits["maximum_energy"] = maximum_energy
     if maximum_force is not None:
         limits["maximum_force"] = maximum_force
+    guard_process()
     start = time.perf_counter()
     try:
-        outcome = evaluator(structures)
+        with working_folder(context) as context:
+            outcome = evaluator(structures)
         # A calculator written for the shell may call sys.exit when it gives up.
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code, any error
-        reason = f"the evaluator raised {type(error).__name__}: {error}"
-        seconds = time.perf_counter() - start
+        reason = f"the evaluator raised {type(error).__name__}: {_text(error)}"
         # What the operating system refused, it may grant another time.
-        return Failure(_shorten_line(reason), isinstance(error, OSError), seconds)
+        outcome = Failure(_shorten_line(reason), isinstance(error, OSError))
     seconds = time.perf_counter() - start
     if isinstance(outcome, Evaluation):
         outcome = check_evaluation(outcome, len(structures.positions), **limits)
-    elif not isinstance(outcome, Failure):
+    elif isinstance(outcome, Failure):
+        outcome = _plain_failure(outcome)
+    else:
         kind = type(outcome).__name__
         outcome = Failure(f"the evaluator returned {kind}, not an Evaluation or a Failure")
+    if isinstance(outcome, Failure) and (output := last_output(context)):
+        outcome = replace(outcome, reason=f"{outcome.reason}; {_shorten_line(output)}")
+    remove_working_folder(context, isinstance(outcome, Failure), keep)
     return outcome if outcome.seconds > 0 else replace(outcome, seconds=seconds)
+
+
+def _plain_failure(failure: Failure) -> Failure:
+    """Return a failure whose reason is one line of text that any log can hold."""
+    reason = failure.reason
+    if isinstance(reason, BaseException):
+        reason = f"{type(reason).__name__}: {_text(reason)}"
+    text = _shorten_line(_text(reason)) if reason else "the evaluator gave no reason"
+    seconds = _positive_seconds(failure.seconds)
+    return Failure(text, retryable=failure.retryable is True, seconds=seconds)
+
+
+def _text(value: object) -> str:
+    """Return an object as text that can be encoded, whatever its own methods do."""
+    try:
+        text = str(value)
+    except Exception as error:  # noqa: BLE001 - foreign code
+        text = f"(no text: {type(error).__name__})"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def evaluation_limits(evaluator: object) -> dict[str, float]:
@@ -167,17 +209,34 @@ def _to_float(value: object) -> float:
     if isinstance(value, int | float):
         return float(value)
     # Not float(value): numpy warns of arrays of one number and takes them.
-    number = torch.as_tensor(value, dtype=torch.float64)
-    if number.numel() != 1:
+    number = _to_float64(value)
+    if number.size != 1:
         raise ValueError(f"an array of shape {list(number.shape)}")
-    return float(number)
+    return float(number.reshape(-1)[0])
 
 
 def _to_cpu_forces(value: object) -> Tensor | None:
-    if value is None:
-        return None
-    forces = torch.as_tensor(value).detach()
-    return forces.to(device="cpu", dtype=torch.float64).contiguous().clone()
+    return None if value is None else torch.from_numpy(_to_float64(value).copy())
+
+
+def _to_float64(value: object) -> NDArray[np.float64]:
+    """Return numbers as float64, without a value that numpy or torch would make up.
+
+    Raises:
+        ValueError: they are complex, masked, or no numbers.
+    """
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if np.ma.is_masked(value) or value is np.ma.masked:
+        raise ValueError("a masked value")
+    array = np.asarray(value)
+    if array.dtype.kind == "c":
+        raise ValueError("a complex number")
+    if array.dtype.kind not in "fiuO":
+        raise ValueError(f"an array of {array.dtype}")
+    if array.dtype.kind == "O" and not all(isinstance(x, Real | Decimal) for x in array.flat):
+        raise ValueError("objects that are no real numbers")
+    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def _invalid_energy_reason(energy: float, n_atoms: int, limit: float) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, final
 
-import torch
-
 from bostruct.errors import InputError, check_positive, error_message
 from bostruct.evaluators.base import (
     MAX_ENERGY_PER_ATOM,
@@ -17,6 +15,7 @@ from bostruct.evaluators.base import (
     check_evaluation,
     evaluation_limits,
 )
+from bostruct.evaluators.calculator_instances import CalculatorInstances
 from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
 
@@ -25,8 +24,9 @@ from bostruct.structures import Structures, to_ase
 class Calculator:
     """Energies and forces of an ASE calculator.
 
-    The calculator is made at the first call, once in each process, and never travels between
-    processes: the factory does.
+    The calculator is made at the first call, once in each process and thread, and never travels
+    between them: the factory does. One that has raised is made anew. In a campaign it writes its
+    files into the working folder of the trial.
 
     Args:
         factory: Calculator class, or a function that returns a calculator. A calculator itself is
@@ -64,20 +64,19 @@ class Calculator:
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
         self.maximum_force = check_positive("maximum_force", maximum_force)
         self.arguments = arguments
-        self._calculator: Any = None
+        self._instances = CalculatorInstances(factory, arguments)
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return energy and forces of one structure."""
-        if self._calculator is None:
-            self._calculator = self.factory(**self.arguments)
         atoms = to_ase(structures)[0]
-        atoms.calc = self._calculator
-        energy = atoms.get_potential_energy()
         forces = None
-        if self.with_forces:
-            with suppress(NotImplementedError):  # ASE's PropertyNotImplementedError is one
-                forces = torch.as_tensor(atoms.get_forces(apply_constraint=False))
-        provenance = {"calculator": qualified_name(type(self._calculator))}
+        with self._instances.lend() as calculator:
+            atoms.calc = calculator
+            energy = atoms.get_potential_energy()
+            if self.with_forces:
+                with suppress(NotImplementedError):  # ASE's PropertyNotImplementedError is one
+                    forces = atoms.get_forces(apply_constraint=False)
+        provenance = {"calculator": qualified_name(type(calculator))}
         evaluation = Evaluation(energy, forces, provenance=provenance)
         return check_evaluation(evaluation, len(atoms), **evaluation_limits(self))
 
@@ -91,7 +90,3 @@ class Calculator:
             "maximum_energy": self.maximum_energy,
             "maximum_force": self.maximum_force,
         }
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the calculator behind: the other process makes its own."""
-        return {**self.__dict__, "_calculator": None}

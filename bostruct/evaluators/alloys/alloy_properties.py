@@ -45,6 +45,7 @@ from bostruct.evaluators.alloys.relaxation import (
 )
 from bostruct.evaluators.base import Evaluation, Failure, check_evaluation, evaluation_limits
 from bostruct.evaluators.calculator import Calculator
+from bostruct.evaluators.calculator_instances import CalculatorInstances
 from bostruct.evaluators.quarantine import (
     ValidRange,
     check_valid_ranges,
@@ -145,7 +146,9 @@ class AlloyProperties:
         self.max_steps = check_count("max_steps", max_steps)
         self.maximum_energy = calculator.maximum_energy
         self.maximum_force = calculator.maximum_force
-        self._ase_calculator: Any = None
+        self._instances = CalculatorInstances(
+            calculator.factory, calculator.arguments, _check_has_stress
+        )
         _check_has_stress(calculator.factory)
 
     @property
@@ -175,11 +178,17 @@ class AlloyProperties:
         """Return energy, forces and properties of one structure."""
         try:
             atoms = self._validated_crystal(structures)
-            calculator = self._get_calculator()
+            with self._instances.lend() as calculator:
+                return self._evaluate(atoms, calculator)
         except InputError as error:
             return Failure(str(error))
+
+    def _evaluate(self, atoms: Atoms, calculator: Any) -> Evaluation | Failure:  # noqa: ANN401
+        """Return energy, forces and properties of a valid crystal."""
         try:
-            elements = self._element_references(sorted(set(atoms.get_chemical_symbols())))
+            elements = self._element_references(
+                sorted(set(atoms.get_chemical_symbols())), calculator
+            )
         except InputError as error:
             # It is no fault of this structure.
             return Failure(str(error), retryable=True)
@@ -233,10 +242,6 @@ class AlloyProperties:
             "max_steps": self.max_steps,
         }
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the calculator behind: the other process makes its own."""
-        return {**self.__dict__, "_ase_calculator": None}
-
     def _relaxed_crystal_properties(
         self, atoms: Atoms, initial_energy: float, reference_energy: float
     ) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
@@ -271,6 +276,7 @@ class AlloyProperties:
         try:
             return compute_equation_of_state(atoms, **self._ion_relaxation())
         except Exception as error:  # noqa: BLE001 - foreign code; other properties are known
+            self._instances.drop()
             return EquationOfStateFit(reason=_raised(error))
 
     def _elastic_constants(self, atoms: Atoms, symmetry: Symmetry, reason: str) -> ElasticConstants:
@@ -280,6 +286,7 @@ class AlloyProperties:
         try:
             return compute_elastic_constants(atoms, symmetry, **self._ion_relaxation())
         except Exception as error:  # noqa: BLE001 - foreign code; other properties are known
+            self._instances.drop()
             return ElasticConstants(reason=_raised(error))
 
     def _ion_relaxation(self) -> dict[str, Any]:
@@ -305,7 +312,9 @@ class AlloyProperties:
                 element_crystal(symbol, reference)
         return validated_crystal(structures, self.min_distance_factor)
 
-    def _element_references(self, symbols: Collection[str]) -> dict[str, ElementReference]:
+    def _element_references(
+        self, symbols: Collection[str], calculator: object
+    ) -> dict[str, ElementReference]:
         """Return the references of the elements, relaxed unless they are in the cache."""
         factory, arguments = self.calculator.factory, self.calculator.arguments
         references = {}
@@ -313,7 +322,7 @@ class AlloyProperties:
             try:
                 references[symbol] = element_reference(
                     symbol,
-                    self._get_calculator,
+                    calculator,
                     {"factory": factory, "arguments": arguments},
                     energy_or_crystal=self.references.get(symbol),
                     fmax=self.fmax,
@@ -329,13 +338,6 @@ class AlloyProperties:
                 text = error_message("calculator", condition, reason, way_out)
                 raise InputError(text) from error
         return references
-
-    def _get_calculator(self) -> Any:  # noqa: ANN401 - of ASE
-        if self._ase_calculator is None:
-            calculator = self.calculator.factory(**self.calculator.arguments)
-            _check_has_stress(calculator)
-            self._ase_calculator = calculator
-        return self._ase_calculator
 
 
 def _raised(error: Exception) -> str:

@@ -1,0 +1,107 @@
+"""Guard process that ends the programs of a process which has died.
+
+An evaluator starts programs (`mpirun vasp`), and whatever ends the process that started them
+(a time limit, Ctrl-C, SIGTERM, SIGKILL, a crash) must end them as well: nobody waits for their
+result any more, and they write into a folder that is about to be used again. The guard is a
+small process in a session of its own. It waits on a pipe that closes when its owner ends, and
+then ends every process that carries the owner's mark in its environment, which programs inherit
+however deep they are and whatever process group or session they have moved to.
+
+The file is run as a script by the guard process and imports nothing of the package there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+MARK: Final = "BOSTRUCT_EVALUATION_OWNER"
+"""Environment variable that programs inherit from the process that evaluates."""
+
+GRACE_SECONDS: Final = 3.0
+"""Seconds between SIGTERM and SIGKILL: MPI launchers pass the first one on."""
+
+_lock = threading.Lock()
+_guarded: dict[int, subprocess.Popen[bytes]] = {}  # process id of the owner -> its guard
+
+
+def guard_process() -> None:
+    """Start the guard of this process, once; programs started from now on carry its mark."""
+    with _lock:
+        pid = os.getpid()
+        guard = _guarded.get(pid)
+        if guard is not None and guard.poll() is None:
+            return
+        mark = f"{pid}-{uuid.uuid4().hex}"
+        environment = {name: value for name, value in os.environ.items() if name != MARK}
+        command = [sys.executable, str(Path(__file__).resolve()), mark]
+        _guarded.clear()  # a guard of the parent process, after a fork, is not ours
+        _guarded[pid] = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
+        )
+        os.environ[MARK] = mark
+
+
+def end_programs(mark: str | None = None) -> int:
+    """End all processes that carry a mark, SIGTERM first; return how many there were.
+
+    Args:
+        mark: Mark of an owner; by default that of this process, whose programs end.
+    """
+    mark = os.environ.get(MARK) if mark is None else mark
+    if not mark:
+        return 0
+    ended: set[int] = set()
+    while marked := _marked_processes(mark):
+        new = [process for process in marked if process.pid not in ended]
+        ended.update(process.pid for process in new)
+        for process in marked:
+            _ignore_gone(process.terminate)
+        _, alive = psutil.wait_procs(marked, timeout=GRACE_SECONDS)
+        for process in alive:
+            _ignore_gone(process.kill)
+        psutil.wait_procs(alive, timeout=GRACE_SECONDS)
+    return len(ended)
+
+
+def _marked_processes(mark: str) -> list[psutil.Process]:
+    """Return the running processes with a mark, this one excepted."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            is_marked = process.pid != os.getpid() and process.environ().get(MARK) == mark
+            if is_marked and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):  # gone, or another user's
+            continue
+    return found
+
+
+def _ignore_gone(signal: object) -> None:
+    try:
+        signal()  # type: ignore[operator]
+    except psutil.Error:
+        return
+
+
+def main() -> None:
+    """Wait until the owner has ended, then end its programs."""
+    while sys.stdin.buffer.read(1):
+        continue
+    end_programs(sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
