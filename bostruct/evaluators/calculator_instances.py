@@ -68,7 +68,7 @@ class CalculatorInstances:
 
 
 def set_directory(calculator: object, folder: Path) -> None:
-    """Make a calculator write its files in a folder, and calculators it holds as well.
+    """Make a calculator write its files in a folder, and the calculators that it holds as well.
 
     Args:
         calculator: ASE calculator; one without a directory is left as it is.
@@ -76,7 +76,8 @@ def set_directory(calculator: object, folder: Path) -> None:
     """
     if hasattr(calculator, "directory"):
         calculator.directory = folder
-    for name in ("calc", "calculator"):  # sockets, mixers and wrappers hold another one
-        inner = getattr(calculator, name, None)
-        if inner is not None and inner is not calculator and hasattr(inner, "directory"):
-            inner.directory = folder
+    held = [getattr(calculator, name, None) for name in ("calc", "calculator")]
+    held += getattr(getattr(calculator, "mixer", None), "calcs", [])
+    for inner in held:
+        if inner is not None and inner is not calculator:
+            set_directory(inner, folder)

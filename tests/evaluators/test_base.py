@@ -1,5 +1,8 @@
 import math
+import pickle
 import re
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -49,7 +52,7 @@ def test_seconds_are_measured_where_none_are_given(structures):
 
 def test_failure_passes(structures):
     given = Failure("not converged", retryable=True, seconds=3.0)
-    assert evaluate(returning(given), structures) is given
+    assert evaluate(returning(given), structures) == given
 
 
 @pytest.mark.parametrize(
@@ -154,3 +157,72 @@ def test_operating_system_errors_are_retryable():
 
     assert evaluate(lost, None).retryable
     assert not evaluate(wrong, None).retryable
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (None, "the evaluator gave no reason"),
+        ("", "the evaluator gave no reason"),
+        (ValueError("no convergence"), "ValueError: no convergence"),
+        (MuteError(), "MuteError: (no text: RuntimeError)"),
+        ("half a pair \udc80", "half a pair \\udc80"),
+        (17, "17"),
+    ],
+)
+def test_reasons_are_text_that_a_log_can_hold(structures, reason, text):
+    found = evaluate(returning(Failure(reason)), structures)
+    assert found.reason == text
+    assert pickle.loads(pickle.dumps(found)) == found
+    found.reason.encode("utf-8")
+
+
+def test_an_exception_without_text_is_a_failure(structures):
+    assert "raised MuteError: (no text: RuntimeError)" in evaluate(raising(MuteError()), structures).reason
+
+
+@pytest.mark.parametrize(
+    ("energy", "value"),
+    [
+        (np.float32(0.1), float(np.float32(0.1))),
+        (np.array(2.5), 2.5),
+        (np.array([[2.5]]), 2.5),
+        (Decimal("0.1"), 0.1),
+        (Fraction(1, 4), 0.25),
+        (np.longdouble(1) / 3, float(np.longdouble(1) / 3)),
+        (np.array(7, dtype=object), 7.0),
+    ],
+)
+def test_numbers_are_read_exactly(structures, energy, value):
+    assert evaluate(returning(Evaluation(energy)), structures).energy == value
+
+
+@pytest.mark.parametrize(
+    ("energy", "reason"),
+    [
+        (1.0 + 0.0j, "a complex number"),
+        (np.complex128(1), "a complex number"),
+        (np.ma.masked, "a masked value"),
+        (np.ma.masked_array([1.0], mask=[True]), "a masked value"),
+        (np.array("1.0"), "an array of <U3"),
+        (np.array([None], dtype=object), "objects that are no real numbers"),
+        (np.array([1.0, 2.0]), r"an array of shape \[2\]"),
+        (torch.tensor(1j), "a complex number"),
+    ],
+)
+def test_what_is_no_real_number_is_refused(structures, energy, reason):
+    found = evaluate(returning(Evaluation(energy)), structures)
+    assert isinstance(found, Failure)
+    assert re.search(reason, found.reason)
+
+
+def test_masked_and_complex_forces_are_refused(structures):
+    shape = (len(structures.positions), 3)
+    masked = np.ma.masked_array(np.zeros(shape), mask=np.eye(*shape, dtype=bool))
+    for forces in (masked, np.zeros(shape, dtype=complex)):
+        assert isinstance(evaluate(returning(Evaluation(0.0, forces)), structures), Failure)

@@ -322,7 +322,7 @@ class AlloyProperties:
             try:
                 references[symbol] = element_reference(
                     symbol,
-                    calculator,
+                    lambda: calculator,
                     {"factory": factory, "arguments": arguments},
                     energy_or_crystal=self.references.get(symbol),
                     fmax=self.fmax,

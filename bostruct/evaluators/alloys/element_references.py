@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -102,7 +102,7 @@ def element_crystal(symbol: str, crystal_structure: str | None = None) -> Atoms:
 
 def element_reference(
     symbol: str,
-    calculator: object,
+    make_calculator: Callable[[], Any],
     calculator_key: Mapping[str, Any],
     *,
     energy_or_crystal: float | str | None = None,
@@ -114,7 +114,8 @@ def element_reference(
 
     Args:
         symbol: Chemical symbol.
-        calculator: ASE calculator; used only for an element that is not in the cache.
+        make_calculator: Function that returns the calculator; called only for an element that is
+            not in the cache.
         calculator_key: Factory and arguments of the calculator, on which its energies depend.
         energy_or_crystal: Energy in eV per atom, or name of a crystal; None takes ASE's reference
             state.
@@ -132,7 +133,7 @@ def element_reference(
     if key in _CACHE:
         return _CACHE[key]
     atoms = move_off_cell_faces(element_crystal(symbol, energy_or_crystal))
-    atoms.calc = calculator
+    atoms.calc = make_calculator()
     reference = _relax_element(symbol, atoms, fmax, max_steps, max_relative_error)
     if key:
         _CACHE[key] = reference

@@ -422,7 +422,6 @@ def test_it_is_an_evaluator_and_pickles():
     assert isinstance(evaluator, Evaluator)
     first = evaluator(copper())
     copy = pickle.loads(pickle.dumps(evaluator))
-    assert copy._ase_calculator is None
     assert copy.description() == evaluator.description()
     assert copy(copper()).properties == first.properties
 

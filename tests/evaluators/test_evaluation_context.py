@@ -1,0 +1,127 @@
+"""Working folders: new, absolute, kept as asked, and quoted when a program fails."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from ase import Atoms
+
+from bostruct.evaluators import Evaluation, EvaluationContext, Failure, current_context, evaluate
+from bostruct.evaluators.evaluation_context import last_output, working_folder
+from bostruct.structures import from_ase
+
+PAIR = from_ase([Atoms("Cu2", positions=[[0, 0, 0], [2.3, 0, 0]])])
+
+
+def context(tmp_path, **fields):
+    return EvaluationContext(3, 2, tmp_path / "evaluations" / "000003", **fields)
+
+
+def writes(result, text="step 1\nstep 2\nerror: no convergence\n"):
+    def evaluator(structures):
+        (current_context().folder / "code.out").write_text(text)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return evaluator
+
+
+def test_an_evaluator_may_ask_for_trial_attempt_member_and_folder(tmp_path):
+    seen = []
+
+    def evaluator(structures):
+        seen.append(current_context())
+        return Evaluation(1.0)
+
+    evaluate(evaluator, PAIR, context=context(tmp_path, member="mp-30"))
+    evaluate(evaluator, PAIR)
+    first, alone = seen
+    assert (first.trial, first.attempt, first.member) == (3, 2, "mp-30")
+    assert first.folder == tmp_path / "evaluations" / "000003"
+    assert alone is None
+    assert current_context() is None
+
+
+@pytest.mark.parametrize(
+    ("keep", "failed", "done"),
+    [("failed", True, False), ("all", True, True), ("none", False, False)],
+)
+def test_folders_are_kept_as_asked(tmp_path, keep, failed, done):
+    for result, kept in ((RuntimeError("x"), failed), (Evaluation(1.0), done)):
+        place = context(tmp_path / type(result).__name__)
+        evaluate(writes(result), PAIR, context=place, keep=keep)
+        assert place.folder.exists() == kept
+
+
+def test_an_empty_folder_is_removed(tmp_path):
+    evaluate(lambda _: Failure("no"), PAIR, context=context(tmp_path))
+    assert not context(tmp_path).folder.exists()
+
+
+def test_a_folder_is_never_used_twice(tmp_path):
+    place = context(tmp_path)
+    folders = []
+
+    def evaluator(structures):
+        folders.append(current_context().folder)
+        assert list(folders[-1].iterdir()) == []
+        (folders[-1] / "old.out").write_text("energy -1.0")
+        return Failure("no")
+
+    for _ in range(3):
+        evaluate(evaluator, PAIR, context=place)
+    names = ["000003", "000003.2", "000003.3"]
+    assert [folder.name for folder in folders] == names
+    assert all((folder / "old.out").exists() for folder in folders)
+
+
+def test_the_last_output_is_part_of_the_reason(tmp_path):
+    found = evaluate(writes(RuntimeError("error code 255")), PAIR, context=context(tmp_path))
+    file = context(tmp_path).folder / "code.out"
+    assert "error code 255" in found.reason
+    assert f"{file} ends with: step 1 | step 2 | error: no convergence" in found.reason
+
+
+def test_binary_and_empty_files_are_not_quoted(tmp_path):
+    with working_folder(context(tmp_path)) as place:
+        (place.folder / "b.wfc").write_bytes(b"\0\1")
+        (place.folder / "a.out").write_text("  \n")
+        assert last_output(place) == ""
+    assert last_output(None) == ""
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("x")])
+def test_the_current_directory_is_put_back(tmp_path, monkeypatch, error):
+    monkeypatch.chdir(tmp_path)
+
+    def evaluator(structures):
+        os.chdir(current_context().folder)
+        if error:
+            raise error
+        return Evaluation(1.0)
+
+    evaluate(evaluator, PAIR, context=context(tmp_path), keep="none")
+    assert Path.cwd() == tmp_path
+
+
+def test_threads_have_contexts_of_their_own(tmp_path):
+    barrier, seen = threading.Barrier(4), {}
+
+    def evaluator(structures):
+        barrier.wait(10)
+        place = current_context()
+        seen[place.trial] = place.folder.name
+        return Evaluation(1.0)
+
+    def run(trial):
+        place = EvaluationContext(trial, 1, tmp_path / f"{trial:06d}")
+        evaluate(evaluator, PAIR, context=place)
+
+    threads = [threading.Thread(target=run, args=(trial,)) for trial in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {trial: f"{trial:06d}" for trial in range(4)}
