@@ -41,6 +41,7 @@ from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
 from bostruct.errors import InputError, LogError, MismatchError, check_count, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
+from bostruct.evaluators.evaluation_context import KeepFolders, check_keep
 from bostruct.objectives import Constraint, Objective
 from bostruct.runtime.canonical_json import describe_differences
 from bostruct.runtime.device import resolve_device
@@ -74,6 +75,8 @@ class Campaign:
             the number of elements.
         batch_size: Number of structures selected in a step.
         final_relaxation: Relaxation of the best structures with the evaluator at the end of `run`.
+        keep: Working folders of evaluations that stay on disk: "failed", "all" or "none"; no part
+            of the identity.
         executor: Executor of the evaluations; no part of the identity. This process by default;
             `Workers` for parallel evaluations or a time limit.
         objectives: Objectives instead of a low energy: outcomes that the evaluator returns as
@@ -100,6 +103,7 @@ class Campaign:
         batch_size: int = 1,
         final_relaxation: FinalRelaxation | None = None,
         executor: Executor | None = None,
+        keep: KeepFolders = "failed",
         objectives: Sequence[Objective] | None = None,
         constraints: Sequence[Constraint] = (),
     ) -> None:
@@ -128,6 +132,7 @@ class Campaign:
             )
         self.components = components
         self.executor = check_executor(executor)
+        self.keep = check_keep(keep)
         self._stop = check_stop(Evaluations(100) if stop is None else stop, config)
         self._session: Session | None = None
         self._folder: Path | None = None
@@ -385,6 +390,6 @@ class Campaign:
             shutdown_on_exit(executor),
             ProgressLine(progress) as line,
         ):
-            reason = run_loop(self._open_session, executor, stop, line)
+            reason = run_loop(self._open_session, executor, stop, line, self.keep)
             self.close("finished", reason)
         return self.log

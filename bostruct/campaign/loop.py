@@ -15,6 +15,7 @@ from bostruct.campaign.session import Session
 from bostruct.campaign.stop import StoppingCriterion
 from bostruct.errors import ExhaustedError
 from bostruct.evaluators import Evaluation, Failure, evaluate
+from bostruct.evaluators.evaluation_context import KeepFolders
 from bostruct.runtime.executors import InProcess, Workers, failure_reason
 
 InFlight = dict[Future[Evaluation | Failure], Trial]
@@ -24,7 +25,11 @@ EXHAUSTED = "every structure that was found has been evaluated"
 
 
 def run_loop(
-    session: Session, executor: Executor, stop: StoppingCriterion, progress_line: ProgressLine
+    session: Session,
+    executor: Executor,
+    stop: StoppingCriterion,
+    progress_line: ProgressLine,
+    keep: KeepFolders = "failed",
 ) -> str:
     """Run a campaign and return the reason for which it ended.
 
@@ -44,9 +49,10 @@ def run_loop(
         count = len(queue) if remaining is None else max(remaining - len(in_flight), 0)
         if isinstance(executor, InProcess):
             count = min(count, 1)  # the criterion is consulted before each evaluation
-        call = functools.partial(evaluate, session.components.evaluator)
+        call = functools.partial(evaluate, session.components.evaluator, keep=keep)
         for trial in session.start_evaluations(queue[:count]):
-            in_flight[executor.submit(call, trial.structures)] = trial
+            context = session.evaluation_context(trial)
+            in_flight[executor.submit(call, trial.structures, context=context)] = trial
         if not in_flight:
             session.record_relaxations()
             return budget.reason or EXHAUSTED

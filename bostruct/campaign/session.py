@@ -15,6 +15,7 @@ from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.log.retraction import check_retractable
+from bostruct.campaign.log.run_folder import EVALUATION_FOLDER_NAME
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.planning.adaptive_kappa import adapt_kappa_factor
 from bostruct.campaign.planning.search_effort import choose_effort
@@ -25,8 +26,9 @@ from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missi
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.campaign.stop import Progress
 from bostruct.errors import ExhaustedError, InputError, error_message
-from bostruct.evaluators import Evaluation, Failure
+from bostruct.evaluators import Evaluation, EvaluationContext, Failure
 from bostruct.evaluators.base import check_evaluation, evaluation_limits
+from bostruct.spaces import Pool
 
 FINISHED_TRIALS_QUERY = """
 SELECT CASE t.state WHEN 'done' THEN t.energy END AS energy, t.attempt, t.seconds,
@@ -150,6 +152,13 @@ class Session:
         self.writer.mark_running(trials)
         self._started_trials.update(trial.number for trial in trials)
         return self.writer.with_structures(trials)
+
+    def evaluation_context(self, trial: Trial) -> EvaluationContext:
+        """Return trial number, attempt, working folder and member name of an evaluation."""
+        folder = self.writer.folder.absolute() / EVALUATION_FOLDER_NAME / f"{trial.number:06d}"
+        space = self.components.space
+        member = space.names_at(trial.X)[0] if isinstance(space, Pool) else ""
+        return EvaluationContext(trial.number, trial.attempt, folder, member)
 
     def tell(self, trial: Trial | str, result: Evaluation | Failure) -> None:
         """Record the result of a trial."""

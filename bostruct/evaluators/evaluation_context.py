@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final
 
+from bostruct.errors import InputError, error_message
+
 KeepFolders = Literal["failed", "all", "none"]
 """Working folders that stay on disk after their evaluation."""
 
@@ -95,6 +97,18 @@ def remove_working_folder(
     else:
         with contextlib.suppress(OSError):
             context.folder.rmdir()
+
+
+def check_keep(keep: KeepFolders) -> KeepFolders:
+    """Return the choice of working folders that stay.
+
+    Raises:
+        InputError: it is none of the choices.
+    """
+    if keep not in KEEP_CHOICES:
+        condition = f"be one of {', '.join(KEEP_CHOICES)}"
+        raise InputError(error_message("keep", condition, repr(keep)))
+    return keep
 
 
 def last_output(context: EvaluationContext | None) -> str:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -89,9 +90,9 @@ def _marked_processes(mark: str) -> list[psutil.Process]:
     return found
 
 
-def _ignore_gone(signal: object) -> None:
+def _ignore_gone(signal: Callable[[], None]) -> None:
     try:
-        signal()  # type: ignore[operator]
+        signal()
     except psutil.Error:
         return
 

@@ -1,8 +1,17 @@
+import subprocess
+import sys
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
+from ase import Atoms
+from ase.calculators.calculator import FileIOCalculator
+from ase.calculators.emt import EMT
 
+import bostruct as bo
 from bostruct.campaign import FinalRelaxation, stop
 from bostruct.campaign.loop import shutdown_on_exit
 from bostruct.campaign.report.summary import summarize
@@ -205,3 +214,94 @@ def test_an_exhausted_space_is_checked(tmp_path):
     assert "relaxation" in kinds(log)
     before = log.fingerprint()
     assert mine.run(tmp_path / "run").fingerprint() == before
+
+
+POOL = [Atoms("Cu3", positions=[(0, 0, 0), (2.3 + 0.1 * k, 0, 0), (1, 2.2, 0)]) for k in range(8)]
+SCRIPT = """
+import time
+import numpy as np
+from ase import Atoms
+from ase.calculators.emt import EMT
+time.sleep(0.2)
+x = np.loadtxt("in.txt", ndmin=2)
+atoms = Atoms(f"Cu{len(x)}", positions=x, calculator=EMT())
+open("out.txt", "w").write(repr(float(atoms.get_potential_energy())))
+"""
+
+
+class Code(FileIOCalculator):
+    """A code that reads and writes files in its directory, as most DFT codes do."""
+
+    implemented_properties = ("energy",)
+
+    def __init__(self, **options):
+        super().__init__(command=f"{sys.executable} code.py", **options)
+
+    def write_input(self, atoms, properties=None, system_changes=None):
+        super().write_input(atoms, properties, system_changes)
+        np.savetxt(Path(self.directory) / "in.txt", atoms.positions)
+        (Path(self.directory) / "code.py").write_text(SCRIPT)
+
+    def read_results(self):
+        self.results = {"energy": float((Path(self.directory) / "out.txt").read_text())}
+
+
+def pool_campaign(evaluator, **arguments):
+    space = bo.spaces.Pool(POOL, assume_distinct=True)
+    return bo.Campaign(
+        space=space, evaluator=evaluator, n_initial=8, stop=bo.stop.Evaluations(8), **arguments
+    )
+
+
+@pytest.mark.parametrize("executor", [bo.executors.Workers(2), ThreadPoolExecutor(2)])
+def test_every_energy_is_that_of_its_structure(tmp_path, executor):
+    evaluator = bo.evaluators.Calculator(Code, with_forces=False)
+    mine = pool_campaign(evaluator, batch_size=8, executor=executor, keep="all")
+    log = mine.run(tmp_path / "run", seed=0)
+    trials = log.trials("done")
+    assert len(trials) == 8
+    for trial in trials:
+        atoms = trial.atoms
+        atoms.calc = EMT()
+        assert trial.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+        assert (tmp_path / "run" / "evaluations" / f"{trial.number:06d}" / "out.txt").is_file()
+
+
+def test_working_folders_of_failures_stay(tmp_path):
+    def evaluator(atoms):
+        context = bo.evaluators.current_context()
+        (context.folder / "code.out").write_text(f"trial {context.trial}: no convergence\n")
+        if context.trial % 2:
+            raise RuntimeError("error code 255")
+        return float(context.trial)
+
+    log = pool_campaign(bo.evaluators.Function(evaluator)).run(tmp_path / "run", seed=0)
+    kept = sorted(path.name for path in (tmp_path / "run" / "evaluations").iterdir())
+    assert kept == [f"{trial.number:06d}" for trial in log.trials("failed")]
+    assert "ends with: trial 1: no convergence" in log.trials("failed")[0].reason
+
+
+def sleeping(atoms, marker):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    with Path(marker).open("a") as file:
+        file.write(f"{child.pid}\n")
+    child.wait()
+    return 0.0
+
+
+def test_the_time_limit_ends_programs_too(tmp_path):
+    marker = tmp_path / "pids"
+    evaluator = bo.evaluators.Function(sleeping, {"marker": str(marker)})
+    mine = pool_campaign(evaluator, executor=bo.executors.Workers(2, time_limit=2.0))
+    mine.run(tmp_path / "run", seed=0, stop=bo.stop.Evaluations(2))
+    pids = [int(pid) for pid in marker.read_text().split()]
+    assert pids
+    _, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10
+    )
+    assert alive == []
+
+
+def test_keep_is_checked():
+    with pytest.raises(InputError, match=r"`keep` must be one of failed, all, none, got 'some'"):
+        pool_campaign(bo.evaluators.Function(len), keep="some")

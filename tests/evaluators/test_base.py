@@ -183,7 +183,10 @@ def test_reasons_are_text_that_a_log_can_hold(structures, reason, text):
 
 
 def test_an_exception_without_text_is_a_failure(structures):
-    assert "raised MuteError: (no text: RuntimeError)" in evaluate(raising(MuteError()), structures).reason
+    assert (
+        "raised MuteError: (no text: RuntimeError)"
+        in evaluate(raising(MuteError()), structures).reason
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from bostruct.errors import LogError
 
 DATABASE_NAME = "campaign.db"
 POSTERIOR_FOLDER_NAME = "posteriors"
+EVALUATION_FOLDER_NAME = "evaluations"
 TEMPORARY_DATABASE_NAME = "campaign.db.new"
 """Database while it is created; renamed to `DATABASE_NAME` when it is complete."""
 
