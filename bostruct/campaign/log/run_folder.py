@@ -12,6 +12,9 @@ from bostruct.errors import LogError
 DATABASE_NAME = "campaign.db"
 POSTERIOR_FOLDER_NAME = "posteriors"
 EVALUATION_FOLDER_NAME = "evaluations"
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+"""First bytes of a SQLite file."""
 TEMPORARY_DATABASE_NAME = "campaign.db.new"
 """Database while it is created; renamed to `DATABASE_NAME` when it is complete."""
 
@@ -138,3 +141,23 @@ def _check_bostruct_database(folder: Path) -> None:
             f"{database_path(folder)} is a database of another program. "
             "Take an empty or a new folder."
         )
+
+
+def is_campaign_database(file: Path) -> bool:
+    """Return whether a file is the database of a campaign, under whatever name."""
+    try:
+        with file.open("rb") as stream:
+            if stream.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
+                return False
+        uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
+        connection = sqlite3.connect(uri, uri=True)
+        try:
+            query = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
+            (count,) = connection.execute(query).fetchone()
+        finally:
+            connection.close()
+    except FileNotFoundError:
+        return False
+    except (OSError, sqlite3.Error):
+        return file.name == DATABASE_NAME
+    return bool(count) or file.name == DATABASE_NAME

@@ -12,7 +12,7 @@ from bostruct.campaign.analysis.outcome_table import outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.run_folder import database_path
+from bostruct.campaign.log.run_folder import database_path, is_campaign_database
 from bostruct.campaign.records import Trial
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators.alloys.convex_hull import (
@@ -56,6 +56,9 @@ def write_structures(images: Sequence[Atoms], file: Path) -> None:
         condition = "be a format that holds many structures"
         hint = "extxyz and db do; or export the best one alone."
         raise InputError(error_message("out", condition, file.name, hint))
+    if is_campaign_database(file):
+        hint = "It holds the energies of a campaign; take another name."
+        raise InputError(error_message("out", "be no log of a campaign", str(file), hint))
     if name in FORMATS_WITH_CELL:
         images = [_with_cell(image) for image in images]
     try:

@@ -1,4 +1,6 @@
+import shutil
 import sqlite3
+from pathlib import Path
 
 import ase.db
 import ase.io
@@ -162,3 +164,19 @@ def test_no_hull_without_mixing_enthalpies(screened, log):
 def test_an_outcome_of_that_name_is_the_evaluators(mixed):
     mixed.optimization_config = OptimizationConfig((Objective(ENERGY_ABOVE_HULL, "minimize"),))
     assert export.trial_energies_above_hull(mixed) == {}
+
+
+@pytest.mark.parametrize("name", ["campaign.db", "backup.db"])
+def test_export_never_replaces_a_campaign(tmp_path, name):
+    log = campaign(n=5).run(tmp_path / "run")
+    out = tmp_path / "run" / "campaign.db"
+    if name == "backup.db":
+        out = Path(shutil.copy(out, tmp_path / name))
+    before = out.read_bytes()
+    images = export.images_to_export(log, include_all=True)
+    with pytest.raises(InputError, match="`out` must be no log of a campaign"):
+        export.write_structures(images, out)
+    assert out.read_bytes() == before
+    export.write_structures(images, tmp_path / "new.db")
+    export.write_structures(images, tmp_path / "new.db")
+    assert len(ase.io.read(tmp_path / "new.db", ":")) == len(images)
