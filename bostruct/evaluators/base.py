@@ -26,7 +26,7 @@ from bostruct.evaluators.evaluation_context import (
     remove_working_folder,
     working_folder,
 )
-from bostruct.runtime.process_guard import guard_process
+from bostruct.runtime.process_guard import guarded_programs
 from bostruct.structures import Structures
 
 MAX_ENERGY_PER_ATOM = 1e6
@@ -114,10 +114,9 @@ def evaluate(
         limits["maximum_energy"] = maximum_energy
     if maximum_force is not None:
         limits["maximum_force"] = maximum_force
-    guard_process()
     start = time.perf_counter()
     try:
-        with working_folder(context) as context:
+        with guarded_programs(), working_folder(context) as context:
             outcome = evaluator(structures)
         # A calculator written for the shell may call sys.exit when it gives up.
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code, any error

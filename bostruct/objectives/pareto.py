@@ -25,7 +25,7 @@ from bostruct.errors import InputError, check_shape, error_message
 from bostruct.objectives.optimization_config import OptimizationConfig
 
 REFERENCE_MARGIN = 0.1
-"""How far behind the worst value the reference point stands, as a fraction of the range."""
+"""Distance of the reference point behind the worst value, as a fraction of the range."""
 
 
 def is_complete(Y: Tensor) -> Tensor:

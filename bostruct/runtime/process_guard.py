@@ -17,7 +17,8 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -30,40 +31,55 @@ GRACE_SECONDS: Final = 3.0
 """Seconds between SIGTERM and SIGKILL: MPI launchers pass the first one on."""
 
 _lock = threading.Lock()
-_guarded: dict[int, subprocess.Popen[bytes]] = {}  # process id of the owner -> its guard
+_guards: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}  # owner's process id: mark, guard
+_n_running = 0
 
 
-def guard_process() -> None:
-    """Start the guard of this process, once; programs started from now on carry its mark."""
+@contextmanager
+def guarded_programs() -> Iterator[None]:
+    """Mark the programs that this process starts meanwhile, in any thread, for its guard.
+
+    The guard is started by the first call. What the process starts at other times is its own.
+    """
+    global _n_running  # noqa: PLW0603 - os.environ belongs to the process, and so does its count
     with _lock:
-        pid = os.getpid()
-        guard = _guarded.get(pid)
-        if guard is not None and guard.poll() is None:
-            return
-        mark = f"{pid}-{uuid.uuid4().hex}"
-        environment = {name: value for name, value in os.environ.items() if name != MARK}
-        command = [sys.executable, str(Path(__file__).resolve()), mark]
-        _guarded.clear()  # a guard of the parent process, after a fork, is not ours
-        _guarded[pid] = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=environment,
-        )
-        os.environ[MARK] = mark
+        _n_running += 1
+        os.environ[MARK] = _mark_of_guard()
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_running -= 1
+            if _n_running == 0:
+                os.environ.pop(MARK, None)
 
 
-def end_programs(mark: str | None = None) -> int:
+def _mark_of_guard() -> str:
+    """Return the mark of this process, whose guard runs."""
+    pid = os.getpid()
+    if pid in _guards and _guards[pid][1].poll() is None:
+        return _guards[pid][0]
+    mark = f"{pid}-{uuid.uuid4().hex}"
+    environment = {name: value for name, value in os.environ.items() if name != MARK}
+    guard = subprocess.Popen(
+        [sys.executable, str(Path(__file__).resolve()), mark],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=environment,
+    )
+    _guards.clear()  # a guard of the parent process, after a fork, is not ours
+    _guards[pid] = mark, guard
+    return mark
+
+
+def end_programs(mark: str) -> int:
     """End all processes that carry a mark, SIGTERM first; return how many there were.
 
     Args:
-        mark: Mark of an owner; by default that of this process, whose programs end.
+        mark: Mark of the process that started them.
     """
-    mark = os.environ.get(MARK) if mark is None else mark
-    if not mark:
-        return 0
     ended: set[int] = set()
     while marked := _marked_processes(mark):
         new = [process for process in marked if process.pid not in ended]

@@ -14,16 +14,15 @@ ROOT = Path(__file__).parents[2]
 
 OWNER = """
 import subprocess, sys, time
-from bostruct.runtime.process_guard import guard_process
+from bostruct.runtime.process_guard import guarded_programs
 
-guard_process()
-guard_process()
 script = "import time; time.sleep(60)"
 nested = "import subprocess, sys; subprocess.run([sys.executable, '-c', " + repr(script) + "])"
-children = [
-    subprocess.Popen([sys.executable, "-c", nested]),
-    subprocess.Popen([sys.executable, "-c", script], start_new_session=True),
-]
+with guarded_programs(), guarded_programs():
+    children = [
+        subprocess.Popen([sys.executable, "-c", nested]),
+        subprocess.Popen([sys.executable, "-c", script], start_new_session=True),
+    ]
 print(*[child.pid for child in children], flush=True)
 time.sleep(60)
 """
@@ -62,11 +61,21 @@ def test_programs_end_with_their_owner(how):
 def test_programs_of_others_go_on():
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        script = "from bostruct.runtime.process_guard import guard_process; guard_process()"
+        script = (
+            "import subprocess, sys\n"
+            "from bostruct.runtime.process_guard import guarded_programs\n"
+            "with guarded_programs():\n    pass\n"
+            "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+            "print(subprocess.Popen(sleep, stdout=subprocess.DEVNULL).pid)\n"
+        )
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, "-c", script], env=environment, check=True)
-        time.sleep(0.5)
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, check=True, stdout=subprocess.PIPE
+        )
+        time.sleep(1.0)
         assert is_alive(other.pid)
+        assert is_alive(int(done.stdout))  # started outside of an evaluation
+        os.kill(int(done.stdout), signal.SIGKILL)
     finally:
         other.kill()
         other.wait()
