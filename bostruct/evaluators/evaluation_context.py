@@ -87,7 +87,7 @@ def remove_working_folder(
 
     Args:
         context: Context that `working_folder` lent.
-        has_failed: Whether the evaluation has failed.
+        has_failed: True for an evaluation that has failed.
         keep: Folders that stay: those of failures, all or none. An empty one never does.
     """
     if context is None or context.folder is None:

@@ -20,9 +20,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 MARK: Final = "BOSTRUCT_EVALUATION_OWNER"
 """Environment variable that programs inherit from the process that evaluates."""
@@ -80,6 +81,8 @@ def end_programs(mark: str) -> int:
     Args:
         mark: Mark of the process that started them.
     """
+    import psutil
+
     ended: set[int] = set()
     while marked := _marked_processes(mark):
         new = [process for process in marked if process.pid not in ended]
@@ -95,6 +98,8 @@ def end_programs(mark: str) -> int:
 
 def _marked_processes(mark: str) -> list[psutil.Process]:
     """Return the running processes with a mark, this one excepted."""
+    import psutil
+
     found = []
     for process in psutil.process_iter():
         try:
@@ -107,6 +112,8 @@ def _marked_processes(mark: str) -> list[psutil.Process]:
 
 
 def _ignore_gone(signal: Callable[[], None]) -> None:
+    import psutil
+
     try:
         signal()
     except psutil.Error:
