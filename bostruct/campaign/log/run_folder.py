@@ -15,6 +15,9 @@ EVALUATION_FOLDER_NAME = "evaluations"
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 """First bytes of a SQLite file."""
+
+CAMPAIGN_TABLE_QUERY = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
+"""Query that tells the database of a campaign from another one."""
 TEMPORARY_DATABASE_NAME = "campaign.db.new"
 """Database while it is created; renamed to `DATABASE_NAME` when it is complete."""
 
@@ -130,8 +133,7 @@ def _is_leftover(entry: Path) -> bool:
 def _check_bostruct_database(folder: Path) -> None:
     connection = connect_read_only(folder)
     try:
-        query = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
-        has_table = connection.execute(query).fetchone()[0]
+        has_table = connection.execute(CAMPAIGN_TABLE_QUERY).fetchone()[0]
     except sqlite3.Error as error:
         raise LogError(f"could not read {database_path(folder)}: {error}") from error
     finally:
@@ -152,8 +154,7 @@ def is_campaign_database(file: Path) -> bool:
         uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
         connection = sqlite3.connect(uri, uri=True)
         try:
-            query = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
-            (count,) = connection.execute(query).fetchone()
+            (count,) = connection.execute(CAMPAIGN_TABLE_QUERY).fetchone()
         finally:
             connection.close()
     except FileNotFoundError:
