@@ -88,7 +88,6 @@ class BayesianLinearModel:
         row_kind: RowKind = "energy",
         offset: Offset = "none",
         fingerprint: str = "",
-        memory: int | None = None,
     ) -> BayesianLinearModel:
         """Return the model of training rows.
 
@@ -107,7 +106,6 @@ class BayesianLinearModel:
             row_kind: kind of the rows, see `row_kinds`.
             offset: treatment of a constant term, see `row_kinds`; Sec. 2.1 of [G25].
             fingerprint: identifier of the model and the data of the features.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: features are not `[n, f]`, or other arguments do not match them.
@@ -120,9 +118,10 @@ class BayesianLinearModel:
         check_finite_rows("features", check_shape("features", features, [None, None]))
         table, t, columns = with_bias(features, row_kind, offset), None, False
         width = table.shape[1]
-        available = free_bytes(features.device) if memory is None else memory
         hint = "Use fewer features, a random projection of them, or shards."
-        check_memory("features", 8 * (4 * width**2 + table.numel()), available, hint)
+        check_memory(
+            "features", 8 * (4 * width**2 + table.numel()), free_bytes(features.device), hint
+        )
         if targets is not None:
             y = check_targets(targets, len(features)).reshape(len(targets), -1)
             table = torch.cat([table.double(), y.to(table.device).double()], 1)
@@ -294,7 +293,6 @@ class BayesianLinearModel:
         *,
         row_kind: RowKind = "energy",
         other_row_kind: RowKind | None = None,
-        memory: int | None = None,
     ) -> Tensor:
         """Return latent covariances a2 fᵢᵀ H⁻¹ fⱼ, `[n, m]` or `[n, m, t]`, target squared.
 
@@ -304,7 +302,6 @@ class BayesianLinearModel:
             row_kind: kind of the rows of `features`.
             other_row_kind: kind of the rows of `other`, by default `row_kind`. Energies with forces
                 give covariances in eV²/Å.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: rows have another width than the training rows.
@@ -313,9 +310,10 @@ class BayesianLinearModel:
         kinds = row_kind, other_row_kind or row_kind
         n = features.numel() // max(1, features.shape[-1])
         m = n if other is None else other.numel() // max(1, other.shape[-1])
-        available = free_bytes(features.device) if memory is None else memory
         required = 8 * (2 * n * m * max(1, self.alpha2.numel()) + self.n_features * (n + m))
-        check_memory("features", required, available, "Ask about fewer rows at once.")
+        check_memory(
+            "features", required, free_bytes(features.device), "Ask about fewer rows at once."
+        )
         left = self._whiten(features, kinds[0])
         right = left if other is None else self._whiten(other, kinds[1])
         product = left.mT @ right

@@ -92,9 +92,7 @@ def loss_curvature(
     return 2 * curvature if loss == "square" else curvature
 
 
-def parameter_jacobian(
-    model: torch.nn.Module, inputs: Tensor, *, memory: int | None = None
-) -> Tensor:
+def parameter_jacobian(model: torch.nn.Module, inputs: Tensor) -> Tensor:
     """Return the Jacobian of a model's outputs with respect to all its weights, float64.
 
     Weights that are frozen (`requires_grad` false) are left out; the order is that of
@@ -103,7 +101,6 @@ def parameter_jacobian(
     Args:
         model: network in evaluation mode, from `[n, ...]` to `[n]` or `[n, t]`.
         inputs: `[n, ...]`, inputs of the model.
-        memory: bytes that may be used; by default all free memory.
 
     Returns:
         `[n, P]` or `[n, t, P]`.
@@ -122,8 +119,7 @@ def parameter_jacobian(
         if outputs.dim() not in (1, 2) or len(outputs) != len(inputs):
             condition = f"answer `[{len(inputs)}]` or `[{len(inputs)}, t]`"
             raise ShapeError(error_message("model", condition, list(outputs.shape)))
-        available = free_bytes(outputs.device) if memory is None else memory
-        check_memory("model", 8 * outputs.numel() * width, available, MEMORY_HINT)
+        check_memory("model", 8 * outputs.numel() * width, free_bytes(outputs.device), MEMORY_HINT)
         size = (outputs.numel(), width)
         jacobian = torch.empty(size, dtype=torch.float64, device=outputs.device)
         for row, output in zip(jacobian, outputs.flatten(), strict=True):
@@ -142,7 +138,6 @@ def laplace_approximation(
     alpha2: float = 1.0,
     n_atoms: Tensor | None = None,
     fingerprint: str = "",
-    memory: int | None = None,
 ) -> BayesianLinearModel:
     """Return the linear model with H of (10); its variances are those of (12), latent.
 
@@ -158,7 +153,6 @@ def laplace_approximation(
         n_atoms: `[n]` number of atoms of each structure, for a loss of energies per atom: the row
             is then divided by it.
         fingerprint: identifier of the model and the data.
-        memory: bytes that may be used; by default all free memory.
 
     Raises:
         ShapeError: the shapes of rows, curvatures and numbers of atoms do not match.
@@ -197,7 +191,6 @@ def laplace_approximation(
         alpha2=alpha2,
         weights=weights[nonzero],
         fingerprint=fingerprint,
-        memory=memory,
     )
 
 
