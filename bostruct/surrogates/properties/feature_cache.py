@@ -7,7 +7,6 @@ a model read from a log never gets the features of another.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import final
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from bostruct.descriptors import FeatureMap, StructureFeatures
 from bostruct.spaces import DiscreteSpace
+from bostruct.uncertainty import hash_tensors
 
 MAX_BYTES = 1 << 28  # bytes of features kept for one map; later ones are computed again
 
@@ -83,9 +83,5 @@ _MAP_DIGESTS: WeakKeyDictionary[FeatureMap, str] = WeakKeyDictionary()
 
 def _digest(map_: FeatureMap) -> str:
     if map_ not in _MAP_DIGESTS:
-        digest = hashlib.sha256()
-        for name, value in sorted(map_.tensors().items()):
-            digest.update(f"{name}{list(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        _MAP_DIGESTS[map_] = digest.hexdigest()
+        _MAP_DIGESTS[map_] = hash_tensors(map_.tensors())
     return _MAP_DIGESTS[map_]
