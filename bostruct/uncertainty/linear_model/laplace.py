@@ -38,6 +38,7 @@ from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
     check_all_positive,
+    check_choice,
     check_finite_rows,
 )
 
@@ -68,9 +69,7 @@ def loss_curvature(
         InputError: the loss is unknown, or an argument of it missing, not needed or not positive.
         ShapeError: variances and errors have different shapes.
     """
-    if loss not in get_args(Loss):
-        condition = "be one of " + ", ".join(get_args(Loss))
-        raise InputError(error_message("loss", condition, repr(loss)))
+    check_choice("loss", loss, get_args(Loss))
     check_positive("loss_weight", loss_weight, "It multiplies the loss.")
     if (loss == "gaussian") != (variance is not None):
         condition = "be given for the loss gaussian and for no other"
@@ -80,9 +79,7 @@ def loss_curvature(
         raise InputError(error_message("huber_delta", condition, loss))
     curvature = torch.full_like(error, loss_weight)
     if variance is not None:
-        if variance.shape != error.shape:
-            condition = f"have the shape {list(error.shape)} of the errors"
-            raise ShapeError(error_message("variance", condition, list(variance.shape)))
+        check_shape("variance", variance, error.shape, "It is that of the errors.")
         return curvature / check_all_positive("variance", variance)
     if huber_delta is not None:
         check_positive(

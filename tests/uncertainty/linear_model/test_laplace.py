@@ -183,7 +183,7 @@ def test_refusals_of_curvatures():
         loss_curvature("huber", e, huber_delta=0.0)
     with pytest.raises(InputError, match="`variance` must be positive and finite"):
         loss_curvature("gaussian", e, variance=torch.zeros(3).double())
-    with pytest.raises(ShapeError, match=r"`variance` must have the shape \[3\]"):
+    with pytest.raises(ShapeError, match=r"`variance` must have shape \[3\]"):
         loss_curvature("gaussian", e, variance=torch.ones(2).double())
     with pytest.raises(InputError, match="`loss_weight` must be positive"):
         loss_curvature("half", e, loss_weight=0.0)
