@@ -186,18 +186,6 @@ class BayesianLinearModel:
         self.__dict__["_cholesky"] = factor
         return self
 
-    def check_fingerprint(self, fingerprint: str) -> BayesianLinearModel:
-        """Return the model if its features have this fingerprint.
-
-        Raises:
-            InputError: they have another, so new features do not match those of the training.
-        """
-        if fingerprint != self.fingerprint:
-            condition = f"be the {self.fingerprint!r} that the linear model was built from"
-            value, hint = repr(fingerprint), "Build it anew."
-            raise InputError(error_message("fingerprint", condition, value, hint))
-        return self
-
     @property
     def hessian(self) -> Tensor:
         """H = Fᵀ w F + z2 I, `[f, f]`, around the mean if the rows are centred."""
@@ -405,16 +393,21 @@ class BayesianLinearModel:
         missing = [name for name in names if name not in state]
         if missing:
             raise InputError(error_message("state", "be that of a linear model", f"no {missing}"))
-        linear_model = cls(
+        own = bytes(state["fingerprint"].tolist())[:-1].decode()
+        if fingerprint != own:
+            condition = f"be the {own!r} that the linear model was built from"
+            raise InputError(
+                error_message("fingerprint", condition, repr(fingerprint), "Build it anew.")
+            )
+        return cls(
             WeightedMoments(*(state[name] for name in names[:4])),
             int(state["n_features"]),
             float(state["ridge"]),
             state["alpha2"],
             OFFSETS[int(state["offset"])],
-            bytes(state["fingerprint"].tolist())[:-1].decode(),
+            own,
             bool(state["is_multi_target"]),
         )
-        return linear_model.check_fingerprint(fingerprint)
 
     @property
     def is_centered(self) -> bool:

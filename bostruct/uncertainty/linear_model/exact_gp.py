@@ -17,7 +17,7 @@ the linear model where there are fewer features than rows. Kernels that contain 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -28,24 +28,6 @@ from bostruct.uncertainty.linear_model.cholesky import CholeskyFactor, psd_safe_
 from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS
 from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 from bostruct.uncertainty.prediction import VarianceKind
-
-
-class ClampedDifference(NamedTuple):
-    """Differences of variances, clamped at zero.
-
-    Attributes:
-        value: `[b]`, at least 0.
-        most_negative: most negative difference before clamping, or 0.
-    """
-
-    value: Tensor
-    most_negative: float
-
-
-def clamp_nonnegative(difference: Tensor) -> ClampedDifference:
-    """Return differences clamped at zero, below which they are only by rounding."""
-    most_negative = min(0.0, float(difference.detach().min()))
-    return ClampedDifference(difference.clamp(min=0), most_negative)
 
 
 @final
@@ -131,12 +113,11 @@ class ExactGP:
             InputError: a number is not finite, the kind is unknown, or memory does not suffice.
         """
         check_choice("variance_kind", variance_kind, VARIANCE_KINDS)
-        complement = self.schur_complement(cross, diagonal).value
-        latent = self.alpha2 / self.ridge * complement
+        latent = self.alpha2 / self.ridge * self.schur_complement(cross, diagonal)
         return latent if variance_kind == "latent" else latent + self.alpha2
 
-    def schur_complement(self, cross: Tensor, diagonal: Tensor) -> ClampedDifference:
-        """Return κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`, and the most negative of them.
+    def schur_complement(self, cross: Tensor, diagonal: Tensor) -> Tensor:
+        """Return κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`; at least 0, below which it is only by rounding.
 
         Args:
             cross: κ* `[b, t]`; processed block by block.
@@ -151,7 +132,7 @@ class ExactGP:
         L = self.kernel_cholesky
         factor, blocks = CholeskyFactor(L), split_into_blocks(cross, len(L))
         explained = torch.cat([factor.inv_quad(block.to(L)) for block in blocks])
-        return clamp_nonnegative(diagonal.to(L) - explained)
+        return (diagonal.to(L) - explained).clamp(min=0)
 
 
 def split_into_blocks(cross: Tensor, n_features: int) -> list[Tensor]:

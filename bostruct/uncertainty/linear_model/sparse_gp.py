@@ -35,12 +35,7 @@ from torch import Tensor
 from bostruct.errors import InputError, check_positive, check_shape, error_message
 from bostruct.runtime.memory import check_memory, free_bytes
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
-from bostruct.uncertainty.linear_model.exact_gp import (
-    ClampedDifference,
-    check_kernel,
-    clamp_nonnegative,
-    split_into_blocks,
-)
+from bostruct.uncertainty.linear_model.exact_gp import check_kernel, split_into_blocks
 from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS
 from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 from bostruct.uncertainty.prediction import Prediction, VarianceKind
@@ -155,7 +150,7 @@ class SparseGP:
             if diagonal is None:
                 condition = "be given for fitc, whose noise it sets"
                 raise InputError(error_message("diagonal", condition, "None"))
-            weights = 1 / (1 + _nystroem_residual(f, diagonal).value / ridge)
+            weights = 1 / (1 + _nystroem_residual(f, diagonal) / ridge)
         y = targets.to(f)
         scale, rotation, coefficients = _regularized_least_squares(f, y, weights, ridge)
         linear_model = BayesianLinearModel.fit(
@@ -236,8 +231,8 @@ class SparseGP:
         mean, latent = self._mean_and_variance(cross, diagonal)
         return Prediction(mean, latent, self.linear_model.alpha2.expand(len(mean)))
 
-    def nystroem_residual(self, cross: Tensor, diagonal: Tensor) -> ClampedDifference:
-        """Return κ** - f², the variance that the inducing points do not explain.
+    def nystroem_residual(self, cross: Tensor, diagonal: Tensor) -> Tensor:
+        """Return κ** - f², the variance that the inducing points do not explain, at least 0.
 
         Raises:
             ShapeError: the shapes do not match.
@@ -268,13 +263,13 @@ class SparseGP:
                 condition = f"be given for the variance of {self.approximation}"
                 raise InputError(error_message("diagonal", condition, "None", "sor needs none."))
             prior = self.linear_model.alpha2 / self.linear_model.ridge
-            variance = variance + prior * _nystroem_residual(f, diagonal).value
+            variance = variance + prior * _nystroem_residual(f, diagonal)
         return variance
 
 
-def _nystroem_residual(f: Tensor, diagonal: Tensor) -> ClampedDifference:
+def _nystroem_residual(f: Tensor, diagonal: Tensor) -> Tensor:
     check_finite_rows("diagonal", check_shape("diagonal", diagonal, [len(f)]))
-    return clamp_nonnegative(diagonal.to(f) - f.square().sum(1))
+    return (diagonal.to(f) - f.square().sum(1)).clamp(min=0)
 
 
 def _regularized_least_squares(
