@@ -28,30 +28,20 @@ class FeatureCache:
     """Features of one map, by the bytes of the coordinates."""
 
     row_of_key: dict[bytes, int] = field(default_factory=dict)
-    chunks: list[Tensor] = field(default_factory=list)
+    features: Tensor | None = None
 
     def lookup(self, map_: FeatureMap, source: DiscreteSpace, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]`."""
         keys = [row.tobytes() for row in X.numpy()]
-        rows = self.row_of_key
+        rows, features = self.row_of_key, self.features
         new = {key: i for i, key in enumerate(keys) if key not in rows}
-        if not new:
-            return self._all_rows()[[rows[key] for key in keys]]
-        Z = map_(source, X[list(new.values())])
-        cached, count = self._all_rows(Z), len(rows)
-        new_rows = {key: count + i for i, key in enumerate(new)}
-        if (count + len(new)) * Z.shape[1] * Z.element_size() <= MAX_BYTES:
-            rows.update(new_rows)
-            self.chunks.append(Z)
-            return self._all_rows()[[rows[key] for key in keys]]
-        return torch.cat((cached, Z))[[*map((rows | new_rows).__getitem__, keys)]]
-
-    def _all_rows(self, like: Tensor | None = None) -> Tensor:
-        if not self.chunks and like is not None:
-            return like[:0]
-        if len(self.chunks) > 1:
-            self.chunks[:] = [torch.cat(self.chunks)]
-        return self.chunks[0]
+        if new or features is None:
+            Z = map_(source, X[list(new.values())])
+            features = Z if features is None else torch.cat((features, Z))
+            rows = rows | {key: len(rows) + i for i, key in enumerate(new)}
+            if features.numel() * features.element_size() <= MAX_BYTES:
+                self.row_of_key, self.features = rows, features
+        return features[[rows[key] for key in keys]]
 
 
 _FITTED_MAPS: WeakKeyDictionary[DiscreteSpace, dict[str, FeatureMap]] = WeakKeyDictionary()
