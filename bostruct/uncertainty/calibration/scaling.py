@@ -183,7 +183,13 @@ def calibrate(
     _check_members(method, n_members, ddof)
     alpha2 = _estimate_alpha2(residuals, method, n_members, ddof)
     if method == "committee":
-        alpha2 = _clamp_negative(alpha2)
+        if bool((alpha2 < 0).any()):
+            warnings.warn(
+                f"alpha2 came out negative ({float(alpha2.min()):.3g}) and is lifted to "
+                "zero: the errors are no larger than the mean of the members scatters.",
+                stacklevel=2,
+            )
+        alpha2 = alpha2.clamp(min=0)
     elif bool((alpha2 <= 0).any()):
         hint = "Errors of zero carry no scale: are these held-out data?"
         raise InputError(error_message("alpha2", "be positive", 0.0, hint))
@@ -219,16 +225,6 @@ def _check_members(method: str, n_members: int | None, ddof: int) -> None:
             f"bound. Take {RECOMMENDED_MEMBERS} members or more.",
             stacklevel=3,
         )
-
-
-def _clamp_negative(alpha2: Tensor) -> Tensor:
-    if bool((alpha2 < 0).any()):
-        warnings.warn(
-            f"alpha2 came out negative ({float(alpha2.min()):.3g}) and is lifted to "
-            "zero: the errors are no larger than the mean of the members scatters.",
-            stacklevel=3,
-        )
-    return alpha2.clamp(min=0)
 
 
 def _estimate_alpha2(

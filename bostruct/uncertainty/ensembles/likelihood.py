@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_shape, error_message
@@ -36,7 +35,10 @@ def gaussian_nll(error: Tensor, variance: Tensor) -> Tensor:
     Raises:
         InputError: a variance is not positive.
     """
-    _check_positive(variance)
+    if not bool((variance.detach() > 0).all()):
+        hint = "Add the square of the smallest deviation that matters."
+        minimum = float(variance.detach().min())
+        raise InputError(error_message("variance", "be positive", minimum, hint))
     squared = error.square() / variance
     return (squared + variance.log() + math.log(2 * math.pi)) / 2
 
@@ -116,10 +118,3 @@ def check_ddof(ddof: int) -> None:
     """
     if ddof not in (0, 1):
         raise InputError(error_message("ddof", "be 1 for the divisor M - 1 or 0 for M", ddof))
-
-
-def _check_positive(variance: Tensor) -> None:
-    if not bool((variance.detach() > 0).all()):
-        minimum = float(torch.min(variance.detach()))
-        hint = "Add the square of the smallest deviation that matters."
-        raise InputError(error_message("variance", "be positive", minimum, hint))
