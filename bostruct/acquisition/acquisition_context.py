@@ -36,7 +36,7 @@ class AcquisitionContext:
         Y: `[t]` or `[t, 1]` their energies, eV; with several objectives `[t, k]` their outcomes in
             the order of `optimization_config`, NaN where unknown.
         best_f: The lowest energy evaluated so far, eV.
-        X_pending: `[p, d]` coordinates of the structures under evaluation.
+        X_pending: `[p, d]` coordinates of the structures under evaluation; none of them is None.
         seed: Seed of the Monte-Carlo samples. Equal seeds give equal values.
         optimization_config: Objectives and constraints; None for the energy alone.
         reference_point: `[m]` utilities, see `infer_reference_point`.
@@ -67,6 +67,8 @@ class AcquisitionContext:
     deterministic_outcomes: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
+        if self.X_pending is not None and self.X_pending.numel() == 0:
+            object.__setattr__(self, "X_pending", None)
         if self.optimization_config is not None:
             self._check_outcomes(self.optimization_config)
         elif self.X_baseline is not None and self.Y is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
@@ -55,11 +56,15 @@ class Acquisition(Protocol):
         ...
 
 
-class BotorchAcquisition:
+class BotorchAcquisition(ABC):
     """Base of the acquisitions of this package, which are frozen dataclasses."""
 
     supports_q_batch: ClassVar[bool] = False
     supports_multi_objective: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
+        """Return BoTorch's acquisition function."""
 
     def description(self) -> dict[str, Any]:
         """Return the type and its arguments, ready for JSON."""
@@ -101,7 +106,7 @@ def check_context(acquisition: Acquisition, context: AcquisitionContext) -> None
         got = type(context.optimization_config).__name__
         raise InputError(error_message("optimization_config", condition, got, way_out))
     pending = context.X_pending
-    if not acquisition.supports_q_batch and pending is not None and pending.numel():
+    if not acquisition.supports_q_batch and pending is not None:
         way_out = (
             f"{name} takes one candidate at a time: condition the model on its own mean at the "
             "pending ones first, or use a q-batch acquisition (q...)."

@@ -5,29 +5,44 @@ Nothing here touches torch's global generator, so that a resumed run is the same
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import torch
-from botorch.acquisition.objective import GenericMCObjective, MCAcquisitionObjective
+from botorch.acquisition.objective import GenericMCObjective
 from botorch.acquisition.utils import prune_inferior_points
 from botorch.sampling.normal import SobolQMCNormalSampler
 from torch import Tensor
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
-from bostruct.acquisition.base import Acquisition, check_context
-from bostruct.errors import InputError, error_message
+from bostruct.acquisition.base import BotorchAcquisition, check_context
+from bostruct.errors import InputError, check_count, error_message
 
 N_PRUNING_SAMPLES = 2048
 """Posterior samples that decide which evaluated structures may be the best one."""
 
 
-class MonteCarloAcquisition(Acquisition, Protocol):
-    """An acquisition that is an average over posterior samples."""
+class MonteCarloAcquisition(BotorchAcquisition):
+    """Base of the acquisitions that average over `n_samples` quasi-random samples of `q` energies.
 
-    @property
-    def n_samples(self) -> int:
-        """The number of quasi-random samples."""
-        ...
+    Raises:
+        InputError: There are no samples.
+    """
+
+    n_samples: int
+    supports_q_batch: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_count("n_samples", self.n_samples)
+
+    def arguments(self, context: AcquisitionContext) -> dict[str, Any]:
+        """Return model, sampler, objective and pending candidates of BoTorch's constructors."""
+        check_context(self, context)
+        return {
+            "model": context.model,
+            "sampler": sobol_sampler(self.n_samples, context.seed),
+            "objective": GenericMCObjective(negate_energy),
+            "X_pending": context.X_pending,
+        }
 
 
 def negate_energy(samples: Tensor, X: Tensor | None = None) -> Tensor:
@@ -35,26 +50,9 @@ def negate_energy(samples: Tensor, X: Tensor | None = None) -> Tensor:
     return -samples[..., 0]
 
 
-def energy_objective() -> MCAcquisitionObjective:
-    """Return the objective that turns energies into utilities."""
-    return GenericMCObjective(negate_energy)
-
-
 def sobol_sampler(n_samples: int, seed: int) -> SobolQMCNormalSampler:
     """Return a quasi-random normal sampler with its own seed."""
     return SobolQMCNormalSampler(torch.Size([n_samples]), seed=seed)
-
-
-def mc_arguments(acquisition: MonteCarloAcquisition, context: AcquisitionContext) -> dict[str, Any]:
-    """Return the model, sampler, objective and pending candidates of BoTorch's constructors."""
-    check_context(acquisition, context)
-    pending = context.X_pending
-    return {
-        "model": context.model,
-        "sampler": sobol_sampler(acquisition.n_samples, context.seed),
-        "objective": energy_objective(),
-        "X_pending": None if pending is None or pending.numel() == 0 else pending,
-    }
 
 
 def pruned_baseline(acquisition: object, context: AcquisitionContext) -> Tensor:
@@ -72,7 +70,7 @@ def pruned_baseline(acquisition: object, context: AcquisitionContext) -> Tensor:
     kept: Tensor = prune_inferior_points(
         model=context.model,
         X=X,
-        objective=energy_objective(),
+        objective=GenericMCObjective(negate_energy),
         sampler=sobol_sampler(N_PRUNING_SAMPLES, context.seed),
     )
     return kept

@@ -79,12 +79,10 @@ class PairRepulsion:
             vectors = torch.where(mask.unsqueeze(-1), vectors, beyond)
         r = torch.linalg.vector_norm(vectors, dim=-1)
         d = self.range_factor * (radii[neighbors] + radii.unsqueeze(1))
-        energy = positions.new_zeros(len(structures))
-        return energy.index_add(0, structures.index, self._pair_energy(r, d).sum(-1) / 2)
-
-    def _pair_energy(self, r: Tensor, d: Tensor) -> Tensor:
         excess = (d / r.clamp(min=MIN_DISTANCE) - 1).clamp(min=0)
-        return self.strength * excess.pow(3)
+        pair_energy = self.strength * excess.pow(3)
+        energy = positions.new_zeros(len(structures))
+        return energy.index_add(0, structures.index, pair_energy.sum(-1) / 2)
 
 
 MIN_DISTANCE = 1e-3

@@ -18,6 +18,7 @@ with the divisor M - 1: variances of MACE have the divisor M and, in older versi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -187,13 +188,7 @@ class PretrainedPotential:
         return {**self.__dict__, "_calculators": []}
 
     def _copy(self, species_shifts: dict[int, float]) -> PretrainedPotential:
-        potential = PretrainedPotential(
-            *self.factories,
-            read_uncertainty=self.read_uncertainty,
-            with_forces=self.with_forces,
-            shift_species_energies=self.shift_species_energies,
-            **self.arguments,
-        )
+        potential = copy(self)
         potential.species_shifts, potential._calculators = species_shifts, self._calculators
         return potential
 

@@ -44,6 +44,12 @@ def test_a_case():
     assert stub().seed == 0
 
 
+def test_no_pending_candidates_are_none():
+    assert stub(X_pending=torch.zeros(0, 2)).X_pending is None
+    assert stub().X_pending is None
+    assert stub(X_pending=torch.zeros(1, 2)).X_pending.shape == (1, 2)
+
+
 @pytest.mark.parametrize("names", [("H", "H"), ("H", "mass")])
 def test_refuses_to_learn_what_is_no_outcome(names):
     with pytest.raises(InputError, match="`modeled_outcomes` must name different outcomes"):

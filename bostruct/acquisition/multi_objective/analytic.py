@@ -6,14 +6,13 @@ Outcomes count as independent of each other, as the closed forms need.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.analytic import LogExpectedImprovement
 from botorch.acquisition.multi_objective.analytic import ExpectedHypervolumeImprovement
 from botorch.models.model import Model
-from botorch.posteriors.posterior import Posterior
 from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
@@ -28,41 +27,21 @@ UTILITY_SCALE = 1e4
 an exact outcome would be uncertain by 3e-5 of its range, with this factor by 3e-9."""
 
 
-@final
-class MarginalPosterior(Posterior):  # type: ignore[misc]
-    """A posterior of means and variances `[b, 1, m]`, without covariance."""
+class Marginals(NamedTuple):
+    """Means and variances `[b, 1, m]` of a posterior, without covariance."""
 
-    def __init__(self, mean: Tensor, variance: Tensor) -> None:
-        self.mean = mean
-        self.variance = variance
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the means."""
-        return self.mean.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The number format of the means."""
-        return self.mean.dtype
-
-    def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
-        """Refuse to sample, as there is no covariance.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("Marginals have no joint distribution.")
+    mean: Tensor
+    variance: Tensor
 
 
 @final
 class PrecomputedModel(Model):  # type: ignore[misc]
-    """A model that returns `precomputed_posterior` at every X."""
+    """A model that returns `marginals` at every X, all that the closed forms ask for."""
 
     def __init__(self, num_outputs: int) -> None:
         super().__init__()
         self.n_outputs = num_outputs
-        self.precomputed_posterior: Posterior | None = None
+        self.marginals: Marginals | None = None
 
     @property
     def num_outputs(self) -> int:
@@ -74,9 +53,9 @@ class PrecomputedModel(Model):  # type: ignore[misc]
         """The empty shape: there is no batch of models."""
         return torch.Size()
 
-    def posterior(self, X: Tensor, *_: object, **__: object) -> Posterior | None:
-        """Return the precomputed posterior."""
-        return self.precomputed_posterior
+    def posterior(self, X: Tensor, *_: object, **__: object) -> Marginals | None:
+        """Return the marginals, in place of a posterior."""
+        return self.marginals
 
 
 @final
@@ -113,12 +92,10 @@ class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
         spans = self.normalized.utility_ranges.to(mean) / UTILITY_SCALE  # [m]
         m = len(spans)
         utilities = UTILITY_SCALE * self.normalized.normalized_utilities(mean)
-        self.precomputed_model.precomputed_posterior = MarginalPosterior(
-            utilities, variance[..., :m] / spans.square()
-        )
+        self.precomputed_model.marginals = Marginals(utilities, variance[..., :m] / spans.square())
         value: Tensor = self.ehvi(utilities)  # in place of X, which the model ignores
         value = (value.exp() if m == 1 else value) / UTILITY_SCALE**m
-        self.precomputed_model.precomputed_posterior = None
+        self.precomputed_model.marginals = None
         return value * self.feasibility_probability(mean, variance).squeeze(-1)
 
     def feasibility_probability(

@@ -18,14 +18,15 @@ import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import Model
 from botorch.posteriors.posterior import Posterior
+from botorch.posteriors.transformed import TransformedPosterior
 from torch import Tensor
 
 from bostruct.acquisition.botorch_internals import check_botorch_internal
 
 
 @final
-class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
-    """A posterior over modeled outcomes, joined with exact outcomes.
+class DeterministicOutcomesPosterior(TransformedPosterior):  # type: ignore[misc]
+    """A posterior over modeled outcomes, joined with exact outcomes of zero variance.
 
     Args:
         modeled: The posterior over the modeled outcomes, `[..., q, l]`.
@@ -36,64 +37,27 @@ class DeterministicOutcomesPosterior(Posterior):  # type: ignore[misc]
     def __init__(
         self, modeled: Posterior, deterministic: Tensor, column_order: Sequence[int]
     ) -> None:
-        self.modeled = modeled
-        self.deterministic = deterministic
-        self.column_order = list(column_order)
+        def join(modeled: Tensor, exact: Tensor) -> Tensor:
+            exact = exact.to(modeled).expand(*modeled.shape[:-1], exact.shape[-1])
+            return torch.cat([modeled, exact], dim=-1)[..., list(column_order)]
 
-    def _concatenate(self, modeled: Tensor, deterministic: Tensor) -> Tensor:
-        shape = (*modeled.shape[:-1], deterministic.shape[-1])
-        columns = torch.cat([modeled, deterministic.to(modeled).expand(shape)], dim=-1)
-        return columns[..., self.column_order]
-
-    @property
-    def mean(self) -> Tensor:
-        """The means, `[..., q, k]`."""
-        return self._concatenate(self.modeled.mean, self.deterministic)
-
-    @property
-    def variance(self) -> Tensor:
-        """The variances, `[..., q, k]`; zero of the exact outcomes."""
-        return self._concatenate(self.modeled.variance, torch.zeros_like(self.deterministic))
-
-    def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
-        """Return samples `[s, ..., q, k]`."""
-        return self._concatenate(self.modeled.rsample(sample_shape), self.deterministic)
-
-    def rsample_from_base_samples(self, sample_shape: torch.Size, base_samples: Tensor) -> Tensor:
-        """Return the samples `[s, ..., q, k]` of given normal draws."""
-        samples = self.modeled.rsample_from_base_samples(sample_shape, base_samples)
-        return self._concatenate(samples, self.deterministic)
+        super().__init__(
+            modeled,
+            sample_transform=lambda samples: join(samples, deterministic),
+            mean_transform=lambda mean, _: join(mean, deterministic),
+            variance_transform=lambda _, variance: join(variance, torch.zeros_like(deterministic)),
+        )
+        self.deterministic, self.n_outcomes = deterministic, len(column_order)
 
     def _extended_shape(self, sample_shape: torch.Size = torch.Size()) -> torch.Size:  # noqa: B008 - BoTorch's signature
-        check_botorch_internal(self.modeled, "_extended_shape")
-        shape = self.modeled._extended_shape(sample_shape)
-        return torch.Size([*shape[:-1], len(self.column_order)])
-
-    @property
-    def base_sample_shape(self) -> torch.Size:
-        """The shape of the normal draws: those of the modeled outcomes."""
-        return torch.Size(self.modeled.base_sample_shape)
-
-    @property
-    def batch_range(self) -> tuple[int, int]:
-        """The axes of the normal draws that run over sets."""
-        start, end = self.modeled.batch_range
-        return start, end
+        check_botorch_internal(self._posterior, "_extended_shape")
+        shape = super()._extended_shape(sample_shape)
+        return torch.Size([*shape[:-1], self.n_outcomes])
 
     @property
     def batch_shape(self) -> torch.Size:
         """The shape of the sets."""
         return self.deterministic.shape[:-2]
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the posterior."""
-        return self.deterministic.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The number format of the posterior."""
-        return self.deterministic.dtype
 
 
 @final

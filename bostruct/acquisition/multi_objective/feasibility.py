@@ -9,15 +9,15 @@ from botorch.acquisition import logei
 from botorch.acquisition.acquisition import AcquisitionFunction
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
-from bostruct.acquisition.base import BotorchAcquisition, check_context
-from bostruct.acquisition.monte_carlo import sobol_sampler
+from bostruct.acquisition.base import check_context
+from bostruct.acquisition.monte_carlo import MonteCarloAcquisition, sobol_sampler
 from bostruct.acquisition.multi_objective.normalization import NormalizedContext
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.errors import InputError, error_message
 
 
 @final
 @dataclass(frozen=True)
-class qLogProbabilityOfFeasibility(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
+class qLogProbabilityOfFeasibility(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
     """Log of the probability that one of `q` candidates keeps every bound.
 
     The objectives do not count, the constraints do. An exact outcome that breaks its bound
@@ -28,11 +28,7 @@ class qLogProbabilityOfFeasibility(BotorchAcquisition):  # noqa: N801 - BoTorch'
     """
 
     n_samples: int = 128
-    supports_q_batch: ClassVar[bool] = True
     supports_multi_objective: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples)
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm.
@@ -49,6 +45,6 @@ class qLogProbabilityOfFeasibility(BotorchAcquisition):  # noqa: N801 - BoTorch'
         return logei.qLogProbabilityOfFeasibility(
             normalized.model,
             sampler=sobol_sampler(self.n_samples, context.seed),
-            X_pending=normalized.X_pending(),
+            X_pending=normalized.context.X_pending,
             **normalized.constraint_arguments(),
         )

@@ -24,13 +24,12 @@ from botorch.acquisition.multi_objective import logei
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import BotorchAcquisition, check_context
-from bostruct.acquisition.monte_carlo import sobol_sampler
+from bostruct.acquisition.monte_carlo import MonteCarloAcquisition, sobol_sampler
 from bostruct.acquisition.multi_objective.analytic import FeasibilityWeightedEHVI
 from bostruct.acquisition.multi_objective.normalization import (
     NormalizedContext,
     without_compiled_kernel,
 )
-from bostruct.errors import check_count
 
 MAX_PENDING = 3
 """Pending candidates that join every set; with each one there are twice as many subsets of it."""
@@ -38,7 +37,7 @@ MAX_PENDING = 3
 
 @final
 @dataclass(frozen=True)
-class qLogExpectedHypervolumeImprovement(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix
+class qLogExpectedHypervolumeImprovement(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix
     """Log of the expected hypervolume improvement by `q` candidates [D20], [A23].
 
     The front is the evaluated one. Pending candidates join every set, and the cost doubles with
@@ -52,17 +51,13 @@ class qLogExpectedHypervolumeImprovement(BotorchAcquisition):  # noqa: N801 - Bo
     """
 
     n_samples: int = 128
-    supports_q_batch: ClassVar[bool] = True
     supports_multi_objective: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples)
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm."""
         check_context(self, context)
         normalized = NormalizedContext(context)
-        pending = normalized.X_pending()
+        pending = normalized.context.X_pending
         if pending is not None and len(pending) > MAX_PENDING:
             return log_noisy_ehvi(normalized, self.n_samples)
         return log_ehvi(normalized, self.n_samples)
@@ -70,7 +65,7 @@ class qLogExpectedHypervolumeImprovement(BotorchAcquisition):  # noqa: N801 - Bo
 
 @final
 @dataclass(frozen=True)
-class qLogNoisyExpectedHypervolumeImprovement(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix
+class qLogNoisyExpectedHypervolumeImprovement(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix
     """Log of the expected improvement on the posterior hypervolume of all evaluated [D21].
 
     There is a front per sample, of the outcomes at the evaluated structures and the
@@ -82,11 +77,7 @@ class qLogNoisyExpectedHypervolumeImprovement(BotorchAcquisition):  # noqa: N801
     """
 
     n_samples: int = 128
-    supports_q_batch: ClassVar[bool] = True
     supports_multi_objective: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples)
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm."""
@@ -118,7 +109,7 @@ def log_ehvi(normalized: NormalizedContext, n_samples: int) -> AcquisitionFuncti
     """Return the log of the expected improvement on the evaluated front."""
     arguments = {
         "sampler": sobol_sampler(n_samples, normalized.context.seed),
-        "X_pending": normalized.X_pending(),
+        "X_pending": normalized.context.X_pending,
         **normalized.constraint_arguments(),
     }
     if normalized.n_objectives == 1:

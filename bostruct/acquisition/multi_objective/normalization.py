@@ -222,15 +222,10 @@ class NormalizedContext:
 
         Without a baseline the pending ones are it: the noisy forms take the posterior of both.
         """
-        X, pending = self.pruned_baseline(), self.X_pending()
+        X, pending = self.pruned_baseline(), self.context.X_pending
         if not len(X) and pending is not None:
             return pending, None
         return X, pending
-
-    def X_pending(self) -> Tensor | None:  # noqa: N802 - BoTorch's name
-        """Return the candidates under evaluation, `[p, d]`, or None."""
-        pending = self.context.X_pending
-        return None if pending is None or pending.numel() == 0 else pending
 
 
 @contextlib.contextmanager

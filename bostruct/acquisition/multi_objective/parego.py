@@ -19,11 +19,10 @@ from botorch.utils.multi_objective.scalarization import get_chebyshev_scalarizat
 from torch import Tensor
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
-from bostruct.acquisition.base import BotorchAcquisition, check_context
-from bostruct.acquisition.monte_carlo import sobol_sampler
+from bostruct.acquisition.base import check_context
+from bostruct.acquisition.monte_carlo import MonteCarloAcquisition, sobol_sampler
 from bostruct.acquisition.multi_objective.hypervolume_improvement import log_ehvi
 from bostruct.acquisition.multi_objective.normalization import NormalizedContext
-from bostruct.errors import check_count
 
 MIN_MEAN_RANGE = 1e-6
 """Range of the posterior means at the baseline, in fractions of reference to ideal, below which
@@ -32,7 +31,7 @@ the scalarization would divide by rounding errors."""
 
 @final
 @dataclass(frozen=True)
-class qLogNParEGO(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
+class qLogNParEGO(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
     """Log expected improvement on an augmented Chebyshev scalarization [K06], [D20].
 
     The weights are drawn uniformly from the simplex, with the seed of the context, so that
@@ -44,11 +43,7 @@ class qLogNParEGO(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix of q-bat
     """
 
     n_samples: int = 128
-    supports_q_batch: ClassVar[bool] = True
     supports_multi_objective: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples)
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`, a logarithm.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.analytic import UpperConfidenceBound
@@ -16,8 +15,8 @@ from botorch.acquisition.monte_carlo import qUpperConfidenceBound
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import BotorchAcquisition, check_context
-from bostruct.acquisition.monte_carlo import mc_arguments
-from bostruct.errors import InputError, check_count, error_message
+from bostruct.acquisition.monte_carlo import MonteCarloAcquisition
+from bostruct.errors import InputError, error_message
 
 
 def check_kappa(kappa: float) -> None:
@@ -61,7 +60,7 @@ class LowerConfidenceBound(BotorchAcquisition):
 
 
 @dataclass(frozen=True)
-class qLowerConfidenceBound(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
+class qLowerConfidenceBound(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
     """The `LowerConfidenceBound` of `q` candidates together [W17].
 
     It is BoTorch's `qUpperConfidenceBound` of minus the energy: optimistic. BoTorch's own
@@ -74,12 +73,11 @@ class qLowerConfidenceBound(BotorchAcquisition):  # noqa: N801 - BoTorch's prefi
 
     kappa: float = 1.3
     n_samples: int = 512
-    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_kappa(self.kappa)
-        check_count("n_samples", self.n_samples)
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]` eV; needs the model alone."""
-        return qUpperConfidenceBound(beta=self.kappa**2, **mc_arguments(self, context))
+        return qUpperConfidenceBound(beta=self.kappa**2, **self.arguments(context))

@@ -20,8 +20,7 @@ from botorch.exceptions.warnings import NumericsWarning
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import BotorchAcquisition, best_f_tensor, check_context
-from bostruct.acquisition.monte_carlo import mc_arguments, pruned_baseline
-from bostruct.errors import check_count
+from bostruct.acquisition.monte_carlo import MonteCarloAcquisition, pruned_baseline
 
 
 @contextmanager
@@ -33,73 +32,91 @@ def _without_numerics_warning() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class ExpectedImprovement(BotorchAcquisition):
-    """`E[max(best_f - E, 0)]` [J98].
+class ClosedFormImprovement(BotorchAcquisition):
+    """Base of the closed forms of one candidate that compare energies with `best_f`."""
 
-    Its value and its gradient vanish in floating point where an improvement is
-    unlikely, which is nearly everywhere: prefer `LogExpectedImprovement` [A23].
-    """
-
-    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]` eV; needs `best_f`."""
-        check_context(self, context)
-        best_f = best_f_tensor(context)
-        with _without_numerics_warning():
-            return analytic.ExpectedImprovement(context.model, best_f=best_f, maximize=False)
-
-
-@dataclass(frozen=True)
-class LogExpectedImprovement(BotorchAcquisition):
-    """`log E[max(best_f - E, 0)]`, without underflow [A23]."""
+    botorch_class: ClassVar[type[AcquisitionFunction]]
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, 1, d] -> [b]`; needs `best_f`."""
         check_context(self, context)
         best_f = best_f_tensor(context)
-        return analytic.LogExpectedImprovement(context.model, best_f=best_f, maximize=False)
+        with _without_numerics_warning():
+            return self.botorch_class(context.model, best_f=best_f, maximize=False)
 
 
 @dataclass(frozen=True)
-class _MonteCarloImprovement(BotorchAcquisition):
+class ExpectedImprovement(ClosedFormImprovement):
+    """`E[max(best_f - E, 0)]` in eV [J98].
+
+    Its value and its gradient vanish in floating point where an improvement is
+    unlikely, which is nearly everywhere: prefer `LogExpectedImprovement` [A23].
+    """
+
+    botorch_class = analytic.ExpectedImprovement
+
+
+@dataclass(frozen=True)
+class LogExpectedImprovement(ClosedFormImprovement):
+    """`log E[max(best_f - E, 0)]`, without underflow [A23]."""
+
+    botorch_class = analytic.LogExpectedImprovement
+
+
+@dataclass(frozen=True)
+class MonteCarloImprovement(MonteCarloAcquisition):
+    """Base of the averages that compare energies with `best_f`."""
+
     n_samples: int = 512
-    supports_q_batch: ClassVar[bool] = True
+    botorch_class: ClassVar[type[AcquisitionFunction]]
 
-    def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples)
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
+        """Return `X [b, q, d] -> [b]`; needs `best_f`."""
+        best_f, arguments = -best_f_tensor(context), self.arguments(context)
+        with _without_numerics_warning():
+            return self.botorch_class(best_f=best_f, **arguments)
 
 
 @dataclass(frozen=True)
-class qExpectedImprovement(_MonteCarloImprovement):  # noqa: N801 - BoTorch's prefix of q-batches
-    """The `ExpectedImprovement` by the best of `q` candidates.
+class qExpectedImprovement(MonteCarloImprovement):  # noqa: N801 - BoTorch's prefix of q-batches
+    """The `ExpectedImprovement` by the best of `q` candidates, in eV.
 
     Args:
         n_samples: The number of quasi-random samples; powers of two are best.
     """
 
-    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]` eV; needs `best_f`."""
-        best_f, arguments = -best_f_tensor(context), mc_arguments(self, context)
-        with _without_numerics_warning():
-            return monte_carlo.qExpectedImprovement(best_f=best_f, **arguments)
+    botorch_class = monte_carlo.qExpectedImprovement
 
 
 @dataclass(frozen=True)
-class qLogExpectedImprovement(_MonteCarloImprovement):  # noqa: N801 - BoTorch's prefix
+class qLogExpectedImprovement(MonteCarloImprovement):  # noqa: N801 - BoTorch's prefix
     """The `LogExpectedImprovement` by the best of `q` candidates [A23].
 
     Args:
         n_samples: The number of quasi-random samples; powers of two are best.
     """
 
-    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]`; needs `best_f`."""
-        best_f, arguments = -best_f_tensor(context), mc_arguments(self, context)
-        return logei.qLogExpectedImprovement(best_f=best_f, **arguments)
+    botorch_class = logei.qLogExpectedImprovement
 
 
 @dataclass(frozen=True)
-class qNoisyExpectedImprovement(_MonteCarloImprovement):  # noqa: N801 - BoTorch's prefix
-    """The `qExpectedImprovement` on the unknown best of the evaluated structures.
+class NoisyImprovement(MonteCarloAcquisition):
+    """Base of the averages that compare with the posterior at the evaluated structures."""
+
+    n_samples: int = 512
+    botorch_class: ClassVar[type[AcquisitionFunction]]
+
+    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
+        """Return `X [b, q, d] -> [b]`; needs `X_baseline`."""
+        arguments = self.arguments(context)
+        X_baseline = pruned_baseline(self, context)  # [<= t, d]
+        with _without_numerics_warning():
+            return self.botorch_class(X_baseline=X_baseline, prune_baseline=False, **arguments)
+
+
+@dataclass(frozen=True)
+class qNoisyExpectedImprovement(NoisyImprovement):  # noqa: N801 - BoTorch's prefix
+    """The `qExpectedImprovement` on the unknown best of the evaluated structures, in eV.
 
     Where energies carry noise, the lowest one measured is too low on average; this
     form compares with the posterior at the evaluated structures instead of with `best_f`.
@@ -108,18 +125,11 @@ class qNoisyExpectedImprovement(_MonteCarloImprovement):  # noqa: N801 - BoTorch
         n_samples: The number of quasi-random samples; powers of two are best.
     """
 
-    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]` eV; needs `X_baseline`."""
-        arguments = mc_arguments(self, context)
-        X_baseline = pruned_baseline(self, context)  # [<= t, d]
-        with _without_numerics_warning():
-            return monte_carlo.qNoisyExpectedImprovement(
-                X_baseline=X_baseline, prune_baseline=False, **arguments
-            )
+    botorch_class = monte_carlo.qNoisyExpectedImprovement
 
 
 @dataclass(frozen=True)
-class qLogNoisyExpectedImprovement(_MonteCarloImprovement):  # noqa: N801 - BoTorch's prefix
+class qLogNoisyExpectedImprovement(NoisyImprovement):  # noqa: N801 - BoTorch's prefix
     """The logarithm of `qNoisyExpectedImprovement`, without underflow [A23].
 
     Pending candidates count as evaluated ones: the value is the improvement on them.
@@ -128,10 +138,4 @@ class qLogNoisyExpectedImprovement(_MonteCarloImprovement):  # noqa: N801 - BoTo
         n_samples: The number of quasi-random samples; powers of two are best.
     """
 
-    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
-        """Return `X [b, q, d] -> [b]`; needs `X_baseline`."""
-        arguments = mc_arguments(self, context)
-        X_baseline = pruned_baseline(self, context)  # [<= t, d]
-        return logei.qLogNoisyExpectedImprovement(
-            X_baseline=X_baseline, prune_baseline=False, **arguments
-        )
+    botorch_class = logei.qLogNoisyExpectedImprovement

@@ -6,41 +6,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from botorch.acquisition import analytic, monte_carlo
 from botorch.acquisition.acquisition import AcquisitionFunction
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
-from bostruct.acquisition.base import BotorchAcquisition, best_f_tensor, check_context
-from bostruct.acquisition.monte_carlo import mc_arguments
-from bostruct.errors import check_count, check_positive
+from bostruct.acquisition.base import best_f_tensor
+from bostruct.acquisition.monte_carlo import MonteCarloAcquisition
+from bostruct.acquisition.single_objective.expected_improvement import ClosedFormImprovement
+from bostruct.errors import check_positive
 
 
 @dataclass(frozen=True)
-class ProbabilityOfImprovement(BotorchAcquisition):
+class ProbabilityOfImprovement(ClosedFormImprovement):
     """`P(E < best_f)` [K64]: how likely an improvement is, however small."""
 
-    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]`; needs `best_f`."""
-        check_context(self, context)
-        best_f = best_f_tensor(context)
-        return analytic.ProbabilityOfImprovement(context.model, best_f=best_f, maximize=False)
+    botorch_class = analytic.ProbabilityOfImprovement
 
 
 @dataclass(frozen=True)
-class LogProbabilityOfImprovement(BotorchAcquisition):
+class LogProbabilityOfImprovement(ClosedFormImprovement):
     """`log P(E < best_f)`, without underflow."""
 
-    def build(self, context: AcquisitionContext) -> AcquisitionFunction:
-        """Return `X [b, 1, d] -> [b]`; needs `best_f`."""
-        check_context(self, context)
-        best_f = best_f_tensor(context)
-        return analytic.LogProbabilityOfImprovement(context.model, best_f=best_f, maximize=False)
+    botorch_class = analytic.LogProbabilityOfImprovement
 
 
 @dataclass(frozen=True)
-class qProbabilityOfImprovement(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
+class qProbabilityOfImprovement(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
     """The `ProbabilityOfImprovement` by any of `q` candidates.
 
     Args:
@@ -50,13 +42,12 @@ class qProbabilityOfImprovement(BotorchAcquisition):  # noqa: N801 - BoTorch's p
 
     n_samples: int = 512
     tau: float = 1e-3  # eV
-    supports_q_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples)
+        super().__post_init__()
         check_positive("tau", self.tau, "In eV; the default is 1e-3.")
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]`; needs `best_f`."""
-        best_f, arguments = -best_f_tensor(context), mc_arguments(self, context)
+        best_f, arguments = -best_f_tensor(context), self.arguments(context)
         return monte_carlo.qProbabilityOfImprovement(best_f=best_f, tau=self.tau, **arguments)

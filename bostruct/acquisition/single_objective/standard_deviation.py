@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.analytic import PosteriorStandardDeviation
@@ -11,8 +10,7 @@ from botorch.acquisition.monte_carlo import qPosteriorStandardDeviation
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import BotorchAcquisition, check_context
-from bostruct.acquisition.monte_carlo import mc_arguments
-from bostruct.errors import check_count
+from bostruct.acquisition.monte_carlo import MonteCarloAcquisition
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class StandardDeviation(BotorchAcquisition):
 
 
 @dataclass(frozen=True)
-class qStandardDeviation(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
+class qStandardDeviation(MonteCarloAcquisition):  # noqa: N801 - BoTorch's prefix of q-batches
     """The expectation of the largest of `q` deviations from the mean.
 
     Args:
@@ -34,11 +32,7 @@ class qStandardDeviation(BotorchAcquisition):  # noqa: N801 - BoTorch's prefix o
     """
 
     n_samples: int = 512
-    supports_q_batch: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples)
 
     def build(self, context: AcquisitionContext) -> AcquisitionFunction:
         """Return `X [b, q, d] -> [b]` eV; needs the model alone."""
-        return qPosteriorStandardDeviation(**mc_arguments(self, context))
+        return qPosteriorStandardDeviation(**self.arguments(context))

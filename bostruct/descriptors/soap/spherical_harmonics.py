@@ -47,29 +47,23 @@ class SphericalHarmonics:
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return Y `[(l+1)^2, p]` of `u` `[3, p]`. Twice differentiable."""
-        return _polynomial_tables(self.l_max, u.device, u.dtype).C @ _monomials(u, self.l_max)
+        return _polynomial_tables(self.l_max, u.device, u.dtype)[0] @ _monomials(u, self.l_max)
 
     def gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return Y `[(l+1)^2, p]` and dY/du `[3, (l+1)^2, p]`.
 
         The derivative is that of the polynomial, not yet projected on the sphere.
         """
-        tables = _polynomial_tables(self.l_max, u.device, u.dtype)
+        C, D = _polynomial_tables(self.l_max, u.device, u.dtype)
         M = _monomials(u, self.l_max)
-        return tables.C @ M, tables.D @ M[: tables.D.shape[-1]]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _PolynomialTables:
-    """Coefficients of harmonics and derivatives in the monomials."""
-
-    C: Tensor
-    D: Tensor
+        return C @ M, D @ M[: D.shape[-1]]
 
 
 @lru_cache(maxsize=32)
-def _polynomial_tables(l_max: int, device: torch.device, dtype: torch.dtype) -> _PolynomialTables:
+def _polynomial_tables(
+    l_max: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return C and D, the coefficients of harmonics and derivatives in the monomials."""
     exponents = _exponents(l_max)
     column = {e: k for k, e in enumerate(exponents)}
     below = max(1, sum(sum(e) < l_max for e in exponents))
@@ -80,8 +74,9 @@ def _polynomial_tables(l_max: int, device: torch.device, dtype: torch.dtype) -> 
             C[row, column[e]] = value
             for axis in range(3):
                 if e[axis]:
-                    D[axis, row, column[_lowered_exponents(e, axis)]] += value * e[axis]
-    return _PolynomialTables(C.to(device, dtype), D.to(device, dtype))
+                    lowered = e[0] - (axis == 0), e[1] - (axis == 1), e[2] - (axis == 2)
+                    D[axis, row, column[lowered]] += value * e[axis]
+    return C.to(device, dtype), D.to(device, dtype)
 
 
 def _monomials(u: Tensor, l_max: int) -> Tensor:
@@ -99,17 +94,12 @@ def _monomials(u: Tensor, l_max: int) -> Tensor:
 
 
 def _exponents(l_max: int) -> list[Exponents]:
-    return [e for ell in range(l_max + 1) for e in _exponents_of_degree(ell)]
-
-
-def _exponents_of_degree(ell: int) -> list[Exponents]:
-    return [(a, b, ell - a - b) for a in range(ell, -1, -1) for b in range(ell - a, -1, -1)]
-
-
-def _lowered_exponents(exponents: Exponents, axis: int) -> Exponents:
-    lower = list(exponents)
-    lower[axis] -= 1
-    return (lower[0], lower[1], lower[2])
+    return [
+        (a, b, ell - a - b)
+        for ell in range(l_max + 1)
+        for a in range(ell, -1, -1)
+        for b in range(ell - a, -1, -1)
+    ]
 
 
 def _harmonic_polynomials(l_max: int) -> list[Polynomial]:

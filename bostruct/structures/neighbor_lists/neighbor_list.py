@@ -132,9 +132,7 @@ def _other_atoms(b: int, a: int, device: torch.device) -> Tensor:
     return (first.view(-1, 1, 1) + others).flatten(0, 1)
 
 
-def build_neighbor_list(
-    structures: Structures, cutoff: float, *, half: bool = False
-) -> NeighborList:
+def build_neighbor_list(structures: Structures, cutoff: float) -> NeighborList:
     """Return all pairs of atoms, and of atoms and images, closer than `cutoff`.
 
     An atom is a neighbor of its own images, never of itself. A distance of exactly
@@ -143,7 +141,6 @@ def build_neighbor_list(
     Args:
         structures: batch of any sizes, cells and boundary conditions.
         cutoff: cutoff radius, Å; it may be larger than the cell.
-        half: keep each pair once instead of from both ends.
 
     Raises:
         InputError: the cutoff is not positive.
@@ -163,8 +160,6 @@ def build_neighbor_list(
         inside = vectors.square_().sum(0) < cutoff**2
         i, g = i[inside], g[inside]
         kept = points.real_atom[g] != i
-        if half:
-            kept &= _is_counted_end(points, i, g)
         pairs.append((i[kept], g[kept]))
     center = torch.cat([i for i, _ in pairs])
     point = torch.cat([g for _, g in pairs])
@@ -292,11 +287,3 @@ def _structure_bounds(values: Tensor, index: Tensor, b: int) -> tuple[Tensor, Te
     low = zero.scatter_reduce(0, rows, values, "amin", include_self=False)
     high = zero.scatter_reduce(0, rows, values, "amax", include_self=False)
     return low, high
-
-
-def _is_counted_end(points: _Points, i: Tensor, g: Tensor) -> Tensor:
-    """Return the mask of pairs that a half list keeps, `[p]`: one of the two ends of each."""
-    j = points.atom[g]
-    x, y, z = points.shift[g].unbind(-1)
-    up = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))
-    return (j > i) | ((j == i) & up)

@@ -6,8 +6,9 @@ and a root of the covariance between structures, and `LowRankModel` makes a BoTo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, Self, final
 
 from torch import Tensor
 
@@ -54,6 +55,11 @@ class LowRankPredictor(Protocol):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors of the predictor by name; none shares memory with another."""
+        ...
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Tensor]) -> Self:
+        """Return the predictor with these tensors."""
         ...
 
     def hyperparameters(self) -> dict[str, float]:

@@ -6,11 +6,10 @@ Equations are those of Grasselli et al., Digital Discovery 2025, 4, 2654.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 
-from bostruct.errors import InputError, error_message
 from bostruct.surrogates.networks.dataset import TrainingSet
 from bostruct.surrogates.networks.ensemble import NetworkEnsemble
 from bostruct.surrogates.networks.featurizer import Featurizer
@@ -18,6 +17,7 @@ from bostruct.surrogates.networks.network import check_members
 from bostruct.surrogates.networks.network_surrogate import NetworkSurrogate
 from bostruct.surrogates.networks.training import squared_loss, train
 from bostruct.uncertainty import subsample_rows
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice
 
 Diversity = Literal["subsample", "seed"]
 
@@ -46,9 +46,7 @@ class Committee(NetworkSurrogate):
 
     def __post_init__(self) -> None:
         check_members(self.n_members)
-        if self.diversity not in ("subsample", "seed"):
-            condition = "be subsample or seed"
-            raise InputError(error_message("diversity", condition, repr(self.diversity)))
+        check_choice("diversity", self.diversity, get_args(Diversity))
 
     def train(
         self, featurizer: Featurizer, training_set: TrainingSet, generator: torch.Generator

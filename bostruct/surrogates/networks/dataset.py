@@ -17,7 +17,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.descriptors import DescriptorGradients
 from bostruct.runtime.memory import check_memory, free_bytes
 from bostruct.spaces import Space
 from bostruct.structures import Structures
@@ -139,24 +138,34 @@ def prepare_training_set(
 
 def _training_set(featurizer: Featurizer, data: Observations) -> TrainingSet:
     structures, known = data.structures, data.forces.isfinite()
-    chunks, neighbor_chunks, features = [], [], []
-    start, room = 0, free_bytes(structures.device)
+    d, room, start, most = featurizer.basis.shape[1], free_bytes(structures.device), 0, 0
+    centers = [torch.zeros_like(structures.index)[:0]]
+    others, gradients, features = [centers[0]], [structures.positions.new_zeros(0, 3, d)], []
     for chunk in data.chunks():
         if not bool(known.any()):
             features.append(featurizer.soap(chunk.structures).detach())
             continue
-        gradients = featurizer.soap.gradients(chunk.structures)
-        S, neighbors = _pad_neighbors(gradients, featurizer.basis)
-        chunks.append(S)
-        neighbor_chunks.append(neighbors + start)
-        features.append(gradients.features)
-        start += len(chunk.structures.numbers)
-        size = 2 * 8 * S[0].numel() * len(known)  # chunks, and all of them joined
+        pairs = featurizer.soap.gradients(chunk.structures)
+        centers.append(pairs.center + start)
+        others.append(pairs.neighbor + start)
+        gradients.append(pairs.gradients @ featurizer.basis)
+        features.append(pairs.features)
+        start += len(pairs.features)
+        most = max(most, int(torch.bincount(pairs.center, minlength=1).max()))
+        size = 2 * 8 * most * 3 * d * len(known)  # pairs, and a padded table
         hint = "Train on fewer structures, or take fewer components."
         check_memory("structures", size, room, hint)
     species_index = featurizer.soap.species_index(structures.numbers)
     x = (torch.cat(features) - featurizer.mean[species_index]) @ featurizer.basis
-    input_gradients, neighbors = _concatenate_chunks(chunks, neighbor_chunks, x)
+    center = torch.cat(centers)
+    counts = torch.bincount(center, minlength=len(x))
+    column = torch.arange(len(center), device=x.device) - (counts.cumsum(0) - counts)[center]
+    input_gradients = x.new_zeros(len(x), most, 3, d)
+    columns = column.split([len(part) for part in gradients])
+    for part in zip(centers, columns, gradients, strict=True):  # joined first, they would be thrice
+        input_gradients[part[:2]] = part[2]
+    neighbors = torch.arange(len(x), device=x.device).unsqueeze(-1).repeat(1, most)
+    neighbors[center, column] = torch.cat(others)
     scale = featurizer.energy_scale
     return TrainingSet(
         inputs=x,
@@ -166,39 +175,7 @@ def _training_set(featurizer: Featurizer, data: Observations) -> TrainingSet:
         forces=data.forces.nan_to_num() / scale,
         force_mask=known.to(x),
         noise_factor=data.noise_factor,
-        input_gradients=input_gradients,
+        input_gradients=input_gradients.flatten(1, 2),
         neighbors=neighbors,
         source_rows=torch.arange(len(structures), device=x.device),
     )
-
-
-def _pad_neighbors(pairs: DescriptorGradients, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Return gradients `[n, k, 3, d]` and neighbors `[n, k]` of pairs sorted by center."""
-    n, center = len(pairs.features), pairs.center
-    gradients = pairs.gradients @ basis
-    counts = torch.bincount(center, minlength=n)
-    column = torch.arange(len(center), device=center.device)
-    column = column - (counts.cumsum(0) - counts)[center]
-    k = int(counts.max())
-    S = gradients.new_zeros(n, k, *gradients.shape[1:])
-    S[center, column] = gradients
-    neighbors = torch.arange(n, device=center.device).unsqueeze(-1).repeat(1, k)
-    neighbors[center, column] = pairs.neighbor
-    return S, neighbors
-
-
-def _concatenate_chunks(
-    chunks: list[Tensor], neighbor_chunks: list[Tensor], x: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return S `[n, 3 k, d]` and neighbors `[n, k]` of all chunks."""
-    n, d = x.shape
-    k = max((S.shape[1] for S in chunks), default=0)
-    joined = x.new_zeros(n, k, 3, d)
-    joined_neighbors = torch.arange(n, device=x.device).unsqueeze(-1).repeat(1, k)
-    start = 0
-    for S, neighbors in zip(chunks, neighbor_chunks, strict=True):
-        rows = slice(start, start + len(S))
-        joined[rows, : S.shape[1]] = S
-        joined_neighbors[rows, : neighbors.shape[1]] = neighbors
-        start += len(S)
-    return joined.view(n, 3 * k, d), joined_neighbors

@@ -25,11 +25,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, error_message
 from bostruct.surrogates.networks.dataset import TrainingSet
 from bostruct.surrogates.networks.ensemble import NetworkEnsemble
 from bostruct.surrogates.networks.featurizer import Featurizer
-from bostruct.surrogates.networks.network import NetworkWeights, check_beta, check_members
+from bostruct.surrogates.networks.network import NetworkWeights, check_members
 from bostruct.surrogates.networks.network_surrogate import NetworkSurrogate
 from bostruct.surrogates.networks.training import (
     LossFunction,
@@ -39,6 +38,7 @@ from bostruct.surrogates.networks.training import (
     train,
 )
 from bostruct.uncertainty import beta_nll, gaussian_nll
+from bostruct.uncertainty.ensembles.likelihood import check_beta, check_ddof
 
 WARMUP_FRACTION = 0.5  # of the training, with the squared loss of the mean
 MAX_LBFGS_ITERATIONS = 100  # of L-BFGS
@@ -105,9 +105,7 @@ class DeepEnsemble(NetworkSurrogate):
     def __post_init__(self) -> None:
         check_members(self.n_members)
         check_beta(self.beta)
-        if self.ddof not in (0, 1):
-            condition = "be 1 for the divisor M - 1 or 0 for M"
-            raise InputError(error_message("ddof", condition, self.ddof))
+        check_ddof(self.ddof)
 
     def train(
         self, featurizer: Featurizer, training_set: TrainingSet, generator: torch.Generator

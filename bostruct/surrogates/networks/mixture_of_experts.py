@@ -181,8 +181,10 @@ class MixtureOfExperts(NetworkSurrogate):
         weights = self.initial_weights(featurizer, generator, n_backbones=K, n_heads=K)
         weights = train(weights, self.network, training_set, squared_loss(weight), generator)
         readouts = [
-            vars(fit_readout(featurizer, expert, _reweighted(training_set, expert_weight)))
-            for expert, expert_weight in zip(_split_experts(weights), weight, strict=True)
+            vars(fit_readout(featurizer, expert, replace(training_set, noise_factor=noise_factor)))
+            for expert, noise_factor in zip(
+                _split_experts(weights), training_set.noise_factor / weight.sqrt(), strict=True
+            )
         ]
         names = readouts[0]
         stacked = {name: torch.stack([readout[name] for readout in readouts]) for name in names}
@@ -219,8 +221,3 @@ def _split_experts(weights: NetworkWeights) -> list[NetworkWeights]:
     """Return the weights of each expert alone."""
     experts = zip(*(value.split(1) for value in weights.parameters()), strict=True)
     return [NetworkWeights(*parameters) for parameters in experts]
-
-
-def _reweighted(training_set: TrainingSet, weight: Tensor) -> TrainingSet:
-    """Return a training set whose structures count `weight` `[b]` each."""
-    return replace(training_set, noise_factor=training_set.noise_factor / weight.sqrt())

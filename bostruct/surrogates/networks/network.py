@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from bostruct.descriptors import SOAP
-from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.errors import check_count, check_positive
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 
 SILU_GAIN = 1.67  # SiLU of a standard normal number has a standard deviation of 1 / SILU_GAIN
@@ -228,14 +228,3 @@ def check_members(n_members: int) -> int:
         InputError: it is not.
     """
     return check_count("n_members", n_members, 2, "One member has no variance.")
-
-
-def check_beta(beta: float) -> float:
-    """Return `beta`, an exponent of `uncertainty.beta_nll`, if it is from 0 to 1.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not 0 <= beta <= 1:
-        raise InputError(error_message("beta", "be from 0 to 1", beta, "Try 0.5."))
-    return beta

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,15 +20,6 @@ from bostruct.surrogates.networks.featurizer import Featurizer
 from bostruct.surrogates.networks.network import DEFAULT_NETWORK, NetworkConfig, NetworkWeights
 
 
-class RestorablePredictor(LowRankPredictor, Protocol):
-    """A predictor that its tensors rebuild."""
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Tensor]) -> Self:
-        """Return the predictor with these tensors."""
-        ...
-
-
 @dataclass(frozen=True)
 class NetworkSurrogate(ABC):
     """A surrogate made of networks on atomic environments.
@@ -39,7 +30,7 @@ class NetworkSurrogate(ABC):
 
     network: NetworkConfig = DEFAULT_NETWORK
     supports_multiple_outcomes: ClassVar[bool] = False
-    predictor_class: ClassVar[type[RestorablePredictor]] = NetworkEnsemble
+    predictor_class: ClassVar[type[LowRankPredictor]] = NetworkEnsemble
 
     @abstractmethod
     def train(

@@ -25,7 +25,7 @@ from torch import Tensor
 from bostruct.surrogates.networks.dataset import TrainingSet
 from bostruct.surrogates.networks.ensemble import NetworkEnsemble
 from bostruct.surrogates.networks.featurizer import Featurizer
-from bostruct.surrogates.networks.network import check_beta, check_members
+from bostruct.surrogates.networks.network import check_members
 from bostruct.surrogates.networks.network_surrogate import NetworkSurrogate
 from bostruct.surrogates.networks.training import (
     LossFunction,
@@ -34,6 +34,7 @@ from bostruct.surrogates.networks.training import (
     train,
 )
 from bostruct.uncertainty import beta_nll
+from bostruct.uncertainty.ensembles.likelihood import check_beta
 
 WARMUP_FRACTION = 0.3  # of the training, with the squared loss of every head
 MIN_RELATIVE_STDS = (1e-3, 3e-3)  # of the scale: floors of energies and forces

@@ -7,7 +7,6 @@ a model read from a log never gets the features of another.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import final
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from bostruct.descriptors import FeatureMap, StructureFeatures
 from bostruct.spaces import DiscreteSpace
+from bostruct.uncertainty import hash_tensors
 
 MAX_BYTES = 1 << 28  # bytes of features kept for one map; later ones are computed again
 
@@ -28,30 +28,20 @@ class FeatureCache:
     """Features of one map, by the bytes of the coordinates."""
 
     row_of_key: dict[bytes, int] = field(default_factory=dict)
-    chunks: list[Tensor] = field(default_factory=list)
+    features: Tensor | None = None
 
     def lookup(self, map_: FeatureMap, source: DiscreteSpace, X: Tensor) -> Tensor:
         """Return the features at X `[n, d]`, `[n, f]`."""
         keys = [row.tobytes() for row in X.numpy()]
-        rows = self.row_of_key
+        rows, features = self.row_of_key, self.features
         new = {key: i for i, key in enumerate(keys) if key not in rows}
-        if not new:
-            return self._all_rows()[[rows[key] for key in keys]]
-        Z = map_(source, X[list(new.values())])
-        cached, count = self._all_rows(Z), len(rows)
-        new_rows = {key: count + i for i, key in enumerate(new)}
-        if (count + len(new)) * Z.shape[1] * Z.element_size() <= MAX_BYTES:
-            rows.update(new_rows)
-            self.chunks.append(Z)
-            return self._all_rows()[[rows[key] for key in keys]]
-        return torch.cat((cached, Z))[[*map((rows | new_rows).__getitem__, keys)]]
-
-    def _all_rows(self, like: Tensor | None = None) -> Tensor:
-        if not self.chunks and like is not None:
-            return like[:0]
-        if len(self.chunks) > 1:
-            self.chunks[:] = [torch.cat(self.chunks)]
-        return self.chunks[0]
+        if new or features is None:
+            Z = map_(source, X[list(new.values())])
+            features = Z if features is None else torch.cat((features, Z))
+            rows = rows | {key: len(rows) + i for i, key in enumerate(new)}
+            if features.numel() * features.element_size() <= MAX_BYTES:
+                self.row_of_key, self.features = rows, features
+        return features[[rows[key] for key in keys]]
 
 
 _FITTED_MAPS: WeakKeyDictionary[DiscreteSpace, dict[str, FeatureMap]] = WeakKeyDictionary()
@@ -83,9 +73,5 @@ _MAP_DIGESTS: WeakKeyDictionary[FeatureMap, str] = WeakKeyDictionary()
 
 def _digest(map_: FeatureMap) -> str:
     if map_ not in _MAP_DIGESTS:
-        digest = hashlib.sha256()
-        for name, value in sorted(map_.tensors().items()):
-            digest.update(f"{name}{list(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        _MAP_DIGESTS[map_] = digest.hexdigest()
+        _MAP_DIGESTS[map_] = hash_tensors(map_.tensors())
     return _MAP_DIGESTS[map_]

@@ -103,8 +103,7 @@ class MultitaskGP:
         maps, blocks = self.gp.feature_maps(checked_space)
         Z, Y = all_features(maps, checked_space, data.X), data.Y.double()
         kernel, fitted = _fit(blocks, Z, Y, loo_correction=self.gp.loo_correction)
-        model = MultitaskModel(maps, blocks, kernel, fitted, checked_space)
-        return PropertyModel(model, data.outcome_names)
+        return MultitaskModel(data.outcome_names, maps, blocks, kernel, fitted, checked_space)
 
     def restore(
         self, state: Mapping[str, Tensor], space: DiscreteSpace | None = None
@@ -116,15 +115,15 @@ class MultitaskGP:
         kernel.load_state_dict(tensors_under(state, "kernel."))
         fitted = {name: state[name] for name in TENSOR_NAMES}
         names = tuple(decode_header(state["header"])["names"])
-        return PropertyModel(MultitaskModel(maps, blocks, kernel, fitted, checked_space), names)
+        return MultitaskModel(names, maps, blocks, kernel, fitted, checked_space)
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class MultitaskModel:
+class MultitaskModel(PropertyModel):
     """A fitted `MultitaskGP`.
 
-    Attributes:
+    Args:
+        names: Names of the properties.
         feature_maps: Maps from X to features.
         blocks: Blocks of the features.
         kernel: Fitted kernel of one property.
@@ -133,13 +132,20 @@ class MultitaskModel:
         space: Space of the coordinates X.
     """
 
-    feature_maps: tuple[FeatureMap, ...]
-    blocks: tuple[FeatureBlock, ...]
-    kernel: AdditiveKernel
-    fitted_tensors: Mapping[str, Tensor]
-    space: DiscreteSpace
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        feature_maps: tuple[FeatureMap, ...],
+        blocks: tuple[FeatureBlock, ...],
+        kernel: AdditiveKernel,
+        fitted_tensors: Mapping[str, Tensor],
+        space: DiscreteSpace,
+    ) -> None:
+        super().__init__(names)
+        self.feature_maps, self.blocks, self.kernel = feature_maps, blocks, kernel
+        self.fitted_tensors, self.space = fitted_tensors, space
 
-    def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def joint_moments(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
         fitted, shape, q = self.fitted_tensors, X.shape[:-1], X.shape[-2]
         k = len(fitted["task_covariance"])
@@ -159,26 +165,26 @@ class MultitaskModel:
         noise = (fitted["noise"] * fitted["scale"].square()).expand(*shape, k)
         return mean.view(*shape, k), C.view(*shape, k, q, k), noise
 
-    def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Tensor]:
         """Return the tensors that rebuild the model exactly."""
-        state = maps_to_state(self.feature_maps, self.blocks, names=list(names))
+        state = maps_to_state(self.feature_maps, self.blocks, names=list(self.names))
         state |= {f"kernel.{name}": value for name, value in self.kernel.state_dict().items()}
         return state | dict(self.fitted_tensors)
 
-    def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
+    def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers to show, correlations of properties among them."""
         fitted, B = self.fitted_tensors, self.fitted_tensors["task_covariance"]
         numbers = {"log_marginal_likelihood": float(fitted["log_marginal_likelihood"])}
         for block, length in zip(self.kernel.blocks, self.kernel.lengthscales(), strict=True):
             numbers[f"lengthscale_of_{block.name}"] = float(length.log().mean().exp())
         noise, std = fitted["noise"].sqrt() * fitted["scale"], B.diagonal().sqrt()
-        for i, name in enumerate(names):
+        for i, name in enumerate(self.names):
             numbers[f"noise_of_{name}"] = float(noise[i])
             for key in ("loo_rms_z", "sigma_factor"):
                 numbers[f"{key}_of_{name}"] = float(fitted[key][i])
             for j in range(i):
                 correlation = float(B[i, j] / std[i] / std[j])
-                numbers[f"correlation_of_{names[j]}_and_{name}"] = correlation
+                numbers[f"correlation_of_{self.names[j]}_and_{name}"] = correlation
         return numbers
 
     def _prior_covariance(self, A: Tensor, C: Tensor, a: Tensor, c: Tensor) -> Tensor:

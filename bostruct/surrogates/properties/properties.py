@@ -7,6 +7,7 @@ Notation
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, final
@@ -118,7 +119,7 @@ class IndependentProperties:
             known = ~y.isnan()
             surrogate = self.overrides.get(name, self.default)
             models.append(surrogate.fit(data.X[known], y[known], checked_space))
-        return PropertyModel(IndependentModels(tuple(models)), tuple(names))
+        return IndependentModels(tuple(names), tuple(models))
 
     def restore(
         self, state: Mapping[str, Tensor], space: DiscreteSpace | None = None
@@ -136,7 +137,7 @@ class IndependentProperties:
             part = tensors_under(whole, f"{i}.")
             surrogate = self._surrogate_for(name, decode_header(part["header"])["type"])
             models.append(surrogate.restore(part, checked_space))
-        return PropertyModel(IndependentModels(tuple(models)), tuple(header["names"]))
+        return IndependentModels(tuple(header["names"]), tuple(models))
 
     def _surrogate_for(self, name: str, surrogate_name: str) -> PropertySurrogate:
         """Return the surrogate that reads a state of that kind."""
@@ -149,83 +150,33 @@ class IndependentProperties:
         return PROPERTY_SURROGATES[surrogate_name]()
 
 
-class JointModel(Protocol):
-    """A fitted model of all properties together."""
-
-    def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean `[..., q, k]`, covariance and noise `[..., q, k]` at X.
-
-        The covariance is `[..., q, k, q, k]`.
-        """
-        ...
-
-    def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
-        """Return the tensors that rebuild the model exactly."""
-        ...
-
-    def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Return the fitted numbers to show."""
-        ...
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class IndependentModels:
-    """Fitted models of uncorrelated properties.
-
-    Attributes:
-        models: Fitted model of each property.
-    """
-
-    models: tuple[FittedProperty, ...]
-
-    def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
-        means, covariances, noises = zip(*(model(X) for model in self.models), strict=True)
-        C = torch.diag_embed(torch.stack(covariances, -1))  # [..., q, q, k, k]
-        noise = torch.stack([noise.expand(X.shape[:-1]) for noise in noises], -1)
-        return torch.stack(means, -1), C.transpose(-3, -2), noise
-
-    def state(self, names: tuple[str, ...]) -> dict[str, Tensor]:
-        """Return the tensors that rebuild the models exactly; shared ones are stored once."""
-        state: dict[str, Tensor] = {}
-        key_of_memory: dict[tuple[int, tuple[int, ...]], str] = {}
-        same, keys = {}, []
-        for i, model in enumerate(self.models):
-            for name, value in model.state().items():
-                key, memory = f"{i}.{name}", (value.data_ptr(), tuple(value.shape))
-                keys.append(key)
-                if value.numel() and memory in key_of_memory:
-                    same[key] = key_of_memory[memory]
-                else:
-                    key_of_memory[memory], state[key] = key, value
-        header = {"names": list(names), "keys": keys, "same": same}
-        return state | {"header": encode_header(header)}
-
-    def hyperparameters(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Return the fitted numbers of each property, and the sum of log marginal likelihoods."""
-        numbers = {"log_marginal_likelihood": 0.0}
-        for name, model in zip(names, self.models, strict=True):
-            values = model.hyperparameters()
-            numbers["log_marginal_likelihood"] += values["log_marginal_likelihood"]
-            numbers |= {f"{key}_of_{name}": value for key, value in values.items()}
-        return numbers
-
-
-@final
 class PropertyModel(Model):  # type: ignore[misc]
     """The fitted model of several properties; deterministic, and it never changes.
 
     Args:
-        joint_model: Fitted model of all properties.
         names: Names of the properties.
     """
 
     likelihood: None = None
 
-    def __init__(self, joint_model: JointModel, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.joint_model, self.names = joint_model, names
+        self.names = names
+
+    @abstractmethod
+    def joint_moments(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean `[..., q, k]`, covariance and noise `[..., q, k]` at X.
+
+        The covariance is `[..., q, k, q, k]`.
+        """
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the model exactly."""
+
+    @abstractmethod
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the fitted numbers to show, "log_marginal_likelihood" of all."""
 
     @property
     def num_outputs(self) -> int:
@@ -253,7 +204,7 @@ class PropertyModel(Model):  # type: ignore[misc]
                 expand to `[..., q, k]`.
             posterior_transform: Applied last.
         """
-        mean, C, noise = self.joint_model(X)
+        mean, C, noise = self.joint_moments(X)
         C = C.reshape(*mean.shape[:-2], -1, mean.shape[-2:].numel())
         C = add_noise(C, observation_noise, noise.flatten(-2), len(self.names))
         dtype = X.dtype if X.dtype.is_floating_point else torch.float64
@@ -276,18 +227,56 @@ class PropertyModel(Model):  # type: ignore[misc]
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean, latent and predictive variance `[c, k]` at each of X `[c, d]`."""
-        mean, C, noise = self.joint_model(X.unsqueeze(-2))
+        mean, C, noise = self.joint_moments(X.unsqueeze(-2))
         k = len(self.names)
         variance = C.reshape(len(X), k, k).diagonal(dim1=-2, dim2=-1)
         return mean.squeeze(-2), variance, variance + noise.reshape(-1, k)
 
+
+@final
+class IndependentModels(PropertyModel):
+    """Fitted models of uncorrelated properties.
+
+    Args:
+        names: Names of the properties.
+        models: Fitted model of each property.
+    """
+
+    def __init__(self, names: tuple[str, ...], models: tuple[FittedProperty, ...]) -> None:
+        super().__init__(names)
+        self.models = models
+
+    def joint_moments(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
+        means, covariances, noises = zip(*(model(X) for model in self.models), strict=True)
+        C = torch.diag_embed(torch.stack(covariances, -1))  # [..., q, q, k, k]
+        noise = torch.stack([noise.expand(X.shape[:-1]) for noise in noises], -1)
+        return torch.stack(means, -1), C.transpose(-3, -2), noise
+
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors that rebuild the model exactly."""
-        return self.joint_model.state(self.names)
+        """Return the tensors that rebuild the models exactly; shared ones are stored once."""
+        state: dict[str, Tensor] = {}
+        key_of_memory: dict[tuple[int, tuple[int, ...]], str] = {}
+        same, keys = {}, []
+        for i, model in enumerate(self.models):
+            for name, value in model.state().items():
+                key, memory = f"{i}.{name}", (value.data_ptr(), tuple(value.shape))
+                keys.append(key)
+                if value.numel() and memory in key_of_memory:
+                    same[key] = key_of_memory[memory]
+                else:
+                    key_of_memory[memory], state[key] = key, value
+        header = {"names": list(self.names), "keys": keys, "same": same}
+        return state | {"header": encode_header(header)}
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the fitted numbers to show, "log_marginal_likelihood" of all."""
-        return self.joint_model.hyperparameters(self.names)
+        """Return the fitted numbers of each property, and the sum of log marginal likelihoods."""
+        numbers = {"log_marginal_likelihood": 0.0}
+        for name, model in zip(self.names, self.models, strict=True):
+            values = model.hyperparameters()
+            numbers["log_marginal_likelihood"] += values["log_marginal_likelihood"]
+            numbers |= {f"{key}_of_{name}": value for key, value in values.items()}
+        return numbers
 
 
 def require_discrete(space: DiscreteSpace | None) -> DiscreteSpace:

@@ -32,7 +32,14 @@ import scipy
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_count, check_fraction, error_message
+from bostruct.errors import (
+    InputError,
+    ShapeError,
+    check_count,
+    check_fraction,
+    check_shape,
+    error_message,
+)
 from bostruct.uncertainty.calibration.residuals import (
     ArrayLike,
     Residuals,
@@ -206,9 +213,7 @@ class ConformalPredictor(JsonSerializable):
             raise InputError(error_message("variance", condition, type(variance).__name__))
         if variance is not None:
             s2 = as_positive_tensor("variance", variance)
-            if s2.shape != m.shape:
-                condition = f"have the shape of the means, {list(m.shape)}"
-                raise ShapeError(error_message("variance", condition, list(s2.shape)))
+            check_shape("variance", s2, m.shape, "It is that of the means.")
             half = half * s2.sqrt()
         return m - half, m + half
 
@@ -301,9 +306,7 @@ def quantile_regression_scores(truth: ArrayLike, lower: ArrayLike, upper: ArrayL
     y, below = as_finite_tensor("truth", truth), as_finite_tensor("lower", lower)
     above = as_finite_tensor("upper", upper)
     for name, value in (("lower", below), ("upper", above)):
-        if value.shape != y.shape:
-            condition = f"have the shape of the truth, {list(y.shape)}"
-            raise ShapeError(error_message(name, condition, list(value.shape)))
+        check_shape(name, value, y.shape, "It is that of the truth.")
     return (below - y).maximum(y - above)
 
 
@@ -334,9 +337,7 @@ def _as_fraction(eps: float) -> Fraction:
 def _number_structures(structure_ids: ArrayLike, scores: Tensor) -> tuple[Tensor, int]:
     """Return structures numbered from zero, `[n]`, and their number."""
     ids = as_finite_tensor("structure_ids", structure_ids).to(scores.device)
-    if ids.shape != scores.shape:
-        condition = f"have shape {list(scores.shape)}"
-        raise ShapeError(error_message("structure_ids", condition, list(ids.shape)))
+    check_shape("structure_ids", ids, scores.shape)
     if bool((ids != ids.round()).any()):
         raise InputError(error_message("structure_ids", "be integers", "fractions"))
     unique, index = torch.unique(ids, return_inverse=True)

@@ -56,11 +56,8 @@ def draw_reliability(
     axes.fill_between(x, diagram.band_lower.tolist(), diagram.band_upper.tolist(), color="0.88")
     axes.plot(ends, ends, color=GREY, linewidth=0.8)
     axes.plot(x, diagram.rmse.tolist(), "o-", color=BLUE)
-    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
-    for axis in (axes.xaxis, axes.yaxis):
-        set_log_ticks(axis)
-    axes.set_xlabel(f"predicted σ ({unit})")
-    axes.set_ylabel(f"RMS error ({unit})")
+    _label_log_axes(axes, ends, "RMS error", unit)
+    axes.set(ylim=ends)
     axes.set_title(f"ENCE {float(score.value):.2f}, floor {score.floor:.2f}")
 
 
@@ -106,11 +103,7 @@ def draw_error_vs_std(axes: Axes, residuals: Residuals, *, unit: str = "eV") -> 
     for times in (1, 2, 3):
         axes.plot(ends, [times * end for end in ends], color=GREY, linewidth=0.8)
     axes.plot(s.tolist(), e.tolist(), ".", color=BLUE, alpha=0.4, markeredgewidth=0)
-    axes.set(xscale="log", yscale="log", xlim=ends)
-    for axis in (axes.xaxis, axes.yaxis):
-        set_log_ticks(axis)
-    axes.set_xlabel(f"predicted σ ({unit})")
-    axes.set_ylabel(f"|error| ({unit})")
+    _label_log_axes(axes, ends, "|error|", unit)
 
 
 def draw_z_histogram(axes: Axes, residuals: Residuals) -> None:
@@ -168,3 +161,10 @@ def calibration_figure(
             draw_z_histogram(row[3], residuals)
             row[0].set_title(name, loc="left", fontweight="bold")
     return figure
+
+
+def _label_log_axes(axes: Axes, ends: list[float], quantity: str, unit: str) -> None:
+    axes.set(xscale="log", yscale="log", xlim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        set_log_ticks(axis)
+    axes.set(xlabel=f"predicted σ ({unit})", ylabel=f"{quantity} ({unit})")

@@ -89,7 +89,13 @@ def reliability_diagram(
         InputError: more bins than points, or a confidence outside 0 to 1.
     """
     check_fraction("confidence", confidence)
-    squared, s2 = _binned_errors_and_variances(residuals, n_bins)
+    check_count("n_bins", n_bins)
+    if n_bins > residuals.n_points:
+        condition = f"be at most the number of points, {residuals.n_points}"
+        raise InputError(error_message("n_bins", condition, n_bins))
+    bins = residuals.variance.argsort(dim=-1, stable=True).tensor_split(n_bins, -1)
+    squared = [residuals.error.square().gather(-1, index) for index in bins]
+    s2 = [residuals.variance.gather(-1, index) for index in bins]
     n_points = torch.tensor([values.shape[-1] for values in s2])
     mean_s2 = torch.stack([values.mean(-1) for values in s2], -1)
     mse = torch.stack([values.mean(-1) for values in squared], -1)
@@ -133,11 +139,9 @@ def ence(residuals: Residuals, n_bins: int = 10) -> BinnedCalibrationError:
     Raises:
         InputError: more bins than points.
     """
-    squared, s2 = _binned_errors_and_variances(residuals, n_bins)
-    rmv = torch.stack([values.mean(-1).sqrt() for values in s2], -1)
-    rmse = torch.stack([values.mean(-1).sqrt() for values in squared], -1)
+    diagram = reliability_diagram(residuals, n_bins)
     floor = math.sqrt(n_bins / (math.pi * residuals.n_points))
-    value = ((rmv - rmse).abs() / rmv).mean(-1)
+    value = ((diagram.rmv - diagram.rmse).abs() / diagram.rmv).mean(-1)
     return BinnedCalibrationError(value, floor, n_bins, residuals.n_points)
 
 
@@ -165,16 +169,3 @@ def ence_intercept(
     dx = x - x.mean()
     slope = (values * dx).sum(-1) / dx.square().sum()
     return values.mean(-1) - slope * x.mean()
-
-
-def _binned_errors_and_variances(
-    residuals: Residuals, n_bins: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return squared errors and variances of each bin, `[..., n / k]` each."""
-    check_count("n_bins", n_bins)
-    if n_bins > residuals.n_points:
-        condition = f"be at most the number of points, {residuals.n_points}"
-        raise InputError(error_message("n_bins", condition, n_bins))
-    indices = residuals.variance.argsort(dim=-1, stable=True).tensor_split(n_bins, -1)
-    squared, s2 = residuals.error.square(), residuals.variance
-    return [squared.gather(-1, i) for i in indices], [s2.gather(-1, i) for i in indices]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, error_message
+from bostruct.errors import InputError, ShapeError, check_shape, error_message
 from bostruct.uncertainty.prediction import Prediction, VarianceKind
 
 ArrayLike = Tensor | np.ndarray | Sequence[float]
@@ -84,9 +84,7 @@ class Residuals:
     def __post_init__(self) -> None:
         as_finite_tensor("error", self.error)
         as_positive_tensor("variance", self.variance)
-        if self.error.shape != self.variance.shape:
-            condition = f"have the shape of the errors, {list(self.error.shape)}"
-            raise ShapeError(error_message("variance", condition, list(self.variance.shape)))
+        check_shape("variance", self.variance, self.error.shape, "It is that of the errors.")
         if self.error.dim() < 1 or self.error.shape[-1] < 1:
             condition = "hold at least one point in its last dimension"
             raise ShapeError(error_message("error", condition, list(self.error.shape)))
@@ -118,9 +116,7 @@ class Residuals:
             ShapeError: the shapes differ, or there is no point.
         """
         y, m = as_finite_tensor("truth", truth), as_finite_tensor("mean", mean)
-        if y.shape != m.shape:
-            condition = f"have the shape of the truth, {list(y.shape)}"
-            raise ShapeError(error_message("mean", condition, list(m.shape)))
+        check_shape("mean", m, y.shape, "It is that of the truth.")
         unfloored = cls(y - m, as_positive_tensor("variance", variance))
         s2 = unfloored.variance
         minimum = floor**2 * s2.median(-1, keepdim=True).values

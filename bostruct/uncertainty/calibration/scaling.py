@@ -27,6 +27,8 @@ from torch import Tensor
 from bostruct.errors import InputError, check_count, check_fraction, error_message
 from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
 from bostruct.uncertainty.calibration.serialization import JsonSerializable
+from bostruct.uncertainty.ensembles.likelihood import check_ddof
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice
 from bostruct.uncertainty.prediction import Prediction
 
 CalibrationMethod = Literal["likelihood", "committee", "absolute", "median", "crps"]
@@ -177,13 +179,17 @@ def calibrate(
         condition = f"hold at least {MIN_POINTS} points"
         hint = "With fewer, alpha2 is known to worse than 50 %: evaluate more."
         raise InputError(error_message("residuals", condition, residuals.n_points, hint))
-    if method not in get_args(CalibrationMethod):
-        condition = "be one of " + ", ".join(get_args(CalibrationMethod))
-        raise InputError(error_message("method", condition, repr(method)))
+    check_choice("method", method, get_args(CalibrationMethod))
     _check_members(method, n_members, ddof)
     alpha2 = _estimate_alpha2(residuals, method, n_members, ddof)
     if method == "committee":
-        alpha2 = _clamp_negative(alpha2)
+        if bool((alpha2 < 0).any()):
+            warnings.warn(
+                f"alpha2 came out negative ({float(alpha2.min()):.3g}) and is lifted to "
+                "zero: the errors are no larger than the mean of the members scatters.",
+                stacklevel=2,
+            )
+        alpha2 = alpha2.clamp(min=0)
     elif bool((alpha2 <= 0).any()):
         hint = "Errors of zero carry no scale: are these held-out data?"
         raise InputError(error_message("alpha2", "be positive", 0.0, hint))
@@ -212,24 +218,13 @@ def _check_members(method: str, n_members: int | None, ddof: int) -> None:
         return
     hint = "With fewer the mean of e²/s2 does not exist; try likelihood."
     check_count("n_members", n_members, MIN_MEMBERS, hint)
-    if ddof not in (0, 1):
-        raise InputError(error_message("ddof", "be 1 for the divisor M - 1 or 0 for M", ddof))
+    check_ddof(ddof)
     if n_members < RECOMMENDED_MEMBERS:
         warnings.warn(
             f"alpha2 from {n_members} members is right on average, but scatters without "
             f"bound. Take {RECOMMENDED_MEMBERS} members or more.",
             stacklevel=3,
         )
-
-
-def _clamp_negative(alpha2: Tensor) -> Tensor:
-    if bool((alpha2 < 0).any()):
-        warnings.warn(
-            f"alpha2 came out negative ({float(alpha2.min()):.3g}) and is lifted to "
-            "zero: the errors are no larger than the mean of the members scatters.",
-            stacklevel=3,
-        )
-    return alpha2.clamp(min=0)
 
 
 def _estimate_alpha2(

@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
 
+import scipy
 import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_count, error_message
 from bostruct.uncertainty.calibration.residuals import ArrayLike, Residuals, as_finite_tensor
+from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice
 
 CurveDefinition = Literal["interval", "quantile"]
 
@@ -105,7 +107,10 @@ def spearman(residuals: Residuals) -> Tensor:
         InputError: fewer than two points.
     """
     _check_two_points(residuals)
-    x, y = _ranks(residuals.error.abs()), _ranks(residuals.variance)
+    x, y = (
+        torch.as_tensor(scipy.stats.rankdata(value.detach().cpu(), axis=-1)).to(value)
+        for value in (residuals.error.abs(), residuals.variance)
+    )
     dx, dy = x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)
     scale = dx.square().sum(-1) * dy.square().sum(-1)
     return (dx * dy).sum(-1) / scale.sqrt()
@@ -151,12 +156,11 @@ def calibration_curve(
     if bool(((p < 0) | (p > 1)).any()):
         condition, hint = "be between 0 and 1", "Levels are probabilities, 0.9 for 90 %."
         raise InputError(error_message("confidence_levels", condition, p.tolist(), hint))
+    check_choice("definition", definition, get_args(CurveDefinition))
     if definition == "interval":
         z, edge = residuals.z.abs(), math.sqrt(2) * torch.erfinv(p)
-    elif definition == "quantile":
-        z, edge = residuals.z, torch.special.ndtri(p)
     else:
-        raise InputError(error_message("definition", "be interval or quantile", repr(definition)))
+        z, edge = residuals.z, torch.special.ndtri(p)
     ranked = z.sort(-1).values.contiguous()
     edges = edge.expand(*ranked.shape[:-1], -1).contiguous()
     below = torch.searchsorted(ranked, edges, right=True)
@@ -219,24 +223,15 @@ def _calibration_steps(
 
     The observed frequency is constant between the probabilities at which points enter.
     """
+    check_choice("definition", definition, get_args(CurveDefinition))
     if definition == "interval":
         enter = torch.erf(residuals.z.abs() / math.sqrt(2))
-    elif definition == "quantile":
-        enter = torch.special.ndtr(residuals.z)
     else:
-        raise InputError(error_message("definition", "be interval or quantile", repr(definition)))
+        enter = torch.special.ndtr(residuals.z)
     p = torch.nn.functional.pad(enter.sort(-1).values, (1, 0))
     p = torch.nn.functional.pad(p, (0, 1), value=1.0)
     observed = torch.arange(residuals.n_points + 1).to(p) / residuals.n_points
     return observed - p[..., :-1], observed - p[..., 1:], p.diff(dim=-1)
-
-
-def _ranks(value: Tensor) -> Tensor:
-    """Return ranks from 1, ties shared, `[..., n]`."""
-    ranked, value = value.sort(-1).values.contiguous(), value.contiguous()
-    below = torch.searchsorted(ranked, value)
-    up_to = torch.searchsorted(ranked, value, right=True)
-    return (below + up_to + 1).to(value) / 2
 
 
 def _check_two_points(residuals: Residuals) -> None:

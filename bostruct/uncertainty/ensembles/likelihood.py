@@ -20,10 +20,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, error_message
+from bostruct.errors import InputError, check_shape, error_message
 
 
 def gaussian_nll(error: Tensor, variance: Tensor) -> Tensor:
@@ -36,7 +35,10 @@ def gaussian_nll(error: Tensor, variance: Tensor) -> Tensor:
     Raises:
         InputError: a variance is not positive.
     """
-    _check_positive(variance)
+    if not bool((variance.detach() > 0).all()):
+        hint = "Add the square of the smallest deviation that matters."
+        minimum = float(variance.detach().min())
+        raise InputError(error_message("variance", "be positive", minimum, hint))
     squared = error.square() / variance
     return (squared + variance.log() + math.log(2 * math.pi)) / 2
 
@@ -55,8 +57,7 @@ def beta_nll(error: Tensor, variance: Tensor, beta: float = 0.5) -> Tensor:
     Raises:
         InputError: a variance is not positive, or beta is out of range.
     """
-    if not 0 <= beta <= 1:
-        raise InputError(error_message("beta", "be from 0 to 1", beta, "Try 0.5."))
+    check_beta(beta)
     return variance.detach() ** beta * gaussian_nll(error, variance)
 
 
@@ -87,12 +88,8 @@ def decompose_variance(means: Tensor, variances: Tensor, ddof: int = 1) -> Varia
         ShapeError: means and variances have different shapes.
         InputError: there are not more members than `ddof`, or a variance is negative.
     """
-    if means.shape != variances.shape:
-        condition = f"have the shape {list(means.shape)} of the means"
-        raise ShapeError(error_message("variances", condition, list(variances.shape)))
-    if ddof not in (0, 1):
-        condition = "be 1 for the divisor M - 1 or 0 for M"
-        raise InputError(error_message("ddof", condition, ddof))
+    check_shape("variances", variances, means.shape, "It is that of the means.")
+    check_ddof(ddof)
     if len(means) <= ddof:
         condition = f"hold more than {ddof} members"
         raise InputError(error_message("means", condition, len(means), "Try `ddof=0`."))
@@ -103,8 +100,21 @@ def decompose_variance(means: Tensor, variances: Tensor, ddof: int = 1) -> Varia
     return VarianceDecomposition(between, variances.mean(0))
 
 
-def _check_positive(variance: Tensor) -> None:
-    if not bool((variance.detach() > 0).all()):
-        minimum = float(torch.min(variance.detach()))
-        hint = "Add the square of the smallest deviation that matters."
-        raise InputError(error_message("variance", "be positive", minimum, hint))
+def check_beta(beta: float) -> None:
+    """Refuse an exponent of the variance that is not from 0 to 1.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not 0 <= beta <= 1:
+        raise InputError(error_message("beta", "be from 0 to 1", beta, "Try 0.5."))
+
+
+def check_ddof(ddof: int) -> None:
+    """Refuse delta degrees of freedom other than 0 and 1.
+
+    Raises:
+        InputError: they are others.
+    """
+    if ddof not in (0, 1):
+        raise InputError(error_message("ddof", "be 1 for the divisor M - 1 or 0 for M", ddof))

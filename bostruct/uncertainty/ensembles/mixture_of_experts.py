@@ -27,7 +27,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_positive, error_message
+from bostruct.errors import InputError, check_positive, check_shape, error_message
 from bostruct.uncertainty.ensembles.committee import EnsembleMoments
 from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 
@@ -101,10 +101,7 @@ def mix_experts(
     check_choice("mode", mode, get_args(MixtureMode))
     check_finite_rows("mean", mean)
     for name, value in (("variance", variance), ("gates", gates)):
-        if value.shape != mean.shape:
-            condition = f"have the shape {list(mean.shape)} of the mean"
-            raise ShapeError(error_message(name, condition, f"shape {list(value.shape)}"))
-        check_finite_rows(name, value)
+        check_finite_rows(name, check_shape(name, value, mean.shape, "It is that of the mean."))
         _check_not_negative(name, value)
     gap = float((gates.detach().sum(-1) - 1).abs().max())
     if gap > GATE_SUM_TOLERANCE:
@@ -124,9 +121,7 @@ def mix_experts(
         safe = torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()
         deviation = torch.where(variance > 0, safe, torch.zeros_like(safe))
         return EnsembleMoments(total, (gates * deviation).sum(-1).square())
-    if covariance.shape != (*mean.shape, mean.shape[-1]):
-        condition = f"have the shape {[*mean.shape, mean.shape[-1]]}"
-        raise ShapeError(error_message("covariance", condition, f"shape {list(covariance.shape)}"))
+    check_shape("covariance", covariance, (*mean.shape, mean.shape[-1]))
     check_finite_rows("covariance", covariance)
     combined = torch.einsum("...k,...kl,...l->...", gates, covariance, gates)
     return EnsembleMoments(total, combined.clamp(min=0))

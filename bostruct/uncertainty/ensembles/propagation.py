@@ -21,7 +21,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_positive, error_message
+from bostruct.errors import InputError, ShapeError, check_positive, check_shape, error_message
 from bostruct.uncertainty.ensembles.committee import check_members, ensemble_mean_variance
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
@@ -57,9 +57,7 @@ def propagate(fn: Callable[[Tensor], Tensor], mean: Tensor, covariance: Tensor) 
         raise ShapeError(error_message("mean", "have shape [d]", f"shape {list(mean.shape)}"))
     check_finite_rows("mean", mean)
     d = len(mean)
-    if covariance.shape != (d, d):
-        shape, hint = f"shape {list(covariance.shape)}", "Independent inputs: `variance.diag()`."
-        raise ShapeError(error_message("covariance", f"have shape [{d}, {d}]", shape, hint))
+    check_shape("covariance", covariance, [d, d], "Independent inputs: `variance.diag()`.")
     check_finite_rows("covariance", covariance)
     if (minimum := float(covariance.diagonal().min())) < 0:
         raise InputError(error_message("covariance", "have no negative variance", minimum))
@@ -87,9 +85,7 @@ def difference_variance(linear_model: BayesianLinearModel, first: Tensor, second
         ShapeError: the shapes differ, or rows have another width.
         InputError: a number is not finite.
     """
-    if first.shape != second.shape:
-        condition = f"have the shape {list(first.shape)} of the first"
-        raise ShapeError(error_message("second", condition, f"shape {list(second.shape)}"))
+    check_shape("second", second, first.shape, "It is that of the first.")
     return linear_model.variance(first.double() - second.double(), row_kind="difference")
 
 
@@ -158,11 +154,7 @@ class Ensemble:
         Raises:
             ShapeError: the members have different shapes.
         """
-        if self.members.shape != other.members.shape:
-            condition = f"have members of shape {list(self.members.shape)}"
-            raise ShapeError(
-                error_message("other", condition, f"shape {list(other.members.shape)}")
-            )
+        check_shape("other.members", other.members, self.members.shape, "As many of each.")
         return Ensemble(self.members - other.members)
 
 

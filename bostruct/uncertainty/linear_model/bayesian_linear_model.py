@@ -88,7 +88,6 @@ class BayesianLinearModel:
         row_kind: RowKind = "energy",
         offset: Offset = "none",
         fingerprint: str = "",
-        memory: int | None = None,
     ) -> BayesianLinearModel:
         """Return the model of training rows.
 
@@ -107,7 +106,6 @@ class BayesianLinearModel:
             row_kind: kind of the rows, see `row_kinds`.
             offset: treatment of a constant term, see `row_kinds`; Sec. 2.1 of [G25].
             fingerprint: identifier of the model and the data of the features.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: features are not `[n, f]`, or other arguments do not match them.
@@ -120,9 +118,10 @@ class BayesianLinearModel:
         check_finite_rows("features", check_shape("features", features, [None, None]))
         table, t, columns = with_bias(features, row_kind, offset), None, False
         width = table.shape[1]
-        available = free_bytes(features.device) if memory is None else memory
         hint = "Use fewer features, a random projection of them, or shards."
-        check_memory("features", 8 * (4 * width**2 + table.numel()), available, hint)
+        check_memory(
+            "features", 8 * (4 * width**2 + table.numel()), free_bytes(features.device), hint
+        )
         if targets is not None:
             y = check_targets(targets, len(features)).reshape(len(targets), -1)
             table = torch.cat([table.double(), y.to(table.device).double()], 1)
@@ -185,18 +184,6 @@ class BayesianLinearModel:
     def _with_cholesky(self, factor: CholeskyFactor) -> BayesianLinearModel:
         # Fills the cached property, so that nothing is computed twice.
         self.__dict__["_cholesky"] = factor
-        return self
-
-    def check_fingerprint(self, fingerprint: str) -> BayesianLinearModel:
-        """Return the model if its features have this fingerprint.
-
-        Raises:
-            InputError: they have another, so new features do not match those of the training.
-        """
-        if fingerprint != self.fingerprint:
-            condition = f"be the {self.fingerprint!r} that the linear model was built from"
-            value, hint = repr(fingerprint), "Build it anew."
-            raise InputError(error_message("fingerprint", condition, value, hint))
         return self
 
     @property
@@ -294,7 +281,6 @@ class BayesianLinearModel:
         *,
         row_kind: RowKind = "energy",
         other_row_kind: RowKind | None = None,
-        memory: int | None = None,
     ) -> Tensor:
         """Return latent covariances a2 fᵢᵀ H⁻¹ fⱼ, `[n, m]` or `[n, m, t]`, target squared.
 
@@ -304,7 +290,6 @@ class BayesianLinearModel:
             row_kind: kind of the rows of `features`.
             other_row_kind: kind of the rows of `other`, by default `row_kind`. Energies with forces
                 give covariances in eV²/Å.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: rows have another width than the training rows.
@@ -313,9 +298,10 @@ class BayesianLinearModel:
         kinds = row_kind, other_row_kind or row_kind
         n = features.numel() // max(1, features.shape[-1])
         m = n if other is None else other.numel() // max(1, other.shape[-1])
-        available = free_bytes(features.device) if memory is None else memory
         required = 8 * (2 * n * m * max(1, self.alpha2.numel()) + self.n_features * (n + m))
-        check_memory("features", required, available, "Ask about fewer rows at once.")
+        check_memory(
+            "features", required, free_bytes(features.device), "Ask about fewer rows at once."
+        )
         left = self._whiten(features, kinds[0])
         right = left if other is None else self._whiten(other, kinds[1])
         product = left.mT @ right
@@ -407,16 +393,21 @@ class BayesianLinearModel:
         missing = [name for name in names if name not in state]
         if missing:
             raise InputError(error_message("state", "be that of a linear model", f"no {missing}"))
-        linear_model = cls(
+        own = bytes(state["fingerprint"].tolist())[:-1].decode()
+        if fingerprint != own:
+            condition = f"be the {own!r} that the linear model was built from"
+            raise InputError(
+                error_message("fingerprint", condition, repr(fingerprint), "Build it anew.")
+            )
+        return cls(
             WeightedMoments(*(state[name] for name in names[:4])),
             int(state["n_features"]),
             float(state["ridge"]),
             state["alpha2"],
             OFFSETS[int(state["offset"])],
-            bytes(state["fingerprint"].tolist())[:-1].decode(),
+            own,
             bool(state["is_multi_target"]),
         )
-        return linear_model.check_fingerprint(fingerprint)
 
     @property
     def is_centered(self) -> bool:

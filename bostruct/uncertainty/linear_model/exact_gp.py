@@ -17,7 +17,7 @@ the linear model where there are fewer features than rows. Kernels that contain 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -28,24 +28,6 @@ from bostruct.uncertainty.linear_model.cholesky import CholeskyFactor, psd_safe_
 from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS
 from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 from bostruct.uncertainty.prediction import VarianceKind
-
-
-class ClampedDifference(NamedTuple):
-    """Differences of variances, clamped at zero.
-
-    Attributes:
-        value: `[b]`, at least 0.
-        most_negative: most negative difference before clamping, or 0.
-    """
-
-    value: Tensor
-    most_negative: float
-
-
-def clamp_nonnegative(difference: Tensor) -> ClampedDifference:
-    """Return differences clamped at zero, below which they are only by rounding."""
-    most_negative = min(0.0, float(difference.detach().min()))
-    return ClampedDifference(difference.clamp(min=0), most_negative)
 
 
 @final
@@ -75,7 +57,6 @@ class ExactGP:
         *,
         ridge: float,
         alpha2: float = 1.0,
-        memory: int | None = None,
     ) -> ExactGP:
         """Return the process of a kernel `[t, t]` and targets `[t]`, both of energies.
 
@@ -86,7 +67,7 @@ class ExactGP:
         """
         check_positive("ridge", ridge)
         check_positive("alpha2", alpha2)
-        matrix = check_kernel(kernel, memory)
+        matrix = check_kernel(kernel)
         check_finite_rows("targets", check_shape("targets", targets, [len(matrix)]))
         matrix = matrix + ridge * torch.eye(len(matrix)).to(matrix)
         factor = psd_safe_cholesky(matrix, ridge)
@@ -119,7 +100,6 @@ class ExactGP:
         diagonal: Tensor,
         *,
         variance_kind: VarianceKind = "latent",
-        memory: int | None = None,
     ) -> Tensor:
         """Return s2 of (8), `[b]` eV², from κ* `[b, t]` and κ** `[b]`; at least 0.
 
@@ -127,26 +107,21 @@ class ExactGP:
             cross: κ* `[b, t]`; processed block by block.
             diagonal: κ** `[b]`, prior variances of the predicted rows.
             variance_kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: κ* has another width, or κ** another length.
             InputError: a number is not finite, the kind is unknown, or memory does not suffice.
         """
         check_choice("variance_kind", variance_kind, VARIANCE_KINDS)
-        complement = self.schur_complement(cross, diagonal, memory=memory).value
-        latent = self.alpha2 / self.ridge * complement
+        latent = self.alpha2 / self.ridge * self.schur_complement(cross, diagonal)
         return latent if variance_kind == "latent" else latent + self.alpha2
 
-    def schur_complement(
-        self, cross: Tensor, diagonal: Tensor, *, memory: int | None = None
-    ) -> ClampedDifference:
-        """Return κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`, and the most negative of them.
+    def schur_complement(self, cross: Tensor, diagonal: Tensor) -> Tensor:
+        """Return κ** - κ*ᵀ (κ + z2 1)⁻¹ κ*, `[b]`; at least 0, below which it is only by rounding.
 
         Args:
             cross: κ* `[b, t]`; processed block by block.
             diagonal: κ** `[b]`, prior variances of the predicted rows.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: κ* has another width, or κ** another length.
@@ -155,30 +130,28 @@ class ExactGP:
         check_finite_rows("cross", check_shape("cross", cross, [None, len(self.kernel_cholesky)]))
         check_finite_rows("diagonal", check_shape("diagonal", diagonal, [len(cross)]))
         L = self.kernel_cholesky
-        factor, blocks = CholeskyFactor(L), split_into_blocks(cross, len(L), memory)
+        factor, blocks = CholeskyFactor(L), split_into_blocks(cross, len(L))
         explained = torch.cat([factor.inv_quad(block.to(L)) for block in blocks])
-        return clamp_nonnegative(diagonal.to(L) - explained)
+        return (diagonal.to(L) - explained).clamp(min=0)
 
 
-def split_into_blocks(cross: Tensor, n_features: int, memory: int | None = None) -> list[Tensor]:
+def split_into_blocks(cross: Tensor, n_features: int) -> list[Tensor]:
     """Return kernels `[n, m]` in blocks of rows whose features fit into memory.
 
     Args:
         cross: `[n, m]`, kernels of the predicted rows.
         n_features: number of features computed from each row.
-        memory: bytes that may be used; by default all free memory.
 
     Raises:
         InputError: one block and a number for each row do not fit into memory.
     """
     step = max(1, min(len(cross), rows_per_block(2 * n_features)))
-    available = free_bytes(cross.device) if memory is None else memory
     required = 8 * (2 * step * n_features + 4 * len(cross))
-    check_memory("cross", required, available, "Ask about fewer rows at once.")
+    check_memory("cross", required, free_bytes(cross.device), "Ask about fewer rows at once.")
     return list(cross.split(step))
 
 
-def check_kernel(kernel: Tensor, memory: int | None = None) -> Tensor:
+def check_kernel(kernel: Tensor) -> Tensor:
     """Return a kernel `[n, n]` in float64 if it is square, finite and symmetric.
 
     Raises:
@@ -186,9 +159,8 @@ def check_kernel(kernel: Tensor, memory: int | None = None) -> Tensor:
         InputError: it is not finite or not symmetric, or its factor does not fit into memory.
     """
     check_shape("kernel", kernel, [len(kernel), len(kernel)])
-    available = free_bytes(kernel.device) if memory is None else memory
     hint = "Use fewer rows, or a linear model of features."
-    check_memory("kernel", 4 * 8 * kernel.numel(), available, hint)
+    check_memory("kernel", 4 * 8 * kernel.numel(), free_bytes(kernel.device), hint)
     check_finite_rows("kernel", kernel)
     matrix = kernel.detach().to(torch.float64)
     gap, scale = float((matrix - matrix.mT).abs().max()), float(matrix.abs().max())

@@ -38,6 +38,7 @@ from bostruct.runtime.memory import check_memory, free_bytes, rows_per_block
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
 from bostruct.uncertainty.linear_model.sufficient_statistics import (
     check_all_positive,
+    check_choice,
     check_finite_rows,
 )
 
@@ -68,9 +69,7 @@ def loss_curvature(
         InputError: the loss is unknown, or an argument of it missing, not needed or not positive.
         ShapeError: variances and errors have different shapes.
     """
-    if loss not in get_args(Loss):
-        condition = "be one of " + ", ".join(get_args(Loss))
-        raise InputError(error_message("loss", condition, repr(loss)))
+    check_choice("loss", loss, get_args(Loss))
     check_positive("loss_weight", loss_weight, "It multiplies the loss.")
     if (loss == "gaussian") != (variance is not None):
         condition = "be given for the loss gaussian and for no other"
@@ -80,9 +79,7 @@ def loss_curvature(
         raise InputError(error_message("huber_delta", condition, loss))
     curvature = torch.full_like(error, loss_weight)
     if variance is not None:
-        if variance.shape != error.shape:
-            condition = f"have the shape {list(error.shape)} of the errors"
-            raise ShapeError(error_message("variance", condition, list(variance.shape)))
+        check_shape("variance", variance, error.shape, "It is that of the errors.")
         return curvature / check_all_positive("variance", variance)
     if huber_delta is not None:
         check_positive(
@@ -92,9 +89,7 @@ def loss_curvature(
     return 2 * curvature if loss == "square" else curvature
 
 
-def parameter_jacobian(
-    model: torch.nn.Module, inputs: Tensor, *, memory: int | None = None
-) -> Tensor:
+def parameter_jacobian(model: torch.nn.Module, inputs: Tensor) -> Tensor:
     """Return the Jacobian of a model's outputs with respect to all its weights, float64.
 
     Weights that are frozen (`requires_grad` false) are left out; the order is that of
@@ -103,7 +98,6 @@ def parameter_jacobian(
     Args:
         model: network in evaluation mode, from `[n, ...]` to `[n]` or `[n, t]`.
         inputs: `[n, ...]`, inputs of the model.
-        memory: bytes that may be used; by default all free memory.
 
     Returns:
         `[n, P]` or `[n, t, P]`.
@@ -122,8 +116,7 @@ def parameter_jacobian(
         if outputs.dim() not in (1, 2) or len(outputs) != len(inputs):
             condition = f"answer `[{len(inputs)}]` or `[{len(inputs)}, t]`"
             raise ShapeError(error_message("model", condition, list(outputs.shape)))
-        available = free_bytes(outputs.device) if memory is None else memory
-        check_memory("model", 8 * outputs.numel() * width, available, MEMORY_HINT)
+        check_memory("model", 8 * outputs.numel() * width, free_bytes(outputs.device), MEMORY_HINT)
         size = (outputs.numel(), width)
         jacobian = torch.empty(size, dtype=torch.float64, device=outputs.device)
         for row, output in zip(jacobian, outputs.flatten(), strict=True):
@@ -142,7 +135,6 @@ def laplace_approximation(
     alpha2: float = 1.0,
     n_atoms: Tensor | None = None,
     fingerprint: str = "",
-    memory: int | None = None,
 ) -> BayesianLinearModel:
     """Return the linear model with H of (10); its variances are those of (12), latent.
 
@@ -158,7 +150,6 @@ def laplace_approximation(
         n_atoms: `[n]` number of atoms of each structure, for a loss of energies per atom: the row
             is then divided by it.
         fingerprint: identifier of the model and the data.
-        memory: bytes that may be used; by default all free memory.
 
     Raises:
         ShapeError: the shapes of rows, curvatures and numbers of atoms do not match.
@@ -197,7 +188,6 @@ def laplace_approximation(
         alpha2=alpha2,
         weights=weights[nonzero],
         fingerprint=fingerprint,
-        memory=memory,
     )
 
 

@@ -119,7 +119,7 @@ def sum_over_atoms(values: Tensor, structure_index: Tensor | None) -> Tensor:
     if structure_index is None:
         return values
     if structure_index.shape != values.shape[:1]:
-        condition = f"have one number for each of the {len(values)} rows of the layer"
+        condition = f"have one number for each of the {len(values)} rows"
         value = f"shape {list(structure_index.shape)}"
         raise ShapeError(error_message("structure_index", condition, value))
     if int(structure_index.min()) < 0 or int(torch.bincount(structure_index).min()) == 0:

@@ -24,8 +24,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, ShapeError, check_positive, error_message
+from bostruct.errors import ShapeError, check_positive, check_shape, error_message
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
+from bostruct.uncertainty.linear_model.last_layer_features import sum_over_atoms
 from bostruct.uncertainty.linear_model.row_kinds import Reduction, RowKind
 from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 
@@ -63,20 +64,11 @@ def structure_features(
             `reduction` is unknown.
     """
     check_choice("reduction", reduction, ("mean", "sum"))
-    check_finite_rows("features", features)
-    if features.ndim != 2 or structure_index.shape != features.shape[:1]:
-        shapes = f"{list(features.shape)} and {list(structure_index.shape)}"
-        condition = "have the shape [n, f] with structure indices [n]"
-        raise ShapeError(error_message("features", condition, shapes))
-    if (lowest := int(structure_index.min())) < 0:
-        raise InputError(error_message("structure_index", "be numbered from 0 on", lowest))
-    n_atoms = torch.bincount(structure_index)
-    if int(n_atoms.min()) == 0:
-        empty = f"none in number {int(n_atoms.argmin())}"
-        raise InputError(error_message("structure_index", "have an atom in each structure", empty))
-    total = features.new_zeros((len(n_atoms), features.shape[1]), dtype=torch.float64)
-    total = total.index_add(0, structure_index, features.double())
-    return total / n_atoms.unsqueeze(1) if reduction == "mean" else total
+    check_finite_rows("features", check_shape("features", features, [None, None]))
+    total = sum_over_atoms(features.double(), structure_index)
+    if reduction == "sum":
+        return total
+    return total / torch.bincount(structure_index).unsqueeze(1)
 
 
 @final

@@ -35,12 +35,7 @@ from torch import Tensor
 from bostruct.errors import InputError, check_positive, check_shape, error_message
 from bostruct.runtime.memory import check_memory, free_bytes
 from bostruct.uncertainty.linear_model.bayesian_linear_model import BayesianLinearModel
-from bostruct.uncertainty.linear_model.exact_gp import (
-    ClampedDifference,
-    check_kernel,
-    clamp_nonnegative,
-    split_into_blocks,
-)
+from bostruct.uncertainty.linear_model.exact_gp import check_kernel, split_into_blocks
 from bostruct.uncertainty.linear_model.row_kinds import VARIANCE_KINDS
 from bostruct.uncertainty.linear_model.sufficient_statistics import check_choice, check_finite_rows
 from bostruct.uncertainty.prediction import Prediction, VarianceKind
@@ -61,7 +56,7 @@ class Nystroem:
     projection: Tensor
 
     @classmethod
-    def fit(cls, kernel: Tensor, *, memory: int | None = None) -> Nystroem:
+    def fit(cls, kernel: Tensor) -> Nystroem:
         """Return the feature map of inducing points from their kernel `[m, m]`.
 
         Eigenvalues below m times the machine precision of the largest are dropped, so coincident
@@ -72,7 +67,7 @@ class Nystroem:
             InputError: it is not finite, not symmetric or nowhere positive, or memory does not
                 suffice.
         """
-        values, vectors = torch.linalg.eigh(check_kernel(kernel, memory))
+        values, vectors = torch.linalg.eigh(check_kernel(kernel))
         if float(values[-1]) <= 0:
             raise InputError(error_message("kernel", "have a positive eigenvalue", "none"))
         keep = values > len(values) * torch.finfo(torch.float64).eps * values[-1]
@@ -123,7 +118,6 @@ class SparseGP:
         approximation: SparseApproximation = "dtc",
         diagonal: Tensor | None = None,
         fingerprint: str = "",
-        memory: int | None = None,
     ) -> SparseGP:
         """Return the process of inducing points, training rows and their targets.
 
@@ -136,7 +130,6 @@ class SparseGP:
             approximation: formula of the variance, see the module.
             diagonal: κ** `[t]` of the training rows; only fitc needs it.
             fingerprint: identifier of the model and the data of the kernels.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: the shapes do not match.
@@ -146,11 +139,10 @@ class SparseGP:
         check_choice("approximation", approximation, SPARSE_APPROXIMATIONS)
         check_positive("ridge", ridge)
         check_positive("alpha2", alpha2)
-        feature_map = Nystroem.fit(kernel, memory=memory)
+        feature_map = Nystroem.fit(kernel)
         check_shape("cross", cross, [None, len(kernel)])
-        available = free_bytes(cross.device) if memory is None else memory
         required = 4 * 8 * (len(cross) + feature_map.rank) * feature_map.rank
-        check_memory("cross", required, available, "Choose fewer points.")
+        check_memory("cross", required, free_bytes(cross.device), "Choose fewer points.")
         f = feature_map(cross)
         check_finite_rows("targets", check_shape("targets", targets, [len(f)]))
         weights = None
@@ -158,7 +150,7 @@ class SparseGP:
             if diagonal is None:
                 condition = "be given for fitc, whose noise it sets"
                 raise InputError(error_message("diagonal", condition, "None"))
-            weights = 1 / (1 + _nystroem_residual(f, diagonal).value / ridge)
+            weights = 1 / (1 + _nystroem_residual(f, diagonal) / ridge)
         y = targets.to(f)
         scale, rotation, coefficients = _regularized_least_squares(f, y, weights, ridge)
         linear_model = BayesianLinearModel.fit(
@@ -204,7 +196,6 @@ class SparseGP:
         diagonal: Tensor | None = None,
         *,
         variance_kind: VarianceKind = "latent",
-        memory: int | None = None,
     ) -> Tensor:
         """Return s2 of the approximation, `[n]` eV².
 
@@ -212,7 +203,6 @@ class SparseGP:
             cross: κx `[n, m]` of the predicted rows; processed block by block.
             diagonal: κ** `[n]` of the predicted rows; sor does not need it.
             variance_kind: `"latent"`, of the noise-free value, or `"observed"`, of a label.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: the shapes do not match.
@@ -220,12 +210,10 @@ class SparseGP:
                 required diagonal is missing.
         """
         check_choice("variance_kind", variance_kind, VARIANCE_KINDS)
-        latent = self._mean_and_variance(cross, diagonal, memory)[1]
+        latent = self._mean_and_variance(cross, diagonal)[1]
         return latent if variance_kind == "latent" else latent + self.linear_model.alpha2
 
-    def predict(
-        self, cross: Tensor, diagonal: Tensor | None = None, *, memory: int | None = None
-    ) -> Prediction:
+    def predict(self, cross: Tensor, diagonal: Tensor | None = None) -> Prediction:
         """Return mean, latent variance and noise of rows with kernels κx `[n, m]`.
 
         One product of `[n, m]` with `[m, r]` serves the mean and the variance, which together cost
@@ -234,18 +222,17 @@ class SparseGP:
         Args:
             cross: κx `[n, m]` of the predicted rows; processed block by block.
             diagonal: κ** `[n]` of the predicted rows; sor does not need it.
-            memory: bytes that may be used; by default all free memory.
 
         Raises:
             ShapeError: the shapes do not match.
             InputError: a number is not finite, memory does not suffice, or a required diagonal is
                 missing.
         """
-        mean, latent = self._mean_and_variance(cross, diagonal, memory)
+        mean, latent = self._mean_and_variance(cross, diagonal)
         return Prediction(mean, latent, self.linear_model.alpha2.expand(len(mean)))
 
-    def nystroem_residual(self, cross: Tensor, diagonal: Tensor) -> ClampedDifference:
-        """Return κ** - f², the variance that the inducing points do not explain.
+    def nystroem_residual(self, cross: Tensor, diagonal: Tensor) -> Tensor:
+        """Return κ** - f², the variance that the inducing points do not explain, at least 0.
 
         Raises:
             ShapeError: the shapes do not match.
@@ -253,15 +240,13 @@ class SparseGP:
         """
         return _nystroem_residual(self.feature_map(cross), diagonal)
 
-    def _mean_and_variance(
-        self, cross: Tensor, diagonal: Tensor | None, memory: int | None
-    ) -> tuple[Tensor, Tensor]:
+    def _mean_and_variance(self, cross: Tensor, diagonal: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return mean and latent variance, `[n]` each, block by block."""
         check_shape("cross", cross, [None, len(self.feature_map.projection)])
         if diagonal is not None:
             check_shape("diagonal", diagonal, [len(cross)])
         mean, variance, start = [], [], 0
-        for block in split_into_blocks(cross, self.feature_map.rank, memory):
+        for block in split_into_blocks(cross, self.feature_map.rank):
             f, stop = self.feature_map(block), start + len(block)
             block_diagonal = None if diagonal is None else diagonal[start:stop]
             mean.append(f @ self.coefficients)
@@ -278,13 +263,13 @@ class SparseGP:
                 condition = f"be given for the variance of {self.approximation}"
                 raise InputError(error_message("diagonal", condition, "None", "sor needs none."))
             prior = self.linear_model.alpha2 / self.linear_model.ridge
-            variance = variance + prior * _nystroem_residual(f, diagonal).value
+            variance = variance + prior * _nystroem_residual(f, diagonal)
         return variance
 
 
-def _nystroem_residual(f: Tensor, diagonal: Tensor) -> ClampedDifference:
+def _nystroem_residual(f: Tensor, diagonal: Tensor) -> Tensor:
     check_finite_rows("diagonal", check_shape("diagonal", diagonal, [len(f)]))
-    return clamp_nonnegative(diagonal.to(f) - f.square().sum(1))
+    return (diagonal.to(f) - f.square().sum(1)).clamp(min=0)
 
 
 def _regularized_least_squares(

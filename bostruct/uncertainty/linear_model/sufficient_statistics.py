@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, ShapeError, error_message
-from bostruct.runtime.memory import BLOCK_BYTES, rows_per_block
+from bostruct.runtime.memory import rows_per_block
 
 
 @final
@@ -49,14 +49,13 @@ class WeightedMoments:
         weights: Tensor | None = None,
         *,
         has_constant: bool = True,
-        block_bytes: int = BLOCK_BYTES,
     ) -> WeightedMoments:
         """Return the moments of rows `[n, c]` with weights `[n]`, block by block.
 
         With `has_constant=False` the rows are derivatives or differences without a constant term:
         they are squared without centring and do not count in the mean.
         """
-        step = rows_per_block(rows.shape[1], block_bytes)
+        step = rows_per_block(rows.shape[1])
         blocks = [slice(start, start + step) for start in range(0, len(rows), step)]
         moments = (
             _block_moments(rows[block], None if weights is None else weights[block], has_constant)

@@ -6,7 +6,6 @@ from botorch.acquisition.analytic import LogExpectedImprovement
 
 from bostruct.acquisition.multi_objective.analytic import (
     FeasibilityWeightedEHVI,
-    MarginalPosterior,
     interval_probability,
 )
 from bostruct.acquisition.multi_objective.normalization import NormalizedContext
@@ -103,11 +102,3 @@ def test_gradient_is_finite(ends, case):
         with torch.no_grad():
             secant = (gain(x + shift) - gain(x - shift)) / (2 * step)
         assert slope[0, 0, axis].item() == pytest.approx(secant.item(), rel=1e-5)
-
-
-def test_marginals_have_no_samples():
-    marginals = MarginalPosterior(torch.zeros(1, 1, 2), torch.ones(1, 1, 2))
-    assert marginals.dtype == torch.float32
-    assert marginals.device.type == "cpu"
-    with pytest.raises(NotImplementedError, match="no joint distribution"):
-        marginals.rsample()

@@ -119,16 +119,6 @@ def test_baseline_of_nothing(case):
     assert NormalizedContext(case([[NAN, 1.0]])).pruned_baseline().shape == (0, 2)
 
 
-def test_no_pending_is_none(case):
-    empty = torch.zeros(0, 2)
-    assert NormalizedContext(case(X_pending=empty)).X_pending() is None
-    assert NormalizedContext(case()).X_pending() is None
-    assert NormalizedContext(case(X_pending=torch.zeros(1, 2))).X_pending().shape == (
-        1,
-        2,
-    )
-
-
 def test_pending_stand_in_for_a_baseline(case):
     pending = torch.tensor([[2.0, 2.0]], dtype=torch.float64)
     X, rest = NormalizedContext(case([[NAN, 1.0]], X_pending=pending)).baseline_and_pending()

@@ -11,7 +11,7 @@ from bostruct.campaign.log.retraction import retract_trial
 from bostruct.campaign.log.verify import MUTABLE_COLUMNS, verify_log
 from bostruct.campaign.log.verify_pareto import max_difference
 from bostruct.runtime.canonical_json import to_canonical_json
-from bostruct.surrogates.properties.properties import IndependentModels, PropertyModel
+from bostruct.surrogates.properties.properties import IndependentModels
 from tests.campaign import alloys
 
 
@@ -153,8 +153,8 @@ def test_every_outcome_of_a_rebuilt_posterior_is_compared(screened):
 
         def restore(self, state, space):
             model = self.inner.restore(state, space)
-            first, second = model.joint_model.models
-            return PropertyModel(IndependentModels((second, first)), model.names)
+            first, second = model.models
+            return IndependentModels(model.names, (second, first))
 
     screened.surrogate = Swapped(screened.surrogate)
     found = verify_log(screened).problems

@@ -32,5 +32,5 @@ def test_one_structure_is_seen_by_all(data):
 def test_refusals():
     with pytest.raises(InputError, match="`n_members` must be an integer of at least 2"):
         Committee(n_members=1)
-    with pytest.raises(InputError, match="`diversity` must be subsample or seed, got 'x'"):
+    with pytest.raises(InputError, match="`diversity` must be one of subsample, seed, got 'x'"):
         Committee(diversity="x")

@@ -43,15 +43,14 @@ def test_it_is_the_dense_process():
     model = MultitaskGP(GP(loo_correction=False)).fit(
         TrainingData(X[::2], sparse(data())[::2], NAMES), SPACE
     )
-    whole = model.joint_model
-    own = whole.fitted_tensors
+    own = model.fitted_tensors
     asked = X[1:7].view(2, 3, 3)
     found = model.posterior(asked)
-    maps, B = whole.feature_maps, own["task_covariance"]
+    maps, B = model.feature_maps, own["task_covariance"]
     Z = torch.cat((own["Z"], maps[0](SPACE, asked.view(6, 3)).repeat_interleave(2, 0)))
     place = torch.cat((own["task"], torch.arange(2).repeat(6)))
-    V = whole.kernel.linear_kernel(Z, Z)
-    R = whole.kernel(Z).to_dense() - V
+    V = model.kernel.linear_kernel(Z, Z)
+    R = model.kernel(Z).to_dense() - V
     K = R * B[place][:, place] + V * (place.unsqueeze(-1) == place)
     n = len(own["Z"])
     A = K[:n, :n] + torch.diag(own["noise"][own["task"]])
@@ -101,7 +100,7 @@ def test_misfits_widen_by_property():
     Y[::9, 1] += 4
     model = MultitaskGP().fit(TrainingData(X, Y, NAMES), SPACE)
     plain = MultitaskGP(GP(loo_correction=False)).fit(TrainingData(X, Y, NAMES), SPACE)
-    own = model.joint_model.fitted_tensors
+    own = model.fitted_tensors
     assert torch.equal(own["sigma_factor"], own["loo_rms_z"].clamp(min=1))
     wide, narrow = (one.posterior(X).variance for one in (model, plain))
     assert torch.allclose(wide, narrow * own["sigma_factor"].square(), rtol=1e-6)

@@ -200,7 +200,7 @@ def test_a_state_of_an_unknown_learner_is_refused():
     X, Y = data()
     kind = IndependentProperties(overrides={"energy": Own()})
     state = kind.fit(TrainingData(X, Y, NAMES), SPACE).state()
-    assert isinstance(kind.restore(state, SPACE).joint_model.models[1], Own)
+    assert isinstance(kind.restore(state, SPACE).models[1], Own)
     with pytest.raises(InputError, match="`overrides` must name a surrogate of the kind that"):
         IndependentProperties().restore(state, SPACE)
 

@@ -58,9 +58,9 @@ def test_what_differs_has_another_hash():
 
 def test_refusals():
     ones = torch.ones(3)
-    with pytest.raises(ShapeError, match=r"`mean` must have the shape of the truth"):
+    with pytest.raises(ShapeError, match=r"`mean` must have shape .* that of the truth"):
         Residuals.from_arrays(ones, torch.ones(2), ones)
-    with pytest.raises(ShapeError, match=r"`variance` must have the shape"):
+    with pytest.raises(ShapeError, match=r"`variance` must have shape"):
         Residuals.from_arrays(ones, ones, torch.ones(3, 1))
     with pytest.raises(ShapeError, match="at least one point"):
         Residuals(torch.ones(0), torch.ones(0))

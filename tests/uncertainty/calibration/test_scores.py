@@ -165,9 +165,9 @@ def test_refusals():
             score(one)
     with pytest.raises(InputError, match="`confidence_levels` must be between 0 and 1"):
         coverage(one, [90.0])
-    with pytest.raises(InputError, match="`definition` must be interval or quantile"):
+    with pytest.raises(InputError, match="`definition` must be one of interval, quantile"):
         calibration_curve(one, [0.5], definition="central")
-    with pytest.raises(InputError, match="`definition` must be interval or quantile"):
+    with pytest.raises(InputError, match="`definition` must be one of interval, quantile"):
         miscalibration_area(one, definition="central")
     with pytest.raises(InputError, match="`n_levels` must be an integer of at least 2"):
         miscalibration_area(one, n_levels=1)

@@ -89,5 +89,5 @@ def test_refusals():
         decompose_variance(y, y.square(), ddof=2)
     with pytest.raises(InputError, match="`variances` must be not negative"):
         decompose_variance(y, -y.square(), ddof=0)
-    with pytest.raises(ShapeError, match=r"`variances` must have the shape \[1, 3\]"):
+    with pytest.raises(ShapeError, match=r"`variances` must have shape \[1, 3\]"):
         decompose_variance(y, y[0])

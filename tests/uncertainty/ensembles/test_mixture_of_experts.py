@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused():
         density_gates(tensor(0.0, math.inf))
     with pytest.raises(InputError, match="`mode` must be one of independent, correlat"):
         mix_experts(Y, S2, P, "sum")
-    with pytest.raises(ShapeError, match=r"`gates` must have the shape \[20, 4\]"):
+    with pytest.raises(ShapeError, match=r"`gates` must have shape \[20, 4\]"):
         mix_experts(Y, S2, P[:, :3])
     with pytest.raises(InputError, match="`variance` must not be negative"):
         mix_experts(Y, -S2, P)
@@ -169,5 +169,5 @@ def test_what_does_not_fit_is_refused():
         mix_experts(Y, S2, 2 * P)
     with pytest.raises(InputError, match="mode correlated and for no other"):
         mix_experts(Y, S2, P, covariance=torch.diag_embed(S2))
-    with pytest.raises(ShapeError, match=r"`covariance` must have the shape \[20, 4"):
+    with pytest.raises(ShapeError, match=r"`covariance` must have shape \[20, 4"):
         mix_experts(Y, S2, P, "correlated", covariance=S2)

@@ -179,11 +179,11 @@ def test_members_are_calibrated_before_anything_is_computed():
 def test_members_that_cannot_be_used_are_refused():
     with pytest.raises(InputError, match="`members` must be an integer of at least 2"):
         Ensemble(torch.ones(1, 3))
-    with pytest.raises(ShapeError, match=r"`other` must have members of shape \[8, 3\]"):
+    with pytest.raises(ShapeError, match=r"`other.members` must have shape \[8, 3\]"):
         Ensemble(normal(8, 3)) - Ensemble(normal(7, 3))
     with pytest.raises(ShapeError, match=r"`members` must have shape \[M, d\]"):
         _ = Ensemble(normal(8, 3, 2)).covariance
     with pytest.raises(InputError, match="`alpha` must be positive and finite"):
         Ensemble(normal(8, 3)).scaled(0.0)
-    with pytest.raises(ShapeError, match="`second` must have the shape"):
+    with pytest.raises(ShapeError, match="`second` must have shape"):
         difference_variance(METRIC, NEW[:2], NEW[:3])

@@ -362,7 +362,7 @@ def test_a_metric_of_a_model_that_has_changed_is_refused():
     layer = torch.nn.Linear(6, 1)
     source = hash_tensors(layer.state_dict())
     metric = BayesianLinearModel.fit(F, Y, ridge=0.3, fingerprint=source)
-    assert metric.check_fingerprint(source) is metric
+    assert BayesianLinearModel.restore(metric.state(), source).fingerprint == source
     with torch.no_grad():
         layer.weight[0, 0] += 1e-3
     changed = hash_tensors(layer.state_dict())
@@ -415,14 +415,17 @@ def test_a_metric_does_not_change():
         metric.ridge = 1.0
 
 
-def test_memory_is_refused_before_it_is_taken():
+def test_memory_is_refused_before_it_is_taken(monkeypatch):
+    model, huge = BayesianLinearModel.fit(F, ridge=0.3), torch.zeros(1).expand(2_000_000, 6)
     with pytest.raises(InputError, match="`features` must need at most the"):
-        BayesianLinearModel.fit(F, ridge=0.3, memory=100)
+        model.covariance(huge)
+    monkeypatch.setattr(
+        "bostruct.uncertainty.linear_model.bayesian_linear_model.free_bytes", lambda _: 100
+    )
+    with pytest.raises(InputError, match="`features` must need at most the"):
+        BayesianLinearModel.fit(F, ridge=0.3)
     with pytest.raises(InputError, match=r"Ask about fewer rows at once\."):
-        BayesianLinearModel.fit(F, ridge=0.3).covariance(NEW, memory=100)
-    huge = torch.zeros(1).expand(2_000_000, 6)
-    with pytest.raises(InputError, match="`features` must need at most the"):
-        BayesianLinearModel.fit(F, ridge=0.3).covariance(huge)
+        model.covariance(NEW)
 
 
 @pytest.mark.parametrize("ridge", [0.0, -1.0, math.nan, math.inf])

@@ -124,13 +124,15 @@ def test_rows_of_structures_are_sums_or_means():
 
 
 def test_what_cannot_be_used_is_refused():
-    with pytest.raises(ShapeError, match=r"`features` must have the shape \[n, f\]"):
+    with pytest.raises(ShapeError, match=r"`features` must have shape \[\*, \*\]"):
+        structure_features(X[:, 0], STRUCTURE)
+    with pytest.raises(ShapeError, match="`structure_index` must have one number for each"):
         structure_features(X, STRUCTURE[:3])
     with pytest.raises(InputError, match="`reduction` must be one of mean, sum"):
         structure_features(X, STRUCTURE, reduction="max")
-    with pytest.raises(InputError, match="`structure_index` must be numbered from 0 on"):
+    with pytest.raises(InputError, match="`structure_index` must number the structures from 0"):
         structure_features(X, STRUCTURE - 1)
-    with pytest.raises(InputError, match="`structure_index` must have an atom in each"):
+    with pytest.raises(InputError, match=r"`structure_index` must number .* leave none out"):
         structure_features(X, STRUCTURE + 1)
     with pytest.raises(InputError, match="`features` must be finite"):
         structure_features(X * math.nan, STRUCTURE)
