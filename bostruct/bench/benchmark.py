@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -15,6 +16,7 @@ import torch
 
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.runtime.atomic_write import write_atomically
+from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.executors import InProcess, Workers
 
 T = TypeVar("T")
@@ -119,11 +121,36 @@ def json_finite(value: Any) -> Any:  # noqa: ANN401 - JSON
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_json(value: Any, path: Path) -> None:  # noqa: ANN401 - JSON
+def json_digest(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Return the SHA-256 of JSON values."""
+    return hashlib.sha256(to_canonical_json(value).encode()).hexdigest()
+
+
+def write_json(value: Any, path: Path, indent: int | None = 1) -> None:  # noqa: ANN401 - JSON
     """Write JSON values to a file, None for every number that is infinite or NaN.
+
+    Args:
+        value: JSON values.
+        path: File, whose folder is made where it does not exist.
+        indent: Number of spaces at each level; None for a single line.
 
     Raises:
         LogError: the file cannot be written.
     """
-    text = json.dumps(json_finite(value), ensure_ascii=False, allow_nan=False, indent=1)
+    text = json.dumps(json_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    make_folder(path.parent)
     write_atomically(path, text.encode())
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON values in a file that can be computed again, None where there is no file.
+
+    Raises:
+        LogError: the file cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise LogError(f"could not read {path}: {error}. Delete it.") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+import torch
 
 from bostruct.bench.benchmark import Job, check_results_folder, make_folder, run_jobs, write_json
 from bostruct.bench.multi_objective.enumerated_front import (
@@ -26,15 +27,14 @@ from bostruct.bench.multi_objective.enumerated_front import (
 )
 from bostruct.bench.multi_objective.front_recovery import (
     FrontRecovery,
+    HypervolumeScale,
     enumerated_recovery,
-    hypervolume_scale,
-    relative_recovery,
 )
 from bostruct.bench.multi_objective.methods import (
+    GENETIC_ALGORITHM,
+    RANDOM_SEARCH,
     CampaignFrontMethod,
     FrontMethod,
-    GeneticAlgorithm,
-    RandomSearch,
 )
 from bostruct.bench.multi_objective.recovery_plot import RecoveriesByMethod, plot_recovery
 from bostruct.bench.multi_objective.run import FORMAT_VERSION, read_run
@@ -131,9 +131,9 @@ def run_front_benchmark(
     fronts: dict[str, EnumeratedFront] = {}
     jobs: list[Job[MultiObjectiveTask, FrontMethod]] = []
     for task in tasks:
-        baselines: list[FrontMethod] = [RandomSearch()]
+        baselines: list[FrontMethod] = [RANDOM_SEARCH]
         if task.size is None:
-            baselines.append(GeneticAlgorithm())
+            baselines.append(GENETIC_ALGORITHM)
         else:
 
             def count(done: int, size: int, name: str = task.name) -> None:
@@ -173,12 +173,13 @@ def collect_recoveries(
         if not runs:
             continue
         table = enumerated_fronts.get(task.name)
-        if table is not None:
-            rows = [enumerated_recovery(run, table) for run in runs]
-        else:
-            scale = hypervolume_scale(runs, task.optimization_config)
-            rows = [relative_recovery(run, task, scale) for run in runs]
-        for run, recovery in zip(runs, rows, strict=True):
+        every = torch.cat([run.Y for run in runs]) if table is None else table.outcomes
+        scale = HypervolumeScale.from_outcomes(every, task.optimization_config)
+        for run in runs:
+            if table is None:
+                recovery = FrontRecovery(run, scale.history(run.Y))
+            else:
+                recovery = enumerated_recovery(run, table, scale)
             recoveries.setdefault((task.name, run.method), []).append(recovery)
     return recoveries
 

@@ -6,8 +6,6 @@ in chunks, and an interrupted one is resumed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,34 +15,25 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.benchmark import run_jobs, single_thread
+from bostruct.bench.benchmark import (
+    json_digest,
+    read_json,
+    run_jobs,
+    single_thread,
+    write_json,
+)
 from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
-from bostruct.errors import InputError, LogError, error_message
+from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation, Failure, evaluate
 from bostruct.evaluators.quarantine import QUARANTINE_PREFIX
-from bostruct.objectives import hypervolume, pareto_front
-from bostruct.runtime.atomic_write import write_atomically
-from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.objectives import pareto_front
 from bostruct.structures import Structures
 
 CHUNK_SIZE = 40
 """Number of members evaluated by one job, and written at once."""
 
-REFERENCE_MARGIN = 0.1
-"""Distance of the reference point beyond the worst utility, as a fraction of the range."""
-
 EvaluationRecord = Mapping[str, Any]
 """Stored part of an evaluation, as JSON values."""
-
-
-def reference_point_from_range(utilities: Tensor) -> Tensor:
-    """Return the reference point of utilities `[n, m]`, `[m]`.
-
-    With every objective scaled to [0, 1] over all rows and minimized it is 1.1; the fraction of a
-    hypervolume does not depend on the scale.
-    """
-    low, high = utilities.amin(0), utilities.amax(0)
-    return low - REFERENCE_MARGIN * (high - low)
 
 
 @final
@@ -78,17 +67,6 @@ class EnumeratedFront:
     def front_indices(self) -> frozenset[int]:
         """Indices of the non-dominated members."""
         return frozenset(pareto_front(self.outcomes, self.task.optimization_config).tolist())
-
-    @cached_property
-    def reference_point(self) -> Tensor:
-        """Reference point of the hypervolume, `[m]` utilities."""
-        known = self.outcomes[self.outcomes.isfinite().all(-1)]
-        return reference_point_from_range(self.task.optimization_config.utilities(known))
-
-    @cached_property
-    def hypervolume(self) -> float:
-        """Hypervolume of the front, in units of the utilities."""
-        return hypervolume(self.outcomes, self.task.optimization_config, self.reference_point)
 
     @cached_property
     def _index_of_member(self) -> dict[tuple[float, ...], int]:
@@ -128,11 +106,6 @@ class TableEvaluator:
         }
 
 
-def task_digest(task: MultiObjectiveTask) -> str:
-    """Return a digest of the space and the evaluator of a task."""
-    return hashlib.sha256(to_canonical_json(task.description()).encode()).hexdigest()
-
-
 def enumerate_front(
     task: MultiObjectiveTask,
     out: Path,
@@ -154,8 +127,10 @@ def enumerate_front(
     size = task.size
     if size is None:
         raise InputError(error_message("task", "have a space that can be listed", task.name))
-    path = out / f"{task.name}-{task_digest(task)[:10]}.json"
-    records = _read_records(path)
+    path = out / f"{task.name}-{json_digest(task.description())[:10]}.json"
+    records: dict[int, EvaluationRecord] = {
+        int(row.pop("member")): row for row in read_json(path) or ()
+    }
     missing = [i for i in range(size) if i not in records]
     functions = [
         partial(_evaluate_chunk, task, missing[i : i + CHUNK_SIZE])
@@ -163,8 +138,7 @@ def enumerate_front(
     ]
     for _, future in run_jobs(functions, n_workers):
         records |= future.result()
-        table = [{"member": i, **records[i]} for i in sorted(records)]
-        write_atomically(path, json.dumps(table, allow_nan=False).encode())
+        write_json([{"member": i, **records[i]} for i in sorted(records)], path, indent=None)
         if on_progress is not None:
             on_progress(len(records), size)
     return EnumeratedFront(task, tuple(records[i] for i in range(size)))
@@ -199,13 +173,3 @@ def _to_evaluation(record: EvaluationRecord) -> Evaluation | None:
         seconds=record["seconds"],
         provenance=record["provenance"],
     )
-
-
-def _read_records(path: Path) -> dict[int, EvaluationRecord]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise LogError(f"could not read {path}: {error}. Delete it.") from error
-    return {int(row.pop("member")): row for row in rows}

@@ -7,7 +7,6 @@ as in a campaign. Basin hopping: Wales and Doye, J. Phys. Chem. A 101, 5111 (199
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bostruct.bench.benchmark import read_json, write_json
 from bostruct.bench.single_objective.counting_calculator import (
     CountingCalculator,
     EvaluationFailed,
@@ -24,8 +24,7 @@ from bostruct.bench.single_objective.counting_calculator import (
 from bostruct.bench.single_objective.method import run_folder
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.task import Task
-from bostruct.errors import LogError, check_count
-from bostruct.runtime.atomic_write import write_atomically
+from bostruct.errors import check_count
 from bostruct.runtime.rng import derive_seed, generator_for
 from bostruct.structures import to_ase
 
@@ -71,13 +70,7 @@ class Baseline:
         Raises:
             LogError: the file cannot be read.
         """
-        path = self._run_path(task, seed, out)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return self._make_run(task, seed)
-        except (OSError, ValueError) as error:
-            raise LogError(f"could not read {path}: {error}. Delete it.") from error
+        values = read_json(self._run_path(task, seed, out))
         if not isinstance(values, dict) or values.get("identity") != _cache_identity(task):
             return self._make_run(task, seed)
         run = self._make_run(task, seed, values["energies"])
@@ -99,10 +92,8 @@ class Baseline:
                 atoms = counted.attach(structures, to_ase(structures)[0])
                 with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
                     self.search(atoms, bond)
-        path = self._run_path(task, seed, out)
-        path.parent.mkdir(parents=True, exist_ok=True)
         data = {"identity": _cache_identity(task), "energies": counted.energies}
-        write_atomically(path, json.dumps(data, allow_nan=False).encode())
+        write_json(data, self._run_path(task, seed, out), indent=None)
         return self._make_run(task, seed, counted.energies)
 
     def _make_run(self, task: Task, seed: int, energies: Sequence[float | None] = ()) -> Run:
