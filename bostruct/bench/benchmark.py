@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,39 +20,6 @@ from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.executors import InProcess, Workers
 
 T = TypeVar("T")
-TaskT = TypeVar("TaskT")
-MethodT = TypeVar("MethodT")
-
-
-class Job(NamedTuple, Generic[TaskT, MethodT]):
-    """One method on one task with one seed."""
-
-    task: TaskT
-    method: MethodT
-    seed: int
-
-
-def run_jobs(
-    functions: Sequence[Callable[[], T]], n_workers: int
-) -> Iterator[tuple[int, Future[T]]]:
-    """Call functions in this process or in several; yield index and future as each ends.
-
-    When the iteration is abandoned, functions that are running in other processes are stopped.
-
-    Args:
-        functions: Functions without arguments, picklable by cloudpickle.
-        n_workers: Number of processes; 1 stays in this one.
-    """
-    if n_workers == 1:
-        yield from ((i, InProcess().submit(function)) for i, function in enumerate(functions))
-        return
-    executor = Workers(n_workers)
-    try:
-        indices = {executor.submit(function): i for i, function in enumerate(functions)}
-        for future in as_completed(indices):
-            yield indices[future], future
-    finally:
-        executor.shutdown(wait=False)
 
 
 @contextmanager
@@ -64,6 +31,38 @@ def single_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def run_jobs(
+    functions: Sequence[Callable[[], T]], n_workers: int
+) -> Iterator[tuple[int, Future[T]]]:
+    """Call functions in this process or in several; yield index and future as each ends.
+
+    Each runs in one thread. When the iteration is abandoned, functions that are running in other
+    processes are stopped.
+
+    Args:
+        functions: Functions without arguments, picklable by cloudpickle.
+        n_workers: Number of processes; 1 stays in this one.
+    """
+    if n_workers == 1:
+        for i, function in enumerate(functions):
+            yield i, InProcess().submit(_in_one_thread, function)
+        return
+    executor = Workers(n_workers)
+    try:
+        indices = {
+            executor.submit(_in_one_thread, function): i for i, function in enumerate(functions)
+        }
+        for future in as_completed(indices):
+            yield indices[future], future
+    finally:
+        executor.shutdown(wait=False)
+
+
+@single_thread()
+def _in_one_thread(function: Callable[[], T]) -> T:
+    return function()
 
 
 def check_unique_names(kind: str, names: Sequence[str]) -> None:
@@ -150,7 +149,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise LogError(f"could not read {path}: {error}. Delete it.") from error

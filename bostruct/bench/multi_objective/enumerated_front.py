@@ -19,7 +19,6 @@ from bostruct.bench.benchmark import (
     json_digest,
     read_json,
     run_jobs,
-    single_thread,
     write_json,
 )
 from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
@@ -52,7 +51,7 @@ class EnumeratedFront:
     @cached_property
     def members(self) -> Tensor:
         """All members, `[n, d]`."""
-        return self.task.discrete_space.members(0, len(self.records))
+        return self.task.search_space.members(0, len(self.records))
 
     @cached_property
     def outcomes(self) -> Tensor:
@@ -74,12 +73,7 @@ class EnumeratedFront:
 
     def member_index(self, X: Tensor) -> int:
         """Return the index of the member at X `[d]` in the list."""
-        return self._index_of_member[tuple(self.task.discrete_space.canonical(X).tolist())]
-
-    def outcome(self, index: int) -> Evaluation | Failure:
-        """Return the true evaluation of a member, or its failure."""
-        evaluation = _to_evaluation(self.records[index])
-        return Failure(str(self.records[index]["reason"])) if evaluation is None else evaluation
+        return self._index_of_member[tuple(self.task.search_space.canonical(X).tolist())]
 
 
 @final
@@ -95,8 +89,10 @@ class TableEvaluator:
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return the tabulated evaluation of one structure."""
-        X = self.enumerated_front.task.search_space.encode(structures)
-        return self.enumerated_front.outcome(self.enumerated_front.member_index(X[0]))
+        table = self.enumerated_front
+        X = table.task.search_space.encode(structures)
+        record = table.records[table.member_index(X[0])]
+        return _to_evaluation(record) or Failure(str(record["reason"]))
 
     def description(self) -> dict[str, Any]:
         """Return the name and the evaluator behind the table, as JSON values."""
@@ -110,7 +106,7 @@ def enumerate_front(
     task: MultiObjectiveTask,
     out: Path,
     n_workers: int = 1,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> EnumeratedFront:
     """Return the enumerated front of a task, read from `out` or computed and written there.
 
@@ -118,13 +114,13 @@ def enumerate_front(
         task: Task whose space can be listed.
         out: Existing folder of the table.
         n_workers: Number of processes.
-        on_progress: Called with the number of evaluated members and that of all members.
+        on_progress: Called with one line of progress.
 
     Raises:
         InputError: the space cannot be listed.
         LogError: the table cannot be read or written.
     """
-    size = task.size
+    size = task.search_space.size
     if size is None:
         raise InputError(error_message("task", "have a space that can be listed", task.name))
     path = out / f"{task.name}-{json_digest(task.description())[:10]}.json"
@@ -140,18 +136,17 @@ def enumerate_front(
         records |= future.result()
         write_json([{"member": i, **records[i]} for i in sorted(records)], path, indent=None)
         if on_progress is not None:
-            on_progress(len(records), size)
+            on_progress(f"{task.name}: {len(records)} of {size} members of the table")
     return EnumeratedFront(task, tuple(records[i] for i in range(size)))
 
 
 def _evaluate_chunk(task: MultiObjectiveTask, indices: list[int]) -> dict[int, EvaluationRecord]:
     """Return the records of some members."""
-    with single_thread():
-        return {i: _evaluate_member(task, i) for i in indices}
+    return {i: _evaluate_member(task, i) for i in indices}
 
 
 def _evaluate_member(task: MultiObjectiveTask, index: int) -> EvaluationRecord:
-    X = task.discrete_space.members(index, index + 1)
+    X = task.search_space.members(index, index + 1)
     outcome = evaluate(task.evaluator, task.search_space.decode(X))
     if isinstance(outcome, Failure):
         return {"reason": outcome.reason, "seconds": outcome.seconds}

@@ -43,14 +43,8 @@ class FrontRecovery:
 
     def json(self) -> dict[str, Any]:
         """Return the run and its recovery as JSON values."""
-        return {
-            **self.run.json(),
-            "hypervolume": list(self.hypervolume),
-            "recall": list(self.recall),
-            "attainable_hypervolume": self.attainable_hypervolume,
-            "n_absurd": self.n_absurd,
-            "n_infeasible": self.n_infeasible,
-        }
+        own = {name: value for name, value in vars(self).items() if name != "run"}
+        return self.run.json() | own
 
 
 @final

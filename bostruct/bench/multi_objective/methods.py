@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from bostruct.bench.benchmark import json_digest, single_thread
+from bostruct.bench.benchmark import json_digest
 from bostruct.bench.multi_objective.fault_injection import FaultMode, FaultyEvaluator
 from bostruct.bench.multi_objective.genetic import (
     OPERATOR_WEIGHTS,
@@ -25,26 +25,6 @@ from bostruct.campaign import Campaign, stop
 from bostruct.errors import check_count
 from bostruct.evaluators import Evaluation, Evaluator, evaluate
 from bostruct.runtime.rng import generator_for
-
-
-class FrontMethod(Protocol):
-    """Method that searches for a Pareto front."""
-
-    @property
-    def name(self) -> str:
-        """Name of the method in the results."""
-        ...
-
-    def run(
-        self,
-        task: MultiObjectiveTask,
-        evaluator: Evaluator,
-        seed: int,
-        n_evaluations: int,
-        out: Path,
-    ) -> FrontRun:
-        """Return a run of `n_evaluations` evaluations; a finished one is read from `out`."""
-        ...
 
 
 def run_folder(out: Path, task: MultiObjectiveTask, name: str, seed: int) -> Path:
@@ -80,16 +60,10 @@ class CampaignFrontMethod:
     @property
     def name(self) -> str:
         """Name of the method in the results, with all that differs from the defaults."""
-        parts = ["bostruct"]
-        if self.label:
-            parts.append(self.label)
-        if self.n_initial is not None:
-            parts.append(f"initial {self.n_initial}")
-        if self.batch_size > 1:
-            parts.append(f"batch {self.batch_size}")
-        if self.fault_mode:
-            parts.append(f"poison {self.fault_mode}")
-        return " ".join(parts)
+        initial = "" if self.n_initial is None else f"initial {self.n_initial}"
+        batch = f"batch {self.batch_size}" if self.batch_size > 1 else ""
+        poison = f"poison {self.fault_mode}" if self.fault_mode else ""
+        return " ".join(filter(None, ("bostruct", self.label, initial, batch, poison)))
 
     def campaign(self, task: MultiObjectiveTask, evaluator: Evaluator, seed: int) -> Campaign:
         """Return the campaign of a task, with faults where there are to be any."""
@@ -111,7 +85,7 @@ class CampaignFrontMethod:
         n_evaluations: int,
         out: Path,
     ) -> FrontRun:
-        """Run or resume the campaign.
+        """Return a run of `n_evaluations` evaluations or more, resumed or read from `out`.
 
         Raises:
             LogError: the folder cannot be used.
@@ -124,9 +98,8 @@ class CampaignFrontMethod:
         finished = _read_finished(path, digest, n_evaluations)
         if finished is not None:
             return finished
-        with single_thread():
-            rule = stop.Evaluations(n_evaluations)
-            log = campaign.run(folder, seed, "cpu", stop=rule, progress=False)
+        rule = stop.Evaluations(n_evaluations)
+        log = campaign.run(folder, seed, "cpu", stop=rule, progress=False)
         run = run_from_log(log, task.name, self.name, digest)
         run.write(path)
         return run
@@ -156,7 +129,7 @@ class RecordedSearch:
         n_evaluations: int,
         out: Path,
     ) -> FrontRun:
-        """Return the run of the search.
+        """Return a run of `n_evaluations` evaluations; a finished one is read from `out`.
 
         Raises:
             LogError: the file of the run cannot be read or written.
@@ -180,8 +153,7 @@ class RecordedSearch:
             seconds.append(outcome.seconds)
             return Y[-1], evaluation
 
-        with single_thread():
-            self.search(task, seed, n_evaluations, evaluate_member)
+        self.search(task, seed, n_evaluations, evaluate_member)
         run = FrontRun(
             task.name,
             self.name,
@@ -201,6 +173,9 @@ def _evaluate_random_members(
     for x in task.sample(n_evaluations, generator_for(seed, "random")):
         evaluate_member(x)
 
+
+FrontMethod = CampaignFrontMethod | RecordedSearch
+"""Method that searches for a Pareto front."""
 
 RANDOM_SEARCH = RecordedSearch("random", _evaluate_random_members)
 """Random members, none twice."""

@@ -51,17 +51,8 @@ class FrontRun:
 
     def json(self) -> dict[str, Any]:
         """Return the run as JSON values."""
-        return {
-            "format": FORMAT_VERSION,
-            "task": self.task,
-            "method": self.method,
-            "seed": self.seed,
-            "digest": self.digest,
-            "X": self.X.tolist(),
-            "Y": json_finite(self.Y.tolist()),
-            "step_seconds": [list(parts) for parts in self.step_seconds],
-            "evaluation_seconds": self.evaluation_seconds,
-        }
+        X, Y = self.X.tolist(), json_finite(self.Y.tolist())
+        return {"format": FORMAT_VERSION, **vars(self), "X": X, "Y": Y}
 
     def write(self, path: Path) -> None:
         """Write the run to a file.

@@ -33,9 +33,9 @@ def counted():
 def test_every_member_once_and_the_front_by_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CHUNK_SIZE", 10)
     seen = []
-    found = enumerate_front(counted(), tmp_path, on_progress=lambda *n: seen.append(n))
+    found = enumerate_front(counted(), tmp_path, on_progress=seen.append)
     assert Counting.calls == 35
-    assert seen == [(10, 35), (20, 35), (30, 35), (35, 35)]
+    assert seen == [f"small: {n} of 35 members of the table" for n in (10, 20, 30, 35)]
     Y, goals = found.outcomes, found.task.optimization_config
     bad = (~Y.isfinite().all(-1)).nonzero().flatten().tolist()
     assert [found.members[i].tolist() for i in bad] == [[0.5, 0.5, 0.0, 0.0]]
