@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,6 @@ def saved_figure(
     panel_size: tuple[float, float] = PANEL_SIZE,
     *,
     titles: Sequence[str] = (),
-    rc_params: Mapping[str, object] | None = None,
     **options: object,
 ) -> Iterator[list[Any]]:
     """Yield panels to draw into, then add one legend below and write the PNG file.
@@ -90,7 +89,6 @@ def saved_figure(
         path: PNG file of 300 dots per inch.
         panel_size: Width and height of a panel, inches.
         titles: Titles of the panels, if they have any.
-        rc_params: Settings that replace those of `RC_PARAMS`.
         **options: Keyword arguments of matplotlib's `add_subplot`.
 
     Raises:
@@ -101,7 +99,7 @@ def saved_figure(
     columns = min(n_panels, MAX_COLUMNS)
     rows = math.ceil(n_panels / columns)
     width = max(panel_size[0] * columns, MIN_FIGURE_WIDTH)
-    with rc_context({**RC_PARAMS, **(rc_params or {})}):
+    with rc_context(RC_PARAMS):
         figure = new_figure(width, panel_size[1] * rows + LEGEND_HEIGHT)
         panels = [figure.add_subplot(rows, columns, i + 1, **options) for i in range(n_panels)]
         for title, axes in zip(titles, panels, strict=False):

@@ -119,11 +119,7 @@ def test_logarithmic_axes_have_plain_numbers(tmp_path):
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "10", "100"]
 
 
-def test_settings_can_be_replaced(tmp_path):
-    path = tmp_path / "p.png"
-    with plotting.saved_figure(1, path, rc_params={"lines.linewidth": 3.0}) as (axes,):
-        (line,) = axes.plot([1, 2])
-    assert line.get_linewidth() == 3.0
-    with plotting.saved_figure(1, path) as (axes,):
+def test_figures_have_the_settings_of_the_package(tmp_path):
+    with plotting.saved_figure(1, tmp_path / "p.png") as (axes,):
         (line,) = axes.plot([1, 2])
     assert line.get_linewidth() == plotting.RC_PARAMS["lines.linewidth"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -9,48 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.runtime.atomic_write import write_atomically
+from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.executors import InProcess, Workers
 
 T = TypeVar("T")
-TaskT = TypeVar("TaskT")
-MethodT = TypeVar("MethodT")
-
-
-class Job(NamedTuple, Generic[TaskT, MethodT]):
-    """One method on one task with one seed."""
-
-    task: TaskT
-    method: MethodT
-    seed: int
-
-
-def run_jobs(
-    functions: Sequence[Callable[[], T]], n_workers: int
-) -> Iterator[tuple[int, Future[T]]]:
-    """Call functions in this process or in several; yield index and future as each ends.
-
-    When the iteration is abandoned, functions that are running in other processes are stopped.
-
-    Args:
-        functions: Functions without arguments, picklable by cloudpickle.
-        n_workers: Number of processes; 1 stays in this one.
-    """
-    if n_workers == 1:
-        yield from ((i, InProcess().submit(function)) for i, function in enumerate(functions))
-        return
-    executor = Workers(n_workers)
-    try:
-        indices = {executor.submit(function): i for i, function in enumerate(functions)}
-        for future in as_completed(indices):
-            yield indices[future], future
-    finally:
-        executor.shutdown(wait=False)
 
 
 @contextmanager
@@ -62,6 +31,38 @@ def single_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def run_jobs(
+    functions: Sequence[Callable[[], T]], n_workers: int
+) -> Iterator[tuple[int, Future[T]]]:
+    """Call functions in this process or in several; yield index and future as each ends.
+
+    Each runs in one thread. When the iteration is abandoned, functions that are running in other
+    processes are stopped.
+
+    Args:
+        functions: Functions without arguments, picklable by cloudpickle.
+        n_workers: Number of processes; 1 stays in this one.
+    """
+    if n_workers == 1:
+        for i, function in enumerate(functions):
+            yield i, InProcess().submit(_in_one_thread, function)
+        return
+    executor = Workers(n_workers)
+    try:
+        indices = {
+            executor.submit(_in_one_thread, function): i for i, function in enumerate(functions)
+        }
+        for future in as_completed(indices):
+            yield indices[future], future
+    finally:
+        executor.shutdown(wait=False)
+
+
+@single_thread()
+def _in_one_thread(function: Callable[[], T]) -> T:
+    return function()
 
 
 def check_unique_names(kind: str, names: Sequence[str]) -> None:
@@ -119,11 +120,36 @@ def json_finite(value: Any) -> Any:  # noqa: ANN401 - JSON
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_json(value: Any, path: Path) -> None:  # noqa: ANN401 - JSON
+def json_digest(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Return the SHA-256 of JSON values."""
+    return hashlib.sha256(to_canonical_json(value).encode()).hexdigest()
+
+
+def write_json(value: Any, path: Path, indent: int | None = 1) -> None:  # noqa: ANN401 - JSON
     """Write JSON values to a file, None for every number that is infinite or NaN.
+
+    Args:
+        value: JSON values.
+        path: File, whose folder is made where it does not exist.
+        indent: Number of spaces at each level; None for a single line.
 
     Raises:
         LogError: the file cannot be written.
     """
-    text = json.dumps(json_finite(value), ensure_ascii=False, allow_nan=False, indent=1)
+    text = json.dumps(json_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    make_folder(path.parent)
     write_atomically(path, text.encode())
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON values in a file that can be computed again, None where there is no file.
+
+    Raises:
+        LogError: the file cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise LogError(f"could not read {path}: {error}. Delete it.") from error

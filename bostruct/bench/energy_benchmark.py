@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pebble import ProcessExpired
 
 from bostruct.bench.benchmark import (
-    Job,
     check_results_folder,
     check_unique_names,
     make_folder,
@@ -24,7 +23,7 @@ from bostruct.bench.benchmark import (
 )
 from bostruct.bench.diagnosis.failures import diagnose_failures
 from bostruct.bench.single_objective.effort_plot import plot_effort
-from bostruct.bench.single_objective.method import Method, run_single_threaded
+from bostruct.bench.single_objective.method import Method
 from bostruct.bench.single_objective.results import RESULTS_JSON, Results
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.success_plot import plot_success
@@ -34,8 +33,15 @@ from bostruct.errors import check_count
 WRITE_INTERVAL = 60.0
 """Seconds between two writings of the results while runs end."""
 
-EnergyJob = Job[Task, Method]
 ResultsCallback = Callable[[Results], None]
+
+
+class Job(NamedTuple):
+    """One method on one task with one seed."""
+
+    task: Task
+    method: Method
+    seed: int
 
 
 def run_energy_benchmark(
@@ -98,7 +104,7 @@ def run_energy_benchmark(
     return results
 
 
-def _reread_unfinished(jobs: Sequence[EnergyJob], runs: Sequence[Run], out: Path) -> list[Run]:
+def _reread_unfinished(jobs: Sequence[Job], runs: Sequence[Run], out: Path) -> list[Run]:
     """Return all runs; unfinished ones are read from disk."""
     return [
         run if run.is_finished else method.read(task, seed, out)
@@ -115,22 +121,14 @@ def _write_results(results: Results, folder: Path) -> float:
 
 
 def _complete_runs(
-    jobs: Sequence[EnergyJob], runs: list[Run], out: Path, n_workers: int
+    jobs: Sequence[Job], runs: list[Run], out: Path, n_workers: int
 ) -> Iterator[None]:
     """Finish every run in place; yield at the start and after each run."""
     yield
     unfinished = [i for i, run in enumerate(runs) if not run.is_finished]
-    functions = [
-        partial(run_single_threaded, jobs[i].method, jobs[i].task, jobs[i].seed, out)
-        for i in unfinished
-    ]
+    functions = [partial(jobs[i].method.run, jobs[i].task, jobs[i].seed, out) for i in unfinished]
     for k, future in run_jobs(functions, n_workers):
-        runs[unfinished[k]] = _run_or_reason(future, runs[unfinished[k]])
+        i = unfinished[k]
+        died = isinstance(future.exception(), ProcessExpired)
+        runs[i] = replace(runs[i], reason="its process died") if died else future.result()
         yield
-
-
-def _run_or_reason(future: Future[Run], unfinished: Run) -> Run:
-    """Return the run of a future, or the unfinished one where its process died."""
-    if isinstance(future.exception(), ProcessExpired):
-        return replace(unfinished, reason="its process died")
-    return future.result()

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+import torch
 
-from bostruct.bench.benchmark import Job, check_results_folder, make_folder, run_jobs, write_json
+from bostruct.bench.benchmark import check_results_folder, make_folder, run_jobs, write_json
 from bostruct.bench.multi_objective.enumerated_front import (
     EnumeratedFront,
     TableEvaluator,
@@ -26,18 +27,17 @@ from bostruct.bench.multi_objective.enumerated_front import (
 )
 from bostruct.bench.multi_objective.front_recovery import (
     FrontRecovery,
+    HypervolumeScale,
     enumerated_recovery,
-    hypervolume_scale,
-    relative_recovery,
 )
 from bostruct.bench.multi_objective.methods import (
+    GENETIC_ALGORITHM,
+    RANDOM_SEARCH,
     CampaignFrontMethod,
     FrontMethod,
-    GeneticAlgorithm,
-    RandomSearch,
 )
 from bostruct.bench.multi_objective.recovery_plot import RecoveriesByMethod, plot_recovery
-from bostruct.bench.multi_objective.run import FORMAT_VERSION, read_run
+from bostruct.bench.multi_objective.run import FORMAT_VERSION, FrontRun, read_run
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS, MultiObjectiveTask
 from bostruct.bench.tables import dataclass_frame, write_csv
 from bostruct.errors import InputError, check_count, error_message
@@ -124,42 +124,29 @@ def run_front_benchmark(
     check_results_folder(folder, lambda paths: all(map(_is_benchmark_path, paths)))
     make_folder(folder)
 
-    def report(line: str) -> None:
-        if on_progress is not None:
-            on_progress(line)
-
+    report = on_progress or (lambda _: None)
     fronts: dict[str, EnumeratedFront] = {}
-    jobs: list[Job[MultiObjectiveTask, FrontMethod]] = []
+    functions: list[Callable[[], FrontRun]] = []
     for task in tasks:
-        baselines: list[FrontMethod] = [RandomSearch()]
-        if task.size is None:
-            baselines.append(GeneticAlgorithm())
+        evaluator = task.evaluator
+        methods: list[FrontMethod] = [campaign_method, RANDOM_SEARCH]
+        if task.search_space.size is None:
+            methods.append(GENETIC_ALGORITHM)
         else:
-
-            def count(done: int, size: int, name: str = task.name) -> None:
-                report(f"{name}: {done} of {size} members of the table")
-
-            fronts[task.name] = enumerate_front(task, folder, n_workers, count)
-        jobs += [Job(task, m, s) for s in range(n_seeds) for m in (campaign_method, *baselines)]
-    functions = [partial(_run_job, job, fronts, n_evaluations, folder) for job in jobs]
+            fronts[task.name] = enumerate_front(task, folder, n_workers, report)
+            evaluator = TableEvaluator(fronts[task.name])
+        functions += [
+            partial(method.run, task, evaluator, seed, n_evaluations, folder)
+            for seed in range(n_seeds)
+            for method in methods
+        ]
     try:
         for n_ended, (_, future) in enumerate(run_jobs(functions, n_workers), 1):
             future.result()
-            report(f"{n_ended} of {len(jobs)} searches")
+            report(f"{n_ended} of {len(functions)} searches")
     finally:
         rows = write_report(tasks, fronts, folder, report_at)
     return rows
-
-
-def _run_job(
-    job: Job[MultiObjectiveTask, FrontMethod],
-    enumerated_fronts: dict[str, EnumeratedFront],
-    n_evaluations: int,
-    folder: Path,
-) -> None:
-    table = enumerated_fronts.get(job.task.name)
-    evaluator = job.task.evaluator if table is None else TableEvaluator(table)
-    job.method.run(job.task, evaluator, job.seed, n_evaluations, folder)
 
 
 def collect_recoveries(
@@ -173,12 +160,13 @@ def collect_recoveries(
         if not runs:
             continue
         table = enumerated_fronts.get(task.name)
-        if table is not None:
-            rows = [enumerated_recovery(run, table) for run in runs]
-        else:
-            scale = hypervolume_scale(runs, task.optimization_config)
-            rows = [relative_recovery(run, task, scale) for run in runs]
-        for run, recovery in zip(runs, rows, strict=True):
+        every = torch.cat([run.Y for run in runs]) if table is None else table.outcomes
+        scale = HypervolumeScale.from_outcomes(every, task.optimization_config)
+        for run in runs:
+            if table is None:
+                recovery = FrontRecovery(run, scale.history(run.Y))
+            else:
+                recovery = enumerated_recovery(run, table, scale)
             recoveries.setdefault((task.name, run.method), []).append(recovery)
     return recoveries
 

@@ -68,13 +68,8 @@ class BasinHopping:
         for name in ("fmax", "max_step", "min_improvement", "max_time_fraction"):
             check_positive(name, getattr(self, name))
         if not 0 <= self.random_fraction <= 1:
-            raise InputError(
-                error_message(
-                    "random_fraction",
-                    "be a fraction between 0 and 1",
-                    self.random_fraction,
-                )
-            )
+            condition = "be a fraction between 0 and 1"
+            raise InputError(error_message("random_fraction", condition, self.random_fraction))
         if isinstance(self.exclude, str):
             got = repr(self.exclude)
             raise InputError(error_message("exclude", "be names, as in ('twist',)", got))

@@ -84,10 +84,7 @@ class ScoredMembers:
 
     def candidates(self) -> Candidates:
         """Return all members scored."""
-        n = len(self)
-        steps = torch.zeros(n, dtype=torch.int64, device=self.X.device)
-        converged = torch.ones(n, dtype=torch.bool, device=self.X.device)
-        return Candidates(self.X, self.acq_value, list(self._generator_names), steps, converged)
+        return Candidates.unrelaxed(self.X, self.acq_value, list(self._generator_names))
 
 
 def _row_keys(X: Tensor) -> list[bytes]:

@@ -75,13 +75,8 @@ class EvolutionarySearch:
         for name in ("min_improvement", "max_time_fraction"):
             check_positive(name, getattr(self, name))
         if not 0 <= self.random_fraction <= 1:
-            raise InputError(
-                error_message(
-                    "random_fraction",
-                    "be a fraction between 0 and 1",
-                    self.random_fraction,
-                )
-            )
+            condition = "be a fraction between 0 and 1"
+            raise InputError(error_message("random_fraction", condition, self.random_fraction))
 
     def with_effort(self, effort: int) -> EvolutionarySearch:
         """Return the search with 2^effort times the rounds and the patience.

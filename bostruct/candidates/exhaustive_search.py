@@ -80,10 +80,4 @@ class ExhaustiveSearch:
             finite = torch.where(values.isfinite(), values, -torch.inf)
             best = finite.argsort(descending=True, stable=True)[:n_kept]
             X, values = X[best], values[best]
-        return Candidates(
-            X=X,
-            acq_value=values,
-            generator_names=["listed"] * len(X),
-            n_steps=torch.zeros(len(X), dtype=torch.int64, device=X.device),
-            converged=torch.ones(len(X), dtype=torch.bool, device=X.device),
-        )
+        return Candidates.unrelaxed(X, values, ["listed"] * len(X))

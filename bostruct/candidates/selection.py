@@ -41,6 +41,14 @@ class Candidates:
         return self.X.shape[0]
 
     @classmethod
+    def unrelaxed(cls, X: Tensor, acq_value: Tensor, generator_names: Sequence[str]) -> Candidates:
+        """Return candidates that are where they were made, as members of discrete spaces."""
+        n, device = len(X), X.device
+        n_steps = torch.zeros(n, dtype=torch.int64, device=device)
+        converged = torch.ones(n, dtype=torch.bool, device=device)
+        return cls(X, acq_value, generator_names, n_steps, converged)
+
+    @classmethod
     def cat(cls, parts: Sequence[Candidates]) -> Candidates:
         """Return all candidates of several searches, in that order."""
         return cls(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, cast
 
 import typer
 
@@ -73,10 +73,6 @@ def compare(
         raise InputError(error_message("DATA", "be a file of structures", "nothing"))
     check_count("splits", splits)
     methods = load_methods(method or [])
-    kinds: tuple[ShiftKind, ...] = get_args(ShiftKind)
-    kind = next((name for name in kinds if name == shift), None)
-    if kind is None:
-        raise InputError(error_message("shift", f"be one of {', '.join(kinds)}", repr(shift)))
     structures = read_labeled_structures(data)
     shifted_sets = {
         _shifted_set_name(path): read_labeled_structures(path) for path in shifted or []
@@ -89,7 +85,7 @@ def compare(
             n_calibrate=calibrate,
             n_test=test,
             shifted=shifted_sets,
-            shift=kind,
+            shift=cast("ShiftKind", shift),
             seed=seed,
             n_splits=splits,
             out=out,

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
-from bostruct.structures import SYMBOLS
+from bostruct.structures import SYMBOLS, Structures
 
 DENSITY_UNIT = 1.66053906660
 """g/cm³ in u/Å³ (CODATA 2018)."""
@@ -65,22 +64,54 @@ class CompositionProperties:
         return like.new_tensor([float(table[symbol]) for symbol in self.elements])
 
 
-def check_elements(name: str, elements: Sequence[str]) -> tuple[str, ...]:
+def check_elements(name: str, elements: Sequence[str], *, vacancy: bool = False) -> tuple[str, ...]:
     """Return elements as a tuple.
+
+    Args:
+        name: name of the argument.
+        elements: chemical symbols.
+        vacancy: true if X, a vacancy, may be among them.
 
     Raises:
         InputError: there are none, one is no element, or one occurs twice.
     """
     hint = "Name elements, as in ['Cu', 'Au']."
-    condition = "be a sequence of different elements"
+    condition, allowed = "be a sequence of different elements", SYMBOLS[1:]
+    if vacancy:
+        condition, allowed = f"{condition}, or X for a vacancy", SYMBOLS
     if isinstance(elements, str) or not isinstance(elements, Sequence):
         raise InputError(error_message(name, condition, repr(elements), hint))
     for symbol in elements:
-        if symbol not in SYMBOLS[1:]:
+        if symbol not in allowed:
             raise InputError(error_message(name, condition, repr(symbol), hint))
     if not elements or len(set(elements)) < len(elements):
         raise InputError(error_message(name, condition, list(elements), hint))
     return tuple(elements)
+
+
+def check_bounds(
+    bounds: Mapping[str, tuple[float, float]] | None, elements: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return the lowest and the highest fraction of the elements that are bounded.
+
+    Raises:
+        InputError: an element does not occur, or its bounds are no rising pair between 0 and 1.
+    """
+    checked = {}
+    hint = "Give a lowest and a highest fraction, as in {'Cu': (0.1, 0.5)}."
+    for symbol, pair in (bounds or {}).items():
+        if symbol not in elements:
+            condition = f"name elements of the space ({', '.join(elements)})"
+            raise InputError(error_message("bounds", condition, repr(symbol)))
+        name = f"bounds[{symbol!r}]"
+        try:
+            least, most = (float(value) for value in pair)
+        except (TypeError, ValueError) as error:
+            raise InputError(error_message(name, "be a pair", repr(pair), hint)) from error
+        if not 0 <= least <= most <= 1:
+            raise InputError(error_message(name, "rise between 0 and 1", repr(pair), hint))
+        checked[symbol] = (least, most)
+    return checked
 
 
 def atomic_volumes(elements: Sequence[str]) -> dict[str, float]:
@@ -107,13 +138,12 @@ def atomic_volumes(elements: Sequence[str]) -> dict[str, float]:
     return volumes
 
 
-def element_fractions(
-    numbers: Tensor, index: Tensor, n_structures: int, elements: Tensor
-) -> Tensor:
+def element_fractions(structures: Structures, elements: Tensor) -> Tensor:
     """Return the fractions of elements `[k]` in each of b structures, `[b, k]`."""
-    hits = (numbers.unsqueeze(-1) == elements.to(numbers.device)).to(torch.float64)
-    counts = hits.new_zeros(n_structures, len(elements)).index_add_(0, index, hits)
-    return counts / torch.bincount(index, minlength=n_structures).clamp(min=1).unsqueeze(-1)
+    hits = (structures.numbers.unsqueeze(-1) == elements.to(structures.device)).double()
+    counts = hits.new_zeros(len(structures), len(elements))
+    counts.index_add_(0, structures.index, hits)
+    return counts / structures.counts.clamp(min=1).unsqueeze(-1)
 
 
 def _atomic_masses(elements: Sequence[str]) -> dict[str, float]:

@@ -210,8 +210,3 @@ def chunk_ranges(size: int | None, chunk_size: int) -> Iterator[tuple[int, int]]
 def is_same_member(A: Tensor, B: Tensor) -> Tensor:
     """Return whether canonical members `[..., d]`, broadcast, are equal, `[...]`."""
     return ((A - B).abs() < MEMBER_TOLERANCE).all(-1)
-
-
-def no_members(d: int) -> Tensor:
-    """Return an empty batch of members, `[0, d]`."""
-    return torch.zeros(0, d, dtype=torch.float64)

@@ -2,6 +2,7 @@ import json
 from functools import partial
 
 import pytest
+import torch
 
 from bostruct.bench.benchmark import (
     check_results_folder,
@@ -9,6 +10,7 @@ from bostruct.bench.benchmark import (
     json_finite,
     make_folder,
     run_jobs,
+    single_thread,
     write_json,
 )
 from bostruct.errors import InputError, LogError
@@ -32,6 +34,26 @@ def test_in_this_process_jobs_run_as_they_are_taken():
     jobs = run_jobs([partial(called.append, n) for n in range(3)], 1)
     next(jobs)
     assert called == [0]
+
+
+def test_jobs_run_in_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ((_, future),) = run_jobs([torch.get_num_threads], 1)
+        assert future.result() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_thread_puts_the_number_back(monkeypatch):
+    set_to = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    with single_thread():
+        assert set_to == [1]
+    assert set_to == [1, 7]
 
 
 def test_numbers_that_json_lacks_are_none(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from bostruct.bench import front_benchmark as module
 from bostruct.bench.front_benchmark import median_evaluations_to, run_front_benchmark, tasks_by_name
 from bostruct.bench.multi_objective.front_recovery import FrontRecovery
-from bostruct.bench.multi_objective.methods import CampaignFrontMethod, RandomSearch
+from bostruct.bench.multi_objective.methods import CampaignFrontMethod, RecordedSearch
 from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
 from bostruct.errors import InputError, LogError
 from tests.bench.multi_objective.test_run import trace
@@ -79,7 +79,7 @@ def test_an_interrupted_one_reports_what_there_is(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(RandomSearch, "run", interrupted)
+    monkeypatch.setattr(RecordedSearch, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_front_benchmark([small()], CampaignFrontMethod(n_initial=3), 1, 3, tmp_path)
     data = json.loads((tmp_path / module.FRONTS_JSON).read_text())

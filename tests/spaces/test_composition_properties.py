@@ -1,5 +1,6 @@
 import pytest
 import torch
+from ase import Atoms
 
 from bostruct.errors import InputError
 from bostruct.spaces.composition_properties import (
@@ -8,6 +9,7 @@ from bostruct.spaces.composition_properties import (
     check_elements,
     element_fractions,
 )
+from bostruct.structures import from_ase
 
 
 def test_pure_elements_have_their_own_density():
@@ -36,8 +38,8 @@ def test_is_differentiable():
 
 
 def test_composition_counts_atoms():
-    numbers, index = torch.tensor([29, 79, 29, 79]), torch.tensor([0, 0, 0, 1])
-    found = element_fractions(numbers, index, 2, torch.tensor([29, 79, 47]))
+    structures = from_ase([Atoms("CuAuCu", [(0, 0, 0), (3, 0, 0), (6, 0, 0)]), Atoms("Au")])
+    found = element_fractions(structures, torch.tensor([29, 79, 47]))
     torch.testing.assert_close(found, torch.tensor([[2 / 3, 1 / 3, 0], [0, 1, 0]]).double())
 
 

@@ -20,7 +20,6 @@ from bostruct.spaces.space import (
     check_member_range,
     chunk_ranges,
     is_same_member,
-    no_members,
 )
 from bostruct.testing import seeded_generator
 
@@ -99,4 +98,3 @@ def test_rows_are_alike_up_to_rounding():
     A = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
     assert is_same_member(A, A.double() + 1e-8).all()
     assert is_same_member(A.unsqueeze(1), A).tolist() == [[True, False], [False, True]]
-    assert no_members(3).shape == (0, 3)

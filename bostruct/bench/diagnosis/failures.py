@@ -31,9 +31,8 @@ import numpy as np
 from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum, find_reference_minimum
 from bostruct.bench.diagnosis.step_diagnosis import StepDiagnosis, diagnose_step
 from bostruct.bench.single_objective.campaign_method import CampaignMethod
-from bostruct.bench.single_objective.results import Results
+from bostruct.bench.single_objective.results import Results, RunDiagnosis
 from bostruct.bench.single_objective.run import Run
-from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
 from bostruct.bench.single_objective.statistics import percentile
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Log

@@ -24,7 +24,7 @@ from bostruct.bench.single_objective.counting_calculator import (
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Log
 from bostruct.evaluators import Evaluation, evaluate
-from bostruct.structures import Structures, from_ase, to_ase
+from bostruct.structures import Structures, from_ase
 
 FMAX = 0.01
 """Largest force at the end of the relaxation, eV/Å."""
@@ -78,7 +78,7 @@ def _relax_true_energy(task: Task, structures: Structures) -> Structures:
     from ase.optimize import BFGS
 
     counted = CountingCalculator(task.evaluator, -math.inf, MAX_RELAXATION_STEPS)
-    atoms = counted.attach(structures, to_ase(structures)[0])
+    atoms = counted.attach(structures)
     with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
         BFGS(atoms, logfile=None).run(fmax=FMAX, steps=MAX_RELAXATION_STEPS)
     positions = torch.from_numpy(np.array(atoms.positions))

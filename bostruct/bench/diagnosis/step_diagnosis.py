@@ -59,19 +59,14 @@ def diagnose_step(
     selected = next(trial for trial in trials if trial.step == step.number)
     model = log.posterior(step.number)
     acquisition = rebuild_acquisition(campaign, log, step, model)
+    X = reference.X.unsqueeze(0)
     with torch.no_grad():
-        posterior = model.posterior(reference.X.unsqueeze(0), observation_noise=True)
+        posterior = model.posterior(X, observation_noise=True)
     error = reference.energy - float(posterior.mean)
     z = error / math.sqrt(max(float(posterior.variance), 1e-300))
     value = _acquisition_value(acquisition, campaign, reference.X)
     shortfall = (selected.acquisition or 0.0) - value
-    candidates = Candidates(
-        X=reference.X.unsqueeze(0),
-        acq_value=reference.X.new_zeros(1),
-        generator_names=["reference minimum"],
-        n_steps=torch.zeros(1, dtype=torch.int64),
-        converged=torch.ones(1, dtype=torch.bool),
-    )
+    candidates = Candidates.unrelaxed(X, X.new_zeros(1), ["reference minimum"])
     numbers = [trial.number for trial in training]
     relaxed = dict(zip(numbers, is_relaxed(training_structures(training, space)), strict=True))
     energies = torch.tensor([trial.energy for trial in training])
@@ -81,7 +76,7 @@ def diagnose_step(
         space=space,
         X_evaluated=torch.stack([trial.X for trial in before]),
         is_relaxed=torch.tensor([relaxed.get(trial.number, True) for trial in before]),
-        allow_resample=is_promising(model, candidates.X, energies),
+        allow_resample=is_promising(model, X, energies),
     )
     if not len(proposed):
         cause = "excluded"
@@ -98,7 +93,8 @@ def rebuild_acquisition(
     """Return the acquisition as it was when a step asked for its first structure."""
     trials = {trial.number: trial for trial in log.trial_records()}
     known = [trials[number] for number in step.training_trials]
-    factor = _kappa_factor(step)
+    stored = step.hyperparameters  # κ had another name in older logs
+    factor = stored.get("kappa_factor", stored.get("boldness", 1.0))
     context = StepContext(
         campaign.components, log.seed, known[0].X.device, step.number, 1, kappa_factor=factor
     )
@@ -118,9 +114,3 @@ def _acquisition_value(acquisition: BatchAcquisition, campaign: Campaign, X: Ten
     maximum = float(end.acq_value)
     same = bool(space.is_duplicate(end.X[0], X)) and bool(space.contains(end.X[0]))
     return max(value, maximum) if same and math.isfinite(maximum) else value
-
-
-def _kappa_factor(step: Step) -> float:
-    """Return the stored factor of κ, under its name of today or of older logs."""
-    stored = step.hyperparameters
-    return stored.get("kappa_factor", stored.get("boldness", 1.0))

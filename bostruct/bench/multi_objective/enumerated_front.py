@@ -6,8 +6,6 @@ in chunks, and an interrupted one is resumed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,34 +15,24 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.benchmark import run_jobs, single_thread
+from bostruct.bench.benchmark import (
+    json_digest,
+    read_json,
+    run_jobs,
+    write_json,
+)
 from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
-from bostruct.errors import InputError, LogError, error_message
+from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation, Failure, evaluate
 from bostruct.evaluators.quarantine import QUARANTINE_PREFIX
-from bostruct.objectives import hypervolume, pareto_front
-from bostruct.runtime.atomic_write import write_atomically
-from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.objectives import pareto_front
 from bostruct.structures import Structures
 
 CHUNK_SIZE = 40
 """Number of members evaluated by one job, and written at once."""
 
-REFERENCE_MARGIN = 0.1
-"""Distance of the reference point beyond the worst utility, as a fraction of the range."""
-
 EvaluationRecord = Mapping[str, Any]
 """Stored part of an evaluation, as JSON values."""
-
-
-def reference_point_from_range(utilities: Tensor) -> Tensor:
-    """Return the reference point of utilities `[n, m]`, `[m]`.
-
-    With every objective scaled to [0, 1] over all rows and minimized it is 1.1; the fraction of a
-    hypervolume does not depend on the scale.
-    """
-    low, high = utilities.amin(0), utilities.amax(0)
-    return low - REFERENCE_MARGIN * (high - low)
 
 
 @final
@@ -63,7 +51,7 @@ class EnumeratedFront:
     @cached_property
     def members(self) -> Tensor:
         """All members, `[n, d]`."""
-        return self.task.discrete_space.members(0, len(self.records))
+        return self.task.search_space.members(0, len(self.records))
 
     @cached_property
     def outcomes(self) -> Tensor:
@@ -80,28 +68,12 @@ class EnumeratedFront:
         return frozenset(pareto_front(self.outcomes, self.task.optimization_config).tolist())
 
     @cached_property
-    def reference_point(self) -> Tensor:
-        """Reference point of the hypervolume, `[m]` utilities."""
-        known = self.outcomes[self.outcomes.isfinite().all(-1)]
-        return reference_point_from_range(self.task.optimization_config.utilities(known))
-
-    @cached_property
-    def hypervolume(self) -> float:
-        """Hypervolume of the front, in units of the utilities."""
-        return hypervolume(self.outcomes, self.task.optimization_config, self.reference_point)
-
-    @cached_property
     def _index_of_member(self) -> dict[tuple[float, ...], int]:
         return {tuple(x.tolist()): i for i, x in enumerate(self.members)}
 
     def member_index(self, X: Tensor) -> int:
         """Return the index of the member at X `[d]` in the list."""
-        return self._index_of_member[tuple(self.task.discrete_space.canonical(X).tolist())]
-
-    def outcome(self, index: int) -> Evaluation | Failure:
-        """Return the true evaluation of a member, or its failure."""
-        evaluation = _to_evaluation(self.records[index])
-        return Failure(str(self.records[index]["reason"])) if evaluation is None else evaluation
+        return self._index_of_member[tuple(self.task.search_space.canonical(X).tolist())]
 
 
 @final
@@ -117,8 +89,10 @@ class TableEvaluator:
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return the tabulated evaluation of one structure."""
-        X = self.enumerated_front.task.search_space.encode(structures)
-        return self.enumerated_front.outcome(self.enumerated_front.member_index(X[0]))
+        table = self.enumerated_front
+        X = table.task.search_space.encode(structures)
+        record = table.records[table.member_index(X[0])]
+        return _to_evaluation(record) or Failure(str(record["reason"]))
 
     def description(self) -> dict[str, Any]:
         """Return the name and the evaluator behind the table, as JSON values."""
@@ -128,16 +102,11 @@ class TableEvaluator:
         }
 
 
-def task_digest(task: MultiObjectiveTask) -> str:
-    """Return a digest of the space and the evaluator of a task."""
-    return hashlib.sha256(to_canonical_json(task.description()).encode()).hexdigest()
-
-
 def enumerate_front(
     task: MultiObjectiveTask,
     out: Path,
     n_workers: int = 1,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> EnumeratedFront:
     """Return the enumerated front of a task, read from `out` or computed and written there.
 
@@ -145,17 +114,19 @@ def enumerate_front(
         task: Task whose space can be listed.
         out: Existing folder of the table.
         n_workers: Number of processes.
-        on_progress: Called with the number of evaluated members and that of all members.
+        on_progress: Called with one line of progress.
 
     Raises:
         InputError: the space cannot be listed.
         LogError: the table cannot be read or written.
     """
-    size = task.size
+    size = task.search_space.size
     if size is None:
         raise InputError(error_message("task", "have a space that can be listed", task.name))
-    path = out / f"{task.name}-{task_digest(task)[:10]}.json"
-    records = _read_records(path)
+    path = out / f"{task.name}-{json_digest(task.description())[:10]}.json"
+    records: dict[int, EvaluationRecord] = {
+        int(row.pop("member")): row for row in read_json(path) or ()
+    }
     missing = [i for i in range(size) if i not in records]
     functions = [
         partial(_evaluate_chunk, task, missing[i : i + CHUNK_SIZE])
@@ -163,21 +134,19 @@ def enumerate_front(
     ]
     for _, future in run_jobs(functions, n_workers):
         records |= future.result()
-        table = [{"member": i, **records[i]} for i in sorted(records)]
-        write_atomically(path, json.dumps(table, allow_nan=False).encode())
+        write_json([{"member": i, **records[i]} for i in sorted(records)], path, indent=None)
         if on_progress is not None:
-            on_progress(len(records), size)
+            on_progress(f"{task.name}: {len(records)} of {size} members of the table")
     return EnumeratedFront(task, tuple(records[i] for i in range(size)))
 
 
 def _evaluate_chunk(task: MultiObjectiveTask, indices: list[int]) -> dict[int, EvaluationRecord]:
     """Return the records of some members."""
-    with single_thread():
-        return {i: _evaluate_member(task, i) for i in indices}
+    return {i: _evaluate_member(task, i) for i in indices}
 
 
 def _evaluate_member(task: MultiObjectiveTask, index: int) -> EvaluationRecord:
-    X = task.discrete_space.members(index, index + 1)
+    X = task.search_space.members(index, index + 1)
     outcome = evaluate(task.evaluator, task.search_space.decode(X))
     if isinstance(outcome, Failure):
         return {"reason": outcome.reason, "seconds": outcome.seconds}
@@ -199,13 +168,3 @@ def _to_evaluation(record: EvaluationRecord) -> Evaluation | None:
         seconds=record["seconds"],
         provenance=record["provenance"],
     )
-
-
-def _read_records(path: Path) -> dict[int, EvaluationRecord]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise LogError(f"could not read {path}: {error}. Delete it.") from error
-    return {int(row.pop("member")): row for row in rows}

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from bostruct.bench.multi_objective.enumerated_front import (
-    EnumeratedFront,
-    reference_point_from_range,
-)
+from bostruct.bench.multi_objective.enumerated_front import EnumeratedFront
 from bostruct.bench.multi_objective.run import FrontRun
-from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
-from bostruct.objectives import hypervolume, pareto_front
+from bostruct.objectives import hypervolume, infer_reference_point, pareto_front
 from bostruct.objectives.optimization_config import OptimizationConfig
 
 
@@ -48,56 +43,60 @@ class FrontRecovery:
 
     def json(self) -> dict[str, Any]:
         """Return the run and its recovery as JSON values."""
-        return {
-            **self.run.json(),
-            "hypervolume": list(self.hypervolume),
-            "recall": list(self.recall),
-            "attainable_hypervolume": self.attainable_hypervolume,
-            "n_absurd": self.n_absurd,
-            "n_infeasible": self.n_infeasible,
-        }
+        own = {name: value for name, value in vars(self).items() if name != "run"}
+        return self.run.json() | own
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class HypervolumeScale:
-    """Reference of hypervolumes where the true front is not known.
+    """Total hypervolume, of which those of runs are fractions.
 
     Args:
+        optimization_config: Objectives and constraints.
         reference_point: `[m]` reference point in utilities.
-        hypervolume: Hypervolume of the front of all runs together.
+        total: Hypervolume of the true front, or of the front of all runs together.
     """
 
+    optimization_config: OptimizationConfig
     reference_point: Tensor
-    hypervolume: float
+    total: float
+
+    @classmethod
+    def from_outcomes(cls, Y: Tensor, optimization_config: OptimizationConfig) -> HypervolumeScale:
+        """Return the scale on which the front of all outcomes `Y [n, k]` has the hypervolume 1."""
+        reference_point = infer_reference_point(Y, optimization_config)
+        total = hypervolume(Y, optimization_config, reference_point)
+        return cls(optimization_config, reference_point, total)
+
+    def fraction(self, Y: Tensor) -> float:
+        """Return the hypervolume of outcomes `Y [n, k]` as a fraction of the total."""
+        return hypervolume(Y, self.optimization_config, self.reference_point) / self.total
+
+    def history(self, Y: Tensor) -> tuple[float, ...]:
+        """Return the fraction of the hypervolume after each row of outcomes `Y [n, k]`."""
+        history: list[float] = []
+        before: list[int] = []
+        for n in range(1, len(Y) + 1):
+            front = pareto_front(Y[:n], self.optimization_config).tolist()
+            same = history and front == before
+            history.append(history[-1] if same else self.fraction(Y[:n]))
+            before = front
+        return tuple(history)
 
 
-def hypervolume_scale(
-    runs: Sequence[FrontRun], optimization_config: OptimizationConfig
-) -> HypervolumeScale:
-    """Return the common reference of runs in a space that cannot be listed."""
-    Y = torch.cat([run.Y for run in runs])
-    Y = Y[Y.isfinite().all(-1)]
-    reference = reference_point_from_range(optimization_config.utilities(Y))
-    return HypervolumeScale(reference, hypervolume(Y, optimization_config, reference))
-
-
-def enumerated_recovery(run: FrontRun, enumerated_front: EnumeratedFront) -> FrontRecovery:
+def enumerated_recovery(
+    run: FrontRun, enumerated_front: EnumeratedFront, scale: HypervolumeScale
+) -> FrontRecovery:
     """Return the recovery of the true front by a run.
 
     Members without a valid outcome in the run do not count; the others count with their true
     outcomes, whatever the run recorded.
     """
-    table, config = enumerated_front, enumerated_front.task.optimization_config
+    table, config = enumerated_front, scale.optimization_config
     index = torch.tensor([table.member_index(x) for x in run.X])
     true = table.outcomes[index]
     valid = run.Y.isfinite().all(-1)
-    history = _hypervolume_history(
-        torch.where(valid.unsqueeze(-1), true, torch.nan),
-        config,
-        table.reference_point,
-        table.hypervolume,
-    )
     hits = torch.tensor([i in table.front_indices for i in index.tolist()]) & valid
     final_front = pareto_front(run.Y, config)
     wrong = (run.Y[final_front] - true[final_front]).abs() > 1e-6 * true[final_front].abs()
@@ -107,41 +106,9 @@ def enumerated_recovery(run: FrontRun, enumerated_front: EnumeratedFront) -> Fro
     attainable[index[valid]] = table.outcomes[index[valid]]
     return FrontRecovery(
         run,
-        history,
+        scale.history(torch.where(valid.unsqueeze(-1), true, torch.nan)),
         tuple((hits.cumsum(0) / len(table.front_indices)).tolist()),
-        hypervolume(attainable, config, table.reference_point) / table.hypervolume,
+        scale.fraction(attainable),
         int(wrong.any(-1).sum()),
         int(falsely_feasible.sum()),
     )
-
-
-def relative_recovery(
-    run: FrontRun, task: MultiObjectiveTask, scale: HypervolumeScale
-) -> FrontRecovery:
-    """Return the hypervolume of a run as a fraction of that of all runs together."""
-    return FrontRecovery(
-        run,
-        _hypervolume_history(
-            run.Y, task.optimization_config, scale.reference_point, scale.hypervolume
-        ),
-    )
-
-
-def _hypervolume_history(
-    Y: Tensor,
-    optimization_config: OptimizationConfig,
-    reference_point: Tensor,
-    total_hypervolume: float,
-) -> tuple[float, ...]:
-    """Return the fraction of a hypervolume after each row of `Y [n, k]`."""
-    history: list[float] = []
-    before: list[int] = []
-    for n in range(1, len(Y) + 1):
-        front = pareto_front(Y[:n], optimization_config).tolist()
-        if front != before or not history:
-            volume = hypervolume(Y[:n], optimization_config, reference_point)
-            history.append(volume / total_hypervolume)
-        else:
-            history.append(history[-1])
-        before = front
-    return tuple(history)

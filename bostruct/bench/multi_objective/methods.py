@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from bostruct.bench.benchmark import single_thread
+from bostruct.bench.benchmark import json_digest
 from bostruct.bench.multi_objective.fault_injection import FaultMode, FaultyEvaluator
 from bostruct.bench.multi_objective.genetic import (
     OPERATOR_WEIGHTS,
@@ -25,38 +24,12 @@ from bostruct.bench.multi_objective.tasks import MultiObjectiveTask
 from bostruct.campaign import Campaign, stop
 from bostruct.errors import check_count
 from bostruct.evaluators import Evaluation, Evaluator, evaluate
-from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.rng import generator_for
-
-
-class FrontMethod(Protocol):
-    """Method that searches for a Pareto front."""
-
-    @property
-    def name(self) -> str:
-        """Name of the method in the results."""
-        ...
-
-    def run(
-        self,
-        task: MultiObjectiveTask,
-        evaluator: Evaluator,
-        seed: int,
-        n_evaluations: int,
-        out: Path,
-    ) -> FrontRun:
-        """Return a run of `n_evaluations` evaluations; a finished one is read from `out`."""
-        ...
 
 
 def run_folder(out: Path, task: MultiObjectiveTask, name: str, seed: int) -> Path:
     """Return the folder of one run, beside which the run is a JSON file of the same name."""
     return out / task.name / name.replace(" ", "-") / f"seed-{seed:03d}"
-
-
-def run_file(folder: Path) -> Path:
-    """Return the JSON file of a run."""
-    return folder.with_suffix(".json")
 
 
 @final
@@ -87,16 +60,10 @@ class CampaignFrontMethod:
     @property
     def name(self) -> str:
         """Name of the method in the results, with all that differs from the defaults."""
-        parts = ["bostruct"]
-        if self.label:
-            parts.append(self.label)
-        if self.n_initial is not None:
-            parts.append(f"initial {self.n_initial}")
-        if self.batch_size > 1:
-            parts.append(f"batch {self.batch_size}")
-        if self.fault_mode:
-            parts.append(f"poison {self.fault_mode}")
-        return " ".join(parts)
+        initial = "" if self.n_initial is None else f"initial {self.n_initial}"
+        batch = f"batch {self.batch_size}" if self.batch_size > 1 else ""
+        poison = f"poison {self.fault_mode}" if self.fault_mode else ""
+        return " ".join(filter(None, ("bostruct", self.label, initial, batch, poison)))
 
     def campaign(self, task: MultiObjectiveTask, evaluator: Evaluator, seed: int) -> Campaign:
         """Return the campaign of a task, with faults where there are to be any."""
@@ -118,58 +85,41 @@ class CampaignFrontMethod:
         n_evaluations: int,
         out: Path,
     ) -> FrontRun:
-        """Run or resume the campaign.
+        """Return a run of `n_evaluations` evaluations or more, resumed or read from `out`.
 
         Raises:
             LogError: the folder cannot be used.
             MismatchError: the folder holds another campaign.
         """
         folder = run_folder(out, task, self.name, seed)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         campaign = self.campaign(task, evaluator, seed)
-        digest = settings_digest([campaign.description(), seed])
-        finished = _read_finished(run_file(folder), digest, n_evaluations)
+        digest = json_digest([campaign.description(), seed])
+        path = folder.with_suffix(".json")
+        finished = _read_finished(path, digest, n_evaluations)
         if finished is not None:
             return finished
-        with single_thread():
-            rule = stop.Evaluations(n_evaluations)
-            log = campaign.run(folder, seed, "cpu", stop=rule, progress=False)
+        rule = stop.Evaluations(n_evaluations)
+        log = campaign.run(folder, seed, "cpu", stop=rule, progress=False)
         run = run_from_log(log, task.name, self.name, digest)
-        run.write(run_file(folder))
+        run.write(path)
         return run
 
 
 @final
 @dataclass(frozen=True)
-class RandomSearch:
-    """Random members, none twice."""
+class RecordedSearch:
+    """Search whose evaluations are recorded one by one.
 
-    name: str = "random"
+    Args:
+        name: Name of the method in the results.
+        search: Function of a task, a seed, a number of evaluations, and the function that
+            evaluates a member and records the outcome.
+        settings: Constants of the search, as JSON values.
+    """
 
-    def run(
-        self,
-        task: MultiObjectiveTask,
-        evaluator: Evaluator,
-        seed: int,
-        n_evaluations: int,
-        out: Path,
-    ) -> FrontRun:
-        """Return the run of random members."""
-
-        def search(evaluate_member: MemberEvaluator) -> None:
-            for x in task.sample(n_evaluations, generator_for(seed, self.name)):
-                evaluate_member(x)
-
-        arguments = task, evaluator, seed, n_evaluations, out
-        return _run_recorded(self.name, [], search, *arguments)
-
-
-@final
-@dataclass(frozen=True)
-class GeneticAlgorithm:
-    """Genetic algorithm of ASE on a lattice."""
-
-    name: str = "genetic"
+    name: str
+    search: Callable[[MultiObjectiveTask, int, int, MemberEvaluator], None]
+    settings: Sequence[Any] = ()
 
     def run(
         self,
@@ -179,63 +129,61 @@ class GeneticAlgorithm:
         n_evaluations: int,
         out: Path,
     ) -> FrontRun:
-        """Return the run of the genetic algorithm."""
+        """Return a run of `n_evaluations` evaluations; a finished one is read from `out`.
 
-        def search(evaluate_member: MemberEvaluator) -> None:
-            run_genetic_algorithm(task, seed, n_evaluations, evaluate_member)
+        Raises:
+            LogError: the file of the run cannot be read or written.
+        """
+        path = run_folder(out, task, self.name, seed).with_suffix(".json")
+        config = task.optimization_config.description()
+        parts = [task.description(), evaluator.description(), config, self.settings, seed]
+        digest = json_digest(parts)
+        finished = _read_finished(path, digest, n_evaluations)
+        if finished is not None:
+            return finished
+        X: list[Tensor] = []
+        Y: list[list[float]] = []
+        seconds: list[float] = []
 
-        settings = [POPULATION_SIZE, list(OPERATOR_WEIGHTS)]
-        arguments = task, evaluator, seed, n_evaluations, out
-        return _run_recorded(self.name, settings, search, *arguments)
+        def evaluate_member(x: Tensor) -> tuple[list[float], Evaluation | None]:
+            outcome = evaluate(evaluator, task.search_space.decode(x.unsqueeze(0)))
+            evaluation = outcome if isinstance(outcome, Evaluation) else None
+            X.append(x)
+            Y.append(task.outcomes(x, evaluation))
+            seconds.append(outcome.seconds)
+            return Y[-1], evaluation
+
+        self.search(task, seed, n_evaluations, evaluate_member)
+        run = FrontRun(
+            task.name,
+            self.name,
+            seed,
+            torch.stack(X),
+            torch.tensor(Y, dtype=torch.float64),
+            digest,
+            evaluation_seconds=math.fsum(seconds) / len(seconds),
+        )
+        run.write(path)
+        return run
 
 
-def settings_digest(parts: Any) -> str:  # noqa: ANN401 - JSON
-    """Return a digest of JSON values."""
-    return hashlib.sha256(to_canonical_json(parts).encode()).hexdigest()
+def _evaluate_random_members(
+    task: MultiObjectiveTask, seed: int, n_evaluations: int, evaluate_member: MemberEvaluator
+) -> None:
+    for x in task.sample(n_evaluations, generator_for(seed, "random")):
+        evaluate_member(x)
 
 
-def _run_recorded(
-    name: str,
-    settings: list[Any],
-    search: Callable[[MemberEvaluator], None],
-    task: MultiObjectiveTask,
-    evaluator: Evaluator,
-    seed: int,
-    n_evaluations: int,
-    out: Path,
-) -> FrontRun:
-    """Return the run of a search whose evaluations are recorded here."""
-    path = run_file(run_folder(out, task, name, seed))
-    config = task.optimization_config.description()
-    digest = settings_digest([task.description(), evaluator.description(), config, settings, seed])
-    finished = _read_finished(path, digest, n_evaluations)
-    if finished is not None:
-        return finished
-    X: list[Tensor] = []
-    Y: list[list[float]] = []
-    seconds: list[float] = []
+FrontMethod = CampaignFrontMethod | RecordedSearch
+"""Method that searches for a Pareto front."""
 
-    def evaluate_member(x: Tensor) -> tuple[list[float], Evaluation | None]:
-        outcome = evaluate(evaluator, task.search_space.decode(x.unsqueeze(0)))
-        evaluation = outcome if isinstance(outcome, Evaluation) else None
-        X.append(x)
-        Y.append(task.outcomes(x, evaluation))
-        seconds.append(outcome.seconds)
-        return Y[-1], evaluation
+RANDOM_SEARCH = RecordedSearch("random", _evaluate_random_members)
+"""Random members, none twice."""
 
-    with single_thread():
-        search(evaluate_member)
-    run = FrontRun(
-        task.name,
-        name,
-        seed,
-        torch.stack(X),
-        torch.tensor(Y, dtype=torch.float64),
-        digest,
-        evaluation_seconds=math.fsum(seconds) / len(seconds),
-    )
-    run.write(path)
-    return run
+GENETIC_ALGORITHM = RecordedSearch(
+    "genetic", run_genetic_algorithm, (POPULATION_SIZE, OPERATOR_WEIGHTS)
+)
+"""Genetic algorithm of ASE on a lattice."""
 
 
 def _read_finished(path: Path, digest: str, n_evaluations: int) -> FrontRun | None:

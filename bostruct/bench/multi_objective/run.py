@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from bostruct.bench.benchmark import json_finite
+from bostruct.bench.benchmark import json_finite, read_json, write_json
 from bostruct.bench.single_objective.run import TIMED_PARTS
 from bostruct.campaign import Log
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.errors import LogError
-from bostruct.runtime.atomic_write import write_atomically
 
 FORMAT_VERSION = 2
 
@@ -53,17 +51,8 @@ class FrontRun:
 
     def json(self) -> dict[str, Any]:
         """Return the run as JSON values."""
-        return {
-            "format": FORMAT_VERSION,
-            "task": self.task,
-            "method": self.method,
-            "seed": self.seed,
-            "digest": self.digest,
-            "X": self.X.tolist(),
-            "Y": json_finite(self.Y.tolist()),
-            "step_seconds": [list(parts) for parts in self.step_seconds],
-            "evaluation_seconds": self.evaluation_seconds,
-        }
+        X, Y = self.X.tolist(), json_finite(self.Y.tolist())
+        return {"format": FORMAT_VERSION, **vars(self), "X": X, "Y": Y}
 
     def write(self, path: Path) -> None:
         """Write the run to a file.
@@ -71,8 +60,7 @@ class FrontRun:
         Raises:
             LogError: the file cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(self.json(), allow_nan=False).encode())
+        write_json(self.json(), path, indent=None)
 
 
 def read_run(path: Path) -> FrontRun | None:
@@ -81,8 +69,10 @@ def read_run(path: Path) -> FrontRun | None:
     Raises:
         LogError: the file cannot be read, or has the format of another version.
     """
+    values = read_json(path)
+    if values is None:
+        return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         if (version := values.pop("format", 1)) != FORMAT_VERSION and "X" in values:
             raise LogError(
                 f"{path} has format {version}, not {FORMAT_VERSION}: it was written by another "
@@ -91,11 +81,9 @@ def read_run(path: Path) -> FrontRun | None:
         values["X"], values["Y"] = _to_tensor(values["X"]), _to_tensor(values["Y"])
         values["step_seconds"] = tuple(map(tuple, values["step_seconds"]))
         return FrontRun(**values)
-    except FileNotFoundError:
-        return None
     except LogError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LogError(f"could not read {path}: {error}. Delete it.") from error
 
 

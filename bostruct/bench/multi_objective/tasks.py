@@ -7,7 +7,7 @@ Where a space can be listed, every member is evaluated once and the front is kno
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
@@ -24,8 +24,7 @@ from bostruct.evaluators.alloys.convex_hull import MIXING_ENTHALPY
 from bostruct.evaluators.alloys.property_checks import BULK_MODULUS, DENSITY
 from bostruct.evaluators.base import Evaluation
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
-from bostruct.spaces import Composition, Lattice, Orderings, Space, atomic_volumes
-from bostruct.spaces.space import DiscreteSpace
+from bostruct.spaces import Composition, DiscreteSpace, Lattice, Orderings, atomic_volumes
 
 PRICE_OUTCOME = "price"
 
@@ -50,7 +49,7 @@ class MultiObjectiveTask:
     """
 
     name: str
-    make_space: Callable[[], Space]
+    make_space: Callable[[], DiscreteSpace]
     evaluator: Evaluator
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
@@ -67,27 +66,16 @@ class MultiObjectiveTask:
         return OptimizationConfig(self.objectives, self.constraints)
 
     @cached_property
-    def search_space(self) -> Space:
+    def search_space(self) -> DiscreteSpace:
         """Search space, made when it is first needed."""
         return self.make_space()
-
-    @property
-    def discrete_space(self) -> DiscreteSpace:
-        """Search space as a discrete one."""
-        assert isinstance(self.search_space, DiscreteSpace)
-        return self.search_space
-
-    @property
-    def size(self) -> int | None:
-        """Number of members; None where they cannot be listed."""
-        return self.discrete_space.size
 
     def outcomes(self, X: Tensor, evaluation: Evaluation | None) -> list[float]:
         """Return the outcomes of the member at X `[d]`, `[k]` in outcome space.
 
         Exact properties of the space come first; outcomes that are not known are NaN.
         """
-        exact = self.discrete_space.exact_properties(X.unsqueeze(0))
+        exact = self.search_space.exact_properties(X.unsqueeze(0))
         raw = {name: float(value[0]) for name, value in exact.items()}
         if evaluation is None:
             names = self.optimization_config.outcome_names
@@ -99,12 +87,13 @@ class MultiObjectiveTask:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return up to n different random members, `[m, d]`."""
-        if self.size is not None:
-            order = torch.randperm(self.size, generator=generator)[:n].tolist()
-            return torch.cat([self.discrete_space.members(i, i + 1) for i in order])
+        size = self.search_space.size
+        if size is not None:
+            order = torch.randperm(size, generator=generator)[:n].tolist()
+            return torch.cat([self.search_space.members(i, i + 1) for i in order])
         kept: dict[tuple[float, ...], Tensor] = {}
         while len(kept) < n:
-            for x in self.discrete_space.canonical(self.search_space.sample(n, generator)):
+            for x in self.search_space.canonical(self.search_space.sample(n, generator)):
                 kept.setdefault(tuple(x.tolist()), x)
         return torch.stack(list(kept.values())[:n])
 
@@ -113,31 +102,33 @@ class MultiObjectiveTask:
         return {"space": self.search_space.description(), "evaluator": self.evaluator.description()}
 
 
-def orderings() -> Space:
+def orderings() -> Orderings:
     """Return the orderings of Cu, Pd and Au on fcc sites, up to 6 atoms."""
     from ase.build import bulk
 
     elements = ["Cu", "Pd", "Au"]
-    volumes, table = atomic_volumes(elements), element_prices()
-    price = {element: table[element] for element in elements}
+    volumes, price = atomic_volumes(elements), _prices(elements)
     return Orderings(bulk("Cu"), elements, 6, volumes=volumes, price=price)
 
 
-def compositions() -> Space:
+def compositions() -> Composition:
     """Return the compositions of six metals in steps of one eighth."""
-    elements, table = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"], element_prices()
-    price = {element: table[element] for element in elements}
-    return Composition(elements, step=1 / 8, price=price)
+    elements = ["Ni", "Cu", "Pd", "Ag", "Pt", "Au"]
+    return Composition(elements, step=1 / 8, price=_prices(elements))
 
 
-def lattice() -> Space:
+def lattice() -> Lattice:
     """Return the decorations of 32 fcc sites with five metals."""
     from ase.build import bulk
 
-    elements, table = ["Ni", "Cu", "Pd", "Ag", "Au"], element_prices()
-    price = {element: table[element] for element in elements}
+    elements = ["Ni", "Cu", "Pd", "Ag", "Au"]
     sites = bulk("Cu", cubic=True, a=3.9).repeat(2)
-    return Lattice(sites, {"Cu": elements}, price=price)
+    return Lattice(sites, {"Cu": elements}, price=_prices(elements))
+
+
+def _prices(elements: Sequence[str]) -> dict[str, float]:
+    table = element_prices()
+    return {element: table[element] for element in elements}
 
 
 _minimize_enthalpy = Objective(MIXING_ENTHALPY, "minimize", unit="eV/atom", valid_range=(-2.0, 2.0))

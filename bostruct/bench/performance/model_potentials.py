@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Protocol, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -35,12 +35,8 @@ SQRT_FLOOR = 1e-12
 """Offset that keeps the gradient of the square root finite for an isolated atom, eV²."""
 
 
-class EnergyFunction(Protocol):
-    """Differentiable function from X `[n, d]` to energies `[n]`, eV."""
-
-    def __call__(self, X: Tensor) -> Tensor:
-        """Return the energy of each structure."""
-        ...
+EnergyFunction = Callable[[Tensor], Tensor]
+"""Differentiable function from X `[n, d]` to energies `[n]`, eV."""
 
 
 @final

@@ -218,6 +218,7 @@ def _mean_and_standard_error(losses: Sequence[float]) -> str:
     return f"{mean} ± {float(values.std()) / math.sqrt(len(values)):.2f}"
 
 
+@single_thread()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the ablation study from the command line."""
     parser = argparse.ArgumentParser(
@@ -228,9 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", action="append", default=[], metavar="GENERATOR")
     parser.add_argument("--added", action="store_true")
     given = parser.parse_args(arguments)
-    with single_thread():
-        seeds = check_count("seeds", given.seeds)
-        results = ablate(given.names, seeds, generator_names=given.only, add_to_simple=given.added)
+    seeds = check_count("seeds", given.seeds)
+    results = ablate(given.names, seeds, generator_names=given.only, add_to_simple=given.added)
     Console(width=TABLE_WIDTH).print(ablation_table(results))
 
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from rich.console import Console
@@ -30,11 +30,13 @@ from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.campaign import Campaign
 from bostruct.campaign.components import PROPERTY_CHUNK_SIZE
 from bostruct.candidates import ExhaustiveSearch
-from bostruct.evaluators import Evaluation
+from bostruct.evaluators import Evaluation, Function
 from bostruct.objectives import Objective
 from bostruct.spaces import Composition, Orderings, Space
 from bostruct.spaces.space import DiscreteSpace
-from bostruct.structures import Structures
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 N_INITIAL = 100
 """Number of random members before the first model step."""
@@ -49,22 +51,15 @@ OBJECTIVES = (
 )
 
 
-@final
-class CompositionRule:
-    """Three outcomes computed from the composition, different for all elements."""
-
-    def __call__(self, structures: Structures) -> Evaluation:
-        """Return the outcomes of one structure."""
-        Z = structures.numbers.double()
-        x = torch.bincount(structures.numbers) / len(Z)
-        heat = float((Z / 20).sin().mean() - (x * x).sum())
-        stiffness = float(100 + 50 * (Z / 7).cos().mean() + 20 * x.max())
-        values = {"heat": heat, "stiffness": stiffness, "mass": float(Z.log().mean())}
-        return Evaluation(heat, properties=values)
-
-    def description(self) -> dict[str, Any]:
-        """Return the name of the rule, as JSON values."""
-        return {"type": "CompositionRule"}
+def composition_rule(atoms: Atoms) -> Evaluation:
+    """Return three outcomes computed from the composition, different for all elements."""
+    numbers = torch.from_numpy(atoms.numbers)
+    Z = numbers.double()
+    x = torch.bincount(numbers) / len(Z)
+    heat = float((Z / 20).sin().mean() - (x * x).sum())
+    stiffness = float(100 + 50 * (Z / 7).cos().mean() + 20 * x.max())
+    values = {"heat": heat, "stiffness": stiffness, "mass": float(Z.log().mean())}
+    return Evaluation(heat, properties=values)
 
 
 def orderings(max_atoms: int = 8) -> Space:
@@ -122,7 +117,11 @@ def measure_step_cost(
     # Given explicitly: campaigns do not list more than 10⁶ members by default.
     search: Any = ExhaustiveSearch(PROPERTY_CHUNK_SIZE if chunk_size is None else chunk_size)
     campaign = Campaign(
-        space, CompositionRule(), search=search, objectives=OBJECTIVES, n_initial=n_initial
+        space,
+        Function(composition_rule),
+        search=search,
+        objectives=OBJECTIVES,
+        n_initial=n_initial,
     )
     seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder, single_thread():

@@ -20,6 +20,7 @@ from rich.console import Console
 from torch import Tensor
 
 from bostruct.acquisition import AcquisitionContext, LowerConfidenceBound
+from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.pool_scaling import peak_memory_gb
 from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.bench.uncertainty.datasets import ClusterDataset
@@ -88,20 +89,9 @@ class FitCost(NamedTuple):
     peak_memory_gb: float
 
 
-def labeled_clusters(n: int, seed: int = 0, sphere_radius: float | None = None) -> Structures:
-    """Return `n` labeled clusters.
-
-    Args:
-        n: Number of clusters.
-        seed: Random seed.
-        sphere_radius: Radius of a sphere of random atoms, Å; None for random clusters.
-    """
-    return replace(SPEED_DATASET, sphere_radius=sphere_radius).sample(n, seed)
-
-
-def extend_with_displaced(structures: Structures, n: int, seed: int = 0) -> Structures:
+def extend_with_displaced(structures: Structures, n: int) -> Structures:
     """Return `n` labeled clusters: these, and randomly displaced copies of them."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     clusters = list(structures[:n])
     while len(clusters) < n:
         original = structures[len(clusters) % len(structures)].without_results()
@@ -191,6 +181,7 @@ def _print_table(rows: Iterable[Sequence[str]], *columns: str) -> None:
         Console().print(terminal_table(frame))
 
 
+@single_thread()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables of accuracy, throughput, steps and fits."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -201,9 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--held", type=int, default=N_TEST)
     parser.add_argument("--sphere", type=float, help="Å; atoms of the data are dropped into it")
     given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    train = labeled_clusters(max([N_RELAXATION_TRAIN, *given.accuracy]), 0, given.sphere)
-    test = labeled_clusters(given.held, 1, given.sphere)
+    dataset = replace(SPEED_DATASET, sphere_radius=given.sphere)
+    train = dataset.sample(max([N_RELAXATION_TRAIN, *given.accuracy]))
+    test = dataset.sample(given.held, seed=1)
     measure_step_seconds(train, 3)  # compiles the kernels
     rows = []
     for n_train in given.accuracy:

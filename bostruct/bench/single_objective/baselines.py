@@ -7,27 +7,25 @@ as in a campaign. Basin hopping: Wales and Doye, J. Phys. Chem. A 101, 5111 (199
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from bostruct.bench.benchmark import read_json, write_json
 from bostruct.bench.single_objective.counting_calculator import (
     CountingCalculator,
     EvaluationFailed,
     SearchFinished,
 )
-from bostruct.bench.single_objective.method import run_folder
+from bostruct.bench.single_objective.method import empty_run, run_folder
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.task import Task
-from bostruct.errors import LogError, check_count
-from bostruct.runtime.atomic_write import write_atomically
+from bostruct.errors import check_count
 from bostruct.runtime.rng import derive_seed, generator_for
-from bostruct.structures import to_ase
 
 RELAXATION_FMAX = 0.05
 """Largest force at the end of a relaxation, eV/Å."""
@@ -71,17 +69,12 @@ class Baseline:
         Raises:
             LogError: the file cannot be read.
         """
-        path = self._run_path(task, seed, out)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return self._make_run(task, seed)
-        except (OSError, ValueError) as error:
-            raise LogError(f"could not read {path}: {error}. Delete it.") from error
+        run = empty_run(self, task, seed)
+        values = read_json(self._run_path(task, seed, out))
         if not isinstance(values, dict) or values.get("identity") != _cache_identity(task):
-            return self._make_run(task, seed)
-        run = self._make_run(task, seed, values["energies"])
-        return run if run.is_finished else self._make_run(task, seed)
+            return run
+        stored = replace(run, energies=tuple(values["energies"]))
+        return stored if stored.is_finished else run
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
         """Search, and write and return the run."""
@@ -95,19 +88,12 @@ class Baseline:
         with seeded_numpy(derive_seed(seed, self.name, bits=32)):
             while not counted.is_done:
                 X = space.sample(1, generator_for(seed, self.name, next(starts)))
-                structures = space.decode(X)
-                atoms = counted.attach(structures, to_ase(structures)[0])
+                atoms = counted.attach(space.decode(X))
                 with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
                     self.search(atoms, bond)
-        path = self._run_path(task, seed, out)
-        path.parent.mkdir(parents=True, exist_ok=True)
         data = {"identity": _cache_identity(task), "energies": counted.energies}
-        write_atomically(path, json.dumps(data, allow_nan=False).encode())
-        return self._make_run(task, seed, counted.energies)
-
-    def _make_run(self, task: Task, seed: int, energies: Sequence[float | None] = ()) -> Run:
-        limit, target = self.max_evaluations, task.target_energy
-        return Run(task.name, self.name, seed, limit, target, tuple(energies))
+        write_json(data, self._run_path(task, seed, out), indent=None)
+        return replace(stored, energies=tuple(counted.energies))
 
     def _run_path(self, task: Task, seed: int, out: Path) -> Path:
         return run_folder(self, task, seed, out).with_suffix(".json")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from bostruct.bench.single_objective.method import run_folder
+from bostruct.bench.single_objective.method import empty_run, run_folder
 from bostruct.bench.single_objective.run import TIMED_PARTS, EnergyPrediction, Run
 from bostruct.bench.single_objective.settings import CAMPAIGN_SETTINGS, Setting
 from bostruct.bench.single_objective.task import Task
@@ -54,7 +54,7 @@ class CampaignMethod:
         """
         folder = run_folder(self, task, seed, out)
         if not has_campaign(folder):
-            return self._empty_run(task, seed)
+            return empty_run(self, task, seed)
         return self._run_from_log(task, seed, self.log(task, seed, out))
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
@@ -96,16 +96,13 @@ class CampaignMethod:
         """Return the campaign of a task."""
         return Campaign(task.search_space, task.evaluator, **self.setting.arguments)
 
-    def _empty_run(self, task: Task, seed: int) -> Run:
-        return Run(task.name, self.name, seed, self.max_evaluations, task.target_energy)
-
     def _run_from_log(self, task: Task, seed: int, log: Log) -> Run:
         finished = [trial for trial in log.trials() if trial.is_finished]
         trials = [trial for trial in finished if not trial.is_initial_data]
         last = max((t.step for t in trials[: self.max_evaluations]), default=-1)
         steps = [s for s in log.steps() if s.kind == "model" and s.number <= last]
         return replace(
-            self._empty_run(task, seed),
+            empty_run(self, task, seed),
             energies=tuple(trial.energy for trial in trials),
             predictions=tuple(_energy_prediction(trial) for trial in trials),
             step_seconds=tuple(tuple(s.seconds[part] for part in TIMED_PARTS) for s in steps),

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bostruct.evaluators import Evaluator, Failure, evaluate
-from bostruct.structures import Structures
+from bostruct.structures import Structures, to_ase
 
 FloatArray = NDArray[np.float64]
 
@@ -54,10 +54,11 @@ class CountingCalculator:
         solved = last is not None and last <= self.target_energy
         return solved or len(self.energies) >= self.max_evaluations
 
-    def attach(self, structures: Structures, atoms: Any) -> Any:  # noqa: ANN401 - ASE
-        """Return the atoms of one structure after setting their calculator to this one."""
-        self._template = structures
+    def attach(self, structure: Structures) -> Any:  # noqa: ANN401 - ASE
+        """Return one structure as `ase.Atoms` with this calculator."""
+        self._template = structure
         self._last_result = None
+        (atoms,) = to_ase(structure)
         atoms.calc = self
         return atoms
 

@@ -103,8 +103,8 @@ def _draw_panel(axes: Any, points: Sequence[EffortPoint]) -> None:  # noqa: ANN4
     band = {"color": BLUE, "alpha": 0.18, "lw": 0}
     axes.fill_between(x, low, high, label="its 95 % interval", **band)
     axes.plot(x, [p.p90 for p in points], "s--", color=VERMILION, label="90th percentile")
-    axes.plot(*_columns(solved), marker=".", ms=3, label="one run", **dots)
-    axes.plot(*_columns(failed), marker="^", mfc="none", label="failed", **dots)
+    axes.plot(*np.reshape(solved, (-1, 2)).T, marker=".", ms=3, label="one run", **dots)
+    axes.plot(*np.reshape(failed, (-1, 2)).T, marker="^", mfc="none", label="failed", **dots)
     for point in points:
         axes.text(
             *(point.step_seconds, 0.02, point.setting_name),
@@ -113,7 +113,3 @@ def _draw_panel(axes: Any, points: Sequence[EffortPoint]) -> None:  # noqa: ANN4
             color="0.35",
             ha="center",
         )
-
-
-def _columns(rows: Sequence[tuple[float, int]]) -> tuple[list[float], list[int]]:
-    return [x for x, _ in rows], [y for _, y in rows]

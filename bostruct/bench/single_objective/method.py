@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from bostruct.bench.benchmark import single_thread
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.task import Task
 
@@ -36,12 +35,11 @@ class Method(Protocol):
         ...
 
 
+def empty_run(method: Method, task: Task, seed: int) -> Run:
+    """Return a run without evaluations."""
+    return Run(task.name, method.name, seed, method.max_evaluations, task.target_energy)
+
+
 def run_folder(method: Method, task: Task, seed: int, out: Path) -> Path:
     """Return the folder of one run."""
     return out / method.folder(task) / f"seed-{seed:03d}"
-
-
-def run_single_threaded(method: Method, task: Task, seed: int, out: Path) -> Run:
-    """Return one run after its end, computed on one core."""
-    with single_thread():
-        return method.run(task, seed, out)

@@ -8,8 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bostruct.bench.single_objective.results import MethodSummary, Results
-from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
+from bostruct.bench.single_objective.results import MethodSummary, Results, RunDiagnosis
 from bostruct.bench.tables import data_frame, terminal_table
 
 TIME_COLUMNS = ("s/step", "of it")

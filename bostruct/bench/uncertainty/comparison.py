@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from rich.console import RenderableType
 
-from bostruct.bench.benchmark import json_finite, make_folder, write_json
+from bostruct.bench.benchmark import check_unique_names, json_finite, make_folder, write_json
 from bostruct.bench.tables import data_frame, write_csv
 from bostruct.bench.uncertainty import plots, score_tables
 from bostruct.bench.uncertainty.method_predictions import (
@@ -143,10 +143,9 @@ class Comparison:
 
     def _tables(self) -> tuple[dict[str, DataFrame], list[str], tuple[str, ...]]:
         """Return the tables by title, the notes and the legend."""
-        if len(self.split_runs) == 1:
-            return score_tables.split_tables(self.rows), self.notes, score_tables.SPLIT_LEGEND
-        tables = score_tables.statistics_tables(self.statistics)
-        return tables, self.notes, score_tables.STATISTICS_LEGEND
+        n_splits = len(self.split_runs)
+        legend = score_tables.SPLIT_LEGEND if n_splits == 1 else score_tables.STATISTICS_LEGEND
+        return score_tables.score_tables(self.statistics, n_splits), self.notes, legend
 
     def _seed_suffix(self, split_run: SplitRun) -> str:
         return "" if len(self.split_runs) == 1 else f", seed {split_run.seed}"
@@ -188,8 +187,7 @@ def compare(
             structures, or every method has refused them.
         LogError: the folder cannot be written, or holds something else.
     """
-    if not methods:
-        raise InputError(error_message("methods", "be at least one", "none"))
+    check_unique_names("methods", list(methods))
     check_count("n_splits", n_splits)
     split_runs: list[SplitRun] = []
     for i in range(n_splits):

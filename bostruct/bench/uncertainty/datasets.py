@@ -124,16 +124,12 @@ def hot_clusters(formula: str) -> ClusterDataset:
 
 
 DATASETS: Mapping[str, Mapping[str, tuple[ClusterDataset, int]]] = {
-    "cu15": {
-        "cu15": (ClusterDataset("Cu15"), 700),
-        "cu15-hot": (hot_clusters("Cu15"), 200),
-        "cu30": (ClusterDataset("Cu30"), 200),
-    },
-    "au5cu10": {
-        "au5cu10": (ClusterDataset("Au5Cu10"), 700),
-        "au5cu10-hot": (hot_clusters("Au5Cu10"), 200),
-        "au10cu20": (ClusterDataset("Au10Cu20"), 200),
-    },
+    formula.lower(): {
+        formula.lower(): (ClusterDataset(formula), 700),
+        f"{formula.lower()}-hot": (hot_clusters(formula), 200),
+        large.lower(): (ClusterDataset(large), 200),
+    }
+    for formula, large in (("Cu15", "Cu30"), ("Au5Cu10", "Au10Cu20"))
 }
 """Data sets by name: files with their distributions and numbers of structures."""
 

@@ -15,17 +15,16 @@ from rich.text import Text
 
 from bostruct.bench.tables import data_frame, markdown_table, terminal_table
 from bostruct.bench.uncertainty.method_predictions import ENERGY, FORCES, QUANTITIES
-from bostruct.bench.uncertainty.score_rows import CALIBRATED, CALIBRATED_RANGE, ScoreRow
+from bostruct.bench.uncertainty.score_rows import CALIBRATED, CALIBRATED_RANGE
 from bostruct.bench.uncertainty.scores import CONFORMAL_MISCOVERAGE
 from bostruct.bench.uncertainty.split import TEST
-from bostruct.bench.uncertainty.split_statistics import NUMERIC_FIELDS, Range, SplitStatistics
+from bostruct.bench.uncertainty.split_statistics import Range, SplitStatistics
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 MISSING = "–"
 
-Row = ScoreRow | SplitStatistics
 Templates = Mapping[str, str]
 """Templates of the cells by the header of the column."""
 
@@ -70,7 +69,7 @@ STATISTICS_ERROR_BARS = {
     "area": "{miscalibration_area_change}",
     "Cᵥ": "{dispersion:2}",
     "ρ": "{spearman:2}",
-    "": "{verdict}",
+    "": "{verdict_of_splits}",
 }
 STATISTICS_INTERVALS = {
     "method": "{method}",
@@ -114,16 +113,28 @@ STATISTICS_LEGEND = (
 )
 
 
-def split_tables(rows: Sequence[ScoreRow]) -> dict[str, DataFrame]:
-    """Return the tables of one split by title."""
-    return _score_tables(rows, SPLIT_OVERVIEW, SPLIT_ERROR_BARS, SPLIT_INTERVALS)
+def score_tables(rows: Sequence[SplitStatistics], n_splits: int) -> dict[str, DataFrame]:
+    """Return an overview, and two tables for every quantity and set, by title.
 
-
-def statistics_tables(statistics: Sequence[SplitStatistics]) -> dict[str, DataFrame]:
-    """Return the tables of several splits by title."""
-    return _score_tables(
-        statistics, STATISTICS_OVERVIEW, STATISTICS_ERROR_BARS, STATISTICS_INTERVALS
-    )
+    Args:
+        rows: Statistics of each quantity, set and method.
+        n_splits: Number of splits.
+    """
+    overview, error_bars, intervals = SPLIT_OVERVIEW, SPLIT_ERROR_BARS, SPLIT_INTERVALS
+    if n_splits > 1:
+        overview, error_bars = STATISTICS_OVERVIEW, STATISTICS_ERROR_BARS
+        intervals = STATISTICS_INTERVALS
+    tables = {"At a glance": _overview(rows, overview)} if rows else {}
+    for quantity in QUANTITIES:
+        by_quantity = [row for row in rows if row.quantity == quantity]
+        for dataset in dict.fromkeys(row.dataset for row in by_quantity):
+            group = [row for row in by_quantity if row.dataset == dataset]
+            title = f"{quantity.capitalize()}, {dataset_title(dataset)}, {group[0].unit}"
+            tables[f"{title}: error bars"] = _table(group, error_bars)
+            scored = [row for row in group if row.has_scores]
+            if scored:
+                tables[f"{title}: intervals and scores"] = _table(scored, intervals)
+    return tables
 
 
 def render_terminal(
@@ -201,44 +212,25 @@ class _MissingValue(Exception):  # noqa: N818 - the cell becomes a dash
 
 @final
 class _Number:
-    """Number or range of a row, with the formats of the templates."""
+    """Mean and range of a number, with the formats of the templates."""
 
-    def __init__(self, value: float | Range | None) -> None:
+    def __init__(self, value: Range | None) -> None:
         self.value = value
 
     def __format__(self, spec: str) -> str:
         if self.value is None:
             raise _MissingValue
         text = FORMATS[spec.removeprefix("r")]
-        if not isinstance(self.value, Range):
-            return text(self.value)
         mean, ends = text(self.value.mean), (self.value.smallest, self.value.largest)
         return f"{mean} ({'-'.join(map(text, ends))})" if spec.startswith("r") else mean
 
 
-def _score_tables(
-    rows: Sequence[Row], overview: Templates, error_bars: Templates, intervals: Templates
-) -> dict[str, DataFrame]:
-    """Return an overview, and two tables for every quantity and set, by title."""
-    tables = {"At a glance": _overview(rows, overview)} if rows else {}
-    for quantity in QUANTITIES:
-        by_quantity = [row for row in rows if row.quantity == quantity]
-        for dataset in dict.fromkeys(row.dataset for row in by_quantity):
-            group = [row for row in by_quantity if row.dataset == dataset]
-            title = f"{quantity.capitalize()}, {dataset_title(dataset)}, {group[0].unit}"
-            tables[f"{title}: error bars"] = _table(group, error_bars)
-            scored = [row for row in group if row.has_scores]
-            if scored:
-                tables[f"{title}: intervals and scores"] = _table(scored, intervals)
-    return tables
-
-
-def _table(rows: Sequence[Row], columns: Templates) -> DataFrame:
+def _table(rows: Sequence[SplitStatistics], columns: Templates) -> DataFrame:
     cells = ([_cell(template, row) for template in columns.values()] for row in rows)
     return data_frame(cells, list(columns))
 
 
-def _overview(rows: Sequence[Row], templates: Templates) -> DataFrame:
+def _overview(rows: Sequence[SplitStatistics], templates: Templates) -> DataFrame:
     """Return accuracy, precision, robustness and cost, with a line for each method."""
     by_key = {(row.method, row.quantity, row.dataset): row for row in rows}
     first = {row.method: row for row in reversed(rows)}
@@ -263,7 +255,7 @@ def _overview(rows: Sequence[Row], templates: Templates) -> DataFrame:
     return data_frame(lines, ["method", *columns])
 
 
-def _cell(template: str, row: Row) -> str:
+def _cell(template: str, row: SplitStatistics) -> str:
     """Return a filled template, a dash where the row lacks one of its numbers."""
     try:
         return template.format_map(_values(row))
@@ -271,30 +263,25 @@ def _cell(template: str, row: Row) -> str:
         return MISSING
 
 
-def _values(row: Row) -> dict[str, Any]:
+def _values(row: SplitStatistics) -> dict[str, Any]:
     """Return the values of the templates."""
-    ranges: Mapping[str, float | Range | None]
-    values: dict[str, Any] = {"method": row.method, "verdict": row.verdict}
-    if isinstance(row, SplitStatistics):
-        ranges = row.ranges
-        for name in ("n_calibrated", "n_scored", "n_in_band"):
-            values[name] = getattr(row, name)
-        if row.has_scores:
-            values["verdict"] = f"{row.verdict} {row.n_calibrated}/{row.n_scored}"
-    else:
-        flat = row.to_dict()
-        ranges = {name: flat[name] for name in NUMERIC_FIELDS}
-    values |= {name: _Number(value) for name, value in ranges.items()}
-    values["mark"] = " ✓" if row.verdict == CALIBRATED else ""
-    values["force_cost"] = values["cost"] if row.has_scores else _Number(None)
+    values: dict[str, Any] = {name: _Number(value) for name, value in row.ranges.items()}
+    values |= {
+        "method": row.method,
+        "verdict": row.verdict,
+        "verdict_of_splits": (
+            f"{row.verdict} {row.n_calibrated}/{row.n_scored}" if row.has_scores else ""
+        ),
+        "mark": " ✓" if row.verdict == CALIBRATED else "",
+        "n_calibrated": row.n_calibrated,
+        "n_scored": row.n_scored,
+        "n_in_band": row.n_in_band,
+        "force_cost": values["cost"] if row.has_scores else _Number(None),
+    }
     for name, sign in (("ence", ""), ("miscalibration_area", "+")):
-        before, after = _mean(ranges[f"{name}_before"]), _mean(ranges[name])
-        if before is None or after is None:
-            values[f"{name}_change"] = _Number(None)
+        before, after = row.ranges[f"{name}_before"], row.ranges[name]
+        if before is not None and after is not None:
+            values[f"{name}_change"] = format_change(before.mean, after.mean, sign)
         else:
-            values[f"{name}_change"] = format_change(before, after, sign)
+            values[f"{name}_change"] = _Number(None)
     return values
-
-
-def _mean(value: float | Range | None) -> float | None:
-    return value.mean if isinstance(value, Range) else value

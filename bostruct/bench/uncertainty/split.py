@@ -54,11 +54,6 @@ class DataSplit:
     shift_note: str
     n_duplicates: Mapping[str, int]
 
-    @property
-    def shifted_names(self) -> list[str]:
-        """Names of the shifted sets."""
-        return [name for name in self.sets if name not in (CALIBRATE, TEST)]
-
     def sizes(self) -> dict[str, int]:
         """Return the number of structures of each set, the training set first."""
         return {name: len(structures) for name, structures in self._all_sets().items()}
@@ -130,7 +125,7 @@ def split_structures(
         keep, away, name, note = _take_shifted(structures, shift)
         if name:
             others[name] = structures[away]
-    order = keep[_random_permutation(len(keep), seed)]
+    order = keep[torch.randperm(len(keep), generator=torch.Generator().manual_seed(seed))]
     if len(order) < n_train + n_calibrate + MIN_SET_SIZE:
         condition = (
             f"be enough for {n_train} to train on, {n_calibrate} to calibrate and "
@@ -219,10 +214,6 @@ def _energy_above_composition_fit(structures: Structures) -> Tensor:
     energy = structures.energy.unsqueeze(-1)
     above: Tensor = energy - counts @ (torch.linalg.pinv(counts) @ energy)
     return above.squeeze(-1) / structures.counts
-
-
-def _random_permutation(count: int, seed: int) -> Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
 def _check_has_energies(name: str, structures: Structures) -> None:

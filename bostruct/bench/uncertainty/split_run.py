@@ -6,7 +6,6 @@ so on: a description, `comparison.json`, and a file for each method.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-from bostruct.bench.benchmark import make_folder, write_json
+from bostruct.bench.benchmark import read_json, write_json
 from bostruct.bench.uncertainty.method_predictions import (
     QUANTITIES,
     MethodPredictions,
@@ -129,8 +128,8 @@ def _split_folder(out: Path, description: Mapping[str, Any], is_first: bool) -> 
     if not is_first:
         folder /= f"seed-{description['seed']}"
     path = folder / DESCRIPTION_JSON
-    if path.is_file():
-        stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = read_json(path)
+    if stored is not None:
         if stored["digest"] != description["digest"]:
             sizes = ", ".join(f"{name} {n}" for name, n in stored["sizes"].items())
             raise LogError(
@@ -142,7 +141,7 @@ def _split_folder(out: Path, description: Mapping[str, Any], is_first: bool) -> 
         raise LogError(
             f"{out} is not the folder of a comparison and not empty. Take an empty or a new folder."
         )
-    write_json(description, make_folder(folder) / DESCRIPTION_JSON)
+    write_json(description, path)
     return folder
 
 

@@ -26,6 +26,7 @@ from bostruct.spaces.alloys.parent_lattice import parent_supercell
 from bostruct.spaces.composition_properties import (
     CompositionProperties,
     atomic_volumes,
+    check_bounds,
     check_elements,
     element_fractions,
 )
@@ -125,7 +126,8 @@ class Composition:
         if decoration == "sqs":
             require_icet("decoration", decoration)
         supercell = parent_supercell(parent)
-        low, high = _parse_bounds(elements, bounds)
+        checked = check_bounds(bounds, elements)
+        low, high = zip(*(checked.get(symbol, (0.0, 1.0)) for symbol in elements), strict=True)
         fewest, most = _parse_n_components(elements, n_components, step)
         steps = _parse_steps(elements, step, len(supercell))
         n_steps = math.lcm(*steps)
@@ -191,8 +193,7 @@ class Composition:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return compositions uniform over the space, `[n, k]` float64 on the CPU."""
-        if not check_count("n", n, 0):
-            return torch.zeros(0, self.dimension, dtype=torch.float64)
+        check_count("n", n, 0)
         if self.is_continuous:
             return sample_bounded_simplex(self.lower_bounds, self.upper_bounds, n, generator)
         return self.grid.sample(n, generator).double() / self.grid.n_steps
@@ -210,9 +211,7 @@ class Composition:
         Raises:
             InputError: a structure has another element.
         """
-        fractions = element_fractions(
-            structures.numbers, structures.index, len(structures), self.numbers
-        )
+        fractions = element_fractions(structures, self.numbers)
         if ((fractions.sum(-1) - 1).abs() > MEMBER_TOLERANCE).any():
             formulas = ", ".join(sorted(set(structures.formulas())))
             condition = f"hold only {', '.join(self.elements)}"
@@ -345,8 +344,6 @@ class Composition:
 
     def _exchange(self, X: Tensor, generator: torch.Generator) -> Tensor:
         """Transfer a random fraction from one element to another."""
-        if not len(X):
-            return X.clone()
         source, target = self._sample_exchange_pair(X, generator)
         rows = torch.arange(len(X), device=X.device)
         most = torch.minimum(
@@ -380,28 +377,6 @@ class Composition:
         is_source = torch.nn.functional.one_hot(source, self.dimension).bool()
         log_weights = torch.zeros_like(X).masked_fill(is_source, -1e3)
         return source, sample_categorical(log_weights, generator)
-
-
-def _parse_bounds(
-    elements: tuple[str, ...], bounds: Mapping[str, tuple[float, float]] | None
-) -> tuple[list[float], list[float]]:
-    """Return the lowest and highest fraction of each element."""
-    low, high = [0.0] * len(elements), [1.0] * len(elements)
-    hint = "Give a lowest and a highest fraction, as in {'Cu': (0.1, 0.5)}."
-    for symbol, pair in (bounds or {}).items():
-        if symbol not in elements:
-            condition = f"name elements of the space ({', '.join(elements)})"
-            raise InputError(error_message("bounds", condition, repr(symbol)))
-        name = f"bounds[{symbol!r}]"
-        try:
-            least, most = (float(value) for value in pair)
-        except (TypeError, ValueError) as error:
-            raise InputError(error_message(name, "be a pair", repr(pair), hint)) from error
-        if not 0 <= least <= most <= 1:
-            raise InputError(error_message(name, "rise between 0 and 1", repr(pair), hint))
-        i = elements.index(symbol)
-        low[i], high[i] = least, most
-    return low, high
 
 
 def _parse_n_components(

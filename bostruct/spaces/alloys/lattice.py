@@ -27,7 +27,7 @@ from bostruct.spaces.alloys.sublattices import (
     atomic_numbers_on_sites,
     find_active_sites,
 )
-from bostruct.spaces.composition_properties import CompositionProperties, element_fractions
+from bostruct.spaces.composition_properties import CompositionProperties
 from bostruct.spaces.formula import resolve_atomic_radii
 from bostruct.spaces.space import (
     MEMBER_TOLERANCE,
@@ -167,9 +167,7 @@ class Lattice:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return canonical decorations, all equally probable, `[n, d]` float64."""
-        if not check_count("n", n, 0):
-            return torch.zeros(0, self.dimension, dtype=torch.float64)
-        C = self.enumerator.sample(n, generator)
+        C = self.enumerator.sample(check_count("n", n, 0), generator)
         return self._coordinates(self.enumerator.canonical(C))
 
     def decode(self, X: Tensor) -> Structures:
@@ -261,9 +259,8 @@ class Lattice:
     def composition(self, X: Tensor) -> Tensor:
         """Return the fraction of each element among the atoms at X `[..., d]`, `[..., k]`."""
         Z = self._atomic_numbers(self.occupations(X))
-        occupied = Z > 0
-        index = torch.arange(len(Z)).unsqueeze(-1).expand(Z.shape)[occupied]
-        fractions = element_fractions(Z[occupied], index, len(Z), self.numbers)
+        counts = (Z.unsqueeze(-1) == self.numbers).sum(1).double()  # [n, k]
+        fractions = counts / (Z > 0).sum(-1, keepdim=True).clamp(min=1)
         return fractions.reshape(*X.shape[:-1], -1).to(X)
 
     def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
@@ -316,8 +313,6 @@ class Lattice:
         return torch.cat([C[self.enumerator.is_canonical(C)].to(torch.uint8) for C in chunks])
 
     def _move(self, name: str, X: Tensor, generator: torch.Generator) -> Tensor:
-        if not len(X):
-            return X.clone()
         C = getattr(moves, name)(self.occupations(X), self.active_sites, generator)
         return self._coordinates(self.enumerator.canonical(C)).to(X)
 

@@ -14,7 +14,11 @@ from bostruct.spaces.alloys.parent_lattice import (
     primitive_cell,
     suppress_spglib_warnings,
 )
-from bostruct.spaces.composition_properties import CompositionProperties, check_elements
+from bostruct.spaces.composition_properties import (
+    CompositionProperties,
+    check_bounds,
+    check_elements,
+)
 from bostruct.spaces.pools.pool import Pool
 from bostruct.structures import Structures, from_ase
 
@@ -71,7 +75,7 @@ class Orderings(Pool):
         check_count("max_atoms", max_atoms, len(cell), "The primitive cell holds as many.")
         options = _site_options(cell, species)
         elements = sorted({symbol for symbols in options for symbol in symbols})
-        _check_bounds(bounds, elements)
+        check_bounds(bounds, elements)
         CompositionProperties(tuple(elements), price, volumes)  # raises before the enumeration
         super().__init__(
             _enumerate_orderings(cell, options, max_atoms // len(cell), bounds, volumes),
@@ -107,15 +111,6 @@ def _site_options(
         for symbol, names in species.items()
     }
     return [table.get(symbol, [symbol]) for symbol in symbols]
-
-
-def _check_bounds(bounds: Mapping[str, tuple[float, float]] | None, elements: list[str]) -> None:
-    for symbol, pair in (bounds or {}).items():
-        if symbol not in elements:
-            condition = f"name elements that may occur ({', '.join(elements)})"
-            raise InputError(error_message("bounds", condition, repr(symbol)))
-        if len(pair) != 2 or not 0 <= pair[0] <= pair[1] <= 1:
-            raise InputError(error_message(f"bounds[{symbol!r}]", "rise between 0 and 1", pair))
 
 
 def _enumerate_orderings(

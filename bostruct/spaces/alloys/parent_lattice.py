@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def parent_atoms(parent: Atoms | Structure) -> Atoms:
         atoms = ASEAtoms(numbers, positions=positions, cell=parent.cell.array, pbc=parent.pbc)
     elif hasattr(parent, "lattice") and hasattr(parent, "cart_coords"):
         atoms = ASEAtoms(
-            [_majority_element(site) for site in parent],
+            [str(max(site.species.items(), key=itemgetter(1))[0].symbol) for site in parent],
             positions=parent.cart_coords,
             cell=np.array(parent.lattice.matrix),
             pbc=parent.lattice.pbc,
@@ -76,7 +77,3 @@ def primitive_cell(atoms: Atoms) -> Atoms:
         raise InputError(error_message("parent", condition, atoms.get_chemical_formula()))
     lattice, positions, numbers = primitive
     return ASEAtoms(numbers, scaled_positions=positions, cell=lattice, pbc=True)
-
-
-def _majority_element(site: Any) -> str:  # noqa: ANN401  pymatgen's PeriodicSite
-    return str(max(site.species.items(), key=lambda pair: pair[1])[0].symbol)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bostruct.errors import InputError, SpaceError, error_message
 from bostruct.spaces.alloys.decoration_enumeration import Sublattice
+from bostruct.spaces.composition_properties import check_elements
 from bostruct.structures import SYMBOLS, Structures
 
 if TYPE_CHECKING:
@@ -125,7 +126,10 @@ def find_active_sites(
     counts = counts or {}
     symbols = atoms.get_chemical_symbols()
     _check_names(symbols, species, counts)
-    options = {symbol: _parse_options(symbol, species[symbol]) for symbol in species}
+    options = {
+        symbol: check_elements(f"species[{symbol!r}]", names, vacancy=True)
+        for symbol, names in species.items()
+    }
     active = {symbol: names for symbol, names in options.items() if len(names) > 1}
     indices = [i for i, symbol in enumerate(symbols) if symbol in active]
     if not indices:
@@ -224,19 +228,6 @@ def _group_sublattices(
         else:
             groups.append(([symbol], names))
     return groups
-
-
-def _parse_options(symbol: str, options: Sequence[str]) -> tuple[str, ...]:
-    name = f"species[{symbol!r}]"
-    condition = "be different elements, or X for a vacancy"
-    if isinstance(options, str) or not isinstance(options, Sequence) or not options:
-        raise InputError(error_message(name, condition, repr(options)))
-    for option in options:
-        if option not in SYMBOLS:
-            raise InputError(error_message(name, condition, repr(option)))
-    if len(set(options)) < len(options):
-        raise InputError(error_message(name, condition, list(options)))
-    return tuple(options)
 
 
 def _parse_counts(

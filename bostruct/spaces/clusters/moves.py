@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from bostruct.spaces.clusters.packing import center_positions, distance_matrix
-from bostruct.spaces.random_tensors import normal, sample_categorical, uniform, unit_vectors
+from bostruct.spaces.random_tensors import (
+    log_uniform_between,
+    normal,
+    sample_categorical,
+    uniform,
+    unit_vectors,
+)
 
 RATTLE_AMPLITUDE_RANGE = (0.05, 0.35)
 """Range of the standard deviation of a rattle, in bond lengths, drawn log-uniformly."""
@@ -30,8 +36,7 @@ NEIGHBOR_CUTOFF_FACTOR = 1.3
 def rattle(P: Tensor, bond_length: float | Tensor, generator: torch.Generator) -> Tensor:
     """Displace all atoms at random, each structure by its own fraction of the bond length."""
     n, a, _ = P.shape
-    low, high = (math.log(value) for value in RATTLE_AMPLITUDE_RANGE)
-    amplitude = torch.exp(low + (high - low) * uniform((n, 1, 1), generator).to(P))
+    amplitude = log_uniform_between(RATTLE_AMPLITUDE_RANGE, (n, 1, 1), generator).to(P)
     return P + amplitude * bond_length * normal((n, a, 3), generator).to(P)
 
 

@@ -78,15 +78,15 @@ def _max_radius(P: Tensor) -> Tensor:
     return distance.amax(-2, keepdim=True)
 
 
-def push_apart(P: Tensor, min_distances: Tensor, fraction: float = 0.5) -> Tensor:
+def push_apart(P: Tensor, min_distances: Tensor) -> Tensor:
     """Return positions after every pair that is too close has moved apart once.
 
-    Each of the two atoms moves by `fraction` of the missing distance; the center stays.
+    Each of the two atoms moves by half of the missing distance; the center stays.
     """
-    # w_ij = (W_ij / d_ij - 1)+;  step_i = fraction sum_j w_ij (p_i - p_j)
+    # w_ij = (W_ij / d_ij - 1)+;  step_i = 1/2 sum_j w_ij (p_i - p_j)
     w = (min_distances / distance_matrix(P).clamp_(min=DISTANCE_FLOOR)).sub_(1).clamp_(min=0)
-    scaled = P * (1 + fraction * w.sum(-1, keepdim=True))
-    return torch.baddbmm(scaled, w, P, alpha=-fraction)
+    scaled = P * (1 + 0.5 * w.sum(-1, keepdim=True))
+    return torch.baddbmm(scaled, w, P, alpha=-0.5)
 
 
 def remove_overlaps(P: Tensor, min_distances: Tensor, radius: float, n_steps: int) -> Tensor:

@@ -33,13 +33,16 @@ class OrbitPlacement:
         groups: Schoenflies symbols of the point groups, n of them.
         operations: `[n, a, 3, 3]` operations that map points to atoms.
         orbit_index: `[n, a]` int64, index of the point of each atom, less than a.
-        has_main_axis: `[n]` bool, whether the group has a main axis, which is z.
     """
 
     groups: tuple[str, ...]
     operations: Tensor
     orbit_index: Tensor
-    has_main_axis: Tensor
+
+    @property
+    def has_main_axis(self) -> Tensor:
+        """Mask of the structures whose group has a main axis, which is z, `[n]` bool."""
+        return torch.tensor([g not in POLYHEDRAL_GROUPS for g in self.groups], dtype=torch.bool)
 
 
 def sample_orbits(n: int, numbers: Tensor, generator: torch.Generator) -> OrbitPlacement:
@@ -71,8 +74,7 @@ def sample_orbits(n: int, numbers: Tensor, generator: torch.Generator) -> OrbitP
         sizes = torch.tensor([p.multiplicity for p in positions])
         orbit_index[row, atoms] = torch.arange(len(positions)).repeat_interleave(sizes)
         groups.append(group)
-    has_main_axis = torch.tensor([g not in POLYHEDRAL_GROUPS for g in groups], dtype=torch.bool)
-    return OrbitPlacement(tuple(groups), operations, orbit_index, has_main_axis)
+    return OrbitPlacement(tuple(groups), operations, orbit_index)
 
 
 @cache

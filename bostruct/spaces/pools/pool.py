@@ -152,9 +152,7 @@ class Pool:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return indices of different structures, all equally probable, `[n, 1]` float64."""
-        if not check_count("n", n, 0):
-            return torch.zeros(0, 1, dtype=torch.float64)
-        drawn = torch.randint(self.size, (n,), generator=generator)
+        drawn = torch.randint(self.size, (check_count("n", n, 0),), generator=generator)
         return self._distinct_indices[drawn].double().unsqueeze(-1)
 
     def decode(self, X: Tensor) -> Structures:
@@ -210,7 +208,10 @@ class Pool:
     def composition(self, X: Tensor) -> Tensor:
         """Return the fraction of each element at X `[..., 1]`, `[..., k]`."""
         unique, inverse = self._indices(X).unique(return_inverse=True)
-        chunks = [self._composition_at(indices) for indices in unique.split(MEMBERS_PER_CHUNK)]
+        chunks = [
+            element_fractions(part, self.numbers)
+            for part in map(self.store.take, unique.split(MEMBERS_PER_CHUNK))
+        ]
         return torch.cat(chunks)[inverse].reshape(*X.shape[:-1], -1).to(X)
 
     def exact_properties(self, X: Tensor) -> dict[str, Tensor]:
@@ -281,12 +282,6 @@ class Pool:
             if is_duplicate_pair(structure, self.store.take(torch.tensor([index]))):
                 return int(self._first_indices[index])
         return None
-
-    def _composition_at(self, indices: Tensor) -> Tensor:
-        structures = self.store.take(indices)
-        return element_fractions(
-            structures.numbers, structures.index, len(structures), self.numbers
-        )
 
     def _jump(self, X: Tensor, generator: torch.Generator) -> Tensor:
         """Go to any other structure."""

@@ -59,11 +59,6 @@ class StructureStore:
     def __len__(self) -> int:
         return len(self.cell)
 
-    @property
-    def counts(self) -> Tensor:
-        """The number of atoms of each structure, `[b]`."""
-        return self.start[1:] - self.start[:-1]
-
     def take(self, indices: Tensor) -> Structures:
         """Return the structures with indices `[m]`, on the CPU in float64."""
         counts = self.start[indices + 1] - self.start[indices]

@@ -2,10 +2,9 @@ import pytest
 import torch
 
 from bostruct.bench.multi_objective.methods import (
+    GENETIC_ALGORITHM,
+    RANDOM_SEARCH,
     CampaignFrontMethod,
-    GeneticAlgorithm,
-    RandomSearch,
-    run_file,
     run_folder,
 )
 from bostruct.errors import InputError, MismatchError
@@ -22,14 +21,14 @@ def test_names_say_what_differs_from_the_defaults():
     name = "bostruct initial 20 batch 8 poison lasting"
     assert CampaignFrontMethod(20, 8, "lasting").name == name
     assert CampaignFrontMethod(label="plain").name == "bostruct plain"
-    assert (RandomSearch().name, GeneticAlgorithm().name) == ("random", "genetic")
+    assert (RANDOM_SEARCH.name, GENETIC_ALGORITHM.name) == ("random", "genetic")
 
 
 def test_a_campaign_leaves_its_trace_and_goes_on(screen, tmp_path):
     hunt = CampaignFrontMethod(n_initial=5)
     first = hunt.run(screen, screen.evaluator, 0, 7, tmp_path)
     folder = run_folder(tmp_path, screen, hunt.name, 0)
-    assert run_file(folder).is_file()
+    assert folder.with_suffix(".json").is_file()
     assert (folder / "campaign.db").is_file()
     assert first.Y.shape == (7, 3)
     assert len(first.step_seconds) == 2
@@ -52,21 +51,21 @@ def test_what_is_spoilt_is_not_in_the_trace(screen, tmp_path):
 
 
 def test_chance_takes_no_member_twice_and_is_read_again(screen, tmp_path):
-    trace = RandomSearch().run(screen, screen.evaluator, 3, 20, tmp_path)
+    trace = RANDOM_SEARCH.run(screen, screen.evaluator, 3, 20, tmp_path)
     assert len(trace.X.unique(dim=0)) == 20
-    path = run_file(run_folder(tmp_path, screen, "random", 3))
+    path = run_folder(tmp_path, screen, "random", 3).with_suffix(".json")
     stamp = path.stat().st_mtime_ns
-    again = RandomSearch().run(screen, screen.evaluator, 3, 20, tmp_path)
+    again = RANDOM_SEARCH.run(screen, screen.evaluator, 3, 20, tmp_path)
     assert again.json() == trace.json()
     assert path.stat().st_mtime_ns == stamp
-    other = RandomSearch().run(screen, screen.evaluator, 4, 20, tmp_path)
+    other = RANDOM_SEARCH.run(screen, screen.evaluator, 4, 20, tmp_path)
     assert not torch.equal(other.X, trace.X)
 
 
 def test_the_genetic_algorithm_leaves_one_too(tmp_path):
     pytest.importorskip("ase_ga")
     screen = large()
-    trace = GeneticAlgorithm().run(screen, screen.evaluator, 0, 25, tmp_path)
+    trace = GENETIC_ALGORITHM.run(screen, screen.evaluator, 0, 25, tmp_path)
     assert trace.X.shape == (25, 32)
     assert bool(trace.Y.isfinite().all())
 

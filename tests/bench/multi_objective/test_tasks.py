@@ -12,8 +12,8 @@ GENERATOR = torch.Generator
 
 
 def test_named_screens_have_the_spaces_they_say():
-    assert MULTI_OBJECTIVE_TASKS["compositions"].size == 1287
-    assert MULTI_OBJECTIVE_TASKS["lattice"].size is None
+    assert MULTI_OBJECTIVE_TASKS["compositions"].search_space.size == 1287
+    assert MULTI_OBJECTIVE_TASKS["lattice"].search_space.size is None
     assert {s.name for s in MULTI_OBJECTIVE_TASKS.values()} == set(MULTI_OBJECTIVE_TASKS)
     names = {"mixing_enthalpy_eV_per_atom", "bulk_modulus_GPa", "price"}
     assert set(MULTI_OBJECTIVE_TASKS["orderings"].optimization_config.outcome_names) == names
@@ -21,7 +21,7 @@ def test_named_screens_have_the_spaces_they_say():
 
 def test_orderings_are_as_many_as_the_tables_have():
     pytest.importorskip("icet")
-    assert MULTI_OBJECTIVE_TASKS["orderings"].size == 1081
+    assert MULTI_OBJECTIVE_TASKS["orderings"].search_space.size == 1081
 
 
 def test_outcomes_are_what_was_found_and_what_the_space_knows():
@@ -30,7 +30,7 @@ def test_outcomes_are_what_was_found_and_what_the_space_knows():
     found = screen.evaluator(screen.search_space.decode(X.unsqueeze(0)))
     Y = screen.outcomes(X, found)
     assert Y[0] == pytest.approx((138 + 167) / 2 + 9 / 4)
-    assert Y[1] == pytest.approx(float(screen.discrete_space.exact_properties(X)["price"].log10()))
+    assert Y[1] == pytest.approx(float(screen.search_space.exact_properties(X)["price"].log10()))
     lost = screen.outcomes(X, None)
     assert math.isnan(lost[0])
     assert lost[1] == Y[1], "the price is known of what failed too"
@@ -44,7 +44,7 @@ def test_samples_are_different_members(screen):
     assert torch.equal(X, screen.sample(12, GENERATOR().manual_seed(1)))
     assert len(X.unique(dim=0)) == 12
     assert bool(screen.search_space.contains(X).all())
-    assert torch.equal(screen.discrete_space.canonical(X), X)
+    assert torch.equal(screen.search_space.canonical(X), X)
 
 
 def test_a_list_gives_no_more_than_it_has():

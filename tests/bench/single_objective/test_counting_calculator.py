@@ -19,8 +19,8 @@ def dimer():
 
 
 def attached(evaluator, target=-1e9, max_evaluations=100):
-    counted, atoms = CountingCalculator(evaluator, target, max_evaluations), dimer()
-    return counted, counted.attach(from_ase(atoms), atoms)
+    counted = CountingCalculator(evaluator, target, max_evaluations)
+    return counted, counted.attach(from_ase(dimer()))
 
 
 def test_energy_and_forces_of_a_structure_are_one_call():
@@ -86,7 +86,7 @@ def test_fixed_atoms_and_cells_are_kept():
     slab.set_constraint(FixAtoms([0, 1, 2, 3]))
     slab.rattle(0.1, seed=0)
     counted = CountingCalculator(Calculator(EMT), -1e9, 10)
-    atoms = counted.attach(from_ase(slab), slab.copy())
+    atoms = counted.attach(from_ase(slab))
     slab.calc = EMT()
     assert atoms.get_potential_energy() == pytest.approx(slab.get_potential_energy())
     np.testing.assert_allclose(atoms.get_forces(), slab.get_forces(), atol=1e-12)

@@ -5,9 +5,8 @@ from dataclasses import asdict, replace
 import pytest
 from scipy.stats import binomtest
 
-from bostruct.bench.single_objective.results import Results
+from bostruct.bench.single_objective.results import Results, RunDiagnosis
 from bostruct.bench.single_objective.run import EnergyPrediction, Run
-from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
 from tests.bench.problems import task
 
 TASKS = [task("a", reference=0.95), task("b", reference=0.95)]
@@ -105,3 +104,10 @@ def test_an_infinite_z2_is_left_open():
     broken = run(count=2, predictions=(EnergyPrediction(float("nan"), 1.0, 1.0),))
     (row,) = Results(TASKS[:1], [broken]).summaries()
     assert (row.z2, row.coverage_1sigma) == (None, 0.0)
+
+
+def test_what_is_not_known_is_left_open():
+    found = asdict(RunDiagnosis("a", "bostruct", 3, None, "error", None))
+    assert found["n_diagnosed_steps"] == found["n_agreeing_steps"] == 0
+    assert found["z_score"] is None
+    assert list(found)[:5] == ["task", "method", "seed", "evaluations_to_success", "cause"]

@@ -3,9 +3,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from bostruct.bench.single_objective.results import Results
+from bostruct.bench.single_objective.results import Results, RunDiagnosis
 from bostruct.bench.single_objective.run import Run
-from bostruct.bench.single_objective.run_diagnosis import RunDiagnosis
 from bostruct.bench.single_objective.table import summary_table
 from bostruct.cli import bench
 from tests.bench.single_objective.test_results import TASKS, results, run

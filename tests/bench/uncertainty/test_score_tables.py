@@ -8,6 +8,7 @@ from bostruct.bench.tables import data_frame
 from bostruct.bench.uncertainty import score_tables
 from bostruct.bench.uncertainty.comparison import compare
 from bostruct.bench.uncertainty.score_rows import ScoreRow
+from bostruct.bench.uncertainty.split_statistics import collect_split_statistics
 from tests.bench.uncertainty.fakes import Fake, dimers
 
 
@@ -102,7 +103,7 @@ def test_the_terminal_shows_the_same_of_several_splits(three_splits):
 
 
 def test_what_is_missing_is_a_dash(three_splits):
-    tables = score_tables.statistics_tables(three_splits.statistics)
+    tables = score_tables.score_tables(three_splits.statistics, 3)
     frame = tables["Forces, in domain, eV/Å: error bars"]
     (shy,) = frame[frame["method"] == "shy"].values.tolist()
     assert shy[1] != "–"
@@ -115,6 +116,10 @@ def line(method, quantity="energy", dataset="test", number=1.0, scores=None):
     return ScoreRow(method, dataset, quantity, "eV", 0, verdict="", scores=scores, **numbers)
 
 
+def tables_of(rows):
+    return score_tables.score_tables(collect_split_statistics(rows), 1)
+
+
 def test_a_line_for_each_method_and_two_tables_for_each_set(one_split):
     scores = one_split.rows[0].scores
     rows = [
@@ -123,7 +128,7 @@ def test_a_line_for_each_method_and_two_tables_for_each_set(one_split):
         line("a", dataset="hot", scores=scores),
         line("b", "forces"),
     ]
-    tables = score_tables.split_tables(rows)
+    tables = tables_of(rows)
     assert {title: frame["method"].tolist() for title, frame in tables.items()} == {
         "At a glance": ["a", "b"],
         "Energy, in domain, eV: error bars": ["a", "b"],
@@ -132,7 +137,7 @@ def test_a_line_for_each_method_and_two_tables_for_each_set(one_split):
         "Energy, shifted: hot, eV: intervals and scores": ["a"],
         "Forces, in domain, eV: error bars": ["b"],
     }
-    assert score_tables.split_tables([]) == {}
+    assert tables_of([]) == {}
 
 
 def test_both_ways_to_print_have_everything():
@@ -183,9 +188,7 @@ def test_cells():
 
 def overview(rows, method):
     (row,) = [
-        row
-        for row in score_tables.split_tables(rows)["At a glance"].to_dict("records")
-        if row["method"] == method
+        row for row in tables_of(rows)["At a glance"].to_dict("records") if row["method"] == method
     ]
     return row
 
@@ -214,8 +217,8 @@ def test_a_line_gathers_all_that_is_known_of_a_method(one_split):
     other = overview(rows, "b")
     assert other["robust: hot"] == other["eV/Å"] == score_tables.MISSING
     assert other["z² in domain"] == "0.20"
-    marked = overview([replace(rows[0], verdict="calibrated")], "a")
-    assert marked["z² in domain"] == "0.10 ✓"
+    marked = overview([line("a", scores=scores(0.9, 11))], "a")
+    assert marked["z² in domain"] == "0.90 ✓"
 
 
 def test_forces_without_a_variance_have_no_cost():

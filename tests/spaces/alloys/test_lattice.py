@@ -202,7 +202,7 @@ def test_known_leaves_vacancies_out():
         ),
         (["Cu"], {}, "`species` must be a mapping from elements of the parent"),
         ({"Au": ["Cu"]}, {}, r"`species` must name elements of the parent \(Cu\)"),
-        ({"Cu": "Cu"}, {}, r"`species\['Cu'\]` must be different elements"),
+        ({"Cu": "Cu"}, {}, r"`species\['Cu'\]` must be a sequence of different elements"),
         ({"Cu": ["Cu", "Xx"]}, {}, "got 'Xx'"),
         ({"Cu": ["Cu", "Cu"]}, {}, r"got \['Cu', 'Cu'\]"),
         ({"Cu": ["Cu"]}, {}, "`species` must leave a choice"),

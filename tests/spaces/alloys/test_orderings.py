@@ -25,7 +25,7 @@ class TestOrderings(DiscreteContract):
 def test_counts_of_fcc_binaries():
     """The known counts up to 4, 6, 8 and 10 atoms, whatever cell the lattice has."""
     space = Orderings(bulk("Cu", cubic=True), ["Cu", "Au"], 10)
-    counts = space.store.counts
+    counts = space.store.start.diff()
     assert [(counts <= n).sum().item() for n in (4, 6, 8)] == [29, 137, 631]
     assert repr(space) == "Orderings(Cu-Au, 2346 up to 10 atoms)"
 
