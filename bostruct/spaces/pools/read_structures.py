@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures, from_ase, from_pymatgen
+from bostruct.structures.structure_file import read_structure_file
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-    StructureSource = Structures | str | Path | Iterable[Atoms | Structure | Any]
+    StructureSource = Structures | str | os.PathLike[str] | Iterable[Atoms | Structure | Any]
 
 STRUCTURES_PER_BATCH = 1024
 """Number of single structures that are joined to a batch."""
@@ -26,7 +27,7 @@ def iter_structures(source: StructureSource) -> Iterator[tuple[list[str], Struct
     """Yield the structures of a source in batches, with their names.
 
     A source is a batch of `Structures`, a file that ASE reads (extxyz, traj, cif ...), an ASE
-    database (.db), or any list of ASE's Atoms, pymatgen's structures, molecules or entries. Names
+    database, or any list of ASE's Atoms, pymatgen's structures, molecules or entries. Names
     are those in `atoms.info["name"]`, in the database, or of entries; else "structure 17", counted
     from 0.
 
@@ -52,35 +53,17 @@ def iter_structures(source: StructureSource) -> Iterator[tuple[list[str], Struct
 
 
 def _iter_items(
-    source: str | Path | Iterable[Atoms | Structure | Any],
+    source: str | os.PathLike[str] | Iterable[Atoms | Structure | Any],
 ) -> Iterator[tuple[str, Any]]:
     """Yield the name of each structure, if it has one, and the structure as given."""
-    if isinstance(source, str | Path):
-        yield from _iter_file(Path(source))
+    if isinstance(source, str | os.PathLike):
+        yield from read_structure_file("source", source)
         return
     if not isinstance(source, Iterable):
         condition = "be a list of structures, a file or a database"
         raise InputError(error_message("source", condition, type(source).__name__))
     for item in source:
         yield _item_name(item), getattr(item, "structure", item)
-
-
-def _iter_file(path: Path) -> Iterator[tuple[str, Any]]:
-    if not path.is_file():
-        raise InputError(error_message("source", "be a file that exists", f"{path}"))
-    if path.suffix == ".db":
-        from ase.db import connect
-
-        for row in connect(path).select():
-            yield row.get("name", f"id {row.id}"), row.toatoms()
-        return
-    from ase.io import iread
-
-    try:
-        yield from ((_item_name(atoms), atoms) for atoms in iread(path, index=":"))
-    except (ValueError, KeyError, IndexError, OSError) as error:
-        value = f"{path} ({error})"
-        raise InputError(error_message("source", "be a file that ASE reads", value)) from error
 
 
 def _item_name(item: Any) -> str:  # noqa: ANN401  of ASE or pymatgen

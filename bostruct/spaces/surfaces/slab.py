@@ -15,6 +15,7 @@ from torch import Tensor
 from bostruct.errors import InputError, SpaceError, error_message
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
 from bostruct.structures import Structures, from_ase
+from bostruct.structures.structure_file import read_structure_file
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -26,23 +27,16 @@ N_POSITION_DIGITS = 6
 def read_slab(slab: Atoms | str | os.PathLike[str]) -> Structures:
     """Return the slab as one structure, without energies.
 
-    Without any constraint all of its atoms are fixed.
+    Without any constraint all of its atoms are fixed. Of a file the last structure is taken.
 
     Raises:
         InputError: `slab` is no slab, cannot be read, has no atoms, or has other constraints than
             `FixAtoms`.
     """
     from ase import Atoms
-    from ase.io import read as read_file
 
     if isinstance(slab, str | os.PathLike):
-        path = os.fspath(slab)
-        try:
-            slab = read_file(path)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}."
-            condition = "be a file that ASE can read"
-            raise InputError(error_message("slab", condition, repr(path), reason)) from error
+        *_, (_, slab) = read_structure_file("slab", slab)
     if not isinstance(slab, Atoms):
         raise InputError(error_message("slab", "be ase.Atoms or the path of a file", repr(slab)))
     if len(slab) == 0:

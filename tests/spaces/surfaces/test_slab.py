@@ -71,7 +71,7 @@ def sliding():
     ("given", "match"),
     [
         (7, "`slab` must be ase.Atoms or the path of a file, got 7"),
-        ("missing.xyz", "must be a file that ASE can read, got 'missing.xyz'. FileNot"),
+        ("missing.xyz", "file of structures that ASE can read, got missing.xyz, which is no"),
         (Atoms(), "`slab` must have atoms, got none"),
         (Atoms("H", pbc=True), "got vectors that are zero or parallel. Set pbc to False along"),
         (flat(), "`cell` must have independent lattice vectors"),
@@ -86,7 +86,7 @@ def test_refuses(given, match):
 def test_refuses_files_that_are_no_structures(tmp_path):
     path = tmp_path / "slab.xyz"
     path.write_text("nonsense")
-    with pytest.raises(InputError, match="must be a file that ASE can read"):
+    with pytest.raises(InputError, match="`slab` must be a file of structures that ASE can read"):
         read_slab(path)
 
 
