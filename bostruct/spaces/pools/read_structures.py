@@ -22,14 +22,17 @@ STRUCTURES_PER_BATCH = 1024
 STRUCTURES_PER_SLICE = 1 << 14
 """Largest number of structures of a given batch that are passed on at once."""
 
+MATERIAL_KEYS = ("material_id", "mp_id")
+"""Names under which structures of the Materials Project carry their number."""
+
 
 def iter_structures(source: StructureSource) -> Iterator[tuple[list[str], Structures]]:
     """Yield the structures of a source in batches, with their names.
 
     A source is a batch of `Structures`, a file that ASE reads (extxyz, traj, cif ...), an ASE
     database, or any list of ASE's Atoms, pymatgen's structures, molecules or entries. Names
-    are those in `atoms.info["name"]`, in the database, or of entries; else "structure 17", counted
-    from 0.
+    are those in `atoms.info["name"]`, in the database, or of entries, or their `material_id`; else
+    "structure 17", counted from 0.
 
     Raises:
         InputError: a structure is empty or invalid, or the source cannot be read.
@@ -67,8 +70,11 @@ def _iter_items(
 
 
 def _item_name(item: Any) -> str:  # noqa: ANN401  of ASE or pymatgen
-    info = getattr(item, "info", None) or {}
-    return str(info.get("name") or getattr(item, "entry_id", None) or "")
+    """Return the name of a structure: its own, else its number in a database of materials."""
+    info = {**(getattr(item, "info", None) or {}), **(getattr(item, "properties", None) or {})}
+    names = [info.get("name"), getattr(item, "entry_id", None)]
+    names += [info.get(key, getattr(item, key, None)) for key in MATERIAL_KEYS]
+    return next((str(name) for name in names if name), "")
 
 
 def _convert_item(name: str, item: Any) -> Structures:  # noqa: ANN401  of ASE or pymatgen
