@@ -33,6 +33,7 @@ OUTSIDE = ("ase", "pymatgen")
 OUTSIDE_ALLOWED = (
     "bostruct.structures.convert",
     "bostruct.structures.read",
+    "bostruct.structures.structure_file",
     "bostruct.evaluators",
     "bostruct.spaces",
     "bostruct.surrogates.pretrained",

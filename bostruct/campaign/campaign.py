@@ -45,7 +45,8 @@ from bostruct.evaluators.evaluation_context import KeepFolders, check_keep
 from bostruct.objectives import Constraint, Objective
 from bostruct.runtime.canonical_json import describe_differences
 from bostruct.runtime.device import resolve_device
-from bostruct.runtime.executors import InProcess
+from bostruct.runtime.executors import InProcess, Workers
+from bostruct.runtime.main_guard import check_main_guard, imports_main
 from bostruct.spaces import Space
 from bostruct.surrogates import Surrogate
 
@@ -233,6 +234,7 @@ class Campaign:
         if self._session is not None:
             value = f"open in {self._folder}"
             raise LogError(error_message("campaign", "be closed before it is opened", value))
+        check_main_guard(starts_processes=False)
         self.validate(folder, seed, device)
         torch_device = resolve_device(device)
         writer = LogWriter(
@@ -379,8 +381,14 @@ class Campaign:
 
         Returns:
             Log of the campaign.
+
+        Raises:
+            InputError: the executor starts processes that import the script, and the script has
+                no `if __name__ == "__main__":` around this call.
+            BostructError: the folder is refused as by `open`.
         """
         executor = check_executor(executor) or self.executor or InProcess()
+        check_main_guard(isinstance(executor, Workers) or imports_main(executor))
         if stop is None:
             stop = self.stop
         else:

@@ -44,7 +44,7 @@ def run_loop(
         budget = remaining_budget(
             stop, progress, session.components.final_relaxation, session.median_evaluation_seconds()
         )
-        progress_line.update(progress, stop.remaining(progress))
+        progress_line.update(progress, stop.remaining(progress), session.best_name)
         queue, remaining = _next_trials(session, budget, has_in_flight=bool(in_flight))
         count = len(queue) if remaining is None else max(remaining - len(in_flight), 0)
         if isinstance(executor, InProcess):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, final
 
 from bostruct.campaign.stop import Progress
@@ -38,17 +39,27 @@ class ProgressLine:
         if self._status is not None:
             self._status.stop()
 
-    def update(self, progress: Progress, remaining: int | None) -> None:
-        """Show the progress of the campaign."""
+    def update(
+        self, progress: Progress, remaining: int | None, best_name: Callable[[], str] = str
+    ) -> None:
+        """Show the progress of the campaign.
+
+        Args:
+            progress: Progress of the run.
+            remaining: Number of evaluations that may still be started, None for any number.
+            best_name: Function that returns the name of the best structure, "" without one.
+        """
         if self._status is not None:
-            self._status.update(progress_text(progress, remaining))
+            self._status.update(progress_text(progress, remaining, best_name()))
 
 
-def progress_text(progress: Progress, remaining: int | None) -> str:
+def progress_text(progress: Progress, remaining: int | None, best_name: str = "") -> str:
     """Return the text of the progress line.
 
     >>> progress_text(Progress((2.0, None, 1.5), 60.0), 7)
     '3 of 10 evaluations (1 failed), best 1.5000 eV at 3, 60 s'
+    >>> progress_text(Progress((2.0, None, 1.5), 60.0), 7, "mp-30")
+    '3 of 10 evaluations (1 failed), best 1.5000 eV at 3 (mp-30), 60 s'
     """
     count = len(progress.energies)
     total = "" if remaining is None else f" of {count + remaining}"
@@ -61,4 +72,5 @@ def progress_text(progress: Progress, remaining: int | None) -> str:
         text += f"hypervolume {front.hypervolume:.4g}"
     elif best is not None:
         text += f", best {progress.energies[best]:.4f} eV at {best + 1}"
+        text += f" ({best_name})" if best_name else ""
     return f"{text}, {progress.seconds:.0f} s"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bostruct.campaign.member_names import MEMBER_KEY
 from bostruct.errors import LogError
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.runtime.canonical_json import to_canonical_json
@@ -69,7 +70,7 @@ class Trial:
             `Log.trials_before_retraction`.
         forces: `[a, 3]` eV/Å, where they are known.
         properties: Further properties by name.
-        provenance: Origin of the result: programs, versions, files.
+        provenance: Origin of the structure and its result: member, programs, versions, files.
         reason: Cause of the last failure, or of the retraction.
         retryable: True if another attempt may succeed. The campaign makes one; in a planned trial
             the flag says that an attempt has failed before.
@@ -104,6 +105,11 @@ class Trial:
     def is_finished(self) -> bool:
         """True if an energy or a failure was recorded."""
         return self.state in ("done", "failed", "retracted")
+
+    @property
+    def member(self) -> str:
+        """Name of the structure in a discrete space, "" without one, see `member_names`."""
+        return str(self.provenance.get(MEMBER_KEY, ""))
 
     @property
     def is_initial_data(self) -> bool:

@@ -21,7 +21,7 @@ from bostruct.campaign.planning.adaptive_kappa import adapt_kappa_factor
 from bostruct.campaign.planning.search_effort import choose_effort
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
-from bostruct.campaign.records import OPEN_STATES, Trial
+from bostruct.campaign.records import OPEN_STATES, Trial, trial_from_row
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.campaign.stop import Progress
@@ -226,6 +226,15 @@ class Session:
             return front_state_after(trials, config, reference, n)
 
         return front_after
+
+    def best_name(self) -> str:
+        """Return the name of the evaluated structure of the lowest energy, "" without one."""
+        query = (
+            "SELECT * FROM bostruct_trial WHERE state = 'done' AND attempt > 0 "
+            "ORDER BY energy, number LIMIT 1"
+        )
+        rows = self.writer.query(query)
+        return trial_from_row(rows[0]).member if rows else ""
 
     def median_evaluation_seconds(self) -> float:
         """Return the median wall time of an evaluation, s; 0 before the first."""

@@ -14,6 +14,7 @@ from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
 from bostruct.cli.progress_line import progress_line
 from bostruct.errors import InputError, check_count, error_message
 from bostruct.structures import Structures, from_ase
+from bostruct.structures.structure_file import read_structure_file
 
 CONSOLE_WIDTH, MULTI_SPLIT_CONSOLE_WIDTH = 150, 200
 """Columns of the tables of one split and of several, where the output is no terminal."""
@@ -114,17 +115,9 @@ def read_labeled_structures(path: Path) -> Structures:
     Raises:
         InputError: the file cannot be read.
     """
-    import ase.io
     from ase.constraints import FixAtoms
 
-    condition = "be a file of structures that ASE can read"
-    if not path.is_file():
-        raise InputError(error_message("data", condition, f"{path}, which is no file"))
-    try:
-        images = ase.io.read(path, index=":")
-    except Exception as error:  # ASE's readers raise anything
-        reason = f"{type(error).__name__}: {error}."
-        raise InputError(error_message("data", condition, str(path), reason)) from error
+    images = [image for _, image in read_structure_file("data", path)]
     for image in images:
         image.constraints = [c for c in image.constraints if isinstance(c, FixAtoms)]
     return from_ase(images)

@@ -21,6 +21,7 @@ import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
 from bostruct.errors import check_count, check_positive
+from bostruct.runtime.main_guard import check_main_guard
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -71,11 +72,16 @@ class Workers(Executor):
         self._mutex = threading.Lock()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call the function in a worker."""
+        """Call the function in a worker.
+
+        Raises:
+            InputError: a script calls it outside of `if __name__ == "__main__":`.
+        """
         function = cloudpickle.dumps(fn)
         arguments = cloudpickle.dumps((args, kwargs))
         with self._mutex:
             if self._pool is None:
+                check_main_guard(starts_processes=True)
                 self._pool = _make_pool(self.max_workers)
             inner = self._pool.schedule(
                 _call_in_worker, args=(function, arguments), timeout=self.time_limit

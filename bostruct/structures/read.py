@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures, to_ase
+from bostruct.structures.structure_file import read_structure_file
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,7 +19,7 @@ def read_images(structures: object) -> list[tuple[str, Atoms]]:
 
     Args:
         structures: `Structures`, `ase.Atoms`, the path of a file that ASE reads, of which
-            all frames are taken, or a sequence of atoms and paths.
+            all frames are taken or those after `@`, or a sequence of atoms and paths.
 
     Raises:
         InputError: an item is of another type, or a file cannot be read.
@@ -38,26 +38,13 @@ def read_images(structures: object) -> list[tuple[str, Atoms]]:
             images.append((f"index {i}", item))
         elif isinstance(item, str | os.PathLike):
             path = os.fspath(item)
-            images += [(f"index {j} of {path}", a) for j, a in enumerate(_read_frames(path))]
+            frames = read_structure_file("initial_structures", path)
+            images += [(f"index {j} of {path}", a) for j, (_, a) in enumerate(frames)]
         else:
             raise InputError(_invalid_structures_message(item))
     return images
 
 
-def _read_frames(path: str) -> list[Atoms]:
-    import ase.io
-
-    condition = "be a file that ASE can read"
-    if not Path(path).is_file():
-        raise InputError(error_message("start", condition, f"{path}, which is no file"))
-    try:
-        images: list[Atoms] = ase.io.read(path, index=":")
-    except Exception as error:  # foreign code, and a file of any content
-        reason = f"{type(error).__name__}: {error}."
-        raise InputError(error_message("start", condition, path, reason)) from error
-    return images
-
-
 def _invalid_structures_message(structures: object) -> str:
     condition = "be ase.Atoms, Structures, files that ASE reads, or a list of them"
-    return error_message("start", condition, type(structures).__name__)
+    return error_message("initial_structures", condition, type(structures).__name__)

@@ -257,7 +257,8 @@ def _check_values(s: Structures) -> None:
     _check_index(s.index, len(s))
     if s.pbc.any() and (_periodic_span(s.cell, s.pbc) < MIN_PERIODIC_SPAN).any():
         condition = "have independent lattice vectors where `pbc` is true"
-        raise InputError(error_message("cell", condition, "vectors that are zero or parallel"))
+        value, hint = "vectors that are zero or parallel", "Set pbc to False along those."
+        raise InputError(error_message("cell", condition, value, hint))
 
 
 def _check_index(index: Tensor, b: int) -> None:

@@ -296,7 +296,9 @@ def test_a_space_that_does_not_say_why():
 def test_refused_when_the_campaign_is_made():
     with pytest.raises(InputError, match="`initial_structures` must hold structures of Au2Cu2"):
         Campaign(SPACE, EVALUATOR, initial_structures=Atoms("Cu4"))
-    with pytest.raises(InputError, match=r"`start` must be ase\.Atoms, Structures, files"):
+    with pytest.raises(
+        InputError, match=r"`initial_structures` must be ase\.Atoms, Structures, files"
+    ):
         Campaign(SPACE, EVALUATOR, initial_structures=3)
 
 

@@ -113,7 +113,7 @@ def test_refused_with_a_sentence_and_nothing_written(here):
     before = {path.name for path in here.iterdir()}
     refused(bostruct("compare"), "`DATA` must be a file of structures")
     refused(bostruct("compare", "none.extxyz"), "which is no file")
-    refused(bostruct("compare", "bad.extxyz"), "that ASE can read, got bad.extxyz.")
+    refused(bostruct("compare", "bad.extxyz"), "bad.extxyz (")
     refused(bostruct("compare", "data.extxyz", "--method", "x"), "`method` must be one")
     refused(bostruct("compare", "data.extxyz", "--shift", "x"), "`shift` must be one")
     no = bostruct("compare", "data.extxyz", "--method", "mine.py", "--splits", 0)

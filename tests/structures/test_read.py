@@ -19,7 +19,9 @@ def test_every_image_is_labelled_by_its_origin(tmp_path):
 
 def test_read_images_refuses(tmp_path):
     (tmp_path / "a.extxyz").write_text("no structure\n")
-    with pytest.raises(InputError, match=r"`start` must be a file that ASE can read, g"):
+    with pytest.raises(
+        InputError, match=r"`initial_structures` must be a file of structures that ASE can read, g"
+    ):
         read.read_images(tmp_path / "a.extxyz")
     with pytest.raises(InputError, match=r"got .*absent\.cif, which is no file"):
         read.read_images([tmp_path / "absent.cif"])

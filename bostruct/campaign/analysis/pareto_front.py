@@ -52,6 +52,7 @@ class EvaluatedPoint:
         predictions: Predictions of the other outcomes before the evaluation, in outcome space.
         is_feasible: True if all outcomes are known and keep every bound.
         is_non_dominated: True if the structure is on the front.
+        name: Name of the structure in a discrete space, "" without one.
     """
 
     trial: int
@@ -64,6 +65,7 @@ class EvaluatedPoint:
     predictions: Mapping[str, CalibratedPrediction]
     is_feasible: bool
     is_non_dominated: bool
+    name: str = ""
 
 
 @final
@@ -167,6 +169,7 @@ class ParetoFront:
                     },
                     is_feasible=is_feasible[i],
                     is_non_dominated=i in front,
+                    name=trial.member,
                 )
             )
         return cls(

@@ -40,6 +40,7 @@ class AseRows:
             step=trial.step,
             generator=trial.generator,
             is_initial_data=trial.is_initial_data,
+            **({"name": name_for_database(trial.member)} if trial.member else {}),
         )
         return row_id
 
@@ -47,6 +48,18 @@ class AseRows:
         """Return the structure of one row."""
         atoms: Atoms = self._db.get_atoms(id=row_id)
         return atoms
+
+
+def name_for_database(name: str) -> str:
+    """Return a name that ase.db takes as a text: in quotes, where it takes it for a number.
+
+    >>> name_for_database("mp-30"), name_for_database("17"), name_for_database("1e5")
+    ('mp-30', '"17"', '"1e5"')
+    """
+    from ase.db.core import str_represents
+
+    is_number = any(str_represents(name, kind) for kind in (int, float, bool))
+    return f'"{name}"' if is_number else name
 
 
 def trial_to_atoms(trial: Trial) -> Atoms:

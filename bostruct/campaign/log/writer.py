@@ -25,6 +25,7 @@ from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import DATABASE_NAME, POSTERIOR_FOLDER_NAME, has_campaign
+from bostruct.campaign.member_names import MEMBER_KEY, member_names
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Trial
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure
@@ -142,8 +143,9 @@ class LogWriter(Log):
             atomic_write.write_atomically(self.folder / POSTERIOR_FOLDER_NAME / name, data)
         with atomic_write.transaction(self._writing_connection):
             self._insert_step(planned, data)
+            names = member_names(self.space, planned.X)
             for i in range(len(planned.X)):
-                self._insert_trial(planned, i, first + i)
+                self._insert_trial(planned, i, first + i, names[i])
                 if planned.results:
                     self._write_result(first + i, planned.results[i])
         self._writing_seconds += time.perf_counter() - start
@@ -172,7 +174,7 @@ class LogWriter(Log):
             }
             self._insert_row("bostruct_posterior", posterior)
 
-    def _insert_trial(self, planned: PlannedStep, i: int, number: int) -> None:
+    def _insert_trial(self, planned: PlannedStep, i: int, number: int, member: str) -> None:
         x, attempt = records.to_bytes(planned.X[i]), 0 if planned.results else 1
         row = {
             "number": number,
@@ -182,6 +184,7 @@ class LogWriter(Log):
             "state": "planned",
             "generator": planned.generators[i],
             "x": x,
+            "provenance": to_canonical_json({MEMBER_KEY: member} if member else {}),
             **(planned.predictions[i] if planned.predictions else {}),
             "checksum": "",
         }
@@ -248,12 +251,13 @@ class LogWriter(Log):
             }
         else:
             done = replace(trial, energy=result.energy, forces=result.forces)
+            member = {MEMBER_KEY: trial.member} if trial.member else {}
             values |= {
                 "state": "done",
                 "energy": result.energy,
                 "forces": None if result.forces is None else records.to_bytes(result.forces),
                 "properties": to_canonical_json(dict(result.properties)),
-                "provenance": to_canonical_json(dict(result.provenance)),
+                "provenance": to_canonical_json(dict(result.provenance) | member),
                 "ase_id": self._ase_rows.write(done),
                 "reason": "",
                 "retryable": 0,

@@ -34,6 +34,7 @@ from bostruct.campaign.analysis.calibration import (
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
 from bostruct.campaign.atom_matching import is_duplicate
 from bostruct.campaign.log.reader import Log
+from bostruct.campaign.member_names import member_names
 from bostruct.campaign.records import Trial
 from bostruct.candidates import Candidates, select_top
 from bostruct.errors import LogError, check_count
@@ -90,11 +91,13 @@ class UnevaluatedCandidate:
         candidate_index: Row among the candidates of the step.
         generator: Name of the generator that proposed the structure.
         prediction: Predicted energy, with observation noise.
+        name: Name of the structure in a discrete space, "" without one.
     """
 
     candidate_index: int
     generator: str
     prediction: CalibratedPrediction
+    name: str = ""
 
 
 @final
@@ -236,11 +239,12 @@ def _unevaluated_candidates(
     )
     relaxed = torch.ones(len(X_evaluated), dtype=torch.bool)  # duplicates, however far relaxed
     rows = select_top(candidates, count, space=space, X_evaluated=X_evaluated, is_relaxed=relaxed)
+    names = member_names(space, candidates.X[rows])
     return tuple(
         UnevaluatedCandidate(
-            i, generators[i], calibration.predict(float(mean[i]), float(variance[i]), eps)
+            i, generators[i], calibration.predict(float(mean[i]), float(variance[i]), eps), name
         )
-        for i in rows.tolist()
+        for i, name in zip(rows.tolist(), names, strict=True)
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.outcome_table import outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
-from bostruct.campaign.log.ase_rows import AseRows
+from bostruct.campaign.log.ase_rows import AseRows, name_for_database
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import database_path, is_campaign_database
 from bostruct.campaign.records import Trial
@@ -30,7 +30,17 @@ FORMATS_WITH_CELL = ("cif", "espresso-in", "lammps-data", "vasp", "vasp-xdatcar"
 VACUUM = 7.5
 """Å around a cluster, in a format that needs a cell."""
 
-RESERVED_KEYS = ("trial", "step", "generator", "front", "feasible", "volume", "mass", "charge")
+RESERVED_KEYS = (
+    "trial",
+    "step",
+    "generator",
+    "name",
+    "front",
+    "feasible",
+    "volume",
+    "mass",
+    "charge",
+)
 """Keys with a meaning of their own in a file, which no outcome can have."""
 
 
@@ -67,7 +77,10 @@ def write_structures(images: Sequence[Atoms], file: Path) -> None:
             file.unlink(missing_ok=True)  # ASE would append
             with ase.db.connect(str(file)) as db:
                 for image in images:
-                    db.write(image, **image.info)
+                    keys = dict(image.info)
+                    if "name" in keys:
+                        keys["name"] = name_for_database(keys["name"])
+                    db.write(image, **keys)
         else:
             ase.io.write(str(file), list(images), format=name)
     except OSError as error:
@@ -179,6 +192,7 @@ def images_to_export(
 def _point_info(point: EvaluatedPoint) -> dict[str, Any]:
     """Return the `info` of a structure of a campaign with objectives."""
     info = {"trial": point.trial, "step": point.step, "generator": point.generator}
+    info |= {"name": point.name} if point.name else {}
     info |= {"front": point.is_non_dominated, "feasible": point.is_feasible}
     for name, value in point.raw_outcomes.items():
         if value is not None:
@@ -204,6 +218,7 @@ def _info_key(name: str) -> str:
 def _trial_info(trial: Trial, prediction: CalibratedPrediction | None) -> dict[str, Any]:
     """Return the `info` of a structure: its trial and its prediction."""
     info = {"trial": trial.number, "step": trial.step, "generator": trial.generator}
+    info |= {"name": trial.member} if trial.member else {}
     if prediction is None:
         return info
     numbers = {

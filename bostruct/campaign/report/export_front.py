@@ -119,6 +119,7 @@ def points_to_csv(
             "step": point.step,
             "generator": point.generator,
             "formula": formulas.get(point.trial, ""),
+            "name": point.name,
         }
         if include_all:
             row |= {"state": point.state, "feasible": point.is_feasible}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bostruct.campaign.analysis.outcome_table import QuarantinedValue
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint, ParetoFront
+from bostruct.campaign.member_names import trial_label
 from bostruct.campaign.report.calibration_summary import CalibrationSummary
 from bostruct.campaign.report.labels import format_number, format_objective, split_unit
 from bostruct.campaign.report.pareto_summary import FrontStructure, ParetoSummary
@@ -34,7 +35,9 @@ def final_lines(summary: ParetoSummary, n_evaluations: int, n_failed: int) -> li
     return lines
 
 
-def header_lines(summary: ParetoSummary, n_evaluations: int) -> list[tuple[str, str]]:
+def header_lines(
+    summary: ParetoSummary, n_evaluations: int, names: Mapping[int, str]
+) -> list[tuple[str, str]]:
     """Return label and text of each line on objectives, front and calibration."""
     config = summary.optimization_config
     lines = [("objectives", format_objective(objective)) for objective in config.objectives]
@@ -44,13 +47,15 @@ def header_lines(summary: ParetoSummary, n_evaluations: int) -> list[tuple[str, 
     if summary.feasible_fraction is not None:
         counts = f"{summary.n_feasible} of {n_evaluations}"
         lines.append(("feasible", f"{counts} ({summary.feasible_fraction:.0%})"))
-    lines += _quarantine_lines(summary.quarantined)
+    lines += _quarantine_lines(summary.quarantined, names)
     for name, calibration in summary.calibration.items():
         lines.append(("calibration", f"{split_unit(name)[0]}: {_calibration_text(calibration)}"))
     return lines
 
 
-def table_lines(summary: ParetoSummary, steps: Sequence[StepSummary], folder: str) -> list[str]:
+def table_lines(
+    summary: ParetoSummary, steps: Sequence[StepSummary], names: Mapping[int, str], folder: str
+) -> list[str]:
     """Return the front and the last steps as tables."""
     config, structures = summary.optimization_config, summary.structures
     lines: list[str] = []
@@ -63,9 +68,18 @@ def table_lines(summary: ParetoSummary, steps: Sequence[StepSummary], folder: st
         row
         for step in steps
         for trial in step.trials
-        for row in _trial_rows(config, step.step, trial)
+        for row in _trial_rows(config, step.step, trial, names)
     ]
-    titles = ("step", "trial", "outcome", "predicted", "calibrated", "result", "error/σ")
+    titles = (
+        "step",
+        "trial",
+        *(["name"] if names else []),
+        "outcome",
+        "predicted",
+        "calibrated",
+        "result",
+        "error/σ",
+    )
     return [*lines, "", *align_columns([titles, *rows])]
 
 
@@ -87,7 +101,9 @@ def front_lines(
         *(("constraints", format_objective(constraint)) for constraint in config.constraints),
         ("front", f"{counts}, {summary.n_feasible} of them feasible"),
         *_hypervolume_lines(summary),
-        *_quarantine_lines(summary.quarantined),
+        *_quarantine_lines(
+            summary.quarantined, {p.trial: p.name for p in front.evaluated if p.name}
+        ),
     ]
     lines = [f"{name:<11}  {text}" for name, text in header]
     if size:
@@ -119,7 +135,8 @@ def format_front_table(
     above the hull, where it is known.
     """
     has_hull = _has_hull(structures)
-    titles = ["trial", "formula"]
+    has_names = any(s.point.name not in ("", s.formula) for s in structures)
+    titles = ["trial", "formula", *(["name"] if has_names else [])]
     for name in optimization_config.outcome_names:
         title, unit = split_unit(name, optimization_config.units[name])
         titles.append(f"{title}, {unit}" if unit else title)
@@ -127,6 +144,7 @@ def format_front_table(
         [
             str(structure.point.trial),
             structure.formula,
+            *([structure.point.name] if has_names else []),
             *(
                 _format_outcome(optimization_config, name, structure.point)
                 for name in optimization_config.outcome_names
@@ -180,14 +198,16 @@ def _quarantine_counts(quarantined: Sequence[QuarantinedValue]) -> str:
     return " and ".join(parts)
 
 
-def _quarantine_lines(quarantined: Sequence[QuarantinedValue]) -> list[tuple[str, str]]:
+def _quarantine_lines(
+    quarantined: Sequence[QuarantinedValue], names: Mapping[int, str]
+) -> list[tuple[str, str]]:
     """Return the counts, and the last of the values that are not trusted, a sentence each."""
     if not quarantined:
         return []
     lines = [("not trusted", _quarantine_counts(quarantined))]
     for value in quarantined[-5:]:
         outcome = "retracted" if value.name == "all" else split_unit(value.name)[0]
-        lines.append(("", f"trial {value.trial}, {outcome}: {value.reason}"))
+        lines.append(("", f"{trial_label(value.trial, names)}, {outcome}: {value.reason}"))
     return lines
 
 
@@ -209,11 +229,16 @@ def _calibration_text(calibration: CalibrationSummary) -> str:
 
 
 def _trial_rows(
-    optimization_config: OptimizationConfig, step: int, trial: TrialSummary
+    optimization_config: OptimizationConfig,
+    step: int,
+    trial: TrialSummary,
+    names: Mapping[int, str],
 ) -> list[tuple[str, ...]]:
     """Return a row for each outcome of a trial."""
     rows: list[tuple[str, ...]] = []
-    first = (str(step), str(trial.trial))
+    name_cells = (names.get(trial.trial, ""),) if names else ()
+    first = (str(step), str(trial.trial), *name_cells)
+    blank = ("",) * len(first)
     for name, outcome in trial.outcomes.items():
         title = split_unit(name)[0]
         title = f"log10 {title}" if name in optimization_config.log_outcomes else title
@@ -230,7 +255,7 @@ def _trial_rows(
             if outcome.value is not None and prediction.sigma:
                 error = f"{(outcome.value - prediction.mean) / prediction.sigma:+.2f}"
         rows.append((*first, title, predicted, calibrated, result, error))
-        first = ("", "")
+        first = blank
     if trial.reason:
-        rows.append(("", "", trial.reason, "", "", "", ""))
+        rows.append((*blank, trial.reason, "", "", "", ""))
     return rows

@@ -153,6 +153,7 @@ class CampaignSummary:
         versions: Package versions of the last session.
         description: Description of the campaign.
         steps: Last steps.
+        names: Names of the structures by trial, where the space is discrete.
         energy: Results where the energy is minimized.
         pareto: Results where there are objectives.
     """
@@ -176,6 +177,7 @@ class CampaignSummary:
     versions: Mapping[str, str] | None
     description: Mapping[str, Any]
     steps: tuple[StepSummary, ...]
+    names: Mapping[int, str] = field(default_factory=dict)
     energy: EnergySummary | None = None
     pareto: ParetoSummary | None = None
 
@@ -261,6 +263,7 @@ def summarize(log: Log) -> CampaignSummary:
         versions=last.get("versions"),
         description=log.description,
         steps=tuple(_summarize_step(step, trials, predictions, outcomes) for step in last_steps),
+        names={trial.number: trial.member for trial in trials if trial.member},
         energy=energy,
         pareto=pareto,
     )

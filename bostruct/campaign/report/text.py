@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
+from bostruct.campaign.member_names import trial_label
 from bostruct.campaign.records import RelaxationReport
 from bostruct.campaign.report import pareto_text
 from bostruct.campaign.report.assessment import Assessment
@@ -29,11 +30,13 @@ def final_text(summary: CampaignSummary) -> str:
         if best is None:
             lines.append(f"No energy in {summary.n_evaluations} evaluations.")
         elif best.evaluation is None:
-            lines.append(f"Best energy {best.energy:.6f} eV, given; {counts} evaluations.")
+            name = _name_text(best, summary.names)
+            lines.append(f"Best energy {best.energy:.6f} eV{name}, given; {counts} evaluations.")
         else:
+            name = _name_text(best, summary.names)
             lines.append(
-                f"Best energy {best.energy:.6f} eV, evaluation {best.evaluation} of {counts}, "
-                f"step {best.step}."
+                f"Best energy {best.energy:.6f} eV{name}, evaluation {best.evaluation} of {counts},"
+                f" step {best.step}."
             )
         relaxations = _relaxation_lines(summary.energy.final_relaxation)
         lines += [f"Final relaxation: {line}." for line in relaxations]
@@ -66,12 +69,18 @@ def summary_text(summary: CampaignSummary) -> str:
     ]
     tables: list[str] = []
     if summary.pareto is not None:
-        header = pareto_text.header_lines(summary.pareto, summary.n_evaluations)
+        header = pareto_text.header_lines(summary.pareto, summary.n_evaluations, summary.names)
         lines += [f"{name:<11}  {text}" for name, text in header]
-        tables = pareto_text.table_lines(summary.pareto, summary.steps, summary.folder)
+        tables = pareto_text.table_lines(
+            summary.pareto, summary.steps, summary.names, summary.folder
+        )
     if summary.energy is not None:
-        retracted = [f"trial {trial}: {text}" for trial, text in summary.retracted.items()]
-        lines += _labeled_lines("retracted", retracted) + _energy_lines(summary.energy)
+        retracted = [
+            f"{trial_label(trial, summary.names)}: {text}"
+            for trial, text in summary.retracted.items()
+        ]
+        lines += _labeled_lines("retracted", retracted)
+        lines += _energy_lines(summary.energy, summary.names)
         tables = _energy_tables(summary, summary.energy.assessment)
     lines += [
         f"seconds      {seconds}",
@@ -81,15 +90,21 @@ def summary_text(summary: CampaignSummary) -> str:
     return "\n".join(lines)
 
 
-def _energy_lines(energy: EnergySummary) -> list[str]:
+def _name_text(best: BestEvaluation, names: Mapping[int, str]) -> str:
+    """Return the name of the best structure after a comma, "" without one."""
+    name = names.get(best.trial, "")
+    return f", {name}" if name else ""
+
+
+def _energy_lines(energy: EnergySummary, names: Mapping[int, str]) -> list[str]:
     best = energy.best
     if best is None:
         text = "none yet"
     elif best.evaluation is None:
-        text = f"{best.energy:.6f} eV, given"
+        text = f"{best.energy:.6f} eV{_name_text(best, names)}, given"
     else:
-        text = f"{best.energy:.6f} eV, evaluation {best.evaluation}, step {best.step}, "
-        text += best.generator
+        text = f"{best.energy:.6f} eV{_name_text(best, names)}, evaluation {best.evaluation}, "
+        text += f"step {best.step}, {best.generator}"
     return [
         f"best         {text}",
         *_labeled_lines("relaxation", _relaxation_lines(energy.final_relaxation)),
@@ -101,17 +116,27 @@ def _energy_lines(energy: EnergySummary) -> list[str]:
 
 def _energy_tables(summary: CampaignSummary, assessment: Assessment) -> list[str]:
     """Return the best structures and the last steps as tables."""
+    width = max(map(len, summary.names.values()), default=0)
     lines = [
-        *_best_structure_lines(assessment),
+        *_best_structure_lines(assessment, summary.names, width),
         "",
-        f"step  trial  {'generator':<12}  {'predicted':<18}  calibrated  {'energy':<13}  error/σ",
+        f"step  trial  {_name_cell('name', width)}{'generator':<12}  {'predicted':<18}  calibrated"
+        f"  {'energy':<13}  error/σ",
     ]
     for step in summary.steps:
         if step.kind == "initial_data":
             lines.append(f"{step.step:4d}  {len(step.trials)} structures given with energies")
         else:
-            lines += [_trial_line(step.step, trial) for trial in step.trials]
+            lines += [
+                _trial_line(step.step, trial, _name_cell(summary.names.get(trial.trial, ""), width))
+                for trial in step.trials
+            ]
     return lines
+
+
+def _name_cell(name: str, width: int) -> str:
+    """Return a name as a column of the width of the longest, "" where there are none."""
+    return f"{name:<{max(width, 4)}}  " if width else ""
 
 
 def _labeled_lines(name: str, texts: Sequence[str]) -> list[str]:
@@ -168,22 +193,25 @@ def _interval_lines(calibration: CalibrationSummary) -> list[str]:
     return [text]
 
 
-def _best_structure_lines(assessment: Assessment) -> list[str]:
+def _best_structure_lines(
+    assessment: Assessment, names: Mapping[int, str], width: int
+) -> list[str]:
     """Return the best structures with their predictions before and after the evaluation."""
     if not assessment.best:
         return []
     model = {difference.trial: difference.prediction for difference in assessment.differences}
     lines = [
         "",
-        f"trial  {'energy, eV':<16}  {'predicted before':<18}  {'90 %':<20}  "
-        f"{'above':<9}  by the last model",
+        f"trial  {_name_cell('name', width)}{'energy, eV':<16}  {'predicted before':<18}  "
+        f"{'90 %':<20}  {'above':<9}  by the last model",
     ]
     for structure in assessment.best:
         logged = structure.logged_prediction
         prediction = None if logged is None else logged.prediction
         above = structure.energy_above_best
         line = (
-            f"{structure.trial:5d}  {structure.energy:<16.6f}  "
+            f"{structure.trial:5d}  {_name_cell(names.get(structure.trial, ''), width)}"
+            f"{structure.energy:<16.6f}  "
             f"{_format_prediction(prediction):<18}  {_format_interval(prediction):<20}  "
             f"{f'{above:.4f}' if above else 'the best':<9}"
         )
@@ -202,7 +230,8 @@ def _unevaluated_text(assessment: Assessment, best: BestEvaluation | None) -> st
         return "the last search found no other candidates"
     candidate = assessment.unevaluated[0]
     prediction = candidate.prediction
-    text = f"lowest {_format_prediction(prediction)} eV, by {candidate.generator}"
+    name = f"{candidate.name}, " if candidate.name else ""
+    text = f"lowest {_format_prediction(prediction)} eV, {name}by {candidate.generator}"
     if prediction.low is None or best is None:
         return text
     verdict = "may" if prediction.low < best.energy else "would not"
@@ -221,7 +250,7 @@ def _format_interval(prediction: CalibratedPrediction | None) -> str:
     return f"{prediction.low:.4f} to {prediction.high:.4f}"
 
 
-def _trial_line(step: int, trial: TrialSummary) -> str:
+def _trial_line(step: int, trial: TrialSummary, name_cell: str) -> str:
     energy, prediction = trial.energy, trial.prediction
     raw, calibrated, error = "-", "-", "-"
     if prediction is not None:
@@ -231,6 +260,6 @@ def _trial_line(step: int, trial: TrialSummary) -> str:
             error = f"{(energy - prediction.mean) / prediction.sigma:+.2f}"
     result = trial.state if energy is None else f"{energy:.4f} eV"
     return (
-        f"{step:4d}  {trial.trial:5d}  {trial.generator:<12}  {raw:<18}  {calibrated:<10}  "
-        f"{result:<13}  {error}  {trial.reason}"
+        f"{step:4d}  {trial.trial:5d}  {name_cell}{trial.generator:<12}  {raw:<18}  "
+        f"{calibrated:<10}  {result:<13}  {error}  {trial.reason}"
     ).rstrip()

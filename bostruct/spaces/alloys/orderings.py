@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, final
 
+from torch import Tensor
+
 from bostruct.errors import InputError, SpaceError, check_count, error_message
 from bostruct.spaces.alloys.decoration import require_icet
 from bostruct.spaces.alloys.parent_lattice import (
@@ -89,6 +91,10 @@ class Orderings(Pool):
     def __repr__(self) -> str:
         elements = "-".join(self.composition_properties.elements)
         return f"Orderings({elements}, {len(self)} up to {self.max_atoms} atoms)"
+
+    def names_at(self, X: Tensor) -> list[str]:
+        """Return the formulas of the orderings at X `[..., 1]`, row-major."""
+        return self.decode(X).formulas()
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures, from_ase, from_pymatgen
+from bostruct.structures.structure_file import read_structure_file
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-    StructureSource = Structures | str | Path | Iterable[Atoms | Structure | Any]
+    StructureSource = Structures | str | os.PathLike[str] | Iterable[Atoms | Structure | Any]
 
 STRUCTURES_PER_BATCH = 1024
 """Number of single structures that are joined to a batch."""
@@ -21,14 +22,17 @@ STRUCTURES_PER_BATCH = 1024
 STRUCTURES_PER_SLICE = 1 << 14
 """Largest number of structures of a given batch that are passed on at once."""
 
+MATERIAL_KEYS = ("material_id", "mp_id")
+"""Names under which structures of the Materials Project carry their number."""
+
 
 def iter_structures(source: StructureSource) -> Iterator[tuple[list[str], Structures]]:
     """Yield the structures of a source in batches, with their names.
 
     A source is a batch of `Structures`, a file that ASE reads (extxyz, traj, cif ...), an ASE
-    database (.db), or any list of ASE's Atoms, pymatgen's structures, molecules or entries. Names
-    are those in `atoms.info["name"]`, in the database, or of entries; else "structure 17", counted
-    from 0.
+    database, or any list of ASE's Atoms, pymatgen's structures, molecules or entries. Names
+    are those in `atoms.info["name"]`, in the database, or of entries, or their `material_id`; else
+    "structure 17", counted from 0.
 
     Raises:
         InputError: a structure is empty or invalid, or the source cannot be read.
@@ -52,11 +56,11 @@ def iter_structures(source: StructureSource) -> Iterator[tuple[list[str], Struct
 
 
 def _iter_items(
-    source: str | Path | Iterable[Atoms | Structure | Any],
+    source: str | os.PathLike[str] | Iterable[Atoms | Structure | Any],
 ) -> Iterator[tuple[str, Any]]:
     """Yield the name of each structure, if it has one, and the structure as given."""
-    if isinstance(source, str | Path):
-        yield from _iter_file(Path(source))
+    if isinstance(source, str | os.PathLike):
+        yield from read_structure_file("source", source)
         return
     if not isinstance(source, Iterable):
         condition = "be a list of structures, a file or a database"
@@ -65,27 +69,12 @@ def _iter_items(
         yield _item_name(item), getattr(item, "structure", item)
 
 
-def _iter_file(path: Path) -> Iterator[tuple[str, Any]]:
-    if not path.is_file():
-        raise InputError(error_message("source", "be a file that exists", f"{path}"))
-    if path.suffix == ".db":
-        from ase.db import connect
-
-        for row in connect(path).select():
-            yield row.get("name", f"id {row.id}"), row.toatoms()
-        return
-    from ase.io import iread
-
-    try:
-        yield from ((_item_name(atoms), atoms) for atoms in iread(path, index=":"))
-    except (ValueError, KeyError, IndexError, OSError) as error:
-        value = f"{path} ({error})"
-        raise InputError(error_message("source", "be a file that ASE reads", value)) from error
-
-
 def _item_name(item: Any) -> str:  # noqa: ANN401  of ASE or pymatgen
-    info = getattr(item, "info", None) or {}
-    return str(info.get("name") or getattr(item, "entry_id", None) or "")
+    """Return the name of a structure: its own, else its number in a database of materials."""
+    info = {**(getattr(item, "info", None) or {}), **(getattr(item, "properties", None) or {})}
+    names = [info.get("name"), getattr(item, "entry_id", None)]
+    names += [info.get(key, getattr(item, key, None)) for key in MATERIAL_KEYS]
+    return next((str(name) for name in names if name), "")
 
 
 def _convert_item(name: str, item: Any) -> Structures:  # noqa: ANN401  of ASE or pymatgen

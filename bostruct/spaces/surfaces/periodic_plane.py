@@ -49,12 +49,13 @@ class PeriodicPlane:
     def from_cell(cls, cell: Tensor) -> PeriodicPlane:
         """Return the plane of the first two lattice vectors of a cell `[3, 3]` Å.
 
-        n points to the side of the third one where there is one.
+        n points to the side of the third one where there is one, else upwards, along z.
         """
         first, second, third = cell
         normal = torch.linalg.cross(first, second)
         normal = normal / torch.linalg.vector_norm(normal)
-        if third @ normal < 0:
+        is_down = third @ normal < 0 if third.any() else normal[2] < -RIGHT_ANGLE_TOLERANCE
+        if is_down:
             normal = -normal
         along = first / torch.linalg.vector_norm(first)
         axes = torch.stack((along, torch.linalg.cross(normal, along), normal), 1)

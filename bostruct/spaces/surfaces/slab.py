@@ -15,6 +15,7 @@ from torch import Tensor
 from bostruct.errors import InputError, SpaceError, error_message
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
 from bostruct.structures import Structures, from_ase
+from bostruct.structures.structure_file import read_structure_file
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -22,39 +23,24 @@ if TYPE_CHECKING:
 N_POSITION_DIGITS = 6
 """Number of decimals of positions in Å that enter the digest of a slab."""
 
-WIDEN_HINT = "Try slab.center(vacuum=10, axis=2)."
-
 
 def read_slab(slab: Atoms | str | os.PathLike[str]) -> Structures:
     """Return the slab as one structure, without energies.
 
-    Without any constraint all of its atoms are fixed.
+    Without any constraint all of its atoms are fixed. Of a file the last structure is taken.
 
     Raises:
-        InputError: `slab` is no slab, cannot be read, has no atoms or no cell, is not periodic in
-            the plane, or has other constraints than `FixAtoms`.
+        InputError: `slab` is no slab, cannot be read, has no atoms, or has other constraints than
+            `FixAtoms`.
     """
     from ase import Atoms
-    from ase.io import read as read_file
 
     if isinstance(slab, str | os.PathLike):
-        path = os.fspath(slab)
-        try:
-            slab = read_file(path)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}."
-            condition = "be a file that ASE can read"
-            raise InputError(error_message("slab", condition, repr(path), reason)) from error
+        *_, (_, slab) = read_structure_file("slab", slab)
     if not isinstance(slab, Atoms):
         raise InputError(error_message("slab", "be ase.Atoms or the path of a file", repr(slab)))
     if len(slab) == 0:
         raise InputError(error_message("slab", "have atoms", "none"))
-    if not (slab.pbc[0] and slab.pbc[1]):
-        condition, value = "be periodic along its first two lattice vectors", slab.pbc.tolist()
-        hint = "Set slab.pbc = (True, True, False)."
-        raise InputError(error_message("slab", condition, f"pbc {value}", hint))
-    if not slab.cell[:2].any(axis=1).all():
-        raise InputError(error_message("slab", "have a cell", slab.cell.lengths().tolist()))
     structure = from_ase(slab).without_results()
     if not slab.constraints:
         structure.fixed.fill_(True)
@@ -76,21 +62,23 @@ def check_region(region: Sequence[float]) -> tuple[float, float]:
     return numbers[0], numbers[1]
 
 
-def available_height(slab: Structures, plane: PeriodicPlane, contact_distance: float) -> float:
+def available_height(
+    slab: Structures, plane: PeriodicPlane, normal_axis: int, contact_distance: float
+) -> float:
     """Return how far above the slab its cell allows atoms to be, Å.
 
-    The last lattice vector ends the cell or, where the slab repeats along it, leads to the next
-    slab, which atoms should not touch; without one there is no limit.
+    The lattice vector that leaves the plane ends the cell or, where the slab repeats along it,
+    leads to the next slab, which atoms should not touch; without one there is no limit.
     """
     height = (slab.positions @ plane.axes)[:, 2]
     top, bottom = float(height.max()), float(height.min())
-    end = float(slab.cell[0, 2] @ plane.axes[:, 2])
-    if slab.pbc[0, 2]:
+    end = float(slab.cell[0, normal_axis] @ plane.axes[:, 2])
+    if slab.pbc[0, normal_axis]:
         return bottom + end - contact_distance - top
     return end - top if end > 0 else math.inf
 
 
-def check_images(plane: PeriodicPlane, min_distance: float) -> None:
+def check_images(plane: PeriodicPlane, normal_axis: int, min_distance: float) -> None:
     """Raise an error if atoms are closer than `min_distance` Å to their own images.
 
     Raises:
@@ -100,7 +88,10 @@ def check_images(plane: PeriodicPlane, min_distance: float) -> None:
     if len(lengths) and lengths.min() < min_distance:
         condition = f"keep atoms {min_distance:.2f} Å from their own images"
         value = f"a lattice translation of {float(lengths.min()):.2f} Å"
-        raise SpaceError(error_message("slab", condition, value, "Repeat it."))
+        numbers = [str(math.ceil(min_distance / float(lengths.min())))] * 3
+        numbers[normal_axis] = "1"
+        hint = f"Repeat it: slab = slab.repeat(({', '.join(numbers)}))."
+        raise SpaceError(error_message("slab", condition, value, hint))
 
 
 def check_slab_overlaps(slab: Structures, plane: PeriodicPlane, min_distances: Tensor) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from bostruct.errors import InputError, error_message
 from bostruct.spaces.connectivity import is_connected
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms
+from bostruct.spaces.surfaces.vacuum import plane_vectors
 from bostruct.structures import Structures
 
 FIXED_ATOM_TOLERANCE = 0.1
@@ -30,6 +31,7 @@ class SlabTemplate:
 
     Attributes:
         plane: periodic plane of the surface.
+        normal_axis: index of the lattice vector that leaves the plane.
         height_range: heights between which atoms move, Å.
         free_first_order: `[a]` indices of the atoms of a structure, those that move first.
         inverse_order: `[a]` inverse permutation of `free_first_order`.
@@ -47,6 +49,7 @@ class SlabTemplate:
     """
 
     plane: PeriodicPlane
+    normal_axis: int
     height_range: tuple[float, float]
     free_first_order: Tensor
     inverse_order: Tensor
@@ -67,6 +70,7 @@ class SlabTemplate:
         cls,
         slab: Structures,
         plane: PeriodicPlane,
+        normal_axis: int,
         like: Tensor,
         *,
         height_range: tuple[float, float],
@@ -81,6 +85,7 @@ class SlabTemplate:
         Args:
             slab: one structure.
             plane: periodic plane of the slab.
+            normal_axis: index of the lattice vector that leaves the plane.
             like: a tensor on the device and in the dtype wanted.
             height_range: heights between which atoms move, Å.
             numbers: `[a]` atomic numbers.
@@ -95,6 +100,7 @@ class SlabTemplate:
         device_plane = plane.to(device, dtype)
         return cls(
             plane=device_plane,
+            normal_axis=normal_axis,
             height_range=height_range,
             free_first_order=free_first_order.to(device),
             inverse_order=free_first_order.argsort().to(device),
@@ -145,11 +151,12 @@ class SlabTemplate:
         if not fits:
             formulas = ", ".join(sorted(set(structures.formulas())))
             raise InputError(error_message("structures", f"all be {formula}", formulas))
-        lattice = self.cell[0, :2]
-        if ((structures.cell[:, :2] - lattice).abs() > 1e-3 * lattice.abs().max()).any():
+        in_plane = list(plane_vectors(self.normal_axis))
+        lattice = self.cell[0, in_plane]
+        if ((structures.cell[:, in_plane] - lattice).abs() > 1e-3 * lattice.abs().max()).any():
             condition = "have the lattice vectors of the slab"
             raise InputError(error_message("structures", condition, "others"))
-        P = structures.positions.reshape(b, a, 3)
+        P = self._unwrap(structures)
         order = self.free_first_order
         is_fixed = torch.zeros(b, a, dtype=torch.bool, device=P.device)
         if a > f:
@@ -169,6 +176,21 @@ class SlabTemplate:
         source = moving.gather(1, by_number)
         source = source[:, self.numbers[order[:f]].argsort(stable=True).argsort()]
         return P.gather(1, source.unsqueeze(-1).expand(-1, -1, 3))
+
+    def _unwrap(self, structures: Structures) -> Tensor:
+        """Return positions `[b, a, 3]` Å in one piece, where structures repeat along the normal."""
+        b, a = len(structures), len(self.numbers)
+        P = structures.positions.reshape(b, a, 3)
+        normal, (low, high) = self.plane.axes[:, 2], self.height_range
+        fixed_heights = self.fixed_plane_positions[:, 2].tolist()
+        bottom = min([low, *fixed_heights]) - FIXED_ATOM_TOLERANCE
+        vector = structures.cell[:, self.normal_axis]
+        period = (vector @ normal).unsqueeze(-1)  # [b, 1], negative if the vector points down
+        repeats = structures.pbc[:, self.normal_axis].unsqueeze(-1) & (period != 0)
+        size = torch.where(repeats, period.abs(), torch.inf)
+        border = ((bottom + high - size) / 2).clamp(max=bottom)  # amid the vacuum
+        steps = torch.where(repeats, ((P @ normal - border) / size).floor() * period.sign(), 0.0)
+        return P - steps.unsqueeze(-1) * vector.unsqueeze(1)
 
     def is_connected(self, Q: Tensor, max_gap_factor: float) -> Tensor:
         """Return whether the moving atoms are connected to the slab, `[...]` bool.

@@ -40,7 +40,6 @@ from bostruct.spaces.surfaces import moves
 from bostruct.spaces.surfaces.deposition import contact_height, deposit_all, relax_overlaps
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
 from bostruct.spaces.surfaces.slab import (
-    WIDEN_HINT,
     available_height,
     check_images,
     check_region,
@@ -50,6 +49,14 @@ from bostruct.spaces.surfaces.slab import (
 )
 from bostruct.spaces.surfaces.slab_template import SlabTemplate
 from bostruct.spaces.surfaces.surface_fingerprint import environment_fingerprint
+from bostruct.spaces.surfaces.vacuum import (
+    check_fixed_side,
+    check_one_piece,
+    find_normal_axis,
+    plane_cell,
+    unwrap_slab,
+    widen_hint,
+)
 from bostruct.structures import SYMBOLS, Structures
 
 if TYPE_CHECKING:
@@ -83,9 +90,11 @@ class Surface:
     continuous.
 
     Args:
-        slab: ASE's `Atoms`, periodic along the first two lattice vectors, or a file that ASE reads.
-            Atoms in a `FixAtoms` constraint never move, the others do; without any constraint all
-            are fixed.
+        slab: ASE's `Atoms`, periodic along two or three lattice vectors, or a file that ASE reads.
+            The surface looks along the lattice vector along which the slab is not periodic; of a
+            slab that is periodic along all, along the one with the vacuum. A slab that the border
+            of its cell cuts is put together. Atoms in a `FixAtoms` constraint never move, the
+            others do; without any constraint all are fixed.
         formula: formula of the atoms on the slab, as ASE reads it: "Ni5", "CO", "Au6Cu7"; empty for
             the reconstruction of a slab with free atoms.
         region: lowest and highest height in Å of the atoms that move, above the topmost atom of the
@@ -102,7 +111,8 @@ class Surface:
             element that moves forms molecules, and has no custom radius.
 
     Attributes:
-        slab: the slab as one structure.
+        slab: the slab as one structure, in one piece.
+        normal_axis: index of the lattice vector that leaves the plane, 2 if it is the third one.
         formula: formula of the atoms on the slab.
         numbers: `[a]` int64 atomic numbers of all atoms of a structure, those of the slab first.
         atomic_radii: `[a]` Å, in the order of `numbers`.
@@ -118,6 +128,7 @@ class Surface:
     """
 
     slab: Structures
+    normal_axis: int
     formula: str
     numbers: Tensor
     atomic_radii: Tensor
@@ -152,9 +163,13 @@ class Surface:
             arguments = f"a formula of {formula!r} and a slab whose atoms are all fixed"
             hint = "Give a formula, or fix only the lower part of the slab."
             raise InputError(error_message("slab", "leave atoms that can move", arguments, hint))
+        bond_length = 2 * float(radii[: len(slab_structure.numbers)].max())
+        normal_axis = find_normal_axis(slab_structure, bond_length)
+        slab_structure = unwrap_slab(slab_structure, normal_axis)
         order = torch.cat((free, fixed.nonzero().squeeze(-1)))
         for name, value in {
             "slab": slab_structure,
+            "normal_axis": normal_axis,
             "formula": formula,
             "numbers": numbers,
             "atomic_radii": radii,
@@ -165,6 +180,8 @@ class Surface:
         }.items():
             object.__setattr__(self, name, value)
         self._check_slab()
+        check_one_piece(slab_structure, normal_axis, bond_length, max_gap_factor)
+        check_fixed_side(slab_structure, normal_axis, bond_length)
         object.__setattr__(self, "region", self._resolve_region(region))
         generator = torch.Generator().manual_seed(0)
         if self._sample(N_TRIAL_SAMPLES, generator, N_TRIAL_ATTEMPTS) is None:
@@ -405,7 +422,7 @@ class Surface:
 
     @cached_property
     def _plane(self) -> PeriodicPlane:
-        return PeriodicPlane.from_cell(self.slab.cell[0])
+        return PeriodicPlane.from_cell(plane_cell(self.slab.cell[0], self.normal_axis))
 
     @cached_property
     def _slab_heights(self) -> Tensor:
@@ -423,6 +440,7 @@ class Surface:
             kept[key] = SlabTemplate.from_slab(
                 self.slab,
                 self._plane,
+                self.normal_axis,
                 like,
                 height_range=(top + low, top + high),
                 numbers=self.numbers,
@@ -438,25 +456,32 @@ class Surface:
         f, n_slab_free = self._n_free, self._n_free - self._n_adsorbate_atoms
         top = float(self._slab_heights.max())
         contact = float(self.bond_lengths[:f].max())
-        available = available_height(self.slab, self._plane, contact)
+        available = available_height(self.slab, self._plane, self.normal_axis, contact)
         if region is None:
             radii = self.atomic_radii[self.free_indices[n_slab_free:]]
             volume = radii.pow(3).sum() / RANDOM_PACKING_FRACTION
             low, high = 0.0, min(contact + 2 * float(volume ** (1 / 3)), available)
             if high < contact:
                 condition = f"have at least {contact:.2f} Å of vacuum above it"
-                raise SpaceError(error_message("slab", condition, f"{available:.2f} Å", WIDEN_HINT))
+                hint = self._widen_hint(contact, contact)
+                raise SpaceError(error_message("slab", condition, f"{available:.2f} Å", hint))
             if self._n_adsorbate_atoms:
                 low = self._lowest_contact_height() - top
         else:
             low, high = check_region(region)
             if high > available:
                 condition = f"end at {available:.2f} Å above the slab, inside its cell"
-                raise SpaceError(error_message("region", condition, f"{high:.2f} Å", WIDEN_HINT))
+                hint = self._widen_hint(high, contact)
+                raise SpaceError(error_message("region", condition, f"{high:.2f} Å", hint))
         if n_slab_free:
             lowest = self._slab_heights[self.free_indices[:n_slab_free]].min()
             low = min(low, float(lowest - self.bond_lengths[:f].mean() / 2) - top)
         return low, high
+
+    def _widen_hint(self, height: float, contact: float) -> str:
+        """Return the sentence that says how to make room up to a height above the slab, Å."""
+        bond_length = 2 * float(self.atomic_radii[: len(self.slab.numbers)].max())
+        return widen_hint(self.slab, self.normal_axis, bond_length, height, contact)
 
     def _lowest_contact_height(self) -> float:
         """Return the height of the lowest position where an atom rests, bonds compressed, Å."""
@@ -470,7 +495,9 @@ class Surface:
     def _check_slab(self) -> None:
         """Raise an error if atoms of the slab are too close to each other or to their images."""
         f, n_slab_free = self._n_free, self._n_free - self._n_adsorbate_atoms
-        check_images(self._plane, float(self.min_distances[:, :f].diagonal().max()))
+        check_images(
+            self._plane, self.normal_axis, float(self.min_distances[:, :f].diagonal().max())
+        )
         radii = self.atomic_radii[: len(self.slab.numbers)]
         distances = OVERLAP_FACTOR * (radii.unsqueeze(0) + radii.unsqueeze(1))
         slab_atoms = self.free_first_order.argsort()[: len(radii)]

@@ -24,7 +24,7 @@ def test_show_says_what_was_wanted_and_found(screened):
         "objectives   minimize price, $/kg (as log10)\n",
         "constraints  enthalpy <= -0.01\n",
         "not trusted  1 value in quarantine\n",
-        "trial 5, modulus: -2992 is outside its valid range, 1 to 600\n",
+        "(Au4Cu12Pd16), modulus: -2992 is outside its valid range, 1 to 600\n",
         "(of the last step)\n",
     ):
         assert line in text, text
@@ -72,7 +72,7 @@ def test_what_was_retracted_is_told(screened):
     retract_trial(screened.folder, 6, "the wrong cell")
     text = summary_text(summarize(screened))
     assert "1 value in quarantine and 1 trial retracted\n" in text
-    assert "trial 6, retracted: the wrong cell\n" in text
+    assert re.search(r"trial 6 \(\w+\), retracted: the wrong cell\n", text)
     assert "status       paused, trial 6 was retracted\n" in text
 
 

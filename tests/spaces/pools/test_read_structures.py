@@ -86,8 +86,10 @@ def test_refuses_by_name(tmp_path):
         everything([3])
     with pytest.raises(InputError, match=r"`source` must be a list of .*int"):
         everything(3)
-    with pytest.raises(InputError, match="`source` must be a file that exists"):
+    with pytest.raises(
+        InputError, match=r"`source` must be a file of .* got .*none.extxyz, which is no file"
+    ):
         everything(tmp_path / "none.extxyz")
     (tmp_path / "bad.extxyz").write_text("nonsense\n")
-    with pytest.raises(InputError, match="`source` must be a file that ASE reads"):
+    with pytest.raises(InputError, match=r"`source` must be a file of .* got .*bad.extxyz \("):
         everything(tmp_path / "bad.extxyz")

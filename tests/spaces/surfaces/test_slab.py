@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import fcc100, molecule
+from ase.build import fcc100
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixedPlane
 
@@ -55,12 +55,6 @@ def test_energies_are_dropped():
     assert read_slab(atoms).energy is None
 
 
-def sideways():
-    atoms = slab()
-    atoms.pbc = (True, False, True)
-    return atoms
-
-
 def flat():
     atoms = slab()
     atoms.cell[1] = 2 * atoms.cell[0]
@@ -77,11 +71,9 @@ def sliding():
     ("given", "match"),
     [
         (7, "`slab` must be ase.Atoms or the path of a file, got 7"),
-        ("missing.xyz", "must be a file that ASE can read, got 'missing.xyz'. FileNot"),
+        ("missing.xyz", "file of structures that ASE can read, got missing.xyz, which is no"),
         (Atoms(), "`slab` must have atoms, got none"),
-        (molecule("H2O"), r"periodic along its first two lattice vectors, got pbc \["),
-        (sideways(), r"Set slab.pbc = \(True, True, False\)"),
-        (Atoms("H", pbc=True), r"`slab` must have a cell, got \[0.0, 0.0, 0.0\]"),
+        (Atoms("H", pbc=True), "got vectors that are zero or parallel. Set pbc to False along"),
         (flat(), "`cell` must have independent lattice vectors"),
         (sliding(), "`constraints` must be FixAtoms, got FixedPlane"),
     ],
@@ -94,7 +86,7 @@ def test_refuses(given, match):
 def test_refuses_files_that_are_no_structures(tmp_path):
     path = tmp_path / "slab.xyz"
     path.write_text("nonsense")
-    with pytest.raises(InputError, match="must be a file that ASE can read"):
+    with pytest.raises(InputError, match="`slab` must be a file of structures that ASE can read"):
         read_slab(path)
 
 
@@ -129,19 +121,19 @@ def plane_of(atoms):
 
 def test_the_room_above_a_slab():
     atoms = slab()
-    assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == pytest.approx(8)
+    assert available_height(read_slab(atoms), plane_of(atoms), 2, 2.5) == pytest.approx(8)
     atoms.pbc = True  # then the next slab must not be touched
-    assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == pytest.approx(13.5)
+    assert available_height(read_slab(atoms), plane_of(atoms), 2, 2.5) == pytest.approx(13.5)
     atoms = fcc100("Au", (2, 2, 2))
     atoms.cell[2] = 0
-    assert available_height(read_slab(atoms), plane_of(atoms), 2.5) == math.inf
+    assert available_height(read_slab(atoms), plane_of(atoms), 2, 2.5) == math.inf
 
 
 def test_atoms_keep_away_from_their_images():
     plane = plane_of(fcc100("Au", (1, 2, 2), vacuum=8.0))
-    check_images(plane, 2.8)
+    check_images(plane, 2, 2.8)
     with pytest.raises(SpaceError, match=r"2.90 Å from their own.*2.88 Å. Repeat it"):
-        check_images(plane, 2.9)
+        check_images(plane, 2, 2.9)
 
 
 def test_refuses_slabs_with_close_atoms():

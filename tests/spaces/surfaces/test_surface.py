@@ -407,7 +407,7 @@ def unfixed():
         ),
         (gold, "Xx", {}, InputError, "must name elements that exist"),
         (gold, 5, {}, InputError, "`formula` must be a chemical formula"),
-        (lambda: "nowhere.xyz", "Ni", {}, InputError, "must be a file that ASE can"),
+        (lambda: "nowhere.xyz", "Ni", {}, InputError, "must be a file of structures"),
         (gold, "Ni", {"atomic_radii": {"Cu": 1}}, InputError, r"that occur \(Au, Ni\), got"),
         (
             gold,
