@@ -5,11 +5,16 @@ import multiprocessing
 import os
 import time
 
+from bostruct.campaign.log import lock
 from bostruct.runtime import atomic_write
 from tests.campaign.standin import counting
 
 DIED = 77
 """Exit code of a process that ended itself at a durable step."""
+
+
+LOCKED = 78
+"""Exit code of a process that found a folder locked."""
 
 
 @functools.cache
@@ -66,3 +71,10 @@ def hold(folder, ready):
         ready.touch()
         while True:
             time.sleep(1)
+
+
+def end_if_locked(folder, has_description_locks):
+    """End with `LOCKED` if a process writes in the folder."""
+    lock.HAS_DESCRIPTION_LOCKS = has_description_locks
+    if lock.is_locked(folder):
+        os._exit(LOCKED)
