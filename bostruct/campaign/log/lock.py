@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,12 @@ NO_LOCKS_ERRORS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 HAS_DESCRIPTION_LOCKS: Final = sys.platform == "linux" and hasattr(fcntl, "F_OFD_SETLK")
 """True where record locks may belong to an open file description; else `flock` locks do."""
+
+_RECORD_LOCKS: Final = {
+    fcntl.LOCK_EX: fcntl.F_WRLCK,
+    fcntl.LOCK_SH: fcntl.F_RDLCK,
+    fcntl.LOCK_UN: fcntl.F_UNLCK,
+}
 
 _open_descriptors: set[int] = set()
 """Descriptors of the locks of this process, closed in its forks."""
@@ -91,6 +98,9 @@ class Lock:
         if self._descriptor in _open_descriptors:
             _open_descriptors.discard(self._descriptor)
             os.ftruncate(self._descriptor, 0)
+            with suppress(OSError):
+                # Also for a process that is just being forked and has not closed its copy.
+                _set_lock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
 
 
@@ -118,10 +128,10 @@ def is_locked(folder: Path) -> bool:
 
 
 def _set_lock(descriptor: int, operation: int) -> None:
-    """Lock the open file description, or raise the error of the operating system."""
+    """Lock or unlock the open file description, or raise the error of the operating system."""
     if HAS_DESCRIPTION_LOCKS:
-        kind = fcntl.F_WRLCK if operation == fcntl.LOCK_EX else fcntl.F_RDLCK
-        whole_file = struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)  # struct flock
+        # struct flock of the whole file
+        whole_file = struct.pack("hhqqi4x", _RECORD_LOCKS[operation], os.SEEK_SET, 0, 0, 0)
         try:
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole_file)
         except OSError as error:
