@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, final
 
 from bostruct.errors import InputError, error_message
+from bostruct.runtime.regular_file import check_folder
 
 KeepFolders = Literal["failed", "all", "none"]
 """Working folders that stay on disk after their evaluation."""
@@ -134,7 +135,12 @@ def last_output(context: EvaluationContext | None) -> str:
 
 
 def _make_new_folder(folder: Path) -> Path:
-    """Return a new empty folder of that name, or of the first free name after it."""
+    """Return a new empty folder of that name, or of the first free name after it.
+
+    Raises:
+        LogError: the folder of all working folders is a link.
+    """
+    check_folder(folder.parent)
     folder.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     path = folder

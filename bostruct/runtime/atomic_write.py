@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from bostruct.errors import LogError
+from bostruct.runtime.regular_file import open_regular_file
+
+BUSY_MILLISECONDS: Final = 1000
+"""Longest wait of one SQLite call for other processes; Ctrl-C is heard between two."""
+
+MAX_WAIT_SECONDS: Final = 300.0
+"""Longest wait of a write for readers: what it records may have taken hours to compute."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -23,7 +32,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of a killed writer, or a link
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(open_regular_file(temporary, flags), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -48,6 +59,37 @@ def commit(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Move all that was committed from the write-ahead log into the database file itself.
+
+    A reader of an earlier state can prevent it: nobody is waited for, as the next checkpoint moves
+    all, and what was committed lasts without.
+    """
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+
+
+def _wait_for_others(write: Callable[[], object]) -> None:
+    """Call a function again while another process has the database locked.
+
+    Raises:
+        sqlite3.Error: it still fails, or fails for another reason.
+    """
+    start = time.monotonic()
+    while True:
+        try:
+            write()
+        except sqlite3.OperationalError as error:
+            waited = time.monotonic() - start
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code != sqlite3.SQLITE_BUSY or waited > MAX_WAIT_SECONDS:
+                raise
+        else:
+            return
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commit everything that is written inside, or roll all of it back.
@@ -56,9 +98,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         LogError: the database could not be written.
     """
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        _wait_for_others(lambda: connection.execute("BEGIN IMMEDIATE"))
         yield
-        commit(connection)
+        _wait_for_others(lambda: commit(connection))
     except BaseException as error:
         with suppress(sqlite3.Error):  # the first error says more
             if connection.in_transaction:

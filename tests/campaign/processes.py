@@ -5,11 +5,18 @@ import multiprocessing
 import os
 import time
 
+from bostruct.campaign.log import database, lock, run_folder
+from bostruct.campaign.session import Session
 from bostruct.runtime import atomic_write
+from tests.campaign import sqlite_writes
 from tests.campaign.standin import counting
 
 DIED = 77
 """Exit code of a process that ended itself at a durable step."""
+
+
+LOCKED = 78
+"""Exit code of a process that found a folder locked."""
 
 
 @functools.cache
@@ -57,7 +64,32 @@ def die_at(step, folder, file, n, arguments):
     os.open = counted(os.open)
     os.mkdir = counted(os.mkdir)
     atomic_write.commit = counted(atomic_write.commit)
+    atomic_write.checkpoint = counted(atomic_write.checkpoint)
     counting(file, n, **arguments).run(folder)
+
+
+def pretend_network_file_system():
+    """Let this process take every folder for one on a network file system."""
+    run_folder.file_system_type = database.file_system_type = lambda _: "nfs4"
+
+
+def die_at_write(count, folder, calls, acknowledged, n, is_network):
+    """Run a campaign; SIGKILL at SQLite's write of that number.
+
+    Energies are acknowledged in a file, as an evaluator may know them.
+    """
+    if is_network:
+        pretend_network_file_system()
+    tell = Session.tell
+
+    def tell_and_acknowledge(session, trial, result):
+        tell(session, trial, result)
+        with acknowledged.open("a") as out:
+            out.write(f"{trial.X.numpy().tobytes().hex()} {result.energy!r}\n")
+
+    Session.tell = tell_and_acknowledge
+    sqlite_writes.kill_at(count)
+    counting(calls, n).run(folder)
 
 
 def hold(folder, ready):
@@ -66,3 +98,10 @@ def hold(folder, ready):
         ready.touch()
         while True:
             time.sleep(1)
+
+
+def end_if_locked(folder, has_description_locks):
+    """End with `LOCKED` if a process writes in the folder."""
+    lock.HAS_DESCRIPTION_LOCKS = has_description_locks
+    if lock.is_locked(folder):
+        os._exit(LOCKED)

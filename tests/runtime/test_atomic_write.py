@@ -1,6 +1,7 @@
 import errno
 import os
 import sqlite3
+import time
 
 import pytest
 
@@ -42,6 +43,83 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         atomic_write.write_atomically(tmp_path / "a", b"second")
     assert (tmp_path / "a").read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_no_link_is_followed(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"precious")
+    for name in ("a", "a.tmp"):
+        (tmp_path / name).symlink_to(mine)
+    atomic_write.write_atomically(tmp_path / "a", b"content")
+    assert mine.read_bytes() == b"precious"
+    assert (tmp_path / "a").read_bytes() == b"content"
+    assert not (tmp_path / "a").is_symlink()
+
+
+class Busy:
+    """A database that another process has locked for a number of calls."""
+
+    in_transaction = False
+
+    def __init__(self, path, times):
+        self.error = self.busy_error(path)
+        self.times, self.calls = times, []
+
+    @staticmethod
+    def busy_error(path):
+        holder = sqlite3.connect(path, isolation_level=None)
+        other = sqlite3.connect(path, isolation_level=None, timeout=0)
+        try:
+            holder.execute("BEGIN IMMEDIATE")
+            with pytest.raises(sqlite3.OperationalError) as caught:
+                other.execute("BEGIN IMMEDIATE")
+            return caught.value
+        finally:
+            holder.close()
+            other.close()
+
+    def execute(self, query):
+        self.calls.append(query)
+        if self.times > 0:
+            self.times -= 1
+            raise self.error
+
+
+def test_a_reader_is_waited_for(tmp_path, monkeypatch):
+    connection = Busy(tmp_path / "x.db", 3)
+    with atomic_write.transaction(connection):
+        connection.times = 2
+    assert connection.calls == ["BEGIN IMMEDIATE"] * 4 + ["COMMIT"] * 3
+    monkeypatch.setattr(atomic_write, "MAX_WAIT_SECONDS", -1.0)
+    with (
+        pytest.raises(LogError, match="could not write the log: database is locked"),
+        atomic_write.transaction(Busy(tmp_path / "x.db", 1)),
+    ):
+        pass
+
+
+def test_a_checkpoint_moves_all_and_waits_for_nobody(tmp_path):
+    file, wal = tmp_path / "x.db", tmp_path / "x.db-wal"
+    writer = sqlite3.connect(file, isolation_level=None)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("CREATE TABLE t (x)")
+    atomic_write.checkpoint(writer)
+    assert wal.stat().st_size == 0
+    reader = sqlite3.connect(file, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM t").fetchall()
+    writer.execute("INSERT INTO t VALUES (1)")
+    start = time.monotonic()
+    atomic_write.checkpoint(writer)
+    assert time.monotonic() - start < 0.5
+    assert wal.stat().st_size > 0
+    reader.close()
+    atomic_write.checkpoint(writer)
+    assert wal.stat().st_size == 0
+    assert rows(writer) == [1]
+    timeout = writer.execute("PRAGMA busy_timeout").fetchone()[0]
+    assert timeout == atomic_write.BUSY_MILLISECONDS
+    writer.close()
 
 
 def test_a_transaction_lasts_or_is_undone(connection):

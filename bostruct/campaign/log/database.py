@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bostruct.campaign.log.schema import LOG_FORMAT, TABLE_DEFINITIONS, UNITS
 from bostruct.errors import LogError
 from bostruct.runtime import atomic_write
 from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.runtime.regular_file import check_folder
 
 
 def create_database(folder: Path, description: dict[str, Any], seed: int) -> None:
@@ -32,6 +34,7 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
     new = folder / TEMPORARY_DATABASE_NAME
     for leftover in folder.glob(TEMPORARY_DATABASE_NAME + "*"):
         leftover.unlink()
+    check_folder(folder / POSTERIOR_FOLDER_NAME)
     (folder / POSTERIOR_FOLDER_NAME).mkdir(exist_ok=True)
     connection = sqlite3.connect(new, isolation_level=None)
     try:
@@ -42,6 +45,9 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
             for statement in TABLE_DEFINITIONS.split(";\n"):
                 connection.execute(statement)
             connection.execute("INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)", row)
+        if not is_network_file_system(folder):
+            # Sessions find it so: no commit of theirs has a rollback journal.
+            connection.execute("PRAGMA journal_mode = WAL")
     except sqlite3.Error as error:
         raise LogError(f"could not write {new}: {error}") from error
     finally:
@@ -52,12 +58,28 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
 
 
 def set_journal_mode(connection: sqlite3.Connection, folder: Path) -> str:
-    """Set the journal mode that suits the file system; return it with the reason."""
+    """Set the journal mode that suits the file system; return it with the reason.
+
+    Readers are kept out while something is committed, and no longer.
+    """
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    if is_network_file_system(folder):
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = DELETE")
-        return f"DELETE, EXCLUSIVE: {file_system_type(folder)} is a network file system"
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    return str(mode).upper()
+    connection.execute("PRAGMA trusted_schema = OFF")
+    if not is_network_file_system(folder):
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        return str(mode).upper()
+    # Leaves the WAL of a folder from a local disk without shared memory, which it cannot have here.
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    # With TRUNCATE a commit lasts without a sync of the folder, and another host sees its end.
+    connection.execute("PRAGMA journal_mode = TRUNCATE")
+    connection.execute("PRAGMA locking_mode = NORMAL")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # now the lock is given up
+    return f"TRUNCATE: {file_system_type(folder)} is a network file system"
+
+
+def disconnect(connection: sqlite3.Connection) -> None:
+    """Close a connection, and leave no file beside the database."""
+    with suppress(sqlite3.Error):  # a reader prevents it
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "truncate":
+            connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()

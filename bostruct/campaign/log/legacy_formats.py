@@ -206,17 +206,23 @@ def check_current_format(log_format: int, folder: Path) -> None:
 
 def create_views(connection: sqlite3.Connection) -> None:
     """Let queries of a connection find the tables of an earlier format as they are today."""
+
+    def quoted(name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
     for table, names in COLUMNS.items():
         stored = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
         if not stored:
             continue  # format 1 and 2 have no outcomes
-        columns = ", ".join(f"{_value(name)} AS {names.get(name, name)}" for name in stored)
+        columns = ", ".join(
+            f"{_value(name, quoted(name))} AS {quoted(names.get(name, name))}" for name in stored
+        )
         connection.execute(f"CREATE TEMP VIEW {table} AS SELECT {columns} FROM main.{table}")
 
 
-def _value(column: str) -> str:
+def _value(name: str, column: str) -> str:
     """Return the SQL expression of a stored column's present value."""
-    cases = [f"WHEN '{old}' THEN '{new}'" for old, new in VALUES.get(column, {}).items()]
+    cases = [f"WHEN '{old}' THEN '{new}'" for old, new in VALUES.get(name, {}).items()]
     return f"CASE {column} {' '.join(cases)} ELSE {column} END" if cases else column
 
 

@@ -29,11 +29,13 @@ from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_pred
 from bostruct.campaign.log import legacy_formats, posterior_file
 from bostruct.campaign.log.run_folder import (
     POSTERIOR_FOLDER_NAME,
-    connect_read_only,
     database_path,
     has_campaign,
+    read_access,
+    read_database,
 )
 from bostruct.campaign.log.schema import LOG_FORMAT
+from bostruct.campaign.log.schema_check import bounded_rows, check_tables
 from bostruct.campaign.records import (
     OutcomePrediction,
     RelaxationReport,
@@ -70,20 +72,21 @@ class Log:
     def __init__(
         self, folder: str | Path, space: Space | None = None, surrogate: Surrogate | None = None
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self.space = space
         self.surrogate = surrogate
         self.format = LOG_FORMAT
         self._connection: sqlite3.Connection | None = None
         if not has_campaign(self.folder):
             raise LogError(f"{self.folder} holds no campaign.")
-        row = self.query("SELECT * FROM bostruct_campaign")[0]
+        row = self._campaign_row()
         if row["format"] > LOG_FORMAT:
             raise LogError(
                 f"{self.folder} has log format {row['format']}, this bostruct reads up to "
                 f"{LOG_FORMAT}. Update bostruct."
             )
         self.format = row["format"]
+        read_database(self.folder, self._check_tables)
         self.seed: int = row["seed"]
         self.description: dict[str, Any] = json.loads(row["description"])
         if self.format < LOG_FORMAT:
@@ -92,13 +95,39 @@ class Log:
 
     def query(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Return the rows of a query; an SQLite error becomes a `LogError`."""
+        if self._connection is None:
+            return read_database(self.folder, lambda c: self._read_rows(c, sql, values))
         try:
-            with self.connection() as connection:
-                cursor = connection.cursor()
-                cursor.row_factory = sqlite3.Row
-                return cursor.execute(sql, values).fetchall()
+            cursor = self._connection.cursor()
+            cursor.row_factory = sqlite3.Row
+            return cursor.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise LogError(f"could not read {database_path(self.folder)}: {error}") from error
+
+    def _campaign_row(self) -> dict[str, Any]:
+        """Return the one row of `bostruct_campaign`, whose format is a number."""
+        rows = [dict(row) for row in self.query("SELECT * FROM bostruct_campaign LIMIT 2")]
+        if len(rows) != 1 or type(rows[0].get("format")) is not int:
+            raise LogError(
+                f"{database_path(self.folder)} holds no campaign: the table bostruct_campaign is "
+                "not as bostruct writes it."
+            )
+        return rows[0]
+
+    def _check_tables(self, connection: sqlite3.Connection) -> None:
+        if self.format < LOG_FORMAT:
+            legacy_formats.create_views(connection)
+        check_tables(connection, database_path(self.folder), self.format)
+
+    def _read_rows(
+        self, connection: sqlite3.Connection, sql: str, values: Sequence[object]
+    ) -> list[sqlite3.Row]:
+        """Return the rows of a query, read through a read-only connection."""
+        if self.format < LOG_FORMAT:
+            legacy_formats.create_views(connection)
+        cursor = connection.cursor()
+        cursor.row_factory = sqlite3.Row
+        return bounded_rows(cursor.execute(sql, values), database_path(self.folder))
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -106,13 +135,13 @@ class Log:
         if self._connection is not None:
             yield self._connection
             return
-        connection = connect_read_only(self.folder)
         try:
-            if self.format < LOG_FORMAT:
-                legacy_formats.create_views(connection)
-            yield connection
-        finally:
-            connection.close()
+            with read_access(self.folder) as connection:
+                if self.format < LOG_FORMAT:
+                    legacy_formats.create_views(connection)
+                yield connection
+        except sqlite3.Error as error:
+            raise LogError(f"could not read {database_path(self.folder)}: {error}") from error
 
     def trials(self, *states: str) -> list[Trial]:
         """Return the trials in the order of their numbers, those in the given states if any."""

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, TypeVar
 
-from bostruct.campaign.log.lock import LOCK_FILE_NAME
+from bostruct.campaign.log import hot_journal
+from bostruct.campaign.log.lock import LOCK_FILE_NAME, is_locked
 from bostruct.errors import LogError
+from bostruct.runtime.regular_file import check_folder
 
 DATABASE_NAME = "campaign.db"
 POSTERIOR_FOLDER_NAME = "posteriors"
 EVALUATION_FOLDER_NAME = "evaluations"
 
-SQLITE_MAGIC = b"SQLite format 3\0"
-"""First bytes of a SQLite file."""
-
 CAMPAIGN_TABLE_QUERY = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
 """Query that tells the database of a campaign from another one."""
 TEMPORARY_DATABASE_NAME = "campaign.db.new"
 """Database while it is created; renamed to `DATABASE_NAME` when it is complete."""
+
+T = TypeVar("T")
+
+BUSY_SECONDS: Final = 2.0
+"""Longest wait of a reader for a commit, which takes milliseconds, at each attempt."""
+
+READ_ATTEMPTS: Final = 3
+"""Number of times a database is read before an error is believed."""
+
+RETRY_SECONDS: Final = 0.05
+"""Seconds between two of them."""
+
+MAX_VALUE_BYTES: Final = 2**26
+"""Largest value of a row that is read."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     (
@@ -46,8 +63,8 @@ def has_campaign(folder: Path) -> bool:
         return False
     if not folder.is_dir():
         raise LogError(f"{folder} is a file, not a folder. Take another name.")
-    if database_path(folder).exists():
-        _check_bostruct_database(folder)
+    if hot_journal.check_database_files(database_path(folder)):
+        _check_campaign_database(folder)
         return True
     foreign = sorted(entry.name for entry in folder.iterdir() if not _is_leftover(entry))
     if foreign:
@@ -73,6 +90,18 @@ def check_writable(folder: Path) -> None:
     file = database_path(folder)
     if file.exists() and not os.access(file, os.W_OK):
         raise LogError(f"{file} is read-only for you. Copy the folder to go on.")
+
+
+def prepare_to_write(folder: Path) -> None:
+    """Roll back what a killed writer left, in a folder that this process has locked.
+
+    Raises:
+        LogError: a file or a folder in it is a link, or no file or folder, or cannot be written.
+    """
+    for name in (POSTERIOR_FOLDER_NAME, EVALUATION_FOLDER_NAME):
+        check_folder(folder / name)
+    if hot_journal.check_database_files(database_path(folder)):
+        hot_journal.roll_back_journal(database_path(folder))
 
 
 def _nearest_existing(folder: Path) -> Path:
@@ -105,22 +134,87 @@ def is_network_file_system(folder: Path) -> bool:
 
 
 def connect_read_only(folder: Path) -> sqlite3.Connection:
-    """Return a read-only connection to the database that leaves no trace in the folder.
+    """Return a read-only connection to the database of a run folder.
+
+    A journal that a killed writer left is rolled back before. The connection leaves no trace in a
+    folder in which nobody writes, and bounds the size of every value.
 
     Raises:
-        LogError: there is no database, or it cannot be opened.
+        LogError: there is no database, one of its files is a link, or it cannot be opened.
     """
-    file = database_path(folder).absolute()
-    if not file.exists():
+    return _connect(folder, _is_at_rest(folder))
+
+
+@contextmanager
+def read_access(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Lend a read-only connection to the database of a run folder.
+
+    Raises:
+        LogError: there is no database, one of its files is a link, or it cannot be opened.
+        sqlite3.OperationalError: a campaign was started meanwhile, and what was read may be torn.
+    """
+    at_rest = _is_at_rest(folder)
+    before = _change_mark(folder)
+    connection = _connect(folder, at_rest)
+    try:
+        yield connection
+    finally:
+        connection.close()
+    if at_rest and _change_mark(folder) != before:
+        raise sqlite3.OperationalError("it was written while it was read, try again")
+
+
+def read_database(folder: Path, read: Callable[[sqlite3.Connection], T]) -> T:
+    """Return what a function reads from the database of a run folder, tried again if it fails.
+
+    Raises:
+        LogError: it cannot be read, or is written all the time.
+    """
+    for attempt in range(1, READ_ATTEMPTS + 1):
+        try:
+            with read_access(folder) as connection:
+                return read(connection)
+        except sqlite3.Error as error:
+            if attempt == READ_ATTEMPTS:
+                raise LogError(f"could not read {database_path(folder)}: {error}") from error
+            time.sleep(RETRY_SECONDS)
+    raise AssertionError("unreachable")
+
+
+def _is_at_rest(folder: Path) -> bool:
+    """Return whether nobody writes in the folder and all is in the database file itself.
+
+    Raises:
+        LogError: there is no database, or one of its files is a link or no file.
+    """
+    file = database_path(folder)
+    if not hot_journal.check_database_files(file):
         raise LogError(f"{folder} holds no campaign: there is no {DATABASE_NAME} in it.")
-    journals = (file.with_name(file.name + end) for end in ("-wal", "-journal"))
+    if is_locked(folder):
+        return False
+    hot_journal.roll_back_journal(file)
+    journals = (hot_journal.side_file(file, suffix) for suffix in ("-wal", "-journal"))
+    return not any(map(hot_journal.has_content, journals))
+
+
+def _change_mark(folder: Path) -> tuple[int, ...]:
+    """Return what changes when the database is written."""
+    status = database_path(folder).stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _connect(folder: Path, at_rest: bool) -> sqlite3.Connection:
     # SQLite would make its -wal and -shm files where they are missing.
-    mode = "mode=ro" if any(path.exists() for path in journals) else "immutable=1"
+    file, mode = database_path(folder).absolute(), "immutable=1" if at_rest else "mode=ro"
     try:
         uri = f"{file.as_uri()}?{mode}"
-        return sqlite3.connect(uri, uri=True, timeout=20, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
     except sqlite3.Error as error:
         raise LogError(f"could not open {file}: {error}") from error
+    return connection
 
 
 def _is_leftover(entry: Path) -> bool:
@@ -130,35 +224,45 @@ def _is_leftover(entry: Path) -> bool:
     return entry.name == POSTERIOR_FOLDER_NAME and entry.is_dir() and not any(entry.iterdir())
 
 
-def _check_bostruct_database(folder: Path) -> None:
-    connection = connect_read_only(folder)
-    try:
-        has_table = connection.execute(CAMPAIGN_TABLE_QUERY).fetchone()[0]
-    except sqlite3.Error as error:
-        raise LogError(f"could not read {database_path(folder)}: {error}") from error
-    finally:
-        connection.close()
-    if not has_table:
+def _check_campaign_database(folder: Path) -> None:
+    """Refuse a database without a campaign.
+
+    Raises:
+        LogError: it cannot be read, or is one of another program.
+    """
+    is_campaign = read_database(folder, _has_campaign_table)
+    if not is_campaign:
         raise LogError(
             f"{database_path(folder)} is a database of another program. "
             "Take an empty or a new folder."
         )
 
 
+def _has_campaign_table(connection: sqlite3.Connection) -> bool:
+    """Return whether a database holds a campaign.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    return bool(connection.execute(CAMPAIGN_TABLE_QUERY).fetchone()[0])
+
+
 def is_campaign_database(file: Path) -> bool:
-    """Return whether a file is the database of a campaign, under whatever name."""
+    """Return whether a file is the database of a campaign, under whatever name.
+
+    A file that carries the name of one counts as one, whatever it holds.
+    """
+    file = Path(os.path.realpath(file))
+    if not file.is_file():
+        return False
+    if file.name == DATABASE_NAME:
+        return True
     try:
-        with file.open("rb") as stream:
-            if stream.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
-                return False
-        uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
-        connection = sqlite3.connect(uri, uri=True)
+        # SQLite opens it: where this process writes it, closing it otherwise would end its locks.
+        connection = sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)
         try:
-            (count,) = connection.execute(CAMPAIGN_TABLE_QUERY).fetchone()
+            return _has_campaign_table(connection)
         finally:
             connection.close()
-    except FileNotFoundError:
+    except sqlite3.Error:
         return False
-    except (OSError, sqlite3.Error):
-        return file.name == DATABASE_NAME
-    return bool(count) or file.name == DATABASE_NAME

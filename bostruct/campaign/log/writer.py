@@ -24,7 +24,12 @@ from bostruct.campaign.log import database, legacy_formats, posterior_file
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.run_folder import DATABASE_NAME, POSTERIOR_FOLDER_NAME, has_campaign
+from bostruct.campaign.log.run_folder import (
+    DATABASE_NAME,
+    POSTERIOR_FOLDER_NAME,
+    has_campaign,
+    prepare_to_write,
+)
 from bostruct.campaign.member_names import MEMBER_KEY, member_names
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Trial
 from bostruct.errors import InputError, LogError, error_message
@@ -65,11 +70,12 @@ class LogWriter(Log):
         surrogate: Surrogate | None,
         device: str,
     ) -> None:
-        path = Path(folder)
+        path = Path(folder).absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(path)
             try:
+                prepare_to_write(path)
                 if not has_campaign(path):
                     database.create_database(path, description, seed)
                 super().__init__(path, space, surrogate)
@@ -90,7 +96,8 @@ class LogWriter(Log):
         self._session_number = 0
         try:
             # One connection for the tables of the log and of ASE: they commit together.
-            connection = sqlite3.connect(file, timeout=20, isolation_level=None)
+            seconds = atomic_write.BUSY_MILLISECONDS / 1000
+            connection = sqlite3.connect(file, timeout=seconds, isolation_level=None)
             self._connection = connection
             journal = database.set_journal_mode(connection, self.folder)
             self._ase_rows = AseRows(file, connection)
@@ -148,6 +155,7 @@ class LogWriter(Log):
                 self._insert_trial(planned, i, first + i, names[i])
                 if planned.results:
                     self._write_result(first + i, planned.results[i])
+        atomic_write.checkpoint(self._writing_connection)
         self._writing_seconds += time.perf_counter() - start
         return self.trial_records()[first:]
 
@@ -236,6 +244,7 @@ class LogWriter(Log):
         start = time.perf_counter()
         with atomic_write.transaction(self._writing_connection):
             self._add_log_seconds(self._write_result(number, result))
+        atomic_write.checkpoint(self._writing_connection)
         self._writing_seconds += time.perf_counter() - start
 
     def _write_result(self, number: int, result: Evaluation | Failure) -> int:
@@ -312,5 +321,5 @@ class LogWriter(Log):
     def _disconnect(self) -> None:
         connection = getattr(self, "_connection", None)
         if connection is not None:
-            connection.close()
+            database.disconnect(connection)
             self._connection = None

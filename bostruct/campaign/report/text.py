@@ -48,7 +48,7 @@ def final_text(summary: CampaignSummary) -> str:
     ]
     if summary.pareto is not None:
         lines.append(f"  bostruct front {summary.folder} --out {summary.folder}/front")
-    if str(summary.journal).startswith("DELETE"):
+    if "network file system" in str(summary.journal):
         lines.append(f"Journal {summary.journal}.")
     return "\n".join(lines)
 

@@ -36,7 +36,7 @@ def test_an_error_says_where(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("kind", "mode", "locking"),
-    [("ext4", "wal", "normal"), ("nfs4", "delete", "exclusive")],
+    [("ext4", "wal", "normal"), ("nfs4", "truncate", "normal")],
 )
 def test_writes_last(tmp_path, monkeypatch, kind, mode, locking):
     monkeypatch.setattr("bostruct.campaign.log.run_folder.file_system_type", lambda _: kind)

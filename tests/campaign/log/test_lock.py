@@ -1,7 +1,10 @@
+import concurrent.futures
 import errno
 import fcntl
 import json
+import multiprocessing
 import os
+import shutil
 import socket
 import time
 
@@ -9,7 +12,7 @@ import pytest
 
 from bostruct.campaign.log import lock
 from bostruct.campaign.log.lock import Lock, is_locked
-from bostruct.errors import LockedError
+from bostruct.errors import LockedError, LogError
 from tests.campaign import processes
 
 
@@ -58,12 +61,113 @@ def test_children_do_not_inherit_it(tmp_path):
         os.waitpid(child, 0)
 
 
+@pytest.fixture(params=[True, False])
+def description_locks(request, monkeypatch):
+    """Record locks of open file descriptions, and the `flock` locks of other systems."""
+    if request.param and not lock.HAS_DESCRIPTION_LOCKS:
+        pytest.skip("no such locks here")
+    monkeypatch.setattr(lock, "HAS_DESCRIPTION_LOCKS", request.param)
+
+
+def locked_elsewhere(folder):
+    """Return whether another process finds the folder locked."""
+    arguments = (folder, lock.HAS_DESCRIPTION_LOCKS)
+    return processes.call(processes.end_if_locked, *arguments) == processes.LOCKED
+
+
+def test_a_copy_made_by_the_same_process_keeps_it(tmp_path, description_locks):
+    """Whoever closes the file: `shutil.copytree` of an evaluator, or a look at it."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    held = Lock(folder)
+    shutil.copytree(folder, tmp_path / "copy")
+    os.close(os.open(folder / lock.LOCK_FILE_NAME, os.O_RDWR))
+    assert is_locked(folder)
+    with pytest.raises(LockedError):
+        Lock(folder)
+    assert locked_elsewhere(folder)
+    Lock(tmp_path / "copy").release()
+    held.release()
+    assert not locked_elsewhere(folder)
+
+
+def test_a_kernel_without_locks_of_descriptions(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    held = Lock(tmp_path)
+    assert is_locked(tmp_path)
+    held.release()
+    assert not is_locked(tmp_path)
+
+
+def fork_worker(folder, ready):
+    """Lock a folder, and leave a forked worker behind that outlives the kill."""
+    folder.mkdir()
+    Lock(folder)
+    pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+    worker = pool.submit(os.getpid).result()
+    ready.with_suffix(".new").write_text(str(worker))
+    ready.with_suffix(".new").rename(ready)
+    time.sleep(600)
+
+
+def test_a_worker_that_outlives_the_driver_keeps_no_lock(tmp_path):
+    folder, ready = tmp_path / "run", tmp_path / "ready"
+    process = processes.start(fork_worker, folder, ready)
+    deadline = time.monotonic() + 60
+    while not ready.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    worker = int(ready.read_text())
+    assert is_locked(folder)
+    process.kill()
+    process.join()
+    try:
+        os.kill(worker, 0)  # it lives
+        assert not is_locked(folder)
+        Lock(folder).release()
+    finally:
+        os.kill(worker, 9)
+
+
+def test_no_link_is_followed(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    path = folder / lock.LOCK_FILE_NAME
+    path.symlink_to(mine)
+    for opens in (Lock, is_locked):
+        with pytest.raises(LogError, match=r"campaign\.lock is a link, not a file"):
+            opens(folder)
+    path.unlink()
+    path.hardlink_to(mine)
+    with pytest.raises(LogError, match="is no lock file of bostruct"):
+        Lock(folder)
+    path.unlink()
+    path.write_bytes(b" " * 9999)
+    with pytest.raises(LogError, match="is no lock file of bostruct"):
+        Lock(folder)
+    path.unlink()
+    os.mkfifo(path)
+    for opens in (Lock, is_locked):
+        with pytest.raises(LogError, match="is a pipe, not a file"):
+            opens(folder)
+    path.unlink()
+    path.write_text("[" * 4000)
+    with pytest.raises(LogError, match="is no lock file of bostruct"):
+        Lock(folder)
+    assert not is_locked(folder)
+    assert mine.read_text() == "precious"
+
+
 @pytest.fixture
 def no_locks(monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "lockf", refuse)
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +179,7 @@ def no_locks(monkeypatch):
         ({"host": socket.gethostname(), "pid": "x"}, True),
         ({"host": socket.gethostname(), "pid": os.getppid()}, False),
         ({"host": "elsewhere", "pid": 1}, False),
+        ({"host": "elsewhere", "pid": 1, "file": 0}, True),  # of a folder that was copied
     ],
 )
 def test_without_locks_names_and_hosts_must_do(tmp_path, no_locks, owner, free):

@@ -11,6 +11,7 @@ from bostruct.campaign.log.run_folder import (
     connect_read_only,
     file_system_type,
     has_campaign,
+    is_campaign_database,
     is_network_file_system,
 )
 from bostruct.errors import LogError
@@ -117,6 +118,65 @@ def test_reading_leaves_no_trace(folder):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_a_copy_that_is_read_while_it_is_written(folder):
+    """What was read without locks is not believed then."""
+    file = folder / "campaign.db"
+
+    def read(connection):
+        count = connection.execute("SELECT count(*) FROM bostruct_trial").fetchone()[0]
+        if len(reads) < writes:
+            os.utime(file, ns=(1, len(reads)))
+        reads.append(count)
+        return count
+
+    reads, writes = [], 2
+    assert folders.read_database(folder, read) == 8
+    assert reads == [8, 8, 8]
+    reads, writes = [], 9
+    with pytest.raises(LogError, match="it was written while it was read, try again"):
+        folders.read_database(folder, read)
+
+
+@pytest.mark.parametrize("name", ["posteriors", "evaluations"])
+def test_folders_that_are_links_are_refused(folder, tmp_path, name):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "step-999999.safetensors").write_bytes(b"precious")
+    shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / name).symlink_to(mine)
+    with pytest.raises(LogError, match=f"{name} is a link, not a folder"):
+        campaign(n=9).run(folder)
+    assert [path.name for path in mine.iterdir()] == ["step-999999.safetensors"]
+
+
+def test_a_new_folder_with_links(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "campaign.db.new").symlink_to(mine)
+    (folder / "campaign.db.new-journal").symlink_to(mine)
+    campaign(n=1).run(folder)
+    assert mine.read_text() == "precious"
+    assert not (folder / "campaign.db").is_symlink()
+
+
+def test_databases_of_campaigns(folder, tmp_path):
+    other = tmp_path / "other.db"
+    assert not is_campaign_database(other)
+    other.write_text("no database")
+    assert not is_campaign_database(other)
+    assert not is_campaign_database(tmp_path)
+    (tmp_path / "campaign.db").touch()
+    assert is_campaign_database(tmp_path / "campaign.db")
+    shutil.copy(folder / "campaign.db", other)
+    (tmp_path / "link.db").symlink_to(other)
+    os.mkfifo(tmp_path / "pipe")
+    assert is_campaign_database(other)
+    assert is_campaign_database(tmp_path / "link.db")
+    assert not is_campaign_database(tmp_path / "pipe")
+
+
 def test_nothing_to_read(tmp_path, monkeypatch, folder):
     with pytest.raises(LogError, match=r"there is no campaign\.db in it"):
         connect_read_only(tmp_path)
@@ -151,13 +211,13 @@ def test_file_systems(tmp_path, monkeypatch):
 
 
 def test_a_network_file_system(tmp_path, monkeypatch):
-    """No WAL there, one connection at a time, and the log says so."""
+    """No WAL there, and the log says so."""
     whole = campaign(n=6).run(tmp_path / "local")
     monkeypatch.setattr(folders, "file_system_type", lambda _: "nfs4")
     monkeypatch.setattr("bostruct.campaign.log.database.file_system_type", lambda _: "nfs4")
     campaign(n=3).run(tmp_path / "run")
     log = campaign(n=6).run(tmp_path / "run")
-    assert log.sessions()[-1]["journal"].startswith("DELETE, EXCLUSIVE: nfs4 is a net")
+    assert log.sessions()[-1]["journal"].startswith("TRUNCATE: nfs4 is a network")
     assert log.fingerprint() == whole.fingerprint()
     assert not list((tmp_path / "run").glob("campaign.db-*"))
     # A folder that was copied from a local disk changes its journal.

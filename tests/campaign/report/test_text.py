@@ -112,8 +112,8 @@ def test_failures_show_their_reason(tmp_path):
 
 
 def test_a_network_file_system_is_said(log):
-    found = replace(summarize(log), journal="DELETE, EXCLUSIVE: nfs4 is a network")
-    assert "Journal DELETE, EXCLUSIVE: nfs4 is a network." in final_text(found)
+    found = replace(summarize(log), journal="TRUNCATE: nfs4 is a network file system")
+    assert "Journal TRUNCATE: nfs4 is a network file system." in final_text(found)
 
 
 def test_a_check_shows_what_it_found(tmp_path):
