@@ -74,6 +74,7 @@ class Trial:
         retryable: True if another attempt may succeed. The campaign makes one; in a planned trial
             the flag says that an attempt has failed before.
         seconds: Wall time of the evaluation.
+        doubt: Reason for which the result is doubted; "" without a doubt.
         outcome_predictions: Predictions of the outcomes of objectives and constraints.
         structures: The structure, on the CPU; None in a log without a space.
     """
@@ -97,6 +98,7 @@ class Trial:
     reason: str = ""
     retryable: bool = False
     seconds: float = 0.0
+    doubt: str = ""
     outcome_predictions: tuple[OutcomePrediction, ...] = ()
     structures: Structures | None = None
 
@@ -243,6 +245,7 @@ def trial_from_row(
         reason=row["reason"],
         retryable=bool(row["retryable"]),
         seconds=row["seconds"],
+        doubt=row["doubt"],
         outcome_predictions=outcome_predictions,
     )
 

@@ -86,7 +86,7 @@ class Log:
         self.format = row["format"]
         self.seed: int = row["seed"]
         self.description: dict[str, Any] = json.loads(row["description"])
-        if self.format < LOG_FORMAT:
+        if self.format < legacy_formats.RENAMED_FORMAT:
             self.description = legacy_formats.upgrade_description(self.description)
         self.created: float = row["created"]
 
@@ -170,7 +170,7 @@ class Log:
         """Return the reports of the last final relaxation; none without one."""
         texts = [session.get("relaxations") for session in self.sessions()]
         reports = json.loads(next((text for text in reversed(texts) if text), "[]"))
-        if self.format < LOG_FORMAT:
+        if self.format < legacy_formats.RENAMED_FORMAT:
             reports = map(legacy_formats.upgrade_relaxation_report, reports)
         return [RelaxationReport(**report) for report in reports]
 
@@ -308,7 +308,7 @@ class Log:
 
     def _model_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state = posterior_file.model_state(tensors)
-        if self.format < LOG_FORMAT:
+        if self.format < legacy_formats.RENAMED_FORMAT:
             return upgrade_state(str(self.description["surrogate"].get("type", "")), state)
         return state
 
@@ -322,7 +322,7 @@ class Log:
         if hashlib.sha256(data).hexdigest() != self.query(query, step)[0]["sha256"]:
             raise LogError(f"{path} is not what was written: its sha256 differs.")
         contents = posterior_file.from_safetensors(data, str(path))
-        if self.format < LOG_FORMAT:
+        if self.format < legacy_formats.RENAMED_FORMAT:
             return legacy_formats.upgrade_posterior_file(*contents)
         return contents
 

@@ -20,11 +20,12 @@ from typing import Any
 import torch
 
 from bostruct.campaign import records
-from bostruct.campaign.log import database, legacy_formats, posterior_file
+from bostruct.campaign.log import database, legacy_formats, posterior_file, upgrade
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import DATABASE_NAME, POSTERIOR_FOLDER_NAME, has_campaign
+from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Trial
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure
@@ -72,7 +73,7 @@ class LogWriter(Log):
                 if not has_campaign(path):
                     database.create_database(path, description, seed)
                 super().__init__(path, space, surrogate)
-                legacy_formats.check_current_format(self.format, path)
+                legacy_formats.check_writable_format(self.format, path)
                 self._open_writer_session(device)
             except BaseException:
                 self._disconnect()
@@ -92,6 +93,8 @@ class LogWriter(Log):
             connection = sqlite3.connect(file, timeout=20, isolation_level=None)
             self._connection = connection
             journal = database.set_journal_mode(connection, self.folder)
+            upgrade.upgrade_log(connection, self.folder)
+            self.format = LOG_FORMAT
             self._ase_rows = AseRows(file, connection)
         except sqlite3.Error as error:
             raise LogError(f"could not open {file}: {error}") from error
@@ -278,6 +281,11 @@ class LogWriter(Log):
         """Record that the result of a trial is retracted."""
         with atomic_write.transaction(self._writing_connection):
             self._update_trial(number, state="retracted", reason=reason)
+
+    def mark_doubt(self, number: int, reason: str) -> None:
+        """Record why the result of a trial is doubted; "" takes the doubt back."""
+        with atomic_write.transaction(self._writing_connection):
+            self._update_trial(number, doubt=reason)
 
     def mark_abandoned(self, number: int, reason: str) -> None:
         """Record that a trial will not be evaluated."""
