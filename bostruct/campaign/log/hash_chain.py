@@ -39,7 +39,7 @@ MUTABLE_COLUMNS = {"step": ("seconds_log",)}
 """Columns that grow after the row was written, which no checksum covers."""
 
 LABELS = {
-    "campaign": "the {} of the campaign",
+    "campaign": "`{}` of the campaign",
     "session": "session {}",
     "step": "step {}",
     "posterior": "the posterior of step {}",
