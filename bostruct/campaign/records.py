@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.errors import LogError
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.runtime.canonical_json import to_canonical_json
@@ -24,6 +25,9 @@ DatabaseRow = sqlite3.Row | Mapping[str, Any]
 
 OPEN_STATES = ("planned", "running")
 """States of a trial without a result."""
+
+FINISHED_STATES = ("done", "failed", "retracted")
+"""States of a trial with a result, an energy or a failure."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Trial:
     @property
     def is_finished(self) -> bool:
         """True if an energy or a failure was recorded."""
-        return self.state in ("done", "failed", "retracted")
+        return self.state in FINISHED_STATES
 
     @property
     def is_initial_data(self) -> bool:
@@ -148,7 +152,7 @@ class Step:
 
     number: int
     kind: str
-    training_trials: tuple[int, ...]
+    training_trials: Sequence[int]
     hyperparameters: Mapping[str, float]
     seconds: Mapping[str, float]
     file: str = ""
@@ -255,7 +259,7 @@ def step_from_row(row: sqlite3.Row) -> Step:
     return Step(
         number=row["number"],
         kind=row["kind"],
-        training_trials=tuple(json.loads(row["training_trials"])),
+        training_trials=NumberRanges(row["training_trials"]),
         hyperparameters=json.loads(row["hyperparameters"]),
         seconds={part: row[f"seconds_{part}"] for part in ("fit", "search", "log")},
         file=row["file"] or "",

@@ -51,7 +51,7 @@ from bostruct.surrogates.legacy_state import upgrade_state
 
 STEPS_QUERY = """
 SELECT s.*, p.file, p.sha256 FROM bostruct_step s
-LEFT JOIN bostruct_posterior p ON p.step = s.number ORDER BY s.number
+LEFT JOIN bostruct_posterior p ON p.step = s.number
 """
 
 
@@ -144,6 +144,13 @@ class Log:
             [{**row, "state": "done"} if row["state"] == "retracted" else row for row in rows]
         )
 
+    def read_trial(self, number: int) -> Trial:
+        """Return one trial by its number, without its structure."""
+        rows = self.query("SELECT * FROM bostruct_trial WHERE number = ?", number)
+        query = "SELECT * FROM bostruct_outcome WHERE trial = ? ORDER BY position"
+        outcomes = [] if self.optimization_config is None else self.query(query, number)
+        return records.trial_from_row(rows[0], tuple(map(records.outcome_from_row, outcomes)))
+
     def _trials_from_rows(self, rows: Sequence[records.DatabaseRow]) -> list[Trial]:
         predictions: dict[int, list[OutcomePrediction]] = {}
         if self.optimization_config is not None:
@@ -173,7 +180,14 @@ class Log:
 
     def steps(self) -> list[Step]:
         """Return all steps."""
-        return [records.step_from_row(row) for row in self.query(STEPS_QUERY)]
+        return [
+            records.step_from_row(row) for row in self.query(f"{STEPS_QUERY} ORDER BY s.number")
+        ]
+
+    def read_step(self, number: int) -> Step:
+        """Return one step by its number."""
+        (row,) = self.query(f"{STEPS_QUERY} WHERE s.number = ?", number)
+        return records.step_from_row(row)
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return the sessions: process, host, device, package versions, times and status."""

@@ -44,7 +44,7 @@ CREATE TABLE bostruct_step (
     kind TEXT NOT NULL
         CHECK (kind IN
             ('initial_data', 'initial_structures', 'random', 'model', 'relaxation')),
-    training_trials TEXT NOT NULL,  -- JSON: numbers of the trials the choice rests on
+    training_trials TEXT NOT NULL,  -- JSON: trials the choice rests on, runs as [first,last]
     hyperparameters TEXT NOT NULL,  -- JSON
     planned REAL NOT NULL,  -- s since 1970
     seconds_fit REAL NOT NULL,

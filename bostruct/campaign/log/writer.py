@@ -12,7 +12,8 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,12 @@ from bostruct.campaign.log import (
 )
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
+from bostruct.campaign.log.log_cache import LogCache
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import DATABASE_NAME, POSTERIOR_FOLDER_NAME, has_campaign
 from bostruct.campaign.log.schema import LOG_FORMAT
-from bostruct.campaign.records import PlannedStep, RelaxationReport, Trial
+from bostruct.campaign.number_ranges import NumberRanges
+from bostruct.campaign.records import PlannedStep, RelaxationReport, Step, Trial
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.runtime import atomic_write
@@ -95,6 +98,7 @@ class LogWriter(Log):
     def _open_writer_session(self, device: str) -> None:
         file = self.folder / DATABASE_NAME
         self._session_number = 0
+        self._cache: LogCache | None = None
         try:
             # One connection for the tables of the log and of ASE: they commit together.
             connection = sqlite3.connect(file, timeout=20, isolation_level=None)
@@ -115,9 +119,9 @@ class LogWriter(Log):
             "versions": to_canonical_json(package_versions()),
             "started": time.time(),
         }
-        with atomic_write.transaction(connection):
+        with self._transaction():
             self._session_number = self._insert_row("session", session)
-            hash_chain.append_row(connection, "session", self._session_number)
+            self._append_row("session", self._session_number)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             for trial in self.trial_records("running"):
                 self._update_trial(trial.number, **self._retry_columns(trial))
@@ -145,16 +149,61 @@ class LogWriter(Log):
         for file in files:
             file.unlink()
 
+    def trial_records(self, *states: str) -> list[Trial]:
+        """Return the trials without their structures, those in the given states if any."""
+        if self._connection is None:
+            return super().trial_records(*states)
+        return self._decoded.trials(*states)
+
+    def trial_with_key(self, key: str) -> Trial | None:
+        """Return the trial of which a key names an attempt, the last or an earlier one."""
+        return self._decoded.trial_with_key(key)
+
+    def step_numbers(self, kind: str) -> frozenset[int]:
+        """Return the numbers of the steps of one kind."""
+        return self._decoded.step_numbers(kind)
+
+    def steps(self) -> list[Step]:
+        """Return all steps."""
+        return super().steps() if self._connection is None else self._decoded.steps()
+
+    @property
+    def _decoded(self) -> LogCache:
+        """Steps and trials as they are on disk."""
+        if self._cache is None:
+            self._cache = LogCache(super().steps(), super().trial_records())
+        return self._cache
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit everything that is written inside, then decode the rows that changed."""
+        self._changed_rows: set[tuple[str, int]] = set()
+        try:
+            with atomic_write.transaction(self._writing_connection):
+                yield
+            for kind, number in sorted(self._changed_rows):
+                if kind == "step":
+                    self._decoded.put_step(self.read_step(number))
+                elif kind == "trial":
+                    self._decoded.put_trial(self.read_trial(number))
+        except BaseException:
+            self._cache = None  # whether the commit was done is for the disk to tell
+            raise
+
+    def _append_row(self, kind: str, *key: int) -> None:
+        """Record a row in the hash chain inside the open transaction."""
+        hash_chain.append_row(self._writing_connection, kind, *key)
+        self._changed_rows.add((kind, key[0]))
+
     def write_step(self, planned: PlannedStep) -> list[Trial]:
         """Record a step before any of its structures is evaluated; return its trials.
 
         Trials of initial data are finished at once.
         """
         start = time.perf_counter()
-        steps = self.query("SELECT count(*) AS n FROM bostruct_step")[0]["n"]
-        first = self.query("SELECT count(*) AS n FROM bostruct_trial")[0]["n"]
-        if planned.step != steps:
-            condition = f"be the next step, {steps}"
+        first = self._decoded.n_trials
+        if planned.step != self._decoded.n_steps:
+            condition = f"be the next step, {self._decoded.n_steps}"
             raise InputError(error_message("step", condition, planned.step))
         data = b""
         if planned.tensors is not None:
@@ -163,21 +212,21 @@ class LogWriter(Log):
             data = posterior_file.to_safetensors(planned.tensors, header)
             name = posterior_file.posterior_file_name(planned.step)
             atomic_write.write_atomically(self.folder / POSTERIOR_FOLDER_NAME / name, data)
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._insert_step(planned, data)
             for i in range(len(planned.X)):
                 self._insert_trial(planned, i, first + i)
                 if planned.results:
                     self._write_result(first + i, planned.results[i])
         self._writing_seconds += time.perf_counter() - start
-        return self.trial_records()[first:]
+        return self._decoded.trials()[first:]
 
     def _insert_step(self, planned: PlannedStep, data: bytes) -> None:
         row = {
             "number": planned.step,
             "session": self._session_number,
             "kind": planned.kind,
-            "training_trials": to_canonical_json(planned.training_trials),
+            "training_trials": NumberRanges.from_numbers(planned.training_trials).text,
             "hyperparameters": to_canonical_json(planned.hyperparameters),
             "planned": time.time(),
             "seconds_fit": planned.seconds_fit,
@@ -186,7 +235,7 @@ class LogWriter(Log):
         }
         row["checksum"] = ""
         self._insert_row("step", row)
-        hash_chain.append_row(self._writing_connection, "step", planned.step)
+        self._append_row("step", planned.step)
         if planned.tensors is not None:
             posterior = {
                 "step": planned.step,
@@ -196,7 +245,7 @@ class LogWriter(Log):
                 "content_sha256": posterior_file.content_sha256(data),
             }
             self._insert_row("posterior", posterior)
-            hash_chain.append_row(self._writing_connection, "posterior", planned.step)
+            self._append_row("posterior", planned.step)
 
     def _insert_trial(self, planned: PlannedStep, i: int, number: int) -> None:
         x, attempt = records.to_bytes(planned.X[i]), 0 if planned.results else 1
@@ -212,14 +261,14 @@ class LogWriter(Log):
             "checksum": "",
         }
         self._insert_row("trial", row)
-        hash_chain.append_row(self._writing_connection, "trial", number)
+        self._append_row("trial", number)
         outcomes = planned.outcome_predictions[i] if planned.outcome_predictions else ()
         for position, outcome in enumerate(outcomes):
             row = {"trial": number, "position": position, **asdict(outcome)}
             row["is_exact"] = int(outcome.is_exact)
             row["checksum"] = ""
             self._insert_row("outcome", row)
-            hash_chain.append_row(self._writing_connection, "outcome", number, position)
+            self._append_row("outcome", number, position)
 
     def _insert_row(self, kind: str, row: dict[str, Any]) -> int:
         """Insert a row inside the open transaction; return its row id."""
@@ -232,21 +281,21 @@ class LogWriter(Log):
         names = ", ".join(f"{name} = ?" for name in values)
         query = f"UPDATE bostruct_trial SET {names} WHERE number = ?"
         self._writing_connection.execute(query, (*values.values(), number))
-        hash_chain.append_row(self._writing_connection, "trial", number)
+        self._append_row("trial", number)
 
     def _update_session(self, **values: SQLiteValue) -> None:
         """Change the row of this session inside the open transaction."""
         names = ", ".join(f"{name} = ?" for name in values)
         query = f"UPDATE bostruct_session SET {names} WHERE number = ?"
         self._writing_connection.execute(query, (*values.values(), self._session_number))
-        hash_chain.append_row(self._writing_connection, "session", self._session_number)
+        self._append_row("session", self._session_number)
 
     def mark_running(self, trials: Sequence[Trial]) -> None:
         """Record that the evaluation of planned trials begins."""
         planned = [trial for trial in trials if trial.state == "planned"]
         if not planned:
             return
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             for trial in planned:
                 self._update_trial(trial.number, state="running")
 
@@ -257,13 +306,13 @@ class LogWriter(Log):
             "retryable": 1,
             "seconds": failure.seconds,
         }
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._update_trial(trial.number, **columns)
 
     def write_result(self, number: int, result: Evaluation | Failure) -> None:
         """Record the result of a trial."""
         start = time.perf_counter()
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._add_log_seconds(self._write_result(number, result))
         self._writing_seconds += time.perf_counter() - start
 
@@ -297,27 +346,28 @@ class LogWriter(Log):
         """Charge a step with the time of writing so far, inside the open transaction."""
         query = "UPDATE bostruct_step SET seconds_log = seconds_log + ? WHERE number = ?"
         self._writing_connection.execute(query, (self._writing_seconds, step))
+        self._changed_rows.add(("step", step))
         self._writing_seconds = 0.0
 
     def write_relaxation_report(self, reports: Sequence[RelaxationReport]) -> None:
         """Record the progress of the final relaxation."""
         text = to_canonical_json([asdict(report) for report in reports])
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._update_session(relaxations=text)
 
     def mark_retracted(self, number: int, reason: str) -> None:
         """Record that the result of a trial is retracted."""
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._update_trial(number, state="retracted", reason=reason)
 
     def mark_doubt(self, number: int, reason: str) -> None:
         """Record why the result of a trial is doubted; "" takes the doubt back."""
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._update_trial(number, doubt=reason)
 
     def mark_abandoned(self, number: int, reason: str) -> None:
         """Record that a trial will not be evaluated."""
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._update_trial(number, state="abandoned", reason=reason)
 
     def close(self, status: str = "paused", reason: str = "") -> None:
@@ -325,7 +375,7 @@ class LogWriter(Log):
         if self._connection is None:
             return
         try:
-            with atomic_write.transaction(self._writing_connection):
+            with self._transaction():
                 self._update_session(ended=time.time(), status=status, reason=reason)
         finally:
             self._disconnect()
