@@ -29,7 +29,7 @@ from bostruct.campaign.initial_structures import (
     StructuresLike,
     read_initial_structures,
 )
-from bostruct.campaign.log.legacy_formats import check_current_format
+from bostruct.campaign.log.legacy_formats import check_writable_format
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import check_writable, has_campaign
 from bostruct.campaign.log.writer import LogWriter
@@ -203,7 +203,7 @@ class Campaign:
         is_started = has_campaign(Path(folder))
         if is_started:
             log = Log(folder)
-            check_current_format(log.format, log.folder)
+            check_writable_format(log.format, log.folder)
             self._check_same_campaign(log, seed)
         check_writable(Path(folder))
         return is_started

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.member_names import MEMBER_KEY
+from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.errors import LogError
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.runtime.canonical_json import to_canonical_json
@@ -25,6 +26,9 @@ DatabaseRow = sqlite3.Row | Mapping[str, Any]
 
 OPEN_STATES = ("planned", "running")
 """States of a trial without a result."""
+
+FINISHED_STATES = ("done", "failed", "retracted")
+"""States of a trial with a result, an energy or a failure."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Trial:
         retryable: True if another attempt may succeed. The campaign makes one; in a planned trial
             the flag says that an attempt has failed before.
         seconds: Wall time of the evaluation.
+        doubt: Reason for which the result is doubted; "" without a doubt.
         outcome_predictions: Predictions of the outcomes of objectives and constraints.
         structures: The structure, on the CPU; None in a log without a space.
     """
@@ -98,13 +103,14 @@ class Trial:
     reason: str = ""
     retryable: bool = False
     seconds: float = 0.0
+    doubt: str = ""
     outcome_predictions: tuple[OutcomePrediction, ...] = ()
     structures: Structures | None = None
 
     @property
     def is_finished(self) -> bool:
         """True if an energy or a failure was recorded."""
-        return self.state in ("done", "failed", "retracted")
+        return self.state in FINISHED_STATES
 
     @property
     def member(self) -> str:
@@ -152,7 +158,7 @@ class Step:
 
     number: int
     kind: str
-    training_trials: tuple[int, ...]
+    training_trials: Sequence[int]
     hyperparameters: Mapping[str, float]
     seconds: Mapping[str, float]
     file: str = ""
@@ -249,6 +255,7 @@ def trial_from_row(
         reason=row["reason"],
         retryable=bool(row["retryable"]),
         seconds=row["seconds"],
+        doubt=row["doubt"],
         outcome_predictions=outcome_predictions,
     )
 
@@ -258,7 +265,7 @@ def step_from_row(row: sqlite3.Row) -> Step:
     return Step(
         number=row["number"],
         kind=row["kind"],
-        training_trials=tuple(json.loads(row["training_trials"])),
+        training_trials=NumberRanges(row["training_trials"]),
         hyperparameters=json.loads(row["hyperparameters"]),
         seconds={part: row[f"seconds_{part}"] for part in ("fit", "search", "log")},
         file=row["file"] or "",

@@ -17,11 +17,11 @@ from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.log.retraction import check_retractable
 from bostruct.campaign.log.run_folder import EVALUATION_FOLDER_NAME
 from bostruct.campaign.log.writer import LogWriter
-from bostruct.campaign.planning.adaptive_kappa import adapt_kappa_factor
+from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling, adapt_kappa_factor
 from bostruct.campaign.planning.search_effort import choose_effort
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
-from bostruct.campaign.records import OPEN_STATES, Trial, trial_from_row
+from bostruct.campaign.records import FINISHED_STATES, OPEN_STATES, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.campaign.stop import Progress
@@ -29,13 +29,6 @@ from bostruct.errors import ExhaustedError, InputError, error_message
 from bostruct.evaluators import Evaluation, EvaluationContext, Failure
 from bostruct.evaluators.base import check_evaluation, evaluation_limits
 from bostruct.spaces import Pool
-
-FINISHED_TRIALS_QUERY = """
-SELECT CASE t.state WHEN 'done' THEN t.energy END AS energy, t.attempt, t.seconds,
-    t.step, s.kind
-FROM bostruct_trial t JOIN bostruct_step s ON s.number = t.step
-WHERE t.state IN ('done', 'failed', 'retracted') ORDER BY t.number
-"""
 
 
 @final
@@ -71,11 +64,16 @@ class Session:
             ExhaustedError: every structure found in the space has been evaluated.
         """
         steps, trials = self.writer.steps(), self.writer.trial_records()
-        evaluated = [trial for trial in trials if not trial.is_initial_data]
-        effort = choose_effort(self.components.search, evaluated, steps)
-        kappa_factor = adapt_kappa_factor(trials)
-        seed, step = self.writer.seed, len(steps)
-        context = StepContext(self.components, seed, self.device, step, q, effort, kappa_factor)
+        is_adaptive = isinstance(self.components.acquisition, SupportsKappaScaling)
+        context = StepContext(
+            self.components,
+            self.writer.seed,
+            self.device,
+            number=len(steps),
+            q=q,
+            effort=choose_effort(self.components.search, trials, steps),
+            kappa_factor=adapt_kappa_factor(trials) if is_adaptive else 1.0,
+        )
         planned = plan_step(context, trials)
         if len(planned.X) == 0:
             raise ExhaustedError(
@@ -91,12 +89,17 @@ class Session:
         past a multiple of `interval`.
         """
         final_relaxation = self.components.final_relaxation
-        if final_relaxation is None or not self.writer.steps():
+        trials = self.writer.trial_records()
+        if final_relaxation is None or not trials:
             return False
-        if self._relaxation_queue(final_relaxation).has_started:
+        relaxation_steps = self.writer.step_numbers("relaxation")
+        if trials[-1].step in relaxation_steps and (
+            self._relaxation_queue(final_relaxation).has_started
+        ):
             return True
-        rows = [row for row in self.writer.query(FINISHED_TRIALS_QUERY) if row["attempt"]]
-        search_steps = [row["step"] for row in rows if row["kind"] != "relaxation"]
+        search_steps = [
+            trial.step for trial in self._evaluated_trials() if trial.step not in relaxation_steps
+        ]
         interval = final_relaxation.interval
         if interval is None or not search_steps:
             return False
@@ -119,8 +122,8 @@ class Session:
 
     def planned_relaxation_trials(self) -> list[Trial]:
         """Return the planned trials of the final relaxation."""
-        kinds = {step.number: step.kind for step in self.writer.steps()}
-        return [trial for trial in self.planned_trials() if kinds[trial.step] == "relaxation"]
+        relaxation_steps = self.writer.step_numbers("relaxation")
+        return [trial for trial in self.planned_trials() if trial.step in relaxation_steps]
 
     def record_relaxations(self) -> None:
         """Record the progress of the final relaxation, at the end of a run."""
@@ -136,12 +139,9 @@ class Session:
         """
         if self.components.final_relaxation is None:
             return
-        query = (
-            "SELECT number FROM bostruct_trial WHERE state = 'done' "
-            "AND attempt > 0 AND forces IS NULL LIMIT 1"
-        )
-        for row in self.writer.query(query):
-            raise InputError(missing_forces_message(f"none for trial {row['number']}"))
+        for trial in self.writer.trial_records("done"):
+            if trial.forces is None and not trial.is_initial_data:
+                raise InputError(missing_forces_message(f"none for trial {trial.number}"))
 
     def _relaxation_queue(self, final_relaxation: FinalRelaxation) -> RelaxationQueue:
         steps, trials = self.writer.steps(), self.writer.trial_records()
@@ -192,18 +192,24 @@ class Session:
 
     def progress(self, seconds: float) -> Progress:
         """Return the progress that stopping criteria see, `seconds` after the start of the run."""
-        rows = self.writer.query(FINISHED_TRIALS_QUERY)
-        evaluated = [row for row in rows if row["attempt"]]
-        initial = [row["energy"] for row in rows if not row["attempt"]]
-        relaxations = (i for i, row in enumerate(evaluated) if row["kind"] == "relaxation")
+        evaluated = self._evaluated_trials()
+        initial = (t.energy for t in self.writer.trial_records("done") if t.is_initial_data)
+        relaxation_steps = self.writer.step_numbers("relaxation")
+        model_steps = self.writer.step_numbers("model")
         return Progress(
-            energies=tuple(row["energy"] for row in evaluated),
+            energies=tuple([trial.energy for trial in evaluated]),
             seconds=seconds,
-            relaxation_indices=frozenset(relaxations),
+            relaxation_indices=frozenset(
+                [i for i, trial in enumerate(evaluated) if trial.step in relaxation_steps]
+            ),
             lowest_initial_energy=min((e for e in initial if e is not None), default=None),
-            n_model_evaluations=sum(row["kind"] == "model" for row in evaluated),
+            n_model_evaluations=sum([trial.step in model_steps for trial in evaluated]),
             front_history=self._front_history(),
         )
+
+    def _evaluated_trials(self) -> list[Trial]:
+        """Return the finished trials in order, without initial data."""
+        return [trial for trial in self.writer.trial_records(*FINISHED_STATES) if trial.attempt]
 
     def _front_history(self) -> Callable[[int], FrontState] | None:
         """Return the front after a number of evaluations, as a function; None without objectives.
@@ -216,7 +222,7 @@ class Session:
 
         @cache
         def trials_and_reference() -> tuple[list[Trial], Tensor | None]:
-            trials = writer.trial_records("done", "failed", "retracted")
+            trials = writer.trial_records(*FINISHED_STATES)
             Y = outcome_matrix(trials, config)
             return trials, resolve_reference_point(Y, writer.steps(), config)[0]
 
@@ -229,27 +235,21 @@ class Session:
 
     def best_name(self) -> str:
         """Return the name of the evaluated structure of the lowest energy, "" without one."""
-        query = (
-            "SELECT * FROM bostruct_trial WHERE state = 'done' AND attempt > 0 "
-            "ORDER BY energy, number LIMIT 1"
-        )
-        rows = self.writer.query(query)
-        return trial_from_row(rows[0]).member if rows else ""
+        trials = [trial for trial in self.writer.trial_records("done") if trial.attempt]
+        return min(trials, key=lambda t: (t.energy, t.number)).member if trials else ""
 
     def median_evaluation_seconds(self) -> float:
         """Return the median wall time of an evaluation, s; 0 before the first."""
-        rows = self.writer.query(FINISHED_TRIALS_QUERY)
-        seconds = [row["seconds"] for row in rows if row["attempt"]]
+        seconds = [trial.seconds for trial in self._evaluated_trials()]
         return median(seconds) if seconds else 0.0
 
     def _find_trial(self, trial: Trial | str) -> Trial:
         key = trial if isinstance(trial, str) else trial.key
         # A late result of an earlier attempt is as good as that of the last one.
-        prefix = key.rpartition("-")[0]
-        for record in self.writer.trial_records():
-            if record.key.rpartition("-")[0] == prefix:
-                return record
-        raise InputError(error_message("trial", "be one of this campaign", repr(key)))
+        found = self.writer.trial_with_key(key)
+        if found is None:
+            raise InputError(error_message("trial", "be one of this campaign", repr(key)))
+        return found
 
 
 def _finished_message(trial: Trial) -> str:

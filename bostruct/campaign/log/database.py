@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bostruct.campaign.log import hash_chain
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.run_folder import (
     DATABASE_NAME,
@@ -18,7 +19,7 @@ from bostruct.campaign.log.run_folder import (
     file_system_type,
     is_network_file_system,
 )
-from bostruct.campaign.log.schema import LOG_FORMAT, TABLE_DEFINITIONS, UNITS
+from bostruct.campaign.log.schema import CHAIN_DEFINITION, LOG_FORMAT, TABLE_DEFINITIONS, UNITS
 from bostruct.errors import LogError
 from bostruct.runtime import atomic_write
 from bostruct.runtime.canonical_json import to_canonical_json
@@ -42,9 +43,10 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
         identity = to_canonical_json(description)
         row = (1, LOG_FORMAT, identity, seed, json.dumps(UNITS), time.time())
         with atomic_write.transaction(connection):
-            for statement in TABLE_DEFINITIONS.split(";\n"):
+            for statement in (TABLE_DEFINITIONS + CHAIN_DEFINITION).split(";\n"):
                 connection.execute(statement)
             connection.execute("INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)", row)
+            hash_chain.append_campaign(connection)
         if not is_network_file_system(folder):
             # Sessions find it so: no commit of theirs has a rollback journal.
             connection.execute("PRAGMA journal_mode = WAL")

@@ -1,8 +1,9 @@
-"""Log formats 1 to 3 under the names of the present format, for reading.
+"""Log formats 1 to 4 under the names of the present format, for reading.
 
 Views in SQLite's temporary schema give the stored tables their present column names and values. The
 stored rows, over which the checksums were computed, remain readable as `main.bostruct_trial` and so
-on. Descriptions, relaxation reports and the contents of posterior files are renamed when loaded.
+on. Descriptions, relaxation reports and the contents of posterior files are renamed when loaded;
+format 4 has the present names and lacks some columns.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from bostruct.campaign.log.run_folder import database_path
-from bostruct.campaign.log.schema import LOG_FORMAT
+from bostruct.campaign.log.schema import ADDED_COLUMNS
 from bostruct.errors import LogError
+
+RENAMED_FORMAT = 4
+"""First format with the present names; earlier ones are not written."""
 
 _VARIANCES = {"variance": "latent_variance", "observed": "predictive_variance"}
 
@@ -30,6 +34,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **_VARIANCES,
     },
     "bostruct_outcome": {"place": "position", "exact": "is_exact", **_VARIANCES},
+    "bostruct_posterior": {},
 }
 """Stored and present column names by table; columns of other names have kept them."""
 
@@ -191,13 +196,13 @@ PARTS: dict[str, dict[str, str]] = {
 """Stored and present keys of the parts that name no class, by the key of the part; "" is all."""
 
 
-def check_current_format(log_format: int, folder: Path) -> None:
+def check_writable_format(log_format: int, folder: Path) -> None:
     """Refuse to write in a folder of an earlier format.
 
     Raises:
         LogError: the format is an earlier one.
     """
-    if log_format < LOG_FORMAT:
+    if log_format < RENAMED_FORMAT:
         raise LogError(
             f"{folder} has log format {log_format}, which is read and not written. Start in a "
             f"new folder, with its energies: `initial_structures={str(database_path(folder))!r}`."
@@ -214,10 +219,13 @@ def create_views(connection: sqlite3.Connection) -> None:
         stored = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
         if not stored:
             continue  # format 1 and 2 have no outcomes
-        columns = ", ".join(
+        columns = [
             f"{_value(name, quoted(name))} AS {quoted(names.get(name, name))}" for name in stored
+        ]
+        columns += [f"'' AS {name}" for name in ADDED_COLUMNS.get(table, ()) if name not in stored]
+        connection.execute(
+            f"CREATE TEMP VIEW {table} AS SELECT {', '.join(columns)} FROM main.{table}"
         )
-        connection.execute(f"CREATE TEMP VIEW {table} AS SELECT {columns} FROM main.{table}")
 
 
 def _value(name: str, column: str) -> str:

@@ -26,7 +26,7 @@ from bostruct.campaign.analysis.calibration import (
 from bostruct.campaign.analysis.outcome_table import single_outcome
 from bostruct.campaign.analysis.pareto_front import ParetoFront
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
-from bostruct.campaign.log import legacy_formats, posterior_file
+from bostruct.campaign.log import legacy_formats, posterior_file, upgrade
 from bostruct.campaign.log.run_folder import (
     POSTERIOR_FOLDER_NAME,
     database_path,
@@ -53,7 +53,7 @@ from bostruct.surrogates.legacy_state import upgrade_state
 
 STEPS_QUERY = """
 SELECT s.*, p.file, p.sha256 FROM bostruct_step s
-LEFT JOIN bostruct_posterior p ON p.step = s.number ORDER BY s.number
+LEFT JOIN bostruct_posterior p ON p.step = s.number
 """
 
 
@@ -89,7 +89,7 @@ class Log:
         read_database(self.folder, self._check_tables)
         self.seed: int = row["seed"]
         self.description: dict[str, Any] = json.loads(row["description"])
-        if self.format < LOG_FORMAT:
+        if self.format < legacy_formats.RENAMED_FORMAT:
             self.description = legacy_formats.upgrade_description(self.description)
         self.created: float = row["created"]
 
@@ -143,6 +143,20 @@ class Log:
         except sqlite3.Error as error:
             raise LogError(f"could not read {database_path(self.folder)}: {error}") from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read all that is read inside from one state of the log."""
+        if self._connection is not None:
+            yield
+            return
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            self._connection = connection
+            try:
+                yield
+            finally:
+                self._connection = None
+
     def trials(self, *states: str) -> list[Trial]:
         """Return the trials in the order of their numbers, those in the given states if any."""
         return self.with_structures(self.trial_records(*states))
@@ -158,6 +172,13 @@ class Log:
         return self._trials_from_rows(
             [{**row, "state": "done"} if row["state"] == "retracted" else row for row in rows]
         )
+
+    def read_trial(self, number: int) -> Trial:
+        """Return one trial by its number, without its structure."""
+        rows = self.query("SELECT * FROM bostruct_trial WHERE number = ?", number)
+        query = "SELECT * FROM bostruct_outcome WHERE trial = ? ORDER BY position"
+        outcomes = [] if self.optimization_config is None else self.query(query, number)
+        return records.trial_from_row(rows[0], tuple(map(records.outcome_from_row, outcomes)))
 
     def _trials_from_rows(self, rows: Sequence[records.DatabaseRow]) -> list[Trial]:
         predictions: dict[int, list[OutcomePrediction]] = {}
@@ -188,7 +209,14 @@ class Log:
 
     def steps(self) -> list[Step]:
         """Return all steps."""
-        return [records.step_from_row(row) for row in self.query(STEPS_QUERY)]
+        return [
+            records.step_from_row(row) for row in self.query(f"{STEPS_QUERY} ORDER BY s.number")
+        ]
+
+    def read_step(self, number: int) -> Step:
+        """Return one step by its number."""
+        (row,) = self.query(f"{STEPS_QUERY} WHERE s.number = ?", number)
+        return records.step_from_row(row)
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return the sessions: process, host, device, package versions, times and status."""
@@ -199,7 +227,7 @@ class Log:
         """Return the reports of the last final relaxation; none without one."""
         texts = [session.get("relaxations") for session in self.sessions()]
         reports = json.loads(next((text for text in reversed(texts) if text), "[]"))
-        if self.format < LOG_FORMAT:
+        if self.format < legacy_formats.RENAMED_FORMAT:
             reports = map(legacy_formats.upgrade_relaxation_report, reports)
         return [RelaxationReport(**report) for report in reports]
 
@@ -277,6 +305,11 @@ class Log:
             reference,
         )
 
+    @property
+    def has_chain(self) -> bool:
+        """True if the log has a hash chain, as from format 5 on."""
+        return self.format > upgrade.UPGRADED_FORMAT
+
     def structures(self) -> Structures:
         """Return all structures with a known energy, and their forces: training data.
 
@@ -295,13 +328,20 @@ class Log:
         Raises:
             InputError: there is no such step, or it had no surrogate.
         """
-        rows = self.query("SELECT step, file FROM bostruct_posterior ORDER BY step")
-        files = {row["step"]: str(row["file"]) for row in rows}
-        if step not in files:
-            present = f"{min(files)} to {max(files)}" if files else "none yet"
+        return self._posterior_file(step)[0]
+
+    def _posterior_file(self, step: int) -> tuple[Path, str]:
+        """Return the path of a step's posterior file and the sha256 it was written with."""
+        rows = self.query("SELECT file, sha256 FROM bostruct_posterior WHERE step = ?", step)
+        if not rows:
+            query = "SELECT min(step) AS first, max(step) AS last FROM bostruct_posterior"
+            (steps,) = self.query(query)
+            present = (
+                "none yet" if steps["last"] is None else f"{steps['first']} to {steps['last']}"
+            )
             hint = f"Steps with one: {present}; the first are random."
             raise InputError(error_message("step", "be one with a posterior", step, hint))
-        return self.folder / POSTERIOR_FOLDER_NAME / files[step]
+        return self.folder / POSTERIOR_FOLDER_NAME / str(rows[0]["file"]), rows[0]["sha256"]
 
     def posterior_tensors(self, step: int) -> dict[str, Tensor]:
         """Return the tensors of a step's posterior file; `posterior_file` lists their names.
@@ -309,11 +349,11 @@ class Log:
         Raises:
             LogError: the file is missing, or was changed.
         """
-        return self._load_posterior(step)[0]
+        return self.read_posterior(step)[0]
 
     def candidate_generators(self, step: int) -> list[str]:
         """Return the name of the generator of each candidate of a step."""
-        return list(map(str, self._load_posterior(step)[1]["generators"]))
+        return list(map(str, self.read_posterior(step)[1]["generators"]))
 
     def posterior(self, step: int) -> FittedModel:
         """Return the fitted surrogate of a step, restored from its posterior file.
@@ -323,12 +363,20 @@ class Log:
             LogError: the log was opened without a surrogate, or the file is damaged or of a
                 version that cannot be restored.
         """
+        return self.restore(step, self.posterior_tensors(step))
+
+    def restore(self, step: int, tensors: Mapping[str, Tensor]) -> FittedModel:
+        """Return the fitted surrogate of a step from the tensors of its posterior file.
+
+        Raises:
+            LogError: the log was opened without a surrogate, or the tensors are of a version that
+                cannot be restored.
+        """
         if self.surrogate is None:
             raise LogError(
                 "the log was opened without a surrogate: open it through its campaign, "
                 "Campaign.read(folder)."
             )
-        tensors = self.posterior_tensors(step)
         try:
             return self.surrogate.restore(self._model_state(tensors), self.space)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -337,21 +385,26 @@ class Log:
 
     def _model_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state = posterior_file.model_state(tensors)
-        if self.format < LOG_FORMAT:
+        if self.format < legacy_formats.RENAMED_FORMAT:
             return upgrade_state(str(self.description["surrogate"].get("type", "")), state)
         return state
 
-    def _load_posterior(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        path = self.posterior_path(step)
+    def read_posterior(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the tensors and the header of a step's posterior file.
+
+        Raises:
+            InputError: the step had no surrogate.
+            LogError: the file is missing, or was changed.
+        """
+        path, sha256 = self._posterior_file(step)
         try:
             data = path.read_bytes()
         except OSError as error:
             raise LogError(f"could not read {path}: {error.strerror or error}") from error
-        query = "SELECT sha256 FROM bostruct_posterior WHERE step = ?"
-        if hashlib.sha256(data).hexdigest() != self.query(query, step)[0]["sha256"]:
+        if hashlib.sha256(data).hexdigest() != sha256:
             raise LogError(f"{path} is not what was written: its sha256 differs.")
         contents = posterior_file.from_safetensors(data, str(path))
-        if self.format < LOG_FORMAT:
+        if self.format < legacy_formats.RENAMED_FORMAT:
             return legacy_formats.upgrade_posterior_file(*contents)
         return contents
 
@@ -364,7 +417,8 @@ class Log:
             "SELECT number, step, state, generator, candidate_index, x, mean, latent_variance, "
             "predictive_variance, acquisition, energy, forces, reason "
             "FROM bostruct_trial ORDER BY number",
-            "SELECT step, sha256 FROM bostruct_posterior ORDER BY step",
+            "SELECT step, CASE content_sha256 WHEN '' THEN sha256 ELSE content_sha256 END "
+            "AS sha256 FROM bostruct_posterior ORDER BY step",
             "SELECT number, kind, training_trials, hyperparameters "
             "FROM bostruct_step ORDER BY number",
         ]

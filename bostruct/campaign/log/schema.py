@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-LOG_FORMAT = 4
+LOG_FORMAT = 5
 """Version of the tables and of the posterior files; a reader refuses a larger one.
 
 2: initial structures, final relaxations and their reports, trials with attempt 0.
 3: outcomes other than the energy, and retracted trials.
 4: columns, tensors and kinds of steps under the terms of the glossary. Folders of earlier formats
 are read, see `legacy_formats`, and not written.
+5: doubts about results and a chain of hashes. Folders of format 4 are upgraded when they are opened
+for writing, see `upgrade`.
 """
 
 UNITS = {"energy": "eV", "length": "Å", "force": "eV/Å", "time": "s"}
@@ -42,7 +44,7 @@ CREATE TABLE bostruct_step (
     kind TEXT NOT NULL
         CHECK (kind IN
             ('initial_data', 'initial_structures', 'random', 'model', 'relaxation')),
-    training_trials TEXT NOT NULL,  -- JSON: numbers of the trials the choice rests on
+    training_trials TEXT NOT NULL,  -- JSON: trials the choice rests on, runs as [first,last]
     hyperparameters TEXT NOT NULL,  -- JSON
     planned REAL NOT NULL,  -- s since 1970
     seconds_fit REAL NOT NULL,
@@ -55,7 +57,8 @@ CREATE TABLE bostruct_posterior (
     step INTEGER PRIMARY KEY REFERENCES bostruct_step (number),
     file TEXT NOT NULL UNIQUE,  -- in the folder `posteriors`
     bytes INTEGER NOT NULL,
-    sha256 TEXT NOT NULL
+    sha256 TEXT NOT NULL,
+    content_sha256 TEXT NOT NULL DEFAULT ''  -- without the head of the chain; '' before format 5
 );
 CREATE TABLE bostruct_trial (
     number INTEGER PRIMARY KEY,
@@ -81,7 +84,8 @@ CREATE TABLE bostruct_trial (
     seconds REAL NOT NULL DEFAULT 0,  -- of the evaluation
     finished REAL,  -- s since 1970
     ase_id INTEGER,  -- id in the ase.db table `systems`
-    checksum TEXT NOT NULL
+    checksum TEXT NOT NULL,
+    doubt TEXT NOT NULL DEFAULT ''  -- reason for which the result is doubted
 );
 CREATE INDEX bostruct_trial_state ON bostruct_trial (state);
 CREATE TABLE bostruct_outcome (
@@ -96,3 +100,19 @@ CREATE TABLE bostruct_outcome (
     PRIMARY KEY (trial, position)
 );
 """
+
+CHAIN_DEFINITION = """
+CREATE TABLE bostruct_chain (
+    number INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,  -- table of the row, without the prefix, or upgrade
+    key TEXT NOT NULL,  -- primary key of the row
+    content TEXT NOT NULL,  -- checksum of the row as it was written
+    hash TEXT NOT NULL  -- sha256 of the hash before, kind, key and content
+);
+"""
+
+ADDED_COLUMNS = {
+    "bostruct_trial": {"doubt": "TEXT NOT NULL DEFAULT ''"},
+    "bostruct_posterior": {"content_sha256": "TEXT NOT NULL DEFAULT ''"},
+}
+"""Columns that format 4 does not have, with their definitions."""

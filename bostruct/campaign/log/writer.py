@@ -12,7 +12,8 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,17 @@ from typing import Any
 import torch
 
 from bostruct.campaign import records
-from bostruct.campaign.log import database, legacy_formats, posterior_file
+from bostruct.campaign.log import (
+    database,
+    hash_chain,
+    legacy_formats,
+    posterior_file,
+    unreferenced_files,
+    upgrade,
+)
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
+from bostruct.campaign.log.log_cache import LogCache
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import (
     DATABASE_NAME,
@@ -30,8 +39,10 @@ from bostruct.campaign.log.run_folder import (
     has_campaign,
     prepare_to_write,
 )
+from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.member_names import MEMBER_KEY, member_names
-from bostruct.campaign.records import PlannedStep, RelaxationReport, Trial
+from bostruct.campaign.number_ranges import NumberRanges
+from bostruct.campaign.records import PlannedStep, RelaxationReport, Step, Trial
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.runtime import atomic_write
@@ -79,7 +90,7 @@ class LogWriter(Log):
                 if not has_campaign(path):
                     database.create_database(path, description, seed)
                 super().__init__(path, space, surrogate)
-                legacy_formats.check_current_format(self.format, path)
+                legacy_formats.check_writable_format(self.format, path)
                 self._open_writer_session(device)
             except BaseException:
                 self._disconnect()
@@ -94,12 +105,16 @@ class LogWriter(Log):
     def _open_writer_session(self, device: str) -> None:
         file = self.folder / DATABASE_NAME
         self._session_number = 0
+        self._cache: LogCache | None = None
         try:
             # One connection for the tables of the log and of ASE: they commit together.
             seconds = atomic_write.BUSY_MILLISECONDS / 1000
             connection = sqlite3.connect(file, timeout=seconds, isolation_level=None)
             self._connection = connection
             journal = database.set_journal_mode(connection, self.folder)
+            upgrade.upgrade_log(connection, self.folder)
+            self.format = LOG_FORMAT
+            self._check_folder()
             self._ase_rows = AseRows(file, connection)
         except sqlite3.Error as error:
             raise LogError(f"could not open {file}: {error}") from error
@@ -112,12 +127,12 @@ class LogWriter(Log):
             "versions": to_canonical_json(package_versions()),
             "started": time.time(),
         }
-        with atomic_write.transaction(connection):
-            self._session_number = self._insert_row("bostruct_session", session)
+        with self._transaction():
+            self._session_number = self._insert_row("session", session)
+            self._append_row("session", self._session_number)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             for trial in self.trial_records("running"):
                 self._update_trial(trial.number, **self._retry_columns(trial))
-        self._remove_unreferenced_posteriors()
 
     def _retry_columns(self, trial: Trial) -> dict[str, Any]:
         """Return the columns of a trial that change with a further attempt."""
@@ -125,12 +140,68 @@ class LogWriter(Log):
         key = records.trial_key(self._identity, trial.number, x, attempt)
         return {"state": "planned", "attempt": attempt, "key": key}
 
-    def _remove_unreferenced_posteriors(self) -> None:
-        """Remove posterior files that no step refers to."""
+    def _check_folder(self) -> None:
+        """Refuse a log that is not as it was written; remove what an interrupted planning left.
+
+        Raises:
+            LogError: a row or a posterior file is not as it was written.
+        """
+        check = hash_chain.check_rows(self._writing_connection)
         kept = {str(row["file"]) for row in self.query("SELECT file FROM bostruct_posterior")}
-        for file in (self.folder / POSTERIOR_FOLDER_NAME).iterdir():
-            if file.name.startswith("step-") and file.name not in kept:
-                file.unlink()
+        n_steps = self.query("SELECT count(*) AS n FROM bostruct_step")[0]["n"]
+        files = unreferenced_files.find_unreferenced(self.folder, kept)
+        problems = (
+            unreferenced_files.lost_step_problem(file, n_steps, check.hashes) for file in files
+        )
+        hash_chain.check_unchanged([*check.problems, *filter(None, problems)], self.folder)
+        for file in files:
+            file.unlink()
+
+    def trial_records(self, *states: str) -> list[Trial]:
+        """Return the trials without their structures, those in the given states if any."""
+        if self._connection is None:
+            return super().trial_records(*states)
+        return self._decoded.trials(*states)
+
+    def trial_with_key(self, key: str) -> Trial | None:
+        """Return the trial of which a key names an attempt, the last or an earlier one."""
+        return self._decoded.trial_with_key(key)
+
+    def step_numbers(self, kind: str) -> frozenset[int]:
+        """Return the numbers of the steps of one kind."""
+        return self._decoded.step_numbers(kind)
+
+    def steps(self) -> list[Step]:
+        """Return all steps."""
+        return super().steps() if self._connection is None else self._decoded.steps()
+
+    @property
+    def _decoded(self) -> LogCache:
+        """Steps and trials as they are on disk."""
+        if self._cache is None:
+            self._cache = LogCache(super().steps(), super().trial_records())
+        return self._cache
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit everything that is written inside, then decode the rows that changed."""
+        self._changed_rows: set[tuple[str, int]] = set()
+        try:
+            with atomic_write.transaction(self._writing_connection):
+                yield
+            for kind, number in sorted(self._changed_rows):
+                if kind == "step":
+                    self._decoded.put_step(self.read_step(number))
+                elif kind == "trial":
+                    self._decoded.put_trial(self.read_trial(number))
+        except BaseException:
+            self._cache = None  # whether the commit was done is for the disk to tell
+            raise
+
+    def _append_row(self, kind: str, *key: int) -> None:
+        """Record a row in the hash chain inside the open transaction."""
+        hash_chain.append_row(self._writing_connection, kind, *key)
+        self._changed_rows.add((kind, key[0]))
 
     def write_step(self, planned: PlannedStep) -> list[Trial]:
         """Record a step before any of its structures is evaluated; return its trials.
@@ -138,17 +209,18 @@ class LogWriter(Log):
         Trials of initial data are finished at once.
         """
         start = time.perf_counter()
-        steps = self.query("SELECT count(*) AS n FROM bostruct_step")[0]["n"]
-        first = self.query("SELECT count(*) AS n FROM bostruct_trial")[0]["n"]
-        if planned.step != steps:
-            condition = f"be the next step, {steps}"
+        first = self._decoded.n_trials
+        if planned.step != self._decoded.n_steps:
+            condition = f"be the next step, {self._decoded.n_steps}"
             raise InputError(error_message("step", condition, planned.step))
         data = b""
         if planned.tensors is not None:
-            data = posterior_file.to_safetensors(planned.tensors, planned.header)
+            head = hash_chain.read_head(self._writing_connection)
+            header = {**planned.header, posterior_file.CHAIN_KEY: head}
+            data = posterior_file.to_safetensors(planned.tensors, header)
             name = posterior_file.posterior_file_name(planned.step)
             atomic_write.write_atomically(self.folder / POSTERIOR_FOLDER_NAME / name, data)
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._insert_step(planned, data)
             names = member_names(self.space, planned.X)
             for i in range(len(planned.X)):
@@ -157,30 +229,33 @@ class LogWriter(Log):
                     self._write_result(first + i, planned.results[i])
         atomic_write.checkpoint(self._writing_connection)
         self._writing_seconds += time.perf_counter() - start
-        return self.trial_records()[first:]
+        return self._decoded.trials()[first:]
 
     def _insert_step(self, planned: PlannedStep, data: bytes) -> None:
         row = {
             "number": planned.step,
             "session": self._session_number,
             "kind": planned.kind,
-            "training_trials": to_canonical_json(planned.training_trials),
+            "training_trials": NumberRanges.from_numbers(planned.training_trials).text,
             "hyperparameters": to_canonical_json(planned.hyperparameters),
             "planned": time.time(),
             "seconds_fit": planned.seconds_fit,
             "seconds_search": planned.seconds_search,
             "effort": planned.effort,
         }
-        row["checksum"] = records.row_checksum(row)
-        self._insert_row("bostruct_step", row)
+        row["checksum"] = ""
+        self._insert_row("step", row)
+        self._append_row("step", planned.step)
         if planned.tensors is not None:
             posterior = {
                 "step": planned.step,
                 "file": posterior_file.posterior_file_name(planned.step),
                 "bytes": len(data),
                 "sha256": hashlib.sha256(data).hexdigest(),
+                "content_sha256": posterior_file.content_sha256(data),
             }
-            self._insert_row("bostruct_posterior", posterior)
+            self._insert_row("posterior", posterior)
+            self._append_row("posterior", planned.step)
 
     def _insert_trial(self, planned: PlannedStep, i: int, number: int, member: str) -> None:
         x, attempt = records.to_bytes(planned.X[i]), 0 if planned.results else 1
@@ -196,36 +271,42 @@ class LogWriter(Log):
             **(planned.predictions[i] if planned.predictions else {}),
             "checksum": "",
         }
-        self._insert_row("bostruct_trial", row)
-        self._update_trial(number)
+        self._insert_row("trial", row)
+        self._append_row("trial", number)
         outcomes = planned.outcome_predictions[i] if planned.outcome_predictions else ()
         for position, outcome in enumerate(outcomes):
             row = {"trial": number, "position": position, **asdict(outcome)}
             row["is_exact"] = int(outcome.is_exact)
-            row["checksum"] = records.row_checksum(row)
-            self._insert_row("bostruct_outcome", row)
+            row["checksum"] = ""
+            self._insert_row("outcome", row)
+            self._append_row("outcome", number, position)
 
-    def _insert_row(self, table: str, row: dict[str, Any]) -> int:
+    def _insert_row(self, kind: str, row: dict[str, Any]) -> int:
         """Insert a row inside the open transaction; return its row id."""
         names, marks = ", ".join(row), ", ".join("?" * len(row))
-        query = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        query = f"INSERT INTO bostruct_{kind} ({names}) VALUES ({marks})"
         return int(self._writing_connection.execute(query, tuple(row.values())).lastrowid or 0)
 
     def _update_trial(self, number: int, **values: SQLiteValue) -> None:
-        """Change a trial and its checksum inside the open transaction."""
-        query = "SELECT * FROM bostruct_trial WHERE number = ?"
-        row = {**dict(self.query(query, number)[0]), **values}
-        values["checksum"] = records.row_checksum(row)
+        """Change a trial inside the open transaction."""
         names = ", ".join(f"{name} = ?" for name in values)
         query = f"UPDATE bostruct_trial SET {names} WHERE number = ?"
         self._writing_connection.execute(query, (*values.values(), number))
+        self._append_row("trial", number)
+
+    def _update_session(self, **values: SQLiteValue) -> None:
+        """Change the row of this session inside the open transaction."""
+        names = ", ".join(f"{name} = ?" for name in values)
+        query = f"UPDATE bostruct_session SET {names} WHERE number = ?"
+        self._writing_connection.execute(query, (*values.values(), self._session_number))
+        self._append_row("session", self._session_number)
 
     def mark_running(self, trials: Sequence[Trial]) -> None:
         """Record that the evaluation of planned trials begins."""
         planned = [trial for trial in trials if trial.state == "planned"]
         if not planned:
             return
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             for trial in planned:
                 self._update_trial(trial.number, state="running")
 
@@ -236,13 +317,13 @@ class LogWriter(Log):
             "retryable": 1,
             "seconds": failure.seconds,
         }
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._update_trial(trial.number, **columns)
 
     def write_result(self, number: int, result: Evaluation | Failure) -> None:
         """Record the result of a trial."""
         start = time.perf_counter()
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._add_log_seconds(self._write_result(number, result))
         atomic_write.checkpoint(self._writing_connection)
         self._writing_seconds += time.perf_counter() - start
@@ -278,23 +359,28 @@ class LogWriter(Log):
         """Charge a step with the time of writing so far, inside the open transaction."""
         query = "UPDATE bostruct_step SET seconds_log = seconds_log + ? WHERE number = ?"
         self._writing_connection.execute(query, (self._writing_seconds, step))
+        self._changed_rows.add(("step", step))
         self._writing_seconds = 0.0
 
     def write_relaxation_report(self, reports: Sequence[RelaxationReport]) -> None:
         """Record the progress of the final relaxation."""
         text = to_canonical_json([asdict(report) for report in reports])
-        query = "UPDATE bostruct_session SET relaxations = ? WHERE number = ?"
-        with atomic_write.transaction(self._writing_connection):
-            self._writing_connection.execute(query, (text, self._session_number))
+        with self._transaction():
+            self._update_session(relaxations=text)
 
     def mark_retracted(self, number: int, reason: str) -> None:
         """Record that the result of a trial is retracted."""
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._update_trial(number, state="retracted", reason=reason)
+
+    def mark_doubt(self, number: int, reason: str) -> None:
+        """Record why the result of a trial is doubted; "" takes the doubt back."""
+        with self._transaction():
+            self._update_trial(number, doubt=reason)
 
     def mark_abandoned(self, number: int, reason: str) -> None:
         """Record that a trial will not be evaluated."""
-        with atomic_write.transaction(self._writing_connection):
+        with self._transaction():
             self._update_trial(number, state="abandoned", reason=reason)
 
     def close(self, status: str = "paused", reason: str = "") -> None:
@@ -302,12 +388,8 @@ class LogWriter(Log):
         if self._connection is None:
             return
         try:
-            with atomic_write.transaction(self._writing_connection):
-                self._writing_connection.execute(
-                    "UPDATE bostruct_session SET ended = ?, status = ?, reason = ? "
-                    "WHERE number = ?",
-                    (time.time(), status, reason, self._session_number),
-                )
+            with self._transaction():
+                self._update_session(ended=time.time(), status=status, reason=reason)
         finally:
             self._disconnect()
             self._lock.release()

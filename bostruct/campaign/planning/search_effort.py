@@ -40,14 +40,18 @@ def choose_effort(search: object, trials: Sequence[Trial], steps: Sequence[Step]
 
     Args:
         search: The search of the campaign; its effort is 0 unless it `SupportsEffort`.
-        trials: All trials so far; the failed and the unfinished ones do not count.
+        trials: All trials so far; initial data, failed and unfinished ones do not count.
         steps: All steps so far.
     """
-    evaluation_seconds = [trial.seconds for trial in trials if trial.state == "done"]
+    if not isinstance(search, SupportsEffort):
+        return 0
+    evaluation_seconds = [
+        trial.seconds for trial in trials if trial.state == "done" and not trial.is_initial_data
+    ]
     search_seconds = [
         step.seconds["search"] / 2**step.effort for step in steps if step.kind == "model"
     ]
-    if not isinstance(search, SupportsEffort) or not evaluation_seconds or not search_seconds:
+    if not evaluation_seconds or not search_seconds:
         return 0
     affordable = search.max_time_fraction * median(evaluation_seconds)
     affordable /= max(median(search_seconds), 1e-3)

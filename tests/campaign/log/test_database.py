@@ -4,6 +4,7 @@ import pytest
 
 from bostruct.campaign.log import database
 from bostruct.campaign.log.run_folder import has_campaign
+from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.errors import LogError
 
 
@@ -20,7 +21,7 @@ def test_it_comes_into_being_as_a_whole(tmp_path):
     query = "SELECT format, description, seed, units FROM bostruct_campaign"
     found = connection.execute(query).fetchall()
     connection.close()
-    assert found[0][:3] == (4, '{"space":"x"}', 3)
+    assert found[0][:3] == (LOG_FORMAT, '{"space":"x"}', 3)
     assert '"energy": "eV"' in found[0][3]
 
 

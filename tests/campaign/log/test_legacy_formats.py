@@ -1,8 +1,4 @@
-"""Stored folders of log formats 1 to 3 are shown, verified and exported, and never written."""
-
-import shutil
-import sqlite3
-from pathlib import Path
+"""Stored folders of log formats 1 to 4 are shown, verified and exported; 1 to 3 never written."""
 
 import pytest
 import torch
@@ -22,25 +18,6 @@ from bostruct.campaign.report.text import final_text, summary_text
 from bostruct.errors import LogError
 from tests.campaign import alloys
 from tests.campaign.standin import GP, Box, Draw, campaign, start
-
-FORMATS = Path(__file__).with_name("formats")
-
-
-@pytest.fixture
-def stored(tmp_path):
-    """Return a function that restores a stored run folder by its name."""
-
-    def restore(name):
-        folder = tmp_path / name
-        folder.mkdir()
-        connection = sqlite3.connect(folder / "campaign.db")
-        connection.executescript((FORMATS / name / "campaign.sql").read_text(encoding="utf-8"))
-        connection.close()
-        if (FORMATS / name / "posteriors").is_dir():
-            shutil.copytree(FORMATS / name / "posteriors", folder / "posteriors")
-        return folder
-
-    return restore
 
 
 def local_gp_campaign():
@@ -109,8 +86,9 @@ def test_format_2(stored):
     assert len(mine.read(folder).trials()) == 8
 
 
-def test_format_3_with_a_local_gp(stored):
-    folder = stored("format3")
+@pytest.mark.parametrize("name", ["format3", "format4"])
+def test_format_3_and_4_with_a_local_gp(stored, name):
+    folder = stored(name)
     log = open_log(folder)
     found = verify_log(log)
     assert found.is_valid, found
@@ -123,8 +101,9 @@ def test_format_3_with_a_local_gp(stored):
     assert log.structures().energy.shape == (4,)
 
 
-def test_format_3_with_objectives(stored, tmp_path):
-    log = alloy_campaign().read(stored("format3_objectives"))
+@pytest.mark.parametrize("name", ["format3_objectives", "format4_objectives"])
+def test_format_3_and_4_with_objectives(stored, tmp_path, name):
+    log = alloy_campaign().read(stored(name))
     assert log.optimization_config.outcome_names == ("enthalpy", "modulus", "price")
     assert log.optimization_config.valid_ranges["modulus"] == (1.0, 600.0)
     found = verify_log(log)
