@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from statistics import median
@@ -32,10 +33,13 @@ from bostruct.spaces import Pool
 
 FINISHED_TRIALS_QUERY = """
 SELECT CASE t.state WHEN 'done' THEN t.energy END AS energy, t.attempt, t.seconds,
-    t.step, s.kind
+    t.step, s.kind, t.state = 'done' AS is_done
 FROM bostruct_trial t JOIN bostruct_step s ON s.number = t.step
 WHERE t.state IN ('done', 'failed', 'retracted') ORDER BY t.number
 """
+
+NO_ENERGY = "the evaluator returned no energy, which a campaign without objectives searches by"
+"""Reason of the failure of an evaluation that returned other outcomes only."""
 
 
 @final
@@ -57,7 +61,7 @@ class Session:
         self._started_trials: set[int] = set()  # of this session
         data = components.initial_data
         if data is not None and len(data.X_evaluated) and not writer.steps():
-            writer.write_step(initial_data_step(data))
+            writer.write_step(initial_data_step(data, components.learned_objectives))
 
     def planned_trials(self) -> list[Trial]:
         """Return the trials that are planned and not started in this session."""
@@ -169,6 +173,12 @@ class Session:
             n_atoms = len(self.components.space.decode(trial.X).positions)
             limits = evaluation_limits(self.components.evaluator)
             result = check_evaluation(result, n_atoms, **limits)
+            if (
+                isinstance(result, Evaluation)
+                and result.energy is None
+                and self.components.optimization_config is None
+            ):
+                result = Failure(NO_ENERGY, seconds=result.seconds)
         elif not isinstance(result, Failure):
             value = type(result).__name__
             raise InputError(error_message("result", "be an Evaluation or a Failure", value))
@@ -197,7 +207,10 @@ class Session:
         initial = [row["energy"] for row in rows if not row["attempt"]]
         relaxations = (i for i, row in enumerate(evaluated) if row["kind"] == "relaxation")
         return Progress(
-            energies=tuple(row["energy"] for row in evaluated),
+            energies=tuple(
+                math.nan if row["is_done"] and row["energy"] is None else row["energy"]
+                for row in evaluated
+            ),
             seconds=seconds,
             relaxation_indices=frozenset(relaxations),
             lowest_initial_energy=min((e for e in initial if e is not None), default=None),

@@ -61,8 +61,8 @@ def _diameter(atoms: Atoms) -> float:
     volume = (covalent_radii[atoms.numbers] ** 3).sum() / PACKING_FRACTION
     least = 2 * LOOSE_FACTOR * float(volume) ** (1 / 3)
     extent = 2 * float(np.linalg.norm(_centered(atoms), axis=1).max())
-    step = math.ceil(math.log(max(extent / least, 1.0)) / math.log(LADDER_RATIO) - 1e-9)
-    return least * LADDER_RATIO ** max(step, 0)
+    step = max(0, math.ceil(math.log(extent / least or 1.0) / math.log(LADDER_RATIO) - 1e-9))
+    return float(least * LADDER_RATIO**step)
 
 
 def _centered(atoms: Atoms) -> np.ndarray:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, error_message
-from bostruct.structures.constrained_forces import changes_energy, mask_constrained_forces
 from bostruct.structures.elements import SYMBOLS
+from bostruct.structures.energy_labels import EnergyLabels
 from bostruct.structures.partial_occupancy import partial_occupancy
 from bostruct.structures.structures import ELECTRONIC_STATE, OPTIONAL_FIELDS, Structures
 
@@ -66,6 +66,9 @@ def from_ase(
     atoms: Atoms | Sequence[Atoms],
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float64,
+    *,
+    energy_key: str = "energy",
+    forces_key: str | None = None,
 ) -> Structures:
     """Return ASE's atoms as one batch.
 
@@ -76,17 +79,20 @@ def from_ase(
         atoms: one `Atoms` or a sequence of them.
         device: device of the tensors.
         dtype: dtype of the real tensors.
+        energy_key: name of the energy in a calculator's results or in `info`; "" reads none.
+        forces_key: name of the forces in a calculator's results or in `arrays`; None takes that
+            of the energy, as in "REF_energy" and "REF_forces", "" reads none.
 
     Raises:
         InputError: there are no atoms, a constraint is not `FixAtoms`, a site is partly occupied,
             or an initial moment or charge is not one number.
     """
-    parts = []
+    parts, labels = [], EnergyLabels(energy_key, forces_key)
     for image in _as_list(atoms, "get_atomic_numbers"):
         if occupancy := partial_occupancy(image):
             condition, hint = "have one whole atom on each site", "Choose one of its orderings."
             raise InputError(error_message("atoms", condition, occupancy, hint))
-        energy, forces = _stored_results(image)
+        energy, forces = labels.read(image)
         parts.append(
             {
                 "positions": image.get_positions(),
@@ -211,10 +217,11 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
         for key, name in (("magmom", "magnetic_moments"), ("charge", "atomic_charges")):
             if arrays[name] is not None:
                 site[key] = [None if np.isnan(x) else x for x in arrays[name].tolist()]
-        totals = {} if arrays["energy"] is None else {"energy": arrays["energy"]}
-        for name in ("charge", "spin"):
-            if arrays[name] is not None:
-                totals[name] = float(arrays[name][0])
+        totals = {
+            name: float(np.reshape(arrays[name], ()))
+            for name in ("energy", "charge", "spin")
+            if arrays[name] is not None
+        }
         properties: dict[str, Any] = {"site_properties": site, "properties": totals}
         if not cell.any():
             objects.append(Molecule(species, positions, **properties))
@@ -274,18 +281,6 @@ def _fixed_from_constraints(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.bool_]]
             raise InputError(error_message("constraints", "be FixAtoms", name, hint))
         fixed[constraint.get_indices()] = True
     return fixed
-
-
-def _stored_results(atoms: Atoms) -> tuple[float | None, Any]:
-    """Return the energy and forces that a calculator has stored for exactly these atoms."""
-    results = getattr(atoms.calc, "results", None)
-    check = getattr(atoms.calc, "check_state", None)
-    if not results or (check is not None and check(atoms)):
-        return None, None
-    energy, forces = results.get("energy"), results.get("forces")
-    if forces is not None and np.shape(forces) == (len(atoms), 3):
-        forces = mask_constrained_forces(atoms, forces)
-    return (None if changes_energy(atoms) else energy), forces
 
 
 def _info_number(atoms: Atoms, name: str) -> float | None:
@@ -348,12 +343,8 @@ def _build_batch(
     for name in OPTIONAL_FIELDS:
         if any(part[name] is not None for part in parts):
             shapes[name] = dtype, (-1, 3) if name == "forces" else (-1,)
-    for name in ("magnetic_moments", "atomic_charges"):
-        for part, count in zip(parts, counts, strict=True):
-            if part[name] is not None and np.shape(part[name]) != (count,):
-                condition, shape = "be one number for each atom", list(np.shape(part[name]))
-                hint = "Set vectors in the evaluator, in a Function."
-                raise InputError(error_message(name, condition, f"shape {shape}", hint))
+    for part in parts:
+        _check_one_per_atom(part)
     values = {}
     for name, (kind, shape) in shapes.items():
         arrays = [
@@ -364,6 +355,20 @@ def _build_batch(
         values[name] = torch.from_numpy(joined).to(device=device, dtype=kind)
     index = torch.repeat_interleave(torch.tensor(counts)).to(device)
     return Structures(index=index, **values)
+
+
+def _check_one_per_atom(part: dict[str, Any]) -> None:
+    """Refuse vectors as initial moments or charges.
+
+    Raises:
+        InputError: there is not one number for each atom.
+    """
+    for name in ("magnetic_moments", "atomic_charges"):
+        shape = np.shape(part[name])
+        if part[name] is not None and shape != (len(part["numbers"]),):
+            condition, value = "be one number for each atom", f"shape {list(shape)}"
+            hint = "Set vectors in the evaluator, in a Function."
+            raise InputError(error_message(name, condition, value, hint))
 
 
 def _to_arrays(structures: Structures) -> list[dict[str, Any]]:

@@ -51,10 +51,24 @@ def _read_frames(path: str) -> list[Atoms]:
     if not Path(path).is_file():
         raise InputError(error_message("start", condition, f"{path}, which is no file"))
     try:
+        if Path(path).suffix == ".db":
+            return _read_rows(path)
         images: list[Atoms] = ase.io.read(path, index=":")
     except Exception as error:  # foreign code, and a file of any content
         reason = f"{type(error).__name__}: {error}."
         raise InputError(error_message("start", condition, path, reason)) from error
+    return images
+
+
+def _read_rows(path: str) -> list[Atoms]:
+    """Return the rows of an ASE database, their key-value pairs in `info`."""
+    import ase.db
+
+    images = []
+    for row in ase.db.connect(path).select():
+        atoms = row.toatoms()
+        atoms.info |= row.key_value_pairs
+        images.append(atoms)
     return images
 
 

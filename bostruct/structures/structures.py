@@ -219,7 +219,13 @@ class Structures:
 
     def without_electronic_state(self) -> Structures:
         """Return the same structures without initial moments and charges."""
-        return replace(self, **dict.fromkeys(ELECTRONIC_STATE))
+        return replace(self, magnetic_moments=None, atomic_charges=None, charge=None, spin=None)
+
+    @property
+    def has_electronic_state(self) -> bool:
+        """True if an initial moment or charge is given that is not zero."""
+        values = self.electronic_state.values()
+        return any(bool(value.nan_to_num(0.0).any()) for value in values)
 
     def value_or_nan(self, name: str) -> Tensor:
         """Return an optional field, NaN everywhere where it is None.

@@ -58,10 +58,10 @@ def trial_to_atoms(trial: Trial) -> Atoms:
     from ase.calculators.singlepoint import SinglePointCalculator
 
     atoms = trial.atoms
-    if trial.energy is not None:
-        results: dict[str, Any] = {"energy": trial.energy}
-        if trial.forces is not None:
-            results["forces"] = trial.forces.numpy()
+    results: dict[str, Any] = {} if trial.energy is None else {"energy": trial.energy}
+    if trial.forces is not None:
+        results["forces"] = trial.forces.numpy()
+    if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
 
@@ -76,10 +76,11 @@ def first_difference(row: Atoms, trial: Trial) -> str:
         return "positions"
     if not np.allclose(row.cell, expected.cell, rtol=0, atol=1e-9):
         return "cell"
-    if row.calc is None or row.calc.results.get("energy") != trial.energy:
+    results = {} if row.calc is None else row.calc.results
+    if results.get("energy") != trial.energy:
         return "energy"
     if trial.forces is not None:
-        forces = torch.as_tensor(np.array(row.calc.results.get("forces", ())))
+        forces = torch.as_tensor(np.array(results.get("forces", ())))
         if not torch.equal(forces, trial.forces):
             return "forces"
     return ""

@@ -97,7 +97,8 @@ class AlloyProperties:
     a magnet from an initial moment finds it in both or in none.
 
     A structure that cannot be computed is a `Failure` before the calculator is called: it is no
-    crystal, has fixed atoms, its atoms overlap, or the calculator or the references lack one of its elements.
+    crystal, has fixed atoms, its atoms overlap, or the calculator or the references lack one of its
+    elements.
 
     Args:
         calculator: ASE calculator class, a function that returns a calculator, or a `Calculator`.
@@ -208,8 +209,9 @@ class AlloyProperties:
             # It is no fault of this structure.
             return Failure(str(error), retryable=True)
         atoms.calc = calculator
+        energy = float(atoms.get_potential_energy())
         outcome = check_evaluation(
-            Evaluation(float(atoms.get_potential_energy()), torch.as_tensor(atoms.get_forces())),
+            Evaluation(energy, torch.as_tensor(atoms.get_forces())),
             len(atoms),
             **evaluation_limits(self),
         )
@@ -217,18 +219,18 @@ class AlloyProperties:
             return outcome
         reference_energy = sum(elements[s].energy for s in atoms.get_chemical_symbols())
         lower = self.valid_ranges[MIXING_ENTHALPY][0]
-        if lower is not None and outcome.energy - reference_energy < lower * len(atoms):
-            enthalpy = (outcome.energy - reference_energy) / len(atoms)
+        if lower is not None and energy - reference_energy < lower * len(atoms):
+            enthalpy = (energy - reference_energy) / len(atoms)
             return Failure(
                 f"the energy is absurd: {enthalpy:.4g} eV per atom against the elements "
                 f"is below the valid range of {MIXING_ENTHALPY}, {lower:g} eV"
             )
         values, doubts, provenance = self._relaxed_crystal_properties(
-            atoms, outcome.energy, reference_energy
+            atoms, energy, reference_energy
         )
         properties, reasons = split_quarantined(values, self.valid_ranges, doubts, DERIVED_FROM)
         return Evaluation(
-            outcome.energy,
+            energy,
             outcome.forces,
             properties,
             provenance={

@@ -101,7 +101,7 @@ def is_duplicate_pair(a: Structures, b: Structures) -> bool:
     """
     if not torch.equal(a.pbc, b.pbc):
         return False
-    if has_electronic_state(a) or has_electronic_state(b):
+    if a.has_electronic_state or b.has_electronic_state:
         return any(
             _is_same_geometry(*_atoms_by_state(a, b, sign))
             for sign in (1, -1)
@@ -109,12 +109,6 @@ def is_duplicate_pair(a: Structures, b: Structures) -> bool:
             and torch.equal(_rounded(a, "spin"), _rounded(b, "spin"))
         )
     return _is_same_geometry(a, b)
-
-
-def has_electronic_state(structures: Structures) -> bool:
-    """Return whether an initial moment or charge of the structures is not zero."""
-    values = structures.electronic_state.values()
-    return any(bool(value.nan_to_num(0.0).any()) for value in values)
 
 
 def _rounded(structures: Structures, name: str) -> Tensor:
@@ -136,7 +130,6 @@ def _atoms_by_state(a: Structures, b: Structures, sign: int) -> tuple[Structures
         )
         for structures, factor in zip((a, b), signs, strict=True)
     ]
-    # More kinds than elements have names are more than a crystal of a pool has.
     labels = 1 + torch.cat(rows).unique(dim=0, return_inverse=True)[1]
     first, second = labels.split([len(a.numbers), len(b.numbers)])
     return replace(a, numbers=first), replace(b, numbers=second)

@@ -18,7 +18,6 @@ from bostruct.spaces.formula import resolve_atomic_radii
 from bostruct.spaces.pools.duplicates import (
     compute_fingerprints,
     first_duplicate,
-    has_electronic_state,
     is_duplicate_pair,
     matching_fingerprints,
 )
@@ -289,7 +288,7 @@ class Pool:
             member = self.store.take(torch.tensor([index]))
             if is_duplicate_pair(structure, member):
                 return int(self._first_indices[index])
-            comparable = not has_electronic_state(structure) or not has_electronic_state(member)
+            comparable = not structure.has_electronic_state or not member.has_electronic_state
             if comparable and is_duplicate_pair(bare, member.without_electronic_state()):
                 alike.add(int(self._first_indices[index]))
         return alike.pop() if len(alike) == 1 else None
