@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures, to_ase
+from bostruct.structures.partial_occupancy import OCCUPANCY_NAMES
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from ase.db.row import AtomsRow
 
 
 def read_images(structures: object) -> list[tuple[str, Atoms]]:
@@ -61,15 +63,23 @@ def _read_frames(path: str) -> list[Atoms]:
 
 
 def _read_rows(path: str) -> list[Atoms]:
-    """Return the rows of an ASE database, their key-value pairs in `info`."""
+    """Return all rows of an ASE database."""
     import ase.db
 
-    images = []
-    for row in ase.db.connect(path).select():
-        atoms = row.toatoms()
-        atoms.info |= row.key_value_pairs
-        images.append(atoms)
-    return images
+    return [row_to_atoms(row) for row in ase.db.connect(path).select()]
+
+
+def row_to_atoms(row: AtomsRow) -> Atoms:
+    """Return a row of an ASE database as atoms, with what is kept beside them in `info`.
+
+    That is its key-value pairs; of its data, which may be anything, charge, spin and occupancies.
+    """
+    atoms: Atoms = row.toatoms()
+    names = ("charge", "spin", *OCCUPANCY_NAMES)
+    atoms.info |= {name: row.data[name] for name in names if name in row.data}
+    # A row's own `charge` is the sum of initial charges and hides the key of that name.
+    atoms.info |= {name: vars(row)[name] for name in row.key_value_pairs}
+    return atoms
 
 
 def _invalid_structures_message(structures: object) -> str:

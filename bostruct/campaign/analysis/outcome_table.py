@@ -109,9 +109,10 @@ def check_learnable(
         name
         for trial in done
         for name in (*trusted_properties(trial), *quarantined_properties(trial))
-    } | {ENERGY for trial in done if trial.energy is not None}
+    }
+    has_energy = any(trial.energy is not None for trial in done)
     for name in learned_names:
-        if done and name not in returned:
+        if done and name not in returned and not (name == ENERGY and has_energy):
             condition = "name properties that the evaluator returns or the space knows"
             hint = f"The evaluator returned {', '.join(sorted(returned)) or 'no property'}."
             raise InputError(error_message("objectives", condition, repr(name), hint))

@@ -58,10 +58,10 @@ def trial_to_atoms(trial: Trial) -> Atoms:
     from ase.calculators.singlepoint import SinglePointCalculator
 
     atoms = trial.atoms
-    results: dict[str, Any] = {} if trial.energy is None else {"energy": trial.energy}
-    if trial.forces is not None:
-        results["forces"] = trial.forces.numpy()
-    if results:
+    if trial.energy is not None:
+        results: dict[str, Any] = {"energy": trial.energy}
+        if trial.forces is not None:
+            results["forces"] = trial.forces.numpy()
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
 
@@ -79,7 +79,7 @@ def first_difference(row: Atoms, trial: Trial) -> str:
     results = {} if row.calc is None else row.calc.results
     if results.get("energy") != trial.energy:
         return "energy"
-    if trial.forces is not None:
+    if results and trial.forces is not None:
         forces = torch.as_tensor(np.array(results.get("forces", ())))
         if not torch.equal(forces, trial.forces):
             return "forces"

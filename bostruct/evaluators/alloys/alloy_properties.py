@@ -348,6 +348,7 @@ class AlloyProperties:
                     max_steps=self.max_steps,
                     max_relative_error=self.max_relative_error,
                     magnetic_moment=element_moment(atoms, symbol, self.magnetic_moments),
+                    info=self.calculator.info,
                 )
             except InputError:
                 raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures, from_ase, from_pymatgen
+from bostruct.structures.read import row_to_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -72,7 +73,7 @@ def _iter_file(path: Path) -> Iterator[tuple[str, Any]]:
         from ase.db import connect
 
         for row in connect(path).select():
-            yield row.get("name", f"id {row.id}"), row.toatoms()
+            yield row.get("name", f"id {row.id}"), row_to_atoms(row)
         return
     from ase.io import iread
 

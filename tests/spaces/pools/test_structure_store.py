@@ -34,3 +34,17 @@ def test_an_atom_takes_thirty_bytes():
     # nothing larger is kept alive behind it
     kept = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
     assert kept == held
+
+
+def test_moments_and_charges_are_kept():
+    magnet, ion, plain = bulk("Ni"), molecule("CH3"), bulk("Cu")
+    ion.info["charge"] = 1
+    structures = from_ase([magnet, ion, plain])
+    store = StructureStore.from_batches([structures[[0]], structures[[1]], structures[[2]]])
+    assert set(store.electronic_state) == {"magnetic_moments", "charge"}
+    found = store.take(torch.tensor([2, 1, 0]))
+    wanted = structures[[2, 1, 0]]
+    for name in store.electronic_state:
+        assert torch.equal(
+            found.value_or_nan(name).nan_to_num(9), wanted.value_or_nan(name).nan_to_num(9)
+        )
