@@ -123,7 +123,8 @@ def read_initial_structures(
         if outcome_names:
             result = _known_outcomes(image, whole, outcome_names, evaluator, label)
         else:
-            result = _initial_result(whole, atom_order, evaluator, label)
+            fixed = space.decode(x).fixed
+            result = _initial_result(whole, atom_order, fixed, evaluator, label)
         if result is None:
             unevaluated.append(x)
             continue
@@ -159,23 +160,22 @@ def _check_labels_read(
     """
     if outcome_names and ENERGY not in outcome_names:
         return
+    no_energy = all(labels.read(image)[0] is None for _, image in images)
+    if labels.energy_key not in ("", ENERGY) and no_energy:
+        condition, found = "name an energy of the structures", labels.unread(images[0][1])
+        hint = f"The first one has {found!r}." if found else ""
+        raise InputError(error_message("energy_key", condition, repr(labels.energy_key), hint))
     for label, image in images:
         if name := labels.unread(image):
             key = "forces_key" if "force" in name.lower() else "energy_key"
             condition = f"carry labels under the names that are read, `{labels.energy_key}` here"
             hint = f"Pass {key}={name!r} to use them, or {key}='' to do without."
-            if name == ENERGY:
+            if name == labels.energy_key:
                 hint = (
                     "In `info` it may be that of other positions: attach a "
                     "SinglePointCalculator(atoms, energy=...), or pass energy_key='' to do without."
                 )
             raise _refused(condition, f"{name!r} in {label}", hint)
-    if labels.energy_key not in ("", ENERGY) and all(
-        labels.read(image)[0] is None for _, image in images
-    ):
-        raise InputError(
-            error_message("energy_key", "name an energy of the structures", labels.energy_key)
-        )
 
 
 def _unconstrained_structure(image: Atoms, label: str, labels: EnergyLabels) -> Structures:
@@ -333,7 +333,11 @@ def _closest_pair_message(space: Space, structure: Structures, label: str) -> st
 
 
 def _initial_result(
-    structures: Structures, atom_order: Tensor | None, evaluator: Evaluator, label: str
+    structures: Structures,
+    atom_order: Tensor | None,
+    fixed: Tensor,
+    evaluator: Evaluator,
+    label: str,
 ) -> Evaluation | Failure | None:
     """Return the result that came with a structure; None without an energy."""
     if structures.energy is None or bool(structures.energy.isnan().any()):
@@ -344,7 +348,10 @@ def _initial_result(
             condition = "have its atoms where the space has them"
             raise _refused(condition, label, "Leave out its forces.")
         forces = forces[atom_order]
-        # Known in part they cannot be recorded.
+        # Where ASE has removed some of fixed atoms, they are recorded as it writes them.
+        if bool(forces[fixed].isnan().any()):
+            forces = forces.masked_fill(fixed.unsqueeze(-1), 0.0)
+        # Of the others they are known of all, or not recorded.
         forces = None if bool(forces.isnan().any()) else forces
     provenance = {"initial_structures": label}
     result = Evaluation(float(structures.energy), forces, provenance=provenance)

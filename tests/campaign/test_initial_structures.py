@@ -15,8 +15,8 @@ from bostruct.campaign.report.export import images_to_export, write_structures
 from bostruct.campaign.stop import Evaluations
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator, Failure, Function
-from bostruct.spaces import Cluster, Composition, Pool, Surface
 from bostruct.objectives import Objective
+from bostruct.spaces import Cluster, Composition, Pool, Surface
 from bostruct.structures import Structures, from_ase, to_ase
 from bostruct.structures.energy_labels import EnergyLabels
 from tests.campaign import alloys as screening
@@ -426,7 +426,7 @@ def test_unread_forces_are_told():
     (image,) = images(1)
     other = relabeled(image)
     other.calc = SinglePointCalculator(other, energy=other.info.pop("REF_energy"))
-    with pytest.raises(InputError, match="got 'REF_forces' in index 0. Pass forces_key='REF_forc"):
+    with pytest.raises(InputError, match=r"got 'REF_forces' in index 0\. Pass forces_key='REF_"):
         read_initial_structures(other, SPACE, EVALUATOR)
     (image,) = images(1, energies=False)
     image.info["energy"] = 1.0
@@ -509,7 +509,7 @@ def test_forces_that_a_constraint_removed_are_left_out():
     assert all(isinstance(result.energy, float) for result in found.results)
 
 
-def test_zeros_on_a_fixed_slab_are_left_out():
+def test_zeros_on_a_fixed_slab_are_unknown(tmp_path):
     slab = fcc100("Au", (2, 2, 2), vacuum=7.0)
     add_adsorbate(slab, "Ni", 1.8, "hollow")
     slab.set_constraint(FixAtoms(range(8)))
@@ -518,7 +518,12 @@ def test_zeros_on_a_fixed_slab_are_left_out():
     energy, forces = slab.get_potential_energy(), slab.get_forces()
     slab.calc = SinglePointCalculator(slab, energy=energy, forces=forces)
     (result,) = read_initial_structures(slab, space, EVALUATOR).results
-    assert result.forces is None or np.allclose(result.forces[8], forces[8])
+    assert np.allclose(result.forces[8], forces[8])
+    made = Campaign(space, EVALUATOR, initial_structures=slab, n_initial=1, stop=Evaluations(1))
+    log = made.run(tmp_path / "run", seed=0)
+    learned = log.structures()
+    assert learned.forces[:8].isnan().all()
+    assert not learned.forces[8:].isnan().any()  # of EMT, true on all atoms
 
 
 def test_refuses_the_energy_of_a_spring():

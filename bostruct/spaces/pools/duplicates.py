@@ -14,7 +14,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bostruct.structures import Structures, build_neighbor_list, is_same_structure, to_pymatgen
+from bostruct.structures import (
+    SYMBOLS,
+    Structures,
+    build_neighbor_list,
+    is_same_structure,
+    to_pymatgen,
+)
 
 FINGERPRINT_CUTOFF = 5.0
 """Cutoff of the neighbors in a fingerprint, Å."""
@@ -102,12 +108,10 @@ def is_duplicate_pair(a: Structures, b: Structures) -> bool:
     if not torch.equal(a.pbc, b.pbc):
         return False
     if a.has_electronic_state or b.has_electronic_state:
-        return any(
-            _is_same_geometry(*_atoms_by_state(a, b, sign))
-            for sign in (1, -1)
-            if torch.equal(_rounded(a, "charge"), _rounded(b, "charge"))
-            and torch.equal(_rounded(a, "spin"), _rounded(b, "spin"))
-        )
+        if any(not torch.equal(_rounded(a, n), _rounded(b, n)) for n in ("charge", "spin")):
+            return False
+        pairs = (_atoms_by_state(a, b, sign) for sign in (1, -1))
+        return any(pair is not None and _is_same_geometry(*pair) for pair in pairs)
     return _is_same_geometry(a, b)
 
 
@@ -116,8 +120,18 @@ def _rounded(structures: Structures, name: str) -> Tensor:
     return structures.value_or_nan(name).nan_to_num(0.0).round(decimals=N_STATE_DECIMALS) + 0.0
 
 
-def _atoms_by_state(a: Structures, b: Structures, sign: int) -> tuple[Structures, Structures]:
-    """Return two structures whose atoms have one number for each element, moment and charge."""
+def _atoms_by_state(
+    a: Structures, b: Structures, sign: int
+) -> tuple[Structures, Structures] | None:
+    """Return two structures whose atoms have one number for each element, moment and charge.
+
+    None where these are more than there are elements: such structures are not compared.
+
+    Args:
+        a: one structure.
+        b: another one.
+        sign: factor on the moments of `b`.
+    """
     signs = (1, sign)
     rows = [
         torch.stack(
@@ -131,6 +145,8 @@ def _atoms_by_state(a: Structures, b: Structures, sign: int) -> tuple[Structures
         for structures, factor in zip((a, b), signs, strict=True)
     ]
     labels = 1 + torch.cat(rows).unique(dim=0, return_inverse=True)[1]
+    if int(labels.max()) >= len(SYMBOLS):
+        return None
     first, second = labels.split([len(a.numbers), len(b.numbers)])
     return replace(a, numbers=first), replace(b, numbers=second)
 

@@ -101,3 +101,9 @@ def test_antiferromagnets_of_one_pattern_are_duplicates():
     assert is_duplicate_pair(ordering((1, -1, 1, -1)), shifted)
     # Layers along the long axis: up, up, down, down.
     assert not is_duplicate_pair(ordering((1, 1, -1, -1)), ordering((1, -1, 1, -1)))
+
+
+def test_structures_of_too_many_moments_are_not_compared():
+    atoms = bulk("Fe", "bcc", a=2.87, cubic=True) * (4, 4, 4)
+    atoms.set_initial_magnetic_moments([0.1 * k for k in range(128)])
+    assert not is_duplicate_pair(from_ase(atoms), from_ase(atoms))

@@ -513,7 +513,7 @@ def test_what_a_slab_carries_stays_with_its_atoms():
     slab.info["charge"] = 1
     slab.set_constraint(FixAtoms(indices=[0, 1, 2, 3]))
     space = Surface(slab, "Cu2")
-    structures = space.decode(space.sample(2, seeded_generator()))
+    structures = space.decode(space.sample(2, seeded_generator(0)))
     for found in to_ase(structures):
         moments = found.get_initial_magnetic_moments()
         assert moments.tolist() == [0.5] * 4 + [0.7] * 4 + [0, 0]
@@ -522,5 +522,5 @@ def test_what_a_slab_carries_stays_with_its_atoms():
     plain = fcc100("Ni", (2, 2, 2), vacuum=7)
     plain.set_constraint(FixAtoms(indices=[0, 1, 2, 3]))
     assert Surface(plain, "Cu2").description() != space.description()
-    half = space.decode(space.sample(1, seeded_generator()).float())
+    half = space.decode(space.sample(1, seeded_generator(0)).float())
     assert half.magnetic_moments.dtype == torch.float32
