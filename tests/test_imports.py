@@ -31,7 +31,10 @@ HEIGHT = {name: -i for i, layer in enumerate(LAYERS) for name in layer}
 # relaxes structures in a final relaxation.
 OUTSIDE = ("ase", "pymatgen")
 OUTSIDE_ALLOWED = (
+    "bostruct.structures.constrained_forces",
     "bostruct.structures.convert",
+    "bostruct.structures.energy_labels",
+    "bostruct.structures.partial_occupancy",
     "bostruct.structures.read",
     "bostruct.structures.structure_file",
     "bostruct.evaluators",

@@ -48,6 +48,7 @@ from bostruct.runtime.device import resolve_device
 from bostruct.runtime.executors import InProcess, Workers
 from bostruct.runtime.main_guard import check_main_guard, imports_main
 from bostruct.spaces import Space
+from bostruct.structures.energy_labels import EnergyLabels
 from bostruct.surrogates import Surrogate
 
 MAX_SEED = 2**63 - 1
@@ -70,7 +71,12 @@ class Campaign:
         stop: Stopping criterion, `Evaluations(100)` by default; no part of the identity.
         initial_structures: Structures to start from: `ase.Atoms`, `Structures`, or files that ASE
             reads, with all their images. Those with an energy are training data and are never
-            evaluated; the others are evaluated first.
+            evaluated; the others are evaluated first. With objectives, training data are those
+            that carry the outcomes in `info`.
+        energy_key: Name of the energy of initial structures in the results of a calculator or in
+            `info`, as "REF_energy"; "" evaluates all of them.
+        forces_key: Name of the forces in the results of a calculator or in `arrays`; None takes
+            that of the energy, as "REF_forces", and "" reads none.
         n_initial: Number of random structures before the first surrogate; by default as many as
             `initial_structures` lack of two energies; with objectives, of two more than twice
             the number of elements.
@@ -100,6 +106,8 @@ class Campaign:
         stop: StoppingCriterion | None = None,
         *,
         initial_structures: StructuresLike | None = None,
+        energy_key: str = "energy",
+        forces_key: str | None = None,
         n_initial: int | None = None,
         batch_size: int = 1,
         final_relaxation: FinalRelaxation | None = None,
@@ -122,8 +130,13 @@ class Campaign:
             optimization_config=config,
         )
         if initial_structures is not None:
+            objectives_of_space = components.learned_objectives
             initial_data = read_initial_structures(
-                initial_structures, space, evaluator, use_energies=config is None
+                initial_structures,
+                space,
+                evaluator,
+                () if objectives_of_space is None else objectives_of_space.learned_names,
+                EnergyLabels(energy_key, forces_key),
             )
             missing = max(0, default - initial_data.n_energies)
             components = replace(

@@ -1,15 +1,18 @@
 """Initial structures supplied by the user, with or without energies.
 
-Those with an energy are initial data, never evaluated; the others are evaluated first. They are
-encoded in the coordinates of the space when the campaign is created, so that a structure outside
-the space is refused before any evaluation.
+Those with an energy, or with the outcomes of the objectives, are initial data, never evaluated; the
+others are evaluated first. They are encoded in the coordinates of the space when the campaign is
+created, so that a structure outside the space is refused before any evaluation.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, final
@@ -18,16 +21,21 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.atom_matching import is_duplicate, match_atoms, unwrap
+from bostruct.campaign.periodic_images import image_gap, is_isolated
 from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.base import check_evaluation, evaluation_limits
 from bostruct.spaces import DiscreteSpace, Space
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase
+from bostruct.structures.constrained_forces import changes_energy
 from bostruct.structures.elements import formula
+from bostruct.structures.energy_labels import EnergyLabels
 from bostruct.structures.read import read_images
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+log = logging.getLogger(__name__)
 
 StructuresLike: TypeAlias = (
     "Structures | Atoms | str | os.PathLike[str] | Sequence[Atoms | str | os.PathLike[str]]"
@@ -39,6 +47,9 @@ MIN_ENERGIES = 2
 
 DIGEST_DECIMALS = 6
 """Decimals of positions (Å), energies (eV) and forces (eV/Å) in the digest of a set."""
+
+ENERGY = "energy"
+"""Outcome that is read as an energy, not from `info`."""
 
 REGION_TOLERANCE = 1e-6
 """Å. Largest displacement by the projection of a structure inside the region."""
@@ -79,7 +90,11 @@ class InitialData:
 
 
 def read_initial_structures(
-    structures: StructuresLike, space: Space, evaluator: Evaluator, use_energies: bool = True
+    structures: StructuresLike,
+    space: Space,
+    evaluator: Evaluator,
+    outcome_names: Sequence[str] = (),
+    labels: EnergyLabels | None = None,
 ) -> InitialData:
     """Return the user's structures in the coordinates of a space.
 
@@ -87,7 +102,9 @@ def read_initial_structures(
         structures: Structures with or without energies, or files that ASE reads.
         space: Space of the structures.
         evaluator: Evaluator whose limits decide which energies are implausible.
-        use_energies: True if energies are training data; else all structures are evaluated.
+        outcome_names: Outcomes that a campaign with objectives models; structures that carry them
+            in `info` are training data. Empty where the energy is.
+        labels: Names under which energies and forces are read; None takes ASE's.
 
     Raises:
         InputError: a file cannot be read, or a structure is not in the space; the message says
@@ -95,15 +112,33 @@ def read_initial_structures(
     """
     data: dict[bytes, tuple[Tensor, Evaluation | Failure]] = {}
     unevaluated: list[Tensor] = []
-    for label, image in read_images(structures):
-        structure = _unconstrained_structure(image, label)
-        x, atom_order = _encode(structure, space, label)
-        result = _initial_result(structure, atom_order, evaluator, label) if use_energies else None
+    images, labels = read_images(structures), labels or EnergyLabels()
+    _check_labels_read(images, labels, outcome_names)
+    not_kept: list[str] = []
+    for label, image in images:
+        structure = _unconstrained_structure(image, label, labels)
+        whole, x, atom_order = _encode(structure, space, label)
+        if not _is_state_kept(whole, space.decode(x), evaluator, label):
+            not_kept.append(label)
+        if outcome_names:
+            result = _known_outcomes(image, whole, outcome_names, evaluator, label)
+        else:
+            fixed = space.decode(x).fixed
+            result = _initial_result(whole, atom_order, fixed, evaluator, label)
         if result is None:
             unevaluated.append(x)
             continue
-        _check_size(structure, space, x, label)
+        _check_same_cell(whole, space, x, label)
         data.setdefault(_rounded_bytes(x) + _result_bytes(result), (x, result))
+    if not_kept:
+        log.warning(
+            "%d initial structures (first: %s) carry initial magnetic moments or charges that "
+            "%s does not keep: evaluations begin without them. Set moments by element, "
+            "Calculator(..., magnetic_moments={...}).",
+            len(not_kept),
+            not_kept[0],
+            type(space).__name__,
+        )
     with_energy = [x for x, result in data.values() if isinstance(result, Evaluation)]
     empty = torch.zeros(0, space.dimension, dtype=torch.float64)
     X = _unique_structures(space, unevaluated, with_energy)
@@ -114,23 +149,68 @@ def read_initial_structures(
     )
 
 
-def _unconstrained_structure(image: Atoms, label: str) -> Structures:
+def _check_labels_read(
+    images: Sequence[tuple[str, Atoms]], labels: EnergyLabels, outcome_names: Sequence[str]
+) -> None:
+    """Refuse energies that would be paid for again because of the name they have.
+
+    Raises:
+        InputError: a structure has an energy or forces under a name that is not read, or none has
+            an energy under the name that the user gave.
+    """
+    if outcome_names and ENERGY not in outcome_names:
+        return
+    no_energy = all(labels.read(image)[0] is None for _, image in images)
+    if labels.energy_key not in ("", ENERGY) and no_energy:
+        condition, found = "name an energy of the structures", labels.unread(images[0][1])
+        hint = f"The first one has {found!r}." if found else ""
+        raise InputError(error_message("energy_key", condition, repr(labels.energy_key), hint))
+    for label, image in images:
+        if name := labels.unread(image):
+            key = "forces_key" if "force" in name.lower() else "energy_key"
+            condition = f"carry labels under the names that are read, `{labels.energy_key}` here"
+            hint = f"Pass {key}={name!r} to use them, or {key}='' to do without."
+            if name == labels.energy_key:
+                hint = (
+                    "In `info` it may be that of other positions: attach a "
+                    "SinglePointCalculator(atoms, energy=...), or pass energy_key='' to do without."
+                )
+            raise _refused(condition, f"{name!r} in {label}", hint)
+
+
+def _unconstrained_structure(image: Atoms, label: str, labels: EnergyLabels) -> Structures:
     """Return atoms as one structure, without constraints."""
+    energy, forces = labels.read(image)
+    if energy is not None and (name := changes_energy(image)):
+        hint = "Compute it with get_potential_energy(apply_constraint=False), or leave it out."
+        raise _refused("have energies of the atoms alone", f"one with {name}, {label}", hint)
     unconstrained = image.copy()
-    unconstrained.calc = image.calc
     unconstrained.set_constraint()
     try:
-        return from_ase(unconstrained)
+        structure = from_ase(unconstrained)
     except InputError as error:
         raise _refused("hold structures of the space", f"{label}: {error}") from error
+    try:
+        E, F = (
+            None if value is None else torch.as_tensor(value, dtype=torch.float64).reshape(shape)
+            for value, shape in ((energy, (1,)), (forces, (len(image), 3)))
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        condition = "have one energy, and three forces on each atom"
+        raise _refused(condition, f"{label}: {error}") from error
+    return replace(structure, energy=E, forces=F)
 
 
 def _refused(condition: str, value: str, hint: str = "") -> InputError:
     return InputError(error_message("initial_structures", condition, value, hint))
 
 
-def _encode(structures: Structures, space: Space, label: str) -> tuple[Tensor, Tensor | None]:
-    """Return the coordinates `[d]`, and the order of the atoms in them, None if ambiguous.
+def _encode(
+    structures: Structures, space: Space, label: str
+) -> tuple[Structures, Tensor, Tensor | None]:
+    """Return the structure made whole, its coordinates `[d]`, and the order of the atoms in them.
+
+    The order is None if it is ambiguous.
 
     Raises:
         InputError: the structure is not in the space.
@@ -149,7 +229,35 @@ def _encode(structures: Structures, space: Space, label: str) -> tuple[Tensor, T
         raise _not_contained(space, x, label)
     if isinstance(space, DiscreteSpace):
         x = space.canonical(x)
-    return x, match_atoms(structures, decoded)
+    return structures, x, match_atoms(structures, decoded)
+
+
+def _is_state_kept(
+    structure: Structures, decoded: Structures, evaluator: Evaluator, label: str
+) -> bool:
+    """Return whether evaluations in the space begin with the structure's moments and charges.
+
+    Raises:
+        InputError: the structure has a total charge or spin that an evaluation would not have.
+    """
+    info = getattr(getattr(evaluator, "calculator", evaluator), "info", {})
+    for name, neutral in (("charge", (0.0,)), ("spin", (0.0, 1.0))):
+        value, kept = float(structure.value_or_nan(name)), float(decoded.value_or_nan(name))
+        evaluated = (info[name],) if name in info else neutral if math.isnan(kept) else (kept,)
+        if not math.isnan(value) and value not in evaluated:
+            condition = f"have the {name} with which structures are evaluated"
+            hint = (
+                f"Pass Calculator(..., info={{{name!r}: {value:g}}}), or delete it in atoms.info."
+            )
+            raise _refused(condition, f"info[{name!r}] = {value:g} in {label}", hint)
+    if getattr(evaluator, "magnetic_moments", None):
+        return True
+    names = ("magnetic_moments", "atomic_charges")
+    given, kept_values = (
+        {name: bool(s.value_or_nan(name).nan_to_num(0.0).any()) for name in names}
+        for s in (structure, decoded)
+    )
+    return all(kept_values[name] or not given[name] for name in names)
 
 
 def _check_elements(structures: Structures, space: Space, label: str) -> None:
@@ -170,17 +278,28 @@ def _check_elements(structures: Structures, space: Space, label: str) -> None:
         raise _refused(f"hold structures of {formula(expected)}", value)
 
 
-def _check_size(structures: Structures, space: Space, x: Tensor, label: str) -> None:
-    """Refuse an energy of another cell than that of the space.
+def _check_same_cell(structures: Structures, space: Space, x: Tensor, label: str) -> None:
+    """Refuse the results of another cell than that of the space.
 
     Raises:
-        InputError: the cells differ in size.
+        InputError: the cells differ in size, or in periodic images that matter.
     """
-    n_atoms, expected = len(structures.numbers), len(space.decode(x).numbers)
+    decoded = space.decode(x)
+    n_atoms, expected = len(structures.numbers), len(decoded.numbers)
     if n_atoms != expected:
         condition = f"have energies of the cells of the space, here of {expected} atoms"
         hint = "Reduce it with its energy, or leave the energy out."
         raise _refused(condition, f"one of {n_atoms} atoms, {label}", hint)
+    if isinstance(space, DiscreteSpace) and bool(structures.pbc.all() & decoded.pbc.all()):
+        return  # one crystal has many cells
+    gap = image_gap(structures, decoded)
+    if not is_isolated(gap, space.atomic_radii):
+        condition = "have energies that are periodic as structures of the space are"
+        hint = (
+            "Leave its energy out (atoms.calc = None): it is evaluated first. One of the periodic "
+            "images that it should not have, or should, is near."
+        )
+        raise _refused(condition, f"one whose images are {gap:.2f} Å apart, {label}", hint)
 
 
 def _not_contained(space: Space, x: Tensor, label: str) -> InputError:
@@ -214,7 +333,11 @@ def _closest_pair_message(space: Space, structure: Structures, label: str) -> st
 
 
 def _initial_result(
-    structures: Structures, atom_order: Tensor | None, evaluator: Evaluator, label: str
+    structures: Structures,
+    atom_order: Tensor | None,
+    fixed: Tensor,
+    evaluator: Evaluator,
+    label: str,
 ) -> Evaluation | Failure | None:
     """Return the result that came with a structure; None without an energy."""
     if structures.energy is None or bool(structures.energy.isnan().any()):
@@ -225,8 +348,54 @@ def _initial_result(
             condition = "have its atoms where the space has them"
             raise _refused(condition, label, "Leave out its forces.")
         forces = forces[atom_order]
+        # Where ASE has removed some of fixed atoms, they are recorded as it writes them.
+        if bool(forces[fixed].isnan().any()):
+            forces = forces.masked_fill(fixed.unsqueeze(-1), 0.0)
+        # Of the others they are known of all, or not recorded.
+        forces = None if bool(forces.isnan().any()) else forces
     provenance = {"initial_structures": label}
     result = Evaluation(float(structures.energy), forces, provenance=provenance)
+    return check_evaluation(result, len(structures.positions), **evaluation_limits(evaluator))
+
+
+def _known_outcomes(
+    image: Atoms,
+    structures: Structures,
+    outcome_names: Sequence[str],
+    evaluator: Evaluator,
+    label: str,
+) -> Evaluation | Failure | None:
+    """Return the outcomes that came with a structure; None without any.
+
+    Raises:
+        InputError: some are missing, or one is no number.
+    """
+    values: dict[str, float] = {}
+    missing = []
+    energy = None if structures.energy is None else float(structures.energy)
+    for name in outcome_names:
+        key = re.sub(r"\W", "_", name)  # as `export` writes it
+        found = [image.info[k] for k in (name, key, f"outcome_{key}") if k in image.info]
+        if name == ENERGY:
+            found = [] if energy is None else [energy]
+        if not found:
+            missing.append(name)
+            continue
+        try:
+            values[name] = float(found[0])
+        except (TypeError, ValueError) as error:
+            value = f"{found[0]!r} in {label}"
+            raise _refused(f"have a number as {name!r} in `info`", value) from error
+    if not values:
+        return None
+    if missing:
+        condition = f"have all outcomes that are modeled, {', '.join(outcome_names)}, or none"
+        hint = "Write NaN where one cannot be known, or remove the others to have it evaluated."
+        raise _refused(condition, f"none of {', '.join(missing)} in {label}", hint)
+    properties = {n: v for n, v in values.items() if n != ENERGY and math.isfinite(v)}
+    if not properties and energy is None:
+        return Failure("no outcome is known", seconds=0.0)
+    result = Evaluation(energy, None, properties, provenance={"initial_structures": label})
     return check_evaluation(result, len(structures.positions), **evaluation_limits(evaluator))
 
 
@@ -250,4 +419,7 @@ def _result_bytes(result: Evaluation | Failure) -> bytes:
     if isinstance(result, Failure):
         return result.reason.encode()
     forces = b"" if result.forces is None else _rounded_bytes(result.forces)
-    return _rounded_bytes(torch.tensor([result.energy], dtype=torch.float64)) + forces
+    properties = json.dumps(dict(result.properties), sort_keys=True).encode()
+    energy = [] if result.energy is None else [result.energy]
+    values = _rounded_bytes(torch.tensor(energy, dtype=torch.float64)) + forces
+    return values + (properties if result.properties else b"")

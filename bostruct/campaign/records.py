@@ -314,7 +314,8 @@ class PlannedStep:
 def training_structures(trials: list[Trial], space: Space) -> Structures:
     """Return the structures of finished trials with their energies and forces.
 
-    Unknown forces are NaN; without any known force the structures have none.
+    Unknown forces are NaN; without any known force the structures have none. Where all fixed atoms
+    of a structure have no force at all, its evaluator has removed them: they are unknown.
     """
     decoded = space.decode(torch.stack([trial.X for trial in trials]))
     energy = decoded.positions.new_tensor([trial.energy for trial in trials])
@@ -326,4 +327,8 @@ def training_structures(trials: list[Trial], space: Space) -> Structures:
         else trial.forces.to(decoded.positions)
         for trial, count in zip(trials, decoded.counts, strict=True)
     ]
-    return replace(decoded, energy=energy, forces=torch.cat(forces))
+    F = torch.cat(forces)
+    is_known = torch.zeros(len(decoded), dtype=torch.bool)
+    is_known[decoded.index[decoded.fixed & (F != 0).any(-1)]] = True
+    removed = decoded.fixed & ~is_known[decoded.index]
+    return replace(decoded, energy=energy, forces=F.masked_fill(removed.unsqueeze(-1), torch.nan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from statistics import median
@@ -30,6 +31,9 @@ from bostruct.evaluators import Evaluation, EvaluationContext, Failure
 from bostruct.evaluators.base import check_evaluation, evaluation_limits
 from bostruct.spaces import Pool
 
+NO_ENERGY = "the evaluator returned no energy, which a campaign without objectives searches by"
+"""Reason of the failure of an evaluation that returned other outcomes only."""
+
 
 @final
 class Session:
@@ -50,7 +54,7 @@ class Session:
         self._started_trials: set[int] = set()  # of this session
         data = components.initial_data
         if data is not None and len(data.X_evaluated) and not writer.steps():
-            writer.write_step(initial_data_step(data))
+            writer.write_step(initial_data_step(data, components.learned_objectives))
 
     def planned_trials(self) -> list[Trial]:
         """Return the trials that are planned and not started in this session."""
@@ -169,6 +173,12 @@ class Session:
             n_atoms = len(self.components.space.decode(trial.X).positions)
             limits = evaluation_limits(self.components.evaluator)
             result = check_evaluation(result, n_atoms, **limits)
+            if (
+                isinstance(result, Evaluation)
+                and result.energy is None
+                and self.components.optimization_config is None
+            ):
+                result = Failure(NO_ENERGY, seconds=result.seconds)
         elif not isinstance(result, Failure):
             value = type(result).__name__
             raise InputError(error_message("result", "be an Evaluation or a Failure", value))
@@ -197,7 +207,12 @@ class Session:
         relaxation_steps = self.writer.step_numbers("relaxation")
         model_steps = self.writer.step_numbers("model")
         return Progress(
-            energies=tuple([trial.energy for trial in evaluated]),
+            energies=tuple(
+                [
+                    math.nan if trial.state == "done" and trial.energy is None else trial.energy
+                    for trial in evaluated
+                ]
+            ),
             seconds=seconds,
             relaxation_indices=frozenset(
                 [i for i, trial in enumerate(evaluated) if trial.step in relaxation_steps]
@@ -235,8 +250,9 @@ class Session:
 
     def best_name(self) -> str:
         """Return the name of the evaluated structure of the lowest energy, "" without one."""
-        trials = [trial for trial in self.writer.trial_records("done") if trial.attempt]
-        return min(trials, key=lambda t: (t.energy, t.number)).member if trials else ""
+        done = self.writer.trial_records("done")
+        trials = [(t.energy, t.number, t.member) for t in done if t.attempt and t.energy is not None]
+        return min(trials)[2] if trials else ""
 
     def median_evaluation_seconds(self) -> float:
         """Return the median wall time of an evaluation, s; 0 before the first."""

@@ -21,8 +21,8 @@ class Progress:
     """Progress of a run, as stopping criteria see it.
 
     Args:
-        energies: Energies of the finished evaluations in order, eV; None for failures. Initial data
-            are no evaluations.
+        energies: Energies of the finished evaluations in order, eV; None for failures, NaN where
+            an evaluation returned other outcomes only. Initial data are no evaluations.
         seconds: Wall time since the start of this run.
         relaxation_indices: Indices of evaluations in final relaxations.
         lowest_initial_energy: Lowest energy of the initial data, eV; None without any.

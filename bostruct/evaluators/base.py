@@ -41,14 +41,15 @@ class Evaluation:
     """Result of one evaluation.
 
     Args:
-        energy: Energy of the structure, eV.
+        energy: Energy of the structure, eV; None where an evaluation for objectives returns other
+            properties only.
         forces: Forces on the atoms, `[a, 3]` eV/Å, or None.
         properties: Further numbers by name, kept in the log.
         seconds: Wall time of the call; the campaign measures it where it is 0.
         provenance: Program, version and settings behind the numbers, by name.
     """
 
-    energy: float
+    energy: float | None
     forces: Tensor | None = None
     properties: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
@@ -181,14 +182,16 @@ def check_evaluation(
     """
     seconds = _positive_seconds(evaluation.seconds)
     try:
-        energy = _to_float(evaluation.energy)
+        energy = None if evaluation.energy is None else _to_float(evaluation.energy)
         forces = _to_cpu_forces(evaluation.forces)
         properties = {str(k): _to_float(v) for k, v in evaluation.properties.items()}
         provenance = {str(k): str(v) for k, v in evaluation.provenance.items()}
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"the evaluator returned something that is not a number: {error}"
         return Failure(_shorten_line(reason), seconds=seconds)
-    reason = _invalid_energy_reason(energy, n_atoms, maximum_energy)
+    reason = "" if properties else "the evaluator returned no energy"
+    if energy is not None:
+        reason = _invalid_energy_reason(energy, n_atoms, maximum_energy)
     if not reason and forces is not None:
         reason = _invalid_forces_reason(forces, n_atoms, maximum_force)
     if reason:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
 
 from bostruct.errors import InputError, check_positive, error_message
 from bostruct.evaluators.base import (
@@ -16,8 +18,13 @@ from bostruct.evaluators.base import (
     evaluation_limits,
 )
 from bostruct.evaluators.calculator_instances import CalculatorInstances
+from bostruct.evaluators.initial_moments import check_magnetic_moments, set_magnetic_moments
+from bostruct.evaluators.vacuum_box import vacuum_box
 from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 @final
@@ -28,6 +35,9 @@ class Calculator:
     between them: the factory does. One that has raised is made anew. In a campaign it writes its
     files into the working folder of the trial.
 
+    It sees the structure with all that this carries: fixed atoms, tags, initial magnetic moments
+    and charges, and `charge` and `spin` in `atoms.info`.
+
     Args:
         factory: Calculator class, or a function that returns a calculator. A calculator itself is
             refused: workers could not share it.
@@ -35,7 +45,17 @@ class Calculator:
             alone.
         maximum_energy: Largest valid |energy|, eV per atom; beyond it the evaluation fails.
         maximum_force: Largest valid force on an atom, eV/Å; beyond it the evaluation fails.
+        magnetic_moments: Initial moment by element, μB, of atoms that carry none of their own, as
+            in `{"Ni": 0.6}`; other elements have none.
+        info: Entries of `atoms.info` for calculators that read them, as in
+            `{"charge": 1, "spin": 2}`; those of the structure itself come first.
+        vacuum: Least vacuum in Å on each side of a structure that is not periodic along three
+            axes, for codes that need a box, such as plane-wave codes; None hands it on as it is.
+            The box is the same for all structures of a formula, but for very long ones.
         **arguments: Arguments of the factory.
+
+    Raises:
+        InputError: an argument is invalid.
 
     >>> from ase.calculators.emt import EMT
     >>> Calculator(EMT).description()["factory"]
@@ -49,6 +69,9 @@ class Calculator:
         with_forces: bool = True,
         maximum_energy: float = MAX_ENERGY_PER_ATOM,
         maximum_force: float = MAX_FORCE,
+        magnetic_moments: Mapping[str, float] | None = None,
+        info: Mapping[str, Any] | None = None,
+        vacuum: float | None = None,
         **arguments: object,
     ) -> None:
         is_instance = hasattr(factory, "get_potential_energy") and not isinstance(factory, type)
@@ -63,25 +86,50 @@ class Calculator:
         self.with_forces = with_forces
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
         self.maximum_force = check_positive("maximum_force", maximum_force)
+        self.magnetic_moments = check_magnetic_moments(magnetic_moments)
+        self.info = dict(info or {})
+        hint = "It is the width of the vacuum on each side, Å."
+        self.vacuum = None if vacuum is None else check_positive("vacuum", vacuum, hint)
         self.arguments = arguments
         self._instances = CalculatorInstances(factory, arguments)
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return energy and forces of one structure."""
-        atoms = to_ase(structures)[0]
+        atoms = self.prepare_atoms(structures)
         forces = None
         with self._instances.lend() as calculator:
             atoms.calc = calculator
-            energy = atoms.get_potential_energy()
+            try:
+                energy = atoms.get_potential_energy()
+            except np.linalg.LinAlgError as error:
+                if atoms.cell.rank == 3:
+                    raise
+                way_out = "it may need a box: Calculator(..., vacuum=10.0)"
+                raise RuntimeError(f"{error}; the structure has no cell, {way_out}") from error
             if self.with_forces:
                 with suppress(NotImplementedError):  # ASE's PropertyNotImplementedError is one
                     forces = atoms.get_forces(apply_constraint=False)
         provenance = {"calculator": qualified_name(type(calculator))}
+        if self.vacuum is not None:
+            lengths = " ".join(f"{length:.3f}" for length in atoms.cell.lengths())
+            provenance["box"] = f"{lengths} Å"
         evaluation = Evaluation(energy, forces, provenance=provenance)
         return check_evaluation(evaluation, len(atoms), **evaluation_limits(self))
 
+    def prepare_atoms(self, structures: Structures) -> Atoms:
+        """Return one structure as the calculator sees it, in its box and with initial moments."""
+        atoms = to_ase(structures)[0]
+        set_magnetic_moments(atoms, structures, self.magnetic_moments)
+        atoms.info = {**self.info, **atoms.info}
+        return atoms if self.vacuum is None else vacuum_box(atoms, self.vacuum)
+
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the evaluator, as JSON values."""
+        preparation = {
+            "magnetic_moments": self.magnetic_moments,
+            "info": to_json_value(self.info),
+            "vacuum": self.vacuum,
+        }
         return {
             "type": "Calculator",
             "factory": qualified_name(self.factory),
@@ -89,4 +137,5 @@ class Calculator:
             "with_forces": self.with_forces,
             "maximum_energy": self.maximum_energy,
             "maximum_force": self.maximum_force,
+            **{name: value for name, value in preparation.items() if value},
         }

@@ -20,7 +20,9 @@ class Function:
 
     Args:
         function: Callable that returns the energy in eV, or the energy and the forces in eV/Å, or
-            an `Evaluation` or `Failure`. Exceptions become failures.
+            a dictionary of properties, or an `Evaluation` or `Failure`. In a dictionary "energy"
+            and "forces" have these meanings; in a campaign with objectives it may do without them.
+            Exceptions become failures.
         arguments: Keyword arguments of the function; part of the campaign's identity.
 
     >>> Function(len).description()
@@ -41,8 +43,15 @@ class Function:
         result = self.function(to_ase(structures)[0], **self.arguments)
         if isinstance(result, Evaluation | Failure):
             return result
-        energy, forces = result if isinstance(result, tuple) else (result, None)
-        return Evaluation(energy, None if forces is None else torch.as_tensor(forces))
+        properties: dict[str, Any] = {}
+        if isinstance(result, Mapping):
+            properties = dict(result)
+            energy, forces = properties.pop("energy", None), properties.pop("forces", None)
+        elif result is None:
+            raise TypeError("the function returned None, not an energy")
+        else:
+            energy, forces = result if isinstance(result, tuple) else (result, None)
+        return Evaluation(energy, None if forces is None else torch.as_tensor(forces), properties)
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the evaluator, as JSON values."""

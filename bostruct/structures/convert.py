@@ -1,8 +1,8 @@
 """Conversion to and from the structure classes of ASE and pymatgen.
 
-Species, positions, cell, pbc, fixed atoms and tags survive a round trip. Energies and forces are
-read only where a calculator has already stored them for exactly these positions: reading never
-starts a calculation.
+Species, positions, cell, pbc, fixed atoms, tags, initial magnetic moments and charges, and the
+total charge and spin survive a round trip. Energies and forces are read only where a calculator
+has already stored them for exactly these positions: reading never starts a calculation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from torch import Tensor
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures.elements import SYMBOLS
-from bostruct.structures.structures import Structures
+from bostruct.structures.energy_labels import EnergyLabels
+from bostruct.structures.partial_occupancy import partial_occupancy
+from bostruct.structures.structures import ELECTRONIC_STATE, OPTIONAL_FIELDS, Structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -64,22 +66,33 @@ def from_ase(
     atoms: Atoms | Sequence[Atoms],
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float64,
+    *,
+    energy_key: str = "energy",
+    forces_key: str | None = None,
 ) -> Structures:
     """Return ASE's atoms as one batch.
 
-    Energies and forces come from the results that an attached calculator has stored.
+    Energies and forces come from the results that an attached calculator has stored. Components
+    of forces that a constraint has set to zero are unknown.
 
     Args:
         atoms: one `Atoms` or a sequence of them.
         device: device of the tensors.
         dtype: dtype of the real tensors.
+        energy_key: name of the energy in a calculator's results or in `info`; "" reads none.
+        forces_key: name of the forces in a calculator's results or in `arrays`; None takes that
+            of the energy, as in "REF_energy" and "REF_forces", "" reads none.
 
     Raises:
-        InputError: there are no atoms, or a constraint is not `FixAtoms`.
+        InputError: there are no atoms, a constraint is not `FixAtoms`, a site is partly occupied,
+            or an initial moment or charge is not one number.
     """
-    parts = []
+    parts, labels = [], EnergyLabels(energy_key, forces_key)
     for image in _as_list(atoms, "get_atomic_numbers"):
-        energy, forces = _stored_results(image)
+        if occupancy := partial_occupancy(image):
+            condition, hint = "have one whole atom on each site", "Choose one of its orderings."
+            raise InputError(error_message("atoms", condition, occupancy, hint))
+        energy, forces = labels.read(image)
         parts.append(
             {
                 "positions": image.get_positions(),
@@ -90,6 +103,10 @@ def from_ase(
                 "tags": image.get_tags(),
                 "energy": energy,
                 "forces": forces,
+                "magnetic_moments": image.arrays.get("initial_magmoms"),
+                "atomic_charges": image.arrays.get("initial_charges"),
+                "charge": _info_number(image, "charge"),
+                "spin": _info_number(image, "spin"),
             }
         )
     return _build_batch(parts, device, dtype)
@@ -99,7 +116,8 @@ def to_ase(structures: Structures) -> list[Atoms]:
     """Return each structure as ASE's `Atoms`.
 
     Known energies and forces go into a `SinglePointCalculator`, fixed atoms into a
-    `FixAtoms` constraint.
+    `FixAtoms` constraint, moments and charges into the initial ones, the total charge and spin
+    into `info`. Unknown forces on fixed atoms are zero there, as ASE writes them.
     """
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
@@ -111,6 +129,18 @@ def to_ase(structures: Structures) -> list[Atoms]:
         atoms = Atoms(**{name: arrays[name] for name in names})
         if arrays["fixed"].any():
             atoms.set_constraint(FixAtoms(indices=np.flatnonzero(arrays["fixed"])))
+        if arrays["magnetic_moments"] is not None:
+            atoms.set_initial_magnetic_moments(np.nan_to_num(arrays["magnetic_moments"]))
+        if arrays["atomic_charges"] is not None:
+            atoms.set_initial_charges(np.nan_to_num(arrays["atomic_charges"]))
+        for name in ("charge", "spin"):
+            if arrays[name] is not None:
+                value = float(arrays[name][0])
+                atoms.info[name] = int(value) if value.is_integer() else value
+        if arrays["forces"] is not None:
+            forces = arrays["forces"]
+            unknown = np.isnan(forces) & arrays["fixed"][:, None]
+            arrays["forces"] = np.where(unknown, 0.0, forces)
         results = {name: arrays[name] for name in ("energy", "forces") if arrays[name] is not None}
         if results:
             atoms.calc = SinglePointCalculator(atoms, **results)
@@ -127,7 +157,10 @@ def from_pymatgen(
 
     Atoms whose selective dynamics are false in all directions are fixed; tags are the
     site property "tags"; energies and forces are the property "energy" and the site
-    property "forces", as `to_pymatgen` writes them. Oxidation states are dropped.
+    property "forces", as `to_pymatgen` writes them. Initial moments are the site property
+    "magmom", else the spin of a species; initial charges are the site property "charge"; the
+    charge of the whole and the multiplicity of a molecule are kept where they are given.
+    Oxidation states are dropped.
 
     Args:
         objects: one `Structure` or `Molecule`, or a sequence of them.
@@ -153,6 +186,9 @@ def from_pymatgen(
                 "tags": [tag or 0 for tag in site.get("tags", [0] * a)],
                 "energy": item.properties.get("energy"),
                 "forces": site.get("forces"),
+                "magnetic_moments": _site_numbers(item, "magmom", "spin"),
+                "atomic_charges": _site_numbers(item, "charge"),
+                **_total_charge_and_spin(item),
             }
         )
     return _build_batch(parts, device, dtype)
@@ -178,8 +214,15 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
             site["selective_dynamics"] = [[not fixed] * 3 for fixed in arrays["fixed"]]
         if arrays["forces"] is not None:
             site["forces"] = arrays["forces"].tolist()
-        energy = {} if arrays["energy"] is None else {"energy": arrays["energy"]}
-        properties: dict[str, Any] = {"site_properties": site, "properties": energy}
+        for key, name in (("magmom", "magnetic_moments"), ("charge", "atomic_charges")):
+            if arrays[name] is not None:
+                site[key] = [None if np.isnan(x) else x for x in arrays[name].tolist()]
+        totals = {
+            name: float(np.reshape(arrays[name], ()))
+            for name in ("energy", "charge", "spin")
+            if arrays[name] is not None
+        }
+        properties: dict[str, Any] = {"site_properties": site, "properties": totals}
         if not cell.any():
             objects.append(Molecule(species, positions, **properties))
             continue
@@ -230,19 +273,47 @@ def _fixed_from_constraints(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.bool_]]
     fixed = np.zeros(len(atoms), dtype=bool)
     for constraint in atoms.constraints:
         if not isinstance(constraint, FixAtoms):
-            name, hint = type(constraint).__name__, "Remove it, or fix whole atoms."
+            name = type(constraint).__name__
+            hint = (
+                "Structures keep no other: remove it with atoms.set_constraint(), and where the "
+                "evaluator relaxes, set it there, in a Function."
+            )
             raise InputError(error_message("constraints", "be FixAtoms", name, hint))
         fixed[constraint.get_indices()] = True
     return fixed
 
 
-def _stored_results(atoms: Atoms) -> tuple[float | None, Any]:
-    """Return the energy and forces that a calculator has stored for exactly these atoms."""
-    results = getattr(atoms.calc, "results", None)
-    check = getattr(atoms.calc, "check_state", None)
-    if not results or (check is not None and check(atoms)):
-        return None, None
-    return results.get("energy"), results.get("forces")
+def _info_number(atoms: Atoms, name: str) -> float | None:
+    """Return the total charge or the spin in `atoms.info`, None without one."""
+    value = atoms.info.get(name)
+    if value is None:
+        return None
+    try:
+        number = np.asarray(value, dtype=np.float64).reshape(())
+    except (TypeError, ValueError) as error:
+        hint = "Evaluators hand it on to the calculator: rename it if it is something else."
+        raise InputError(error_message(f"info[{name!r}]", "be one number", value, hint)) from error
+    return float(number)
+
+
+def _site_numbers(item: Structure | Molecule, name: str, of_species: str = "") -> list[Any] | None:
+    """Return a site property as numbers, else an attribute of the species, None without any."""
+    values = item.site_properties.get(name)
+    if values is None and of_species:
+        values = [getattr(site.specie, of_species, None) for site in item]
+    if values is None or all(value is None for value in values):
+        return None
+    return [np.nan if value is None else float(value) for value in values]
+
+
+def _total_charge_and_spin(item: Structure | Molecule) -> dict[str, float | None]:
+    """Return the charge, and the spin multiplicity of a molecule, None where none is given."""
+    charge = getattr(item, "_charge", None) or None  # `charge` adds up oxidation states
+    spin = getattr(item, "spin_multiplicity", None)
+    if spin is not None and charge is None and spin == 1 + int(sum(item.atomic_numbers)) % 2:
+        spin = None  # pymatgen's own default
+    given = {"charge": charge, "spin": spin}
+    return {name: item.properties.get(name, value) for name, value in given.items()}
 
 
 def _build_batch(
@@ -263,11 +334,17 @@ def _build_batch(
         "fixed": (torch.bool, (-1,)),
         "tags": (torch.int64, (-1,)),
     }
-    missing = [{"energy": np.nan, "forces": np.full((count, 3), np.nan)} for count in counts]
-    if any(part["energy"] is not None for part in parts):
-        shapes["energy"] = dtype, (-1,)
-    if any(part["forces"] is not None for part in parts):
-        shapes["forces"] = dtype, (-1, 3)
+    missing: list[dict[str, Any]] = [
+        dict.fromkeys(OPTIONAL_FIELDS, np.full(count, np.nan))
+        | dict.fromkeys(("energy", "charge", "spin"), np.nan)
+        | {"forces": np.full((count, 3), np.nan)}
+        for count in counts
+    ]
+    for name in OPTIONAL_FIELDS:
+        if any(part[name] is not None for part in parts):
+            shapes[name] = dtype, (-1, 3) if name == "forces" else (-1,)
+    for part in parts:
+        _check_one_per_atom(part)
     values = {}
     for name, (kind, shape) in shapes.items():
         arrays = [
@@ -280,12 +357,31 @@ def _build_batch(
     return Structures(index=index, **values)
 
 
+def _check_one_per_atom(part: dict[str, Any]) -> None:
+    """Refuse vectors as initial moments or charges.
+
+    Raises:
+        InputError: there is not one number for each atom.
+    """
+    for name in ("magnetic_moments", "atomic_charges"):
+        shape = np.shape(part[name])
+        if part[name] is not None and shape != (len(part["numbers"]),):
+            condition, value = "be one number for each atom", f"shape {list(shape)}"
+            hint = "Set vectors in the evaluator, in a Function."
+            raise InputError(error_message(name, condition, value, hint))
+
+
 def _to_arrays(structures: Structures) -> list[dict[str, Any]]:
-    """Return each structure as NumPy arrays; unknown energies and forces are None."""
+    """Return each structure as NumPy arrays; fields that are unknown throughout are None."""
     arrays = []
     for structure in structures.to("cpu", torch.float64).split():
         energy = None if structure.energy is None else structure.energy.item()
         forces = None if structure.forces is None else structure.forces.detach().numpy()
+        state = dict.fromkeys(ELECTRONIC_STATE) | {
+            name: value.detach().numpy()
+            for name, value in structure.electronic_state.items()
+            if not bool(value.isnan().all())
+        }
         arrays.append(
             {
                 "positions": structure.positions.detach().numpy(),
@@ -296,6 +392,7 @@ def _to_arrays(structures: Structures) -> list[dict[str, Any]]:
                 "tags": structure.tags.numpy(),
                 "energy": None if energy is None or np.isnan(energy) else energy,
                 "forces": None if forces is None or np.isnan(forces).all() else forces,
+                **state,
             }
         )
     return arrays

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bostruct.errors import InputError, error_message
+from bostruct.structures.partial_occupancy import OCCUPANCY_NAMES
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from ase.db.row import AtomsRow
 
 SQLITE_HEADER = b"SQLite format 3\0"
 """First bytes of an SQLite file, such as a database of ASE."""
@@ -60,6 +62,19 @@ def read_structure_file(argument: str, name: str | os.PathLike[str]) -> Iterator
         raise InputError(error_message(argument, "hold at least one structure", value))
 
 
+def row_to_atoms(row: AtomsRow) -> Atoms:
+    """Return a row of an ASE database as atoms, with what is kept beside them in `info`.
+
+    That is its key-value pairs; of its data, which may be anything, charge, spin and occupancies.
+    """
+    atoms: Atoms = row.toatoms()
+    names = ("charge", "spin", *OCCUPANCY_NAMES)
+    atoms.info |= {name: row.data[name] for name in names if name in row.data}
+    # A row's own `charge` is the sum of initial charges and hides the key of that name.
+    atoms.info |= {name: vars(row)[name] for name in row.key_value_pairs}
+    return atoms
+
+
 def _find_file(argument: str, text: str) -> tuple[Path, str]:
     """Return the absolute path that a name means, and what selects structures of the file.
 
@@ -101,7 +116,7 @@ def _iter_database(path: Path, index: slice | None, query: str) -> Iterator[tupl
         chosen = range(database.count())[index] if index is not None else None
         for number, row in enumerate(database.select(query if chosen is None else None)):
             if chosen is None or number in chosen:
-                yield str(row.get("name", f"id {row.id}")), row.toatoms()
+                yield str(row.get("name", f"id {row.id}")), row_to_atoms(row)
 
 
 def _format_name(path: Path) -> str:

@@ -23,6 +23,21 @@ from bostruct.structures.elements import SYMBOLS, formula
 MIN_PERIODIC_SPAN = 1e-6
 """Å³, Å², Å: periodic lattice vectors that span less than this are linearly dependent."""
 
+ELECTRONIC_STATE = ("magnetic_moments", "atomic_charges", "charge", "spin")
+"""Fields that a calculator starts from, and that surrogates do not see."""
+
+ATOM_FIELDS = (
+    *("positions", "numbers", "fixed", "tags", "forces"),
+    *("magnetic_moments", "atomic_charges"),
+)
+"""Fields with a row for each atom, beside `index`."""
+
+STRUCTURE_FIELDS = ("cell", "pbc", "energy", "charge", "spin")
+"""Fields with a row for each structure."""
+
+OPTIONAL_FIELDS = ("energy", "forces", *ELECTRONIC_STATE)
+"""Fields that may be None, or NaN where unknown."""
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,6 +54,11 @@ class Structures:
         tags: `[n]` int64, the user's own labels.
         energy: `[b]` eV, NaN where unknown; or None.
         forces: `[n, 3]` eV/Å, NaN where unknown; or None.
+        magnetic_moments: `[n]` μB, the initial ones, NaN where none is given; or None.
+        atomic_charges: `[n]` e, the initial ones, NaN where none is given; or None.
+        charge: `[b]` e, `atoms.info["charge"]` of ASE, NaN where none is given; or None.
+        spin: `[b]`, `atoms.info["spin"]` of ASE as the calculator counts it, NaN where none is
+            given; or None.
     """
 
     positions: Tensor
@@ -50,6 +70,10 @@ class Structures:
     tags: Tensor
     energy: Tensor | None = None
     forces: Tensor | None = None
+    magnetic_moments: Tensor | None = None
+    atomic_charges: Tensor | None = None
+    charge: Tensor | None = None
+    spin: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -71,7 +95,7 @@ class Structures:
     def cat(cls, parts: Sequence[Structures]) -> Structures:
         """Return one batch of all structures in `parts`, in that order.
 
-        Energies or forces that only some parts have are NaN in the others.
+        Energies, forces, moments and charges that only some parts have are NaN in the others.
 
         Raises:
             InputError: there are no parts.
@@ -86,9 +110,9 @@ class Structures:
             name: torch.cat([getattr(part, name) for part in parts])
             for name in ("positions", "numbers", "cell", "pbc", "fixed", "tags")
         }
-        for name in ("energy", "forces"):
+        for name in OPTIONAL_FIELDS:
             if any(getattr(part, name) is not None for part in parts):
-                values[name] = torch.cat([_results_or_nan(part, name) for part in parts])
+                values[name] = torch.cat([part.value_or_nan(name) for part in parts])
         return cls.unchecked(index=torch.cat(index), **values)
 
     def __len__(self) -> int:
@@ -148,10 +172,10 @@ class Structures:
         atoms = torch.arange(index.numel(), device=self.device)
         atoms = atoms + (start[chosen] - (size.cumsum(0) - size))[index]
         values: dict[str, Tensor | None] = {"index": index}
-        for name in ("positions", "numbers", "fixed", "tags", "forces"):
+        for name in ATOM_FIELDS:
             value = getattr(self, name)
             values[name] = None if value is None else value[atoms]
-        for name in ("cell", "pbc", "energy"):
+        for name in STRUCTURE_FIELDS:
             value = getattr(self, name)
             values[name] = None if value is None else value[chosen]
         return Structures.unchecked(**values)
@@ -160,10 +184,10 @@ class Structures:
         """Return each structure as a batch of its own."""
         counts = self.counts.tolist()
         columns: dict[str, list[Any]] = {}
-        for name in ("positions", "numbers", "fixed", "tags", "forces"):
+        for name in ATOM_FIELDS:
             value = getattr(self, name)
             columns[name] = [None] * len(self) if value is None else list(value.split(counts))
-        for name in ("cell", "pbc", "energy"):
+        for name in STRUCTURE_FIELDS:
             value = getattr(self, name)
             columns[name] = [None] * len(self) if value is None else list(value.split(1))
         return [
@@ -187,6 +211,35 @@ class Structures:
         """Return the same structures without energies and forces."""
         return replace(self, energy=None, forces=None)
 
+    @property
+    def electronic_state(self) -> dict[str, Tensor]:
+        """Initial moments and charges that are given, by the name of their field."""
+        values = {name: getattr(self, name) for name in ELECTRONIC_STATE}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def without_electronic_state(self) -> Structures:
+        """Return the same structures without initial moments and charges."""
+        return replace(self, magnetic_moments=None, atomic_charges=None, charge=None, spin=None)
+
+    @property
+    def has_electronic_state(self) -> bool:
+        """True if an initial moment or charge is given that is not zero."""
+        values = self.electronic_state.values()
+        return any(bool(value.nan_to_num(0.0).any()) for value in values)
+
+    def value_or_nan(self, name: str) -> Tensor:
+        """Return an optional field, NaN everywhere where it is None.
+
+        Args:
+            name: one of `OPTIONAL_FIELDS`.
+        """
+        value: Tensor | None = getattr(self, name)
+        if value is not None:
+            return value
+        per_atom = self.positions if name == "forces" else self.positions[:, 0]
+        like = per_atom if name in ATOM_FIELDS else self.cell[:, 0, 0]
+        return torch.full_like(like, torch.nan)
+
     def _selected_indices(self, key: int | slice | Sequence[int] | Tensor) -> Tensor:
         """Return the indices that `key` selects, `[m]` int64."""
         size = len(self)
@@ -204,15 +257,6 @@ class Structures:
         return indices % size
 
 
-def _results_or_nan(part: Structures, name: str) -> Tensor:
-    """Return the energies or forces of `part`, NaN where it has none."""
-    value: Tensor | None = getattr(part, name)
-    if value is not None:
-        return value
-    like = part.positions if name == "forces" else part.cell[:, 0, 0]
-    return torch.full_like(like, torch.nan)
-
-
 def _check_shapes(s: Structures) -> None:
     check_shape("positions", s.positions, [None, 3], "Cartesian, in Å.")
     check_shape("cell", s.cell, [None, 3, 3], "Rows are lattice vectors, in Å.")
@@ -224,6 +268,10 @@ def _check_shapes(s: Structures) -> None:
         check_shape("energy", s.energy, [b], "One per structure, in eV.")
     if s.forces is not None:
         check_shape("forces", s.forces, [n, 3], "One row per atom, in eV/Å.")
+    for name, value in s.electronic_state.items():
+        per_atom = name in ATOM_FIELDS
+        hint = "One per atom, along one axis." if per_atom else "One per structure."
+        check_shape(name, value, [n if per_atom else b], hint)
 
 
 def _check_types(s: Structures) -> None:
@@ -233,7 +281,7 @@ def _check_types(s: Structures) -> None:
     real = s.positions.dtype
     dtypes = dict.fromkeys(("numbers", "index", "tags"), torch.int64)
     dtypes |= dict.fromkeys(("pbc", "fixed"), torch.bool)
-    dtypes |= dict.fromkeys(("cell", "energy", "forces"), real)
+    dtypes |= dict.fromkeys(("cell", *OPTIONAL_FIELDS), real)
     for name, dtype in dtypes.items():
         value: Tensor | None = getattr(s, name)
         if value is None:

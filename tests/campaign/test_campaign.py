@@ -8,6 +8,9 @@ import time
 import ase.db
 import pytest
 import torch
+from ase.build import fcc111, molecule
+from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
 
 from bostruct.campaign import Campaign, FinalRelaxation, Log, stop
 from bostruct.campaign.log.verify import verify_log
@@ -26,6 +29,7 @@ from bostruct.errors import (
 )
 from bostruct.evaluators import Evaluation, Failure, Function
 from bostruct.runtime import executors
+from bostruct.spaces import Pool, Surface
 from bostruct.surrogates import LocalGP
 from tests.campaign import processes
 from tests.campaign.standin import GP, Box, Points, campaign, counting, energy, start
@@ -517,3 +521,53 @@ def test_its_parts_can_be_read_and_not_replaced():
     for name in ("space", "evaluator", "surrogate", "acquisition", "search", "objectives", "stop"):
         with pytest.raises(AttributeError):
             setattr(parts, name, None)
+
+
+def magnetic_slab():
+    slab = fcc111("Ni", (2, 2, 2), vacuum=7)
+    slab.set_initial_magnetic_moments([0.6] * 8)
+    slab.set_constraint(FixAtoms(range(8)))
+    return slab
+
+
+def cations():
+    ions = [molecule("CH4") for _ in range(3)]
+    for k, ion in enumerate(ions):
+        ion.positions[1] *= 1 + 0.1 * k
+        ion.info |= {"charge": 1, "spin": 2}
+        ion.set_initial_magnetic_moments([1, 0, 0, 0, 0])
+        ion.set_initial_charges([1, 0, 0, 0, 0])
+        ion.set_tags([1, 2, 2, 2, 2])
+    return ions
+
+
+def test_what_structures_carry_reaches_the_evaluator(tmp_path):
+    seen = []
+
+    def look(atoms):
+        seen.append(atoms.copy())
+        atoms.calc = EMT()
+        return atoms.get_potential_energy(), atoms.get_forces()
+
+    for name, space in (
+        ("pool", Pool(cations(), assume_distinct=True)),
+        ("surface", Surface(magnetic_slab(), "Cu")),
+    ):
+        seen.clear()
+        made = Campaign(space, Function(look), stop=stop.Evaluations(3), n_initial=2)
+        log = made.run(tmp_path / name, seed=0)
+        for atoms, trial in zip(seen, log.trials(), strict=True):
+            assert trial.atoms == atoms  # in the log as well
+            assert trial.atoms.info == atoms.info
+        if name == "pool":
+            assert all(atoms.info == {"charge": 1, "spin": 2} for atoms in seen)
+            assert all(atoms.get_initial_magnetic_moments()[0] == 1 for atoms in seen)
+            assert all(atoms.get_initial_charges()[0] == 1 for atoms in seen)
+            assert all(atoms.get_tags()[1] == 2 for atoms in seen)
+        else:
+            moments = seen[-1].get_initial_magnetic_moments()
+            assert moments.tolist() == [0.6] * 8 + [0]
+            # ASE's zeros on fixed atoms are no training data.
+            assert log.structures().forces.reshape(3, 9, 3)[:, :8].isnan().all()
+            assert not log.structures().forces.reshape(3, 9, 3)[:, 8:].isnan().any()
+        assert verify_log(made.read(tmp_path / name)).problems == ()

@@ -4,17 +4,22 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import bulk, fcc100
+from ase.build import add_adsorbate, bulk, fcc100, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixAtoms, FixBondLength
+from ase.constraints import FixAtoms, FixBondLength, FixedPlane, Hookean
 
 from bostruct.campaign import Campaign
 from bostruct.campaign.initial_structures import read_initial_structures
+from bostruct.campaign.report.export import images_to_export, write_structures
+from bostruct.campaign.stop import Evaluations
 from bostruct.errors import InputError
 from bostruct.evaluators import Calculator, Failure, Function
+from bostruct.objectives import Objective
 from bostruct.spaces import Cluster, Composition, Pool, Surface
 from bostruct.structures import Structures, from_ase, to_ase
+from bostruct.structures.energy_labels import EnergyLabels
+from tests.campaign import alloys as screening
 from tests.campaign.standin import campaign
 
 SPACE = Cluster("Cu2Au2")
@@ -384,3 +389,287 @@ def test_refuses_what_is_no_member():
         read_initial_structures(double, pool, EVALUATOR)
     double.calc = None
     assert read_initial_structures(double, pool, EVALUATOR).X_unevaluated.tolist() == [[0.0]]
+
+
+def relabeled(image, energy="REF_energy", forces="REF_forces"):
+    """Return a structure whose labels stand in `info` and `arrays`."""
+    bare = image.copy()
+    bare.info[energy] = image.get_potential_energy()
+    bare.set_array(forces, image.get_forces())
+    return bare
+
+
+@pytest.mark.parametrize("key", ["REF_energy", "free_energy", "dft_total_energy"])
+def test_labels_under_other_names_are_used_if_named(tmp_path, key):
+    ase.io.write(tmp_path / "a.extxyz", [relabeled(image, key) for image in images()])
+    with pytest.raises(InputError, match=f"under the names that are read.*got '{key}' in index 0"):
+        read_initial_structures(tmp_path / "a.extxyz", SPACE, EVALUATOR)
+    labels = EnergyLabels(key, "REF_forces")
+    check_data(read_initial_structures(tmp_path / "a.extxyz", SPACE, EVALUATOR, labels=labels))
+    bare = read_initial_structures(tmp_path / "a.extxyz", SPACE, EVALUATOR, labels=EnergyLabels(""))
+    assert (len(bare.X_evaluated), len(bare.X_unevaluated)) == (0, 3)
+
+
+def test_labels_are_named_in_a_campaign():
+    given = [relabeled(image) for image in images()]
+    with pytest.raises(InputError, match="Pass energy_key='REF_energy' to use them"):
+        Campaign(SPACE, EVALUATOR, initial_structures=given)
+    made = Campaign(SPACE, EVALUATOR, initial_structures=given, energy_key="REF_energy")
+    check_data(made.components.initial_data)
+    made = Campaign(
+        SPACE, EVALUATOR, initial_structures=given, energy_key="REF_energy", forces_key=""
+    )
+    assert made.components.initial_data.results[0].forces is None
+    with pytest.raises(InputError, match="`energy_key` must name an energy of the structures"):
+        Campaign(SPACE, EVALUATOR, initial_structures=images(), energy_key="ref_energy")
+
+
+def test_unread_forces_are_told():
+    (image,) = images(1)
+    other = relabeled(image)
+    other.calc = SinglePointCalculator(other, energy=other.info.pop("REF_energy"))
+    with pytest.raises(InputError, match=r"got 'REF_forces' in index 0\. Pass forces_key='REF_"):
+        read_initial_structures(other, SPACE, EVALUATOR)
+    (image,) = images(1, energies=False)
+    image.info["energy"] = 1.0
+    with pytest.raises(InputError, match="it may be that of other positions: attach a SinglePoint"):
+        read_initial_structures(image, SPACE, EVALUATOR)
+
+
+def test_a_label_that_is_no_number():
+    (image,) = images(1, energies=False)
+    image.info["REF_energy"] = "low"
+    with pytest.raises(InputError, match="have one energy, and three forces on each atom, got in"):
+        read_initial_structures(image, SPACE, EVALUATOR, labels=EnergyLabels("REF_energy"))
+
+
+def boxed(length, wrap=False):
+    """Return a cluster with the energy of its periodic images, in a cube."""
+    (image,) = images(1, energies=False)
+    image.set_cell([length] * 3)
+    image.center()
+    image.pbc = True
+    if wrap:
+        image.positions += length / 2
+        image.wrap()
+    return compute(image)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_an_energy_with_images_is_not_that_of_a_cluster(wrap):
+    with pytest.raises(InputError, match=r"periodic as structures of the space are, got one whose"):
+        read_initial_structures(boxed(8.0, wrap), SPACE, EVALUATOR)
+    check_data(read_initial_structures(boxed(25.0, wrap), SPACE, EVALUATOR), count=1)
+    bare = boxed(8.0, wrap)
+    bare.calc = None
+    assert len(read_initial_structures(bare, SPACE, EVALUATOR).X_unevaluated) == 1
+
+
+def test_a_crystal_is_no_cluster_with_its_energy():
+    with pytest.raises(
+        InputError, match=r"images are 2\.55 Å apart, index 0. Leave its energy out"
+    ):
+        read_initial_structures(compute(bulk("Cu", cubic=True)), Cluster("Cu4"), EVALUATOR)
+
+
+def test_slabs_that_repeat_otherwise():
+    slab = fcc100("Au", (2, 2, 2), vacuum=7.0)
+    space = Surface(slab, "Ni2")
+    (image,) = images(1, space)
+    alike = image.copy()
+    alike.pbc = True  # 14 Å of vacuum
+    assert len(read_initial_structures(compute(alike), space, EVALUATOR).results) == 1
+    flake = image.copy()
+    flake.pbc = False
+    low = image.copy()
+    low.pbc = True
+    low.cell[2] *= (image.positions[:, 2].max() + 2 - image.positions[:, 2].min()) / low.cell[2, 2]
+    for other in (flake, low):
+        with pytest.raises(InputError, match="energies that are periodic as structures of the"):
+            read_initial_structures(compute(other), space, EVALUATOR)
+        other.calc = None
+        assert len(read_initial_structures(other, space, EVALUATOR).X_unevaluated) == 1
+
+
+def test_a_molecule_of_a_pool_in_another_box():
+    pool = Pool([molecule("H2O"), molecule("CO2")])
+    water = molecule("H2O")
+    water.set_cell([12.0] * 3)
+    water.calc = SinglePointCalculator(water, energy=-14.0)
+    assert len(read_initial_structures(water, pool, EVALUATOR).results) == 1
+
+
+def test_forces_that_a_constraint_removed_are_left_out():
+    one, two = images(2)
+    one.set_constraint(FixAtoms([0]))
+    two.set_constraint(FixedPlane([1], (0, 0, 1)))
+    for image in (one, two):
+        energy, forces = image.get_potential_energy(), image.get_forces()
+        image.calc = SinglePointCalculator(image, energy=energy, forces=forces)
+    found = read_initial_structures([one, two], SPACE, EVALUATOR)
+    assert [result.forces for result in found.results] == [None, None]
+    assert all(isinstance(result.energy, float) for result in found.results)
+
+
+def test_zeros_on_a_fixed_slab_are_unknown(tmp_path):
+    slab = fcc100("Au", (2, 2, 2), vacuum=7.0)
+    add_adsorbate(slab, "Ni", 1.8, "hollow")
+    slab.set_constraint(FixAtoms(range(8)))
+    space = Surface(slab[:8], "Ni")
+    slab.calc = EMT()
+    energy, forces = slab.get_potential_energy(), slab.get_forces()
+    slab.calc = SinglePointCalculator(slab, energy=energy, forces=forces)
+    (result,) = read_initial_structures(slab, space, EVALUATOR).results
+    assert np.allclose(result.forces[8], forces[8])
+    made = Campaign(space, EVALUATOR, initial_structures=slab, n_initial=1, stop=Evaluations(1))
+    log = made.run(tmp_path / "run", seed=0)
+    learned = log.structures()
+    assert learned.forces[:8].isnan().all()
+    assert not learned.forces[8:].isnan().any()  # of EMT, true on all atoms
+
+
+def test_refuses_the_energy_of_a_spring():
+    (image,) = images(1)
+    image.set_constraint(Hookean(0, 1, k=5.0, rt=1.0))
+    with pytest.raises(
+        InputError, match="energies of the atoms alone, got one with Hookean, index"
+    ):
+        read_initial_structures(image, SPACE, EVALUATOR)
+
+
+def test_moments_that_a_space_does_not_keep_are_told(caplog):
+    (image,) = images(1)
+    image.set_initial_magnetic_moments([0.6] * 4)
+    read_initial_structures(image, SPACE, EVALUATOR)
+    assert "1 initial structures (first: index 0) carry initial magnetic moments" in caplog.text
+    assert "Cluster does not keep" in caplog.text
+    caplog.clear()
+    set_by_element = Calculator(EMT, magnetic_moments={"Cu": 0.6})
+    read_initial_structures(image, SPACE, set_by_element)
+    image.set_initial_magnetic_moments([0.0] * 4)
+    read_initial_structures(image, SPACE, EVALUATOR)
+    read_initial_structures(bulk("Ni"), Pool([bulk("Ni")]), EVALUATOR)
+    assert caplog.text == ""
+
+
+def test_ions_of_another_charge_are_refused():
+    (image,) = images(1)
+    image.info |= {"charge": 1, "spin": 2}
+    with pytest.raises(
+        InputError, match=r"the charge with which structures are evaluated, got inf"
+    ):
+        read_initial_structures(image, SPACE, EVALUATOR)
+    cation = Calculator(EMT, info={"charge": 1})
+    with pytest.raises(InputError, match=r"the spin with which .* Pass Calculator\(\.\.\., info"):
+        read_initial_structures(image, SPACE, cation)
+    radical = Calculator(EMT, info={"charge": 1, "spin": 2})
+    check_data(read_initial_structures(image, SPACE, radical), count=1)
+    image.info |= {"charge": 0, "spin": 1}
+    check_data(read_initial_structures(image, SPACE, EVALUATOR), count=1)
+    with pytest.raises(InputError, match="the charge with which"):
+        read_initial_structures(image, SPACE, radical)
+
+
+def test_refuses_partial_occupancies():
+    (image,) = images(1, energies=False)
+    image.info["occupancy"] = {"0": {"Cu": 0.6, "Au": 0.4}}
+    with pytest.raises(InputError, match="index 0: `atoms` must have one whole atom on each site"):
+        read_initial_structures(image, SPACE, EVALUATOR)
+
+
+def table(n=100, names=("enthalpy", "modulus"), energy=False):
+    """Return compositions of the screening campaign with known outcomes in `info`."""
+    space = screening.space()
+    X = torch.cat(list(space.iter_members()))[:n]
+    rows = []
+    for x, image in zip(X, to_ase(space.decode(X)), strict=True):
+        values = screening.truth(x.tolist())
+        image.info |= {name: values[name] for name in names}
+        if energy:
+            image.calc = SinglePointCalculator(image, energy=-1.0)
+        rows.append(image)
+    return rows
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.db"])
+def test_a_table_of_known_values_is_initial_data_of_objectives(tmp_path, name):
+    rows = table(30)
+    if name == "a.db":
+        with ase.db.connect(tmp_path / name) as db:
+            for row in rows:
+                db.write(row, **row.info)
+    else:
+        ase.io.write(tmp_path / name, rows)
+    evaluator = screening.Alloy()
+    made = screening.campaign(
+        evaluator=evaluator, initial_structures=tmp_path / name, n_initial=1, stop=Evaluations(3)
+    )
+    log = made.run(tmp_path / "run", seed=0)
+    given = [trial for trial in log.trials() if trial.is_initial_data]
+    assert len(given) == 30
+    assert len(evaluator.calls) == 3
+    for trial in given:
+        assert trial.properties == pytest.approx(screening.truth(trial.X.tolist()))
+        assert (trial.state, trial.attempt, trial.energy) == ("done", 0, None)
+        assert [o.name for o in trial.outcome_predictions] == ["price"]
+    assert log.steps()[-1].training_trials[:30] == tuple(range(30))
+    known = {tuple(trial.X.tolist()) for trial in given}
+    assert not known & {tuple(t.X.tolist()) for t in log.trials()[30:]}
+    front = log.pareto_front()
+    assert any(point.evaluation is None for point in front.points)
+    assert len(front.evaluated) == 33
+
+
+def test_what_is_exported_can_be_brought_in_again(tmp_path):
+    made = screening.campaign(stop=Evaluations(6))
+    log = made.run(tmp_path / "run", seed=0)
+    write_structures(images_to_export(log, include_all=True), tmp_path / "all.extxyz")
+    again = screening.campaign(initial_structures=tmp_path / "all.extxyz")
+    results = again.components.initial_data.results
+    assert [r.properties for r in results] == [
+        pytest.approx({n: v for n, v in t.properties.items() if n in ("enthalpy", "modulus")})
+        for t in log.trials()
+    ]
+
+
+def test_rows_without_outcomes_are_evaluated():
+    rows = table(5)
+    for row in rows[:2]:
+        row.info.clear()
+    found = screening.campaign(initial_structures=rows).components.initial_data
+    assert (len(found.X_evaluated), len(found.X_unevaluated)) == (3, 2)
+
+
+def test_rows_with_some_outcomes():
+    rows = table(3)
+    del rows[1].info["modulus"]
+    with pytest.raises(InputError, match="have all outcomes that are modeled, enthalpy, modulus, "):
+        screening.campaign(initial_structures=rows)
+    rows[1].info["modulus"] = np.nan  # known to have none
+    rows[2].info["modulus"] = -5.0
+    found = screening.campaign(initial_structures=rows).components.initial_data
+    assert set(found.results[1].properties) == {"enthalpy"}
+    assert found.results[2].properties["modulus"] == -5.0  # the valid range is the objective's
+    rows[1].info["modulus"] = "hard"
+    with pytest.raises(InputError, match="have a number as 'modulus' in `info`, got 'hard' in ind"):
+        screening.campaign(initial_structures=rows)
+    rows[1].info |= {"modulus": np.nan, "enthalpy": np.nan}
+    found = screening.campaign(initial_structures=rows).components.initial_data
+    assert isinstance(found.results[1], Failure)
+
+
+def test_the_energy_may_be_an_objective():
+    objectives = (Objective("energy", "minimize"), Objective("modulus", "maximize"))
+    rows = table(4, ("modulus",), energy=True)
+    made = screening.campaign(initial_structures=rows, objectives=objectives, constraints=())
+    results = made.components.initial_data.results
+    assert [(r.energy, list(r.properties)) for r in results] == [(-1.0, ["modulus"])] * 4
+
+
+def test_identity_knows_the_outcomes():
+    def sha(rows):
+        return screening.campaign(initial_structures=rows).description()["initial_data"]["sha256"]
+
+    changed = table(3)
+    changed[0].info["modulus"] += 1.0
+    assert sha(table(3)) == sha(table(3)) != sha(changed)

@@ -1,6 +1,8 @@
 import torch
+from ase.build import fcc100
 
 from bostruct.campaign import records
+from bostruct.spaces import Surface
 
 
 def test_numbers_are_packed_bit_for_bit():
@@ -56,3 +58,20 @@ def test_values_of_a_log(log):
     assert [step.kind for step in steps] == ["random", *["model"] * 4]
     assert steps[4].training_trials == tuple(range(7))
     assert steps[0].file == ""
+
+
+def test_forces_that_an_evaluator_removed_from_fixed_atoms_are_unknown():
+    slab = fcc100("Cu", (1, 1, 3), vacuum=7)
+    space = Surface(slab, "Au")
+    X = space.sample(2, torch.Generator().manual_seed(0))
+
+    def trial(number, forces):
+        return records.Trial(number, 0, "", 1, "done", "", X[number], energy=1.0, forces=forces)
+
+    true = torch.arange(12, dtype=torch.float64).reshape(4, 3)
+    removed = true.clone()
+    removed[:3] = 0
+    found = records.training_structures([trial(0, true), trial(1, removed)], space)
+    assert torch.equal(found.forces[:4], true)
+    assert found.forces[4:7].isnan().all()
+    assert torch.equal(found.forces[7], true[3])

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.session import Session
+from bostruct.campaign.stop import Evaluations
 from bostruct.errors import ExhaustedError, InputError
 from bostruct.evaluators import Evaluation, Failure
 from tests.campaign import alloys
@@ -96,3 +100,28 @@ def test_progress_knows_where_the_front_stood(screened, monkeypatch):
         assert standing.hypervolume == pytest.approx(series.hypervolume[n - 1])
         assert standing.n_front == series.n_front[n - 1]
         assert standing.n_feasible == series.n_feasible[n - 1]
+
+
+def test_without_objectives_an_energy_is_needed(make):
+    session = make()
+    trials = session.plan_step(1)
+    session.tell(trials[0], Evaluation(None, None, {"gap": 1.0}))
+    (failed,) = (trial for trial in session.writer.trials() if trial.state == "failed")
+    assert "no energy, which a campaign without objectives searches by" in failed.reason
+
+
+def test_with_objectives_properties_suffice(tmp_path):
+    class Bare(alloys.Alloy):
+        def __call__(self, structures):
+            return replace(super().__call__(structures), energy=None)
+
+    made = alloys.campaign(evaluator=Bare(), stop=Evaluations(7))
+    log = made.run(tmp_path / "run", seed=0)
+    assert [trial.state for trial in log.trials()] == ["done"] * 7
+    assert all(trial.energy is None for trial in log.trials())
+    assert len(log.pareto_front().points) > 0
+    assert not verify_log(made.read(tmp_path / "run")).problems
+    with made.open(tmp_path / "run", seed=0):
+        assert made._session.progress(0.0).energies.count(None) == 0
+    usual = alloys.campaign(stop=Evaluations(7)).run(tmp_path / "usual", seed=0)
+    assert [t.X.tolist() for t in usual.trials()] == [t.X.tolist() for t in log.trials()]

@@ -81,7 +81,7 @@ def test_long_reasons_are_shortened(structures):
         (math.nan, "the energy is not finite: nan eV"),
         (math.inf, "the energy is not finite: inf eV"),
         (-3e6, "the energy is absurd: -3e[+]06 eV for 2 atoms"),
-        (None, "not a number"),
+        (None, "returned no energy"),
         ("low", "not a number"),
         (np.array([1.0, 2.0]), r"not a number: an array of shape \[2\]"),
         (torch.zeros(0), r"not a number: an array of shape \[0\]"),

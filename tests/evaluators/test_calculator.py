@@ -1,10 +1,12 @@
 import pickle
+from typing import ClassVar
 
 import cloudpickle
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.calculator import Calculator as ASECalculator
 from ase.calculators.calculator import all_changes
 from ase.calculators.emt import EMT
@@ -140,3 +142,92 @@ def test_refuses_limits_that_are_not_positive():
 def test_a_float32_structure():
     found = Calculator(EMT)(from_ase([PAIR], dtype=torch.float32))
     assert found.forces.dtype == torch.float64
+
+
+class Carried(EMT):
+    """Remembers what it was given."""
+
+    seen: ClassVar[list] = []
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        Carried.seen.append(self.atoms.copy())
+
+
+def seen_by(evaluator, atoms):
+    Carried.seen.clear()
+    found = evaluate(evaluator, from_ase(atoms))
+    assert isinstance(found, Evaluation), found
+    return Carried.seen[-1]
+
+
+def test_what_a_structure_carries_reaches_the_calculator():
+    atoms = PAIR.copy()
+    atoms.set_initial_magnetic_moments([1.0, -1.0])
+    atoms.set_initial_charges([0.5, 0.0])
+    atoms.set_tags([3, 4])
+    atoms.set_constraint(FixAtoms([1]))
+    atoms.info |= {"charge": 1, "spin": 2}
+    found = seen_by(Calculator(Carried), atoms)
+    assert found == atoms
+    assert found.info == atoms.info
+    assert found.constraints[0].get_indices().tolist() == [1]
+
+
+def test_moments_by_element_and_info():
+    evaluator = Calculator(Carried, magnetic_moments={"Cu": 0.5}, info={"charge": -1, "head": "b"})
+    found = seen_by(evaluator, PAIR)
+    assert found.get_initial_magnetic_moments().tolist() == [0.5, 0.5]
+    assert found.info == {"charge": -1, "head": "b"}
+    own = PAIR.copy()
+    own.set_initial_magnetic_moments([2.0, 0.0])
+    own.info["charge"] = 2
+    found = seen_by(evaluator, own)
+    assert found.get_initial_magnetic_moments().tolist() == [2.0, 0.0]
+    assert found.info == {"charge": 2, "head": "b"}
+
+
+class NeedsCell(EMT):
+    """Knows fractional coordinates only, as plane-wave codes do."""
+
+    def calculate(self, atoms=None, *args, **kwargs):
+        assert np.isfinite(np.linalg.solve(atoms.cell.T, atoms.positions.T)).all()
+        assert atoms.pbc.all()
+        super().calculate(atoms, *args, **kwargs)
+
+
+def test_codes_that_need_a_box_get_one():
+    bare = evaluate(Calculator(NeedsCell), from_ase(PAIR))
+    assert "Singular matrix" in bare.reason
+    assert "it may need a box: Calculator(..., vacuum=10.0)" in bare.reason
+    boxed = evaluate(Calculator(NeedsCell, vacuum=10.0), from_ase(PAIR))
+    free = evaluate(Calculator(EMT), from_ase(PAIR))
+    assert boxed.energy == pytest.approx(free.energy, abs=1e-12)
+    assert np.allclose(boxed.forces, free.forces, atol=1e-12)
+    length = float(boxed.provenance["box"].split()[0])
+    assert 22.5 < length < 30
+    assert boxed.provenance["box"] == f"{length:.3f} {length:.3f} {length:.3f} Å"
+
+
+def test_a_singular_matrix_of_a_crystal_is_no_missing_box():
+    class Singular(EMT):
+        def calculate(self, *args, **kwargs):
+            raise np.linalg.LinAlgError("Singular matrix")
+
+    assert "vacuum" not in evaluate(Calculator(Singular), from_ase(bulk("Cu"))).reason
+
+
+def test_what_is_set_for_the_calculator_is_described():
+    plain = Calculator(EMT).description()
+    assert not {"vacuum", "magnetic_moments", "info"} & set(plain)
+    found = Calculator(EMT, vacuum=5.0, magnetic_moments={"Ni": 0.6}, info={"spin": 2})
+    assert found.description() == plain | {
+        "vacuum": 5.0,
+        "magnetic_moments": {"Ni": 0.6},
+        "info": {"spin": 2},
+    }
+
+
+def test_refuses_a_vacuum_that_is_none():
+    with pytest.raises(InputError, match="`vacuum` must be positive"):
+        Calculator(EMT, vacuum=0.0)

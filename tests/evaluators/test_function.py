@@ -44,3 +44,26 @@ def test_other_return_values_are_failures(answer):
 def test_refuses_objects_that_are_not_callable():
     with pytest.raises(InputError, match="`function` must be callable, got float"):
         Function(3.0)
+
+
+def test_dictionaries_of_properties():
+    found = evaluate(Function(lambda atoms: {"energy": 1.0, "gap_eV": np.float32(0.5)}), PAIR)
+    assert (found.energy, found.forces, found.properties) == (1.0, None, {"gap_eV": 0.5})
+    found = evaluate(Function(lambda atoms: {"energy": 1, "forces": -atoms.positions}), PAIR)
+    assert found.forces.shape == (2, 3)
+    found = evaluate(Function(lambda atoms: {"gap_eV": 0.5}), PAIR)
+    assert (found.energy, found.properties) == (None, {"gap_eV": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({}, "returned no energy"),
+        ({"gap_eV": None}, "not a number"),
+        ({"energy": np.nan, "gap_eV": 0.5}, "energy is not finite"),
+    ],
+)
+def test_dictionaries_that_are_failures(answer, reason):
+    found = evaluate(Function(lambda atoms: answer), PAIR)
+    assert isinstance(found, Failure)
+    assert reason in found.reason

@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixedLine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pymatgen.core import Lattice, Molecule, Structure
+from pymatgen.core import Lattice, Molecule, Species, Structure
 
 from bostruct.errors import InputError
 from bostruct.structures import (
@@ -217,3 +217,93 @@ def test_refuses_to_pymatgen():
     wire = Atoms("Cu", cell=[2, 0, 0], pbc=[True, False, False])
     with pytest.raises(InputError, match="span a volume, or be zero"):
         to_pymatgen(from_ase(wire))
+
+
+def charged():
+    """Return structures with all, some and none of what a calculator begins with."""
+    ion, magnet, plain = molecule("CH3"), bulk("Ni") * (2, 1, 1), bulk("Cu")
+    ion.set_initial_charges([1, 0, 0, 0])
+    ion.info |= {"charge": 1, "spin": 1.5}
+    magnet.set_initial_magnetic_moments([0.6, -0.6])
+    return [ion, magnet, plain]
+
+
+def test_moments_and_charges_survive_a_round_trip():
+    batch = from_ase(charged())
+    for found, wanted in zip(to_ase(batch), charged(), strict=True):
+        assert found == wanted
+        assert found.info == wanted.info
+        assert found.has("initial_magmoms") == wanted.has("initial_magmoms")
+        assert found.has("initial_charges") == wanted.has("initial_charges")
+    assert isinstance(to_ase(batch)[0].info["charge"], int)
+    for again in (from_ase(to_ase(batch)), from_pymatgen(to_pymatgen(batch))):
+        assert set(again.electronic_state) == set(batch.electronic_state)
+        for name, value in batch.electronic_state.items():
+            assert torch.equal(again.value_or_nan(name).nan_to_num(9), value.nan_to_num(9)), name
+    assert from_ase(bulk("Cu")).electronic_state == {}
+
+
+def test_moments_and_charges_of_pymatgen():
+    lattice = Lattice.cubic(4.0)
+    positions = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    cell = Structure(lattice, ["Fe", "O"], positions, site_properties={"magmom": [4.0, None]})
+    found = from_pymatgen(cell)
+    assert found.magnetic_moments[0] == 4.0
+    assert found.magnetic_moments[1].isnan()
+    spins = Structure(lattice, [Species("Fe", 2, spin=-4), Species("O", -2)], positions)
+    assert from_pymatgen(spins).magnetic_moments[0] == -4.0
+    ion = Structure(lattice, ["Fe", "O"], positions, charge=-1)
+    assert from_pymatgen(ion).charge.tolist() == [-1.0]
+    # Neither oxidation states that do not add up, nor the default multiplicity, are a charge.
+    odd = Structure(lattice, [Species("Fe", 3), Species("O", -2)], positions)
+    assert from_pymatgen(odd).charge is None
+    assert from_pymatgen(Molecule(["O", "H"], [[0, 0, 0], [0, 0, 1]])).electronic_state == {}
+    triplet = Molecule(["O", "O"], [[0, 0, 0], [0, 0, 1.2]], spin_multiplicity=3)
+    assert from_pymatgen(triplet).spin.tolist() == [3.0]
+    cation = Molecule(["O", "H"], [[0, 0, 0], [0, 0, 1]], charge=1)
+    assert from_pymatgen(cation).charge.tolist() == [1.0]
+
+
+def test_refuses_what_cannot_be_carried():
+    atoms = bulk("Cu")
+    atoms.set_initial_magnetic_moments([[0, 0, 0.6]])
+    with pytest.raises(InputError, match=r"`magnetic_moments` must be one number for each atom"):
+        from_ase(atoms)
+    for value in ("one", [1, 2]):
+        atoms = bulk("Ni")
+        atoms.info["charge"] = value
+        with pytest.raises(InputError, match=r"`info\['charge'\]` must be one number"):
+            from_ase(atoms)
+
+
+def test_refuses_partial_occupancies():
+    atoms = bulk("Cu")
+    atoms.info["occupancy"] = {"0": {"Cu": 0.6, "Au": 0.4}}
+    with pytest.raises(InputError, match=r"one whole atom on each site, got 0\.6 Cu 0\.4 Au on"):
+        from_ase(atoms)
+
+
+def test_zeros_on_fixed_atoms_are_unknown_forces():
+    atoms = fcc111("Cu", (1, 1, 3), vacuum=5)
+    atoms.rattle(0.1, seed=0)
+    atoms.set_constraint(FixAtoms([0, 1]))
+    atoms.calc = EMT()
+    true = atoms.get_forces(apply_constraint=False)
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=atoms.get_forces())
+    found = from_ase(atoms)
+    assert found.forces[:2].isnan().all()
+    assert np.allclose(found.forces[2].numpy(), true[2])
+    # and ASE's zeros again on the way back
+    assert np.array_equal(to_ase(found)[0].get_forces(), atoms.get_forces())
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=true)
+    assert np.array_equal(from_ase(atoms).forces.numpy(), true)
+
+
+def test_labels_under_other_names():
+    atoms = bulk("Cu")
+    atoms.info["REF_energy"] = -3.0
+    atoms.set_array("REF_forces", np.ones((1, 3)))
+    assert from_ase(atoms).energy is None
+    found = from_ase(atoms, energy_key="REF_energy")
+    assert (found.energy.tolist(), found.forces.tolist()) == ([-3.0], [[1.0] * 3])
+    assert from_ase(atoms, energy_key="REF_energy", forces_key="").forces is None

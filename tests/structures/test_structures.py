@@ -1,10 +1,12 @@
 import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
+from ase.build import bulk, molecule
 
 from bostruct.errors import InputError, ShapeError
-from bostruct.structures import SYMBOLS, Structures
+from bostruct.structures import SYMBOLS, Structures, from_ase
 from bostruct.structures.elements import formula
 
 
@@ -170,3 +172,26 @@ def test_formulas_are_those_of_ase(text):
 
     atoms = Atoms(text)
     assert formula(atoms.numbers.tolist()) == atoms.get_chemical_formula()
+
+
+def test_moments_and_charges_follow_their_structures():
+    one, two = (from_ase([bulk("Ni"), molecule("O2")]), from_ase([bulk("Cu")]))
+    two = replace(two, charge=torch.tensor([1.0], dtype=torch.float64))
+    both = Structures.cat([one, two])
+    assert both.magnetic_moments.nan_to_num(9).tolist() == [0.6, 1, 1, 9]
+    assert both.charge.nan_to_num(9).tolist() == [9, 9, 1]
+    assert (both.spin, both.atomic_charges) == (None, None)
+    back = both[[2, 0]]
+    assert back.magnetic_moments.nan_to_num(9).tolist() == [9, 0.6]
+    assert back.charge.nan_to_num(9).tolist() == [1, 9]
+    parts = both.split()
+    assert parts[1].magnetic_moments.tolist() == [1, 1]
+    assert both.to(dtype=torch.float32).charge.dtype == torch.float32
+    assert [part.has_electronic_state for part in parts] == [True, True, True]
+    assert both.without_electronic_state().electronic_state == {}
+    assert not both.without_electronic_state().has_electronic_state
+    assert both.without_results().charge is not None
+    with pytest.raises(ShapeError, match=r"`charge` must have shape \[1\]"):
+        replace(two, charge=torch.zeros(2, dtype=torch.float64))
+    with pytest.raises(InputError, match=r"`charge` must be of dtype torch\.float64"):
+        replace(two, charge=torch.zeros(1, dtype=torch.int64))

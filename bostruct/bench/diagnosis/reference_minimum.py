@@ -23,7 +23,7 @@ from bostruct.bench.single_objective.counting_calculator import (
 )
 from bostruct.bench.single_objective.task import Task
 from bostruct.campaign import Log
-from bostruct.evaluators import Evaluation, evaluate
+from bostruct.evaluators import Evaluation, Failure, evaluate
 from bostruct.structures import Structures, from_ase
 
 FMAX = 0.01
@@ -59,18 +59,21 @@ def find_reference_minimum(task: Task, logs: Sequence[Log]) -> ReferenceMinimum 
         return None
     X, energy = min(known, key=lambda pair: pair[1])
     relaxed = _relax_true_energy(task, task.search_space.decode(X.unsqueeze(0)))
-    outcome = evaluate(task.evaluator, relaxed)
-    if isinstance(outcome, Evaluation) and outcome.energy < energy:
-        return ReferenceMinimum(task.search_space.encode(relaxed)[0], outcome.energy, energy)
+    relaxed_energy = _energy_or_infinity(evaluate(task.evaluator, relaxed))
+    if relaxed_energy < energy:
+        return ReferenceMinimum(task.search_space.encode(relaxed)[0], relaxed_energy, energy)
     return ReferenceMinimum(X, energy, energy)
 
 
 def _task_minimum(task: Task, atoms: Any) -> tuple[Tensor, float]:  # noqa: ANN401 - ASE
     """Return the reference structure of the task, `[d]`, and its energy, eV."""
     X = task.search_space.encode(from_ase(atoms))
-    outcome = evaluate(task.evaluator, task.search_space.decode(X))
-    energy = outcome.energy if isinstance(outcome, Evaluation) else math.inf
-    return X[0], energy
+    return X[0], _energy_or_infinity(evaluate(task.evaluator, task.search_space.decode(X)))
+
+
+def _energy_or_infinity(outcome: Evaluation | Failure) -> float:
+    energy = outcome.energy if isinstance(outcome, Evaluation) else None
+    return math.inf if energy is None else energy
 
 
 def _relax_true_energy(task: Task, structures: Structures) -> Structures:

@@ -81,8 +81,9 @@ class MultiObjectiveTask:
             names = self.optimization_config.outcome_names
             raw = {name: raw.get(name, math.nan) for name in names}
             return self.optimization_config.outcome_vector(raw)
+        energy = math.nan if evaluation.energy is None else evaluation.energy
         return self.optimization_config.outcome_vector(
-            {"energy": evaluation.energy, **trusted_properties(evaluation), **raw}
+            {"energy": energy, **trusted_properties(evaluation), **raw}
         )
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:

@@ -85,7 +85,7 @@ class CountingCalculator:
         if not bool(tensor.isfinite().all()):
             raise EvaluationFailed
         outcome = evaluate(self.evaluator, replace(self._template, positions=tensor))
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, Failure) or outcome.energy is None:
             self.energies.append(None)
             raise EvaluationFailed
         self.energies.append(outcome.energy)

@@ -110,7 +110,7 @@ class ClusterDataset:
         noise = 2 * torch.rand(shape, dtype=torch.float64, generator=generator) - 1
         moved = replace(structure, positions=structure.positions + self.max_displacement * noise)
         outcome = Calculator(emt)(moved)
-        if not isinstance(outcome, Evaluation):
+        if not isinstance(outcome, Evaluation) or outcome.energy is None:
             return []
         if outcome.energy > self.max_energy_per_atom * len(structure.positions):
             return []

@@ -25,7 +25,7 @@ from bostruct.evaluators.quarantine import (
 from bostruct.objectives import OptimizationConfig
 
 ENERGY = "energy"
-"""Name of the outcome that every evaluation has, eV."""
+"""Name of the energy as an outcome, eV."""
 
 
 @final
@@ -110,8 +110,9 @@ def check_learnable(
         for trial in done
         for name in (*trusted_properties(trial), *quarantined_properties(trial))
     }
+    has_energy = any(trial.energy is not None for trial in done)
     for name in learned_names:
-        if done and name != ENERGY and name not in returned:
+        if done and name not in returned and not (name == ENERGY and has_energy):
             condition = "name properties that the evaluator returns or the space knows"
             hint = f"The evaluator returned {', '.join(sorted(returned)) or 'no property'}."
             raise InputError(error_message("objectives", condition, repr(name), hint))

@@ -89,10 +89,11 @@ def first_difference(row: Atoms, trial: Trial) -> str:
         return "positions"
     if not np.allclose(row.cell, expected.cell, rtol=0, atol=1e-9):
         return "cell"
-    if row.calc is None or row.calc.results.get("energy") != trial.energy:
+    results = {} if row.calc is None else row.calc.results
+    if results.get("energy") != trial.energy:
         return "energy"
-    if trial.forces is not None:
-        forces = torch.as_tensor(np.array(row.calc.results.get("forces", ())))
+    if results and trial.forces is not None:
+        forces = torch.as_tensor(np.array(results.get("forces", ())))
         if not torch.equal(forces, trial.forces):
             return "forces"
     return ""

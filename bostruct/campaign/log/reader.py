@@ -316,7 +316,7 @@ class Log:
         Raises:
             LogError: the log has no space, or no energy yet.
         """
-        trials = self.trial_records("done")
+        trials = [t for t in self.trial_records("done") if t.energy is not None]
         if self.space is None or not trials:
             condition = "have a space and at least one energy"
             raise LogError(error_message("log", condition, f"{len(trials)} energies"))

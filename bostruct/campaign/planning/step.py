@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bostruct.campaign.initial_structures import InitialData
+from bostruct.campaign.learned_objectives import LearnedObjectives
 from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.planning.acquisition_context import acquisition_context, search_ranking
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
@@ -51,11 +52,24 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
         return _model_step(step, trials, known, data, start)
 
 
-def initial_data_step(initial_data: InitialData) -> PlannedStep:
-    """Return the step of the structures that came with their energies."""
+def initial_data_step(
+    initial_data: InitialData, objectives: LearnedObjectives | None = None
+) -> PlannedStep:
+    """Return the step of the structures that came with their energies or outcomes.
+
+    Args:
+        initial_data: The user's structures.
+        objectives: Objectives in the space; None where the energy is the only one.
+    """
     X = initial_data.X_evaluated
-    generators = ["initial_structures"] * len(X)
-    return PlannedStep(0, "initial_data", X, generators, results=initial_data.results)
+    return PlannedStep(
+        0,
+        "initial_data",
+        X,
+        ["initial_structures"] * len(X),
+        results=initial_data.results,
+        outcome_predictions=[] if objectives is None else objectives.exact_predictions(X),
+    )
 
 
 def _random_step(

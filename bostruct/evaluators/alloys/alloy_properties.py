@@ -46,6 +46,11 @@ from bostruct.evaluators.alloys.relaxation import (
 from bostruct.evaluators.base import Evaluation, Failure, check_evaluation, evaluation_limits
 from bostruct.evaluators.calculator import Calculator
 from bostruct.evaluators.calculator_instances import CalculatorInstances
+from bostruct.evaluators.initial_moments import (
+    check_magnetic_moments,
+    element_moment,
+    set_magnetic_moments,
+)
 from bostruct.evaluators.quarantine import (
     ValidRange,
     check_valid_ranges,
@@ -88,8 +93,12 @@ class AlloyProperties:
     `trusted_properties` the others. A crystal whose relaxation does not converge keeps its energy,
     forces and price.
 
+    The pure elements begin with the magnetic moments of the alloy, so that a calculator which finds
+    a magnet from an initial moment finds it in both or in none.
+
     A structure that cannot be computed is a `Failure` before the calculator is called: it is no
-    crystal, its atoms overlap, or the calculator or the references lack one of its elements.
+    crystal, has fixed atoms, its atoms overlap, or the calculator or the references lack one of its
+    elements.
 
     Args:
         calculator: ASE calculator class, a function that returns a calculator, or a `Calculator`.
@@ -110,6 +119,9 @@ class AlloyProperties:
         min_distance_factor: Least valid distance of two atoms, in sums of their covalent radii.
         fmax: Relaxation tolerance of the force on an atom and of the virial per atom, eV/Å.
         max_steps: Largest number of steps of a relaxation.
+        magnetic_moments: Initial moment by element, μB, as in `{"Ni": 0.6}`, of the pure elements
+            and of atoms that carry none of their own. By default those of the `Calculator`; without
+            any, an element begins with the mean magnitude of its moments in the structure.
 
     >>> from ase.calculators.emt import EMT
     >>> AlloyProperties(EMT, elastic="cubic").description()["elastic"]
@@ -130,6 +142,7 @@ class AlloyProperties:
         min_distance_factor: float = 0.6,
         fmax: float = 0.002,
         max_steps: int = 300,
+        magnetic_moments: Mapping[str, float] | None = None,
     ) -> None:
         if not isinstance(calculator, Calculator):
             calculator = Calculator(calculator)
@@ -144,6 +157,11 @@ class AlloyProperties:
         self.min_distance_factor = check_positive("min_distance_factor", min_distance_factor)
         self.fmax = check_positive("fmax", fmax)
         self.max_steps = check_count("max_steps", max_steps)
+        self.magnetic_moments = (
+            calculator.magnetic_moments
+            if magnetic_moments is None
+            else check_magnetic_moments(magnetic_moments)
+        )
         self.maximum_energy = calculator.maximum_energy
         self.maximum_force = calculator.maximum_force
         self._instances = CalculatorInstances(
@@ -186,15 +204,14 @@ class AlloyProperties:
     def _evaluate(self, atoms: Atoms, calculator: Any) -> Evaluation | Failure:  # noqa: ANN401
         """Return energy, forces and properties of a valid crystal."""
         try:
-            elements = self._element_references(
-                sorted(set(atoms.get_chemical_symbols())), calculator
-            )
+            elements = self._element_references(atoms, calculator)
         except InputError as error:
             # It is no fault of this structure.
             return Failure(str(error), retryable=True)
         atoms.calc = calculator
+        energy = float(atoms.get_potential_energy())
         outcome = check_evaluation(
-            Evaluation(float(atoms.get_potential_energy()), torch.as_tensor(atoms.get_forces())),
+            Evaluation(energy, torch.as_tensor(atoms.get_forces())),
             len(atoms),
             **evaluation_limits(self),
         )
@@ -202,18 +219,18 @@ class AlloyProperties:
             return outcome
         reference_energy = sum(elements[s].energy for s in atoms.get_chemical_symbols())
         lower = self.valid_ranges[MIXING_ENTHALPY][0]
-        if lower is not None and outcome.energy - reference_energy < lower * len(atoms):
-            enthalpy = (outcome.energy - reference_energy) / len(atoms)
+        if lower is not None and energy - reference_energy < lower * len(atoms):
+            enthalpy = (energy - reference_energy) / len(atoms)
             return Failure(
                 f"the energy is absurd: {enthalpy:.4g} eV per atom against the elements "
                 f"is below the valid range of {MIXING_ENTHALPY}, {lower:g} eV"
             )
         values, doubts, provenance = self._relaxed_crystal_properties(
-            atoms, outcome.energy, reference_energy
+            atoms, energy, reference_energy
         )
         properties, reasons = split_quarantined(values, self.valid_ranges, doubts, DERIVED_FROM)
         return Evaluation(
-            outcome.energy,
+            energy,
             outcome.forces,
             properties,
             provenance={
@@ -240,6 +257,7 @@ class AlloyProperties:
             "min_distance_factor": self.min_distance_factor,
             "fmax": self.fmax,
             "max_steps": self.max_steps,
+            **({"magnetic_moments": self.magnetic_moments} if self.magnetic_moments else {}),
         }
 
     def _relaxed_crystal_properties(
@@ -310,15 +328,16 @@ class AlloyProperties:
             reference = self.references.get(symbol)
             if reference is None or isinstance(reference, str):
                 element_crystal(symbol, reference)
-        return validated_crystal(structures, self.min_distance_factor)
+        atoms = validated_crystal(structures, self.min_distance_factor)
+        set_magnetic_moments(atoms, structures, self.magnetic_moments)
+        atoms.info = {**self.calculator.info, **atoms.info}
+        return atoms
 
-    def _element_references(
-        self, symbols: Collection[str], calculator: object
-    ) -> dict[str, ElementReference]:
-        """Return the references of the elements, relaxed unless they are in the cache."""
+    def _element_references(self, atoms: Atoms, calculator: object) -> dict[str, ElementReference]:
+        """Return the references of the elements of a crystal, relaxed unless in the cache."""
         factory, arguments = self.calculator.factory, self.calculator.arguments
         references = {}
-        for symbol in symbols:
+        for symbol in sorted(set(atoms.get_chemical_symbols())):
             try:
                 references[symbol] = element_reference(
                     symbol,
@@ -328,6 +347,8 @@ class AlloyProperties:
                     fmax=self.fmax,
                     max_steps=self.max_steps,
                     max_relative_error=self.max_relative_error,
+                    magnetic_moment=element_moment(atoms, symbol, self.magnetic_moments),
+                    info=self.calculator.info,
                 )
             except InputError:
                 raise

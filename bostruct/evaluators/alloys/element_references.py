@@ -109,6 +109,8 @@ def element_reference(
     fmax: float,
     max_steps: int,
     max_relative_error: float,
+    magnetic_moment: float = 0.0,
+    info: Mapping[str, Any] | None = None,
 ) -> ElementReference:
     """Return the reference energy of an element, relaxed at the first call and then cached.
 
@@ -122,17 +124,22 @@ def element_reference(
         fmax: Force tolerance of the relaxation, eV/Å.
         max_steps: Largest number of steps of the relaxation.
         max_relative_error: Largest relative error of the bulk modulus in the equation of state.
+        magnetic_moment: Initial moment of each atom, μB; the one that the alloy begins with.
+        info: Entries of `atoms.info` for the calculator.
 
     Raises:
         InputError: there is no crystal for the element, or its relaxation did not converge.
     """
     if energy_or_crystal is not None and not isinstance(energy_or_crystal, str):
         return ElementReference(float(energy_or_crystal), None)
-    settings = [symbol, energy_or_crystal, fmax, max_steps, max_relative_error]
-    key = _cache_key(settings, calculator_key)
+    settings = [symbol, energy_or_crystal, fmax, max_steps, max_relative_error, magnetic_moment]
+    key = _cache_key(settings, {**calculator_key, "info": dict(info or {})})
     if key in _CACHE:
         return _CACHE[key]
     atoms = move_off_cell_faces(element_crystal(symbol, energy_or_crystal))
+    # ASE's crystals of magnetic elements carry moments of their own.
+    atoms.set_initial_magnetic_moments([magnetic_moment] * len(atoms) if magnetic_moment else None)
+    atoms.info = dict(info or {})
     atoms.calc = make_calculator()
     reference = _relax_element(symbol, atoms, fmax, max_steps, max_relative_error)
     if key:

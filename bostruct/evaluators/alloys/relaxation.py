@@ -49,7 +49,7 @@ def validated_crystal(structures: Structures, min_distance_factor: float) -> Ato
 
     Raises:
         ShapeError: there is not exactly one structure, or it is empty.
-        InputError: it is no crystal, or atoms overlap.
+        InputError: it is no crystal, has fixed atoms, or atoms overlap.
     """
     if len(structures) != 1:
         condition = "hold exactly one structure"
@@ -60,6 +60,9 @@ def validated_crystal(structures: Structures, min_distance_factor: float) -> Ato
         condition, pbc = "be periodic in three directions", structures.pbc[0].tolist()
         way_out = "Moduli and densities are of crystals."
         raise InputError(error_message("structures", condition, pbc, way_out))
+    if n_fixed := int(structures.fixed.sum()):
+        way_out = "The properties are those of the relaxed crystal: remove the constraint."
+        raise InputError(error_message("structures", "have no fixed atoms", n_fixed, way_out))
     _check_min_distance(structures, min_distance_factor)
     return move_off_cell_faces(to_ase(structures.without_results())[0])
 

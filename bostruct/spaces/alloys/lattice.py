@@ -66,7 +66,8 @@ class Lattice:
     or with `encoding="onehot"` one number per option, 1 for the species present.
 
     Args:
-        parent: structure of the sites, from ASE or pymatgen: a crystal, a slab or a cluster.
+        parent: structure of the sites, from ASE or pymatgen: a crystal, a slab or a cluster. Its
+            tags and fixed atoms are those of all structures.
         species: options of all sites on which the parent has one element, by that element:
             `{"Ni": ["Ni", "Al"], "O": ["O", "X"]}`. X is a vacancy. Other sites keep their element.
         counts: number of sites with each option, by element of the parent,
@@ -175,7 +176,6 @@ class Lattice:
         Z = self._atomic_numbers(self.occupations(X))  # [n, a]
         n, a = Z.shape
         occupied = Z > 0
-        n_atoms = int(occupied.sum())
         base = from_ase(self.parent).to(dtype=X.dtype)
         return Structures.unchecked(
             positions=base.positions.expand(n, a, 3)[occupied],
@@ -183,8 +183,8 @@ class Lattice:
             cell=base.cell.repeat(n, 1, 1),
             pbc=base.pbc.repeat(n, 1),
             index=torch.arange(n).unsqueeze(-1).expand(n, a)[occupied],
-            fixed=torch.zeros(n_atoms, dtype=torch.bool),
-            tags=torch.zeros(n_atoms, dtype=torch.int64),
+            fixed=base.fixed.expand(n, a)[occupied],
+            tags=base.tags.expand(n, a)[occupied],
         ).to(X.device)
 
     def encode(self, structures: Structures) -> Tensor:
@@ -273,7 +273,8 @@ class Lattice:
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
-        sites = self.active_sites
+        sites, base = self.active_sites, from_ase(self.parent)
+        marks = {"fixed": base.fixed.tolist(), "tags": base.tags.tolist()}
         return {
             "type": "Lattice",
             "numbers": self.parent.get_atomic_numbers().tolist(),
@@ -291,6 +292,7 @@ class Lattice:
                 )
             ],
             "encoding": self.encoding,
+            **{name: values for name, values in marks.items() if any(values)},
             **self.composition_properties.description(),
         }
 

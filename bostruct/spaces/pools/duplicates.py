@@ -2,17 +2,25 @@
 
 Structures are first compared by a few numbers that do not depend on these, their fingerprints. Only
 where these agree they are compared exactly: crystals by pymatgen's StructureMatcher, all others
-atom by atom.
+atom by atom. Structures of one geometry with different initial moments or charges, such as two
+magnetic orderings, are not duplicates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from bostruct.structures import Structures, build_neighbor_list, is_same_structure, to_pymatgen
+from bostruct.structures import (
+    SYMBOLS,
+    Structures,
+    build_neighbor_list,
+    is_same_structure,
+    to_pymatgen,
+)
 
 FINGERPRINT_CUTOFF = 5.0
 """Cutoff of the neighbors in a fingerprint, Å."""
@@ -28,6 +36,9 @@ FINGERPRINT_TOLERANCE = 0.02
 
 LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.005, 0.01, 0.2
 """StructureMatcher's tolerances: of lengths and sites (fractions), and angles (°)."""
+
+N_STATE_DECIMALS = 1
+"""Decimals to which initial moments (μB) and charges (e) of duplicates agree."""
 
 TakeStructures = Callable[[Tensor], Structures]
 """Function of indices `[m]` that returns the structures."""
@@ -90,9 +101,58 @@ def matching_fingerprints(fingerprint: Tensor, fingerprints: Tensor) -> Tensor:
 
 
 def is_duplicate_pair(a: Structures, b: Structures) -> bool:
-    """Return whether two structures are the same, however rotated, shifted or mirrored."""
+    """Return whether two structures are the same, however rotated, shifted or mirrored.
+
+    Initial magnetic moments are the same with all signs changed.
+    """
     if not torch.equal(a.pbc, b.pbc):
         return False
+    if a.has_electronic_state or b.has_electronic_state:
+        if any(not torch.equal(_rounded(a, n), _rounded(b, n)) for n in ("charge", "spin")):
+            return False
+        pairs = (_atoms_by_state(a, b, sign) for sign in (1, -1))
+        return any(pair is not None and _is_same_geometry(*pair) for pair in pairs)
+    return _is_same_geometry(a, b)
+
+
+def _rounded(structures: Structures, name: str) -> Tensor:
+    """Return moments or charges to compare; zero where none is given."""
+    return structures.value_or_nan(name).nan_to_num(0.0).round(decimals=N_STATE_DECIMALS) + 0.0
+
+
+def _atoms_by_state(
+    a: Structures, b: Structures, sign: int
+) -> tuple[Structures, Structures] | None:
+    """Return two structures whose atoms have one number for each element, moment and charge.
+
+    None where these are more than there are elements: such structures are not compared.
+
+    Args:
+        a: one structure.
+        b: another one.
+        sign: factor on the moments of `b`.
+    """
+    signs = (1, sign)
+    rows = [
+        torch.stack(
+            [
+                structures.numbers.double(),
+                factor * _rounded(structures, "magnetic_moments").double() + 0.0,
+                _rounded(structures, "atomic_charges").double(),
+            ],
+            -1,
+        )
+        for structures, factor in zip((a, b), signs, strict=True)
+    ]
+    labels = 1 + torch.cat(rows).unique(dim=0, return_inverse=True)[1]
+    if int(labels.max()) >= len(SYMBOLS):
+        return None
+    first, second = labels.split([len(a.numbers), len(b.numbers)])
+    return replace(a, numbers=first), replace(b, numbers=second)
+
+
+def _is_same_geometry(a: Structures, b: Structures) -> bool:
+    """Return whether atoms of the same numbers are in the same places."""
     if not bool(a.pbc.all()):
         same_numbers = sorted(a.numbers.tolist()) == sorted(b.numbers.tolist())
         return same_numbers and bool(is_same_structure(a, b).all())

@@ -231,6 +231,8 @@ class Pool:
         digest = hashlib.sha256()
         for name in ("positions", "numbers", "fixed", "tags", "cell", "pbc", "start"):
             digest.update(getattr(self.store, name).contiguous().numpy())
+        for name, value in sorted(self.store.electronic_state.items()):
+            digest.update(name.encode() + value.numpy().tobytes())
         return {
             "type": "Pool",
             "n_structures": len(self.store),
@@ -276,12 +278,21 @@ class Pool:
         return x.clamp(0, len(self.store) - 1).long()
 
     def _find_index(self, structure: Structures) -> int | None:
-        """Return the first index of a structure, or None."""
+        """Return the first index of a structure, or None.
+
+        A structure without moments and charges is the member that has the same atoms, if there is
+        only one; so is one with them, of a member without.
+        """
         fingerprint = compute_fingerprints(structure, self.numbers)[0]
+        bare, alike = structure.without_electronic_state(), set()
         for index in matching_fingerprints(fingerprint, self._fingerprints).tolist():
-            if is_duplicate_pair(structure, self.store.take(torch.tensor([index]))):
+            member = self.store.take(torch.tensor([index]))
+            if is_duplicate_pair(structure, member):
                 return int(self._first_indices[index])
-        return None
+            comparable = not structure.has_electronic_state or not member.has_electronic_state
+            if comparable and is_duplicate_pair(bare, member.without_electronic_state()):
+                alike.add(int(self._first_indices[index]))
+        return alike.pop() if len(alike) == 1 else None
 
     def _jump(self, X: Tensor, generator: torch.Generator) -> Tensor:
         """Go to any other structure."""

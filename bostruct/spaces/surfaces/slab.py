@@ -119,4 +119,5 @@ def slab_digest(slab: Structures) -> str:
         [round(x, N_POSITION_DIGITS) + 0.0 for x in row] for row in slab.positions.tolist()
     ]
     labels = [slab.numbers.tolist(), slab.fixed.tolist(), slab.tags.tolist()]
+    labels += [[name, *map(str, value.tolist())] for name, value in slab.electronic_state.items()]
     return hashlib.sha256(json.dumps([positions, *labels]).encode()).hexdigest()

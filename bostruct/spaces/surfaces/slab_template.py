@@ -8,6 +8,7 @@ Notation
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -19,6 +20,7 @@ from bostruct.spaces.connectivity import is_connected
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms
 from bostruct.spaces.surfaces.vacuum import plane_vectors
 from bostruct.structures import Structures
+from bostruct.structures.structures import ATOM_FIELDS
 
 FIXED_ATOM_TOLERANCE = 0.1
 """Largest displacement in Å of fixed atoms in encoded structures."""
@@ -46,6 +48,8 @@ class SlabTemplate:
         min_distances: `[f, a]` Å, atoms that move first.
         contact_translations: `[s, 2]` Å translations within the largest minimum distance.
         bonding_translations: `[s, 2]` Å translations within the largest bonding distance.
+        electronic_state: initial moments and charges of one structure by the name of their field
+            in `Structures`, in its order; NaN for the atoms of the formula.
     """
 
     plane: PeriodicPlane
@@ -64,6 +68,7 @@ class SlabTemplate:
     min_distances: Tensor
     contact_translations: Tensor
     bonding_translations: Tensor
+    electronic_state: Mapping[str, Tensor]
 
     @classmethod
     def from_slab(
@@ -96,6 +101,7 @@ class SlabTemplate:
         """
         device, dtype = like.device, like.dtype
         added = torch.zeros(len(numbers) - len(slab.numbers), dtype=torch.int64)
+        unknown = torch.full((len(added),), torch.nan)
         fixed_positions = slab.positions[free_first_order[len(min_distances) :]]
         device_plane = plane.to(device, dtype)
         return cls(
@@ -115,6 +121,12 @@ class SlabTemplate:
             min_distances=min_distances.to(device, dtype),
             contact_translations=device_plane.translations(float(min_distances.max())),
             bonding_translations=device_plane.translations(max_bonding_distance),
+            electronic_state={
+                name: (torch.cat((value, unknown)) if name in ATOM_FIELDS else value).to(
+                    device, dtype
+                )
+                for name, value in slab.electronic_state.items()
+            },
         )
 
     def decode(self, P: Tensor) -> Structures:
@@ -130,6 +142,7 @@ class SlabTemplate:
             index=torch.arange(b, device=P.device).repeat_interleave(a),
             fixed=self.fixed_mask.repeat(b),
             tags=self.tags.repeat(b),
+            **{name: value.repeat(b) for name, value in self.electronic_state.items()},
         )
 
     def encode(self, structures: Structures, formula: str) -> Tensor:

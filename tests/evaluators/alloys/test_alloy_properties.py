@@ -473,3 +473,73 @@ def test_limits_are_those_of_the_calculator():
 def test_invalid_settings_are_refused(settings, match):
     with pytest.raises(InputError, match=match):
         AlloyProperties(EMT, **settings)
+
+
+class Spin(EMT):
+    """As spin-polarized DFT: an initial moment finds the magnetic state, 0.3 eV/atom lower."""
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        moments = self.atoms.get_initial_magnetic_moments()
+        gain = 0.3 * (np.abs(moments) > 0.1).sum()
+        self.results["energy"] -= gain
+        self.results["free_energy"] -= gain
+
+
+def enthalpy(evaluator, atoms):
+    found = evaluate(evaluator, from_ase(atoms))
+    assert isinstance(found, Evaluation), found
+    return trusted_properties(found)[ENTHALPY]
+
+
+def nickel(*moments):
+    atoms = bulk("Ni", cubic=True)
+    atoms.set_initial_magnetic_moments(moments or None)
+    return atoms
+
+
+@pytest.mark.parametrize(
+    "atoms",
+    [nickel(), nickel(0.6, 0.6, 0.6, 0.6), nickel(1, -1, 1, -1), nickel(0, 0, 0, 0), bulk("Ni")],
+)
+def test_an_element_and_its_reference_begin_alike(atoms):
+    assert enthalpy(AlloyProperties(Spin, relaxation="cell"), atoms) == 0
+
+
+@pytest.mark.parametrize("moments", [{"Ni": 0.6}, {"Al": 0.6}, {"Ni": 0.6, "Al": 0.4}])
+def test_moments_by_element_are_those_of_the_references(moments):
+    """They shift the elements and the alloy alike, whichever way they are given."""
+    ordered = nickel()
+    ordered.symbols[0] = "Al"
+    plain = enthalpy(AlloyProperties(Spin), ordered)
+    for evaluator in (
+        AlloyProperties(Spin, magnetic_moments=moments),
+        AlloyProperties(Calculator(Spin, magnetic_moments=moments)),
+    ):
+        assert enthalpy(evaluator, ordered) == pytest.approx(plain, abs=1e-6)
+        assert evaluator.magnetic_moments == moments
+    carried = ordered.copy()
+    carried.set_initial_magnetic_moments([moments.get(s, 0.0) for s in ordered.symbols])
+    assert enthalpy(AlloyProperties(Spin), carried) == pytest.approx(plain, abs=1e-6)
+
+
+def test_moments_by_element_are_described():
+    assert "magnetic_moments" not in AlloyProperties(EMT).description()
+    found = AlloyProperties(EMT, magnetic_moments={"Ni": 0.6}).description()
+    assert found["magnetic_moments"] == {"Ni": 0.6}
+    with pytest.raises(InputError, match="`magnetic_moments` must be of elements"):
+        AlloyProperties(EMT, magnetic_moments={"Nickel": 0.6})
+
+
+class Headed(EMT):
+    """Reads a zero of energy from `atoms.info`, as models with several heads do."""
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        shift = self.atoms.info.get("shift", 0.0) * len(self.atoms)
+        self.results["energy"] += shift
+        self.results["free_energy"] += shift
+
+
+def test_info_is_that_of_the_references():
+    assert enthalpy(AlloyProperties(Calculator(Headed, info={"shift": 0.2})), bulk("Cu")) == 0

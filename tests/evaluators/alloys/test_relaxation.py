@@ -188,3 +188,10 @@ def test_strain_moves_atoms_with_the_cell_and_leaves_the_original():
     assert np.allclose(moved.get_scaled_positions(), atoms.get_scaled_positions())
     assert moved.calc is atoms.calc
     assert atoms.cell.lengths()[0] == 3.9
+
+
+def test_refuses_fixed_atoms():
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_constraint(FixAtoms([0]))
+    with pytest.raises(InputError, match=r"have no fixed atoms, got 1\. The properties are"):
+        validated_crystal(from_ase(atoms), 0.6)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from ase.build import bulk, fcc111
 from ase.cluster import Icosahedron
+from ase.constraints import FixAtoms
 from pymatgen.core import Lattice as Cell
 from pymatgen.core import Structure
 
@@ -239,3 +240,18 @@ def test_refuses_strangers():
         space.decode(torch.zeros(1, 3))
     with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
         space.is_duplicate(torch.zeros(8), torch.zeros(8), tolerance_scale=0.0)
+
+
+def test_tags_and_fixed_atoms_of_the_parent_are_those_of_its_decorations():
+    slab = fcc111("Cu", (1, 2, 2), vacuum=5)
+    slab.symbols[3] = "Ni"
+    plain = Lattice(slab, {"Cu": ["Cu", "Au", "X"]})
+    slab.set_constraint(FixAtoms([0, 1]))
+    space = Lattice(slab, {"Cu": ["Cu", "Au", "X"]})
+    found = space.decode(torch.tensor([[0.0, 1.0, 0.0], [2.0, 1.0, 0.0]]))
+    assert found.tags.tolist() == [2, 2, 1, 1, 2, 1, 1]
+    assert found.fixed.tolist() == [True, True, False, False, True, False, False]
+    assert plain.description()["tags"] == space.description()["tags"] == [2, 2, 1, 1]
+    assert "fixed" not in plain.description()
+    assert space.description()["fixed"] == [True, True, False, False]
+    assert not {"tags", "fixed"} & set(Lattice(FCC8, {"Cu": ["Cu", "Au"]}).description())

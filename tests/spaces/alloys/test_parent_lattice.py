@@ -1,8 +1,10 @@
+import logging
 import warnings
 
 import pytest
 from ase import Atoms
-from ase.build import bulk, molecule
+from ase.build import bulk, fcc111, molecule
+from ase.constraints import FixAtoms, FixSymmetry
 from pymatgen.core import Lattice, Structure
 
 from bostruct.errors import InputError
@@ -68,3 +70,28 @@ def test_refuses_what_spglib_cannot_read():
     twice = Atoms("Cu2", [[0, 0, 0], [0, 0, 0]], cell=[3, 3, 3], pbc=True)
     with pytest.raises(InputError, match="`parent` must have a primitive cell"):
         primitive_cell(twice)
+
+
+def test_tags_and_fixed_atoms_stay():
+    slab = fcc111("Cu", (1, 1, 3), vacuum=5)
+    slab.set_constraint(FixAtoms([0, 1]))
+    made = parent_atoms(slab)
+    assert made.get_tags().tolist() == [3, 2, 1]
+    assert made.constraints[0].get_indices().tolist() == [0, 1]
+    symmetric = bulk("Cu")
+    symmetric.set_constraint(FixSymmetry(symmetric))
+    with pytest.raises(InputError, match="have FixAtoms constraints only, got FixSymmetry"):
+        parent_atoms(symmetric)
+    slab.pbc = True
+    with pytest.raises(InputError, match="have no constraints, got fixed atoms"):
+        parent_supercell(slab)
+
+
+def test_moments_of_a_parent_are_told_to_be_left_out(caplog):
+    iron = bulk("Fe")
+    iron.info["charge"] = 1
+    with caplog.at_level(logging.WARNING):
+        assert not parent_atoms(iron).has("initial_magmoms")
+        parent_atoms(bulk("Cu"))
+    (record,) = caplog.records
+    assert "the initial magnetic moments and info['charge'] of the parent Fe" in record.message

@@ -66,3 +66,44 @@ def test_a_structure_with_another_cell_or_length_is_another():
         assert not is_duplicate_pair(s[0], s[other])
     S = compute_fingerprints(s, s.numbers.unique())
     assert (S[0] - S[1]).abs().max() > FINGERPRINT_TOLERANCE
+
+
+def ordering(signs, moment=1.0, **info):
+    """Return a cubic cell of iron with a magnetic ordering."""
+    atoms = bulk("Fe", "bcc", a=2.87, cubic=True) * (2, 1, 1)
+    atoms.set_initial_magnetic_moments([moment * sign for sign in signs])
+    atoms.info |= info
+    return from_ase(atoms)
+
+
+FERROMAGNETIC = ordering((1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (ordering((-1, -1, -1, -1)), True),  # the same with all spins turned
+        (ordering((1, -1, 1, -1)), False),
+        (ordering((1, 1, 1, 1), 2.0), False),
+        (ordering((1, 1, 1, 1), 1.001), True),
+        (ordering((1, 1, 1, 1), charge=1), False),
+        (ordering((1, 1, 1, 1), charge=0), True),
+        (ordering((0, 0, 0, 0)), False),
+    ],
+)
+def test_magnetic_orderings_and_ions_are_no_duplicates(other, same):
+    assert is_duplicate_pair(FERROMAGNETIC, other) == same
+    assert is_duplicate_pair(other, FERROMAGNETIC) == same
+
+
+def test_antiferromagnets_of_one_pattern_are_duplicates():
+    shifted = ordering((-1, 1, -1, 1))
+    assert is_duplicate_pair(ordering((1, -1, 1, -1)), shifted)
+    # Layers along the long axis: up, up, down, down.
+    assert not is_duplicate_pair(ordering((1, 1, -1, -1)), ordering((1, -1, 1, -1)))
+
+
+def test_structures_of_too_many_moments_are_not_compared():
+    atoms = bulk("Fe", "bcc", a=2.87, cubic=True) * (4, 4, 4)
+    atoms.set_initial_magnetic_moments([0.1 * k for k in range(128)])
+    assert not is_duplicate_pair(from_ase(atoms), from_ase(atoms))

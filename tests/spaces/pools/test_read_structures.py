@@ -4,7 +4,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
-from ase.constraints import FixedLine
+from ase.constraints import FixedLine, FixSymmetry
 from ase.db import connect
 from ase.io import write
 from pymatgen.core import Lattice, Structure
@@ -93,3 +93,35 @@ def test_refuses_by_name(tmp_path):
     (tmp_path / "bad.extxyz").write_text("nonsense\n")
     with pytest.raises(InputError, match=r"`source` must be a file of .* got .*bad.extxyz \("):
         everything(tmp_path / "bad.extxyz")
+
+
+def test_refuses_partial_occupancies_wherever_they_come_from(tmp_path):
+    mixed = bulk("Cu")
+    mixed.info["occupancy"] = {"0": {"Cu": 0.6, "Au": 0.4}}
+    write(tmp_path / "mixed.extxyz", mixed)
+    with connect(tmp_path / "mixed.db") as database:
+        database.write(mixed, data=mixed.info)
+    disordered = Structure(Lattice.cubic(4), [{"Cu": 0.6, "Au": 0.4}], [[0, 0, 0]])
+    vacant = Structure(Lattice.cubic(4), [{"Cu": 0.3}], [[0, 0, 0]])
+    disordered.to(str(tmp_path / "mixed.cif"))
+    vacant.to(str(tmp_path / "vacant.cif"))
+    paths = [tmp_path / name for name in ("mixed.extxyz", "mixed.db", "mixed.cif", "vacant.cif")]
+    for source in ([mixed], [disordered], [vacant], *paths):
+        with pytest.raises(InputError, match=r"one whole atom on each site|be ordered sites"):
+            everything(source)
+
+
+def test_other_constraints_are_refused_with_a_way_out():
+    crystal = bulk("Cu", cubic=True)
+    crystal.set_constraint(FixSymmetry(crystal))
+    sentence = "be FixAtoms, got FixSymmetry. Structures keep no other: remove it with"
+    with pytest.raises(InputError, match=sentence):
+        everything([crystal])
+
+
+def test_charges_in_a_database_are_read(tmp_path):
+    with connect(tmp_path / "ions.db") as database:
+        database.write(WATER, charge=1, spin=2)
+        database.write(WATER, data={"charge": -1, "spin": 2, "charges": [0.0]})
+    ((_, part),) = read_structures.iter_structures(tmp_path / "ions.db")
+    assert (part.charge.tolist(), part.spin.tolist()) == ([1, -1], [2, 2])

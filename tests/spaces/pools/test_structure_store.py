@@ -27,9 +27,24 @@ def test_takes_what_was_put():
 
 def test_an_atom_takes_thirty_bytes():
     shelf = StructureStore.from_batches([from_ase([bulk("Cu") * (5, 5, 4)] * 20)])
-    tensors = vars(shelf).values()
+    tensors = [value for value in vars(shelf).values() if isinstance(value, torch.Tensor)]
+    assert shelf.electronic_state == {}
     held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     assert held < 20 * (30 * 100 + 100)
     # nothing larger is kept alive behind it
     kept = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
     assert kept == held
+
+
+def test_moments_and_charges_are_kept():
+    magnet, ion, plain = bulk("Ni"), molecule("CH3"), bulk("Cu")
+    ion.info["charge"] = 1
+    structures = from_ase([magnet, ion, plain])
+    store = StructureStore.from_batches([structures[[0]], structures[[1]], structures[[2]]])
+    assert set(store.electronic_state) == {"magnetic_moments", "charge"}
+    found = store.take(torch.tensor([2, 1, 0]))
+    wanted = structures[[2, 1, 0]]
+    for name in store.electronic_state:
+        assert torch.equal(
+            found.value_or_nan(name).nan_to_num(9), wanted.value_or_nan(name).nan_to_num(9)
+        )

@@ -143,3 +143,10 @@ def test_refuses_slabs_with_close_atoms():
     match = r"atoms 0 \(Au\) and 4 \(Au\) 2.80 Å apart, got .* smaller `min_dist"
     with pytest.raises(InputError, match=match):
         check_slab_overlaps(read_slab(atoms), plane_of(atoms), torch.full((8, 8), 2.8))
+
+
+def test_moments_of_a_slab_are_part_of_its_identity():
+    magnetic = slab()
+    magnetic.set_initial_magnetic_moments([0.6] * 8)
+    assert read_slab(magnetic).magnetic_moments.tolist() == [0.6] * 8
+    assert slab_digest(read_slab(magnetic)) != slab_digest(read_slab(slab()))

@@ -505,3 +505,22 @@ def test_samples_lie_in_the_funnels():
         found.append(atoms.get_potential_energy())
     assert min(found) == pytest.approx(9.8433, abs=2e-3)
     assert sum(energy < 9.846 for energy in found) >= 3
+
+
+def test_what_a_slab_carries_stays_with_its_atoms():
+    slab = fcc100("Ni", (2, 2, 2), vacuum=7)
+    slab.set_initial_magnetic_moments([0.5] * 4 + [0.7] * 4)
+    slab.info["charge"] = 1
+    slab.set_constraint(FixAtoms(indices=[0, 1, 2, 3]))
+    space = Surface(slab, "Cu2")
+    structures = space.decode(space.sample(2, seeded_generator(0)))
+    for found in to_ase(structures):
+        moments = found.get_initial_magnetic_moments()
+        assert moments.tolist() == [0.5] * 4 + [0.7] * 4 + [0, 0]
+        assert found.info == {"charge": 1}
+    assert structures.magnetic_moments.isnan().sum() == 4  # Cu has none of its own
+    plain = fcc100("Ni", (2, 2, 2), vacuum=7)
+    plain.set_constraint(FixAtoms(indices=[0, 1, 2, 3]))
+    assert Surface(plain, "Cu2").description() != space.description()
+    half = space.decode(space.sample(1, seeded_generator(0)).float())
+    assert half.magnetic_moments.dtype == torch.float32

@@ -1,0 +1,98 @@
+"""Energy labels: energies and forces that ASE's atoms carry, and the names they carry them under.
+
+A calculator's results are `energy` and `forces`. Training sets keep labels in `info` and `arrays`
+under names of their own, as `REF_energy` and `REF_forces`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from bostruct.structures.constrained_forces import mask_constrained_forces
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+ENERGY, FORCES = "energy", "forces"
+"""Names of a calculator's results."""
+
+
+@final
+@dataclass(frozen=True)
+class EnergyLabels:
+    """Names under which energies and forces are read.
+
+    Args:
+        energy_key: name of the energy in a calculator's results or in `info`, eV; "" reads none. In
+            `info` alone, "energy" is not read: it would outlive a change of the positions.
+        forces_key: name of the forces in a calculator's results or in `arrays`, eV/Å; "" reads
+            none. None takes the name of the energy with "forces" in place of "energy", and
+            "forces" for a free energy.
+    """
+
+    energy_key: str = ENERGY
+    forces_key: str | None = None
+
+    def read(self, atoms: Atoms) -> tuple[float | None, Any]:
+        """Return the energy and the forces `[a, 3]` of atoms, None where there are none.
+
+        Components of forces that a constraint may have removed are NaN.
+        """
+        results = _current_results(atoms)
+        energy = results.get(self.energy_key)
+        if energy is None and self.energy_key != ENERGY:
+            energy = atoms.info.get(self.energy_key)
+        name = self._resolved_forces_key()
+        forces = results.get(name)
+        if forces is None and name != FORCES:
+            forces = atoms.arrays.get(name)
+        if forces is not None and np.shape(forces) == (len(atoms), 3):
+            forces = mask_constrained_forces(atoms, forces)
+        return energy, forces
+
+    def unread(self, atoms: Atoms) -> str:
+        """Return the name of an energy or of forces that `read` leaves out, "" for none.
+
+        An energy that is read leaves out no other; forces matter only beside an energy.
+        """
+        if not self.energy_key:
+            return ""
+        energy, forces = self.read(atoms)
+        results = _current_results(atoms)
+        if energy is None:
+            named = {**results, **atoms.info}
+            return next((name for name, x in named.items() if _is_label(name, x, ())), "")
+        if forces is not None or self.forces_key == "":
+            return ""
+        named, shape = {**results, **atoms.arrays}, (len(atoms), 3)
+        return next((name for name, x in named.items() if _is_label(name, x, shape)), "")
+
+    def _resolved_forces_key(self) -> str:
+        if self.forces_key is not None:
+            return self.forces_key
+        if self.energy_key == "free_energy":
+            return FORCES
+        return self.energy_key.replace("energy", "forces").replace("Energy", "Forces")
+
+
+def _current_results(atoms: Atoms) -> dict[str, Any]:
+    """Return the results that a calculator has stored for exactly these atoms."""
+    results = getattr(atoms.calc, "results", None)
+    check = getattr(atoms.calc, "check_state", None)
+    if not results or (check is not None and check(atoms)):
+        return {}
+    return dict(results)
+
+
+def _is_label(name: str, value: object, shape: tuple[int, ...]) -> bool:
+    """Return whether a value is an energy (shape ()) or forces by its name and kind."""
+    if ("force" if shape else "energy") not in name.lower():
+        return False
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu" or array.shape != shape:
+        return False
+    return bool(shape) or math.isfinite(float(array))

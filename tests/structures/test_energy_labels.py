@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
+
+from bostruct.structures.energy_labels import EnergyLabels
+
+FORCES = np.arange(6.0).reshape(2, 3) + 1
+
+
+def pair(info=(), arrays=(), **results):
+    atoms = Atoms("Cu2", [(0, 0, 0), (0, 0, 2.4)])
+    atoms.info.update(dict.fromkeys(info, -1.5))
+    for name in arrays:
+        atoms.set_array(name, FORCES)
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def read(labels, atoms):
+    energy, forces = labels.read(atoms)
+    return energy, None if forces is None else forces.tolist()
+
+
+def test_results_of_a_calculator():
+    atoms = pair(energy=2.0, forces=FORCES)
+    assert read(EnergyLabels(), atoms) == (2.0, FORCES.tolist())
+    assert read(EnergyLabels(""), atoms) == (None, None)
+    assert read(EnergyLabels("energy", ""), atoms) == (2.0, None)
+    atoms.positions[1] += 0.1  # they are of other positions
+    assert read(EnergyLabels(), atoms) == (None, None)
+
+
+def test_reading_starts_no_calculation():
+    atoms = pair()
+    atoms.calc = EMT()
+    assert EnergyLabels().read(atoms) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "forces"),
+    [("REF_energy", "REF_forces"), ("dft_energy", "dft_forces"), ("Energy", "Forces")],
+)
+def test_names_of_training_sets(key, forces):
+    atoms = pair([key], [forces])
+    assert read(EnergyLabels(key), atoms) == (-1.5, FORCES.tolist())
+    assert read(EnergyLabels(key, ""), atoms) == (-1.5, None)
+    assert EnergyLabels(key).unread(atoms) == ""
+    assert EnergyLabels().unread(atoms) == key
+
+
+def test_forces_of_a_free_energy():
+    atoms = pair(free_energy=3.0, forces=FORCES)
+    assert read(EnergyLabels("free_energy"), atoms) == (3.0, FORCES.tolist())
+    assert EnergyLabels().unread(atoms) == "free_energy"
+    assert EnergyLabels().read(atoms)[0] is None
+
+
+def test_forces_of_another_method_are_not_mixed_in():
+    atoms = pair(["REF_energy"], energy=2.0, forces=FORCES)
+    assert read(EnergyLabels("REF_energy"), atoms) == (-1.5, None)
+    assert EnergyLabels("REF_energy").unread(atoms) == "forces"
+    assert EnergyLabels("REF_energy", "forces").unread(atoms) == ""
+
+
+def test_unread_forces_beside_an_energy():
+    atoms = pair([], ["REF_forces"], energy=2.0)
+    assert EnergyLabels().unread(atoms) == "REF_forces"
+    assert EnergyLabels("energy", "REF_forces").unread(atoms) == ""
+    assert EnergyLabels("energy", "").unread(atoms) == ""
+    assert EnergyLabels().unread(pair([], ["REF_forces"])) == ""  # of no use without an energy
+
+
+def test_info_alone_is_unread_under_the_default_name():
+    atoms = pair(["energy"])
+    assert EnergyLabels().read(atoms)[0] is None
+    assert EnergyLabels().unread(atoms) == "energy"
+
+
+def test_what_is_no_energy():
+    atoms = pair()
+    atoms.info |= {
+        "energy_unit": "eV",
+        "energies": [1.0, 2.0],
+        "my_energy": np.nan,
+        "has_energy": True,
+    }
+    atoms.set_array("force_mask", np.ones(2))
+    assert EnergyLabels().unread(atoms) == ""
+    assert EnergyLabels("").unread(pair(["REF_energy"])) == ""
+
+
+def test_forces_of_fixed_atoms_are_unknown():
+    atoms = pair(["REF_energy"], ["REF_forces"])
+    atoms.arrays["REF_forces"][0] = 0.0
+    atoms.set_constraint(FixAtoms([0]))
+    forces = EnergyLabels("REF_energy").read(atoms)[1]
+    assert np.isnan(forces[0]).all()
+    assert forces[1].tolist() == [4, 5, 6]
