@@ -250,9 +250,9 @@ class Session:
 
     def best_name(self) -> str:
         """Return the name of the evaluated structure of the lowest energy, "" without one."""
-        done = self.writer.trial_records("done")
-        trials = [(t.energy, t.number, t.member) for t in done if t.attempt and t.energy is not None]
-        return min(trials)[2] if trials else ""
+        done = [trial for trial in self.writer.trial_records("done") if trial.attempt]
+        ranked = [(t.energy, t.number, t.member) for t in done if t.energy is not None]
+        return min(ranked)[2] if ranked else ""
 
     def median_evaluation_seconds(self) -> float:
         """Return the median wall time of an evaluation, s; 0 before the first."""
