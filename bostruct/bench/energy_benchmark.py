@@ -13,8 +13,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pebble import ProcessExpired
-
 from bostruct.bench.benchmark import (
     Job,
     check_results_folder,
@@ -30,6 +28,7 @@ from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.success_plot import plot_success
 from bostruct.bench.single_objective.task import Task
 from bostruct.errors import check_count
+from bostruct.runtime.executors import WorkerDiedError
 
 WRITE_INTERVAL = 60.0
 """Seconds between two writings of the results while runs end."""
@@ -131,6 +130,6 @@ def _complete_runs(
 
 def _run_or_reason(future: Future[Run], unfinished: Run) -> Run:
     """Return the run of a future, or the unfinished one where its process died."""
-    if isinstance(future.exception(), ProcessExpired):
+    if isinstance(future.exception(), WorkerDiedError):
         return replace(unfinished, reason="its process died")
     return future.result()
