@@ -22,12 +22,6 @@ KeepFolders = Literal["failed", "all", "none"]
 
 KEEP_CHOICES: tuple[KeepFolders, ...] = ("failed", "all", "none")
 
-N_OUTPUT_LINES = 3
-"""Last lines of a program's output that are quoted in the reason of a failure."""
-
-MAX_OUTPUT_BYTES = 4096
-"""Bytes at the end of an output file that are read for them."""
-
 
 @final
 @dataclass(frozen=True)
@@ -111,26 +105,18 @@ def check_keep(keep: KeepFolders) -> KeepFolders:
     return keep
 
 
-def last_output(context: EvaluationContext | None) -> str:
-    """Return the last lines that a program wrote, with the file they are in, or "".
+def newest_folder(folder: Path) -> Path | None:
+    """Return the working folder that was made last for a trial, None without one.
 
     Args:
-        context: Context that `working_folder` lent.
+        folder: Path that the first one has; later ones have a number after it.
     """
-    if context is None or context.folder is None:
-        return ""
-    files = [path for path in context.folder.rglob("*") if path.is_file() and path.stat().st_size]
-    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - MAX_OUTPUT_BYTES))
-            data = file.read()
-        if b"\0" in data:
-            continue
-        lines = [line.strip() for line in data.decode(errors="replace").splitlines()]
-        text = " | ".join([line for line in lines if line][-N_OUTPUT_LINES:])
-        if text:
-            return f"{path} ends with: {text}"
-    return ""
+    numbered = []
+    for path in folder.parent.glob(f"{folder.name}*"):
+        suffix = path.name.removeprefix(folder.name).removeprefix(".")
+        if suffix.isdecimal() or not suffix:
+            numbered.append((int(suffix or 1), path))
+    return max(numbered)[1] if numbered else None
 
 
 def _make_new_folder(folder: Path) -> Path:
