@@ -32,9 +32,10 @@ CREATE TABLE bostruct_session (
     versions TEXT NOT NULL,  -- JSON: package to version
     started REAL NOT NULL,
     ended REAL,  -- NULL while it runs, and where it was killed
-    status TEXT NOT NULL DEFAULT 'running',  -- running, finished, paused, failed
+    status TEXT NOT NULL DEFAULT 'running',  -- or finished, paused, failed, interrupted
     reason TEXT NOT NULL DEFAULT '',
-    relaxations TEXT  -- JSON: reports of the final relaxation
+    relaxations TEXT,  -- JSON: reports of the final relaxation
+    evaluates_in_process INTEGER NOT NULL DEFAULT 0  -- 1: a crash of an evaluation ends it
 );
 CREATE TABLE bostruct_step (
     number INTEGER PRIMARY KEY,
@@ -94,5 +95,18 @@ CREATE TABLE bostruct_outcome (
     is_exact INTEGER NOT NULL,  -- 1: known to the space exactly
     checksum TEXT NOT NULL,
     PRIMARY KEY (trial, position)
+);
+CREATE TABLE bostruct_attempt (
+    trial INTEGER NOT NULL REFERENCES bostruct_trial (number),
+    attempt INTEGER NOT NULL,  -- one that another has followed
+    session INTEGER NOT NULL REFERENCES bostruct_session (number),  -- that asked again
+    state TEXT NOT NULL CHECK (state IN ('failed', 'died', 'interrupted')),
+    cause TEXT NOT NULL  -- of the next attempt
+        CHECK (cause IN ('retryable', 'resumed', 'failures in a row', 'asked by the user')),
+    reason TEXT NOT NULL,  -- of the end of this one
+    seconds REAL NOT NULL,
+    recorded REAL NOT NULL,  -- s since 1970
+    checksum TEXT NOT NULL,
+    PRIMARY KEY (trial, attempt)
 );
 """

@@ -110,6 +110,13 @@ def _verify_rows(log: Log) -> list[str]:
                 break
             if records.row_checksum(dict(row), exclude) != row["checksum"]:
                 problems.append(f"{table} {i} is not what was written: its checksum differs")
+    if log.attempts():
+        problems += [
+            f"attempt {row['attempt']} of trial {row['trial']} is not what was written: its "
+            "checksum differs"
+            for row in log.query("SELECT * FROM bostruct_attempt ORDER BY trial, attempt")
+            if records.row_checksum(dict(row)) != row["checksum"]
+        ]
     without_posterior = log.query(
         "SELECT number FROM bostruct_step WHERE kind = 'model' AND number NOT IN "
         "(SELECT step FROM bostruct_posterior)"

@@ -12,7 +12,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,14 @@ from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import DATABASE_NAME, POSTERIOR_FOLDER_NAME, has_campaign
-from bostruct.campaign.records import PlannedStep, RelaxationReport, Trial
+from bostruct.campaign.records import (
+    Attempt,
+    AttemptCause,
+    AttemptState,
+    PlannedStep,
+    RelaxationReport,
+    Trial,
+)
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure
 from bostruct.runtime import atomic_write
@@ -33,6 +40,9 @@ from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.versions import package_versions
 from bostruct.spaces import Space
 from bostruct.surrogates import Surrogate
+
+MAX_DEATHS = 2
+"""Deaths of processes during the evaluation of one trial after which it has failed."""
 
 SQLiteValue = str | int | float | bytes | None
 """Types of SQLite values."""
@@ -92,6 +102,7 @@ class LogWriter(Log):
             connection = sqlite3.connect(file, timeout=20, isolation_level=None)
             self._connection = connection
             journal = database.set_journal_mode(connection, self.folder)
+            database.add_missing_tables(connection)
             self._ase_rows = AseRows(file, connection)
         except sqlite3.Error as error:
             raise LogError(f"could not open {file}: {error}") from error
@@ -105,17 +116,58 @@ class LogWriter(Log):
             "started": time.time(),
         }
         with atomic_write.transaction(connection):
+            former = self.query("SELECT * FROM bostruct_session ORDER BY number DESC LIMIT 1")
             self._session_number = self._insert_row("bostruct_session", session)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             for trial in self.trial_records("running"):
-                self._update_trial(trial.number, **self._retry_columns(trial))
+                self._resume_trial(trial, former[0])
         self._remove_unreferenced_posteriors()
 
-    def _retry_columns(self, trial: Trial) -> dict[str, Any]:
-        """Return the columns of a trial that change with a further attempt."""
+    def _resume_trial(self, trial: Trial, former: sqlite3.Row) -> None:
+        """Plan a trial again whose evaluation the former session has not ended.
+
+        If that session has died while it evaluated in its own process, the evaluation may have
+        killed it, and is not repeated for ever.
+        """
+        process = f"process {former['pid']} on {former['host']}"
+        if former["ended"] is not None or not former["evaluates_in_process"]:
+            self._plan_again(trial, "interrupted", "resumed", f"{process} ended")
+            return
+        reason = f"{process} died during the evaluation"
+        if self._deaths().get(trial.number, 0) + 1 < MAX_DEATHS:
+            self._plan_again(trial, "died", "resumed", reason)
+            return
+        hint = "`executors.Workers(1)` survives what ends a process, `bostruct retry` asks again"
+        self._write_result(trial.number, Failure(f"{reason}, as one did before; {hint}"))
+
+    def _deaths(self) -> dict[int, int]:
+        """Return how often a process died during each trial, since the user last asked for it."""
+        query = (
+            "SELECT trial, count(*) AS n FROM bostruct_attempt a WHERE state = 'died' AND "
+            "attempt > (SELECT coalesce(max(attempt), 0) FROM bostruct_attempt b "
+            "WHERE b.trial = a.trial AND cause = 'asked by the user') GROUP BY trial"
+        )
+        return {row["trial"]: row["n"] for row in self.query(query)}
+
+    def _plan_again(
+        self,
+        trial: Trial,
+        state: AttemptState,
+        cause: AttemptCause,
+        reason: str,
+        columns: Mapping[str, SQLiteValue] | None = None,
+    ) -> None:
+        """Record how an attempt ended, and plan the next one, inside the open transaction."""
+        changes = dict(columns or {})
+        seconds = float(changes.get("seconds") or 0.0)
+        ended = Attempt(trial.number, trial.attempt, state, cause, reason, seconds)
+        row: dict[str, Any] = {**asdict(ended), "session": self._session_number}
+        row["recorded"] = time.time()
+        row["checksum"] = records.row_checksum(row)
+        self._insert_row("bostruct_attempt", row)
         attempt, x = trial.attempt + 1, records.to_bytes(trial.X)
         key = records.trial_key(self._identity, trial.number, x, attempt)
-        return {"state": "planned", "attempt": attempt, "key": key}
+        self._update_trial(trial.number, **changes, state="planned", attempt=attempt, key=key)
 
     def _remove_unreferenced_posteriors(self) -> None:
         """Remove posterior files that no step refers to."""
@@ -218,15 +270,41 @@ class LogWriter(Log):
             for trial in planned:
                 self._update_trial(trial.number, state="running")
 
+    def mark_planned(self, trials: Sequence[Trial]) -> None:
+        """Record that the evaluation of trials has not begun after all."""
+        with atomic_write.transaction(self._writing_connection):
+            for trial in trials:
+                self._update_trial(trial.number, state="planned")
+
     def mark_retry(self, trial: Trial, failure: Failure) -> None:
         """Record that an evaluation failed and is to be retried."""
-        columns = self._retry_columns(trial) | {
-            "reason": failure.reason,
-            "retryable": 1,
-            "seconds": failure.seconds,
-        }
+        columns: dict[str, SQLiteValue] = {"reason": failure.reason, "retryable": 1}
+        columns["seconds"] = failure.seconds
         with atomic_write.transaction(self._writing_connection):
-            self._update_trial(trial.number, **columns)
+            self._plan_again(trial, "failed", "retryable", failure.reason, columns)
+
+    def mark_death(self, trial: Trial, reason: str) -> None:
+        """Record that a process died which may have evaluated the trial."""
+        with atomic_write.transaction(self._writing_connection):
+            self._plan_again(trial, "died", "retryable", reason)
+
+    def mark_asked_again(self, trials: Sequence[Trial], cause: AttemptCause) -> None:
+        """Record that failed trials are evaluated again."""
+        with atomic_write.transaction(self._writing_connection):
+            for trial in trials:
+                columns: dict[str, SQLiteValue] = {"retryable": 0, "finished": None}
+                columns["seconds"] = trial.seconds
+                self._plan_again(trial, "failed", cause, trial.reason, columns)
+
+    def mark_evaluating_in_process(self) -> None:
+        """Record that evaluations of this session run in its own process."""
+        query = "UPDATE bostruct_session SET evaluates_in_process = 1 WHERE number = ?"
+        with atomic_write.transaction(self._writing_connection):
+            self._writing_connection.execute(query, (self._session_number,))
+
+    def suspects(self) -> set[int]:
+        """Return the numbers of the trials during which a process has died."""
+        return set(self._deaths())
 
     def write_result(self, number: int, result: Evaluation | Failure) -> None:
         """Record the result of a trial."""
