@@ -42,6 +42,14 @@ class NotFittedError(BostructError, RuntimeError):
     """A method of a model called before `fit`."""
 
 
+class EvaluationError(BostructError, RuntimeError):
+    """Evaluations that fail one after the other, so that a run cannot go on."""
+
+
+class ExecutorError(BostructError, RuntimeError):
+    """An executor that takes no evaluations any more."""
+
+
 class LogError(BostructError, OSError):
     """A run folder that cannot be read or written."""
 

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pebble import ProcessExpired
-
 from bostruct.bench.benchmark import (
     check_results_folder,
     check_unique_names,
@@ -29,6 +27,7 @@ from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.success_plot import plot_success
 from bostruct.bench.single_objective.task import Task
 from bostruct.errors import check_count
+from bostruct.runtime.executors import WorkerDiedError
 
 WRITE_INTERVAL = 60.0
 """Seconds between two writings of the results while runs end."""
@@ -129,6 +128,6 @@ def _complete_runs(
     functions = [partial(jobs[i].method.run, jobs[i].task, jobs[i].seed, out) for i in unfinished]
     for k, future in run_jobs(functions, n_workers):
         i = unfinished[k]
-        died = isinstance(future.exception(), ProcessExpired)
+        died = isinstance(future.exception(), WorkerDiedError)
         runs[i] = replace(runs[i], reason="its process died") if died else future.result()
         yield

@@ -39,13 +39,21 @@ from bostruct.campaign.records import Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, check_final_relaxation
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations, StoppingCriterion
-from bostruct.errors import InputError, LogError, MismatchError, check_count, error_message
+from bostruct.errors import (
+    ExecutorError,
+    InputError,
+    LogError,
+    MismatchError,
+    check_count,
+    error_message,
+)
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.evaluation_context import KeepFolders, check_keep
 from bostruct.objectives import Constraint, Objective
 from bostruct.runtime.canonical_json import describe_differences
 from bostruct.runtime.device import resolve_device
 from bostruct.runtime.executors import InProcess, Workers
+from bostruct.runtime.interruption import TerminationError, interruptible
 from bostruct.runtime.main_guard import check_main_guard, imports_main
 from bostruct.spaces import Space
 from bostruct.structures.energy_labels import EnergyLabels
@@ -287,7 +295,7 @@ class Campaign:
             self.close()
             return
         try:
-            self.close("failed", f"{error_type.__name__}: {error}")
+            self.close(*_status_after(error_type, error))
         except LogError:
             if not issubclass(error_type, LogError):
                 raise  # else the first error states the cause
@@ -364,6 +372,23 @@ class Campaign:
         """
         self._open_session.retract(trial, reason)
 
+    def retry(self, trials: Sequence[Trial | int | str] | None = None) -> list[Trial]:
+        """Plan failed trials again, after a repair; the next `ask` or `run` evaluates them first.
+
+        The log keeps the reasons of their former attempts, see `Log.attempts`.
+
+        Args:
+            trials: Failed trials, or their numbers or keys; None takes all whose structure has no
+                energy and no place among the planned ones.
+
+        Returns:
+            Trials that are planned now.
+
+        Raises:
+            InputError: there is no such trial or it has not failed, or no trial has.
+        """
+        return self._open_session.retry(trials)
+
     def abandon(self, trial: Trial | str, reason: str = "abandoned") -> None:
         """Record that a trial will not be evaluated.
 
@@ -390,7 +415,8 @@ class Campaign:
             device: Device of the tensor work: auto, cpu or cuda.
             executor: Executor of the evaluations instead of the campaign's own.
             stop: Stopping criterion instead of the campaign's own.
-            progress: True for a progress line, False for none; None shows it on a terminal.
+            progress: False to show no progress on stderr; else it is one line that changes on a
+                terminal, and a line for each evaluation in a batch job.
 
         Returns:
             Log of the campaign.
@@ -399,6 +425,10 @@ class Campaign:
             InputError: the executor starts processes that import the script, and the script has
                 no `if __name__ == "__main__":` around this call.
             BostructError: the folder is refused as by `open`.
+            EvaluationError: evaluations fail one after the other (`stop.ConsecutiveFailures`), or
+                all structures that were found have failed. The next run begins with them.
+            ExecutorError: the executor takes no evaluations any more.
+            KeyboardInterrupt: Ctrl-C or SIGTERM; the next run goes on.
         """
         executor = check_executor(executor) or self.executor or InProcess()
         check_main_guard(isinstance(executor, Workers) or imports_main(executor))
@@ -407,6 +437,7 @@ class Campaign:
         else:
             check_stop(stop, self.components.optimization_config)
         with (
+            interruptible(),
             self.open(folder, seed, device),
             shutdown_on_exit(executor),
             ProgressLine(progress) as line,
@@ -414,3 +445,13 @@ class Campaign:
             reason = run_loop(self._open_session, executor, stop, line, self.keep)
             self.close("finished", reason)
         return self.log
+
+
+def _status_after(error_type: type[BaseException], error: object) -> tuple[str, str]:
+    """Return the status of a session that an error ends, and the reason."""
+    if issubclass(error_type, Exception):
+        status = "paused" if issubclass(error_type, ExecutorError) else "failed"
+        return status, f"{error_type.__name__}: {error}"
+    signal = "SIGTERM" if issubclass(error_type, TerminationError) else error_type.__name__
+    name = "Ctrl-C" if error_type is KeyboardInterrupt else signal
+    return "interrupted", f"by {name}; run the same command again to go on"

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from bostruct.campaign.budget import Budget, remaining_budget
 from bostruct.campaign.progress import ProgressLine
 from bostruct.campaign.records import Trial
+from bostruct.campaign.running_evaluations import ProcessDeath, RunningEvaluations
 from bostruct.campaign.session import Session
-from bostruct.campaign.stop import StoppingCriterion
-from bostruct.errors import ExhaustedError
-from bostruct.evaluators import Evaluation, Failure, evaluate
+from bostruct.campaign.stop import (
+    StoppingCriterion,
+    consecutive_failures_reason,
+    with_consecutive_failures,
+)
+from bostruct.errors import EvaluationError, ExhaustedError
 from bostruct.evaluators.evaluation_context import KeepFolders
-from bostruct.runtime.executors import InProcess, Workers, failure_reason
-
-InFlight = dict[Future[Evaluation | Failure], Trial]
+from bostruct.runtime.executors import Workers
+from bostruct.runtime.interruption import raise_if_interrupted
 
 EXHAUSTED = "every structure that was found has been evaluated"
 """Reason for which a run ends without a stopping criterion."""
@@ -35,48 +37,66 @@ def run_loop(
 
     A step is planned when every trial of the last one has a result, so the order in which parallel
     evaluations finish changes nothing. The final relaxation follows the search.
+
+    Raises:
+        EvaluationError: evaluations fail one after the other, or all structures that were found
+            have failed.
+        ExecutorError: the executor takes no evaluations any more.
     """
-    in_flight: InFlight = {}
+    stop = with_consecutive_failures(stop)
     start = time.monotonic()
     session.require_forces()
-    while True:
-        progress = session.progress(time.monotonic() - start)
-        budget = remaining_budget(
-            stop, progress, session.components.final_relaxation, session.median_evaluation_seconds()
-        )
-        progress_line.update(progress, stop.remaining(progress), session.best_name)
-        queue, remaining = _next_trials(session, budget, has_in_flight=bool(in_flight))
-        count = len(queue) if remaining is None else max(remaining - len(in_flight), 0)
-        if isinstance(executor, InProcess):
-            count = min(count, 1)  # the criterion is consulted before each evaluation
-        call = functools.partial(evaluate, session.components.evaluator, keep=keep)
-        for trial in session.start_evaluations(queue[:count]):
-            context = session.evaluation_context(trial)
-            in_flight[executor.submit(call, trial.structures, context=context)] = trial
-        if not in_flight:
-            session.record_relaxations()
-            return budget.reason or EXHAUSTED
-        done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
-        for future in done:
-            session.tell(in_flight.pop(future), _evaluation_result(future, executor))
-        session.require_forces()
+    session.begin_run(stop)
+    with RunningEvaluations(executor, session.components.evaluator, keep) as running:
+        while True:
+            progress = session.progress(time.monotonic() - start)
+            budget = remaining_budget(
+                stop,
+                progress,
+                session.components.final_relaxation,
+                session.median_evaluation_seconds(),
+            )
+            progress_line.update(progress, stop.remaining(progress), session.best_name)
+            failures = consecutive_failures_reason(stop, progress)
+            if failures is not None:
+                session.put_back(running.cancel_waiting())
+            queue, remaining = _next_trials(session, budget, has_running=len(running) > 0)
+            count = len(queue) if remaining is None else remaining - len(running)
+            suspects = session.writer.suspects()
+            admitted = running.admitted(queue, count, suspects)
+            for trial in session.start_evaluations(admitted):
+                context = session.evaluation_context(trial)
+                running.submit(trial, context, is_suspect=trial.number in suspects)
+            if not len(running):
+                session.record_relaxations()
+                is_exhausted = budget.reason is None
+                if failures is not None or (is_exhausted and session.has_only_failures()):
+                    raise EvaluationError(session.failure_message(failures))
+                return budget.reason or EXHAUSTED
+            for trial, result in running.wait():
+                raise_if_interrupted()
+                if isinstance(result, ProcessDeath):
+                    session.tell_death(trial, result.reason)
+                else:
+                    progress_line.add_result(trial, session.tell(trial, result))
+            session.require_forces()
 
 
 def _next_trials(
-    session: Session, budget: Budget, has_in_flight: bool
+    session: Session, budget: Budget, has_running: bool
 ) -> tuple[list[Trial], int | None]:
     """Return the trials to evaluate now, and how many evaluations remain.
 
     Raises:
-        ExhaustedError: no structure is left, and no energy is known.
+        ExhaustedError: no structure is left, and none was evaluated.
     """
     if budget.reason is not None:
-        if has_in_flight or budget.remaining == 0 or session.components.final_relaxation is None:
+        if has_running or budget.remaining == 0 or session.components.final_relaxation is None:
             return [], 0
         queue = session.planned_relaxation_trials() or session.plan_relaxation_step()
         return queue, budget.remaining
     queue = session.planned_trials()
-    if has_in_flight or queue:
+    if has_running or queue:
         return queue, budget.remaining
     # The search leaves a part of the budget to the relaxation, which returns what it does not need.
     if budget.is_relaxation_due or session.is_relaxation_due():
@@ -85,23 +105,12 @@ def _next_trials(
         try:
             queue = session.plan_step(session.components.batch_size)
         except ExhaustedError:
+            if session.has_only_failures():
+                return [], 0
             if not session.writer.trial_records("done"):
                 raise
             queue = session.plan_relaxation_step()
     return queue, budget.remaining
-
-
-def _evaluation_result(
-    future: Future[Evaluation | Failure], executor: Executor
-) -> Evaluation | Failure:
-    error = future.exception()
-    if error is None:
-        return future.result()
-    reason = failure_reason(error, getattr(executor, "time_limit", None))
-    if reason is None:
-        error.add_note("The trial is in the log; the next run evaluates it again.")
-        raise error
-    return Failure(reason)
 
 
 @contextmanager

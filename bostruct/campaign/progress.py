@@ -1,11 +1,13 @@
-"""Progress line of a running campaign on a terminal."""
+"""Progress of a running campaign on stderr: a line on a terminal, several in a batch job."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, final
 
+from bostruct.campaign.records import Trial
 from bostruct.campaign.stop import Progress
+from bostruct.evaluators import Evaluation, Failure
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,10 +16,10 @@ if TYPE_CHECKING:
 
 @final
 class ProgressLine:
-    """Line on stderr that is removed when the run ends.
+    """Line on a terminal that is removed when the run ends; elsewhere one for each evaluation.
 
     Args:
-        visible: True to show the line, False to hide it; None shows it on a terminal.
+        visible: False to show nothing.
         console: Console of the line, stderr by default.
     """
 
@@ -27,8 +29,15 @@ class ProgressLine:
         from rich.status import Status
 
         console = console or Console(stderr=True)
-        visible = console.is_terminal if visible is None else visible
-        self._status: Status | None = Status("starting", console=console) if visible else None
+        self._status: Status | None = None
+        self._log: Console | None = None
+        if visible is None or visible:
+            if console.is_terminal:
+                self._status = Status("starting", console=console)
+            else:
+                self._log = console
+        self._n_evaluations = 0
+        self._energies: list[float] | None = []  # None with objectives
 
     def __enter__(self) -> Self:
         if self._status is not None:
@@ -51,6 +60,40 @@ class ProgressLine:
         """
         if self._status is not None:
             self._status.update(progress_text(progress, remaining, best_name()))
+        self._n_evaluations = len(progress.energies)
+        energies = (*progress.energies, progress.lowest_initial_energy)
+        has_objectives = progress.front_history is not None
+        self._energies = None if has_objectives else [e for e in energies if e is not None]
+
+    def add_result(self, trial: Trial, result: Evaluation | Failure) -> None:
+        """Show the result of a trial, where there is no terminal."""
+        self._n_evaluations += 1
+        energy = result.energy if isinstance(result, Evaluation) else None
+        if energy is not None and self._energies is not None:
+            self._energies.append(energy)
+        if self._log is None:
+            return
+        text = result_text(trial, result, min(self._energies or (), default=None))
+        print(f"evaluation {self._n_evaluations}, {text}", file=self._log.file, flush=True)
+
+
+def result_text(trial: Trial, result: Evaluation | Failure, lowest_energy: float | None) -> str:
+    """Return the text of one result.
+
+    Args:
+        trial: Trial before its evaluation.
+        result: Result of the evaluation.
+        lowest_energy: Lowest energy so far, eV; None without one.
+    """
+    text = f"trial {trial.number}, "
+    if isinstance(result, Failure):
+        again = "failed, evaluated again" if result.retryable and not trial.retryable else "failed"
+        text += f"{again}: {result.reason}"
+    else:
+        values = [] if result.energy is None else [f"{result.energy:.6f} eV"]
+        values += [f"{name} {value:.6g}" for name, value in result.properties.items()]
+        text += ", ".join(values)
+    return text if lowest_energy is None else f"{text}; best {lowest_energy:.6f} eV"
 
 
 def progress_text(progress: Progress, remaining: int | None, best_name: str = "") -> str:

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -48,6 +48,35 @@ class OutcomePrediction:
     latent_variance: float = 0.0
     predictive_variance: float = 0.0
     is_exact: bool = False
+
+
+AttemptState = Literal["failed", "died", "interrupted"]
+"""Ends of an attempt: a failure, the death of the process that evaluated, the end of the run."""
+
+AttemptCause = Literal["retryable", "resumed", "failures in a row", "asked by the user"]
+"""Causes of another attempt."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Attempt at a trial that another one has followed.
+
+    Args:
+        trial: Number of the trial.
+        attempt: Number of the attempt, from 1.
+        state: "failed", "died" where the process ended during the evaluation, or "interrupted".
+        cause: Cause of the next attempt: a "retryable" failure, a run that was "resumed", a run
+            that had ended with "failures in a row", or "asked by the user".
+        reason: Reason for which the attempt ended.
+        seconds: Wall time of the evaluation; 0 where it is not known.
+    """
+
+    trial: int
+    attempt: int
+    state: AttemptState
+    cause: AttemptCause
+    reason: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import takewhile
 from statistics import median
 from typing import final
 
@@ -16,7 +17,8 @@ from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.log.retraction import check_retractable
-from bostruct.campaign.log.run_folder import EVALUATION_FOLDER_NAME
+from bostruct.campaign.log.retry import failed_trials
+from bostruct.campaign.log.run_folder import evaluation_folder
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling, adapt_kappa_factor
 from bostruct.campaign.planning.search_effort import choose_effort
@@ -25,14 +27,23 @@ from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import FINISHED_STATES, OPEN_STATES, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
-from bostruct.campaign.stop import Progress
+from bostruct.campaign.stop import Progress, StoppingCriterion, consecutive_failures_reason
 from bostruct.errors import ExhaustedError, InputError, error_message
 from bostruct.evaluators import Evaluation, EvaluationContext, Failure
-from bostruct.evaluators.base import check_evaluation, evaluation_limits
+from bostruct.evaluators.base import check_result, evaluation_limits
 from bostruct.spaces import Pool
 
 NO_ENERGY = "the evaluator returned no energy, which a campaign without objectives searches by"
 """Reason of the failure of an evaluation that returned other outcomes only."""
+
+
+LAST_RESULTS_QUERY = """
+SELECT number, state FROM bostruct_trial
+WHERE attempt > 0 AND state IN ('done', 'failed', 'retracted') ORDER BY finished DESC, number DESC
+"""
+
+N_LAST_REASONS = 3
+"""Reasons of failures in the message of a run that ends because of them."""
 
 
 @final
@@ -52,6 +63,7 @@ class Session:
         self.writer = writer
         self.device = device
         self._started_trials: set[int] = set()  # of this session
+        self._n_consecutive_failures = 0  # since the last result of this session
         data = components.initial_data
         if data is not None and len(data.X_evaluated) and not writer.steps():
             writer.write_step(initial_data_step(data, components.learned_objectives))
@@ -80,9 +92,11 @@ class Session:
         )
         planned = plan_step(context, trials)
         if len(planned.X) == 0:
+            n_failed = sum(trial.state == "failed" for trial in trials)
+            hint = f" {n_failed} failed: `retry` evaluates them again." if n_failed else ""
             raise ExhaustedError(
                 "every structure found in the space has been evaluated already: the campaign has "
-                "no structure left to propose."
+                f"no structure left to propose.{hint}"
             )
         return self.writer.write_step(planned)
 
@@ -159,34 +173,101 @@ class Session:
 
     def evaluation_context(self, trial: Trial) -> EvaluationContext:
         """Return trial number, attempt, working folder and member name of an evaluation."""
-        folder = self.writer.folder.absolute() / EVALUATION_FOLDER_NAME / f"{trial.number:06d}"
+        folder = evaluation_folder(self.writer.folder, trial.number)
         space = self.components.space
         member = space.names_at(trial.X)[0] if isinstance(space, Pool) else ""
         return EvaluationContext(trial.number, trial.attempt, folder, member)
 
-    def tell(self, trial: Trial | str, result: Evaluation | Failure) -> None:
-        """Record the result of a trial."""
+    def begin_run(self, stop: StoppingCriterion) -> None:
+        """Begin a run of the loop.
+
+        Trials whose failures in a row ended the last run are planned again, each of them once: the
+        cause was hardly their structures, and may be repaired.
+
+        Args:
+            stop: Stopping criterion of the run.
+        """
+        again = self._failures_in_a_row()
+        streak = Progress(n_consecutive_failures=len(again))
+        if consecutive_failures_reason(stop, streak) or self.has_only_failures():
+            asked = {a.trial for a in self.writer.attempts() if a.cause == "failures in a row"}
+            trials = {t.X.numpy().tobytes(): t for t in reversed(again) if t.number not in asked}
+            self.writer.mark_asked_again(list(trials.values()), "failures in a row")
+
+    def _failures_in_a_row(self) -> list[Trial]:
+        """Return the trials that have failed since the last result, the last one first."""
+        rows = self.writer.query(LAST_RESULTS_QUERY)
+        numbers = [row["number"] for row in takewhile(lambda row: row["state"] == "failed", rows)]
+        failed = {trial.number: trial for trial in self.writer.trial_records("failed")}
+        return [failed[number] for number in numbers]
+
+    def has_only_failures(self) -> bool:
+        """Return whether evaluations have failed, and none has given a result."""
+        rows = self.writer.query(LAST_RESULTS_QUERY)
+        return bool(rows) and all(row["state"] == "failed" for row in rows)
+
+    def failure_message(self, failures: str | None) -> str:
+        """Return the message of a run that ends because its evaluations fail.
+
+        Args:
+            failures: Reason of the criterion on failures in a row; None if all have failed.
+        """
+        again = self._failures_in_a_row()
+        lead = failures or f"all evaluations have failed, {len(again)} of {len(again)}"
+        reasons = {trial.reason: trial.number for trial in reversed(again)}
+        last = list(reversed(reasons.items()))[:N_LAST_REASONS]
+        listed = "; ".join(f"trial {number}: {reason}" for reason, number in last)
+        return (
+            f"{lead}. The last ones: {listed}. Once the cause is repaired, run the same campaign "
+            f"again, or ask with `bostruct retry {self.writer.folder}` for all that have failed. "
+            "`stop.ConsecutiveFailures(n)` in the stopping criterion sets how many are too many."
+        )
+
+    def put_back(self, trials: Sequence[Trial]) -> None:
+        """Record that evaluations were not begun after all."""
+        self.writer.mark_planned(trials)
+        self._started_trials.difference_update(trial.number for trial in trials)
+
+    def retry(self, trials: Sequence[Trial | int | str] | None) -> list[Trial]:
+        """Plan failed trials again."""
+        numbers = None
+        if trials is not None:
+            numbers = [t if isinstance(t, int) else self._find_trial(t).number for t in trials]
+        failed = failed_trials(self.writer, numbers)
+        self.writer.mark_asked_again(failed, "asked by the user")
+        self._started_trials.difference_update(trial.number for trial in failed)
+        planned = {trial.number: trial for trial in self.writer.trials("planned")}
+        return [planned[trial.number] for trial in failed]
+
+    def tell_death(self, trial: Trial, reason: str) -> None:
+        """Record that a process died which may have evaluated a trial; it is evaluated again."""
+        self.writer.mark_death(trial, reason)
+        self._started_trials.discard(trial.number)
+
+    def tell(self, trial: Trial | str, result: Evaluation | Failure) -> Evaluation | Failure:
+        """Record the result of a trial; return it as it was recorded."""
         trial = self._find_trial(trial)
         if trial.is_finished:
             raise InputError(_finished_message(trial))
-        if isinstance(result, Evaluation):
-            n_atoms = len(self.components.space.decode(trial.X).positions)
-            limits = evaluation_limits(self.components.evaluator)
-            result = check_evaluation(result, n_atoms, **limits)
-            if (
-                isinstance(result, Evaluation)
-                and result.energy is None
-                and self.components.optimization_config is None
-            ):
-                result = Failure(NO_ENERGY, seconds=result.seconds)
-        elif not isinstance(result, Failure):
+        if not isinstance(result, Evaluation | Failure):
             value = type(result).__name__
             raise InputError(error_message("result", "be an Evaluation or a Failure", value))
+        structures = self.components.space.decode(trial.X)
+        limits = evaluation_limits(self.components.evaluator)
+        result = check_result(result, structures, **limits)
+        searches_by_energy = self.components.optimization_config is None
+        if isinstance(result, Evaluation) and result.energy is None and searches_by_energy:
+            result = Failure(NO_ENERGY, seconds=result.seconds)
+        if isinstance(result, Evaluation):
+            self._n_consecutive_failures = 0
         elif result.retryable and not trial.retryable:
             self.writer.mark_retry(trial, result)
             self._started_trials.discard(trial.number)
-            return
+            return result
+        else:
+            self._n_consecutive_failures += 1
         self.writer.write_result(trial.number, result)
+        return result
 
     def retract(self, trial: Trial | int | str, reason: str) -> None:
         """Retract the result of a trial."""
@@ -220,6 +301,7 @@ class Session:
             lowest_initial_energy=min((e for e in initial if e is not None), default=None),
             n_model_evaluations=sum([trial.step in model_steps for trial in evaluated]),
             front_history=self._front_history(),
+            n_consecutive_failures=self._n_consecutive_failures,
         )
 
     def _evaluated_trials(self) -> list[Trial]:

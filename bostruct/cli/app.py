@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from signal import SIGINT, SIGTERM
 from typing import ParamSpec
 
 import typer
 
 from bostruct.cli import bench, campaign, fronts, uncertainty
-from bostruct.errors import BostructError
+from bostruct.errors import BostructError, EvaluationError, ExecutorError
+from bostruct.runtime.interruption import TerminationError
 
 P = ParamSpec("P")
 
@@ -24,7 +26,11 @@ typer_app.add_typer(uncertainty_app, name="uncertainty")
 
 
 def report_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Let a command end with one sentence on stderr and exit code 2, or 130 if interrupted."""
+    """Let a command end with one sentence on stderr and an exit code.
+
+    It is 1 where evaluations fail, 2 for what is refused, 128 and the number of the signal after an
+    interruption.
+    """
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -32,10 +38,12 @@ def report_errors(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except BostructError as error:
             typer.echo(f"bostruct: {error}", err=True)
-            raise typer.Exit(2) from error
+            is_refused = not isinstance(error, EvaluationError | ExecutorError)
+            raise typer.Exit(2 if is_refused else 1) from error
         except KeyboardInterrupt as error:
             typer.echo("bostruct: interrupted. Run the same command again to go on.", err=True)
-            raise typer.Exit(130) from error
+            number = SIGTERM if isinstance(error, TerminationError) else SIGINT
+            raise typer.Exit(128 + number) from error
 
     return wrapped
 
@@ -44,6 +52,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     campaign.run,
     campaign.show,
     campaign.front,
+    campaign.retry,
     campaign.retract,
     campaign.export,
     campaign.verify,

@@ -1,4 +1,4 @@
-"""Commands on one campaign: run, show, front, retract, export, verify."""
+"""Commands on one campaign: run, show, front, retry, retract, export, verify."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bostruct.campaign import campaign_file, stop
 from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.retraction import retract_trial
+from bostruct.campaign.log.retry import retry_trials
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.report.export import (
     images_to_export,
@@ -68,7 +69,10 @@ def run(
     if evaluations is not None:
         criterion = stop.with_evaluations(criterion, evaluations)
     log = campaign.run(folder, seed, device, stop=criterion)
-    typer.echo(final_text(summarize(log)))
+    summary = summarize(log)
+    typer.echo(final_text(summary))
+    if summary.n_evaluations and summary.n_evaluations == summary.n_failed:
+        raise typer.Exit(1)
 
 
 def show(
@@ -99,6 +103,22 @@ def front(
         typer.echo(line)
     if out is not None:
         typer.echo(f"{out}: {', '.join(write_front_files(log, out, e_above_hull))}")
+
+
+def retry(
+    folder: FolderArgument,
+    trials: Annotated[
+        list[int] | None,
+        typer.Argument(
+            metavar="TRIALS",
+            help="Numbers of failed trials, as `show` prints them.",
+            show_default="all that have failed",
+        ),
+    ] = None,
+) -> None:
+    """Plan failed trials again after a repair: the next run evaluates them first."""
+    numbers = ", ".join(map(str, retry_trials(folder, trials or None)))
+    typer.echo(f"{folder}: planned again, trial {numbers}")
 
 
 def retract(

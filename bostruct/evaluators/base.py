@@ -22,10 +22,11 @@ from torch import Tensor
 from bostruct.evaluators.evaluation_context import (
     EvaluationContext,
     KeepFolders,
-    last_output,
     remove_working_folder,
     working_folder,
 )
+from bostruct.evaluators.program_output import captured_prints, error_output, last_output
+from bostruct.runtime.interruption import is_interruption, raise_if_interrupted
 from bostruct.runtime.process_guard import guarded_programs
 from bostruct.structures import Structures
 
@@ -98,6 +99,7 @@ def evaluate(
 
     Exceptions, values that are not finite or beyond the limits, and results of a wrong type or
     shape become a `Failure` with a reason. The programs that it has started end with this process.
+    Ctrl-C and SIGTERM go on as `KeyboardInterrupt`, even where the evaluator has caught them.
 
     Args:
         evaluator: Callable to guard.
@@ -111,31 +113,62 @@ def evaluate(
             or `MAX_FORCE`.
     """
     limits = evaluation_limits(evaluator)
+    output = ""
     if maximum_energy is not None:
         limits["maximum_energy"] = maximum_energy
     if maximum_force is not None:
         limits["maximum_force"] = maximum_force
     start = time.perf_counter()
     try:
-        with guarded_programs(), working_folder(context) as context:
+        with guarded_programs(), working_folder(context) as context, captured_prints():
             outcome = evaluator(structures)
-        # A calculator written for the shell may call sys.exit when it gives up.
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code, any error
+        # A calculator written for the shell may call sys.exit when it gives up, or interrupt.
+    except BaseException as error:
+        if is_interruption(error):
+            raise_if_interrupted()
+            raise
         reason = f"the evaluator raised {type(error).__name__}: {_text(error)}"
+        output = error_output(error)
         # What the operating system refused, it may grant another time.
         outcome = Failure(_shorten_line(reason), isinstance(error, OSError))
+    raise_if_interrupted()
     seconds = time.perf_counter() - start
-    if isinstance(outcome, Evaluation):
-        outcome = check_evaluation(outcome, len(structures.positions), **limits)
-    elif isinstance(outcome, Failure):
-        outcome = _plain_failure(outcome)
-    else:
-        kind = type(outcome).__name__
-        outcome = Failure(f"the evaluator returned {kind}, not an Evaluation or a Failure")
-    if isinstance(outcome, Failure) and (output := last_output(context)):
-        outcome = replace(outcome, reason=f"{outcome.reason}; {_shorten_line(output)}")
+    outcome = check_result(outcome, structures, **limits)
+    if isinstance(outcome, Failure):
+        folder = None if context is None else context.folder
+        outcome = with_output(outcome, *filter(None, (output, last_output(folder))))
     remove_working_folder(context, isinstance(outcome, Failure), keep)
     return outcome if outcome.seconds > 0 else replace(outcome, seconds=seconds)
+
+
+def check_result(result: object, structures: Structures, **limits: float) -> Evaluation | Failure:
+    """Return a result as plain values that any log can hold, or the reason why it is invalid.
+
+    Args:
+        result: Returned value of an evaluator.
+        structures: Structure that it was called with.
+        **limits: Limits of `check_evaluation`.
+    """
+    try:
+        if isinstance(result, Failure):
+            return _plain_failure(result)
+        if isinstance(result, Evaluation):
+            return check_evaluation(result, len(structures.positions), **limits)
+    except Exception as error:  # noqa: BLE001 - attributes of foreign classes
+        return Failure(_shorten_line(f"the evaluator's result cannot be read: {_text(error)}"))
+    kind = type(result).__name__
+    return Failure(f"the evaluator returned {kind}, not an Evaluation or a Failure")
+
+
+def with_output(failure: Failure, *outputs: str) -> Failure:
+    """Return a failure whose reason ends with what the program said.
+
+    Args:
+        failure: Failure of an evaluation.
+        *outputs: Last lines of the program's outputs.
+    """
+    lines = (_shorten_line(_text(output)) for output in outputs)
+    return replace(failure, reason="; ".join((failure.reason, *lines)))
 
 
 def _plain_failure(failure: Failure) -> Failure:
@@ -149,12 +182,19 @@ def _plain_failure(failure: Failure) -> Failure:
 
 
 def _text(value: object) -> str:
-    """Return an object as text that can be encoded, whatever its own methods do."""
+    """Return an object as printable text, whatever its own methods do."""
     try:
         text = str(value)
     except Exception as error:  # noqa: BLE001 - foreign code
         text = f"(no text: {type(error).__name__})"
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    """Return a character, or its escape if a log or a terminal could not show it."""
+    if character.isprintable() or character.isspace():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def evaluation_limits(evaluator: object) -> dict[str, float]:
@@ -184,10 +224,10 @@ def check_evaluation(
     try:
         energy = None if evaluation.energy is None else _to_float(evaluation.energy)
         forces = _to_cpu_forces(evaluation.forces)
-        properties = {str(k): _to_float(v) for k, v in evaluation.properties.items()}
-        provenance = {str(k): str(v) for k, v in evaluation.provenance.items()}
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = f"the evaluator returned something that is not a number: {error}"
+        properties = {_text(k): _to_float(v) for k, v in evaluation.properties.items()}
+        provenance = {_text(k): _text(v) for k, v in evaluation.provenance.items()}
+    except Exception as error:  # noqa: BLE001 - values and attributes of foreign classes
+        reason = f"the evaluator returned something that is not a number: {_text(error)}"
         return Failure(_shorten_line(reason), seconds=seconds)
     reason = "" if properties else "the evaluator returned no energy"
     if energy is not None:
@@ -202,7 +242,7 @@ def check_evaluation(
 def _positive_seconds(value: float) -> float:
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 

@@ -7,8 +7,10 @@ write files never see those of another structure, whatever runs beside them.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -21,13 +23,10 @@ from bostruct.runtime.regular_file import check_folder
 KeepFolders = Literal["failed", "all", "none"]
 """Working folders that stay on disk after their evaluation."""
 
+RUNNING_SUFFIX = ".running"
+"""Suffix of the file beside a working folder that names the process which computes there."""
+
 KEEP_CHOICES: tuple[KeepFolders, ...] = ("failed", "all", "none")
-
-N_OUTPUT_LINES = 3
-"""Last lines of a program's output that are quoted in the reason of a failure."""
-
-MAX_OUTPUT_BYTES = 4096
-"""Bytes at the end of an output file that are read for them."""
 
 
 @final
@@ -64,19 +63,24 @@ def working_folder(context: EvaluationContext | None) -> Iterator[EvaluationCont
     """Make the working folder of an evaluation and lend its context to this thread.
 
     A folder that exists is never used again: a program of an earlier attempt may still write
-    there. The current directory of the process is put back afterwards.
+    there. The current directory of the process is put back afterwards. A file beside the folder
+    says meanwhile which process computes; it stays if that dies, see `running_process`.
 
     Args:
         context: Context of the evaluation; None for an evaluator that is called alone.
     """
-    directory = os.getcwd()
+    directory, mark = os.getcwd(), None
     if context is not None and context.folder is not None:
+        mark = _running_mark(context.folder)
         context = replace(context, folder=_make_new_folder(context.folder))
+        mark.write_text(json.dumps([socket.gethostname(), os.getpid()]))
     token = _current.set(context)
     try:
         yield context
     finally:
         _current.reset(token)
+        if mark is not None:
+            mark.unlink(missing_ok=True)
         if _current_directory() != directory:
             os.chdir(directory)
 
@@ -112,26 +116,48 @@ def check_keep(keep: KeepFolders) -> KeepFolders:
     return keep
 
 
-def last_output(context: EvaluationContext | None) -> str:
-    """Return the last lines that a program wrote, with the file they are in, or "".
+def running_process(folder: Path) -> tuple[str, int] | None:
+    """Return host and number of the process that died while it computed in a working folder.
 
     Args:
-        context: Context that `working_folder` lent.
+        folder: Path that the first working folder of the trial has.
+
+    Returns:
+        None where the evaluation had not begun or had ended.
     """
-    if context is None or context.folder is None:
-        return ""
-    files = [path for path in context.folder.rglob("*") if path.is_file() and path.stat().st_size]
-    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - MAX_OUTPUT_BYTES))
-            data = file.read()
-        if b"\0" in data:
-            continue
-        lines = [line.strip() for line in data.decode(errors="replace").splitlines()]
-        text = " | ".join([line for line in lines if line][-N_OUTPUT_LINES:])
-        if text:
-            return f"{path} ends with: {text}"
-    return ""
+    try:
+        host, pid = json.loads(_running_mark(folder).read_text())
+    except (OSError, ValueError, TypeError):
+        return None
+    return host, pid
+
+
+def remove_running_marks(parent: Path) -> None:
+    """Remove the marks of processes that have died, before others run.
+
+    Args:
+        parent: Folder of all working folders.
+    """
+    for mark in parent.glob(f"*{RUNNING_SUFFIX}"):
+        mark.unlink(missing_ok=True)
+
+
+def _running_mark(folder: Path) -> Path:
+    return folder.with_name(folder.name + RUNNING_SUFFIX)
+
+
+def newest_folder(folder: Path) -> Path | None:
+    """Return the working folder that was made last for a trial, None without one.
+
+    Args:
+        folder: Path that the first one has; later ones have a number after it.
+    """
+    numbered = []
+    for path in folder.parent.glob(f"{folder.name}*"):
+        suffix = path.name.removeprefix(folder.name).removeprefix(".")
+        if suffix.isdecimal() or not suffix:
+            numbered.append((int(suffix or 1), path))
+    return max(numbered)[1] if numbered else None
 
 
 def _make_new_folder(folder: Path) -> Path:

@@ -6,6 +6,7 @@ crashes there is a failed trial, not the end of the campaign.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import multiprocessing
 import os
@@ -13,12 +14,20 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
+from dataclasses import dataclass
 from multiprocessing import connection
+from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar, final
 
 import cloudpickle
-from pebble import ProcessExpired, ProcessPool
 
 from bostruct.errors import check_count, check_positive
 from bostruct.runtime.main_guard import check_main_guard
@@ -29,8 +38,36 @@ P = ParamSpec("P")
 PRELOADED_MODULES = ["bostruct.runtime.executors", "ase.calculators.calculator"]
 """Modules imported before workers start, so that no call spends its time limit on them."""
 
+TERMINATION_SECONDS = 3.0
+"""Seconds that a process has to end after SIGTERM, before SIGKILL."""
+
+END_SECONDS = 0.1
+"""Seconds that a process has to end by itself when its pipe closes."""
+
+READY, STARTED = b"ready", b"started"
+"""Messages of a worker: it can take calls; the function is unpacked and its time begins."""
+
 _function_cache: dict[str, Callable[..., Any]] = {}
 """Last function that a worker received, so that a calculator is made once in each process."""
+
+_process_mutex = threading.Lock()
+"""Lock of starting and joining processes: multiprocessing asks for the state of all of them."""
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker process that ended during a call.
+
+    Args:
+        exitcode: Exit code of the process; the negative number of the signal that ended it.
+    """
+
+    def __init__(self, exitcode: int | None) -> None:
+        super().__init__(exitcode)
+        self.exitcode = exitcode
+
+    def __str__(self) -> str:
+        """Return the reason for which the process ended."""
+        return f"the process of the evaluator died: {_exit_reason(self.exitcode)}"
 
 
 @final
@@ -52,8 +89,8 @@ class InProcess(Executor):
 class Workers(Executor):
     """Executor with worker processes that may crash or be killed.
 
-    The processes start with the first call and end with `shutdown`; the next call starts new ones,
-    so that one executor in a campaign file serves many runs. Functions travel by value
+    The processes start with the first calls and end with `shutdown`; the next call starts new
+    ones, so that one executor in a campaign file serves many runs. Functions travel by value
     (cloudpickle), so functions defined in a campaign file work; a script that calls `run` needs
     `if __name__ == "__main__":` around it.
 
@@ -68,7 +105,7 @@ class Workers(Executor):
             check_positive("time_limit", time_limit, "In seconds, or None.")
         self.max_workers = max_workers
         self.time_limit = time_limit
-        self._pool: ProcessPool | None = None
+        self._pool: _Pool | None = None
         self._mutex = threading.Lock()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -77,31 +114,175 @@ class Workers(Executor):
         Raises:
             InputError: a script calls it outside of `if __name__ == "__main__":`.
         """
-        function = cloudpickle.dumps(fn)
-        arguments = cloudpickle.dumps((args, kwargs))
+        future: Future[T] = Future()
+        call = _Call(future, cloudpickle.dumps(fn), cloudpickle.dumps((args, kwargs)))
         with self._mutex:
             if self._pool is None:
                 check_main_guard(starts_processes=True)
-                self._pool = _make_pool(self.max_workers)
-            inner = self._pool.schedule(
-                _call_in_worker, args=(function, arguments), timeout=self.time_limit
-            )
-        outer: Future[T] = Future()
-        outer.set_running_or_notify_cancel()
-        inner.add_done_callback(lambda inner: _forward_result(inner, outer))
-        return outer
+                self._pool = _Pool(self.max_workers, self.time_limit)
+                atexit.register(self.shutdown, wait=False)
+            self._pool.calls.put(call)
+        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes; without `wait`, also those that are computing."""
         with self._mutex:
             pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        if wait and not cancel_futures:
-            pool.close()
-        else:
-            pool.stop()
-        pool.join()
+        if pool is not None:
+            atexit.unregister(self.shutdown)
+            pool.end(at_once=not wait or cancel_futures)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Call of a function in a worker: bytes, as torch would send file descriptors."""
+
+    future: Future[Any]
+    function: bytes
+    arguments: bytes
+
+
+class _Pool:
+    """Worker processes, each with a thread of this process that waits for it."""
+
+    def __init__(self, max_workers: int, time_limit: float | None) -> None:
+        self.calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self.workers = [_Worker(self.calls, time_limit) for _ in range(max_workers)]
+        self.threads = [threading.Thread(target=w.serve, daemon=True) for w in self.workers]
+        for thread in self.threads:
+            thread.start()
+
+    def end(self, at_once: bool) -> None:
+        """End the workers: at once, or when every call has been answered."""
+        if at_once:
+            while not self.calls.empty():
+                call = self.calls.get()
+                if call is not None:
+                    call.future.cancel()
+            for worker in self.workers:
+                worker.stop()
+        for _ in self.workers:
+            self.calls.put(None)
+        for worker, thread in zip(self.workers, self.threads, strict=True):
+            if at_once:
+                thread.join(TERMINATION_SECONDS)
+                worker.stop(signal.SIGKILL)
+            thread.join()
+
+
+class _Worker:
+    """One worker process. Its pipe is its own, so that its death disturbs no other."""
+
+    def __init__(self, calls: SimpleQueue[_Call | None], time_limit: float | None) -> None:
+        self.calls, self.time_limit = calls, time_limit
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: connection.Connection | None = None
+        self._is_stopped = False
+
+    def serve(self) -> None:
+        """Answer calls until there are no more."""
+        while (call := self.calls.get()) is not None:
+            if not call.future.set_running_or_notify_cancel():
+                continue
+            try:
+                is_error, value = cloudpickle.loads(self._answer(call))
+            except BaseException as error:  # noqa: BLE001 - it belongs to the future
+                is_error, value = True, CancelledError() if self._is_stopped else error
+            if is_error:
+                call.future.set_exception(value)
+            else:
+                call.future.set_result(value)
+        self._end_process(TERMINATION_SECONDS)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the process even while it computes; no other takes its place."""
+        with _process_mutex:
+            self._is_stopped = True
+            if self._process is not None:
+                _send_signal(self._process, number)
+
+    def _answer(self, call: _Call) -> bytes:
+        """Return the pickled answer of the process to a call.
+
+        Raises:
+            TimeoutError: the call took longer than the time limit.
+            WorkerDiedError: the process ended.
+            BrokenExecutor: no process could be started.
+        """
+        if self._process is None or connection.wait([self._process.sentinel], 0):
+            self._end_process()
+            self._start_process()
+        assert self._pipe is not None
+        try:
+            self._pipe.send_bytes(call.function)
+            self._pipe.send_bytes(call.arguments)
+        except OSError:
+            raise WorkerDiedError(self._end_process()) from None
+        answer = self._receive(None)
+        return self._receive(self.time_limit) if answer == STARTED else answer
+
+    def _receive(self, timeout: float | None) -> bytes:
+        """Return the next message of the process."""
+        assert self._pipe is not None
+        assert self._process is not None
+        if not connection.wait([self._pipe, self._process.sentinel], timeout):
+            self._end_process()
+            raise TimeoutError
+        try:
+            if self._pipe.poll():
+                return self._pipe.recv_bytes()
+        except (EOFError, OSError):  # in the middle of a message
+            pass
+        raise WorkerDiedError(self._end_process())
+
+    def _start_process(self) -> None:
+        # Not fork: torch's threads and locks would not survive it. The fork server imports torch
+        # once, so that a worker which replaces a dead one starts at once.
+        method = "spawn" if sys.platform == "win32" else "forkserver"
+        context: Any = multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(PRELOADED_MODULES)
+        self._pipe, pipe_of_worker = context.Pipe()
+        process = context.Process(target=_run_worker, args=(pipe_of_worker,))
+        with _process_mutex:
+            if self._is_stopped:
+                raise CancelledError
+            process.start()
+            self._process = process
+        pipe_of_worker.close()
+        try:
+            self._receive(None)
+        except WorkerDiedError as error:
+            raise BrokenExecutor(
+                f"a worker process could not start: {_exit_reason(error.exitcode)}. A script "
+                'that calls `run` needs `if __name__ == "__main__":` around it.'
+            ) from error
+
+    def _end_process(self, seconds: float = END_SECONDS) -> int | None:
+        """End the process, if it does not end by itself in time; return its exit code."""
+        process, pipe, self._pipe = self._process, self._pipe, None
+        if pipe is not None:
+            pipe.close()  # a process that waits for calls ends now
+        if process is None:
+            return None
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if connection.wait([process.sentinel], seconds):
+                break
+            _send_signal(process, number)
+            seconds = TERMINATION_SECONDS
+        with _process_mutex:
+            self._process = None
+            process.join()
+            exitcode = process.exitcode
+            process.close()
+        return exitcode
+
+
+def _send_signal(process: multiprocessing.process.BaseProcess, number: signal.Signals) -> None:
+    if number == signal.SIGTERM:
+        process.terminate()
+    else:
+        process.kill()
 
 
 def failure_reason(error: BaseException, time_limit: float | None = None) -> str | None:
@@ -109,36 +290,54 @@ def failure_reason(error: BaseException, time_limit: float | None = None) -> str
     if isinstance(error, TimeoutError):
         limit = "" if time_limit is None else f" of {time_limit:g} s"
         return f"the evaluator took longer than the time limit{limit}"
-    if isinstance(error, ProcessExpired):
-        return f"the process of the evaluator died: {_exit_reason(error.exitcode)}"
-    if isinstance(error, BrokenExecutor | CancelledError):
+    if isinstance(error, WorkerDiedError):
+        return str(error)
+    if isinstance(error, CancelledError):
+        return "the executor cancelled the call"
+    if isinstance(error, BrokenExecutor):
         return None
     return f"the executor lost the call: {type(error).__name__}: {error}"
 
 
-def _exit_reason(code: int) -> str:
-    if code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
-    return f"exit code {code}"
+def is_in_this_process(executor: Executor) -> bool:
+    """Return whether calls run in this process, so that a crash in one ends it."""
+    return isinstance(executor, InProcess | ThreadPoolExecutor)
 
 
-def _make_pool(max_workers: int) -> ProcessPool:
-    # Not fork: torch's threads and locks would not survive it. The fork server imports torch
-    # once, so that a worker which replaces a dead one starts at once.
-    method = "spawn" if sys.platform == "win32" else "forkserver"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(PRELOADED_MODULES)
-    return ProcessPool(max_workers=max_workers, initializer=_initialize_worker, context=context)
+def rebuilt(executor: Executor) -> Executor | None:
+    """Return a new executor with the settings of a broken one, None where they are not known.
+
+    A `ProcessPoolExecutor` of which one process has died takes no calls any more.
+    """
+    names = ("max_workers", "mp_context", "initializer", "initargs", "max_tasks_per_child")
+    if type(executor) is not ProcessPoolExecutor or any(
+        not hasattr(executor, f"_{name}") for name in names
+    ):
+        return None
+    return ProcessPoolExecutor(**{name: getattr(executor, f"_{name}") for name in names})
 
 
-def _initialize_worker() -> None:
-    """Make a worker ignore Ctrl-C and exit with its parent."""
+def _exit_reason(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _run_worker(pipe: connection.Connection) -> None:
+    """Answer calls in a worker process until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the campaign
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    pipe.send_bytes(READY)
+    while True:
+        try:
+            function, arguments = pipe.recv_bytes(), pipe.recv_bytes()
+        except (EOFError, OSError):
+            return
+        pipe.send_bytes(_answer_call(function, arguments, lambda: pipe.send_bytes(STARTED)))
 
 
 def _exit_with_parent() -> None:
@@ -148,20 +347,27 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-def _call_in_worker(function: bytes, arguments: bytes) -> bytes:
-    """Run in a worker; bytes travel both ways, as torch would send file descriptors."""
+def _answer_call(function: bytes, arguments: bytes, on_start: Callable[[], None]) -> bytes:
+    """Return whether a call raised an error, and its result or the error, pickled."""
     digest = hashlib.sha256(function).hexdigest()
-    if digest not in _function_cache:
-        _function_cache.clear()
-        _function_cache[digest] = cloudpickle.loads(function)
-    args, kwargs = cloudpickle.loads(arguments)
-    result: bytes = cloudpickle.dumps(_function_cache[digest](*args, **kwargs))
-    return result
+    try:
+        if digest not in _function_cache:
+            _function_cache.clear()
+            _function_cache[digest] = cloudpickle.loads(function)
+        args, kwargs = cloudpickle.loads(arguments)
+        on_start()
+        answer: bytes = cloudpickle.dumps((False, _function_cache[digest](*args, **kwargs)))
+    except BaseException as error:  # noqa: BLE001 - SystemExit of foreign code as well
+        return _pickled_error(error)
+    return answer
 
 
-def _forward_result(inner: Future[bytes], outer: Future[T]) -> None:
-    error = CancelledError() if inner.cancelled() else inner.exception()
-    if error is not None:
-        outer.set_exception(error)
-    else:
-        outer.set_result(cloudpickle.loads(inner.result()))
+def _pickled_error(error: BaseException) -> bytes:
+    """Return an error that can be read everywhere: itself, or its text."""
+    try:
+        data: bytes = cloudpickle.dumps((True, error))
+        cloudpickle.loads(data)
+    except BaseException:  # noqa: BLE001 - foreign code
+        text = f"{type(error).__name__}: {error.args!r}"
+        data = cloudpickle.dumps((True, RuntimeError(text)))
+    return data

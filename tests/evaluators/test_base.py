@@ -1,6 +1,8 @@
 import math
 import pickle
 import re
+import signal
+import threading
 from decimal import Decimal
 from fractions import Fraction
 
@@ -11,6 +13,7 @@ from ase import Atoms
 
 from bostruct.evaluators import Evaluation, Evaluator, Failure, Function, evaluate
 from bostruct.evaluators.base import check_evaluation, evaluation_limits
+from bostruct.runtime.interruption import interruptible
 from bostruct.structures import from_ase
 
 
@@ -65,9 +68,96 @@ def test_exceptions_are_failures(structures, error):
     assert "\n" not in found.reason
 
 
+@pytest.fixture
+def _ctrl_c():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_ctrl_c_is_not_a_failure(structures):
     with pytest.raises(KeyboardInterrupt):
         evaluate(raising(KeyboardInterrupt()), structures)
+
+
+def sent(then):
+    def evaluator(structures):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            return then(structures)
+
+    return evaluator
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+@pytest.mark.parametrize(
+    "then", [raising(RuntimeError("killed")), returning(Failure("x")), returning(Evaluation(1.0))]
+)
+def test_ctrl_c_that_the_evaluator_catches_is_ctrl_c_all_the_same(structures, then):
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        evaluate(sent(then), structures)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+def test_an_interrupt_that_the_evaluator_raises_is_a_failure(structures):
+    with interruptible():
+        found = evaluate(raising(KeyboardInterrupt("by itself")), structures)
+    assert found.reason == "the evaluator raised KeyboardInterrupt: by itself"
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(evaluate(raising(KeyboardInterrupt()), structures))
+    )
+    thread.start()
+    thread.join()
+    assert isinstance(found[0], Failure)
+
+
+class Unreadable(Evaluation):
+    @property
+    def seconds(self):
+        raise LookupError("no clock")
+
+
+class Silent(Failure):
+    @property
+    def reason(self):
+        raise LookupError("no reason")
+
+
+class Deep:
+    def __str__(self):
+        return str(self)
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (object.__new__(Unreadable), "the evaluator's result cannot be read: no clock"),
+        (object.__new__(Silent), "the evaluator's result cannot be read: no reason"),
+        (Evaluation(10**400), "not a number: int too large"),
+        (Evaluation(1.0, properties={"gap": 10**400}), "not a number: int too large"),
+        (Evaluation(1.0, provenance=[]), "not a number"),
+        (Failure(Deep()), "(no text: RecursionError)"),
+        (Failure(b"\xff no \0 text"), "\\xff no \\x00 text"),
+    ],
+)
+def test_results_of_any_kind_are_failures(structures, result, reason):
+    found = evaluate(returning(result), structures)
+    assert isinstance(found, Failure)
+    assert reason in found.reason
+
+
+def test_a_local_class_of_result_becomes_a_plain_one(structures):
+    class Mine(Evaluation):
+        pass
+
+    given = Mine(1.0, provenance={"key \udc80": "half \udc81", "f": lambda: None})
+    found = evaluate(returning(given), structures)
+    assert type(found) is Evaluation
+    assert found.provenance["key \\udc80"] == "half \\udc81"
+    assert pickle.loads(pickle.dumps(found)).provenance == found.provenance
 
 
 def test_long_reasons_are_shortened(structures):

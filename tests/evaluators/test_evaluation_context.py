@@ -8,7 +8,7 @@ import pytest
 from ase import Atoms
 
 from bostruct.evaluators import Evaluation, EvaluationContext, Failure, current_context, evaluate
-from bostruct.evaluators.evaluation_context import last_output, working_folder
+from bostruct.evaluators.evaluation_context import newest_folder
 from bostruct.structures import from_ase
 
 PAIR = from_ase([Atoms("Cu2", positions=[[0, 0, 0], [2.3, 0, 0]])])
@@ -77,19 +77,12 @@ def test_a_folder_is_never_used_twice(tmp_path):
     assert all((folder / "old.out").exists() for folder in folders)
 
 
-def test_the_last_output_is_part_of_the_reason(tmp_path):
-    found = evaluate(writes(RuntimeError("error code 255")), PAIR, context=context(tmp_path))
-    file = context(tmp_path).folder / "code.out"
-    assert "error code 255" in found.reason
-    assert f"{file} ends with: step 1 | step 2 | error: no convergence" in found.reason
-
-
-def test_binary_and_empty_files_are_not_quoted(tmp_path):
-    with working_folder(context(tmp_path)) as place:
-        (place.folder / "b.wfc").write_bytes(b"\0\1")
-        (place.folder / "a.out").write_text("  \n")
-        assert last_output(place) == ""
-    assert last_output(None) == ""
+def test_the_newest_folder_of_a_trial(tmp_path):
+    place = context(tmp_path)
+    assert newest_folder(place.folder) is None
+    for name in ("000003", "000003.9", "000003.10", "000003.x", "0000031"):
+        (tmp_path / name).mkdir()
+    assert newest_folder(tmp_path / "000003").name == "000003.10"
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("x")])

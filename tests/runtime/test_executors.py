@@ -1,21 +1,34 @@
 import ctypes
+import multiprocessing
 import os
+import pickle
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import (
+    CancelledError,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
-from pebble import ProcessExpired
 
 from bostruct.campaign.report.summary import summarize
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
-from bostruct.runtime.executors import InProcess, Workers, failure_reason
+from bostruct.runtime.executors import (
+    InProcess,
+    WorkerDiedError,
+    Workers,
+    failure_reason,
+    is_in_this_process,
+    rebuilt,
+)
 from tests.campaign.standin import campaign, energy
 
 
@@ -70,16 +83,221 @@ def test_workers_refuse():
         Workers(time_limit=0)
 
 
+def exit_silently():
+    os._exit(0)  # what the STOP of a Fortran library does
+
+
+def kill_itself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash():
+    ctypes.string_at(0)
+
+
+def ignore_sigterm_and_hang():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (exit_silently, "exit code 0"),
+        (kill_itself, "killed by SIGKILL"),
+        (crash, "killed by SIGSEGV"),
+    ],
+)
+def test_a_worker_that_ends_is_noticed_and_disturbs_no_other(workers, tmp_path, end, reason):
+    def wait_for_file():
+        while not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        return "undisturbed"
+
+    other = workers.submit(wait_for_file)
+    error = workers.submit(end).exception(60)
+    assert isinstance(error, WorkerDiedError)
+    assert str(error) == f"the process of the evaluator died: {reason}"
+    assert workers.submit(int).result(60) == 0
+    (tmp_path / "go").touch()
+    assert other.result(60) == "undisturbed"
+
+
+def test_a_worker_that_died_between_two_calls_is_replaced():
+    with Workers(1) as pool:
+        pid = pool.submit(os.getpid).result(60)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not alive(pid))
+        assert pool.submit(os.getpid).result(60) != pid
+
+
+class NeedsTwoError(Exception):
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+class NoTextError(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
+def raising(kind, *arguments):
+    def function():
+        raise kind(*arguments)
+
+    return function
+
+
+def raising_generator():
+    raise ValueError(i for i in range(3))
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "text"),
+    [
+        (lambda: (i for i in range(3)), TypeError, "cannot pickle 'generator'"),
+        (threading.Lock, TypeError, "cannot pickle '_thread.lock'"),
+        (lambda: nested(10**5), pickle.PicklingError, "recursion"),
+        (raising(NeedsTwoError, 1, 2), RuntimeError, "NeedsTwoError: .*1 and 2"),
+        (raising_generator, RuntimeError, "ValueError: .*generator"),
+        (raising(NoTextError, "x"), NoTextError, None),
+        (raising(KeyboardInterrupt), KeyboardInterrupt, ""),
+        (lambda: sys.exit(0), SystemExit, "0"),
+    ],
+)
+def test_what_cannot_travel_is_the_error_of_one_call(workers, function, kind, text):
+    error = workers.submit(function).exception(60)
+    assert isinstance(error, kind)
+    assert text is None or re.search(text, str(error))
+    assert workers.submit(int).result(60) == 0
+
+
+def test_what_can_travel_does(workers):
+    class Local(float):
+        pass
+
+    assert workers.submit(lambda: Local(2.5)).result(60) == 2.5
+    assert workers.submit(lambda: lambda x: x + 1).result(60)(1) == 2
+    assert len(workers.submit(bytes, 30_000_000).result(60)) == 30_000_000
+
+
+def test_an_answer_that_cannot_be_read_here_is_the_error_of_one_call(workers):
+    class Elsewhere:
+        def __reduce__(self):
+            return _only_in_process, (os.getpid(),)
+
+    error = workers.submit(Elsewhere).exception(60)
+    assert isinstance(error, OSError)
+    assert workers.submit(int).result(60) == 0
+
+
+def _only_in_process(pid):
+    if pid != os.getpid():
+        raise OSError("not here")
+    return pid
+
+
+def test_a_call_that_waits_can_be_cancelled(tmp_path):
+    def wait_for_file():
+        while not (tmp_path / "go").exists():
+            time.sleep(0.01)
+
+    with Workers(1) as pool:
+        first = pool.submit(wait_for_file)
+        second, third = pool.submit(int), pool.submit(int)
+        assert second.cancel()
+        (tmp_path / "go").touch()
+        assert third.result(60) == 0
+        assert first.result(60) is None
+
+
+def test_shutdown_at_once_ends_calls_that_never_would():
+    pool = Workers(1)
+    pids = pool.submit(os.getpid)
+    hanging, waiting = pool.submit(ignore_sigterm_and_hang), pool.submit(int)
+    pid = pids.result(60)
+    pool.shutdown(wait=False)
+    assert isinstance(
+        hanging.exception(0) if not hanging.cancelled() else CancelledError(), CancelledError
+    )
+    assert waiting.cancelled()
+    assert not alive(pid)
+
+
+def test_a_time_limit_that_no_signal_but_the_last_ends():
+    with Workers(1, time_limit=0.5) as pool:
+        assert isinstance(pool.submit(ignore_sigterm_and_hang).exception(60), TimeoutError)
+        assert pool.submit(int).result(60) == 0
+
+
+UNGUARDED = """
+from bostruct.runtime.executors import Workers
+Workers(1).submit(int).result()
+"""
+
+
+def test_a_worker_that_cannot_start_is_said_at_once(tmp_path):
+    (tmp_path / "mine.py").write_text(UNGUARDED)
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 1
+    assert "a worker process could not start: exit code 1. A script that" in done.stderr
+    assert '`if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+
+
+def test_where_calls_run():
+    with ThreadPoolExecutor(1) as threads, ProcessPoolExecutor(1) as processes:
+        assert is_in_this_process(InProcess())
+        assert is_in_this_process(threads)
+        assert not is_in_this_process(processes)
+        assert not is_in_this_process(Workers())
+
+
+def test_a_broken_pool_is_rebuilt_with_its_settings():
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(2, context, time.sleep, (0.0,), max_tasks_per_child=5) as pool:
+        assert isinstance(pool.submit(os._exit, 0).exception(60), BrokenProcessPool)
+        again = rebuilt(pool)
+        for name in ("max_workers", "mp_context", "initializer", "initargs", "max_tasks_per_child"):
+            assert getattr(again, f"_{name}") == getattr(pool, f"_{name}")
+        assert again.submit(int).result(60) == 0
+        again.shutdown()
+
+
+def test_other_executors_cannot_be_rebuilt():
+    class Mine(ProcessPoolExecutor):
+        pass
+
+    with Mine(1) as mine, ThreadPoolExecutor(1) as threads:
+        assert rebuilt(mine) is None
+        assert rebuilt(threads) is None
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
         (TimeoutError(), "took longer than the time limit of 3 s"),
-        (ProcessExpired("x", code=-11), "died: killed by SIGSEGV"),
-        (ProcessExpired("x", code=-99), "died: killed by signal 99"),
-        (ProcessExpired("x", code=3), "died: exit code 3"),
+        (WorkerDiedError(-11), "died: killed by SIGSEGV"),
+        (WorkerDiedError(-99), "died: killed by signal 99"),
+        (WorkerDiedError(3), "died: exit code 3"),
         (MemoryError("x"), "the executor lost the call: MemoryError: x"),
         (BrokenProcessPool(), None),
-        (CancelledError(), None),
+        (CancelledError(), "the executor cancelled the call"),
     ],
 )
 def test_why_a_call_is_lost(error, reason):

@@ -29,10 +29,11 @@ KEY_COLUMNS = {
     "posterior": ("step",),
     "trial": ("number",),
     "outcome": ("trial", "position"),
+    "attempt": ("trial", "attempt"),
 }
 """Columns of the primary key, the first of each table, by the kind of a row."""
 
-CHECKSUM_KINDS = ("step", "trial", "outcome")
+CHECKSUM_KINDS = ("step", "trial", "outcome", "attempt")
 """Kinds of rows that hold their own checksum."""
 
 MUTABLE_COLUMNS = {"step": ("seconds_log",)}
@@ -45,6 +46,7 @@ LABELS = {
     "posterior": "the posterior of step {}",
     "trial": "trial {}",
     "outcome": "trial {}: the prediction of its outcome {}",
+    "attempt": "trial {}: its attempt {}",
     "upgrade": "the upgrade of log format {}",
 }
 """Phrase for a row by its kind; the entries of a campaign are the columns of its one row."""
@@ -213,7 +215,7 @@ def _iter_rows(connection: sqlite3.Connection) -> Iterator[StoredRow]:
         cursor = connection.cursor()
         names = [row[1] for row in connection.execute(f"PRAGMA main.table_info(bostruct_{kind})")]
         if not names:
-            continue  # log formats 1 and 2 have no outcomes
+            continue  # earlier log formats have no outcomes or attempts
         order = ", ".join(str(i + 1) for i in range(len(columns)))
         for values in cursor.execute(f"SELECT * FROM main.bostruct_{kind} ORDER BY {order}"):
             row = dict(zip(names, values, strict=True))

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from bostruct.campaign.log.run_folder import (
 from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.log.schema_check import bounded_rows, check_tables
 from bostruct.campaign.records import (
+    Attempt,
     OutcomePrediction,
     RelaxationReport,
     Step,
@@ -206,6 +207,14 @@ class Log:
             return list(trials)
         decoded = self.space.decode(torch.stack([trial.X for trial in trials]))
         return [replace(trial, structures=decoded[i]) for i, trial in enumerate(trials)]
+
+    def attempts(self) -> list[Attempt]:
+        """Return the attempts that others have followed, with their ends, by trial and number."""
+        if not self.query("SELECT 1 FROM sqlite_master WHERE name = 'bostruct_attempt'"):
+            return []  # of an earlier bostruct
+        rows = self.query("SELECT * FROM bostruct_attempt ORDER BY trial, attempt")
+        names = [item.name for item in fields(Attempt)]
+        return [Attempt(**{name: row[name] for name in names}) for row in rows]
 
     def steps(self) -> list[Step]:
         """Return all steps."""

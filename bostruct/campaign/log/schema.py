@@ -34,7 +34,7 @@ CREATE TABLE bostruct_session (
     versions TEXT NOT NULL,  -- JSON: package to version
     started REAL NOT NULL,
     ended REAL,  -- NULL while it runs, and where it was killed
-    status TEXT NOT NULL DEFAULT 'running',  -- running, finished, paused, failed
+    status TEXT NOT NULL DEFAULT 'running',  -- or finished, paused, failed, interrupted
     reason TEXT NOT NULL DEFAULT '',
     relaxations TEXT  -- JSON: reports of the final relaxation
 );
@@ -101,7 +101,20 @@ CREATE TABLE bostruct_outcome (
 );
 """
 
-CHAIN_DEFINITION = """
+ADDED_TABLES = """
+CREATE TABLE bostruct_attempt (
+    trial INTEGER NOT NULL REFERENCES bostruct_trial (number),
+    attempt INTEGER NOT NULL,  -- one that another has followed
+    session INTEGER NOT NULL REFERENCES bostruct_session (number),  -- that asked again
+    state TEXT NOT NULL CHECK (state IN ('failed', 'died', 'interrupted')),
+    cause TEXT NOT NULL  -- of the next attempt
+        CHECK (cause IN ('retryable', 'resumed', 'failures in a row', 'asked by the user')),
+    reason TEXT NOT NULL,  -- of the end of this one
+    seconds REAL NOT NULL,
+    recorded REAL NOT NULL,  -- s since 1970
+    checksum TEXT NOT NULL,
+    PRIMARY KEY (trial, attempt)
+);
 CREATE TABLE bostruct_chain (
     number INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,  -- table of the row, without the prefix, or upgrade
@@ -110,6 +123,7 @@ CREATE TABLE bostruct_chain (
     hash TEXT NOT NULL  -- sha256 of the hash before, kind, key and content
 );
 """
+"""Tables that format 4 does not have."""
 
 ADDED_COLUMNS = {
     "bostruct_trial": {"doubt": "TEXT NOT NULL DEFAULT ''"},

@@ -12,7 +12,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -35,21 +35,35 @@ from bostruct.campaign.log.log_cache import LogCache
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import (
     DATABASE_NAME,
+    EVALUATION_FOLDER_NAME,
     POSTERIOR_FOLDER_NAME,
+    evaluation_folder,
     has_campaign,
     prepare_to_write,
 )
 from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.member_names import MEMBER_KEY, member_names
 from bostruct.campaign.number_ranges import NumberRanges
-from bostruct.campaign.records import PlannedStep, RelaxationReport, Step, Trial
+from bostruct.campaign.records import (
+    Attempt,
+    AttemptCause,
+    AttemptState,
+    PlannedStep,
+    RelaxationReport,
+    Step,
+    Trial,
+)
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure
+from bostruct.evaluators.evaluation_context import remove_running_marks, running_process
 from bostruct.runtime import atomic_write
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.versions import package_versions
 from bostruct.spaces import Space
 from bostruct.surrogates import Surrogate
+
+MAX_DEATHS = 2
+"""Deaths of processes during the evaluation of one trial after which it has failed."""
 
 SQLiteValue = str | int | float | bytes | None
 """Types of SQLite values."""
@@ -128,17 +142,59 @@ class LogWriter(Log):
             "started": time.time(),
         }
         with self._transaction():
+            former = self.query("SELECT * FROM bostruct_session ORDER BY number DESC LIMIT 1")
             self._session_number = self._insert_row("session", session)
             self._append_row("session", self._session_number)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             for trial in self.trial_records("running"):
-                self._update_trial(trial.number, **self._retry_columns(trial))
+                self._resume_trial(trial, former[0])
+        remove_running_marks(self.folder / EVALUATION_FOLDER_NAME)
 
-    def _retry_columns(self, trial: Trial) -> dict[str, Any]:
-        """Return the columns of a trial that change with a further attempt."""
+    def _resume_trial(self, trial: Trial, former: sqlite3.Row) -> None:
+        """Plan a trial again whose evaluation the former session has not ended.
+
+        If that session has died while it evaluated in its own process, the evaluation may have
+        killed it, and is not repeated for ever.
+        """
+        process = f"process {former['pid']} on {former['host']}"
+        owner = running_process(evaluation_folder(self.folder, trial.number))
+        if owner != (former["host"], former["pid"]) or former["ended"] is not None:
+            self._plan_again(trial, "interrupted", "resumed", f"{process} ended")
+            return
+        reason = f"{process} died during the evaluation"
+        if self._deaths().get(trial.number, 0) + 1 < MAX_DEATHS:
+            self._plan_again(trial, "died", "resumed", reason)
+            return
+        self._write_result(trial.number, Failure(f"{reason}, as one did before"))
+
+    def _deaths(self) -> dict[int, int]:
+        """Return how often a process died during each trial, since the user last asked for it."""
+        query = (
+            "SELECT trial, count(*) AS n FROM bostruct_attempt a WHERE state = 'died' AND "
+            "attempt > (SELECT coalesce(max(attempt), 0) FROM bostruct_attempt b "
+            "WHERE b.trial = a.trial AND cause = 'asked by the user') GROUP BY trial"
+        )
+        return {row["trial"]: row["n"] for row in self.query(query)}
+
+    def _plan_again(
+        self,
+        trial: Trial,
+        state: AttemptState,
+        cause: AttemptCause,
+        reason: str,
+        columns: Mapping[str, SQLiteValue] | None = None,
+    ) -> None:
+        """Record how an attempt ended, and plan the next one, inside the open transaction."""
+        changes = dict(columns or {})
+        seconds = float(changes.get("seconds") or 0.0)
+        ended = Attempt(trial.number, trial.attempt, state, cause, reason, seconds)
+        row: dict[str, Any] = {**asdict(ended), "session": self._session_number}
+        row |= {"recorded": time.time(), "checksum": ""}
+        self._insert_row("attempt", row)
+        self._append_row("attempt", trial.number, trial.attempt)
         attempt, x = trial.attempt + 1, records.to_bytes(trial.X)
         key = records.trial_key(self._identity, trial.number, x, attempt)
-        return {"state": "planned", "attempt": attempt, "key": key}
+        self._update_trial(trial.number, **changes, state="planned", attempt=attempt, key=key)
 
     def _check_folder(self) -> None:
         """Refuse a log that is not as it was written; remove what an interrupted planning left.
@@ -310,15 +366,35 @@ class LogWriter(Log):
             for trial in planned:
                 self._update_trial(trial.number, state="running")
 
+    def mark_planned(self, trials: Sequence[Trial]) -> None:
+        """Record that the evaluation of trials has not begun after all."""
+        with self._transaction():
+            for trial in trials:
+                self._update_trial(trial.number, state="planned")
+
     def mark_retry(self, trial: Trial, failure: Failure) -> None:
         """Record that an evaluation failed and is to be retried."""
-        columns = self._retry_columns(trial) | {
-            "reason": failure.reason,
-            "retryable": 1,
-            "seconds": failure.seconds,
-        }
+        columns: dict[str, SQLiteValue] = {"reason": failure.reason, "retryable": 1}
+        columns["seconds"] = failure.seconds
         with self._transaction():
-            self._update_trial(trial.number, **columns)
+            self._plan_again(trial, "failed", "retryable", failure.reason, columns)
+
+    def mark_death(self, trial: Trial, reason: str) -> None:
+        """Record that a process died which may have evaluated the trial."""
+        with self._transaction():
+            self._plan_again(trial, "died", "retryable", reason)
+
+    def mark_asked_again(self, trials: Sequence[Trial], cause: AttemptCause) -> None:
+        """Record that failed trials are evaluated again."""
+        with self._transaction():
+            for trial in trials:
+                columns: dict[str, SQLiteValue] = {"retryable": 0, "finished": None}
+                columns["seconds"] = trial.seconds
+                self._plan_again(trial, "failed", cause, trial.reason, columns)
+
+    def suspects(self) -> set[int]:
+        """Return the numbers of the trials during which a process has died."""
+        return set(self._deaths())
 
     def write_result(self, number: int, result: Evaluation | Failure) -> None:
         """Record the result of a trial."""

@@ -23,6 +23,9 @@ from bostruct.campaign.report.pareto_summary import (
 N_LAST_STEPS = 5
 """Number of steps in a summary."""
 
+N_LAST_FAILURES = 3
+"""Number of failures in a summary."""
+
 
 @final
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ class CampaignSummary:
         n_initial_data_refused: Number of those whose energies were refused.
         n_evaluations: Number of evaluations, failed ones included.
         n_failed: Number of failed evaluations.
+        last_failures: Reasons of the last failures by trial.
         n_pending: Number of trials without a result.
         n_abandoned: Number of abandoned trials.
         retracted: Reasons of retractions by trial.
@@ -166,6 +170,7 @@ class CampaignSummary:
     n_initial_data_refused: int
     n_evaluations: int
     n_failed: int
+    last_failures: Mapping[int, str]
     n_pending: int
     n_abandoned: int
     retracted: Mapping[int, str]
@@ -205,6 +210,7 @@ def summarize(log: Log) -> CampaignSummary:
     trials, steps, sessions = log.trial_records(), log.steps(), log.sessions()
     initial_data = [trial for trial in trials if trial.is_initial_data]
     finished = [trial for trial in trials if trial.is_finished and not trial.is_initial_data]
+    failed = [trial for trial in finished if trial.state == "failed"]
     last = sessions[-1] if sessions else {}
     status, reason = _campaign_status(log, last)
     energy, pareto = None, None
@@ -251,7 +257,8 @@ def summarize(log: Log) -> CampaignSummary:
         n_initial_data=sum(trial.state == "done" for trial in initial_data),
         n_initial_data_refused=sum(trial.state == "failed" for trial in initial_data),
         n_evaluations=len(finished),
-        n_failed=sum(trial.state == "failed" for trial in finished),
+        n_failed=len(failed),
+        last_failures={trial.number: trial.reason for trial in failed[-N_LAST_FAILURES:]},
         n_pending=sum(trial.state in OPEN_STATES for trial in trials),
         n_abandoned=sum(trial.state == "abandoned" for trial in trials),
         retracted={trial.number: trial.reason for trial in trials if trial.state == "retracted"},

@@ -40,13 +40,17 @@ def final_text(summary: CampaignSummary) -> str:
             )
         relaxations = _relaxation_lines(summary.energy.final_relaxation)
         lines += [f"Final relaxation: {line}." for line in relaxations]
-    lines += [
-        f"Ended by {summary.reason}.",
-        f"Results are in {summary.folder}",
-        f"  bostruct show {summary.folder}",
-        f"  bostruct export {summary.folder} {out}",
-    ]
-    if summary.pareto is not None:
+    failures = [f"trial {trial}: {text}." for trial, text in summary.last_failures.items()]
+    has_results = summary.n_evaluations + summary.n_initial_data > summary.n_failed
+    lines += [f"Ended by {summary.reason}."]
+    if not has_results:
+        lines += failures
+    if summary.n_failed:
+        lines.append(f"Failed ones are evaluated again by: bostruct retry {summary.folder}")
+    lines += [f"Results are in {summary.folder}", f"  bostruct show {summary.folder}"]
+    if has_results:
+        lines.append(f"  bostruct export {summary.folder} {out}")
+    if has_results and summary.pareto is not None:
         lines.append(f"  bostruct front {summary.folder} --out {summary.folder}/front")
     if "network file system" in str(summary.journal):
         lines.append(f"Journal {summary.journal}.")
@@ -67,6 +71,8 @@ def summary_text(summary: CampaignSummary) -> str:
         f"evaluations  {summary.n_evaluations}, {summary.n_failed} failed, "
         f"{summary.n_pending} pending{initial_data}",
     ]
+    failures = [f"trial {trial}: {text}" for trial, text in summary.last_failures.items()]
+    lines += _labeled_lines("failed", failures)
     tables: list[str] = []
     if summary.pareto is not None:
         header = pareto_text.header_lines(summary.pareto, summary.n_evaluations, summary.names)
