@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bostruct.campaign.log.hot_journal import side_file
-from bostruct.campaign.log.schema import LOG_FORMAT, TABLE_DEFINITIONS
+from bostruct.campaign.log.schema import ADDED_TABLES, LOG_FORMAT, TABLE_DEFINITIONS
 from bostruct.errors import LogError
 
 ROW_BYTES: Final = 16
@@ -29,7 +29,7 @@ CONDITIONS: Final = {
         "attempt": "attempt >= 0",
         "state": (
             "state IN ('planned', 'running', 'done', 'failed', 'abandoned', 'retracted') "
-            "AND (state <> 'done' OR energy IS NOT NULL)"
+            "AND (state <> 'done' OR energy IS NOT NULL OR properties <> '{}')"
         ),
     },
     "bostruct_step": {"number": "number >= 0"},
@@ -111,7 +111,7 @@ def _expected_columns() -> dict[str, dict[str, tuple[str, bool]]]:
     """Return the declared type of each column and whether it has a value, by table."""
     connection = sqlite3.connect(":memory:")
     try:
-        connection.executescript(TABLE_DEFINITIONS)
+        connection.executescript(TABLE_DEFINITIONS + ADDED_TABLES)
         query = "SELECT name FROM sqlite_master WHERE type = 'table'"
         tables = [name for (name,) in connection.execute(query)]
         return {
