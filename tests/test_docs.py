@@ -229,7 +229,7 @@ def test_every_new_name_of_the_changelog_exists(before, now, rest):
     value = find(now or before)
     if inspect.isclass(value):
         words = set(dir(value)) | set(getattr(value, "__annotations__", ()))
-        words |= {p for f in vars(value).values() if callable(f) for p in parameters(f)}
+        words |= {p for _, f in inspect.getmembers(value, callable) for p in parameters(f)}
     else:
         words = set(parameters(value))
     source = inspect.getsource(value)

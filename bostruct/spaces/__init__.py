@@ -13,6 +13,7 @@ from bostruct.spaces.composition_properties import atomic_volumes as atomic_volu
 from bostruct.spaces.pools import Pool as Pool
 from bostruct.spaces.space import ContinuousSpace as ContinuousSpace
 from bostruct.spaces.space import DiscreteSpace as DiscreteSpace
+from bostruct.spaces.space import EnumerableMembers as EnumerableMembers
 from bostruct.spaces.space import Move as Move
 from bostruct.spaces.space import Sampler as Sampler
 from bostruct.spaces.space import Space as Space

@@ -46,8 +46,11 @@ class CompositionProperties:
 
         "x_Cu" and the like, "price" per kilogram, "density" in g/cm³.
         """
+        from ase.data import atomic_masses, atomic_numbers
+
         properties = {f"x_{symbol}": fractions[..., i] for i, symbol in enumerate(self.elements)}
-        masses = fractions * self._element_values(_atomic_masses(self.elements), fractions)  # u
+        table = {symbol: atomic_masses[atomic_numbers[symbol]] for symbol in self.elements}
+        masses = fractions * self._element_values(table, fractions)  # u
         if self.price is not None:
             price = self._element_values(self.price, fractions)
             properties["price"] = (masses * price).sum(-1) / masses.sum(-1)
@@ -144,12 +147,6 @@ def element_fractions(structures: Structures, elements: Tensor) -> Tensor:
     counts = hits.new_zeros(len(structures), len(elements))
     counts.index_add_(0, structures.index, hits)
     return counts / structures.counts.clamp(min=1).unsqueeze(-1)
-
-
-def _atomic_masses(elements: Sequence[str]) -> dict[str, float]:
-    from ase.data import atomic_masses, atomic_numbers
-
-    return {symbol: float(atomic_masses[atomic_numbers[symbol]]) for symbol in elements}
 
 
 def _check_table(name: str, table: Mapping[str, float] | None, elements: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from bostruct.errors import InputError, SpaceError, check_count, error_message
+from bostruct.errors import InputError, SpaceError, check_count, check_positive, error_message
 from bostruct.structures import Structures
 
 Move = Callable[[Tensor, torch.Generator], Tensor]
@@ -112,9 +112,11 @@ MEMBER_TOLERANCE = 1e-6
 """Largest difference of the coordinates of equal members, in float32 too."""
 
 
-@runtime_checkable
-class DiscreteSpace(Space, Protocol):
-    """A space of separate members, which may be enumerated and compared exactly."""
+class EnumerableMembers(Protocol):
+    """Members of a discrete space, with all that follows from their list and their equivalents.
+
+    Discrete spaces inherit from it.
+    """
 
     @property
     def size(self) -> int | None:
@@ -130,13 +132,35 @@ class DiscreteSpace(Space, Protocol):
         """
         ...
 
-    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
-        """Yield all members once, in the order of `members`, at most `chunk_size` at a time."""
-        ...
-
     def canonical(self, X: Tensor) -> Tensor:
         """Return the canonical member of all that are equivalent to X, `[..., d]`."""
         ...
+
+    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
+        """Yield all members once, in the order of `members`, at most `chunk_size` at a time.
+
+        Raises:
+            SpaceError: the space cannot be enumerated.
+            InputError: `chunk_size` is not positive.
+        """
+        size = check_member_range(self.size, 0, 0)
+        check_count("chunk_size", chunk_size)
+        for start in range(0, size, chunk_size):
+            yield self.members(start, min(start + chunk_size, size))
+
+    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
+        """Return whether A and B, `[..., d]` broadcast, have equal canonical members, `[...]`.
+
+        Raises:
+            InputError: the scale is not positive.
+        """
+        check_positive("tolerance_scale", tolerance_scale, "Members are the same or not.")
+        return ((self.canonical(A) - self.canonical(B)).abs() < MEMBER_TOLERANCE).all(-1)
+
+
+@runtime_checkable
+class DiscreteSpace(EnumerableMembers, Space, Protocol):
+    """A space of separate members, which may be enumerated and compared exactly."""
 
     def composition(self, X: Tensor) -> Tensor:
         """Return the composition at X `[..., d]`, `[..., k]`, in order of `numbers`."""
@@ -172,8 +196,8 @@ class SupportsGenerators(Protocol):
         ...
 
 
-def check_member_range(size: int | None, start: int, stop: int) -> None:
-    """Raise an error unless a space of this size has members `start` to `stop`.
+def check_member_range(size: int | None, start: int, stop: int) -> int:
+    """Return the size of a space if it has members `start` to `stop`.
 
     Raises:
         SpaceError: the space cannot be enumerated.
@@ -192,21 +216,4 @@ def check_member_range(size: int | None, start: int, stop: int) -> None:
     check_count("stop", stop, start)
     if stop > size:
         raise InputError(error_message("stop", f"be at most {size}", stop))
-
-
-def chunk_ranges(size: int | None, chunk_size: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of at most `chunk_size` members that make up `size`.
-
-    Raises:
-        SpaceError: the space cannot be enumerated.
-        InputError: `chunk_size` is not positive.
-    """
-    check_member_range(size, 0, 0)
-    check_count("chunk_size", chunk_size)
-    for start in range(0, size or 0, chunk_size):
-        yield start, min(start + chunk_size, size or 0)
-
-
-def is_same_member(A: Tensor, B: Tensor) -> Tensor:
-    """Return whether canonical members `[..., d]`, broadcast, are equal, `[...]`."""
-    return ((A - B).abs() < MEMBER_TOLERANCE).all(-1)
+    return size

@@ -15,11 +15,10 @@ from bostruct.spaces import (
     Surface,
 )
 from bostruct.spaces.space import (
+    EnumerableMembers,
     Move,
     Space,
     check_member_range,
-    chunk_ranges,
-    is_same_member,
 )
 from bostruct.testing import seeded_generator
 
@@ -74,27 +73,48 @@ def test_a_type_tells_what_a_space_offers():
     assert not isinstance(Cluster("Cu3"), DiscreteSpace)
 
 
-def test_spans_cover_all_once():
-    assert list(chunk_ranges(7, 3)) == [(0, 3), (3, 6), (6, 7)]
-    assert list(chunk_ranges(0, 3)) == []
+class Distances(EnumerableMembers):
+    """Whole numbers below a size, each the same as its opposite."""
+
+    def __init__(self, size):
+        self._size = size
+
+    @property
+    def size(self):
+        return self._size
+
+    def members(self, start, stop):
+        return torch.arange(start, stop).double().unsqueeze(-1)
+
+    def canonical(self, X):
+        return X.abs()
+
+
+def test_chunks_cover_all_members_once():
+    chunks = list(Distances(7).iter_members(3))
+    assert [len(chunk) for chunk in chunks] == [3, 3, 1]
+    assert torch.cat(chunks).flatten().tolist() == list(range(7))
+    assert list(Distances(0).iter_members(3)) == []
     with pytest.raises(InputError, match="`chunk_size` must be an integer of at least 1"):
-        next(chunk_ranges(3, 0))
+        next(Distances(3).iter_members(0))
     with pytest.raises(SpaceError, match="`space` must be a space that can be listed"):
-        next(chunk_ranges(None, 3))
+        next(Distances(None).iter_members(3))
+
+
+def test_members_are_alike_up_to_rounding_and_equivalence():
+    space, A = Distances(7), torch.tensor([[0.25], [0.5]])
+    assert space.is_duplicate(A, 1e-8 - A.double()).all()
+    assert space.is_duplicate(A.unsqueeze(1), A).tolist() == [[True, False], [False, True]]
+    with pytest.raises(InputError, match="`tolerance_scale` must be positive"):
+        space.is_duplicate(A, A, 0.0)
 
 
 def test_ranges_lie_in_the_list():
-    check_member_range(5, 0, 5)
-    check_member_range(5, 2, 2)
+    assert check_member_range(5, 0, 5) == 5
+    assert check_member_range(5, 2, 2) == 5
     with pytest.raises(InputError, match="`stop` must be at most 5, got 6"):
         check_member_range(5, 0, 6)
     with pytest.raises(InputError, match="`stop` must be an integer of at least 3"):
         check_member_range(5, 3, 2)
     with pytest.raises(InputError, match="`start` must be an integer of at least 0"):
         check_member_range(5, -1, 2)
-
-
-def test_rows_are_alike_up_to_rounding():
-    A = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
-    assert is_same_member(A, A.double() + 1e-8).all()
-    assert is_same_member(A.unsqueeze(1), A).tolist() == [[True, False], [False, True]]

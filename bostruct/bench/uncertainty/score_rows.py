@@ -49,6 +49,16 @@ class ScoreRow:
     cost: float
     scores: Scores | None
 
+    @property
+    def is_shifted(self) -> bool:
+        """True for a set from another distribution than the training set."""
+        return self.dataset != TEST
+
+    @property
+    def has_scores(self) -> bool:
+        """True if the method has variances of this quantity."""
+        return self.scores is not None
+
     def to_dict(self) -> dict[str, Any]:
         """Return all values by name, None where there is none."""
         values = asdict(self)

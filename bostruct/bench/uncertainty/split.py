@@ -54,6 +54,11 @@ class DataSplit:
     shift_note: str
     n_duplicates: Mapping[str, int]
 
+    @property
+    def shifted_names(self) -> list[str]:
+        """Names of the shifted sets."""
+        return [name for name in self.sets if name not in (CALIBRATE, TEST)]
+
     def sizes(self) -> dict[str, int]:
         """Return the number of structures of each set, the training set first."""
         return {name: len(structures) for name, structures in self._all_sets().items()}

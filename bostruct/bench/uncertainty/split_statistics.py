@@ -17,7 +17,6 @@ from typing import Any, final
 
 from bostruct.bench.uncertainty.score_rows import CALIBRATED, ScoreRow, calibration_verdict
 from bostruct.bench.uncertainty.scores import Scores
-from bostruct.bench.uncertainty.split import TEST
 
 GEOMETRIC_MEAN_FIELDS = ("alpha", "alpha_robust", "z2_before", "z2", "z2_low", "z2_high", "cost")
 """Names of the ratios, whose mean is the geometric one."""
@@ -76,7 +75,7 @@ class SplitStatistics:
     @property
     def is_shifted(self) -> bool:
         """True for a set from another distribution than the training set."""
-        return self.dataset != TEST
+        return self.rows[0].is_shifted
 
     @property
     def has_scores(self) -> bool:
@@ -107,7 +106,7 @@ class SplitStatistics:
     @property
     def n_scored(self) -> int:
         """Number of splits with variances."""
-        return sum(row.scores is not None for row in self.rows)
+        return sum(row.has_scores for row in self.rows)
 
     @property
     def n_calibrated(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
@@ -34,11 +34,9 @@ from bostruct.spaces.formula import resolve_atomic_radii
 from bostruct.spaces.random_tensors import sample_categorical, uniform
 from bostruct.spaces.space import (
     MEMBER_TOLERANCE,
-    MEMBERS_PER_CHUNK,
+    EnumerableMembers,
     Move,
     check_member_range,
-    chunk_ranges,
-    is_same_member,
 )
 from bostruct.structures import SYMBOLS, Structures, from_ase
 
@@ -52,7 +50,7 @@ COMPOSITIONS_PER_CHUNK = 256
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Composition:
+class Composition(EnumerableMembers):
     """All compositions of some elements, each realized as a supercell.
 
     X `[..., k]` are the fractions in the order of the elements, which sum to 1. It is a
@@ -186,11 +184,6 @@ class Composition:
         check_member_range(self.size, start, stop)
         return self.grid.unrank(range(start, stop)).double() / self.grid.n_steps
 
-    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
-        """Yield all compositions, at most `chunk_size` at a time, `[·, k]`."""
-        for start, stop in chunk_ranges(self.size, chunk_size):
-            yield self.members(start, stop)
-
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return compositions uniform over the space, `[n, k]` float64 on the CPU."""
         check_count("n", n, 0)
@@ -236,15 +229,6 @@ class Composition:
     def canonical(self, X: Tensor) -> Tensor:
         """Return the nearest composition of whole steps or atoms, `[..., k]`."""
         return self._nearest_steps(X).to(X) / self.grid.n_steps
-
-    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., k]`, broadcast, are the same structure, `[...]`.
-
-        Raises:
-            InputError: the scale is not positive.
-        """
-        check_positive("tolerance_scale", tolerance_scale, "Compositions are the same or not.")
-        return is_same_member(self.canonical(A), self.canonical(B))
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of compositions, by name.

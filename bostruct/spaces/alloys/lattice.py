@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, final
@@ -14,7 +14,6 @@ from torch import Tensor
 from bostruct.errors import (
     InputError,
     check_count,
-    check_positive,
     check_shape,
     error_message,
 )
@@ -31,11 +30,9 @@ from bostruct.spaces.composition_properties import CompositionProperties
 from bostruct.spaces.formula import resolve_atomic_radii
 from bostruct.spaces.space import (
     MEMBER_TOLERANCE,
-    MEMBERS_PER_CHUNK,
+    EnumerableMembers,
     Move,
     check_member_range,
-    chunk_ranges,
-    is_same_member,
 )
 from bostruct.structures import SYMBOLS, Structures, from_ase
 
@@ -51,7 +48,7 @@ ENCODINGS = ("integer", "onehot")
 
 @final
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Lattice:
+class Lattice(EnumerableMembers):
     """All decorations of the sites of a parent structure, up to symmetry.
 
     It is a `DiscreteSpace`. Decorations that a symmetry of the parent maps onto each other are one
@@ -161,11 +158,6 @@ class Lattice:
         check_member_range(self.size, start, stop)
         return self._coordinates(self._canonical_decorations[start:stop].long())
 
-    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
-        """Yield all different decorations, at most `chunk_size` at a time, `[·, d]`."""
-        for start, stop in chunk_ranges(self.size, chunk_size):
-            yield self.members(start, stop)
-
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return canonical decorations, all equally probable, `[n, d]` float64."""
         C = self.enumerator.sample(check_count("n", n, 0), generator)
@@ -223,15 +215,6 @@ class Lattice:
         """Return the first decoration equivalent to X by symmetry, `[..., d]`."""
         C = self.enumerator.canonical(self.occupations(X))
         return self._coordinates(C).reshape(X.shape).to(X)
-
-    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether a symmetry maps A to B `[..., d]`, broadcast, `[...]`.
-
-        Raises:
-            InputError: the scale is not positive.
-        """
-        check_positive("tolerance_scale", tolerance_scale, "Decorations are the same or not.")
-        return is_same_member(self.canonical(A), self.canonical(B))
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes of decorations, by name.

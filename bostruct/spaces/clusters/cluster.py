@@ -107,8 +107,9 @@ class Cluster:
         numbers = parse_formula(formula)
         radii = resolve_atomic_radii(numbers, atomic_radii)
         distances = min_pair_distances(numbers, radii, min_distance, min_distance_factor)
-        if radius is None:
-            radius = _default_radius(radii)
+        if radius is None:  # far larger than that of a compact cluster
+            compact = (radii.pow(3).sum() / 0.64) ** (1 / 3)
+            radius = float(2 * radii.max() + 1.2 * compact)
         for name, value in {
             "formula": formula,
             "numbers": numbers,
@@ -335,9 +336,3 @@ class Cluster:
         )
         hint = "Give a larger `radius`, or a smaller `min_distance`."
         return SpaceError(error_message("radius", condition, f"{self.radius:.2f} Å", hint))
-
-
-def _default_radius(atomic_radii: Tensor) -> float:
-    """Return the default radius of the sphere, far larger than that of a compact cluster."""
-    compact = (atomic_radii.pow(3).sum() / 0.64) ** (1 / 3)
-    return float(2 * atomic_radii.max() + 1.2 * compact)

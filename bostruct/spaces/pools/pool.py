@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,9 @@ from bostruct.spaces.pools.structure_store import StructureStore
 from bostruct.spaces.space import (
     MEMBER_TOLERANCE,
     MEMBERS_PER_CHUNK,
+    EnumerableMembers,
     Move,
     check_member_range,
-    chunk_ranges,
-    is_same_member,
 )
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list
 
@@ -45,7 +44,7 @@ STRUCTURES_PER_CHUNK = 1024
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Pool:
+class Pool(EnumerableMembers):
     """Any given structures.
 
     It is a `DiscreteSpace`: X `[..., 1]` is the index into the list as given, from 0. The first of
@@ -145,11 +144,6 @@ class Pool:
         check_member_range(self.size, start, stop)
         return self._distinct_indices[start:stop].double().unsqueeze(-1)
 
-    def iter_members(self, chunk_size: int = MEMBERS_PER_CHUNK) -> Iterator[Tensor]:
-        """Yield the indices of all different structures, at most `chunk_size` at a time."""
-        for start, stop in chunk_ranges(self.size, chunk_size):
-            yield self.members(start, stop)
-
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return indices of different structures, all equally probable, `[n, 1]` float64."""
         drawn = torch.randint(self.size, (check_count("n", n, 0),), generator=generator)
@@ -190,16 +184,6 @@ class Pool:
     def canonical(self, X: Tensor) -> Tensor:
         """Return the first index of the structure at X, `[..., 1]`."""
         return self._first_indices[self._indices(X)].reshape(X.shape).to(X)
-
-    def is_duplicate(self, A: Tensor, B: Tensor, tolerance_scale: float = 1.0) -> Tensor:
-        """Return whether A and B `[..., 1]`, broadcast, are the same structure, `[...]`.
-
-        Raises:
-            InputError: the scale is not positive.
-        """
-        hint = "Structures of a pool are the same or not."
-        check_positive("tolerance_scale", tolerance_scale, hint)
-        return is_same_member(self.canonical(A), self.canonical(B))
 
     def moves(self) -> Mapping[str, Move]:
         """Return the random changes: "jump" goes to any other structure."""

@@ -19,9 +19,11 @@ def test_a_row_says_it_all(sets):
     assert found.cost == pytest.approx(2.0)
     assert found.predict_ms == pytest.approx(1000 * outcome.predict_seconds)
     assert found.rmse == found.scores.rmse
+    assert not found.is_shifted
+    assert score_row(outcome, "high energy", "energy", 1.0).is_shifted
     forces = score_row(outcome, "test", "forces", 1.0, seed=3)
     assert (found.seed, forces.seed) == (0, 3)
-    assert found.scores is not None
+    assert found.has_scores
     assert forces.unit == "eV/Å"
     assert forces.cost == pytest.approx(outcome.force_predict_seconds / outcome.predict_seconds)
 
@@ -32,6 +34,7 @@ def test_every_number_is_in_the_flat_row(sets):
     full = score_row(shy, "test", "energy", 1.0)
     assert bare.scores is None
     assert bare.verdict == ""
+    assert not bare.has_scores
     assert list(bare.to_dict()) == list(full.to_dict())
     assert bare.to_dict()["rmse"] == bare.rmse
     assert bare.to_dict()["z2"] is None
