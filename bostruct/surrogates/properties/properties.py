@@ -20,7 +20,6 @@ from torch import Tensor
 
 from bostruct.errors import InputError, NotFittedError, check_shape, error_message
 from bostruct.spaces import DiscreteSpace
-from bostruct.surrogates.base import TrainingData
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
     condition_on_observations,
@@ -33,6 +32,7 @@ from bostruct.surrogates.properties.state_header import (
     encode_header,
     tensors_under,
 )
+from bostruct.surrogates.training_data import TrainingData
 
 
 class FittedProperty(Protocol):
