@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, final
+from dataclasses import dataclass, fields
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -78,10 +78,6 @@ class NetworkConfig:
         check_positive("learning_rate", self.learning_rate, "Try 0.01.")
         check_count("seed", self.seed, minimum=0)
         self.soap((1,), 1.0)
-
-    def description(self) -> dict[str, Any]:
-        """Return the arguments as JSON values."""
-        return asdict(self)
 
     def soap(self, species: tuple[int, ...], cutoff: float) -> SOAP:
         """Return the descriptor for these species."""

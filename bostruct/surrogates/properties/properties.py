@@ -157,6 +157,7 @@ class PropertyModel(Model):  # type: ignore[misc]
         names: Names of the properties.
     """
 
+    batch_shape: torch.Size = torch.Size()  # no batch of models
     likelihood: None = None
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -182,11 +183,6 @@ class PropertyModel(Model):  # type: ignore[misc]
     def num_outputs(self) -> int:
         """The number of properties k."""
         return len(self.names)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """One model, no batch."""
-        return torch.Size()
 
     def posterior(
         self,
