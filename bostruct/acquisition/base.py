@@ -12,10 +12,10 @@ and nowhere else.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
@@ -23,9 +23,6 @@ from torch import Tensor
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.errors import InputError, error_message
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 
 @runtime_checkable
@@ -56,6 +53,7 @@ class Acquisition(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class BotorchAcquisition(ABC):
     """Base of the acquisitions of this package, which are frozen dataclasses."""
 
@@ -68,10 +66,7 @@ class BotorchAcquisition(ABC):
 
     def description(self) -> dict[str, Any]:
         """Return the type and its arguments, ready for JSON."""
-        return {
-            "type": type(self).__name__,
-            **dataclasses.asdict(cast("DataclassInstance", self)),
-        }
+        return {"type": type(self).__name__, **asdict(self)}
 
 
 def best_f_tensor(context: AcquisitionContext) -> Tensor:

@@ -204,12 +204,8 @@ class OptimizationConfig:
         if not self.objectives:
             way_out = "Such as Objective('bulk_modulus_GPa', 'maximize')."
             raise InputError(error_message("objectives", "hold one at least", "none", way_out))
-        kinds: dict[str, tuple[Objective | Constraint, ...]] = {
-            "objectives": self.objectives,
-            "constraints": self.constraints,
-        }
-        for what, parts in kinds.items():
-            names = [part.name for part in parts]
+        for what in ("objectives", "constraints"):
+            names = [part.name for part in getattr(self, what)]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 way_out = "One outcome is one of them: both bounds fit in a Constraint."
@@ -220,19 +216,16 @@ class OptimizationConfig:
             if constraint.name in logs:
                 check_positive_for_log(constraint.name, "upper", constraint.upper)
                 check_positive_for_log(constraint.name, "lower", constraint.lower)
-        self._check_units()
-
-    @property
-    def _terms(self) -> tuple[Objective | Constraint, ...]:
-        return (*self.objectives, *self.constraints)
-
-    def _check_units(self) -> None:
         for name in self.outcome_names:
             units = {p.unit for p in self._terms if p.name == name and p.unit}
             if len(units) > 1:
                 condition = f"be one for {name!r}"
                 way_out = "An outcome has the unit its evaluator measures it in."
                 raise InputError(error_message("unit", condition, sorted(units), way_out))
+
+    @property
+    def _terms(self) -> tuple[Objective | Constraint, ...]:
+        return (*self.objectives, *self.constraints)
 
     @property
     def log_outcomes(self) -> frozenset[str]:

@@ -7,7 +7,6 @@ a BoTorch model over the coordinates of a space, with means, variances and their
 from bostruct.surrogates.base import FittedEnergyModel as FittedEnergyModel
 from bostruct.surrogates.base import FittedModel as FittedModel
 from bostruct.surrogates.base import Surrogate as Surrogate
-from bostruct.surrogates.base import TrainingData as TrainingData
 from bostruct.surrogates.base import fit_surrogate as fit_surrogate
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel as ConditionedModel,
@@ -56,3 +55,4 @@ from bostruct.surrogates.properties.properties import PropertyModel as PropertyM
 from bostruct.surrogates.properties.properties import (
     PropertySurrogate as PropertySurrogate,
 )
+from bostruct.surrogates.training_data import TrainingData as TrainingData

@@ -1,10 +1,9 @@
-"""Protocols of surrogates and their fitted models, and the data they are fitted to."""
+"""Protocols of surrogates and their fitted models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol
 
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.posteriors import Posterior
@@ -12,26 +11,8 @@ from torch import Tensor
 
 from bostruct.errors import InputError, error_message
 from bostruct.structures import Structures
+from bostruct.surrogates.training_data import TrainingData
 from bostruct.uncertainty import Prediction
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class TrainingData:
-    """Evaluated structures of a space and their outcomes.
-
-    Attributes:
-        X: `[t, d]` coordinates in the space.
-        Y: `[t, k]` outcomes; NaN where unknown.
-        outcome_names: the name of each column of Y.
-        structures: the t structures with their energies in eV and, where known, forces in eV/Å;
-            None where only X and Y are of use.
-    """
-
-    X: Tensor
-    Y: Tensor
-    outcome_names: tuple[str, ...]
-    structures: Structures | None = None
 
 
 class FittedModel(Protocol):

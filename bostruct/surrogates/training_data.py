@@ -1,4 +1,6 @@
-"""Energies and forces prepared for a fit: the prior mean subtracted, outliers down-weighted.
+"""Data of a fit: outcomes at coordinates of a space, and energies and forces prepared for it.
+
+Of prepared ones the prior mean is subtracted, and outliers are down-weighted.
 
 Notation
     b, n   structures, atoms of all of them together
@@ -23,6 +25,25 @@ MIN_MEDIAN_FORCE, MIN_MEDIAN_ENERGY = 1.0, 0.1  # eV/Å, eV per atom: least medi
 EXCLUSION_RATIO = 5.0  # noise factor above which a structure is as good as left out
 MIN_FORCE_SCALE = 0.05  # eV/Å: all structures may be relaxed ones
 NEIGHBORS_PER_ATOM = 64  # atoms within a cut-off, for the estimate of pairs
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Evaluated structures of a space and their outcomes.
+
+    Attributes:
+        X: `[t, d]` coordinates in the space.
+        Y: `[t, k]` outcomes; NaN where unknown.
+        outcome_names: the name of each column of Y.
+        structures: the t structures with their energies in eV and, where known, forces in eV/Å;
+            None where only X and Y are of use.
+    """
+
+    X: Tensor
+    Y: Tensor
+    outcome_names: tuple[str, ...]
+    structures: Structures | None = None
 
 
 @final

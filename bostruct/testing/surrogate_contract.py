@@ -14,7 +14,8 @@ from torch import Tensor
 
 from bostruct.spaces import Space
 from bostruct.structures import Structures
-from bostruct.surrogates.base import FittedEnergyModel, Surrogate, TrainingData
+from bostruct.surrogates.base import FittedEnergyModel, Surrogate
+from bostruct.surrogates.training_data import TrainingData
 from bostruct.testing.central_differences import assert_gradient
 from bostruct.testing.random_generator import seeded_generator
 from bostruct.uncertainty import Prediction

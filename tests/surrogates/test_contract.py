@@ -21,7 +21,7 @@ from bostruct.surrogates import (
     PretrainedPotential,
     ShallowEnsemble,
 )
-from bostruct.surrogates.base import TrainingData
+from bostruct.surrogates.training_data import TrainingData
 from bostruct.testing import SurrogateContract, seeded_generator
 from bostruct.uncertainty import Prediction
 from tests.surrogates.dense import labelled

@@ -38,20 +38,9 @@ class Marginals(NamedTuple):
 class PrecomputedModel(Model):  # type: ignore[misc]
     """A model that returns `marginals` at every X, all that the closed forms ask for."""
 
-    def __init__(self, num_outputs: int) -> None:
-        super().__init__()
-        self.n_outputs = num_outputs
-        self.marginals: Marginals | None = None
-
-    @property
-    def num_outputs(self) -> int:
-        """The number of objectives."""
-        return self.n_outputs
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """The empty shape: there is no batch of models."""
-        return torch.Size()
+    num_outputs: int = 1
+    batch_shape: torch.Size = torch.Size()  # no batch of models
+    marginals: Marginals | None = None
 
     def posterior(self, X: Tensor, *_: object, **__: object) -> Marginals | None:
         """Return the marginals, in place of a posterior."""
@@ -70,7 +59,8 @@ class FeasibilityWeightedEHVI(AcquisitionFunction):  # type: ignore[misc]
         super().__init__(normalized.model)
         self.normalized = normalized
         m = normalized.n_objectives
-        self.precomputed_model = PrecomputedModel(m)
+        self.precomputed_model = PrecomputedModel()
+        self.precomputed_model.num_outputs = m
         self.ehvi: AcquisitionFunction
         if m == 1:
             self.ehvi = LogExpectedImprovement(

@@ -28,7 +28,7 @@ from bostruct.descriptors.structure.features import (
     SupportsComposition,
     median_distance,
 )
-from bostruct.errors import check_count, check_positive
+from bostruct.errors import check_count
 from bostruct.structures import Structures
 
 STRUCTURES_PER_CHUNK = 128  # structures whose environments are in memory at once
@@ -88,7 +88,6 @@ class MeanSOAP:
         return MeanSOAPFeatures(soap, zeta, inducing, factor, tensors["scale"])
 
     def _soap(self, species: tuple[int, ...]) -> SOAP:
-        check_positive("cutoff", self.cutoff, "Give a length in Å.")
         return SOAP(species, self.cutoff, self.n_max, self.l_max)
 
 

@@ -15,17 +15,9 @@ from bostruct.surrogates.botorch_models.conditioned_model import (
 class EnergyModel(Model, FantasizeMixin):  # type: ignore[misc]
     """A fitted model of energies, one without batches; it never changes."""
 
+    num_outputs: int = 1
+    batch_shape: torch.Size = torch.Size()  # no batch of models
     likelihood: None = None  # `fantasize` looks for one; the noise is in `posterior`
-
-    @property
-    def num_outputs(self) -> int:
-        """The number of outcomes, 1."""
-        return 1
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """No batch of models."""
-        return torch.Size()
 
     def condition_on_observations(
         self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **_: object

@@ -16,8 +16,7 @@ sigma, e and f are the most probable ones. Forces are rows like energies.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -34,7 +33,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
 )
 from bostruct.surrogates.networks.dataset import TrainingSet
 from bostruct.surrogates.networks.featurizer import Featurizer
-from bostruct.surrogates.networks.network import NetworkWeights
+from bostruct.surrogates.networks.network import NetworkWeights, PrefixedTensors
 
 PRIOR_Z, PRIOR_WEIGHT = 4.0, 4.0
 """Prior error over σ of held-out structures, and its weight in structures. Trained on 3 to 100
@@ -45,7 +44,7 @@ MAX_HELD_OUT = 200  # largest number of held-out structures
 
 @final
 @dataclass(frozen=True, eq=False)
-class BayesianReadout:
+class BayesianReadout(PrefixedTensors):
     """The last layer and its posterior.
 
     Attributes:
@@ -63,21 +62,13 @@ class BayesianReadout:
     energy_noise_std: Tensor
     force_noise_std: Tensor
     log_marginal_likelihood: Tensor
+    prefix = "readout_"
 
     def covariance_root(self, features: Tensor) -> Tensor:
         """Return a root `[b, m]` eV of f H^-1 f^T, of features `[b, m]`."""
         H_root = self.hessian_cholesky
         root: Tensor = torch.linalg.solve_triangular(H_root, features.mT, upper=False)
         return root.mT
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all tensors by name."""
-        return {f"readout_{name}": value for name, value in vars(self).items()}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Tensor]) -> BayesianReadout:
-        """Return the readout with these tensors."""
-        return cls(*(state[f"readout_{field.name}"] for field in fields(cls)))
 
 
 def fit_readout(

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor
 
 from bostruct.errors import check_count
+from bostruct.surrogates.networks.network import PrefixedTensors
 
 MIN_STRUCTURES_PER_EXPERT = 8  # structures for each expert, or there are fewer experts
 MIN_DISTANCE = 1e-6  # distances below count as this
@@ -33,7 +33,7 @@ MIN_AXIS_STD = 1e-9  # standard deviation along an axis below which nothing vari
 
 @final
 @dataclass(frozen=True, eq=False)
-class GatingNetwork:
+class GatingNetwork(PrefixedTensors):
     """A fitted mixture of Gaussians, differentiable in the means of structures.
 
     Attributes:
@@ -49,6 +49,7 @@ class GatingNetwork:
     log_weights: Tensor
     means: Tensor
     precision_cholesky: Tensor
+    prefix = "gating_"
 
     @classmethod
     def fit(cls, structure_means: Tensor, n_experts: int, n_axes: int, seed: int) -> GatingNetwork:
@@ -86,15 +87,6 @@ class GatingNetwork:
         arrays = fitted.weights_, fitted.means_, fitted.precisions_cholesky_
         weights, means, roots = (torch.as_tensor(array).to(structure_means) for array in arrays)
         return cls(center, axes, weights.log(), means, roots)
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Tensor]) -> GatingNetwork:
-        """Return the gates with these tensors."""
-        return cls(*(state[f"gating_{field.name}"] for field in fields(cls)))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all tensors by name."""
-        return {f"gating_{name}": value for name, value in vars(self).items()}
 
     def __len__(self) -> int:
         return len(self.log_weights)

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, final
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Self, final
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from torch import Tensor
 from bostruct.descriptors import SOAP
 from bostruct.errors import check_count, check_positive
 from bostruct.surrogates.pair_repulsion import PairRepulsion
+from bostruct.surrogates.properties.state_header import tensors_under
 
 SILU_GAIN = 1.67  # SiLU of a standard normal number has a standard deviation of 1 / SILU_GAIN
 BIAS_INIT_STD = 0.5  # standard deviation of the first biases: units bend at different inputs
@@ -79,10 +80,6 @@ class NetworkConfig:
         check_count("seed", self.seed, minimum=0)
         self.soap((1,), 1.0)
 
-    def description(self) -> dict[str, Any]:
-        """Return the arguments as JSON values."""
-        return asdict(self)
-
     def soap(self, species: tuple[int, ...], cutoff: float) -> SOAP:
         """Return the descriptor for these species."""
         return SOAP(species, cutoff, self.n_max, self.l_max, self.center_atom_weight)
@@ -100,9 +97,24 @@ class HiddenLayers(NamedTuple):
     second_derivative: Tensor
 
 
+class PrefixedTensors:
+    """Base of dataclasses whose tensors a state holds under names with a prefix."""
+
+    prefix: ClassVar[str]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by name."""
+        return {self.prefix + name: value for name, value in vars(self).items()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Tensor]) -> Self:
+        """Return the object with these tensors."""
+        return cls(**tensors_under(state, cls.prefix))
+
+
 @final
 @dataclass(frozen=True, eq=False)
-class NetworkWeights:
+class NetworkWeights(PrefixedTensors):
     """Weights of M networks, with a leading dimension of 1 for layers that they share.
 
     Attributes:
@@ -122,6 +134,7 @@ class NetworkWeights:
     last_weights: Tensor
     std_weights: Tensor
     std_bias: Tensor
+    prefix = "weights_"
 
     @classmethod
     def initialize(
@@ -155,18 +168,9 @@ class NetworkWeights:
             std_bias=torch.full((n_heads,), STD_BIAS_INIT, dtype=torch.float64),
         )
 
-    @classmethod
-    def restore(cls, state: Mapping[str, Tensor]) -> NetworkWeights:
-        """Return the weights with these tensors."""
-        return cls(*(state[f"weights_{field.name}"] for field in fields(cls)))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return all tensors by name."""
-        return {f"weights_{name}": value for name, value in vars(self).items()}
-
     def parameters(self) -> list[Tensor]:
         """Return all tensors in the order of the attributes."""
-        return [getattr(self, field.name) for field in fields(self)]
+        return list(vars(self).values())
 
     def hidden_layers(
         self,

@@ -53,8 +53,6 @@ class AdditiveKernel(Kernel):  # type: ignore[misc]
         blocks: Blocks in the order of the features; those of size 0 have no effect.
     """
 
-    has_lengthscale = False
-
     def __init__(self, blocks: tuple[FeatureBlock, ...]) -> None:
         super().__init__()
         self.blocks = tuple(block for block in blocks if block.size)

@@ -27,7 +27,6 @@ from torch import Tensor
 
 from bostruct.descriptors import FeatureMap
 from bostruct.spaces import DiscreteSpace
-from bostruct.surrogates.base import TrainingData
 from bostruct.surrogates.properties.gp import GP, all_features, maps_to_state
 from bostruct.surrogates.properties.gp_regression import (
     INITIAL_VALUES,
@@ -52,6 +51,7 @@ from bostruct.surrogates.properties.properties import (
     require_discrete,
 )
 from bostruct.surrogates.properties.state_header import decode_header, tensors_under
+from bostruct.surrogates.training_data import TrainingData
 
 TENSOR_NAMES = (
     "Z",

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from bostruct.errors import InputError, NotFittedError, check_shape, error_message
 from bostruct.spaces import DiscreteSpace
-from bostruct.surrogates.base import TrainingData
 from bostruct.surrogates.botorch_models.conditioned_model import (
     ConditionedModel,
     condition_on_observations,
@@ -33,6 +32,7 @@ from bostruct.surrogates.properties.state_header import (
     encode_header,
     tensors_under,
 )
+from bostruct.surrogates.training_data import TrainingData
 
 
 class FittedProperty(Protocol):
@@ -157,6 +157,7 @@ class PropertyModel(Model):  # type: ignore[misc]
         names: Names of the properties.
     """
 
+    batch_shape: torch.Size = torch.Size()  # no batch of models
     likelihood: None = None
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -182,11 +183,6 @@ class PropertyModel(Model):  # type: ignore[misc]
     def num_outputs(self) -> int:
         """The number of properties k."""
         return len(self.names)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """One model, no batch."""
-        return torch.Size()
 
     def posterior(
         self,

@@ -12,7 +12,7 @@ Discovery 2025, 4, 2654 lacks a weight of the model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -59,17 +59,12 @@ def last_linear_name(model: torch.nn.Module, batch: LayerBatch) -> str:
         InputError: none runs.
     """
     called: list[str] = []
-    hooks = [
-        module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    ]
-    try:
-        with torch.no_grad():
-            batch.forward(model)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, torch.no_grad():
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.Linear):
+                hook = module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
+                hooks.callback(hook.remove)
+        batch.forward(model)
     if not called:
         hint = "Name the layer whose outputs are summed to the energy."
         raise InputError(error_message("model", "run a torch.nn.Linear", "none", hint))
@@ -90,15 +85,11 @@ def extract_features(
     """
     layers = [_find_layer(model, name) for name in layer_names]
     recorded: list[list[Tensor]] = [[] for _ in layers]
-    hooks = [
-        layer.register_forward_pre_hook(lambda _, args, inputs=inputs: inputs.append(args[0]))
-        for layer, inputs in zip(layers, recorded, strict=True)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer, kept in zip(layers, recorded, strict=True):
+            hook = layer.register_forward_pre_hook(lambda _, args, kept=kept: kept.append(args[0]))
+            hooks.callback(hook.remove)
         output = batch.forward(model)
-    finally:
-        for hook in hooks:
-            hook.remove()
     columns = []
     for name, layer, inputs in zip(layer_names, layers, recorded, strict=True):
         if len(inputs) != 1:

@@ -1,5 +1,7 @@
 """The written-out network against autograd."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -78,8 +80,8 @@ def test_weights_come_back_from_their_tensors():
 
 
 def test_a_description_is_json():
-    assert NetworkConfig(width=3).description()["width"] == 3
-    assert NetworkConfig().description()["pair_repulsion"] == {
+    assert asdict(NetworkConfig(width=3))["width"] == 3
+    assert asdict(NetworkConfig())["pair_repulsion"] == {
         "strength": 20.0,
         "range_factor": 1.0,
     }

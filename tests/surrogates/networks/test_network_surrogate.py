@@ -1,6 +1,7 @@
 """What all surrogates made of networks share."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def test_it_is_abstract():
 def test_its_arguments_are_its_description(surrogate):
     description = json.loads(json.dumps(surrogate.description()))
     assert description.pop("type") == type(surrogate).__name__
-    assert description.pop("network") == SMALL.description()
+    assert description.pop("network") == asdict(SMALL)
     assert description == {name: getattr(surrogate, name) for name in description}
     assert type(surrogate)(SMALL, **description) == surrogate
 
