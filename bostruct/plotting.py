@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,9 @@ PANEL_SIZE = (2.4, 2.0)
 MAX_COLUMNS = 3
 MIN_FIGURE_WIDTH, LEGEND_HEIGHT, LEGEND_ENTRY_WIDTH = 3.6, 0.5, 1.7  # inches
 
+MAX_LABEL_CHARACTERS, MAX_LEGEND_CHARACTERS = 28, 50
+"""Characters in a line of the label of an axis, and of an entry of a legend."""
+
 TICK_STEPS = (1, 2, 5, 10)
 """Steps between the numbers of an axis, times a power of ten."""
 
@@ -63,13 +67,17 @@ def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - matplotlib
 
 
 def write_png(figure: Any, path: Path, dpi: int = 300) -> None:  # noqa: ANN401 - matplotlib
-    """Write a figure to a PNG file.
+    """Write a figure to a PNG file, larger than the figure where something stands out of it.
 
     Raises:
         LogError: the file cannot be written.
     """
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=dpi)
+    figure.draw_without_rendering()
+    box = figure.get_tightbbox()
+    inside = box.x0 >= 0 and box.y0 >= 0
+    inside = inside and box.x1 <= figure.get_figwidth() and box.y1 <= figure.get_figheight()
+    figure.savefig(image, format="png", dpi=dpi, bbox_inches=None if inside else "tight")
     write_atomically(path, image.getvalue())
 
 
@@ -110,14 +118,35 @@ def saved_figure(
 
 
 def add_shared_legend(figure: Any, panels: Sequence[Any]) -> None:  # noqa: ANN401 - matplotlib
-    """Add one legend below all panels, with each label once."""
+    """Add one legend below all panels, with each label once, as narrow as the figure.
+
+    The figure grows by the lines that the legend has beyond two.
+    """
     entries: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    if entries:
-        n_columns = max(1, min(len(entries), int(figure.get_figwidth() / LEGEND_ENTRY_WIDTH)))
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=n_columns)
+    if not entries:
+        return
+    labels = [wrap_label(label, MAX_LEGEND_CHARACTERS) for label in entries]
+    width, height = figure.get_size_inches()
+    n_columns = max(1, min(len(entries), int(width / LEGEND_ENTRY_WIDTH)))
+    for columns in range(n_columns, 0, -1):
+        legend = figure.legend(entries.values(), labels, loc="outside lower center", ncols=columns)
+        extent = legend.get_window_extent(figure.canvas.get_renderer())
+        if columns == 1 or extent.width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_size_inches(width, height + max(extent.height / figure.dpi - LEGEND_HEIGHT, 0.0))
+
+
+def wrap_label(label: str, max_characters: int = MAX_LABEL_CHARACTERS) -> str:
+    r"""Return a label in lines that a panel has room for.
+
+    >>> wrap_label("energy above the convex hull (eV/atom)", 24)
+    'energy above the convex\nhull (eV/atom)'
+    """
+    return "\n".join(textwrap.wrap(label, max_characters)) or label
 
 
 def label_outer(panels: Sequence[Any], x: str, y: str) -> None:

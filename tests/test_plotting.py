@@ -123,3 +123,63 @@ def test_figures_have_the_settings_of_the_package(tmp_path):
     with plotting.saved_figure(1, tmp_path / "p.png") as (axes,):
         (line,) = axes.plot([1, 2])
     assert line.get_linewidth() == plotting.RC_PARAMS["lines.linewidth"]
+
+
+LONG = "formation energy of the relaxed alloy at its own volume, against all of its neighbours"
+
+
+def overlaps(first, second):
+    return (
+        min(first.x1, second.x1) - max(first.x0, second.x0) > 1
+        and min(first.y1, second.y1) - max(first.y0, second.y0) > 1
+    )
+
+
+@pytest.mark.parametrize("n_panels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["short", "long", "one long", "many"])
+@pytest.mark.parametrize("projection", [None, "3d"])
+def test_nothing_of_a_legend_is_cut_or_covers_a_panel(n_panels, kind, projection, tmp_path):
+    labels = {
+        "short": [f"line {k}" for k in range(3)],
+        "long": [f"{k} {LONG}" for k in range(4)],
+        "one long": ["a", "predicted, not evaluated (±σ) by the last model", "b", "c", "d", "e"],
+        "many": [f"method {k} with its settings" for k in range(14)],
+    }[kind]
+    with plotting.saved_figure(n_panels, tmp_path / "a.png", projection=projection) as panels:
+        for axes in panels:
+            for k, label in enumerate(labels):
+                axes.plot([0, 1], [0, k], label=label)
+    figure = panels[0].figure
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.y0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert not any(overlaps(box, axes.get_window_extent()) for axes in panels)
+    assert all(axes.get_window_extent().height > 0.5 * figure.dpi for axes in panels)
+
+
+@pytest.mark.parametrize("n_panels", [1, 3])
+def test_long_labels_of_axes_are_in_the_picture(n_panels, tmp_path):
+    with plotting.saved_figure(n_panels, tmp_path / "a.png") as panels:
+        for axes in panels:
+            axes.plot([0, 1])
+            axes.set_xlabel(plotting.wrap_label(LONG[:50]))
+            axes.set_ylabel(plotting.wrap_label(LONG[:50]))
+    figure = panels[0].figure
+    box = figure.get_tightbbox()
+    assert box.x0 >= 0
+    assert box.y0 >= 0
+    assert box.x1 <= figure.get_figwidth()
+    assert box.y1 <= figure.get_figheight()
+
+
+def test_what_stands_out_of_a_figure_makes_the_picture_larger(tmp_path):
+    import matplotlib.image
+
+    for x in (0.5, 1.5):
+        figure = plotting.new_figure(2.0, 1.0)
+        figure.text(x, 0.5, "here")
+        plotting.write_png(figure, tmp_path / f"{x}.png", dpi=100)
+    shapes = [matplotlib.image.imread(tmp_path / f"{x}.png").shape[:2] for x in (0.5, 1.5)]
+    assert shapes[0] == (100, 200)
+    assert (matplotlib.image.imread(tmp_path / "1.5.png")[..., :3] < 0.5).any(), "it was cut off"

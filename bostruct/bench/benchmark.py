@@ -14,12 +14,31 @@ from typing import Any, TypeVar
 
 import torch
 
-from bostruct.errors import InputError, LogError, error_message
+from bostruct.campaign.campaign import MAX_SEED
+from bostruct.errors import InputError, LogError, check_count, error_message
 from bostruct.runtime.atomic_write import write_atomically
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.executors import InProcess, Workers
 
 T = TypeVar("T")
+
+
+def seed_range(first_seed: int, n_seeds: int) -> range:
+    """Return seeds that follow each other.
+
+    Args:
+        first_seed: First of them.
+        n_seeds: Number of them.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+    check_count("first_seed", first_seed, 0)
+    last = first_seed + check_count("n_seeds", n_seeds) - 1
+    if last > MAX_SEED:
+        condition = f"leave seeds up to {MAX_SEED}"
+        raise InputError(error_message("first_seed", condition, f"{first_seed} to {last}"))
+    return range(first_seed, last + 1)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from bostruct.bench.benchmark import (
     check_unique_names,
     make_folder,
     run_jobs,
+    seed_range,
 )
 from bostruct.bench.diagnosis.failures import diagnose_failures
 from bostruct.bench.single_objective.effort_plot import plot_effort
@@ -49,11 +50,12 @@ def run_energy_benchmark(
     n_seeds: int,
     out: str | Path,
     *,
+    first_seed: int = 0,
     n_workers: int = 1,
     on_progress: ResultsCallback | None = None,
     on_end: ResultsCallback | None = None,
 ) -> Results:
-    """Run every method on every task with seeds from 0, and write the results.
+    """Run every method on every task with each seed, and write the results.
 
     The results are written after an interruption too.
 
@@ -62,6 +64,7 @@ def run_energy_benchmark(
         methods: Methods with different names.
         n_seeds: Number of seeds.
         out: Folder of the results and of every run.
+        first_seed: First of the seeds, which follow each other.
         n_workers: Number of runs at the same time, each on one core.
         on_progress: Called with all runs at the start and whenever a run has ended.
         on_end: Called with all runs at the end and after an interruption.
@@ -70,15 +73,13 @@ def run_energy_benchmark(
         InputError: a number is out of range, or two tasks or methods have the same name.
         LogError: a folder cannot be written, or holds something else.
     """
-    check_count("n_seeds", n_seeds)
+    seeds = seed_range(first_seed, n_seeds)
     check_count("n_workers", n_workers)
     check_unique_names("tasks", [task.name for task in tasks])
     check_unique_names("methods", [method.name for method in methods])
     folder = Path(out)
     check_results_folder(folder, lambda paths: any(path.name == RESULTS_JSON for path in paths))
-    jobs = [
-        Job(task, method, seed) for seed in range(n_seeds) for task in tasks for method in methods
-    ]
+    jobs = [Job(task, method, seed) for seed in seeds for task in tasks for method in methods]
     make_folder(folder)
     runs = [method.read(task, seed, folder) for task, method, seed in jobs]
     written = _write_results(Results(tasks, runs), folder)

@@ -19,7 +19,13 @@ from typing import final
 import numpy as np
 import torch
 
-from bostruct.bench.benchmark import check_results_folder, make_folder, run_jobs, write_json
+from bostruct.bench.benchmark import (
+    check_results_folder,
+    make_folder,
+    run_jobs,
+    seed_range,
+    write_json,
+)
 from bostruct.bench.multi_objective.enumerated_front import (
     EnumeratedFront,
     TableEvaluator,
@@ -96,6 +102,7 @@ def run_front_benchmark(
     out: str | Path,
     *,
     report_at: Sequence[int] = (50, 100),
+    first_seed: int = 0,
     n_workers: int = 1,
     on_progress: Callable[[str], None] | None = None,
 ) -> list[FrontSummary]:
@@ -104,10 +111,11 @@ def run_front_benchmark(
     Args:
         tasks: Multi-objective tasks.
         campaign_method: Campaign to be measured.
-        n_seeds: Number of seeds, from 0.
+        n_seeds: Number of seeds.
         n_evaluations: Number of evaluations of each run.
         out: Folder of the results.
         report_at: Numbers of evaluations to summarize, beside the last one.
+        first_seed: First of the seeds, which follow each other.
         n_workers: Number of processes, of one core each.
         on_progress: Called with one line of progress.
 
@@ -115,7 +123,7 @@ def run_front_benchmark(
         InputError: a number is out of range.
         LogError: the folder cannot be written, or holds something else.
     """
-    check_count("n_seeds", n_seeds)
+    seeds = seed_range(first_seed, n_seeds)
     check_count("n_evaluations", n_evaluations)
     check_count("n_workers", n_workers)
     for number in report_at:
@@ -137,7 +145,7 @@ def run_front_benchmark(
             evaluator = TableEvaluator(fronts[task.name])
         functions += [
             partial(method.run, task, evaluator, seed, n_evaluations, folder)
-            for seed in range(n_seeds)
+            for seed in seeds
             for method in methods
         ]
     try:
@@ -192,6 +200,7 @@ def write_report(
     data = {
         "format": FORMAT_VERSION,
         "versions": package_versions(),
+        "seeds": sorted({r.run.seed for group in recoveries.values() for r in group}),
         "tasks": {
             task.name: {
                 "summary": task.summary,

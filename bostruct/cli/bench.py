@@ -33,7 +33,8 @@ def bench(
             show_default="lj7 lj13 cu15",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 20,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 20,
+    first_seed: Annotated[int, typer.Option(help="First of the seeds.")] = 0,
     evaluations: Annotated[
         int, typer.Option(help="Maximum of evaluations; a campaign that needs more has failed.")
     ] = 100,
@@ -91,6 +92,7 @@ def bench(
             methods,
             seeds,
             out,
+            first_seed=first_seed,
             n_workers=jobs,
             on_progress=lambda results: line.update(progress_text(results)),
             on_end=print_results,

@@ -40,7 +40,8 @@ def fronts(
         list[str] | None,
         typer.Argument(metavar="TASKS", help="Names of tasks.", show_default="all"),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 10,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 10,
+    first_seed: Annotated[int, typer.Option(help="First of the seeds.")] = 0,
     evaluations: Annotated[int, typer.Option(help="Evaluations of each search.")] = 100,
     initial: Annotated[
         int | None,
@@ -86,6 +87,7 @@ def fronts(
             evaluations,
             out,
             report_at=at or (50, 100),
+            first_seed=first_seed,
             n_workers=workers,
             on_progress=line.update,
         )

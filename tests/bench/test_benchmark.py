@@ -10,9 +10,11 @@ from bostruct.bench.benchmark import (
     json_finite,
     make_folder,
     run_jobs,
+    seed_range,
     single_thread,
     write_json,
 )
+from bostruct.campaign.campaign import MAX_SEED
 from bostruct.errors import InputError, LogError
 
 
@@ -61,6 +63,15 @@ def test_numbers_that_json_lacks_are_none(tmp_path):
     assert json_finite(values) == {"a": [1.0, None], "b": [None, "x", None, 2]}
     write_json(values, tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text()) == json_finite(values)
+
+
+def test_seeds_follow_each_other():
+    assert list(seed_range(3, 2)) == [3, 4]
+    assert list(seed_range(MAX_SEED, 1)) == [MAX_SEED]
+    with pytest.raises(InputError, match="`first_seed` must be an integer of at least 0, got -1"):
+        seed_range(-1, 2)
+    with pytest.raises(InputError, match="`first_seed` must leave seeds up to 9223"):
+        seed_range(MAX_SEED, 2)
 
 
 def test_names_are_there_and_different():

@@ -44,8 +44,24 @@ def test_a_task_of_a_file(here):
     found = json.loads((here / "out" / "results.json").read_text())
     assert found["tasks"]["mine"]["source"] == "one of twenty"
     assert len(found["runs"]) == 6
+    assert found["seeds"] == [0, 1]
     again = bostruct(*RUN, "--baseline-evaluations", 50)
     assert again.stdout == done.stdout
+
+
+def test_seeds_begin_where_they_are_told_to(here):
+    run = (*RUN[:3], "--seeds", 2, *RUN[5:], "--baseline-evaluations", 0)
+    assert bostruct(*run).exit_code == 0
+    before = json.loads((here / "out" / "results.json").read_text())
+    done = bostruct(*run, "--first-seed", 1)
+    assert done.exit_code == 0, done.output
+    found = json.loads((here / "out" / "results.json").read_text())
+    assert found["seeds"] == [run["seed"] for run in found["runs"]] == [1, 2]
+    energies = [[run["energies"] for run in each["runs"]] for each in (before, found)]
+    assert energies[0][1] == energies[1][0], "seed 1 is the same run"
+    assert energies[1][1] not in energies[0]
+    refused(bostruct("lj7", "--first-seed", -1), "`first_seed` must be an integer of at least 0")
+    refused(bostruct("lj7", "--first-seed", 2**63), "`first_seed` must leave seeds up to 9223")
 
 
 SURFACE = """

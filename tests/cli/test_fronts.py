@@ -1,3 +1,4 @@
+import json
 from types import MappingProxyType
 
 import pytest
@@ -29,6 +30,10 @@ def test_a_table_is_printed_and_files_lie_there(here):
     for words in ("small", "bostruct initial 3", "random", "Results are in out"):
         assert words in done.stdout
     assert done.stderr == ""
+    assert json.loads((here / "out" / "fronts.json").read_text())["seeds"] == [0]
+    done = bostruct("small", *options, "--first-seed", 3, "--out", "other")
+    assert done.exit_code == 0, done.output
+    assert json.loads((here / "other" / "fronts.json").read_text())["seeds"] == [3]
     names = {path.name for path in (here / "out").iterdir()}
     assert {"fronts.json", "fronts.csv", "fronts.png", "small"} <= names
 

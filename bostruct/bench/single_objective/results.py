@@ -146,6 +146,7 @@ class Results:
         return {
             "format": FORMAT_VERSION,
             "versions": package_versions(),
+            "seeds": sorted({run.seed for run in self.runs}),
             "tasks": {
                 task.name: {
                     "reference_energy": task.reference_energy,

@@ -110,7 +110,8 @@ def plot_three_objectives(
                 depthshade=False,
             )
         for which, name, values in zip("xyz", names, zip(*every, strict=True)):  # noqa: B905
-            getattr(axes, f"set_{which}label")(directed_axis_label(name, goals), labelpad=3)
+            label = directed_axis_label(name, goals)
+            getattr(axes, f"set_{which}label")(label, labelpad=3 + 8 * label.count("\n"))
             axis = getattr(axes, f"{which}axis")
             axis.set_tick_params(pad=3 if which == "z" else 0)
             if name in goals.log_outcomes:
@@ -222,7 +223,8 @@ def plot_parallel_coordinates(
                     bbox=TEXT_BOX_STYLE,
                     zorder=4,
                 )
-        axes.set_xticks(list(places), [directed_axis_label(name, goals) for name in names])
+        labels = [plotting.wrap_label(directed_axis_label(name, goals), 24) for name in names]
+        axes.set_xticks(list(places), labels)
         axes.set_xlim(-0.25, len(names) - 0.75)
         axes.set_ylim(-0.04, 1.04)
         axes.set_yticks([])
@@ -396,7 +398,7 @@ def directed_axis_label(name: str, optimization_config: OptimizationConfig) -> s
     """Return the label of an outcome's axis, with an arrow in the better direction."""
     better = {part.name: part.direction for part in optimization_config.objectives}.get(name)
     arrow = {"minimize": " ↓", "maximize": " ↑", None: ""}[better]
-    return f"{axis_label(name, optimization_config)}{arrow}"
+    return plotting.wrap_label(f"{axis_label(name, optimization_config)}{arrow}")
 
 
 def format_axis(
