@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self, final
 
 from bostruct.campaign.stop import Progress
+from bostruct.runtime.control_characters import visible_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,8 +41,10 @@ class ProgressLine:
 
     def update(self, progress: Progress, remaining: int | None) -> None:
         """Show the progress of the campaign."""
+        from rich.markup import escape
+
         if self._status is not None:
-            self._status.update(progress_text(progress, remaining))
+            self._status.update(escape(visible_text(progress_text(progress, remaining))))
 
 
 def progress_text(progress: Progress, remaining: int | None) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from bostruct.cli import bench, campaign, fronts, uncertainty
 from bostruct.errors import BostructError
+from bostruct.runtime.control_characters import visible_lines
 
 P = ParamSpec("P")
 
@@ -31,7 +32,7 @@ def report_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except BostructError as error:
-            typer.echo(f"bostruct: {error}", err=True)
+            typer.echo(visible_lines(f"bostruct: {error}"), err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             typer.echo("bostruct: interrupted. Run the same command again to go on.", err=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -27,6 +26,7 @@ from bostruct.campaign.analysis.outcome_table import single_outcome
 from bostruct.campaign.analysis.pareto_front import ParetoFront
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
 from bostruct.campaign.log import legacy_formats, posterior_file
+from bostruct.campaign.log.malformed_log import CONTENT_ERRORS, reads_log
 from bostruct.campaign.log.run_folder import (
     POSTERIOR_FOLDER_NAME,
     database_path,
@@ -45,7 +45,12 @@ from bostruct.campaign.records import (
 )
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
-from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.runtime.canonical_json import (
+    parse_json_array,
+    parse_json_object,
+    to_canonical_json,
+)
+from bostruct.runtime.regular_file import check_folder, read_regular_file
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.surrogates import FittedModel, Surrogate
@@ -88,7 +93,9 @@ class Log:
         self.format = row["format"]
         read_database(self.folder, self._check_tables)
         self.seed: int = row["seed"]
-        self.description: dict[str, Any] = json.loads(row["description"])
+        self.description: dict[str, Any] = parse_json_object(
+            row["description"], f"{database_path(self.folder)}: description", object
+        )
         if self.format < LOG_FORMAT:
             self.description = legacy_formats.upgrade_description(self.description)
         self.created: float = row["created"]
@@ -143,15 +150,18 @@ class Log:
         except sqlite3.Error as error:
             raise LogError(f"could not read {database_path(self.folder)}: {error}") from error
 
+    @reads_log
     def trials(self, *states: str) -> list[Trial]:
         """Return the trials in the order of their numbers, those in the given states if any."""
         return self.with_structures(self.trial_records(*states))
 
+    @reads_log
     def trial_records(self, *states: str) -> list[Trial]:
         """Return the same trials without their structures, which take longest to decode."""
         rows = self.query("SELECT * FROM bostruct_trial ORDER BY number")
         return self._trials_from_rows([row for row in rows if not states or row["state"] in states])
 
+    @reads_log
     def trials_before_retraction(self) -> list[Trial]:
         """Return all trials as they were before any of them was retracted."""
         rows = map(dict, self.query("SELECT * FROM bostruct_trial ORDER BY number"))
@@ -169,6 +179,7 @@ class Log:
         ]
 
     @cached_property
+    @reads_log
     def optimization_config(self) -> OptimizationConfig | None:
         """Objectives and constraints of the campaign; None where it minimizes the energy."""
         described = self.description.get("optimization_config")
@@ -179,30 +190,48 @@ class Log:
             tuple(Constraint(**part) for part in described["constraints"]),
         )
 
+    @reads_log
     def with_structures(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return trials with their structures, if the log has a space."""
         if self.space is None or not trials:
             return list(trials)
+        self._check_dimension(trials, self.space)
         decoded = self.space.decode(torch.stack([trial.X for trial in trials]))
         return [replace(trial, structures=decoded[i]) for i, trial in enumerate(trials)]
 
+    def _check_dimension(self, trials: Sequence[Trial], space: Space) -> None:
+        for trial in trials:
+            if len(trial.X) != space.dimension:
+                raise LogError(
+                    f"trial {trial.number} of {self.folder} has {len(trial.X)} coordinates, its "
+                    f"space {space.dimension}."
+                )
+
+    @reads_log
     def steps(self) -> list[Step]:
         """Return all steps."""
         return [records.step_from_row(row) for row in self.query(STEPS_QUERY)]
 
+    @reads_log
     def sessions(self) -> list[dict[str, Any]]:
         """Return the sessions: process, host, device, package versions, times and status."""
         rows = self.query("SELECT * FROM bostruct_session ORDER BY number")
-        return [{**dict(row), "versions": json.loads(row["versions"])} for row in rows]
+        return [
+            {**dict(row), "versions": parse_json_object(row["versions"], "session: versions", str)}
+            for row in rows
+        ]
 
+    @reads_log
     def relaxations(self) -> list[RelaxationReport]:
         """Return the reports of the last final relaxation; none without one."""
         texts = [session.get("relaxations") for session in self.sessions()]
-        reports = json.loads(next((text for text in reversed(texts) if text), "[]"))
+        text = next((text for text in reversed(texts) if text), "[]")
+        reports: Iterable[dict[str, Any]] = parse_json_array(text, "session: relaxations", dict)
         if self.format < LOG_FORMAT:
             reports = map(legacy_formats.upgrade_relaxation_report, reports)
         return [RelaxationReport(**report) for report in reports]
 
+    @reads_log
     def calibration(self, step: int | None = None, outcome: str | None = None) -> OnlineCalibration:
         """Return the calibration of the predictions so far.
 
@@ -239,6 +268,7 @@ class Log:
             raise InputError(error_message("outcome", condition, repr(outcome), hint))
         return single_outcome(trials, config, outcome)
 
+    @reads_log
     def predictions(
         self, eps: float = MISCOVERAGE, outcome: str | None = None
     ) -> list[LoggedPrediction]:
@@ -255,6 +285,7 @@ class Log:
         trials = self._with_outcome(outcome, self.trials_before_retraction())
         return logged_predictions(trials, self.steps(), trial_z_scores(trials), eps)
 
+    @reads_log
     def pareto_front(self, reference: Mapping[str, float] | None = None) -> ParetoFront:
         """Return the Pareto front with its history.
 
@@ -277,6 +308,7 @@ class Log:
             reference,
         )
 
+    @reads_log
     def structures(self) -> Structures:
         """Return all structures with a known energy, and their forces: training data.
 
@@ -301,6 +333,12 @@ class Log:
             present = f"{min(files)} to {max(files)}" if files else "none yet"
             hint = f"Steps with one: {present}; the first are random."
             raise InputError(error_message("step", "be one with a posterior", step, hint))
+        check_folder(self.folder / POSTERIOR_FOLDER_NAME)
+        if not posterior_file.is_posterior_file_name(files[step]):
+            raise LogError(
+                f"step {step} of {self.folder} names {files[step]!r}, which is no posterior file "
+                f"in its folder {POSTERIOR_FOLDER_NAME}."
+            )
         return self.folder / POSTERIOR_FOLDER_NAME / files[step]
 
     def posterior_tensors(self, step: int) -> dict[str, Tensor]:
@@ -311,10 +349,12 @@ class Log:
         """
         return self._load_posterior(step)[0]
 
+    @reads_log
     def candidate_generators(self, step: int) -> list[str]:
         """Return the name of the generator of each candidate of a step."""
         return list(map(str, self._load_posterior(step)[1]["generators"]))
 
+    @reads_log
     def posterior(self, step: int) -> FittedModel:
         """Return the fitted surrogate of a step, restored from its posterior file.
 
@@ -331,7 +371,7 @@ class Log:
         tensors = self.posterior_tensors(step)
         try:
             return self.surrogate.restore(self._model_state(tensors), self.space)
-        except (KeyError, RuntimeError, ValueError) as error:
+        except CONTENT_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
             raise LogError(f"step {step}: could not be rebuilt: {reason}") from error
 
@@ -343,18 +383,18 @@ class Log:
 
     def _load_posterior(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         path = self.posterior_path(step)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise LogError(f"could not read {path}: {error.strerror or error}") from error
-        query = "SELECT sha256 FROM bostruct_posterior WHERE step = ?"
-        if hashlib.sha256(data).hexdigest() != self.query(query, step)[0]["sha256"]:
+        query = "SELECT bytes, sha256 FROM bostruct_posterior WHERE step = ?"
+        row = self.query(query, step)[0]
+        size = min(row["bytes"], posterior_file.MAX_BYTES)
+        data = read_regular_file(path, size)
+        if hashlib.sha256(data).hexdigest() != row["sha256"]:
             raise LogError(f"{path} is not what was written: its sha256 differs.")
         contents = posterior_file.from_safetensors(data, str(path))
         if self.format < LOG_FORMAT:
             return legacy_formats.upgrade_posterior_file(*contents)
         return contents
 
+    @reads_log
     def fingerprint(self) -> str:
         """Return a digest of all that does not depend on time, host or versions.
 

@@ -16,6 +16,7 @@ from bostruct.campaign.analysis.calibration import (
 )
 from bostruct.campaign.log import ase_rows, verify_pareto
 from bostruct.campaign.log.ase_rows import AseRows
+from bostruct.campaign.log.malformed_log import CONTENT_ERRORS, reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import POSTERIOR_FOLDER_NAME, database_path
 from bostruct.errors import LogError
@@ -51,6 +52,7 @@ class VerificationReport:
         return not self.problems and not self.skipped
 
 
+@reads_log
 def verify_log(log: Log) -> VerificationReport:
     """Read a log again: tables, files, posteriors, and the rows of ase.db.
 
@@ -81,7 +83,7 @@ def verify_log(log: Log) -> VerificationReport:
                 n_rebuilt += 1
         except LogError as error:
             problems.append(str(error))
-        except (KeyError, RuntimeError, ValueError) as error:
+        except CONTENT_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
             problems.append(f"step {step.number}: could not be rebuilt: {reason}")
     if can_rebuild:
@@ -189,7 +191,7 @@ def _verify_structures(log: Log) -> list[str]:
         for trial in log.trials("done"):
             try:
                 difference = ase_rows.first_difference(rows.read(ids[trial.number]), trial)
-            except (KeyError, ValueError, TypeError) as error:
+            except CONTENT_ERRORS as error:
                 difference = f"structure ({type(error).__name__})"
             if difference:
                 problems.append(f"trial {trial.number}: the {difference} in ase.db is another one")

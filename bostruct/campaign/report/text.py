@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
@@ -16,12 +17,13 @@ from bostruct.campaign.report.summary import (
     FinalRelaxationSummary,
     TrialSummary,
 )
+from bostruct.runtime.control_characters import visible_text
 
 
 def final_text(summary: CampaignSummary) -> str:
     """Return the text at the end of a run: the best result, and where to find it."""
     counts = f"{summary.n_evaluations} ({summary.n_failed} failed)"
-    lines, out = [], "front.extxyz"
+    lines, out, folder = [], "front.extxyz", _shown_path(summary.folder)
     if summary.pareto is not None:
         lines += pareto_text.final_lines(summary.pareto, summary.n_evaluations, summary.n_failed)
     if summary.energy is not None:
@@ -39,15 +41,15 @@ def final_text(summary: CampaignSummary) -> str:
         lines += [f"Final relaxation: {line}." for line in relaxations]
     lines += [
         f"Ended by {summary.reason}.",
-        f"Results are in {summary.folder}",
-        f"  bostruct show {summary.folder}",
-        f"  bostruct export {summary.folder} {out}",
+        f"Results are in {folder}",
+        f"  bostruct show {folder}",
+        f"  bostruct export {folder} {out}",
     ]
     if summary.pareto is not None:
-        lines.append(f"  bostruct front {summary.folder} --out {summary.folder}/front")
+        lines.append(f"  bostruct front {folder} --out {folder}/front")
     if "network file system" in str(summary.journal):
         lines.append(f"Journal {summary.journal}.")
-    return "\n".join(lines)
+    return "\n".join(map(visible_text, lines))
 
 
 def summary_text(summary: CampaignSummary) -> str:
@@ -58,7 +60,7 @@ def summary_text(summary: CampaignSummary) -> str:
     initial_data += f" ({refused} refused)" if refused else ""
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary.seconds.items())
     lines = [
-        f"folder       {summary.folder}",
+        f"folder       {_shown_path(summary.folder)}",
         f"status       {summary.status}{reason}",
         f"seed         {summary.seed}",
         f"evaluations  {summary.n_evaluations}, {summary.n_failed} failed, "
@@ -68,7 +70,7 @@ def summary_text(summary: CampaignSummary) -> str:
     if summary.pareto is not None:
         header = pareto_text.header_lines(summary.pareto, summary.n_evaluations)
         lines += [f"{name:<11}  {text}" for name, text in header]
-        tables = pareto_text.table_lines(summary.pareto, summary.steps, summary.folder)
+        tables = pareto_text.table_lines(summary.pareto, summary.steps, _shown_path(summary.folder))
     if summary.energy is not None:
         retracted = [f"trial {trial}: {text}" for trial, text in summary.retracted.items()]
         lines += _labeled_lines("retracted", retracted) + _energy_lines(summary.energy)
@@ -78,7 +80,13 @@ def summary_text(summary: CampaignSummary) -> str:
         f"device       {summary.device}, journal {summary.journal}",
         *tables,
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible_text, lines))
+
+
+def _shown_path(folder: str) -> str:
+    """Return a folder relative to the current one if it is in it."""
+    relative = os.path.relpath(folder)
+    return folder if relative.startswith(os.pardir) else relative
 
 
 def _energy_lines(energy: EnergySummary) -> list[str]:
