@@ -30,6 +30,7 @@ from bostruct.campaign.initial_structures import (
     read_initial_structures,
 )
 from bostruct.campaign.log.legacy_formats import check_writable_format
+from bostruct.campaign.log.malformed_log import refuse_malformed
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import check_writable, has_campaign
 from bostruct.campaign.log.writer import LogWriter
@@ -233,7 +234,8 @@ class Campaign:
         stored, current = log.description, self.description()
         if seed is not None:
             stored, current = {**stored, "seed": log.seed}, {**current, "seed": seed}
-        differences = describe_differences(stored, current)
+        with refuse_malformed(log.folder):
+            differences = describe_differences(stored, current)
         if differences:
             raise MismatchError(
                 f"{log.folder} holds another campaign: {'; '.join(differences)}. Take another "
@@ -273,7 +275,7 @@ class Campaign:
             is_mismatch = isinstance(error, MismatchError)
             writer.close("failed", "another campaign" if is_mismatch else "could not be opened")
             raise
-        self._folder = Path(folder)
+        self._folder = writer.folder
         return self
 
     def close(self, status: str = "paused", reason: str = "") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, final
 from bostruct.campaign.records import Trial
 from bostruct.campaign.stop import Progress
 from bostruct.evaluators import Evaluation, Failure
+from bostruct.runtime.control_characters import visible_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,8 +59,11 @@ class ProgressLine:
             remaining: Number of evaluations that may still be started, None for any number.
             best_name: Function that returns the name of the best structure, "" without one.
         """
+        from rich.markup import escape
+
         if self._status is not None:
-            self._status.update(progress_text(progress, remaining, best_name()))
+            text = progress_text(progress, remaining, best_name())
+            self._status.update(escape(visible_text(text)))
         self._n_evaluations = len(progress.energies)
         energies = (*progress.energies, progress.lowest_initial_energy)
         has_objectives = progress.front_history is not None
@@ -74,7 +78,11 @@ class ProgressLine:
         if self._log is None:
             return
         text = result_text(trial, result, min(self._energies or (), default=None))
-        print(f"evaluation {self._n_evaluations}, {text}", file=self._log.file, flush=True)
+        print(
+            visible_text(f"evaluation {self._n_evaluations}, {text}"),
+            file=self._log.file,
+            flush=True,
+        )
 
 
 def result_text(trial: Trial, result: Evaluation | Failure, lowest_energy: float | None) -> str:

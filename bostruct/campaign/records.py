@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,10 @@ from bostruct.campaign.member_names import MEMBER_KEY
 from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.errors import LogError
 from bostruct.evaluators import Evaluation, Failure
-from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.runtime.canonical_json import (
+    parse_json_object,
+    to_canonical_json,
+)
 from bostruct.spaces import Space
 from bostruct.structures import Structures, to_ase
 
@@ -261,8 +263,9 @@ def trial_from_row(
     row: DatabaseRow, outcome_predictions: tuple[OutcomePrediction, ...] = ()
 ) -> Trial:
     """Return a row of `bostruct_trial` as a value."""
-    x = from_bytes(row["x"])
-    assert x is not None
+    name, x = f"trial {row['number']}", from_bytes(row["x"])
+    if x is None or not bool(x.isfinite().all()):
+        raise LogError(f"{name} has no finite coordinates, as every trial that bostruct writes.")
     retracted = row["state"] == "retracted"
     return Trial(
         number=row["number"],
@@ -279,8 +282,8 @@ def trial_from_row(
         acquisition=row["acquisition"],
         energy=None if retracted else row["energy"],
         forces=None if retracted else from_bytes(row["forces"], 3),
-        properties=json.loads(row["properties"]),
-        provenance=json.loads(row["provenance"]),
+        properties=parse_json_object(row["properties"], f"{name}: properties", (int, float)),
+        provenance=parse_json_object(row["provenance"], f"{name}: provenance", str),
         reason=row["reason"],
         retryable=bool(row["retryable"]),
         seconds=row["seconds"],
@@ -291,11 +294,14 @@ def trial_from_row(
 
 def step_from_row(row: sqlite3.Row) -> Step:
     """Return a row of `bostruct_step` joined with its posterior as a value."""
+    name = f"step {row['number']}"
     return Step(
         number=row["number"],
         kind=row["kind"],
         training_trials=NumberRanges(row["training_trials"]),
-        hyperparameters=json.loads(row["hyperparameters"]),
+        hyperparameters=parse_json_object(
+            row["hyperparameters"], f"{name}: hyperparameters", (int, float)
+        ),
         seconds={part: row[f"seconds_{part}"] for part in ("fit", "search", "log")},
         file=row["file"] or "",
         sha256=row["sha256"] or "",

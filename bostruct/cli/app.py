@@ -11,6 +11,7 @@ import typer
 
 from bostruct.cli import bench, campaign, fronts, uncertainty
 from bostruct.errors import BostructError, EvaluationError, ExecutorError
+from bostruct.runtime.control_characters import visible_lines
 from bostruct.runtime.interruption import TerminationError
 
 P = ParamSpec("P")
@@ -37,7 +38,7 @@ def report_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except BostructError as error:
-            typer.echo(f"bostruct: {error}", err=True)
+            typer.echo(visible_lines(f"bostruct: {error}"), err=True)
             is_refused = not isinstance(error, EvaluationError | ExecutorError)
             raise typer.Exit(2 if is_refused else 1) from error
         except KeyboardInterrupt as error:

@@ -25,6 +25,7 @@ from bostruct.campaign.report.pareto_text import front_lines
 from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import final_text, summary_text
 from bostruct.errors import LogError, check_count
+from bostruct.runtime.control_characters import visible_json, visible_text
 
 HEAD_LENGTH = 16
 """Number of hexadecimal digits of the head of a hash chain that are printed."""
@@ -82,7 +83,8 @@ def show(
     """Show the state and the results of the campaign in DIR."""
     summary = summarize(open_log(folder))
     if as_json:
-        typer.echo(json.dumps(summary.to_json(), ensure_ascii=False, allow_nan=False, indent=1))
+        text = json.dumps(summary.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
+        typer.echo(visible_json(text))
     else:
         typer.echo(summary_text(summary))
 
@@ -102,7 +104,8 @@ def front(
     for line in front_lines(pareto_front, formulas, e_above_hull):
         typer.echo(line)
     if out is not None:
-        typer.echo(f"{out}: {', '.join(write_front_files(log, out, e_above_hull))}")
+        names = ", ".join(write_front_files(log, out, e_above_hull))
+        typer.echo(visible_text(f"{out}: {names}"))
 
 
 def retry(
@@ -130,7 +133,7 @@ def retract(
 ) -> None:
     """Retract the result of TRIAL: nothing is learned from it any more."""
     retract_trial(folder, trial, reason)
-    typer.echo(f"{folder}: trial {trial} is retracted, {reason}")
+    typer.echo(visible_text(f"{folder}: trial {trial} is retracted, {reason}"))
 
 
 def export(
@@ -149,7 +152,7 @@ def export(
     contents = f"{len(images)} structures" if include_all else "the best structure"
     if log.optimization_config is not None and not include_all:
         contents = f"the {len(images)} structures on the front"
-    typer.echo(f"{out}: {contents} of {folder}")
+    typer.echo(visible_text(f"{out}: {contents} of {folder}"))
 
 
 def verify(folder: FolderArgument, path: CampaignFileOption = None) -> None:
@@ -159,11 +162,12 @@ def verify(folder: FolderArgument, path: CampaignFileOption = None) -> None:
     """
     report = verify_log(_open_log(folder, path))
     for sentence in (*report.problems, *report.skipped):
-        typer.echo(sentence, err=True)
-    typer.echo(
+        typer.echo(visible_text(sentence), err=True)
+    counts = (
         f"{folder}: {report.n_trials} trials and {report.n_posteriors} posteriors read, "
         f"{report.n_rebuilt} rebuilt and compared, {len(report.problems)} problems"
     )
+    typer.echo(visible_text(counts))
     if report.head:
         typer.echo(f"head of the hash chain: {report.head[:HEAD_LENGTH]}")
     if not report.is_valid:

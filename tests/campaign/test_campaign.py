@@ -13,6 +13,7 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 
 from bostruct.campaign import Campaign, FinalRelaxation, Log, stop
+from bostruct.campaign.log import lock
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.report import export
@@ -381,6 +382,25 @@ def test_a_second_driver_is_refused(tmp_path):
     with mine.open(tmp_path / "run"), pytest.raises(LockedError, match="being written"):
         campaign().open(tmp_path / "run")
     campaign(n=1).run(tmp_path / "run")
+
+
+def test_an_evaluator_that_copies_the_run_folder(tmp_path):
+    """Closing the copied files must end no lock, neither ours nor SQLite's."""
+    folder, locked = tmp_path / "run", []
+
+    def copies(atoms):
+        copy = tmp_path / f"copy{len(locked)}"
+        shutil.copytree(folder, copy)
+        locked.append(processes.call(processes.end_if_locked, folder, lock.HAS_DESCRIPTION_LOCKS))
+        assert Log(copy).trials("running")
+        return energy(atoms)
+
+    log = campaign(Function(copies), n=2).run(folder)
+    assert locked == [processes.LOCKED] * 2
+    assert len(log.trials("done")) == 2
+    whole = campaign(n=2).run(tmp_path / "whole")
+    assert [t.energy for t in log.trials()] == [t.energy for t in whole.trials()]
+    campaign(Function(copies), n=2).run(tmp_path / "copy0")  # a campaign of its own
 
 
 def test_the_first_error_is_the_one_that_is_seen(tmp_path):

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -198,6 +199,30 @@ def test_verify_says_where_it_needs_the_file(here):
     assert done.exit_code == 1
     assert "give the campaign file" in done.stderr
     assert "0 rebuilt and compared, 0 problems" in done.stdout
+
+
+def test_terminal_escapes_are_shown(here):
+    """Names, reasons and provenance come from the folder, whoever made it."""
+    bostruct("run", "mine.py", "--dir", "out")
+    attack = "\x1b[2J\x9b\u202e"
+    connection = sqlite3.connect("out/campaign.db", isolation_level=None)
+    connection.execute("UPDATE bostruct_trial SET generator = ?, reason = ?", (attack, attack))
+    connection.execute("UPDATE bostruct_session SET reason = ?, device = ?", (attack, attack))
+    connection.close()
+    for arguments in (("show", "out"), ("show", "out", "--json"), ("verify", "out")):
+        done = bostruct(*arguments)
+        assert done.exit_code in (0, 1), done.output
+        assert all(line.isprintable() for line in done.output.split("\n"))
+    connection = sqlite3.connect("out/campaign.db", isolation_level=None)
+    connection.execute("UPDATE bostruct_posterior SET file = file || ?", (attack,))
+    connection.close()
+    done = bostruct("verify", "out")
+    assert "\\x1b[2J" in done.output
+    assert all(line.isprintable() for line in done.output.split("\n"))
+    done = bostruct("show", f"no{attack}where")
+    assert done.exit_code == 2
+    assert done.stderr == "bostruct: " + done.stderr[10:-1] + "\n"
+    assert done.stderr[:-1].isprintable()
 
 
 def test_a_real_process_killed_and_started_again(here):

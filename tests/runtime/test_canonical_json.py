@@ -1,6 +1,12 @@
 import pytest
 
-from bostruct.runtime.canonical_json import describe_differences, to_canonical_json
+from bostruct.errors import LogError
+from bostruct.runtime.canonical_json import (
+    describe_differences,
+    parse_json_array,
+    parse_json_object,
+    to_canonical_json,
+)
 
 
 def test_canonical_json_does_not_depend_on_order():
@@ -30,3 +36,18 @@ def test_long_values_are_shortened():
 def test_refuses_values_that_json_cannot_hold():
     with pytest.raises(TypeError, match="not JSON serializable"):
         to_canonical_json({"a": object()})
+
+
+def test_json_of_anybody():
+    assert parse_json_object('{"a": 1, "b": 2.5}', "x", (int, float)) == {"a": 1, "b": 2.5}
+    assert parse_json_array("[1, 2]", "x", int) == [1, 2]
+    for text in ("[" * 100_000, '{"a":' * 100_000, "", "{", "nul", "1" * 5_000):
+        for parse in (parse_json_object, parse_json_array):
+            with pytest.raises(LogError, match="x is not JSON that can be read"):
+                parse(text, "x", object)
+    for text in ("[]", "1", "null", '"a"', '{"a": "1"}', '{"a": null}'):
+        with pytest.raises(LogError, match="x is not a JSON object as bostruct writes it"):
+            parse_json_object(text, "x", (int, float))
+    for text in ("{}", "1", "null", "[1.5]", "[[1]]"):
+        with pytest.raises(LogError, match="x is not a JSON array as bostruct writes it"):
+            parse_json_array(text, "x", int)

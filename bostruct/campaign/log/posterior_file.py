@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,13 +31,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from bostruct.campaign.log.malformed_log import CONTENT_ERRORS
 from bostruct.errors import LogError
-from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.runtime.canonical_json import parse_json_object, to_canonical_json
 
 HEADER_KEY = "bostruct"
 
 CHAIN_KEY = "chain"
 """Key of the head of the hash chain in the header."""
+
+MAX_BYTES = 2**32
+"""Largest file that is read."""
 
 
 def posterior_file_name(step: int) -> str:
@@ -46,6 +51,11 @@ def posterior_file_name(step: int) -> str:
     'step-000012.safetensors'
     """
     return f"step-{step:06d}.safetensors"
+
+
+def is_posterior_file_name(name: str) -> bool:
+    """Return whether a name is one of a posterior file, and no path to another folder."""
+    return re.fullmatch(r"step-\d+\.safetensors", name, re.ASCII) is not None
 
 
 def to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -96,8 +106,8 @@ def from_safetensors(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[st
         tensors = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])["__metadata__"][HEADER_KEY]
-        return tensors, json.loads(header)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        return tensors, parse_json_object(header, f"header of {name}", object)
+    except (safetensors.SafetensorError, *CONTENT_ERRORS) as error:
         raise LogError(f"{name} is not a whole posterior file: {error}") from error
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cached_property
@@ -27,6 +26,7 @@ from bostruct.campaign.analysis.outcome_table import single_outcome
 from bostruct.campaign.analysis.pareto_front import ParetoFront
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
 from bostruct.campaign.log import legacy_formats, posterior_file, upgrade
+from bostruct.campaign.log.malformed_log import CONTENT_ERRORS, reads_log
 from bostruct.campaign.log.run_folder import (
     POSTERIOR_FOLDER_NAME,
     database_path,
@@ -36,6 +36,7 @@ from bostruct.campaign.log.run_folder import (
 )
 from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.log.schema_check import bounded_rows, check_tables
+from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.campaign.records import (
     Attempt,
     OutcomePrediction,
@@ -46,7 +47,12 @@ from bostruct.campaign.records import (
 )
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
-from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.runtime.canonical_json import (
+    parse_json_array,
+    parse_json_object,
+    to_canonical_json,
+)
+from bostruct.runtime.regular_file import check_folder, read_regular_file
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.surrogates import FittedModel, Surrogate
@@ -89,7 +95,9 @@ class Log:
         self.format = row["format"]
         read_database(self.folder, self._check_tables)
         self.seed: int = row["seed"]
-        self.description: dict[str, Any] = json.loads(row["description"])
+        self.description: dict[str, Any] = parse_json_object(
+            row["description"], f"{database_path(self.folder)}: description", object
+        )
         if self.format < legacy_formats.RENAMED_FORMAT:
             self.description = legacy_formats.upgrade_description(self.description)
         self.created: float = row["created"]
@@ -158,15 +166,18 @@ class Log:
             finally:
                 self._connection = None
 
+    @reads_log
     def trials(self, *states: str) -> list[Trial]:
         """Return the trials in the order of their numbers, those in the given states if any."""
         return self.with_structures(self.trial_records(*states))
 
+    @reads_log
     def trial_records(self, *states: str) -> list[Trial]:
         """Return the same trials without their structures, which take longest to decode."""
         rows = self.query("SELECT * FROM bostruct_trial ORDER BY number")
         return self._trials_from_rows([row for row in rows if not states or row["state"] in states])
 
+    @reads_log
     def trials_before_retraction(self) -> list[Trial]:
         """Return all trials as they were before any of them was retracted."""
         rows = map(dict, self.query("SELECT * FROM bostruct_trial ORDER BY number"))
@@ -191,6 +202,7 @@ class Log:
         ]
 
     @cached_property
+    @reads_log
     def optimization_config(self) -> OptimizationConfig | None:
         """Objectives and constraints of the campaign; None where it minimizes the energy."""
         described = self.description.get("optimization_config")
@@ -201,13 +213,16 @@ class Log:
             tuple(Constraint(**part) for part in described["constraints"]),
         )
 
+    @reads_log
     def with_structures(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return trials with their structures, if the log has a space."""
         if self.space is None or not trials:
             return list(trials)
+        self._check_dimension(trials, self.space)
         decoded = self.space.decode(torch.stack([trial.X for trial in trials]))
         return [replace(trial, structures=decoded[i]) for i, trial in enumerate(trials)]
 
+    @reads_log
     def attempts(self) -> list[Attempt]:
         """Return the attempts that others have followed, with their ends, by trial and number."""
         if not self.query("SELECT 1 FROM sqlite_master WHERE name = 'bostruct_attempt'"):
@@ -216,30 +231,53 @@ class Log:
         names = [item.name for item in fields(Attempt)]
         return [Attempt(**{name: row[name] for name in names}) for row in rows]
 
+    def _check_dimension(self, trials: Sequence[Trial], space: Space) -> None:
+        for trial in trials:
+            if len(trial.X) != space.dimension:
+                raise LogError(
+                    f"trial {trial.number} of {self.folder} has {len(trial.X)} coordinates, its "
+                    f"space {space.dimension}."
+                )
+
+    @reads_log
     def steps(self) -> list[Step]:
         """Return all steps."""
-        return [
-            records.step_from_row(row) for row in self.query(f"{STEPS_QUERY} ORDER BY s.number")
-        ]
+        n_trials = self.query("SELECT count(*) AS n FROM bostruct_trial")[0]["n"]
+        rows = self.query(f"{STEPS_QUERY} ORDER BY s.number")
+        for row in rows:
+            ranges = NumberRanges(row["training_trials"]).ranges
+            if any(run.start < 0 or run.stop > n_trials for run in ranges):
+                raise LogError(
+                    f"step {row['number']} of {self.folder} was planned from trials that the log "
+                    "does not have."
+                )
+        return [records.step_from_row(row) for row in rows]
 
     def read_step(self, number: int) -> Step:
         """Return one step by its number."""
         (row,) = self.query(f"{STEPS_QUERY} WHERE s.number = ?", number)
         return records.step_from_row(row)
 
+    @reads_log
     def sessions(self) -> list[dict[str, Any]]:
         """Return the sessions: process, host, device, package versions, times and status."""
         rows = self.query("SELECT * FROM bostruct_session ORDER BY number")
-        return [{**dict(row), "versions": json.loads(row["versions"])} for row in rows]
+        return [
+            {**dict(row), "versions": parse_json_object(row["versions"], "session: versions", str)}
+            for row in rows
+        ]
 
+    @reads_log
     def relaxations(self) -> list[RelaxationReport]:
         """Return the reports of the last final relaxation; none without one."""
         texts = [session.get("relaxations") for session in self.sessions()]
-        reports = json.loads(next((text for text in reversed(texts) if text), "[]"))
+        text = next((text for text in reversed(texts) if text), "[]")
+        reports: Iterable[dict[str, Any]] = parse_json_array(text, "session: relaxations", dict)
         if self.format < legacy_formats.RENAMED_FORMAT:
             reports = map(legacy_formats.upgrade_relaxation_report, reports)
         return [RelaxationReport(**report) for report in reports]
 
+    @reads_log
     def calibration(self, step: int | None = None, outcome: str | None = None) -> OnlineCalibration:
         """Return the calibration of the predictions so far.
 
@@ -276,6 +314,7 @@ class Log:
             raise InputError(error_message("outcome", condition, repr(outcome), hint))
         return single_outcome(trials, config, outcome)
 
+    @reads_log
     def predictions(
         self, eps: float = MISCOVERAGE, outcome: str | None = None
     ) -> list[LoggedPrediction]:
@@ -292,6 +331,7 @@ class Log:
         trials = self._with_outcome(outcome, self.trials_before_retraction())
         return logged_predictions(trials, self.steps(), trial_z_scores(trials), eps)
 
+    @reads_log
     def pareto_front(self, reference: Mapping[str, float] | None = None) -> ParetoFront:
         """Return the Pareto front with its history.
 
@@ -319,6 +359,7 @@ class Log:
         """True if the log has a hash chain, as from format 5 on."""
         return self.format > upgrade.UPGRADED_FORMAT
 
+    @reads_log
     def structures(self) -> Structures:
         """Return all structures with a known energy, and their forces: training data.
 
@@ -339,9 +380,10 @@ class Log:
         """
         return self._posterior_file(step)[0]
 
-    def _posterior_file(self, step: int) -> tuple[Path, str]:
-        """Return the path of a step's posterior file and the sha256 it was written with."""
-        rows = self.query("SELECT file, sha256 FROM bostruct_posterior WHERE step = ?", step)
+    def _posterior_file(self, step: int) -> tuple[Path, str, int]:
+        """Return path, sha256 and size in bytes of a step's posterior file, as it was written."""
+        query = "SELECT file, sha256, bytes FROM bostruct_posterior WHERE step = ?"
+        rows = self.query(query, step)
         if not rows:
             query = "SELECT min(step) AS first, max(step) AS last FROM bostruct_posterior"
             (steps,) = self.query(query)
@@ -350,7 +392,14 @@ class Log:
             )
             hint = f"Steps with one: {present}; the first are random."
             raise InputError(error_message("step", "be one with a posterior", step, hint))
-        return self.folder / POSTERIOR_FOLDER_NAME / str(rows[0]["file"]), rows[0]["sha256"]
+        name, sha256, size = rows[0]["file"], rows[0]["sha256"], rows[0]["bytes"]
+        check_folder(self.folder / POSTERIOR_FOLDER_NAME)
+        if not posterior_file.is_posterior_file_name(name):
+            raise LogError(
+                f"step {step} of {self.folder} names {name!r}, which is no posterior file "
+                f"in its folder {POSTERIOR_FOLDER_NAME}."
+            )
+        return self.folder / POSTERIOR_FOLDER_NAME / name, sha256, size
 
     def posterior_tensors(self, step: int) -> dict[str, Tensor]:
         """Return the tensors of a step's posterior file; `posterior_file` lists their names.
@@ -360,10 +409,12 @@ class Log:
         """
         return self.read_posterior(step)[0]
 
+    @reads_log
     def candidate_generators(self, step: int) -> list[str]:
         """Return the name of the generator of each candidate of a step."""
         return list(map(str, self.read_posterior(step)[1]["generators"]))
 
+    @reads_log
     def posterior(self, step: int) -> FittedModel:
         """Return the fitted surrogate of a step, restored from its posterior file.
 
@@ -388,7 +439,7 @@ class Log:
             )
         try:
             return self.surrogate.restore(self._model_state(tensors), self.space)
-        except (KeyError, RuntimeError, ValueError) as error:
+        except CONTENT_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
             raise LogError(f"step {step}: could not be rebuilt: {reason}") from error
 
@@ -398,6 +449,7 @@ class Log:
             return upgrade_state(str(self.description["surrogate"].get("type", "")), state)
         return state
 
+    @reads_log
     def read_posterior(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors and the header of a step's posterior file.
 
@@ -405,11 +457,8 @@ class Log:
             InputError: the step had no surrogate.
             LogError: the file is missing, or was changed.
         """
-        path, sha256 = self._posterior_file(step)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise LogError(f"could not read {path}: {error.strerror or error}") from error
+        path, sha256, size = self._posterior_file(step)
+        data = read_regular_file(path, min(size, posterior_file.MAX_BYTES))
         if hashlib.sha256(data).hexdigest() != sha256:
             raise LogError(f"{path} is not what was written: its sha256 differs.")
         contents = posterior_file.from_safetensors(data, str(path))
@@ -417,6 +466,7 @@ class Log:
             return legacy_formats.upgrade_posterior_file(*contents)
         return contents
 
+    @reads_log
     def fingerprint(self) -> str:
         """Return a digest of all that does not depend on time, host or versions.
 

@@ -38,6 +38,15 @@ RETRY_SECONDS: Final = 0.05
 MAX_VALUE_BYTES: Final = 2**26
 """Largest value of a row that is read."""
 
+MAX_STEPS: Final = 10**8
+"""Steps of SQLite's machine, some seconds, after which reading a small database is given up."""
+
+STEPS_PER_BYTE: Final = 100
+"""Further steps for each byte of the database, many times what reading all of it takes."""
+
+STEPS_PER_CALL: Final = 10**6
+"""Steps between two looks at their number."""
+
 NETWORK_FILE_SYSTEMS = frozenset(
     (
         *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs"),
@@ -186,7 +195,10 @@ def read_database(folder: Path, read: Callable[[sqlite3.Connection], T]) -> T:
                 return read(connection)
         except sqlite3.Error as error:
             if attempt == READ_ATTEMPTS:
-                raise LogError(f"could not read {database_path(folder)}: {error}") from error
+                message = f"could not read {database_path(folder)}: {error}"
+                if not os.access(folder, os.W_OK):
+                    message += f". {folder} is read-only for you: copy it and read the copy."
+                raise LogError(message) from error
             time.sleep(RETRY_SECONDS)
     raise AssertionError("unreachable")
 
@@ -213,6 +225,18 @@ def _change_mark(folder: Path) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def _bounded_steps(file: Path) -> Callable[[], bool]:
+    """Return a function that SQLite calls while it works, and that ends what takes too long."""
+    left = MAX_STEPS + STEPS_PER_BYTE * file.stat().st_size
+
+    def is_too_long() -> bool:
+        nonlocal left
+        left -= STEPS_PER_CALL
+        return left < 0
+
+    return is_too_long
+
+
 def _connect(folder: Path, at_rest: bool) -> sqlite3.Connection:
     # SQLite would make its -wal and -shm files where they are missing.
     file, mode = database_path(folder).absolute(), "immutable=1" if at_rest else "mode=ro"
@@ -222,6 +246,7 @@ def _connect(folder: Path, at_rest: bool) -> sqlite3.Connection:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
+        connection.set_progress_handler(_bounded_steps(file), STEPS_PER_CALL)
     except sqlite3.Error as error:
         raise LogError(f"could not open {file}: {error}") from error
     return connection

@@ -24,6 +24,7 @@ from bostruct.campaign.log import (
 )
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.hash_chain import ChainCheck
+from bostruct.campaign.log.malformed_log import CONTENT_ERRORS, reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import database_path
 from bostruct.campaign.records import Step, Trial
@@ -63,6 +64,7 @@ class VerificationReport:
         return not self.problems and not self.skipped
 
 
+@reads_log
 def verify_log(log: Log) -> VerificationReport:
     """Read a log again: tables, hash chain, files, posteriors, and the rows of ase.db.
 
@@ -174,7 +176,7 @@ def _verify_step(
         return True, problems + _verify_posterior(log, step, tensors)
     except BostructError as error:
         problems.append(str(error))
-    except (KeyError, RuntimeError, ValueError) as error:
+    except CONTENT_ERRORS as error:
         reason = f"{type(error).__name__}: {error}"
         problems.append(f"step {step}: could not be rebuilt: {reason}")
     return False, problems
@@ -241,7 +243,7 @@ def _verify_structures(log: Log, trials: Sequence[Trial], ase_ids: Mapping[int, 
                 try:
                     row = rows.read(ase_ids[trial.number])
                     difference = ase_rows.first_difference(row, trial)
-                except (KeyError, ValueError, TypeError) as error:
+                except CONTENT_ERRORS as error:
                     difference = f"structure ({type(error).__name__})"
                 if difference:
                     message = f"trial {trial.number}: the {difference} in ase.db is another one"

@@ -11,6 +11,7 @@ from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.outcome_table import outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
 from bostruct.campaign.log.ase_rows import AseRows, name_for_database
+from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import database_path, is_campaign_database
 from bostruct.campaign.records import Trial
@@ -101,6 +102,7 @@ def _unknown_format_message(file: Path) -> str:
     return error_message("out", "have a suffix of a format ASE writes", file.name, hint)
 
 
+@reads_log
 def trial_formulas(log: Log, trial_numbers: Sequence[int]) -> dict[int, str]:
     """Return the chemical formulas of evaluated structures by trial, from ase.db."""
     formulas: dict[int, str] = {}
@@ -118,6 +120,7 @@ def trial_formulas(log: Log, trial_numbers: Sequence[int]) -> dict[int, str]:
     return formulas
 
 
+@reads_log
 def trial_energies_above_hull(log: Log) -> dict[int, float]:
     """Return the energies above the convex hull of all evaluated structures, eV/atom, by trial.
 
@@ -140,6 +143,7 @@ def trial_energies_above_hull(log: Log) -> dict[int, float]:
     return {n: e for n, e in zip(formulas, energies, strict=True) if e is not None}
 
 
+@reads_log
 def images_to_export(
     log: Log, include_all: bool = False, e_above_hull: Mapping[int, float] | None = None
 ) -> list[Atoms]:

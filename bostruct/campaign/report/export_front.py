@@ -10,6 +10,7 @@ from typing import Any
 
 from bostruct.campaign.analysis.outcome_table import ENERGY, outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint, ParetoFront
+from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.report import export, pareto_plots
 from bostruct.campaign.report.unevaluated_candidates import FrontCandidate, predict_front_candidates
@@ -22,6 +23,7 @@ from bostruct.runtime.atomic_write import write_atomically
 PlotFunction = Callable[[ParetoFront, Sequence[FrontCandidate], Path], bool]
 
 
+@reads_log
 def write_front_files(
     log: Log, out: Path, e_above_hull: Mapping[int, float] | None = None
 ) -> list[str]:

@@ -13,6 +13,7 @@ from bostruct.campaign.report.pareto_summary import FrontStructure, ParetoSummar
 from bostruct.campaign.report.summary import StepSummary, TrialSummary
 from bostruct.evaluators.alloys.convex_hull import ENERGY_ABOVE_HULL
 from bostruct.objectives import OptimizationConfig
+from bostruct.runtime.control_characters import visible_text
 
 MAX_FRONT_ROWS = 12
 """Number of structures of the front in the table of a summary."""
@@ -109,7 +110,7 @@ def front_lines(
     if size:
         lines += ["", *format_front_table(config, summary.structures)]
         lines += _table_notes(summary.structures)
-    return lines
+    return list(map(visible_text, lines))
 
 
 def _hypervolume_lines(summary: ParetoSummary) -> list[tuple[str, str]]:

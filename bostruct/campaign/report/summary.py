@@ -9,6 +9,7 @@ from typing import Any, final
 
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.log.lock import is_locked
+from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.records import OPEN_STATES, RelaxationReport, Step, Trial
 from bostruct.campaign.report.assessment import Assessment
@@ -205,6 +206,7 @@ def _to_json(value: Any) -> Any:  # noqa: ANN401 - JSON
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@reads_log
 def summarize(log: Log) -> CampaignSummary:
     """Return the summary of a log."""
     trials, steps, sessions = log.trial_records(), log.steps(), log.sessions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
@@ -17,12 +18,13 @@ from bostruct.campaign.report.summary import (
     FinalRelaxationSummary,
     TrialSummary,
 )
+from bostruct.runtime.control_characters import visible_text
 
 
 def final_text(summary: CampaignSummary) -> str:
     """Return the text at the end of a run: the best result, and where to find it."""
     counts = f"{summary.n_evaluations} ({summary.n_failed} failed)"
-    lines, out = [], "front.extxyz"
+    lines, out, folder = [], "front.extxyz", _shown_path(summary.folder)
     if summary.pareto is not None:
         lines += pareto_text.final_lines(summary.pareto, summary.n_evaluations, summary.n_failed)
     if summary.energy is not None:
@@ -46,15 +48,15 @@ def final_text(summary: CampaignSummary) -> str:
     if not has_results:
         lines += failures
     if summary.n_failed:
-        lines.append(f"Failed ones are evaluated again by: bostruct retry {summary.folder}")
-    lines += [f"Results are in {summary.folder}", f"  bostruct show {summary.folder}"]
+        lines.append(f"Failed ones are evaluated again by: bostruct retry {folder}")
+    lines += [f"Results are in {folder}", f"  bostruct show {folder}"]
     if has_results:
-        lines.append(f"  bostruct export {summary.folder} {out}")
+        lines.append(f"  bostruct export {folder} {out}")
     if has_results and summary.pareto is not None:
-        lines.append(f"  bostruct front {summary.folder} --out {summary.folder}/front")
+        lines.append(f"  bostruct front {folder} --out {folder}/front")
     if "network file system" in str(summary.journal):
         lines.append(f"Journal {summary.journal}.")
-    return "\n".join(lines)
+    return "\n".join(map(visible_text, lines))
 
 
 def summary_text(summary: CampaignSummary) -> str:
@@ -65,7 +67,7 @@ def summary_text(summary: CampaignSummary) -> str:
     initial_data += f" ({refused} refused)" if refused else ""
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary.seconds.items())
     lines = [
-        f"folder       {summary.folder}",
+        f"folder       {_shown_path(summary.folder)}",
         f"status       {summary.status}{reason}",
         f"seed         {summary.seed}",
         f"evaluations  {summary.n_evaluations}, {summary.n_failed} failed, "
@@ -77,9 +79,8 @@ def summary_text(summary: CampaignSummary) -> str:
     if summary.pareto is not None:
         header = pareto_text.header_lines(summary.pareto, summary.n_evaluations, summary.names)
         lines += [f"{name:<11}  {text}" for name, text in header]
-        tables = pareto_text.table_lines(
-            summary.pareto, summary.steps, summary.names, summary.folder
-        )
+        folder = _shown_path(summary.folder)
+        tables = pareto_text.table_lines(summary.pareto, summary.steps, summary.names, folder)
     if summary.energy is not None:
         retracted = [
             f"{trial_label(trial, summary.names)}: {text}"
@@ -93,7 +94,13 @@ def summary_text(summary: CampaignSummary) -> str:
         f"device       {summary.device}, journal {summary.journal}",
         *tables,
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible_text, lines))
+
+
+def _shown_path(folder: str) -> str:
+    """Return a folder relative to the current one if it is in it."""
+    relative = os.path.relpath(folder)
+    return folder if relative.startswith(os.pardir) else relative
 
 
 def _name_text(best: BestEvaluation, names: Mapping[int, str]) -> str:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import safetensors.torch
 import torch
@@ -45,6 +47,37 @@ def test_a_file_of_others_is_refused():
     data = safetensors.torch.save(content())
     with pytest.raises(LogError, match="not a whole posterior file"):
         posterior_file.from_safetensors(data, "x")
+
+
+def with_header(header, body=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff" * 8 + b"{}",
+        with_header(b"[" * 9_000),
+        with_header({"a": {"dtype": "F64", "shape": [2**61], "data_offsets": [0, 8]}}, bytes(8)),
+        with_header({"a": {"dtype": "F64", "shape": [2], "data_offsets": [0, 2**60]}}, bytes(16)),
+        with_header({"a": {"dtype": "X9", "shape": [1], "data_offsets": [0, 8]}}, bytes(8)),
+        with_header({"__metadata__": {"bostruct": "[" * 9_000}}),
+        with_header({"__metadata__": {"bostruct": "[]"}}),
+        with_header({"__metadata__": {"other": "{}"}}),
+    ],
+)
+def test_a_header_that_lies_is_refused(data):
+    with pytest.raises(LogError, match=r"posterior file|header of x is not"):
+        posterior_file.from_safetensors(data, "x")
+
+
+def test_names():
+    for step in (0, 12, 1234567):
+        assert posterior_file.is_posterior_file_name(posterior_file.posterior_file_name(step))
+    for name in ("", "../step-000001.safetensors", "/step-1.safetensors", "step-١.safetensors"):
+        assert not posterior_file.is_posterior_file_name(name)
+    assert not posterior_file.is_posterior_file_name("step-000001.safetensors\n")
 
 
 def test_offload_copies():

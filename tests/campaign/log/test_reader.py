@@ -1,3 +1,6 @@
+import os
+import shutil
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -7,6 +10,7 @@ from bostruct.campaign import FinalRelaxation
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.records import training_structures
 from bostruct.errors import InputError, LogError, ShapeError
+from bostruct.evaluators import Failure
 from tests.campaign.standin import GP, Box, campaign
 
 
@@ -91,6 +95,82 @@ def test_a_lost_or_damaged_file(log):
     path.write_bytes(data[:-1])
     with pytest.raises(LogError, match=r"step-000002.* its sha256 differs"):
         log.posterior(2)
+
+
+def test_another_current_directory_changes_nothing(folder, tmp_path, monkeypatch):
+    """A notebook that changes it keeps its log, and so does a calculator."""
+    monkeypatch.chdir(folder.parent)
+    log = Log(folder.name, Box(), GP())
+    running = campaign(n=9)
+    mine = running.open("new")
+    monkeypatch.chdir(tmp_path.parent)
+    assert log.folder == folder
+    assert len(log.trials("done")) == 8
+    assert log.posterior(2).posterior is not None
+    mine.tell(mine.ask(1)[0], Failure("none"))
+    running.close()
+    assert len(running.log.trials("failed")) == 1
+    assert running.log.folder == folder.parent / "new"
+
+
+def edit(folder, query, *values):
+    connection = sqlite3.connect(folder / "campaign.db", isolation_level=None)
+    connection.execute(query, values)
+    connection.close()
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "step-1.safetensors/", "a\nb"])
+def test_posterior_files_are_in_the_folder(folder, log, name):
+    edit(folder, "UPDATE bostruct_posterior SET file = ? WHERE step = 2", name)
+    with pytest.raises(LogError, match="which is no posterior file in its folder posteriors"):
+        log.posterior(2)
+
+
+def test_posterior_files_are_files_of_their_size(folder, log):
+    path = log.posterior_path(2)
+    with path.open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(LogError, match=r"has 1099511627776 bytes, more than the \d+ expected"):
+        log.posterior(2)
+    edit(folder, "UPDATE bostruct_posterior SET bytes = ? WHERE step = 2", 2**40)
+    with pytest.raises(LogError, match="more than the 4294967296 expected"):
+        log.posterior(2)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(LogError, match="is a pipe, not a file"):
+        log.posterior(2)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(LogError, match="is a link, not a file"):
+        log.posterior(2)
+    shutil.rmtree(folder / "posteriors")
+    (folder / "posteriors").symlink_to("/tmp")
+    with pytest.raises(LogError, match="posteriors is a link, not a folder"):
+        log.posterior(2)
+
+
+def test_coordinates_fit_the_space(folder, log):
+    edit(folder, "UPDATE bostruct_trial SET x = ? WHERE number = 3", bytes(8 * 8))
+    with pytest.raises(LogError, match=r"trial 3 of .* has 8 coordinates, its space 9"):
+        log.trials()
+    edit(folder, "UPDATE bostruct_trial SET x = ? WHERE number = 3", b"\xff" * 72)
+    with pytest.raises(LogError, match="trial 3 has no finite coordinates"):
+        log.trials()
+
+
+def test_a_campaign_row_that_is_none(folder):
+    edit(folder, "DELETE FROM bostruct_campaign")
+    with pytest.raises(LogError, match="table bostruct_campaign is not as bostruct writes it"):
+        Log(folder)
+
+
+def test_json_of_another_form(folder, log):
+    edit(folder, "UPDATE bostruct_step SET training_trials = '{}' WHERE number = 1")
+    with pytest.raises(LogError, match="step 1: training_trials is not a JSON array"):
+        log.steps()
+    edit(folder, "UPDATE bostruct_session SET versions = '[' ")
+    with pytest.raises(LogError, match="session: versions is not JSON"):
+        log.sessions()
 
 
 def test_a_wrong_query(log):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bostruct.campaign.log import run_folder as folders
+from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import (
     check_writable,
     connect_read_only,
@@ -159,6 +160,40 @@ def test_a_new_folder_with_links(tmp_path):
     campaign(n=1).run(folder)
     assert mine.read_text() == "precious"
     assert not (folder / "campaign.db").is_symlink()
+
+
+def test_a_database_that_keeps_sqlite_busy(folder, monkeypatch):
+    """Pages of a forged one may lead to each other without end."""
+    monkeypatch.setattr(folders, "MAX_STEPS", 10**6)
+    monkeypatch.setattr(folders, "STEPS_PER_BYTE", 1)
+    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c"
+    with pytest.raises(LogError, match=r"could not read .*: interrupted"):
+        Log(folder).query(endless)
+
+
+def end_if_told_to_copy(folder):
+    """End with 7 if a user who may not write there is told to copy the folder."""
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    try:
+        Log(folder)
+    except LogError as error:
+        os._exit(7 if "is read-only for you: copy it and read the copy" in str(error) else 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_a_killed_campaign_of_somebody_else(tmp_path):
+    """Reading a write-ahead log takes a -shm file, which cannot be made there."""
+    assert processes.call(processes.die_at, 36, tmp_path / "run", tmp_path / "d", 6, {}) == (
+        processes.DIED
+    )
+    (tmp_path / "run" / "campaign.db-shm").unlink()
+    for path in (tmp_path, *tmp_path.parents):
+        if path.name.startswith(("test", "popen", "pytest")):
+            path.chmod(0o755)
+    assert processes.call(end_if_told_to_copy, tmp_path / "run") == 7
+    copy = shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    assert len(Log(copy).trials("done")) == 3
 
 
 def test_databases_of_campaigns(folder, tmp_path):

@@ -111,6 +111,26 @@ def test_failures_show_their_reason(tmp_path):
     assert "the energy is not finite: nan eV" in text
 
 
+def test_what_others_wrote_does_nothing_to_a_terminal(log):
+    found = replace(
+        summarize(log),
+        reason="\x1b[2Jgone\nstatus       fine",
+        device="\x9b31m",
+        status="\u202edne",
+    )
+    for text in (summary_text(found), final_text(found)):
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert "\\x1b[2Jgone\\nstatus       fine" in text
+
+
+def test_a_folder_is_named_from_the_current_one(log, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    text = final_text(summarize(log))
+    assert f"Results are in {folder.name}\n  bostruct show {folder.name}\n" in text
+    monkeypatch.chdir(folder)
+    assert "Results are in .\n" in final_text(summarize(log))
+
+
 def test_a_network_file_system_is_said(log):
     found = replace(summarize(log), journal="TRUNCATE: nfs4 is a network file system")
     assert "Journal TRUNCATE: nfs4 is a network file system." in final_text(found)
