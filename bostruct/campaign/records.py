@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -142,6 +144,13 @@ class Trial:
     def is_finished(self) -> bool:
         """True if an energy or a failure was recorded."""
         return self.state in FINISHED_STATES
+
+    @cached_property
+    def z_score(self) -> float | None:
+        """(E - mean) / σ of the energy; None without an energy or a prediction."""
+        if self.energy is None or self.mean is None or not self.predictive_variance:
+            return None
+        return (self.energy - self.mean) / math.sqrt(self.predictive_variance)
 
     @property
     def member(self) -> str:

@@ -24,6 +24,7 @@ from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling, adap
 from bostruct.campaign.planning.search_effort import choose_effort
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import FINISHED_STATES, OPEN_STATES, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
@@ -62,6 +63,7 @@ class Session:
         self.components = components
         self.writer = writer
         self.device = device
+        self._columns = TrialColumns()
         self._started_trials: set[int] = set()  # of this session
         self._n_consecutive_failures = 0  # since the last result of this session
         data = components.initial_data
@@ -88,7 +90,8 @@ class Session:
             number=len(steps),
             q=q,
             effort=choose_effort(self.components.search, trials, steps),
-            kappa_factor=adapt_kappa_factor(trials) if is_adaptive else 1.0,
+            kappa_factor=adapt_kappa_factor(trials, self._columns) if is_adaptive else 1.0,
+            columns=self._columns,
         )
         planned = plan_step(context, trials)
         if len(planned.X) == 0:

@@ -15,6 +15,7 @@ are on a front or have a hypervolume.
 
 from __future__ import annotations
 
+import torch
 from botorch.utils.multi_objective.box_decompositions.dominated import (
     DominatedPartitioning,
 )
@@ -26,6 +27,10 @@ from bostruct.objectives.optimization_config import OptimizationConfig
 
 REFERENCE_MARGIN = 0.1
 """Distance of the reference point behind the worst value, as a fraction of the range."""
+
+
+DOMINANCE_CHUNK_SIZE = 512
+"""Number of rows that are compared with all others at once."""
 
 
 def is_complete(Y: Tensor) -> Tensor:
@@ -49,10 +54,16 @@ def dominance_rank(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor
     """
     utilities = optimization_config.utilities(Y)
     feasible = is_complete(Y) & optimization_config.is_feasible(Y)
-    dominates = (utilities.unsqueeze(0) >= utilities.unsqueeze(1)).all(-1)
-    dominates &= (utilities.unsqueeze(0) > utilities.unsqueeze(1)).any(-1)
-    rank: Tensor = (dominates & feasible).sum(-1).to(Y) + len(Y) * ~feasible
-    return rank
+    return count_dominating(utilities, utilities[feasible]).to(Y) + len(Y) * ~feasible
+
+
+def count_dominating(utilities: Tensor, others: Tensor) -> Tensor:
+    """Return how many of `others [s, m]` dominate each of `utilities [t, m]`, `[t]` int64."""
+    counts = [
+        ((others >= rows.unsqueeze(1)).all(-1) & (others > rows.unsqueeze(1)).any(-1)).sum(-1)
+        for rows in utilities.split(DOMINANCE_CHUNK_SIZE)
+    ]
+    return torch.cat(counts)
 
 
 def infer_reference_point(Y: Tensor, optimization_config: OptimizationConfig) -> Tensor:

@@ -116,13 +116,20 @@ def front_state_after(
 
 
 def front_metrics(
-    Y: Tensor, optimization_config: OptimizationConfig, reference: Tensor
+    Y: Tensor, optimization_config: OptimizationConfig, reference: Tensor, front: Tensor
 ) -> dict[str, float]:
-    """Return the values that a step logs of the front among `Y [t, k]`, by name."""
+    """Return the values that a step logs of the front among the evaluated structures, by name.
+
+    Args:
+        Y: `[t, k]` outcomes.
+        optimization_config: Objectives and constraints.
+        reference: `[m]` reference point, utilities.
+        front: `[f]` rows on the front.
+    """
     return {
-        "front": float(len(pareto_front(Y, optimization_config))),
+        "front": float(len(front)),
         "feasible": float(optimization_config.is_feasible(Y).sum()),
-        "hypervolume": hypervolume(Y, optimization_config, reference),
+        "hypervolume": hypervolume(Y[front], optimization_config, reference),
     }
 
 

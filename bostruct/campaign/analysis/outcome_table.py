@@ -104,15 +104,16 @@ def check_learnable(
     Raises:
         InputError: trials were evaluated, and none has a value of an outcome.
     """
-    done = [trial for trial in trials if trial.state == "done"]
-    returned = {
-        name
-        for trial in done
-        for name in (*trusted_properties(trial), *quarantined_properties(trial))
-    }
-    has_energy = any(trial.energy is not None for trial in done)
+    missing, returned, has_done = set(learned_names), set[str](), False
+    for trial in trials:
+        if not missing:
+            return
+        if trial.state == "done":
+            has_done = True
+            returned |= {*trusted_properties(trial), *quarantined_properties(trial)}
+            missing -= returned if trial.energy is None else {*returned, ENERGY}
     for name in learned_names:
-        if done and name not in returned and not (name == ENERGY and has_energy):
+        if has_done and name in missing:
             condition = "name properties that the evaluator returns or the space knows"
             hint = f"The evaluator returned {', '.join(sorted(returned)) or 'no property'}."
             raise InputError(error_message("objectives", condition, repr(name), hint))

@@ -6,13 +6,9 @@ model was too optimistic. `calibration` is computed from the z scores.
 
 from __future__ import annotations
 
-import math
-
 from bostruct.campaign.records import Trial
 
 
 def z_score(trial: Trial) -> float | None:
     """Return z of a trial; None without an energy or a prediction."""
-    if trial.energy is None or trial.mean is None or not trial.predictive_variance:
-        return None
-    return (trial.energy - trial.mean) / math.sqrt(trial.predictive_variance)
+    return trial.z_score

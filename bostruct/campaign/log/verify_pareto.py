@@ -17,7 +17,7 @@ from bostruct.campaign.analysis.hypervolume_history import front_metrics
 from bostruct.campaign.analysis.outcome_table import outcome_matrix, single_outcome
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.records import Step, Trial
-from bostruct.objectives import OptimizationConfig
+from bostruct.objectives import OptimizationConfig, pareto_front
 
 LOGGED_TOLERANCE = 1e-10
 """Relative tolerance of recomputed values that a step logged."""
@@ -78,10 +78,19 @@ def verify_fronts(
     }
     Y = outcome_matrix(trials, config)
     problems = []
+    numbers: list[int] = []  # of the step before, as the front
+    front = torch.zeros(0, dtype=torch.int64)
     for step in steps:
         if step.kind != "model":
             continue
-        if not _is_close(_recompute_front_metrics(step, Y, config), step.hyperparameters):
+        n_before, before = len(numbers), numbers
+        numbers = [number for number in step.training_trials if number < len(Y)]
+        if numbers[:n_before] == before:  # what was dominated still is
+            rows = torch.cat([front, torch.tensor(numbers[n_before:], dtype=torch.int64)])
+        else:
+            rows = torch.tensor(numbers, dtype=torch.int64)
+        front = rows[pareto_front(Y[rows], config)]
+        if not _is_close(_front_metrics(step, Y, front, config), step.hyperparameters):
             problems.append(
                 f"step {step.number}: its front, its feasible structures or its hypervolume are "
                 "not those of the trials it was planned from"
@@ -104,21 +113,23 @@ def verify_fronts(
     return problems
 
 
-def _recompute_front_metrics(
-    step: Step, Y: Tensor, optimization_config: OptimizationConfig
+def _front_metrics(
+    step: Step, Y: Tensor, front: Tensor, optimization_config: OptimizationConfig
 ) -> dict[str, float]:
     """Return the metrics of the front among the training trials of a step.
 
     Args:
         step: Step.
         Y: `[t, k]` outcomes of all trials.
+        front: `[f]` numbers of the trials on the front.
         optimization_config: Objectives and constraints.
     """
     numbers = [number for number in step.training_trials if number < len(Y)]
-    Y = Y[numbers]
-    reference, _ = resolve_reference_point(Y, [step], optimization_config)
+    reference, _ = resolve_reference_point(Y[numbers], [step], optimization_config)
     assert reference is not None
-    return front_metrics(Y, optimization_config, reference)
+    position = {number: row for row, number in enumerate(numbers)}
+    rows = torch.tensor([position[number] for number in front.tolist()], dtype=torch.int64)
+    return front_metrics(Y[numbers], optimization_config, reference, rows)
 
 
 def _is_close(expected: Mapping[str, float], logged: Mapping[str, float]) -> bool:

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from bostruct.acquisition import AcquisitionContext
-from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.campaign.planning.posterior_tensors import PREDICTION_CHUNK_SIZE, evaluate_in_chunks
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
-from bostruct.objectives import dominance_rank
 from bostruct.runtime.rng import derive_seed
 from bostruct.surrogates import FittedModel, TrainingData
 
@@ -40,7 +38,7 @@ def acquisition_context(
         values: Tensor = joint.posterior(X.unsqueeze(-2)).mean.squeeze(-2)
         return values
 
-    Y = outcome_matrix(known, objectives.optimization_config).to(data.X)
+    Y = step.columns.outcomes(known, objectives.optimization_config).to(data.X)
     members = objectives.representative_members().to(data.X)
     predicted = evaluate_in_chunks(mean, members, PREDICTION_CHUNK_SIZE)
     return AcquisitionContext(
@@ -55,7 +53,9 @@ def acquisition_context(
     )
 
 
-def search_ranking(context: AcquisitionContext) -> Tensor:
+def search_ranking(
+    step: StepContext, context: AcquisitionContext, known: Sequence[Trial]
+) -> Tensor:
     """Return a number per evaluated structure, `[t]`, lower where it is a better parent.
 
     The energy, or the dominance rank of several objectives.
@@ -63,4 +63,4 @@ def search_ranking(context: AcquisitionContext) -> Tensor:
     assert context.Y is not None
     if context.optimization_config is None:
         return context.Y
-    return dominance_rank(context.Y, context.optimization_config)
+    return step.columns.dominance_rank(known, context.optimization_config).to(context.Y)

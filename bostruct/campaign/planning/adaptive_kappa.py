@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol, Self, runtime_checkable
 
 from bostruct.campaign.analysis.z_scores import z_score
+from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 
 INITIAL_KAPPA_FACTOR = 0.5
@@ -32,7 +33,7 @@ class SupportsKappaScaling(Protocol):
         ...
 
 
-def adapt_kappa_factor(trials: Sequence[Trial]) -> float:
+def adapt_kappa_factor(trials: Sequence[Trial], columns: TrialColumns | None = None) -> float:
     """Return the factor on the weight of the uncertainty in the next step.
 
     An energy more than one σ above its prediction, and no improvement, means that
@@ -41,14 +42,19 @@ def adapt_kappa_factor(trials: Sequence[Trial]) -> float:
 
     Args:
         trials: All trials so far, in the order asked.
+        columns: Columns of the trials, kept from the step before.
     """
-    factor, best = INITIAL_KAPPA_FACTOR, math.inf
-    for trial in trials:
-        if trial.energy is None:
-            continue
-        z = z_score(trial)
-        if z is not None and trial.energy >= best - MIN_IMPROVEMENT:
-            factor *= DECREASE_FACTOR if z > 1 else INCREASE_FACTOR
-            factor = min(max(factor, KAPPA_FACTOR_RANGE[0]), KAPPA_FACTOR_RANGE[1])
-        best = min(best, trial.energy)
-    return factor
+    columns = columns or TrialColumns()
+    return columns.fold("kappa", trials, _adapt, (INITIAL_KAPPA_FACTOR, math.inf))[0]
+
+
+def _adapt(state: tuple[float, float], trial: Trial) -> tuple[float, float]:
+    """Return the factor and the lowest energy after a trial."""
+    factor, best = state
+    if trial.energy is None:
+        return state
+    z = z_score(trial)
+    if z is not None and trial.energy >= best - MIN_IMPROVEMENT:
+        factor *= DECREASE_FACTOR if z > 1 else INCREASE_FACTOR
+        factor = min(max(factor, KAPPA_FACTOR_RANGE[0]), KAPPA_FACTOR_RANGE[1])
+    return factor, min(best, trial.energy)

@@ -96,7 +96,7 @@ def _add_random_candidates(
 ) -> Candidates:
     """Return the candidates with up to `count` new random structures appended."""
     X = sample_new(
-        step.components.space, count, step.generator_for("fallback"), list(X_excluded.cpu())
+        step.components.space, count, step.generator_for("fallback"), X_excluded.cpu()
     ).to(candidates.X)
     n = len(X)
     if n == 0:

@@ -47,17 +47,17 @@ def resampling_rules(
     """
     space, repeated, promising = step.components.space, set[int](), None
     if isinstance(space, DiscreteSpace):
-        repeated = {trial.number for trial in retry_candidates(trials, space)}
+        repeated = {trial.number for trial in retry_candidates(trials, space, step.columns)}
     else:
         promising = is_promising(model, X_candidates, data.Y.squeeze(-1))
-    evaluated = [trial for trial in trials if trial.number not in repeated]
-    X_evaluated = torch.stack([trial.X for trial in evaluated]).to(data.X)
+    kept = torch.tensor([trial.number not in repeated for trial in trials])
+    X_evaluated = step.columns.coordinates(trials)[kept].to(data.X)
     if data.structures is None:
         return X_evaluated, None, promising
-    done = [trial.number for trial in trials if trial.state == "done"]
-    relaxed = dict(zip(done, is_relaxed(data.structures), strict=True))
-    flags = torch.tensor([relaxed.get(trial.number, True) for trial in evaluated])
-    return X_evaluated, flags, promising
+    flags = torch.ones(len(trials), dtype=torch.bool)
+    is_done = torch.tensor([trial.state == "done" for trial in trials])
+    flags[is_done] = torch.tensor(is_relaxed(data.structures))
+    return X_evaluated, flags[kept], promising
 
 
 def is_relaxed(structures: Structures) -> list[bool]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
+from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 from bostruct.spaces import Space
 
@@ -19,7 +18,9 @@ MIN_SUCCESS_PROBABILITY = 1 / 3
 """The least estimated probability that a second attempt succeeds: the first two may both fail."""
 
 
-def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
+def retry_candidates(
+    trials: Sequence[Trial], space: Space, columns: TrialColumns | None = None
+) -> list[Trial]:
     """Return the trials that failed and may be evaluated a second time.
 
     Another evaluation has succeeded since, which a broken evaluator cannot. The probability
@@ -28,6 +29,7 @@ def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
     Args:
         trials: All trials so far, in the order asked.
         space: A space of separate members.
+        columns: Columns of the trials, kept from the step before.
     """
     failed = [trial for trial in trials if trial.state == "failed" and not trial.is_initial_data]
     last = max(
@@ -36,11 +38,13 @@ def retry_candidates(trials: Sequence[Trial], space: Space) -> list[Trial]:
     )
     if not failed or failed[0].number > last:
         return []
-    X = torch.stack([trial.X for trial in trials])
-    duplicates = space.is_duplicate(torch.stack([t.X for t in failed]).unsqueeze(1), X)  # [f, t]
+    duplicates = (columns or TrialColumns()).duplicates(trials, space)
     untried, n_attempts, n_successes = [], 0, 0
-    for trial, row in zip(failed, duplicates, strict=True):
-        attempts = [trials[i] for i in row.nonzero().flatten().tolist()]
+    for i, rows in sorted(duplicates.items()):
+        trial = trials[i]
+        if trial.is_initial_data:
+            continue
+        attempts = [trials[row] for row in rows]
         later = [attempt for attempt in attempts if attempt.number > trial.number]
         if len(attempts) == 1 and trial.number < last:
             untried.append(trial)

@@ -77,7 +77,7 @@ def _random_step(
 ) -> PlannedStep:
     """Return a step of the user's structures and random ones, without a model."""
     start, objectives = time.perf_counter(), step.components.learned_objectives
-    excluded = [*(trial.X for trial in trials), *X_initial]
+    excluded = torch.cat([step.columns.coordinates(trials), X_initial]) if trials else X_initial
     X = sample_new(step.components.space, n_random, step.generator_for("initial"), excluded)
     X, n = torch.cat([X_initial, X]), len(X_initial)
     return PlannedStep(
@@ -103,7 +103,11 @@ def _model_step(
         all_context = with_pending(step.acquisition, context, torch.stack(pending).to(data.X))
     acquisition = BatchAcquisition(step.acquisition, all_context)
     candidates = step.search(
-        acquisition, space, data.X, search_ranking(context), step.generator_for("search")
+        acquisition,
+        space,
+        data.X,
+        search_ranking(step, context, known),
+        step.generator_for("search"),
     )
     rules = resampling_rules(step, model, data, trials, candidates.X)
     candidates, selected, values = select_batch(step, candidates, acquisition, *rules)

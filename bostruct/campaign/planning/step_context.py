@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -11,6 +11,7 @@ from bostruct.acquisition import Acquisition
 from bostruct.campaign.components import CampaignComponents, CandidateSearch
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
 from bostruct.campaign.planning.search_effort import SupportsEffort
+from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.runtime.rng import generator_for
 
 
@@ -26,6 +27,7 @@ class StepContext:
         q: The number of trials to plan.
         effort: The effort of the search; see `search_effort`.
         kappa_factor: The factor on the weight of the uncertainty; see `adaptive_kappa`.
+        columns: The columns of the log's trials, kept from the step before.
     """
 
     components: CampaignComponents
@@ -35,6 +37,7 @@ class StepContext:
     q: int
     effort: int = 0
     kappa_factor: float = 1.0
+    columns: TrialColumns = field(default_factory=TrialColumns)
 
     @property
     def acquisition(self) -> Acquisition:

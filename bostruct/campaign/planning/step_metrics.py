@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bostruct.acquisition import AcquisitionContext
-from bostruct.campaign.analysis.calibration import online_calibration
 from bostruct.campaign.analysis.hypervolume_history import REFERENCE_PREFIX, front_metrics
-from bostruct.campaign.analysis.outcome_table import single_outcome
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
@@ -29,14 +27,15 @@ def step_metrics(
     if isinstance(step.components.acquisition, SupportsKappaScaling):
         metrics["kappa_factor"] = step.kappa_factor
     if config is None:
-        metrics |= online_calibration(known).logged_values()
+        metrics |= step.columns.calibration(known).logged_values()
         return dict(sorted(metrics.items()))
     assert context.Y is not None
     assert context.reference_point is not None
-    metrics |= front_metrics(context.Y, config, context.reference_point)
+    rows = step.columns.front(known, config)
+    metrics |= front_metrics(context.Y, config, context.reference_point, rows)
     for objective, utility in zip(config.objectives, context.reference_point.tolist(), strict=True):
         metrics[f"{REFERENCE_PREFIX}{objective.name}"] = objective.sign * utility
     for name in context.modeled_outcomes:
-        values = online_calibration(single_outcome(known, config, name)).logged_values()
+        values = step.columns.calibration(known, config, name).logged_values()
         metrics |= {f"{key}_of_{name}": value for key, value in values.items()}
     return dict(sorted(metrics.items()))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
-from bostruct.campaign.analysis.outcome_table import ENERGY, check_learnable, outcome_matrix
+from bostruct.campaign.analysis.outcome_table import ENERGY, check_learnable
 from bostruct.campaign.initial_structures import MIN_ENERGIES
 from bostruct.campaign.planning.step_context import StepContext
-from bostruct.campaign.records import Trial, training_structures
+from bostruct.campaign.records import Trial
 from bostruct.surrogates import TrainingData
+
+DONE = "coordinates of those done"
+"""Name of the column of the coordinates of the trials with a result."""
 
 
 def training_data(step: StepContext, known: Sequence[Trial]) -> TrainingData:
@@ -25,15 +26,15 @@ def training_data(step: StepContext, known: Sequence[Trial]) -> TrainingData:
     Raises:
         InputError: The evaluator returns nothing of the name of an outcome.
     """
-    X = torch.stack([trial.X for trial in known]).to(step.device)
+    X = step.columns.coordinates(known, DONE).to(step.device)
     objectives = step.components.learned_objectives
     if objectives is None:
-        structures = training_structures(list(known), step.components.space).to(device=step.device)
+        structures = step.columns.structures(known, step.components.space).to(device=step.device)
         energies = X.new_tensor([trial.energy for trial in known])
         return TrainingData(X, energies.unsqueeze(-1), (ENERGY,), structures)
     config, names = objectives.optimization_config, objectives.learned_names
     check_learnable(known, config, names)
-    Y = outcome_matrix(known, config).to(X)
+    Y = step.columns.outcomes(known, config).to(X)
     return TrainingData(X, Y[:, objectives.learned_columns], names)
 
 

@@ -15,11 +15,12 @@ def context_of(components, known):
     step = StepContext(components, 4, torch.device("cpu"), 9, 1)
     data = training_data(step, known)
     model = fit_surrogate(components.surrogate, data, components.space)
-    return acquisition_context(step, model, data, known), data, model
+    context = acquisition_context(step, model, data, known)
+    return context, data, model, search_ranking(step, context, known)
 
 
 def test_of_one_energy(log):
-    context, data, model = context_of(campaign().components, log.trials())
+    context, data, model, ranking = context_of(campaign().components, log.trials())
     energies = [trial.energy for trial in log.trials()]
     assert context.model is model
     assert context.X_baseline is data.X
@@ -27,12 +28,12 @@ def test_of_one_energy(log):
     assert context.best_f == min(energies)
     assert context.seed == derive_seed(4, 9, "acquisition", bits=31)
     assert context.X_pending is context.optimization_config is context.reference_point is None
-    assert search_ranking(context).tolist() == energies
+    assert ranking.tolist() == energies
 
 
 def test_of_several_objectives(screened):
     components, known = alloys.campaign().components, screened.trial_records("done")
-    context, data, model = context_of(components, known)
+    context, data, model, ranking = context_of(components, known)
     config, objectives = components.optimization_config, components.learned_objectives
     Y = outcome_matrix(known, config)
     torch.testing.assert_close(context.Y, Y, rtol=0, atol=0, equal_nan=True)
@@ -40,7 +41,7 @@ def test_of_several_objectives(screened):
     assert context.model is model
     assert context.modeled_outcomes == ("enthalpy", "modulus")
     assert context.seed == derive_seed(4, 9, "acquisition", bits=31)
-    assert torch.equal(search_ranking(context), dominance_rank(Y, config))
+    assert torch.equal(ranking, dominance_rank(Y, config))
     # The price is exact; a tenth of the range behind the dearest member.
     X = objectives.representative_members()
     price = objectives.deterministic_outcomes(X)[:, 0]
