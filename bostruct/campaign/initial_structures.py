@@ -290,8 +290,8 @@ def _check_same_cell(structures: Structures, space: Space, x: Tensor, label: str
         condition = f"have energies of the cells of the space, here of {expected} atoms"
         hint = "Reduce it with its energy, or leave the energy out."
         raise _refused(condition, f"one of {n_atoms} atoms, {label}", hint)
-    if isinstance(space, DiscreteSpace) and bool(structures.pbc.all() & decoded.pbc.all()):
-        return  # one crystal has many cells
+    if isinstance(space, DiscreteSpace) and torch.equal(structures.pbc, decoded.pbc):
+        return  # one crystal or slab has many cells
     gap = image_gap(structures, decoded)
     if not is_isolated(gap, space.atomic_radii):
         condition = "have energies that are periodic as structures of the space are"
@@ -386,7 +386,7 @@ def _known_outcomes(
         except (TypeError, ValueError) as error:
             value = f"{found[0]!r} in {label}"
             raise _refused(f"have a number as {name!r} in `info`", value) from error
-    if not values:
+    if not set(values) - {ENERGY} and (missing or not values):
         return None
     if missing:
         condition = f"have all outcomes that are modeled, {', '.join(outcome_names)}, or none"
