@@ -128,7 +128,8 @@ def read_initial_structures(
         if result is None:
             unevaluated.append(x)
             continue
-        _check_same_cell(whole, space, x, label)
+        if not isinstance(result, Evaluation) or result.energy is not None:
+            _check_same_cell(whole, space, x, label)
         data.setdefault(_rounded_bytes(x) + _result_bytes(result), (x, result))
     if not_kept:
         log.warning(
@@ -243,7 +244,8 @@ def _is_state_kept(
     info = getattr(getattr(evaluator, "calculator", evaluator), "info", {})
     for name, neutral in (("charge", (0.0,)), ("spin", (0.0, 1.0))):
         value, kept = float(structure.value_or_nan(name)), float(decoded.value_or_nan(name))
-        evaluated = (info[name],) if name in info else neutral if math.isnan(kept) else (kept,)
+        evaluated = (info[name],) if name in info else neutral
+        evaluated = evaluated if math.isnan(kept) else (kept,)
         if not math.isnan(value) and value not in evaluated:
             condition = f"have the {name} with which structures are evaluated"
             hint = (
@@ -367,12 +369,16 @@ def _known_outcomes(
 ) -> Evaluation | Failure | None:
     """Return the outcomes that came with a structure; None without any.
 
+    Its energy is recorded where it is one of them.
+
     Raises:
         InputError: some are missing, or one is no number.
     """
     values: dict[str, float] = {}
     missing = []
-    energy = None if structures.energy is None else float(structures.energy)
+    energy = None
+    if structures.energy is not None and ENERGY in outcome_names:
+        energy = float(structures.energy)
     for name in outcome_names:
         key = re.sub(r"\W", "_", name)  # as `export` writes it
         found = [image.info[k] for k in (name, key, f"outcome_{key}") if k in image.info]

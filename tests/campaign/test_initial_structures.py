@@ -684,3 +684,22 @@ def test_identity_knows_the_outcomes():
     changed = table(3)
     changed[0].info["modulus"] += 1.0
     assert sha(table(3)) == sha(table(3)) != sha(changed)
+
+
+def test_outcomes_may_be_those_of_another_cell():
+    """They are intensive; an energy is not, and is left out where it is no outcome."""
+    cell = bulk("Cu", cubic=True) * (2, 1, 1)
+    cell.symbols[:4] = "Au"
+    cell.info |= {"enthalpy": -0.1, "modulus": 150.0}
+    cell.calc = SinglePointCalculator(cell, energy=-2.0)
+    (result,) = screening.campaign(initial_structures=cell).components.initial_data.results
+    assert (result.energy, result.properties) == (None, {"enthalpy": -0.1, "modulus": 150.0})
+
+
+def test_members_keep_their_own_charge():
+    ion = molecule("CH3")
+    ion.info["charge"] = 1
+    ion.calc = SinglePointCalculator(ion, energy=-2.0)
+    pool = Pool([ion])
+    for evaluator in (EVALUATOR, Calculator(EMT, info={"charge": -1})):
+        assert len(read_initial_structures(ion, pool, evaluator).results) == 1
