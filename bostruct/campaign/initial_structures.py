@@ -128,7 +128,8 @@ def read_initial_structures(
         if result is None:
             unevaluated.append(x)
             continue
-        _check_same_cell(whole, space, x, label)
+        if not isinstance(result, Evaluation) or result.energy is not None:
+            _check_same_cell(whole, space, x, label)
         data.setdefault(_rounded_bytes(x) + _result_bytes(result), (x, result))
     if not_kept:
         log.warning(
@@ -243,7 +244,8 @@ def _is_state_kept(
     info = getattr(getattr(evaluator, "calculator", evaluator), "info", {})
     for name, neutral in (("charge", (0.0,)), ("spin", (0.0, 1.0))):
         value, kept = float(structure.value_or_nan(name)), float(decoded.value_or_nan(name))
-        evaluated = (info[name],) if name in info else neutral if math.isnan(kept) else (kept,)
+        evaluated = (info[name],) if name in info else neutral
+        evaluated = evaluated if math.isnan(kept) else (kept,)
         if not math.isnan(value) and value not in evaluated:
             condition = f"have the {name} with which structures are evaluated"
             hint = (
@@ -290,8 +292,8 @@ def _check_same_cell(structures: Structures, space: Space, x: Tensor, label: str
         condition = f"have energies of the cells of the space, here of {expected} atoms"
         hint = "Reduce it with its energy, or leave the energy out."
         raise _refused(condition, f"one of {n_atoms} atoms, {label}", hint)
-    if isinstance(space, DiscreteSpace) and bool(structures.pbc.all() & decoded.pbc.all()):
-        return  # one crystal has many cells
+    if isinstance(space, DiscreteSpace) and torch.equal(structures.pbc, decoded.pbc):
+        return  # one crystal or slab has many cells
     gap = image_gap(structures, decoded)
     if not is_isolated(gap, space.atomic_radii):
         condition = "have energies that are periodic as structures of the space are"
@@ -367,12 +369,16 @@ def _known_outcomes(
 ) -> Evaluation | Failure | None:
     """Return the outcomes that came with a structure; None without any.
 
+    Its energy is recorded where it is one of them.
+
     Raises:
         InputError: some are missing, or one is no number.
     """
     values: dict[str, float] = {}
     missing = []
-    energy = None if structures.energy is None else float(structures.energy)
+    energy = None
+    if structures.energy is not None and ENERGY in outcome_names:
+        energy = float(structures.energy)
     for name in outcome_names:
         key = re.sub(r"\W", "_", name)  # as `export` writes it
         found = [image.info[k] for k in (name, key, f"outcome_{key}") if k in image.info]
@@ -386,7 +392,7 @@ def _known_outcomes(
         except (TypeError, ValueError) as error:
             value = f"{found[0]!r} in {label}"
             raise _refused(f"have a number as {name!r} in `info`", value) from error
-    if not values:
+    if not set(values) - {ENERGY} and (missing or not values):
         return None
     if missing:
         condition = f"have all outcomes that are modeled, {', '.join(outcome_names)}, or none"

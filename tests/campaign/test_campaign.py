@@ -584,6 +584,11 @@ def test_what_structures_carry_reaches_the_evaluator(tmp_path):
             assert all(atoms.get_initial_magnetic_moments()[0] == 1 for atoms in seen)
             assert all(atoms.get_initial_charges()[0] == 1 for atoms in seen)
             assert all(atoms.get_tags()[1] == 2 for atoms in seen)
+            (best,) = export.images_to_export(log)
+            assert best.info.items() >= {"charge": 1, "spin": 2}.items()
+            rows = tmp_path / name / "campaign.db"
+            again = Campaign(space, Function(look), initial_structures=rows)
+            assert len(again.components.initial_data.results) == 3
         else:
             moments = seen[-1].get_initial_magnetic_moments()
             assert moments.tolist() == [0.6] * 8 + [0]

@@ -499,6 +499,14 @@ def test_a_molecule_of_a_pool_in_another_box():
     assert len(read_initial_structures(water, pool, EVALUATOR).results) == 1
 
 
+def test_a_turned_slab_of_a_pool_keeps_its_energy():
+    slab = fcc100("Au", (1, 1, 3), vacuum=7.0)
+    turned = slab.copy()
+    turned.rotate(30, "z", rotate_cell=True)
+    turned.calc = SinglePointCalculator(turned, energy=1.0)
+    assert len(read_initial_structures(turned, Pool([slab]), EVALUATOR).results) == 1
+
+
 def test_forces_that_a_constraint_removed_are_left_out():
     one, two = images(2)
     one.set_constraint(FixAtoms([0]))
@@ -664,6 +672,11 @@ def test_the_energy_may_be_an_objective():
     made = screening.campaign(initial_structures=rows, objectives=objectives, constraints=())
     results = made.components.initial_data.results
     assert [(r.energy, list(r.properties)) for r in results] == [(-1.0, ["modulus"])] * 4
+    # An energy alone says nothing of the other outcomes.
+    for row in rows:
+        row.info.clear()
+    made = screening.campaign(initial_structures=rows, objectives=objectives, constraints=())
+    assert len(made.components.initial_data.X_unevaluated) == 4
 
 
 def test_identity_knows_the_outcomes():
@@ -673,3 +686,22 @@ def test_identity_knows_the_outcomes():
     changed = table(3)
     changed[0].info["modulus"] += 1.0
     assert sha(table(3)) == sha(table(3)) != sha(changed)
+
+
+def test_outcomes_may_be_those_of_another_cell():
+    """They are intensive; an energy is not, and is left out where it is no outcome."""
+    cell = bulk("Cu", cubic=True) * (2, 1, 1)
+    cell.symbols[:4] = "Au"
+    cell.info |= {"enthalpy": -0.1, "modulus": 150.0}
+    cell.calc = SinglePointCalculator(cell, energy=-2.0)
+    (result,) = screening.campaign(initial_structures=cell).components.initial_data.results
+    assert (result.energy, result.properties) == (None, {"enthalpy": -0.1, "modulus": 150.0})
+
+
+def test_members_keep_their_own_charge():
+    ion = molecule("CH3")
+    ion.info["charge"] = 1
+    ion.calc = SinglePointCalculator(ion, energy=-2.0)
+    pool = Pool([ion])
+    for evaluator in (EVALUATOR, Calculator(EMT, info={"charge": -1})):
+        assert len(read_initial_structures(ion, pool, evaluator).results) == 1

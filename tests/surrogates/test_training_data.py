@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import add_adsorbate, fcc100
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 
 from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
-from bostruct.surrogates import PairRepulsion
+from bostruct.surrogates import LocalGP, PairRepulsion
 from bostruct.surrogates import training_data as module
 from bostruct.surrogates.training_data import (
     MIN_FORCE_SCALE,
@@ -220,3 +225,32 @@ def test_relaxed_structures_still_have_a_scale_of_forces():
     structures = replace(structures, energy=zero, forces=torch.zeros(3, 3).double())
     found = prepare_observations(structures, None, torch.ones(3))
     assert found.force_scale() == MIN_FORCE_SCALE
+
+
+def slabs(n, apply_constraint, seed=0):
+    """Return an adatom on a slab with a fixed layer, with forces as `get_forces` returns them."""
+    base = fcc100("Cu", (2, 2, 2), vacuum=7)
+    add_adsorbate(base, "Au", 2.0, "hollow")
+    base.set_constraint(FixAtoms(range(4)))
+    rng, images = np.random.default_rng(seed), []
+    for _ in range(n):
+        image = base.copy()
+        positions = image.get_positions()
+        positions[4:] += rng.normal(0, 0.12, (5, 3))
+        positions[-1] += (*rng.uniform(-1.3, 1.3, 2), rng.uniform(0, 0.5))
+        image.set_positions(positions, apply_constraint=False)
+        image.calc = EMT()
+        energy, forces = image.get_potential_energy(), image.get_forces(apply_constraint)
+        image.calc = SinglePointCalculator(image, energy=energy, forces=forces)
+        images.append(image)
+    return from_ase(images)
+
+
+def test_zeros_that_a_constraint_leaves_on_fixed_atoms_are_not_learnt():
+    judge = slabs(20, False, seed=1)
+
+    def error(apply_constraint):
+        model = LocalGP().fit(slabs(12, apply_constraint))
+        return float((model.predict(judge).mean - judge.energy).abs().mean())
+
+    assert error(True) < 1.3 * error(False)

@@ -34,8 +34,10 @@ class AseRows:
     def write(self, trial: Trial) -> int:
         """Write a finished trial inside the open transaction; return its id."""
         self._db.change_count = 0  # else ASE commits at the 5000th row
+        atoms = trial_to_atoms(trial)
         row_id: int = self._db.write(
-            trial_to_atoms(trial),
+            atoms,
+            data=dict(atoms.info),  # charge and spin, which ASE does not keep
             trial=trial.number,
             step=trial.step,
             generator=trial.generator,
@@ -46,7 +48,9 @@ class AseRows:
 
     def read(self, row_id: int) -> Atoms:
         """Return the structure of one row."""
-        atoms: Atoms = self._db.get_atoms(id=row_id)
+        row = self._db.get(id=row_id)
+        atoms: Atoms = row.toatoms()
+        atoms.info |= row.data
         return atoms
 
 

@@ -50,7 +50,8 @@ class Pool(EnumerableMembers):
     It is a `DiscreteSpace`: X `[..., 1]` is the index into the list as given, from 0. The first of
     several duplicates is the canonical member; the others are reported (`duplicates`, and a warning
     in the log), never sampled or enumerated, and `canonical` maps them to the first. Structures are
-    stored compactly and decoded on demand.
+    stored compactly and decoded on demand, with tags, fixed atoms, initial magnetic moments and
+    charges, and `charge` and `spin` of `atoms.info`; energies are left out.
 
     Args:
         source: ASE's Atoms, pymatgen's structures or entries, in a list; a file that ASE reads, as

@@ -85,7 +85,8 @@ class Surface:
 
     The coordinates X `[..., 3f]` are the positions in Å of the atoms that move: the free atoms of
     the slab in its order, then those of the formula in its order. Structures hold the slab in its
-    own order, then the atoms of the formula; cell, pbc, fixed atoms and tags are the slab's.
+    own order, then the atoms of the formula; cell, pbc, fixed atoms, tags, initial moments and
+    charges are the slab's.
     Positions are equivalent to their periodic images: nothing is wrapped, so that relaxations are
     continuous.
 
