@@ -408,7 +408,7 @@ class Campaign:
 
         Raises:
             EvaluationError: evaluations fail one after the other (`stop.ConsecutiveFailures`), or
-                all have failed. The next run begins with them.
+                all structures that were found have failed. The next run begins with them.
             ExecutorError: the executor takes no evaluations any more.
             KeyboardInterrupt: Ctrl-C or SIGTERM; the next run goes on.
         """

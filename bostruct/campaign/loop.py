@@ -19,7 +19,7 @@ from bostruct.campaign.stop import (
 )
 from bostruct.errors import EvaluationError, ExhaustedError
 from bostruct.evaluators.evaluation_context import KeepFolders
-from bostruct.runtime.executors import Workers, is_in_this_process
+from bostruct.runtime.executors import Workers
 from bostruct.runtime.interruption import raise_if_interrupted
 
 EXHAUSTED = "every structure that was found has been evaluated"
@@ -39,13 +39,14 @@ def run_loop(
     evaluations finish changes nothing. The final relaxation follows the search.
 
     Raises:
-        EvaluationError: evaluations fail one after the other, or all have failed.
+        EvaluationError: evaluations fail one after the other, or all structures that were found
+            have failed.
         ExecutorError: the executor takes no evaluations any more.
     """
     stop = with_consecutive_failures(stop)
     start = time.monotonic()
     session.require_forces()
-    session.begin_run(stop, is_in_process=is_in_this_process(executor))
+    session.begin_run(stop)
     with RunningEvaluations(executor, session.components.evaluator, keep) as running:
         while True:
             progress = session.progress(time.monotonic() - start)
@@ -61,12 +62,15 @@ def run_loop(
                 session.put_back(running.cancel_waiting())
             queue, remaining = _next_trials(session, budget, has_running=len(running) > 0)
             count = len(queue) if remaining is None else remaining - len(running)
-            admitted = running.admitted(queue, count, session.writer.suspects())
+            suspects = session.writer.suspects()
+            admitted = running.admitted(queue, count, suspects)
             for trial in session.start_evaluations(admitted):
-                running.submit(trial, session.evaluation_context(trial))
+                context = session.evaluation_context(trial)
+                running.submit(trial, context, is_suspect=trial.number in suspects)
             if not len(running):
                 session.record_relaxations()
-                if failures is not None or session.has_only_failures():
+                is_exhausted = budget.reason is None
+                if failures is not None or (is_exhausted and session.has_only_failures()):
                     raise EvaluationError(session.failure_message(failures))
                 return budget.reason or EXHAUSTED
             for trial, result in running.wait():

@@ -25,7 +25,13 @@ from bostruct.evaluators.evaluation_context import (
     remove_working_folder,
 )
 from bostruct.evaluators.program_output import last_output
-from bostruct.runtime.executors import InProcess, Workers, failure_reason, rebuilt
+from bostruct.runtime.executors import (
+    InProcess,
+    Workers,
+    failure_reason,
+    is_in_this_process,
+    rebuilt,
+)
 
 
 @final
@@ -40,6 +46,7 @@ class ProcessDeath:
     reason: str
 
 
+EvaluationFuture = Future[Evaluation | Failure]
 Result = Evaluation | Failure | ProcessDeath
 
 
@@ -48,7 +55,8 @@ class RunningEvaluations:
     """Evaluations that were submitted to an executor and have no result yet.
 
     A pool that is broken by the death of one of its processes is replaced by one of the same
-    settings, which ends with this object.
+    settings. An evaluation during which this process died before is made in another one. Both end
+    with this object.
 
     Args:
         executor: Executor of the evaluations.
@@ -61,7 +69,8 @@ class RunningEvaluations:
         self._given_executor = executor
         self._keep: KeepFolders = keep
         self._call = functools.partial(evaluate, evaluator, keep=keep)
-        self._trials: dict[Future[Evaluation | Failure], tuple[Trial, EvaluationContext]] = {}
+        self._isolated = Workers()
+        self._trials: dict[EvaluationFuture, tuple[Trial, EvaluationContext]] = {}
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -70,6 +79,7 @@ class RunningEvaluations:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._isolated.shutdown(wait=False)
         if self.executor is not self._given_executor:
             self.executor.shutdown(wait=False, cancel_futures=True)
 
@@ -77,7 +87,7 @@ class RunningEvaluations:
         """Return the trials that may be submitted now.
 
         A trial during which a process has died is evaluated alone, so that the next death is
-        known to be its own. `Workers` know it anyway.
+        known to be its own. With `Workers` it is known anyway.
 
         Args:
             queue: Trials to evaluate, in order.
@@ -95,21 +105,40 @@ class RunningEvaluations:
             return suspicious[:1]
         return [trial for trial in queue if trial.number not in suspects][:count]
 
-    def submit(self, trial: Trial, context: EvaluationContext) -> None:
+    def submit(self, trial: Trial, context: EvaluationContext, is_suspect: bool = False) -> None:
         """Begin the evaluation of a trial.
+
+        Args:
+            trial: Trial with its structure.
+            context: Context of the evaluation.
+            is_suspect: True if a process has died during an earlier attempt.
 
         Raises:
             ExecutorError: the executor takes no evaluations.
         """
+        future = None
+        if is_suspect and is_in_this_process(self.executor):
+            future = self._submit_isolated(trial, context)
         try:
-            future = self.executor.submit(self._call, trial.structures, context=context)
+            future = future or self._submit(trial, context)
         except BrokenExecutor as error:  # one of its processes died without work
             self._replace_executor(error)
-            future = self.executor.submit(self._call, trial.structures, context=context)
+            future = self._submit(trial, context)
         except Exception as error:
             reason = f"the executor takes no evaluation: {type(error).__name__}: {error}"
             raise ExecutorError(f"{reason}. Nothing recorded was lost.") from error
         self._trials[future] = trial, context
+
+    def _submit(self, trial: Trial, context: EvaluationContext) -> EvaluationFuture:
+        return self.executor.submit(self._call, trial.structures, context=context)
+
+    def _submit_isolated(self, trial: Trial, context: EvaluationContext) -> EvaluationFuture | None:
+        """Begin an evaluation in a process of its own, None where none can take it."""
+        try:
+            self._isolated.submit(int).result()
+            return self._isolated.submit(self._call, trial.structures, context=context)
+        except Exception:  # noqa: BLE001 - no main guard, or what cannot be pickled
+            return None
 
     def wait(self) -> list[tuple[Trial, Result]]:
         """Wait for evaluations; return them with their results in the order of the trials.
@@ -131,9 +160,7 @@ class RunningEvaluations:
         cancelled = [future for future in self._trials if future.cancel()]
         return [self._trials.pop(future)[0] for future in cancelled]
 
-    def _result(
-        self, future: Future[Evaluation | Failure], context: EvaluationContext, n_lost: int
-    ) -> Result:
+    def _result(self, future: EvaluationFuture, context: EvaluationContext, n_lost: int) -> Result:
         error = _error(future)
         if error is None:
             return future.result()
@@ -159,12 +186,12 @@ class RunningEvaluations:
         new = rebuilt(self.executor)
         if new is None:
             raise ExecutorError(
-                f"the executor is broken: {error}. Nothing recorded was lost; run the same campaign "
-                "again to go on. `executors.Workers` outlives the death of its processes."
+                f"the executor is broken: {error}. Nothing recorded was lost; run the same "
+                "campaign again to go on. `executors.Workers` outlives the death of its processes."
             ) from error
         self.executor.shutdown(wait=False)
         self.executor = new
 
 
-def _error(future: Future[Evaluation | Failure]) -> BaseException | None:
+def _error(future: EvaluationFuture) -> BaseException | None:
     return CancelledError() if future.cancelled() else future.exception()

@@ -17,7 +17,7 @@ from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.log.retraction import check_retractable
 from bostruct.campaign.log.retry import failed_trials
-from bostruct.campaign.log.run_folder import EVALUATION_FOLDER_NAME
+from bostruct.campaign.log.run_folder import evaluation_folder
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.planning.adaptive_kappa import adapt_kappa_factor
 from bostruct.campaign.planning.search_effort import choose_effort
@@ -169,12 +169,12 @@ class Session:
 
     def evaluation_context(self, trial: Trial) -> EvaluationContext:
         """Return trial number, attempt, working folder and member name of an evaluation."""
-        folder = self.writer.folder.absolute() / EVALUATION_FOLDER_NAME / f"{trial.number:06d}"
+        folder = evaluation_folder(self.writer.folder, trial.number)
         space = self.components.space
         member = space.names_at(trial.X)[0] if isinstance(space, Pool) else ""
         return EvaluationContext(trial.number, trial.attempt, folder, member)
 
-    def begin_run(self, stop: StoppingCriterion, is_in_process: bool) -> None:
+    def begin_run(self, stop: StoppingCriterion) -> None:
         """Begin a run of the loop.
 
         Trials whose failures in a row ended the last run are planned again, each of them once: the
@@ -182,10 +182,7 @@ class Session:
 
         Args:
             stop: Stopping criterion of the run.
-            is_in_process: True if evaluations run in this process, and may end it.
         """
-        if is_in_process:
-            self.writer.mark_evaluating_in_process()
         again = self._failures_in_a_row()
         streak = Progress(n_consecutive_failures=len(again))
         if consecutive_failures_reason(stop, streak) or self.has_only_failures():

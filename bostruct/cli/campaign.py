@@ -66,7 +66,10 @@ def run(
     if evaluations is not None:
         criterion = stop.with_evaluations(criterion, evaluations)
     log = campaign.run(folder, seed, device, stop=criterion)
-    typer.echo(final_text(summarize(log)))
+    summary = summarize(log)
+    typer.echo(final_text(summary))
+    if summary.n_evaluations and summary.n_evaluations == summary.n_failed:
+        raise typer.Exit(1)
 
 
 def show(

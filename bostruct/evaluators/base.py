@@ -166,7 +166,8 @@ def with_output(failure: Failure, *outputs: str) -> Failure:
         failure: Failure of an evaluation.
         *outputs: Last lines of the program's outputs.
     """
-    return replace(failure, reason="; ".join((failure.reason, *map(_shorten_line, outputs))))
+    lines = (_shorten_line(_text(output)) for output in outputs)
+    return replace(failure, reason="; ".join((failure.reason, *lines)))
 
 
 def _plain_failure(failure: Failure) -> Failure:
@@ -180,12 +181,19 @@ def _plain_failure(failure: Failure) -> Failure:
 
 
 def _text(value: object) -> str:
-    """Return an object as text that can be encoded, whatever its own methods do."""
+    """Return an object as printable text, whatever its own methods do."""
     try:
         text = str(value)
     except Exception as error:  # noqa: BLE001 - foreign code
         text = f"(no text: {type(error).__name__})"
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    """Return a character, or its escape if a log or a terminal could not show it."""
+    if character.isprintable() or character.isspace():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def evaluation_limits(evaluator: object) -> dict[str, float]:

@@ -7,8 +7,10 @@ write files never see those of another structure, whatever runs beside them.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -19,6 +21,9 @@ from bostruct.errors import InputError, error_message
 
 KeepFolders = Literal["failed", "all", "none"]
 """Working folders that stay on disk after their evaluation."""
+
+RUNNING_SUFFIX = ".running"
+"""Suffix of the file beside a working folder that names the process which computes there."""
 
 KEEP_CHOICES: tuple[KeepFolders, ...] = ("failed", "all", "none")
 
@@ -57,19 +62,24 @@ def working_folder(context: EvaluationContext | None) -> Iterator[EvaluationCont
     """Make the working folder of an evaluation and lend its context to this thread.
 
     A folder that exists is never used again: a program of an earlier attempt may still write
-    there. The current directory of the process is put back afterwards.
+    there. The current directory of the process is put back afterwards. A file beside the folder
+    says meanwhile which process computes; it stays if that dies, see `running_process`.
 
     Args:
         context: Context of the evaluation; None for an evaluator that is called alone.
     """
-    directory = os.getcwd()
+    directory, mark = os.getcwd(), None
     if context is not None and context.folder is not None:
+        mark = _running_mark(context.folder)
         context = replace(context, folder=_make_new_folder(context.folder))
+        mark.write_text(json.dumps([socket.gethostname(), os.getpid()]))
     token = _current.set(context)
     try:
         yield context
     finally:
         _current.reset(token)
+        if mark is not None:
+            mark.unlink(missing_ok=True)
         if _current_directory() != directory:
             os.chdir(directory)
 
@@ -103,6 +113,36 @@ def check_keep(keep: KeepFolders) -> KeepFolders:
         condition = f"be one of {', '.join(KEEP_CHOICES)}"
         raise InputError(error_message("keep", condition, repr(keep)))
     return keep
+
+
+def running_process(folder: Path) -> tuple[str, int] | None:
+    """Return host and number of the process that died while it computed in a working folder.
+
+    Args:
+        folder: Path that the first working folder of the trial has.
+
+    Returns:
+        None where the evaluation had not begun or had ended.
+    """
+    try:
+        host, pid = json.loads(_running_mark(folder).read_text())
+    except (OSError, ValueError, TypeError):
+        return None
+    return host, pid
+
+
+def remove_running_marks(parent: Path) -> None:
+    """Remove the marks of processes that have died, before others run.
+
+    Args:
+        parent: Folder of all working folders.
+    """
+    for mark in parent.glob(f"*{RUNNING_SUFFIX}"):
+        mark.unlink(missing_ok=True)
+
+
+def _running_mark(folder: Path) -> Path:
+    return folder.with_name(folder.name + RUNNING_SUFFIX)
 
 
 def newest_folder(folder: Path) -> Path | None:

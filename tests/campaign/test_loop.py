@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import zlib
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -13,9 +14,10 @@ from ase.calculators.emt import EMT
 
 import bostruct as bo
 from bostruct.campaign import FinalRelaxation, stop
+from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.loop import shutdown_on_exit
 from bostruct.campaign.report.summary import summarize
-from bostruct.errors import InputError
+from bostruct.errors import EvaluationError, ExecutorError, ExhaustedError, InputError
 from bostruct.evaluators import Function
 from bostruct.runtime.executors import Workers
 from tests.campaign.standin import Points, Wells, campaign, energy
@@ -62,9 +64,11 @@ def test_the_order_of_completion_changes_nothing(tmp_path):
 
 def test_a_broken_executor_ends_the_run_and_loses_nothing(tmp_path):
     mine = campaign(n=5)
-    with pytest.raises(BrokenProcessPool, match="a process died") as caught:
+    with pytest.raises(
+        ExecutorError, match=r"is broken: a process died.*`executors\.Workers` outl"
+    ):
         mine.run(tmp_path / "run", executor=Broken())
-    assert "the next run evaluates it again" in caught.value.__notes__[0]
+    assert summarize(mine.log).status == "paused"
     assert {trial.state for trial in mine.log.trials()} == {"running"}
     whole = mine.run(tmp_path / "whole").fingerprint()
     assert mine.run(tmp_path / "run").fingerprint() == whole
@@ -74,6 +78,90 @@ def test_a_lost_call_is_a_failure(tmp_path):
     log = campaign(n=4).run(tmp_path / "run", executor=Losing())
     reason = "the executor lost the call: ConnectionError: node lost"
     assert [trial.reason for trial in log.trials()] == [reason] * 4
+
+
+def failing(atoms):
+    raise RuntimeError("no licence")
+
+
+def test_failures_in_a_row_end_the_run(tmp_path):
+    mine = campaign(Function(failing), n=60)
+    with pytest.raises(
+        EvaluationError, match=r"10 failures in a row\..*trial 9: .*no licence.*ret"
+    ):
+        mine.run(tmp_path / "run")
+    found = summarize(mine.log)
+    assert found.status == "failed"
+    assert "no licence" in found.reason
+    assert (found.n_evaluations, found.n_failed, found.n_pending) == (10, 10, 0)
+    with pytest.raises(EvaluationError, match="10 failures in a row"):
+        mine.run(tmp_path / "run")
+    assert [trial.attempt for trial in mine.log.trials("failed")] == [2] * 10, "each once again"
+    with pytest.raises(EvaluationError, match="10 failures in a row"):
+        mine.run(tmp_path / "run")
+    assert [trial.attempt for trial in mine.log.trials("failed")] == [2] * 10 + [1] * 10
+
+
+def test_a_repaired_campaign_begins_with_what_has_failed(tmp_path):
+    broken = [True]
+
+    def repaired(atoms):
+        return failing(atoms) if broken[0] else energy(atoms)
+
+    mine = campaign(Function(repaired), n=20)
+    with pytest.raises(EvaluationError, match="10 failures in a row"):
+        mine.run(tmp_path / "run")
+    broken[0] = False
+    log = mine.run(tmp_path / "run")
+    assert len(log.trials("done")) == 20
+    assert [trial.attempt for trial in log.trials()] == [2] * 10 + [1] * 10
+    assert {(each.state, each.cause) for each in log.attempts()} == {
+        ("failed", "failures in a row")
+    }
+    assert all("no licence" in each.reason for each in log.attempts())
+    assert verify_log(log).is_valid
+
+
+@pytest.mark.parametrize("criterion", [None, 25])
+def test_the_number_of_failures_in_a_row_is_set_or_switched_off(tmp_path, criterion):
+    mine = campaign(Function(failing), stop=stop.Evaluations(30))
+    rule = stop.Evaluations(30) | stop.ConsecutiveFailures(criterion)
+    if criterion is None:
+        assert len(mine.run(tmp_path / "run", stop=rule).trials("failed")) == 30
+    else:
+        with pytest.raises(EvaluationError, match="25 failures in a row"):
+            mine.run(tmp_path / "run", stop=rule)
+
+
+def test_a_campaign_of_which_half_fails_goes_on(tmp_path):
+    def half(atoms):
+        return energy(atoms) if zlib.crc32(atoms.positions.tobytes()) % 2 else failing(atoms)
+
+    evaluator = Function(half)
+    log = campaign(evaluator, n=40).run(tmp_path / "run")
+    assert len(log.trials("done")) + len(log.trials("failed")) == 40
+
+
+def test_a_space_of_which_all_members_fail_is_not_called_exhausted(tmp_path):
+    mine = campaign(Function(failing), space=Points(4), n=50, n_initial=4)
+    with pytest.raises(EvaluationError, match=r"all evaluations have failed, 4 of 4\..*no licence"):
+        mine.run(tmp_path / "run")
+    with mine.open(tmp_path / "run"), pytest.raises(ExhaustedError, match="4 failed: `retry`"):
+        mine.ask()
+
+
+def test_no_final_relaxation_after_failures_in_a_row(tmp_path):
+    calls = []
+
+    def later(atoms):
+        calls.append(1)
+        return energy(atoms) if len(calls) <= 4 else failing(atoms)
+
+    rule = stop.EnergyReached(-1e9) | stop.ConsecutiveFailures(3)
+    mine = campaign(Function(later), stop=rule, final_relaxation=FinalRelaxation(fmax=1e-6))
+    with pytest.raises(EvaluationError, match="3 failures in a row"):
+        mine.run(tmp_path / "run")
+    assert "relaxation" not in kinds(mine.log)
 
 
 def test_no_more_is_asked_for_than_the_rule_allows(tmp_path):

@@ -1,11 +1,13 @@
 import io
+from types import SimpleNamespace
 
 from rich.console import Console
 
 from bostruct.campaign.analysis.hypervolume_history import FrontState
 from bostruct.campaign.progress import ProgressLine, progress_text
 from bostruct.campaign.stop import Progress
-from tests.campaign.standin import campaign
+from bostruct.evaluators import Evaluation, Failure, Function, current_context
+from tests.campaign.standin import campaign, energy
 
 
 def test_text():
@@ -22,8 +24,57 @@ def test_text_with_goals():
     )
 
 
-def test_quiet_where_there_is_no_terminal(tmp_path, capfd):
-    campaign(n=3).run(tmp_path / "run")
+def test_a_line_for_each_evaluation_where_there_is_no_terminal(tmp_path, capfd):
+    def some(atoms):
+        found = energy(atoms)
+        if current_context().trial == 1:
+            raise ValueError("no \x1b[31mconvergence\n in 40 steps")
+        return found
+
+    log = campaign(Function(some), n=4).run(tmp_path / "run")
+    out, err = capfd.readouterr()
+    assert out == ""
+    energies = [trial.energy for trial in log.trials()]
+    assert err.splitlines() == [
+        f"evaluation 1, trial 0, {energies[0]:.6f} eV; best {energies[0]:.6f} eV",
+        "evaluation 2, trial 1, failed: the evaluator raised ValueError: no \\x1b[31mconvergence "
+        f"in 40 steps; best {energies[0]:.6f} eV",
+        f"evaluation 3, trial 2, {energies[2]:.6f} eV; best {energies[2]:.6f} eV",
+        f"evaluation 4, trial 3, {energies[3]:.6f} eV; best {energies[2]:.6f} eV",
+    ]
+
+
+def test_each_line_is_flushed(tmp_path):
+    class Stream(io.StringIO):
+        flushed = 0
+
+        def flush(self):
+            self.flushed = len(self.getvalue().splitlines())
+
+    out = Stream()
+    with ProgressLine(console=Console(file=out)) as line:
+        line.update(Progress((None, 2.0), 3.0), None)
+        trial = SimpleNamespace(number=7, retryable=False)
+        line.add_result(trial, Failure("no disk", retryable=True))
+        assert out.flushed == 1
+        line.add_result(trial, Evaluation(-1.0))
+    assert out.getvalue().splitlines() == [
+        "evaluation 3, trial 7, failed, evaluated again: no disk; best 2.000000 eV",
+        "evaluation 4, trial 7, -1.000000 eV; best -1.000000 eV",
+    ]
+
+
+def test_results_of_a_campaign_with_objectives():
+    out = io.StringIO()
+    with ProgressLine(console=Console(file=out)) as line:
+        line.update(Progress((1.0,), 3.0, front_history=lambda n: None), None)
+        trial = SimpleNamespace(number=7, retryable=False)
+        line.add_result(trial, Evaluation(-1.0, properties={"gap, eV": 1.5}))
+    assert out.getvalue() == "evaluation 2, trial 7, -1.000000 eV, gap, eV 1.5\n"
+
+
+def test_quiet_where_asked(tmp_path, capfd):
+    campaign(n=3).run(tmp_path / "run", progress=False)
     assert capfd.readouterr() == ("", "")
 
 

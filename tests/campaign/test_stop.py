@@ -1,4 +1,6 @@
 import math
+import random
+import statistics
 
 import pytest
 
@@ -18,6 +20,44 @@ from bostruct.campaign.stop import (
 )
 from bostruct.errors import InputError
 from tests.campaign import alloys, standin
+
+
+def test_failures_in_a_row():
+    rule = stop.ConsecutiveFailures(3)
+    assert rule.reason(Progress((None,) * 9, n_consecutive_failures=2)) is None
+    assert rule.remaining(Progress((None,) * 9, n_consecutive_failures=2)) is None
+    assert rule.reason(Progress(n_consecutive_failures=4)) == "4 failures in a row"
+    assert rule.remaining(Progress(n_consecutive_failures=4)) == 0
+    off = stop.ConsecutiveFailures(None)
+    assert off.reason(Progress(n_consecutive_failures=10**6)) is None
+    with pytest.raises(InputError, match=r"`n` must be an integer .* None switches"):
+        stop.ConsecutiveFailures(0)
+
+
+def test_failures_in_a_row_are_part_of_every_criterion():
+    failed = Progress((None,) * 10, n_consecutive_failures=10)
+    plain = stop.with_consecutive_failures(stop.Evaluations(100))
+    assert plain.reason(failed) == "10 failures in a row"
+    assert stop.consecutive_failures_reason(plain, failed) == "10 failures in a row"
+    assert stop.consecutive_failures_reason(plain, Progress((1.0,) * 100)) is None
+    for own in (stop.ConsecutiveFailures(None), stop.ConsecutiveFailures(20)):
+        rule = stop.Evaluations(100) | own
+        assert stop.with_consecutive_failures(rule) is rule
+        assert stop.consecutive_failures_reason(rule, failed) is None
+
+
+def test_half_of_all_structures_may_fail():
+    """Waiting time for n failures in a row: (1 / p^n - 1) / (1 - p)."""
+    n, p = stop.ConsecutiveFailures().n, 0.5
+    generator = random.Random(0)
+    waits = []
+    for _ in range(300):
+        count = row = 0
+        while row < n:
+            row = row + 1 if generator.random() < p else 0
+            count += 1
+        waits.append(count)
+    assert statistics.mean(waits) == pytest.approx((p**-n - 1) / (1 - p), rel=0.2)
 
 
 def test_what_was_given_and_checked_is_not_counted():

@@ -51,19 +51,13 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
     atomic_write.fsync_folder(folder.absolute().parent)
 
 
-def add_missing_tables(connection: sqlite3.Connection) -> None:
-    """Add what a folder of the present format lacks that was begun before it was in the schema."""
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(bostruct_session)")]
-    if "evaluates_in_process" in columns:
+def add_missing_table(connection: sqlite3.Connection) -> None:
+    """Add the table of attempts to a folder that was begun before it was in the schema."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'bostruct_attempt'").fetchone():
         return
-    with atomic_write.transaction(connection):
-        connection.execute(
-            "ALTER TABLE bostruct_session ADD COLUMN "
-            "evaluates_in_process INTEGER NOT NULL DEFAULT 0"
-        )
-        for statement in TABLE_DEFINITIONS.split(";\n"):
-            if "CREATE TABLE bostruct_attempt" in statement:
-                connection.execute(statement)
+    for statement in TABLE_DEFINITIONS.split(";\n"):
+        if "CREATE TABLE bostruct_attempt" in statement:
+            connection.execute(statement)
 
 
 def set_journal_mode(connection: sqlite3.Connection, folder: Path) -> str:

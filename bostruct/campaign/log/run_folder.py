@@ -36,6 +36,16 @@ def database_path(folder: Path) -> Path:
     return folder / DATABASE_NAME
 
 
+def evaluation_folder(folder: Path, trial: int) -> Path:
+    """Return the absolute path of the first working folder of a trial.
+
+    Args:
+        folder: Run folder.
+        trial: Number of the trial.
+    """
+    return folder.absolute() / EVALUATION_FOLDER_NAME / f"{trial:06d}"
+
+
 def has_campaign(folder: Path) -> bool:
     """Return whether the folder holds a campaign; False if one may be started there.
 

@@ -34,8 +34,7 @@ CREATE TABLE bostruct_session (
     ended REAL,  -- NULL while it runs, and where it was killed
     status TEXT NOT NULL DEFAULT 'running',  -- or finished, paused, failed, interrupted
     reason TEXT NOT NULL DEFAULT '',
-    relaxations TEXT,  -- JSON: reports of the final relaxation
-    evaluates_in_process INTEGER NOT NULL DEFAULT 0  -- 1: a crash of an evaluation ends it
+    relaxations TEXT  -- JSON: reports of the final relaxation
 );
 CREATE TABLE bostruct_step (
     number INTEGER PRIMARY KEY,

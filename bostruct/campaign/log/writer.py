@@ -24,7 +24,13 @@ from bostruct.campaign.log import database, legacy_formats, posterior_file
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.run_folder import DATABASE_NAME, POSTERIOR_FOLDER_NAME, has_campaign
+from bostruct.campaign.log.run_folder import (
+    DATABASE_NAME,
+    EVALUATION_FOLDER_NAME,
+    POSTERIOR_FOLDER_NAME,
+    evaluation_folder,
+    has_campaign,
+)
 from bostruct.campaign.records import (
     Attempt,
     AttemptCause,
@@ -35,6 +41,7 @@ from bostruct.campaign.records import (
 )
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.evaluators import Evaluation, Failure
+from bostruct.evaluators.evaluation_context import remove_running_marks, running_process
 from bostruct.runtime import atomic_write
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.versions import package_versions
@@ -102,7 +109,7 @@ class LogWriter(Log):
             connection = sqlite3.connect(file, timeout=20, isolation_level=None)
             self._connection = connection
             journal = database.set_journal_mode(connection, self.folder)
-            database.add_missing_tables(connection)
+            database.add_missing_table(connection)
             self._ase_rows = AseRows(file, connection)
         except sqlite3.Error as error:
             raise LogError(f"could not open {file}: {error}") from error
@@ -121,6 +128,7 @@ class LogWriter(Log):
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             for trial in self.trial_records("running"):
                 self._resume_trial(trial, former[0])
+        remove_running_marks(self.folder / EVALUATION_FOLDER_NAME)
         self._remove_unreferenced_posteriors()
 
     def _resume_trial(self, trial: Trial, former: sqlite3.Row) -> None:
@@ -130,15 +138,15 @@ class LogWriter(Log):
         killed it, and is not repeated for ever.
         """
         process = f"process {former['pid']} on {former['host']}"
-        if former["ended"] is not None or not former["evaluates_in_process"]:
+        owner = running_process(evaluation_folder(self.folder, trial.number))
+        if owner != (former["host"], former["pid"]) or former["ended"] is not None:
             self._plan_again(trial, "interrupted", "resumed", f"{process} ended")
             return
         reason = f"{process} died during the evaluation"
         if self._deaths().get(trial.number, 0) + 1 < MAX_DEATHS:
             self._plan_again(trial, "died", "resumed", reason)
             return
-        hint = "`executors.Workers(1)` survives what ends a process, `bostruct retry` asks again"
-        self._write_result(trial.number, Failure(f"{reason}, as one did before; {hint}"))
+        self._write_result(trial.number, Failure(f"{reason}, as one did before"))
 
     def _deaths(self) -> dict[int, int]:
         """Return how often a process died during each trial, since the user last asked for it."""
@@ -295,12 +303,6 @@ class LogWriter(Log):
                 columns: dict[str, SQLiteValue] = {"retryable": 0, "finished": None}
                 columns["seconds"] = trial.seconds
                 self._plan_again(trial, "failed", cause, trial.reason, columns)
-
-    def mark_evaluating_in_process(self) -> None:
-        """Record that evaluations of this session run in its own process."""
-        query = "UPDATE bostruct_session SET evaluates_in_process = 1 WHERE number = ?"
-        with atomic_write.transaction(self._writing_connection):
-            self._writing_connection.execute(query, (self._session_number,))
 
     def suspects(self) -> set[int]:
         """Return the numbers of the trials during which a process has died."""

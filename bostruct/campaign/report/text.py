@@ -37,8 +37,11 @@ def final_text(summary: CampaignSummary) -> str:
             )
         relaxations = _relaxation_lines(summary.energy.final_relaxation)
         lines += [f"Final relaxation: {line}." for line in relaxations]
+    failures = [f"trial {trial}: {text}." for trial, text in summary.last_failures.items()]
     has_results = summary.n_evaluations + summary.n_initial_data > summary.n_failed
     lines += [f"Ended by {summary.reason}."]
+    if not has_results:
+        lines += failures
     if summary.n_failed:
         lines.append(f"Failed ones are evaluated again by: bostruct retry {summary.folder}")
     lines += [f"Results are in {summary.folder}", f"  bostruct show {summary.folder}"]
