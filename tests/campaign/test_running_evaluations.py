@@ -272,6 +272,47 @@ def test_all_kinds_of_faults(tmp_path, n, period, batch_size, n_workers):
     assert not [p for p in psutil.process_iter() if is_left_behind(p)]
 
 
+HARMLESS = [
+    fault for fault in FAULTS if "died" not in FAULTS[fault] and "limit" not in FAULTS[fault]
+]
+
+
+def harmless(atoms):
+    """Return an energy, or every second time what a fault makes of it."""
+    trial = current_context().trial
+    return HARMLESS[trial // 2]() if trial % 2 else energy(atoms)
+
+
+@pytest.mark.parametrize("make", [InProcess, functools.partial(ThreadPoolExecutor, 3)])
+def test_faults_in_this_process(tmp_path, make):
+    n = 2 * len(HARMLESS)
+    mine = campaign(Function(harmless), n=n, n_initial=n)
+    with make() as executor:
+        log = mine.run(tmp_path / "run", executor=executor)
+    assert [trial.number for trial in log.trials("done")] == list(range(0, n, 2))
+    for trial in log.trials("failed"):
+        assert FAULTS[HARMLESS[trial.number // 2]] in trial.reason
+    assert verify_log(log).is_valid
+
+
+class Silent(Executor):
+    """Breaks at its first call and never answers the others."""
+
+    n_calls = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        if self.n_calls == 0:
+            future.set_exception(BrokenProcessPool("no worker could start."))
+        self.n_calls += 1
+        return future
+
+
+def test_a_broken_executor_that_leaves_calls_without_an_answer(tmp_path):
+    with pytest.raises(ExecutorError, match=r"is broken: no worker could start\. Nothing recorded"):
+        campaign(n=4).run(tmp_path / "run", executor=Silent())
+
+
 def is_left_behind(process):
     """Return whether a process is the program that a fault leaves behind."""
     try:
