@@ -149,8 +149,8 @@ class RunningEvaluations:
         done, _ = wait(self._trials, return_when=FIRST_COMPLETED)
         broken = next((e for e in map(_error, done) if isinstance(e, BrokenExecutor)), None)
         if broken is not None:
-            done, _ = wait(self._trials)  # a broken executor answers all of its calls
             self._replace_executor(broken)
+            done, _ = wait(self._trials)  # a broken pool answers all of its calls
         n_lost = sum(isinstance(_error(future), BrokenExecutor) for future in done)
         ended = sorted(((f, *self._trials.pop(f)) for f in done), key=lambda each: each[1].number)
         return [(trial, self._result(future, context, n_lost)) for future, trial, context in ended]
@@ -183,11 +183,12 @@ class RunningEvaluations:
         Raises:
             ExecutorError: its settings are not known.
         """
-        new = rebuilt(self.executor)
+        new, is_workers = rebuilt(self.executor), isinstance(self.executor, Workers)
         if new is None:
+            hint = "`executors.Workers` outlives the death of its processes."
             raise ExecutorError(
-                f"the executor is broken: {error}. Nothing recorded was lost; run the same "
-                "campaign again to go on. `executors.Workers` outlives the death of its processes."
+                f"the executor is broken: {str(error).rstrip('.')}. Nothing recorded was lost; run "
+                f"the same campaign again to go on. {'' if is_workers else hint}".rstrip()
             ) from error
         self.executor.shutdown(wait=False)
         self.executor = new

@@ -20,15 +20,16 @@ LOCKED = 78
 
 
 @functools.cache
-def _context():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.campaign.processes"])
-    return context
+def context():
+    """Return the context of processes that are forked from one which has imported torch."""
+    forkserver = multiprocessing.get_context("forkserver")
+    forkserver.set_forkserver_preload(["tests.campaign.processes"])
+    return forkserver
 
 
 def start(target, *arguments):
     """Start a process that calls the function."""
-    process = _context().Process(target=target, args=arguments)
+    process = context().Process(target=target, args=arguments)
     process.start()
     return process
 

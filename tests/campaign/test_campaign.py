@@ -1,3 +1,4 @@
+import functools
 import math
 import os
 import random
@@ -28,8 +29,9 @@ from bostruct.errors import (
     LogError,
     MismatchError,
 )
-from bostruct.evaluators import Evaluation, Failure, Function
+from bostruct.evaluators import Evaluation, Failure, Function, current_context
 from bostruct.runtime import executors
+from bostruct.runtime.interruption import TerminationError
 from bostruct.spaces import Pool, Surface
 from bostruct.surrogates import LocalGP
 from tests.campaign import processes
@@ -596,3 +598,110 @@ def test_what_structures_carry_reaches_the_evaluator(tmp_path):
             assert log.structures().forces.reshape(3, 9, 3)[:, :8].isnan().all()
             assert not log.structures().forces.reshape(3, 9, 3)[:, 8:].isnan().any()
         assert verify_log(made.read(tmp_path / name)).problems == ()
+
+
+def interrupted(folder, number, atoms):
+    if not (folder / "again").exists():
+        (folder / "again").touch()
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        except KeyboardInterrupt:  # a calculator that tidies up
+            raise RuntimeError("the program was ended") from None
+    return energy(atoms)
+
+
+def run_interrupted(folder, number):
+    """Run a campaign whose evaluator sends a signal to its process, once."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    evaluator = functools.partial(interrupted, folder, number)
+    evaluator.__qualname__ = evaluator.__name__ = "interrupted"
+    mine = campaign(Function(evaluator), n=5)
+    try:
+        mine.run(folder / "run")
+    except KeyboardInterrupt as error:
+        os._exit(143 if isinstance(error, TerminationError) else 130)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [(signal.SIGINT, 130, "by Ctrl-C"), (signal.SIGTERM, 143, "by SIGTERM")],
+)
+def test_a_signal_interrupts_and_blames_nobody(tmp_path, number, code, text):
+    for _ in range(3):  # no number of interruptions is a death
+        (tmp_path / "again").unlink(missing_ok=True)
+        assert processes.call(run_interrupted, tmp_path, number) == code
+        found = summarize(Log(tmp_path / "run", Box(), GP()))
+        assert (found.status, found.n_failed) == ("interrupted", 0)
+        assert found.reason == f"{text}; run the same command again to go on"
+    assert processes.call(run_interrupted, tmp_path, number) == 0
+    log = Log(tmp_path / "run", Box(), GP())
+    assert len(log.trials("done")) == 5
+    assert {each.state for each in log.attempts()} == {"interrupted"}
+
+
+class Deadly:
+    """Kills its process for one trial."""
+
+    __qualname__ = __name__ = "Deadly"
+
+    def __init__(self, can_travel):
+        self.part = None if can_travel else (i for i in range(3))
+
+    def __call__(self, atoms):
+        if current_context().trial == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return energy(atoms)
+
+
+def run_deadly(folder, can_travel):
+    campaign(Function(Deadly(can_travel)), n=6).run(folder)
+
+
+def test_a_structure_that_kills_this_process_does_it_once(tmp_path):
+    """The next run evaluates it in another process."""
+    assert processes.call(run_deadly, tmp_path / "run", True) == -signal.SIGKILL
+    assert processes.call(run_deadly, tmp_path / "run", True) == 0
+    log = Log(tmp_path / "run", Box(), GP())
+    (failed,) = log.trials("failed")
+    assert (failed.number, failed.attempt) == (2, 2)
+    assert failed.reason == "the process of the evaluator died: killed by SIGKILL"
+    (attempt,) = log.attempts()
+    assert (attempt.trial, attempt.state, attempt.cause) == (2, "died", "resumed")
+    assert attempt.reason.endswith("died during the evaluation")
+    assert len(log.trials("done")) == 5
+
+
+def test_where_no_other_process_can_take_it_it_does_it_twice(tmp_path):
+    for _ in range(2):
+        assert processes.call(run_deadly, tmp_path / "run", False) == -signal.SIGKILL
+    assert processes.call(run_deadly, tmp_path / "run", False) == 0
+    log = Log(tmp_path / "run", Box(), GP())
+    (failed,) = log.trials("failed")
+    assert failed.reason.endswith("died during the evaluation, as one did before")
+    assert len(log.trials("done")) == 5
+
+
+def test_who_was_killed_outside_of_an_evaluation_is_not_blamed(tmp_path):
+    """As by the time limit of a batch system, again and again."""
+    folder, mine = tmp_path / "run", counting(tmp_path / "calls", 6)
+    for _ in range(4):
+        with mine.open(folder):
+            mine.ask(2)
+            writer = mine._session.writer
+            writer._disconnect()  # as after SIGKILL: nothing is recorded
+            writer._lock.release()
+    log = mine.run(folder)
+    assert len(log.trials("done")) == 6
+    assert {each.state for each in log.attempts()} == {"interrupted"}
+
+
+def test_a_session_of_ask_and_tell_that_ctrl_c_ends(tmp_path):
+    mine = campaign(n=3)
+    with pytest.raises(KeyboardInterrupt), mine.open(tmp_path / "run"):
+        raise KeyboardInterrupt
+    assert summarize(mine.log).status == "interrupted"
+    with pytest.raises(SystemExit), mine.open(tmp_path / "run"):
+        raise SystemExit
+    found = summarize(mine.log)
+    assert (found.status, found.reason.split(";")[0]) == ("interrupted", "by SystemExit")

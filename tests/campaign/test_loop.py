@@ -86,16 +86,18 @@ def failing(atoms):
 
 def test_failures_in_a_row_end_the_run(tmp_path):
     mine = campaign(Function(failing), n=60)
-    with pytest.raises(EvaluationError, match=r"10 failures in a row.*trial 9: .*licence.*retry"):
+    with pytest.raises(
+        EvaluationError, match=r"10 failures in a row\..*trial 9: .*no licence.*ret"
+    ):
         mine.run(tmp_path / "run")
     found = summarize(mine.log)
     assert found.status == "failed"
     assert "no licence" in found.reason
     assert (found.n_evaluations, found.n_failed, found.n_pending) == (10, 10, 0)
-    with pytest.raises(EvaluationError, match=r"10 failures in a row"):
+    with pytest.raises(EvaluationError, match="10 failures in a row"):
         mine.run(tmp_path / "run")
     assert [trial.attempt for trial in mine.log.trials("failed")] == [2] * 10, "each once again"
-    with pytest.raises(EvaluationError, match=r"10 failures in a row"):
+    with pytest.raises(EvaluationError, match="10 failures in a row"):
         mine.run(tmp_path / "run")
     assert [trial.attempt for trial in mine.log.trials("failed")] == [2] * 10 + [1] * 10
 
@@ -107,7 +109,7 @@ def test_a_repaired_campaign_begins_with_what_has_failed(tmp_path):
         return failing(atoms) if broken[0] else energy(atoms)
 
     mine = campaign(Function(repaired), n=20)
-    with pytest.raises(EvaluationError, match=r"10 failures in a row"):
+    with pytest.raises(EvaluationError, match="10 failures in a row"):
         mine.run(tmp_path / "run")
     broken[0] = False
     log = mine.run(tmp_path / "run")
@@ -142,7 +144,7 @@ def test_a_campaign_of_which_half_fails_goes_on(tmp_path):
 
 def test_a_space_of_which_all_members_fail_is_not_called_exhausted(tmp_path):
     mine = campaign(Function(failing), space=Points(4), n=50, n_initial=4)
-    with pytest.raises(EvaluationError, match=r"all evaluations have failed, 4 of 4.*no licence"):
+    with pytest.raises(EvaluationError, match=r"all evaluations have failed, 4 of 4\..*no licence"):
         mine.run(tmp_path / "run")
     with mine.open(tmp_path / "run"), pytest.raises(ExhaustedError, match="4 failed: `retry`"):
         mine.ask()

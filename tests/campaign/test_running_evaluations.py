@@ -1,6 +1,8 @@
 """Evaluations on executors that lose, cancel and break."""
 
+import functools
 import os
+import re
 from concurrent.futures import (
     CancelledError,
     Executor,
@@ -9,9 +11,9 @@ from concurrent.futures import (
     ThreadPoolExecutor,
 )
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bostruct.campaign import stop
@@ -21,6 +23,8 @@ from bostruct.campaign.running_evaluations import ProcessDeath, RunningEvaluatio
 from bostruct.errors import EvaluationError, ExecutorError
 from bostruct.evaluators import EvaluationContext, Failure, Function, current_context
 from bostruct.runtime.executors import InProcess, Workers
+from tests.campaign import processes
+from tests.campaign.faults import FAULTS, PROGRAM, fault_of, faulty_energy, lose_connection
 from tests.campaign.standin import campaign, energy
 
 
@@ -44,7 +48,7 @@ class Answering(Executor):
 
 
 def pool(workers=2):
-    return ProcessPoolExecutor(workers, get_context("forkserver"))
+    return ProcessPoolExecutor(workers, processes.context())
 
 
 class Deadly:
@@ -215,12 +219,9 @@ def write_and_die(atoms):
 
 def test_the_output_of_a_program_that_took_its_worker_along(tmp_path):
     mine = campaign(Function(write_and_die), n=1, n_initial=1)
-    with pytest.raises(
-        EvaluationError, match=r"exit code 0; .*code\.out ends with: STOP: basis set"
-    ):
-        mine.run(tmp_path / "run", executor=Workers())
-    (trial,) = mine.log.trials("failed")
-    assert isinstance(trial.reason, str)
+    log = mine.run(tmp_path / "run", executor=Workers())
+    (trial,) = log.trials("failed")
+    assert re.search(r"exit code 0; .*code\.out ends with: STOP: basis set", trial.reason)
     assert (tmp_path / "run" / "evaluations" / "000000" / "code.out").exists()
 
 
@@ -233,3 +234,88 @@ def test_an_evaluator_that_cannot_travel_is_said(tmp_path):
     mine = campaign(evaluator, n=4)
     with pytest.raises(ExecutorError, match="takes no evaluation: TypeError: cannot pickle"):
         mine.run(tmp_path / "run", executor=Workers())
+
+
+@pytest.mark.parametrize(
+    ("n", "period", "batch_size", "n_workers"),
+    [(60, 3, 20, 2), pytest.param(1000, 10, 40, 4, marks=pytest.mark.slow)],
+)
+def test_all_kinds_of_faults(tmp_path, n, period, batch_size, n_workers):
+    """The campaign ends, every trial is accounted for, and nothing false is recorded."""
+    function = functools.partial(faulty_energy, period)
+    function.__qualname__ = function.__name__ = "faulty_energy"
+    mine = campaign(Function(function), n=n, n_initial=batch_size, batch_size=batch_size)
+    executor = Workers(n_workers, time_limit=5.0)
+    log = mine.run(tmp_path / "run", executor=executor)
+    assert summarize(log).status == "finished"
+    trials = log.trials()
+    assert {trial.state for trial in trials[:n]} == {"done", "failed"}
+    for trial in trials[:n]:
+        fault = fault_of(trial.number, period)
+        if fault is None:
+            assert trial.energy == energy(trial.atoms)[0]
+        else:
+            assert FAULTS[fault] in trial.reason
+            assert trial.energy is None
+            again = fault is lose_connection
+            assert trial.attempt == (2 if again else 1)
+    assert sum(trial.state == "failed" for trial in trials) == n // period
+    again = [t.number for t in trials[:n] if fault_of(t.number, period) is lose_connection]
+    assert [each.trial for each in log.attempts()] == again
+    report = verify_log(log)
+    assert report.problems == ()
+    assert report.n_rebuilt == sum(step.kind == "model" for step in log.steps())
+    assert executor._pool is None
+    before = log.fingerprint()
+    assert mine.run(tmp_path / "run", executor=executor).fingerprint() == before
+    psutil.wait_procs([p for p in psutil.process_iter() if is_left_behind(p)], timeout=60)
+    assert not [p for p in psutil.process_iter() if is_left_behind(p)]
+
+
+HARMLESS = [
+    fault for fault in FAULTS if "died" not in FAULTS[fault] and "limit" not in FAULTS[fault]
+]
+
+
+def harmless(atoms):
+    """Return an energy, or every second time what a fault makes of it."""
+    trial = current_context().trial
+    return HARMLESS[trial // 2]() if trial % 2 else energy(atoms)
+
+
+@pytest.mark.parametrize("make", [InProcess, functools.partial(ThreadPoolExecutor, 3)])
+def test_faults_in_this_process(tmp_path, make):
+    n = 2 * len(HARMLESS)
+    mine = campaign(Function(harmless), n=n, n_initial=n)
+    with make() as executor:
+        log = mine.run(tmp_path / "run", executor=executor)
+    assert [trial.number for trial in log.trials("done")] == list(range(0, n, 2))
+    for trial in log.trials("failed"):
+        assert FAULTS[HARMLESS[trial.number // 2]] in trial.reason
+    assert verify_log(log).is_valid
+
+
+class Silent(Executor):
+    """Breaks at its first call and never answers the others."""
+
+    n_calls = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        if self.n_calls == 0:
+            future.set_exception(BrokenProcessPool("no worker could start."))
+        self.n_calls += 1
+        return future
+
+
+def test_a_broken_executor_that_leaves_calls_without_an_answer(tmp_path):
+    with pytest.raises(ExecutorError, match=r"is broken: no worker could start\. Nothing recorded"):
+        campaign(n=4).run(tmp_path / "run", executor=Silent())
+
+
+def is_left_behind(process):
+    """Return whether a process is the program that a fault leaves behind."""
+    try:
+        return PROGRAM in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

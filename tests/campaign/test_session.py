@@ -70,6 +70,39 @@ def test_refuses(make):
         session.tell("nonsense", Failure("x"))
 
 
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (None, "the evaluator gave no reason"),
+        (ValueError("no \udc80"), "ValueError: no \\udc80"),
+        (b"\xff", "b'\\xff'"),
+        (lambda: 1, "function"),
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+    ],
+)
+def test_any_reason_is_told_as_text(make, reason, text):
+    session = make()
+    first, *_ = session.plan_step(1)
+    recorded = session.tell(first, Failure(reason))
+    assert text in recorded.reason
+    assert session.writer.trials("failed")[0].reason == recorded.reason
+
+
+def test_failures_in_a_row_are_counted(make):
+    session = make()
+    trials = session.plan_step(1)
+    assert session.progress(0.0).n_consecutive_failures == 0
+    session.tell(trials[0], Failure("no"))
+    session.tell(trials[1], Failure("away", retryable=True))
+    assert session.progress(0.0).n_consecutive_failures == 1, "it is evaluated again"
+    session.tell(trials[1], Failure("away", retryable=True))
+    assert session.progress(0.0).n_consecutive_failures == 2
+    session.tell(trials[2], Evaluation(1.0))
+    assert session.progress(0.0).n_consecutive_failures == 0
+    session.tell(trials[3], Evaluation(1e99))  # absurd
+    assert session.progress(0.0).n_consecutive_failures == 1
+
+
 def test_an_exhausted_space(make):
     session = make(space=Points(2))
     for trial in session.plan_step(1):

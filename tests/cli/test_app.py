@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 from bostruct.campaign import campaign_file
 from bostruct.campaign.log.reader import Log
 from bostruct.cli.app import typer_app
+from bostruct.errors import EvaluationError, ExecutorError
+from bostruct.runtime.interruption import TerminationError
 
 ROOT = Path(__file__).parents[2]
 FILE = "from tests.campaign.standin import campaign\nmine = campaign(n={n})\n"
@@ -42,6 +44,27 @@ def test_interrupted(here, monkeypatch):
     done = bostruct("run", "mine.py", "--dir", "out")
     assert done.exit_code == 130
     assert "interrupted. Run the same command again" in done.stderr
+    assert "interrupted, by Ctrl-C; run the same command again" in bostruct("show", "out").stdout
+
+
+def test_terminated(here, monkeypatch):
+    def terminate(*_, **__):
+        raise TerminationError
+
+    monkeypatch.setattr("bostruct.campaign.campaign.run_loop", terminate)
+    assert bostruct("run", "mine.py", "--dir", "out").exit_code == 143
+    assert "interrupted, by SIGTERM; run the same command again" in bostruct("show", "out").stdout
+
+
+@pytest.mark.parametrize("error", [EvaluationError, ExecutorError])
+def test_evaluations_that_fail(here, monkeypatch, error):
+    def fail(*_, **__):
+        raise error("no licence")
+
+    monkeypatch.setattr("bostruct.campaign.campaign.run_loop", fail)
+    done = bostruct("run", "mine.py", "--dir", "out")
+    assert done.exit_code == 1
+    assert done.stderr == "bostruct: no licence\n"
 
 
 def test_help_names_every_command():

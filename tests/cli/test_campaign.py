@@ -250,3 +250,53 @@ def test_a_real_process_killed_and_started_again(here):
 
 def _done(folder):
     return len(Log(folder).trials("done")) if (folder / "campaign.db").exists() else 0
+
+
+BROKEN = """
+import pathlib
+from bostruct.evaluators import Function
+from tests.campaign.standin import campaign, energy
+
+def licensed(atoms):
+    if not pathlib.Path("licence").exists():
+        raise RuntimeError("no licence server")
+    return energy(atoms)
+
+mine = campaign(Function(licensed), n={n})
+"""
+
+
+def test_a_calculator_that_always_fails_and_its_repair(here):
+    (here / "mine.py").write_text(BROKEN.format(n=60))
+    run = ("run", "mine.py", "--dir", "out")
+    done = bostruct(*run)
+    assert done.exit_code == 1
+    assert "\nbostruct: 10 failures in a row. The last ones: trial 9: " in done.stderr
+    assert "RuntimeError: no licence server" in done.stderr
+    assert "export" not in done.output
+    assert "evaluated already" not in done.output
+    text = bostruct("show", "out").stdout
+    assert "status       failed, EvaluationError: 10 failures in a row" in text
+    assert "failed       trial 9: the evaluator raised RuntimeError: no licence server" in text
+    done = bostruct("retry", "out", 3, 4)
+    assert done.stdout == "out: planned again, trial 3, 4\n"
+    assert bostruct("retry", "out").stdout.startswith("out: planned again, trial 0, 1, 2, 5")
+    refused(bostruct("retry", "out"), "`folder` must hold failed trials, got out, where none")
+    refused(bostruct("retry", "out", 70), "`trial` must have failed, got 70, none of the ")
+    (here / "licence").touch()
+    done = bostruct(*run, "--evaluations", 14)
+    assert done.exit_code == 0
+    assert "of 14 (0 failed)" in done.stdout
+    assert "bostruct retry" not in done.stdout
+    assert "0 problems" in bostruct("verify", "out", "--file", "mine.py").stdout
+
+
+def test_a_run_that_ends_without_a_result(here):
+    """By its criterion, before there were many failures in a row."""
+    (here / "mine.py").write_text(BROKEN.format(n=3))
+    done = bostruct("run", "mine.py", "--dir", "out")
+    assert done.exit_code == 1
+    assert "No energy in 3 evaluations." in done.stdout
+    assert "trial 2: the evaluator raised RuntimeError: no licence server." in done.stdout
+    assert "Failed ones are evaluated again by: bostruct retry out" in done.stdout
+    assert "export" not in done.stdout

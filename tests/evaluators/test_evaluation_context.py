@@ -1,6 +1,7 @@
 """Working folders: new, absolute, kept as asked, and quoted when a program fails."""
 
 import os
+import socket
 import threading
 from pathlib import Path
 
@@ -8,7 +9,11 @@ import pytest
 from ase import Atoms
 
 from bostruct.evaluators import Evaluation, EvaluationContext, Failure, current_context, evaluate
-from bostruct.evaluators.evaluation_context import newest_folder
+from bostruct.evaluators.evaluation_context import (
+    newest_folder,
+    remove_running_marks,
+    running_process,
+)
 from bostruct.structures import from_ase
 
 PAIR = from_ase([Atoms("Cu2", positions=[[0, 0, 0], [2.3, 0, 0]])])
@@ -75,6 +80,26 @@ def test_a_folder_is_never_used_twice(tmp_path):
     names = ["000003", "000003.2", "000003.3"]
     assert [folder.name for folder in folders] == names
     assert all((folder / "old.out").exists() for folder in folders)
+
+
+def test_who_died_while_it_computed_is_known(tmp_path):
+    place, seen = context(tmp_path), []
+
+    def evaluator(structures):
+        seen.append(running_process(place.folder))
+        return Failure("no")
+
+    for _ in range(2):
+        evaluate(evaluator, PAIR, context=place)
+    assert seen == [(socket.gethostname(), os.getpid())] * 2
+    assert running_process(place.folder) is None
+    mark = place.folder.with_name("000003.running")
+    for text in ("", "[1]", "{}", "3", '["host", 1]'):
+        mark.write_text(text)
+        assert running_process(place.folder) == (("host", 1) if "host" in text else None)
+    remove_running_marks(mark.parent)
+    assert not mark.exists()
+    remove_running_marks(tmp_path / "none")
 
 
 def test_the_newest_folder_of_a_trial(tmp_path):
