@@ -118,7 +118,8 @@ class FeatureGP:
         fitted_tensors: Mapping[str, Tensor],
     ) -> None:
         self.blocks, self.kernel = blocks, kernel.requires_grad_(False)
-        self.fitted_tensors = {name: fitted_tensors[name] for name in TENSOR_NAMES}
+        # Rows as they come back from a file: another order of memory rounds otherwise.
+        self.fitted_tensors = {name: fitted_tensors[name].contiguous() for name in TENSOR_NAMES}
 
     @classmethod
     def fit(

@@ -143,7 +143,9 @@ class MultitaskModel(PropertyModel):
     ) -> None:
         super().__init__(names)
         self.feature_maps, self.blocks, self.kernel = feature_maps, blocks, kernel
-        self.fitted_tensors, self.space = fitted_tensors, space
+        # Rows as they come back from a file: another order of memory rounds otherwise.
+        self.fitted_tensors = {name: t.contiguous() for name, t in fitted_tensors.items()}
+        self.space = space
 
     def joint_moments(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean `[..., q, k]`, covariance `[..., q, k, q, k]` and noise."""
