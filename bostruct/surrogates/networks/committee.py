@@ -56,7 +56,7 @@ class Committee(NetworkSurrogate):
         weights = self.initial_weights(featurizer, generator, n_backbones=M, n_heads=M)
         weight = torch.ones(M, b, dtype=torch.float64)
         if self.diversity == "subsample" and b > 1:
-            rows = subsample_rows(b, M, generator, size=max(1, (M - 1) * b // M))
+            rows = subsample_rows(b, M, generator)  # (M - 1) b / M of them
             weight = torch.zeros_like(weight).scatter(1, rows, 1.0)
         loss = squared_loss(weight.to(training_set.inputs))
         weights = train(weights, self.network, training_set, loss, generator)
