@@ -68,7 +68,10 @@ def error_message(name: str, condition: str, value: object, hint: str = "") -> s
     >>> error_message("kappa", "be positive", -1.0, "Try 1.0.")
     '`kappa` must be positive, got -1.0. Try 1.0.'
     """
-    return f"`{name}` must {condition}, got {value}. {hint}".rstrip()
+    text = str(value)
+    if text.endswith(".") and not text.endswith(".."):  # a sentence, of another error
+        text = text[:-1]
+    return f"`{name}` must {condition}, got {text}. {hint}".rstrip()
 
 
 def check_positive(name: str, value: float, hint: str = "") -> float:

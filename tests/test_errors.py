@@ -56,3 +56,9 @@ def test_check_shape():
     with pytest.raises(errors.ShapeError, match=r"shape \[\*, 3\], got \[4, 2\]. In Å."):
         errors.check_shape("positions", positions, [None, 3], "In Å.")
     assert errors.check_shape("positions", positions, [4, None]) is positions
+
+
+def test_an_error_inside_another_ends_with_one_full_stop():
+    inner = errors.error_message("cell", "be whole", "half", "Complete it.")
+    assert errors.error_message("slab", "be read", inner).endswith("got half. Complete it.")
+    assert errors.error_message("out", "be a file", "..").endswith("got ...")

@@ -166,14 +166,30 @@ class CampaignComponents:
         return components
 
 
+def _check_list(name: str, values: object, kind: type, example: str) -> None:
+    """Refuse anything but a list of objectives or constraints.
+
+    Raises:
+        InputError: it is none, or an item is of another type.
+    """
+    items = list(values) if isinstance(values, list | tuple) else [values]
+    wrong = [item for item in items if not isinstance(item, kind)]
+    if wrong or not isinstance(values, list | tuple):
+        condition, value = f"be a list of {kind.__name__}", repr((wrong or items)[0])
+        raise InputError(error_message(name, condition, value, f"Such as [{example}]."))
+
+
 def make_optimization_config(
     objectives: Sequence[Objective] | None, constraints: Sequence[Constraint]
 ) -> OptimizationConfig | None:
     """Return objectives and constraints together, or None where a low energy is the only one.
 
     Raises:
-        InputError: There are constraints alone.
+        InputError: There are constraints alone, or a list holds something else.
     """
+    if objectives is not None:
+        _check_list("objectives", objectives, Objective, "Objective('price', 'minimize')")
+    _check_list("constraints", constraints, Constraint, "Constraint('price', upper=10.0)")
     if objectives is not None:
         return OptimizationConfig(tuple(objectives), tuple(constraints))
     if constraints:

@@ -26,7 +26,7 @@ from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.base import check_evaluation, evaluation_limits
 from bostruct.spaces import DiscreteSpace, Space
-from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase
+from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
 from bostruct.structures.constrained_forces import changes_energy
 from bostruct.structures.elements import formula
 from bostruct.structures.energy_labels import EnergyLabels
@@ -313,11 +313,30 @@ def _not_contained(space: Space, x: Tensor, label: str) -> InputError:
     distance = float((projected.positions - structure.positions).abs().max())
     if distance > REGION_TOLERANCE:
         condition = "hold structures in the region of the space"
-        hint = "Give the space a larger region, or leave it out."
+        name = "radius" if hasattr(space, "radius") else "region"
+        hint = f"Give the space a larger `{name}`, or leave it out."
         return _refused(condition, f"one {distance:.2g} Å outside, {label}", hint)
-    hint = "Give the space smaller `min_distances`, or leave it out."
+    gap = _largest_gap_factor(space, structure)
+    if gap > getattr(space, "max_gap_factor", math.inf):
+        value = f"a gap of {gap:.2f} bond lengths, {label}"
+        hint = f"Give the space max_gap_factor={math.ceil(10 * gap + 1) / 10}, or leave it out."
+        return _refused("hold connected structures", value, hint)
+    hint = "Give the space a smaller `min_distance`, or leave it out."
     pair = _closest_pair_message(space, structure, label)
     return _refused("hold no atoms too close", pair, hint)
+
+
+def _largest_gap_factor(space: Space, structure: Structures) -> float:
+    """Return the longest bond that holds a structure together, in sums of radii.
+
+    It is the longest edge of the shortest tree over all atoms and their nearest images.
+    """
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    radii = space.atomic_radii.numpy()
+    distances = to_ase(structure)[0].get_all_distances(mic=True)
+    lengths = distances / (radii[:, None] + radii)
+    return float(minimum_spanning_tree(lengths).data.max(initial=0.0))
 
 
 def _closest_pair_message(space: Space, structure: Structures, label: str) -> str:

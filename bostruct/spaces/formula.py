@@ -84,7 +84,7 @@ def resolve_atomic_radii(numbers: Tensor, custom_radii: Mapping[str, float] | No
             radius = custom_radii.get(symbol) or float(covalent_radii(number))
         except InputError as error:
             condition = f"give a radius for {symbol}, which has no known one"
-            hint = f"Pass atomic_radii={{{symbol!r}: 1.5}} in Å."
+            hint = f"Cluster and Surface take atomic_radii={{{symbol!r}: 1.5}} in Å."
             raise InputError(error_message(name, condition, "none", hint)) from error
         radii[numbers == number] = radius
     return radii

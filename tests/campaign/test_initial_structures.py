@@ -1,3 +1,5 @@
+import re
+
 import ase.db
 import ase.io
 import numpy as np
@@ -284,6 +286,8 @@ def test_a_space_that_does_not_say_why():
     """What is neither outside nor close is still named."""
 
     class Empty:
+        max_gap_factor = float("inf")
+
         def __getattr__(self, name):
             return getattr(SPACE, name)
 
@@ -705,3 +709,57 @@ def test_members_keep_their_own_charge():
     pool = Pool([ion])
     for evaluator in (EVALUATOR, Calculator(EMT, info={"charge": -1})):
         assert len(read_initial_structures(ion, pool, evaluator).results) == 1
+
+
+GOLD_SLAB = fcc100("Au", (2, 2, 2), vacuum=8.0)
+
+
+def on_gold(height):
+    atoms = GOLD_SLAB.copy()
+    atoms.append("Cu")
+    atoms.positions[-1] = atoms.positions[7] + [0, 0, height]
+    return atoms
+
+
+SURFACE = {"region": (-1.5, 7.0)}
+FOLLOWED = {
+    "too close": (
+        Cluster, ("Cu3",), Atoms("Cu3", [[0, 0, 0], [1.2, 0, 0], [0, 2.5, 0]]),
+        r"Cu and Cu 1.20 Å apart.*smaller `min_distance`, or", {"min_distance": 1.0},
+    ),
+    "outside": (
+        Cluster, ("Cu3",), Atoms("Cu3", [[-14, 0, 0], [0, 0, 0], [14, 0, 0]]),
+        "Å outside, index 0. Give the space a larger `radius`", {"radius": 15.0},
+    ),
+    "in parts": (
+        Cluster, ("Cu3",), Atoms("Cu3", [[0, 0, 0], [2.5, 0, 0], [7.5, 0, 0]]),
+        r"connected structures, got a gap of 1.89 bond lengths.*max_gap_factor=2.0, or", {},
+    ),
+    "outside the region": (
+        Surface, (GOLD_SLAB, "Cu"), on_gold(6.9),
+        "Å outside, index 0. Give the space a larger `region`", {"region": (0.0, 7.0)},
+    ),
+    "off the surface": (
+        Surface, (GOLD_SLAB, "Cu"), on_gold(6.0),
+        r"connected structures, got a gap of 2.2\d bond lengths.*max_gap_factor=2.4, or", {},
+    ),
+    "into the surface": (
+        Surface, (GOLD_SLAB, "Cu"), on_gold(1.2),
+        r"Au and Cu \d.\d\d Å apart.*smaller `min_distance`", {"min_distance": 1.0},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOLLOWED)
+def test_doing_what_a_refusal_says_lets_the_structure_in(case):
+    make, arguments, start, match, changes = FOLLOWED[case]
+    kept = SURFACE if make is Surface and "region" not in match else {}
+    kept = kept or ({"radius": 9.0} if case == "in parts" else {})
+    with pytest.raises(InputError, match=match) as refused:
+        Campaign(make(*arguments, **kept), EVALUATOR, initial_structures=start)
+    named = re.search(r"max_gap_factor=([\d.]+\d)", str(refused.value))
+    changes = {**kept, **changes, **({"max_gap_factor": float(named[1])} if named else {})}
+    if case in ("outside", "outside the region"):
+        changes["max_gap_factor"] = 20.0
+    made = Campaign(make(*arguments, **changes), EVALUATOR, initial_structures=start)
+    assert made.components.initial_data.n_energies == 1

@@ -322,6 +322,12 @@ def test_a_space_of_other_elements_is_refused():
     ("changes", "match"),
     [
         ({"objectives": None}, "`constraints` must come with objectives"),
+        (
+            {"objectives": ["price"]},
+            r"be a list of Objective, got 'price'. Such as \[Objective\('p",
+        ),
+        ({"objectives": OBJECTIVES[0]}, r"be a list of Objective, got Objective\(name='enthalpy'"),
+        ({"constraints": ["price"]}, r"be a list of Constraint, got 'price'. Such as \[Constraint"),
         ({"objectives": ()}, "`objectives` must hold one at least"),
         (
             {"surrogate": surrogates.LocalGP()},

@@ -397,7 +397,9 @@ def _parse_steps(
         n = round(1 / value)
         if abs(n * value - 1) > MEMBER_TOLERANCE or n_atoms % n:
             condition = f"make whole atoms of a supercell of {n_atoms}"
-            hint = f"Try 1/{n_atoms}, or give a `parent` of another size."
+            divisors = [k for k in range(1, n_atoms + 1) if n_atoms % k == 0]
+            nearest = min(divisors, key=lambda k: abs(math.log(k * value)))
+            hint = f"Try 1/{nearest}, or give a `parent` of another size."
             raise InputError(error_message("step", condition, value, hint))
         n_steps.append(n)
     return n_steps

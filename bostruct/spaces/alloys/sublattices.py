@@ -198,7 +198,8 @@ def _check_names(
     """Raise an error for options and counts of elements that the parent does not have."""
     if not isinstance(species, Mapping) or not species:
         condition = "be a mapping from elements of the parent to options"
-        hint = "Try {'Cu': ['Cu', 'Au']}."
+        first = symbols[0]
+        hint = f"Try {{{first!r}: [{first!r}, {'Au' if first != 'Au' else 'Cu'!r}]}}."
         raise InputError(error_message("species", condition, repr(species), hint))
     for symbol in species:
         if symbol not in symbols:

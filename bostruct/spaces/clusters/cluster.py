@@ -335,4 +335,6 @@ class Cluster:
             f"be large enough for {self.formula} with minimum distances up to {largest:.2f} Å"
         )
         hint = "Give a larger `radius`, or a smaller `min_distance`."
+        if self.max_gap_factor < 1:
+            hint = f"With max_gap_factor={self.max_gap_factor} atoms that touch are apart: try 1.5."
         return SpaceError(error_message("radius", condition, f"{self.radius:.2f} Å", hint))

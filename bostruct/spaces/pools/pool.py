@@ -305,4 +305,6 @@ def _check_overlaps(
         pair = int(close.nonzero()[0])
         name = names[int(structures.index[near.center[pair]])]
         value = f"{name!r}, where two are {float(d[pair]):.2f} Å apart"
-        raise InputError(error_message("source", "hold no structure with overlapping atoms", value))
+        condition = "hold no structure with overlapping atoms"
+        hint = "Leave it out, or give a smaller `min_distance_factor`."
+        raise InputError(error_message("source", condition, value, hint))

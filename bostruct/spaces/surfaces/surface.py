@@ -511,4 +511,6 @@ class Surface:
         largest = float(self.min_distances.max())
         condition = f"hold {self._described_formula()} with minimum distances up to {largest:.2f} Å"
         hint = "Give a higher `region`, a smaller `min_distance`, or a wider slab."
+        if self.max_gap_factor < 1:
+            hint = f"With max_gap_factor={self.max_gap_factor} atoms that touch are apart: try 1.5."
         return SpaceError(error_message("region", condition, f"({low:.2f}, {high:.2f}) Å", hint))

@@ -194,7 +194,11 @@ def test_what_is_known_is_what_is_decoded():
         ({"n_components": 2, "step": None}, "`n_components` must come with a step"),
         ({"n_components": 4}, "`n_components` must be a number or a rising pair"),
         ({"step": {"Cu": 1 / 4}}, "`step` must hold every element .* none for Pd"),
-        ({"step": 1 / 7}, "`step` must make whole atoms of a supercell of 8"),
+        ({"step": 1 / 7}, r"`step` must make whole atoms of a supercell of 8, got .* Try 1/8, or"),
+        (
+            {"step": 1 / 3},
+            r"`step` must make whole atoms of a supercell of 8, got .* Try 1/[24], or",
+        ),
         ({"step": -1.0}, "`step` must be positive"),
         ({"seed": -1}, "`seed` must be an integer of at least 0"),
     ],

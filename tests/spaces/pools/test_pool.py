@@ -118,7 +118,7 @@ def test_descriptions_tell_pools_apart(pool):
         (
             [bulk("Cu"), Atoms("Cu2", [[0, 0, 0], [0, 0, 0.4]])],
             {},
-            r"overlapping atoms, got 'structure 1', where two are 0\.40 Å apart",
+            r"overlapping atoms, got 'structure 1', where two are 0\.40 Å apart. Leave it out",
         ),
         ([bulk("Cu", a=0.7)], {}, "overlapping atoms, got 'structure 0'"),
         ([bulk("Cu")], {"min_distance_factor": 0.0}, "`min_distance_factor` must be positive"),

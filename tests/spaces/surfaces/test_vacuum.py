@@ -11,7 +11,7 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 
 from bostruct.errors import InputError
-from bostruct.spaces import Surface
+from bostruct.spaces import Cluster, Surface
 from bostruct.spaces.surfaces.vacuum import find_normal_axis, plane_vectors, unwrap_slab
 from bostruct.structures import from_ase, to_ase
 from bostruct.testing import seeded_generator
@@ -336,3 +336,13 @@ def test_a_small_cell_is_repeated_as_often_as_it_takes():
     ) as refused:
         Surface(slab, "Au", min_distance=8.0)
     assert follow(str(refused.value), slab).cell.lengths()[1] == pytest.approx(4 * 2.5527, abs=0.01)
+
+
+def test_atoms_that_touch_are_neighbors():
+    match = "With max_gap_factor=0.4 atoms that touch are apart: try 1.5"
+    with pytest.raises(InputError, match=match):
+        Surface(copper(), "Au2", max_gap_factor=0.4)
+    with pytest.raises(InputError, match=match):
+        Cluster("Cu5", max_gap_factor=0.4)
+    Surface(copper(), "Au2", max_gap_factor=1.5)
+    Cluster("Cu5", max_gap_factor=1.5)
