@@ -295,6 +295,14 @@ def test_faults_in_this_process(tmp_path, make):
     assert verify_log(log).is_valid
 
 
+def test_what_a_broken_executor_has_computed_is_recorded(tmp_path):
+    mine = campaign(n=8, n_initial=4)
+    executor = Answering(None, BrokenProcessPool("dead"), None, BrokenProcessPool("dead"))
+    with pytest.raises(ExecutorError, match="is broken: dead"):
+        mine.run(tmp_path / "run", executor=executor)
+    assert [trial.number for trial in mine.log.trials("done")] == [0, 2]
+
+
 class Silent(Executor):
     """Breaks at its first call and never answers the others."""
 
