@@ -288,6 +288,10 @@ def test_faults_in_this_process(tmp_path, make):
     n = 2 * len(HARMLESS)
     mine = campaign(Function(harmless), n=n, n_initial=n)
     with make() as executor:
+        if make is InProcess:
+            with pytest.raises(KeyboardInterrupt, match="by itself"):
+                mine.run(tmp_path / "run", executor=executor)
+            assert summarize(mine.log).status == "interrupted"
         log = mine.run(tmp_path / "run", executor=executor)
     assert [trial.number for trial in log.trials("done")] == list(range(0, n, 2))
     for trial in log.trials("failed"):
