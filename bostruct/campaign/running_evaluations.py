@@ -149,8 +149,15 @@ class RunningEvaluations:
         done, _ = wait(self._trials, return_when=FIRST_COMPLETED)
         broken = next((e for e in map(_error, done) if isinstance(e, BrokenExecutor)), None)
         if broken is not None:
-            self._replace_executor(broken)
-            done, _ = wait(self._trials)  # a broken pool answers all of its calls
+            results = {future for future in done if not isinstance(_error(future), BrokenExecutor)}
+            try:
+                self._replace_executor(broken)
+            except ExecutorError:
+                if not results:
+                    raise
+                done = results  # they are recorded before the next call raises
+            else:
+                done, _ = wait(self._trials)  # a broken pool answers all of its calls
         n_lost = sum(isinstance(_error(future), BrokenExecutor) for future in done)
         ended = sorted(((f, *self._trials.pop(f)) for f in done), key=lambda each: each[1].number)
         return [(trial, self._result(future, context, n_lost)) for future, trial, context in ended]

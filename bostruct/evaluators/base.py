@@ -99,7 +99,8 @@ def evaluate(
 
     Exceptions, values that are not finite or beyond the limits, and results of a wrong type or
     shape become a `Failure` with a reason. The programs that it has started end with this process.
-    Ctrl-C and SIGTERM go on as `KeyboardInterrupt`, even where the evaluator has caught them.
+    Ctrl-C and SIGTERM go on as `KeyboardInterrupt`, even where the evaluator has caught them; one
+    that it raises itself does so at the first attempt, and is a failure at the next.
 
     Args:
         evaluator: Callable to guard.
@@ -124,7 +125,7 @@ def evaluate(
             outcome = evaluator(structures)
         # A calculator written for the shell may call sys.exit when it gives up, or interrupt.
     except BaseException as error:
-        if is_interruption(error):
+        if is_interruption(error, is_repeated=context is not None and context.attempt > 1):
             raise_if_interrupted()
             raise
         reason = f"the evaluator raised {type(error).__name__}: {_text(error)}"

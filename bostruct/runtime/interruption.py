@@ -59,16 +59,18 @@ def raise_if_interrupted() -> None:
         raise TerminationError if _received[0] == signal.SIGTERM else KeyboardInterrupt
 
 
-def is_interruption(error: BaseException) -> bool:
-    """Return whether an error of foreign code comes from a signal.
+def is_interruption(error: BaseException, is_repeated: bool = False) -> bool:
+    """Return whether an error of foreign code interrupts the run.
 
     Args:
         error: Error that was caught in the thread that calls this.
+        is_repeated: True if the code may have interrupted a run before. A `KeyboardInterrupt`
+            without a signal is its own then.
     """
     if threading.current_thread() is not threading.main_thread():
         return False
     if _handles(signal.SIGINT):
-        return bool(_received)
+        return bool(_received) or (isinstance(error, KeyboardInterrupt) and not is_repeated)
     is_ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # as in a worker
     return isinstance(error, KeyboardInterrupt) and not is_ignored
 

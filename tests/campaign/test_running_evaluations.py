@@ -288,11 +288,23 @@ def test_faults_in_this_process(tmp_path, make):
     n = 2 * len(HARMLESS)
     mine = campaign(Function(harmless), n=n, n_initial=n)
     with make() as executor:
+        if make is InProcess:
+            with pytest.raises(KeyboardInterrupt, match="by itself"):
+                mine.run(tmp_path / "run", executor=executor)
+            assert summarize(mine.log).status == "interrupted"
         log = mine.run(tmp_path / "run", executor=executor)
     assert [trial.number for trial in log.trials("done")] == list(range(0, n, 2))
     for trial in log.trials("failed"):
         assert FAULTS[HARMLESS[trial.number // 2]] in trial.reason
     assert verify_log(log).is_valid
+
+
+def test_what_a_broken_executor_has_computed_is_recorded(tmp_path):
+    mine = campaign(n=8, n_initial=4)
+    executor = Answering(None, BrokenProcessPool("dead"), None, BrokenProcessPool("dead"))
+    with pytest.raises(ExecutorError, match="is broken: dead"):
+        mine.run(tmp_path / "run", executor=executor)
+    assert [trial.number for trial in mine.log.trials("done")] == [0, 2]
 
 
 class Silent(Executor):

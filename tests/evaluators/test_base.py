@@ -11,7 +11,14 @@ import pytest
 import torch
 from ase import Atoms
 
-from bostruct.evaluators import Evaluation, Evaluator, Failure, Function, evaluate
+from bostruct.evaluators import (
+    Evaluation,
+    EvaluationContext,
+    Evaluator,
+    Failure,
+    Function,
+    evaluate,
+)
 from bostruct.evaluators.base import check_evaluation, evaluation_limits
 from bostruct.runtime.interruption import interruptible
 from bostruct.structures import from_ase
@@ -101,9 +108,12 @@ def test_ctrl_c_that_the_evaluator_catches_is_ctrl_c_all_the_same(structures, th
 
 
 @pytest.mark.usefixtures("_ctrl_c")
-def test_an_interrupt_that_the_evaluator_raises_is_a_failure(structures):
+def test_an_interrupt_that_the_evaluator_raises_twice_is_a_failure(structures):
+    own = raising(KeyboardInterrupt("by itself"))
     with interruptible():
-        found = evaluate(raising(KeyboardInterrupt("by itself")), structures)
+        with pytest.raises(KeyboardInterrupt, match="by itself"):
+            evaluate(own, structures, context=EvaluationContext(3, 1))
+        found = evaluate(own, structures, context=EvaluationContext(3, 2))
     assert found.reason == "the evaluator raised KeyboardInterrupt: by itself"
     found = []
     thread = threading.Thread(

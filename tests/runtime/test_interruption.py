@@ -40,9 +40,13 @@ def test_a_signal_interrupts_and_is_told_again_to_those_who_caught_it(number, ki
         raise_if_interrupted()
 
 
-def test_an_interrupt_of_foreign_code_is_none():
+def test_a_repeated_interrupt_of_foreign_code_is_none():
     with interruptible():
-        assert not is_interruption(KeyboardInterrupt())
+        assert is_interruption(KeyboardInterrupt()), "a signal that C code has turned into it"
+        assert not is_interruption(KeyboardInterrupt(), is_repeated=True)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert is_interruption(KeyboardInterrupt(), is_repeated=True)
 
 
 def test_outside_of_a_run_any_keyboard_interrupt_may_be_one():
