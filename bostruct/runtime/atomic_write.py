@@ -34,7 +34,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         temporary.unlink(missing_ok=True)  # of a killed writer, or a link
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with open(open_regular_file(temporary, flags), "wb") as file:
+        with open(open_regular_file(temporary, flags, 0o666), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

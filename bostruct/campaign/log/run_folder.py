@@ -104,6 +104,8 @@ def check_writable(folder: Path) -> None:
 def prepare_to_write(folder: Path) -> None:
     """Roll back what a killed writer left, in a folder that this process has locked.
 
+    The folder of posterior files is made where it is missing, as beside a copy of the database.
+
     Raises:
         LogError: a file or a folder in it is a link, or no file or folder, or cannot be written.
     """
@@ -111,6 +113,7 @@ def prepare_to_write(folder: Path) -> None:
         check_folder(folder / name)
     if hot_journal.check_database_files(database_path(folder)):
         hot_journal.roll_back_journal(database_path(folder))
+        (folder / POSTERIOR_FOLDER_NAME).mkdir(exist_ok=True)
 
 
 def _nearest_existing(folder: Path) -> Path:
