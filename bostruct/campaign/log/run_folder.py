@@ -182,18 +182,26 @@ def read_database(folder: Path, read: Callable[[sqlite3.Connection], T]) -> T:
     Raises:
         LogError: it cannot be read, or is written all the time.
     """
-    for attempt in range(1, READ_ATTEMPTS + 1):
+    n_attempts = 1
+    while True:
         try:
             with read_access(folder) as connection:
                 return read(connection)
         except sqlite3.Error as error:
-            if attempt == READ_ATTEMPTS:
-                message = f"could not read {database_path(folder)}: {error}"
-                if not os.access(folder, os.W_OK):
-                    message += f". {folder} is read-only for you: copy it and read the copy."
+            if n_attempts == READ_ATTEMPTS:
+                message = f"could not read {database_path(folder)}: {error}{_hint(folder, error)}"
                 raise LogError(message) from error
-            time.sleep(RETRY_SECONDS)
-    raise AssertionError("unreachable")
+        n_attempts += 1
+        time.sleep(RETRY_SECONDS)
+
+
+def _hint(folder: Path, error: sqlite3.Error) -> str:
+    """Return the way out for somebody who may not make the files that SQLite reads with."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    needs_files = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+    if not needs_files or os.access(folder, os.W_OK):
+        return ""
+    return f". {folder} is read-only for you: copy it and read the copy."
 
 
 def _is_at_rest(folder: Path) -> bool:
