@@ -145,21 +145,12 @@ def is_network_file_system(folder: Path) -> bool:
     return file_system_type(folder) in NETWORK_FILE_SYSTEMS
 
 
-def connect_read_only(folder: Path) -> sqlite3.Connection:
-    """Return a read-only connection to the database of a run folder.
-
-    A journal that a killed writer left is rolled back before. The connection leaves no trace in a
-    folder in which nobody writes, and bounds the size of every value.
-
-    Raises:
-        LogError: there is no database, one of its files is a link, or it cannot be opened.
-    """
-    return _connect(folder, _is_at_rest(folder))
-
-
 @contextmanager
 def read_access(folder: Path) -> Iterator[sqlite3.Connection]:
     """Lend a read-only connection to the database of a run folder.
+
+    A journal that a killed writer left is rolled back before. The connection leaves no trace in a
+    folder in which nobody writes, and bounds the size of every value.
 
     Raises:
         LogError: there is no database, one of its files is a link, or it cannot be opened.
