@@ -49,7 +49,7 @@ def load_module(path: Path, kind: str = "campaign file") -> ModuleType:
     """
     if not path.is_file():
         raise InputError(error_message("file", "exist", str(path), f"It is a Python {kind}."))
-    spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
+    spec = importlib.util.spec_from_file_location(MODULE_NAME, path.absolute())
     if spec is None or spec.loader is None:
         hint = "Its name must end in .py."
         raise InputError(error_message("file", "be a Python file", str(path), hint))

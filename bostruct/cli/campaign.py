@@ -10,6 +10,7 @@ import typer
 
 from bostruct.campaign import campaign_file, stop
 from bostruct.campaign.log.from_description import open_log
+from bostruct.campaign.log.malformed_log import refuse_malformed
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.retraction import retract_trial
 from bostruct.campaign.log.retry import retry_trials
@@ -82,11 +83,13 @@ def show(
 ) -> None:
     """Show the state and the results of the campaign in DIR."""
     summary = summarize(open_log(folder))
-    if as_json:
-        text = json.dumps(summary.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
-        typer.echo(visible_json(text))
-    else:
-        typer.echo(summary_text(summary))
+    with refuse_malformed(folder):
+        if as_json:
+            text = json.dumps(summary.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
+            text = visible_json(text)
+        else:
+            text = summary_text(summary)
+    typer.echo(text)
 
 
 def front(
@@ -101,8 +104,9 @@ def front(
     pareto_front = log.pareto_front()
     formulas = trial_formulas(log, [point.trial for point in pareto_front.points])
     e_above_hull = trial_energies_above_hull(log)
-    for line in front_lines(pareto_front, formulas, e_above_hull):
-        typer.echo(line)
+    with refuse_malformed(folder):
+        lines = front_lines(pareto_front, formulas, e_above_hull)
+    typer.echo("\n".join(lines))
     if out is not None:
         names = ", ".join(write_front_files(log, out, e_above_hull))
         typer.echo(visible_text(f"{out}: {names}"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,8 +21,11 @@ from bostruct.runtime.regular_file import open_regular_file
 BUSY_MILLISECONDS: Final = 1000
 """Longest wait of one SQLite call for other processes; Ctrl-C is heard between two."""
 
-MAX_WAIT_SECONDS: Final = 300.0
+MAX_WAIT_SECONDS: Final = 3600.0
 """Longest wait of a write for readers: what it records may have taken hours to compute."""
+
+WARNING_SECONDS: Final = 30.0
+"""Wait after which it is told."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -34,7 +38,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         temporary.unlink(missing_ok=True)  # of a killed writer, or a link
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with open(open_regular_file(temporary, flags), "wb") as file:
+        with open(open_regular_file(temporary, flags, 0o666), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -77,7 +81,7 @@ def _wait_for_others(write: Callable[[], object]) -> None:
     Raises:
         sqlite3.Error: it still fails, or fails for another reason.
     """
-    start = time.monotonic()
+    start, is_told = time.monotonic(), False
     while True:
         try:
             write()
@@ -86,6 +90,10 @@ def _wait_for_others(write: Callable[[], object]) -> None:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code != sqlite3.SQLITE_BUSY or waited > MAX_WAIT_SECONDS:
                 raise
+            if waited > WARNING_SECONDS and not is_told:
+                message = "another program has the log open: the campaign waits to write in it."
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
+                is_told = True
         else:
             return
 

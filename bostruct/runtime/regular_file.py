@@ -31,7 +31,7 @@ def check_regular_file(path: Path) -> os.stat_result | None:
     except OSError as error:
         raise LogError(f"could not read {path}: {error.strerror or error}") from error
     if not stat.S_ISREG(status.st_mode):
-        raise LogError(f"{path} is {_kind(status.st_mode)}, not a file. Remove it.")
+        raise _no_file(path, status)
     return status
 
 
@@ -69,7 +69,7 @@ def open_regular_file(path: Path, flags: int, mode: int = 0o644) -> int:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise LogError(f"{path} is {_kind(status.st_mode)}, not a file. Remove it.")
+        raise _no_file(path, status)
     return descriptor
 
 
@@ -93,6 +93,11 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
         if isinstance(error, LogError):
             raise
         raise LogError(f"could not read {path}: {error.strerror or error}") from error
+
+
+def _no_file(path: Path, status: os.stat_result) -> LogError:
+    hint = "Put the file itself there, or remove it."
+    return LogError(f"{path} is {_kind(status.st_mode)}, not a file. {hint}")
 
 
 def _kind(mode: int) -> str:

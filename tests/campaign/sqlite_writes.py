@@ -67,6 +67,8 @@ def kill_at(count):
     left = [count]
 
     def before(name, arguments, original):
+        if name != b"unlink" and os.readlink(f"/proc/self/fd/{arguments[0]}").endswith("-shm"):
+            return  # the index of a write-ahead log, which every crash discards
         left[0] -= 1
         if left[0] < 0:
             if b"write" in name and count % 2:

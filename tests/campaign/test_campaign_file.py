@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,14 @@ def write(tmp_path, monkeypatch):
 def test_one_campaign_under_any_names(write):
     found = load_campaign(write(ONE + "again = mine\n"))
     assert found.stop.n == 5
+
+
+def test_the_file_is_found_from_another_folder(write, tmp_path, monkeypatch):
+    write(ONE)
+    monkeypatch.chdir(tmp_path)
+    load_campaign(Path("mine.py"))
+    monkeypatch.chdir("/")
+    assert Path(sys.modules[MODULE_NAME].__file__) == tmp_path / "mine.py"
 
 
 def test_the_main_part_is_not_run(write):

@@ -143,3 +143,19 @@ def test_threads_have_contexts_of_their_own(tmp_path):
     for thread in threads:
         thread.join()
     assert seen == {trial: f"{trial:06d}" for trial in range(4)}
+
+
+def test_no_working_folder_is_made_behind_a_link(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "evaluations").mkdir()
+    (tmp_path / "evaluations" / "000003").symlink_to(elsewhere)
+    with working_folder(context(tmp_path)) as lent:
+        assert lent.folder == tmp_path / "evaluations" / "000003.2"
+    (tmp_path / "evaluations" / "000003.2").rmdir()
+    (tmp_path / "evaluations" / "000003").unlink()
+    (tmp_path / "evaluations").rmdir()
+    (tmp_path / "evaluations").symlink_to(elsewhere)
+    result = evaluate(lambda _: Evaluation(1.0), PAIR, context=context(tmp_path))
+    assert "evaluations is a link, not a folder" in result.reason
+    assert list(elsewhere.iterdir()) == []

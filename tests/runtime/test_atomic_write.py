@@ -90,6 +90,13 @@ def test_a_reader_is_waited_for(tmp_path, monkeypatch):
     with atomic_write.transaction(connection):
         connection.times = 2
     assert connection.calls == ["BEGIN IMMEDIATE"] * 4 + ["COMMIT"] * 3
+    monkeypatch.setattr(atomic_write, "WARNING_SECONDS", -1.0)
+    with (
+        pytest.warns(RuntimeWarning, match="another program has the log open") as warned,
+        atomic_write.transaction(Busy(tmp_path / "x.db", 3)),
+    ):
+        pass
+    assert len(warned) == 1
     monkeypatch.setattr(atomic_write, "MAX_WAIT_SECONDS", -1.0)
     with (
         pytest.raises(LogError, match="could not write the log: database is locked"),

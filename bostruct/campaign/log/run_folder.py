@@ -114,6 +114,8 @@ def check_writable(folder: Path) -> None:
 def prepare_to_write(folder: Path) -> None:
     """Roll back what a killed writer left, in a folder that this process has locked.
 
+    The folder of posterior files is made where it is missing, as beside a copy of the database.
+
     Raises:
         LogError: a file or a folder in it is a link, or no file or folder, or cannot be written.
     """
@@ -121,6 +123,7 @@ def prepare_to_write(folder: Path) -> None:
         check_folder(folder / name)
     if hot_journal.check_database_files(database_path(folder)):
         hot_journal.roll_back_journal(database_path(folder))
+        (folder / POSTERIOR_FOLDER_NAME).mkdir(exist_ok=True)
 
 
 def _nearest_existing(folder: Path) -> Path:
@@ -152,21 +155,12 @@ def is_network_file_system(folder: Path) -> bool:
     return file_system_type(folder) in NETWORK_FILE_SYSTEMS
 
 
-def connect_read_only(folder: Path) -> sqlite3.Connection:
-    """Return a read-only connection to the database of a run folder.
-
-    A journal that a killed writer left is rolled back before. The connection leaves no trace in a
-    folder in which nobody writes, and bounds the size of every value.
-
-    Raises:
-        LogError: there is no database, one of its files is a link, or it cannot be opened.
-    """
-    return _connect(folder, _is_at_rest(folder))
-
-
 @contextmanager
 def read_access(folder: Path) -> Iterator[sqlite3.Connection]:
     """Lend a read-only connection to the database of a run folder.
+
+    A journal that a killed writer left is rolled back before. The connection leaves no trace in a
+    folder in which nobody writes, and bounds the size of every value.
 
     Raises:
         LogError: there is no database, one of its files is a link, or it cannot be opened.
@@ -189,18 +183,26 @@ def read_database(folder: Path, read: Callable[[sqlite3.Connection], T]) -> T:
     Raises:
         LogError: it cannot be read, or is written all the time.
     """
-    for attempt in range(1, READ_ATTEMPTS + 1):
+    n_attempts = 1
+    while True:
         try:
             with read_access(folder) as connection:
                 return read(connection)
         except sqlite3.Error as error:
-            if attempt == READ_ATTEMPTS:
-                message = f"could not read {database_path(folder)}: {error}"
-                if not os.access(folder, os.W_OK):
-                    message += f". {folder} is read-only for you: copy it and read the copy."
+            if n_attempts == READ_ATTEMPTS:
+                message = f"could not read {database_path(folder)}: {error}{_hint(folder, error)}"
                 raise LogError(message) from error
-            time.sleep(RETRY_SECONDS)
-    raise AssertionError("unreachable")
+        n_attempts += 1
+        time.sleep(RETRY_SECONDS)
+
+
+def _hint(folder: Path, error: sqlite3.Error) -> str:
+    """Return the way out for somebody who may not make the files that SQLite reads with."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    needs_files = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+    if not needs_files or os.access(folder, os.W_OK):
+        return ""
+    return f". {folder} is read-only for you: copy it and read the copy."
 
 
 def _is_at_rest(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.analysis.outcome_table import outcome_values
 from bostruct.campaign.analysis.pareto_front import EvaluatedPoint
 from bostruct.campaign.log.ase_rows import AseRows, name_for_database
-from bostruct.campaign.log.malformed_log import reads_log
+from bostruct.campaign.log.malformed_log import CONTENT_ERRORS, reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import database_path, is_campaign_database
 from bostruct.campaign.records import Trial
@@ -49,7 +49,7 @@ def write_structures(images: Sequence[Atoms], file: Path) -> None:
     """Write structures to a file whose suffix sets the format.
 
     Raises:
-        InputError: ASE cannot write that format.
+        InputError: ASE cannot write that format, or not these structures in it.
         LogError: the file cannot be written.
     """
     import ase.db
@@ -86,6 +86,10 @@ def write_structures(images: Sequence[Atoms], file: Path) -> None:
             ase.io.write(str(file), list(images), format=name)
     except OSError as error:
         raise LogError(f"could not write {file}: {error.strerror or error}") from error
+    except CONTENT_ERRORS as error:
+        condition = "be a format that can hold these structures"
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(error_message("out", condition, file.name, reason)) from error
 
 
 def _with_cell(image: Atoms) -> Atoms:

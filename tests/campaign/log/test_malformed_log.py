@@ -140,7 +140,7 @@ def change_tables(folder, rng):
     name = f"bostruct_{table}"
     columns, _ = without_constraints(folder, table)
     column = rng.choice(columns)
-    a_row = f"(SELECT rowid FROM {name} ORDER BY random() LIMIT 1)"
+    a_row = f"(SELECT rowid FROM {name} ORDER BY rowid DESC LIMIT 1)"
     change = rng.choice(
         [
             [f"DROP TABLE {name}"],

@@ -9,11 +9,11 @@ from bostruct.campaign.log import run_folder as folders
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.run_folder import (
     check_writable,
-    connect_read_only,
     file_system_type,
     has_campaign,
     is_campaign_database,
     is_network_file_system,
+    read_access,
 )
 from bostruct.errors import LogError
 from tests.campaign import processes
@@ -111,11 +111,10 @@ def test_a_read_only_folder_is_refused_really(tmp_path):
 
 def test_reading_leaves_no_trace(folder):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    connection = connect_read_only(folder)
-    assert connection.execute("SELECT count(*) FROM bostruct_trial").fetchone() == (8,)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        connection.execute("DELETE FROM bostruct_trial")
-    connection.close()
+    with read_access(folder) as connection:
+        assert connection.execute("SELECT count(*) FROM bostruct_trial").fetchone() == (8,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("DELETE FROM bostruct_trial")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
@@ -213,15 +212,15 @@ def test_databases_of_campaigns(folder, tmp_path):
 
 
 def test_nothing_to_read(tmp_path, monkeypatch, folder):
-    with pytest.raises(LogError, match=r"there is no campaign\.db in it"):
-        connect_read_only(tmp_path)
+    with pytest.raises(LogError, match=r"there is no campaign\.db in it"), read_access(tmp_path):
+        pass
 
     def refuse(*_, **__):
         raise sqlite3.OperationalError("unable to open database file")
 
     monkeypatch.setattr(sqlite3, "connect", refuse)
-    with pytest.raises(LogError, match=r"could not open .*: unable to open"):
-        connect_read_only(folder)
+    with pytest.raises(LogError, match=r"could not open .*: unable to open"), read_access(folder):
+        pass
 
 
 def test_file_systems(tmp_path, monkeypatch):

@@ -211,6 +211,10 @@ def test_what_is_acknowledged_is_in_the_main_file(tmp_path):
             copy.mkdir()
             shutil.copy(tmp_path / "run" / "campaign.db", copy)
             assert len(Log(copy).trials("done")) == count
+    whole = counting(tmp_path / "calls", 7).run(tmp_path / "run").fingerprint()
+    copied = counting(tmp_path / "copied", 7).run(tmp_path / "copy3")
+    assert copied.fingerprint() == whole
+    assert len(lines := (tmp_path / "copied").read_text().split()) == len(set(lines)) == 4
 
 
 def test_a_reader_that_stays_does_not_stall_the_run(tmp_path):

@@ -88,6 +88,13 @@ def test_export_refuses_many_in_a_format_for_one(tmp_path, log):
         export.write_structures(export.images_to_export(log, include_all=True), tmp_path / "POSCAR")
 
 
+def test_export_refuses_structures_that_a_format_cannot_hold(tmp_path, log):
+    (image,) = export.images_to_export(log)
+    image.arrays["odd"] = image.positions.astype(complex)
+    with pytest.raises(InputError, match="`out` must be a format that can hold these structures"):
+        export.write_structures([image], tmp_path / "a.extxyz")
+
+
 def test_export_says_where_it_could_not_write(tmp_path, log):
     (tmp_path / "file").touch()
     with pytest.raises(LogError, match="could not write"):
