@@ -17,14 +17,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final
 
-from bostruct.errors import InputError, error_message
-from bostruct.runtime.regular_file import check_folder
+from bostruct.errors import InputError, LogError, error_message
+from bostruct.runtime.regular_file import check_folder, open_regular_file, read_regular_file
 
 KeepFolders = Literal["failed", "all", "none"]
 """Working folders that stay on disk after their evaluation."""
 
 RUNNING_SUFFIX = ".running"
 """Suffix of the file beside a working folder that names the process which computes there."""
+
+MAX_MARK_BYTES = 1024
+"""Largest size of the file that says which process computes."""
 
 KEEP_CHOICES: tuple[KeepFolders, ...] = ("failed", "all", "none")
 
@@ -73,7 +76,8 @@ def working_folder(context: EvaluationContext | None) -> Iterator[EvaluationCont
     if context is not None and context.folder is not None:
         mark = _running_mark(context.folder)
         context = replace(context, folder=_make_new_folder(context.folder))
-        mark.write_text(json.dumps([socket.gethostname(), os.getpid()]))
+        with open(open_regular_file(mark, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+            json.dump([socket.gethostname(), os.getpid()], file)
     token = _current.set(context)
     try:
         yield context
@@ -126,8 +130,8 @@ def running_process(folder: Path) -> tuple[str, int] | None:
         None where the evaluation had not begun or had ended.
     """
     try:
-        host, pid = json.loads(_running_mark(folder).read_text())
-    except (OSError, ValueError, TypeError):
+        host, pid = json.loads(read_regular_file(_running_mark(folder), MAX_MARK_BYTES))
+    except (LogError, ValueError, TypeError):
         return None
     return host, pid
 

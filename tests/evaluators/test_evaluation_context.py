@@ -13,6 +13,7 @@ from bostruct.evaluators.evaluation_context import (
     newest_folder,
     remove_running_marks,
     running_process,
+    working_folder,
 )
 from bostruct.structures import from_ase
 
@@ -159,3 +160,14 @@ def test_no_working_folder_is_made_behind_a_link(tmp_path):
     result = evaluate(lambda _: Evaluation(1.0), PAIR, context=context(tmp_path))
     assert "evaluations is a link, not a folder" in result.reason
     assert list(elsewhere.iterdir()) == []
+
+
+def test_no_mark_is_written_through_a_link(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    (tmp_path / "evaluations").mkdir()
+    (tmp_path / "evaluations" / "000003.running").symlink_to(mine)
+    result = evaluate(lambda _: Evaluation(1.0), PAIR, context=context(tmp_path))
+    assert "000003.running is a link, not a file" in result.reason
+    assert mine.read_text() == "precious"
+    assert running_process(context(tmp_path).folder) is None

@@ -78,10 +78,7 @@ def write_structures(images: Sequence[Atoms], file: Path) -> None:
             file.unlink(missing_ok=True)  # ASE would append
             with ase.db.connect(str(file)) as db:
                 for image in images:
-                    keys = dict(image.info)
-                    if "name" in keys:
-                        keys["name"] = name_for_database(keys["name"])
-                    db.write(image, **keys)
+                    db.write(image, **_database_keys(image))
         else:
             ase.io.write(str(file), list(images), format=name)
     except OSError as error:
@@ -90,6 +87,11 @@ def write_structures(images: Sequence[Atoms], file: Path) -> None:
         condition = "be a format that can hold these structures"
         reason = f"{type(error).__name__}: {error}"
         raise InputError(error_message("out", condition, file.name, reason)) from error
+
+
+def _database_keys(image: Atoms) -> dict[str, Any]:
+    keys = dict(image.info)
+    return keys | {"name": name_for_database(keys["name"])} if "name" in keys else keys
 
 
 def _with_cell(image: Atoms) -> Atoms:
