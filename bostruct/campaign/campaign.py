@@ -43,6 +43,7 @@ from bostruct.errors import InputError, LogError, MismatchError, check_count, er
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.evaluation_context import KeepFolders, check_keep
 from bostruct.objectives import Constraint, Objective
+from bostruct.runtime.callable_name import without_entry_point_names
 from bostruct.runtime.canonical_json import describe_differences
 from bostruct.runtime.device import resolve_device
 from bostruct.runtime.executors import InProcess
@@ -212,7 +213,9 @@ class Campaign:
         if seed is not None:
             stored, current = {**stored, "seed": log.seed}, {**current, "seed": seed}
         differences = describe_differences(stored, current)
-        if differences:
+        with without_entry_point_names():  # as earlier versions described a script
+            earlier = {**current, **self.description()}
+        if differences and describe_differences(stored, earlier):
             raise MismatchError(
                 f"{log.folder} holds another campaign: {'; '.join(differences)}. Take another "
                 "folder, or run the campaign that was started there."

@@ -3,7 +3,9 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
+from types import ModuleType
 
 import ase.db
 import pytest
@@ -26,6 +28,7 @@ from bostruct.errors import (
 )
 from bostruct.evaluators import Evaluation, Failure, Function
 from bostruct.runtime import executors
+from bostruct.runtime.callable_name import without_entry_point_names
 from bostruct.surrogates import LocalGP
 from tests.campaign import processes
 from tests.campaign.standin import GP, Box, Points, campaign, counting, energy, start
@@ -517,3 +520,24 @@ def test_its_parts_can_be_read_and_not_replaced():
     for name in ("space", "evaluator", "surrogate", "acquisition", "search", "objectives", "stop"):
         with pytest.raises(AttributeError):
             setattr(parts, name, None)
+
+
+def test_a_script_of_an_earlier_version_goes_on(tmp_path, monkeypatch):
+    """Its function was described without a module, and is described with one today."""
+    script = ModuleType("__main__")
+    script.__file__ = str(tmp_path / "mine.py")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+
+    def found(atoms):
+        return energy(atoms)
+
+    found.__module__ = "__main__"
+    with without_entry_point_names():
+        campaign(Function(found), n=4).run(tmp_path / "run")
+    run = campaign(Function(found), n=5).run(tmp_path / "run")
+    assert len(run.log.trials("done")) == 5
+    assert "mine." in str(run.description()["evaluator"])
+    assert "mine." not in str(run.log.description["evaluator"])
+    found.__module__ = "another"
+    with pytest.raises(MismatchError, match=r"evaluator\.function is .* there and .* here"):
+        campaign(Function(found), n=6).run(tmp_path / "run")
