@@ -534,10 +534,11 @@ def test_a_script_of_an_earlier_version_goes_on(tmp_path, monkeypatch):
     found.__module__ = "__main__"
     with without_entry_point_names():
         campaign(Function(found), n=4).run(tmp_path / "run")
-    run = campaign(Function(found), n=5).run(tmp_path / "run")
-    assert len(run.log.trials("done")) == 5
+    run = campaign(Function(found), n=5)
+    log = run.run(tmp_path / "run")
+    assert len(log.trials("done")) == 5
     assert "mine." in str(run.description()["evaluator"])
-    assert "mine." not in str(run.log.description["evaluator"])
+    assert "mine." not in str(log.description["evaluator"])
     found.__module__ = "another"
     with pytest.raises(MismatchError, match=r"evaluator\.function is .* there and .* here"):
         campaign(Function(found), n=6).run(tmp_path / "run")

@@ -18,7 +18,7 @@ from bostruct.campaign.log.run_folder import (
     file_system_type,
     is_network_file_system,
 )
-from bostruct.campaign.log.schema import CHAIN_DEFINITION, LOG_FORMAT, TABLE_DEFINITIONS, UNITS
+from bostruct.campaign.log.schema import ADDED_TABLES, LOG_FORMAT, TABLE_DEFINITIONS, UNITS
 from bostruct.errors import LogError
 from bostruct.runtime import atomic_write
 from bostruct.runtime.canonical_json import to_canonical_json
@@ -40,7 +40,7 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
         identity = to_canonical_json(description)
         row = (1, LOG_FORMAT, identity, seed, json.dumps(UNITS), time.time())
         with atomic_write.transaction(connection):
-            for statement in (TABLE_DEFINITIONS + CHAIN_DEFINITION).split(";\n"):
+            for statement in (TABLE_DEFINITIONS + ADDED_TABLES).split(";\n"):
                 connection.execute(statement)
             connection.execute("INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)", row)
             hash_chain.append_campaign(connection)

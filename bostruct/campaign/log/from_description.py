@@ -1,7 +1,7 @@
 """Space and surrogate from their descriptions, for reading a log without its campaign file.
 
-A description names its class and holds the constructor arguments. A space is used only if it
-describes itself in the same way again.
+A description names its class and holds the constructor arguments; of structures it holds a digest,
+and the log the structures. A space is used only if it describes itself in the same way again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 
 from bostruct import spaces, surrogates
 from bostruct.campaign.log.reader import Log
+from bostruct.errors import BostructError
 from bostruct.runtime.canonical_json import describe_differences
+from bostruct.spaces.stored_structures import StoredStructures
 
 COMPONENT_PACKAGES = {"space": spaces, "surrogate": surrogates}
 
@@ -23,30 +25,36 @@ def open_log(folder: str | Path) -> Log:
     Raises:
         LogError: there is no log, or one of a newer bostruct.
     """
-    description = Log(folder).description
+    log = Log(folder)
+    description, stored = log.description, log.stored_structures()
     components = {
-        name: build_from_description(name, description[name]) for name in COMPONENT_PACKAGES
+        name: build_from_description(name, description[name], stored) for name in COMPONENT_PACKAGES
     }
     return Log(folder, **components)
 
 
-def build_from_description(component: str, description: Mapping[str, Any]) -> Any | None:  # noqa: ANN401
+def build_from_description(
+    component: str, description: Mapping[str, Any], stored: StoredStructures | None = None
+) -> Any | None:  # noqa: ANN401
     """Return the component with a given description, or None if it cannot be built.
 
     Args:
         component: "space" or "surrogate".
         description: Return value of its `description()`.
+        stored: Structures of the space, where the description holds a digest of them.
     """
-    arguments = dict(description)
-    name = str(arguments.pop("type", ""))
+    name = str(description.get("type", ""))
     component_type = vars(COMPONENT_PACKAGES[component]).get(name)
     if not isinstance(component_type, type):
         return None
     if component == "surrogate":
         surrogate = component_type()  # `restore` takes everything it needs from the state
         return surrogate if surrogate.description().get("type") == name else None
-    try:
-        space = component_type(**arguments)
-    except (TypeError, ValueError):
+    if not hasattr(component_type, "from_description"):
         return None
-    return None if describe_differences(description, space.description()) else space
+    try:
+        space = component_type.from_description(description, stored)
+        differs = describe_differences(description, space.description())
+    except (BostructError, KeyError, IndexError, TypeError, ValueError):
+        return None
+    return None if differs else space

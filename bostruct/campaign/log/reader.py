@@ -45,6 +45,7 @@ from bostruct.errors import InputError, LogError, error_message
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.spaces import Space
+from bostruct.spaces.stored_structures import StoredStructures
 from bostruct.structures import Structures
 from bostruct.surrogates import FittedModel, Surrogate
 from bostruct.surrogates.legacy_state import upgrade_state
@@ -280,6 +281,17 @@ class Log:
     def has_chain(self) -> bool:
         """True if the log has a hash chain, as from format 5 on."""
         return self.format > upgrade.UPGRADED_FORMAT
+
+    def stored_structures(self) -> StoredStructures | None:
+        """Return the structures that the space is made of; None where none were stored.
+
+        Raises:
+            InputError: the stored bytes are not those of structures.
+        """
+        if not self.has_chain:
+            return None
+        rows = self.query("SELECT data FROM bostruct_structures")
+        return StoredStructures.from_bytes(rows[0]["data"]) if rows else None
 
     def structures(self) -> Structures:
         """Return all structures with a known energy, and their forces: training data.

@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from bostruct.campaign.log import hash_chain
-from bostruct.campaign.log.schema import ADDED_COLUMNS, CHAIN_DEFINITION, LOG_FORMAT
+from bostruct.campaign.log.schema import ADDED_COLUMNS, ADDED_TABLES, LOG_FORMAT
 from bostruct.runtime import atomic_write
 
 UPGRADED_FORMAT = 4
@@ -34,7 +34,8 @@ def upgrade_log(connection: sqlite3.Connection, folder: Path) -> None:
         for table, columns in ADDED_COLUMNS.items():
             for name, definition in columns.items():
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {definition}")
-        connection.execute(CHAIN_DEFINITION)
+        for statement in ADDED_TABLES.split(";\n"):
+            connection.execute(statement)
         connection.execute("UPDATE bostruct_campaign SET format = ?", (LOG_FORMAT,))
         hash_chain.append_entry(connection, "upgrade", str(log_format), "")
         hash_chain.append_all_rows(connection)

@@ -43,7 +43,11 @@ from bostruct.runtime import atomic_write
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.versions import package_versions
 from bostruct.spaces import Space
+from bostruct.spaces.stored_structures import SupportsStoredStructures
 from bostruct.surrogates import Surrogate
+
+MAX_STORED_BYTES = 64 * 2**20
+"""Size of the structures of a space above which they are not stored in the log."""
 
 SQLiteValue = str | int | float | bytes | None
 """Types of SQLite values."""
@@ -123,8 +127,20 @@ class LogWriter(Log):
             self._session_number = self._insert_row("session", session)
             self._append_row("session", self._session_number)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
+            self._store_structures()
             for trial in self.trial_records("running"):
                 self._update_trial(trial.number, **self._retry_columns(trial))
+
+    def _store_structures(self) -> None:
+        """Store what the space is made of, inside the open transaction, unless it is there."""
+        if not isinstance(self.space, SupportsStoredStructures):
+            return
+        if self.query("SELECT id FROM bostruct_structures"):
+            return
+        data = self.space.stored_structures().to_bytes()
+        if len(data) <= MAX_STORED_BYTES:
+            self._insert_row("structures", {"id": 1, "data": data})
+            self._append_row("structures", 1)
 
     def _retry_columns(self, trial: Trial) -> dict[str, Any]:
         """Return the columns of a trial that change with a further attempt."""

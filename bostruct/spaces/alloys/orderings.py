@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 from bostruct.errors import InputError, SpaceError, check_count, error_message
 from bostruct.spaces.alloys.decoration import require_icet
@@ -16,6 +16,7 @@ from bostruct.spaces.alloys.parent_lattice import (
 )
 from bostruct.spaces.composition_properties import CompositionProperties, check_elements
 from bostruct.spaces.pools.pool import Pool
+from bostruct.spaces.stored_structures import StoredStructures
 from bostruct.structures import Structures, from_ase
 
 if TYPE_CHECKING:
@@ -85,6 +86,19 @@ class Orderings(Pool):
     def __repr__(self) -> str:
         elements = "-".join(self.composition_properties.elements)
         return f"Orderings({elements}, {len(self)} up to {self.max_atoms} atoms)"
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], stored: StoredStructures | None = None
+    ) -> Self:
+        """Return the space with a given description and the orderings that were stored.
+
+        Raises:
+            InputError: nothing was stored.
+        """
+        self = super().from_description(description, stored)
+        object.__setattr__(self, "max_atoms", int(description["max_atoms"]))
+        return self
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
