@@ -7,12 +7,13 @@ and the log the structures. A space is used only if it describes itself in the s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bostruct import spaces, surrogates
 from bostruct.campaign.log.reader import Log
-from bostruct.errors import BostructError
+from bostruct.errors import BostructError, InputError
 from bostruct.runtime.canonical_json import describe_differences
 from bostruct.spaces.stored_structures import StoredStructures
 
@@ -25,8 +26,10 @@ def open_log(folder: str | Path) -> Log:
     Raises:
         LogError: there is no log, or one of a newer bostruct.
     """
-    log = Log(folder)
-    description, stored = log.description, log.stored_structures()
+    log, stored = Log(folder), None
+    description = log.description
+    with suppress(InputError):  # bytes that were changed, as `verify` tells
+        stored = log.stored_structures()
     components = {
         name: build_from_description(name, description[name], stored) for name in COMPONENT_PACKAGES
     }

@@ -40,7 +40,7 @@ MUTABLE_COLUMNS = {"step": ("seconds_log",)}
 """Columns that grow after the row was written, which no checksum covers."""
 
 LABELS = {
-    "structures": "the table of structures of the space, row {}",
+    "structures": "row {} of the structures of the space",
     "campaign": "`{}` of the campaign",
     "session": "session {}",
     "step": "step {}",

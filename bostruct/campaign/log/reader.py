@@ -117,17 +117,24 @@ class Log:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Read all that is read inside from one state of the log."""
+        """Read all that is read inside from one state of the log.
+
+        Raises:
+            LogError: the database could not be read.
+        """
         if self._connection is not None:
             yield
             return
-        with self.connection() as connection:
-            connection.execute("BEGIN")
-            self._connection = connection
-            try:
-                yield
-            finally:
-                self._connection = None
+        try:
+            with self.connection() as connection:
+                connection.execute("BEGIN")
+                self._connection = connection
+                try:
+                    yield
+                finally:
+                    self._connection = None
+        except sqlite3.Error as error:
+            raise LogError(f"could not read {database_path(self.folder)}: {error}") from error
 
     def trials(self, *states: str) -> list[Trial]:
         """Return the trials in the order of their numbers, those in the given states if any."""

@@ -1,5 +1,6 @@
 import json
 import math
+import sqlite3
 
 import pytest
 import torch
@@ -108,6 +109,23 @@ def test_posteriors_are_rebuilt_without_the_campaign_file(tmp_path, name):
     found = verify_log(open_log(tmp_path / "run"))
     assert found.is_valid, found
     assert found.n_rebuilt == 1
+
+
+def test_changed_structures_are_told(tmp_path):
+    pool = Pool([molecule("H2O"), molecule("CO2"), molecule("NH3")])
+    mine = Campaign(pool, Harmonic(), surrogate=LocalGP(n_max=2, l_max=1), n_initial=2)
+    mine.run(tmp_path / "run", stop=Evaluations(2))
+    assert verify_log(open_log(tmp_path / "run")).is_valid
+    other = Pool([molecule("H2O"), molecule("CO2"), molecule("HCN")])
+    for data in (other.stored_structures().to_bytes(), b"no structures"):
+        with sqlite3.connect(tmp_path / "run" / "campaign.db") as connection:
+            connection.execute("UPDATE bostruct_structures SET data = ?", (data,))
+        connection.close()
+        found = verify_log(open_log(tmp_path / "run"))
+        assert found.problems == (
+            "row 1 of the structures of the space is not what was written: the hash chain differs",
+        )
+        assert "give the campaign file" in found.skipped[0]
 
 
 def test_a_surrogate_is_rebuilt():
