@@ -51,6 +51,7 @@ from bostruct.errors import (
 from bostruct.evaluators import Evaluation, Evaluator, Failure
 from bostruct.evaluators.evaluation_context import KeepFolders, check_keep
 from bostruct.objectives import Constraint, Objective
+from bostruct.runtime.callable_name import without_entry_point_names
 from bostruct.runtime.canonical_json import describe_differences
 from bostruct.runtime.device import resolve_device
 from bostruct.runtime.executors import InProcess, Workers
@@ -236,7 +237,10 @@ class Campaign:
             stored, current = {**stored, "seed": log.seed}, {**current, "seed": seed}
         with refuse_malformed(log.folder):
             differences = describe_differences(stored, current)
-        if differences:
+            with without_entry_point_names():  # as earlier versions described a script
+                earlier = {**current, **self.description()}
+            is_other = bool(differences and describe_differences(stored, earlier))
+        if is_other:
             raise MismatchError(
                 f"{log.folder} holds another campaign: {'; '.join(differences)}. Take another "
                 "folder, or run the campaign that was started there."

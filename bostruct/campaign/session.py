@@ -166,7 +166,8 @@ class Session:
 
     def _relaxation_queue(self, final_relaxation: FinalRelaxation) -> RelaxationQueue:
         steps, trials = self.writer.steps(), self.writer.trial_records()
-        return RelaxationQueue(final_relaxation, self.components.space, steps, trials)
+        space = self.components.space
+        return RelaxationQueue(final_relaxation, space, steps, trials, self._columns)
 
     def start_evaluations(self, trials: Sequence[Trial]) -> list[Trial]:
         """Record that evaluations begin; return the trials with structures."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 ENTRY_POINT_MODULES = ("__main__", "__mp_main__", "bostruct_campaign_file")
 """Modules whose name depends on how a file was started, not on what it defines."""
+
+_has_entry_point_names: ContextVar[bool] = ContextVar("has_entry_point_names", default=True)
 
 
 def qualified_name(function: Callable[..., Any]) -> str:
@@ -22,7 +28,46 @@ def qualified_name(function: Callable[..., Any]) -> str:
         return f"{qualified_name(function.func)}({', '.join(arguments)})"
     module = getattr(function, "__module__", None) or type(function).__module__
     qualname = getattr(function, "__qualname__", None) or type(function).__qualname__
-    return qualname if module in ENTRY_POINT_MODULES else f"{module}.{qualname}"
+    module = import_name(module)
+    return f"{module}.{qualname}" if module else qualname
+
+
+def import_name(module: str) -> str:
+    """Return the name under which a module is imported, "" if it cannot be.
+
+    A file that was started, as a script or as a campaign file, has the name with which it would be
+    imported, so that all of them give equal descriptions.
+
+    >>> import_name("collections.abc")
+    'collections.abc'
+    """
+    if module not in ENTRY_POINT_MODULES:
+        return module
+    if not _has_entry_point_names.get():
+        return ""
+    loaded = sys.modules.get(module)
+    name = getattr(getattr(loaded, "__spec__", None), "name", None)
+    if isinstance(name, str) and name not in ENTRY_POINT_MODULES:
+        return name  # python -m
+    file = getattr(loaded, "__file__", None)
+    if file is None:
+        return ""  # typed in, in a notebook
+    path = Path(file).absolute()
+    names, folder = [path.stem], path.parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(names)
+
+
+@contextmanager
+def without_entry_point_names() -> Iterator[None]:
+    """Name what a started file defines without a module, as earlier versions did."""
+    token = _has_entry_point_names.set(False)
+    try:
+        yield
+    finally:
+        _has_entry_point_names.reset(token)
 
 
 def to_json_value(value: object) -> Any:  # noqa: ANN401 - JSON

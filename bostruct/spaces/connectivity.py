@@ -6,6 +6,7 @@ a search by uncertainty would tear structures apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -31,7 +32,7 @@ def resolve_max_gap_factor(
     Raises:
         InputError: `max_gap_factor` is not positive.
     """
-    if max_gap_factor is not None:
+    if max_gap_factor is not None and max_gap_factor != math.inf:
         return check_positive(
             "max_gap_factor", max_gap_factor, "It is a multiple of a bond, say 1.5."
         )
@@ -39,7 +40,7 @@ def resolve_max_gap_factor(
         number in MOLECULAR_ELEMENTS and SYMBOLS[number] not in (custom_radii or {})
         for number in numbers.tolist()
     )
-    return float("inf") if molecular else DEFAULT_MAX_GAP_FACTOR
+    return math.inf if molecular or max_gap_factor == math.inf else DEFAULT_MAX_GAP_FACTOR
 
 
 def is_connected(D: Tensor, max_bond_lengths: Tensor) -> Tensor:

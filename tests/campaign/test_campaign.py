@@ -4,7 +4,9 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
+from types import ModuleType
 
 import ase.db
 import pytest
@@ -31,6 +33,7 @@ from bostruct.errors import (
 )
 from bostruct.evaluators import Evaluation, Failure, Function, current_context
 from bostruct.runtime import executors
+from bostruct.runtime.callable_name import without_entry_point_names
 from bostruct.runtime.interruption import TerminationError
 from bostruct.spaces import Pool, Surface
 from bostruct.surrogates import LocalGP
@@ -705,3 +708,25 @@ def test_a_session_of_ask_and_tell_that_ctrl_c_ends(tmp_path):
         raise SystemExit
     found = summarize(mine.log)
     assert (found.status, found.reason.split(";")[0]) == ("interrupted", "by SystemExit")
+
+
+def test_a_script_of_an_earlier_version_goes_on(tmp_path, monkeypatch):
+    """Its function was described without a module, and is described with one today."""
+    script = ModuleType("__main__")
+    script.__file__ = str(tmp_path / "mine.py")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+
+    def found(atoms):
+        return energy(atoms)
+
+    found.__module__ = "__main__"
+    with without_entry_point_names():
+        campaign(Function(found), n=4).run(tmp_path / "run")
+    run = campaign(Function(found), n=5)
+    log = run.run(tmp_path / "run")
+    assert len(log.trials("done")) == 5
+    assert "mine." in str(run.description()["evaluator"])
+    assert "mine." not in str(log.description["evaluator"])
+    found.__module__ = "another"
+    with pytest.raises(MismatchError, match=r"evaluator\.function is .* there and .* here"):
+        campaign(Function(found), n=6).run(tmp_path / "run")

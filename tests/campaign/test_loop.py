@@ -3,6 +3,7 @@ import sys
 import zlib
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from ase.calculators.calculator import FileIOCalculator
 from ase.calculators.emt import EMT
 
 import bostruct as bo
-from bostruct.campaign import FinalRelaxation, stop
+from bostruct.campaign import FinalRelaxation, records, stop
+from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.loop import shutdown_on_exit
 from bostruct.campaign.report.summary import summarize
@@ -393,3 +395,27 @@ def test_the_time_limit_ends_programs_too(tmp_path):
 def test_keep_is_checked():
     with pytest.raises(InputError, match=r"`keep` must be one of failed, all, none, got 'some'"):
         pool_campaign(bo.evaluators.Function(len), keep="some")
+
+
+@pytest.mark.parametrize("has_relaxation", [False, True])
+def test_a_step_decodes_its_own_rows_only(tmp_path, monkeypatch, has_relaxation):
+    """So the own time of a campaign per step does not grow with its evaluations."""
+    original, decoded = records.trial_from_row, []
+    query, queries = Log.query, []
+    monkeypatch.setattr(
+        records, "trial_from_row", lambda *a: decoded.append(a[0]["number"]) or original(*a)
+    )
+    monkeypatch.setattr(Log, "query", lambda *a: queries.append(a[1]) or query(*a))
+    arguments = {}
+    if has_relaxation:
+        arguments["final_relaxation"] = FinalRelaxation(n_structures=1, max_steps=2, fmax=1e-3)
+    marks = []
+
+    def marked(atoms):
+        marks.append((len(decoded), len(queries)))
+        return energy(atoms)
+
+    campaign(Function(marked), n=24, **arguments).run(tmp_path / "run")
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks[4:18])]
+    assert len(set(steps)) == 1, steps
+    assert max(decoded.count(n) for n in range(24)) <= 6

@@ -192,6 +192,26 @@ def test_verify_finds_damage(here):
     assert "1 problems" in done.stdout
 
 
+def test_verify_prints_the_head_of_the_hash_chain_and_run_refuses_another(here):
+    bostruct("run", "mine.py", "--dir", "out")
+    done = bostruct("verify", "out", "--file", "mine.py")
+    assert done.exit_code == 0, done.output
+    (line,) = [line for line in done.stdout.splitlines() if "hash chain" in line]
+    head = line.removeprefix("head of the hash chain: ")
+    assert len(head) == 16
+    assert int(head, 16) >= 0
+    connection = sqlite3.connect(here / "out" / "campaign.db")
+    connection.execute("UPDATE bostruct_campaign SET units = '{}'")
+    connection.commit()
+    connection.close()
+    done = bostruct("verify", "out", "--file", "mine.py")
+    assert done.exit_code == 1
+    assert "`units` of the campaign is not what was written" in done.stderr
+    done = bostruct("run", "mine.py", "--dir", "out", "--evaluations", 9)
+    assert done.exit_code != 0
+    assert "is not as it was written, so nothing is evaluated in it" in done.stderr
+
+
 def test_verify_says_where_it_needs_the_file(here):
     """Parts that bostruct does not have cannot be rebuilt from their descriptions."""
     bostruct("run", "mine.py", "--dir", "out")

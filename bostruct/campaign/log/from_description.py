@@ -1,21 +1,23 @@
 """Space and surrogate from their descriptions, for reading a log without its campaign file.
 
-A description names its class and holds the constructor arguments. A space is used only if it
-describes itself in the same way again.
+A description names its class and holds the constructor arguments; of structures it holds a digest,
+and the log the structures. A space is used only if it describes itself in the same way again.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bostruct import spaces, surrogates
 from bostruct.campaign.log.malformed_log import CONTENT_ERRORS
 from bostruct.campaign.log.reader import Log
-from bostruct.errors import LogError
+from bostruct.errors import InputError, LogError
 from bostruct.runtime.canonical_json import describe_differences
+from bostruct.spaces.stored_structures import StoredStructures
 
 COMPONENT_PACKAGES = {"space": spaces, "surrogate": surrogates}
 
@@ -33,25 +35,29 @@ def open_log(folder: str | Path) -> Log:
     Raises:
         LogError: there is no log, or one of a newer bostruct.
     """
-    log = Log(folder)
+    log, stored = Log(folder), None
+    with suppress(InputError):  # bytes that were changed, as `verify` tells
+        stored = log.stored_structures()
     components = {}
     for name in COMPONENT_PACKAGES:
         part = log.description.get(name)
         if not isinstance(part, Mapping):
             raise LogError(f"{log.folder} does not describe its {name}: restore it from a backup.")
-        components[name] = build_from_description(name, part)
+        components[name] = build_from_description(name, part, stored)
     return Log(folder, **components)
 
 
-def build_from_description(component: str, description: Mapping[str, Any]) -> Any | None:  # noqa: ANN401
+def build_from_description(
+    component: str, description: Mapping[str, Any], stored: StoredStructures | None = None
+) -> Any | None:  # noqa: ANN401
     """Return the component with a given description, or None if it cannot be built.
 
     Args:
         component: "space" or "surrogate".
         description: Return value of its `description()`.
+        stored: Structures of the space, where the description holds a digest of them.
     """
-    arguments = dict(description)
-    name = str(arguments.pop("type", ""))
+    name = str(description.get("type", ""))
     component_type = vars(COMPONENT_PACKAGES[component]).get(name)
     if not isinstance(component_type, type):
         return None
@@ -59,9 +65,9 @@ def build_from_description(component: str, description: Mapping[str, Any]) -> An
         if component == "surrogate":
             surrogate = component_type()  # `restore` takes everything it needs from the state
             return surrogate if surrogate.description().get("type") == name else None
-        if not _is_bounded(arguments):
+        if not hasattr(component_type, "from_description") or not _is_bounded(description):
             return None
-        space = component_type(**arguments)
+        space = component_type.from_description(description, stored)
         return None if describe_differences(description, space.description()) else space
     except CONTENT_ERRORS:  # also those of arguments that are none
         return None
@@ -74,7 +80,8 @@ def _is_bounded(value: object, name: str = "") -> bool:
     if isinstance(value, list):
         return all(_is_bounded(item) for item in value)
     if isinstance(value, str):
-        return name not in PATH_ARGUMENTS and not re.search(r"\d{7}", value)
+        is_digest = re.fullmatch(r"[0-9a-f]{16,}", value) is not None
+        return name not in PATH_ARGUMENTS and (is_digest or not re.search(r"\d{7}", value))
     if isinstance(value, int | float) and name != "seed":
         return value == 0 or 1 / MAX_NUMBER <= abs(value) <= MAX_NUMBER
     return True

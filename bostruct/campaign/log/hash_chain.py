@@ -24,6 +24,7 @@ from bostruct.errors import LogError
 from bostruct.runtime.canonical_json import to_canonical_json
 
 KEY_COLUMNS = {
+    "structures": ("id",),
     "session": ("number",),
     "step": ("number",),
     "posterior": ("step",),
@@ -40,6 +41,7 @@ MUTABLE_COLUMNS = {"step": ("seconds_log",)}
 """Columns that grow after the row was written, which no checksum covers."""
 
 LABELS = {
+    "structures": "row {} of the structures of the space",
     "campaign": "`{}` of the campaign",
     "session": "session {}",
     "step": "step {}",

@@ -54,6 +54,7 @@ from bostruct.runtime.canonical_json import (
 )
 from bostruct.runtime.regular_file import check_folder, read_regular_file
 from bostruct.spaces import Space
+from bostruct.spaces.stored_structures import StoredStructures
 from bostruct.structures import Structures
 from bostruct.surrogates import FittedModel, Surrogate
 from bostruct.surrogates.legacy_state import upgrade_state
@@ -154,17 +155,24 @@ class Log:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Read all that is read inside from one state of the log."""
+        """Read all that is read inside from one state of the log.
+
+        Raises:
+            LogError: the database could not be read.
+        """
         if self._connection is not None:
             yield
             return
-        with self.connection() as connection:
-            connection.execute("BEGIN")
-            self._connection = connection
-            try:
-                yield
-            finally:
-                self._connection = None
+        try:
+            with self.connection() as connection:
+                connection.execute("BEGIN")
+                self._connection = connection
+                try:
+                    yield
+                finally:
+                    self._connection = None
+        except sqlite3.Error as error:
+            raise LogError(f"could not read {database_path(self.folder)}: {error}") from error
 
     @reads_log
     def trials(self, *states: str) -> list[Trial]:
@@ -358,6 +366,17 @@ class Log:
     def has_chain(self) -> bool:
         """True if the log has a hash chain, as from format 5 on."""
         return self.format > upgrade.UPGRADED_FORMAT
+
+    def stored_structures(self) -> StoredStructures | None:
+        """Return the structures that the space is made of; None where none were stored.
+
+        Raises:
+            InputError: the stored bytes are not those of structures.
+        """
+        if not self.has_chain:
+            return None
+        rows = self.query("SELECT data FROM bostruct_structures")
+        return StoredStructures.from_bytes(rows[0]["data"]) if rows else None
 
     @reads_log
     def structures(self) -> Structures:

@@ -115,6 +115,10 @@ CREATE TABLE bostruct_attempt (
     checksum TEXT NOT NULL,
     PRIMARY KEY (trial, attempt)
 );
+CREATE TABLE bostruct_structures (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    data BLOB NOT NULL  -- safetensors: structures of the space, where its description has a digest
+);
 CREATE TABLE bostruct_chain (
     number INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,  -- table of the row, without the prefix, or upgrade

@@ -60,10 +60,14 @@ from bostruct.runtime import atomic_write
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.runtime.versions import package_versions
 from bostruct.spaces import Space
+from bostruct.spaces.stored_structures import SupportsStoredStructures
 from bostruct.surrogates import Surrogate
 
 MAX_DEATHS = 2
 """Deaths of processes during the evaluation of one trial after which it has failed."""
+
+MAX_STORED_BYTES = 64 * 2**20
+"""Size of the structures of a space above which they are not stored in the log."""
 
 SQLiteValue = str | int | float | bytes | None
 """Types of SQLite values."""
@@ -146,9 +150,21 @@ class LogWriter(Log):
             self._session_number = self._insert_row("session", session)
             self._append_row("session", self._session_number)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
+            self._store_structures()
             for trial in self.trial_records("running"):
                 self._resume_trial(trial, former[0])
         remove_running_marks(self.folder / EVALUATION_FOLDER_NAME)
+
+    def _store_structures(self) -> None:
+        """Store what the space is made of, inside the open transaction, unless it is there."""
+        if not isinstance(self.space, SupportsStoredStructures):
+            return
+        if self.query("SELECT id FROM bostruct_structures"):
+            return
+        data = self.space.stored_structures().to_bytes()
+        if len(data) <= MAX_STORED_BYTES:
+            self._insert_row("structures", {"id": 1, "data": data})
+            self._append_row("structures", 1)
 
     def _resume_trial(self, trial: Trial, former: sqlite3.Row) -> None:
         """Plan a trial again whose evaluation the former session has not ended.

@@ -154,6 +154,20 @@ class TrialColumns:
 
         return self._column("duplicates", trials, extend)
 
+    def each(self, name: str, trials: Sequence[Trial], function: Callable[[Trial], T]) -> list[T]:
+        """Return a function of each trial, in order.
+
+        Args:
+            name: Name of the column.
+            trials: Trials.
+            function: Function, the same for all calls with this name.
+        """
+
+        def extend(values: list[T] | None, n: int) -> list[T]:
+            return [*(values or ())[:n], *map(function, trials[n:])]
+
+        return self._column(name, trials, extend)
+
     def fold(
         self, name: str, trials: Sequence[Trial], function: Callable[[T, Trial], T], initial: T
     ) -> T:

@@ -16,6 +16,7 @@ from typing import NamedTuple, final
 import torch
 
 from bostruct.campaign.atom_matching import is_duplicate
+from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Step, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.relaxation.optimizer_replay import next_geometry
@@ -48,6 +49,7 @@ class RelaxationQueue:
         space: Space of the structures.
         steps: Steps of the log.
         trials: Trials of the log, in order.
+        columns: Columns of the trials, kept from the step before.
     """
 
     def __init__(
@@ -56,8 +58,11 @@ class RelaxationQueue:
         space: Space,
         steps: Sequence[Step],
         trials: Sequence[Trial],
+        columns: TrialColumns | None = None,
     ) -> None:
         self.final_relaxation, self.space = final_relaxation, space
+        self._columns = columns or TrialColumns()
+        self._done_trials = [trial for trial in trials if trial.state == "done"]
         self._step_number = len(steps)
         starts = {
             step.number: step.training_trials[0] for step in steps if step.kind == "relaxation"
@@ -182,7 +187,17 @@ class RelaxationQueue:
         return None
 
     def _max_force(self, trial: Trial) -> float | None:
-        """Return the largest force on a movable atom, eV/Å."""
+        """Return the largest force on a movable atom of a trial with an energy, eV/Å."""
+        return self._max_forces[trial.number]
+
+    @cached_property
+    def _max_forces(self) -> dict[int, float | None]:
+        """Largest force on a movable atom by the number of the trial, eV/Å; None if unknown."""
+        forces = self._columns.each("max force", self._done_trials, self._compute_max_force)
+        numbers = [trial.number for trial in self._done_trials]
+        return dict(zip(numbers, forces, strict=True))
+
+    def _compute_max_force(self, trial: Trial) -> float | None:
         if trial.forces is None:
             return None
         norms = torch.linalg.vector_norm(trial.forces, dim=-1)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import torch
 from torch import Tensor
@@ -38,6 +38,7 @@ from bostruct.spaces.space import (
     Move,
     check_member_range,
 )
+from bostruct.spaces.stored_structures import StoredStructures
 from bostruct.structures import SYMBOLS, Structures, from_ase
 
 if TYPE_CHECKING:
@@ -273,6 +274,37 @@ class Composition(EnumerableMembers):
         X may be continuous, they interpolate, differentiably.
         """
         return self.composition_properties.evaluate(X)
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], stored: StoredStructures | None = None
+    ) -> Self:
+        """Return the space with a given description."""
+        from ase import Atoms as ASEAtoms
+
+        self = object.__new__(cls)
+        elements = tuple(description["elements"])
+        positions = description["positions"]
+        low, high = torch.tensor(description["bounds"], dtype=torch.float64)
+        allowed = tuple(map(tuple, description["allowed_steps"]))
+        numbers = torch.tensor([SYMBOLS.index(symbol) for symbol in elements])
+        tables = description["price"], description["volumes"]
+        for name, value in {
+            "elements": elements,
+            "numbers": numbers,
+            "atomic_radii": resolve_atomic_radii(numbers, None),
+            "lower_bounds": low,
+            "upper_bounds": high,
+            "grid": CompositionGrid(description["n_steps"], allowed, *description["n_components"]),
+            "is_continuous": description["is_continuous"],
+            "parent": ASEAtoms([0] * len(positions), positions, cell=description["cell"], pbc=True),
+            "decoration": description["decoration"],
+            "seed": description["seed"],
+            "composition_properties": CompositionProperties(elements, *tables),
+            "_decorations": {},
+        }.items():
+            object.__setattr__(self, name, value)
+        return self
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from bostruct.spaces.space import (
     Move,
     check_member_range,
 )
+from bostruct.spaces.stored_structures import StoredStructures
 from bostruct.structures import SYMBOLS, Structures, from_ase
 
 if TYPE_CHECKING:
@@ -253,6 +254,30 @@ class Lattice(EnumerableMembers):
         and volumes.
         """
         return self.composition_properties.evaluate(self.composition(X))
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], stored: StoredStructures | None = None
+    ) -> Self:
+        """Return the space with a given description."""
+        from ase import Atoms as ASEAtoms
+
+        names = ("numbers", "positions", "cell", "pbc")
+        parent = ASEAtoms(**{name: description[name] for name in names})
+        symbols = parent.get_chemical_symbols()
+        groups = {symbols[group["sites"][0]]: group for group in description["sites"]}
+        return cls(
+            parent,
+            {symbol: group["species"] for symbol, group in groups.items()},
+            counts={
+                symbol: dict(zip(group["species"], group["counts"], strict=True))
+                for symbol, group in groups.items()
+                if group["counts"] is not None
+            },
+            encoding=description["encoding"],
+            volumes=description["volumes"],
+            price=description["price"],
+        )
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""

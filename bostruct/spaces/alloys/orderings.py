@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from bostruct.spaces.composition_properties import (
     check_elements,
 )
 from bostruct.spaces.pools.pool import Pool
+from bostruct.spaces.stored_structures import StoredStructures
 from bostruct.structures import Structures, from_ase
 
 if TYPE_CHECKING:
@@ -91,6 +92,19 @@ class Orderings(Pool):
     def __repr__(self) -> str:
         elements = "-".join(self.composition_properties.elements)
         return f"Orderings({elements}, {len(self)} up to {self.max_atoms} atoms)"
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], stored: StoredStructures | None = None
+    ) -> Self:
+        """Return the space with a given description and the orderings that were stored.
+
+        Raises:
+            InputError: nothing was stored.
+        """
+        self = super().from_description(description, stored)
+        object.__setattr__(self, "max_atoms", int(description["max_atoms"]))
+        return self
 
     def names_at(self, X: Tensor) -> list[str]:
         """Return the formulas of the orderings at X `[..., 1]`, row-major."""

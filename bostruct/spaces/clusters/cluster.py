@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor
@@ -49,6 +49,7 @@ from bostruct.spaces.formula import (
     resolve_atomic_radii,
 )
 from bostruct.spaces.space import Move, Sampler
+from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.structures import SYMBOLS, Structures, distance_fingerprint
 
 
@@ -258,6 +259,13 @@ class Cluster:
         if len(set(self.numbers.tolist())) > 1:
             names.insert(0, "permute")
         return {name: partial(self._move, name) for name in names}
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], stored: StoredStructures | None = None
+    ) -> Self:
+        """Return the space with a given description."""
+        return cls(**without_type(description))
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from bostruct.spaces.space import (
     Move,
     check_member_range,
 )
+from bostruct.spaces.stored_structures import StoredStructures
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list
 
 if TYPE_CHECKING:
@@ -101,6 +102,17 @@ class Pool(EnumerableMembers):
         if not batches:
             raise InputError(error_message("source", "hold at least one structure", "none"))
         store = StructureStore.from_batches(batches)
+        self._set_structures(store, names, bool(assume_distinct), price, volumes)
+        self._warn_about_duplicates()
+
+    def _set_structures(
+        self,
+        store: StructureStore,
+        names: Sequence[str],
+        assume_distinct: bool,
+        price: Mapping[str, float] | None,
+        volumes: Mapping[str, float] | None,
+    ) -> None:
         numbers = store.numbers.unique().long()
         elements = tuple(SYMBOLS[number] for number in numbers.tolist())
         for name, value in {
@@ -108,11 +120,10 @@ class Pool(EnumerableMembers):
             "names": tuple(names),
             "numbers": numbers,
             "atomic_radii": resolve_atomic_radii(numbers, None),
-            "assume_distinct": bool(assume_distinct),
+            "assume_distinct": assume_distinct,
             "composition_properties": CompositionProperties(elements, price, volumes),
         }.items():
             object.__setattr__(self, name, value)
-        self._warn_about_duplicates()
 
     def __len__(self) -> int:
         return len(self._distinct_indices)
@@ -210,6 +221,27 @@ class Pool(EnumerableMembers):
     def names_at(self, X: Tensor) -> list[str]:
         """Return the names of the structures at X `[..., 1]`, row-major."""
         return [self.names[index] for index in self._indices(X).tolist()]
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], stored: StoredStructures | None = None
+    ) -> Self:
+        """Return the space with a given description and the structures that were stored.
+
+        Raises:
+            InputError: nothing was stored.
+        """
+        if stored is None:
+            raise InputError(error_message("stored", "hold the structures", "nothing"))
+        self = object.__new__(cls)
+        tables = description["price"], description["volumes"]
+        store = StructureStore.from_batches([stored.structures])
+        self._set_structures(store, stored.names, bool(description["assume_distinct"]), *tables)
+        return self
+
+    def stored_structures(self) -> StoredStructures:
+        """Return the structures, of which the description holds a digest, with their names."""
+        return StoredStructures(self.store.take(torch.arange(len(self.store))), self.names)
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""

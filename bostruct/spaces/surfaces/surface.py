@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ from bostruct.spaces.fingerprint_distance import (
 )
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
 from bostruct.spaces.space import Move
+from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.spaces.surfaces import moves
 from bostruct.spaces.surfaces.deposition import contact_height, deposit_all, relax_overlaps
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
@@ -57,7 +58,7 @@ from bostruct.spaces.surfaces.vacuum import (
     unwrap_slab,
     widen_hint,
 )
-from bostruct.structures import SYMBOLS, Structures
+from bostruct.structures import SYMBOLS, Structures, to_ase
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -212,7 +213,7 @@ class Surface:
         lengths = radii.unsqueeze(0) + radii.unsqueeze(1)
         f = self._n_free
         lengths[:f] = torch.maximum(lengths[:f], 1.05 * self.min_distances)
-        lengths[:, :f] = lengths[:f].T
+        lengths[:, :f] = lengths[:f].T.clone()
         return lengths
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -325,6 +326,28 @@ class Surface:
         if len(set(self.numbers[self.free_indices].tolist())) > 1:
             names.insert(0, "permute")
         return {name: partial(self._move, name) for name in names}
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping[str, Any], stored: StoredStructures | None = None
+    ) -> Self:
+        """Return the space with a given description and the slab that was stored.
+
+        Raises:
+            InputError: nothing was stored.
+        """
+        from ase.constraints import FixAtoms
+
+        if stored is None:
+            raise InputError(error_message("stored", "hold the slab", "nothing"))
+        slab = to_ase(stored.structures)[0]
+        # An empty constraint: without any all atoms would be fixed.
+        slab.set_constraint(FixAtoms(stored.structures.fixed.nonzero().flatten().tolist()))
+        return cls(**{**without_type(description), "slab": slab})
+
+    def stored_structures(self) -> StoredStructures:
+        """Return the slab, of which the description holds a digest."""
+        return StoredStructures(self.slab)
 
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""

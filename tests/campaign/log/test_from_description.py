@@ -1,14 +1,25 @@
+import json
+import math
 import os
 import sqlite3
 
 import pytest
+import torch
+from ase.build import bulk, fcc111, molecule
+from ase.constraints import FixAtoms
 
-from bostruct.campaign import Evaluations
+from bostruct.campaign import Campaign, Evaluations
 from bostruct.campaign.log.from_description import build_from_description, open_log
+from bostruct.campaign.log.verify import verify_log
+from bostruct.candidates import BasinHopping
 from bostruct.errors import LogError
-from bostruct.spaces import Cluster
+from bostruct.evaluators import Evaluation
+from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.spaces import Cluster, Composition, Lattice, Pool, Surface
 from bostruct.surrogates import LocalGP
 from tests.campaign.standin import campaign
+
+PRICE = {"Cu": 6.0, "Pd": 40000.0, "Au": 50000.0}
 
 
 def test_a_space_is_rebuilt():
@@ -16,10 +27,107 @@ def test_a_space_is_rebuilt():
         Cluster("Cu3"),
         Cluster("Cu2Au", radius=4.0, min_distance={"Cu-Au": 2.0}),
         Cluster("Ar7", atomic_radii={"Ar": 0.56}),
+        Cluster("C2H6"),
+        Cluster("(H2O)2"),
+        Cluster("CuO", max_gap_factor=math.inf),
+        Composition(["Cu", "Pd", "Au"], step={"Cu": 1 / 8, "Pd": 1 / 4, "Au": 1 / 8}),
+        Composition(["Cu", "Pd"], bounds={"Cu": (0.2, 0.5)}, parent=bulk("Cu").repeat(3)),
+        Composition(["Cu", "Pd", "Au"], step=1 / 8, n_components=2, price=PRICE),
+        Lattice(bulk("NiO", "rocksalt", 4.2, cubic=True), {"Ni": ["Ni", "Mg"], "O": ["O", "X"]}),
+        Lattice(bulk("Cu", cubic=True), {"Cu": ["Cu", "Au"]}, counts={"Cu": {"Cu": 2, "Au": 2}}),
     ):
-        found = build_from_description("space", space.description())
-        assert found is not space
-        assert found.description() == space.description()
+        assert_same_space(space)
+
+
+def assert_same_space(space):
+    """What is decoded and sampled is the same, to the last bit."""
+    description = json.loads(to_canonical_json(space.description()))
+    stored = space.stored_structures() if hasattr(space, "stored_structures") else None
+    found = build_from_description("space", description, stored)
+    assert found is not None
+    assert found is not space
+    assert to_canonical_json(found.description()) == to_canonical_json(space.description())
+    X = space.sample(5, torch.Generator().manual_seed(0))
+    assert torch.equal(X, found.sample(5, torch.Generator().manual_seed(0)))
+    assert bool(found.contains(X).all())
+    expected, decoded = space.decode(X), found.decode(X)
+    for name in ("positions", "numbers", "cell", "pbc", "fixed", "tags"):
+        assert torch.equal(getattr(decoded, name), getattr(expected, name)), name
+    return found
+
+
+def slab(n_free=0):
+    atoms = fcc111("Pd", (2, 2, 3), vacuum=8.0)
+    atoms.set_constraint(FixAtoms(range(len(atoms) - n_free)))
+    return atoms
+
+
+def test_a_space_made_of_structures_is_rebuilt_with_them():
+    for space in (
+        Surface(slab(), "CO"),
+        Surface(slab(4), "O2", region=(-3.0, 5.0), min_distance={"O-Pd": 1.5}),
+        Surface(slab(12), "Pd"),
+        Pool([molecule("H2O"), molecule("CO2"), molecule("NH3")]),
+        Pool([bulk("Cu"), bulk("Pd")], assume_distinct=True, price=PRICE),
+    ):
+        description = space.description()
+        found = assert_same_space(space)
+        assert getattr(found, "names", ()) == getattr(space, "names", ())
+        assert build_from_description("space", description) is None
+
+
+def test_other_structures_are_not_taken():
+    pool = Pool([molecule("H2O"), molecule("CO2")])
+    other = Pool([molecule("H2O"), molecule("NH3")]).stored_structures()
+    assert build_from_description("space", pool.description(), other) is None
+    surface = Surface(slab(), "CO")
+    assert build_from_description("space", surface.description(), other) is None
+
+
+class Harmonic:
+    """A spring from each atom to the origin."""
+
+    def __call__(self, structures):
+        P = structures.positions
+        return Evaluation(float(0.5 * P.pow(2).sum()), -P)
+
+    def description(self):
+        return {"type": "Harmonic"}
+
+
+@pytest.mark.parametrize("name", ["surface", "molecule", "pool"])
+def test_posteriors_are_rebuilt_without_the_campaign_file(tmp_path, name):
+    images = [molecule(formula) for formula in ("H2O", "CO2", "NH3", "CH4", "HCN", "N2")]
+    space, surrogate, arguments = {
+        "surface": (Surface(slab(), "CO"), LocalGP(n_max=2, l_max=1, max_inducing=4), {}),
+        "molecule": (Cluster("CH4"), LocalGP(n_max=2, l_max=1, max_inducing=4), {}),
+        "pool": (Pool(images), LocalGP(n_max=2, l_max=1, max_inducing=4), {}),
+    }[name]
+    if name != "pool":
+        search = BasinHopping(n_rounds=1, max_time_fraction=1e-9, n_candidates=2)
+        arguments["search"] = search
+    mine = Campaign(space, Harmonic(), surrogate=surrogate, n_initial=3, **arguments)
+    mine.run(tmp_path / "run", stop=Evaluations(4))
+    found = verify_log(open_log(tmp_path / "run"))
+    assert found.is_valid, found
+    assert found.n_rebuilt == 1
+
+
+def test_changed_structures_are_told(tmp_path):
+    pool = Pool([molecule("H2O"), molecule("CO2"), molecule("NH3")])
+    mine = Campaign(pool, Harmonic(), surrogate=LocalGP(n_max=2, l_max=1), n_initial=2)
+    mine.run(tmp_path / "run", stop=Evaluations(2))
+    assert verify_log(open_log(tmp_path / "run")).is_valid
+    other = Pool([molecule("H2O"), molecule("CO2"), molecule("HCN")])
+    for data in (other.stored_structures().to_bytes(), b"no structures"):
+        with sqlite3.connect(tmp_path / "run" / "campaign.db") as connection:
+            connection.execute("UPDATE bostruct_structures SET data = ?", (data,))
+        connection.close()
+        found = verify_log(open_log(tmp_path / "run"))
+        assert found.problems == (
+            "row 1 of the structures of the space is not what was written: the hash chain differs",
+        )
+        assert "give the campaign file" in found.skipped[0]
 
 
 def test_a_surrogate_is_rebuilt():

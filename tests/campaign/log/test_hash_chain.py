@@ -163,6 +163,14 @@ def test_what_was_tampered_with_is_told_and_not_gone_on_with(folder, name):
     assert before == {p: p.read_bytes() for p in (folder / "posteriors").iterdir()}
 
 
+def test_a_log_without_the_tables_of_its_format(folder):
+    execute(folder, "DROP TABLE bostruct_chain")
+    with pytest.raises(LogError, match=r"could not read .*no such table: main\.bostruct_chain"):
+        verify_log(Log(folder))
+    with pytest.raises(LogError, match=r"could not open .*no such table: main\.bostruct_chain"):
+        campaign(n=20).run(folder)
+
+
 def test_a_refusal_tells_the_way_out(folder):
     forge(folder, "trial", "number IN (5, 6)", energy=-99.0)
     message = (

@@ -10,7 +10,7 @@ from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.verify import verify_log
 from bostruct.errors import LogError
 from bostruct.runtime.canonical_json import to_canonical_json
-from tests.campaign.standin import GP, Box, Fitted
+from tests.campaign.standin import GP, Box, Fitted, campaign
 
 
 def change(folder, *queries):
@@ -24,6 +24,46 @@ def test_a_good_log(log):
     found = verify_log(log)
     assert found.is_valid
     assert (found.n_trials, found.n_posteriors, found.n_rebuilt) == (8, 4, 4)
+
+
+def test_every_row_is_decoded_a_fixed_number_of_times(folder, tmp_path, monkeypatch):
+    """So the time of a verification is linear in the number of evaluations."""
+    campaign(n=24).run(tmp_path / "long")
+    decoded, queries = [], []
+    original, query = records.trial_from_row, Log.query
+
+    def counting(row, *arguments):
+        decoded.append(row["number"])
+        return original(row, *arguments)
+
+    monkeypatch.setattr(records, "trial_from_row", counting)
+    monkeypatch.setattr(Log, "query", lambda *a: queries.append(a[1]) or query(*a))
+    n_queries = []
+    for path, n in ((folder, 8), (tmp_path / "long", 24)):
+        decoded.clear()
+        queries.clear()
+        found = verify_log(Log(path, Box(), GP()))
+        assert found.is_valid
+        assert len(decoded) == 2 * n
+        n_queries.append(len(queries) - found.n_posteriors)
+    assert n_queries[0] == n_queries[1]
+
+
+def test_a_campaign_may_go_on_while_its_log_is_verified(folder, monkeypatch):
+    """All tables are read in one state, before the posteriors are."""
+    original, told = Log.read_posterior, []
+
+    def slow(self, step):
+        if not told:
+            told.append(step)
+            campaign(n=10).run(folder)
+        return original(self, step)
+
+    monkeypatch.setattr(Log, "read_posterior", slow)
+    found = verify_log(Log(folder, Box(), GP()))
+    assert told
+    assert found.is_valid, found
+    assert found.n_trials == 8
 
 
 def test_any_byte_of_a_posterior_matters(log):

@@ -38,6 +38,8 @@ def test_energies_and_structures(log):
         for name in ("positions", "energy", "forces", "index", "numbers", "cell", "fixed"):
             assert torch.equal(getattr(found, name), getattr(expected, name)), name
         assert columns.calibration(known) == online_calibration(known)
+        keys = columns.each("keys", known, lambda trial: trial.key)
+        assert keys == [trial.key for trial in known]
         total = columns.fold("sum", known, lambda s, t: s + t.number, 0)
         assert total == sum(trial.number for trial in known)
 
