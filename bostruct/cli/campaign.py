@@ -25,6 +25,9 @@ from bostruct.campaign.report.summary import summarize
 from bostruct.campaign.report.text import final_text, summary_text
 from bostruct.errors import LogError, check_count
 
+HEAD_LENGTH = 16
+"""Number of hexadecimal digits of the head of a hash chain that are printed."""
+
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.")]
 
 CampaignFileOption = Annotated[
@@ -130,7 +133,10 @@ def export(
 
 
 def verify(folder: FolderArgument, path: CampaignFileOption = None) -> None:
-    """Verify the log in DIR: checksums, files, structures, and restored posteriors."""
+    """Verify the log in DIR: hash chain, files, structures, and restored posteriors.
+
+    The head of the hash chain stands for the whole log: cited, it tells any later change.
+    """
     report = verify_log(_open_log(folder, path))
     for sentence in (*report.problems, *report.skipped):
         typer.echo(sentence, err=True)
@@ -138,6 +144,8 @@ def verify(folder: FolderArgument, path: CampaignFileOption = None) -> None:
         f"{folder}: {report.n_trials} trials and {report.n_posteriors} posteriors read, "
         f"{report.n_rebuilt} rebuilt and compared, {len(report.problems)} problems"
     )
+    if report.head:
+        typer.echo(f"head of the hash chain: {report.head[:HEAD_LENGTH]}")
     if not report.is_valid:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bostruct.campaign.log import hash_chain
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.run_folder import (
     DATABASE_NAME,
@@ -42,6 +43,7 @@ def create_database(folder: Path, description: dict[str, Any], seed: int) -> Non
             for statement in (TABLE_DEFINITIONS + CHAIN_DEFINITION).split(";\n"):
                 connection.execute(statement)
             connection.execute("INSERT INTO bostruct_campaign VALUES (?, ?, ?, ?, ?, ?)", row)
+            hash_chain.append_campaign(connection)
     except sqlite3.Error as error:
         raise LogError(f"could not write {new}: {error}") from error
     finally:

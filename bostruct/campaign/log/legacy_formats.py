@@ -216,7 +216,7 @@ def create_views(connection: sqlite3.Connection) -> None:
         if not stored:
             continue  # format 1 and 2 have no outcomes
         columns = [f"{_value(name)} AS {names.get(name, name)}" for name in stored]
-        columns += [f"'' AS {name}" for name in ADDED_COLUMNS.get(table, ())]
+        columns += [f"'' AS {name}" for name in ADDED_COLUMNS.get(table, ()) if name not in stored]
         connection.execute(
             f"CREATE TEMP VIEW {table} AS SELECT {', '.join(columns)} FROM main.{table}"
         )

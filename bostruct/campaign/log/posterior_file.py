@@ -13,12 +13,14 @@ Tensors of a file
     probe.X                         [p, d] fixed structures, the same in every step
     probe.mean                      [p] eV; probe.latent_variance [p] eV²
     training_trials                 [t] trials the surrogate was trained on
-The header holds one JSON text: format, step, and the generator of every candidate. With objectives
+The header holds one JSON text: format, step, the generator of every candidate, and the head of the
+hash chain when the step was planned. With objectives
 the means and variances have a further axis, one entry for each learned outcome in outcome space.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +34,9 @@ from bostruct.errors import LogError
 from bostruct.runtime.canonical_json import to_canonical_json
 
 HEADER_KEY = "bostruct"
+
+CHAIN_KEY = "chain"
+"""Key of the head of the hash chain in the header."""
 
 
 def posterior_file_name(step: int) -> str:
@@ -64,6 +69,21 @@ def to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def to_safetensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     """Return the bytes of a file; equal content gives equal bytes."""
     return safetensors.torch.save(dict(tensors), {HEADER_KEY: to_canonical_json(header)})
+
+
+def content_sha256(data: bytes) -> str:
+    """Return the sha256 of a file's tensors and header, without the head of the hash chain.
+
+    The head rests on times; the rest is equal in every run of the same campaign.
+    """
+    body = 8 + int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8:body])
+    header = json.loads(entries["__metadata__"][HEADER_KEY])
+    header.pop(CHAIN_KEY, None)
+    entries["__metadata__"] = header
+    digest = hashlib.sha256(to_canonical_json(entries).encode())
+    digest.update(memoryview(data)[body:])
+    return digest.hexdigest()
 
 
 def from_safetensors(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

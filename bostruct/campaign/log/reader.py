@@ -26,7 +26,7 @@ from bostruct.campaign.analysis.calibration import (
 from bostruct.campaign.analysis.outcome_table import single_outcome
 from bostruct.campaign.analysis.pareto_front import ParetoFront
 from bostruct.campaign.analysis.predictions import LoggedPrediction, logged_predictions
-from bostruct.campaign.log import legacy_formats, posterior_file
+from bostruct.campaign.log import legacy_formats, posterior_file, upgrade
 from bostruct.campaign.log.run_folder import (
     POSTERIOR_FOLDER_NAME,
     connect_read_only,
@@ -113,6 +113,20 @@ class Log:
             yield connection
         finally:
             connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read all that is read inside from one state of the log."""
+        if self._connection is not None:
+            yield
+            return
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            self._connection = connection
+            try:
+                yield
+            finally:
+                self._connection = None
 
     def trials(self, *states: str) -> list[Trial]:
         """Return the trials in the order of their numbers, those in the given states if any."""
@@ -248,6 +262,11 @@ class Log:
             reference,
         )
 
+    @property
+    def has_chain(self) -> bool:
+        """True if the log has a hash chain, as from format 5 on."""
+        return self.format > upgrade.UPGRADED_FORMAT
+
     def structures(self) -> Structures:
         """Return all structures with a known energy, and their forces: training data.
 
@@ -266,13 +285,20 @@ class Log:
         Raises:
             InputError: there is no such step, or it had no surrogate.
         """
-        rows = self.query("SELECT step, file FROM bostruct_posterior ORDER BY step")
-        files = {row["step"]: str(row["file"]) for row in rows}
-        if step not in files:
-            present = f"{min(files)} to {max(files)}" if files else "none yet"
+        return self._posterior_file(step)[0]
+
+    def _posterior_file(self, step: int) -> tuple[Path, str]:
+        """Return the path of a step's posterior file and the sha256 it was written with."""
+        rows = self.query("SELECT file, sha256 FROM bostruct_posterior WHERE step = ?", step)
+        if not rows:
+            query = "SELECT min(step) AS first, max(step) AS last FROM bostruct_posterior"
+            (steps,) = self.query(query)
+            present = (
+                "none yet" if steps["last"] is None else f"{steps['first']} to {steps['last']}"
+            )
             hint = f"Steps with one: {present}; the first are random."
             raise InputError(error_message("step", "be one with a posterior", step, hint))
-        return self.folder / POSTERIOR_FOLDER_NAME / files[step]
+        return self.folder / POSTERIOR_FOLDER_NAME / str(rows[0]["file"]), rows[0]["sha256"]
 
     def posterior_tensors(self, step: int) -> dict[str, Tensor]:
         """Return the tensors of a step's posterior file; `posterior_file` lists their names.
@@ -280,11 +306,11 @@ class Log:
         Raises:
             LogError: the file is missing, or was changed.
         """
-        return self._load_posterior(step)[0]
+        return self.read_posterior(step)[0]
 
     def candidate_generators(self, step: int) -> list[str]:
         """Return the name of the generator of each candidate of a step."""
-        return list(map(str, self._load_posterior(step)[1]["generators"]))
+        return list(map(str, self.read_posterior(step)[1]["generators"]))
 
     def posterior(self, step: int) -> FittedModel:
         """Return the fitted surrogate of a step, restored from its posterior file.
@@ -294,12 +320,20 @@ class Log:
             LogError: the log was opened without a surrogate, or the file is damaged or of a
                 version that cannot be restored.
         """
+        return self.restore(step, self.posterior_tensors(step))
+
+    def restore(self, step: int, tensors: Mapping[str, Tensor]) -> FittedModel:
+        """Return the fitted surrogate of a step from the tensors of its posterior file.
+
+        Raises:
+            LogError: the log was opened without a surrogate, or the tensors are of a version that
+                cannot be restored.
+        """
         if self.surrogate is None:
             raise LogError(
                 "the log was opened without a surrogate: open it through its campaign, "
                 "Campaign.read(folder)."
             )
-        tensors = self.posterior_tensors(step)
         try:
             return self.surrogate.restore(self._model_state(tensors), self.space)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -312,14 +346,19 @@ class Log:
             return upgrade_state(str(self.description["surrogate"].get("type", "")), state)
         return state
 
-    def _load_posterior(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        path = self.posterior_path(step)
+    def read_posterior(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the tensors and the header of a step's posterior file.
+
+        Raises:
+            InputError: the step had no surrogate.
+            LogError: the file is missing, or was changed.
+        """
+        path, sha256 = self._posterior_file(step)
         try:
             data = path.read_bytes()
         except OSError as error:
             raise LogError(f"could not read {path}: {error.strerror or error}") from error
-        query = "SELECT sha256 FROM bostruct_posterior WHERE step = ?"
-        if hashlib.sha256(data).hexdigest() != self.query(query, step)[0]["sha256"]:
+        if hashlib.sha256(data).hexdigest() != sha256:
             raise LogError(f"{path} is not what was written: its sha256 differs.")
         contents = posterior_file.from_safetensors(data, str(path))
         if self.format < legacy_formats.RENAMED_FORMAT:
@@ -335,7 +374,8 @@ class Log:
             "SELECT number, step, state, generator, candidate_index, x, mean, latent_variance, "
             "predictive_variance, acquisition, energy, forces, reason "
             "FROM bostruct_trial ORDER BY number",
-            "SELECT step, sha256 FROM bostruct_posterior ORDER BY step",
+            "SELECT step, CASE content_sha256 WHEN '' THEN sha256 ELSE content_sha256 END "
+            "AS sha256 FROM bostruct_posterior ORDER BY step",
             "SELECT number, kind, training_trials, hyperparameters "
             "FROM bostruct_step ORDER BY number",
         ]

@@ -1,30 +1,39 @@
-"""Verification of a log: checksums, posterior files, restored posteriors, rows of ase.db."""
+"""Verification of a log: hash chain, posterior files, restored posteriors, rows of ase.db."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bostruct.campaign import records
 from bostruct.campaign.analysis.calibration import (
     CALIBRATION_PREFIX,
     calibration_at_step,
     trial_z_scores,
 )
-from bostruct.campaign.log import ase_rows, verify_pareto
+from bostruct.campaign.log import (
+    ase_rows,
+    hash_chain,
+    posterior_file,
+    unreferenced_files,
+    verify_pareto,
+)
 from bostruct.campaign.log.ase_rows import AseRows
+from bostruct.campaign.log.hash_chain import ChainCheck
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.run_folder import POSTERIOR_FOLDER_NAME, database_path
-from bostruct.errors import LogError
+from bostruct.campaign.log.run_folder import database_path
+from bostruct.campaign.records import Step, Trial
+from bostruct.errors import BostructError
 
 PREDICTION_TOLERANCE = 1e-10
 """Absolute and relative tolerance of predictions of a restored posterior."""
 
-MUTABLE_COLUMNS = ("seconds_log",)
-"""Columns of a step that grow after it was written."""
+STRUCTURES_CHUNK_SIZE = 256
+"""Number of structures that are decoded at once."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class VerificationReport:
         n_trials: Number of trials read.
         n_posteriors: Number of posterior files read.
         n_rebuilt: Number of posteriors that were restored and compared.
+        head: Last hash of the hash chain, which stands for the whole log; "" in log formats
+            without a chain.
     """
 
     problems: tuple[str, ...]
@@ -44,6 +55,7 @@ class VerificationReport:
     n_trials: int
     n_posteriors: int
     n_rebuilt: int
+    head: str
 
     @property
     def is_valid(self) -> bool:
@@ -52,80 +64,80 @@ class VerificationReport:
 
 
 def verify_log(log: Log) -> VerificationReport:
-    """Read a log again: tables, files, posteriors, and the rows of ase.db.
+    """Read a log again: tables, hash chain, files, posteriors, and the rows of ase.db.
+
+    The tables are read once, in one state of the log; what takes longer follows from memory.
 
     Raises:
         LogError: the database cannot be read at all.
     """
-    problems = [
-        f"{database_path(log.folder)}: {row[0]}"
-        for row in log.query("PRAGMA integrity_check")
-        if row[0] != "ok"
+    files = unreferenced_files.find_unreferenced(log.folder, ())
+    with log.snapshot(), log.connection() as connection:
+        problems = [
+            f"{database_path(log.folder)}: {row[0]}"
+            for row in log.query("PRAGMA integrity_check")
+            if row[0] != "ok"
+        ]
+        chain = hash_chain.check_rows(connection, log.has_chain)
+        problems += chain.problems
+        steps, trials = log.steps(), log.trial_records()
+        trials_before_retraction = log.trials_before_retraction()
+        query = "SELECT number, ase_id FROM bostruct_trial WHERE ase_id IS NOT NULL"
+        ase_ids = {row["number"]: row["ase_id"] for row in log.query(query)}
+    problems += [
+        f"step {step.number} has lost its posterior"
+        for step in steps
+        if step.kind == "model" and not step.file
     ]
-    problems += _verify_rows(log)
-    problems += verify_pareto.verify_outcome_rows(log)
-    if log.optimization_config is None:
-        problems += _verify_calibrations(log)
+    config = log.optimization_config
+    if config is None:
+        problems += _verify_calibrations(steps, trials_before_retraction)
     else:
-        problems += verify_pareto.verify_fronts(log)
+        problems += verify_pareto.verify_completeness(steps, trials, config)
+        problems += verify_pareto.verify_fronts(steps, trials_before_retraction, config)
+    trials_by_step: dict[int, list[Trial]] = {}
+    for trial in trials:
+        trials_by_step.setdefault(trial.step, []).append(trial)
     skipped: list[str] = []
-    steps = [step for step in log.steps() if step.file]
+    n_steps, steps = len(steps), [step for step in steps if step.file]
     can_rebuild = log.surrogate is not None and log.space is not None
     n_rebuilt = 0
     for step in steps:
-        try:
-            tensors = log.posterior_tensors(step.number)
-            problems += _verify_selection(step.number, tensors, log)
-            if can_rebuild:
-                problems += _verify_posterior(log, step.number, tensors)
-                n_rebuilt += 1
-        except LogError as error:
-            problems.append(str(error))
-        except (KeyError, RuntimeError, ValueError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            problems.append(f"step {step.number}: could not be rebuilt: {reason}")
+        is_rebuilt, found = _verify_step(log, step.number, chain, trials_by_step)
+        problems += found
+        n_rebuilt += is_rebuilt
     if can_rebuild:
-        problems += _verify_structures(log)
+        problems += _verify_structures(log, trials, ase_ids)
     else:
         skipped.append(
             "the posteriors were not rebuilt and the structures not compared: give the campaign "
             "file, `bostruct verify DIR --file FILE`"
         )
-    files = {step.file for step in steps}
-    for file in sorted((log.folder / POSTERIOR_FOLDER_NAME).glob("step-*")):
-        if file.name not in files:
+    referenced = {step.file for step in steps}
+    for file in files:
+        if file.name in referenced:
+            continue
+        lost = unreferenced_files.lost_step_problem(file, n_steps, chain.hashes)
+        if log.has_chain and lost:
+            problems.append(lost)
+        else:
             skipped.append(f"{file.name} belongs to no step: the next run removes it")
-    n_trials = len(log.trial_records())
-    return VerificationReport(tuple(problems), tuple(skipped), n_trials, len(steps), n_rebuilt)
+    counts = len(trials), len(steps), n_rebuilt
+    return VerificationReport(tuple(problems), tuple(skipped), *counts, chain.head)
 
 
-def _verify_rows(log: Log) -> list[str]:
-    """Return the rows of trials and steps that were lost or changed."""
-    problems = []
-    for table, exclude in (("trial", ()), ("step", MUTABLE_COLUMNS)):
-        rows = log.query(f"SELECT * FROM main.bostruct_{table} ORDER BY number")
-        for i, row in enumerate(rows):
-            if row["number"] != i:
-                problems.append(f"{table} {i} is missing")
-                break
-            if records.row_checksum(dict(row), exclude) != row["checksum"]:
-                problems.append(f"{table} {i} is not what was written: its checksum differs")
-    without_posterior = log.query(
-        "SELECT number FROM bostruct_step WHERE kind = 'model' AND number NOT IN "
-        "(SELECT step FROM bostruct_posterior)"
-    )
-    problems += [f"step {row['number']} has lost its posterior" for row in without_posterior]
-    return problems
-
-
-def _verify_calibrations(log: Log) -> list[str]:
+def _verify_calibrations(steps: Sequence[Step], trials: Sequence[Trial]) -> list[str]:
     """Return the steps that logged another calibration than follows from their trials.
 
     Steps of older versions logged none.
+
+    Args:
+        steps: All steps.
+        trials: All trials as they were before any retraction.
     """
     problems = []
-    z = trial_z_scores(log.trials_before_retraction())
-    for step in log.steps():
+    z = trial_z_scores(trials)
+    for step in steps:
         logged = {k: v for k, v in step.hyperparameters.items() if k.startswith(CALIBRATION_PREFIX)}
         if not logged:
             continue
@@ -141,25 +153,58 @@ def _verify_calibrations(log: Log) -> list[str]:
     return problems
 
 
-def _verify_selection(step: int, tensors: dict[str, Tensor], log: Log) -> list[str]:
+def _verify_step(
+    log: Log, step: int, chain: ChainCheck, trials: Mapping[int, Sequence[Trial]]
+) -> tuple[bool, list[str]]:
+    """Return whether the posterior of a step was restored, and the problems of its file.
+
+    Args:
+        log: Log.
+        step: Number of a step with a posterior.
+        chain: Comparison of the log with its hash chain.
+        trials: Trials by the number of their step.
+    """
+    problems = []
+    try:
+        tensors, header = log.read_posterior(step)
+        problems += _verify_header(step, header, chain)
+        problems += _verify_selection(step, tensors, trials.get(step, ()))
+        if log.surrogate is None or log.space is None:
+            return False, problems
+        return True, problems + _verify_posterior(log, step, tensors)
+    except BostructError as error:
+        problems.append(str(error))
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        problems.append(f"step {step}: could not be rebuilt: {reason}")
+    return False, problems
+
+
+def _verify_header(step: int, header: Mapping[str, Any], chain: ChainCheck) -> list[str]:
+    """Return whether a posterior file was planned at another state of the log."""
+    head = header.get(posterior_file.CHAIN_KEY)
+    if head is None or head == chain.heads_before_step.get(step):
+        return []
+    return [f"step {step} was planned from another log: the hash chain up to it has changed"]
+
+
+def _verify_selection(
+    step: int, tensors: Mapping[str, Tensor], trials: Sequence[Trial]
+) -> list[str]:
     """Return the trials of a step that are not its selected candidates, or predict otherwise."""
-    trials = [trial for trial in log.trial_records() if trial.step == step]
     X = tensors["candidates.X"][tensors["chosen.index"]]
     if len(X) != len(trials):
         return [f"step {step} chose {len(X)} candidates and has {len(trials)} trials"]
-    problems = []
-    if log.optimization_config is not None:
-        problems = verify_pareto.verify_outcome_predictions(step, tensors, trials)
-    return problems + [
+    return verify_pareto.verify_outcome_predictions(step, tensors, trials) + [
         f"trial {trial.number} is not the candidate that step {step} chose"
         for trial, x in zip(trials, X, strict=True)
         if not torch.equal(trial.X, x.to(trial.X))
     ]
 
 
-def _verify_posterior(log: Log, step: int, tensors: dict[str, Tensor]) -> list[str]:
+def _verify_posterior(log: Log, step: int, tensors: Mapping[str, Tensor]) -> list[str]:
     """Return the moments in which a restored posterior differs from the logged ones."""
-    model = log.posterior(step)
+    model = log.restore(step, tensors)
     problems = []
     with torch.no_grad():
         for name in ("probe", "candidates"):
@@ -179,18 +224,26 @@ def _verify_posterior(log: Log, step: int, tensors: dict[str, Tensor]) -> list[s
     return problems
 
 
-def _verify_structures(log: Log) -> list[str]:
-    """Return the trials whose row of ase.db holds another structure."""
+def _verify_structures(log: Log, trials: Sequence[Trial], ase_ids: Mapping[int, int]) -> list[str]:
+    """Return the trials whose row of ase.db holds another structure, and rows of no trial.
+
+    Args:
+        log: Log with a space.
+        trials: All trials.
+        ase_ids: Numbers of rows of ase.db by the number of the trial.
+    """
     problems = []
+    done = [trial for trial in trials if trial.state == "done"]
     with log.connection() as connection:
         rows = AseRows(database_path(log.folder), connection)
-        query = "SELECT number, ase_id FROM bostruct_trial WHERE state = 'done'"
-        ids = {row["number"]: row["ase_id"] for row in log.query(query)}
-        for trial in log.trials("done"):
-            try:
-                difference = ase_rows.first_difference(rows.read(ids[trial.number]), trial)
-            except (KeyError, ValueError, TypeError) as error:
-                difference = f"structure ({type(error).__name__})"
-            if difference:
-                problems.append(f"trial {trial.number}: the {difference} in ase.db is another one")
+        for i in range(0, len(done), STRUCTURES_CHUNK_SIZE):
+            for trial in log.with_structures(done[i : i + STRUCTURES_CHUNK_SIZE]):
+                try:
+                    row = rows.read(ase_ids[trial.number])
+                    difference = ase_rows.first_difference(row, trial)
+                except (KeyError, ValueError, TypeError) as error:
+                    difference = f"structure ({type(error).__name__})"
+                if difference:
+                    message = f"trial {trial.number}: the {difference} in ase.db is another one"
+                    problems.append(message)
     return problems

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from bostruct.campaign import records
 from bostruct.campaign.analysis.calibration import (
     CALIBRATION_PREFIX,
     calibration_at_step,
@@ -17,7 +16,6 @@ from bostruct.campaign.analysis.calibration import (
 from bostruct.campaign.analysis.hypervolume_history import front_metrics
 from bostruct.campaign.analysis.outcome_table import outcome_matrix, single_outcome
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
-from bostruct.campaign.log.reader import Log
 from bostruct.campaign.records import Step, Trial
 from bostruct.objectives import OptimizationConfig
 
@@ -25,27 +23,16 @@ LOGGED_TOLERANCE = 1e-10
 """Relative tolerance of recomputed values that a step logged."""
 
 
-def verify_outcome_rows(log: Log) -> list[str]:
-    """Return the trials whose outcome predictions were lost or changed."""
-    if log.optimization_config is None:
-        return []
-    problems = []
-    positions: dict[int, list[int]] = {}
-    stored = log.query("SELECT * FROM main.bostruct_outcome ORDER BY 1, 2")
-    rows = log.query("SELECT * FROM bostruct_outcome ORDER BY trial, position")
-    for stored_row, row in zip(stored, rows, strict=True):
-        positions.setdefault(row["trial"], []).append(row["position"])
-        if records.row_checksum(dict(stored_row)) != row["checksum"]:
-            problems.append(
-                f"trial {row['trial']}: the prediction of its {row['name']} is not what was "
-                "written: the checksum differs"
-            )
-    model_steps = {step.number for step in log.steps() if step.kind == "model"}
-    complete = list(range(len(log.optimization_config.outcome_names)))
-    return problems + [
+def verify_completeness(
+    steps: Sequence[Step], trials: Sequence[Trial], optimization_config: OptimizationConfig
+) -> list[str]:
+    """Return the trials of a model that have no prediction of some outcome."""
+    model_steps = {step.number for step in steps if step.kind == "model"}
+    return [
         f"trial {trial.number} has lost its predictions"
-        for trial in log.trial_records()
-        if trial.step in model_steps and positions.get(trial.number) != complete
+        for trial in trials
+        if trial.step in model_steps
+        and tuple(o.name for o in trial.outcome_predictions) != optimization_config.outcome_names
     ]
 
 
@@ -58,11 +45,13 @@ def verify_outcome_predictions(
         step: Number of the step.
         tensors: Tensors of the posterior file, `candidates.mean` and the variances `[c, k]` for k
             learned outcomes.
-        trials: Trials of the step.
+        trials: Trials of the step; without outcome predictions nothing is compared.
     """
     problems = []
     for trial, i in zip(trials, tensors["chosen.index"].tolist(), strict=False):
         learned = [outcome for outcome in trial.outcome_predictions if not outcome.is_exact]
+        if not trial.outcome_predictions:
+            continue
         for name in ("mean", "latent_variance", "predictive_variance"):
             values = tensors[f"candidates.{name}"][i].tolist()
             if [getattr(outcome, name) for outcome in learned] != values:
@@ -73,20 +62,26 @@ def verify_outcome_predictions(
     return problems
 
 
-def verify_fronts(log: Log) -> list[str]:
-    """Return the steps that logged another front or calibration than follows from their trials."""
-    config = log.optimization_config
-    if config is None:
-        return []
-    trials = log.trials_before_retraction()
+def verify_fronts(
+    steps: Sequence[Step], trials: Sequence[Trial], optimization_config: OptimizationConfig
+) -> list[str]:
+    """Return the steps that logged another front or calibration than follows from their trials.
+
+    Args:
+        steps: All steps.
+        trials: All trials as they were before any retraction.
+        optimization_config: Objectives and constraints.
+    """
+    config = optimization_config
     z = {
         name: trial_z_scores(single_outcome(trials, config, name)) for name in config.outcome_names
     }
+    Y = outcome_matrix(trials, config)
     problems = []
-    for step in log.steps():
+    for step in steps:
         if step.kind != "model":
             continue
-        if not _is_close(_recompute_front_metrics(step, trials, config), step.hyperparameters):
+        if not _is_close(_recompute_front_metrics(step, Y, config), step.hyperparameters):
             problems.append(
                 f"step {step.number}: its front, its feasible structures or its hypervolume are "
                 "not those of the trials it was planned from"
@@ -110,11 +105,17 @@ def verify_fronts(log: Log) -> list[str]:
 
 
 def _recompute_front_metrics(
-    step: Step, trials: Sequence[Trial], optimization_config: OptimizationConfig
+    step: Step, Y: Tensor, optimization_config: OptimizationConfig
 ) -> dict[str, float]:
-    """Return the metrics of the front among the training trials of a step."""
-    numbers = set(step.training_trials)
-    Y = outcome_matrix([trial for trial in trials if trial.number in numbers], optimization_config)
+    """Return the metrics of the front among the training trials of a step.
+
+    Args:
+        step: Step.
+        Y: `[t, k]` outcomes of all trials.
+        optimization_config: Objectives and constraints.
+    """
+    numbers = [number for number in step.training_trials if number < len(Y)]
+    Y = Y[numbers]
     reference, _ = resolve_reference_point(Y, [step], optimization_config)
     assert reference is not None
     return front_metrics(Y, optimization_config, reference)

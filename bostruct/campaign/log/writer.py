@@ -20,7 +20,14 @@ from typing import Any
 import torch
 
 from bostruct.campaign import records
-from bostruct.campaign.log import database, legacy_formats, posterior_file, upgrade
+from bostruct.campaign.log import (
+    database,
+    hash_chain,
+    legacy_formats,
+    posterior_file,
+    unreferenced_files,
+    upgrade,
+)
 from bostruct.campaign.log.ase_rows import AseRows
 from bostruct.campaign.log.lock import Lock
 from bostruct.campaign.log.reader import Log
@@ -95,6 +102,7 @@ class LogWriter(Log):
             journal = database.set_journal_mode(connection, self.folder)
             upgrade.upgrade_log(connection, self.folder)
             self.format = LOG_FORMAT
+            self._check_folder()
             self._ase_rows = AseRows(file, connection)
         except sqlite3.Error as error:
             raise LogError(f"could not open {file}: {error}") from error
@@ -108,11 +116,11 @@ class LogWriter(Log):
             "started": time.time(),
         }
         with atomic_write.transaction(connection):
-            self._session_number = self._insert_row("bostruct_session", session)
+            self._session_number = self._insert_row("session", session)
+            hash_chain.append_row(connection, "session", self._session_number)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             for trial in self.trial_records("running"):
                 self._update_trial(trial.number, **self._retry_columns(trial))
-        self._remove_unreferenced_posteriors()
 
     def _retry_columns(self, trial: Trial) -> dict[str, Any]:
         """Return the columns of a trial that change with a further attempt."""
@@ -120,12 +128,22 @@ class LogWriter(Log):
         key = records.trial_key(self._identity, trial.number, x, attempt)
         return {"state": "planned", "attempt": attempt, "key": key}
 
-    def _remove_unreferenced_posteriors(self) -> None:
-        """Remove posterior files that no step refers to."""
+    def _check_folder(self) -> None:
+        """Refuse a log that is not as it was written; remove what an interrupted planning left.
+
+        Raises:
+            LogError: a row or a posterior file is not as it was written.
+        """
+        check = hash_chain.check_rows(self._writing_connection)
         kept = {str(row["file"]) for row in self.query("SELECT file FROM bostruct_posterior")}
-        for file in (self.folder / POSTERIOR_FOLDER_NAME).iterdir():
-            if file.name.startswith("step-") and file.name not in kept:
-                file.unlink()
+        n_steps = self.query("SELECT count(*) AS n FROM bostruct_step")[0]["n"]
+        files = unreferenced_files.find_unreferenced(self.folder, kept)
+        problems = (
+            unreferenced_files.lost_step_problem(file, n_steps, check.hashes) for file in files
+        )
+        hash_chain.check_unchanged([*check.problems, *filter(None, problems)], self.folder)
+        for file in files:
+            file.unlink()
 
     def write_step(self, planned: PlannedStep) -> list[Trial]:
         """Record a step before any of its structures is evaluated; return its trials.
@@ -140,7 +158,9 @@ class LogWriter(Log):
             raise InputError(error_message("step", condition, planned.step))
         data = b""
         if planned.tensors is not None:
-            data = posterior_file.to_safetensors(planned.tensors, planned.header)
+            head = hash_chain.read_head(self._writing_connection)
+            header = {**planned.header, posterior_file.CHAIN_KEY: head}
+            data = posterior_file.to_safetensors(planned.tensors, header)
             name = posterior_file.posterior_file_name(planned.step)
             atomic_write.write_atomically(self.folder / POSTERIOR_FOLDER_NAME / name, data)
         with atomic_write.transaction(self._writing_connection):
@@ -164,16 +184,19 @@ class LogWriter(Log):
             "seconds_search": planned.seconds_search,
             "effort": planned.effort,
         }
-        row["checksum"] = records.row_checksum(row)
-        self._insert_row("bostruct_step", row)
+        row["checksum"] = ""
+        self._insert_row("step", row)
+        hash_chain.append_row(self._writing_connection, "step", planned.step)
         if planned.tensors is not None:
             posterior = {
                 "step": planned.step,
                 "file": posterior_file.posterior_file_name(planned.step),
                 "bytes": len(data),
                 "sha256": hashlib.sha256(data).hexdigest(),
+                "content_sha256": posterior_file.content_sha256(data),
             }
-            self._insert_row("bostruct_posterior", posterior)
+            self._insert_row("posterior", posterior)
+            hash_chain.append_row(self._writing_connection, "posterior", planned.step)
 
     def _insert_trial(self, planned: PlannedStep, i: int, number: int) -> None:
         x, attempt = records.to_bytes(planned.X[i]), 0 if planned.results else 1
@@ -188,29 +211,35 @@ class LogWriter(Log):
             **(planned.predictions[i] if planned.predictions else {}),
             "checksum": "",
         }
-        self._insert_row("bostruct_trial", row)
-        self._update_trial(number)
+        self._insert_row("trial", row)
+        hash_chain.append_row(self._writing_connection, "trial", number)
         outcomes = planned.outcome_predictions[i] if planned.outcome_predictions else ()
         for position, outcome in enumerate(outcomes):
             row = {"trial": number, "position": position, **asdict(outcome)}
             row["is_exact"] = int(outcome.is_exact)
-            row["checksum"] = records.row_checksum(row)
-            self._insert_row("bostruct_outcome", row)
+            row["checksum"] = ""
+            self._insert_row("outcome", row)
+            hash_chain.append_row(self._writing_connection, "outcome", number, position)
 
-    def _insert_row(self, table: str, row: dict[str, Any]) -> int:
+    def _insert_row(self, kind: str, row: dict[str, Any]) -> int:
         """Insert a row inside the open transaction; return its row id."""
         names, marks = ", ".join(row), ", ".join("?" * len(row))
-        query = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        query = f"INSERT INTO bostruct_{kind} ({names}) VALUES ({marks})"
         return int(self._writing_connection.execute(query, tuple(row.values())).lastrowid or 0)
 
     def _update_trial(self, number: int, **values: SQLiteValue) -> None:
-        """Change a trial and its checksum inside the open transaction."""
-        query = "SELECT * FROM bostruct_trial WHERE number = ?"
-        row = {**dict(self.query(query, number)[0]), **values}
-        values["checksum"] = records.row_checksum(row)
+        """Change a trial inside the open transaction."""
         names = ", ".join(f"{name} = ?" for name in values)
         query = f"UPDATE bostruct_trial SET {names} WHERE number = ?"
         self._writing_connection.execute(query, (*values.values(), number))
+        hash_chain.append_row(self._writing_connection, "trial", number)
+
+    def _update_session(self, **values: SQLiteValue) -> None:
+        """Change the row of this session inside the open transaction."""
+        names = ", ".join(f"{name} = ?" for name in values)
+        query = f"UPDATE bostruct_session SET {names} WHERE number = ?"
+        self._writing_connection.execute(query, (*values.values(), self._session_number))
+        hash_chain.append_row(self._writing_connection, "session", self._session_number)
 
     def mark_running(self, trials: Sequence[Trial]) -> None:
         """Record that the evaluation of planned trials begins."""
@@ -273,9 +302,8 @@ class LogWriter(Log):
     def write_relaxation_report(self, reports: Sequence[RelaxationReport]) -> None:
         """Record the progress of the final relaxation."""
         text = to_canonical_json([asdict(report) for report in reports])
-        query = "UPDATE bostruct_session SET relaxations = ? WHERE number = ?"
         with atomic_write.transaction(self._writing_connection):
-            self._writing_connection.execute(query, (text, self._session_number))
+            self._update_session(relaxations=text)
 
     def mark_retracted(self, number: int, reason: str) -> None:
         """Record that the result of a trial is retracted."""
@@ -298,11 +326,7 @@ class LogWriter(Log):
             return
         try:
             with atomic_write.transaction(self._writing_connection):
-                self._writing_connection.execute(
-                    "UPDATE bostruct_session SET ended = ?, status = ?, reason = ? "
-                    "WHERE number = ?",
-                    (time.time(), status, reason, self._session_number),
-                )
+                self._update_session(ended=time.time(), status=status, reason=reason)
         finally:
             self._disconnect()
             self._lock.release()

@@ -5,8 +5,9 @@ import sqlite3
 import pytest
 
 from bostruct.campaign import records
+from bostruct.campaign.log.hash_chain import MUTABLE_COLUMNS
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.verify import MUTABLE_COLUMNS, verify_log
+from bostruct.campaign.log.verify import verify_log
 from bostruct.errors import LogError
 from bostruct.runtime.canonical_json import to_canonical_json
 from tests.campaign.standin import GP, Box, Fitted
@@ -141,11 +142,12 @@ def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
         {"calibration_more": 1.0},
     ):
         new = dict(row) | {"hyperparameters": to_canonical_json(numbers | changed)}
-        new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS)
+        new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS["step"])
         query = "UPDATE bostruct_step SET hyperparameters = ?, checksum = ? "
         connection.execute(f"{query} WHERE number = 3", (new["hyperparameters"], new["checksum"]))
-        (problem,) = verify_log(Log(folder, Box(), GP())).problems
-        assert problem == (
-            "step 3: its calibration is not that of the energies it was planned from"
+        found = verify_log(Log(folder, Box(), GP())).problems
+        assert found == (
+            "step 3 is not what was written: the hash chain differs",
+            "step 3: its calibration is not that of the energies it was planned from",
         )
     connection.close()

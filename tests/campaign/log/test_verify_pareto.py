@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from bostruct.campaign import records
+from bostruct.campaign.log.hash_chain import MUTABLE_COLUMNS
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.retraction import retract_trial
-from bostruct.campaign.log.verify import MUTABLE_COLUMNS, verify_log
+from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.log.verify_pareto import max_difference
 from bostruct.runtime.canonical_json import to_canonical_json
 from bostruct.surrogates.properties.properties import IndependentModels, PropertyModel
@@ -25,7 +26,7 @@ def changed(log, table, where, **values):
         rowid = new.pop("rowid") if table == "outcome" else new["number"]
         for name, value in values.items():
             new[name] = value(new[name])
-        new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS if table == "step" else ())
+        new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS.get(table, ()))
         names = ", ".join(f"{name} = ?" for name in new)
         update = f"UPDATE bostruct_{table} SET {names} WHERE rowid = ?"
         connection.execute(update, (*new.values(), rowid))
@@ -112,7 +113,8 @@ def test_a_front_that_does_not_follow_from_its_trials(screened, name, change):
         return to_canonical_json(numbers | {name: numbers[name] + change})
 
     changed(screened, "step", "number = 7", hyperparameters=other)
-    (found,) = problems(screened)
+    chain, found = problems(screened)
+    assert chain == "step 7 is not what was written: the hash chain differs"
     assert found.startswith("step 7: its front, its feasible structures or its hyp")
 
 
@@ -129,7 +131,7 @@ def test_a_calibration_that_knew_more_than_its_step(screened, change):
         return to_canonical_json(json.loads(text) | change)
 
     changed(screened, "step", "number = 7", hyperparameters=other)
-    (found,) = problems(screened)
+    _, found = problems(screened)
     assert found == ("step 7: its calibration is not that of the outcomes it was planned from")
 
 
