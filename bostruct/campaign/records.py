@@ -22,6 +22,9 @@ from bostruct.structures import Structures, to_ase
 DatabaseRow = sqlite3.Row | Mapping[str, Any]
 """Values by column name."""
 
+TRUST_PREFIX = "trusted: "
+"""Beginning of the column `doubt` where the doubt was dismissed, before the reason."""
+
 OPEN_STATES = ("planned", "running")
 """States of a trial without a result."""
 
@@ -74,7 +77,9 @@ class Trial:
         retryable: True if another attempt may succeed. The campaign makes one; in a planned trial
             the flag says that an attempt has failed before.
         seconds: Wall time of the evaluation.
-        doubt: Reason for which the result is doubted; "" without a doubt.
+        doubt: Reason for which the result is doubted; "" without a doubt. Nothing is learnt from a
+            doubted result, see `Campaign.trust`.
+        trust: Reason for which the result is believed in spite of a doubt; "" without one.
         outcome_predictions: Predictions of the outcomes of objectives and constraints.
         structures: The structure, on the CPU; None in a log without a space.
     """
@@ -99,6 +104,7 @@ class Trial:
     retryable: bool = False
     seconds: float = 0.0
     doubt: str = ""
+    trust: str = ""
     outcome_predictions: tuple[OutcomePrediction, ...] = ()
     structures: Structures | None = None
 
@@ -106,6 +112,11 @@ class Trial:
     def is_finished(self) -> bool:
         """True if an energy or a failure was recorded."""
         return self.state in ("done", "failed", "retracted")
+
+    @property
+    def is_known(self) -> bool:
+        """True if there is a result, and no doubt about it."""
+        return self.state == "done" and not self.doubt
 
     @property
     def is_initial_data(self) -> bool:
@@ -225,6 +236,7 @@ def trial_from_row(
     x = from_bytes(row["x"])
     assert x is not None
     retracted = row["state"] == "retracted"
+    is_trusted = row["doubt"].startswith(TRUST_PREFIX)
     return Trial(
         number=row["number"],
         step=row["step"],
@@ -245,7 +257,8 @@ def trial_from_row(
         reason=row["reason"],
         retryable=bool(row["retryable"]),
         seconds=row["seconds"],
-        doubt=row["doubt"],
+        doubt="" if is_trusted or retracted else row["doubt"],
+        trust=row["doubt"].removeprefix(TRUST_PREFIX) if is_trusted else "",
         outcome_predictions=outcome_predictions,
     )
 

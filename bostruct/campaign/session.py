@@ -14,8 +14,10 @@ from bostruct.campaign.analysis.hypervolume_history import FrontState, front_sta
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
-from bostruct.campaign.log.retraction import check_retractable
+from bostruct.campaign.log.doubt import DoubtScreen
+from bostruct.campaign.log.retraction import find_result
 from bostruct.campaign.log.run_folder import EVALUATION_FOLDER_NAME
+from bostruct.campaign.log.trust import check_doubted
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.planning.adaptive_kappa import adapt_kappa_factor
 from bostruct.campaign.planning.search_effort import choose_effort
@@ -31,7 +33,8 @@ from bostruct.evaluators.base import check_evaluation, evaluation_limits
 from bostruct.spaces import Pool
 
 FINISHED_TRIALS_QUERY = """
-SELECT CASE t.state WHEN 'done' THEN t.energy END AS energy, t.attempt, t.seconds,
+SELECT CASE WHEN t.state = 'done' AND (t.doubt = '' OR t.doubt LIKE 'trusted: %')
+    THEN t.energy END AS energy, t.attempt, t.seconds,
     t.step, s.kind
 FROM bostruct_trial t JOIN bostruct_step s ON s.number = t.step
 WHERE t.state IN ('done', 'failed', 'retracted') ORDER BY t.number
@@ -58,6 +61,9 @@ class Session:
         data = components.initial_data
         if data is not None and len(data.X_evaluated) and not writer.steps():
             writer.write_step(initial_data_step(data))
+        minimizes_energy = components.optimization_config is None
+        surrogate = components.surrogate if minimizes_energy else None
+        self._doubts = DoubtScreen(writer, components.space, surrogate)
 
     def planned_trials(self) -> list[Trial]:
         """Return the trials that are planned and not started in this session."""
@@ -177,11 +183,20 @@ class Session:
             self._started_trials.discard(trial.number)
             return
         self.writer.write_result(trial.number, result)
+        if isinstance(result, Evaluation):
+            self._doubts.judge(trial, result.energy)
 
     def retract(self, trial: Trial | int | str, reason: str) -> None:
         """Retract the result of a trial."""
         number = trial if isinstance(trial, int) else self._find_trial(trial).number
-        self.writer.mark_retracted(check_retractable(self.writer, number, reason).number, reason)
+        self.writer.mark_retracted(find_result(self.writer, number, reason).number, reason)
+        self._doubts.judge_all()
+
+    def trust(self, trial: Trial | int | str, reason: str) -> None:
+        """Dismiss the doubt about the result of a trial."""
+        number = trial if isinstance(trial, int) else self._find_trial(trial).number
+        self.writer.mark_trusted(check_doubted(self.writer, number, reason).number, reason)
+        self._doubts.judge_all()
 
     def abandon(self, trial: Trial | str, reason: str) -> None:
         """Record that a trial will not be evaluated."""

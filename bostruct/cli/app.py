@@ -45,6 +45,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     campaign.show,
     campaign.front,
     campaign.retract,
+    campaign.trust,
     campaign.export,
     campaign.verify,
     bench.bench,

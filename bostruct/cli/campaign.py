@@ -1,4 +1,4 @@
-"""Commands on one campaign: run, show, front, retract, export, verify."""
+"""Commands on one campaign: run, show, front, retract, trust, export, verify."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bostruct.campaign import campaign_file, stop
 from bostruct.campaign.log.from_description import open_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.retraction import retract_trial
+from bostruct.campaign.log.trust import trust_trial
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.report.export import (
     images_to_export,
@@ -111,6 +112,18 @@ def retract(
     """Retract the result of TRIAL: nothing is learned from it any more."""
     retract_trial(folder, trial, reason)
     typer.echo(f"{folder}: trial {trial} is retracted, {reason}")
+
+
+def trust(
+    folder: FolderArgument,
+    trial: Annotated[
+        int, typer.Argument(metavar="TRIAL", help="Number of the trial, as `show` prints it.")
+    ],
+    reason: Annotated[str, typer.Option(help="Reason, one sentence for the log.")],
+) -> None:
+    """Trust the result of TRIAL: the doubt about it is dismissed."""
+    trust_trial(folder, trial, reason)
+    typer.echo(f"{folder}: trial {trial} is trusted, {reason}")
 
 
 def export(

@@ -12,7 +12,7 @@ from bostruct.campaign.records import Trial
 
 
 def z_score(trial: Trial) -> float | None:
-    """Return z of a trial; None without an energy or a prediction."""
-    if trial.energy is None or trial.mean is None or not trial.predictive_variance:
+    """Return z of a trial; None without an energy that is not doubted, or a prediction."""
+    if trial.energy is None or trial.doubt or trial.mean is None or not trial.predictive_variance:
         return None
     return (trial.energy - trial.mean) / math.sqrt(trial.predictive_variance)

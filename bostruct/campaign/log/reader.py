@@ -138,10 +138,11 @@ class Log:
         return self._trials_from_rows([row for row in rows if not states or row["state"] in states])
 
     def trials_before_retraction(self) -> list[Trial]:
-        """Return all trials as they were before any of them was retracted."""
+        """Return all trials as they were before any of them was retracted or doubted."""
         rows = map(dict, self.query("SELECT * FROM bostruct_trial ORDER BY number"))
+        states = {"retracted": "done"}
         return self._trials_from_rows(
-            [{**row, "state": "done"} if row["state"] == "retracted" else row for row in rows]
+            [{**row, "doubt": "", "state": states.get(row["state"], row["state"])} for row in rows]
         )
 
     def _trials_from_rows(self, rows: Sequence[records.DatabaseRow]) -> list[Trial]:
@@ -268,12 +269,12 @@ class Log:
         return self.format > upgrade.UPGRADED_FORMAT
 
     def structures(self) -> Structures:
-        """Return all structures with a known energy, and their forces: training data.
+        """Return all structures with a known energy that is not doubted, and their forces.
 
         Raises:
             LogError: the log has no space, or no energy yet.
         """
-        trials = self.trial_records("done")
+        trials = [trial for trial in self.trial_records("done") if trial.is_known]
         if self.space is None or not trials:
             condition = "have a space and at least one energy"
             raise LogError(error_message("log", condition, f"{len(trials)} energies"))

@@ -44,7 +44,7 @@ def adapt_kappa_factor(trials: Sequence[Trial]) -> float:
     """
     factor, best = INITIAL_KAPPA_FACTOR, math.inf
     for trial in trials:
-        if trial.energy is None:
+        if trial.energy is None or trial.doubt:
             continue
         z = z_score(trial)
         if z is not None and trial.energy >= best - MIN_IMPROVEMENT:

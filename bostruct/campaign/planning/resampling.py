@@ -37,7 +37,7 @@ def resampling_rules(
     Args:
         step: The step.
         model: The fitted model.
-        data: The training data: the done ones of `trials`, in their order.
+        data: The training data: the known ones of `trials`, in their order.
         trials: All so far in the order asked.
         X_candidates: `[c, d]` the candidates.
 
@@ -54,8 +54,8 @@ def resampling_rules(
     X_evaluated = torch.stack([trial.X for trial in evaluated]).to(data.X)
     if data.structures is None:
         return X_evaluated, None, promising
-    done = [trial.number for trial in trials if trial.state == "done"]
-    relaxed = dict(zip(done, is_relaxed(data.structures), strict=True))
+    known = [trial.number for trial in trials if trial.is_known]
+    relaxed = dict(zip(known, is_relaxed(data.structures), strict=True))
     flags = torch.tensor([relaxed.get(trial.number, True) for trial in evaluated])
     return X_evaluated, flags, promising
 

@@ -43,7 +43,7 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
     if first and step.components.initial_data is not None:
         X_initial = step.components.initial_data.X_unevaluated
     n_random = step.components.n_initial if first else step.q
-    known = [trial for trial in trials if trial.state == "done"]
+    known = [trial for trial in trials if trial.is_known]
     data = training_data(step, known) if known else None
     if data is None or not has_enough_values(data) or (first and len(X_initial) + n_random):
         return _random_step(step, trials, X_initial, n_random)

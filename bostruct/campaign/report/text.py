@@ -37,6 +37,9 @@ def final_text(summary: CampaignSummary) -> str:
             )
         relaxations = _relaxation_lines(summary.energy.final_relaxation)
         lines += [f"Final relaxation: {line}." for line in relaxations]
+    if summary.doubted:
+        n = len(summary.doubted)
+        lines.append(f"Doubted: {n} result{'s' * (n > 1)}, see `bostruct show {summary.folder}`.")
     lines += [
         f"Ended by {summary.reason}.",
         f"Results are in {summary.folder}",
@@ -71,7 +74,10 @@ def summary_text(summary: CampaignSummary) -> str:
         tables = pareto_text.table_lines(summary.pareto, summary.steps, summary.folder)
     if summary.energy is not None:
         retracted = [f"trial {trial}: {text}" for trial, text in summary.retracted.items()]
-        lines += _labeled_lines("retracted", retracted) + _energy_lines(summary.energy)
+        lines += _labeled_lines("retracted", retracted)
+    lines += _labeled_lines("doubted", _doubt_lines(summary))
+    if summary.energy is not None:
+        lines += _energy_lines(summary.energy)
         tables = _energy_tables(summary, summary.energy.assessment)
     lines += [
         f"seconds      {seconds}",
@@ -79,6 +85,19 @@ def summary_text(summary: CampaignSummary) -> str:
         *tables,
     ]
     return "\n".join(lines)
+
+
+def _doubt_lines(summary: CampaignSummary) -> list[str]:
+    """Return a line for each doubt, and the ways out."""
+    if not summary.doubted:
+        return []
+    first = next(iter(summary.doubted))
+    return [
+        *(f"trial {trial}: {text}" for trial, text in summary.doubted.items()),
+        "nothing is learnt from them. If one is right: "
+        f'bostruct trust {summary.folder} {first} --reason "..."',
+        f'If it is wrong: bostruct retract {summary.folder} {first} --reason "..."',
+    ]
 
 
 def _energy_lines(energy: EnergySummary) -> list[str]:
@@ -230,6 +249,7 @@ def _trial_line(step: int, trial: TrialSummary) -> str:
         if energy is not None:
             error = f"{(energy - prediction.mean) / prediction.sigma:+.2f}"
     result = trial.state if energy is None else f"{energy:.4f} eV"
+    result += " ?" if trial.doubt else ""
     return (
         f"{step:4d}  {trial.trial:5d}  {trial.generator:<12}  {raw:<18}  {calibrated:<10}  "
         f"{result:<13}  {error}  {trial.reason}"

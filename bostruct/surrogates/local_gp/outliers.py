@@ -47,6 +47,9 @@ MIN_NOVELTY = 1e-4
 which on a second low energy confirms it. Copies displaced by some tenths of an Ångström have less
 than 1e-5, another arrangement of all atoms more than 1e-2."""
 
+MIN_NOISE_PART = 0.1
+"""Least part of the noise variance that is left where one energy is predicted without itself."""
+
 CONFIRMED_FRACTION = 0.3
 """Part of its deviation that another isolated energy must leave unexplained at most."""
 
@@ -101,15 +104,15 @@ def contradicted_energies(
         isolated = [row for row in isolated if not bool(trusted[row])]
     scaled = _in_units_of_spread(structures, counts) if isolated else structures
     while isolated:
-        model = fit(scaled[_most_similar(soap, scaled, isolated)])
-        contradicted = _is_contradicted(model, scaled[isolated]).tolist()
+        others = scaled[_most_similar(soap, scaled, isolated)]
+        contradicted = _is_contradicted(fit(others), others, scaled[isolated]).tolist()
         if all(contradicted):
             break
         isolated = [row for row, flag in zip(isolated, contradicted, strict=True) if flag]
     return torch.tensor(sorted(isolated), dtype=torch.int64)
 
 
-def _is_contradicted(model: LocalGPModel, judged: Structures) -> Tensor:
+def _is_contradicted(model: LocalGPModel, others: Structures, judged: Structures) -> Tensor:
     """Return which of the isolated energies the model of the others contradicts, `[k]` bool."""
     prediction = model.predict(judged, covariance=True)
     assert prediction.covariance is not None
@@ -121,7 +124,23 @@ def _is_contradicted(model: LocalGPModel, judged: Structures) -> Tensor:
     is_explained = (d.unsqueeze(-1) - explained).abs() < CONFIRMED_FRACTION * d.abs().unsqueeze(-1)
     is_explained &= ~torch.eye(len(d), dtype=torch.bool, device=d.device)
     confirmed = (is_explained & is_explained.T).any(-1) & (_novelty(model, judged) > MIN_NOVELTY)
-    return (z < -MAX_Z) & ~confirmed
+    return (z < -MAX_Z * _misfit(model, others)) & ~confirmed
+
+
+def _misfit(model: LocalGPModel, structures: Structures) -> float:
+    """Return the root mean square z of the energies of a model, each left out, at least 1.
+
+    It is large where energies depend on what the descriptor does not see. The highest quarter of
+    the energies, which a fit trusts less, does not count. With a residual r of noise variance d and
+    latent variance v, z² = r² / (d - v).
+    """
+    assert structures.energy is not None
+    prediction = model.predict(structures)
+    r = structures.energy - prediction.mean
+    d = model.fitted.energy_noise_std**2 * structures.counts
+    z2 = r.square() / (d - prediction.variance).clamp(min=MIN_NOISE_PART * d)
+    lowest = (structures.energy / structures.counts).argsort()[: -(-3 * len(r) // 4)]
+    return max(1.0, float(z2[lowest].mean().sqrt()))
 
 
 def _novelty(model: LocalGPModel, structures: Structures) -> Tensor:
@@ -159,7 +178,8 @@ def _residuals(energy: Tensor, counts: Tensor) -> Tensor:
     residual = energy
     for _ in range(N_REWEIGHTINGS):
         weighted = counts * weight.unsqueeze(-1)
-        residual = energy - counts @ (torch.linalg.pinv(weighted) @ (energy * weight))
+        normal = torch.linalg.pinv(weighted.T @ weighted, hermitian=True)
+        residual = residual - counts @ (normal @ (weighted.T @ (residual * weight)))
         size = residual.abs()
         weight = (size + ROUNDING * energy.abs().max() + 1e-3 * size.median()).rsqrt()
         weight = weight / weight.max()
