@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from statistics import median
@@ -20,10 +21,11 @@ from bostruct.campaign.log.run_folder import EVALUATION_FOLDER_NAME
 from bostruct.campaign.log.trust import check_doubted
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.planning.adaptive_kappa import adapt_kappa_factor
+from bostruct.campaign.planning.force_consistency import contradiction_at_step
 from bostruct.campaign.planning.search_effort import choose_effort
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
-from bostruct.campaign.records import OPEN_STATES, Trial
+from bostruct.campaign.records import OPEN_STATES, PlannedStep, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.campaign.stop import Progress
@@ -58,6 +60,7 @@ class Session:
         self.writer = writer
         self.device = device
         self._started_trials: set[int] = set()  # of this session
+        self._has_warned = False
         data = components.initial_data
         if data is not None and len(data.X_evaluated) and not writer.steps():
             writer.write_step(initial_data_step(data))
@@ -88,7 +91,15 @@ class Session:
                 "every structure found in the space has been evaluated already: the campaign has "
                 "no structure left to propose."
             )
+        self._warn_of_contradiction(planned)
         return self.writer.write_step(planned)
+
+    def _warn_of_contradiction(self, planned: PlannedStep) -> None:
+        """Warn, once in a session, that the forces contradict the energies."""
+        sentence = contradiction_at_step(planned.hyperparameters)
+        if sentence and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(f"{self.writer.folder}: {sentence}", stacklevel=2)
 
     def is_relaxation_due(self) -> bool:
         """Return whether a relaxation comes before the next step of the search.

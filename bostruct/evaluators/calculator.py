@@ -16,6 +16,7 @@ from bostruct.evaluators.base import (
     evaluation_limits,
 )
 from bostruct.evaluators.calculator_instances import CalculatorInstances
+from bostruct.evaluators.quarantine import ValidRange, check_valid_range
 from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
 
@@ -35,6 +36,8 @@ class Calculator:
             alone.
         maximum_energy: Largest valid |energy|, eV per atom; beyond it the evaluation fails.
         maximum_force: Largest valid force on an atom, eV/Å; beyond it the evaluation fails.
+        valid_range: Least and greatest valid energy, eV per atom, None where there is no bound;
+            outside of it the evaluation fails. None for no bounds.
         **arguments: Arguments of the factory.
 
     >>> from ase.calculators.emt import EMT
@@ -49,6 +52,7 @@ class Calculator:
         with_forces: bool = True,
         maximum_energy: float = MAX_ENERGY_PER_ATOM,
         maximum_force: float = MAX_FORCE,
+        valid_range: ValidRange | None = None,
         **arguments: object,
     ) -> None:
         is_instance = hasattr(factory, "get_potential_energy") and not isinstance(factory, type)
@@ -63,6 +67,10 @@ class Calculator:
         self.with_forces = with_forces
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
         self.maximum_force = check_positive("maximum_force", maximum_force)
+        self.valid_range = None
+        if valid_range is not None:
+            name = "the energy, eV per atom"
+            self.valid_range = check_valid_range("valid_range", valid_range, name)
         self.arguments = arguments
         self._instances = CalculatorInstances(factory, arguments)
 
@@ -89,4 +97,5 @@ class Calculator:
             "with_forces": self.with_forces,
             "maximum_energy": self.maximum_energy,
             "maximum_force": self.maximum_force,
+            **({} if self.valid_range is None else {"valid_range": list(self.valid_range)}),
         }

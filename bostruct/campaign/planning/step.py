@@ -13,6 +13,7 @@ from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.planning.acquisition_context import acquisition_context, search_ranking
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.batch_selection import select_batch
+from bostruct.campaign.planning.force_consistency import force_metrics
 from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.posterior_tensors import posterior_tensors
 from bostruct.campaign.planning.random_structures import sample_new
@@ -103,7 +104,7 @@ def _model_step(
         for row, prediction in zip(selected, predictions, strict=True):
             for name in PREDICTION_COLUMNS:
                 prediction[name] = float(tensors[f"candidates.{name}"][row])
-    metrics = step_metrics(step, model, context, known)
+    metrics = step_metrics(step, model, context, known) | force_metrics(step, data, trials)
     outcome_predictions = (
         () if objectives is None else objectives.outcome_predictions(tensors, selected)
     )

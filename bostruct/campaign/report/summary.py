@@ -10,6 +10,7 @@ from typing import Any, final
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.reader import Log
+from bostruct.campaign.planning.force_consistency import last_contradiction
 from bostruct.campaign.records import OPEN_STATES, RelaxationReport, Step, Trial
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.calibration_summary import CalibrationSummary
@@ -146,6 +147,7 @@ class CampaignSummary:
         n_failed: Number of failed evaluations.
         n_pending: Number of trials without a result.
         n_abandoned: Number of abandoned trials.
+        contradiction: Sentence on forces that contradict the energies; "" without one.
         doubted: Reasons of doubts by trial.
         retracted: Reasons of retractions by trial.
         seconds: Wall time by "fit", "search", "evaluate" and "log".
@@ -170,6 +172,7 @@ class CampaignSummary:
     n_failed: int
     n_pending: int
     n_abandoned: int
+    contradiction: str
     doubted: Mapping[int, str]
     retracted: Mapping[int, str]
     seconds: Mapping[str, float]
@@ -256,6 +259,7 @@ def summarize(log: Log) -> CampaignSummary:
         n_failed=sum(trial.state == "failed" for trial in finished),
         n_pending=sum(trial.state in OPEN_STATES for trial in trials),
         n_abandoned=sum(trial.state == "abandoned" for trial in trials),
+        contradiction=last_contradiction(steps),
         doubted={trial.number: trial.doubt for trial in trials if trial.doubt},
         retracted={trial.number: trial.reason for trial in trials if trial.state == "retracted"},
         seconds=total_seconds(steps, finished),

@@ -76,6 +76,8 @@ def summary_text(summary: CampaignSummary) -> str:
         retracted = [f"trial {trial}: {text}" for trial, text in summary.retracted.items()]
         lines += _labeled_lines("retracted", retracted)
     lines += _labeled_lines("doubted", _doubt_lines(summary))
+    if summary.contradiction:
+        lines.append(f"warning      {summary.contradiction}")
     if summary.energy is not None:
         lines += _energy_lines(summary.energy)
         tables = _energy_tables(summary, summary.energy.assessment)

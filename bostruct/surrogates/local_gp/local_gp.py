@@ -26,6 +26,11 @@ from bostruct.errors import (
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.force_consistency import (
+    MIN_STRUCTURES,
+    ForceConsistency,
+    compare_energies,
+)
 from bostruct.surrogates.local_gp.inducing_points import (
     evenly_spaced,
     select_inducing_points,
@@ -46,7 +51,7 @@ from bostruct.surrogates.local_gp.model import (
     LocalGPModel,
     LocalGPState,
 )
-from bostruct.surrogates.local_gp.outliers import contradicted_energies
+from bostruct.surrogates.local_gp.outliers import contradicted_energies, in_units_of_spread
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_from_state
 from bostruct.surrogates.species import species_radii
@@ -216,17 +221,61 @@ class LocalGP:
             space: Space whose species and radii count too, or None.
             trusted: `[b]` bool, structures that are not judged; none by default.
         """
-        judge = replace(
+        fit = functools.partial(self._judge().fit, space=space, screen=False)
+        soap, _ = self.descriptor(structures, space)
+        return contradicted_energies(fit, soap, structures, trusted)
+
+    def force_consistency(
+        self, structures: Structures, space: Space | None = None
+    ) -> ForceConsistency | None:
+        """Return whether the forces contradict the energies; None where too few tell.
+
+        At most `N_SELECTION_STRUCTURES` of those with forces are compared, evenly spaced, the last
+        one among them.
+
+        Args:
+            structures: Structures with `energy`, and `forces` where there are any.
+            space: Space whose species and radii count too, or None.
+        """
+        if structures.forces is None or structures.energy is None:
+            return None
+        rows = structures.index[structures.forces.isfinite().all(-1)].unique()
+        rows = rows[(len(rows) - 1) % max(-(-len(rows) // N_SELECTION_STRUCTURES), 1) :]
+        rows = rows[:: max(-(-len(rows) // N_SELECTION_STRUCTURES), 1)]
+        if len(rows) < MIN_STRUCTURES:
+            return None
+        structures = structures[rows.tolist()]
+        species, index = structures.numbers.unique(return_inverse=True)
+        scaled = in_units_of_spread(structures, species_counts(structures, index, len(species)))
+        assert scaled.energy is not None
+        if not bool(scaled.energy.isfinite().all()):
+            return None  # all energies are equal
+        judge = self._judge()
+        soap, radii = judge.descriptor(scaled, space)
+        data = prepare_observations(scaled, None, radii.to(scaled.positions)[index])
+        inducing, energies, forces = judge._inducing_statistics(
+            soap, data, judge.max_inducing * (len(soap.species) + 1) // 2, with_residual=True
+        )
+        none = RowStatistics.empty(len(inducing), inducing.features)
+        s, e, _, _ = judge._fit_hyperparameters(energies, none, data)
+        _, _, f, _ = judge._fit_hyperparameters(none, forces, data)
+        with torch.no_grad():
+            P, species_index = soap(data.structures), soap.species_index(data.structures.numbers)
+            b = len(data.structures)
+            K = inducing.energy_covariances(P, species_index, data.structures.index, b)
+            noise = e * data.structures.counts.sqrt() * data.noise_factor
+            return compare_energies(inducing.whiten(K), data.energy, noise, forces, s, f)
+
+    def _judge(self) -> LocalGP:
+        """Return the surrogate that judges data: small, and without a scale of its own."""
+        return replace(
             self,
             max_inducing=min(self.max_inducing, N_SELECTION_ENVIRONMENTS),
-            pair_repulsion=None,  # of a scale of its own
+            pair_repulsion=None,
             hyperparameters=None,
             species_similarity=self.species_similarity or 0.0,
             approximation="averaged_fitc",
         )
-        fit = functools.partial(judge.fit, space=space, screen=False)
-        soap, _ = self.descriptor(structures, space)
-        return contradicted_energies(fit, soap, structures, trusted)
 
     def descriptor(self, structures: Structures, space: Space | None = None) -> tuple[SOAP, Tensor]:
         """Return the descriptor, and the radius of each of its species, `[species]` Å.

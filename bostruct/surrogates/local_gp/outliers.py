@@ -102,7 +102,7 @@ def contradicted_energies(
     isolated = isolated_energies(structures.energy, counts).tolist()
     if trusted is not None:
         isolated = [row for row in isolated if not bool(trusted[row])]
-    scaled = _in_units_of_spread(structures, counts) if isolated else structures
+    scaled = in_units_of_spread(structures, counts) if isolated else structures
     while isolated:
         others = scaled[_most_similar(soap, scaled, isolated)]
         contradicted = _is_contradicted(fit(others), others, scaled[isolated]).tolist()
@@ -186,10 +186,14 @@ def _residuals(energy: Tensor, counts: Tensor) -> Tensor:
     return residual
 
 
-def _in_units_of_spread(structures: Structures, counts: Tensor) -> Structures:
+def in_units_of_spread(structures: Structures, counts: Tensor) -> Structures:
     """Return structures with the energies less those of their composition, in a natural unit.
 
     The unit is the median absolute deviation, and forces are in this unit per Å.
+
+    Args:
+        structures: b structures with `energy`.
+        counts: `[b, species]` numbers of atoms of each species.
     """
     assert structures.energy is not None
     residual = _residuals(structures.energy, counts)
