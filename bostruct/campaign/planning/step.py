@@ -13,6 +13,7 @@ from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.planning.acquisition_context import acquisition_context, search_ranking
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.batch_selection import select_batch
+from bostruct.campaign.planning.feasibility import infeasible_candidates
 from bostruct.campaign.planning.force_consistency import force_metrics
 from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.posterior_tensors import posterior_tensors
@@ -93,7 +94,10 @@ def _model_step(
         acquisition, space, data.X, search_ranking(context), step.generator_for("search")
     )
     rules = resampling_rules(step, model, data, trials, candidates.X)
-    candidates, selected, values = select_batch(step, candidates, acquisition, *rules)
+    infeasible = infeasible_candidates(step, trials, candidates)
+    candidates, selected, values = select_batch(
+        step, candidates, acquisition, *rules, infeasible=infeasible
+    )
     numbers = [trial.number for trial in known]
     tensors = posterior_tensors(step, model, candidates, selected, numbers)
     predictions: list[dict[str, float]] = [
