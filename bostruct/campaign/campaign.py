@@ -395,6 +395,18 @@ class Campaign:
         """
         return self._open_session.retry(trials)
 
+    def trust(self, trial: Trial | int | str, reason: str) -> None:
+        """Dismiss the doubt about the result of a trial: it is training data again.
+
+        Args:
+            trial: Trial that `ask` or `log.trials()` returned, or its number or key.
+            reason: One sentence for the readers of the log.
+
+        Raises:
+            InputError: there is no such trial, its result is not doubted, or no reason is given.
+        """
+        self._open_session.trust(trial, reason)
+
     def abandon(self, trial: Trial | str, reason: str = "abandoned") -> None:
         """Record that a trial will not be evaluated.
 

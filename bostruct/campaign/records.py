@@ -28,6 +28,9 @@ from bostruct.structures import Structures, to_ase
 DatabaseRow = sqlite3.Row | Mapping[str, Any]
 """Values by column name."""
 
+TRUST_PREFIX = "trusted: "
+"""Beginning of the column `doubt` where the doubt was dismissed, before the reason."""
+
 OPEN_STATES = ("planned", "running")
 """States of a trial without a result."""
 
@@ -112,7 +115,9 @@ class Trial:
         retryable: True if another attempt may succeed. The campaign makes one; in a planned trial
             the flag says that an attempt has failed before.
         seconds: Wall time of the evaluation.
-        doubt: Reason for which the result is doubted; "" without a doubt.
+        doubt: Reason for which the result is doubted; "" without a doubt. Nothing is learnt from a
+            doubted result, see `Campaign.trust`.
+        trust: Reason for which the result is believed in spite of a doubt; "" without one.
         outcome_predictions: Predictions of the outcomes of objectives and constraints.
         structures: The structure, on the CPU; None in a log without a space.
     """
@@ -137,6 +142,7 @@ class Trial:
     retryable: bool = False
     seconds: float = 0.0
     doubt: str = ""
+    trust: str = ""
     outcome_predictions: tuple[OutcomePrediction, ...] = ()
     structures: Structures | None = None
 
@@ -147,8 +153,8 @@ class Trial:
 
     @cached_property
     def z_score(self) -> float | None:
-        """(E - mean) / σ of the energy; None without an energy or a prediction."""
-        if self.energy is None or self.mean is None or not self.predictive_variance:
+        """(E - mean) / σ of the energy; None without a known energy or a prediction."""
+        if self.energy is None or self.doubt or self.mean is None or not self.predictive_variance:
             return None
         return (self.energy - self.mean) / math.sqrt(self.predictive_variance)
 
@@ -156,6 +162,11 @@ class Trial:
     def member(self) -> str:
         """Name of the structure in a discrete space, "" without one, see `member_names`."""
         return str(self.provenance.get(MEMBER_KEY, ""))
+
+    @property
+    def is_known(self) -> bool:
+        """True if there is a result, and no doubt about it."""
+        return self.state == "done" and not self.doubt
 
     @property
     def is_initial_data(self) -> bool:
@@ -276,6 +287,7 @@ def trial_from_row(
     if x is None or not bool(x.isfinite().all()):
         raise LogError(f"{name} has no finite coordinates, as every trial that bostruct writes.")
     retracted = row["state"] == "retracted"
+    is_trusted = row["doubt"].startswith(TRUST_PREFIX)
     return Trial(
         number=row["number"],
         step=row["step"],
@@ -296,7 +308,8 @@ def trial_from_row(
         reason=row["reason"],
         retryable=bool(row["retryable"]),
         seconds=row["seconds"],
-        doubt=row["doubt"],
+        doubt="" if is_trusted or retracted else row["doubt"],
+        trust=row["doubt"].removeprefix(TRUST_PREFIX) if is_trusted else "",
         outcome_predictions=outcome_predictions,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import takewhile
@@ -16,16 +17,19 @@ from bostruct.campaign.analysis.hypervolume_history import FrontState, front_sta
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
-from bostruct.campaign.log.retraction import check_retractable
+from bostruct.campaign.log.doubt import DoubtScreen
+from bostruct.campaign.log.retraction import find_result
 from bostruct.campaign.log.retry import failed_trials
 from bostruct.campaign.log.run_folder import evaluation_folder
+from bostruct.campaign.log.trust import check_doubted
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling, adapt_kappa_factor
+from bostruct.campaign.planning.force_consistency import contradiction_at_step
 from bostruct.campaign.planning.search_effort import choose_effort
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.trial_columns import TrialColumns
-from bostruct.campaign.records import FINISHED_STATES, OPEN_STATES, Trial
+from bostruct.campaign.records import FINISHED_STATES, OPEN_STATES, PlannedStep, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation, missing_forces_message
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.campaign.stop import Progress, StoppingCriterion, consecutive_failures_reason
@@ -66,9 +70,13 @@ class Session:
         self._columns = TrialColumns()
         self._started_trials: set[int] = set()  # of this session
         self._n_consecutive_failures = 0  # since the last result of this session
+        self._has_warned = False
         data = components.initial_data
         if data is not None and len(data.X_evaluated) and not writer.steps():
             writer.write_step(initial_data_step(data, components.learned_objectives))
+        minimizes_energy = components.optimization_config is None
+        surrogate = components.surrogate if minimizes_energy else None
+        self._doubts = DoubtScreen(writer, components.space, surrogate)
 
     def planned_trials(self) -> list[Trial]:
         """Return the trials that are planned and not started in this session."""
@@ -101,7 +109,15 @@ class Session:
                 "every structure found in the space has been evaluated already: the campaign has "
                 f"no structure left to propose.{hint}"
             )
+        self._warn_of_contradiction(planned)
         return self.writer.write_step(planned)
+
+    def _warn_of_contradiction(self, planned: PlannedStep) -> None:
+        """Warn, once in a session, that the forces contradict the energies."""
+        sentence = contradiction_at_step(planned.hyperparameters)
+        if sentence and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(f"{self.writer.folder}: {sentence}", stacklevel=2)
 
     def is_relaxation_due(self) -> bool:
         """Return whether a relaxation comes before the next step of the search.
@@ -271,12 +287,21 @@ class Session:
         else:
             self._n_consecutive_failures += 1
         self.writer.write_result(trial.number, result)
+        if isinstance(result, Evaluation):
+            self._doubts.judge(trial, result.energy)
         return result
 
     def retract(self, trial: Trial | int | str, reason: str) -> None:
         """Retract the result of a trial."""
         number = trial if isinstance(trial, int) else self._find_trial(trial).number
-        self.writer.mark_retracted(check_retractable(self.writer, number, reason).number, reason)
+        self.writer.mark_retracted(find_result(self.writer, number, reason).number, reason)
+        self._doubts.judge_all()
+
+    def trust(self, trial: Trial | int | str, reason: str) -> None:
+        """Dismiss the doubt about the result of a trial."""
+        number = trial if isinstance(trial, int) else self._find_trial(trial).number
+        self.writer.mark_trusted(check_doubted(self.writer, number, reason).number, reason)
+        self._doubts.judge_all()
 
     def abandon(self, trial: Trial | str, reason: str) -> None:
         """Record that a trial will not be evaluated."""
@@ -294,7 +319,7 @@ class Session:
         return Progress(
             energies=tuple(
                 [
-                    math.nan if trial.state == "done" and trial.energy is None else trial.energy
+                    (math.nan if trial.energy is None else trial.energy) if trial.is_known else None
                     for trial in evaluated
                 ]
             ),

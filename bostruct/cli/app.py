@@ -55,6 +55,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     campaign.front,
     campaign.retry,
     campaign.retract,
+    campaign.trust,
     campaign.export,
     campaign.verify,
     bench.bench,

@@ -1,4 +1,4 @@
-"""Commands on one campaign: run, show, front, retry, retract, export, verify."""
+"""Commands on one campaign: run, show, front, retry, retract, trust, export, verify."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bostruct.campaign.log.malformed_log import refuse_malformed
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.retraction import retract_trial
 from bostruct.campaign.log.retry import retry_trials
+from bostruct.campaign.log.trust import trust_trial
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.report.export import (
     images_to_export,
@@ -138,6 +139,18 @@ def retract(
     """Retract the result of TRIAL: nothing is learned from it any more."""
     retract_trial(folder, trial, reason)
     typer.echo(visible_text(f"{folder}: trial {trial} is retracted, {reason}"))
+
+
+def trust(
+    folder: FolderArgument,
+    trial: Annotated[
+        int, typer.Argument(metavar="TRIAL", help="Number of the trial, as `show` prints it.")
+    ],
+    reason: Annotated[str, typer.Option(help="Reason, one sentence for the log.")],
+) -> None:
+    """Trust the result of TRIAL: the doubt about it is dismissed."""
+    trust_trial(folder, trial, reason)
+    typer.echo(visible_text(f"{folder}: trial {trial} is trusted, {reason}"))
 
 
 def export(

@@ -26,6 +26,7 @@ from bostruct.evaluators.evaluation_context import (
     working_folder,
 )
 from bostruct.evaluators.program_output import captured_prints, error_output, last_output
+from bostruct.evaluators.quarantine import ValidRange, range_violation
 from bostruct.runtime.interruption import is_interruption, raise_if_interrupted
 from bostruct.runtime.process_guard import guarded_programs
 from bostruct.structures import Structures
@@ -142,7 +143,11 @@ def evaluate(
     return outcome if outcome.seconds > 0 else replace(outcome, seconds=seconds)
 
 
-def check_result(result: object, structures: Structures, **limits: float) -> Evaluation | Failure:
+def check_result(
+    result: object,
+    structures: Structures,
+    **limits: Any,  # noqa: ANN401 - of several types
+) -> Evaluation | Failure:
     """Return a result as plain values that any log can hold, or the reason why it is invalid.
 
     Args:
@@ -198,12 +203,14 @@ def _printable(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def evaluation_limits(evaluator: object) -> dict[str, float]:
+def evaluation_limits(evaluator: object) -> dict[str, Any]:
     """Return the limits of energy and force that an evaluator sets, else the default ones."""
-    return {
+    limits = {
         "maximum_energy": getattr(evaluator, "maximum_energy", MAX_ENERGY_PER_ATOM),
         "maximum_force": getattr(evaluator, "maximum_force", MAX_FORCE),
     }
+    valid_range = getattr(evaluator, "valid_range", None)
+    return limits if valid_range is None else {**limits, "valid_range": valid_range}
 
 
 def check_evaluation(
@@ -212,6 +219,7 @@ def check_evaluation(
     *,
     maximum_energy: float = MAX_ENERGY_PER_ATOM,
     maximum_force: float = MAX_FORCE,
+    valid_range: ValidRange | None = None,
 ) -> Evaluation | Failure:
     """Return the evaluation in plain float64 on the CPU, or the reason why it is invalid.
 
@@ -220,6 +228,8 @@ def check_evaluation(
         n_atoms: Number of atoms of the structure.
         maximum_energy: Limit of |energy| in eV per atom.
         maximum_force: Limit of the force on an atom in eV/Å.
+        valid_range: Least and greatest valid energy, eV per atom, None where there is no bound;
+            None for no bounds.
     """
     seconds = _positive_seconds(evaluation.seconds)
     try:
@@ -232,7 +242,7 @@ def check_evaluation(
         return Failure(_shorten_line(reason), seconds=seconds)
     reason = "" if properties else "the evaluator returned no energy"
     if energy is not None:
-        reason = _invalid_energy_reason(energy, n_atoms, maximum_energy)
+        reason = _invalid_energy_reason(energy, n_atoms, maximum_energy, valid_range)
     if not reason and forces is not None:
         reason = _invalid_forces_reason(forces, n_atoms, maximum_force)
     if reason:
@@ -282,15 +292,18 @@ def _to_float64(value: object) -> NDArray[np.float64]:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def _invalid_energy_reason(energy: float, n_atoms: int, limit: float) -> str:
+def _invalid_energy_reason(
+    energy: float, n_atoms: int, limit: float, valid_range: ValidRange | None
+) -> str:
     if not math.isfinite(energy):
         return f"the energy is not finite: {energy} eV"
-    if abs(energy) <= limit * n_atoms:
-        return ""
-    return (
-        f"the energy is absurd: {energy:g} eV for {n_atoms} atoms is more than "
-        f"{limit:g} eV per atom"
-    )
+    if abs(energy) > limit * n_atoms:
+        return (
+            f"the energy is absurd: {energy:g} eV for {n_atoms} atoms is more than "
+            f"{limit:g} eV per atom"
+        )
+    violation = range_violation(energy / n_atoms, valid_range)
+    return f"the energy per atom is not valid: {violation} eV per atom" if violation else ""
 
 
 def _invalid_forces_reason(forces: Tensor, n_atoms: int, limit: float) -> str:

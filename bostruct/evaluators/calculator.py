@@ -19,6 +19,7 @@ from bostruct.evaluators.base import (
 )
 from bostruct.evaluators.calculator_instances import CalculatorInstances
 from bostruct.evaluators.initial_moments import check_magnetic_moments, set_magnetic_moments
+from bostruct.evaluators.quarantine import ValidRange, check_valid_range
 from bostruct.evaluators.vacuum_box import vacuum_box
 from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
@@ -45,6 +46,8 @@ class Calculator:
             alone.
         maximum_energy: Largest valid |energy|, eV per atom; beyond it the evaluation fails.
         maximum_force: Largest valid force on an atom, eV/Å; beyond it the evaluation fails.
+        valid_range: Least and greatest valid energy, eV per atom, None where there is no bound;
+            outside of it the evaluation fails. None for no bounds.
         magnetic_moments: Initial moment by element, μB, of atoms that carry none of their own, as
             in `{"Ni": 0.6}`; other elements have none.
         info: Entries of `atoms.info` for calculators that read them, as in
@@ -69,6 +72,7 @@ class Calculator:
         with_forces: bool = True,
         maximum_energy: float = MAX_ENERGY_PER_ATOM,
         maximum_force: float = MAX_FORCE,
+        valid_range: ValidRange | None = None,
         magnetic_moments: Mapping[str, float] | None = None,
         info: Mapping[str, Any] | None = None,
         vacuum: float | None = None,
@@ -90,6 +94,10 @@ class Calculator:
         self.info = dict(info or {})
         hint = "It is the width of the vacuum on each side, Å."
         self.vacuum = None if vacuum is None else check_positive("vacuum", vacuum, hint)
+        self.valid_range = None
+        if valid_range is not None:
+            name = "the energy, eV per atom"
+            self.valid_range = check_valid_range("valid_range", valid_range, name)
         self.arguments = arguments
         self._instances = CalculatorInstances(factory, arguments)
 
@@ -138,4 +146,5 @@ class Calculator:
             "maximum_energy": self.maximum_energy,
             "maximum_force": self.maximum_force,
             **{name: value for name, value in preparation.items() if value},
+            **({} if self.valid_range is None else {"valid_range": list(self.valid_range)}),
         }

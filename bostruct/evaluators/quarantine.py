@@ -142,15 +142,31 @@ def check_valid_ranges(
         if name not in defaults:
             way_out = f"Known are {', '.join(sorted(defaults))}."
             raise InputError(error_message("valid_ranges", "name properties", name, way_out))
-        try:
-            lower, upper = valid_range
-        except (TypeError, ValueError) as error:
-            way_out = "Give the least and the greatest value, None for no bound."
-            message = error_message(
-                "valid_ranges", f"hold two bounds of {name}", valid_range, way_out
-            )
-            raise InputError(message) from error
-        if not (-math.inf if lower is None else lower) < (math.inf if upper is None else upper):
-            condition = f"hold a lower and a higher bound of {name}"
-            raise InputError(error_message("valid_ranges", condition, valid_range))
+        check_valid_range("valid_ranges", valid_range, name)
     return {**defaults, **valid_ranges}
+
+
+def check_valid_range(argument: str, valid_range: ValidRange, name: str) -> ValidRange:
+    """Return a valid range as a pair.
+
+    Args:
+        argument: Name of the argument that it came in.
+        valid_range: Least and greatest value, None where there is no bound.
+        name: Quantity that it is a range of.
+
+    Raises:
+        InputError: it is not a pair of bounds, or empty.
+    """
+    try:
+        lower, upper = valid_range
+        is_empty = not (-math.inf if lower is None else lower) < (
+            math.inf if upper is None else upper
+        )
+    except (TypeError, ValueError) as error:
+        way_out = "Give the least and the greatest value, None for no bound."
+        message = error_message(argument, f"hold two bounds of {name}", valid_range, way_out)
+        raise InputError(message) from error
+    if is_empty:
+        condition = f"hold a lower and a higher bound of {name}"
+        raise InputError(error_message(argument, condition, valid_range))
+    return lower, upper

@@ -64,6 +64,14 @@ class PairRepulsion:
             return energy
         return self.differentiable_energies(structures, radii)
 
+    def typical_force(self, bond_length: float) -> float:
+        """Return the force of a pair at three quarters of the distance d, eV/Å.
+
+        Args:
+            bond_length: Sum of the radii of the two atoms, Å.
+        """
+        return 16 / 27 * self.strength / (self.range_factor * bond_length)
+
     def differentiable_energies(self, structures: Structures, radii: Tensor) -> Tensor:
         """Return E `[b]` by operations that torch differentiates any number of times."""
         positions = structures.positions

@@ -100,9 +100,7 @@ class Observations:
         Returns:
             The data with the residual energies, and the means `[species]` eV.
         """
-        rows = torch.nn.functional.one_hot(species_index, n_species).to(self.energy)
-        counts = rows.new_zeros(len(self.structures), n_species)
-        counts = counts.index_add(0, self.structures.index, rows)
+        counts = species_counts(self.structures, species_index, n_species)
         weighted = torch.linalg.pinv(counts / self.noise_factor.unsqueeze(-1))
         means = weighted @ (self.energy / self.noise_factor)
         return replace(self, energy=self.energy - counts @ means), means
@@ -117,6 +115,19 @@ class Observations:
         if not known.numel():
             known = self.energy / self.structures.counts.sqrt() / self.noise_factor
         return max(float(known.square().mean().sqrt()), MIN_FORCE_SCALE)
+
+
+def species_counts(structures: Structures, species_index: Tensor, n_species: int) -> Tensor:
+    """Return the number of atoms of each species, `[b, species]`.
+
+    Args:
+        structures: b structures of n atoms in total.
+        species_index: Species of each atom, `[n]`.
+        n_species: Number of species.
+    """
+    rows = torch.nn.functional.one_hot(species_index, n_species).to(structures.positions)
+    counts = rows.new_zeros(len(structures), n_species)
+    return counts.index_add(0, structures.index, rows)
 
 
 def prepare_observations(

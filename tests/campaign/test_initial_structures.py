@@ -72,6 +72,15 @@ def check_data(found, space=SPACE, count=3):
         assert np.allclose(outcome.forces.numpy(), forces, atol=1e-5)
 
 
+def test_energies_outside_of_the_valid_range_are_refused():
+    low, high = images(2)
+    high.calc = SinglePointCalculator(high, energy=1200.0)
+    evaluator = Calculator(EMT, valid_range=(None, 100.0))
+    results = read_initial_structures([low, high], SPACE, evaluator).results
+    assert results[0].energy == low.get_potential_energy()
+    assert "300 is outside its valid range" in results[1].reason
+
+
 def test_energies_and_forces_follow_the_order_of_the_atoms():
     found = read_initial_structures([shuffled(image) for image in images()], SPACE, EVALUATOR)
     check_data(found)

@@ -16,6 +16,8 @@ from bostruct.campaign import campaign_file, stop
 from bostruct.campaign.log.reader import Log
 from bostruct.cli.app import typer_app
 from tests.campaign import alloys
+from tests.campaign.log.test_doubt import hole
+from tests.campaign.log.test_doubt import run as run_spoiled
 from tests.campaign.standin import campaign
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +109,24 @@ def test_front_and_retract(here):
     assert done.exit_code == 0, done.output
     done = bostruct("retract", screened.folder, best, "--reason", "again")
     refused(done, "must have a result")
+
+
+def test_show_and_trust(here):
+    folder = run_spoiled(here / "run", hole).folder
+    shown = bostruct("show", folder).stdout
+    assert "\ndoubted      trial 9: its energy, -" in shown
+    assert f"If one is right: bostruct trust {folder} 9 --reason" in shown
+    assert f"If it is wrong: bostruct retract {folder} 9 --reason" in shown
+    assert "\nbest         -" not in shown
+    assert '"doubted": {\n  "9":' in bostruct("show", folder, "--json").stdout
+    assert bostruct("export", folder, "best.extxyz").exit_code == 0
+    assert "trial=9 " not in Path("best.extxyz").read_text(encoding="utf-8")
+    assert bostruct("export", folder, "all.extxyz", "--all").exit_code == 0
+    assert Path("all.extxyz").read_text(encoding="utf-8").count("doubt=") == 1
+    done = bostruct("trust", folder, 9, "--reason", "computed twice")
+    assert f"{folder}: trial 9 is trusted, computed twice" in done.stdout
+    assert "\nbest         -" in bostruct("show", folder).stdout
+    refused(bostruct("trust", folder, 9, "--reason", "again"), "must have a doubted result")
 
 
 def test_the_second_run_resumes(here):

@@ -139,6 +139,32 @@ def test_refuses_limits_that_are_not_positive():
         Calculator(EMT, maximum_energy=-1.0)
 
 
+def test_energies_outside_of_the_valid_range_are_failures():
+    """Per atom: a dimer of copper in EMT has 2.4 eV per atom."""
+    dimer = from_ase(Atoms("Cu2", [(0, 0, 0), (2.2, 0, 0)]))
+    energy = Calculator(EMT)(dimer).energy / 2
+    for valid_range in ((energy - 0.1, energy + 0.1), (None, 10), (-10.0, None), [0, 10]):
+        assert isinstance(Calculator(EMT, valid_range=valid_range)(dimer), Evaluation)
+    for valid_range in ((energy + 0.1, None), (None, energy - 0.1), (-energy, 0.0)):
+        evaluator = Calculator(EMT, valid_range=valid_range)
+        for result in (evaluator(dimer), evaluate(evaluator, dimer)):
+            assert isinstance(result, Failure)
+            assert result.reason.startswith("the energy per atom is not valid: ")
+            assert "is outside its valid range, " in result.reason
+            assert result.reason.endswith(" eV per atom")
+
+
+def test_the_valid_range_is_part_of_the_identity():
+    assert Calculator(EMT, valid_range=(-9, None)).description()["valid_range"] == [-9, None]
+    assert "valid_range" not in Calculator(EMT).description(), "older campaigns go on"
+
+
+@pytest.mark.parametrize("valid_range", [(1.0, -1.0), (0.0, 0.0), (1.0,), 5.0, ("a", 2)])
+def test_refuses_what_is_no_range(valid_range):
+    with pytest.raises(InputError, match=r"`valid_range` must hold .* of the energy, eV per atom"):
+        Calculator(EMT, valid_range=valid_range)
+
+
 def test_a_float32_structure():
     found = Calculator(EMT)(from_ase([PAIR], dtype=torch.float32))
     assert found.forces.dtype == torch.float64

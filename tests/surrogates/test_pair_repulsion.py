@@ -156,3 +156,11 @@ def test_follows_the_dtype():
 def test_refuses(arguments, match):
     with pytest.raises(InputError, match=match):
         PairRepulsion(**arguments)
+
+
+def test_typical_force_is_the_slope_at_three_quarters():
+    wall, bond = PairRepulsion(strength=30.0, range_factor=0.9), 2.5
+    d = torch.tensor(0.9 * bond, dtype=torch.float64)
+    r = (0.75 * d).requires_grad_()
+    (slope,) = torch.autograd.grad(wall._pair_energy(r, d), r)
+    assert wall.typical_force(bond) == pytest.approx(-float(slope))

@@ -2,8 +2,8 @@
 
 An outcome of a trial is known exactly to the space, or is a trusted result of its evaluation.
 Values that the evaluator quarantined, values outside the valid range of their objective, and all
-values of a retracted trial are unknown. The log keeps every value; whether it is trusted is decided
-here, when it is read.
+values of a doubted or retracted trial are unknown. The log keeps every value; whether it is trusted
+is decided here, when it is read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class QuarantinedValue:
 
     Attributes:
         trial: Number of the trial.
-        name: Name of the outcome; "all" of a retracted trial.
+        name: Name of the outcome; "all" of a retracted trial, "doubted" of a doubted one.
         value: Raw value; None where there was no number.
         reason: Reason, one sentence.
     """
@@ -48,7 +48,7 @@ class QuarantinedValue:
 
 def outcome_values(trial: Trial, optimization_config: OptimizationConfig) -> dict[str, float]:
     """Return the trusted raw outcomes of a trial by name."""
-    if trial.state != "done":
+    if not trial.is_known:
         return {}
     ranges = optimization_config.valid_ranges
     return {
@@ -61,12 +61,14 @@ def outcome_values(trial: Trial, optimization_config: OptimizationConfig) -> dic
 def quarantined_values(
     trials: Sequence[Trial], optimization_config: OptimizationConfig
 ) -> list[QuarantinedValue]:
-    """Return the quarantined outcomes and the retracted trials, in the order of the trials."""
+    """Return the quarantined outcomes, and the doubted and retracted trials, in their order."""
     quarantined: list[QuarantinedValue] = []
     for trial in trials:
         if trial.state == "retracted":
             quarantined.append(QuarantinedValue(trial.number, "all", None, trial.reason))
-        if trial.state != "done":
+        if trial.doubt:
+            quarantined.append(QuarantinedValue(trial.number, "doubted", None, trial.doubt))
+        if not trial.is_known:
             continue
         for name, prop in quarantined_properties(trial).items():
             if name in optimization_config.outcome_names:

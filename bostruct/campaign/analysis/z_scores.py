@@ -10,5 +10,5 @@ from bostruct.campaign.records import Trial
 
 
 def z_score(trial: Trial) -> float | None:
-    """Return z of a trial; None without an energy or a prediction."""
+    """Return z of a trial; None without an energy that is not doubted, or a prediction."""
     return trial.z_score

@@ -187,10 +187,11 @@ class Log:
 
     @reads_log
     def trials_before_retraction(self) -> list[Trial]:
-        """Return all trials as they were before any of them was retracted."""
+        """Return all trials as they were before any of them was retracted or doubted."""
         rows = map(dict, self.query("SELECT * FROM bostruct_trial ORDER BY number"))
+        states = {"retracted": "done"}
         return self._trials_from_rows(
-            [{**row, "state": "done"} if row["state"] == "retracted" else row for row in rows]
+            [{**row, "doubt": "", "state": states.get(row["state"], row["state"])} for row in rows]
         )
 
     def read_trial(self, number: int) -> Trial:
@@ -380,12 +381,12 @@ class Log:
 
     @reads_log
     def structures(self) -> Structures:
-        """Return all structures with a known energy, and their forces: training data.
+        """Return all structures with a known energy that is not doubted, and their forces.
 
         Raises:
             LogError: the log has no space, or no energy yet.
         """
-        trials = [t for t in self.trial_records("done") if t.energy is not None]
+        trials = [t for t in self.trial_records("done") if t.is_known and t.energy is not None]
         if self.space is None or not trials:
             condition = "have a space and at least one energy"
             raise LogError(error_message("log", condition, f"{len(trials)} energies"))

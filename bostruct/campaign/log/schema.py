@@ -85,7 +85,7 @@ CREATE TABLE bostruct_trial (
     finished REAL,  -- s since 1970
     ase_id INTEGER,  -- id in the ase.db table `systems`
     checksum TEXT NOT NULL,
-    doubt TEXT NOT NULL DEFAULT ''  -- reason for which the result is doubted
+    doubt TEXT NOT NULL DEFAULT ''  -- reason of a doubt, or of its dismissal
 );
 CREATE INDEX bostruct_trial_state ON bostruct_trial (state);
 CREATE TABLE bostruct_outcome (

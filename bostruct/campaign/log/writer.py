@@ -470,6 +470,10 @@ class LogWriter(Log):
         with self._transaction():
             self._update_trial(number, doubt=reason)
 
+    def mark_trusted(self, number: int, reason: str) -> None:
+        """Record why the result of a trial is believed in spite of a doubt."""
+        self.mark_doubt(number, records.TRUST_PREFIX + reason)
+
     def mark_abandoned(self, number: int, reason: str) -> None:
         """Record that a trial will not be evaluated."""
         with self._transaction():

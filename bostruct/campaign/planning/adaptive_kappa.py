@@ -51,7 +51,7 @@ def adapt_kappa_factor(trials: Sequence[Trial], columns: TrialColumns | None = N
 def _adapt(state: tuple[float, float], trial: Trial) -> tuple[float, float]:
     """Return the factor and the lowest energy after a trial."""
     factor, best = state
-    if trial.energy is None:
+    if trial.energy is None or trial.doubt:
         return state
     z = z_score(trial)
     if z is not None and trial.energy >= best - MIN_IMPROVEMENT:

@@ -36,6 +36,7 @@ def select_batch(
     X_evaluated: Tensor,
     is_relaxed: Tensor | None = None,
     allow_resample: Tensor | None = None,
+    infeasible: Tensor | None = None,
 ) -> tuple[Candidates, list[int], list[float]]:
     """Select `q` candidates one after the other, each as if the others were pending.
 
@@ -48,6 +49,7 @@ def select_batch(
         X_evaluated: `[t, d]` structures evaluated or pending.
         is_relaxed: `[t]` bool, which of them are at a minimum, as in `select_top`.
         allow_resample: `[c]` bool, which candidates may resample, as in `select_top`.
+        infeasible: `[c]` bool, candidates that take no part; none by default.
 
     Returns:
         The candidates with random ones appended; the rows selected; their values when selected.
@@ -56,6 +58,10 @@ def select_batch(
     values: list[float] = []
     current = candidates
     duplicates = torch.zeros_like(candidates.acq_value, dtype=torch.bool)
+    if infeasible is not None:
+        duplicates |= infeasible
+        lowest = torch.where(infeasible, -torch.inf, candidates.acq_value)
+        current = replace(candidates, acq_value=lowest)
     first = candidates.acq_value.nan_to_num(nan=-torch.inf)
     rescored = first.argsort(descending=True, stable=True)[:MAX_RESCORED_CANDIDATES].sort().values
     while len(selected) < step.q:

@@ -37,7 +37,7 @@ def resampling_rules(
     Args:
         step: The step.
         model: The fitted model.
-        data: The training data: the done ones of `trials`, in their order.
+        data: The training data: the known ones of `trials`, in their order.
         trials: All so far in the order asked.
         X_candidates: `[c, d]` the candidates.
 
@@ -55,8 +55,8 @@ def resampling_rules(
     if data.structures is None:
         return X_evaluated, None, promising
     flags = torch.ones(len(trials), dtype=torch.bool)
-    is_done = torch.tensor([trial.state == "done" for trial in trials])
-    flags[is_done] = torch.tensor(is_relaxed(data.structures))
+    is_known = torch.tensor([trial.is_known for trial in trials])
+    flags[is_known] = torch.tensor(is_relaxed(data.structures))
     return X_evaluated, flags[kept], promising
 
 

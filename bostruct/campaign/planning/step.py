@@ -14,6 +14,8 @@ from bostruct.campaign.log.schema import LOG_FORMAT
 from bostruct.campaign.planning.acquisition_context import acquisition_context, search_ranking
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.batch_selection import select_batch
+from bostruct.campaign.planning.feasibility import infeasible_candidates
+from bostruct.campaign.planning.force_consistency import force_metrics
 from bostruct.campaign.planning.pending_candidates import with_pending
 from bostruct.campaign.planning.posterior_tensors import posterior_tensors
 from bostruct.campaign.planning.random_structures import sample_new
@@ -44,7 +46,7 @@ def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
     if first and step.components.initial_data is not None:
         X_initial = step.components.initial_data.X_unevaluated
     n_random = step.components.n_initial if first else step.q
-    known = [trial for trial in trials if trial.state == "done"]
+    known = [trial for trial in trials if trial.is_known]
     data = training_data(step, known) if known else None
     if data is None or not has_enough_values(data) or (first and len(X_initial) + n_random):
         return _random_step(step, trials, X_initial, n_random)
@@ -110,7 +112,10 @@ def _model_step(
         step.generator_for("search"),
     )
     rules = resampling_rules(step, model, data, trials, candidates.X)
-    candidates, selected, values = select_batch(step, candidates, acquisition, *rules)
+    infeasible = infeasible_candidates(step, trials, candidates)
+    candidates, selected, values = select_batch(
+        step, candidates, acquisition, *rules, infeasible=infeasible
+    )
     numbers = [trial.number for trial in known]
     tensors = posterior_tensors(step, model, candidates, selected, numbers)
     predictions: list[dict[str, float]] = [
@@ -121,7 +126,7 @@ def _model_step(
         for row, prediction in zip(selected, predictions, strict=True):
             for name in PREDICTION_COLUMNS:
                 prediction[name] = float(tensors[f"candidates.{name}"][row])
-    metrics = step_metrics(step, model, context, known)
+    metrics = step_metrics(step, model, context, known) | force_metrics(step, data, trials)
     outcome_predictions = (
         () if objectives is None else objectives.outcome_predictions(tensors, selected)
     )

@@ -31,8 +31,8 @@ class RelaxationTrajectory(NamedTuple):
 
     @property
     def evaluated(self) -> list[Trial]:
-        """Trials with an energy, in order."""
-        return [trial for trial in (self.start, *self.steps) if trial.state == "done"]
+        """Trials with an energy that is not doubted, in order."""
+        return [trial for trial in (self.start, *self.steps) if trial.is_known]
 
     @property
     def lowest(self) -> Trial:
@@ -76,7 +76,7 @@ class RelaxationQueue:
         self.trajectories = [
             RelaxationTrajectory(trial, tuple(relaxation_steps.get(trial.number, ())))
             for trial in search_trials
-            if trial.state == "done"
+            if trial.is_known
         ]
 
     @property

@@ -156,8 +156,8 @@ class Assessment:
 
 
 def _best_trials(trials: Sequence[Trial], count: int, space: Space | None) -> list[Trial]:
-    """Return the trials of the best structures, best first, without duplicates."""
-    done = [(t.energy, t.number, t) for t in trials if t.energy is not None]
+    """Return the trials of the best structures, best first, without doubts and duplicates."""
+    done = [(t.energy, t.number, t) for t in trials if t.energy is not None and not t.doubt]
     best: list[Trial] = []
     for _, _, trial in sorted(done, key=lambda item: item[:2]):
         if len(best) == count:

@@ -168,13 +168,16 @@ def images_to_export(
     Raises:
         LogError: there is no such structure.
     """
-    query = "SELECT number, ase_id FROM bostruct_trial WHERE state = 'done' ORDER BY " + (
-        "number" if include_all or log.optimization_config else "energy, number LIMIT 1"
-    )
+    query = "SELECT number, ase_id FROM bostruct_trial WHERE state = 'done' ORDER BY number"
     numbers = {row["number"]: row["ase_id"] for row in log.query(query)}
     if not numbers:
         raise LogError(f"{log.folder} has no energy yet: there is nothing to export.")
     trials = log.trial_records()
+    if not include_all and log.optimization_config is None:
+        known = [(trial.energy, trial.number) for trial in trials if trial.is_known]
+        if not known:
+            raise LogError(f"{log.folder}: every energy is doubted, see `bostruct show`.")
+        numbers = {min(known)[1]: numbers[min(known)[1]]}
     infos: dict[int, dict[str, Any]]
     if log.optimization_config is not None:
         front = log.pareto_front()
@@ -227,8 +230,13 @@ def _info_key(name: str) -> str:
 
 def _trial_info(trial: Trial, prediction: CalibratedPrediction | None) -> dict[str, Any]:
     """Return the `info` of a structure: its trial and its prediction."""
-    info = {"trial": trial.number, "step": trial.step, "generator": trial.generator}
+    info: dict[str, Any] = {
+        "trial": trial.number,
+        "step": trial.step,
+        "generator": trial.generator,
+    }
     info |= {"name": trial.member} if trial.member else {}
+    info |= {"doubt": trial.doubt} if trial.doubt else {}
     if prediction is None:
         return info
     numbers = {

@@ -190,12 +190,15 @@ def _format_outcome(
 
 def _quarantine_counts(quarantined: Sequence[QuarantinedValue]) -> str:
     n_trials = sum(value.name == "all" for value in quarantined)
-    n_values = len(quarantined) - n_trials
+    n_doubted = sum(value.name == "doubted" for value in quarantined)
+    n_values = len(quarantined) - n_trials - n_doubted
     parts = []
     if n_values:
         parts.append(f"{n_values} value{'s' * (n_values > 1)} in quarantine")
     if n_trials:
         parts.append(f"{n_trials} trial{'s' * (n_trials > 1)} retracted")
+    if n_doubted:
+        parts.append(f"{n_doubted} trial{'s' * (n_doubted > 1)} doubted")
     return " and ".join(parts)
 
 
@@ -245,7 +248,7 @@ def _trial_rows(
         title = f"log10 {title}" if name in optimization_config.log_outcomes else title
         result = trial.state if outcome.value is None else format_number(outcome.value)
         if outcome.value is None and trial.state == "done":
-            result = "in quarantine"
+            result = "doubted" if trial.doubt else "in quarantine"
         predicted, calibrated, error = "-", "-", "-"
         prediction = outcome.prediction
         if outcome.is_exact:

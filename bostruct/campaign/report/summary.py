@@ -11,6 +11,7 @@ from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
+from bostruct.campaign.planning.force_consistency import last_contradiction
 from bostruct.campaign.records import OPEN_STATES, RelaxationReport, Step, Trial
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.calibration_summary import CalibrationSummary
@@ -39,6 +40,7 @@ class TrialSummary:
         generator: Name of the generator that proposed the structure.
         acquisition: Acquisition value at the selection; None without one.
         reason: Cause of a failure or a retraction.
+        doubt: Reason for which the result is doubted; "" without a doubt.
         energy: Energy, eV; None where it is unknown.
         prediction: Prediction of the energy before the evaluation; None without one.
         outcomes: Prediction and result of each outcome by name; empty without objectives.
@@ -49,6 +51,7 @@ class TrialSummary:
     generator: str
     acquisition: float | None
     reason: str
+    doubt: str = ""
     energy: float | None = None
     prediction: CalibratedPrediction | None = None
     outcomes: Mapping[str, OutcomeSummary] = field(default_factory=dict)
@@ -118,7 +121,7 @@ class EnergySummary:
     """Results of a campaign that minimizes the energy.
 
     Attributes:
-        energies: Energies in the order of the evaluations, eV; None where one failed.
+        energies: Energies in the order of the evaluations, eV; None where one failed or is doubted.
         best: Trial of the lowest energy; None without one.
         final_relaxation: Progress of the final relaxation; None without one.
         calibration: Calibration of the predicted energies.
@@ -149,6 +152,8 @@ class CampaignSummary:
         last_failures: Reasons of the last failures by trial.
         n_pending: Number of trials without a result.
         n_abandoned: Number of abandoned trials.
+        contradiction: Sentence on forces that contradict the energies; "" without one.
+        doubted: Reasons of doubts by trial.
         retracted: Reasons of retractions by trial.
         seconds: Wall time by "fit", "search", "evaluate" and "log".
         n_sessions: Number of sessions.
@@ -174,6 +179,8 @@ class CampaignSummary:
     last_failures: Mapping[int, str]
     n_pending: int
     n_abandoned: int
+    contradiction: str
+    doubted: Mapping[int, str]
     retracted: Mapping[int, str]
     seconds: Mapping[str, float]
     n_sessions: int
@@ -223,7 +230,7 @@ def summarize(log: Log) -> CampaignSummary:
         logged = log.predictions()
         predictions = {prediction.trial: prediction.prediction for prediction in logged}
         energy = EnergySummary(
-            energies=tuple(trial.energy for trial in finished),
+            energies=tuple(None if trial.doubt else trial.energy for trial in finished),
             best=best_evaluation(finished, initial_data),
             final_relaxation=_summarize_final_relaxation(log),
             calibration=CalibrationSummary.from_predictions(log.calibration(), logged),
@@ -263,6 +270,8 @@ def summarize(log: Log) -> CampaignSummary:
         last_failures={trial.number: trial.reason for trial in failed[-N_LAST_FAILURES:]},
         n_pending=sum(trial.state in OPEN_STATES for trial in trials),
         n_abandoned=sum(trial.state == "abandoned" for trial in trials),
+        contradiction=last_contradiction(steps),
+        doubted={trial.number: trial.doubt for trial in trials if trial.doubt},
         retracted={trial.number: trial.reason for trial in trials if trial.state == "retracted"},
         seconds=total_seconds(steps, finished),
         n_sessions=len(sessions),
@@ -281,9 +290,14 @@ def summarize(log: Log) -> CampaignSummary:
 def best_evaluation(
     finished: Sequence[Trial], initial_data: Sequence[Trial] = ()
 ) -> BestEvaluation | None:
-    """Return the trial of the lowest energy, of equal ones the first; None without an energy."""
+    """Return the trial of the lowest energy, of equal ones the first; None without an energy.
+
+    Doubted energies do not count.
+    """
     numbered = [(None, trial) for trial in initial_data] + list(enumerate(finished, 1))
-    energies = [(t.energy, t.number, i, t) for i, t in numbered if t.energy is not None]
+    energies = [
+        (t.energy, t.number, i, t) for i, t in numbered if t.energy is not None and not t.doubt
+    ]
     if not energies:
         return None
     energy, number, evaluation, trial = min(energies, key=lambda item: item[:2])
@@ -335,6 +349,7 @@ def _summarize_step(
                 generator=trial.generator,
                 acquisition=trial.acquisition,
                 reason=trial.reason,
+                doubt=trial.doubt,
                 energy=trial.energy,
                 prediction=predictions.get(trial.number),
                 outcomes=outcomes.get(trial.number, {}),

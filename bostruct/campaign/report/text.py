@@ -23,25 +23,17 @@ from bostruct.runtime.control_characters import visible_text
 
 def final_text(summary: CampaignSummary) -> str:
     """Return the text at the end of a run: the best result, and where to find it."""
-    counts = f"{summary.n_evaluations} ({summary.n_failed} failed)"
     lines, out, folder = [], "front.extxyz", _shown_path(summary.folder)
     if summary.pareto is not None:
         lines += pareto_text.final_lines(summary.pareto, summary.n_evaluations, summary.n_failed)
     if summary.energy is not None:
-        best, out = summary.energy.best, "best.extxyz"
-        if best is None:
-            lines.append(f"No energy in {summary.n_evaluations} evaluations.")
-        elif best.evaluation is None:
-            name = _name_text(best, summary.names)
-            lines.append(f"Best energy {best.energy:.6f} eV{name}, given; {counts} evaluations.")
-        else:
-            name = _name_text(best, summary.names)
-            lines.append(
-                f"Best energy {best.energy:.6f} eV{name}, evaluation {best.evaluation} of {counts},"
-                f" step {best.step}."
-            )
+        out = "best.extxyz"
+        lines.append(_best_text(summary, summary.energy.best))
         relaxations = _relaxation_lines(summary.energy.final_relaxation)
         lines += [f"Final relaxation: {line}." for line in relaxations]
+    if summary.doubted:
+        n = len(summary.doubted)
+        lines.append(f"Doubted: {n} result{'s' * (n > 1)}, see `bostruct show {folder}`.")
     failures = [f"trial {trial}: {text}." for trial, text in summary.last_failures.items()]
     has_results = summary.n_evaluations + summary.n_initial_data > summary.n_failed
     lines += [f"Ended by {summary.reason}."]
@@ -57,6 +49,17 @@ def final_text(summary: CampaignSummary) -> str:
     if "network file system" in str(summary.journal):
         lines.append(f"Journal {summary.journal}.")
     return "\n".join(map(visible_text, lines))
+
+
+def _best_text(summary: CampaignSummary, best: BestEvaluation | None) -> str:
+    """Return the sentence on the lowest energy at the end of a run."""
+    if best is None:
+        return f"No energy in {summary.n_evaluations} evaluations."
+    counts = f"{summary.n_evaluations} ({summary.n_failed} failed)"
+    text = f"Best energy {best.energy:.6f} eV{_name_text(best, summary.names)}, "
+    if best.evaluation is None:
+        return f"{text}given; {counts} evaluations."
+    return f"{text}evaluation {best.evaluation} of {counts}, step {best.step}."
 
 
 def summary_text(summary: CampaignSummary) -> str:
@@ -87,6 +90,10 @@ def summary_text(summary: CampaignSummary) -> str:
             for trial, text in summary.retracted.items()
         ]
         lines += _labeled_lines("retracted", retracted)
+    lines += _labeled_lines("doubted", _doubt_lines(summary))
+    if summary.contradiction:
+        lines.append(f"warning      {summary.contradiction}")
+    if summary.energy is not None:
         lines += _energy_lines(summary.energy, summary.names)
         tables = _energy_tables(summary, summary.energy.assessment)
     lines += [
@@ -107,6 +114,22 @@ def _name_text(best: BestEvaluation, names: Mapping[int, str]) -> str:
     """Return the name of the best structure after a comma, "" without one."""
     name = names.get(best.trial, "")
     return f", {name}" if name else ""
+
+
+def _doubt_lines(summary: CampaignSummary) -> list[str]:
+    """Return a line for each doubt, and the ways out."""
+    if not summary.doubted:
+        return []
+    first, folder = next(iter(summary.doubted)), _shown_path(summary.folder)
+    return [
+        *(
+            f"{trial_label(trial, summary.names)}: {text}"
+            for trial, text in summary.doubted.items()
+        ),
+        "nothing is learnt from them. If one is right: "
+        f'bostruct trust {folder} {first} --reason "..."',
+        f'If it is wrong: bostruct retract {folder} {first} --reason "..."',
+    ]
 
 
 def _energy_lines(energy: EnergySummary, names: Mapping[int, str]) -> list[str]:
@@ -272,6 +295,7 @@ def _trial_line(step: int, trial: TrialSummary, name_cell: str) -> str:
         if energy is not None:
             error = f"{(energy - prediction.mean) / prediction.sigma:+.2f}"
     result = trial.state if energy is None else f"{energy:.4f} eV"
+    result += " ?" if trial.doubt else ""
     return (
         f"{step:4d}  {trial.trial:5d}  {name_cell}{trial.generator:<12}  {raw:<18}  "
         f"{calibrated:<10}  {result:<13}  {error}  {trial.reason}"

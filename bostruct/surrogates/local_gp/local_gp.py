@@ -7,6 +7,7 @@ themselves; the cost of a prediction does not depend on it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, final
@@ -25,6 +26,11 @@ from bostruct.errors import (
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.force_consistency import (
+    MIN_STRUCTURES,
+    ForceConsistency,
+    compare_energies,
+)
 from bostruct.surrogates.local_gp.inducing_points import (
     evenly_spaced,
     select_inducing_points,
@@ -34,6 +40,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
     RowStatistics,
+    degrees_of_freedom,
     log_marginal_likelihood,
     maximize_marginal_likelihood,
     weight_posterior,
@@ -44,10 +51,15 @@ from bostruct.surrogates.local_gp.model import (
     LocalGPModel,
     LocalGPState,
 )
+from bostruct.surrogates.local_gp.outliers import contradicted_energies, in_units_of_spread
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_from_state
 from bostruct.surrogates.species import species_radii
-from bostruct.surrogates.training_data import Observations, prepare_observations
+from bostruct.surrogates.training_data import (
+    Observations,
+    prepare_observations,
+    species_counts,
+)
 
 CUTOFF_FACTOR = 1.9  # default cutoff in units of the longest bond: past the second shell
 MAX_INDUCING_CANDIDATES = 8192  # training environments that may become inducing ones
@@ -56,6 +68,7 @@ DEFAULT_PAIR_REPULSION = PairRepulsion()
 SIMILARITY_CANDIDATES = {0.95: 0.8, 0.0: 0.5}  # species similarities, and a milder one of each
 N_SELECTION_STRUCTURES = 20  # structures in the selection of the species similarity
 N_SELECTION_ENVIRONMENTS = 80  # inducing environments of a species in the same selection
+MIN_DEGREES_OF_FREEDOM = 0.5  # beyond the energies of the species, for data that tell a scale
 N_PROBE_ATOMS = 16  # atoms of a structure whose forces give the mean residual variance
 
 
@@ -133,25 +146,30 @@ class LocalGP:
             del description["approximation"]
         return description
 
-    def fit(self, structures: Structures, space: Space | None = None) -> LocalGPModel:
+    def fit(
+        self, structures: Structures, space: Space | None = None, *, screen: bool = True
+    ) -> LocalGPModel:
         """Return the model fitted to energies and forces.
 
         Args:
             structures: Structures with `energy`, and `forces` where there are any.
             space: Gives structures to coordinates, and radii where the potential has its own length
                 scale; None if only `predict` is needed.
+            screen: True to leave out the structures of `contradicted_energies`; False to believe
+                every energy.
 
         Raises:
             InputError: an energy is missing, or there is no structure.
         """
-        species, radii = species_radii(structures, space)
-        cutoff = self.cutoff or CUTOFF_FACTOR * 2 * float(radii.max())
-        soap = self._soap(species, cutoff, self.species_similarity or 0.0)
+        soap, radii = self.descriptor(structures, space)
+        if screen and len(doubted := self.contradicted_energies(structures, space)):
+            rows = [row for row in range(len(structures)) if row not in set(doubted.tolist())]
+            structures = structures[rows]
         species_index = soap.species_index(structures.numbers)
         radii = radii.to(structures.positions)
         data = prepare_observations(structures, self.pair_repulsion, radii[species_index])
-        data, species_energies = data.subtract_species_energies(species_index, len(species))
-        if self.species_similarity is None and len(species) > 1:
+        data, species_energies = data.subtract_species_energies(species_index, len(radii))
+        if self.species_similarity is None and len(radii) > 1:
             soap = self._select_species_similarity(soap, data)
         inducing, energies, forces = self._inducing_statistics(
             soap, data, self.max_inducing, self.approximation in ("fitc", "averaged_fitc")
@@ -189,6 +207,86 @@ class LocalGP:
         fitted = LocalGPState(**{name: state[name] for name in LocalGPState.__dataclass_fields__})
         index = state.get("approximation", APPROXIMATIONS.index("dtc"))
         return LocalGPModel(soap, zeta, repulsion, fitted, space, APPROXIMATIONS[int(index)])
+
+    def contradicted_energies(
+        self, structures: Structures, space: Space | None = None, trusted: Tensor | None = None
+    ) -> Tensor:
+        """Return the rows of energies far below all others that these contradict, `[k]`.
+
+        A single one of a structure unlike all others is among them if it is 10 standard deviations
+        too low, until a second one near it confirms it; see `outliers`.
+
+        Args:
+            structures: b structures with `energy`, and `forces` where there are any.
+            space: Space whose species and radii count too, or None.
+            trusted: `[b]` bool, structures that are not judged; none by default.
+        """
+        fit = functools.partial(self._judge().fit, space=space, screen=False)
+        soap, _ = self.descriptor(structures, space)
+        return contradicted_energies(fit, soap, structures, trusted)
+
+    def force_consistency(
+        self, structures: Structures, space: Space | None = None
+    ) -> ForceConsistency | None:
+        """Return whether the forces contradict the energies; None where too few tell.
+
+        At most `N_SELECTION_STRUCTURES` of those with forces are compared, evenly spaced, the last
+        one among them.
+
+        Args:
+            structures: Structures with `energy`, and `forces` where there are any.
+            space: Space whose species and radii count too, or None.
+        """
+        if structures.forces is None or structures.energy is None:
+            return None
+        rows = structures.index[structures.forces.isfinite().all(-1)].unique()
+        rows = rows[(len(rows) - 1) % max(-(-len(rows) // N_SELECTION_STRUCTURES), 1) :]
+        rows = rows[:: max(-(-len(rows) // N_SELECTION_STRUCTURES), 1)]
+        if len(rows) < MIN_STRUCTURES:
+            return None
+        structures = structures[rows.tolist()]
+        species, index = structures.numbers.unique(return_inverse=True)
+        scaled = in_units_of_spread(structures, species_counts(structures, index, len(species)))
+        assert scaled.energy is not None
+        if not bool(scaled.energy.isfinite().all()):
+            return None  # all energies are equal
+        judge = self._judge()
+        soap, radii = judge.descriptor(scaled, space)
+        data = prepare_observations(scaled, None, radii.to(scaled.positions)[index])
+        inducing, energies, forces = judge._inducing_statistics(
+            soap, data, judge.max_inducing * (len(soap.species) + 1) // 2, with_residual=True
+        )
+        none = RowStatistics.empty(len(inducing), inducing.features)
+        s, e, _, _ = judge._fit_hyperparameters(energies, none, data)
+        _, _, f, _ = judge._fit_hyperparameters(none, forces, data)
+        with torch.no_grad():
+            P, species_index = soap(data.structures), soap.species_index(data.structures.numbers)
+            b = len(data.structures)
+            K = inducing.energy_covariances(P, species_index, data.structures.index, b)
+            noise = e * data.structures.counts.sqrt() * data.noise_factor
+            return compare_energies(inducing.whiten(K), data.energy, noise, forces, s, f)
+
+    def _judge(self) -> LocalGP:
+        """Return the surrogate that judges data: small, and without a scale of its own."""
+        return replace(
+            self,
+            max_inducing=min(self.max_inducing, N_SELECTION_ENVIRONMENTS),
+            pair_repulsion=None,
+            hyperparameters=None,
+            species_similarity=self.species_similarity or 0.0,
+            approximation="averaged_fitc",
+        )
+
+    def descriptor(self, structures: Structures, space: Space | None = None) -> tuple[SOAP, Tensor]:
+        """Return the descriptor, and the radius of each of its species, `[species]` Å.
+
+        Args:
+            structures: Structures with all species, or those that `space` lacks.
+            space: Space whose species and radii count too, or None.
+        """
+        species, radii = species_radii(structures, space)
+        cutoff = self.cutoff or CUTOFF_FACTOR * 2 * float(radii.max())
+        return self._soap(species, cutoff, self.species_similarity or 0.0), radii
 
     def _soap(self, species: tuple[int, ...], cutoff: float, species_similarity: float) -> SOAP:
         sizes = self.n_max, self.l_max
@@ -284,8 +382,36 @@ class LocalGP:
         evidence = maximize_marginal_likelihood(
             energies, forces, fitted, optimize=self.hyperparameters is None
         )
-        s, e, f = (fitted.value(name).detach() for name in HYPERPARAMETER_NAMES)
+        s, e, f = (fitted.value(name).detach().to(energies.gram) for name in HYPERPARAMETER_NAMES)
+        if self.hyperparameters is None and not _tells_scale(energies, forces, (s, e, f), data):
+            s = s.clamp(min=self._prior_scale(data))
+            evidence = log_marginal_likelihood(energies, forces, s, e, f)
         return s, e, f, evidence
+
+    def _prior_scale(self, data: Observations) -> float:
+        """Return the signal, eV, of data that do not tell it: the force of the pair prior × 1 Å."""
+        scale = data.force_scale()
+        if self.pair_repulsion is None:
+            return scale
+        _, radii = self.descriptor(data.structures)
+        return max(scale, self.pair_repulsion.typical_force(2 * float(radii.max())))
+
+
+def _tells_scale(
+    energies: RowStatistics,
+    forces: RowStatistics,
+    hyperparameters: tuple[Tensor, ...],
+    data: Observations,
+) -> bool:
+    """Return whether the data determine more than the energies of the species.
+
+    They do not where atoms are out of each other's reach, nor where structures are copies of one:
+    that their energies are alike, or differ by noise, says nothing of those of other structures.
+    """
+    species, species_index = data.structures.numbers.unique(return_inverse=True)
+    counts = species_counts(data.structures, species_index, len(species))
+    n_means = int(torch.linalg.matrix_rank(counts))
+    return degrees_of_freedom(energies, forces, *hyperparameters) > n_means + MIN_DEGREES_OF_FREEDOM
 
 
 def _displaced(structures: Structures, displacement: float) -> Structures:

@@ -262,6 +262,14 @@ def value_and_gradient(
     return density, torch.stack([signal, *noises])
 
 
+def degrees_of_freedom(
+    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
+) -> float:
+    """Return the effective number of weights that the data determine, m - tr(A^-1) / s²."""
+    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
+    return len(factor) - float(torch.cholesky_inverse(factor).diagonal().sum() / s**2)
+
+
 def maximize_marginal_likelihood(
     energies: RowStatistics,
     forces: RowStatistics,

@@ -4,7 +4,7 @@ import sqlite3
 import pytest
 
 from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.retraction import check_retractable, retract_trial
+from bostruct.campaign.log.retraction import find_result, retract_trial
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.errors import InputError, LockedError, LogError
 from tests.campaign import alloys
@@ -63,7 +63,7 @@ def test_twice_is_refused(screened):
     with pytest.raises(InputError, match="got 4, retracted"):
         retract_trial(screened.folder, 4, "no")
     with pytest.raises(InputError, match="got 4, retracted"):
-        check_retractable(screened, 4, "no")
+        find_result(screened, 4, "no")
 
 
 def test_while_a_campaign_writes(screened):

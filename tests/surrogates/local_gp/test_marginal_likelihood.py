@@ -14,6 +14,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
     RowStatistics,
+    degrees_of_freedom,
     gram_matrix,
     log_marginal_likelihood,
     maximize_marginal_likelihood,
@@ -300,3 +301,21 @@ def test_no_rows_say_nothing():
     rows = RowStatistics.empty(4, torch.zeros(1, dtype=torch.float64))
     one = torch.tensor(1.3).double()
     assert float(log_marginal_likelihood(rows, rows, one, one, one)) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("n_energies", "n_forces"), [(12, 50), (5, 0), (1, 2)])
+def test_degrees_of_freedom_are_the_trace_of_the_hat_matrix(n_energies, n_forces):
+    problem = Problem(n_energies, n_forces)
+    s, e, f = problem.s, problem.e, problem.f
+    K = s**2 * problem.F @ problem.F.T
+    expected = torch.linalg.solve(K + problem.D.diag(), K).trace()
+    assert degrees_of_freedom(*problem.rows, s, e, f) == pytest.approx(float(expected))
+
+
+def test_data_of_one_kind_determine_one_weight_at_most():
+    rows = RowStatistics.empty(4, torch.zeros(1, dtype=torch.float64))
+    F = random(1, 4).repeat(9, 1)
+    one = torch.tensor(1.0).double()
+    copies = rows.add_rows(F, random(9), torch.ones(9, dtype=torch.float64))
+    assert 0.9 < degrees_of_freedom(copies, rows, one, 0.01 * one, one) <= 1
+    assert degrees_of_freedom(rows, rows, one, one, one) == pytest.approx(0)

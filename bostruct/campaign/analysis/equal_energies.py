@@ -1,0 +1,161 @@
+"""Structures that differ and have bit-identical energies.
+
+A program that fails and leaves the output of an earlier run, or reads that of another process,
+returns the energy of another structure. No two structures that differ have energies equal to the
+last bit, unless one of these is so:
+
+    copy       they differ by symmetry, or by atoms on which no force acts at all
+    discrete   the energies are few-valued, rounded, or constant, so that they coincide by chance
+
+Where forces are known, these tell: equal forces on structures that differ are a copy of a result,
+whatever the energies are like.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bostruct.campaign.records import Trial
+from bostruct.spaces import DiscreteSpace, Pool, Space
+from bostruct.structures import Structures, build_neighbor_list
+from bostruct.structures.fingerprints import FINGERPRINT_CUTOFF
+
+MAX_EXPECTED_COINCIDENCES = 0.01
+"""Expected number of equal pairs by chance above which energies count as discrete."""
+
+QUANTUM_TOLERANCE = 1e-6
+"""Deviation from an integer, below which a difference of energies is a multiple of another."""
+
+ROUNDING = 1e-12
+"""Relative difference of energies that are equal but for rounding."""
+
+SAME_DISTANCE = 0.005
+"""Difference of two distances that count as equal, in units of the shortest one."""
+
+FIRST_SHELL = 1.25
+"""Distances to neighbors on a lattice, in units of the shortest one: potentials of a short range
+give different decorations the same energy."""
+
+
+def equal_groups(energies: Mapping[int, float]) -> list[list[int]]:
+    """Return the numbers of trials with one energy, where there are several, in order.
+
+    Args:
+        energies: Energy of each trial by number, eV.
+    """
+    groups = defaultdict(list)
+    for number, energy in sorted(energies.items()):
+        groups[energy].append(number)
+    return [numbers for numbers in groups.values() if len(numbers) > 1]
+
+
+def is_discrete(energies: Sequence[float]) -> bool:
+    """Return whether energies coincide by chance: few-valued, rounded or constant ones.
+
+    Args:
+        energies: Energies of all trials, eV.
+    """
+    values = np.unique(np.asarray(energies, dtype=np.float64))
+    if len(values) < 2:
+        return True
+    low, high = np.percentile(values, (25, 75))
+    n = len(energies)
+    return bool(n * (n - 1) / 2 * _quantum(values) > MAX_EXPECTED_COINCIDENCES * (high - low))
+
+
+def _quantum(values: NDArray[np.float64]) -> float:
+    """Return the unit of which all differences of sorted values are multiples, 0 without one."""
+    decimals = max(len(f"{value!r}".partition(".")[2]) for value in values.tolist())
+    is_exponential = any("e" in repr(value) for value in values.tolist())
+    rounded = 0.0 if is_exponential else 10.0**-decimals
+    gaps = np.diff(values)
+    gaps = gaps[gaps > ROUNDING * np.abs(values).max()]
+    if len(gaps) < 2:
+        return rounded
+    multiples = (values - values[0]) / gaps.min()
+    if np.abs(multiples - multiples.round()).max() < QUANTUM_TOLERANCE:
+        return float(gaps.min())
+    return rounded
+
+
+def equal_energies(trials: Sequence[Trial], space: Space) -> dict[int, str]:
+    """Return the trials whose energy is that of another structure, each with the reason.
+
+    Args:
+        trials: All trials of a campaign with an energy.
+        space: Space that decodes the structures.
+    """
+    by_number = {trial.number: trial for trial in trials}
+    energies = {n: trial.energy for n, trial in by_number.items() if trial.energy is not None}
+    groups = equal_groups(energies)
+    discrete = bool(groups) and is_discrete(list(energies.values()))
+    is_lattice = isinstance(space, DiscreteSpace) and not isinstance(space, Pool)
+    reasons: dict[int, str] = {}
+    for numbers in groups:
+        members = [by_number[number] for number in numbers]
+        if discrete and all(trial.forces is None for trial in members):
+            continue
+        decoded = space.decode(torch.stack([trial.X for trial in members]))
+        for i, j in combinations(range(len(members)), 2):
+            one, other = members[i], members[j]
+            forces_are_equal = _are_equal(one.forces, other.forces)
+            if discrete and not forces_are_equal:
+                continue
+            distances = (
+                _neighbor_distances(decoded[k], trial.forces, is_lattice)
+                for k, trial in ((i, one), (j, other))
+            )
+            if not _is_same(*distances):
+                what = "energy and forces equal those" if forces_are_equal else "energy equals that"
+                for trial, twin in ((one, other), (other, one)):
+                    reasons.setdefault(
+                        trial.number,
+                        f"its {what} of trial {twin.number} to the last bit ({trial.energy!r} eV), "
+                        "and the structures differ",
+                    )
+    return reasons
+
+
+def _are_equal(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is not None and b is not None and torch.equal(a, b)
+
+
+def _neighbor_distances(
+    structures: Structures, forces: Tensor | None, is_lattice: bool
+) -> dict[tuple[int, int], Tensor]:
+    """Return the sorted distances between atoms by their atomic numbers, Å.
+
+    Args:
+        structures: One structure.
+        forces: `[a, 3]` eV/Å; atoms without any force do not count. None where unknown.
+        is_lattice: True to take nearest neighbors alone.
+    """
+    neighbors = build_neighbor_list(structures, FINGERPRINT_CUTOFF)
+    r = torch.linalg.vector_norm(neighbors.vectors(structures.positions, structures.cell), dim=-1)
+    pairs = torch.stack((neighbors.center, neighbors.neighbor))
+    if is_lattice and len(r):
+        first = r < FIRST_SHELL * r.min()
+        r, pairs = r[first], pairs[:, first]
+    elif forces is not None:
+        acts = (forces.nan_to_num(nan=1.0) != 0).any(-1).to(pairs.device)[pairs].all(0)
+        r, pairs = r[acts], pairs[:, acts]
+    species = structures.numbers[pairs].sort(0).values
+    return {
+        (int(a), int(b)): r[(species[0] == a) & (species[1] == b)].sort().values
+        for a, b in species.unique(dim=1).T.tolist()
+    }
+
+
+def _is_same(a: Mapping[tuple[int, int], Tensor], b: Mapping[tuple[int, int], Tensor]) -> bool:
+    """Return whether two structures have the same distances."""
+    if a.keys() != b.keys() or any(len(a[pair]) != len(b[pair]) for pair in a):
+        return False
+    tolerance = SAME_DISTANCE * min((float(r.min()) for r in a.values()), default=0.0)
+    return all(bool(((a[pair] - b[pair]).abs() < tolerance).all()) for pair in a)

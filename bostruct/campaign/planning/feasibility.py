@@ -1,0 +1,178 @@
+"""Feasibility of candidates: the probability that an evaluation succeeds, learnt from failures.
+
+Structures of one kind fail for a reason of theirs, as dissociated ones do whose self-consistent
+field never converges; others fail because of a license or a node, wherever they are. The failures
+themselves tell these apart: with weights k between structures,
+
+    p_i = (a π + sum_j k_ij y_j) / (a + sum_j k_ij)      π the overall share of successes
+
+a Beta posterior mean in which similar structures count, y = 1 for a success. The width of k is the
+one under which each outcome is most probable given all others, and an infinite one, with which p is
+the same everywhere, unless a finite one is better by `MIN_EVIDENCE`.
+
+Similar are structures with the same closeness of neighbors. Notation:
+
+    x [n, k]   1   sum of the radii of an atom and its k-th closest neighbor over their distance
+    F [b, f]   1   features of a structure: quantiles of each x over its movable atoms, shares of
+                   the elements and of the pairs of elements among its bonds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.records import Trial
+from bostruct.candidates import Candidates
+from bostruct.spaces import Space
+from bostruct.structures import Structures, build_neighbor_list, covalent_radii
+from bostruct.structures.fingerprints import FINGERPRINT_CUTOFF
+
+N_NEIGHBORS = 4
+"""Number of closest neighbors of an atom in the features."""
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Quantiles over the atoms of a structure; the least finds a single atom far from all others."""
+
+MIN_CLOSENESS = 0.8
+"""Least x of two atoms that form a bond."""
+
+PRIOR_WEIGHT = 1.0
+"""Number of outcomes, a, that the overall share of successes counts for."""
+
+WIDTH_QUANTILES = (0.01, 0.03, 0.1, 0.3)
+"""Widths of the weights, as quantiles of the distances between evaluated structures."""
+
+MIN_EVIDENCE = 2.0
+"""Logarithm of the factor by which a finite width must make the outcomes more probable."""
+
+CERTAIN_PROBABILITY = 0.5
+"""Probability of success from which on a candidate always takes part."""
+
+MAX_JUDGED = 2048
+"""Largest number of candidates that are judged, the best; and of evaluated structures, the last."""
+
+
+def infeasible_candidates(
+    step: StepContext, trials: Sequence[Trial], candidates: Candidates
+) -> Tensor | None:
+    """Return which candidates take no part in a step, `[c]` bool; None where no failure tells.
+
+    One with the probability of success p takes part in a step with the probability
+    p / `CERTAIN_PROBABILITY`, so that a kind of structures is asked for ever less, and never given
+    up. All candidates of a step share one random number.
+
+    Args:
+        step: Step that is planned.
+        trials: All trials so far.
+        candidates: Candidates of the search.
+    """
+    judged = [t for t in trials if t.state in ("done", "retracted") or _is_informative_failure(t)]
+    judged = judged[-MAX_JUDGED:]
+    y = torch.tensor([trial.state != "failed" for trial in judged], dtype=torch.float64)
+    if not len(y) or bool(y.all()) or not bool(y.any()):
+        return None
+    F = structure_features(step.components.space, torch.stack([trial.X for trial in judged]))
+    width = select_width(F, y)
+    if width is None:
+        return None
+    order = candidates.acq_value.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
+    rows = order[:MAX_JUDGED]
+    found = structure_features(step.components.space, candidates.X[rows].detach().cpu().double())
+    p = success_probability(torch.cdist(found, F), y, width)
+    u = torch.rand((), generator=step.generator_for("feasibility"), dtype=torch.float64)
+    infeasible = torch.zeros_like(candidates.acq_value, dtype=torch.bool)
+    infeasible[rows] = (p < u * CERTAIN_PROBABILITY).to(infeasible.device)
+    return infeasible
+
+
+def _is_informative_failure(trial: Trial) -> bool:
+    """Return whether a trial failed for a reason that may be one of the structure."""
+    return trial.state == "failed" and not trial.retryable and not trial.is_initial_data
+
+
+def select_width(F: Tensor, y: Tensor) -> float | None:
+    """Return the most probable width of the weights; None if the outcomes depend on no feature.
+
+    Args:
+        F: `[t, f]` features of evaluated structures.
+        y: `[t]` 1 for a success, 0 for a failure.
+    """
+    D = torch.cdist(F, F)
+    others = ~torch.eye(len(y), dtype=torch.bool)
+    distances = D[others]
+    best, best_width = _left_out_evidence(D, y, torch.inf) + MIN_EVIDENCE, None
+    for quantile in WIDTH_QUANTILES:
+        width = float(distances.sort().values[int(quantile * (len(distances) - 1))])
+        if width > 0 and (evidence := _left_out_evidence(D, y, width)) > best:
+            best, best_width = evidence, width
+    return best_width
+
+
+def success_probability(D: Tensor, y: Tensor, width: float) -> Tensor:
+    """Return the probability of success at distances `[c, t]` from evaluated structures, `[c]`.
+
+    Args:
+        D: `[c, t]` distances.
+        y: `[t]` or `[c, t]`, 1 for a success, 0 for a failure, NaN where it does not count.
+        width: Width of the weights; infinite for equal ones.
+    """
+    y = y.expand(D.shape)
+    counts = y.isfinite().double()
+    y = y.nan_to_num()
+    share = ((y.sum(-1) + 1) / (counts.sum(-1) + 2)).unsqueeze(-1)
+    if width == torch.inf:
+        return share.squeeze(-1)
+    k = torch.exp(-0.5 * (D / width).square()) * counts
+    numerator = PRIOR_WEIGHT * share.squeeze(-1) + (k * y).sum(-1)
+    return numerator / (PRIOR_WEIGHT + k.sum(-1))
+
+
+def _left_out_evidence(D: Tensor, y: Tensor, width: float) -> float:
+    """Return the log probability of the outcomes, each predicted from all others."""
+    others = y.repeat(len(y), 1)
+    others.fill_diagonal_(torch.nan)
+    p = success_probability(D, others, width)
+    return float(torch.where(y > 0, p, 1 - p).log().sum())
+
+
+def structure_features(space: Space, X: Tensor) -> Tensor:
+    """Return the features F `[b, f]` of structures X `[b, d]`."""
+    return torch.cat([_features(space.decode(part), space) for part in X.split(256)])
+
+
+def _features(structures: Structures, space: Space) -> Tensor:
+    species = space.numbers.cpu().unique()
+    structures = structures.to(device="cpu")
+    neighbors = build_neighbor_list(structures, FINGERPRINT_CUTOFF)
+    index = torch.searchsorted(species, structures.numbers)
+    radii = covalent_radii(species).double()[index]
+    vectors = neighbors.vectors(structures.positions, structures.cell)
+    x = (radii[neighbors.center] + radii[neighbors.neighbor]) / vectors.norm(dim=-1)
+    _, _, mask = neighbors.to_padded()
+    table = radii.new_zeros(mask.shape)
+    table[mask] = x
+    table = torch.nn.functional.pad(table.sort(-1, descending=True).values, (0, N_NEIGHBORS))
+    table = table[:, :N_NEIGHBORS]
+    b, s = len(structures), len(species)
+    elements = table.new_zeros(b, s).index_put(
+        (structures.index, index), torch.ones_like(radii), accumulate=True
+    )
+    first, second = index[neighbors.center], index[neighbors.neighbor]
+    is_bond = (x > MIN_CLOSENESS).double()
+    bonds = table.new_zeros(b, s, s).index_put(
+        (structures.index[neighbors.center], first, second), is_bond, accumulate=True
+    )
+    bonds = bonds.flatten(1)
+    shares = [part / part.sum(-1, keepdim=True).clamp(min=1) for part in (elements, bonds)]
+    movable = ~structures.fixed
+    quantiles = table.new_tensor(QUANTILES)
+    rows = []
+    for k in range(b):
+        atoms = structures.index == k
+        atoms = atoms & movable if bool((atoms & movable).any()) else atoms
+        rows.append(torch.quantile(table[atoms], quantiles, dim=0).flatten())
+    return torch.cat([torch.stack(rows), *shares], -1)

@@ -1,0 +1,135 @@
+"""Kinds of structures that fail are learnt from; failures anywhere are not."""
+
+import math
+
+import pytest
+import torch
+
+from bostruct.campaign.planning import feasibility as module
+from bostruct.campaign.planning.feasibility import (
+    infeasible_candidates,
+    select_width,
+    structure_features,
+    success_probability,
+)
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.records import Trial
+from bostruct.candidates import Candidates
+from bostruct.spaces import Cluster
+from tests.campaign.standin import campaign
+
+SPACE = Cluster("Cu4", radius=12.0)
+KEY = {"key": "k", "attempt": 1, "generator": "random"}
+
+
+def compact(n, seed=0):
+    return SPACE.sample(n, torch.Generator().manual_seed(seed))
+
+
+def dissociated(n, seed=0):
+    """Return clusters with one atom 4 to 8 Å from the others."""
+    X = compact(n, seed + 100).view(n, 4, 3).clone()
+    r = torch.Generator().manual_seed(seed)
+    way = torch.nn.functional.normalize(X[:, 3] - X[:, :3].mean(1), dim=-1)
+    X[:, 3] += way * (4 + 4 * torch.rand(n, 1, generator=r, dtype=torch.float64))
+    return X.view(n, -1)
+
+
+def trials(X, states, **more):
+    return [
+        Trial(i, 0, X=x, state=state, **KEY, **more)
+        for i, (x, state) in enumerate(zip(X, states, strict=True))
+    ]
+
+
+def candidates(X):
+    n = len(X)
+    value = torch.arange(n, 0, -1, dtype=torch.float64)
+    zero = torch.zeros(n, dtype=torch.int64)
+    return Candidates(X, value, ["drawn"] * n, zero, zero.bool())
+
+
+def step(number=0):
+    components = campaign(space=SPACE).components
+    return StepContext(components, 0, torch.device("cpu"), number, 1)
+
+
+NEW = torch.cat([dissociated(20, seed=7), compact(20, seed=7)])
+
+
+def shares(known, n_steps=40):
+    """Return how often dissociated and compact candidates are left out."""
+    rows = [infeasible_candidates(step(k), known, candidates(NEW)) for k in range(n_steps)]
+    out = torch.stack(rows).double().mean(0)
+    return float(out[:20].mean()), float(out[20:].mean())
+
+
+def test_a_kind_that_always_fails_is_asked_for_ever_less():
+    X = torch.cat([compact(12), dissociated(3)])
+    few = shares(trials(X, ["done"] * 12 + ["failed"] * 3))
+    X = torch.cat([compact(12), dissociated(12)])
+    many = shares(trials(X, ["done"] * 12 + ["failed"] * 12))
+    assert 0.2 < few[0] < many[0] < 1, "never given up"
+    assert many[0] > 0.7
+    assert few[1] == many[1] == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_failures_anywhere_poison_no_region(seed):
+    """One in ten, whatever the structure is like."""
+    X = torch.cat([compact(30), dissociated(10)])
+    failed = torch.rand(40, generator=torch.Generator().manual_seed(seed)) < 0.1
+    known = trials(X, ["failed" if one else "done" for one in failed])
+    found = infeasible_candidates(step(), known, candidates(NEW))
+    assert found is None or found.double().mean() < 0.1
+
+
+def test_without_failures_or_successes_nothing_is_judged(monkeypatch):
+    monkeypatch.setattr(module, "structure_features", lambda *_: pytest.fail("judged"))
+    X = compact(5)
+    for states in (["done"] * 5, ["failed"] * 5, ["done", "retracted", "running", "done", "done"]):
+        assert infeasible_candidates(step(), trials(X, states), candidates(NEW)) is None
+    known = trials(X, ["done"] * 3 + ["failed"] * 2, retryable=True)
+    assert infeasible_candidates(step(), known, candidates(NEW)) is None, "a license, a node"
+    assert infeasible_candidates(step(), [], candidates(NEW)) is None
+
+
+def test_one_failure_is_no_kind():
+    X = torch.cat([compact(12), dissociated(1)])
+    known = trials(X, ["done"] * 12 + ["failed"])
+    assert infeasible_candidates(step(), known, candidates(NEW)) is None
+
+
+def test_successes_near_failures_count():
+    X = torch.cat([compact(12), dissociated(12)])
+    mixed = trials(X, ["done"] * 12 + ["failed", "done"] * 6)
+    found = infeasible_candidates(step(), mixed, candidates(NEW))
+    assert found is None or found.double().mean() < 0.3
+
+
+def test_probability_of_success_is_a_beta_mean():
+    y = torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+    D = torch.tensor([[0.0, math.inf, math.inf, math.inf], [math.inf, math.inf, 0.0, math.inf]])
+    share = 4 / 6
+    found = success_probability(D.double(), y, 1.0)
+    torch.testing.assert_close(found, torch.tensor([(share + 1) / 2, share / 2]).double())
+    torch.testing.assert_close(
+        success_probability(D.double(), y, math.inf), torch.full((2,), share).double()
+    )
+
+
+def test_width_is_finite_where_the_outcome_depends_on_the_features():
+    F = torch.randn(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert select_width(F, (F[:, 0] > -0.3).double()) is not None
+    random = torch.rand(40, generator=torch.Generator().manual_seed(1)) > 0.1
+    assert select_width(F, random.double()) is None
+
+
+def test_features_are_invariant_and_tell_a_single_far_atom():
+    X = torch.cat([compact(3), dissociated(3)])
+    F = structure_features(SPACE, X)
+    Q, _ = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))
+    moved = (X.view(6, 4, 3)[:, [2, 0, 3, 1]] @ Q).reshape(6, -1)
+    torch.testing.assert_close(structure_features(SPACE, moved), F)
+    assert (F[3:, 0] < 0.8).all()
+    assert (F[:3, 0] > 0.8).all()

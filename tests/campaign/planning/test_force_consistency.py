@@ -1,0 +1,96 @@
+"""The check is due when initial data come in and when forces have doubled; a run warns once."""
+
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from bostruct.campaign import Campaign, stop
+from bostruct.campaign.planning import force_consistency as module
+from bostruct.campaign.planning.force_consistency import (
+    contradiction_at_step,
+    force_metrics,
+    last_contradiction,
+)
+from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.training_data import training_data
+from bostruct.campaign.report.summary import summarize
+from bostruct.campaign.report.text import summary_text
+from bostruct.candidates import BasinHopping
+from bostruct.evaluators import Calculator
+from bostruct.spaces import Cluster
+from bostruct.structures import to_ase
+from bostruct.surrogates import LocalGP
+from tests.campaign.standin import GP
+
+SPACE = Cluster("Cu4")
+
+
+def images(n, factor):
+    """Return clusters with their energies, and forces times a factor."""
+    found = to_ase(SPACE.decode(SPACE.sample(n, torch.Generator().manual_seed(0))))
+    for image in found:
+        image.calc = EMT()
+        energy, forces = image.get_potential_energy(), image.get_forces()
+        image.calc = SinglePointCalculator(image, energy=energy, forces=factor * forces)
+    return found
+
+
+def copper(factor=1.0, n=2, count=8):
+    return Campaign(
+        SPACE,
+        Calculator(EMT),
+        LocalGP(max_inducing=40),
+        search=BasinHopping(n_candidates=6, n_rounds=1, max_steps=10),
+        stop=stop.Evaluations(n),
+        initial_structures=images(count, factor),
+    )
+
+
+def test_wrong_forces_are_told_before_an_energy_is_paid_for(tmp_path):
+    campaign = copper(factor=-1.0)
+    with campaign.open(tmp_path / "run"):
+        with pytest.warns(UserWarning, match="run: the forces contradict the energies: .* other"):
+            (trial,) = campaign.ask()
+        campaign.tell(trial, campaign.evaluator(trial.structures))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            campaign.ask()
+    log = campaign.read(tmp_path / "run")
+    summary = summarize(log)
+    assert summary.contradiction == last_contradiction(log.steps()) != ""
+    assert f"\nwarning      {summary.contradiction}\n" in summary_text(summary)
+    assert summary.to_json()["contradiction"] == summary.contradiction
+
+
+def test_right_forces_are_not(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log = copper().run(tmp_path / "run")
+    assert summarize(log).contradiction == ""
+    assert "warning " not in summary_text(summarize(log))
+    assert contradiction_at_step(log.steps()[1].hyperparameters) == ""
+    assert contradiction_at_step(log.steps()[2].hyperparameters) is None, "not due"
+
+
+@pytest.mark.parametrize(
+    ("count", "q", "is_due"),
+    [(7, 1, False), (8, 1, True), (9, 1, False), (9, 2, True), (6, 2, False)],
+)
+def test_is_due_when_the_forces_have_doubled(tmp_path, monkeypatch, count, q, is_due):
+    """Or at the first step with a model, when no energy has been predicted yet."""
+    campaign = copper(count=count)
+    with campaign.open(tmp_path / "run"):
+        trials = campaign.log.trials()
+    step = StepContext(campaign.components, 0, torch.device("cpu"), 1, q)
+    data = training_data(step, trials)
+    assert force_metrics(step, data, trials)
+    predicted = [replace(trial, mean=0.0) for trial in trials]
+    assert bool(force_metrics(step, data, predicted)) == is_due
+    other = replace(campaign.components, surrogate=GP())
+    assert not force_metrics(replace(step, components=other), data, trials)
+    monkeypatch.setattr(module.LocalGP, "force_consistency", lambda *_: None)
+    assert not force_metrics(step, data, trials)
