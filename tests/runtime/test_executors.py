@@ -415,6 +415,6 @@ def wait_for(condition, seconds=120):
 def alive(pid):
     try:
         status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return "\nState:\tZ" not in status
