@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.posteriors import Posterior
@@ -73,12 +73,31 @@ class Surrogate(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsScreening(Protocol):
+    """A surrogate of energies that leaves out those it does not believe, unless it is told to."""
+
+    def contradicted_energies(self, structures: Structures, /) -> Tensor:
+        """Return the rows of energies that the others contradict."""
+        ...
+
+    def fit(
+        self,
+        structures: Structures,
+        space: Any = None,  # noqa: ANN401 - of the kind that the surrogate needs
+        *,
+        screen: bool = True,
+    ) -> FittedModel:
+        """Return the model fitted to the energies that it believes, or without `screen` to all."""
+        ...
+
+
 def fit_surrogate(
     surrogate: Surrogate,
     data: TrainingData,
     space: Any = None,  # noqa: ANN401 - of the kind that the surrogate needs
 ) -> FittedModel:
-    """Fit a surrogate of either kind to training data.
+    """Fit a surrogate of either kind to training data, all of which it is to believe.
 
     Raises:
         InputError: The surrogate is one of energies, and the data hold no structures.
@@ -88,4 +107,6 @@ def fit_surrogate(
     if data.structures is None:
         way_out = "Pass a surrogate that supports multiple outcomes, or structures with energies."
         raise InputError(error_message("structures", "be given", None, way_out))
+    if isinstance(surrogate, SupportsScreening):
+        return surrogate.fit(data.structures, space, screen=False)
     return surrogate.fit(data.structures, space)

@@ -10,9 +10,10 @@ a Beta posterior mean in which similar structures count, y = 1 for a success. Th
 one under which each outcome is most probable given all others, and an infinite one, with which p is
 the same everywhere, unless a finite one is better by `MIN_EVIDENCE`.
 
-Similar are structures with the same closeness of neighbors. Notation:
+Similar are structures with the same bonds. Notation:
 
-    x [n, k]   1   sum of the radii of an atom and its k-th closest neighbor over their distance
+    x [n, k]   1   k-th strongest bond of an atom, 1 / (1 + exp((r - 1) / w)), with r the distance
+                   over the sum of the radii: 1/2 at the length of a bond, 0 out of reach
     F [b, f]   1   features of a structure: quantiles of each x over its movable atoms, shares of
                    the elements and of the pairs of elements among its bonds
 """
@@ -32,13 +33,16 @@ from bostruct.structures import Structures, build_neighbor_list, covalent_radii
 from bostruct.structures.fingerprints import FINGERPRINT_CUTOFF
 
 N_NEIGHBORS = 4
-"""Number of closest neighbors of an atom in the features."""
+"""Number of strongest bonds of an atom in the features."""
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Quantiles over the atoms of a structure; the least finds a single atom far from all others."""
 
-MIN_CLOSENESS = 0.8
-"""Least x of two atoms that form a bond."""
+BOND_WIDTH = 0.2
+"""Width w of a bond: some 0.4 Å over a bond length, within which it weakens by a factor of e."""
+
+MIN_BOND = 0.22
+"""Least x of two atoms that count as bonded: a distance a quarter longer than the radii."""
 
 PRIOR_WEIGHT = 1.0
 """Number of outcomes, a, that the overall share of successes counts for."""
@@ -52,6 +56,9 @@ MIN_EVIDENCE = 2.0
 CERTAIN_PROBABILITY = 0.5
 """Probability of success from which on a candidate always takes part."""
 
+ROUNDING = 1e-12
+"""Least probability of an outcome."""
+
 MAX_JUDGED = 2048
 """Largest number of candidates that are judged, the best; and of evaluated structures, the last."""
 
@@ -61,9 +68,9 @@ def infeasible_candidates(
 ) -> Tensor | None:
     """Return which candidates take no part in a step, `[c]` bool; None where no failure tells.
 
-    One with the probability of success p takes part in a step with the probability
-    p / `CERTAIN_PROBABILITY`, so that a kind of structures is asked for ever less, and never given
-    up. All candidates of a step share one random number.
+    One with the probability of success p takes part in a step with the probability (p / r)², with
+    r the largest p of all, at most `CERTAIN_PROBABILITY`. So a kind of structures is asked for ever
+    less, and never given up. All candidates of a step share one random number.
 
     Args:
         step: Step that is planned.
@@ -85,7 +92,8 @@ def infeasible_candidates(
     p = success_probability(torch.cdist(found, F), y, width)
     u = torch.rand((), generator=step.generator_for("feasibility"), dtype=torch.float64)
     infeasible = torch.zeros_like(candidates.acq_value, dtype=torch.bool)
-    infeasible[rows] = (p < u * CERTAIN_PROBABILITY).to(infeasible.device)
+    reference = p.max().clamp(max=CERTAIN_PROBABILITY)
+    infeasible[rows] = (p < u.sqrt() * reference).to(infeasible.device)
     return infeasible
 
 
@@ -135,7 +143,7 @@ def _left_out_evidence(D: Tensor, y: Tensor, width: float) -> float:
     """Return the log probability of the outcomes, each predicted from all others."""
     others = y.repeat(len(y), 1)
     others.fill_diagonal_(torch.nan)
-    p = success_probability(D, others, width)
+    p = success_probability(D, others, width).clamp(ROUNDING, 1 - ROUNDING)
     return float(torch.where(y > 0, p, 1 - p).log().sum())
 
 
@@ -151,7 +159,8 @@ def _features(structures: Structures, space: Space) -> Tensor:
     index = torch.searchsorted(species, structures.numbers)
     radii = covalent_radii(species).double()[index]
     vectors = neighbors.vectors(structures.positions, structures.cell)
-    x = (radii[neighbors.center] + radii[neighbors.neighbor]) / vectors.norm(dim=-1)
+    r = vectors.norm(dim=-1) / (radii[neighbors.center] + radii[neighbors.neighbor])
+    x = torch.sigmoid((1 - r) / BOND_WIDTH)
     _, _, mask = neighbors.to_padded()
     table = radii.new_zeros(mask.shape)
     table[mask] = x
@@ -162,7 +171,7 @@ def _features(structures: Structures, space: Space) -> Tensor:
         (structures.index, index), torch.ones_like(radii), accumulate=True
     )
     first, second = index[neighbors.center], index[neighbors.neighbor]
-    is_bond = (x > MIN_CLOSENESS).double()
+    is_bond = (x > MIN_BOND).double()
     bonds = table.new_zeros(b, s, s).index_put(
         (structures.index[neighbors.center], first, second), is_bond, accumulate=True
     )

@@ -103,6 +103,9 @@ def test_trust_and_the_next_step(tmp_path):
         campaign.tell(next_trial, campaign.evaluator(next_trial.structures))
         (next_trial,) = campaign.ask()
         assert WRONG in campaign.log.steps()[next_trial.step].training_trials
+        X = campaign.log.trials()[WRONG].X
+        mean = campaign.log.posterior(next_trial.step).posterior(X.unsqueeze(0)).mean
+        assert float(mean) < -10, "the surrogate believes it, too"
     log = campaign.read(folder)
     assert log.trials()[WRONG].is_known
     assert verify_log(log).problems == ()
