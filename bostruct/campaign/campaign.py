@@ -124,7 +124,7 @@ class Campaign:
         executor: Executor | None = None,
         keep: KeepFolders = "failed",
         objectives: Sequence[Objective] | None = None,
-        constraints: Sequence[Constraint] = (),
+        constraints: Sequence[Constraint] | None = None,
     ) -> None:
         config = make_optimization_config(objectives, constraints)
         default = MIN_ENERGIES if config is None else 2 * len(space.numbers) + MIN_ENERGIES

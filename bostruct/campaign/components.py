@@ -180,13 +180,14 @@ def _check_list(name: str, values: object, kind: type, example: str) -> None:
 
 
 def make_optimization_config(
-    objectives: Sequence[Objective] | None, constraints: Sequence[Constraint]
+    objectives: Sequence[Objective] | None, constraints: Sequence[Constraint] | None
 ) -> OptimizationConfig | None:
     """Return objectives and constraints together, or None where a low energy is the only one.
 
     Raises:
         InputError: There are constraints alone, or a list holds something else.
     """
+    constraints = () if constraints is None else constraints
     if objectives is not None:
         _check_list("objectives", objectives, Objective, "Objective('price', 'minimize')")
     _check_list("constraints", constraints, Constraint, "Constraint('price', upper=10.0)")

@@ -313,7 +313,10 @@ class Session:
     def progress(self, seconds: float) -> Progress:
         """Return the progress that stopping criteria see, `seconds` after the start of the run."""
         evaluated = self._evaluated_trials()
-        initial = (t.energy for t in self.writer.trial_records("done") if t.is_initial_data)
+        initial: list[float | None] = []
+        if self.writer.step_numbers("initial_data"):
+            done = self.writer.trial_records("done")
+            initial = [trial.energy for trial in done if trial.is_initial_data]
         relaxation_steps = self.writer.step_numbers("relaxation")
         model_steps = self.writer.step_numbers("model")
         return Progress(
@@ -326,6 +329,8 @@ class Session:
             seconds=seconds,
             relaxation_indices=frozenset(
                 [i for i, trial in enumerate(evaluated) if trial.step in relaxation_steps]
+                if relaxation_steps
+                else ()
             ),
             lowest_initial_energy=min((e for e in initial if e is not None), default=None),
             n_model_evaluations=sum([trial.step in model_steps for trial in evaluated]),

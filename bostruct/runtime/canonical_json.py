@@ -35,7 +35,7 @@ def parse_json_object(text: str, name: str, values: type | tuple[type, ...]) -> 
     return parsed
 
 
-def parse_json_array(text: str, name: str, items: type) -> list[Any]:
+def parse_json_array(text: str, name: str, items: type | tuple[type, ...]) -> list[Any]:
     """Return a JSON array that may come from anybody.
 
     Args:

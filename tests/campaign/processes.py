@@ -84,9 +84,10 @@ def die_at_write(count, folder, calls, acknowledged, n, is_network):
     tell = Session.tell
 
     def tell_and_acknowledge(session, trial, result):
-        tell(session, trial, result)
+        recorded = tell(session, trial, result)
         with acknowledged.open("a") as out:
             out.write(f"{trial.X.numpy().tobytes().hex()} {result.energy!r}\n")
+        return recorded
 
     Session.tell = tell_and_acknowledge
     sqlite_writes.kill_at(count)

@@ -86,8 +86,9 @@ def test_show_names_the_best_the_last_and_the_failed(energies):
     assert " eV, 17, evaluation " in text
     assert " eV, 17, evaluation " in summary_text(summary)
     assert all(f" {name} " in text for name in NAMES)
-    failed = next(line for line in text.splitlines() if "it broke" in line)
-    assert f" {BROKEN} " in failed
+    failed = [line for line in text.splitlines() if "it broke" in line]
+    assert f"({BROKEN}): it broke" in failed[0]
+    assert f" {BROKEN} " in failed[-1]
     assert (
         json.loads(command("show", energies.folder, "--json"))["names"][
             str(summary.energy.best.trial)
@@ -131,7 +132,9 @@ def test_the_front_carries_the_names(objectives, tmp_path):
         assert {row.name for row in database.select()} == set(map(name_for_database, names))
     shown = command("show", objectives.folder)
     lines = shown.splitlines()
-    failed = lines[next(i for i, line in enumerate(lines) if "it broke" in line) - 2]
+    told = [i for i, line in enumerate(lines) if "it broke" in line]
+    assert f"({BROKEN}): it broke" in lines[told[0]]
+    failed = lines[told[-1] - 2]
     assert f" {BROKEN} " in failed
 
 

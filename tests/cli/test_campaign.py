@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -104,7 +105,8 @@ def test_front_and_retract(here):
     best = points[0].trial
     done = bostruct("retract", screened.folder, best, "--reason", "the wrong cell")
     assert f"trial {best} is retracted, the wrong cell" in done.stdout
-    assert f"trial {best}, retracted: the wrong cell" in (bostruct("show", screened.folder).stdout)
+    shown = bostruct("show", screened.folder).stdout
+    assert re.search(rf"trial {best} \(\w+\), retracted: the wrong cell", shown)
     done = bostruct("verify", screened.folder, "--file", "own.py")
     assert done.exit_code == 0, done.output
     done = bostruct("retract", screened.folder, best, "--reason", "again")
@@ -115,8 +117,8 @@ def test_show_and_trust(here):
     folder = run_spoiled(here / "run", hole).folder
     shown = bostruct("show", folder).stdout
     assert "\ndoubted      trial 9: its energy, -" in shown
-    assert f"If one is right: bostruct trust {folder} 9 --reason" in shown
-    assert f"If it is wrong: bostruct retract {folder} 9 --reason" in shown
+    assert "If one is right: bostruct trust run 9 --reason" in shown
+    assert "If it is wrong: bostruct retract run 9 --reason" in shown
     assert "\nbest         -" not in shown
     assert '"doubted": {\n  "9":' in bostruct("show", folder, "--json").stdout
     assert bostruct("export", folder, "best.extxyz").exit_code == 0
@@ -321,7 +323,7 @@ def test_a_calculator_that_always_fails_and_its_repair(here):
     done = bostruct("retry", "out", 3, 4)
     assert done.stdout == "out: planned again, trial 3, 4\n"
     assert bostruct("retry", "out").stdout.startswith("out: planned again, trial 0, 1, 2, 5")
-    refused(bostruct("retry", "out"), "`folder` must hold failed trials, got out, where none")
+    refused(bostruct("retry", "out"), "/out, where none is left to evaluate")
     refused(bostruct("retry", "out", 70), "`trial` must have failed, got 70, none of the ")
     (here / "licence").touch()
     done = bostruct(*run, "--evaluations", 14)

@@ -254,7 +254,9 @@ class Log:
         n_trials = self.query("SELECT count(*) AS n FROM bostruct_trial")[0]["n"]
         rows = self.query(f"{STEPS_QUERY} ORDER BY s.number")
         for row in rows:
-            ranges = NumberRanges(row["training_trials"]).ranges
+            text = row["training_trials"]
+            parse_json_array(text, f"step {row['number']}: training_trials", (int, list))
+            ranges = NumberRanges(text).ranges
             if any(run.start < 0 or run.stop > n_trials for run in ranges):
                 raise LogError(
                     f"step {row['number']} of {self.folder} was planned from trials that the log "

@@ -188,7 +188,7 @@ def read_database(folder: Path, read: Callable[[sqlite3.Connection], T]) -> T:
         try:
             with read_access(folder) as connection:
                 return read(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             if n_attempts == READ_ATTEMPTS:
                 message = f"could not read {database_path(folder)}: {error}{_hint(folder, error)}"
                 raise LogError(message) from error
@@ -196,7 +196,7 @@ def read_database(folder: Path, read: Callable[[sqlite3.Connection], T]) -> T:
         time.sleep(RETRY_SECONDS)
 
 
-def _hint(folder: Path, error: sqlite3.Error) -> str:
+def _hint(folder: Path, error: Exception) -> str:
     """Return the way out for somebody who may not make the files that SQLite reads with."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     needs_files = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
@@ -301,5 +301,5 @@ def is_campaign_database(file: Path) -> bool:
             return _has_campaign_table(connection)
         finally:
             connection.close()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return False

@@ -50,14 +50,25 @@ def resampling_rules(
         repeated = {trial.number for trial in retry_candidates(trials, space, step.columns)}
     else:
         promising = is_promising(model, X_candidates, data.Y.squeeze(-1))
-    kept = torch.tensor([trial.number not in repeated for trial in trials])
+    kept: slice | Tensor = slice(None)
+    if repeated:
+        kept = torch.tensor([trial.number not in repeated for trial in trials])
     X_evaluated = step.columns.coordinates(trials)[kept].to(data.X)
     if data.structures is None:
         return X_evaluated, None, promising
     flags = torch.ones(len(trials), dtype=torch.bool)
+<<<<<<< HEAD
     is_known = torch.tensor([trial.is_known for trial in trials])
     flags[is_known] = torch.tensor(is_relaxed(data.structures))
+=======
+    is_done = torch.tensor(step.columns.each("is done", trials, _is_done))
+    flags[is_done] = torch.tensor(is_relaxed(data.structures))
+>>>>>>> log-chain
     return X_evaluated, flags[kept], promising
+
+
+def _is_done(trial: Trial) -> bool:
+    return trial.state == "done"
 
 
 def is_relaxed(structures: Structures) -> list[bool]:

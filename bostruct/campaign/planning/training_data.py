@@ -30,8 +30,9 @@ def training_data(step: StepContext, known: Sequence[Trial]) -> TrainingData:
     objectives = step.components.learned_objectives
     if objectives is None:
         structures = step.columns.structures(known, step.components.space).to(device=step.device)
-        energies = X.new_tensor([trial.energy for trial in known])
-        return TrainingData(X, energies.unsqueeze(-1), (ENERGY,), structures)
+        assert structures.energy is not None
+        energies = structures.energy.to(X).unsqueeze(-1)
+        return TrainingData(X, energies, (ENERGY,), structures)
     config, names = objectives.optimization_config, objectives.learned_names
     check_learnable(known, config, names)
     Y = step.columns.outcomes(known, config).to(X)

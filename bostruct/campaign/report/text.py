@@ -34,7 +34,7 @@ def final_text(summary: CampaignSummary) -> str:
     if summary.doubted:
         n = len(summary.doubted)
         lines.append(f"Doubted: {n} result{'s' * (n > 1)}, see `bostruct show {folder}`.")
-    failures = [f"trial {trial}: {text}." for trial, text in summary.last_failures.items()]
+    failures = [f"{line}." for line in _failure_lines(summary)]
     has_results = summary.n_evaluations + summary.n_initial_data > summary.n_failed
     lines += [f"Ended by {summary.reason}."]
     if not has_results:
@@ -76,8 +76,7 @@ def summary_text(summary: CampaignSummary) -> str:
         f"evaluations  {summary.n_evaluations}, {summary.n_failed} failed, "
         f"{summary.n_pending} pending{initial_data}",
     ]
-    failures = [f"trial {trial}: {text}" for trial, text in summary.last_failures.items()]
-    lines += _labeled_lines("failed", failures)
+    lines += _labeled_lines("failed", _failure_lines(summary))
     tables: list[str] = []
     if summary.pareto is not None:
         header = pareto_text.header_lines(summary.pareto, summary.n_evaluations, summary.names)
@@ -114,6 +113,12 @@ def _name_text(best: BestEvaluation, names: Mapping[int, str]) -> str:
     """Return the name of the best structure after a comma, "" without one."""
     name = names.get(best.trial, "")
     return f", {name}" if name else ""
+
+
+def _failure_lines(summary: CampaignSummary) -> list[str]:
+    """Return a line for each of the last failures."""
+    reasons = summary.last_failures.items()
+    return [f"{trial_label(trial, summary.names)}: {text}" for trial, text in reasons]
 
 
 def _doubt_lines(summary: CampaignSummary) -> list[str]:

@@ -145,7 +145,7 @@ TAMPERINGS = {
         "the hash chain breaks before its entry 12",
     ),
     "foreign entry": (
-        lambda f: execute(f, "UPDATE bostruct_chain SET kind = 'x', key = x'00' WHERE number = 12"),
+        lambda f: execute(f, "UPDATE bostruct_chain SET kind = 'x', key = '0' WHERE number = 12"),
         "the hash chain breaks before its entry 12, of a row 'x'",
     ),
     "no entries": (lambda f: execute(f, "DELETE FROM bostruct_chain"), "step 0 was added"),
@@ -165,9 +165,9 @@ def test_what_was_tampered_with_is_told_and_not_gone_on_with(folder, name):
 
 def test_a_log_without_the_tables_of_its_format(folder):
     execute(folder, "DROP TABLE bostruct_chain")
-    with pytest.raises(LogError, match=r"could not read .*no such table: main\.bostruct_chain"):
+    with pytest.raises(LogError, match="has lost its table bostruct_chain"):
         verify_log(Log(folder))
-    with pytest.raises(LogError, match=r"could not open .*no such table: main\.bostruct_chain"):
+    with pytest.raises(LogError, match="has lost its table bostruct_chain"):
         campaign(n=20).run(folder)
 
 

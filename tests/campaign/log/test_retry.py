@@ -156,15 +156,4 @@ def test_an_attempt_that_was_changed_is_noticed(run, mine):
     connection.execute("UPDATE bostruct_attempt SET reason = 'none'")
     connection.close()
     problems = verify_log(log).problems
-    assert problems == ("attempt 1 of trial 3 is not what was written: its checksum differs",)
-
-
-def test_folders_that_were_begun_without_the_table(run):
-    connection = sqlite3.connect(run / "campaign.db", isolation_level=None)
-    connection.execute("DROP TABLE bostruct_attempt")
-    connection.close()
-    log = Log(run, Box(), GP())
-    assert log.attempts() == []
-    assert verify_log(log).is_valid
-    assert retry_trials(run, [3]) == [3]
-    assert len(log.attempts()) == 1
+    assert problems == ("trial 3: its attempt 1 is not what was written: its checksum differs",)

@@ -9,5 +9,5 @@ def test_tables_have_names_of_their_own():
     names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
     connection.close()
     own = [name for name in names if not name.startswith("sqlite_")]
-    assert len(own) == 9
+    assert len(own) == 10
     assert all(name.startswith("bostruct_") for name in own)

@@ -22,6 +22,7 @@ def open_writer(folder):
 def test_a_campaign_of_format_4_goes_on(stored):
     folder = stored("format4")
     before = open_log(folder).trials("done")
+    assert open_log(folder).attempts() == []
     with local_gp_campaign().open(folder, seed=3) as campaign:
         campaign.tell(*((t := campaign.ask(1)[0]), campaign.evaluator(t.structures)))
     log = open_log(folder)
