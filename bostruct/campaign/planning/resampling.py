@@ -57,18 +57,13 @@ def resampling_rules(
     if data.structures is None:
         return X_evaluated, None, promising
     flags = torch.ones(len(trials), dtype=torch.bool)
-<<<<<<< HEAD
-    is_known = torch.tensor([trial.is_known for trial in trials])
+    is_known = torch.tensor(step.columns.each("is known", trials, _is_known))
     flags[is_known] = torch.tensor(is_relaxed(data.structures))
-=======
-    is_done = torch.tensor(step.columns.each("is done", trials, _is_done))
-    flags[is_done] = torch.tensor(is_relaxed(data.structures))
->>>>>>> log-chain
     return X_evaluated, flags[kept], promising
 
 
-def _is_done(trial: Trial) -> bool:
-    return trial.state == "done"
+def _is_known(trial: Trial) -> bool:
+    return trial.is_known
 
 
 def is_relaxed(structures: Structures) -> list[bool]:
