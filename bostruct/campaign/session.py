@@ -316,7 +316,7 @@ class Session:
         initial: list[float | None] = []
         if self.writer.step_numbers("initial_data"):
             done = self.writer.trial_records("done")
-            initial = [trial.energy for trial in done if trial.is_initial_data]
+            initial = [t.energy for t in done if t.is_initial_data and t.is_known]
         relaxation_steps = self.writer.step_numbers("relaxation")
         model_steps = self.writer.step_numbers("model")
         return Progress(
