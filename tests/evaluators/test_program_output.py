@@ -80,7 +80,8 @@ def test_what_a_program_prints_is_captured_in_a_worker(place, make, capfd):
     assert f"{place.folder / 'printed.out'} ends with: " in found.reason
     assert "ZBRENT: fatal error" in found.reason
     assert "SCF 40" in found.reason
-    assert "ZBRENT: fatal error" in capfd.readouterr().err, "it is printed all the same"
+    if make is not Workers:  # its processes come from a server with the terminal of its start
+        assert "ZBRENT: fatal error" in capfd.readouterr().err, "it is printed all the same"
 
 
 def test_what_is_printed_in_the_process_of_the_campaign_stays_on_its_terminal(place, capfd):

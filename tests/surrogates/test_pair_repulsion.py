@@ -160,7 +160,8 @@ def test_refuses(arguments, match):
 
 def test_typical_force_is_the_slope_at_three_quarters():
     wall, bond = PairRepulsion(strength=30.0, range_factor=0.9), 2.5
-    d = torch.tensor(0.9 * bond, dtype=torch.float64)
-    r = (0.75 * d).requires_grad_()
-    (slope,) = torch.autograd.grad(wall._pair_energy(r, d), r)
-    assert wall.typical_force(bond) == pytest.approx(-float(slope))
+    pair = from_ase(Atoms("Cu2", [(0, 0, 0), (0.75 * 0.9 * bond, 0, 0)]))
+    pair = replace(pair, positions=pair.positions.requires_grad_())
+    radii = torch.full((2,), bond / 2, dtype=torch.float64)
+    (slope,) = torch.autograd.grad(wall(pair, radii), pair.positions)
+    assert wall.typical_force(bond) == pytest.approx(-float(slope[1, 0]))

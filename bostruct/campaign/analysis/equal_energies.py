@@ -13,6 +13,7 @@ whatever the energies are like.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -30,8 +31,8 @@ from bostruct.structures.fingerprints import FINGERPRINT_CUTOFF
 MAX_EXPECTED_COINCIDENCES = 0.01
 """Expected number of equal pairs by chance above which energies count as discrete."""
 
-QUANTUM_TOLERANCE = 1e-6
-"""Deviation from an integer, below which a difference of energies is a multiple of another."""
+QUANTUM_TOLERANCE = 1e-9
+"""Remainder of a division of energy differences that is zero, in units of the largest one."""
 
 ROUNDING = 1e-12
 """Relative difference of energies that are equal but for rounding."""
@@ -79,10 +80,12 @@ def _quantum(values: NDArray[np.float64]) -> float:
     gaps = gaps[gaps > ROUNDING * np.abs(values).max()]
     if len(gaps) < 2:
         return rounded
-    multiples = (values - values[0]) / gaps.min()
-    if np.abs(multiples - multiples.round()).max() < QUANTUM_TOLERANCE:
-        return float(gaps.min())
-    return rounded
+    tolerance = max(QUANTUM_TOLERANCE * gaps.max(), ROUNDING * np.abs(values).max())
+    divisor = float(gaps[0])
+    for gap in gaps[1:].tolist():
+        while gap > tolerance:  # Euclid's algorithm
+            divisor, gap = gap, abs(math.remainder(divisor, gap))  # noqa: PLW2901
+    return max(divisor, rounded)
 
 
 def equal_energies(trials: Sequence[Trial], space: Space) -> dict[int, str]:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Step, Trial
+from bostruct.spaces import DiscreteSpace
 from bostruct.surrogates import LocalGP, TrainingData
 from bostruct.surrogates.local_gp.force_consistency import ForceConsistency
 
@@ -28,15 +29,18 @@ def force_metrics(
         data: Training data of the step.
         trials: All trials so far.
     """
-    surrogate = step.components.surrogate
-    if data.structures is None or not isinstance(surrogate, LocalGP):
+    surrogate, space = step.components.surrogate, step.components.space
+    # Between members with other elements on the same sites no force acts.
+    if isinstance(space, DiscreteSpace) or not isinstance(surrogate, LocalGP):
+        return {}
+    if data.structures is None:
         return {}
     n = sum(trial.is_known and trial.forces is not None for trial in trials)
     is_first = all(trial.mean is None for trial in trials)
     has_doubled = (n - step.q).bit_length() < n.bit_length()
     if not (is_first or has_doubled):
         return {}
-    consistency = surrogate.force_consistency(data.structures, step.components.space)
+    consistency = surrogate.force_consistency(data.structures, space)
     if consistency is None:
         return {}
     return {f"{FORCE_PREFIX}{name}": value for name, value in asdict(consistency).items()}

@@ -18,6 +18,7 @@ in the axes of the coordinates, which must then be those of the parent's cube.
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, final
 
@@ -146,7 +147,9 @@ def crystal_system_and_rotation(atoms: Atoms) -> tuple[str, np.ndarray | None]:
     with warnings.catch_warnings():
         # spglib announces that it will raise in future where it returns None today.
         warnings.simplefilter("ignore", DeprecationWarning)
-        symmetry = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+        symmetry = None
+        with suppress(spglib.SpglibError):
+            symmetry = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
     if symmetry is None:
         return "of unknown symmetry", None
     system = next(name for name, last in LAST_SPACE_GROUPS.items() if symmetry.number <= last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,9 @@ def primitive_cell(atoms: Atoms) -> Atoms:
     from ase import Atoms as ASEAtoms
 
     cell: Any = (atoms.cell.array, atoms.get_scaled_positions(), atoms.get_atomic_numbers())
-    with suppress_spglib_warnings():
+    primitive = None
+    # Depending on a global switch that other packages set, it raises or returns None.
+    with suppress_spglib_warnings(), suppress(spglib.SpglibError):
         primitive = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True)
     if primitive is None:
         condition = "have a primitive cell that spglib finds"

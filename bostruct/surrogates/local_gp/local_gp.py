@@ -162,6 +162,7 @@ class LocalGP:
             InputError: an energy is missing, or there is no structure.
         """
         soap, radii = self.descriptor(structures, space)
+        screen = screen and structures.energy is not None
         if screen and len(doubted := self.contradicted_energies(structures, space)):
             rows = [row for row in range(len(structures)) if row not in set(doubted.tolist())]
             structures = structures[rows]

@@ -148,3 +148,5 @@ def test_discrete():
     assert not is_discrete([1e-5 * x for x in random])
     assert is_discrete([round(x, 2) for x in random])
     assert is_discrete([1.5])
+    assert is_discrete([-0.05, -0.05, 0.0, 0.3 / 4])  # multiples of 0.025
+    assert is_discrete([x / 7 - 3 for x in (0, 6, 6, 15, 10)])

@@ -98,7 +98,7 @@ KINDS = pytest.mark.parametrize("is_network", [True, False], ids=["network", "lo
 
 @KINDS
 def test_killed_inside_commits(tmp_path, writes, is_network):
-    writes = (271, 160, 9, 280, 95, 60) if is_network else (160, 271, 9, 90, 95, 60)
+    writes = (271, 160, 9, 280, 289, 307, 95, 60) if is_network else (160, 271, 9, 90, 95, 60)
     left = kill_often(tmp_path, is_network, writes, n=4)
     name = "campaign.db-journal" if is_network else "campaign.db-wal"
     assert sum(name in names for names in left) >= 2

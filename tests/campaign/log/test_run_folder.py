@@ -183,7 +183,7 @@ def end_if_told_to_copy(folder):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
 def test_a_killed_campaign_of_somebody_else(tmp_path):
     """Reading a write-ahead log takes a -shm file, which cannot be made there."""
-    assert processes.call(processes.die_at, 36, tmp_path / "run", tmp_path / "d", 6, {}) == (
+    assert processes.call(processes.die_at, 41, tmp_path / "run", tmp_path / "d", 6, {}) == (
         processes.DIED
     )
     (tmp_path / "run" / "campaign.db-shm").unlink()
