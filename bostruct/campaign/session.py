@@ -336,6 +336,7 @@ class Session:
             n_model_evaluations=sum([trial.step in model_steps for trial in evaluated]),
             front_history=self._front_history(),
             n_consecutive_failures=self._n_consecutive_failures,
+            n_failed=sum([trial.state == "failed" for trial in evaluated]),
         )
 
     def _evaluated_trials(self) -> list[Trial]:
@@ -366,8 +367,8 @@ class Session:
 
     def best_name(self) -> str:
         """Return the name of the evaluated structure of the lowest energy, "" without one."""
-        done = [trial for trial in self.writer.trial_records("done") if trial.attempt]
-        ranked = [(t.energy, t.number, t.member) for t in done if t.energy is not None]
+        known = [t for t in self.writer.trial_records("done") if t.attempt and t.is_known]
+        ranked = [(t.energy, t.number, t.member) for t in known if t.energy is not None]
         return min(ranked)[2] if ranked else ""
 
     def median_evaluation_seconds(self) -> float:

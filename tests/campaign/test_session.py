@@ -2,13 +2,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ase.build import bulk
 
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations
+from bostruct.candidates import ExhaustiveSearch
 from bostruct.errors import ExhaustedError, InputError
 from bostruct.evaluators import Evaluation, Failure
+from bostruct.spaces import Pool
 from tests.campaign import alloys
 from tests.campaign.standin import Points, campaign
 
@@ -158,3 +161,15 @@ def test_with_objectives_properties_suffice(tmp_path):
         assert made._session.progress(0.0).energies.count(None) == 0
     usual = alloys.campaign(stop=Evaluations(7)).run(tmp_path / "usual", seed=0)
     assert [t.X.tolist() for t in usual.trials()] == [t.X.tolist() for t in log.trials()]
+
+
+def test_the_name_of_the_best_is_that_of_a_known_energy(make):
+    images = [bulk("Cu", a=3.4 + 0.1 * k) for k in range(6)]
+    for k, image in enumerate(images):
+        image.info["name"] = f"mp-{k}"
+    session = make(space=Pool(images), search=ExhaustiveSearch())
+    trials = session.plan_step(1)
+    for trial, energy in zip(trials, (2.0, -90.0, 1.0, 3.0), strict=True):
+        session.tell(trial, Evaluation(energy))
+    session.writer.mark_doubt(trials[1].number, "far below all others")
+    assert session.best_name() == trials[2].member != trials[1].member

@@ -115,7 +115,8 @@ def test_a_stopping_criterion_does_not_see_it(tmp_path):
     campaign = copper()
     run(tmp_path / "run", hole)
     with campaign.open(tmp_path / "run"):
-        energies = campaign._open_session.progress(0.0).energies
-        assert energies[WRONG] is None
+        progress = campaign._open_session.progress(0.0)
+        assert progress.energies[WRONG] is None
+        assert progress.n_failed == 0, "a doubted result is no failure"
         campaign.trust(WRONG, "right")
         assert campaign._open_session.progress(0.0).energies[WRONG] < -80
