@@ -120,3 +120,17 @@ def test_a_stopping_criterion_does_not_see_it(tmp_path):
         assert progress.n_failed == 0, "a doubted result is no failure"
         campaign.trust(WRONG, "right")
         assert campaign._open_session.progress(0.0).energies[WRONG] < -80
+
+
+def test_the_species_of_a_result_are_counted_once(tmp_path, monkeypatch):
+    """However often all results are judged."""
+    n_counted = []
+    count = module.species_counts
+
+    def counted(structures, *args):
+        n_counted.append(len(structures))
+        return count(structures, *args)
+
+    monkeypatch.setattr(module, "species_counts", counted)
+    run(tmp_path / "run", stale, n=WRONG + 4)
+    assert n_counted == [1] * (WRONG + 4)
