@@ -234,7 +234,7 @@ class Log:
     @reads_log
     def attempts(self) -> list[Attempt]:
         """Return the attempts that others have followed, with their ends, by trial and number."""
-        if not self.query("SELECT 1 FROM sqlite_master WHERE name = 'bostruct_attempt'"):
+        if not self.has_chain:
             return []  # of an earlier bostruct
         rows = self.query("SELECT * FROM bostruct_attempt ORDER BY trial, attempt")
         names = [item.name for item in fields(Attempt)]
@@ -367,7 +367,7 @@ class Log:
 
     @property
     def has_chain(self) -> bool:
-        """True if the log has a hash chain, as from format 5 on."""
+        """True if the log has a hash chain and attempts, as from format 5 on."""
         return self.format > upgrade.UPGRADED_FORMAT
 
     def stored_structures(self) -> StoredStructures | None:
