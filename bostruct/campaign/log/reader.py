@@ -339,8 +339,9 @@ class Log:
             InputError: eps is outside 0 to 1, or the campaign has no objective or constraint on
                 the outcome.
         """
-        trials = self._with_outcome(outcome, self.trials_before_retraction())
-        return logged_predictions(trials, self.steps(), trial_z_scores(trials), eps)
+        before = self._with_outcome(outcome, self.trials_before_retraction())
+        trials = self._with_outcome(outcome, self.trial_records())
+        return logged_predictions(trials, self.steps(), trial_z_scores(before), eps)
 
     @reads_log
     def pareto_front(self, reference: Mapping[str, float] | None = None) -> ParetoFront:
