@@ -6,6 +6,7 @@ from ase.build import bulk
 
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.log.writer import LogWriter
+from bostruct.campaign.planning import trial_columns
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations
 from bostruct.candidates import ExhaustiveSearch
@@ -173,3 +174,23 @@ def test_the_name_of_the_best_is_that_of_a_known_energy(make):
         session.tell(trial, Evaluation(energy))
     session.writer.mark_doubt(trials[1].number, "far below all others")
     assert session.best_name() == trials[2].member != trials[1].member
+
+
+def test_the_outcomes_of_a_trial_are_read_once_for_each_front(tmp_path, monkeypatch):
+    """However often a stopping criterion asks where the front stands."""
+    n_rows, original = [], trial_columns.outcome_matrix
+
+    def counted(trials, config):
+        n_rows.append(len(trials))
+        return original(trials, config)
+
+    monkeypatch.setattr(trial_columns, "outcome_matrix", counted)
+    with alloys.campaign().open(tmp_path / "run") as run:
+        session = run._session
+        for k, trial in enumerate(session.plan_step(1), 1):
+            structures = session.start_evaluations([trial])[0].structures
+            session.tell(trial, run.evaluator(structures))
+            for n in (k, k - 1, k):
+                session.progress(0.0).front_history(n)
+    assert k > 3
+    assert sum(n_rows) == k + (k - 1)
