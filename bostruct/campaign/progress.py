@@ -107,15 +107,15 @@ def result_text(trial: Trial, result: Evaluation | Failure, lowest_energy: float
 def progress_text(progress: Progress, remaining: int | None, best_name: str = "") -> str:
     """Return the text of the progress line.
 
-    >>> progress_text(Progress((2.0, None, 1.5), 60.0), 7)
+    >>> progress_text(Progress((2.0, None, 1.5), 60.0, n_failed=1), 7)
     '3 of 10 evaluations (1 failed), best 1.5000 eV at 3, 60 s'
-    >>> progress_text(Progress((2.0, None, 1.5), 60.0), 7, "mp-30")
+    >>> progress_text(Progress((2.0, None, 1.5), 60.0, n_failed=1), 7, "mp-30")
     '3 of 10 evaluations (1 failed), best 1.5000 eV at 3 (mp-30), 60 s'
     """
     count = len(progress.energies)
     total = "" if remaining is None else f" of {count + remaining}"
-    n_failed = progress.energies.count(None)
-    text = f"{count}{total} evaluations" + (f" ({n_failed} failed)" if n_failed else "")
+    failed = f" ({progress.n_failed} failed)" if progress.n_failed else ""
+    text = f"{count}{total} evaluations{failed}"
     best = progress.best_index
     if progress.front_history is not None:
         front = progress.front_history(count)

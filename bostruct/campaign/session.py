@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import takewhile
@@ -13,8 +14,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.campaign.analysis.hypervolume_history import FrontState, front_state_after
-from bostruct.campaign.analysis.outcome_table import outcome_matrix
+from bostruct.campaign.analysis.hypervolume_history import FrontState, front_state
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
 from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.log.doubt import DoubtScreen
@@ -68,6 +68,8 @@ class Session:
         self.writer = writer
         self.device = device
         self._columns = TrialColumns()
+        # By the number of later evaluations: each of these fronts moves on with the campaign.
+        self._front_columns: defaultdict[int, TrialColumns] = defaultdict(TrialColumns)
         self._started_trials: set[int] = set()  # of this session
         self._n_consecutive_failures = 0  # since the last result of this session
         self._has_warned = False
@@ -336,11 +338,12 @@ class Session:
             n_model_evaluations=sum([trial.step in model_steps for trial in evaluated]),
             front_history=self._front_history(),
             n_consecutive_failures=self._n_consecutive_failures,
+            n_failed=sum([trial.state == "failed" for trial in evaluated]),
         )
 
     def _evaluated_trials(self) -> list[Trial]:
         """Return the finished trials in order, without initial data."""
-        return [trial for trial in self.writer.trial_records(*FINISHED_STATES) if trial.attempt]
+        return list(filter(_is_evaluated, self.writer.trial_records(*FINISHED_STATES)))
 
     def _front_history(self) -> Callable[[int], FrontState] | None:
         """Return the front after a number of evaluations, as a function; None without objectives.
@@ -353,21 +356,24 @@ class Session:
 
         @cache
         def trials_and_reference() -> tuple[list[Trial], Tensor | None]:
-            trials = writer.trial_records(*FINISHED_STATES)
-            Y = outcome_matrix(trials, config)
+            trials = sorted(writer.trial_records(*FINISHED_STATES), key=_is_evaluated)
+            Y = self._front_columns[0].outcomes(trials, config)
             return trials, resolve_reference_point(Y, writer.steps(), config)[0]
 
         @cache
         def front_after(n: int) -> FrontState:
             trials, reference = trials_and_reference()
-            return front_state_after(trials, config, reference, n)
+            n_later = max(0, sum(map(_is_evaluated, trials)) - n)
+            columns, trials = self._front_columns[n_later], trials[: len(trials) - n_later]
+            Y, front = columns.outcomes(trials, config), columns.front(trials, config)
+            return front_state(Y, config, reference, front)
 
         return front_after
 
     def best_name(self) -> str:
         """Return the name of the evaluated structure of the lowest energy, "" without one."""
-        done = [trial for trial in self.writer.trial_records("done") if trial.attempt]
-        ranked = [(t.energy, t.number, t.member) for t in done if t.energy is not None]
+        known = [t for t in self.writer.trial_records("done") if t.attempt and t.is_known]
+        ranked = [(t.energy, t.number, t.member) for t in known if t.energy is not None]
         return min(ranked)[2] if ranked else ""
 
     def median_evaluation_seconds(self) -> float:
@@ -382,6 +388,11 @@ class Session:
         if found is None:
             raise InputError(error_message("trial", "be one of this campaign", repr(key)))
         return found
+
+
+def _is_evaluated(trial: Trial) -> bool:
+    """Return whether a trial is none of the initial data."""
+    return not trial.is_initial_data
 
 
 def _finished_message(trial: Trial) -> str:

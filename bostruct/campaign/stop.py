@@ -21,8 +21,9 @@ class Progress:
     """Progress of a run, as stopping criteria see it.
 
     Args:
-        energies: Energies of the finished evaluations in order, eV; None for failures, NaN where
-            an evaluation returned other outcomes only. Initial data are no evaluations.
+        energies: Energies of the finished evaluations in order, eV; None for failures, and for
+            results that are doubted or retracted; NaN where an evaluation returned other outcomes
+            only. Initial data are no evaluations.
         seconds: Wall time since the start of this run.
         relaxation_indices: Indices of evaluations in final relaxations.
         lowest_initial_energy: Lowest energy of the initial data, eV; None without any.
@@ -30,6 +31,7 @@ class Progress:
         front_history: Function from a number of evaluations to the front after them, under the
             present reference point, computed on demand; None in a campaign without objectives.
         n_consecutive_failures: Number of failures since the last result of this session.
+        n_failed: Number of failed evaluations.
     """
 
     energies: tuple[float | None, ...] = ()
@@ -39,6 +41,7 @@ class Progress:
     n_model_evaluations: int = 0
     front_history: Callable[[int], FrontState] | None = None
     n_consecutive_failures: int = 0
+    n_failed: int = 0
 
     @property
     def best_index(self) -> int | None:

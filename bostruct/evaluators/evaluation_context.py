@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, final
 
 from bostruct.errors import InputError, LogError, error_message
+from bostruct.runtime.canonical_json import parse_json_array
 from bostruct.runtime.regular_file import check_folder, open_regular_file, read_regular_file
 
 KeepFolders = Literal["failed", "all", "none"]
@@ -129,9 +130,11 @@ def running_process(folder: Path) -> tuple[str, int] | None:
     Returns:
         None where the evaluation had not begun or had ended.
     """
+    mark = _running_mark(folder)
     try:
-        host, pid = json.loads(read_regular_file(_running_mark(folder), MAX_MARK_BYTES))
-    except (LogError, ValueError, TypeError):
+        text = read_regular_file(mark, MAX_MARK_BYTES).decode()
+        host, pid = parse_json_array(text, str(mark), (str, int))
+    except (LogError, ValueError):
         return None
     return host, pid
 

@@ -12,13 +12,14 @@ from tests.campaign.standin import campaign, energy
 
 def test_text():
     assert progress_text(Progress(), None) == "0 evaluations, 0 s"
-    found = progress_text(Progress((1.0, None, 0.5), 12.3), 97)
+    found = progress_text(Progress((1.0, None, 0.5), 12.3, n_failed=1), 97)
     assert found == "3 of 100 evaluations (1 failed), best 0.5000 eV at 3, 12 s"
-    assert progress_text(Progress((None,)), 0) == "1 of 1 evaluations (1 failed), 0 s"
+    assert progress_text(Progress((None,), n_failed=1), 0) == "1 of 1 evaluations (1 failed), 0 s"
 
 
 def test_text_with_goals():
-    found = Progress((1.0, None), 3.0, front_history=lambda n: FrontState(1.23456, 7, n - 1))
+    front = FrontState(1.23456, 7, 1)
+    found = Progress((1.0, None), 3.0, front_history=lambda _: front, n_failed=1)
     assert progress_text(found, 8) == (
         "2 of 10 evaluations (1 failed), front 7, feasible 1, hypervolume 1.235, 3 s"
     )

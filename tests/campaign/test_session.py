@@ -2,13 +2,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ase.build import bulk
 
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.log.writer import LogWriter
+from bostruct.campaign.planning import trial_columns
 from bostruct.campaign.session import Session
 from bostruct.campaign.stop import Evaluations
+from bostruct.candidates import ExhaustiveSearch
 from bostruct.errors import ExhaustedError, InputError
 from bostruct.evaluators import Evaluation, Failure
+from bostruct.spaces import Pool
 from tests.campaign import alloys
 from tests.campaign.standin import Points, campaign
 
@@ -158,3 +162,35 @@ def test_with_objectives_properties_suffice(tmp_path):
         assert made._session.progress(0.0).energies.count(None) == 0
     usual = alloys.campaign(stop=Evaluations(7)).run(tmp_path / "usual", seed=0)
     assert [t.X.tolist() for t in usual.trials()] == [t.X.tolist() for t in log.trials()]
+
+
+def test_the_name_of_the_best_is_that_of_a_known_energy(make):
+    images = [bulk("Cu", a=3.4 + 0.1 * k) for k in range(6)]
+    for k, image in enumerate(images):
+        image.info["name"] = f"mp-{k}"
+    session = make(space=Pool(images), search=ExhaustiveSearch())
+    trials = session.plan_step(1)
+    for trial, energy in zip(trials, (2.0, -90.0, 1.0, 3.0), strict=True):
+        session.tell(trial, Evaluation(energy))
+    session.writer.mark_doubt(trials[1].number, "far below all others")
+    assert session.best_name() == trials[2].member != trials[1].member
+
+
+def test_the_outcomes_of_a_trial_are_read_once_for_each_front(tmp_path, monkeypatch):
+    """However often a stopping criterion asks where the front stands."""
+    n_rows, original = [], trial_columns.outcome_matrix
+
+    def counted(trials, config):
+        n_rows.append(len(trials))
+        return original(trials, config)
+
+    monkeypatch.setattr(trial_columns, "outcome_matrix", counted)
+    with alloys.campaign().open(tmp_path / "run") as run:
+        session = run._session
+        for k, trial in enumerate(session.plan_step(1), 1):
+            structures = session.start_evaluations([trial])[0].structures
+            session.tell(trial, run.evaluator(structures))
+            for n in (k, k - 1, k):
+                session.progress(0.0).front_history(n)
+    assert k > 3
+    assert sum(n_rows) == k + (k - 1)

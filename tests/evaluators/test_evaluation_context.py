@@ -171,3 +171,9 @@ def test_no_mark_is_written_through_a_link(tmp_path):
     assert "000003.running is a link, not a file" in result.reason
     assert mine.read_text() == "precious"
     assert running_process(context(tmp_path).folder) is None
+
+
+@pytest.mark.parametrize("text", ["[" * 1024, "{}", "[1]", '["host"]', '["host", []]', "\xff"])
+def test_a_mark_that_somebody_else_wrote_names_no_process(tmp_path, text):
+    (tmp_path / "000003.running").write_text(text, encoding="latin-1")
+    assert running_process(tmp_path / "000003") is None

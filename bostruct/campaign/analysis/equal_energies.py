@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 
 import numpy as np
 import torch
@@ -103,27 +102,49 @@ def equal_energies(trials: Sequence[Trial], space: Space) -> dict[int, str]:
     reasons: dict[int, str] = {}
     for numbers in groups:
         members = [by_number[number] for number in numbers]
-        if discrete and all(trial.forces is None for trial in members):
-            continue
-        decoded = space.decode(torch.stack([trial.X for trial in members]))
-        for i, j in combinations(range(len(members)), 2):
-            one, other = members[i], members[j]
-            forces_are_equal = _are_equal(one.forces, other.forces)
-            if discrete and not forces_are_equal:
-                continue
-            distances = (
-                _neighbor_distances(decoded[k], trial.forces, is_lattice)
-                for k, trial in ((i, one), (j, other))
-            )
-            if not _is_same(*distances):
-                what = "energy and forces equal those" if forces_are_equal else "energy equals that"
-                for trial, twin in ((one, other), (other, one)):
-                    reasons.setdefault(
-                        trial.number,
-                        f"its {what} of trial {twin.number} to the last bit ({trial.energy!r} eV), "
-                        "and the structures differ",
-                    )
+        for compared in _groups_of_equal_forces(members) if discrete else [members]:
+            for trial, twin in _differing_twins(compared, space, is_lattice):
+                is_copy = _are_equal(trial.forces, twin.forces)
+                what = "energy and forces equal those" if is_copy else "energy equals that"
+                reasons[trial.number] = (
+                    f"its {what} of trial {twin.number} to the last bit ({trial.energy!r} eV), "
+                    "and the structures differ"
+                )
     return reasons
+
+
+def _groups_of_equal_forces(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Return the groups of trials with equal forces; trials without forces are in none."""
+    groups = defaultdict(list)
+    for trial in trials:
+        if trial.forces is not None:
+            groups[tuple(trial.forces.flatten().tolist())].append(trial)
+    return list(groups.values())
+
+
+def _differing_twins(
+    trials: Sequence[Trial], space: Space, is_lattice: bool
+) -> list[tuple[Trial, Trial]]:
+    """Return each trial with the first one of another structure; none if all have one structure.
+
+    Args:
+        trials: Trials in order, all compared with the first of them.
+        space: Space that decodes the structures.
+        is_lattice: True to compare nearest neighbors alone.
+    """
+    if len(trials) < 2:
+        return []
+    decoded = space.decode(torch.stack([trial.X for trial in trials]))
+    distances = [
+        _neighbor_distances(decoded[k], trial.forces, is_lattice) for k, trial in enumerate(trials)
+    ]
+    is_first = [_is_same(distances[0], other) for other in distances]
+    if all(is_first):
+        return []
+    first, second = trials[0], trials[is_first.index(False)]
+    return [
+        (trial, second if same else first) for trial, same in zip(trials, is_first, strict=True)
+    ]
 
 
 def _are_equal(a: Tensor | None, b: Tensor | None) -> bool:

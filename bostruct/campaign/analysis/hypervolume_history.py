@@ -88,31 +88,22 @@ class HypervolumeHistory:
         return cls(*zip(*states, strict=True)) if states else cls()
 
 
-def front_state_after(
-    trials: Sequence[Trial],
-    optimization_config: OptimizationConfig,
-    reference: Tensor | None,
-    n: int,
+def front_state(
+    Y: Tensor, optimization_config: OptimizationConfig, reference: Tensor | None, front: Tensor
 ) -> FrontState:
-    """Return the state of the front after `n` evaluations, without the history before.
+    """Return the state of the front of some evaluated structures, without the history before.
 
     Args:
-        trials: Trials in order; unfinished ones are ignored.
+        Y: `[t, k]` outcomes.
         optimization_config: Objectives and constraints.
         reference: `[m]` reference point, utilities; None where no result is known yet.
-        n: Number of evaluations, failed and retracted ones included.
+        front: `[f]` rows on the front.
     """
-    finished = [trial for trial in trials if trial.is_finished]
-    given = [trial for trial in finished if trial.is_initial_data]
-    Y = outcome_matrix(
-        given + [trial for trial in finished if not trial.is_initial_data][:n], optimization_config
-    )
-    volume = 0.0 if reference is None else hypervolume(Y, optimization_config, reference)
-    return FrontState(
-        volume,
-        len(pareto_front(Y, optimization_config)),
-        int(is_complete_and_feasible(Y, optimization_config).sum()),
-    )
+    volume = 0.0
+    if reference is not None:
+        volume = hypervolume(Y[front], optimization_config, reference)
+    n_feasible = int(is_complete_and_feasible(Y, optimization_config).sum())
+    return FrontState(volume, len(front), n_feasible)
 
 
 def front_metrics(

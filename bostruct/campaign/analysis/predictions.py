@@ -28,7 +28,8 @@ class LoggedPrediction:
     Attributes:
         trial: Number of the trial.
         prediction: Prediction with the variance of an observed energy.
-        energy: Energy, eV; None while it is unknown, or after a failure.
+        energy: Energy, eV; None while it is unknown, after a failure, and where it is doubted or
+            retracted.
     """
 
     trial: int
@@ -52,7 +53,7 @@ def logged_predictions(
     Args:
         trials: Trials; those without a prediction are ignored.
         steps: Steps of the campaign.
-        z_scores: z scores of all trials, see `trial_z_scores`.
+        z_scores: z scores of all trials before any was retracted or doubted, see `trial_z_scores`.
         eps: Miscoverage of the intervals.
 
     Raises:
@@ -67,5 +68,6 @@ def logged_predictions(
         if trial.step not in calibrations:
             calibrations[trial.step] = calibration_at_step(z_scores, training_trials[trial.step])
         prediction = calibrations[trial.step].predict(trial.mean, trial.predictive_variance, eps)
-        predictions.append(LoggedPrediction(trial.number, prediction, trial.energy))
+        energy = None if trial.doubt else trial.energy
+        predictions.append(LoggedPrediction(trial.number, prediction, energy))
     return predictions

@@ -32,6 +32,7 @@ class DoubtScreen:
     def __init__(self, writer: LogWriter, space: Space, surrogate: Surrogate | None) -> None:
         self.writer, self.space, self.surrogate = writer, space, surrogate
         self._species = space.numbers.cpu().unique()
+        self._counts_by_trial: dict[int, torch.Tensor] = {}
         self.judge_all()
 
     def judge_all(self) -> None:
@@ -39,9 +40,7 @@ class DoubtScreen:
         trials = [t for t in self.writer.trial_records("done") if t.energy is not None]
         self._energies = [trial.energy for trial in trials if trial.energy is not None]
         self._counter = Counter(self._energies)
-        self._counts = torch.zeros(0, len(self._species), dtype=torch.float64)
-        if trials:
-            self._counts = self._species_counts(torch.stack([trial.X for trial in trials]))
+        self._counts = self._species_counts(trials)
         reasons = {}
         if self._may_be_doubtful(trials):
             reasons = find_doubts(trials, self.space, self.surrogate)
@@ -62,7 +61,7 @@ class DoubtScreen:
             return
         self._energies.append(energy)
         self._counter[energy] += 1
-        self._counts = torch.cat([self._counts, self._species_counts(trial.X.unsqueeze(0))])
+        self._counts = torch.cat([self._counts, self._species_counts([trial])])
         if self._has_doubts or self._counter[energy] > 1 or self._has_isolated():
             self.judge_all()
 
@@ -76,7 +75,15 @@ class DoubtScreen:
         energies = torch.tensor(self._energies, dtype=torch.float64)
         return bool(len(isolated_energies(energies, self._counts)))
 
-    def _species_counts(self, X: torch.Tensor) -> torch.Tensor:
-        structures: Structures = self.space.decode(X).to(device="cpu")
-        index = torch.searchsorted(self._species, structures.numbers)
-        return species_counts(structures, index, len(self._species)).double()
+    def _species_counts(self, trials: list[Trial]) -> torch.Tensor:
+        """Return the numbers of atoms of each species, `[t, s]`; each trial is decoded once."""
+        counts = self._counts_by_trial
+        new = [trial for trial in trials if trial.number not in counts]
+        if new:
+            X = torch.stack([trial.X for trial in new])
+            structures: Structures = self.space.decode(X).to(device="cpu")
+            index = torch.searchsorted(self._species, structures.numbers)
+            rows = species_counts(structures, index, len(self._species)).double()
+            counts.update(zip([trial.number for trial in new], rows, strict=True))
+        none = torch.zeros(0, len(self._species), dtype=torch.float64)
+        return torch.stack([counts[trial.number] for trial in trials]) if trials else none

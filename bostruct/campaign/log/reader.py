@@ -234,7 +234,7 @@ class Log:
     @reads_log
     def attempts(self) -> list[Attempt]:
         """Return the attempts that others have followed, with their ends, by trial and number."""
-        if not self.query("SELECT 1 FROM sqlite_master WHERE name = 'bostruct_attempt'"):
+        if not self.has_chain:
             return []  # of an earlier bostruct
         rows = self.query("SELECT * FROM bostruct_attempt ORDER BY trial, attempt")
         names = [item.name for item in fields(Attempt)]
@@ -339,8 +339,9 @@ class Log:
             InputError: eps is outside 0 to 1, or the campaign has no objective or constraint on
                 the outcome.
         """
-        trials = self._with_outcome(outcome, self.trials_before_retraction())
-        return logged_predictions(trials, self.steps(), trial_z_scores(trials), eps)
+        before = self._with_outcome(outcome, self.trials_before_retraction())
+        trials = self._with_outcome(outcome, self.trial_records())
+        return logged_predictions(trials, self.steps(), trial_z_scores(before), eps)
 
     @reads_log
     def pareto_front(self, reference: Mapping[str, float] | None = None) -> ParetoFront:
@@ -367,7 +368,7 @@ class Log:
 
     @property
     def has_chain(self) -> bool:
-        """True if the log has a hash chain, as from format 5 on."""
+        """True if the log has a hash chain and attempts, as from format 5 on."""
         return self.format > upgrade.UPGRADED_FORMAT
 
     def stored_structures(self) -> StoredStructures | None:

@@ -58,8 +58,9 @@ def record_judgement(
     try:
         check(writer)
         mark(writer)
-        if log.space is not None:
-            minimizes_energy = log.optimization_config is None
+        minimizes_energy = log.optimization_config is None
+        # Without the surrogate the doubts about energies far below all others would go.
+        if log.space is not None and (log.surrogate is not None or not minimizes_energy):
             DoubtScreen(writer, log.space, log.surrogate if minimizes_energy else None)
         status, text = "paused", f"trial {number} was {name}"
     finally:

@@ -183,7 +183,7 @@ def _verify_step(
 
 
 def _verify_header(step: int, header: Mapping[str, Any], chain: ChainCheck) -> list[str]:
-    """Return whether a posterior file was planned at another state of the log."""
+    """Return a problem where a posterior file was planned at another state of the log."""
     head = header.get(posterior_file.CHAIN_KEY)
     if head is None or head == chain.heads_before_step.get(step):
         return []

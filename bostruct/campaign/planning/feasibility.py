@@ -60,7 +60,10 @@ ROUNDING = 1e-12
 """Least probability of an outcome."""
 
 MAX_JUDGED = 2048
-"""Largest number of candidates that are judged, the best; and of evaluated structures, the last."""
+"""Largest number of candidates that are judged, the best."""
+
+MAX_COMPARED = 1024
+"""Largest number of evaluated structures that candidates are compared with, the last."""
 
 
 def infeasible_candidates(
@@ -77,12 +80,12 @@ def infeasible_candidates(
         trials: All trials so far.
         candidates: Candidates of the search.
     """
-    judged = [t for t in trials if t.state in ("done", "retracted") or _is_informative_failure(t)]
-    judged = judged[-MAX_JUDGED:]
-    y = torch.tensor([trial.state != "failed" for trial in judged], dtype=torch.float64)
+    known = [t for t in trials if t.state in ("done", "retracted") or _is_informative_failure(t)]
+    known = known[-MAX_COMPARED:]
+    y = torch.tensor([trial.state != "failed" for trial in known], dtype=torch.float64)
     if not len(y) or bool(y.all()) or not bool(y.any()):
         return None
-    F = structure_features(step.components.space, torch.stack([trial.X for trial in judged]))
+    F = structure_features(step.components.space, torch.stack([trial.X for trial in known]))
     width = select_width(F, y)
     if width is None:
         return None
@@ -110,11 +113,10 @@ def select_width(F: Tensor, y: Tensor) -> float | None:
         y: `[t]` 1 for a success, 0 for a failure.
     """
     D = torch.cdist(F, F)
-    others = ~torch.eye(len(y), dtype=torch.bool)
-    distances = D[others]
+    distances = D[tuple(torch.triu_indices(len(D), len(D), 1))].sort().values
     best, best_width = _left_out_evidence(D, y, torch.inf) + MIN_EVIDENCE, None
     for quantile in WIDTH_QUANTILES:
-        width = float(distances.sort().values[int(quantile * (len(distances) - 1))])
+        width = float(distances[int(quantile * (len(distances) - 1))])
         if width > 0 and (evidence := _left_out_evidence(D, y, width)) > best:
             best, best_width = evidence, width
     return best_width
@@ -125,25 +127,28 @@ def success_probability(D: Tensor, y: Tensor, width: float) -> Tensor:
 
     Args:
         D: `[c, t]` distances.
-        y: `[t]` or `[c, t]`, 1 for a success, 0 for a failure, NaN where it does not count.
-        width: Width of the weights; infinite for equal ones.
+        y: `[t]` 1 for a success, 0 for a failure.
+        width: Width of the weights.
     """
-    y = y.expand(D.shape)
-    counts = y.isfinite().double()
-    y = y.nan_to_num()
-    share = ((y.sum(-1) + 1) / (counts.sum(-1) + 2)).unsqueeze(-1)
-    if width == torch.inf:
-        return share.squeeze(-1)
-    k = torch.exp(-0.5 * (D / width).square()) * counts
-    numerator = PRIOR_WEIGHT * share.squeeze(-1) + (k * y).sum(-1)
-    return numerator / (PRIOR_WEIGHT + k.sum(-1))
+    k = torch.exp(-0.5 * (D / width).square())
+    return _beta_mean(k, y, (y.sum() + 1) / (len(y) + 2))
+
+
+def _beta_mean(k: Tensor, y: Tensor, share: Tensor) -> Tensor:
+    """Return the posterior mean from weights k `[c, t]`, outcomes y `[t]` and the prior mean."""
+    return (PRIOR_WEIGHT * share + k @ y) / (PRIOR_WEIGHT + k.sum(-1))
 
 
 def _left_out_evidence(D: Tensor, y: Tensor, width: float) -> float:
-    """Return the log probability of the outcomes, each predicted from all others."""
-    others = y.repeat(len(y), 1)
-    others.fill_diagonal_(torch.nan)
-    p = success_probability(D, others, width).clamp(ROUNDING, 1 - ROUNDING)
+    """Return the log probability of the outcomes, each predicted from all others.
+
+    With an infinite width each is predicted by the overall share of the others.
+    """
+    p = (y.sum() - y + 1) / (len(y) + 1)
+    if width < torch.inf:
+        k = torch.exp(-0.5 * (D / width).square()).fill_diagonal_(0)
+        p = _beta_mean(k, y, p)
+    p = p.clamp(ROUNDING, 1 - ROUNDING)
     return float(torch.where(y > 0, p, 1 - p).log().sum())
 
 

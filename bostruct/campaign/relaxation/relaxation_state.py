@@ -141,7 +141,9 @@ class RelaxationQueue:
         if self._converged_trial(trajectory) is not None:
             return "converged"
         last = trajectory.steps[-1] if trajectory.steps else trajectory.start
-        if last.state in ("abandoned", "failed"):
+        if last.doubt:
+            return f"not converged: doubted, {last.doubt}"
+        if last.state in ("abandoned", "failed", "retracted"):
             return f"not converged: {last.state}, {last.reason}"
         if self._n_recent_evaluations(trajectory) >= self.final_relaxation.max_steps:
             return f"not converged in {len(trajectory.steps)} evaluations"

@@ -134,7 +134,8 @@ class Assessment:
         check_count("count", count)
         trials, steps = log.trial_records(), log.steps()
         best_trials = _best_trials(trials, count, log.space)
-        predictions = logged_predictions(best_trials, steps, trial_z_scores(trials), eps)
+        z_scores = trial_z_scores(log.trials_before_retraction())
+        predictions = logged_predictions(best_trials, steps, z_scores, eps)
         best = _rank_structures(best_trials, predictions)
         steps = [step for step in steps if step.file]
         if not steps:

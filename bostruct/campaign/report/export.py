@@ -36,6 +36,7 @@ RESERVED_KEYS = (
     "step",
     "generator",
     "name",
+    "doubt",
     "front",
     "feasible",
     "volume",
@@ -182,7 +183,7 @@ def images_to_export(
     if log.optimization_config is not None:
         front = log.pareto_front()
         points = front.evaluated if include_all else front.points
-        infos = {p.trial: _point_info(p) for p in points if p.trial in numbers}
+        infos = {p.trial: _point_info(p, trials[p.trial]) for p in points if p.trial in numbers}
         if not infos:
             raise LogError(f"{log.folder} has nothing on its front: use --all.")
         e_above_hull = trial_energies_above_hull(log) if e_above_hull is None else e_above_hull
@@ -202,10 +203,11 @@ def images_to_export(
     return images
 
 
-def _point_info(point: EvaluatedPoint) -> dict[str, Any]:
+def _point_info(point: EvaluatedPoint, trial: Trial) -> dict[str, Any]:
     """Return the `info` of a structure of a campaign with objectives."""
     info = {"trial": point.trial, "step": point.step, "generator": point.generator}
     info |= {"name": point.name} if point.name else {}
+    info |= {"doubt": trial.doubt} if trial.doubt else {}
     info |= {"front": point.is_non_dominated, "feasible": point.is_feasible}
     for name, value in point.raw_outcomes.items():
         if value is not None:

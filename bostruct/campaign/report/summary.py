@@ -12,7 +12,7 @@ from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.planning.force_consistency import last_contradiction
-from bostruct.campaign.records import OPEN_STATES, RelaxationReport, Step, Trial
+from bostruct.campaign.records import OPEN_STATES, Attempt, RelaxationReport, Step, Trial
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.calibration_summary import CalibrationSummary
 from bostruct.campaign.report.export import trial_energies_above_hull, trial_formulas
@@ -155,7 +155,7 @@ class CampaignSummary:
         contradiction: Sentence on forces that contradict the energies; "" without one.
         doubted: Reasons of doubts by trial.
         retracted: Reasons of retractions by trial.
-        seconds: Wall time by "fit", "search", "evaluate" and "log".
+        seconds: Wall time by "fit", "search", "evaluate" (all attempts) and "log".
         n_sessions: Number of sessions.
         device: Device of the last session; None before the first.
         threads: Number of threads of the last session.
@@ -273,7 +273,7 @@ def summarize(log: Log) -> CampaignSummary:
         contradiction=last_contradiction(steps),
         doubted={trial.number: trial.doubt for trial in trials if trial.doubt},
         retracted={trial.number: trial.reason for trial in trials if trial.state == "retracted"},
-        seconds=total_seconds(steps, finished),
+        seconds=total_seconds(steps, [*finished, *log.attempts()]),
         n_sessions=len(sessions),
         device=last.get("device"),
         threads=last.get("threads"),
@@ -304,12 +304,19 @@ def best_evaluation(
     return BestEvaluation(energy, evaluation, trial.step, number, trial.generator)
 
 
-def total_seconds(steps: Sequence[Step], finished: Sequence[Trial]) -> dict[str, float]:
-    """Return the total wall time by "fit", "search", "evaluate" and "log"."""
+def total_seconds(
+    steps: Sequence[Step], evaluations: Sequence[Trial | Attempt]
+) -> dict[str, float]:
+    """Return the total wall time by "fit", "search", "evaluate" and "log".
+
+    Args:
+        steps: All steps.
+        evaluations: Finished trials, and the attempts before their last.
+    """
     fit, search, log = (
         math.fsum(step.seconds[part] for step in steps) for part in ("fit", "search", "log")
     )
-    evaluate = math.fsum(trial.seconds for trial in finished)
+    evaluate = math.fsum(evaluation.seconds for evaluation in evaluations)
     return {"fit": fit, "search": search, "evaluate": evaluate, "log": log}
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from ase import Atoms
 
+from bostruct.campaign.analysis import equal_energies as module
 from bostruct.campaign.analysis.equal_energies import equal_energies, equal_groups, is_discrete
 from bostruct.campaign.records import Trial
 from bostruct.spaces import Cluster, Pool
@@ -57,6 +58,20 @@ def test_a_program_that_is_stuck_is_doubted():
     for target in range(3, 10):
         rows = copied(rows, 2, target)
     assert sorted(equal_energies(rows, SPACE)) == list(range(2, 10))
+
+
+def test_each_structure_of_a_program_that_is_stuck_is_looked_at_once(monkeypatch):
+    rows, seen = trials(30), []
+    for target in range(12, 30):
+        rows = copied(rows, 2, target)
+    distances = module._neighbor_distances
+
+    def counted(*args):
+        seen.append(args)
+        return distances(*args)
+
+    monkeypatch.setattr(module, "_neighbor_distances", counted)
+    assert len(equal_energies(rows, SPACE)) == len(seen) == 19
 
 
 def test_different_results_are_not():

@@ -6,7 +6,7 @@ import torch
 from bostruct.campaign.analysis.hypervolume_history import (
     FrontState,
     HypervolumeHistory,
-    front_state_after,
+    front_state,
     is_complete_and_feasible,
 )
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
@@ -89,19 +89,20 @@ def test_standing_is_a_place_in_the_series():
     trials = [*made((0.5, 0.5, "given"), "failed"), *random_trials(12, 1)]
     series = HypervolumeHistory.from_trials(trials, GOALS, REFERENCE)
     for n in (1, 5, 13):
-        found = front_state_after(trials, GOALS, REFERENCE, n)
+        Y = outcome_matrix(trials[: n + 1], GOALS)
+        found = front_state(Y, GOALS, REFERENCE, pareto_front(Y, GOALS))
         assert isinstance(found, FrontState)
         assert found.hypervolume == pytest.approx(series.hypervolume[n - 1])
         assert (found.n_front, found.n_feasible) == (
             series.n_front[n - 1],
             series.n_feasible[n - 1],
         )
-    assert front_state_after(trials, GOALS, REFERENCE, 0).n_front == 1
 
 
 def test_nothing_is_worth_nothing():
     assert HypervolumeHistory.from_trials([], GOALS, None) == HypervolumeHistory()
-    assert front_state_after(made("failed"), GOALS, None, 1) == (0.0, 0, 0)
+    Y = outcome_matrix(made("failed"), GOALS)
+    assert front_state(Y, GOALS, None, pareto_front(Y, GOALS)) == (0.0, 0, 0)
 
 
 def test_what_is_not_known_in_full_is_not_good():

@@ -18,6 +18,7 @@ from bostruct.campaign.analysis.calibration import (
     trial_z_scores,
 )
 from bostruct.campaign.analysis.predictions import logged_predictions
+from bostruct.campaign.report.assessment import Assessment
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
 from tests.campaign.standin import GP, Box, Fitted, campaign, features
@@ -150,3 +151,21 @@ def test_a_folder_that_logged_no_calibration(long, tmp_path):
     connection.close()
     assert log.predictions() == long.predictions()[:5]
     assert log.calibration() == long.calibration(6)
+
+
+def test_a_result_that_is_not_known_tests_no_interval(tmp_path):
+    """Doubted or retracted, it says nothing; what was predicted from it stays as it was."""
+    mine, folder = campaign(n=20), tmp_path / "run"
+    before = mine.run(folder).predictions()
+    with mine.open(folder) as opened:
+        opened.log.mark_doubt(17, "far below all others")
+        opened.log.mark_retracted(15, "a typo")
+        found = opened.log.predictions()
+        best = Assessment.from_log(opened.log).best
+    assert [each.prediction for each in found] == [each.prediction for each in before]
+    unknown = [each.trial for each in found if each.energy is None]
+    assert unknown == [each.trial for each in found if each.trial >= 13 and each.covered is None]
+    assert unknown == [15, 17]
+    by_trial = {each.trial: each for each in before}
+    for each in best:
+        assert each.logged_prediction == by_trial.get(each.trial)

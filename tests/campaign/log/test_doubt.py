@@ -16,20 +16,20 @@ from bostruct.surrogates import LocalGP
 WRONG = 9  # the trial whose energy is spoiled
 
 
-def copper(n=WRONG + 1):
+def copper(n=WRONG + 1, surrogate=None):
     return Campaign(
         Cluster("Cu4"),
         Calculator(EMT),
-        LocalGP(max_inducing=40),
+        surrogate or LocalGP(max_inducing=40),
         search=BasinHopping(n_candidates=6, n_rounds=1, max_steps=10),
         stop=stop.Evaluations(n),
         n_initial=n,
     )
 
 
-def run(folder, spoil, n=WRONG + 1):
+def run(folder, spoil, n=WRONG + 1, surrogate=None):
     """Tell the results of a campaign, one of them spoiled; return its log."""
-    campaign = copper(n)
+    campaign = copper(n, surrogate)
     with campaign.open(folder):
         told = []
         while len(told) < n:
@@ -115,7 +115,36 @@ def test_a_stopping_criterion_does_not_see_it(tmp_path):
     campaign = copper()
     run(tmp_path / "run", hole)
     with campaign.open(tmp_path / "run"):
-        energies = campaign._open_session.progress(0.0).energies
-        assert energies[WRONG] is None
+        progress = campaign._open_session.progress(0.0)
+        assert progress.energies[WRONG] is None
+        assert progress.n_failed == 0, "a doubted result is no failure"
         campaign.trust(WRONG, "right")
         assert campaign._open_session.progress(0.0).energies[WRONG] < -80
+
+
+def test_the_species_of_a_result_are_counted_once(tmp_path, monkeypatch):
+    """However often all results are judged."""
+    n_counted = []
+    count = module.species_counts
+
+    def counted(structures, *args):
+        n_counted.append(len(structures))
+        return count(structures, *args)
+
+    monkeypatch.setattr(module, "species_counts", counted)
+    run(tmp_path / "run", stale, n=WRONG + 4)
+    assert n_counted == [1] * (WRONG + 4)
+
+
+class OwnGP(LocalGP):
+    """A surrogate of the user, which a log without its campaign file does not have."""
+
+    def description(self):
+        return super().description() | {"type": "OwnGP"}
+
+
+def test_a_judgement_without_the_surrogate_keeps_the_other_doubts(tmp_path):
+    log = run(tmp_path / "run", hole, surrogate=OwnGP(max_inducing=40))
+    assert log.trials()[WRONG].doubt
+    retract_trial(log.folder, 0, "a typo")
+    assert log.trials()[WRONG].doubt

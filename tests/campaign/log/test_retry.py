@@ -6,6 +6,7 @@ from bostruct.campaign.log.reader import Log
 from bostruct.campaign.log.retry import failed_trials, retry_trials
 from bostruct.campaign.log.verify import verify_log
 from bostruct.campaign.log.writer import LogWriter
+from bostruct.campaign.report.summary import summarize
 from bostruct.errors import InputError, LockedError, LogError
 from bostruct.evaluators import Failure, Function, current_context
 from tests.campaign.standin import GP, Box, campaign, energy, start
@@ -55,7 +56,10 @@ def test_all_that_failed_are_evaluated_again(run, mine, broken):
     ]
     reason = "the evaluator raised RuntimeError: no licence for 1"
     assert [each.reason for each in log.attempts()] == [reason] * 3
-    assert all(each.seconds > 0 for each in log.attempts())
+    seconds = [each.seconds for each in log.attempts()]
+    assert all(value > 0 for value in seconds)
+    seconds += [trial.seconds for trial in log.trials()]
+    assert summarize(log).seconds["evaluate"] == pytest.approx(sum(seconds)), "all attempts"
     assert verify_log(log).is_valid
 
 

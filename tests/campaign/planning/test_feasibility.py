@@ -120,9 +120,21 @@ def test_probability_of_success_is_a_beta_mean():
     share = 4 / 6
     found = success_probability(D.double(), y, 1.0)
     torch.testing.assert_close(found, torch.tensor([(share + 1) / 2, share / 2]).double())
-    torch.testing.assert_close(
-        success_probability(D.double(), y, math.inf), torch.full((2,), share).double()
-    )
+    far = torch.full((1, 4), math.inf, dtype=torch.float64)
+    assert float(success_probability(far, y, 1.0)) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("width", [0.5, 2.0, 1e9])
+def test_evidence_predicts_each_outcome_from_all_others(width):
+    F = torch.randn(12, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = (F[:, 0] > -0.5).double()
+    D = torch.cdist(F, F)
+    expected = 0.0
+    for i in range(12):
+        others = torch.arange(12) != i
+        p = float(success_probability(D[i : i + 1, others], y[others], width))
+        expected += math.log(p if y[i] else 1 - p)
+    assert module._left_out_evidence(D, y, width) == pytest.approx(expected)
 
 
 def test_width_is_finite_where_the_outcome_depends_on_the_features():

@@ -189,3 +189,20 @@ def test_fixed_atoms_may_feel_forces():
     now = RelaxationQueue(story.check, Held(20.0), story.steps, story.trials)
     assert now.next_step() is None
     assert now.reports()[0].max_force == 0.0
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({"doubt": "its energy is far below all others"}, "doubted, its energy is far below"),
+        ({"state": "retracted", "reason": "a typo"}, "retracted, a typo"),
+    ],
+)
+def test_a_geometry_whose_result_is_not_known_is_not_evaluated_again(change, state):
+    story = Story(LOW, fmax=1e-6)
+    story.go_on(2)
+    story.trials[-1] = replace(story.trials[-1], **change)
+    assert story.go_on() == 0
+    (found,) = story.now.reports()
+    assert found.state.startswith(f"not converged: {state}")
+    assert found.relaxed_trial < story.trials[-1].number

@@ -9,6 +9,7 @@ import torch
 
 from bostruct.campaign import stop
 from bostruct.campaign.log.retraction import retract_trial
+from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.report import export
 from bostruct.errors import InputError, LogError
 from bostruct.evaluators import above_hull
@@ -187,3 +188,20 @@ def test_export_never_replaces_a_campaign(tmp_path, name):
     export.write_structures(images, tmp_path / "new.db")
     export.write_structures(images, tmp_path / "new.db")
     assert len(ase.io.read(tmp_path / "new.db", ":")) == len(images)
+
+
+def test_a_doubt_goes_with_the_structure(screened):
+    trial = next(t.number for t in screened.trial_records("done") if t.number > 6)
+    writer = LogWriter(
+        screened.folder,
+        screened.description,
+        screened.seed,
+        space=screened.space,
+        surrogate=screened.surrogate,
+        device="cpu",
+    )
+    writer.mark_doubt(trial, "its energy equals that of trial 0")
+    writer.close()
+    doubts = {i.info["trial"]: i.info.get("doubt") for i in export.images_to_export(screened, True)}
+    assert doubts.pop(trial) == "its energy equals that of trial 0"
+    assert set(doubts.values()) == {None}
