@@ -109,8 +109,9 @@ class Session:
                 "every structure found in the space has been evaluated already: the campaign has "
                 f"no structure left to propose.{hint}"
             )
+        trials = self.writer.write_step(planned)
         self._warn_of_contradiction(planned)
-        return self.writer.write_step(planned)
+        return trials
 
     def _warn_of_contradiction(self, planned: PlannedStep) -> None:
         """Warn, once in a session, that the forces contradict the energies."""
@@ -366,7 +367,7 @@ class Session:
 
     def best_name(self) -> str:
         """Return the name of the evaluated structure of the lowest energy, "" without one."""
-        done = [trial for trial in self.writer.trial_records("done") if trial.attempt]
+        done = [t for t in self.writer.trial_records("done") if t.attempt and t.is_known]
         ranked = [(t.energy, t.number, t.member) for t in done if t.energy is not None]
         return min(ranked)[2] if ranked else ""
 
