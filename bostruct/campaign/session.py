@@ -111,8 +111,9 @@ class Session:
                 "every structure found in the space has been evaluated already: the campaign has "
                 f"no structure left to propose.{hint}"
             )
+        trials = self.writer.write_step(planned)
         self._warn_of_contradiction(planned)
-        return self.writer.write_step(planned)
+        return trials
 
     def _warn_of_contradiction(self, planned: PlannedStep) -> None:
         """Warn, once in a session, that the forces contradict the energies."""

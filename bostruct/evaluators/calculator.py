@@ -13,6 +13,7 @@ from bostruct.evaluators.base import (
     MAX_ENERGY_PER_ATOM,
     MAX_FORCE,
     Evaluation,
+    Evaluator,
     Failure,
     check_evaluation,
     evaluation_limits,
@@ -41,7 +42,7 @@ class Calculator:
 
     Args:
         factory: Calculator class, or a function that returns a calculator. A calculator itself is
-            refused: workers could not share it.
+            refused, as workers could not share it; so is an evaluator.
         with_forces: True to compute forces too; without them the surrogate is trained on energies
             alone.
         maximum_energy: Largest valid |energy|, eV per atom; beyond it the evaluation fails.
@@ -79,11 +80,16 @@ class Calculator:
         **arguments: object,
     ) -> None:
         is_instance = hasattr(factory, "get_potential_energy") and not isinstance(factory, type)
-        if is_instance or not callable(factory):
+        is_evaluator = isinstance(factory, Evaluator)
+        if is_instance or is_evaluator or not callable(factory):
             way_out = (
                 "Pass the class and its arguments, Calculator(EMT, ...), or a function "
                 "that returns a calculator: each worker makes its own."
             )
+            if is_evaluator:
+                way_out = (
+                    "It is an evaluator: use it as it is, or pass the class of its calculator."
+                )
             condition, value = "be a calculator class or a function", type(factory).__name__
             raise InputError(error_message("factory", condition, value, way_out))
         self.factory = factory
@@ -91,7 +97,7 @@ class Calculator:
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
         self.maximum_force = check_positive("maximum_force", maximum_force)
         self.magnetic_moments = check_magnetic_moments(magnetic_moments)
-        self.info = dict(info or {})
+        self.info = _check_info(info)
         hint = "It is the width of the vacuum on each side, Å."
         self.vacuum = None if vacuum is None else check_positive("vacuum", vacuum, hint)
         self.valid_range = None
@@ -148,3 +154,16 @@ class Calculator:
             **{name: value for name, value in preparation.items() if value},
             **({} if self.valid_range is None else {"valid_range": list(self.valid_range)}),
         }
+
+
+def _check_info(info: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the entries of `atoms.info`; none for None.
+
+    Raises:
+        InputError: they have no names.
+    """
+    if info is not None and not isinstance(info, Mapping):
+        way_out = 'As in {"charge": 1, "spin": 2}.'
+        value = type(info).__name__
+        raise InputError(error_message("info", "hold entries by name", value, way_out))
+    return dict(info or {})

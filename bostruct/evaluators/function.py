@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bostruct.errors import InputError, error_message
-from bostruct.evaluators.base import Evaluation, Failure
+from bostruct.evaluators.base import Evaluation, Evaluator, Failure
 from bostruct.runtime.callable_name import qualified_name, to_json_value
 from bostruct.structures import Structures, to_ase
 
@@ -37,6 +37,15 @@ class Function:
             value = type(self.function).__name__
             way_out = "It takes one ase.Atoms and returns its energy in eV."
             raise InputError(error_message("function", "be callable", value, way_out))
+        is_calculator = hasattr(self.function, "get_potential_energy")
+        if is_calculator or isinstance(self.function, Evaluator):
+            value = qualified_name(self.function) if is_calculator else type(self.function).__name__
+            name = value.rpartition(".")[2]
+            way_out = "It is an evaluator: use it as it is."
+            if is_calculator:
+                way_out = f"Calculator({name}, ...) computes with it."
+            condition = "be a function of one ase.Atoms"
+            raise InputError(error_message("function", condition, value, way_out))
 
     def __call__(self, structures: Structures) -> Evaluation | Failure:
         """Return the value of the function at one structure."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +20,16 @@ def check_magnetic_moments(moments: Mapping[str, float] | None) -> dict[str, flo
     """Return initial moments by element in μB, sorted; none for None.
 
     Raises:
-        InputError: a key is no element, or a moment is not finite.
+        InputError: it is no mapping, a key is no element, or a moment is not finite.
     """
+    if moments is not None and not isinstance(moments, Mapping):
+        way_out = 'As in {"Ni": 0.6}.'
+        condition = "hold moments by element"
+        raise InputError(error_message("magnetic_moments", condition, repr(moments), way_out))
     for symbol, moment in (moments or {}).items():
         if symbol not in SYMBOLS[1:]:
             raise InputError(error_message("magnetic_moments", "be of elements", repr(symbol)))
-        if not isinstance(moment, int | float) or not math.isfinite(moment):
+        if not isinstance(moment, Real) or not math.isfinite(moment):
             condition = f"hold a finite moment of {symbol} in μB"
             raise InputError(error_message("magnetic_moments", condition, repr(moment)))
     return {symbol: float(moment) for symbol, moment in sorted((moments or {}).items())}

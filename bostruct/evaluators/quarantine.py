@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol, final
 
 from bostruct.errors import InputError, error_message
@@ -147,7 +148,7 @@ def check_valid_ranges(
 
 
 def check_valid_range(argument: str, valid_range: ValidRange, name: str) -> ValidRange:
-    """Return a valid range as a pair.
+    """Return a valid range as a pair of numbers, None where there is no bound or an infinite one.
 
     Args:
         argument: Name of the argument that it came in.
@@ -159,14 +160,24 @@ def check_valid_range(argument: str, valid_range: ValidRange, name: str) -> Vali
     """
     try:
         lower, upper = valid_range
-        is_empty = not (-math.inf if lower is None else lower) < (
-            math.inf if upper is None else upper
-        )
+        low = -math.inf if lower is None else _real(lower)
+        high = math.inf if upper is None else _real(upper)
     except (TypeError, ValueError) as error:
         way_out = "Give the least and the greatest value, None for no bound."
         message = error_message(argument, f"hold two bounds of {name}", valid_range, way_out)
         raise InputError(message) from error
-    if is_empty:
+    if not low < high:
         condition = f"hold a lower and a higher bound of {name}"
         raise InputError(error_message(argument, condition, valid_range))
-    return lower, upper
+    return None if math.isinf(low) else low, None if math.isinf(high) else high
+
+
+def _real(value: object) -> float:
+    """Return a number as a float.
+
+    Raises:
+        TypeError: it is no real number.
+    """
+    if not isinstance(value, Real):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)

@@ -29,8 +29,9 @@ def vacuum_box(atoms: Atoms, vacuum: float) -> Atoms:
     """Return a copy that is periodic along three axes, with vacuum around it.
 
     Without any periodicity the cell is a cube with the center of the structure in its middle; a
-    slab or wire is given only the lattice vectors that it lacks. A structure that is periodic along
-    three axes stays as it is. Energy and forces of the copy are those of the structure.
+    slab or wire is given only the lattice vectors that it lacks, and longer ones in place of those
+    that leave less vacuum, with the center in the middle between them. A structure that is periodic
+    along three axes stays as it is. Energy and forces of the copy are those of the structure.
 
     Args:
         atoms: structure.
@@ -45,10 +46,16 @@ def vacuum_box(atoms: Atoms, vacuum: float) -> Atoms:
         boxed.set_positions(_centered(atoms) + length / 2, apply_constraint=False)
     else:
         cell = np.array(atoms.cell.complete())
-        missing = ~np.array(atoms.cell).any(axis=1)
-        cell[missing] *= length / np.linalg.norm(cell[missing], axis=1, keepdims=True)
+        normals = np.linalg.inv(cell).T
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        heights = (cell * normals).sum(axis=1)
+        needed = np.ptp(atoms.positions @ normals.T, axis=0) + 2 * vacuum
+        is_given = np.array(atoms.cell).any(axis=1) & (heights >= needed)
+        widened = ~(atoms.pbc | is_given)
+        cell[widened] *= length / heights[widened, None]
         boxed.set_cell(cell)
-        shift = (cell[missing] / 2).sum(axis=0) - _projected_center(atoms, cell[missing])
+        center = np.linalg.solve(cell.T, atoms.positions.mean(axis=0))
+        shift = (0.5 - center[widened]) @ cell[widened]
         boxed.set_positions(atoms.positions + shift, apply_constraint=False)
     boxed.pbc = True
     return boxed
@@ -70,10 +77,3 @@ def _centered(atoms: Atoms) -> np.ndarray:
     positions = atoms.get_positions()
     centered: np.ndarray = positions - positions.mean(axis=0)
     return centered
-
-
-def _projected_center(atoms: Atoms, vectors: np.ndarray) -> np.ndarray:
-    """Return the mean position along orthogonal vectors `[m, 3]`, as a vector `[3]` Å."""
-    axes = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    projected: np.ndarray = (atoms.positions.mean(axis=0) @ axes.T) @ axes
-    return projected

@@ -8,7 +8,7 @@ has already stored them for exactly these positions: reading never starts a calc
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 UNKNOWN_RADIUS = 0.2
 """Å. ASE's value for elements of unknown covalent radius."""
+
+ONE_PER_ATOM, VECTOR_HINT = (
+    "be one number for each atom",
+    "Set vectors in the evaluator, in a Function.",
+)
+"""Condition on initial moments and charges, and the way out."""
 
 MIN_CELL_VOLUME = 1e-6
 """Å³. Cells of less volume have no reciprocal cell."""
@@ -105,8 +111,7 @@ def from_ase(
                 "forces": forces,
                 "magnetic_moments": image.arrays.get("initial_magmoms"),
                 "atomic_charges": image.arrays.get("initial_charges"),
-                "charge": _info_number(image, "charge"),
-                "spin": _info_number(image, "spin"),
+                **{name: _number(image.info, "info", name) for name in ("charge", "spin")},
             }
         )
     return _build_batch(parts, device, dtype)
@@ -168,8 +173,8 @@ def from_pymatgen(
         dtype: dtype of the real tensors.
 
     Raises:
-        InputError: there are no atoms, a site is disordered or no element, or an atom
-            may move in some directions only.
+        InputError: there are no atoms, a site is disordered or no element, an atom may move in
+            some directions only, or an initial moment or charge is not one number.
     """
     parts = []
     for item in _as_list(objects, "cart_coords"):
@@ -283,16 +288,17 @@ def _fixed_from_constraints(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.bool_]]
     return fixed
 
 
-def _info_number(atoms: Atoms, name: str) -> float | None:
-    """Return the total charge or the spin in `atoms.info`, None without one."""
-    value = atoms.info.get(name)
+def _number(values: Mapping[str, Any], argument: str, name: str) -> float | None:
+    """Return the total charge or the spin among values by name, None without one."""
+    value = values.get(name)
     if value is None:
         return None
     try:
         number = np.asarray(value, dtype=np.float64).reshape(())
     except (TypeError, ValueError) as error:
         hint = "Evaluators hand it on to the calculator: rename it if it is something else."
-        raise InputError(error_message(f"info[{name!r}]", "be one number", value, hint)) from error
+        name = f"{argument}[{name!r}]"
+        raise InputError(error_message(name, "be one number", value, hint)) from error
     return float(number)
 
 
@@ -303,7 +309,10 @@ def _site_numbers(item: Structure | Molecule, name: str, of_species: str = "") -
         values = [getattr(site.specie, of_species, None) for site in item]
     if values is None or all(value is None for value in values):
         return None
-    return [np.nan if value is None else float(value) for value in values]
+    try:
+        return [np.nan if value is None else float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise InputError(error_message(name, ONE_PER_ATOM, values, VECTOR_HINT)) from error
 
 
 def _total_charge_and_spin(item: Structure | Molecule) -> dict[str, float | None]:
@@ -313,7 +322,8 @@ def _total_charge_and_spin(item: Structure | Molecule) -> dict[str, float | None
     if spin is not None and charge is None and spin == 1 + int(sum(item.atomic_numbers)) % 2:
         spin = None  # pymatgen's own default
     given = {"charge": charge, "spin": spin}
-    return {name: item.properties.get(name, value) for name, value in given.items()}
+    values = given | item.properties
+    return {name: _number(values, "properties", name) for name in given}
 
 
 def _build_batch(
@@ -366,9 +376,7 @@ def _check_one_per_atom(part: dict[str, Any]) -> None:
     for name in ("magnetic_moments", "atomic_charges"):
         shape = np.shape(part[name])
         if part[name] is not None and shape != (len(part["numbers"]),):
-            condition, value = "be one number for each atom", f"shape {list(shape)}"
-            hint = "Set vectors in the evaluator, in a Function."
-            raise InputError(error_message(name, condition, value, hint))
+            raise InputError(error_message(name, ONE_PER_ATOM, f"shape {list(shape)}", VECTOR_HINT))
 
 
 def _to_arrays(structures: Structures) -> list[dict[str, Any]]:

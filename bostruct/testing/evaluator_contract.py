@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bostruct.evaluators import Evaluation, Evaluator, Failure, evaluate
 from bostruct.structures import Structures
+from bostruct.structures.structures import ATOM_FIELDS
 from bostruct.testing.central_differences import assert_gradient
 from bostruct.testing.random_generator import seeded_generator
 
@@ -75,8 +76,9 @@ class EvaluatorContract:
     ) -> None:
         """Central differences of the energy give minus the forces, where there are forces."""
         structure = structures[0].without_results()
-        forces = self.evaluation(evaluator, structure).forces
-        if forces is None or not self.conservative:
+        evaluation = self.evaluation(evaluator, structure)
+        forces = evaluation.forces
+        if evaluation.energy is None or forces is None or not self.conservative:
             return
 
         def energy(positions: Tensor) -> Tensor:
@@ -100,8 +102,8 @@ class EvaluatorContract:
         order = torch.randperm(len(structure.positions), generator=seeded_generator(0))
         if not self.permutation_invariant:
             return
-        fields = ("positions", "numbers", "fixed", "tags")
-        permuted = replace(structure, **{name: getattr(structure, name)[order] for name in fields})
+        values = {name: getattr(structure, name) for name in ATOM_FIELDS}
+        permuted = replace(structure, **{k: v[order] for k, v in values.items() if v is not None})
         evaluation = self.evaluation(evaluator, structure)
         if evaluation.forces is not None:
             evaluation = replace(evaluation, forces=evaluation.forces[order])

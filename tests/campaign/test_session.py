@@ -59,6 +59,17 @@ def test_energies_are_in_the_order_asked(make):
     assert session.progress(1.0).energies == (None, 2.0, 3.0)
 
 
+def test_a_doubted_energy_names_no_best_structure(make):
+    session = make(space=alloys.space())
+    trials = session.plan_step(1)
+    for trial, energy in zip(trials, (3.0, 1.0, 2.0), strict=False):
+        session.tell(trial, Evaluation(energy))
+    names = [trial.member for trial in trials]
+    assert session.best_name() == names[1] != names[2] != ""
+    session.writer.mark_doubt(trials[1].number, "too low")
+    assert session.best_name() == names[2]
+
+
 def test_refuses(make):
     session = make()
     first, second, *_ = session.plan_step(1)

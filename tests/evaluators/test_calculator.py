@@ -1,3 +1,4 @@
+import json
 import pickle
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 
 from bostruct.errors import InputError
-from bostruct.evaluators import Calculator, Evaluation, Failure, evaluate
+from bostruct.evaluators import Calculator, Evaluation, Failure, Function, evaluate
 from bostruct.structures import from_ase
 
 PAIR = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.5]])
@@ -132,6 +133,20 @@ def test_refuses_calculator_instances(factory):
         Calculator(factory)
 
 
+@pytest.mark.parametrize("factory", [Calculator(EMT), Function(len), Calculator])
+def test_refuses_evaluators(factory):
+    with pytest.raises(InputError, match=r"`factory` must be .* It is an evaluator: use it as it"):
+        Calculator(factory)
+    with pytest.raises(InputError, match=r"`function` must be .* It is an evaluator: use it as it"):
+        Function(factory)
+
+
+@pytest.mark.parametrize("info", ["charge", 1, ["charge"]])
+def test_refuses_info_without_names(info):
+    with pytest.raises(InputError, match="`info` must hold entries by name, got"):
+        Calculator(EMT, info=info)
+
+
 def test_refuses_limits_that_are_not_positive():
     with pytest.raises(InputError, match="`maximum_force` must be positive"):
         Calculator(EMT, maximum_force=0.0)
@@ -159,7 +174,15 @@ def test_the_valid_range_is_part_of_the_identity():
     assert "valid_range" not in Calculator(EMT).description(), "older campaigns go on"
 
 
-@pytest.mark.parametrize("valid_range", [(1.0, -1.0), (0.0, 0.0), (1.0,), 5.0, ("a", 2)])
+def test_the_valid_range_is_one_of_plain_numbers():
+    found = Calculator(EMT, valid_range=(np.float32(-2), np.inf)).description()["valid_range"]
+    assert json.loads(json.dumps(found, allow_nan=False)) == [-2.0, None]
+
+
+@pytest.mark.parametrize(
+    "valid_range",
+    [(1.0, -1.0), (0.0, 0.0), (1.0,), 5.0, ("a", 2), "ab", ("1", "2"), (np.nan, 1), (np.inf, None)],
+)
 def test_refuses_what_is_no_range(valid_range):
     with pytest.raises(InputError, match=r"`valid_range` must hold .* of the energy, eV per atom"):
         Calculator(EMT, valid_range=valid_range)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
@@ -19,6 +20,14 @@ def harmonic(atoms, stiffness):
     """Energy and forces of springs between all pairs."""
     gaps = atoms.positions[:, None] - atoms.positions
     return stiffness * (gaps**2).sum() / 4, -stiffness * gaps.sum(1)
+
+
+def spins(atoms):
+    """Energy and forces of springs between all pairs, with moments for their stiffness."""
+    moments = atoms.get_initial_magnetic_moments()
+    gaps = atoms.positions[:, None] - atoms.positions
+    weighted = np.outer(moments, moments)[..., None] * gaps
+    return (weighted * gaps).sum() / 4, -weighted.sum(1)
 
 
 @pytest.fixture
@@ -47,6 +56,17 @@ class TestFunction(EvaluatorContract):
     @pytest.fixture
     def evaluator(self):
         return Function(harmonic, {"stiffness": 0.7})
+
+
+class TestFunctionOfMoments(EvaluatorContract):
+    @pytest.fixture
+    def evaluator(self):
+        return Function(spins)
+
+    @pytest.fixture
+    def structures(self, structures):
+        moments = torch.tensor([1.0, 2.0, -0.5, 0.3, 0.1, 4.0, 2.0], dtype=torch.float64)
+        return replace(structures, magnetic_moments=moments)
 
 
 class TestAlloyProperties(EvaluatorContract):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.emt import EMT
 
 from bostruct.errors import InputError
 from bostruct.evaluators import Evaluation, Failure, Function, evaluate
@@ -44,6 +45,12 @@ def test_other_return_values_are_failures(answer):
 def test_refuses_objects_that_are_not_callable():
     with pytest.raises(InputError, match="`function` must be callable, got float"):
         Function(3.0)
+
+
+def test_refuses_the_class_of_a_calculator():
+    message = r"`function` must be a function .*EMT\. Calculator\(EMT, \.\.\.\) computes with it"
+    with pytest.raises(InputError, match=message):
+        Function(EMT)
 
 
 def test_dictionaries_of_properties():

@@ -49,3 +49,7 @@ def test_checked_and_sorted():
     for value in (np.nan, "up"):
         with pytest.raises(InputError, match="must hold a finite moment of Ni in μB"):
             check_magnetic_moments({"Ni": value})
+    for value in (0.6, [0.6], "Ni"):
+        with pytest.raises(InputError, match="`magnetic_moments` must hold moments by element"):
+            check_magnetic_moments(value)
+    assert check_magnetic_moments({"Ni": np.int64(1), "Fe": np.float32(2)}) == {"Fe": 2, "Ni": 1}

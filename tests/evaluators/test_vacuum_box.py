@@ -75,6 +75,30 @@ def test_a_slab_is_given_what_it_lacks():
     assert np.allclose(vacuum_box(given, 7.0).positions, given.positions)
 
 
+@pytest.mark.parametrize("slant", [0.0, 1.5])
+def test_a_slab_with_too_little_vacuum_is_given_more(slant):
+    slab = fcc111("Cu", (2, 2, 3), vacuum=1.0)
+    slab.pbc = (True, True, False)
+    cell = slab.cell[:]
+    cell[2, 0] = slant
+    slab.set_cell(cell)
+    box = vacuum_box(slab, 7.0)
+    assert np.allclose(box.cell[:2], slab.cell[:2])
+    assert np.allclose(np.cross(box.cell[2], slab.cell[2]), 0.0)
+    assert box.positions[:, 2].min() >= 7.0 - 1e-9
+    assert box.positions[:, 2].max() <= box.cell[2, 2] - 7.0 + 1e-9
+    assert np.allclose(box.get_all_distances(), slab.get_all_distances())
+
+
+def test_a_wire_is_given_what_it_lacks():
+    wire = Atoms("Cu2", [(0, 0, 0), (0.5, 0, 2.5)], cell=[3, 30, 5], pbc=(False, False, True))
+    box = vacuum_box(wire, 6.0)
+    assert np.allclose(box.cell[1:], wire.cell[1:])
+    assert box.cell[0, 0] >= 12.5
+    assert np.allclose(box.positions[:, 1:], wire.positions[:, 1:])
+    assert box.positions[:, 0].mean() == pytest.approx(box.cell[0, 0] / 2)
+
+
 def test_a_crystal_stays():
     crystal = bulk("Cu")
     assert vacuum_box(crystal, 5.0) == crystal

@@ -278,6 +278,18 @@ def test_refuses_what_cannot_be_carried():
             from_ase(atoms)
 
 
+def test_refuses_what_pymatgen_has_and_cannot_be_carried():
+    lattice, positions = Lattice.cubic(4.0), [[0, 0, 0], [0.5, 0.5, 0.5]]
+    for moments in ([[0, 0, 4.0], [0, 0, -4.0]], [[0, 0, 4.0], None], ["up", "down"]):
+        cell = Structure(lattice, ["Fe", "O"], positions, site_properties={"magmom": moments})
+        with pytest.raises(InputError, match="`magmom` must be one number for each atom"):
+            from_pymatgen(cell)
+    for name, value in (("charge", "one"), ("spin", {"up": 1})):
+        cell = Structure(lattice, ["Fe", "O"], positions, properties={name: value})
+        with pytest.raises(InputError, match=rf"`properties\['{name}'\]` must be one number"):
+            from_pymatgen(cell)
+
+
 def test_refuses_partial_occupancies():
     atoms = bulk("Cu")
     atoms.info["occupancy"] = {"0": {"Cu": 0.6, "Au": 0.4}}

@@ -51,8 +51,8 @@ class ReferenceMinimum:
 
 def find_reference_minimum(task: Task, logs: Sequence[Log]) -> ReferenceMinimum | None:
     """Return the relaxed lowest structure of the task and its logs; None without any."""
-    done = [trial for log in logs for trial in log.trial_records("done")]
-    known = [(t.X, math.inf if t.energy is None else t.energy) for t in done]
+    done = [trial for log in logs for trial in log.trial_records("done") if trial.is_known]
+    known = [(trial.X, trial.energy) for trial in done if trial.energy is not None]
     if task.make_reference_structure is not None:
         known.append(_task_minimum(task, task.make_reference_structure()))
     if not known:

@@ -260,7 +260,7 @@ def measure_overhead(
         stop=stop.Evaluations(max(n_evaluations) + 1),
     )
     with tempfile.TemporaryDirectory() as folder, single_thread():
-        campaign.run(Path(folder, "run"), device="cpu")
+        campaign.run(Path(folder, "run"), device="cpu", progress=False)
     seconds = [b - a for a, b in zip(watch.own_seconds, watch.own_seconds[1:], strict=False)]
     return [
         StepOverhead(n, statistics.median(seconds[n - window : n]), watch.peaks[n])

@@ -25,6 +25,9 @@ COMPONENT_PACKAGES = {"space": spaces, "surrogate": surrogates}
 MAX_NUMBER = 1e6
 """Largest number of a description that is built, and the inverse of the smallest."""
 
+COORDINATES = ("positions", "cell")
+"""Coordinates in Å, in which numbers close to zero are rounding errors."""
+
 PATH_ARGUMENTS = ("slab", "source", "parent")
 """Arguments that a constructor takes for the path of a file if they are text."""
 
@@ -78,10 +81,11 @@ def _is_bounded(value: object, name: str = "") -> bool:
     if isinstance(value, Mapping):
         return all(_is_bounded(item, key) for key, item in value.items())
     if isinstance(value, list):
-        return all(_is_bounded(item) for item in value)
+        return all(_is_bounded(item, name if name in COORDINATES else "") for item in value)
     if isinstance(value, str):
         is_digest = re.fullmatch(r"[0-9a-f]{16,}", value) is not None
         return name not in PATH_ARGUMENTS and (is_digest or not re.search(r"\d{7}", value))
     if isinstance(value, int | float) and name != "seed":
-        return value == 0 or 1 / MAX_NUMBER <= abs(value) <= MAX_NUMBER
+        is_small = value != 0 and abs(value) < 1 / MAX_NUMBER and name not in COORDINATES
+        return abs(value) <= MAX_NUMBER and not is_small
     return True

@@ -29,8 +29,10 @@ from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
 from bostruct.candidates import Candidates
 from bostruct.spaces import Space
-from bostruct.structures import Structures, build_neighbor_list, covalent_radii
-from bostruct.structures.fingerprints import FINGERPRINT_CUTOFF
+from bostruct.structures import Structures, build_neighbor_list
+
+CUTOFF_FACTOR = 2.0
+"""Distance out of reach, in lengths of the longest bond."""
 
 N_NEIGHBORS = 4
 """Number of strongest bonds of an atom in the features."""
@@ -39,7 +41,7 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Quantiles over the atoms of a structure; the least finds a single atom far from all others."""
 
 BOND_WIDTH = 0.2
-"""Width w of a bond: some 0.4 Å over a bond length, within which it weakens by a factor of e."""
+"""Width w of a bond, in lengths of one, within which it weakens by a factor of e."""
 
 MIN_BOND = 0.22
 """Least x of two atoms that count as bonded: a distance a quarter longer than the radii."""
@@ -158,11 +160,13 @@ def structure_features(space: Space, X: Tensor) -> Tensor:
 
 
 def _features(structures: Structures, space: Space) -> Tensor:
-    species = space.numbers.cpu().unique()
+    species, order = space.numbers.cpu().unique(return_inverse=True)
+    radius = torch.zeros(len(species), dtype=torch.float64)
+    radius[order] = space.atomic_radii.cpu().double()
     structures = structures.to(device="cpu")
-    neighbors = build_neighbor_list(structures, FINGERPRINT_CUTOFF)
+    neighbors = build_neighbor_list(structures, CUTOFF_FACTOR * 2 * float(radius.max()))
     index = torch.searchsorted(species, structures.numbers)
-    radii = covalent_radii(species).double()[index]
+    radii = radius[index]
     vectors = neighbors.vectors(structures.positions, structures.cell)
     r = vectors.norm(dim=-1) / (radii[neighbors.center] + radii[neighbors.neighbor])
     x = torch.sigmoid((1 - r) / BOND_WIDTH)

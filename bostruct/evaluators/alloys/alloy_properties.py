@@ -90,8 +90,8 @@ class AlloyProperties:
 
     A value outside its valid range, or one that the calculation itself contradicts, goes into
     quarantine: `quarantined_properties(evaluation)` returns it with the reason,
-    `trusted_properties` the others. A crystal whose relaxation does not converge keeps its energy,
-    forces and price.
+    `trusted_properties` the others. An energy beyond the limits of the `Calculator` is a failure. A
+    crystal whose relaxation does not converge keeps its energy, forces and price.
 
     The pure elements begin with the magnetic moments of the alloy, so that a calculator which finds
     a magnet from an initial moment finds it in both or in none.
@@ -164,6 +164,7 @@ class AlloyProperties:
         )
         self.maximum_energy = calculator.maximum_energy
         self.maximum_force = calculator.maximum_force
+        self.valid_range = calculator.valid_range
         self._instances = CalculatorInstances(
             calculator.factory, calculator.arguments, _check_has_stress
         )

@@ -261,9 +261,12 @@ class Lattice(EnumerableMembers):
     ) -> Self:
         """Return the space with a given description."""
         from ase import Atoms as ASEAtoms
+        from ase.constraints import FixAtoms
 
         names = ("numbers", "positions", "cell", "pbc")
         parent = ASEAtoms(**{name: description[name] for name in names})
+        parent.set_tags(description.get("tags", 0))
+        parent.set_constraint(FixAtoms(mask=description.get("fixed", [])))
         symbols = parent.get_chemical_symbols()
         groups = {symbols[group["sites"][0]]: group for group in description["sites"]}
         return cls(

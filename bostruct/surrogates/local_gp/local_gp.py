@@ -222,6 +222,8 @@ class LocalGP:
             space: Space whose species and radii count too, or None.
             trusted: `[b]` bool, structures that are not judged; none by default.
         """
+        if structures.energy is None:
+            return torch.zeros(0, dtype=torch.int64)
         fit = functools.partial(self._judge().fit, space=space, screen=False)
         soap, _ = self.descriptor(structures, space)
         return contradicted_energies(fit, soap, structures, trusted)
@@ -251,18 +253,19 @@ class LocalGP:
         assert scaled.energy is not None
         if not bool(scaled.energy.isfinite().all()):
             return None  # all energies are equal
-        judge = self._judge()
+        # Too few environments would pass for a contradiction.
+        judge = replace(self._judge(), max_inducing=self.max_inducing)
         soap, radii = judge.descriptor(scaled, space)
-        data = prepare_observations(scaled, None, radii.to(scaled.positions)[index])
+        species_index = soap.species_index(scaled.numbers)
+        data = prepare_observations(scaled, None, radii.to(scaled.positions)[species_index])
         inducing, energies, forces = judge._inducing_statistics(
-            soap, data, judge.max_inducing * (len(soap.species) + 1) // 2, with_residual=True
+            soap, data, judge.max_inducing, with_residual=True
         )
         none = RowStatistics.empty(len(inducing), inducing.features)
         s, e, _, _ = judge._fit_hyperparameters(energies, none, data)
         _, _, f, _ = judge._fit_hyperparameters(none, forces, data)
         with torch.no_grad():
-            P, species_index = soap(data.structures), soap.species_index(data.structures.numbers)
-            b = len(data.structures)
+            P, b = soap(data.structures), len(data.structures)
             K = inducing.energy_covariances(P, species_index, data.structures.index, b)
             noise = e * data.structures.counts.sqrt() * data.noise_factor
             return compare_energies(inducing.whiten(K), data.energy, noise, forces, s, f)

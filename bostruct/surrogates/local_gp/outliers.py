@@ -189,7 +189,8 @@ def _residuals(energy: Tensor, counts: Tensor) -> Tensor:
 def in_units_of_spread(structures: Structures, counts: Tensor) -> Structures:
     """Return structures with the energies less those of their composition, in a natural unit.
 
-    The unit is the median absolute deviation, and forces are in this unit per Å.
+    The unit is the median absolute deviation, where more than half of the energies are equal that
+    of the others, and forces are in this unit per Å. Energies that are all equal become NaN.
 
     Args:
         structures: b structures with `energy`.
@@ -197,6 +198,8 @@ def in_units_of_spread(structures: Structures, counts: Tensor) -> Structures:
     """
     assert structures.energy is not None
     residual = _residuals(structures.energy, counts)
-    unit = residual.abs().median()
+    size = residual.abs()
+    tells = size > ROUNDING * structures.energy.abs().median()
+    unit = size.median() if tells.sum() > len(size) / 2 else size[tells].median()
     forces = None if structures.forces is None else structures.forces / unit
     return replace(structures, energy=residual / unit, forces=forces)

@@ -114,6 +114,14 @@ def test_successes_near_failures_count():
     assert found is None or found.double().mean() < 0.3
 
 
+def test_features_are_in_units_of_the_radii_of_the_space():
+    radius = float(SPACE.atomic_radii[0])
+    X = torch.cat([compact(3), dissociated(3)])
+    for scale in (0.2, 3.0):
+        space = Cluster("Cu4", radius=40.0, atomic_radii={"Cu": scale * radius})
+        assert torch.allclose(structure_features(space, scale * X), structure_features(SPACE, X))
+
+
 def test_probability_of_success_is_a_beta_mean():
     y = torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=torch.float64)
     D = torch.tensor([[0.0, math.inf, math.inf, math.inf], [math.inf, math.inf, 0.0, math.inf]])

@@ -66,6 +66,17 @@ def test_wrong_forces_are_told_before_an_energy_is_paid_for(tmp_path):
     assert summary.to_json()["contradiction"] == summary.contradiction
 
 
+def test_a_warning_that_is_an_error_loses_no_step(tmp_path):
+    campaign = copper(factor=-1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with campaign.open(tmp_path / "run"), pytest.raises(UserWarning, match="contradict"):
+            campaign.ask()
+        with campaign.open(tmp_path / "run"):
+            (trial,) = campaign.ask()
+    assert trial.step == 1
+
+
 def test_right_forces_are_not(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -314,6 +314,21 @@ def test_a_calculator_that_raises_in_the_relaxation_is_a_failure():
     assert Stumbling.calls > 2
 
 
+def test_the_valid_range_of_the_calculator_holds():
+    evaluator = AlloyProperties(Calculator(EMT, valid_range=(1.0, None)))
+    outcome = evaluate(evaluator, from_ase(bulk("Cu")))
+    assert isinstance(outcome, Failure)
+    assert "is outside its valid range, 1 and more" in outcome.reason
+
+
+@pytest.mark.parametrize("make", [AlloyProperties, Calculator])
+def test_refuses_an_evaluator_in_place_of_a_calculator(make):
+    with pytest.raises(
+        InputError, match=r"`factory` must be .*got AlloyProperties\. It is an eval"
+    ):
+        make(AlloyProperties(EMT))
+
+
 def test_valid_ranges_are_the_users():
     evaluator = AlloyProperties(EMT, valid_ranges={BULK: (150.0, None)})
     found = evaluator(copper())

@@ -20,9 +20,9 @@ from tests.surrogates.local_gp.test_outliers import TETRAHEDRON, displaced, labe
 HARTREE_PER_BOHR = 51.4220674763
 
 
-def sampled(formula, calculator, n):
+def sampled(formula, calculator, n, seed=0):
     space = Cluster(formula)
-    X = space.sample(n, torch.Generator().manual_seed(0))
+    X = space.sample(n, torch.Generator().manual_seed(seed))
     return labelled(to_ase(space.decode(X)), calculator)
 
 
@@ -54,6 +54,7 @@ CASES = {
     "five": lambda: labelled(displaced(TETRAHEDRON, 0.1, MIN_STRUCTURES), EMT),
     "clusters": lambda: sampled("Cu6", EMT, 12),
     "alloys": lambda: sampled("Cu3Au3", EMT, 20),
+    "larger alloys": lambda: sampled("Cu20Au18", EMT, 8, seed=100),
     "Lennard-Jones": lambda: sampled(
         "Cu6", lambda: LennardJones(sigma=2.3, epsilon=100.0, rc=9), 20
     ),

@@ -9,10 +9,11 @@ from ase import Atoms
 from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
 
+from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import LocalGP
 from bostruct.surrogates.local_gp import outliers as module
-from bostruct.surrogates.local_gp.outliers import isolated_energies
+from bostruct.surrogates.local_gp.outliers import in_units_of_spread, isolated_energies
 from bostruct.surrogates.training_data import species_counts
 
 N = 14
@@ -162,3 +163,21 @@ def test_fit_of_right_energies_is_the_same_to_the_last_bit(clusters):
     screened, believed = LocalGP().fit(clusters), LocalGP().fit(clusters, screen=False)
     assert torch.equal(screened.fitted.weights, believed.fitted.weights)
     assert torch.equal(screened.fitted.signal_std, believed.fitted.signal_std)
+
+
+def test_energies_of_which_most_are_equal_have_a_unit(rattled):
+    energy = torch.tensor([-100.0] + [2.0] * 9 + [3.0] * 5, dtype=torch.float64)
+    scaled = in_units_of_spread(replace(rattled, energy=energy), counts(rattled))
+    assert torch.allclose(scaled.energy, energy - 2.0)
+    found = LocalGP().contradicted_energies(replace(rattled, energy=energy, forces=None))
+    assert found.tolist() == [0]
+    equal = torch.full_like(energy, 2.0)
+    scaled = in_units_of_spread(replace(rattled, energy=equal), counts(rattled))
+    assert bool(scaled.energy.isnan().all())
+
+
+def test_a_fit_without_energies_is_refused(rattled):
+    bare = rattled.without_results()
+    assert not len(LocalGP().contradicted_energies(bare))
+    with pytest.raises(InputError, match="`energy` must be known and finite"):
+        LocalGP().fit(bare)
