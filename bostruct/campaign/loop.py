@@ -78,7 +78,8 @@ def run_loop(
                 if isinstance(result, ProcessDeath):
                     session.tell_death(trial, result.reason)
                 else:
-                    progress_line.add_result(trial, session.tell(trial, result))
+                    recorded = session.tell(trial, result)
+                    progress_line.add_result(trial, recorded, session.doubt(trial))
             session.require_forces()
 
 

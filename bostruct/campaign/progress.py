@@ -69,15 +69,21 @@ class ProgressLine:
         has_objectives = progress.front_history is not None
         self._energies = None if has_objectives else [e for e in energies if e is not None]
 
-    def add_result(self, trial: Trial, result: Evaluation | Failure) -> None:
-        """Show the result of a trial, where there is no terminal."""
+    def add_result(self, trial: Trial, result: Evaluation | Failure, doubt: str = "") -> None:
+        """Show the result of a trial, where there is no terminal.
+
+        Args:
+            trial: Trial before its evaluation.
+            result: Result of the evaluation.
+            doubt: Reason for which the result is doubted; "" without a doubt.
+        """
         self._n_evaluations += 1
-        energy = result.energy if isinstance(result, Evaluation) else None
+        energy = result.energy if isinstance(result, Evaluation) and not doubt else None
         if energy is not None and self._energies is not None:
             self._energies.append(energy)
         if self._log is None:
             return
-        text = result_text(trial, result, min(self._energies or (), default=None))
+        text = result_text(trial, result, min(self._energies or (), default=None), doubt)
         print(
             visible_text(f"evaluation {self._n_evaluations}, {text}"),
             file=self._log.file,
@@ -85,13 +91,16 @@ class ProgressLine:
         )
 
 
-def result_text(trial: Trial, result: Evaluation | Failure, lowest_energy: float | None) -> str:
+def result_text(
+    trial: Trial, result: Evaluation | Failure, lowest_energy: float | None, doubt: str = ""
+) -> str:
     """Return the text of one result.
 
     Args:
         trial: Trial before its evaluation.
         result: Result of the evaluation.
         lowest_energy: Lowest energy so far, eV; None without one.
+        doubt: Reason for which the result is doubted; "" without a doubt.
     """
     text = f"trial {trial.number}, "
     if isinstance(result, Failure):
@@ -100,6 +109,7 @@ def result_text(trial: Trial, result: Evaluation | Failure, lowest_energy: float
     else:
         values = [] if result.energy is None else [f"{result.energy:.6f} eV"]
         values += [f"{name} {value:.6g}" for name, value in result.properties.items()]
+        values += [f"doubted: {doubt}"] if doubt else []
         text += ", ".join(values)
     return text if lowest_energy is None else f"{text}; best {lowest_energy:.6f} eV"
 

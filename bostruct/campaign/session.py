@@ -294,6 +294,10 @@ class Session:
             self._doubts.judge(trial, result.energy)
         return result
 
+    def doubt(self, trial: Trial) -> str:
+        """Return the reason for which the result of a trial is doubted, "" without a doubt."""
+        return self._find_trial(trial).doubt
+
     def retract(self, trial: Trial | int | str, reason: str) -> None:
         """Retract the result of a trial."""
         number = trial if isinstance(trial, int) else self._find_trial(trial).number

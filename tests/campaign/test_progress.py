@@ -95,3 +95,28 @@ def test_a_line_on_a_terminal():
 def test_asked_for_without_a_terminal(tmp_path, capfd):
     campaign(n=3).run(tmp_path / "run", progress=True)
     assert capfd.readouterr().out == ""
+
+
+def test_a_doubted_result_is_told(tmp_path, capfd):
+    results = []
+
+    def stuck(atoms):
+        results.append(results[1] if len(results) == 3 else energy(atoms))
+        return results[-1]
+
+    log = campaign(Function(stuck), n=4).run(tmp_path / "run")
+    assert [trial.number for trial in log.trials() if trial.doubt] == [1, 3]
+    line = capfd.readouterr().err.splitlines()[3]
+    assert ", doubted: its energy and forces equal those of trial 1 to the last bit" in line
+
+
+def test_a_doubted_energy_is_not_the_best():
+    out = io.StringIO()
+    with ProgressLine(console=Console(file=out)) as line:
+        line.update(Progress((2.0,), 3.0), None)
+        trial = SimpleNamespace(number=7, retryable=False)
+        line.add_result(trial, Evaluation(-90.0), "its energy is far below all others")
+    assert out.getvalue() == (
+        "evaluation 2, trial 7, -90.000000 eV, doubted: its energy is far below all others; "
+        "best 2.000000 eV\n"
+    )
