@@ -29,12 +29,16 @@ from torch import Tensor
 
 from bostruct.surrogates.local_gp.marginal_likelihood import RowStatistics, weight_posterior
 
-MAX_MISFIT = 0.15
-"""Largest misfit of consistent forces: half of that of a factor of 1.3, and well above the 0.09 of
-a stiff potential that the model describes worst."""
+MAX_MISFIT, MAX_Z = 0.15, 2.0
+"""Largest misfit and z of consistent forces, where a factor would reconcile them. Half the misfit
+of a factor of 1.3, and well above the 0.09 of a stiff potential that the model describes worst."""
 
-MAX_Z = 2.0
-"""Largest z of consistent forces, whatever the misfit."""
+MIN_IMPROVEMENT = 3.0
+"""Ratio of the misfits without and with a factor from which on it reconciles them."""
+
+MAX_MISFIT_OF_ANY_FACTOR, MAX_Z_OF_ANY_FACTOR = 0.5, 4.0
+"""Largest misfit and z where no factor would: the model may be the one that is wrong, as for alloys
+of few structures close to minima, which have misfits up to 0.8 and z up to 3.5."""
 
 MIN_SPREAD, MAX_Z_OF_SMALL_FORCES = 0.1, 8.0
 """Spread of what forces say, below which they are small, and the largest z of small ones that are
@@ -72,8 +76,15 @@ class ForceConsistency:
     @property
     def is_contradiction(self) -> bool:
         """True if one function cannot have these energies and forces."""
-        max_z = MAX_Z if self.spread > MIN_SPREAD else MAX_Z_OF_SMALL_FORCES
-        return self.misfit > MAX_MISFIT and self.z > max_z
+        limits = MAX_MISFIT_OF_ANY_FACTOR, MAX_Z_OF_ANY_FACTOR
+        max_misfit, max_z = (MAX_MISFIT, MAX_Z) if self._is_reconcilable else limits
+        if self.spread <= MIN_SPREAD:
+            max_z = MAX_Z_OF_SMALL_FORCES
+        return self.misfit > max_misfit and self.z > max_z
+
+    @property
+    def _is_reconcilable(self) -> bool:
+        return MIN_IMPROVEMENT * self.scaled_misfit < self.misfit
 
     def sentence(self) -> str:
         """Return one sentence on a contradiction, with the likely cause; "" without one."""
@@ -85,7 +96,7 @@ class ForceConsistency:
         )
 
     def _cause(self) -> str:
-        if self.scaled_misfit > 2 * MAX_MISFIT:
+        if not self._is_reconcilable:
             return "are the forces zero, of other structures, or their atoms in another order?"
         unit = _unit_of(self.factor)
         if unit:

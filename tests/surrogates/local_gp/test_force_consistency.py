@@ -133,6 +133,22 @@ def test_relaxed_structures_may_have_forces_of_zero():
         assert not consistency.sentence()
 
 
+@pytest.mark.parametrize(
+    ("formula", "seed", "n"), [("Cu5Au2", 1, 8), ("Pt4Cu4", 2, 8), ("Ag6", 0, 6)]
+)
+def test_right_forces_of_structures_on_their_way_to_minima(formula, seed, n):
+    """As in a campaign: the model knows little of them, and no factor would help it."""
+    space = Cluster(formula)
+    images = to_ase(space.decode(space.sample(n, torch.Generator().manual_seed(seed))))
+    for i, atoms in enumerate(images[2:], 2):
+        atoms.calc = EMT()
+        BFGS(atoms, logfile=None).run(fmax=0.05, steps=3 * i)
+    consistency = LocalGP().force_consistency(labelled(images, EMT))
+    assert consistency.misfit > 0.15
+    assert consistency.z > 2
+    assert not consistency.sentence()
+
+
 def test_nothing_to_compare():
     few = labelled(displaced(TETRAHEDRON, 0.1, MIN_STRUCTURES - 1), EMT)
     assert LocalGP().force_consistency(few) is None
