@@ -114,7 +114,7 @@ def test_killed_at_every_write(tmp_path, writes, is_network):
     n_left = sum(name in names for names in left)
     sys.stdout.write(f"{len(left)} kills, of which {n_left} left {name}\n")
     assert len(left) >= 250
-    assert n_left >= 30
+    assert n_left >= 20  # or the kills would hit nothing
 
 
 @pytest.fixture
