@@ -67,6 +67,9 @@ MAX_JUDGED = 2048
 MAX_COMPARED = 1024
 """Largest number of evaluated structures that candidates are compared with, the last."""
 
+WIDTH_RESOLUTION = 16
+"""Number of times that the width is selected while the outcomes, or the failures, double."""
+
 
 def infeasible_candidates(
     step: StepContext, trials: Sequence[Trial], candidates: Candidates
@@ -83,28 +86,58 @@ def infeasible_candidates(
         candidates: Candidates of the search.
     """
     known = [t for t in trials if t.state in ("done", "retracted") or _is_informative_failure(t)]
-    known = known[-MAX_COMPARED:]
-    y = torch.tensor([trial.state != "failed" for trial in known], dtype=torch.float64)
-    if not len(y) or bool(y.all()) or not bool(y.any()):
+    success = torch.tensor([t.state != "failed" for t in known], dtype=torch.float64)
+    recent = success[-MAX_COMPARED:]
+    if not len(recent) or bool(recent.all()) or not bool(recent.any()):
         return None
-    F = structure_features(step.components.space, torch.stack([trial.X for trial in known]))
-    width = select_width(F, y)
+    space = step.components.space
+    features = step.columns.each(
+        "features", known, lambda trial: structure_features(space, trial.X.unsqueeze(0))[0]
+    )
+    n = n_width_outcomes(success)
+    compared = slice(max(n - MAX_COMPARED, 0), n)
+    width = step.columns.cached(
+        "width", known[:n], lambda: select_width(torch.stack(features[compared]), success[compared])
+    )
     if width is None:
         return None
+    F, y = torch.stack(features[-MAX_COMPARED:]), recent
     order = candidates.acq_value.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
-    rows = order[:MAX_JUDGED]
-    found = structure_features(step.components.space, candidates.X[rows].detach().cpu().double())
+    judged = order[:MAX_JUDGED]
+    found = structure_features(space, candidates.X[judged].detach().cpu().double())
     p = success_probability(torch.cdist(found, F), y, width)
     u = torch.rand((), generator=step.generator_for("feasibility"), dtype=torch.float64)
     infeasible = torch.zeros_like(candidates.acq_value, dtype=torch.bool)
     reference = p.max().clamp(max=CERTAIN_PROBABILITY)
-    infeasible[rows] = (p < u.sqrt() * reference).to(infeasible.device)
+    infeasible[judged] = (p < u.sqrt() * reference).to(infeasible.device)
     return infeasible
 
 
 def _is_informative_failure(trial: Trial) -> bool:
     """Return whether a trial failed for a reason that may be one of the structure."""
     return trial.state == "failed" and not trial.retryable and not trial.is_initial_data
+
+
+def n_width_outcomes(success: Tensor) -> int:
+    """Return the number of outcomes, the first ones, that the width is selected from.
+
+    It grows whenever the outcomes or the failures are a `WIDTH_RESOLUTION`-th more, so that the
+    pairs of thousands of structures are not compared in every step.
+
+    Args:
+        success: `[t]` 1 for a success, 0 for a failure, in the order of the outcomes.
+    """
+    n_outcomes = torch.arange(1, len(success) + 1, dtype=torch.float64)
+    levels = [_level(n_outcomes), _level((1 - success).cumsum(0))]
+    is_same = torch.stack([level == level[-1] for level in levels]).all(0)
+    return int(is_same.to(torch.int8).argmax()) + 1
+
+
+def _level(count: Tensor) -> Tensor:
+    """Return the counts rounded down to `WIDTH_RESOLUTION` values in each factor of two."""
+    _, exponent = torch.frexp((count / WIDTH_RESOLUTION).clamp(min=1))
+    unit = torch.exp2(exponent - 1.0)
+    return (count / unit).floor() * unit
 
 
 def select_width(F: Tensor, y: Tensor) -> float | None:

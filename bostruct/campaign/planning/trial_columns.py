@@ -168,6 +168,17 @@ class TrialColumns:
 
         return self._column(name, trials, extend)
 
+    def cached(self, name: str, trials: Sequence[Trial], function: Callable[[], T]) -> T:
+        """Return the result of a function of trials, computed anew only where these differ.
+
+        Args:
+            name: Name of the column.
+            trials: Trials that the result depends on.
+            function: Function without arguments, the same for all calls with this name.
+        """
+        one: tuple[T] = self._column(name, trials, lambda old, n: (function(),))
+        return one[0]
+
     def fold(
         self, name: str, trials: Sequence[Trial], function: Callable[[T, Trial], T], initial: T
     ) -> T:

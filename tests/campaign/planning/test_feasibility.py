@@ -13,6 +13,7 @@ from bostruct.campaign.planning import feasibility as module
 from bostruct.campaign.planning import step as step_module
 from bostruct.campaign.planning.feasibility import (
     infeasible_candidates,
+    n_width_outcomes,
     select_width,
     structure_features,
     success_probability,
@@ -112,6 +113,38 @@ def test_successes_near_failures_count():
     mixed = trials(X, ["done"] * 12 + ["failed", "done"] * 6)
     found = infeasible_candidates(step(), mixed, candidates(NEW))
     assert found is None or found.double().mean() < 0.3
+
+
+def test_the_width_is_selected_anew_with_each_share_of_outcomes_and_of_failures():
+    outcomes = torch.ones(2000, dtype=torch.float64)
+    outcomes[99::100] = 0
+    n = [n_width_outcomes(outcomes[:k]) for k in range(1, 2001)]
+    assert n == sorted(n)
+    assert n[:31] == list(range(1, 32))
+    assert all(15 / 16 * k <= used <= k for k, used in enumerate(n, 1))
+    assert all(n[k - 1] == k for k in range(100, 1601, 100)), "each of the first failures counts"
+    outcomes[9::10] = 0
+    assert len({n_width_outcomes(outcomes[:k]) for k in range(1025, 2001)}) <= 2 * 16
+
+
+def test_a_step_computes_the_features_of_new_structures_only(monkeypatch):
+    X = torch.cat([compact(80), dissociated(80)])
+    known = trials(X[:159], ["done"] * 80 + ["failed"] * 79)
+    one = step()
+    first = infeasible_candidates(one, known[:158], candidates(NEW))
+    monkeypatch.setattr(module, "select_width", lambda *_: pytest.fail("as many as before"))
+    lengths = []
+    monkeypatch.setattr(
+        module,
+        "structure_features",
+        lambda space, x: lengths.append(len(x)) or structure_features(space, x),
+    )
+    again = infeasible_candidates(one, known, candidates(NEW))
+    assert lengths == [1, len(NEW)]
+    assert torch.equal(first, again)
+    assert bool(first[:20].any())
+    monkeypatch.undo()
+    assert torch.equal(infeasible_candidates(step(), known, candidates(NEW)), again)
 
 
 def test_features_are_in_units_of_the_radii_of_the_space():
