@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
@@ -30,7 +31,7 @@ def remaining_budget(
     stop: StoppingCriterion,
     progress: Progress,
     final_relaxation: FinalRelaxation | None,
-    evaluation_seconds: float,
+    evaluation_seconds: Callable[[], float],
 ) -> Budget:
     """Return the remaining budget.
 
@@ -38,7 +39,7 @@ def remaining_budget(
         stop: Stopping criterion. The time is up where it would end a run without energies.
         progress: Progress of the run.
         final_relaxation: Relaxation after the search, if any.
-        evaluation_seconds: Typical wall time of an evaluation, s.
+        evaluation_seconds: Function that gives the typical wall time of an evaluation, s.
     """
     reason, remaining = stop.reason(progress), stop.remaining(progress)
     if final_relaxation is None:
@@ -46,7 +47,7 @@ def remaining_budget(
     seconds, most = progress.seconds, final_relaxation.max_evaluations
     total = len(progress.energies) + (remaining or 0)
     is_due = remaining is not None and remaining <= min(most, total // RELAXATION_BUDGET_DIVISOR)
-    reserved = min(most * evaluation_seconds, seconds / (RELAXATION_BUDGET_DIVISOR - 1))
+    reserved = min(most * evaluation_seconds(), seconds / (RELAXATION_BUDGET_DIVISOR - 1))
     is_due = is_due or stop.reason(Progress(seconds=seconds + reserved)) is not None
     if stop.reason(Progress(seconds=seconds)) is not None:
         remaining = 0

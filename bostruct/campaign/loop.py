@@ -54,7 +54,7 @@ def run_loop(
                 stop,
                 progress,
                 session.components.final_relaxation,
-                session.median_evaluation_seconds(),
+                session.median_evaluation_seconds,
             )
             progress_line.update(progress, stop.remaining(progress), session.best_name)
             failures = consecutive_failures_reason(stop, progress)

@@ -327,12 +327,7 @@ class Session:
         relaxation_steps = self.writer.step_numbers("relaxation")
         model_steps = self.writer.step_numbers("model")
         return Progress(
-            energies=tuple(
-                [
-                    (math.nan if trial.energy is None else trial.energy) if trial.is_known else None
-                    for trial in evaluated
-                ]
-            ),
+            energies=tuple(self._columns.each("known energy", evaluated, _known_energy)),
             seconds=seconds,
             relaxation_indices=frozenset(
                 [i for i, trial in enumerate(evaluated) if trial.step in relaxation_steps]
@@ -393,6 +388,13 @@ class Session:
         if found is None:
             raise InputError(error_message("trial", "be one of this campaign", repr(key)))
         return found
+
+
+def _known_energy(trial: Trial) -> float | None:
+    """Return the energy of a trial, eV; NaN for a result without one, None for no result."""
+    if not trial.is_known:
+        return None
+    return math.nan if trial.energy is None else trial.energy
 
 
 def _is_evaluated(trial: Trial) -> bool:

@@ -20,7 +20,7 @@ CHECK = FinalRelaxation(n_structures=1, max_steps=20)
 )
 def test_the_search_leaves_room_for_the_check(done, n, due):
     """As much as it may take, at most a quarter of all."""
-    left = remaining_budget(Evaluations(n), Progress((1.0,) * done), CHECK, 1.0)
+    left = remaining_budget(Evaluations(n), Progress((1.0,) * done), CHECK, lambda: 1.0)
     assert (left.reason, left.remaining, left.is_relaxation_due) == (
         None,
         n - done,
@@ -29,19 +29,19 @@ def test_the_search_leaves_room_for_the_check(done, n, due):
 
 
 def test_at_the_end_nothing_is_left():
-    left = remaining_budget(Evaluations(4), Progress((1.0,) * 4), CHECK, 1.0)
+    left = remaining_budget(Evaluations(4), Progress((1.0,) * 4), CHECK, lambda: 1.0)
     assert (left.reason, left.remaining) == ("4 evaluations", 0)
 
 
 def test_without_a_check_all_is_for_the_search():
-    left = remaining_budget(Evaluations(9), Progress((1.0,) * 8), None, 1.0)
+    left = remaining_budget(Evaluations(9), Progress((1.0,) * 8), None, lambda: 1.0)
     assert (left.reason, left.remaining, left.is_relaxation_due) == (None, 1, False)
 
 
 def test_a_rule_without_a_number_leaves_any():
-    left = remaining_budget(EnergyReached(0.0), Progress((1.0,)), CHECK, 1.0)
+    left = remaining_budget(EnergyReached(0.0), Progress((1.0,)), CHECK, lambda: 1.0)
     assert (left.reason, left.remaining, left.is_relaxation_due) == (None, None, False)
-    left = remaining_budget(EnergyReached(2.0), Progress((1.0,)), CHECK, 1.0)
+    left = remaining_budget(EnergyReached(2.0), Progress((1.0,)), CHECK, lambda: 1.0)
     assert left.reason == "an energy of 1 eV"
     assert left.remaining is None
 
@@ -57,14 +57,14 @@ def test_a_rule_without_a_number_leaves_any():
     ],
 )
 def test_time_is_kept_as_evaluations_are(seconds, each, due, room):
-    left = remaining_budget(WallTime(100.0), Progress((1.0,), seconds), CHECK, each)
+    left = remaining_budget(WallTime(100.0), Progress((1.0,), seconds), CHECK, lambda: each)
     assert (left.is_relaxation_due, left.remaining) == (due, room)
     assert bool(left.reason) == (seconds >= 100.0)
 
 
 def test_the_time_is_up_for_the_check_too():
     rule = EnergyReached(2.0) | WallTime(100.0)
-    left = remaining_budget(rule, Progress((1.0,), 200.0), CHECK, 1.0)
+    left = remaining_budget(rule, Progress((1.0,), 200.0), CHECK, lambda: 1.0)
     assert (left.reason, left.remaining) == ("an energy of 1 eV", 0)
-    left = remaining_budget(rule, Progress((1.0,), 50.0), CHECK, 1.0)
+    left = remaining_budget(rule, Progress((1.0,), 50.0), CHECK, lambda: 1.0)
     assert (left.reason, left.remaining) == ("an energy of 1 eV", None)
