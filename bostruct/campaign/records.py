@@ -18,10 +18,7 @@ from bostruct.campaign.member_names import MEMBER_KEY
 from bostruct.campaign.number_ranges import NumberRanges
 from bostruct.errors import LogError
 from bostruct.evaluators import Evaluation, Failure
-from bostruct.runtime.canonical_json import (
-    parse_json_object,
-    to_canonical_json,
-)
+from bostruct.runtime.canonical_json import parse_json, to_canonical_json
 from bostruct.spaces import Space
 from bostruct.structures import Structures, to_ase
 
@@ -36,6 +33,13 @@ OPEN_STATES = ("planned", "running")
 
 FINISHED_STATES = ("done", "failed", "retracted")
 """States of a trial with a result, an energy or a failure."""
+
+
+UNCHANGED_COLUMNS = (
+    *("number", "step", "key", "attempt", "state", "generator", "candidate_index", "mean"),
+    *("latent_variance", "predictive_variance", "acquisition", "reason", "seconds"),
+)
+"""Columns of a trial that hold its fields as they are."""
 
 
 @dataclass(frozen=True)
@@ -289,25 +293,13 @@ def trial_from_row(
     retracted = row["state"] == "retracted"
     is_trusted = row["doubt"].startswith(TRUST_PREFIX)
     return Trial(
-        number=row["number"],
-        step=row["step"],
-        key=row["key"],
-        attempt=row["attempt"],
-        state=row["state"],
-        generator=row["generator"],
+        **{column: row[column] for column in UNCHANGED_COLUMNS},
         X=x,
-        candidate_index=row["candidate_index"],
-        mean=row["mean"],
-        latent_variance=row["latent_variance"],
-        predictive_variance=row["predictive_variance"],
-        acquisition=row["acquisition"],
         energy=None if retracted else row["energy"],
         forces=None if retracted else from_bytes(row["forces"], 3),
-        properties=parse_json_object(row["properties"], f"{name}: properties", (int, float)),
-        provenance=parse_json_object(row["provenance"], f"{name}: provenance", str),
-        reason=row["reason"],
+        properties=parse_json(row["properties"], f"{name}: properties", dict, (int, float)),
+        provenance=parse_json(row["provenance"], f"{name}: provenance", dict, str),
         retryable=bool(row["retryable"]),
-        seconds=row["seconds"],
         doubt="" if is_trusted or retracted else row["doubt"],
         trust=row["doubt"].removeprefix(TRUST_PREFIX) if is_trusted else "",
         outcome_predictions=outcome_predictions,
@@ -321,8 +313,8 @@ def step_from_row(row: sqlite3.Row) -> Step:
         number=row["number"],
         kind=row["kind"],
         training_trials=NumberRanges(row["training_trials"]),
-        hyperparameters=parse_json_object(
-            row["hyperparameters"], f"{name}: hyperparameters", (int, float)
+        hyperparameters=parse_json(
+            row["hyperparameters"], f"{name}: hyperparameters", dict, (int, float)
         ),
         seconds={part: row[f"seconds_{part}"] for part in ("fit", "search", "log")},
         file=row["file"] or "",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, final
 
 from bostruct.errors import InputError, LogError, error_message
-from bostruct.runtime.canonical_json import parse_json_array
+from bostruct.runtime.canonical_json import parse_json
 from bostruct.runtime.regular_file import check_folder, open_regular_file, read_regular_file
 
 KeepFolders = Literal["failed", "all", "none"]
@@ -133,18 +133,14 @@ def running_process(folder: Path) -> tuple[str, int] | None:
     mark = _running_mark(folder)
     try:
         text = read_regular_file(mark, MAX_MARK_BYTES).decode()
-        host, pid = parse_json_array(text, str(mark), (str, int))
+        host, pid = parse_json(text, str(mark), list, (str, int))
     except (LogError, ValueError):
         return None
     return host, pid
 
 
 def remove_running_marks(parent: Path) -> None:
-    """Remove the marks of processes that have died, before others run.
-
-    Args:
-        parent: Folder of all working folders.
-    """
+    """Remove the marks of processes that have died, before others run."""
     for mark in parent.glob(f"*{RUNNING_SUFFIX}"):
         mark.unlink(missing_ok=True)
 

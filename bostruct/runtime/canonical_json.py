@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from bostruct.errors import LogError
+
+T = TypeVar("T", dict[str, Any], list[Any])
 
 
 def to_canonical_json(value: object) -> str:
@@ -18,45 +20,28 @@ def to_canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def parse_json_object(text: str, name: str, values: type | tuple[type, ...]) -> dict[str, Any]:
-    """Return a JSON object that may come from anybody.
+def parse_json(text: str, name: str, kind: type[T], items: type | tuple[type, ...]) -> T:
+    """Return a JSON object or array that may come from anybody.
 
     Args:
         text: JSON text.
         name: Name of the text in messages.
-        values: Types of its values.
+        kind: dict or list.
+        items: Types of its values or items.
 
     Raises:
-        LogError: the text is no JSON, no object, too deep, or has values of other types.
+        LogError: the text is no JSON, of another kind, too deep, or has items of other types.
     """
-    parsed = _parse_json(text, name)
-    if not isinstance(parsed, dict) or not all(isinstance(v, values) for v in parsed.values()):
-        raise LogError(f"{name} is not a JSON object as bostruct writes it.")
-    return parsed
-
-
-def parse_json_array(text: str, name: str, items: type | tuple[type, ...]) -> list[Any]:
-    """Return a JSON array that may come from anybody.
-
-    Args:
-        text: JSON text.
-        name: Name of the text in messages.
-        items: Type of its items.
-
-    Raises:
-        LogError: the text is no JSON, no array, too deep, or has items of another type.
-    """
-    parsed = _parse_json(text, name)
-    if not isinstance(parsed, list) or not all(isinstance(item, items) for item in parsed):
-        raise LogError(f"{name} is not a JSON array as bostruct writes it.")
-    return parsed
-
-
-def _parse_json(text: str, name: str) -> object:
     try:
-        return json.loads(text)
+        parsed: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise LogError(f"{name} is not JSON that can be read: {error}.") from error
+    if isinstance(parsed, kind):
+        values = parsed.values() if isinstance(parsed, dict) else parsed
+        if all(isinstance(value, items) for value in values):
+            return parsed
+    word = "object" if kind is dict else "array"
+    raise LogError(f"{name} is not a JSON {word} as bostruct writes it.")
 
 
 def describe_differences(stored: object, current: object, name: str = "") -> list[str]:

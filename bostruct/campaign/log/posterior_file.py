@@ -33,7 +33,7 @@ from torch import Tensor
 
 from bostruct.campaign.log.malformed_log import CONTENT_ERRORS
 from bostruct.errors import LogError
-from bostruct.runtime.canonical_json import parse_json_object, to_canonical_json
+from bostruct.runtime.canonical_json import parse_json, to_canonical_json
 
 HEADER_KEY = "bostruct"
 
@@ -106,7 +106,7 @@ def from_safetensors(data: bytes, name: str) -> tuple[dict[str, Tensor], dict[st
         tensors = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])["__metadata__"][HEADER_KEY]
-        return tensors, parse_json_object(header, f"header of {name}", object)
+        return tensors, parse_json(header, f"header of {name}", dict, object)
     except (safetensors.SafetensorError, *CONTENT_ERRORS) as error:
         raise LogError(f"{name} is not a whole posterior file: {error}") from error
 

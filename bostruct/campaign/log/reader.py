@@ -47,11 +47,7 @@ from bostruct.campaign.records import (
 )
 from bostruct.errors import InputError, LogError, error_message
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
-from bostruct.runtime.canonical_json import (
-    parse_json_array,
-    parse_json_object,
-    to_canonical_json,
-)
+from bostruct.runtime.canonical_json import parse_json, to_canonical_json
 from bostruct.runtime.regular_file import check_folder, read_regular_file
 from bostruct.spaces import Space
 from bostruct.spaces.stored_structures import StoredStructures
@@ -96,9 +92,8 @@ class Log:
         self.format = row["format"]
         read_database(self.folder, self._check_tables)
         self.seed: int = row["seed"]
-        self.description: dict[str, Any] = parse_json_object(
-            row["description"], f"{database_path(self.folder)}: description", object
-        )
+        name = f"{database_path(self.folder)}: description"
+        self.description: dict[str, Any] = parse_json(row["description"], name, dict, object)
         if self.format < legacy_formats.RENAMED_FORMAT:
             self.description = legacy_formats.upgrade_description(self.description)
         self.created: float = row["created"]
@@ -163,16 +158,13 @@ class Log:
         if self._connection is not None:
             yield
             return
-        try:
-            with self.connection() as connection:
-                connection.execute("BEGIN")
-                self._connection = connection
-                try:
-                    yield
-                finally:
-                    self._connection = None
-        except sqlite3.Error as error:
-            raise LogError(f"could not read {database_path(self.folder)}: {error}") from error
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            self._connection = connection
+            try:
+                yield
+            finally:
+                self._connection = None
 
     @reads_log
     def trials(self, *states: str) -> list[Trial]:
@@ -227,7 +219,12 @@ class Log:
         """Return trials with their structures, if the log has a space."""
         if self.space is None or not trials:
             return list(trials)
-        self._check_dimension(trials, self.space)
+        for trial in trials:
+            if len(trial.X) != self.space.dimension:
+                raise LogError(
+                    f"trial {trial.number} of {self.folder} has {len(trial.X)} coordinates, its "
+                    f"space {self.space.dimension}."
+                )
         decoded = self.space.decode(torch.stack([trial.X for trial in trials]))
         return [replace(trial, structures=decoded[i]) for i, trial in enumerate(trials)]
 
@@ -240,14 +237,6 @@ class Log:
         names = [item.name for item in fields(Attempt)]
         return [Attempt(**{name: row[name] for name in names}) for row in rows]
 
-    def _check_dimension(self, trials: Sequence[Trial], space: Space) -> None:
-        for trial in trials:
-            if len(trial.X) != space.dimension:
-                raise LogError(
-                    f"trial {trial.number} of {self.folder} has {len(trial.X)} coordinates, its "
-                    f"space {space.dimension}."
-                )
-
     @reads_log
     def steps(self) -> list[Step]:
         """Return all steps."""
@@ -255,7 +244,7 @@ class Log:
         rows = self.query(f"{STEPS_QUERY} ORDER BY s.number")
         for row in rows:
             text = row["training_trials"]
-            parse_json_array(text, f"step {row['number']}: training_trials", (int, list))
+            parse_json(text, f"step {row['number']}: training_trials", list, (int, list))
             ranges = NumberRanges(text).ranges
             if any(run.start < 0 or run.stop > n_trials for run in ranges):
                 raise LogError(
@@ -274,7 +263,7 @@ class Log:
         """Return the sessions: process, host, device, package versions, times and status."""
         rows = self.query("SELECT * FROM bostruct_session ORDER BY number")
         return [
-            {**dict(row), "versions": parse_json_object(row["versions"], "session: versions", str)}
+            {**dict(row), "versions": parse_json(row["versions"], "session: versions", dict, str)}
             for row in rows
         ]
 
@@ -283,7 +272,7 @@ class Log:
         """Return the reports of the last final relaxation; none without one."""
         texts = [session.get("relaxations") for session in self.sessions()]
         text = next((text for text in reversed(texts) if text), "[]")
-        reports: Iterable[dict[str, Any]] = parse_json_array(text, "session: relaxations", dict)
+        reports: Iterable[dict[str, Any]] = parse_json(text, "session: relaxations", list, dict)
         if self.format < legacy_formats.RENAMED_FORMAT:
             reports = map(legacy_formats.upgrade_relaxation_report, reports)
         return [RelaxationReport(**report) for report in reports]
@@ -410,9 +399,8 @@ class Log:
         if not rows:
             query = "SELECT min(step) AS first, max(step) AS last FROM bostruct_posterior"
             (steps,) = self.query(query)
-            present = (
-                "none yet" if steps["last"] is None else f"{steps['first']} to {steps['last']}"
-            )
+            first, last = steps
+            present = "none yet" if last is None else f"{first} to {last}"
             hint = f"Steps with one: {present}; the first are random."
             raise InputError(error_message("step", "be one with a posterior", step, hint))
         name, sha256, size = rows[0]["file"], rows[0]["sha256"], rows[0]["bytes"]
@@ -461,16 +449,14 @@ class Log:
                 "Campaign.read(folder)."
             )
         try:
-            return self.surrogate.restore(self._model_state(tensors), self.space)
+            state = posterior_file.model_state(tensors)
+            if self.format < legacy_formats.RENAMED_FORMAT:
+                kind = str(self.description["surrogate"].get("type", ""))
+                state = upgrade_state(kind, state)
+            return self.surrogate.restore(state, self.space)
         except CONTENT_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
             raise LogError(f"step {step}: could not be rebuilt: {reason}") from error
-
-    def _model_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        state = posterior_file.model_state(tensors)
-        if self.format < legacy_formats.RENAMED_FORMAT:
-            return upgrade_state(str(self.description["surrogate"].get("type", "")), state)
-        return state
 
     @reads_log
     def read_posterior(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
