@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from bostruct.campaign.analysis.calibration import (
     calibration_at_step,
     trial_z_scores,
 )
+from bostruct.campaign.analysis.outcome_table import single_outcome
 from bostruct.campaign.log import (
     ase_rows,
     hash_chain,
@@ -93,10 +92,15 @@ def verify_log(log: Log) -> VerificationReport:
     ]
     config = log.optimization_config
     if config is None:
-        problems += _verify_calibrations(steps, trials_before_retraction)
+        z = {"": trial_z_scores(trials_before_retraction)}
     else:
         problems += verify_pareto.verify_completeness(steps, trials, config)
         problems += verify_pareto.verify_fronts(steps, trials_before_retraction, config)
+        z = {
+            f"_of_{name}": trial_z_scores(single_outcome(trials_before_retraction, config, name))
+            for name in config.outcome_names
+        }
+    problems += _verify_calibrations(steps, z, "energies" if config is None else "outcomes")
     trials_by_step: dict[int, list[Trial]] = {}
     for trial in trials:
         trials_by_step.setdefault(trial.step, []).append(trial)
@@ -128,28 +132,30 @@ def verify_log(log: Log) -> VerificationReport:
     return VerificationReport(tuple(problems), tuple(skipped), *counts, chain.head)
 
 
-def _verify_calibrations(steps: Sequence[Step], trials: Sequence[Trial]) -> list[str]:
+def _verify_calibrations(
+    steps: Sequence[Step], z_scores: Mapping[str, Mapping[int, float]], outcomes: str
+) -> list[str]:
     """Return the steps that logged another calibration than follows from their trials.
 
-    Steps of older versions logged none.
-
     Args:
-        steps: All steps.
-        trials: All trials as they were before any retraction.
+        steps: All steps. Those of older versions logged none.
+        z_scores: Scores of all trials as they were before any retraction, by the ending of the
+            names under which their calibration is logged.
+        outcomes: Word for what was predicted.
     """
     problems = []
-    z = trial_z_scores(trials)
     for step in steps:
         logged = {k: v for k, v in step.hyperparameters.items() if k.startswith(CALIBRATION_PREFIX)}
-        if not logged:
-            continue
-        expected = calibration_at_step(z, step.training_trials).logged_values()
-        if logged.keys() != expected.keys() or not all(
-            math.isclose(logged[name], value, rel_tol=PREDICTION_TOLERANCE)
-            for name, value in expected.items()
-        ):
+        expected = {
+            name + ending: value
+            for ending, z in z_scores.items()
+            # A step that logs a calibration always logs its factor.
+            if f"{CALIBRATION_PREFIX}factor{ending}" in logged
+            for name, value in calibration_at_step(z, step.training_trials).logged_values().items()
+        }
+        if logged.keys() != expected.keys() or not verify_pareto.is_close(expected, logged):
             problems.append(
-                f"step {step.number}: its calibration is not that of the energies it was planned "
+                f"step {step.number}: its calibration is not that of the {outcomes} it was planned "
                 "from"
             )
     return problems
@@ -169,7 +175,11 @@ def _verify_step(
     problems = []
     try:
         tensors, header = log.read_posterior(step)
-        problems += _verify_header(step, header, chain)
+        head = header.get(posterior_file.CHAIN_KEY)
+        if head not in (None, chain.heads_before_step.get(step)):
+            problems.append(
+                f"step {step} was planned from another log: the hash chain up to it has changed"
+            )
         problems += _verify_selection(step, tensors, trials.get(step, ()))
         if log.surrogate is None or log.space is None:
             return False, problems
@@ -180,14 +190,6 @@ def _verify_step(
         reason = f"{type(error).__name__}: {error}"
         problems.append(f"step {step}: could not be rebuilt: {reason}")
     return False, problems
-
-
-def _verify_header(step: int, header: Mapping[str, Any], chain: ChainCheck) -> list[str]:
-    """Return a problem where a posterior file was planned at another state of the log."""
-    head = header.get(posterior_file.CHAIN_KEY)
-    if head is None or head == chain.heads_before_step.get(step):
-        return []
-    return [f"step {step} was planned from another log: the hash chain up to it has changed"]
 
 
 def _verify_selection(
