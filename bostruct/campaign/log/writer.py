@@ -148,7 +148,6 @@ class LogWriter(Log):
         with self._transaction():
             former = self.query("SELECT * FROM bostruct_session ORDER BY number DESC LIMIT 1")
             self._session_number = self._insert_row("session", session)
-            self._append_row("session", self._session_number)
             self._identity = f"{to_canonical_json(self.description)}|{self.seed}"
             self._store_structures()
             for trial in self.trial_records("running"):
@@ -164,7 +163,6 @@ class LogWriter(Log):
         data = self.space.stored_structures().to_bytes()
         if len(data) <= MAX_STORED_BYTES:
             self._insert_row("structures", {"id": 1, "data": data})
-            self._append_row("structures", 1)
 
     def _resume_trial(self, trial: Trial, former: sqlite3.Row) -> None:
         """Plan a trial again whose evaluation the former session has not ended.
@@ -198,19 +196,18 @@ class LogWriter(Log):
         state: AttemptState,
         cause: AttemptCause,
         reason: str,
-        columns: Mapping[str, SQLiteValue] | None = None,
+        columns: Mapping[str, Any] | None = None,
     ) -> None:
         """Record how an attempt ended, and plan the next one, inside the open transaction."""
         changes = dict(columns or {})
         seconds = float(changes.get("seconds") or 0.0)
         ended = Attempt(trial.number, trial.attempt, state, cause, reason, seconds)
-        row: dict[str, Any] = {**asdict(ended), "session": self._session_number}
-        row |= {"recorded": time.time(), "checksum": ""}
+        row = {**asdict(ended), "session": self._session_number, "recorded": time.time()}
         self._insert_row("attempt", row)
-        self._append_row("attempt", trial.number, trial.attempt)
         attempt, x = trial.attempt + 1, records.to_bytes(trial.X)
         key = records.trial_key(self._identity, trial.number, x, attempt)
-        self._update_trial(trial.number, **changes, state="planned", attempt=attempt, key=key)
+        changes |= {"state": "planned", "attempt": attempt, "key": key}
+        self._update_row("trial", trial.number, **changes)
 
     def _check_folder(self) -> None:
         """Refuse a log that is not as it was written; remove what an interrupted planning left.
@@ -304,7 +301,7 @@ class LogWriter(Log):
         return self._decoded.trials()[first:]
 
     def _insert_step(self, planned: PlannedStep, data: bytes) -> None:
-        row = {
+        step = {
             "number": planned.step,
             "session": self._session_number,
             "kind": planned.kind,
@@ -315,9 +312,7 @@ class LogWriter(Log):
             "seconds_search": planned.seconds_search,
             "effort": planned.effort,
         }
-        row["checksum"] = ""
-        self._insert_row("step", row)
-        self._append_row("step", planned.step)
+        self._insert_row("step", step)
         if planned.tensors is not None:
             posterior = {
                 "step": planned.step,
@@ -327,7 +322,6 @@ class LogWriter(Log):
                 "content_sha256": posterior_file.content_sha256(data),
             }
             self._insert_row("posterior", posterior)
-            self._append_row("posterior", planned.step)
 
     def _insert_trial(self, planned: PlannedStep, i: int, number: int, member: str) -> None:
         x, attempt = records.to_bytes(planned.X[i]), 0 if planned.results else 1
@@ -341,57 +335,47 @@ class LogWriter(Log):
             "x": x,
             "provenance": to_canonical_json({MEMBER_KEY: member} if member else {}),
             **(planned.predictions[i] if planned.predictions else {}),
-            "checksum": "",
         }
         self._insert_row("trial", row)
-        self._append_row("trial", number)
         outcomes = planned.outcome_predictions[i] if planned.outcome_predictions else ()
         for position, outcome in enumerate(outcomes):
-            row = {"trial": number, "position": position, **asdict(outcome)}
-            row["is_exact"] = int(outcome.is_exact)
-            row["checksum"] = ""
-            self._insert_row("outcome", row)
-            self._append_row("outcome", number, position)
+            self._insert_row("outcome", {"trial": number, "position": position, **asdict(outcome)})
 
     def _insert_row(self, kind: str, row: dict[str, Any]) -> int:
         """Insert a row inside the open transaction; return its row id."""
+        row = row | ({"checksum": ""} if kind in hash_chain.CHECKSUM_KINDS else {})
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         query = f"INSERT INTO bostruct_{kind} ({names}) VALUES ({marks})"
-        return int(self._writing_connection.execute(query, tuple(row.values())).lastrowid or 0)
+        row_id = int(self._writing_connection.execute(query, tuple(row.values())).lastrowid or 0)
+        self._append_row(kind, *(row.get(name, row_id) for name in hash_chain.KEY_COLUMNS[kind]))
+        return row_id
 
-    def _update_trial(self, number: int, **values: SQLiteValue) -> None:
-        """Change a trial inside the open transaction."""
+    def _update_row(self, kind: str, number: int, **values: SQLiteValue) -> None:
+        """Change a trial or a session inside the open transaction."""
         names = ", ".join(f"{name} = ?" for name in values)
-        query = f"UPDATE bostruct_trial SET {names} WHERE number = ?"
+        query = f"UPDATE bostruct_{kind} SET {names} WHERE number = ?"
         self._writing_connection.execute(query, (*values.values(), number))
-        self._append_row("trial", number)
-
-    def _update_session(self, **values: SQLiteValue) -> None:
-        """Change the row of this session inside the open transaction."""
-        names = ", ".join(f"{name} = ?" for name in values)
-        query = f"UPDATE bostruct_session SET {names} WHERE number = ?"
-        self._writing_connection.execute(query, (*values.values(), self._session_number))
-        self._append_row("session", self._session_number)
+        self._append_row(kind, number)
 
     def mark_running(self, trials: Sequence[Trial]) -> None:
         """Record that the evaluation of planned trials begins."""
-        planned = [trial for trial in trials if trial.state == "planned"]
-        if not planned:
-            return
-        with self._transaction():
-            for trial in planned:
-                self._update_trial(trial.number, state="running")
+        planned = [trial.number for trial in trials if trial.state == "planned"]
+        self._mark(*planned, state="running")
 
     def mark_planned(self, trials: Sequence[Trial]) -> None:
         """Record that the evaluation of trials has not begun after all."""
-        with self._transaction():
-            for trial in trials:
-                self._update_trial(trial.number, state="planned")
+        self._mark(*(trial.number for trial in trials), state="planned")
+
+    def _mark(self, *numbers: int, **values: SQLiteValue) -> None:
+        """Change trials in a transaction; none is opened for none of them."""
+        if numbers:
+            with self._transaction():
+                for number in numbers:
+                    self._update_row("trial", number, **values)
 
     def mark_retry(self, trial: Trial, failure: Failure) -> None:
         """Record that an evaluation failed and is to be retried."""
-        columns: dict[str, SQLiteValue] = {"reason": failure.reason, "retryable": 1}
-        columns["seconds"] = failure.seconds
+        columns = {"reason": failure.reason, "retryable": 1, "seconds": failure.seconds}
         with self._transaction():
             self._plan_again(trial, "failed", "retryable", failure.reason, columns)
 
@@ -404,8 +388,7 @@ class LogWriter(Log):
         """Record that failed trials are evaluated again."""
         with self._transaction():
             for trial in trials:
-                columns: dict[str, SQLiteValue] = {"retryable": 0, "finished": None}
-                columns["seconds"] = trial.seconds
+                columns = {"retryable": 0, "finished": None, "seconds": trial.seconds}
                 self._plan_again(trial, "failed", cause, trial.reason, columns)
 
     def suspects(self) -> set[int]:
@@ -426,11 +409,7 @@ class LogWriter(Log):
         query = "SELECT * FROM bostruct_trial WHERE number = ?"
         trial = self.with_structures([records.trial_from_row(self.query(query, number)[0])])[0]
         if isinstance(result, Failure):
-            values |= {
-                "state": "failed",
-                "reason": result.reason,
-                "retryable": int(result.retryable),
-            }
+            values |= {"state": "failed", "reason": result.reason, "retryable": result.retryable}
         else:
             done = replace(trial, energy=result.energy, forces=result.forces)
             member = {MEMBER_KEY: trial.member} if trial.member else {}
@@ -441,10 +420,9 @@ class LogWriter(Log):
                 "properties": to_canonical_json(dict(result.properties)),
                 "provenance": to_canonical_json(dict(result.provenance) | member),
                 "ase_id": self._ase_rows.write(done),
-                "reason": "",
-                "retryable": 0,
+                **{"reason": "", "retryable": 0},
             }
-        self._update_trial(number, **values)
+        self._update_row("trial", number, **values)
         return trial.step
 
     def _add_log_seconds(self, step: int) -> None:
@@ -458,17 +436,15 @@ class LogWriter(Log):
         """Record the progress of the final relaxation."""
         text = to_canonical_json([asdict(report) for report in reports])
         with self._transaction():
-            self._update_session(relaxations=text)
+            self._update_row("session", self._session_number, relaxations=text)
 
     def mark_retracted(self, number: int, reason: str) -> None:
         """Record that the result of a trial is retracted."""
-        with self._transaction():
-            self._update_trial(number, state="retracted", reason=reason)
+        self._mark(number, state="retracted", reason=reason)
 
     def mark_doubt(self, number: int, reason: str) -> None:
         """Record why the result of a trial is doubted; "" takes the doubt back."""
-        with self._transaction():
-            self._update_trial(number, doubt=reason)
+        self._mark(number, doubt=reason)
 
     def mark_trusted(self, number: int, reason: str) -> None:
         """Record why the result of a trial is believed in spite of a doubt."""
@@ -476,8 +452,7 @@ class LogWriter(Log):
 
     def mark_abandoned(self, number: int, reason: str) -> None:
         """Record that a trial will not be evaluated."""
-        with self._transaction():
-            self._update_trial(number, state="abandoned", reason=reason)
+        self._mark(number, state="abandoned", reason=reason)
 
     def close(self, status: str = "paused", reason: str = "") -> None:
         """Record how the session ended, and release the lock."""
@@ -485,7 +460,8 @@ class LogWriter(Log):
             return
         try:
             with self._transaction():
-                self._update_session(ended=time.time(), status=status, reason=reason)
+                ended: dict[str, SQLiteValue] = {"ended": time.time(), "status": status}
+                self._update_row("session", self._session_number, **ended, reason=reason)
         finally:
             self._disconnect()
             self._lock.release()
