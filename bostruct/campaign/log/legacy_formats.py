@@ -22,33 +22,31 @@ from bostruct.errors import LogError
 RENAMED_FORMAT = 4
 """First format with the present names; earlier ones are not written."""
 
-_VARIANCES = {"variance": "latent_variance", "observed": "predictive_variance"}
 
-COLUMNS: dict[str, dict[str, str]] = {
-    "bostruct_session": {"checked": "relaxations"},
-    "bostruct_step": {"known": "training_trials", "level": "effort"},
-    "bostruct_trial": {
-        "origin": "generator",
-        "candidate": "candidate_index",
-        "row": "ase_id",
-        **_VARIANCES,
-    },
-    "bostruct_outcome": {"place": "position", "exact": "is_exact", **_VARIANCES},
+def _renames(text: str) -> dict[str, str]:
+    """Return present names by stored ones, from pairs "stored=present"."""
+    return dict(pair.split("=") for pair in text.split())
+
+
+_VARIANCES = _renames("variance=latent_variance observed=predictive_variance")
+
+COLUMNS = {
+    "bostruct_session": _renames("checked=relaxations"),
+    "bostruct_step": _renames("known=training_trials level=effort"),
+    "bostruct_trial": _renames("origin=generator candidate=candidate_index row=ase_id")
+    | _VARIANCES,
+    "bostruct_outcome": _renames("place=position exact=is_exact") | _VARIANCES,
     "bostruct_posterior": {},
 }
 """Stored and present column names by table; columns of other names have kept them."""
 
 VALUES = {
-    "kind": {"given": "initial_data", "start": "initial_structures", "check": "relaxation"},
-    "origin": {"start": "initial_structures", "check": "relaxation"},
+    "kind": _renames("given=initial_data start=initial_structures check=relaxation"),
+    "origin": _renames("start=initial_structures check=relaxation"),
 }
 """Stored and present values by stored column, of steps and of trials."""
 
-RELAXATION_REPORT_KEYS = {
-    "evaluations": "n_evaluations",
-    "relaxed": "relaxed_trial",
-    "force": "max_force",
-}
+RELAXATION_REPORT_KEYS = _renames("evaluations=n_evaluations relaxed=relaxed_trial force=max_force")
 
 TENSORS = {
     "known": "training_trials",
@@ -57,21 +55,15 @@ TENSORS = {
 }
 """Stored and present names of tensors in posterior files."""
 
-_REGION = {"radii": "atomic_radii", "minimum_distance": "min_distance", "gap": "max_gap_factor"}
-_POOL = {"distinct": "assume_distinct", "structures": "n_structures"}
-_COMPOSITION = dict(
-    allowed="allowed_steps",
-    arrangement="decoration",
-    components="n_components",
-    continuous="is_continuous",
-    whole="n_steps",
+_REGION = _renames("radii=atomic_radii minimum_distance=min_distance gap=max_gap_factor")
+_POOL = _renames("distinct=assume_distinct structures=n_structures")
+_COMPOSITION = _renames(
+    "allowed=allowed_steps arrangement=decoration components=n_components "
+    "continuous=is_continuous whole=n_steps"
 )
-_ALLOY_PROPERTIES = dict(
-    windows="valid_ranges",
-    error="max_relative_error",
-    overlap="min_distance_factor",
-    force="fmax",
-    steps="max_steps",
+_ALLOY_PROPERTIES = _renames(
+    "windows=valid_ranges error=max_relative_error overlap=min_distance_factor force=fmax "
+    "steps=max_steps"
 )
 _ACQUISITIONS = (
     *("ExpectedHypervolumeImprovement", "ExpectedImprovement", "LogExpectedImprovement"),
@@ -81,80 +73,68 @@ _ACQUISITIONS = (
     *("qLogNoisyExpectedImprovement", "qLogProbabilityOfFeasibility", "qLowerConfidenceBound"),
     *("qNoisyExpectedImprovement", "qStandardDeviation"),
 )
-_SEARCH = dict(
-    candidates="n_candidates",
-    fresh="random_fraction",
-    gain="min_improvement",
-    parents="n_parents",
-    rounds="n_rounds",
-    share="max_time_fraction",
+_SAMPLES = _renames("samples=n_samples")
+_SEARCH = _renames(
+    "candidates=n_candidates fresh=random_fraction gain=min_improvement parents=n_parents "
+    "rounds=n_rounds share=max_time_fraction"
 )
-_BASIN_HOPPING = dict(
-    _SEARCH, step="max_step", steps="max_steps", tolerance="fmax", without="exclude"
+_BASIN_HOPPING = _SEARCH | _renames("step=max_step steps=max_steps tolerance=fmax without=exclude")
+_EVOLUTIONARY_SEARCH = _SEARCH | _renames("climbs=n_local_searches near=max_neighbors")
+_SOAP = _renames("radial=n_max angular=l_max center=center_atom_weight")
+_LOCAL_GP = _SOAP | _renames(
+    "alchemy=species_similarity inducing=max_inducing power=zeta repulsion=pair_repulsion "
+    "tolerance=inducing_tolerance variance=approximation"
 )
-_SOAP = {"radial": "n_max", "angular": "l_max", "center": "center_atom_weight"}
-_LOCAL_GP = dict(
-    _SOAP,
-    alchemy="species_similarity",
-    inducing="max_inducing",
-    power="zeta",
-    repulsion="pair_repulsion",
-    tolerance="inducing_tolerance",
-    variance="approximation",
-)
-_MEMBERS = {"members": "n_members"}
+_MEAN_SOAP = _SOAP | _renames("inducing=max_inducing power=zeta")
+_MEMBERS = _renames("members=n_members")
+_EXPERTS = _renames("axes=n_axes experts=n_experts share=min_weight")
+_PRETRAINED = _renames("aligned=shift_species_energies reader=read_uncertainty")
 
-APPROXIMATIONS = {"pooled": "averaged_fitc"}
+APPROXIMATIONS = _renames("pooled=averaged_fitc")
 """Stored and present names of the approximations of `LocalGP`."""
 
 TYPES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
     "kind": {
         "cluster": ("Cluster", _REGION),
         "surface": ("Surface", _REGION),
-        "lattice": ("Lattice", {"code": "encoding"}),
-        "orderings": ("Orderings", {"atoms": "max_atoms", **_POOL}),
+        "lattice": ("Lattice", _renames("code=encoding")),
+        "orderings": ("Orderings", _renames("atoms=max_atoms") | _POOL),
         "pool": ("Pool", _POOL),
         "composition": ("Composition", _COMPOSITION),
         "Calculator": ("Calculator", {}),
         "Function": ("Function", {}),
         "AlloyProperties": ("AlloyProperties", _ALLOY_PROPERTIES),
-        "EntryProbability": ("ParetoProbabilityOfImprovement", {"gain": "ehvi_weight"}),
+        "EntryProbability": ("ParetoProbabilityOfImprovement", _renames("gain=ehvi_weight")),
         "qProbabilityOfImprovement": (
             "qProbabilityOfImprovement",
-            {"samples": "n_samples", "width": "tau"},
+            _SAMPLES | _renames("width=tau"),
         ),
-        **{name: (name, {"samples": "n_samples"}) for name in _ACQUISITIONS},
+        **{name: (name, _SAMPLES) for name in _ACQUISITIONS},
     },
     "search": {
         "basin hopping": ("BasinHopping", _BASIN_HOPPING),
-        "walk": (
-            "EvolutionarySearch",
-            {**_SEARCH, "climbs": "n_local_searches", "near": "max_neighbors"},
-        ),
-        "pick": ("ExhaustiveSearch", {"chunk": "chunk_size", "keep": "n_keep"}),
+        "walk": ("EvolutionarySearch", _EVOLUTIONARY_SEARCH),
+        "pick": ("ExhaustiveSearch", _renames("chunk=chunk_size keep=n_keep")),
     },
     "surrogate": {
         "LocalGP": ("LocalGP", _LOCAL_GP),
-        "Committee": ("Committee", {"by": "diversity", **_MEMBERS}),
+        "Committee": ("Committee", _MEMBERS | _renames("by=diversity")),
         "DeepEnsemble": ("DeepEnsemble", _MEMBERS),
-        "Dropout": ("Dropout", {"rate": "dropout_rate", **_MEMBERS}),
-        "LastLayer": ("LastLayer", {"inputs": "n_inputs", **_MEMBERS}),
+        "Dropout": ("Dropout", _MEMBERS | _renames("rate=dropout_rate")),
+        "LastLayer": ("LastLayer", _MEMBERS | _renames("inputs=n_inputs")),
         "MeanVariance": ("MeanVariance", {}),
-        "Mixture": (
-            "MixtureOfExperts",
-            {"axes": "n_axes", "experts": "n_experts", "share": "min_weight"},
-        ),
+        "Mixture": ("MixtureOfExperts", _EXPERTS),
         "ShallowEnsemble": ("ShallowEnsemble", _MEMBERS),
-        "Pretrained": (
-            "PretrainedPotential",
-            {"aligned": "shift_species_energies", "reader": "read_uncertainty"},
-        ),
-        "Properties": ("IndependentProperties", {"of": "overrides"}),
-        "Correlated": ("MultitaskGP", {"learner": "gp"}),
+        "Pretrained": ("PretrainedPotential", _PRETRAINED),
+        "Properties": ("IndependentProperties", _renames("of=overrides")),
+        "Correlated": ("MultitaskGP", _renames("learner=gp")),
     },
-    "learner": {"GP": ("GP", {"widen": "loo_correction"}), "PerAtom": ("IntensiveProperty", {})},
+    "learner": {
+        "GP": ("GP", _renames("widen=loo_correction")),
+        "PerAtom": ("IntensiveProperty", {}),
+    },
     "features": {
-        "averaged": ("MeanSOAP", {**_SOAP, "inducing": "max_inducing", "power": "zeta"}),
+        "averaged": ("MeanSOAP", _MEAN_SOAP),
         "clusters": ("ClusterVectors", {}),
         "fractions": ("ElementFractions", {}),
     },
@@ -164,33 +144,22 @@ TYPES: dict[str, dict[str, tuple[str, dict[str, str]]]] = {
 Classes of the user are not here: their descriptions stay as they were stored.
 """
 
-_BOUNDS = {"above": "lower", "below": "upper", "window": "valid_range"}
+_BOUNDS = _renames("above=lower below=upper window=valid_range")
 
-PARTS: dict[str, dict[str, str]] = {
-    "check": {
-        "best": "n_structures",
-        "tolerance": "fmax",
-        "steps": "max_steps",
-        "every": "interval",
-    },
-    "start": {"given": "n_with_energy", "evaluated": "n_without_energy"},
+PARTS = {
+    "check": _renames("best=n_structures tolerance=fmax steps=max_steps every=interval"),
+    "start": _renames("given=n_with_energy evaluated=n_without_energy"),
     "objectives": _BOUNDS,
     "constraints": _BOUNDS,
-    "network": dict(
-        _SOAP,
-        repulsion="pair_repulsion",
-        batch="batch_size",
-        rate="learning_rate",
-        components="n_components",
-        steps="n_steps",
+    "network": _SOAP
+    | _renames(
+        "repulsion=pair_repulsion batch=batch_size rate=learning_rate components=n_components "
+        "steps=n_steps"
     ),
-    "repulsion": {"reach": "range_factor"},
-    "": dict(
-        batch="batch_size",
-        initial="n_initial",
-        check="final_relaxation",
-        start="initial_data",
-        goals="optimization_config",
+    "repulsion": _renames("reach=range_factor"),
+    "": _renames(
+        "batch=batch_size initial=n_initial check=final_relaxation start=initial_data "
+        "goals=optimization_config"
     ),
 }
 """Stored and present keys of the parts that name no class, by the key of the part; "" is all."""
