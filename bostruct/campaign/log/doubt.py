@@ -41,8 +41,9 @@ class DoubtScreen:
         self._energies = [trial.energy for trial in trials if trial.energy is not None]
         self._counter = Counter(self._energies)
         self._counts = self._species_counts(trials)
+        has_equal = len(self._counter) < len(self._energies)
         reasons = {}
-        if self._may_be_doubtful(trials):
+        if has_equal or any(trial.doubt for trial in trials) or self._has_isolated():
             reasons = find_doubts(trials, self.space, self.surrogate)
         for trial in trials:
             reason = reasons.get(trial.number, "")
@@ -64,10 +65,6 @@ class DoubtScreen:
         self._counts = torch.cat([self._counts, self._species_counts([trial])])
         if self._has_doubts or self._counter[energy] > 1 or self._has_isolated():
             self.judge_all()
-
-    def _may_be_doubtful(self, trials: list[Trial]) -> bool:
-        has_equal = len(self._counter) < len(self._energies)
-        return has_equal or any(trial.doubt for trial in trials) or self._has_isolated()
 
     def _has_isolated(self) -> bool:
         if self.surrogate is None:

@@ -14,12 +14,7 @@ from bostruct.campaign.records import Step, Trial
 
 @final
 class LogCache:
-    """Decoded steps and trials by number, and the trials by state and by key.
-
-    Args:
-        steps: All steps of the log.
-        trials: All trials of the log.
-    """
+    """Decoded steps and trials by number, and the trials by state and by key."""
 
     def __init__(self, steps: Iterable[Step], trials: Iterable[Trial]) -> None:
         self._steps: list[Step] = []

@@ -29,9 +29,6 @@ CONTENT_ERRORS: Final = (
 def refuse_malformed(folder: Path) -> Iterator[None]:
     """Turn the errors of code that reads a log into a sentence on the log.
 
-    Args:
-        folder: Run folder of the log.
-
     Raises:
         LogError: the code inside met contents which no campaign writes.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import time
@@ -19,8 +20,6 @@ DATABASE_NAME = "campaign.db"
 POSTERIOR_FOLDER_NAME = "posteriors"
 EVALUATION_FOLDER_NAME = "evaluations"
 
-CAMPAIGN_TABLE_QUERY = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
-"""Query that tells the database of a campaign from another one."""
 TEMPORARY_DATABASE_NAME = "campaign.db.new"
 """Database while it is created; renamed to `DATABASE_NAME` when it is complete."""
 
@@ -63,12 +62,7 @@ def database_path(folder: Path) -> Path:
 
 
 def evaluation_folder(folder: Path, trial: int) -> Path:
-    """Return the absolute path of the first working folder of a trial.
-
-    Args:
-        folder: Run folder.
-        trial: Number of the trial.
-    """
+    """Return the absolute path of the first working folder of a trial."""
     return folder.absolute() / EVALUATION_FOLDER_NAME / f"{trial:06d}"
 
 
@@ -83,7 +77,11 @@ def has_campaign(folder: Path) -> bool:
     if not folder.is_dir():
         raise LogError(f"{folder} is a file, not a folder. Take another name.")
     if hot_journal.check_database_files(database_path(folder)):
-        _check_campaign_database(folder)
+        if not read_database(folder, _has_campaign_table):
+            raise LogError(
+                f"{database_path(folder)} is a database of another program. "
+                "Take an empty or a new folder."
+            )
         return True
     foreign = sorted(entry.name for entry in folder.iterdir() if not _is_leftover(entry))
     if foreign:
@@ -229,14 +227,9 @@ def _change_mark(folder: Path) -> tuple[int, ...]:
 
 def _bounded_steps(file: Path) -> Callable[[], bool]:
     """Return a function that SQLite calls while it works, and that ends what takes too long."""
-    left = MAX_STEPS + STEPS_PER_BYTE * file.stat().st_size
-
-    def is_too_long() -> bool:
-        nonlocal left
-        left -= STEPS_PER_CALL
-        return left < 0
-
-    return is_too_long
+    most = MAX_STEPS + STEPS_PER_BYTE * file.stat().st_size
+    done = itertools.count(STEPS_PER_CALL, STEPS_PER_CALL)
+    return lambda: next(done) > most
 
 
 def _connect(folder: Path, at_rest: bool) -> sqlite3.Connection:
@@ -261,27 +254,10 @@ def _is_leftover(entry: Path) -> bool:
     return entry.name == POSTERIOR_FOLDER_NAME and entry.is_dir() and not any(entry.iterdir())
 
 
-def _check_campaign_database(folder: Path) -> None:
-    """Refuse a database without a campaign.
-
-    Raises:
-        LogError: it cannot be read, or is one of another program.
-    """
-    is_campaign = read_database(folder, _has_campaign_table)
-    if not is_campaign:
-        raise LogError(
-            f"{database_path(folder)} is a database of another program. "
-            "Take an empty or a new folder."
-        )
-
-
 def _has_campaign_table(connection: sqlite3.Connection) -> bool:
-    """Return whether a database holds a campaign.
-
-    Raises:
-        sqlite3.Error: it cannot be read.
-    """
-    return bool(connection.execute(CAMPAIGN_TABLE_QUERY).fetchone()[0])
+    """Return whether a database holds a campaign."""
+    query = "SELECT count(*) FROM sqlite_master WHERE name = 'bostruct_campaign'"
+    return bool(connection.execute(query).fetchone()[0])
 
 
 def is_campaign_database(file: Path) -> bool:

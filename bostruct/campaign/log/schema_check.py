@@ -127,18 +127,12 @@ def _expected_columns() -> dict[str, dict[str, tuple[str, bool]]]:
         connection.close()
 
 
-_ASE_TABLES: Final = (
-    *("systems", "species", "keys", "text_key_values", "number_key_values", "information"),
-)
-_EXPECTED_TABLES: Final = frozenset((*_expected_columns(), *_ASE_TABLES))
+_ASE_TABLES: Final = "systems species keys text_key_values number_key_values information"
+_EXPECTED_TABLES: Final = frozenset((*_expected_columns(), *_ASE_TABLES.split()))
 
 
 def bounded_rows(cursor: sqlite3.Cursor, file: Path) -> list[sqlite3.Row]:
     """Return the rows of a query on one table, which cannot hold more than the file does.
-
-    Args:
-        cursor: Cursor of the query.
-        file: Path of the database.
 
     Raises:
         LogError: they hold more, as only a forged database does.
