@@ -52,7 +52,7 @@ class Progress:
 
 @runtime_checkable
 class StoppingCriterion(Protocol):
-    """Rule that ends a run."""
+    """Rule that ends a run; a subclass needs `reason` alone."""
 
     def reason(self, progress: Progress) -> str | None:
         """Return the reason to end the campaign, or None."""
@@ -60,15 +60,15 @@ class StoppingCriterion(Protocol):
 
     def remaining(self, progress: Progress) -> int | None:
         """Return the number of evaluations that may still be started, None for any number."""
-        ...
+        return None
 
     def __or__(self, other: StoppingCriterion) -> StoppingCriterion:
         """Return the criterion that holds when either of the two does."""
-        ...
+        return AnyOf((*_criteria(self), *_criteria(other)))
 
 
 @dataclass(frozen=True)
-class AnyOf:
+class AnyOf(StoppingCriterion):
     """Criterion that holds when one of several does."""
 
     criteria: tuple[StoppingCriterion, ...]
@@ -83,22 +83,13 @@ class AnyOf:
         counts = [criterion.remaining(progress) for criterion in self.criteria]
         return min((count for count in counts if count is not None), default=None)
 
-    def __or__(self, other: StoppingCriterion) -> StoppingCriterion:
-        """Return the criterion that also holds with `other`."""
-        return any_of(self, other)
-
-
-def any_of(first: StoppingCriterion, second: StoppingCriterion) -> StoppingCriterion:
-    """Return the criterion that holds when one of the two does."""
-    return AnyOf((*_criteria(first), *_criteria(second)))
-
 
 def _criteria(criterion: StoppingCriterion) -> tuple[StoppingCriterion, ...]:
     return criterion.criteria if isinstance(criterion, AnyOf) else (criterion,)
 
 
 @dataclass(frozen=True)
-class Evaluations:
+class Evaluations(StoppingCriterion):
     """Criterion on the number of evaluations, failed, initial and relaxation ones included.
 
     Args:
@@ -122,11 +113,9 @@ class Evaluations:
         """Return the number of evaluations left."""
         return max(self.n - len(progress.energies), 0)
 
-    __or__ = any_of
-
 
 @dataclass(frozen=True)
-class WallTime:
+class WallTime(StoppingCriterion):
     """Criterion on the wall time since the start of this run.
 
     Running evaluations are waited for: allow for the time of one.
@@ -145,15 +134,9 @@ class WallTime:
         passed = progress.seconds >= self.seconds
         return f"{progress.seconds:.0f} s of wall time" if passed else None
 
-    def remaining(self, progress: Progress) -> int | None:
-        """Return None: the number is not limited."""
-        return None
-
-    __or__ = any_of
-
 
 @dataclass(frozen=True)
-class EnergyReached:
+class EnergyReached(StoppingCriterion):
     """Criterion on the lowest energy.
 
     Args:
@@ -172,15 +155,9 @@ class EnergyReached:
         lowest = min((e for e in progress.energies if e is not None), default=math.inf)
         return f"an energy of {lowest:.6g} eV" if lowest <= self.energy else None
 
-    def remaining(self, progress: Progress) -> int | None:
-        """Return None: the number is not limited."""
-        return None
-
-    __or__ = any_of
-
 
 @dataclass(frozen=True)
-class NoImprovement:
+class NoImprovement(StoppingCriterion):
     """Criterion on the number of evaluations since the lowest energy last decreased.
 
     Initial data count for the lowest energy. Final relaxations count for the lowest energy and not
@@ -214,15 +191,9 @@ class NoImprovement:
         holds = math.isfinite(best) and since >= self.patience
         return f"{since} evaluations without improvement" if holds else None
 
-    def remaining(self, progress: Progress) -> int | None:
-        """Return None: the number is not limited."""
-        return None
-
-    __or__ = any_of
-
 
 @dataclass(frozen=True)
-class ConsecutiveFailures:
+class ConsecutiveFailures(StoppingCriterion):
     """Criterion on the number of failures in a row, which ends a run with an error.
 
     It is part of every run unless the stopping criterion has one of its own, which may have another
@@ -258,11 +229,9 @@ class ConsecutiveFailures:
         """Return 0 once the number is reached, also for the final relaxation; else None."""
         return None if self.reason(progress) is None else 0
 
-    __or__ = any_of
-
 
 @dataclass(frozen=True)
-class HypervolumeStagnation:
+class HypervolumeStagnation(StoppingCriterion):
     """Criterion on the relative increase of the hypervolume.
 
     Both hypervolumes are computed from the results trusted now, under the present reference point.
@@ -297,15 +266,9 @@ class HypervolumeStagnation:
             return None
         return f"{self.patience} evaluations that raised the hypervolume by {gain:.2%}"
 
-    def remaining(self, progress: Progress) -> int | None:
-        """Return None: the number is not limited."""
-        return None
-
-    __or__ = any_of
-
 
 @dataclass(frozen=True)
-class FeasibleStructures:
+class FeasibleStructures(StoppingCriterion):
     """Criterion on the number of feasible structures.
 
     A structure counts once all its outcomes are known, those of the objectives included.
@@ -329,12 +292,6 @@ class FeasibleStructures:
         count = progress.front_history(len(progress.energies)).n_feasible
         structures = "structure that keeps" if count == 1 else "structures that keep"
         return f"{count} {structures} all constraints" if count >= self.n else None
-
-    def remaining(self, progress: Progress) -> int | None:
-        """Return None: the number is not limited."""
-        return None
-
-    __or__ = any_of
 
 
 def check_criterion_suits_goals(
@@ -381,7 +338,7 @@ def with_consecutive_failures(criterion: StoppingCriterion) -> StoppingCriterion
     """Return `criterion` with the default one on failures in a row, unless it has its own."""
     if any(isinstance(each, ConsecutiveFailures) for each in _criteria(criterion)):
         return criterion
-    return any_of(ConsecutiveFailures(), criterion)
+    return ConsecutiveFailures() | criterion
 
 
 def consecutive_failures_reason(criterion: StoppingCriterion, progress: Progress) -> str | None:

@@ -122,6 +122,17 @@ def test_rules_are_joined():
     assert (NoImprovement(3) | rule).criteria[0] == NoImprovement(3)
 
 
+def test_a_rule_of_the_user_needs_a_reason_alone():
+    class Patient(StoppingCriterion):
+        def reason(self, progress):
+            return "enough" if progress.seconds > 1 else None
+
+    rule = Patient() | Evaluations(3)
+    assert rule.remaining(Progress()) == 3
+    assert Patient().remaining(Progress()) is None
+    assert rule.reason(Progress(seconds=2.0)) == "enough"
+
+
 def test_limit_replaces_the_number_alone():
     assert stop.with_evaluations(Evaluations(9), 3) == Evaluations(3)
     rule = EnergyReached(0.0) | Evaluations(9)
