@@ -37,7 +37,9 @@ def mask_constrained_forces(atoms: Atoms, forces: Any) -> NDArray[np.float64]:  
         if type(constraint).__name__ in NET_FORCE_CONSTRAINTS:
             continue
         try:
-            again, probe = np.array(forces, dtype=np.float64), _probe_forces(len(atoms))
+            again = np.array(forces, dtype=np.float64)
+            # No constraint leaves a component of random forces by chance.
+            probe = np.random.default_rng(0).normal(size=(len(atoms), 3))
             projected = probe.copy()
             constraint.adjust_forces(atoms, again)
             constraint.adjust_forces(atoms, projected)
@@ -55,8 +57,3 @@ def changes_energy(atoms: Atoms) -> str:
         if hasattr(constraint, "adjust_potential_energy"):
             return type(constraint).__name__
     return ""
-
-
-def _probe_forces(n_atoms: int) -> NDArray[np.float64]:
-    """Return forces `[n_atoms, 3]` of which no constraint leaves a component by chance."""
-    return np.random.default_rng(0).normal(size=(n_atoms, 3))

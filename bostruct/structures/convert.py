@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from bostruct.errors import InputError, error_message
 from bostruct.structures.elements import SYMBOLS
 from bostruct.structures.energy_labels import EnergyLabels
 from bostruct.structures.partial_occupancy import partial_occupancy
-from bostruct.structures.structures import ELECTRONIC_STATE, OPTIONAL_FIELDS, Structures
+from bostruct.structures.structures import ELECTRONIC_STATE, Structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -336,35 +337,26 @@ def _build_batch(
     if 0 in counts:
         hint = f"Structure {counts.index(0)} is empty."
         raise InputError(error_message("atoms", "have at least one atom each", 0, hint))
-    shapes: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
-        "positions": (dtype, (-1, 3)),
-        "numbers": (torch.int64, (-1,)),
-        "cell": (dtype, (1, 3, 3)),
-        "pbc": (torch.bool, (1, 3)),
-        "fixed": (torch.bool, (-1,)),
-        "tags": (torch.int64, (-1,)),
+    structures = [_structure(part, dtype) for part in parts]
+    return replace(Structures.cat(structures).to(device))  # which validates the whole
+
+
+def _structure(part: dict[str, Any], dtype: torch.dtype) -> Structures:
+    """Return one structure from arrays, None where they are missing, without validation."""
+    _check_one_per_atom(part)
+    kinds = dict.fromkeys(part, dtype) | {"numbers": torch.int64, "tags": torch.int64}
+    kinds |= {"pbc": torch.bool, "fixed": torch.bool}
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(part, (-1,))
+    shapes |= dict.fromkeys(("positions", "forces"), (-1, 3))
+    shapes |= {"cell": (1, 3, 3), "pbc": (1, 3)}
+    values = {
+        name: torch.from_numpy(np.array(value).reshape(shapes[name])).to(kinds[name])
+        for name, value in part.items()
+        if value is not None
     }
-    missing: list[dict[str, Any]] = [
-        dict.fromkeys(OPTIONAL_FIELDS, np.full(count, np.nan))
-        | dict.fromkeys(("energy", "charge", "spin"), np.nan)
-        | {"forces": np.full((count, 3), np.nan)}
-        for count in counts
-    ]
-    for name in OPTIONAL_FIELDS:
-        if any(part[name] is not None for part in parts):
-            shapes[name] = dtype, (-1, 3) if name == "forces" else (-1,)
-    for part in parts:
-        _check_one_per_atom(part)
-    values = {}
-    for name, (kind, shape) in shapes.items():
-        arrays = [
-            nan[name] if part[name] is None else part[name]
-            for part, nan in zip(parts, missing, strict=True)
-        ]
-        joined = np.concatenate([np.asarray(array).reshape(shape) for array in arrays])
-        values[name] = torch.from_numpy(joined).to(device=device, dtype=kind)
-    index = torch.repeat_interleave(torch.tensor(counts)).to(device)
-    return Structures(index=index, **values)
+    return Structures.unchecked(
+        index=torch.zeros(len(part["numbers"]), dtype=torch.int64), **values
+    )
 
 
 def _check_one_per_atom(part: dict[str, Any]) -> None:

@@ -73,7 +73,8 @@ def structure_fingerprint(structures: Structures) -> Tensor:
     if not b:
         return structures.positions.new_zeros(0, 0)
     a = structures.numbers.numel() // b
-    order = _species_order(structures)
+    by_number = structures.numbers.argsort(stable=True)
+    order = by_number[structures.index[by_number].argsort(stable=True)]  # [n]
     numbers = structures.numbers[order[:a]]
     if periodic.any():
         return _periodic_fingerprint(structures, order, numbers)
@@ -110,12 +111,6 @@ def is_same_structure(a: Structures, b: Structures, tolerance: float = 0.1) -> T
         difference = structure_fingerprint(a[indices]) - structure_fingerprint(b[indices])
         equal[indices] = difference.abs().amax(-1) < tolerance
     return equal
-
-
-def _species_order(structures: Structures) -> Tensor:
-    """Return the atoms sorted by structure, then by species, `[n]`."""
-    by_number = structures.numbers.argsort(stable=True)
-    return by_number[structures.index[by_number].argsort(stable=True)]
 
 
 def _periodic_fingerprint(structures: Structures, order: Tensor, numbers: Tensor) -> Tensor:

@@ -145,14 +145,15 @@ class Structures:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Structures:
         """Return the batch on another device, or in another real dtype."""
-        values: dict[str, Tensor | None] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None:
-                real = value.is_floating_point()
-                value = value.to(device=device, dtype=dtype if real else None)
-            values[field.name] = value
+        values = {
+            name: value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+            for name, value in self._given_fields().items()
+        }
         return Structures.unchecked(**values)
+
+    def _given_fields(self) -> dict[str, Tensor]:
+        """Return the tensors by name, without the optional fields that are None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def __getitem__(self, key: int | slice | Sequence[int] | Tensor) -> Structures:
         """Return a batch of the selected structures, in the order asked for.
@@ -171,25 +172,18 @@ class Structures:
         index = torch.repeat_interleave(size)  # [atoms of the selection]
         atoms = torch.arange(index.numel(), device=self.device)
         atoms = atoms + (start[chosen] - (size.cumsum(0) - size))[index]
-        values: dict[str, Tensor | None] = {"index": index}
-        for name in ATOM_FIELDS:
-            value = getattr(self, name)
-            values[name] = None if value is None else value[atoms]
-        for name in STRUCTURE_FIELDS:
-            value = getattr(self, name)
-            values[name] = None if value is None else value[chosen]
-        return Structures.unchecked(**values)
+        rows = dict.fromkeys(ATOM_FIELDS, atoms) | dict.fromkeys(STRUCTURE_FIELDS, chosen)
+        given = self._given_fields()
+        values = {name: given[name][row] for name, row in rows.items() if name in given}
+        return Structures.unchecked(index=index, **values)
 
     def split(self) -> list[Structures]:
         """Return each structure as a batch of its own."""
         counts = self.counts.tolist()
-        columns: dict[str, list[Any]] = {}
-        for name in ATOM_FIELDS:
-            value = getattr(self, name)
-            columns[name] = [None] * len(self) if value is None else list(value.split(counts))
-        for name in STRUCTURE_FIELDS:
-            value = getattr(self, name)
-            columns[name] = [None] * len(self) if value is None else list(value.split(1))
+        sizes: dict[str, Any] = dict.fromkeys(ATOM_FIELDS, counts)
+        sizes |= dict.fromkeys(STRUCTURE_FIELDS, 1)
+        given = self._given_fields()
+        columns = {name: given[name].split(size) for name, size in sizes.items() if name in given}
         return [
             Structures.unchecked(
                 index=self.index.new_zeros(count),
