@@ -27,6 +27,7 @@ from bostruct.evaluators.evaluation_context import (
 )
 from bostruct.evaluators.program_output import captured_prints, error_output, last_output
 from bostruct.evaluators.quarantine import ValidRange, range_violation
+from bostruct.runtime.control_characters import visible_text
 from bostruct.runtime.interruption import is_interruption, raise_if_interrupted
 from bostruct.runtime.process_guard import guarded_programs
 from bostruct.structures import Structures
@@ -167,12 +168,7 @@ def check_result(
 
 
 def with_output(failure: Failure, *outputs: str) -> Failure:
-    """Return a failure whose reason ends with what the program said.
-
-    Args:
-        failure: Failure of an evaluation.
-        *outputs: Last lines of the program's outputs.
-    """
+    """Return a failure whose reason ends with what the program said."""
     lines = (_shorten_line(_text(output)) for output in outputs)
     return replace(failure, reason="; ".join((failure.reason, *lines)))
 
@@ -193,14 +189,7 @@ def _text(value: object) -> str:
         text = str(value)
     except Exception as error:  # noqa: BLE001 - foreign code
         text = f"(no text: {type(error).__name__})"
-    return "".join(map(_printable, text))
-
-
-def _printable(character: str) -> str:
-    """Return a character, or its escape if a log or a terminal could not show it."""
-    if character.isprintable() or character.isspace():
-        return character
-    return character.encode("unicode_escape").decode("ascii")
+    return "".join(c if c.isspace() else visible_text(c) for c in text)
 
 
 def evaluation_limits(evaluator: object) -> dict[str, Any]:
@@ -234,7 +223,8 @@ def check_evaluation(
     seconds = _positive_seconds(evaluation.seconds)
     try:
         energy = None if evaluation.energy is None else _to_float(evaluation.energy)
-        forces = _to_cpu_forces(evaluation.forces)
+        forces = evaluation.forces
+        forces = None if forces is None else torch.from_numpy(_to_float64(forces).copy())
         properties = {_text(k): _to_float(v) for k, v in evaluation.properties.items()}
         provenance = {_text(k): _text(v) for k, v in evaluation.provenance.items()}
     except Exception as error:  # noqa: BLE001 - values and attributes of foreign classes
@@ -266,10 +256,6 @@ def _to_float(value: object) -> float:
     if number.size != 1:
         raise ValueError(f"an array of shape {list(number.shape)}")
     return float(number.reshape(-1)[0])
-
-
-def _to_cpu_forces(value: object) -> Tensor | None:
-    return None if value is None else torch.from_numpy(_to_float64(value).copy())
 
 
 def _to_float64(value: object) -> NDArray[np.float64]:

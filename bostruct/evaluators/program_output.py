@@ -87,9 +87,6 @@ def last_output(folder: Path | None) -> str:
 
     These are the newest file of errors and the newest one of output; if there is none of them, the
     newest file of text.
-
-    Args:
-        folder: Working folder of the evaluation.
     """
     if folder is None:
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 import torch
 
@@ -38,11 +38,7 @@ from bostruct.evaluators.alloys.property_checks import (
     price_property,
     relaxed_properties,
 )
-from bostruct.evaluators.alloys.relaxation import (
-    Relaxation,
-    relax_crystal,
-    validated_crystal,
-)
+from bostruct.evaluators.alloys.relaxation import Relaxation, relax_crystal, validated_crystal
 from bostruct.evaluators.base import Evaluation, Failure, check_evaluation, evaluation_limits
 from bostruct.evaluators.calculator import Calculator
 from bostruct.evaluators.calculator_instances import CalculatorInstances
@@ -51,11 +47,7 @@ from bostruct.evaluators.initial_moments import (
     element_moment,
     set_magnetic_moments,
 )
-from bostruct.evaluators.quarantine import (
-    ValidRange,
-    check_valid_ranges,
-    split_quarantined,
-)
+from bostruct.evaluators.quarantine import ValidRange, check_valid_ranges, split_quarantined
 from bostruct.runtime.callable_name import qualified_name
 from bostruct.structures import SYMBOLS, Structures
 
@@ -63,6 +55,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 IonRelaxation = Literal["clamped", "relaxed"]
+
+Fit = TypeVar("Fit", EquationOfStateFit, ElasticConstants)
 
 
 @final
@@ -275,10 +269,14 @@ class AlloyProperties:
         parts = [
             relaxed_properties(relaxed, initial_energy, volume, mass, len(atoms), reference_energy)
         ]
-        eos = self._equation_of_state(atoms, relaxed.reason)
+        eos = self._strained_crystal_fit(
+            EquationOfStateFit, compute_equation_of_state, relaxed.reason, atoms
+        )
         parts.append(eos_properties(eos, relaxed, volume, len(atoms), self.max_relative_error))
         if self.elastic is not None:
-            constants = self._elastic_constants(atoms, self.elastic, relaxed.reason)
+            constants = self._strained_crystal_fit(
+                ElasticConstants, compute_elastic_constants, relaxed.reason, atoms, self.elastic
+            )
             bulk = None if BULK_MODULUS in parts[-1][1] else parts[-1][0][BULK_MODULUS]
             parts.append(elastic_properties(constants, bulk, self.max_relative_error))
         for more_values, more_doubts in parts:
@@ -288,29 +286,18 @@ class AlloyProperties:
             values[MIXING_ENTHALPY] = element_enthalpy(values[MIXING_ENTHALPY], self.fmax)
         return values, doubts, provenance
 
-    def _equation_of_state(self, atoms: Atoms, reason: str) -> EquationOfStateFit:
-        """Return the equation of state of a crystal that has no `reason` not to be relaxed."""
+    def _strained_crystal_fit(
+        self, fit: type[Fit], compute: Callable[..., Fit], reason: str, *arguments: object
+    ) -> Fit:
+        """Return the fit to a strained crystal that has no `reason` not to be relaxed."""
         if reason:
-            return EquationOfStateFit(reason=reason)
-        try:
-            return compute_equation_of_state(atoms, **self._ion_relaxation())
-        except Exception as error:  # noqa: BLE001 - foreign code; other properties are known
-            self._instances.drop()
-            return EquationOfStateFit(reason=_raised(error))
-
-    def _elastic_constants(self, atoms: Atoms, symmetry: Symmetry, reason: str) -> ElasticConstants:
-        """Return the elastic constants of a crystal that has no `reason` not to be relaxed."""
-        if reason:
-            return ElasticConstants(reason=reason)
-        try:
-            return compute_elastic_constants(atoms, symmetry, **self._ion_relaxation())
-        except Exception as error:  # noqa: BLE001 - foreign code; other properties are known
-            self._instances.drop()
-            return ElasticConstants(reason=_raised(error))
-
-    def _ion_relaxation(self) -> dict[str, Any]:
+            return fit(reason=reason)
         fmax = self.fmax if self.ions == "relaxed" else None
-        return {"ion_fmax": fmax, "max_steps": self.max_steps}
+        try:
+            return compute(*arguments, ion_fmax=fmax, max_steps=self.max_steps)
+        except Exception as error:  # noqa: BLE001 - foreign code; other properties are known
+            self._instances.drop()
+            return fit(reason=f"the calculator raised {type(error).__name__}: {error}")
 
     def _validated_crystal(self, structures: Structures) -> Atoms:
         """Return the crystal if it can be computed, as far as that is known for free."""
@@ -360,10 +347,6 @@ class AlloyProperties:
                 text = error_message("calculator", condition, reason, way_out)
                 raise InputError(text) from error
         return references
-
-
-def _raised(error: Exception) -> str:
-    return f"the calculator raised {type(error).__name__}: {error}"
 
 
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:  # noqa: ANN401
