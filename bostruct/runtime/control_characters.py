@@ -14,7 +14,7 @@ def visible_text(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character if character.isprintable() else _escape(character) for character in text
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
 
 
@@ -26,7 +26,3 @@ def visible_lines(text: str) -> str:
 def visible_json(text: str) -> str:
     """Return JSON text in which no string holds a control or formatting character as itself."""
     return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")

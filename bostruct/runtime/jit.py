@@ -19,9 +19,6 @@ def lazy_njit(
 
     The function may call other decorated functions of its module. Where no cache can be written,
     neither beside the module nor in the user's cache folder, each process compiles it anew.
-
-    Args:
-        flags: Further arguments of `numba.njit`.
     """
 
     def decorate(function: Function) -> Function:

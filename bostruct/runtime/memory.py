@@ -5,8 +5,7 @@ An allocation whose size is known beforehand is refused with an error instead of
 
 from __future__ import annotations
 
-import os
-
+import psutil
 import torch
 
 from bostruct.errors import InputError, error_message
@@ -18,20 +17,12 @@ BLOCK_BYTES = 64 * 2**20
 def free_bytes(device: torch.device | str = "cpu") -> int:
     """Return the bytes that are free now on a device.
 
-    On a CPU: the memory available without swapping (`MemAvailable`), or half of the physical memory
-    where the kernel does not report it.
+    On a CPU: the memory available without swapping.
     """
     device = torch.device(device)
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return int(psutil.virtual_memory().available)
 
 
 def check_memory(name: str, required_bytes: int, available_bytes: int, hint: str = "") -> int:

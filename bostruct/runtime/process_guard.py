@@ -17,8 +17,8 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -76,11 +76,7 @@ def _mark_of_guard() -> str:
 
 
 def end_programs(mark: str) -> int:
-    """End all processes that carry a mark, SIGTERM first; return how many there were.
-
-    Args:
-        mark: Mark of the process that started them.
-    """
+    """End all processes that carry a mark, SIGTERM first; return how many there were."""
     import psutil
 
     ended: set[int] = set()
@@ -88,10 +84,12 @@ def end_programs(mark: str) -> int:
         new = [process for process in marked if process.pid not in ended]
         ended.update(process.pid for process in new)
         for process in marked:
-            _ignore_gone(process.terminate)
+            with suppress(psutil.Error):  # it is gone
+                process.terminate()
         _, alive = psutil.wait_procs(marked, timeout=GRACE_SECONDS)
         for process in alive:
-            _ignore_gone(process.kill)
+            with suppress(psutil.Error):
+                process.kill()
         psutil.wait_procs(alive, timeout=GRACE_SECONDS)
     return len(ended)
 
@@ -109,15 +107,6 @@ def _marked_processes(mark: str) -> list[psutil.Process]:
         except (psutil.Error, OSError):  # gone, or another user's
             continue
     return found
-
-
-def _ignore_gone(signal: Callable[[], None]) -> None:
-    import psutil
-
-    try:
-        signal()
-    except psutil.Error:
-        return
 
 
 def main() -> None:

@@ -24,13 +24,8 @@ def check_regular_file(path: Path) -> os.stat_result | None:
     Raises:
         LogError: the path is a link, a folder, a pipe or a device, or cannot be looked at.
     """
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise LogError(f"could not read {path}: {error.strerror or error}") from error
-    if not stat.S_ISREG(status.st_mode):
+    status = _status(path)
+    if status is not None and not stat.S_ISREG(status.st_mode):
         raise _no_file(path, status)
     return status
 
@@ -41,24 +36,23 @@ def check_folder(path: Path) -> None:
     Raises:
         LogError: the path is a link or a file.
     """
+    status = _status(path)
+    if status is not None and not stat.S_ISDIR(status.st_mode):
+        hint = "Put the folder itself there."
+        raise LogError(f"{path} is {_kind(status.st_mode)}, not a folder. {hint}")
+
+
+def _status(path: Path) -> os.stat_result | None:
     try:
-        mode = path.lstat().st_mode
+        return path.lstat()
     except FileNotFoundError:
-        return
+        return None
     except OSError as error:
         raise LogError(f"could not read {path}: {error.strerror or error}") from error
-    if not stat.S_ISDIR(mode):
-        hint = "Put the folder itself there."
-        raise LogError(f"{path} is {_kind(mode)}, not a folder. {hint}")
 
 
 def open_regular_file(path: Path, flags: int, mode: int = 0o644) -> int:
     """Return the descriptor of a regular file, closed in programs that are started.
-
-    Args:
-        path: Path of the file.
-        flags: Flags of `os.open`.
-        mode: Permissions of a file that is created.
 
     Raises:
         LogError: the path is a link, a folder, a pipe or a device.
@@ -75,10 +69,6 @@ def open_regular_file(path: Path, flags: int, mode: int = 0o644) -> int:
 
 def read_regular_file(path: Path, max_bytes: int) -> bytes:
     """Return the contents of a regular file.
-
-    Args:
-        path: Path of the file.
-        max_bytes: Largest size that is read.
 
     Raises:
         LogError: the path is no regular file, the file is larger, or cannot be read.
