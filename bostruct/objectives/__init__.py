@@ -6,9 +6,7 @@ non-dominated rows and hypervolumes leave. The problem, not the method: no model
 
 from bostruct.objectives.optimization_config import Constraint as Constraint
 from bostruct.objectives.optimization_config import Objective as Objective
-from bostruct.objectives.optimization_config import (
-    OptimizationConfig as OptimizationConfig,
-)
+from bostruct.objectives.optimization_config import OptimizationConfig as OptimizationConfig
 from bostruct.objectives.pareto import dominance_rank as dominance_rank
 from bostruct.objectives.pareto import hypervolume as hypervolume
 from bostruct.objectives.pareto import infer_reference_point as infer_reference_point

@@ -28,43 +28,30 @@ from bostruct.errors import InputError, check_shape, error_message
 ValidRange = tuple[float | None, float | None]
 
 
-def check_outcome_name(name: str) -> None:
-    """Refuse an outcome without a name.
+def _check_term(term: Objective | Constraint, *bounds: str) -> None:
+    """Refuse a name that is none, a bound or a reference that is not finite, or an empty range.
 
     Raises:
-        InputError: It has none.
+        InputError: One of them is so.
     """
-    if not isinstance(name, str) or not name:
+    if not isinstance(term.name, str) or not term.name:
         way_out = "It is what the evaluator calls it, such as 'bulk_modulus_GPa'."
-        raise InputError(error_message("name", "be the name of an outcome", repr(name), way_out))
-
-
-def check_finite(name: str, outcome_name: str, value: float | None) -> None:
-    """Refuse a bound or a reference that is no finite number.
-
-    Raises:
-        InputError: It is not one.
-    """
-    if value is not None and not math.isfinite(value):
-        way_out = "In the unit of the outcome; leave it out for none."
-        raise InputError(error_message(name, f"be finite for {outcome_name!r}", value, way_out))
-
-
-def check_valid_range(outcome_name: str, valid_range: ValidRange | None) -> None:
-    """Refuse a valid range that is empty.
-
-    Raises:
-        InputError: It is not two ends in rising order.
-    """
-    if valid_range is None:
+        condition = "be the name of an outcome"
+        raise InputError(error_message("name", condition, repr(term.name), way_out))
+    for bound in bounds:
+        value = getattr(term, bound)
+        if value is not None and not math.isfinite(value):
+            way_out = "In the unit of the outcome; leave it out for none."
+            raise InputError(error_message(bound, f"be finite for {term.name!r}", value, way_out))
+    if term.valid_range is None:
         return
-    ends = tuple(valid_range)
+    ends = tuple(term.valid_range)
     numbers = [end for end in ends if end is not None]
     fits = len(ends) == 2 and all(map(math.isfinite, numbers))
     if not fits or (len(numbers) == 2 and not numbers[0] < numbers[1]):
-        condition = f"be two ends for {outcome_name!r}, the lower first"
+        condition = f"be two ends for {term.name!r}, the lower first"
         way_out = "Raw values such as (0, 1000); None leaves an end open."
-        raise InputError(error_message("valid_range", condition, valid_range, way_out))
+        raise InputError(error_message("valid_range", condition, term.valid_range, way_out))
 
 
 @final
@@ -96,13 +83,11 @@ reference=100.0, valid_range=None)
     valid_range: ValidRange | None = None
 
     def __post_init__(self) -> None:
-        check_outcome_name(self.name)
+        _check_term(self, "reference")
         if self.direction not in ("minimize", "maximize"):
             condition = f"be 'minimize' or 'maximize' for {self.name!r}"
             way_out = "An objective has no direction of its own: say which is better."
             raise InputError(error_message("direction", condition, repr(self.direction), way_out))
-        check_finite("reference", self.name, self.reference)
-        check_valid_range(self.name, self.valid_range)
         if self.log:
             check_positive_for_log(self.name, "reference", self.reference)
 
@@ -143,10 +128,7 @@ class Constraint:
     valid_range: ValidRange | None = None
 
     def __post_init__(self) -> None:
-        check_outcome_name(self.name)
-        check_finite("upper", self.name, self.upper)
-        check_finite("lower", self.name, self.lower)
-        check_valid_range(self.name, self.valid_range)
+        _check_term(self, "upper", "lower")
         if self.upper is None and self.lower is None:
             condition = f"have a bound on {self.name!r}"
             way_out = "Pass upper=, lower= or both, in raw values."

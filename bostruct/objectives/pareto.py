@@ -16,9 +16,7 @@ are on a front or have a hypervolume.
 from __future__ import annotations
 
 import torch
-from botorch.utils.multi_objective.box_decompositions.dominated import (
-    DominatedPartitioning,
-)
+from botorch.utils.multi_objective.box_decompositions.dominated import DominatedPartitioning
 from botorch.utils.multi_objective.pareto import is_non_dominated
 from torch import Tensor
 
@@ -106,10 +104,7 @@ def hypervolume(
     In the product of the units of outcome space; 0.0 without a feasible row.
     """
     check_shape(
-        "reference_point",
-        reference_point,
-        [len(optimization_config.objectives)],
-        "Utilities.",
+        "reference_point", reference_point, [len(optimization_config.objectives)], "Utilities."
     )
     utilities = optimization_config.utilities(Y[pareto_front(Y, optimization_config)])  # [f, m]
     utilities = utilities[(utilities > reference_point).all(dim=-1)]
