@@ -11,11 +11,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from bostruct.acquisition import (
-    Acquisition,
-    LowerConfidenceBound,
-    ParetoProbabilityOfImprovement,
-)
+from bostruct.acquisition import Acquisition, LowerConfidenceBound, ParetoProbabilityOfImprovement
 from bostruct.campaign.analysis.outcome_table import ENERGY
 from bostruct.campaign.initial_structures import InitialData
 from bostruct.campaign.learned_objectives import LearnedObjectives
@@ -46,17 +42,11 @@ REQUIRED_METHODS = {
 """The components of a campaign, and the method that each must have."""
 
 
-OBJECTIVE_FLAGS = {
-    "surrogate": "supports_multiple_outcomes",
-    "acquisition": "supports_multi_objective",
+MULTI_OBJECTIVE = {
+    "surrogate": ("supports_multiple_outcomes", "surrogates.IndependentProperties()"),
+    "acquisition": ("supports_multi_objective", "acquisition.ParetoProbabilityOfImprovement()"),
 }
-"""The attributes by which components declare that they are for several objectives."""
-
-MULTI_OBJECTIVE_EXAMPLES = {
-    "surrogate": "surrogates.IndependentProperties()",
-    "acquisition": "acquisition.ParetoProbabilityOfImprovement()",
-}
-"""Components for several objectives, as error messages suggest them."""
+"""The attribute by which a component declares that it is for several objectives, and an example."""
 
 
 PROPERTY_CHUNK_SIZE = 1024
@@ -127,9 +117,9 @@ class CampaignComponents:
             check_component(name, getattr(self, name), method)
         check_search(self.search, self.space)
         declared_flag("acquisition", self.acquisition, "supports_q_batch")
-        for name, flag in OBJECTIVE_FLAGS.items():
+        for name in MULTI_OBJECTIVE:
             multi_objective = self.optimization_config is not None
-            check_objective_support(name, getattr(self, name), flag, multi_objective)
+            check_objective_support(name, getattr(self, name), multi_objective)
         discrete, kind = isinstance(self.space, DiscreteSpace), type(self.space).__name__
         if self.optimization_config is not None:
             if not discrete:
@@ -238,23 +228,22 @@ def declared_flag(name: str, component: object, flag: str) -> bool:
     return supported
 
 
-def check_objective_support(name: str, component: object, flag: str, multi_objective: bool) -> None:
+def check_objective_support(name: str, component: object, multi_objective: bool) -> None:
     """Refuse a component for objectives in a campaign without, and the reverse.
 
     Args:
         name: "surrogate" or "acquisition".
         component: The component.
-        flag: The attribute by which it declares whether it is for several objectives.
         multi_objective: True if the campaign has objectives.
 
     Raises:
         InputError: It declares the other kind, or none.
     """
-    kind = type(component).__name__
+    kind, (flag, example) = type(component).__name__, MULTI_OBJECTIVE[name]
     if declared_flag(name, component, flag) == multi_objective:
         return
     if multi_objective:
-        way_out = f"Pass {MULTI_OBJECTIVE_EXAMPLES[name]}."
+        way_out = f"Pass {example}."
         raise InputError(error_message(name, "support several objectives", kind, way_out))
     way_out = f"Pass `objectives`, or leave `{name}` out."
     raise InputError(error_message(name, "support a campaign without objectives", kind, way_out))

@@ -29,7 +29,7 @@ from bostruct.spaces import DiscreteSpace, Space
 from bostruct.structures import SYMBOLS, Structures, build_neighbor_list, from_ase, to_ase
 from bostruct.structures.constrained_forces import changes_energy
 from bostruct.structures.elements import formula
-from bostruct.structures.energy_labels import EnergyLabels
+from bostruct.structures.energy_labels import ENERGY, EnergyLabels
 from bostruct.structures.read import read_images
 
 if TYPE_CHECKING:
@@ -47,9 +47,6 @@ MIN_ENERGIES = 2
 
 DIGEST_DECIMALS = 6
 """Decimals of positions (Å), energies (eV) and forces (eV/Å) in the digest of a set."""
-
-ENERGY = "energy"
-"""Outcome that is read as an energy, not from `info`."""
 
 REGION_TOLERANCE = 1e-6
 """Å. Largest displacement by the projection of a structure inside the region."""
@@ -142,7 +139,10 @@ def read_initial_structures(
         )
     with_energy = [x for x, result in data.values() if isinstance(result, Evaluation)]
     empty = torch.zeros(0, space.dimension, dtype=torch.float64)
-    X = _unique_structures(space, unevaluated, with_energy)
+    X: list[Tensor] = []
+    for x in unevaluated:
+        if not is_duplicate(space, x, [*with_energy, *X]):
+            X.append(x)
     return InitialData(
         X_evaluated=torch.stack([x for x, _ in data.values()]) if data else empty,
         results=tuple(result for _, result in data.values()),
@@ -422,17 +422,6 @@ def _known_outcomes(
         return Failure("no outcome is known", seconds=0.0)
     result = Evaluation(energy, None, properties, provenance={"initial_structures": label})
     return check_evaluation(result, len(structures.positions), **evaluation_limits(evaluator))
-
-
-def _unique_structures(
-    space: Space, X: Sequence[Tensor], X_evaluated: list[Tensor]
-) -> list[Tensor]:
-    """Return the structures without duplicates among them and of evaluated ones."""
-    unique: list[Tensor] = []
-    for x in X:
-        if not is_duplicate(space, x, [*X_evaluated, *unique]):
-            unique.append(x)
-    return unique
 
 
 def _rounded_bytes(values: Tensor) -> bytes:

@@ -99,12 +99,7 @@ class LearnedObjectives:
     def outcome_predictions(
         self, tensors: Mapping[str, Tensor], selected: Sequence[int]
     ) -> list[tuple[OutcomePrediction, ...]]:
-        """Return the predictions of selected candidates, for the log.
-
-        Args:
-            tensors: The tensors of the posterior file.
-            selected: The rows of the candidates.
-        """
+        """Return the predictions of selected candidates, for the log."""
         exact = self.exact_predictions(tensors["candidates.X"][list(selected)])
         predictions = []
         for row, exact_outcomes in zip(selected, exact, strict=True):
@@ -122,13 +117,10 @@ class LearnedObjectives:
     def representative_members(self) -> Tensor:
         """Return members `[s, d]` of the space: all of a small one, else a random sample."""
         space = self.space
-        size = space.size if isinstance(space, DiscreteSpace) else None
-        if (
-            isinstance(space, DiscreteSpace)
-            and size is not None
-            and size <= N_REPRESENTATIVE_MEMBERS
-        ):
-            return space.members(0, size)
+        if isinstance(space, DiscreteSpace):
+            size = space.size
+            if size is not None and size <= N_REPRESENTATIVE_MEMBERS:
+                return space.members(0, size)
         return space.sample(N_REPRESENTATIVE_MEMBERS, torch.Generator().manual_seed(0))
 
     def reference_point(self, Y: Tensor, Y_predicted: Tensor) -> Tensor:

@@ -120,11 +120,10 @@ def shutdown_on_exit(executor: Executor) -> Iterator[None]:
 
     Other executors belong to their creators.
     """
+    is_done = False
     try:
         yield
-    except BaseException:
+        is_done = True
+    finally:
         if isinstance(executor, Workers):
-            executor.shutdown(wait=False)
-        raise
-    if isinstance(executor, Workers):
-        executor.shutdown()
+            executor.shutdown(wait=is_done)

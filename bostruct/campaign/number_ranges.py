@@ -36,9 +36,7 @@ class NumberRanges(Sequence[int]):
                 runs[-1][1] = number
             else:
                 runs.append([number, number])
-        return cls(
-            to_canonical_json([run if run[1] > run[0] else run[0] for run in runs]),
-        )
+        return cls(to_canonical_json([run if run[1] > run[0] else run[0] for run in runs]))
 
     @property
     def ranges(self) -> list[range]:

@@ -19,11 +19,7 @@ from bostruct.campaign.records import Trial
 from bostruct.errors import ExecutorError
 from bostruct.evaluators import Evaluation, EvaluationContext, Evaluator, Failure, evaluate
 from bostruct.evaluators.base import with_output
-from bostruct.evaluators.evaluation_context import (
-    KeepFolders,
-    newest_folder,
-    remove_working_folder,
-)
+from bostruct.evaluators.evaluation_context import KeepFolders, newest_folder, remove_working_folder
 from bostruct.evaluators.program_output import last_output
 from bostruct.runtime.executors import (
     InProcess,
@@ -37,11 +33,7 @@ from bostruct.runtime.executors import (
 @final
 @dataclass(frozen=True)
 class ProcessDeath:
-    """Death of a process that may have computed any of several evaluations.
-
-    Args:
-        reason: Sentence for the readers of the log.
-    """
+    """Death of a process that may have computed any of several evaluations."""
 
     reason: str
 

@@ -53,13 +53,7 @@ N_LAST_REASONS = 3
 
 @final
 class Session:
-    """Campaign opened for writing in one run folder by one process.
-
-    Args:
-        components: Components of the campaign.
-        writer: Log of the campaign.
-        device: Device of the tensor work.
-    """
+    """Campaign opened for writing in one run folder by one process."""
 
     def __init__(
         self, components: CampaignComponents, writer: LogWriter, device: torch.device
@@ -206,9 +200,6 @@ class Session:
 
         Trials whose failures in a row ended the last run are planned again, each of them once: the
         cause was hardly their structures, and may be repaired.
-
-        Args:
-            stop: Stopping criterion of the run.
         """
         again = self._failures_in_a_row()
         streak = Progress(n_consecutive_failures=len(again))
