@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from bostruct.errors import InputError, check_shape, error_message
+from bostruct.runtime.callable_name import to_json_value
 
 ValidRange = tuple[float | None, float | None]
 
@@ -300,15 +301,9 @@ class OptimizationConfig:
 
     def description(self) -> dict[str, Any]:
         """Return what identifies objectives and constraints, ready for JSON."""
-
-        def plain(part: Objective | Constraint) -> dict[str, Any]:
-            fields = asdict(part)
-            ends = fields["valid_range"]
-            return fields | {"valid_range": None if ends is None else list(ends)}
-
         return {
-            "objectives": [plain(part) for part in self.objectives],
-            "constraints": [plain(part) for part in self.constraints],
+            "objectives": [to_json_value(asdict(part)) for part in self.objectives],
+            "constraints": [to_json_value(asdict(part)) for part in self.constraints],
         }
 
 

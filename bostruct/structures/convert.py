@@ -21,7 +21,7 @@ from bostruct.errors import InputError, error_message
 from bostruct.structures.elements import SYMBOLS
 from bostruct.structures.energy_labels import EnergyLabels
 from bostruct.structures.partial_occupancy import partial_occupancy
-from bostruct.structures.structures import ELECTRONIC_STATE, Structures
+from bostruct.structures.structures import OPTIONAL_FIELDS, STRUCTURE_FIELDS, Structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -141,7 +141,7 @@ def to_ase(structures: Structures) -> list[Atoms]:
             atoms.set_initial_charges(np.nan_to_num(arrays["atomic_charges"]))
         for name in ("charge", "spin"):
             if arrays[name] is not None:
-                value = float(arrays[name][0])
+                value = arrays[name]
                 atoms.info[name] = int(value) if value.is_integer() else value
         if arrays["forces"] is not None:
             forces = arrays["forces"]
@@ -224,9 +224,7 @@ def to_pymatgen(structures: Structures) -> list[Structure | Molecule]:
             if arrays[name] is not None:
                 site[key] = [None if np.isnan(x) else x for x in arrays[name].tolist()]
         totals = {
-            name: float(np.reshape(arrays[name], ()))
-            for name in ("energy", "charge", "spin")
-            if arrays[name] is not None
+            name: arrays[name] for name in ("energy", "charge", "spin") if arrays[name] is not None
         }
         properties: dict[str, Any] = {"site_properties": site, "properties": totals}
         if not cell.any():
@@ -375,24 +373,11 @@ def _to_arrays(structures: Structures) -> list[dict[str, Any]]:
     """Return each structure as NumPy arrays; fields that are unknown throughout are None."""
     arrays = []
     for structure in structures.to("cpu", torch.float64).split():
-        energy = None if structure.energy is None else structure.energy.item()
-        forces = None if structure.forces is None else structure.forces.detach().numpy()
-        state = dict.fromkeys(ELECTRONIC_STATE) | {
-            name: value.detach().numpy()
-            for name, value in structure.electronic_state.items()
-            if not bool(value.isnan().all())
-        }
-        arrays.append(
-            {
-                "positions": structure.positions.detach().numpy(),
-                "numbers": structure.numbers.numpy(),
-                "cell": structure.cell[0].detach().numpy(),
-                "pbc": structure.pbc[0].numpy(),
-                "fixed": structure.fixed.numpy(),
-                "tags": structure.tags.numpy(),
-                "energy": None if energy is None or np.isnan(energy) else energy,
-                "forces": None if forces is None or np.isnan(forces).all() else forces,
-                **state,
-            }
-        )
+        known: dict[str, Any] = dict.fromkeys(OPTIONAL_FIELDS)
+        for name, value in structure.given_fields().items():
+            if not (name in OPTIONAL_FIELDS and bool(value.isnan().all())):
+                array = value.detach().numpy()
+                row = array[0] if name in STRUCTURE_FIELDS else array
+                known[name] = row if row.ndim else float(row)
+        arrays.append(known)
     return arrays

@@ -147,11 +147,11 @@ class Structures:
         """Return the batch on another device, or in another real dtype."""
         values = {
             name: value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-            for name, value in self._given_fields().items()
+            for name, value in self.given_fields().items()
         }
         return Structures.unchecked(**values)
 
-    def _given_fields(self) -> dict[str, Tensor]:
+    def given_fields(self) -> dict[str, Tensor]:
         """Return the tensors by name, without the optional fields that are None."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
@@ -173,7 +173,7 @@ class Structures:
         atoms = torch.arange(index.numel(), device=self.device)
         atoms = atoms + (start[chosen] - (size.cumsum(0) - size))[index]
         rows = dict.fromkeys(ATOM_FIELDS, atoms) | dict.fromkeys(STRUCTURE_FIELDS, chosen)
-        given = self._given_fields()
+        given = self.given_fields()
         values = {name: given[name][row] for name, row in rows.items() if name in given}
         return Structures.unchecked(index=index, **values)
 
@@ -182,7 +182,7 @@ class Structures:
         counts = self.counts.tolist()
         sizes: dict[str, Any] = dict.fromkeys(ATOM_FIELDS, counts)
         sizes |= dict.fromkeys(STRUCTURE_FIELDS, 1)
-        given = self._given_fields()
+        given = self.given_fields()
         columns = {name: given[name].split(size) for name, size in sizes.items() if name in given}
         return [
             Structures.unchecked(

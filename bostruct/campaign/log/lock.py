@@ -68,7 +68,9 @@ class Lock:
                     f"{self.path} is no lock file of bostruct. Take another folder, or remove it."
                 )
             self._acquire(folder)
-            record = json.dumps(_process_info(self._descriptor)).encode()
+            owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}
+            owner["file"] = os.fstat(self._descriptor).st_ino  # a copy of the file is another one
+            record = json.dumps(owner).encode()
             os.pwrite(self._descriptor, record, 0)
             os.ftruncate(self._descriptor, len(record))
         except BaseException:
@@ -150,16 +152,6 @@ def _close_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_close_in_child)
-
-
-def _process_info(descriptor: int) -> dict[str, Any]:
-    """Return the record of this process; a copy of the file is another file."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started": time.time(),
-        "file": os.fstat(descriptor).st_ino,
-    }
 
 
 def _read_owner(descriptor: int) -> dict[str, Any] | None:

@@ -132,20 +132,17 @@ def _nearest_existing(folder: Path) -> Path:
 
 def file_system_type(folder: Path) -> str:
     """Return the type of the file system a folder is on, "" if unknown."""
+    import psutil
+
+    path = _nearest_existing(folder).resolve()
     try:
-        mounts = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+        mounts = psutil.disk_partitions(all=True)
     except OSError:
         return ""
-    path = _nearest_existing(folder).resolve()
-    depth, name = -1, ""
-    for mount in mounts:
-        fields = mount.split()
-        if len(fields) < 3:
-            continue
-        point = Path(fields[1].replace("\\040", " "))
-        if (point == path or point in path.parents) and len(point.parts) >= depth:
-            depth, name = len(point.parts), fields[2]
-    return name
+    above = [mount for mount in mounts if path.is_relative_to(mount.mountpoint)]
+    # The last one of a place hides those before it.
+    nearest = max(reversed(above), key=lambda mount: len(mount.mountpoint), default=None)
+    return "" if nearest is None else str(nearest.fstype)
 
 
 def is_network_file_system(folder: Path) -> bool:

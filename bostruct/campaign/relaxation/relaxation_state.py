@@ -126,7 +126,7 @@ class RelaxationQueue:
             n_evaluations=len(trajectory.steps),
             relaxed_trial=end.number,
             relaxed_energy=end.energy,
-            max_force=self._max_force(end),
+            max_force=self._max_forces[end.number],
             converged=converged is not None,
             state=state or self._final_state(trajectory) or self._unfinished_state(trajectory),
         )
@@ -183,14 +183,10 @@ class RelaxationQueue:
     def _converged_trial(self, trajectory: RelaxationTrajectory) -> Trial | None:
         """Return the last trial of a trajectory that is relaxed, None without one."""
         for trial in reversed(trajectory.evaluated):
-            force = self._max_force(trial)
+            force = self._max_forces[trial.number]
             if force is not None and force <= self.final_relaxation.fmax:
                 return trial
         return None
-
-    def _max_force(self, trial: Trial) -> float | None:
-        """Return the largest force on a movable atom of a trial with an energy, eV/Å."""
-        return self._max_forces[trial.number]
 
     @cached_property
     def _max_forces(self) -> dict[int, float | None]:

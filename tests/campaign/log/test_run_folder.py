@@ -2,7 +2,9 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from bostruct.campaign.log import run_folder as folders
@@ -229,9 +231,9 @@ def test_file_systems(tmp_path, monkeypatch):
         not is_network_file_system(Path("/dev/shm"))
         or file_system_type(Path("/dev/shm")) != "tmpfs"
     )
-    table = f"/dev/a / ext4 rw 0 0\nhost:/b {tmp_path} nfs4 rw 0 0\nbroken\n"
-    table += f"/dev/c {tmp_path}/my\\040disk xfs rw 0 0\n"
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: table)
+    table = [("/", "ext4"), (tmp_path, "ext3"), (tmp_path, "nfs4"), (tmp_path / "my disk", "xfs")]
+    mounts = [SimpleNamespace(mountpoint=str(path), fstype=kind) for path, kind in table]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
     assert file_system_type(tmp_path / "new" / "run") == "nfs4"
     assert is_network_file_system(tmp_path)
     (tmp_path / "my disk").mkdir()
@@ -240,7 +242,7 @@ def test_file_systems(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(psutil, "disk_partitions", refuse)
     assert file_system_type(tmp_path) == ""
 
 
