@@ -450,10 +450,8 @@ class Campaign:
         """
         executor = check_executor(executor) or self.executor or InProcess()
         check_main_guard(isinstance(executor, Workers) or imports_main(executor))
-        if stop is None:
-            stop = self.stop
-        else:
-            check_stop(stop, self.components.optimization_config)
+        stop = self.stop if stop is None else stop
+        check_stop(stop, self.components.optimization_config)
         with (
             interruptible(),
             self.open(folder, seed, device),

@@ -197,9 +197,8 @@ def default_surrogate(optimization_config: OptimizationConfig | None) -> Surroga
 
 def default_acquisition(optimization_config: OptimizationConfig | None) -> Acquisition:
     """Return the acquisition of a campaign where none is given."""
-    if optimization_config is None:
-        return LowerConfidenceBound()
-    return ParetoProbabilityOfImprovement()
+    is_energy = optimization_config is None
+    return LowerConfidenceBound() if is_energy else ParetoProbabilityOfImprovement()
 
 
 def default_search(

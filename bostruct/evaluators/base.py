@@ -115,12 +115,9 @@ def evaluate(
         maximum_force: Limit of the force on an atom in eV/Å; None takes the evaluator's own limit,
             or `MAX_FORCE`.
     """
-    limits = evaluation_limits(evaluator)
+    given = {"maximum_energy": maximum_energy, "maximum_force": maximum_force}
+    limits = evaluation_limits(evaluator) | {k: v for k, v in given.items() if v is not None}
     output = ""
-    if maximum_energy is not None:
-        limits["maximum_energy"] = maximum_energy
-    if maximum_force is not None:
-        limits["maximum_force"] = maximum_force
     start = time.perf_counter()
     try:
         with guarded_programs(), working_folder(context) as context, captured_prints():

@@ -97,7 +97,10 @@ class Calculator:
         self.maximum_energy = check_positive("maximum_energy", maximum_energy)
         self.maximum_force = check_positive("maximum_force", maximum_force)
         self.magnetic_moments = check_magnetic_moments(magnetic_moments)
-        self.info = _check_info(info)
+        if info is not None and not isinstance(info, Mapping):
+            way_out, value = 'As in {"charge": 1, "spin": 2}.', type(info).__name__
+            raise InputError(error_message("info", "hold entries by name", value, way_out))
+        self.info = dict(info or {})
         hint = "It is the width of the vacuum on each side, Å."
         self.vacuum = None if vacuum is None else check_positive("vacuum", vacuum, hint)
         self.valid_range = None
@@ -154,16 +157,3 @@ class Calculator:
             **{name: value for name, value in preparation.items() if value},
             **({} if self.valid_range is None else {"valid_range": list(self.valid_range)}),
         }
-
-
-def _check_info(info: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the entries of `atoms.info`; none for None.
-
-    Raises:
-        InputError: they have no names.
-    """
-    if info is not None and not isinstance(info, Mapping):
-        way_out = 'As in {"charge": 1, "spin": 2}.'
-        value = type(info).__name__
-        raise InputError(error_message("info", "hold entries by name", value, way_out))
-    return dict(info or {})

@@ -89,10 +89,9 @@ def first_difference(row: Atoms, trial: Trial) -> str:
     if len(row) != len(expected) or (row.numbers != expected.numbers).any():
         return "species"
     # Decoding again may differ in the last bit on another machine.
-    if not np.allclose(row.positions, expected.positions, rtol=0, atol=1e-9):
-        return "positions"
-    if not np.allclose(row.cell, expected.cell, rtol=0, atol=1e-9):
-        return "cell"
+    for name in ("positions", "cell"):
+        if not np.allclose(getattr(row, name), getattr(expected, name), rtol=0, atol=1e-9):
+            return name
     results = {} if row.calc is None else row.calc.results
     if results.get("energy") != trial.energy:
         return "energy"

@@ -180,8 +180,8 @@ def _is_alive(owner: dict[str, Any], descriptor: int) -> bool:
         os.kill(int(owner["pid"]), 0)
     except (ProcessLookupError, ValueError, TypeError, OverflowError):
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # a process of another user
+        pass
     return True
 
 

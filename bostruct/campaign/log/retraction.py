@@ -70,11 +70,6 @@ def record_judgement(
 def retract_trial(folder: Path, number: int, reason: str) -> None:
     """Retract the result of a trial: the log keeps it, and nothing is learned from it any more.
 
-    Args:
-        folder: Run folder.
-        number: Number of the trial.
-        reason: One sentence.
-
     Raises:
         InputError: there is no such trial, it has no result, or no reason is given.
         LockedError: another process writes there.

@@ -27,11 +27,6 @@ def check_doubted(log: Log, number: int, reason: str) -> Trial:
 def trust_trial(folder: Path, number: int, reason: str) -> None:
     """Dismiss the doubt about the result of a trial: it is learnt from, and never doubted again.
 
-    Args:
-        folder: Run folder.
-        number: Number of the trial.
-        reason: One sentence.
-
     Raises:
         InputError: there is no such trial, its result is not doubted, or no reason is given.
         LockedError: another process writes there.

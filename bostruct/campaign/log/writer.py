@@ -69,6 +69,9 @@ MAX_DEATHS = 2
 MAX_STORED_BYTES = 64 * 2**20
 """Size of the structures of a space above which they are not stored in the log."""
 
+PLANNED_COLUMNS = ("kind", "seconds_fit", "seconds_search", "effort")
+"""Columns of a step that are fields of the planned one."""
+
 SQLiteValue = str | int | float | bytes | None
 """Types of SQLite values."""
 
@@ -304,13 +307,10 @@ class LogWriter(Log):
         step = {
             "number": planned.step,
             "session": self._session_number,
-            "kind": planned.kind,
             "training_trials": NumberRanges.from_numbers(planned.training_trials).text,
             "hyperparameters": to_canonical_json(planned.hyperparameters),
             "planned": time.time(),
-            "seconds_fit": planned.seconds_fit,
-            "seconds_search": planned.seconds_search,
-            "effort": planned.effort,
+            **{name: getattr(planned, name) for name in PLANNED_COLUMNS},
         }
         self._insert_row("step", step)
         if planned.tensors is not None:
