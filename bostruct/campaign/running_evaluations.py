@@ -49,11 +49,6 @@ class RunningEvaluations:
     A pool that is broken by the death of one of its processes is replaced by one of the same
     settings. An evaluation during which this process died before is made in another one. Both end
     with this object.
-
-    Args:
-        executor: Executor of the evaluations.
-        evaluator: Evaluator of the campaign.
-        keep: Working folders that stay.
     """
 
     def __init__(self, executor: Executor, evaluator: Evaluator, keep: KeepFolders) -> None:

@@ -148,10 +148,7 @@ def check_result(
 ) -> Evaluation | Failure:
     """Return a result as plain values that any log can hold, or the reason why it is invalid.
 
-    Args:
-        result: Returned value of an evaluator.
-        structures: Structure that it was called with.
-        **limits: Limits of `check_evaluation`.
+    The limits are those of `check_evaluation`.
     """
     try:
         if isinstance(result, Failure):

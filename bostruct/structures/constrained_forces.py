@@ -27,10 +27,6 @@ def mask_constrained_forces(atoms: Atoms, forces: Any) -> NDArray[np.float64]:  
 
     A constraint has been applied if applying it again changes nothing. Then every component that it
     acts on is unknown; else all forces are those of the potential.
-
-    Args:
-        atoms: ASE's atoms with their constraints.
-        forces: `[a, 3]` eV/Å.
     """
     masked = np.array(forces, dtype=np.float64)
     for constraint in atoms.constraints:

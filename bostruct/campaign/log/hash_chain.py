@@ -179,10 +179,6 @@ def check_rows(connection: sqlite3.Connection, has_chain: bool = True) -> ChainC
 def check_unchanged(problems: Sequence[str], folder: Path) -> None:
     """Refuse to go on in a folder that is not as it was written.
 
-    Args:
-        problems: One sentence for each row that is not.
-        folder: Run folder.
-
     Raises:
         LogError: there are such rows.
     """

@@ -22,13 +22,7 @@ def find_unreferenced(folder: Path, referenced: Collection[str]) -> list[Path]:
 
 
 def lost_step_problem(file: Path, n_steps: int, hashes: Collection[str]) -> str:
-    """Return a sentence on the step that a file is left of; "" where none was removed.
-
-    Args:
-        file: Posterior file to which no step refers.
-        n_steps: Number of steps in the log.
-        hashes: Hashes of all entries of the hash chain.
-    """
+    """Return a sentence on the step that a file is left of; "" where none was removed."""
     match = re.fullmatch(r"step-(\d+)\.safetensors", file.name)
     if match is None:
         return ""

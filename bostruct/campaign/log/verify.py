@@ -162,16 +162,9 @@ def _verify_calibrations(
 
 
 def _verify_step(
-    log: Log, step: int, chain: ChainCheck, trials: Mapping[int, Sequence[Trial]]
+    log: Log, step: int, chain: ChainCheck, trials_by_step: Mapping[int, Sequence[Trial]]
 ) -> tuple[bool, list[str]]:
-    """Return whether the posterior of a step was restored, and the problems of its file.
-
-    Args:
-        log: Log.
-        step: Number of a step with a posterior.
-        chain: Comparison of the log with its hash chain.
-        trials: Trials by the number of their step.
-    """
+    """Return whether the posterior of a step was restored, and the problems of its file."""
     problems = []
     try:
         tensors, header = log.read_posterior(step)
@@ -180,7 +173,7 @@ def _verify_step(
             problems.append(
                 f"step {step} was planned from another log: the hash chain up to it has changed"
             )
-        problems += _verify_selection(step, tensors, trials.get(step, ()))
+        problems += _verify_selection(step, tensors, trials_by_step.get(step, ()))
         if log.surrogate is None or log.space is None:
             return False, problems
         return True, problems + _verify_posterior(log, step, tensors)

@@ -90,12 +90,7 @@ class _Diverged(Exception):  # noqa: N818 - no error
 
 @final
 class _ReplayCalculator:
-    """ASE calculator that answers from the log.
-
-    Args:
-        space: Space of the structures.
-        trials: Evaluated trials, in the order of the answers.
-    """
+    """ASE calculator that answers from the log."""
 
     def __init__(self, space: Space, trials: Sequence[Trial]) -> None:
         self._space, self._trials = space, trials
