@@ -59,13 +59,11 @@ def energies_above_hull(
         formulas: `[b]` chemical formulas.
         enthalpies: `[b]` mixing enthalpies, eV/atom; where None, the result is None.
     """
-    entries = _phase_diagram_entries(formulas, enthalpies)
+    diagram, entries = _phase_diagram(formulas, enthalpies)
     energies: list[float | None] = [None] * len(formulas)
-    if entries:
-        diagram = _phase_diagram(list(entries.values()))
-        for i, entry in entries.items():
-            energy = float(diagram.get_e_above_hull(entry))
-            energies[i] = energy if energy > HULL_TOLERANCE else 0.0
+    for i, entry in entries.items():
+        energy = float(diagram.get_e_above_hull(entry))
+        energies[i] = energy if energy > HULL_TOLERANCE else 0.0
     return energies
 
 
@@ -82,12 +80,12 @@ def phase_diagram(
         ShapeError: there are not as many outcomes as structures.
         InputError: no mixing enthalpy is known.
     """
-    enthalpies = _mixing_enthalpies(structures, outcomes)
-    entries = _phase_diagram_entries(structures.formulas(), enthalpies)
-    if not entries:
+    diagram: PhaseDiagram | None
+    diagram, _ = _phase_diagram(structures.formulas(), _mixing_enthalpies(structures, outcomes))
+    if diagram is None:
         condition = f"hold a {MIXING_ENTHALPY} that is not in quarantine"
         raise InputError(error_message("outcomes", condition, "none"))
-    return _phase_diagram(list(entries.values()))
+    return diagram
 
 
 def _mixing_enthalpies(
@@ -105,11 +103,11 @@ def _mixing_enthalpies(
     ]
 
 
-def _phase_diagram_entries(
+def _phase_diagram(
     formulas: Sequence[str], enthalpies: Sequence[float | None]
-) -> dict[int, Any]:
-    """Return an entry of the phase diagram for each formula whose enthalpy is known."""
-    from pymatgen.analysis.phase_diagram import PDEntry
+) -> tuple[Any, dict[int, Any]]:
+    """Return the phase diagram, None without any entry, and the entries of known enthalpies."""
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
     entries: dict[int, Any] = {}
@@ -117,12 +115,6 @@ def _phase_diagram_entries(
         if enthalpy is not None:
             composition = Composition(formula)
             entries[i] = PDEntry(composition, enthalpy * composition.num_atoms)
-    return entries
-
-
-def _phase_diagram(entries: list[Any]) -> PhaseDiagram:
-    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
-    from pymatgen.core import Composition
-
-    symbols = sorted({str(e) for entry in entries for e in entry.composition})
-    return PhaseDiagram([*entries, *(PDEntry(Composition(symbol), 0.0) for symbol in symbols)])
+    symbols = sorted({str(e) for entry in entries.values() for e in entry.composition})
+    elements = [PDEntry(Composition(symbol), 0.0) for symbol in symbols]
+    return PhaseDiagram([*entries.values(), *elements]) if entries else None, entries
