@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -63,12 +64,9 @@ def roll_back_journal(file: Path) -> None:
             "copy."
         )
     try:
-        connection = sqlite3.connect(file, timeout=2, isolation_level=None)
-        try:
+        with closing(sqlite3.connect(file, timeout=2, isolation_level=None)) as connection:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         raise LogError(f"could not roll back {journal}: {error}") from error
 

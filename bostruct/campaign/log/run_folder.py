@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -163,11 +163,8 @@ def read_access(folder: Path) -> Iterator[sqlite3.Connection]:
     """
     at_rest = _is_at_rest(folder)
     before = _change_mark(folder)
-    connection = _connect(folder, at_rest)
-    try:
+    with closing(_connect(folder, at_rest)) as connection:
         yield connection
-    finally:
-        connection.close()
     if at_rest and _change_mark(folder) != before:
         raise sqlite3.OperationalError("it was written while it was read, try again")
 
@@ -269,10 +266,7 @@ def is_campaign_database(file: Path) -> bool:
         return True
     try:
         # SQLite opens it: where this process writes it, closing it otherwise would end its locks.
-        connection = sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)
-        try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)) as connection:
             return _has_campaign_table(connection)
-        finally:
-            connection.close()
     except (sqlite3.Error, UnicodeDecodeError):
         return False

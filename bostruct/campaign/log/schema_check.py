@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -109,8 +110,7 @@ def _condition(table: str, column: str, declared: str, is_required: bool) -> str
 @functools.cache
 def _expected_columns() -> dict[str, dict[str, tuple[str, bool]]]:
     """Return the declared type of each column and whether it has a value, by table."""
-    connection = sqlite3.connect(":memory:")
-    try:
+    with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(TABLE_DEFINITIONS + ADDED_TABLES)
         query = "SELECT name FROM sqlite_master WHERE type = 'table'"
         tables = [name for (name,) in connection.execute(query)]
@@ -123,8 +123,6 @@ def _expected_columns() -> dict[str, dict[str, tuple[str, bool]]]:
             }
             for table in tables
         }
-    finally:
-        connection.close()
 
 
 _ASE_TABLES: Final = "systems species keys text_key_values number_key_values information"

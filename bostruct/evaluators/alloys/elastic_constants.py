@@ -17,7 +17,6 @@ in the axes of the coordinates, which must then be those of the parent's cube.
 
 from __future__ import annotations
 
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, final
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Literal, final
 import numpy as np
 
 from bostruct.evaluators.alloys.relaxation import apply_strain, relax_ions
+from bostruct.structures.convert import suppress_spglib_warnings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -144,12 +144,9 @@ def crystal_system_and_rotation(atoms: Atoms) -> tuple[str, np.ndarray | None]:
 
     positions, numbers = atoms.get_scaled_positions(), atoms.get_atomic_numbers()
     cell = (atoms.cell.tolist(), positions.tolist(), numbers.tolist())
-    with warnings.catch_warnings():
-        # spglib announces that it will raise in future where it returns None today.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        symmetry = None
-        with suppress(spglib.SpglibError):
-            symmetry = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+    symmetry = None
+    with suppress_spglib_warnings(), suppress(spglib.SpglibError):
+        symmetry = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
     if symmetry is None:
         return "of unknown symmetry", None
     system = next(name for name, last in LAST_SPACE_GROUPS.items() if symmetry.number <= last)
