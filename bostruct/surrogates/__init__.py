@@ -23,8 +23,11 @@ from bostruct.surrogates.botorch_models.low_rank_prediction import (
 from bostruct.surrogates.botorch_models.low_rank_prediction import (
     LowRankPredictor as LowRankPredictor,
 )
+from bostruct.surrogates.local_gp.embedding_term import EmbeddingTerm as EmbeddingTerm
 from bostruct.surrogates.local_gp.local_gp import LocalGP as LocalGP
 from bostruct.surrogates.local_gp.model import LocalGPModel as LocalGPModel
+from bostruct.surrogates.local_gp.pair_term import PairTerm as PairTerm
+from bostruct.surrogates.local_gp.species_constants import SpeciesConstants as SpeciesConstants
 from bostruct.surrogates.networks.committee import Committee as Committee
 from bostruct.surrogates.networks.deep_ensemble import DeepEnsemble as DeepEnsemble
 from bostruct.surrogates.networks.deep_ensemble import MeanVariance as MeanVariance

@@ -101,9 +101,14 @@ class Observations:
             The data with the residual energies, and the means `[species]` eV.
         """
         counts = species_counts(self.structures, species_index, n_species)
-        weighted = torch.linalg.pinv(counts / self.noise_factor.unsqueeze(-1))
+        weighted = torch.linalg.pinv(self.composition(species_index, n_species))
         means = weighted @ (self.energy / self.noise_factor)
         return replace(self, energy=self.energy - counts @ means), means
+
+    def composition(self, species_index: Tensor, n_species: int) -> Tensor:
+        """Return the numbers of atoms over the noise factors, `[b, species]`."""
+        counts = species_counts(self.structures, species_index, n_species)
+        return counts / self.noise_factor.unsqueeze(-1)
 
     def force_scale(self) -> float:
         """Return the root mean square force, eV/Å, at least `MIN_FORCE_SCALE`.

@@ -32,8 +32,8 @@ def energies_only(structures):
 class Dense:
     """The Gaussian process LocalGP stands for, with every matrix in memory.
 
-    k(A, B) = s² sum_ij [species] (P_i . P_j)^power; force rows by differentiating the
-    descriptor, one row at a time.
+    k(A, B) = s² sum_ij [species] (P_i . P_j)^power + sum_t s_t² F_t(A) . F_t(B); force rows
+    by differentiating the descriptor, one row at a time, and the features of the terms F_t.
     """
 
     def __init__(self, model, train, forces=True):
@@ -81,8 +81,24 @@ class Dense:
             if forces:
                 dP = torch.autograd.functional.jacobian(features, one.positions)
                 dP = -dP.permute(2, 3, 0, 1).flatten(0, 1)  # [3a, a, f]; force = -slope
-            found.append((P, dP, place))
+            found.append((P, dP, place, *self.term_rows(one, place, forces)))
         return found
+
+    def term_rows(self, one, place, forces):
+        """Return the features of the terms in units of s, of the energy and of the forces."""
+        terms, s = self.model.terms, self.model.fitted.signal_std
+        std = terms.weight_std(s, 0, terms.amplitudes) / s
+
+        def features(positions):
+            moved = replace(one, positions=positions)
+            empty = positions.new_zeros(1, 0)
+            return terms.append_features(empty, moved, place, one.index) * std
+
+        energy = features(one.positions)
+        if not forces:
+            return energy, None
+        slope = torch.autograd.functional.jacobian(features, one.positions)
+        return energy, -slope.squeeze(0).flatten(1).T
 
     def features(self, structures, forces):
         """Return the model's own Nyström features, energies first."""
@@ -94,35 +110,43 @@ class Dense:
         if forces:
             steep = model.inducing.force_covariances(slopes, place).flatten(0, 1)
             K = torch.cat((K, steep))
-        return model.inducing.whiten(K)
+        every = [
+            self.term_rows(one, model.soap.species_index(one.numbers), forces) for one in structures
+        ]
+        terms = torch.cat([energy for energy, _ in every])
+        if forces:
+            terms = torch.cat((terms, *(force for _, force in every)))
+        return torch.cat((model.inducing.whiten(K), terms), -1)
 
     def kernel(self, left, right):
         z = self.model.zeta
         blocks = {}
         for which in ("EE", "EF", "FE", "FF"):
             rows = []
-            for P, dP, a in left:
+            for P, dP, a, e, f in left:
                 row = []
-                for Q, dQ, b in right:
+                for Q, dQ, b, e2, f2 in right:
                     same = (a[:, None] == b[None]).to(P)
                     D = P @ Q.T
                     if which == "EE":
-                        row.append((D**z * same).sum().view(1, 1))
+                        row.append((D**z * same).sum().view(1, 1) + e @ e2.T)
                         continue
                     if (which[0] == "F" and dP is None) or (which[1] == "F" and dQ is None):
                         continue
                     first = z * D ** (z - 1) * same
                     if which == "EF":
-                        row.append(torch.einsum("ij,if,xjf->x", first, P, dQ).view(1, -1))
+                        block = torch.einsum("ij,if,xjf->x", first, P, dQ).view(1, -1)
+                        row.append(block + e @ f2.T)
                     elif which == "FE":
-                        row.append(torch.einsum("ij,xif,jf->x", first, dP, Q).view(-1, 1))
+                        block = torch.einsum("ij,xif,jf->x", first, dP, Q).view(-1, 1)
+                        row.append(block + f @ e2.T)
                     else:
                         second = z * (z - 1) * D ** (z - 2) * same
                         ahead = torch.einsum("xif,jf->xij", dP, Q)
                         behind = torch.einsum("if,yjf->yij", P, dQ)
                         block = torch.einsum("ij,xij,yij->xy", second, ahead, behind)
                         block += torch.einsum("ij,xif,yjf->xy", first, dP, dQ)
-                        row.append(block)
+                        row.append(block + f @ f2.T)
                 if row:
                     rows.append(torch.cat(row, 1))
             if rows:

@@ -24,8 +24,10 @@ from bostruct.errors import (
     error_message,
 )
 from bostruct.spaces import Space
-from bostruct.structures import Structures
+from bostruct.structures import Structures, neighbor_table
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.embedding_term import EmbeddingTerm, FittedEmbeddingTerm
+from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerm, EnergyTerms
 from bostruct.surrogates.local_gp.force_consistency import (
     MIN_STRUCTURES,
     ForceConsistency,
@@ -52,6 +54,8 @@ from bostruct.surrogates.local_gp.model import (
     LocalGPState,
 )
 from bostruct.surrogates.local_gp.outliers import contradicted_energies, in_units_of_spread
+from bostruct.surrogates.local_gp.pair_term import FittedPairTerm, PairTerm
+from bostruct.surrogates.local_gp.species_constants import FittedSpeciesConstants, SpeciesConstants
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_from_state
 from bostruct.surrogates.species import species_radii
@@ -65,6 +69,10 @@ CUTOFF_FACTOR = 1.9  # default cutoff in units of the longest bond: past the sec
 MAX_INDUCING_CANDIDATES = 8192  # training environments that may become inducing ones
 DISPLACEMENT_FRACTION = 0.035  # of the cutoff: a fifteenth of a bond
 DEFAULT_PAIR_REPULSION = PairRepulsion()
+DEFAULT_PAIR_TERM = PairTerm()
+DEFAULT_EMBEDDING_TERM = EmbeddingTerm()
+DEFAULT_SPECIES_CONSTANTS = SpeciesConstants()
+TERM_ARGUMENTS = ("pair_term", "embedding_term", "species_constants")
 SIMILARITY_CANDIDATES = {0.95: 0.8, 0.0: 0.5}  # species similarities, and a milder one of each
 N_SELECTION_STRUCTURES = 20  # structures in the selection of the species similarity
 N_SELECTION_ENVIRONMENTS = 80  # inducing environments of a species in the same selection
@@ -94,8 +102,12 @@ class LocalGP:
         inducing_tolerance: Residual variance, in units of the signal variance, up to which an
             environment is not taken as an inducing one.
         pair_repulsion: The pair prior, or None.
+        pair_term: Energies of pairs of atoms as a process of their distance, or None.
+        embedding_term: Energies of atoms as a process of the density of their neighbors, or None.
+        species_constants: Prior of the energies of the species, or None to take the mean energies
+            of least squares for certain.
         hyperparameters: Standard deviations (signal eV, energy noise eV per root atom, force noise
-            eV/Å) to keep fixed; None fits them.
+            eV/Å) to keep fixed; None fits them. The amplitudes of the terms are fitted.
         approximation: Sparse approximation of the posterior. "dtc", deterministic training
             conditional: the residual variance of the training data given the inducing environments
             counts as noise and again in predictions, so that σ is too wide by up to a half.
@@ -118,6 +130,9 @@ class LocalGP:
     species_similarity: float | None = None
     inducing_tolerance: float = 1e-6
     pair_repulsion: PairRepulsion | None = DEFAULT_PAIR_REPULSION
+    pair_term: PairTerm | None = DEFAULT_PAIR_TERM
+    embedding_term: EmbeddingTerm | None = DEFAULT_EMBEDDING_TERM
+    species_constants: SpeciesConstants | None = DEFAULT_SPECIES_CONSTANTS
     hyperparameters: tuple[float, float, float] | None = None
     approximation: Approximation = "averaged_fitc"
     supports_multiple_outcomes: ClassVar[bool] = False
@@ -139,11 +154,15 @@ class LocalGP:
     def description(self) -> dict[str, Any]:
         """Return the class and its arguments as JSON values.
 
-        The approximation "dtc" is left out: campaigns from before the others continue with it.
+        The approximation "dtc" and terms that are None are left out: campaigns from before there
+        were others continue with these.
         """
         description = {"type": "LocalGP"} | asdict(self)
         if self.approximation == "dtc":
             del description["approximation"]
+        for name in TERM_ARGUMENTS:
+            if description[name] is None:
+                del description[name]
         return description
 
     def fit(
@@ -170,22 +189,25 @@ class LocalGP:
         radii = radii.to(structures.positions)
         data = prepare_observations(structures, self.pair_repulsion, radii[species_index])
         data, species_energies = data.subtract_species_energies(species_index, len(radii))
+        composition = data.composition(species_index, len(radii))
+        terms = self._build_terms(radii, composition, species_energies, data.force_scale())
         if self.species_similarity is None and len(radii) > 1:
-            soap = self._select_species_similarity(soap, data)
+            soap = self._select_species_similarity(soap, data, terms)
         inducing, energies, forces = self._inducing_statistics(
-            soap, data, self.max_inducing, self.approximation in ("fitc", "averaged_fitc")
+            soap, data, self.max_inducing, self.approximation in ("fitc", "averaged_fitc"), terms
         )
-        fitted = self._fit_hyperparameters(energies, forces, data)
-        s, e, f, evidence = (value.to(energies.gram) for value in fitted)
+        *fitted, evidence = self._fit_hyperparameters(energies, forces, data, terms)
         if self.approximation == "fitc":
+            s, e, f, _ = fitted
             with torch.no_grad():
                 energies, forces = _sufficient_statistics(
-                    soap, inducing, data, signal_to_noise=(s / e, s / f)
+                    soap, inducing, data, terms, signal_to_noise=(s / e, s / f)
                 )
-                evidence = log_marginal_likelihood(energies, forces, s, e, f)
-        factor, mean = weight_posterior(energies, forces, s, e, f)
+                evidence = log_marginal_likelihood(energies, forces, *fitted)
+        factor, mean = weight_posterior(energies, forces, *fitted)
         if self.approximation == "averaged_fitc":
-            mean = self._dtc_weight_mean(energies, forces, data)
+            mean = self._dtc_weight_mean(energies, forces, data, terms)
+        s, e, f, weight_std = fitted
         state = LocalGPState(
             radii=radii,
             species_energies=species_energies,
@@ -199,15 +221,17 @@ class LocalGP:
             force_noise_std=f,
             log_marginal_likelihood=evidence,
         )
+        terms = terms.with_amplitudes(weight_std, len(inducing))
         repulsion, approximation = self.pair_repulsion, self.approximation
-        return LocalGPModel(soap, self.zeta, repulsion, state, space, approximation)
+        return LocalGPModel(soap, self.zeta, repulsion, state, space, approximation, terms)
 
     def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LocalGPModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         soap, repulsion, (zeta,) = soap_from_state(state)
         fitted = LocalGPState(**{name: state[name] for name in LocalGPState.__dataclass_fields__})
         index = state.get("approximation", APPROXIMATIONS.index("dtc"))
-        return LocalGPModel(soap, zeta, repulsion, fitted, space, APPROXIMATIONS[int(index)])
+        approximation, terms = APPROXIMATIONS[int(index)], terms_from_state(state)
+        return LocalGPModel(soap, zeta, repulsion, fitted, space, approximation, terms)
 
     def contradicted_energies(
         self, structures: Structures, space: Space | None = None, trusted: Tensor | None = None
@@ -262,8 +286,8 @@ class LocalGP:
             soap, data, judge.max_inducing, with_residual=True
         )
         none = RowStatistics.empty(len(inducing), inducing.features)
-        s, e, _, _ = judge._fit_hyperparameters(energies, none, data)
-        _, _, f, _ = judge._fit_hyperparameters(none, forces, data)
+        s, e, *_ = judge._fit_hyperparameters(energies, none, data)
+        _, _, f, *_ = judge._fit_hyperparameters(none, forces, data)
         with torch.no_grad():
             P, b = soap(data.structures), len(data.structures)
             K = inducing.energy_covariances(P, species_index, data.structures.index, b)
@@ -276,6 +300,9 @@ class LocalGP:
             self,
             max_inducing=min(self.max_inducing, N_SELECTION_ENVIRONMENTS),
             pair_repulsion=None,
+            pair_term=None,
+            embedding_term=None,
+            species_constants=None,
             hyperparameters=None,
             species_similarity=self.species_similarity or 0.0,
             approximation="averaged_fitc",
@@ -296,7 +323,30 @@ class LocalGP:
         sizes = self.n_max, self.l_max
         return SOAP(species, cutoff, *sizes, self.center_atom_weight, species_similarity)
 
-    def _select_species_similarity(self, soap: SOAP, data: Observations) -> SOAP:
+    def _build_terms(
+        self, radii: Tensor, composition: Tensor, species_energies: Tensor, energy_scale: float
+    ) -> EnergyTerms:
+        """Return the terms beside the environments.
+
+        Args:
+            radii: Radius of each species, `[species]` Å.
+            composition: Numbers of atoms of the data, `[b, species]`.
+            species_energies: Mean energies of the species, `[species]` eV.
+            energy_scale: Typical energy of an atom beside these, eV.
+        """
+        terms: list[EnergyTerm] = []
+        if self.pair_term is not None:
+            terms.append(self.pair_term.build(radii))
+        if self.embedding_term is not None:
+            terms.append(self.embedding_term.build(radii))
+        if self.species_constants is not None:
+            prior = self.species_constants
+            terms.append(prior.build(composition, species_energies, energy_scale))
+        return EnergyTerms(tuple(terms))
+
+    def _select_species_similarity(
+        self, soap: SOAP, data: Observations, terms: EnergyTerms
+    ) -> SOAP:
         """Return the descriptor with the species similarity of highest marginal likelihood.
 
         From a few structures and inducing environments: of a high and a low similarity, then of the
@@ -311,8 +361,9 @@ class LocalGP:
                 few,
                 count,
                 self.approximation == "fitc",
+                terms,
             )
-            return float(self._fit_hyperparameters(energies, forces, few)[-1])
+            return float(self._fit_hyperparameters(energies, forces, few, terms)[-1])
 
         evidences = {similarity: evidence(similarity) for similarity in SIMILARITY_CANDIDATES}
         milder = SIMILARITY_CANDIDATES[max(evidences, key=evidences.__getitem__)]
@@ -320,7 +371,12 @@ class LocalGP:
         return replace(soap, species_similarity=max(evidences, key=evidences.__getitem__))
 
     def _inducing_statistics(
-        self, soap: SOAP, data: Observations, max_inducing: int, with_residual: bool
+        self,
+        soap: SOAP,
+        data: Observations,
+        max_inducing: int,
+        with_residual: bool,
+        terms: EnergyTerms = NO_TERMS,
     ) -> tuple[InducingEnvironments, RowStatistics, RowStatistics]:
         """Return inducing environments, and the sufficient statistics of the data for them.
 
@@ -329,12 +385,13 @@ class LocalGP:
             data: The training data.
             max_inducing: Largest number of inducing environments of one species.
             with_residual: True for the mean residual variance of the rows, too.
+            terms: Terms beside the environments.
         """
         with torch.no_grad():
             inducing = self._select_inducing(
                 soap, data, max_inducing * (len(soap.species) + 1) // 2
             )
-            rows = _sufficient_statistics(soap, inducing, data, with_residual=with_residual)
+            rows = _sufficient_statistics(soap, inducing, data, terms, with_residual=with_residual)
             return inducing, *rows
 
     def _select_inducing(
@@ -369,28 +426,77 @@ class LocalGP:
         )
 
     def _dtc_weight_mean(
-        self, energies: RowStatistics, forces: RowStatistics, data: Observations
+        self,
+        energies: RowStatistics,
+        forces: RowStatistics,
+        data: Observations,
+        terms: EnergyTerms,
     ) -> Tensor:
         """Return the mean `[m]` eV of the weights for "dtc"."""
         rows = energies.without_residual(), forces.without_residual()
-        s, e, f, _ = (x.to(energies.gram) for x in self._fit_hyperparameters(*rows, data))
-        return weight_posterior(*rows, s, e, f)[1]
+        *fitted, _ = self._fit_hyperparameters(*rows, data, terms)
+        return weight_posterior(*rows, *fitted)[1]
 
     def _fit_hyperparameters(
-        self, energies: RowStatistics, forces: RowStatistics, data: Observations
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return signal, energy noise, force noise, log marginal likelihood."""
-        fitted = Hyperparameters(data.force_scale(), 1.0)
+        self,
+        energies: RowStatistics,
+        forces: RowStatistics,
+        data: Observations,
+        terms: EnergyTerms = NO_TERMS,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return signal, energy noise, force noise, those of all weights `[m]`, log likelihood."""
+        fitted = Hyperparameters(data.force_scale(), 1.0, terms.amplitude_names)
+        fixed_names: tuple[str, ...] = ()
         if self.hyperparameters is not None:
             fitted.set_values(self.hyperparameters)
+            fixed_names = HYPERPARAMETER_NAMES
         evidence = maximize_marginal_likelihood(
-            energies, forces, fitted, optimize=self.hyperparameters is None
+            energies, forces, fitted, terms, fixed_names=fixed_names
         )
-        s, e, f = (fitted.value(name).detach().to(energies.gram) for name in HYPERPARAMETER_NAMES)
-        if self.hyperparameters is None and not _tells_scale(energies, forces, (s, e, f), data):
+        values = (fitted.value(name).detach().to(energies.gram) for name in fitted.names)
+        s, e, f, *amplitudes = values
+        m = len(energies.moment) - terms.n_features
+        std = terms.weight_std(s, m, amplitudes)
+        if self.hyperparameters is None and not self._tells_scale(
+            energies, forces, (s, e, f, std), data, m
+        ):
             s = s.clamp(min=self._prior_scale(data))
-            evidence = log_marginal_likelihood(energies, forces, s, e, f)
-        return s, e, f, evidence
+            std = terms.weight_std(s, m, amplitudes)
+            evidence = log_marginal_likelihood(energies, forces, s, e, f, std)
+        return s, e, f, std, evidence
+
+    def _tells_scale(
+        self,
+        energies: RowStatistics,
+        forces: RowStatistics,
+        hyperparameters: tuple[Tensor, ...],
+        data: Observations,
+        m: int,
+    ) -> bool:
+        """Return whether the data determine more than the energies of the species.
+
+        They do not where structures are copies of one: that their energies are alike, or differ by
+        noise, says nothing of those of other structures. Nor do they where atoms are out of each
+        other's reach, although a term may see these.
+
+        Args:
+            energies: Statistics of the energy rows.
+            forces: Statistics of the force rows.
+            hyperparameters: Signal, energy noise, force noise, those of all weights.
+            data: The training data.
+            m: Number of inducing environments.
+        """
+        structures = data.structures
+        species, species_index = structures.numbers.unique(return_inverse=True)
+        counts = species_counts(structures, species_index, len(species))
+        minimum = int(torch.linalg.matrix_rank(counts)) + MIN_DEGREES_OF_FREEDOM
+        known = degrees_of_freedom(energies, forces, *hyperparameters)
+        if float(known.sum()) <= minimum:
+            return False
+        if float(known[:m].sum()) > minimum:
+            return True
+        soap, _ = self.descriptor(structures)
+        return bool(neighbor_table(structures, soap.cutoff)[2].any())
 
     def _prior_scale(self, data: Observations) -> float:
         """Return the signal, eV, of data that do not tell it: the force of the pair prior × 1 Å."""
@@ -401,21 +507,11 @@ class LocalGP:
         return max(scale, self.pair_repulsion.typical_force(2 * float(radii.max())))
 
 
-def _tells_scale(
-    energies: RowStatistics,
-    forces: RowStatistics,
-    hyperparameters: tuple[Tensor, ...],
-    data: Observations,
-) -> bool:
-    """Return whether the data determine more than the energies of the species.
-
-    They do not where atoms are out of each other's reach, nor where structures are copies of one:
-    that their energies are alike, or differ by noise, says nothing of those of other structures.
-    """
-    species, species_index = data.structures.numbers.unique(return_inverse=True)
-    counts = species_counts(data.structures, species_index, len(species))
-    n_means = int(torch.linalg.matrix_rank(counts))
-    return degrees_of_freedom(energies, forces, *hyperparameters) > n_means + MIN_DEGREES_OF_FREEDOM
+def terms_from_state(state: Mapping[str, Tensor]) -> EnergyTerms:
+    """Return the terms of the model that `state` was taken from; models of old logs have none."""
+    kinds = (FittedPairTerm, FittedEmbeddingTerm, FittedSpeciesConstants)
+    terms = tuple(term for kind in kinds if (term := kind.from_state(state)) is not None)
+    return EnergyTerms(terms, state["term_amplitudes"]) if terms else NO_TERMS
 
 
 def _displaced(structures: Structures, displacement: float) -> Structures:
@@ -430,6 +526,7 @@ def _sufficient_statistics(
     soap: SOAP,
     inducing: InducingEnvironments,
     data: Observations,
+    terms: EnergyTerms = NO_TERMS,
     *,
     with_residual: bool = False,
     signal_to_noise: tuple[Tensor, Tensor] | None = None,
@@ -440,12 +537,14 @@ def _sufficient_statistics(
         soap: The descriptor.
         inducing: The inducing environments.
         data: The training data.
+        terms: Terms beside the environments, whose features follow those of the environments.
         with_residual: True for the mean residual variance of the rows, too; that of the forces is
             estimated from some forces of some structures.
         signal_to_noise: Signal over energy noise and over force noise, to add the residual variance
             of each row to its noise; None to add none.
     """
-    energies = forces = RowStatistics.empty(len(inducing), inducing.features)
+    m = len(inducing) + terms.n_features
+    energies = forces = RowStatistics.empty(m, inducing.features)
     zeta, start = inducing.zeta, 0
     known = data.forces.isfinite().all(-1)  # [n] atoms
     probes = _probe_atoms(data.structures, known) if with_residual else known
@@ -470,6 +569,7 @@ def _sufficient_statistics(
                 residuals[1].append((residual / noise[probe]).flatten())
             if signal_to_noise is not None:
                 noise[probe] += residual * signal_to_noise[1] ** 2
+            phi = terms.append_force_features(phi, structures, species_index)
             rows = (x[known[atoms]] for x in (phi, chunk.forces, noise))
             forces = forces.add_rows(*(x.flatten(0, 1) for x in rows))
         else:
@@ -483,6 +583,7 @@ def _sufficient_statistics(
             residuals[0].append(residual / noise)
         if signal_to_noise is not None:
             noise = noise + residual * signal_to_noise[0] ** 2
+        phi = terms.append_features(phi, structures, species_index, structures.index)
         energies = energies.add_rows(phi, chunk.energy, noise)
     if not with_residual:
         return energies, forces

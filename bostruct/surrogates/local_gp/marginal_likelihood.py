@@ -8,6 +8,9 @@ Notation
     u_k                  1        mean residual variance of these rows, k - F . F
     y ~ N(0, s² F F^T + D),  D = d_k = e² + s² u_E for energies, f² + s² u_F for forces
 
+The features of terms beside the environments have weights of other standard deviations s_t: their
+columns of F are scaled by s_t / s above, and below 1 / s² is a diagonal matrix S^-1 with 1 / s_t².
+
 With A = 1 / s² + G_E / d_E + G_F / d_F and the matrix determinant lemma,
     -2 log p = sum_k (y_k . y_k / d_k + N_k log d_k) - v^T A^-1 v
                + log |s² A| + N log 2π
@@ -24,7 +27,7 @@ deviations of FITC.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -36,10 +39,13 @@ from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
 from bostruct.surrogates.gpytorch_settings import cholesky_only
+from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 
 HYPERPARAMETER_NAMES = ("signal", "energy_noise", "force_noise")
 PANEL_COLUMNS = 96  # columns of a block of the symmetric product
 MAX_ITERATIONS = 60  # of L-BFGS-B; three parameters need 15 to 25
+AMPLITUDE_FACTOR = 1.0  # typical amplitude of a term over the typical signal
+MIN_AMPLITUDE = 1e-3  # of the typical one: a term that explains nothing
 
 
 def gram_matrix(F: Tensor) -> Tensor:
@@ -119,19 +125,25 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
     Args:
         force_scale: Typical size of the forces, eV/Å.
         length_scale: Length over which energies change, Å.
+        amplitude_names: Names of the terms beside the environments that have an amplitude.
     """
 
     signal: Tensor
     energy_noise: Tensor
     force_noise: Tensor
 
-    def __init__(self, force_scale: float, length_scale: float) -> None:
+    def __init__(
+        self, force_scale: float, length_scale: float, amplitude_names: Sequence[str] = ()
+    ) -> None:
         super().__init__()
+        self.names = (*HYPERPARAMETER_NAMES, *amplitude_names)
         typical = {
             "signal": (force_scale * length_scale, 2.0, 1e-3),
             "energy_noise": (0.01 * force_scale * length_scale, 1.5, 0.2),
             "force_noise": (0.03 * force_scale, 1.5, 0.3),
         }
+        amplitude = AMPLITUDE_FACTOR * force_scale * length_scale
+        typical |= {name: (amplitude, 2.0, MIN_AMPLITUDE) for name in amplitude_names}
         self.lower_bounds: dict[str, float] = {}
         for name, (start, width, minimum) in typical.items():
             self.lower_bounds[name] = start * minimum
@@ -143,7 +155,7 @@ class Hyperparameters(gpytorch.Module):  # type: ignore[misc]
             self.register_prior(f"{name}_prior", prior, _prior_closure(name))
 
     def value(self, name: str) -> Tensor:
-        """Return one standard deviation: "signal" eV, "energy_noise", "force_noise"."""
+        """Return one standard deviation: "signal" eV, "energy_noise", that of a term..."""
         raw: Tensor = getattr(self, f"raw_{name}")
         value: Tensor = getattr(self, f"raw_{name}_constraint").transform(raw)
         return value
@@ -168,11 +180,26 @@ def _prior_closure(name: str) -> Callable[[Hyperparameters], Tensor]:
 
 
 def precision_matrix(
-    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
+    energies: RowStatistics,
+    forces: RowStatistics,
+    s: Tensor,
+    e: Tensor,
+    f: Tensor,
+    weight_std: Tensor | None = None,
 ) -> Tensor:
-    """Return A `[m, m]`, the inverse covariance of the weights given the data."""
+    """Return A `[m, m]`, the inverse covariance of the weights given the data.
+
+    Args:
+        energies: Statistics of the energy rows.
+        forces: Statistics of the force rows.
+        s: Signal, eV.
+        e: Energy noise, eV.
+        f: Force noise, eV/Å.
+        weight_std: Standard deviation of each weight, `[m]` eV; None where all are s.
+    """
     A = energies.gram / energies.row_variance(s, e) + forces.gram / forces.row_variance(s, f)
-    return A + torch.diag_embed((1 / s**2).expand(A.shape[-1]))
+    std = s if weight_std is None else weight_std
+    return A + torch.diag_embed((1 / std**2).expand(A.shape[-1]))
 
 
 def weighted_moment(
@@ -184,10 +211,18 @@ def weighted_moment(
 
 
 def weight_posterior(
-    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
+    energies: RowStatistics,
+    forces: RowStatistics,
+    s: Tensor,
+    e: Tensor,
+    f: Tensor,
+    weight_std: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the Cholesky factor `[m, m]` of A, and the mean of the weights `[m]`."""
-    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
+    """Return the Cholesky factor `[m, m]` of A, and the mean of the weights `[m]`.
+
+    The arguments are those of `precision_matrix`.
+    """
+    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
     return factor, solve(factor, weighted_moment(energies, forces, s, e, f))
 
 
@@ -197,20 +232,20 @@ def solve(factor: Tensor, v: Tensor) -> Tensor:
 
 
 def log_marginal_likelihood(
-    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
+    energies: RowStatistics,
+    forces: RowStatistics,
+    s: Tensor,
+    e: Tensor,
+    f: Tensor,
+    weight_std: Tensor | None = None,
 ) -> Tensor:
     """Return log p(y), a scalar, from statistics and standard deviations.
 
-    Args:
-        energies: Statistics of the energy rows.
-        forces: Statistics of the force rows.
-        s: Signal, eV.
-        e: Energy noise, eV.
-        f: Force noise, eV/Å.
+    The arguments are those of `precision_matrix`.
     """
     v = weighted_moment(energies, forces, s, e, f)
-    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
-    return _log_density(energies, forces, s, e, f, v, factor)
+    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
+    return _log_density(energies, forces, s, e, f, v, factor, weight_std)
 
 
 def _log_density(
@@ -221,12 +256,14 @@ def _log_density(
     f: Tensor,
     v: Tensor,
     factor: Tensor,
+    weight_std: Tensor | None,
 ) -> Tensor:
     """Return log p(y) from v `[m]` and the Cholesky factor `[m, m]` of A."""
     d, g = energies.row_variance(s, e), forces.row_variance(s, f)
     explained = torch.linalg.solve_triangular(factor, v.unsqueeze(-1), upper=False)
     misfit = energies.sum_of_squares / d + forces.sum_of_squares / g - explained.square().sum()
-    log_determinant = 2 * factor.diagonal().log().sum() + 2 * len(factor) * s.log()
+    log_prior = len(factor) * s.log() if weight_std is None else weight_std.log().sum()
+    log_determinant = 2 * factor.diagonal().log().sum() + 2 * log_prior
     noise: Tensor = energies.n_rows * d.log() + forces.n_rows * g.log()
     noise = noise + energies.log_factor_sum + forces.log_factor_sum
     count = energies.n_rows + forces.n_rows
@@ -235,21 +272,44 @@ def _log_density(
 
 
 def value_and_gradient(
-    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
+    energies: RowStatistics,
+    forces: RowStatistics,
+    s: Tensor,
+    e: Tensor,
+    f: Tensor,
+    weight_std: Tensor | None = None,
+    amplitude_blocks: Sequence[slice] = (),
+    n_environments: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return log p(y), and its derivatives `[3]` with respect to log s, log e and log f.
+    """Return log p(y), and its derivatives with respect to the logarithms of s, e, f and more.
 
     With w = A^-1 v, the derivative with respect to log √d of a kind of rows is
         S_k = (y_k . y_k - 2 w . v_k + w . G_k w + tr(A^-1 G_k)) / d_k - N_k
     The derivatives for e and f are the shares e² / d_E and f² / d_F of it; that for s is the rest
-    of both, and S for G = 1, y = v = 0 and N = m.
+    of both, and S for G = 1, y = v = 0 and N = m over the weights of the environments. That for the
+    amplitude of a term is the latter, over its weights.
+
+    Args:
+        energies: Statistics of the energy rows.
+        forces: Statistics of the force rows.
+        s: Signal, eV.
+        e: Energy noise, eV.
+        f: Force noise, eV/Å.
+        weight_std: Standard deviation of each weight, `[m]` eV; None where all are s.
+        amplitude_blocks: Weights of each of t terms with an amplitude of its own.
+        n_environments: Number of weights of the environments, the first ones; None for all.
+
+    Returns:
+        The logarithm, a scalar, and its derivatives `[3 + t]`.
     """
     v = weighted_moment(energies, forces, s, e, f)
-    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
+    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
     w = solve(factor, v)
     covariance = torch.cholesky_inverse(factor)  # the traces need all of it
-    trace = covariance.diagonal().sum()
-    signal = (w.square().sum() + trace) / s**2 - len(factor)
+    std = s.expand(len(w)) if weight_std is None else weight_std
+    shares = (w.square() + covariance.diagonal()) / std**2 - 1
+    amplitudes = [shares[block].sum() for block in amplitude_blocks]
+    signal = shares[:n_environments].sum()
     noises = []
     for rows, noise in ((energies, e), (forces, f)):
         d = rows.row_variance(s, noise)
@@ -258,54 +318,81 @@ def value_and_gradient(
         derivative = (squared_error + variance) / d - rows.n_rows
         noises.append(derivative * noise**2 / d)
         signal = signal + derivative * s**2 * rows.mean_residual_variance / d
-    density = _log_density(energies, forces, s, e, f, v, factor)
-    return density, torch.stack([signal, *noises])
+    density = _log_density(energies, forces, s, e, f, v, factor, weight_std)
+    return density, torch.stack([signal, *noises, *amplitudes])
 
 
 def degrees_of_freedom(
-    energies: RowStatistics, forces: RowStatistics, s: Tensor, e: Tensor, f: Tensor
-) -> float:
-    """Return the effective number of weights that the data determine, m - tr(A^-1) / s²."""
-    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f))
-    return len(factor) - float(torch.cholesky_inverse(factor).diagonal().sum() / s**2)
+    energies: RowStatistics,
+    forces: RowStatistics,
+    s: Tensor,
+    e: Tensor,
+    f: Tensor,
+    weight_std: Tensor | None = None,
+) -> Tensor:
+    """Return the part of each weight that the data determine, 1 - (A^-1)_kk / s_k², `[m]`.
+
+    The arguments are those of `precision_matrix`.
+    """
+    factor = torch.linalg.cholesky(precision_matrix(energies, forces, s, e, f, weight_std))
+    std = s if weight_std is None else weight_std
+    return 1 - torch.cholesky_inverse(factor).diagonal() / std**2
 
 
 def maximize_marginal_likelihood(
     energies: RowStatistics,
     forces: RowStatistics,
     hyperparameters: Hyperparameters,
+    terms: EnergyTerms = NO_TERMS,
     *,
     optimize: bool = True,
+    fixed_names: Sequence[str] = (),
 ) -> Tensor:
     """Set `hyperparameters` to their most probable values; return log p(y) there.
 
     Maximized is the marginal likelihood times the priors. Without `optimize` the values stay.
-    """
 
-    def values() -> tuple[Tensor, Tensor, Tensor]:
+    Args:
+        energies: Statistics of the energy rows.
+        forces: Statistics of the force rows.
+        hyperparameters: Standard deviations and their priors.
+        terms: Terms beside the environments, whose features are the last ones.
+        optimize: False to keep all values.
+        fixed_names: Names of those that stay.
+    """
+    m = len(energies.moment) - terms.n_features
+    blocks = terms.amplitude_blocks(m)
+
+    def values() -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         like = energies.gram
-        s, e, f = (hyperparameters.value(name).to(like) for name in HYPERPARAMETER_NAMES)
-        return s, e, f
+        every = (hyperparameters.value(name).to(like) for name in hyperparameters.names)
+        s, e, f, *amplitudes = every
+        return s, e, f, terms.weight_std(s, m, amplitudes) if terms.terms else None
 
     parameters = dict(hyperparameters.named_parameters())
+    raw_names = [f"raw_{name}" for name in hyperparameters.names]
+    free = [name for name in raw_names if name.removeprefix("raw_") not in fixed_names]
     count = max(energies.n_rows + forces.n_rows, 1)
 
     def closure() -> tuple[Tensor, list[Tensor | None]]:
         with torch.no_grad():
-            evidence, gradient = value_and_gradient(energies, forces, *values())
+            evidence, gradient = value_and_gradient(energies, forces, *values(), blocks, m)
         prior = hyperparameters.log_prior()
-        prior_gradient = torch.autograd.grad(prior, list(parameters.values()))
-        both = zip(gradient.cpu().unbind(), prior_gradient, strict=True)
+        prior_gradient = torch.autograd.grad(prior, [parameters[name] for name in raw_names])
+        both = zip(raw_names, gradient.cpu().unbind(), prior_gradient, strict=True)
         loss = -(evidence.cpu() + prior.detach()) / count
-        return loss, [-(slope + prior_slope) / count for slope, prior_slope in both]
+        slopes = {name: -(slope + prior_slope) / count for name, slope, prior_slope in both}
+        return loss, [slopes[name] for name in free]
 
     with cholesky_only():
-        if optimize:
+        if optimize and free:
             bounds = {
                 f"raw_{name}": (math.log(value), None)
                 for name, value in hyperparameters.lower_bounds.items()
+                if f"raw_{name}" in free
             }
             options = {"maxiter": MAX_ITERATIONS}
-            scipy_minimize(closure, parameters, bounds=bounds, options=options)
+            free_parameters = {name: parameters[name] for name in free}
+            scipy_minimize(closure, free_parameters, bounds=bounds, options=options)
         with torch.no_grad():
             return log_marginal_likelihood(energies, forces, *values())

@@ -7,10 +7,15 @@ Notation
     A         [m, m]    1/eV²   1 / s² + F^T D^-1 F, from the training rows F
     w         [m]       eV   mean of the weights
     k   [.., m]   1     covariances with the inducing environments, phi = L^-1 k
+    phi_t [.., t] 1     features of the other terms of the energy, see `energy_terms`
     h   [.., m]   eV    variance explained by the data, h . h' = phi^T (s² - A^-1) phi'
 
     mean       = prior + phi . w
     covariance = phi^T A^-1 phi' + s² (k(x, x') - phi . phi') = s² k(x, x') - h . h'
+
+With other terms, phi and w are those of all, A has 1 / s_t² for their weights, and h . h' has
+signs: their variance adds to that of the environments as far as the data leave it open, and the
+kernel k stays that of the environments alone.
 
 The second term is the residual variance given the inducing environments. Without it ("sor", subset
 of regressors) the variance vanishes far from them; with it ("dtc", deterministic training
@@ -45,6 +50,7 @@ from bostruct.surrogates.botorch_models.posterior import (
     joint_posterior,
 )
 from bostruct.surrogates.local_gp import prior_variance
+from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_to_state
@@ -108,6 +114,7 @@ class LocalGPModel(EnergyModel):
         fitted: The fitted tensors.
         space: Gives structures to coordinates; None if only `predict` is needed.
         approximation: Sparse approximation, one of `APPROXIMATIONS`.
+        terms: Terms of the energy beside the environments.
     """
 
     def __init__(
@@ -118,10 +125,12 @@ class LocalGPModel(EnergyModel):
         fitted: LocalGPState,
         space: Space | None = None,
         approximation: Approximation = "averaged_fitc",
+        terms: EnergyTerms = NO_TERMS,
     ) -> None:
         super().__init__()
         self.soap, self.zeta, self.pair_repulsion = soap, zeta, pair_repulsion
         self.fitted, self.space, self.approximation = fitted, space, approximation
+        self.terms = terms
         self._base_cache: tuple[FixedEnvironment, Tensor] | None = None
         self.inducing = InducingEnvironments(
             fitted.inducing_features, fitted.species_index, fitted.kernel_cholesky, zeta
@@ -192,7 +201,7 @@ class LocalGPModel(EnergyModel):
         state = self.fitted.tensors() | soap_to_state(self.soap, self.pair_repulsion, self.zeta)
         if self.approximation != "dtc":  # the first logs know no other, and name none
             state["approximation"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
-        return state
+        return state | self.terms.state()
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the fitted numbers to show, units in the names."""
@@ -205,7 +214,7 @@ class LocalGPModel(EnergyModel):
             "inducing_environments": float(len(self.inducing)),
             "cutoff_angstrom": self.soap.cutoff,
             "species_similarity": self.soap.species_similarity,
-        }
+        } | self.terms.hyperparameters()
         for number, value in zip(self.soap.species, fit.species_energies, strict=True):
             numbers[f"energy_per_atom_of_Z{number}_eV"] = float(value)
         return numbers
@@ -238,7 +247,9 @@ class LocalGPModel(EnergyModel):
             K = self.inducing.energy_covariances(P[rows], species_index[rows], index[rows], b)
             unchanged = ~changed.view(b, -1)[:, base.fixed_atoms.fixed_index >= 0]
             K = K + unchanged.to(K) @ self._fixed_covariances(base)
-        weights, S = self._projections
+        fixed_atoms = None if base is None else base.fixed_atoms
+        K = self.terms.append_features(K, structures, species_index, index, fixed_atoms)
+        weights, S, _ = self._projections
         return self._prior_mean(structures, species_index) + K @ weights, K @ S
 
     def _fixed_covariances(self, base: FixedEnvironment) -> Tensor:
@@ -250,29 +261,40 @@ class LocalGPModel(EnergyModel):
         return self._base_cache[1]
 
     @cached_property
-    def _projections(self) -> tuple[Tensor, Tensor]:
-        """Return L^-T w `[m]` and S `[m, m]`: k S = h, with A = V diag(a) V^T.
+    def _projections(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return L^-T w `[m]`, S `[m, m]` and signs `[m]`: k S = h.
 
-        For "sor" the covariance itself is h . h' = phi^T A^-1 phi'.
+        With A^-1 less s² over the weights of the environments, V diag(a) V^T, the signs are those
+        of a. L is the unit matrix for the other terms.
         """
-        fit = self.fitted
-        values, vectors = torch.linalg.eigh(fit.precision_cholesky @ fit.precision_cholesky.T)
-        variance = 1 / values
-        if self.approximation != "sor":
-            variance = fit.signal_std**2 - variance
-        root = vectors * variance.clamp(min=0).sqrt()
+        fit, m = self.fitted, len(self.inducing)
+        if self.terms.terms:
+            added = torch.cholesky_inverse(fit.precision_cholesky)
+            unit = added.diagonal().sqrt()  # those of open compositions may be huge
+            unit[:m] = fit.signal_std
+            if self.approximation != "sor":
+                added.diagonal()[:m] -= fit.signal_std**2
+            variance, vectors = torch.linalg.eigh(added / unit / unit.unsqueeze(-1))
+            vectors = unit.unsqueeze(-1) * vectors
+        else:
+            values, vectors = torch.linalg.eigh(fit.precision_cholesky @ fit.precision_cholesky.T)
+            variance = 1 / values
+            if self.approximation != "sor":
+                variance = -(fit.signal_std**2 - variance).clamp(min=0)
+        root = vectors * variance.abs().sqrt()
         both = torch.cat((fit.weights.unsqueeze(-1), root), -1)
-        both = torch.linalg.solve_triangular(fit.kernel_cholesky.T, both, upper=True)
-        return both[:, 0].contiguous(), both[:, 1:].contiguous()
+        environments = torch.linalg.solve_triangular(fit.kernel_cholesky.T, both[:m], upper=True)
+        both = torch.cat((environments, both[m:])) if len(both) > m else environments
+        return both[:, 0].contiguous(), both[:, 1:].contiguous(), variance.sign()
 
     def _covariance(self, kernel: Tensor, h: Tensor) -> Tensor:
         """Return the latent covariance `[..., q, q]` eV² from the kernel and h."""
-        C: Tensor = h @ h.transpose(-1, -2)
+        C: Tensor = (h * self._projections[2]) @ h.transpose(-1, -2)
         if self.approximation == "sor":
             variance = C.diagonal(dim1=-2, dim2=-1)
             return C + torch.diag_embed(jitter(variance, torch.zeros_like(variance)))
         prior = self.fitted.signal_std**2 * kernel
-        C = prior - C
+        C = prior + C
         variances = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (C, prior))
         return C + torch.diag_embed(jitter(*variances))
 
@@ -286,6 +308,8 @@ class LocalGPModel(EnergyModel):
         P, h, counts = P.detach(), h.detach(), structures.counts
         kernel = prior_variance.energy_variances(P, species_index, counts, self.zeta)
         K = self.inducing.environment_covariances(P, species_index)
+        every = torch.arange(len(K), device=K.device)
+        K = self.terms.append_features(K, structures, species_index, every)
         energies = self.fitted.species_energies[species_index] + K @ self._projections[0]
         return Prediction(
             mean=mean.detach(),
@@ -311,11 +335,12 @@ class LocalGPModel(EnergyModel):
         gradients = self.soap.gradients(structure)
         species_index = self.soap.species_index(structure.numbers)
         K = self.inducing.force_covariances(gradients, species_index)
-        variance = (K.flatten(0, 1) @ self._projections[1]).square().sum(-1)
+        h = self.terms.append_force_features(K, structure, species_index) @ self._projections[1]
+        variance = (h.square() * self._projections[2]).sum(-1).flatten()
         if self.approximation != "sor":
             every = torch.ones_like(species_index, dtype=torch.bool)
             prior = prior_variance.force_variances(
                 gradients, species_index, structure.counts, self.zeta, every
             )
-            variance = self.fitted.signal_std**2 * prior.flatten() - variance
+            variance = self.fitted.signal_std**2 * prior.flatten() + variance
         return variance.clamp(min=0).view(-1, 3)

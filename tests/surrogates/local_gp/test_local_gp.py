@@ -15,6 +15,7 @@ from bostruct.spaces import Cluster
 from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import LocalGP, PairRepulsion
 from bostruct.surrogates.local_gp import local_gp
+from bostruct.surrogates.local_gp.energy_terms import NO_TERMS
 from bostruct.surrogates.local_gp.inducing_points import select_inducing_points
 from bostruct.surrogates.local_gp.marginal_likelihood import (
     precision_matrix,
@@ -26,6 +27,8 @@ from tests.surrogates.dense import Dense, energies_only, labelled
 
 DENSE = 1e-8  # relative; what is left of 1e-16 after the condition of the kernel
 EXACT = 1e-10
+
+ENVIRONMENTS = dict.fromkeys(("pair_term", "embedding_term", "species_constants"))  # no other term
 
 # fixed deviations: signal eV, energy noise eV per root atom, force noise eV/Å
 DEVIATIONS = (2.0, 0.02, 0.05)
@@ -163,10 +166,12 @@ def refit(model, structures, inducing=None):
     counts = structures.counts.to(data.energy)
     energy = data.energy - counts * fit.species_energies
     data = replace(data, noise_factor=torch.ones_like(data.noise_factor), energy=energy)
-    rows = local_gp._sufficient_statistics(model.soap, inducing, data)
-    values = (fit.signal_std, fit.energy_noise_std, fit.force_noise_std)
+    rows = local_gp._sufficient_statistics(model.soap, inducing, data, model.terms)
+    s, terms = fit.signal_std, model.terms
+    std = terms.weight_std(s, len(inducing), terms.amplitudes)
+    values = (s, fit.energy_noise_std, fit.force_noise_std, std)
     factor = torch.linalg.cholesky(precision_matrix(*rows, *values))
-    v = weighted_moment(*rows, *values).unsqueeze(-1)
+    v = weighted_moment(*rows, *values[:3]).unsqueeze(-1)
     weights = torch.cholesky_solve(v, factor).squeeze(-1)
     told = replace(
         fit,
@@ -176,12 +181,12 @@ def refit(model, structures, inducing=None):
         species_index=inducing.species_index,
         kernel_cholesky=inducing.kernel_cholesky,
     )
-    return LocalGPModel(model.soap, model.zeta, model.pair_repulsion, told)
+    return LocalGPModel(model.soap, model.zeta, model.pair_repulsion, told, terms=terms)
 
 
 def test_far_from_the_data_the_deviation_is_the_priors(data):
     """A chain and lone atoms are unlike anything in compact clusters of copper."""
-    model = LocalGP(n_max=6, center_atom_weight=1.0, zeta=8).fit(data)
+    model = LocalGP(n_max=6, center_atom_weight=1.0, zeta=8, **ENVIRONMENTS).fit(data)
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     P, _ = model._features(strange)
     same = (P @ P.T).pow(8).sum()
@@ -194,7 +199,7 @@ def test_far_from_the_data_the_deviation_is_the_priors(data):
 
 def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
     """The trap: less than what is open elsewhere, and the search never goes there."""
-    few = {"n_max": 6, "center_atom_weight": 1.0, "zeta": 8, "max_inducing": 20}
+    few = {"n_max": 6, "center_atom_weight": 1.0, "zeta": 8, "max_inducing": 20} | ENVIRONMENTS
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     sor, dtc = (LocalGP(**few, approximation=kind).fit(data) for kind in ("sor", "dtc"))
     assert sor.predict(strange).variance < 0.5 * dtc.predict(strange).variance
@@ -225,6 +230,7 @@ def test_sor_is_its_definition(data):
     P, place = model._features(data[-5:])
     K = model.inducing.energy_covariances(P, place, data[-5:].index, 5)
     phi = model.inducing.whiten(K)
+    phi = model.terms.append_features(phi, data[-5:], place, data[-5:].index)
     expected = phi @ torch.cholesky_inverse(model.fitted.precision_cholesky) @ phi.T
     relative(model.predict(data[-5:], covariance=True).covariance, expected)
 
@@ -301,7 +307,7 @@ def test_what_is_not_seen_goes_with_the_statistics(both):
     )
     dense = Dense(model, train)
     rest = dense.kernel(dense.train, dense.train).diagonal()
-    rest = rest - dense.features(train, forces=True).square().sum(-1)
+    rest = rest - dense.features(train, forces=True).square().sum(-1)  # terms have none
     trust = data.noise_factor.square()
     of_energies = rest[:9] / (trust * train.counts)
     of_forces = rest[9:].view(9, -1) / trust.unsqueeze(-1)
@@ -380,6 +386,63 @@ def test_what_was_saved_before_there_were_kinds_is_dtc(data, space):
     assert LocalGP().restore(model.state(), space).approximation == "dtc"
     assert "approximation" not in old.description()
     assert LocalGP().description()["approximation"] == "averaged_fitc"
+
+
+def test_what_was_saved_before_there_were_terms_has_none(data, space):
+    """Neither its state nor its description names them, so old runs go on."""
+    old = LocalGP(max_inducing=30, **ENVIRONMENTS)
+    model = old.fit(data[:4], space)
+    assert not any("term" in name or "constants" in name for name in model.state())
+    assert LocalGP().restore(model.state(), space).terms == NO_TERMS
+    assert not set(ENVIRONMENTS) & set(old.description())
+    assert set(ENVIRONMENTS) < set(LocalGP().description())
+    assert "pair_term_eV" not in model.hyperparameters()
+
+
+@pytest.mark.parametrize("species", ["one species of two sizes", "two species"])
+def test_energies_of_the_species_change_nothing(data, mixed, species):
+    """Totals of a code, of -36,000 and -24,000 eV an atom."""
+    small = labelled(*small_clusters(), steps=3)
+    two = species == "two species"
+    train = mixed[:20] if two else Structures.cat([data[:20], small])
+    test = (mixed if two else data)[20:]
+    gp = LocalGP(max_inducing=60, species_similarity=0.5)
+
+    def shifted(structures):
+        per_atom = torch.where(structures.numbers == 79, -36e3, -24e3).double()
+        energy = structures.energy.index_add(0, structures.index, per_atom)
+        return replace(structures, energy=energy)
+
+    expected, found = gp.fit(train), gp.fit(shifted(train))
+    evidences = (model.fitted.log_marginal_likelihood for model in (found, expected))
+    torch.testing.assert_close(*evidences, rtol=1e-6, atol=1e-3)
+    expected, found = (m.predict(test, force_variance=True) for m in (expected, found))
+    torch.testing.assert_close(found.forces, expected.forces, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.variance, expected.variance, rtol=1e-3, atol=1e-8)
+    error = found.mean - shifted(test).energy
+    torch.testing.assert_close(error, expected.mean - test.energy, rtol=0, atol=1e-5)
+
+
+def test_forces_beyond_the_cutoff_are_uncertain(data):
+    """Two atoms 5.5 Å apart see nothing of each other in their environments."""
+    model = LocalGP().fit(data[:10])
+    apart = from_ase([Atoms("Cu2", [(0, 0, 0), (0, 0, 5.5)])])
+    assert model.soap.cutoff < 5.5
+    variance = model.predict(apart, force_variance=True).force_variance
+    assert variance[0, 2] > 1e-6
+    alone = LocalGP(**ENVIRONMENTS).fit(data[:10]).predict(apart, force_variance=True)
+    assert (alone.force_variance == 0).all()
+
+
+def test_compositions_that_the_data_leave_open_are_uncertain(mixed):
+    """From Au3Cu3 alone, Cu6 may have any energy up to the size of the means."""
+    only = mixed[:10]
+    only = replace(only, energy=only.energy - 6000.0)
+    model = LocalGP(species_similarity=0.5).fit(only)
+    blind = replace(only[:1], numbers=torch.full_like(only[:1].numbers, 29))
+    same, other = (float(model.predict(x).variance.sqrt()) for x in (only[:1], blind))
+    assert same < 1
+    assert 1000 < other < 10_000
 
 
 def test_coincident_and_symmetric_environments_do_not_break_it(data):

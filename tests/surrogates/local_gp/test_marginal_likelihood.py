@@ -98,6 +98,29 @@ def test_slopes_are_those_of_the_density(energies, forces, unseen):
 
 
 @UNSEEN
+def test_slopes_by_amplitudes_are_those_of_the_density(unseen):
+    """Two terms after three weights of environments; one weight has a given deviation."""
+    problem = Problem(mean_residual_variance=unseen)
+    blocks, given = [slice(3, 5), slice(5, 6)], torch.tensor([2.5]).double()
+    logs = [x.log() for x in (problem.s, problem.e, problem.f, 0.3 * problem.s, 4 * problem.s)]
+    logs = [x.clone().requires_grad_() for x in logs]
+
+    def arguments(s, e, f, *amplitudes):
+        parts = (s.expand(3), amplitudes[0].expand(2), amplitudes[1].expand(1), given)
+        return s, e, f, torch.cat(parts)
+
+    values = arguments(*(x.exp() for x in logs))
+    value = log_marginal_likelihood(*problem.rows, *values)
+    expected = torch.stack(torch.autograd.grad(value, logs))
+    with torch.no_grad():
+        same, found = value_and_gradient(*problem.rows, *values, blocks, 3)
+        K = problem.F @ torch.diag(values[-1].square()) @ problem.F.T + torch.diag(problem.D)
+    gaussian = MultivariateNormal(torch.zeros(len(K)).double(), K)
+    torch.testing.assert_close(same, gaussian.log_prob(problem.y), rtol=ROUNDING, atol=1e-9)
+    torch.testing.assert_close(found, expected, rtol=ROUNDING, atol=1e-9)
+
+
+@UNSEEN
 def test_weights_are_those_of_the_dense_gaussian(unseen):
     problem = Problem(mean_residual_variance=unseen)
     arguments = (*problem.rows, problem.s, problem.e, problem.f)
@@ -309,7 +332,7 @@ def test_degrees_of_freedom_are_the_trace_of_the_hat_matrix(n_energies, n_forces
     s, e, f = problem.s, problem.e, problem.f
     K = s**2 * problem.F @ problem.F.T
     expected = torch.linalg.solve(K + problem.D.diag(), K).trace()
-    assert degrees_of_freedom(*problem.rows, s, e, f) == pytest.approx(float(expected))
+    assert float(degrees_of_freedom(*problem.rows, s, e, f).sum()) == pytest.approx(float(expected))
 
 
 def test_data_of_one_kind_determine_one_weight_at_most():
@@ -317,5 +340,5 @@ def test_data_of_one_kind_determine_one_weight_at_most():
     F = random(1, 4).repeat(9, 1)
     one = torch.tensor(1.0).double()
     copies = rows.add_rows(F, random(9), torch.ones(9, dtype=torch.float64))
-    assert 0.9 < degrees_of_freedom(copies, rows, one, 0.01 * one, one) <= 1
+    assert 0.9 < degrees_of_freedom(copies, rows, one, 0.01 * one, one).sum() <= 1
     assert degrees_of_freedom(rows, rows, one, one, one) == pytest.approx(0)

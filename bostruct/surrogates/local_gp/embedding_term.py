@@ -1,0 +1,321 @@
+"""Energies of atoms as a Gaussian process of the density of their neighbors.
+
+Notation
+    r, d        Å   distance of two atoms, sum of their radii
+    s           Å   (r² + core²)^1/2, with the core of `pair_term`
+    rho         1   density of an atom: the sum over its neighbors of
+                    exp(-decay (s(r) - s(d)) / d) (1 - (r / R)²)³, with R `range_factor` largest d
+    v           1   rho / (rho + half), from 0 for an isolated atom to below 1
+
+    E = sum over atoms of F(v)
+
+There is one process F for each species, an embedding energy (Daw and Baskes, Phys. Rev. B 29, 6443
+(1984)) of unknown form. Descriptors of unit length do not tell how many neighbors there are: an
+atom that is pulled out of a cluster has an uncertainty for this term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import check_positive
+from bostruct.structures import FixedAtoms, Structures
+from bostruct.surrogates.local_gp import energy_terms_numba
+from bostruct.surrogates.local_gp.energy_terms import (
+    contiguous_arrays,
+    neighbor_arrays,
+    squared_distances,
+)
+from bostruct.surrogates.local_gp.pair_term import SPACING
+from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
+
+
+@final
+@dataclass(frozen=True)
+class EmbeddingTerm:
+    """A Gaussian process of the density of neighbors for each species.
+
+    Attributes:
+        length_scale: Length scale of the process in v, which is between 0 and 1.
+        decay: Decay of the density of a neighbor over one bond length, in powers of e.
+        half_density: The density at which v is 1/2; that of a neighbor at the bond length is 1.
+        range_factor: Range of the density over the largest sum of two radii.
+        core_factor: Distance below which densities hardly change over the sum of the two radii.
+
+    Raises:
+        InputError: one is not positive.
+    """
+
+    length_scale: float = 0.2
+    decay: float = 5.0
+    half_density: float = 6.0
+    range_factor: float = 3.0
+    core_factor: float = 0.35
+
+    def __post_init__(self) -> None:
+        check_positive("length_scale", self.length_scale, "It is a part of the unit interval.")
+        check_positive("decay", self.decay, "It is a number of powers of e.")
+        check_positive("half_density", self.half_density, "It is a number of neighbors.")
+        check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
+        check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
+
+    def build(self, radii: Tensor) -> FittedEmbeddingTerm:
+        """Return the term for species of given radii, `[species]` Å."""
+        radii = radii.detach().cpu().double()
+        d = radii + radii.unsqueeze(-1)
+        core = self.core_factor * d
+        n = -int(-1 // (SPACING * self.length_scale))
+        root = spline_root(n, self.length_scale * n)
+        return FittedEmbeddingTerm(
+            self.range_factor * float(d.max()),
+            self.half_density,
+            core,
+            self.decay / d,
+            (d.square() + core.square()).sqrt(),
+            torch.block_diag(*[root] * len(radii)),
+        )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedEmbeddingTerm:
+    """The features of the embedding energies.
+
+    Attributes:
+        cutoff: Range R of the densities, Å.
+        half_density: The density at which v is 1/2.
+        core: `[species, species]` Å.
+        decay: `[species, species]` 1/Å.
+        reference: `[species, species]` Å, the s at which the density of a neighbor is 1.
+        root: `[K, m]`, root of the covariance of all coefficients.
+    """
+
+    cutoff: float
+    half_density: float
+    core: Tensor
+    decay: Tensor
+    reference: Tensor
+    root: Tensor
+    name: ClassVar[str] = "embedding_term"
+    weight_std: ClassVar[None] = None
+
+    @property
+    def n_features(self) -> int:
+        """Number m of features."""
+        return self.root.shape[1]
+
+    @property
+    def n_intervals(self) -> int:
+        """Number of intervals of the splines of a species."""
+        return len(self.root) // len(self.core) - 3
+
+    def features(
+        self,
+        structures: Structures,
+        species_index: Tensor,
+        index: Tensor,
+        count: int,
+        fixed_atoms: FixedAtoms | None = None,
+    ) -> Tensor:
+        """Return the features of sums over atoms."""
+        arrays = neighbor_arrays(structures, self.cutoff, skip_fixed_pairs=fixed_atoms is not None)
+        density = structures.positions.new_zeros(len(species_index))
+        if fixed_atoms is not None:
+            density = self._fixed_densities(fixed_atoms, species_index)
+        arguments = *arrays, species_index, index, density, count
+        sums: Tensor
+        if structures.device.type == "cpu":
+            sums = _EmbeddingSums.apply(structures.positions, self, *arguments)  # type: ignore[no-untyped-call]
+        else:
+            sums = self.differentiable_sums(structures.positions, *arguments)
+        return sums @ self.root.to(sums)
+
+    def differentiable_sums(
+        self,
+        positions: Tensor,
+        neighbor: Tensor,
+        offset: Tensor,
+        species_index: Tensor,
+        index: Tensor,
+        initial_density: Tensor,
+        count: int,
+    ) -> Tensor:
+        """Return the sums of splines `[count, K]` by operations that torch differentiates twice."""
+        r2 = squared_distances(positions, neighbor, offset, self.cutoff**2)
+        part = self._neighbor_densities(r2, neighbor, species_index)
+        density = initial_density + part.sum(-1)
+        t = density / (density + self.half_density) * self.n_intervals
+        B = self._by_species(splines(t, self.n_intervals), species_index)
+        return B.new_zeros(count, B.shape[-1]).index_add(0, index, B)
+
+    def force_features(self, structures: Structures, species_index: Tensor) -> Tensor:
+        """Return the features of all force components, `[n, 3, m]` 1/Å."""
+        arrays = neighbor_arrays(structures, self.cutoff)
+        arguments = structures.positions.detach(), *arrays, species_index
+        on_cpu = structures.device.type == "cpu"
+        slopes = self._numba_forces(*arguments) if on_cpu else self.tensor_forces(*arguments)
+        return slopes @ self.root.to(slopes)
+
+    def _numba_forces(
+        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
+    ) -> Tensor:
+        density = positions.new_zeros(len(positions))
+        pairs = contiguous_arrays(positions, neighbor, offset, species_index)
+        pairs += self.pair_arrays(positions)
+        energy_terms_numba.add_densities(*pairs, *contiguous_arrays(density))
+        first, slopes = torch.zeros_like(species_index), density.new_zeros(len(density), 4)
+        energy_terms_numba.density_slopes(
+            density.numpy(),
+            *self.spline_arrays(),
+            *contiguous_arrays(species_index, first, slopes),
+        )
+        out = positions.new_zeros(*positions.shape, len(self.root))
+        arguments = contiguous_arrays(first, slopes) + pairs
+        energy_terms_numba.density_force_features(*arguments, *contiguous_arrays(out))
+        return out
+
+    def tensor_forces(
+        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
+    ) -> Tensor:
+        """Return minus the derivatives of the splines `[n, 3, K]` 1/Å, by tensor operations."""
+        r2 = squared_distances(positions, neighbor, offset, self.cutoff**2).requires_grad_()
+        with torch.enable_grad():
+            part = self._neighbor_densities(r2, neighbor, species_index)
+            (slope,) = torch.autograd.grad(part.sum(), r2)
+        density = part.detach().sum(-1)
+        scale = self.half_density / (density + self.half_density).square() * self.n_intervals
+        t = density / (density + self.half_density) * self.n_intervals
+        dB = spline_slopes(t, self.n_intervals) * scale.unsqueeze(-1)
+        dB = self._by_species(dB, species_index)
+        i, slot = (neighbor >= 0).nonzero(as_tuple=True)
+        j = neighbor[i, slot]
+        x = positions[j] - positions[i]
+        if len(offset):
+            x = x + offset[i, slot]
+        pairs = 2 * (slope[i, slot].unsqueeze(-1) * x).unsqueeze(-1) * dB[i].unsqueeze(1)
+        out = pairs.new_zeros(*positions.shape, dB.shape[-1]).index_add(0, i, pairs)
+        return out.index_add(0, j, pairs, alpha=-1.0)
+
+    def pair_arrays(self, like: Tensor) -> list[Any]:
+        """Return squared cores, decays, references and the squared range of the loops."""
+        tensors = self._squared_core, self.decay, self.reference
+        return [*(x.to(like).numpy() for x in tensors), self.cutoff**2]
+
+    def spline_arrays(self) -> list[Any]:
+        """Return the half density, the inverse spacing and the first columns of the loops."""
+        columns = (self.n_intervals + 3) * torch.arange(len(self.core))
+        return [self.half_density, float(self.n_intervals), columns.numpy()]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the term exactly."""
+        numbers = [self.cutoff, self.half_density]
+        return {
+            "embedding_term_numbers": torch.tensor(numbers, dtype=torch.float64),
+            "embedding_term_core": self.core,
+            "embedding_term_decay": self.decay,
+            "embedding_term_reference": self.reference,
+            "embedding_term_root": self.root,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> FittedEmbeddingTerm | None:
+        """Return the term that `state` was taken from; None if there is none."""
+        if "embedding_term_root" not in state:
+            return None
+        names = ("core", "decay", "reference", "root")
+        tensors = (state[f"embedding_term_{name}"].cpu() for name in names)
+        return cls(*state["embedding_term_numbers"].tolist(), *tensors)
+
+    def _fixed_densities(self, fixed_atoms: FixedAtoms, species_index: Tensor) -> Tensor:
+        """Return the density `[n]` that fixed atoms have of each other, cached."""
+        place = fixed_atoms.fixed_index
+        cached: tuple[FixedAtoms, Tensor] | None = vars(self).get("_last_fixed_densities")
+        if cached is None or cached[0] is not fixed_atoms:
+            atoms, of_fixed = fixed_atoms.atoms, species_index[: len(place)][place >= 0]
+            neighbor, offset = neighbor_arrays(atoms, self.cutoff)
+            r2 = squared_distances(atoms.positions, neighbor, offset, self.cutoff**2)
+            part = self._neighbor_densities(r2, neighbor, of_fixed).sum(-1)
+            density = torch.where(place >= 0, part[place.clamp(min=0)], 0.0)
+            cached = fixed_atoms, density
+            vars(self)["_last_fixed_densities"] = cached
+        return cached[1].repeat(len(species_index) // len(place))
+
+    def _neighbor_densities(self, r2: Tensor, neighbor: Tensor, species_index: Tensor) -> Tensor:
+        """Return the density `[n, k]` of each neighbor at a squared distance `[n, k]` Å²."""
+        a, b = species_index.unsqueeze(-1), species_index[neighbor.clamp(min=0)]
+        core, decay, reference = (
+            x.to(r2)[a, b] for x in (self._squared_core, self.decay, self.reference)
+        )
+        inside = torch.where(neighbor >= 0, 1 - r2 / self.cutoff**2, 0.0).clamp(min=0)
+        return inside.pow(3) * torch.exp(-decay * ((r2 + core).sqrt() - reference))
+
+    def _by_species(self, B: Tensor, species_index: Tensor) -> Tensor:
+        """Return B `[n, k]` in the columns of each atom's species, `[n, species k]`."""
+        one_hot = torch.nn.functional.one_hot(species_index, len(self.core)).to(B)
+        return (one_hot.unsqueeze(-1) * B.unsqueeze(1)).flatten(1)
+
+    @cached_property
+    def _squared_core(self) -> Tensor:
+        return self.core.square()
+
+
+@final
+class _EmbeddingSums(torch.autograd.Function):
+    """The sums of splines of densities, as compiled loops."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch's
+        positions: Tensor,
+        term: FittedEmbeddingTerm,
+        neighbor: Tensor,
+        offset: Tensor,
+        species_index: Tensor,
+        index: Tensor,
+        initial_density: Tensor,
+        count: int,
+    ) -> Tensor:
+        density = initial_density.clone()
+        ctx.term, ctx.arrays = term, (neighbor, offset, species_index)
+        ctx.initial_density = initial_density
+        ctx.save_for_backward(positions, density, index)
+        pairs = contiguous_arrays(positions, *ctx.arrays) + term.pair_arrays(density)
+        energy_terms_numba.add_densities(*pairs, *contiguous_arrays(density))
+        out = positions.new_zeros(count, len(term.root))
+        energy_terms_numba.density_features(
+            density.numpy(),
+            *term.spline_arrays(),
+            *contiguous_arrays(species_index, index, out),
+        )
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        positions, density, index = ctx.saved_tensors
+        term: FittedEmbeddingTerm = ctx.term
+        neighbor, offset, species_index = ctx.arrays
+        none = (None,) * 7
+        if torch.is_grad_enabled():  # for a second derivative
+            arguments = positions, *ctx.arrays, index, ctx.initial_density, len(g)
+            sums = term.differentiable_sums(*arguments)
+            (gradient,) = torch.autograd.grad(sums, positions, g, create_graph=True)
+            return gradient, *none
+        first, slopes = torch.zeros_like(species_index), density.new_zeros(len(density), 4)
+        energy_terms_numba.density_slopes(
+            density.numpy(),
+            *term.spline_arrays(),
+            *contiguous_arrays(species_index, first, slopes),
+        )
+        columns = first.unsqueeze(-1) + torch.arange(4)
+        by_density = (g[index.unsqueeze(-1), columns] * slopes).sum(-1)
+        gradient = torch.zeros_like(positions)
+        pairs = contiguous_arrays(by_density, positions, neighbor, offset, species_index)
+        pairs += term.pair_arrays(g)
+        energy_terms_numba.density_vjp(*pairs, *contiguous_arrays(gradient))
+        return gradient, *none

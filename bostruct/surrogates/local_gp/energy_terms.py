@@ -1,0 +1,225 @@
+"""Terms of the energy beside the environments, linear in weights of their own.
+
+Notation
+    b, n   structures, atoms of all of them
+    m      features of a term, M those of the environments and of all terms
+    s_t    eV   standard deviation of the weights of a term
+
+    E = prior + phi . w + sum_t phi_t . w_t,   w ~ N(0, s²), w_t ~ N(0, s_t²)
+
+A term has no features but these, so that its prior variance is s_t² |phi_t|², and unlike that of
+the environments none of it is residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, final
+
+import torch
+from torch import Tensor
+
+from bostruct.structures import FixedAtoms, Structures, all_pairs, neighbor_table
+
+
+class EnergyTerm(Protocol):
+    """A part of the energy that is linear in finitely many weights."""
+
+    @property
+    def name(self) -> str:
+        """Name of the term, and of its amplitude."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """Number m of features."""
+        ...
+
+    @property
+    def weight_std(self) -> Tensor | None:
+        """Standard deviations `[m]` eV of the weights; None where one for all is to be fitted."""
+        ...
+
+    def features(
+        self,
+        structures: Structures,
+        species_index: Tensor,
+        index: Tensor,
+        count: int,
+        fixed_atoms: FixedAtoms | None = None,
+    ) -> Tensor:
+        """Return the features of sums over atoms, `[count, m]`, differentiable in the positions.
+
+        Args:
+            structures: Structures of n atoms in total.
+            species_index: `[n]`, species of the atoms.
+            index: `[n]`, sum that each atom belongs to.
+            count: Number of sums.
+            fixed_atoms: The fixed atoms of the structures, whose part is computed once; optional.
+        """
+        ...
+
+    def force_features(self, structures: Structures, species_index: Tensor) -> Tensor:
+        """Return the features of all force components, `[n, 3, m]` 1/Å."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the term exactly."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class EnergyTerms:
+    """All terms beside the environments, in their order.
+
+    Attributes:
+        terms: The terms.
+        amplitudes: Fitted amplitude of each term that has one, eV; empty before a fit.
+    """
+
+    terms: tuple[EnergyTerm, ...] = ()
+    amplitudes: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of all terms."""
+        return sum(term.n_features for term in self.terms)
+
+    def __iter__(self) -> Iterator[EnergyTerm]:
+        return iter(self.terms)
+
+    @property
+    def amplitude_names(self) -> tuple[str, ...]:
+        """Names of the terms whose amplitude is fitted."""
+        return tuple(term.name for term in self.terms if term.weight_std is None)
+
+    def with_amplitudes(self, weight_std: Tensor, m: int) -> EnergyTerms:
+        """Return the terms with the amplitudes in the standard deviations of all weights `[M]`."""
+        starts = [block.start for block in self.amplitude_blocks(m)]
+        return replace(self, amplitudes=weight_std[starts])
+
+    def append_features(
+        self,
+        K: Tensor,
+        structures: Structures,
+        species_index: Tensor,
+        index: Tensor,
+        fixed_atoms: FixedAtoms | None = None,
+    ) -> Tensor:
+        """Return K `[count, ..]` followed by the features of all terms.
+
+        Args:
+            K: `[count, ..]`, covariances or features of the environments.
+            structures: Structures of n atoms in total.
+            species_index: `[n]`, species of the atoms.
+            index: `[n]`, row of K that each atom belongs to.
+            fixed_atoms: The fixed atoms of the structures, whose part is computed once; optional.
+        """
+        if not self.terms:
+            return K
+        arguments = structures, species_index, index, len(K), fixed_atoms
+        return torch.cat((K, *(term.features(*arguments) for term in self.terms)), -1)
+
+    def append_force_features(
+        self, K: Tensor, structures: Structures, species_index: Tensor
+    ) -> Tensor:
+        """Return K `[n, 3, ..]` followed by the features of the forces of all terms."""
+        if not self.terms:
+            return K
+        features = (term.force_features(structures, species_index) for term in self.terms)
+        return torch.cat((K, *features), -1)
+
+    def amplitude_blocks(self, m: int) -> list[slice]:
+        """Return the columns of each term whose amplitude is fitted, after m of environments."""
+        blocks, start = [], m
+        for term in self.terms:
+            if term.weight_std is None:
+                blocks.append(slice(start, start + term.n_features))
+            start += term.n_features
+        return blocks
+
+    def weight_std(self, s: Tensor, m: int, amplitudes: Sequence[Tensor]) -> Tensor:
+        """Return the standard deviation of each weight, `[M]` eV.
+
+        Args:
+            s: Signal, eV.
+            m: Number of inducing environments.
+            amplitudes: Amplitude of each term that has a fitted one, eV.
+        """
+        parts, fitted = [s.expand(m)], iter(amplitudes)
+        for term in self.terms:
+            given = term.weight_std
+            parts.append(next(fitted).expand(term.n_features) if given is None else given.to(s))
+        return torch.cat(parts)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the terms exactly."""
+        if not self.terms:
+            return {}
+        states = [term.state() for term in self.terms]
+        state = {name: value for one in states for name, value in one.items()}
+        return state | {"term_amplitudes": self.amplitudes}
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the amplitudes to show, units in the names."""
+        pairs = zip(self.amplitude_names, self.amplitudes.tolist(), strict=True)
+        return {f"{name}_eV": value for name, value in pairs}
+
+
+NO_TERMS = EnergyTerms()
+
+
+def neighbor_arrays(
+    structures: Structures, cutoff: float, *, skip_fixed_pairs: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return at least all neighbors within a cutoff, in both orders.
+
+    Args:
+        structures: Structures of n atoms in total.
+        cutoff: Cutoff radius, Å.
+        skip_fixed_pairs: True to leave out pairs of two fixed atoms.
+
+    Returns:
+        neighbor `[n, k]`, -1 for none; lattice translation `[n, k, 3]` Å of each, or `[0, k, 3]` if
+        all are zero.
+    """
+    neighbor = None if skip_fixed_pairs else all_pairs(structures)
+    if neighbor is not None:
+        return neighbor, structures.positions.new_zeros(0, neighbor.shape[1], 3)
+    neighbor, shift, mask = neighbor_table(structures, cutoff, skip_fixed_pairs=skip_fixed_pairs)
+    neighbor = torch.where(mask, neighbor, -1)
+    if not bool(structures.pbc.any()):
+        return neighbor, structures.positions.new_zeros(0, neighbor.shape[1], 3)
+    cell = structures.cell.detach()
+    is_same = bool((cell == cell[:1]).all())
+    return neighbor, shift @ (cell[0] if is_same else cell[structures.index])
+
+
+def squared_distances(positions: Tensor, neighbor: Tensor, offset: Tensor, beyond: float) -> Tensor:
+    """Return the squared distances to the neighbors, `[n, k]` Å².
+
+    Args:
+        positions: `[n, 3]` Å.
+        neighbor: `[n, k]`, -1 for none.
+        offset: `[n, k, 3]` Å, or `[0, k, 3]`.
+        beyond: Å², in place of the distance to none.
+    """
+    vectors = positions[neighbor.clamp(min=0)] - positions.unsqueeze(1)
+    if len(offset):
+        vectors = vectors + offset
+    return torch.where(neighbor >= 0, vectors.square().sum(-1), beyond)
+
+
+def pair_types(n_species: int) -> Tensor:
+    """Return the number of each pair of species, `[species, species]`, from 0 on."""
+    types = torch.zeros(n_species, n_species, dtype=torch.int64)
+    row, column = torch.triu_indices(n_species, n_species)
+    types[row, column] = types[column, row] = torch.arange(len(row))
+    return types
+
+
+def contiguous_arrays(*tensors: Tensor) -> list[Any]:
+    """Return tensors as arrays of compiled loops."""
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]

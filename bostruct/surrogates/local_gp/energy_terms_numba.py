@@ -1,0 +1,361 @@
+"""Sums of splines over pairs of atoms, and splines of atomic densities, as compiled loops.
+
+Notation
+    i, j   an atom and one of its neighbors, listed in both orders
+    x  [3]  Å    vector from i to j, q = x . x
+    B_k          cubic B-splines of unit spacing; four of them are not zero at a point
+    c       1    cutoff function (1 - q / range²)³
+
+The sums of `pair_features` are 1/2 sum_ij c(q) B_k(t(q)) with t = log(1 + q / core²) / (2 h). An
+atomic density is rho_i = sum_j c(q) exp(-decay (sqrt(q + core²) - reference)), and the splines of
+`density_features` are B_k(v(rho_i) / h) with v = rho / (rho + half).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bostruct.runtime.jit import lazy_njit
+
+Array = NDArray[Any]
+
+
+@lazy_njit()
+def _splines(t: float, B: Array, dB: Array) -> int:
+    """Write the four splines at t and their derivatives; return the index of the first."""
+    first = int(t)
+    x = t - first
+    y = 1 - x
+    B[0], B[3] = y * y * y / 6, x * x * x / 6
+    B[1], B[2] = 2 / 3 - x * x * (2 - x) / 2, 2 / 3 - y * y * (2 - y) / 2
+    dB[0], dB[3] = -y * y / 2, x * x / 2
+    dB[1], dB[2] = x * (3 * x - 4) / 2, y * (4 - 3 * y) / 2
+    return first
+
+
+@lazy_njit()
+def pair_features(
+    positions: Array,
+    neighbor: Array,
+    offset: Array,
+    species_index: Array,
+    row: Array,
+    pair_type: Array,
+    squared_core: Array,
+    inverse_spacing: Array,
+    first_column: Array,
+    squared_range: float,
+    out: Array,
+) -> None:
+    """Add the sums over pairs of each row to `out`.
+
+    Args:
+        positions: `[n, 3]` Å.
+        neighbor: `[n, k]`, neighbors of each atom; -1 for none.
+        offset: `[n, k, 3]` Å, lattice translation of each, or of no rows if all are zero.
+        species_index: `[n]`.
+        row: `[n]`, row of `out` that each atom's half of a pair is added to.
+        pair_type: `[species, species]`, number of a pair of species.
+        squared_core: `[types]` Å².
+        inverse_spacing: `[types]`, 1 / h.
+        first_column: `[types]`, first of the columns of a type.
+        squared_range: Å².
+        out: `[rows, columns]`.
+    """
+    B, dB, x = np.zeros(4), np.zeros(4), np.zeros(3)
+    for i in range(len(neighbor)):
+        for slot in range(neighbor.shape[1]):
+            j = neighbor[i, slot]
+            if j < 0:
+                continue
+            q = _vector(positions, offset, i, j, slot, x)
+            if q >= squared_range:
+                continue
+            kind = pair_type[species_index[i], species_index[j]]
+            if q != q:
+                out[row[i], first_column[kind]] = q
+                continue
+            u = math.log(1 + q / squared_core[kind]) / 2
+            first = first_column[kind] + _splines(u * inverse_spacing[kind], B, dB)
+            cutoff = (1 - q / squared_range) ** 3 / 2
+            for k in range(4):
+                out[row[i], first + k] += cutoff * B[k]
+
+
+@lazy_njit()
+def pair_features_vjp(
+    g: Array,
+    positions: Array,
+    neighbor: Array,
+    offset: Array,
+    species_index: Array,
+    row: Array,
+    pair_type: Array,
+    squared_core: Array,
+    inverse_spacing: Array,
+    first_column: Array,
+    squared_range: float,
+    gradient: Array,
+) -> None:
+    """Add the gradient of the sum of g `[rows, columns]` times the features, `[n, 3]` 1/Å."""
+    B, dB, x = np.zeros(4), np.zeros(4), np.zeros(3)
+    for i in range(len(neighbor)):
+        for slot in range(neighbor.shape[1]):
+            j = neighbor[i, slot]
+            if j < 0:
+                continue
+            q = _vector(positions, offset, i, j, slot, x)
+            if q >= squared_range or q != q:
+                continue
+            kind = pair_type[species_index[i], species_index[j]]
+            u = math.log(1 + q / squared_core[kind]) / 2
+            first = first_column[kind] + _splines(u * inverse_spacing[kind], B, dB)
+            inside = 1 - q / squared_range
+            cutoff, slope = inside**3, -3 * inside * inside / squared_range
+            slope_t = inverse_spacing[kind] / (2 * (q + squared_core[kind]))
+            derivative = 0.0
+            for k in range(4):
+                derivative += g[row[i], first + k] * (slope * B[k] + cutoff * slope_t * dB[k])
+            for axis in range(3):
+                gradient[i, axis] -= derivative * x[axis]
+                gradient[j, axis] += derivative * x[axis]
+
+
+@lazy_njit()
+def pair_force_features(
+    positions: Array,
+    neighbor: Array,
+    offset: Array,
+    species_index: Array,
+    pair_type: Array,
+    squared_core: Array,
+    inverse_spacing: Array,
+    first_column: Array,
+    squared_range: float,
+    out: Array,
+) -> None:
+    """Add minus the derivative of each structure's sums by each position, `[n, 3, columns]`."""
+    B, dB, x = np.zeros(4), np.zeros(4), np.zeros(3)
+    for i in range(len(neighbor)):
+        for slot in range(neighbor.shape[1]):
+            j = neighbor[i, slot]
+            if j < 0:
+                continue
+            q = _vector(positions, offset, i, j, slot, x)
+            if q >= squared_range or q != q:
+                continue
+            kind = pair_type[species_index[i], species_index[j]]
+            u = math.log(1 + q / squared_core[kind]) / 2
+            first = first_column[kind] + _splines(u * inverse_spacing[kind], B, dB)
+            inside = 1 - q / squared_range
+            cutoff, slope = inside**3, -3 * inside * inside / squared_range
+            slope_t = inverse_spacing[kind] / (2 * (q + squared_core[kind]))
+            for k in range(4):
+                derivative = slope * B[k] + cutoff * slope_t * dB[k]
+                for axis in range(3):
+                    out[i, axis, first + k] += derivative * x[axis]
+                    out[j, axis, first + k] -= derivative * x[axis]
+
+
+@lazy_njit()
+def add_densities(
+    positions: Array,
+    neighbor: Array,
+    offset: Array,
+    species_index: Array,
+    squared_core: Array,
+    decay: Array,
+    reference: Array,
+    squared_range: float,
+    density: Array,
+) -> None:
+    """Add the density of the neighbors to each atom, `[n]`.
+
+    Args:
+        positions: `[n, 3]` Å.
+        neighbor: `[n, k]`, neighbors of each atom; -1 for none.
+        offset: `[n, k, 3]` Å, lattice translation of each, or of no rows if all are zero.
+        species_index: `[n]`.
+        squared_core: `[species, species]` Å².
+        decay: `[species, species]` 1/Å.
+        reference: `[species, species]` Å, where the density of a neighbor is 1.
+        squared_range: Å².
+        density: `[n]`.
+    """
+    x = np.zeros(3)
+    for i in range(len(neighbor)):
+        for slot in range(neighbor.shape[1]):
+            j = neighbor[i, slot]
+            if j < 0:
+                continue
+            q = _vector(positions, offset, i, j, slot, x)
+            if q >= squared_range:
+                continue
+            a, b = species_index[i], species_index[j]
+            r = math.sqrt(q + squared_core[a, b])
+            part = math.exp(-decay[a, b] * (r - reference[a, b]))
+            density[i] += (1 - q / squared_range) ** 3 * part
+
+
+@lazy_njit()
+def density_features(
+    density: Array,
+    half: float,
+    inverse_spacing: float,
+    first_column: Array,
+    species_index: Array,
+    row: Array,
+    out: Array,
+) -> None:
+    """Add the splines of each atom's density to its row of `out` `[rows, columns]`.
+
+    Args:
+        density: `[n]`.
+        half: The density at which v = 1/2.
+        inverse_spacing: 1 / h.
+        first_column: `[species]`, first of the columns of a species.
+        species_index: `[n]`.
+        row: `[n]`, row of `out` of each atom.
+        out: `[rows, columns]`.
+    """
+    B, dB = np.zeros(4), np.zeros(4)
+    for i in range(len(density)):
+        column = first_column[species_index[i]]
+        v = density[i] / (density[i] + half)
+        if v != v:
+            out[row[i], column] = v
+            continue
+        first = column + _splines(v * inverse_spacing, B, dB)
+        for k in range(4):
+            out[row[i], first + k] += B[k]
+
+
+@lazy_njit()
+def density_slopes(
+    density: Array,
+    half: float,
+    inverse_spacing: float,
+    first_column: Array,
+    species_index: Array,
+    first: Array,
+    slopes: Array,
+) -> None:
+    """Write the derivatives `[n, 4]` of each atom's splines by its density.
+
+    Args:
+        density: `[n]`.
+        half: The density at which v = 1/2.
+        inverse_spacing: 1 / h.
+        first_column: `[species]`, first of the columns of a species.
+        species_index: `[n]`.
+        first: `[n]`, column of the first of the four.
+        slopes: `[n, 4]`.
+    """
+    B, dB = np.zeros(4), np.zeros(4)
+    for i in range(len(density)):
+        v = density[i] / (density[i] + half)
+        first[i] = first_column[species_index[i]]
+        if v != v:
+            slopes[i, 0] = v
+            continue
+        first[i] += _splines(v * inverse_spacing, B, dB)
+        slope = inverse_spacing * half / (density[i] + half) ** 2
+        for k in range(4):
+            slopes[i, k] = slope * dB[k]
+
+
+@lazy_njit()
+def density_vjp(
+    g: Array,
+    positions: Array,
+    neighbor: Array,
+    offset: Array,
+    species_index: Array,
+    squared_core: Array,
+    decay: Array,
+    reference: Array,
+    squared_range: float,
+    gradient: Array,
+) -> None:
+    """Add the gradient of the sum of g `[n]` times the densities, `[n, 3]` 1/Å."""
+    x = np.zeros(3)
+    for i in range(len(neighbor)):
+        for slot in range(neighbor.shape[1]):
+            j = neighbor[i, slot]
+            if j < 0:
+                continue
+            q = _vector(positions, offset, i, j, slot, x)
+            if q >= squared_range or q != q:
+                continue
+            a, b = species_index[i], species_index[j]
+            slope = _density_slope(
+                q, squared_core[a, b], decay[a, b], reference[a, b], squared_range
+            )
+            for axis in range(3):
+                gradient[i, axis] -= g[i] * slope * x[axis]
+                gradient[j, axis] += g[i] * slope * x[axis]
+
+
+@lazy_njit()
+def density_force_features(
+    first: Array,
+    slopes: Array,
+    positions: Array,
+    neighbor: Array,
+    offset: Array,
+    species_index: Array,
+    squared_core: Array,
+    decay: Array,
+    reference: Array,
+    squared_range: float,
+    out: Array,
+) -> None:
+    """Add minus the derivative of each structure's splines by each position, `[n, 3, columns]`.
+
+    `first` and `slopes` are those of `density_slopes`.
+    """
+    x = np.zeros(3)
+    for i in range(len(neighbor)):
+        for slot in range(neighbor.shape[1]):
+            j = neighbor[i, slot]
+            if j < 0:
+                continue
+            q = _vector(positions, offset, i, j, slot, x)
+            if q >= squared_range or q != q:
+                continue
+            a, b = species_index[i], species_index[j]
+            slope = _density_slope(
+                q, squared_core[a, b], decay[a, b], reference[a, b], squared_range
+            )
+            for k in range(4):
+                derivative = slope * slopes[i, k]
+                for axis in range(3):
+                    out[i, axis, first[i] + k] += derivative * x[axis]
+                    out[j, axis, first[i] + k] -= derivative * x[axis]
+
+
+@lazy_njit()
+def _density_slope(
+    q: float, squared_core: float, decay: float, reference: float, squared_range: float
+) -> float:
+    """Return the derivative of the density of a neighbor by its position, over x, 1/Å²."""
+    r = math.sqrt(q + squared_core)
+    inside = 1 - q / squared_range
+    part = math.exp(-decay * (r - reference)) * inside * inside
+    return -part * (6 / squared_range + inside * decay / r)
+
+
+@lazy_njit()
+def _vector(positions: Array, offset: Array, i: int, j: int, slot: int, x: Array) -> float:
+    """Write the vector from atom i to a neighbor; return its square."""
+    q = 0.0
+    for axis in range(3):
+        x[axis] = positions[j, axis] - positions[i, axis]
+        if len(offset):
+            x[axis] += offset[i, slot, axis]
+        q += x[axis] * x[axis]
+    return q

@@ -1,0 +1,289 @@
+"""Energies of pairs of atoms as a Gaussian process of their distance.
+
+Notation
+    r           Å   distance of two atoms
+    d           Å   sum of their radii
+    core        Å   `core_factor` d, below which the energy hardly changes with the distance
+    u           1   log(r² + core²) / 2, the logarithm of the distance where atoms do not overlap
+    R           Å   `range_factor` times the largest d
+
+    E = sum over pairs and images of g(u) (1 - (r / R)²)³
+
+There is one process g for each pair of species, with a standard deviation proportional to
+exp(-`power` u), 1 where exp(u) = d. Since u is a logarithm, the process is stiffer at
+small distances as all interactions are, and lengths have no unit; since it ends at the core, the
+energy of atoms on top of each other is unknown, not zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from bostruct.errors import check_positive
+from bostruct.structures import FixedAtoms, Structures
+from bostruct.surrogates.local_gp import energy_terms_numba
+from bostruct.surrogates.local_gp.energy_terms import (
+    contiguous_arrays,
+    neighbor_arrays,
+    pair_types,
+    squared_distances,
+)
+from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
+
+SPACING = 0.45  # of two splines, in units of the length scale
+ROUNDING = 1e-9  # relative, so that no distance within the range is after the last spline
+
+
+@final
+@dataclass(frozen=True)
+class PairTerm:
+    """A Gaussian process of the distance for each pair of species.
+
+    Attributes:
+        length_scale: Length scale of the process in the logarithm of the distance.
+        range_factor: Range over the largest sum of two radii.
+        core_factor: Distance below which energies hardly change over the sum of the two radii.
+        power: Power of the distance by which typical energies decrease.
+
+    Raises:
+        InputError: one is not positive.
+    """
+
+    length_scale: float = 0.18
+    range_factor: float = 4.0
+    core_factor: float = 0.35
+    power: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_positive("length_scale", self.length_scale, "It is a ratio of distances.")
+        check_positive("range_factor", self.range_factor, "It is a number of bond lengths.")
+        check_positive("core_factor", self.core_factor, "It is a fraction of the bond length.")
+        check_positive("power", self.power, "It is the exponent of a power law.")
+
+    def build(self, radii: Tensor) -> FittedPairTerm:
+        """Return the term for species of given radii, `[species]` Å."""
+        radii = radii.detach().cpu().double()
+        row, column = torch.triu_indices(len(radii), len(radii))
+        core = self.core_factor * (radii[row] + radii[column])
+        cutoff = self.range_factor * 2 * float(radii.max())
+        largest = torch.log1p((cutoff / core).square()) / 2  # [types] of u - log(core)
+        sizes = (largest / (SPACING * self.length_scale)).ceil().to(torch.int64)
+        spacing = largest / sizes
+        roots = []
+        for n, h in zip(sizes.tolist(), spacing.tolist(), strict=True):
+            u = h * torch.arange(-1, n + 2, dtype=torch.float64) + math.log(self.core_factor)
+            std = torch.exp(-self.power * u).unsqueeze(-1)
+            roots.append(std * spline_root(n, self.length_scale / h))
+        return FittedPairTerm(cutoff, core, sizes, torch.block_diag(*roots))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedPairTerm:
+    """The features of the pair energies.
+
+    Attributes:
+        cutoff: Range R of the pairs, Å.
+        core: `[types]` Å, core of each pair of species.
+        n_intervals: `[types]`, number of intervals of the splines of each.
+        root: `[K, m]`, root of the covariance of all coefficients.
+    """
+
+    cutoff: float
+    core: Tensor
+    n_intervals: Tensor
+    root: Tensor
+    name: ClassVar[str] = "pair_term"
+    weight_std: ClassVar[None] = None
+
+    @property
+    def n_features(self) -> int:
+        """Number m of features."""
+        return self.root.shape[1]
+
+    def features(
+        self,
+        structures: Structures,
+        species_index: Tensor,
+        index: Tensor,
+        count: int,
+        fixed_atoms: FixedAtoms | None = None,
+    ) -> Tensor:
+        """Return the features of sums over atoms; half of a pair belongs to either atom."""
+        arrays = neighbor_arrays(structures, self.cutoff, skip_fixed_pairs=fixed_atoms is not None)
+        arguments = *arrays, species_index, index, count
+        sums: Tensor
+        if structures.device.type == "cpu":
+            sums = _PairSums.apply(structures.positions, self, *arguments)  # type: ignore[no-untyped-call]
+        else:
+            sums = self.differentiable_sums(structures.positions, *arguments)
+        if fixed_atoms is not None:
+            sums = sums + self._fixed_sums(fixed_atoms, species_index)
+        return sums @ self.root.to(sums)
+
+    def differentiable_sums(
+        self,
+        positions: Tensor,
+        neighbor: Tensor,
+        offset: Tensor,
+        species_index: Tensor,
+        index: Tensor,
+        count: int,
+    ) -> Tensor:
+        """Return the sums of splines `[count, K]` by operations that torch differentiates twice."""
+        q = squared_distances(positions, neighbor, offset, self.cutoff**2)
+        sums = []
+        for kind, i, slot in self._pairs_by_type(q, neighbor, species_index):
+            inside = 1 - q[i, slot] / self.cutoff**2
+            t = torch.log1p(q[i, slot] / self._squared_core[kind]) * self._half_inverse(kind)
+            B = splines(t, int(self.n_intervals[kind])) * (inside.pow(3) / 2).unsqueeze(-1)
+            sums.append(B.new_zeros(count, B.shape[-1]).index_add(0, index[i], B))
+        return torch.cat(sums, -1)
+
+    def force_features(self, structures: Structures, species_index: Tensor) -> Tensor:
+        """Return the features of all force components, `[n, 3, m]` 1/Å."""
+        arrays = neighbor_arrays(structures, self.cutoff)
+        arguments = structures.positions.detach(), *arrays, species_index
+        on_cpu = structures.device.type == "cpu"
+        slopes = self._numba_forces(*arguments) if on_cpu else self.tensor_forces(*arguments)
+        return slopes @ self.root.to(slopes)
+
+    def _numba_forces(
+        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
+    ) -> Tensor:
+        out = positions.new_zeros(*positions.shape, len(self.root))
+        arguments = contiguous_arrays(positions, neighbor, offset, species_index)
+        arguments += self.arrays(positions)
+        energy_terms_numba.pair_force_features(*arguments, *contiguous_arrays(out))
+        return out
+
+    def tensor_forces(
+        self, positions: Tensor, neighbor: Tensor, offset: Tensor, species_index: Tensor
+    ) -> Tensor:
+        """Return minus the derivatives of the splines `[n, 3, K]` 1/Å, by tensor operations."""
+        q = squared_distances(positions, neighbor, offset, self.cutoff**2)
+        blocks = []
+        for kind, i, slot in self._pairs_by_type(q, neighbor, species_index):
+            n, core, j = int(self.n_intervals[kind]), self._squared_core[kind], neighbor[i, slot]
+            x = positions[j] - positions[i]
+            if len(offset):
+                x = x + offset[i, slot]
+            r2 = q[i, slot].unsqueeze(-1)
+            inside = 1 - r2 / self.cutoff**2
+            t = torch.log1p(r2.squeeze(-1) / core) * self._half_inverse(kind)
+            slope = inside.pow(3) * self._half_inverse(kind) / (r2 + core) * spline_slopes(t, n)
+            slope = slope - 3 * inside.square() / self.cutoff**2 * splines(t, n)
+            pairs = x.unsqueeze(-1) * slope.unsqueeze(1)  # [p, 3, k]
+            block = pairs.new_zeros(len(positions), 3, n + 3).index_add(0, i, pairs)
+            blocks.append(block.index_add(0, j, pairs, alpha=-1.0))
+        return torch.cat(blocks, -1)
+
+    def arrays(self, like: Tensor) -> list[Any]:
+        """Return the constants of the loops, from pair types to the squared range."""
+        sizes = self.n_intervals + 3
+        types = pair_types(math.isqrt(2 * len(self.core)))
+        spacing = 2 * self._half_inverse_spacing
+        return [
+            types.numpy(),
+            self._squared_core.to(like).numpy(),
+            spacing.to(like).numpy(),
+            (sizes.cumsum(0) - sizes).numpy(),
+            self.cutoff**2,
+        ]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that rebuild the term exactly."""
+        return {
+            "pair_term_cutoff": torch.tensor(self.cutoff, dtype=torch.float64),
+            "pair_term_core": self.core,
+            "pair_term_intervals": self.n_intervals,
+            "pair_term_root": self.root,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> FittedPairTerm | None:
+        """Return the term that `state` was taken from; None if there is none."""
+        if "pair_term_root" not in state:
+            return None
+        tensors = (state[f"pair_term_{name}"].cpu() for name in ("core", "intervals", "root"))
+        return cls(float(state["pair_term_cutoff"]), *tensors)
+
+    def _fixed_sums(self, fixed_atoms: FixedAtoms, species_index: Tensor) -> Tensor:
+        """Return the sums `[1, K]` over pairs of fixed atoms, cached."""
+        cached: tuple[FixedAtoms, Tensor] | None = vars(self).get("_last_fixed_sums")
+        if cached is None or cached[0] is not fixed_atoms:
+            place = fixed_atoms.fixed_index
+            atoms, species_index = fixed_atoms.atoms, species_index[: len(place)][place >= 0]
+            arrays = neighbor_arrays(atoms, self.cutoff)
+            sums = _PairSums.apply(atoms.positions, self, *arrays, species_index, atoms.index, 1)  # type: ignore[no-untyped-call]
+            cached = fixed_atoms, sums
+            vars(self)["_last_fixed_sums"] = cached
+        return cached[1]
+
+    def _pairs_by_type(
+        self, q: Tensor, neighbor: Tensor, species_index: Tensor
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield each pair of species with the atoms and slots of its pairs within the range."""
+        types = pair_types(math.isqrt(2 * len(self.core))).to(q.device)
+        kinds = types[species_index.unsqueeze(-1), species_index[neighbor.clamp(min=0)]]
+        kinds = torch.where((neighbor >= 0) & ~(q >= self.cutoff**2), kinds, -1)
+        for kind in range(len(self.core)):
+            i, slot = (kinds == kind).nonzero(as_tuple=True)
+            yield kind, i, slot
+
+    @cached_property
+    def _squared_core(self) -> Tensor:
+        return self.core.square()
+
+    @cached_property
+    def _half_inverse_spacing(self) -> Tensor:
+        """1 / (2 h) of each pair of species, `[types]`."""
+        largest = torch.log1p(self.cutoff**2 / self._squared_core)
+        return self.n_intervals / largest * (1 - ROUNDING)
+
+    def _half_inverse(self, kind: int) -> float:
+        return float(self._half_inverse_spacing[kind])
+
+
+@final
+class _PairSums(torch.autograd.Function):
+    """The sums of splines over pairs, as compiled loops."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch's
+        positions: Tensor,
+        term: FittedPairTerm,
+        neighbor: Tensor,
+        offset: Tensor,
+        species_index: Tensor,
+        index: Tensor,
+        count: int,
+    ) -> Tensor:
+        out = positions.new_zeros(count, len(term.root))
+        ctx.term, ctx.arrays = term, (neighbor, offset, species_index, index)
+        ctx.save_for_backward(positions)
+        arguments = contiguous_arrays(positions, *ctx.arrays) + term.arrays(out)
+        energy_terms_numba.pair_features(*arguments, *contiguous_arrays(out))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        (positions,) = ctx.saved_tensors
+        term: FittedPairTerm = ctx.term
+        none = (None,) * 6
+        if torch.is_grad_enabled():  # for a second derivative
+            sums = term.differentiable_sums(positions, *(*ctx.arrays, len(g)))
+            (gradient,) = torch.autograd.grad(sums, positions, g, create_graph=True)
+            return gradient, *none
+        gradient = torch.zeros_like(positions)
+        arguments = contiguous_arrays(g, positions, *ctx.arrays) + term.arrays(g)
+        energy_terms_numba.pair_features_vjp(*arguments, *contiguous_arrays(gradient))
+        return gradient, *none

@@ -1,0 +1,34 @@
+"""Splines with correlated coefficients, against their closed forms."""
+
+import torch
+
+from bostruct.surrogates.local_gp.spline_process import spline_root, spline_slopes, splines
+
+N = 12
+T = torch.linspace(0, N, 601, dtype=torch.float64)[:-1]
+
+
+def test_splines_are_a_partition_of_one_with_four_at_a_point():
+    B = splines(T, N)
+    assert B.shape == (600, N + 3)
+    torch.testing.assert_close(B.sum(-1), torch.ones(600, dtype=torch.float64))
+    assert ((B > 0).sum(-1) <= 4).all()
+    linear = B @ torch.arange(-1, N + 2, dtype=torch.float64)
+    torch.testing.assert_close(linear, T)
+
+
+def test_slopes_are_central_differences():
+    h = 1e-5
+    t = T[1:]
+    expected = (splines(t + h, N) - splines(t - h, N)) / (2 * h)
+    torch.testing.assert_close(spline_slopes(t, N), expected, rtol=0, atol=1e-9)
+
+
+def test_the_kernel_is_nearly_a_squared_exponential():
+    """Smoothed by the splines, whose variance 1/3 adds to either side."""
+    length = 2.2
+    phi = splines(T, N) @ spline_root(N, length)
+    gap = T - T.unsqueeze(-1)
+    expected = torch.exp(-gap.square() / (2 * (length**2 + 2 / 3)))
+    assert (phi @ phi.T - expected).abs().max() < 0.03
+    assert (phi.square().sum(-1) - 1).abs().max() < 0.01
