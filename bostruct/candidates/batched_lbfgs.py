@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,6 +25,16 @@ from bostruct.errors import check_count, check_positive
 
 AcquisitionCallable = Callable[[Tensor], Tensor]
 """An acquisition function, X `[b, d]` to `[b]`; larger is better."""
+
+
+@runtime_checkable
+class SupportsGradient(Protocol):
+    """An acquisition function that gives its gradient itself."""
+
+    def value_and_gradient(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values `[b]` and their gradients `[b, d]` at X `[b, d]`."""
+        ...
+
 
 HISTORY_SIZE = 8
 """Pairs of changes of X and of g that are kept."""
@@ -151,13 +161,24 @@ def relax(
 
 def value_and_gradient(acq_function: AcquisitionCallable, X: Tensor) -> tuple[Tensor, Tensor]:
     """Return minus the value, infinite where it is not finite, and its gradient."""
-    X = X.detach().requires_grad_()
-    with torch.enable_grad():
-        f = -acq_function(X)
-        (g,) = torch.autograd.grad(f.sum(), X)
-    f = f.detach()
+    if isinstance(acq_function, SupportsGradient):
+        value, gradient = acq_function.value_and_gradient(X)
+    else:
+        value, gradient = value_and_gradient_by_autograd(acq_function, X)
+    f, g = -value, -gradient
     finite = f.isfinite() & g.isfinite().all(-1)
     return torch.where(finite, f, torch.inf), torch.where(finite.unsqueeze(-1), g, 0)
+
+
+def value_and_gradient_by_autograd(
+    acq_function: AcquisitionCallable, X: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the values `[b]` and their gradients `[b, d]` at X `[b, d]`."""
+    X = X.detach().requires_grad_()
+    with torch.enable_grad():
+        value = acq_function(X)
+        (gradient,) = torch.autograd.grad(value.sum(), X)
+    return value.detach(), gradient
 
 
 def _is_converged(state: _LBFGSState, fmax: float) -> Tensor:

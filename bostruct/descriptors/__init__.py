@@ -6,6 +6,7 @@ under rotation, translation and permutation; or one row of features for each str
 
 from bostruct.descriptors.soap.neighbor_vectors import FixedEnvironment as FixedEnvironment
 from bostruct.descriptors.soap.neighbor_vectors import NeighborVectors as NeighborVectors
+from bostruct.descriptors.soap.power_spectra import PowerSpectra as PowerSpectra
 from bostruct.descriptors.soap.radial_basis import RadialBasis as RadialBasis
 from bostruct.descriptors.soap.soap import SOAP as SOAP
 from bostruct.descriptors.soap.soap import DescriptorGradients as DescriptorGradients

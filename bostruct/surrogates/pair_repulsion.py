@@ -16,6 +16,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from bostruct.descriptors import PowerSpectra
 from bostruct.errors import check_positive
 from bostruct.structures import (
     MAX_ATOMS_BRUTE_FORCE,
@@ -24,7 +25,10 @@ from bostruct.structures import (
     neighbor_table,
     periodic_image_arrays,
 )
-from bostruct.surrogates.pair_repulsion_numba import repulsion_and_gradient
+from bostruct.surrogates.pair_repulsion_numba import (
+    listed_repulsion_and_gradient,
+    repulsion_and_gradient,
+)
 
 
 @final
@@ -64,6 +68,49 @@ class PairRepulsion:
             return energy
         return self.differentiable_energies(structures, radii)
 
+    def largest_range(self, radii: Tensor) -> float:
+        """Return the distance beyond which no pair of atoms with these radii repels, Å."""
+        return 2 * self.range_factor * float(radii.max())
+
+    def energy_and_gradient(self, structures: Structures, radii: Tensor) -> tuple[Tensor, Tensor]:
+        """Return E `[b]` eV and its gradient `[n, 3]` eV/Å.
+
+        Args:
+            structures: b structures of n atoms in total.
+            radii: Radius of each atom, `[n]` Å.
+        """
+        positions = structures.positions.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            energy = self(replace(structures, positions=positions), radii)
+            (gradient,) = torch.autograd.grad(energy.sum(), positions)
+        return energy.detach(), gradient
+
+    def listed_energy_and_gradient(
+        self, spectra: PowerSpectra, structures: Structures, radii: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return E `[b]` eV and its gradient `[n, 3]` eV/Å, of the pairs in a neighbor table.
+
+        Without the pairs of fixed atoms, if these have an environment of their own there.
+
+        Args:
+            spectra: Power spectra of the structures, whose cutoff is at least the largest d.
+            structures: b structures of n atoms in total, on the CPU.
+            radii: Radius of each atom, `[n]` Å.
+        """
+        energy, gradient = listed_repulsion_and_gradient(
+            spectra.vectors.numpy(),
+            spectra.neighbors.mask.numpy(),
+            spectra.neighbors.neighbor.contiguous().numpy(),
+            spectra.center.numpy(),
+            structures.index.numpy(),
+            len(structures),
+            spectra.cutoff,
+            (self.range_factor * radii).contiguous().numpy(),
+            self.strength,
+            MIN_DISTANCE,
+        )
+        return torch.from_numpy(energy), torch.from_numpy(gradient)
+
     def typical_force(self, bond_length: float) -> float:
         """Return the force of a pair at three quarters of the distance d, eV/Å.
 
@@ -79,7 +126,7 @@ class PairRepulsion:
         if neighbors is not None:
             vectors = positions[neighbors] - positions.unsqueeze(1)  # [n, k, 3]
         else:
-            cutoff = 2 * self.range_factor * float(radii.max())
+            cutoff = self.largest_range(radii)
             neighbors, shift, mask = neighbor_table(structures, cutoff)
             vectors = positions[neighbors] - positions.unsqueeze(1)
             vectors = vectors + shift @ structures.cell[structures.index]

@@ -1,4 +1,4 @@
-"""The pair repulsion and its gradient as one compiled loop over all pairs and images."""
+"""The pair repulsion and its gradient as compiled loops over all pairs, or over listed ones."""
 
 from __future__ import annotations
 
@@ -59,6 +59,61 @@ def repulsion_and_gradient(
                     for y in range(3):
                         gradient[i, y] += strength * pair_gradient[y]
                         gradient[j, y] -= strength * pair_gradient[y]
+    return energy, gradient
+
+
+@lazy_njit()
+def listed_repulsion_and_gradient(
+    vectors: Array,
+    is_listed: Array,
+    neighbor: Array,
+    center: Array,
+    index: Array,
+    n_structures: int,
+    length_unit: float,
+    radii: Array,
+    strength: float,
+    min_distance: float,
+) -> tuple[Array, Array]:
+    """Return the energy of each structure, `[b]` eV, and its gradient, `[n, 3]` eV/Å.
+
+    Each pair is listed from both sides.
+
+    Args:
+        vectors: `[r, k, 3]`, vectors to the neighbors of r atoms, in length units.
+        is_listed: `[r, k]`, False for padding.
+        neighbor: `[r, k]`, atom index of each neighbor.
+        center: `[r]`, atom index of each row.
+        index: `[n]`, structure of each atom.
+        n_structures: number b of structures.
+        length_unit: Å.
+        radii: `[n]` Å; the repulsion begins where two of them touch.
+        strength: Energy of a pair at half the sum of its radii, eV.
+        min_distance: Å; closer atoms count as this far.
+    """
+    energy = np.zeros(n_structures, vectors.dtype)
+    gradient = np.zeros((len(index), 3), vectors.dtype)
+    for row in range(len(vectors)):
+        i = center[row]
+        for k in range(vectors.shape[1]):
+            if not is_listed[row, k]:
+                continue
+            j = neighbor[row, k]
+            d = (radii[i] + radii[j]) / length_unit
+            square = 0.0
+            for y in range(3):
+                square += vectors[row, k, y] ** 2
+            if square >= d * d:  # NaN goes on, and shows in the result
+                continue
+            r = math.sqrt(square)
+            least = min_distance / length_unit
+            excess = d / max(r, least) - 1 if r == r else r
+            energy[index[i]] += 0.5 * strength * excess**3
+            if r >= least:
+                slope = 1.5 * strength * excess * excess * d / (square * r * length_unit)
+                for y in range(3):
+                    gradient[i, y] += slope * vectors[row, k, y]
+                    gradient[j, y] -= slope * vectors[row, k, y]
     return energy, gradient
 
 

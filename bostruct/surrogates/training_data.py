@@ -157,11 +157,8 @@ def prepare_observations(
     if forces is None:
         forces = torch.full_like(structures.positions, torch.nan)
     if pair_repulsion is not None:
-        positions = structures.positions.detach().clone().requires_grad_()
-        with torch.enable_grad():
-            prior = pair_repulsion(replace(structures, positions=positions), radii)
-            (gradient,) = torch.autograd.grad(prior.sum(), positions)
-        energy, forces = energy - prior.detach(), forces + gradient
+        prior, gradient = pair_repulsion.energy_and_gradient(structures, radii)
+        energy, forces = energy - prior, forces + gradient
     noise_factor = _noise_factor(structures, energy, forces)
     return Observations(structures.without_results(), energy, forces, noise_factor)
 

@@ -261,3 +261,30 @@ def test_follows_its_input(device, dtype):
 def test_refuses(arguments, match):
     with pytest.raises(InputError, match=match):
         relax(rosenbrock, random(2, 2), **arguments)
+
+
+def test_a_function_with_a_gradient_of_its_own_is_asked_for_that():
+    class Bowl:
+        def __call__(self, X):
+            raise AssertionError("the value alone is never needed")
+
+        def value_and_gradient(self, X):
+            assert not torch.is_grad_enabled() or not X.requires_grad
+            return -X.square().sum(-1), -2 * X
+
+    found = relax(Bowl(), random(4, 3), fmax=TIGHT, max_steps=50)
+    assert found.converged.all()
+    assert float(found.X.abs().max()) < TIGHT
+
+
+def test_a_gradient_that_is_no_number_ends_a_relaxation():
+    class Broken:
+        def __call__(self, X):
+            return X.sum(-1)
+
+        def value_and_gradient(self, X):
+            return X.sum(-1), torch.full_like(X, torch.nan)
+
+    found = relax(Broken(), random(2, 3))
+    assert found.acq_value.tolist() == [-math.inf] * 2
+    assert not found.converged.any()

@@ -11,14 +11,14 @@ from ase.optimize import BFGS
 from bostruct.structures import from_ase, to_ase
 
 
-def labelled(X, space, steps=0, seed=0):
+def labelled(X, space, steps=0, seed=0, shake=0.1):
     """Return the structures at X, a little relaxed and shaken, with EMT results."""
     rng = np.random.default_rng(seed)
     found = []
     for atoms in to_ase(space.decode(X)):
         atoms.calc = EMT()
         BFGS(atoms, logfile=None).run(fmax=0.01, steps=steps)
-        atoms.positions += rng.uniform(-0.1, 0.1, atoms.positions.shape)
+        atoms.positions += rng.uniform(-shake, shake, atoms.positions.shape)
         atoms.get_potential_energy()
         atoms.get_forces()
         found.append(atoms)

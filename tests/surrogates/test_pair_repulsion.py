@@ -7,9 +7,11 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
+from bostruct.descriptors import SOAP
 from bostruct.errors import InputError
 from bostruct.structures import Structures, from_ase
 from bostruct.surrogates import PairRepulsion
+from tests.descriptors.soap.test_neighbor_vectors import CUTOFF, slabs
 
 R = 1.32  # radius of every atom in these tests, Å
 D = 2 * R
@@ -165,3 +167,21 @@ def test_typical_force_is_the_slope_at_three_quarters():
     radii = torch.full((2,), bond / 2, dtype=torch.float64)
     (slope,) = torch.autograd.grad(wall(pair, radii), pair.positions)
     assert wall.typical_force(bond) == pytest.approx(-float(slope[1, 0]))
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_listed_pairs_give_the_same_energies_and_gradients(fixed):
+    structures = slabs(layers=2)
+    structures = replace(structures, positions=0.8 * structures.positions)
+    soap, radii = SOAP((29, 79), CUTOFF), torch.full((len(structures.numbers),), R).double()
+    base = soap.fixed_environment(structures) if fixed else None
+    spectra = soap.power_spectra(structures, base)
+    energy, gradient = PairRepulsion().listed_energy_and_gradient(spectra, structures, radii)
+    expected, force = PairRepulsion().energy_and_gradient(structures, radii)
+    if fixed:
+        one = base.fixed_atoms.atoms
+        energy = energy + PairRepulsion()(one, radii[: len(one.numbers)])
+    moves = ~structures.fixed | (not fixed)
+    assert float(force[moves].abs().max()) > 1
+    torch.testing.assert_close(energy, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient[moves], force[moves], rtol=1e-12, atol=1e-11)

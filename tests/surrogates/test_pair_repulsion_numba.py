@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from bostruct.surrogates.pair_repulsion_numba import repulsion_and_gradient
+from bostruct.surrogates.pair_repulsion_numba import (
+    listed_repulsion_and_gradient,
+    repulsion_and_gradient,
+)
 
 
 def run(P, cell=None, images=(0, 0, 0)):
@@ -32,4 +35,27 @@ def test_an_atom_in_a_chain_touches_itself_from_both_sides():
 
 def test_what_is_no_number_is_seen():
     energy, _ = run([[0, 0, 0], [np.nan, 0, 0]])
+    assert np.isnan(energy[0])
+
+
+def run_listed(vectors, is_listed, neighbor):
+    """Listed pairs of two atoms of radius 1 in units of 2 Å."""
+    center, index, radii = np.arange(2), np.zeros(2, np.int64), np.ones(2)
+    lists = np.array(vectors, float), np.array(is_listed), np.array(neighbor)
+    return listed_repulsion_and_gradient(*lists, center, index, 1, 2.0, radii, 20.0, 1e-3)
+
+
+def test_listed_pairs_push_each_other_apart():
+    vectors = [[[0, 0, 0.5], [0, 0, 0]], [[0, 0, -0.5], [0, 0, 0]]]
+    energy, slope = run_listed(vectors, [[True, False]] * 2, [[1, 0], [0, 1]])
+    assert energy.tolist() == [20.0]
+    assert slope.tolist() == [[0, 0, 120.0], [0, 0, -120.0]]
+    energy, slope = run_listed(vectors, [[False, False]] * 2, [[1, 0], [0, 1]])
+    assert not energy.any()
+    assert not slope.any()
+
+
+def test_a_listed_distance_that_is_no_number_is_seen():
+    vectors = [[[0, 0, np.nan]], [[0, 0, np.nan]]]
+    energy, _ = run_listed(vectors, [[True]] * 2, [[1], [0]])
     assert np.isnan(energy[0])

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.analytic import UpperConfidenceBound
 from botorch.acquisition.monte_carlo import qUpperConfidenceBound
+from torch import Tensor
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import BotorchAcquisition, check_context
 from bostruct.acquisition.monte_carlo import MonteCarloAcquisition
+from bostruct.acquisition.posterior_moments import ValueAndDerivatives
 from bostruct.errors import InputError, error_message
 
 
@@ -53,6 +56,14 @@ class LowerConfidenceBound(BotorchAcquisition):
         """Return `X [b, 1, d] -> [b]` eV; needs the model alone."""
         check_context(self, context)
         return UpperConfidenceBound(context.model, beta=self.kappa**2, maximize=False)
+
+    def value_and_derivatives(
+        self, context: AcquisitionContext, mean: Tensor, std: Tensor
+    ) -> ValueAndDerivatives:
+        """Return the bounds `[b]` of energies with these moments, with their derivatives."""
+        del context
+        kappa = torch.full_like(std, self.kappa)
+        return ValueAndDerivatives(kappa * std - mean, -torch.ones_like(mean), kappa)
 
     def scaled(self, kappa_factor: float) -> LowerConfidenceBound:
         """Return the bound with kappa multiplied by `kappa_factor`, if it is adaptive."""

@@ -8,19 +8,27 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from botorch.acquisition import analytic, logei, monte_carlo
 from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.exceptions.warnings import NumericsWarning
+from torch import Tensor
 
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import BotorchAcquisition, best_f_tensor, check_context
+from bostruct.acquisition.botorch_internals import check_botorch_internal
 from bostruct.acquisition.monte_carlo import MonteCarloAcquisition, pruned_baseline
+from bostruct.acquisition.posterior_moments import ValueAndDerivatives
+
+LOG_ROOT_2_PI = math.log(2 * math.pi) / 2
+"""Minus the logarithm of the normal density at its maximum."""
 
 
 @contextmanager
@@ -55,12 +63,47 @@ class ExpectedImprovement(ClosedFormImprovement):
 
     botorch_class = analytic.ExpectedImprovement
 
+    def value_and_derivatives(
+        self, context: AcquisitionContext, mean: Tensor, std: Tensor
+    ) -> ValueAndDerivatives:
+        """Return the improvements `[b]` of energies with these moments, with their derivatives.
+
+        With u = (best_f - mu) / σ it is σ (φ(u) + u Φ(u)), dEI/dmu = -Φ(u), dEI/dσ = φ(u) [J98].
+
+        Raises:
+            InputError: `best_f` is missing or not finite.
+        """
+        u = (best_f_tensor(context).to(std) - mean) / std
+        density, probability = torch.exp(-u.square() / 2 - LOG_ROOT_2_PI), torch.special.ndtr(u)
+        return ValueAndDerivatives(std * (density + u * probability), -probability, density)
+
 
 @dataclass(frozen=True)
 class LogExpectedImprovement(ClosedFormImprovement):
     """`log E[max(best_f - E, 0)]`, without underflow [A23]."""
 
     botorch_class = analytic.LogExpectedImprovement
+
+    def value_and_derivatives(
+        self, context: AcquisitionContext, mean: Tensor, std: Tensor
+    ) -> ValueAndDerivatives:
+        """Return the logarithms `[b]` of energies with these moments, with their derivatives.
+
+        With u = (best_f - mu) / σ and h = φ(u) + u Φ(u) it is log σ + log h, and its derivatives
+        are -Φ(u) / (σ h) and φ(u) / (σ h); log h is BoTorch's, without underflow [A23].
+
+        Raises:
+            InputError: `best_f` is missing or not finite, or BoTorch lacks its log h.
+        """
+        check_botorch_internal(analytic, "_log_ei_helper")
+        u = (best_f_tensor(context).to(std) - mean) / std
+        log_h = analytic._log_ei_helper(u)
+        log_density = -u.square() / 2 - LOG_ROOT_2_PI
+        return ValueAndDerivatives(
+            std.log() + log_h,
+            -torch.exp(torch.special.log_ndtr(u) - log_h) / std,
+            torch.exp(log_density - log_h) / std,
+        )
 
 
 @dataclass(frozen=True)

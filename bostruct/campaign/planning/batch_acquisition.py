@@ -7,7 +7,12 @@ from typing import final
 from torch import Tensor
 
 from bostruct.acquisition import Acquisition, AcquisitionContext
+from bostruct.acquisition.posterior_moments import (
+    ClosedFormAcquisition,
+    SupportsPosteriorMoments,
+)
 from bostruct.campaign.planning.pending_candidates import with_pending
+from bostruct.candidates.batched_lbfgs import value_and_gradient_by_autograd
 
 
 @final
@@ -27,6 +32,30 @@ class BatchAcquisition:
         """Return the acquisition value of each structure, differentiable in X."""
         values: Tensor = self._function(X.unsqueeze(-2))
         return values
+
+    def value_and_gradient(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the acquisition values `[b]` and their gradients `[b, d]`.
+
+        In closed form where acquisition and model have one, by autograd elsewhere.
+        """
+        if self._closed_form is None:
+            return value_and_gradient_by_autograd(self, X)
+        acquisition, model = self._closed_form
+        moments = model.posterior_moments(X)
+        value, *derivatives = acquisition.value_and_derivatives(
+            self.context, moments.mean, moments.std
+        )
+        return value, moments.gradient(*derivatives)
+
+    @property
+    def _closed_form(self) -> tuple[ClosedFormAcquisition, SupportsPosteriorMoments] | None:
+        """The acquisition and the model, if both have closed forms."""
+        acquisition, model = self.acquisition, self.context.model
+        if not isinstance(acquisition, ClosedFormAcquisition):
+            return None
+        if not isinstance(model, SupportsPosteriorMoments) or not model.has_closed_form_gradients:
+            return None
+        return acquisition, model
 
     def with_pending(self, X: Tensor) -> BatchAcquisition:
         """Return the acquisition function once `X [p, d]` are under evaluation, too."""

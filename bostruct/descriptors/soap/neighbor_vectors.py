@@ -37,14 +37,15 @@ class FixedEnvironment:
 @final
 @dataclass(frozen=True, eq=False)
 class NeighborVectors:
-    """Padded neighbor table of all atoms.
+    """Padded neighbor table with a row for each of r atoms, by default for all.
 
     Attributes:
-        neighbor: `[n, k]`, index of the atom that a neighbor is an image of.
-        offset: `[n, k, 3]` Å, lattice translation to the image; None if there are no images.
-        mask: `[n, k]`, true for entries that hold a neighbor.
+        neighbor: `[r, k]`, index of the atom that a neighbor is an image of.
+        offset: `[r, k, 3]` Å, lattice translation to the image; None if there are no images.
+        mask: `[r, k]`, true for entries that hold a neighbor.
         species_index: `[n]`, index of the species of each atom.
         fixed_environment: environment of fixed atoms, whose pairs are not listed.
+        center: `[r]`, index of the atom of each row; None if all atoms have one.
     """
 
     neighbor: Tensor
@@ -52,6 +53,7 @@ class NeighborVectors:
     mask: Tensor
     species_index: Tensor
     fixed_environment: FixedEnvironment | None = None
+    center: Tensor | None = None
 
     @classmethod
     def from_structures(
@@ -60,6 +62,8 @@ class NeighborVectors:
         cutoff: float,
         species_index: Tensor,
         fixed_environment: FixedEnvironment | None = None,
+        *,
+        changed_only: bool = False,
     ) -> NeighborVectors:
         """Return at least all neighbors within the cutoff.
 
@@ -68,6 +72,7 @@ class NeighborVectors:
             cutoff: cutoff radius, Å.
             species_index: `[n]`, index of the species of each atom.
             fixed_environment: environment of the fixed atoms of these structures.
+            changed_only: True to leave out the rows of fixed atoms without other neighbors.
         """
         dense = all_pairs(structures) if fixed_environment is None else None
         if dense is not None:
@@ -75,17 +80,36 @@ class NeighborVectors:
         neighbor, shift, mask = neighbor_table(
             structures, cutoff, skip_fixed_pairs=fixed_environment is not None
         )
+        center, index = None, structures.index
+        if changed_only and fixed_environment is not None:
+            is_fixed = fixed_environment.fixed_index(len(mask)) >= 0
+            center = (mask[:, 0] | ~is_fixed).nonzero().squeeze(-1)
+            neighbor, shift, mask, index = (x[center] for x in (neighbor, shift, mask, index))
         cell = structures.cell
         same_cell = bool((cell == cell[:1]).all())
-        offset = shift @ (cell[0] if same_cell else cell[structures.index])
-        return cls(neighbor, offset, mask, species_index, fixed_environment)
+        offset = shift @ (cell[0] if same_cell else cell[index])
+        return cls(neighbor, offset, mask, species_index, fixed_environment, center)
 
     @property
     def neighbor_species(self) -> Tensor:
-        """Species indices of the neighbors, `[n, k]`; -1 for padding."""
+        """Species indices of the neighbors, `[r, k]`; -1 for padding."""
         return torch.where(self.mask, self.species_index[self.neighbor], -1)
 
+    @property
+    def center_species(self) -> Tensor:
+        """Species indices of the atoms with a row, `[r]`."""
+        return self.species_index if self.center is None else self.species_index[self.center]
+
+    def center_fixed_index(self) -> Tensor:
+        """Return the index of each row's atom among the fixed ones, `[r]`; -1 for others."""
+        n = len(self.species_index)
+        if self.fixed_environment is None:
+            return self.species_index.new_full((len(self.neighbor),), -1)
+        fixed_index = self.fixed_environment.fixed_index(n)
+        return fixed_index if self.center is None else fixed_index[self.center]
+
     def vectors(self, positions: Tensor) -> Tensor:
-        """Return the vectors to the neighbors, `[n, k, 3]` Å; zero for padding."""
-        vectors = positions[self.neighbor] - positions.unsqueeze(1)
+        """Return the vectors to the neighbors, `[r, k, 3]` Å; zero for padding."""
+        centers = positions if self.center is None else positions[self.center]
+        vectors = positions[self.neighbor] - centers.unsqueeze(1)
         return vectors if self.offset is None else vectors + self.offset

@@ -98,6 +98,8 @@ def power_spectrum_vjp(
     V: Array,
     neighbor_species: Array,
     neighbor: Array,
+    center: Array,
+    n_atoms: int,
     M: Array,
     N: Array,
     A: Array,
@@ -108,20 +110,22 @@ def power_spectrum_vjp(
     """Return the gradient of sum(g P) with respect to positions in cutoffs, `[n, 3]`.
 
     Args:
-        g: `[n, f]`, gradient with respect to P.
-        V: `[n, k, 3]`, vectors to the neighbors in units of the cutoff.
-        neighbor_species: `[n, k]`, species of the neighbors.
-        neighbor: `[n, k]`, atom indices of the neighbors.
+        g: `[r, f]`, gradient with respect to P.
+        V: `[r, k, 3]`, vectors to the neighbors in units of the cutoff.
+        neighbor_species: `[r, k]`, species of the neighbors.
+        neighbor: `[r, k]`, atom indices of the neighbors.
+        center: `[r]`, atom index of each row.
+        n_atoms: number n of atoms.
         M: `[J, J]`, lower triangular, orthonormalises the radial functions.
         N: norms of the harmonics, see `harmonic_norms`.
         A: `[S, S]`, mixes species.
-        P: `[n, f]`, result of `power_spectrum`.
-        C: `[n, s, m]`, result of `power_spectrum`.
-        length: `[n]`, result of `power_spectrum`.
+        P: `[r, f]`, result of `power_spectrum`.
+        C: `[r, s, m]`, result of `power_spectrum`.
+        length: `[r]`, result of `power_spectrum`.
     """
     n, K, _ = V.shape
     J, L = len(M), l_max_of(len(N))
-    out = np.zeros((n, 3), V.dtype)
+    out = np.zeros((n_atoms, 3), V.dtype)
     r, u, slot = np.empty(K, V.dtype), np.empty((3, K), V.dtype), np.empty(K, np.int64)
     R, dR = np.empty((J, K), V.dtype), np.empty((J, K), V.dtype)
     Y, gY = np.empty((K, C.shape[2]), V.dtype), np.empty((K, C.shape[2]), V.dtype)
@@ -147,7 +151,7 @@ def power_spectrum_vjp(
             for x in range(3):
                 change = u[x, p] * gr[p] + (gu[x, p] - u[x, p] * along) / r[p]
                 out[j, x] += change
-                out[i, x] -= change
+                out[center[i], x] -= change
     return out
 
 

@@ -30,11 +30,11 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bostruct.descriptors.soap import basis_numba, power_spectrum_numba
 from bostruct.descriptors.soap.neighbor_vectors import FixedEnvironment, NeighborVectors
+from bostruct.descriptors.soap.power_spectra import Constants, PowerSpectra
 from bostruct.descriptors.soap.radial_basis import RadialBasis
 from bostruct.descriptors.soap.spherical_harmonics import SphericalHarmonics
 from bostruct.errors import InputError, check_count, check_positive, error_message
@@ -139,6 +139,32 @@ class SOAP:
             return P, torch.ones_like(species_index, dtype=torch.bool)
         P, length = _PowerSpectrumFunction.apply(structures.positions, self, neighbors)  # type: ignore[no-untyped-call]
         return P, length != 0
+
+    def power_spectra(
+        self, structures: Structures, fixed_environment: FixedEnvironment | None = None
+    ) -> PowerSpectra:
+        """Return the features that moving atoms change, with their vector-Jacobian product.
+
+        Args:
+            structures: batch with n atoms in total, on the CPU.
+            fixed_environment: result of `fixed_environment` for these structures; without it the
+                features of all atoms are returned.
+
+        Raises:
+            InputError: a species is not among those of the descriptor.
+        """
+        species_index = self.species_index(structures.numbers)
+        neighbors = NeighborVectors.from_structures(
+            structures, self.cutoff, species_index, fixed_environment, changed_only=True
+        )
+        return self._power_spectra(structures.positions.detach(), neighbors)
+
+    def _power_spectra(self, positions: Tensor, neighbors: NeighborVectors) -> PowerSpectra:
+        V = (neighbors.vectors(positions) / self.cutoff).contiguous()
+        neighbor_species = neighbors.neighbor_species.contiguous()
+        P, C, lengths = self._numba_spectrum(V, neighbor_species, neighbors)
+        arrays = P, C, lengths, V, neighbor_species, neighbors
+        return PowerSpectra(*arrays, self.cutoff, self._numba_constants(V.dtype))
 
     def fixed_environment(self, structures: Structures) -> FixedEnvironment | None:
         """Return the environment that shared fixed atoms form among themselves, cached.
@@ -294,17 +320,15 @@ class SOAP:
         center_coefficients, M, N, A = self._numba_constants(V.dtype)
         environment = neighbors.fixed_environment
         if environment is None:
-            fixed_index = torch.full_like(neighbors.species_index, -1)
             expansion = V.new_empty(0, self.n_max * len(A), (self.l_max + 1) ** 2)
             features = V.new_empty(0, self.n_features)
         else:
-            fixed_index = environment.fixed_index(len(V))
             expansion, features = environment.expansion, environment.features
         arrays = power_spectrum_numba.power_spectrum(
             V.contiguous().numpy(),
             neighbor_species.contiguous().numpy(),
-            neighbors.species_index.contiguous().numpy(),
-            fixed_index.numpy(),
+            neighbors.center_species.contiguous().numpy(),
+            neighbors.center_fixed_index().numpy(),
             expansion.numpy(),
             features.numpy(),
             M,
@@ -405,13 +429,14 @@ class SOAP:
         norm = float(torch.linalg.vector_norm(origin))
         return origin * (self.center_atom_weight / norm / math.sqrt(4 * math.pi))
 
-    def _numba_constants(self, dtype: torch.dtype) -> tuple[NDArray[Any], ...]:
+    def _numba_constants(self, dtype: torch.dtype) -> Constants:
         """Return the center coefficients, radial matrix, harmonic norms and A of the loops."""
         numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
-        return tuple(array.astype(numpy_dtype, copy=False) for array in self._constant_arrays)
+        c, M, N, A = (array.astype(numpy_dtype, copy=False) for array in self._constant_arrays)
+        return c, M, N, A
 
     @cached_property
-    def _constant_arrays(self) -> tuple[NDArray[Any], ...]:
+    def _constant_arrays(self) -> Constants:
         return (
             self._center_coefficients.numpy(),
             np.ascontiguousarray(self._radial_basis.orthonormalization.numpy()),
@@ -434,11 +459,11 @@ class _PowerSpectrumFunction(torch.autograd.Function):
         soap: SOAP,
         neighbors: NeighborVectors,
     ) -> tuple[Tensor, Tensor]:
-        V = (neighbors.vectors(positions.detach()) / soap.cutoff).contiguous()
-        neighbor_species = neighbors.neighbor_species.contiguous()
-        P, C, length = soap._numba_spectrum(V, neighbor_species, neighbors)
+        spectra = soap._power_spectra(positions.detach(), neighbors)
+        P, length = spectra.features, spectra.lengths
         ctx.soap, ctx.neighbors = soap, neighbors
-        ctx.save_for_backward(positions, V, neighbor_species, P, C, length)
+        arrays = spectra.vectors, spectra.neighbor_species, P, spectra.expansion, length
+        ctx.save_for_backward(positions, *arrays)
         ctx.mark_non_differentiable(length)
         return P, length
 
@@ -451,20 +476,17 @@ class _PowerSpectrumFunction(torch.autograd.Function):
             P = soap._tensor_spectrum(positions, neighbors)
             (gradient,) = torch.autograd.grad(P, positions, g, create_graph=True)
             return gradient, None, None
-        M, N, A = soap._numba_constants(V.dtype)[1:]
-        gradient = power_spectrum_numba.power_spectrum_vjp(
-            g.contiguous().numpy(),
-            V.numpy(),
-            neighbor_species.numpy(),
-            neighbors.neighbor.contiguous().numpy(),
-            M,
-            N,
-            A,
-            P.numpy(),
-            C.numpy(),
-            length.numpy(),
+        spectra = PowerSpectra(
+            P,
+            C,
+            length,
+            V,
+            neighbor_species,
+            neighbors,
+            soap.cutoff,
+            soap._numba_constants(V.dtype),
         )
-        return torch.from_numpy(gradient) / soap.cutoff, None, None
+        return spectra.vector_jacobian_product(g), None, None
 
 
 def _pad_beyond_cutoff(vectors: Tensor, mask: Tensor) -> Tensor:

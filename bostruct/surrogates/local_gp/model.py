@@ -38,7 +38,7 @@ from botorch.acquisition.objective import PosteriorTransform
 from botorch.posteriors import Posterior
 from torch import Tensor
 
-from bostruct.descriptors import SOAP, FixedEnvironment
+from bostruct.descriptors import SOAP, FixedEnvironment, PowerSpectra
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.surrogates.botorch_models.energy_model import EnergyModel
@@ -52,6 +52,12 @@ from bostruct.surrogates.botorch_models.posterior import (
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
+from bostruct.surrogates.local_gp.posterior_moments import (
+    EnvironmentTerm,
+    FixedEnergies,
+    LocalGPMoments,
+    local_gp_moments,
+)
 from bostruct.surrogates.pair_repulsion import PairRepulsion
 from bostruct.surrogates.soap_state import soap_to_state
 from bostruct.surrogates.training_data import prior_mean
@@ -132,6 +138,7 @@ class LocalGPModel(EnergyModel):
         self.fitted, self.space, self.approximation = fitted, space, approximation
         self.terms = terms
         self._base_cache: tuple[FixedEnvironment, Tensor] | None = None
+        self._fixed_cache: FixedEnergies | None = None
         self.inducing = InducingEnvironments(
             fitted.inducing_features, fitted.species_index, fitted.kernel_cholesky, zeta
         )
@@ -169,6 +176,32 @@ class LocalGPModel(EnergyModel):
         noise = self.fitted.energy_noise_std**2 * counts.view(shape)
         C = add_noise(C, observation_noise, noise)
         return joint_posterior(mean.view(*shape, 1), C, posterior_transform)
+
+    @property
+    def has_closed_form_gradients(self) -> bool:
+        """True on a CPU, where compiled loops give them."""
+        return self.fitted.weights.device.type == "cpu"
+
+    def posterior_moments(self, X: Tensor) -> LocalGPMoments:
+        """Return mean and σ at X `[b, d]` with their gradients in closed form.
+
+        They are those of `posterior` of single structures, to rounding, in half the time.
+
+        Raises:
+            NotFittedError: the model was fitted without a space.
+        """
+        X = X.detach().requires_grad_()
+        with torch.enable_grad():
+            structures = decode_structures(self.space, X)
+        with torch.no_grad():
+            fixed = self._fixed_energies(structures)
+            environment = None if fixed is None else fixed.environment
+            spectra = self.soap.power_spectra(structures, environment)
+            index, b = structures.index[spectra.center], len(structures)
+            term = EnvironmentTerm(self.inducing, spectra, index, b, fixed)
+            s2 = None if self.approximation == "sor" else float(self.fitted.signal_std) ** 2
+            prior = self._prior_mean_and_gradient(structures, spectra, fixed)
+            return local_gp_moments(X, structures, prior, [term], *self._projections, s2)
 
     def predict(
         self,
@@ -226,6 +259,40 @@ class LocalGPModel(EnergyModel):
         """Return the prior mean `[b]` eV."""
         energies, radii = self.fitted.species_energies, self.fitted.radii
         return prior_mean(structures, species_index, energies, self.pair_repulsion, radii)
+
+    def _prior_mean_and_gradient(
+        self, structures: Structures, spectra: PowerSpectra, fixed: FixedEnergies | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the prior mean `[b]` eV and its gradient `[n, 3]` eV/Å.
+
+        Pairs of fixed atoms add to the energy, and nothing to the gradient.
+        """
+        fit, species_index = self.fitted, spectra.neighbors.species_index
+        prior = prior_mean(structures, species_index, fit.species_energies, None, fit.radii)
+        if self.pair_repulsion is None:
+            return prior, torch.zeros_like(structures.positions)
+        radii = fit.radii[species_index]
+        if self.pair_repulsion.largest_range(radii) > self.soap.cutoff:  # some are not listed
+            energy, gradient = self.pair_repulsion.energy_and_gradient(structures, radii)
+            return prior + energy, gradient
+        energy, gradient = self.pair_repulsion.listed_energy_and_gradient(
+            spectra, structures, radii
+        )
+        return prior + energy + (0 if fixed is None else fixed.pair_energy), gradient
+
+    def _fixed_energies(self, structures: Structures) -> FixedEnergies | None:
+        """Return the energies of shared fixed atoms among themselves, computed once."""
+        base = self.soap.fixed_environment(structures)
+        if base is None:
+            return None
+        if self._fixed_cache is None or self._fixed_cache.environment is not base:
+            atoms = base.fixed_atoms.atoms
+            species_index = self.soap.species_index(atoms.numbers)
+            pair_energy = base.features.new_zeros(1)
+            if self.pair_repulsion is not None:
+                pair_energy = self.pair_repulsion(atoms, self.fitted.radii[species_index])
+            self._fixed_cache = FixedEnergies.of(base, species_index, self.inducing, pair_energy)
+        return self._fixed_cache
 
     def _mean_and_explained(
         self,

@@ -47,7 +47,7 @@ def slope_of_neighbors(soap, g, V, kind, P, C, length):
     rest = [np.concatenate((x, np.zeros((n * k, *x.shape[1:]), x.dtype))) for x in (P, C, length)]
     other = torch.cat((other, torch.zeros(n * k, k, dtype=torch.int64)))
     found = power_spectrum_numba.power_spectrum_vjp(
-        *(x.numpy() for x in (*rows, other)), M, N, A, *rest
+        *(x.numpy() for x in (*rows, other)), np.arange(len(other)), len(other), M, N, A, *rest
     )
     own, theirs = np.split(found, [n])
     theirs = theirs.reshape(n, k, 3)

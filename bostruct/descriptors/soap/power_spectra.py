@@ -1,0 +1,80 @@
+"""Power spectra of some atoms with what their gradient needs, without autograd.
+
+Notation
+    n   atoms of all structures            r   atoms whose spectrum moving atoms change
+    f   features                           k   neighbors, padded
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bostruct.descriptors.soap import power_spectrum_numba
+from bostruct.descriptors.soap.neighbor_vectors import NeighborVectors
+
+Array = NDArray[Any]
+
+Constants = tuple[Array, Array, Array, Array]
+"""Center coefficients, radial matrix, harmonic norms and species mixing of the compiled loops."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PowerSpectra:
+    """Features of atoms, and their vector-Jacobian product with respect to all positions.
+
+    Attributes:
+        features: `[r, f]`, normalised power spectra.
+        expansion: `[r, s, m]`, expansion of the neighbor density.
+        lengths: `[r]`, norms before normalisation; 0 for fixed atoms without other neighbors.
+        vectors: `[r, k, 3]`, vectors to the neighbors in units of the cutoff.
+        neighbor_species: `[r, k]`, species of the neighbors, -1 for padding.
+        neighbors: The neighbor table.
+        cutoff: cutoff radius, Å.
+        constants: center coefficients, radial matrix, harmonic norms and species mixing.
+    """
+
+    features: Tensor
+    expansion: Tensor
+    lengths: Tensor
+    vectors: Tensor
+    neighbor_species: Tensor
+    neighbors: NeighborVectors
+    cutoff: float
+    constants: Constants
+
+    @property
+    def center(self) -> Tensor:
+        """The atom of each row, `[r]`."""
+        center = self.neighbors.center
+        return torch.arange(len(self.features)) if center is None else center
+
+    def vector_jacobian_product(self, g: Tensor) -> Tensor:
+        """Return the gradient of sum(g features) with respect to the positions, `[n, 3]` 1/Å.
+
+        With a fixed environment that of fixed atoms lacks the contributions of their pairs.
+
+        Args:
+            g: `[r, f]`, gradient with respect to the features.
+        """
+        _, M, N, A = self.constants
+        gradient = power_spectrum_numba.power_spectrum_vjp(
+            g.contiguous().numpy(),
+            self.vectors.numpy(),
+            self.neighbor_species.numpy(),
+            self.neighbors.neighbor.contiguous().numpy(),
+            self.center.numpy(),
+            len(self.neighbors.species_index),
+            M,
+            N,
+            A,
+            self.features.detach().numpy(),
+            self.expansion.numpy(),
+            self.lengths.numpy(),
+        )
+        return torch.from_numpy(gradient) / self.cutoff

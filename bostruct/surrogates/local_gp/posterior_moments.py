@@ -1,0 +1,362 @@
+"""Mean and standard deviation of energies with gradients in closed form, without autograd.
+
+Notation
+    b   structures                  r   atoms whose features moving atoms change
+    m   inducing points             g   fixed atoms that all structures share
+    K   [b, m]  1    covariances of the energies with the inducing points
+    v   [b]     1    prior variances, in units of the signal variance s²
+    w   [m]     eV   K w is the mean less the prior's
+    S   [m, m]  eV   h = K S, with |h|² the variance explained by the data
+
+    mean     = prior + K w                 dmean / dK     = w
+    variance = s² v - |K S|²               dvariance / dK = -2 S h,   dvariance / dv = s²
+
+A term of the energy gives its columns of K, its share of v, and the product of their derivatives
+with given factors; the posterior combines them. Fixed atoms far from all that move enter with
+what was computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, final
+
+import torch
+from torch import Tensor
+
+from bostruct.descriptors import FixedEnvironment, PowerSpectra
+from bostruct.structures import Structures
+from bostruct.surrogates.botorch_models.posterior import MIN_VARIANCE, jitter
+from bostruct.surrogates.local_gp.kernel import InducingEnvironments
+
+EQUAL_FEATURES = 1e-11
+"""Difference of features up to which those of fixed atoms count as equal: some rounding errors."""
+
+
+class EnergyTerm(Protocol):
+    """A term of the energy of b structures of n atoms in total, with a kernel of its own."""
+
+    @property
+    def covariances(self) -> Tensor:
+        """Columns of K, `[b, columns]`."""
+        ...
+
+    @property
+    def prior_variance(self) -> Tensor:
+        """Prior variances, `[b]`, in units of the signal variance."""
+        ...
+
+    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> Tensor:
+        """Return the gradient of sum(factor covariances) + sum(factor prior_variance), `[n, 3]`.
+
+        Args:
+            covariance_factor: `[b, columns]`.
+            variance_factor: `[b]`.
+        """
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LocalGPMoments:
+    """Means and latent standard deviations of b energies; see `posterior_moments`.
+
+    Attributes:
+        mean: `[b]` eV.
+        std: `[b]` eV.
+        X: `[b, d]` coordinates, of which `positions` are a function known to autograd.
+        positions: `[n, 3]` Å.
+        index: `[n]`, structure of each atom.
+        prior_gradient: `[n, 3]` eV/Å, gradient of the prior mean.
+        terms: Terms of the energy.
+        mean_weights: w, `[m]` eV.
+        variance_slope: dvariance / dK, `[b, m]` eV².
+        prior_slope: dvariance / dv, `[b]` eV².
+    """
+
+    mean: Tensor
+    std: Tensor
+    X: Tensor
+    positions: Tensor
+    index: Tensor
+    prior_gradient: Tensor
+    terms: tuple[EnergyTerm, ...]
+    mean_weights: Tensor
+    variance_slope: Tensor
+    prior_slope: Tensor
+
+    def gradient(self, mean_factor: Tensor, std_factor: Tensor) -> Tensor:
+        """Return the gradient of sum(mean_factor mean + std_factor std) by X, `[b, d]`.
+
+        Args:
+            mean_factor: `[b]`.
+            std_factor: `[b]`.
+        """
+        variance_factor = std_factor / (2 * self.std)
+        factor = mean_factor.unsqueeze(-1) * self.mean_weights
+        factor += variance_factor.unsqueeze(-1) * self.variance_slope
+        gradient = mean_factor[self.index].unsqueeze(-1) * self.prior_gradient
+        sizes = [term.covariances.shape[-1] for term in self.terms]
+        for term, part in zip(self.terms, factor.split(sizes, -1), strict=True):
+            gradient += term.gradient(part, variance_factor * self.prior_slope)
+        (by_X,) = torch.autograd.grad(self.positions, self.X, gradient)
+        return by_X
+
+
+def local_gp_moments(
+    X: Tensor,
+    structures: Structures,
+    prior_mean_and_gradient: tuple[Tensor, Tensor],
+    terms: Sequence[EnergyTerm],
+    mean_weights: Tensor,
+    std_weights: Tensor,
+    signal_variance: float | None,
+) -> LocalGPMoments:
+    """Return the moments of b energies from those of their terms.
+
+    Args:
+        X: `[b, d]` coordinates.
+        structures: The structures at X, with positions that autograd knows as a function of X.
+        prior_mean_and_gradient: `[b]` eV and `[n, 3]` eV/Å.
+        terms: Terms of the energy.
+        mean_weights: w, `[m]` eV.
+        std_weights: S, `[m, m]` eV.
+        signal_variance: s², eV²; None if |h|² itself is the variance ("sor").
+    """
+    prior, prior_gradient = prior_mean_and_gradient
+    K = (
+        torch.cat([term.covariances for term in terms], -1)
+        if len(terms) > 1
+        else terms[0].covariances
+    )
+    h = K @ std_weights
+    variance = h.square().sum(-1)
+    slope = 2 * (h @ std_weights.T)
+    prior_variance = torch.zeros_like(variance)
+    prior_slope = torch.zeros_like(variance)
+    if signal_variance is not None:
+        for term in terms:
+            prior_variance = prior_variance + signal_variance * term.prior_variance
+        variance, slope = prior_variance - variance, -slope
+        prior_slope += signal_variance
+    is_constant = variance < MIN_VARIANCE
+    total = variance + jitter(variance, prior_variance)
+    return LocalGPMoments(
+        mean=prior + K @ mean_weights,
+        std=total.sqrt(),
+        X=X,
+        positions=structures.positions,
+        index=structures.index,
+        prior_gradient=prior_gradient,
+        terms=tuple(terms),
+        mean_weights=mean_weights,
+        variance_slope=slope.masked_fill_(is_constant.unsqueeze(-1), 0),
+        prior_slope=prior_slope.masked_fill_(is_constant, 0),
+    )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FixedEnergies:
+    """Energies of fixed atoms among themselves: what no move changes.
+
+    Attributes:
+        environment: Environment that they form among themselves.
+        pair_energy: Pair prior of their pairs, `[1]` eV.
+        features: `[u, f]`, different ones of their features; a slab has few.
+        species_index: `[u]`, species of these.
+        is_equal: `[g, u]`, 1 for the one that an atom has.
+        covariances: `[u, m]`, covariances with the inducing environments.
+        kernel: `[u, u]`, covariances between them.
+    """
+
+    environment: FixedEnvironment
+    pair_energy: Tensor
+    features: Tensor
+    species_index: Tensor
+    is_equal: Tensor
+    covariances: Tensor
+    kernel: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        environment: FixedEnvironment,
+        species_index: Tensor,
+        inducing: InducingEnvironments,
+        pair_energy: Tensor,
+    ) -> FixedEnergies:
+        """Return the energies of the fixed atoms with these species `[g]`."""
+        P = environment.features
+        rows = torch.cat((species_index.unsqueeze(-1).to(P), P / EQUAL_FEATURES), -1).round()
+        distinct, which = torch.unique(rows, dim=0, return_inverse=True)
+        is_equal = torch.nn.functional.one_hot(which, len(distinct)).to(P)
+        first = is_equal.argmax(0)
+        P, species_index = P[first], species_index[first]
+        same = species_index.unsqueeze(-1) == species_index
+        return cls(
+            environment,
+            pair_energy,
+            P,
+            species_index,
+            is_equal,
+            inducing.environment_covariances(P, species_index),
+            (P @ P.T) ** inducing.zeta * same,
+        )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class EnvironmentTerm:
+    """Sum over atomic environments.
+
+    Attributes:
+        inducing: Inducing environments.
+        spectra: Features of the r atoms that moving ones change.
+        index: `[r]`, structure of each of them.
+        n_structures: number b of structures.
+        fixed: The fixed atoms, or None where all atoms are among the r.
+    """
+
+    inducing: InducingEnvironments
+    spectra: PowerSpectra
+    index: Tensor
+    n_structures: int
+    fixed: FixedEnergies | None
+
+    def kernel(self, t: Tensor) -> Tensor:
+        """Return the kernel at dot products."""
+        return t**self.inducing.zeta
+
+    def kernel_derivative(self, t: Tensor, factor: Tensor) -> Tensor:
+        """Return a factor times the derivative of the kernel at dot products."""
+        return t ** (self.inducing.zeta - 1) * (self.inducing.zeta * factor)
+
+    @cached_property
+    def covariances(self) -> Tensor:
+        """Columns of K, `[b, m]`."""
+        blocks = [self._sum(self.kernel(D), atoms) for D, atoms, _ in self._blocks]
+        K = torch.cat(blocks, -1) if len(blocks) > 1 else blocks[0]
+        return K if self.fixed is None else K + self._unchanged @ self.fixed.covariances
+
+    @cached_property
+    def prior_variance(self) -> Tensor:
+        """Prior variances, `[b]`."""
+        t, same = self._pairs
+        v = (self.kernel(t) * same).sum((-1, -2))
+        if self.fixed is not None:
+            t, number = self._fixed_pairs
+            row = (self.kernel(t) * number).sum(-1)
+            v = v.index_add(0, self.index, row, alpha=2.0)
+            v = v + (self._unchanged @ self.fixed.kernel * self._unchanged).sum(-1)
+        return v
+
+    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> Tensor:
+        """Return the gradient of sum(factor covariances) + sum(factor prior_variance), `[n, 3]`."""
+        P = self.spectra.features
+        g = torch.empty_like(P)
+        for D, atoms, block in self._blocks:
+            factor = covariance_factor[:, block]
+            if self._is_regular(atoms):
+                t = D.view(self.n_structures, -1, D.shape[-1])
+                W = self.kernel_derivative(t, factor.unsqueeze(1)).view_as(D)
+            else:
+                W = self.kernel_derivative(D, factor[self._index_of(atoms)])
+            Z = self.inducing.features[block]
+            if atoms is None:
+                torch.mm(W, Z, out=g)
+            else:
+                g[atoms] = W @ Z
+        t, same = self._pairs
+        W = self.kernel_derivative(t, (2 * variance_factor).view(-1, 1, 1)) * same
+        g += self._unpad(W @ self._padded(P))
+        if self.fixed is not None:
+            t, number = self._fixed_pairs
+            W = self.kernel_derivative(t, number * (2 * variance_factor)[self.index].unsqueeze(-1))
+            g += W @ self.fixed.features
+        return self.spectra.vector_jacobian_product(g)
+
+    @cached_property
+    def _blocks(self) -> list[tuple[Tensor, Tensor | None, slice]]:
+        """Dot products with inducing environments of one species, `[atoms, m]`, and both."""
+        P, Z = self.spectra.features, self.inducing.features
+        blocks: list[tuple[Tensor, Tensor | None, slice]] = []
+        for atoms, block in self.inducing.species_blocks(self._species_index):
+            if len(atoms) == len(P):
+                blocks.append((P @ Z[block].T, None, block))
+            else:
+                blocks.append((P[atoms] @ Z[block].T, atoms, block))
+        return blocks
+
+    @property
+    def _species_index(self) -> Tensor:
+        return self.spectra.neighbors.center_species
+
+    def _sum(self, K: Tensor, atoms: Tensor | None) -> Tensor:
+        """Return the sums `[b, m]` of rows over the atoms of each structure."""
+        if self._is_regular(atoms):
+            return K.view(self.n_structures, -1, K.shape[-1]).sum(1)
+        sums = K.new_zeros(self.n_structures, K.shape[-1])
+        return sums.index_add_(0, self._index_of(atoms), K)
+
+    def _index_of(self, atoms: Tensor | None) -> Tensor:
+        return self.index if atoms is None else self.index[atoms]
+
+    def _is_regular(self, atoms: Tensor | None) -> bool:
+        """Return whether all structures have as many of some atoms."""
+        if self.fixed is not None:
+            return False
+        index, b = self._index_of(atoms), self.n_structures
+        if not b or not len(index) or len(index) % b:
+            return False
+        return bool((index.view(b, -1) == torch.arange(b).unsqueeze(-1)).all())
+
+    @cached_property
+    def _slot(self) -> tuple[Tensor, int]:
+        """Number of each atom within its structure, `[r]`, and the largest count."""
+        counts = torch.bincount(self.index, minlength=self.n_structures)
+        start = counts.cumsum(0) - counts
+        return torch.arange(len(self.index)) - start[self.index], int(counts.max())
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        """Return rows by structure, `[b, atoms, ...]`, with zeros for missing atoms."""
+        if self._is_regular(None):
+            return rows.view(self.n_structures, -1, *rows.shape[1:])
+        slot, size = self._slot
+        padded = rows.new_zeros(self.n_structures, size, *rows.shape[1:])
+        padded[self.index, slot] = rows
+        return padded
+
+    def _unpad(self, padded: Tensor) -> Tensor:
+        """Return the inverse of `_padded`."""
+        if self._is_regular(None):
+            return padded.flatten(0, 1)
+        return padded[self.index, self._slot[0]]
+
+    @cached_property
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        """Dot products of the atoms of a structure, `[b, atoms, atoms]`; True for one species."""
+        P = self._padded(self.spectra.features)
+        species = self._padded(self._species_index + 1)  # 0 is padding
+        same = (species.unsqueeze(-1) == species.unsqueeze(-2)) & (species > 0).unsqueeze(-1)
+        return P @ P.transpose(-1, -2), same
+
+    @cached_property
+    def _unchanged(self) -> Tensor:
+        """Number of fixed atoms with each of the features that are not among the r, `[b, u]`."""
+        assert self.fixed is not None
+        fixed_index = self.spectra.neighbors.center_fixed_index()
+        mask = fixed_index >= 0
+        is_equal = self.fixed.is_equal
+        every = is_equal.sum(0).expand(self.n_structures, -1)
+        return every.index_add(0, self.index[mask], is_equal[fixed_index[mask]], alpha=-1.0)
+
+    @cached_property
+    def _fixed_pairs(self) -> tuple[Tensor, Tensor]:
+        """Dot products with the unchanged fixed atoms, and the number of each, `[r, u]`."""
+        assert self.fixed is not None
+        t = self.spectra.features @ self.fixed.features.T
+        same = self._species_index.unsqueeze(-1) == self.fixed.species_index
+        return t, same * self._unchanged[self.index]
