@@ -55,7 +55,9 @@ from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_ker
 from bostruct.surrogates.local_gp.posterior_moments import (
     EnvironmentTerm,
     FixedEnergies,
+    LinearTerm,
     LocalGPMoments,
+    MomentTerm,
     local_gp_moments,
 )
 from bostruct.surrogates.pair_repulsion import PairRepulsion
@@ -198,10 +200,12 @@ class LocalGPModel(EnergyModel):
             environment = None if fixed is None else fixed.environment
             spectra = self.soap.power_spectra(structures, environment)
             index, b = structures.index[spectra.center], len(structures)
-            term = EnvironmentTerm(self.inducing, spectra, index, b, fixed)
+            terms: list[MomentTerm] = [EnvironmentTerm(self.inducing, spectra, index, b, fixed)]
+            if self.terms.terms:
+                terms.append(self._linear_term(structures, spectra, fixed))
             s2 = None if self.approximation == "sor" else float(self.fitted.signal_std) ** 2
             prior = self._prior_mean_and_gradient(structures, spectra, fixed)
-            return local_gp_moments(X, structures, prior, [term], *self._projections, s2)
+            return local_gp_moments(X, structures, prior, terms, *self._projections, s2)
 
     def predict(
         self,
@@ -279,6 +283,21 @@ class LocalGPModel(EnergyModel):
             spectra, structures, radii
         )
         return prior + energy + (0 if fixed is None else fixed.pair_energy), gradient
+
+    def _linear_term(
+        self, structures: Structures, spectra: PowerSpectra, fixed: FixedEnergies | None
+    ) -> LinearTerm:
+        """Return the terms beside the environments, known to autograd from the positions."""
+        positions = structures.positions.detach().requires_grad_()
+        moved, b = replace(structures, positions=positions), len(structures)
+        fixed_atoms = None if fixed is None else fixed.environment.fixed_atoms
+        species_index = spectra.neighbors.species_index
+        with torch.enable_grad():
+            none = positions.new_zeros(b, 0)
+            features = self.terms.append_features(
+                none, moved, species_index, structures.index, fixed_atoms
+            )
+        return LinearTerm(features, positions)
 
     def _fixed_energies(self, structures: Structures) -> FixedEnergies | None:
         """Return the energies of shared fixed atoms among themselves, computed once."""

@@ -6,10 +6,10 @@ Notation
     K   [b, m]  1    covariances of the energies with the inducing points
     v   [b]     1    prior variances, in units of the signal variance s²
     w   [m]     eV   K w is the mean less the prior's
-    S   [m, m]  eV   h = K S, with |h|² the variance explained by the data
+    S   [m, m]  eV   h = K S, with signs g [m]: g . h² is the variance beyond s² v
 
     mean     = prior + K w                 dmean / dK     = w
-    variance = s² v - |K S|²               dvariance / dK = -2 S h,   dvariance / dv = s²
+    variance = s² v + g . (K S)²           dvariance / dK = 2 S (g h),   dvariance / dv = s²
 
 A term of the energy gives its columns of K, its share of v, and the product of their derivatives
 with given factors; the posterior combines them. Fixed atoms far from all that move enter with
@@ -35,7 +35,7 @@ EQUAL_FEATURES = 1e-11
 """Difference of features up to which those of fixed atoms count as equal: some rounding errors."""
 
 
-class EnergyTerm(Protocol):
+class MomentTerm(Protocol):
     """A term of the energy of b structures of n atoms in total, with a kernel of its own."""
 
     @property
@@ -82,7 +82,7 @@ class LocalGPMoments:
     positions: Tensor
     index: Tensor
     prior_gradient: Tensor
-    terms: tuple[EnergyTerm, ...]
+    terms: tuple[MomentTerm, ...]
     mean_weights: Tensor
     variance_slope: Tensor
     prior_slope: Tensor
@@ -109,9 +109,10 @@ def local_gp_moments(
     X: Tensor,
     structures: Structures,
     prior_mean_and_gradient: tuple[Tensor, Tensor],
-    terms: Sequence[EnergyTerm],
+    terms: Sequence[MomentTerm],
     mean_weights: Tensor,
     std_weights: Tensor,
+    signs: Tensor,
     signal_variance: float | None,
 ) -> LocalGPMoments:
     """Return the moments of b energies from those of their terms.
@@ -123,7 +124,8 @@ def local_gp_moments(
         terms: Terms of the energy.
         mean_weights: w, `[m]` eV.
         std_weights: S, `[m, m]` eV.
-        signal_variance: s², eV²; None if |h|² itself is the variance ("sor").
+        signs: g, `[m]`.
+        signal_variance: s², eV²; None if g . h² itself is the variance ("sor").
     """
     prior, prior_gradient = prior_mean_and_gradient
     K = (
@@ -132,14 +134,14 @@ def local_gp_moments(
         else terms[0].covariances
     )
     h = K @ std_weights
-    variance = h.square().sum(-1)
-    slope = 2 * (h @ std_weights.T)
+    variance = h.square() @ signs
+    slope = 2 * ((h * signs) @ std_weights.T)
     prior_variance = torch.zeros_like(variance)
     prior_slope = torch.zeros_like(variance)
     if signal_variance is not None:
         for term in terms:
             prior_variance = prior_variance + signal_variance * term.prior_variance
-        variance, slope = prior_variance - variance, -slope
+        variance = prior_variance + variance
         prior_slope += signal_variance
     is_constant = variance < MIN_VARIANCE
     total = variance + jitter(variance, prior_variance)
@@ -155,6 +157,36 @@ def local_gp_moments(
         variance_slope=slope.masked_fill_(is_constant.unsqueeze(-1), 0),
         prior_slope=prior_slope.masked_fill_(is_constant, 0),
     )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LinearTerm:
+    """Terms that are linear in finitely many weights: their prior variance is none of the kernel's.
+
+    Attributes:
+        features: `[b, columns]`, as autograd knows them from `positions`.
+        positions: `[n, 3]` Å.
+    """
+
+    features: Tensor
+    positions: Tensor
+
+    @property
+    def covariances(self) -> Tensor:
+        """Columns of K, `[b, columns]`."""
+        return self.features.detach()
+
+    @property
+    def prior_variance(self) -> Tensor:
+        """Zeros `[b]`."""
+        return self.features.new_zeros(len(self.features))
+
+    def gradient(self, covariance_factor: Tensor, variance_factor: Tensor) -> Tensor:
+        """Return the gradient of sum(factor covariances), `[n, 3]`."""
+        del variance_factor
+        (gradient,) = torch.autograd.grad(self.features, self.positions, covariance_factor)
+        return gradient
 
 
 @final
