@@ -64,7 +64,7 @@ class StoppingCriterion(Protocol):
 
     def __or__(self, other: StoppingCriterion) -> StoppingCriterion:
         """Return the criterion that holds when either of the two does."""
-        return AnyOf((*_criteria(self), *_criteria(other)))
+        return any_of(self, other)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class AnyOf(StoppingCriterion):
         """Return the smallest remaining number among the criteria."""
         counts = [criterion.remaining(progress) for criterion in self.criteria]
         return min((count for count in counts if count is not None), default=None)
+
+
+def any_of(first: StoppingCriterion, second: StoppingCriterion) -> StoppingCriterion:
+    """Return the criterion that holds when one of the two does."""
+    return AnyOf((*_criteria(first), *_criteria(second)))
 
 
 def _criteria(criterion: StoppingCriterion) -> tuple[StoppingCriterion, ...]:
@@ -338,7 +343,7 @@ def with_consecutive_failures(criterion: StoppingCriterion) -> StoppingCriterion
     """Return `criterion` with the default one on failures in a row, unless it has its own."""
     if any(isinstance(each, ConsecutiveFailures) for each in _criteria(criterion)):
         return criterion
-    return ConsecutiveFailures() | criterion
+    return any_of(ConsecutiveFailures(), criterion)
 
 
 def consecutive_failures_reason(criterion: StoppingCriterion, progress: Progress) -> str | None:
