@@ -196,6 +196,15 @@ class SupportsGenerators(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsRegion(Protocol):
+    """A space in a region whose default has changed between versions."""
+
+    def with_region_of(self, description: Mapping[str, Any]) -> Space:
+        """Return this space with the region of a description, if that is an earlier default."""
+        ...
+
+
 def check_member_range(size: int | None, start: int, stop: int) -> int:
     """Return the size of a space if it has members `start` to `stop`.
 

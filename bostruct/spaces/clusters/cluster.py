@@ -48,6 +48,7 @@ from bostruct.spaces.formula import (
     parse_formula,
     resolve_atomic_radii,
 )
+from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move, Sampler
 from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.structures import SYMBOLS, Structures, distance_fingerprint
@@ -68,8 +69,9 @@ class Cluster:
             `{"Ar": 0.56}`.
         min_distance: minimum distance in Å of all pairs, or by pair as in `{"Cu-Au": 2.0}`; for a
             pair that is not given it is `min_distance_factor` times the bond length.
-        radius: radius in Å of the sphere that holds all atoms; the default has room for elongated
-            isomers.
+        radius: radius in Å of the sphere that holds all atoms; the default has room for a straight
+            chain of them, see `bostruct.spaces.region`. Random clusters are sampled in a smaller
+            sphere, see `sampling_radius`.
         min_distance_factor: default minimum distance, as a fraction of the bond length.
         max_gap_factor: largest distance of connected atoms, in bond lengths; a cluster that is not
             connected is outside. By default 1.5, or infinite where an element forms molecules,
@@ -108,9 +110,8 @@ class Cluster:
         numbers = parse_formula(formula)
         radii = resolve_atomic_radii(numbers, atomic_radii)
         distances = min_pair_distances(numbers, radii, min_distance, min_distance_factor)
-        if radius is None:  # far larger than that of a compact cluster
-            compact = (radii.pow(3).sum() / 0.64) ** (1 / 3)
-            radius = float(2 * radii.max() + 1.2 * compact)
+        if radius is None:
+            radius = max(_compact_radius(radii), chain_length(radii) / 2)
         for name, value in {
             "formula": formula,
             "numbers": numbers,
@@ -138,6 +139,15 @@ class Cluster:
         """
         sums = self.atomic_radii.unsqueeze(0) + self.atomic_radii.unsqueeze(1)
         return torch.maximum(sums, 1.05 * self.min_distances).fill_diagonal_(0.0)
+
+    @cached_property
+    def sampling_radius(self) -> float:
+        """Radius of the sphere in which random clusters are packed, Å.
+
+        It is far larger than a compact cluster, and at most `radius`: a sphere that holds a chain
+        is almost empty.
+        """
+        return min(self.radius, _compact_radius(self.atomic_radii))
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return random compact clusters, `[n, d]` float64 on the CPU.
@@ -284,6 +294,17 @@ class Cluster:
             "max_gap_factor": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
         }
 
+    def with_region_of(self, description: Mapping[str, Any]) -> Self:
+        """Return this space with the radius of a description, if that is an earlier default.
+
+        In earlier versions the default was `sampling_radius`. A radius that was given stays.
+        """
+        stored, earlier = description.get("radius"), _compact_radius(self.atomic_radii)
+        is_default = self.radius == max(earlier, chain_length(self.atomic_radii) / 2)
+        if not (is_default and isinstance(stored, float) and math.isclose(stored, earlier)):
+            return self
+        return type(self)(**without_type({**self.description(), "radius": stored}))
+
     def _positions(self, X: Tensor) -> Tensor:
         return X.reshape(*X.shape[:-1], len(self.numbers), 3)
 
@@ -323,7 +344,10 @@ class Cluster:
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
             P, connected = sampler(
-                count, bond_lengths=self.bond_lengths, radius=self.radius, generator=generator
+                count,
+                bond_lengths=self.bond_lengths,
+                radius=self.sampling_radius,
+                generator=generator,
             )
             X = P.flatten(-2)
             return X, connected & self.contains(X)
@@ -346,3 +370,8 @@ class Cluster:
         if self.max_gap_factor < 1:
             hint = f"With max_gap_factor={self.max_gap_factor} atoms that touch are apart: try 1.5."
         return SpaceError(error_message("radius", condition, f"{self.radius:.2f} Å", hint))
+
+
+def _compact_radius(atomic_radii: Tensor) -> float:
+    """Return the radius of a sphere far larger than a compact cluster of the atoms, Å."""
+    return float(2 * atomic_radii.max() + 1.2 * packed_radius(atomic_radii))
