@@ -205,6 +205,15 @@ class SupportsRegion(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsRadii(Protocol):
+    """A space whose atomic radii can be corrected."""
+
+    def with_radii(self, atomic_radii: Mapping[str, float]) -> Space:
+        """Return this space with other radii of some elements, Å, and distances that follow."""
+        ...
+
+
 def check_member_range(size: int | None, start: int, stop: int) -> int:
     """Return the size of a space if it has members `start` to `stop`.
 

@@ -19,7 +19,8 @@ from bostruct.errors import (
     check_shape,
     error_message,
 )
-from bostruct.spaces.clusters import moves
+from bostruct.spaces.active_bounds import ActiveBound
+from bostruct.spaces.clusters import bounds, moves
 from bostruct.spaces.clusters.packing import (
     CONTACT_FACTOR,
     N_PUSH_STEPS,
@@ -52,6 +53,9 @@ from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move, Sampler
 from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.structures import SYMBOLS, Structures, distance_fingerprint
+
+DEFAULT_MIN_DISTANCE_FACTOR = 0.7
+"""Default minimum distance, as a fraction of the bond length."""
 
 
 @final
@@ -104,14 +108,14 @@ class Cluster:
         atomic_radii: Mapping[str, float] | None = None,
         min_distance: Mapping[str, float] | float | None = None,
         radius: float | None = None,
-        min_distance_factor: float = 0.7,
+        min_distance_factor: float = DEFAULT_MIN_DISTANCE_FACTOR,
         max_gap_factor: float | None = None,
     ) -> None:
         numbers = parse_formula(formula)
         radii = resolve_atomic_radii(numbers, atomic_radii)
         distances = min_pair_distances(numbers, radii, min_distance, min_distance_factor)
         if radius is None:
-            radius = max(_compact_radius(radii), chain_length(radii) / 2)
+            radius = _default_radius(radii)
         for name, value in {
             "formula": formula,
             "numbers": numbers,
@@ -280,16 +284,11 @@ class Cluster:
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
         symbols = [SYMBOLS[number] for number in self.numbers.tolist()]
-        min_distance = {
-            "-".join(sorted((first, symbols[j]))): float(self.min_distances[i, j])
-            for i, first in enumerate(symbols)
-            for j in range(i)
-        }
         return {
             "type": "Cluster",
             "formula": self.formula,
             "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
-            "min_distance": dict(sorted(min_distance.items())),
+            "min_distance": self._pair_values(self.min_distances),
             "radius": self.radius,
             "max_gap_factor": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
         }
@@ -300,10 +299,56 @@ class Cluster:
         In earlier versions the default was `sampling_radius`. A radius that was given stays.
         """
         stored, earlier = description.get("radius"), _compact_radius(self.atomic_radii)
-        is_default = self.radius == max(earlier, chain_length(self.atomic_radii) / 2)
-        if not (is_default and isinstance(stored, float) and math.isclose(stored, earlier)):
+        is_earlier = isinstance(stored, float) and math.isclose(stored, earlier)
+        if not (is_earlier and self.radius == _default_radius(self.atomic_radii)):
             return self
         return type(self)(**without_type({**self.description(), "radius": stored}))
+
+    def with_radii(self, atomic_radii: Mapping[str, float]) -> Self:
+        """Return this space with other radii of some elements, Å.
+
+        Minimum distances that are the default fraction of a bond, and a radius of the sphere that
+        is the default of any version, follow; others stay as they were given.
+
+        Raises:
+            InputError: a radius is not positive, or its element does not occur.
+            SpaceError: no structure fits into the sphere.
+        """
+        described = self.description()
+        radii = {**described["atomic_radii"], **atomic_radii}
+        scaled = resolve_atomic_radii(self.numbers, radii)
+        default, other = (
+            DEFAULT_MIN_DISTANCE_FACTOR * (r.unsqueeze(0) + r.unsqueeze(1))
+            for r in (self.atomic_radii, scaled)
+        )
+        follows = torch.isclose(self.min_distances, default, rtol=RELATIVE_ROUNDING, atol=0)
+        distances = torch.where(follows, other, self.min_distances)
+        defaults = (_default_radius, _compact_radius)
+        is_default = (math.isclose(self.radius, radius(self.atomic_radii)) for radius in defaults)
+        radius = max(self.radius, _default_radius(scaled)) if any(is_default) else self.radius
+        min_distance = self._pair_values(distances)
+        arguments = {"atomic_radii": radii, "min_distance": min_distance, "radius": radius}
+        return type(self)(**without_type({**described, **arguments}))
+
+    def active_bounds(self, x: Tensor) -> list[ActiveBound]:
+        """Return the bounds on which the structure at x `[d]` leans or that it violates."""
+        P, numbers = self._positions(x.detach().cpu().double()), self.numbers
+        gap = bounds.gap_bound(P, self.bond_lengths, self.max_gap_factor, numbers)
+        sphere = bounds.sphere_bound(P, self.radius)
+        return [
+            *bounds.distance_bounds(P, self.min_distances, numbers),
+            *(bound for bound in (gap, sphere) if bound is not None),
+        ]
+
+    def _pair_values(self, values: Tensor) -> dict[str, float]:
+        """Return values `[a, a]` of pairs of atoms by the elements of the pair, sorted."""
+        numbers = self.numbers.tolist()
+        by_pair = {
+            bounds.pair_name(first, numbers[j]): float(values[i, j])
+            for i, first in enumerate(numbers)
+            for j in range(i)
+        }
+        return dict(sorted(by_pair.items()))
 
     def _positions(self, X: Tensor) -> Tensor:
         return X.reshape(*X.shape[:-1], len(self.numbers), 3)
@@ -375,3 +420,8 @@ class Cluster:
 def _compact_radius(atomic_radii: Tensor) -> float:
     """Return the radius of a sphere far larger than a compact cluster of the atoms, Å."""
     return float(2 * atomic_radii.max() + 1.2 * packed_radius(atomic_radii))
+
+
+def _default_radius(atomic_radii: Tensor) -> float:
+    """Return the radius of a sphere that holds straight chains too, Å."""
+    return max(_compact_radius(atomic_radii), chain_length(atomic_radii) / 2)

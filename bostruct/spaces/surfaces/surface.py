@@ -21,6 +21,7 @@ from bostruct.errors import (
     check_shape,
     error_message,
 )
+from bostruct.spaces.active_bounds import ActiveBound
 from bostruct.spaces.clusters import moves as cluster_moves
 from bostruct.spaces.clusters.packing import CONTACT_FACTOR, N_PUSH_STEPS
 from bostruct.spaces.clusters.sampling import (
@@ -39,7 +40,7 @@ from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_a
 from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move
 from bostruct.spaces.stored_structures import StoredStructures, without_type
-from bostruct.spaces.surfaces import moves
+from bostruct.spaces.surfaces import bounds, moves
 from bostruct.spaces.surfaces.deposition import contact_height, deposit_all, relax_overlaps
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
 from bostruct.spaces.surfaces.slab import (
@@ -437,6 +438,16 @@ class Surface:
         space = copy(self)
         object.__setattr__(space, "region", tuple(stored))
         return space
+
+    def active_bounds(self, x: Tensor) -> list[ActiveBound]:
+        """Return the bounds on which the structure at x `[d]` leans or that it violates."""
+        x = x.detach().cpu().double()
+        template, Q = self._template(x), self._to_plane_frame(x)
+        heights = Q[: self._n_free, 2] - self._slab_heights.max()
+        return [
+            *bounds.distance_bounds(Q, template),
+            *bounds.height_bounds(heights, self.region, template),
+        ]
 
     def _described_formula(self) -> str:
         return f"{self.slab.formulas()[0]} with {self.formula or 'nothing'} on it"
