@@ -231,20 +231,24 @@ class Campaign:
         check_writable(Path(folder))
         return is_started
 
-    def _check_same_campaign(self, log: Log, seed: int | None) -> None:
-        stored, current = log.description, self.description()
+    def _check_same_campaign(self, log: Log, seed: int | None) -> CampaignComponents:
+        """Return the components with the region of the log, if the campaign is that of the log."""
+        with refuse_malformed(log.folder):
+            components = self.components.with_region_of(log.description)
+        stored, current = log.description, components.description()
         if seed is not None:
             stored, current = {**stored, "seed": log.seed}, {**current, "seed": seed}
         with refuse_malformed(log.folder):
             differences = describe_differences(stored, current)
             with without_entry_point_names():  # as earlier versions described a script
-                earlier = {**current, **self.description()}
+                earlier = {**current, **components.description()}
             is_other = bool(differences and describe_differences(stored, earlier))
         if is_other:
             raise MismatchError(
                 f"{log.folder} holds another campaign: {'; '.join(differences)}. Take another "
                 "folder, or run the campaign that was started there."
             )
+        return components
 
     def open(self, folder: str | Path, seed: int = 0, device: str = "auto") -> Self:
         """Open the run folder for `ask` and `tell`; use it in a `with` statement.
@@ -262,19 +266,21 @@ class Campaign:
             value = f"open in {self._folder}"
             raise LogError(error_message("campaign", "be closed before it is opened", value))
         check_main_guard(starts_processes=False)
-        self.validate(folder, seed, device)
+        components = self.components
+        if self.validate(folder, seed, device):
+            components = components.with_region_of(Log(folder).description)
         torch_device = resolve_device(device)
         writer = LogWriter(
             folder,
-            self.description(),
+            components.description(),
             seed,
-            space=self.space,
+            space=components.space,
             surrogate=self.surrogate,
             device=str(torch_device),
         )
         try:
-            self._check_same_campaign(writer, seed)  # another process may have been faster
-            self._session = Session(self.components, writer, torch_device)
+            components = self._check_same_campaign(writer, seed)  # another process may be faster
+            self._session = Session(components, writer, torch_device)
         except BaseException as error:
             is_mismatch = isinstance(error, MismatchError)
             writer.close("failed", "another campaign" if is_mismatch else "could not be opened")
@@ -317,7 +323,7 @@ class Campaign:
             return self._session.writer
         if self._folder is None:
             raise LogError("no folder was opened yet: run the campaign or read(folder).")
-        return Log(self._folder, self.space, self.surrogate)
+        return self.read(self._folder)
 
     def read(self, folder: str | Path) -> Log:
         """Return the log of this campaign in a folder, with any seed, for reading.
@@ -327,7 +333,9 @@ class Campaign:
             MismatchError: the folder holds another campaign.
         """
         log = Log(folder, self.space, self.surrogate)
-        self._check_same_campaign(log, None)
+        components = self._check_same_campaign(log, None)
+        if components is not self.components:
+            log = Log(folder, components.space, self.surrogate)
         return log
 
     @property

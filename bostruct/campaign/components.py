@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, cast
 
@@ -28,7 +28,7 @@ from bostruct.errors import InputError, error_message
 from bostruct.evaluators import Evaluator
 from bostruct.objectives import Constraint, Objective, OptimizationConfig
 from bostruct.runtime.canonical_json import to_canonical_json
-from bostruct.spaces import DiscreteSpace, Space
+from bostruct.spaces import DiscreteSpace, Space, SupportsRegion
 from bostruct.structures import SYMBOLS
 from bostruct.surrogates import IndependentProperties, LocalGP, Surrogate
 
@@ -144,6 +144,19 @@ class CampaignComponents:
         """The objectives in the space; None where a low energy is the only one."""
         config = self.optimization_config
         return None if config is None else LearnedObjectives(config, self.space)
+
+    def with_region_of(self, description: Mapping[str, Any]) -> CampaignComponents:
+        """Return the components as a campaign was started with them by an earlier version.
+
+        Args:
+            description: The description of the campaign, whose space may have a region that was
+                the default of that version.
+        """
+        stored = description.get("space")
+        if not isinstance(self.space, SupportsRegion) or not isinstance(stored, Mapping):
+            return self
+        space = self.space.with_region_of(stored)
+        return self if space is self.space else replace(self, space=space)
 
     def description(self) -> dict[str, Any]:
         """Return what identifies the campaign, ready for JSON; without components it has not."""

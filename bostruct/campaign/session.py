@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import takewhile
 from statistics import median
@@ -25,6 +26,11 @@ from bostruct.campaign.log.trust import check_doubted
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling, adapt_kappa_factor
 from bostruct.campaign.planning.force_consistency import contradiction_at_step
+from bostruct.campaign.planning.radius_correction import (
+    correct_radii,
+    logged_radius_factors,
+    with_radius_factors,
+)
 from bostruct.campaign.planning.search_effort import choose_effort
 from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
@@ -87,14 +93,16 @@ class Session:
         """
         steps, trials = self.writer.steps(), self.writer.trial_records()
         is_adaptive = isinstance(self.components.acquisition, SupportsKappaScaling)
+        radius_factors = correct_radii(self.components.space, trials, logged_radius_factors(steps))
         context = StepContext(
-            self.components,
+            self._with_radius_factors(radius_factors),
             self.writer.seed,
             self.device,
             number=len(steps),
             q=q,
             effort=choose_effort(self.components.search, trials, steps),
             kappa_factor=adapt_kappa_factor(trials, self._columns) if is_adaptive else 1.0,
+            radius_factors=radius_factors,
             columns=self._columns,
         )
         planned = plan_step(context, trials)
@@ -108,6 +116,11 @@ class Session:
         trials = self.writer.write_step(planned)
         self._warn_of_contradiction(planned)
         return trials
+
+    def _with_radius_factors(self, factors: Mapping[str, float]) -> CampaignComponents:
+        """Return the components with the radii of the space multiplied."""
+        space = with_radius_factors(self.components.space, factors)
+        return replace(self.components, space=space) if factors else self.components
 
     def _warn_of_contradiction(self, planned: PlannedStep) -> None:
         """Warn, once in a session, that the forces contradict the energies."""
@@ -179,7 +192,7 @@ class Session:
 
     def _relaxation_queue(self, final_relaxation: FinalRelaxation) -> RelaxationQueue:
         steps, trials = self.writer.steps(), self.writer.trial_records()
-        space = self.components.space
+        space = with_radius_factors(self.components.space, logged_radius_factors(steps))
         return RelaxationQueue(final_relaxation, space, steps, trials, self._columns)
 
     def start_evaluations(self, trials: Sequence[Trial]) -> list[Trial]:

@@ -19,4 +19,6 @@ from bostruct.spaces.space import Sampler as Sampler
 from bostruct.spaces.space import Space as Space
 from bostruct.spaces.space import SupportsGenerators as SupportsGenerators
 from bostruct.spaces.space import SupportsNeighbors as SupportsNeighbors
+from bostruct.spaces.space import SupportsRadii as SupportsRadii
+from bostruct.spaces.space import SupportsRegion as SupportsRegion
 from bostruct.spaces.surfaces import Surface as Surface

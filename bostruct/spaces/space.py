@@ -196,6 +196,24 @@ class SupportsGenerators(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsRegion(Protocol):
+    """A space in a region whose default has changed between versions."""
+
+    def with_region_of(self, description: Mapping[str, Any]) -> Space:
+        """Return this space with the region of a description, if that is an earlier default."""
+        ...
+
+
+@runtime_checkable
+class SupportsRadii(Protocol):
+    """A space whose atomic radii can be corrected."""
+
+    def with_radii(self, atomic_radii: Mapping[str, float]) -> Space:
+        """Return this space with other radii of some elements, Å, and distances that follow."""
+        ...
+
+
 def check_member_range(size: int | None, start: int, stop: int) -> int:
     """Return the size of a space if it has members `start` to `stop`.
 

@@ -35,7 +35,7 @@ from bostruct.evaluators import Evaluation, Failure, Function, current_context
 from bostruct.runtime import executors
 from bostruct.runtime.callable_name import without_entry_point_names
 from bostruct.runtime.interruption import TerminationError
-from bostruct.spaces import Pool, Surface
+from bostruct.spaces import Cluster, Pool, Surface
 from bostruct.surrogates import LocalGP
 from tests.campaign import processes
 from tests.campaign.standin import GP, Box, Points, campaign, counting, energy, start
@@ -332,6 +332,25 @@ def test_another_campaign_is_refused(tmp_path, folder):
     with pytest.raises(MismatchError, match="batch_size is 1 there and 2 here"):
         campaign(batch_size=2).read(folder)
     assert unchanged(folder, tmp_path / "before")
+
+
+def test_a_campaign_of_an_earlier_version_continues_in_its_region(tmp_path):
+    """Its default radius was that in which random clusters are sampled."""
+    present = Cluster("Cu7")
+    earlier = Cluster("Cu7", radius=present.sampling_radius)
+    assert earlier.radius < present.radius
+    campaign(n=3, n_initial=5, space=earlier).run(tmp_path / "run")
+    mine = campaign(n=5, n_initial=5, space=present)
+    log = mine.run(tmp_path / "run")
+    assert len(log.trials("done")) == 5
+    assert log.description["space"]["radius"] == earlier.radius
+    for read in (log, mine.log, mine.read(tmp_path / "run")):
+        assert read.space.radius == earlier.radius
+    assert mine.space.radius == present.radius
+    assert mine.run(tmp_path / "other").space.radius == present.radius
+    given = campaign(n=5, n_initial=5, space=Cluster("Cu7", radius=present.radius + 1))
+    with pytest.raises(MismatchError, match=r"space\.radius is .* there and .* here"):
+        given.run(tmp_path / "run")
 
 
 def unchanged(one, other):

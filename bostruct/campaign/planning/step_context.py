@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -27,6 +28,8 @@ class StepContext:
         q: The number of trials to plan.
         effort: The effort of the search; see `search_effort`.
         kappa_factor: The factor on the weight of the uncertainty; see `adaptive_kappa`.
+        radius_factors: The factors on the radii of the space, by element; see
+            `radius_correction`.
         columns: The columns of the log's trials, kept from the step before.
     """
 
@@ -37,6 +40,7 @@ class StepContext:
     q: int
     effort: int = 0
     kappa_factor: float = 1.0
+    radius_factors: Mapping[str, float] = field(default_factory=dict)
     columns: TrialColumns = field(default_factory=TrialColumns)
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bostruct.acquisition import AcquisitionContext
 from bostruct.campaign.analysis.hypervolume_history import REFERENCE_PREFIX, front_metrics
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
+from bostruct.campaign.planning.radius_correction import FACTOR_PREFIX
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
 from bostruct.surrogates import FittedModel
@@ -24,6 +25,7 @@ def step_metrics(
         known: The trials that the model was fitted to.
     """
     metrics, config = dict(model.hyperparameters()), context.optimization_config
+    metrics |= {f"{FACTOR_PREFIX}{name}": value for name, value in step.radius_factors.items()}
     if isinstance(step.components.acquisition, SupportsKappaScaling):
         metrics["kappa_factor"] = step.kappa_factor
     if config is None:

@@ -15,12 +15,14 @@ from typing import NamedTuple, final
 
 import torch
 
+from bostruct.campaign.analysis.bound_diagnosis import bound_name
 from bostruct.campaign.atom_matching import is_duplicate
 from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import PlannedStep, RelaxationReport, Step, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.relaxation.optimizer_replay import next_geometry
 from bostruct.spaces import Space
+from bostruct.spaces.active_bounds import ActiveBound, SupportsActiveBounds
 
 
 class RelaxationTrajectory(NamedTuple):
@@ -132,8 +134,13 @@ class RelaxationQueue:
         )
 
     def _unfinished_state(self, trajectory: RelaxationTrajectory) -> str:
-        if self._next_geometry(trajectory) is None:
-            return "not converged: the next step leaves the space, or there is none"
+        proposed = self._proposed_geometry(trajectory)
+        if proposed is None:
+            return "not converged: the optimizer has no next step"
+        if not bool(self.space.contains(proposed)):
+            crossed = "; ".join(map(bound_name, self._active_bounds(proposed)))
+            beyond = f", beyond the bound {crossed}" if crossed else ""
+            return f"not converged: the next step leaves the space{beyond}"
         return "not converged yet" if trajectory.steps else "not relaxed yet"
 
     def _final_state(self, trajectory: RelaxationTrajectory) -> str:
@@ -150,14 +157,21 @@ class RelaxationQueue:
         return ""
 
     def _next_geometry(self, trajectory: RelaxationTrajectory) -> torch.Tensor | None:
-        """Return the next geometry `[d]` of a relaxation, None without one."""
+        """Return the next geometry `[d]` of a relaxation in the space, None without one."""
+        X = self._proposed_geometry(trajectory)
+        return X if X is not None and bool(self.space.contains(X)) else None
+
+    def _active_bounds(self, X: torch.Tensor) -> list[ActiveBound]:
+        space = self.space
+        return space.active_bounds(X) if isinstance(space, SupportsActiveBounds) else []
+
+    def _proposed_geometry(self, trajectory: RelaxationTrajectory) -> torch.Tensor | None:
+        """Return the next geometry `[d]` of a relaxation, in the space or not."""
         with_forces = [trial for trial in trajectory.evaluated if trial.forces is not None]
         if not with_forces:
             return trajectory.start.X  # initial data without forces
         X = next_geometry(self.space, with_forces, self.final_relaxation.fmax)
-        if X is None or not bool(self.space.contains(X)):
-            return None
-        return X.double().cpu()
+        return None if X is None else X.double().cpu()
 
     @cached_property
     def _selected_trajectories(self) -> list[RelaxationTrajectory]:

@@ -7,11 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, final
 
+from bostruct.campaign.analysis.absurd_energies import absurd_sentence
+from bostruct.campaign.analysis.bound_diagnosis import bound_sentences
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
+from bostruct.campaign.analysis.radius_diagnosis import radius_sentence
 from bostruct.campaign.log.lock import is_locked
 from bostruct.campaign.log.malformed_log import reads_log
 from bostruct.campaign.log.reader import Log
 from bostruct.campaign.planning.force_consistency import last_contradiction
+from bostruct.campaign.planning.radius_correction import (
+    logged_radius_factors,
+    with_radius_factors,
+)
 from bostruct.campaign.records import OPEN_STATES, Attempt, RelaxationReport, Step, Trial
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.campaign.report.calibration_summary import CalibrationSummary
@@ -153,6 +160,7 @@ class CampaignSummary:
         n_pending: Number of trials without a result.
         n_abandoned: Number of abandoned trials.
         contradiction: Sentence on forces that contradict the energies; "" without one.
+        diagnoses: Sentences on radii, bounds and first energies that do not suit the problem.
         doubted: Reasons of doubts by trial.
         retracted: Reasons of retractions by trial.
         seconds: Wall time by "fit", "search", "evaluate" (all attempts) and "log".
@@ -191,6 +199,7 @@ class CampaignSummary:
     description: Mapping[str, Any]
     steps: tuple[StepSummary, ...]
     names: Mapping[int, str] = field(default_factory=dict)
+    diagnoses: tuple[str, ...] = ()
     energy: EnergySummary | None = None
     pareto: ParetoSummary | None = None
 
@@ -282,6 +291,7 @@ def summarize(log: Log) -> CampaignSummary:
         description=log.description,
         steps=tuple(_summarize_step(step, trials, predictions, outcomes) for step in last_steps),
         names={trial.number: trial.member for trial in trials if trial.member},
+        diagnoses=() if energy is None else _diagnoses(log, energy.assessment),
         energy=energy,
         pareto=pareto,
     )
@@ -318,6 +328,19 @@ def total_seconds(
     )
     evaluate = math.fsum(evaluation.seconds for evaluation in evaluations)
     return {"fit": fit, "search": search, "evaluate": evaluate, "log": log}
+
+
+def _diagnoses(log: Log, assessment: Assessment) -> tuple[str, ...]:
+    """Return the sentences on radii, bounds and first energies of a search by energy."""
+    trials, steps = log.trial_records(), log.steps()
+    sentences = [absurd_sentence(trials)]
+    if log.space is not None:
+        sentences.append(radius_sentence(log.space, steps))
+        numbers = [structure.trial for structure in assessment.best]
+        by_number = {trial.number: trial for trial in trials}
+        space = with_radius_factors(log.space, logged_radius_factors(steps))
+        sentences += bound_sentences([by_number[n] for n in numbers], trials, space)
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def _summarize_final_relaxation(log: Log) -> FinalRelaxationSummary | None:

@@ -34,6 +34,7 @@ def final_text(summary: CampaignSummary) -> str:
     if summary.doubted:
         n = len(summary.doubted)
         lines.append(f"Doubted: {n} result{'s' * (n > 1)}, see `bostruct show {folder}`.")
+    lines += [f"Warning: {sentence}" for sentence in summary.diagnoses]
     failures = [f"{line}." for line in _failure_lines(summary)]
     has_results = summary.n_evaluations + summary.n_initial_data > summary.n_failed
     lines += [f"Ended by {summary.reason}."]
@@ -92,6 +93,7 @@ def summary_text(summary: CampaignSummary) -> str:
     lines += _labeled_lines("doubted", _doubt_lines(summary))
     if summary.contradiction:
         lines.append(f"warning      {summary.contradiction}")
+    lines += _labeled_lines("warning", summary.diagnoses)
     if summary.energy is not None:
         lines += _energy_lines(summary.energy, summary.names)
         tables = _energy_tables(summary, summary.energy.assessment)

@@ -19,7 +19,8 @@ from bostruct.errors import (
     check_shape,
     error_message,
 )
-from bostruct.spaces.clusters import moves
+from bostruct.spaces.active_bounds import ActiveBound
+from bostruct.spaces.clusters import bounds, moves
 from bostruct.spaces.clusters.packing import (
     CONTACT_FACTOR,
     N_PUSH_STEPS,
@@ -48,9 +49,13 @@ from bostruct.spaces.formula import (
     parse_formula,
     resolve_atomic_radii,
 )
+from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move, Sampler
 from bostruct.spaces.stored_structures import StoredStructures, without_type
 from bostruct.structures import SYMBOLS, Structures, distance_fingerprint
+
+DEFAULT_MIN_DISTANCE_FACTOR = 0.7
+"""Default minimum distance, as a fraction of the bond length."""
 
 
 @final
@@ -68,8 +73,9 @@ class Cluster:
             `{"Ar": 0.56}`.
         min_distance: minimum distance in Å of all pairs, or by pair as in `{"Cu-Au": 2.0}`; for a
             pair that is not given it is `min_distance_factor` times the bond length.
-        radius: radius in Å of the sphere that holds all atoms; the default has room for elongated
-            isomers.
+        radius: radius in Å of the sphere that holds all atoms; the default has room for a straight
+            chain of them, see `bostruct.spaces.region`. Random clusters are sampled in a smaller
+            sphere, see `sampling_radius`.
         min_distance_factor: default minimum distance, as a fraction of the bond length.
         max_gap_factor: largest distance of connected atoms, in bond lengths; a cluster that is not
             connected is outside. By default 1.5, or infinite where an element forms molecules,
@@ -102,15 +108,14 @@ class Cluster:
         atomic_radii: Mapping[str, float] | None = None,
         min_distance: Mapping[str, float] | float | None = None,
         radius: float | None = None,
-        min_distance_factor: float = 0.7,
+        min_distance_factor: float = DEFAULT_MIN_DISTANCE_FACTOR,
         max_gap_factor: float | None = None,
     ) -> None:
         numbers = parse_formula(formula)
         radii = resolve_atomic_radii(numbers, atomic_radii)
         distances = min_pair_distances(numbers, radii, min_distance, min_distance_factor)
-        if radius is None:  # far larger than that of a compact cluster
-            compact = (radii.pow(3).sum() / 0.64) ** (1 / 3)
-            radius = float(2 * radii.max() + 1.2 * compact)
+        if radius is None:
+            radius = _default_radius(radii)
         for name, value in {
             "formula": formula,
             "numbers": numbers,
@@ -138,6 +143,15 @@ class Cluster:
         """
         sums = self.atomic_radii.unsqueeze(0) + self.atomic_radii.unsqueeze(1)
         return torch.maximum(sums, 1.05 * self.min_distances).fill_diagonal_(0.0)
+
+    @cached_property
+    def sampling_radius(self) -> float:
+        """Radius of the sphere in which random clusters are packed, Å.
+
+        It is far larger than a compact cluster, and at most `radius`: a sphere that holds a chain
+        is almost empty.
+        """
+        return min(self.radius, _compact_radius(self.atomic_radii))
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return random compact clusters, `[n, d]` float64 on the CPU.
@@ -270,19 +284,71 @@ class Cluster:
     def description(self) -> dict[str, Any]:
         """Return the arguments that identify the space, as JSON values."""
         symbols = [SYMBOLS[number] for number in self.numbers.tolist()]
-        min_distance = {
-            "-".join(sorted((first, symbols[j]))): float(self.min_distances[i, j])
-            for i, first in enumerate(symbols)
-            for j in range(i)
-        }
         return {
             "type": "Cluster",
             "formula": self.formula,
             "atomic_radii": dict(sorted(zip(symbols, self.atomic_radii.tolist(), strict=True))),
-            "min_distance": dict(sorted(min_distance.items())),
+            "min_distance": self._pair_values(self.min_distances),
             "radius": self.radius,
             "max_gap_factor": self.max_gap_factor if math.isfinite(self.max_gap_factor) else None,
         }
+
+    def with_region_of(self, description: Mapping[str, Any]) -> Self:
+        """Return this space with the radius of a description, if that is an earlier default.
+
+        In earlier versions the default was `sampling_radius`. A radius that was given stays.
+        """
+        stored, earlier = description.get("radius"), _compact_radius(self.atomic_radii)
+        is_earlier = isinstance(stored, float) and math.isclose(stored, earlier)
+        if not (is_earlier and self.radius == _default_radius(self.atomic_radii)):
+            return self
+        return type(self)(**without_type({**self.description(), "radius": stored}))
+
+    def with_radii(self, atomic_radii: Mapping[str, float]) -> Self:
+        """Return this space with other radii of some elements, Å.
+
+        Minimum distances that are the default fraction of a bond, and a radius of the sphere that
+        is the default of any version, follow; others stay as they were given.
+
+        Raises:
+            InputError: a radius is not positive, or its element does not occur.
+            SpaceError: no structure fits into the sphere.
+        """
+        described = self.description()
+        radii = {**described["atomic_radii"], **atomic_radii}
+        scaled = resolve_atomic_radii(self.numbers, radii)
+        default, other = (
+            DEFAULT_MIN_DISTANCE_FACTOR * (r.unsqueeze(0) + r.unsqueeze(1))
+            for r in (self.atomic_radii, scaled)
+        )
+        follows = torch.isclose(self.min_distances, default, rtol=RELATIVE_ROUNDING, atol=0)
+        distances = torch.where(follows, other, self.min_distances)
+        defaults = (_default_radius, _compact_radius)
+        is_default = (math.isclose(self.radius, radius(self.atomic_radii)) for radius in defaults)
+        radius = max(self.radius, _default_radius(scaled)) if any(is_default) else self.radius
+        min_distance = self._pair_values(distances)
+        arguments = {"atomic_radii": radii, "min_distance": min_distance, "radius": radius}
+        return type(self)(**without_type({**described, **arguments}))
+
+    def active_bounds(self, x: Tensor) -> list[ActiveBound]:
+        """Return the bounds on which the structure at x `[d]` leans or that it violates."""
+        P, numbers = self._positions(x.detach().cpu().double()), self.numbers
+        gap = bounds.gap_bound(P, self.bond_lengths, self.max_gap_factor, numbers)
+        sphere = bounds.sphere_bound(P, self.radius)
+        return [
+            *bounds.distance_bounds(P, self.min_distances, numbers),
+            *(bound for bound in (gap, sphere) if bound is not None),
+        ]
+
+    def _pair_values(self, values: Tensor) -> dict[str, float]:
+        """Return values `[a, a]` of pairs of atoms by the elements of the pair, sorted."""
+        numbers = self.numbers.tolist()
+        by_pair = {
+            bounds.pair_name(first, numbers[j]): float(values[i, j])
+            for i, first in enumerate(numbers)
+            for j in range(i)
+        }
+        return dict(sorted(by_pair.items()))
 
     def _positions(self, X: Tensor) -> Tensor:
         return X.reshape(*X.shape[:-1], len(self.numbers), 3)
@@ -323,7 +389,10 @@ class Cluster:
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
             P, connected = sampler(
-                count, bond_lengths=self.bond_lengths, radius=self.radius, generator=generator
+                count,
+                bond_lengths=self.bond_lengths,
+                radius=self.sampling_radius,
+                generator=generator,
             )
             X = P.flatten(-2)
             return X, connected & self.contains(X)
@@ -346,3 +415,13 @@ class Cluster:
         if self.max_gap_factor < 1:
             hint = f"With max_gap_factor={self.max_gap_factor} atoms that touch are apart: try 1.5."
         return SpaceError(error_message("radius", condition, f"{self.radius:.2f} Å", hint))
+
+
+def _compact_radius(atomic_radii: Tensor) -> float:
+    """Return the radius of a sphere far larger than a compact cluster of the atoms, Å."""
+    return float(2 * atomic_radii.max() + 1.2 * packed_radius(atomic_radii))
+
+
+def _default_radius(atomic_radii: Tensor) -> float:
+    """Return the radius of a sphere that holds straight chains too, Å."""
+    return max(_compact_radius(atomic_radii), chain_length(atomic_radii) / 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, final
@@ -20,6 +21,7 @@ from bostruct.errors import (
     check_shape,
     error_message,
 )
+from bostruct.spaces.active_bounds import ActiveBound
 from bostruct.spaces.clusters import moves as cluster_moves
 from bostruct.spaces.clusters.packing import CONTACT_FACTOR, N_PUSH_STEPS
 from bostruct.spaces.clusters.sampling import (
@@ -35,9 +37,10 @@ from bostruct.spaces.fingerprint_distance import (
     is_within_tolerance,
 )
 from bostruct.spaces.formula import min_pair_distances, parse_formula, resolve_atomic_radii
+from bostruct.spaces.region import chain_length, packed_radius
 from bostruct.spaces.space import Move
 from bostruct.spaces.stored_structures import StoredStructures, without_type
-from bostruct.spaces.surfaces import moves
+from bostruct.spaces.surfaces import bounds, moves
 from bostruct.spaces.surfaces.deposition import contact_height, deposit_all, relax_overlaps
 from bostruct.spaces.surfaces.periodic_plane import PeriodicPlane, displacement_norms, is_self_pair
 from bostruct.spaces.surfaces.slab import (
@@ -69,9 +72,6 @@ FINGERPRINT_CUTOFF_FACTOR = 2.5
 OVERLAP_FACTOR = 0.3
 """Distance below which atoms of a slab overlap, in bond lengths."""
 
-RANDOM_PACKING_FRACTION = 0.64
-"""Fraction of the volume that randomly packed spheres fill."""
-
 WRAP_MARGIN = 0.1
 """Distance from the cell, in lattice vectors, within which atoms are not wrapped into it."""
 
@@ -102,8 +102,10 @@ class Surface:
         region: lowest and highest height in Å of the atoms that move, above the topmost atom of the
             slab. By default from the lowest position that an atom from above reaches if bonds are
             compressed by 15 %, so that hollows and trenches count, to where there is room for
-            islands of several layers. With free atoms in the slab it reaches down past the lowest
-            of them. Atoms below the surface need an explicit region.
+            islands of several layers and for an upright chain of the formula, or to where the cell
+            ends. With free atoms in the slab it reaches down past the lowest of them. Atoms below
+            the surface need an explicit region. Random structures are sampled below
+            `sampling_height`.
         atomic_radii: radii in Å by element, where the covalent ones are not meant.
         min_distance: minimum distance in Å of all pairs, or by pair as in `{"Au-Ni": 2.0}`; for a
             pair that is not given it is `min_distance_factor` times the bond length.
@@ -215,6 +217,14 @@ class Surface:
         lengths[:f] = torch.maximum(lengths[:f], 1.05 * self.min_distances)
         lengths[:, :f] = lengths[:f].T.clone()
         return lengths
+
+    @property
+    def sampling_height(self) -> float:
+        """Height above the slab below which random structures are sampled, Å.
+
+        It has room for islands of several layers, and is at most that of `region`.
+        """
+        return min(self.region[1], self._compact_height)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return random structures, `[n, d]` float64 on the CPU.
@@ -385,6 +395,60 @@ class Surface:
         """The number of atoms in the formula."""
         return len(self.numbers) - len(self.slab.numbers)
 
+    @property
+    def _adsorbate_radii(self) -> Tensor:
+        """The radii of the atoms of the formula, Å."""
+        return self.atomic_radii[len(self.slab.numbers) :]
+
+    @property
+    def _contact_distance(self) -> float:
+        """The largest bond length of an atom that moves, Å."""
+        return float(self.bond_lengths[: self._n_free].max())
+
+    @property
+    def _available_height(self) -> float:
+        """The height above the slab at which its cell ends, Å."""
+        return available_height(self.slab, self._plane, self.normal_axis, self._contact_distance)
+
+    @property
+    def _compact_height(self) -> float:
+        """The height above the slab of islands of several layers, Å."""
+        return self._contact_distance + 2 * packed_radius(self._adsorbate_radii)
+
+    @property
+    def _chain_height(self) -> float:
+        """The height above the slab of islands and of an upright chain, Å."""
+        chain = self._contact_distance + chain_length(self._adsorbate_radii)
+        return max(self._compact_height, chain)
+
+    def with_region_of(self, description: Mapping[str, Any]) -> Self:
+        """Return this space with the region of a description, if that is an earlier default.
+
+        In earlier versions the default had no room for upright chains. A region that was given
+        stays.
+        """
+        available = self._available_height
+        earlier = (self.region[0], min(self._compact_height, available))
+        is_default = self.region[1] == min(self._chain_height, available)
+        stored = description.get("region")
+        if not is_default or not isinstance(stored, list) or len(stored) != 2:
+            return self
+        if not all(map(math.isclose, stored, earlier)):
+            return self
+        space = copy(self)
+        object.__setattr__(space, "region", tuple(stored))
+        return space
+
+    def active_bounds(self, x: Tensor) -> list[ActiveBound]:
+        """Return the bounds on which the structure at x `[d]` leans or that it violates."""
+        x = x.detach().cpu().double()
+        template, Q = self._template(x), self._to_plane_frame(x)
+        heights = Q[: self._n_free, 2] - self._slab_heights.max()
+        return [
+            *bounds.distance_bounds(Q, template),
+            *bounds.height_bounds(heights, self.region, template),
+        ]
+
     def _described_formula(self) -> str:
         return f"{self.slab.formulas()[0]} with {self.formula or 'nothing'} on it"
 
@@ -420,12 +484,13 @@ class Surface:
         moved = self._from_plane_frame(self._relax_overlaps(Q))
         return torch.where(self.contains(moved).unsqueeze(-1), moved, self.project(X))
 
-    def _relax_overlaps(self, Q: Tensor) -> Tensor:
+    def _relax_overlaps(self, Q: Tensor, max_height: float = math.inf) -> Tensor:
         template, f = self._template(Q), self._n_free
         distances = torch.maximum(
             CONTACT_FACTOR * template.bond_lengths[:f], 1.02 * template.min_distances
         )
-        heights = template.height_range
+        low, high = template.height_range
+        heights = (low, min(high, max_height))
         return relax_overlaps(Q, f, distances, heights, template.plane, N_PUSH_STEPS)
 
     def _sample(self, n: int, generator: torch.Generator, max_attempts: int) -> Tensor | None:
@@ -435,11 +500,12 @@ class Surface:
         P = torch.cat((self.slab.positions, added))
         Q = (P[self.free_first_order] @ self._plane.axes).to(generator.device)
         template, f = self._template(Q), self._n_free
-        args = (template.bond_lengths, template.height_range[1], template.plane, generator)
+        max_height = float(self._slab_heights.max()) + self.sampling_height
+        args = (template.bond_lengths, max_height, template.plane, generator)
 
         def draw(count: int) -> tuple[Tensor, Tensor]:
             deposited = deposit_all(count, Q, f - self._n_adsorbate_atoms, f, *args)
-            X = self._from_plane_frame(self._relax_overlaps(deposited))
+            X = self._from_plane_frame(self._relax_overlaps(deposited, max_height))
             return X, self.contains(X)
 
         return rejection_sample(n, self.dimension, draw, max_attempts)
@@ -479,12 +545,9 @@ class Surface:
         """Return the lowest and highest height above the slab, Å."""
         f, n_slab_free = self._n_free, self._n_free - self._n_adsorbate_atoms
         top = float(self._slab_heights.max())
-        contact = float(self.bond_lengths[:f].max())
-        available = available_height(self.slab, self._plane, self.normal_axis, contact)
+        contact, available = self._contact_distance, self._available_height
         if region is None:
-            radii = self.atomic_radii[self.free_indices[n_slab_free:]]
-            volume = radii.pow(3).sum() / RANDOM_PACKING_FRACTION
-            low, high = 0.0, min(contact + 2 * float(volume ** (1 / 3)), available)
+            low, high = 0.0, min(self._chain_height, available)
             if high < contact:
                 condition = f"have at least {contact:.2f} Å of vacuum above it"
                 hint = self._widen_hint(contact, contact)

@@ -7,6 +7,7 @@ from bostruct.campaign.records import Step, Trial
 from bostruct.campaign.relaxation.final_relaxation import FinalRelaxation
 from bostruct.campaign.relaxation.relaxation_state import RelaxationQueue
 from bostruct.evaluators import Function, evaluate
+from bostruct.spaces.active_bounds import ActiveBound
 from tests.campaign.standin import Wells, energy
 
 SPACE = Wells(20.0)
@@ -163,6 +164,23 @@ def test_one_that_leaves_the_space_ends():
     assert now.next_step() is None
     (found,) = now.reports()
     assert found.state.startswith("not converged: the next step leaves the space")
+
+
+class Told(Wells):
+    """A box that tells which of its bounds is crossed."""
+
+    def active_bounds(self, x):
+        atoms = torch.tensor([0])
+        return [ActiveBound("min_distance", 1.5, "Cu-Cu", atoms, torch.ones(1, 3))]
+
+
+def test_the_bound_that_a_relaxation_crosses_is_told():
+    story = Story(triangle(3.6, 3.6, 3.6), fmax=1e-3)
+    (found,) = RelaxationQueue(story.check, Told(9.0 + 3.61), story.steps, story.trials).reports()
+    assert found.state == (
+        "not converged: the next step leaves the space, beyond the bound `min_distance` of Cu-Cu, "
+        "1.50 Å"
+    )
 
 
 def test_one_given_without_forces_is_evaluated_first():

@@ -168,7 +168,8 @@ def test_distances_by_pair():
 def test_radii_set_the_length_scale():
     space = Cluster("Ar7", atomic_radii={"Ar": 0.56})
     assert space.bond_lengths[0, 1] == pytest.approx(1.12)
-    assert space.radius < 3
+    assert space.sampling_radius < 3
+    assert space.radius == pytest.approx(1.25 * 7 * 0.56)
 
 
 def test_encodes_atoms_in_any_order():

@@ -1,0 +1,69 @@
+"""Sentences on the best structures that press on a bound of the space.
+
+Beyond a bound on which the forces of a low structure press the energy falls further: the minimum
+next to it is not in the space. A structure at a bound whose forces do not press on it is at rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+import torch
+
+from bostruct.campaign.records import Trial
+from bostruct.spaces import Space
+from bostruct.spaces.active_bounds import ActiveBound, SupportsActiveBounds
+
+PRESSURE_FRACTION = 0.05
+"""Least force on a bound that counts, in units of the median largest force of all trials."""
+
+WAYS_OUT = {
+    "radius": "a larger `radius`",
+    "region": "a wider `region`",
+    "min_distance": "a smaller `min_distance`, or other `atomic_radii`",
+    "max_gap_factor": "a larger `max_gap_factor`, or other `atomic_radii`",
+}
+"""Ways to move a bound, by the argument of the space."""
+
+
+def bound_sentences(best: Sequence[Trial], trials: Sequence[Trial], space: Space) -> list[str]:
+    """Return a sentence for each bound on which some of the best structures press.
+
+    Args:
+        best: Trials of the best structures, best first.
+        trials: All trials, whose forces say how large a force is.
+        space: Space with the radii that the campaign uses at last.
+    """
+    if not isinstance(space, SupportsActiveBounds):
+        return []
+    forces = [t.forces for t in trials if t.is_known and t.forces is not None]
+    scale = median([float(torch.linalg.vector_norm(f, dim=-1).max()) for f in forces] or [0.0])
+    found: dict[tuple[str, str], list[tuple[Trial, ActiveBound, float | None]]] = {}
+    for trial in best:
+        for bound in space.active_bounds(trial.X):
+            pressure = None if trial.forces is None else bound.pressure(trial.forces)
+            if pressure is None or pressure > PRESSURE_FRACTION * scale:
+                key = (bound.argument, bound.pair)
+                found.setdefault(key, []).append((trial, bound, pressure))
+    return [_sentence(cases) for cases in found.values()]
+
+
+def bound_name(bound: ActiveBound) -> str:
+    """Return a bound as a phrase: its argument, the pair and the length."""
+    pair = f" of {bound.pair}" if bound.pair else ""
+    return f"`{bound.argument}`{pair}, {bound.limit:.2f} Å"
+
+
+def _sentence(cases: Sequence[tuple[Trial, ActiveBound, float | None]]) -> str:
+    """Return the sentence on one bound, with the best structure that leans on it."""
+    trial, bound, pressure = cases[0]
+    others = len(cases) - 1
+    also = f" ({others} other{'s' * (others > 1)} of the best too)" if others else ""
+    leans = "leans on"
+    if pressure is not None:
+        leans = f"presses with {pressure:.3g} eV/Å on"
+    return (
+        f"trial {trial.number}, one of the best, {leans} the bound {bound_name(bound)}{also}: a "
+        f"lower minimum may lie beyond it; give {WAYS_OUT[bound.argument]}."
+    )
