@@ -173,7 +173,7 @@ class LocalGPModel(EnergyModel):
         Args:
             structures: b structures of n atoms in total, of the trained species.
             covariance: Also the latent covariance `[b, b]` between the energies.
-            force_variance: Also the latent variance `[n, 3]` of each force.
+            force_variance: Also the latent variance `[n, 3]` of each force, and the noise variance.
 
         Raises:
             InputError: a species is not in the training data.
@@ -294,6 +294,9 @@ class LocalGPModel(EnergyModel):
             forces=-gradient,
             atomic_energies=energies,
             force_variance=torch.cat([self._force_variance(one) for one in structures])
+            if force_variance
+            else None,
+            force_noise_variance=(self.fitted.force_noise_std**2).expand_as(gradient)
             if force_variance
             else None,
         )

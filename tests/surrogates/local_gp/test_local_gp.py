@@ -22,6 +22,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
 )
 from bostruct.surrogates.local_gp.model import LocalGPModel
 from bostruct.surrogates.training_data import prepare_observations
+from bostruct.uncertainty import Residuals
 from tests.surrogates.dense import Dense, energies_only, labelled
 
 DENSE = 1e-8  # relative; what is left of 1e-16 after the condition of the kernel
@@ -153,6 +154,23 @@ def test_more_data_never_increases_the_variance(data):
     after = refit(model, many).predict(test, force_variance=True)
     assert (after.variance <= before.variance * (1 + EXACT)).all()
     assert (after.force_variance <= before.force_variance * (1 + EXACT)).all()
+
+
+def test_noise_of_forces_is_in_the_variance_of_an_observed_one(data):
+    """Forces with noise of known size: the observed variance covers, the latent one does not."""
+    std = 0.4
+    structures, generator = calm(data), torch.Generator().manual_seed(7)
+    noise = torch.randn(structures.forces.shape, generator=generator).double()
+    noisy = replace(structures, forces=structures.forces + std * noise)
+    train, test = noisy[: len(noisy) // 2], noisy[len(noisy) // 2 :]
+    found = LocalGP().fit(train).predict(test, force_variance=True)
+    assert float(found.force_noise_variance.sqrt().mean()) == pytest.approx(std, rel=0.25)
+    observed = Residuals.from_force_prediction(test.forces, found)
+    latent = Residuals.from_force_prediction(test.forces, found, variance_kind="latent")
+    assert latent.z.square().mean() > 3
+    assert float(observed.z.square().mean()) == pytest.approx(1, rel=0.35)
+    for width, share in ((0.6745, 0.5), (1.645, 0.9), (1.96, 0.95)):
+        assert float((observed.z.abs() <= width).double().mean()) == pytest.approx(share, abs=0.08)
 
 
 def refit(model, structures, inducing=None):

@@ -434,7 +434,7 @@ def test_follows_its_data(data, space, device, dtype):
     posterior = model.posterior(X)
     found = model.predict(known, covariance=True, force_variance=True)
     said = [value for value in vars(found).values() if value is not None]
-    assert len(said) == 7  # all but members
+    assert len(said) == 8  # all but members
     for tensor in (posterior.mean, posterior.variance, *said):
         assert tensor.dtype == dtype
         assert tensor.device.type == device.type
