@@ -8,6 +8,7 @@ themselves; the cost of a prediction does not depend on it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, final
@@ -104,6 +105,9 @@ class LocalGP:
             training conditional: as noise of each row, for mean and variance; a fit takes twice as
             long. "sor", subset of regressors: no residual variance; dangerous, as σ vanishes far
             from the data, so that a search never goes there.
+        label_noise: Standard deviation of the noise of the energies themselves, eV per root atom; 0
+            for those of converged calculations. What the fitted noise has beyond it is the model's
+            own error, part of the latent variance; see `misfit`. None takes all of it for noise.
 
     Raises:
         InputError: a number is out of range.
@@ -120,6 +124,7 @@ class LocalGP:
     pair_repulsion: PairRepulsion | None = DEFAULT_PAIR_REPULSION
     hyperparameters: tuple[float, float, float] | None = None
     approximation: Approximation = "averaged_fitc"
+    label_noise: float | None = 0.0
     supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -131,6 +136,9 @@ class LocalGP:
             condition = f"be one of {', '.join(map(repr, APPROXIMATIONS))}"
             raise InputError(error_message("approximation", condition, repr(self.approximation)))
         check_fraction("inducing_tolerance", self.inducing_tolerance)
+        if self.label_noise is not None and not 0 <= self.label_noise < math.inf:
+            condition, hint = "be finite and not negative", "In eV per root atom; 0 for no noise."
+            raise InputError(error_message("label_noise", condition, self.label_noise, hint))
         self._soap((1,), 1.0, self.species_similarity or 0.0)
         if self.hyperparameters is not None:
             for value in self.hyperparameters:
@@ -139,11 +147,14 @@ class LocalGP:
     def description(self) -> dict[str, Any]:
         """Return the class and its arguments as JSON values.
 
-        The approximation "dtc" is left out: campaigns from before the others continue with it.
+        The approximation "dtc" is left out, and so is the label noise None: campaigns from before
+        the others continue with them.
         """
         description = {"type": "LocalGP"} | asdict(self)
         if self.approximation == "dtc":
             del description["approximation"]
+        if self.label_noise is None:
+            del description["label_noise"]
         return description
 
     def fit(
@@ -200,14 +211,18 @@ class LocalGP:
             log_marginal_likelihood=evidence,
         )
         repulsion, approximation = self.pair_repulsion, self.approximation
-        return LocalGPModel(soap, self.zeta, repulsion, state, space, approximation)
+        return LocalGPModel(
+            soap, self.zeta, repulsion, state, space, approximation, self.label_noise
+        )
 
     def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LocalGPModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         soap, repulsion, (zeta,) = soap_from_state(state)
         fitted = LocalGPState(**{name: state[name] for name in LocalGPState.__dataclass_fields__})
         index = state.get("approximation", APPROXIMATIONS.index("dtc"))
-        return LocalGPModel(soap, zeta, repulsion, fitted, space, APPROXIMATIONS[int(index)])
+        noise = float(state["label_noise"]) if "label_noise" in state else None
+        approximation = APPROXIMATIONS[int(index)]
+        return LocalGPModel(soap, zeta, repulsion, fitted, space, approximation, noise)
 
     def contradicted_energies(
         self, structures: Structures, space: Space | None = None, trusted: Tensor | None = None
@@ -279,6 +294,7 @@ class LocalGP:
             hyperparameters=None,
             species_similarity=self.species_similarity or 0.0,
             approximation="averaged_fitc",
+            label_noise=None,
         )
 
     def descriptor(self, structures: Structures, space: Space | None = None) -> tuple[SOAP, Tensor]:

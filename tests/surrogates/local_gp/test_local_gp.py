@@ -38,6 +38,7 @@ def all_inducing(**arguments):
         max_inducing=10_000,
         inducing_tolerance=1e-15,
         hyperparameters=DEVIATIONS,
+        label_noise=None,
         **arguments,
     )
 
@@ -95,6 +96,7 @@ def test_equals_the_dense_process_on_forces_where_the_inducing_set_spans(data):
     """With power 1 the features span the kernel's space, whatever the rows are."""
     gp = LocalGP(
         n_max=2,
+        label_noise=None,
         l_max=1,
         zeta=1,
         max_inducing=500,
@@ -119,7 +121,7 @@ def test_equals_the_dense_process_on_forces_where_the_inducing_set_spans(data):
 def test_converges_to_the_dense_process_with_forces(data):
     """As the inducing set grows beyond the environments of the data."""
     train, test = calm(data)[:3], data[-6:]
-    gp = LocalGP(hyperparameters=DEVIATIONS)
+    gp = LocalGP(hyperparameters=DEVIATIONS, label_noise=None)
     model = gp.fit(train)
     mean, covariance = Dense(model, train).predict(test)
     shaken = [local_gp._displaced(train, 0.02 * k) for k in range(12)]
@@ -194,12 +196,14 @@ def refit(model, structures, inducing=None):
         species_index=inducing.species_index,
         kernel_cholesky=inducing.kernel_cholesky,
     )
-    return LocalGPModel(model.soap, model.zeta, model.pair_repulsion, told)
+    return LocalGPModel(
+        model.soap, model.zeta, model.pair_repulsion, told, label_noise=model.label_noise
+    )
 
 
 def test_far_from_the_data_the_deviation_is_the_priors(data):
     """A chain and lone atoms are unlike anything in compact clusters of copper."""
-    model = LocalGP(n_max=6, center_atom_weight=1.0, zeta=8).fit(data)
+    model = LocalGP(n_max=6, center_atom_weight=1.0, zeta=8, label_noise=None).fit(data)
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     P, _ = model._features(strange)
     same = (P @ P.T).pow(8).sum()
@@ -213,6 +217,7 @@ def test_far_from_the_data_the_deviation_is_the_priors(data):
 def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
     """The trap: less than what is open elsewhere, and the search never goes there."""
     few = {"n_max": 6, "center_atom_weight": 1.0, "zeta": 8, "max_inducing": 20}
+    few["label_noise"] = None
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     sor, dtc = (LocalGP(**few, approximation=kind).fit(data) for kind in ("sor", "dtc"))
     assert sor.predict(strange).variance < 0.5 * dtc.predict(strange).variance
@@ -239,7 +244,7 @@ def test_sor_is_between_nothing_and_dtc(both, count):
 
 def test_sor_is_its_definition(data):
     """phi^T A^-1 phi', with every matrix written out."""
-    model = LocalGP(max_inducing=15, approximation="sor").fit(data[:10])
+    model = LocalGP(max_inducing=15, approximation="sor", label_noise=None).fit(data[:10])
     P, place = model._features(data[-5:])
     K = model.inducing.energy_covariances(P, place, data[-5:].index, 5)
     phi = model.inducing.whiten(K)
@@ -272,7 +277,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     """
     train, test = calm(both)[:4], both[-5:]
     train = train if forces else energies_only(train)
-    gp = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS, approximation=kind)
+    gp = replace(all_inducing(approximation=kind), max_inducing=12, inducing_tolerance=1e-6)
     model = gp.fit(train)
     dense, s = Dense(model, train, forces), model.fitted.signal_std
     assert (
@@ -499,7 +504,7 @@ def test_periodic_structures():
         atoms.get_forces()
         found.append(atoms)
     train = from_ase(found)
-    model = LocalGP().fit(train)
+    model = LocalGP(label_noise=None).fit(train)
     prediction = model.predict(train)
     assert (prediction.mean - train.energy).abs().max() < 0.05
     doubled = model.predict(from_ase(found[1] * (1, 1, 2)))
