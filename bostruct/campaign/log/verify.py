@@ -15,6 +15,7 @@ from bostruct.campaign.analysis.calibration import (
     calibration_at_step,
     trial_z_scores,
 )
+from bostruct.campaign.analysis.recalibration import RECALIBRATION_PREFIX
 from bostruct.campaign.log import (
     ase_rows,
     hash_chain,
@@ -32,6 +33,9 @@ from bostruct.errors import BostructError
 
 PREDICTION_TOLERANCE = 1e-10
 """Absolute and relative tolerance of predictions of a restored posterior."""
+
+LOGGED_PREFIXES = (CALIBRATION_PREFIX, RECALIBRATION_PREFIX)
+"""Prefixes of the calibration among the hyperparameters of a step."""
 
 STRUCTURES_CHUNK_SIZE = 256
 """Number of structures that are decoded at once."""
@@ -140,10 +144,13 @@ def _verify_calibrations(steps: Sequence[Step], trials: Sequence[Trial]) -> list
     problems = []
     z = trial_z_scores(trials)
     for step in steps:
-        logged = {k: v for k, v in step.hyperparameters.items() if k.startswith(CALIBRATION_PREFIX)}
+        logged = {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED_PREFIXES)}
         if not logged:
             continue
-        expected = calibration_at_step(z, step.training_trials).logged_values()
+        calibration = calibration_at_step(z, step.training_trials)
+        expected = calibration.logged_values()
+        if any(name.startswith(RECALIBRATION_PREFIX) for name in logged):
+            expected |= calibration.recalibration.logged_values()
         if logged.keys() != expected.keys() or not all(
             math.isclose(logged[name], value, rel_tol=PREDICTION_TOLERANCE)
             for name, value in expected.items()

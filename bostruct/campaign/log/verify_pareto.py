@@ -16,6 +16,7 @@ from bostruct.campaign.analysis.calibration import (
 from bostruct.campaign.analysis.hypervolume_history import front_metrics
 from bostruct.campaign.analysis.outcome_table import outcome_matrix, single_outcome
 from bostruct.campaign.analysis.pareto_front import resolve_reference_point
+from bostruct.campaign.analysis.recalibration import RECALIBRATION_PREFIX
 from bostruct.campaign.records import Step, Trial
 from bostruct.objectives import OptimizationConfig, pareto_front
 
@@ -95,16 +96,18 @@ def verify_fronts(
                 f"step {step.number}: its front, its feasible structures or its hypervolume are "
                 "not those of the trials it was planned from"
             )
-        logged = {k: v for k, v in step.hyperparameters.items() if k.startswith(CALIBRATION_PREFIX)}
-        expected = {
-            f"{key}_of_{name}": value
-            for name in config.outcome_names
+        prefixes = (CALIBRATION_PREFIX, RECALIBRATION_PREFIX)
+        logged = {k: v for k, v in step.hyperparameters.items() if k.startswith(prefixes)}
+        expected: dict[str, float] = {}
+        for name in config.outcome_names:
             # A step that logs the calibration of an outcome always logs its factor.
-            if f"{CALIBRATION_PREFIX}factor_of_{name}" in logged
-            for key, value in calibration_at_step(z[name], step.training_trials)
-            .logged_values()
-            .items()
-        }
+            if f"{CALIBRATION_PREFIX}factor_of_{name}" not in logged:
+                continue
+            calibration = calibration_at_step(z[name], step.training_trials)
+            values = calibration.logged_values()
+            expected |= {f"{key}_of_{name}": value for key, value in values.items()}
+            if f"{RECALIBRATION_PREFIX}scale_of_{name}" in logged:
+                expected |= calibration.recalibration.logged_values(name)
         if logged.keys() != expected.keys() or not _is_close(expected, logged):
             problems.append(
                 f"step {step.number}: its calibration is not that of the outcomes it was planned "

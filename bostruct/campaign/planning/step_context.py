@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
 import torch
 
 from bostruct.acquisition import Acquisition
+from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.components import CampaignComponents, CandidateSearch
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
 from bostruct.campaign.planning.search_effort import SupportsEffort
@@ -27,6 +29,8 @@ class StepContext:
         q: The number of trials to plan.
         effort: The effort of the search; see `search_effort`.
         kappa_factor: The factor on the weight of the uncertainty; see `adaptive_kappa`.
+        recalibrations: Corrections of the predictions of each modeled outcome, or of the energy, by
+            name; none by default. See `recalibration`.
         columns: The columns of the log's trials, kept from the step before.
     """
 
@@ -37,6 +41,7 @@ class StepContext:
     q: int
     effort: int = 0
     kappa_factor: float = 1.0
+    recalibrations: Mapping[str, Recalibration] = field(default_factory=dict)
     columns: TrialColumns = field(default_factory=TrialColumns)
 
     @property
