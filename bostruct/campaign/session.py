@@ -24,6 +24,7 @@ from bostruct.campaign.log.retry import failed_trials
 from bostruct.campaign.log.run_folder import evaluation_folder
 from bostruct.campaign.log.trust import check_doubted
 from bostruct.campaign.log.writer import LogWriter
+from bostruct.campaign.planning.acquisition_context import recalibrations
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling, adapt_kappa_factor
 from bostruct.campaign.planning.force_consistency import contradiction_at_step
 from bostruct.campaign.planning.radius_correction import (
@@ -103,6 +104,7 @@ class Session:
             effort=choose_effort(self.components.search, trials, steps),
             kappa_factor=adapt_kappa_factor(trials, self._columns) if is_adaptive else 1.0,
             radius_factors=radius_factors,
+            recalibrations=recalibrations(self.components, trials, self._columns),
             columns=self._columns,
         )
         planned = plan_step(context, trials)

@@ -83,6 +83,7 @@ def read_uncertainty(atoms: Atoms, *, forces: bool = True) -> Prediction:
         forces=mean_forces,
         atomic_energies=_atomic_energies(results, energy, len(atoms)),
         force_variance=force_variance,
+        force_noise_variance=None if force_variance is None else torch.zeros_like(force_variance),
         members=None if members is None else members.reshape(-1, 1),
         member_forces=member_forces,
     )
@@ -258,6 +259,7 @@ def committee_prediction(
         torch.zeros_like(energy.mean),
         forces=None if force is None else force.mean,
         force_variance=None if force is None else force.variance,
+        force_noise_variance=None if force is None else torch.zeros_like(force.variance),
         members=members,
         member_forces=member_forces,
     )
@@ -330,7 +332,7 @@ def _tensor(value: object) -> Tensor | None:
 
 def _validate(prediction: Prediction, n_atoms: int) -> Prediction:
     """Return a prediction of one structure if its numbers fit and are finite."""
-    per_force = {"forces", "force_variance", "member_forces"}
+    per_force = {"forces", "force_variance", "force_noise_variance", "member_forces"}
     for field, value in vars(prediction).items():
         if value is None:
             continue

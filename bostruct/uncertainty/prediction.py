@@ -30,6 +30,8 @@ class Prediction:
         atomic_energies: `[n]` eV, contribution of each atom's environment to `mean`.
         covariance: `[b, b]` eV², latent, between the structures; optional.
         force_variance: `[n, 3]` (eV/Å)², latent; optional.
+        force_noise_variance: `[n, 3]` (eV/Å)², scatter of a measured force component around the
+            latent one; None where it is not known.
         members: `[M, b]` eV, energies predicted by each of M ensemble members; optional.
         member_forces: `[M, n, 3]` eV/Å, minus the gradients of `members`; optional.
     """
@@ -41,6 +43,7 @@ class Prediction:
     atomic_energies: Tensor | None = None
     covariance: Tensor | None = None
     force_variance: Tensor | None = None
+    force_noise_variance: Tensor | None = None
     members: Tensor | None = None
     member_forces: Tensor | None = None
 
@@ -48,6 +51,16 @@ class Prediction:
     def predictive_variance(self) -> Tensor:
         """Variance of a measured energy, latent plus noise, `[b]` eV²."""
         return self.variance + self.noise_variance
+
+    @property
+    def predictive_force_variance(self) -> Tensor | None:
+        """Variance of a measured force, latent plus noise, `[n, 3]` (eV/Å)².
+
+        The latent one alone where the noise is not known; None where there is none.
+        """
+        if self.force_variance is None or self.force_noise_variance is None:
+            return self.force_variance
+        return self.force_variance + self.force_noise_variance
 
     @classmethod
     def cat(cls, parts: Sequence[Prediction]) -> Prediction:

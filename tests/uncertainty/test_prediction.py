@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -13,10 +15,23 @@ def test_a_measured_energy_scatters_by_both():
     assert torch.equal(found.variance, variance)
 
 
+def test_a_measured_force_scatters_by_both():
+    one = torch.ones(2, 3, dtype=torch.float64)
+    zero = torch.zeros(1, dtype=torch.float64)
+    latent = Prediction(zero, zero, zero, one, force_variance=0.25 * one)
+    assert torch.equal(latent.predictive_force_variance, latent.force_variance)
+    noisy = replace(latent, force_noise_variance=0.5 * one)
+    assert torch.equal(noisy.predictive_force_variance, 0.75 * one)
+    assert torch.equal(noisy.force_variance, 0.25 * one)
+    assert Prediction.cat([noisy, noisy]).predictive_force_variance.shape == (4, 3)
+    assert replace(noisy, force_variance=None).predictive_force_variance is None
+
+
 def test_what_was_not_asked_for_is_missing():
     found = Prediction(torch.zeros(1), torch.zeros(1), torch.zeros(1))
     assert found.covariance is None
     assert found.force_variance is None
+    assert found.force_noise_variance is None
     assert found.forces is None
     assert found.atomic_energies is None
     assert found.members is None

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from bostruct.bench.diagnosis.reference_minimum import ReferenceMinimum
 from bostruct.campaign import Campaign, Log
+from bostruct.campaign.analysis.outcome_table import ENERGY
+from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.planning.acquisition_context import acquisition_context
 from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
 from bostruct.campaign.planning.resampling import is_promising, is_relaxed
@@ -95,8 +97,18 @@ def rebuild_acquisition(
     known = [trials[number] for number in step.training_trials]
     stored = step.hyperparameters  # κ had another name in older logs
     factor = stored.get("kappa_factor", stored.get("boldness", 1.0))
+    objectives = campaign.components.learned_objectives
+    names = {ENERGY: ""} if objectives is None else {n: n for n in objectives.learned_names}
     context = StepContext(
-        campaign.components, log.seed, known[0].X.device, step.number, 1, kappa_factor=factor
+        campaign.components,
+        log.seed,
+        known[0].X.device,
+        step.number,
+        1,
+        kappa_factor=factor,
+        recalibrations={
+            name: Recalibration.from_logged(stored, suffix) for name, suffix in names.items()
+        },
     )
     data = training_data(context, known)
     return BatchAcquisition(context.acquisition, acquisition_context(context, model, data, known))

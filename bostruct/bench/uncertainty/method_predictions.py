@@ -242,7 +242,8 @@ def energy_residuals(structures: Structures, prediction: Prediction) -> SetResid
 def force_residuals(structures: Structures, prediction: Prediction) -> list[SetResiduals]:
     """Return the residuals of force components, one entry or none.
 
-    The variance is the latent one. Forces on fixed atoms and unknown forces are left out.
+    The variance is the predictive one, latent plus noise where it is known. Forces on fixed atoms
+    and unknown forces are left out.
 
     Args:
         structures: b structures of n atoms.
@@ -252,13 +253,13 @@ def force_residuals(structures: Structures, prediction: Prediction) -> list[SetR
         InputError: an entry is not finite, or a variance negative.
         ShapeError: the shapes differ.
     """
-    variance, forces = prediction.force_variance, prediction.forces
+    variance, forces = prediction.predictive_force_variance, prediction.forces
     mask = _free_force_mask(structures)
     if variance is None or forces is None or not bool(mask.any()):
         return []
     assert structures.forces is not None
     check_shape("forces", forces, tuple(structures.positions.shape))
-    check_shape("force_variance", variance, tuple(structures.positions.shape))
+    check_shape("predictive_force_variance", variance, tuple(structures.positions.shape))
     residuals = Residuals.from_arrays(
         structures.forces[mask],
         forces.detach()[mask],

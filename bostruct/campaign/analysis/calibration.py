@@ -15,7 +15,8 @@ optimizer's curse; `bias` measures it), each new one changes the model, and the 
 both numbers rest on the last twenty predictions: the first few, of models of a handful of
 structures, are by far the worst, and where σ becomes worse again it is soon widened. Both concern
 structures that a search selected, not any structure; the coverage of the intervals is counted, see
-`predictions`. The search itself uses neither.
+`predictions`. The search itself uses neither, but the `recalibration`, which forgets sooner, is
+robust, and corrects for the curse too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import scipy
 import torch
 from scipy.special import chdtri
 
+from bostruct.campaign.analysis.recalibration import NO_RECALIBRATION, Recalibration
 from bostruct.campaign.analysis.z_scores import z_score
 from bostruct.campaign.records import Trial
 from bostruct.errors import check_count
@@ -67,6 +69,7 @@ class CalibratedPrediction:
         calibrated_sigma: Standard deviation times `OnlineCalibration.sigma_factor`, eV.
         low: Lower end of the conformal interval, eV; None while it is infinite.
         high: Upper end of the conformal interval, eV; None while it is infinite.
+        recalibration: Correction of mean and σ that the search has made.
     """
 
     mean: float
@@ -74,6 +77,17 @@ class CalibratedPrediction:
     calibrated_sigma: float
     low: float | None
     high: float | None
+    recalibration: Recalibration = NO_RECALIBRATION
+
+    @property
+    def stated_mean(self) -> float:
+        """Mean as the search states it, eV."""
+        return self.mean + self.recalibration.shift * self.sigma
+
+    @property
+    def stated_sigma(self) -> float:
+        """Standard deviation as the search states it, eV."""
+        return self.recalibration.scale * self.sigma
 
     def covers(self, energy: float | None) -> bool | None:
         """Return whether the interval covers an energy; None without one of the two."""
@@ -152,6 +166,11 @@ class OnlineCalibration:
         mean = (PRIOR_WEIGHT + math.fsum(squares)) / (PRIOR_WEIGHT + len(squares))
         return max(1.0, math.sqrt(mean))
 
+    @cached_property
+    def recalibration(self) -> Recalibration:
+        """Shift and scale of the next predictions, as the search uses and states them."""
+        return Recalibration.from_z_scores(self.z)
+
     def coverage(self, n_sigma: float = 1.0) -> tuple[float, float, float] | None:
         """Return the fraction of energies within `n_sigma` σ with its 95 % Wilson interval.
 
@@ -198,6 +217,7 @@ class OnlineCalibration:
             calibrated_sigma=self.sigma_factor * sigma,
             low=mean - q * sigma if is_finite else None,
             high=mean + q * sigma if is_finite else None,
+            recalibration=self.recalibration,
         )
 
     def _residuals(self) -> Residuals:

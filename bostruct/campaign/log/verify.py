@@ -14,6 +14,7 @@ from bostruct.campaign.analysis.calibration import (
     trial_z_scores,
 )
 from bostruct.campaign.analysis.outcome_table import single_outcome
+from bostruct.campaign.analysis.recalibration import RECALIBRATION_PREFIX
 from bostruct.campaign.log import (
     ase_rows,
     hash_chain,
@@ -31,6 +32,9 @@ from bostruct.errors import BostructError
 
 PREDICTION_TOLERANCE = 1e-10
 """Absolute and relative tolerance of predictions of a restored posterior."""
+
+LOGGED_PREFIXES = (CALIBRATION_PREFIX, RECALIBRATION_PREFIX)
+"""Prefixes of the calibration among the hyperparameters of a step."""
 
 STRUCTURES_CHUNK_SIZE = 256
 """Number of structures that are decoded at once."""
@@ -145,14 +149,17 @@ def _verify_calibrations(
     """
     problems = []
     for step in steps:
-        logged = {k: v for k, v in step.hyperparameters.items() if k.startswith(CALIBRATION_PREFIX)}
-        expected = {
-            name + ending: value
-            for ending, z in z_scores.items()
+        logged = {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED_PREFIXES)}
+        expected: dict[str, float] = {}
+        for ending, z in z_scores.items():
             # A step that logs a calibration always logs its factor.
-            if f"{CALIBRATION_PREFIX}factor{ending}" in logged
-            for name, value in calibration_at_step(z, step.training_trials).logged_values().items()
-        }
+            if f"{CALIBRATION_PREFIX}factor{ending}" not in logged:
+                continue
+            calibration = calibration_at_step(z, step.training_trials)
+            values = calibration.logged_values()
+            if f"{RECALIBRATION_PREFIX}scale{ending}" in logged:
+                values |= calibration.recalibration.logged_values()
+            expected |= {name + ending: value for name, value in values.items()}
         if logged.keys() != expected.keys() or not verify_pareto.is_close(expected, logged):
             problems.append(
                 f"step {step.number}: its calibration is not that of the {outcomes} it was planned "

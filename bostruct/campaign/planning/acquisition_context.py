@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from bostruct.acquisition import AcquisitionContext
+from bostruct.campaign.analysis.outcome_table import ENERGY
+from bostruct.campaign.analysis.recalibration import NO_RECALIBRATION, Recalibration
+from bostruct.campaign.components import CampaignComponents
 from bostruct.campaign.planning.posterior_tensors import PREDICTION_CHUNK_SIZE, evaluate_in_chunks
 from bostruct.campaign.planning.step_context import StepContext
+from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.campaign.records import Trial
 from bostruct.runtime.rng import derive_seed
 from bostruct.surrogates import FittedModel, TrainingData
+from bostruct.surrogates.botorch_models.recalibrated_model import RecalibratedModel
 
 
 def acquisition_context(
@@ -30,7 +36,11 @@ def acquisition_context(
     if objectives is None:
         energies = data.Y.squeeze(-1)
         return AcquisitionContext(
-            model, X_baseline=data.X, Y=energies, best_f=float(energies.min()), seed=seed
+            recalibrated_model(step, model, (ENERGY,)),
+            X_baseline=data.X,
+            Y=energies,
+            best_f=float(energies.min()),
+            seed=seed,
         )
     joint = objectives.joint_model(model)
 
@@ -42,7 +52,7 @@ def acquisition_context(
     members = objectives.representative_members().to(data.X)
     predicted = evaluate_in_chunks(mean, members, PREDICTION_CHUNK_SIZE)
     return AcquisitionContext(
-        model,
+        recalibrated_model(step, model, objectives.learned_names),
         X_baseline=data.X,
         Y=Y,
         seed=seed,
@@ -51,6 +61,43 @@ def acquisition_context(
         modeled_outcomes=objectives.learned_names,
         deterministic_outcomes=objectives.deterministic_outcomes,
     )
+
+
+def recalibrated_model(step: StepContext, model: FittedModel, names: Sequence[str]) -> FittedModel:
+    """Return the model as the acquisition sees it, with the corrections of the step.
+
+    Args:
+        step: The step.
+        model: The fitted model.
+        names: The outcomes of the model, in order.
+    """
+    found = [step.recalibrations.get(name, NO_RECALIBRATION) for name in names]
+    if all(each.shift == 0 and each.widened_scale == 1 for each in found):
+        return model
+    shift = torch.tensor([each.shift for each in found], dtype=torch.float64)
+    scale = torch.tensor([each.widened_scale for each in found], dtype=torch.float64)
+    return RecalibratedModel(model, shift, scale)
+
+
+def recalibrations(
+    components: CampaignComponents, trials: Sequence[Trial], columns: TrialColumns
+) -> dict[str, Recalibration]:
+    """Return the corrections of predictions that the errors of the earlier ones ask for, by name.
+
+    Args:
+        components: The components of the campaign.
+        trials: All trials so far, in the order asked.
+        columns: The columns of the trials, kept from the step before.
+    """
+    known = [trial for trial in trials if trial.is_known]
+    objectives = components.learned_objectives
+    if objectives is None:
+        return {ENERGY: columns.calibration(known).recalibration}
+    config = objectives.optimization_config
+    return {
+        name: columns.calibration(known, config, name).recalibration
+        for name in objectives.learned_names
+    }
 
 
 def search_ranking(

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 
 from bostruct.acquisition import Acquisition
+from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.components import CampaignComponents, CandidateSearch
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
 from bostruct.campaign.planning.search_effort import SupportsEffort
@@ -30,6 +31,8 @@ class StepContext:
         kappa_factor: The factor on the weight of the uncertainty; see `adaptive_kappa`.
         radius_factors: The factors on the radii of the space, by element; see
             `radius_correction`.
+        recalibrations: Corrections of the predictions of each modeled outcome, or of the energy, by
+            name; none by default. See `recalibration`.
         columns: The columns of the log's trials, kept from the step before.
     """
 
@@ -41,6 +44,7 @@ class StepContext:
     effort: int = 0
     kappa_factor: float = 1.0
     radius_factors: Mapping[str, float] = field(default_factory=dict)
+    recalibrations: Mapping[str, Recalibration] = field(default_factory=dict)
     columns: TrialColumns = field(default_factory=TrialColumns)
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from bostruct.acquisition import AcquisitionContext
 from bostruct.campaign.analysis.hypervolume_history import REFERENCE_PREFIX, front_metrics
+from bostruct.campaign.analysis.outcome_table import ENERGY
+from bostruct.campaign.analysis.recalibration import NO_RECALIBRATION
 from bostruct.campaign.planning.adaptive_kappa import SupportsKappaScaling
 from bostruct.campaign.planning.radius_correction import FACTOR_PREFIX
 from bostruct.campaign.planning.step_context import StepContext
@@ -29,6 +31,7 @@ def step_metrics(
     if isinstance(step.components.acquisition, SupportsKappaScaling):
         metrics["kappa_factor"] = step.kappa_factor
     if config is None:
+        metrics |= step.recalibrations.get(ENERGY, NO_RECALIBRATION).logged_values()
         metrics |= step.columns.calibration(known).logged_values()
         return dict(sorted(metrics.items()))
     assert context.Y is not None
@@ -40,4 +43,5 @@ def step_metrics(
     for name in context.modeled_outcomes:
         values = step.columns.calibration(known, config, name).logged_values()
         metrics |= {f"{key}_of_{name}": value for key, value in values.items()}
+        metrics |= step.recalibrations.get(name, NO_RECALIBRATION).logged_values(name)
     return dict(sorted(metrics.items()))

@@ -245,6 +245,8 @@ def _trial_info(trial: Trial, prediction: CalibratedPrediction | None) -> dict[s
         "predicted_energy": prediction.mean,
         "predicted_sigma": prediction.sigma,
         "calibrated_sigma": prediction.calibrated_sigma,
+        "stated_energy": prediction.stated_mean,
+        "stated_sigma": prediction.stated_sigma,
         "interval_low": prediction.low,
         "interval_high": prediction.high,
     }

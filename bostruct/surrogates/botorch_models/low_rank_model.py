@@ -95,7 +95,8 @@ class LowRankModel(EnergyModel):
             structures: b structures of n atoms in total, of the trained species.
             covariance: Also the latent covariance `[b, b]` between the energies.
             force_variance: Also the latent variance `[n, 3]` of each force, as far as weights or
-                members give it: one backward pass for each of them.
+                members give it, one backward pass for each of them; and the noise variance of the
+                forces where it is known.
             member_forces: Also the forces `[M, n, 3]` of each member, one backward pass each.
 
         Raises:
@@ -144,6 +145,9 @@ class LowRankModel(EnergyModel):
             forces=-gradient,
             atomic_energies=None if atomic_energies is None else atomic_energies.detach(),
             force_variance=variances,
+            force_noise_variance=_force_noise_variance(low_rank, structures)
+            if force_variance
+            else None,
             members=None if members is None else members.detach(),
             member_forces=forces,
         )
@@ -166,6 +170,14 @@ def _force_variance(prediction: LowRankPrediction, positions: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(column.sum(), positions, retain_graph=True)
         variance += gradient.square()
     return variance
+
+
+def _force_noise_variance(prediction: LowRankPrediction, structures: Structures) -> Tensor | None:
+    """Return the noise variance of each force component, `[n, 3]` (eV/Å)², if it is known."""
+    noise = prediction.force_noise_variance
+    if noise is None:
+        return None
+    return noise.detach()[structures.index].unsqueeze(-1).expand(-1, 3)
 
 
 def _member_forces(prediction: LowRankPrediction, positions: Tensor) -> Tensor:

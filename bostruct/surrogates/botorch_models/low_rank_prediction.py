@@ -30,6 +30,8 @@ class LowRankPrediction:
         noise_variance: `[b]` eV², variance of a measured energy about the noise-free one.
         atomic_energies: `[n]` eV, the contribution of each atom to `mean`; or None.
         members: `[M, b]` eV, the energies of each member; or None.
+        force_noise_variance: `[b]` (eV/Å)², variance of a measured force component of a structure
+            about the noise-free one; or None.
     """
 
     mean: Tensor
@@ -38,6 +40,7 @@ class LowRankPrediction:
     noise_variance: Tensor
     atomic_energies: Tensor | None = None
     members: Tensor | None = None
+    force_noise_variance: Tensor | None = None
 
 
 class LowRankPredictor(Protocol):

@@ -8,6 +8,7 @@ themselves; the cost of a prediction does not depend on it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, final
@@ -116,6 +117,9 @@ class LocalGP:
             training conditional: as noise of each row, for mean and variance; a fit takes twice as
             long. "sor", subset of regressors: no residual variance; dangerous, as σ vanishes far
             from the data, so that a search never goes there.
+        label_noise: Standard deviation of the noise of the energies themselves, eV per root atom; 0
+            for those of converged calculations. What the fitted noise has beyond it is the model's
+            own error, part of the latent variance; see `misfit`. None takes all of it for noise.
 
     Raises:
         InputError: a number is out of range.
@@ -135,6 +139,7 @@ class LocalGP:
     species_constants: SpeciesConstants | None = DEFAULT_SPECIES_CONSTANTS
     hyperparameters: tuple[float, float, float] | None = None
     approximation: Approximation = "averaged_fitc"
+    label_noise: float | None = 0.0
     supports_multiple_outcomes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -146,6 +151,9 @@ class LocalGP:
             condition = f"be one of {', '.join(map(repr, APPROXIMATIONS))}"
             raise InputError(error_message("approximation", condition, repr(self.approximation)))
         check_fraction("inducing_tolerance", self.inducing_tolerance)
+        if self.label_noise is not None and not 0 <= self.label_noise < math.inf:
+            condition, hint = "be finite and not negative", "In eV per root atom; 0 for no noise."
+            raise InputError(error_message("label_noise", condition, self.label_noise, hint))
         self._soap((1,), 1.0, self.species_similarity or 0.0)
         if self.hyperparameters is not None:
             for value in self.hyperparameters:
@@ -154,8 +162,8 @@ class LocalGP:
     def description(self) -> dict[str, Any]:
         """Return the class and its arguments as JSON values.
 
-        The approximation "dtc" and terms that are None are left out: campaigns from before there
-        were others continue with these.
+        The approximation "dtc", terms that are None, and the label noise None are left out:
+        campaigns from before there were others continue with these.
         """
         description = {"type": "LocalGP"} | asdict(self)
         if self.approximation == "dtc":
@@ -163,6 +171,8 @@ class LocalGP:
         for name in TERM_ARGUMENTS:
             if description[name] is None:
                 del description[name]
+        if self.label_noise is None:
+            del description["label_noise"]
         return description
 
     def fit(
@@ -223,15 +233,33 @@ class LocalGP:
         )
         terms = terms.with_amplitudes(weight_std, len(inducing))
         repulsion, approximation = self.pair_repulsion, self.approximation
-        return LocalGPModel(soap, self.zeta, repulsion, state, space, approximation, terms)
+        return LocalGPModel(
+            soap,
+            self.zeta,
+            repulsion,
+            state,
+            space,
+            approximation,
+            terms=terms,
+            label_noise=self.label_noise,
+        )
 
     def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LocalGPModel:
         """Return the model that `state` was taken from; its predictions are equal."""
         soap, repulsion, (zeta,) = soap_from_state(state)
         fitted = LocalGPState(**{name: state[name] for name in LocalGPState.__dataclass_fields__})
         index = state.get("approximation", APPROXIMATIONS.index("dtc"))
-        approximation, terms = APPROXIMATIONS[int(index)], terms_from_state(state)
-        return LocalGPModel(soap, zeta, repulsion, fitted, space, approximation, terms)
+        noise = float(state["label_noise"]) if "label_noise" in state else None
+        return LocalGPModel(
+            soap,
+            zeta,
+            repulsion,
+            fitted,
+            space,
+            APPROXIMATIONS[int(index)],
+            terms=terms_from_state(state),
+            label_noise=noise,
+        )
 
     def contradicted_energies(
         self, structures: Structures, space: Space | None = None, trusted: Tensor | None = None
@@ -306,6 +334,7 @@ class LocalGP:
             hyperparameters=None,
             species_similarity=self.species_similarity or 0.0,
             approximation="averaged_fitc",
+            label_noise=None,
         )
 
     def descriptor(self, structures: Structures, space: Space | None = None) -> tuple[SOAP, Tensor]:

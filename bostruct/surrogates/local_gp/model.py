@@ -24,7 +24,7 @@ Quiñonero-Candela and Rasmussen, JMLR 6, 1939 (2005), eq. 20). The last form ne
 product for any number of structures. "fitc" predicts as "dtc" does, from weights for which the
 residual variance of each training row is noise (section 6 there); "averaged_fitc" has the mean of
 "dtc" and a covariance for which the residual variances are averaged over all energies and over all
-forces.
+forces. The part of e that is no noise of labels adds to the covariance, see `misfit`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ from bostruct.surrogates.botorch_models.posterior import (
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.energy_terms import NO_TERMS, EnergyTerms
 from bostruct.surrogates.local_gp.kernel import InducingEnvironments, energy_kernel
+from bostruct.surrogates.local_gp.misfit import (
+    label_noise_variance,
+    misfit_covariance,
+    misfit_variance,
+)
 from bostruct.surrogates.local_gp.posterior_moments import (
     EnvironmentTerm,
     FixedEnergies,
@@ -123,6 +128,7 @@ class LocalGPModel(EnergyModel):
         space: Gives structures to coordinates; None if only `predict` is needed.
         approximation: Sparse approximation, one of `APPROXIMATIONS`.
         terms: Terms of the energy beside the environments.
+        label_noise: Noise of the labels alone, eV per root atom; None if the fitted one is theirs.
     """
 
     def __init__(
@@ -134,11 +140,13 @@ class LocalGPModel(EnergyModel):
         space: Space | None = None,
         approximation: Approximation = "averaged_fitc",
         terms: EnergyTerms = NO_TERMS,
+        label_noise: float | None = 0.0,
     ) -> None:
         super().__init__()
         self.soap, self.zeta, self.pair_repulsion = soap, zeta, pair_repulsion
         self.fitted, self.space, self.approximation = fitted, space, approximation
         self.terms = terms
+        self.label_noise = label_noise
         self._base_cache: tuple[FixedEnvironment, Tensor] | None = None
         self._fixed_cache: FixedEnergies | None = None
         self.inducing = InducingEnvironments(
@@ -175,8 +183,8 @@ class LocalGPModel(EnergyModel):
         P, species_index = P.view(*shape, *P.shape[1:]), species_index.view(*shape, -1)
         kernel = energy_kernel(P, species_index, self.zeta)  # [..., q, q]
         C = self._covariance(kernel, h.view(*shape, -1))
-        noise = self.fitted.energy_noise_std**2 * counts.view(shape)
-        C = add_noise(C, observation_noise, noise)
+        C = C + misfit_covariance(kernel, self._misfit_variance(counts.view(shape)))
+        C = add_noise(C, observation_noise, self._noise_variance(counts.view(shape)))
         return joint_posterior(mean.view(*shape, 1), C, posterior_transform)
 
     @property
@@ -205,7 +213,8 @@ class LocalGPModel(EnergyModel):
                 terms.append(self._linear_term(structures, spectra, fixed))
             s2 = None if self.approximation == "sor" else float(self.fitted.signal_std) ** 2
             prior = self._prior_mean_and_gradient(structures, spectra, fixed)
-            return local_gp_moments(X, structures, prior, terms, *self._projections, s2)
+            misfit = self._misfit_variance(structures.counts)
+            return local_gp_moments(X, structures, prior, terms, *self._projections, s2, misfit)
 
     def predict(
         self,
@@ -219,7 +228,7 @@ class LocalGPModel(EnergyModel):
         Args:
             structures: b structures of n atoms in total, of the trained species.
             covariance: Also the latent covariance `[b, b]` between the energies.
-            force_variance: Also the latent variance `[n, 3]` of each force.
+            force_variance: Also the latent variance `[n, 3]` of each force, and the noise variance.
 
         Raises:
             InputError: a species is not in the training data.
@@ -238,6 +247,8 @@ class LocalGPModel(EnergyModel):
         state = self.fitted.tensors() | soap_to_state(self.soap, self.pair_repulsion, self.zeta)
         if self.approximation != "dtc":  # the first logs know no other, and name none
             state["approximation"] = torch.tensor(APPROXIMATIONS.index(self.approximation))
+        if self.label_noise is not None:  # neither do they tell it
+            state["label_noise"] = torch.tensor(self.label_noise, dtype=torch.float64)
         return state | self.terms.state()
 
     def hyperparameters(self) -> dict[str, float]:
@@ -381,8 +392,18 @@ class LocalGPModel(EnergyModel):
             return C + torch.diag_embed(jitter(variance, torch.zeros_like(variance)))
         prior = self.fitted.signal_std**2 * kernel
         C = prior + C
-        variances = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (C, prior))
-        return C + torch.diag_embed(jitter(*variances))
+        variance, operands = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (C, prior))
+        if self.terms.terms:  # with signs, the sum may be far below its terms
+            operands = operands + h.square().sum(-1)
+        return C + torch.diag_embed(jitter(variance, operands))
+
+    def _misfit_variance(self, counts: Tensor) -> Tensor:
+        """Return the latent variance of the misfit of structures with `counts` atoms, eV²."""
+        return misfit_variance(self.fitted.energy_noise_std, self.label_noise, counts)
+
+    def _noise_variance(self, counts: Tensor) -> Tensor:
+        """Return the noise variance of the energies of structures with `counts` atoms, eV²."""
+        return label_noise_variance(self.fitted.energy_noise_std, self.label_noise, counts)
 
     def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
         positions = structures.positions.detach().clone().requires_grad_()
@@ -397,13 +418,17 @@ class LocalGPModel(EnergyModel):
         every = torch.arange(len(K), device=K.device)
         K = self.terms.append_features(K, structures, species_index, every)
         energies = self.fitted.species_energies[species_index] + K @ self._projections[0]
+        latent = self._covariance(kernel.view(-1, 1, 1), h.unsqueeze(-2)).flatten()
         return Prediction(
             mean=mean.detach(),
-            variance=self._covariance(kernel.view(-1, 1, 1), h.unsqueeze(-2)).flatten(),
-            noise_variance=self.fitted.energy_noise_std**2 * counts,
+            variance=latent + self._misfit_variance(counts),
+            noise_variance=self._noise_variance(counts),
             forces=-gradient,
             atomic_energies=energies,
             force_variance=torch.cat([self._force_variance(one) for one in structures])
+            if force_variance
+            else None,
+            force_noise_variance=(self.fitted.force_noise_std**2).expand_as(gradient)
             if force_variance
             else None,
         )
@@ -414,7 +439,9 @@ class LocalGPModel(EnergyModel):
             P, species_index = self._features(structures)
             _, h = self._mean_and_explained(structures, P, species_index)
             P, species_index = prior_variance.pad_atoms(P, species_index, structures.counts)
-            return self._covariance(energy_kernel(P, species_index, self.zeta), h)
+            kernel = energy_kernel(P, species_index, self.zeta)
+            misfit = misfit_covariance(kernel, self._misfit_variance(structures.counts))
+            return self._covariance(kernel, h) + misfit
 
     def _force_variance(self, structure: Structures) -> Tensor:
         """Return the latent variance of each force component, `[a, 3]` (eV/Å)²."""

@@ -114,6 +114,7 @@ def local_gp_moments(
     std_weights: Tensor,
     signs: Tensor,
     signal_variance: float | None,
+    misfit_variance: Tensor,
 ) -> LocalGPMoments:
     """Return the moments of b energies from those of their terms.
 
@@ -126,6 +127,7 @@ def local_gp_moments(
         std_weights: S, `[m, m]` eV.
         signs: g, `[m]`.
         signal_variance: s², eV²; None if g . h² itself is the variance ("sor").
+        misfit_variance: `[b]` eV², variance that no position changes.
     """
     prior, prior_gradient = prior_mean_and_gradient
     K = (
@@ -134,7 +136,8 @@ def local_gp_moments(
         else terms[0].covariances
     )
     h = K @ std_weights
-    variance = h.square() @ signs
+    squares = h.square()
+    variance = squares @ signs
     slope = 2 * ((h * signs) @ std_weights.T)
     prior_variance = torch.zeros_like(variance)
     prior_slope = torch.zeros_like(variance)
@@ -144,7 +147,9 @@ def local_gp_moments(
         variance = prior_variance + variance
         prior_slope += signal_variance
     is_constant = variance < MIN_VARIANCE
-    total = variance + jitter(variance, prior_variance)
+    # With signs, the sum may be far below its terms.
+    operands = prior_variance + squares.sum(-1) if len(terms) > 1 else prior_variance
+    total = variance + jitter(variance, operands) + misfit_variance
     return LocalGPMoments(
         mean=prior + K @ mean_weights,
         std=total.sqrt(),

@@ -134,6 +134,7 @@ class NetworkEnsemble:
             noise_variance=self.energy_noise_std**2 * structures.counts,
             atomic_energies=self.featurizer.species_energies[species_index] + atomic.mean(0),
             members=None if single else prior + y,
+            force_noise_variance=self.training_losses[2].square().expand(len(structures)),
         )
 
     def tensors(self) -> dict[str, Tensor]:

@@ -90,6 +90,7 @@ class GatedExperts:
             noise_variance=(gates @ readout.energy_noise_std.square()) * structures.counts,
             atomic_energies=self.featurizer.species_energies[species_index]
             + (gates[index] * atomic).sum(-1),
+            force_noise_variance=gates @ readout.force_noise_std.square(),
         )
 
     def tensors(self) -> dict[str, Tensor]:

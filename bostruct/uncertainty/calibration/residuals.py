@@ -147,6 +147,38 @@ class Residuals:
         variance = prediction.variance if latent else prediction.predictive_variance
         return cls.from_arrays(truth, prediction.mean, variance, floor=floor)
 
+    @classmethod
+    def from_force_prediction(
+        cls,
+        truth: Tensor,
+        prediction: Prediction,
+        *,
+        variance_kind: VarianceKind = "observed",
+        floor: float = RELATIVE_STD_FLOOR,
+    ) -> Residuals:
+        """Return the residuals of predicted force components, those that are known, `[k]`.
+
+        Args:
+            truth: `[n, 3]` eV/Å, reference forces; unknown ones are NaN.
+            prediction: prediction of the n atoms, with forces and their variances.
+            variance_kind: "observed" if the truth carries noise, or if the model cannot represent
+                all of it; else "latent".
+            floor: smallest standard deviation in units of the median one.
+
+        Raises:
+            InputError: the prediction has no variances of forces, or a variance is not positive.
+            ShapeError: the shapes differ, or no force is known.
+        """
+        latent = variance_kind == "latent"
+        variance = prediction.force_variance if latent else prediction.predictive_force_variance
+        forces = prediction.forces
+        if forces is None or variance is None:
+            condition, hint = "have variances of forces", "Predict with `force_variance=True`."
+            raise InputError(error_message("prediction", condition, "none", hint))
+        check_shape("truth", truth, forces.shape, "It is that of the forces.")
+        known = truth.isfinite()
+        return cls.from_arrays(truth[known], forces[known], variance[known], floor=floor)
+
     @property
     def std(self) -> Tensor:
         """Predicted standard deviations, `[..., n]` target unit."""

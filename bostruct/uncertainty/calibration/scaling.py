@@ -116,7 +116,7 @@ class Calibration(JsonSerializable):
 
         Latent variance, noise and covariance are scaled alike, as scaling one of them would be
         another model; members are moved as in `rescale_members`. Forces have a factor of their
-        own, so `force_variance` and `member_forces` stay.
+        own, so their variances and `member_forces` stay; see `calibrated_forces`.
 
         Args:
             prediction: predicted energies of b structures.
@@ -129,6 +129,21 @@ class Calibration(JsonSerializable):
             noise_variance=prediction.noise_variance * factor,
             covariance=None if covariance is None else covariance * factor,
             members=None if members is None else self.rescale_members(members),
+        )
+
+    def calibrated_forces(self, prediction: Prediction) -> Prediction:
+        """Return a prediction whose force variances are all calibrated, latent and noise alike.
+
+        Args:
+            prediction: predicted forces; those without variances are left as they are.
+        """
+        members, latent = prediction.member_forces, prediction.force_variance
+        noise = prediction.force_noise_variance
+        return replace(
+            prediction,
+            force_variance=None if latent is None else latent * self.alpha2.to(latent),
+            force_noise_variance=None if noise is None else noise * self.alpha2.to(noise),
+            member_forces=None if members is None else self.rescale_members(members),
         )
 
     @staticmethod

@@ -332,6 +332,7 @@ class BayesianLinearModel:
         force_features: Tensor | None = None,
         *,
         noise_variance: Tensor | float | None = None,
+        force_noise_variance: Tensor | float | None = None,
         covariance: bool = False,
     ) -> Prediction:
         """Return energies (and forces) with their latent variances and the noise variance.
@@ -341,6 +342,8 @@ class BayesianLinearModel:
             force_features: `[n, 3, f]` 1/Å, minus the derivative of a structure's features with
                 respect to the positions of its atoms.
             noise_variance: `[]` or `[b]` eV², noise of an energy; by default a2.
+            force_noise_variance: `[]`, `[n, 1]` or `[n, 3]` (eV/Å)², noise of a force component; by
+                default a2, that of a row of weight 1.
             covariance: compute the covariance between the energies too.
 
         Raises:
@@ -359,6 +362,13 @@ class BayesianLinearModel:
             covariance=self.covariance(features) if covariance else None,
             force_variance=(
                 None if force_features is None else self.variance(force_features, row_kind="force")
+            ),
+            force_noise_variance=(
+                None
+                if force_features is None
+                else self._noise_variance(force_noise_variance, "force_noise_variance").expand(
+                    force_features.shape[:-1]
+                )
             ),
         )
 
@@ -429,13 +439,13 @@ class BayesianLinearModel:
             return 0.0
         return 1 / float(self.moments.total_weight)
 
-    def _noise_variance(self, noise: Tensor | float | None) -> Tensor:
+    def _noise_variance(self, noise: Tensor | float | None, name: str = "noise_variance") -> Tensor:
         if noise is None:
             return self.alpha2
         variance = torch.as_tensor(noise).to(self.alpha2)
         if not bool((variance.isfinite() & (variance >= 0)).all()):
             condition = "be finite and not negative"
-            raise InputError(error_message("noise_variance", condition, float(variance.min())))
+            raise InputError(error_message(name, condition, float(variance.min())))
         return variance
 
     def _flatten_rows(self, features: Tensor, row_kind: RowKind) -> Tensor:

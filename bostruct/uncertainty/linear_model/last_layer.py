@@ -249,6 +249,9 @@ class LastLayerLaplace:
             torch.zeros_like(mean),
             forces=forces,
             force_variance=force_variance,
+            force_noise_variance=None
+            if force_variance is None
+            else torch.zeros_like(force_variance),
             covariance=linear_model.covariance(f) if covariance else None,
             members=members,
         )

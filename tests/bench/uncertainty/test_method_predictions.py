@@ -69,6 +69,14 @@ def test_fixed_atoms_and_unknown_forces_are_left_out():
     assert force_residuals(free, found) == []
 
 
+def test_forces_are_judged_with_their_noise():
+    known = dimers(2)
+    one = torch.ones(4, 3, dtype=torch.float64)
+    found = Prediction(known.energy, one[:2, 0], one[:2, 0], one, force_variance=one)
+    (part,) = force_residuals(known, replace(found, force_noise_variance=2 * one))
+    assert part.residuals.variance.tolist() == [3.0] * 12
+
+
 def test_a_vanishing_variance_is_lifted_and_counted():
     known = dimers(3)
     variance = torch.tensor([1.0, 0.0, 4.0], dtype=torch.float64)

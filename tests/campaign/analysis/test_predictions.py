@@ -13,11 +13,12 @@ from scipy.stats import binomtest
 
 from bostruct.campaign import Evaluations
 from bostruct.campaign.analysis.calibration import (
-    CALIBRATION_PREFIX,
     calibration_at_step,
     trial_z_scores,
 )
 from bostruct.campaign.analysis.predictions import logged_predictions
+from bostruct.campaign.analysis.recalibration import Recalibration
+from bostruct.campaign.log.verify import LOGGED_PREFIXES
 from bostruct.campaign.report.assessment import Assessment
 from bostruct.errors import InputError
 from bostruct.evaluators import Function
@@ -33,7 +34,7 @@ def long(tmp_path_factory):
 def logged(log):
     """Return what every step logged of its calibration."""
     return [
-        {k: v for k, v in step.hyperparameters.items() if k.startswith(CALIBRATION_PREFIX)}
+        {k: v for k, v in step.hyperparameters.items() if k.startswith(LOGGED_PREFIXES)}
         for step in log.steps()
     ]
 
@@ -42,7 +43,9 @@ def test_what_is_logged_is_what_was_known(long):
     z = trial_z_scores(long.trial_records())
     for step, found in zip(long.steps(), logged(long), strict=True):
         if step.kind == "model":
-            assert found == calibration_at_step(z, step.training_trials).logged_values()
+            there = calibration_at_step(z, step.training_trials)
+            assert found == there.logged_values() | there.recalibration.logged_values()
+            assert Recalibration.from_logged(found) == there.recalibration
             assert found["calibration_tested"] == len(step.training_trials) - 4
             assert long.calibration(step.number) == calibration_at_step(z, step.training_trials)
         else:
@@ -98,6 +101,9 @@ def test_interrupted_and_resumed_it_says_the_same(long, tmp_path):
     assert logged(log) == logged(long)
     assert log.predictions() == long.predictions()
     assert log.calibration() == long.calibration()
+    values, expected = ([t.acquisition for t in each.trials()] for each in (log, long))
+    assert values == expected
+    assert max(found.get("recalibration_scale", 1.0) for found in logged(log)) > 1
 
 
 def test_a_batch_is_predicted_from_what_was_known_before_it(tmp_path):

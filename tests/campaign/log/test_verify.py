@@ -170,6 +170,23 @@ def test_unreferenced_files_are_named(log, folder):
     assert "step-000099.safetensors belongs to no step" in verify_log(log).skipped[0]
 
 
+def test_steps_of_versions_that_corrected_nothing_are_right(folder):
+    """The chain tells of the change, and nothing else is amiss."""
+    connection = sqlite3.connect(folder / "campaign.db", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    (row,) = connection.execute("SELECT * FROM bostruct_step WHERE number = 3")
+    numbers = json.loads(row["hyperparameters"])
+    kept = {k: v for k, v in numbers.items() if not k.startswith("recalibration_")}
+    assert len(kept) == len(numbers) - 2
+    new = dict(row) | {"hyperparameters": to_canonical_json(kept)}
+    new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS["step"])
+    query = "UPDATE bostruct_step SET hyperparameters = ?, checksum = ? WHERE number = 3"
+    connection.execute(query, (new["hyperparameters"], new["checksum"]))
+    connection.close()
+    found = verify_log(Log(folder, Box(), GP())).problems
+    assert found == ("step 3 is not what was written: the hash chain differs",)
+
+
 def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
     """Rows whose checksums are right: what was logged does not follow from the rest."""
     connection = sqlite3.connect(folder / "campaign.db", isolation_level=None)
@@ -180,6 +197,7 @@ def test_a_calibration_that_knew_more_than_its_step_is_seen(folder):
         {"calibration_factor": 1.5},
         {"calibration_tested": 4.0},
         {"calibration_more": 1.0},
+        {"recalibration_scale": 7.0},
     ):
         new = dict(row) | {"hyperparameters": to_canonical_json(numbers | changed)}
         new["checksum"] = records.row_checksum(new, MUTABLE_COLUMNS["step"])

@@ -124,6 +124,7 @@ def test_a_front_that_does_not_follow_from_its_trials(screened, name, change):
         {"calibration_factor_of_modulus": 1.5},
         {"calibration_tested_of_enthalpy": 40.0},
         {"calibration_more_of_enthalpy": 1.0},
+        {"recalibration_shift_of_modulus": 0.9},
     ],
 )
 def test_a_calibration_that_knew_more_than_its_step(screened, change):

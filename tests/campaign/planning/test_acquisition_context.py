@@ -1,9 +1,15 @@
 import torch
 
 from bostruct.campaign.analysis.outcome_table import outcome_matrix
-from bostruct.campaign.planning.acquisition_context import acquisition_context, search_ranking
+from bostruct.campaign.analysis.recalibration import Recalibration
+from bostruct.campaign.planning.acquisition_context import (
+    acquisition_context,
+    recalibrations,
+    search_ranking,
+)
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.training_data import training_data
+from bostruct.campaign.planning.trial_columns import TrialColumns
 from bostruct.objectives import dominance_rank
 from bostruct.runtime.rng import derive_seed
 from bostruct.surrogates import fit_surrogate
@@ -11,8 +17,8 @@ from tests.campaign import alloys
 from tests.campaign.standin import campaign
 
 
-def context_of(components, known):
-    step = StepContext(components, 4, torch.device("cpu"), 9, 1)
+def context_of(components, known, **arguments):
+    step = StepContext(components, 4, torch.device("cpu"), 9, 1, **arguments)
     data = training_data(step, known)
     model = fit_surrogate(components.surrogate, data, components.space)
     context = acquisition_context(step, model, data, known)
@@ -52,3 +58,35 @@ def test_of_several_objectives(screened):
     mean = objectives.joint_model(model).posterior(X.unsqueeze(-2)).mean.squeeze(-2)
     expected = objectives.reference_point(Y, mean)
     torch.testing.assert_close(context.reference_point, expected)
+
+
+def test_the_acquisition_sees_the_correction_of_the_step(log):
+    components = campaign().components
+    wide = {"energy": Recalibration(0.5, 2.0)}
+    context, data, model, _ = context_of(components, log.trials(), recalibrations=wide)
+    X = data.X[:3].unsqueeze(-2) + 0.3
+    own, found = model.posterior(X), context.model.posterior(X)
+    torch.testing.assert_close(found.variance, 4 * own.variance)
+    torch.testing.assert_close(found.mean, own.mean + 0.5 * own.variance.sqrt())
+    narrow = {"energy": Recalibration(0.0, 0.5)}  # a search widens only
+    context, _, model, _ = context_of(components, log.trials(), recalibrations=narrow)
+    assert context.model is model
+
+
+def test_each_outcome_is_corrected_by_its_own_errors(screened):
+    components, known = alloys.campaign().components, screened.trial_records("done")
+    found = recalibrations(components, screened.trial_records(), TrialColumns())
+    assert list(found) == ["enthalpy", "modulus"]
+    for name, correction in found.items():
+        assert correction == screened.calibration(outcome=name).recalibration
+    context, data, model, _ = context_of(components, known, recalibrations=found)
+    own, wide = (m.posterior(data.X[:1]) for m in (model, context.model))
+    factors = torch.tensor([each.widened_scale for each in found.values()]).double()
+    torch.testing.assert_close(wide.variance.flatten(), own.variance.flatten() * factors**2)
+
+
+def test_the_correction_is_that_of_all_errors_so_far(log):
+    components = campaign().components
+    found = recalibrations(components, log.trial_records(), TrialColumns())
+    assert found == {"energy": log.calibration().recalibration}
+    assert found["energy"] != Recalibration()

@@ -2,9 +2,12 @@ import torch
 
 from bostruct.acquisition import AcquisitionContext, ExpectedImprovement
 from bostruct.campaign.analysis.calibration import online_calibration
+from bostruct.campaign.analysis.recalibration import Recalibration
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.planning.step_metrics import step_metrics
 from tests.campaign.standin import campaign
+
+CORRECTION = Recalibration(0.4, 1.7)
 
 
 class Fitted:
@@ -16,7 +19,13 @@ class Fitted:
 
 def metrics(log, **arguments):
     step = StepContext(
-        campaign(**arguments).components, 0, torch.device("cpu"), 9, 1, kappa_factor=0.7
+        campaign(**arguments).components,
+        0,
+        torch.device("cpu"),
+        9,
+        1,
+        kappa_factor=0.7,
+        recalibrations={"energy": CORRECTION},
     )
     return step_metrics(step, Fitted(), AcquisitionContext(Fitted()), log.trials())
 
@@ -27,7 +36,7 @@ def test_of_one_energy(log):
     assert list(found) == sorted(found)
     values = online_calibration(log.trials()).logged_values()
     expected = {"noise": 0.1, "log_marginal_likelihood": -3.0, "kappa_factor": 0.7}
-    assert found == expected | values
+    assert found == expected | values | CORRECTION.logged_values()
     assert values
 
 

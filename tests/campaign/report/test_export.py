@@ -59,6 +59,7 @@ def test_export_says_what_was_predicted(tmp_path):
         rows = [row.key_value_pairs for row in db.select()]
     names = {"trial", "step", "generator"}
     predicted = {"predicted_energy", "predicted_sigma", "calibrated_sigma"}
+    predicted |= {"stated_energy", "stated_sigma"}
     interval = {"interval_low", "interval_high"}
     read = ase.io.read(tmp_path / "all.extxyz", index=":")
     for i, (image, row) in enumerate(zip(read, rows, strict=True)):
@@ -73,6 +74,8 @@ def test_export_says_what_was_predicted(tmp_path):
             assert info["predicted_energy"] == pytest.approx(expected.mean)
             assert info["predicted_sigma"] == pytest.approx(expected.sigma)
             assert info["calibrated_sigma"] == pytest.approx(expected.calibrated_sigma)
+            assert info["stated_energy"] == pytest.approx(expected.stated_mean)
+            assert info["stated_sigma"] == pytest.approx(expected.stated_sigma)
     assert info["interval_low"] == pytest.approx(expected.low)
     assert info["interval_high"] == pytest.approx(expected.high)
 

@@ -17,6 +17,7 @@ from tests.campaign import alloys
 
 def test_show_says_what_was_wanted_and_found(screened):
     text = summary_text(summarize(screened))
+    broken = screened.trial_records()[5]
     for line in (
         "evaluations  15, 1 failed, 0 pending\n",
         "objectives   minimize enthalpy, eV/atom\n",
@@ -24,7 +25,7 @@ def test_show_says_what_was_wanted_and_found(screened):
         "objectives   minimize price, $/kg (as log10)\n",
         "constraints  enthalpy <= -0.01\n",
         "not trusted  1 value in quarantine\n",
-        "(Au4Cu12Pd16), modulus: -2992 is outside its valid range, 1 to 600\n",
+        f"trial 5 ({broken.member}), modulus: -2992 is outside its valid range, 1 to 600\n",
         "(of the last step)\n",
     ):
         assert line in text, text

@@ -53,6 +53,7 @@ class Shells:
             noise_variance=fine,
             atomic_energies=local.flatten(),
             members=members.T if self.members else None,
+            force_noise_variance=members[:, 0],
         )
 
     def tensors(self):
@@ -125,6 +126,8 @@ def test_forces_are_minus_the_slopes(case):
     found = model.predict(one, force_variance=True, member_forces=True)
     torch.testing.assert_close(found.member_forces.mean(0), found.forces)
     torch.testing.assert_close(found.member_forces.var(0), found.force_variance)
+    assert torch.equal(found.force_noise_variance, found.members[0].expand(6, 3))
+    assert model.predict(one).force_noise_variance is None
     generator = torch.Generator().manual_seed(1)
     along = torch.randn(one.positions.shape, generator=generator, dtype=X.dtype)
     up, down = (

@@ -23,6 +23,7 @@ from bostruct.surrogates.local_gp.marginal_likelihood import (
 )
 from bostruct.surrogates.local_gp.model import LocalGPModel
 from bostruct.surrogates.training_data import prepare_observations
+from bostruct.uncertainty import Residuals
 from tests.surrogates.dense import Dense, energies_only, labelled
 
 DENSE = 1e-8  # relative; what is left of 1e-16 after the condition of the kernel
@@ -40,6 +41,7 @@ def all_inducing(**arguments):
         max_inducing=10_000,
         inducing_tolerance=1e-15,
         hyperparameters=DEVIATIONS,
+        label_noise=None,
         **arguments,
     )
 
@@ -97,6 +99,7 @@ def test_equals_the_dense_process_on_forces_where_the_inducing_set_spans(data):
     """With power 1 the features span the kernel's space, whatever the rows are."""
     gp = LocalGP(
         n_max=2,
+        label_noise=None,
         l_max=1,
         zeta=1,
         max_inducing=500,
@@ -121,7 +124,7 @@ def test_equals_the_dense_process_on_forces_where_the_inducing_set_spans(data):
 def test_converges_to_the_dense_process_with_forces(data):
     """As the inducing set grows beyond the environments of the data."""
     train, test = calm(data)[:3], data[-6:]
-    gp = LocalGP(hyperparameters=DEVIATIONS)
+    gp = LocalGP(hyperparameters=DEVIATIONS, label_noise=None)
     model = gp.fit(train)
     mean, covariance = Dense(model, train).predict(test)
     shaken = [local_gp._displaced(train, 0.02 * k) for k in range(12)]
@@ -158,6 +161,23 @@ def test_more_data_never_increases_the_variance(data):
     assert (after.force_variance <= before.force_variance * (1 + EXACT)).all()
 
 
+def test_noise_of_forces_is_in_the_variance_of_an_observed_one(data):
+    """Forces with noise of known size: the observed variance covers, the latent one does not."""
+    std = 0.4
+    structures, generator = calm(data), torch.Generator().manual_seed(7)
+    noise = torch.randn(structures.forces.shape, generator=generator).double()
+    noisy = replace(structures, forces=structures.forces + std * noise)
+    train, test = noisy[: len(noisy) // 2], noisy[len(noisy) // 2 :]
+    found = LocalGP().fit(train).predict(test, force_variance=True)
+    assert float(found.force_noise_variance.sqrt().mean()) == pytest.approx(std, rel=0.25)
+    observed = Residuals.from_force_prediction(test.forces, found)
+    latent = Residuals.from_force_prediction(test.forces, found, variance_kind="latent")
+    assert latent.z.square().mean() > 3
+    assert float(observed.z.square().mean()) == pytest.approx(1, rel=0.35)
+    for width, share in ((0.6745, 0.5), (1.645, 0.9), (1.96, 0.95)):
+        assert float((observed.z.abs() <= width).double().mean()) == pytest.approx(share, abs=0.08)
+
+
 def refit(model, structures, inducing=None):
     """Return the model told other data, with the same deviations; all trusted."""
     fit, inducing = model.fitted, inducing or model.inducing
@@ -181,12 +201,20 @@ def refit(model, structures, inducing=None):
         species_index=inducing.species_index,
         kernel_cholesky=inducing.kernel_cholesky,
     )
-    return LocalGPModel(model.soap, model.zeta, model.pair_repulsion, told, terms=terms)
+    return LocalGPModel(
+        model.soap,
+        model.zeta,
+        model.pair_repulsion,
+        told,
+        terms=terms,
+        label_noise=model.label_noise,
+    )
 
 
 def test_far_from_the_data_the_deviation_is_the_priors(data):
     """A chain and lone atoms are unlike anything in compact clusters of copper."""
-    model = LocalGP(n_max=6, center_atom_weight=1.0, zeta=8, **ENVIRONMENTS).fit(data)
+    changes = {"n_max": 6, "center_atom_weight": 1.0, "zeta": 8, "label_noise": None}
+    model = LocalGP(**changes, **ENVIRONMENTS).fit(data)
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     P, _ = model._features(strange)
     same = (P @ P.T).pow(8).sum()
@@ -200,6 +228,7 @@ def test_far_from_the_data_the_deviation_is_the_priors(data):
 def test_subset_of_regressors_is_most_certain_where_nothing_is_known(data):
     """The trap: less than what is open elsewhere, and the search never goes there."""
     few = {"n_max": 6, "center_atom_weight": 1.0, "zeta": 8, "max_inducing": 20} | ENVIRONMENTS
+    few["label_noise"] = None
     strange = from_ase([Atoms("Cu2", [[0, 0, 0], [0, 0, 1.2]])])
     sor, dtc = (LocalGP(**few, approximation=kind).fit(data) for kind in ("sor", "dtc"))
     assert sor.predict(strange).variance < 0.5 * dtc.predict(strange).variance
@@ -226,7 +255,7 @@ def test_sor_is_between_nothing_and_dtc(both, count):
 
 def test_sor_is_its_definition(data):
     """phi^T A^-1 phi', with every matrix written out."""
-    model = LocalGP(max_inducing=15, approximation="sor").fit(data[:10])
+    model = LocalGP(max_inducing=15, approximation="sor", label_noise=None).fit(data[:10])
     P, place = model._features(data[-5:])
     K = model.inducing.energy_covariances(P, place, data[-5:].index, 5)
     phi = model.inducing.whiten(K)
@@ -260,7 +289,7 @@ def test_what_is_not_seen_is_noise_by_definition(both, forces, kind):
     """
     train, test = calm(both)[:4], both[-5:]
     train = train if forces else energies_only(train)
-    gp = LocalGP(max_inducing=12, hyperparameters=DEVIATIONS, approximation=kind)
+    gp = replace(all_inducing(approximation=kind), max_inducing=12, inducing_tolerance=1e-6)
     model = gp.fit(train)
     dense, s = Dense(model, train, forces), model.fitted.signal_std
     assert (
@@ -544,7 +573,7 @@ def test_periodic_structures():
         atoms.get_forces()
         found.append(atoms)
     train = from_ase(found)
-    model = LocalGP().fit(train)
+    model = LocalGP(label_noise=None).fit(train)
     prediction = model.predict(train)
     assert (prediction.mean - train.energy).abs().max() < 0.05
     doubled = model.predict(from_ase(found[1] * (1, 1, 2)))

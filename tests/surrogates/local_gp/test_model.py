@@ -47,6 +47,14 @@ def copper(data, space):
     return SMALL.fit(data[:15], space), space, space.encode(data[15:25])
 
 
+def without_misfit(model):
+    """Return the model whose fitted noise is all noise of labels."""
+    return LocalGP().restore(
+        {name: value for name, value in model.state().items() if name != "label_noise"},
+        model.space,
+    )
+
+
 def weights(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, dtype=torch.float64, generator=generator)
@@ -147,6 +155,7 @@ def test_mean_slopes_are_minus_the_forces(case):
 def test_force_variance_is_the_curvature_of_the_covariance(case):
     """Var(-dE/dx) = d²C(x, x')/dx dx', by displaced copies of one structure."""
     model, space, X = case
+    model = without_misfit(model)
     one = space.decode(X[2])
     found = model.predict(one, force_variance=True).force_variance
     h = 2.5e-3
@@ -169,6 +178,7 @@ def test_force_variance_is_the_curvature_of_the_covariance(case):
 
 def test_measured_energies_scatter_by_the_noise_of_every_atom(case):
     model, space, X = case
+    model = without_misfit(model)
     latent, observed = model.posterior(X), model.posterior(X, observation_noise=True)
     noise = 6 * model.fitted.energy_noise_std**2
     gap = observed.variance - latent.variance
@@ -342,7 +352,9 @@ def test_sizes_may_mix(copper, space):
     assert found.forces.shape == found.force_variance.shape == (11, 3)
     assert found.atomic_energies.shape == (11,)
     noise = model.fitted.energy_noise_std**2 * torch.tensor([6, 5])
-    torch.testing.assert_close(found.noise_variance, noise)
+    said = without_misfit(model).predict(part)
+    torch.testing.assert_close(said.noise_variance, noise)
+    torch.testing.assert_close(found.variance - said.variance, noise)
 
 
 def _without_last_atom(one):
@@ -434,7 +446,7 @@ def test_follows_its_data(data, space, device, dtype):
     posterior = model.posterior(X)
     found = model.predict(known, covariance=True, force_variance=True)
     said = [value for value in vars(found).values() if value is not None]
-    assert len(said) == 7  # all but members
+    assert len(said) == 8  # all but members
     for tensor in (posterior.mean, posterior.variance, *said):
         assert tensor.dtype == dtype
         assert tensor.device.type == device.type

@@ -31,6 +31,22 @@ def test_a_prediction_is_judged_with_its_noise():
     assert torch.equal(observed.variance, 2 * latent.variance)
 
 
+def test_forces_are_judged_with_their_noise_where_they_are_known():
+    one = torch.ones(2, 3, dtype=torch.float64)
+    zero = torch.zeros(1, dtype=torch.float64)
+    prediction = Prediction(zero, zero, zero, one, force_variance=one, force_noise_variance=3 * one)
+    truth = 5 * one
+    truth[0, 1] = torch.nan
+    observed = Residuals.from_force_prediction(truth, prediction)
+    latent = Residuals.from_force_prediction(truth, prediction, variance_kind="latent")
+    assert observed.z.tolist() == [2.0] * 5
+    assert latent.z.tolist() == [4.0] * 5
+    with pytest.raises(InputError, match="`prediction` must have variances of forces"):
+        Residuals.from_force_prediction(truth, Prediction(zero, zero, zero, one))
+    with pytest.raises(ShapeError, match="`truth` must have shape"):
+        Residuals.from_force_prediction(truth[:1], prediction)
+
+
 def test_a_vanishing_variance_is_floored_and_counted():
     s2 = torch.ones(9, dtype=torch.float64)
     s2[4] = 1e-16

@@ -174,6 +174,28 @@ def test_a_prediction_is_scaled_as_a_whole():
     assert torch.equal(after.force_variance, forces)
 
 
+def test_forces_are_scaled_as_a_whole_with_a_factor_of_their_own():
+    one = torch.ones(1, dtype=torch.float64)
+    forces = torch.ones(3, 3, dtype=torch.float64)
+    members = torch.stack([0 * forces, 2 * forces])
+    prediction = Prediction(
+        *(one, one, one, forces),
+        force_variance=2 * forces,
+        force_noise_variance=forces,
+        member_forces=members,
+    )
+    found = calibrate(gaussian(50, 2.0))
+    after = found.calibrated_forces(prediction)
+    torch.testing.assert_close(
+        after.predictive_force_variance,
+        found.calibrated_variance(prediction.predictive_force_variance),
+    )
+    torch.testing.assert_close(after.member_forces.var(0), after.force_variance)
+    assert torch.equal(after.variance, one)
+    bare = Prediction(one, one, one)
+    assert found.calibrated_forces(bare).force_variance is None
+
+
 def test_it_is_stored_with_what_it_came_from():
     held = gaussian(50, 2.0)
     found = calibrate(held, generator=stream())

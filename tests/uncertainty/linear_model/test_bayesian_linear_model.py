@@ -234,6 +234,9 @@ def test_energies_and_forces_are_rows_of_one_regression(offset):
     torch.testing.assert_close(prediction.mean, mean[:9], **EXACT)
     torch.testing.assert_close(prediction.forces.reshape(-1), mean[9:], **EXACT)
     assert prediction.force_variance.shape == (4, 3)
+    assert torch.equal(prediction.force_noise_variance, both.alpha2.expand(4, 3))
+    given = both.predict(NEW, SLOPES.reshape(4, 3, 6), force_noise_variance=0.25)
+    assert given.force_noise_variance.unique().tolist() == [0.25]
 
 
 def test_forces_do_not_move_the_mean_of_an_intercept():
