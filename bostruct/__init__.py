@@ -7,23 +7,26 @@ eV, Å, eV/Å; cell rows are lattice vectors. Energies: lower is better; utiliti
 acquisition values: larger is better.
 """
 
-from bostruct.runtime import botorch_import as botorch_import
+from typing import TYPE_CHECKING
 
-# isort: split
+from bostruct.runtime.lazy_exports import lazy_exports
 
-from bostruct import acquisition as acquisition
-from bostruct import campaign as campaign
-from bostruct import candidates as candidates
-from bostruct import evaluators as evaluators
-from bostruct import objectives as objectives
-from bostruct import spaces as spaces
-from bostruct import structures as structures
-from bostruct import surrogates as surrogates
-from bostruct import uncertainty as uncertainty
-from bostruct.campaign import Campaign as Campaign
-from bostruct.campaign import FinalRelaxation as FinalRelaxation
-from bostruct.campaign import stop as stop
-from bostruct.objectives import Constraint as Constraint
-from bostruct.objectives import Objective as Objective
-from bostruct.runtime import executors as executors
-from bostruct.structures import Structures as Structures
+if TYPE_CHECKING:
+    from bostruct import acquisition as acquisition
+    from bostruct import campaign as campaign
+    from bostruct import candidates as candidates
+    from bostruct import evaluators as evaluators
+    from bostruct import objectives as objectives
+    from bostruct import spaces as spaces
+    from bostruct import structures as structures
+    from bostruct import surrogates as surrogates
+    from bostruct import uncertainty as uncertainty
+    from bostruct.campaign import Campaign as Campaign
+    from bostruct.campaign import FinalRelaxation as FinalRelaxation
+    from bostruct.campaign import stop as stop
+    from bostruct.objectives import Constraint as Constraint
+    from bostruct.objectives import Objective as Objective
+    from bostruct.runtime import executors as executors
+    from bostruct.structures import Structures as Structures
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)

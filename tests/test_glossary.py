@@ -57,7 +57,7 @@ def clashes(path):
     defined = [node.name for node in tree.body if hasattr(node, "name")]
     imported = [
         alias.asname or alias.name
-        for node in tree.body
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if node.module != package

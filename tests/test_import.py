@@ -1,4 +1,4 @@
-"""`import bostruct` changes nothing in the process, and costs little.
+"""`import bostruct`, and that of all its names, changes nothing and costs little.
 
 Importing botorch by itself does change things: linear_operator's and gpytorch's solver
 settings (the log-likelihood of an exact GP of 1200 rows then differs by 1 per point),
@@ -8,6 +8,7 @@ gpytorch, before and after it imports bostruct, which imports botorch. A process
 had imported botorch first keeps its settings.
 """
 
+import ast
 import json
 import os
 import subprocess
@@ -92,20 +93,52 @@ def python(script, folder):
     return json.loads(run.stdout)
 
 
+INIT = ast.parse((ROOT / "bostruct" / "__init__.py").read_text())
+NAMES = [a.name for node in ast.walk(INIT) if isinstance(node, ast.ImportFrom) for a in node.names]
+NAMES = [name for name in NAMES if name not in ("TYPE_CHECKING", "lazy_exports")]
+EVERYTHING = f"from bostruct import {', '.join(NAMES)}"
+PACKAGES = ("acquisition", "campaign", "objectives", "surrogates", "uncertainty")
+
+
+def test_a_package_is_imported_at_its_first_use(tmp_path):
+    found = python(
+        """import json, sys
+import bostruct
+early = [name for name in ("torch", "numpy", "ase") if name in sys.modules]
+names = dir(bostruct)
+bostruct.Campaign
+print(json.dumps([early, names, "torch" in sys.modules]))
+""",
+        tmp_path,
+    )
+    assert found[0] == []
+    assert set(NAMES) <= set(found[1])
+    assert found[2]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_of_its_own_changes_nothing(package, tmp_path):
+    assert changes(f"import bostruct.{package}", "", tmp_path) == {}
+
+
 @pytest.mark.parametrize("first", ["", "import botorch"])
 def test_import_changes_nothing(first, tmp_path):
-    changed = python(
+    assert changes(EVERYTHING, first, tmp_path) == {}
+
+
+def changes(statement, first, tmp_path):
+    """Return what an import changes in the process, after another import."""
+    return python(
         f"""{SNAPSHOT}
 {first}
 before = snapshot()
-import bostruct
+{statement}
 after = snapshot()
 keys = [key for key in after if before.get(key) != after[key]]
 print(json.dumps({{key: (before.get(key), after[key]) for key in keys}}))
 """,
         tmp_path,
     )
-    assert changed == {}
 
 
 def test_import_brings_no_heavy_package(tmp_path):
@@ -114,7 +147,7 @@ def test_import_brings_no_heavy_package(tmp_path):
         f"""{BASE}
 import json, sys
 before = {{name.partition(".")[0] for name in sys.modules}}
-import bostruct
+{EVERYTHING}
 after = {{name.partition(".")[0] for name in sys.modules}}
 print(json.dumps(sorted(after - before - sys.stdlib_module_names)))
 """,
@@ -133,7 +166,7 @@ import json, time
 start = time.perf_counter()
 {BASE}
 middle = time.perf_counter()
-import bostruct
+{EVERYTHING}
 print(json.dumps([middle - start, time.perf_counter() - middle]))
 """,
             tmp_path,

@@ -22,7 +22,8 @@ LAYERS = [
     {"candidates", "surrogates"},
     {"spaces", "evaluators", "uncertainty", "descriptors"},
     {"structures", "acquisition", "plotting"},
-    {"runtime", "objectives"},
+    {"objectives"},
+    {"runtime"},
     {"errors"},
 ]
 HEIGHT = {name: -i for i, layer in enumerate(LAYERS) for name in layer}

@@ -6,6 +6,10 @@ function leaves, to be maximized. Energies (lower is better) become utilities (l
 is better) here and nowhere else.
 """
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from bostruct.acquisition.acquisition_context import AcquisitionContext
 from bostruct.acquisition.base import Acquisition
 from bostruct.acquisition.multi_objective.feasibility import (

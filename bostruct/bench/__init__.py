@@ -5,6 +5,10 @@ success curves, percentiles, times and baselines. Evaluations are counted instea
 since those of the tasks are cheap.
 """
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from bostruct.bench.energy_benchmark import run_energy_benchmark as run_energy_benchmark
 from bostruct.bench.single_objective.baselines import basin_hopping as basin_hopping
 from bostruct.bench.single_objective.baselines import random_search as random_search

@@ -5,6 +5,10 @@ folder leaves, in which every trial, posterior and result is kept. `ask` and `te
 `run` is a loop over them, and a killed campaign resumes where it was.
 """
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from bostruct.campaign.analysis.calibration import CalibratedPrediction as CalibratedPrediction
 from bostruct.campaign.analysis.calibration import OnlineCalibration as OnlineCalibration
 from bostruct.campaign.analysis.hypervolume_history import HypervolumeHistory as HypervolumeHistory

@@ -21,6 +21,7 @@ from typing import Protocol, final, runtime_checkable
 import torch
 from torch import Tensor
 
+from bostruct.candidates.two_loop_numba import two_loop_recursion
 from bostruct.errors import check_count, check_positive
 
 AcquisitionCallable = Callable[[Tensor], Tensor]
@@ -233,6 +234,22 @@ def _search_direction(state: _LBFGSState, history_slot: int) -> Tensor:
 
     `history_slot` is where the next pair goes, so the newest one is just before it.
     """
+    steepest = state.max_step / state.g.abs().amax(-1).clamp(min=1e-30) / 2
+    if state.g.device.type == "cpu":
+        direction = two_loop_recursion(
+            state.g.numpy(),
+            state.S.numpy(),
+            state.Y.numpy(),
+            state.rho.numpy(),
+            steepest.numpy(),
+            (history_slot - 1) % HISTORY_SIZE,
+        )
+        return torch.from_numpy(direction)
+    return _search_direction_by_tensors(state, history_slot, steepest)
+
+
+def _search_direction_by_tensors(state: _LBFGSState, history_slot: int, steepest: Tensor) -> Tensor:
+    """Return what `two_loop_recursion` does, on any device."""
     order = [(history_slot - 1 - k) % HISTORY_SIZE for k in range(HISTORY_SIZE)]  # newest first
     q = state.g
     alphas = []
@@ -240,19 +257,18 @@ def _search_direction(state: _LBFGSState, history_slot: int) -> Tensor:
         alpha = state.rho[k] * (state.S[k] * q).sum(-1)
         q = q - alpha.unsqueeze(-1) * state.Y[k]
         alphas.append(alpha)
-    q = q * _initial_inverse_hessian(state, order).unsqueeze(-1)
+    q = q * _initial_inverse_hessian(state, order, steepest).unsqueeze(-1)
     for k, alpha in zip(reversed(order), reversed(alphas), strict=True):
         beta = state.rho[k] * (state.Y[k] * q).sum(-1)
         q = q + (alpha - beta).unsqueeze(-1) * state.S[k]
     return -q
 
 
-def _initial_inverse_hessian(state: _LBFGSState, order: list[int]) -> Tensor:
+def _initial_inverse_hessian(state: _LBFGSState, order: list[int], steepest: Tensor) -> Tensor:
     """Return the first guess of the inverse curvature, `[b]`, from the newest pair."""
     squares = state.Y.square().sum(-1)  # [h, b]
     guesses = 1 / (state.rho * squares).clamp(min=1e-30)
     scale = torch.zeros_like(state.f)
     for k in reversed(order):
         scale = torch.where(state.rho[k] > 0, guesses[k], scale)
-    steepest = state.max_step / state.g.abs().amax(-1).clamp(min=1e-30) / 2
     return torch.where(scale > 0, scale, steepest)

@@ -7,18 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bostruct.bench.energy_benchmark import run_energy_benchmark
-from bostruct.bench.single_objective.baselines import basin_hopping, random_search
-from bostruct.bench.single_objective.campaign_method import CampaignMethod
-from bostruct.bench.single_objective.load import load_tasks_and_settings
-from bostruct.bench.single_objective.method import Method
-from bostruct.bench.single_objective.named_tasks import TASKS
-from bostruct.bench.single_objective.results import Results
-from bostruct.bench.single_objective.table import summary_table
-from bostruct.bench.tables import data_frame, result_console, terminal_table
+from bostruct import cli
 from bostruct.cli.progress_line import progress_line
 from bostruct.errors import check_count
-from bostruct.runtime.device import resolve_device
 
 CONSOLE_WIDTH = 120
 """Columns of the table where the output is no terminal."""
@@ -64,30 +55,35 @@ def bench(
     ] = False,
 ) -> None:
     """Count the evaluations until the known answer of each task; resume on the same DIR."""
-    console = result_console(CONSOLE_WIDTH)
+    console = cli.result_console(CONSOLE_WIDTH)
     if list_only:
         rows = (
             (task.name, f"{task.reference_energy:.6f}", f"{task.tolerance:g}", task.source)
-            for task in TASKS.values()
+            for task in cli.TASKS.values()
         )
-        frame = data_frame(rows, ("task", "lowest, eV", "solved within, eV", "source"))
-        console.print(terminal_table(frame, left=("task", "source")))
+        frame = cli.data_frame(rows, ("task", "lowest, eV", "solved within, eV", "source"))
+        console.print(cli.terminal_table(frame, left=("task", "source")))
         return
     for name, count in (("seeds", seeds), ("evaluations", evaluations), ("jobs", jobs)):
         check_count(name, count)
-    named_tasks, settings = load_tasks_and_settings(tasks or [], effort or ["default"])
-    resolve_device(device)
-    methods: list[Method] = [CampaignMethod(setting, evaluations, device) for setting in settings]
+    named_tasks, settings = cli.load_tasks_and_settings(tasks or [], effort or ["default"])
+    cli.resolve_device(device)
+    methods: list[cli.Method] = [
+        cli.CampaignMethod(setting, evaluations, device) for setting in settings
+    ]
     if check_count("baseline_evaluations", baseline_evaluations, 0):
-        methods += [random_search(baseline_evaluations), basin_hopping(baseline_evaluations)]
+        methods += [
+            cli.random_search(baseline_evaluations),
+            cli.basin_hopping(baseline_evaluations),
+        ]
     with progress_line() as line:
 
-        def print_results(results: Results) -> None:
+        def print_results(results: cli.Results) -> None:
             line.stop()
-            console.print(summary_table(results))
+            console.print(cli.summary_table(results))
             console.print(f"Results are in {out}", soft_wrap=True)
 
-        run_energy_benchmark(
+        cli.run_energy_benchmark(
             named_tasks,
             methods,
             seeds,
@@ -99,7 +95,7 @@ def bench(
         )
 
 
-def progress_text(results: Results) -> str:
+def progress_text(results: cli.Results) -> str:
     """Return the number of finished runs in one line."""
     n_finished = sum(run.is_finished for run in results.runs)
     return f"{n_finished} of {len(results.runs)} runs"

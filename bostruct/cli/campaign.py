@@ -8,24 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bostruct.campaign import campaign_file, stop
-from bostruct.campaign.log.from_description import open_log
-from bostruct.campaign.log.malformed_log import refuse_malformed
-from bostruct.campaign.log.reader import Log
-from bostruct.campaign.log.retraction import retract_trial
-from bostruct.campaign.log.retry import retry_trials
-from bostruct.campaign.log.trust import trust_trial
-from bostruct.campaign.log.verify import verify_log
-from bostruct.campaign.report.export import (
-    images_to_export,
-    trial_energies_above_hull,
-    trial_formulas,
-    write_structures,
-)
-from bostruct.campaign.report.export_front import write_front_files
-from bostruct.campaign.report.pareto_text import front_lines
-from bostruct.campaign.report.summary import summarize
-from bostruct.campaign.report.text import final_text, summary_text
+from bostruct import cli
 from bostruct.errors import LogError, check_count
 from bostruct.runtime.control_characters import visible_json, visible_text
 
@@ -63,17 +46,17 @@ def run(
     """Run the campaign in FILE; resume it on the same folder."""
     if evaluations is not None:
         check_count("evaluations", evaluations)
-    campaign = campaign_file.load_campaign(path)
+    campaign = cli.campaign_file.load_campaign(path)
     if seed is None:
         seed = _seed_of_folder(folder)
     if folder is None:
         folder = Path("runs") / f"{path.stem}-{seed}"
     criterion = campaign.stop
     if evaluations is not None:
-        criterion = stop.with_evaluations(criterion, evaluations)
+        criterion = cli.stop.with_evaluations(criterion, evaluations)
     log = campaign.run(folder, seed, device, stop=criterion)
-    summary = summarize(log)
-    typer.echo(final_text(summary))
+    summary = cli.summarize(log)
+    typer.echo(cli.final_text(summary))
     if summary.n_evaluations and summary.n_evaluations == summary.n_failed:
         raise typer.Exit(1)
 
@@ -83,13 +66,13 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
     """Show the state and the results of the campaign in DIR."""
-    summary = summarize(open_log(folder))
-    with refuse_malformed(folder):
+    summary = cli.summarize(cli.open_log(folder))
+    with cli.refuse_malformed(folder):
         if as_json:
             text = json.dumps(summary.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
             text = visible_json(text)
         else:
-            text = summary_text(summary)
+            text = cli.summary_text(summary)
     typer.echo(text)
 
 
@@ -103,13 +86,13 @@ def front(
     """Print the Pareto front of the campaign in DIR, and write it with --out."""
     log = _open_log(folder, path)
     pareto_front = log.pareto_front()
-    formulas = trial_formulas(log, [point.trial for point in pareto_front.points])
-    e_above_hull = trial_energies_above_hull(log)
-    with refuse_malformed(folder):
-        lines = front_lines(pareto_front, formulas, e_above_hull)
+    formulas = cli.trial_formulas(log, [point.trial for point in pareto_front.points])
+    e_above_hull = cli.trial_energies_above_hull(log)
+    with cli.refuse_malformed(folder):
+        lines = cli.front_lines(pareto_front, formulas, e_above_hull)
     typer.echo("\n".join(lines))
     if out is not None:
-        names = ", ".join(write_front_files(log, out, e_above_hull))
+        names = ", ".join(cli.write_front_files(log, out, e_above_hull))
         typer.echo(visible_text(f"{out}: {names}"))
 
 
@@ -125,7 +108,7 @@ def retry(
     ] = None,
 ) -> None:
     """Plan failed trials again after a repair: the next run evaluates them first."""
-    numbers = ", ".join(map(str, retry_trials(folder, trials or None)))
+    numbers = ", ".join(map(str, cli.retry_trials(folder, trials or None)))
     typer.echo(f"{folder}: planned again, trial {numbers}")
 
 
@@ -137,7 +120,7 @@ def retract(
     reason: Annotated[str, typer.Option(help="Reason, one sentence for the log.")],
 ) -> None:
     """Retract the result of TRIAL: nothing is learned from it any more."""
-    retract_trial(folder, trial, reason)
+    cli.retract_trial(folder, trial, reason)
     typer.echo(visible_text(f"{folder}: trial {trial} is retracted, {reason}"))
 
 
@@ -149,7 +132,7 @@ def trust(
     reason: Annotated[str, typer.Option(help="Reason, one sentence for the log.")],
 ) -> None:
     """Trust the result of TRIAL: the doubt about it is dismissed."""
-    trust_trial(folder, trial, reason)
+    cli.trust_trial(folder, trial, reason)
     typer.echo(visible_text(f"{folder}: trial {trial} is trusted, {reason}"))
 
 
@@ -163,9 +146,9 @@ def export(
     ] = False,
 ) -> None:
     """Write the best structure in DIR, or its front, to OUT in any format of ASE."""
-    log = Log(folder)
-    images = images_to_export(log, include_all)
-    write_structures(images, out)
+    log = cli.Log(folder)
+    images = cli.images_to_export(log, include_all)
+    cli.write_structures(images, out)
     contents = f"{len(images)} structures" if include_all else "the best structure"
     if log.optimization_config is not None and not include_all:
         contents = f"the {len(images)} structures on the front"
@@ -177,7 +160,7 @@ def verify(folder: FolderArgument, path: CampaignFileOption = None) -> None:
 
     The head of the hash chain stands for the whole log: cited, it tells any later change.
     """
-    report = verify_log(_open_log(folder, path))
+    report = cli.verify_log(_open_log(folder, path))
     for sentence in (*report.problems, *report.skipped):
         typer.echo(visible_text(sentence), err=True)
     counts = (
@@ -191,9 +174,11 @@ def verify(folder: FolderArgument, path: CampaignFileOption = None) -> None:
         raise typer.Exit(1)
 
 
-def _open_log(folder: Path, path: Path | None) -> Log:
+def _open_log(folder: Path, path: Path | None) -> cli.Log:
     """Return the log with the parts of the campaign file, or of its description without one."""
-    return open_log(folder) if path is None else campaign_file.load_campaign(path).read(folder)
+    return (
+        cli.open_log(folder) if path is None else cli.campaign_file.load_campaign(path).read(folder)
+    )
 
 
 def _seed_of_folder(folder: Path | None) -> int:
@@ -201,6 +186,6 @@ def _seed_of_folder(folder: Path | None) -> int:
     if folder is None:
         return 0
     try:
-        return Log(folder).seed
+        return cli.Log(folder).seed
     except LogError:
         return 0

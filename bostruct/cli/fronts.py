@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bostruct.bench.front_benchmark import FrontSummary, run_front_benchmark, tasks_by_name
-from bostruct.bench.multi_objective.fault_injection import FaultMode
-from bostruct.bench.multi_objective.methods import CampaignFrontMethod
-from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS
-from bostruct.bench.tables import data_frame, result_console, terminal_table
+from bostruct import cli
 from bostruct.cli.progress_line import progress_line
 from bostruct.errors import check_count
 
@@ -51,7 +47,7 @@ def fronts(
     ] = None,
     batch: Annotated[int, typer.Option(help="Structures selected and evaluated together.")] = 1,
     poison: Annotated[
-        FaultMode | None,
+        Literal["passing", "lasting"] | None,
         typer.Option(
             help="Fault injection in 11 % of the results: absurd values, errors, NaN. A passing "
             "failure is one of the call, a lasting one of the structure."
@@ -72,17 +68,17 @@ def fronts(
     ] = False,
 ) -> None:
     """Measure the fraction of known Pareto fronts that is found; resume on the same DIR."""
-    console = result_console(CONSOLE_WIDTH)
+    console = cli.result_console(CONSOLE_WIDTH)
     if list_tasks:
-        rows = ((task.name, task.summary) for task in MULTI_OBJECTIVE_TASKS.values())
+        rows = ((task.name, task.summary) for task in cli.MULTI_OBJECTIVE_TASKS.values())
         columns = ("task", "summary")
-        console.print(terminal_table(data_frame(rows, columns), left=columns))
+        console.print(cli.terminal_table(cli.data_frame(rows, columns), left=columns))
         return
     check_count("batch", batch)
     with progress_line() as line:
-        summary = run_front_benchmark(
-            tasks_by_name(tasks or []),
-            CampaignFrontMethod(initial, batch, poison),
+        summary = cli.run_front_benchmark(
+            cli.tasks_by_name(tasks or []),
+            cli.CampaignFrontMethod(initial, batch, poison),
             seeds,
             evaluations,
             out,
@@ -95,7 +91,7 @@ def fronts(
     console.print(f"Results are in {out}", soft_wrap=True)
 
 
-def front_table(rows: Sequence[FrontSummary]) -> RenderableType:
+def front_table(rows: Sequence[cli.FrontSummary]) -> RenderableType:
     """Return a summary as a table, with an explanation of its columns."""
     cells, before = [], None
     for row in rows:
@@ -121,5 +117,7 @@ def front_table(rows: Sequence[FrontSummary]) -> RenderableType:
                 step if is_first else "",
             )
         )
-    table = terminal_table(data_frame(cells, COLUMNS), left=("task", "method"), group="task")
+    table = cli.terminal_table(
+        cli.data_frame(cells, COLUMNS), left=("task", "method"), group="task"
+    )
     return Group(table, Text(COLUMNS_NOTE))

@@ -7,14 +7,9 @@ from typing import Annotated, cast
 
 import typer
 
-from bostruct.bench.tables import data_frame, result_console, terminal_table
-from bostruct.bench.uncertainty import comparison, datasets
-from bostruct.bench.uncertainty.methods import METHODS, load_methods
-from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
+from bostruct import cli
 from bostruct.cli.progress_line import progress_line
 from bostruct.errors import InputError, check_count, error_message
-from bostruct.structures import Structures, from_ase
-from bostruct.structures.structure_file import read_structure_file
 
 CONSOLE_WIDTH, MULTI_SPLIT_CONSOLE_WIDTH = 150, 200
 """Columns of the tables of one split and of several, where the output is no terminal."""
@@ -65,34 +60,34 @@ def compare(
 ) -> None:
     """Compare the uncertainty estimates of methods on DATA; resume on the same DIR."""
     if list_only:
-        rows = ((name, named_method.source) for name, named_method in METHODS.items())
+        rows = ((name, named_method.source) for name, named_method in cli.METHODS.items())
         columns = ("method", "contributions to its variance")
-        table = terminal_table(data_frame(rows, columns), left=columns)
-        result_console(CONSOLE_WIDTH).print(table)
+        table = cli.terminal_table(cli.data_frame(rows, columns), left=columns)
+        cli.result_console(CONSOLE_WIDTH).print(table)
         return
     if data is None:
         raise InputError(error_message("DATA", "be a file of structures", "nothing"))
     check_count("splits", splits)
-    methods = load_methods(method or [])
+    methods = cli.load_methods(method or [])
     structures = read_labeled_structures(data)
     shifted_sets = {
         _shifted_set_name(path): read_labeled_structures(path) for path in shifted or []
     }
     with progress_line() as line:
-        result = comparison.compare(
+        result = cli.comparison.compare(
             structures,
             methods,
             n_train=train,
             n_calibrate=calibrate,
             n_test=test,
             shifted=shifted_sets,
-            shift=cast("ShiftKind", shift),
+            shift=cast("cli.ShiftKind", shift),
             seed=seed,
             n_splits=splits,
             out=out,
             on_progress=line.update,
         )
-    console = result_console(CONSOLE_WIDTH if splits == 1 else MULTI_SPLIT_CONSOLE_WIDTH)
+    console = cli.result_console(CONSOLE_WIDTH if splits == 1 else MULTI_SPLIT_CONSOLE_WIDTH)
     console.print(result.table())
     console.print(f"Tables and plots are in {out}", soft_wrap=True)
 
@@ -103,13 +98,13 @@ def data(
     seed: Annotated[int, typer.Option(help="Seed of the random structures.")] = 0,
 ) -> None:
     """Write labelled clusters: of low and of high energy, and larger ones."""
-    console = result_console(CONSOLE_WIDTH)
-    for path in datasets.write_dataset(name, out, seed):
+    console = cli.result_console(CONSOLE_WIDTH)
+    for path in cli.datasets.write_dataset(name, out, seed):
         n_structures = len(read_labeled_structures(path))
         console.print(f"{path}: {n_structures} structures", soft_wrap=True)
 
 
-def read_labeled_structures(path: Path) -> Structures:
+def read_labeled_structures(path: Path) -> cli.Structures:
     """Return all structures of a file that ASE reads.
 
     Raises:
@@ -117,11 +112,11 @@ def read_labeled_structures(path: Path) -> Structures:
     """
     from ase.constraints import FixAtoms
 
-    images = [image for _, image in read_structure_file("data", path)]
+    images = [image for _, image in cli.read_structure_file("data", path)]
     for image in images:
         image.constraints = [c for c in image.constraints if isinstance(c, FixAtoms)]
-    return from_ase(images)
+    return cli.from_ase(images)
 
 
 def _shifted_set_name(path: Path) -> str:
-    return f"shifted {path.stem}" if path.stem in ("train", CALIBRATE, TEST) else path.stem
+    return f"shifted {path.stem}" if path.stem in ("train", cli.CALIBRATE, cli.TEST) else path.stem

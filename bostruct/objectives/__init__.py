@@ -4,6 +4,10 @@ Names of outcomes with directions, bounds and units enter; utilities, feasibilit
 non-dominated rows and hypervolumes leave. The problem, not the method: no model.
 """
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from bostruct.objectives.optimization_config import Constraint as Constraint
 from bostruct.objectives.optimization_config import Objective as Objective
 from bostruct.objectives.optimization_config import OptimizationConfig as OptimizationConfig

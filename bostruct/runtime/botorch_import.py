@@ -3,7 +3,8 @@
 Importing botorch sets linear_operator's and gpytorch's solver settings globally; scipy and
 threadpoolctl, which come with it, add warning filters and an environment variable. All are
 restored here, so that importing bostruct changes nothing; the settings that bostruct needs are set
-where it uses them. A process that imported botorch first keeps BoTorch's settings.
+where it uses them. A process that imported botorch first keeps BoTorch's settings. Packages that
+use botorch, gpytorch or scipy import this module before anything else.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ from bostruct.structures.neighbor_lists.neighbor_list import (
 from bostruct.structures.neighbor_lists.table_numba import (
     MAX_ATOMS_BRUTE_FORCE as MAX_ATOMS_BRUTE_FORCE,
 )
+from bostruct.structures.neighbor_lists.table_numba import (
+    changed_neighbor_table as changed_neighbor_table,
+)
 from bostruct.structures.neighbor_lists.table_numba import neighbor_table as neighbor_table
 from bostruct.structures.neighbor_lists.table_numba import (
     periodic_image_arrays as periodic_image_arrays,

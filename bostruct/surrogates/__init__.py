@@ -4,6 +4,10 @@ A surrogate is fitted to structures with energies and forces, or to values of pr
 a BoTorch model over the coordinates of a space, with means, variances and their gradients.
 """
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from bostruct.surrogates.base import FittedEnergyModel as FittedEnergyModel
 from bostruct.surrogates.base import FittedModel as FittedModel
 from bostruct.surrogates.base import Surrogate as Surrogate

@@ -12,6 +12,10 @@ Flags such as `differentiable = False` opt out of a requirement.
 
 # ruff: noqa: E402 - pytest explains failures of the modules that it rewrites before their import
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 import pytest
 
 pytest.register_assert_rewrite(

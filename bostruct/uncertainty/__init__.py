@@ -4,6 +4,10 @@ Means, variances, features and reference data enter; calibrated predictions, int
 leave. Plain functions and frozen classes on tensors, usable without a campaign.
 """
 
+from bostruct.runtime import botorch_import as botorch_import
+
+# isort: split
+
 from bostruct.uncertainty.calibration.conformal import ConformalPredictor as ConformalPredictor
 from bostruct.uncertainty.calibration.conformal import (
     MondrianConformalPredictor as MondrianConformalPredictor,

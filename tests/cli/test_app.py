@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,3 +77,27 @@ def test_help_names_every_command():
 
 def _done(folder):
     return len(Log(folder).trials("done")) if (folder / "campaign.db").exists() else 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("show", "--help"), ("fronts", "--help"), ("uncertainty", "compare", "--help")],
+    ids=" ".join,
+)
+def test_help_imports_no_tensor_library(arguments):
+    script = (
+        "import sys\n"
+        "from bostruct.cli.app import typer_app\n"
+        f"try:\n    typer_app({list(arguments)!r}, prog_name='bostruct')\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "print(*(n for n in ('torch', 'botorch', 'numpy', 'ase', 'pandas') if n in sys.modules))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert "Usage: bostruct" in run.stdout
+    assert run.stdout.splitlines()[-1] == ""

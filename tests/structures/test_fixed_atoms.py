@@ -3,12 +3,14 @@
 import importlib
 from dataclasses import replace
 
+import pytest
 import torch
 from ase import Atoms
 
 from bostruct.structures import (
     Structures,
     build_neighbor_list,
+    changed_neighbor_table,
     from_ase,
     neighbor_table,
     shared_fixed_atoms,
@@ -75,3 +77,16 @@ def test_a_frozen_table_lacks_pairs_of_fixed_atoms(monkeypatch):
     expected = sorted(zip(kept.center.tolist(), kept.neighbor.tolist(), strict=True))
     assert found == [expected, expected]
     assert 0 < len(expected) < len(every)
+
+
+@pytest.mark.parametrize("largest", [512, 0])
+def test_atoms_that_see_none_that_moves_have_no_row(largest, monkeypatch):
+    monkeypatch.setattr(MODULE, "MAX_ATOMS_BRUTE_FORCE", largest)
+    structures = batch()
+    other, shift, mask = neighbor_table(structures, 2.8, skip_fixed_pairs=True)
+    expected = (mask.any(-1) | ~structures.fixed).nonzero().squeeze(-1)
+    center, *rows = changed_neighbor_table(structures, 2.8)
+    assert torch.equal(center, expected)
+    assert 0 < len(center) < len(structures.numbers)
+    for found, whole in zip(rows, (other, shift, mask), strict=True):
+        assert torch.equal(found, whole[center])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,10 +22,14 @@ from torch import Tensor
 from bostruct.acquisition import AcquisitionContext, LowerConfidenceBound
 from bostruct.bench.benchmark import single_thread
 from bostruct.bench.performance.pool_scaling import peak_memory_gb
+from bostruct.bench.single_objective.named_tasks import emt
 from bostruct.bench.tables import data_frame, terminal_table
 from bostruct.bench.uncertainty.datasets import ClusterDataset
-from bostruct.candidates import BasinHopping, relax
-from bostruct.spaces import Cluster
+from bostruct.campaign.planning.batch_acquisition import BatchAcquisition
+from bostruct.candidates import AcquisitionCallable, BasinHopping, relax
+from bostruct.evaluators import Calculator, Evaluation
+from bostruct.spaces import Cluster, Surface
+from bostruct.spaces.space import ContinuousSpace
 from bostruct.structures import Structures
 from bostruct.surrogates import LocalGP
 from bostruct.surrogates.local_gp.model import LocalGPModel
@@ -71,6 +75,20 @@ class Throughput(NamedTuple):
     relaxations_per_second: float
     mean_steps: float
     seconds_per_step: float
+
+
+class SearchCost(NamedTuple):
+    """Time of the relaxation of 32 candidates.
+
+    Args:
+        n_inducing: Number of inducing environments.
+        closed_form_seconds: Time with mean, σ and gradients in closed form, s.
+        botorch_seconds: Time with BoTorch's posterior and autograd, s.
+    """
+
+    n_inducing: int
+    closed_form_seconds: float
+    botorch_seconds: float
 
 
 class FitCost(NamedTuple):
@@ -122,48 +140,80 @@ def measure_accuracy(train: Structures, test: Structures, n_train: int) -> Accur
     )
 
 
-def measure_throughput(
-    acquisition_function: Callable[[Tensor], Tensor], batch_size: int
-) -> Throughput:
+def measure_throughput(acquisition_function: AcquisitionCallable, batch_size: int) -> Throughput:
     """Return the speed of the relaxation of random clusters, to 0.05 eV/Å or 100 steps."""
     space = Cluster(FORMULA)
     X = space.sample(batch_size, torch.Generator().manual_seed(1))
-    n_calls = 0
-
-    def counted(X: Tensor) -> Tensor:
-        nonlocal n_calls
-        n_calls += len(X)
-        return acquisition_function(X)
-
     start = time.process_time()
-    end = relax(counted, X, project=space.project)
+    end = relax(acquisition_function, X, project=space.project)
     seconds = time.process_time() - start
     steps = float(end.n_steps.double().mean())
-    return Throughput(batch_size, batch_size / seconds, steps, seconds / n_calls)
+    return Throughput(batch_size, batch_size / seconds, steps, seconds / float(end.n_steps.sum()))
 
 
-def default_acquisition(model: LocalGPModel) -> Callable[[Tensor], Tensor]:
+def default_acquisition(model: LocalGPModel) -> BatchAcquisition:
     """Return the default acquisition as a search sees it."""
-    function = LowerConfidenceBound().build(AcquisitionContext(model))
+    return BatchAcquisition(LowerConfidenceBound(), AcquisitionContext(model))
 
-    def value(X: Tensor) -> Tensor:
-        acq_value: Tensor = function(X.unsqueeze(-2))
-        return acq_value
 
-    return value
+def search_seconds(
+    acquisition_function: AcquisitionCallable, space: ContinuousSpace, structures: Structures
+) -> float:
+    """Return the time of a search that relaxes 32 candidates once, s."""
+    energy, _ = _labels(structures)
+    generator, start = torch.Generator().manual_seed(0), time.process_time()
+    search = BasinHopping(n_candidates=32, n_rounds=1)
+    search(acquisition_function, space, space.encode(structures), energy, generator)
+    return time.process_time() - start
 
 
 def measure_step_seconds(train: Structures, n_train: int) -> tuple[float, float]:
     """Return the times of a fit and of a search that relaxes 32 candidates once, s."""
     space, structures = Cluster(FORMULA), train[:n_train]
-    energy, _ = _labels(structures)
     start = time.process_time()
     model = LocalGP().fit(structures, space)
-    fitted = time.process_time()
+    fit_seconds = time.process_time() - start
+    return fit_seconds, search_seconds(default_acquisition(model), space, structures)
+
+
+def search_spaces() -> dict[str, ContinuousSpace]:
+    """Return spaces of one and two species, and surfaces of which four atoms move."""
+    from ase.build import fcc100
+
+    slabs = {"36": (3, 3, 4), "72": (6, 6, 2)}
+    return {
+        FORMULA: Cluster(FORMULA),
+        "Au5Cu10": Cluster("Au5Cu10"),
+        **{
+            f"Ni4 on a slab of {name} atoms": Surface(fcc100("Au", size, vacuum=8.0), "Ni4")
+            for name, size in slabs.items()
+        },
+    }
+
+
+def measure_search(space: ContinuousSpace, n_train: int, repeats: int = 3) -> SearchCost:
+    """Return the time of a search in closed form and by BoTorch's posterior, the least of a few.
+
+    The structures are random ones with displaced coordinates and EMT results.
+    """
     generator = torch.Generator().manual_seed(0)
-    search = BasinHopping(n_candidates=32, n_rounds=1)
-    search(default_acquisition(model), space, space.encode(structures), energy, generator)
-    return fitted - start, time.process_time() - fitted
+    evaluated: list[Structures] = []
+    while len(evaluated) < n_train:
+        structure = space.decode(space.project(space.sample(1, generator)))
+        outcome = Calculator(emt)(structure)
+        if isinstance(outcome, Evaluation) and outcome.energy is not None:
+            energy = torch.tensor([outcome.energy], dtype=torch.float64)
+            evaluated.append(replace(structure, energy=energy, forces=outcome.forces))
+    structures = Structures.cat(evaluated)
+    model = LocalGP().fit(structures, space)
+    closed_form = default_acquisition(model)
+    functions: tuple[AcquisitionCallable, ...] = (closed_form, closed_form.__call__)
+    rounds = [
+        [search_seconds(function, space, structures) for function in functions]
+        for _ in range(repeats)
+    ]
+    least = [min(times) for times in zip(*rounds, strict=True)]
+    return SearchCost(len(model.inducing), *least)
 
 
 def measure_fit_cost(train: Structures, n_train: int) -> FitCost:
@@ -188,6 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--accuracy", type=int, nargs="*", default=[50, 100, 200])
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 32, 128])
     parser.add_argument("--steps", type=int, nargs="*", default=[20, 60, 100])
+    parser.add_argument("--search", type=int, nargs="*", default=[100])
     parser.add_argument("--scale", type=int, nargs="*", default=[100, 1000])
     parser.add_argument("--held", type=int, default=N_TEST)
     parser.add_argument("--sphere", type=float, help="Å; atoms of the data are dropped into it")
@@ -215,6 +266,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fit, search = measure_step_seconds(train, n_train)
         rows.append([str(n_train), *(f"{x:.2f}" for x in (fit, search, fit + search))])
     _print_table(rows, "train", "fit s", "search s", "both s")
+    rows = []
+    for n_train in given.search:
+        for name, space in search_spaces().items():
+            cost_of_search = measure_search(space, n_train)
+            seconds = cost_of_search.closed_form_seconds, cost_of_search.botorch_seconds
+            numbers = str(n_train), str(cost_of_search.n_inducing)
+            rows.append([name, *numbers, *(f"{x:.2f}" for x in seconds)])
+    _print_table(rows, "search", "train", "inducing", "closed form s", "BoTorch s")
     rows = []
     for n_train in sorted(given.scale):
         cost = measure_fit_cost(train, n_train)

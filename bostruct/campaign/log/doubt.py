@@ -10,6 +10,7 @@ import torch
 from bostruct.campaign.analysis.doubts import find_doubts
 from bostruct.campaign.log.writer import LogWriter
 from bostruct.campaign.records import Trial
+from bostruct.runtime.threads import limited_threads
 from bostruct.spaces import Space
 from bostruct.structures import Structures
 from bostruct.surrogates import Surrogate
@@ -35,6 +36,7 @@ class DoubtScreen:
         self._counts_by_trial: dict[int, torch.Tensor] = {}
         self.judge_all()
 
+    @limited_threads()
     def judge_all(self) -> None:
         """Judge all results anew, and record the doubts that have come or gone."""
         trials = [t for t in self.writer.trial_records("done") if t.energy is not None]

@@ -18,8 +18,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bostruct.campaign import records
 from bostruct.campaign.log import (
     database,
@@ -58,6 +56,7 @@ from bostruct.evaluators import Evaluation, Failure
 from bostruct.evaluators.evaluation_context import remove_running_marks, running_process
 from bostruct.runtime import atomic_write
 from bostruct.runtime.canonical_json import to_canonical_json
+from bostruct.runtime.threads import thread_count
 from bostruct.runtime.versions import package_versions
 from bostruct.spaces import Space
 from bostruct.spaces.stored_structures import SupportsStoredStructures
@@ -143,7 +142,7 @@ class LogWriter(Log):
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "device": device,
-            "threads": torch.get_num_threads(),
+            "threads": thread_count(),
             "journal": journal,
             "versions": to_canonical_json(package_versions()),
             "started": time.time(),

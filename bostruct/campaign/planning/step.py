@@ -26,14 +26,16 @@ from bostruct.campaign.planning.training_data import has_enough_values, training
 from bostruct.campaign.records import OPEN_STATES, PlannedStep, Trial
 from bostruct.runtime.device import synchronized_time
 from bostruct.runtime.rng import seeded_global_rng
+from bostruct.runtime.threads import limited_threads
 from bostruct.surrogates import TrainingData, fit_surrogate
 
 PREDICTION_COLUMNS = ("mean", "latent_variance", "predictive_variance")
 """Predictions of a candidate, as the log calls them."""
 
 
+@limited_threads()
 def plan_step(step: StepContext, trials: Sequence[Trial]) -> PlannedStep:
-    """Return what a step evaluates, and why.
+    """Return what a step evaluates, and why; in `thread_count` threads.
 
     Args:
         step: The step. The first one evaluates the user's structures without energies and

@@ -8,7 +8,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from bostruct.structures import FixedAtoms, Structures, all_pairs, neighbor_table
+from bostruct.structures import (
+    FixedAtoms,
+    Structures,
+    all_pairs,
+    changed_neighbor_table,
+    neighbor_table,
+)
 
 
 @final
@@ -77,14 +83,14 @@ class NeighborVectors:
         dense = all_pairs(structures) if fixed_environment is None else None
         if dense is not None:
             return cls(dense, None, torch.ones_like(dense, dtype=torch.bool), species_index)
-        neighbor, shift, mask = neighbor_table(
-            structures, cutoff, skip_fixed_pairs=fixed_environment is not None
-        )
         center, index = None, structures.index
         if changed_only and fixed_environment is not None:
-            is_fixed = fixed_environment.fixed_index(len(mask)) >= 0
-            center = (mask[:, 0] | ~is_fixed).nonzero().squeeze(-1)
-            neighbor, shift, mask, index = (x[center] for x in (neighbor, shift, mask, index))
+            center, neighbor, shift, mask = changed_neighbor_table(structures, cutoff)
+            index = index[center]
+        else:
+            neighbor, shift, mask = neighbor_table(
+                structures, cutoff, skip_fixed_pairs=fixed_environment is not None
+            )
         cell = structures.cell
         same_cell = bool((cell == cell[:1]).all())
         offset = shift @ (cell[0] if same_cell else cell[index])

@@ -22,35 +22,45 @@ def fill_neighbors(
     n_images: Array,
     squared_cutoff: float,
     fixed: Array,
+    row: Array,
     n_neighbors: Array,
     neighbor: Array,
     shift: Array,
 ) -> None:
     """Count the neighbors of each atom into `n_neighbors`, and list them if there is room.
 
-    Pairs of two `fixed` atoms are skipped.
+    Those of atom i are listed in row `row[i]`; where that is negative the atom is left out. Pairs
+    of two `fixed` atoms are skipped.
     """
     x, base = np.zeros(3), np.zeros(3)
     for s in range(len(offsets) - 1):
         box, inverse_box, most = cell[s], inverse_cell[s], n_images[s]
         for i in range(offsets[s], offsets[s + 1]):
-            count = 0
+            count, r = 0, row[i]
+            if r < 0:
+                continue
             for j in range(offsets[s], offsets[s + 1]):
                 if fixed[i] and fixed[j]:
                     continue
-                for axis in range(3):
-                    x[axis] = P[j, axis] - P[i, axis]
-                for axis in range(3):
-                    fraction = 0.0
-                    for y in range(3):
-                        fraction += x[y] * inverse_box[y, axis]
-                    base[axis] = -math.floor(fraction + 0.5)
-                end = _fill_images(x, base, box, most, squared_cutoff, i, j, count, shift)
+                _nearest_image(P[i], P[j], inverse_box, x, base)
+                end = _fill_images(x, base, box, most, squared_cutoff, i, j, r, count, shift)
                 if neighbor.shape[1]:
                     for slot in range(count, end):
-                        neighbor[i, slot] = j
+                        neighbor[r, slot] = j
                 count = end
             n_neighbors[i] = count
+
+
+@lazy_njit()
+def _nearest_image(start: Array, end: Array, inverse_cell: Array, x: Array, base: Array) -> None:
+    """Write the vector between two atoms, and the cells that bring it near the origin."""
+    for axis in range(3):
+        x[axis] = end[axis] - start[axis]
+    for axis in range(3):
+        fraction = 0.0
+        for y in range(3):
+            fraction += x[y] * inverse_cell[y, axis]
+        base[axis] = -math.floor(fraction + 0.5)
 
 
 @lazy_njit()
@@ -62,10 +72,11 @@ def _fill_images(
     squared_cutoff: float,
     i: int,
     j: int,
+    row: int,
     count: int,
     shift: Array,
 ) -> int:
-    """Add the images of atom j at x within the cutoff to the count of atom i."""
+    """Add the images of atom j at x within the cutoff to the count of atom i, in its row."""
     for a in range(-n_images[0], n_images[0] + 1):
         for b in range(-n_images[1], n_images[1] + 1):
             for c in range(-n_images[2], n_images[2] + 1):
@@ -78,8 +89,8 @@ def _fill_images(
                     distance += z * z
                 if not distance >= squared_cutoff:  # NaN passes, and shows in the result
                     if shift.shape[1]:
-                        shift[i, count, 0] = u
-                        shift[i, count, 1] = v
-                        shift[i, count, 2] = w
+                        shift[row, count, 0] = u
+                        shift[row, count, 1] = v
+                        shift[row, count, 2] = w
                     count += 1
     return count

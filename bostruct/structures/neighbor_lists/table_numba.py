@@ -45,33 +45,77 @@ def neighbor_table(
     Raises:
         InputError: the cutoff is not positive.
     """
-    check_positive("cutoff", cutoff, "Give a length in Å.")
-    counts = structures.counts
-    largest = int(counts.max()) if len(counts) else 0
-    if structures.device.type != "cpu" or largest > MAX_ATOMS_BRUTE_FORCE:
+    if not _is_small(structures):
         pairs = build_neighbor_list(structures, cutoff)
         if skip_fixed_pairs:
             fixed = structures.fixed
             pairs = pairs.select(~(fixed[pairs.center] & fixed[pairs.neighbor]))
         return pairs.to_padded()
-    lattice = periodic_image_arrays(structures, cutoff)
-    positions = structures.positions.detach()
-    arrays = (
-        positions.contiguous().numpy(),
-        *lattice,
-        float(cutoff) ** 2,
-        structures.fixed.numpy() if skip_fixed_pairs else np.zeros(len(positions), np.bool_),
-    )
-    n = len(positions)
-    empty = np.empty((n, 0), np.int64), np.empty((n, 0, 3), arrays[0].dtype)
-    n_neighbors = np.zeros(n, np.int64)
-    images_numba.fill_neighbors(*arrays, n_neighbors, *empty)
-    k = max(int(n_neighbors.max()), 1) if n else 1
-    neighbor = np.repeat(np.arange(n).reshape(-1, 1), k, axis=1)
-    shift = np.zeros((n, k, 3), arrays[0].dtype)
-    images_numba.fill_neighbors(*arrays, n_neighbors, neighbor, shift)
-    mask = torch.arange(k) < torch.from_numpy(n_neighbors).unsqueeze(-1)
-    return torch.from_numpy(neighbor), torch.from_numpy(shift), mask
+    loops = _PairLoops(structures, cutoff, skip_fixed_pairs)
+    return loops.table(np.arange(len(structures.numbers)))
+
+
+def changed_neighbor_table(
+    structures: Structures, cutoff: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the rows of the atoms that moving ones change, without pairs of fixed atoms.
+
+    Args:
+        structures: batch with n atoms in total.
+        cutoff: cutoff radius, Å.
+
+    Returns:
+        center `[r]` int64, the atoms that are not fixed, and the fixed ones near one of them; and
+        `[r, k]` neighbor, shift and mask as in `neighbor_table`.
+
+    Raises:
+        InputError: the cutoff is not positive.
+    """
+    if not _is_small(structures):
+        table = neighbor_table(structures, cutoff, skip_fixed_pairs=True)
+        center = (table[2][:, 0] | ~structures.fixed).nonzero().squeeze(-1)
+        neighbor, shift, mask = (x[center] for x in table)
+        return center, neighbor, shift, mask
+    loops = _PairLoops(structures, cutoff, skip_fixed_pairs=True)
+    rows = ((loops.n_neighbors > 0) | ~structures.fixed.numpy()).nonzero()[0]
+    return torch.from_numpy(rows), *loops.table(rows)
+
+
+def _is_small(structures: Structures) -> bool:
+    """Return whether loops over all pairs are the fastest way."""
+    counts = structures.counts
+    largest = int(counts.max()) if len(counts) else 0
+    return structures.device.type == "cpu" and largest <= MAX_ATOMS_BRUTE_FORCE
+
+
+class _PairLoops:
+    """Loops over all pairs and images, which first count and then list the neighbors."""
+
+    def __init__(self, structures: Structures, cutoff: float, skip_fixed_pairs: bool) -> None:
+        check_positive("cutoff", cutoff, "Give a length in Å.")
+        positions = structures.positions.detach().contiguous().numpy()
+        n = len(positions)
+        self._arrays = (
+            positions,
+            *periodic_image_arrays(structures, cutoff),
+            float(cutoff) ** 2,
+            structures.fixed.numpy() if skip_fixed_pairs else np.zeros(n, np.bool_),
+        )
+        self.n_neighbors = np.zeros(n, np.int64)
+        empty = np.empty((n, 0), np.int64), np.empty((n, 0, 3), positions.dtype)
+        images_numba.fill_neighbors(*self._arrays, np.arange(n), self.n_neighbors, *empty)
+
+    def table(self, center: Array) -> tuple[Tensor, Tensor, Tensor]:
+        """Return neighbor, shift and mask of the atoms `center`."""
+        counts = self.n_neighbors[center]
+        k = max(int(counts.max()), 1) if len(counts) else 1
+        row = np.full(len(self.n_neighbors), -1)
+        row[center] = np.arange(len(center))
+        neighbor = np.repeat(center.reshape(-1, 1), k, axis=1)
+        shift = np.zeros((len(center), k, 3), self._arrays[0].dtype)
+        images_numba.fill_neighbors(*self._arrays, row, self.n_neighbors, neighbor, shift)
+        mask = torch.arange(k) < torch.from_numpy(counts).unsqueeze(-1)
+        return torch.from_numpy(neighbor), torch.from_numpy(shift), mask
 
 
 def periodic_image_arrays(

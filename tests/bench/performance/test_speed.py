@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bostruct.bench.performance import speed
+from bostruct.spaces import Cluster
 from bostruct.surrogates import LocalGP
 
 
@@ -55,11 +56,22 @@ def test_scale_tells_what_a_fit_costs(train):
 
 
 def test_tables_are_printed(capsys):
-    few = {"accuracy": 4, "batches": 2, "steps": 3, "scale": 4, "held": 2}
+    few = {"accuracy": 4, "batches": 2, "steps": 3, "search": 3, "scale": 4, "held": 2}
     arguments = [word for name, n in few.items() for word in (f"--{name}", str(n))]
     with pytest.MonkeyPatch.context() as patch:
+        spaces = {"two atoms": Cluster("CuAu")}
+        patch.setattr(speed, "search_spaces", lambda: spaces)
         patch.setattr(speed, "N_RELAXATION_TRAIN", 4)
         speed.main(arguments)
     out = capsys.readouterr().out
-    for head in ("within 1 σ", "relaxations/s", "search s", "peak memory GB"):
+    for head in ("within 1 σ", "relaxations/s", "search s", "closed form s", "peak memory GB"):
         assert head in out
+
+
+def test_both_ways_of_a_search_are_timed():
+    spaces = speed.search_spaces()
+    assert [len(space.numbers) for space in spaces.values()] == [15, 15, 40, 76]
+    cost = speed.measure_search(Cluster("Cu3"), 4, repeats=1)
+    assert 0 < cost.n_inducing <= 12
+    assert cost.closed_form_seconds > 0
+    assert cost.botorch_seconds > 0

@@ -15,7 +15,9 @@ from bostruct.campaign.planning.step import initial_data_step, plan_step
 from bostruct.campaign.planning.step_context import StepContext
 from bostruct.campaign.records import Trial
 from bostruct.candidates import ExhaustiveSearch
+from bostruct.runtime.threads import THREAD_VARIABLES
 from bostruct.spaces import Pool
+from bostruct.surrogates import fit_surrogate
 from tests.campaign.standin import campaign, start
 
 CPU = torch.device("cpu")
@@ -175,3 +177,25 @@ def test_given_energies_are_used_from_the_first_step():
     assert plan_step(mine, trials[:2]).generators == ["initial_structures"]
     mine = task(1, initial_structures=start(True, True), n_initial=2)
     assert plan_step(mine, trials[:2]).generators == ["random"] * 2
+
+
+def test_a_step_is_planned_in_one_thread(known, monkeypatch):
+    """As many as the environment says, where it says something; afterwards all is as before."""
+    for name in THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    seen, before = [], torch.get_num_threads()
+
+    def fit(*arguments):
+        seen.append(torch.get_num_threads())
+        return fit_surrogate(*arguments)
+
+    monkeypatch.setattr("bostruct.campaign.planning.step.fit_surrogate", fit)
+    torch.set_num_threads(2)
+    try:
+        plan_step(task(2), known)
+        assert torch.get_num_threads() == 2
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        plan_step(task(2), known)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 2]
