@@ -147,13 +147,13 @@ class LocalGP:
     def description(self) -> dict[str, Any]:
         """Return the class and its arguments as JSON values.
 
-        The approximation "dtc" is left out, and so is the label noise None: campaigns from before
-        the others continue with them.
+        The approximation "dtc" is left out, with which campaigns from before the others continue,
+        and so is the label noise of converged calculations, as they have none.
         """
         description = {"type": "LocalGP"} | asdict(self)
         if self.approximation == "dtc":
             del description["approximation"]
-        if self.label_noise is None:
+        if self.label_noise == 0:
             del description["label_noise"]
         return description
 
