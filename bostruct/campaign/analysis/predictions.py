@@ -41,6 +41,13 @@ class LoggedPrediction:
         """True if the interval covers the energy; None without one of the two."""
         return self.prediction.covers(self.energy)
 
+    @property
+    def stated_z(self) -> float | None:
+        """(E - mean) / σ with mean and σ as stated; None without the energy."""
+        if self.energy is None:
+            return None
+        return (self.energy - self.prediction.stated_mean) / self.prediction.stated_sigma
+
 
 def logged_predictions(
     trials: Sequence[Trial],

@@ -35,6 +35,10 @@ PRIOR_WEIGHT = 2.0
 MAX_DEVIATION = 4.0
 """Largest deviation of a z that counts, in units of what was stated."""
 
+MAX_SHIFT = 0.3
+"""Largest shift in an acquisition, in widened σ: below the least weight of σ of the default bound,
+1.3 times a quarter, so that what is unknown never counts against a structure by itself."""
+
 RECALIBRATION_PREFIX = "recalibration_"
 """Prefix of the values that a step logs among its hyperparameters."""
 
@@ -88,6 +92,12 @@ class Recalibration:
     def widened_scale(self) -> float:
         """Factor on σ in the acquisition: a search widens σ, and never narrows it."""
         return max(1.0, self.scale)
+
+    @property
+    def limited_shift(self) -> float:
+        """Shift in the acquisition, at most `MAX_SHIFT` of the widened σ."""
+        limit = MAX_SHIFT * self.widened_scale
+        return min(max(self.shift, -limit), limit)
 
     def logged_values(self, outcome: str = "") -> dict[str, float]:
         """Return the values that a step logs before its structures are evaluated.

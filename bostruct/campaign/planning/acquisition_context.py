@@ -72,9 +72,9 @@ def recalibrated_model(step: StepContext, model: FittedModel, names: Sequence[st
         names: The outcomes of the model, in order.
     """
     found = [step.recalibrations.get(name, NO_RECALIBRATION) for name in names]
-    if all(each.shift == 0 and each.widened_scale == 1 for each in found):
+    if all(each.limited_shift == 0 and each.widened_scale == 1 for each in found):
         return model
-    shift = torch.tensor([each.shift for each in found], dtype=torch.float64)
+    shift = torch.tensor([each.limited_shift for each in found], dtype=torch.float64)
     scale = torch.tensor([each.widened_scale for each in found], dtype=torch.float64)
     return RecalibratedModel(model, shift, scale)
 

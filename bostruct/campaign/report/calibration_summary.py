@@ -11,6 +11,10 @@ import scipy
 
 from bostruct.campaign.analysis.calibration import OnlineCalibration
 from bostruct.campaign.analysis.predictions import LoggedPrediction
+from bostruct.campaign.analysis.recalibration import NO_RECALIBRATION, Recalibration
+
+STATED_SHARES = (0.5, 0.9, 0.95)
+"""Probabilities of the intervals of what the search states that are counted."""
 
 
 @final
@@ -33,6 +37,9 @@ class CalibrationSummary:
         n_covered: Number of those that covered the result.
         coverage_interval: 95 % interval of the fraction covered; None without intervals.
         notes: Sentences on what is still missing.
+        recalibration: Shift and scale with which the search states its next predictions.
+        stated_coverage: Fractions of the energies within the 50, 90 and 95 % of what was stated
+            before; None without predictions.
     """
 
     n_predictions: int
@@ -49,6 +56,8 @@ class CalibrationSummary:
     n_covered: int
     coverage_interval: tuple[float, float] | None
     notes: tuple[str, ...]
+    recalibration: Recalibration = NO_RECALIBRATION
+    stated_coverage: tuple[float, float, float] | None = None
 
     @classmethod
     def from_predictions(
@@ -78,4 +87,30 @@ class CalibrationSummary:
                 else None
             ),
             notes=calibration.notes,
+            recalibration=calibration.recalibration,
+            stated_coverage=_stated_coverage(predictions),
         )
+
+    @property
+    def stated_text(self) -> str:
+        """Sentence on what the search corrects, and how often it held; "" without predictions."""
+        if self.stated_coverage is None:
+            return ""
+        shares = ", ".join(f"{share:.0%}" for share in self.stated_coverage)
+        return (
+            f"the search adds {self.recalibration.shift:+.2f} σ to its next means, and takes "
+            f"σ × {self.recalibration.scale:.2f}; {shares} of what it stated so before "
+            "held within its 50, 90, 95 %"
+        )
+
+
+def _stated_coverage(predictions: Sequence[LoggedPrediction]) -> tuple[float, float, float] | None:
+    """Return the fractions of the energies within 50, 90 and 95 % of what was stated."""
+    errors = [abs(z) for z in (p.stated_z for p in predictions) if z is not None]
+    if not errors:
+        return None
+    half, most, nearly_all = (
+        sum(error <= scipy.stats.norm.ppf((1 + share) / 2) for error in errors) / len(errors)
+        for share in STATED_SHARES
+    )
+    return half, most, nearly_all

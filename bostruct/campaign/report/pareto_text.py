@@ -50,7 +50,10 @@ def header_lines(
         lines.append(("feasible", f"{counts} ({summary.feasible_fraction:.0%})"))
     lines += _quarantine_lines(summary.quarantined, names)
     for name, calibration in summary.calibration.items():
-        lines.append(("calibration", f"{split_unit(name)[0]}: {_calibration_text(calibration)}"))
+        label = split_unit(name)[0]
+        lines.append(("calibration", f"{label}: {_calibration_text(calibration)}"))
+        if calibration.stated_text:
+            lines.append(("stated", f"{label}: {calibration.stated_text}"))
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from bostruct.campaign.analysis.calibration import CalibratedPrediction
 from bostruct.campaign.member_names import trial_label
@@ -152,6 +152,7 @@ def _energy_lines(energy: EnergySummary, names: Mapping[int, str]) -> list[str]:
         f"best         {text}",
         *_labeled_lines("relaxation", _relaxation_lines(energy.final_relaxation)),
         *_labeled_lines("calibration", _calibration_lines(energy.calibration)),
+        *_labeled_lines("stated", filter(None, [energy.calibration.stated_text])),
         *_labeled_lines("intervals", _interval_lines(energy.calibration)),
         *_labeled_lines("unevaluated", [_unevaluated_text(energy.assessment, best)]),
     ]
@@ -182,7 +183,7 @@ def _name_cell(name: str, width: int) -> str:
     return f"{name:<{max(width, 4)}}  " if width else ""
 
 
-def _labeled_lines(name: str, texts: Sequence[str]) -> list[str]:
+def _labeled_lines(name: str, texts: Iterable[str]) -> list[str]:
     return [f"{name:<11}  {text}" for text in texts]
 
 

@@ -162,8 +162,9 @@ class LocalGP:
     def description(self) -> dict[str, Any]:
         """Return the class and its arguments as JSON values.
 
-        The approximation "dtc", terms that are None, and the label noise None are left out:
-        campaigns from before there were others continue with these.
+        The approximation "dtc" and terms that are None are left out, with which campaigns from
+        before there were others continue; so is the label noise of converged calculations, as they
+        have none.
         """
         description = {"type": "LocalGP"} | asdict(self)
         if self.approximation == "dtc":
@@ -171,7 +172,7 @@ class LocalGP:
         for name in TERM_ARGUMENTS:
             if description[name] is None:
                 del description[name]
-        if self.label_noise is None:
+        if self.label_noise == 0:
             del description["label_noise"]
         return description
 

@@ -3,14 +3,17 @@ import math
 import pytest
 import torch
 
+from bostruct.acquisition import LowerConfidenceBound
 from bostruct.campaign.analysis.calibration import OnlineCalibration, online_calibration
 from bostruct.campaign.analysis.recalibration import (
     DISCOUNT,
     MAX_DEVIATION,
+    MAX_SHIFT,
     NO_RECALIBRATION,
     PRIOR_WEIGHT,
     Recalibration,
 )
+from bostruct.campaign.planning.adaptive_kappa import KAPPA_FACTOR_RANGE
 from tests.campaign.planning.test_adaptive_kappa import trials
 
 QUANTILES = {0.5: 0.6745, 0.9: 1.645, 0.95: 1.96}
@@ -62,6 +65,18 @@ def test_a_few_small_errors_do_not_make_a_search_narrower():
     assert 0.6 < found.scale < 1
     assert found.widened_scale == 1
     assert Recalibration(1.0, 2.0).widened_scale == 2
+
+
+def test_a_search_never_prefers_a_structure_for_being_certain():
+    """Not even with the least weight of σ, after any errors."""
+    least = LowerConfidenceBound().scaled(KAPPA_FACTOR_RANGE[0]).kappa
+    assert least > MAX_SHIFT
+    for z in ([9.0] * 9, [1e9], [-5.0] * 4, [0.1] * 20, [2.0, -8.0, 30.0]):
+        found = Recalibration.from_z_scores(z)
+        assert abs(found.limited_shift) <= MAX_SHIFT * found.widened_scale
+        assert least * found.widened_scale > found.limited_shift
+    assert Recalibration(0.2, 1.0).limited_shift == 0.2
+    assert Recalibration(-7.0, 2.0).limited_shift == -2 * MAX_SHIFT
 
 
 def test_both_signs_and_any_unit_of_energy_are_alike():

@@ -33,7 +33,7 @@ def test_show(log):
     assert "status       finished, 8 evaluations" in text
     assert "mean z²" in text
     assert " ± " in text
-    assert len(text.splitlines()) == 29
+    assert len(text.splitlines()) == 30
 
 
 def test_show_says_when_there_are_too_few_predictions(log):
