@@ -1,4 +1,4 @@
-"""Commands `uncertainty compare` and `uncertainty data`."""
+"""Commands `uncertainty compare`, `uncertainty data` and `uncertainty held-out`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ import typer
 
 from bostruct.bench.tables import data_frame, result_console, terminal_table
 from bostruct.bench.uncertainty import comparison, datasets
+from bostruct.bench.uncertainty.held_out import (
+    held_out_table,
+    score_held_out,
+    write_held_out,
+)
+from bostruct.bench.uncertainty.held_out_data import held_out_sets
 from bostruct.bench.uncertainty.methods import METHODS, load_methods
 from bostruct.bench.uncertainty.split import CALIBRATE, TEST, ShiftKind
 from bostruct.cli.progress_line import progress_line
 from bostruct.errors import InputError, check_count, error_message
 from bostruct.structures import Structures, from_ase
 from bostruct.structures.structure_file import read_structure_file
+from bostruct.surrogates import LocalGP
 
 CONSOLE_WIDTH, MULTI_SPLIT_CONSOLE_WIDTH = 150, 200
 """Columns of the tables of one split and of several, where the output is no terminal."""
@@ -107,6 +114,33 @@ def data(
     for path in datasets.write_dataset(name, out, seed):
         n_structures = len(read_labeled_structures(path))
         console.print(f"{path}: {n_structures} structures", soft_wrap=True)
+
+
+def held_out(
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of a method, or Python file that defines methods; may be repeated.",
+            show_default="LocalGP as a campaign has it",
+        ),
+    ] = None,
+    train: Annotated[int, typer.Option(help="Number of training structures.")] = 100,
+    test: Annotated[int, typer.Option(help="Number of held-out structures of a kind.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the structures.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path(
+        "runs/held-out"
+    ),
+) -> None:
+    """Tell errors and honesty of σ on held-out data of many kinds, near and far."""
+    methods = load_methods(method) if method else {"LocalGP": LocalGP()}
+    with progress_line() as line:
+        line.update("EMT energies")
+        sets = held_out_sets(train, test, seed)
+        scores = score_held_out(methods, sets, line.update)
+    write_held_out(scores, out)
+    console = result_console(CONSOLE_WIDTH)
+    console.print(held_out_table(scores))
+    console.print(f"Tables are in {out}", soft_wrap=True)
 
 
 def read_labeled_structures(path: Path) -> Structures:
