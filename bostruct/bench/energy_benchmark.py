@@ -7,7 +7,7 @@ and one with more seeds or a larger limit of evaluations reuses the runs that ar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,9 +26,13 @@ from bostruct.bench.single_objective.method import Method
 from bostruct.bench.single_objective.results import RESULTS_JSON, Results
 from bostruct.bench.single_objective.run import Run
 from bostruct.bench.single_objective.success_plot import plot_success
+from bostruct.bench.single_objective.table import summary_markdown
 from bostruct.bench.single_objective.task import Task
 from bostruct.errors import check_count
+from bostruct.runtime.atomic_write import write_atomically
 from bostruct.runtime.executors import WorkerDiedError
+
+SUMMARY_MARKDOWN = "summary.md"
 
 WRITE_INTERVAL = 60.0
 """Seconds between two writings of the results while runs end."""
@@ -51,6 +55,7 @@ def run_energy_benchmark(
     out: str | Path,
     *,
     first_seed: int = 0,
+    fewer_seeds: Mapping[str, int] | None = None,
     n_workers: int = 1,
     on_progress: ResultsCallback | None = None,
     on_end: ResultsCallback | None = None,
@@ -65,6 +70,7 @@ def run_energy_benchmark(
         n_seeds: Number of seeds.
         out: Folder of the results and of every run.
         first_seed: First of the seeds, which follow each other.
+        fewer_seeds: Number of seeds by name of a method that has fewer.
         n_workers: Number of runs at the same time, each on one core.
         on_progress: Called with all runs at the start and whenever a run has ended.
         on_end: Called with all runs at the end and after an interruption.
@@ -79,7 +85,14 @@ def run_energy_benchmark(
     check_unique_names("methods", [method.name for method in methods])
     folder = Path(out)
     check_results_folder(folder, lambda paths: any(path.name == RESULTS_JSON for path in paths))
-    jobs = [Job(task, method, seed) for seed in seeds for task in tasks for method in methods]
+    limits = {method.name: n_seeds for method in methods} | dict(fewer_seeds or {})
+    jobs = [
+        Job(task, method, seed)
+        for seed in seeds
+        for task in tasks
+        for method in methods
+        if seed - first_seed < limits[method.name]
+    ]
     make_folder(folder)
     runs = [method.read(task, seed, folder) for task, method, seed in jobs]
     written = _write_results(Results(tasks, runs), folder)
@@ -115,6 +128,7 @@ def _reread_unfinished(jobs: Sequence[Job], runs: Sequence[Run], out: Path) -> l
 def _write_results(results: Results, folder: Path) -> float:
     """Write results and plots; return the time of a monotonic clock."""
     results.write(folder)
+    write_atomically(folder / SUMMARY_MARKDOWN, summary_markdown(results).encode())
     plot_success(results, folder)
     plot_effort(results, folder)
     return time.monotonic()

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from bostruct.bench.multi_objective.tasks import MULTI_OBJECTIVE_TASKS as MULTI_OBJECTIVE_TASKS
     from bostruct.bench.single_objective.baselines import basin_hopping as basin_hopping
     from bostruct.bench.single_objective.baselines import random_search as random_search
+    from bostruct.bench.single_objective.beacon import Beacon as Beacon
     from bostruct.bench.single_objective.campaign_method import CampaignMethod as CampaignMethod
+    from bostruct.bench.single_objective.load import NAMED_TASKS as NAMED_TASKS
     from bostruct.bench.single_objective.load import (
         load_tasks_and_settings as load_tasks_and_settings,
     )
     from bostruct.bench.single_objective.method import Method as Method
-    from bostruct.bench.single_objective.named_tasks import TASKS as TASKS
     from bostruct.bench.single_objective.results import Results as Results
     from bostruct.bench.single_objective.table import summary_table as summary_table
     from bostruct.bench.tables import data_frame as data_frame
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from bostruct.bench.tables import terminal_table as terminal_table
     from bostruct.bench.uncertainty import comparison as comparison
     from bostruct.bench.uncertainty import datasets as datasets
+    from bostruct.bench.uncertainty.held_out import held_out_table as held_out_table
+    from bostruct.bench.uncertainty.held_out import score_held_out as score_held_out
+    from bostruct.bench.uncertainty.held_out import write_held_out as write_held_out
+    from bostruct.bench.uncertainty.held_out_data import held_out_sets as held_out_sets
     from bostruct.bench.uncertainty.methods import METHODS as METHODS
     from bostruct.bench.uncertainty.methods import load_methods as load_methods
     from bostruct.bench.uncertainty.split import CALIBRATE as CALIBRATE
@@ -58,5 +63,6 @@ if TYPE_CHECKING:
     from bostruct.structures import Structures as Structures
     from bostruct.structures import from_ase as from_ase
     from bostruct.structures.structure_file import read_structure_file as read_structure_file
+    from bostruct.surrogates import LocalGP as LocalGP
 else:
     __getattr__, __dir__ = lazy_exports(__name__)

@@ -65,6 +65,7 @@ for _command in _COMMANDS:
     typer_app.command()(report_errors(_command))
 uncertainty_app.command()(report_errors(uncertainty.compare))
 uncertainty_app.command()(report_errors(uncertainty.data))
+uncertainty_app.command()(report_errors(uncertainty.held_out))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from bostruct import cli
 from bostruct.cli.progress_line import progress_line
-from bostruct.errors import check_count
+from bostruct.errors import InputError, check_count, error_message
 
 CONSOLE_WIDTH = 120
 """Columns of the table where the output is no terminal."""
@@ -20,7 +20,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="TASKS",
-            help='Names, "all", or Python files that define tasks.',
+            help='Names, groups ("all", "matter"), or Python files that define tasks.',
             show_default="lj7 lj13 cu15",
         ),
     ] = None,
@@ -47,6 +47,13 @@ def bench(
             help="Maximum of evaluations of random search and basin hopping; 0 omits them."
         ),
     ] = 1000,
+    beacon_seconds: Annotated[
+        float,
+        typer.Option(
+            help="Maximum of CPU seconds of a run of BEACON, of the package ase-gpatom; 0 omits it."
+        ),
+    ] = 0.0,
+    beacon_seeds: Annotated[int, typer.Option(help="Number of seeds of BEACON, at most.")] = 5,
     device: Annotated[
         str, typer.Option(help="Device of the tensor work: auto, cpu or cuda.")
     ] = "cpu",
@@ -59,7 +66,7 @@ def bench(
     if list_only:
         rows = (
             (task.name, f"{task.reference_energy:.6f}", f"{task.tolerance:g}", task.source)
-            for task in cli.TASKS.values()
+            for task in cli.NAMED_TASKS.values()
         )
         frame = cli.data_frame(rows, ("task", "lowest, eV", "solved within, eV", "source"))
         console.print(cli.terminal_table(frame, left=("task", "source")))
@@ -67,6 +74,13 @@ def bench(
     for name, count in (("seeds", seeds), ("evaluations", evaluations), ("jobs", jobs)):
         check_count(name, count)
     named_tasks, settings = cli.load_tasks_and_settings(tasks or [], effort or ["default"])
+    missing = [task for task in named_tasks if not task.is_available]
+    named_tasks = [task for task in named_tasks if task.is_available]
+    if not named_tasks:
+        modules = ", ".join(dict.fromkeys(task.required_module for task in missing))
+        way_out = f"Install {modules}, for example by pip install 'bostruct[bench]'."
+        condition = "include one whose calculator is installed"
+        raise InputError(error_message("tasks", condition, "none", way_out))
     cli.resolve_device(device)
     methods: list[cli.Method] = [
         cli.CampaignMethod(setting, evaluations, device) for setting in settings
@@ -76,6 +90,18 @@ def bench(
             cli.random_search(baseline_evaluations),
             cli.basin_hopping(baseline_evaluations),
         ]
+    fewer_seeds = {}
+    if beacon_seconds:
+        beacon = cli.Beacon(evaluations, beacon_seconds)
+        methods.append(beacon)
+        fewer_seeds[beacon.name] = min(seeds, check_count("beacon_seeds", beacon_seeds))
+    for task in missing:
+        console.print(
+            f"{task.name} is skipped: {task.required_module} is not installed; "
+            "`pip install 'bostruct[bench]'` installs it.",
+            markup=False,
+            soft_wrap=True,
+        )
     with progress_line() as line:
 
         def print_results(results: cli.Results) -> None:
@@ -89,6 +115,7 @@ def bench(
             seeds,
             out,
             first_seed=first_seed,
+            fewer_seeds=fewer_seeds,
             n_workers=jobs,
             on_progress=lambda results: line.update(progress_text(results)),
             on_end=print_results,

@@ -1,4 +1,4 @@
-"""Commands `uncertainty compare` and `uncertainty data`."""
+"""Commands `uncertainty compare`, `uncertainty data` and `uncertainty held-out`."""
 
 from __future__ import annotations
 
@@ -102,6 +102,33 @@ def data(
     for path in cli.datasets.write_dataset(name, out, seed):
         n_structures = len(read_labeled_structures(path))
         console.print(f"{path}: {n_structures} structures", soft_wrap=True)
+
+
+def held_out(
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of a method, or Python file that defines methods; may be repeated.",
+            show_default="LocalGP as a campaign has it",
+        ),
+    ] = None,
+    train: Annotated[int, typer.Option(help="Number of training structures.")] = 100,
+    test: Annotated[int, typer.Option(help="Number of held-out structures of a kind.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the structures.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the results.")] = Path(
+        "runs/held-out"
+    ),
+) -> None:
+    """Tell errors and honesty of σ on held-out data of many kinds, near and far."""
+    methods = cli.load_methods(method) if method else {"LocalGP": cli.LocalGP()}
+    with progress_line() as line:
+        line.update("EMT energies")
+        sets = cli.held_out_sets(train, test, seed)
+        scores = cli.score_held_out(methods, sets, line.update)
+    cli.write_held_out(scores, out)
+    console = cli.result_console(CONSOLE_WIDTH)
+    console.print(cli.held_out_table(scores))
+    console.print(f"Tables are in {out}", soft_wrap=True)
 
 
 def read_labeled_structures(path: Path) -> cli.Structures:

@@ -49,8 +49,19 @@ def test_everything_in_one_run(tmp_path):
     random = results.summaries()[1]
     assert (random.n_solved, random.max_evaluations) == (2, 60)
     names = {path.name for path in tmp_path.iterdir()}
-    files = {"results.json", "summary.csv", "failures.csv", "success.png"}
-    assert names == {*files, "cu4"}
+    files = {"results.json", "summary.csv", "calibration.csv", "failures.csv", "success.png"}
+    assert names == {*files, "summary.md", "cu4"}
+    text = (tmp_path / "summary.md").read_text()
+    assert "| cu4 | bostruct | " in text
+    assert "median z²" in text, "energies were predicted one step ahead"
+
+
+def test_a_method_may_have_fewer_seeds(tmp_path):
+    results = run_energy_benchmark(
+        [task()], methods(6), 3, tmp_path, first_seed=4, fewer_seeds={"random search": 1}
+    )
+    seeds = {name: [run.seed for run in results.select("chain", name)] for name in results.methods}
+    assert seeds == {"bostruct": [4, 5, 6], "random search": [4], "basin hopping": [4, 5, 6]}
 
 
 def test_the_second_call_goes_on(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from typer.testing import CliRunner
 
 from bostruct.bench import TASKS
+from bostruct.bench.single_objective import beacon
 from bostruct.campaign import campaign_file
 from bostruct.cli import bench
 from bostruct.cli.app import typer_app
@@ -47,6 +48,25 @@ def test_a_task_of_a_file(here):
     assert found["seeds"] == [0, 1]
     again = bostruct(*RUN, "--baseline-evaluations", 50)
     assert again.stdout == done.stdout
+
+
+def test_a_task_without_its_calculator_is_skipped_with_a_sentence(here):
+    text = FILE + 'absent = task("absent", required_module="no_such_calculator")\n'
+    (here / "mine.py").write_text(text)
+    done = bostruct(*RUN, "--baseline-evaluations", 0)
+    assert done.exit_code == 0, done.output
+    assert "absent is skipped: no_such_calculator is not installed" in done.stdout
+    found = json.loads((here / "out" / "results.json").read_text())
+    assert list(found["tasks"]) == ["mine"]
+    (here / "mine.py").write_text(text.replace('"mine",', '"mine", required_module="no_such",'))
+    refused(bostruct(*RUN), "`tasks` must include one whose calculator is installed")
+
+
+def test_beacon_needs_its_package(here, monkeypatch):
+    monkeypatch.setattr(beacon, "find_spec", lambda name: None)
+    done = bostruct(*RUN, "--baseline-evaluations", 0, "--beacon-seconds", 60)
+    refused(done, "`ase-gpatom` must be installed")
+    assert not (here / "out").exists()
 
 
 def test_seeds_begin_where_they_are_told_to(here):

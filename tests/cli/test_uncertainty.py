@@ -57,6 +57,38 @@ def test_files_and_methods_of_ones_own(here):
     assert again.stdout == done.stdout
 
 
+MEAN = """
+import torch
+from bostruct.uncertainty import Prediction
+
+class Mean:
+    def fit(self, data):
+        self.mean = data.energy.mean()
+        return self
+
+    def predict(self, data):
+        ones = torch.ones(len(data), dtype=torch.float64)
+        return Prediction(self.mean * ones, ones, ones)
+
+right, sure = Mean(), Mean()
+"""
+
+
+def test_held_out_data_of_many_kinds(here):
+    (here / "mine.py").write_text(MEAN)
+    options = ("--train", 8, "--test", 2, "--method", "mine.py", "--out", "out")
+    done = bostruct("held-out", *options)
+    assert done.exit_code == 0, done.output
+    for words in ("in domain", "pull-out", "dissociation", "right", "Tables are in out"):
+        assert words in done.stdout
+    found = json.loads((here / "out" / "held_out.json").read_text())
+    assert {row["method"] for row in found["scores"]} == {"right", "sure"}
+    assert len({row["kind"] for row in found["scores"]}) >= 10
+    refused = bostruct("held-out", "--train", 2)
+    assert refused.exit_code == 2
+    assert "`n_train` must be an integer of at least 8" in refused.stderr
+
+
 def test_a_shifted_set_of_the_data_themselves(here):
     done = bostruct("compare", "data.extxyz", "--test", 15, "--seed", 2, *SIZES)
     assert done.exit_code == 0, done.output

@@ -147,7 +147,8 @@ def _diagnose_run(
         _n_before_success(run),
     )
     try:
-        results = [diagnose_step(method.campaign(task), log, step, reference) for step in steps]
+        campaign = method.campaign(task, run.seed)
+        results = [diagnose_step(campaign, log, step, reference) for step in steps]
     except LogError as error:
         return replace(diagnosis, detail=str(error))
     if not results:

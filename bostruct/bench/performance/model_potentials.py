@@ -13,17 +13,10 @@ from typing import final
 import torch
 from torch import Tensor
 
+from bostruct.bench.single_objective.interatomic_potentials import GUPTA_PARAMETERS
 from bostruct.bench.single_objective.named_tasks import ni4_in_au100, pt8_on_au100
 from bostruct.spaces import Cluster, Space
 from bostruct.structures import SYMBOLS
-
-GUPTA_PARAMETERS = {
-    "Ni": (0.0376, 1.070, 16.999, 1.189, 2.491),
-    "Cu": (0.0855, 1.224, 10.960, 2.278, 2.556),
-    "Pt": (0.2975, 2.695, 10.612, 4.004, 2.775),
-    "Au": (0.2061, 1.790, 10.229, 4.036, 2.884),
-}
-"""A and ξ in eV, p, q, and r0 in Å: Cleri and Rosato, Phys. Rev. B 48, 22 (1993)."""
 
 MIN_DISTANCE = 0.5
 """Distance below which the Lennard-Jones energy is constant, in units of σ."""

@@ -87,7 +87,7 @@ class Baseline:
         starts = itertools.count()
         with seeded_numpy(derive_seed(seed, self.name, bits=32)):
             while not counted.is_done:
-                X = space.sample(1, generator_for(seed, self.name, next(starts)))
+                X = task.start(generator_for(seed, self.name, next(starts)))
                 atoms = counted.attach(space.decode(X))
                 with suppress(SearchFinished, EvaluationFailed, np.linalg.LinAlgError):
                     self.search(atoms, bond)

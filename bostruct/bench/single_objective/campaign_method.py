@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+from bostruct.bench.benchmark import read_json, write_json
 from bostruct.bench.single_objective.method import empty_run, run_folder
 from bostruct.bench.single_objective.run import TIMED_PARTS, EnergyPrediction, Run
 from bostruct.bench.single_objective.settings import CAMPAIGN_SETTINGS, Setting
@@ -15,6 +17,12 @@ from bostruct.campaign import Campaign, Log, stop
 from bostruct.campaign.log.run_folder import has_campaign
 from bostruct.campaign.records import Trial
 from bostruct.errors import LogError, check_count
+from bostruct.runtime.rng import generator_for
+from bostruct.structures import Structures, to_ase
+
+N_START_STRUCTURES = 2
+"""Number of structures that a campaign starts from where a task has its own, as many as random ones
+by default."""
 
 
 @final
@@ -55,7 +63,8 @@ class CampaignMethod:
         folder = run_folder(self, task, seed, out)
         if not has_campaign(folder):
             return empty_run(self, task, seed)
-        return self._run_from_log(task, seed, self.log(task, seed, out))
+        run = self._run_from_log(task, seed, self.log(task, seed, out))
+        return replace(run, cpu_seconds=read_json(self._cpu_path(task, seed, out)))
 
     def run(self, task: Task, seed: int, out: Path) -> Run:
         """Run the campaign until the task is solved or the limit of evaluations is reached.
@@ -70,14 +79,16 @@ class CampaignMethod:
             return run
         folder = run_folder(self, task, seed, out)
         rule = stop.EnergyReached(task.target_energy) | stop.Evaluations(self.max_evaluations)
-        campaign = self.campaign(task)
+        campaign = self.campaign(task, seed)
         reason = ""
+        begin = time.process_time()
         try:
             campaign.run(folder, seed, self.device, stop=rule, progress=False)
         except LogError:
             raise
         except Exception as error:  # noqa: BLE001 - components raise any error
             reason = f"{type(error).__name__}: {error}"
+        self._add_cpu_seconds(time.process_time() - begin, task, seed, out)
         run = self.read(task, seed, out)
         if not run.is_finished and not reason:
             reason = str(self.log(task, seed, out).sessions()[-1]["reason"])
@@ -90,11 +101,29 @@ class CampaignMethod:
             LogError: there is no log.
             MismatchError: the log is that of another campaign.
         """
-        return self.campaign(task).read(run_folder(self, task, seed, out))
+        return self.campaign(task, seed).read(run_folder(self, task, seed, out))
 
-    def campaign(self, task: Task) -> Campaign:
-        """Return the campaign of a task."""
-        return Campaign(task.search_space, task.evaluator, **self.setting.arguments)
+    def campaign(self, task: Task, seed: int) -> Campaign:
+        """Return the campaign of a task.
+
+        Args:
+            task: Task.
+            seed: Random seed of the structures that the task starts from, if it has its own.
+        """
+        arguments = dict(self.setting.arguments)
+        if task.make_start is not None:
+            generators = (generator_for(seed, "start", k) for k in range(N_START_STRUCTURES))
+            starts = [task.search_space.decode(task.start(generator)) for generator in generators]
+            arguments.setdefault("initial_structures", to_ase(Structures.cat(starts)))
+        return Campaign(task.search_space, task.evaluator, **arguments)
+
+    def _cpu_path(self, task: Task, seed: int, out: Path) -> Path:
+        return run_folder(self, task, seed, out).with_suffix(".cpu.json")
+
+    def _add_cpu_seconds(self, seconds: float, task: Task, seed: int, out: Path) -> None:
+        """Add the CPU time of one session to that of the run."""
+        path = self._cpu_path(task, seed, out)
+        write_json((read_json(path) or 0.0) + seconds, path, indent=None)
 
     def _run_from_log(self, task: Task, seed: int, log: Log) -> Run:
         finished = [trial for trial in log.trials() if trial.is_finished]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from bostruct.bench.single_objective.matter import MATTER
 from bostruct.bench.single_objective.named_tasks import TASKS
 from bostruct.bench.single_objective.settings import (
     CAMPAIGN_SETTINGS,
@@ -19,6 +20,12 @@ from bostruct.errors import InputError, error_message
 
 T = TypeVar("T", Task, Setting)
 
+NAMED_TASKS: Mapping[str, Task] = {**TASKS, **MATTER}
+"""All tasks by name."""
+
+TASK_GROUPS: Mapping[str, Mapping[str, Task]] = {"all": TASKS, "matter": MATTER}
+"""Tasks of each group by the name of the group."""
+
 DEFAULT_TASKS = ("lj7", "lj13", "cu15")
 """Names of the tasks that are run where none is named."""
 
@@ -29,7 +36,8 @@ def load_tasks_and_settings(
     """Return tasks and settings by name, each once and in order.
 
     Args:
-        names: Names of tasks, "all", or Python files with tasks and settings.
+        names: Names of tasks, of groups of them ("all", "matter"), or Python files with tasks and
+            settings.
         setting_names: Names of settings, predefined or in the files.
 
     Raises:
@@ -47,10 +55,10 @@ def load_tasks_and_settings(
                 raise InputError(error_message(word, condition, "none", way_out))
             tasks.extend(file_tasks)
             settings.update({setting.name: setting for setting in file_settings})
-        elif word == "all":
-            tasks.extend(TASKS.values())
+        elif word in TASK_GROUPS:
+            tasks.extend(TASK_GROUPS[word].values())
         else:
-            tasks.append(_lookup("task", word, TASKS, " or a file, mytask.py"))
+            tasks.append(_lookup("task", word, NAMED_TASKS, " or a file, mytask.py"))
     if not tasks:
         tasks = [TASKS[name] for name in DEFAULT_TASKS]
     chosen = {name: _find_setting(name, settings) for name in setting_names}

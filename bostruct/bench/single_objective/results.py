@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from bostruct.bench.benchmark import write_json
+from bostruct.bench.single_objective.one_step_ahead import OneStepAheadScores, score_methods
 from bostruct.bench.single_objective.run import TIMED_PARTS, Run
 from bostruct.bench.single_objective.statistics import (
     SuccessCurve,
@@ -22,8 +23,9 @@ from bostruct.bench.single_objective.task import Task
 from bostruct.bench.tables import dataclass_frame, write_csv
 from bostruct.runtime.versions import package_versions
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 RESULTS_JSON, SUMMARY_CSV, FAILURES_CSV = "results.json", "summary.csv", "failures.csv"
+CALIBRATION_CSV = "calibration.csv"
 
 
 @final
@@ -47,6 +49,7 @@ class MethodSummary:
         log_seconds: Mean time of the log in a model step, s.
         median_step_seconds: Median time of a model step without its evaluations, s.
         max_step_seconds: Longest time of a model step without its evaluations, s.
+        cpu_seconds: CPU time per evaluation, the evaluator's own included; median over the runs, s.
         z2: Mean z² of the energies predicted before they were evaluated; median over the runs.
         coverage_1sigma: Fraction of these energies within 1 σ; median over the runs.
     """
@@ -66,6 +69,7 @@ class MethodSummary:
     log_seconds: float | None
     median_step_seconds: float | None
     max_step_seconds: float | None
+    cpu_seconds: float | None
     z2: float | None
     coverage_1sigma: float | None
 
@@ -133,6 +137,10 @@ class Results:
             if (runs := self.select(task.name, method))
         ]
 
+    def calibration(self) -> list[OneStepAheadScores]:
+        """Return the scores of the energies predicted one step ahead, by task and method."""
+        return score_methods([run for run in self.runs if run.is_finished])
+
     def success_curve(self, task: str, method: str) -> SuccessCurve | None:
         """Return the success curve, None before a run has ended."""
         ended = [run for run in self.select(task, method) if run.is_finished]
@@ -156,18 +164,20 @@ class Results:
                 for task in self.tasks
             },
             "summary": [asdict(row) for row in self.summaries()],
+            "calibration": [asdict(row) for row in self.calibration()],
             "failures": [asdict(diagnosis) for diagnosis in self.diagnoses],
             "runs": [run.json() for run in self.runs],
         }
 
     def write(self, out: Path) -> None:
-        """Write `results.json`, `summary.csv` and `failures.csv`.
+        """Write `results.json`, `summary.csv`, `calibration.csv` and `failures.csv`.
 
         Raises:
             LogError: a file cannot be written.
         """
         write_json(self.json(), out / RESULTS_JSON)
         write_csv(dataclass_frame(MethodSummary, self.summaries()), out / SUMMARY_CSV)
+        write_csv(dataclass_frame(OneStepAheadScores, self.calibration()), out / CALIBRATION_CSV)
         write_csv(dataclass_frame(RunDiagnosis, self.diagnoses), out / FAILURES_CSV)
 
 
@@ -197,6 +207,7 @@ def _summarize(runs: Sequence[Run]) -> MethodSummary:
         log_seconds=means.get("log"),
         median_step_seconds=_median(totals),
         max_step_seconds=max(totals, default=None),
+        cpu_seconds=_median([run.cpu_seconds_per_evaluation for run in ended]),
         z2=_median([run.z2 for run in ended]),
         coverage_1sigma=_median([run.coverage_1sigma for run in ended]),
     )

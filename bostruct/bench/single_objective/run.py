@@ -41,6 +41,8 @@ class Run:
         energies: Energies in the order of evaluation, eV; None where the evaluator failed.
         predictions: Prediction of each energy; None where there was no surrogate.
         step_seconds: Time of each model step without its evaluations, by `TIMED_PARTS`, s.
+        cpu_seconds: CPU time of the process for the whole run with its evaluations, s; None where
+            it was not measured.
         reason: Reason of an end before success and before the limit; "" for none.
     """
 
@@ -52,6 +54,7 @@ class Run:
     energies: Sequence[float | None] = ()
     predictions: Sequence[EnergyPrediction | None] = ()
     step_seconds: Sequence[Sequence[float]] = ()
+    cpu_seconds: float | None = None
     reason: str = ""
 
     @property
@@ -75,17 +78,29 @@ class Run:
         return min((energy for energy in energies if energy is not None), default=None)
 
     @property
-    def z2_values(self) -> list[float]:
-        """z² of each predicted energy within the limit of evaluations.
+    def z_values(self) -> list[float]:
+        """Errors over σ of the predicted energies within the limit of evaluations.
 
         z = (E - mean) / σ with the predictive σ; infinite where there is no valid σ.
         """
         pairs = zip(self.energies[: self.max_evaluations], self.predictions, strict=False)
         return [
-            _squared_z(energy, prediction)
+            _z_score(energy, prediction)
             for energy, prediction in pairs
             if energy is not None and prediction is not None
         ]
+
+    @property
+    def z2_values(self) -> list[float]:
+        """Squares of `z_values`."""
+        return [z * z for z in self.z_values]
+
+    @property
+    def cpu_seconds_per_evaluation(self) -> float | None:
+        """CPU time over the number of evaluations, s; None where it was not measured."""
+        if self.cpu_seconds is None or not self.energies:
+            return None
+        return self.cpu_seconds / len(self.energies)
 
     @property
     def z2(self) -> float | None:
@@ -114,6 +129,7 @@ class Run:
             "is_finished": self.is_finished,
             "max_evaluations": self.max_evaluations,
             "best_energy": self.best_energy,
+            "cpu_seconds": self.cpu_seconds,
             "reason": self.reason,
             "energies": list(self.energies),
             "predictions": json_finite([p if p is None else p._asdict() for p in self.predictions]),
@@ -125,9 +141,9 @@ class Run:
         }
 
 
-def _squared_z(energy: float, prediction: EnergyPrediction) -> float:
-    """Return z²; infinite where there is no valid σ."""
+def _z_score(energy: float, prediction: EnergyPrediction) -> float:
+    """Return z; infinite where there is no valid σ."""
     error, sigma = energy - prediction.mean, prediction.predictive_std
     if not (math.isfinite(error) and sigma > 0):
         return math.inf
-    return (error / sigma) ** 2
+    return error / sigma

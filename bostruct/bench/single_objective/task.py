@@ -28,11 +28,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, final
+
+import torch
+from torch import Tensor
 
 from bostruct.errors import InputError, check_positive, error_message
 from bostruct.evaluators import Evaluator
 from bostruct.spaces import Space
+from bostruct.structures import from_ase
 
 
 def check_folder_name(name: str) -> str:
@@ -61,6 +66,10 @@ class Task:
         source: Origin of the reference energy.
         make_reference_structure: Function that makes the structure of the reference energy as
             `ase.Atoms`, with which failures are diagnosed where no run has solved the task.
+        make_start: Function from a seed to the `ase.Atoms` that a search starts from instead of a
+            random structure of the space, such as intact molecules.
+        required_module: Python module of the calculator that bostruct does not depend on; "" for
+            none.
 
     Raises:
         InputError: the name is no name of a folder, or a number is out of range.
@@ -73,6 +82,8 @@ class Task:
     tolerance: float = 0.05
     source: str = ""
     make_reference_structure: Callable[[], Any] | None = None
+    make_start: Callable[[int], Any] | None = None
+    required_module: str = ""
 
     def __post_init__(self) -> None:
         check_folder_name(self.name)
@@ -90,6 +101,23 @@ class Task:
     def search_space(self) -> Space:
         """Search space, made when it is first needed."""
         return self.make_space()
+
+    @property
+    def is_available(self) -> bool:
+        """True if the required module is installed."""
+        return not self.required_module or find_spec(self.required_module) is not None
+
+    def start(self, generator: torch.Generator) -> Tensor:
+        """Return the coordinates of one structure to start a search from, `[1, d]`.
+
+        Args:
+            generator: Random generator.
+        """
+        space = self.search_space
+        if self.make_start is None:
+            return space.sample(1, generator)
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        return space.encode(from_ase(self.make_start(seed)))
 
     @property
     def target_energy(self) -> float:

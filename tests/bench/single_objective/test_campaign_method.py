@@ -7,6 +7,7 @@ from bostruct.campaign import Log
 from bostruct.campaign.analysis.calibration import online_calibration
 from bostruct.errors import InputError, LogError, MismatchError
 from bostruct.evaluators import Function
+from bostruct.spaces import Cluster
 from tests.bench.problems import DEFAULT, PARTS, TINY, task
 from tests.campaign.standin import GP, Draw, Points, energy
 
@@ -35,6 +36,37 @@ def test_what_was_expected_of_each_energy_is_in_the_run(tmp_path):
         assert belief.predictive_std**2 == pytest.approx(trial.predictive_variance)
     assert run.z2 == pytest.approx(online_calibration(trials).mean_z2)
     assert run.coverage_1sigma == online_calibration(trials).coverage()[0]
+
+
+def test_cpu_time_of_all_sessions_adds_up(tmp_path):
+    method = CampaignMethod(DEFAULT, max_evaluations=6)
+    first = method.run(task(reference=-99.0), 1, tmp_path)
+    assert first.cpu_seconds > 0
+    assert first.cpu_seconds_per_evaluation == first.cpu_seconds / 6
+    longer = CampaignMethod(DEFAULT, max_evaluations=9).run(task(reference=-99.0), 1, tmp_path)
+    assert longer.cpu_seconds > first.cpu_seconds
+    assert method.read(task(reference=-99.0), 1, tmp_path).cpu_seconds == longer.cpu_seconds
+
+
+def test_a_task_with_starts_of_its_own_begins_with_them(tmp_path):
+    from ase import Atoms
+
+    def start(seed):
+        return Atoms("Cu2", [(0, 0, 0), (2.2 + seed / 2**31, 0, 0)])
+
+    pair = Task("pair", lambda: Cluster("Cu2"), Function(gap), -1.0, make_start=start)
+    method = CampaignMethod(Setting("default", {"search": Draw()}), max_evaluations=2)
+    distances = []
+    for seed in (0, 1):
+        method.run(pair, seed, tmp_path)
+        trials = Log(tmp_path / "pair" / f"seed-{seed:03d}").trials()
+        distances += [abs(float(trial.X[0] - trial.X[3])) for trial in trials]
+    assert all(2.2 <= distance <= 3.2 for distance in distances)
+    assert len(set(distances)) == 4
+
+
+def gap(atoms):
+    return atoms.get_distance(0, 1)
 
 
 class Lost(GP):

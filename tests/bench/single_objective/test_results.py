@@ -24,7 +24,7 @@ GOOD, BAD = (EnergyPrediction(2.0, 1.0, 1.0), EnergyPrediction(1.0, 1.0, 1.0))  
 
 def results():
     runs = [
-        run(seed=0, count=4, **STEPS, predictions=(None, GOOD, BAD)),
+        run(seed=0, count=4, **STEPS, predictions=(None, GOOD, BAD), cpu_seconds=2.0),
         run(seed=1, count=8, step_seconds=((3.0, 9.0, 0.5),), predictions=(None, BAD, BAD)),
         run(seed=2),
         Run("a", "bostruct", 3, 10, 1.0, (3.0, None)),
@@ -44,6 +44,7 @@ def test_rows():
     assert row.p90_evaluations == pytest.approx(9.6)
     assert (row.fit_seconds, row.search_seconds, row.log_seconds) == (2.0, 5.0, 0.5)
     assert (row.median_step_seconds, row.max_step_seconds) == (6.5, 12.5)
+    assert row.cpu_seconds == 0.5
     assert (row.z2, row.coverage_1sigma) == ((2.5 + 4.0) / 2, 0.25)
     assert (random.median_evaluations, random.median_step_seconds, random.fit_seconds) == (
         70,
@@ -77,6 +78,10 @@ def test_files(tmp_path):
     assert data == json.loads(json.dumps(found.json()))
     assert data["tasks"]["a"] == {"reference_energy": 0.95, "tolerance": 0.05, "source": ""}
     assert len(data["runs"]) == 7
+    scores = [(row["task"], row["n"], row["z_mean"]) for row in data["calibration"]]
+    assert scores == [("a", 4, 1.75), ("all", 4, 1.75)]
+    with (tmp_path / "calibration.csv").open(newline="") as file:
+        assert [float(row["z2"]) for row in csv.DictReader(file)] == [3.25, 3.25]
     assert data["runs"][3]["energies"] == [3.0, None]
     assert data["runs"][3]["is_finished"] is False
     assert "torch" in data["versions"]

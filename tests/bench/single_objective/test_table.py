@@ -5,7 +5,7 @@ from rich.console import Console
 
 from bostruct.bench.single_objective.results import Results, RunDiagnosis
 from bostruct.bench.single_objective.run import Run
-from bostruct.bench.single_objective.table import summary_table
+from bostruct.bench.single_objective.table import summary_markdown, summary_table
 from bostruct.cli import bench
 from tests.bench.single_objective.test_results import TASKS, results, run
 
@@ -24,7 +24,7 @@ def line(text, *words):
 def test_figures():
     text = printed(results())
     expected = ["2 of 3", "0.21-0.94", "8", "9.6", "6.50", "2.00+5.00+0.50"]
-    expected += ["3.25", "25%"]
+    expected += ["0.50", "3.25", "25%"]
     assert line(text, "bostruct", "2 of 3") == ["a", "bostruct", *expected]
     assert line(text, "random", "1 of 1")[4:6] == ["70", "70"]
 
@@ -44,9 +44,24 @@ def test_says_what_is_missing_and_what_went_wrong():
     assert "have not ended" not in text
 
 
+def test_predictions_one_step_ahead():
+    text = printed(results())
+    expected = ["bostruct", "4", "0%", "25%", "25%", "1.75", "8.79", "3.25", ""]
+    assert line(text, "│ a ", "1.75") == ["a", *expected]
+    assert line(text, "│ all ", "1.75") == ["all", *expected]
+    assert "median z²" not in printed(Results(TASKS, [run()]))
+
+
+def test_markdown():
+    lines = summary_markdown(results()).splitlines()
+    tables = [entry for entry in lines if entry.startswith("|")]
+    assert "| a | bostruct | 2 of 3 | 0.21-0.94 | 8 | 9.6 |" in tables[2]
+    assert "| a | bostruct | 4 | 0% | 25% | 25% |" in tables[-2]
+
+
 def test_nothing_yet():
     text = printed(Results(TASKS, [Run("a", "bostruct", 0, 10, 1.0)]))
-    assert line(text, "bostruct")[2:] == ["0 of 0", *[""] * 7]
+    assert line(text, "bostruct")[2:] == ["0 of 0", *[""] * 8]
 
 
 def test_why_runs_failed():

@@ -1,0 +1,240 @@
+"""BEACON of ase-gpatom as a method of the energy benchmark.
+
+Gaussian process with energies and forces on a global fingerprint, candidates relaxed on the mean,
+the lowest confidence bound evaluated: Kaappa, del Río, and Jacobsen, Phys. Rev. B 103, 174114
+(2021). Everything is at the defaults of the package; five candidates a step, one of them the best
+structure, one that structure rattled, three random ones. Random structures are those of the space,
+so that both searches know its radii; where these are not the covalent ones, BEACON sees lengths
+scaled to covalent radii, for which its fingerprint is made.
+
+A run ends by success, by its limit of evaluations, or by its limit of CPU time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import chdir
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from bostruct.bench.benchmark import read_json, write_json
+from bostruct.bench.single_objective.baselines import seeded_numpy
+from bostruct.bench.single_objective.counting_calculator import (
+    CountingCalculator,
+    EvaluationFailed,
+    SearchFinished,
+)
+from bostruct.bench.single_objective.method import empty_run, run_folder
+from bostruct.bench.single_objective.run import Run
+from bostruct.bench.single_objective.task import Task
+from bostruct.errors import InputError, check_count, check_positive, error_message
+from bostruct.runtime.rng import derive_seed, generator_for
+from bostruct.structures import to_ase
+
+N_INITIAL = 2
+"""Number of random structures before the first model, the default of BEACON."""
+
+N_CANDIDATES = 5
+"""Number of candidates that are relaxed in each step."""
+
+VACUUM = 6.0
+"""Vacuum around a cluster in its cell, Å; the structure is not periodic."""
+
+
+class _Ended(BaseException):
+    """The run has ended; BEACON goes on after every `Exception`."""
+
+
+@final
+@dataclass(frozen=True)
+class Beacon:
+    """BEACON with a limit of CPU time.
+
+    Args:
+        max_evaluations: Limit of evaluations.
+        max_cpu_seconds: Limit of the CPU time of a run, s, checked at each evaluation.
+
+    Raises:
+        InputError: a limit is out of range, or the package is not installed.
+    """
+
+    max_evaluations: int = 100
+    max_cpu_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        check_count("max_evaluations", self.max_evaluations)
+        check_positive("max_cpu_seconds", self.max_cpu_seconds, "It is the CPU time of a run, s.")
+        if find_spec("gpatom") is None:
+            way_out = "Install it with pip install ase-gpatom."
+            raise InputError(error_message("ase-gpatom", "be installed", "none", way_out))
+
+    @property
+    def name(self) -> str:
+        """Name of the method in the results."""
+        return "BEACON"
+
+    def folder(self, task: Task) -> Path:
+        """Return the folder of the method in that of the task."""
+        return Path(task.name, self.name)
+
+    def read(self, task: Task, seed: int, out: Path) -> Run:
+        """Return the stored run; an empty one if that is of another task or too short.
+
+        Raises:
+            LogError: the file cannot be read.
+        """
+        run = empty_run(self, task, seed)
+        values = read_json(self._run_path(task, seed, out))
+        if not isinstance(values, dict) or values.get("identity") != _cache_identity(task):
+            return run
+        cpu = values["cpu_seconds"]
+        stored = replace(run, energies=tuple(values["energies"]), cpu_seconds=cpu)
+        if not stored.is_finished and cpu >= self.max_cpu_seconds:
+            stored = replace(stored, reason=values["reason"])
+        return stored if stored.is_finished else run
+
+    def run(self, task: Task, seed: int, out: Path) -> Run:
+        """Search, and write and return the run."""
+        stored = self.read(task, seed, out)
+        if stored.is_finished:
+            return stored
+        counted = CountingCalculator(task.evaluator, task.target_energy, self.max_evaluations)
+        begin = time.process_time()
+        reason = ""
+        try:
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                chdir(folder),
+                seeded_numpy(derive_seed(seed, self.name, bits=32)),
+            ):
+                _search(task, seed, counted, begin + self.max_cpu_seconds)
+        except _Ended:
+            pass
+        except Exception as error:  # noqa: BLE001 - the package raises any error
+            reason = f"{type(error).__name__}: {error}"
+        cpu_seconds = time.process_time() - begin
+        if not counted.is_done and not reason:
+            reason = f"{cpu_seconds:.0f} s of CPU time were used"
+        data = {
+            "identity": _cache_identity(task),
+            "energies": counted.energies,
+            "cpu_seconds": cpu_seconds,
+            "reason": reason,
+        }
+        write_json(data, self._run_path(task, seed, out), indent=None)
+        return replace(
+            stored, energies=tuple(counted.energies), cpu_seconds=cpu_seconds, reason=reason
+        )
+
+    def _run_path(self, task: Task, seed: int, out: Path) -> Path:
+        return run_folder(self, task, seed, out).with_suffix(".json")
+
+
+def covalent_scale(task: Task) -> float:
+    """Return the factor of lengths that makes the radii of a task covalent ones."""
+    from ase.data import covalent_radii
+
+    space = task.search_space
+    numbers = space.numbers.numpy()
+    return float(covalent_radii[numbers].mean() / space.atomic_radii.mean())
+
+
+def _search(task: Task, seed: int, counted: CountingCalculator, end: float) -> None:
+    """Run BEACON until the calculator ends it."""
+    from gpatom.beacon.beacon import (
+        BEACON,
+        Checker,
+        InitatomsGenerator,
+        LowerBound,
+        SurrogateOptimizer,
+    )
+    from gpatom.gpfp.atoms_gp_interface import Model
+    from gpatom.gpfp.fingerprint import FingerPrint
+    from gpatom.gpfp.gp import GaussianProcess
+    from gpatom.gpfp.hpfitter import HpFitInterface, PriorDistributionLogNormal
+
+    scale = covalent_scale(task)
+    generator = InitatomsGenerator(
+        sgen=_RandomStructures(task, seed, scale), nbest=1, nrattle=1, rng=np.random
+    )
+    model = Model(
+        gp=GaussianProcess(hp={}),
+        fp=FingerPrint(fp_args={"aweight": 1.0}),  # its default, which BEACON looks up
+        hp_optimizer=HpFitInterface(scale_prior=PriorDistributionLogNormal()),
+    )
+    search = BEACON(
+        calculator=_calculator(task, counted, scale, end),
+        model=model,
+        initatomsgen=generator,
+        surropt=SurrogateOptimizer(),
+        checker=Checker(dist_limit=0.1, rlimit=0.5),
+        acq=LowerBound(),
+        ninit=N_INITIAL,
+        nsur=N_CANDIDATES,
+        ndft=10**9,
+    )
+    search.run()
+
+
+class _RandomStructures:
+    """Random structures of a task in the form of a generator of BEACON."""
+
+    def __init__(self, task: Task, seed: int, scale: float) -> None:
+        self._task, self._seed, self._scale, self._count = task, seed, scale, 0
+
+    def get(self) -> Any:  # noqa: ANN401 - ASE
+        """Return one structure as `ase.Atoms`."""
+        X = self._task.start(generator_for(self._seed, "BEACON", self._count))
+        self._count += 1
+        (atoms,) = to_ase(self._task.search_space.decode(X))
+        if not atoms.pbc.any():
+            atoms.positions *= self._scale
+            atoms.center(vacuum=VACUUM)
+        return atoms
+
+
+def _calculator(task: Task, counted: CountingCalculator, scale: float, end: float) -> Any:  # noqa: ANN401 - ASE
+    """Return a calculator with results in scaled lengths that ends the run."""
+    from ase.calculators.calculator import Calculator, all_changes
+
+    template = task.search_space.decode(task.start(generator_for(0)))
+    truth = counted.attach(template)
+
+    class Counted(Calculator):  # type: ignore[misc]
+        """Counted evaluations in scaled lengths."""
+
+        implemented_properties = ("energy", "forces")
+
+        def calculate(
+            self,
+            atoms: Any = None,  # noqa: ANN401 - ASE
+            properties: Any = ("energy",),  # noqa: ANN401
+            system_changes: Any = all_changes,  # noqa: ANN401
+        ) -> None:
+            super().calculate(atoms, properties, system_changes)
+            if time.process_time() > end:
+                raise _Ended
+            truth.positions = atoms.positions if atoms.pbc.any() else atoms.positions / scale
+            try:
+                energy, forces = truth.get_potential_energy(), counted.get_forces(truth)
+            except SearchFinished:
+                raise _Ended from None
+            except EvaluationFailed as failure:
+                raise RuntimeError("the evaluation failed") from failure
+            factor = 1.0 if atoms.pbc.any() else 1 / scale
+            self.results = {"energy": energy, "forces": factor * forces}
+
+    return Counted()
+
+
+def _cache_identity(task: Task) -> dict[str, Any]:
+    return {
+        "space": task.search_space.description(),
+        "evaluator": task.evaluator.description(),
+        "constants": [N_INITIAL, N_CANDIDATES, VACUUM],
+    }
