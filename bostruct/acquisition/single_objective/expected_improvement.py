@@ -53,6 +53,7 @@ class ExpectedImprovement(ClosedFormImprovement):
     unlikely, which is nearly everywhere: prefer `LogExpectedImprovement` [A23].
     """
 
+    has_energy_values: ClassVar[bool] = True
     botorch_class = analytic.ExpectedImprovement
 
 
@@ -85,6 +86,7 @@ class qExpectedImprovement(MonteCarloImprovement):  # noqa: N801 - BoTorch's pre
         n_samples: The number of quasi-random samples; powers of two are best.
     """
 
+    has_energy_values: ClassVar[bool] = True
     botorch_class = monte_carlo.qExpectedImprovement
 
 
@@ -125,6 +127,7 @@ class qNoisyExpectedImprovement(NoisyImprovement):  # noqa: N801 - BoTorch's pre
         n_samples: The number of quasi-random samples; powers of two are best.
     """
 
+    has_energy_values: ClassVar[bool] = True
     botorch_class = monte_carlo.qNoisyExpectedImprovement
 
 

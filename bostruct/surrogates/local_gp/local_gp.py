@@ -8,6 +8,7 @@ themselves; the cost of a prediction does not depend on it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, final
@@ -25,6 +26,7 @@ from bostruct.errors import (
 )
 from bostruct.spaces import Space
 from bostruct.structures import Structures
+from bostruct.structures.problem_scale import UNKNOWN_ENERGY
 from bostruct.surrogates.local_gp import prior_variance
 from bostruct.surrogates.local_gp.force_consistency import (
     MIN_STRUCTURES,
@@ -199,7 +201,7 @@ class LocalGP:
             force_noise_std=f,
             log_marginal_likelihood=evidence,
         )
-        repulsion, approximation = self.pair_repulsion, self.approximation
+        repulsion, approximation = data.pair_repulsion, self.approximation
         return LocalGPModel(soap, self.zeta, repulsion, state, space, approximation)
 
     def restore(self, state: Mapping[str, Tensor], space: Space | None = None) -> LocalGPModel:
@@ -379,26 +381,43 @@ class LocalGP:
     def _fit_hyperparameters(
         self, energies: RowStatistics, forces: RowStatistics, data: Observations
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return signal, energy noise, force noise, log marginal likelihood."""
-        fitted = Hyperparameters(data.force_scale(), 1.0)
+        """Return signal, energy noise, force noise, log marginal likelihood.
+
+        They are fitted in the units of the problem, so that a fit to energies in another unit takes
+        the same steps.
+        """
         if self.hyperparameters is not None:
-            fitted.set_values(self.hyperparameters)
-        evidence = maximize_marginal_likelihood(
-            energies, forces, fitted, optimize=self.hyperparameters is None
+            s, e, f = energies.gram.new_tensor(self.hyperparameters).unbind()
+            return s, e, f, log_marginal_likelihood(energies, forces, s, e, f)
+        unit, length = data.scale.energy, data.scale.length
+        fitted = Hyperparameters(
+            data.force_scale() / data.scale.force, data.length_scale() / length
         )
-        s, e, f = (fitted.value(name).detach().to(energies.gram) for name in HYPERPARAMETER_NAMES)
-        if self.hyperparameters is None and not _tells_scale(energies, forces, (s, e, f), data):
+        rows = energies.in_units(unit), forces.in_units(unit / length, 1 / length)
+        evidence = maximize_marginal_likelihood(*rows, fitted)
+        evidence = evidence - energies.n_rows * math.log(unit)
+        evidence = evidence - forces.n_rows * math.log(unit / length)
+        units = (unit, unit, unit / length)
+        s, e, f = (
+            (fitted.value(name).detach() * unit).to(energies.gram)
+            for name, unit in zip(HYPERPARAMETER_NAMES, units, strict=True)
+        )
+        if not _tells_scale(energies, forces, (s, e, f), data):
             s = s.clamp(min=self._prior_scale(data))
             evidence = log_marginal_likelihood(energies, forces, s, e, f)
         return s, e, f, evidence
 
     def _prior_scale(self, data: Observations) -> float:
-        """Return the signal, eV, of data that do not tell it: the force of the pair prior × 1 Å."""
-        scale = data.force_scale()
-        if self.pair_repulsion is None:
-            return scale
-        _, radii = self.descriptor(data.structures)
-        return max(scale, self.pair_repulsion.typical_force(2 * float(radii.max())))
+        """Return the signal, eV, of data that do not tell it: by the force of the pair prior.
+
+        Its default strength is then at least that for chemical bonds.
+        """
+        force = data.force_scale()
+        if self.pair_repulsion is not None:
+            scale = replace(data.scale, energy=max(data.scale.energy, UNKNOWN_ENERGY))
+            wall = self.pair_repulsion.in_scale(scale)
+            force = max(force, wall.typical_force(scale.length))
+        return force * data.length_scale()
 
 
 def _tells_scale(

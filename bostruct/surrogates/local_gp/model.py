@@ -159,7 +159,7 @@ class LocalGPModel(EnergyModel):
         C = self._covariance(kernel, h.view(*shape, -1))
         noise = self.fitted.energy_noise_std**2 * counts.view(shape)
         C = add_noise(C, observation_noise, noise)
-        return joint_posterior(mean.view(*shape, 1), C, posterior_transform)
+        return joint_posterior(mean.view(*shape, 1), C, posterior_transform, unclamped=True)
 
     def predict(
         self,
@@ -270,11 +270,12 @@ class LocalGPModel(EnergyModel):
         C: Tensor = h @ h.transpose(-1, -2)
         if self.approximation == "sor":
             variance = C.diagonal(dim1=-2, dim2=-1)
-            return C + torch.diag_embed(jitter(variance, torch.zeros_like(variance)))
+            none = torch.zeros_like(variance)
+            return C + torch.diag_embed(jitter(variance, none, self.fitted.signal_std**2))
         prior = self.fitted.signal_std**2 * kernel
         C = prior - C
-        variances = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (C, prior))
-        return C + torch.diag_embed(jitter(*variances))
+        variance, operand = (matrix.diagonal(dim1=-2, dim2=-1) for matrix in (C, prior))
+        return C + torch.diag_embed(jitter(variance, operand, self.fitted.signal_std**2))
 
     def _predict(self, structures: Structures, force_variance: bool) -> Prediction:
         positions = structures.positions.detach().clone().requires_grad_()
